@@ -1,0 +1,68 @@
+import * as z from 'zod'
+import { AttemptOutcome, Reason } from './status.ts'
+import { OutputSource, StepArgs } from './workflow.ts'
+
+/** Names of the byte streams of an attempt. */
+export const StreamName = z.enum(['stdout', 'stderr'])
+export type StreamName = z.infer<typeof StreamName>
+
+/** What a runner must offer to be given an attempt. */
+export const Requirements = z.strictObject({
+  runner: z.string().optional(),
+  group: z.string().optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+})
+export type Requirements = z.infer<typeof Requirements>
+
+/** One try of one step on one host: all that a machine needs to carry it out. */
+export const AttemptSpec = z.object({
+  attempt_id: z.string(),
+  run_id: z.string(),
+  workflow_name: z.string(),
+  step: z.string(),
+  host: z.string(),
+  /** Which of the step's instances, from 0. */
+  instance: z.number().int(),
+  /** Which try of that instance, from 1. */
+  try: z.number().int(),
+  action: z.string(),
+  /** Variables filled in, but for the arguments the action takes raw. */
+  args: StepArgs,
+  /** Every variable the step sees; a process gets them as its environment. */
+  env: z.record(z.string(), z.string()),
+  outputs: z.record(z.string(), OutputSource).optional(),
+  timeout_ms: z.number().optional(),
+  /** How the host is reached or chosen, as the inventory says; `address` is for host agents. */
+  requires: Requirements,
+  address: z.string().optional(),
+  token_env: z.string().optional(),
+})
+export type AttemptSpec = z.infer<typeof AttemptSpec>
+
+/** Length in bytes and SHA-256 (hex) of one whole stream. */
+export const StreamEnd = z.object({ length: z.number().int().min(0), sha256: z.string() })
+export type StreamEnd = z.infer<typeof StreamEnd>
+
+export const AttemptEnd = z.object({
+  type: z.literal('ended'),
+  outcome: AttemptOutcome,
+  reason: Reason.optional(),
+  message: z.string().optional(),
+  exit_code: z.number().int().optional(),
+  signal: z.string().optional(),
+  /** Variables it exported: BOPS_EXPORT lines and `outputs`. */
+  exports: z.record(z.string(), z.string()).optional(),
+  streams: z.partialRecord(StreamName, StreamEnd).optional(),
+  /** Where the host keeps the whole output, for `output_path`. */
+  output_files: z.partialRecord(StreamName, z.string()).optional(),
+  duration_ms: z.number().optional(),
+})
+export type AttemptEnd = z.infer<typeof AttemptEnd>
+
+/** What a host tells of an attempt, in order. `ended` is the last. */
+export const AttemptReport = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('started'), pid: z.number().int().optional(), time: z.string().optional() }),
+  z.object({ type: z.literal('phase'), phase: z.string(), message: z.string().optional() }),
+  AttemptEnd,
+])
+export type AttemptReport = z.infer<typeof AttemptReport>

@@ -1,0 +1,79 @@
+/**
+ * Every error that Errand shows to a person or a program. `code` is stable and may be scripted against;
+ * `message` says what and which; `hint` says what to do.
+ */
+export const errorStatus = {
+  bad_request: 400,
+  invalid_workflow: 400,
+  invalid_yaml: 400,
+  invalid_argument: 400,
+  unset_variable: 400,
+  unauthorized: 401,
+  token_revoked: 401,
+  forbidden: 403,
+  not_found: 404,
+  run_not_found: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  run_exists: 409,
+  run_ended: 409,
+  run_not_ended: 409,
+  approval_not_pending: 409,
+  idempotency_mismatch: 409,
+  body_too_large: 413,
+  frame_too_large: 413,
+  unsupported_media_type: 415,
+  range_not_satisfiable: 416,
+  rate_limited: 429,
+  protocol_mismatch: 426,
+  internal: 500,
+  store_failed: 507,
+  disk_full: 507,
+  unavailable: 503,
+  host_unreachable: 502,
+  host_refused: 502,
+  address_in_use: 500,
+  data_folder_locked: 500,
+  node_too_old: 500,
+} as const
+
+export type ErrorCode = keyof typeof errorStatus
+
+export interface ErrorBody {
+  error: { code: ErrorCode; message: string; hint?: string; details?: unknown }
+}
+
+export class ErrandError extends Error {
+  readonly code: ErrorCode
+  readonly hint?: string
+  readonly details?: unknown
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; details?: unknown; cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause })
+    this.name = 'ErrandError'
+    this.code = code
+    this.hint = options.hint
+    this.details = options.details
+  }
+
+  /** HTTP status for this code. */
+  get status(): number {
+    return errorStatus[this.code]
+  }
+
+  /** The one shape an error has on the wire. */
+  toBody(): ErrorBody {
+    return {
+      error: {
+        code: this.code,
+        message: this.message,
+        ...(this.hint === undefined ? {} : { hint: this.hint }),
+        ...(this.details === undefined ? {} : { details: this.details }),
+      },
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import * as z from 'zod'
+import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
+import { StreamEnd, StreamName } from './attempt.ts'
+
+/**
+ * The event log of a run: append-only, `seq` from 1 with no hole. A run's state is what folding it gives.
+ * `step` is a step's name; `phase` says which of the three lists of steps it stands in.
+ */
+const head = { seq: z.number().int().min(1), time: z.string().describe('RFC 3339, UTC, milliseconds') }
+const at = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
+  z.object({ ...head, type: z.literal(type), ...shape })
+
+const step = z.string()
+/** Number of the attempt within the run, from 1. */
+const attempt = z.number().int().min(1)
+const vars = z.record(z.string(), z.string())
+
+export const StepPhase = z.enum(['main', 'rollback', 'finally'])
+export type StepPhase = z.infer<typeof StepPhase>
+
+export const StepInstance = z.object({
+  host: z.string(),
+  /** Variables of this matrix combination or foreach item. */
+  vars: vars.optional(),
+  /** Set where the run is a retry and this instance is taken over as done: what it exported. */
+  carried: vars.optional(),
+})
+export type StepInstance = z.infer<typeof StepInstance>
+
+export const RunEvent = z.discriminatedUnion('type', [
+  at('run.created', { workflow_name: z.string(), vars }),
+  at('run.waiting', { why: z.string() }),
+  at('run.started', {}),
+  at('run.cancel_requested', { by: z.string().optional(), message: z.string().optional(), force: z.boolean() }),
+  at('run.timed_out', {}),
+  at('run.finished', {
+    status: RunStatus,
+    reason: Reason.optional(),
+    message: z.string().optional(),
+    outputs: vars.optional(),
+  }),
+  at('step.started', { step, phase: StepPhase, instances: z.array(StepInstance) }),
+  at('step.skipped', { step, phase: StepPhase, reason: Reason, message: z.string().optional() }),
+  at('step.finished', {
+    step,
+    phase: StepPhase,
+    status: StepStatus,
+    reason: Reason.optional(),
+    message: z.string().optional(),
+  }),
+  at('attempt.created', {
+    attempt,
+    step,
+    phase: StepPhase,
+    instance: z.number().int().min(0),
+    host: z.string(),
+    try: z.number().int().min(1),
+    /** Set where it was placed at once. */
+    runner: z.string().optional(),
+    epoch: z.number().int().min(0).describe('0: not handed out yet'),
+    waiting: z.string().optional().describe('Why it was not placed at once'),
+  }),
+  at('attempt.waiting', { attempt, why: z.string() }),
+  at('attempt.assigned', { attempt, runner: z.string().optional(), epoch: z.number().int().min(1) }),
+  at('attempt.started', { attempt, pid: z.number().int().optional() }),
+  at('attempt.phase', { attempt, phase: z.string(), message: z.string().optional() }),
+  at('attempt.cancel_requested', { attempt, reason: Reason }),
+  at('output', {
+    attempt,
+    step,
+    host: z.string(),
+    stream: StreamName,
+    offset: z.number().int().min(0),
+    length: z.number().int().min(1),
+    /** Filled in on the way out, never stored; bytes that are no UTF-8 are U+FFFD. */
+    text: z.string().optional(),
+  }),
+  at('attempt.finished', {
+    attempt,
+    step,
+    host: z.string(),
+    outcome: AttemptOutcome,
+    reason: Reason.optional(),
+    message: z.string().optional(),
+    exit_code: z.number().int().optional(),
+    signal: z.string().optional(),
+    exports: vars.optional(),
+    streams: z.partialRecord(StreamName, StreamEnd).optional(),
+    output_files: z.partialRecord(StreamName, z.string()).optional(),
+    duration_ms: z.number().optional(),
+    retry_at: z.string().optional().describe('Set where it is tried again'),
+  }),
+  at('approval.requested', { step, phase: StepPhase, instance: z.number().int(), message: z.string(), expires_at: z.string().optional() }),
+  at('approval.answered', {
+    step,
+    phase: StepPhase,
+    instance: z.number().int(),
+    decision: z.enum(['approve', 'reject']),
+    by: z.string().optional(),
+    comment: z.string().optional(),
+  }),
+  at('child.started', { step, phase: StepPhase, instance: z.number().int(), run_id: z.string() }),
+  at('child.finished', {
+    step,
+    phase: StepPhase,
+    instance: z.number().int(),
+    run_id: z.string(),
+    status: RunStatus,
+    message: z.string().optional(),
+    outputs: vars.optional(),
+  }),
+])
+export type RunEvent = z.infer<typeof RunEvent>
+export type EventType = RunEvent['type']
+export type EventOf<T extends EventType> = Extract<RunEvent, { type: T }>
+
+/** An event before it has its place in the log. */
+export type NewEvent = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'seq' | 'time'> : never) : never

@@ -1,0 +1,101 @@
+import * as z from 'zod'
+import { AttemptReport, AttemptSpec, StreamName } from './attempt.ts'
+
+/**
+ * Frames between hub and runner: one WebSocket that the runner opens, JSON text frames, output as binary
+ * frames (`output-frame.ts`). Order and repetition: a report carries `n`, counting from 1 within an attempt and
+ * epoch; the hub takes n = last + 1 and ignores what it has; output carries its offset, and the hub's length
+ * decides. So resent, doubled and reordered frames change nothing.
+ */
+export const PROTOCOL_VERSION = 1
+
+const attempt_id = z.string()
+const epoch = z.number().int().min(1)
+const lengths = z.partialRecord(StreamName, z.number().int().min(0))
+
+export const Hello = z.object({
+  type: z.literal('hello'),
+  protocol: z.number().int(),
+  version: z.string(),
+  runner_id: z.string().min(1).max(200),
+  /** Made anew at each start of the runner process: tells a reconnect from a restart. */
+  boot_id: z.string(),
+  group: z.string(),
+  labels: z.record(z.string(), z.string()),
+  mode: z.enum(['chat', 'issue', 'all']),
+  hostname: z.string(),
+  cpus: z.number().positive(),
+  memory_bytes: z.number().positive(),
+  /** How many attempts it takes at once. */
+  slots: z.number().int().min(1),
+  /** All that it still has: running, or ended and not yet released. */
+  attempts: z.array(z.object({ attempt_id, epoch, ended: z.boolean() })),
+})
+export type Hello = z.infer<typeof Hello>
+
+export const RunnerFrame = z.discriminatedUnion('type', [
+  Hello,
+  /** It will run; what it needs to survive a restart is on its disk. */
+  z.object({ type: z.literal('claimed'), attempt_id, epoch }),
+  z.object({ type: z.literal('rejected'), attempt_id, epoch, message: z.string() }),
+  z.object({ type: z.literal('report'), attempt_id, epoch, n: z.number().int().min(1), report: AttemptReport }),
+  /** Takes nothing new; finishes what it has. */
+  z.object({ type: z.literal('draining') }),
+])
+export type RunnerFrame = z.infer<typeof RunnerFrame>
+
+/** What the hub makes of an attempt named in `hello`. */
+export const Standing = z.discriminatedUnion('state', [
+  /** Go on; the hub has reports up to `reports` and this much of each stream. */
+  z.object({ state: z.literal('continue'), attempt_id, epoch, reports: z.number().int(), streams: lengths }),
+  /** Stop it, drop it: it ended here, was handed on, or is unknown. */
+  z.object({ state: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
+])
+export type Standing = z.infer<typeof Standing>
+
+export const HubFrame = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('welcome'),
+    protocol: z.number().int(),
+    heartbeat_ms: z.number(),
+    lost_after_ms: z.number(),
+    attempts: z.array(Standing),
+  }),
+  z.object({ type: z.literal('start'), epoch, spec: AttemptSpec }),
+  /** Committed: reports up to `reports`, and this much of each stream. */
+  z.object({ type: z.literal('ack'), attempt_id, epoch, reports: z.number().int(), streams: lengths }),
+  z.object({ type: z.literal('cancel'), attempt_id, epoch, grace_ms: z.number(), reason: z.string() }),
+  /** The end is committed: the attempt's folder may go. */
+  z.object({ type: z.literal('release'), attempt_id, epoch }),
+  z.object({ type: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
+  /** The run has ended: its workspace may go. */
+  z.object({ type: z.literal('forget_run'), run_id: z.string() }),
+  z.object({ type: z.literal('drain') }),
+  /** The hub closes the link and says why; `retry: false` means that trying again is no use. */
+  z.object({ type: z.literal('refused'), code: z.string(), message: z.string(), retry: z.boolean() }),
+])
+export type HubFrame = z.infer<typeof HubFrame>
+
+export const RunnerView = z.object({
+  id: z.string(),
+  group: z.string(),
+  status: z.enum(['connected', 'disconnected', 'draining']),
+  hostname: z.string(),
+  cpus: z.number(),
+  memory: z.string().describe('"8GB", "512MB"'),
+  connected_at: z.string(),
+  labels: z.record(z.string(), z.string()),
+  mode: z.string(),
+  version: z.string(),
+  slots: z.number().int(),
+  running: z.number().int(),
+  last_seen_at: z.string(),
+})
+export type RunnerView = z.infer<typeof RunnerView>
+
+/** Largest JSON frame, and largest binary frame, in bytes. */
+export const MAX_FRAME_BYTES = 4 * 1024 * 1024
+/** Most output bytes of one frame. */
+export const MAX_OUTPUT_CHUNK = 256 * 1024
+/** How far a runner may be ahead of the hub's acks, per attempt, in output bytes. */
+export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024

@@ -1,0 +1,133 @@
+import * as z from 'zod'
+import { RunId } from './ids.ts'
+import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
+import { StepPhase } from './events.ts'
+import { Scalar } from './workflow.ts'
+
+/** What makes a run, as the store keeps it; it never changes. */
+export interface RunSpec {
+  run_id: string
+  /** `workflow` until others come. */
+  blueprint: string
+  workflow_name: string
+  /** The workflow, validated, with every default filled in; `Workflow` in `workflow.ts`. */
+  workflow: unknown
+  /** Values given for inputs, and other variables given by the caller. */
+  vars: Record<string, string>
+  owner: string
+  tenant: string
+  created_at: string
+  /** The run and step that started this one, for a sub-workflow; the depth counts from 0. */
+  parent?: { run_id: string; step: string; depth: number }
+  /** The run this one repeats or rolls back. */
+  retry_of?: string
+  /** Instances of main steps taken over from `retry_of` as done, by step. */
+  carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
+}
+
+/** A run as the store lists it: kept beside the log so that lists need not fold. */
+export interface RunRecord extends RunSpec {
+  status: RunStatus
+  reason?: Reason
+  message?: string
+  started_at?: string
+  finished_at?: string
+  outputs?: Record<string, string>
+  /** Why it is still queued, or what its first waiting attempt waits for. */
+  waiting?: string
+  /** `seq` of the last event. */
+  last_seq: number
+  /** Text of the last notifier failure; a notifier never changes a run's result. */
+  last_notify_error?: string
+}
+
+export type RunPatch = Partial<
+  Pick<RunRecord, 'status' | 'reason' | 'message' | 'started_at' | 'finished_at' | 'outputs' | 'waiting' | 'last_notify_error'>
+>
+
+/** A run in a list. */
+export const RunSummary = z.object({
+  run_id: z.string(),
+  blueprint: z.string(),
+  workflow_name: z.string(),
+  status: RunStatus,
+  reason: Reason.optional(),
+  message: z.string().optional(),
+  owner: z.string(),
+  created_at: z.string(),
+  started_at: z.string().optional(),
+  finished_at: z.string().optional(),
+  waiting: z.string().optional(),
+  parent_run_id: z.string().optional(),
+  retry_of: z.string().optional(),
+  last_notify_error: z.string().optional(),
+})
+export type RunSummary = z.infer<typeof RunSummary>
+
+export const InstanceView = z.object({
+  host: z.string(),
+  vars: z.record(z.string(), z.string()).optional(),
+  status: StepStatus,
+  reason: Reason.optional(),
+  message: z.string().optional(),
+  exit_code: z.number().int().optional(),
+  duration_ms: z.number().optional(),
+  /** The attempts, oldest first; `attempt_id` goes into the output URL. */
+  attempts: z.array(
+    z.object({
+      attempt_id: z.string(),
+      number: z.number().int(),
+      try: z.number().int(),
+      outcome: AttemptOutcome.optional(),
+      runner: z.string().optional(),
+      waiting: z.string().optional(),
+      streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
+    }),
+  ),
+})
+export const StepView = z.object({
+  step: z.string(),
+  phase: StepPhase,
+  action: z.string(),
+  status: StepStatus,
+  reason: Reason.optional(),
+  message: z.string().optional(),
+  started_at: z.string().optional(),
+  finished_at: z.string().optional(),
+  approval: z.object({ message: z.string(), expires_at: z.string().optional() }).optional(),
+  child_run_ids: z.array(z.string()).optional(),
+  instances: z.array(InstanceView),
+})
+export type StepView = z.infer<typeof StepView>
+
+/** A run, shown whole. */
+export const RunView = RunSummary.extend({
+  vars: z.record(z.string(), z.string()),
+  outputs: z.record(z.string(), z.string()).optional(),
+  steps: z.array(StepView),
+  last_seq: z.number().int(),
+})
+export type RunView = z.infer<typeof RunView>
+
+/** `POST /api/runs` for a workflow: exactly one of `yaml` and `workflow`. */
+export const CreateRun = z.strictObject({
+  blueprint: z.literal('workflow').default('workflow'),
+  run_id: RunId.optional(),
+  yaml: z.string().max(4 * 1024 * 1024).optional(),
+  workflow: z.record(z.string(), z.unknown()).optional(),
+  vars: z.record(z.string(), Scalar).default({}),
+})
+export type CreateRun = z.infer<typeof CreateRun>
+export type CreateRunInput = z.input<typeof CreateRun>
+
+export const ListRuns = z.strictObject({
+  status: z.string().optional().describe('One or several, separated by commas'),
+  workflow_name: z.string().optional(),
+  owner: z.string().optional(),
+  parent_run_id: z.string().optional(),
+  created_after: z.string().optional(),
+  created_before: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+  cursor: z.string().optional(),
+})
+export type ListRuns = z.infer<typeof ListRuns>

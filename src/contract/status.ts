@@ -1,0 +1,61 @@
+import * as z from 'zod'
+
+/** Status of a run. The last four are final. */
+export const RunStatus = z.enum(['queued', 'running', 'success', 'failed', 'canceled', 'interrupted'])
+export type RunStatus = z.infer<typeof RunStatus>
+
+/** Status of a step: a run's, and `skipped` (final) and `waiting` (for an approval, a retry or a child run). */
+export const StepStatus = z.enum([
+  'queued',
+  'running',
+  'waiting',
+  'success',
+  'failed',
+  'canceled',
+  'interrupted',
+  'skipped',
+])
+export type StepStatus = z.infer<typeof StepStatus>
+
+/** How an attempt can end. */
+export const AttemptOutcome = z.enum(['success', 'failed', 'canceled', 'interrupted'])
+export type AttemptOutcome = z.infer<typeof AttemptOutcome>
+
+/** Why something did not succeed, beside its status. First cause wins. */
+export const Reason = z.enum([
+  'exit_code', // the process ended with a code other than 0
+  'signal', // the process was killed by a signal that Errand did not send
+  'timeout', // timeout_seconds of the step or run has passed
+  'oom', // out of memory
+  'expect_vars', // a variable named by expect_vars was not exported
+  'exports_too_large', // exported variables are larger than the limit
+  'unset_variable', // a ${VAR} in a text has no value
+  'when_error', // the when expression could not be evaluated
+  'invalid_argument', // an argument is wrong once its variables are filled in
+  'start_failed', // the process could not be started
+  'action_failed', // an action that is no process failed; the message says how
+  'lost', // what carried it out has vanished
+  'output_mismatch', // length or SHA-256 of an output differs at the two ends
+  'output_failed', // the output could not be written (disk full)
+  'host_unreachable', // the host did not answer
+  'host_refused', // the host answered no (wrong token, unknown action)
+  'rejected', // an approval was answered no, or no runner took it
+  'child_failed', // a sub-workflow did not succeed
+  'upstream', // a step this one needs did not succeed
+  'condition', // when was false
+  'canceled', // someone canceled
+  'interrupted', // found running after a restart with nothing left of it
+  'quota', // over a limit of the user or group
+])
+export type Reason = z.infer<typeof Reason>
+
+export const finalRunStatuses: readonly RunStatus[] = ['success', 'failed', 'canceled', 'interrupted']
+export const finalStepStatuses: readonly StepStatus[] = [
+  'success',
+  'failed',
+  'canceled',
+  'interrupted',
+  'skipped',
+]
+export const isFinalRun = (status: RunStatus): boolean => finalRunStatuses.includes(status)
+export const isFinalStep = (status: StepStatus): boolean => finalStepStatuses.includes(status)

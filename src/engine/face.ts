@@ -1,0 +1,49 @@
+import type { RunEvent } from '../contract/events.ts'
+import type { CreateRun, RunRecord, RunView } from '../contract/run.ts'
+import type { StreamName } from '../contract/attempt.ts'
+import type { RunPage, RunQuery } from './ports.ts'
+
+export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflow'> {
+  vars?: Record<string, string | number | boolean>
+  /** Default `local`. */
+  owner?: string
+  tenant?: string
+  /** Where `workflow.run` files are read from; absent: such files are refused. */
+  base_dir?: string
+}
+
+/** What the hub's API, the CLI and an embedding program use of the engine; `Engine` implements it. */
+export interface EngineFace {
+  /** Resolves once the run is committed. Throws `invalid_workflow` (details: problems), `run_exists`. */
+  submit(submission: Submission): Promise<RunRecord>
+  get(runId: string): Promise<RunRecord | undefined>
+  list(query: RunQuery): Promise<RunPage>
+  /** The run with its steps, folded from the log. Throws `run_not_found`. */
+  view(runId: string): Promise<RunView>
+  /**
+   * Events with seq > after: first those there are, then new ones as they come, ending after `run.finished`.
+   * Output events carry their text. Pulling is the pace: nothing is buffered for a slow reader.
+   * Throws `run_not_found`.
+   */
+  watch(runId: string, after: number, signal?: AbortSignal): AsyncIterable<RunEvent>
+  /** Bytes of an output, from the store; `number` is the attempt's. */
+  output(runId: string, number: number, stream: StreamName, start: number, end: number): Promise<Buffer>
+  outputLength(runId: string, number: number, stream: StreamName): Promise<number>
+  /** Throws `run_not_found`, `run_ended`. `force` also ends `finally` steps at once. */
+  cancel(runId: string, options?: { by?: string; message?: string; force?: boolean }): Promise<void>
+  /** Answers a waiting approval. Throws `approval_not_pending`. */
+  answer(
+    runId: string,
+    answer: { step: string; decision: 'approve' | 'reject'; by?: string; comment?: string },
+  ): Promise<void>
+  /** A new run of the same workflow; `failed` takes over what succeeded. Throws `run_not_ended`. */
+  retry(runId: string, options: { only: 'all' | 'failed'; owner?: string }): Promise<RunRecord>
+  /** A new run that runs the rollback of each step that succeeded, in reverse. Throws `run_not_ended`. */
+  rollback(runId: string, options?: { owner?: string }): Promise<RunRecord>
+  /** Resolves when the run has ended. */
+  done(runId: string): Promise<RunRecord>
+  /** Takes up the runs that the store holds open. */
+  resume(): Promise<void>
+  /** Stops conducting; open runs stay open in the store. */
+  close(): Promise<void>
+}

@@ -1,0 +1,148 @@
+import type { AttemptReport, AttemptSpec, StreamEnd, StreamName } from '../contract/attempt.ts'
+import type { RunEvent } from '../contract/events.ts'
+import type { RunPatch, RunRecord, RunSpec } from '../contract/run.ts'
+import type { Reason, RunStatus } from '../contract/status.ts'
+
+/** What the engine needs of the world. Call order, concurrency and idempotence are written here only. */
+
+export interface RunQuery {
+  statuses?: readonly RunStatus[]
+  workflow_name?: string
+  owner?: string
+  tenant?: string
+  parent_run_id?: string
+  /** RFC 3339; exclusive. */
+  created_after?: string
+  created_before?: string
+  /** 1 to 500. */
+  limit: number
+  /** As answered with the page before. */
+  cursor?: string
+}
+
+/** Newest first. `next_cursor` is absent on the last page. */
+export interface RunPage {
+  runs: RunRecord[]
+  next_cursor?: string
+}
+
+export interface RunStore {
+  /** durable: what was committed is there after the process is killed. */
+  readonly capabilities: { durable: boolean }
+  /**
+   * Keeps a new run and its first events (seq from 1) in one commit. Throws `run_exists` where the id is taken.
+   * Calls for different runs may overlap.
+   */
+  create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void>
+  /**
+   * Appends events (the first has seq = last + 1, else `conflict`; none is allowed) and changes the record, in
+   * one commit. Throws `run_not_found`. One call at a time for a run; calls for different runs may overlap and
+   * may share a commit.
+   */
+  update(runId: string, change: { events: readonly RunEvent[]; patch?: RunPatch }): Promise<void>
+  get(runId: string): Promise<RunRecord | undefined>
+  list(query: RunQuery): Promise<RunPage>
+  /** Events with seq > after, oldest first, at most `limit`. Unknown run: none. */
+  events(runId: string, after: number, limit: number): Promise<RunEvent[]>
+  /** Ids of runs that are not final, oldest first. */
+  open(): Promise<string[]>
+  /**
+   * Ends the given runs (default: all open ones) as `interrupted`, with a `run.finished` event; answers which.
+   * For engines that do not resume.
+   */
+  markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]>
+  /** May be called twice. Commits what was accepted first. */
+  close(): Promise<void>
+}
+
+/** Where an attempt was put. `epoch` grows by one each time it is handed out. */
+export interface Placement {
+  runner?: string
+  epoch: number
+}
+
+export interface AttemptSink {
+  /** Why it still waits; the latest is shown. */
+  waiting(why: string): void
+  /** It was placed after having waited. False: it has ended meanwhile, leave it. Resolves after commit. */
+  assigned(placement: Placement): Promise<boolean>
+  /**
+   * Reports in order, `ended` last and once. Resolves after commit. One for an attempt that has ended, or of an
+   * older epoch, changes nothing. Rejects only where the store fails; then it may be sent again.
+   */
+  report(report: AttemptReport, epoch: number): Promise<void>
+  /**
+   * Bytes of a stream at their offset. Resolves with the length now kept, once the bytes are kept; the caller
+   * waits for that (backpressure). What is there already is ignored; a gap throws `conflict`. Rejects with
+   * `disk_full` where they cannot be kept.
+   */
+  output(stream: StreamName, offset: number, bytes: Buffer): Promise<number>
+  /** Length of the stream as kept here. */
+  length(stream: StreamName): Promise<number>
+}
+
+/** Carries out attempts: this process, host agents over HTTP, or a fleet of runners. */
+export interface StepHost {
+  /**
+   * Asked before the attempt's creation is committed, so that creation and placement are one commit. Answers at
+   * once, never throws, and holds the capacity until `start`, or until `cancel` for that attempt.
+   */
+  place(spec: AttemptSpec): Placement | { waiting: string }
+  /** After the commit, once. Without a placement it waits in the host's queue. Never throws. */
+  start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void
+  /**
+   * Instead of `start`, for an attempt that the log of a run taken up again holds open. What is still there goes
+   * on; what never began is begun; what is gone is reported `ended` with outcome `interrupted`, reason `lost`.
+   */
+  resume(
+    spec: AttemptSpec,
+    placement: Placement | undefined,
+    known: { started: boolean; streams: Partial<Record<StreamName, number>> },
+    sink: AttemptSink,
+  ): void
+  /** SIGTERM, grace, SIGKILL; the end comes through the sink, with this reason. Twice is once. */
+  cancel(attemptId: string, reason: Reason, force?: boolean): void
+  /** The run is over: its workspace may go. */
+  runEnded(runId: string): void
+  /** May be called twice. Local work is canceled; work on other machines goes on. */
+  close(): Promise<void>
+}
+
+/** Keeps the output bytes of attempts. Length is what is kept; callers of one stream come one at a time. */
+export interface OutputStore {
+  /** Before the first `append` of an attempt; idempotent. Reads `max_output_bytes` and `output_path` from the args. */
+  begin(spec: AttemptSpec): void
+  /** As `AttemptSink.output`. */
+  append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number>
+  length(attemptId: string, stream: StreamName): Promise<number>
+  /** Bytes from start (inclusive) to end (exclusive), cut at the length; empty past the end. */
+  read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer>
+  /** No more will come: flushed to disk, and what is kept is measured. `file`: the folder's file a person can open. */
+  seal(attemptId: string, stream: StreamName): Promise<StreamEnd & { file?: string }>
+  /** Deletes all that the run's attempts left here (not what `output_path` asked for). */
+  remove(runId: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** Called on each change of a run's state. */
+export interface Notification {
+  run_id: string
+  workflow_name: string
+  status: RunStatus
+  step?: string
+  host?: string
+  timestamp: string
+  error?: string
+  version: string
+}
+export interface Notifier {
+  /** A rejection is tried again, then kept as `last_notify_error`; it never changes a run. */
+  notify(notification: Notification, signal: AbortSignal): Promise<void>
+}
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number
+  /** Calls back once, not before `atMs`; the answer takes it back. */
+  wake(atMs: number, callback: () => void): () => void
+}

@@ -1,0 +1,72 @@
+import type { AttemptReport, AttemptSpec, StreamName } from '../contract/attempt.ts'
+
+/** Interface file: `actions/`, `agents/` and `dialects/` may import it. */
+
+/** How to start the process of an attempt. */
+export interface ProcessPlan {
+  /** Program and arguments; no shell unless the action is one. `script` below is appended as a path where set. */
+  argv: readonly string[]
+  /** Written to a private file before the start; its path becomes the last argument. */
+  script?: string
+  /** Default: the run's workspace on a runner, this process's folder locally. */
+  cwd?: string
+  env: Readonly<Record<string, string>>
+  /** Standard output is read for BOPS_EXPORT:KEY=value lines. */
+  export_vars: boolean
+}
+
+export interface InlineContext {
+  /** Aborted by cancel and by the timeout. */
+  signal: AbortSignal
+  env: Readonly<Record<string, string>>
+  /** Folder that relative paths are taken from. */
+  cwd: string
+  /** Output bytes; awaited for backpressure. */
+  write(stream: StreamName, bytes: Buffer | string): Promise<void>
+}
+
+export interface InlineResult {
+  exports?: Record<string, string>
+}
+
+/**
+ * What a step can do on a machine. A process outlives the runner; an inline action ends with it.
+ * Throwing an `ErrandError` fails the attempt (`invalid_argument`, else `action_failed`) with its message.
+ */
+export type Action =
+  | { kind: 'process'; prepare(spec: AttemptSpec): ProcessPlan }
+  | { kind: 'inline'; run(spec: AttemptSpec, context: InlineContext): Promise<InlineResult> }
+
+export type ActionRegistry = Readonly<Record<string, Action>>
+
+/** An attempt that this machine has: running, or ended and not yet released. */
+export interface HeldAttempt {
+  readonly spec: AttemptSpec
+  readonly epoch: number
+  /** Reports so far; number n is at index n - 1; the last is `ended` where `ended`. */
+  readonly reports: readonly AttemptReport[]
+  readonly ended: boolean
+  /** Bytes of the stream that may leave this machine now. After `ended` it is final. */
+  length(stream: StreamName): number
+  /** At most `max` bytes from `offset`. */
+  read(stream: StreamName, offset: number, max: number): Promise<Buffer>
+  /** Called after each new report or bytes; answers how to stop being called. */
+  onChange(listener: () => void): () => void
+  /** SIGTERM to all its processes, the grace, SIGKILL; then `ended` with outcome `canceled` and this reason. Twice is once. */
+  cancel(graceMs: number, reason: string): void
+  /** Its end is known where it must be: forgets it and deletes its folder. Cancels it first if it still runs. */
+  release(): Promise<void>
+}
+
+export interface Attempts {
+  /** Finds the attempts of an earlier process of this runner again. Before anything else, once. */
+  recover(): Promise<HeldAttempt[]>
+  /** Idempotent by attempt id and epoch: the one that is there is answered. Resolves when it survives a restart. */
+  start(spec: AttemptSpec, epoch: number): Promise<HeldAttempt>
+  get(attemptId: string): HeldAttempt | undefined
+  all(): HeldAttempt[]
+  /** The run is over: its workspace is deleted. */
+  forgetRun(runId: string): Promise<void>
+  /** Stops watching; processes go on, inline actions end. May be called twice. */
+  close(): Promise<void>
+}
