@@ -36,6 +36,8 @@ export const AttemptSpec = z.object({
   requires: Requirements,
   address: z.string().optional(),
   token_env: z.string().optional(),
+  /** Set by the client of a host agent: tells two attempts apart that bear the same id. */
+  request_id: z.string().optional(),
 })
 export type AttemptSpec = z.infer<typeof AttemptSpec>
 

@@ -62,10 +62,20 @@ export const HubFrame = z.discriminatedUnion('type', [
     attempts: z.array(Standing),
   }),
   z.object({ type: z.literal('start'), epoch, spec: AttemptSpec }),
-  /** Committed: reports up to `reports`, and this much of each stream. */
-  z.object({ type: z.literal('ack'), attempt_id, epoch, reports: z.number().int(), streams: lengths }),
+  /**
+   * Committed: reports up to `reports`, and this much of each stream. `resend`: what followed was dropped, it is
+   * to be sent again from here.
+   */
+  z.object({
+    type: z.literal('ack'),
+    attempt_id,
+    epoch,
+    reports: z.number().int(),
+    streams: lengths,
+    resend: z.boolean().optional(),
+  }),
   z.object({ type: z.literal('cancel'), attempt_id, epoch, grace_ms: z.number(), reason: z.string() }),
-  /** The end is committed: the attempt's folder may go. */
+  /** The end is committed, and with it all that came before: the attempt's folder may go. */
   z.object({ type: z.literal('release'), attempt_id, epoch }),
   z.object({ type: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
   /** The run has ended: its workspace may go. */

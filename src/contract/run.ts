@@ -18,7 +18,7 @@ export interface RunSpec {
   tenant: string
   created_at: string
   /** The run and step that started this one, for a sub-workflow; the depth counts from 0. */
-  parent?: { run_id: string; step: string; depth: number }
+  parent?: { run_id: string; step: string; phase: StepPhase; instance: number; depth: number }
   /** The run this one repeats or rolls back. */
   retry_of?: string
   /** Instances of main steps taken over from `retry_of` as done, by step. */

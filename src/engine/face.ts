@@ -8,8 +8,10 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   /** Default `local`. */
   owner?: string
   tenant?: string
-  /** Where `workflow.run` files are read from; absent: such files are refused. */
-  base_dir?: string
+  /** Path of the file, for messages, and as what `workflow.run` files are relative to. */
+  file?: string
+  /** Reads a `workflow.run` file; absent: such files are refused. */
+  readFile?: (path: string) => string
 }
 
 /** What the hub's API, the CLI and an embedding program use of the engine; `Engine` implements it. */

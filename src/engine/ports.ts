@@ -67,8 +67,9 @@ export interface AttemptSink {
   /** It was placed after having waited. False: it has ended meanwhile, leave it. Resolves after commit. */
   assigned(placement: Placement): Promise<boolean>
   /**
-   * Reports in order, `ended` last and once. Resolves after commit. One for an attempt that has ended, or of an
-   * older epoch, changes nothing. Rejects only where the store fails; then it may be sent again.
+   * Reports in order, `ended` last and once; calls may overlap. Resolves after commit, never without it. One for an
+   * attempt that has ended, or of an older epoch, changes nothing. Rejects only where the store fails; then it may
+   * be sent again.
    */
   report(report: AttemptReport, epoch: number): Promise<void>
   /**
@@ -93,11 +94,12 @@ export interface StepHost {
   /**
    * Instead of `start`, for an attempt that the log of a run taken up again holds open. What is still there goes
    * on; what never began is begun; what is gone is reported `ended` with outcome `interrupted`, reason `lost`.
+   * `known.reports`: how many reports of the present epoch are committed; absent: 1 where it has started, else 0.
    */
   resume(
     spec: AttemptSpec,
     placement: Placement | undefined,
-    known: { started: boolean; streams: Partial<Record<StreamName, number>> },
+    known: { started: boolean; streams: Partial<Record<StreamName, number>>; reports?: number },
     sink: AttemptSink,
   ): void
   /** SIGTERM, grace, SIGKILL; the end comes through the sink, with this reason. Twice is once. */

@@ -1,0 +1,70 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ErrandClient } from '../src/client/client.ts'
+
+export const errand = fileURLToPath(new URL('../bin/errand', import.meta.url))
+
+export interface BenchHub {
+  client: ErrandClient
+  url: string
+  token: string
+  /** Process ids of the hub and of its runner. */
+  hubPid: number
+  runnerPid: number
+  stop(): Promise<void>
+}
+
+/** `errand up` on a free port with a data folder of its own. */
+export async function startHub(): Promise<BenchHub> {
+  const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
+  const child = spawn(errand, ['up', '--port', '0', '--data', folder], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let printed = ''
+  child.stdout.on('data', (chunk) => (printed += chunk))
+  child.stderr.on('data', (chunk) => (printed += chunk))
+  const { url, token } = await until('errand up to listen', async () => {
+    if (child.exitCode !== null) throw new Error(`errand up ended:\n${printed}`)
+    return JSON.parse(await readFile(join(folder, 'local.json'), 'utf8').catch(() => 'null')) as { url: string; token: string } | null
+  })
+  const client = new ErrandClient({ url, token })
+  await until('its runner', async () => (await client.runners.list()).find(({ status }) => status === 'connected'))
+  const runnerPid = await until('the runner process', () => childOf(child.pid!))
+  return {
+    client,
+    url,
+    token,
+    hubPid: child.pid!,
+    runnerPid,
+    stop: async () => {
+      child.kill('SIGINT')
+      await exited(child)
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function childOf(pid: number): Promise<number | undefined> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return Number(text.trim().split(' ')[0]) || undefined
+}
+
+/** Resident memory of a process, in MB (10^6 bytes). */
+export async function residentMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return (Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024) / 1e6
+}
+
+function exited(child: ChildProcess): Promise<void> {
+  return child.exitCode !== null ? Promise.resolve() : new Promise((resolve) => child.on('close', () => resolve()))
+}
+
+async function until<T>(what: string, probe: () => Promise<T | null | undefined>): Promise<T> {
+  for (const end = Date.now() + 30_000; Date.now() < end; ) {
+    const found = await probe()
+    if (found) return found
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error(`Waited 30 s for ${what}.`)
+}

@@ -1,0 +1,49 @@
+/**
+ * `npm run bench [-- <part of a row's file name>…]`: prints each figure beside a baseline taken in the same run, and
+ * writes them to bench/results/latest.json. Exit code 0 whatever the figures: machines differ; read the ratios.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { startHub } from './hub.ts'
+import type { Row } from './measure.ts'
+import { firstProcess, hubStep } from './rows/hub-step.ts'
+import { localStep } from './rows/local-step.ts'
+import { idleMemory } from './rows/memory.ts'
+import { noopRuns } from './rows/noop-runs.ts'
+import { outputToReader } from './rows/output.ts'
+import { shellRun } from './rows/shell-run.ts'
+
+const alone = { 'local-step': localStep, 'shell-run': shellRun }
+const onHub = {
+  memory: idleMemory,
+  'hub-step': hubStep,
+  'first-process': firstProcess,
+  'noop-runs': noopRuns,
+  output: outputToReader,
+}
+const wanted = process.argv.slice(2)
+const isWanted = (name: string) => wanted.length === 0 || wanted.some((part) => name.includes(part))
+
+const rows: Row[] = []
+const show = (row: Row) => {
+  rows.push(row)
+  const { name, unit, value, baseline, budget, details } = row
+  const ratio = baseline ? `${(value / baseline.value).toFixed(2)} x ${baseline.what} (${baseline.value.toFixed(2)})` : ''
+  const more = Object.entries(details ?? {}).map(([key, figure]) => `${key} ${figure.toFixed(2)}`)
+  console.log(`${budget.holds ? 'holds ' : 'MISSED'} ${name}: ${value.toFixed(2)} ${unit}; ${[ratio, ...more].filter(Boolean).join('; ')} [budget ${budget.what}]`)
+}
+
+for (const [name, measure] of Object.entries(alone)) if (isWanted(name)) for (const row of await measure()) show(row)
+for (const [name, measure] of Object.entries(onHub)) {
+  if (!isWanted(name)) continue
+  const hub = await startHub()
+  try {
+    for (const row of await measure(hub)) show(row)
+  } finally {
+    await hub.stop()
+  }
+}
+
+mkdirSync(new URL('results/', import.meta.url), { recursive: true })
+const machine = { node: process.version, cpus: cpus().length, model: cpus()[0]?.model, time: new Date().toISOString() }
+writeFileSync(new URL('results/latest.json', import.meta.url), `${JSON.stringify({ machine, rows }, null, 2)}\n`)

@@ -1,0 +1,49 @@
+// Part of npm run lint: the tree names no registry's address in a lock file, and no folder of a developer's machine.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const lockFile = /(^|\/)(package-lock|npm-shrinkwrap)\.json$/
+/** A home or work folder that is somebody's, with something below it. `/home/user` and the like may stand in a document. */
+const somebodysFolder =
+  /(?<![\w.~/-])\/(?:home\/(?!user\b|you\b|me\b)[a-z][\w-]*|Users\/[A-Za-z][\w-]*|root|work)\/[\w.-]+/
+
+/** What is wrong with one file's text, by line. */
+export function tracesOf(file: string, text: string): { line: number; message: string }[] {
+  const found: { line: number; message: string }[] = []
+  text.split('\n').forEach((content, index) => {
+    if (lockFile.test(file) && /"resolved":/.test(content)) {
+      found.push({
+        line: index + 1,
+        message: 'a registry address; run: npm install --omit-lockfile-registry-resolved',
+      })
+    }
+    const folder = somebodysFolder.exec(content)
+    if (folder !== null) found.push({ line: index + 1, message: `a folder of one machine: ${folder[0]}` })
+  })
+  return found
+}
+
+function main(): void {
+  const root = join(import.meta.dirname, '..')
+  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+  })
+  let count = 0
+  for (const file of listed.toString().split('\0').filter(Boolean)) {
+    let bytes: Buffer
+    try {
+      bytes = readFileSync(join(root, file))
+    } catch {
+      continue // deleted, not yet committed
+    }
+    if (bytes.includes(0)) continue
+    for (const { line, message } of tracesOf(file, bytes.toString())) {
+      console.error(`${file}:${line}: ${message}`)
+      count++
+    }
+  }
+  if (count > 0) process.exitCode = 1
+}
+
+if (import.meta.main) main()

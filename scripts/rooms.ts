@@ -1,0 +1,42 @@
+/** The rooms of `src/` and `web/`, and whom each may import: a room, or one file of a room. Checked by `walls.ts`. */
+export interface Room {
+  holds: string
+  may: readonly string[] | 'everything'
+}
+
+export const rooms: Readonly<Record<string, Room>> = {
+  contract: { holds: 'what crosses a wire or a disk: schemas, their types, error codes', may: [] },
+  platform: { holds: 'small tools that know nothing of Errand', may: [] },
+  engine: { holds: 'decides what to do next, and conducts it', may: ['contract', 'platform'] },
+  blueprints: { holds: 'requests into workflows, one file each', may: ['contract', 'platform'] },
+  client: { holds: 'the typed API client', may: ['contract', 'platform'] },
+  actions: {
+    holds: 'what a step can do on a machine, one file each',
+    may: ['contract', 'platform', 'runner/ports.ts'],
+  },
+  agents: { holds: 'coding agents, one file each', may: ['contract', 'platform', 'runner/ports.ts'] },
+  runner: {
+    holds: 'carries out attempts so that nothing is lost',
+    may: ['contract', 'platform', 'actions', 'agents', 'engine/ports.ts'],
+  },
+  dialects: {
+    holds: "old names in, Errand's out",
+    may: ['contract', 'platform', 'engine/ports.ts', 'runner/ports.ts'],
+  },
+  hub: {
+    holds: 'the control plane: API, auth, stores, fleet',
+    may: ['contract', 'platform', 'engine', 'blueprints', 'dialects'],
+  },
+  cli: { holds: 'one file a command; the only room that joins hub and runner', may: 'everything' },
+  'index.ts': { holds: "the library's face", may: 'everything' },
+  web: { holds: 'the dashboard', may: ['contract', 'client'] },
+}
+
+/** The table as it stands in ARCHITECTURE.md. */
+export function roomsTable(): string {
+  const rows = Object.entries(rooms).map(([name, { holds, may }]) => {
+    const whom = may === 'everything' ? 'everything' : may.length === 0 ? 'nothing of ours' : may.join(', ')
+    return `| ${name} | ${holds} | ${whom} |`
+  })
+  return ['| room | holds | may import |', '|---|---|---|', ...rows].join('\n')
+}

@@ -1,0 +1,18 @@
+import { CmdRunArgs } from '../contract/actions.ts'
+import type { Action } from '../runner/ports.ts'
+import { parseArguments } from './arguments.ts'
+
+/** One argument may be 128 KiB at most on Linux; a longer command goes through a file. */
+export const MAX_INLINE_SCRIPT_BYTES = 100_000
+
+/** Runs `args.cmd` by /bin/sh. */
+export const cmdRun: Action = {
+  kind: 'process',
+  prepare(spec) {
+    const { cmd, cwd, export_vars } = parseArguments(CmdRunArgs, spec)
+    const common = { env: spec.env, export_vars, cwd }
+    return Buffer.byteLength(cmd) > MAX_INLINE_SCRIPT_BYTES
+      ? { ...common, argv: ['/bin/sh'], script: cmd }
+      : { ...common, argv: ['/bin/sh', '-c', cmd] }
+  },
+}

@@ -1,0 +1,48 @@
+import { HttpRequestArgs } from '../contract/actions.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { Action } from '../runner/ports.ts'
+import { parseArguments } from './arguments.ts'
+
+/** Sends a request; the answer's body is the step's standard output. */
+export const httpRequest: Action = {
+  kind: 'inline',
+  async run(spec, { signal, write }) {
+    const args = parseArguments(HttpRequestArgs, spec)
+    const url = parseUrl(args.url, spec.step)
+    const name = `${args.method} ${url.origin}${url.pathname}`
+    let response: Response
+    try {
+      response = await fetch(url, { method: args.method, headers: args.headers, body: args.body, signal })
+      for await (const chunk of response.body ?? []) await write('stdout', Buffer.from(chunk))
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (cause instanceof ErrandError) throw cause
+      throw new ErrandError('host_unreachable', `${name} failed: ${rootMessage(cause)}.`, {
+        hint: 'Check the URL, and that this machine can reach it.',
+        cause,
+      })
+    }
+    const fine = args.expect_status?.includes(response.status) ?? response.ok
+    if (!fine)
+      throw new ErrandError(
+        'host_refused',
+        `${name} answered ${response.status} ${response.statusText}`.trimEnd() +
+          `; expected ${args.expect_status?.join(' or ') ?? '2xx'}.`,
+      )
+    return {}
+  },
+}
+
+function parseUrl(text: string, step: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
+  throw new ErrandError('invalid_argument', `Step "${step}": args.url "${text}" is no http or https URL.`, {
+    hint: 'Write it whole, such as https://example.org/path.',
+  })
+}
+
+/** fetch says "fetch failed" and keeps what happened in the cause. */
+function rootMessage(error: unknown): string {
+  const { cause, message, code } = error as NodeJS.ErrnoException
+  return cause === undefined ? message || code || String(error) : rootMessage(cause)
+}

@@ -1,0 +1,17 @@
+import type { ActionRegistry } from '../runner/ports.ts'
+import { cmdRun } from './cmd-run.ts'
+import { fileWrite } from './file-write.ts'
+import { httpRequest } from './http-request.ts'
+import { noop } from './noop.ts'
+import { shellRun } from './shell-run.ts'
+import { varsSet } from './vars-set.ts'
+
+/** The actions that a machine carries out and that ship with Errand. */
+export const builtinActionRegistry: ActionRegistry = {
+  'cmd.run': cmdRun,
+  'shell.run': shellRun,
+  'file.write': fileWrite,
+  'http.request': httpRequest,
+  'vars.set': varsSet,
+  noop,
+}

@@ -1,0 +1,60 @@
+import { createInterface, type Interface } from 'node:readline'
+import type { EventOf } from '../contract/events.ts'
+
+export type Answer = (answer: {
+  step: string
+  decision: 'approve' | 'reject'
+  comment?: string
+}) => Promise<void>
+
+export interface ApproverOptions {
+  /** `--yes`. */
+  all: boolean
+  /** `--approve`. */
+  steps: readonly string[]
+  /** A person can be asked: standard input and output are a terminal. */
+  ask: boolean
+  answer: Answer
+}
+
+/** Answers the approvals of a run that nobody else can answer: by option, by asking, else with no. */
+export class Approver {
+  readonly #options: ApproverOptions
+  readonly #answered = new Set<string>()
+  #terminal: Interface | undefined
+
+  constructor(options: ApproverOptions) {
+    this.#options = options
+  }
+
+  requested(event: EventOf<'approval.requested'>): void {
+    // The instances of a step are answered together.
+    if (this.#answered.has(event.step)) return
+    this.#answered.add(event.step)
+    const { all, steps, ask } = this.#options
+    if (all || steps.includes(event.step)) this.#answer(event.step, 'approve')
+    else if (ask) this.#ask(event.step)
+    else if (event.expires_at === undefined) {
+      this.#answer(event.step, 'reject', `nobody can be asked; run with --approve "${event.step}" or --yes`)
+    }
+  }
+
+  close(): void {
+    this.#terminal?.close()
+    this.#terminal = undefined
+  }
+
+  #ask(step: string): void {
+    this.#terminal ??= createInterface({ input: process.stdin, output: process.stdout })
+    // While a line is read, Ctrl-C comes here and not as a signal.
+    this.#terminal.removeAllListeners('SIGINT').on('SIGINT', () => process.emit('SIGINT'))
+    this.#terminal.question(`Approve "${step}"? [y/N] `, (text) => {
+      this.#answer(step, /^y(es)?$/i.test(text.trim()) ? 'approve' : 'reject')
+    })
+  }
+
+  #answer(step: string, decision: 'approve' | 'reject', comment?: string): void {
+    // It may have expired or been canceled meanwhile.
+    this.#options.answer({ step, decision, comment }).catch(() => {})
+  }
+}

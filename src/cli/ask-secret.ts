@@ -1,0 +1,28 @@
+import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
+import { UsageError } from './command.ts'
+
+/** Reads a line that is not shown: from the terminal, or from standard input where `fromStdin`. */
+export async function askSecret(what: string, fromStdin: boolean): Promise<string> {
+  if (!fromStdin && !process.stdin.isTTY) {
+    throw new UsageError(`there is no terminal to ask for ${what}`, 'give it on standard input with --password-stdin')
+  }
+  if (fromStdin) {
+    let text = ''
+    for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk
+    return text.replace(/\r?\n$/, '')
+  }
+  process.stderr.write(`${what}: `)
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true })
+  try {
+    const interrupted = new AbortController()
+    terminal.once('SIGINT', () => interrupted.abort(new UsageError('nothing was entered')))
+    return await terminal.question('', { signal: interrupted.signal })
+  } catch (error) {
+    throw error instanceof Error && error.name === 'AbortError' ? new UsageError('nothing was entered') : error
+  } finally {
+    terminal.close()
+    process.stderr.write('\n')
+  }
+}

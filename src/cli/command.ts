@@ -1,0 +1,96 @@
+import { parseArgs } from 'node:util'
+import { ErrandError } from '../contract/errors.ts'
+import { didYouMean } from '../engine/file/did-you-mean.ts'
+
+export interface OptionSpec {
+  type: 'string' | 'boolean'
+  /** One letter. */
+  short?: string
+  /** May be given several times; the value is then a list. */
+  multiple?: boolean
+  /** What stands for the value in the help, such as `DIR`. */
+  value?: string
+  help: string
+}
+export type Options = Readonly<Record<string, OptionSpec>>
+
+export type Values<O extends Options> = {
+  [K in keyof O]: O[K] extends { multiple: true }
+    ? string[] | undefined
+    : O[K]['type'] extends 'boolean'
+      ? boolean | undefined
+      : string | undefined
+}
+
+export interface Command<O extends Options = Options> {
+  summary: string
+  /** What it takes besides options, such as `<file|->`; `[x]` may be left out. */
+  args?: string
+  options: O
+  /** Lines below the options; at least one. */
+  examples: readonly string[]
+  /** Answers the exit code. Throws `ErrandError`. */
+  run(values: Values<O>, args: string[]): Promise<number>
+}
+
+/** Several commands under one word: `errand runs list`. */
+export interface CommandGroup {
+  summary: string
+  commands: Readonly<Record<string, Command>>
+}
+
+/** Keeps the types of the options for `run`, and forgets them for the table of commands. */
+export const command = <const O extends Options>(spec: Command<O>): Command => spec as unknown as Command
+
+export class UsageError extends ErrandError {
+  constructor(message: string, hint?: string) {
+    super('bad_request', message, hint === undefined ? {} : { hint })
+    this.name = 'UsageError'
+  }
+}
+
+/** Parses `argv` for a command and runs it. `name` is the command as typed, for messages. */
+export async function runCommand(name: string, spec: Command, argv: string[]): Promise<number> {
+  const options = { ...spec.options, help: { type: 'boolean', short: 'h', help: '' } } as const
+  const { tokens } = parseArgs({ args: argv, options, strict: false, tokens: true, allowPositionals: true })
+  const values: Record<string, unknown> = {}
+  const args: string[] = []
+  for (const token of tokens) {
+    if (token.kind === 'positional') args.push(token.value)
+    if (token.kind !== 'option') continue
+    const option = (options as Options)[token.name]
+    if (option === undefined) throw unknownOption(name, token.rawName, options)
+    if (option.type === 'boolean' && token.value !== undefined) {
+      throw new UsageError(`${token.rawName} of "errand ${name}" takes no value`)
+    }
+    const value = option.type === 'boolean' ? true : token.value
+    if (value === undefined)
+      throw new UsageError(`${token.rawName} of "errand ${name}" needs a value (${option.value})`)
+    if (option.multiple) values[token.name] = [...((values[token.name] as string[]) ?? []), value]
+    else values[token.name] = value
+  }
+  if (values.help) {
+    const { commandHelp } = await import('./help.ts')
+    process.stdout.write(commandHelp(name, spec))
+    return 0
+  }
+  checkArgs(name, spec, args)
+  return await spec.run(values as Values<Options>, args)
+}
+
+function unknownOption(name: string, given: string, options: Options): UsageError {
+  const known = Object.keys(options).map((option) => `--${option}`)
+  const hint = didYouMean(given, known, `run "errand ${name} --help" to see what it takes`)
+  return new UsageError(`"errand ${name}" has no option ${given}`, hint)
+}
+
+function checkArgs(name: string, spec: Command, args: string[]): void {
+  const wanted = spec.args?.split(' ') ?? []
+  const least = wanted.filter((arg) => arg.startsWith('<')).length
+  const most = wanted.some((arg) => arg.includes('...')) ? Infinity : wanted.length
+  const usage = `errand ${name}${spec.args === undefined ? '' : ` ${spec.args}`}`
+  if (args.length < least)
+    throw new UsageError(`"errand ${name}" needs ${wanted[args.length]}`, `usage: ${usage}`)
+  if (args.length > most)
+    throw new UsageError(`"errand ${name}" does not take "${args[most]}"`, `usage: ${usage}`)
+}

@@ -1,0 +1,46 @@
+import type { Command, CommandGroup } from './command.ts'
+
+export interface Entry {
+  summary: string
+  load(): Promise<Command | CommandGroup>
+}
+
+/** Every command, loaded when it is called: most of the time a command takes is the loading of code. */
+export const commands: Readonly<Record<string, Entry>> = {
+  run: {
+    summary: 'Run a workflow file here, or on a hub (--hub)',
+    load: async () => (await import('./run.ts')).run,
+  },
+  validate: { summary: 'Check a workflow file', load: async () => (await import('./validate.ts')).validate },
+  up: { summary: 'Start a hub and a runner of its own', load: async () => (await import('./up.ts')).up },
+  runner: { summary: 'Start a runner for a hub', load: async () => (await import('./runner.ts')).runner },
+  runs: { summary: 'Look at and control runs on a hub', load: async () => (await import('./runs.ts')).runs },
+  approve: {
+    summary: 'Let a step that waits for approval go on',
+    load: async () => (await import('./answer.ts')).approve,
+  },
+  reject: {
+    summary: 'Refuse a step that waits for approval',
+    load: async () => (await import('./answer.ts')).reject,
+  },
+  runners: {
+    summary: 'Look at and control runners of a hub',
+    load: async () => (await import('./runners.ts')).runners,
+  },
+  login: { summary: 'Log in to a hub', load: async () => (await import('./login.ts')).login },
+  tokens: { summary: 'Manage tokens of a hub', load: async () => (await import('./tokens.ts')).tokens },
+  users: { summary: 'Manage users of a hub', load: async () => (await import('./users.ts')).users },
+  'agent-server': {
+    summary: 'Let other machines run steps here over HTTP',
+    load: async () => (await import('./agent-server.ts')).agentServer,
+  },
+  dispatch: {
+    summary: 'Run a workflow file on agent servers',
+    load: async () => (await import('./dispatch.ts')).dispatch,
+  },
+  schema: {
+    summary: 'Print the JSON Schema of workflow files',
+    load: async () => (await import('./schema.ts')).schema,
+  },
+  version: { summary: 'Print the version', load: async () => (await import('./version.ts')).version },
+}

@@ -1,0 +1,81 @@
+import { newRunId } from '../contract/ids.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { Workflow } from '../contract/workflow.ts'
+import { Engine } from '../engine/engine.ts'
+import type { RunStore, StepHost } from '../engine/ports.ts'
+import { BoundedOutputs } from '../hub/outputs/bounded.ts'
+import { MemoryRunStore } from '../hub/store/memory.ts'
+import { Approver } from './approver.ts'
+import { exitCodes } from './exit-codes.ts'
+import { follow } from './follow.ts'
+import { productVersion } from './product-version.ts'
+import { variables } from './run-options.ts'
+import { openStateFolder } from './state-folder.ts'
+import { spillFolder } from './spill-folder.ts'
+import { setOutputPath, shownBytes } from './workflow-outputs.ts'
+import { tellProblems } from './workflow-problems.ts'
+import { readSource, type WorkflowSource } from './workflow-source.ts'
+
+export interface HereOptions {
+  var?: string[]
+  'run-id'?: string
+  'output-path'?: string
+  yes?: boolean
+  approve?: string[]
+  json?: boolean
+  /** Folder that keeps the run, so that it can be taken up again. */
+  state?: string
+  /** Id of the run in that folder to go on with. */
+  resume?: string
+}
+
+/** Runs a workflow file with an engine in this process, on the given hosts. Answers the exit code. */
+export async function conductHere(file: string | undefined, host: StepHost, options: HereOptions): Promise<number> {
+  const source = file === undefined ? undefined : await readSource(file)
+  const runId = options.resume ?? options['run-id'] ?? newRunId()
+  const state = options.state === undefined ? undefined : await openStateFolder(options.state, runId)
+  const store: RunStore = state?.store ?? new MemoryRunStore()
+  const spill = spillFolder(options.state)
+  const outputs = new BoundedOutputs({ spillDir: spill })
+  const engine = new Engine({ store, host, outputs, version: productVersion, onStoreFailure: 'abandon' })
+  try {
+    if (source === undefined) await state!.resume(engine)
+    else await engine.submit({ ...(await submission(source, options)), run_id: runId, vars: variables(options.var) })
+    const record = await engine.get(runId)
+    const ask = process.stdin.isTTY === true && process.stdout.isTTY === true && !options.json && file !== '-'
+    const approver = new Approver({
+      all: options.yes ?? false,
+      steps: options.approve ?? [],
+      ask,
+      answer: (answer) => engine.answer(runId, answer),
+    })
+    const run = {
+      runId,
+      events: engine.watch(runId, 0),
+      cancel: (force: boolean) => engine.cancel(runId, { force }),
+      view: () => engine.view(runId),
+    }
+    return await follow(run, {
+      json: options.json ?? false,
+      approver,
+      maxBytes: shownBytes(record?.workflow),
+      wholeOutput: (_attempt, stream) => `give it a folder with --output-path to keep ${stream}`,
+    })
+  } catch (error) {
+    if (source !== undefined && tellProblems(error, source)) return exitCodes.usage
+    throw error
+  } finally {
+    await host.close()
+    await engine.close()
+    await outputs.close()
+    await store.close()
+    state?.release()
+  }
+}
+
+async function submission(source: WorkflowSource, options: HereOptions) {
+  const folder = options['output-path']
+  if (folder === undefined) return { yaml: source.text, file: source.file ?? 'standard input', readFile: source.readFile }
+  const { checkedWorkflow } = await import('./checked-workflow.ts')
+  return { workflow: setOutputPath(checkedWorkflow(source), folder) as Workflow }
+}

@@ -1,0 +1,67 @@
+import { ErrandError } from '../contract/errors.ts'
+import { didYouMean } from '../engine/file/did-you-mean.ts'
+import { type CommandGroup, runCommand, UsageError } from './command.ts'
+import { commands } from './commands.ts'
+import { exitCodeOfError, exitCodes } from './exit-codes.ts'
+
+const helpWords = ['help', '--help', '-h']
+
+/** Finds and runs the command; what it throws is told on standard error. Answers the exit code. */
+export async function dispatch(argv: string[]): Promise<number> {
+  // A reader that has gone away (`errand runs list | head`) is no error of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+  try {
+    return await find(argv)
+  } catch (error) {
+    return tell(error)
+  }
+}
+
+async function find(argv: string[]): Promise<number> {
+  const [word, ...rest] = argv
+  if (word === undefined || (helpWords.includes(word) && rest.length === 0)) return await showOverview()
+  if (helpWords.includes(word)) return await find([...rest, '--help'])
+  const name = word === '--version' || word === '-v' ? 'version' : word
+  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (entry === undefined) throw unknown(`no command "${word}"`, word, Object.keys(commands), 'errand --help')
+  const loaded = await entry.load()
+  return 'commands' in loaded ? await findInGroup(name, loaded, rest) : await runCommand(name, loaded, rest)
+}
+
+async function findInGroup(name: string, group: CommandGroup, argv: string[]): Promise<number> {
+  const [word, ...rest] = argv
+  if (word === undefined || helpWords.includes(word)) {
+    const { groupHelp } = await import('./help.ts')
+    process.stdout.write(groupHelp(name, group))
+    return word === undefined ? exitCodes.usage : 0
+  }
+  const found = Object.hasOwn(group.commands, word) ? group.commands[word] : undefined
+  if (found === undefined) {
+    throw unknown(`no command "${name} ${word}"`, word, Object.keys(group.commands), `errand ${name} --help`)
+  }
+  return await runCommand(`${name} ${word}`, found, rest)
+}
+
+async function showOverview(): Promise<number> {
+  const { overview } = await import('./help.ts')
+  process.stdout.write(overview(Object.entries(commands).map(([name, { summary }]) => [name, summary])))
+  return 0
+}
+
+const unknown = (message: string, word: string, known: string[], help: string): UsageError =>
+  new UsageError(message, didYouMean(word, known, `run "${help}" to see what there is`))
+
+function tell(error: unknown): number {
+  if (!(error instanceof ErrandError)) {
+    process.stderr.write(
+      `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    )
+    process.stderr.write('  hint: this is a mistake in Errand; please report it with the lines above\n')
+    return exitCodes.internal
+  }
+  process.stderr.write(`error: ${error.message}\n`)
+  if (error.hint !== undefined) process.stderr.write(`  hint: ${error.hint}\n`)
+  return exitCodeOfError(error.code)
+}

@@ -1,0 +1,8 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+/** Folder of what Errand keeps for this user. */
+export const errandHome = (): string => join(homedir(), '.errand')
+
+/** The hub's data folder: `--data`, ERRAND_DATA, or below the user's own. */
+export const dataFolder = (given: string | undefined): string => given ?? (process.env.ERRAND_DATA || join(errandHome(), 'data'))

@@ -1,0 +1,42 @@
+import type { ErrorCode } from '../contract/errors.ts'
+import type { RunStatus } from '../contract/status.ts'
+
+/** Stable, for scripts; the table stands in docs/cli.md. */
+export const exitCodes = {
+  success: 0,
+  failed: 1,
+  usage: 2,
+  canceled: 3,
+  interrupted: 4,
+  unreachable: 5,
+  unauthorized: 6,
+  not_found: 7,
+  internal: 70,
+} as const
+
+/** Exit code of a command that waited for a run. A run that has not ended counts as interrupted. */
+export function exitCodeOfRun(status: RunStatus): number {
+  if (status === 'queued' || status === 'running') return exitCodes.interrupted
+  return exitCodes[status]
+}
+
+const byError: Partial<Record<ErrorCode, number>> = {
+  bad_request: exitCodes.usage,
+  invalid_workflow: exitCodes.usage,
+  invalid_yaml: exitCodes.usage,
+  invalid_argument: exitCodes.usage,
+  unset_variable: exitCodes.usage,
+  unavailable: exitCodes.unreachable,
+  host_unreachable: exitCodes.unreachable,
+  host_refused: exitCodes.unreachable,
+  unauthorized: exitCodes.unauthorized,
+  token_revoked: exitCodes.unauthorized,
+  forbidden: exitCodes.unauthorized,
+  not_found: exitCodes.not_found,
+  run_not_found: exitCodes.not_found,
+  internal: exitCodes.internal,
+  node_too_old: exitCodes.internal,
+}
+
+/** Exit code of a command that ended with an error; what is not listed is a failure like any other. */
+export const exitCodeOfError = (code: ErrorCode): number => byError[code] ?? exitCodes.failed

@@ -1,0 +1,54 @@
+import type { RunEvent } from '../contract/events.ts'
+import type { RunStatus } from '../contract/status.ts'
+import type { Approver } from './approver.ts'
+import { exitCodeOfRun } from './exit-codes.ts'
+import { wantsColor } from './render/palette.ts'
+import { type DisplayOptions, RunDisplay } from './render/run-display.ts'
+import { TextOut } from './text-out.ts'
+
+/** A run as this command follows it, wherever it is carried out. */
+export interface FollowedRun {
+  runId: string
+  events: AsyncIterable<RunEvent>
+  cancel(force: boolean): Promise<void>
+  /** The run for the last line of `--json`. */
+  view(): Promise<unknown>
+}
+
+export interface FollowOptions extends Pick<DisplayOptions, 'maxBytes' | 'wholeOutput' | 'answerHint'> {
+  json: boolean
+  approver?: Approver
+}
+
+/** Shows a run until it ends; a signal or a reader that goes away cancels it. Answers the exit code. */
+export async function follow(run: FollowedRun, options: FollowOptions): Promise<number> {
+  const out = new TextOut(process.stdout)
+  const tty = process.stdout.isTTY ?? false
+  const display = new RunDisplay({ ...options, tty, color: wantsColor(tty, process.env) })
+  let asked = 0
+  const cancel = (): void => {
+    asked++
+    // It may have ended meanwhile; then there is nothing to cancel.
+    if (asked <= 2) run.cancel(asked === 2).catch(() => {})
+  }
+  const onInterrupt = (): void => {
+    if (asked === 0 && !options.json) process.stderr.write('\nCanceling. Press Ctrl-C again to force it.\n')
+    cancel()
+  }
+  process.on('SIGINT', onInterrupt).on('SIGTERM', cancel).on('SIGHUP', cancel)
+  out.whenGone(cancel)
+
+  let status: RunStatus = 'running'
+  try {
+    for await (const event of run.events) {
+      await out.write(options.json ? `${JSON.stringify(event)}\n` : display.add(event))
+      if (event.type === 'approval.requested') options.approver?.requested(event)
+      if (event.type === 'run.finished') status = event.status
+    }
+    if (options.json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
+  } finally {
+    options.approver?.close()
+    process.off('SIGINT', onInterrupt).off('SIGTERM', cancel).off('SIGHUP', cancel)
+  }
+  return exitCodeOfRun(status)
+}

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { takePidLock } from './pid-lock.ts'
+
+function lockFile(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-lock-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  return join(folder, 'lock')
+}
+
+test('a lock is taken once, names its holder, and is free after its release', (t) => {
+  const file = lockFile(t)
+  const first = takePidLock(file)
+  assert.ok('release' in first)
+  const second = takePidLock(file)
+  assert.ok('holder' in second)
+  assert.equal(second.holder.pid, process.pid)
+  first.release()
+  first.release()
+  const third = takePidLock(file)
+  assert.ok('release' in third)
+  third.release()
+  assert.deepEqual(readdirSync(join(file, '..')), [])
+})
+
+test('a lock that a killed process left is taken over', async (t) => {
+  const file = lockFile(t)
+  const script = `import('${import.meta.resolve('./pid-lock.ts')}').then(({ takePidLock }) => {
+    console.log('release' in takePidLock(${JSON.stringify(file)})); setInterval(() => {}, 1000) })`
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  assert.equal(String((await once(child.stdout, 'data'))[0]).trim(), 'true')
+  assert.ok('holder' in takePidLock(file))
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  assert.ok('release' in takePidLock(file))
+})
+
+test('a process that only has the number of the old one holds nothing', (t) => {
+  const file = lockFile(t)
+  writeFileSync(file, JSON.stringify({ pid: process.pid, started: 'another boot 1' }))
+  assert.ok('release' in takePidLock(file))
+})

@@ -1,0 +1,79 @@
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** Who holds a lock: a process, told from a later one with the same number by when it started. */
+export interface Holder {
+  pid: number
+  started: string
+}
+
+/** The process's start, in ticks since boot, and the boot; empty where the system does not say. */
+function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${ticks}`
+  } catch {
+    return ''
+  }
+}
+
+function isAlive({ pid, started }: Holder): boolean {
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
+  }
+  return started === '' || startOf(pid) === started
+}
+
+function readHolder(file: string): Holder | undefined {
+  try {
+    const { pid, started } = JSON.parse(readFileSync(file, 'utf8')) as Holder
+    return { pid, started }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    // No whole lock is ever visible but by hand: it counts as one that nobody holds.
+    return { pid: -1, started: '' }
+  }
+}
+
+export type LockResult = { release(): void } | { holder: Holder }
+
+/** Takes the lock `file` for this process, or says who has it. One that a dead process left is taken over. */
+export function takePidLock(file: string): LockResult {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  const mine = `${file}.${process.pid}`
+  writeFileSync(mine, JSON.stringify({ pid: process.pid, started: startOf(process.pid) }))
+  try {
+    for (;;) {
+      try {
+        // A link is made whole or not at all, so that no half-written lock is ever read.
+        linkSync(mine, file)
+        return { release: () => rmSync(file, { force: true }) }
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      }
+      const holder = readHolder(file)
+      if (holder === undefined) continue
+      if (holder.pid > 0 && isAlive(holder)) return { holder }
+      takeAway(file, holder)
+    }
+  } finally {
+    rmSync(mine, { force: true })
+  }
+}
+
+/** Removes a dead process's lock; a living one's that has come in its place is put back. */
+function takeAway(file: string, dead: Holder): void {
+  const aside = `${file}.${process.pid}.old`
+  try {
+    renameSync(file, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  const taken = readHolder(aside)
+  if (taken !== undefined && (taken.pid !== dead.pid || taken.started !== dead.started)) renameSync(aside, file)
+  else rmSync(aside, { force: true })
+}

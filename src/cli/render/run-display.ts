@@ -1,0 +1,166 @@
+import type { StreamName } from '../../contract/attempt.ts'
+import type { EventOf, RunEvent } from '../../contract/events.ts'
+import { LiveLines } from './live-lines.ts'
+import { type Paint, palette } from './palette.ts'
+import { RunRows } from './run-rows.ts'
+import { between, statusColor, summary, whyText } from './summary.ts'
+import { type TextRules, terminalText } from './terminal-text.ts'
+import { durationText } from './units.ts'
+
+export interface DisplayOptions extends TextRules {
+  /** Bytes of a stream of one attempt of this step that are shown. */
+  maxBytes(step: string): number
+  /** How a person gets at the whole of an output that was cut. */
+  wholeOutput(attempt: number, stream: StreamName): string
+  /** How a person answers an approval; absent: this command asks. */
+  answerHint?(step: string): string
+}
+
+/** A run as a person reads it: text for each event, and the summary at the end. */
+export class RunDisplay {
+  readonly #options: DisplayOptions
+  readonly #paint: Paint
+  readonly #rows = new RunRows()
+  readonly #lines = new Map<number, LiveLines>()
+  readonly #waiting = new Map<number, string>()
+  #created: string | undefined
+
+  constructor(options: DisplayOptions) {
+    this.#options = options
+    this.#paint = palette(options.color)
+  }
+
+  /** What to write for this event; often nothing. */
+  add(event: RunEvent): string {
+    this.#rows.add(event)
+    const paint = this.#paint
+    switch (event.type) {
+      case 'run.created':
+        this.#created = event.time
+        return ''
+      case 'run.waiting':
+        return this.#note('yellow', `waiting: ${event.why}`)
+      case 'run.cancel_requested':
+        return this.#note('yellow', event.force ? 'canceling by force' : 'canceling')
+      case 'run.timed_out':
+        return this.#note('red', 'the time for the whole run is up')
+      case 'run.finished':
+        return this.#end(event)
+      case 'step.started':
+        return `${paint('bold', `> ${this.#safe(event.step)}`)}${event.phase === 'main' ? '' : paint('dim', ` (${event.phase})`)}\n`
+      case 'step.skipped':
+        return `${paint('dim', `- ${this.#safe(event.step)} skipped: ${this.#safe(whyText(event))}`)}\n`
+      case 'step.finished':
+        return this.#stepFinished(event)
+      case 'attempt.created':
+        return this.#attemptCreated(event)
+      case 'attempt.waiting':
+        return this.#attemptWaiting(event.attempt, event.why)
+      case 'attempt.phase':
+        return `${this.#prefix(event.attempt)}${paint('dim', this.#safe([event.phase, event.message].filter(Boolean).join(': ')))}\n`
+      case 'output':
+        return this.#lines.get(event.attempt)?.add(event, this.#prefix(event.attempt)) ?? ''
+      case 'attempt.finished':
+        return this.#attemptFinished(event)
+      case 'approval.requested':
+        return this.#approval(event)
+      case 'approval.answered':
+        return this.#note(
+          'dim',
+          `${event.step}: ${event.decision === 'approve' ? 'approved' : 'rejected'}${by(event)}`,
+        )
+      case 'child.started':
+        return this.#note('dim', `${event.step}: runs as ${event.run_id}`)
+      case 'child.finished':
+        return this.#note('dim', `${event.step}: ${event.run_id} ended ${event.status}`)
+      default:
+        return ''
+    }
+  }
+
+  #attemptCreated(event: EventOf<'attempt.created'>): string {
+    const { tty, color } = this.#options
+    this.#lines.set(event.attempt, new LiveLines(this.#options.maxBytes(event.step), { tty, color }))
+    return event.waiting === undefined ? '' : this.#attemptWaiting(event.attempt, event.waiting)
+  }
+
+  #attemptWaiting(attempt: number, why: string): string {
+    if (this.#waiting.get(attempt) === why) return ''
+    this.#waiting.set(attempt, why)
+    return `${this.#prefix(attempt)}${this.#paint('yellow', `waiting: ${this.#safe(why)}`)}\n`
+  }
+
+  #attemptFinished(event: EventOf<'attempt.finished'>): string {
+    const prefix = this.#prefix(event.attempt)
+    const whole = (stream: StreamName): string =>
+      event.output_files?.[stream] ?? this.#options.wholeOutput(event.attempt, stream)
+    let text = this.#lines.get(event.attempt)?.end(prefix, whole) ?? ''
+    this.#lines.delete(event.attempt)
+    this.#waiting.delete(event.attempt)
+    if (event.outcome === 'success') return text
+    text += `${prefix}${this.#paint(statusColor[event.outcome], this.#safe(whyText({ ...event, exitCode: event.exit_code })))}`
+    if (event.retry_at !== undefined) {
+      const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))
+      text += this.#paint('yellow', `, tried again in ${durationText(waitMs)}`)
+    }
+    return `${text}\n`
+  }
+
+  #stepFinished(event: EventOf<'step.finished'>): string {
+    const { status, step } = event
+    if (status === 'success') return ''
+    const why = whyText({
+      reason: event.reason === 'exit_code' ? undefined : event.reason,
+      message: event.message,
+    })
+    return this.#note(statusColor[status], `${step} ${status}${why === '' ? '' : `: ${why}`}`)
+  }
+
+  #approval(event: EventOf<'approval.requested'>): string {
+    const hint = this.#options.answerHint?.(event.step)
+    const text = `? ${event.step}: ${event.message}${hint === undefined ? '' : `  (${hint})`}`
+    return this.#note('yellow', text)
+  }
+
+  #end(event: EventOf<'run.finished'>): string {
+    const paint = this.#paint
+    const took = between(this.#created, event.time)
+    const why =
+      event.status === 'success'
+        ? ''
+        : whyText({ reason: event.reason === 'exit_code' ? undefined : event.reason, message: event.message })
+    const outputs = Object.entries(event.outputs ?? {}).map(
+      ([name, value]) => `${name}=${this.#safe(value)}\n`,
+    )
+    const safe = this.#rows.rows.map((row) => ({
+      ...row,
+      step: this.#safe(row.step),
+      host: this.#safe(row.host),
+      message: row.message === undefined ? undefined : this.#safe(row.message),
+    }))
+    return (
+      `\n${summary(safe, paint)}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
+      `${paint(statusColor[event.status], event.status)} in ${took}${why === '' ? '' : `: ${this.#safe(why)}`}\n`
+    )
+  }
+
+  /** `host | `, with the step before it while several run. */
+  #prefix(attempt: number): string {
+    const row = this.#rows.of(attempt)
+    if (row === undefined) return ''
+    const where = this.#rows.active > 1 ? `${row.step} ${row.host}` : row.host
+    return `${this.#paint('cyan', this.#safe(where))} ${this.#paint('dim', '|')} `
+  }
+
+  #note(color: Parameters<Paint>[0], text: string): string {
+    return `${this.#paint(color, this.#safe(text))}\n`
+  }
+
+  /** Names and messages may hold anything; they get no line of their own and no control of the terminal. */
+  #safe(text: string): string {
+    return terminalText(text.replaceAll('\n', ' '), { tty: true, color: false })
+  }
+}
+
+const by = (event: EventOf<'approval.answered'>): string =>
+  `${event.by === undefined ? '' : ` by ${event.by}`}${event.comment === undefined ? '' : `: ${event.comment}`}`

@@ -1,0 +1,44 @@
+import type { StepStatus } from '../../contract/status.ts'
+import type { Color, Paint } from './palette.ts'
+import type { Row } from './run-rows.ts'
+import { table } from './table.ts'
+import { durationText } from './units.ts'
+
+export const statusColor: Readonly<Record<StepStatus, Color>> = {
+  queued: 'dim',
+  running: 'cyan',
+  waiting: 'yellow',
+  success: 'green',
+  failed: 'red',
+  canceled: 'yellow',
+  interrupted: 'red',
+  skipped: 'dim',
+}
+
+/** Why something did not succeed, in one line: `exit code 3`, `timeout: ...`, `condition`. */
+export function whyText(of: { reason?: string; message?: string; exitCode?: number }): string {
+  const message = of.message?.split('\n')[0]
+  if (of.reason === 'exit_code') return `exit code ${of.exitCode ?? '?'}`
+  if (of.reason === undefined) return message ?? ''
+  return message === undefined
+    ? of.reason.replaceAll('_', ' ')
+    : `${of.reason.replaceAll('_', ' ')}: ${message}`
+}
+
+export const between = (start: string | undefined, end: string | undefined): string =>
+  start === undefined || end === undefined ? '' : durationText(Date.parse(end) - Date.parse(start))
+
+/** The table at the end of a run. */
+export function summary(rows: readonly Row[], paint: Paint): string {
+  const cells = rows.map((row) => [
+    row.phase === 'main' ? row.step : `${row.step} (${row.phase})`,
+    row.host,
+    row.status,
+    between(row.startedAt, row.finishedAt),
+    [row.tries > 1 ? `${row.tries} tries` : '', whyText(row)].filter((text) => text !== '').join('; '),
+  ])
+  return table(['STEP', 'HOST', 'STATUS', 'TIME', 'WHY'], cells, (row, column, text) => {
+    if (row < 0) return paint('dim', text)
+    return column === 2 ? paint(statusColor[rows[row]!.status], text) : text
+  })
+}

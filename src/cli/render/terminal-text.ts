@@ -1,0 +1,31 @@
+export interface TextRules {
+  /** The reader is a terminal: nothing may move its cursor, change its title or ring its bell. */
+  tty: boolean
+  color: boolean
+}
+
+// CSI, OSC/DCS/PM/APC/SOS with their texts, and the two- and three-byte escapes.
+const escapes =
+  /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]/g
+const colorEscape = /^\x1b\[[0-9;:]*m$/
+const controls = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;:]*m)/g
+const RESET = '\x1b[0m'
+
+/** One line of a step's output (no line feed in it) as it may be written to the reader. */
+export function terminalText(line: string, { tty, color }: TextRules): string {
+  if (!tty) return line
+  // What a terminal would have overwritten is not shown: a progress bar ends as its last state.
+  const shown = line.includes('\r') ? (line.split('\r').findLast((part) => part !== '') ?? '') : line
+  if (!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(shown)) return shown
+  let colored = false
+  const text = shown.replace(escapes, (sequence) => {
+    if (!color || !colorEscape.test(sequence)) return ''
+    colored = true
+    return sequence
+  })
+  const safe = text.replace(controls, (char) => {
+    const code = char.charCodeAt(0)
+    return code < 0x20 ? `^${String.fromCharCode(code + 0x40)}` : '\ufffd'
+  })
+  return colored ? safe + RESET : safe
+}

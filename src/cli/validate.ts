@@ -1,0 +1,29 @@
+import { builtinActions } from '../contract/actions.ts'
+import { parseWorkflow } from '../engine/file/check.ts'
+import { command } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+import { jsonOption, printJson } from './print.ts'
+import { problemsText } from './workflow-problems.ts'
+import { fileArgument, fileOption, readSource } from './workflow-source.ts'
+
+export const validate = command({
+  summary: 'Check a workflow file; every mistake at once, nothing is run.',
+  args: '[file|-]',
+  options: { ...fileOption, ...jsonOption },
+  examples: ['errand validate flow.yaml', 'cat flow.yaml | errand validate - --json'],
+  async run({ file, json }, args) {
+    const source = await readSource(fileArgument(file, args))
+    const { workflow, problems } = parseWorkflow(source.text, { ...source, catalog: builtinActions })
+    const valid = workflow !== undefined
+    if (json) printJson({ valid, problems })
+    else {
+      process.stderr.write(problemsText(problems, source))
+      const steps = (workflow?.steps.length ?? 0) + (workflow?.finally?.length ?? 0)
+      const errors = problems.filter(({ severity }) => severity === 'error').length
+      const shown = source.file ?? 'the workflow'
+      if (valid) process.stdout.write(`${shown} is valid: "${workflow.name}", ${steps} step${steps === 1 ? '' : 's'}\n`)
+      else process.stderr.write(`${shown} has ${errors} mistake${errors === 1 ? '' : 's'}\n`)
+    }
+    return valid ? exitCodes.success : exitCodes.usage
+  },
+})

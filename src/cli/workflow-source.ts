@@ -1,0 +1,49 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { text as textOf } from 'node:stream/consumers'
+import { ErrandError } from '../contract/errors.ts'
+import { didYouMean } from '../engine/file/did-you-mean.ts'
+import { UsageError } from './command.ts'
+
+/** A workflow as given on the command line. */
+export interface WorkflowSource {
+  text: string
+  /** As typed; absent for standard input. */
+  file?: string
+  /** Reads a file by its path from this one's folder (for standard input: the working folder). */
+  readFile(path: string): string
+}
+
+/** `-f FILE` beside the argument: the older tool's way to name it. */
+export const fileOption = {
+  file: { type: 'string', short: 'f', value: 'FILE', help: 'The workflow file, or - for standard input' },
+} as const
+
+export function fileArgument(option: string | undefined, args: readonly string[]): string {
+  const given = option ?? args[0]
+  if (option !== undefined && args.length > 0) throw new UsageError(`both --file and "${args[0]}" name a workflow file`)
+  if (given === undefined) throw new UsageError('no workflow file is given', 'name one, or write - for standard input')
+  return given
+}
+
+/** Throws `not_found`, `bad_request`. */
+export async function readSource(file: string): Promise<WorkflowSource> {
+  const folder = file === '-' ? process.cwd() : dirname(file)
+  const readFile = (path: string): string => readFileSync(resolve(folder, path), 'utf8')
+  if (file === '-') return { text: await textOf(process.stdin), readFile }
+  try {
+    return { text: readFileSync(file, 'utf8'), file, readFile }
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT') throw new ErrandError('bad_request', `There is no file ${file}.`, { hint: await nearby(file), cause })
+    if (code === 'EISDIR') throw new ErrandError('bad_request', `${file} is a folder, not a workflow file.`, { cause })
+    throw new ErrandError('bad_request', `${file} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+}
+
+async function nearby(file: string): Promise<string | undefined> {
+  const folder = dirname(file)
+  if (!existsSync(folder)) return `there is no folder ${folder} either`
+  const { readdirSync } = await import('node:fs')
+  return didYouMean(basename(file), readdirSync(folder))
+}

@@ -1,0 +1,72 @@
+import type {
+  CreateTokenInput,
+  CreateUserInput,
+  LoginAnswer,
+  PatchUser,
+  TokenCreated,
+  TokenList,
+  UserList,
+  UserView,
+} from '../contract/api.ts'
+import type { HubHttp } from './http.ts'
+
+export class AuthClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  /** The token of the answer is for a new client; this one stays as it is. */
+  login(username: string, password: string): Promise<LoginAnswer> {
+    return this.#http.json('POST', '/api/auth/login', { body: { username, password } })
+  }
+
+  me(): Promise<UserView> {
+    return this.#http.json('GET', '/api/auth/me')
+  }
+}
+
+export class TokensClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  list(): Promise<TokenList> {
+    return this.#http.json('GET', '/api/tokens')
+  }
+
+  create(token: CreateTokenInput): Promise<TokenCreated> {
+    return this.#http.json('POST', '/api/tokens', { body: token })
+  }
+
+  revoke(id: string): Promise<void> {
+    return this.#http.done('DELETE', `/api/tokens/${encodeURIComponent(id)}`)
+  }
+}
+
+export class UsersClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  list(): Promise<UserList> {
+    return this.#http.json('GET', '/api/users')
+  }
+
+  create(user: CreateUserInput): Promise<UserView> {
+    return this.#http.json('POST', '/api/users', { body: user })
+  }
+
+  update(id: string, patch: PatchUser): Promise<UserView> {
+    return this.#http.json('PATCH', `/api/users/${encodeURIComponent(id)}`, { body: patch })
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#http.done('DELETE', `/api/users/${encodeURIComponent(id)}`)
+  }
+}

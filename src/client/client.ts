@@ -1,0 +1,67 @@
+import type { Health } from '../contract/api.ts'
+import type { StreamName } from '../contract/attempt.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { RunEvent } from '../contract/events.ts'
+import { AuthClient, TokensClient, UsersClient } from './accounts.ts'
+import { type FollowOptions, followEvents } from './events.ts'
+import { type ClientOptions, HubHttp } from './http.ts'
+import { RunnersClient } from './runners.ts'
+import { RunsClient } from './runs.ts'
+
+/**
+ * The hub's API, typed. A refusal is an `ErrandError` with the server's code, message and hint; a hub that does
+ * not answer is `unavailable`.
+ */
+export class ErrandClient {
+  readonly url: string
+  readonly auth: AuthClient
+  readonly runs: RunsClient
+  readonly runners: RunnersClient
+  readonly tokens: TokensClient
+  readonly users: UsersClient
+  readonly #http: HubHttp
+
+  constructor(options: ClientOptions) {
+    const http = new HubHttp(options)
+    this.#http = http
+    this.url = http.url
+    this.auth = new AuthClient(http)
+    this.runs = new RunsClient(http)
+    this.runners = new RunnersClient(http)
+    this.tokens = new TokensClient(http)
+    this.users = new UsersClient(http)
+  }
+
+  health(signal?: AbortSignal): Promise<Health> {
+    return this.#http.json('GET', '/health', { signal })
+  }
+
+  /**
+   * A run's events with `seq` > `after`, each once and in order, until `run.finished`. A broken connection is
+   * taken up again where it was; `unavailable` is thrown once the hub has not answered for `patienceMs`.
+   */
+  events(runId: string, options: FollowOptions = {}): AsyncIterable<RunEvent> {
+    return followEvents(this.#http, runId, options)
+  }
+
+  /** Bytes of one stream of an attempt, from `start` (inclusive) to `end` (exclusive, default: what is there now); none past the end. */
+  async output(
+    runId: string,
+    attempt: number,
+    stream: StreamName,
+    range: { start?: number; end?: number; signal?: AbortSignal } = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const { start = 0, end, signal } = range
+    const headers: Record<string, string> = { accept: '*/*' }
+    if (end !== undefined && end <= start) return new Blob([]).stream()
+    if (start > 0 || end !== undefined) headers.range = `bytes=${start}-${end === undefined ? '' : end - 1}`
+    const path = `/api/runs/${encodeURIComponent(runId)}/attempts/${attempt}/output/${stream}`
+    try {
+      const response = await this.#http.send('GET', path, { headers, signal })
+      return response.body ?? new Blob([]).stream()
+    } catch (error) {
+      if (error instanceof ErrandError && error.code === 'range_not_satisfiable') return new Blob([]).stream()
+      throw error
+    }
+  }
+}

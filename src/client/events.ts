@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../contract/errors.ts'
+import type { RunEvent } from '../contract/events.ts'
+import { errorOf, type HubHttp } from './http.ts'
+import { SseParser } from './sse.ts'
+
+export interface FollowOptions {
+  /** Only events with a greater `seq`. */
+  after?: number
+  signal?: AbortSignal
+  /** How long a hub that was there may stay away before this gives up (default 5 minutes). */
+  patienceMs?: number
+  /** Silence after which a connection counts as dead (default 45 s: three of the hub's keep-alives). */
+  silenceMs?: number
+  /** Told of each broken connection that is about to be taken up again. */
+  onBroken?: (error: unknown) => void
+}
+
+const FIRST_DELAY_MS = 100
+const LAST_DELAY_MS = 5_000
+
+export async function* followEvents(
+  http: HubHttp,
+  runId: string,
+  options: FollowOptions,
+): AsyncGenerator<RunEvent, void, undefined> {
+  const { signal, patienceMs = 300_000 } = options
+  let last = options.after ?? 0
+  let reached = false
+  let lastGoodMs = performance.now()
+  for (let failures = 0; ; failures++) {
+    try {
+      for await (const event of connection(http, runId, last, options, () => {
+        reached = true
+        lastGoodMs = performance.now()
+      })) {
+        if (event.seq <= last) continue
+        last = event.seq
+        failures = 0
+        yield event
+        if (event.type === 'run.finished') return
+      }
+      return
+    } catch (error) {
+      signal?.throwIfAborted()
+      const passing = error instanceof ErrandError && error.code === 'unavailable'
+      if (!passing || !reached || performance.now() - lastGoodMs > patienceMs) throw error
+      options.onBroken?.(error)
+    }
+    // Half of it is chance, so that many readers do not come back to a restarted hub at once.
+    const delayMs = Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(failures, 10))
+    await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal })
+  }
+}
+
+/** One connection's events. Ends where the hub says that no more will come; throws `unavailable` where it broke. */
+async function* connection(
+  http: HubHttp,
+  runId: string,
+  last: number,
+  options: FollowOptions,
+  alive: () => void,
+): AsyncGenerator<RunEvent, void, undefined> {
+  const silence = new AbortController()
+  const signals = options.signal === undefined ? [silence.signal] : [options.signal, silence.signal]
+  // A consumer that takes its time over an event is no silence of the hub.
+  let reading = true
+  const timer = setTimeout(() => {
+    if (reading) silence.abort(http.unreachable(new Error('silence')))
+    else timer.refresh()
+  }, options.silenceMs ?? 45_000)
+  try {
+    const response = await http.send('GET', `/api/runs/${encodeURIComponent(runId)}/events`, {
+      headers: { accept: 'text/event-stream', 'last-event-id': String(last) },
+      signal: AbortSignal.any(signals),
+    })
+    if (response.status === 204 || response.body === null) return
+    alive()
+    const parser = new SseParser()
+    for await (const bytes of response.body) {
+      reading = false
+      alive()
+      for (const { event, data } of parser.push(bytes)) {
+        if (event === 'error') throw errorOf(data) ?? http.unreachable(new Error('cut off'))
+        yield JSON.parse(data) as RunEvent
+      }
+      reading = true
+      timer.refresh()
+    }
+    throw http.unreachable(new Error('the stream ended early'))
+  } catch (error) {
+    if (error instanceof ErrandError || options.signal?.aborted) throw error
+    throw http.unreachable(error)
+  } finally {
+    clearTimeout(timer)
+    silence.abort()
+  }
+}

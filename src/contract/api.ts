@@ -1,0 +1,166 @@
+import * as z from 'zod'
+import { StreamName } from './attempt.ts'
+import { RunEvent } from './events.ts'
+import { RunId } from './ids.ts'
+import { RunnerView } from './protocol.ts'
+import { type ListRuns, RunSummary } from './run.ts'
+import { RunStatus } from './status.ts'
+
+/** Requests and answers of the hub's HTTP API that do not already stand in `run.ts` and `protocol.ts`. */
+
+const time = z.string().describe('RFC 3339, UTC')
+
+export const Health = z.object({ status: z.literal('ok'), version: z.string(), uptime_seconds: z.number() })
+export type Health = z.infer<typeof Health>
+
+export const ErrorAnswer = z.object({
+  error: z.object({
+    code: z.string().describe('Stable; may be scripted against'),
+    message: z.string(),
+    hint: z.string().optional(),
+    details: z.unknown().optional(),
+  }),
+})
+
+export const UserRole = z.enum(['admin', 'user'])
+export type UserRole = z.infer<typeof UserRole>
+
+/** As a run's `owner` shows it. */
+export const UserName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'a user name is 1-64 letters, digits, ".", "_", "@" or "-"')
+export const Password = z
+  .string()
+  .min(8, 'a password has at least 8 characters')
+  .max(256, 'a password has at most 256 characters')
+
+export const UserView = z.object({
+  id: z.string(),
+  name: z.string(),
+  role: UserRole,
+  tenant: z.string(),
+  disabled: z.boolean(),
+  created_at: time,
+})
+export type UserView = z.infer<typeof UserView>
+export const UserList = z.object({ users: z.array(UserView), next_cursor: z.string().optional() })
+export type UserList = z.infer<typeof UserList>
+
+export const CreateUser = z.strictObject({
+  name: UserName,
+  password: Password,
+  role: UserRole.default('user'),
+})
+export type CreateUserInput = z.input<typeof CreateUser>
+export const PatchUser = z
+  .strictObject({
+    password: Password.optional().describe('Ends every session of the user'),
+    role: UserRole.optional(),
+    disabled: z.boolean().optional().describe('A disabled user cannot log in, and its tokens are refused'),
+  })
+  .refine((patch) => Object.values(patch).some((value) => value !== undefined), 'nothing to change is given')
+export type PatchUser = z.infer<typeof PatchUser>
+
+export const LoginRequest = z.strictObject({
+  username: z.string().min(1).max(256),
+  password: z.string().min(1).max(1024),
+})
+export type LoginRequest = z.infer<typeof LoginRequest>
+export const LoginAnswer = z.object({ token: z.string(), expires_at: time, user: UserView })
+export type LoginAnswer = z.infer<typeof LoginAnswer>
+
+export const TokenScope = z.enum(['api', 'runner'])
+export type TokenScope = z.infer<typeof TokenScope>
+export const CreateToken = z.strictObject({
+  name: z.string().min(1).max(200),
+  scope: TokenScope.default('api').describe(
+    '`api`: acts as its user. `runner`: opens the runner link, nothing else',
+  ),
+  expires_in_seconds: z.number().int().min(1).max(315_360_000).optional().describe('Default: never'),
+  group: z.string().min(1).max(200).optional().describe('The one runner group a `runner` token may serve'),
+})
+export type CreateTokenInput = z.input<typeof CreateToken>
+export const TokenView = z.object({
+  id: z.string(),
+  name: z.string(),
+  scope: TokenScope,
+  user: z.string().describe('Name of the user it acts as'),
+  group: z.string().optional(),
+  created_at: time,
+  last_used_at: time.optional(),
+  expires_at: time.optional(),
+  revoked_at: time.optional(),
+})
+export type TokenView = z.infer<typeof TokenView>
+export const TokenList = z.object({ tokens: z.array(TokenView), next_cursor: z.string().optional() })
+export type TokenList = z.infer<typeof TokenList>
+export const TokenCreated = TokenView.extend({ token: z.string().describe('Shown this once') })
+export type TokenCreated = z.infer<typeof TokenCreated>
+
+export const RunList = z.object({ runs: z.array(RunSummary), next_cursor: z.string().optional() })
+export type RunList = z.infer<typeof RunList>
+export type ListRunsInput = z.input<typeof ListRuns>
+
+/** What a run was made of. */
+export const RunWorkflow = z.object({
+  run_id: z.string(),
+  workflow_name: z.string(),
+  workflow: z.unknown().describe('The validated workflow, with every default filled in'),
+  vars: z.record(z.string(), z.string()),
+})
+export type RunWorkflow = z.infer<typeof RunWorkflow>
+
+export const CancelRun = z.strictObject({
+  message: z.string().max(2000).optional(),
+  force: z.boolean().default(false).describe('Also ends `finally` steps at once'),
+})
+export type CancelRunInput = z.input<typeof CancelRun>
+export const RetryRun = z.strictObject({
+  only: z.enum(['all', 'failed']).default('all').describe('`failed` takes over what succeeded'),
+})
+export type RetryRunInput = z.input<typeof RetryRun>
+export const AnswerApproval = z.strictObject({
+  step: z.string().min(1),
+  comment: z.string().max(2000).optional(),
+})
+export type AnswerApproval = z.infer<typeof AnswerApproval>
+export const Accepted = z.object({ run_id: z.string(), status: RunStatus })
+export type Accepted = z.infer<typeof Accepted>
+
+export const EventsQuery = z.object({
+  after: z.coerce.number().int().min(0).optional().describe('Only events with a greater `seq`'),
+  limit: z.coerce.number().int().min(1).max(10_000).default(1000).describe('For JSON only'),
+  access_token: z.string().optional(),
+})
+export const EventList = z.array(RunEvent)
+
+export const OutputPath = z.object({ id: RunId, number: z.coerce.number().int().min(1), stream: StreamName })
+
+/** `GET /run-status`, as the workflow runner answers it. */
+export const RunStatusView = z.object({
+  run_id: z.string(),
+  workflow_name: z.string(),
+  status: RunStatus,
+  step: z.string().optional().describe('The step that runs, or the one that failed'),
+  host: z.string().optional(),
+  error: z.string().optional(),
+  started_at: time.optional(),
+  finished_at: time.optional(),
+  last_notify_error: z.string().optional(),
+})
+export type RunStatusView = z.infer<typeof RunStatusView>
+
+export const RunnerList = z.array(RunnerView)
+
+export const ValidateRequest = z.strictObject({ yaml: z.string().max(4 * 1024 * 1024) })
+export const Problem = z.object({
+  severity: z.enum(['error', 'warning']),
+  message: z.string(),
+  hint: z.string().optional(),
+  file: z.string().optional(),
+  line: z.number().int().optional(),
+  column: z.number().int().optional(),
+  path: z.string(),
+})
+export const ValidateAnswer = z.object({ valid: z.boolean(), problems: z.array(Problem) })
+export type ValidateAnswer = z.infer<typeof ValidateAnswer>

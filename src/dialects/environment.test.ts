@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { cpus, hostname, totalmem } from 'node:os'
+import test from 'node:test'
+import { ErrandError } from '../contract/errors.ts'
+import { clientEnvironment, hubAddress, runnerEnvironment } from './environment.ts'
+
+test('what a runner is not told is measured', () => {
+  const found = runnerEnvironment({})
+  assert.equal(found.runnerId, hostname())
+  assert.equal(found.hostname, hostname())
+  assert.equal(found.cpus, cpus().length)
+  assert.equal(found.memoryBytes, totalmem())
+  assert.equal(found.group, 'default')
+  assert.equal(found.mode, 'all')
+  assert.equal(found.hubUrl, undefined)
+})
+
+test('the old names of every variable are taken', () => {
+  const found = runnerEnvironment({
+    ADOS_API_URL: 'http://hub',
+    ADOS_TOKEN: 't',
+    ADOS_RUNNER_ID: 'r',
+    ADOS_MODE: 'issue',
+    ADOS_GROUP: 'g',
+    ADOS_CPUS: '2.5',
+    ADOS_MEMORY: '8GB',
+    ADOS_HOSTNAME: 'h',
+    WORKSPACE_DIR: '/w',
+  })
+  assert.deepEqual(found, {
+    hubUrl: 'http://hub',
+    token: 't',
+    runnerId: 'r',
+    workspaceDir: '/w',
+    mode: 'issue',
+    group: 'g',
+    cpus: 2.5,
+    memoryBytes: 8 * 1024 ** 3,
+    hostname: 'h',
+  })
+  assert.deepEqual(clientEnvironment({ AVTOMATIKA_URL: 'u', AVTOMATIKA_TOKEN: 't' }), { url: 'u', token: 't' })
+  assert.equal(hubAddress({ OPENRUNNER_ADDR: ':4000' }), ':4000')
+})
+
+test("Errand's own name wins, and an empty value counts as not set", () => {
+  assert.equal(runnerEnvironment({ ERRAND_GROUP: 'new', ADOS_GROUP: 'old' }).group, 'new')
+  assert.equal(runnerEnvironment({ ERRAND_GROUP: '', ADOS_GROUP: 'old' }).group, 'old')
+})
+
+test('memory is read in the units people write', () => {
+  for (const [text, bytes] of [
+    ['512MB', 512 * 1024 ** 2],
+    ['1.5 GiB', 1.5 * 1024 ** 3],
+    ['2g', 2 * 1024 ** 3],
+    ['1024', 1024],
+  ] as const) {
+    assert.equal(runnerEnvironment({ ERRAND_MEMORY: text }).memoryBytes, bytes, text)
+  }
+})
+
+test('a wrong value is refused under the name it was given', () => {
+  for (const [name, value] of [
+    ['ERRAND_MODE', 'talk'],
+    ['ADOS_CPUS', 'four'],
+    ['ERRAND_CPUS', '0'],
+    ['ADOS_MEMORY', '8 apples'],
+  ] as const) {
+    assert.throws(
+      () => runnerEnvironment({ [name]: value }),
+      (error) => error instanceof ErrandError && error.code === 'invalid_argument' && error.message.includes(name),
+    )
+  }
+})

@@ -1,0 +1,102 @@
+import { cpus, hostname, totalmem } from 'node:os'
+import { ErrandError } from '../contract/errors.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** Errand's name for each variable, and the names the older systems had. Where both are set Errand's own wins. */
+const runnerAliases = {
+  ERRAND_HUB_URL: ['ADOS_API_URL', 'ORCHESTRATOR_URL'],
+  ERRAND_TOKEN: ['ADOS_TOKEN', 'WORKER_TOKEN'],
+  ERRAND_RUNNER_ID: ['ADOS_RUNNER_ID', 'WORKER_ID'],
+  ERRAND_MODE: ['ADOS_MODE'],
+  ERRAND_GROUP: ['ADOS_GROUP'],
+  ERRAND_CPUS: ['ADOS_CPUS'],
+  ERRAND_MEMORY: ['ADOS_MEMORY'],
+  ERRAND_HOSTNAME: ['ADOS_HOSTNAME'],
+  WORKSPACE_DIR: [],
+} as const
+const clientAliases = {
+  ERRAND_URL: ['AVTOMATIKA_URL'],
+  ERRAND_TOKEN: ['AVTOMATIKA_TOKEN'],
+} as const
+const hubAliases = { ERRAND_ADDR: ['OPENRUNNER_ADDR'] } as const
+
+/** A variable's value and the name it was found under; an empty one counts as not set. */
+interface Found {
+  name: string
+  value: string
+}
+
+function find<A extends Readonly<Record<string, readonly string[]>>>(aliases: A, env: Env, name: keyof A & string): Found | undefined {
+  for (const candidate of [name, ...aliases[name]!]) {
+    const value = env[candidate]
+    if (value !== undefined && value !== '') return { name: candidate, value }
+  }
+  return undefined
+}
+
+/** How the command line reaches a hub. */
+export function clientEnvironment(env: Env): { url?: string; token?: string } {
+  return { url: find(clientAliases, env, 'ERRAND_URL')?.value, token: find(clientAliases, env, 'ERRAND_TOKEN')?.value }
+}
+
+/** Address the hub listens on, `host:port`. */
+export const hubAddress = (env: Env): string | undefined => find(hubAliases, env, 'ERRAND_ADDR')?.value
+
+export const runnerModes = ['chat', 'issue', 'all'] as const
+export type RunnerMode = (typeof runnerModes)[number]
+
+export interface RunnerEnvironment {
+  hubUrl?: string
+  token?: string
+  runnerId: string
+  workspaceDir?: string
+  mode: RunnerMode
+  group: string
+  cpus: number
+  memoryBytes: number
+  hostname: string
+}
+
+/** What a runner's environment says, with what is measured where it says nothing. Throws `invalid_argument`. */
+export function runnerEnvironment(env: Env): RunnerEnvironment {
+  const get = (name: keyof typeof runnerAliases): Found | undefined => find(runnerAliases, env, name)
+  const cores = get('ERRAND_CPUS')
+  const memory = get('ERRAND_MEMORY')
+  const mode = get('ERRAND_MODE')
+  return {
+    hubUrl: get('ERRAND_HUB_URL')?.value,
+    token: get('ERRAND_TOKEN')?.value,
+    runnerId: get('ERRAND_RUNNER_ID')?.value ?? hostname(),
+    workspaceDir: get('WORKSPACE_DIR')?.value,
+    mode: mode === undefined ? 'all' : parseMode(mode),
+    group: get('ERRAND_GROUP')?.value ?? 'default',
+    cpus: cores === undefined ? cpus().length : parseCpus(cores),
+    memoryBytes: memory === undefined ? totalmem() : parseMemory(memory),
+    hostname: get('ERRAND_HOSTNAME')?.value ?? hostname(),
+  }
+}
+
+const wrong = ({ name, value }: Found, hint: string): ErrandError =>
+  new ErrandError('invalid_argument', `${name} is "${value}".`, { hint })
+
+function parseMode(found: Found): RunnerMode {
+  const mode = runnerModes.find((one) => one === found.value)
+  if (mode === undefined) throw wrong(found, 'It is one of: chat, issue, all.')
+  return mode
+}
+
+function parseCpus(found: Found): number {
+  const value = Number(found.value)
+  if (!(value > 0 && value <= 100_000)) throw wrong(found, 'It is a number of cores, such as 4 or 0.5.')
+  return value
+}
+
+const units: Readonly<Record<string, number>> = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3, tb: 1024 ** 4 }
+
+function parseMemory(found: Found): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(found.value.trim())
+  const bytes = match === null ? 0 : Math.round(Number(match[1]) * units[`${match[2]!.toLowerCase()}b`]!)
+  if (!(bytes > 0)) throw wrong(found, 'It is an amount of memory, such as 8GB or 512MB.')
+  return bytes
+}

@@ -1,0 +1,52 @@
+import type { AttemptEnd } from '../../contract/attempt.ts'
+import type { Reason } from '../../contract/status.ts'
+
+/** The host that is in trouble. */
+export interface HostTrouble {
+  host: string
+  address: string
+}
+
+const at = ({ host, address }: HostTrouble) => `Host "${host}" (${address})`
+
+/** The end of an attempt that its agent did not tell. */
+export class HostFailure extends Error {
+  readonly end: AttemptEnd
+
+  constructor(outcome: AttemptEnd['outcome'], reason: Reason, message: string) {
+    super(message)
+    this.end = { type: 'ended', outcome, reason, message }
+  }
+
+  static unreachable(trouble: HostTrouble, what: string): HostFailure {
+    const hint = 'Start "errand agent-server" there, or correct its address in the inventory.'
+    return new HostFailure('failed', 'host_unreachable', `${at(trouble)} ${what}. ${hint}`)
+  }
+
+  static refused(trouble: HostTrouble, answer: string): HostFailure {
+    return new HostFailure('failed', 'host_refused', `${at(trouble)} refused. ${answer}`)
+  }
+
+  static lost(trouble: HostTrouble, what: string, afterMs: number): HostFailure {
+    const message = `${at(trouble)} ${what}, for ${afterMs / 1000} s by now. What it was doing may still run there.`
+    return new HostFailure('failed', 'lost', message)
+  }
+
+  static vanished(trouble: HostTrouble): HostFailure {
+    const message = `${at(trouble)} no longer has this attempt: its agent was restarted, and nothing of it is left.`
+    return new HostFailure('interrupted', 'lost', message)
+  }
+
+  static incomplete(trouble: HostTrouble): HostFailure {
+    return new HostFailure('failed', 'output_mismatch', `${at(trouble)} does not give the rest of the output.`)
+  }
+
+  static silent(trouble: HostTrouble): HostFailure {
+    const message = `${at(trouble)} did not say in time that it has ended. It may still run there.`
+    return new HostFailure('failed', 'lost', message)
+  }
+
+  static odd(trouble: HostTrouble, error: Error): HostFailure {
+    return new HostFailure('failed', 'host_refused', `${at(trouble)} answers what no host agent does: ${error.message}`)
+  }
+}

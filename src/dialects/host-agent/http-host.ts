@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import { AgentClient, AgentConnections } from './agent-client.ts'
+import { RemoteAttempt, type RemoteLimits } from './remote-attempt.ts'
+
+export interface HttpHostOptions extends Partial<RemoteLimits> {
+  /** For hosts whose inventory entry names no `token_env`. */
+  token?: string
+  /** Where `token_env` is looked up. Default: this process's environment. */
+  env?: Readonly<Record<string, string | undefined>>
+  /** How many attempts are under way at once; the others wait their turn. Default 256. */
+  maxAtOnce?: number
+}
+
+interface Held {
+  attempt: RemoteAttempt
+  /** Taken out once it is called. */
+  go: (() => Promise<void>) | undefined
+}
+
+/** Carries attempts out on host agents (`errand agent-server`), each at the address of its host. */
+export class HttpHost implements StepHost {
+  readonly #options: HttpHostOptions
+  readonly #limits: RemoteLimits
+  readonly #connections = new AgentConnections()
+  readonly #held = new Map<string, Held>()
+  readonly #loops = new Set<Promise<void>>()
+  #underWay = 0
+  #closed = false
+
+  constructor(options: HttpHostOptions = {}) {
+    this.#options = options
+    this.#limits = {
+      requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
+      reachWithinMs: options.reachWithinMs ?? 20_000,
+      lostAfterMs: options.lostAfterMs ?? 60_000,
+      cancelGraceMs: options.cancelGraceMs ?? 5000,
+      cancelWithinMs: options.cancelWithinMs ?? 15_000,
+    }
+  }
+
+  place(_spec: AttemptSpec): Placement {
+    return { epoch: 1 }
+  }
+
+  start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
+    // So that an agent does not take this one for that of another run with the same id, and repeat its result.
+    this.#queue({ ...spec, request_id: randomUUID() }, placement, sink, (attempt) => attempt.begin())
+  }
+
+  resume(
+    spec: AttemptSpec,
+    placement: Placement | undefined,
+    known: Parameters<StepHost['resume']>[2],
+    sink: AttemptSink,
+  ): void {
+    this.#queue({ ...spec, request_id: randomUUID() }, placement, sink, (attempt) =>
+      attempt.takeUp(known.started),
+    )
+  }
+
+  cancel(attemptId: string, reason: Reason, force = false): void {
+    const held = this.#held.get(attemptId)
+    if (held === undefined) return
+    held.attempt.cancel(reason, force)
+    // One that still waits for its turn ends now, without ever being sent.
+    void held.go?.()
+  }
+
+  /** Agents keep what they were given for a while of their own. */
+  runEnded(_runId: string): void {}
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const { attempt } of this.#held.values()) attempt.leave()
+    this.#held.clear()
+    await Promise.allSettled(this.#loops)
+    this.#connections.close()
+  }
+
+  #queue(
+    spec: AttemptSpec,
+    placement: Placement | undefined,
+    sink: AttemptSink,
+    work: (attempt: RemoteAttempt) => Promise<void>,
+  ): void {
+    if (this.#closed) return
+    let client: AgentClient
+    try {
+      client = this.#clientOf(spec)
+    } catch (error) {
+      this.#keep(refuse(error as ErrandError, placement, sink))
+      return
+    }
+    const attempt = new RemoteAttempt(spec, placement, client, sink, this.#limits)
+    const held: Held = { attempt, go: undefined }
+    held.go = () => {
+      held.go = undefined
+      this.#underWay++
+      const loop = work(attempt).finally(() => {
+        this.#underWay--
+        if (this.#held.get(spec.attempt_id) === held) this.#held.delete(spec.attempt_id)
+        this.#next()
+      })
+      return this.#keep(loop)
+    }
+    this.#held.set(spec.attempt_id, held)
+    this.#next()
+  }
+
+  #next(): void {
+    const most = this.#options.maxAtOnce ?? 256
+    if (this.#closed || this.#underWay >= most) return
+    for (const held of this.#held.values()) {
+      if (held.go === undefined) continue
+      void held.go()
+      if (this.#underWay >= most) return
+    }
+  }
+
+  #keep(loop: Promise<void>): Promise<void> {
+    const kept = loop.catch(() => {}).finally(() => this.#loops.delete(kept))
+    this.#loops.add(kept)
+    return kept
+  }
+
+  /** Throws an `ErrandError` that says what is missing. */
+  #clientOf({ host, address, token_env }: AttemptSpec): AgentClient {
+    if (address === undefined)
+      throw new ErrandError('host_unreachable', `Host "${host}" has no address.`, {
+        hint: `Write inventory.hosts.${host}.address, such as "http://10.0.0.5:7072"; dispatch needs one for every target.`,
+      })
+    const base = URL.canParse(address) ? new URL(address) : undefined
+    if (base === undefined || !/^https?:$/.test(base.protocol))
+      throw new ErrandError('host_unreachable', `The address "${address}" of host "${host}" is no URL.`, {
+        hint: 'Write it as "http://10.0.0.5:7072".',
+      })
+    if (!base.pathname.endsWith('/')) base.pathname += '/'
+    const token =
+      token_env === undefined ? this.#options.token : (this.#options.env ?? process.env)[token_env]
+    if (token === undefined || token === '')
+      throw new ErrandError('host_refused', `There is no token for host "${host}".`, {
+        hint:
+          token_env === undefined
+            ? 'Give --token.'
+            : `Set the environment variable ${token_env}, which its inventory entry names.`,
+      })
+    return new AgentClient(this.#connections, base, token, this.#limits.requestTimeoutMs)
+  }
+}
+
+async function refuse(
+  error: ErrandError,
+  placement: Placement | undefined,
+  sink: AttemptSink,
+): Promise<void> {
+  if (placement === undefined && !(await sink.assigned({ epoch: 1 }))) return
+  const reason = error.code === 'host_refused' ? 'host_refused' : 'host_unreachable'
+  const message = [error.message, error.hint].join(' ')
+  await sink.report({ type: 'ended', outcome: 'failed', reason, message }, placement?.epoch ?? 1)
+}

@@ -1,0 +1,92 @@
+import * as z from 'zod'
+import { ErrandError } from '../../contract/errors.ts'
+import { Scalar } from '../../contract/workflow.ts'
+import { RunRequest, type TaskAnswer } from './schema.ts'
+import { attemptIdOf } from './task-id.ts'
+import { flat } from './task-spec.ts'
+
+/**
+ * The envelope of the workflow runner's own dispatcher: `{"task": {"ID", "RunID", "Step", "Host", "Vars"}}` in,
+ * `{"result": {"task_id", "status", "output", "error"}, "run_id", "error"}` out. Its keys may be in any case.
+ */
+export const isOldTask = (body: unknown): body is { task: unknown } =>
+  typeof body === 'object' && body !== null && 'task' in body
+
+const text = z.string().nullish()
+const anything = z.record(z.string(), z.unknown()).nullish()
+const OldTask = z.object({
+  id: text,
+  runid: text,
+  step: z.preprocess(
+    lowerKeys,
+    z.object({ name: text, action: z.string().min(1), args: anything, with: anything, timeout: text }),
+  ),
+  host: z.preprocess(lowerKeys, z.object({ name: text })).nullish(),
+  vars: anything,
+})
+
+/** The request that an old task stands for, and the id its sender knows it by. Throws `bad_request`. */
+export function fromOldTask(body: { task: unknown }): { request: RunRequest; taskId?: string } {
+  const parsed = OldTask.safeParse(lowerKeys(body.task))
+  if (!parsed.success) throw new ErrandError('bad_request', `The task is wrong: ${flat(parsed.error)}.`)
+  const { id, runid, step, host, vars } = parsed.data
+  const { env: argsEnv, dir, ...args } = step.args ?? step.with ?? {}
+  if (dir !== undefined) args.cwd = dir
+  if (typeof args.export_vars === 'string')
+    args.export_vars = /^(1|true|yes|on)$/i.test(args.export_vars.trim())
+  if (typeof args.max_output_bytes === 'string') args.max_output_bytes = Number(args.max_output_bytes)
+  const request = RunRequest.safeParse({
+    attempt_id: id ? attemptIdOf(id) : undefined,
+    run_id: runid || undefined,
+    step: step.name || undefined,
+    host: host?.name || undefined,
+    action: step.action,
+    args,
+    env: { ...variables(vars?.env), ...variables(argsEnv) },
+    timeout_seconds: seconds(step.timeout),
+  })
+  if (!request.success) throw new ErrandError('bad_request', `The task is wrong: ${flat(request.error)}.`)
+  return { request: request.data, taskId: id || undefined }
+}
+
+export function oldAnswer(answer: TaskAnswer): unknown {
+  const error =
+    answer.status === 'running' || answer.status === 'success' ? undefined : (answer.message ?? answer.status)
+  const vars = answer.exports
+  return {
+    result: {
+      task_id: answer.task_id,
+      status: answer.status,
+      output: {
+        stdout: answer.stdout ?? '',
+        stderr: answer.stderr ?? '',
+        ...(vars === undefined ? {} : { vars }),
+      },
+      error,
+    },
+    run_id: answer.run_id,
+    error,
+  }
+}
+
+function lowerKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([key, held]) => [key.toLowerCase(), held]))
+}
+
+function variables(value: unknown): Record<string, string | number | boolean> {
+  return z.record(z.string(), Scalar).catch({}).parse(value)
+}
+
+const unitSeconds: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600 }
+
+/** "90s", "1m30s", "2h"; none where it is empty. */
+function seconds(duration: string | null | undefined): number | undefined {
+  if (!duration) return undefined
+  const parts = [...duration.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)]
+  if (parts.map(([whole]) => whole).join('') !== duration)
+    throw new ErrandError('bad_request', `The timeout "${duration}" is no duration.`, {
+      hint: 'Write "90s" or "1m30s".',
+    })
+  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * unitSeconds[unit!]!, 0)
+}

@@ -1,0 +1,174 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { hostname } from 'node:os'
+import { type ActionCatalog, builtinActions } from '../../contract/actions.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Attempts } from '../../runner/ports.ts'
+import { bearerCheck } from './bearer.ts'
+import { jsonBody } from './json-body.ts'
+import { type ListenAddress, listenOn, parseListenAddress, urlOf } from './listen-address.ts'
+import { Retention } from './retention.ts'
+import { MAX_BODY_BYTES } from './schema.ts'
+import { hostActions } from './task-spec.ts'
+import { type Asked, type Reply, Tasks } from './tasks.ts'
+
+export interface HostAgentOptions {
+  /** What carries the tasks out. The agent recovers it; whoever opened it closes it, after the agent. */
+  attempts: Attempts
+  token: string
+  version: string
+  /** What it takes on; default: the actions that ship with Errand. */
+  catalog?: ActionCatalog
+  /** `/run` answers 202 after this time. Default 4,000. */
+  asyncAfterMs?: number
+  /** From SIGTERM to SIGKILL where the one who cancels does not say. Default 5,000. */
+  cancelGraceMs?: number
+  /** Default 8 MiB. */
+  maxBodyBytes?: number
+  /** Default one hour. */
+  keepEndedMs?: number
+  /** Default 1,000. */
+  keepEnded?: number
+  /** Default one minute, or `keepEndedMs` where that is less. */
+  keepAtLeastMs?: number
+  log?: (line: string) => void
+}
+
+export interface HostAgent {
+  /** Finds the tasks of an earlier start again, and listens. ":7072" is loopback. Throws `address_in_use`. */
+  listen(address: string): Promise<ListenAddress & { url: string }>
+  /** Stops answering; tasks go on. May be called twice. */
+  close(): Promise<void>
+}
+
+type Route = (asked: Asked) => Promise<Reply>
+
+/** Serves the workflow runner's host-agent protocol. Throws `invalid_argument` without a token. */
+export function createHostAgent(options: HostAgentOptions): HostAgent {
+  if (options.token.trim() === '')
+    throw new ErrandError(
+      'invalid_argument',
+      'A host agent needs a token: without one anybody could run commands here.',
+      {
+        hint: 'Start it with --token and a long random text, the same that dispatch is given.',
+      },
+    )
+  const { attempts, catalog = builtinActions, log = () => {}, keepEndedMs = 3_600_000 } = options
+  const keepAtLeastMs = Math.min(options.keepAtLeastMs ?? 60_000, keepEndedMs)
+  const retention = new Retention(
+    attempts,
+    { keepEndedMs, keepEnded: options.keepEnded ?? 1000, keepAtLeastMs },
+    log,
+  )
+  const tasks = new Tasks({
+    attempts,
+    retention,
+    catalog,
+    asyncAfterMs: options.asyncAfterMs ?? 4000,
+    cancelGraceMs: options.cancelGraceMs ?? 5000,
+  })
+  const checkToken = bearerCheck(options.token.trim())
+  const closing = new AbortController()
+
+  const health: Route = async () => ({
+    status: 200,
+    body: {
+      status: 'ok',
+      version: options.version,
+      hostname: hostname(),
+      running: tasks.running,
+      time: new Date().toISOString(),
+      timestamp: Math.floor(Date.now() / 1000),
+      capability: hostActions(catalog),
+    },
+  })
+  const routes: Record<string, Record<string, Route>> = {
+    '/run': { POST: (asked) => tasks.run(asked) },
+    '/status': { GET: (asked) => tasks.status(asked), POST: (asked) => tasks.oldStatus(asked) },
+    '/cancel': { POST: (asked) => tasks.cancel(asked) },
+    '/run-status': { GET: (asked) => tasks.runStatus(asked) },
+    '/heartbeat': { GET: health, POST: health },
+    '/health': { GET: health },
+  }
+
+  const server = createServer((request, response) => {
+    const gone = new AbortController()
+    const leave = () => gone.abort()
+    closing.signal.addEventListener('abort', leave)
+    response.on('close', () => {
+      closing.signal.removeEventListener('abort', leave)
+      leave()
+    })
+    answer(request, gone.signal)
+      .catch((error: unknown) => errorReply(error, log))
+      .then((reply) => send(response, reply))
+  })
+
+  async function answer(request: IncomingMessage, gone: AbortSignal): Promise<Reply> {
+    if (closing.signal.aborted) throw new ErrandError('unavailable', 'This host agent is closing.')
+    const url = new URL(request.url ?? '/', 'http://host')
+    const methods = routes[url.pathname]
+    // Whoever has no token is not even told which routes there are.
+    if (url.pathname !== '/health') checkToken(request)
+    if (methods === undefined)
+      throw new ErrandError('not_found', `There is no ${url.pathname} here.`, {
+        hint: `A host agent answers ${Object.keys(routes).join(', ')}.`,
+      })
+    const route = methods[request.method ?? '']
+    if (route === undefined)
+      throw new ErrandError('method_not_allowed', `${url.pathname} does not take ${request.method}.`, {
+        hint: `Use ${Object.keys(methods).join(' or ')}.`,
+      })
+    const query = Object.fromEntries(url.searchParams)
+    return route({ query, body: () => jsonBody(request, options.maxBodyBytes ?? MAX_BODY_BYTES), gone })
+  }
+
+  let listening: Promise<ListenAddress & { url: string }> | undefined
+  let closed: Promise<void> | undefined
+  return {
+    listen(address) {
+      listening ??= (async () => {
+        const wanted = parseListenAddress(address)
+        for (const attempt of await attempts.recover()) retention.watch(attempt)
+        const bound = await listenOn(server, wanted)
+        retention.start()
+        return { ...bound, url: urlOf(bound) }
+      })()
+      return listening
+    },
+    close() {
+      closed ??= (async () => {
+        closing.abort()
+        await listening?.catch(() => {})
+        retention.close()
+        if (!server.listening) return
+        await new Promise<void>((resolve) => {
+          // Answers under way get this long; then their connections are cut.
+          const cut = setTimeout(() => server.closeAllConnections(), 2000)
+          server.close(() => {
+            clearTimeout(cut)
+            resolve()
+          })
+          server.closeIdleConnections()
+        })
+      })()
+      return closed
+    },
+  }
+}
+
+function errorReply(error: unknown, log: (line: string) => void): Reply {
+  if (error instanceof ErrandError) return { status: error.status, body: error.toBody() }
+  log(`a request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  const internal = new ErrandError('internal', 'The host agent failed to answer this request.', {
+    hint: 'Its log says why.',
+  })
+  return { status: internal.status, body: internal.toBody() }
+}
+
+function send(response: ServerResponse, { status, body }: Reply): void {
+  if (response.destroyed) return
+  const bytes = Buffer.from(`${JSON.stringify(body)}\n`)
+  const close = status === 413 ? { connection: 'close' } : {}
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...close })
+  response.end(bytes)
+}

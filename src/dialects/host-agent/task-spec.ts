@@ -1,0 +1,54 @@
+import type * as z from 'zod'
+import type { ActionCatalog } from '../../contract/actions.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRequest } from './schema.ts'
+import { requestIds } from './task-id.ts'
+
+/** What a request asks to be done. Throws `bad_request` or `invalid_argument` where it cannot be. */
+export function taskSpec(request: RunRequest, catalog: ActionCatalog): AttemptSpec {
+  checkAction(request, catalog)
+  const env: Record<string, string> = {}
+  for (const [name, value] of Object.entries(request.env)) env[name] = String(value)
+  return {
+    ...requestIds(request),
+    request_id: request.request_id,
+    workflow_name: request.workflow_name,
+    step: request.step ?? request.action,
+    host: request.host,
+    instance: request.instance,
+    try: request.try,
+    action: request.action,
+    args: request.args,
+    env,
+    outputs: request.outputs,
+    timeout_ms: request.timeout_seconds === undefined ? undefined : request.timeout_seconds * 1000,
+    requires: {},
+  }
+}
+
+/** Names of the actions that a host can carry out. */
+export const hostActions = (catalog: ActionCatalog): string[] =>
+  Object.keys(catalog).filter((name) => catalog[name]?.place === 'host')
+
+function checkAction({ action, args }: RunRequest, catalog: ActionCatalog): void {
+  const known = catalog[action]
+  if (known?.place !== 'host') {
+    const what = known === undefined ? 'is not known here' : 'is carried out by the engine, not by a host'
+    throw new ErrandError('bad_request', `The action "${action}" ${what}.`, {
+      hint: `This host agent carries out: ${hostActions(catalog).join(', ')}.`,
+    })
+  }
+  const parsed = known.args.safeParse(args)
+  if (parsed.success) return
+  throw new ErrandError('invalid_argument', `The args of ${action} are wrong: ${flat(parsed.error)}.`, {
+    hint: 'See docs/workflows.md for what each action takes.',
+    details: parsed.error.issues,
+  })
+}
+
+/** The issues of a request's body or query, in one line. */
+export const flat = (error: z.ZodError): string =>
+  error.issues
+    .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
+    .join('; ')

@@ -1,0 +1,172 @@
+import type * as z from 'zod'
+import { type ActionCatalog, DEFAULT_MAX_OUTPUT_BYTES } from '../../contract/actions.ts'
+import type { StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Attempts, HeldAttempt } from '../../runner/ports.ts'
+import { fromOldTask, isOldTask, oldAnswer } from './old-task.ts'
+import type { Retention } from './retention.ts'
+import { runState } from './run-state.ts'
+import { CancelQuery, MAX_RUN_BYTES, MAX_STATUS_BYTES, RunQuery, RunRequest, StatusQuery } from './schema.ts'
+import { type Part, taskAnswer, taskStatus } from './task-answer.ts'
+import { attemptIdOf } from './task-id.ts'
+import { flat, taskSpec } from './task-spec.ts'
+import { waitForChange } from './wait-for-change.ts'
+
+export interface Reply {
+  status: number
+  body: unknown
+}
+
+/** A request whose token was right. `gone` is aborted when its sender is gone or the server closes. */
+export interface Asked {
+  query: Record<string, string>
+  body: () => Promise<unknown>
+  gone: AbortSignal
+}
+
+export interface TasksOptions {
+  attempts: Attempts
+  retention: Retention
+  catalog: ActionCatalog
+  asyncAfterMs: number
+  cancelGraceMs: number
+}
+
+/** A request handed out by this door has one epoch: a host agent is given an attempt once. */
+const EPOCH = 1
+/** Longest that an answer of `/status` is held back. */
+const MAX_WAIT_MS = 30_000
+
+/** What the routes of a host agent do. */
+export class Tasks {
+  readonly #options: TasksOptions
+  /** How far those who give no offsets have read. */
+  readonly #cursors = new WeakMap<HeldAttempt, Record<StreamName, number>>()
+
+  constructor(options: TasksOptions) {
+    this.#options = options
+  }
+
+  get running(): number {
+    return this.#options.attempts.all().filter((attempt) => !attempt.ended).length
+  }
+
+  async run(asked: Asked): Promise<Reply> {
+    const { attempts, retention, catalog, asyncAfterMs } = this.#options
+    const query = parse(RunQuery, asked.query, 'query')
+    const body = await asked.body()
+    const old = isOldTask(body) ? fromOldTask(body) : undefined
+    const spec = taskSpec(old?.request ?? parse(RunRequest, body, 'body'), catalog)
+    const attempt = await attempts.start(spec, EPOCH)
+    if (attempt.spec.request_id !== spec.request_id)
+      throw new ErrandError('conflict', `There is already another attempt ${spec.attempt_id} on this host.`, {
+        hint: 'A run of the same id was dispatched to it before. Use another run id.',
+      })
+    retention.watch(attempt)
+    const waitMs = Math.min(query.wait_ms ?? asyncAfterMs, asyncAfterMs)
+    await waitForChange(attempt, () => attempt.ended, waitMs, asked.gone)
+    const taskId = old?.taskId ?? spec.attempt_id
+    const answer = await taskAnswer(taskId, attempt, {
+      offsets: { stdout: 0, stderr: 0 },
+      maxBytes: attempt.ended ? shownBytes(attempt) : 0,
+      encoding: old ? 'text' : query.encoding,
+      reportsFrom: query.reports_from,
+    })
+    if (old) return { status: 200, body: oldAnswer(answer) }
+    if (answer.status !== 'running') return { status: 200, body: answer }
+    return { status: 202, body: { task_id: taskId, run_id: spec.run_id, status: 'running' } }
+  }
+
+  async status(asked: Asked): Promise<Reply> {
+    const query = parse(StatusQuery, asked.query, 'query')
+    const attempt = this.#find(query.task_id)
+    const cursor = this.#cursors.get(attempt) ?? { stdout: 0, stderr: 0 }
+    const offsets = {
+      stdout: query.stdout_offset ?? cursor.stdout,
+      stderr: query.stderr_offset ?? cursor.stderr,
+    }
+    const reports = query.reports_from ?? attempt.reports.length
+    const isNew = () =>
+      attempt.ended ||
+      attempt.reports.length > reports ||
+      attempt.length('stdout') > offsets.stdout ||
+      attempt.length('stderr') > offsets.stderr
+    await waitForChange(attempt, isNew, Math.min(query.wait_ms, MAX_WAIT_MS), asked.gone)
+    const part: Part = {
+      offsets,
+      maxBytes: MAX_STATUS_BYTES,
+      encoding: query.encoding,
+      reportsFrom: query.reports_from,
+    }
+    const answer = await taskAnswer(query.task_id, attempt, part)
+    this.#cursors.set(attempt, {
+      stdout: query.stdout_offset === undefined ? answer.stdout_offset : cursor.stdout,
+      stderr: query.stderr_offset === undefined ? answer.stderr_offset : cursor.stderr,
+    })
+    return { status: 200, body: answer }
+  }
+
+  /** `POST /status`, the old dispatcher's way: it finds what is new itself, in all there is so far. */
+  async oldStatus(asked: Asked): Promise<Reply> {
+    const taskId = await this.#taskIdOf(asked)
+    const attempt = this.#find(taskId)
+    const part: Part = { offsets: { stdout: 0, stderr: 0 }, maxBytes: shownBytes(attempt), encoding: 'text' }
+    return { status: 200, body: oldAnswer(await taskAnswer(taskId, attempt, part)) }
+  }
+
+  async cancel(asked: Asked): Promise<Reply> {
+    const query = parse(CancelQuery, { ...asked.query, task_id: await this.#taskIdOf(asked) }, 'query')
+    const attempt = this.#find(query.task_id)
+    if (attempt.ended)
+      throw new ErrandError(
+        'conflict',
+        `The task ${query.task_id} has ended already: ${taskStatus(attempt)}.`,
+      )
+    attempt.cancel(query.grace_ms ?? this.#options.cancelGraceMs, query.reason)
+    return {
+      status: 202,
+      body: { task_id: query.task_id, run_id: attempt.spec.run_id, status: taskStatus(attempt) },
+    }
+  }
+
+  async runStatus(asked: Asked): Promise<Reply> {
+    const runId = asked.query.run_id ?? ''
+    if (runId === '')
+      throw new ErrandError('bad_request', 'run_id is missing.', { hint: 'Ask GET /run-status?run_id=…' })
+    const state = runState(runId, this.#options.attempts.all())
+    if (state === undefined)
+      throw new ErrandError('run_not_found', `This host agent knows no run "${runId}".`, {
+        hint: 'It knows a run once it was given a step of it, and for an hour after the last one ended.',
+      })
+    return { status: 200, body: state }
+  }
+
+  async #taskIdOf(asked: Asked): Promise<string> {
+    if (asked.query.task_id) return asked.query.task_id
+    const body = (await asked.body()) as { task_id?: unknown } | null
+    if (typeof body?.task_id === 'string' && body.task_id !== '') return body.task_id
+    throw new ErrandError('bad_request', 'task_id is missing.', { hint: 'Add ?task_id=… to the URL.' })
+  }
+
+  #find(taskId: string): HeldAttempt {
+    const attempt = this.#options.attempts.get(attemptIdOf(taskId))
+    if (attempt) return attempt
+    throw new ErrandError('not_found', `This host agent knows no task "${taskId}".`, {
+      hint: 'Ended tasks are kept for an hour.',
+    })
+  }
+}
+
+function shownBytes(attempt: HeldAttempt): number {
+  const asked = attempt.spec.args.max_output_bytes
+  return Math.min(typeof asked === 'number' ? asked : DEFAULT_MAX_OUTPUT_BYTES, MAX_RUN_BYTES)
+}
+
+function parse<T extends z.ZodType>(schema: T, value: unknown, what: string): z.infer<T> {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw new ErrandError('bad_request', `The ${what} of the request is wrong: ${flat(parsed.error)}.`, {
+    hint: 'See docs/host-agents.md.',
+    details: parsed.error.issues,
+  })
+}

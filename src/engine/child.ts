@@ -1,0 +1,24 @@
+import { WorkflowRunArgs } from '../contract/actions.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { EventOf } from '../contract/events.ts'
+import type { Conductor } from './conductor.ts'
+import { fillArgs } from './file/template.ts'
+import { instanceEnv } from './lookup.ts'
+import { plannedStep } from './plan.ts'
+
+/** How deep sub-workflows may stand in one another. */
+export const MAX_DEPTH = 10
+
+/** What a sub-workflow is started with. Throws for inputs that do not work out and for too deep a nesting. */
+export function childSubmission(conductor: Conductor, child: EventOf<'child.started'>) {
+  const { plan, state, spec } = conductor
+  const depth = (spec.parent?.depth ?? 0) + 1
+  if (depth > MAX_DEPTH)
+    throw new ErrandError('invalid_workflow', `Sub-workflows stand more than ${MAX_DEPTH} deep in one another.`)
+  const planned = plannedStep(plan, child.phase, child.step)
+  const instance = state[child.phase][planned.index]!.instances[child.instance]!
+  const { lookup } = instanceEnv(plan, state, { run_id: spec.run_id }, planned, instance)
+  const { workflow, inputs } = WorkflowRunArgs.parse(fillArgs(planned.step.args, planned.raw, lookup))
+  if (!workflow) throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`)
+  return { workflow, vars: inputs, depth }
+}

@@ -1,0 +1,239 @@
+import { ErrandError } from '../contract/errors.ts'
+import type { EventOf, NewEvent, RunEvent } from '../contract/events.ts'
+import { attemptId, splitAttemptId } from '../contract/ids.ts'
+import type { RunPatch, RunSpec } from '../contract/run.ts'
+import { isFinalRun } from '../contract/status.ts'
+import { AttemptWatch } from './attempt-watch.ts'
+import { Committer } from './committer.ts'
+import { decide } from './decide.ts'
+import { evolve } from './evolve.ts'
+import { mainOutcome } from './outcome.ts'
+import type { Plan } from './plan.ts'
+import type { Clock, OutputStore, RunStore, StepHost } from './ports.ts'
+import { patchOf } from './patch.ts'
+import { record } from './record.ts'
+import { attemptSpec } from './spec.ts'
+import { initialState, type RunState } from './state.ts'
+
+export interface ConductorPorts {
+  store: RunStore
+  host: StepHost
+  outputs: OutputStore
+  clock: Clock
+  /** After each commit. */
+  committed(conductor: Conductor, events: readonly RunEvent[]): void
+  startChild(conductor: Conductor, child: EventOf<'child.started'>): void
+  cancelChild(runId: string, force: boolean): void
+  /** As `CommitterOptions.failed`. */
+  storeFailed(runId: string, error: unknown, tries: number): number | undefined
+}
+
+/**
+ * The one loop around deciding: events in, decisions, commit, then carry out. Inputs are folded at once and in
+ * order; what follows from them is carried out only after it is committed.
+ */
+export class Conductor {
+  readonly spec: RunSpec
+  readonly plan: Plan
+  readonly state: RunState
+  readonly #ports: ConductorPorts
+  readonly #committer: Committer
+  readonly #watches = new Map<number, AttemptWatch>()
+  readonly #canceledChildren = new Set<string>()
+  #created: boolean
+  /** What the store's record says, and what it will say once the events being written are there. */
+  #patched: RunPatch = {}
+  #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
+  #wake: { atMs: number; cancel: () => void } | undefined
+  #closed = false
+
+  /** A new run; or one taken up again, with the events of its log. */
+  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, log: readonly RunEvent[] = []) {
+    this.spec = spec
+    this.plan = plan
+    this.#ports = ports
+    this.#created = log.length > 0
+    this.state = initialState(plan)
+    for (const event of log) evolve(this.state, event)
+    this.#patched = patchOf(this.state)
+    this.#committer = new Committer({
+      write: (events) => this.#write(events),
+      committed: (events) => ports.committed(this, events),
+      // A run that is not there yet is refused at once: nothing of it can be lost.
+      failed: (error, tries) =>
+        this.#closed || !this.#created ? undefined : ports.storeFailed(spec.run_id, error, tries),
+    })
+  }
+
+  get ended(): boolean {
+    return isFinalRun(this.state.status)
+  }
+
+  /** Commits the new run. With `waiting` it stays queued until `start`. */
+  async create(waiting: string | undefined): Promise<void> {
+    const created: NewEvent = { type: 'run.created', workflow_name: this.spec.workflow_name, vars: this.spec.vars }
+    await this.input([created, waiting === undefined ? { type: 'run.started' } : { type: 'run.waiting', why: waiting }])
+  }
+
+  start(): Promise<void> {
+    return this.input([{ type: 'run.started' }])
+  }
+
+  /** Picks up what the log holds open: attempts and children. */
+  async resume(): Promise<void> {
+    for (const attempt of this.state.attempts) {
+      if (attempt.end) continue
+      const planned = this.plan[attempt.phase][attempt.index]!
+      const spec = attemptSpec(this.plan, this.state, this.#names(), planned, attempt)
+      const placement = attempt.epoch > 0 ? { runner: attempt.runner, epoch: attempt.epoch } : undefined
+      const watch = this.#watch(attempt.number, spec.step, spec.host)
+      this.#ports.outputs.begin(spec)
+      const streams = await watch.recover(attempt.streams)
+      this.#ports.host.resume(spec, placement, { started: attempt.started, streams }, watch)
+      if (attempt.cancel) this.#ports.host.cancel(spec.attempt_id, attempt.cancel, this.state.cancel?.force)
+    }
+    for (const step of [...this.state.main, ...this.state.rollback, ...this.state.finally])
+      for (const [instance, { child, status }] of step?.instances.entries() ?? [])
+        if (child && status === 'waiting')
+          this.#ports.startChild(this, { seq: 0, time: '', type: 'child.started', step: step!.name, phase: step!.phase, instance, run_id: child })
+    await this.input([])
+  }
+
+  async cancel(options: { by?: string; message?: string; force: boolean }): Promise<void> {
+    if (this.ended) throw runEnded(this.spec.run_id, this.state.status)
+    const { cancel } = this.state
+    if (cancel && (cancel.force || !options.force)) return this.#committer.flush()
+    await this.input([{ type: 'run.cancel_requested', ...options }])
+    if (!options.force) return
+    for (const attempt of this.state.attempts)
+      if (!attempt.end) this.#ports.host.cancel(attemptId(this.spec.run_id, attempt.number), 'canceled', true)
+  }
+
+  async answer(answer: { step: string; decision: 'approve' | 'reject'; by?: string; comment?: string }): Promise<void> {
+    const events: NewEvent[] = []
+    for (const step of [...this.state.main, ...this.state.finally]) {
+      if (step.name !== answer.step) continue
+      for (const [instance, { approval }] of step.instances.entries())
+        if (approval) events.push({ type: 'approval.answered', ...answer, phase: step.phase, instance })
+    }
+    if (events.length > 0) return this.input(events)
+    const waiting = [...this.state.main, ...this.state.finally].filter((step) => step.instances.some((i) => i.approval))
+    throw new ErrandError('approval_not_pending', `Step "${answer.step}" of run ${this.spec.run_id} waits for no approval.`, {
+      hint: waiting.length > 0 ? `Waiting: ${waiting.map((step) => `"${step.name}"`).join(', ')}.` : 'No step of this run waits for one.',
+    })
+  }
+
+  async childFinished(end: Omit<EventOf<'child.finished'>, 'seq' | 'time' | 'type'>): Promise<void> {
+    const step = this.state[end.phase].find((candidate) => candidate?.name === end.step)
+    if (step?.instances[end.instance]?.status === 'waiting') await this.input([{ type: 'child.finished', ...end }])
+  }
+
+  /** Folds events, decides what follows, and commits all of it; resolves after the commit. */
+  input(events: readonly NewEvent[], lazy = false): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    const log: RunEvent[] = []
+    const effects: (() => void)[] = []
+    for (const event of events) this.#fold(event, log)
+    let wakeAtMs: number | undefined
+    for (let again = true; again; ) {
+      again = false
+      const now = this.#ports.clock.now()
+      const { plan, state, spec } = this
+      for (const intent of decide({ plan, state, now, run_id: spec.run_id, carried: spec.carried })) {
+        if (intent.type === 'wake') wakeAtMs = Math.min(wakeAtMs ?? intent.at_ms, intent.at_ms)
+        const names = this.#names()
+        const recorded = record(intent, { plan, state, names, now, place: (of) => this.#ports.host.place(of) })
+        for (const event of recorded.events) this.#fold(event, log)
+        again ||= recorded.events.length > 0
+        const { start } = recorded
+        if (start) effects.push(() => this.#startAttempt(start))
+        else if (intent.type === 'cancel_attempt')
+          effects.push(() => this.#ports.host.cancel(attemptId(spec.run_id, intent.number), intent.reason, intent.force))
+        else if (intent.type === 'start_child') {
+          const child = log.at(-1) as EventOf<'child.started'>
+          effects.push(() => this.#ports.startChild(this, child))
+        } else if (intent.type === 'cancel_child') this.#cancelChild(intent, effects)
+      }
+    }
+    this.#wakeAt(wakeAtMs)
+    if (this.ended) effects.push(() => this.#ports.host.runEnded(this.spec.run_id))
+    return this.#committer.add(log, effects, lazy)
+  }
+
+  /** The run could not be created: what was placed for it is let go. */
+  abandon(): void {
+    this.#closed = true
+    this.#wakeAt(undefined)
+    for (const { number } of this.state.attempts)
+      this.#ports.host.cancel(attemptId(this.spec.run_id, number), 'canceled', true)
+  }
+
+  /** Stops conducting; what runs is left to its host. Twice is once. */
+  async close(): Promise<void> {
+    await this.#committer.flush().catch(() => {})
+    this.#closed = true
+    this.#wakeAt(undefined)
+    for (const watch of this.#watches.values()) watch.close()
+  }
+
+  #fold(event: NewEvent, log: RunEvent[]): void {
+    const time = new Date(this.#ports.clock.now()).toISOString()
+    const whole = { seq: this.state.seq + 1, time, ...event } as RunEvent
+    evolve(this.state, whole)
+    log.push(whole)
+  }
+
+  #names() {
+    const over = this.state.first_open >= this.state.main.length
+    return { run_id: this.spec.run_id, status: over ? mainOutcome(this.plan, this.state).status : undefined }
+  }
+
+  #cancelChild(intent: { run_id: string; force: boolean }, effects: (() => void)[]): void {
+    const key = `${intent.run_id} ${intent.force}`
+    if (this.#canceledChildren.has(key)) return
+    this.#canceledChildren.add(key)
+    effects.push(() => this.#ports.cancelChild(intent.run_id, intent.force))
+  }
+
+  #startAttempt({ spec, placement }: NonNullable<ReturnType<typeof record>['start']>): void {
+    if (this.#closed) return
+    this.#ports.outputs.begin(spec)
+    const { number } = splitAttemptId(spec.attempt_id)
+    this.#ports.host.start(spec, placement, this.#watch(number, spec.step, spec.host))
+  }
+
+  #watch(number: number, step: string, host: string): AttemptWatch {
+    const watch = new AttemptWatch(this, this.#ports, number, { step, host }, () => this.#watches.delete(number))
+    this.#watches.set(number, watch)
+    return watch
+  }
+
+  #wakeAt(atMs: number | undefined): void {
+    if (this.#wake?.atMs === atMs) return
+    this.#wake?.cancel()
+    this.#wake = undefined
+    if (atMs === undefined || this.#closed) return
+    const cancel = this.#ports.clock.wake(atMs, () => {
+      this.#wake = undefined
+      this.input([]).catch(() => {})
+    })
+    this.#wake = { atMs, cancel }
+  }
+
+  async #write(events: RunEvent[]): Promise<void> {
+    // Taken once: by the time that a failed write is tried again, the state is further on than these events.
+    if (this.#next?.events !== events) this.#next = { events, patch: patchOf(this.state) }
+    const patch = patchOf.changed(this.#patched, this.#next.patch)
+    if (!this.#created) await this.#ports.store.create(this.spec, events, patch)
+    else if (events.length > 0 || Object.keys(patch).length > 0)
+      await this.#ports.store.update(this.spec.run_id, { events, patch })
+    this.#created = true
+    this.#patched = this.#next.patch
+  }
+}
+
+export function runEnded(runId: string, status: string): ErrandError {
+  return new ErrandError('run_ended', `Run ${runId} has ended (${status}).`, {
+    hint: 'Only a run that is queued or running can be changed.',
+  })
+}

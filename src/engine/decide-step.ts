@@ -1,0 +1,111 @@
+import { ErrandError } from '../contract/errors.ts'
+import type { StepInstance } from '../contract/events.ts'
+import { isFinalStep, type Reason } from '../contract/status.ts'
+import { expand } from './expand.ts'
+import { evaluateWhen } from './file/when.ts'
+import type { Intent } from './intents.ts'
+import { failure, type RunNames, runLookup } from './lookup.ts'
+import { stepOutcome } from './outcome.ts'
+import type { Plan, PlannedStep } from './plan.ts'
+import type { InstanceState, RunState, StepState } from './state.ts'
+
+export interface StepRules {
+  names: RunNames
+  now: number
+  /** Why nothing new may begin and what runs must end. */
+  stop?: Reason
+  force: boolean
+  carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
+}
+
+/** What to do for one step that is not final and whose needs are met. */
+export function decideStep(
+  plan: Plan,
+  state: RunState,
+  planned: PlannedStep,
+  step: StepState,
+  rules: StepRules,
+): Intent[] {
+  if (step.status === 'queued') return begin(plan, state, planned, rules)
+  const intents: Intent[] = rules.stop ? stopInstances(state, step, rules) : startInstances(planned, step, rules)
+  if (intents.length > 0) return intents
+  const open = step.instances.some((instance) => (rules.stop ? isBusy(instance) : !isFinalStep(instance.status)))
+  if (open) return []
+  const dropped = step.instances.some((instance) => !isFinalStep(instance.status))
+  const outcome = dropped ? { status: 'canceled' as const, reason: rules.stop } : stepOutcome(step)
+  return [{ type: 'finish_step', planned, ...outcome }]
+}
+
+function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRules): Intent[] {
+  const lookup = runLookup(plan, state, rules.names)
+  try {
+    if (planned.when && !evaluateWhen(planned.when, lookup))
+      return [{ type: 'skip_step', planned, reason: 'condition', message: `when: ${planned.step.when} is false` }]
+  } catch (error) {
+    const { reason, message } = failure(error)
+    return [{ type: 'fail_step', planned, reason: reason === 'unset_variable' ? reason : 'when_error', message }]
+  }
+  try {
+    const instances = expand(plan, planned, lookup)
+    return [{ type: 'start_step', planned, instances: withCarried(instances, rules.carried?.[planned.step.name]) }]
+  } catch (error) {
+    return [{ type: 'fail_step', planned, ...failure(error) }]
+  }
+}
+
+function withCarried(instances: StepInstance[], carried: NonNullable<StepRules['carried']>[string] = []): StepInstance[] {
+  const key = (of: { host: string; vars?: Record<string, string> }) => JSON.stringify([of.host, of.vars ?? {}])
+  const done = new Map(carried.map((instance) => [key(instance), instance.exports]))
+  return instances.map((instance) => {
+    const exports = done.get(key(instance))
+    return exports ? { ...instance, carried: exports } : instance
+  })
+}
+
+/** Something on a machine, or another run, is still at it. */
+function isBusy(instance: InstanceState): boolean {
+  return instance.status === 'running' || (instance.child !== undefined && !isFinalStep(instance.status))
+}
+
+function startInstances(planned: PlannedStep, step: StepState, { now }: StepRules): Intent[] {
+  const intents: Intent[] = []
+  let busy = step.instances.filter((instance) => isBusy(instance)).length
+  const most = planned.step.max_parallel ?? Number.POSITIVE_INFINITY
+  for (const [index, instance] of step.instances.entries()) {
+    if (instance.approval?.expires_at) {
+      const at_ms = Date.parse(instance.approval.expires_at)
+      intents.push(now >= at_ms ? { type: 'expire_approval', planned, instance: index } : { type: 'wake', at_ms })
+    } else if (instance.retry_at !== undefined && now < instance.retry_at)
+      intents.push({ type: 'wake', at_ms: instance.retry_at })
+    else if ((instance.status === 'queued' || instance.retry_at !== undefined) && busy < most) {
+      intents.push(startInstance(planned, index, instance))
+      busy++
+    }
+  }
+  return intents
+}
+
+function startInstance(planned: PlannedStep, index: number, instance: InstanceState): Intent {
+  switch (planned.step.action) {
+    case 'approval.wait':
+      return { type: 'request_approval', planned, instance: index }
+    case 'workflow.run':
+      return { type: 'start_child', planned, instance: index }
+    default:
+      if (planned.place === 'engine')
+        throw new ErrandError('internal', `The engine cannot carry out action ${planned.step.action}.`)
+      return { type: 'start_attempt', planned, instance: index, try: instance.attempts.length + 1 }
+  }
+}
+
+function stopInstances(state: RunState, step: StepState, { stop, force }: StepRules): Intent[] {
+  const intents: Intent[] = []
+  for (const instance of step.instances) {
+    if (!isBusy(instance)) continue
+    if (instance.child) intents.push({ type: 'cancel_child', run_id: instance.child, force })
+    const attempt = state.attempts[(instance.attempts.at(-1) ?? 0) - 1]
+    if (attempt && !attempt.end && !attempt.cancel)
+      intents.push({ type: 'cancel_attempt', number: attempt.number, reason: stop!, force })
+  }
+  return intents
+}

@@ -1,0 +1,316 @@
+import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
+import type { StreamName } from '../contract/attempt.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { EventOf, RunEvent } from '../contract/events.ts'
+import { attemptId, newRunId, RunId } from '../contract/ids.ts'
+import type { RunRecord, RunSpec, RunView } from '../contract/run.ts'
+import { isFinalRun } from '../contract/status.ts'
+import { childSubmission } from './child.ts'
+import { Conductor, type ConductorPorts, runEnded } from './conductor.ts'
+import type { EngineFace, Submission } from './face.ts'
+import { Feed } from './feed.ts'
+import { evolve } from './evolve.ts'
+import { fillText } from './file/template.ts'
+import { Gate } from './gate.ts'
+import { firstVariables, Loader } from './load.ts'
+import { notificationOf, Notifications, type NotifyOptions } from './notifications.ts'
+import type { Plan } from './plan.ts'
+import type { Clock, Notifier, OutputStore, RunPage, RunQuery, RunStore, StepHost } from './ports.ts'
+import { carriedOver, rollbackWorkflow } from './retry.ts'
+import { initialState, type RunState } from './state.ts'
+import { systemClock } from './system-clock.ts'
+import { viewOf } from './view.ts'
+import { watch } from './watch.ts'
+
+export interface EngineOptions {
+  store: RunStore
+  host: StepHost
+  outputs: OutputStore
+  /** Default: the actions that ship with Errand. */
+  catalog?: ActionCatalog
+  notifier?: Notifier
+  notify?: NotifyOptions
+  clock?: Clock
+  /** Told to notifiers. */
+  version?: string
+  /**
+   * When the store cannot keep an event: `retry` goes on trying, each second, and nothing moves on meanwhile;
+   * `abandon` gives the run up after three tries, ends its processes and makes `done` reject. Default `retry`.
+   */
+  onStoreFailure?: 'retry' | 'abandon'
+  /** Told of what needs a person's attention. */
+  log?: (message: string) => void
+}
+
+type Started = Pick<RunSpec, 'parent' | 'retry_of' | 'carried'>
+
+/** Conducts runs: the hub, the CLI and programs that embed Errand use this same class with other ports. */
+export class Engine implements EngineFace {
+  readonly #options: EngineOptions
+  readonly #ports: ConductorPorts
+  readonly #loader: Loader
+  readonly #feed = new Feed()
+  readonly #gate = new Gate()
+  readonly #conductors = new Map<string, Conductor>()
+  readonly #lost = new Map<string, unknown>()
+  readonly #notifications: Notifications | undefined
+  #closed = false
+
+  constructor(options: EngineOptions) {
+    const { store, host, outputs, clock = systemClock, catalog = builtinActions } = options
+    this.#options = options
+    this.#loader = new Loader(catalog)
+    this.#ports = {
+      store,
+      host,
+      outputs,
+      clock,
+      committed: (conductor, events) => this.#committed(conductor, events),
+      startChild: (conductor, child) => void this.#startChild(conductor, child),
+      cancelChild: (runId, force) => void this.cancel(runId, { message: 'its parent run was canceled', force }).catch(() => {}),
+      storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
+    }
+    if (options.notifier)
+      this.#notifications = new Notifications(options.notifier, options.notify ?? {}, (runId, error) =>
+        store.update(runId, { events: [], patch: { last_notify_error: error } }),
+      )
+  }
+
+  async submit(submission: Submission): Promise<RunRecord> {
+    return this.#begin(this.#loader.load(submission), submission, {})
+  }
+
+  get(runId: string): Promise<RunRecord | undefined> {
+    return this.#options.store.get(runId)
+  }
+
+  list(query: RunQuery): Promise<RunPage> {
+    return this.#options.store.list(query)
+  }
+
+  async view(runId: string): Promise<RunView> {
+    const { record, plan, state } = await this.#folded(runId)
+    return viewOf(record, plan, state)
+  }
+
+  async *watch(runId: string, after: number, signal?: AbortSignal): AsyncGenerator<RunEvent> {
+    await this.#record(runId)
+    const { store, outputs } = this.#options
+    yield* watch({ store, outputs, feed: this.#feed, closed: () => this.#closed }, runId, after, signal)
+  }
+
+  output(runId: string, number: number, stream: StreamName, start: number, end: number): Promise<Buffer> {
+    return this.#options.outputs.read(attemptId(runId, number), stream, start, end)
+  }
+
+  outputLength(runId: string, number: number, stream: StreamName): Promise<number> {
+    return this.#options.outputs.length(attemptId(runId, number), stream)
+  }
+
+  async cancel(runId: string, options: { by?: string; message?: string; force?: boolean } = {}): Promise<void> {
+    await (await this.#open(runId)).cancel({ force: false, ...options })
+  }
+
+  async answer(runId: string, answer: Parameters<EngineFace['answer']>[1]): Promise<void> {
+    await (await this.#open(runId)).answer(answer)
+  }
+
+  async retry(runId: string, { only, owner }: { only: 'all' | 'failed'; owner?: string }): Promise<RunRecord> {
+    const { record, plan, state } = await this.#ended(runId)
+    const carried = only === 'failed' ? carriedOver(plan, state) : undefined
+    const submission = { vars: record.vars, owner: owner ?? record.owner, tenant: record.tenant }
+    return this.#begin(plan, submission, { retry_of: runId, carried })
+  }
+
+  async rollback(runId: string, { owner }: { owner?: string } = {}): Promise<RunRecord> {
+    const { record, plan, state } = await this.#ended(runId)
+    const undo = this.#loader.load({ workflow: rollbackWorkflow(plan, state) })
+    return this.#begin(undo, { owner: owner ?? record.owner, tenant: record.tenant }, { retry_of: runId })
+  }
+
+  async done(runId: string): Promise<RunRecord> {
+    for (;;) {
+      const grown = this.#feed.next(runId)
+      const record = await this.#record(runId)
+      if (this.#lost.has(runId)) throw this.#lost.get(runId)
+      if (isFinalRun(record.status)) {
+        await this.#notifications?.settled(runId)
+        return this.#record(runId)
+      }
+      if (this.#closed) throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`)
+      await grown
+    }
+  }
+
+  async resume(): Promise<void> {
+    for (const runId of await this.#options.store.open()) {
+      if (this.#conductors.has(runId)) continue
+      try {
+        const record = await this.#record(runId)
+        const plan = this.#loader.again(record.workflow)
+        const conductor = new Conductor(this.#ports, record, plan, await this.#log(runId))
+        this.#conductors.set(runId, conductor)
+        const waiting = this.#enter(conductor, record.status === 'running')
+        await conductor.resume()
+        if (record.status === 'queued' && waiting === undefined) await conductor.start()
+      } catch (error) {
+        this.#conductors.delete(runId)
+        const why = error instanceof Error ? error.message : String(error)
+        this.#options.log?.(`Run ${runId} could not be taken up again: ${why}`)
+        await this.#options.store.markInterrupted(`It could not be taken up again: ${why}`, [runId])
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#conductors.values()].map((conductor) => conductor.close()))
+    this.#conductors.clear()
+    await this.#notifications?.close()
+    this.#feed.close()
+  }
+
+  async #begin(plan: Plan, submission: Omit<Submission, 'yaml' | 'workflow'>, started: Started): Promise<RunRecord> {
+    if (this.#closed) throw new ErrandError('unavailable', 'The engine is closed.')
+    const { workflow } = plan
+    const run_id = RunId.safeParse(submission.run_id ?? newRunId())
+    if (!run_id.success)
+      throw new ErrandError('invalid_argument', `"${submission.run_id}" is no run id: ${run_id.error.issues[0]?.message}.`)
+    const spec: RunSpec = {
+      run_id: run_id.data,
+      blueprint: 'workflow',
+      workflow_name: workflow.name,
+      workflow,
+      vars: firstVariables(workflow, submission.vars),
+      owner: submission.owner ?? 'local',
+      tenant: submission.tenant ?? 'default',
+      created_at: new Date(this.#ports.clock.now()).toISOString(),
+      ...started,
+    }
+    // Looked up before anything is placed: an attempt's id must never be another run's.
+    if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id))) throw runExists(spec.run_id)
+    if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
+    const conductor = new Conductor(this.#ports, spec, plan)
+    this.#conductors.set(spec.run_id, conductor)
+    try {
+      await conductor.create(this.#enter(conductor, false))
+    } catch (error) {
+      this.#conductors.delete(spec.run_id)
+      this.#gate.leave(spec.run_id)
+      conductor.abandon()
+      throw error
+    }
+    return this.#record(spec.run_id)
+  }
+
+  #enter(conductor: Conductor, running: boolean): string | undefined {
+    const { concurrency } = conductor.plan.workflow
+    if (!concurrency) return undefined
+    const { run_id, vars, tenant } = conductor.spec
+    const group = `${tenant}/${fillText(concurrency.group, (name) => vars[name])}`
+    return this.#gate.enter(group, concurrency.limit, run_id, running, () => void conductor.start().catch(() => {}))
+  }
+
+  #committed(conductor: Conductor, events: readonly RunEvent[]): void {
+    const { run_id, workflow_name } = conductor.spec
+    if (this.#notifications)
+      for (const event of events) {
+        const notification = notificationOf(event, { run_id, workflow_name }, this.#options.version ?? '0')
+        if (notification) this.#notifications.add(notification)
+      }
+    if (events.at(-1)?.type === 'run.finished') this.#finished(conductor)
+    this.#feed.tell(run_id)
+  }
+
+  #finished(conductor: Conductor): void {
+    const { run_id, parent } = conductor.spec
+    this.#conductors.delete(run_id)
+    this.#gate.leave(run_id)
+    if (!parent) return
+    const { step, phase, instance } = parent
+    const { status, message, outputs } = conductor.state
+    void this.#conductors
+      .get(parent.run_id)
+      ?.childFinished({ step, phase, instance, run_id, status, message, outputs })
+      .catch(() => {})
+  }
+
+  async #startChild(conductor: Conductor, child: EventOf<'child.started'>): Promise<void> {
+    const { step, phase, instance, run_id } = child
+    const { run_id: parentId, owner, tenant } = conductor.spec
+    try {
+      const there = await this.#options.store.get(run_id)
+      if (there && isFinalRun(there.status)) {
+        const { status, message, outputs } = there
+        await conductor.childFinished({ step, phase, instance, run_id, status, message, outputs })
+      }
+      if (there) return
+      const { workflow, vars, depth } = childSubmission(conductor, child)
+      const parent = { run_id: parentId, step, phase, instance, depth }
+      await this.#begin(this.#loader.load({ workflow }), { run_id, vars, owner, tenant }, { parent })
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      await conductor.childFinished({ step, phase, instance, run_id, status: 'failed', message }).catch(() => {})
+    }
+  }
+
+  #storeFailed(runId: string, error: unknown, tries: number): number | undefined {
+    const code = error instanceof ErrandError ? error.code : 'internal'
+    if (['run_exists', 'run_not_found', 'conflict'].includes(code)) return undefined
+    const message = error instanceof Error ? error.message : String(error)
+    this.#options.log?.(`Run ${runId}: its events cannot be kept (try ${tries}): ${message}`)
+    if (this.#options.onStoreFailure !== 'abandon') return 1000
+    if (tries < 3) return 100
+    this.#lost.set(runId, error)
+    const conductor = this.#conductors.get(runId)
+    for (const attempt of conductor?.state.attempts ?? [])
+      if (!attempt.end) this.#ports.host.cancel(attemptId(runId, attempt.number), 'canceled', true)
+    queueMicrotask(() => this.#feed.tell(runId))
+    return undefined
+  }
+
+  async #record(runId: string): Promise<RunRecord> {
+    const record = await this.#options.store.get(runId)
+    if (record) return record
+    throw new ErrandError('run_not_found', `There is no run ${runId}.`, { hint: 'errand runs list shows the runs there are.' })
+  }
+
+  async #open(runId: string): Promise<Conductor> {
+    const conductor = this.#conductors.get(runId)
+    if (conductor) return conductor
+    const { status } = await this.#record(runId)
+    if (isFinalRun(status)) throw runEnded(runId, status)
+    throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`)
+  }
+
+  async #log(runId: string): Promise<RunEvent[]> {
+    const log: RunEvent[] = []
+    for (;;) {
+      const page = await this.#options.store.events(runId, log.length, 1000)
+      log.push(...page)
+      if (page.length < 1000) return log
+    }
+  }
+
+  async #folded(runId: string): Promise<{ record: RunRecord; plan: Plan; state: RunState }> {
+    const record = await this.#record(runId)
+    const conductor = this.#conductors.get(runId)
+    if (conductor) return { record, plan: conductor.plan, state: conductor.state }
+    const plan = this.#loader.again(record.workflow)
+    const state = initialState(plan)
+    for (const event of await this.#log(runId)) evolve(state, event)
+    return { record, plan, state }
+  }
+
+  async #ended(runId: string) {
+    const folded = await this.#folded(runId)
+    if (isFinalRun(folded.record.status)) return folded
+    throw new ErrandError('run_not_ended', `Run ${runId} is ${folded.record.status}; it has to end first.`, {
+      hint: `errand runs cancel ${runId} ends it.`,
+    })
+  }
+}
+
+function runExists(runId: string): ErrandError {
+  return new ErrandError('run_exists', `There is a run ${runId} already.`, { hint: 'Choose another run id, or leave it out.' })
+}

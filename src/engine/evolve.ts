@@ -1,0 +1,217 @@
+import type { EventOf, RunEvent, StepPhase } from '../contract/events.ts'
+import { ErrandError } from '../contract/errors.ts'
+import { isFinalRun, isFinalStep, type StepStatus } from '../contract/status.ts'
+import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
+import { move } from './transitions.ts'
+import { mergeExports, setVariables } from './variables.ts'
+
+/** Folds one event into the state, in place, and answers it. Throws for an event that cannot come here. */
+export function evolve(state: RunState, event: RunEvent): RunState {
+  if (event.seq !== state.seq + 1)
+    throw new ErrandError('internal', `Event ${event.seq} follows event ${state.seq}: the log has a hole.`)
+  state.seq = event.seq
+  fold(state, event)
+  return state
+}
+
+function fold(state: RunState, event: RunEvent): void {
+  switch (event.type) {
+    case 'run.created':
+      state.created_at = event.time
+      setVariables(state.vars, event.vars)
+      return
+    case 'run.waiting':
+      state.waiting = event.why
+      return
+    case 'run.started':
+      state.status = move('run', '', state.status, 'running')
+      state.started_at = event.time
+      state.waiting = undefined
+      return
+    case 'run.cancel_requested':
+      state.cancel = { force: event.force, by: event.by, message: event.message }
+      return
+    case 'run.timed_out':
+      state.timed_out = true
+      return
+    case 'run.finished':
+      return finishRun(state, event)
+    case 'step.started':
+      return startStep(state, event)
+    case 'step.skipped':
+      return endStep(state, event, 'skipped')
+    case 'step.finished':
+      return endStep(state, event, event.status)
+    case 'attempt.created':
+      return createAttempt(state, event)
+    case 'attempt.waiting':
+      attemptOf(state, event.attempt).waiting = event.why
+      return
+    case 'attempt.assigned': {
+      const attempt = attemptOf(state, event.attempt)
+      attempt.runner = event.runner
+      attempt.epoch = event.epoch
+      attempt.waiting = undefined
+      return
+    }
+    case 'attempt.started':
+      attemptOf(state, event.attempt).started = true
+      return
+    case 'attempt.phase':
+      return
+    case 'attempt.cancel_requested':
+      attemptOf(state, event.attempt).cancel = event.reason
+      return
+    case 'output':
+      attemptOf(state, event.attempt).streams[event.stream] = event.offset + event.length
+      return
+    case 'attempt.finished':
+      return finishAttempt(state, event)
+    case 'approval.requested': {
+      const instance = instanceOf(state, event)
+      setStatus(instance, event.step, 'waiting')
+      instance.approval = { message: event.message, expires_at: event.expires_at }
+      return
+    }
+    case 'approval.answered': {
+      const instance = instanceOf(state, event)
+      const approved = event.decision === 'approve'
+      setStatus(instance, event.step, approved ? 'success' : 'failed')
+      instance.approval = undefined
+      if (approved) return
+      instance.reason = 'rejected'
+      instance.message = `rejected${event.by ? ` by ${event.by}` : ''}${event.comment ? `: ${event.comment}` : ''}`
+      return
+    }
+    case 'child.started': {
+      const instance = instanceOf(state, event)
+      setStatus(instance, event.step, 'waiting')
+      instance.child = event.run_id
+      return
+    }
+    case 'child.finished':
+      return finishChild(state, event)
+  }
+}
+
+export function stepOf(state: RunState, phase: StepPhase, name: string): StepState {
+  const step = state[phase].find((candidate) => candidate?.name === name)
+  if (!step) throw new ErrandError('internal', `The event log names step "${name}" (${phase}), which the workflow has not.`)
+  return step
+}
+
+export function attemptOf(state: RunState, number: number): AttemptState {
+  const attempt = state.attempts[number - 1]
+  if (!attempt) throw new ErrandError('internal', `The event log names attempt ${number}, which was never created.`)
+  return attempt
+}
+
+function instanceOf(state: RunState, at: { phase: StepPhase; step: string; instance: number }): InstanceState {
+  const instance = stepOf(state, at.phase, at.step).instances[at.instance]
+  if (!instance) throw new ErrandError('internal', `The event log names instance ${at.instance} of step "${at.step}".`)
+  return instance
+}
+
+function setStatus(instance: InstanceState, step: string, to: StepStatus): void {
+  instance.status = move('instance', `of step "${step}" on ${instance.host}`, instance.status, to)
+}
+
+function startStep(state: RunState, event: EventOf<'step.started'>): void {
+  const step = stepOf(state, event.phase, event.step)
+  step.status = move('step', `"${step.name}"`, step.status, 'running')
+  step.started_at = event.time
+  step.instances = event.instances.map((instance) => ({
+    ...instance,
+    status: instance.carried ? 'success' : 'queued',
+    exports: instance.carried,
+    attempts: [],
+  }))
+}
+
+function endStep(
+  state: RunState,
+  event: EventOf<'step.skipped'> | EventOf<'step.finished'>,
+  status: StepStatus,
+): void {
+  const step = stepOf(state, event.phase, event.step)
+  step.status = move('step', `"${step.name}"`, step.status, status)
+  step.reason = event.reason
+  step.message = event.message
+  step.finished_at = event.time
+  for (const instance of step.instances)
+    if (!isFinalStep(instance.status)) setStatus(instance, step.name, 'canceled')
+  if (event.phase !== 'main') return
+  mergeExports(state.vars, step.instances)
+  state.finished_order.push(state.main.indexOf(step))
+  while (state.first_open < state.main.length && isFinalStep(state.main[state.first_open]!.status)) state.first_open++
+}
+
+function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void {
+  const instance = instanceOf(state, event)
+  setStatus(instance, event.step, 'running')
+  instance.retry_at = undefined
+  instance.attempts.push(event.attempt)
+  if (event.attempt !== state.attempts.length + 1)
+    throw new ErrandError('internal', `Attempt ${event.attempt} follows attempt ${state.attempts.length}.`)
+  state.attempts.push({
+    number: event.attempt,
+    phase: event.phase,
+    step: event.step,
+    index: state[event.phase].findIndex((step) => step?.name === event.step),
+    instance: event.instance,
+    host: event.host,
+    try: event.try,
+    runner: event.runner,
+    epoch: event.epoch,
+    waiting: event.waiting,
+    started: false,
+    streams: {},
+  })
+}
+
+function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  attempt.end = { outcome: event.outcome, streams: event.streams, output_files: event.output_files }
+  attempt.waiting = undefined
+  const instance = instanceOf(state, attempt)
+  if (isFinalStep(instance.status)) return
+  instance.reason = event.reason
+  instance.message = event.message
+  instance.exit_code = event.exit_code
+  instance.duration_ms = event.duration_ms
+  instance.exports = event.exports
+  setStatus(instance, event.step, event.retry_at ? 'waiting' : event.outcome)
+  instance.retry_at = event.retry_at ? Date.parse(event.retry_at) : undefined
+}
+
+function finishChild(state: RunState, event: EventOf<'child.finished'>): void {
+  const instance = instanceOf(state, event)
+  const ended = event.status === 'success' ? 'success' : event.status === 'canceled' ? 'canceled' : 'failed'
+  setStatus(instance, event.step, ended)
+  instance.exports = event.outputs
+  if (ended === 'success') return
+  instance.reason = ended === 'canceled' ? 'canceled' : 'child_failed'
+  instance.message = event.message
+}
+
+/** A run may be ended from outside (`interrupted`): whatever was open in it ends with it. */
+function finishRun(state: RunState, event: EventOf<'run.finished'>): void {
+  state.status = move('run', '', state.status, event.status)
+  Object.assign(state, {
+    finished_at: event.time,
+    reason: event.reason,
+    message: event.message,
+    outputs: event.outputs,
+    waiting: undefined,
+  })
+  if (!isFinalRun(event.status)) throw new ErrandError('internal', `run.finished says ${event.status}.`)
+  for (const step of [...state.main, ...state.rollback, ...state.finally]) {
+    if (!step || isFinalStep(step.status)) continue
+    const open = step.status === 'running'
+    if (!open && step.phase === 'rollback') continue
+    step.status = open ? 'interrupted' : 'skipped'
+    step.reason = open ? 'interrupted' : 'upstream'
+    for (const instance of step.instances)
+      if (!isFinalStep(instance.status)) setStatus(instance, step.name, 'interrupted')
+  }
+}

@@ -1,0 +1,58 @@
+import type { ActionCatalog, ActionContract } from '../../contract/actions.ts'
+import { didYouMean } from './did-you-mean.ts'
+import { asText, own } from './loose.ts'
+import type { ValuePath } from './positions.ts'
+import type { Report } from './report.ts'
+
+/** The contract of the action named at `path`, where there is one. */
+export function checkAction(
+  report: Report,
+  path: ValuePath,
+  action: unknown,
+  catalog: ActionCatalog,
+): ActionContract | undefined {
+  const name = asText(action)
+  if (!name) return undefined
+  if (Object.hasOwn(catalog, name)) return catalog[name]
+  const all = Object.keys(catalog)
+  report.say(path, `names ${JSON.stringify(name.slice(0, 80))}, and there is no such action`, {
+    hint: didYouMean(name, all, `the actions are ${all.join(', ')}`),
+  })
+  return undefined
+}
+
+/** What a step that the engine itself carries out cannot have, and what to do instead. */
+const hostOnly: Readonly<Record<string, string>> = {
+  targets: 'leave targets out',
+  retry: 'leave retry out, or put it on the steps of the sub-workflow',
+  outputs: 'leave outputs out; the outputs of a sub-workflow become variables by themselves',
+  timeout_seconds:
+    'for an approval write timeout_seconds under args; for a sub-workflow write it in that workflow',
+}
+
+export function checkEngineStep(report: Report, path: ValuePath, step: unknown, action: string): void {
+  for (const [key, hint] of Object.entries(hostOnly)) {
+    if (own(step, key) !== undefined)
+      report.say([...path, key], `cannot be used: ${action} runs on no host`, { at: 'key', hint })
+  }
+}
+
+const processActions = ['cmd.run', 'shell.run']
+
+/** A variable that a step must export has to come from somewhere. */
+export function checkExpectedVars(report: Report, path: ValuePath, step: unknown, action: string): void {
+  const expected = own(step, 'expect_vars')
+  if (!processActions.includes(action) || !Array.isArray(expected)) return
+  if (own(own(step, 'args'), 'export_vars') === true) return
+  const outputs = own(step, 'outputs')
+  for (const [index, name] of expected.entries()) {
+    if (typeof name !== 'string' || own(outputs, name) !== undefined) continue
+    report.say(
+      [...path, 'expect_vars', index],
+      `names ${JSON.stringify(name)}, which the step cannot export`,
+      {
+        hint: 'write export_vars: true under args, or name it under outputs',
+      },
+    )
+  }
+}

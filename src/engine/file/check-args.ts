@@ -1,0 +1,41 @@
+import type { ActionContract } from '../../contract/actions.ts'
+import { checkTemplates } from './check-texts.ts'
+import { asMap, entriesOf, valueAt } from './loose.ts'
+import type { ValuePath } from './positions.ts'
+import type { Report } from './report.ts'
+import { findingsOf } from './sentences.ts'
+
+/**
+ * Checks arguments by their action's schema; answers them with its defaults, or undefined. What a text with a
+ * `${VAR}` will say is not known yet: it is checked again when it is filled in.
+ */
+export function checkArgs(
+  report: Report,
+  path: ValuePath,
+  args: unknown,
+  contract: ActionContract,
+): Record<string, unknown> | undefined {
+  const given = asMap(args ?? {})
+  if (!given) return undefined
+  for (const [key, value] of entriesOf(given)) {
+    if (!contract.raw.includes(key)) checkTemplates(report, [...path, key], value)
+  }
+  const parsed = contract.args.safeParse(given)
+  if (parsed.success) return parsed.data as Record<string, unknown>
+  const certain = parsed.error.issues.filter(
+    (issue) =>
+      issue.code === 'invalid_type' ||
+      !isTemplate(
+        valueAt(
+          given,
+          issue.path.map((part) => part as string | number),
+        ),
+      ),
+  )
+  for (const finding of findingsOf(certain, contract.args, given)) report.found(finding, path)
+  return certain.length === 0 ? { ...given } : undefined
+}
+
+export function isTemplate(value: unknown): boolean {
+  return typeof value === 'string' && value.replaceAll('$${', '').includes('${')
+}

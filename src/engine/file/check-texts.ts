@@ -1,0 +1,59 @@
+import { ErrandError } from '../../contract/errors.ts'
+import { asText, entriesOf, own } from './loose.ts'
+import type { ValuePath } from './positions.ts'
+import type { Report } from './report.ts'
+import { templateMistakes } from './template.ts'
+import { parseWhen } from './when.ts'
+
+const maxDepth = 100
+
+/** Every `${` in the texts of a value begins a variable. */
+export function checkTemplates(report: Report, path: ValuePath, value: unknown, depth = 0): void {
+  if (depth > maxDepth) {
+    report.say(path, 'is nested too deeply', { hint: `at most ${maxDepth} levels` })
+  } else if (typeof value === 'string') {
+    for (const { index, message, hint } of templateMistakes(value))
+      report.say(path, `is wrong: ${message}`, { at: index, hint })
+  } else if (Array.isArray(value)) {
+    for (const [index, inner] of value.entries()) checkTemplates(report, [...path, index], inner, depth + 1)
+  } else {
+    for (const [key, inner] of entriesOf(value)) checkTemplates(report, [...path, key], inner, depth + 1)
+  }
+}
+
+export function checkWhen(report: Report, path: ValuePath, when: unknown): void {
+  const text = asText(when)
+  if (text === undefined) return
+  try {
+    parseWhen(text)
+  } catch (error) {
+    if (!(error instanceof ErrandError)) throw error
+    const column = (error.details as { column: number }).column
+    report.say(path, `does not parse: ${error.message} (at character ${column})`, {
+      at: column - 1,
+      hint: error.hint,
+    })
+  }
+}
+
+/** Regular expressions that outputs are cut out with. */
+export function checkOutputs(report: Report, path: ValuePath, outputs: unknown): void {
+  for (const [name, source] of entriesOf(outputs)) {
+    const regex = asText(own(source, 'regex'))
+    if (regex === undefined) continue
+    const at = [...path, name, 'regex']
+    if (own(source, 'json') !== undefined)
+      report.say([...path, name], 'has both json and regex', { hint: 'keep one of them' })
+    try {
+      new RegExp(regex)
+    } catch (error) {
+      report.say(
+        at,
+        `is no regular expression: ${(error as Error).message.replace(/^Invalid regular expression: /, '')}`,
+        {
+          hint: "JavaScript's regular expressions are used",
+        },
+      )
+    }
+  }
+}

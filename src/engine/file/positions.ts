@@ -1,0 +1,94 @@
+import { type Alias, isAlias, isMap, isScalar, isSeq, type LineCounter, type Node, type Pair } from 'yaml'
+
+/** Counted from 1. */
+export interface Position {
+  line: number
+  column: number
+}
+export type ValuePath = readonly (string | number)[]
+
+/**
+ * Where the key or the value at a path stands, or, given a number, that character of its text. What is not there
+ * is placed at the nearest that holds it.
+ */
+export type Locate = (path: ValuePath, at: 'key' | 'value' | number) => Position | undefined
+
+/** What each alias stands for. */
+type Targets = ReadonlyMap<Alias, Node>
+
+export function locator(contents: unknown, targets: Targets, source: string, lines: LineCounter): Locate {
+  const position = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset)
+    return { line, column: col }
+  }
+  return (path, at) => {
+    let node = contents
+    let keyOffset = startOf(node)
+    for (const part of path) {
+      const inner = childOf(node, part, targets)
+      if (!inner) return keyOffset === undefined ? undefined : position(keyOffset)
+      node = inner.value
+      keyOffset = startOf(inner.key) ?? startOf(node) ?? keyOffset
+    }
+    const valueOffset = startOf(node) ?? keyOffset
+    if (typeof at === 'number')
+      return (
+        characterOf(node, at, source, lines) ??
+        (valueOffset === undefined ? undefined : position(valueOffset))
+      )
+    const offset = at === 'key' ? keyOffset : valueOffset
+    return offset === undefined ? undefined : position(offset)
+  }
+}
+
+function startOf(node: unknown): number | undefined {
+  return (node as Node | null | undefined)?.range?.[0]
+}
+
+function childOf(
+  node: unknown,
+  part: string | number,
+  targets: Targets,
+): { key?: unknown; value: unknown } | undefined {
+  const target = isAlias(node) ? targets.get(node) : node
+  if (isSeq(target))
+    return typeof part === 'number' && part < target.items.length ? { value: target.items[part] } : undefined
+  if (!isMap(target)) return undefined
+  const pairs = target.items as Pair[]
+  const own = pairs.find((pair) => keyOf(pair) === String(part))
+  if (own) return own
+  for (const pair of pairs) {
+    if (keyOf(pair) !== '<<') continue
+    const merged = isSeq(pair.value) ? pair.value.items : [pair.value]
+    for (const source of merged) {
+      const found = childOf(source, part, targets)
+      if (found) return found
+    }
+  }
+  return undefined
+}
+
+function keyOf(pair: Pair): string {
+  return isScalar(pair.key) ? String(pair.key.value) : String(pair.key)
+}
+
+/** Where a character of a text stands, for texts that are written as they are: one line, or a `|` block. */
+function characterOf(node: unknown, index: number, source: string, lines: LineCounter): Position | undefined {
+  if (!isScalar(node) || typeof node.value !== 'string' || !node.range) return undefined
+  const [start, end] = node.range
+  const written = source.slice(start, end)
+  for (const opening of [0, 1]) {
+    if (written.slice(opening, written.length - opening) !== node.value) continue
+    const { line, col } = lines.linePos(start + opening + index)
+    return { line, column: col }
+  }
+  if (node.type !== 'BLOCK_LITERAL') return undefined
+  const before = node.value.slice(0, index).split('\n')
+  const line = lines.linePos(start).line + before.length
+  const text = node.value.split('\n')[before.length - 1]!
+  const sourceLine = source
+    .slice(lines.lineStarts[line - 1], lines.lineStarts[line] ?? source.length)
+    .trimEnd()
+  if (!sourceLine.endsWith(text.trimEnd())) return undefined
+  return { line, column: sourceLine.length - text.trimEnd().length + before.at(-1)!.length + 1 }
+}

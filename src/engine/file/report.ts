@@ -1,0 +1,111 @@
+import { asText, own, valueAt } from './loose.ts'
+import type { Locate, ValuePath } from './positions.ts'
+import { formatPath, type Problem } from './problem.ts'
+import { type Finding, unknownKey } from './sentences.ts'
+
+const maxProblems = 1000
+
+export interface Complaint {
+  /** `value` by default; a number is a character of the text at the path. */
+  at?: 'key' | 'value' | number
+  hint?: string
+  severity?: Problem['severity']
+}
+
+/** Collects the problems of one file, with their places. */
+export class Report {
+  readonly problems: Problem[]
+  private readonly root: unknown
+  private readonly file: string | undefined
+  private readonly locate: Locate | undefined
+  private readonly prefix: ValuePath
+
+  constructor(
+    root: unknown,
+    options: { file?: string; locate?: Locate; problems?: Problem[]; prefix?: ValuePath } = {},
+  ) {
+    this.root = root
+    this.file = options.file
+    this.locate = options.locate
+    this.problems = options.problems ?? []
+    this.prefix = options.prefix ?? []
+  }
+
+  /** For a workflow inside this one. */
+  within(path: ValuePath): Report {
+    const { file, locate, problems } = this
+    return new Report(valueAt(this.root, path), { file, locate, problems, prefix: [...this.prefix, ...path] })
+  }
+
+  /** For another file. */
+  of(root: unknown, file: string, locate: Locate): Report {
+    return new Report(root, { file, locate, problems: this.problems })
+  }
+
+  get failed(): boolean {
+    return this.problems.some((problem) => problem.severity === 'error')
+  }
+
+  /** `message` is the whole sentence. */
+  add(path: ValuePath, message: string, { at = 'value', hint, severity = 'error' }: Complaint = {}): void {
+    if (this.problems.length > maxProblems) return
+    if (this.problems.length === maxProblems) {
+      this.problems.push({
+        severity: 'error',
+        message: `more than ${maxProblems} problems; the rest is left out`,
+        path: '',
+      })
+      return
+    }
+    const full = [...this.prefix, ...path]
+    this.problems.push({
+      severity,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+      ...(this.file === undefined ? {} : { file: this.file }),
+      ...this.locate?.(full, at),
+      path: formatPath(full),
+    })
+  }
+
+  /** `says` follows the name of what stands at the path. */
+  say(path: ValuePath, says: string, complaint?: Complaint): void {
+    const { subject, place } = this.nameOf(path)
+    this.add(path, `${subject}${place} ${says}`, complaint)
+  }
+
+  found(finding: Finding, base: ValuePath = []): void {
+    const path = [...base, ...finding.path]
+    const complaint = { at: finding.at, hint: finding.hint }
+    if (finding.says === unknownKey) {
+      const { place } = this.nameOf(path)
+      this.add(path, `unknown key "${path.at(-1)}"${place || ' at the top level'}`, complaint)
+    } else this.say(path, finding.says, complaint)
+  }
+
+  /** `timeout_seconds` and ` in step "x"` */
+  private nameOf(path: ValuePath): { subject: string; place: string } {
+    const [list, index, ...rest] = path
+    if (path.length === 0) return { subject: 'the workflow', place: '' }
+    if ((list !== 'steps' && list !== 'finally') || typeof index !== 'number') {
+      const inner = path.length > 1 ? ` in ${formatPath(path.slice(0, -1))}` : ''
+      return typeof path.at(-1) === 'number' || inner === ''
+        ? { subject: formatPath(path), place: '' }
+        : { subject: String(path.at(-1)), place: inner }
+    }
+    const step = this.step(list, index)
+    if (rest.length === 0) return { subject: step, place: '' }
+    const last = rest.at(-1)
+    if (rest.length > 1 && typeof last === 'string') {
+      return { subject: last, place: ` in ${formatPath(rest.slice(0, -1))} of ${step}` }
+    }
+    return { subject: formatPath(rest), place: ` in ${step}` }
+  }
+
+  /** `step "x"`, or its number where it has no name. */
+  private step(list: 'steps' | 'finally', index: number): string {
+    const name = asText(own(valueAt(this.root, [list, index]), 'name'))
+    if (name) return `step ${JSON.stringify(name.slice(0, 80))}`
+    return list === 'steps' ? `step ${index + 1}` : `finally step ${index + 1}`
+  }
+}

@@ -1,0 +1,67 @@
+import type { ActionCatalog } from '../contract/actions.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { Workflow } from '../contract/workflow.ts'
+import type { Submission } from './face.ts'
+import { checkWorkflow, parseWorkflow } from './file/check.ts'
+import { resolveInputs } from './file/inputs.ts'
+import type { Problem } from './file/problem.ts'
+import { fillText } from './file/template.ts'
+import { type Plan, plan } from './plan.ts'
+
+/** How many workflows are kept ready, so that the same one again costs nothing. */
+const KEPT = 100
+
+/** Turns what is submitted into a graph; the latest ones are kept. */
+export class Loader {
+  readonly #catalog: ActionCatalog
+  readonly #kept = new Map<string, Plan>()
+
+  constructor(catalog: ActionCatalog) {
+    this.#catalog = catalog
+  }
+
+  /** Throws `invalid_workflow`, with every problem in `details`. */
+  load(submission: Pick<Submission, 'yaml' | 'workflow'> & { readFile?: (path: string) => string; file?: string }): Plan {
+    const { yaml, workflow } = submission
+    if ((yaml === undefined) === (workflow === undefined))
+      throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".')
+    const key = submission.readFile ? undefined : (yaml ?? JSON.stringify(workflow))
+    const kept = key === undefined ? undefined : this.#kept.get(key)
+    if (kept) return kept
+    const { catalog, file, readFile } = { catalog: this.#catalog, ...submission }
+    const checked =
+      yaml === undefined ? checkWorkflow(workflow, { catalog }) : parseWorkflow(yaml, { file, catalog, readFile })
+    const loaded = plan(checked.workflow ?? refuse(checked.problems), this.#catalog)
+    if (key !== undefined) this.#kept.set(key, loaded)
+    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+    return loaded
+  }
+
+  /** The graph of a workflow that was checked when it was submitted. */
+  again(workflow: unknown): Plan {
+    return plan(workflow as Workflow, this.#catalog)
+  }
+}
+
+function refuse(problems: readonly Problem[]): never {
+  const errors = problems.filter(({ severity }) => severity === 'error')
+  const first = errors[0]
+  const where = first?.line === undefined ? '' : ` (line ${first.line}, column ${first.column})`
+  throw new ErrandError(
+    'invalid_workflow',
+    `The workflow has ${errors.length === 1 ? 'a mistake' : `${errors.length} mistakes`}: ${first?.message}${where}`,
+    { hint: first?.hint, details: { problems } },
+  )
+}
+
+/**
+ * The variables a run begins with: `env` of the workflow (its texts filled in), and over it what was given.
+ * Throws `invalid_argument` for inputs that are missing or wrong, `unset_variable`.
+ */
+export function firstVariables(workflow: Workflow, given: Submission['vars']): Record<string, string> {
+  const inputs = resolveInputs(workflow, given ?? {})
+  const vars: Record<string, string> = { ...inputs }
+  for (const [name, value] of Object.entries(workflow.env ?? {}))
+    if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), (of) => vars[of])
+  return vars
+}

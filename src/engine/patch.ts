@@ -1,0 +1,21 @@
+import type { RunPatch } from '../contract/run.ts'
+import type { RunState } from './state.ts'
+
+/** What the store's record says of a state. */
+export function patchOf(state: RunState): RunPatch {
+  const { status, reason, message, started_at, finished_at, outputs } = state
+  return { status, reason, message, started_at, finished_at, outputs, waiting: waitingOf(state) }
+}
+
+/** The fields that differ; one that is gone is there as undefined. */
+patchOf.changed = (before: RunPatch, after: RunPatch): RunPatch =>
+  Object.fromEntries(
+    Object.entries(after).filter(([key, value]) => before[key as keyof RunPatch] !== value),
+  ) as RunPatch
+
+function waitingOf(state: RunState): string | undefined {
+  if (state.waiting !== undefined) return state.waiting
+  const last = state.attempts.at(-1)
+  if (last?.waiting !== undefined) return last.waiting
+  return state.attempts.find((attempt) => attempt.waiting !== undefined)?.waiting
+}

@@ -1,0 +1,69 @@
+import type { ActionCatalog } from '../contract/actions.ts'
+import type { StepPhase } from '../contract/events.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { Step, Workflow } from '../contract/workflow.ts'
+import { parseWhen, type WhenAst } from './file/when.ts'
+
+/** A step with all that deciding needs worked out once. */
+export interface PlannedStep {
+  phase: StepPhase
+  /** Position in its phase's list. */
+  index: number
+  step: Step
+  /** Positions, in the same list, of the steps that come before. */
+  needs: readonly number[]
+  when?: WhenAst
+  place: 'host' | 'engine'
+  /** Names of the arguments handed over as written. */
+  raw: readonly string[]
+}
+
+/** The graph of a workflow. `rollback[i]` undoes `main[i]`, where that step has a rollback. */
+export interface Plan {
+  workflow: Workflow
+  main: readonly PlannedStep[]
+  rollback: readonly (PlannedStep | undefined)[]
+  finally: readonly PlannedStep[]
+}
+
+/** Makes the graph. The workflow has been checked (`file/check.ts`); an unknown action throws all the same. */
+export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
+  const isGraph = workflow.steps.some((step) => step.needs !== undefined)
+  const positions = new Map(workflow.steps.map((step, index) => [step.name, index]))
+  const needsOf = (step: Step, index: number) => {
+    if (!isGraph) return index === 0 ? [] : [index - 1]
+    return (step.needs ?? []).map((name) => positions.get(name) ?? missing(`step "${name}"`))
+  }
+  const planned = (step: Step, phase: StepPhase, index: number, needs: readonly number[]): PlannedStep => {
+    const action = catalog[step.action] ?? missing(`action "${step.action}"`)
+    const when = step.when === undefined ? undefined : parseWhen(step.when)
+    return { phase, index, step, needs, when, place: action.place, raw: action.raw }
+  }
+  return {
+    workflow,
+    main: workflow.steps.map((step, index) => planned(step, 'main', index, needsOf(step, index))),
+    rollback: workflow.steps.map((step, index) =>
+      step.rollback ? planned(rollbackStep(step), 'rollback', index, []) : undefined,
+    ),
+    finally: (workflow.finally ?? []).map((step, index) =>
+      planned(step, 'finally', index, index === 0 ? [] : [index - 1]),
+    ),
+  }
+}
+
+/** A step's rollback as a step of its own: same name, same environment, nothing that decides. */
+function rollbackStep(step: Step): Step {
+  const { action, args, timeout_seconds } = step.rollback!
+  return { name: step.name, action, args, timeout_seconds, env: step.env, continue_on_error: true }
+}
+
+function missing(what: string): never {
+  throw new ErrandError('invalid_workflow', `The workflow names ${what}, which is not known here.`)
+}
+
+/** The planned step that an event speaks of. */
+export function plannedStep(of: Plan, phase: StepPhase, name: string): PlannedStep {
+  const list = of[phase]
+  const found = list.find((planned) => planned?.step.name === name)
+  return found ?? missing(`step "${name}" (${phase})`)
+}

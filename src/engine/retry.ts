@@ -1,0 +1,53 @@
+import type { RunSpec } from '../contract/run.ts'
+import { Workflow } from '../contract/workflow.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { Plan } from './plan.ts'
+import type { RunState } from './state.ts'
+import { variablesOn } from './variables.ts'
+
+/** What a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back. */
+export function carriedOver(plan: Plan, state: RunState): NonNullable<RunSpec['carried']> {
+  const carried: NonNullable<RunSpec['carried']> = {}
+  for (const { index, step } of plan.main) {
+    const undone = state.rollback[index]?.instances.some((instance) => instance.status === 'success')
+    const done = undone ? [] : state.main[index]!.instances.filter((instance) => instance.status === 'success')
+    if (done.length > 0)
+      carried[step.name] = done.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
+  }
+  return carried
+}
+
+/**
+ * The rollbacks of a run as a workflow of their own: the step that ended last first, each with the variables as
+ * its host and item saw them. Throws `conflict` where there is nothing to undo.
+ */
+export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
+  const steps: unknown[] = []
+  for (const index of [...state.finished_order].reverse()) {
+    const planned = plan.rollback[index]
+    const undone = state.rollback[index]?.instances.some((instance) => instance.status === 'success')
+    if (!planned || undone) continue
+    for (const [position, { host, vars, status }] of state.main[index]!.instances.entries()) {
+      if (status !== 'success') continue
+      const { name, action, args, timeout_seconds, env } = planned.step
+      steps.push({
+        name: `${name.slice(0, 150)} (${position + 1})`,
+        targets: planned.place === 'engine' ? undefined : [host],
+        action,
+        args,
+        timeout_seconds,
+        // Literal values: what looks like a variable in them is none.
+        env: { ...literal({ ...variablesOn(state.vars, host), ...vars }), ...env },
+        continue_on_error: false,
+      })
+    }
+  }
+  if (steps.length === 0)
+    throw new ErrandError('conflict', 'There is nothing to roll back: no step that succeeded has a rollback left to run.')
+  const { inventory, name } = plan.workflow
+  return Workflow.parse({ version: 'v0.1', name: `rollback of ${name}`.slice(0, 200), inventory, steps })
+}
+
+function literal(values: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.replaceAll('${', '$${')]))
+}

@@ -1,0 +1,37 @@
+import type { AttemptSpec } from '../contract/attempt.ts'
+import { attemptId } from '../contract/ids.ts'
+import { fillArgs } from './file/template.ts'
+import { instanceEnv, type RunNames } from './lookup.ts'
+import type { Plan, PlannedStep } from './plan.ts'
+import type { RunState } from './state.ts'
+
+/** What a machine is given for a try of an instance. Throws `unset_variable`, `invalid_argument`. */
+export function attemptSpec(
+  plan: Plan,
+  state: RunState,
+  names: RunNames,
+  planned: PlannedStep,
+  at: { number: number; instance: number; try: number },
+): AttemptSpec {
+  const { step } = planned
+  const instance = state[planned.phase][planned.index]!.instances[at.instance]!
+  const { env, lookup } = instanceEnv(plan, state, names, planned, instance)
+  const host = plan.workflow.inventory?.hosts[instance.host] ?? {}
+  return {
+    attempt_id: attemptId(names.run_id, at.number),
+    run_id: names.run_id,
+    workflow_name: plan.workflow.name,
+    step: step.name,
+    host: instance.host,
+    instance: at.instance,
+    try: at.try,
+    action: step.action,
+    args: fillArgs(step.args, planned.raw, lookup),
+    env,
+    outputs: step.outputs,
+    timeout_ms: step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000,
+    requires: { runner: host.runner, group: host.group, labels: host.labels },
+    address: host.address,
+    token_env: host.token_env,
+  }
+}

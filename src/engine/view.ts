@@ -1,0 +1,68 @@
+import { attemptId } from '../contract/ids.ts'
+import type { InstanceView, RunRecord, RunSummary, RunView, StepView } from '../contract/run.ts'
+import type * as z from 'zod'
+import type { Plan, PlannedStep } from './plan.ts'
+import type { InstanceState, RunState, StepState } from './state.ts'
+
+/** A run as lists show it. */
+export function summaryOf(record: RunRecord): RunSummary {
+  const { run_id, blueprint, workflow_name, status, reason, message, owner, created_at, started_at } = record
+  const { finished_at, waiting, retry_of, last_notify_error, parent } = record
+  const head = { run_id, blueprint, workflow_name, status, reason, message, owner, created_at, started_at }
+  return { ...head, finished_at, waiting, retry_of, last_notify_error, parent_run_id: parent?.run_id }
+}
+
+/** A run shown whole: the record, and the steps as folded from the log. */
+export function viewOf(record: RunRecord, plan: Plan, state: RunState): RunView {
+  const lists = [
+    ...plan.main.map((planned, index) => [planned, state.main[index]] as const),
+    ...plan.rollback.map((planned, index) => [planned, state.rollback[index]] as const),
+    ...plan.finally.map((planned, index) => [planned, state.finally[index]] as const),
+  ]
+  const steps: StepView[] = []
+  for (const [planned, step] of lists) {
+    if (!planned || !step) continue
+    // A rollback that never came up is no part of what happened.
+    if (step.phase === 'rollback' && step.status === 'queued') continue
+    steps.push(stepView(record.run_id, planned, step, state))
+  }
+  const { vars, outputs } = record
+  return { ...summaryOf(record), vars, outputs, steps, last_seq: state.seq }
+}
+
+function stepView(runId: string, planned: PlannedStep, step: StepState, state: RunState): StepView {
+  const { phase, name, status, reason, message, started_at, finished_at, instances } = step
+  const approval = instances.find((instance) => instance.approval)?.approval
+  const children = instances.flatMap(({ child }) => (child ? [child] : []))
+  return {
+    step: name,
+    phase,
+    action: planned.step.action,
+    status: status === 'running' && instances.every((instance) => instance.status === 'waiting') && instances.length > 0 ? 'waiting' : status,
+    reason,
+    message,
+    started_at,
+    finished_at,
+    approval,
+    child_run_ids: children.length > 0 ? children : undefined,
+    instances: instances.map((instance) => instanceView(runId, instance, state)),
+  }
+}
+
+function instanceView(runId: string, instance: InstanceState, state: RunState): z.infer<typeof InstanceView> {
+  const { host, vars, status, reason, message, exit_code, duration_ms } = instance
+  const attempts = instance.attempts.map((number) => {
+    const attempt = state.attempts[number - 1]!
+    const lengths = Object.entries(attempt.streams).map(([name, length]) => [name, { length }])
+    return {
+      attempt_id: attemptId(runId, number),
+      number,
+      try: attempt.try,
+      outcome: attempt.end?.outcome,
+      runner: attempt.runner,
+      waiting: attempt.waiting,
+      streams: lengths.length > 0 ? Object.fromEntries(lengths) : undefined,
+    }
+  })
+  return { host, vars, status, reason, message, exit_code, duration_ms, attempts }
+}

@@ -1,0 +1,53 @@
+import type { RunEvent } from '../contract/events.ts'
+import { attemptId } from '../contract/ids.ts'
+import { isFinalRun } from '../contract/status.ts'
+import type { Feed } from './feed.ts'
+import type { OutputStore, RunStore } from './ports.ts'
+
+/** Events read from the store at once. */
+const PAGE = 200
+
+export interface WatchPorts {
+  store: RunStore
+  outputs: OutputStore
+  feed: Feed
+  closed(): boolean
+}
+
+/** Follows a run's log from the store, at the reader's pace; ends after `run.finished`, or when aborted or closed. */
+export async function* watch(
+  { store, outputs, feed, closed }: WatchPorts,
+  runId: string,
+  after: number,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent> {
+  for (let seq = after; !signal?.aborted && !closed(); ) {
+    const stop = new AbortController()
+    // Asked for before reading, so that a commit in between is not missed.
+    const grown = feed.next(runId, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
+    try {
+      const events = await store.events(runId, seq, PAGE)
+      for (const event of events) {
+        seq = event.seq
+        yield event.type === 'output' ? await withText(outputs, runId, event) : event
+        if (event.type === 'run.finished' || signal?.aborted) return
+      }
+      if (events.length > 0) continue
+      const record = await store.get(runId)
+      if (!record || (isFinalRun(record.status) && record.last_seq <= seq)) return
+      await grown
+    } finally {
+      stop.abort()
+    }
+  }
+}
+
+async function withText(
+  outputs: OutputStore,
+  runId: string,
+  event: Extract<RunEvent, { type: 'output' }>,
+): Promise<RunEvent> {
+  const { attempt, stream, offset, length } = event
+  const bytes = await outputs.read(attemptId(runId, attempt), stream, offset, offset + length)
+  return { ...event, text: bytes.toString('utf8') }
+}

@@ -1,0 +1,85 @@
+import type { FastifyRequest } from 'fastify'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import type { EngineFace } from '../../engine/face.ts'
+import type { Auth, Identity } from '../auth/auth.ts'
+import type { ApiApp } from './api-context.ts'
+import { isSafeHost } from './host-names.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set but on public routes. */
+    identity: Identity
+  }
+  interface FastifyContextConfig {
+    /** Answers without a token. */
+    public?: boolean
+    /** Takes the token as `?access_token=` too: a browser's EventSource and links can send no header. */
+    queryToken?: boolean
+    /** Answers under any host name: it tells nothing and changes nothing. */
+    anyHost?: boolean
+  }
+}
+
+export interface AccessRules {
+  auth: Auth
+  /** Names that people use for this hub, beside loopback and addresses. */
+  hosts: readonly string[]
+}
+
+/** Before anything of a request is looked at: who it is, and whether that is enough. */
+export function guard(app: ApiApp, rules: AccessRules): void {
+  app.decorateRequest('identity', null as unknown as Identity)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
+    if (request.is404) return
+    const { config } = request.routeOptions
+    if (!config.public) request.identity = await rules.auth.authenticate(bearer(request))
+    else if (!config.anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
+      throw new ErrandError(
+        'forbidden',
+        `This hub does not answer to the name "${request.headers.host}" here.`,
+        {
+          hint: 'Use its address, or add the name to its allowed hosts; requests with a token need neither.',
+        },
+      )
+  })
+}
+
+/** The token of a request, wherever this route takes it from. */
+export function bearer(request: FastifyRequest): string | undefined {
+  const header = request.headers.authorization
+  if (header !== undefined) {
+    const [, token] = /^Bearer +(\S+) *$/i.exec(header) ?? []
+    if (token === undefined)
+      throw new ErrandError('unauthorized', 'The Authorization header is not of the form "Bearer <token>".', {
+        hint: 'Send "Authorization: Bearer <token>".',
+      })
+    return token
+  }
+  if (!request.routeOptions.config.queryToken) return undefined
+  const { access_token } = request.query as { access_token?: unknown }
+  return typeof access_token === 'string' ? access_token : undefined
+}
+
+export const isAdmin = ({ user }: Identity): boolean => user.role === 'admin'
+
+export function needAdmin(identity: Identity): void {
+  if (!isAdmin(identity))
+    throw new ErrandError('forbidden', `Only an admin may do this; "${identity.user.name}" is none.`, {
+      hint: 'Ask an admin.',
+    })
+}
+
+/** Throws `run_not_found`, also where the run is another's: who may not see it does not learn that it exists. */
+export async function visibleRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
+  const record = await engine.get(runId)
+  if (record === undefined || !maySee(identity, record))
+    throw new ErrandError('run_not_found', `There is no run "${runId}".`, {
+      hint: 'List yours with: errand runs list',
+    })
+  return record
+}
+
+const maySee = (identity: Identity, record: RunRecord): boolean =>
+  record.tenant === identity.user.tenant && (isAdmin(identity) || record.owner === identity.user.name)

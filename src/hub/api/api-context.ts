@@ -1,0 +1,44 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { ActionCatalog } from '../../contract/actions.ts'
+import type { EngineFace } from '../../engine/face.ts'
+import type { Auth } from '../auth/auth.ts'
+import type { AccountStore } from '../store/accounts.ts'
+import type { PacedResponses } from './paced-response.ts'
+import type { RunnersFace } from './runners-face.ts'
+
+export interface ApiLimits {
+  /** Largest request body. */
+  bodyBytes: number
+  /** A reader of events or output that takes nothing for this long is cut off. */
+  slowReaderMs: number
+  /** How often a quiet event stream says that it is there. */
+  keepAliveMs: number
+}
+export const DEFAULT_API_LIMITS: ApiLimits = {
+  bodyBytes: 8 * 1024 * 1024,
+  slowReaderMs: 60_000,
+  keepAliveMs: 15_000,
+}
+
+/** What the routes work with. */
+export interface ApiContext {
+  engine: EngineFace
+  accounts: AccountStore
+  runners: RunnersFace
+  auth: Auth
+  catalog: ActionCatalog
+  version: string
+  limits: ApiLimits
+  streams: PacedResponses
+  log: (line: string) => void
+}
+
+export type ApiApp = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, { type FastifyError } from 'fastify'
+import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { type ActionCatalog, builtinActions } from '../../contract/actions.ts'
+import type { EngineFace } from '../../engine/face.ts'
+import type { Auth } from '../auth/auth.ts'
+import type { AccountStore } from '../store/accounts.ts'
+import { guard } from './access.ts'
+import { type ApiApp, type ApiContext, type ApiLimits, DEFAULT_API_LIMITS } from './api-context.ts'
+import { readBodies } from './body-parsers.ts'
+import { docsRoutes } from './docs.ts'
+import { answerBrokenRequest, answerErrors, sendError } from './error-answers.ts'
+import { PacedResponses } from './paced-response.ts'
+import { resourceRoutes } from './resources.ts'
+import { keepRouteTable } from './route-table.ts'
+import type { RunnersFace } from './runners-face.ts'
+
+export interface ApiOptions {
+  engine: EngineFace
+  accounts: AccountStore
+  runners: RunnersFace
+  auth: Auth
+  version: string
+  /** Default: the actions that ship with Errand. */
+  catalog?: ActionCatalog
+  limits?: Partial<ApiLimits>
+  /** Host names that people use for this hub; only a hub behind a proxy on its own machine needs them. */
+  hosts?: readonly string[]
+  log: (line: string) => void
+}
+
+/** A request must have arrived whole within this. */
+const REQUEST_TIMEOUT_MS = 120_000
+
+/**
+ * The hub's HTTP API, not yet listening. `app.server` is there for others' `upgrade` listeners; whoever upgrades a
+ * socket also closes it. `app.close()` ends the event streams, then waits for the requests under way.
+ */
+export function createApi(options: ApiOptions): ApiApp {
+  const limits = { ...DEFAULT_API_LIMITS, ...options.limits }
+  const context: ApiContext = {
+    ...options,
+    catalog: options.catalog ?? builtinActions,
+    limits,
+    streams: new PacedResponses(limits.slowReaderMs),
+  }
+  const errors = { bodyBytes: limits.bodyBytes, log: options.log }
+  const app: ApiApp = Fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytes,
+    exposeHeadRoutes: false,
+    genReqId: () => randomUUID(),
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { ignoreTrailingSlash: true },
+    frameworkErrors: (error, request, reply) => void sendError(error as FastifyError, request, reply, errors),
+    clientErrorHandler: answerBrokenRequest,
+    schemaController: {
+      // Given here, so that Fastify does not load its own compilers (some megabytes).
+      compilersFactory: {
+        buildValidator: () => validator as never,
+        buildSerializer: () => () => JSON.stringify,
+      },
+    },
+  }).withTypeProvider<ZodTypeProvider>()
+
+  keepRouteTable(app)
+  answerErrors(app, errors)
+  readBodies(app)
+  guard(app, { auth: options.auth, hosts: options.hosts ?? [] })
+  app.addHook('preClose', async () => context.streams.close())
+  resourceRoutes(app, context)
+  docsRoutes(app, context)
+  return app
+}
+
+/** Fastify hands over a missing body as null. */
+const validator: typeof validatorCompiler = (route) => {
+  const validate = validatorCompiler(route)
+  return route.httpPart === 'body' ? (body) => validate(body ?? undefined) : validate
+}

@@ -1,0 +1,17 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { ApiApp } from './api-context.ts'
+
+/** JSON, where an empty body is none; and YAML, which stands for `{yaml: <the text>}`. */
+export function readBodies(app: ApiApp): void {
+  const json = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') return done(null, undefined)
+    json(request, body as string, (error, value) => {
+      if (error === null) return done(null, value)
+      done(new ErrandError('bad_request', `The body is not valid JSON: ${error.message}`, { cause: error }))
+    })
+  })
+  const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
+  app.addContentTypeParser(yaml, { parseAs: 'string' }, (_request, body, done) => done(null, { yaml: body }))
+}

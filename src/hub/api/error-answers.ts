@@ -1,0 +1,95 @@
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
+import { ErrandError } from '../../contract/errors.ts'
+import type { ApiApp } from './api-context.ts'
+
+/** Every error leaves in one shape, whoever threw it. */
+export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: (line: string) => void }): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply, options))
+  app.setNotFoundHandler((request) => {
+    const path = request.url.split('?', 1)[0]!
+    const methods = app.methodsOf(path)
+    if (methods.length === 0)
+      throw new ErrandError('not_found', `There is nothing at ${path}.`, {
+        hint: 'See /docs for what there is.',
+      })
+    throw new ErrandError('method_not_allowed', `${path} does not take ${request.method}.`, {
+      hint: `It takes ${methods.join(', ')}.`,
+      details: { allow: methods },
+    })
+  })
+}
+
+export function sendError(
+  error: FastifyError | ErrandError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: { bodyBytes: number; log: (line: string) => void },
+): FastifyReply {
+  const known = error instanceof ErrandError ? error : translate(error, options.bodyBytes)
+  if (known === undefined || known.status >= 500) {
+    const where = `${request.method} ${request.routeOptions.url ?? 'unknown route'}`
+    options.log(`request ${request.id}: ${where} failed: ${traceOf(error)}`)
+  }
+  const told =
+    known ??
+    new ErrandError('internal', 'The hub failed at this request.', {
+      hint: `Its log says more, under request ${request.id}.`,
+      details: { request_id: request.id },
+    })
+  if (told.status === 401) reply.header('www-authenticate', 'Bearer')
+  const details = told.details as { retry_after_seconds?: number; allow?: string[] } | undefined
+  if (told.code === 'rate_limited') reply.header('retry-after', String(details?.retry_after_seconds ?? 5))
+  if (told.code === 'method_not_allowed') reply.header('allow', details?.allow?.join(', ') ?? '')
+  return reply.code(told.status).type('application/json; charset=utf-8').send(JSON.stringify(told.toBody()))
+}
+
+/** For what is not even HTTP. */
+export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const told = new ErrandError(
+    'bad_request',
+    late ? 'The request did not arrive in time.' : `The request is not valid HTTP (${error.code}).`,
+  )
+  const body = JSON.stringify(told.toBody())
+  socket.end(
+    `HTTP/1.1 ${late ? '408 Request Timeout' : '400 Bad Request'}\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+function translate(error: FastifyError, bodyBytes: number): ErrandError | undefined {
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const place = (error as FastifyError).validationContext ?? 'body'
+    const problems = error.validation.map((each) => ({
+      field: `${place}${each.instancePath === '/' ? '' : each.instancePath.replaceAll('/', '.')}`,
+      message: each.message ?? 'is not valid',
+    }))
+    const [first] = problems
+    const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
+    return new ErrandError('bad_request', `${first!.field}: ${first!.message}${more}`, {
+      hint: 'The fields are described at /docs.',
+      details: problems,
+    })
+  }
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new ErrandError('body_too_large', `The body is larger than the limit of ${bodyBytes} bytes.`, {
+      hint: 'Split it, or keep large files on the machine that runs the step.',
+      details: { limit_bytes: bodyBytes },
+    })
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new ErrandError('unsupported_media_type', 'This content type is not understood here.', {
+      hint: 'Send application/json; a workflow may also be sent as application/yaml.',
+    })
+  const status = error.statusCode ?? 500
+  if (status < 400 || status > 499) return undefined
+  return new ErrandError('bad_request', error.message, { cause: error })
+}
+
+/** With its causes; the request's own text is not in it. */
+function traceOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by: ${error.cause.stack ?? error.cause.message}` : ''
+  return (error.stack ?? error.message) + cause
+}

@@ -1,0 +1,30 @@
+import type { ApiApp, ApiContext } from './api-context.ts'
+import { healthRoutes } from './health.ts'
+import { loginRoutes } from './login.ts'
+import { runActionRoutes } from './run-actions.ts'
+import { runEventRoutes } from './run-events.ts'
+import { runOutputRoutes } from './run-output.ts'
+import { runStatusRoutes } from './run-status.ts'
+import { runnerRoutes } from './runners.ts'
+import { runRoutes } from './runs.ts'
+import { tokenRoutes } from './tokens.ts'
+import { userRoutes } from './users.ts'
+import { validateRoutes } from './validate.ts'
+
+/** Every resource, in the order in which the documentation shows them. */
+export function resourceRoutes(app: ApiApp, context: ApiContext): void {
+  for (const routes of [
+    runRoutes,
+    runActionRoutes,
+    runEventRoutes,
+    runOutputRoutes,
+    runStatusRoutes,
+    validateRoutes,
+    runnerRoutes,
+    loginRoutes,
+    tokenRoutes,
+    userRoutes,
+    healthRoutes,
+  ])
+    routes(app, context)
+}

@@ -1,0 +1,145 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import * as z from 'zod'
+import { EventList, EventsQuery } from '../../contract/api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { RunEvent } from '../../contract/events.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import { bearer, visibleRun } from './access.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+import type { PacedResponse } from './paced-response.ts'
+
+const EventsHeaders = z.object({
+  'last-event-id': z
+    .string()
+    .regex(/^\d*$/, 'is the seq of an event: a number')
+    .optional()
+    .describe('As `after`; goes before it'),
+})
+
+export function runEventRoutes(app: ApiApp, context: ApiContext): void {
+  app.get(
+    '/api/runs/:id/events',
+    {
+      config: { queryToken: true },
+      schema: {
+        tags: ['runs'],
+        summary:
+          'Events as Server-Sent Events until the run has ended; as a JSON array with Accept: application/json',
+        params: z.object({ id: z.string().describe('The run') }),
+        querystring: EventsQuery,
+        headers: EventsHeaders,
+        response: {
+          200: {
+            description: 'The events',
+            content: { 'text/event-stream': { schema: RunEvent }, 'application/json': { schema: EventList } },
+          },
+          204: z.void().describe('The run has ended, and Last-Event-ID names its last event'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const record = await visibleRun(context.engine, request.identity, request.params.id)
+      const lastId = request.headers['last-event-id']
+      const after = lastId ? Number(lastId) : (request.query.after ?? 0)
+      const accept = request.raw.headers.accept ?? ''
+      if (accept.includes('application/json') && !accept.includes('text/event-stream'))
+        return await sendList(context, reply, record, after, request.query.limit)
+      // An EventSource comes back to a stream that has ended until it is told so in this way.
+      if (lastId && isFinalRun(record.status) && after >= record.last_seq) return await (reply as FastifyReply).code(204).send()
+      await sendStream(context, request, reply, record, after)
+    },
+  )
+}
+
+async function sendStream(
+  context: ApiContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  record: RunRecord,
+  after: number,
+): Promise<void> {
+  const { engine, limits, log, auth } = context
+  const token = bearer(request)
+  const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', (why) =>
+    why === 'slow'
+      ? errorEvent(
+          new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
+            hint: 'Go on with Last-Event-ID.',
+          }),
+        )
+      : '',
+  )
+  const keepAlive = setInterval(() => {
+    if (!paced.waiting) void paced.write(': keep-alive\n\n')
+    // A token that no longer counts ends its streams as well.
+    auth.authenticate(token).catch((error) => {
+      if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
+    })
+  }, limits.keepAliveMs)
+  try {
+    for await (const event of engine.watch(record.run_id, after, paced.gone)) {
+      const wait = paced.write(eventText(event))
+      if (wait !== undefined) await wait
+      if (paced.gone.aborted) break
+    }
+    paced.end()
+  } catch (error) {
+    if (paced.gone.aborted) return
+    log(`events of ${record.run_id} broke off: ${(error as Error).stack}`)
+    paced.finish(
+      errorEvent(new ErrandError('unavailable', 'The events could not be read.', { hint: 'Try again.' })),
+    )
+  } finally {
+    clearInterval(keepAlive)
+  }
+}
+
+/** The events there are now; written one by one, as their outputs may be large. */
+async function sendList(
+  context: ApiContext,
+  reply: FastifyReply,
+  record: RunRecord,
+  after: number,
+  limit: number,
+): Promise<void> {
+  const paced = openStream(context, reply, 'application/json; charset=utf-8')
+  const last = Math.min(record.last_seq, after + limit)
+  let lead = '['
+  try {
+    if (after < last)
+      for await (const event of context.engine.watch(record.run_id, after, paced.gone)) {
+        await paced.write(lead + JSON.stringify(event))
+        lead = ','
+        if (event.seq >= last || paced.gone.aborted) break
+      }
+    paced.end(lead === '[' ? '[]' : ']')
+  } catch (error) {
+    if (paced.gone.aborted) return
+    context.log(`events of ${record.run_id} broke off: ${(error as Error).stack}`)
+    paced.destroy()
+  }
+}
+
+function openStream(
+  { streams }: ApiContext,
+  reply: FastifyReply,
+  contentType: string,
+  lastWords?: Parameters<typeof streams.open>[1],
+): PacedResponse {
+  reply.hijack()
+  reply.raw.writeHead(200, {
+    ...(reply.getHeaders() as Record<string, string>),
+    'content-type': contentType,
+    'cache-control': 'no-store',
+    // Or nginx would hold events back.
+    'x-accel-buffering': 'no',
+  })
+  reply.raw.flushHeaders()
+  return streams.open(reply.raw, lastWords)
+}
+
+const eventText = (event: RunEvent): string =>
+  `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
+
+const errorEvent = (error: ErrandError): string => `event: error\ndata: ${JSON.stringify(error.toBody())}\n\n`

@@ -1,0 +1,43 @@
+import * as z from 'zod'
+import { RunnerList } from '../../contract/api.ts'
+import { needAdmin } from './access.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+
+const tags = ['runners']
+const params = z.object({ id: z.string().describe('The runner') })
+
+export function runnerRoutes(app: ApiApp, { runners }: ApiContext): void {
+  app.get(
+    '/api/runners',
+    { schema: { tags, summary: 'The runners, as a bare list', response: { 200: RunnerList } } },
+    async () => await runners.list(),
+  )
+
+  app.post(
+    '/api/runners/:id/drain',
+    {
+      schema: {
+        tags,
+        summary: 'Give it nothing new and let it finish (admin)',
+        params,
+        body: z.strictObject({}).prefault({}),
+        response: { 202: z.object({ id: z.string() }) },
+      },
+    },
+    async ({ identity, params }, reply) => {
+      needAdmin(identity)
+      await runners.drain(params.id)
+      return reply.code(202).send({ id: params.id })
+    },
+  )
+
+  app.delete(
+    '/api/runners/:id',
+    { schema: { tags, summary: 'Forget a runner (admin)', params, response: { 204: z.void() } } },
+    async ({ identity, params }, reply) => {
+      needAdmin(identity)
+      await runners.remove(params.id)
+      return reply.code(204).send()
+    },
+  )
+}

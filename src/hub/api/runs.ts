@@ -1,0 +1,141 @@
+import * as z from 'zod'
+import { RunList, RunWorkflow } from '../../contract/api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { RunId } from '../../contract/ids.ts'
+import { CreateRun, ListRuns, RunSummary, RunView } from '../../contract/run.ts'
+import { RunStatus } from '../../contract/status.ts'
+import { isAdmin, visibleRun } from './access.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+import { IdempotentRuns } from './idempotency.ts'
+import { runSummary } from './run-summary.ts'
+
+const tags = ['runs']
+const params = z.object({ id: z.string().describe('The run') })
+const CreateHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .describe('A repeat with the same key and body answers 200 and the same run'),
+})
+const CreateQuery = z.strictObject({
+  var: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('`KEY=value`, any number of times; beside a body of YAML'),
+  run_id: RunId.optional().describe('As `run_id` in the body'),
+})
+
+export function runRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {
+  const idempotent = new IdempotentRuns(engine, accounts)
+
+  app.post(
+    '/api/runs',
+    {
+      schema: {
+        tags,
+        summary: 'Start a run, from JSON or from a workflow as application/yaml',
+        headers: CreateHeaders,
+        querystring: CreateQuery,
+        body: CreateRun,
+        response: { 201: RunSummary, 200: RunSummary },
+      },
+    },
+    async ({ identity, body, query, headers }, reply) => {
+      const { yaml, workflow } = body
+      if ((yaml === undefined) === (workflow === undefined))
+        throw new ErrandError('bad_request', 'body: exactly one of "yaml" and "workflow" is needed.', {
+          hint: 'Put the text of the file into "yaml", or the same as JSON into "workflow".',
+        })
+      const submission = {
+        run_id: query.run_id ?? body.run_id,
+        yaml,
+        workflow,
+        vars: query.var === undefined ? body.vars : { ...body.vars, ...variables([query.var].flat()) },
+        owner: identity.user.name,
+        tenant: identity.user.tenant,
+      }
+      const key = headers['idempotency-key']
+      const { record, fresh } =
+        key === undefined
+          ? { record: await engine.submit(submission), fresh: true }
+          : await idempotent.create(key, submission)
+      reply.code(fresh ? 201 : 200).header('location', `/api/runs/${record.run_id}`)
+      return runSummary(record)
+    },
+  )
+
+  app.get(
+    '/api/runs',
+    {
+      schema: {
+        tags,
+        summary: 'Runs, newest first: yours; for an admin, all',
+        querystring: ListRuns,
+        response: { 200: RunList },
+      },
+    },
+    async ({ identity, query }) => {
+      const { user } = identity
+      const { status, owner, created_after, created_before, ...rest } = query
+      if (!isAdmin(identity) && owner !== undefined && owner !== user.name) return { runs: [] }
+      const page = await engine.list({
+        ...rest,
+        statuses: status === undefined ? undefined : statuses(status),
+        created_after: moment('created_after', created_after),
+        created_before: moment('created_before', created_before),
+        owner: isAdmin(identity) ? owner : user.name,
+        tenant: user.tenant,
+      })
+      return { runs: page.runs.map(runSummary), next_cursor: page.next_cursor }
+    },
+  )
+
+  app.get(
+    '/api/runs/:id',
+    { schema: { tags, summary: 'A run with its steps', params, response: { 200: RunView } } },
+    async ({ identity, params }) => {
+      await visibleRun(engine, identity, params.id)
+      return await engine.view(params.id)
+    },
+  )
+
+  app.get(
+    '/api/runs/:id/workflow',
+    { schema: { tags, summary: 'What the run was made of', params, response: { 200: RunWorkflow } } },
+    async ({ identity, params }) => {
+      const { run_id, workflow_name, workflow, vars } = await visibleRun(engine, identity, params.id)
+      return { run_id, workflow_name, workflow, vars }
+    },
+  )
+}
+
+function variables(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=')
+      if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)]
+      throw new ErrandError('bad_request', 'query.var: a variable is written KEY=value.')
+    }),
+  )
+}
+
+function statuses(text: string): RunStatus[] {
+  return text.split(',').map((each) => {
+    const status = RunStatus.safeParse(each.trim())
+    if (status.success) return status.data
+    throw new ErrandError('bad_request', `query.status: "${each}" is no status.`, {
+      hint: `One or several of ${RunStatus.options.join(', ')}.`,
+    })
+  })
+}
+
+function moment(field: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const ms = Date.parse(text)
+  if (!Number.isNaN(ms)) return new Date(ms).toISOString()
+  throw new ErrandError('bad_request', `query.${field}: "${text}" is no time.`, {
+    hint: 'Write it as 2026-01-31T10:00:00Z.',
+  })
+}

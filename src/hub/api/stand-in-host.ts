@@ -1,0 +1,64 @@
+import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+
+/**
+ * For tests of the API: stands in for the machines that carry out attempts. The command says what happens:
+ * `say TEXT`, `flood BYTES` (of digits), `fail`, `hold` (until `release` or a cancel). Nothing is executed.
+ */
+export class StandInHost implements StepHost {
+  readonly #held = new Map<string, (end: Partial<AttemptEnd>) => void>()
+
+  place(): Placement {
+    return { epoch: 1 }
+  }
+
+  start(spec: AttemptSpec, _placement: Placement | undefined, sink: AttemptSink): void {
+    void this.#carryOut(spec, sink)
+  }
+
+  resume(spec: AttemptSpec, _placement: Placement | undefined, _known: unknown, sink: AttemptSink): void {
+    void this.#carryOut(spec, sink)
+  }
+
+  cancel(attemptId: string, reason: Reason): void {
+    this.#held.get(attemptId)?.({ outcome: 'canceled', reason })
+  }
+
+  /** Lets every attempt that holds go on. */
+  release(): void {
+    for (const go of this.#held.values()) go({})
+  }
+
+  get holding(): number {
+    return this.#held.size
+  }
+
+  runEnded(): void {}
+
+  async close(): Promise<void> {
+    this.release()
+  }
+
+  async #carryOut(spec: AttemptSpec, sink: AttemptSink): Promise<void> {
+    const [word, rest = ''] = String(spec.args.cmd ?? '').split(/ (.*)/s)
+    await sink.report({ type: 'started' }, 1)
+    if (word === 'say') await sink.output('stdout', 0, Buffer.from(rest))
+    if (word === 'flood') await flood(Number(rest), sink)
+    const end = word === 'hold' ? await this.#hold(spec.attempt_id) : {}
+    const failed = word === 'fail' ? ({ outcome: 'failed', reason: 'exit_code', exit_code: 3 } as const) : {}
+    await sink.report({ type: 'ended', outcome: 'success', ...failed, ...end }, 1)
+  }
+
+  async #hold(attemptId: string): Promise<Partial<AttemptEnd>> {
+    const end = await new Promise<Partial<AttemptEnd>>((go) => this.#held.set(attemptId, go))
+    this.#held.delete(attemptId)
+    return end
+  }
+}
+
+async function flood(bytes: number, sink: AttemptSink): Promise<void> {
+  const chunk = Buffer.from('0123456789abcde\n'.repeat(16_384))
+  for (let at = 0; at < bytes; at += chunk.length)
+    await sink.output('stdout', at, chunk.subarray(0, Math.min(chunk.length, bytes - at)))
+}

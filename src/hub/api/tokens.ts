@@ -1,0 +1,98 @@
+import * as z from 'zod'
+import { CreateToken, TokenCreated, TokenList, type TokenView } from '../../contract/api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { newId } from '../auth/account-id.ts'
+import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
+import type { NewToken, Token, User } from '../store/accounts.ts'
+import { isAdmin, needAdmin } from './access.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+
+const tags = ['accounts']
+
+const tokenView = (token: Token, user: string): TokenView => ({
+  id: token.id,
+  name: token.name,
+  scope: token.scope,
+  user,
+  group: token.group,
+  created_at: token.created_at,
+  last_used_at: token.last_used_at,
+  expires_at: token.expires_at,
+  revoked_at: token.revoked_at,
+})
+
+export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
+  app.get(
+    '/api/tokens',
+    { schema: { tags, summary: 'Your tokens; for an admin, all', response: { 200: TokenList } } },
+    async ({ identity }) => {
+      const { user } = identity
+      const users: User[] = isAdmin(identity) ? await accounts.users({ tenant: user.tenant }) : [user]
+      const names = new Map(users.map(({ id, name }) => [id, name]))
+      const tokens = await accounts.tokens(isAdmin(identity) ? { tenant: user.tenant } : { user_id: user.id })
+      return { tokens: tokens.map((token) => tokenView(token, names.get(token.user_id) ?? '')) }
+    },
+  )
+
+  app.post(
+    '/api/tokens',
+    {
+      schema: {
+        tags,
+        summary: 'A new token; its text is shown this once. Runner tokens are for admins to make',
+        body: CreateToken,
+        response: { 201: TokenCreated },
+      },
+    },
+    async ({ identity, body }, reply) => {
+      // A runner is handed everybody's work.
+      if (body.scope === 'runner') needAdmin(identity)
+      if (body.scope === 'api' && body.group !== undefined)
+        throw new ErrandError('bad_request', 'body.group: only a runner token has a group.')
+      const text = newTokenText(body.scope)
+      const nowMs = Date.now()
+      const token: NewToken = {
+        id: newId('token'),
+        name: body.name,
+        user_id: identity.user.id,
+        scope: body.scope,
+        token_sha256: tokenSha256(text),
+        created_at: new Date(nowMs).toISOString(),
+        expires_at:
+          body.expires_in_seconds === undefined
+            ? undefined
+            : new Date(nowMs + body.expires_in_seconds * 1000).toISOString(),
+        group: body.group,
+      }
+      await accounts.createToken(token)
+      reply.code(201).header('cache-control', 'no-store')
+      return { ...tokenView(token, identity.user.name), token: text }
+    },
+  )
+
+  app.delete(
+    '/api/tokens/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Revoke a token, at once',
+        params: z.object({ id: z.string() }),
+        response: { 204: z.void() },
+      },
+    },
+    async ({ identity, params }, reply) => {
+      const token = await accounts.token(params.id)
+      const owner = token === undefined ? undefined : await accounts.user(token.user_id)
+      const theirs = isAdmin(identity)
+        ? owner?.tenant === identity.user.tenant
+        : owner?.id === identity.user.id
+      if (token === undefined || !theirs)
+        throw new ErrandError('not_found', `There is no token with the id "${params.id}".`, {
+          hint: 'List them with: errand tokens list',
+        })
+      await accounts.revokeToken(token.id, new Date().toISOString())
+      auth.changed()
+      return reply.code(204).send()
+    },
+  )
+}

@@ -1,0 +1,117 @@
+import * as z from 'zod'
+import { CreateUser, PatchUser, UserList, UserView } from '../../contract/api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { newId } from '../auth/account-id.ts'
+import type { Identity } from '../auth/auth.ts'
+import type { User } from '../store/accounts.ts'
+import { needAdmin } from './access.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+
+const tags = ['accounts']
+const params = z.object({ id: z.string() })
+
+export const userView = ({ id, name, role, tenant, disabled, created_at }: User): UserView => ({
+  id,
+  name,
+  role,
+  tenant,
+  disabled,
+  created_at,
+})
+
+export function userRoutes(app: ApiApp, { accounts, auth, engine }: ApiContext): void {
+  app.get(
+    '/api/users',
+    { schema: { tags, summary: 'The users (admin)', response: { 200: UserList } } },
+    async ({ identity }) => {
+      needAdmin(identity)
+      return { users: (await accounts.users({ tenant: identity.user.tenant })).map(userView) }
+    },
+  )
+
+  app.post(
+    '/api/users',
+    { schema: { tags, summary: 'A new user (admin)', body: CreateUser, response: { 201: UserView } } },
+    async ({ identity, body }, reply) => {
+      needAdmin(identity)
+      const { tenant } = identity.user
+      // Runs name their owner: whoever has the name sees them.
+      if ((await engine.list({ owner: body.name, tenant, limit: 1 })).runs.length > 0)
+        if ((await accounts.userByName(body.name)) === undefined)
+          throw new ErrandError(
+            'conflict',
+            `The name "${body.name}" belonged to someone who still has runs here.`,
+            {
+              hint: 'Take another name, so that the new user does not see them.',
+            },
+          )
+      const user: User = {
+        id: newId('user'),
+        name: body.name,
+        role: body.role,
+        tenant,
+        password_hash: await auth.passwords.hash(body.password),
+        created_at: new Date().toISOString(),
+        disabled: false,
+      }
+      await accounts.createUser(user)
+      return reply.code(201).send(userView(user))
+    },
+  )
+
+  app.patch(
+    '/api/users/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Reset a password, change the role, disable (admin)',
+        params,
+        body: PatchUser,
+        response: { 200: UserView },
+      },
+    },
+    async ({ identity, params, body }) => {
+      needAdmin(identity)
+      const user = await sameTenant(identity, params.id)
+      if (body.disabled === true || body.role === 'user') notYourself(identity, user)
+      const { password, ...rest } = body
+      const patch =
+        password === undefined ? rest : { ...rest, password_hash: await auth.passwords.hash(password) }
+      const changed = await accounts.updateUser(user.id, patch)
+      auth.changed()
+      return userView(changed)
+    },
+  )
+
+  app.delete(
+    '/api/users/:id',
+    {
+      schema: { tags, summary: 'Remove a user with its tokens (admin)', params, response: { 204: z.void() } },
+    },
+    async ({ identity, params }, reply) => {
+      needAdmin(identity)
+      const user = await sameTenant(identity, params.id)
+      notYourself(identity, user)
+      await accounts.deleteUser(user.id)
+      auth.changed()
+      return reply.code(204).send()
+    },
+  )
+
+  async function sameTenant(identity: Identity, id: string): Promise<User> {
+    const user = await accounts.user(id)
+    if (user === undefined || user.tenant !== identity.user.tenant)
+      throw new ErrandError('not_found', `There is no user with the id "${id}".`, {
+        hint: 'List them with: errand users list',
+      })
+    return user
+  }
+}
+
+/** So that there is always an admin left. */
+function notYourself(identity: Identity, user: User): void {
+  if (user.id === identity.user.id)
+    throw new ErrandError('conflict', 'You cannot take your own access away.', {
+      hint: 'Let another admin do it.',
+    })
+}

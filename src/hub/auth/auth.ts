@@ -1,0 +1,153 @@
+import type { LoginRequest } from '../../contract/api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { AccountStore, Token, User } from '../store/accounts.ts'
+import { DEFAULT_LOGIN_LIMITS, LoginLimit, type LoginLimits } from './login-limit.ts'
+import { Passwords } from './passwords.ts'
+import { Sessions } from './sessions.ts'
+import { isStoredToken, tokenSha256 } from './token-text.ts'
+
+/** Who a request comes from. */
+export interface Identity {
+  user: User
+  /** Absent for a session. */
+  token?: Token
+}
+
+/** What the runner link makes of a token. */
+export type RunnerIdentity = { tenant: string; group?: string } | { refused: string }
+
+export interface AuthOptions {
+  accounts: AccountStore
+  /** Signs sessions; `sessionSecret` keeps one in the store. */
+  secret: string
+  loginLimits?: LoginLimits
+  now?: () => number
+}
+
+/** How long another hub's change to a token or user may go unseen; this hub's own are seen at once. */
+const CACHE_MS = 5_000
+const CACHE_ENTRIES = 1_000
+
+export class Auth {
+  readonly passwords = new Passwords()
+  readonly #accounts: AccountStore
+  readonly #sessions: Sessions
+  readonly #limit: LoginLimit
+  readonly #now: () => number
+  #cache = new Map<string, { identity: Identity; untilMs: number }>()
+
+  constructor(options: AuthOptions) {
+    this.#accounts = options.accounts
+    this.#now = options.now ?? Date.now
+    this.#sessions = new Sessions({ secret: options.secret, accounts: options.accounts, now: this.#now })
+    this.#limit = new LoginLimit(options.loginLimits ?? DEFAULT_LOGIN_LIMITS)
+  }
+
+  /** Throws `rate_limited`, `unauthorized`; neither tells whether the user exists. */
+  async login({ username, password }: LoginRequest, address: string) {
+    this.#limit.take(username, address, this.#now())
+    const user = await this.#accounts.userByName(username)
+    const right = await this.passwords.verify(password, user?.password_hash)
+    if (user === undefined || !right || user.disabled)
+      throw new ErrandError(
+        'unauthorized',
+        'The user name or the password is wrong, or the user is disabled.',
+        {
+          hint: 'Ask an admin for a new password if it is lost.',
+        },
+      )
+    this.#limit.forgive(username, address, this.#now())
+    return { ...(await this.#sessions.issue(user)), user }
+  }
+
+  /** Throws `unauthorized`, `token_revoked`, `forbidden` (a runner's token), each saying why. */
+  async authenticate(text: string | undefined): Promise<Identity> {
+    if (text === undefined || text === '')
+      throw new ErrandError('unauthorized', 'This needs a token, and none was sent.', {
+        hint: 'Send "Authorization: Bearer <token>". Get one with: errand login, or errand tokens create.',
+      })
+    const identity = await this.#identify(text)
+    if (identity.token?.scope === 'runner')
+      throw new ErrandError(
+        'forbidden',
+        'This is a runner token: it opens the runner link and nothing else.',
+        {
+          hint: 'Use an API token (errand_api_…) or log in.',
+        },
+      )
+    return identity
+  }
+
+  /** For the runner link: only runner tokens open it. Rejects only where the store fails. */
+  async authenticateRunner(text: string | undefined): Promise<RunnerIdentity> {
+    if (text === undefined || text === '')
+      return { refused: 'No token was sent. Set ERRAND_TOKEN to a runner token.' }
+    if (!isStoredToken(text)) return { refused: 'This is no runner token (errand_runner_…).' }
+    try {
+      const { user, token } = await this.#identify(text)
+      if (token?.scope !== 'runner')
+        return { refused: 'This is an API token. A runner needs a runner token (errand_runner_…).' }
+      return { tenant: user.tenant, group: token.group }
+    } catch (error) {
+      if (error instanceof ErrandError && error.status === 401) return { refused: error.message }
+      throw error
+    }
+  }
+
+  /** A user or token has changed: what was known of them no longer counts. */
+  changed(): void {
+    this.#cache = new Map()
+  }
+
+  async #identify(text: string): Promise<Identity> {
+    const nowMs = this.#now()
+    const key = tokenSha256(text)
+    const known = this.#cache.get(key)
+    if (known !== undefined && known.untilMs > nowMs) {
+      if (known.identity.token)
+        this.#accounts.touchToken(known.identity.token.id, new Date(nowMs).toISOString())
+      return known.identity
+    }
+    // A lookup that began before a change goes into the map of before it.
+    const cache = this.#cache
+    const { identity, expiresMs } = isStoredToken(text)
+      ? await this.#stored(key, nowMs)
+      : await this.#session(text)
+    if (cache.size >= CACHE_ENTRIES) cache.clear()
+    cache.set(key, { identity, untilMs: Math.min(nowMs + CACHE_MS, expiresMs) })
+    return identity
+  }
+
+  async #session(text: string) {
+    const { user, expiresMs } = await this.#sessions.open(text)
+    return { identity: { user }, expiresMs }
+  }
+
+  async #stored(key: string, nowMs: number) {
+    const found = await this.#accounts.tokenByHash(key)
+    if (found === undefined)
+      throw new ErrandError('unauthorized', 'This token is unknown here.', {
+        hint: 'Check that it is whole and of this hub. Make one with: errand tokens create',
+      })
+    const { token, user } = found
+    if (token.revoked_at !== undefined)
+      throw new ErrandError(
+        'token_revoked',
+        `The token "${token.name}" was revoked at ${token.revoked_at}.`,
+        {
+          hint: 'Make a new one with: errand tokens create',
+        },
+      )
+    const expiresMs = token.expires_at === undefined ? Number.POSITIVE_INFINITY : Date.parse(token.expires_at)
+    if (expiresMs <= nowMs)
+      throw new ErrandError('unauthorized', `The token "${token.name}" expired at ${token.expires_at}.`, {
+        hint: 'Make a new one with: errand tokens create',
+      })
+    if (user.disabled)
+      throw new ErrandError('unauthorized', `The user "${user.name}" of this token is disabled.`, {
+        hint: 'Ask an admin.',
+      })
+    this.#accounts.touchToken(token.id, new Date(nowMs).toISOString())
+    return { identity: { user, token }, expiresMs }
+  }
+}

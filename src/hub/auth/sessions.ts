@@ -1,0 +1,68 @@
+import { hash, randomBytes } from 'node:crypto'
+import { errors, jwtVerify, SignJWT } from 'jose'
+import { ErrandError } from '../../contract/errors.ts'
+import type { AccountStore, User } from '../store/accounts.ts'
+
+/** How long a login lasts. */
+export const SESSION_MS = 12 * 60 * 60 * 1000
+
+/** The secret that signs sessions: made at the first start, then the same for every hub on this store. */
+export const sessionSecret = (accounts: AccountStore): Promise<string> =>
+  accounts.initSetting('session_secret', randomBytes(32).toString('base64url'))
+
+/** Changes with the password, so that a reset ends the sessions before it. */
+const generation = (user: User): string => hash('sha256', user.password_hash, 'base64url').slice(0, 16)
+
+/** Sessions are JWTs: nothing is stored for one, and a user that is gone, disabled or has a new password ends it. */
+export class Sessions {
+  readonly #key: Uint8Array
+  readonly #accounts: AccountStore
+  readonly #now: () => number
+
+  constructor(options: { secret: string; accounts: AccountStore; now: () => number }) {
+    this.#key = new TextEncoder().encode(options.secret)
+    this.#accounts = options.accounts
+    this.#now = options.now
+  }
+
+  async issue(user: User): Promise<{ token: string; expires_at: string }> {
+    const issuedSeconds = Math.floor(this.#now() / 1000)
+    const expiresSeconds = issuedSeconds + SESSION_MS / 1000
+    const token = await new SignJWT({
+      name: user.name,
+      role: user.role,
+      tenant: user.tenant,
+      gen: generation(user),
+    })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setIssuer('errand')
+      .setSubject(user.id)
+      .setIssuedAt(issuedSeconds)
+      .setExpirationTime(expiresSeconds)
+      .sign(this.#key)
+    return { token, expires_at: new Date(expiresSeconds * 1000).toISOString() }
+  }
+
+  /** The user as it is now. Throws `unauthorized`, saying why. */
+  async open(token: string): Promise<{ user: User; expiresMs: number }> {
+    const { payload } = await jwtVerify(token, this.#key, {
+      algorithms: ['HS256'],
+      issuer: 'errand',
+      requiredClaims: ['sub', 'exp', 'gen'],
+      currentDate: new Date(this.#now()),
+    }).catch((cause) => {
+      throw cause instanceof errors.JWTExpired
+        ? refuse('This session has expired.', cause)
+        : refuse('This token is unknown here.', cause)
+    })
+    const user = await this.#accounts.user(payload.sub!)
+    if (user === undefined) throw refuse('The user of this session is gone.')
+    if (user.disabled) throw refuse(`The user "${user.name}" is disabled.`, undefined, 'Ask an admin.')
+    if (payload.gen !== generation(user)) throw refuse('The password was changed since this login.')
+    return { user, expiresMs: payload.exp! * 1000 }
+  }
+}
+
+function refuse(message: string, cause?: unknown, hint = 'Log in again: errand login'): ErrandError {
+  return new ErrandError('unauthorized', message, { hint, cause })
+}

@@ -1,0 +1,38 @@
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink } from '../../engine/ports.ts'
+import type { Inbox } from './inbox.ts'
+
+export type Stage =
+  | { type: 'waiting'; why: string }
+  /** A runner is chosen, which is being committed. */
+  | { type: 'assigning'; runner: string }
+  | { type: 'placed'; runner: string }
+  /** The engine wants it no more; a cancel or the run's end follows. */
+  | { type: 'parked' }
+  /** Its end, made here, is being committed. */
+  | { type: 'ending' }
+
+/** Which process of the runner was last sent `start`. `unknown`: a hub process before this one may have sent it. */
+export type Sent = { type: 'never' } | { type: 'unknown' } | { type: 'to'; boot: string }
+
+/** An attempt, as the fleet has it. */
+export interface Assignment {
+  readonly spec: AttemptSpec
+  readonly sink: AttemptSink
+  /** The last under which it was handed out; 0: never. */
+  epoch: number
+  stage: Stage
+  inbox: Inbox
+  sent: Sent
+  /** The runner has said that it has it. */
+  begun: boolean
+  cancel?: { reason: Reason; force: boolean }
+  /** Runners that rejected it, and why. */
+  readonly rejections: Map<string, string>
+}
+
+/** The runner it is with, or will be when that is committed. */
+export function runnerOf({ stage }: Assignment): string | undefined {
+  return stage.type === 'assigning' || stage.type === 'placed' ? stage.runner : undefined
+}

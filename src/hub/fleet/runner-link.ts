@@ -1,0 +1,229 @@
+import type { Socket } from 'node:net'
+import type { WebSocket } from 'ws'
+import { ErrandError, type ErrorCode } from '../../contract/errors.ts'
+import { decodeOutputFrame, type OutputFrame } from '../../contract/output-frame.ts'
+import {
+  type Hello,
+  type HubFrame,
+  MAX_FRAME_BYTES,
+  PROTOCOL_VERSION,
+  RunnerFrame,
+} from '../../contract/protocol.ts'
+import { FrameWriter } from '../../platform/frame-writer.ts'
+import { Liveness } from '../../platform/liveness.ts'
+import type { Assignment } from './assignment.ts'
+import type { Meter } from './inbox.ts'
+
+/** With more output than this waiting for the store, reading stops until it is under the low mark. */
+const HIGH_BYTES = 4 * 1024 * 1024
+const LOW_BYTES = 1024 * 1024
+const CLOSE_POLICY = 1008
+
+/** Whose token opened the link. */
+export interface Principal {
+  tenant: string
+  /** Set where the token is for runners of this group only. */
+  group?: string
+}
+
+export interface LinkHandlers {
+  hello(link: RunnerLink, hello: Hello): void
+  frame(link: RunnerLink, frame: Exclude<RunnerFrame, Hello>): void
+  output(link: RunnerLink, frame: OutputFrame): void
+  closed(link: RunnerLink): void
+}
+
+export interface LinkTiming {
+  heartbeatMs: number
+  helloTimeoutMs: number
+}
+
+/** The hub's end of one connection: frames in and out, heartbeats, and no more in memory than the store takes. */
+export class RunnerLink implements Meter {
+  readonly principal: Principal
+  lastSeenAtMs = Date.now()
+  #hello: Hello | undefined
+  #closed = false
+  readonly #ws: WebSocket
+  readonly #writer: FrameWriter
+  readonly #handlers: LinkHandlers
+  readonly #liveness: Liveness
+  readonly #helloTimer: NodeJS.Timeout
+  readonly #acks = new Map<Assignment, boolean>()
+  #unkeptBytes = 0
+
+  constructor(ws: WebSocket, socket: Socket, principal: Principal, handlers: LinkHandlers, timing: LinkTiming) {
+    this.principal = principal
+    this.#ws = ws
+    this.#writer = new FrameWriter(ws, socket)
+    this.#handlers = handlers
+    this.#liveness = new Liveness(ws, timing.heartbeatMs, () => this.terminate())
+    this.#helloTimer = setTimeout(
+      () => this.refuse('bad_request', `The link said no hello within ${timing.helloTimeoutMs} ms.`, true),
+      timing.helloTimeoutMs,
+    )
+    ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
+    ws.on('pong', () => this.#seen()).on('ping', () => this.#seen())
+    // A frame over the limit, or no WebSocket at all: ws closes the link with the reason.
+    ws.on('error', () => {})
+    ws.on('close', () => this.#over())
+  }
+
+  /** Which process of the runner this is. */
+  get boot(): string | undefined {
+    return this.#hello?.boot_id
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  send(frame: HubFrame): void {
+    this.sendText(JSON.stringify(frame))
+  }
+
+  sendText(frame: string): void {
+    if (!this.#closed) this.#writer.send(frame)
+  }
+
+  /** Acks of one turn of the event loop are joined. */
+  ackSoon(assignment: Assignment, resend: boolean): void {
+    if (this.#closed) return
+    if (this.#acks.size === 0) setImmediate(() => this.#sendAcks())
+    this.#acks.set(assignment, resend || this.#acks.get(assignment) === true)
+  }
+
+  /** Its end is committed, which says all that an ack would. */
+  release(assignment: Assignment): void {
+    this.#acks.delete(assignment)
+    this.send({ type: 'release', attempt_id: assignment.spec.attempt_id, epoch: assignment.epoch })
+  }
+
+  /** Says why, and closes. */
+  refuse(code: ErrorCode, message: string, retry: boolean): void {
+    if (this.#closed) return
+    this.send({ type: 'refused', code, message, retry })
+    this.#ws.close(CLOSE_POLICY, code)
+    this.#over()
+  }
+
+  /** Whether the runner gives a sign of life within the time. */
+  async answers(withinMs: number): Promise<boolean> {
+    if (this.#closed) return false
+    if (this.#ws.isPaused) return true
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const alive = () => resolve(true)
+    const gone = () => resolve(false)
+    const timer = setTimeout(gone, withinMs)
+    this.#ws.once('pong', alive).once('message', alive).once('close', gone)
+    this.#ws.ping(() => {})
+    const answer = await promise
+    clearTimeout(timer)
+    this.#ws.off('pong', alive).off('message', alive).off('close', gone)
+    return answer
+  }
+
+  took(bytes: number): void {
+    this.#unkeptBytes += bytes
+    if (this.#unkeptBytes > HIGH_BYTES) this.#ws.pause()
+  }
+
+  gave(bytes: number): void {
+    this.#unkeptBytes -= bytes
+    if (this.#unkeptBytes < LOW_BYTES && this.#ws.isPaused) this.#ws.resume()
+  }
+
+  /** May be called twice. */
+  terminate(): void {
+    this.#ws.terminate()
+    this.#over()
+  }
+
+  #over(): void {
+    if (this.#closed) return
+    this.#closed = true
+    clearTimeout(this.#helloTimer)
+    this.#liveness.stop()
+    this.#acks.clear()
+    // What still comes is read and dropped, so that the close is seen.
+    if (this.#ws.isPaused) this.#ws.resume()
+    this.#handlers.closed(this)
+  }
+
+  #seen(): void {
+    this.lastSeenAtMs = Date.now()
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    if (this.#closed) return
+    this.#seen()
+    try {
+      if (data.length > MAX_FRAME_BYTES)
+        throw new ErrandError(
+          'frame_too_large',
+          `A frame has ${data.length} bytes; ${MAX_FRAME_BYTES} are the most.`,
+        )
+      if (isBinary) {
+        const frame = decodeOutputFrame(data)
+        if (this.#hello) this.#handlers.output(this, frame)
+        else throw new ErrandError('bad_request', 'The first frame must be hello.')
+      } else this.#receiveText(data.toString())
+    } catch (error) {
+      if (!(error instanceof ErrandError)) throw error
+      this.refuse(error.code, error.message, error.code !== 'protocol_mismatch')
+    }
+  }
+
+  #receiveText(text: string): void {
+    const frame = parseFrame(text)
+    if (frame.type !== 'hello') {
+      if (!this.#hello) throw new ErrandError('bad_request', 'The first frame must be hello.')
+      this.#handlers.frame(this, frame)
+    } else if (!this.#hello) {
+      this.#hello = frame
+      clearTimeout(this.#helloTimer)
+      this.#handlers.hello(this, frame)
+    }
+  }
+
+  #sendAcks(): void {
+    for (const [{ spec, epoch, inbox }, resend] of this.#acks) {
+      const { reports, stdout, stderr } = inbox.committed
+      const streams = { stdout, stderr }
+      this.send({
+        type: 'ack',
+        attempt_id: spec.attempt_id,
+        epoch,
+        reports,
+        streams,
+        ...(resend ? { resend } : {}),
+      })
+    }
+    this.#acks.clear()
+  }
+}
+
+function parseFrame(text: string): RunnerFrame {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new ErrandError('bad_request', 'A text frame is no JSON.', { cause })
+  }
+  const { type, protocol } = (value ?? {}) as Partial<Hello>
+  // Before the rest: what else another version says may look different.
+  if (type === 'hello' && protocol !== PROTOCOL_VERSION)
+    throw new ErrandError(
+      'protocol_mismatch',
+      `The runner speaks protocol ${protocol}, this hub speaks ${PROTOCOL_VERSION}. Install the same version of Errand on both.`,
+    )
+  const parsed = RunnerFrame.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new ErrandError(
+    'bad_request',
+    `A frame of type ${JSON.stringify(type)} is wrong at "${issue?.path.join('.')}": ${issue?.message}`,
+    { cause: parsed.error },
+  )
+}
+

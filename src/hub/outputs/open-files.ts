@@ -1,0 +1,97 @@
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import path from 'node:path'
+
+/** `write` makes the file and its folder; `rewrite` empties it too, at its opening here. */
+export type Opening = 'read' | 'write' | 'rewrite'
+
+interface OpenFile {
+  handle: Promise<FileHandle>
+  users: number
+}
+
+/** Open descriptors by file, so that writing a little often does not open often; the least lately used are closed. */
+export class OpenFiles {
+  readonly #max: number
+  readonly #files = new Map<string, OpenFile>()
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get size(): number {
+    return this.#files.size
+  }
+
+  /** Calls back with the file open. Calls for one file may overlap. */
+  async use<T>(file: string, opening: Opening, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+    const key = keyOf(file, opening === 'read')
+    const entry = this.#files.get(key) ?? { handle: openFile(file, opening), users: 0 }
+    this.#files.delete(key)
+    this.#files.set(key, entry)
+    entry.users++
+    this.#evict()
+    try {
+      return await work(await entry.handle)
+    } catch (error) {
+      // A handle that could not be opened, or is no good any more, must not stay.
+      if (this.#files.get(key) === entry) this.#files.delete(key)
+      if (entry.users === 1) await closeQuietly(entry)
+      throw error
+    } finally {
+      entry.users--
+      this.#evict()
+    }
+  }
+
+  /** Closes the file where it is open; nobody may be using it. */
+  async close(file: string): Promise<void> {
+    for (const key of [keyOf(file, true), keyOf(file, false)]) await this.#drop(key)
+  }
+
+  /** Closes all below the folder; nobody may be using them. */
+  async closeBelow(folder: string): Promise<void> {
+    for (const key of [...this.#files.keys()])
+      if (key.slice(2).startsWith(folder + path.sep)) await this.#drop(key)
+  }
+
+  async closeAll(): Promise<void> {
+    for (const key of [...this.#files.keys()]) await this.#drop(key)
+  }
+
+  #evict(): void {
+    if (this.#files.size <= this.#max) return
+    for (const [key, entry] of this.#files) {
+      if (entry.users > 0) continue
+      this.#files.delete(key)
+      void closeQuietly(entry)
+      if (this.#files.size <= this.#max) return
+    }
+  }
+
+  async #drop(key: string): Promise<void> {
+    const entry = this.#files.get(key)
+    if (entry === undefined) return
+    this.#files.delete(key)
+    await closeQuietly(entry)
+  }
+}
+
+const keyOf = (file: string, read: boolean): string => `${read ? 'r' : 'w'} ${file}`
+
+async function openFile(file: string, opening: Opening): Promise<FileHandle> {
+  if (opening === 'read') return open(file, 'r')
+  // Not 'a': a write goes to its offset.
+  const flags = opening === 'rewrite' ? 'w' : 'r+'
+  try {
+    return await open(file, flags)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    await mkdir(path.dirname(file), { recursive: true })
+    return open(file, 'w')
+  }
+}
+
+async function closeQuietly(entry: OpenFile): Promise<void> {
+  const handle = await entry.handle.catch(() => undefined)
+  await handle?.close().catch(() => {})
+}

@@ -1,0 +1,114 @@
+/**
+ * Who may use the hub, and what the hub remembers beside its runs. Ids, times (RFC 3339, UTC) and hashes are the
+ * caller's: this store never sees a password or a token's text. Calls may overlap; each is one commit, and
+ * resolves after it. All reject with `store_failed` or `disk_full` where the store fails.
+ */
+
+export type Role = 'admin' | 'user'
+
+export interface User {
+  id: string
+  /** Unique without regard to the case of ASCII letters; kept as written. */
+  name: string
+  role: Role
+  tenant: string
+  password_hash: string
+  created_at: string
+  disabled: boolean
+}
+export type UserPatch = Partial<Pick<User, 'role' | 'password_hash' | 'disabled'>>
+
+export type TokenScope = 'api' | 'runner'
+
+export interface Token {
+  id: string
+  name: string
+  user_id: string
+  scope: TokenScope
+  /** Hex. Unique. */
+  token_sha256: string
+  created_at: string
+  /** Up to a minute behind. */
+  last_used_at?: string
+  expires_at?: string
+  revoked_at?: string
+  /** The one runner group that a `runner` token may serve; absent: any. */
+  group?: string
+}
+export type NewToken = Omit<Token, 'last_used_at' | 'revoked_at'>
+
+/** How long an idempotency key is kept. */
+export const IDEMPOTENCY_KEPT_MS = 24 * 60 * 60 * 1000
+
+export interface IdempotencyKey {
+  /** As the client sent it; unique together with `owner`. */
+  key: string
+  owner: string
+  /** Tells the same request from another one under the same key. */
+  request_hash: string
+  run_id: string
+  created_at: string
+}
+
+/** A runner that has connected at least once. */
+export interface SeenRunner {
+  id: string
+  group: string
+  hostname: string
+  cpus: number
+  memory_bytes: number
+  labels: Record<string, string>
+  mode: string
+  version: string
+  slots: number
+  first_seen_at: string
+  last_seen_at: string
+}
+
+export interface AccountStore {
+  /** Throws `conflict` where the id or the name is taken. */
+  createUser(user: User): Promise<void>
+  user(id: string): Promise<User | undefined>
+  userByName(name: string): Promise<User | undefined>
+  /** By name; all tenants unless one is named. */
+  users(filter?: { tenant?: string }): Promise<User[]>
+  /** Answers the user as it is now. Throws `not_found`. */
+  updateUser(id: string, patch: UserPatch): Promise<User>
+  /** With its tokens. False: it was not there. */
+  deleteUser(id: string): Promise<boolean>
+
+  /** Throws `conflict` where the id or the hash is taken, `not_found` for an unknown user. */
+  createToken(token: NewToken): Promise<void>
+  /** The token with its user, also where it is expired or revoked, or its user disabled: the caller judges. */
+  tokenByHash(tokenSha256: string): Promise<{ token: Token; user: User } | undefined>
+  token(id: string): Promise<Token | undefined>
+  /** Oldest first, revoked ones too. */
+  tokens(filter?: { user_id?: string; tenant?: string }): Promise<Token[]>
+  /** Twice is once: the first time stays. False: it was not there. */
+  revokeToken(id: string, at: string): Promise<boolean>
+  /** Notes the use, at most once a minute for a token. Never throws or waits; a failure to write is dropped. */
+  touchToken(id: string, at: string): void
+
+  /**
+   * Takes the key unless this owner has it already: then answers what is there and changes nothing. Of two calls
+   * at once one takes it. Keys older than `IDEMPOTENCY_KEPT_MS` count as gone and are deleted here. After a crash
+   * a key may name a run that was never created.
+   */
+  claimKey(key: IdempotencyKey): Promise<IdempotencyKey | undefined>
+  /** Takes a claim back, for a request that was refused. */
+  releaseKey(owner: string, key: string): Promise<void>
+
+  /** Keeps what was seen; `first_seen_at` stays as it was for a runner known already. */
+  saveRunner(runner: SeenRunner): Promise<void>
+  /** Notes that it was heard from, at most once a minute for a runner. As `touchToken`. */
+  touchRunner(id: string, at: string): void
+  /** By id. */
+  runners(): Promise<SeenRunner[]>
+  /** False: it was not there. */
+  removeRunner(id: string): Promise<boolean>
+
+  setting(key: string): Promise<string | undefined>
+  setSetting(key: string, value: string): Promise<void>
+  /** Keeps the value only where there is none yet, and answers the one that is kept. */
+  initSetting(key: string, value: string): Promise<string>
+}

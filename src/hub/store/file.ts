@@ -1,0 +1,133 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import { RunId } from '../../contract/ids.ts'
+import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
+import { RunFolders } from './file/run-folders.ts'
+import { RunLog } from './file/run-log.ts'
+import { checkOrder, runNotFound } from './run-errors.ts'
+import { cutPage, type Listed, matches } from './run-filter.ts'
+import { checkQuery, compareKeys } from './run-query.ts'
+import { type Change, interruption } from './run-record.ts'
+
+/** Logs kept in memory, least lately used dropped; a dropped one is read again. */
+const MAX_LOGS = 256
+
+/**
+ * A folder per run: `events.jsonl`, which decides, and `run.json`, which a list is quicker by. Each commit is on disk
+ * when its call resolves. Another process may read the same folder; a run is written by one.
+ */
+export class FileRunStore implements RunStore {
+  readonly capabilities = { durable: true }
+  readonly #folders: RunFolders
+  readonly #logs = new Map<string, RunLog>()
+  readonly #listed = new Map<string, Listed>()
+
+  /** Makes the folder. Throws `store_failed`, `disk_full`. */
+  constructor(options: { dir: string }) {
+    this.#folders = new RunFolders(options.dir)
+  }
+
+  async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
+    if (!RunId.safeParse(spec.run_id).success)
+      throw new ErrandError('bad_request', `This cannot be a run's id: ${spec.run_id}`, {
+        hint: 'A run id is 1-100 letters, digits, "_" or "-".',
+      })
+    checkOrder(spec.run_id, 0, events)
+    this.#folders.create(spec, events, patch)
+    this.#summarize(this.#log(spec.run_id)!)
+  }
+
+  async update(runId: string, change: Change): Promise<void> {
+    const log = this.#log(runId)
+    if (log === undefined) throw runNotFound(runId)
+    log.append(change)
+    if (change.patch !== undefined) this.#summarize(log)
+  }
+
+  async get(runId: string): Promise<RunRecord | undefined> {
+    const record = this.#log(runId)?.record
+    return record && { ...record }
+  }
+
+  async list(query: RunQuery): Promise<RunPage> {
+    const checked = checkQuery(query)
+    const found = this.#all().filter((run) => matches(checked, run))
+    const { runs, ...rest } = cutPage(found.sort(compareKeys), query.limit)
+    return { runs: runs.map((run) => this.#read(run.run_id)).filter((run) => run !== undefined), ...rest }
+  }
+
+  async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {
+    return this.#log(runId)?.events(after, limit) ?? []
+  }
+
+  async open(): Promise<string[]> {
+    const open = this.#all().filter((run) => !isFinalRun(run.status))
+    return open.sort((a, b) => compareKeys(b, a)).map((run) => run.run_id)
+  }
+
+  async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {
+    const marked: string[] = []
+    for (const runId of runIds ?? (await this.open())) {
+      const record = this.#log(runId)?.record
+      if (record === undefined || isFinalRun(record.status)) continue
+      await this.update(runId, interruption(record.last_seq, message))
+      marked.push(runId)
+    }
+    return marked
+  }
+
+  async close(): Promise<void> {
+    this.#logs.clear()
+    this.#listed.clear()
+  }
+
+  #summarize(log: RunLog): void {
+    const record = log.record!
+    this.#listed.set(record.run_id, listed(record))
+    this.#folders.writeSummary(record, log.bytes)
+  }
+
+  /** The run's log as it is now; undefined where there is no such run. */
+  #log(runId: string): RunLog | undefined {
+    const bytes = this.#folders.logBytes(runId)
+    if (bytes === undefined) return undefined
+    const log = this.#logs.get(runId) ?? new RunLog(this.#folders.logFile(runId))
+    if (log.bytes !== bytes) log.refresh()
+    this.#logs.delete(runId)
+    this.#logs.set(runId, log)
+    if (this.#logs.size > MAX_LOGS) this.#logs.delete(this.#logs.keys().next().value!)
+    return log.record === undefined ? undefined : log
+  }
+
+  #read(runId: string): RunRecord | undefined {
+    const kept = this.#logs.get(runId)
+    const bytes = this.#folders.logBytes(runId)
+    if (bytes === undefined) return undefined
+    if (kept?.bytes === bytes && kept.record !== undefined) return { ...kept.record }
+    const record = this.#folders.readSummary(runId, bytes) ?? this.#log(runId)?.record
+    return record && { ...record }
+  }
+
+  /** What there is to list. A run that has ended stays as it is, so it is read once. */
+  #all(): Listed[] {
+    const all: Listed[] = []
+    for (const runId of this.#folders.runIds()) {
+      let run = this.#listed.get(runId)
+      if (run === undefined || !isFinalRun(run.status)) {
+        const record = this.#read(runId)
+        if (record === undefined) continue
+        run = listed(record)
+        this.#listed.set(runId, run)
+      }
+      all.push(run)
+    }
+    return all
+  }
+}
+
+const listed = (record: RunRecord): Listed => {
+  const { run_id, created_at, status, workflow_name, owner, tenant, parent } = record
+  return { run_id, created_at, status, workflow_name, owner, tenant, ...(parent && { parent }) }
+}

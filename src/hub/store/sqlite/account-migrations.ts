@@ -1,0 +1,58 @@
+import type { Migration } from './migrations.ts'
+
+export const accountMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'users, tokens, idempotency keys, runners, settings',
+    sql: `
+      CREATE TABLE users (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        role TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        password_hash TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        disabled INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        scope TEXT NOT NULL,
+        token_sha256 TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL,
+        last_used_at TEXT,
+        expires_at TEXT,
+        revoked_at TEXT,
+        runner_group TEXT
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX tokens_by_user ON tokens (user_id);
+      CREATE TABLE idempotency_keys (
+        owner TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request_hash TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        PRIMARY KEY (owner, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX idempotency_keys_by_time ON idempotency_keys (created_at);
+      CREATE TABLE runners (
+        id TEXT PRIMARY KEY,
+        runner_group TEXT NOT NULL,
+        hostname TEXT NOT NULL,
+        cpus REAL NOT NULL,
+        memory_bytes INTEGER NOT NULL,
+        labels TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        version TEXT NOT NULL,
+        slots INTEGER NOT NULL,
+        first_seen_at TEXT NOT NULL,
+        last_seen_at TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE settings (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+]

@@ -1,0 +1,35 @@
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type Migrations, migrate } from './migrations.ts'
+import { sqliteError } from './sqlite-errors.ts'
+
+/** How long another program may hold the database before a call fails. */
+const BUSY_TIMEOUT_MS = 5000
+/** The write-ahead log is cut back to this after a burst. */
+const KEPT_WAL_BYTES = 16 * 1024 * 1024
+const CACHE_KIB = 8 * 1024
+
+/**
+ * Opens or makes the database and brings it to this version's form. `:memory:` is one that nothing lasts of.
+ * Throws `store_failed` or `disk_full`.
+ */
+export function openDatabase(file: string, migrations: Migrations): DatabaseSync {
+  let db: DatabaseSync | undefined
+  try {
+    if (file !== ':memory:') mkdirSync(path.dirname(file), { recursive: true })
+    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
+    db.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA journal_size_limit = ${KEPT_WAL_BYTES};
+      PRAGMA cache_size = -${CACHE_KIB};
+      PRAGMA temp_store = MEMORY;
+    `)
+    migrate(db, file, migrations)
+    return db
+  } catch (error) {
+    if (db?.isOpen) db.close()
+    throw sqliteError(error, file)
+  }
+}

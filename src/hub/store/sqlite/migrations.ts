@@ -1,0 +1,62 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { ErrandError } from '../../../contract/errors.ts'
+
+/** A step from one form of the database to the next. One that has been released never changes. */
+export interface Migration {
+  /** From 1, with no hole. */
+  version: number
+  name: string
+  sql: string
+}
+
+/** Migrations by the part of the database that they make. */
+export type Migrations = Readonly<Record<string, readonly Migration[]>>
+
+/** Marks a file as Errand's ("ERND"), so that another program's database is never written into. */
+const APPLICATION_ID = 0x45524e44
+
+/** Brings the database to this version's form, in one transaction. Throws `store_failed` where it is not ours or newer. */
+export function migrate(db: DatabaseSync, file: string, migrations: Migrations): void {
+  db.exec('BEGIN IMMEDIATE')
+  checkOwner(db, file)
+  db.exec(`CREATE TABLE IF NOT EXISTS migrations (
+    part TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, applied_at TEXT NOT NULL,
+    PRIMARY KEY (part, version)
+  ) STRICT, WITHOUT ROWID`)
+  const applied = new Map(
+    db
+      .prepare('SELECT part, max(version) AS version FROM migrations GROUP BY part')
+      .all()
+      .map((row) => [String(row.part), Number(row.version)]),
+  )
+  for (const [part, version] of applied) {
+    const known = migrations[part]?.at(-1)?.version ?? 0
+    if (version > known) throw newerDatabase(file, part, version, known)
+  }
+  const note = db.prepare('INSERT INTO migrations (part, version, name, applied_at) VALUES (?, ?, ?, ?)')
+  for (const [part, list] of Object.entries(migrations))
+    for (const { version, name, sql } of list) {
+      if (version <= (applied.get(part) ?? 0)) continue
+      db.exec(sql)
+      note.run(part, version, name, new Date().toISOString())
+    }
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
+  db.exec('COMMIT')
+}
+
+function checkOwner(db: DatabaseSync, file: string): void {
+  const id = db.prepare('PRAGMA application_id').get()?.application_id
+  if (id === APPLICATION_ID) return
+  const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n
+  if (id === 0 && tables === 0) return
+  throw new ErrandError('store_failed', `The database ${file} belongs to another program.`, {
+    hint: 'Name another file, or move this one away.',
+  })
+}
+
+const newerDatabase = (file: string, part: string, version: number, known: number): ErrandError =>
+  new ErrandError(
+    'store_failed',
+    `The database ${file} was written by a newer Errand (${part} version ${version}, this one knows ${known}).`,
+    { hint: 'Use that version of Errand or a newer one, or another data folder.' },
+  )

@@ -1,0 +1,49 @@
+import type { Migration } from './migrations.ts'
+
+/**
+ * The spec stands apart from the record: it may be large and never changes, while the record is rewritten with
+ * each change of state. The lists by owner, workflow and tenant are by status too, so that none of them has to
+ * pass over runs it does not show.
+ */
+export const runMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'runs and events',
+    sql: `
+      CREATE TABLE runs (
+        n INTEGER PRIMARY KEY,
+        run_id TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL,
+        status TEXT NOT NULL,
+        workflow_name TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        parent_run_id TEXT,
+        last_seq INTEGER NOT NULL,
+        reason TEXT,
+        message TEXT,
+        started_at TEXT,
+        finished_at TEXT,
+        outputs TEXT,
+        waiting TEXT,
+        last_notify_error TEXT
+      ) STRICT;
+      CREATE INDEX runs_by_time ON runs (created_at, run_id);
+      CREATE INDEX runs_by_status ON runs (status, created_at, run_id);
+      CREATE INDEX runs_by_owner ON runs (owner, status, created_at, run_id);
+      CREATE INDEX runs_by_workflow ON runs (workflow_name, status, created_at, run_id);
+      CREATE INDEX runs_by_tenant ON runs (tenant, status, created_at, run_id);
+      CREATE INDEX runs_by_parent ON runs (parent_run_id, created_at, run_id) WHERE parent_run_id IS NOT NULL;
+      CREATE TABLE run_specs (
+        n INTEGER PRIMARY KEY REFERENCES runs (n),
+        spec TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE events (
+        run_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        json TEXT NOT NULL,
+        PRIMARY KEY (run_id, seq)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+]

@@ -1,0 +1,49 @@
+import { ErrandError } from '../../../contract/errors.ts'
+
+/** Primary result codes of SQLite (sqlite.org/rescode.html). */
+const BUSY = 5
+const LOCKED = 6
+const READONLY = 8
+const IOERR = 10
+const CORRUPT = 11
+const FULL = 13
+const CANTOPEN = 14
+const CONSTRAINT = 19
+const NOTADB = 26
+
+const hints: Record<number, string> = {
+  [BUSY]: 'Another program holds it. End that program, then try again.',
+  [LOCKED]: 'Another program holds it. End that program, then try again.',
+  [READONLY]: 'Make the file and its folder writable for this user.',
+  [IOERR]: 'Look at the disk: the system reports input or output errors there.',
+  [CORRUPT]: 'The file is damaged. Put a backup of it in its place.',
+  [CANTOPEN]: 'Make sure that its folder exists and is writable for this user.',
+  [NOTADB]: 'Name another file, or move this one away.',
+}
+
+const primaryCode = (error: unknown): number | undefined => {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number')
+    return undefined
+  return error.errcode & 0xff
+}
+
+/** A row that must be unique was there already, or one it refers to was not. */
+export const isConstraint = (error: unknown): boolean => primaryCode(error) === CONSTRAINT
+
+/** What an error of node:sqlite means to a person. An ErrandError stays as it is. */
+export function sqliteError(error: unknown, file: string): ErrandError {
+  if (error instanceof ErrandError) return error
+  const code = primaryCode(error)
+  if (code === FULL)
+    return new ErrandError('disk_full', `No space is left for the database ${file}.`, {
+      hint: 'Free some space on that disk; nothing of what is kept already is lost.',
+      cause: error,
+    })
+  const text = error instanceof Error ? error.message : String(error)
+  return new ErrandError('store_failed', `The database ${file} failed: ${text}.`, {
+    hint:
+      (code === undefined ? undefined : hints[code]) ??
+      'This is a bug of Errand: please report it with this message.',
+    cause: error,
+  })
+}

@@ -1,0 +1,43 @@
+import type { RunStore } from '../../../engine/ports.ts'
+import type { AccountStore } from '../accounts.ts'
+import { accountMigrations } from './account-migrations.ts'
+import { openDatabase } from './database.ts'
+import { sqliteIdempotencyKeys } from './idempotency-keys.ts'
+import { runMigrations } from './run-migrations.ts'
+import { SqliteRunStore } from './runs.ts'
+import { sqliteSeenRunners } from './seen-runners.ts'
+import { Session } from './session.ts'
+import { sqliteSettings } from './settings.ts'
+import { sqliteTokens } from './tokens.ts'
+import { sqliteUsers } from './users.ts'
+import { Writer } from './writer.ts'
+
+export interface SqliteStores {
+  /** Its `close` commits what was accepted, and leaves the database open for the accounts. */
+  runs: RunStore
+  accounts: AccountStore
+  /** Commits what was accepted, then closes the database. May be called twice. */
+  close(): void
+}
+
+/** Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
+export function openStores(file: string): SqliteStores {
+  const db = openDatabase(file, { runs: runMigrations, accounts: accountMigrations })
+  const writer = new Writer(db, file)
+  const session = new Session(db, file, writer)
+  return {
+    runs: new SqliteRunStore(session),
+    accounts: {
+      ...sqliteUsers(session),
+      ...sqliteTokens(session),
+      ...sqliteIdempotencyKeys(session),
+      ...sqliteSeenRunners(session),
+      ...sqliteSettings(session),
+    },
+    close() {
+      if (!db.isOpen) return
+      writer.flush()
+      db.close()
+    },
+  }
+}

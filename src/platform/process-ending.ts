@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { groupMembers, isAlive, type ProcessTree, signal, treeMembers } from './process-tree.ts'
+
+/** A process that SIGKILL does not end within this hangs in the kernel; waiting longer helps nobody. */
+const UNKILLABLE_AFTER_MS = 10_000
+
+/**
+ * SIGTERM to the whole tree, the grace (cut short by `force`), SIGKILL until nothing of it is left. Resolves with
+ * false where a process survives even that.
+ */
+export async function endTree(tree: ProcessTree, graceMs: number, force?: AbortSignal): Promise<boolean> {
+  const first = treeMembers(tree)
+  if (graceMs > 0 && force?.aborted !== true) {
+    signalAll(tree, first, 'SIGTERM')
+    const left = () => first.some((each) => isAlive(each.pid, each.start)) || groupLeft(tree)
+    await waitUntil(() => !left(), graceMs, force)
+  }
+  return await killUntilGone(
+    () => treeMembers(tree),
+    (members) => signalAll(tree, members, 'SIGKILL'),
+  )
+}
+
+/**
+ * What a command left behind in its group when it ended: SIGTERM, the grace, SIGKILL. `ours` tells which of the
+ * group's processes count. Answers at once, without a promise, where there is nothing.
+ */
+export function sweepGroup(
+  group: number,
+  graceMs: number,
+  ours: (pid: number) => boolean = () => true,
+): Promise<boolean> | undefined {
+  const members = () => groupMembers(group).filter(ours)
+  const first = members()
+  if (first.length === 0) return undefined
+  return (async () => {
+    for (const pid of first) signal(pid, 'SIGTERM')
+    await waitUntil(() => members().length === 0, graceMs)
+    return await killUntilGone(members, (left) => left.forEach((pid) => void signal(pid, 'SIGKILL')))
+  })()
+}
+
+function signalAll(
+  tree: ProcessTree,
+  members: readonly { pid: number; group: number }[],
+  name: NodeJS.Signals,
+) {
+  if (tree.group !== undefined) signal(-tree.group, name)
+  for (const each of members) if (each.group !== tree.group) signal(each.pid, name)
+}
+
+const groupLeft = (tree: ProcessTree) => tree.group !== undefined && groupMembers(tree.group).length > 0
+
+async function killUntilGone<T>(members: () => T[], kill: (members: T[]) => void): Promise<boolean> {
+  // In rounds: what is killed may have forked between the look and the signal.
+  return await waitUntil(() => {
+    const left = members()
+    if (left.length > 0) kill(left)
+    return left.length === 0
+  }, UNKILLABLE_AFTER_MS)
+}
+
+async function waitUntil(condition: () => boolean, withinMs: number, cut?: AbortSignal): Promise<boolean> {
+  const until = performance.now() + withinMs
+  for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, 100)) {
+    if (condition()) return true
+    const leftMs = until - performance.now()
+    if (leftMs <= 0 || cut?.aborted === true) return false
+    await sleep(Math.min(pauseMs, leftMs), undefined, cut && { signal: cut }).catch(() => undefined)
+  }
+}

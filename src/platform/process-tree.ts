@@ -1,0 +1,111 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** A process as /proc shows it. */
+export interface ProcessStat {
+  pid: number
+  parent: number
+  group: number
+  /** Clock ticks since boot, as text: with the pid it names a process for good, until the next boot. */
+  start: string
+}
+
+/** What belongs together: a process group, and all that carries `mark` (`NAME=value`) in its environment. */
+export interface ProcessTree {
+  /** Left out where the group's number may meanwhile be another's. */
+  group?: number
+  mark: string
+}
+
+/** Undefined for what is no line of /proc/<pid>/stat, and for a zombie, which is dead but for its parent. */
+export function parseStat(line: string): ProcessStat | undefined {
+  // The name stands in parentheses and may itself hold any character.
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
+  const [state, parent, group] = fields
+  const start = fields[19]
+  if (start === undefined || state === 'Z' || state === 'X') return undefined
+  return { pid: Number.parseInt(line, 10), parent: Number(parent), group: Number(group), start: start.trim() }
+}
+
+/** Undefined: no such live process, or no /proc. Throws where it cannot be told (no descriptors left). */
+export function processStat(pid: number): ProcessStat | undefined {
+  try {
+    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ESRCH') return undefined
+    throw error
+  }
+}
+
+/** Names one boot of this machine; empty where it cannot be told. */
+export function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+  } catch {
+    return ''
+  }
+}
+
+/** Is the process with this pid, and this start where it is known, alive? */
+export function isAlive(pid: number, start: string): boolean {
+  if (start !== '') return processStat(pid)?.start === start
+  return signal(pid, 0)
+}
+
+/** False: nothing there to take it. */
+export function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, name)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Live processes of the group. Cheap where there are none. */
+export function groupMembers(group: number): number[] {
+  if (!signal(-group, 0)) return []
+  const all = listProcesses()
+  // Without /proc the group's number stands for its members.
+  if (all === undefined) return [-group]
+  return all.filter((each) => each.group === group).map((each) => each.pid)
+}
+
+export function hasMark(pid: number, mark: string): boolean {
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${mark}\0`)
+  } catch {
+    return false
+  }
+}
+
+/** All live processes of the tree: the group, what carries the mark, and what these started. Never this process. */
+export function treeMembers(tree: ProcessTree): ProcessStat[] {
+  const all = listProcesses()
+  if (all === undefined) {
+    const { group } = tree
+    return group !== undefined && signal(-group, 0) ? [{ pid: -group, parent: 0, group, start: '' }] : []
+  }
+  const found = new Map<number, ProcessStat>()
+  for (const each of all)
+    if (each.pid !== process.pid && (each.group === tree.group || hasMark(each.pid, tree.mark)))
+      found.set(each.pid, each)
+  for (let before = -1; before !== found.size; ) {
+    before = found.size
+    for (const each of all) if (found.has(each.parent) && each.pid !== process.pid) found.set(each.pid, each)
+  }
+  return [...found.values()]
+}
+
+/** Undefined where there is no /proc. */
+function listProcesses(): ProcessStat[] | undefined {
+  try {
+    const names = readdirSync('/proc')
+    if (!names.includes('self')) return undefined
+    return names
+      .filter((name) => /^\d+$/.test(name))
+      .map((name) => processStat(Number(name)))
+      .filter((each) => each !== undefined)
+  } catch {
+    return undefined
+  }
+}

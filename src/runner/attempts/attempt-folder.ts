@@ -1,0 +1,105 @@
+import { randomBytes } from 'node:crypto'
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { AttemptSpec, type StreamName } from '../../contract/attempt.ts'
+import { parseStat } from '../../platform/process-tree.ts'
+
+/** What is fixed for an attempt, in `spec.json`. */
+export const AttemptFacts = z.object({
+  spec: AttemptSpec,
+  epoch: z.number().int(),
+  /** Value of the mark in its processes' environment. */
+  key: z.string(),
+  /** Whether its standard output is read for exports. */
+  export_vars: z.boolean(),
+})
+export type AttemptFacts = z.infer<typeof AttemptFacts>
+
+export type Claim =
+  | { type: 'none' }
+  /** By a runner, in place of a wrapper that had not claimed yet and now never will. */
+  | { type: 'runner' }
+  | { type: 'wrapper'; pid: number; start: string; boot: string; atMs: number }
+  /** A wrapper made it and has not written it, or could not. The command runs only after. */
+  | { type: 'incomplete' }
+
+/** The files of one attempt of a process. */
+export class AttemptFolder {
+  readonly path: string
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  file(name: StreamName | 'reports' | 'exit' | 'script' | `claim.${number}`): string {
+    return join(this.path, name)
+  }
+
+  create(facts: AttemptFacts): void {
+    mkdirSync(this.path, { recursive: true, mode: 0o700 })
+    try {
+      writeFileSync(join(this.path, 'spec.json'), JSON.stringify(facts), { mode: 0o600, flag: 'wx' })
+    } catch (error) {
+      rmSync(this.path, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** Undefined where it is missing or not whole: then nobody was told that this attempt is here. */
+  facts(): AttemptFacts | undefined {
+    try {
+      return AttemptFacts.parse(JSON.parse(readFileSync(join(this.path, 'spec.json'), 'utf8')))
+    } catch {
+      return undefined
+    }
+  }
+
+  claim(number: number): Claim {
+    const file = this.file(`claim.${number}`)
+    const text = readText(file)
+    if (text === undefined) return { type: 'none' }
+    const [first, stat, boot, rest] = text.split('\n')
+    if (first === 'runner') return { type: 'runner' }
+    if (rest === undefined) return { type: 'incomplete' }
+    const start = parseStat(stat!)?.start ?? ''
+    return { type: 'wrapper', pid: Number(first), start, boot: boot!, atMs: statSync(file).mtimeMs }
+  }
+
+  /** True: a wrapper that was started for this claim can never run its command. */
+  takeClaim(number: number): boolean {
+    // Written first and then linked, so that it is never there half.
+    const draft = join(this.path, `draft-${randomBytes(6).toString('hex')}`)
+    writeFileSync(draft, 'runner\n')
+    try {
+      linkSync(draft, this.file(`claim.${number}`))
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+      throw error
+    } finally {
+      unlinkSync(draft)
+    }
+  }
+
+  /** Undefined until the newline is written. */
+  exit(): { code: number; atMs: number } | undefined {
+    const text = readText(this.file('exit'))
+    if (text === undefined || !/^\d+\n$/.test(text)) return undefined
+    return { code: Number(text), atMs: statSync(this.file('exit')).mtimeMs }
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true })
+  }
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,78 @@
+import { VarName } from '../../contract/workflow.ts'
+import { ExportedVars } from './exported-vars.ts'
+
+const PREFIX = Buffer.from('BOPS_EXPORT:')
+const NEWLINE = 10
+/** A longer line is no export. */
+const MAX_LINE_BYTES = 1024 * 1024
+
+/** Finds the lines `BOPS_EXPORT:KEY=value` in a stream, however it is cut into chunks. */
+export class ExportScanner {
+  readonly found = new ExportedVars()
+  /** The line begun in earlier chunks, while it may still be an export. */
+  #begun: Buffer[] = []
+  #begunBytes = 0
+  /** Within a line that is no export. */
+  #skipping = false
+
+  push(chunk: Buffer): void {
+    const rest = this.#skipping || this.#begunBytes > 0 ? this.#endBegunLine(chunk) : chunk
+    if (rest !== undefined) this.#wholeLines(rest)
+  }
+
+  /** The stream has ended: a last line without its newline counts. */
+  end(): void {
+    if (this.#begunBytes > 0) this.#take(Buffer.concat(this.#begun))
+    this.#drop(false)
+  }
+
+  /** What follows the newline of the line begun before; undefined where the chunk holds none. */
+  #endBegunLine(chunk: Buffer): Buffer | undefined {
+    const end = chunk.indexOf(NEWLINE)
+    if (!this.#skipping) this.#begin(end < 0 ? chunk : chunk.subarray(0, end))
+    if (end < 0) return undefined
+    if (!this.#skipping) this.#take(Buffer.concat(this.#begun))
+    this.#drop(false)
+    return chunk.subarray(end + 1)
+  }
+
+  /** `text` starts at the start of a line. Looks for the prefix, not for lines: most output is no export. */
+  #wholeLines(text: Buffer): void {
+    for (let at = text.indexOf(PREFIX); at >= 0; ) {
+      if (at > 0 && text[at - 1] !== NEWLINE) {
+        at = text.indexOf(PREFIX, at + PREFIX.length)
+        continue
+      }
+      const end = text.indexOf(NEWLINE, at)
+      if (end < 0) break
+      this.#take(text.subarray(at, end))
+      at = text.indexOf(PREFIX, end)
+    }
+    const last = text.subarray(text.lastIndexOf(NEWLINE) + 1)
+    if (last.length > 0) this.#begin(last)
+  }
+
+  #begin(part: Buffer): void {
+    // A copy: the caller may use its buffer again.
+    this.#begun.push(Buffer.from(part))
+    this.#begunBytes += part.length
+    if (this.#begunBytes > MAX_LINE_BYTES) return this.#drop(true)
+    if (this.#begun.length > 1 && this.#begunBytes - part.length >= PREFIX.length) return
+    const head = Buffer.concat(this.#begun).subarray(0, PREFIX.length)
+    if (!head.equals(PREFIX.subarray(0, head.length))) this.#drop(true)
+  }
+
+  #drop(skipping: boolean): void {
+    this.#begun = []
+    this.#begunBytes = 0
+    this.#skipping = skipping
+  }
+
+  #take(line: Buffer): void {
+    if (line.length > MAX_LINE_BYTES || line.length < PREFIX.length) return
+    const text = line.toString('utf8', PREFIX.length).replace(/\r$/, '')
+    const equals = text.indexOf('=')
+    const name = text.slice(0, equals)
+    if (equals > 0 && VarName.safeParse(name).success) this.found.set(name, text.slice(equals + 1))
+  }
+}

@@ -1,0 +1,114 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Action, HeldAttempt } from '../ports.ts'
+import { HeldReports } from './held-reports.ts'
+import { InlineOutput } from './inline-output.ts'
+import { InlineRun } from './inline-run.ts'
+import { outputFileName, outputFolder } from './output-files.ts'
+
+export interface InlineAttemptOptions {
+  action: Extract<Action, { kind: 'inline' }>
+  spec: AttemptSpec
+  epoch: number
+  /** Made only for output that is too large for memory. */
+  folder: string
+  cwd: string
+  timeoutGraceMs: number
+  onReleased(): void
+}
+
+/** An attempt carried out by this process itself, and gone with it: nothing of it needs to be on disk. */
+export class InlineAttempt implements HeldAttempt {
+  readonly spec: AttemptSpec
+  readonly epoch: number
+  readonly #run: InlineRun
+  readonly #onReleased: () => void
+  readonly #reports = new HeldReports()
+  readonly #outputs: Readonly<Record<StreamName, InlineOutput>>
+
+  constructor(options: InlineAttemptOptions) {
+    const { spec, epoch, folder, onReleased } = options
+    this.spec = spec
+    this.epoch = epoch
+    this.#onReleased = onReleased
+    this.#outputs = {
+      stdout: new InlineOutput(join(folder, 'stdout')),
+      stderr: new InlineOutput(join(folder, 'stderr')),
+    }
+    this.#run = new InlineRun({ ...options, write: (stream, bytes) => this.#write(stream, bytes) })
+  }
+
+  get reports(): readonly AttemptReport[] {
+    return this.#reports.list
+  }
+  get ended() {
+    return this.#reports.ended
+  }
+
+  length(stream: StreamName): number {
+    return this.#outputs[stream].length
+  }
+
+  async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {
+    return await this.#outputs[stream].read(offset, max)
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#reports.onChange(listener)
+  }
+
+  /** Once. Resolves at its end. */
+  async begin(): Promise<void> {
+    this.#reports.add({ type: 'started', time: new Date().toISOString() })
+    const end = await this.#run.run()
+    const streams = { stdout: this.#outputs.stdout.end(), stderr: this.#outputs.stderr.end() }
+    this.#reports.add({ ...end, ...(await this.#placeFiles(end)), streams })
+  }
+
+  cancel(graceMs: number, reason: string): void {
+    this.#run.stop({ type: 'canceled', reason }, graceMs)
+  }
+
+  async release(): Promise<void> {
+    this.cancel(0, 'canceled')
+    await this.#reports.whenEnded
+    await Promise.all([this.#outputs.stdout.remove(), this.#outputs.stderr.remove()])
+    this.#onReleased()
+  }
+
+  /** It cannot go on without this process. */
+  async close(): Promise<void> {
+    this.#run.stop({ type: 'closed' }, 0)
+    await this.#reports.whenEnded
+  }
+
+  async #write(stream: StreamName, bytes: Buffer): Promise<void> {
+    try {
+      if (!this.ended) await this.#outputs[stream].append(bytes)
+    } catch (cause) {
+      throw new ErrandError('disk_full', `Its output could not be kept: ${(cause as Error).message}.`, {
+        cause,
+      })
+    }
+    this.#reports.changed()
+  }
+
+  async #placeFiles(end: AttemptEnd): Promise<Partial<AttemptEnd>> {
+    const folder = outputFolder(this.spec)
+    if (folder === undefined) return {}
+    const file = (stream: StreamName) => join(folder, outputFileName(this.spec, stream))
+    const output_files = { stdout: file('stdout'), stderr: file('stderr') }
+    try {
+      await mkdir(folder, { recursive: true })
+      await this.#outputs.stdout.copyTo(output_files.stdout)
+      await this.#outputs.stderr.copyTo(output_files.stderr)
+      return { output_files }
+    } catch (error) {
+      if (end.outcome !== 'success') return {}
+      const message = `Its output could not be put into ${folder}: ${(error as Error).message}.`
+      return { outcome: 'failed', reason: 'output_failed', message }
+    }
+  }
+}

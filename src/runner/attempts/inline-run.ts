@@ -1,0 +1,95 @@
+import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Action } from '../ports.ts'
+import { attemptEnd } from './attempt-end.ts'
+import { callAt } from './deadline.ts'
+import type { Cause, Ending } from './outcome.ts'
+import { OutputValues } from './output-values.ts'
+
+export interface InlineRunOptions {
+  action: Extract<Action, { kind: 'inline' }>
+  spec: AttemptSpec
+  cwd: string
+  /** Between the abort and giving up on the action. */
+  timeoutGraceMs: number
+  write(stream: StreamName, bytes: Buffer): Promise<void>
+}
+
+/** One inline action, carried out. */
+export class InlineRun {
+  readonly #options: InlineRunOptions
+  readonly #abort = new AbortController()
+  readonly #givenUp = Promise.withResolvers<Ending>()
+  #cause: Cause | undefined
+
+  constructor(options: InlineRunOptions) {
+    this.#options = options
+  }
+
+  /** Carries it out, once. Never rejects. */
+  async run(): Promise<AttemptEnd> {
+    const { spec } = this.#options
+    const startedAtMs = Date.now()
+    const timeoutMs = spec.timeout_ms
+    const takeBack =
+      timeoutMs === undefined
+        ? undefined
+        : callAt(startedAtMs + timeoutMs, () =>
+            this.stop({ type: 'timeout', after_ms: timeoutMs }, this.#options.timeoutGraceMs),
+          )
+    const values = spec.outputs === undefined ? undefined : new OutputValues(spec)
+    const { ending, exports } = await this.#act(values)
+    takeBack?.()
+    return {
+      ...attemptEnd({ ending, cause: this.#cause, values, exports }),
+      duration_ms: Math.max(0, Date.now() - startedAtMs),
+    }
+  }
+
+  /** Aborts the action; what has not ended after the grace is given up. Twice is once. */
+  stop(cause: Cause, graceMs: number): void {
+    if (this.#cause !== undefined) return
+    this.#cause = cause
+    this.#abort.abort()
+    const takeBack = callAt(Date.now() + graceMs, () => this.#givenUp.resolve({ type: 'stopped' }))
+    void this.#givenUp.promise.then(takeBack)
+  }
+
+  async #act(
+    values: OutputValues | undefined,
+  ): Promise<{ ending: Ending; exports?: Record<string, string> }> {
+    const { action, spec, cwd, write } = this.#options
+    let exports: Record<string, string> | undefined
+    const act = async (): Promise<Ending> => {
+      const context = {
+        signal: this.#abort.signal,
+        env: spec.env,
+        cwd,
+        write: async (stream: StreamName, data: Buffer | string) => {
+          const bytes = typeof data === 'string' ? Buffer.from(data) : data
+          values?.push(stream, bytes)
+          await write(stream, bytes)
+        },
+      }
+      exports = (await action.run(spec, context)).exports
+      return { type: 'done' }
+    }
+    const ending = await Promise.race([act().catch(failed), this.#givenUp.promise])
+    // Lets go of the timer of a stop.
+    this.#givenUp.resolve(ending)
+    return { ending, exports }
+  }
+}
+
+function failed(error: unknown): Ending {
+  const code = error instanceof ErrandError ? error.code : undefined
+  const reason =
+    code === 'invalid_argument'
+      ? 'invalid_argument'
+      : code === 'disk_full'
+        ? 'output_failed'
+        : 'action_failed'
+  const hint = error instanceof ErrandError && error.hint !== undefined ? ` ${error.hint}` : ''
+  const message = error instanceof Error ? error.message : String(error)
+  return { type: 'action_failed', reason, message: `${message}${hint}` }
+}

@@ -1,0 +1,124 @@
+import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import type { OutputSource } from '../../contract/workflow.ts'
+
+/** Longest value; what is longer is cut, with its size and a reference beside it. */
+export const MAX_VALUE_BYTES = 64 * 1024
+/** How much of a stream `json` and `regex` look at. */
+export const MAX_SEARCHED_BYTES = 4 * 1024 * 1024
+
+type Source = Exclude<OutputSource, string>
+
+/** Takes the values of a step's `outputs` from its streams and exit code. */
+export class OutputValues {
+  readonly #sources: readonly (readonly [string, Source])[]
+  readonly #attemptId: string
+  readonly #heads = new Map<StreamName, { parts: Buffer[]; kept: number; limit: number; length: number }>()
+
+  constructor(spec: Pick<AttemptSpec, 'attempt_id' | 'outputs'>) {
+    this.#attemptId = spec.attempt_id
+    this.#sources = Object.entries(spec.outputs ?? {}).map(([name, source]) => [
+      name,
+      typeof source === 'string' ? { from: source } : source,
+    ])
+    for (const [, { from, json, regex }] of this.#sources) {
+      if (from === 'exit_code') continue
+      const head = this.#heads.get(from) ?? { parts: [], kept: 0, limit: 0, length: 0 }
+      // Two bytes more than a value, so that a newline at its end does not make it too long.
+      head.limit = Math.max(head.limit, json || regex ? MAX_SEARCHED_BYTES : MAX_VALUE_BYTES + 2)
+      this.#heads.set(from, head)
+    }
+  }
+
+  wants(stream: StreamName): boolean {
+    return this.#heads.has(stream)
+  }
+
+  push(stream: StreamName, chunk: Buffer): void {
+    const head = this.#heads.get(stream)
+    if (head === undefined) return
+    head.length += chunk.length
+    if (head.kept === head.limit) return
+    const part = Buffer.from(chunk.subarray(0, head.limit - head.kept))
+    head.parts.push(part)
+    head.kept += part.length
+  }
+
+  /** `unset` says which outputs have no value, and why. */
+  evaluate(exitCode: number | undefined): { values: [string, string][]; unset: string[] } {
+    const values: [string, string][] = []
+    const unset: string[] = []
+    for (const [name, source] of this.#sources) {
+      try {
+        values.push(...this.#value(name, source, exitCode))
+      } catch (error) {
+        unset.push(`Output ${name} was not set: ${(error as Error).message}.`)
+      }
+    }
+    return { values, unset }
+  }
+
+  #value(name: string, source: Source, exitCode: number | undefined): [string, string][] {
+    if (source.from === 'exit_code') {
+      if (exitCode === undefined) throw new Error('there is no exit code')
+      return [[name, select(String(exitCode), source)]]
+    }
+    const head = this.#heads.get(source.from)!
+    const bytes = Buffer.concat(head.parts)
+    if (source.json !== undefined && head.length > head.limit)
+      throw new Error(`${source.from} is larger than the ${MAX_SEARCHED_BYTES} bytes that JSON is read from`)
+    const whole = trimNewline(bytes)
+    const searched = source.json !== undefined || source.regex !== undefined
+    const text = searched ? Buffer.from(select(whole.toString('utf8'), source)) : whole
+    if (text.length <= MAX_VALUE_BYTES && (searched || head.length <= head.kept))
+      return [[name, text.toString('utf8')]]
+    return [
+      [name, text.toString('utf8', 0, characterEnd(text, MAX_VALUE_BYTES))],
+      [`${name}_SIZE`, String(searched ? text.length : head.length)],
+      [`${name}_REF`, `${this.#attemptId}/${source.from}`],
+    ]
+  }
+}
+
+function select(text: string, { json, regex }: Source): string {
+  let found = text
+  if (json !== undefined) found = atPath(found, json)
+  if (regex !== undefined) {
+    const match = new RegExp(regex, 'mu').exec(found)
+    if (match === null) throw new Error(`nothing matches /${regex}/`)
+    found = match[1] ?? match[0]
+  }
+  return found
+}
+
+function atPath(text: string, path: string): string {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new Error(`it is no JSON (${(error as Error).message})`)
+  }
+  // `a[0].b` is read as `a.0.b`; a leading dot or `$.` is what other tools write.
+  const keys = path
+    .replace(/^\$?\.?/, '')
+    .replace(/\[(\d+)\]/g, '.$1')
+    .split('.')
+    .filter((key) => key !== '')
+  for (const key of keys) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key))
+      throw new Error(`its JSON has nothing at ${path}`)
+    value = (value as Record<string, unknown>)[key]
+  }
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+function trimNewline(bytes: Buffer): Buffer {
+  if (bytes.at(-1) !== 10) return bytes
+  return bytes.subarray(0, bytes.at(-2) === 13 ? -2 : -1)
+}
+
+/** The last place at or before `at` where no UTF-8 character is cut. */
+function characterEnd(text: Buffer, at: number): number {
+  let end = Math.min(at, text.length)
+  while (end < text.length && end > at - 4 && (text[end]! & 0xc0) === 0x80) end--
+  return end
+}

@@ -1,0 +1,40 @@
+import type { AttemptSpec } from '../../contract/attempt.ts'
+
+/** All that a command on a runner gets of the runner's own environment: never its token or an API key. */
+export const PASSED_ON = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Name of the variable that tells an attempt's processes from all others. */
+const MARK = 'ERRAND_ATTEMPT_MARK'
+export const markOf = (key: string): string => `${MARK}=${key}`
+
+/** What the machine's own environment gives a command on a runner; `more` names what it gives beyond the list. */
+export function passedOn(env: NodeJS.ProcessEnv, more: readonly string[] = []): Record<string, string> {
+  const passed: Record<string, string> = { PATH: DEFAULT_PATH }
+  for (const name of [...PASSED_ON, ...more]) {
+    const value = env[name]
+    if (value !== undefined) passed[name] = value
+  }
+  return passed
+}
+
+/** A command's whole environment. `key` is unique among all attempts of this machine. */
+export function processEnvironment(
+  base: Readonly<Record<string, string | undefined>>,
+  own: Readonly<Record<string, string>>,
+  spec: AttemptSpec,
+  key: string,
+): NodeJS.ProcessEnv {
+  return {
+    ...base,
+    ...own,
+    ERRAND_RUN_ID: spec.run_id,
+    ERRAND_ATTEMPT_ID: spec.attempt_id,
+    [MARK]: key,
+    ERRAND_STEP: spec.step,
+    ERRAND_HOST: spec.host,
+    ERRAND_TRY: String(spec.try),
+    ERRAND_WORKFLOW: spec.workflow_name,
+  }
+}

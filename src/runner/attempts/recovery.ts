@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { endTree } from '../../platform/process-ending.ts'
+import { bootId, isAlive } from '../../platform/process-tree.ts'
+import type { AttemptFolder, Claim } from './attempt-folder.ts'
+import type { ProcessAttempt } from './process-attempt.ts'
+import { markOf } from './process-environment.ts'
+
+/** How long a wrapper may take from making its claim to having written it. */
+const CLAIM_WRITTEN_WITHIN_MS = 2_000
+
+/**
+ * Takes up an attempt that an earlier process of this runner began. What claimed its command is watched or
+ * settled; where nobody has, this process claims in its stead, so that a wrapper still on its way can never run
+ * the command, and `restart` runs it under the next claim: once in all.
+ */
+export async function takeUp(
+  attempt: ProcessAttempt,
+  folder: AttemptFolder,
+  restart: (claim: number) => void,
+): Promise<void> {
+  for (let number = 1; ; ) {
+    const claim = await writtenClaim(folder, number)
+    if (claim.type === 'wrapper') {
+      const alive = claim.boot === bootId() && isAlive(claim.pid, claim.start)
+      if (alive && folder.exit() === undefined) return attempt.watch(claim, claim.atMs)
+      return await attempt.settle(claim.pid)
+    }
+    if (claim.type === 'none' && !folder.takeClaim(number)) continue
+    // A wrapper that cannot write its claim does not run the command either, once it is gone.
+    if (claim.type === 'incomplete') await endTree({ mark: markOf(attempt.facts.key) }, 0)
+    number += 1
+    if (folder.claim(number).type !== 'none') continue
+    if (attempt.cause === undefined) return restart(number)
+    return await attempt.finish({ type: 'stopped' })
+  }
+}
+
+async function writtenClaim(folder: AttemptFolder, number: number): Promise<Claim> {
+  const until = Date.now() + CLAIM_WRITTEN_WITHIN_MS
+  for (;;) {
+    const claim = folder.claim(number)
+    if (claim.type !== 'incomplete' || Date.now() > until) return claim
+    await sleep(20)
+  }
+}
