@@ -1,5 +1,5 @@
 import { Engine } from '../../src/engine/engine.ts'
-import { BoundedOutputs } from '../../src/hub/outputs/bounded.ts'
+import { BoundedOutputStore } from '../../src/hub/outputs/bounded.ts'
 import { MemoryRunStore } from '../../src/hub/store/memory.ts'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { LocalHost } from '../../src/runner/local/local-host.ts'
@@ -7,7 +7,7 @@ import { bareSpawn, byTurns, type Row, shellCommand, timed } from '../measure.ts
 import { tmpdir } from 'node:os'
 
 async function stepsMs(count: number): Promise<number> {
-  const outputs = new BoundedOutputs({ spillDir: `${tmpdir()}/errand-bench-spill` })
+  const outputs = new BoundedOutputStore({ spillDir: `${tmpdir()}/errand-bench-spill` })
   const host = new LocalHost({ registry: builtinActionRegistry })
   const engine = new Engine({ store: new MemoryRunStore(), host, outputs })
   const steps = Array.from({ length: count }, (_, index) => ({

@@ -12,7 +12,9 @@ export const httpRequest: Action = {
     const name = `${args.method} ${url.origin}${url.pathname}`
     let response: Response
     try {
-      response = await fetch(url, { method: args.method, headers: args.headers, body: args.body, signal })
+      // A connection of its own: one kept from an earlier step may be closing on the other side just now.
+      const headers = { ...args.headers, connection: 'close' }
+      response = await fetch(url, { method: args.method, headers, body: args.body, signal })
       for await (const chunk of response.body ?? []) await write('stdout', Buffer.from(chunk))
     } catch (cause) {
       signal.throwIfAborted()

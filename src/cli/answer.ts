@@ -1,11 +1,18 @@
 import { command } from './command.ts'
-import { connect, hubOptions } from './connection.ts'
+import { connect } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
 
 const answer = (decision: 'approve' | 'reject') =>
   command({
-    summary: decision === 'approve' ? 'Let a step that waits for approval go on.' : 'Refuse a step that waits for approval.',
+    summary:
+      decision === 'approve'
+        ? 'Let a step that waits for approval go on.'
+        : 'Refuse a step that waits for approval.',
     args: '<run-id> <step>',
-    options: { comment: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the answer' }, ...hubOptions },
+    options: {
+      comment: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the answer' },
+      ...hubOptions,
+    },
     examples: [`errand ${decision} run_0123 deploy -m "checked with Anna"`],
     async run({ comment, ...hub }, [runId, step]) {
       await connect(hub).runs[decision](runId!, { step: step!, comment })

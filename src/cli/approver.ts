@@ -1,4 +1,4 @@
-import { createInterface, type Interface } from 'node:readline'
+import type { Interface } from 'node:readline'
 import type { EventOf } from '../contract/events.ts'
 
 export type Answer = (answer: {
@@ -14,10 +14,12 @@ export interface ApproverOptions {
   steps: readonly string[]
   /** A person can be asked: standard input and output are a terminal. */
   ask: boolean
+  /** Somebody else may answer (on a hub), so that what is not answered here waits. */
+  othersCan?: boolean
   answer: Answer
 }
 
-/** Answers the approvals of a run that nobody else can answer: by option, by asking, else with no. */
+/** Answers the approvals of a run: by option, by asking, else with no where nobody else can. */
 export class Approver {
   readonly #options: ApproverOptions
   readonly #answered = new Set<string>()
@@ -31,10 +33,10 @@ export class Approver {
     // The instances of a step are answered together.
     if (this.#answered.has(event.step)) return
     this.#answered.add(event.step)
-    const { all, steps, ask } = this.#options
+    const { all, steps, ask, othersCan } = this.#options
     if (all || steps.includes(event.step)) this.#answer(event.step, 'approve')
-    else if (ask) this.#ask(event.step)
-    else if (event.expires_at === undefined) {
+    else if (ask) void this.#ask(event.step)
+    else if (!othersCan && event.expires_at === undefined) {
       this.#answer(event.step, 'reject', `nobody can be asked; run with --approve "${event.step}" or --yes`)
     }
   }
@@ -44,7 +46,8 @@ export class Approver {
     this.#terminal = undefined
   }
 
-  #ask(step: string): void {
+  async #ask(step: string): Promise<void> {
+    const { createInterface } = await import('node:readline')
     this.#terminal ??= createInterface({ input: process.stdin, output: process.stdout })
     // While a line is read, Ctrl-C comes here and not as a signal.
     this.#terminal.removeAllListeners('SIGINT').on('SIGINT', () => process.emit('SIGINT'))

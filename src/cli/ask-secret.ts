@@ -5,7 +5,10 @@ import { UsageError } from './command.ts'
 /** Reads a line that is not shown: from the terminal, or from standard input where `fromStdin`. */
 export async function askSecret(what: string, fromStdin: boolean): Promise<string> {
   if (!fromStdin && !process.stdin.isTTY) {
-    throw new UsageError(`there is no terminal to ask for ${what}`, 'give it on standard input with --password-stdin')
+    throw new UsageError(
+      `there is no terminal to ask for ${what}`,
+      'give it on standard input with --password-stdin',
+    )
   }
   if (fromStdin) {
     let text = ''
@@ -20,7 +23,9 @@ export async function askSecret(what: string, fromStdin: boolean): Promise<strin
     terminal.once('SIGINT', () => interrupted.abort(new UsageError('nothing was entered')))
     return await terminal.question('', { signal: interrupted.signal })
   } catch (error) {
-    throw error instanceof Error && error.name === 'AbortError' ? new UsageError('nothing was entered') : error
+    throw error instanceof Error && error.name === 'AbortError'
+      ? new UsageError('nothing was entered')
+      : error
   } finally {
     terminal.close()
     process.stderr.write('\n')

@@ -1,17 +1,16 @@
 import { newRunId } from '../contract/ids.ts'
-import { ErrandError } from '../contract/errors.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import { Engine } from '../engine/engine.ts'
 import type { RunStore, StepHost } from '../engine/ports.ts'
-import { BoundedOutputs } from '../hub/outputs/bounded.ts'
+import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
 import { MemoryRunStore } from '../hub/store/memory.ts'
 import { Approver } from './approver.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
+import { keyValues } from './key-values.ts'
 import { productVersion } from './product-version.ts'
-import { variables } from './run-options.ts'
+import { dropOldSpills, spillFolder } from './spill-folder.ts'
 import { openStateFolder } from './state-folder.ts'
-import { spillFolder } from './spill-folder.ts'
 import { setOutputPath, shownBytes } from './workflow-outputs.ts'
 import { tellProblems } from './workflow-problems.ts'
 import { readSource, type WorkflowSource } from './workflow-source.ts'
@@ -30,17 +29,26 @@ export interface HereOptions {
 }
 
 /** Runs a workflow file with an engine in this process, on the given hosts. Answers the exit code. */
-export async function conductHere(file: string | undefined, host: StepHost, options: HereOptions): Promise<number> {
+export async function conductHere(
+  file: string | undefined,
+  host: StepHost,
+  options: HereOptions,
+): Promise<number> {
   const source = file === undefined ? undefined : await readSource(file)
   const runId = options.resume ?? options['run-id'] ?? newRunId()
   const state = options.state === undefined ? undefined : await openStateFolder(options.state, runId)
   const store: RunStore = state?.store ?? new MemoryRunStore()
   const spill = spillFolder(options.state)
-  const outputs = new BoundedOutputs({ spillDir: spill })
+  const outputs = new BoundedOutputStore({ spillDir: spill })
   const engine = new Engine({ store, host, outputs, version: productVersion, onStoreFailure: 'abandon' })
   try {
     if (source === undefined) await state!.resume(engine)
-    else await engine.submit({ ...(await submission(source, options)), run_id: runId, vars: variables(options.var) })
+    else
+      await engine.submit({
+        ...(await submission(source, options)),
+        run_id: runId,
+        vars: keyValues('--var', options.var),
+      })
     const record = await engine.get(runId)
     const ask = process.stdin.isTTY === true && process.stdout.isTTY === true && !options.json && file !== '-'
     const approver = new Approver({
@@ -49,18 +57,24 @@ export async function conductHere(file: string | undefined, host: StepHost, opti
       ask,
       answer: (answer) => engine.answer(runId, answer),
     })
+    // A run that its store can no longer keep ends in no event, only here.
+    const lost = new AbortController()
+    engine.done(runId).catch((error: unknown) => lost.abort(error))
     const run = {
       runId,
-      events: engine.watch(runId, 0),
+      events: engine.watch(runId, 0, lost.signal),
       cancel: (force: boolean) => engine.cancel(runId, { force }),
       view: () => engine.view(runId),
     }
-    return await follow(run, {
+    const exitCode = await follow(run, {
       json: options.json ?? false,
       approver,
       maxBytes: shownBytes(record?.workflow),
       wholeOutput: (_attempt, stream) => `give it a folder with --output-path to keep ${stream}`,
     })
+    lost.signal.throwIfAborted()
+    if (options.state === undefined) dropOldSpills(spill, runId)
+    return exitCode
   } catch (error) {
     if (source !== undefined && tellProblems(error, source)) return exitCodes.usage
     throw error
@@ -75,7 +89,8 @@ export async function conductHere(file: string | undefined, host: StepHost, opti
 
 async function submission(source: WorkflowSource, options: HereOptions) {
   const folder = options['output-path']
-  if (folder === undefined) return { yaml: source.text, file: source.file ?? 'standard input', readFile: source.readFile }
+  if (folder === undefined)
+    return { yaml: source.text, file: source.file ?? 'standard input', readFile: source.readFile }
   const { checkedWorkflow } = await import('./checked-workflow.ts')
   return { workflow: setOutputPath(checkedWorkflow(source), folder) as Workflow }
 }

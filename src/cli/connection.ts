@@ -4,12 +4,6 @@ import { type Login, localHub, savedLogin } from './saved-login.ts'
 
 export const DEFAULT_URL = 'http://127.0.0.1:3000'
 
-/** Options of every command that talks to a hub. */
-export const hubOptions = {
-  url: { type: 'string', value: 'URL', help: `The hub (default: ERRAND_URL, the login, the hub of this machine)` },
-  token: { type: 'string', value: 'TOKEN', help: 'API token (default: ERRAND_TOKEN, the login)' },
-} as const
-
 /** Which hub, and with what token: options first, then the environment, then the login, then the hub started here. */
 export function connection(given: { url?: string; token?: string }): { url: string; token?: string } {
   const env = clientEnvironment(process.env)
@@ -21,4 +15,5 @@ export function connection(given: { url?: string; token?: string }): { url: stri
 
 const sameHub = (a: string, b: string): boolean => a.replace(/\/+$/, '') === b.replace(/\/+$/, '')
 
-export const connect = (given: { url?: string; token?: string }): ErrandClient => new ErrandClient(connection(given))
+export const connect = (given: { url?: string; token?: string }): ErrandClient =>
+  new ErrandClient(connection(given))

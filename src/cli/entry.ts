@@ -1,8 +1,8 @@
-import { ErrandError } from '../contract/errors.ts'
 import { didYouMean } from '../engine/file/did-you-mean.ts'
 import { type CommandGroup, runCommand, UsageError } from './command.ts'
 import { commands } from './commands.ts'
-import { exitCodeOfError, exitCodes } from './exit-codes.ts'
+import { exitCodes } from './exit-codes.ts'
+import { tellError } from './tell-error.ts'
 
 const helpWords = ['help', '--help', '-h']
 
@@ -15,7 +15,7 @@ export async function dispatch(argv: string[]): Promise<number> {
   try {
     return await find(argv)
   } catch (error) {
-    return tell(error)
+    return tellError(error)
   }
 }
 
@@ -52,16 +52,3 @@ async function showOverview(): Promise<number> {
 
 const unknown = (message: string, word: string, known: string[], help: string): UsageError =>
   new UsageError(message, didYouMean(word, known, `run "${help}" to see what there is`))
-
-function tell(error: unknown): number {
-  if (!(error instanceof ErrandError)) {
-    process.stderr.write(
-      `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    )
-    process.stderr.write('  hint: this is a mistake in Errand; please report it with the lines above\n')
-    return exitCodes.internal
-  }
-  process.stderr.write(`error: ${error.message}\n`)
-  if (error.hint !== undefined) process.stderr.write(`  hint: ${error.hint}\n`)
-  return exitCodeOfError(error.code)
-}

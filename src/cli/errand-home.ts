@@ -5,4 +5,5 @@ import { join } from 'node:path'
 export const errandHome = (): string => join(homedir(), '.errand')
 
 /** The hub's data folder: `--data`, ERRAND_DATA, or below the user's own. */
-export const dataFolder = (given: string | undefined): string => given ?? (process.env.ERRAND_DATA || join(errandHome(), 'data'))
+export const dataFolder = (given: string | undefined): string =>
+  given ?? (process.env.ERRAND_DATA || join(errandHome(), 'data'))

@@ -1,7 +1,8 @@
 import { ErrandClient } from '../client/client.ts'
 import { askSecret } from './ask-secret.ts'
 import { command } from './command.ts'
-import { connection, hubOptions } from './connection.ts'
+import { connection } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
 import { forgetLogin, writeLogin } from './saved-login.ts'
 
 export const login = command({

@@ -74,6 +74,7 @@ function takeAway(file: string, dead: Holder): void {
     throw error
   }
   const taken = readHolder(aside)
-  if (taken !== undefined && (taken.pid !== dead.pid || taken.started !== dead.started)) renameSync(aside, file)
+  if (taken !== undefined && (taken.pid !== dead.pid || taken.started !== dead.started))
+    renameSync(aside, file)
   else rmSync(aside, { force: true })
 }

@@ -1,22 +1,13 @@
-import { UsageError } from './command.ts'
-
 /** Options that the three ways to run a file share. */
 export const runOptions = {
   var: { type: 'string', multiple: true, value: 'K=V', help: 'Set an input or a variable' },
   'run-id': { type: 'string', value: 'ID', help: 'Name the run' },
-  'output-path': { type: 'string', value: 'DIR', help: 'Folder for the whole output of steps that name none' },
+  'output-path': {
+    type: 'string',
+    value: 'DIR',
+    help: 'Folder for the whole output of steps that name none',
+  },
   yes: { type: 'boolean', short: 'y', help: 'Approve every step that asks' },
   approve: { type: 'string', multiple: true, value: 'STEP', help: 'Approve this step' },
   json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
 } as const
-
-/** `K=V`, split at the first `=`. */
-export function variables(given: readonly string[] = []): Record<string, string> {
-  const vars: Record<string, string> = {}
-  for (const text of given) {
-    const at = text.indexOf('=')
-    if (at < 1) throw new UsageError(`--var is "${text}"`, 'write it as NAME=value')
-    vars[text.slice(0, at)] = text.slice(at + 1)
-  }
-  return vars
-}

@@ -1,5 +1,6 @@
-import { command, type CommandGroup } from './command.ts'
-import { connect, hubOptions } from './connection.ts'
+import { type CommandGroup, command } from './command.ts'
+import { connect } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 
 const list = command({
@@ -18,9 +19,15 @@ const list = command({
         String(one.cpus),
         one.memory,
         `${one.running}/${one.slots}`,
-        Object.entries(one.labels).map(([name, value]) => `${name}=${value}`).join(' '),
+        Object.entries(one.labels)
+          .map(([name, value]) => `${name}=${value}`)
+          .join(' '),
       ])
-      printTable(['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'LABELS'], rows, 'No runner has connected yet.')
+      printTable(
+        ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'LABELS'],
+        rows,
+        'No runner has connected yet.',
+      )
     }
     return 0
   },
@@ -50,4 +57,7 @@ const remove = command({
   },
 })
 
-export const runners: CommandGroup = { summary: 'Look at and control the runners of a hub.', commands: { list, drain, remove } }
+export const runners: CommandGroup = {
+  summary: 'Look at and control the runners of a hub.',
+  commands: { list, drain, remove },
+}

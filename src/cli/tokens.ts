@@ -1,5 +1,6 @@
-import { command, type CommandGroup, UsageError } from './command.ts'
-import { connect, hubOptions } from './connection.ts'
+import { type CommandGroup, command, UsageError } from './command.ts'
+import { connect } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 
 const list = command({
@@ -28,7 +29,11 @@ const create = command({
   summary: 'Make a token; its text is shown this once.',
   args: '<name>',
   options: {
-    scope: { type: 'string', value: 'SCOPE', help: '"api" to act as you (default), "runner" to connect a runner' },
+    scope: {
+      type: 'string',
+      value: 'SCOPE',
+      help: '"api" to act as you (default), "runner" to connect a runner',
+    },
     group: { type: 'string', value: 'GROUP', help: 'The one group that a runner token may serve' },
     'expires-in': { type: 'string', value: 'SECONDS', help: 'Default: it does not expire' },
     ...hubOptions,
@@ -36,7 +41,8 @@ const create = command({
   },
   examples: ['errand tokens create laptop', 'errand tokens create server-01 --scope runner'],
   async run({ scope = 'api', group, 'expires-in': expires, json, ...hub }, [name]) {
-    if (scope !== 'api' && scope !== 'runner') throw new UsageError(`--scope is "${scope}"`, 'it is "api" or "runner"')
+    if (scope !== 'api' && scope !== 'runner')
+      throw new UsageError(`--scope is "${scope}"`, 'it is "api" or "runner"')
     const seconds = expires === undefined ? undefined : Number(expires)
     const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds: seconds })
     if (json) printJson(made)
@@ -57,4 +63,7 @@ const revoke = command({
   },
 })
 
-export const tokens: CommandGroup = { summary: 'Manage the tokens of a hub.', commands: { list, create, revoke } }
+export const tokens: CommandGroup = {
+  summary: 'Manage the tokens of a hub.',
+  commands: { list, create, revoke },
+}

@@ -1,8 +1,9 @@
 import type { ErrandClient } from '../client/client.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { askSecret } from './ask-secret.ts'
-import { command, type CommandGroup } from './command.ts'
-import { connect, hubOptions } from './connection.ts'
+import { type CommandGroup, command } from './command.ts'
+import { connect } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 
 const passwordOption = {
@@ -12,7 +13,10 @@ const passwordOption = {
 async function idOf(client: ErrandClient, name: string): Promise<string> {
   const { users: all } = await client.users.list()
   const user = all.find((one) => one.name.toLowerCase() === name.toLowerCase() || one.id === name)
-  if (user === undefined) throw new ErrandError('not_found', `There is no user "${name}".`, { hint: 'errand users list shows them.' })
+  if (user === undefined)
+    throw new ErrandError('not_found', `There is no user "${name}".`, {
+      hint: 'errand users list shows them.',
+    })
   return user.id
 }
 
@@ -24,7 +28,12 @@ const list = command({
     const { users: all } = await connect(hub).users.list()
     if (json) printJson(all)
     else {
-      const rows = all.map((one) => [one.name, one.role, one.disabled ? 'disabled' : 'active', one.created_at])
+      const rows = all.map((one) => [
+        one.name,
+        one.role,
+        one.disabled ? 'disabled' : 'active',
+        one.created_at,
+      ])
       printTable(['NAME', 'ROLE', 'STATUS', 'CREATED'], rows, 'There are no users.')
     }
     return 0
@@ -52,7 +61,9 @@ const password = command({
   async run({ 'password-stdin': fromStdin, ...hub }, [name]) {
     const client = connect(hub)
     const id = await idOf(client, name!)
-    await client.users.update(id, { password: await askSecret(`New password for ${name}`, fromStdin ?? false) })
+    await client.users.update(id, {
+      password: await askSecret(`New password for ${name}`, fromStdin ?? false),
+    })
     process.stdout.write(`${name} has a new password.\n`)
     return 0
   },

@@ -21,7 +21,10 @@ export const validate = command({
       const steps = (workflow?.steps.length ?? 0) + (workflow?.finally?.length ?? 0)
       const errors = problems.filter(({ severity }) => severity === 'error').length
       const shown = source.file ?? 'the workflow'
-      if (valid) process.stdout.write(`${shown} is valid: "${workflow.name}", ${steps} step${steps === 1 ? '' : 's'}\n`)
+      if (valid)
+        process.stdout.write(
+          `${shown} is valid: "${workflow.name}", ${steps} step${steps === 1 ? '' : 's'}\n`,
+        )
       else process.stderr.write(`${shown} has ${errors} mistake${errors === 1 ? '' : 's'}\n`)
     }
     return valid ? exitCodes.success : exitCodes.usage

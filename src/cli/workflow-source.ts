@@ -1,6 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import { text as textOf } from 'node:stream/consumers'
 import { ErrandError } from '../contract/errors.ts'
 import { didYouMean } from '../engine/file/did-you-mean.ts'
 import { UsageError } from './command.ts'
@@ -21,8 +20,10 @@ export const fileOption = {
 
 export function fileArgument(option: string | undefined, args: readonly string[]): string {
   const given = option ?? args[0]
-  if (option !== undefined && args.length > 0) throw new UsageError(`both --file and "${args[0]}" name a workflow file`)
-  if (given === undefined) throw new UsageError('no workflow file is given', 'name one, or write - for standard input')
+  if (option !== undefined && args.length > 0)
+    throw new UsageError(`both --file and "${args[0]}" name a workflow file`)
+  if (given === undefined)
+    throw new UsageError('no workflow file is given', 'name one, or write - for standard input')
   return given
 }
 
@@ -30,20 +31,27 @@ export function fileArgument(option: string | undefined, args: readonly string[]
 export async function readSource(file: string): Promise<WorkflowSource> {
   const folder = file === '-' ? process.cwd() : dirname(file)
   const readFile = (path: string): string => readFileSync(resolve(folder, path), 'utf8')
-  if (file === '-') return { text: await textOf(process.stdin), readFile }
+  if (file === '-') return { text: await readStdin(), readFile }
   try {
     return { text: readFileSync(file, 'utf8'), file, readFile }
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT') throw new ErrandError('bad_request', `There is no file ${file}.`, { hint: await nearby(file), cause })
-    if (code === 'EISDIR') throw new ErrandError('bad_request', `${file} is a folder, not a workflow file.`, { cause })
+    if (code === 'ENOENT')
+      throw new ErrandError('bad_request', `There is no file ${file}.`, { hint: nearby(file), cause })
+    if (code === 'EISDIR')
+      throw new ErrandError('bad_request', `${file} is a folder, not a workflow file.`, { cause })
     throw new ErrandError('bad_request', `${file} cannot be read: ${(cause as Error).message}`, { cause })
   }
 }
 
-async function nearby(file: string): Promise<string | undefined> {
+async function readStdin(): Promise<string> {
+  let text = ''
+  for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk
+  return text
+}
+
+function nearby(file: string): string | undefined {
   const folder = dirname(file)
   if (!existsSync(folder)) return `there is no folder ${folder} either`
-  const { readdirSync } = await import('node:fs')
   return didYouMean(basename(file), readdirSync(folder))
 }

@@ -98,6 +98,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     decision: z.enum(['approve', 'reject']),
     by: z.string().optional(),
     comment: z.string().optional(),
+    reason: Reason.optional().describe('Set where the question itself did not work out'),
   }),
   at('child.started', { step, phase: StepPhase, instance: z.number().int(), run_id: z.string() }),
   at('child.finished', {

@@ -46,6 +46,7 @@ export const Reason = z.enum([
   'canceled', // someone canceled
   'interrupted', // found running after a restart with nothing left of it
   'quota', // over a limit of the user or group
+  'internal', // Errand itself went wrong; the message says how
 ])
 export type Reason = z.infer<typeof Reason>
 

@@ -38,7 +38,10 @@ test('the old names of every variable are taken', () => {
     memoryBytes: 8 * 1024 ** 3,
     hostname: 'h',
   })
-  assert.deepEqual(clientEnvironment({ AVTOMATIKA_URL: 'u', AVTOMATIKA_TOKEN: 't' }), { url: 'u', token: 't' })
+  assert.deepEqual(clientEnvironment({ AVTOMATIKA_URL: 'u', AVTOMATIKA_TOKEN: 't' }), {
+    url: 'u',
+    token: 't',
+  })
   assert.equal(hubAddress({ OPENRUNNER_ADDR: ':4000' }), ':4000')
 })
 
@@ -67,7 +70,8 @@ test('a wrong value is refused under the name it was given', () => {
   ] as const) {
     assert.throws(
       () => runnerEnvironment({ [name]: value }),
-      (error) => error instanceof ErrandError && error.code === 'invalid_argument' && error.message.includes(name),
+      (error) =>
+        error instanceof ErrandError && error.code === 'invalid_argument' && error.message.includes(name),
     )
   }
 })

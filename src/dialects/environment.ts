@@ -27,7 +27,11 @@ interface Found {
   value: string
 }
 
-function find<A extends Readonly<Record<string, readonly string[]>>>(aliases: A, env: Env, name: keyof A & string): Found | undefined {
+function find<A extends Readonly<Record<string, readonly string[]>>>(
+  aliases: A,
+  env: Env,
+  name: keyof A & string,
+): Found | undefined {
   for (const candidate of [name, ...aliases[name]!]) {
     const value = env[candidate]
     if (value !== undefined && value !== '') return { name: candidate, value }
@@ -37,7 +41,10 @@ function find<A extends Readonly<Record<string, readonly string[]>>>(aliases: A,
 
 /** How the command line reaches a hub. */
 export function clientEnvironment(env: Env): { url?: string; token?: string } {
-  return { url: find(clientAliases, env, 'ERRAND_URL')?.value, token: find(clientAliases, env, 'ERRAND_TOKEN')?.value }
+  return {
+    url: find(clientAliases, env, 'ERRAND_URL')?.value,
+    token: find(clientAliases, env, 'ERRAND_TOKEN')?.value,
+  }
 }
 
 /** Address the hub listens on, `host:port`. */
@@ -92,7 +99,13 @@ function parseCpus(found: Found): number {
   return value
 }
 
-const units: Readonly<Record<string, number>> = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3, tb: 1024 ** 4 }
+const units: Readonly<Record<string, number>> = {
+  b: 1,
+  kb: 1024,
+  mb: 1024 ** 2,
+  gb: 1024 ** 3,
+  tb: 1024 ** 4,
+}
 
 function parseMemory(found: Found): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(found.value.trim())

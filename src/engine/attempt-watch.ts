@@ -2,9 +2,11 @@ import type { AttemptEnd, AttemptReport, StreamName } from '../contract/attempt.
 import type { NewEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import type { Conductor, ConductorPorts } from './conductor.ts'
+import { engineClosed } from './engine-closed.ts'
 import { judge } from './judge.ts'
 import { OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
 import type { AttemptSink, Placement } from './ports.ts'
+import { sealed } from './sealed.ts'
 
 /** What a host tells of one attempt, on its way into the log. */
 export class AttemptWatch implements AttemptSink {
@@ -13,7 +15,7 @@ export class AttemptWatch implements AttemptSink {
   readonly #number: number
   readonly #id: string
   readonly #names: { step: string; host: string }
-  readonly #over: () => void
+  readonly #forget: () => void
   #joiner = new OutputJoiner()
   #timer: NodeJS.Timeout | undefined
   #ending: Promise<void> | undefined
@@ -24,22 +26,25 @@ export class AttemptWatch implements AttemptSink {
     ports: ConductorPorts,
     number: number,
     names: { step: string; host: string },
-    over: () => void,
+    forget: () => void,
   ) {
     this.#conductor = conductor
     this.#ports = ports
     this.#number = number
     this.#id = attemptId(conductor.spec.run_id, number)
     this.#names = names
-    this.#over = over
+    this.#forget = forget
   }
 
   /** After a restart: what the output store has beyond the log is told again. Answers the lengths kept. */
   async recover(told: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
+    const { outputs } = this.#ports
     const known = []
     for (const stream of ['stdout', 'stderr'] as const) {
-      const kept = await this.#ports.outputs.length(this.#id, stream)
-      if (kept > 0) known.push({ stream, told: told[stream] ?? 0, kept })
+      const kept = await outputs.length(this.#id, stream)
+      if (kept === 0 && !told[stream]) continue
+      const tail = await outputs.read(this.#id, stream, Math.max(0, kept - 3), kept)
+      known.push({ stream, told: told[stream] ?? 0, kept, tail })
     }
     this.#joiner = new OutputJoiner(known)
     return Object.fromEntries(known.map(({ stream, kept }) => [stream, kept]))
@@ -51,31 +56,33 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async assigned(placement: Placement): Promise<boolean> {
-    if (this.#closed || this.#attempt.end || this.#attempt.cancel) return false
+    if (this.#attempt.end || this.#attempt.cancel) return false
     await this.#conductor.input([{ type: 'attempt.assigned', attempt: this.#number, ...placement }])
     return !this.#attempt.end
   }
 
   async report(report: AttemptReport, epoch: number): Promise<void> {
-    if (this.#closed || this.#attempt.end) return this.#ending
+    if (this.#over) return this.#ending ?? this.#conductor.flush()
+    if (this.#closed) throw engineClosed()
     if (epoch < this.#attempt.epoch) return
     const attempt = this.#number
     if (report.type === 'ended') {
-      this.#ending ??= this.#end(report)
+      this.#ending ??= this.#end(report).catch((error) => {
+        this.#ending = undefined
+        throw error
+      })
       return this.#ending
     }
     if (report.type === 'phase') return this.#conductor.input([{ ...report, type: 'attempt.phase', attempt }], true)
-    if (this.#attempt.started) return
+    if (this.#attempt.started) return this.#conductor.flush()
     return this.#conductor.input([{ type: 'attempt.started', attempt, pid: report.pid }], true)
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
-    if (this.#closed || this.#attempt.end) return offset + bytes.length
-    const before = offset
+    if (this.#closed) throw engineClosed()
+    if (this.#over) return offset + bytes.length
     const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
-    if (kept <= before) return kept
-    const fresh = bytes.subarray(Math.max(0, bytes.length - (kept - before)))
-    if (this.#joiner.add(stream, fresh, kept)) this.#tell()
+    if (this.#joiner.add(stream, bytes, kept)) this.#tell()
     else this.#timer ??= setTimeout(() => this.#tell(), OUTPUT_EVENT_MS)
     return kept
   }
@@ -89,6 +96,10 @@ export class AttemptWatch implements AttemptSink {
     clearTimeout(this.#timer)
   }
 
+  get #over(): boolean {
+    return this.#attempt.end !== undefined || this.#conductor.ended
+  }
+
   get #attempt() {
     return this.#conductor.state.attempts[this.#number - 1]!
   }
@@ -96,7 +107,7 @@ export class AttemptWatch implements AttemptSink {
   #tell(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#closed || this.#attempt.end) return
+    if (this.#closed || this.#over) return
     const events = this.#ranges(false)
     if (events.length > 0) void this.#conductor.input(events, true).catch(() => {})
   }
@@ -107,26 +118,13 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async #end(reported: AttemptEnd): Promise<void> {
-    const end = { ...reported, streams: { ...reported.streams }, output_files: { ...reported.output_files } }
-    for (const stream of new Set([...this.#joiner.streams, ...(Object.keys(end.streams) as StreamName[])])) {
-      const kept = await this.#ports.outputs.seal(this.#id, stream)
-      const sent = end.streams[stream]
-      if (sent && (sent.length !== kept.length || sent.sha256 !== kept.sha256) && end.outcome === 'success') {
-        end.outcome = 'failed'
-        end.reason = 'output_mismatch'
-        end.message = `${stream} is ${sent.length} bytes where it was made and ${kept.length} bytes here, or differs.`
-      }
-      end.streams[stream] = { length: kept.length, sha256: kept.sha256 }
-      if (kept.file) end.output_files[stream] ??= kept.file
-    }
-    if (Object.keys(end.streams).length === 0) end.streams = undefined!
-    if (Object.keys(end.output_files).length === 0) end.output_files = undefined!
+    const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, reported)
     clearTimeout(this.#timer)
     const { plan, state } = this.#conductor
     const { step } = plan[this.#attempt.phase][this.#attempt.index]!
     const mayRetry = !(this.#attempt.phase === 'main' && (state.cancel || state.timed_out))
     const finished = judge(step, this.#attempt, end, this.#ports.clock.now(), mayRetry)
-    this.#over()
+    this.#forget()
     await this.#conductor.input([...this.#ranges(true), finished])
   }
 }

@@ -13,6 +13,8 @@ export interface CommitterOptions {
   committed(events: RunEvent[]): void
   /** A write failed: answers how long to wait before it is tried again; undefined gives up. */
   failed(error: unknown, tries: number): number | undefined
+  /** `committed` or an effect threw, which neither may: the others go on. */
+  broke(error: unknown): void
 }
 
 /** How long an event that nobody waits for may wait for company. */
@@ -47,7 +49,7 @@ export class Committer {
 
   /** Resolves when all that was added so far is committed. */
   async flush(): Promise<void> {
-    while (this.#batch || this.#writing) await this.add([], [], false)
+    if (this.#batch || this.#writing || this.#gaveUp !== undefined) await this.add([], [], false)
   }
 
   #run(): void {
@@ -72,11 +74,18 @@ export class Committer {
         this.#drop(error)
         break
       }
-      this.#options.committed(batch.events)
-      for (const effect of batch.after) effect()
+      for (const effect of [() => this.#options.committed(batch.events), ...batch.after]) this.#carryOut(effect)
       batch.settled.resolve()
     }
     this.#writing = false
+  }
+
+  #carryOut(effect: () => void): void {
+    try {
+      effect()
+    } catch (error) {
+      this.#options.broke(error)
+    }
   }
 
   #drop(error: unknown): void {

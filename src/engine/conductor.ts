@@ -2,10 +2,11 @@ import { ErrandError } from '../contract/errors.ts'
 import type { EventOf, NewEvent, RunEvent } from '../contract/events.ts'
 import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { RunPatch, RunSpec } from '../contract/run.ts'
-import { isFinalRun } from '../contract/status.ts'
+import { isFinalRun, type Reason } from '../contract/status.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { Committer } from './committer.ts'
 import { decide } from './decide.ts'
+import { engineClosed } from './engine-closed.ts'
 import { evolve } from './evolve.ts'
 import { mainOutcome } from './outcome.ts'
 import type { Plan } from './plan.ts'
@@ -26,6 +27,7 @@ export interface ConductorPorts {
   cancelChild(runId: string, force: boolean): void
   /** As `CommitterOptions.failed`. */
   storeFailed(runId: string, error: unknown, tries: number): number | undefined
+  log(message: string): void
 }
 
 /**
@@ -39,8 +41,10 @@ export class Conductor {
   readonly #ports: ConductorPorts
   readonly #committer: Committer
   readonly #watches = new Map<number, AttemptWatch>()
-  readonly #canceledChildren = new Set<string>()
+  /** Whether by force. */
+  readonly #canceledChildren = new Map<string, boolean>()
   #created: boolean
+  #notifyError: string | undefined
   /** What the store's record says, and what it will say once the events being written are there. */
   #patched: RunPatch = {}
   #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
@@ -62,6 +66,7 @@ export class Conductor {
       // A run that is not there yet is refused at once: nothing of it can be lost.
       failed: (error, tries) =>
         this.#closed || !this.#created ? undefined : ports.storeFailed(spec.run_id, error, tries),
+      broke: (error) => ports.log(`Run ${spec.run_id}: ${messageOf(error)}`),
     })
   }
 
@@ -75,38 +80,39 @@ export class Conductor {
     await this.input([created, waiting === undefined ? { type: 'run.started' } : { type: 'run.waiting', why: waiting }])
   }
 
+  /** Its turn has come; nothing happens where it was canceled meanwhile. */
   start(): Promise<void> {
-    return this.input([{ type: 'run.started' }])
+    return this.state.status === 'queued' ? this.input([{ type: 'run.started' }]) : this.flush()
   }
 
   /** Picks up what the log holds open: attempts and children. */
   async resume(): Promise<void> {
-    for (const attempt of this.state.attempts) {
-      if (attempt.end) continue
-      const planned = this.plan[attempt.phase][attempt.index]!
-      const spec = attemptSpec(this.plan, this.state, this.#names(), planned, attempt)
-      const placement = attempt.epoch > 0 ? { runner: attempt.runner, epoch: attempt.epoch } : undefined
-      const watch = this.#watch(attempt.number, spec.step, spec.host)
+    // Listed first: what begins while the outputs are looked up is no matter of taking up.
+    const children = this.#openChildren()
+    const open = this.state.attempts.filter((attempt) => !attempt.end)
+    const taken = open.map((attempt) => {
+      const spec = attemptSpec(this.plan, this.state, this.#names(), this.plan[attempt.phase][attempt.index]!, attempt)
       this.#ports.outputs.begin(spec)
-      const streams = await watch.recover(attempt.streams)
-      this.#ports.host.resume(spec, placement, { started: attempt.started, streams }, watch)
-      if (attempt.cancel) this.#ports.host.cancel(spec.attempt_id, attempt.cancel, this.state.cancel?.force)
+      return { attempt, spec, watch: this.#watch(attempt.number, spec.step, spec.host) }
+    })
+    const lengths = await Promise.all(taken.map(({ attempt, watch }) => watch.recover(attempt.streams)))
+    if (this.#closed) return
+    for (const [index, { attempt, spec, watch }] of taken.entries()) {
+      const { epoch, runner, started, reports, cancel } = attempt
+      const placement = epoch > 0 ? { runner, epoch } : undefined
+      this.#ports.host.resume(spec, placement, { started, streams: lengths[index]!, reports }, watch)
+      if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, this.state.cancel?.force)
     }
-    for (const step of [...this.state.main, ...this.state.rollback, ...this.state.finally])
-      for (const [instance, { child, status }] of step?.instances.entries() ?? [])
-        if (child && status === 'waiting')
-          this.#ports.startChild(this, { seq: 0, time: '', type: 'child.started', step: step!.name, phase: step!.phase, instance, run_id: child })
+    for (const child of children) this.#ports.startChild(this, child)
     await this.input([])
   }
 
   async cancel(options: { by?: string; message?: string; force: boolean }): Promise<void> {
     if (this.ended) throw runEnded(this.spec.run_id, this.state.status)
     const { cancel } = this.state
-    if (cancel && (cancel.force || !options.force)) return this.#committer.flush()
+    if (cancel && (cancel.force || !options.force)) return this.flush()
     await this.input([{ type: 'run.cancel_requested', ...options }])
-    if (!options.force) return
-    for (const attempt of this.state.attempts)
-      if (!attempt.end) this.#ports.host.cancel(attemptId(this.spec.run_id, attempt.number), 'canceled', true)
+    if (options.force) this.#endAttempts('canceled')
   }
 
   async answer(answer: { step: string; decision: 'approve' | 'reject'; by?: string; comment?: string }): Promise<void> {
@@ -128,15 +134,47 @@ export class Conductor {
     if (step?.instances[end.instance]?.status === 'waiting') await this.input([{ type: 'child.finished', ...end }])
   }
 
-  /** Folds events, decides what follows, and commits all of it; resolves after the commit. */
+  /** Whether this run has asked for the end of a child, and whether by force; undefined: it has not. */
+  canceledChild(runId: string): boolean | undefined {
+    return this.#canceledChildren.get(runId)
+  }
+
+  /** Keeps the text of a notifier's failure. */
+  async notifyFailed(error: string): Promise<void> {
+    this.#notifyError = error
+    await this.#committer.add([], [], false)
+  }
+
+  /** Resolves when all that has happened so far is committed. */
+  flush(): Promise<void> {
+    return this.#committer.flush()
+  }
+
+  /**
+   * Folds events, decides what follows, and commits all of it; resolves after the commit. What comes after the end
+   * changes nothing. Rejects where the store has failed for good and where the engine is closed.
+   */
   input(events: readonly NewEvent[], lazy = false): Promise<void> {
-    if (this.#closed) return Promise.resolve()
+    if (this.#closed) return Promise.reject(engineClosed())
+    if (this.ended) return this.flush()
     const log: RunEvent[] = []
-    const effects: (() => void)[] = []
-    for (const event of events) this.#fold(event, log)
+    let effects: (() => void)[] = []
+    try {
+      for (const event of events) this.#fold(event, log)
+      this.#decide(log, effects)
+    } catch (error) {
+      effects = this.#breakOff(error, log)
+    }
+    if (this.ended) effects.push(() => this.#ports.host.runEnded(this.spec.run_id))
+    return this.#committer.add(log, effects, lazy)
+  }
+
+  #decide(log: RunEvent[], effects: (() => void)[]): void {
     let wakeAtMs: number | undefined
     for (let again = true; again; ) {
       again = false
+      // Each round names all that is still waited for.
+      wakeAtMs = undefined
       const now = this.#ports.clock.now()
       const { plan, state, spec } = this
       for (const intent of decide({ plan, state, now, run_id: spec.run_id, carried: spec.carried })) {
@@ -156,24 +194,47 @@ export class Conductor {
       }
     }
     this.#wakeAt(wakeAtMs)
-    if (this.ended) effects.push(() => this.#ports.host.runEnded(this.spec.run_id))
-    return this.#committer.add(log, effects, lazy)
   }
 
-  /** The run could not be created: what was placed for it is let go. */
-  abandon(): void {
-    this.#closed = true
+  /** Deciding itself went wrong: the run ends here rather than never, and what it has running is ended. */
+  #breakOff(error: unknown, log: RunEvent[]): (() => void)[] {
+    this.#ports.log(`Run ${this.spec.run_id} is broken off: ${messageOf(error)}`)
     this.#wakeAt(undefined)
-    for (const { number } of this.state.attempts)
-      this.#ports.host.cancel(attemptId(this.spec.run_id, number), 'canceled', true)
+    if (!this.ended) this.#fold({ type: 'run.finished', status: 'failed', reason: 'internal', message: messageOf(error) }, log)
+    const children = this.#openChildren()
+    return [() => this.#endAttempts('internal'), () => children.forEach(({ run_id }) => this.#ports.cancelChild(run_id, true))]
+  }
+
+  /** The run is given up: what was placed for it, or runs, is ended. */
+  abandon(): void {
+    this.#stop()
+    this.#endAttempts('canceled')
   }
 
   /** Stops conducting; what runs is left to its host. Twice is once. */
   async close(): Promise<void> {
-    await this.#committer.flush().catch(() => {})
+    this.#stop()
+    await this.flush().catch(() => {})
+  }
+
+  #stop(): void {
     this.#closed = true
     this.#wakeAt(undefined)
     for (const watch of this.#watches.values()) watch.close()
+  }
+
+  #endAttempts(reason: Reason): void {
+    for (const { number, end } of this.state.attempts)
+      if (!end) this.#ports.host.cancel(attemptId(this.spec.run_id, number), reason, true)
+  }
+
+  #openChildren(): EventOf<'child.started'>[] {
+    return [...this.state.main, ...this.state.rollback, ...this.state.finally].flatMap((step) =>
+      (step?.instances ?? []).flatMap(({ child, status }, instance) => {
+        const common = { seq: 0, time: '', type: 'child.started', step: step!.name, phase: step!.phase } as const
+        return child && status === 'waiting' ? [{ ...common, instance, run_id: child }] : []
+      }),
+    )
   }
 
   #fold(event: NewEvent, log: RunEvent[]): void {
@@ -189,17 +250,23 @@ export class Conductor {
   }
 
   #cancelChild(intent: { run_id: string; force: boolean }, effects: (() => void)[]): void {
-    const key = `${intent.run_id} ${intent.force}`
-    if (this.#canceledChildren.has(key)) return
-    this.#canceledChildren.add(key)
+    const before = this.#canceledChildren.get(intent.run_id)
+    if (before === true || before === intent.force) return
+    this.#canceledChildren.set(intent.run_id, intent.force)
     effects.push(() => this.#ports.cancelChild(intent.run_id, intent.force))
   }
 
   #startAttempt({ spec, placement }: NonNullable<ReturnType<typeof record>['start']>): void {
     if (this.#closed) return
-    this.#ports.outputs.begin(spec)
-    const { number } = splitAttemptId(spec.attempt_id)
-    this.#ports.host.start(spec, placement, this.#watch(number, spec.step, spec.host))
+    const watch = this.#watch(splitAttemptId(spec.attempt_id).number, spec.step, spec.host)
+    try {
+      this.#ports.outputs.begin(spec)
+    } catch (error) {
+      this.#ports.host.cancel(spec.attempt_id, 'output_failed', true)
+      const end = { type: 'ended', outcome: 'failed', reason: 'output_failed', message: messageOf(error) } as const
+      return void watch.report(end, placement?.epoch ?? 0).catch(() => {})
+    }
+    this.#ports.host.start(spec, placement, watch)
   }
 
   #watch(number: number, step: string, host: string): AttemptWatch {
@@ -222,7 +289,8 @@ export class Conductor {
 
   async #write(events: RunEvent[]): Promise<void> {
     // Taken once: by the time that a failed write is tried again, the state is further on than these events.
-    if (this.#next?.events !== events) this.#next = { events, patch: patchOf(this.state) }
+    if (this.#next?.events !== events)
+      this.#next = { events, patch: { ...patchOf(this.state), last_notify_error: this.#notifyError } }
     const patch = patchOf.changed(this.#patched, this.#next.patch)
     if (!this.#created) await this.#ports.store.create(this.spec, events, patch)
     else if (events.length > 0 || Object.keys(patch).length > 0)
@@ -231,6 +299,8 @@ export class Conductor {
     this.#patched = this.#next.patch
   }
 }
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 export function runEnded(runId: string, status: string): ErrandError {
   return new ErrandError('run_ended', `Run ${runId} has ended (${status}).`, {

@@ -29,9 +29,8 @@ export function decideStep(
   if (step.status === 'queued') return begin(plan, state, planned, rules)
   const intents: Intent[] = rules.stop ? stopInstances(state, step, rules) : startInstances(planned, step, rules)
   if (intents.length > 0) return intents
-  const open = step.instances.some((instance) => (rules.stop ? isBusy(instance) : !isFinalStep(instance.status)))
-  if (open) return []
-  const dropped = step.instances.some((instance) => !isFinalStep(instance.status))
+  const dropped = step.first_open < step.instances.length
+  if (dropped && (!rules.stop || step.instances.some(isBusy))) return []
   const outcome = dropped ? { status: 'canceled' as const, reason: rules.stop } : stepOutcome(step)
   return [{ type: 'finish_step', planned, ...outcome }]
 }
@@ -68,10 +67,14 @@ function isBusy(instance: InstanceState): boolean {
 }
 
 function startInstances(planned: PlannedStep, step: StepState, { now }: StepRules): Intent[] {
-  const intents: Intent[] = []
-  let busy = step.instances.filter((instance) => isBusy(instance)).length
+  const { queued = 0, running = 0, waiting = 0 } = step.tally
   const most = planned.step.max_parallel ?? Number.POSITIVE_INFINITY
-  for (const [index, instance] of step.instances.entries()) {
+  if (waiting === 0 && (queued === 0 || running >= most)) return []
+  const intents: Intent[] = []
+  const retrying = waiting === 0 ? 0 : step.instances.filter((instance) => instance.retry_at !== undefined).length
+  let busy = running + waiting - retrying
+  for (let index = step.first_open; index < step.instances.length; index++) {
+    const instance = step.instances[index]!
     if (instance.approval?.expires_at) {
       const at_ms = Date.parse(instance.approval.expires_at)
       intents.push(now >= at_ms ? { type: 'expire_approval', planned, instance: index } : { type: 'wake', at_ms })

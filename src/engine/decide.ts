@@ -44,16 +44,14 @@ function decideMain(facts: Facts): Intent[] {
   const stop = state.cancel ? 'canceled' : state.timed_out ? 'timeout' : undefined
   const names: RunNames = { run_id: facts.run_id }
   const rules: StepRules = { names, now, stop, force: state.cancel?.force ?? false, carried: facts.carried }
-  for (let index = state.first_open; index < plan.main.length; index++) {
+  for (const index of stop ? openSteps(state) : state.ready) {
     const planned = plan.main[index]!
     const step = state.main[index]!
-    if (isFinalStep(step.status)) continue
     if (step.status === 'queued') {
       if (stop) {
         intents.push({ type: 'skip_step', planned, reason: stop })
         continue
       }
-      if (!planned.needs.every((need) => isFinalStep(state.main[need]!.status))) continue
       const blocker = planned.needs.find((need) => blocks(plan, state, need))
       if (blocker !== undefined) {
         const { name, status } = state.main[blocker]!
@@ -64,6 +62,13 @@ function decideMain(facts: Facts): Intent[] {
     intents.push(...decideStep(plan, state, planned, step, rules))
   }
   return intents
+}
+
+function openSteps({ main, first_open }: RunState): number[] {
+  const open: number[] = []
+  for (let index = first_open; index < main.length; index++)
+    if (!isFinalStep(main[index]!.status)) open.push(index)
+  return open
 }
 
 /**

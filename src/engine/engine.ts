@@ -7,6 +7,7 @@ import type { RunRecord, RunSpec, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
 import { childSubmission } from './child.ts'
 import { Conductor, type ConductorPorts, runEnded } from './conductor.ts'
+import { engineClosed } from './engine-closed.ts'
 import type { EngineFace, Submission } from './face.ts'
 import { Feed } from './feed.ts'
 import { evolve } from './evolve.ts'
@@ -67,13 +68,17 @@ export class Engine implements EngineFace {
       clock,
       committed: (conductor, events) => this.#committed(conductor, events),
       startChild: (conductor, child) => void this.#startChild(conductor, child),
-      cancelChild: (runId, force) => void this.cancel(runId, { message: 'its parent run was canceled', force }).catch(() => {}),
+      cancelChild: (runId, force) => void this.#cancelChild(runId, force),
       storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
+      log: (message) => options.log?.(message),
     }
     if (options.notifier)
-      this.#notifications = new Notifications(options.notifier, options.notify ?? {}, (runId, error) =>
-        store.update(runId, { events: [], patch: { last_notify_error: error } }),
-      )
+      this.#notifications = new Notifications(options.notifier, options.notify ?? {}, (runId, error) => {
+        // The store takes one write of a run at a time: while it is conducted, they are its conductor's.
+        const conductor = this.#conductors.get(runId)
+        if (conductor) return conductor.notifyFailed(error)
+        return store.update(runId, { events: [], patch: { last_notify_error: error } })
+      })
   }
 
   async submit(submission: Submission): Promise<RunRecord> {
@@ -108,7 +113,7 @@ export class Engine implements EngineFace {
   }
 
   async cancel(runId: string, options: { by?: string; message?: string; force?: boolean } = {}): Promise<void> {
-    await (await this.#open(runId)).cancel({ force: false, ...options })
+    await (await this.#open(runId)).cancel({ ...options, force: options.force ?? false })
   }
 
   async answer(runId: string, answer: Parameters<EngineFace['answer']>[1]): Promise<void> {
@@ -130,35 +135,31 @@ export class Engine implements EngineFace {
 
   async done(runId: string): Promise<RunRecord> {
     for (;;) {
-      const grown = this.#feed.next(runId)
-      const record = await this.#record(runId)
-      if (this.#lost.has(runId)) throw this.#lost.get(runId)
-      if (isFinalRun(record.status)) {
-        await this.#notifications?.settled(runId)
-        return this.#record(runId)
+      const stop = new AbortController()
+      // Asked for before reading, so that a commit in between is not missed.
+      const grown = this.#feed.next(runId, stop.signal)
+      try {
+        const record = await this.#record(runId)
+        if (this.#lost.has(runId)) throw this.#lost.get(runId)
+        if (isFinalRun(record.status)) {
+          await this.#notifications?.settled(runId)
+          return await this.#record(runId)
+        }
+        if (this.#closed) throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`)
+        await grown
+      } finally {
+        stop.abort()
       }
-      if (this.#closed) throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`)
-      await grown
     }
   }
 
-  async resume(): Promise<void> {
-    for (const runId of await this.#options.store.open()) {
-      if (this.#conductors.has(runId)) continue
-      try {
-        const record = await this.#record(runId)
-        const plan = this.#loader.again(record.workflow)
-        const conductor = new Conductor(this.#ports, record, plan, await this.#log(runId))
-        this.#conductors.set(runId, conductor)
-        const waiting = this.#enter(conductor, record.status === 'running')
-        await conductor.resume()
-        if (record.status === 'queued' && waiting === undefined) await conductor.start()
-      } catch (error) {
-        this.#conductors.delete(runId)
-        const why = error instanceof Error ? error.message : String(error)
-        this.#options.log?.(`Run ${runId} could not be taken up again: ${why}`)
-        await this.#options.store.markInterrupted(`It could not be taken up again: ${why}`, [runId])
-      }
+  async resume(only?: readonly string[]): Promise<void> {
+    const records = await this.#openRecords(only)
+    // First those that run: they are inside their concurrency groups already.
+    const running = (record: RunRecord) => (record.status === 'running' ? 0 : 1)
+    for (const record of records.sort((a, b) => running(a) - running(b))) {
+      if (this.#closed) return
+      if (!this.#conductors.has(record.run_id)) await this.#takeUp(record)
     }
   }
 
@@ -170,8 +171,49 @@ export class Engine implements EngineFace {
     this.#feed.close()
   }
 
+  async #openRecords(only: readonly string[] | undefined): Promise<RunRecord[]> {
+    const { store } = this.#options
+    const records: RunRecord[] = []
+    for (const runId of await store.open()) {
+      const record = only === undefined || only.includes(runId) ? await store.get(runId) : undefined
+      if (record) records.push(record)
+    }
+    return records
+  }
+
+  async #takeUp(record: RunRecord): Promise<void> {
+    const { run_id } = record
+    let conductor: Conductor | undefined
+    try {
+      conductor = new Conductor(this.#ports, record, this.#loader.again(record.workflow), await this.#log(run_id))
+      if (this.#closed) return
+      this.#conductors.set(run_id, conductor)
+      const waiting = this.#enter(conductor, record.status === 'running')
+      await conductor.resume()
+      if (record.status === 'queued' && waiting === undefined) await conductor.start()
+      await this.#heedParent(conductor)
+    } catch (error) {
+      if (!this.#closed) await this.#interrupt(record, conductor, error)
+    }
+  }
+
+  /** It cannot be taken up again; the others are none the worse for it. */
+  async #interrupt(record: RunRecord, conductor: Conductor | undefined, error: unknown): Promise<void> {
+    const { run_id } = record
+    const message = `It could not be taken up again: ${messageOf(error)}`
+    this.#options.log?.(`Run ${run_id}: ${message}`)
+    this.#letGo(run_id)
+    conductor?.abandon()
+    try {
+      await this.#options.store.markInterrupted(message, [run_id])
+    } catch (cause) {
+      this.#options.log?.(`Run ${run_id} could not be marked interrupted: ${messageOf(cause)}`)
+    }
+    this.#feed.tell(run_id)
+    this.#tellParent(record, { status: 'interrupted', message })
+  }
+
   async #begin(plan: Plan, submission: Omit<Submission, 'yaml' | 'workflow'>, started: Started): Promise<RunRecord> {
-    if (this.#closed) throw new ErrandError('unavailable', 'The engine is closed.')
     const { workflow } = plan
     const run_id = RunId.safeParse(submission.run_id ?? newRunId())
     if (!run_id.success)
@@ -187,16 +229,17 @@ export class Engine implements EngineFace {
       created_at: new Date(this.#ports.clock.now()).toISOString(),
       ...started,
     }
+    if (this.#closed) throw engineClosed()
     // Looked up before anything is placed: an attempt's id must never be another run's.
     if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id))) throw runExists(spec.run_id)
+    if (this.#closed) throw engineClosed()
     if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
     const conductor = new Conductor(this.#ports, spec, plan)
     this.#conductors.set(spec.run_id, conductor)
     try {
       await conductor.create(this.#enter(conductor, false))
     } catch (error) {
-      this.#conductors.delete(spec.run_id)
-      this.#gate.leave(spec.run_id)
+      this.#letGo(spec.run_id)
       conductor.abandon()
       throw error
     }
@@ -207,8 +250,20 @@ export class Engine implements EngineFace {
     const { concurrency } = conductor.plan.workflow
     if (!concurrency) return undefined
     const { run_id, vars, tenant } = conductor.spec
-    const group = `${tenant}/${fillText(concurrency.group, (name) => vars[name])}`
-    return this.#gate.enter(group, concurrency.limit, run_id, running, () => void conductor.start().catch(() => {}))
+    const group = fillText(concurrency.group, (name) => (Object.hasOwn(vars, name) ? vars[name] : undefined))
+    const name = `${tenant}/${group}`
+    // A sub-workflow shares the place of the run that waits for it, or they would wait for each other.
+    for (let above = conductor.spec.parent; above; above = this.#conductors.get(above.run_id)?.spec.parent)
+      if (this.#gate.has(name, above.run_id)) return undefined
+    const start = () => void conductor.start().catch(() => {})
+    const full = this.#gate.enter(name, concurrency.limit, run_id, running, start)
+    return full && `concurrency group "${group}" runs ${full.inside} of ${concurrency.limit}; ${full.before} wait before`
+  }
+
+  /** The run is no longer conducted here. */
+  #letGo(runId: string): void {
+    this.#conductors.delete(runId)
+    this.#gate.leave(runId)
   }
 
   #committed(conductor: Conductor, events: readonly RunEvent[]): void {
@@ -222,51 +277,68 @@ export class Engine implements EngineFace {
     this.#feed.tell(run_id)
   }
 
-  #finished(conductor: Conductor): void {
-    const { run_id, parent } = conductor.spec
-    this.#conductors.delete(run_id)
-    this.#gate.leave(run_id)
+  #finished({ spec, state }: Conductor): void {
+    this.#letGo(spec.run_id)
+    const { status, message, outputs } = state
+    this.#tellParent(spec, { status, message, outputs })
+  }
+
+  #tellParent({ run_id, parent }: RunSpec, end: Pick<EventOf<'child.finished'>, 'status' | 'message' | 'outputs'>): void {
     if (!parent) return
     const { step, phase, instance } = parent
-    const { status, message, outputs } = conductor.state
-    void this.#conductors
-      .get(parent.run_id)
-      ?.childFinished({ step, phase, instance, run_id, status, message, outputs })
-      .catch(() => {})
+    const above = this.#conductors.get(parent.run_id)
+    void above?.childFinished({ step, phase, instance, run_id, ...end }).catch(() => {})
   }
 
   async #startChild(conductor: Conductor, child: EventOf<'child.started'>): Promise<void> {
     const { step, phase, instance, run_id } = child
     const { run_id: parentId, owner, tenant } = conductor.spec
+    const parent = { run_id: parentId, step, phase, instance }
     try {
       const there = await this.#options.store.get(run_id)
-      if (there && isFinalRun(there.status)) {
-        const { status, message, outputs } = there
-        await conductor.childFinished({ step, phase, instance, run_id, status, message, outputs })
-      }
+      if (there && isFinalRun(there.status)) this.#tellParent(there, there)
       if (there) return
+      if (conductor.canceledChild(run_id) !== undefined)
+        return await conductor.childFinished({ step, phase, instance, run_id, status: 'canceled' })
       const { workflow, vars, depth } = childSubmission(conductor, child)
-      const parent = { run_id: parentId, step, phase, instance, depth }
-      await this.#begin(this.#loader.load({ workflow }), { run_id, vars, owner, tenant }, { parent })
+      await this.#begin(this.#loader.load({ workflow }), { run_id, vars, owner, tenant }, { parent: { ...parent, depth } })
+      const begun = this.#conductors.get(run_id)
+      if (begun) await this.#heedParent(begun)
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
+      // Left open in the log, it is begun when the run is taken up again.
+      if (this.#closed) return
+      const message = messageOf(error)
       await conductor.childFinished({ step, phase, instance, run_id, status: 'failed', message }).catch(() => {})
     }
   }
 
+  /** The end that its parent asked for may have come before the child was there. */
+  async #heedParent({ spec: { run_id, parent } }: Conductor): Promise<void> {
+    const force = parent && this.#conductors.get(parent.run_id)?.canceledChild(run_id)
+    if (force !== undefined) await this.#cancelChild(run_id, force)
+  }
+
+  async #cancelChild(runId: string, force: boolean): Promise<void> {
+    await this.cancel(runId, { message: 'its parent run was canceled', force }).catch(() => {})
+  }
+
   #storeFailed(runId: string, error: unknown, tries: number): number | undefined {
     const code = error instanceof ErrandError ? error.code : 'internal'
-    if (['run_exists', 'run_not_found', 'conflict'].includes(code)) return undefined
-    const message = error instanceof Error ? error.message : String(error)
-    this.#options.log?.(`Run ${runId}: its events cannot be kept (try ${tries}): ${message}`)
-    if (this.#options.onStoreFailure !== 'abandon') return 1000
-    if (tries < 3) return 100
+    const hopeless = ['run_exists', 'run_not_found', 'conflict'].includes(code)
+    this.#options.log?.(`Run ${runId}: its events cannot be kept (try ${tries}): ${messageOf(error)}`)
+    if (!hopeless && this.#options.onStoreFailure !== 'abandon') return 1000
+    if (!hopeless && tries < 3) return 100
+    this.#giveUp(runId, error)
+    return undefined
+  }
+
+  #giveUp(runId: string, error: unknown): void {
     this.#lost.set(runId, error)
     const conductor = this.#conductors.get(runId)
-    for (const attempt of conductor?.state.attempts ?? [])
-      if (!attempt.end) this.#ports.host.cancel(attemptId(runId, attempt.number), 'canceled', true)
-    queueMicrotask(() => this.#feed.tell(runId))
-    return undefined
+    this.#letGo(runId)
+    conductor?.abandon()
+    if (conductor) this.#tellParent(conductor.spec, { status: 'failed', message: messageOf(error) })
+    this.#feed.tell(runId)
   }
 
   async #record(runId: string): Promise<RunRecord> {
@@ -310,6 +382,8 @@ export class Engine implements EngineFace {
     })
   }
 }
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 function runExists(runId: string): ErrandError {
   return new ErrandError('run_exists', `There is a run ${runId} already.`, { hint: 'Choose another run id, or leave it out.' })

@@ -9,8 +9,8 @@ import { mergeExports, setVariables } from './variables.ts'
 export function evolve(state: RunState, event: RunEvent): RunState {
   if (event.seq !== state.seq + 1)
     throw new ErrandError('internal', `Event ${event.seq} follows event ${state.seq}: the log has a hole.`)
-  state.seq = event.seq
   fold(state, event)
+  state.seq = event.seq
   return state
 }
 
@@ -29,8 +29,7 @@ function fold(state: RunState, event: RunEvent): void {
       state.waiting = undefined
       return
     case 'run.cancel_requested':
-      state.cancel = { force: event.force, by: event.by, message: event.message }
-      return
+      return requestCancel(state, event)
     case 'run.timed_out':
       state.timed_out = true
       return
@@ -45,19 +44,23 @@ function fold(state: RunState, event: RunEvent): void {
     case 'attempt.created':
       return createAttempt(state, event)
     case 'attempt.waiting':
-      attemptOf(state, event.attempt).waiting = event.why
+      setWaiting(state, attemptOf(state, event.attempt), event.why)
       return
     case 'attempt.assigned': {
       const attempt = attemptOf(state, event.attempt)
       attempt.runner = event.runner
       attempt.epoch = event.epoch
-      attempt.waiting = undefined
+      attempt.started = false
+      attempt.reports = 0
+      setWaiting(state, attempt, undefined)
       return
     }
     case 'attempt.started':
       attemptOf(state, event.attempt).started = true
+      attemptOf(state, event.attempt).reports++
       return
     case 'attempt.phase':
+      attemptOf(state, event.attempt).reports++
       return
     case 'attempt.cancel_requested':
       attemptOf(state, event.attempt).cancel = event.reason
@@ -69,23 +72,22 @@ function fold(state: RunState, event: RunEvent): void {
       return finishAttempt(state, event)
     case 'approval.requested': {
       const instance = instanceOf(state, event)
-      setStatus(instance, event.step, 'waiting')
+      setStatus(stepOf(state, event.phase, event.step), instance, 'waiting')
       instance.approval = { message: event.message, expires_at: event.expires_at }
       return
     }
     case 'approval.answered': {
       const instance = instanceOf(state, event)
       const approved = event.decision === 'approve'
-      setStatus(instance, event.step, approved ? 'success' : 'failed')
-      instance.approval = undefined
+      setStatus(stepOf(state, event.phase, event.step), instance, approved ? 'success' : 'failed')
       if (approved) return
-      instance.reason = 'rejected'
-      instance.message = `rejected${event.by ? ` by ${event.by}` : ''}${event.comment ? `: ${event.comment}` : ''}`
+      instance.reason = event.reason ?? 'rejected'
+      instance.message = event.reason ? event.comment : `rejected${event.by ? ` by ${event.by}` : ''}${event.comment ? `: ${event.comment}` : ''}`
       return
     }
     case 'child.started': {
       const instance = instanceOf(state, event)
-      setStatus(instance, event.step, 'waiting')
+      setStatus(stepOf(state, event.phase, event.step), instance, 'waiting')
       instance.child = event.run_id
       return
     }
@@ -95,7 +97,7 @@ function fold(state: RunState, event: RunEvent): void {
 }
 
 export function stepOf(state: RunState, phase: StepPhase, name: string): StepState {
-  const step = state[phase].find((candidate) => candidate?.name === name)
+  const step = state[phase][state.positions[phase].get(name) ?? -1]
   if (!step) throw new ErrandError('internal', `The event log names step "${name}" (${phase}), which the workflow has not.`)
   return step
 }
@@ -112,8 +114,32 @@ function instanceOf(state: RunState, at: { phase: StepPhase; step: string; insta
   return instance
 }
 
-function setStatus(instance: InstanceState, step: string, to: StepStatus): void {
-  instance.status = move('instance', `of step "${step}" on ${instance.host}`, instance.status, to)
+function setStatus(step: StepState, instance: InstanceState, to: StepStatus): void {
+  const from = instance.status
+  instance.status = move('instance', `of step "${step.name}" on ${instance.host}`, from, to)
+  count(step, from, -1)
+  count(step, to, 1)
+  if (!isFinalStep(to)) return
+  // Nothing that has ended still waits for an answer or a next try.
+  instance.approval = undefined
+  instance.retry_at = undefined
+  while (isFinalStep(step.instances[step.first_open]?.status ?? 'queued')) step.first_open++
+}
+
+function count({ tally }: StepState, status: StepStatus, by: number): void {
+  tally[status] = (tally[status] ?? 0) + by
+}
+
+function setWaiting(state: RunState, attempt: AttemptState, why: string | undefined): void {
+  attempt.waiting = why
+  if (why === undefined) state.unplaced.delete(attempt.number)
+  else state.unplaced.add(attempt.number)
+}
+
+/** What settled the run before it keeps its word: the first cause wins. */
+function requestCancel(state: RunState, { force, by, message }: EventOf<'run.cancel_requested'>): void {
+  const late = state.cancel?.late ?? (state.timed_out || state.first_open >= state.main.length)
+  state.cancel = { force, late, by, message }
 }
 
 function startStep(state: RunState, event: EventOf<'step.started'>): void {
@@ -126,6 +152,8 @@ function startStep(state: RunState, event: EventOf<'step.started'>): void {
     exports: instance.carried,
     attempts: [],
   }))
+  for (const instance of step.instances) count(step, instance.status, 1)
+  while (isFinalStep(step.instances[step.first_open]?.status ?? 'queued')) step.first_open++
 }
 
 function endStep(
@@ -139,40 +167,48 @@ function endStep(
   step.message = event.message
   step.finished_at = event.time
   for (const instance of step.instances)
-    if (!isFinalStep(instance.status)) setStatus(instance, step.name, 'canceled')
+    if (!isFinalStep(instance.status)) setStatus(step, instance, 'canceled')
   if (event.phase !== 'main') return
   mergeExports(state.vars, step.instances)
-  state.finished_order.push(state.main.indexOf(step))
+  const index = state.positions.main.get(step.name)!
+  state.finished_order.push(index)
+  state.ready.delete(index)
+  for (const dependent of step.dependents) {
+    const next = state.main[dependent]!
+    if (--next.open_needs === 0 && !isFinalStep(next.status)) state.ready.add(dependent)
+  }
   while (state.first_open < state.main.length && isFinalStep(state.main[state.first_open]!.status)) state.first_open++
 }
 
 function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void {
   const instance = instanceOf(state, event)
-  setStatus(instance, event.step, 'running')
-  instance.retry_at = undefined
-  instance.attempts.push(event.attempt)
   if (event.attempt !== state.attempts.length + 1)
     throw new ErrandError('internal', `Attempt ${event.attempt} follows attempt ${state.attempts.length}.`)
-  state.attempts.push({
+  setStatus(stepOf(state, event.phase, event.step), instance, 'running')
+  instance.retry_at = undefined
+  instance.attempts.push(event.attempt)
+  const attempt: AttemptState = {
     number: event.attempt,
     phase: event.phase,
     step: event.step,
-    index: state[event.phase].findIndex((step) => step?.name === event.step),
+    index: state.positions[event.phase].get(event.step)!,
     instance: event.instance,
     host: event.host,
     try: event.try,
     runner: event.runner,
     epoch: event.epoch,
-    waiting: event.waiting,
     started: false,
+    reports: 0,
     streams: {},
-  })
+  }
+  state.attempts.push(attempt)
+  setWaiting(state, attempt, event.waiting)
 }
 
 function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
   const attempt = attemptOf(state, event.attempt)
   attempt.end = { outcome: event.outcome, streams: event.streams, output_files: event.output_files }
-  attempt.waiting = undefined
+  setWaiting(state, attempt, undefined)
   const instance = instanceOf(state, attempt)
   if (isFinalStep(instance.status)) return
   instance.reason = event.reason
@@ -180,14 +216,14 @@ function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): voi
   instance.exit_code = event.exit_code
   instance.duration_ms = event.duration_ms
   instance.exports = event.exports
-  setStatus(instance, event.step, event.retry_at ? 'waiting' : event.outcome)
+  setStatus(stepOf(state, attempt.phase, attempt.step), instance, event.retry_at ? 'waiting' : event.outcome)
   instance.retry_at = event.retry_at ? Date.parse(event.retry_at) : undefined
 }
 
 function finishChild(state: RunState, event: EventOf<'child.finished'>): void {
   const instance = instanceOf(state, event)
   const ended = event.status === 'success' ? 'success' : event.status === 'canceled' ? 'canceled' : 'failed'
-  setStatus(instance, event.step, ended)
+  setStatus(stepOf(state, event.phase, event.step), instance, ended)
   instance.exports = event.outputs
   if (ended === 'success') return
   instance.reason = ended === 'canceled' ? 'canceled' : 'child_failed'
@@ -196,6 +232,7 @@ function finishChild(state: RunState, event: EventOf<'child.finished'>): void {
 
 /** A run may be ended from outside (`interrupted`): whatever was open in it ends with it. */
 function finishRun(state: RunState, event: EventOf<'run.finished'>): void {
+  if (!isFinalRun(event.status)) throw new ErrandError('internal', `run.finished says ${event.status}.`)
   state.status = move('run', '', state.status, event.status)
   Object.assign(state, {
     finished_at: event.time,
@@ -204,7 +241,6 @@ function finishRun(state: RunState, event: EventOf<'run.finished'>): void {
     outputs: event.outputs,
     waiting: undefined,
   })
-  if (!isFinalRun(event.status)) throw new ErrandError('internal', `run.finished says ${event.status}.`)
   for (const step of [...state.main, ...state.rollback, ...state.finally]) {
     if (!step || isFinalStep(step.status)) continue
     const open = step.status === 'running'
@@ -212,6 +248,6 @@ function finishRun(state: RunState, event: EventOf<'run.finished'>): void {
     step.status = open ? 'interrupted' : 'skipped'
     step.reason = open ? 'interrupted' : 'upstream'
     for (const instance of step.instances)
-      if (!isFinalStep(instance.status)) setStatus(instance, step.name, 'interrupted')
+      if (!isFinalStep(instance.status)) setStatus(step, instance, 'interrupted')
   }
 }

@@ -44,8 +44,8 @@ export interface EngineFace {
   rollback(runId: string, options?: { owner?: string }): Promise<RunRecord>
   /** Resolves when the run has ended. */
   done(runId: string): Promise<RunRecord>
-  /** Takes up the runs that the store holds open. */
-  resume(): Promise<void>
+  /** Takes up the runs that the store holds open; `only` these of them, where given. */
+  resume(only?: readonly string[]): Promise<void>
   /** Stops conducting; open runs stay open in the store. */
   close(): Promise<void>
 }

@@ -4,13 +4,22 @@ interface Group {
   queue: { runId: string; start: () => void }[]
 }
 
+interface Full {
+  inside: number
+  /** How many wait before it. */
+  before: number
+}
+
 /** Lets only so many runs of a concurrency group run at once, first come first served. */
 export class Gate {
   readonly #groups = new Map<string, Group>()
   readonly #groupOf = new Map<string, string>()
 
-  /** Undefined: go on. Otherwise why it waits; `start` is called when its turn comes. `running`: it is inside already. */
-  enter(name: string, limit: number, runId: string, running: boolean, start: () => void): string | undefined {
+  /**
+   * Undefined: go on. Otherwise how full it is; `start` is called when its turn comes. `running`: it is inside
+   * already.
+   */
+  enter(name: string, limit: number, runId: string, running: boolean, start: () => void): Full | undefined {
     const group = this.#groups.get(name) ?? { limit, inside: new Set(), queue: [] }
     this.#groups.set(name, group)
     group.limit = limit
@@ -20,7 +29,12 @@ export class Gate {
       return undefined
     }
     group.queue.push({ runId, start })
-    return `concurrency group "${name}" runs ${group.inside.size} of ${limit}; ${group.queue.length - 1} wait before`
+    return { inside: group.inside.size, before: group.queue.length - 1 }
+  }
+
+  /** Whether the run is inside the group, or waits to be. */
+  has(name: string, runId: string): boolean {
+    return this.#groupOf.get(runId) === name
   }
 
   /** The run has ended, or will not start. */

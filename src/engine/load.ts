@@ -8,8 +8,9 @@ import type { Problem } from './file/problem.ts'
 import { fillText } from './file/template.ts'
 import { type Plan, plan } from './plan.ts'
 
-/** How many workflows are kept ready, so that the same one again costs nothing. */
+/** How many workflows are kept ready, so that the same one again costs nothing; and how large one may be. */
 const KEPT = 100
+const KEPT_LENGTH = 256 * 1024
 
 /** Turns what is submitted into a graph; the latest ones are kept. */
 export class Loader {
@@ -32,7 +33,7 @@ export class Loader {
     const checked =
       yaml === undefined ? checkWorkflow(workflow, { catalog }) : parseWorkflow(yaml, { file, catalog, readFile })
     const loaded = plan(checked.workflow ?? refuse(checked.problems), this.#catalog)
-    if (key !== undefined) this.#kept.set(key, loaded)
+    if (key !== undefined && key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
     if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     return loaded
   }
@@ -62,6 +63,6 @@ export function firstVariables(workflow: Workflow, given: Submission['vars']): R
   const inputs = resolveInputs(workflow, given ?? {})
   const vars: Record<string, string> = { ...inputs }
   for (const [name, value] of Object.entries(workflow.env ?? {}))
-    if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), (of) => vars[of])
+    if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), (of) => (Object.hasOwn(vars, of) ? vars[of] : undefined))
   return vars
 }

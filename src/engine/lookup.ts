@@ -18,7 +18,7 @@ export interface RunNames {
 /** Variables outside a step: for `when`, targets, items, outputs. */
 export function runLookup(plan: Plan, state: RunState, names: RunNames): Lookup {
   const own = builtins(plan, names)
-  return (name) => state.vars.get(name)?.value ?? own[name]
+  return (name) => state.vars.get(name)?.value ?? (Object.hasOwn(own, name) ? own[name] : undefined)
 }
 
 /**
@@ -33,9 +33,9 @@ export function instanceEnv(
   instance: StepInstance,
 ): { env: Record<string, string>; lookup: Lookup } {
   const env = { ...variablesOn(state.vars, instance.host), ...instance.vars }
-  const own = { ...builtins(plan, names), ERRAND_STEP: planned.step.name, ERRAND_HOST: instance.host }
+  const own: Record<string, string> = { ...builtins(plan, names), ERRAND_STEP: planned.step.name, ERRAND_HOST: instance.host }
   if (names.status) env.ERRAND_RUN_STATUS = names.status
-  const lookup: Lookup = (name) => (Object.hasOwn(env, name) ? env[name] : own[name as keyof typeof own])
+  const lookup: Lookup = (name) => [env, own].find((values) => Object.hasOwn(values, name))?.[name]
   for (const [name, value] of Object.entries(planned.step.env ?? {}))
     if (!Object.hasOwn(instance.vars ?? {}, name)) env[name] = fillText(String(value), lookup)
   return { env, lookup }

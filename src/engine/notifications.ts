@@ -7,6 +7,8 @@ export interface NotifyOptions {
   maxAttempts?: number
   /** Wait between tries; default 1,000. */
   delayMs?: number
+  /** How long one try may take; default 30,000. */
+  timeoutMs?: number
 }
 
 /** Tells a notifier of each change of state, in order for each run. What fails is kept, and changes nothing. */
@@ -19,7 +21,8 @@ export class Notifications {
 
   constructor(notifier: Notifier, options: NotifyOptions, failed: (runId: string, error: string) => Promise<void>) {
     this.#notifier = notifier
-    this.#options = { maxAttempts: options.maxAttempts ?? 3, delayMs: options.delayMs ?? 1000 }
+    const { maxAttempts = 3, delayMs = 1000, timeoutMs = 30_000 } = options
+    this.#options = { maxAttempts, delayMs, timeoutMs }
     this.#failed = failed
   }
 
@@ -44,20 +47,40 @@ export class Notifications {
   }
 
   async #send(notification: Notification): Promise<void> {
-    let failure = ''
-    for (let attempt = 1; attempt <= this.#options.maxAttempts && !this.#abort.signal.aborted; attempt++) {
-      if (attempt > 1) await pause(this.#options.delayMs, this.#abort.signal)
-      try {
-        return await this.#notifier.notify(notification, this.#abort.signal)
-      } catch (error) {
-        failure = error instanceof Error ? error.message : String(error)
-      }
+    const { maxAttempts, delayMs } = this.#options
+    let failure: string | undefined
+    for (let attempt = 1; attempt <= maxAttempts && !this.#abort.signal.aborted; attempt++) {
+      if (attempt > 1) await pause(delayMs, this.#abort.signal)
+      failure = await this.#try(notification)
+      if (failure === undefined) return
     }
-    await this.#failed(notification.run_id, failure || 'closed before it was sent').catch(() => {})
+    if (failure !== undefined) await this.#failed(notification.run_id, failure).catch(() => {})
+  }
+
+  /** What went wrong. A notifier that does not come back is left behind: it must not hold up the end of a run. */
+  async #try(notification: Notification): Promise<string | undefined> {
+    const { timeoutMs } = this.#options
+    const stop = new AbortController()
+    const signal = AbortSignal.any([this.#abort.signal, stop.signal])
+    const timedOut = pause(timeoutMs, signal).then(() => {
+      throw new Error(this.#abort.signal.aborted ? 'closed before it was sent' : `no answer within ${timeoutMs} ms`)
+    })
+    const sent = (async () => this.#notifier.notify(notification, signal))()
+    try {
+      await Promise.race([sent, timedOut])
+      return undefined
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    } finally {
+      sent.catch(() => {})
+      timedOut.catch(() => {})
+      stop.abort()
+    }
   }
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const timer = setTimeout(done, ms)
     signal.addEventListener('abort', done, { once: true })

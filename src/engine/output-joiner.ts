@@ -23,22 +23,24 @@ interface Pending {
 export class OutputJoiner {
   readonly #streams = new Map<StreamName, Pending>()
 
-  /** `told`: what the log has of each stream already; `kept`: what the output store has. */
-  constructor(known: Iterable<{ stream: StreamName; told: number; kept: number }> = []) {
-    for (const { stream, told, kept } of known) this.#streams.set(stream, { told, kept, tail: Buffer.alloc(0) })
+  /** `told`: what the log has of each stream already; `kept`: what the output store has, and `tail` its end. */
+  constructor(known: Iterable<Pending & { stream: StreamName }> = []) {
+    for (const { stream, ...pending } of known) this.#streams.set(stream, pending)
   }
 
   get streams(): StreamName[] {
     return [...this.#streams.keys()]
   }
 
-  /** Bytes that now end at `kept`; answers whether they make an event at once. */
+  /** Bytes that end at `kept`, perhaps not all of them new; answers whether an event is to be made at once. */
   add(stream: StreamName, bytes: Buffer, kept: number): boolean {
     const pending = this.#streams.get(stream) ?? { told: 0, kept: 0, tail: Buffer.alloc(0) }
     this.#streams.set(stream, pending)
-    pending.kept = kept
-    pending.tail =
-      bytes.length >= 3 ? Buffer.from(bytes.subarray(-3)) : Buffer.concat([pending.tail, bytes]).subarray(-3)
+    if (kept > pending.kept) {
+      const fresh = bytes.subarray(-Math.min(3, kept - pending.kept))
+      pending.tail = fresh.length >= 3 ? Buffer.from(fresh) : Buffer.concat([pending.tail, fresh]).subarray(-3)
+      pending.kept = kept
+    }
     return pending.kept - pending.told >= OUTPUT_EVENT_BYTES
   }
 

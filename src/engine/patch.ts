@@ -15,7 +15,6 @@ patchOf.changed = (before: RunPatch, after: RunPatch): RunPatch =>
 
 function waitingOf(state: RunState): string | undefined {
   if (state.waiting !== undefined) return state.waiting
-  const last = state.attempts.at(-1)
-  if (last?.waiting !== undefined) return last.waiting
-  return state.attempts.find((attempt) => attempt.waiting !== undefined)?.waiting
+  const [first] = state.unplaced
+  return first === undefined ? undefined : state.attempts[first - 1]!.waiting
 }

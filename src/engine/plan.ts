@@ -10,8 +10,9 @@ export interface PlannedStep {
   /** Position in its phase's list. */
   index: number
   step: Step
-  /** Positions, in the same list, of the steps that come before. */
+  /** Positions, in the same list, of the steps that come before; and of those that come after it. */
   needs: readonly number[]
+  dependents: readonly number[]
   when?: WhenAst
   place: 'host' | 'engine'
   /** Names of the arguments handed over as written. */
@@ -32,16 +33,17 @@ export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
   const positions = new Map(workflow.steps.map((step, index) => [step.name, index]))
   const needsOf = (step: Step, index: number) => {
     if (!isGraph) return index === 0 ? [] : [index - 1]
-    return (step.needs ?? []).map((name) => positions.get(name) ?? missing(`step "${name}"`))
+    return [...new Set(step.needs)].map((name) => positions.get(name) ?? missing(`step "${name}"`))
   }
   const planned = (step: Step, phase: StepPhase, index: number, needs: readonly number[]): PlannedStep => {
     const action = catalog[step.action] ?? missing(`action "${step.action}"`)
     const when = step.when === undefined ? undefined : parseWhen(step.when)
-    return { phase, index, step, needs, when, place: action.place, raw: action.raw }
+    return { phase, index, step, needs, dependents: [], when, place: action.place, raw: action.raw }
   }
+  const main = workflow.steps.map((step, index) => planned(step, 'main', index, needsOf(step, index)))
   return {
     workflow,
-    main: workflow.steps.map((step, index) => planned(step, 'main', index, needsOf(step, index))),
+    main: withDependents(main),
     rollback: workflow.steps.map((step, index) =>
       step.rollback ? planned(rollbackStep(step), 'rollback', index, []) : undefined,
     ),
@@ -49,6 +51,12 @@ export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
       planned(step, 'finally', index, index === 0 ? [] : [index - 1]),
     ),
   }
+}
+
+function withDependents(steps: readonly PlannedStep[]): PlannedStep[] {
+  const dependents: number[][] = steps.map(() => [])
+  for (const { index, needs } of steps) for (const need of needs) dependents[need]!.push(index)
+  return steps.map((step) => ({ ...step, dependents: dependents[step.index]! }))
 }
 
 /** A step's rollback as a step of its own: same name, same environment, nothing that decides. */

@@ -38,6 +38,7 @@ export interface RunStore {
    * Appends events (the first has seq = last + 1, else `conflict`; none is allowed) and changes the record, in
    * one commit. Throws `run_not_found`. One call at a time for a run; calls for different runs may overlap and
    * may share a commit.
+   * A key of the patch with the value undefined takes that field away (never `status`).
    */
   update(runId: string, change: { events: readonly RunEvent[]; patch?: RunPatch }): Promise<void>
   get(runId: string): Promise<RunRecord | undefined>

@@ -1,5 +1,7 @@
+import * as z from 'zod'
 import { ApprovalArgs } from '../contract/actions.ts'
 import type { AttemptSpec } from '../contract/attempt.ts'
+import { ErrandError } from '../contract/errors.ts'
 import type { NewEvent } from '../contract/events.ts'
 import { newRunId } from '../contract/ids.ts'
 import { fillArgs } from './file/template.ts'
@@ -51,11 +53,8 @@ export function record(intent: Intent, facts: RecordFacts): Recorded {
       return one({ type: 'attempt.cancel_requested', attempt: intent.number, reason: intent.reason })
     case 'request_approval':
       return recordApproval(intent.planned, intent.instance, facts)
-    case 'expire_approval': {
-      const { on_timeout } = ApprovalArgs.parse(intent.planned.step.args)
-      const where = { ...at(intent.planned), instance: intent.instance }
-      return one({ type: 'approval.answered', ...where, decision: on_timeout, by: 'timeout' })
-    }
+    case 'expire_approval':
+      return recordExpiry(intent.planned, intent.instance, facts)
     case 'start_child':
       return one({ type: 'child.started', ...at(intent.planned), instance: intent.instance, run_id: newRunId(facts.now) })
     case 'time_out':
@@ -93,22 +92,38 @@ function recordAttempt(intent: Extract<Intent, { type: 'start_attempt' }>, facts
 }
 
 function recordApproval(planned: PlannedStep, instance: number, facts: RecordFacts): Recorded {
-  const { plan, state, names, now } = facts
   const where = { ...at(planned), instance }
-  let message: string
-  const args = ApprovalArgs.parse(planned.step.args)
   try {
-    const { lookup } = instanceEnv(plan, state, names, planned, state[planned.phase][planned.index]!.instances[instance]!)
-    message = String(fillArgs({ message: args.message }, [], lookup).message)
+    const { message, timeout_seconds } = approvalArgs(planned, instance, facts)
+    const expires_at =
+      timeout_seconds === undefined ? undefined : new Date(facts.now + timeout_seconds * 1000).toISOString()
+    return one({ type: 'approval.requested', ...where, message, expires_at })
   } catch (error) {
-    const cause = failure(error).message
+    const { reason, message } = failure(error)
     return {
       events: [
-        { type: 'approval.requested', ...where, message: args.message },
-        { type: 'approval.answered', ...where, decision: 'reject', comment: cause },
+        { type: 'approval.requested', ...where, message: '' },
+        { type: 'approval.answered', ...where, decision: 'reject', reason, comment: message },
       ],
     }
   }
-  const expires_at = args.timeout_seconds === undefined ? undefined : new Date(now + args.timeout_seconds * 1000).toISOString()
-  return one({ type: 'approval.requested', ...where, message, expires_at })
+}
+
+function recordExpiry(planned: PlannedStep, instance: number, facts: RecordFacts): Recorded {
+  const answer = { type: 'approval.answered', ...at(planned), instance } as const
+  try {
+    return one({ ...answer, decision: approvalArgs(planned, instance, facts).on_timeout, by: 'timeout' })
+  } catch (error) {
+    const { reason, message } = failure(error)
+    return one({ ...answer, decision: 'reject', reason, comment: message })
+  }
+}
+
+/** What an approval asks for, its texts filled in. Throws `unset_variable`, `invalid_argument`. */
+function approvalArgs(planned: PlannedStep, instance: number, { plan, state, names }: RecordFacts) {
+  const of = state[planned.phase][planned.index]!.instances[instance]!
+  const { lookup } = instanceEnv(plan, state, names, planned, of)
+  const args = ApprovalArgs.safeParse(fillArgs(planned.step.args, planned.raw, lookup))
+  if (args.success) return args.data
+  throw new ErrandError('invalid_argument', `Step "${planned.step.name}": ${z.prettifyError(args.error)}`)
 }

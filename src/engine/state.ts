@@ -1,7 +1,7 @@
 import type { StepInstance, StepPhase } from '../contract/events.ts'
 import type { AttemptEnd, StreamName } from '../contract/attempt.ts'
 import type { Reason, RunStatus, StepStatus } from '../contract/status.ts'
-import type { Plan } from './plan.ts'
+import type { Plan, PlannedStep } from './plan.ts'
 import type { Variables } from './variables.ts'
 
 /** What folding a run's log gives. It belongs to whoever folds: `evolve` changes it in place. */
@@ -15,18 +15,25 @@ export interface RunState {
   message?: string
   outputs?: Record<string, string>
   waiting?: string
-  cancel?: { force: boolean; by?: string; message?: string }
+  /** `late`: how the main steps end was settled before it came. */
+  cancel?: { force: boolean; late: boolean; by?: string; message?: string }
   timed_out: boolean
   vars: Variables
   main: StepState[]
   rollback: (StepState | undefined)[]
   finally: StepState[]
+  /** Position of each step in its list, by name. */
+  positions: Record<StepPhase, ReadonlyMap<string, number>>
   /** Main steps before this position are all final. */
   first_open: number
+  /** Positions of main steps that are not final, but all that they need is. */
+  ready: Set<number>
   /** Positions of main steps in the order in which they ended. */
   finished_order: number[]
   /** The attempt with number n is at n - 1. */
   attempts: AttemptState[]
+  /** Numbers of the attempts that wait to be placed. */
+  unplaced: Set<number>
 }
 
 export interface StepState {
@@ -38,6 +45,13 @@ export interface StepState {
   started_at?: string
   finished_at?: string
   instances: InstanceState[]
+  /** How many instances have a status; kept, so that a step with thousands of them need not be counted each time. */
+  tally: Partial<Record<StepStatus, number>>
+  /** Instances before this position are all final. */
+  first_open: number
+  /** Main steps only: how many of its needs are not final, and the positions of the steps that need it. */
+  open_needs: number
+  dependents: readonly number[]
 }
 
 export interface InstanceState extends StepInstance {
@@ -68,6 +82,8 @@ export interface AttemptState {
   epoch: number
   waiting?: string
   started: boolean
+  /** How many reports of its present epoch the log has. */
+  reports: number
   cancel?: Reason
   /** Output bytes that the log tells of. */
   streams: Partial<Record<StreamName, number>>
@@ -75,18 +91,37 @@ export interface AttemptState {
 }
 
 export function initialState(plan: Plan): RunState {
-  const fresh = (phase: StepPhase, name: string): StepState => ({ phase, name, status: 'queued', instances: [] })
+  const main = plan.main.map((planned) => fresh(planned))
+  const undo = plan.rollback.map((planned) => planned && fresh(planned))
+  const last = plan.finally.map((planned) => fresh(planned))
   return {
     status: 'queued',
     seq: 0,
     created_at: '',
     timed_out: false,
     vars: new Map(),
-    main: plan.main.map(({ step }) => fresh('main', step.name)),
-    rollback: plan.rollback.map((planned) => planned && fresh('rollback', planned.step.name)),
-    finally: plan.finally.map(({ step }) => fresh('finally', step.name)),
+    main,
+    rollback: undo,
+    finally: last,
+    positions: { main: positionsOf(main), rollback: positionsOf(undo), finally: positionsOf(last) },
     first_open: 0,
+    ready: new Set(plan.main.flatMap(({ index, needs }) => (needs.length === 0 ? [index] : []))),
     finished_order: [],
     attempts: [],
+    unplaced: new Set(),
   }
 }
+
+const fresh = ({ phase, step, needs, dependents }: PlannedStep): StepState => ({
+  phase,
+  name: step.name,
+  status: 'queued',
+  instances: [],
+  tally: {},
+  first_open: 0,
+  open_needs: needs.length,
+  dependents,
+})
+
+const positionsOf = (steps: readonly (StepState | undefined)[]) =>
+  new Map(steps.flatMap((step, index) => (step ? [[step.name, index] as const] : [])))

@@ -11,6 +11,11 @@ export class SimulatedClock implements Clock {
     return this.#now
   }
 
+  /** How long until each of the wakes that are asked for, soonest first. */
+  get pendingMs(): number[] {
+    return this.#wakes.map(({ atMs }) => atMs - this.#now).toSorted((a, b) => a - b)
+  }
+
   wake(atMs: number, callback: () => void): () => void {
     const entry = { atMs, callback }
     this.#wakes.push(entry)

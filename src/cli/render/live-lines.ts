@@ -40,8 +40,9 @@ export class LiveLines {
         .replace(/\ufffd$/, '')
     const lines = (stream.partial + text).split('\n')
     stream.partial = lines.pop()!
-    for (; stream.partial.length > MAX_LINE; stream.partial = stream.partial.slice(MAX_LINE)) {
+    while (stream.partial.length > MAX_LINE) {
       lines.push(stream.partial.slice(0, MAX_LINE))
+      stream.partial = stream.partial.slice(MAX_LINE)
     }
     return lines.map((line) => this.#line(prefix, line)).join('')
   }
@@ -63,8 +64,10 @@ export class LiveLines {
 
   #stream(name: StreamName): Shown {
     let stream = this.#streams.get(name)
-    if (stream === undefined)
-      this.#streams.set(name, (stream = { shownBytes: 0, hiddenBytes: 0, partial: '' }))
+    if (stream === undefined) {
+      stream = { shownBytes: 0, hiddenBytes: 0, partial: '' }
+      this.#streams.set(name, stream)
+    }
     return stream
   }
 }

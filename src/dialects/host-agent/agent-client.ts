@@ -57,7 +57,12 @@ export class AgentClient {
     const { timeout_ms, requires: _requires, address: _address, token_env: _tokenEnv, ...body } = spec
     const timeout_seconds = timeout_ms === undefined ? undefined : timeout_ms / 1000
     return this.#ask(
-      { method: 'POST', path: 'run', query: { encoding: 'base64', reports_from: 0, wait_ms: waitMs }, body: { ...body, timeout_seconds } },
+      {
+        method: 'POST',
+        path: 'run',
+        query: { encoding: 'base64', reports_from: 0, wait_ms: waitMs },
+        body: { ...body, timeout_seconds },
+      },
       signal,
     )
   }

@@ -38,7 +38,11 @@ export class HostFailure extends Error {
   }
 
   static incomplete(trouble: HostTrouble): HostFailure {
-    return new HostFailure('failed', 'output_mismatch', `${at(trouble)} does not give the rest of the output.`)
+    return new HostFailure(
+      'failed',
+      'output_mismatch',
+      `${at(trouble)} does not give the rest of the output.`,
+    )
   }
 
   static silent(trouble: HostTrouble): HostFailure {
@@ -47,6 +51,10 @@ export class HostFailure extends Error {
   }
 
   static odd(trouble: HostTrouble, error: Error): HostFailure {
-    return new HostFailure('failed', 'host_refused', `${at(trouble)} answers what no host agent does: ${error.message}`)
+    return new HostFailure(
+      'failed',
+      'host_refused',
+      `${at(trouble)} answers what no host agent does: ${error.message}`,
+    )
   }
 }

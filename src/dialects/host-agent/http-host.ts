@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
 import { AgentClient, AgentConnections } from './agent-client.ts'
+import { HostFailure } from './host-failure.ts'
 import { RemoteAttempt, type RemoteLimits } from './remote-attempt.ts'
 
 export interface HttpHostOptions extends Partial<RemoteLimits> {
@@ -47,8 +47,7 @@ export class HttpHost implements StepHost {
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
-    // So that an agent does not take this one for that of another run with the same id, and repeat its result.
-    this.#queue({ ...spec, request_id: randomUUID() }, placement, sink, (attempt) => attempt.begin())
+    this.#queue(spec, placement, sink, (attempt) => attempt.begin())
   }
 
   resume(
@@ -57,9 +56,7 @@ export class HttpHost implements StepHost {
     known: Parameters<StepHost['resume']>[2],
     sink: AttemptSink,
   ): void {
-    this.#queue({ ...spec, request_id: randomUUID() }, placement, sink, (attempt) =>
-      attempt.takeUp(known.started),
-    )
+    this.#queue(spec, placement, sink, (attempt) => attempt.takeUp(known.started))
   }
 
   cancel(attemptId: string, reason: Reason, force = false): void {
@@ -88,14 +85,7 @@ export class HttpHost implements StepHost {
     work: (attempt: RemoteAttempt) => Promise<void>,
   ): void {
     if (this.#closed) return
-    let client: AgentClient
-    try {
-      client = this.#clientOf(spec)
-    } catch (error) {
-      this.#keep(refuse(error as ErrandError, placement, sink))
-      return
-    }
-    const attempt = new RemoteAttempt(spec, placement, client, sink, this.#limits)
+    const attempt = new RemoteAttempt(asSent(spec), placement, () => this.#clientOf(spec), sink, this.#limits)
     const held: Held = { attempt, go: undefined }
     held.go = () => {
       held.go = undefined
@@ -127,38 +117,35 @@ export class HttpHost implements StepHost {
     return kept
   }
 
-  /** Throws an `ErrandError` that says what is missing. */
+  /** Throws a `HostFailure` that says what is missing. */
   #clientOf({ host, address, token_env }: AttemptSpec): AgentClient {
-    if (address === undefined)
-      throw new ErrandError('host_unreachable', `Host "${host}" has no address.`, {
-        hint: `Write inventory.hosts.${host}.address, such as "http://10.0.0.5:7072"; dispatch needs one for every target.`,
-      })
+    if (address === undefined) {
+      const hint = `Write inventory.hosts.${host}.address, such as "http://10.0.0.5:7072"; dispatch needs one for every target.`
+      throw new HostFailure('failed', 'host_unreachable', `Host "${host}" has no address. ${hint}`)
+    }
     const base = URL.canParse(address) ? new URL(address) : undefined
-    if (base === undefined || !/^https?:$/.test(base.protocol))
-      throw new ErrandError('host_unreachable', `The address "${address}" of host "${host}" is no URL.`, {
-        hint: 'Write it as "http://10.0.0.5:7072".',
-      })
+    if (base === undefined || !/^https?:$/.test(base.protocol)) {
+      const message = `The address "${address}" of host "${host}" is no URL. Write it as "http://10.0.0.5:7072".`
+      throw new HostFailure('failed', 'host_unreachable', message)
+    }
     if (!base.pathname.endsWith('/')) base.pathname += '/'
     const token =
       token_env === undefined ? this.#options.token : (this.#options.env ?? process.env)[token_env]
-    if (token === undefined || token === '')
-      throw new ErrandError('host_refused', `There is no token for host "${host}".`, {
-        hint:
-          token_env === undefined
-            ? 'Give --token.'
-            : `Set the environment variable ${token_env}, which its inventory entry names.`,
-      })
+    if (token === undefined || token === '') {
+      const hint =
+        token_env === undefined
+          ? 'Give --token.'
+          : `Set the environment variable ${token_env}, which its inventory entry names.`
+      throw new HostFailure('failed', 'host_refused', `There is no token for host "${host}". ${hint}`)
+    }
     return new AgentClient(this.#connections, base, token, this.#limits.requestTimeoutMs)
   }
 }
 
-async function refuse(
-  error: ErrandError,
-  placement: Placement | undefined,
-  sink: AttemptSink,
-): Promise<void> {
-  if (placement === undefined && !(await sink.assigned({ epoch: 1 }))) return
-  const reason = error.code === 'host_refused' ? 'host_refused' : 'host_unreachable'
-  const message = [error.message, error.hint].join(' ')
-  await sink.report({ type: 'ended', outcome: 'failed', reason, message }, placement?.epoch ?? 1)
+function asSent(spec: AttemptSpec): AttemptSpec {
+  // The whole output is brought here and written to the folder by the engine's store; an agent on the same
+  // machine would write to the same files.
+  const { output_path: _here, ...args } = spec.args
+  // So that an agent does not take this one for that of another run with the same id, and repeat its result.
+  return { ...spec, args, request_id: randomUUID() }
 }

@@ -29,7 +29,7 @@ const pauses = { firstMs: 50, maxMs: 500 }
 /** One attempt that a host agent carries out. */
 export class RemoteAttempt {
   readonly #spec: AttemptSpec
-  readonly #client: AgentClient
+  readonly #open: () => AgentClient
   readonly #sink: AttemptSink
   readonly #limits: RemoteLimits
   readonly #streams: Record<StreamName, RemoteStream>
@@ -39,7 +39,8 @@ export class RemoteAttempt {
   /** Nothing more is told to the sink. */
   readonly #left = new AbortController()
   #placement: Placement | undefined
-  #begun = false
+  /** Not before it has begun. */
+  #client: AgentClient | undefined
   #reports = 0
   #toldStarted = false
   #end: AttemptEnd | undefined
@@ -48,16 +49,17 @@ export class RemoteAttempt {
   #canceled: Reason | undefined
   #deadline: NodeJS.Timeout | undefined
 
+  /** `open` may throw a `HostFailure`. */
   constructor(
     spec: AttemptSpec,
     placement: Placement | undefined,
-    client: AgentClient,
+    open: () => AgentClient,
     sink: AttemptSink,
     limits: RemoteLimits,
   ) {
     this.#spec = spec
     this.#placement = placement
-    this.#client = client
+    this.#open = open
     this.#sink = sink
     this.#limits = limits
     this.#streams = { stdout: new RemoteStream('stdout', sink), stderr: new RemoteStream('stderr', sink) }
@@ -92,7 +94,7 @@ export class RemoteAttempt {
     const graceMs = force ? 0 : this.#limits.cancelGraceMs
     clearTimeout(this.#deadline)
     this.#deadline = setTimeout(() => this.#stop.abort(), graceMs + this.#limits.cancelWithinMs)
-    if (this.#begun) void this.#tellCancel(graceMs)
+    if (this.#client !== undefined) void this.#tellCancel(graceMs)
   }
 
   /** Leaves it to its agent, and tells the sink no more. */
@@ -103,7 +105,6 @@ export class RemoteAttempt {
   }
 
   async #toTheEnd(first: () => Promise<TaskAnswer | undefined>): Promise<void> {
-    this.#begun = true
     try {
       const end = await this.#follow(first).catch((error: unknown) => this.#endOf(error))
       if (end !== undefined) await this.#tell(end)
@@ -115,6 +116,7 @@ export class RemoteAttempt {
 
   /** Undefined: it is no longer ours to carry out. */
   async #follow(first: () => Promise<TaskAnswer | undefined>): Promise<AttemptEnd | undefined> {
+    this.#client = this.#open()
     if (!(await this.#assigned())) return undefined
     let answer = await first()
     const backoff = new Backoff(pauses)
@@ -145,8 +147,9 @@ export class RemoteAttempt {
   }
 
   async #submit(): Promise<TaskAnswer | undefined> {
-    if (this.#canceled !== undefined) throw new HostFailure('canceled', this.#canceled, 'Canceled before it was sent.')
-    const answer = await this.#ask(() => this.#client.run(this.#spec, RUN_WAIT_MS, this.#stop.signal))
+    if (this.#canceled !== undefined)
+      throw new HostFailure('canceled', this.#canceled, 'Canceled before it was sent.')
+    const answer = await this.#ask(() => this.#client!.run(this.#spec, RUN_WAIT_MS, this.#stop.signal))
     if (answer === 'unknown') throw HostFailure.refused(this.#trouble, 'What answers there is no host agent.')
     this.#arrived = true
     const ended = TaskAnswer.safeParse(answer)
@@ -157,7 +160,7 @@ export class RemoteAttempt {
     const { stdout, stderr } = this.#streams
     const from = { reports: this.#reports, streams: { stdout: stdout.offset, stderr: stderr.offset } }
     const heldMs = Math.min(waitMs, this.#limits.requestTimeoutMs / 2)
-    return this.#client.status(this.#spec.attempt_id, from, Math.floor(heldMs), this.#stop.signal)
+    return this.#client!.status(this.#spec.attempt_id, from, Math.floor(heldMs), this.#stop.signal)
   }
 
   /** Asks until there is an answer, for as long as that may take. `unknown`: the agent does not have it. */
@@ -174,7 +177,11 @@ export class RemoteAttempt {
         throw HostFailure.refused(this.#trouble, answer.message)
       }
       mayHaveArrived ||= answer.again
-      const withinMs = this.#arrived ? this.#limits.lostAfterMs : mayHaveArrived ? this.#limits.reachWithinMs : 0
+      const withinMs = this.#arrived
+        ? this.#limits.lostAfterMs
+        : mayHaveArrived
+          ? this.#limits.reachWithinMs
+          : 0
       if (performance.now() - since >= withinMs) {
         if (this.#arrived) throw HostFailure.lost(this.#trouble, answer.message, withinMs)
         throw HostFailure.unreachable(this.#trouble, answer.message)
@@ -202,8 +209,17 @@ export class RemoteAttempt {
       await this.#streams.stdout.take(Buffer.from(answer.stdout_base64 ?? '', 'base64'))
       await this.#streams.stderr.take(Buffer.from(answer.stderr_base64 ?? '', 'base64'))
     } catch (error) {
-      await this.#client.cancel(this.#spec.attempt_id, 'output_failed', this.#limits.cancelGraceMs, this.#stop.signal)
-      throw new HostFailure('failed', 'output_failed', `The output cannot be kept: ${(error as Error).message}`)
+      await this.#client!.cancel(
+        this.#spec.attempt_id,
+        'output_failed',
+        this.#limits.cancelGraceMs,
+        this.#stop.signal,
+      )
+      throw new HostFailure(
+        'failed',
+        'output_failed',
+        `The output cannot be kept: ${(error as Error).message}`,
+      )
     }
     return news
   }
@@ -217,7 +233,7 @@ export class RemoteAttempt {
     const backoff = new Backoff(pauses)
     while (!this.#stop.signal.aborted) {
       const reason = this.#canceled ?? 'canceled'
-      const answer = await this.#client.cancel(this.#spec.attempt_id, reason, graceMs, this.#stop.signal)
+      const answer = await this.#client!.cancel(this.#spec.attempt_id, reason, graceMs, this.#stop.signal)
       if (answer.type === 'ok') return
       // Unknown: the request to run it is still on its way.
       if (answer.type === 'refused' && answer.code !== 'not_found') return
@@ -252,7 +268,8 @@ export class RemoteAttempt {
   #endOf(error: unknown): AttemptEnd | undefined {
     if (this.#left.signal.aborted) return undefined
     const failure = this.#stop.signal.aborted ? HostFailure.silent(this.#trouble) : error
-    const { end } = failure instanceof HostFailure ? failure : HostFailure.odd(this.#trouble, failure as Error)
+    const { end } =
+      failure instanceof HostFailure ? failure : HostFailure.odd(this.#trouble, failure as Error)
     if (this.#canceled === undefined) return end
     return { ...end, outcome: 'canceled', reason: this.#canceled }
   }

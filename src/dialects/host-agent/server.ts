@@ -100,7 +100,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     })
     answer(request, gone.signal)
       .catch((error: unknown) => errorReply(error, log))
-      .then((reply) => send(response, reply))
+      .then((reply) => send(response, reply, closing.signal.aborted))
   })
 
   async function answer(request: IncomingMessage, gone: AbortSignal): Promise<Reply> {
@@ -165,10 +165,10 @@ function errorReply(error: unknown, log: (line: string) => void): Reply {
   return { status: internal.status, body: internal.toBody() }
 }
 
-function send(response: ServerResponse, { status, body }: Reply): void {
+function send(response: ServerResponse, { status, body }: Reply, closing: boolean): void {
   if (response.destroyed) return
   const bytes = Buffer.from(`${JSON.stringify(body)}\n`)
-  const close = status === 413 ? { connection: 'close' } : {}
+  const close = closing || status === 413 ? { connection: 'close' } : {}
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...close })
   response.end(bytes)
 }

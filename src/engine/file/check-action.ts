@@ -25,6 +25,7 @@ export function checkAction(
 const hostOnly: Readonly<Record<string, string>> = {
   targets: 'leave targets out',
   retry: 'leave retry out, or put it on the steps of the sub-workflow',
+  expect_vars: 'leave expect_vars out',
   outputs: 'leave outputs out; the outputs of a sub-workflow become variables by themselves',
   timeout_seconds:
     'for an approval write timeout_seconds under args; for a sub-workflow write it in that workflow',

@@ -3,11 +3,13 @@ import { checkTemplates } from './check-texts.ts'
 import { asMap, entriesOf, valueAt } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './report.ts'
+import { safeParse } from './safe-parse.ts'
 import { findingsOf } from './sentences.ts'
 
 /**
  * Checks arguments by their action's schema; answers them with its defaults, or undefined. What a text with a
- * `${VAR}` will say is not known yet: it is checked again when it is filled in.
+ * `${VAR}` will say is not known yet: it is checked again when it is filled in; only
+ * what the engine itself carries out has to fit at once.
  */
 export function checkArgs(
   report: Report,
@@ -20,17 +22,13 @@ export function checkArgs(
   for (const [key, value] of entriesOf(given)) {
     if (!contract.raw.includes(key)) checkTemplates(report, [...path, key], value)
   }
-  const parsed = contract.args.safeParse(given)
+  const parsed = safeParse(contract.args, given)
   if (parsed.success) return parsed.data as Record<string, unknown>
   const certain = parsed.error.issues.filter(
     (issue) =>
+      contract.place === 'engine' ||
       issue.code === 'invalid_type' ||
-      !isTemplate(
-        valueAt(
-          given,
-          issue.path.map((part) => part as string | number),
-        ),
-      ),
+      !isTemplate(valueAt(given, issue.path as ValuePath)),
   )
   for (const finding of findingsOf(certain, contract.args, given)) report.found(finding, path)
   return certain.length === 0 ? { ...given } : undefined

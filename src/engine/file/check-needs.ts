@@ -57,7 +57,7 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
         })
       else
         report.say(path, `names ${quoted}, and there is no such step`, {
-          hint: didYouMean(need, positions.keys()),
+          hint: () => didYouMean(need, positions.keys()),
         })
       return []
     })

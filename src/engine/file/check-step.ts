@@ -21,7 +21,7 @@ export function checkStep(
   path: ValuePath,
   step: unknown,
   catalog: ActionCatalog,
-  hosts: readonly string[] | undefined,
+  hosts: ReadonlySet<string> | undefined,
 ): CheckedArgs {
   checkTargets(report, [...path, 'targets'], own(step, 'targets'), hosts)
   checkWhen(report, [...path, 'when'], own(step, 'when'))
@@ -41,6 +41,9 @@ export function checkStep(
 }
 
 function checkRollback(report: Report, path: ValuePath, rollback: unknown, catalog: ActionCatalog) {
+  if (rollback !== undefined && path[0] === 'finally') {
+    report.say(path, 'has no effect', { at: 'key', hint: 'finally steps are not rolled back; leave it out' })
+  }
   const action = checkAction(report, [...path, 'action'], own(rollback, 'action'), catalog)
   if (action?.place === 'engine') {
     const message = `cannot be ${String(own(rollback, 'action'))}, which runs on no host`
@@ -54,7 +57,7 @@ function checkTargets(
   report: Report,
   path: ValuePath,
   targets: unknown,
-  hosts: readonly string[] | undefined,
+  hosts: ReadonlySet<string> | undefined,
 ): void {
   const seen = new Set<unknown>()
   for (const [index, target] of asList(targets).entries()) {
@@ -63,9 +66,9 @@ function checkTargets(
     if (seen.has(target))
       report.say([...path, index], `names ${quoted} a second time`, { hint: 'name it once' })
     seen.add(target)
-    if (hosts === undefined || target === DEFAULT_HOST || hosts.includes(target)) continue
+    if (hosts === undefined || target === DEFAULT_HOST || hosts.has(target)) continue
     report.say([...path, index], `names ${quoted}, which is not in inventory.hosts`, {
-      hint: didYouMean(target, [...hosts, DEFAULT_HOST], 'add it under inventory.hosts'),
+      hint: () => didYouMean(target, [DEFAULT_HOST, ...hosts], 'add it under inventory.hosts'),
     })
   }
 }

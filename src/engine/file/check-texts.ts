@@ -1,4 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
+import { outputRegex } from '../../contract/workflow.ts'
 import { asText, entriesOf, own } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './report.ts'
@@ -41,19 +42,12 @@ export function checkOutputs(report: Report, path: ValuePath, outputs: unknown):
   for (const [name, source] of entriesOf(outputs)) {
     const regex = asText(own(source, 'regex'))
     if (regex === undefined) continue
-    const at = [...path, name, 'regex']
-    if (own(source, 'json') !== undefined)
-      report.say([...path, name], 'has both json and regex', { hint: 'keep one of them' })
     try {
-      new RegExp(regex)
+      outputRegex(regex)
     } catch (error) {
-      report.say(
-        at,
-        `is no regular expression: ${(error as Error).message.replace(/^Invalid regular expression: /, '')}`,
-        {
-          hint: "JavaScript's regular expressions are used",
-        },
-      )
+      const why = (error as Error).message.replace(/^Invalid regular expression: /, '')
+      const hint = 'it is one of JavaScript, with the flags m and u'
+      report.say([...path, name, 'regex'], `is no regular expression: ${why}`, { hint })
     }
   }
 }

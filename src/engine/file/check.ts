@@ -9,6 +9,7 @@ import { parseYaml } from './parse.ts'
 import type { Locate } from './positions.ts'
 import { type Problem, sortProblems } from './problem.ts'
 import { Report } from './report.ts'
+import { safeParse } from './safe-parse.ts'
 import { describe, findingsOf } from './sentences.ts'
 import { inlineWorkflow, type SubWorkflows, subWorkflows } from './sub-workflows.ts'
 
@@ -48,7 +49,7 @@ function checkInto(
   subs: SubWorkflows,
 ): Workflow | undefined {
   if (!isWorkflowMap(report, value)) return undefined
-  const parsed = Workflow.safeParse(value)
+  const parsed = safeParse(Workflow, value)
   if (!parsed.success)
     for (const finding of findingsOf(parsed.error.issues, Workflow, value)) report.found(finding)
 
@@ -91,9 +92,9 @@ function isWorkflowMap(report: Report, value: unknown): boolean {
 }
 
 /** Undefined where the inventory is broken: what targets name cannot be told then. */
-function hostNames(workflow: unknown): string[] | undefined {
+function hostNames(workflow: unknown): Set<string> | undefined {
   const inventory = own(workflow, 'inventory')
-  if (inventory === undefined) return []
+  if (inventory === undefined) return new Set()
   const hosts = asMap(own(inventory, 'hosts'))
-  return hosts && Object.keys(hosts)
+  return hosts && new Set(Object.keys(hosts))
 }

@@ -5,14 +5,13 @@ import {
   isScalar,
   LineCounter,
   type Node,
-  type Pair,
   parseDocument,
   type Scalar,
   visit,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml'
-import { type Locate, locator } from './positions.ts'
+import { keyOf, type Locate, locator } from './positions.ts'
 import type { Problem } from './problem.ts'
 import { tooMuchByAliases, unreadable, type YamlFault, yamlProblems } from './yaml-problems.ts'
 
@@ -83,7 +82,7 @@ function review(document: Document): { faults: YamlFault[]; targets: Map<Alias, 
       const seen = new Set<string>()
       for (const pair of node.items) {
         if (!isScalar(pair.key)) continue
-        const key = String(pair.key.value)
+        const key = keyOf(pair)
         if (seen.has(key)) faults.push({ code: 'DUPLICATE_KEY', message: key, pos: pair.key.range ?? [0] })
         seen.add(key)
       }
@@ -120,14 +119,10 @@ const becomesText =
 function pathOf(ancestors: readonly unknown[], node: unknown): string {
   const path: (string | number)[] = []
   for (const [index, ancestor] of ancestors.entries()) {
-    if (isPair(ancestor)) path.push(nameOf(ancestor))
+    if (isPair(ancestor)) path.push(keyOf(ancestor))
     const next = ancestors[index + 1] ?? node
     const items = (ancestor as { items?: unknown }).items
     if (!isPair(next) && Array.isArray(items)) path.push(items.indexOf(next))
   }
   return path.join('.')
-}
-
-function nameOf(pair: Pair): string {
-  return isScalar(pair.key) ? String(pair.key.value) : ''
 }

@@ -1,4 +1,14 @@
-import { type Alias, isAlias, isMap, isScalar, isSeq, type LineCounter, type Node, type Pair } from 'yaml'
+import {
+  type Alias,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type LineCounter,
+  type Node,
+  type Pair,
+  type YAMLMap,
+} from 'yaml'
 
 /** Counted from 1. */
 export interface Position {
@@ -17,6 +27,7 @@ export type Locate = (path: ValuePath, at: 'key' | 'value' | number) => Position
 type Targets = ReadonlyMap<Alias, Node>
 
 export function locator(contents: unknown, targets: Targets, source: string, lines: LineCounter): Locate {
+  const childOf = childFinder(targets)
   const position = (offset: number): Position => {
     const { line, col } = lines.linePos(offset)
     return { line, column: col }
@@ -25,7 +36,7 @@ export function locator(contents: unknown, targets: Targets, source: string, lin
     let node = contents
     let keyOffset = startOf(node)
     for (const part of path) {
-      const inner = childOf(node, part, targets)
+      const inner = childOf(node, part)
       if (!inner) return keyOffset === undefined ? undefined : position(keyOffset)
       node = inner.value
       keyOffset = startOf(inner.key) ?? startOf(node) ?? keyOffset
@@ -45,31 +56,39 @@ function startOf(node: unknown): number | undefined {
   return (node as Node | null | undefined)?.range?.[0]
 }
 
-function childOf(
-  node: unknown,
-  part: string | number,
-  targets: Targets,
-): { key?: unknown; value: unknown } | undefined {
-  const target = isAlias(node) ? targets.get(node) : node
-  if (isSeq(target))
-    return typeof part === 'number' && part < target.items.length ? { value: target.items[part] } : undefined
-  if (!isMap(target)) return undefined
-  const pairs = target.items as Pair[]
-  const own = pairs.find((pair) => keyOf(pair) === String(part))
-  if (own) return own
-  for (const pair of pairs) {
-    if (keyOf(pair) !== '<<') continue
-    const merged = isSeq(pair.value) ? pair.value.items : [pair.value]
-    for (const source of merged) {
-      const found = childOf(source, part, targets)
+type Child = { key?: unknown; value: unknown }
+
+/** Looks children up; the keys of a map are gathered once. */
+function childFinder(targets: Targets): (node: unknown, part: string | number) => Child | undefined {
+  const known = new Map<YAMLMap, Map<string, Pair>>()
+  const pairsOf = (map: YAMLMap): Map<string, Pair> => {
+    const pairs = known.get(map) ?? new Map(map.items.map((pair) => [keyOf(pair), pair]))
+    known.set(map, pairs)
+    return pairs
+  }
+  const childOf = (node: unknown, part: string | number): Child | undefined => {
+    const target = isAlias(node) ? targets.get(node) : node
+    if (isSeq(target))
+      return Object.hasOwn(target.items, part) ? { value: target.items[Number(part)] } : undefined
+    if (!isMap(target)) return undefined
+    const pairs = pairsOf(target)
+    const own = pairs.get(String(part))
+    const merged = pairs.get('<<')?.value
+    if (own || merged === undefined) return own
+    for (const source of isSeq(merged) ? merged.items : [merged]) {
+      const found = childOf(source, part)
       if (found) return found
     }
+    return undefined
   }
-  return undefined
+  return childOf
 }
 
-function keyOf(pair: Pair): string {
-  return isScalar(pair.key) ? String(pair.key.value) : String(pair.key)
+/** The key as it stands in the value; the merge key `<<` is a symbol in the tree. */
+export function keyOf(pair: Pair): string {
+  if (!isScalar(pair.key)) return ''
+  const { value } = pair.key
+  return typeof value === 'symbol' ? (value.description ?? '') : String(value)
 }
 
 /** Where a character of a text stands, for texts that are written as they are: one line, or a `|` block. */

@@ -35,6 +35,8 @@ export function formatProblemWithSource(problem: Problem, source: string | undef
   ].join('\n')
 }
 
+const last = Number.MAX_SAFE_INTEGER
+
 /** By file, then by place; what a file used twice says twice is said once. */
 export function sortProblems(problems: readonly Problem[]): Problem[] {
   const files = [...new Set(problems.map((problem) => problem.file))]
@@ -42,7 +44,7 @@ export function sortProblems(problems: readonly Problem[]): Problem[] {
   return [...once.values()].sort(
     (a, b) =>
       files.indexOf(a.file) - files.indexOf(b.file) ||
-      (a.line ?? 0) - (b.line ?? 0) ||
+      (a.line ?? last) - (b.line ?? last) ||
       (a.column ?? 0) - (b.column ?? 0),
   )
 }

@@ -8,7 +8,8 @@ const maxProblems = 1000
 export interface Complaint {
   /** `value` by default; a number is a character of the text at the path. */
   at?: 'key' | 'value' | number
-  hint?: string
+  /** A function where finding it takes a while: it is called only for a problem that is kept. */
+  hint?: string | (() => string | undefined)
   severity?: Problem['severity']
 }
 
@@ -53,15 +54,17 @@ export class Report {
       this.problems.push({
         severity: 'error',
         message: `more than ${maxProblems} problems; the rest is left out`,
+        ...(this.file === undefined ? {} : { file: this.file }),
         path: '',
       })
       return
     }
     const full = [...this.prefix, ...path]
+    const advice = typeof hint === 'function' ? hint() : hint
     this.problems.push({
       severity,
       message,
-      ...(hint === undefined ? {} : { hint }),
+      ...(advice === undefined ? {} : { hint: advice }),
       ...(this.file === undefined ? {} : { file: this.file }),
       ...this.locate?.(full, at),
       path: formatPath(full),

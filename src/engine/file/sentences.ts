@@ -9,7 +9,7 @@ export interface Finding {
   path: ValuePath
   at: 'key' | 'value'
   says: string
-  hint?: string
+  hint?: string | (() => string | undefined)
 }
 type Issue = z.core.$ZodIssue
 
@@ -30,7 +30,7 @@ function findingOf(issue: Issue, schema: z.core.$ZodType, value: unknown): Findi
         path: [...path, key],
         at: 'key',
         says: unknownKey,
-        hint: keyHint(key, keysAt(schema, path)),
+        hint: () => keyHint(key, keysAt(schema, path)),
       }))
     case 'invalid_type':
       return finding(

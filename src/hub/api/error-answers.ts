@@ -62,7 +62,8 @@ export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
 
 function translate(error: FastifyError, bodyBytes: number): ErrandError | undefined {
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const place = (error as FastifyError).validationContext ?? 'body'
+    const context = (error as FastifyError).validationContext ?? 'body'
+    const place = context === 'querystring' ? 'query' : context
     const problems = error.validation.map((each) => ({
       field: `${place}${each.instancePath === '/' ? '' : each.instancePath.replaceAll('/', '.')}`,
       message: each.message ?? 'is not valid',

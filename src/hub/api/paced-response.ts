@@ -1,9 +1,6 @@
 import type { ServerResponse } from 'node:http'
 
-/** Why a reader got no more. */
-export type StreamEnding = 'slow' | 'closed'
-
-/** After the last words of a cut-off reader: time for them to arrive, if it does read. */
+/** After the last words to a reader: time for them to arrive, if it does read. */
 const LAST_WORDS_MS = 1_000
 
 /**
@@ -12,32 +9,26 @@ const LAST_WORDS_MS = 1_000
  */
 export class PacedResponse {
   readonly #response: ServerResponse
+  readonly #slowWords: string | undefined
   readonly #gone = new AbortController()
   #wake: (() => void) | undefined
-  #last: NodeJS.Timeout | undefined
   #ended = false
 
-  constructor(
-    response: ServerResponse,
-    options: { slowMs: number; lastWords: (why: StreamEnding) => string },
-  ) {
+  /** Without words for a slow reader, a response that is cut short is broken off: the reader must not take it for whole. */
+  constructor(response: ServerResponse, options: { slowMs: number; slowWords?: string }) {
     this.#response = response
-    response.once('close', () => {
-      clearTimeout(this.#last)
-      this.#leave()
-    })
+    this.#slowWords = options.slowWords
+    response.once('close', () => this.#leave())
     response.on('drain', () => this.#resume())
     response.on('error', () => response.destroy())
     // Node's socket timeout starts anew whenever the kernel has taken a part of what waits.
     response.setTimeout(options.slowMs, () => {
       if (this.#ended) response.destroy()
-      else if (this.#wake !== undefined) this.finish(options.lastWords('slow'))
+      else if (this.#wake === undefined) return
+      else if (this.#slowWords === undefined) response.destroy()
+      else this.finish(this.#slowWords)
     })
-    this.close = () => this.finish(options.lastWords('closed'))
   }
-
-  /** The hub stops. */
-  readonly close: () => void
 
   /** Aborted when nothing more can be written. */
   get gone(): AbortSignal {
@@ -57,29 +48,33 @@ export class PacedResponse {
     })
   }
 
-  /** The last bytes. A reader that does not take them is not waited for once the hub or its patience has ended. */
-  finish(chunk = ''): void {
+  /** The last words. A reader that does not take them soon is not waited for. */
+  finish(words = ''): void {
     if (this.gone.aborted) return
     this.#leave()
-    this.#finishWith(chunk)
-    this.#last = setTimeout(() => this.#response.destroy(), LAST_WORDS_MS)
-    this.#last.unref()
+    this.end(words)
+    const late = setTimeout(() => this.#response.destroy(), LAST_WORDS_MS)
+    this.#response.once('close', () => clearTimeout(late))
   }
 
   /** All is written: the reader gets the time it needs for what is on its way. */
   end(chunk = ''): void {
-    if (!this.gone.aborted) this.#finishWith(chunk)
+    if (this.#ended) return
+    this.#ended = true
+    this.#response.end(chunk)
+  }
+
+  /** The hub stops: what is ended may still arrive, and the connection is not kept. */
+  close(): void {
+    const { socket } = this.#response
+    this.#response.once('finish', () => socket?.destroySoon())
+    if (!this.#ended && this.#slowWords === undefined) this.destroy()
+    else this.finish()
   }
 
   /** Breaks off: what was promised (a length) cannot be kept. */
   destroy(): void {
     this.#response.destroy()
-  }
-
-  #finishWith(chunk: string): void {
-    if (this.#ended) return
-    this.#ended = true
-    this.#response.end(chunk)
   }
 
   #leave(): void {
@@ -103,8 +98,8 @@ export class PacedResponses {
     this.#slowMs = slowMs
   }
 
-  open(response: ServerResponse, lastWords: (why: StreamEnding) => string = () => ''): PacedResponse {
-    const paced = new PacedResponse(response, { slowMs: this.#slowMs, lastWords })
+  open(response: ServerResponse, slowWords?: string): PacedResponse {
+    const paced = new PacedResponse(response, { slowMs: this.#slowMs, slowWords })
     this.#open.add(paced)
     response.once('close', () => this.#open.delete(paced))
     return paced

@@ -46,7 +46,8 @@ export function runEventRoutes(app: ApiApp, context: ApiContext): void {
       if (accept.includes('application/json') && !accept.includes('text/event-stream'))
         return await sendList(context, reply, record, after, request.query.limit)
       // An EventSource comes back to a stream that has ended until it is told so in this way.
-      if (lastId && isFinalRun(record.status) && after >= record.last_seq) return await (reply as FastifyReply).code(204).send()
+      if (lastId && isFinalRun(record.status) && after >= record.last_seq)
+        return await (reply as FastifyReply).code(204).send()
       await sendStream(context, request, reply, record, after)
     },
   )
@@ -61,15 +62,10 @@ async function sendStream(
 ): Promise<void> {
   const { engine, limits, log, auth } = context
   const token = bearer(request)
-  const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', (why) =>
-    why === 'slow'
-      ? errorEvent(
-          new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
-            hint: 'Go on with Last-Event-ID.',
-          }),
-        )
-      : '',
-  )
+  const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
+    hint: 'Go on with Last-Event-ID.',
+  })
+  const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
   const keepAlive = setInterval(() => {
     if (!paced.waiting) void paced.write(': keep-alive\n\n')
     // A token that no longer counts ends its streams as well.
@@ -125,7 +121,7 @@ function openStream(
   { streams }: ApiContext,
   reply: FastifyReply,
   contentType: string,
-  lastWords?: Parameters<typeof streams.open>[1],
+  slowWords?: string,
 ): PacedResponse {
   reply.hijack()
   reply.raw.writeHead(200, {
@@ -136,7 +132,7 @@ function openStream(
     'x-accel-buffering': 'no',
   })
   reply.raw.flushHeaders()
-  return streams.open(reply.raw, lastWords)
+  return streams.open(reply.raw, slowWords)
 }
 
 const eventText = (event: RunEvent): string =>

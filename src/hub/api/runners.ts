@@ -1,5 +1,7 @@
 import * as z from 'zod'
 import { RunnerList } from '../../contract/api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Identity } from '../auth/auth.ts'
 import { needAdmin } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 
@@ -7,10 +9,13 @@ const tags = ['runners']
 const params = z.object({ id: z.string().describe('The runner') })
 
 export function runnerRoutes(app: ApiApp, { runners }: ApiContext): void {
+  const here = async ({ user }: Identity, id: string) =>
+    (await runners.list(user.tenant)).some((runner) => runner.id === id)
+
   app.get(
     '/api/runners',
     { schema: { tags, summary: 'The runners, as a bare list', response: { 200: RunnerList } } },
-    async () => await runners.list(),
+    async ({ identity }) => await runners.list(identity.user.tenant),
   )
 
   app.post(
@@ -26,7 +31,8 @@ export function runnerRoutes(app: ApiApp, { runners }: ApiContext): void {
     },
     async ({ identity, params }, reply) => {
       needAdmin(identity)
-      await runners.drain(params.id)
+      if (!(await here(identity, params.id)) || !(await runners.drain(params.id)))
+        throw unknownRunner(params.id)
       return reply.code(202).send({ id: params.id })
     },
   )
@@ -36,8 +42,12 @@ export function runnerRoutes(app: ApiApp, { runners }: ApiContext): void {
     { schema: { tags, summary: 'Forget a runner (admin)', params, response: { 204: z.void() } } },
     async ({ identity, params }, reply) => {
       needAdmin(identity)
-      await runners.remove(params.id)
+      if (!(await here(identity, params.id)) || !(await runners.remove(params.id)))
+        throw unknownRunner(params.id)
       return reply.code(204).send()
     },
   )
 }
+
+const unknownRunner = (id: string) =>
+  new ErrandError('not_found', `There is no runner "${id}".`, { hint: 'List them with: errand runners list' })

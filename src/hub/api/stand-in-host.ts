@@ -1,4 +1,5 @@
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
 
@@ -14,11 +15,11 @@ export class StandInHost implements StepHost {
   }
 
   start(spec: AttemptSpec, _placement: Placement | undefined, sink: AttemptSink): void {
-    void this.#carryOut(spec, sink)
+    this.#begin(spec, sink)
   }
 
   resume(spec: AttemptSpec, _placement: Placement | undefined, _known: unknown, sink: AttemptSink): void {
-    void this.#carryOut(spec, sink)
+    this.#begin(spec, sink)
   }
 
   cancel(attemptId: string, reason: Reason): void {
@@ -38,6 +39,13 @@ export class StandInHost implements StepHost {
 
   async close(): Promise<void> {
     this.release()
+  }
+
+  /** An engine that was closed meanwhile takes no more of it. */
+  #begin(spec: AttemptSpec, sink: AttemptSink): void {
+    this.#carryOut(spec, sink).catch((error) => {
+      if (!(error instanceof ErrandError && error.code === 'unavailable')) throw error
+    })
   }
 
   async #carryOut(spec: AttemptSpec, sink: AttemptSink): Promise<void> {

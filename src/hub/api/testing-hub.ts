@@ -1,17 +1,18 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { ErrandClient } from '../../client/client.ts'
-import { ErrandError } from '../../contract/errors.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import { Engine } from '../../engine/engine.ts'
 import { Auth, type AuthOptions } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
+import { FileOutputStore } from '../outputs/files.ts'
 import type { Role, TokenScope } from '../store/accounts.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import { type ApiOptions, createApi } from './app.ts'
 import { StandInHost } from './stand-in-host.ts'
-import { StandInOutputs } from './stand-in-outputs.ts'
 
 /** A workflow of one step that does what `StandInHost` understands. */
 export const oneStep = (cmd: string): string =>
@@ -24,7 +25,9 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const stores = await openSqliteStores({ file: ':memory:' })
   const { accounts } = stores
   const host = new StandInHost()
-  const engine = new Engine({ store: stores.runs, host, outputs: new StandInOutputs() })
+  const dir = await mkdtemp(join(tmpdir(), 'errand-api-'))
+  const outputs = new FileOutputStore({ dir })
+  const engine = new Engine({ store: stores.runs, host, outputs })
   const auth = new Auth({ accounts, secret: 'a secret of these tests', ...options.auth })
   const log: string[] = []
   const app = createApi({
@@ -42,7 +45,9 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const close = async () => {
     await app.close()
     await engine.close()
+    await outputs.close()
     stores.close()
+    await rm(dir, { recursive: true, force: true })
   }
   t.after(close)
 
@@ -53,16 +58,34 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     const made = { id: `user_${name}`, name, role, tenant, password_hash, created_at, disabled: false }
     await accounts.createUser(made)
     const token = await tokenOf(made.id, 'api')
-    return { ...made, token, client: new ErrandClient({ url, token }) }
+    return { ...made, token }
   }
-  const tokenOf = async (user_id: string, scope: TokenScope, extra: { group?: string; expires_at?: string } = {}) => {
+  const tokenOf = async (
+    user_id: string,
+    scope: TokenScope,
+    extra: { group?: string; expires_at?: string } = {},
+  ) => {
     const text = newTokenText(scope)
     const id = `token_${text.slice(-8)}`
     const created_at = new Date().toISOString()
-    await accounts.createToken({ id, name: 'test', user_id, scope, token_sha256: tokenSha256(text), created_at, ...extra })
+    await accounts.createToken({
+      id,
+      name: 'test',
+      user_id,
+      scope,
+      token_sha256: tokenSha256(text),
+      created_at,
+      ...extra,
+    })
     return text
   }
-  const call = async (method: string, path: string, token?: string, body?: unknown, headers: Record<string, string> = {}) => {
+  const call = async (
+    method: string,
+    path: string,
+    token?: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ) => {
     const response = await fetch(url + path, {
       method,
       body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
@@ -76,7 +99,26 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     const json = response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined
     return { status: response.status, headers: response.headers, text, json }
   }
-  return { url, app, engine, host, auth, accounts, log, user, tokenOf, call, close }
+  /** How many requests read events or output. */
+  const readers = () => watching.size
+  const watching = new Set<symbol>()
+  /** What events were read, and the output in them. */
+  const watched = { bytes: 0, lastSeq: 0 }
+  const watch = engine.watch.bind(engine)
+  engine.watch = async function* (...of) {
+    const reader = Symbol()
+    watching.add(reader)
+    try {
+      for await (const event of watch(...of)) {
+        watched.lastSeq = event.seq
+        if (event.type === 'output') watched.bytes += event.length
+        yield event
+      }
+    } finally {
+      watching.delete(reader)
+    }
+  }
+  return { url, app, engine, host, auth, accounts, log, user, tokenOf, call, close, readers, watched }
 }
 
 const view: RunnerView = {
@@ -97,14 +139,9 @@ const view: RunnerView = {
 
 function standInRunners() {
   const known = new Map([[view.id, view]])
-  const find = (id: string) => {
-    const found = known.get(id)
-    if (found === undefined) throw new ErrandError('not_found', `There is no runner "${id}".`)
-    return found
-  }
   return {
-    list: () => [...known.values()],
-    drain: (id: string) => void known.set(id, { ...find(id), status: 'draining' }),
-    remove: (id: string) => void known.delete(find(id).id),
+    list: (tenant: string) => (tenant === DEFAULT_TENANT ? [...known.values()] : []),
+    drain: (id: string) => known.has(id) && known.set(id, { ...view, status: 'draining' }).has(id),
+    remove: (id: string) => known.delete(id),
   }
 }

@@ -12,8 +12,8 @@ export class Homes {
   }
 
   set({ run_id, requires }: Placed, runner: string): void {
-    let run = this.#runs.get(run_id)
-    if (!run) this.#runs.set(run_id, (run = { byNeed: new Map(), seen: new Set() }))
+    const run = this.#runs.get(run_id) ?? { byNeed: new Map<string, string>(), seen: new Set<string>() }
+    this.#runs.set(run_id, run)
     run.byNeed.set(needKey(requires), runner)
     run.seen.add(runner)
   }

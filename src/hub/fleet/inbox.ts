@@ -62,8 +62,11 @@ export class Inbox {
 
   report(n: number, report: AttemptReport): void {
     if (this.#stalled) return
-    if (n <= this.#next.reports) return this.#options.ack(false)
-    if (n > this.#next.reports + 1 || !this.#hasOutputOf(report)) return this.#options.ack(true)
+    const expected = this.#next.reports + 1
+    if (n !== expected || !this.#hasOutputOf(report)) {
+      this.#options.ack(n >= expected)
+      return
+    }
     this.#next.reports = n
     this.#queue.push({ type: 'report', n, report })
     void this.#work()
@@ -79,7 +82,10 @@ export class Inbox {
       return
     }
     const fresh = bytes.subarray(next - offset)
-    if (fresh.length === 0) return this.#options.ack(false)
+    if (fresh.length === 0) {
+      this.#options.ack(false)
+      return
+    }
     this.#gapTold.delete(stream)
     this.#next[stream] = next + fresh.length
     meter.took(fresh.length)

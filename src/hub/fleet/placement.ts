@@ -28,10 +28,12 @@ export const DEFAULT_GROUP = 'default'
 
 /** Chooses a runner for an attempt: the run's home where it fits, else the one with most free slots. */
 export function choose(requires: Requirements, runners: Iterable<Candidate>, wishes: Wishes = {}): Choice {
-  const present = [...runners].filter((runner) => runner.status !== 'disconnected')
+  const all = [...runners]
+  const present = all.filter((runner) => runner.status !== 'disconnected')
   if (present.length === 0) return wait('no runner is connected')
 
-  const { runner: named, group = named === undefined ? DEFAULT_GROUP : undefined } = requires
+  const { runner: named } = requires
+  const group = groupOf(requires)
   const where = group === undefined ? '' : ` of group "${group}"`
   let fitting = present.filter((runner) => group === undefined || runner.group === group)
   if (fitting.length === 0) return wait(`no runner in group "${group}"`)
@@ -39,19 +41,25 @@ export function choose(requires: Requirements, runners: Iterable<Candidate>, wis
     fitting = fitting.filter((runner) => runner.id === named)
     if (fitting.length === 0) return wait(`runner "${named}"${where} is not connected`)
   }
-  const labels = Object.entries(requires.labels ?? {})
-  fitting = fitting.filter((runner) => labels.every(([name, value]) => runner.labels[name] === value))
+  fitting = fitting.filter((runner) => fits(runner, requires))
   if (fitting.length === 0) {
     const who = named === undefined ? `no runner in group "${group}" has` : `runner "${named}" does not have`
-    const wanted = labels.map(([name, value]) => `${name}=${value}`).join(', ')
-    return wait(`${who} label${labels.length > 1 ? 's' : ''} ${wanted}`)
+    const wanted = Object.entries(requires.labels ?? {}).map(([name, value]) => `${name}=${value}`)
+    return wait(`${who} label${wanted.length > 1 ? 's' : ''} ${wanted.join(', ')}`)
   }
 
   const taking = fitting.filter((runner) => runner.status === 'connected')
   if (taking.length === 0)
-    return wait(fitting.length > 1 ? `all ${fitting.length} runners${where} are draining` : `${theOne(fitting)} is draining`)
+    return wait(
+      fitting.length > 1
+        ? `all ${fitting.length} runners${where} are draining`
+        : `${theOne(fitting)} is draining`,
+    )
   const willing = taking.filter((runner) => !wishes.not?.has(runner.id))
-  if (willing.length === 0) return { type: 'rejected' }
+  if (willing.length === 0) {
+    const others = all.some((runner) => !wishes.not?.has(runner.id) && fits(runner, requires))
+    return others ? wait(`those that are connected${where} rejected it`) : { type: 'rejected' }
+  }
 
   const home = willing.find((runner) => runner.id === wishes.home)
   const free = (home ? [home] : willing).filter((runner) => runner.used < runner.slots)
@@ -62,6 +70,17 @@ export function choose(requires: Requirements, runners: Iterable<Candidate>, wis
       ? `all ${willing.length} runners${where} are busy (${slotsOf(willing)})`
       : `${theOne(willing)}${where} is busy (${slotsOf(willing)})`,
   )
+}
+
+/** A runner that is named may be of any group. */
+const groupOf = ({ runner, group }: Requirements) =>
+  group ?? (runner === undefined ? DEFAULT_GROUP : undefined)
+
+function fits(runner: Candidate, requires: Requirements): boolean {
+  const group = groupOf(requires)
+  if (group !== undefined && runner.group !== group) return false
+  if (requires.runner !== undefined && runner.id !== requires.runner) return false
+  return Object.entries(requires.labels ?? {}).every(([name, value]) => runner.labels[name] === value)
 }
 
 const wait = (why: string): Choice => ({ type: 'wait', why })

@@ -42,6 +42,8 @@ export interface LinkTiming {
 export class RunnerLink implements Meter {
   readonly principal: Principal
   lastSeenAtMs = Date.now()
+  /** The socket is closed. */
+  readonly gone: Promise<void>
   #hello: Hello | undefined
   #closed = false
   readonly #ws: WebSocket
@@ -52,7 +54,13 @@ export class RunnerLink implements Meter {
   readonly #acks = new Map<Assignment, boolean>()
   #unkeptBytes = 0
 
-  constructor(ws: WebSocket, socket: Socket, principal: Principal, handlers: LinkHandlers, timing: LinkTiming) {
+  constructor(
+    ws: WebSocket,
+    socket: Socket,
+    principal: Principal,
+    handlers: LinkHandlers,
+    timing: LinkTiming,
+  ) {
     this.principal = principal
     this.#ws = ws
     this.#writer = new FrameWriter(ws, socket)
@@ -66,7 +74,12 @@ export class RunnerLink implements Meter {
     ws.on('pong', () => this.#seen()).on('ping', () => this.#seen())
     // A frame over the limit, or no WebSocket at all: ws closes the link with the reason.
     ws.on('error', () => {})
+    this.gone = new Promise((resolve) => ws.once('close', () => resolve()))
     ws.on('close', () => this.#over())
+  }
+
+  get hello(): Hello | undefined {
+    return this.#hello
   }
 
   /** Which process of the runner this is. */
@@ -226,4 +239,3 @@ function parseFrame(text: string): RunnerFrame {
     { cause: parsed.error },
   )
 }
-

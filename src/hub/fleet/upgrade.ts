@@ -51,7 +51,8 @@ export function acceptLinks(
 async function check(request: IncomingMessage, authenticate: Authenticate): Promise<Principal> {
   const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
   const hint = 'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create` makes one.'
-  if (token === undefined) throw new ErrandError('unauthorized', 'The runner link needs a bearer token.', { hint })
+  if (token === undefined)
+    throw new ErrandError('unauthorized', 'The runner link needs a bearer token.', { hint })
   const answer = await authenticate(token)
   if ('refused' in answer) throw new ErrandError('unauthorized', answer.refused, { hint })
   return answer
@@ -60,7 +61,10 @@ async function check(request: IncomingMessage, authenticate: Authenticate): Prom
 const asErrandError = (error: unknown) =>
   error instanceof ErrandError
     ? error
-    : new ErrandError('internal', `The token could not be checked: ${error instanceof Error ? error.message : error}`)
+    : new ErrandError(
+        'internal',
+        `The token could not be checked: ${error instanceof Error ? error.message : error}`,
+      )
 
 function refuse(socket: Duplex, error: ErrandError): void {
   const body = JSON.stringify(error.toBody())

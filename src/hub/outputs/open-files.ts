@@ -7,6 +7,8 @@ export type Opening = 'read' | 'write' | 'rewrite'
 interface OpenFile {
   handle: Promise<FileHandle>
   users: number
+  /** No longer found; closed when its last user is done. */
+  dropped: boolean
 }
 
 /** Open descriptors by file, so that writing a little often does not open often; the least lately used are closed. */
@@ -25,30 +27,29 @@ export class OpenFiles {
   /** Calls back with the file open. Calls for one file may overlap. */
   async use<T>(file: string, opening: Opening, work: (handle: FileHandle) => Promise<T>): Promise<T> {
     const key = keyOf(file, opening === 'read')
-    const entry = this.#files.get(key) ?? { handle: openFile(file, opening), users: 0 }
+    const entry = this.#files.get(key) ?? { handle: openFile(file, opening), users: 0, dropped: false }
     this.#files.delete(key)
     this.#files.set(key, entry)
     entry.users++
-    this.#evict()
     try {
-      return await work(await entry.handle)
-    } catch (error) {
-      // A handle that could not be opened, or is no good any more, must not stay.
-      if (this.#files.get(key) === entry) this.#files.delete(key)
-      if (entry.users === 1) await closeQuietly(entry)
-      throw error
+      const handle = await entry.handle.catch((error) => {
+        if (this.#files.get(key) === entry) this.#files.delete(key)
+        throw error
+      })
+      return await work(handle)
     } finally {
       entry.users--
+      if (entry.users === 0 && entry.dropped) await closeQuietly(entry)
       this.#evict()
     }
   }
 
-  /** Closes the file where it is open; nobody may be using it. */
+  /** Closes the file where it is open, once nobody uses it. */
   async close(file: string): Promise<void> {
     for (const key of [keyOf(file, true), keyOf(file, false)]) await this.#drop(key)
   }
 
-  /** Closes all below the folder; nobody may be using them. */
+  /** As `close`, for all below the folder. */
   async closeBelow(folder: string): Promise<void> {
     for (const key of [...this.#files.keys()])
       if (key.slice(2).startsWith(folder + path.sep)) await this.#drop(key)
@@ -59,12 +60,9 @@ export class OpenFiles {
   }
 
   #evict(): void {
-    if (this.#files.size <= this.#max) return
     for (const [key, entry] of this.#files) {
-      if (entry.users > 0) continue
-      this.#files.delete(key)
-      void closeQuietly(entry)
       if (this.#files.size <= this.#max) return
+      if (entry.users === 0) void this.#drop(key)
     }
   }
 
@@ -72,7 +70,8 @@ export class OpenFiles {
     const entry = this.#files.get(key)
     if (entry === undefined) return
     this.#files.delete(key)
-    await closeQuietly(entry)
+    entry.dropped = true
+    if (entry.users === 0) await closeQuietly(entry)
   }
 }
 

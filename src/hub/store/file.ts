@@ -11,7 +11,6 @@ import { cutPage, type Listed, matches } from './run-filter.ts'
 import { checkQuery, compareKeys } from './run-query.ts'
 import { type Change, interruption } from './run-record.ts'
 
-/** Logs kept in memory, least lately used dropped; a dropped one is read again. */
 const MAX_LOGS = 256
 
 /**
@@ -21,12 +20,17 @@ const MAX_LOGS = 256
 export class FileRunStore implements RunStore {
   readonly capabilities = { durable: true }
   readonly #folders: RunFolders
+  readonly #maxLogs: number
   readonly #logs = new Map<string, RunLog>()
   readonly #listed = new Map<string, Listed>()
 
-  /** Makes the folder. Throws `store_failed`, `disk_full`. */
-  constructor(options: { dir: string }) {
+  /**
+   * Makes the folder. `maxLogs`: logs held in memory (default 256); others are read again when they are needed.
+   * Throws `store_failed`, `disk_full`.
+   */
+  constructor(options: { dir: string; maxLogs?: number }) {
     this.#folders = new RunFolders(options.dir)
+    this.#maxLogs = options.maxLogs ?? MAX_LOGS
   }
 
   async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
@@ -97,7 +101,7 @@ export class FileRunStore implements RunStore {
     if (log.bytes !== bytes) log.refresh()
     this.#logs.delete(runId)
     this.#logs.set(runId, log)
-    if (this.#logs.size > MAX_LOGS) this.#logs.delete(this.#logs.keys().next().value!)
+    if (this.#logs.size > this.#maxLogs) this.#logs.delete(this.#logs.keys().next().value!)
     return log.record === undefined ? undefined : log
   }
 

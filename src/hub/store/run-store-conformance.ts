@@ -213,7 +213,11 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       await make(0, { owner: 'bob' })
       await make(1, { workflow_name: 'other' }, 'success')
       await make(2, { tenant: 'acme' }, 'failed')
-      await make(3, { parent: { run_id: 'run_0', step: 's', phase: 'main', instance: 0, depth: 1 } }, 'running')
+      await make(
+        3,
+        { parent: { run_id: 'run_0', step: 's', phase: 'main', instance: 0, depth: 1 } },
+        'running',
+      )
       await make(4, { owner: 'bob', workflow_name: 'other', tenant: 'acme' }, 'success')
       const ids = async (query: Omit<RunQuery, 'limit'>) =>
         (await store.list({ ...query, limit: 500 })).runs.map((run) => run.run_id.slice(4)).join('')

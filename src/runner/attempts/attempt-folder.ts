@@ -37,10 +37,11 @@ export class AttemptFolder {
     return join(this.path, name)
   }
 
+  /** Throws where the folder is there already, and then leaves it as it is. */
   create(facts: AttemptFacts): void {
-    mkdirSync(this.path, { recursive: true, mode: 0o700 })
+    mkdirSync(this.path, { mode: 0o700 })
     try {
-      writeFileSync(join(this.path, 'spec.json'), JSON.stringify(facts), { mode: 0o600, flag: 'wx' })
+      writeFileSync(join(this.path, 'spec.json'), JSON.stringify(facts), { mode: 0o600 })
     } catch (error) {
       rmSync(this.path, { recursive: true, force: true })
       throw error

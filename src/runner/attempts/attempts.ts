@@ -124,21 +124,21 @@ class DurableAttempts implements Attempts {
   }
 
   #startProcess(spec: AttemptSpec, epoch: number, action: Extract<Action, { kind: 'process' }>): HeldAttempt {
-    const prepared = prepare(action, spec)
+    const prepared = prepare(() => action, spec)
     const folder = new AttemptFolder(this.#folderPath(spec))
     const export_vars = 'plan' in prepared && prepared.plan.export_vars
     const facts = { spec, epoch, key: randomUUID(), export_vars }
-    let attempt: ProcessAttempt
     try {
       folder.create(facts)
+    } catch (cause) {
+      throw unwritable(folder, cause)
+    }
+    let attempt: ProcessAttempt
+    try {
       attempt = this.#hold(folder, facts)
     } catch (cause) {
       void folder.remove().catch(() => undefined)
-      throw new ErrandError(
-        'disk_full',
-        `${folder.path} could not be written: ${(cause as Error).message}.`,
-        { cause },
-      )
+      throw unwritable(folder, cause)
     }
     this.#begin(attempt, prepared, 1)
     return attempt
@@ -188,8 +188,11 @@ class DurableAttempts implements Attempts {
     const attempt = this.#hold(folder, facts)
     if (attempt.ended) return
     await takeUp(attempt, folder, (claim) => {
-      const action = this.#action(facts.spec)
-      if (action.kind === 'process') this.#begin(attempt, prepare(action, facts.spec), claim)
+      this.#begin(
+        attempt,
+        prepare(() => this.#action(facts.spec), facts.spec),
+        claim,
+      )
     })
   }
 
@@ -207,10 +210,15 @@ class DurableAttempts implements Attempts {
 
 type Prepared = { plan: ProcessPlan } | { failed: { code?: string; message: string } }
 
-function prepare(action: Extract<Action, { kind: 'process' }>, spec: AttemptSpec): Prepared {
+function prepare(action: () => Action, spec: AttemptSpec): Prepared {
   try {
-    return { plan: action.prepare(spec) }
+    const found = action()
+    if (found.kind === 'process') return { plan: found.prepare(spec) }
+    return { failed: { message: `"${spec.action}" is no process any more.` } }
   } catch (error) {
     return { failed: error as ErrandError }
   }
 }
+
+const unwritable = (folder: AttemptFolder, cause: unknown) =>
+  new ErrandError('disk_full', `${folder.path} could not be written: ${(cause as Error).message}.`, { cause })

@@ -56,10 +56,13 @@ export class ExportScanner {
     // A copy: the caller may use its buffer again.
     this.#begun.push(Buffer.from(part))
     this.#begunBytes += part.length
-    if (this.#begunBytes > MAX_LINE_BYTES) return this.#drop(true)
-    if (this.#begun.length > 1 && this.#begunBytes - part.length >= PREFIX.length) return
+    const known = this.#begunBytes - part.length >= PREFIX.length
+    if (this.#begunBytes > MAX_LINE_BYTES || !(known || this.#mayBeExport())) this.#drop(true)
+  }
+
+  #mayBeExport(): boolean {
     const head = Buffer.concat(this.#begun).subarray(0, PREFIX.length)
-    if (!head.equals(PREFIX.subarray(0, head.length))) this.#drop(true)
+    return head.equals(PREFIX.subarray(0, head.length))
   }
 
   #drop(skipping: boolean): void {

@@ -21,6 +21,7 @@ export class InlineRun {
   readonly #abort = new AbortController()
   readonly #givenUp = Promise.withResolvers<Ending>()
   #cause: Cause | undefined
+  #over = false
 
   constructor(options: InlineRunOptions) {
     this.#options = options
@@ -46,8 +47,9 @@ export class InlineRun {
     }
   }
 
-  /** Aborts the action; what has not ended after the grace is given up. Twice is once. */
+  /** Aborts the action; what has not ended after the grace is given up. A second call can only make it quicker. */
   stop(cause: Cause, graceMs: number): void {
+    if (graceMs === 0) this.#givenUp.resolve({ type: 'stopped' })
     if (this.#cause !== undefined) return
     this.#cause = cause
     this.#abort.abort()
@@ -66,6 +68,7 @@ export class InlineRun {
         env: spec.env,
         cwd,
         write: async (stream: StreamName, data: Buffer | string) => {
+          if (this.#over) throw new ErrandError('unavailable', 'This attempt has ended.')
           const bytes = typeof data === 'string' ? Buffer.from(data) : data
           values?.push(stream, bytes)
           await write(stream, bytes)
@@ -75,6 +78,7 @@ export class InlineRun {
       return { type: 'done' }
     }
     const ending = await Promise.race([act().catch(failed), this.#givenUp.promise])
+    this.#over = true
     // Lets go of the timer of a stop.
     this.#givenUp.resolve(ending)
     return { ending, exports }

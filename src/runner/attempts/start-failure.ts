@@ -23,6 +23,7 @@ export function checkLaunch({ argv, cwd, env }: Launch): string {
 
 /** Why a process could not be started, in words that name what is at fault. */
 export function startFailure(error: unknown, launch: Launch): string {
+  if (error instanceof ErrandError) return error.message
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'E2BIG') return tooBig(launch)
   if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') {

@@ -71,7 +71,6 @@ export class RunFolders {
           path.join(making, 'events.jsonl'),
           specLine(spec) + commitLines(0, { events, patch }).join(''),
         )
-        syncFolder(making)
         renameSync(making, folder)
       } catch (error) {
         rmSync(making, { recursive: true, force: true })

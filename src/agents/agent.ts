@@ -1,0 +1,109 @@
+import type { AgentUpdate } from '../contract/agent.ts'
+
+/**
+ * A coding agent behind one interface: one file each, and one line in `registry.ts`. The program is started by the
+ * runner, which owns its input, its output, the clock and the process tree; an agent only says how it is found and
+ * started, and speaks its protocol.
+ */
+export interface Agent {
+  /** As runs name it: `claude_code`. */
+  name: string
+  title: string
+  /** Where it comes from; absent: it is not installed by Errand. */
+  install?: AgentInstall
+  /** Environment variables that hold a key for its model; one of them is enough. Empty: it needs none. */
+  keys: readonly string[]
+  /** What this machine has. Starts a program at most to ask for its version; never throws. */
+  locate(places: AgentPlaces): Promise<Located>
+  /** How the program is started for a session. Throws `invalid_argument` for a request it cannot carry out. */
+  launch(request: SessionRequest, program: Program): AgentLaunch
+  /** A conversation with one process of it. */
+  protocol(request: SessionRequest, port: ProtocolPort): AgentProtocol
+}
+
+export interface AgentInstall {
+  /** npm package and the pinned version. */
+  package: string
+  version: string
+}
+
+export interface AgentPlaces {
+  /** Where `errand agents install` puts packages: `<folder>/<agent name>/node_modules/…`. */
+  folder: string
+  env: NodeJS.ProcessEnv
+}
+
+export interface Program {
+  /** Absolute path of the native program (never a wrapper that would leave it running when killed). */
+  path: string
+  version: string
+}
+export type Located = { type: 'found'; program: Program } | { type: 'missing'; why: string } | { type: 'broken'; why: string }
+
+/** Who answers when the agent asks whether it may use a tool: nobody (`allow`: everything is allowed, `deny`) or Errand. */
+export type AskMode = 'allow' | 'deny' | 'ask'
+
+export interface SessionRequest {
+  /** Absolute. */
+  cwd: string
+  model?: string
+  extra_args: readonly string[]
+  ask: AskMode
+  /** The agent's own id of a session to take up again; absent: a new one. */
+  session_id?: string
+  /** A UUID for a new session, for agents that let the caller choose. */
+  new_session_id: string
+  /** Most turns of the model per prompt, where the agent can limit them. */
+  max_turns?: number
+  /** What the step sees: keys, base URLs. */
+  env: Readonly<Record<string, string>>
+  /** A private folder of this session, that lasts as long as the session may be loaded again. */
+  home: string
+  /** Only for `acp`: the command, program first. */
+  command?: readonly string[]
+}
+
+export interface AgentLaunch {
+  /** Arguments after the program. */
+  args: readonly string[]
+  /** Beyond the step's own. */
+  env: Record<string, string>
+  /** Written, mode 0600, before the start. Paths are absolute, below `request.home`. */
+  files?: readonly { path: string; content: string }[]
+}
+
+/**
+ * What a protocol may do. It must be deterministic: the same calls in the same order lead to the same lines and
+ * updates, for a restarted runner replays the calls to know where the conversation stands (so: no clock, no chance,
+ * ids from counters).
+ */
+export interface ProtocolPort {
+  /** A line to the program's standard input, without its newline. */
+  send(line: string): void
+  update(update: AgentUpdate): void
+  /** It can take a prompt now: after the hand-shake, and again when a turn has ended. */
+  ready(): void
+  /** It cannot go on (refused hand-shake, unknown model …); the process is ended. */
+  failed(failure: ProtocolFailure): void
+}
+
+export interface ProtocolFailure {
+  reason: 'start_failed' | 'model' | 'action_failed' | 'invalid_argument'
+  message: string
+}
+
+/** Calls come one at a time. Lines that are no JSON, or of a shape it does not know, are left aside, never thrown at. */
+export interface AgentProtocol {
+  /** Once, first: the process is there. */
+  begin(): void
+  /** A line of standard output. */
+  line(text: string): void
+  /** Only after `ready`. Updates follow, `turn_ended` last, then `ready` again. */
+  prompt(text: string): void
+  /** Answers a `permission` update. */
+  answer(requestId: string, decision: 'allow' | 'deny'): void
+  /** Ends the turn: `turn_ended` with `canceled` follows. */
+  cancelTurn(): void
+  /** The process has ended. Mid-turn: `turn_ended` with what is known (the tail of standard error helps). */
+  exited(exit: { code?: number; signal?: string; stderr: string }): void
+}

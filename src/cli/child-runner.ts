@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { Backoff } from '../platform/backoff.ts'
+
+export interface ChildRunnerOptions {
+  url: string
+  token: string
+  /** Folder of its attempts and workspaces. */
+  workspace: string
+  log(message: string): void
+}
+
+/** One that ran this long was well: the next start does not wait. */
+const WELL_MS = 30_000
+const STOP_WITHIN_MS = 10_000
+
+/** A runner beside the hub, as a process of its own, started again when it dies. It ends when its standard input does. */
+export class ChildRunner {
+  readonly #options: ChildRunnerOptions
+  readonly #backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
+  #child: ChildProcess | undefined
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(options: ChildRunnerOptions) {
+    this.#options = options
+    this.#start()
+  }
+
+  /** The runner ends; what it had under way goes on and is found by the next. May be called twice. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.stdin?.end()
+    const tooLong = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS)
+    await exited
+    clearTimeout(tooLong)
+  }
+
+  #start(): void {
+    const { url, token, workspace, log } = this.#options
+    const startedMs = performance.now()
+    const child = spawn(
+      process.execPath,
+      [process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace],
+      {
+        stdio: ['pipe', 'inherit', 'inherit'],
+        // Ctrl-C in the terminal is for the hub, which then ends its runner.
+        detached: true,
+        env: { ...process.env, ERRAND_HUB_URL: url, ERRAND_TOKEN: token },
+      },
+    )
+    this.#child = child
+    child.stdin.on('error', () => {})
+    child.on('error', (error) => log(`The runner could not be started: ${error.message}`))
+    child.on('exit', (code, signal) => {
+      if (this.#closed) return
+      if (performance.now() - startedMs > WELL_MS) this.#backoff.reset()
+      const waitMs = this.#backoff.next()
+      log(
+        `The runner ended (${signal ?? `exit code ${code}`}); it is started again in ${(waitMs / 1000).toFixed(1)} s.`,
+      )
+      this.#timer = setTimeout(() => this.#start(), waitMs)
+    })
+  }
+}

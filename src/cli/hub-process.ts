@@ -1,0 +1,122 @@
+import { mkdirSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { builtinActionRegistry } from '../actions/registry.ts'
+import { ErrandError } from '../contract/errors.ts'
+import { Engine } from '../engine/engine.ts'
+import { createApi } from '../hub/api/app.ts'
+import { Auth } from '../hub/auth/auth.ts'
+import { ensureAdmin } from '../hub/auth/first-admin.ts'
+import { sessionSecret } from '../hub/auth/sessions.ts'
+import { Fleet } from '../hub/fleet/fleet.ts'
+import { FileOutputStore } from '../hub/outputs/files.ts'
+import { openSqliteStores } from '../hub/store/open-sqlite.ts'
+import { ownToken } from './own-token.ts'
+import { takePidLock } from './pid-lock.ts'
+import { productVersion } from './product-version.ts'
+import { localHubFile, writeLogin } from './saved-login.ts'
+
+export interface HubOptions {
+  /** Data folder: database, output, tokens of this machine. */
+  data: string
+  host: string
+  port: number
+  log(message: string): void
+}
+
+export interface HubProcess {
+  url: string
+  /** Set at the first start on this folder. */
+  admin?: { username: string; password: string }
+  /** For a runner on this machine. */
+  runnerToken: string
+  /** Stops serving; runs stay open in the store. May be called twice. */
+  close(): Promise<void>
+}
+
+/** A hub with SQLite and files under one folder. Throws `data_folder_locked`, `address_in_use`, `store_failed`. */
+export async function startHub(options: HubOptions): Promise<HubProcess> {
+  const { data, log } = options
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  const lock = takePidLock(join(data, 'lock'))
+  if ('holder' in lock) {
+    throw new ErrandError(
+      'data_folder_locked',
+      `The data folder ${data} is in use by process ${lock.holder.pid}.`,
+      {
+        hint: 'Stop that one first, or give this one another folder with --data.',
+      },
+    )
+  }
+  const closers: (() => unknown)[] = [lock.release]
+  const close = async (): Promise<void> => {
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer()
+  }
+  try {
+    return { ...(await start(options, closers)), close }
+  } catch (error) {
+    await close().catch((failure: Error) => log(`While stopping: ${failure.message}`))
+    throw error
+  }
+}
+
+async function start(
+  { data, host, port, log }: HubOptions,
+  closers: (() => unknown)[],
+): Promise<Omit<HubProcess, 'close'>> {
+  const stores = await openSqliteStores({ file: join(data, 'errand.db') })
+  closers.push(() => stores.close())
+  const { accounts } = stores
+  const admin = await ensureAdmin(accounts)
+  const auth = new Auth({ accounts, secret: await sessionSecret(accounts) })
+  const outputs = new FileOutputStore({ dir: join(data, 'output') })
+  closers.push(() => outputs.close())
+  const fleet = new Fleet({
+    authenticate: (token) => auth.authenticateRunner(token),
+    // A process outlives the runner that started it; what a runner does in itself does not.
+    isDurable: (action) => builtinActionRegistry[action]?.kind === 'process',
+    log,
+  })
+  const engine = new Engine({ store: stores.runs, host: fleet, outputs, version: productVersion, log })
+  closers.push(() => engine.close())
+  const app = createApi({ engine, accounts, runners: fleet, auth, version: productVersion, log })
+  fleet.attach(app.server)
+  closers.push(
+    () => app.close(),
+    () => fleet.close(),
+  )
+  await listen(app, host, port)
+  const bound = app.server.address() as AddressInfo
+  const url = `http://${bound.address.includes(':') ? `[${bound.address}]` : bound.address}:${bound.port}`
+  await engine.resume()
+  fleet.ready()
+  const token = await ownToken({
+    accounts,
+    scope: 'api',
+    name: 'command line of the hub',
+    file: join(data, 'local-token'),
+  })
+  writeLogin({ url, token }, localHubFile(data))
+  const runnerToken = await ownToken({
+    accounts,
+    scope: 'runner',
+    name: 'runner of the hub',
+    file: join(data, 'runner-token'),
+  })
+  return { url, admin, runnerToken }
+}
+
+async function listen(app: ReturnType<typeof createApi>, host: string, port: number): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') {
+      throw new ErrandError('address_in_use', `Port ${port} on ${host} is taken by another program.`, {
+        hint: `Choose another with --port, such as: errand up --port ${port + 1}`,
+        cause,
+      })
+    }
+    throw new ErrandError('invalid_argument', `Cannot listen on ${host}:${port}: ${message}`, { cause })
+  }
+}

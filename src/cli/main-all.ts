@@ -1,0 +1,1 @@
+export { dispatch as main } from './entry.ts'

@@ -1,0 +1,67 @@
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ErrandClient } from '../client/client.ts'
+import { StreamName } from '../contract/attempt.ts'
+import { command, UsageError } from './command.ts'
+import { connect } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
+import { wantsColor } from './render/palette.ts'
+import { RunDisplay } from './render/run-display.ts'
+import { TextOut } from './text-out.ts'
+
+export const runLogs = command({
+  summary: 'Show what a run has printed; with --attempt, the bytes of one attempt as they were.',
+  args: '<id>',
+  options: {
+    follow: { type: 'boolean', short: 'f', help: 'Go on until the run ends' },
+    attempt: { type: 'string', value: 'N', help: 'The whole output of this attempt, byte for byte' },
+    stream: { type: 'string', value: 'NAME', help: 'With --attempt: stdout (default) or stderr' },
+    ...hubOptions,
+  },
+  examples: ['errand runs logs run_0123', 'errand runs logs run_0123 --attempt 1 > out.bin'],
+  async run({ follow, attempt, stream = 'stdout', ...hub }, [id]) {
+    const client = connect(hub)
+    if (attempt === undefined) await readable(client, id!, follow ?? false)
+    else await bytes(client, id!, attempt, stream)
+    return 0
+  },
+})
+
+async function bytes(client: ErrandClient, runId: string, attempt: string, stream: string): Promise<void> {
+  const name = StreamName.safeParse(stream)
+  if (!name.success) throw new UsageError(`--stream is "${stream}"`, 'it is stdout or stderr')
+  const number = Number(attempt)
+  if (!Number.isInteger(number) || number < 1)
+    throw new UsageError(`--attempt is "${attempt}"`, 'it is a number from 1')
+  const body = await client.output(runId, number, name.data)
+  try {
+    await pipeline(Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]), process.stdout, {
+      end: false,
+    })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
+  }
+}
+
+async function readable(client: ErrandClient, runId: string, wait: boolean): Promise<void> {
+  const tty = process.stdout.isTTY ?? false
+  const display = new RunDisplay({
+    tty,
+    color: wantsColor(tty, process.env),
+    maxBytes: () => Infinity,
+    wholeOutput: () => '',
+    answerHint: (step) => `answer with: errand approve ${runId} "${step}"`,
+  })
+  const { last_seq } = await client.runs.get(runId)
+  const out = new TextOut(process.stdout)
+  const gone = new AbortController()
+  out.whenGone(() => gone.abort())
+  try {
+    for await (const event of client.events(runId, { signal: gone.signal })) {
+      await out.write(display.add(event))
+      if (!wait && event.seq >= last_seq) break
+    }
+  } catch (error) {
+    if (!gone.signal.aborted) throw error
+  }
+}

@@ -1,0 +1,66 @@
+import { randomUUID } from 'node:crypto'
+import { Approver } from './approver.ts'
+import { checkedWorkflow } from './checked-workflow.ts'
+import { connect } from './connection.ts'
+import { exitCodes } from './exit-codes.ts'
+import { follow } from './follow.ts'
+import { keyValues } from './key-values.ts'
+import { setOutputPath, shownBytes } from './workflow-outputs.ts'
+import { tellProblems } from './workflow-problems.ts'
+import { readSource } from './workflow-source.ts'
+
+export interface HubRunOptions {
+  var?: string[]
+  'run-id'?: string
+  'output-path'?: string
+  yes?: boolean
+  approve?: string[]
+  json?: boolean
+  detach?: boolean
+  url?: string
+  token?: string
+}
+
+/** Sends a workflow file to a hub and follows the run. Answers the exit code. */
+export async function runOnHub(file: string, options: HubRunOptions): Promise<number> {
+  const source = await readSource(file)
+  const client = connect(options)
+  try {
+    const folder = options['output-path']
+    const workflow =
+      folder === undefined ? checkedWorkflow(source) : setOutputPath(checkedWorkflow(source), folder)
+    const { run_id: runId } = await client.runs.create(
+      { workflow, run_id: options['run-id'], vars: keyValues('--var', options.var) },
+      { idempotencyKey: randomUUID() },
+    )
+    if (options.detach) {
+      process.stdout.write(options.json ? `${JSON.stringify({ run_id: runId })}\n` : `${runId}\n`)
+      return 0
+    }
+    if (!options.json) process.stdout.write(`run ${runId} on ${client.url}\n`)
+    const approver = new Approver({
+      all: options.yes ?? false,
+      steps: options.approve ?? [],
+      ask: false,
+      othersCan: true,
+      answer: async ({ step, comment, decision }) =>
+        void (await client.runs[decision](runId, { step, comment })),
+    })
+    const run = {
+      runId,
+      events: client.events(runId),
+      cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
+      view: () => client.runs.get(runId),
+    }
+    return await follow(run, {
+      json: options.json ?? false,
+      approver,
+      maxBytes: shownBytes(workflow),
+      wholeOutput: (attempt, stream) => `errand runs logs ${runId} --attempt ${attempt} --stream ${stream}`,
+      answerHint: (step) => `answer with: errand approve ${runId} "${step}"`,
+    })
+  } catch (error) {
+    if (tellProblems(error, source)) return exitCodes.usage
+    throw error
+  }
+}

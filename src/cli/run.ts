@@ -1,0 +1,53 @@
+import { command, UsageError } from './command.ts'
+import { hubOptions } from './hub-options.ts'
+import { runOptions } from './run-options.ts'
+import { fileArgument, fileOption } from './workflow-source.ts'
+
+export const run = command({
+  summary: 'Run a workflow file: on this machine, or on a hub and its runners with --hub.',
+  args: '[file|-]',
+  options: {
+    ...fileOption,
+    ...runOptions,
+    state: {
+      type: 'string',
+      value: 'DIR',
+      help: 'Keep the run in this folder, so that it can be taken up again',
+    },
+    resume: { type: 'string', value: 'ID', help: 'Go on with this run of --state' },
+    hub: { type: 'boolean', help: 'Run it on a hub' },
+    detach: { type: 'boolean', short: 'd', help: 'With --hub: print the run id and do not wait' },
+    ...hubOptions,
+  },
+  examples: [
+    'errand run flow.yaml',
+    'errand run flow.yaml --var VERSION=1.2 --yes',
+    'cat flow.yaml | errand run -',
+    'errand run flow.yaml --hub --detach',
+  ],
+  async run(options, args) {
+    const { hub, state, resume, detach } = options
+    if (hub && (state !== undefined || resume !== undefined)) {
+      throw new UsageError(
+        '--state and --resume are for runs on this machine',
+        'a hub keeps its runs by itself',
+      )
+    }
+    if (detach && !hub)
+      throw new UsageError('--detach needs --hub', 'what runs on this machine ends with the command')
+    if (resume !== undefined && state === undefined) throw new UsageError('--resume needs --state DIR')
+    if (resume !== undefined && args.length > 0)
+      throw new UsageError('--resume goes on with the workflow as it was; name no file')
+    if (hub) {
+      const { runOnHub } = await import('./run-on-hub.ts')
+      return await runOnHub(fileArgument(options.file, args), options)
+    }
+    const file = resume === undefined ? fileArgument(options.file, args) : undefined
+    const [{ conductHere }, { LocalHost }, { builtinActionRegistry }] = await Promise.all([
+      import('./conduct-here.ts'),
+      import('../runner/local/local-host.ts'),
+      import('../actions/registry.ts'),
+    ])
+    return await conductHere(file, new LocalHost({ registry: builtinActionRegistry }), options)
+  },
+})

@@ -1,0 +1,161 @@
+import type { ErrandClient } from '../client/client.ts'
+import { type CommandGroup, command } from './command.ts'
+import { connect } from './connection.ts'
+import { exitCodes } from './exit-codes.ts'
+import { follow } from './follow.ts'
+import { hubOptions } from './hub-options.ts'
+import { jsonOption, printJson, printTable } from './print.ts'
+import { between, whyText } from './render/summary.ts'
+import { runLogs } from './run-logs.ts'
+
+const list = command({
+  summary: 'List runs, newest first.',
+  options: {
+    status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
+    workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
+    limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runs list', 'errand runs list --status failed --limit 10'],
+  async run({ status, workflow, limit, cursor, json, ...hub }) {
+    const page = await connect(hub).runs.list({ status, workflow_name: workflow, limit, cursor })
+    if (json) printJson(page)
+    else {
+      const rows = page.runs.map((run) => [
+        run.run_id,
+        run.workflow_name,
+        run.status,
+        run.created_at,
+        between(run.started_at, run.finished_at),
+        run.waiting ?? whyText(run),
+      ])
+      printTable(['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'], rows, 'There are no runs.')
+      if (page.next_cursor !== undefined)
+        process.stdout.write(`More: errand runs list --cursor ${page.next_cursor}\n`)
+    }
+    return 0
+  },
+})
+
+const show = command({
+  summary: 'Show a run and its steps.',
+  args: '<id>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runs show run_0123'],
+  async run({ json, ...hub }, [id]) {
+    const run = await connect(hub).runs.get(id!)
+    if (json) {
+      printJson(run)
+      return 0
+    }
+    const rows = run.steps.flatMap((step) => {
+      const name = step.phase === 'main' ? step.step : `${step.step} (${step.phase})`
+      if (step.instances.length === 0) {
+        return [
+          [
+            name,
+            '',
+            step.status,
+            between(step.started_at, step.finished_at),
+            step.approval?.message ?? whyText(step),
+          ],
+        ]
+      }
+      return step.instances.map((one) => {
+        const waiting = one.attempts.at(-1)?.waiting
+        const took = one.duration_ms === undefined ? '' : `${one.duration_ms} ms`
+        return [name, one.host, one.status, took, waiting ?? whyText({ ...one, exitCode: one.exit_code })]
+      })
+    })
+    process.stdout.write(
+      `${run.run_id}  ${run.workflow_name}  ${run.status}  ${between(run.started_at, run.finished_at)}\n\n`,
+    )
+    printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'WHY'], rows, 'No step has begun.')
+    return 0
+  },
+})
+
+const events = command({
+  summary: 'Print the events of a run as JSON, one a line, as they come until it ends.',
+  args: '<id>',
+  options: { after: { type: 'string', value: 'SEQ', help: 'Only events after this one' }, ...hubOptions },
+  examples: ['errand runs events run_0123'],
+  async run({ after, ...hub }, [id]) {
+    for await (const event of connect(hub).events(id!, { after: after === undefined ? 0 : Number(after) })) {
+      process.stdout.write(`${JSON.stringify(event)}\n`)
+    }
+    return 0
+  },
+})
+
+const cancel = command({
+  summary: 'Cancel a run.',
+  args: '<id>',
+  options: {
+    force: { type: 'boolean', help: 'Also end its finally steps' },
+    message: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the run' },
+    ...hubOptions,
+  },
+  examples: ['errand runs cancel run_0123'],
+  async run({ force, message, ...hub }, [id]) {
+    await connect(hub).runs.cancel(id!, { force, message })
+    process.stdout.write(`${id} is being canceled.\n`)
+    return 0
+  },
+})
+
+const followOption = {
+  follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
+} as const
+
+async function begun(client: ErrandClient, runId: string, wait: boolean): Promise<number> {
+  process.stdout.write(`${runId}\n`)
+  if (!wait) return exitCodes.success
+  const run = {
+    runId,
+    events: client.events(runId),
+    cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
+    view: () => client.runs.get(runId),
+  }
+  return await follow(run, {
+    json: false,
+    maxBytes: () => Infinity,
+    wholeOutput: () => '',
+    answerHint: (step) => `answer with: errand approve ${runId} "${step}"`,
+  })
+}
+
+const retry = command({
+  summary: 'Run it again, as a new run.',
+  args: '<id>',
+  options: {
+    failed: { type: 'boolean', help: 'Only what did not succeed; the rest is taken over' },
+    ...followOption,
+    ...hubOptions,
+  },
+  examples: ['errand runs retry run_0123 --failed'],
+  async run({ failed, follow: wait, ...hub }, [id]) {
+    const client = connect(hub)
+    const { run_id } = await client.runs.retry(id!, { only: failed ? 'failed' : 'all' })
+    return await begun(client, run_id, wait ?? false)
+  },
+})
+
+const rollback = command({
+  summary: 'Undo what succeeded, in reverse, as a new run.',
+  args: '<id>',
+  options: { ...followOption, ...hubOptions },
+  examples: ['errand runs rollback run_0123'],
+  async run({ follow: wait, ...hub }, [id]) {
+    const client = connect(hub)
+    const { run_id } = await client.runs.rollback(id!)
+    return await begun(client, run_id, wait ?? false)
+  },
+})
+
+export const runs: CommandGroup = {
+  summary: 'Look at and control the runs of a hub.',
+  commands: { list, show, events, logs: runLogs, cancel, retry, rollback },
+}

@@ -1,0 +1,54 @@
+import { join } from 'node:path'
+import { hubAddress } from '../dialects/environment.ts'
+import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
+import { command, UsageError } from './command.ts'
+import { dataFolder } from './errand-home.ts'
+import { untilSignal } from './until-signal.ts'
+
+export const up = command({
+  summary: 'Start a hub, and a runner of its own beside it.',
+  options: {
+    host: { type: 'string', value: 'HOST', help: 'Address to listen on (default 127.0.0.1)' },
+    port: { type: 'string', short: 'p', value: 'PORT', help: 'Port (default 3000)' },
+    data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
+    'no-runner': { type: 'boolean', help: 'Only the hub' },
+  },
+  examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
+  async run(options) {
+    const [{ startHub }, { ChildRunner }] = await Promise.all([
+      import('./hub-process.ts'),
+      import('./child-runner.ts'),
+    ])
+    const log = (message: string): void => void process.stderr.write(`${message}\n`)
+    const data = dataFolder(options.data)
+    const hub = await startHub({ ...address(options), data, log })
+    const runner = options['no-runner']
+      ? undefined
+      : new ChildRunner({ url: hub.url, token: hub.runnerToken, workspace: join(data, 'runner'), log })
+    process.stdout.write(greeting(hub, data))
+    await untilSignal()
+    process.stdout.write('Stopping. What is still running is picked up by the next start.\n')
+    await runner?.close()
+    await hub.close()
+    return 0
+  },
+})
+
+function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
+  const given = parseListenAddress(hubAddress(process.env) ?? ':3000')
+  const number = port === undefined ? given.port : Number(port)
+  if (!Number.isInteger(number) || number < 0 || number > 65_535)
+    throw new UsageError(`--port is "${port}"`, 'it is a number up to 65535')
+  return { host: host ?? given.host, port: number }
+}
+
+function greeting(
+  { url, admin }: { url: string; admin?: { username: string; password: string } },
+  data: string,
+): string {
+  const lines = [`Errand is up at ${url}`, `  API      ${url}/docs`, `  data     ${data}`]
+  if (admin !== undefined) {
+    lines.push(`  user     ${admin.username}`, `  password ${admin.password}   (shown this once)`)
+  }
+  return `${lines.join('\n')}\n`
+}

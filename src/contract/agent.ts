@@ -1,0 +1,133 @@
+import * as z from 'zod'
+
+/** What agents do and say: one vocabulary for all of them, shaped like the Agent Client Protocol's session updates. */
+
+export const ToolKind = z.enum(['read', 'edit', 'delete', 'move', 'search', 'execute', 'think', 'fetch', 'other'])
+export type ToolKind = z.infer<typeof ToolKind>
+
+export const ToolStatus = z.enum(['pending', 'running', 'completed', 'failed', 'denied'])
+
+/** A change of one file: whole texts (`old_text` absent: a new file) or a unified diff, each bounded to 64 KiB. */
+export const FileDiff = z.object({
+  path: z.string(),
+  old_text: z.string().optional(),
+  new_text: z.string().optional(),
+  unified: z.string().optional(),
+})
+
+/** Tokens of one turn, and the session's so far; cost in US dollars where the agent tells it. */
+export const Usage = z.object({
+  input_tokens: z.number().int().min(0).describe('Without those read from a cache'),
+  cached_input_tokens: z.number().int().min(0),
+  output_tokens: z.number().int().min(0),
+  cost_usd: z.number().min(0).optional(),
+})
+export type Usage = z.infer<typeof Usage>
+
+export const StopReason = z.enum(['end_turn', 'max_tokens', 'max_turns', 'refusal', 'canceled', 'error'])
+
+/** Why a model could not be used. */
+export const ModelFailure = z.enum(['auth', 'rate_limit', 'overloaded', 'server_error', 'unreachable', 'bad_model', 'broken_stream', 'other'])
+export type ModelFailure = z.infer<typeof ModelFailure>
+
+const text = z.string()
+export const AgentUpdate = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('session'),
+    agent: text,
+    version: text.optional(),
+    model: text.optional(),
+    session_id: text.optional(),
+    /** new: begun; loaded: an earlier one taken up again; same: the process was still there. */
+    origin: z.enum(['new', 'loaded', 'same']),
+  }),
+  z.object({ kind: z.literal('prompt'), input_id: text, text }),
+  z.object({ kind: z.literal('message'), text }),
+  z.object({ kind: z.literal('thought'), text }),
+  z.object({
+    kind: z.literal('tool'),
+    tool_id: text,
+    title: text.optional(),
+    tool_kind: ToolKind.optional(),
+    status: ToolStatus.optional(),
+    /** Its arguments, bounded to 16 KiB as JSON text. */
+    input: text.optional(),
+    /** Its result as text, bounded to 16 KiB. */
+    output: text.optional(),
+    diffs: z.array(FileDiff).optional(),
+    paths: z.array(text).optional(),
+  }),
+  z.object({
+    kind: z.literal('plan'),
+    entries: z.array(z.object({ text, status: z.enum(['pending', 'in_progress', 'completed']) })),
+  }),
+  z.object({ kind: z.literal('usage'), turn: Usage, session: Usage }),
+  z.object({
+    kind: z.literal('permission'),
+    request_id: text,
+    tool_id: text.optional(),
+    title: text,
+    tool_kind: ToolKind.optional(),
+    paths: z.array(text).optional(),
+    input: text.optional(),
+    expires_at: text.optional(),
+  }),
+  z.object({
+    kind: z.literal('permission_answered'),
+    request_id: text,
+    decision: z.enum(['allow', 'deny']),
+    by: z.enum(['person', 'rule', 'policy', 'timeout', 'canceled']),
+    who: text.optional(),
+    rule: text.optional(),
+  }),
+  z.object({ kind: z.literal('retry'), failure: ModelFailure, message: text, attempt: z.number().int().optional() }),
+  z.object({ kind: z.literal('verify'), command: text, status: z.enum(['running', 'passed', 'failed']), output: text.optional() }),
+  z.object({ kind: z.literal('turn_ended'), stop_reason: StopReason, message: text.optional(), failure: ModelFailure.optional() }),
+  /** Nothing to do: it waits for a prompt until the time given. */
+  z.object({ kind: z.literal('idle'), until: text.optional() }),
+  z.object({ kind: z.literal('notice'), text }),
+])
+export type AgentUpdate = z.infer<typeof AgentUpdate>
+export type AgentUpdateOf<K extends AgentUpdate['kind']> = Extract<AgentUpdate, { kind: K }>
+
+/** What a person or program gives to a running attempt. The id makes repeating it harmless. */
+export const AttemptInput = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('prompt'), input_id: text, text: text.min(1) }),
+  z.object({
+    type: z.literal('permission'),
+    input_id: text,
+    request_id: text,
+    decision: z.enum(['allow', 'deny']),
+    who: text.optional(),
+  }),
+  /** Ends the turn, not the session. */
+  z.object({ type: z.literal('cancel_turn'), input_id: text }),
+  /** No more prompts will come: ends once it is idle. */
+  z.object({ type: z.literal('close'), input_id: text }),
+])
+export type AttemptInput = z.infer<typeof AttemptInput>
+
+/** Rules are asked in order, the first that fits decides; none: `otherwise`. Paths are globs below the working folder. */
+export const PermissionRule = z.strictObject({
+  decision: z.enum(['allow', 'deny', 'ask']),
+  tools: z.array(ToolKind).min(1).optional(),
+  paths: z.array(text.min(1)).min(1).optional(),
+})
+export const Permissions = z.strictObject({
+  mode: z.enum(['ask', 'allow', 'deny', 'rules']).default('allow'),
+  rules: z.array(PermissionRule).default([]),
+  otherwise: z.enum(['allow', 'deny', 'ask']).default('ask'),
+  ask_timeout_seconds: z.number().positive().default(600),
+  on_ask_timeout: z.enum(['allow', 'deny']).default('deny'),
+})
+export type Permissions = z.infer<typeof Permissions>
+
+/** Reaching one stops the run with reason `budget`, and which. */
+export const Budget = z.strictObject({
+  seconds: z.number().positive().optional(),
+  inactivity_seconds: z.number().positive().default(300),
+  turns: z.number().int().positive().optional(),
+  tokens: z.number().int().positive().optional(),
+  cost_usd: z.number().positive().optional(),
+})
+export type Budget = z.infer<typeof Budget>

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrandError } from '../../contract/errors.ts'
+import { Workflow } from '../../contract/workflow.ts'
+import { resolveInputs } from './inputs.ts'
+
+const workflow = Workflow.parse({
+  version: 'v0.1',
+  name: 'w',
+  inputs: {
+    env: { required: true, enum: ['dev', 'prod'] },
+    count: { type: 'number', default: 3 },
+    loud: { type: 'boolean' },
+    note: {},
+  },
+  steps: [{ name: 'a', action: 'noop' }],
+})
+
+test('what is given and the defaults become variables, as text', () => {
+  assert.deepEqual(resolveInputs(workflow, { env: 'dev', loud: true }), {
+    env: 'dev',
+    count: '3',
+    loud: 'true',
+  })
+  assert.deepEqual(resolveInputs(workflow, { env: 'dev', count: '1e3', other: 5 }), {
+    env: 'dev',
+    count: '1e3',
+    other: '5',
+  })
+})
+
+test('all that is wrong is told at once', () => {
+  try {
+    resolveInputs(workflow, { enw: 'dev', count: 'many', loud: 'yes' })
+    assert.fail('nothing was thrown')
+  } catch (error) {
+    assert.ok(error instanceof ErrandError)
+    assert.equal(error.code, 'invalid_argument')
+    assert.match(error.message, /input env is missing \(you gave enw\)/)
+    assert.match(error.message, /input count must be a number, but is text "many"/)
+    assert.match(error.message, /input loud must be true or false, but is text "yes"/)
+    assert.match(error.hint!, /--var env=/)
+    assert.deepEqual(
+      (error.details as { input: string }[]).map(({ input }) => input),
+      ['env', 'count', 'loud'],
+    )
+  }
+})
+
+test('a value outside the choices is refused', () => {
+  assert.throws(
+    () => resolveInputs(workflow, { env: 'test' }),
+    /input env must be dev or prod, but is text "test"/,
+  )
+})

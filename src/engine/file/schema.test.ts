@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import * as z from 'zod'
+import { builtinActions } from '../../contract/actions.ts'
+import { workflowSchema } from './schema.ts'
+
+const schema = workflowSchema({
+  ...builtinActions,
+  'my.own': { args: z.strictObject({ word: z.enum(['a', 'b']) }), raw: [], place: 'host' },
+}) as unknown as Record<string, Record<string, unknown>>
+
+/** What the schema refers to, by `#/…`. */
+function references(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, inner]) =>
+    key === '$ref' ? [String(inner)] : references(inner),
+  )
+}
+
+test('the schema knows the keys of a step and the arguments of each action', () => {
+  const step = schema.definitions!.step as {
+    properties: Record<string, { enum?: string[] }>
+    allOf: unknown[]
+  }
+  assert.ok(Object.keys(step.properties).includes('continue_on_error'))
+  assert.ok(step.properties.action!.enum!.includes('my.own'))
+  assert.ok(Object.hasOwn(schema.definitions!, 'args.my.own'))
+  assert.equal(step.allOf.length, Object.keys(builtinActions).length + 1)
+})
+
+test('whatever it refers to is in it', () => {
+  const found = references(schema)
+  assert.ok(found.length > 10)
+  for (const reference of found) {
+    const name = reference.replace('#/definitions/', '')
+    assert.ok(reference === '#' || Object.hasOwn(schema.definitions!, name), reference)
+  }
+})
+
+test('every key has words for the editor to show', () => {
+  const step = schema.definitions!.step as { properties: Record<string, { description?: string }> }
+  for (const [name, { description }] of Object.entries(step.properties)) assert.ok(description, name)
+})
+
+test('a choice may be a variable', () => {
+  const args = schema.definitions!['args.my.own'] as { properties: { word: { anyOf: unknown[] } } }
+  assert.equal(args.properties.word.anyOf.length, 2)
+})
+
+test('the published schema is this one (else: errand schema > docs/schema/workflow.json)', () => {
+  const published = readFileSync(new URL('../../../docs/schema/workflow.json', import.meta.url), 'utf8')
+  assert.deepEqual(JSON.parse(published), JSON.parse(JSON.stringify(workflowSchema(builtinActions))))
+})

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { ErrandError } from '../../contract/errors.ts'
+import { evaluateWhen, parseWhen } from './when.ts'
+
+const variables: Record<string, string> = {
+  OK: 'true',
+  COUNT: '2',
+  EMPTY: '',
+  ZERO: '0',
+  NO: 'false',
+  NAME: 'a b',
+  QUOTE: '" || true || "',
+  BIG: '9007199254740993',
+}
+const lookup = (name: string) => variables[name]
+const holds = (text: string) => evaluateWhen(parseWhen(text), lookup, Object.keys(variables))
+
+function errorOf(act: () => unknown): ErrandError {
+  try {
+    act()
+  } catch (error) {
+    assert.ok(error instanceof ErrandError, String(error))
+    return error
+  }
+  throw new Error('nothing was thrown')
+}
+
+test('expressions hold or not as they read', () => {
+  const cases: [string, boolean][] = [
+    ['${OK} == "true" && ${COUNT} > 1', true],
+    ['${OK} == true', true],
+    ["${OK} == 'true'", true],
+    ['${OK} != true', false],
+    ['${COUNT} == 2.0', true],
+    ['${COUNT} >= 2 && ${COUNT} <= 2', true],
+    ['${COUNT} < 10', true],
+    ['${COUNT} > "1"', true],
+    ['${MISSING:-3} > ${COUNT}', true],
+    ['${EMPTY:-x} == x', true],
+    ['${MISSING:-} == ""', true],
+    ['${OK}', true],
+    ['${EMPTY}', false],
+    ['${ZERO}', false],
+    ['${NO}', false],
+    ['!${NO}', true],
+    ['!!${OK}', true],
+    ['!${OK} == false', true],
+    ['${NO} || ${OK} && ${NO}', false],
+    ['(${NO} || ${OK}) && ${OK}', true],
+    ['"${NAME}!" == "a b!"', true],
+    ['"say \\"hi\\"" == \'say "hi"\'', true],
+    ['"$${OK}" == \'$${OK}\'', true],
+    ['linux-x64 == linux-x64', true],
+    ['-1 < 0.5', true],
+    ['1e3 == 1000', true],
+  ]
+  for (const [text, expected] of cases) assert.equal(holds(text), expected, text)
+})
+
+test('quotes make equality one of text', () => {
+  assert.equal(holds('1.10 == 1.1'), true)
+  assert.equal(holds('"1.10" == 1.1'), false)
+})
+
+test('whole numbers are compared exactly however long they are', () => {
+  assert.equal(holds('${BIG} == 9007199254740992'), false)
+  assert.equal(holds('${BIG} > 9007199254740992'), true)
+})
+
+test('a value never becomes part of the expression', () => {
+  assert.equal(holds('${QUOTE} == "x"'), false)
+  assert.equal(holds('"${QUOTE}" == "x"'), false)
+})
+
+test('what decides nothing is not looked at', () => {
+  assert.equal(holds('${OK} || ${MISSING}'), true)
+  assert.equal(holds('${NO} && ${MISSING}'), false)
+})
+
+test('an unset variable is an error that suggests the nearest name', () => {
+  const error = errorOf(() => holds('${COUNTT} > 1'))
+  assert.equal(error.code, 'unset_variable')
+  assert.match(error.message, /"COUNTT" is not set/)
+  assert.equal(error.hint, 'Did you mean "COUNT"?')
+  assert.match(errorOf(() => holds('${MISSING}')).hint!, /\$\{MISSING:-\}/)
+})
+
+test('text that is no number cannot be compared by size', () => {
+  const error = errorOf(() => holds('${NAME} > 1'))
+  assert.equal(error.code, 'invalid_argument')
+  assert.match(error.message, /"a b" is not a number/)
+})
+
+test('mistakes are told with their column and what to write instead', () => {
+  const cases: [string, number, RegExp, RegExp?][] = [
+    ['', 1, /empty/],
+    ['${OK} = true', 7, /"=" is not an operator/, /write ==/],
+    ['${OK} & ${NO}', 7, /"&" is not/, /&&/],
+    ['${OK} and ${NO}', 7, /"and" is not/, /&&/],
+    ['not ${OK}', 1, /"not" is not/, /!/],
+    ['${OK} == "tr', 10, /quote is not closed/],
+    ['(${OK}', 7, /"\)" is missing/],
+    ['${OK})', 6, /\) is not expected/],
+    ['${OK} ==', 9, /expected a value, but the expression ends/],
+    ['&& ${OK}', 1, /expected a value, but found &&/],
+    ['${OK} == a b', 12, /expected && or \|\| before b/],
+    ['${OK} == a == b', 12, /== is not expected/, /join/],
+    ['v${COUNT} == v2', 2, /side by side/, /quotes/],
+    ['$OK', 1, /begins no variable/, /\$\{NAME\}/],
+    ['${O K}', 1, /"\$\{O K\}" is not a variable/],
+    ['"${O K}" == x', 2, /"\$\{O K\}" is not a variable/],
+    ['${COUNT} > many', 12, /compares numbers, and many is none/],
+    ['abc > 1', 1, /compares numbers, and abc is none/],
+    [`${'('.repeat(200)}a`, 101, /nested too deeply/],
+    ['x'.repeat(10_001), 1, /10001 characters/],
+  ]
+  for (const [text, column, message, hint] of cases) {
+    const error = errorOf(() => parseWhen(text))
+    assert.equal(error.code, 'invalid_workflow', text)
+    assert.match(error.message, message, text)
+    if (hint) assert.match(error.hint ?? '', hint, text)
+    assert.deepEqual(error.details, { column }, text)
+  }
+})
+
+test('whatever is written, it parses or says where it does not', () => {
+  const piece = fc.constantFrom(
+    '${A}',
+    '"x"',
+    "'",
+    '&&',
+    '||',
+    '!',
+    '(',
+    ')',
+    '==',
+    '>',
+    ' ',
+    'a',
+    '1',
+    '$',
+    '=',
+    '\\',
+  )
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.array(piece).map((parts) => parts.join('')),
+        fc.string(),
+      ),
+      (text) => {
+        try {
+          parseWhen(text)
+        } catch (error) {
+          assert.ok(error instanceof ErrandError)
+          const { column } = error.details as { column: number }
+          assert.ok(column >= 1 && column <= text.length + 1)
+        }
+      },
+    ),
+  )
+})

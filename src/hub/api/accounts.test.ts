@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import test from 'node:test'
+import { LoginAnswer, TokenCreated, UserView } from '../../contract/api.ts'
+import { oneStep, testingHub } from './testing-hub.ts'
+
+test('a login gives a token that acts as its user, until the password is reset', async (t) => {
+  const hub = await testingHub(t)
+  const boss = await hub.user('boss', 'admin')
+  const made = await hub.call('POST', '/api/users', boss.token, { name: 'ann', password: 'first password' })
+  assert.equal(made.status, 201)
+  assert.equal(UserView.parse(made.json).role, 'user')
+  assert.ok(!('password_hash' in made.json))
+
+  const login = (password: string) =>
+    hub.call('POST', '/api/auth/login', undefined, { username: 'ann', password })
+  const answer = await login('first password')
+  assert.equal(answer.headers.get('cache-control'), 'no-store')
+  const { token } = LoginAnswer.parse(answer.json)
+  assert.equal((await hub.call('GET', '/api/auth/me', token)).json.name, 'ann')
+
+  const reset = await hub.call('PATCH', `/api/users/${made.json.id}`, boss.token, {
+    password: 'second password',
+  })
+  assert.equal(reset.status, 200)
+  assert.equal((await hub.call('GET', '/api/auth/me', token)).status, 401)
+  assert.equal((await login('first password')).status, 401)
+  assert.equal((await login('second password')).status, 200)
+})
+
+test('failed logins are slowed down, with the time to wait', async (t) => {
+  const loginLimits = { perAccount: 2, perAddress: 10, windowMs: 60_000, entries: 100 }
+  const hub = await testingHub(t, { auth: { loginLimits } })
+  const login = () => hub.call('POST', '/api/auth/login', undefined, { username: 'ann', password: 'wrong' })
+  assert.equal((await login()).status, 401)
+  assert.equal((await login()).status, 401)
+  const limited = await login()
+  assert.equal(limited.status, 429)
+  assert.equal(limited.json.error.code, 'rate_limited')
+  assert.ok(Number(limited.headers.get('retry-after')) > 0)
+})
+
+test('the text of a token is shown once, and a revoked one is refused at once', async (t) => {
+  const hub = await testingHub(t)
+  const ann = await hub.user('ann')
+  const made = TokenCreated.parse(
+    (await hub.call('POST', '/api/tokens', ann.token, { name: 'laptop', expires_in_seconds: 60 })).json,
+  )
+  assert.match(made.token, /^errand_api_/)
+  assert.equal((await hub.call('GET', '/api/auth/me', made.token)).status, 200)
+  const listed = await hub.call('GET', '/api/tokens', ann.token)
+  assert.equal(listed.json.tokens.length, 2)
+  assert.ok(!listed.text.includes(made.token))
+  assert.equal((await hub.call('DELETE', `/api/tokens/${made.id}`, ann.token)).status, 204)
+  assert.equal((await hub.call('GET', '/api/auth/me', made.token)).json.error.code, 'token_revoked')
+})
+
+test('tokens of others are not there, but for an admin', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, bob, boss, far] = [
+    await hub.user('ann'),
+    await hub.user('bob'),
+    await hub.user('boss', 'admin'),
+    await hub.user('far', 'admin', 'elsewhere'),
+  ]
+  const [{ id }] = (await hub.call('GET', '/api/tokens', ann.token)).json.tokens
+  for (const { token } of [bob, far])
+    assert.equal((await hub.call('DELETE', `/api/tokens/${id}`, token)).status, 404)
+  assert.equal((await hub.call('GET', '/api/tokens', boss.token)).json.tokens.length, 3)
+  assert.equal((await hub.call('DELETE', `/api/tokens/${id}`, boss.token)).status, 204)
+  assert.equal((await hub.call('GET', '/api/auth/me', ann.token)).status, 401)
+})
+
+test('runner tokens are for admins to make', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
+  const runner = { name: 'r1', scope: 'runner', group: 'gpu' }
+  assert.equal((await hub.call('POST', '/api/tokens', ann.token, runner)).status, 403)
+  const made = await hub.call('POST', '/api/tokens', boss.token, runner)
+  assert.match(made.json.token, /^errand_runner_/)
+  assert.deepEqual(await hub.auth.authenticateRunner(made.json.token), { tenant: 'default', group: 'gpu' })
+  assert.equal((await hub.call('POST', '/api/tokens', boss.token, { name: 'x', group: 'gpu' })).status, 400)
+})
+
+test('users are for admins to manage, never to lock themselves out', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss, far] = [
+    await hub.user('ann'),
+    await hub.user('boss', 'admin'),
+    await hub.user('far', 'admin', 'elsewhere'),
+  ]
+  const mine = { name: 'eve', password: 'long enough' }
+  assert.equal((await hub.call('GET', '/api/users', ann.token)).status, 403)
+  assert.equal((await hub.call('POST', '/api/users', ann.token, mine)).status, 403)
+  assert.equal((await hub.call('GET', '/api/users', boss.token)).json.users.length, 2)
+  assert.equal((await hub.call('POST', '/api/users', boss.token, { ...mine, name: 'ANN' })).status, 409)
+  assert.equal((await hub.call('POST', '/api/users', boss.token, { ...mine, password: 'short' })).status, 400)
+  assert.equal((await hub.call('PATCH', `/api/users/${boss.id}`, boss.token, { role: 'user' })).status, 409)
+  assert.equal((await hub.call('DELETE', `/api/users/${boss.id}`, boss.token)).status, 409)
+  assert.equal((await hub.call('DELETE', `/api/users/${ann.id}`, far.token)).status, 404)
+  assert.equal((await hub.call('PATCH', `/api/users/${ann.id}`, boss.token, {})).status, 400)
+  assert.equal((await hub.call('PATCH', `/api/users/${ann.id}`, boss.token, { disabled: true })).status, 200)
+  assert.match((await hub.call('GET', '/api/auth/me', ann.token)).json.error.message, /disabled/)
+})
+
+test('a name that still owns runs is not given to someone new', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
+  await hub.call('POST', '/api/runs', ann.token, { yaml: oneStep('say hi') })
+  assert.equal((await hub.call('DELETE', `/api/users/${ann.id}`, boss.token)).status, 204)
+  const again = await hub.call('POST', '/api/users', boss.token, { name: 'ann', password: 'long enough' })
+  assert.equal(again.status, 409)
+  assert.match(again.json.error.message, /still has runs/)
+})
+
+test('runners are a bare list; an admin drains and removes them', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss, far] = [
+    await hub.user('ann'),
+    await hub.user('boss', 'admin'),
+    await hub.user('far', 'admin', 'elsewhere'),
+  ]
+  const list = async (token: string) => (await hub.call('GET', '/api/runners', token)).json
+  const [runner] = await list(ann.token)
+  const { id, group, status, hostname, cpus, memory, connected_at } = runner
+  assert.deepEqual(
+    { id, group, status, hostname, cpus, memory, connected_at },
+    {
+      id: 'runner-001',
+      group: 'default',
+      status: 'connected',
+      hostname: 'server-01',
+      cpus: 4,
+      memory: '8GB',
+      connected_at: '2025-01-15T10:00:00Z',
+    },
+  )
+  const drain = (token: string, name = id) => hub.call('POST', `/api/runners/${name}/drain`, token)
+  assert.deepEqual(await list(far.token), [])
+  assert.equal((await drain(ann.token)).status, 403)
+  assert.equal((await drain(far.token)).status, 404)
+  assert.equal((await drain(boss.token, 'nobody')).status, 404)
+  assert.equal((await drain(boss.token)).status, 202)
+  assert.equal((await list(ann.token))[0].status, 'draining')
+  assert.equal((await hub.call('DELETE', `/api/runners/${id}`, boss.token)).status, 204)
+  assert.deepEqual(await list(ann.token), [])
+})
+
+test('a login under a strange host name is refused, health and requests with a token are not', async (t) => {
+  const hub = await testingHub(t, { hosts: ['errand.example.com'] })
+  const { token } = await hub.user('ann')
+  // fetch does not let the host name be chosen.
+  const status = (method: string, path: string, host: string, headers = {}) =>
+    new Promise<number | undefined>((resolve, reject) =>
+      request(hub.url + path, { method, headers: { host, ...headers } }, (response) => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+        .on('error', reject)
+        .end(),
+    )
+  assert.equal(await status('POST', '/api/auth/login', 'evil.example.com'), 403)
+  assert.equal(await status('POST', '/api/auth/login', 'errand.example.com:3000'), 400)
+  assert.equal(await status('POST', '/api/auth/login', 'localhost:3000'), 400)
+  assert.equal(await status('GET', '/health', 'evil.example.com'), 200)
+  assert.equal(
+    await status('GET', '/api/runs', 'evil.example.com', { authorization: `Bearer ${token}` }),
+    200,
+  )
+})
+
+test('health answers without a token', async (t) => {
+  const hub = await testingHub(t)
+  const { json } = await hub.call('GET', '/health')
+  assert.equal(json.status, 'ok')
+  assert.equal(json.version, '0.0.0-test')
+  assert.equal(typeof json.uptime_seconds, 'number')
+})

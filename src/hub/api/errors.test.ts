@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import test from 'node:test'
+import { oneStep, testingHub } from './testing-hub.ts'
+
+interface Answer {
+  status: number
+  json: { error: { code: string; message: string; hint?: string; details?: unknown } }
+}
+
+function assertError(answer: Answer, status: number, code: string, says?: RegExp): void {
+  assert.equal(answer.status, status, JSON.stringify(answer.json))
+  const { error } = answer.json
+  assert.equal(error.code, code)
+  assert.deepEqual(
+    Object.keys(error).filter((key) => !['code', 'message', 'hint', 'details'].includes(key)),
+    [],
+  )
+  if (says !== undefined)
+    assert.match(`${error.message} ${error.hint} ${JSON.stringify(error.details)}`, says)
+}
+
+test('every refusal has one shape, the right status, and says what is wrong', async (t) => {
+  const hub = await testingHub(t, { limits: { bodyBytes: 10_000 } })
+  const { token } = await hub.user('ann')
+  const post = (body: unknown, headers?: Record<string, string>) =>
+    hub.call('POST', '/api/runs', token, body, headers)
+  const yaml = oneStep('say hi')
+
+  assertError(await hub.call('GET', '/nothing'), 404, 'not_found', /\/nothing/)
+  const wrongMethod = await hub.call('PUT', '/api/runs', token)
+  assertError(wrongMethod, 405, 'method_not_allowed', /POST, GET/)
+  assert.equal(wrongMethod.headers.get('allow'), 'POST, GET')
+  assertError(await post('{"yaml": '), 400, 'bad_request', /not valid JSON/)
+  assertError(await post('{"yaml": "x", "__proto__": {}}'), 400, 'bad_request', /not valid JSON/)
+  assertError(await post(undefined), 400, 'bad_request', /body/)
+  assertError(await post({ yaml, vras: {} }), 400, 'bad_request', /vras/)
+  assertError(await post({ yaml: 3, vars: { A: [] } }), 400, 'bad_request', /body\.yaml.*body\.vars\.A/)
+  assertError(await post({}), 400, 'bad_request', /exactly one/)
+  assertError(await post({ yaml, workflow: {} }), 400, 'bad_request', /exactly one/)
+  assertError(await post({ yaml, run_id: '../x' }), 400, 'bad_request', /run id/)
+  assertError(await post({ yaml: 'x'.repeat(10_000) }), 413, 'body_too_large', /10000 bytes/)
+  assertError(
+    await post('<xml/>', { 'content-type': 'text/xml' }),
+    415,
+    'unsupported_media_type',
+    /application\/json/,
+  )
+  assertError(
+    await post({ yaml }, { 'idempotency-key': 'k'.repeat(300) }),
+    400,
+    'bad_request',
+    /idempotency-key/,
+  )
+  assertError(await post({ yaml: 'steps: [' }), 400, 'invalid_workflow')
+  assertError(await post({ yaml: yaml.replace('cmd.run', 'cmd.rum') }), 400, 'invalid_workflow', /cmd\.run/)
+
+  for (const query of ['?status=done', '?limit=0', '?limit=x', '?created_after=yesterday', '?nme=x'])
+    assertError(await hub.call('GET', `/api/runs${query}`, token), 400, 'bad_request', /query/)
+  for (const path of [
+    '/api/runs/nope',
+    '/api/runs/nope/events',
+    '/api/runs/nope/workflow',
+    '/run-status?run_id=nope',
+  ])
+    assertError(await hub.call('GET', path, token), 404, 'run_not_found', /nope/)
+  assertError(await hub.call('GET', '/run-status', token), 400, 'bad_request', /run_id/)
+})
+
+test('what does not fit the state of a run is refused, and harms nothing', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const post = (path: string, body: unknown = {}) => hub.call('POST', path, token, body)
+  const held = (await post('/api/runs', { yaml: oneStep('hold'), run_id: 'mine' })).json.run_id
+  assertError(await post('/api/runs', { yaml: oneStep('hold'), run_id: 'mine' }), 409, 'run_exists', /mine/)
+  assertError(await post(`/api/runs/${held}/retry`), 409, 'run_not_ended')
+  assertError(await post(`/api/runs/${held}/rollback`), 409, 'run_not_ended')
+  assertError(await post(`/api/runs/${held}/approve`, { step: 'one' }), 409, 'approval_not_pending')
+  assert.equal((await post(`/api/runs/${held}/cancel`)).status, 202)
+  await hub.engine.done(held)
+  assertError(await post(`/api/runs/${held}/cancel`), 409, 'run_ended')
+  assert.equal((await hub.call('GET', `/api/runs/${held}`, token)).json.status, 'canceled')
+})
+
+test('a failure inside tells the client nothing but where to look', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  hub.engine.list = () => Promise.reject(new Error('secret internals'))
+  const answer = await hub.call('GET', `/api/runs`, token)
+  assertError(answer, 500, 'internal')
+  assert.ok(!answer.text.includes('secret internals'))
+  const { request_id } = answer.json.error.details
+  assert.equal(hub.log.length, 1)
+  assert.match(hub.log[0]!, new RegExp(`${request_id}: GET /api/runs failed: Error: secret internals`))
+})
+
+test('what is no HTTP, or no address, gets an answer in the same shape', async (t) => {
+  const hub = await testingHub(t)
+  const port = Number(new URL(hub.url).port)
+  for (const request of [
+    'GET / NONSENSE\r\n\r\n',
+    'GET /api/runs/%zz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
+  ]) {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(request)
+    const [head, body] = (await text(socket)).split('\r\n\r\n')
+    assert.match(head!, /^HTTP\/1\.1 400 /)
+    assert.equal(JSON.parse(body!).error.code, 'bad_request')
+  }
+})

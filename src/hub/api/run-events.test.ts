@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { connect, type Socket } from 'node:net'
+import test from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { RunEvent } from '../../contract/events.ts'
+import { oneStep, testingHub } from './testing-hub.ts'
+
+type Hub = Awaited<ReturnType<typeof testingHub>>
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 30_000; !condition(); await sleep(5))
+    if (Date.now() > deadline) assert.fail(`${what} did not come`)
+}
+
+async function ended(hub: Hub, token: string, cmd: string): Promise<string> {
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep(cmd) })).json
+  await hub.engine.done(run_id)
+  return run_id
+}
+
+const seqs = (text: string) => [...text.matchAll(/^id: (\d+)$/gm)].map(([, seq]) => Number(seq))
+
+test('the events of a run come as a stream that ends with it, each in order and whole', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
+  const stream = hub.call('GET', `/api/runs/${run_id}/events`, token)
+  await until('the step', () => hub.host.holding === 1)
+  hub.host.release()
+  const { status, headers, text } = await stream
+  assert.equal(status, 200)
+  assert.equal(headers.get('content-type'), 'text/event-stream; charset=utf-8')
+  assert.equal(headers.get('x-content-type-options'), 'nosniff')
+  const blocks = text.trim().split('\n\n')
+  for (const [index, block] of blocks.entries()) {
+    const [, id, type, data] = /^id: (\d+)\nevent: (.+)\ndata: (.+)$/.exec(block) ?? []
+    const event = RunEvent.parse(JSON.parse(data!))
+    assert.deepEqual([event.seq, event.type], [index + 1, type])
+    assert.equal(id, String(event.seq))
+  }
+  assert.match(blocks.at(-1)!, /event: run\.finished/)
+})
+
+test('a reader goes on where it was: by Last-Event-ID, which goes before ?after=', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const run = await ended(hub, token, 'say line\nbreak')
+  const all = seqs((await hub.call('GET', `/api/runs/${run}/events`, token)).text)
+  const rest = async (query: string, headers = {}) =>
+    seqs((await hub.call('GET', `/api/runs/${run}/events${query}`, token, undefined, headers)).text)
+  assert.deepEqual(await rest('?after=3'), all.slice(3))
+  assert.deepEqual(await rest('', { 'last-event-id': '5' }), all.slice(5))
+  assert.deepEqual(await rest('?after=2', { 'last-event-id': '5' }), all.slice(5))
+})
+
+test('beyond the end of an ended run there is nothing; an EventSource that comes back is told to stop', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const run = await ended(hub, token, 'say hi')
+  const path = `/api/runs/${run}/events`
+  const beyond = await hub.call('GET', `${path}?after=1000`, token)
+  assert.deepEqual([beyond.status, beyond.text], [200, ''])
+  assert.equal((await hub.call('GET', path, token, undefined, { 'last-event-id': '1000' })).status, 204)
+  assert.equal((await hub.call('GET', `${path}?after=soon`, token)).json.error.code, 'bad_request')
+  assert.equal((await hub.call('GET', `${path}?after=-1`, token)).status, 400)
+  assert.equal((await hub.call('GET', path, token, undefined, { 'last-event-id': 'x' })).status, 400)
+})
+
+test('as JSON the events that are there come as a list, also of a run that goes on', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const list = async (run: string, query = '') =>
+    (
+      await hub.call('GET', `/api/runs/${run}/events${query}`, token, undefined, {
+        accept: 'application/json',
+      })
+    ).json
+  const done = await ended(hub, token, 'say hi')
+  const all: { seq: number }[] = await list(done)
+  assert.deepEqual(
+    all.map(({ seq }) => seq),
+    all.map((_, index) => index + 1),
+  )
+  assert.deepEqual(await list(done, '?after=2&limit=3'), all.slice(2, 5))
+  assert.deepEqual(await list(done, '?after=1000'), [])
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
+  await until('the step', () => hub.host.holding === 1)
+  assert.equal((await list(run_id))[0].type, 'run.created')
+})
+
+test('a quiet stream says that it is there, and ends with its token', async (t) => {
+  const hub = await testingHub(t, { limits: { keepAliveMs: 10 } })
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
+  const response = await fetch(`${hub.url}/api/runs/${run_id}/events?access_token=${token}`)
+  const decoder = new TextDecoder()
+  let text = ''
+  const reading = (async () => {
+    for await (const bytes of response.body!) text += decoder.decode(bytes, { stream: true })
+  })()
+  await until('a keep-alive', () => text.includes(': keep-alive\n\n'))
+  const [{ id }] = (await hub.call('GET', '/api/tokens', token)).json.tokens
+  await hub.call('DELETE', `/api/tokens/${id}`, token)
+  await reading
+  assert.match(text, /event: error\ndata: \{"error":\{"code":"token_revoked"/)
+})
+
+/** A reader that asks for the events and takes nothing until `resume`. */
+async function stoppedReader(hub: Hub, path: string, token: string): Promise<Socket> {
+  const { port } = new URL(hub.url)
+  const socket = connect({ port: Number(port), host: '127.0.0.1' })
+  socket.pause()
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`)
+  await until('the reader', () => hub.readers() === 1)
+  return socket
+}
+
+test('a reader that takes nothing is cut off, costs no memory, and can go on later', async (t) => {
+  const hub = await testingHub(t, { limits: { slowReaderMs: 300 } })
+  const { token } = await hub.user('ann')
+  const run = await ended(hub, token, `flood ${64 * 1024 * 1024}`)
+  const socket = await stoppedReader(hub, `/api/runs/${run}/events`, token)
+  t.after(() => socket.destroy())
+  await until('the cut', () => hub.readers() === 0)
+  // What the kernel's buffers take on the way is not much.
+  assert.ok(
+    hub.watched.bytes < 32 * 1024 * 1024,
+    `${hub.watched.bytes} bytes were read for a reader that took none`,
+  )
+  const { lastSeq } = hub.watched
+  const whole = await hub.call('GET', `/api/runs/${run}/events?after=${lastSeq - 1}`, token)
+  assert.equal(seqs(whole.text)[0], lastSeq)
+  assert.match(whole.text, /event: run\.finished/)
+})
+
+test('the streams end when the hub stops', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
+  const stream = hub.call('GET', `/api/runs/${run_id}/events`, token)
+  await until('the reader', () => hub.readers() === 1)
+  await hub.close()
+  assert.ok(!(await stream).text.includes('run.finished'))
+})

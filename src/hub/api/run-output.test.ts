@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { oneStep, testingHub } from './testing-hub.ts'
+
+test('an output is read whole and by range', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say 0123456789') })).json
+  await hub.engine.done(run_id)
+  const path = `/api/runs/${run_id}/attempts/1/output`
+  const read = async (range?: string, stream = 'stdout') => {
+    const answer = await hub.call(
+      'GET',
+      `${path}/${stream}`,
+      token,
+      undefined,
+      range === undefined ? {} : { range },
+    )
+    return [answer.status, answer.text, answer.headers.get('content-range')]
+  }
+  assert.deepEqual(await read(), [200, '0123456789', null])
+  assert.deepEqual(await read('bytes=2-4'), [206, '234', 'bytes 2-4/10'])
+  assert.deepEqual(await read('bytes=7-'), [206, '789', 'bytes 7-9/10'])
+  assert.deepEqual(await read('bytes=-3'), [206, '789', 'bytes 7-9/10'])
+  assert.deepEqual(await read('bytes=-99'), [206, '0123456789', 'bytes 0-9/10'])
+  assert.deepEqual(await read('bytes=9-99'), [206, '9', 'bytes 9-9/10'])
+  for (const whole of ['bytes=4-2', 'bytes=0-1,3-4', 'lines=1-2', 'bytes=-'])
+    assert.deepEqual(await read(whole), [200, '0123456789', null])
+  const [status, , range] = await read('bytes=10-')
+  assert.deepEqual([status, range], [416, 'bytes */10'])
+  assert.deepEqual(await read(undefined, 'stderr'), [200, '', null])
+
+  const head = await hub.call('GET', `${path}/stdout`, token)
+  assert.equal(head.headers.get('content-length'), '10')
+  assert.equal(head.headers.get('accept-ranges'), 'bytes')
+  assert.equal((await hub.call('GET', `${path}/stdin`, token)).status, 400)
+  assert.equal(
+    (await hub.call('GET', `/api/runs/${run_id}/attempts/2/output/stdout`, token)).json.error.code,
+    'not_found',
+  )
+})
+
+test('a large output arrives whole', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const bytes = 8 * 1024 * 1024 + 5
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep(`flood ${bytes}`) })).json
+  await hub.engine.done(run_id)
+  const { text } = await hub.call('GET', `/api/runs/${run_id}/attempts/1/output/stdout`, token)
+  assert.equal(text.length, bytes)
+  assert.equal(text.slice(-5), '01234')
+})

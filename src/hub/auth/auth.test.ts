@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { SignJWT } from 'jose'
+import type { AccountStore } from '../store/accounts.ts'
+import { openSqliteStores } from '../store/open-sqlite.ts'
+import { Auth } from './auth.ts'
+import { ensureAdmin } from './first-admin.ts'
+import { SESSION_MS, sessionSecret } from './sessions.ts'
+import { newTokenText, tokenSha256 } from './token-text.ts'
+
+const HOUR_MS = 3_600_000
+const secret = 'a secret of these tests'
+
+async function accountsWithAdmin(t: TestContext) {
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const { accounts } = stores
+  const admin = await ensureAdmin(accounts)
+  assert.ok(admin)
+  const clock = { ms: Date.now() }
+  const auth = new Auth({ accounts, secret, now: () => clock.ms })
+  const user = (await accounts.userByName('admin'))!
+  return { accounts, admin, auth, user, clock }
+}
+
+async function makeToken(accounts: AccountStore, user_id: string, extra: object = {}) {
+  const text = newTokenText('api')
+  const token = {
+    id: 'token_1',
+    name: 'mine',
+    user_id,
+    scope: 'api' as const,
+    created_at: new Date().toISOString(),
+  }
+  await accounts.createToken({ ...token, token_sha256: tokenSha256(text), ...extra })
+  return text
+}
+
+test('the first start makes an admin with a password of chance, once', async (t) => {
+  const { accounts, admin, auth } = await accountsWithAdmin(t)
+  assert.equal(admin.username, 'admin')
+  assert.ok(admin.password.length >= 20)
+  assert.equal(await ensureAdmin(accounts), undefined)
+  const { user, token } = await auth.login(admin, '127.0.0.1')
+  assert.equal(user.role, 'admin')
+  assert.equal((await auth.authenticate(token)).user.name, 'admin')
+})
+
+test('the secret of sessions is made once and stays', async (t) => {
+  const { accounts } = await accountsWithAdmin(t)
+  const made = await sessionSecret(accounts)
+  assert.ok(made.length >= 43)
+  assert.equal(await sessionSecret(accounts), made)
+})
+
+test('a wrong password, an unknown and a disabled user get the same answer', async (t) => {
+  const { accounts, auth, admin, user } = await accountsWithAdmin(t)
+  const answers: unknown[] = []
+  const failure = async (username: string, password: string) => {
+    await assert.rejects(
+      auth.login({ username, password }, '127.0.0.1'),
+      (error: Error & { code: string }) => {
+        answers.push([error.code, error.message])
+        return true
+      },
+    )
+  }
+  await failure('admin', 'wrong')
+  await failure('nobody', 'wrong')
+  await accounts.updateUser(user.id, { disabled: true })
+  await failure('admin', admin.password)
+  assert.deepEqual(answers[0], answers[1])
+  assert.deepEqual(answers[0], answers[2])
+})
+
+test('a session ends after twelve hours', async (t) => {
+  const { auth, admin, clock } = await accountsWithAdmin(t)
+  const { token } = await auth.login(admin, '127.0.0.1')
+  clock.ms += SESSION_MS - HOUR_MS
+  await auth.authenticate(token)
+  clock.ms += HOUR_MS + 1000
+  await assert.rejects(auth.authenticate(token), { code: 'unauthorized', message: /expired/ })
+})
+
+test('a session ends with a new password, and with its user', async (t) => {
+  const { accounts, auth, admin, user } = await accountsWithAdmin(t)
+  const { token } = await auth.login(admin, '127.0.0.1')
+  await auth.authenticate(token)
+  await accounts.updateUser(user.id, { password_hash: await auth.passwords.hash('another one') })
+  auth.changed()
+  await assert.rejects(auth.authenticate(token), { code: 'unauthorized', message: /password was changed/ })
+
+  const again = await auth.login({ username: 'admin', password: 'another one' }, '127.0.0.1')
+  await accounts.updateUser(user.id, { disabled: true })
+  auth.changed()
+  await assert.rejects(auth.authenticate(again.token), { code: 'unauthorized', message: /disabled/ })
+  await accounts.deleteUser(user.id)
+  auth.changed()
+  await assert.rejects(auth.authenticate(again.token), { code: 'unauthorized', message: /gone/ })
+})
+
+test('a session signed with another secret, or not at all, is unknown', async (t) => {
+  const { auth, user, admin } = await accountsWithAdmin(t)
+  const forged = await new SignJWT({ gen: 'x' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer('errand')
+    .setSubject(user.id)
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode('another secret'))
+  const { token } = await auth.login(admin, '127.0.0.1')
+  const [, payload] = token.split('.')
+  const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${payload}.`
+  for (const text of [forged, unsigned, 'nonsense', `${token}x`])
+    await assert.rejects(auth.authenticate(text), { code: 'unauthorized', message: /unknown/ })
+})
+
+test('a token that is missing, unknown, expired or revoked is refused with the reason', async (t) => {
+  const { accounts, auth, user, clock } = await accountsWithAdmin(t)
+  await assert.rejects(auth.authenticate(undefined), { code: 'unauthorized', message: /none was sent/ })
+  await assert.rejects(auth.authenticate(newTokenText('api')), { code: 'unauthorized', message: /unknown/ })
+  const expires_at = new Date(clock.ms + HOUR_MS).toISOString()
+  const text = await makeToken(accounts, user.id, { expires_at })
+  assert.equal((await auth.authenticate(text)).user.id, user.id)
+  clock.ms += HOUR_MS
+  await assert.rejects(auth.authenticate(text), { code: 'unauthorized', message: /expired at/ })
+  await accounts.revokeToken('token_1', new Date(clock.ms).toISOString())
+  await assert.rejects(auth.authenticate(text), { code: 'token_revoked', message: /revoked at/ })
+})
+
+test('a token revoked here is refused at once, one revoked by another hub within seconds', async (t) => {
+  const { accounts, auth, user, clock } = await accountsWithAdmin(t)
+  const text = await makeToken(accounts, user.id)
+  await auth.authenticate(text)
+  await accounts.revokeToken('token_1', new Date().toISOString())
+  clock.ms += 5_001
+  await assert.rejects(auth.authenticate(text), { code: 'token_revoked' })
+
+  const other = await makeToken(accounts, user.id, { id: 'token_2' })
+  await auth.authenticate(other)
+  await accounts.revokeToken('token_2', new Date().toISOString())
+  auth.changed()
+  await assert.rejects(auth.authenticate(other), { code: 'token_revoked' })
+})
+
+test('a runner token opens the runner link only, and an API token never does', async (t) => {
+  const { accounts, auth, user, admin } = await accountsWithAdmin(t)
+  const api = await makeToken(accounts, user.id)
+  const runner = newTokenText('runner')
+  await accounts.createToken({
+    id: 'token_r',
+    name: 'runner',
+    user_id: user.id,
+    scope: 'runner',
+    token_sha256: tokenSha256(runner),
+    created_at: new Date().toISOString(),
+    group: 'gpu',
+  })
+  assert.deepEqual(await auth.authenticateRunner(runner), { tenant: 'default', group: 'gpu' })
+  await assert.rejects(auth.authenticate(runner), { code: 'forbidden', message: /runner token/ })
+  const session = await auth.login(admin, '127.0.0.1')
+  for (const text of [api, session.token, undefined, newTokenText('runner')])
+    assert.ok('refused' in (await auth.authenticateRunner(text)))
+})

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, before, test } from 'node:test'
+import { WebSocket } from 'ws'
+import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
+import { Fleet } from './fleet.ts'
+
+let server: Server
+let fleet: Fleet
+const hello = {
+  type: 'hello',
+  protocol: 1,
+  version: '0.1.0',
+  runner_id: 'r1',
+  boot_id: 'b1',
+  group: 'default',
+  labels: {},
+  mode: 'all',
+  hostname: 'server-01',
+  cpus: 4,
+  memory_bytes: 1024,
+  slots: 2,
+  attempts: [],
+}
+
+before(async () => {
+  server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  fleet = new Fleet({
+    authenticate: async (token) => {
+      if (token === 'good') return { tenant: 'acme' }
+      if (token === 'other') return { tenant: 'other' }
+      if (token === 'gpu') return { tenant: 'acme', group: 'gpu' }
+      return { refused: 'The token is not known here.' }
+    },
+    isDurable: () => true,
+    helloTimeoutMs: 300,
+  })
+  fleet.attach(server)
+  fleet.ready()
+})
+after(async () => {
+  await fleet.close()
+  await fleet.close()
+  server.close()
+})
+
+function open(token = 'good', path = '/api/runner-link'): WebSocket {
+  const { port } = server.address() as AddressInfo
+  const url = `ws://127.0.0.1:${port}${path}`
+  return new WebSocket(url, { headers: { authorization: `Bearer ${token}` } })
+}
+
+/** The frames that come until the hub closes the link, after these were sent. */
+async function say(frames: (string | Buffer | object)[], token?: string): Promise<Record<string, unknown>[]> {
+  const ws = open(token)
+  const heard: Record<string, unknown>[] = []
+  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  await once(ws, 'open')
+  for (const frame of frames)
+    ws.send(typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame))
+  await once(ws, 'close')
+  return heard
+}
+
+async function answerTo(token: string, path?: string): Promise<{ status: number; code: string }> {
+  const ws = open(token, path)
+  ws.on('error', () => {})
+  const [, response] = await once(ws, 'unexpected-response')
+  let body = ''
+  for await (const chunk of response) body += chunk
+  return { status: response.statusCode, code: JSON.parse(body).error.code }
+}
+
+async function assertWell(): Promise<void> {
+  const ws = open()
+  await once(ws, 'open')
+  ws.send(JSON.stringify({ ...hello, runner_id: 'well' }))
+  const [data] = await once(ws, 'message')
+  assert.equal(JSON.parse(String(data)).type, 'welcome')
+  ws.close()
+  await once(ws, 'close')
+}
+
+test('a wrong token is answered 401 with the error body', async () => {
+  assert.deepEqual(await answerTo('wrong'), { status: 401, code: 'unauthorized' })
+})
+
+test('a WebSocket elsewhere is answered 404', async () => {
+  assert.deepEqual(await answerTo('good', '/api/nothing'), { status: 404, code: 'not_found' })
+})
+
+test('another protocol is refused for good, with both versions named', async () => {
+  const [refused] = await say([{ type: 'hello', protocol: 99, something: 'else' }])
+  assert.equal(refused?.code, 'protocol_mismatch')
+  assert.equal(refused?.retry, false)
+  assert.match(String(refused?.message), /protocol 99, this hub speaks 1/)
+})
+
+for (const [name, frame] of [
+  ['text that is no JSON', '{"type":'],
+  ['JSON that is no frame', { type: 'surprise' }],
+  ['a hello that lacks what it needs', { type: 'hello', protocol: 1 }],
+  ['null', 'null'],
+  ['a binary frame that is no output', Buffer.from([9, 9, 9])],
+  ['a report before hello', { type: 'draining' }],
+] as const)
+  test(`${name} is refused with the reason, and the hub is well`, async () => {
+    const [refused] = await say([frame])
+    assert.equal(refused?.type, 'refused')
+    assert.equal(refused?.code, 'bad_request')
+    assert.equal(refused?.retry, true)
+    await assertWell()
+  })
+
+test('a frame over the limit is refused, a much larger one is cut off, and the hub is well', async () => {
+  const [refused] = await say([Buffer.alloc(MAX_FRAME_BYTES + 1)])
+  assert.equal(refused?.code, 'frame_too_large')
+  assert.deepEqual(await say([Buffer.alloc(3 * MAX_FRAME_BYTES)]), [])
+  await assertWell()
+})
+
+test('who says no hello is sent away', async () => {
+  const [refused] = await say([])
+  assert.match(String(refused?.message), /no hello within 300 ms/)
+})
+
+test('a token of one group admits runners of that group only', async () => {
+  const [refused] = await say([{ ...hello, group: 'cpu' }], 'gpu')
+  assert.equal(refused?.code, 'forbidden')
+  assert.equal(refused?.retry, false)
+})
+
+test('a runner id of one tenant is no use to another', async () => {
+  await assertWell()
+  const [refused] = await say([{ ...hello, runner_id: 'well' }], 'other')
+  assert.equal(refused?.code, 'forbidden')
+})
+
+test('an attempt that the hub does not know is superseded, in hello and in later frames', async () => {
+  const ws = open()
+  const heard: { type: string; attempts?: { state: string }[] }[] = []
+  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  await once(ws, 'open')
+  const attempt = { attempt_id: 'run_x.1', epoch: 1 }
+  ws.send(JSON.stringify({ ...hello, attempts: [{ ...attempt, ended: false }] }))
+  ws.send(JSON.stringify({ type: 'report', ...attempt, n: 1, report: { type: 'started' } }))
+  while (heard.length < 2) await once(ws, 'message')
+  assert.equal(heard[0]?.attempts?.[0]?.state, 'superseded')
+  assert.equal(heard[1]?.type, 'superseded')
+  ws.close()
+  await once(ws, 'close')
+})

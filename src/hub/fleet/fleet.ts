@@ -1,0 +1,222 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { WebSocket } from 'ws'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { Hello, RunnerFrame, RunnerView } from '../../contract/protocol.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import type { Assignment } from './assignment.ts'
+import { Dispatch } from './dispatch.ts'
+import { canceled, Ledger, NOTHING_KEPT } from './ledger.ts'
+import { orderCancel } from './orders.ts'
+import { Reception } from './reception.ts'
+import type { Runner } from './roster.ts'
+import { type LinkHandlers, type Principal, RunnerLink } from './runner-link.ts'
+import { type Authenticate, acceptLinks } from './upgrade.ts'
+
+export interface FleetOptions {
+  authenticate: Authenticate
+  /** Whether what the action does outlives the runner's process. */
+  isDurable(action: string): boolean
+  /** Default 5,000. A link that is silent for three of them is given up. */
+  heartbeatMs?: number
+  /** Default 60,000. What a runner had that stays away for longer is lost. */
+  lostAfterMs?: number
+  /** Between SIGTERM and SIGKILL of a cancel. Default 10,000. */
+  graceMs?: number
+  /** Default 10,000. */
+  helloTimeoutMs?: number
+  log?(message: string): void
+}
+
+/**
+ * Carries out attempts on connected runners. It welcomes none before `ready`, so that no work is taken for unknown
+ * while open runs are still taken up again. Close it before the engine whose attempts it has.
+ */
+export class Fleet implements StepHost {
+  readonly #options: Required<FleetOptions>
+  readonly #runners = new Map<string, Runner>()
+  readonly #ledger: Ledger
+  readonly #dispatch: Dispatch
+  readonly #reception: Reception
+  readonly #links = new Set<RunnerLink>()
+  readonly #detach: (() => void)[] = []
+  readonly #stop = new AbortController()
+
+  constructor(options: FleetOptions) {
+    const defaults = { heartbeatMs: 5_000, lostAfterMs: 60_000, graceMs: 10_000, helloTimeoutMs: 10_000 }
+    this.#options = { ...defaults, log: () => {}, ...options }
+    const runners = this.#runners
+    const { signal } = this.#stop
+    const drop = (assignment: Assignment) => this.#dispatch.drop(assignment)
+    this.#ledger = new Ledger({ runners, drop, log: this.#options.log, signal })
+    this.#dispatch = new Dispatch({ runners, ledger: this.#ledger, signal })
+    const { heartbeatMs, lostAfterMs, graceMs, isDurable, log } = this.#options
+    this.#reception = new Reception({
+      runners,
+      ledger: this.#ledger,
+      dispatch: this.#dispatch,
+      isDurable,
+      heartbeatMs,
+      lostAfterMs,
+      graceMs,
+      log,
+    })
+  }
+
+  /** Takes links on the server's `/api/runner-link`. */
+  attach(server: Server): void {
+    const handlers: LinkHandlers = {
+      hello: (link, hello) => this.#reception.hello(link, hello),
+      frame: (link, frame) => this.#frame(link, frame),
+      output: (link, frame) => {
+        const assignment = this.#find(link, frame, true)
+        assignment?.inbox.output(frame.stream, frame.offset, frame.bytes, link)
+      },
+      closed: (link) => {
+        this.#links.delete(link)
+        if (!this.#stop.signal.aborted) this.#reception.closed(link)
+      },
+    }
+    const accept = (ws: WebSocket, socket: Socket, principal: Principal) => {
+      if (this.#stop.signal.aborted) ws.terminate()
+      else this.#links.add(new RunnerLink(ws, socket, principal, handlers, this.#options))
+    }
+    this.#detach.push(acceptLinks(server, this.#options.authenticate, accept))
+  }
+
+  /** All open runs are taken up again: from now on runners are welcome. May be called twice. */
+  ready(): void {
+    this.#reception.open()
+  }
+
+  place(spec: AttemptSpec): Placement | { waiting: string } {
+    return this.#dispatch.place(spec)
+  }
+
+  start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
+    this.#dispatch.begin(this.#ledger.add(spec, placement, NOTHING_KEPT, sink), placement?.runner)
+  }
+
+  resume(
+    spec: AttemptSpec,
+    placement: Placement | undefined,
+    known: Parameters<StepHost['resume']>[2],
+    sink: AttemptSink,
+  ): void {
+    const { started, streams, reports = started ? 1 : 0 } = known
+    const assignment = this.#ledger.add(spec, placement, { ...NOTHING_KEPT, ...streams, reports }, sink)
+    if (placement?.runner === undefined) {
+      this.#dispatch.begin(assignment, undefined)
+      return
+    }
+    assignment.sent = { type: 'unknown' }
+    assignment.begun = started
+    this.#reception.expect(assignment, placement.runner)
+  }
+
+  cancel(attemptId: string, reason: Reason, force = false): void {
+    if (this.#dispatch.unplace(attemptId)) return
+    const assignment = this.#ledger.get(attemptId)
+    if (!assignment || (assignment.cancel && (assignment.cancel.force || !force))) return
+    const { stage } = assignment
+    assignment.cancel = { reason: assignment.cancel?.reason ?? reason, force }
+    if (stage.type === 'placed') {
+      const link = this.#runners.get(stage.runner)?.link
+      if (link) orderCancel(assignment, link, this.#options.graceMs)
+      // Nobody to wait for: what is left of it is stopped when its runner comes back.
+      else if (force) this.#ledger.settle(assignment, canceled(assignment.cancel.reason))
+    } else if (stage.type !== 'assigning') this.#ledger.settle(assignment, canceled(assignment.cancel.reason))
+  }
+
+  runEnded(runId: string): void {
+    for (const assignment of this.#dispatch.takeParked(runId)) this.#ledger.remove(assignment)
+    for (const id of this.#dispatch.homes.take(runId)) {
+      const runner = this.#runners.get(id)
+      if (runner?.link) runner.link.send({ type: 'forget_run', run_id: runId })
+      else runner?.forget.add(runId)
+    }
+  }
+
+  /** The runner has the workspace of the run: for steps that ended before the run was taken up again. */
+  remember(spec: Pick<AttemptSpec, 'run_id' | 'requires'>, runner: string): void {
+    this.#dispatch.homes.set(spec, runner)
+  }
+
+  /** Those of the tenant, or all. */
+  list(tenant?: string): RunnerView[] {
+    return [...this.#runners.values()]
+      .filter((runner) => tenant === undefined || runner.tenant === tenant)
+      .flatMap((runner) => (runner.hello ? [runner.view(runner.hello)] : []))
+  }
+
+  /** The runner takes nothing new and finishes what it has, until it is started anew. False: there is none. */
+  drain(id: string): boolean {
+    const runner = this.#runners.get(id)
+    if (!runner) return false
+    runner.draining = true
+    runner.link?.send({ type: 'drain' })
+    this.#dispatch.rosterChanged()
+    return true
+  }
+
+  /** Sends the runner away; what it had is lost. False: there is none. */
+  remove(id: string): boolean {
+    const runner = this.#runners.get(id)
+    if (!runner) return false
+    const why = `Runner "${id}" was removed from this hub.`
+    runner.link?.refuse('forbidden', why, false)
+    clearTimeout(runner.lostTimer)
+    this.#reception.giveUp(runner, why)
+    this.#runners.delete(id)
+    this.#dispatch.rosterChanged()
+    return true
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    for (const detach of this.#detach.splice(0)) detach()
+    this.#reception.close()
+    const links = [...this.#links]
+    for (const link of links) link.refuse('unavailable', 'The hub is stopping.', true)
+    await Promise.all(links.map((link) => link.gone))
+  }
+
+  #frame(link: RunnerLink, frame: Exclude<RunnerFrame, Hello>): void {
+    const runner = this.#reception.runnerOf(link)
+    if (frame.type === 'draining') {
+      if (!runner) return
+      runner.draining = true
+      this.#dispatch.rosterChanged()
+      return
+    }
+    const assignment = this.#find(link, frame, frame.type !== 'rejected')
+    if (!runner || !assignment) return
+    if (frame.type === 'rejected') {
+      // One that drains would take it at another time.
+      if (!runner.draining) assignment.rejections.set(runner.id, frame.message)
+      assignment.sent = { type: 'never' }
+      this.#dispatch.again(assignment)
+      return
+    }
+    assignment.begun = true
+    if (frame.type === 'report') assignment.inbox.report(frame.n, frame.report)
+  }
+
+  /** What the frame is about. A runner that is at something it should not be at is told so, if it works on it. */
+  #find(
+    link: RunnerLink,
+    { attempt_id, epoch }: { attempt_id: string; epoch: number },
+    worksOnIt: boolean,
+  ): Assignment | undefined {
+    const runner = this.#reception.runnerOf(link)
+    if (!runner) return undefined
+    const assignment = this.#ledger.get(attempt_id)
+    const stage = assignment?.stage
+    if (assignment?.epoch === epoch && stage?.type === 'placed' && stage.runner === runner.id)
+      return assignment
+    const why = 'it ended here, or was handed on'
+    if (worksOnIt) link.send({ type: 'superseded', attempt_id, epoch, why })
+    return undefined
+  }
+}

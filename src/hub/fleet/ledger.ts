@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink, Placement } from '../../engine/ports.ts'
+import { Backoff } from '../../platform/backoff.ts'
+import type { Assignment } from './assignment.ts'
+import { Inbox, type Marks } from './inbox.ts'
+import type { Runner } from './roster.ts'
+import type { RunnerLink } from './runner-link.ts'
+
+export const NOTHING_KEPT: Marks = { reports: 0, stdout: 0, stderr: 0 }
+
+export interface LedgerOptions {
+  runners: ReadonlyMap<string, Runner>
+  /** It takes no slot and no place in the queue any more. */
+  drop(assignment: Assignment): void
+  log(message: string): void
+  signal: AbortSignal
+}
+
+/** All attempts that the fleet was given and that have not ended, and how they end. */
+export class Ledger {
+  readonly #options: LedgerOptions
+  readonly #assignments = new Map<string, Assignment>()
+
+  constructor(options: LedgerOptions) {
+    this.#options = options
+  }
+
+  add(spec: AttemptSpec, placement: Placement | undefined, from: Marks, sink: AttemptSink): Assignment {
+    const assignment: Assignment = {
+      spec,
+      sink,
+      epoch: placement?.epoch ?? 0,
+      stage: { type: 'waiting', why: '' },
+      inbox: undefined!,
+      sent: { type: 'never' },
+      begun: false,
+      rejections: new Map(),
+    }
+    assignment.inbox = this.#inbox(assignment, from)
+    this.#assignments.set(spec.attempt_id, assignment)
+    return assignment
+  }
+
+  get(attemptId: string): Assignment | undefined {
+    return this.#assignments.get(attemptId)
+  }
+
+  remove(assignment: Assignment): void {
+    const { attempt_id } = assignment.spec
+    if (this.#assignments.get(attempt_id) === assignment) this.#assignments.delete(attempt_id)
+  }
+
+  /** Nothing was heard of it under its new epoch. */
+  nextEpoch(assignment: Assignment): void {
+    assignment.inbox = this.#inbox(assignment, NOTHING_KEPT)
+  }
+
+  givenTo(runner: Runner): Assignment[] {
+    const held = [...runner.held].flatMap((id) => this.#assignments.get(id) ?? [])
+    return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.id)
+  }
+
+  /** Ends it from here, however long the store takes. A runner that still has it is told when it next speaks of it. */
+  settle(assignment: Assignment, end: AttemptEnd): void {
+    if (assignment.stage.type === 'ending') return
+    this.#options.drop(assignment)
+    assignment.stage = { type: 'ending' }
+    void this.#tell(assignment, end)
+  }
+
+  /** As `settle`, for one that vanished: where it was canceled before, that is what it ends with. */
+  settleVanished(assignment: Assignment, end: AttemptEnd): void {
+    const { cancel } = assignment
+    this.settle(assignment, cancel ? { ...canceled(cancel.reason), message: end.message } : end)
+  }
+
+  failed({ spec }: Assignment, error: unknown): void {
+    const why = error instanceof Error ? error.message : error
+    this.#options.log(`What runners tell of ${spec.attempt_id} could not be kept; it is tried again: ${why}`)
+  }
+
+  async #tell(assignment: Assignment, end: AttemptEnd): Promise<void> {
+    const { signal } = this.#options
+    const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
+    while (!signal.aborted)
+      try {
+        await assignment.sink.report(end, assignment.epoch)
+        this.remove(assignment)
+        return
+      } catch (error) {
+        if (signal.aborted) return
+        this.failed(assignment, error)
+        await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+      }
+  }
+
+  #inbox(assignment: Assignment, from: Marks): Inbox {
+    return new Inbox({
+      sink: assignment.sink,
+      epoch: assignment.epoch,
+      from,
+      ack: (resend) => this.#linkOf(assignment)?.ackSoon(assignment, resend),
+      ended: () => this.#ended(assignment),
+      failed: (error) => this.failed(assignment, error),
+      signal: this.#options.signal,
+    })
+  }
+
+  #linkOf({ stage }: Assignment): RunnerLink | undefined {
+    return stage.type === 'placed' ? this.#options.runners.get(stage.runner)?.link : undefined
+  }
+
+  /** The runner's report of the end is committed. */
+  #ended(assignment: Assignment): void {
+    this.#linkOf(assignment)?.release(assignment)
+    this.#options.drop(assignment)
+    this.remove(assignment)
+  }
+}
+
+export const canceled = (reason: Reason): AttemptEnd => ({ type: 'ended', outcome: 'canceled', reason })

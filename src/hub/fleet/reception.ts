@@ -1,0 +1,173 @@
+import { type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
+import type { Assignment } from './assignment.ts'
+import type { Dispatch } from './dispatch.ts'
+import type { Ledger } from './ledger.ts'
+import { orderCancel, orderStart } from './orders.ts'
+import { DEFAULT_GROUP } from './placement.ts'
+import { Runner } from './roster.ts'
+import type { RunnerLink } from './runner-link.ts'
+import { takeStock, whenMissing } from './stock.ts'
+
+export interface ReceptionOptions {
+  runners: Map<string, Runner>
+  ledger: Ledger
+  dispatch: Dispatch
+  isDurable(action: string): boolean
+  heartbeatMs: number
+  lostAfterMs: number
+  graceMs: number
+  log(message: string): void
+}
+
+/** How long a runner that went away is still shown. */
+const SHOWN_FOR_MS = 24 * 3_600_000
+/** How long an older link may take to show that its runner lives. */
+const PROBE_MS = 2_000
+
+/** Runners come, are compared with what they were given, go, and are given up when they stay away. */
+export class Reception {
+  readonly #options: ReceptionOptions
+  /** Until `open`: who said hello. */
+  #early: [RunnerLink, Hello][] | undefined = []
+
+  constructor(options: ReceptionOptions) {
+    this.#options = options
+  }
+
+  /** Runners are answered from now on, and those that don't come are waited for. May be called twice. */
+  open(): void {
+    const early = this.#early ?? []
+    this.#early = undefined
+    for (const runner of this.#options.runners.values()) this.#awaitReturn(runner)
+    for (const [link, hello] of early) void this.#greet(link, hello)
+  }
+
+  hello(link: RunnerLink, hello: Hello): void {
+    if (this.#early) this.#early.push([link, hello])
+    else void this.#greet(link, hello)
+  }
+
+  /** The runner whose link it is. Frames of a link that was replaced, or not welcomed yet, count for nothing. */
+  runnerOf(link: RunnerLink): Runner | undefined {
+    const runner = this.#options.runners.get(link.hello?.runner_id ?? '')
+    return runner?.link === link ? runner : undefined
+  }
+
+  /** The log of a run taken up again says that the runner has it. */
+  expect(assignment: Assignment, id: string): void {
+    const { runners, dispatch, ledger, isDurable } = this.#options
+    let runner = runners.get(id)
+    if (!runner) {
+      runner = new Runner(id)
+      runners.set(id, runner)
+    }
+    dispatch.hold(assignment, id)
+    if (!runner.link) {
+      if (!this.#early) this.#awaitReturn(runner)
+    } else if (whenMissing(assignment, runner.link.boot!, isDurable) === 'unsent')
+      orderStart(assignment, runner, ledger)
+    else this.#gone(assignment, runner)
+  }
+
+  closed(link: RunnerLink): void {
+    const runner = this.runnerOf(link)
+    if (!runner) return
+    runner.link = undefined
+    runner.lastSeenAtMs = link.lastSeenAtMs
+    this.#options.log(`Runner "${runner.id}" is disconnected.`)
+    this.#awaitReturn(runner)
+    this.#options.dispatch.rosterChanged()
+  }
+
+  /** What it has is lost. */
+  giveUp(runner: Runner, message: string): void {
+    const { ledger } = this.#options
+    for (const assignment of ledger.givenTo(runner))
+      ledger.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason: 'lost', message })
+  }
+
+  /** May be called twice. */
+  close(): void {
+    for (const runner of this.#options.runners.values()) clearTimeout(runner.lostTimer)
+  }
+
+  async #greet(link: RunnerLink, hello: Hello): Promise<void> {
+    const { runners, heartbeatMs } = this.#options
+    const { runner_id: id, boot_id } = hello
+    const { tenant, group } = link.principal
+    if (group !== undefined && hello.group === DEFAULT_GROUP) hello.group = group
+    if (group !== undefined && hello.group !== group) {
+      link.refuse('forbidden', `The token is for group "${group}", not for "${hello.group}".`, false)
+      return
+    }
+    if (this.#isForeign(id, tenant)) {
+      link.refuse('forbidden', `The runner id "${id}" belongs to another tenant.`, false)
+      return
+    }
+    for (let older = runners.get(id)?.link; older; older = runners.get(id)?.link) {
+      if (older.boot !== boot_id && (await older.answers(Math.min(PROBE_MS, heartbeatMs)))) {
+        const where = runners.get(id)?.hello?.hostname
+        const message = `The runner id "${id}" is taken by a runner on ${where}. Give each runner its own id.`
+        link.refuse('conflict', message, true)
+        return
+      }
+      older.terminate()
+    }
+    if (!link.closed) this.#welcome(link, hello)
+  }
+
+  #isForeign(id: string, tenant: string): boolean {
+    const known = this.#options.runners.get(id)?.tenant
+    return known !== undefined && known !== tenant
+  }
+
+  #welcome(link: RunnerLink, hello: Hello): void {
+    const { runners, ledger, dispatch, isDurable, heartbeatMs, lostAfterMs, graceMs, log } = this.#options
+    const runner = runners.get(hello.runner_id) ?? new Runner(hello.runner_id)
+    runners.set(runner.id, runner)
+    clearTimeout(runner.lostTimer)
+    runner.lostTimer = undefined
+    if (runner.hello?.boot_id !== hello.boot_id) runner.draining = false
+    runner.hello = hello
+    runner.tenant = link.principal.tenant
+    runner.link = link
+    runner.connectedAtMs = Date.now()
+    const stock = takeStock(hello, ledger.givenTo(runner), isDurable)
+    link.send({
+      type: 'welcome',
+      protocol: PROTOCOL_VERSION,
+      heartbeat_ms: heartbeatMs,
+      lost_after_ms: lostAfterMs,
+      attempts: stock.standings,
+    })
+    log(`Runner "${runner.id}" of group "${hello.group}" is connected.`)
+    for (const assignment of stock.going) {
+      assignment.begun = true
+      assignment.sent = { type: 'to', boot: hello.boot_id }
+      assignment.inbox.rewind()
+      orderCancel(assignment, link, graceMs)
+    }
+    for (const assignment of stock.unsent) orderStart(assignment, runner, ledger)
+    for (const assignment of stock.gone) this.#gone(assignment, runner)
+    for (const run_id of runner.forget) link.send({ type: 'forget_run', run_id })
+    runner.forget.clear()
+    if (runner.draining) link.send({ type: 'drain' })
+    dispatch.rosterChanged()
+  }
+
+  #gone(assignment: Assignment, { id }: Runner): void {
+    const message = `Runner "${id}" was restarted and has nothing left of it.`
+    const end = { type: 'ended', outcome: 'interrupted', reason: 'lost', message } as const
+    this.#options.ledger.settleVanished(assignment, end)
+  }
+
+  /** The time that it has to come back starts now. */
+  #awaitReturn(runner: Runner): void {
+    if (runner.link || runner.lostTimer) return
+    const since = new Date(runner.lastSeenAtMs).toISOString()
+    runner.lostTimer = setTimeout(() => {
+      this.giveUp(runner, `Runner "${runner.id}" has not been heard of since ${since}.`)
+      runner.lostTimer = setTimeout(() => this.#options.runners.delete(runner.id), SHOWN_FOR_MS)
+    }, this.#options.lostAfterMs)
+  }
+}

@@ -1,0 +1,50 @@
+import type { Hello, Standing } from '../../contract/protocol.ts'
+import type { Assignment } from './assignment.ts'
+
+export interface Stock {
+  standings: Standing[]
+  /** The runner goes on with these. */
+  going: Assignment[]
+  /** It never had these. */
+  unsent: Assignment[]
+  /** It had these and has lost them. */
+  gone: Assignment[]
+}
+
+/** Compares what a runner says it has with what was given to it. */
+export function takeStock(
+  hello: Hello,
+  given: readonly Assignment[],
+  isDurable: (action: string) => boolean,
+): Stock {
+  const stock: Stock = { standings: [], going: [], unsent: [], gone: [] }
+  const byId = new Map(given.map((assignment) => [assignment.spec.attempt_id, assignment]))
+  const named = new Set<Assignment>()
+  for (const { attempt_id, epoch } of hello.attempts) {
+    const assignment = byId.get(attempt_id)
+    if (assignment?.epoch === epoch) {
+      const { reports, stdout, stderr } = assignment.inbox.committed
+      stock.standings.push({ state: 'continue', attempt_id, epoch, reports, streams: { stdout, stderr } })
+      stock.going.push(assignment)
+      named.add(assignment)
+    } else {
+      const why = assignment ? `it has epoch ${assignment.epoch} now` : 'it ended here, or was handed on'
+      stock.standings.push({ state: 'superseded', attempt_id, epoch, why })
+    }
+  }
+  for (const assignment of given)
+    if (!named.has(assignment)) stock[whenMissing(assignment, hello.boot_id, isDurable)].push(assignment)
+  return stock
+}
+
+/** What a runner does not have was never begun, or is gone. */
+export function whenMissing(
+  { begun, sent, spec }: Assignment,
+  boot: string,
+  isDurable: (action: string) => boolean,
+): 'unsent' | 'gone' {
+  if (begun) return 'gone'
+  if (sent.type === 'never' || (sent.type === 'to' && sent.boot === boot)) return 'unsent'
+  // What survives a restart of the runner has a folder from before it begins: no folder, not begun.
+  return isDurable(spec.action) ? 'unsent' : 'gone'
+}

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { it } from 'node:test'
+import { FileOutputStore } from './files.ts'
+import { openBelow, sha256, tempFolder } from './output-store-conformance.ts'
+
+it('a hub that starts again goes on where the file ends, and hashes the whole', async (t) => {
+  const dir = tempFolder(t)
+  const bytes = randomBytes(3_000_000)
+  const first = new FileOutputStore({ dir })
+  await first.append('run_a.1', 'stdout', 0, bytes.subarray(0, 1_234_567))
+  await first.close()
+
+  const second = new FileOutputStore({ dir })
+  t.after(() => second.close())
+  assert.equal(await second.length('run_a.1', 'stdout'), 1_234_567)
+  assert.deepEqual(
+    await second.read('run_a.1', 'stdout', 1_234_560, 9e9),
+    bytes.subarray(1_234_560, 1_234_567),
+  )
+  await assert.rejects(second.append('run_a.1', 'stdout', 1_234_568, bytes), { code: 'conflict' })
+  await second.append('run_a.1', 'stdout', 1_000_000, bytes.subarray(1_000_000))
+  assert.deepEqual(await second.seal('run_a.1', 'stdout'), { length: bytes.length, sha256: sha256(bytes) })
+  assert.deepEqual(readFileSync(path.join(dir, 'run_a', '1.stdout')), bytes)
+  assert.deepEqual(openBelow(dir), [])
+})
+
+it('measures a stream that an earlier hub has written whole', async (t) => {
+  const dir = tempFolder(t)
+  const first = new FileOutputStore({ dir })
+  await first.append('run_a.1', 'stderr', 0, Buffer.from('hello'))
+  await first.close()
+  const second = new FileOutputStore({ dir })
+  t.after(() => second.close())
+  assert.deepEqual(await second.seal('run_a.1', 'stderr'), {
+    length: 5,
+    sha256: sha256(Buffer.from('hello')),
+  })
+})
+
+it('keeps no more files open than it may, and closes the others', async (t) => {
+  const dir = tempFolder(t)
+  const store = new FileOutputStore({ dir, maxOpenFiles: 4 })
+  t.after(() => store.close())
+  for (let n = 1; n <= 20; n++) await store.append(`run_a.${n}`, 'stdout', 0, Buffer.from(`${n}`))
+  assert.ok(openBelow(dir).length <= 5)
+  for (let n = 1; n <= 20; n++) {
+    await store.append(`run_a.${n}`, 'stdout', `${n}`.length, Buffer.from('.'))
+    assert.equal((await store.read(`run_a.${n}`, 'stdout', 0, 10)).toString(), `${n}.`)
+  }
+})
+
+it('says which file cannot be written where a file stands in the way of the folder', async (t) => {
+  const dir = tempFolder(t)
+  const store = new FileOutputStore({ dir: path.join(import.meta.filename, 'x') })
+  t.after(() => store.close())
+  await assert.rejects(store.append('run_a.1', 'stdout', 0, Buffer.from('x')), (error: Error) => {
+    assert.match(error.message, /files\.test\.ts\/x\/run_a/)
+    assert.equal((error as { code?: string }).code, 'store_failed')
+    return true
+  })
+  assert.deepEqual(openBelow(dir), [])
+})

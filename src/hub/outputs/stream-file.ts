@@ -1,0 +1,94 @@
+import { createHash, type Hash } from 'node:crypto'
+import type { FileHandle } from 'node:fs/promises'
+import type { StreamEnd } from '../../contract/attempt.ts'
+import { diskError } from '../store/disk-errors.ts'
+import type { OpenFiles, Opening } from './open-files.ts'
+
+const READ_BYTES = 1024 * 1024
+
+/** One stream in one file, written from its end on. Writes come one at a time; reads may overlap them. */
+export class StreamFile {
+  readonly file: string
+  readonly #files: OpenFiles
+  #opening: Opening
+  #length: number
+  /** Of all up to the length; undefined where the file was there before, and is hashed at the end. */
+  #hash: Hash | undefined
+
+  /** `kept`: bytes that are in the file already. `rewrite`: what else stands there is none of this stream. */
+  constructor(files: OpenFiles, file: string, start: { kept: number } | 'rewrite') {
+    this.file = file
+    this.#files = files
+    this.#opening = start === 'rewrite' ? 'rewrite' : 'write'
+    this.#length = start === 'rewrite' ? 0 : start.kept
+    this.#hash = this.#length === 0 ? createHash('sha256') : undefined
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  /** Adds the bytes whole, or keeps nothing of them. */
+  async append(bytes: Buffer): Promise<void> {
+    await this.#use(this.#opening, async (handle) => {
+      this.#opening = 'write'
+      try {
+        await writeAll(handle, bytes, this.#length)
+      } catch (error) {
+        await handle.truncate(this.#length).catch(() => {})
+        throw error
+      }
+    })
+    this.#hash?.update(bytes)
+    this.#length += bytes.length
+  }
+
+  read(start: number, end: number): Promise<Buffer> {
+    return this.#use('read', (handle) => readRange(handle, start, end))
+  }
+
+  /** Flushes it to disk, closes it, and measures what is there. Nothing is appended after. */
+  async seal(): Promise<StreamEnd> {
+    await this.#use('write', (handle) => handle.datasync())
+    const hash = this.#hash ?? (await this.#use('read', (handle) => hashFile(handle, this.#length)))
+    await this.close()
+    return { length: this.#length, sha256: hash.copy().digest('hex') }
+  }
+
+  close(): Promise<void> {
+    return this.#files.close(this.file)
+  }
+
+  async #use<T>(opening: Opening, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+    try {
+      return await this.#files.use(this.file, opening, work)
+    } catch (error) {
+      throw diskError(error, this.file)
+    }
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
+    done += bytesWritten
+  }
+}
+
+async function readRange(handle: FileHandle, start: number, end: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(end - start)
+  let done = 0
+  while (done < bytes.length) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done)
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return bytes.subarray(0, done)
+}
+
+async function hashFile(handle: FileHandle, length: number): Promise<Hash> {
+  const hash = createHash('sha256')
+  for (let at = 0; at < length; at += READ_BYTES)
+    hash.update(await readRange(handle, at, Math.min(at + READ_BYTES, length)))
+  return hash
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { it, type TestContext } from 'node:test'
+import { openSqliteStores } from '../open-sqlite.ts'
+import { testSpec } from '../testing-runs.ts'
+import { openDatabase } from './database.ts'
+
+function tempFile(t: TestContext): string {
+  const dir = mkdtempSync(path.join(tmpdir(), 'errand-sqlite-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  return path.join(dir, 'deep', 'errand.db')
+}
+const one = { version: 1, name: 'one', sql: 'CREATE TABLE a (x)' }
+const two = { version: 2, name: 'two', sql: 'CREATE TABLE b (x)' }
+
+it('applies each migration once, and those that came later', (t) => {
+  const file = tempFile(t)
+  for (const list of [[one], [one], [one, two], [one, two]]) openDatabase(file, { part: list }).close()
+  openDatabase(file, { part: [one, two], other: [{ ...one, sql: 'CREATE TABLE c (x)' }] }).close()
+  const db = openDatabase(file, { part: [one, two], other: [one] })
+  t.after(() => db.close())
+  const rows = db.prepare('SELECT part, version FROM migrations ORDER BY part, version').all()
+  assert.deepEqual(
+    rows.map((row) => `${row.part}${row.version}`),
+    ['other1', 'part1', 'part2'],
+  )
+})
+
+it('a migration that fails changes nothing', (t) => {
+  const file = tempFile(t)
+  openDatabase(file, { part: [one] }).close()
+  const broken = { ...two, sql: 'CREATE TABLE b (x); CREATE TABLE a (x)' }
+  assert.throws(() => openDatabase(file, { part: [one, broken] }), { code: 'store_failed' })
+  openDatabase(file, { part: [one, two] }).close()
+})
+
+it('refuses a database that a newer version wrote, and leaves it as it is', (t) => {
+  const file = tempFile(t)
+  openDatabase(file, { part: [one, two] }).close()
+  const before = readFileSync(file)
+  const newer = /newer Errand \(part version 2, this one knows 1\)/
+  assert.throws(() => openDatabase(file, { part: [one] }), { code: 'store_failed', message: newer })
+  assert.throws(() => openDatabase(file, {}), { code: 'store_failed' })
+  assert.deepEqual(readFileSync(file), before)
+})
+
+it("refuses another program's database, and a file that is none", (t) => {
+  const file = tempFile(t)
+  openDatabase(file, {}).close()
+  const foreign = `${file}.foreign`
+  const db = new DatabaseSync(foreign)
+  db.exec('CREATE TABLE precious (x)')
+  db.close()
+  assert.throws(() => openDatabase(foreign, { part: [one] }), {
+    code: 'store_failed',
+    message: /another program/,
+  })
+  writeFileSync(
+    `${file}.text`,
+    'This is a letter to my grandmother, and long enough to be a page.'.repeat(100),
+  )
+  assert.throws(() => openDatabase(`${file}.text`, {}), {
+    code: 'store_failed',
+    hint: 'Name another file, or move this one away.',
+  })
+})
+
+it('says which file cannot be opened where a file stands in the way of the folder', () => {
+  const file = path.join(import.meta.filename, 'errand.db')
+  assert.throws(
+    () => openDatabase(file, {}),
+    (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'store_failed')
+      assert.ok(error.message.includes(file))
+      return true
+    },
+  )
+})
+
+it('the stores answer plainly after they were closed', async () => {
+  const stores = await openSqliteStores({ file: ':memory:' })
+  stores.close()
+  stores.close()
+  await assert.rejects(stores.runs.create(testSpec('run_a'), []), { code: 'store_failed', message: /closed/ })
+  await assert.rejects(stores.runs.get('run_a'), { code: 'store_failed' })
+  await stores.runs.close()
+})

@@ -1,0 +1,35 @@
+/** What a program that embeds Errand uses; docs/library.md shows how. */
+export { builtinActionRegistry } from './actions/registry.ts'
+export { ErrandClient } from './client/client.ts'
+export { type ActionCatalog, type ActionContract, builtinActions } from './contract/actions.ts'
+export { type AttemptEnd, type AttemptReport, type AttemptSpec, StreamName } from './contract/attempt.ts'
+export { ErrandError, type ErrorCode } from './contract/errors.ts'
+export { type EventOf, type EventType, RunEvent } from './contract/events.ts'
+export { newRunId } from './contract/ids.ts'
+export type { RunRecord, RunSummary, RunView } from './contract/run.ts'
+export type { AttemptOutcome, Reason, RunStatus, StepStatus } from './contract/status.ts'
+export type { Workflow, WorkflowFile } from './contract/workflow.ts'
+export { HttpHost } from './dialects/host-agent/http-host.ts'
+export { Engine, type EngineOptions } from './engine/engine.ts'
+export type { EngineFace, Submission } from './engine/face.ts'
+export { checkWorkflow, parseWorkflow } from './engine/file/check.ts'
+export { formatProblem, type Problem } from './engine/file/problem.ts'
+export { workflowSchema } from './engine/file/schema.ts'
+export type {
+  AttemptSink,
+  Clock,
+  Notification,
+  Notifier,
+  OutputStore,
+  Placement,
+  RunPage,
+  RunQuery,
+  RunStore,
+  StepHost,
+} from './engine/ports.ts'
+export { BoundedOutputStore } from './hub/outputs/bounded.ts'
+export { FileRunStore } from './hub/store/file.ts'
+export { MemoryRunStore } from './hub/store/memory.ts'
+export { openSqliteRunStore } from './hub/store/open-sqlite.ts'
+export { LocalHost } from './runner/local/local-host.ts'
+export type { Action, ActionRegistry, InlineContext, InlineResult, ProcessPlan } from './runner/ports.ts'

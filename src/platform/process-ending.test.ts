@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { endTree, sweepGroup } from './process-ending.ts'
+import { isAlive, processStat, treeMembers } from './process-tree.ts'
+
+/** Starts a shell with a group and a mark of its own, once it has written a line. */
+async function shell(
+  script: string,
+): Promise<{ child: ChildProcess; group: number; mark: string; line: string }> {
+  const value = randomUUID()
+  const child = spawn('/bin/sh', ['-c', script], {
+    env: { ...process.env, TEST_MARK: value },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [line] = await once(child.stdout!, 'data')
+  return { child, group: child.pid!, mark: `TEST_MARK=${value}`, line: String(line).trim() }
+}
+
+const dead = (pid: number) => processStat(pid) === undefined
+
+test('a tree ends with its children, also those in a session of their own', async () => {
+  const { group, mark, line } = await shell(
+    'setsid sleep 1000 & setsid sh -c "sleep 1000; :" & sleep 1000 & echo $!; wait',
+  )
+  const members = treeMembers({ group, mark }).map((each) => each.pid)
+  assert.ok(members.includes(Number(line)))
+  assert.ok(members.length >= 4, `found ${members.length}`)
+  assert.equal(await endTree({ group, mark }, 10_000), true)
+  assert.deepEqual(
+    members.filter((pid) => !dead(pid)),
+    [],
+  )
+})
+
+test('what ignores SIGTERM is killed after the grace, and the grace can be cut short', async () => {
+  const force = new AbortController()
+  const { child, group, mark } = await shell('trap "" TERM; echo ready; while :; do sleep 1; done')
+  const gone = endTree({ group, mark }, 600_000, force.signal)
+  assert.equal(isAlive(group, processStat(group)!.start), true)
+  force.abort()
+  assert.equal(await gone, true)
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  assert.equal(child.signalCode, 'SIGKILL')
+})
+
+test('a sweep ends what a command left in its group, and answers at once where there is nothing', async () => {
+  const left = await shell('sleep 1000 & echo $!')
+  if (left.child.exitCode === null) await once(left.child, 'exit')
+  assert.equal(await sweepGroup(left.group, 10_000), true)
+  assert.ok(dead(Number(left.line)))
+  assert.equal(sweepGroup(left.group, 10_000), undefined)
+})
+
+test('a sweep leaves alone what is not ours', async () => {
+  const left = await shell('sleep 1000 & echo $!')
+  if (left.child.exitCode === null) await once(left.child, 'exit')
+  assert.equal(
+    sweepGroup(left.group, 0, () => false),
+    undefined,
+  )
+  assert.equal(dead(Number(left.line)), false)
+  await endTree(left, 0)
+})

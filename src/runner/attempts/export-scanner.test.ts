@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { ExportScanner } from './export-scanner.ts'
+
+function scan(...chunks: (string | Buffer)[]) {
+  const scanner = new ExportScanner()
+  for (const chunk of chunks) scanner.push(Buffer.from(chunk))
+  scanner.end()
+  return { ...scanner.found.toRecord() }
+}
+
+test('lines that start with the prefix become variables, and the last of a name counts', () => {
+  assert.deepEqual(scan('a\nBOPS_EXPORT:A=1\nx BOPS_EXPORT:B=2\nBOPS_EXPORT:A=3=4\nBOPS_EXPORT:C=\n'), {
+    A: '3=4',
+    C: '',
+  })
+})
+
+test('CRLF is tolerated, and a last line without its newline counts', () => {
+  assert.deepEqual(scan('BOPS_EXPORT:A=1\r\nBOPS_EXPORT:B=2'), { A: '1', B: '2' })
+})
+
+test('bad names, NUL and invalid UTF-8 break nothing', () => {
+  const text = Buffer.from(
+    'BOPS_EXPORT:1A=x\nBOPS_EXPORT:=x\nBOPS_EXPORT:A\nBOPS_EXPORT:B=a\0b\nBOPS_EXPORT:__proto__=p\nBOPS_EXPORT:C=',
+  )
+  assert.deepEqual(Object.entries(scan(Buffer.concat([text, Buffer.from([0xff, 10])]))), [
+    ['B', 'ab'],
+    ['__proto__', 'p'],
+    ['C', '\ufffd'],
+  ])
+})
+
+test('a line over 1 MiB is no export, and the lines after it are read', () => {
+  const long = `BOPS_EXPORT:LONG=${'x'.repeat(1024 * 1024)}`
+  assert.deepEqual(scan(long.slice(0, 500_000), long.slice(500_000), '\nBOPS_EXPORT:A=1\n'), { A: '1' })
+  assert.deepEqual(scan(`${long}\nBOPS_EXPORT:A=1\n`), { A: '1' })
+})
+
+test('more than the limit in all is told, whatever comes after', () => {
+  const scanner = new ExportScanner()
+  const value = 'x'.repeat(700_000)
+  scanner.push(Buffer.from(`BOPS_EXPORT:A=${value}\nBOPS_EXPORT:A=${value}\n`))
+  assert.equal(scanner.found.tooLarge, false)
+  scanner.push(Buffer.from(`BOPS_EXPORT:B=${value}\n`))
+  assert.equal(scanner.found.tooLarge, true)
+})
+
+test('however a stream is cut into chunks, the same variables are found', () => {
+  const piece = fc.constantFrom('BOPS_EXPORT:', 'BOPS_', 'EXPORT:', 'A=', 'B=1', '\n', '\r\n', 'ü', '=', ' ')
+  fc.assert(
+    fc.property(
+      fc.array(piece, { maxLength: 40 }),
+      fc.array(fc.nat(200), { maxLength: 20 }),
+      (pieces, cuts) => {
+        const whole = Buffer.from(pieces.join(''))
+        const places = [0, ...cuts.filter((cut) => cut < whole.length).sort((a, b) => a - b), whole.length]
+        const chunks = places.slice(1).map((end, i) => whole.subarray(places[i], end))
+        const lines = whole
+          .toString()
+          .split('\n')
+          .map((line) => line.replace(/\r$/, ''))
+        const expected: Record<string, string> = {}
+        for (const line of lines) {
+          const [, name, value] = /^BOPS_EXPORT:([A-Z_]+)=(.*)$/su.exec(line) ?? []
+          if (name !== undefined) expected[name] = value!
+        }
+        assert.deepEqual(scan(...chunks), expected)
+      },
+    ),
+  )
+})

@@ -1,0 +1,89 @@
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Attempts, HeldAttempt } from '../ports.ts'
+
+/** The runner's attempts, whatever becomes of a link while they are started or released. */
+export class Holdings {
+  readonly #attempts: Attempts
+  readonly #log: (message: string) => void
+  readonly #starting = new Map<string, { epoch: number; held: Promise<HeldAttempt> }>()
+  readonly #releasing = new Map<string, Promise<void>>()
+
+  constructor(attempts: Attempts, log: (message: string) => void) {
+    this.#attempts = attempts
+    this.#log = log
+  }
+
+  all(): HeldAttempt[] {
+    return this.#attempts.all().filter((held) => !this.#releasing.has(held.spec.attempt_id))
+  }
+
+  /** Idempotent, also while it is starting. An older epoch of it is dropped first. */
+  async start(spec: AttemptSpec, epoch: number): Promise<HeldAttempt> {
+    const id = spec.attempt_id
+    const other = this.#starting.get(id)
+    if (other?.epoch === epoch) return other.held
+    const held = this.#startAfter(spec, epoch, other?.held)
+    this.#starting.set(id, { epoch, held })
+    try {
+      return await held
+    } finally {
+      if (this.#starting.get(id)?.held === held) this.#starting.delete(id)
+    }
+  }
+
+  cancel(id: string, epoch: number, graceMs: number, reason: string): void {
+    void this.#find(id, epoch).then((held) => held?.cancel(graceMs, reason))
+  }
+
+  /** Forgets it, and stops it first where it still runs. */
+  async release(id: string, epoch: number): Promise<void> {
+    const held = await this.#find(id, epoch)
+    if (held) await this.#release(held)
+  }
+
+  async forgetRun(runId: string): Promise<void> {
+    await Promise.all(this.#releasing.values())
+    try {
+      await this.#attempts.forgetRun(runId)
+    } catch (error) {
+      this.#log(`The workspace of ${runId} could not be deleted: ${messageOf(error)}`)
+    }
+  }
+
+  async #startAfter(
+    spec: AttemptSpec,
+    epoch: number,
+    other: Promise<HeldAttempt> | undefined,
+  ): Promise<HeldAttempt> {
+    await other?.catch(() => {})
+    const id = spec.attempt_id
+    const there = this.#attempts.get(id)
+    if (there && there.epoch > epoch)
+      throw new ErrandError('conflict', `${id} runs here under epoch ${there.epoch}, which is newer.`)
+    if (there && there.epoch < epoch) await this.#release(there)
+    await this.#releasing.get(id)
+    return this.#attempts.start(spec, epoch)
+  }
+
+  async #find(id: string, epoch: number): Promise<HeldAttempt | undefined> {
+    const starting = this.#starting.get(id)
+    if (starting?.epoch === epoch) return starting.held.catch(() => undefined)
+    const held = this.#attempts.get(id)
+    return held?.epoch === epoch ? held : undefined
+  }
+
+  #release(held: HeldAttempt): Promise<void> {
+    const id = held.spec.attempt_id
+    const running = this.#releasing.get(id)
+    if (running) return running
+    const releasing = held
+      .release()
+      .catch((error) => this.#log(`${id} could not be released: ${messageOf(error)}`))
+      .finally(() => this.#releasing.delete(id))
+    this.#releasing.set(id, releasing)
+    return releasing
+  }
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, test } from 'node:test'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type { Attempts } from '../ports.ts'
+import { HubLink, type HubLinkOptions } from './hub-link.ts'
+
+/** Stands in for a machine without attempts. */
+const none: Attempts = {
+  recover: async () => [],
+  start: async () => {
+    throw new Error('nothing is started here')
+  },
+  get: () => undefined,
+  all: () => [],
+  forgetRun: async () => {},
+  close: async () => {},
+}
+
+let server: Server
+let sockets: WebSocketServer
+/** What the server answers to an upgrade: a status, or else a WebSocket. */
+let status: number | undefined
+let link: HubLink | undefined
+let done: Promise<void> | undefined
+let logged: string[]
+
+beforeEach(async () => {
+  status = undefined
+  logged = []
+  server = createServer()
+  sockets = new WebSocketServer({ noServer: true })
+  server.on('upgrade', (request, socket, head) => {
+    if (status === undefined)
+      return sockets.handleUpgrade(request, socket, head, (ws) => sockets.emit('connection', ws, request))
+    const body = JSON.stringify({ error: { code: 'unauthorized', message: 'The token was revoked.' } })
+    socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+})
+afterEach(async () => {
+  link?.close()
+  link?.close()
+  await done?.catch(() => {})
+  for (const ws of sockets.clients) ws.terminate()
+  server.close()
+})
+
+const url = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+
+function run(options: Partial<HubLinkOptions> = {}): void {
+  link = new HubLink({
+    url: url(),
+    token: 'secret',
+    identity: {
+      version: '0.1.0',
+      runner_id: 'r1',
+      group: 'default',
+      labels: {},
+      mode: 'all',
+      hostname: 'server-01',
+      cpus: 4,
+      memory_bytes: 1024,
+      slots: 2,
+    },
+    attempts: none,
+    log: (message) => logged.push(message),
+    ...options,
+  })
+  done = link.run()
+  done.catch(() => {})
+}
+/** The next link, and the first frame on it. */
+async function nextLink(): Promise<{
+  ws: WebSocket
+  hello: Record<string, unknown>
+  authorization?: string
+}> {
+  const [ws, request] = await once(sockets, 'connection')
+  const [data] = await once(ws, 'message')
+  return { ws, hello: JSON.parse(String(data)), authorization: request.headers.authorization }
+}
+const welcome = JSON.stringify({
+  type: 'welcome',
+  protocol: 1,
+  heartbeat_ms: 5_000,
+  lost_after_ms: 60_000,
+  attempts: [],
+})
+
+test('it says hello with its token, and comes back after a break as the same process', async () => {
+  run()
+  const first = await nextLink()
+  assert.equal(first.authorization, 'Bearer secret')
+  assert.equal(first.hello.type, 'hello')
+  first.ws.send(welcome)
+  first.ws.terminate()
+  const second = await nextLink()
+  assert.equal(second.hello.boot_id, first.hello.boot_id)
+})
+
+test('a hub that is not there is tried again, and said once', async () => {
+  const { port } = server.address() as AddressInfo
+  run()
+  server.close()
+  while (logged.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  server.listen(port, '127.0.0.1')
+  await nextLink()
+  assert.equal(logged.length, 1)
+  assert.match(logged[0]!, /ECONNREFUSED/)
+})
+
+test('a wrong token at the first try is an error with a hint', async () => {
+  status = 401
+  run()
+  await assert.rejects(done!, {
+    code: 'unauthorized',
+    message: 'The token was revoked.',
+    hint: /ERRAND_TOKEN/,
+  })
+})
+
+test('a token revoked later is said, and tried again slowly', async () => {
+  run()
+  const { ws } = await nextLink()
+  ws.send(welcome)
+  while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
+  status = 401
+  ws.terminate()
+  while (!logged.some((line) => /does not know the token any more: The token was revoked/.test(line)))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+})
+
+test('a hub that refuses for good ends it with the reason', async () => {
+  run()
+  const { ws } = await nextLink()
+  ws.send(JSON.stringify({ type: 'refused', code: 'protocol_mismatch', message: 'No.', retry: false }))
+  await assert.rejects(done!, { code: 'protocol_mismatch', message: 'No.' })
+})
+
+test('a hub that sends garbage is left, and tried again', async () => {
+  run()
+  const first = await nextLink()
+  first.ws.send('{"type":"surprise"}')
+  await nextLink()
+})
+
+test('what it cannot start it rejects, and with it all else while it drains', async () => {
+  run()
+  const { ws } = await nextLink()
+  ws.send(welcome)
+  const spec = {
+    attempt_id: 'run_x.1',
+    run_id: 'run_x',
+    workflow_name: 'flow',
+    step: 'work',
+    host: 'box',
+    instance: 0,
+    try: 1,
+    action: 'cmd.run',
+    args: {},
+    env: {},
+    requires: {},
+  }
+  const heard: Record<string, unknown>[] = []
+  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  ws.send(JSON.stringify({ type: 'start', epoch: 1, spec }))
+  ws.send(JSON.stringify({ type: 'drain' }))
+  ws.send(JSON.stringify({ type: 'start', epoch: 2, spec }))
+  while (heard.length < 3) await once(ws, 'message')
+  const messages = heard.map(({ type, epoch, message }) => [type, epoch, message])
+  assert.ok(messages.some(([type]) => type === 'draining'))
+  assert.deepEqual(messages.filter(([type]) => type === 'rejected').sort(), [
+    ['rejected', 1, 'nothing is started here'],
+    ['rejected', 2, 'the runner is draining'],
+  ])
+})
+
+test('the signal ends it', async () => {
+  const stop = new AbortController()
+  run({ signal: stop.signal })
+  await nextLink()
+  stop.abort()
+  await done
+})

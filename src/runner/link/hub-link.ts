@@ -1,0 +1,135 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
+import { Backoff } from '../../platform/backoff.ts'
+import type { Attempts } from '../ports.ts'
+import { Holdings } from './holdings.ts'
+import { linkUrl } from './link-url.ts'
+import { type RunnerIdentity, Session, type SessionEnd } from './session.ts'
+
+export interface HubLinkOptions {
+  /** Of the hub: http or https, with the path it stands under. */
+  url: string
+  token: string
+  identity: RunnerIdentity
+  /** Recovered already. */
+  attempts: Attempts
+  log(message: string): void
+  signal?: AbortSignal
+  /** Until the hub says another. Default 5,000. */
+  heartbeatMs?: number
+  /** Default 10,000. */
+  handshakeTimeoutMs?: number
+}
+
+const FIRST_RETRY_MS = 100
+const LAST_RETRY_MS = 10_000
+
+/** The runner's link to its hub: made again whenever it breaks, until it is closed or the hub says never. */
+export class HubLink {
+  readonly #options: HubLinkOptions
+  readonly #stop = new AbortController()
+  readonly #bootId = randomUUID()
+  #session: Session | undefined
+  #welcomed = false
+  #everWelcomed = false
+  #draining = false
+  #lastSaid = ''
+
+  constructor(options: HubLinkOptions) {
+    this.#options = options
+  }
+
+  get connected(): boolean {
+    return this.#welcomed
+  }
+
+  /**
+   * Once. Resolves when the signal aborts or after `close`; attempts go on. Rejects with an `ErrandError` where
+   * trying again is no use: a wrong URL or token, another protocol, a hub that refuses this runner.
+   */
+  async run(): Promise<void> {
+    const { url, token, identity, attempts, log, signal } = this.#options
+    const link = linkUrl(url)
+    const holdings = new Holdings(attempts, log)
+    const backoff = new Backoff({ firstMs: FIRST_RETRY_MS, maxMs: LAST_RETRY_MS })
+    const close = () => this.close()
+    if (signal?.aborted) close()
+    signal?.addEventListener('abort', close)
+    try {
+      while (!this.#stop.signal.aborted) {
+        const end = await this.#connect({
+          url: link,
+          token,
+          identity: { ...identity, boot_id: this.#bootId },
+          holdings,
+          heartbeatMs: this.#options.heartbeatMs ?? 5_000,
+          handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? 10_000,
+          welcomed: () => {
+            backoff.reset()
+            this.#welcomed = true
+            this.#everWelcomed = true
+            this.#say(`Connected to the hub at ${url} as runner "${identity.runner_id}".`)
+          },
+          drain: () => this.drain(),
+        })
+        if (this.#stop.signal.aborted) return
+        const waitMs = this.#judge(end, backoff)
+        await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => {})
+      }
+    } finally {
+      signal?.removeEventListener('abort', close)
+    }
+  }
+
+  /** Takes nothing new, finishes what it has; stays so over new links. */
+  drain(): void {
+    this.#draining = true
+    this.#session?.drain()
+  }
+
+  /** May be called twice. */
+  close(): void {
+    this.#stop.abort()
+    this.#session?.close()
+  }
+
+  async #connect(options: ConstructorParameters<typeof Session>[0]): Promise<SessionEnd> {
+    this.#session = new Session(options, this.#draining)
+    const end = await this.#session.ended
+    this.#session = undefined
+    this.#welcomed = false
+    return end
+  }
+
+  /** How long to wait before the next try; throws where there is to be none. */
+  #judge(end: SessionEnd, backoff: Backoff): number {
+    const { url, identity } = this.#options
+    if (end.type === 'refused') {
+      if (!end.retry) throw new ErrandError(errorCode(end.code), end.message)
+      this.#say(`The hub at ${url} refused runner "${identity.runner_id}": ${end.message}`)
+    } else if (end.type === 'broken') {
+      this.#say(`No link to the hub at ${url}: ${end.why}. Trying again.`)
+    } else if (end.status === 401) {
+      const message = end.message || 'The token is wrong.'
+      const hint = 'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create` makes one.'
+      if (!this.#everWelcomed) throw new ErrandError('unauthorized', message, { hint })
+      this.#say(`The hub at ${url} does not know the token any more: ${message} ${hint}`)
+      return backoff.slowest()
+    } else {
+      const why = end.message || 'is there no hub at this URL?'
+      this.#say(`The hub at ${url} answered ${end.status} instead of a link: ${why} Trying again.`)
+    }
+    return backoff.next()
+  }
+
+  /** Not the same thing at every try. */
+  #say(message: string): void {
+    if (message === this.#lastSaid) return
+    this.#lastSaid = message
+    this.#options.log(message)
+  }
+}
+
+const errorCode = (code: string): ErrorCode =>
+  Object.hasOwn(errorStatus, code) ? (code as ErrorCode) : 'host_refused'

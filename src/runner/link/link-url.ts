@@ -1,0 +1,23 @@
+import { ErrandError } from '../../contract/errors.ts'
+
+const schemes: Readonly<Record<string, string>> = {
+  'http:': 'ws:',
+  'https:': 'wss:',
+  'ws:': 'ws:',
+  'wss:': 'wss:',
+}
+
+/** Where the link of the hub at that URL is; a path that the hub stands under is kept. */
+export function linkUrl(hubUrl: string): URL {
+  const hint = 'Set ERRAND_HUB_URL to the address of the hub, like https://errand.example.com.'
+  if (!URL.canParse(hubUrl)) throw new ErrandError('invalid_argument', `"${hubUrl}" is no URL.`, { hint })
+  const url = new URL(hubUrl)
+  const scheme = schemes[url.protocol]
+  if (scheme === undefined)
+    throw new ErrandError('invalid_argument', `"${hubUrl}" is no http or https URL.`, { hint })
+  url.protocol = scheme
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/api/runner-link`
+  url.search = ''
+  url.hash = ''
+  return url
+}

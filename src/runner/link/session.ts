@@ -1,0 +1,251 @@
+import type { IncomingMessage } from 'node:http'
+import { WebSocket } from 'ws'
+import {
+  type Hello,
+  HubFrame,
+  MAX_FRAME_BYTES,
+  PROTOCOL_VERSION,
+  type RunnerFrame,
+} from '../../contract/protocol.ts'
+import { FrameWriter } from '../../platform/frame-writer.ts'
+import { Liveness } from '../../platform/liveness.ts'
+import type { HeldAttempt } from '../ports.ts'
+import { type Holdings, messageOf } from './holdings.ts'
+import { Outgoing } from './outgoing.ts'
+import { OutputPump } from './output-pump.ts'
+
+export type RunnerIdentity = Omit<Hello, 'type' | 'protocol' | 'boot_id' | 'attempts'>
+
+export type SessionEnd =
+  /** The hub is not there, or the link broke. */
+  | { type: 'broken'; why: string }
+  /** The hub said why it does not want the link. */
+  | { type: 'refused'; code: string; message: string; retry: boolean }
+  /** No WebSocket, but an HTTP answer. */
+  | { type: 'answered'; status: number; message: string }
+
+export interface SessionOptions {
+  url: URL
+  token: string
+  identity: RunnerIdentity & { boot_id: string }
+  holdings: Holdings
+  /** Until the hub says another. */
+  heartbeatMs: number
+  handshakeTimeoutMs: number
+  welcomed(): void
+  drain(): void
+}
+
+type Start = Extract<HubFrame, { type: 'start' }>
+type Ack = Extract<HubFrame, { type: 'ack' }>
+type Welcome = Extract<HubFrame, { type: 'welcome' }>
+
+const CLOSE_TIMEOUT_MS = 2_000
+const ANSWER_BYTES = 64 * 1024
+
+/** One connection to the hub, from hello to its end. What it leaves unsaid the next one says. */
+export class Session {
+  /** How it ended. Never rejects. */
+  readonly ended: Promise<SessionEnd>
+  readonly #options: SessionOptions
+  readonly #ws: WebSocket
+  readonly #end: (end: SessionEnd) => void
+  readonly #outgoing = new Map<string, { outgoing: Outgoing; unwatch: () => void }>()
+  #writer: FrameWriter | undefined
+  #pump: OutputPump | undefined
+  #liveness: Liveness | undefined
+  #welcomed = false
+  #closed = false
+  #draining: boolean
+
+  constructor(options: SessionOptions, draining: boolean) {
+    this.#options = options
+    this.#draining = draining
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>()
+    this.ended = promise
+    this.#end = (end) => {
+      this.#stop()
+      resolve(end)
+    }
+    const ws = new WebSocket(options.url, {
+      headers: { authorization: `Bearer ${options.token}` },
+      perMessageDeflate: false,
+      maxPayload: MAX_FRAME_BYTES,
+      handshakeTimeout: options.handshakeTimeoutMs,
+      closeTimeout: CLOSE_TIMEOUT_MS,
+    } as ConstructorParameters<typeof WebSocket>[2])
+    this.#ws = ws
+    ws.on('upgrade', (response) => {
+      this.#writer = new FrameWriter(ws, response.socket)
+      this.#pump = new OutputPump(this.#writer)
+    })
+    ws.on('open', () => this.#hello())
+    ws.on('message', (data) => this.#receive(data as Buffer))
+    ws.on('unexpected-response', (_, response) => void this.#answered(response))
+    ws.on('error', (error) => this.#end({ type: 'broken', why: whyOf(error) }))
+    ws.on('close', (code, reason) =>
+      this.#end({
+        type: 'broken',
+        why: `the link was closed (${code}${reason.length > 0 ? `, ${reason}` : ''})`,
+      }),
+    )
+  }
+
+  /** Takes nothing new from here on. */
+  drain(): void {
+    if (this.#draining) return
+    this.#draining = true
+    if (this.#welcomed) this.#send({ type: 'draining' })
+  }
+
+  /** Ends the link; attempts go on. May be called twice. */
+  close(): void {
+    if (this.#ws.readyState === WebSocket.CONNECTING) this.#ws.terminate()
+    else this.#ws.close(1001)
+    this.#end({ type: 'broken', why: 'the runner closed it' })
+  }
+
+  #stop(): void {
+    this.#closed = true
+    this.#liveness?.stop()
+    this.#pump?.close()
+    for (const id of [...this.#outgoing.keys()]) this.#untrack(id)
+  }
+
+  #send(frame: RunnerFrame): void {
+    if (!this.#closed) this.#writer?.send(JSON.stringify(frame))
+  }
+
+  #hello(): void {
+    this.#watchLiveness(this.#options.heartbeatMs)
+    const attempts = this.#options.holdings
+      .all()
+      .map(({ spec, epoch, ended }) => ({ attempt_id: spec.attempt_id, epoch, ended }))
+    this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, ...this.#options.identity, attempts })
+  }
+
+  #watchLiveness(intervalMs: number): void {
+    this.#liveness?.stop()
+    this.#liveness = new Liveness(this.#ws, intervalMs, () => {
+      this.#ws.terminate()
+      this.#end({ type: 'broken', why: 'the hub has not been heard of for three heartbeats' })
+    })
+  }
+
+  #receive(data: Buffer): void {
+    if (this.#closed) return
+    let frame: HubFrame
+    try {
+      frame = HubFrame.parse(JSON.parse(data.toString()))
+    } catch (error) {
+      this.#ws.close(1002)
+      this.#end({ type: 'broken', why: `the hub sent what is no frame: ${messageOf(error)}` })
+      return
+    }
+    this.#take(frame)
+  }
+
+  #take(frame: HubFrame): void {
+    const { holdings } = this.#options
+    if (frame.type === 'welcome') this.#welcome(frame)
+    else if (frame.type === 'start') void this.#start(frame)
+    else if (frame.type === 'ack') this.#acked(frame)
+    else if (frame.type === 'cancel')
+      holdings.cancel(frame.attempt_id, frame.epoch, frame.grace_ms, frame.reason)
+    else if (frame.type === 'forget_run') void holdings.forgetRun(frame.run_id)
+    else if (frame.type === 'drain') this.#options.drain()
+    else if (frame.type === 'refused') {
+      this.#ws.close(1000)
+      this.#end(frame)
+    } else this.#drop(frame.attempt_id, frame.epoch)
+  }
+
+  #acked(frame: Ack): void {
+    const tracked = this.#tracked(frame)
+    if (!tracked) return
+    tracked.ack(frame.reports, frame.streams, frame.resend === true)
+    this.#pump!.wake(tracked)
+  }
+
+  #welcome(frame: Welcome): void {
+    if (this.#welcomed) return
+    this.#welcomed = true
+    this.#watchLiveness(frame.heartbeat_ms)
+    this.#options.welcomed()
+    if (this.#draining) this.#send({ type: 'draining' })
+    const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
+    for (const standing of frame.attempts) {
+      const attempt = held.get(standing.attempt_id)
+      if (standing.state === 'superseded') this.#drop(standing.attempt_id, standing.epoch)
+      else if (attempt?.epoch === standing.epoch) this.#track(attempt, standing.reports, standing.streams)
+    }
+  }
+
+  async #start({ spec, epoch }: Start): Promise<void> {
+    const head = { attempt_id: spec.attempt_id, epoch }
+    try {
+      if (this.#draining) throw new Error('the runner is draining')
+      const held = await this.#options.holdings.start(spec, epoch)
+      this.#send({ type: 'claimed', ...head })
+      this.#track(held, 0, {})
+    } catch (error) {
+      this.#send({ type: 'rejected', ...head, message: messageOf(error) })
+    }
+  }
+
+  #track(held: HeldAttempt, reports: number, streams: Partial<Record<'stdout' | 'stderr', number>>): void {
+    const id = held.spec.attempt_id
+    const there = this.#outgoing.get(id)
+    if (this.#closed || there?.outgoing.held === held) return
+    if (there) this.#untrack(id)
+    const outgoing = new Outgoing(held, reports, streams)
+    this.#outgoing.set(id, { outgoing, unwatch: held.onChange(() => this.#pump!.wake(outgoing)) })
+    this.#pump!.wake(outgoing)
+  }
+
+  #tracked({ attempt_id, epoch }: { attempt_id: string; epoch: number }): Outgoing | undefined {
+    const outgoing = this.#outgoing.get(attempt_id)?.outgoing
+    return outgoing?.held.epoch === epoch ? outgoing : undefined
+  }
+
+  #untrack(id: string): void {
+    const tracked = this.#outgoing.get(id)
+    if (!tracked) return
+    this.#outgoing.delete(id)
+    tracked.outgoing.closed = true
+    tracked.unwatch()
+  }
+
+  #drop(attempt_id: string, epoch: number): void {
+    if (this.#tracked({ attempt_id, epoch })) this.#untrack(attempt_id)
+    void this.#options.holdings.release(attempt_id, epoch)
+  }
+
+  async #answered(response: IncomingMessage): Promise<void> {
+    let body = ''
+    try {
+      for await (const chunk of response) {
+        body += chunk
+        if (body.length > ANSWER_BYTES) break
+      }
+    } catch {
+      // Half an answer is as good as none: the status says enough.
+    }
+    this.#ws.terminate()
+    this.#end({ type: 'answered', status: response.statusCode ?? 0, message: messageIn(body) })
+  }
+}
+
+/** The message of an error body; else nothing. */
+function messageIn(body: string): string {
+  try {
+    return String(JSON.parse(body).error.message)
+  } catch {
+    return ''
+  }
+}
+
+/** Connecting to a name with several addresses fails with one error for each. */
+function whyOf(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map(messageOf).join(', ') : messageOf(error)
+}

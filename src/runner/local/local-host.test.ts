@@ -1,0 +1,259 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { builtinActionRegistry } from '../../actions/registry.ts'
+import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { AttemptSink, Placement } from '../../engine/ports.ts'
+import { processStat, signal } from '../../platform/process-tree.ts'
+import { attemptSpec, command, until } from '../attempts/attempt-fixture.ts'
+import { LocalHost, type LocalHostOptions } from './local-host.ts'
+
+/** Keeps what it is told; `onOutput` may delay or refuse bytes. */
+class KeptSink implements AttemptSink {
+  readonly reports: { report: AttemptReport; epoch: number }[] = []
+  readonly bytes: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
+  readonly kept: Record<StreamName, number> = { stdout: 0, stderr: 0 }
+  assignedAt: Placement | undefined
+  onOutput: (bytes: Buffer) => Promise<void> = async () => undefined
+
+  waiting(): void {}
+  async assigned(placement: Placement): Promise<boolean> {
+    this.assignedAt = placement
+    return true
+  }
+  async report(report: AttemptReport, epoch: number): Promise<void> {
+    this.reports.push({ report, epoch })
+  }
+  async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
+    assert.equal(offset, this.kept[stream])
+    assert.equal(this.end, undefined)
+    await this.onOutput(bytes)
+    this.bytes[stream].push(bytes)
+    this.kept[stream] += bytes.length
+    return this.kept[stream]
+  }
+  async length(stream: StreamName): Promise<number> {
+    return this.kept[stream]
+  }
+  get end(): AttemptEnd | undefined {
+    const last = this.reports.at(-1)?.report
+    return last?.type === 'ended' ? last : undefined
+  }
+  text(stream: StreamName = 'stdout'): string {
+    return Buffer.concat(this.bytes[stream]).toString()
+  }
+}
+
+function hostIn(t: TestContext, options: Partial<LocalHostOptions> = {}) {
+  const cwd = mkdtempSync(join(tmpdir(), 'errand-test-'))
+  const host = new LocalHost({ registry: builtinActionRegistry, cwd, graceMs: 100, ...options })
+  t.after(async () => {
+    await host.close()
+    rmSync(cwd, { recursive: true, force: true })
+  })
+  const start = (spec: AttemptSpec, sink = new KeptSink()) => {
+    const placement = host.place(spec)
+    host.start(spec, 'epoch' in placement ? placement : undefined, sink)
+    return sink
+  }
+  const run = async (spec: AttemptSpec, sink?: KeptSink) => {
+    const kept = start(spec, sink)
+    await until(() => kept.end !== undefined)
+    return kept
+  }
+  return { host, cwd, start, run }
+}
+
+test("a command gets this process's environment but for its tokens, and its folder", async (t) => {
+  process.env.ERRAND_TOKEN = 'secret'
+  process.env.TEST_PASSED_ON = 'passed'
+  t.after(() => {
+    delete process.env.ERRAND_TOKEN
+    delete process.env.TEST_PASSED_ON
+  })
+  const { run, cwd } = hostIn(t)
+  const sink = await run(
+    command('pwd; echo $TEST_PASSED_ON $A $ERRAND_STEP "<$ERRAND_TOKEN>"; echo err >&2', { env: { A: '1' } }),
+  )
+  assert.equal(sink.text(), `${cwd}\npassed 1 build it <>\n`)
+  assert.equal(sink.text('stderr'), 'err\n')
+  assert.deepEqual(
+    sink.reports.map(({ report, epoch }) => [report.type, epoch]),
+    [
+      ['started', 1],
+      ['ended', 1],
+    ],
+  )
+  assert.deepEqual([sink.end?.outcome, sink.end?.exit_code], ['success', 0])
+})
+
+test('exit codes, signals, exports, outputs and failures to start are told as on a runner', async (t) => {
+  const { run } = hostIn(t)
+  const end = async (...spec: Parameters<typeof attemptSpec>) => (await run(attemptSpec(...spec))).end!
+  assert.equal((await end('cmd.run', { cmd: 'exit 3' })).exit_code, 3)
+  const killed = await end('cmd.run', { cmd: 'kill -9 $$' })
+  assert.deepEqual([killed.reason, killed.signal, killed.exit_code], ['signal', 'SIGKILL', 137])
+  const exported = await end(
+    'cmd.run',
+    { cmd: 'echo BOPS_EXPORT:A=1; echo err >&2', export_vars: true },
+    { outputs: { E: 'stderr' } },
+  )
+  assert.deepEqual(exported.exports, { A: '1', E: 'err' })
+  assert.deepEqual((await end('vars.set', { vars: { B: 2 } })).exports, { B: '2' })
+  const messages = [
+    await end('cmd.run', { cmd: 'true', cwd: '/nowhere' }),
+    await end('shell.run', { script: '#!/nowhere/python\n' }),
+    await end('cmd.run', { cmd: 'true' }, { env: { HUGE: 'x'.repeat(200_000) } }),
+  ].map(({ reason, message }) => `${reason}: ${message}`)
+  assert.match(messages[0]!, /^start_failed: The working folder \/nowhere does not exist\.$/)
+  assert.match(messages[1]!, /^start_failed: The program \/nowhere\/python does not exist/)
+  assert.match(messages[2]!, /^start_failed: .*the largest is HUGE with 200000 bytes/)
+  assert.equal((await end('cmd.run', { cmd: '' })).reason, 'invalid_argument')
+  assert.equal((await end('constructor', {})).reason, 'host_refused')
+})
+
+test('a script file is gone after its step', async (t) => {
+  const { run } = hostIn(t)
+  const sink = await run(attemptSpec('shell.run', { script: '#!/bin/sh\necho "$0"' }))
+  const file = sink.text().trim()
+  assert.match(file, /script$/)
+  assert.equal(existsSync(file), false)
+})
+
+test('a slow sink holds the process, and every byte comes through in order', async (t) => {
+  const { run } = hostIn(t)
+  const sink = new KeptSink()
+  let largest = 0
+  sink.onOutput = async (bytes) => {
+    largest = Math.max(largest, bytes.length)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await run(command('yes 0123456789 | head -c 20000000; printf "\\377\\000"'), sink)
+  const whole = Buffer.concat(sink.bytes.stdout)
+  assert.equal(whole.length, 20_000_002)
+  assert.deepEqual(whole.subarray(-2), Buffer.from([0xff, 0]))
+  assert.equal(whole.toString('latin1', 0, 20_000_000), '0123456789\n'.repeat(1_818_182).slice(0, 20_000_000))
+  assert.ok(largest < 1024 * 1024, `pieces of up to ${largest} bytes`)
+})
+
+test('output that cannot be kept ends the process and fails the step', async (t) => {
+  const { run } = hostIn(t)
+  const sink = new KeptSink()
+  sink.onOutput = () => Promise.reject(new ErrandError('disk_full', 'no space left'))
+  await run(command('yes'), sink)
+  assert.deepEqual([sink.end?.outcome, sink.end?.reason], ['failed', 'output_failed'])
+})
+
+test('a background process that holds the pipe does not hold the step', async (t) => {
+  const { run } = hostIn(t)
+  const swept = await run(command('sleep 1000 & echo $!'))
+  assert.equal(swept.end?.outcome, 'success')
+  assert.equal(processStat(Number(swept.text())), undefined)
+  const daemon = await run(command('setsid sleep 1000 & while ! pgrep -s $! >/dev/null; do :; done; echo $!'))
+  const pid = Number(daemon.text())
+  assert.equal(daemon.end?.outcome, 'success')
+  assert.notEqual(processStat(pid), undefined)
+  signal(pid, 'SIGKILL')
+})
+
+test('cancel and timeout leave nothing running, whatever it ignores', async (t) => {
+  const { host, run, start, cwd } = hostIn(t)
+  const spec = command(
+    'trap "" TERM; setsid sh -c \'echo $$ >daemon; while :; do sleep 1; done\' & while :; do sleep 1; done',
+  )
+  const sink = start(spec)
+  const daemon = join(cwd, 'daemon')
+  await until(() => existsSync(daemon) && readFileSync(daemon, 'utf8').endsWith('\n'))
+  host.cancel(spec.attempt_id, 'upstream')
+  host.cancel(spec.attempt_id, 'canceled')
+  await until(() => sink.end !== undefined)
+  assert.deepEqual([sink.end?.outcome, sink.end?.reason], ['canceled', 'upstream'])
+  assert.equal(processStat(Number(readFileSync(daemon, 'utf8'))), undefined)
+  const timed = await run(command('sleep 1000', { timeout_ms: 50 }))
+  assert.deepEqual([timed.end?.outcome, timed.end?.reason], ['failed', 'timeout'])
+})
+
+test('a forced cancel does not wait for the grace', async (t) => {
+  const { host, start } = hostIn(t, { graceMs: 600_000 })
+  const spec = command('trap "" TERM; echo up; while :; do sleep 1; done')
+  const sink = start(spec)
+  await until(() => sink.kept.stdout > 0)
+  host.cancel(spec.attempt_id, 'canceled')
+  host.cancel(spec.attempt_id, 'canceled', true)
+  await until(() => sink.end !== undefined)
+  assert.equal(sink.end?.outcome, 'canceled')
+})
+
+test('beyond the limit attempts wait in order, and a waiting one can be canceled', async (t) => {
+  const { host, cwd, start } = hostIn(t, { limit: 2 })
+  const gate = 'while [ ! -e go ]; do sleep 0.02; done; echo $ERRAND_ATTEMPT_ID >>order'
+  const specs = [
+    command(gate),
+    command(gate),
+    command('echo third >>order'),
+    command('echo never >>order'),
+    command('true'),
+  ]
+  const sinks = specs.map((spec) => start(spec))
+  assert.deepEqual(host.place(command('true')), {
+    waiting: '2 steps run on this machine already, which is its limit',
+  })
+  assert.deepEqual(readdirSync(cwd), [])
+  host.cancel(specs[3]!.attempt_id, 'canceled')
+  await until(() => sinks[3]!.end !== undefined)
+  assert.equal(sinks[2]!.assignedAt, undefined)
+  writeFileSync(join(cwd, 'go'), '')
+  for (const sink of sinks) await until(() => sink.end !== undefined)
+  assert.deepEqual(
+    sinks.map((sink) => sink.end?.outcome),
+    ['success', 'success', 'success', 'canceled', 'success'],
+  )
+  assert.deepEqual(sinks[2]!.assignedAt, { epoch: 1 })
+  assert.equal(readFileSync(join(cwd, 'order'), 'utf8').includes('never'), false)
+})
+
+test('a place that is not used is given back', async (t) => {
+  const { host } = hostIn(t, { limit: 1 })
+  const spec = command('true')
+  assert.deepEqual(host.place(spec), { epoch: 1 })
+  assert.ok('waiting' in host.place(command('true')))
+  host.cancel(spec.attempt_id, 'canceled')
+  assert.deepEqual(host.place(command('true')), { epoch: 1 })
+})
+
+test('what ran in an earlier process is lost, and what had not begun is begun', async (t) => {
+  const { host } = hostIn(t)
+  const [lost, begun] = [new KeptSink(), new KeptSink()]
+  host.resume(command('true'), { epoch: 1 }, { started: true }, lost)
+  host.resume(command('echo begun'), undefined, { started: false }, begun)
+  await until(() => lost.end !== undefined && begun.end !== undefined)
+  assert.deepEqual([lost.end?.outcome, lost.end?.reason], ['interrupted', 'lost'])
+  assert.equal(begun.text(), 'begun\n')
+})
+
+test('a report that the engine could not keep is sent again', async (t) => {
+  const { run } = hostIn(t)
+  const sink = new KeptSink()
+  const report = sink.report.bind(sink)
+  let refusals = 2
+  sink.report = (...args) =>
+    refusals-- > 0 ? Promise.reject(new Error('the store failed')) : report(...args)
+  await run(command('true'), sink)
+  assert.deepEqual(
+    sink.reports.map((each) => each.report.type),
+    ['started', 'ended'],
+  )
+})
+
+test('closing ends what runs, and may be done twice', async (t) => {
+  const { host, start } = hostIn(t)
+  const sink = start(command('echo $$; exec sleep 1000'))
+  await until(() => sink.kept.stdout > 0)
+  await host.close()
+  await host.close()
+  assert.equal(sink.end?.outcome, 'interrupted')
+  assert.equal(processStat(Number(sink.text())), undefined)
+})

@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import { InlineRun } from '../attempts/inline-run.ts'
+import type { Cause } from '../attempts/outcome.ts'
+import { processEnvironment } from '../attempts/process-environment.ts'
+import type { Action, ActionRegistry } from '../ports.ts'
+import { deliver } from './delivery.ts'
+import { LocalProcess } from './local-process.ts'
+
+export interface LocalHostOptions {
+  registry: ActionRegistry
+  /** How many attempts run at once (default 64). */
+  limit?: number
+  /** Where commands run (default: this process's folder). */
+  cwd?: string
+  /** Between SIGTERM and SIGKILL (default 5 s). */
+  graceMs?: number
+}
+
+/** Variables of this process that no command gets. */
+const KEPT_BACK = ['ERRAND_TOKEN', 'ADOS_TOKEN']
+
+interface Work {
+  stop(cause: Cause, force?: boolean): void
+  done: Promise<void>
+}
+interface Queued {
+  spec: AttemptSpec
+  sink: AttemptSink
+}
+
+/** Carries out attempts as children of this process; what runs ends with it. */
+export class LocalHost implements StepHost {
+  readonly #registry: ActionRegistry
+  readonly #limit: number
+  readonly #cwd: string
+  readonly #graceMs: number
+  readonly #env: NodeJS.ProcessEnv
+  /** With the attempt's id it names its processes among all of this machine. */
+  readonly #key = randomUUID()
+  readonly #placed = new Set<string>()
+  readonly #queue = new Map<string, Queued>()
+  /** Taken from the queue while the engine commits that; the reason where it was canceled meanwhile. */
+  readonly #assigning = new Map<string, Reason | undefined>()
+  readonly #running = new Map<string, Work>()
+  readonly #stop = new AbortController()
+
+  constructor({ registry, limit = 64, cwd = process.cwd(), graceMs = 5_000 }: LocalHostOptions) {
+    this.#registry = registry
+    this.#limit = limit
+    this.#cwd = resolve(cwd)
+    this.#graceMs = graceMs
+    this.#env = { ...process.env }
+    for (const name of KEPT_BACK) delete this.#env[name]
+  }
+
+  place(spec: AttemptSpec): Placement | { waiting: string } {
+    if (this.#queue.size > 0 || this.#full())
+      return { waiting: `${this.#limit} steps run on this machine already, which is its limit` }
+    this.#placed.add(spec.attempt_id)
+    return { epoch: 1 }
+  }
+
+  start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
+    this.#placed.delete(spec.attempt_id)
+    if (this.#stop.signal.aborted) return
+    if (placement === undefined) {
+      this.#queue.set(spec.attempt_id, { spec, sink })
+      this.#startNext()
+    } else this.#run(spec, placement.epoch, sink)
+  }
+
+  /** Nothing here outlives its process: what had begun is lost, what had not is begun. */
+  resume(
+    spec: AttemptSpec,
+    placement: Placement | undefined,
+    known: { started: boolean },
+    sink: AttemptSink,
+  ): void {
+    if (placement === undefined && !known.started) {
+      this.start(spec, undefined, sink)
+      return
+    }
+    const message = 'It ran within a process that has ended.'
+    void this.#report(
+      sink,
+      { type: 'ended', outcome: 'interrupted', reason: 'lost', message },
+      placement?.epoch ?? 0,
+    )
+  }
+
+  cancel(attemptId: string, reason: Reason, force = false): void {
+    const queued = this.#queue.get(attemptId)
+    if (queued !== undefined) {
+      this.#queue.delete(attemptId)
+      void this.#report(queued.sink, { type: 'ended', outcome: 'canceled', reason }, 0)
+    }
+    if (this.#assigning.has(attemptId)) this.#assigning.set(attemptId, reason)
+    this.#running.get(attemptId)?.stop({ type: 'canceled', reason }, force)
+    if (this.#placed.delete(attemptId)) this.#startNext()
+  }
+
+  runEnded(): void {}
+
+  async close(): Promise<void> {
+    this.#queue.clear()
+    const works = [...this.#running.values()]
+    for (const work of works) work.stop({ type: 'closed' })
+    this.#stop.abort()
+    await Promise.all(works.map((work) => work.done))
+  }
+
+  #full(): boolean {
+    return this.#placed.size + this.#assigning.size + this.#running.size >= this.#limit
+  }
+
+  #startNext(): void {
+    for (const [id, queued] of this.#queue) {
+      if (this.#full()) return
+      this.#queue.delete(id)
+      void this.#assign(queued)
+    }
+  }
+
+  async #assign({ spec, sink }: Queued): Promise<void> {
+    const id = spec.attempt_id
+    this.#assigning.set(id, undefined)
+    const wanted = await deliver(() => sink.assigned({ epoch: 1 }), this.#stop.signal)
+    const reason = this.#assigning.get(id)
+    this.#assigning.delete(id)
+    if (wanted === true && reason === undefined && !this.#stop.signal.aborted) return this.#run(spec, 1, sink)
+    if (wanted === true && reason !== undefined)
+      await this.#report(sink, { type: 'ended', outcome: 'canceled', reason }, 1)
+    this.#startNext()
+  }
+
+  #run(spec: AttemptSpec, epoch: number, sink: AttemptSink): void {
+    const action = Object.hasOwn(this.#registry, spec.action) ? this.#registry[spec.action] : undefined
+    const work = action === undefined ? refused(spec) : this.#work(spec, action, epoch, sink)
+    const done = work.end
+      .then((end) => this.#report(sink, end, epoch))
+      .then(() => {
+        this.#running.delete(spec.attempt_id)
+        this.#startNext()
+      })
+    this.#running.set(spec.attempt_id, { stop: work.stop, done })
+  }
+
+  #work(spec: AttemptSpec, action: Action, epoch: number, sink: AttemptSink): Begun {
+    let started: Promise<unknown> | undefined
+    const begun = (pid?: number) => {
+      started = this.#report(sink, { type: 'started', pid, time: new Date().toISOString() }, epoch)
+    }
+    const after = async (end: Promise<AttemptEnd>) => {
+      const report = await end
+      await started
+      return report
+    }
+    if (action.kind === 'process') {
+      let local: LocalProcess
+      try {
+        local = this.#process(spec, action, sink, begun)
+      } catch (error) {
+        return failed(error)
+      }
+      return { stop: (cause, force) => local.stop(cause, force), end: after(local.run()) }
+    }
+    const inline = new InlineRun({
+      action,
+      spec,
+      cwd: this.#cwd,
+      timeoutGraceMs: this.#graceMs,
+      write: orderly(sink),
+    })
+    begun()
+    return {
+      stop: (cause, force) => inline.stop(cause, force ? 0 : this.#graceMs),
+      end: after(inline.run()),
+    }
+  }
+
+  #process(
+    spec: AttemptSpec,
+    action: Extract<Action, { kind: 'process' }>,
+    sink: AttemptSink,
+    onStarted: (pid: number) => void,
+  ): LocalProcess {
+    const plan = action.prepare(spec)
+    const key = `${this.#key}/${spec.attempt_id}`
+    const cwd = plan.cwd === undefined ? this.#cwd : resolve(this.#cwd, plan.cwd)
+    const launch = { argv: plan.argv, cwd, env: processEnvironment(this.#env, plan.env, spec, key) }
+    return new LocalProcess({ spec, plan, launch, key, sink, graceMs: this.#graceMs, onStarted })
+  }
+
+  #report(sink: AttemptSink, report: AttemptReport, epoch: number): Promise<unknown> {
+    return deliver(() => sink.report(report, epoch), this.#stop.signal)
+  }
+}
+
+interface Begun {
+  stop: Work['stop']
+  end: Promise<AttemptEnd>
+}
+
+const ended = (reason: Reason, message: string): Begun => ({
+  stop: () => undefined,
+  end: Promise.resolve({ type: 'ended', outcome: 'failed', reason, message }),
+})
+
+const refused = (spec: AttemptSpec) => ended('host_refused', `This machine has no action "${spec.action}".`)
+
+function failed(error: unknown): Begun {
+  const reason =
+    error instanceof ErrandError && error.code === 'invalid_argument' ? 'invalid_argument' : 'action_failed'
+  return ended(reason, (error as Error).message)
+}
+
+/** Writes of one stream go to the sink one after another, each at its offset. */
+function orderly(sink: AttemptSink): (stream: StreamName, bytes: Buffer) => Promise<void> {
+  const offsets = { stdout: 0, stderr: 0 }
+  const last = { stdout: Promise.resolve(), stderr: Promise.resolve() }
+  return (stream, bytes) => {
+    const written = last[stream].then(async () => {
+      await sink.output(stream, offsets[stream], bytes)
+      offsets[stream] += bytes.length
+    })
+    last[stream] = written.catch(() => undefined)
+    return written
+  }
+}

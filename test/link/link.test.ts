@@ -1,0 +1,331 @@
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import type { FleetOptions } from '../../src/hub/fleet/fleet.ts'
+import { AttemptsStandIn, type Script } from './attempts-stand-in.ts'
+import { EngineStandIn } from './engine-stand-in.ts'
+import { HubSetup, openRunner, type RunnerSetup, spec, until } from './setup.ts'
+import { TcpProxy } from './tcp-proxy.ts'
+
+const hello: Script = { chunks: [{ stream: 'stdout', bytes: Buffer.from('hello\n') }] }
+const forever: Script = { chunks: [], forever: true }
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function openHub(options: Partial<FleetOptions> = {}): Promise<HubSetup> {
+  const hub = await HubSetup.open(options)
+  cleanups.push(() => hub.close())
+  return hub
+}
+function connect(...args: Parameters<typeof openRunner>): RunnerSetup {
+  const runner = openRunner(...args)
+  cleanups.push(async () => {
+    runner.link.close()
+    await runner.done
+    await args[1].close()
+  })
+  return runner
+}
+async function openProxy(hub: HubSetup): Promise<TcpProxy> {
+  const proxy = await TcpProxy.open(() => hub.port)
+  cleanups.push(() => proxy.close())
+  return proxy
+}
+
+test('an attempt runs on a connected runner, and is released when its end is committed', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => hello)
+  connect(hub.url, attempts)
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const engine = new EngineStandIn()
+  const kept = engine.start(hub.fleet, spec())
+  await until('it is released', () => attempts.released.length === 1)
+  assert.deepEqual(
+    kept.reports.map((report) => report.type),
+    ['started', 'ended'],
+  )
+  assert.equal(Buffer.concat(kept.chunks.stdout).toString(), 'hello\n')
+  assert.deepEqual(kept.placements, [{ runner: 'r1', epoch: 1 }])
+  assert.equal(hub.fleet.list()[0]!.running, 0)
+  hub.fleet.runEnded(kept.spec.run_id)
+  await until('the runner forgot the run', () => attempts.forgotten.includes(kept.spec.run_id))
+})
+
+test('runners are shown with what they offer', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  connect(hub.url, new AttemptsStandIn(() => hello), { labels: { gpu: '1' } })
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const [view] = hub.fleet.list('acme')
+  assert.equal(view?.memory, '8GB')
+  assert.equal(view?.status, 'connected')
+  assert.deepEqual(view?.labels, { gpu: '1' })
+  assert.deepEqual(hub.fleet.list('other'), [])
+})
+
+test('attempts wait in order, say why, and go on when a slot is free', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const engine = new EngineStandIn()
+  const kept = [1, 2, 3].map(() => engine.start(hub.fleet, spec()))
+  assert.deepEqual(kept[0]!.whys, ['no runner is connected'])
+  const attempts = new AttemptsStandIn(() => forever)
+  connect(hub.url, attempts, { slots: 1 })
+  for (const [index, each] of kept.entries()) {
+    await until('it started', () => each.reports.length === 1)
+    assert.equal(attempts.begun.length, index + 1)
+    hub.fleet.cancel(each.spec.attempt_id, 'canceled')
+    await until('it ended', () => each.end !== undefined)
+    assert.equal(each.end?.outcome, 'canceled')
+  }
+  assert.equal(kept[2]!.whys.at(-1), 'runner "r1" of group "default" is busy (1 of 1 slots)')
+})
+
+test('a waiting attempt is canceled at once', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const engine = new EngineStandIn()
+  const kept = engine.start(hub.fleet, spec())
+  hub.fleet.cancel(kept.spec.attempt_id, 'timeout')
+  await until('it ended', () => kept.end !== undefined)
+  assert.deepEqual(kept.end, { type: 'ended', outcome: 'canceled', reason: 'timeout' })
+})
+
+test('a place that is not used is given back', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  connect(hub.url, new AttemptsStandIn(() => hello), { slots: 1 })
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const unused = spec()
+  assert.deepEqual(hub.fleet.place(unused), { runner: 'r1', epoch: 1 })
+  const engine = new EngineStandIn()
+  const kept = engine.start(hub.fleet, spec())
+  assert.equal(kept.placement, undefined)
+  hub.fleet.cancel(unused.attempt_id, 'canceled')
+  await until('the other one ended', () => kept.end?.outcome === 'success')
+})
+
+test('what a runner rejects is placed on another at once', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const full = new AttemptsStandIn(() => hello)
+  full.rejectWith = 'its disk is full'
+  const good = new AttemptsStandIn(() => hello)
+  connect(hub.url, full, { runner_id: 'full', slots: 9 })
+  connect(hub.url, good, { runner_id: 'good' })
+  await until('both are connected', () => hub.fleet.list().length === 2)
+  const engine = new EngineStandIn()
+  const kept = engine.start(hub.fleet, spec())
+  await until('it ended', () => kept.end?.outcome === 'success')
+  assert.deepEqual(kept.placements, [
+    { runner: 'full', epoch: 1 },
+    { runner: 'good', epoch: 2 },
+  ])
+  assert.deepEqual(good.begun, [`${kept.spec.attempt_id}/2`])
+  assert.deepEqual(engine.complaints, [])
+})
+
+test('what every runner rejects fails, saying what they said', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const full = new AttemptsStandIn(() => hello)
+  full.rejectWith = 'its disk is full'
+  connect(hub.url, full)
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const kept = new EngineStandIn().start(hub.fleet, spec())
+  await until('it ended', () => kept.end !== undefined)
+  assert.equal(kept.end?.reason, 'rejected')
+  assert.match(kept.end?.message ?? '', /runner "r1" rejected it: its disk is full/)
+})
+
+test('a draining runner finishes what it has and is given nothing new', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => forever)
+  connect(hub.url, attempts)
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const engine = new EngineStandIn()
+  const first = engine.start(hub.fleet, spec())
+  await until('it started', () => first.reports.length === 1)
+  assert.equal(hub.fleet.drain('r1'), true)
+  assert.equal(hub.fleet.drain('nobody'), false)
+  const second = engine.start(hub.fleet, spec())
+  assert.deepEqual(second.whys, ['runner "r1" is draining'])
+  hub.fleet.cancel(first.spec.attempt_id, 'canceled')
+  await until('it ended', () => first.end !== undefined)
+  assert.equal(hub.fleet.list()[0]?.status, 'draining')
+  assert.equal(attempts.begun.length, 1)
+})
+
+test('a half-open link is noticed at both ends, and the runner comes back with all it has', async () => {
+  const hub = await openHub({ heartbeatMs: 50 })
+  hub.fleet.ready()
+  const proxy = await openProxy(hub)
+  const attempts = new AttemptsStandIn(() => forever)
+  const runner = connect(proxy.url, attempts, {}, { handshakeTimeoutMs: 200 })
+  await until('it is connected', () => hub.fleet.list()[0]?.status === 'connected')
+  const kept = new EngineStandIn().start(hub.fleet, spec())
+  await until('it started', () => kept.reports.length === 1)
+  proxy.freeze()
+  await until('the hub noticed', () => hub.fleet.list()[0]?.status === 'disconnected')
+  await until('the runner noticed', () => !runner.link.connected)
+  proxy.thaw()
+  await until('it is back', () => hub.fleet.list()[0]?.status === 'connected')
+  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
+  await until('it ended', () => kept.end !== undefined)
+  assert.equal(attempts.begun.length, 1)
+})
+
+test('what a runner had is lost when it stays away, and is superseded when it comes back', async () => {
+  const hub = await openHub({ lostAfterMs: 100 })
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => forever)
+  const first = connect(hub.url, attempts)
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const kept = new EngineStandIn().start(hub.fleet, spec())
+  await until('it started', () => kept.reports.length === 1)
+  first.link.close()
+  await until('it is lost', () => kept.end !== undefined)
+  assert.equal(kept.end?.outcome, 'failed')
+  assert.equal(kept.end?.reason, 'lost')
+  assert.match(kept.end?.message ?? '', /Runner "r1" has not been heard of since \d{4}-/)
+  connect(hub.url, attempts)
+  await until('the runner dropped it', () => attempts.released.includes(kept.spec.attempt_id))
+  assert.equal(kept.reports.length, 2)
+})
+
+test('a cancel reaches a runner that was away', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => forever)
+  const first = connect(hub.url, attempts)
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const kept = new EngineStandIn().start(hub.fleet, spec())
+  await until('it started', () => kept.reports.length === 1)
+  first.link.close()
+  await until('it is away', () => hub.fleet.list()[0]?.status === 'disconnected')
+  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
+  connect(hub.url, attempts)
+  await until('it ended', () => kept.end?.outcome === 'canceled')
+})
+
+test('an attempt without a trace on a restarted runner is begun if it never was, else interrupted', async () => {
+  const hub = await openHub()
+  const engine = new EngineStandIn()
+  const never = engine.start(hub.fleet, spec())
+  const ran = engine.start(hub.fleet, spec())
+  const inline = engine.start(hub.fleet, spec({ action: 'noop' }))
+  await hub.fleet.close()
+  for (const kept of [never, ran, inline]) kept.placement = { runner: 'r1', epoch: 1 }
+  ran.reports.push({ type: 'started' })
+  hub.newFleet()
+  engine.resume(hub.fleet)
+  const attempts = new AttemptsStandIn(() => hello)
+  connect(hub.url, attempts)
+  hub.fleet.ready()
+  await until('all ended', () => [never, ran, inline].every((kept) => kept.end !== undefined))
+  assert.equal(never.end?.outcome, 'success')
+  for (const kept of [ran, inline]) {
+    assert.equal(kept.end?.outcome, 'interrupted')
+    assert.equal(kept.end?.reason, 'lost')
+  }
+  assert.deepEqual(attempts.begun, [`${never.spec.attempt_id}/1`])
+})
+
+test('runners are not answered until the open runs are taken up again', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => forever)
+  const runner = connect(hub.url, attempts)
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const engine = new EngineStandIn()
+  const kept = engine.start(hub.fleet, spec())
+  await until('it started', () => kept.reports.length === 1)
+  engine.forget()
+  await hub.fleet.close()
+  hub.newFleet()
+  await until('it said hello again', () => runner.logged.some((line) => /stopping/.test(line)))
+  engine.resume(hub.fleet)
+  assert.deepEqual(hub.fleet.list(), [])
+  hub.fleet.ready()
+  await until('it is back', () => hub.fleet.list()[0]?.status === 'connected')
+  assert.equal(attempts.released.length, 0)
+  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
+  await until('it ended', () => kept.end?.outcome === 'canceled')
+  assert.equal(attempts.begun.length, 1)
+})
+
+test('a runner id in use is refused to another process, and given to it when the first is gone', async () => {
+  const hub = await openHub({ heartbeatMs: 200 })
+  hub.fleet.ready()
+  const proxy = await openProxy(hub)
+  connect(proxy.url, new AttemptsStandIn(() => hello), { hostname: 'first' })
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const second = connect(hub.url, new AttemptsStandIn(() => hello), { hostname: 'second' })
+  await until('it is refused', () =>
+    second.logged.some((line) => /"r1" is taken by a runner on first/.test(line)),
+  )
+  assert.equal(second.link.connected, false)
+  proxy.freeze()
+  await until('it has taken over', () => second.link.connected)
+  assert.equal(hub.fleet.list()[0]?.hostname, 'second')
+})
+
+test('a store that fails holds the runner back, and loses nothing', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const chunks = Array.from({ length: 40 }, (_, i) => ({
+    stream: 'stdout' as const,
+    bytes: Buffer.alloc(100_000, i),
+  }))
+  const attempts = new AttemptsStandIn(() => ({ chunks }))
+  connect(hub.url, attempts)
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const engine = new EngineStandIn({ failing: 1 })
+  const kept = engine.start(hub.fleet, spec())
+  await until(
+    'it was tried twice',
+    () => hub.logged.filter((line) => /could not be kept/.test(line)).length >= 2,
+  )
+  assert.equal(kept.length('stdout'), 0)
+  engine.faults.failing = 0
+  await until('it ended', () => kept.end !== undefined)
+  assert.equal(kept.sha256('stdout'), kept.end?.streams?.stdout?.sha256)
+})
+
+test('a slow store makes the hub stop reading: what waits in it is bounded', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const proxy = await openProxy(hub)
+  const bytes = Buffer.alloc(1024 * 1024, 'x')
+  const chunks = [{ stream: 'stdout' as const, bytes }]
+  connect(proxy.url, new AttemptsStandIn(() => ({ chunks })), { slots: 80 })
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const engine = new EngineStandIn({ commitMs: 20 })
+  const all = Array.from({ length: 80 }, () => engine.start(hub.fleet, spec()))
+  let mostBytes = 0
+  await until('all ended', () => {
+    const keptBytes = all.reduce((sum, kept) => sum + kept.length('stdout'), 0)
+    mostBytes = Math.max(mostBytes, proxy.bytes - keptBytes)
+    return all.every((kept) => kept.end !== undefined)
+  })
+  // 4 MB in the hub; the rest is in the buffers of the two sockets.
+  assert.ok(mostBytes < 24 * 1024 * 1024, `${mostBytes} bytes were under way`)
+  for (const kept of all) assert.equal(kept.sha256('stdout'), kept.end?.streams?.stdout?.sha256)
+})
+
+test('a removed runner is told never to come back, and what it had is lost', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const runner = connect(hub.url, new AttemptsStandIn(() => forever))
+  cleanups.pop()
+  await until('it is connected', () => hub.fleet.list().length === 1)
+  const kept = new EngineStandIn().start(hub.fleet, spec())
+  await until('it started', () => kept.reports.length === 1)
+  assert.equal(hub.fleet.remove('r1'), true)
+  await assert.rejects(runner.done, { code: 'forbidden' })
+  await until('it is lost', () => kept.end?.reason === 'lost')
+  assert.deepEqual(hub.fleet.list(), [])
+})

@@ -1,0 +1,70 @@
+import type { TestContext } from 'node:test'
+import type { RunEvent } from '../../src/contract/events.ts'
+import type { RunView } from '../../src/contract/run.ts'
+import type { WorkflowFile } from '../../src/contract/workflow.ts'
+import { Engine, type EngineOptions } from '../../src/engine/engine.ts'
+import type { RunStore } from '../../src/engine/ports.ts'
+import { MemoryRunStore } from '../../src/hub/store/memory.ts'
+import { type Script, ScriptedHost } from './scripted-host.ts'
+import { SimulatedClock, SimulatedOutputs } from './simulated-world.ts'
+
+type StepFile = WorkflowFile['steps'][number]
+
+export interface World {
+  engine: Engine
+  store: RunStore
+  host: ScriptedHost
+  clock: SimulatedClock
+  outputs: SimulatedOutputs
+  /** Another engine on the same store, outputs and clock, as after a restart. */
+  again(options?: Partial<EngineOptions>): Engine
+  /** Submits a workflow of these steps. */
+  submit(steps: StepFile[], more?: Partial<WorkflowFile>, submission?: object): Promise<string>
+  /** Submits it, waits for its end, and answers how it went. */
+  play(steps: StepFile[], more?: Partial<WorkflowFile>, submission?: object): Promise<RunView>
+  events(runId: string): Promise<RunEvent[]>
+}
+
+/** An engine on a memory store with a scripted host, closed when the test ends. */
+export function scriptedEngine(
+  t: TestContext,
+  script?: (spec: Parameters<ScriptedHost['script']>[0]) => Script,
+  options: Partial<EngineOptions> & { store?: RunStore } = {},
+): World {
+  const store = options.store ?? new MemoryRunStore()
+  const host = new ScriptedHost(script)
+  const clock = new SimulatedClock()
+  const outputs = new SimulatedOutputs()
+  const again = (more: Partial<EngineOptions> = {}) => {
+    const engine = new Engine({ store, host, outputs, clock, ...options, ...more })
+    t.after(() => engine.close())
+    return engine
+  }
+  const engine = again()
+  const submit: World['submit'] = async (steps, more = {}, submission = {}) =>
+    (await engine.submit({ workflow: { version: 'v0.1', name: 'test', steps, ...more }, ...submission })).run_id
+  const play: World['play'] = async (...given) => {
+    const runId = await submit(...given)
+    await engine.done(runId)
+    return engine.view(runId)
+  }
+  return { engine, store, host, clock, outputs, again, submit, play, events: (id) => store.events(id, 0, 100_000) }
+}
+
+/** A step that does what the script says. */
+export const step = (name: string, more: Partial<StepFile> = {}): StepFile => ({ name, action: 'noop', ...more })
+
+export const inventory = (...names: string[]) => ({ inventory: { hosts: Object.fromEntries(names.map((name) => [name, {}])) } })
+
+/** `name: status`, with the reason where there is one; rollback and finally steps with their phase before. */
+export const told = (view: RunView): string[] =>
+  view.steps.map(({ step, phase, status, reason }) => `${phase === 'main' ? '' : `${phase} `}${step}: ${status}${reason ? ` ${reason}` : ''}`)
+
+/** Waits until something is so; fails after half a minute. */
+export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  const lastMs = Date.now() + 30_000
+  while (!(await what())) {
+    if (Date.now() > lastMs) throw new Error(`It did not come about: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
