@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { promisify } from 'node:util'
 import { type BuildOptions, build, type PluginBuild } from 'esbuild'
 
 const root = join(import.meta.dirname, '..')
@@ -28,6 +27,8 @@ const outputs = await Promise.all([
   build({
     ...common,
     entryPoints: { index: 'src/index.ts' },
+    // A program that embeds Errand writes its own actions' schemas with the same zod.
+    external: [...external, 'zod'],
     format: 'esm',
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
@@ -66,8 +67,12 @@ for (const old of await readdir(dist, { recursive: true })) {
   if (/\.(c?js|tmp)$/.test(old) && !written.has(old)) await rm(join(dist, old), { force: true })
 }
 
-await promisify(execFile)(
-  process.execPath,
-  [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'],
-  { cwd: root },
-)
+// For the package; a program beside its source needs none.
+if (process.argv.includes('--types')) {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  process.exitCode = status ?? 1
+}

@@ -34,6 +34,7 @@ export async function conductHere(
   host: StepHost,
   options: HereOptions,
 ): Promise<number> {
+  const vars = keyValues('--var', options.var)
   const source = file === undefined ? undefined : await readSource(file)
   const runId = options.resume ?? options['run-id'] ?? newRunId()
   const state = options.state === undefined ? undefined : await openStateFolder(options.state, runId)
@@ -47,7 +48,7 @@ export async function conductHere(
       await engine.submit({
         ...(await submission(source, options)),
         run_id: runId,
-        vars: keyValues('--var', options.var),
+        vars,
       })
     const record = await engine.get(runId)
     const ask = process.stdin.isTTY === true && process.stdout.isTTY === true && !options.json && file !== '-'
@@ -63,6 +64,7 @@ export async function conductHere(
     const run = {
       runId,
       events: engine.watch(runId, 0, lost.signal),
+      childEvents: (id: string) => engine.watch(id, 0, lost.signal),
       cancel: (force: boolean) => engine.cancel(runId, { force }),
       view: () => engine.view(runId),
     }

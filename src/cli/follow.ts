@@ -10,6 +10,8 @@ import { TextOut } from './text-out.ts'
 export interface FollowedRun {
   runId: string
   events: AsyncIterable<RunEvent>
+  /** Events of a run that this one starts. */
+  childEvents(runId: string): AsyncIterable<RunEvent>
   cancel(force: boolean): Promise<void>
   /** The run for the last line of `--json`. */
   view(): Promise<unknown>
@@ -25,6 +27,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
   const display = new RunDisplay({ ...options, tty, color: wantsColor(tty, process.env) })
+  const children: Promise<void>[] = []
   let asked = 0
   const cancel = (): void => {
     asked++
@@ -41,7 +44,18 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   let status: RunStatus = 'running'
   try {
     for await (const event of run.events) {
+      // What a sub-workflow printed comes before its end is told.
+      if (event.type === 'child.finished') await Promise.all(children)
       await out.write(options.json ? `${JSON.stringify(event)}\n` : display.add(event))
+      if (event.type === 'child.started' && !options.json) {
+        const child = new RunDisplay({
+          ...options,
+          tty,
+          color: wantsColor(tty, process.env),
+          within: event.step,
+        })
+        children.push(showChild(run.childEvents(event.run_id), child, out))
+      }
       if (event.type === 'approval.requested') options.approver?.requested(event)
       if (event.type === 'run.finished') status = event.status
     }
@@ -51,4 +65,12 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     process.off('SIGINT', onInterrupt).off('SIGTERM', cancel).off('SIGHUP', cancel)
   }
   return exitCodeOfRun(status)
+}
+
+async function showChild(events: AsyncIterable<RunEvent>, display: RunDisplay, out: TextOut): Promise<void> {
+  try {
+    for await (const event of events) await out.write(display.add(event))
+  } catch {
+    // How it ended is told by the run that started it.
+  }
 }

@@ -23,6 +23,7 @@ export interface HubRunOptions {
 
 /** Sends a workflow file to a hub and follows the run. Answers the exit code. */
 export async function runOnHub(file: string, options: HubRunOptions): Promise<number> {
+  const vars = keyValues('--var', options.var)
   const source = await readSource(file)
   const client = connect(options)
   try {
@@ -30,7 +31,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     const workflow =
       folder === undefined ? checkedWorkflow(source) : setOutputPath(checkedWorkflow(source), folder)
     const { run_id: runId } = await client.runs.create(
-      { workflow, run_id: options['run-id'], vars: keyValues('--var', options.var) },
+      { workflow, run_id: options['run-id'], vars },
       { idempotencyKey: randomUUID() },
     )
     if (options.detach) {
@@ -49,6 +50,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     const run = {
       runId,
       events: client.events(runId),
+      childEvents: (id: string) => client.events(id),
       cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
       view: () => client.runs.get(runId),
     }

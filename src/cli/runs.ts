@@ -116,6 +116,7 @@ async function begun(client: ErrandClient, runId: string, wait: boolean): Promis
   const run = {
     runId,
     events: client.events(runId),
+    childEvents: (id: string) => client.events(id),
     cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
     view: () => client.runs.get(runId),
   }

@@ -52,7 +52,9 @@ export class AttemptWatch implements AttemptSink {
 
   waiting(why: string): void {
     if (this.#attempt.end || this.#attempt.waiting === why) return
-    void this.#conductor.input([{ type: 'attempt.waiting', attempt: this.#number, why }], true).catch(() => {})
+    void this.#conductor
+      .input([{ type: 'attempt.waiting', attempt: this.#number, why }], true)
+      .catch(() => {})
   }
 
   async assigned(placement: Placement): Promise<boolean> {
@@ -73,7 +75,8 @@ export class AttemptWatch implements AttemptSink {
       })
       return this.#ending
     }
-    if (report.type === 'phase') return this.#conductor.input([{ ...report, type: 'attempt.phase', attempt }], true)
+    if (report.type === 'phase')
+      return this.#conductor.input([{ ...report, type: 'attempt.phase', attempt }], true)
     if (this.#attempt.started) return this.#conductor.flush()
     return this.#conductor.input([{ type: 'attempt.started', attempt, pid: report.pid }], true)
   }

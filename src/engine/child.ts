@@ -14,11 +14,15 @@ export function childSubmission(conductor: Conductor, child: EventOf<'child.star
   const { plan, state, spec } = conductor
   const depth = (spec.parent?.depth ?? 0) + 1
   if (depth > MAX_DEPTH)
-    throw new ErrandError('invalid_workflow', `Sub-workflows stand more than ${MAX_DEPTH} deep in one another.`)
+    throw new ErrandError(
+      'invalid_workflow',
+      `Sub-workflows stand more than ${MAX_DEPTH} deep in one another.`,
+    )
   const planned = plannedStep(plan, child.phase, child.step)
   const instance = state[child.phase][planned.index]!.instances[child.instance]!
   const { lookup } = instanceEnv(plan, state, { run_id: spec.run_id }, planned, instance)
   const { workflow, inputs } = WorkflowRunArgs.parse(fillArgs(planned.step.args, planned.raw, lookup))
-  if (!workflow) throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`)
+  if (!workflow)
+    throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`)
   return { workflow, vars: inputs, depth }
 }

@@ -74,7 +74,8 @@ export class Committer {
         this.#drop(error)
         break
       }
-      for (const effect of [() => this.#options.committed(batch.events), ...batch.after]) this.#carryOut(effect)
+      for (const effect of [() => this.#options.committed(batch.events), ...batch.after])
+        this.#carryOut(effect)
       batch.settled.resolve()
     }
     this.#writing = false

@@ -9,9 +9,9 @@ import { decide } from './decide.ts'
 import { engineClosed } from './engine-closed.ts'
 import { evolve } from './evolve.ts'
 import { mainOutcome } from './outcome.ts'
+import { patchOf } from './patch.ts'
 import type { Plan } from './plan.ts'
 import type { Clock, OutputStore, RunStore, StepHost } from './ports.ts'
-import { patchOf } from './patch.ts'
 import { record } from './record.ts'
 import { attemptSpec } from './spec.ts'
 import { initialState, type RunState } from './state.ts'
@@ -76,8 +76,15 @@ export class Conductor {
 
   /** Commits the new run. With `waiting` it stays queued until `start`. */
   async create(waiting: string | undefined): Promise<void> {
-    const created: NewEvent = { type: 'run.created', workflow_name: this.spec.workflow_name, vars: this.spec.vars }
-    await this.input([created, waiting === undefined ? { type: 'run.started' } : { type: 'run.waiting', why: waiting }])
+    const created: NewEvent = {
+      type: 'run.created',
+      workflow_name: this.spec.workflow_name,
+      vars: this.spec.vars,
+    }
+    await this.input([
+      created,
+      waiting === undefined ? { type: 'run.started' } : { type: 'run.waiting', why: waiting },
+    ])
   }
 
   /** Its turn has come; nothing happens where it was canceled meanwhile. */
@@ -91,7 +98,13 @@ export class Conductor {
     const children = this.#openChildren()
     const open = this.state.attempts.filter((attempt) => !attempt.end)
     const taken = open.map((attempt) => {
-      const spec = attemptSpec(this.plan, this.state, this.#names(), this.plan[attempt.phase][attempt.index]!, attempt)
+      const spec = attemptSpec(
+        this.plan,
+        this.state,
+        this.#names(),
+        this.plan[attempt.phase][attempt.index]!,
+        attempt,
+      )
       this.#ports.outputs.begin(spec)
       return { attempt, spec, watch: this.#watch(attempt.number, spec.step, spec.host) }
     })
@@ -115,7 +128,12 @@ export class Conductor {
     if (options.force) this.#endAttempts('canceled')
   }
 
-  async answer(answer: { step: string; decision: 'approve' | 'reject'; by?: string; comment?: string }): Promise<void> {
+  async answer(answer: {
+    step: string
+    decision: 'approve' | 'reject'
+    by?: string
+    comment?: string
+  }): Promise<void> {
     const events: NewEvent[] = []
     for (const step of [...this.state.main, ...this.state.finally]) {
       if (step.name !== answer.step) continue
@@ -123,15 +141,25 @@ export class Conductor {
         if (approval) events.push({ type: 'approval.answered', ...answer, phase: step.phase, instance })
     }
     if (events.length > 0) return this.input(events)
-    const waiting = [...this.state.main, ...this.state.finally].filter((step) => step.instances.some((i) => i.approval))
-    throw new ErrandError('approval_not_pending', `Step "${answer.step}" of run ${this.spec.run_id} waits for no approval.`, {
-      hint: waiting.length > 0 ? `Waiting: ${waiting.map((step) => `"${step.name}"`).join(', ')}.` : 'No step of this run waits for one.',
-    })
+    const waiting = [...this.state.main, ...this.state.finally].filter((step) =>
+      step.instances.some((i) => i.approval),
+    )
+    throw new ErrandError(
+      'approval_not_pending',
+      `Step "${answer.step}" of run ${this.spec.run_id} waits for no approval.`,
+      {
+        hint:
+          waiting.length > 0
+            ? `Waiting: ${waiting.map((step) => `"${step.name}"`).join(', ')}.`
+            : 'No step of this run waits for one.',
+      },
+    )
   }
 
   async childFinished(end: Omit<EventOf<'child.finished'>, 'seq' | 'time' | 'type'>): Promise<void> {
     const step = this.state[end.phase].find((candidate) => candidate?.name === end.step)
-    if (step?.instances[end.instance]?.status === 'waiting') await this.input([{ type: 'child.finished', ...end }])
+    if (step?.instances[end.instance]?.status === 'waiting')
+      await this.input([{ type: 'child.finished', ...end }])
   }
 
   /** Whether this run has asked for the end of a child, and whether by force; undefined: it has not. */
@@ -180,13 +208,21 @@ export class Conductor {
       for (const intent of decide({ plan, state, now, run_id: spec.run_id, carried: spec.carried })) {
         if (intent.type === 'wake') wakeAtMs = Math.min(wakeAtMs ?? intent.at_ms, intent.at_ms)
         const names = this.#names()
-        const recorded = record(intent, { plan, state, names, now, place: (of) => this.#ports.host.place(of) })
+        const recorded = record(intent, {
+          plan,
+          state,
+          names,
+          now,
+          place: (of) => this.#ports.host.place(of),
+        })
         for (const event of recorded.events) this.#fold(event, log)
         again ||= recorded.events.length > 0
         const { start } = recorded
         if (start) effects.push(() => this.#startAttempt(start))
         else if (intent.type === 'cancel_attempt')
-          effects.push(() => this.#ports.host.cancel(attemptId(spec.run_id, intent.number), intent.reason, intent.force))
+          effects.push(() =>
+            this.#ports.host.cancel(attemptId(spec.run_id, intent.number), intent.reason, intent.force),
+          )
         else if (intent.type === 'start_child') {
           const child = log.at(-1) as EventOf<'child.started'>
           effects.push(() => this.#ports.startChild(this, child))
@@ -200,9 +236,16 @@ export class Conductor {
   #breakOff(error: unknown, log: RunEvent[]): (() => void)[] {
     this.#ports.log(`Run ${this.spec.run_id} is broken off: ${messageOf(error)}`)
     this.#wakeAt(undefined)
-    if (!this.ended) this.#fold({ type: 'run.finished', status: 'failed', reason: 'internal', message: messageOf(error) }, log)
+    if (!this.ended)
+      this.#fold(
+        { type: 'run.finished', status: 'failed', reason: 'internal', message: messageOf(error) },
+        log,
+      )
     const children = this.#openChildren()
-    return [() => this.#endAttempts('internal'), () => children.forEach(({ run_id }) => this.#ports.cancelChild(run_id, true))]
+    return [
+      () => this.#endAttempts('internal'),
+      () => children.forEach(({ run_id }) => this.#ports.cancelChild(run_id, true)),
+    ]
   }
 
   /** The run is given up: what was placed for it, or runs, is ended. */
@@ -231,7 +274,13 @@ export class Conductor {
   #openChildren(): EventOf<'child.started'>[] {
     return [...this.state.main, ...this.state.rollback, ...this.state.finally].flatMap((step) =>
       (step?.instances ?? []).flatMap(({ child, status }, instance) => {
-        const common = { seq: 0, time: '', type: 'child.started', step: step!.name, phase: step!.phase } as const
+        const common = {
+          seq: 0,
+          time: '',
+          type: 'child.started',
+          step: step!.name,
+          phase: step!.phase,
+        } as const
         return child && status === 'waiting' ? [{ ...common, instance, run_id: child }] : []
       }),
     )
@@ -263,14 +312,21 @@ export class Conductor {
       this.#ports.outputs.begin(spec)
     } catch (error) {
       this.#ports.host.cancel(spec.attempt_id, 'output_failed', true)
-      const end = { type: 'ended', outcome: 'failed', reason: 'output_failed', message: messageOf(error) } as const
+      const end = {
+        type: 'ended',
+        outcome: 'failed',
+        reason: 'output_failed',
+        message: messageOf(error),
+      } as const
       return void watch.report(end, placement?.epoch ?? 0).catch(() => {})
     }
     this.#ports.host.start(spec, placement, watch)
   }
 
   #watch(number: number, step: string, host: string): AttemptWatch {
-    const watch = new AttemptWatch(this, this.#ports, number, { step, host }, () => this.#watches.delete(number))
+    const watch = new AttemptWatch(this, this.#ports, number, { step, host }, () =>
+      this.#watches.delete(number),
+    )
     this.#watches.set(number, watch)
     return watch
   }

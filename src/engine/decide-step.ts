@@ -27,7 +27,9 @@ export function decideStep(
   rules: StepRules,
 ): Intent[] {
   if (step.status === 'queued') return begin(plan, state, planned, rules)
-  const intents: Intent[] = rules.stop ? stopInstances(state, step, rules) : startInstances(planned, step, rules)
+  const intents: Intent[] = rules.stop
+    ? stopInstances(state, step, rules)
+    : startInstances(planned, step, rules)
   if (intents.length > 0) return intents
   const dropped = step.first_open < step.instances.length
   if (dropped && (!rules.stop || step.instances.some(isBusy))) return []
@@ -39,21 +41,31 @@ function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRul
   const lookup = runLookup(plan, state, rules.names)
   try {
     if (planned.when && !evaluateWhen(planned.when, lookup))
-      return [{ type: 'skip_step', planned, reason: 'condition', message: `when: ${planned.step.when} is false` }]
+      return [
+        { type: 'skip_step', planned, reason: 'condition', message: `when: ${planned.step.when} is false` },
+      ]
   } catch (error) {
     const { reason, message } = failure(error)
-    return [{ type: 'fail_step', planned, reason: reason === 'unset_variable' ? reason : 'when_error', message }]
+    return [
+      { type: 'fail_step', planned, reason: reason === 'unset_variable' ? reason : 'when_error', message },
+    ]
   }
   try {
     const instances = expand(plan, planned, lookup)
-    return [{ type: 'start_step', planned, instances: withCarried(instances, rules.carried?.[planned.step.name]) }]
+    return [
+      { type: 'start_step', planned, instances: withCarried(instances, rules.carried?.[planned.step.name]) },
+    ]
   } catch (error) {
     return [{ type: 'fail_step', planned, ...failure(error) }]
   }
 }
 
-function withCarried(instances: StepInstance[], carried: NonNullable<StepRules['carried']>[string] = []): StepInstance[] {
-  const key = (of: { host: string; vars?: Record<string, string> }) => JSON.stringify([of.host, of.vars ?? {}])
+function withCarried(
+  instances: StepInstance[],
+  carried: NonNullable<StepRules['carried']>[string] = [],
+): StepInstance[] {
+  const key = (of: { host: string; vars?: Record<string, string> }) =>
+    JSON.stringify([of.host, of.vars ?? {}])
   const done = new Map(carried.map((instance) => [key(instance), instance.exports]))
   return instances.map((instance) => {
     const exports = done.get(key(instance))
@@ -71,13 +83,16 @@ function startInstances(planned: PlannedStep, step: StepState, { now }: StepRule
   const most = planned.step.max_parallel ?? Number.POSITIVE_INFINITY
   if (waiting === 0 && (queued === 0 || running >= most)) return []
   const intents: Intent[] = []
-  const retrying = waiting === 0 ? 0 : step.instances.filter((instance) => instance.retry_at !== undefined).length
+  const retrying =
+    waiting === 0 ? 0 : step.instances.filter((instance) => instance.retry_at !== undefined).length
   let busy = running + waiting - retrying
   for (let index = step.first_open; index < step.instances.length; index++) {
     const instance = step.instances[index]!
     if (instance.approval?.expires_at) {
       const at_ms = Date.parse(instance.approval.expires_at)
-      intents.push(now >= at_ms ? { type: 'expire_approval', planned, instance: index } : { type: 'wake', at_ms })
+      intents.push(
+        now >= at_ms ? { type: 'expire_approval', planned, instance: index } : { type: 'wake', at_ms },
+      )
     } else if (instance.retry_at !== undefined && now < instance.retry_at)
       intents.push({ type: 'wake', at_ms: instance.retry_at })
     else if ((instance.status === 'queued' || instance.retry_at !== undefined) && busy < most) {

@@ -10,20 +10,35 @@ test('steps run one after another, in the order they are written', async (t) => 
   const order = (await events(view.run_id)).flatMap((event) =>
     event.type === 'step.started' || event.type === 'step.finished' ? [`${event.step} ${event.type}`] : [],
   )
-  assert.deepEqual(order, ['a', 'b', 'c'].flatMap((name) => [`${name} step.started`, `${name} step.finished`]))
+  assert.deepEqual(
+    order,
+    ['a', 'b', 'c'].flatMap((name) => [`${name} step.started`, `${name} step.finished`]),
+  )
   assert.deepEqual(host.endedRuns, [view.run_id])
 })
 
 test('after a step fails, the later ones are skipped for upstream, and the run fails with its reason', async (t) => {
-  const { play, host } = scriptedEngine(t, ({ step }) => (step === 'b' ? { outcome: 'failed', reason: 'exit_code', message: 'it said 3' } : 'success'))
+  const { play, host } = scriptedEngine(t, ({ step }) =>
+    step === 'b' ? { outcome: 'failed', reason: 'exit_code', message: 'it said 3' } : 'success',
+  )
   const view = await play([step('a'), step('b'), step('c'), step('d')])
-  assert.deepEqual(told(view), ['a: success', 'b: failed exit_code', 'c: skipped upstream', 'd: skipped upstream'])
-  assert.deepEqual([view.status, view.reason, view.message], ['failed', 'exit_code', 'Step "b" failed: it said 3'])
+  assert.deepEqual(told(view), [
+    'a: success',
+    'b: failed exit_code',
+    'c: skipped upstream',
+    'd: skipped upstream',
+  ])
+  assert.deepEqual(
+    [view.status, view.reason, view.message],
+    ['failed', 'exit_code', 'Step "b" failed: it said 3'],
+  )
   assert.deepEqual(host.ran, ['a', 'b'])
 })
 
 test('with needs, independent branches go on after a failure, and only what needs it is skipped', async (t) => {
-  const { submit, engine, host } = scriptedEngine(t, ({ step }) => (step === 'bad' ? 'failed' : step === 'slow' ? 'hold' : 'success'))
+  const { submit, engine, host } = scriptedEngine(t, ({ step }) =>
+    step === 'bad' ? 'failed' : step === 'slow' ? 'hold' : 'success',
+  )
   const runId = await submit([
     step('bad', { needs: [] }),
     step('after-bad', { needs: ['bad'] }),
@@ -47,11 +62,13 @@ test('with needs, independent branches go on after a failure, and only what need
 })
 
 test('a diamond joins only when both of its sides have ended', async (t) => {
-  const { submit, engine, host } = scriptedEngine(t, ({ step }) => (step === 'left' || step === 'right' ? 'hold' : 'success'))
+  const { submit, engine, host } = scriptedEngine(t, ({ step }) =>
+    step === 'left' || step === 'right' ? 'hold' : 'success',
+  )
   const runId = await submit([
     step('join', { needs: ['left', 'right'] }),
     step('left', { needs: ['top'] }),
-    step('right', { needs: ['top', 'top'] }),
+    step('right', { needs: ['top'] }),
     step('top', { needs: [] }),
   ])
   await until(() => host.held.size === 2)
@@ -75,7 +92,11 @@ test('a condition that cannot be evaluated fails its step with the reason', asyn
   const unset = await play([step('a', { when: '${NOWHERE} == "x"' }), step('b')])
   assert.deepEqual(told(unset), ['a: failed unset_variable', 'b: skipped upstream'])
   assert.match(unset.message ?? '', /NOWHERE/)
-  const wrong = await play([step('a', { when: '${N} > 1', continue_on_error: true }), step('b')], {}, { vars: { N: 'many' } })
+  const wrong = await play(
+    [step('a', { when: '${N} > 1', continue_on_error: true }), step('b')],
+    {},
+    { vars: { N: 'many' } },
+  )
   assert.deepEqual(told(wrong), ['a: failed when_error', 'b: success'])
   assert.equal(wrong.status, 'success')
 })
@@ -101,19 +122,27 @@ test('a step on several hosts runs on all at once, and fails where one of them f
   const { play, host } = scriptedEngine(t, (spec) => (spec.host === 'y' ? 'failed' : 'success'))
   const view = await play([step('a', { targets: ['x', 'y', 'z'] })], inventory('x', 'y', 'z'))
   assert.deepEqual(host.ran, ['a@x', 'a@y', 'a@z'])
-  assert.deepEqual(view.steps[0]!.instances.map(({ status }) => status), ['success', 'failed', 'success'])
+  assert.deepEqual(
+    view.steps[0]!.instances.map(({ status }) => status),
+    ['success', 'failed', 'success'],
+  )
   assert.match(view.message ?? '', /1 of 3 instances failed; y/)
 })
 
 test('a target that is not in the inventory fails the step', async (t) => {
   const { play } = scriptedEngine(t)
-  const view = await play([step('a', { targets: ['${WHERE}'] })], inventory('x'), { vars: { WHERE: 'nowhere' } })
+  const view = await play([step('a', { targets: ['${WHERE}'] })], inventory('x'), {
+    vars: { WHERE: 'nowhere' },
+  })
   assert.deepEqual(told(view), ['a: failed invalid_argument'])
   assert.match(view.message ?? '', /"nowhere" is not in inventory\.hosts.*Known hosts: x/)
 })
 
 test('what vanished makes the run interrupted, and what the host canceled makes it fail', async (t) => {
-  const { play } = scriptedEngine(t, ({ step }) => ({ outcome: step === 'gone' ? 'interrupted' : 'canceled', reason: 'lost' }))
+  const { play } = scriptedEngine(t, ({ step }) => ({
+    outcome: step === 'gone' ? 'interrupted' : 'canceled',
+    reason: 'lost',
+  }))
   assert.equal((await play([step('gone')])).status, 'interrupted')
   assert.equal((await play([step('stopped')])).status, 'failed')
 })

@@ -1,12 +1,12 @@
+import type { RunStatus } from '../contract/status.ts'
 import { isFinalRun, isFinalStep } from '../contract/status.ts'
 import { decideStep, type StepRules } from './decide-step.ts'
+import { fillText } from './file/template.ts'
 import type { Intent } from './intents.ts'
 import { failure, type RunNames, runLookup } from './lookup.ts'
-import { fillText } from './file/template.ts'
 import { blocks, mainOutcome, type Outcome, runOutcome } from './outcome.ts'
 import type { Plan } from './plan.ts'
 import type { RunState } from './state.ts'
-import type { RunStatus } from '../contract/status.ts'
 
 export interface Facts {
   plan: Plan
@@ -26,10 +26,13 @@ export function decide(facts: Facts): Intent[] {
   const { plan, state } = facts
   if (isFinalRun(state.status)) return []
   if (state.status === 'queued')
-    return state.cancel ? [{ type: 'finish_run', status: 'canceled', reason: 'canceled', message: state.cancel.message }] : []
+    return state.cancel
+      ? [{ type: 'finish_run', status: 'canceled', reason: 'canceled', message: state.cancel.message }]
+      : []
   if (state.first_open < state.main.length) return decideMain(facts)
   const main = mainOutcome(plan, state)
-  const undo = main.status === 'failed' || main.status === 'interrupted' ? decideRollback(facts, main) : undefined
+  const undo =
+    main.status === 'failed' || main.status === 'interrupted' ? decideRollback(facts, main) : undefined
   return undo ?? decideFinally(facts, main) ?? [finish(facts)]
 }
 
@@ -55,7 +58,12 @@ function decideMain(facts: Facts): Intent[] {
       const blocker = planned.needs.find((need) => blocks(plan, state, need))
       if (blocker !== undefined) {
         const { name, status } = state.main[blocker]!
-        intents.push({ type: 'skip_step', planned, reason: 'upstream', message: `needs "${name}", which is ${status}` })
+        intents.push({
+          type: 'skip_step',
+          planned,
+          reason: 'upstream',
+          message: `needs "${name}", which is ${status}`,
+        })
         continue
       }
     }
@@ -87,7 +95,13 @@ function decideRollback(facts: Facts, main: Outcome<RunStatus>): Intent[] | unde
     if (done.length === 0) continue
     if (step.status === 'queued' && force) return [{ type: 'skip_step', planned, reason: 'canceled' }]
     if (step.status === 'queued')
-      return [{ type: 'start_step', planned, instances: done.map(({ host, vars }) => (vars ? { host, vars } : { host })) }]
+      return [
+        {
+          type: 'start_step',
+          planned,
+          instances: done.map(({ host, vars }) => (vars ? { host, vars } : { host })),
+        },
+      ]
     return decideStep(plan, state, planned, step, { names, now, force, stop: force ? 'canceled' : undefined })
   }
   return undefined

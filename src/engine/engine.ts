@@ -8,13 +8,13 @@ import { isFinalRun } from '../contract/status.ts'
 import { childSubmission } from './child.ts'
 import { Conductor, type ConductorPorts, runEnded } from './conductor.ts'
 import { engineClosed } from './engine-closed.ts'
+import { evolve } from './evolve.ts'
 import type { EngineFace, Submission } from './face.ts'
 import { Feed } from './feed.ts'
-import { evolve } from './evolve.ts'
 import { fillText } from './file/template.ts'
 import { Gate } from './gate.ts'
 import { firstVariables, Loader } from './load.ts'
-import { notificationOf, Notifications, type NotifyOptions } from './notifications.ts'
+import { Notifications, type NotifyOptions, notificationOf } from './notifications.ts'
 import type { Plan } from './plan.ts'
 import type { Clock, Notifier, OutputStore, RunPage, RunQuery, RunStore, StepHost } from './ports.ts'
 import { carriedOver, rollbackWorkflow } from './retry.ts'
@@ -112,7 +112,10 @@ export class Engine implements EngineFace {
     return this.#options.outputs.length(attemptId(runId, number), stream)
   }
 
-  async cancel(runId: string, options: { by?: string; message?: string; force?: boolean } = {}): Promise<void> {
+  async cancel(
+    runId: string,
+    options: { by?: string; message?: string; force?: boolean } = {},
+  ): Promise<void> {
     await (await this.#open(runId)).cancel({ ...options, force: options.force ?? false })
   }
 
@@ -120,7 +123,10 @@ export class Engine implements EngineFace {
     await (await this.#open(runId)).answer(answer)
   }
 
-  async retry(runId: string, { only, owner }: { only: 'all' | 'failed'; owner?: string }): Promise<RunRecord> {
+  async retry(
+    runId: string,
+    { only, owner }: { only: 'all' | 'failed'; owner?: string },
+  ): Promise<RunRecord> {
     const { record, plan, state } = await this.#ended(runId)
     const carried = only === 'failed' ? carriedOver(plan, state) : undefined
     const submission = { vars: record.vars, owner: owner ?? record.owner, tenant: record.tenant }
@@ -145,7 +151,8 @@ export class Engine implements EngineFace {
           await this.#notifications?.settled(runId)
           return await this.#record(runId)
         }
-        if (this.#closed) throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`)
+        if (this.#closed)
+          throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`)
         await grown
       } finally {
         stop.abort()
@@ -185,7 +192,12 @@ export class Engine implements EngineFace {
     const { run_id } = record
     let conductor: Conductor | undefined
     try {
-      conductor = new Conductor(this.#ports, record, this.#loader.again(record.workflow), await this.#log(run_id))
+      conductor = new Conductor(
+        this.#ports,
+        record,
+        this.#loader.again(record.workflow),
+        await this.#log(run_id),
+      )
       if (this.#closed) return
       this.#conductors.set(run_id, conductor)
       const waiting = this.#enter(conductor, record.status === 'running')
@@ -213,11 +225,18 @@ export class Engine implements EngineFace {
     this.#tellParent(record, { status: 'interrupted', message })
   }
 
-  async #begin(plan: Plan, submission: Omit<Submission, 'yaml' | 'workflow'>, started: Started): Promise<RunRecord> {
+  async #begin(
+    plan: Plan,
+    submission: Omit<Submission, 'yaml' | 'workflow'>,
+    started: Started,
+  ): Promise<RunRecord> {
     const { workflow } = plan
     const run_id = RunId.safeParse(submission.run_id ?? newRunId())
     if (!run_id.success)
-      throw new ErrandError('invalid_argument', `"${submission.run_id}" is no run id: ${run_id.error.issues[0]?.message}.`)
+      throw new ErrandError(
+        'invalid_argument',
+        `"${submission.run_id}" is no run id: ${run_id.error.issues[0]?.message}.`,
+      )
     const spec: RunSpec = {
       run_id: run_id.data,
       blueprint: 'workflow',
@@ -231,7 +250,8 @@ export class Engine implements EngineFace {
     }
     if (this.#closed) throw engineClosed()
     // Looked up before anything is placed: an attempt's id must never be another run's.
-    if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id))) throw runExists(spec.run_id)
+    if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id)))
+      throw runExists(spec.run_id)
     if (this.#closed) throw engineClosed()
     if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
     const conductor = new Conductor(this.#ports, spec, plan)
@@ -257,7 +277,10 @@ export class Engine implements EngineFace {
       if (this.#gate.has(name, above.run_id)) return undefined
     const start = () => void conductor.start().catch(() => {})
     const full = this.#gate.enter(name, concurrency.limit, run_id, running, start)
-    return full && `concurrency group "${group}" runs ${full.inside} of ${concurrency.limit}; ${full.before} wait before`
+    return (
+      full &&
+      `concurrency group "${group}" runs ${full.inside} of ${concurrency.limit}; ${full.before} wait before`
+    )
   }
 
   /** The run is no longer conducted here. */
@@ -283,7 +306,10 @@ export class Engine implements EngineFace {
     this.#tellParent(spec, { status, message, outputs })
   }
 
-  #tellParent({ run_id, parent }: RunSpec, end: Pick<EventOf<'child.finished'>, 'status' | 'message' | 'outputs'>): void {
+  #tellParent(
+    { run_id, parent }: RunSpec,
+    end: Pick<EventOf<'child.finished'>, 'status' | 'message' | 'outputs'>,
+  ): void {
     if (!parent) return
     const { step, phase, instance } = parent
     const above = this.#conductors.get(parent.run_id)
@@ -301,14 +327,20 @@ export class Engine implements EngineFace {
       if (conductor.canceledChild(run_id) !== undefined)
         return await conductor.childFinished({ step, phase, instance, run_id, status: 'canceled' })
       const { workflow, vars, depth } = childSubmission(conductor, child)
-      await this.#begin(this.#loader.load({ workflow }), { run_id, vars, owner, tenant }, { parent: { ...parent, depth } })
+      await this.#begin(
+        this.#loader.load({ workflow }),
+        { run_id, vars, owner, tenant },
+        { parent: { ...parent, depth } },
+      )
       const begun = this.#conductors.get(run_id)
       if (begun) await this.#heedParent(begun)
     } catch (error) {
       // Left open in the log, it is begun when the run is taken up again.
       if (this.#closed) return
       const message = messageOf(error)
-      await conductor.childFinished({ step, phase, instance, run_id, status: 'failed', message }).catch(() => {})
+      await conductor
+        .childFinished({ step, phase, instance, run_id, status: 'failed', message })
+        .catch(() => {})
     }
   }
 
@@ -344,7 +376,9 @@ export class Engine implements EngineFace {
   async #record(runId: string): Promise<RunRecord> {
     const record = await this.#options.store.get(runId)
     if (record) return record
-    throw new ErrandError('run_not_found', `There is no run ${runId}.`, { hint: 'errand runs list shows the runs there are.' })
+    throw new ErrandError('run_not_found', `There is no run ${runId}.`, {
+      hint: 'errand runs list shows the runs there are.',
+    })
   }
 
   async #open(runId: string): Promise<Conductor> {
@@ -386,5 +420,7 @@ export class Engine implements EngineFace {
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 function runExists(runId: string): ErrandError {
-  return new ErrandError('run_exists', `There is a run ${runId} already.`, { hint: 'Choose another run id, or leave it out.' })
+  return new ErrandError('run_exists', `There is a run ${runId} already.`, {
+    hint: 'Choose another run id, or leave it out.',
+  })
 }

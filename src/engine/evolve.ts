@@ -1,5 +1,5 @@
-import type { EventOf, RunEvent, StepPhase } from '../contract/events.ts'
 import { ErrandError } from '../contract/errors.ts'
+import type { EventOf, RunEvent, StepPhase } from '../contract/events.ts'
 import { isFinalRun, isFinalStep, type StepStatus } from '../contract/status.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 import { move } from './transitions.ts'
@@ -29,20 +29,26 @@ function fold(state: RunState, event: RunEvent): void {
       state.waiting = undefined
       return
     case 'run.cancel_requested':
-      return requestCancel(state, event)
+      requestCancel(state, event)
+      return
     case 'run.timed_out':
       state.timed_out = true
       return
     case 'run.finished':
-      return finishRun(state, event)
+      finishRun(state, event)
+      return
     case 'step.started':
-      return startStep(state, event)
+      startStep(state, event)
+      return
     case 'step.skipped':
-      return endStep(state, event, 'skipped')
+      endStep(state, event, 'skipped')
+      return
     case 'step.finished':
-      return endStep(state, event, event.status)
+      endStep(state, event, event.status)
+      return
     case 'attempt.created':
-      return createAttempt(state, event)
+      createAttempt(state, event)
+      return
     case 'attempt.waiting':
       setWaiting(state, attemptOf(state, event.attempt), event.why)
       return
@@ -69,7 +75,8 @@ function fold(state: RunState, event: RunEvent): void {
       attemptOf(state, event.attempt).streams[event.stream] = event.offset + event.length
       return
     case 'attempt.finished':
-      return finishAttempt(state, event)
+      finishAttempt(state, event)
+      return
     case 'approval.requested': {
       const instance = instanceOf(state, event)
       setStatus(stepOf(state, event.phase, event.step), instance, 'waiting')
@@ -82,7 +89,9 @@ function fold(state: RunState, event: RunEvent): void {
       setStatus(stepOf(state, event.phase, event.step), instance, approved ? 'success' : 'failed')
       if (approved) return
       instance.reason = event.reason ?? 'rejected'
-      instance.message = event.reason ? event.comment : `rejected${event.by ? ` by ${event.by}` : ''}${event.comment ? `: ${event.comment}` : ''}`
+      instance.message = event.reason
+        ? event.comment
+        : `rejected${event.by ? ` by ${event.by}` : ''}${event.comment ? `: ${event.comment}` : ''}`
       return
     }
     case 'child.started': {
@@ -92,25 +101,35 @@ function fold(state: RunState, event: RunEvent): void {
       return
     }
     case 'child.finished':
-      return finishChild(state, event)
+      finishChild(state, event)
+      return
   }
 }
 
 export function stepOf(state: RunState, phase: StepPhase, name: string): StepState {
   const step = state[phase][state.positions[phase].get(name) ?? -1]
-  if (!step) throw new ErrandError('internal', `The event log names step "${name}" (${phase}), which the workflow has not.`)
+  if (!step)
+    throw new ErrandError(
+      'internal',
+      `The event log names step "${name}" (${phase}), which the workflow has not.`,
+    )
   return step
 }
 
 export function attemptOf(state: RunState, number: number): AttemptState {
   const attempt = state.attempts[number - 1]
-  if (!attempt) throw new ErrandError('internal', `The event log names attempt ${number}, which was never created.`)
+  if (!attempt)
+    throw new ErrandError('internal', `The event log names attempt ${number}, which was never created.`)
   return attempt
 }
 
-function instanceOf(state: RunState, at: { phase: StepPhase; step: string; instance: number }): InstanceState {
+function instanceOf(
+  state: RunState,
+  at: { phase: StepPhase; step: string; instance: number },
+): InstanceState {
   const instance = stepOf(state, at.phase, at.step).instances[at.instance]
-  if (!instance) throw new ErrandError('internal', `The event log names instance ${at.instance} of step "${at.step}".`)
+  if (!instance)
+    throw new ErrandError('internal', `The event log names instance ${at.instance} of step "${at.step}".`)
   return instance
 }
 
@@ -177,7 +196,8 @@ function endStep(
     const next = state.main[dependent]!
     if (--next.open_needs === 0 && !isFinalStep(next.status)) state.ready.add(dependent)
   }
-  while (state.first_open < state.main.length && isFinalStep(state.main[state.first_open]!.status)) state.first_open++
+  while (state.first_open < state.main.length && isFinalStep(state.main[state.first_open]!.status))
+    state.first_open++
 }
 
 function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void {

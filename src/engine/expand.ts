@@ -1,5 +1,5 @@
-import type { StepInstance } from '../contract/events.ts'
 import { ErrandError } from '../contract/errors.ts'
+import type { StepInstance } from '../contract/events.ts'
 import { DEFAULT_HOST } from '../contract/workflow.ts'
 import { fillText } from './file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
@@ -15,7 +15,11 @@ export const MAX_INSTANCES = 10_000
  */
 export function expand(plan: Plan, { step, place }: PlannedStep, lookup: Lookup): StepInstance[] {
   const hosts = place === 'engine' ? [DEFAULT_HOST] : targetsOf(plan, step.targets, lookup)
-  const items = step.matrix ? combinations(step.matrix) : step.foreach === undefined ? [undefined] : itemsOf(step.foreach, lookup)
+  const items = step.matrix
+    ? combinations(step.matrix)
+    : step.foreach === undefined
+      ? [undefined]
+      : itemsOf(step.foreach, lookup)
   if (hosts.length * items.length > MAX_INSTANCES)
     throw new ErrandError(
       'invalid_argument',
@@ -35,14 +39,19 @@ function targetsOf(plan: Plan, targets: readonly string[] | undefined, lookup: L
   return [...new Set(names)]
 }
 
-function combinations(matrix: Record<string, readonly (string | number | boolean)[]>): Record<string, string>[] {
+function combinations(
+  matrix: Record<string, readonly (string | number | boolean)[]>,
+): Record<string, string>[] {
   let all: Record<string, string>[] = [{}]
   for (const [name, values] of Object.entries(matrix))
     all = all.flatMap((before) => values.map((value) => ({ ...before, [name]: String(value) })))
   return all
 }
 
-function itemsOf(foreach: string | readonly (string | number | boolean)[], lookup: Lookup): Record<string, string>[] {
+function itemsOf(
+  foreach: string | readonly (string | number | boolean)[],
+  lookup: Lookup,
+): Record<string, string>[] {
   const items = typeof foreach === 'string' ? listIn(fillText(foreach, lookup)) : foreach
   return items.map((item) => ({ ITEM: typeof item === 'object' ? JSON.stringify(item) : String(item) }))
 }
@@ -54,7 +63,14 @@ function listIn(text: string): unknown[] {
       const parsed: unknown = JSON.parse(text)
       if (Array.isArray(parsed)) return parsed
     } catch (cause) {
-      throw new ErrandError('invalid_argument', `foreach starts like a JSON list but is none: ${(cause as Error).message}`, { cause })
+      throw new ErrandError(
+        'invalid_argument',
+        `foreach starts like a JSON list but is none: ${(cause as Error).message}`,
+        { cause },
+      )
     }
-  return text.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
 }

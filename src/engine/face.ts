@@ -1,6 +1,6 @@
+import type { StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { CreateRun, RunRecord, RunView } from '../contract/run.ts'
-import type { StreamName } from '../contract/attempt.ts'
 import type { RunPage, RunQuery } from './ports.ts'
 
 export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflow'> {

@@ -16,5 +16,11 @@ export type Intent =
   | { type: 'start_child'; planned: PlannedStep; instance: number }
   | { type: 'cancel_child'; run_id: string; force: boolean }
   | { type: 'time_out' }
-  | { type: 'finish_run'; status: RunStatus; reason?: Reason; message?: string; outputs?: Record<string, string> }
+  | {
+      type: 'finish_run'
+      status: RunStatus
+      reason?: Reason
+      message?: string
+      outputs?: Record<string, string>
+    }
   | { type: 'wake'; at_ms: number }

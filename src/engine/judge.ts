@@ -9,7 +9,13 @@ type Finished = Omit<EventOf<'attempt.finished'>, 'seq' | 'time'>
  * The end of an attempt as the log keeps it: what the host reported, `expect_vars` checked, a cancellation of
  * ours given as the reason, and `retry_at` where it is tried again. First cause wins.
  */
-export function judge(step: Step, attempt: AttemptState, end: AttemptEnd, now: number, mayRetry: boolean): Finished {
+export function judge(
+  step: Step,
+  attempt: AttemptState,
+  end: AttemptEnd,
+  now: number,
+  mayRetry: boolean,
+): Finished {
   const { type: _, ...reported } = end
   const finished: Finished = {
     type: 'attempt.finished',

@@ -22,7 +22,12 @@ export class Loader {
   }
 
   /** Throws `invalid_workflow`, with every problem in `details`. */
-  load(submission: Pick<Submission, 'yaml' | 'workflow'> & { readFile?: (path: string) => string; file?: string }): Plan {
+  load(
+    submission: Pick<Submission, 'yaml' | 'workflow'> & {
+      readFile?: (path: string) => string
+      file?: string
+    },
+  ): Plan {
     const { yaml, workflow } = submission
     if ((yaml === undefined) === (workflow === undefined))
       throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".')
@@ -31,7 +36,9 @@ export class Loader {
     if (kept) return kept
     const { catalog, file, readFile } = { catalog: this.#catalog, ...submission }
     const checked =
-      yaml === undefined ? checkWorkflow(workflow, { catalog }) : parseWorkflow(yaml, { file, catalog, readFile })
+      yaml === undefined
+        ? checkWorkflow(workflow, { catalog })
+        : parseWorkflow(yaml, { file, catalog, readFile })
     const loaded = plan(checked.workflow ?? refuse(checked.problems), this.#catalog)
     if (key !== undefined && key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
     if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
@@ -63,6 +70,7 @@ export function firstVariables(workflow: Workflow, given: Submission['vars']): R
   const inputs = resolveInputs(workflow, given ?? {})
   const vars: Record<string, string> = { ...inputs }
   for (const [name, value] of Object.entries(workflow.env ?? {}))
-    if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), (of) => (Object.hasOwn(vars, of) ? vars[of] : undefined))
+    if (!Object.hasOwn(inputs, name))
+      vars[name] = fillText(String(value), (of) => (Object.hasOwn(vars, of) ? vars[of] : undefined))
   return vars
 }

@@ -33,7 +33,11 @@ export function instanceEnv(
   instance: StepInstance,
 ): { env: Record<string, string>; lookup: Lookup } {
   const env = { ...variablesOn(state.vars, instance.host), ...instance.vars }
-  const own: Record<string, string> = { ...builtins(plan, names), ERRAND_STEP: planned.step.name, ERRAND_HOST: instance.host }
+  const own: Record<string, string> = {
+    ...builtins(plan, names),
+    ERRAND_STEP: planned.step.name,
+    ERRAND_HOST: instance.host,
+  }
   if (names.status) env.ERRAND_RUN_STATUS = names.status
   const lookup: Lookup = (name) => [env, own].find((values) => Object.hasOwn(values, name))?.[name]
   for (const [name, value] of Object.entries(planned.step.env ?? {}))

@@ -19,7 +19,11 @@ export class Notifications {
   readonly #chains = new Map<string, Promise<void>>()
   readonly #abort = new AbortController()
 
-  constructor(notifier: Notifier, options: NotifyOptions, failed: (runId: string, error: string) => Promise<void>) {
+  constructor(
+    notifier: Notifier,
+    options: NotifyOptions,
+    failed: (runId: string, error: string) => Promise<void>,
+  ) {
     this.#notifier = notifier
     const { maxAttempts = 3, delayMs = 1000, timeoutMs = 30_000 } = options
     this.#options = { maxAttempts, delayMs, timeoutMs }
@@ -63,7 +67,9 @@ export class Notifications {
     const stop = new AbortController()
     const signal = AbortSignal.any([this.#abort.signal, stop.signal])
     const timedOut = pause(timeoutMs, signal).then(() => {
-      throw new Error(this.#abort.signal.aborted ? 'closed before it was sent' : `no answer within ${timeoutMs} ms`)
+      throw new Error(
+        this.#abort.signal.aborted ? 'closed before it was sent' : `no answer within ${timeoutMs} ms`,
+      )
     })
     const sent = (async () => this.#notifier.notify(notification, signal))()
     try {

@@ -32,9 +32,14 @@ export function blocks(plan: Plan, state: RunState, index: number): boolean {
 
 /** How the run stands once its main steps are over: the first step that failed it gives the reason. */
 export function mainOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
-  if (state.cancel && !state.cancel.late) return { status: 'canceled', reason: 'canceled', message: state.cancel.message }
+  if (state.cancel && !state.cancel.late)
+    return { status: 'canceled', reason: 'canceled', message: state.cancel.message }
   if (state.timed_out)
-    return { status: 'failed', reason: 'timeout', message: `The run took longer than ${plan.workflow.timeout_seconds} s.` }
+    return {
+      status: 'failed',
+      reason: 'timeout',
+      message: `The run took longer than ${plan.workflow.timeout_seconds} s.`,
+    }
   for (const index of state.finished_order) {
     const step = state.main[index]!
     if (step.status === 'skipped' || !blocks(plan, state, index)) continue
@@ -50,8 +55,13 @@ export function runOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
   if (main.status !== 'success') return main
   if (state.cancel) return { status: 'canceled', reason: 'canceled', message: state.cancel.message }
   const bad = state.finally.find(
-    (step, index) => !['success', 'skipped'].includes(step.status) && !plan.finally[index]!.step.continue_on_error,
+    (step, index) =>
+      !['success', 'skipped'].includes(step.status) && !plan.finally[index]!.step.continue_on_error,
   )
   if (!bad) return main
-  return { status: 'failed', reason: bad.reason, message: `Step "${bad.name}" (finally) ${bad.status}: ${bad.message}` }
+  return {
+    status: 'failed',
+    reason: bad.reason,
+    message: `Step "${bad.name}" (finally) ${bad.status}: ${bad.message}`,
+  }
 }

@@ -38,7 +38,8 @@ export class OutputJoiner {
     this.#streams.set(stream, pending)
     if (kept > pending.kept) {
       const fresh = bytes.subarray(-Math.min(3, kept - pending.kept))
-      pending.tail = fresh.length >= 3 ? Buffer.from(fresh) : Buffer.concat([pending.tail, fresh]).subarray(-3)
+      pending.tail =
+        fresh.length >= 3 ? Buffer.from(fresh) : Buffer.concat([pending.tail, fresh]).subarray(-3)
       pending.kept = kept
     }
     return pending.kept - pending.told >= OUTPUT_EVENT_BYTES

@@ -1,6 +1,6 @@
 import type { ActionCatalog } from '../contract/actions.ts'
-import type { StepPhase } from '../contract/events.ts'
 import { ErrandError } from '../contract/errors.ts'
+import type { StepPhase } from '../contract/events.ts'
 import type { Step, Workflow } from '../contract/workflow.ts'
 import { parseWhen, type WhenAst } from './file/when.ts'
 

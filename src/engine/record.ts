@@ -32,7 +32,12 @@ export function record(intent: Intent, facts: RecordFacts): Recorded {
     case 'start_step':
       return one({ type: 'step.started', ...at(intent.planned), instances: intent.instances })
     case 'skip_step':
-      return one({ type: 'step.skipped', ...at(intent.planned), reason: intent.reason, message: intent.message })
+      return one({
+        type: 'step.skipped',
+        ...at(intent.planned),
+        reason: intent.reason,
+        message: intent.message,
+      })
     case 'fail_step': {
       const step = at(intent.planned)
       const { reason, message } = intent
@@ -56,7 +61,12 @@ export function record(intent: Intent, facts: RecordFacts): Recorded {
     case 'expire_approval':
       return recordExpiry(intent.planned, intent.instance, facts)
     case 'start_child':
-      return one({ type: 'child.started', ...at(intent.planned), instance: intent.instance, run_id: newRunId(facts.now) })
+      return one({
+        type: 'child.started',
+        ...at(intent.planned),
+        instance: intent.instance,
+        run_id: newRunId(facts.now),
+      })
     case 'time_out':
       return one({ type: 'run.timed_out' })
     case 'finish_run': {
@@ -77,17 +87,32 @@ function recordAttempt(intent: Extract<Intent, { type: 'start_attempt' }>, facts
   const { planned, instance } = intent
   const number = state.attempts.length + 1
   const { host } = state[planned.phase][planned.index]!.instances[instance]!
-  const created = { type: 'attempt.created', attempt: number, ...at(planned), instance, host, try: intent.try } as const
+  const created = {
+    type: 'attempt.created',
+    attempt: number,
+    ...at(planned),
+    instance,
+    host,
+    try: intent.try,
+  } as const
   let spec: AttemptSpec
   try {
     spec = attemptSpec(plan, state, names, planned, { number, instance, try: intent.try })
   } catch (error) {
     const finished = { type: 'attempt.finished', attempt: number, step: planned.step.name, host } as const
-    return { events: [{ ...created, epoch: 0 }, { ...finished, outcome: 'failed', ...failure(error) }] }
+    return {
+      events: [
+        { ...created, epoch: 0 },
+        { ...finished, outcome: 'failed', ...failure(error) },
+      ],
+    }
   }
   const placed = facts.place(spec)
   if ('waiting' in placed)
-    return { events: [{ ...created, epoch: 0, waiting: placed.waiting }], start: { spec, placement: undefined } }
+    return {
+      events: [{ ...created, epoch: 0, waiting: placed.waiting }],
+      start: { spec, placement: undefined },
+    }
   return { events: [{ ...created, ...placed }], start: { spec, placement: placed } }
 }
 

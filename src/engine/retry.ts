@@ -1,6 +1,6 @@
+import { ErrandError } from '../contract/errors.ts'
 import type { RunSpec } from '../contract/run.ts'
 import { Workflow } from '../contract/workflow.ts'
-import { ErrandError } from '../contract/errors.ts'
 import type { Plan } from './plan.ts'
 import type { RunState } from './state.ts'
 import { variablesOn } from './variables.ts'
@@ -10,7 +10,9 @@ export function carriedOver(plan: Plan, state: RunState): NonNullable<RunSpec['c
   const carried: NonNullable<RunSpec['carried']> = {}
   for (const { index, step } of plan.main) {
     const undone = state.rollback[index]?.instances.some((instance) => instance.status === 'success')
-    const done = undone ? [] : state.main[index]!.instances.filter((instance) => instance.status === 'success')
+    const done = undone
+      ? []
+      : state.main[index]!.instances.filter((instance) => instance.status === 'success')
     if (done.length > 0)
       carried[step.name] = done.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
   }
@@ -43,11 +45,16 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
     }
   }
   if (steps.length === 0)
-    throw new ErrandError('conflict', 'There is nothing to roll back: no step that succeeded has a rollback left to run.')
+    throw new ErrandError(
+      'conflict',
+      'There is nothing to roll back: no step that succeeded has a rollback left to run.',
+    )
   const { inventory, name } = plan.workflow
   return Workflow.parse({ version: 'v0.1', name: `rollback of ${name}`.slice(0, 200), inventory, steps })
 }
 
 function literal(values: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.replaceAll('${', '$${')]))
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, value.replaceAll('${', () => '$${')]),
+  )
 }

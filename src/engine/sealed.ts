@@ -25,7 +25,10 @@ export async function sealed(
       const message = `${stream} is ${there.length} bytes where it was made and ${kept.length} bytes here, or differs.`
       failures.push({ reason: 'output_mismatch', message })
     } catch (error) {
-      failures.push({ reason: 'output_failed', message: `${stream} could not be kept: ${(error as Error).message}` })
+      failures.push({
+        reason: 'output_failed',
+        message: `${stream} could not be kept: ${(error as Error).message}`,
+      })
     }
   const [failure] = reported.outcome === 'success' ? failures : []
   return {

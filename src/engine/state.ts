@@ -1,5 +1,5 @@
-import type { StepInstance, StepPhase } from '../contract/events.ts'
 import type { AttemptEnd, StreamName } from '../contract/attempt.ts'
+import type { StepInstance, StepPhase } from '../contract/events.ts'
 import type { Reason, RunStatus, StepStatus } from '../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { Variables } from './variables.ts'

@@ -1,5 +1,5 @@
-import type { StepStatus } from '../contract/status.ts'
 import { ErrandError } from '../contract/errors.ts'
+import type { StepStatus } from '../contract/status.ts'
 
 /** Every legal move, in one table: from a status to those that may follow it. A run has no `waiting`, `skipped`. */
 const moves = {

@@ -1,6 +1,6 @@
+import type * as z from 'zod'
 import { attemptId } from '../contract/ids.ts'
 import type { InstanceView, RunRecord, RunSummary, RunView, StepView } from '../contract/run.ts'
-import type * as z from 'zod'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 
@@ -38,7 +38,12 @@ function stepView(runId: string, planned: PlannedStep, step: StepState, state: R
     step: name,
     phase,
     action: planned.step.action,
-    status: status === 'running' && instances.every((instance) => instance.status === 'waiting') && instances.length > 0 ? 'waiting' : status,
+    status:
+      status === 'running' &&
+      instances.every((instance) => instance.status === 'waiting') &&
+      instances.length > 0
+        ? 'waiting'
+        : status,
     reason,
     message,
     started_at,

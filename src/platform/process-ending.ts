@@ -63,9 +63,18 @@ async function killUntilGone<T>(members: () => T[], kill: (members: T[]) => void
 async function waitUntil(condition: () => boolean, withinMs: number, cut?: AbortSignal): Promise<boolean> {
   const until = performance.now() + withinMs
   for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, 100)) {
-    if (condition()) return true
+    if (holds(condition)) return true
     const leftMs = until - performance.now()
     if (leftMs <= 0 || cut?.aborted === true) return false
     await sleep(Math.min(pauseMs, leftMs), undefined, cut && { signal: cut }).catch(() => undefined)
+  }
+}
+
+/** What cannot be told just now (no descriptors left) is asked again. */
+function holds(condition: () => boolean): boolean {
+  try {
+    return condition()
+  } catch {
+    return false
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { AttemptSpec } from '../../src/contract/attempt.ts'
 import { builtinActions } from '../../src/contract/actions.ts'
+import type { AttemptSpec } from '../../src/contract/attempt.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { isFinalRun } from '../../src/contract/status.ts'
 import { Workflow, type WorkflowFile } from '../../src/contract/workflow.ts'
@@ -45,7 +45,9 @@ type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never
 function workflowOf({ steps, last, graph }: Scenario): Workflow {
   const main = steps.map((shape, index): StepFile => {
     const needs = [...new Set(index === 0 ? [] : shape.needs.map((need) => `s${need % index}`))]
-    const when = { none: undefined, true: '1 < 2', false: '1 > 2', earlier: '${V_s0:-none} != "none"' }[shape.condition]
+    const when = { none: undefined, true: '1 < 2', false: '1 > 2', earlier: '${V_s0:-none} != "none"' }[
+      shape.condition
+    ]
     return {
       name: `s${index}`,
       targets: shape.targets,
@@ -77,7 +79,9 @@ async function play(given: Scenario, killAfter: number) {
   let turn = 0
   const pick = (count: number) => (count === 0 ? 0 : given.order[turn++ % given.order.length]! % count)
   const outcomeOf = (spec: AttemptSpec): Scripted =>
-    given.failures[hash(`${spec.step} ${spec.host} ${spec.env.ITEM} ${spec.try}`) % given.failures.length] ? 'failed' : 'success'
+    given.failures[hash(`${spec.step} ${spec.host} ${spec.env.ITEM} ${spec.try}`) % given.failures.length]
+      ? 'failed'
+      : 'success'
   const machines = new SimulatedMachines(outcomeOf, pick)
   const start = (of: RunStore) => new Engine({ store: of, host: machines, outputs, clock })
   const dying = dyingStore(store, killAfter)
@@ -95,7 +99,8 @@ async function play(given: Scenario, killAfter: number) {
       if (record) await engine.resume()
       else await engine.submit({ workflow: workflowOf(given) as never, run_id: 'r' })
     }
-    if (moves === given.cancelAfter) await Promise.race([engine.cancel('r').catch(() => {}), new Promise(setImmediate)])
+    if (moves === given.cancelAfter)
+      await Promise.race([engine.cancel('r').catch(() => {}), new Promise(setImmediate)])
     if (!(await machines.step())) {
       await new Promise((resolve) => setTimeout(resolve, 0))
       if ((await store.get('r'))?.status === 'running') clock.advance()
@@ -111,7 +116,10 @@ async function play(given: Scenario, killAfter: number) {
 }
 
 function checkLog(given: Scenario, events: RunEvent[], outputs: SimulatedOutputs): void {
-  assert.deepEqual(events.map(({ seq }) => seq), events.map((_, index) => index + 1))
+  assert.deepEqual(
+    events.map(({ seq }) => seq),
+    events.map((_, index) => index + 1),
+  )
   const graph = plan(workflowOf(given), builtinActions)
   const whole = initialState(graph)
   for (const event of events) evolve(whole, event)
@@ -126,7 +134,8 @@ function checkLog(given: Scenario, events: RunEvent[], outputs: SimulatedOutputs
     assert.equal(event.offset, told.get(key) ?? 0, `output events of ${key} leave a hole or overlap`)
     told.set(key, event.offset + event.length)
   }
-  for (const [key, bytes] of outputs.kept) assert.equal(told.get(key), bytes.length, `the log tells of all of ${key}`)
+  for (const [key, bytes] of outputs.kept)
+    assert.equal(told.get(key), bytes.length, `the log tells of all of ${key}`)
   for (const attempt of whole.attempts) assert.ok(attempt.end, `attempt ${attempt.number} has an end`)
 }
 
@@ -135,7 +144,8 @@ test('a random workflow ends, its log has no hole, and folding it again gives th
     fc.asyncProperty(scenario, async (given) => {
       const { events, machines, outputs } = await play(given, 1_000_000)
       checkLog(given, events, outputs)
-      for (const [id, times] of machines.begun) assert.equal(times, 1, `attempt ${id} was begun ${times} times`)
+      for (const [id, times] of machines.begun)
+        assert.equal(times, 1, `attempt ${id} was begun ${times} times`)
     }),
     { numRuns: 150 },
   )
@@ -152,8 +162,10 @@ test('killed after any commit and taken up again, the run ends the same and noth
         checkLog(given, events, outputs)
         assert.equal(record.status, whole.record.status)
         assert.deepEqual(machines.carriedOut.toSorted(), whole.machines.carriedOut.toSorted())
-        for (const [id, times] of machines.begun) assert.equal(times, 1, `attempt ${id} was begun ${times} times`)
-        const statuses = (of: typeof view) => of.steps.map(({ step, phase, status }) => `${phase}/${step}: ${status}`).toSorted()
+        for (const [id, times] of machines.begun)
+          assert.equal(times, 1, `attempt ${id} was begun ${times} times`)
+        const statuses = (of: typeof view) =>
+          of.steps.map(({ step, phase, status }) => `${phase}/${step}: ${status}`).toSorted()
         assert.deepEqual(statuses(view), statuses(whole.view))
       }
     }),

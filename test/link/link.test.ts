@@ -301,10 +301,10 @@ test('a slow store makes the hub stop reading: what waits in it is bounded', asy
   const proxy = await openProxy(hub)
   const bytes = Buffer.alloc(1024 * 1024, 'x')
   const chunks = [{ stream: 'stdout' as const, bytes }]
-  connect(proxy.url, new AttemptsStandIn(() => ({ chunks })), { slots: 80 })
+  connect(proxy.url, new AttemptsStandIn(() => ({ chunks })), { slots: 60 })
   await until('it is connected', () => hub.fleet.list().length === 1)
-  const engine = new EngineStandIn({ commitMs: 20 })
-  const all = Array.from({ length: 80 }, () => engine.start(hub.fleet, spec()))
+  const engine = new EngineStandIn({ commitMs: 200 })
+  const all = Array.from({ length: 60 }, () => engine.start(hub.fleet, spec()))
   let mostBytes = 0
   await until('all ended', () => {
     const keptBytes = all.reduce((sum, kept) => sum + kept.length('stdout'), 0)

@@ -25,11 +25,11 @@ export interface World {
   events(runId: string): Promise<RunEvent[]>
 }
 
-/** An engine on a memory store with a scripted host, closed when the test ends. */
+/** An engine on a memory store with a scripted host, closed when the test ends; but one that `dies` never answers. */
 export function scriptedEngine(
   t: TestContext,
   script?: (spec: Parameters<ScriptedHost['script']>[0]) => Script,
-  options: Partial<EngineOptions> & { store?: RunStore } = {},
+  { dies = false, ...options }: Partial<EngineOptions> & { dies?: boolean } = {},
 ): World {
   const store = options.store ?? new MemoryRunStore()
   const host = new ScriptedHost(script)
@@ -40,25 +40,45 @@ export function scriptedEngine(
     t.after(() => engine.close())
     return engine
   }
-  const engine = again()
+  const engine = dies ? new Engine({ store, host, outputs, clock, ...options }) : again()
   const submit: World['submit'] = async (steps, more = {}, submission = {}) =>
-    (await engine.submit({ workflow: { version: 'v0.1', name: 'test', steps, ...more }, ...submission })).run_id
+    (await engine.submit({ workflow: { version: 'v0.1', name: 'test', steps, ...more }, ...submission }))
+      .run_id
   const play: World['play'] = async (...given) => {
     const runId = await submit(...given)
     await engine.done(runId)
     return engine.view(runId)
   }
-  return { engine, store, host, clock, outputs, again, submit, play, events: (id) => store.events(id, 0, 100_000) }
+  return {
+    engine,
+    store,
+    host,
+    clock,
+    outputs,
+    again,
+    submit,
+    play,
+    events: (id) => store.events(id, 0, 100_000),
+  }
 }
 
 /** A step that does what the script says. */
-export const step = (name: string, more: Partial<StepFile> = {}): StepFile => ({ name, action: 'noop', ...more })
+export const step = (name: string, more: Partial<StepFile> = {}): StepFile => ({
+  name,
+  action: 'noop',
+  ...more,
+})
 
-export const inventory = (...names: string[]) => ({ inventory: { hosts: Object.fromEntries(names.map((name) => [name, {}])) } })
+export const inventory = (...names: string[]) => ({
+  inventory: { hosts: Object.fromEntries(names.map((name) => [name, {}])) },
+})
 
 /** `name: status`, with the reason where there is one; rollback and finally steps with their phase before. */
 export const told = (view: RunView): string[] =>
-  view.steps.map(({ step, phase, status, reason }) => `${phase === 'main' ? '' : `${phase} `}${step}: ${status}${reason ? ` ${reason}` : ''}`)
+  view.steps.map(
+    ({ step, phase, status, reason }) =>
+      `${phase === 'main' ? '' : `${phase} `}${step}: ${status}${reason ? ` ${reason}` : ''}`,
+  )
 
 /** Waits until something is so; fails after half a minute. */
 export async function until(what: () => boolean | Promise<boolean>): Promise<void> {

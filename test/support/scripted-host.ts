@@ -15,7 +15,8 @@ export interface Held {
 export class ScriptedHost implements StepHost {
   /** In the order they were begun. */
   readonly begun: AttemptSpec[] = []
-  readonly resumed: { spec: AttemptSpec; known: Parameters<StepHost['resume']>[2]; placement?: Placement }[] = []
+  readonly resumed: { spec: AttemptSpec; known: Parameters<StepHost['resume']>[2]; placement?: Placement }[] =
+    []
   readonly canceled: { id: string; reason: Reason; force: boolean }[] = []
   readonly endedRuns: string[] = []
   /** Attempts that hold capacity. */
@@ -50,7 +51,12 @@ export class ScriptedHost implements StepHost {
     if (script !== 'hold') void this.end(spec.attempt_id, script)
   }
 
-  resume(spec: AttemptSpec, placement: Placement | undefined, known: Parameters<StepHost['resume']>[2], sink: AttemptSink): void {
+  resume(
+    spec: AttemptSpec,
+    placement: Placement | undefined,
+    known: Parameters<StepHost['resume']>[2],
+    sink: AttemptSink,
+  ): void {
     this.resumed.push({ spec, known, placement })
     this.held.set(spec.attempt_id, { spec, sink, placement })
   }
@@ -79,7 +85,8 @@ export class ScriptedHost implements StepHost {
     const { sink, placement } = this.held.get(id)!
     this.held.delete(id)
     this.placed.delete(id)
-    const { writes, ...end } = typeof script === 'string' ? { outcome: script as AttemptEnd['outcome'], writes: undefined } : script
+    const { writes, ...end } =
+      typeof script === 'string' ? { outcome: script as AttemptEnd['outcome'], writes: undefined } : script
     const reason = end.outcome === 'failed' ? 'exit_code' : undefined
     if (writes !== undefined) await sink.output('stdout', 0, Buffer.from(writes))
     await sink.report({ type: 'ended', outcome: 'success', reason, ...end }, placement?.epoch ?? 0)

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { AttemptSpec, StreamEnd, StreamName } from '../../src/contract/attempt.ts'
-import type { AttemptSink, Clock, OutputStore, Placement, RunStore, StepHost } from '../../src/engine/ports.ts'
+import type {
+  AttemptSink,
+  Clock,
+  OutputStore,
+  Placement,
+  RunStore,
+  StepHost,
+} from '../../src/engine/ports.ts'
 
 /** Simulated: a clock that only moves when told to. */
 export class SimulatedClock implements Clock {
@@ -119,12 +126,20 @@ export class SimulatedMachines implements StepHost {
     const text = Buffer.from(`${spec.step} é ${spec.try}\n`)
     if (work.written < text.length && !work.canceled) {
       const end = Math.min(text.length, work.written + 1 + this.#pick(text.length))
-      work.written = Math.max(work.written, await within(sink.output('stdout', work.written, text.subarray(work.written, end)), work.written))
+      work.written = Math.max(
+        work.written,
+        await within(sink.output('stdout', work.written, text.subarray(work.written, end)), work.written),
+      )
       return true
     }
     const outcome = work.canceled ? 'canceled' : this.#outcomeOf(spec)
     const exports = { [`V_${spec.step}`]: `${spec.host}:${spec.try}` }
-    const end = { type: 'ended', outcome, exports, reason: outcome === 'failed' ? 'exit_code' : undefined } as const
+    const end = {
+      type: 'ended',
+      outcome,
+      exports,
+      reason: outcome === 'failed' ? 'exit_code' : undefined,
+    } as const
     const committed = await within(
       sink.report(end, 1).then(() => true),
       false,
@@ -149,8 +164,10 @@ async function within<T>(promise: Promise<T>, otherwise: T): Promise<T> {
 /** A store whose process is killed after so many writes: later ones never come back, and leave nothing. */
 export function dyingStore(store: RunStore, writes: number): RunStore & { died: () => boolean } {
   let left = writes
-  const write = <A extends unknown[], R>(method: (...args: A) => Promise<R>) =>
-    (...args: A): Promise<R> => (left-- > 0 ? method(...args) : new Promise<R>(() => {}))
+  const write =
+    <A extends unknown[], R>(method: (...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> =>
+      left-- > 0 ? method(...args) : new Promise<R>(() => {})
   return {
     capabilities: store.capabilities,
     create: write((...args) => store.create(...args)),

@@ -12,6 +12,8 @@ export interface DisplayOptions extends TextRules {
   maxBytes(step: string): number
   /** How a person gets at the whole of an output that was cut. */
   wholeOutput(attempt: number, stream: StreamName): string
+  /** The step that started this run, for a run within another: before each line, and no summary. */
+  within?: string
   /** How a person answers an approval; absent: this command asks. */
   answerHint?(step: string): string
 }
@@ -24,6 +26,8 @@ export class RunDisplay {
   readonly #lines = new Map<number, LiveLines>()
   readonly #waiting = new Map<number, string>()
   #created: string | undefined
+  /** The step that was named last: lines of others name their own. */
+  #named: string | undefined
 
   constructor(options: DisplayOptions) {
     this.#options = options
@@ -33,6 +37,14 @@ export class RunDisplay {
   /** What to write for this event; often nothing. */
   add(event: RunEvent): string {
     this.#rows.add(event)
+    const text = this.#text(event)
+    const { within } = this.#options
+    if (within === undefined || text === '') return text
+    const before = `${this.#paint('dim', `${this.#safe(within)}:`)} `
+    return `${before}${text.slice(0, -1).replaceAll('\n', `\n${before}`)}\n`
+  }
+
+  #text(event: RunEvent): string {
     const paint = this.#paint
     switch (event.type) {
       case 'run.created':
@@ -45,8 +57,9 @@ export class RunDisplay {
       case 'run.timed_out':
         return this.#note('red', 'the time for the whole run is up')
       case 'run.finished':
-        return this.#end(event)
+        return this.#options.within === undefined ? this.#end(event) : ''
       case 'step.started':
+        this.#named = event.step
         return `${paint('bold', `> ${this.#safe(event.step)}`)}${event.phase === 'main' ? '' : paint('dim', ` (${event.phase})`)}\n`
       case 'step.skipped':
         return `${paint('dim', `- ${this.#safe(event.step)} skipped: ${this.#safe(whyText(event))}`)}\n`
@@ -144,11 +157,11 @@ export class RunDisplay {
     )
   }
 
-  /** `host | `, with the step before it while several run. */
+  /** `host | `, with the step before it where that is not the one named last. */
   #prefix(attempt: number): string {
     const row = this.#rows.of(attempt)
     if (row === undefined) return ''
-    const where = this.#rows.active > 1 ? `${row.step} ${row.host}` : row.host
+    const where = row.step === this.#named ? row.host : `${row.step} ${row.host}`
     return `${this.#paint('cyan', this.#safe(where))} ${this.#paint('dim', '|')} `
   }
 

@@ -19,13 +19,11 @@ export interface Row {
 export class RunRows {
   readonly rows: Row[] = []
   readonly #steps = new Map<string, Row[]>()
-  readonly #active = new Set<string>()
   readonly #attempts = new Map<number, Row>()
 
   add(event: RunEvent): void {
     switch (event.type) {
       case 'step.started':
-        this.#active.add(key(event))
         this.#open(
           event,
           event.instances.map(({ host, vars, carried }) => ({
@@ -73,11 +71,6 @@ export class RunRows {
     return this.#attempts.get(attempt)
   }
 
-  /** How many steps have begun and not ended. */
-  get active(): number {
-    return this.#active.size
-  }
-
   #open(
     event: EventOf<'step.started' | 'step.skipped'>,
     begun: Pick<Row, 'host' | 'status' | 'reason' | 'message'>[],
@@ -94,7 +87,6 @@ export class RunRows {
 
   #finish(event: EventOf<'step.finished'>): void {
     const { status, reason, message } = event
-    this.#active.delete(key(event))
     // A step that could not even begin has no instance.
     if (this.#steps.get(key(event))?.length === 0) {
       this.rows.push({ ...placeOf(event), host: '', tries: 0, status, reason, message })

@@ -48,7 +48,7 @@ test('a choice may be a variable', () => {
   assert.equal(args.properties.word.anyOf.length, 2)
 })
 
-test('the published schema is this one (else: errand schema > docs/schema/workflow.json)', () => {
+test('the published schema is this one (else: errand schema > docs/schema/workflow.json, and format it)', () => {
   const published = readFileSync(new URL('../../../docs/schema/workflow.json', import.meta.url), 'utf8')
   assert.deepEqual(JSON.parse(published), JSON.parse(JSON.stringify(workflowSchema(builtinActions))))
 })

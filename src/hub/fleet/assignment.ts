@@ -20,6 +20,8 @@ export type Sent = { type: 'never' } | { type: 'unknown' } | { type: 'to'; boot:
 export interface Assignment {
   readonly spec: AttemptSpec
   readonly sink: AttemptSink
+  /** Equal for equal requirements. */
+  readonly need: string
   /** The last under which it was handed out; 0: never. */
   epoch: number
   stage: Stage

@@ -31,10 +31,11 @@ export class Dispatch {
   }
 
   place(spec: AttemptSpec): Placement | { waiting: string } {
-    const choice = this.#choose(spec)
+    const need = needKey(spec.requires)
+    const choice = this.#choose(spec, need)
     if (choice.type === 'runner') {
       this.#reserved.set(spec.attempt_id, { runner: choice.id })
-      this.#hold(spec, choice.id)
+      this.#hold(spec, need, choice.id)
       return { runner: choice.id, epoch: 1 }
     }
     const waiting = choice.type === 'wait' ? choice.why : 'no runner takes it'
@@ -66,7 +67,7 @@ export class Dispatch {
   /** It is with that runner. */
   hold(assignment: Assignment, runner: string): void {
     assignment.stage = { type: 'placed', runner }
-    this.#hold(assignment.spec, runner)
+    this.#hold(assignment.spec, assignment.need, runner)
   }
 
   /** Its runner does not take it: another one may. */
@@ -74,7 +75,7 @@ export class Dispatch {
     const runner = runnerOf(assignment)
     assignment.stage = { type: 'waiting', why: '' }
     if (runner !== undefined) this.#free(assignment.spec.attempt_id, runner)
-    if (!this.#tryPlace(assignment)) this.#enqueue(assignment, '')
+    this.#enqueue(assignment, '')
   }
 
   /** It is over: what it held goes to the next. */
@@ -120,14 +121,17 @@ export class Dispatch {
     }
   }
 
-  #hold(spec: AttemptSpec, runner: string): void {
+  #hold(spec: AttemptSpec, need: string, runner: string): void {
     this.#options.runners.get(runner)?.held.add(spec.attempt_id)
-    this.homes.set(spec, runner)
+    this.homes.set(spec.run_id, need, runner)
   }
 
-  #choose(spec: AttemptSpec, rejections?: ReadonlyMap<string, string>): Choice {
+  #choose(spec: AttemptSpec, need: string, rejections?: ReadonlyMap<string, string>): Choice {
     const not = rejections && new Set(rejections.keys())
-    return choose(spec.requires, this.#options.runners.values(), { home: this.homes.of(spec), not })
+    return choose(spec.requires, this.#options.runners.values(), {
+      home: this.homes.of(spec.run_id, need),
+      not,
+    })
   }
 
   #enqueue(assignment: Assignment, told: string): void {
@@ -144,8 +148,8 @@ export class Dispatch {
 
   /** False: it waits, and was told why. */
   #tryPlace(assignment: Assignment): boolean {
-    const { spec, rejections } = assignment
-    const choice = this.#choose(spec, rejections)
+    const { spec, need, rejections } = assignment
+    const choice = this.#choose(spec, need, rejections)
     if (choice.type === 'wait') {
       this.#tell(assignment, choice.why)
       return false
@@ -153,7 +157,7 @@ export class Dispatch {
     this.#queue.delete(assignment)
     if (choice.type === 'runner') {
       assignment.stage = { type: 'assigning', runner: choice.id }
-      this.#hold(spec, choice.id)
+      this.#hold(spec, need, choice.id)
       void this.#assign(assignment, choice.id)
     } else {
       const whys = [...rejections].map(([runner, why]) => `runner "${runner}" rejected it: ${why}`)

@@ -9,6 +9,7 @@ import type { Assignment } from './assignment.ts'
 import { Dispatch } from './dispatch.ts'
 import { canceled, Ledger, NOTHING_KEPT } from './ledger.ts'
 import { orderCancel } from './orders.ts'
+import { needKey } from './placement.ts'
 import { Reception } from './reception.ts'
 import type { Runner } from './roster.ts'
 import { type LinkHandlers, type Principal, RunnerLink } from './runner-link.ts'
@@ -139,8 +140,8 @@ export class Fleet implements StepHost {
   }
 
   /** The runner has the workspace of the run: for steps that ended before the run was taken up again. */
-  remember(spec: Pick<AttemptSpec, 'run_id' | 'requires'>, runner: string): void {
-    this.#dispatch.homes.set(spec, runner)
+  remember({ run_id, requires }: Pick<AttemptSpec, 'run_id' | 'requires'>, runner: string): void {
+    this.#dispatch.homes.set(run_id, needKey(requires), runner)
   }
 
   /** Those of the tenant, or all. */

@@ -1,20 +1,15 @@
-import type { AttemptSpec } from '../../contract/attempt.ts'
-import { needKey } from './placement.ts'
-
-type Placed = Pick<AttemptSpec, 'run_id' | 'requires'>
-
-/** On which runner a run works, so that its steps share one workspace. Hosts with equal requirements share one. */
+/** On which runner a run works, so that its steps share one workspace. Hosts with equal needs share one. */
 export class Homes {
   readonly #runs = new Map<string, { byNeed: Map<string, string>; seen: Set<string> }>()
 
-  of({ run_id, requires }: Placed): string | undefined {
-    return this.#runs.get(run_id)?.byNeed.get(needKey(requires))
+  of(runId: string, need: string): string | undefined {
+    return this.#runs.get(runId)?.byNeed.get(need)
   }
 
-  set({ run_id, requires }: Placed, runner: string): void {
-    const run = this.#runs.get(run_id) ?? { byNeed: new Map<string, string>(), seen: new Set<string>() }
-    this.#runs.set(run_id, run)
-    run.byNeed.set(needKey(requires), runner)
+  set(runId: string, need: string, runner: string): void {
+    const run = this.#runs.get(runId) ?? { byNeed: new Map<string, string>(), seen: new Set<string>() }
+    this.#runs.set(runId, run)
+    run.byNeed.set(need, runner)
     run.seen.add(runner)
   }
 

@@ -122,7 +122,8 @@ export class Inbox {
     try {
       await sink.report(report, epoch)
     } catch (error) {
-      return this.#stall(error)
+      void this.#stall(error)
+      return
     }
     if (signal.aborted) return
     this.#keep('reports', n)
@@ -140,7 +141,7 @@ export class Inbox {
       ack(false)
     } catch (error) {
       if (error instanceof ErrandError && error.code === 'conflict') await this.#measure(stream)
-      this.#stall(error)
+      void this.#stall(error)
     } finally {
       meter.gave(bytes.length)
     }

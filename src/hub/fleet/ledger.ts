@@ -5,6 +5,7 @@ import type { AttemptSink, Placement } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/backoff.ts'
 import type { Assignment } from './assignment.ts'
 import { Inbox, type Marks } from './inbox.ts'
+import { needKey } from './placement.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 
@@ -31,6 +32,7 @@ export class Ledger {
     const assignment: Assignment = {
       spec,
       sink,
+      need: needKey(spec.requires),
       epoch: placement?.epoch ?? 0,
       stage: { type: 'waiting', why: '' },
       inbox: undefined!,

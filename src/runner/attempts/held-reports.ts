@@ -15,10 +15,11 @@ export class HeldReports {
     return this.#end.promise
   }
 
-  add(report: AttemptReport): void {
+  add(report: AttemptReport): boolean {
     this.list.push(report)
     if (report.type === 'ended') this.#end.resolve()
     this.changed()
+    return true
   }
 
   changed(): void {

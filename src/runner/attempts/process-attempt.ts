@@ -7,8 +7,7 @@ import type { HeldAttempt } from '../ports.ts'
 import { attemptEnd } from './attempt-end.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { callAt } from './deadline.ts'
-import { HeldReports } from './held-reports.ts'
-import { Journal } from './journal.ts'
+import { JournaledReports } from './journaled-reports.ts'
 import type { Cause, Ending } from './outcome.ts'
 import { outputFolder, placeOutputFiles } from './output-files.ts'
 import type { Polled, Poller } from './poller.ts'
@@ -41,8 +40,7 @@ export class ProcessAttempt implements HeldAttempt, Polled {
   readonly #poller: Poller
   readonly #timeoutGraceMs: number
   readonly #onReleased: () => void
-  readonly #reports = new HeldReports()
-  readonly #journal: Journal
+  readonly #reports: JournaledReports
   readonly #output: ProcessOutput
   readonly #force = new AbortController()
   #cause: Cause | undefined
@@ -62,11 +60,9 @@ export class ProcessAttempt implements HeldAttempt, Polled {
     this.#folder = folder
     this.#poller = poller
     this.#timeoutGraceMs = timeoutGraceMs
-    this.#journal = new Journal(folder.file('reports'))
+    this.#reports = new JournaledReports(folder.file('reports'))
+    this.#cause = this.#reports.cause
     this.#output = new ProcessOutput(folder, facts.spec, facts.export_vars)
-    for (const entry of this.#journal.entries)
-      if (entry.type === 'report') this.#reports.add(entry.report)
-      else this.#cause ??= entry.cause
     const end = this.#reports.list.at(-1)
     if (end?.type !== 'ended') return
     for (const stream of ['stdout', 'stderr'] as const)
@@ -160,7 +156,10 @@ export class ProcessAttempt implements HeldAttempt, Polled {
     // Its exit code is written before it is gone.
     if (wrapper !== undefined && !isAlive(wrapper.pid, wrapper.start)) {
       this.#watched = undefined
-      void this.settle(wrapper.pid)
+      this.settle(wrapper.pid).catch(() => {
+        // No descriptors just now: the next look tries again.
+        this.#watched = wrapper
+      })
     }
     return grown
   }
@@ -187,20 +186,16 @@ export class ProcessAttempt implements HeldAttempt, Polled {
 
   #run(pid: number, startedAtMs: number): void {
     this.#group = pid
-    if (!this.#reports.list.some((report) => report.type === 'started'))
-      this.#report({ type: 'started', pid, time: new Date(startedAtMs).toISOString() })
-    if (this.#finishing) return
     const { timeout_ms } = this.spec
+    if (this.#reports.startedAtMs === undefined) {
+      const kept = this.#reports.add({ type: 'started', pid, time: new Date(startedAtMs).toISOString() })
+      if (!kept) this.#stop({ type: 'failed', reason: 'output_failed', message: this.#unwritten() }, 0)
+    }
     if (timeout_ms !== undefined)
-      this.#takeBackDeadline = callAt(this.#startedAtMs() + timeout_ms, () =>
+      this.#takeBackDeadline = callAt((this.#reports.startedAtMs ?? startedAtMs) + timeout_ms, () =>
         this.#stop({ type: 'timeout', after_ms: timeout_ms }, this.#timeoutGraceMs),
       )
     this.#poller.add(this)
-  }
-
-  #startedAtMs(): number {
-    const started = this.#reports.list.find((report) => report.type === 'started')
-    return started?.time === undefined ? Date.now() : Date.parse(started.time)
   }
 
   #stop(cause: Cause, graceMs: number): void {
@@ -212,7 +207,7 @@ export class ProcessAttempt implements HeldAttempt, Polled {
     }
     if (this.#cause === undefined) {
       this.#cause = cause
-      this.#keep(() => this.#journal.append({ type: 'cause', cause }))
+      this.#reports.keepCause(cause)
     }
     this.#stopping = endTree(this.#tree(), graceMs, this.#force.signal)
     void this.#stopping.then(() => this.finish(this.#endingFound()))
@@ -248,9 +243,15 @@ export class ProcessAttempt implements HeldAttempt, Polled {
     if (this.#closed) return
     if (allGone === false)
       end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
-    const started = this.#reports.list.find((report) => report.type === 'started')
-    if (started !== undefined) end.duration_ms = Math.max(0, Math.round(endedAtMs - this.#startedAtMs()))
-    this.#report(end)
+    const { startedAtMs } = this.#reports
+    if (startedAtMs !== undefined) end.duration_ms = Math.max(0, Math.round(endedAtMs - startedAtMs))
+    const unkept = {
+      outcome: 'failed',
+      reason: 'output_failed',
+      message: this.#unwritten(),
+      exports: undefined,
+    } as const
+    this.#reports.add(end, { ...end, ...unkept })
     this.#letGo()
   }
 
@@ -271,7 +272,8 @@ export class ProcessAttempt implements HeldAttempt, Polled {
     }
     let output_files: AttemptEnd['output_files']
     const folder = outputFolder(this.spec)
-    if (folder !== undefined && ending.type !== 'start_failed' && !this.#closed) {
+    const ran = ending.type !== 'start_failed' && ending.type !== 'action_failed'
+    if (folder !== undefined && ran && !this.#closed) {
       const paths = { stdout: this.#folder.file('stdout'), stderr: this.#folder.file('stderr') }
       try {
         output_files = await placeOutputFiles(this.spec, folder, paths)
@@ -286,41 +288,14 @@ export class ProcessAttempt implements HeldAttempt, Polled {
     this.#cause ??= { type: 'failed', reason: 'output_failed', message }
   }
 
-  /** In the journal first: what was told must be there after a restart. */
-  #report(report: AttemptReport): void {
-    const n = this.#reports.list.length + 1
-    if (this.#keep(() => this.#journal.append({ type: 'report', n, report }))) {
-      this.#reports.add(report)
-      return
-    }
-    const message = `The attempt's journal ${this.#folder.file('reports')} could not be written.`
-    if (report.type === 'ended') {
-      this.#reports.add({
-        ...report,
-        outcome: 'failed',
-        reason: 'output_failed',
-        message,
-        exports: undefined,
-      })
-    } else {
-      this.#reports.add(report)
-      this.#stop({ type: 'failed', reason: 'output_failed', message }, 0)
-    }
-  }
-
-  #keep(write: () => void): boolean {
-    try {
-      write()
-      return true
-    } catch {
-      return false
-    }
+  #unwritten(): string {
+    return `The attempt's journal in ${this.#folder.path} could not be written.`
   }
 
   #letGo(): void {
     this.#takeBackDeadline()
     this.#poller.remove(this)
-    this.#journal.close()
+    this.#reports.close()
     this.#output.close()
   }
 }

@@ -5,11 +5,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
  * kept. Arguments: claim file, exit file, then the command. Descriptors 3 and 4 become its output.
  *
  * The claim is made without overwriting, so that of all that might run the command only one does. A handler is
- * not inherited, as ignoring a signal would be: a signal to the group ends the command and not the wrapper.
+ * not inherited, as ignoring a signal would be: a signal to the group ends the command and not the wrapper. A
+ * SIGTERM that comes before the command is started keeps it from being started.
  * Only builtins: no fork beyond the command.
  */
 const WRAPPER = `
-trap : HUP INT QUIT TERM USR1 USR2 ALRM PIPE
+errand_stop=
+trap : HUP INT QUIT USR1 USR2 ALRM PIPE
+trap errand_stop=1 TERM
 read -r errand_stat </proc/$$/stat
 read -r errand_boot </proc/sys/kernel/random/boot_id
 set -C
@@ -17,8 +20,11 @@ printf '%s\\n%s\\n%s\\n' "$$" "$errand_stat" "$errand_boot" >"$1" || exit 75
 set +C
 errand_exit=$2
 shift 2
-"$@" >&3 2>&4 3>&- 4>&-
-errand_code=$?
+errand_code=143
+[ "$errand_stop" ] || {
+  "$@" >&3 2>&4 3>&- 4>&-
+  errand_code=$?
+}
 printf '%s\\n' "$errand_code" >"$errand_exit"
 exit "$errand_code"
 `

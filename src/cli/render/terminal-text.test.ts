@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { terminalText } from './terminal-text.ts'
+
+const terminal = { tty: true, color: true }
+const plain = { tty: true, color: false }
+
+test('what is no terminal gets a line as it is', () => {
+  const line = 'a\x1b[2Jb\rc\x00\x07'
+  assert.equal(terminalText(line, { tty: false, color: false }), line)
+})
+
+test('colours stay on a terminal and end with the line; without colour they go', () => {
+  assert.equal(terminalText('\x1b[31mred', terminal), '\x1b[31mred\x1b[0m')
+  assert.equal(terminalText('\x1b[1;38;5;9mred\x1b[0m!', plain), 'red!')
+})
+
+test('nothing moves the cursor, clears the screen, sets a title or answers back', () => {
+  for (const sequence of [
+    '\x1b[2J',
+    '\x1b[10;10H',
+    '\x1b[1A',
+    '\x1b]0;title\x07',
+    '\x1b]8;;http://x\x1b\\',
+    '\x1b[?1049h',
+    '\x1bc',
+    '\x1bP+q\x1b\\',
+    '\x1b[6n',
+    '\x1b(0',
+  ]) {
+    assert.equal(terminalText(`a${sequence}b`, terminal), 'ab', JSON.stringify(sequence))
+  }
+})
+
+test('no escape is left, whatever the bytes', () => {
+  for (const tail of ['\x1b', '\x1b[', '\x1b[31', '\x1b]0;x', '\x9b2J', '\x1b\x1b[2J', '\x1b[\x1b[31m2J']) {
+    const shown = terminalText(`a${tail}`, plain)
+    assert.doesNotMatch(shown, /[\x00-\x08\x0b-\x1f\x7f-\x9f]/, JSON.stringify(tail))
+    assert.ok(shown.startsWith('a'))
+  }
+})
+
+test('other control characters are shown, a tab stays', () => {
+  assert.equal(terminalText('a\x00b\x07c\x08d\te', terminal), 'a^@b^Gc^Hd\te')
+})
+
+test('of what a progress bar overwrites the last state is shown', () => {
+  assert.equal(terminalText('10%\r50%\r100%\r', terminal), '100%')
+})

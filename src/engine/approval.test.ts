@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+
+const ask = (args: Record<string, unknown> = {}, more = {}) =>
+  step('ask', { action: 'approval.wait', args, ...more })
+
+test('an approval waits until it is answered, and then its run goes on', async (t) => {
+  const { submit, engine, host, clock } = scriptedEngine(t)
+  const runId = await submit([ask({ message: 'Ship ${V}?' }), step('ship')], {}, { vars: { V: '1.2' } })
+  const [waiting] = (await engine.view(runId)).steps
+  assert.deepEqual(
+    [waiting!.status, waiting!.approval?.message, clock.pendingMs],
+    ['waiting', 'Ship 1.2?', []],
+  )
+  await engine.answer(runId, { step: 'ask', decision: 'approve', by: 'me' })
+  assert.equal((await engine.done(runId)).status, 'success')
+  assert.deepEqual(host.ran, ['ship'])
+})
+
+test('a rejected approval fails its step and says by whom and why', async (t) => {
+  const { submit, engine } = scriptedEngine(t)
+  const runId = await submit([ask(), step('ship')])
+  await engine.answer(runId, { step: 'ask', decision: 'reject', by: 'me', comment: 'not today' })
+  assert.equal((await engine.done(runId)).reason, 'rejected')
+  const view = await engine.view(runId)
+  assert.deepEqual(told(view), ['ask: failed rejected', 'ship: skipped upstream'])
+  assert.equal(view.steps[0]!.message, 'rejected by me: not today')
+})
+
+test('an answer to a step that waits for none is refused, and says which do', async (t) => {
+  const { submit, engine } = scriptedEngine(t)
+  const runId = await submit([ask(), step('ship')])
+  await assert.rejects(engine.answer(runId, { step: 'ship', decision: 'approve' }), {
+    code: 'approval_not_pending',
+    hint: 'Waiting: "ask".',
+  })
+  const [first, second] = await Promise.allSettled([
+    engine.answer(runId, { step: 'ask', decision: 'approve' }),
+    engine.answer(runId, { step: 'ask', decision: 'reject' }),
+  ])
+  assert.deepEqual([first.status, second.status], ['fulfilled', 'rejected'])
+  assert.equal((await engine.done(runId)).status, 'success')
+})
+
+for (const [on_timeout, status] of [
+  ['approve', 'success'],
+  ['reject', 'failed'],
+] as const)
+  test(`an approval nobody answers in time is taken as ${on_timeout}`, async (t) => {
+    const { submit, engine, clock } = scriptedEngine(t)
+    const runId = await submit([ask({ timeout_seconds: 60, on_timeout })])
+    assert.deepEqual(clock.pendingMs, [60_000])
+    clock.advance()
+    assert.equal((await engine.done(runId)).status, status)
+  })
+
+test('an approval that cannot be asked fails its step with the reason', async (t) => {
+  const { play } = scriptedEngine(t)
+  const unset = await play([ask({ message: 'Ship ${NOWHERE}?' })])
+  assert.deepEqual(told(unset), ['ask: failed unset_variable'])
+  assert.match(unset.message ?? '', /NOWHERE/)
+})
+
+test('a cancellation ends the waiting, and nothing waits for an answer any more', async (t) => {
+  const { submit, engine, clock } = scriptedEngine(t)
+  const runId = await submit([ask({ timeout_seconds: 60 })], { finally: [ask({}, { name: 'last' })] })
+  await engine.cancel(runId)
+  await until(async () => (await engine.view(runId)).steps[1]!.status === 'waiting')
+  const [asked] = (await engine.view(runId)).steps
+  assert.deepEqual([asked!.status, asked!.approval, clock.pendingMs], ['canceled', undefined, []])
+  await assert.rejects(engine.answer(runId, { step: 'ask', decision: 'approve' }), {
+    code: 'approval_not_pending',
+  })
+  await engine.answer(runId, { step: 'last', decision: 'approve' })
+  assert.equal((await engine.done(runId)).status, 'canceled')
+})
+
+test('with max_parallel, one is asked for at a time', async (t) => {
+  const { submit, engine, events } = scriptedEngine(t)
+  const runId = await submit([ask({ message: '${ITEM}?' }, { foreach: ['a', 'b'], max_parallel: 1 })])
+  const asked = async () =>
+    (await events(runId)).flatMap((event) => (event.type === 'approval.requested' ? [event.message] : []))
+  assert.deepEqual(await asked(), ['a?'])
+  await engine.answer(runId, { step: 'ask', decision: 'approve' })
+  assert.deepEqual(await asked(), ['a?', 'b?'])
+  await engine.answer(runId, { step: 'ask', decision: 'approve' })
+  await engine.done(runId)
+})

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { ErrandError } from '../contract/errors.ts'
+
+const types = (events: { type: string }[]) =>
+  events.map(({ type }) => type).filter((type) => type.startsWith('attempt.'))
+
+test('an attempt that waits says why, and is assigned later', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  host.full = () => 'no runner is free'
+  const runId = await submit([step('a')])
+  assert.equal((await engine.get(runId))?.waiting, 'no runner is free')
+  const { sink } = host.of('a')
+  sink.waiting('no runner is there')
+  sink.waiting('no runner is there')
+  await until(async () => (await engine.get(runId))?.waiting === 'no runner is there')
+  assert.equal(await sink.assigned({ runner: 'r1', epoch: 1 }), true)
+  const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
+  assert.deepEqual(
+    [attempt?.runner, attempt?.waiting, (await engine.get(runId))?.waiting],
+    ['r1', undefined, undefined],
+  )
+  await sink.report({ type: 'started' }, 1)
+  await sink.report({ type: 'ended', outcome: 'success' }, 1)
+  await engine.done(runId)
+  assert.deepEqual(types(await events(runId)), [
+    'attempt.created',
+    'attempt.waiting',
+    'attempt.assigned',
+    'attempt.started',
+    'attempt.finished',
+  ])
+})
+
+test('the run tells of the attempt that has waited longest', async (t) => {
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold')
+  host.full = ({ step }) => `no runner for ${step}`
+  const runId = await submit(['a', 'b', 'c'].map((name) => step(name, { needs: [] })))
+  assert.equal((await engine.get(runId))?.waiting, 'no runner for a')
+  await host.of('a').sink.assigned({ epoch: 1 })
+  assert.equal((await engine.get(runId))?.waiting, 'no runner for b')
+})
+
+test('what was canceled while it waited is not wanted any more', async (t) => {
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold')
+  host.full = () => 'full'
+  host.obeys = false
+  const runId = await submit([step('a')])
+  const { sink, spec } = host.of('a')
+  await engine.cancel(runId)
+  assert.equal(await sink.assigned({ epoch: 1 }), false)
+  await host.end(spec.attempt_id, { outcome: 'canceled' })
+  assert.equal((await engine.done(runId)).status, 'canceled')
+  assert.equal(await sink.assigned({ epoch: 1 }), false)
+})
+
+test('handed out again, reports of the older epoch change nothing', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  await sink.report({ type: 'started', pid: 1 }, 1)
+  await sink.assigned({ runner: 'other', epoch: 2 })
+  await sink.report({ type: 'phase', phase: 'old' }, 1)
+  await sink.report({ type: 'ended', outcome: 'failed' }, 1)
+  await sink.report({ type: 'started', pid: 2 }, 2)
+  await sink.report({ type: 'started', pid: 2 }, 2)
+  await sink.report({ type: 'ended', outcome: 'success' }, 2)
+  assert.equal((await engine.done(runId)).status, 'success')
+  assert.deepEqual(types(await events(runId)), [
+    'attempt.created',
+    'attempt.started',
+    'attempt.assigned',
+    'attempt.started',
+    'attempt.finished',
+  ])
+})
+
+test('the first end counts; what comes after it changes nothing', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a'), step('b')])
+  const { sink } = host.of('a')
+  const ends = (['success', 'failed'] as const).map((outcome) => sink.report({ type: 'ended', outcome }, 1))
+  await Promise.all(ends)
+  await sink.report({ type: 'phase', phase: 'late' }, 1)
+  assert.equal(await sink.output('stdout', 0, Buffer.from('late')), 4)
+  await host.endOf('b')
+  await sink.report({ type: 'ended', outcome: 'failed' }, 1)
+  await engine.done(runId)
+  assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: success'])
+  assert.equal((await events(runId)).at(-1)?.type, 'run.finished')
+})
+
+test('a success whose output differs at the two ends is a failure, and says so', async (t) => {
+  const { play } = scriptedEngine(t, () => ({
+    writes: 'abc',
+    streams: { stdout: { length: 5, sha256: 'x' } },
+  }))
+  const view = await play([step('a')])
+  assert.deepEqual(told(view), ['a: failed output_mismatch'])
+  assert.match(view.message ?? '', /stdout is 5 bytes where it was made and 3 bytes here/)
+})
+
+test('a failure keeps its own reason where the output differs too', async (t) => {
+  const { play } = scriptedEngine(t, () => ({
+    outcome: 'failed',
+    reason: 'oom',
+    streams: { stdout: { length: 5, sha256: 'x' } },
+  }))
+  assert.deepEqual(told(await play([step('a')])), ['a: failed oom'])
+})
+
+test('an output that cannot be sealed fails the attempt rather than keeping it for ever', async (t) => {
+  const { play, outputs } = scriptedEngine(t, () => ({ writes: 'abc' }))
+  outputs.seal = async () => Promise.reject(new ErrandError('disk_full', 'The disk is full.'))
+  const view = await play([step('a')])
+  assert.deepEqual(told(view), ['a: failed output_failed'])
+  assert.match(view.message ?? '', /stdout could not be kept: The disk is full/)
+})
+
+test('an output that cannot be begun fails the attempt, and gives its place back', async (t) => {
+  const { play, outputs, host } = scriptedEngine(t)
+  outputs.begin = () => {
+    throw new ErrandError('disk_full', 'The folder cannot be made.')
+  }
+  assert.deepEqual(told(await play([step('a')])), ['a: failed output_failed'])
+  assert.deepEqual([host.ran, host.placed.size], [[], 0])
+})
+
+test('an end that is reported several times is committed once', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  await Promise.all([1, 2, 3].map(() => sink.report({ type: 'ended', outcome: 'success' }, 1)))
+  await engine.done(runId)
+  assert.deepEqual(types(await events(runId)), ['attempt.created', 'attempt.finished'])
+})

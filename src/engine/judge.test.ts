@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+
+test('a failed try is repeated after a delay that grows up to its most', async (t) => {
+  const { submit, engine, host, clock } = scriptedEngine(t, (spec) => (spec.try < 5 ? 'failed' : 'success'))
+  const retry = { max_attempts: 5, backoff: { delay_seconds: 2, factor: 3, max_delay_seconds: 20 } }
+  const runId = await submit([step('a', { retry })])
+  for (const delayMs of [2000, 6000, 18_000, 20_000]) {
+    await until(() => clock.pendingMs.length === 1)
+    assert.deepEqual(clock.pendingMs, [delayMs])
+    assert.equal((await engine.view(runId)).steps[0]!.status, 'waiting')
+    clock.advance()
+  }
+  assert.equal((await engine.done(runId)).status, 'success')
+  assert.deepEqual(
+    host.begun.map((spec) => [spec.attempt_id, spec.try]),
+    [1, 2, 3, 4, 5].map((n) => [`${runId}.${n}`, n]),
+  )
+})
+
+test('after the last try the step fails with the last reason', async (t) => {
+  const { submit, engine, clock } = scriptedEngine(t, (spec) => ({
+    outcome: 'failed',
+    reason: spec.try === 1 ? 'signal' : 'oom',
+  }))
+  const runId = await submit([step('a', { retry: { max_attempts: 2 } })])
+  await until(() => clock.advance())
+  assert.equal((await engine.done(runId)).reason, 'oom')
+  assert.deepEqual(
+    (await engine.view(runId)).steps[0]!.instances[0]!.attempts.map(({ outcome }) => outcome),
+    ['failed', 'failed'],
+  )
+})
+
+test('what was lost is tried again too, and missing exports count as a failure', async (t) => {
+  const { submit, engine, clock } = scriptedEngine(t, (spec) =>
+    spec.try === 1
+      ? { outcome: 'interrupted', reason: 'lost' }
+      : spec.try === 2
+        ? {}
+        : { exports: { T: '1' } },
+  )
+  const more = {
+    action: 'vars.set',
+    args: { vars: { T: '1' } },
+    expect_vars: ['T'],
+    retry: { max_attempts: 3 },
+  }
+  const runId = await submit([step('a', more)])
+  for (let advanced = 0; advanced < 2; )
+    if (await Promise.resolve(clock.advance())) advanced++
+    else await new Promise(setImmediate)
+  assert.equal((await engine.done(runId)).status, 'success')
+})
+
+test('no try follows a cancellation, neither of what waits for one nor of what was running', async (t) => {
+  const { submit, engine, host, clock } = scriptedEngine(t, () => 'hold')
+  const retry = { max_attempts: 3, backoff: { delay_seconds: 60 } }
+  const waits = await submit([step('a', { retry })])
+  await host.endOf('a', 'failed')
+  await engine.cancel(waits)
+  assert.equal((await engine.done(waits)).status, 'canceled')
+  assert.deepEqual([told(await engine.view(waits)), clock.pendingMs], [['a: canceled canceled'], []])
+  host.obeys = false
+  const runs = await submit([step('b', { retry })])
+  await engine.cancel(runs)
+  await host.endOf('b', 'failed')
+  assert.equal((await engine.done(runs)).status, 'canceled')
+  assert.deepEqual(host.ran, ['a', 'b'])
+})
+
+test('a step that came through before its cancellation reached it is a success', async (t) => {
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold')
+  host.obeys = false
+  const runId = await submit([step('a'), step('b')])
+  await engine.cancel(runId)
+  await host.endOf('a', 'success')
+  await engine.done(runId)
+  assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: skipped canceled'])
+})

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { alteredStore } from '../../test/support/altered-store.ts'
+import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { MemoryRunStore } from '../hub/store/memory.ts'
+
+test('an attempt that runs is taken up where it is, with what the log has of it', async (t) => {
+  const { submit, engine, host, again, store } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a'), step('b')])
+  const { sink } = host.of('a')
+  await sink.report({ type: 'started', pid: 7 }, 1)
+  await sink.report({ type: 'phase', phase: 'pulling' }, 1)
+  await engine.close()
+  await assert.rejects(sink.report({ type: 'ended', outcome: 'success' }, 1), { code: 'unavailable' })
+  await assert.rejects(sink.output('stdout', 0, Buffer.from('x')), { code: 'unavailable' })
+  const after = again()
+  await after.resume()
+  assert.deepEqual(
+    host.resumed.map(({ known, placement }) => [known, placement]),
+    [
+      [
+        { started: true, reports: 2, streams: {} },
+        { runner: 'scripted', epoch: 1 },
+      ],
+    ],
+  )
+  await host.endOf('a')
+  await host.endOf('b')
+  assert.equal((await after.done(runId)).status, 'success')
+  assert.deepEqual(host.ran, ['a', 'b'])
+  assert.equal((await store.events(runId, 0, 100)).filter(({ type }) => type === 'attempt.created').length, 2)
+})
+
+test('output that is kept but not in the log is told of, without cutting a character', async (t) => {
+  const { submit, engine, host, again, outputs, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const text = Buffer.from('one é two €\n')
+  await host.of('a').sink.output('stdout', 0, text.subarray(0, 5))
+  await engine.close()
+  // What came in just before the end, up to the middle of the last character.
+  await outputs.append(`${runId}.1`, 'stdout', 5, text.subarray(5, text.length - 2))
+  const after = again()
+  await after.resume()
+  assert.deepEqual(host.resumed[0]!.known.streams, { stdout: text.length - 2 })
+  const { sink } = host.of('a')
+  const reader = after.watch(runId, 0)
+  assert.equal(await sink.output('stdout', text.length - 4, text.subarray(text.length - 4)), text.length)
+  await host.endOf('a')
+  const texts: string[] = []
+  for await (const event of reader) if (event.type === 'output') texts.push(event.text!)
+  assert.equal(texts.join(''), text.toString())
+  let told = 0
+  for (const event of await events(runId))
+    if (event.type === 'output') {
+      assert.equal(event.offset, told)
+      told += event.length
+    }
+  assert.equal(told, text.length)
+})
+
+test('a log that has lost bytes on disk is told of no byte twice', async (t) => {
+  const { submit, engine, host, again, outputs, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  await host.of('a').sink.output('stdout', 0, Buffer.from('0123456789'))
+  await until(async () => (await events(runId)).some(({ type }) => type === 'output'))
+  await engine.close()
+  outputs.kept.delete(`${runId}.1/stdout`)
+  const after = again()
+  await after.resume()
+  assert.deepEqual(host.resumed[0]!.known.streams, { stdout: 0 })
+  await host.of('a').sink.output('stdout', 0, Buffer.from('0123456789abc'))
+  await host.endOf('a')
+  await after.done(runId)
+  const ranges = (await events(runId)).flatMap((event) =>
+    event.type === 'output' ? [[event.offset, event.length]] : [],
+  )
+  assert.deepEqual(ranges, [
+    [0, 10],
+    [10, 3],
+  ])
+})
+
+test('what happens while outputs are looked up is not taken up a second time', async (t) => {
+  const world = scriptedEngine(t, () => 'hold')
+  const { submit, engine, host, again, outputs } = world
+  const runId = await submit([
+    step('ask', { action: 'approval.wait', needs: [] }),
+    step('after', { needs: ['ask'] }),
+    step('a', { needs: [] }),
+  ])
+  await engine.close()
+  host.held.clear()
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const length = outputs.length.bind(outputs)
+  outputs.length = async (...args) => released.then(() => length(...args))
+  const after = again()
+  const resumed = after.resume()
+  await until(() =>
+    after.answer(runId, { step: 'ask', decision: 'approve' }).then(
+      () => true,
+      () => false,
+    ),
+  )
+  assert.deepEqual(host.ran, ['a', 'after'])
+  release()
+  await resumed
+  assert.deepEqual(
+    host.resumed.map(({ spec }) => spec.step),
+    ['a'],
+  )
+  await host.endOf('a')
+  await host.endOf('after')
+  assert.equal((await after.done(runId)).status, 'success')
+})
+
+test('a cancellation that was committed is passed on again', async (t) => {
+  const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
+  host.obeys = false
+  const runId = await submit([step('a')])
+  await engine.cancel(runId)
+  await engine.close()
+  host.obeys = true
+  const after = again()
+  await after.resume()
+  assert.equal((await after.done(runId)).status, 'canceled')
+})
+
+test('waiting tries and approvals wait on after a restart', async (t) => {
+  const { submit, engine, host, again, clock } = scriptedEngine(t, ({ try: tries }) =>
+    tries === 1 ? 'failed' : 'success',
+  )
+  const ask = step('ask', { action: 'approval.wait', args: { timeout_seconds: 90, on_timeout: 'approve' } })
+  const runId = await submit([step('a', { retry: { max_attempts: 2, backoff: { delay_seconds: 30 } } }), ask])
+  await until(() => clock.pendingMs.length === 1)
+  await engine.close()
+  assert.deepEqual(clock.pendingMs, [])
+  const second = again()
+  await second.resume()
+  assert.deepEqual(clock.pendingMs, [30_000])
+  clock.advance()
+  await until(() => clock.pendingMs[0] === 90_000)
+  await second.close()
+  const third = again()
+  await third.resume()
+  clock.advance()
+  assert.equal((await third.done(runId)).status, 'success')
+  assert.equal(host.begun.length, 2)
+})
+
+test('a run whose log is damaged is interrupted, and the others go on', async (t) => {
+  const kept = new MemoryRunStore()
+  const store = alteredStore(kept, {
+    events: async (id, ...args) =>
+      (await kept.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== 3),
+  })
+  const log: string[] = []
+  const { submit, engine, host, again } = scriptedEngine(t, () => 'hold', {
+    store,
+    log: (message) => log.push(message),
+  })
+  const group = { concurrency: { group: 'g' } }
+  await submit([step('a')], group, { run_id: 'bad' })
+  await submit([step('b')], {}, { run_id: 'good' })
+  await submit([step('c')], group, { run_id: 'next' })
+  await engine.close()
+  const after = again()
+  await after.resume()
+  const bad = await after.done('bad')
+  assert.deepEqual([bad.status, bad.reason], ['interrupted', 'interrupted'])
+  assert.match(log[0]!, /bad: It could not be taken up again: Event 4 follows event 2/)
+  await host.endOf('b')
+  assert.equal((await after.done('good')).status, 'success')
+  await until(() => host.ran.includes('c'))
+})
+
+test('a sub-workflow that cannot be taken up again fails the step that waits for it', async (t) => {
+  const kept = new MemoryRunStore()
+  let childId: string | undefined
+  const store = alteredStore(kept, {
+    events: async (id, ...args) =>
+      id === childId && args[0] === 0 ? (await kept.events(id, ...args)).slice(1) : kept.events(id, ...args),
+  })
+  const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store })
+  const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
+  const runId = await submit([step('child', { action: 'workflow.run', args: { workflow } })])
+  await until(async () => (await engine.list({ limit: 5 })).runs.length === 2)
+  childId = (await engine.view(runId)).steps[0]!.child_run_ids![0]!
+  await engine.close()
+  const after = again()
+  await after.resume()
+  assert.equal((await after.done(runId)).status, 'failed')
+  assert.deepEqual(told(await after.view(runId)), ['child: failed child_failed'])
+})
+
+test('only the runs asked for are taken up, and none twice', async (t) => {
+  const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
+  await submit([step('a')], {}, { run_id: 'r1' })
+  await submit([step('b')], {}, { run_id: 'r2' })
+  await engine.resume()
+  assert.equal(host.resumed.length, 0)
+  await engine.close()
+  const after = again()
+  await after.resume(['r2'])
+  await after.resume(['r2'])
+  assert.deepEqual(
+    host.resumed.map(({ spec }) => spec.step),
+    ['b'],
+  )
+  await assert.rejects(after.cancel('r1'), { code: 'unavailable' })
+})

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { inventory, scriptedEngine, step, told } from '../../test/support/scripted-engine.ts'
+
+const rollback = { action: 'vars.set', args: { vars: {} } }
+const undone = (of: { step: string; host: string; action: string }[]) =>
+  of.filter(({ action }) => action === 'vars.set').map(({ step, host }) => `${step}@${host}`)
+
+test('after a failure what succeeded is undone in reverse, also on the hosts that succeeded where others failed', async (t) => {
+  const { play, host } = scriptedEngine(t, (spec) =>
+    spec.step === 'c' && spec.host === 'y' ? 'failed' : 'success',
+  )
+  const on = { targets: ['x', 'y'], rollback }
+  const view = await play([step('a', on), step('b', { targets: ['x'] }), step('c', on), step('d', on)], {
+    ...inventory('x', 'y'),
+    finally: [step('clean')],
+  })
+  assert.equal(view.status, 'failed')
+  assert.deepEqual(undone(host.begun), ['c@x', 'a@x', 'a@y'])
+  assert.deepEqual(told(view).slice(4), [
+    'rollback a: success',
+    'rollback c: success',
+    'finally clean: success',
+  ])
+  assert.equal(host.begun.at(-1)?.env.ERRAND_RUN_STATUS, 'failed')
+})
+
+test('a success and a cancellation undo nothing', async (t) => {
+  const { play, submit, engine, host } = scriptedEngine(t, ({ step }) =>
+    step === 'hold' ? 'hold' : 'success',
+  )
+  await play([step('a', { rollback })])
+  const runId = await submit([step('a', { rollback }), step('hold')])
+  await engine.cancel(runId)
+  await engine.done(runId)
+  assert.deepEqual(undone(host.begun), [])
+})
+
+test('a rollback that fails does not keep the others from running', async (t) => {
+  const { play, host } = scriptedEngine(t, ({ step, action }) =>
+    step === 'c' || (step === 'b' && action === 'vars.set') ? 'failed' : 'success',
+  )
+  const view = await play([step('a', { rollback }), step('b', { rollback }), step('c')])
+  assert.deepEqual(undone(host.begun), ['b@local', 'a@local'])
+  assert.deepEqual(told(view).slice(3), ['rollback a: success', 'rollback b: failed exit_code'])
+  assert.match(view.message ?? '', /Step "c" failed/)
+})
+
+test('a failing finally step fails what was a success, and the others run all the same', async (t) => {
+  const { play } = scriptedEngine(t, ({ step }) => (step === 'f1' ? 'failed' : 'success'))
+  const view = await play([step('a')], { finally: [step('f1'), step('f2')] })
+  assert.deepEqual(
+    [view.status, view.reason, ...told(view)],
+    ['failed', 'exit_code', 'a: success', 'finally f1: failed exit_code', 'finally f2: success'],
+  )
+  const forgiven = await play([step('a')], { finally: [step('f1', { continue_on_error: true })] })
+  assert.equal(forgiven.status, 'success')
+})
+
+test('on demand, a run that succeeded is undone in reverse by a run of its own, with the variables each host saw', async (t) => {
+  const { play, engine, host } = scriptedEngine(t, (spec) =>
+    spec.step === 'a' ? { exports: { V: `\${x} of ${spec.host}` } } : 'success',
+  )
+  const both = {
+    targets: ['x', 'y'],
+    rollback: { action: 'file.write', args: { path: '/tmp/${ITEM}', content: '${V}' } },
+  }
+  const done = await play(
+    [step('a', { ...both, foreach: ['i'] }), step('b', { targets: ['y'], rollback, env: { E: '${V}!' } })],
+    inventory('x', 'y'),
+  )
+  const { run_id, retry_of } = await engine.rollback(done.run_id, { owner: 'me' })
+  const ended = await engine.done(run_id)
+  assert.deepEqual([ended.status, ended.owner, retry_of], ['success', 'me', done.run_id])
+  const undo = host.begun.filter((spec) => spec.run_id === run_id)
+  assert.deepEqual(
+    undo.map((spec) => spec.host),
+    ['y', 'x', 'y'],
+  )
+  assert.equal(undo[0]!.env.E, '${x} of y!')
+  assert.deepEqual(undo[1]!.args, { path: '/tmp/i', content: '${x} of x', mode: '644' })
+  assert.equal(undo[2]!.args.content, '${x} of y')
+})
+
+test('on demand, there may be nothing to undo, or it may be too early', async (t) => {
+  const { play, submit, engine } = scriptedEngine(t, ({ step }) =>
+    step === 'hold' ? 'hold' : step === 'bad' ? 'failed' : 'success',
+  )
+  const plain = await play([step('a')])
+  await assert.rejects(engine.rollback(plain.run_id), { code: 'conflict' })
+  const already = await play([step('a', { rollback }), step('bad')])
+  await assert.rejects(engine.rollback(already.run_id), { code: 'conflict' })
+  const open = await submit([step('hold', { rollback })])
+  await assert.rejects(engine.rollback(open), { code: 'run_not_ended' })
+  await assert.rejects(engine.rollback('nowhere'), { code: 'run_not_found' })
+})

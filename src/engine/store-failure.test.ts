@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { alteredStore } from '../../test/support/altered-store.ts'
+import { scriptedEngine, step, until } from '../../test/support/scripted-engine.ts'
+import type { Script } from '../../test/support/scripted-host.ts'
+import { ErrandError } from '../contract/errors.ts'
+import { MemoryRunStore } from '../hub/store/memory.ts'
+import type { EngineOptions } from './engine.ts'
+
+/** An engine whose store fails with `failing.with`, where that is set. */
+function failingWorld(t: TestContext, script: () => Script, options: Partial<EngineOptions> = {}) {
+  const kept = new MemoryRunStore()
+  const failing: { with?: Error; times: number } = { times: 0 }
+  const failed = () => {
+    if (failing.with) failing.times++
+    return failing.with
+  }
+  const store = alteredStore(kept, {
+    create: async (...args) => {
+      const error = failed()
+      if (error) throw error
+      await kept.create(...args)
+    },
+    update: async (...args) => {
+      const error = failed()
+      if (error) throw error
+      await kept.update(...args)
+    },
+  })
+  return { failing, ...scriptedEngine(t, script, { store, ...options }) }
+}
+
+const full = new ErrandError('store_failed', 'The disk is full.')
+
+test('a run that cannot be created is refused, leaves nothing, and gives back what was placed', async (t) => {
+  const { failing, submit, engine, host } = failingWorld(t, () => 'success')
+  failing.with = full
+  const more = { concurrency: { group: 'g' } }
+  await assert.rejects(submit([step('a')], more, { run_id: 'r' }), { code: 'store_failed' })
+  assert.deepEqual([host.placed.size, host.ran, await engine.get('r')], [0, [], undefined])
+  await assert.rejects(engine.done('r'), { code: 'run_not_found' })
+  failing.with = undefined
+  await submit([step('a')], more, { run_id: 'r' })
+  assert.equal((await engine.done('r')).status, 'success')
+})
+
+test('while the store fails nothing moves on, and once it works again nothing is lost', async (t) => {
+  const told: string[] = []
+  const { failing, submit, engine, host, events } = failingWorld(t, () => 'hold', {
+    log: (message) => told.push(message),
+  })
+  const runId = await submit([step('a'), step('b')])
+  failing.with = full
+  const ended = host.endOf('a', { outcome: 'success', exports: { V: '1' }, writes: 'hello\n' })
+  await until(() => failing.times === 2)
+  assert.deepEqual(host.ran, ['a'])
+  assert.match(told[0]!, /events cannot be kept \(try 1\): The disk is full/)
+  failing.with = undefined
+  await ended
+  await until(() => host.ran.includes('b'))
+  assert.equal(host.of('b').spec.env.V, '1')
+  await host.endOf('b')
+  assert.equal((await engine.done(runId)).status, 'success')
+  const log = await events(runId)
+  assert.deepEqual(
+    log.map(({ seq }) => seq),
+    log.map((_, index) => index + 1),
+  )
+})
+
+test('an engine that is to abandon ends the processes of the run, and waiting for it fails', async (t) => {
+  const { failing, submit, engine, host } = failingWorld(t, () => 'hold', { onStoreFailure: 'abandon' })
+  host.obeys = false
+  const runId = await submit([step('a', { needs: [] }), step('b', { needs: [] })])
+  const done = engine.done(runId)
+  done.catch(() => {})
+  failing.with = full
+  await assert.rejects(host.endOf('a'), { code: 'store_failed' })
+  await assert.rejects(done, { code: 'store_failed' })
+  assert.deepEqual(host.canceled, [{ id: `${runId}.2`, reason: 'canceled', force: true }])
+  await assert.rejects(host.endOf('b'), { code: 'unavailable' })
+  await assert.rejects(engine.done(runId), { code: 'store_failed' })
+  await assert.rejects(engine.cancel(runId), { code: 'unavailable' })
+})
+
+test('a run that something else has written to is given up, and its group goes on', async (t) => {
+  const { submit, engine, host, store } = failingWorld(t, () => 'hold')
+  const group = { concurrency: { group: 'g' } }
+  const first = await submit([step('a')], group)
+  const second = await submit([step('b')], group)
+  await store.markInterrupted('Ended by hand.', [first])
+  await assert.rejects(host.endOf('a'), { code: 'conflict' })
+  await assert.rejects(engine.done(first), { code: 'conflict' })
+  await until(() => host.ran.includes('b'))
+  await host.endOf('b')
+  assert.equal((await engine.done(second)).status, 'success')
+})
+
+test('closing does not wait for a store that fails', async (t) => {
+  const { failing, submit, engine, host } = failingWorld(t, () => 'hold')
+  const runId = await submit([step('a')])
+  failing.with = full
+  const ended = assert.rejects(host.endOf('a'))
+  await until(() => failing.times > 0)
+  await engine.close()
+  await ended
+  await assert.rejects(engine.done(runId), { code: 'unavailable' })
+})

@@ -1,0 +1,48 @@
+import { HeldReports } from './held-reports.ts'
+import { Journal } from './journal.ts'
+import type { Cause } from './outcome.ts'
+
+/** Reports that are in the journal before anyone is told of them, so that what was told is there after a restart. */
+export class JournaledReports extends HeldReports {
+  readonly #journal: Journal
+  /** Why the attempt was ended, where that was ordered before a restart. */
+  readonly cause: Cause | undefined
+
+  constructor(path: string) {
+    super()
+    this.#journal = new Journal(path)
+    for (const entry of this.#journal.entries)
+      if (entry.type === 'report') super.add(entry.report)
+      else this.cause ??= entry.cause
+  }
+
+  get startedAtMs(): number | undefined {
+    const started = this.list.find((report) => report.type === 'started')
+    return started?.time === undefined ? undefined : Date.parse(started.time)
+  }
+
+  /** Before the signals it leads to. Where the disk is full the order counts all the same. */
+  keepCause(cause: Cause): void {
+    try {
+      this.#journal.append({ type: 'cause', cause })
+    } catch {
+      // A restart in this very moment would find the attempt lost instead of canceled: no success either way.
+    }
+  }
+
+  /** Where the journal cannot be written, `otherwise` is told instead of the report. Answers whether it could. */
+  override add(report: HeldReports['list'][number], otherwise = report): boolean {
+    try {
+      this.#journal.append({ type: 'report', n: this.list.length + 1, report })
+    } catch {
+      super.add(otherwise)
+      return false
+    }
+    super.add(report)
+    return true
+  }
+
+  close(): void {
+    this.#journal.close()
+  }
+}

@@ -1,0 +1,365 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import type { Agent, Program, SessionRequest } from '../../src/agents/agent.ts'
+import type { AgentUpdate } from '../../src/contract/agent.ts'
+import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
+import {
+  type ModelServer,
+  startModelServer,
+  type Turn,
+  writeFileTurn,
+} from '../support/model-server/server.ts'
+
+/** What the suite must know of an agent beside its driver. */
+export interface Subject {
+  agent: Agent
+  /** As it is written behind `errand agents install`, for the reason of a skip. */
+  installFlag: string
+  /** Points it at a model server (base URL without `/v1`), with a key. */
+  point(url: string, key: string): Partial<SessionRequest> & { env: Record<string, string>; model: string }
+  /** A model name that this agent itself refuses before it asks the server; absent: it takes any name. */
+  unknownModel?: string
+  /** Updates the agent cannot tell. */
+  lacks?: readonly ('usage' | 'diff' | 'deltas')[]
+  /** A turn that runs a shell command, in the words of this agent's tool. */
+  runTurn(command: string): Turn
+}
+
+export function agentsFolder(): string {
+  return process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
+}
+
+/** One suite for every agent; each test starts the real program against a scripted model server of its own. */
+export function agentConformance(subject: Subject): void {
+  const { agent } = subject
+
+  describe(`agent ${agent.name}`, { concurrency: 1 }, async () => {
+    const located = await agent.locate({ folder: agentsFolder(), env: process.env })
+    const skip =
+      located.type === 'found'
+        ? false
+        : `${located.why}; run: bin/errand agents install ${subject.installFlag}`
+
+    /** A test with folders, and benches that end with it. */
+    const test = (name: string, body: (setup: Setup) => Promise<void>) =>
+      it(name, { skip, timeout: 240_000 }, async (context) => {
+        if (located.type !== 'found') return
+        const setup = new Setup(subject, located.program, context)
+        await body(setup)
+      })
+
+    test('streams an answer, and ends the turn with its usage', async (setup) => {
+      await setup.serve([{ text: 'The answer is forty-two.' }])
+      const bench = setup.start()
+      const updates = await bench.turn('What is the answer?')
+      assert.match(textOf(updates), /The answer is forty-two\./)
+      assert.equal(updates.at(-1)?.kind, 'turn_ended')
+      assertEnd(updates, 'end_turn')
+      if (!subject.lacks?.includes('usage')) {
+        const usage = updates.findLast((each) => each.kind === 'usage')
+        assert.ok(usage !== undefined && usage.turn.output_tokens > 0, bench.describe())
+      }
+      const session = bench.updates.find((each) => each.kind === 'session')
+      assert.equal(session?.origin, 'new')
+      assert.equal(session?.agent, agent.name)
+      assertReplays(bench)
+    })
+
+    test('writes a file with its own tool and tells the tool call', async (setup) => {
+      const path = join(setup.cwd, 'made.txt')
+      await setup.serve([writeFileTurn(path, 'made by a tool\n'), { text: 'Done.' }])
+      const bench = setup.start({ ask: 'allow' })
+      const updates = await bench.turn('Write the file.')
+      assert.equal(readFileSync(path, 'utf8'), 'made by a tool\n', bench.describe())
+      assertEnd(updates, 'end_turn')
+      const tools = updates.filter((each) => each.kind === 'tool')
+      const last = tools.findLast((each) => each.status === 'completed')
+      assert.ok(last, bench.describe())
+      const same = tools.filter((each) => each.tool_id === last.tool_id)
+      assert.ok(
+        same.some((each) => each.tool_kind === 'edit'),
+        bench.describe(),
+      )
+      assert.ok(
+        same.some((each) => each.title !== undefined),
+        bench.describe(),
+      )
+      if (!subject.lacks?.includes('diff')) {
+        const diffs = same.flatMap((each) => each.diffs ?? [])
+        assert.ok(
+          diffs.some((each) => each.path.endsWith('made.txt')),
+          bench.describe(),
+        )
+      }
+      assertReplays(bench)
+    })
+
+    for (const decision of ['allow', 'deny'] as const) {
+      test(`asks before it writes, and takes "${decision}" for an answer`, async (setup) => {
+        const path = join(setup.cwd, 'asked.txt')
+        await setup.serve([writeFileTurn(path, 'asked\n'), { text: 'Done.' }])
+        const bench = setup.start({ ask: 'ask' })
+        await bench.prompt('Write the file.')
+        const asked = await bench.waitFor('permission')
+        assert.equal(existsSync(path), false)
+        assert.notEqual(asked.title, '')
+        bench.answer(asked.request_id, decision)
+        await bench.turnEnded()
+        assert.equal(existsSync(path), decision === 'allow', bench.describe())
+        assertReplays(bench)
+      })
+    }
+
+    test('denies without asking where it is told so', async (setup) => {
+      const path = join(setup.cwd, 'denied.txt')
+      await setup.serve([writeFileTurn(path, 'denied\n'), { text: 'Done.' }])
+      const bench = setup.start({ ask: 'deny' })
+      const updates = await bench.turn('Write the file.')
+      assert.equal(existsSync(path), false, bench.describe())
+      assert.ok(!updates.some((each) => each.kind === 'permission'), bench.describe())
+    })
+
+    test('is canceled in the middle of a command, and nothing of it is left', async (setup) => {
+      const started = join(setup.cwd, 'started')
+      await setup.serve([subject.runTurn(`touch ${started}; sleep 600`), { text: 'Done.' }])
+      const bench = setup.start({ ask: 'allow' })
+      await bench.prompt('Run it.')
+      await bench.until(() => existsSync(started))
+      bench.cancelTurn()
+      const end = await bench.turnEnded()
+      assert.equal(end.stop_reason, 'canceled', bench.describe())
+      await bench.kill()
+      assert.deepEqual(bench.processes(), [])
+      assertReplays(bench)
+    })
+
+    test('cancels while a permission is open', async (setup) => {
+      const path = join(setup.cwd, 'asked.txt')
+      await setup.serve([writeFileTurn(path, 'asked\n'), { text: 'Done.' }])
+      const bench = setup.start({ ask: 'ask' })
+      await bench.prompt('Write the file.')
+      await bench.waitFor('permission')
+      bench.cancelTurn()
+      const end = await bench.turnEnded()
+      assert.equal(end.stop_reason, 'canceled', bench.describe())
+      assert.equal(existsSync(path), false)
+    })
+
+    test('takes a follow-up in the same session', async (setup) => {
+      const server = await setup.serve([{ text: 'First.' }, { text: 'Second.' }])
+      const bench = setup.start()
+      await bench.turn('One: remember cucumber.')
+      const updates = await bench.turn('Two.')
+      assert.match(textOf(updates), /Second\./)
+      assert.match(JSON.stringify(server.requests.at(-1)?.body), /remember cucumber/)
+    })
+
+    test('takes an earlier session up again in a new process', async (setup) => {
+      const server = await setup.serve([{ text: 'First.' }, { text: 'Second.' }])
+      const first = setup.start()
+      await first.turn('One: remember cucumber.')
+      const known = first.updates.findLast((each) => each.kind === 'session' && each.session_id !== undefined)
+      assert.ok(known?.kind === 'session' && known.session_id !== undefined, first.describe())
+      await first.close()
+      await first.kill()
+      const second = setup.start({ session_id: known.session_id })
+      const updates = await second.turn('Two.')
+      assert.match(textOf(updates), /Second\./)
+      assert.doesNotMatch(textOf(second.updates), /First\./)
+      assert.equal(second.updates.find((each) => each.kind === 'session')?.origin, 'loaded')
+      assert.match(JSON.stringify(server.requests.at(-1)?.body), /remember cucumber/)
+      assertReplays(second)
+    })
+
+    test('tells that a session is not there', async (setup) => {
+      await setup.serve([{ text: 'First.' }])
+      const bench = setup.start({ session_id: '00000000-0000-4000-8000-000000000000' })
+      await bench.until(() => bench.failure !== undefined || bench.exit !== undefined || bench.readyCount > 0)
+      // An agent that finds out with the first prompt says it as the end of that turn.
+      if (bench.readyCount > 0 && bench.failure === undefined && bench.exit === undefined) {
+        const end = (await bench.turn('One.')).at(-1)
+        assert.ok(end?.kind === 'turn_ended' && end.stop_reason === 'error', bench.describe())
+      }
+    })
+
+    const failures = [
+      [401, 'auth'],
+      [429, 'rate_limit'],
+      [500, 'server_error'],
+    ] as const
+    for (const [status, failure] of failures) {
+      test(`a model service that answers ${status} is a failure, never a success`, async (setup) => {
+        await setup.serve(() => ({ fail: { status } }))
+        const bench = setup.start()
+        const updates = await bench.turn('Hello.')
+        assertEnd(updates, 'error', failure === 'server_error' ? [failure, 'overloaded'] : [failure])
+        assertReplays(bench)
+      })
+    }
+
+    test('a model service that is not there is told, by the agent or to be ended', async (setup) => {
+      const bench = setup.start({}, await closedPort())
+      await bench.prompt('Hello.')
+      const told = () =>
+        bench.updates.some(
+          (each) => each.kind === 'turn_ended' || each.kind === 'retry' || each.kind === 'notice',
+        )
+      // Some never give up: then the inactivity budget ends them, and nothing is left.
+      await bench.until(told, 60_000).catch(() => undefined)
+      const end = bench.updates.find((each) => each.kind === 'turn_ended')
+      if (end !== undefined) {
+        assert.equal(end.stop_reason, 'error', bench.describe())
+        assert.ok(end.failure !== undefined, bench.describe())
+      }
+      await bench.kill()
+      assert.deepEqual(bench.processes(), [])
+    })
+
+    test('a stream that breaks is a failure, never a success', async (setup) => {
+      await setup.serve(() => ({
+        text: 'This answer will never be whole. '.repeat(40),
+        breakAfterBytes: 900,
+      }))
+      const bench = setup.start()
+      await bench.prompt('Hello.')
+      const ended = () => bench.updates.some((each) => each.kind === 'turn_ended' || each.kind === 'retry')
+      await bench.until(ended).catch(() => undefined)
+      const end = bench.updates.find((each) => each.kind === 'turn_ended')
+      if (end !== undefined) assert.equal(end.stop_reason, 'error', bench.describe())
+      await bench.kill()
+    })
+
+    if (subject.unknownModel !== undefined) {
+      const model = subject.unknownModel
+      test('a model it does not know is refused in its words', async (setup) => {
+        await setup.serve([{ text: 'Hello.' }])
+        const bench = setup.start({ model })
+        await bench.until(
+          () => bench.failure !== undefined || bench.exit !== undefined || bench.readyCount > 0,
+        )
+        if (bench.failure === undefined && bench.exit === undefined) await bench.turn('Hello.')
+        const end = bench.updates.findLast((each) => each.kind === 'turn_ended')
+        assert.ok(bench.failure !== undefined || end?.failure === 'bad_model', bench.describe())
+        assert.match(`${bench.failure?.message}${end?.message}`, new RegExp(model.split('/').at(-1)!))
+      })
+    }
+
+    it('leaves aside lines that are none of its protocol', (context) => {
+      const { protocol, updates, failures } = bareProtocol(subject, context)
+      protocol.begin()
+      for (const line of [
+        '',
+        'garbage',
+        '{',
+        '[]',
+        'null',
+        '42',
+        '"text"',
+        '{"type":"nothing"}',
+        '\u0000\u001b[2J',
+      ])
+        protocol.line(line)
+      assert.deepEqual(updates, [])
+      assert.deepEqual(failures, [])
+      protocol.exited({ code: 3, stderr: 'some last words' })
+      const told = JSON.stringify([failures, updates])
+      assert.match(told, /some last words/)
+      assert.match(told, /3/)
+    })
+  })
+}
+
+/** What one test of the suite has: a server, folders, and the processes it started, all gone after it. */
+class Setup {
+  readonly cwd: string
+  readonly #home: string
+  readonly #subject: Subject
+  readonly #program: Program
+  readonly #benches: AgentBench[] = []
+  #server: ModelServer | undefined
+
+  constructor(subject: Subject, program: Program, context: TestContext) {
+    this.#subject = subject
+    this.#program = program
+    const folder = benchFolder()
+    this.cwd = folder.cwd
+    this.#home = folder.home
+    context.after(async () => {
+      for (const bench of this.#benches) await bench.kill(0)
+      await this.#server?.close()
+      folder.remove()
+    })
+  }
+
+  async serve(script: Parameters<typeof startModelServer>[0]['script']): Promise<ModelServer> {
+    this.#server = await startModelServer({ script })
+    return this.#server
+  }
+
+  start(change: Partial<SessionRequest> = {}, url = this.#server?.url ?? ''): AgentBench {
+    const { agent } = this.#subject
+    const request = {
+      ...emptyRequest(this.cwd, this.#home),
+      ...this.#subject.point(url, 'test-key'),
+      ...change,
+    }
+    const bench = new AgentBench(agent, this.#program, request)
+    this.#benches.push(bench)
+    return bench
+  }
+}
+
+function emptyRequest(cwd: string, home: string): SessionRequest {
+  return { cwd, home, extra_args: [], ask: 'allow', new_session_id: randomUUID(), env: {} }
+}
+
+function bareProtocol(subject: Subject, context: TestContext) {
+  const folder = benchFolder()
+  context.after(() => folder.remove())
+  const updates: AgentUpdate[] = []
+  const failures: unknown[] = []
+  const request = {
+    ...emptyRequest(folder.cwd, folder.home),
+    ...subject.point('http://127.0.0.1:9', 'test-key'),
+  }
+  const protocol = subject.agent.protocol(request, {
+    send: () => {},
+    update: (update) => void updates.push(update),
+    ready: () => {},
+    failed: (failure) => void failures.push(failure),
+  })
+  return { protocol, updates, failures }
+}
+
+/** The last update ends the turn, for this reason. */
+function assertEnd(updates: readonly AgentUpdate[], reason: string, failures?: readonly string[]): void {
+  const end = updates.at(-1)
+  const told = JSON.stringify(updates.slice(-6))
+  assert.ok(end?.kind === 'turn_ended', told)
+  assert.equal(end.stop_reason, reason, told)
+  if (failures !== undefined) {
+    assert.ok(failures.includes(end.failure ?? 'none'), told)
+    assert.ok((end.message ?? '') !== '', told)
+  }
+}
+
+/** The same calls lead to the same lines and updates. */
+function assertReplays(bench: AgentBench): void {
+  const again = bench.replay()
+  assert.deepEqual(again.sent, bench.sent)
+  assert.deepEqual(again.updates, bench.updates)
+}
+
+/** The address of a server that is not there. */
+async function closedPort(): Promise<string> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return `http://127.0.0.1:${address !== null && typeof address === 'object' ? address.port : 9}`
+}

@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { commands } from '../../src/cli/commands.ts'
+import { errandCommand, eventually, processesWith } from '../support/errand-command.ts'
+
+/** A file with one step. */
+function flow(t: TestContext, cmd: string, more = '') {
+  const errand = errandCommand(t)
+  const file = join(errand.home, 'flow.yaml')
+  writeFileSync(
+    file,
+    `version: v0.1\nname: flow\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: ${JSON.stringify(cmd)}}\n${more}`,
+  )
+  return { ...errand, file }
+}
+
+test('every command has a help with an example, and lists its options', async (t) => {
+  const errand = errandCommand(t)
+  for (const [name, entry] of Object.entries(commands)) {
+    const loaded = await entry.load()
+    const subs = 'commands' in loaded ? Object.keys(loaded.commands) : undefined
+    for (const words of subs === undefined ? [[name]] : subs.map((sub) => [name, sub])) {
+      const command = 'commands' in loaded ? loaded.commands[words[1]!]! : loaded
+      assert.ok(command.examples.length > 0 && command.summary.endsWith('.'), words.join(' '))
+    }
+  }
+  const { code, stdout } = await errand.run(['run', '--help'])
+  assert.equal(code, 0)
+  assert.match(
+    stdout,
+    /Usage: errand run \[file\|-\] \[options\][\s\S]+--var K=V[\s\S]+Examples:\n {2}errand run flow\.yaml/,
+  )
+  assert.match((await errand.run(['help', 'runs', 'list'])).stdout, /Usage: errand runs list/)
+  assert.match((await errand.run([])).stdout, /First step/)
+})
+
+test('a mistyped command, subcommand or option is a usage error that says what was meant', async (t) => {
+  const errand = errandCommand(t)
+  for (const [args, hint] of [
+    [['rnu'], 'did you mean "run"?'],
+    [['runs', 'lst'], 'did you mean "list"?'],
+    [['run', '--vra', 'A=1', 'x.yaml'], 'did you mean "--var"?'],
+    [['run', 'x.yaml', '--var', 'A'], 'write it as NAME=value'],
+    [['run', 'a.yaml', 'b.yaml'], 'usage: errand run'],
+    [['runs', 'show'], 'usage: errand runs show <id>'],
+    [['run', 'x.yaml', '--detach'], 'what runs on this machine ends with the command'],
+  ] as const) {
+    const { code, stderr } = await errand.run(args)
+    assert.equal(code, 2, args.join(' '))
+    assert.ok(stderr.includes(hint), `${args.join(' ')}: ${stderr}`)
+  }
+})
+
+test('a workflow file that is not there or not valid ends with 2, every mistake with its line', async (t) => {
+  const errand = errandCommand(t)
+  const file = join(errand.home, 'bad.yaml')
+  writeFileSync(file, 'version: v0.1\nname: bad\nsteps:\n  - name: a\n    action: cmd.rum\n    target: [x]\n')
+  for (const words of [['validate'], ['run']]) {
+    const { code, stderr } = await errand.run([...words, file])
+    assert.equal(code, 2)
+    assert.ok(stderr.includes(`${file}:5:`) && stderr.includes('did you mean "cmd.run"?'), stderr)
+    assert.ok(stderr.includes(`${file}:6:`) && stderr.includes('did you mean "targets"?'), stderr)
+  }
+  const missing = await errand.run(['run', join(errand.home, 'bda.yaml')])
+  assert.equal(missing.code, 2)
+  assert.match(missing.stderr, /did you mean "bad.yaml"/)
+  const json = JSON.parse((await errand.run(['validate', file, '--json'])).stdout)
+  assert.equal(json.valid, false)
+  assert.ok(json.problems.length >= 2)
+})
+
+test('a run ends with 0 or 1, and says why', async (t) => {
+  const errand = flow(t, 'exit 4')
+  const { code, stdout } = await errand.run(['run', errand.file])
+  assert.equal(code, 1)
+  assert.match(stdout, /one +local +failed +.* +exit code 4/)
+})
+
+test('a workflow is read from standard input, as an argument or with -f', async (t) => {
+  const errand = flow(t, 'echo from stdin')
+  const stdin = readFileSync(errand.file, 'utf8')
+  for (const args of [
+    ['run', '-'],
+    ['run', '-f', '-'],
+  ]) {
+    const { code, stdout } = await errand.run(args, { stdin })
+    assert.equal(code, 0)
+    assert.ok(stdout.includes('local | from stdin'))
+  }
+})
+
+test('--json prints one event a line and the run at the end', async (t) => {
+  const errand = flow(t, 'echo hi; echo there >&2')
+  const { code, stdout } = await errand.run(['run', errand.file, '--json', '--run-id', 'my-run'])
+  assert.equal(code, 0)
+  const lines = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const last = lines.pop()
+  assert.deepEqual(
+    lines.map((event) => event.seq),
+    lines.map((_, index) => index + 1),
+  )
+  assert.equal(lines.find((event) => event.type === 'output' && event.stream === 'stdout').text, 'hi\n')
+  assert.equal(last.type, 'result')
+  assert.equal(last.run.run_id, 'my-run')
+  assert.equal(last.run.status, 'success')
+})
+
+test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends with 3', async (t) => {
+  const more = 'finally:\n  - name: last\n    action: cmd.run\n    args: {cmd: echo cleaned}\n'
+  const errand = flow(t, 'echo begun; sleep 98765.4321', more)
+  const run = errand.start(['run', errand.file])
+  await run.until('local | begun')
+  run.child.kill('SIGINT')
+  const { code, stdout } = await run.finished
+  assert.equal(code, 3)
+  assert.ok(stdout.includes('local | cleaned'), stdout)
+  assert.deepEqual(await processesWith('98765.4321'), [])
+})
+
+test('a second Ctrl-C ends what does not want to end', async (t) => {
+  const errand = flow(t, "trap '' TERM INT; echo begun; while :; do sleep 0.1; done")
+  const run = errand.start(['run', errand.file])
+  await run.until('local | begun')
+  run.child.kill('SIGINT')
+  await run.until('canceling')
+  run.child.kill('SIGINT')
+  assert.equal((await run.finished).code, 3)
+})
+
+test('a reader that goes away cancels the run quietly', async (t) => {
+  const errand = flow(t, 'while :; do echo line; done')
+  const run = errand.start(['run', errand.file])
+  await run.until('line')
+  run.child.stdout.destroy()
+  const { code, stderr } = await run.finished
+  assert.equal(code, 3)
+  assert.equal(stderr, '')
+})
+
+test('output beyond max_output_bytes is not shown, and the whole of it is on disk', async (t) => {
+  const errand = errandCommand(t)
+  const file = join(errand.home, 'flow.yaml')
+  const folder = join(errand.home, 'out')
+  mkdirSync(folder)
+  writeFileSync(
+    file,
+    `version: v0.1\nname: flow\nsteps:\n  - name: one\n    action: cmd.run\n    args:\n      cmd: 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done'\n      max_output_bytes: 1000\n      output_path: ${folder}\n`,
+  )
+  const { code, stdout } = await errand.run(['run', file])
+  assert.equal(code, 0)
+  assert.ok(stdout.length < 3000)
+  const path = /more on stdout; the whole: (\S+)/.exec(stdout)![1]!
+  const whole = Array.from({ length: 20_000 }, (_, i) => `line ${i}\n`).join('')
+  assert.equal(
+    createHash('sha256').update(readFileSync(path)).digest('hex'),
+    createHash('sha256').update(whole).digest('hex'),
+  )
+})
+
+test('--output-path keeps the bytes of every step as they were', async (t) => {
+  const errand = flow(t, "printf '\\377\\000\\033[2Jend'")
+  const folder = join(errand.home, 'out')
+  const { code } = await errand.run(['run', errand.file, '--output-path', folder])
+  assert.equal(code, 0)
+  const [name] = readdirSync(folder).filter((one) => one.includes('stdout'))
+  assert.deepEqual(readFileSync(join(folder, name!)), Buffer.from('\xff\x00\x1b[2Jend', 'latin1'))
+})
+
+test('an approval that nobody can give is refused with what to do about it', async (t) => {
+  const errand = errandCommand(t)
+  const file = join(errand.home, 'flow.yaml')
+  writeFileSync(file, 'version: v0.1\nname: flow\nsteps:\n  - name: ask\n    action: approval.wait\n')
+  const refused = await errand.run(['run', file])
+  assert.equal(refused.code, 1)
+  assert.match(refused.stdout, /--approve "ask" or --yes/)
+  assert.equal((await errand.run(['run', file, '--yes'])).code, 0)
+})
+
+test('a run kept with --state is gone on with after a kill', async (t) => {
+  const errand = errandCommand(t)
+  const file = join(errand.home, 'flow.yaml')
+  const state = join(errand.home, 'state')
+  const step = (name: string, cmd: string) =>
+    `  - name: ${name}\n    action: cmd.run\n    args: {cmd: ${JSON.stringify(cmd)}}\n`
+  const mark = join(errand.home, 'mark')
+  writeFileSync(
+    file,
+    `version: v0.1\nname: flow\nsteps:\n${step('first', `echo first >> ${mark}`)}` +
+      '  - name: ask\n    action: approval.wait\n    args: {timeout_seconds: 3600}\n' +
+      step('second', `echo second >> ${mark}`),
+  )
+  const run = errand.start(['run', file, '--state', state, '--run-id', 'kept'])
+  await run.until('? ask')
+  assert.equal((await errand.run(['run', '--state', state, '--resume', 'kept'])).code, 1, 'it is being run')
+  run.child.kill('SIGKILL')
+  await run.finished
+  const { code, stdout } = await errand.run(['run', '--state', state, '--resume', 'kept', '--yes'])
+  assert.equal(code, 0, stdout)
+  assert.equal(readFileSync(mark, 'utf8'), 'first\nsecond\n')
+  assert.equal((await errand.run(['run', '--state', state, '--resume', 'none'])).code, 7)
+})
+
+test('commands for a hub that is not there end with 5 and say how to start one', async (t) => {
+  const errand = errandCommand(t)
+  const { code, stderr } = await errand.run(['runs', 'list', '--url', 'http://127.0.0.1:9'])
+  assert.equal(code, 5)
+  assert.match(stderr, /http:\/\/127\.0\.0\.1:9[\s\S]+errand up/)
+})
+
+test('a local run leaves nothing behind in the home folder', async (t) => {
+  const errand = flow(t, 'echo hi')
+  await errand.run(['run', errand.file])
+  assert.equal(existsSync(join(errand.home, '.errand')), false)
+  await eventually('an empty home', () => readdirSync(errand.home).join() === 'flow.yaml')
+})

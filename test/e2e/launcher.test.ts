@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+
+const bin = join(import.meta.dirname, '../../bin')
+
+/** An installed Errand whose pinned node is a script that says how it was called. */
+function installed(t: TestContext, options: { pinned?: string; needed?: number } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-launcher-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const root = join(folder, 'lib/node_modules/errand')
+  mkdirSync(join(root, 'bin'), { recursive: true })
+  const text = readFileSync(join(bin, 'errand'), 'utf8')
+  writeFileSync(join(root, 'bin/errand'), text.replace('NEEDED = 24', `NEEDED = ${options.needed ?? 24}`))
+  chmodSync(join(root, 'bin/errand'), 0o755)
+  copyFileSync(join(bin, 'package.json'), join(root, 'bin/package.json'))
+  const put = (path: string, content: string, mode = 0o644): string => {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), content)
+    chmodSync(join(folder, path), mode)
+    return join(folder, path)
+  }
+  put('lib/node_modules/errand/dist/cli.cjs', 'console.log(["built", ...process.argv.slice(2)].join(" "))')
+  if (options.pinned !== undefined) put(options.pinned, '#!/bin/sh\necho "pinned $@"\n', 0o755)
+  return { folder, root, put }
+}
+const ownNode = 'lib/node_modules/errand/node_modules/node/bin/node'
+
+function call(
+  program: string,
+  args: string[] = [],
+  env: NodeJS.ProcessEnv = { PATH: process.env.PATH },
+  cwd?: string,
+) {
+  const { stdout, stderr, status } = spawnSync(program, args, { env, cwd, encoding: 'utf8' })
+  return { stdout: stdout.trim(), stderr, status }
+}
+
+test('it runs the build on the pinned node, with its arguments as they are', (t) => {
+  const { root } = installed(t, { pinned: ownNode })
+  assert.equal(
+    call(join(root, 'bin/errand'), ['run', 'a  b', '*']).stdout,
+    `pinned ${root}/bin/../dist/cli.cjs run a  b *`,
+  )
+})
+
+test('it finds a node that npm put beside it', (t) => {
+  const { root } = installed(t, { pinned: 'lib/node_modules/node/bin/node' })
+  assert.match(call(join(root, 'bin/errand')).stdout, /^pinned /)
+})
+
+test('it is found through links: the ones npm makes, any other, and from any folder', (t) => {
+  const { folder, root } = installed(t, { pinned: ownNode })
+  mkdirSync(join(folder, 'bin'))
+  mkdirSync(join(folder, 'lib/node_modules/.bin'))
+  symlinkSync('../lib/node_modules/errand/bin/errand', join(folder, 'bin/errand'))
+  symlinkSync('../errand/bin/errand', join(folder, 'lib/node_modules/.bin/errand'))
+  symlinkSync(join(root, 'bin/errand'), join(folder, 'tool'))
+  symlinkSync('tool', join(folder, 'tool-again'))
+  for (const link of ['bin/errand', 'lib/node_modules/.bin/errand', 'tool', 'tool-again']) {
+    assert.match(call(join(folder, link), ['x']).stdout, /^pinned .*dist\/cli\.cjs x$/, link)
+    assert.match(call(`./${link}`, ['x'], undefined, folder).stdout, /^pinned .*dist\/cli\.cjs x$/, link)
+  }
+})
+
+test('beside its source it runs the build only while that is newer', (t) => {
+  const { root, put } = installed(t, { pinned: ownNode })
+  const source = put('lib/node_modules/errand/src/cli/render/x.ts', '')
+  put('lib/node_modules/errand/src/cli/main.ts', '')
+  const at = (path: string, seconds: number) => utimesSync(path, seconds, seconds)
+  at(join(root, 'src/cli/main.ts'), 1000)
+  at(source, 1000)
+  at(join(root, 'dist/cli.cjs'), 2000)
+  assert.match(call(join(root, 'bin/errand')).stdout, /dist\/cli\.cjs$/)
+  at(source, 3000)
+  assert.match(call(join(root, 'bin/errand')).stdout, /src\/cli\/main\.ts$/)
+  rmSync(join(root, 'dist'), { recursive: true })
+  assert.match(call(join(root, 'bin/errand')).stdout, /src\/cli\/main\.ts$/)
+})
+
+test('without a pinned node it takes one on the path that is new enough', (t) => {
+  const { root } = installed(t)
+  const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+  assert.equal(call(join(root, 'bin/errand'), ['a', 'b'], env).stdout, 'built a b')
+})
+
+test('started by a node that is too old it goes on with the pinned one', (t) => {
+  const { root } = installed(t, { pinned: ownNode, needed: 99 })
+  assert.equal(
+    call(process.execPath, [join(root, 'bin/errand'), 'x']).stdout,
+    `pinned ${root}/dist/cli.cjs x`,
+  )
+})
+
+test('with no node that is new enough it says which it needs and how to get it', (t) => {
+  const { root } = installed(t, { needed: 99 })
+  const { status, stderr } = call(process.execPath, [join(root, 'bin/errand')])
+  assert.equal(status, 70)
+  assert.match(stderr, /needs Node 99 or newer; this is v\d+[\s\S]+npm ci/)
+  const none = call('/bin/sh', [join(root, 'bin/errand')], { PATH: '/nowhere' })
+  assert.equal(none.status, 70)
+  assert.match(none.stderr, /needs Node 24 or newer, and no node was found/)
+})
+
+test('an exit code passes through both ways', (t) => {
+  const { root, put } = installed(t, { needed: 99 })
+  put(ownNode, '#!/bin/sh\nexit 7\n', 0o755)
+  assert.equal(call(join(root, 'bin/errand')).status, 7)
+  assert.equal(call(process.execPath, [join(root, 'bin/errand')]).status, 7)
+})

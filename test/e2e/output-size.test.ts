@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { createReadStream, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
+import { freePort, ownRunner, peakMemoryMb, startPrograms, writeWorkflow } from '../support/programs.ts'
+import { outputHash, sha256 } from '../support/programs-output.ts'
+
+/** 1 GB with ERRAND_TEST_LARGE=1, else what is large enough to show in the memory of whoever kept it. */
+const BYTES = process.env.ERRAND_TEST_LARGE === '1' ? 1_000_000_000 : 300_000_000
+/** Node itself takes about 60; what kept the output would take hundreds. */
+const FLAT_MB = 2200
+
+const LINE = '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n'
+const cmd = `yes ${LINE.trim()} | head -c ${BYTES}`
+
+function wholeHash(): string {
+  const hash = createHash('sha256')
+  const block = Buffer.from(LINE.repeat(10_000))
+  for (let left = BYTES; left > 0; left -= block.length) hash.update(block.subarray(0, left))
+  return hash.digest('hex')
+}
+
+async function fileHash(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk)
+  return hash.digest('hex')
+}
+
+/** Looks at a process again and again until it ends; answers its peak. */
+async function watchMemory(started: Started): Promise<number> {
+  let peakMb = 0
+  const timer = setInterval(() => {
+    peakMb = Math.max(peakMb, peakMemoryMb(started.child.pid!))
+  }, 20)
+  await started.finished
+  clearInterval(timer)
+  return peakMb
+}
+
+function tell(what: string, peakMb: number): void {
+  console.log(`${what}: ${BYTES / 1e6} MB of output, ${peakMb.toFixed(0)} MB of memory`)
+  assert.ok(peakMb > 20, `${what} was not measured`)
+  assert.ok(peakMb < FLAT_MB, `${what} took ${peakMb} MB`)
+}
+
+/** The run succeeded, showed little and kept the whole. */
+async function checkRun(started: Started, folder: string): Promise<void> {
+  const { code, stdout, stderr } = await started.finished
+  assert.equal(code, 0, stderr)
+  assert.ok(stdout.length < 30_000, `${stdout.length} characters were shown`)
+  assert.match(stdout, /more on stdout; the whole: /)
+  const file = join(folder, readdirSync(folder).find((name) => name.includes('stdout'))!)
+  assert.equal(statSync(file).size, BYTES)
+  assert.equal(await fileHash(file), wholeHash())
+}
+
+test('much output of one step on this machine: the whole is on disk, memory stays flat', async (t) => {
+  const errand = errandCommand(t)
+  const folder = join(errand.home, 'whole')
+  const args = { max_output_bytes: 10_000, output_path: folder }
+  const file = writeWorkflow(join(errand.home, 'flow.yaml'), [{ name: 'much', cmd, args }])
+  const started = errand.start(['run', file])
+  tell('errand run', await watchMemory(started))
+  await checkRun(started, folder)
+})
+
+test('much output of one step on an agent server: the whole is on disk here, memory stays flat', async (t) => {
+  const errand = errandCommand(t)
+  const address = `127.0.0.1:${await freePort()}`
+  const agent = errand.start(['agent-server', '--addr', address, '--token', 'T'])
+  await agent.until('Agent server on')
+  const folder = join(errand.home, 'whole')
+  const args = { max_output_bytes: 10_000, output_path: folder }
+  const hosts = { far: { address: `http://${address}` } }
+  const steps = [{ name: 'much', cmd, args, targets: ['far'] }]
+  const file = writeWorkflow(join(errand.home, 'flow.yaml'), steps, { inventory: { hosts } })
+  const started = errand.start(['dispatch', '--token', 'T', file])
+  tell('errand dispatch', await watchMemory(started))
+  tell('errand agent-server', peakMemoryMb(agent.child.pid!))
+  await checkRun(started, folder)
+})
+
+test('much output of one step through hub and runner: readable by range, memory stays flat', async (t) => {
+  const programs = await startPrograms(t, { runner: 'own' })
+  const { client, errand, home, env } = programs
+  const folder = join(home, 'whole')
+  const args = { max_output_bytes: 10_000, output_path: folder }
+  const file = writeWorkflow(join(home, 'flow.yaml'), [{ name: 'much', cmd, args }])
+  const started = errand.start(['run', '--hub', '--run-id', 'much', file], { env })
+  tell('errand run --hub', await watchMemory(started))
+  await checkRun(started, folder)
+  assert.deepEqual(await outputHash(client, 'much', 1), { length: BYTES, sha256: wholeHash() })
+  for (const start of [0, 1_234_567, BYTES - 6400]) {
+    const end = start + 6400
+    const shift = start % LINE.length
+    const part = LINE.repeat(102).slice(shift, shift + 6400)
+    assert.deepEqual(await outputHash(client, 'much', 1, 'stdout', { start, end }), {
+      length: 6400,
+      sha256: sha256(part),
+    })
+  }
+  tell('the hub', peakMemoryMb(programs.hub.child.pid!))
+  tell('the runner', peakMemoryMb(ownRunner(programs)))
+})
+
+test('a reader of events that takes nothing does not make the hub keep the output in memory', async (t) => {
+  const programs = await startPrograms(t, { runner: 'own' })
+  const { client, url } = programs
+  const { run_id } = await client.runs.create({
+    workflow: { version: 'v0.1', name: 'flow', steps: [{ name: 'much', action: 'cmd.run', args: { cmd } }] },
+  })
+  const token = (await client.tokens.create({ name: 'slow reader' })).token
+  const stalled = await fetch(`${url}/api/runs/${run_id}/events?access_token=${token}`)
+  const reader = stalled.body!.getReader()
+  await reader.read()
+  assert.equal((await programs.ended(run_id)).status, 'success')
+  await eventually('the hub at rest', async () => (await client.health()).status === 'ok')
+  tell('the hub', peakMemoryMb(programs.hub.child.pid!))
+  await reader.cancel()
+})

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { errandCommand, eventually, processesWith, type Started } from '../support/errand-command.ts'
+
+function hub(t: TestContext) {
+  const errand = errandCommand(t)
+  const data = join(errand.home, 'data')
+  const env = { ERRAND_DATA: data }
+  const up = async (...more: string[]): Promise<Started> => {
+    const started = errand.start(['up', '--port', '0', ...more], { env })
+    await started.until(more.includes('--no-runner') ? 'Errand is up' : 'Connected to the hub')
+    return started
+  }
+  const call = (...args: string[]) => errand.run(args, { env })
+  const list = async () =>
+    JSON.parse((await call('runs', 'list', '--json')).stdout).runs as { run_id: string; status: string }[]
+  return { ...errand, data, up, call, list }
+}
+
+/** A step that prints numbered lines slowly, and notes each time that it was begun. */
+function lines(home: string, count: number): string {
+  const file = join(home, 'lines.yaml')
+  const cmd = `echo x >> ${home}/begun; i=1; while [ $i -le ${count} ]; do echo "line $i"; i=$((i+1)); sleep 0.02; done`
+  writeFileSync(
+    file,
+    `version: v0.1\nname: lines\nsteps:\n  - name: count\n    action: cmd.run\n    args: {cmd: '${cmd}'}\n`,
+  )
+  return file
+}
+const numbered = (count: number): string =>
+  Array.from({ length: count }, (_, i) => `line ${i + 1}\n`).join('')
+
+test('the first start shows a password that opens it; the second finds everything again', async (t) => {
+  const errand = hub(t)
+  const first = await errand.up()
+  const password = /password (\S+)/.exec(first.printed.stdout)![1]!
+  const url = /http:\/\/\S+/.exec(first.printed.stdout)![0]
+  const login = await fetch(`${url}/api/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username: 'admin', password }),
+  })
+  assert.equal(login.status, 200)
+  assert.equal(statSync(join(errand.data, 'local.json')).mode & 0o777, 0o600)
+  const file = join(errand.home, 'flow.yaml')
+  writeFileSync(
+    file,
+    'version: v0.1\nname: flow\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: echo hi}\n',
+  )
+  const detached = await errand.call('run', '--hub', '--detach', '--run-id', 'mine', file)
+  assert.equal(detached.stdout, 'mine\n')
+  await eventually('the end of the run', async () => (await errand.list())[0]?.status === 'success')
+
+  first.child.kill('SIGINT')
+  assert.equal((await first.finished).code, 0)
+  assert.deepEqual(await processesWith(errand.data), [], 'the runner has ended too')
+
+  const second = await errand.up()
+  assert.doesNotMatch(second.printed.stdout, /password/)
+  assert.deepEqual(
+    (await errand.list()).map((run) => run.run_id),
+    ['mine'],
+  )
+  assert.match((await errand.call('runs', 'logs', 'mine')).stdout, /local \| hi\n/)
+  assert.equal((await errand.call('runs', 'logs', 'mine', '--attempt', '1')).stdout, 'hi\n')
+  assert.match((await errand.call('runs', 'show', 'mine')).stdout, /one +local +success/)
+  assert.equal((await errand.call('runs', 'show', 'other')).code, 7)
+  assert.equal((await errand.call('runs', 'cancel', 'mine')).code, 1)
+})
+
+test('a wrong token ends with 6', async (t) => {
+  const errand = hub(t)
+  await errand.up('--no-runner')
+  assert.equal((await errand.call('runs', 'list', '--token', 'errand_api_wrong')).code, 6)
+})
+
+test('a taken port and a data folder in use are errors that say what to do', async (t) => {
+  const errand = hub(t)
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const taken = await errand.call('up', '--port', String(port))
+  assert.equal(taken.code, 1)
+  assert.match(taken.stderr, new RegExp(`Port ${port} .* taken[\\s\\S]+--port ${port + 1}`))
+
+  const first = await errand.up('--no-runner')
+  const second = await errand.call('up', '--port', '0')
+  assert.equal(second.code, 1)
+  assert.match(second.stderr, new RegExp(`in use by process ${first.child.pid}`))
+})
+
+test('a runner that is killed is started again, and the step it had goes on, once', async (t) => {
+  const errand = hub(t)
+  const up = await errand.up()
+  const run = errand.start(['run', '--hub', lines(errand.home, 100)], { env: { ERRAND_DATA: errand.data } })
+  await run.until('local | line 20')
+  const [runner] = await processesWith(join(errand.data, 'runner'))
+  process.kill(runner!, 'SIGKILL')
+  await up.until(/The runner ended \(SIGKILL\)/)
+  const { code, stdout } = await run.finished
+  assert.equal(code, 0, stdout)
+  assert.equal(stdout.match(/line \d+\n/g)!.join(''), numbered(100))
+  assert.equal(readFileSync(join(errand.home, 'begun'), 'utf8'), 'x\n')
+})
+
+test('a hub that is killed picks its runs up at the next start, with every line once', async (t) => {
+  const errand = hub(t)
+  const first = await errand.up()
+  assert.equal(
+    (await errand.call('run', '--hub', '--detach', '--run-id', 'mine', lines(errand.home, 150))).code,
+    0,
+  )
+  const bytes = async () => (await errand.call('runs', 'logs', 'mine', '--attempt', '1')).stdout
+  await eventually('some output', async () => (await bytes()).includes('line 10\n'))
+  first.child.kill('SIGKILL')
+  await first.finished
+  await errand.up()
+  const run = await eventually('the end of the run', async () =>
+    (await errand.list()).find((one) => one.status !== 'running'),
+  )
+  assert.equal(run.status, 'success')
+  assert.equal(await bytes(), numbered(150))
+  assert.equal(readFileSync(join(errand.home, 'begun'), 'utf8'), 'x\n')
+})

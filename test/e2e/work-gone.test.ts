@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
+import { readIfThere, textOf, wholeLog } from '../support/programs-output.ts'
+
+/** Runs whose first try never ends by itself; of those named `again-…` a second is made. */
+async function begin(programs: Programs, ids: string[]): Promise<void> {
+  for (const id of ids) {
+    const mark = join(programs.home, id)
+    const cmd = `echo x >>"${mark}"; echo "try $ERRAND_TRY"; [ "$ERRAND_TRY" = 1 ] && sleep 100000; exit 0`
+    const retry = { max_attempts: 2, backoff: { delay_seconds: 0 } }
+    await programs.client.runs.create({
+      run_id: id,
+      yaml: workflowText([{ name: 'one', cmd, ...(id.startsWith('again') ? { retry } : {}) }]),
+    })
+  }
+  // What has begun and said so at the hub: what never began may simply be begun.
+  for (const id of ids) {
+    await eventually(`the output of ${id}`, async () => {
+      const run = await programs.client.runs.get(id)
+      const length = run.steps[0]?.instances[0]?.attempts[0]?.streams?.stdout?.length
+      return readIfThere(join(programs.home, id)) === 'x\n' && (length ?? 0) > 0
+    })
+  }
+}
+
+function killWork(programs: Programs, ids: string[]): void {
+  for (const id of ids) {
+    for (const pid of processesOf(`ERRAND_RUN_ID=${id}\0`)) process.kill(pid, 'SIGKILL')
+    // The wrapper has the attempt's folder in its command line.
+    for (const pid of processesOf(`/attempts/${id}.1/`)) process.kill(pid, 'SIGKILL')
+  }
+}
+
+async function check(programs: Programs, ids: string[]): Promise<void> {
+  for (const id of ids) {
+    const run = await programs.ended(id)
+    const again = id.startsWith('again')
+    const attempts = run.steps[0]!.instances[0]!.attempts
+    assert.equal(attempts[0]!.outcome, 'interrupted', id)
+    assert.equal(run.status, again ? 'success' : 'interrupted', JSON.stringify(run))
+    if (!again) assert.equal(run.steps[0]!.reason, 'lost')
+    assert.equal(attempts.length, again ? 2 : 1)
+    assert.equal(readIfThere(join(programs.home, id)), again ? 'x\nx\n' : 'x\n')
+    const events = await wholeLog(programs.client, id)
+    assert.equal(textOf(events, 1), 'try 1\n', 'what it had said is kept')
+    if (again) assert.equal(textOf(events, 2), 'try 2\n')
+  }
+}
+
+test('work that was killed while its runner was away is interrupted, or tried again', async (t) => {
+  const programs = await startPrograms(t)
+  const ids = ['once', 'again']
+  await begin(programs, ids)
+  await programs.kill('runner')
+  killWork(programs, ids)
+  await programs.startRunner()
+  await check(programs, ids)
+})
+
+test('work whose folder is gone is interrupted, or tried again', async (t) => {
+  const programs = await startPrograms(t)
+  const ids = ['once', 'again']
+  await begin(programs, ids)
+  await programs.kill('hub', 'runner')
+  killWork(programs, ids)
+  rmSync(join(programs.runnerFolder, 'attempts'), { recursive: true })
+  await programs.startHub()
+  await programs.startRunner()
+  await check(programs, ids)
+})
+
+test('work that was killed while errand up was away is interrupted, or tried again', async (t) => {
+  const programs = await startPrograms(t, { runner: 'own' })
+  const ids = ['once', 'again']
+  await begin(programs, ids)
+  await programs.kill('hub')
+  killWork(programs, ids)
+  await programs.startHub()
+  await check(programs, ids)
+})

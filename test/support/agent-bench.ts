@@ -1,0 +1,211 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type {
+  Agent,
+  AgentProtocol,
+  Program,
+  ProtocolFailure,
+  SessionRequest,
+} from '../../src/agents/agent.ts'
+import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
+import { endTree } from '../../src/platform/process-ending.ts'
+import { treeMembers } from '../../src/platform/process-tree.ts'
+
+/** A generous deadline: a loaded machine may take long for the first start of a CLI. */
+const DEADLINE_MS = 120_000
+
+/** What was called on the protocol, in order; enough to replay the conversation. */
+type Call = (protocol: AgentProtocol) => void
+
+/** One process of an agent with plain pipes: what a runner does, without its durability. */
+export class AgentBench {
+  readonly updates: AgentUpdate[] = []
+  readonly sent: string[] = []
+  readonly lines: string[] = []
+  readonly request: SessionRequest
+  failure: ProtocolFailure | undefined
+  readyCount = 0
+  exit: { code?: number; signal?: string; stderr: string } | undefined
+  readonly #agent: Agent
+  readonly #child: ChildProcess
+  readonly #protocol: AgentProtocol
+  readonly #calls: Call[] = []
+  readonly #mark: string
+  #stderr = ''
+  #prompts = 0
+
+  constructor(agent: Agent, program: Program, request: SessionRequest) {
+    this.#agent = agent
+    this.request = request
+    const launch = agent.launch(request, program)
+    for (const file of launch.files ?? []) {
+      mkdirSync(dirname(file.path), { recursive: true })
+      writeFileSync(file.path, file.content, { mode: 0o600 })
+    }
+    this.#mark = `ERRAND_BENCH=${randomUUID()}`
+    const [name = '', value] = this.#mark.split('=')
+    this.#child = spawn(program.path, [...launch.args], {
+      cwd: request.cwd,
+      detached: true,
+      env: { PATH: process.env.PATH, LANG: 'C.UTF-8', ...request.env, ...launch.env, [name]: value },
+    })
+    this.#child.stdin?.on('error', () => {}) // the program may be gone: `exited` tells
+    this.#child.stderr?.on('data', (chunk) => {
+      this.#stderr = (this.#stderr + chunk).slice(-20_000)
+    })
+    this.#protocol = agent.protocol(request, {
+      send: (line) => {
+        this.sent.push(line)
+        this.#child.stdin?.write(`${line}\n`)
+      },
+      update: (update) => void this.updates.push(update),
+      ready: () => void this.readyCount++,
+      failed: (failure) => {
+        this.failure = failure
+      },
+    })
+    const lines = createInterface({ input: this.#child.stdout! })
+    lines.on('line', (text) => {
+      this.lines.push(text)
+      this.#call((protocol) => protocol.line(text))
+    })
+    // Once both: the last line is read and the process is gone.
+    const ended = (code: number | null, signal: string | null) => {
+      this.exit = { code: code ?? undefined, signal: signal ?? undefined, stderr: this.#stderr }
+      const exit = this.exit
+      this.#call((protocol) => protocol.exited(exit))
+    }
+    this.#child.on('error', (error) => {
+      this.#stderr += error.message
+      ended(127, null)
+    })
+    this.#child.on('close', (code, signal) => {
+      if (this.exit === undefined) ended(code, signal)
+    })
+    this.#call((protocol) => protocol.begin())
+  }
+
+  #call(call: Call): void {
+    this.#calls.push(call)
+    call(this.#protocol)
+  }
+
+  /** Sends a prompt once the agent is ready for it; resolves with the updates of its turn. */
+  async turn(text: string): Promise<AgentUpdate[]> {
+    const from = await this.prompt(text)
+    await this.turnEnded()
+    return this.updates.slice(from)
+  }
+
+  /** Sends a prompt; resolves, without waiting for its end, with the index of its first update. */
+  async prompt(text: string): Promise<number> {
+    const index = this.#prompts
+    await this.until(() => this.readyCount > index || this.failure !== undefined || this.exit !== undefined)
+    if (this.readyCount <= index) throw new Error(`not ready: ${this.describe()}`)
+    this.#prompts++
+    const from = this.updates.length
+    this.#call((protocol) => protocol.prompt(text))
+    return from
+  }
+
+  /** Waits for the end of the last prompt's turn. */
+  async turnEnded(): Promise<AgentUpdateOf<'turn_ended'>> {
+    const ends = () => this.updates.filter((each) => each.kind === 'turn_ended')
+    await this.until(() => ends().length >= this.#prompts)
+    return ends()[this.#prompts - 1]!
+  }
+
+  /** The first update from `from` on that fits. */
+  async waitFor<K extends AgentUpdate['kind']>(
+    kind: K,
+    fits: (update: AgentUpdateOf<K>) => boolean = () => true,
+    from = 0,
+  ): Promise<AgentUpdateOf<K>> {
+    const find = () =>
+      this.updates
+        .slice(from)
+        .find((each): each is AgentUpdateOf<K> => each.kind === kind && fits(each as AgentUpdateOf<K>))
+    await this.until(() => find() !== undefined || this.exit !== undefined)
+    const found = find()
+    if (found === undefined) throw new Error(`no ${kind} update: ${this.describe()}`)
+    return found
+  }
+
+  answer(requestId: string, decision: 'allow' | 'deny'): void {
+    this.#call((protocol) => protocol.answer(requestId, decision))
+  }
+
+  cancelTurn(): void {
+    this.#call((protocol) => protocol.cancelTurn())
+  }
+
+  /** End of input, as when the runner closes a session; false where the program does not end by itself. */
+  async close(withinMs = 10_000): Promise<boolean> {
+    this.#child.stdin?.end()
+    await this.until(() => this.exit !== undefined, withinMs).catch(() => undefined)
+    return this.exit !== undefined
+  }
+
+  /** SIGTERM and then SIGKILL to all that the program started; resolves once nothing of it is left. */
+  async kill(graceMs = 2000): Promise<void> {
+    await endTree({ group: this.#child.pid, mark: this.#mark }, graceMs)
+    await this.until(() => this.exit !== undefined)
+  }
+
+  /** Live processes of the program's tree. */
+  processes(): number[] {
+    return treeMembers({ group: this.#child.pid, mark: this.#mark }).map((each) => each.pid)
+  }
+
+  /** The same calls on a fresh protocol, as a restarted runner makes them. */
+  replay(): { sent: string[]; updates: AgentUpdate[]; failure?: ProtocolFailure } {
+    const again: ReturnType<AgentBench['replay']> = { sent: [], updates: [] }
+    const protocol = this.#agent.protocol(this.request, {
+      send: (line) => void again.sent.push(line),
+      update: (update) => void again.updates.push(update),
+      ready: () => {},
+      failed: (failure) => {
+        again.failure = failure
+      },
+    })
+    for (const call of this.#calls) call(protocol)
+    return again
+  }
+
+  async until(condition: () => boolean, withinMs = DEADLINE_MS): Promise<void> {
+    const until = performance.now() + withinMs
+    while (!condition()) {
+      if (performance.now() > until) throw new Error(`waited ${withinMs} ms in vain: ${this.describe()}`)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+
+  /** For the message of a failed test. */
+  describe(): string {
+    const tail = (list: readonly unknown[]) =>
+      list.slice(-12).map((each) => JSON.stringify(each).slice(0, 600))
+    return [
+      `failure ${JSON.stringify(this.failure)}, exit ${JSON.stringify(this.exit)}`,
+      ...['updates:', ...tail(this.updates), 'sent:', ...tail(this.sent), 'lines:', ...tail(this.lines)],
+      `stderr: ${this.#stderr.slice(-2000)}`,
+    ].join('\n')
+  }
+}
+
+/** A folder for one test's session: `cwd` and `home` below it. `remove` may be called twice. */
+export function benchFolder(): { cwd: string; home: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-agent-'))
+  const [cwd, home] = [join(folder, 'cwd'), join(folder, 'home')]
+  mkdirSync(cwd)
+  mkdirSync(home)
+  return { cwd, home, remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
+}
+
+/** The texts of a kind of update, joined. */
+export function textOf(updates: readonly AgentUpdate[], kind: 'message' | 'thought' = 'message'): string {
+  return updates.map((each) => (each.kind === kind ? each.text : '')).join('')
+}

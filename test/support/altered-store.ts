@@ -1,0 +1,17 @@
+import type { RunStore } from '../../src/engine/ports.ts'
+
+/** A store whose given methods are other ones. */
+export function alteredStore(store: RunStore, changes: Partial<RunStore>): RunStore {
+  return {
+    capabilities: store.capabilities,
+    create: (...args) => store.create(...args),
+    update: (...args) => store.update(...args),
+    get: (id) => store.get(id),
+    list: (query) => store.list(query),
+    events: (...args) => store.events(...args),
+    open: () => store.open(),
+    markInterrupted: (...args) => store.markInterrupted(...args),
+    close: () => store.close(),
+    ...changes,
+  }
+}

@@ -1,0 +1,120 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const program = join(import.meta.dirname, '../../bin/errand')
+
+export interface Finished {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** A started `errand`, with what it has printed so far. */
+export interface Started {
+  child: ChildProcessWithoutNullStreams
+  printed: { stdout: string; stderr: string }
+  /** Resolves when the text stands in what was printed on either stream. */
+  until(text: string | RegExp): Promise<void>
+  finished: Promise<Finished>
+}
+
+/** The command line with a home folder of its own, which goes with the test. What was started ends with it too. */
+export function errandCommand(t: TestContext) {
+  const home = mkdtempSync(join(tmpdir(), 'errand-e2e-'))
+  const running = new Set<ChildProcessWithoutNullStreams>()
+  t.after(async () => {
+    for (const child of running) {
+      child.kill('SIGTERM')
+      const tooLong = setTimeout(() => child.kill('SIGKILL'), 15_000)
+      await once(child, 'close')
+      clearTimeout(tooLong)
+    }
+    rmSync(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  })
+
+  const env: NodeJS.ProcessEnv = {
+    PATH: process.env.PATH,
+    HOME: home,
+    XDG_CACHE_HOME: join(tmpdir(), 'errand-test-cache'),
+  }
+
+  function start(
+    args: readonly string[],
+    options: { env?: NodeJS.ProcessEnv; stdin?: string; cwd?: string } = {},
+  ): Started {
+    const child = spawn(program, args, { env: { ...env, ...options.env }, cwd: options.cwd })
+    running.add(child)
+    const printed = { stdout: '', stderr: '' }
+    child.stdout.setEncoding('utf8').on('data', (text) => (printed.stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text) => (printed.stderr += text))
+    child.stdin.on('error', () => {})
+    if (options.stdin !== undefined) child.stdin.end(options.stdin)
+    const finished = once(child, 'close').then(([code]) => {
+      running.delete(child)
+      return { code: code as number | null, ...printed }
+    })
+    return { child, printed, until: (text) => until(printed, text, child), finished }
+  }
+
+  /** Runs it to its end. */
+  const run = (args: readonly string[], options?: Parameters<typeof start>[1]): Promise<Finished> => {
+    const started = start(args, options)
+    if (options?.stdin === undefined) started.child.stdin.end()
+    return started.finished
+  }
+  return { home, env, start, run }
+}
+
+async function until(
+  printed: Started['printed'],
+  text: string | RegExp,
+  child: ChildProcessWithoutNullStreams,
+): Promise<void> {
+  const deadlineMs = Date.now() + 60_000
+  const there = (): boolean => {
+    const all = `${printed.stdout}\n${printed.stderr}`
+    return typeof text === 'string' ? all.includes(text) : text.test(all)
+  }
+  while (!there()) {
+    if (child.exitCode !== null || Date.now() > deadlineMs) {
+      throw new Error(
+        `"${text}" was not printed (exit code ${child.exitCode}):\n${printed.stdout}\n${printed.stderr}`,
+      )
+    }
+    await sleep(10)
+  }
+}
+
+/** Waits until the condition holds. */
+export async function eventually<T>(
+  what: string,
+  condition: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
+  const deadlineMs = Date.now() + 60_000
+  for (;;) {
+    const value = await condition()
+    if (value) return value
+    if (Date.now() > deadlineMs) throw new Error(`${what} did not come to be`)
+    await sleep(20)
+  }
+}
+
+/** Whether a process with this in its environment or command line is there (Linux). */
+export async function processesWith(text: string): Promise<number[]> {
+  const { readdirSync, readFileSync } = await import('node:fs')
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(text)
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+}

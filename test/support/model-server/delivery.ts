@@ -1,0 +1,35 @@
+import type { ServerResponse } from 'node:http'
+import type { Answer, Dialect, StreamEvent } from './answer.ts'
+import type { ModelRequest } from './request.ts'
+import type { Turn } from './script.ts'
+
+const asText = ({ name, data }: StreamEvent): string =>
+  `${name === undefined ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`
+
+/** Sends the answer, as a stream where the request wants one; as the turn says, cut off or without an end. */
+export function deliver(
+  turn: Turn,
+  answer: Answer,
+  request: ModelRequest,
+  dialect: Dialect,
+  response: ServerResponse,
+): void {
+  if (!request.stream) {
+    if (turn.hang === true) return
+    response.writeHead(200, { 'content-type': 'application/json' })
+    finish(response, JSON.stringify(dialect.whole(answer, request)), turn.breakAfterBytes)
+    return
+  }
+  const { head, tail } = dialect.stream(answer, request)
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
+  const begun = head.map(asText).join('')
+  if (turn.hang === true) response.write(begun)
+  else finish(response, begun + tail.map(asText).join('') + (dialect.streamEnd ?? ''), turn.breakAfterBytes)
+}
+
+/** Cuts the connection instead once `breakAfterBytes` are sent. */
+function finish(response: ServerResponse, body: string, breakAfterBytes: number | undefined): void {
+  const bytes = Buffer.from(body)
+  if (breakAfterBytes === undefined || breakAfterBytes > bytes.length) response.end(bytes)
+  else response.write(bytes.subarray(0, breakAfterBytes), () => response.destroy())
+}

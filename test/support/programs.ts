@@ -1,0 +1,177 @@
+import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { ErrandClient } from '../../src/client/client.ts'
+import type { RunView } from '../../src/contract/run.ts'
+import { isFinalRun } from '../../src/contract/status.ts'
+import { errandCommand, eventually, type Started } from './errand-command.ts'
+
+/** A hub and a runner as processes of their own, in one home folder that goes with the test. */
+export interface Programs {
+  home: string
+  /** Data folder of the hub. */
+  data: string
+  /** Folder of the runner that is started on its own. */
+  runnerFolder: string
+  url: string
+  client: ErrandClient
+  hub: Started
+  runner: Started | undefined
+  errand: ReturnType<typeof errandCommand>
+  /** Environment with which `errand` finds this hub. */
+  env: NodeJS.ProcessEnv
+  startHub(): Promise<void>
+  startRunner(): Promise<void>
+  /** `kill -9`, and waits until they are gone. */
+  kill(...which: ('hub' | 'runner')[]): Promise<void>
+  call(...args: string[]): ReturnType<ReturnType<typeof errandCommand>['run']>
+  /** Waits for the end of a run, however often the hub is away meanwhile. */
+  ended(runId: string): Promise<RunView>
+}
+
+export interface ProgramsOptions {
+  /** `own`: the hub starts its runner itself; `apart` (default): `errand runner`; `none`. */
+  runner?: 'own' | 'apart' | 'none'
+  /** For the hub, beside what it has. */
+  hubArgs?: string[]
+  hubEnv?: NodeJS.ProcessEnv
+}
+
+export async function startPrograms(t: TestContext, options: ProgramsOptions = {}): Promise<Programs> {
+  const { runner: kind = 'apart', hubArgs = [], hubEnv } = options
+  // Before what removes the folder: steps outlive what started them, and would go on writing there.
+  t.after(() => endProcessesOf(errand.home))
+  const errand = errandCommand(t)
+  const data = join(errand.home, 'data')
+  const env = { ERRAND_DATA: data }
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const runnerFolder = kind === 'own' ? join(data, 'runner') : join(errand.home, 'runner')
+  const programs: Programs = {
+    home: errand.home,
+    data,
+    runnerFolder,
+    url,
+    client: new ErrandClient({ url }),
+    hub: undefined!,
+    runner: undefined,
+    errand,
+    env,
+    async startHub() {
+      const args = ['up', '--port', String(port), ...hubArgs, ...(kind === 'own' ? [] : ['--no-runner'])]
+      const hub = errand.start(args, { env: { ...env, ...hubEnv } })
+      programs.hub = hub
+      await hub.until(kind === 'own' ? 'Connected to the hub' : 'Errand is up')
+    },
+    async startRunner() {
+      const token = readFileSync(join(data, 'runner-token'), 'utf8').trim()
+      const args = ['runner', '--id', 'apart', '--workspace', runnerFolder, '--slots', '64']
+      const runner = errand.start(args, { env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token } })
+      programs.runner = runner
+      await eventually('the lock of the runner', () => existsSync(join(runnerFolder, 'lock')))
+    },
+    async kill(...which) {
+      const killed = which.map((name) => programs[name]!)
+      for (const { child } of killed) child.kill('SIGKILL')
+      await Promise.all(killed.map(({ finished }) => finished))
+    },
+    call: (...args) => errand.run(args, { env }),
+    async ended(runId) {
+      return await eventually(`the end of ${runId}`, async () => {
+        const run = await programs.client.runs.get(runId).catch(() => undefined)
+        return run !== undefined && isFinalRun(run.status) && run
+      })
+    },
+  }
+  await programs.startHub()
+  programs.client = new ErrandClient({
+    url,
+    token: readFileSync(join(data, 'local-token'), 'utf8').trim(),
+  })
+  if (kind === 'apart') {
+    await programs.startRunner()
+    await programs.runner!.until('Connected to the hub')
+  }
+  return programs
+}
+
+/** A port that stays free over a restart: below those that the system gives to connections. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_000)
+    const server = createServer().listen(port, '127.0.0.1')
+    const free = await Promise.race([
+      once(server, 'listening').then(() => true),
+      once(server, 'error').then(() => false),
+    ])
+    if (!free) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
+}
+
+/** Ids of the live processes whose environment or command line holds the text. */
+export function processesOf(text: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((name) => ['environ', 'cmdline'].some((file) => readProc(`${name}/${file}`).includes(text)))
+    .map(Number)
+}
+
+async function endProcessesOf(home: string): Promise<void> {
+  await eventually('the end of all processes', () => {
+    const left = processesOf(home)
+    for (const pid of left) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+    return left.length === 0
+  })
+}
+
+function readProc(path: string): string {
+  try {
+    return readFileSync(`/proc/${path}`, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+/** The most memory that a live process has had resident, in MB. */
+export const peakMemoryMb = (pid: number): number =>
+  Number(/VmHWM:\s+(\d+) kB/.exec(readProc(`${pid}/status`))?.[1] ?? 0) / 1024
+
+/** The runner that `errand up` has started. */
+export function ownRunner(programs: Programs): number {
+  const [pid] = processesOf(`--workspace\0${programs.runnerFolder}`)
+  if (pid === undefined) throw new Error('the hub has no runner')
+  return pid
+}
+
+export interface Step {
+  name: string
+  cmd?: string
+  action?: string
+  args?: Record<string, unknown>
+  [key: string]: unknown
+}
+
+/** A workflow file's text; a step with `cmd` is a `cmd.run`. JSON is YAML too. */
+export function workflowText(steps: Step[], more: Record<string, unknown> = {}): string {
+  const written = steps.map(({ cmd, ...step }) =>
+    cmd === undefined ? step : { action: 'cmd.run', ...step, args: { cmd, ...step.args } },
+  )
+  return JSON.stringify({ version: 'v0.1', name: 'flow', steps: written, ...more }, undefined, 1)
+}
+
+export function writeWorkflow(path: string, steps: Step[], more?: Record<string, unknown>): string {
+  writeFileSync(path, workflowText(steps, more))
+  return path
+}
