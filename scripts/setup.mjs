@@ -74,11 +74,12 @@ async function takeLock() {
 if (mustInstall() || mustBuild()) {
   await takeLock()
   try {
-    if (mustInstall())
-      step('Installing packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+    // Not `npm ci`: it refuses a lock file that leaves out optional packages of platforms other than the one it was made on.
+    const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+    if (mustInstall()) step('Installing packages', 'npm', ['install', '--no-save', ...quiet])
     if (!existsSync(pinnedNode)) {
       throw new Error(
-        `${pinnedNode} is missing after "npm ci": were install scripts switched off (ignore-scripts)?`,
+        `${pinnedNode} is missing after the install: were install scripts switched off (ignore-scripts)?`,
       )
     }
     if (mustBuild()) step('Building', pinnedNode, ['scripts/build.ts'])

@@ -14,16 +14,19 @@ export class SseParser {
   #data: string[] = []
 
   push(bytes: Uint8Array): ServerEvent[] {
-    const text = this.#rest + this.#decoder.decode(bytes, { stream: true })
+    const text = this.#decoder.decode(bytes, { stream: true })
     const events: ServerEvent[] = []
     let start = 0
     for (;;) {
       const end = text.indexOf('\n', start)
       if (end < 0) break
-      this.#line(text.slice(start, text.charCodeAt(end - 1) === 13 ? end - 1 : end), events)
+      const line = this.#rest + text.slice(start, end)
+      this.#rest = ''
+      this.#line(line.endsWith('\r') ? line.slice(0, -1) : line, events)
       start = end + 1
     }
-    this.#rest = text.slice(start)
+    // A long line comes in many chunks; only what is new of it is looked through.
+    this.#rest += text.slice(start)
     return events
   }
 

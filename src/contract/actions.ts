@@ -1,4 +1,6 @@
 import * as z from 'zod'
+import { Budget, Permissions } from './agent.ts'
+import { RunId } from './ids.ts'
 import { VarName } from './workflow.ts'
 
 /**
@@ -10,6 +12,8 @@ export interface ActionContract {
   raw: readonly string[]
   /** `engine`: the engine itself carries it out, with no host. */
   place: 'host' | 'engine'
+  /** While it runs it takes prompts and answers (`AttemptInput`). */
+  inputs?: true
 }
 export type ActionCatalog = Readonly<Record<string, ActionContract>>
 
@@ -63,6 +67,49 @@ export const WorkflowRunArgs = z.strictObject({
   inputs: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])).default({}),
 })
 
+const seconds = z.number().positive().max(31_536_000)
+/** Longest prompt, in characters. */
+export const MAX_PROMPT_CHARACTERS = 8 * 1024 * 1024
+
+export const AgentRunArgs = z.strictObject({
+  prompt: z.string().min(1).max(MAX_PROMPT_CHARACTERS).describe('What the agent is to do'),
+  agent: z.string().min(1).default('claude_code').describe('Which agent, such as codex'),
+  cwd: z.string().min(1).optional().describe("Working folder (default: the run's workspace)"),
+  model: z.string().min(1).optional().describe("Name of the model (default: the agent's own)"),
+  extra_args: z.array(z.string()).default([]).describe("Further arguments of the agent's program"),
+  command: z.array(z.string().min(1)).min(1).optional().describe('For agent acp: its program and arguments'),
+  permissions: z
+    .union([z.enum(['ask', 'allow', 'deny']), Permissions])
+    .default('allow')
+    .describe('Who decides whether the agent may use a tool'),
+  budget: Budget.prefault({}).describe('Reaching one of these stops the step'),
+  verify: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('Commands run by /bin/sh when the agent says it is done; a failure goes back to it'),
+  verify_attempts: z
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .default(3)
+    .describe('How often the agent may try to pass them; then the step fails'),
+  interactive: z.boolean().default(false).describe('Waits for further prompts instead of ending'),
+  idle_timeout_seconds: seconds.default(600).describe('How long it waits for one'),
+  session: z
+    .strictObject({
+      session_id: z.string().min(1).describe("The agent's own id of an earlier session to go on with"),
+      workspace_of: RunId.optional().describe('Run whose workspace is used'),
+    })
+    .optional(),
+  output_schema: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe('JSON Schema of the value that the answer must hold'),
+  ...output,
+})
+export type AgentRunArgs = z.infer<typeof AgentRunArgs>
+
 /** The actions that ship with Errand. A program that embeds the engine may add its own. */
 export const builtinActions: ActionCatalog = {
   'cmd.run': { args: CmdRunArgs, raw: ['cmd'], place: 'host' },
@@ -70,6 +117,7 @@ export const builtinActions: ActionCatalog = {
   'file.write': { args: FileWriteArgs, raw: [], place: 'host' },
   'http.request': { args: HttpRequestArgs, raw: [], place: 'host' },
   'vars.set': { args: VarsSetArgs, raw: [], place: 'host' },
+  'agent.run': { args: AgentRunArgs, raw: [], place: 'host', inputs: true },
   noop: { args: NoopArgs, raw: [], place: 'host' },
   'approval.wait': { args: ApprovalArgs, raw: [], place: 'engine' },
   'workflow.run': { args: WorkflowRunArgs, raw: ['workflow'], place: 'engine' },

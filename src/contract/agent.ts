@@ -107,6 +107,18 @@ export const AttemptInput = z.discriminatedUnion('type', [
 ])
 export type AttemptInput = z.infer<typeof AttemptInput>
 
+/** Largest update, as JSON. */
+export const MAX_UPDATE_BYTES = 256 * 1024
+/** Largest input, as JSON: it goes through one frame of the runner's link. */
+export const MAX_INPUT_BYTES = 3 * 1024 * 1024
+
+/** An input as a person or program gives it: an id is made for one that has none. */
+export type GivenInput = AttemptInput extends infer I
+  ? I extends AttemptInput
+    ? Omit<I, 'input_id' | 'who'> & { input_id?: string }
+    : never
+  : never
+
 /** Rules are asked in order, the first that fits decides; none: `otherwise`. Paths are globs below the working folder. */
 export const PermissionRule = z.strictObject({
   decision: z.enum(['allow', 'deny', 'ask']),

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { AgentUpdate } from './agent.ts'
 import { AttemptOutcome, Reason } from './status.ts'
 import { OutputSource, StepArgs } from './workflow.ts'
 
@@ -65,6 +66,10 @@ export type AttemptEnd = z.infer<typeof AttemptEnd>
 export const AttemptReport = z.discriminatedUnion('type', [
   z.object({ type: z.literal('started'), pid: z.number().int().optional(), time: z.string().optional() }),
   z.object({ type: z.literal('phase'), phase: z.string(), message: z.string().optional() }),
+  /** What an agent says and does; at most `MAX_UPDATE_BYTES` as JSON. */
+  z.object({ type: z.literal('update'), update: AgentUpdate }),
+  /** The input has reached the agent, or has become pointless. */
+  z.object({ type: z.literal('input_taken'), input_id: z.string() }),
   AttemptEnd,
 ])
 export type AttemptReport = z.infer<typeof AttemptReport>

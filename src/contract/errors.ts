@@ -19,6 +19,7 @@ export const errorStatus = {
   run_ended: 409,
   run_not_ended: 409,
   approval_not_pending: 409,
+  no_input: 409,
   idempotency_mismatch: 409,
   body_too_large: 413,
   frame_too_large: 413,

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
+import { AgentUpdate, AttemptInput } from './agent.ts'
 import { StreamEnd, StreamName } from './attempt.ts'
 
 /**
@@ -90,6 +91,9 @@ export const RunEvent = z.discriminatedUnion('type', [
     duration_ms: z.number().optional(),
     retry_at: z.string().optional().describe('Set where it is tried again'),
   }),
+  at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),
+  at('input.given', { attempt, input: AttemptInput, by: z.string().optional() }),
+  at('input.taken', { attempt, input_id: z.string() }),
   at('approval.requested', { step, phase: StepPhase, instance: z.number().int(), message: z.string(), expires_at: z.string().optional() }),
   at('approval.answered', {
     step,

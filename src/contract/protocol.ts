@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, StreamName } from './attempt.ts'
 
 /**
@@ -75,6 +76,8 @@ export const HubFrame = z.discriminatedUnion('type', [
     resend: z.boolean().optional(),
   }),
   z.object({ type: z.literal('cancel'), attempt_id, epoch, grace_ms: z.number(), reason: z.string() }),
+  /** Committed. Sent again over a new link until a report says that it was taken. */
+  z.object({ type: z.literal('input'), attempt_id, epoch, input: AttemptInput }),
   /** The end is committed, and with it all that came before: the attempt's folder may go. */
   z.object({ type: z.literal('release'), attempt_id, epoch }),
   z.object({ type: z.literal('superseded'), attempt_id, epoch, why: z.string() }),

@@ -46,6 +46,10 @@ export const Reason = z.enum([
   'canceled', // someone canceled
   'interrupted', // found running after a restart with nothing left of it
   'quota', // over a limit of the user or group
+  'budget', // a limit of the agent's budget was reached; the message says which
+  'model', // the model service failed; the message says how
+  'verify', // the agent's work did not pass what it is verified by
+  'permission', // the agent's program cannot be made to ask before it uses a tool
   'internal', // Errand itself went wrong; the message says how
 ])
 export type Reason = z.infer<typeof Reason>

@@ -58,11 +58,14 @@ export const Retry = z.strictObject({
 })
 export type Retry = z.infer<typeof Retry>
 
+/** `answer` (an agent's last message), `files` (JSON list of the paths it changed) and `value` are agents' only. */
+const OutputFrom = z.enum(['stdout', 'stderr', 'exit_code', 'answer', 'files', 'value'])
+
 /** Where an output's value is taken from; `json` is a dotted path into it, `regex`'s first group is kept. */
 export const OutputSource = z.union([
-  z.enum(['stdout', 'stderr', 'exit_code']),
+  OutputFrom,
   z.strictObject({
-    from: z.enum(['stdout', 'stderr', 'exit_code']),
+    from: OutputFrom,
     json: z.string().min(1).optional().describe('Dotted path into the JSON it is, such as items.0.id'),
     regex: z
       .string()

@@ -97,6 +97,25 @@ test('a parent canceled before its child is there leaves none running', async (t
   assert.deepEqual(host.ran, [])
 })
 
+test('a parent that is broken off takes its children with it', async (t) => {
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([
+    { ...sub('child', [step('work')]), needs: [] },
+    step('a', { needs: [] }),
+    step('b', { needs: ['a'] }),
+  ])
+  await until(() => host.held.size === 2)
+  const place = host.place.bind(host)
+  host.place = (spec) => {
+    if (spec.step === 'b') throw new Error('place is broken')
+    return place(spec)
+  }
+  await host.endOf('a')
+  assert.equal((await engine.done(runId)).reason, 'internal')
+  const [childId] = (await engine.view(runId)).steps[0]!.child_run_ids!
+  assert.equal((await engine.done(childId!)).status, 'canceled')
+})
+
 test('sub-workflows stand ten deep in one another, and no deeper', async (t) => {
   const { play, engine } = scriptedEngine(t)
   const nested = (depth: number): WorkflowFile['steps'][number] =>

@@ -5,6 +5,7 @@ import type { Conductor } from './conductor.ts'
 import { fillArgs } from './file/template.ts'
 import { instanceEnv } from './lookup.ts'
 import { plannedStep } from './plan.ts'
+import type { RunState } from './state.ts'
 
 /** How deep sub-workflows may stand in one another. */
 export const MAX_DEPTH = 10
@@ -25,4 +26,16 @@ export function childSubmission(conductor: Conductor, child: EventOf<'child.star
   if (!workflow)
     throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`)
   return { workflow, vars: inputs, depth }
+}
+
+/** The children that a run waits for, as they were started. */
+export function openChildren(state: RunState): EventOf<'child.started'>[] {
+  const children: EventOf<'child.started'>[] = []
+  for (const step of [...state.main, ...state.rollback, ...state.finally])
+    for (const [instance, { child, status }] of step?.instances.entries() ?? [])
+      if (step && child && status === 'waiting') {
+        const { name, phase } = step
+        children.push({ seq: 0, time: '', type: 'child.started', step: name, phase, instance, run_id: child })
+      }
+  return children
 }

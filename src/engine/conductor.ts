@@ -1,13 +1,16 @@
 import { ErrandError } from '../contract/errors.ts'
+import type { GivenInput } from '../contract/agent.ts'
 import type { EventOf, NewEvent, RunEvent } from '../contract/events.ts'
 import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { RunPatch, RunSpec } from '../contract/run.ts'
 import { isFinalRun, type Reason } from '../contract/status.ts'
 import { AttemptWatch } from './attempt-watch.ts'
+import { openChildren } from './child.ts'
 import { Committer } from './committer.ts'
 import { decide } from './decide.ts'
 import { engineClosed } from './engine-closed.ts'
 import { evolve } from './evolve.ts'
+import { addressInput, freshTalk, type InputAddress } from './inputs.ts'
 import { mainOutcome } from './outcome.ts'
 import { patchOf } from './patch.ts'
 import type { Plan } from './plan.ts'
@@ -95,7 +98,7 @@ export class Conductor {
   /** Picks up what the log holds open: attempts and children. */
   async resume(): Promise<void> {
     // Listed first: what begins while the outputs are looked up is no matter of taking up.
-    const children = this.#openChildren()
+    const children = openChildren(this.state)
     const open = this.state.attempts.filter((attempt) => !attempt.end)
     const taken = open.map((attempt) => {
       const spec = attemptSpec(
@@ -154,6 +157,16 @@ export class Conductor {
             : 'No step of this run waits for one.',
       },
     )
+  }
+
+  /** Gives an input to the attempt that takes it; answers its id. Throws as `addressInput`. */
+  async give(given: GivenInput, to: InputAddress): Promise<string> {
+    if (this.ended) throw runEnded(this.spec.run_id, this.state.status)
+    const { attempt, input, known } = addressInput(this.spec.run_id, this.state, given, to)
+    if (known) await this.flush()
+    else await this.input([{ type: 'input.given', attempt: attempt.number, input, by: to.by }])
+    if (!known && !this.#closed) this.#ports.host.input?.(attemptId(this.spec.run_id, attempt.number), input)
+    return input.input_id
   }
 
   async childFinished(end: Omit<EventOf<'child.finished'>, 'seq' | 'time' | 'type'>): Promise<void> {
@@ -234,24 +247,18 @@ export class Conductor {
 
   /** Deciding itself went wrong: the run ends here rather than never, and what it has running is ended. */
   #breakOff(error: unknown, log: RunEvent[]): (() => void)[] {
-    this.#ports.log(`Run ${this.spec.run_id} is broken off: ${messageOf(error)}`)
+    const message = messageOf(error)
+    this.#ports.log(`Run ${this.spec.run_id} is broken off: ${message}`)
     this.#wakeAt(undefined)
-    if (!this.ended)
-      this.#fold(
-        { type: 'run.finished', status: 'failed', reason: 'internal', message: messageOf(error) },
-        log,
-      )
-    const children = this.#openChildren()
-    return [
-      () => this.#endAttempts('internal'),
-      () => children.forEach(({ run_id }) => this.#ports.cancelChild(run_id, true)),
-    ]
+    const children = openChildren(this.state)
+    if (!this.ended) this.#fold({ type: 'run.finished', status: 'failed', reason: 'internal', message }, log)
+    return [() => this.#endAll('internal', children)]
   }
 
   /** The run is given up: what was placed for it, or runs, is ended. */
   abandon(): void {
     this.#stop()
-    this.#endAttempts('canceled')
+    this.#endAll('canceled', openChildren(this.state))
   }
 
   /** Stops conducting; what runs is left to its host. Twice is once. */
@@ -271,19 +278,12 @@ export class Conductor {
       if (!end) this.#ports.host.cancel(attemptId(this.spec.run_id, number), reason, true)
   }
 
-  #openChildren(): EventOf<'child.started'>[] {
-    return [...this.state.main, ...this.state.rollback, ...this.state.finally].flatMap((step) =>
-      (step?.instances ?? []).flatMap(({ child, status }, instance) => {
-        const common = {
-          seq: 0,
-          time: '',
-          type: 'child.started',
-          step: step!.name,
-          phase: step!.phase,
-        } as const
-        return child && status === 'waiting' ? [{ ...common, instance, run_id: child }] : []
-      }),
-    )
+  #endAll(reason: Reason, children: readonly { run_id: string }[]): void {
+    this.#endAttempts(reason)
+    for (const { run_id } of children) {
+      this.#canceledChildren.set(run_id, true)
+      this.#ports.cancelChild(run_id, true)
+    }
   }
 
   #fold(event: NewEvent, log: RunEvent[]): void {

@@ -1,16 +1,18 @@
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
+import type { GivenInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
-import type { EventOf, RunEvent } from '../contract/events.ts'
+import type { RunEvent } from '../contract/events.ts'
 import { attemptId, newRunId, RunId } from '../contract/ids.ts'
 import type { RunRecord, RunSpec, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
-import { childSubmission } from './child.ts'
+import { Children } from './children.ts'
 import { Conductor, type ConductorPorts, runEnded } from './conductor.ts'
 import { engineClosed } from './engine-closed.ts'
 import { evolve } from './evolve.ts'
 import type { EngineFace, Submission } from './face.ts'
 import { Feed } from './feed.ts'
+import type { InputAddress } from './inputs.ts'
 import { fillText } from './file/template.ts'
 import { Gate } from './gate.ts'
 import { firstVariables, Loader } from './load.ts'
@@ -19,6 +21,7 @@ import type { Plan } from './plan.ts'
 import type { Clock, Notifier, OutputStore, RunPage, RunQuery, RunStore, StepHost } from './ports.ts'
 import { carriedOver, rollbackWorkflow } from './retry.ts'
 import { initialState, type RunState } from './state.ts'
+import { logOf, recordOf } from './stored-run.ts'
 import { systemClock } from './system-clock.ts'
 import { viewOf } from './view.ts'
 import { watch } from './watch.ts'
@@ -50,6 +53,7 @@ export class Engine implements EngineFace {
   readonly #options: EngineOptions
   readonly #ports: ConductorPorts
   readonly #loader: Loader
+  readonly #children: Children
   readonly #feed = new Feed()
   readonly #gate = new Gate()
   readonly #conductors = new Map<string, Conductor>()
@@ -67,11 +71,18 @@ export class Engine implements EngineFace {
       outputs,
       clock,
       committed: (conductor, events) => this.#committed(conductor, events),
-      startChild: (conductor, child) => void this.#startChild(conductor, child),
-      cancelChild: (runId, force) => void this.#cancelChild(runId, force),
+      startChild: (conductor, child) => void this.#children.start(conductor, child),
+      cancelChild: (runId, force) => void this.#children.cancel(runId, force),
       storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
       log: (message) => options.log?.(message),
     }
+    this.#children = new Children({
+      store,
+      conductor: (runId) => this.#conductors.get(runId),
+      begin: (submission, parent) => this.#begin(this.#loader.load(submission), submission, { parent }),
+      cancel: (runId, how) => this.cancel(runId, how),
+      closed: () => this.#closed,
+    })
     if (options.notifier)
       this.#notifications = new Notifications(options.notifier, options.notify ?? {}, (runId, error) => {
         // The store takes one write of a run at a time: while it is conducted, they are its conductor's.
@@ -121,6 +132,10 @@ export class Engine implements EngineFace {
 
   async answer(runId: string, answer: Parameters<EngineFace['answer']>[1]): Promise<void> {
     await (await this.#open(runId)).answer(answer)
+  }
+
+  async input(runId: string, given: GivenInput, to: InputAddress = {}): Promise<{ input_id: string }> {
+    return { input_id: await (await this.#open(runId)).give(given, to) }
   }
 
   async retry(
@@ -179,50 +194,48 @@ export class Engine implements EngineFace {
   }
 
   async #openRecords(only: readonly string[] | undefined): Promise<RunRecord[]> {
-    const { store } = this.#options
     const records: RunRecord[] = []
-    for (const runId of await store.open()) {
-      const record = only === undefined || only.includes(runId) ? await store.get(runId) : undefined
-      if (record) records.push(record)
+    for (const runId of await this.#options.store.open()) {
+      if (only !== undefined && !only.includes(runId)) continue
+      try {
+        records.push(await this.#record(runId))
+      } catch (error) {
+        await this.#interrupt({ run_id: runId }, error)
+      }
     }
     return records
   }
 
   async #takeUp(record: RunRecord): Promise<void> {
     const { run_id } = record
-    let conductor: Conductor | undefined
     try {
-      conductor = new Conductor(
-        this.#ports,
-        record,
-        this.#loader.again(record.workflow),
-        await this.#log(run_id),
-      )
+      const plan = this.#loader.again(record.workflow)
+      const conductor = new Conductor(this.#ports, record, plan, await logOf(this.#options.store, run_id))
       if (this.#closed) return
       this.#conductors.set(run_id, conductor)
       const waiting = this.#enter(conductor, record.status === 'running')
       await conductor.resume()
       if (record.status === 'queued' && waiting === undefined) await conductor.start()
-      await this.#heedParent(conductor)
+      await this.#children.takenUp(record)
     } catch (error) {
-      if (!this.#closed) await this.#interrupt(record, conductor, error)
+      if (!this.#closed) await this.#interrupt(record, error)
     }
   }
 
   /** It cannot be taken up again; the others are none the worse for it. */
-  async #interrupt(record: RunRecord, conductor: Conductor | undefined, error: unknown): Promise<void> {
-    const { run_id } = record
+  async #interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
     const message = `It could not be taken up again: ${messageOf(error)}`
-    this.#options.log?.(`Run ${run_id}: ${message}`)
-    this.#letGo(run_id)
+    this.#options.log?.(`Run ${run.run_id}: ${message}`)
+    const conductor = this.#conductors.get(run.run_id)
+    this.#letGo(run.run_id)
     conductor?.abandon()
     try {
-      await this.#options.store.markInterrupted(message, [run_id])
+      await this.#options.store.markInterrupted(message, [run.run_id])
     } catch (cause) {
-      this.#options.log?.(`Run ${run_id} could not be marked interrupted: ${messageOf(cause)}`)
+      this.#options.log?.(`Run ${run.run_id} could not be marked interrupted: ${messageOf(cause)}`)
     }
-    this.#feed.tell(run_id)
-    this.#tellParent(record, { status: 'interrupted', message })
+    this.#feed.tell(run.run_id)
+    this.#children.ended(run, { status: 'interrupted', message })
   }
 
   async #begin(
@@ -302,56 +315,7 @@ export class Engine implements EngineFace {
 
   #finished({ spec, state }: Conductor): void {
     this.#letGo(spec.run_id)
-    const { status, message, outputs } = state
-    this.#tellParent(spec, { status, message, outputs })
-  }
-
-  #tellParent(
-    { run_id, parent }: RunSpec,
-    end: Pick<EventOf<'child.finished'>, 'status' | 'message' | 'outputs'>,
-  ): void {
-    if (!parent) return
-    const { step, phase, instance } = parent
-    const above = this.#conductors.get(parent.run_id)
-    void above?.childFinished({ step, phase, instance, run_id, ...end }).catch(() => {})
-  }
-
-  async #startChild(conductor: Conductor, child: EventOf<'child.started'>): Promise<void> {
-    const { step, phase, instance, run_id } = child
-    const { run_id: parentId, owner, tenant } = conductor.spec
-    const parent = { run_id: parentId, step, phase, instance }
-    try {
-      const there = await this.#options.store.get(run_id)
-      if (there && isFinalRun(there.status)) this.#tellParent(there, there)
-      if (there) return
-      if (conductor.canceledChild(run_id) !== undefined)
-        return await conductor.childFinished({ step, phase, instance, run_id, status: 'canceled' })
-      const { workflow, vars, depth } = childSubmission(conductor, child)
-      await this.#begin(
-        this.#loader.load({ workflow }),
-        { run_id, vars, owner, tenant },
-        { parent: { ...parent, depth } },
-      )
-      const begun = this.#conductors.get(run_id)
-      if (begun) await this.#heedParent(begun)
-    } catch (error) {
-      // Left open in the log, it is begun when the run is taken up again.
-      if (this.#closed) return
-      const message = messageOf(error)
-      await conductor
-        .childFinished({ step, phase, instance, run_id, status: 'failed', message })
-        .catch(() => {})
-    }
-  }
-
-  /** The end that its parent asked for may have come before the child was there. */
-  async #heedParent({ spec: { run_id, parent } }: Conductor): Promise<void> {
-    const force = parent && this.#conductors.get(parent.run_id)?.canceledChild(run_id)
-    if (force !== undefined) await this.#cancelChild(run_id, force)
-  }
-
-  async #cancelChild(runId: string, force: boolean): Promise<void> {
-    await this.cancel(runId, { message: 'its parent run was canceled', force }).catch(() => {})
+    this.#children.ended(spec, state)
   }
 
   #storeFailed(runId: string, error: unknown, tries: number): number | undefined {
@@ -369,16 +333,12 @@ export class Engine implements EngineFace {
     const conductor = this.#conductors.get(runId)
     this.#letGo(runId)
     conductor?.abandon()
-    if (conductor) this.#tellParent(conductor.spec, { status: 'failed', message: messageOf(error) })
+    if (conductor) this.#children.ended(conductor.spec, { status: 'failed', message: messageOf(error) })
     this.#feed.tell(runId)
   }
 
-  async #record(runId: string): Promise<RunRecord> {
-    const record = await this.#options.store.get(runId)
-    if (record) return record
-    throw new ErrandError('run_not_found', `There is no run ${runId}.`, {
-      hint: 'errand runs list shows the runs there are.',
-    })
+  #record(runId: string): Promise<RunRecord> {
+    return recordOf(this.#options.store, runId)
   }
 
   async #open(runId: string): Promise<Conductor> {
@@ -389,22 +349,13 @@ export class Engine implements EngineFace {
     throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`)
   }
 
-  async #log(runId: string): Promise<RunEvent[]> {
-    const log: RunEvent[] = []
-    for (;;) {
-      const page = await this.#options.store.events(runId, log.length, 1000)
-      log.push(...page)
-      if (page.length < 1000) return log
-    }
-  }
-
   async #folded(runId: string): Promise<{ record: RunRecord; plan: Plan; state: RunState }> {
     const record = await this.#record(runId)
     const conductor = this.#conductors.get(runId)
     if (conductor) return { record, plan: conductor.plan, state: conductor.state }
     const plan = this.#loader.again(record.workflow)
     const state = initialState(plan)
-    for (const event of await this.#log(runId)) evolve(state, event)
+    for (const event of await logOf(this.#options.store, runId)) evolve(state, event)
     return { record, plan, state }
   }
 

@@ -1,6 +1,7 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { EventOf, RunEvent, StepPhase } from '../contract/events.ts'
 import { isFinalRun, isFinalStep, type StepStatus } from '../contract/status.ts'
+import { foldTalk } from './inputs.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 import { move } from './transitions.ts'
 import { mergeExports, setVariables } from './variables.ts'
@@ -67,6 +68,11 @@ function fold(state: RunState, event: RunEvent): void {
       return
     case 'attempt.phase':
       attemptOf(state, event.attempt).reports++
+      return
+    case 'agent.update':
+    case 'input.given':
+    case 'input.taken':
+      foldTalk(attemptOf(state, event.attempt), event)
       return
     case 'attempt.cancel_requested':
       attemptOf(state, event.attempt).cancel = event.reason
@@ -227,6 +233,7 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
 
 function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
   const attempt = attemptOf(state, event.attempt)
+  attempt.talk = undefined
   attempt.end = { outcome: event.outcome, streams: event.streams, output_files: event.output_files }
   setWaiting(state, attempt, undefined)
   const instance = instanceOf(state, attempt)

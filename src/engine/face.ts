@@ -1,6 +1,8 @@
 import type { StreamName } from '../contract/attempt.ts'
+import type { GivenInput } from '../contract/agent.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { CreateRun, RunRecord, RunView } from '../contract/run.ts'
+import type { InputAddress } from './inputs.ts'
 import type { RunPage, RunQuery } from './ports.ts'
 
 export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflow'> {
@@ -38,6 +40,12 @@ export interface EngineFace {
     runId: string,
     answer: { step: string; decision: 'approve' | 'reject'; by?: string; comment?: string },
   ): Promise<void>
+  /**
+   * Gives something to the run's attempt that takes inputs: an agent's. Resolves once it is committed, with its id;
+   * the same id again changes nothing. Throws `run_not_found`, `run_ended`, `no_input` where no attempt takes any,
+   * `conflict` for a permission request that is unknown or answered, and where several attempts could be meant.
+   */
+  input(runId: string, given: GivenInput, to?: InputAddress): Promise<{ input_id: string }>
   /** A new run of the same workflow; `failed` takes over what succeeded. Throws `run_not_ended`. */
   retry(runId: string, options: { only: 'all' | 'failed'; owner?: string }): Promise<RunRecord>
   /** A new run that runs the rollback of each step that succeeded, in reverse. Throws `run_not_ended`. */

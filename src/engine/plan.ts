@@ -15,6 +15,8 @@ export interface PlannedStep {
   dependents: readonly number[]
   when?: WhenAst
   place: 'host' | 'engine'
+  /** Its attempts take inputs. */
+  inputs: boolean
   /** Names of the arguments handed over as written. */
   raw: readonly string[]
 }
@@ -38,7 +40,7 @@ export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
   const planned = (step: Step, phase: StepPhase, index: number, needs: readonly number[]): PlannedStep => {
     const action = catalog[step.action] ?? missing(`action "${step.action}"`)
     const when = step.when === undefined ? undefined : parseWhen(step.when)
-    return { phase, index, step, needs, dependents: [], when, place: action.place, raw: action.raw }
+    return { phase, index, step, needs, dependents: [], when, place: action.place, inputs: action.inputs === true, raw: action.raw }
   }
   const main = workflow.steps.map((step, index) => planned(step, 'main', index, needsOf(step, index)))
   return {

@@ -1,3 +1,4 @@
+import type { AttemptInput } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamEnd, StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../contract/run.ts'
@@ -69,8 +70,8 @@ export interface AttemptSink {
   assigned(placement: Placement): Promise<boolean>
   /**
    * Reports in order, `ended` last and once; calls may overlap. Resolves after commit, never without it. One for an
-   * attempt that has ended, or of an older epoch, changes nothing. Rejects only where the store fails; then it may
-   * be sent again.
+   * attempt that has ended, or of an older epoch, changes nothing. Rejects only where the store fails, and with
+   * `unavailable` once the engine is closed; then it may be sent again.
    */
   report(report: AttemptReport, epoch: number): Promise<void>
   /**
@@ -96,15 +97,27 @@ export interface StepHost {
    * Instead of `start`, for an attempt that the log of a run taken up again holds open. What is still there goes
    * on; what never began is begun; what is gone is reported `ended` with outcome `interrupted`, reason `lost`.
    * `known.reports`: how many reports of the present epoch are committed; absent: 1 where it has started, else 0.
+   * `known.inputs`: given and not taken yet, oldest first.
    */
   resume(
     spec: AttemptSpec,
     placement: Placement | undefined,
-    known: { started: boolean; streams: Partial<Record<StreamName, number>>; reports?: number },
+    known: {
+      started: boolean
+      streams: Partial<Record<StreamName, number>>
+      reports?: number
+      inputs?: readonly AttemptInput[]
+    },
     sink: AttemptSink,
   ): void
   /** SIGTERM, grace, SIGKILL; the end comes through the sink, with this reason. Twice is once. */
   cancel(attemptId: string, reason: Reason, force?: boolean): void
+  /**
+   * Something for an attempt, after its commit and after `start` or `resume`. Idempotent by `input_id`; the host keeps
+   * it until the report `input_taken`. One for an attempt that it does not have changes nothing. A host without this
+   * carries out no action that takes inputs.
+   */
+  input?(attemptId: string, input: AttemptInput): void
   /** The run is over: its workspace may go. */
   runEnded(runId: string): void
   /** May be called twice. Local work is canceled; work on other machines goes on. */

@@ -192,6 +192,26 @@ test('a sub-workflow that cannot be taken up again fails the step that waits for
   assert.deepEqual(told(await after.view(runId)), ['child: failed child_failed'])
 })
 
+test('a run whose record cannot be read does not keep the others from being taken up', async (t) => {
+  const kept = new MemoryRunStore()
+  const store = alteredStore(kept, {
+    get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : kept.get(id)),
+  })
+  const log: string[] = []
+  const { engine, submit, host, again } = scriptedEngine(t, () => 'hold', { store: kept })
+  await submit([step('a')], {}, { run_id: 'bad' })
+  await submit([step('b')], {}, { run_id: 'good' })
+  await engine.close()
+  const after = again({ store, log: (message) => log.push(message) })
+  await after.resume()
+  assert.deepEqual(
+    host.resumed.map(({ spec }) => spec.step),
+    ['b'],
+  )
+  assert.equal((await kept.get('bad'))?.status, 'interrupted')
+  assert.match(log[0]!, /bad: It could not be taken up again: It is no JSON/)
+})
+
 test('only the runs asked for are taken up, and none twice', async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
   await submit([step('a')], {}, { run_id: 'r1' })

@@ -1,3 +1,4 @@
+import type { AttemptInput } from '../contract/agent.ts'
 import type { AttemptEnd, StreamName } from '../contract/attempt.ts'
 import type { StepInstance, StepPhase } from '../contract/events.ts'
 import type { Reason, RunStatus, StepStatus } from '../contract/status.ts'
@@ -51,6 +52,8 @@ export interface StepState {
   first_open: number
   /** Main steps only: how many of its needs are not final, and the positions of the steps that need it. */
   open_needs: number
+  /** Its attempts take inputs. */
+  inputs: boolean
   dependents: readonly number[]
 }
 
@@ -88,6 +91,20 @@ export interface AttemptState {
   /** Output bytes that the log tells of. */
   streams: Partial<Record<StreamName, number>>
   end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files'>
+  /** Set where it takes inputs. */
+  talk?: Talk
+}
+
+/** What passes between people and an attempt that takes inputs. */
+export interface Talk {
+  /** Ids of all inputs given. */
+  given: Set<string>
+  /** Given, and not taken yet. */
+  untaken: AttemptInput[]
+  /** Ids of permission requests that nobody has answered. */
+  questions: Set<string>
+  /** No more prompts are to come. */
+  closed: boolean
 }
 
 export function initialState(plan: Plan): RunState {

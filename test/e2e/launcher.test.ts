@@ -109,7 +109,7 @@ test('with no node that is new enough it says which it needs and how to get it',
   const { root } = installed(t, { needed: 99 })
   const { status, stderr } = call(process.execPath, [join(root, 'bin/errand')])
   assert.equal(status, 70)
-  assert.match(stderr, /needs Node 99 or newer; this is v\d+[\s\S]+npm ci/)
+  assert.match(stderr, /needs Node 99 or newer; this is v\d+[\s\S]+npm install/)
   const none = call('/bin/sh', [join(root, 'bin/errand')], { PATH: '/nowhere' })
   assert.equal(none.status, 70)
   assert.match(none.stderr, /needs Node 24 or newer, and no node was found/)

@@ -7,7 +7,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
  * The claim is made without overwriting, so that of all that might run the command only one does. A handler is
  * not inherited, as ignoring a signal would be: a signal to the group ends the command and not the wrapper. A
  * SIGTERM that comes before the command is started keeps it from being started.
- * Only builtins: no fork beyond the command.
+ * Only builtins: no fork beyond the command. That has a subshell because a shell tells of a signal that killed it
+ * ("Terminated") where its own error output goes, and without one that would be the command's.
  */
 const WRAPPER = `
 errand_stop=
@@ -22,7 +23,7 @@ errand_exit=$2
 shift 2
 errand_code=143
 [ "$errand_stop" ] || {
-  "$@" >&3 2>&4 3>&- 4>&-
+  ( exec "$@" >&3 2>&4 3>&- 4>&- )
   errand_code=$?
 }
 printf '%s\\n' "$errand_code" >"$errand_exit"

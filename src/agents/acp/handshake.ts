@@ -1,0 +1,132 @@
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { ProtocolFailure, SessionRequest } from '../agent.ts'
+import { modelFailureOf } from '../failure-text.ts'
+import { errorText, type JsonRpc, type RpcError } from './json-rpc.ts'
+import { type JsonObject, object, string } from './json-shape.ts'
+import type { AcpProfile } from './profile.ts'
+import { modelChoice, sessionOptions } from './session-options.ts'
+import { present } from './tool-call.ts'
+
+const PROTOCOL_VERSION = 1
+const AUTH_REQUIRED = -32000
+/** As many of an agent's models as an error names. */
+const CHOICES_TOLD = 20
+
+export interface HandshakePort {
+  begun(sessionId: string, update: AgentUpdateOf<'session'>): void
+  notice(text: string): void
+  failed(failure: ProtocolFailure): void
+}
+
+/** From the start of the process to a session that takes prompts: initialize, new or load, and what is to be set. */
+export class Handshake {
+  readonly #profile: AcpProfile
+  readonly #request: SessionRequest
+  readonly #rpc: JsonRpc
+  readonly #port: HandshakePort
+  #version: string | undefined
+  #origin: 'new' | 'loaded' = 'new'
+
+  constructor(profile: AcpProfile, request: SessionRequest, rpc: JsonRpc, port: HandshakePort) {
+    this.#profile = profile
+    this.#request = request
+    this.#rpc = rpc
+    this.#port = port
+  }
+
+  begin(): void {
+    const params = {
+      protocolVersion: PROTOCOL_VERSION,
+      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+      clientInfo: { name: 'errand', title: 'Errand', version: '1' },
+    }
+    this.#call('initialize', params, 'start_failed', (result) => this.#initialized(result))
+  }
+
+  #initialized(result: JsonObject): void {
+    if (result.protocolVersion !== PROTOCOL_VERSION) {
+      const message = `The agent speaks version ${result.protocolVersion} of the Agent Client Protocol; Errand speaks version ${PROTOCOL_VERSION}.`
+      return this.#port.failed({ reason: 'start_failed', message })
+    }
+    this.#version = string(object(result.agentInfo)?.version)
+    const capabilities = object(result.agentCapabilities)
+    const sessionId = this.#request.session_id
+    const resume = object(object(capabilities?.sessionCapabilities)?.resume) !== undefined
+    const place = { cwd: this.#request.cwd, mcpServers: [] }
+    if (sessionId !== undefined && (capabilities?.loadSession === true || resume)) {
+      this.#origin = 'loaded'
+      const method = capabilities?.loadSession === true ? 'session/load' : 'session/resume'
+      return this.#call(method, { sessionId, ...place }, 'start_failed', (session) =>
+        this.#opened(sessionId, session),
+      )
+    }
+    if (sessionId !== undefined)
+      this.#port.notice('This agent cannot take up an earlier session: a new one is begun.')
+    this.#call('session/new', place, 'start_failed', (session) =>
+      this.#opened(string(session.sessionId) ?? '', session),
+    )
+  }
+
+  #opened(sessionId: string, session: JsonObject): void {
+    const { asking } = this.#profile
+    const option = sessionOptions(session).find(({ id }) => id === asking?.option)
+    if (asking === undefined || option === undefined || this.#request.ask === 'allow' || option.value === asking.value)
+      return this.#chooseModel(sessionId, session)
+    const params = { sessionId, configId: option.id, value: asking.value }
+    this.#call('session/set_config_option', params, 'start_failed', () => this.#chooseModel(sessionId, session))
+  }
+
+  #chooseModel(sessionId: string, session: JsonObject): void {
+    const choice = modelChoice(session)
+    const wanted = this.#request.model
+    if (wanted === undefined || this.#profile.model === 'launch' || choice?.current === wanted)
+      return this.#begun(sessionId, wanted ?? choice?.current)
+    if (choice === undefined) {
+      const message = `This agent does not let its model be chosen (asked for ${wanted}).`
+      return this.#port.failed({ reason: 'invalid_argument', message })
+    }
+    const [method, params] =
+      choice.type === 'option'
+        ? ['session/set_config_option', { sessionId, configId: choice.option, value: wanted }]
+        : ['session/set_model', { sessionId, modelId: wanted }]
+    this.#rpc.request(method, params, (answer) => {
+      if (answer.type === 'result') return this.#begun(sessionId, wanted)
+      const known = choice.choices.slice(0, CHOICES_TOLD).join(', ')
+      const message = `The agent refuses the model ${wanted}: ${errorText(answer.error)}. It knows: ${known}`
+      this.#port.failed({ reason: 'model', message })
+    })
+  }
+
+  #begun(sessionId: string, model: string | undefined): void {
+    this.#port.begun(
+      sessionId,
+      present({
+        kind: 'session',
+        agent: this.#profile.agent,
+        version: this.#version,
+        model,
+        session_id: sessionId,
+        origin: this.#origin,
+      }),
+    )
+  }
+
+  #call(
+    method: string,
+    params: JsonObject,
+    reason: ProtocolFailure['reason'],
+    then: (result: JsonObject) => void,
+  ): void {
+    this.#rpc.request(method, params, (answer) => {
+      if (answer.type === 'result') then(answer.result)
+      else this.#port.failed(refused(method, answer.error, reason))
+    })
+  }
+}
+
+function refused(method: string, error: RpcError, reason: ProtocolFailure['reason']): ProtocolFailure {
+  const text = errorText(error)
+  if (error.code === AUTH_REQUIRED || modelFailureOf(text) === 'auth')
+    return { reason: 'model', message: `The agent wants to be logged in or given a key: ${text}` }
+  return { reason, message: `The agent refused ${method}: ${text}` }
+}

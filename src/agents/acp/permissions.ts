@@ -1,0 +1,71 @@
+import type { ProtocolPort, SessionRequest } from '../agent.ts'
+import type { JsonRpc, RpcId } from './json-rpc.ts'
+import { type JsonObject, object } from './json-shape.ts'
+import { cancelledOutcome, outcomeFor } from './permission-options.ts'
+import { present, toolUpdate } from './tool-call.ts'
+
+/** The questions of one process, each answered exactly once. */
+export class Permissions {
+  /** Tools that were answered no, so that their end is told as such. */
+  readonly denied = new Set<string>()
+  /** The turn is being ended: nobody is asked any more. */
+  canceling = false
+  readonly #ask: SessionRequest['ask']
+  readonly #rpc: JsonRpc
+  readonly #port: ProtocolPort
+  readonly #open = new Map<string, { id: RpcId; params: JsonObject; toolId: string }>()
+  #asked = 0
+
+  constructor(ask: SessionRequest['ask'], rpc: JsonRpc, port: ProtocolPort) {
+    this.#ask = ask
+    this.#rpc = rpc
+    this.#port = port
+  }
+
+  requested(id: RpcId, params: JsonObject): void {
+    const { tool_id, title, tool_kind, paths, input } = toolUpdate(object(params.toolCall) ?? {})
+    const question = { id, params, toolId: tool_id }
+    if (this.canceling) return this.#rpc.answer(id, cancelledOutcome)
+    if (this.#ask !== 'ask') return this.#decide(question, this.#ask)
+    // The tool's id makes it distinct from those of an earlier process of this session.
+    const requestId = `${++this.#asked}.${tool_id}`
+    this.#open.set(requestId, question)
+    this.#port.update(
+      present({
+        kind: 'permission',
+        request_id: requestId,
+        tool_id: tool_id === '' ? undefined : tool_id,
+        title: title ?? tool_kind ?? 'Use a tool',
+        tool_kind,
+        paths,
+        input,
+      }),
+    )
+  }
+
+  answer(requestId: string, decision: 'allow' | 'deny'): void {
+    const question = this.#open.get(requestId)
+    if (question === undefined) return
+    this.#open.delete(requestId)
+    this.#decide(question, decision)
+  }
+
+  cancel(): void {
+    this.canceling = true
+    for (const { id } of this.#open.values()) this.#rpc.answer(id, cancelledOutcome)
+    this.#open.clear()
+  }
+
+  turnBegins(): void {
+    this.canceling = false
+    this.denied.clear()
+  }
+
+  #decide(question: { id: RpcId; params: JsonObject; toolId: string }, decision: 'allow' | 'deny'): void {
+    if (decision === 'deny') {
+      this.denied.add(question.toolId)
+      this.#port.update({ kind: 'tool', tool_id: question.toolId, status: 'denied' })
+    }
+    this.#rpc.answer(question.id, outcomeFor(question.params, decision))
+  }
+}

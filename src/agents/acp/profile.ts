@@ -1,0 +1,33 @@
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { JsonObject } from './json-shape.ts'
+
+export type FileDiff = NonNullable<AgentUpdateOf<'tool'>['diffs']>[number]
+
+/** A text that an agent mixes into its model's messages, and what it really is. */
+export type Aside =
+  | { type: 'notice'; text: string }
+  | { type: 'retry'; text: string }
+  /** If nothing follows in this turn, the turn has failed with this text. */
+  | { type: 'failure'; text: string }
+
+/** In what agents that speak the Agent Client Protocol differ. */
+export interface AcpProfile {
+  /** As runs name it. */
+  agent: string
+  usage: {
+    /** What the `usage` in the answer to a prompt counts; `last_step`: only the last call of the model. */
+    counts: 'prompt' | 'last_step' | 'process'
+    /** Its input tokens include those read from a cache. */
+    cachedInInput: boolean
+    /** Its output tokens are without those of thoughts. */
+    thoughtsApart: boolean
+  }
+  /** `launch`: by argument or environment; `session`: by the protocol, once the session is there. */
+  model: 'launch' | 'session'
+  /** An option of the session that must have this value so that the agent asks. */
+  asking?: { option: string; value: string }
+  /** The change that a tool's raw input stands for, where the agent tells it in no other way. */
+  diff?(rawInput: JsonObject): FileDiff | undefined
+  /** Whether a text among the model's messages is the agent's own. */
+  aside?(text: string, during: { tool: boolean }): Aside | undefined
+}

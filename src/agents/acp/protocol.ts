@@ -1,0 +1,158 @@
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { AgentProtocol, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
+import { modelFailureOf } from '../failure-text.ts'
+import { Handshake } from './handshake.ts'
+import { errorText, JsonRpc, type RpcAnswer, type RpcError } from './json-rpc.ts'
+import { type JsonObject, object, string } from './json-shape.ts'
+import { Permissions } from './permissions.ts'
+import type { AcpProfile } from './profile.ts'
+import { SessionUpdates } from './session-updates.ts'
+import { UsageMeter } from './usage-meter.ts'
+
+type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
+
+export const AUTH_REQUIRED = -32000
+const INVALID_PARAMS = -32602
+const STDERR_CHARS = 2000
+
+/** A conversation in the Agent Client Protocol, version 1, as its client. */
+export class AcpProtocol implements AgentProtocol {
+  readonly #port: ProtocolPort
+  readonly #rpc: JsonRpc
+  readonly #handshake: Handshake
+  readonly #permissions: Permissions
+  readonly #updates: SessionUpdates
+  readonly #usage: UsageMeter
+  #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
+  #sessionId = ''
+  /** Counts prompts, so that a late answer to an earlier one is known. */
+
+  constructor(profile: AcpProfile, request: SessionRequest, port: ProtocolPort) {
+    this.#port = port
+    this.#rpc = new JsonRpc((line) => port.send(line), {
+      notification: (method, params) => this.#notified(method, params),
+      request: (id, method, params) => {
+        if (method !== 'session/request_permission') return false
+        this.#permissions.requested(id, params)
+        return true
+      },
+    })
+    this.#permissions = new Permissions(request.ask, this.#rpc, port)
+    this.#updates = new SessionUpdates(profile, this.#permissions.denied, (update) => port.update(update))
+    this.#usage = new UsageMeter(profile.usage, request.session_id !== undefined)
+    this.#handshake = new Handshake(profile, request, this.#rpc, {
+      begun: (sessionId, update) => {
+        this.#sessionId = sessionId
+        port.update(update)
+        this.#ready()
+      },
+      notice: (text) => port.update({ kind: 'notice', text }),
+      failed: (failure) => this.#failed(failure),
+    })
+  }
+
+  begin(): void {
+    this.#handshake.begin()
+  }
+
+  line(text: string): void {
+    if (this.#phase !== 'over') this.#rpc.line(text)
+  }
+
+  prompt(text: string): void {
+    if (this.#phase !== 'idle') return
+    this.#phase = 'turn'
+    this.#permissions.turnBegins()
+    this.#updates.turnBegins()
+    const params = { sessionId: this.#sessionId, prompt: [{ type: 'text', text }] }
+    this.#rpc.request('session/prompt', params, (answer) => this.#turnAnswered(answer))
+  }
+
+  answer(requestId: string, decision: 'allow' | 'deny'): void {
+    this.#permissions.answer(requestId, decision)
+  }
+
+  cancelTurn(): void {
+    if (this.#phase !== 'turn' || this.#permissions.canceling) return
+    this.#rpc.notify('session/cancel', { sessionId: this.#sessionId })
+    this.#permissions.cancel()
+  }
+
+  exited(exit: { code?: number; signal?: string; stderr: string }): void {
+    const how = exit.signal === undefined ? `with exit code ${exit.code ?? 'unknown'}` : `by ${exit.signal}`
+    const words = exit.stderr.trim().slice(-STDERR_CHARS)
+    const message = `The agent ended ${how}${words === '' ? '.' : `: ${words}`}`
+    if (this.#phase === 'starting') this.#failed({ reason: 'start_failed', message })
+    if (this.#phase === 'turn') {
+      const failure = modelFailureOf(words)
+      const canceled = this.#permissions.canceling
+      this.#turnEnds(
+        canceled
+          ? { stop_reason: 'canceled' }
+          : { stop_reason: 'error', message, ...(failure === 'other' ? {} : { failure }) },
+      )
+    }
+    this.#phase = 'over'
+  }
+
+  #ready(): void {
+    this.#phase = 'idle'
+    this.#port.ready()
+  }
+
+  #failed(failure: ProtocolFailure): void {
+    this.#phase = 'over'
+    this.#port.failed(failure)
+  }
+
+  #notified(method: string, params: JsonObject): void {
+    const update = object(params.update)
+    if (method !== 'session/update' || update === undefined) return
+    if (update.sessionUpdate === 'usage_update') this.#usage.told(update)
+    // What a loaded session tells of its past has been told when it happened.
+    if (this.#phase !== 'starting' && string(params.sessionId) === this.#sessionId) this.#updates.take(update)
+  }
+
+  #turnAnswered(answer: RpcAnswer): void {
+    const hidden = this.#updates.turnEnds()
+    const usage = this.#usage.turnEnded(answer.type === 'result' ? answer.result : {})
+    if (usage !== undefined) this.#port.update(usage)
+    if (this.#permissions.canceling) this.#turnEnds({ stop_reason: 'canceled' })
+    else if (answer.type === 'error') this.#turnEnds(failedTurn(errorText(answer.error), answer.error))
+    else if (hidden !== undefined) this.#turnEnds(failedTurn(hidden))
+    else this.#turnEnds(this.#stopped(string(answer.result.stopReason)))
+    this.#ready()
+  }
+
+  #stopped(reason: string | undefined): TurnEnd {
+    switch (reason) {
+      case 'end_turn':
+      case 'max_tokens':
+      case 'refusal':
+        return { stop_reason: reason }
+      case 'max_turn_requests':
+        return { stop_reason: 'max_turns' }
+      case 'cancelled':
+        // Nobody canceled: some agents end a turn so when a tool was denied.
+        return this.#permissions.denied.size > 0
+          ? { stop_reason: 'end_turn', message: 'The agent ended the turn after a denied tool.' }
+          : { stop_reason: 'canceled' }
+      default:
+        return { stop_reason: 'error', message: `The agent ended the turn for an unknown reason: ${reason}` }
+    }
+  }
+
+  #turnEnds(end: TurnEnd): void {
+    this.#port.update({ kind: 'turn_ended', ...end })
+  }
+}
+
+function failedTurn(message: string, error?: RpcError): TurnEnd {
+  const failure =
+    error?.code === AUTH_REQUIRED
+      ? 'auth'
+      : error?.code === INVALID_PARAMS && modelFailureOf(message) === 'other'
+        ? undefined
+        : modelFailureOf(message)
+  return { stop_reason: 'error', message, ...(failure === undefined ? {} : { failure }) }
+}

@@ -1,0 +1,117 @@
+import type { AgentUpdate } from '../../contract/agent.ts'
+import { modelFailureOf } from '../failure-text.ts'
+import { type JsonObject, object, objects, string } from './json-shape.ts'
+import type { AcpProfile } from './profile.ts'
+import { toolUpdate } from './tool-call.ts'
+
+const open = new Set(['pending', 'running'])
+
+/** Turns `session/update` notifications into updates. */
+export class SessionUpdates {
+  readonly #profile: AcpProfile
+  readonly #update: (update: AgentUpdate) => void
+  readonly #denied: ReadonlySet<string>
+  readonly #openTools = new Set<string>()
+  #retries = 0
+  /** A text that is a failure if nothing follows. */
+  #held: string | undefined
+  /** The agent has said beside the messages that its thread is broken. */
+  #systemError = false
+  #lastText = ''
+
+  constructor(
+    profile: AcpProfile,
+    denied: ReadonlySet<string>,
+    update: (update: AgentUpdate) => void,
+  ) {
+    this.#profile = profile
+    this.#denied = denied
+    this.#update = update
+  }
+
+  turnBegins(): void {
+    this.#retries = 0
+    this.#held = undefined
+    this.#systemError = false
+    this.#lastText = ''
+  }
+
+  /** Why the turn failed though the agent ended it as if it had not. */
+  turnEnds(): string | undefined {
+    this.#openTools.clear()
+    const failure = this.#held ?? (this.#systemError ? this.#lastText || 'The agent reports an error.' : undefined)
+    this.#held = undefined
+    return failure
+  }
+
+  take(update: JsonObject): void {
+    switch (update.sessionUpdate) {
+      case 'agent_message_chunk':
+        return this.#message(string(object(update.content)?.text) ?? '')
+      case 'agent_thought_chunk':
+        return this.#thought(string(object(update.content)?.text) ?? '')
+      case 'tool_call':
+      case 'tool_call_update':
+        return this.#tool(update)
+      case 'plan':
+        return this.#plan(update)
+      case 'session_info_update':
+        return this.#info(update)
+    }
+  }
+
+  #message(text: string): void {
+    if (text === '') return
+    const aside = this.#profile.aside?.(text, { tool: this.#openTools.size > 0 })
+    this.#release()
+    if (aside === undefined) {
+      this.#lastText = text
+      this.#update({ kind: 'message', text })
+    } else if (aside.type === 'failure') this.#held = aside.text
+    else if (aside.type === 'notice') this.#update({ kind: 'notice', text: aside.text })
+    else
+      this.#update({
+        kind: 'retry',
+        failure: modelFailureOf(aside.text),
+        message: aside.text,
+        attempt: ++this.#retries,
+      })
+  }
+
+  #thought(text: string): void {
+    this.#release()
+    if (text !== '') this.#update({ kind: 'thought', text })
+  }
+
+  #tool(call: JsonObject): void {
+    this.#release()
+    const update = toolUpdate(call, this.#profile.diff)
+    if (update.status === 'failed' && this.#denied.has(update.tool_id)) update.status = 'denied'
+    if (update.status !== undefined) {
+      if (open.has(update.status)) this.#openTools.add(update.tool_id)
+      else this.#openTools.delete(update.tool_id)
+    }
+    this.#update(update)
+  }
+
+  #plan(plan: JsonObject): void {
+    this.#release()
+    const entries = objects(plan.entries).map((entry) => {
+      const status = entry.status === 'in_progress' || entry.status === 'completed' ? entry.status : 'pending'
+      return { text: string(entry.content) ?? '', status } as const
+    })
+    this.#update({ kind: 'plan', entries })
+  }
+
+  #info(update: JsonObject): void {
+    for (const vendor of Object.values(object(update._meta) ?? {}))
+      if (object(object(vendor)?.threadStatus)?.type === 'systemError') this.#systemError = true
+  }
+
+  /** Something followed: it was the model's own text. */
+  #release(): void {
+    if (this.#held === undefined) return
+    this.#update({ kind: 'message', text: this.#held })
+    this.#held = undefined
+  }
+}

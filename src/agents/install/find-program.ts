@@ -1,0 +1,79 @@
+import { accessSync, closeSync, constants, openSync, readSync, realpathSync, statSync } from 'node:fs'
+import { delimiter, dirname, join, resolve } from 'node:path'
+import type { AgentPlaces, Located } from '../agent.ts'
+import { installedVersion, nativeIn } from './native-binary.ts'
+import { type InstallableAgent, installCommand, type Pin, pins } from './pins.ts'
+import { programVersion } from './program-version.ts'
+
+export interface ProgramSought extends AgentPlaces {
+  name: InstallableAgent
+  /** On PATH. Default: the pin's. */
+  binaryName?: string
+}
+
+/** The one that Errand installed, else the native program behind the one on PATH. Never throws. */
+export async function findProgram({ name, folder, env, binaryName }: ProgramSought): Promise<Located> {
+  const pin: Pin = pins[name]
+  const own = join(folder, name)
+  const version = installedVersion(own, pin)
+  const native = nativeIn(own, pin)
+  if (version !== undefined && native !== undefined)
+    return { type: 'found', program: { path: native, version } }
+  const program = binaryName ?? pin.program
+  const path = onPath(program, env)
+  if (path !== undefined) return await fromPath(path, pin, env)
+  if (version !== undefined) {
+    const machine = `${process.platform}-${process.arch}`
+    return { type: 'broken', why: `${own} holds no ${pin.package} program for ${machine}` }
+  }
+  return { type: 'missing', why: `${pin.package} is not in ${folder}, nor is "${program}" on PATH` }
+}
+
+async function fromPath(path: string, pin: Pin, env: NodeJS.ProcessEnv): Promise<Located> {
+  try {
+    const native = behind(path, pin)
+    if (native === undefined) {
+      const why = `${path} is a script, and the native program it starts is not found beside it`
+      return { type: 'broken', why: `${why}; run: ${installCommand(pin)}` }
+    }
+    return { type: 'found', program: { path: native, version: await programVersion(native, env) } }
+  } catch (error) {
+    return { type: 'broken', why: (error as Error).message }
+  }
+}
+
+/** Killing a wrapper would leave what it started: the program itself is looked up as the wrapper does. */
+function behind(path: string, pin: Pin): string | undefined {
+  const real = realpathSync(path)
+  if (!isScript(real)) return real
+  for (let folder = dirname(real); ; folder = dirname(folder)) {
+    const native = nativeIn(folder, pin)
+    if (native !== undefined || folder === dirname(folder)) return native
+  }
+}
+
+function isScript(path: string): boolean {
+  const descriptor = openSync(path, 'r')
+  try {
+    const start = Buffer.alloc(2)
+    readSync(descriptor, start, 0, 2, 0)
+    return start.toString('latin1') === '#!'
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function onPath(program: string, env: NodeJS.ProcessEnv): string | undefined {
+  return (env.PATH ?? '')
+    .split(delimiter)
+    .filter((folder) => folder !== '')
+    .map((folder) => resolve(folder, program))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK)
+        return statSync(path).isFile()
+      } catch {
+        return false
+      }
+    })
+}

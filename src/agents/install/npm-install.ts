@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Pin } from './pins.ts'
+
+const passed = new Set(
+  [
+    ...['PATH', 'HOME', 'USER', 'LANG', 'TMPDIR', 'TEMP', 'TMP', 'APPDATA', 'LOCALAPPDATA', 'SYSTEMROOT'],
+    ...['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY'],
+    ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
+    ...[
+      'registry',
+      'userconfig',
+      'globalconfig',
+      'cache',
+      'cafile',
+      'proxy',
+      'https_proxy',
+      'noproxy',
+      'strict_ssl',
+    ].map((name) => `npm_config_${name}`),
+  ].map((name) => name.toUpperCase()),
+)
+
+/** What npm needs to reach its registry, and nothing else of the environment: no key, no secret. */
+export const npmEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => passed.has(name.toUpperCase())))
+
+/** Installs the pinned package into `<folder>/node_modules`, running none of its scripts. */
+export async function npmInstall(
+  pin: Pin,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+  signal?: AbortSignal,
+): Promise<void> {
+  const args = [
+    ...['install', '--prefix', folder, '--save-exact', '--ignore-scripts', '--include=optional'],
+    ...['--no-audit', '--no-fund', '--no-progress', '--no-update-notifier', '--loglevel=error'],
+    ...['--fetch-retries=2', '--fetch-retry-mintimeout=500', '--fetch-retry-maxtimeout=5000'],
+    ...['--', `${pin.package}@${pin.version}`],
+  ]
+  await new Promise<void>((resolve, reject) => {
+    const options = { cwd: folder, env: npmEnvironment(env), signal, maxBuffer: 16 << 20 }
+    const child = execFile('npm', args, options, (error, _stdout, stderr) => {
+      if (error === null) resolve()
+      else reject(signal?.aborted ? error : asErrandError(error, stderr, pin, folder))
+    })
+    child.stdin?.end()
+  })
+}
+
+/** All reading of npm's messages is here. */
+function asErrandError(
+  error: { code?: string | number | null; message: string },
+  stderr: string,
+  pin: Pin,
+  folder: string,
+): ErrandError {
+  const what = `${pin.package}@${pin.version} could not be installed`
+  const code = /^npm (?:error|ERR!) code (\S+)/m.exec(stderr)?.[1] ?? ''
+  if (error.code === 'ENOENT') {
+    const hint = 'Install Node.js with npm, and see that npm is on PATH.'
+    return new ErrandError('unavailable', `${what}: npm is not on PATH`, { hint, cause: error })
+  }
+  const said = stderr
+    .split('\n')
+    .map((line) => line.replace(/^npm (?:error|ERR!) ?/, ''))
+    .filter((line) => line !== '' && !/^(code|errno|syscall) |complete log of this run/.test(line))
+    .slice(0, 4)
+    .join(' ')
+    .slice(0, 500)
+  const is = (...codes: string[]): boolean => codes.includes(code)
+  if (
+    is(
+      'ENOTFOUND',
+      'ECONNREFUSED',
+      'ECONNRESET',
+      'ETIMEDOUT',
+      'EAI_AGAIN',
+      'ENETUNREACH',
+      'EHOSTUNREACH',
+      'ERR_SOCKET_TIMEOUT',
+      'FETCH_ERROR',
+    )
+  ) {
+    const hint =
+      'Connect this machine to the network, or point npm at a registry or proxy it can reach (npm config).'
+    return new ErrandError('unavailable', `${what}: the npm registry is not reachable (${code}): ${said}`, {
+      hint,
+      cause: error,
+    })
+  }
+  if (is('E404', 'ETARGET')) {
+    const hint = 'See which registry npm uses: npm config get registry'
+    return new ErrandError('not_found', `${what}: the npm registry does not have it (${code}): ${said}`, {
+      hint,
+      cause: error,
+    })
+  }
+  if (is('ENOSPC', 'EDQUOT')) {
+    const hint =
+      'Free some space there or in the npm cache (npm cache clean --force), or set ERRAND_AGENTS_DIR to a folder elsewhere.'
+    return new ErrandError('disk_full', `${what}: the disk of ${folder} or of the npm cache is full`, {
+      hint,
+      cause: error,
+    })
+  }
+  return new ErrandError(
+    'unavailable',
+    `${what}: npm failed${code === '' ? '' : ` with ${code}`}: ${said || error.message}`,
+    { cause: error },
+  )
+}

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import { type AttemptInput, type GivenInput, MAX_INPUT_BYTES } from '../contract/agent.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { EventOf } from '../contract/events.ts'
+import type { AttemptState, RunState, Talk } from './state.ts'
+
+export interface InputAddress {
+  by?: string
+  /** Where several attempts of the run take inputs. */
+  step?: string
+  /** Number of the attempt. */
+  attempt?: number
+}
+
+export interface Addressed {
+  attempt: AttemptState
+  input: AttemptInput
+  /** It was given before: nothing is left to do. */
+  known: boolean
+}
+
+/** Whom an input is for. Throws `no_input`, `conflict`, `body_too_large`, and changes nothing. */
+export function addressInput(runId: string, state: RunState, given: GivenInput, to: InputAddress): Addressed {
+  const input = { ...given, input_id: given.input_id ?? randomUUID() } as AttemptInput
+  if (input.type === 'permission') input.who = to.by
+  if (Buffer.byteLength(JSON.stringify(input)) > MAX_INPUT_BYTES)
+    throw new ErrandError('body_too_large', `The prompt is over ${MAX_INPUT_BYTES} bytes.`, {
+      hint: 'Put what is long into a file, and name the file in the prompt.',
+    })
+  const open = state.attempts.filter((attempt) => attempt.talk && !attempt.end && fits(attempt, to))
+  const known = open.find(({ talk }) => talk!.given.has(input.input_id))
+  if (known) return { attempt: known, input, known: true }
+  if (input.type === 'permission') return { attempt: asking(runId, open, input), input, known: false }
+  const [attempt, other] = open
+  if (!attempt)
+    throw new ErrandError('no_input', `Nothing in run ${runId} takes a ${wordFor(input)} now.`, {
+      hint: 'Only a running agent step does; a step with interactive: true waits for prompts.',
+    })
+  if (other) {
+    const steps = open.map(({ step, host }) => `"${step}" on ${host}`).join(', ')
+    throw new ErrandError('conflict', `Several steps of run ${runId} take prompts: ${steps}.`, {
+      hint: 'Name the step, or the number of the attempt.',
+    })
+  }
+  if (input.type === 'prompt' && attempt.talk!.closed)
+    throw new ErrandError('no_input', `Step "${attempt.step}" of run ${runId} was closed: it takes no prompt any more.`)
+  return { attempt, input, known: false }
+}
+
+const fits = (attempt: AttemptState, to: InputAddress) =>
+  (to.step === undefined || to.step === attempt.step) &&
+  (to.attempt === undefined || to.attempt === attempt.number)
+
+function asking(runId: string, open: readonly AttemptState[], { request_id }: { request_id: string }) {
+  const found = open.find(({ talk }) => talk!.questions.has(request_id))
+  if (found) return found
+  const waiting = open.flatMap(({ talk }) => [...talk!.questions])
+  throw new ErrandError('conflict', `Nothing in run ${runId} waits for an answer to "${request_id}".`, {
+    hint: waiting.length > 0 ? `Waiting: ${waiting.join(', ')}.` : 'It was answered, or its time is over.',
+  })
+}
+
+const wordFor = ({ type }: AttemptInput) => (type === 'prompt' ? 'prompt' : `"${type}"`)
+
+export const freshTalk = (): Talk => ({ given: new Set(), untaken: [], questions: new Set(), closed: false })
+
+/** Folds what was said to and by an agent. */
+export function foldTalk(
+  attempt: AttemptState,
+  event: EventOf<'agent.update'> | EventOf<'input.given'> | EventOf<'input.taken'>,
+): void {
+  attempt.talk ??= freshTalk()
+  const { talk } = attempt
+  if (event.type === 'input.given') {
+    const { input } = event
+    talk.given.add(input.input_id)
+    talk.untaken.push(input)
+    if (input.type === 'permission') talk.questions.delete(input.request_id)
+    if (input.type === 'close') talk.closed = true
+    return
+  }
+  attempt.reports++
+  if (event.type === 'input.taken') talk.untaken = talk.untaken.filter((input) => input.input_id !== event.input_id)
+  else if (event.update.kind === 'permission') {
+    const { request_id } = event.update
+    if (!talk.untaken.some((input) => input.type === 'permission' && input.request_id === request_id))
+      talk.questions.add(request_id)
+  } else if (event.update.kind === 'permission_answered') talk.questions.delete(event.update.request_id)
+}

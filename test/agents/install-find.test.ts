@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { findProgram } from '../../src/agents/install/find-program.ts'
+import {
+  agentsFolder,
+  nativeBinary,
+  sharedCache,
+  thisMachine,
+} from '../../src/agents/install/native-binary.ts'
+import { pins } from '../../src/agents/install/pins.ts'
+
+const ownVersion = process.version.slice(1)
+const codexNative = pins.codex.natives(thisMachine())[0]!
+
+describe('finding an agent', () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'errand-find-'))
+  after(() => rmSync(scratch, { recursive: true, force: true }))
+
+  function put(path: string, text: string): string {
+    const file = join(scratch, path)
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, text, { mode: 0o755 })
+    return file
+  }
+
+  /** A native program that knows `--version`: Node's own. */
+  function putNative(path: string): string {
+    const file = join(scratch, path)
+    mkdirSync(dirname(file), { recursive: true })
+    symlinkSync(process.execPath, file)
+    return file
+  }
+
+  const find = (folder: string, path: string) =>
+    findProgram({ name: 'codex', folder: join(scratch, folder), env: { PATH: join(scratch, path) } })
+
+  it('takes the installed one before that on PATH', async () => {
+    const path = putNative(`a/codex/node_modules/${codexNative}`)
+    put('a/codex/node_modules/@openai/codex/package.json', '{"version":"0.169.0"}')
+    putNative('a/bin/codex')
+    assert.deepEqual(await find('a', 'a/bin'), { type: 'found', program: { path, version: '0.169.0' } })
+    assert.equal(nativeBinary(join(scratch, 'a'), 'codex'), path)
+    assert.equal(nativeBinary(join(scratch, 'a'), 'opencode'), undefined)
+  })
+
+  it('takes a native program on PATH, with the version it tells', async () => {
+    putNative('b/bin/codex')
+    assert.deepEqual(await find('b', 'b/bin'), {
+      type: 'found',
+      program: { path: process.execPath, version: ownVersion },
+    })
+  })
+
+  it('looks behind a script on PATH for the native program', async () => {
+    const native = putNative(`c/lib/node_modules/@openai/codex/node_modules/${codexNative}`)
+    const script = put('c/lib/node_modules/@openai/codex/bin/codex.js', '#!/usr/bin/env node\n')
+    mkdirSync(join(scratch, 'c/bin'))
+    symlinkSync(script, join(scratch, 'c/bin/codex'))
+    assert.deepEqual(await find('c', 'c/bin'), {
+      type: 'found',
+      program: { path: native, version: ownVersion },
+    })
+  })
+
+  it('says what is broken', async () => {
+    const script = put('d/bin/codex', '#!/bin/sh\necho 1.2.3\n')
+    assert.deepEqual(await find('d', 'd/bin'), {
+      type: 'broken',
+      why: `${script} is a script, and the native program it starts is not found beside it; run: errand agents install --codex`,
+    })
+    const garbage = put('e/bin/codex', 'no program')
+    const located = await find('e', 'e/bin')
+    assert.ok(located.type === 'broken' && located.why.startsWith(`"${garbage} --version" does not start`))
+    put('f/codex/node_modules/@openai/codex/package.json', '{"version":"0.169.0"}')
+    const other = await find('f', 'f/bin')
+    assert.ok(other.type === 'broken' && /holds no @openai\/codex program for/.test(other.why))
+  })
+
+  it('says where it looked for what is missing', async () => {
+    assert.deepEqual(await find('g', 'g/bin'), {
+      type: 'missing',
+      why: `@openai/codex is not in ${join(scratch, 'g')}, nor is "codex" on PATH`,
+    })
+  })
+
+  it('knows the programs of other machines, and of old processors', () => {
+    const mac = { platform: 'darwin', arch: 'arm64' }
+    const native = (name: keyof typeof pins, machine: typeof mac & { old?: boolean }) =>
+      pins[name].natives(machine)
+    assert.deepEqual(native('claude_code', mac), ['@anthropic-ai/claude-code-darwin-arm64/claude'])
+    assert.deepEqual(native('codex', mac), [
+      '@openai/codex-darwin-arm64/vendor/aarch64-apple-darwin/bin/codex',
+    ])
+    assert.deepEqual(native('copilot', mac), ['@github/copilot-darwin-arm64/copilot'])
+    assert.deepEqual(native('opencode', { platform: 'linux', arch: 'x64', old: true }), [
+      'opencode-linux-x64-baseline/bin/opencode',
+      'opencode-linux-x64-baseline-musl/bin/opencode',
+    ])
+  })
+
+  it('shares the cache beside an installed program, and no other', () => {
+    const program = put('h/copilot/node_modules/@github/copilot-linux-x64/copilot', '')
+    assert.equal(sharedCache(program), undefined)
+    mkdirSync(join(scratch, 'h/copilot/cache'))
+    assert.equal(sharedCache(program), join(scratch, 'h/copilot/cache'))
+    assert.equal(sharedCache('/usr/local/bin/copilot'), undefined)
+  })
+
+  it('has its folder below the home folder unless told otherwise', () => {
+    assert.equal(agentsFolder({ HOME: '/home/you' }), '/home/you/.errand/agents')
+    assert.equal(agentsFolder({ HOME: '/home/you', ERRAND_AGENTS_DIR: '/srv/agents' }), '/srv/agents')
+  })
+})

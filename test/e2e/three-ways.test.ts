@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import type { RunEvent } from '../../src/contract/events.ts'
+import type { RunView } from '../../src/contract/run.ts'
+import { freePort, type Programs, type Step, startPrograms, workflowText } from '../support/programs.ts'
+
+interface Case {
+  steps: Step[]
+  more?: Record<string, unknown>
+  args?: string[]
+  /** The exit code in all three ways. */
+  code: number
+  /** `step host: status`, or more than that where it matters; the rest is compared between the ways only. */
+  shows?: string[]
+}
+
+const exporting = (name: string, script: string, more: Record<string, unknown> = {}): Step => ({
+  name,
+  action: 'shell.run',
+  args: { export_vars: true, script },
+  ...more,
+})
+const child = { version: 'v0.1', name: 'child', outputs: { ANSWER: '${TEXT}!' } }
+/** A sub-workflow has its own inventory. */
+const withHosts = (steps: Step[], inventory: unknown): Step[] =>
+  steps.map((step) =>
+    step.action === 'workflow.run'
+      ? { ...step, args: { ...step.args, workflow: { ...(step.args!.workflow as object), inventory } } }
+      : step,
+  )
+const childSteps = [
+  { name: 'inner', action: 'cmd.run', args: { cmd: 'echo "inner $WHO"' }, outputs: { TEXT: 'stdout' } },
+]
+
+const cases: Record<string, Case> = {
+  success: {
+    steps: [
+      { name: 'one', cmd: 'echo out; echo err >&2' },
+      { name: 'two', cmd: 'printf "no line feed"' },
+    ],
+    code: 0,
+    shows: ['main one local: success', 'local one stdout: out'],
+  },
+  failure: {
+    steps: [
+      { name: 'one', cmd: 'echo before; exit 7' },
+      { name: 'two', cmd: 'echo never' },
+    ],
+    code: 1,
+    shows: ['main one local: failed exit_code 7', 'main two: skipped upstream'],
+  },
+  'killed by a signal': { steps: [{ name: 'one', cmd: 'kill -TERM $$' }], code: 1, shows: ['main one local: failed signal 143'] },
+  'conditions and skips': {
+    steps: [
+      exporting('set', 'echo "BOPS_EXPORT:COUNT=3"; echo "BOPS_EXPORT:OK=true"'),
+      { name: 'yes', when: '${OK} == "true" && ${COUNT} > 1', cmd: 'echo "count $COUNT"' },
+      { name: 'no', when: '${COUNT} > 10 || !${OK}', cmd: 'echo never' },
+      { name: 'after', cmd: 'echo after' },
+    ],
+    code: 0,
+    shows: ['main yes local: success', 'main no: skipped condition', 'local yes stdout: count 3'],
+  },
+  'exports, a value for each host': {
+    steps: [
+      exporting('who', 'echo "BOPS_EXPORT:ME=$ERRAND_HOST with \'quotes\' and \\$(no code)"', {
+        targets: ['a', 'b'],
+        expect_vars: ['ME'],
+      }),
+      { name: 'tell', targets: ['a', 'b'], cmd: 'echo "I am $ME"' },
+      { name: 'last', cmd: 'echo "last $ME"' },
+    ],
+    code: 0,
+    shows: ["a tell stdout: I am a with 'quotes' and $(no code)", 'main tell b: success'],
+  },
+  'several hosts, one fails': {
+    steps: [
+      { name: 'all', targets: ['a', 'b'], cmd: 'echo "on $ERRAND_HOST"; [ "$ERRAND_HOST" = a ]' },
+      { name: 'after', cmd: 'echo never' },
+    ],
+    code: 1,
+    shows: ['main all a: success', 'main all b: failed exit_code 1', 'main after: skipped upstream'],
+  },
+  retry: {
+    steps: [
+      {
+        name: 'flaky',
+        cmd: 'echo "try $ERRAND_TRY"; [ "$ERRAND_TRY" = 3 ]',
+        retry: { max_attempts: 3, backoff: { delay_seconds: 0.01 } },
+      },
+    ],
+    code: 0,
+    shows: ['local flaky stdout: try 3'],
+  },
+  'rollback and finally': {
+    steps: [
+      { name: 'one', cmd: 'echo one', rollback: { action: 'cmd.run', args: { cmd: 'echo undo one' } } },
+      { name: 'two', cmd: 'echo two', rollback: { action: 'cmd.run', args: { cmd: 'echo undo two' } } },
+      { name: 'three', cmd: 'exit 1' },
+    ],
+    more: { finally: [{ name: 'last', action: 'cmd.run', args: { cmd: 'echo "it is $ERRAND_RUN_STATUS"' } }] },
+    code: 1,
+    shows: ['rollback one local: success', 'finally last local: success', 'local last stdout: it is failed'],
+  },
+  timeout: {
+    steps: [{ name: 'slow', cmd: 'echo begun; sleep 1000', timeout_seconds: 0.5 }],
+    code: 1,
+    shows: ['main slow local: failed timeout'],
+  },
+  'a variable that is expected and missing': {
+    steps: [exporting('one', 'echo "BOPS_EXPORT:OTHER=1"', { expect_vars: ['TOKEN'] })],
+    code: 1,
+    shows: ['main one local: failed expect_vars 0'],
+  },
+  'errors that are gone on from': {
+    steps: [
+      exporting('one', 'echo hi', { expect_vars: ['TOKEN'], continue_on_error: true }),
+      { name: 'two', cmd: 'exit 3', continue_on_error: true },
+      { name: 'three', cmd: 'echo still here' },
+    ],
+    code: 0,
+    shows: ['main two local: failed exit_code 3', 'local three stdout: still here'],
+  },
+  'matrix and foreach': {
+    steps: [
+      { name: 'm', matrix: { A: [1, 2], B: ['x', 'y'] }, cmd: 'echo "$A$B"' },
+      { name: 'f', foreach: ['eins', 'zwei'], targets: ['a', 'b'], cmd: 'echo "$ITEM"' },
+      { name: 'o', cmd: 'echo \'["p","q"]\'', outputs: { LIST: 'stdout' } },
+      { name: 'g', foreach: '${LIST}', cmd: 'echo "got $ITEM"' },
+    ],
+    code: 0,
+    shows: ['local g stdout: got q'],
+  },
+  'a sub-workflow': {
+    steps: [
+      { name: 'sub', action: 'workflow.run', args: { workflow: { ...child, steps: childSteps }, inputs: { WHO: 'me' } } },
+      { name: 'tell', cmd: 'echo "$ANSWER"' },
+    ],
+    code: 0,
+    shows: ['local tell stdout: inner me!'],
+  },
+  'a graph': {
+    steps: [
+      { name: 'a1', cmd: 'echo a1' },
+      { name: 'b1', cmd: 'exit 1', needs: [] },
+      { name: 'a2', cmd: 'echo a2', needs: ['a1'] },
+      { name: 'ab', cmd: 'echo never', needs: ['a1', 'b1'] },
+    ],
+    code: 1,
+    shows: ['main a2 local: success', 'main ab: skipped upstream'],
+  },
+  'inputs, approval and text': {
+    steps: [
+      { name: 'ask', action: 'approval.wait', args: { message: 'Go to ${STAGE}?' } },
+      { name: 'write', action: 'vars.set', args: { vars: { PLACE: '${STAGE}-1' } } },
+      { name: 'tell', cmd: 'echo "$PLACE $COPIES"', env: { COPIES: '${N}' } },
+      { name: 'unset', cmd: 'echo no', env: { X: '${NOWHERE}' } },
+    ],
+    more: { inputs: { STAGE: { required: true }, N: { type: 'number', default: 2 } }, outputs: { WHERE: '${PLACE}' } },
+    args: ['--var', 'STAGE=prod', '--yes'],
+    code: 1,
+    shows: ['main ask local: success', 'local tell stdout: prod-1 2', 'main unset: failed unset_variable'],
+  },
+}
+
+/** What a run came to, without times, ids and the order between hosts. */
+function essence(lines: string[]): string[] {
+  const events = lines.map((line) => JSON.parse(line)) as (RunEvent | { type: 'result'; run: RunView })[]
+  const last = events.pop()
+  assert.equal(last?.type, 'result')
+  const { run } = last as { run: RunView }
+  const found = [`run: ${run.status} ${run.reason ?? ''} ${JSON.stringify(run.outputs ?? {})}`]
+  for (const step of run.steps) {
+    const why = step.reason === undefined ? '' : ` ${step.reason}`
+    if (step.instances.length === 0) found.push(`${step.phase} ${step.step}: ${step.status}${why}`)
+    for (const one of step.instances) {
+      const vars = one.vars === undefined ? '' : ` ${JSON.stringify(one.vars)}`
+      const detail = [one.reason, one.exit_code].filter((each) => each !== undefined && each !== 0 || one.reason !== undefined && each === 0)
+      found.push(
+        `${step.phase} ${step.step} ${one.host}${vars}: ${[one.status, ...detail].join(' ')}`,
+        `${step.step} ${one.host}${vars} was tried ${one.attempts.length} times`,
+      )
+    }
+  }
+  const texts = new Map<string, string>()
+  for (const event of events as RunEvent[]) {
+    if (event.type !== 'output') continue
+    const key = `${event.host} ${event.step} ${event.stream}`
+    const attempt = `${key} ${event.attempt}`
+    texts.set(attempt, (texts.get(attempt) ?? '') + event.text)
+  }
+  for (const [key, text] of texts)
+    for (const line of text.replace(/\n$/, '').split('\n')) found.push(`${key.replace(/ \d+$/, '')}: ${line}`)
+  return found.sort()
+}
+
+/** What a person sees, without times and ids, and what only a hub has to say. */
+const seen = (stdout: string): string[] =>
+  stdout
+    .replace(/^run \S+ on \S+\n/, '')
+    .replace(/ +\(answer with: .*\)$/m, '')
+    .replace(/approved by admin$/m, 'approved')
+    .replace(/run_[a-z0-9]+/g, 'RUN')
+    .replace(/\b[\d.]+ (ms|s)\b/g, 'TIME')
+    .replace(/ +/g, ' ')
+    .split('\n')
+    .sort()
+
+async function startAgents(programs: Programs): Promise<Record<string, { address: string }>> {
+  const { errand } = programs
+  const hosts: Record<string, { address: string }> = {}
+  for (const name of ['local', 'a', 'b']) {
+    const address = `127.0.0.1:${await freePort()}`
+    await errand.start(['agent-server', '--addr', address, '--token', 'T']).until('Agent server on')
+    hosts[name] = { address: `http://${address}` }
+  }
+  return hosts
+}
+
+test('a file does the same on this machine, on agent servers and through a hub', async (t) => {
+  const programs = await startPrograms(t, { runner: 'own' })
+  const hosts = await startAgents(programs)
+  const file = join(programs.home, 'flow.yaml')
+  for (const [name, { steps, more, args = [], code, shows = [] }] of Object.entries(cases)) {
+    await t.test(name, async () => {
+      writeFileSync(file, workflowText(withHosts(steps, { hosts }), { inventory: { hosts }, ...more }))
+      const ways = {
+        'errand run': ['run', file],
+        'errand dispatch': ['dispatch', '--token', 'T', file],
+        'errand run --hub': ['run', '--hub', file],
+      }
+      const results = await Promise.all(
+        Object.entries(ways).map(async ([way, words]) => {
+          const json = await programs.call(...words, ...args, '--json')
+          const plain = await programs.call(...words, ...args)
+          for (const found of [json, plain]) assert.equal(found.code, code, `${way}: ${found.stdout}\n${found.stderr}`)
+          return { way, essence: essence(json.stdout.trimEnd().split('\n')), seen: seen(plain.stdout) }
+        }),
+      )
+      const [first, ...others] = results
+      for (const other of others) {
+        assert.deepEqual(other.essence, first!.essence, `${other.way} and ${first!.way}`)
+        assert.deepEqual(other.seen, first!.seen, `${other.way} and ${first!.way}, as shown`)
+      }
+      for (const line of shows) assert.ok(first!.essence.includes(line), `"${line}" is not in ${first!.essence.join('\n')}`)
+    })
+  }
+})
