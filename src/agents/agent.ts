@@ -38,7 +38,10 @@ export interface Program {
   path: string
   version: string
 }
-export type Located = { type: 'found'; program: Program } | { type: 'missing'; why: string } | { type: 'broken'; why: string }
+export type Located =
+  | { type: 'found'; program: Program }
+  | { type: 'missing'; why: string }
+  | { type: 'broken'; why: string }
 
 /** Who answers when the agent asks whether it may use a tool: nobody (`allow`: everything is allowed, `deny`) or Errand. */
 export type AskMode = 'allow' | 'deny' | 'ask'
@@ -49,6 +52,8 @@ export interface SessionRequest {
   model?: string
   extra_args: readonly string[]
   ask: AskMode
+  /** With `ask`: also before it reads and searches, where the agent can. Set it where a rule speaks of reading. */
+  asks_reading?: boolean
   /** The agent's own id of a session to take up again; absent: a new one. */
   session_id?: string
   /** A UUID for a new session, for agents that let the caller choose. */
@@ -64,6 +69,8 @@ export interface SessionRequest {
 }
 
 export interface AgentLaunch {
+  /** Absolute; only where the request names the program, which then stands for the located one (`acp`). */
+  program?: string
   /** Arguments after the program. */
   args: readonly string[]
   /** Beyond the step's own. */

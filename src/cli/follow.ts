@@ -38,6 +38,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     if (asked === 0 && !options.json) process.stderr.write('\nCanceling. Press Ctrl-C again to force it.\n')
     cancel()
   }
+  // For good: one that comes while the command ends must not change how it ends.
   process.on('SIGINT', onInterrupt).on('SIGTERM', cancel).on('SIGHUP', cancel)
   out.whenGone(cancel)
 
@@ -62,7 +63,6 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     if (options.json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
   } finally {
     options.approver?.close()
-    process.off('SIGINT', onInterrupt).off('SIGTERM', cancel).off('SIGHUP', cancel)
   }
   return exitCodeOfRun(status)
 }

@@ -37,8 +37,7 @@ export interface HubProcess {
 /** A hub with SQLite and files under one folder. Throws `data_folder_locked`, `address_in_use`, `store_failed`. */
 export async function startHub(options: HubOptions): Promise<HubProcess> {
   const { data, log } = options
-  mkdirSync(data, { recursive: true, mode: 0o700 })
-  const lock = takePidLock(join(data, 'lock'))
+  const lock = takeFolder(data)
   if ('holder' in lock) {
     throw new ErrandError(
       'data_folder_locked',
@@ -57,6 +56,19 @@ export async function startHub(options: HubOptions): Promise<HubProcess> {
   } catch (error) {
     await close().catch((failure: Error) => log(`While stopping: ${failure.message}`))
     throw error
+  }
+}
+
+function takeFolder(data: string): ReturnType<typeof takePidLock> {
+  try {
+    mkdirSync(data, { recursive: true, mode: 0o700 })
+    return takePidLock(join(data, 'lock'))
+  } catch (cause) {
+    throw new ErrandError(
+      'invalid_argument',
+      `The data folder ${data} cannot be used: ${(cause as Error).message}.`,
+      { hint: 'Give another with --data.', cause },
+    )
   }
 }
 

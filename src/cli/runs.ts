@@ -65,8 +65,15 @@ const show = command({
       }
       return step.instances.map((one) => {
         const waiting = one.attempts.at(-1)?.waiting
+        const asked = one.status === 'waiting' ? step.approval?.message : undefined
         const took = one.duration_ms === undefined ? '' : `${one.duration_ms} ms`
-        return [name, one.host, one.status, took, waiting ?? whyText({ ...one, exitCode: one.exit_code })]
+        return [
+          name,
+          one.host,
+          one.status,
+          took,
+          waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
+        ]
       })
     })
     process.stdout.write(

@@ -117,7 +117,7 @@ export const builtinActions: ActionCatalog = {
   'file.write': { args: FileWriteArgs, raw: [], place: 'host' },
   'http.request': { args: HttpRequestArgs, raw: [], place: 'host' },
   'vars.set': { args: VarsSetArgs, raw: [], place: 'host' },
-  'agent.run': { args: AgentRunArgs, raw: [], place: 'host', inputs: true },
+  'agent.run': { args: AgentRunArgs, raw: ['verify', 'output_schema'], place: 'host', inputs: true },
   noop: { args: NoopArgs, raw: [], place: 'host' },
   'approval.wait': { args: ApprovalArgs, raw: [], place: 'engine' },
   'workflow.run': { args: WorkflowRunArgs, raw: ['workflow'], place: 'engine' },

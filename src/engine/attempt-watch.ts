@@ -78,7 +78,10 @@ export class AttemptWatch implements AttemptSink {
     if (report.type === 'phase')
       return this.#conductor.input([{ ...report, type: 'attempt.phase', attempt }], true)
     if (report.type === 'update')
-      return this.#conductor.input([{ ...this.#names, type: 'agent.update', attempt, update: report.update }], true)
+      return this.#conductor.input(
+        [{ ...this.#names, type: 'agent.update', attempt, update: report.update }],
+        true,
+      )
     if (report.type === 'input_taken')
       return this.#conductor.input([{ type: 'input.taken', attempt, input_id: report.input_id }], true)
     if (this.#attempt.started) return this.#conductor.flush()

@@ -1,5 +1,5 @@
-import { ErrandError } from '../contract/errors.ts'
 import type { GivenInput } from '../contract/agent.ts'
+import { ErrandError } from '../contract/errors.ts'
 import type { EventOf, NewEvent, RunEvent } from '../contract/events.ts'
 import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { RunPatch, RunSpec } from '../contract/run.ts'
@@ -10,13 +10,13 @@ import { Committer } from './committer.ts'
 import { decide } from './decide.ts'
 import { engineClosed } from './engine-closed.ts'
 import { evolve } from './evolve.ts'
-import { addressInput, freshTalk, type InputAddress } from './inputs.ts'
+import { addressInput, type InputAddress } from './inputs.ts'
 import { mainOutcome } from './outcome.ts'
 import { patchOf } from './patch.ts'
 import type { Plan } from './plan.ts'
 import type { Clock, OutputStore, RunStore, StepHost } from './ports.ts'
 import { record } from './record.ts'
-import { attemptSpec } from './spec.ts'
+import { attemptSpec, requirementsOf } from './spec.ts'
 import { initialState, type RunState } from './state.ts'
 
 export interface ConductorPorts {
@@ -113,14 +113,25 @@ export class Conductor {
     })
     const lengths = await Promise.all(taken.map(({ attempt, watch }) => watch.recover(attempt.streams)))
     if (this.#closed) return
+    this.#rememberRunners()
     for (const [index, { attempt, spec, watch }] of taken.entries()) {
-      const { epoch, runner, started, reports, cancel } = attempt
+      const { epoch, runner, started, reports, cancel, talk } = attempt
       const placement = epoch > 0 ? { runner, epoch } : undefined
-      this.#ports.host.resume(spec, placement, { started, streams: lengths[index]!, reports }, watch)
+      const known = { started, streams: lengths[index]!, reports, inputs: talk?.untaken }
+      this.#ports.host.resume(spec, placement, known, watch)
       if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, this.state.cancel?.force)
     }
     for (const child of children) this.#ports.startChild(this, child)
     await this.input([])
+  }
+
+  #rememberRunners(): void {
+    const { host } = this.#ports
+    for (const { end, runner, host: name } of this.state.attempts) {
+      if (!end || runner === undefined) continue
+      const requires = requirementsOf(this.plan.workflow, name)
+      host.remember?.({ run_id: this.spec.run_id, requires }, runner)
+    }
   }
 
   async cancel(options: { by?: string; message?: string; force: boolean }): Promise<void> {

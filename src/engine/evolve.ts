@@ -1,7 +1,7 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { EventOf, RunEvent, StepPhase } from '../contract/events.ts'
 import { isFinalRun, isFinalStep, type StepStatus } from '../contract/status.ts'
-import { foldTalk } from './inputs.ts'
+import { foldTalk, freshTalk } from './inputs.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 import { move } from './transitions.ts'
 import { mergeExports, setVariables } from './variables.ts'
@@ -210,7 +210,8 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
   const instance = instanceOf(state, event)
   if (event.attempt !== state.attempts.length + 1)
     throw new ErrandError('internal', `Attempt ${event.attempt} follows attempt ${state.attempts.length}.`)
-  setStatus(stepOf(state, event.phase, event.step), instance, 'running')
+  const step = stepOf(state, event.phase, event.step)
+  setStatus(step, instance, 'running')
   instance.retry_at = undefined
   instance.attempts.push(event.attempt)
   const attempt: AttemptState = {
@@ -226,6 +227,7 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
     started: false,
     reports: 0,
     streams: {},
+    talk: step.inputs ? freshTalk() : undefined,
   }
   state.attempts.push(attempt)
   setWaiting(state, attempt, event.waiting)

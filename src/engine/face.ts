@@ -1,5 +1,5 @@
-import type { StreamName } from '../contract/attempt.ts'
 import type { GivenInput } from '../contract/agent.ts'
+import type { StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { CreateRun, RunRecord, RunView } from '../contract/run.ts'
 import type { InputAddress } from './inputs.ts'

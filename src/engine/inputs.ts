@@ -43,7 +43,10 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
     })
   }
   if (input.type === 'prompt' && attempt.talk!.closed)
-    throw new ErrandError('no_input', `Step "${attempt.step}" of run ${runId} was closed: it takes no prompt any more.`)
+    throw new ErrandError(
+      'no_input',
+      `Step "${attempt.step}" of run ${runId} was closed: it takes no prompt any more.`,
+    )
   return { attempt, input, known: false }
 }
 
@@ -69,8 +72,9 @@ export function foldTalk(
   attempt: AttemptState,
   event: EventOf<'agent.update'> | EventOf<'input.given'> | EventOf<'input.taken'>,
 ): void {
-  attempt.talk ??= freshTalk()
   const { talk } = attempt
+  if (event.type !== 'input.given') attempt.reports++
+  if (!talk) return
   if (event.type === 'input.given') {
     const { input } = event
     talk.given.add(input.input_id)
@@ -79,8 +83,8 @@ export function foldTalk(
     if (input.type === 'close') talk.closed = true
     return
   }
-  attempt.reports++
-  if (event.type === 'input.taken') talk.untaken = talk.untaken.filter((input) => input.input_id !== event.input_id)
+  if (event.type === 'input.taken')
+    talk.untaken = talk.untaken.filter((input) => input.input_id !== event.input_id)
   else if (event.update.kind === 'permission') {
     const { request_id } = event.update
     if (!talk.untaken.some((input) => input.type === 'permission' && input.request_id === request_id))

@@ -40,7 +40,17 @@ export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
   const planned = (step: Step, phase: StepPhase, index: number, needs: readonly number[]): PlannedStep => {
     const action = catalog[step.action] ?? missing(`action "${step.action}"`)
     const when = step.when === undefined ? undefined : parseWhen(step.when)
-    return { phase, index, step, needs, dependents: [], when, place: action.place, inputs: action.inputs === true, raw: action.raw }
+    return {
+      phase,
+      index,
+      step,
+      needs,
+      dependents: [],
+      when,
+      place: action.place,
+      inputs: action.inputs === true,
+      raw: action.raw,
+    }
   }
   const main = workflow.steps.map((step, index) => planned(step, 'main', index, needsOf(step, index)))
   return {

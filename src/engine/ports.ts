@@ -120,6 +120,11 @@ export interface StepHost {
   input?(attemptId: string, input: AttemptInput): void
   /** The run is over: its workspace may go. */
   runEnded(runId: string): void
+  /**
+   * Before the `resume` calls of a run taken up again, for each attempt of it that has ended: that runner has the
+   * run's workspace.
+   */
+  remember?(attempt: { run_id: string; requires: AttemptSpec['requires'] }, runner: string): void
   /** May be called twice. Local work is canceled; work on other machines goes on. */
   close(): Promise<void>
 }

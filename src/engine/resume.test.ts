@@ -228,3 +228,16 @@ test('only the runs asked for are taken up, and none twice', async (t) => {
   )
   await assert.rejects(after.cancel('r1'), { code: 'unavailable' })
 })
+
+test('the host is told which runners have the workspace of a run taken up again', async (t) => {
+  const { submit, engine, host, again } = scriptedEngine(t, ({ step }) => (step === 'a' ? 'success' : 'hold'))
+  const inventory = { hosts: { gpu: { labels: { gpu: '1' } } } }
+  const runId = await submit([step('a', { targets: ['gpu'] }), step('b', { targets: ['gpu'] })], {
+    inventory,
+  })
+  await until(() => host.held.has(`${runId}.2`))
+  await engine.close()
+  await again().resume()
+  const requires = { runner: undefined, group: undefined, labels: { gpu: '1' } }
+  assert.deepEqual(host.remembered, [[{ run_id: runId, requires }, 'scripted']])
+})

@@ -1,9 +1,16 @@
 import type { AttemptSpec } from '../contract/attempt.ts'
 import { attemptId } from '../contract/ids.ts'
+import type { Workflow } from '../contract/workflow.ts'
 import { fillArgs } from './file/template.ts'
 import { instanceEnv, type RunNames } from './lookup.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { RunState } from './state.ts'
+
+/** What the inventory asks of the runner that a host's steps go to. */
+export function requirementsOf(workflow: Workflow, name: string): AttemptSpec['requires'] {
+  const { runner, group, labels } = workflow.inventory?.hosts[name] ?? {}
+  return { runner, group, labels }
+}
 
 /** What a machine is given for a try of an instance. Throws `unset_variable`, `invalid_argument`. */
 export function attemptSpec(
@@ -30,7 +37,7 @@ export function attemptSpec(
     env,
     outputs: step.outputs,
     timeout_ms: step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000,
-    requires: { runner: host.runner, group: host.group, labels: host.labels },
+    requires: requirementsOf(plan.workflow, instance.host),
     address: host.address,
     token_env: host.token_env,
   }

@@ -129,7 +129,7 @@ export function initialState(plan: Plan): RunState {
   }
 }
 
-const fresh = ({ phase, step, needs, dependents }: PlannedStep): StepState => ({
+const fresh = ({ phase, step, needs, dependents, inputs }: PlannedStep): StepState => ({
   phase,
   name: step.name,
   status: 'queued',
@@ -137,6 +137,7 @@ const fresh = ({ phase, step, needs, dependents }: PlannedStep): StepState => ({
   tally: {},
   first_open: 0,
   open_needs: needs.length,
+  inputs,
   dependents,
 })
 

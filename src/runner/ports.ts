@@ -1,3 +1,5 @@
+import type { AgentRunArgs } from '../contract/actions.ts'
+import type { AttemptInput, Permissions } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamName } from '../contract/attempt.ts'
 
 /** Interface file: `actions/`, `agents/` and `dialects/` may import it. */
@@ -29,6 +31,9 @@ export interface InlineResult {
   exports?: Record<string, string>
 }
 
+/** A session with a coding agent, as the step asks for it. */
+export type AgentPlan = Omit<AgentRunArgs, 'permissions'> & { permissions: Permissions }
+
 /**
  * What a step can do on a machine. A process outlives the runner; an inline action ends with it.
  * Throwing an `ErrandError` fails the attempt (`invalid_argument`, else `action_failed`) with its message.
@@ -36,6 +41,7 @@ export interface InlineResult {
 export type Action =
   | { kind: 'process'; prepare(spec: AttemptSpec): ProcessPlan }
   | { kind: 'inline'; run(spec: AttemptSpec, context: InlineContext): Promise<InlineResult> }
+  | { kind: 'agent'; prepare(spec: AttemptSpec): AgentPlan }
 
 export type ActionRegistry = Readonly<Record<string, Action>>
 
@@ -52,6 +58,8 @@ export interface HeldAttempt {
   read(stream: StreamName, offset: number, max: number): Promise<Buffer>
   /** Called after each new report or bytes; answers how to stop being called. */
   onChange(listener: () => void): () => void
+  /** Something for what it carries out, idempotent by `input_id`: kept at once, `input_taken` is reported later. */
+  input?(input: AttemptInput): void
   /** SIGTERM to all its processes, the grace, SIGKILL; then `ended` with outcome `canceled` and this reason. Twice is once. */
   cancel(graceMs: number, reason: string): void
   /** Its end is known where it must be: forgets it and deletes its folder. Cancels it first if it still runs. */

@@ -2,44 +2,46 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import type { Agent, Program, SessionRequest } from '../../src/agents/agent.ts'
+import type { Agent, Located, Program, SessionRequest } from '../../src/agents/agent.ts'
+import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
 import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
+import type { ModelRequest } from '../support/model-server/request.ts'
 import {
   type ModelServer,
+  runTurn,
+  type Script,
   startModelServer,
   type Turn,
   writeFileTurn,
 } from '../support/model-server/server.ts'
+import { chooseTool } from '../support/model-server/tool-choice.ts'
 
 /** What the suite must know of an agent beside its driver. */
 export interface Subject {
   agent: Agent
   /** As it is written behind `errand agents install`, for the reason of a skip. */
   installFlag: string
+  /** Where it is not to be looked for. */
+  located?: Located
   /** Points it at a model server (base URL without `/v1`), with a key. */
   point(url: string, key: string): Partial<SessionRequest> & { env: Record<string, string>; model: string }
   /** A model name that this agent itself refuses before it asks the server; absent: it takes any name. */
   unknownModel?: string
   /** Updates the agent cannot tell. */
   lacks?: readonly ('usage' | 'diff' | 'deltas')[]
-  /** A turn that runs a shell command, in the words of this agent's tool. */
-  runTurn(command: string): Turn
-}
-
-export function agentsFolder(): string {
-  return process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 }
 
 /** One suite for every agent; each test starts the real program against a scripted model server of its own. */
-export function agentConformance(subject: Subject): void {
+export async function agentConformance(subject: Subject): Promise<void> {
   const { agent } = subject
+  const located =
+    subject.located ?? (await agent.locate({ folder: agentsFolder(process.env), env: process.env }))
 
-  describe(`agent ${agent.name}`, { concurrency: 1 }, async () => {
-    const located = await agent.locate({ folder: agentsFolder(), env: process.env })
+  // Most of the time a CLI waits, with its own retries, for what a test has taken away.
+  describe(`agent ${agent.name}`, { concurrency: 3 }, () => {
     const skip =
       located.type === 'found'
         ? false
@@ -117,7 +119,9 @@ export function agentConformance(subject: Subject): void {
 
     test('denies without asking where it is told so', async (setup) => {
       const path = join(setup.cwd, 'denied.txt')
-      await setup.serve([writeFileTurn(path, 'denied\n'), { text: 'Done.' }])
+      await setup.serve((request) =>
+        request.index === 0 ? ifOffered(writeFileTurn(path, 'denied\n'), request) : { text: 'Done.' },
+      )
       const bench = setup.start({ ask: 'deny' })
       const updates = await bench.turn('Write the file.')
       assert.equal(existsSync(path), false, bench.describe())
@@ -126,7 +130,7 @@ export function agentConformance(subject: Subject): void {
 
     test('is canceled in the middle of a command, and nothing of it is left', async (setup) => {
       const started = join(setup.cwd, 'started')
-      await setup.serve([subject.runTurn(`touch ${started}; sleep 600`), { text: 'Done.' }])
+      await setup.serve([runTurn(`touch ${started}; sleep 600`), { text: 'Done.' }])
       const bench = setup.start({ ask: 'allow' })
       await bench.prompt('Run it.')
       await bench.until(() => existsSync(started))
@@ -156,7 +160,7 @@ export function agentConformance(subject: Subject): void {
       await bench.turn('One: remember cucumber.')
       const updates = await bench.turn('Two.')
       assert.match(textOf(updates), /Second\./)
-      assert.match(JSON.stringify(server.requests.at(-1)?.body), /remember cucumber/)
+      assert.match(JSON.stringify(server.scripted.at(-1)?.body), /remember cucumber/)
     })
 
     test('takes an earlier session up again in a new process', async (setup) => {
@@ -172,7 +176,7 @@ export function agentConformance(subject: Subject): void {
       assert.match(textOf(updates), /Second\./)
       assert.doesNotMatch(textOf(second.updates), /First\./)
       assert.equal(second.updates.find((each) => each.kind === 'session')?.origin, 'loaded')
-      assert.match(JSON.stringify(server.requests.at(-1)?.body), /remember cucumber/)
+      assert.match(JSON.stringify(server.scripted.at(-1)?.body), /remember cucumber/)
       assertReplays(second)
     })
 
@@ -194,7 +198,7 @@ export function agentConformance(subject: Subject): void {
     ] as const
     for (const [status, failure] of failures) {
       test(`a model service that answers ${status} is a failure, never a success`, async (setup) => {
-        await setup.serve(() => ({ fail: { status } }))
+        await setup.serve(() => ({ fail: { status, headers: soon } }))
         const bench = setup.start()
         const updates = await bench.turn('Hello.')
         assertEnd(updates, 'error', failure === 'server_error' ? [failure, 'overloaded'] : [failure])
@@ -291,12 +295,12 @@ class Setup {
     this.#home = folder.home
     context.after(async () => {
       for (const bench of this.#benches) await bench.kill(0)
-      await this.#server?.close()
+      await this.#server?.stop()
       folder.remove()
     })
   }
 
-  async serve(script: Parameters<typeof startModelServer>[0]['script']): Promise<ModelServer> {
+  async serve(script: Script): Promise<ModelServer> {
     this.#server = await startModelServer({ script })
     return this.#server
   }
@@ -334,6 +338,19 @@ function bareProtocol(subject: Subject, context: TestContext) {
     failed: (failure) => void failures.push(failure),
   })
   return { protocol, updates, failures }
+}
+
+/** Shortens the retries of those that heed it. */
+const soon = { 'retry-after-ms': '20' }
+
+/** Some do not even offer a tool that may not be used. */
+function ifOffered(turn: Turn, request: ModelRequest): Turn {
+  try {
+    for (const wish of turn.toolCalls ?? []) chooseTool(wish, request.tools)
+    return turn
+  } catch {
+    return { text: 'There is no such tool.' }
+  }
 }
 
 /** The last update ends the turn, for this reason. */

@@ -71,9 +71,10 @@ describe('finding an agent', () => {
       type: 'broken',
       why: `${script} is a script, and the native program it starts is not found beside it; run: errand agents install --codex`,
     })
-    const garbage = put('e/bin/codex', 'no program')
+    put('e/bin/codex', 'no program')
     const located = await find('e', 'e/bin')
-    assert.ok(located.type === 'broken' && located.why.startsWith(`"${garbage} --version" does not start`))
+    assert.ok(located.type === 'broken')
+    assert.match(located.why, /--version" (does not start|exits with code)/)
     put('f/codex/node_modules/@openai/codex/package.json', '{"version":"0.169.0"}')
     const other = await find('f', 'f/bin')
     assert.ok(other.type === 'broken' && /holds no @openai\/codex program for/.test(other.why))

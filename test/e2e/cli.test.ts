@@ -112,15 +112,17 @@ test('--json prints one event a line and the run at the end', async (t) => {
 })
 
 test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends with 3', async (t) => {
+  // No other process waits just as long.
+  const seconds = `98765.${process.pid}`
   const more = 'finally:\n  - name: last\n    action: cmd.run\n    args: {cmd: echo cleaned}\n'
-  const errand = flow(t, 'echo begun; sleep 98765.4321', more)
+  const errand = flow(t, `echo begun; sleep ${seconds}`, more)
   const run = errand.start(['run', errand.file])
   await run.until('local | begun')
   run.child.kill('SIGINT')
   const { code, stdout } = await run.finished
   assert.equal(code, 3)
   assert.ok(stdout.includes('local | cleaned'), stdout)
-  assert.deepEqual(await processesWith('98765.4321'), [])
+  assert.deepEqual(await processesWith(seconds), [])
 })
 
 test('a second Ctrl-C ends what does not want to end', async (t) => {

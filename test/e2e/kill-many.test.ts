@@ -74,7 +74,8 @@ test('what waits for a person, a retry, a sub-workflow or its turn still does so
   const programs = await startPrograms(t)
   const { client, home } = programs
   const at = (name: string): string => join(home, name)
-  const wait = (name: string): string => `echo x >>"${at(name)}"; while [ ! -e "${at(name)}.go" ]; do sleep 0.02; done`
+  const wait = (name: string): string =>
+    `echo x >>"${at(name)}"; while [ ! -e "${at(name)}.go" ]; do sleep 0.02; done`
   await client.runs.create({
     run_id: 'approval',
     yaml: workflowText([
@@ -112,9 +113,13 @@ test('what waits for a person, a retry, a sub-workflow or its turn still does so
     (await client.runs.get(id)).steps.find((one) => one.step === step)
   await eventually('the question', async () => (await stepOf('approval', 'ask'))?.approval)
   await eventually('the first try', async () => (await stepOf('retry', 'flaky'))?.status === 'waiting')
-  await eventually('the sub-workflow and the first of the queue', () => readIfThere(at('inner')) && readIfThere(at('first')))
+  await eventually(
+    'the sub-workflow and the first of the queue',
+    () => readIfThere(at('inner')) && readIfThere(at('first')),
+  )
 
-  for (const which of [['hub'], ['runner'], ['hub', 'runner']] as const) await killAndStart(programs, [...which])
+  for (const which of [['hub'], ['runner'], ['hub', 'runner']] as const)
+    await killAndStart(programs, [...which])
 
   await client.runs.approve('approval', { step: 'ask' })
   for (const name of ['inner', 'first', 'second', 'third']) writeFileSync(`${at(name)}.go`, '')
@@ -123,7 +128,8 @@ test('what waits for a person, a retry, a sub-workflow or its turn still does so
     assert.equal(run.status, 'success', JSON.stringify(run))
     await wholeLog(client, id)
   }
-  for (const name of ['before', 'inner', 'first', 'second', 'third']) assert.equal(readIfThere(at(name)), 'x\n', name)
+  for (const name of ['before', 'inner', 'first', 'second', 'third'])
+    assert.equal(readIfThere(at(name)), 'x\n', name)
   assert.equal(readIfThere(at('tries')), 'x\nx\n')
   const startedAt = async (id: string): Promise<string> => (await client.runs.get(id)).started_at!
   const endedAt = async (id: string): Promise<string> => (await client.runs.get(id)).finished_at!

@@ -46,7 +46,8 @@ function checkFolder(folder: string): void {
   const files = readdirSync(folder).filter((name) => name.includes('stdout'))
   const found = files.map((name) => sha256(readFileSync(join(folder, name))))
   assert.equal(files.length, names.length - 1)
-  for (const name of names.filter((one) => one !== 'nothing')) assert.ok(found.includes(sha256(outputs[name]!.bytes)), `${name} in ${files}`)
+  for (const name of names.filter((one) => one !== 'nothing'))
+    assert.ok(found.includes(sha256(outputs[name]!.bytes)), `${name} in ${files}`)
 }
 
 test('whatever a step prints on this machine is on disk byte for byte', async (t) => {

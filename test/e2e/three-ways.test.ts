@@ -51,7 +51,11 @@ const cases: Record<string, Case> = {
     code: 1,
     shows: ['main one local: failed exit_code 7', 'main two: skipped upstream'],
   },
-  'killed by a signal': { steps: [{ name: 'one', cmd: 'kill -TERM $$' }], code: 1, shows: ['main one local: failed signal 143'] },
+  'killed by a signal': {
+    steps: [{ name: 'one', cmd: 'kill -TERM $$' }],
+    code: 1,
+    shows: ['main one local: failed signal 143'],
+  },
   'conditions and skips': {
     steps: [
       exporting('set', 'echo "BOPS_EXPORT:COUNT=3"; echo "BOPS_EXPORT:OK=true"'),
@@ -99,14 +103,16 @@ const cases: Record<string, Case> = {
       { name: 'two', cmd: 'echo two', rollback: { action: 'cmd.run', args: { cmd: 'echo undo two' } } },
       { name: 'three', cmd: 'exit 1' },
     ],
-    more: { finally: [{ name: 'last', action: 'cmd.run', args: { cmd: 'echo "it is $ERRAND_RUN_STATUS"' } }] },
+    more: {
+      finally: [{ name: 'last', action: 'cmd.run', args: { cmd: 'echo "it is $ERRAND_RUN_STATUS"' } }],
+    },
     code: 1,
     shows: ['rollback one local: success', 'finally last local: success', 'local last stdout: it is failed'],
   },
   timeout: {
     steps: [{ name: 'slow', cmd: 'echo begun; sleep 1000', timeout_seconds: 0.5 }],
     code: 1,
-    shows: ['main slow local: failed timeout'],
+    shows: ['main slow local: failed timeout 143'],
   },
   'a variable that is expected and missing': {
     steps: [exporting('one', 'echo "BOPS_EXPORT:OTHER=1"', { expect_vars: ['TOKEN'] })],
@@ -134,7 +140,11 @@ const cases: Record<string, Case> = {
   },
   'a sub-workflow': {
     steps: [
-      { name: 'sub', action: 'workflow.run', args: { workflow: { ...child, steps: childSteps }, inputs: { WHO: 'me' } } },
+      {
+        name: 'sub',
+        action: 'workflow.run',
+        args: { workflow: { ...child, steps: childSteps }, inputs: { WHO: 'me' } },
+      },
       { name: 'tell', cmd: 'echo "$ANSWER"' },
     ],
     code: 0,
@@ -157,10 +167,17 @@ const cases: Record<string, Case> = {
       { name: 'tell', cmd: 'echo "$PLACE $COPIES"', env: { COPIES: '${N}' } },
       { name: 'unset', cmd: 'echo no', env: { X: '${NOWHERE}' } },
     ],
-    more: { inputs: { STAGE: { required: true }, N: { type: 'number', default: 2 } }, outputs: { WHERE: '${PLACE}' } },
+    more: {
+      inputs: { STAGE: { required: true }, N: { type: 'number', default: 2 } },
+      outputs: { WHERE: '${PLACE}' },
+    },
     args: ['--var', 'STAGE=prod', '--yes'],
     code: 1,
-    shows: ['main ask local: success', 'local tell stdout: prod-1 2', 'main unset: failed unset_variable'],
+    shows: [
+      'main ask local: success',
+      'local tell stdout: prod-1 2',
+      'main unset local: failed unset_variable',
+    ],
   },
 }
 
@@ -176,7 +193,9 @@ function essence(lines: string[]): string[] {
     if (step.instances.length === 0) found.push(`${step.phase} ${step.step}: ${step.status}${why}`)
     for (const one of step.instances) {
       const vars = one.vars === undefined ? '' : ` ${JSON.stringify(one.vars)}`
-      const detail = [one.reason, one.exit_code].filter((each) => each !== undefined && each !== 0 || one.reason !== undefined && each === 0)
+      const detail = [one.reason, one.exit_code].filter(
+        (each) => (each !== undefined && each !== 0) || (one.reason !== undefined && each === 0),
+      )
       found.push(
         `${step.phase} ${step.step} ${one.host}${vars}: ${[one.status, ...detail].join(' ')}`,
         `${step.step} ${one.host}${vars} was tried ${one.attempts.length} times`,
@@ -234,7 +253,8 @@ test('a file does the same on this machine, on agent servers and through a hub',
         Object.entries(ways).map(async ([way, words]) => {
           const json = await programs.call(...words, ...args, '--json')
           const plain = await programs.call(...words, ...args)
-          for (const found of [json, plain]) assert.equal(found.code, code, `${way}: ${found.stdout}\n${found.stderr}`)
+          for (const found of [json, plain])
+            assert.equal(found.code, code, `${way}: ${found.stdout}\n${found.stderr}`)
           return { way, essence: essence(json.stdout.trimEnd().split('\n')), seen: seen(plain.stdout) }
         }),
       )
@@ -243,7 +263,8 @@ test('a file does the same on this machine, on agent servers and through a hub',
         assert.deepEqual(other.essence, first!.essence, `${other.way} and ${first!.way}`)
         assert.deepEqual(other.seen, first!.seen, `${other.way} and ${first!.way}, as shown`)
       }
-      for (const line of shows) assert.ok(first!.essence.includes(line), `"${line}" is not in ${first!.essence.join('\n')}`)
+      for (const line of shows)
+        assert.ok(first!.essence.includes(line), `"${line}" is not in ${first!.essence.join('\n')}`)
     })
   }
 })

@@ -127,3 +127,59 @@ test('a hub that is killed picks its runs up at the next start, with every line 
   assert.equal(await bytes(), numbered(150))
   assert.equal(readFileSync(join(errand.home, 'begun'), 'utf8'), 'x\n')
 })
+
+test('from the command line people log in, make tokens and users, and what they may not do ends with 6', async (t) => {
+  const errand = hub(t)
+  const up = await errand.up('--no-runner')
+  const url = /http:\/\/\S+/.exec(up.printed.stdout)![0]
+  const password = /password (\S+)/.exec(up.printed.stdout)![1]!
+  const log = await errand.run(['login', url, '--password-stdin'], { stdin: `${password}\n` })
+  assert.equal(log.stdout, `Logged in to ${url} as admin (admin).\n`)
+  assert.equal(statSync(join(errand.home, '.errand/login.json')).mode & 0o777, 0o600)
+
+  const added = await errand.run(['users', 'add', 'anna', '--password-stdin'], { stdin: 'a long password' })
+  assert.equal(added.code, 0, added.stderr)
+  assert.match((await errand.run(['users', 'list'])).stdout, /anna +user +active/)
+  await errand.run(['login', url, '-u', 'anna', '--password-stdin'], { stdin: 'a long password' })
+  const made = await errand.run(['tokens', 'create', 'laptop'])
+  assert.match(made.stdout, /^errand_api_\S+\n$/)
+  assert.equal((await errand.run(['users', 'list'])).code, 6)
+  const token = made.stdout.trim()
+  const { stdout } = await errand.run(['tokens', 'list', '--json', '--token', token])
+  assert.equal((await errand.run(['tokens', 'revoke', JSON.parse(stdout)[0].id, '--token', token])).code, 0)
+  assert.equal((await errand.run(['tokens', 'list', '--token', token])).code, 6)
+  await errand.run(['login', '--forget'])
+  assert.equal((await errand.run(['runs', 'list', '--url', url])).code, 6)
+})
+
+test('runs of a hub are approved, rejected, canceled and tried again from the command line', async (t) => {
+  const errand = hub(t)
+  await errand.up()
+  const file = join(errand.home, 'flow.yaml')
+  const cmd = `test -e ${errand.home}/well || exit 3`
+  writeFileSync(
+    file,
+    'version: v0.1\nname: flow\nsteps:\n  - {name: ask, action: approval.wait}\n' +
+      `  - {name: go, action: cmd.run, args: {cmd: '${cmd}'}}\n`,
+  )
+  const asked = (id: string) =>
+    eventually('the question', async () => (await errand.call('runs', 'show', id)).stdout.includes('Go on?'))
+  const status = (id: string, wanted: string) =>
+    eventually(`${id} ${wanted}`, async () =>
+      (await errand.list()).some((run) => run.run_id === id && run.status === wanted),
+    )
+  for (const id of ['yes', 'no', 'stop']) {
+    await errand.call('run', '--hub', '--detach', '--run-id', id, file)
+    await asked(id)
+  }
+  assert.equal((await errand.call('approve', 'yes', 'ask', '-m', 'fine')).code, 0)
+  assert.equal((await errand.call('reject', 'no', 'ask')).code, 0)
+  assert.equal((await errand.call('runs', 'cancel', 'stop')).code, 0)
+  await Promise.all([status('yes', 'failed'), status('no', 'failed'), status('stop', 'canceled')])
+  assert.equal((await errand.call('approve', 'yes', 'ask')).code, 1)
+
+  writeFileSync(join(errand.home, 'well'), '')
+  const again = await errand.call('runs', 'retry', 'yes', '--failed', '--follow')
+  assert.equal(again.code, 0, again.stdout + again.stderr)
+  assert.match(again.stdout, /go +local +success/)
+})

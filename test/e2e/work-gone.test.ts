@@ -29,9 +29,8 @@ async function begin(programs: Programs, ids: string[]): Promise<void> {
 
 function killWork(programs: Programs, ids: string[]): void {
   for (const id of ids) {
-    for (const pid of processesOf(`ERRAND_RUN_ID=${id}\0`)) process.kill(pid, 'SIGKILL')
-    // The wrapper has the attempt's folder in its command line.
-    for (const pid of processesOf(`/attempts/${id}.1/`)) process.kill(pid, 'SIGKILL')
+    // The command and its wrapper; only of this test, whatever else runs on the machine.
+    for (const pid of processesOf(programs.home, `ERRAND_RUN_ID=${id}\0`)) process.kill(pid, 'SIGKILL')
   }
 }
 

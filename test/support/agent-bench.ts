@@ -48,10 +48,17 @@ export class AgentBench {
     }
     this.#mark = `ERRAND_BENCH=${randomUUID()}`
     const [name = '', value] = this.#mark.split('=')
-    this.#child = spawn(program.path, [...launch.args], {
+    this.#child = spawn(launch.program ?? program.path, [...launch.args], {
       cwd: request.cwd,
       detached: true,
-      env: { PATH: process.env.PATH, LANG: 'C.UTF-8', ...request.env, ...launch.env, [name]: value },
+      env: {
+        PATH: process.env.PATH,
+        HOME: join(request.home, 'user'),
+        LANG: 'C.UTF-8',
+        ...request.env,
+        ...launch.env,
+        [name]: value,
+      },
     })
     this.#child.stdin?.on('error', () => {}) // the program may be gone: `exited` tells
     this.#child.stderr?.on('data', (chunk) => {

@@ -40,7 +40,7 @@ export function errandCommand(t: TestContext) {
   const env: NodeJS.ProcessEnv = {
     PATH: process.env.PATH,
     HOME: home,
-    XDG_CACHE_HOME: join(tmpdir(), 'errand-test-cache'),
+    XDG_CACHE_HOME: join(import.meta.dirname, '../../node_modules/.cache/errand-tests'),
   }
 
   function start(

@@ -114,11 +114,14 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Ids of the live processes whose environment or command line holds the text. */
-export function processesOf(text: string): number[] {
+/** Ids of the live processes whose environment or command line holds all of the texts. */
+export function processesOf(...texts: string[]): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((name) => ['environ', 'cmdline'].some((file) => readProc(`${name}/${file}`).includes(text)))
+    .filter((name) => {
+      const all = readProc(`${name}/environ`) + readProc(`${name}/cmdline`)
+      return texts.every((text) => all.includes(text))
+    })
     .map(Number)
 }
 

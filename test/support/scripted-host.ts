@@ -19,6 +19,7 @@ export class ScriptedHost implements StepHost {
     []
   readonly canceled: { id: string; reason: Reason; force: boolean }[] = []
   readonly endedRuns: string[] = []
+  readonly remembered: unknown[] = []
   /** Attempts that hold capacity. */
   readonly placed = new Set<string>()
   readonly held = new Map<string, Held>()
@@ -69,6 +70,10 @@ export class ScriptedHost implements StepHost {
 
   runEnded(runId: string): void {
     this.endedRuns.push(runId)
+  }
+
+  remember(...told: unknown[]): void {
+    this.remembered.push(told)
   }
 
   async close(): Promise<void> {}

@@ -46,7 +46,7 @@ export class Handshake {
   #initialized(result: JsonObject): void {
     if (result.protocolVersion !== PROTOCOL_VERSION) {
       const message = `The agent speaks version ${result.protocolVersion} of the Agent Client Protocol; Errand speaks version ${PROTOCOL_VERSION}.`
-      return this.#port.failed({ reason: 'start_failed', message })
+      return void this.#port.failed({ reason: 'start_failed', message })
     }
     this.#version = string(object(result.agentInfo)?.version)
     const capabilities = object(result.agentCapabilities)
@@ -56,7 +56,7 @@ export class Handshake {
     if (sessionId !== undefined && (capabilities?.loadSession === true || resume)) {
       this.#origin = 'loaded'
       const method = capabilities?.loadSession === true ? 'session/load' : 'session/resume'
-      return this.#call(method, { sessionId, ...place }, 'start_failed', (session) =>
+      return void this.#call(method, { sessionId, ...place }, 'start_failed', (session) =>
         this.#opened(sessionId, session),
       )
     }
@@ -70,27 +70,34 @@ export class Handshake {
   #opened(sessionId: string, session: JsonObject): void {
     const { asking } = this.#profile
     const option = sessionOptions(session).find(({ id }) => id === asking?.option)
-    if (asking === undefined || option === undefined || this.#request.ask === 'allow' || option.value === asking.value)
-      return this.#chooseModel(sessionId, session)
+    if (
+      asking === undefined ||
+      option === undefined ||
+      this.#request.ask === 'allow' ||
+      option.value === asking.value
+    )
+      return void this.#chooseModel(sessionId, session)
     const params = { sessionId, configId: option.id, value: asking.value }
-    this.#call('session/set_config_option', params, 'start_failed', () => this.#chooseModel(sessionId, session))
+    this.#call('session/set_config_option', params, 'start_failed', () =>
+      this.#chooseModel(sessionId, session),
+    )
   }
 
   #chooseModel(sessionId: string, session: JsonObject): void {
     const choice = modelChoice(session)
     const wanted = this.#request.model
     if (wanted === undefined || this.#profile.model === 'launch' || choice?.current === wanted)
-      return this.#begun(sessionId, wanted ?? choice?.current)
+      return void this.#begun(sessionId, wanted ?? choice?.current)
     if (choice === undefined) {
       const message = `This agent does not let its model be chosen (asked for ${wanted}).`
-      return this.#port.failed({ reason: 'invalid_argument', message })
+      return void this.#port.failed({ reason: 'invalid_argument', message })
     }
     const [method, params] =
       choice.type === 'option'
         ? ['session/set_config_option', { sessionId, configId: choice.option, value: wanted }]
         : ['session/set_model', { sessionId, modelId: wanted }]
     this.#rpc.request(method, params, (answer) => {
-      if (answer.type === 'result') return this.#begun(sessionId, wanted)
+      if (answer.type === 'result') return void this.#begun(sessionId, wanted)
       const known = choice.choices.slice(0, CHOICES_TOLD).join(', ')
       const message = `The agent refuses the model ${wanted}: ${errorText(answer.error)}. It knows: ${known}`
       this.#port.failed({ reason: 'model', message })

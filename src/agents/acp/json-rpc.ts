@@ -59,7 +59,7 @@ export class JsonRpc {
     if (answered === undefined) return
     this.#waiting.delete(id)
     const error = object(message.error)
-    if (error === undefined) return answered({ type: 'result', result: object(message.result) ?? {} })
+    if (error === undefined) return void answered({ type: 'result', result: object(message.result) ?? {} })
     const code = typeof error.code === 'number' ? error.code : 0
     answered({ type: 'error', error: { code, message: string(error.message) ?? '', data: error.data } })
   }

@@ -25,8 +25,8 @@ export class Permissions {
   requested(id: RpcId, params: JsonObject): void {
     const { tool_id, title, tool_kind, paths, input } = toolUpdate(object(params.toolCall) ?? {})
     const question = { id, params, toolId: tool_id }
-    if (this.canceling) return this.#rpc.answer(id, cancelledOutcome)
-    if (this.#ask !== 'ask') return this.#decide(question, this.#ask)
+    if (this.canceling) return void this.#rpc.answer(id, cancelledOutcome)
+    if (this.#ask !== 'ask') return void this.#decide(question, this.#ask)
     // The tool's id makes it distinct from those of an earlier process of this session.
     const requestId = `${++this.#asked}.${tool_id}`
     this.#open.set(requestId, question)

@@ -1,5 +1,6 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { AgentProtocol, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
+import { endingText } from '../ending.ts'
 import { modelFailureOf } from '../failure-text.ts'
 import { Handshake } from './handshake.ts'
 import { errorText, JsonRpc, type RpcAnswer, type RpcError } from './json-rpc.ts'
@@ -11,9 +12,8 @@ import { UsageMeter } from './usage-meter.ts'
 
 type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
 
-export const AUTH_REQUIRED = -32000
+const AUTH_REQUIRED = -32000
 const INVALID_PARAMS = -32602
-const STDERR_CHARS = 2000
 
 /** A conversation in the Agent Client Protocol, version 1, as its client. */
 export class AcpProtocol implements AgentProtocol {
@@ -25,7 +25,6 @@ export class AcpProtocol implements AgentProtocol {
   readonly #usage: UsageMeter
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #sessionId = ''
-  /** Counts prompts, so that a late answer to an earlier one is known. */
 
   constructor(profile: AcpProfile, request: SessionRequest, port: ProtocolPort) {
     this.#port = port
@@ -79,12 +78,10 @@ export class AcpProtocol implements AgentProtocol {
   }
 
   exited(exit: { code?: number; signal?: string; stderr: string }): void {
-    const how = exit.signal === undefined ? `with exit code ${exit.code ?? 'unknown'}` : `by ${exit.signal}`
-    const words = exit.stderr.trim().slice(-STDERR_CHARS)
-    const message = `The agent ended ${how}${words === '' ? '.' : `: ${words}`}`
+    const message = endingText('The agent', exit)
     if (this.#phase === 'starting') this.#failed({ reason: 'start_failed', message })
     if (this.#phase === 'turn') {
-      const failure = modelFailureOf(words)
+      const failure = modelFailureOf(exit.stderr)
       const canceled = this.#permissions.canceling
       this.#turnEnds(
         canceled

@@ -19,11 +19,7 @@ export class SessionUpdates {
   #systemError = false
   #lastText = ''
 
-  constructor(
-    profile: AcpProfile,
-    denied: ReadonlySet<string>,
-    update: (update: AgentUpdate) => void,
-  ) {
+  constructor(profile: AcpProfile, denied: ReadonlySet<string>, update: (update: AgentUpdate) => void) {
     this.#profile = profile
     this.#denied = denied
     this.#update = update
@@ -39,7 +35,8 @@ export class SessionUpdates {
   /** Why the turn failed though the agent ended it as if it had not. */
   turnEnds(): string | undefined {
     this.#openTools.clear()
-    const failure = this.#held ?? (this.#systemError ? this.#lastText || 'The agent reports an error.' : undefined)
+    const failure =
+      this.#held ?? (this.#systemError ? this.#lastText || 'The agent reports an error.' : undefined)
     this.#held = undefined
     return failure
   }
@@ -47,16 +44,16 @@ export class SessionUpdates {
   take(update: JsonObject): void {
     switch (update.sessionUpdate) {
       case 'agent_message_chunk':
-        return this.#message(string(object(update.content)?.text) ?? '')
+        return void this.#message(string(object(update.content)?.text) ?? '')
       case 'agent_thought_chunk':
-        return this.#thought(string(object(update.content)?.text) ?? '')
+        return void this.#thought(string(object(update.content)?.text) ?? '')
       case 'tool_call':
       case 'tool_call_update':
-        return this.#tool(update)
+        return void this.#tool(update)
       case 'plan':
-        return this.#plan(update)
+        return void this.#plan(update)
       case 'session_info_update':
-        return this.#info(update)
+        return void this.#info(update)
     }
   }
 

@@ -51,8 +51,7 @@ function derivedDiff(call: JsonObject, diffOf: AcpProfile['diff']): FileDiff[] {
 }
 
 function fileDiff(diff: JsonObject): FileDiff {
-  const text = (value: unknown) =>
-    typeof value === 'string' ? clipped(value, DIFF_TEXT_BYTES) : undefined
+  const text = (value: unknown) => (typeof value === 'string' ? clipped(value, DIFF_TEXT_BYTES) : undefined)
   return present({
     path: string(diff.path) ?? '',
     old_text: text(diff.oldText),
@@ -68,7 +67,11 @@ function outputOf(call: JsonObject, content: readonly JsonObject[]): string | un
   if (texts.length > 0) return clipped(texts.join('\n'), TOOL_TEXT_BYTES)
   const raw = object(call.rawOutput)
   return clippedValue(
-    string(raw?.content) ?? string(raw?.output) ?? string(raw?.message) ?? string(raw?.error) ?? call.rawOutput,
+    string(raw?.content) ??
+      string(raw?.output) ??
+      string(raw?.message) ??
+      string(raw?.error) ??
+      call.rawOutput,
   )
 }
 

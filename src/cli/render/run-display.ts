@@ -126,7 +126,10 @@ export class RunDisplay {
       reason: event.reason === 'exit_code' ? undefined : event.reason,
       message: event.message,
     })
-    return this.#note(statusColor[status], `${step} ${status}${why === '' ? '' : `: ${why}`}`)
+    return this.#note(
+      statusColor[status],
+      `${step} ${status}${why === '' || why === status ? '' : `: ${why}`}`,
+    )
   }
 
   #approval(event: EventOf<'approval.requested'>): string {
@@ -153,7 +156,7 @@ export class RunDisplay {
     }))
     return (
       `\n${summary(safe, paint)}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
-      `${paint(statusColor[event.status], event.status)} in ${took}${why === '' ? '' : `: ${this.#safe(why)}`}\n`
+      `${paint(statusColor[event.status], event.status)} in ${took}${why === '' || why === event.status ? '' : `: ${this.#safe(why)}`}\n`
     )
   }
 

@@ -19,10 +19,9 @@ export const statusColor: Readonly<Record<StepStatus, Color>> = {
 export function whyText(of: { reason?: string; message?: string; exitCode?: number }): string {
   const message = of.message?.split('\n')[0]
   if (of.reason === 'exit_code') return `exit code ${of.exitCode ?? '?'}`
-  if (of.reason === undefined) return message ?? ''
-  return message === undefined
-    ? of.reason.replaceAll('_', ' ')
-    : `${of.reason.replaceAll('_', ' ')}: ${message}`
+  const reason = of.reason?.replaceAll('_', ' ')
+  if (reason === undefined || message === undefined || message === reason) return reason ?? message ?? ''
+  return `${reason}: ${message}`
 }
 
 export const between = (start: string | undefined, end: string | undefined): string =>

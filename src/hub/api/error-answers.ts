@@ -1,12 +1,20 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { ErrandError } from '../../contract/errors.ts'
 import type { ApiApp } from './api-context.ts'
 
+const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE'
+/** Of a body that is too large: how many times the limit is read, so that its sender gets to the answer. */
+const READ_AWAY_LIMITS = 8
+
 /** Every error leaves in one shape, whoever threw it. */
 export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: (line: string) => void }): void {
-  app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply, options))
+  app.setErrorHandler(async (error: FastifyError, request, reply) => {
+    if (error.code === TOO_LARGE) await readAway(request.raw, READ_AWAY_LIMITS * options.bodyBytes)
+    return sendError(error, request, reply, options)
+  })
   app.setNotFoundHandler((request) => {
     const path = request.url.split('?', 1)[0]!
     const methods = app.methodsOf(path)
@@ -60,6 +68,24 @@ export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
   )
 }
 
+/** A connection that is closed with bytes unread is reset, and the answer may be lost with it. */
+function readAway(request: IncomingMessage, maxBytes: number): Promise<void> {
+  return new Promise((resolve) => {
+    let left = maxBytes
+    const onData = (chunk: Buffer): void => {
+      left -= chunk.length
+      if (left < 0) done()
+    }
+    const done = (): void => {
+      request.off('data', onData).off('end', done).off('close', done)
+      request.pause()
+      resolve()
+    }
+    if (request.complete || request.destroyed) return resolve()
+    request.on('data', onData).on('end', done).on('close', done).resume()
+  })
+}
+
 function translate(error: FastifyError, bodyBytes: number): ErrandError | undefined {
   if (hasZodFastifySchemaValidationErrors(error)) {
     const context = (error as FastifyError).validationContext ?? 'body'
@@ -75,7 +101,7 @@ function translate(error: FastifyError, bodyBytes: number): ErrandError | undefi
       details: problems,
     })
   }
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+  if (error.code === TOO_LARGE)
     return new ErrandError('body_too_large', `The body is larger than the limit of ${bodyBytes} bytes.`, {
       hint: 'Split it, or keep large files on the machine that runs the step.',
       details: { limit_bytes: bodyBytes },

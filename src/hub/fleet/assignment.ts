@@ -1,3 +1,4 @@
+import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
@@ -30,6 +31,8 @@ export interface Assignment {
   /** The runner has said that it has it. */
   begun: boolean
   cancel?: { reason: Reason; force: boolean }
+  /** Given and not taken yet, by id, oldest first. */
+  readonly inputs: Map<string, AttemptInput>
   /** Runners that rejected it, and why. */
   readonly rejections: Map<string, string>
 }

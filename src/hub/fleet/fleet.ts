@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
+import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Hello, RunnerFrame, RunnerView } from '../../contract/protocol.ts'
 import type { Reason } from '../../contract/status.ts'
@@ -8,7 +9,7 @@ import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
 import type { Assignment } from './assignment.ts'
 import { Dispatch } from './dispatch.ts'
 import { canceled, Ledger, NOTHING_KEPT } from './ledger.ts'
-import { orderCancel } from './orders.ts'
+import { orderCancel, orderInput } from './orders.ts'
 import { needKey } from './placement.ts'
 import { Reception } from './reception.ts'
 import type { Runner } from './roster.ts'
@@ -105,8 +106,9 @@ export class Fleet implements StepHost {
     known: Parameters<StepHost['resume']>[2],
     sink: AttemptSink,
   ): void {
-    const { started, streams, reports = started ? 1 : 0 } = known
+    const { started, streams, reports = started ? 1 : 0, inputs = [] } = known
     const assignment = this.#ledger.add(spec, placement, { ...NOTHING_KEPT, ...streams, reports }, sink)
+    for (const input of inputs) assignment.inputs.set(input.input_id, input)
     if (placement?.runner === undefined) {
       this.#dispatch.begin(assignment, undefined)
       return
@@ -128,6 +130,15 @@ export class Fleet implements StepHost {
       // Nobody to wait for: what is left of it is stopped when its runner comes back.
       else if (force) this.#ledger.settle(assignment, canceled(assignment.cancel.reason))
     } else if (stage.type !== 'assigning') this.#ledger.settle(assignment, canceled(assignment.cancel.reason))
+  }
+
+  input(attemptId: string, input: AttemptInput): void {
+    const assignment = this.#ledger.get(attemptId)
+    if (!assignment || assignment.inputs.has(input.input_id)) return
+    assignment.inputs.set(input.input_id, input)
+    const { stage } = assignment
+    const link = stage.type === 'placed' ? this.#runners.get(stage.runner)?.link : undefined
+    if (link) orderInput(assignment, link, input)
   }
 
   runEnded(runId: string): void {

@@ -20,6 +20,8 @@ export interface InboxOptions {
   from: Marks
   /** To be called when something was committed, or when `resend` is asked for. */
   ack(resend: boolean): void
+  /** That the input was taken is committed. */
+  taken?(inputId: string): void
   /** The end is committed. */
   ended(): void
   failed(error: unknown): void
@@ -117,7 +119,7 @@ export class Inbox {
   }
 
   async #handReport({ n, report }: Item & { type: 'report' }): Promise<void> {
-    const { sink, epoch, ack, ended, signal } = this.#options
+    const { sink, epoch, ack, taken, ended, signal } = this.#options
     this.#handed.reports = n
     try {
       await sink.report(report, epoch)
@@ -127,6 +129,7 @@ export class Inbox {
     }
     if (signal.aborted) return
     this.#keep('reports', n)
+    if (report.type === 'input_taken') taken?.(report.input_id)
     if (report.type === 'ended') ended()
     else ack(false)
   }

@@ -38,6 +38,7 @@ export class Ledger {
       inbox: undefined!,
       sent: { type: 'never' },
       begun: false,
+      inputs: new Map(),
       rejections: new Map(),
     }
     assignment.inbox = this.#inbox(assignment, from)
@@ -104,6 +105,7 @@ export class Ledger {
       epoch: assignment.epoch,
       from,
       ack: (resend) => this.#linkOf(assignment)?.ackSoon(assignment, resend),
+      taken: (inputId) => void assignment.inputs.delete(inputId),
       ended: () => this.#ended(assignment),
       failed: (error) => this.failed(assignment, error),
       signal: this.#options.signal,

@@ -1,3 +1,4 @@
+import type { AttemptInput } from '../../contract/agent.ts'
 import type { HubFrame } from '../../contract/protocol.ts'
 import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
 import type { Assignment } from './assignment.ts'
@@ -25,6 +26,16 @@ export function orderStart(assignment: Assignment, runner: Runner, ledger: Ledge
   const link = runner.link!
   assignment.sent = { type: 'to', boot: link.boot! }
   link.sendText(frame)
+  orderInputs(assignment, link)
+}
+
+/** Sends what was given and not taken yet. */
+export function orderInputs(assignment: Assignment, link: RunnerLink): void {
+  for (const input of assignment.inputs.values()) orderInput(assignment, link, input)
+}
+
+export function orderInput({ spec, epoch }: Assignment, link: RunnerLink, input: AttemptInput): void {
+  link.send({ type: 'input', attempt_id: spec.attempt_id, epoch, input })
 }
 
 /** Sends `cancel`; forced, without a grace. */

@@ -2,7 +2,7 @@ import { type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
 import type { Assignment } from './assignment.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { Ledger } from './ledger.ts'
-import { orderCancel, orderStart } from './orders.ts'
+import { orderCancel, orderInputs, orderStart } from './orders.ts'
 import { DEFAULT_GROUP } from './placement.ts'
 import { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
@@ -145,6 +145,7 @@ export class Reception {
       assignment.begun = true
       assignment.sent = { type: 'to', boot: hello.boot_id }
       assignment.inbox.rewind()
+      orderInputs(assignment, link)
       orderCancel(assignment, link, graceMs)
     }
     for (const assignment of stock.unsent) orderStart(assignment, runner, ledger)

@@ -14,6 +14,8 @@ export const AttemptFacts = z.object({
   key: z.string(),
   /** Whether its standard output is read for exports. */
   export_vars: z.boolean(),
+  /** A session with an agent. */
+  session: z.boolean().optional(),
 })
 export type AttemptFacts = z.infer<typeof AttemptFacts>
 

@@ -1,11 +1,15 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { AttemptReport } from '../../contract/attempt.ts'
+import type { SessionEvent } from '../sessions/session-event.ts'
 import type { Cause } from './outcome.ts'
 
 /** `cause` stands before the signals it leads to, so that a restarted runner knows why the process died. */
 export type JournalEntry =
-  | { type: 'report'; n: number; report: AttemptReport }
+  /** `covers`: how many items of a session's have been told with it. */
+  | { type: 'report'; n: number; report: AttemptReport; covers?: number }
   | { type: 'cause'; cause: Cause }
+  /** `at`: so many bytes of the agent's lines came before it. */
+  | { type: 'event'; at: number; event: SessionEvent }
 
 /** The reports of an attempt, one JSON text a line, numbered from 1. */
 export class Journal {

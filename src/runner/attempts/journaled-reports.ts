@@ -1,5 +1,6 @@
 import { HeldReports } from './held-reports.ts'
 import { Journal } from './journal.ts'
+import type { SessionEvent } from '../sessions/session-event.ts'
 import type { Cause } from './outcome.ts'
 
 /** Reports that are in the journal before anyone is told of them, so that what was told is there after a restart. */
@@ -7,13 +8,20 @@ export class JournaledReports extends HeldReports {
   readonly #journal: Journal
   /** Why the attempt was ended, where that was ordered before a restart. */
   readonly cause: Cause | undefined
+  /** What an earlier process of this runner told the session, with the place among the agent's lines. */
+  readonly events: { at: number; event: SessionEvent }[] = []
+  /** How many items of a session's the reports hold. */
+  covered = 0
 
   constructor(path: string) {
     super()
     this.#journal = new Journal(path)
     for (const entry of this.#journal.entries)
-      if (entry.type === 'report') super.add(entry.report)
-      else this.cause ??= entry.cause
+      if (entry.type === 'report') {
+        super.add(entry.report)
+        this.covered = entry.covers ?? this.covered
+      } else if (entry.type === 'cause') this.cause ??= entry.cause
+      else this.events.push(entry)
   }
 
   get startedAtMs(): number | undefined {
@@ -30,10 +38,15 @@ export class JournaledReports extends HeldReports {
     }
   }
 
+  /** Throws where it cannot be written; then it must not count. */
+  keepEvent(at: number, event: SessionEvent): void {
+    this.#journal.append({ type: 'event', at, event })
+  }
+
   /** Where the journal cannot be written, `otherwise` is told instead of the report. Answers whether it could. */
-  override add(report: HeldReports['list'][number], otherwise = report): boolean {
+  override add(report: HeldReports['list'][number], otherwise = report, covers?: number): boolean {
     try {
-      this.#journal.append({ type: 'report', n: this.list.length + 1, report })
+      this.#journal.append({ type: 'report', n: this.list.length + 1, report, covers })
     } catch {
       super.add(otherwise)
       return false

@@ -7,11 +7,16 @@ export const MAX_VALUE_BYTES = 64 * 1024
 export const MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
 type Source = Exclude<OutputSource, string>
+/** What an agent's attempt tells beside its streams. */
+export type Told = 'answer' | 'files' | 'value'
+
+const isStream = (from: Source['from']): from is StreamName => from === 'stdout' || from === 'stderr'
 
 /** Takes the values of a step's `outputs` from its streams and exit code. */
 export class OutputValues {
   readonly #sources: readonly (readonly [string, Source])[]
   readonly #attemptId: string
+  readonly #told = new Map<Told, string>()
   readonly #heads = new Map<StreamName, { parts: Buffer[]; kept: number; limit: number; length: number }>()
 
   constructor(spec: Pick<AttemptSpec, 'attempt_id' | 'outputs'>) {
@@ -21,7 +26,7 @@ export class OutputValues {
       typeof source === 'string' ? { from: source } : source,
     ])
     for (const [, { from, json, regex }] of this.#sources) {
-      if (from === 'exit_code') continue
+      if (!isStream(from)) continue
       const head = this.#heads.get(from) ?? { parts: [], kept: 0, limit: 0, length: 0 }
       // Two bytes more than a value, so that a newline at its end does not make it too long.
       head.limit = Math.max(head.limit, json || regex ? MAX_SEARCHED_BYTES : MAX_VALUE_BYTES + 2)
@@ -29,8 +34,12 @@ export class OutputValues {
     }
   }
 
-  wants(stream: StreamName): boolean {
-    return this.#heads.has(stream)
+  wants(from: Source['from']): boolean {
+    return this.#sources.some(([, source]) => source.from === from)
+  }
+
+  tell(what: Told, text: string): void {
+    this.#told.set(what, text)
   }
 
   push(stream: StreamName, chunk: Buffer): void {
@@ -62,6 +71,7 @@ export class OutputValues {
       if (exitCode === undefined) throw new Error('there is no exit code')
       return [[name, select(String(exitCode), source)]]
     }
+    if (!isStream(source.from)) return this.#toldValue(name, source, source.from)
     const head = this.#heads.get(source.from)!
     const bytes = Buffer.concat(head.parts)
     if (source.json !== undefined && head.length > head.limit)
@@ -72,12 +82,25 @@ export class OutputValues {
     if (text.length <= MAX_VALUE_BYTES && (searched || head.length <= head.kept))
       return [[name, text.toString('utf8')]]
     return [
-      [name, text.toString('utf8', 0, characterEnd(text, MAX_VALUE_BYTES))],
+      [name, cut(text)],
       [`${name}_SIZE`, String(searched ? text.length : head.length)],
       [`${name}_REF`, `${this.#attemptId}/${source.from}`],
     ]
   }
+
+  #toldValue(name: string, source: Source, from: Told): [string, string][] {
+    const told = this.#told.get(from)
+    if (told === undefined) throw new Error(`there is no ${from}, which only an agent's step has`)
+    const text = Buffer.from(select(told, source))
+    if (text.length <= MAX_VALUE_BYTES) return [[name, text.toString('utf8')]]
+    return [
+      [name, cut(text)],
+      [`${name}_SIZE`, String(text.length)],
+    ]
+  }
 }
+
+const cut = (text: Buffer) => text.toString('utf8', 0, characterEnd(text, MAX_VALUE_BYTES))
 
 function select(text: string, { json, regex }: Source): string {
   let found = text

@@ -2,11 +2,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { endTree } from '../../platform/process-ending.ts'
 import { bootId, isAlive } from '../../platform/process-tree.ts'
 import type { AttemptFolder, Claim } from './attempt-folder.ts'
-import type { ProcessAttempt } from './process-attempt.ts'
-import { markOf } from './process-environment.ts'
+import type { Ending } from './outcome.ts'
+import type { FoundWrapper } from './wrapped-process.ts'
 
 /** How long a wrapper may take from making its claim to having written it. */
 const CLAIM_WRITTEN_WITHIN_MS = 2_000
+
+/** What waits for a process that an earlier process of this runner may have started. */
+export interface Bereft {
+  /** Mark of its processes. */
+  readonly mark: string
+  /** Set where it is to be ended. */
+  readonly cause: unknown
+  watch(wrapper: FoundWrapper, startedAtMs: number): void
+  settle(wrapperPid: number): Promise<void>
+  finish(ending: Ending): Promise<void>
+}
 
 /**
  * Takes up an attempt that an earlier process of this runner began. What claimed its command is watched or
@@ -14,7 +25,7 @@ const CLAIM_WRITTEN_WITHIN_MS = 2_000
  * the command, and `restart` runs it under the next claim: once in all.
  */
 export async function takeUp(
-  attempt: ProcessAttempt,
+  attempt: Bereft,
   folder: AttemptFolder,
   restart: (claim: number) => void,
 ): Promise<void> {
@@ -27,7 +38,7 @@ export async function takeUp(
     }
     if (claim.type === 'none' && !folder.takeClaim(number)) continue
     // A wrapper that cannot write its claim does not run the command either, once it is gone.
-    if (claim.type === 'incomplete') await endTree({ mark: markOf(attempt.facts.key) }, 0)
+    if (claim.type === 'incomplete') await endTree({ mark: attempt.mark }, 0)
     number += 1
     if (folder.claim(number).type !== 'none') continue
     if (attempt.cause === undefined) return restart(number)

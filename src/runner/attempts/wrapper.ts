@@ -10,7 +10,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
  * Only builtins: no fork beyond the command. That has a subshell because a shell tells of a signal that killed it
  * ("Terminated") where its own error output goes, and without one that would be the command's.
  */
-const WRAPPER = `
+const CLAIM = `
 errand_stop=
 trap : HUP INT QUIT USR1 USR2 ALRM PIPE
 trap errand_stop=1 TERM
@@ -22,13 +22,36 @@ set +C
 errand_exit=$2
 shift 2
 errand_code=143
+`
+const KEEP_EXIT = `
+printf '%s\\n' "$errand_code" >"$errand_exit"
+exit "$errand_code"
+`
+const WRAPPER = `${CLAIM}
 [ "$errand_stop" ] || {
   ( exec "$@" >&3 2>&4 3>&- 4>&- )
   errand_code=$?
 }
-printf '%s\\n' "$errand_code" >"$errand_exit"
-exit "$errand_code"
-`
+${KEEP_EXIT}`
+/**
+ * The same, with what is and will be appended to a file as the command's standard input: a "tail" follows the file
+ * and feeds a FIFO. Further arguments before the command: that file, the FIFO, and where the pid of the "tail" is put:
+ * ending that is the end of the input.
+ */
+const WRAPPER_WITH_INPUT = `${CLAIM}
+errand_input=$1 errand_fifo=$2 errand_tail=$3
+shift 3
+[ "$errand_stop" ] || {
+  rm -f "$errand_fifo"
+  mkfifo -m 600 "$errand_fifo" || exit 75
+  tail -c +1 -f "$errand_input" >"$errand_fifo" 2>/dev/null 3>&- 4>&- &
+  errand_pid=$!
+  printf '%s\n' "$errand_pid" >"$errand_tail"
+  ( exec "$@" <"$errand_fifo" >&3 2>&4 3>&- 4>&- )
+  errand_code=$?
+  kill "$errand_pid" 2>/dev/null
+}
+${KEEP_EXIT}`
 /** The wrapper's exit code where it could not claim; then there is no exit file either. */
 export const NOT_CLAIMED = 75
 
@@ -41,12 +64,22 @@ export interface WrappedCommand {
   env: NodeJS.ProcessEnv
   stdoutFd: number
   stderrFd: number
+  /** Standard input, from a file that is appended to; absent: none. */
+  input?: WrappedInput
+}
+
+export interface WrappedInput {
+  file: string
+  fifo: string
+  tail: string
 }
 
 /** Starts it in a session, and so a group, of its own. Throws or emits `error` as `spawn` does. */
 export function spawnWrapped(command: WrappedCommand): ChildProcess {
-  const { claimFile, exitFile, argv, cwd, env, stdoutFd, stderrFd } = command
-  return spawn('/bin/sh', ['-c', WRAPPER, 'errand', claimFile, exitFile, ...argv], {
+  const { claimFile, exitFile, argv, cwd, env, stdoutFd, stderrFd, input } = command
+  const script = input === undefined ? WRAPPER : WRAPPER_WITH_INPUT
+  const more = input === undefined ? [] : [input.file, input.fifo, input.tail]
+  return spawn('/bin/sh', ['-c', script, 'errand', claimFile, exitFile, ...more, ...argv], {
     cwd,
     env,
     detached: true,

@@ -1,3 +1,4 @@
+import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
@@ -34,6 +35,11 @@ export class Holdings {
 
   cancel(id: string, epoch: number, graceMs: number, reason: string): void {
     void this.#find(id, epoch).then((held) => held?.cancel(graceMs, reason))
+  }
+
+  /** One that takes no inputs leaves it aside. */
+  input(id: string, epoch: number, input: AttemptInput): void {
+    void this.#find(id, epoch).then((held) => held?.input?.(input))
   }
 
   /** Forgets it, and stops it first where it still runs. */

@@ -152,6 +152,7 @@ export class Session {
     else if (frame.type === 'ack') this.#acked(frame)
     else if (frame.type === 'cancel')
       holdings.cancel(frame.attempt_id, frame.epoch, frame.grace_ms, frame.reason)
+    else if (frame.type === 'input') holdings.input(frame.attempt_id, frame.epoch, frame.input)
     else if (frame.type === 'forget_run') void holdings.forgetRun(frame.run_id)
     else if (frame.type === 'drain') this.#options.drain()
     else if (frame.type === 'refused') {

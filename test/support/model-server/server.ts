@@ -59,10 +59,10 @@ export class ModelServer {
   readonly tokens: TurnUsage = { input: 0, cached: 0, output: 0 }
   #options: ModelServerOptions
   #sessions: Sessions
-  #closed = new AbortController()
+  #stopped = new AbortController()
   #http = createServer((request, response) => {
     this.#handle(request, response).catch((error: Error) => {
-      if (this.#closed.signal.aborted) return
+      if (this.#stopped.signal.aborted) return
       this.errors.push(error.message)
       // A status that no program tries again after.
       response.writeHead(400, { 'content-type': 'application/json' })
@@ -92,9 +92,9 @@ export class ModelServer {
   }
 
   /** Cuts what is under way. Twice is once. */
-  async close(): Promise<void> {
-    if (this.#closed.signal.aborted) return
-    this.#closed.abort()
+  async stop(): Promise<void> {
+    if (this.#stopped.signal.aborted) return
+    this.#stopped.abort()
     await new Promise((resolve) => {
       this.#http.close(resolve)
       this.#http.closeAllConnections()
@@ -133,7 +133,7 @@ export class ModelServer {
     if (models !== undefined && !models.includes(content.model))
       return void json(404, dialect.failure(404, `model "${content.model}" does not exist`))
     const turn = side ? { text: 'A title' } : await turnOf(session.script, request)
-    if (turn.delayMs !== undefined) await sleep(turn.delayMs, undefined, { signal: this.#closed.signal })
+    if (turn.delayMs !== undefined) await sleep(turn.delayMs, undefined, { signal: this.#stopped.signal })
     if (turn.fail !== undefined) {
       const { status, headers } = turn.fail
       return void json(

@@ -1,0 +1,109 @@
+import { stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import * as z from 'zod'
+import { filesBelow } from './file-list.ts'
+import { globPattern } from './glob.ts'
+import { isBinary, openRegular, WHOLE_FILE_BYTES } from './text-file.ts'
+import { TimeGuard } from './time-guard.ts'
+import { OUTPUT_BYTES, type Tool, ToolError, type Work } from './tool.ts'
+
+const MOST_MATCHES = 200
+const SHOWN_CHARS = 300
+
+const Args = z.object({
+  pattern: z.string().min(1).max(1000).describe('A JavaScript regular expression, asked of each line'),
+  path: z.string().min(1).default('.').describe('The folder, or one file'),
+  glob: z.string().min(1).optional().describe('Only in these files, e.g. *.ts or src/**/*.{js,css}'),
+  ignore_case: z.boolean().default(false),
+})
+
+export const search: Tool<z.infer<typeof Args>> = {
+  name: 'search',
+  kind: 'search',
+  description:
+    'Finds the lines that a pattern fits, in text files that git does not ignore: path:line: text.',
+  args: Args,
+  title: ({ pattern, path }) => `Search ${pattern} in ${path}`,
+  paths: ({ path }) => [path],
+  async run({ pattern, glob, ignore_case }, work) {
+    const real = work.paths[0]!
+    const guard = new TimeGuard()
+    const wanted = regExp(pattern, ignore_case ? 'i' : '')
+    const one = !(await stat(real)).isDirectory()
+    const folder = one ? dirname(real) : real
+    let files = one ? [basename(real)] : await filesBelow(real, work)
+    if (glob !== undefined) {
+      const fits = globPattern(glob)
+      files = guard.run(() => files.filter((file) => fits.test(file)))
+    }
+    return { output: await matchesIn(folder, files, wanted, guard, work) }
+  },
+}
+
+function regExp(pattern: string, flags: string): RegExp {
+  try {
+    return new RegExp(pattern, flags)
+  } catch (error) {
+    throw new ToolError((error as Error).message)
+  }
+}
+
+async function matchesIn(
+  folder: string,
+  files: readonly string[],
+  wanted: RegExp,
+  guard: TimeGuard,
+  { signal }: Work,
+): Promise<string> {
+  const found: string[] = []
+  let [bytes, large] = [0, 0]
+  let full = false
+  for (const name of files) {
+    signal.throwIfAborted()
+    const text = await searchable(join(folder, name))
+    if (text === 'too_large') large++
+    if (text === undefined || text === 'too_large') continue
+    const content = text.content
+    for (const { line, number } of guard.run(() =>
+      fittingLines(content, wanted, MOST_MATCHES - found.length + 1),
+    )) {
+      const shown = `${name}:${number}: ${line.length > SHOWN_CHARS ? `${line.slice(0, SHOWN_CHARS)}…` : line}`
+      bytes += Buffer.byteLength(shown) + 1
+      full = found.length >= MOST_MATCHES || bytes > OUTPUT_BYTES
+      if (full) break
+      found.push(shown)
+    }
+    if (full) break
+  }
+  const notes = [
+    ...(found.length === 0 ? [`(nothing in ${files.length} files)`] : []),
+    ...(full ? ['… (there is more; make the pattern or the files narrower)'] : []),
+    ...(large > 0 ? [`(left out: ${large} files over ${WHOLE_FILE_BYTES / 1024 / 1024} MiB)`] : []),
+  ]
+  return [...found, ...notes].join('\n')
+}
+
+/** Undefined: binary, gone, or not to be read. */
+async function searchable(path: string): Promise<{ content: string } | 'too_large' | undefined> {
+  try {
+    const { file, stat } = await openRegular(path)
+    try {
+      if (stat.size > WHOLE_FILE_BYTES) return 'too_large'
+      return (await isBinary(file)) ? undefined : { content: await file.readFile('utf8') }
+    } finally {
+      await file.close()
+    }
+  } catch {
+    return undefined
+  }
+}
+
+function fittingLines(content: string, wanted: RegExp, most: number): { line: string; number: number }[] {
+  const found: { line: string; number: number }[] = []
+  for (const [index, whole] of content.split('\n').entries()) {
+    const line = whole.endsWith('\r') ? whole.slice(0, -1) : whole
+    if (wanted.test(line)) found.push({ line, number: index + 1 })
+    if (found.length >= most) break
+  }
+  return found
+}

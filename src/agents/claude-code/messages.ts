@@ -1,0 +1,75 @@
+import { type JsonObject, object, objects, string } from '../acp/json-shape.ts'
+import { present } from '../acp/tool-call.ts'
+import type { ProtocolPort } from '../agent.ts'
+import { planOf } from './plan.ts'
+import { toolResults } from './tool-result.ts'
+import { toolParts } from './tools.ts'
+import type { ClaudeUsage } from './usage.ts'
+
+/** What the model and its tools say, as updates. Of agents below this one only the tools. */
+export class Messages {
+  readonly #port: ProtocolPort
+  readonly #usage: ClaudeUsage
+  /** Messages whose text came in pieces: it comes once more, whole. */
+  readonly #streamed = new Set<string>()
+  #streaming = ''
+  /** The name of the last error of the model's service. */
+  errorName: unknown
+
+  constructor(port: ProtocolPort, usage: ClaudeUsage) {
+    this.#port = port
+    this.#usage = usage
+  }
+
+  turnBegins(): void {
+    this.#streamed.clear()
+    this.errorName = undefined
+  }
+
+  /** A `stream_event`. */
+  event(line: JsonObject): void {
+    const event = object(line.event) ?? {}
+    const agent = string(line.parent_tool_use_id) ?? ''
+    const usage = this.#usage.event(agent, event)
+    if (usage !== undefined) this.#port.update(usage)
+    if (agent !== '') return
+    if (event.type === 'message_start') this.#streaming = string(object(event.message)?.id) ?? ''
+    const delta = object(event.delta)
+    const message = delta?.type === 'text_delta' ? string(delta.text) : undefined
+    const thought = delta?.type === 'thinking_delta' ? string(delta.thinking) : undefined
+    if (message === undefined && thought === undefined) return
+    this.#streamed.add(this.#streaming)
+    if (message) this.#port.update({ kind: 'message', text: message })
+    if (thought) this.#port.update({ kind: 'thought', text: thought })
+  }
+
+  /** An `assistant` line: a whole block of a message. */
+  assistant(line: JsonObject): void {
+    if (line.is_api_error_message === true) {
+      this.errorName = line.error // its text comes again with the result
+      return
+    }
+    const message = object(line.message) ?? {}
+    const known = this.#streamed.has(string(message.id) ?? '') || typeof line.parent_tool_use_id === 'string'
+    for (const block of objects(message.content)) {
+      if (block.type === 'tool_use') this.#tool(block)
+      const [text, thought] = [string(block.text), string(block.thinking)]
+      if (!known && block.type === 'text' && text) this.#port.update({ kind: 'message', text })
+      if (!known && block.type === 'thinking' && thought) this.#port.update({ kind: 'thought', text: thought })
+    }
+  }
+
+  /** A `user` line: what tools gave back. */
+  user(line: JsonObject): void {
+    for (const tool of toolResults(line)) this.#port.update(tool)
+  }
+
+  #tool(block: JsonObject): void {
+    const name = string(block.name) ?? 'tool'
+    const input = object(block.input) ?? {}
+    const tool_id = string(block.id) ?? ''
+    this.#port.update(present({ kind: 'tool', tool_id, status: 'running', ...toolParts(name, input) }))
+    const plan = planOf(name, input)
+    if (plan !== undefined) this.#port.update(plan)
+  }
+}

@@ -1,0 +1,150 @@
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import { count, type JsonObject, object, parsedObject, string } from '../acp/json-shape.ts'
+import { present } from '../acp/tool-call.ts'
+import type { AgentProtocol, ProtocolPort, SessionRequest } from '../agent.ts'
+import { endingText } from '../ending.ts'
+import { claudeFailure, turnEnd } from './failure.ts'
+import { Messages } from './messages.ts'
+import { Questions } from './questions.ts'
+import { ClaudeUsage } from './usage.ts'
+
+const INITIALIZE = 'errand-initialize'
+
+/** A conversation with `claude -p` in JSON lines both ways. */
+export class ClaudeProtocol implements AgentProtocol {
+  readonly #request: SessionRequest
+  readonly #port: ProtocolPort
+  readonly #questions: Questions
+  readonly #messages: Messages
+  readonly #usage = new ClaudeUsage()
+  #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
+  #canceling = false
+  #interrupts = 0
+  #version: string | undefined
+
+  constructor(request: SessionRequest, port: ProtocolPort) {
+    this.#request = request
+    this.#port = port
+    this.#questions = new Questions(request.ask, port)
+    this.#messages = new Messages(port, this.#usage)
+  }
+
+  begin(): void {
+    this.#control(INITIALIZE, { subtype: 'initialize', hooks: null })
+  }
+
+  line(text: string): void {
+    if (this.#phase === 'over') return
+    const line = parsedObject(text)
+    if (line !== undefined) this.#lines[string(line.type) ?? '']?.(line)
+  }
+
+  prompt(text: string): void {
+    if (this.#phase !== 'idle') return
+    this.#phase = 'turn'
+    this.#canceling = false
+    this.#usage.turnBegins()
+    this.#messages.turnBegins()
+    const message = { role: 'user', content: [{ type: 'text', text }] }
+    this.#send({ type: 'user', session_id: '', message, parent_tool_use_id: null })
+  }
+
+  answer(requestId: string, decision: 'allow' | 'deny'): void {
+    this.#questions.answer(requestId, decision)
+  }
+
+  cancelTurn(): void {
+    if (this.#phase !== 'turn' || this.#canceling) return
+    this.#canceling = true
+    this.#control(`errand-interrupt-${++this.#interrupts}`, { subtype: 'interrupt' })
+  }
+
+  exited(exit: { code?: number; signal?: string; stderr: string }): void {
+    const message = endingText('Claude Code', exit)
+    if (this.#phase === 'starting') this.#failed(message)
+    if (this.#phase === 'turn')
+      this.#port.update({
+        kind: 'turn_ended',
+        ...(this.#canceling ? { stop_reason: 'canceled' } : { stop_reason: 'error', message }),
+      })
+    this.#phase = 'over'
+  }
+
+  readonly #lines: Record<string, (line: JsonObject) => void> = {
+    control_response: (line) => this.#answered(object(line.response) ?? {}),
+    control_request: (line) => this.#questions.asked(line),
+    control_cancel_request: (line) => this.#questions.withdrawn(line),
+    system: (line) => this.#system(line),
+    stream_event: (line) => this.#messages.event(line),
+    assistant: (line) => this.#messages.assistant(line),
+    user: (line) => this.#messages.user(line),
+    result: (line) => this.#result(line),
+  }
+
+  #answered(response: JsonObject): void {
+    if (this.#phase !== 'starting' || response.request_id !== INITIALIZE) return
+    if (response.subtype !== 'success') {
+      this.#failed(`Claude Code refuses to begin: ${string(response.error) ?? 'for a reason it does not tell'}`)
+      return
+    }
+    this.#session({ session_id: this.#request.session_id ?? this.#request.new_session_id, model: this.#request.model })
+    this.#phase = 'idle'
+    this.#port.ready()
+  }
+
+  #system(line: JsonObject): void {
+    const content = string(line.content)
+    if (line.subtype === 'init') this.#told(line)
+    else if (line.subtype === 'api_retry') this.#port.update(retry(line))
+    else if (line.subtype === 'compact_boundary')
+      this.#port.update({ kind: 'notice', text: 'The conversation so far was summarized to make room.' })
+    else if (line.subtype === 'informational' && content) this.#port.update({ kind: 'notice', text: content })
+  }
+
+  /** Comes with every turn; the first says what was not known before. */
+  #told(line: JsonObject): void {
+    if (this.#version !== undefined) return
+    this.#version = string(line.claude_code_version) ?? ''
+    this.#session({ session_id: string(line.session_id), model: string(line.model), version: this.#version })
+  }
+
+  #session(known: Pick<AgentUpdateOf<'session'>, 'session_id' | 'model' | 'version'>): void {
+    const origin = this.#request.session_id === undefined ? 'new' : 'loaded'
+    this.#port.update(present({ kind: 'session', agent: 'claude_code', origin, ...known }))
+  }
+
+  #result(line: JsonObject): void {
+    const end = turnEnd(line, this.#messages.errorName)
+    if (this.#phase === 'starting') {
+      this.#failed(end.message ?? 'Claude Code ended before it began.')
+      return
+    }
+    this.#port.update(this.#usage.result(line))
+    if (this.#phase !== 'turn') return
+    this.#port.update({ kind: 'turn_ended', ...(this.#canceling ? { stop_reason: 'canceled' } : end) })
+    this.#phase = 'idle'
+    this.#port.ready()
+  }
+
+  #failed(message: string): void {
+    this.#phase = 'over'
+    this.#port.failed({ reason: 'start_failed', message })
+  }
+
+  #control(request_id: string, request: JsonObject): void {
+    this.#send({ type: 'control_request', request_id, request })
+  }
+
+  #send(line: JsonObject): void {
+    this.#port.send(JSON.stringify(line))
+  }
+}
+
+function retry(line: JsonObject): AgentUpdateOf<'retry'> {
+  const { error_status, error } = line
+  // Without a status no answer came, or not to its end.
+  const failure = typeof error_status === 'number' ? claudeFailure(error_status, error, '') : 'unreachable'
+  const what = typeof error_status === 'number' ? `answered ${error_status}` : 'could not be reached'
+  const message = `The model's service ${what}; Claude Code tries again (${line.attempt} of ${line.max_retries}).`
+  return { kind: 'retry', failure, message, attempt: count(line.attempt) }
+}

@@ -1,0 +1,19 @@
+import type { Agent } from './agent.ts'
+import { codexLaunch } from './codex/launch.ts'
+import { CodexProtocol } from './codex/protocol.ts'
+import { findProgram } from './install/find-program.ts'
+import { pins } from './install/pins.ts'
+
+/**
+ * By its app server (JSON-RPC over lines), not `codex exec`: that one has no approvals, no deltas of texts and no
+ * diffs.
+ */
+export const codex: Agent = {
+  name: 'codex',
+  title: 'Codex',
+  install: { package: pins.codex.package, version: pins.codex.version },
+  keys: ['OPENAI_API_KEY', 'CODEX_API_KEY'],
+  locate: (places) => findProgram({ name: 'codex', ...places }),
+  launch: codexLaunch,
+  protocol: (request, port) => new CodexProtocol(request, port),
+}

@@ -1,0 +1,108 @@
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import { type JsonObject, object, objects, string } from '../acp/json-shape.ts'
+import { present } from '../acp/tool-call.ts'
+import type { ProtocolPort } from '../agent.ts'
+import type { Approvals } from './approvals.ts'
+import { type CodexError, codexError, retryNumber } from './failure.ts'
+import { toolOfItem } from './items.ts'
+import { UnseenCalls } from './unseen-calls.ts'
+import { CodexUsage } from './usage.ts'
+
+/** Codex waits for a network that is not there for ever, ever longer: this many are about 40 seconds. */
+const MOST_WAITS = 4
+
+type PlanStatus = AgentUpdateOf<'plan'>['entries'][number]['status']
+const planStatuses: Record<string, PlanStatus> = { inProgress: 'in_progress', completed: 'completed' }
+
+/** What happens in a thread, as updates. */
+export class ThreadEvents {
+  readonly #port: ProtocolPort
+  readonly #approvals: Approvals
+  readonly #usage = new CodexUsage()
+  readonly #unseen = new UnseenCalls()
+  /** Messages and thoughts that came in pieces. */
+  readonly #streamed = new Set<string>()
+  #waits = 0
+
+  constructor(port: ProtocolPort, approvals: Approvals) {
+    this.#port = port
+    this.#approvals = approvals
+  }
+
+  turnBegins(): void {
+    this.#usage.turnBegins()
+    this.#streamed.clear()
+    this.#waits = 0
+  }
+
+  /** The error is told when there is no use in waiting for codex to give up. */
+  take(method: string, params: JsonObject, ours: boolean): CodexError | undefined {
+    if (method === 'error') return ours ? this.#error(params) : undefined
+    if (method.startsWith('item/')) this.#waits = 0
+    const item = object(params.item)
+    if (method === 'item/started' && item !== undefined) this.#item(item, false, ours)
+    else if (method === 'item/completed' && item !== undefined) this.#item(item, true, ours)
+    else if (method === 'rawResponseItem/completed' && item !== undefined) this.#tool(this.#unseen.raw(item))
+    else if (method === 'thread/tokenUsage/updated')
+      this.#port.update(this.#usage.told(string(params.threadId) ?? '', object(params.tokenUsage) ?? {}))
+    else if (method === 'serverRequest/resolved') this.#approvals.resolved(params.requestId)
+    else if (ours) this.#text(method, params)
+    return undefined
+  }
+
+  #text(method: string, params: JsonObject): void {
+    const delta = string(params.delta)
+    const itemId = string(params.itemId) ?? ''
+    if (method === 'item/agentMessage/delta' && delta !== undefined) this.#delta('message', itemId, delta)
+    else if (/^item\/reasoning\/(summaryT|t)extDelta$/.test(method) && delta !== undefined)
+      this.#delta('thought', itemId, delta)
+    else if (method === 'item/reasoning/summaryPartAdded' && this.#streamed.has(itemId))
+      this.#delta('thought', itemId, '\n\n')
+    else if (method === 'turn/plan/updated')
+      this.#port.update({
+        kind: 'plan',
+        entries: objects(params.plan).map(({ step, status }) => ({
+          text: string(step) ?? '',
+          status: planStatuses[string(status) ?? ''] ?? 'pending',
+        })),
+      })
+    else if (method === 'warning')
+      this.#port.update({ kind: 'notice', text: string(params.message) ?? 'Warning' })
+    else if (method === 'model/rerouted')
+      this.#port.update({ kind: 'notice', text: `The model is now ${string(params.toModel)}.` })
+  }
+
+  #delta(kind: 'message' | 'thought', itemId: string, text: string): void {
+    this.#streamed.add(itemId)
+    if (text !== '') this.#port.update({ kind, text })
+  }
+
+  #item(item: JsonObject, ended: boolean, ours: boolean): void {
+    this.#unseen.seen(string(item.id) ?? '')
+    this.#tool(toolOfItem(item, ended))
+    if (!ended || !ours || this.#streamed.has(string(item.id) ?? '')) return
+    const summary = Array.isArray(item.summary) ? item.summary.filter((each) => typeof each === 'string') : []
+    const text = item.type === 'reasoning' ? summary.join('\n\n') : (string(item.text) ?? '')
+    if (item.type === 'contextCompaction')
+      this.#port.update({ kind: 'notice', text: 'The conversation so far was summarized to make room.' })
+    else if (text === '') return
+    else if (item.type === 'agentMessage') this.#port.update({ kind: 'message', text })
+    else if (item.type === 'reasoning') this.#port.update({ kind: 'thought', text })
+  }
+
+  #tool(tool: AgentUpdateOf<'tool'> | undefined): void {
+    if (tool === undefined) return
+    this.#approvals.tool(tool)
+    this.#port.update(tool)
+  }
+
+  #error(params: JsonObject): CodexError | undefined {
+    const error = object(params.error) ?? {}
+    if (params.willRetry !== true) return undefined // the end of the turn tells it
+    const told = codexError(error)
+    const attempt = retryNumber(error)
+    this.#waits = attempt === undefined ? this.#waits + 1 : this.#waits
+    this.#port.update(present({ kind: 'retry', ...told, attempt: attempt ?? this.#waits }))
+    return this.#waits >= MOST_WAITS ? told : undefined
+  }
+}

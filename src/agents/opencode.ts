@@ -1,0 +1,143 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { ErrandError } from '../contract/errors.ts'
+import { type JsonObject, object, parsedObject, string } from './acp/json-shape.ts'
+import type { AcpProfile } from './acp/profile.ts'
+import { AcpProtocol } from './acp/protocol.ts'
+import type { Agent, AgentLaunch, AskMode, SessionRequest } from './agent.ts'
+import { findProgram } from './install/find-program.ts'
+import { pins } from './install/pins.ts'
+
+const profile: AcpProfile = {
+  agent: 'opencode',
+  usage: { counts: 'last_step', cachedInInput: false, thoughtsApart: true },
+  model: 'session',
+  // Its write tool tells no diff once it may write without asking.
+  diff: ({ filePath, content }) =>
+    typeof filePath === 'string' && typeof content === 'string'
+      ? { path: filePath, new_text: content }
+      : undefined,
+}
+
+const quiet = {
+  OPENCODE_DISABLE_AUTOUPDATE: '1',
+  OPENCODE_DISABLE_MODELS_FETCH: '1',
+  OPENCODE_DISABLE_DEFAULT_PLUGINS: '1',
+  OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
+  OPENCODE_DISABLE_SHARE: '1',
+}
+
+export const opencode: Agent = {
+  name: 'opencode',
+  title: 'OpenCode',
+  install: { package: pins.opencode.package, version: pins.opencode.version },
+  keys: [
+    'ANTHROPIC_API_KEY',
+    'OPENAI_API_KEY',
+    'OPENROUTER_API_KEY',
+    'GEMINI_API_KEY',
+    'GOOGLE_GENERATIVE_AI_API_KEY',
+    'GROQ_API_KEY',
+    'MISTRAL_API_KEY',
+    'DEEPSEEK_API_KEY',
+    'XAI_API_KEY',
+    'OPENCODE_API_KEY',
+    'OPENCODE_CONFIG_CONTENT',
+  ],
+  locate: (places) => findProgram({ ...places, name: 'opencode' }),
+  launch: (request) => ({ args: ['acp', ...request.extra_args], env: environment(request) }),
+  protocol: (request, port) => new AcpProtocol(profile, request, port),
+}
+
+function environment(request: SessionRequest): AgentLaunch['env'] {
+  const own = ownFolders(request)
+  return {
+    ...quiet,
+    // A repository must not allow itself what a person was to be asked for.
+    ...(request.ask === 'allow' ? {} : { OPENCODE_DISABLE_PROJECT_CONFIG: '1' }),
+    ...(own ?? {}),
+    OPENCODE_CONFIG_CONTENT: JSON.stringify(configuration(request, own !== undefined)),
+  }
+}
+
+/** Undefined: the user has set it up, and what is set up there is used. */
+function ownFolders({ env, home }: SessionRequest): Record<string, string> | undefined {
+  const config = env.XDG_CONFIG_HOME ?? join(env.HOME ?? home, '.config')
+  const data = env.XDG_DATA_HOME ?? join(env.HOME ?? home, '.local', 'share')
+  const signs = [
+    join(data, 'opencode', 'auth.json'),
+    ...['opencode.json', 'opencode.jsonc', 'config.json'].map((name) => join(config, 'opencode', name)),
+  ]
+  if (env.OPENCODE_CONFIG_CONTENT === undefined && signs.some((path) => existsSync(path))) return undefined
+  return Object.fromEntries(
+    ['CONFIG', 'DATA', 'STATE', 'CACHE'].map((name) => [
+      `XDG_${name}_HOME`,
+      join(home, 'opencode', name.toLowerCase()),
+    ]),
+  )
+}
+
+function configuration(request: SessionRequest, fresh: boolean): JsonObject {
+  const { env, ask, model, cwd } = request
+  const given = givenConfiguration(env.OPENCODE_CONFIG_CONTENT)
+  const permission = permissions(ask)
+  const build = object(object(given.agent)?.build)
+  return {
+    ...given,
+    provider: { ...object(given.provider), ...providers(env, model) },
+    permission: { ...object(given.permission), ...permission },
+    ...(ask === 'allow'
+      ? {}
+      : {
+          default_agent: 'build',
+          agent: { ...object(given.agent), build: { ...build, permission } },
+          // Its instructions would go with the repository's configuration.
+          instructions: [
+            ...(Array.isArray(given.instructions) ? given.instructions : []),
+            join(cwd, 'AGENTS.md'),
+          ],
+        }),
+    // Without a model and a key it would send everything to its maker's free one, unasked.
+    ...(fresh && env.OPENCODE_API_KEY === undefined && given.disabled_providers === undefined
+      ? { disabled_providers: ['opencode'] }
+      : {}),
+  }
+}
+
+function givenConfiguration(text: string | undefined): JsonObject {
+  if (text === undefined) return {}
+  const parsed = parsedObject(text)
+  if (parsed !== undefined) return parsed
+  throw new ErrandError('invalid_argument', 'OPENCODE_CONFIG_CONTENT is not a JSON object.', {
+    hint: 'It stands in the environment of the step; see the configuration of OpenCode.',
+  })
+}
+
+function permissions(ask: AskMode): Record<string, AskMode> {
+  const changing = { edit: ask, bash: ask, webfetch: ask, websearch: ask, external_directory: ask }
+  // The question about a tool that goes round in circles would be asked of nobody.
+  return { ...changing, doom_loop: ask === 'ask' ? 'ask' : 'allow' }
+}
+
+/** Base URLs from the variables that the vendors' own programs take; a model that it has no entry for is let through. */
+function providers(env: SessionRequest['env'], model: string | undefined): JsonObject {
+  const [, wanted, name] = /^([^/]+)\/(.+)$/.exec(model ?? '') ?? []
+  const entry = (provider: string, url: string | undefined) =>
+    url === undefined
+      ? {}
+      : {
+          [provider]: {
+            options: { baseURL: withVersion(url) },
+            models: wanted === provider && name !== undefined ? { [name]: {} } : {},
+          },
+        }
+  return {
+    ...entry('anthropic', string(env.ANTHROPIC_BASE_URL)),
+    ...entry('openai', string(env.OPENAI_BASE_URL)),
+  }
+}
+
+const withVersion = (url: string): string => {
+  const base = url.replace(/\/+$/, '')
+  return /\/v\d+$/.test(base) ? base : `${base}/v1`
+}

@@ -1,0 +1,195 @@
+import type { AttemptEnd, AttemptReport, StreamName } from '../../contract/attempt.ts'
+import type { HeldAttempt } from '../ports.ts'
+import { attemptEnd } from './attempt-end.ts'
+import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
+import { callAt } from './deadline.ts'
+import { JournaledReports } from './journaled-reports.ts'
+import type { Cause, Ending } from './outcome.ts'
+import { outputFolder, placeOutputFiles } from './output-files.ts'
+import type { Polled, Poller } from './poller.ts'
+import { ProcessOutput } from './process-output.ts'
+
+export interface FolderAttemptOptions {
+  folder: AttemptFolder
+  facts: AttemptFacts
+  poller: Poller
+  /** Between SIGTERM and SIGKILL where the timeout has passed. */
+  timeoutGraceMs: number
+  onReleased(): void
+}
+
+/** An attempt that stands in a folder of its own, so that a later process of this runner finds it again. */
+export abstract class FolderAttempt implements HeldAttempt, Polled {
+  readonly facts: AttemptFacts
+  protected readonly folder: AttemptFolder
+  protected readonly journal: JournaledReports
+  protected readonly output: ProcessOutput
+  protected readonly timeoutGraceMs: number
+  protected finishing = false
+  protected closed = false
+  #cause: Cause | undefined
+  readonly #poller: Poller
+  readonly #onReleased: () => void
+  #takeBackDeadline: () => void = () => undefined
+
+  /** Takes in what the folder holds; starts and watches nothing. */
+  constructor({ folder, facts, poller, timeoutGraceMs, onReleased }: FolderAttemptOptions) {
+    this.facts = facts
+    this.folder = folder
+    this.timeoutGraceMs = timeoutGraceMs
+    this.#onReleased = onReleased
+    this.#poller = poller
+    this.journal = new JournaledReports(folder.file('reports'))
+    this.#cause = this.journal.cause
+    this.output = new ProcessOutput(folder, facts.spec, facts.export_vars)
+    const end = this.journal.list.at(-1)
+    if (end?.type !== 'ended') return
+    for (const stream of ['stdout', 'stderr'] as const)
+      this.output.files[stream].freeze(end.streams?.[stream]?.length ?? 0)
+    this.#letGo()
+  }
+
+  get spec() {
+    return this.facts.spec
+  }
+  get epoch() {
+    return this.facts.epoch
+  }
+  get reports(): readonly AttemptReport[] {
+    return this.journal.list
+  }
+  get ended() {
+    return this.journal.ended
+  }
+  /** Why it is ended; known also where the order was given before a restart. */
+  get cause() {
+    return this.#cause
+  }
+
+  length(stream: StreamName): number {
+    return this.output.files[stream].size
+  }
+
+  async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {
+    return await this.output.files[stream].read(offset, max)
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.journal.onChange(listener)
+  }
+
+  abstract poll(): boolean
+
+  cancel(graceMs: number, reason: string): void {
+    this.stop({ type: 'canceled', reason }, graceMs)
+  }
+
+  async release(): Promise<void> {
+    if (!this.ended && !this.closed) {
+      this.cancel(0, 'canceled')
+      await this.journal.whenEnded
+    }
+    await this.folder.remove()
+    this.#onReleased()
+  }
+
+  /** Stops watching; what runs goes on. */
+  close(): void | Promise<void> {
+    this.closed = true
+    this.#letGo()
+  }
+
+  /** Ends it, for this reason; the end is reported when nothing of it is left. */
+  protected abstract stop(cause: Cause, graceMs: number): void
+
+  /** Ends what it leaves behind; false where something survives. */
+  protected abstract sweep(ending: Ending): Promise<boolean> | undefined
+
+  /** The first cause counts. */
+  protected keepCause(cause: Cause): void {
+    if (this.#cause !== undefined) return
+    this.#cause = cause
+    this.journal.keepCause(cause)
+  }
+
+  /** Its process is there: told once, watched, and its time is limited. */
+  protected running(pid: number | undefined, startedAtMs: number): void {
+    const { timeout_ms } = this.spec
+    if (this.journal.startedAtMs === undefined) {
+      const kept = this.journal.add({ type: 'started', pid, time: new Date(startedAtMs).toISOString() })
+      if (!kept) this.stop({ type: 'failed', reason: 'output_failed', message: this.unwritten() }, 0)
+    }
+    this.#takeBackDeadline()
+    if (timeout_ms !== undefined)
+      this.#takeBackDeadline = callAt((this.journal.startedAtMs ?? startedAtMs) + timeout_ms, () =>
+        this.stop({ type: 'timeout', after_ms: timeout_ms }, this.timeoutGraceMs),
+      )
+    this.#poller.add(this)
+  }
+
+  /** Ends the attempt, once: what is left of it is ended, its output measured, its end reported. */
+  async finish(ending: Ending, endedAtMs = Date.now()): Promise<void> {
+    if (this.finishing || this.closed) return
+    this.finishing = true
+    this.#takeBackDeadline()
+    this.#poller.remove(this)
+    const allGone = await this.sweep(ending)
+    await this.beforeMeasure()
+    this.output.freeze()
+    this.journal.changed()
+    const end = await this.#measure(ending)
+    if (this.closed) return
+    if (allGone === false)
+      end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
+    const { startedAtMs } = this.journal
+    if (startedAtMs !== undefined) end.duration_ms = Math.max(0, Math.round(endedAtMs - startedAtMs))
+    const unkept = {
+      outcome: 'failed',
+      reason: 'output_failed',
+      message: this.unwritten(),
+      exports: undefined,
+    } as const
+    this.journal.add(end, { ...end, ...unkept })
+    this.#letGo()
+  }
+
+  /** Nothing of it runs any more; what it is to tell beside its output is told now. */
+  protected async beforeMeasure(): Promise<void> {}
+
+  protected unwritten(): string {
+    return `The attempt's journal in ${this.folder.path} could not be written.`
+  }
+
+  async #measure(ending: Ending): Promise<AttemptEnd> {
+    const { scanner, values } = this.output
+    let streams: AttemptEnd['streams']
+    try {
+      streams = await this.output.finish()
+    } catch (error) {
+      this.#fail(`Its output could not be read: ${(error as Error).message}.`)
+    }
+    let output_files: AttemptEnd['output_files']
+    const folder = outputFolder(this.spec)
+    const ran = ending.type !== 'start_failed' && ending.type !== 'action_failed'
+    if (folder !== undefined && ran && !this.closed) {
+      const paths = { stdout: this.folder.file('stdout'), stderr: this.folder.file('stderr') }
+      try {
+        output_files = await placeOutputFiles(this.spec, folder, paths)
+      } catch (error) {
+        this.#fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
+      }
+    }
+    return { ...attemptEnd({ ending, cause: this.#cause, scanner, values }), streams, output_files }
+  }
+
+  #fail(message: string): void {
+    this.#cause ??= { type: 'failed', reason: 'output_failed', message }
+  }
+
+  #letGo(): void {
+    this.#takeBackDeadline()
+    this.#poller.remove(this)
+    this.journal.close()
+    this.output.close()
+  }
+}

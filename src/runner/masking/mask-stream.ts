@@ -1,0 +1,81 @@
+import { CoveredRanges, type Range } from './covered-ranges.ts'
+import type { PatternMatcher } from './pattern-matcher.ts'
+import { joinWrappedLines, runEndingAt } from './wrapped-lines.ts'
+
+export const MASK = '***'
+const mask = Buffer.from(MASK)
+const CR = 13
+const nothing = Buffer.alloc(0)
+/** Of a large chunk this much at once, so that it stays in the processor's cache. */
+const SLICE_BYTES = 64 * 1024
+
+/** Masks one stream; what comes out does not depend on how it was cut into chunks. */
+export class MaskStream {
+  readonly #matcher: PatternMatcher
+  /** The end of what was pushed, which may be the beginning of a secret. At most the longest form of one. */
+  #held: Buffer = nothing
+  /** So many bytes of `#held` are known to belong to a secret. */
+  #heldCovered = 0
+  /** The byte before `#held` belonged to a secret, whose mask is out. */
+  #afterMask = false
+  /** Bytes without a blank right before `#held`. */
+  #runBefore = 0
+
+  constructor(matcher: PatternMatcher) {
+    this.#matcher = matcher
+  }
+
+  /** What may go out now. It can be a part of `bytes` itself; these may be changed once it is used. */
+  push(bytes: Buffer): Buffer {
+    if (bytes.length <= SLICE_BYTES) return joined(this.#take(bytes, false))
+    const parts: Buffer[] = []
+    for (let at = 0; at < bytes.length; at += SLICE_BYTES)
+      parts.push(...this.#take(bytes.subarray(at, at + SLICE_BYTES), false))
+    return joined(parts)
+  }
+
+  /** The rest; nothing is pushed after it. */
+  end(): Buffer {
+    return joined(this.#take(nothing, true))
+  }
+
+  #take(bytes: Buffer, last: boolean): Buffer[] {
+    const raw = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes])
+    // Whether a CR counts is known with the byte that follows it.
+    const known = !last && raw.at(-1) === CR ? raw.length - 1 : raw.length
+    const text = joinWrappedLines(raw.subarray(0, known), this.#runBefore)
+    const covered = new CoveredRanges()
+    if (this.#heldCovered > 0) covered.add(0, this.#heldCovered)
+    const open = this.#matcher.scan(text.bytes, text.length, (start, end) =>
+      covered.add(text.rawIndex(start), text.rawIndex(end - 1) + 1),
+    )
+    const cut = open < text.length && !last ? text.rawIndex(open) : known
+    return this.#release(raw, cut, covered.list)
+  }
+
+  /** Answers what stands before `cut`, masked, and holds back the rest. */
+  #release(raw: Buffer, cut: number, covered: readonly Range[]): Buffer[] {
+    const parts: Buffer[] = []
+    let from = 0
+    let heldCovered = 0
+    let afterMask = cut === 0 && this.#afterMask
+    for (const { start, end } of covered) {
+      if (start <= cut) heldCovered = Math.max(0, end - cut)
+      if (start >= cut) break
+      if (start > from) parts.push(raw.subarray(from, start))
+      if (start > 0 || !this.#afterMask) parts.push(mask)
+      from = Math.min(end, cut)
+      afterMask = end >= cut
+    }
+    if (from < cut) parts.push(raw.subarray(from, cut))
+    this.#runBefore = runEndingAt(raw, cut, this.#runBefore)
+    this.#held = cut < raw.length ? Buffer.from(raw.subarray(cut)) : nothing
+    this.#heldCovered = heldCovered
+    this.#afterMask = afterMask
+    return parts
+  }
+}
+
+function joined(parts: readonly Buffer[]): Buffer {
+  return parts.length === 1 ? parts[0]! : parts.length === 0 ? nothing : Buffer.concat(parts)
+}

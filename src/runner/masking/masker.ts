@@ -1,0 +1,62 @@
+import { MaskStream } from './mask-stream.ts'
+import { PatternMatcher } from './pattern-matcher.ts'
+import { MAX_WHOLE_BYTES, MIN_SECRET_BYTES, secretBytes, secretPatterns } from './secret-patterns.ts'
+
+/** Masks one stream of bytes. */
+export interface StreamMasker {
+  /** What may go out now: what may turn out to be a secret is held back. It can be a part of `bytes` itself. */
+  push(bytes: Buffer): Buffer
+  /** The rest. Nothing is pushed after it. */
+  end(): Buffer
+}
+
+/**
+ * Replaces what it knows to be secret by `***`. The same secrets and the same bytes give the same output, however the
+ * bytes are cut into chunks: after a restart, the raw output is put through a new stream from its first byte, and the
+ * masked output has the same bytes at the same offsets. So nothing of a stream has to be kept.
+ */
+export interface Masker {
+  /** A stream of its own; any number may be open. */
+  stream(): StreamMasker
+  /** A text that stands for itself, such as a message. */
+  maskText(text: string): string
+  /** Which secrets are not masked, or not whole, and why; without their values. */
+  readonly warnings: readonly string[]
+}
+
+export interface NamedSecret {
+  name: string
+  value: string
+}
+
+const passThrough: StreamMasker = { push: (bytes) => bytes, end: () => Buffer.alloc(0) }
+
+export function createMasker(secrets: readonly (string | NamedSecret)[]): Masker {
+  const warnings: string[] = []
+  const patterns: Buffer[] = []
+  secrets.forEach((secret, index) => {
+    const { name, value } = typeof secret === 'string' ? { name: undefined, value: secret } : secret
+    const warning = warningOf(
+      name === undefined ? `Secret ${index + 1}` : `Secret "${name}"`,
+      secretBytes(value),
+    )
+    if (warning !== undefined) warnings.push(warning)
+    if (secretBytes(value) >= MIN_SECRET_BYTES) patterns.push(...secretPatterns(value))
+  })
+  if (patterns.length === 0) return { stream: () => passThrough, maskText: (text) => text, warnings }
+  const matcher = new PatternMatcher(patterns)
+  const stream = () => new MaskStream(matcher)
+  return { stream, maskText: (text) => maskWhole(stream(), text), warnings }
+}
+
+function maskWhole(stream: StreamMasker, text: string): string {
+  return Buffer.concat([stream.push(Buffer.from(text)), stream.end()]).toString()
+}
+
+function warningOf(which: string, bytes: number): string | undefined {
+  if (bytes < MIN_SECRET_BYTES)
+    return `${which} has ${bytes} bytes and is not masked: at least ${MIN_SECRET_BYTES} are needed. Use a longer one.`
+  if (bytes > MAX_WHOLE_BYTES)
+    return `${which} has ${bytes} bytes; more than ${MAX_WHOLE_BYTES} are masked by line only, as they stand.`
+  return undefined
+}

@@ -1,0 +1,56 @@
+import { base64Forms } from './forms/base64-forms.ts'
+import { jsonForms } from './forms/json-forms.ts'
+import { urlForms } from './forms/url-forms.ts'
+import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
+
+/** Shorter values stand in texts by chance, and masking them would tell what they are. */
+export const MIN_SECRET_BYTES = 6
+/** Longer values are masked by their lines only: all forms of a value take about 60 times its size in memory. */
+export const MAX_WHOLE_BYTES = 16 * 1024
+/** A shorter line of a secret may be a bracket or a word that stands elsewhere too. */
+export const MIN_LINE_BYTES = 8
+
+const PEM_BOUNDARY = /^-----(BEGIN|END) [A-Z0-9 ]+-----$/
+
+/** Bytes that count for the limits: a line break is one, and what is blank at both ends is none. */
+export function secretBytes(value: string): number {
+  return Buffer.byteLength(value.trim().replaceAll('\r\n', '\n'))
+}
+
+/** Every form in which a secret is masked, as it reads once wrapped lines are joined. Each has 6 bytes or more. */
+export function secretPatterns(value: string): Buffer[] {
+  const whole =
+    secretBytes(value) <= MAX_WHOLE_BYTES ? [...new Set([value, value.trim()])].flatMap(wholeForms) : []
+  const forms = [...whole, ...secretLines(value).flatMap((line) => [line, ...jsonForms(line)])]
+  const patterns = new Map<string, Buffer>()
+  for (const form of new Set(forms))
+    for (const pattern of joinedForms(form)) patterns.set(pattern.toString('latin1'), pattern)
+  return [...patterns.values()]
+}
+
+function wholeForms(value: string): string[] {
+  const bytes = Buffer.from(value)
+  const hex = bytes.toString('hex')
+  return [value, hex, hex.toUpperCase(), ...base64Forms(bytes), ...urlForms(bytes), ...jsonForms(value)]
+}
+
+/** The lines of a secret that has several, but for those that say only what kind of key it is. */
+function secretLines(value: string): string[] {
+  const lines = value.trim().split(/\r\n|\n|\r/)
+  if (lines.length === 1) return []
+  return lines
+    .map((line) => line.trim())
+    .filter((line) => Buffer.byteLength(line) >= MIN_LINE_BYTES && !PEM_BOUNDARY.test(line))
+}
+
+/**
+ * A form as it reads in a joined text. Whether the break after its first line is left out there can depend on what
+ * stands before it; so there may be two.
+ */
+function joinedForms(form: string): Buffer[] {
+  const raw = Buffer.from(form.replace(/^[\r\n]+/, ''))
+  return [0, WRAPPED_RUN_BYTES].map((runBefore) => {
+    const { bytes, length } = joinWrappedLines(raw, runBefore)
+    return Buffer.from(bytes.subarray(0, length))
+  })
+}

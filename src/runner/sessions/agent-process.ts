@@ -1,0 +1,73 @@
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { hasMark, signal } from '../../platform/process-tree.ts'
+import { TailFile } from '../../platform/tail-file.ts'
+import { AttemptFolder } from '../attempts/attempt-folder.ts'
+import type { Ending } from '../attempts/outcome.ts'
+import type { Launch } from '../attempts/start-failure.ts'
+import { WrappedProcess } from '../attempts/wrapped-process.ts'
+import { InputFile } from './input-file.ts'
+import { Wire } from './wire.ts'
+
+const STDERR_TAIL_BYTES = 8 * 1024
+
+export interface AgentProcessOptions {
+  /** Made where it is not there. */
+  path: string
+  mark: string
+  /** The attempt's standard error, which the program appends to. */
+  stderr: TailFile
+  onEnd(ending: Ending): void
+}
+
+/** One process of an agent: what it says and what it is told are files, so that both outlive this process. */
+export class AgentProcess {
+  readonly folder: AttemptFolder
+  readonly process: WrappedProcess
+  readonly output: TailFile
+  readonly wire: Wire
+  readonly input: InputFile
+  readonly #mark: string
+  readonly #stderr: TailFile
+
+  constructor({ path, mark, stderr, onEnd }: AgentProcessOptions) {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    this.folder = new AttemptFolder(path)
+    this.#mark = mark
+    this.#stderr = stderr
+    this.process = new WrappedProcess({ folder: this.folder, mark, onEnd })
+    this.output = new TailFile(join(path, 'wire'))
+    this.wire = new Wire(this.output)
+    this.input = new InputFile(join(path, 'input'))
+  }
+
+  begin(launch: Launch, claim: number): number | undefined {
+    const file = (name: string) => join(this.folder.path, name)
+    const input = { file: file('input'), fifo: file('fifo'), tail: file('tail') }
+    return this.process.begin(launch, claim, { stdoutFd: this.output.fd, stderrFd: this.#stderr.fd, input })
+  }
+
+  /** The end of its input: agents take that for a farewell. */
+  endInput(): void {
+    try {
+      const pid = Number.parseInt(readFileSync(join(this.folder.path, 'tail'), 'utf8'), 10)
+      // Its number may be another's by now.
+      if (pid > 1 && hasMark(pid, this.#mark)) signal(pid, 'SIGTERM')
+    } catch {
+      // It had not begun: there is nothing that waits for input.
+    }
+  }
+
+  /** The last that it wrote to its standard error. */
+  async lastWords(): Promise<string> {
+    this.#stderr.refresh()
+    const from = Math.max(0, this.#stderr.size - STDERR_TAIL_BYTES)
+    return (await this.#stderr.read(from, STDERR_TAIL_BYTES)).toString('utf8')
+  }
+
+  close(): void {
+    this.process.unref()
+    this.output.close()
+    this.input.close()
+  }
+}

@@ -1,0 +1,97 @@
+import { resolve } from 'node:path'
+import type { Agent, Located, Program } from '../../agents/agent.ts'
+import type { InProcessAgent } from '../../agents/in-process.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { isFolder } from '../../platform/process-program.ts'
+import { passedOn } from '../attempts/process-environment.ts'
+import { isBelow, realPath } from './real-path.ts'
+import { SessionHomes } from './session-homes.ts'
+
+export type KnownAgent = Agent | InProcessAgent
+export const isInProcess = (agent: KnownAgent): agent is InProcessAgent => 'open' in agent
+
+export interface AgentsOptions {
+  known: readonly KnownAgent[]
+  /** Where agents are installed: `<folder>/<agent name>/node_modules/…`. */
+  folder: string
+  /** Folder of the sessions' own folders. */
+  sessionsDir: string
+  /** Folders that agents may work in, beside the run's workspace; `any`: all there are. */
+  allowedDirs: readonly string[] | 'any'
+  /**
+   * Shows, once for a version of a program, that it asks before it uses a tool; answers why it may not be used so.
+   * Absent: it is taken for granted.
+   */
+  asks?(agent: Agent, program: Program, signal: AbortSignal): Promise<AskFinding>
+}
+
+export type AskFinding = { type: 'asks' } | { type: 'unknown'; why: string } | { type: 'refused'; why: string }
+
+/** What agents take from the environment of the runner beside their keys. */
+const SETTINGS = [
+  ...['ANTHROPIC_BASE_URL', 'ANTHROPIC_MODEL', 'OPENAI_BASE_URL', 'ERRAND_MODEL'],
+  ...['COPILOT_PROVIDER_BASE_URL', 'COPILOT_PROVIDER_TYPE', 'COPILOT_PROVIDER_WIRE_API', 'COPILOT_MODEL'],
+  ...['CLAUDE_CONFIG_DIR', 'CODEX_HOME', 'COPILOT_HOME', 'COPILOT_OFFLINE', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
+  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
+  ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
+]
+/** A program that was just found is not looked for again for so long. */
+const LOCATED_FOR_MS = 30_000
+
+/** The agents of this machine: which there are, where they stand, what they are given. */
+export class AgentServices {
+  readonly options: AgentsOptions
+  readonly homes: SessionHomes
+  readonly #env: NodeJS.ProcessEnv
+  readonly #located = new Map<string, { atMs: number; found: Promise<Located> }>()
+
+  constructor(options: AgentsOptions, env: NodeJS.ProcessEnv) {
+    this.options = options
+    this.homes = new SessionHomes(options.sessionsDir)
+    this.#env = env
+  }
+
+  /** Throws `invalid_argument` with the names of those there are. */
+  named(name: string): KnownAgent {
+    const { known } = this.options
+    const agent = known.find((each) => each.name === name)
+    if (agent) return agent
+    throw new ErrandError('invalid_argument', `There is no agent "${name}".`, {
+      hint: `There are: ${known.map((each) => each.name).join(', ')}.`,
+    })
+  }
+
+  /** Throws `invalid_argument` where it is not installed, with the command that installs it. */
+  async program(agent: Agent): Promise<Program> {
+    const before = this.#located.get(agent.name)
+    const fresh = before && Date.now() - before.atMs < LOCATED_FOR_MS
+    const found = fresh ? before.found : agent.locate({ folder: this.options.folder, env: this.#env })
+    if (!fresh) this.#located.set(agent.name, { atMs: Date.now(), found })
+    const located = await found
+    if (located.type === 'found') return located.program
+    this.#located.delete(agent.name)
+    const what = located.type === 'missing' ? 'is not installed here' : 'cannot be used'
+    const hint = agent.install && `errand agents install --${agent.name.replaceAll('_', '-')} installs it.`
+    throw new ErrandError('invalid_argument', `${agent.title} ${what}: ${located.why}.`, { hint })
+  }
+
+  /** What the agent's process is given: the keys and settings of this machine, and over them what the step sets. */
+  environment(agent: KnownAgent, spec: AttemptSpec): Record<string, string> {
+    return { ...passedOn(this.#env, [...agent.keys, ...SETTINGS]), ...spec.env }
+  }
+
+  /** Throws `invalid_argument` for a folder that is not there, or that agents may not work in. */
+  workingFolder(cwd: string | undefined, workspace: string): string {
+    const folder = cwd === undefined ? workspace : resolve(workspace, cwd)
+    if (!isFolder(folder)) throw new ErrandError('invalid_argument', `The working folder ${folder} does not exist.`)
+    const { allowedDirs } = this.options
+    if (cwd === undefined || allowedDirs === 'any') return folder
+    const real = realPath(folder, '/')
+    const allowed = [workspace, ...allowedDirs].map((each) => realPath(each, '/'))
+    if (allowed.some((each) => isBelow(real, each))) return folder
+    throw new ErrandError('invalid_argument', `Agents may not work in ${folder} on this runner.`, {
+      hint: `Start the runner with --allow-dir ${folder}, or leave cwd out. Allowed are ${allowed.join(', ')}.`,
+    })
+  }
+}

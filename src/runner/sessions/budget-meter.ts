@@ -1,0 +1,64 @@
+import type { AgentUpdate, Budget, Usage } from '../../contract/agent.ts'
+
+const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
+
+/**
+ * Counts what a session uses. Tokens are those read anew and those written; rounds of the model are counted as far
+ * as the agent shows them: what it says or does after its tools have ended is a new one.
+ */
+export class BudgetMeter {
+  readonly #budget: Budget
+  #before = { tokens: 0, cost: 0 }
+  #turn: Usage = none
+  #rounds = 0
+  #toolsOpen = new Set<string>()
+  #afterTools = true
+
+  constructor(budget: Budget) {
+    this.#budget = budget
+  }
+
+  turnBegins(): void {
+    this.#before = { tokens: this.#tokens, cost: this.#cost }
+    this.#turn = none
+    this.#toolsOpen.clear()
+    this.#afterTools = true
+  }
+
+  /** Which limit is reached, in words. */
+  follow(update: AgentUpdate): string | undefined {
+    if (update.kind === 'usage') this.#turn = update.turn
+    else if (update.kind === 'tool') this.#tool(update.tool_id, update.status)
+    else if (update.kind === 'message' || update.kind === 'thought') this.#works()
+    const { tokens, cost_usd, turns } = this.#budget
+    if (tokens !== undefined && this.#tokens >= tokens) return `${this.#tokens} tokens of ${tokens} are used`
+    if (cost_usd !== undefined && this.#cost >= cost_usd)
+      return `$${this.#cost.toFixed(4)} of $${cost_usd} are spent`
+    if (turns !== undefined && this.#rounds > turns) return `the model has had its ${turns} turns`
+    return undefined
+  }
+
+  get #tokens(): number {
+    return this.#before.tokens + this.#turn.input_tokens + this.#turn.output_tokens
+  }
+
+  get #cost(): number {
+    return this.#before.cost + (this.#turn.cost_usd ?? 0)
+  }
+
+  #tool(id: string, status: string | undefined): void {
+    const over = status === 'completed' || status === 'failed' || status === 'denied'
+    if (!over) {
+      if (!this.#toolsOpen.has(id)) this.#works()
+      this.#toolsOpen.add(id)
+      return
+    }
+    if (!this.#toolsOpen.delete(id)) this.#works()
+    this.#afterTools = this.#toolsOpen.size === 0
+  }
+
+  #works(): void {
+    if (this.#afterTools) this.#rounds++
+    this.#afterTools = false
+  }
+}

@@ -1,0 +1,59 @@
+import { relative } from 'node:path'
+import type { AskMode } from '../../agents/agent.ts'
+import type { AgentUpdateOf, Permissions } from '../../contract/agent.ts'
+import { globPattern } from './path-glob.ts'
+import { isBelow, realPath } from './real-path.ts'
+
+export type Decision =
+  | { decision: 'allow' | 'deny'; by: 'rule' | 'policy'; rule?: string }
+  /** A person decides. */
+  | { decision: 'ask' }
+
+/** How the program has to be started so that these permissions can be kept. */
+export function askMode({ mode, rules, otherwise }: Permissions): AskMode {
+  if (mode !== 'rules') return mode
+  const all = new Set([otherwise, ...rules.map((rule) => rule.decision)])
+  return all.size === 1 && all.has('allow') ? 'allow' : 'ask'
+}
+
+const READING: readonly string[] = ['read', 'search', 'fetch']
+
+/** Whether the agent has to ask also before it reads. */
+export const asksReading = ({ mode, rules }: Permissions): boolean =>
+  mode === 'rules' &&
+  rules.some(({ decision, tools }) => decision !== 'allow' && (tools?.some((tool) => READING.includes(tool)) ?? true))
+
+/**
+ * Who decides on a question. A rule that allows fits where the question names paths and all of them match; one that
+ * denies or asks, where any matches: of what a tool is not told to touch nothing can be known.
+ */
+export function decide(permissions: Permissions, question: AgentUpdateOf<'permission'>, cwd: string): Decision {
+  const { mode, rules, otherwise } = permissions
+  if (mode === 'ask') return { decision: 'ask' }
+  if (mode !== 'rules') return { decision: mode, by: 'policy' }
+  const paths = (question.paths ?? []).map((path) => namesOf(path, cwd))
+  for (const [index, rule] of rules.entries()) {
+    if (rule.tools && !rule.tools.includes(question.tool_kind ?? 'other')) continue
+    if (rule.paths) {
+      const globs = rule.paths.map(globPattern)
+      const matches = (names: string[] | undefined) =>
+        names === undefined ? rule.decision !== 'allow' : names.some((name) => globs.some((glob) => glob.test(name)))
+      const fits = rule.decision === 'allow' ? paths.length > 0 && paths.every(matches) : paths.some(matches)
+      if (!fits) continue
+    }
+    if (rule.decision === 'ask') return { decision: 'ask' }
+    return { decision: rule.decision, by: 'rule', rule: `rule ${index + 1}` }
+  }
+  return otherwise === 'ask' ? { decision: 'ask' } : { decision: otherwise, by: 'rule', rule: 'otherwise' }
+}
+
+/** A path as globs may name it: absolute, and relative where it is below the folder. Undefined: it leads nowhere. */
+function namesOf(path: string, cwd: string): string[] | undefined {
+  try {
+    const folder = realPath(cwd, '/')
+    const real = realPath(path, cwd)
+    return isBelow(real, folder) ? [real, relative(folder, real) || '.'] : [real]
+  } catch {
+    return undefined
+  }
+}

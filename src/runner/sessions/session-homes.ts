@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
+
+/** How long a session can be taken up again after it was last used. */
+const KEPT_MS = 7 * 24 * 3_600_000
+
+/** A private folder for each session with an agent, found again by the agent's own id of the session. */
+export class SessionHomes {
+  readonly #root: string
+
+  constructor(root: string) {
+    this.#root = resolve(root)
+  }
+
+  /** The folder of the session with that id, else a new one for the attempt. */
+  take(agent: string, sessionId: string | undefined, attemptId: string): string {
+    const known = sessionId === undefined ? undefined : this.#known(agent, sessionId)
+    const home = join(this.#root, 'homes', known ?? attemptId)
+    mkdirSync(home, { recursive: true, mode: 0o700 })
+    const now = new Date()
+    utimesSync(home, now, now)
+    return home
+  }
+
+  /** The session with that id is in that folder. */
+  keep(agent: string, sessionId: string, home: string): void {
+    const file = this.#index(agent, sessionId)
+    mkdirSync(join(this.#root, 'ids'), { recursive: true, mode: 0o700 })
+    writeFileAtomic(file, basename(home), { mode: 0o600, durable: false })
+  }
+
+  /** Whether a session of the run may still be taken up. */
+  has(runId: string): boolean {
+    return this.#list('homes').some((name) => name.slice(0, name.lastIndexOf('.')) === runId)
+  }
+
+  /** Deletes the sessions that have not been used for long; answers the runs they were of. */
+  sweep(nowMs = Date.now()): string[] {
+    const runs: string[] = []
+    for (const kind of ['homes', 'ids'])
+      for (const name of this.#list(kind)) {
+        const path = join(this.#root, kind, name)
+        if (nowMs - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs) < KEPT_MS) continue
+        rmSync(path, { recursive: true, force: true })
+        if (kind === 'homes') runs.push(name.slice(0, name.lastIndexOf('.')))
+      }
+    return runs
+  }
+
+  #known(agent: string, sessionId: string): string | undefined {
+    try {
+      return basename(readFileSync(this.#index(agent, sessionId), 'utf8'))
+    } catch {
+      return undefined
+    }
+  }
+
+  /** An id is the agent's own text: no file is named by it. */
+  #index(agent: string, sessionId: string): string {
+    return join(this.#root, 'ids', createHash('sha256').update(`${agent}\n${sessionId}`).digest('hex').slice(0, 40))
+  }
+
+  #list(kind: string): string[] {
+    try {
+      return readdirSync(join(this.#root, kind))
+    } catch {
+      return []
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { endTree } from '../../platform/process-ending.ts'
+
+/** How much of the output goes back to the agent. */
+const TAIL_BYTES = 8 * 1024
+/** A command that hangs must not hold the step for ever. */
+const LIMIT_MS = 30 * 60_000
+const MARK = 'ERRAND_VERIFY_MARK'
+
+export interface VerifyResult {
+  passed: boolean
+  /** In words: "exit code 1". */
+  how: string
+  output: string
+}
+
+/** Runs a command by /bin/sh; nothing of it is left afterwards. Undefined where the signal ended it. */
+export async function runVerify(
+  command: string,
+  options: { cwd: string; env: NodeJS.ProcessEnv; signal: AbortSignal },
+): Promise<VerifyResult | undefined> {
+  const { cwd, env, signal } = options
+  const mark = randomUUID()
+  const child = spawn('/bin/sh', ['-c', command], {
+    cwd,
+    env: { ...env, [MARK]: mark },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let tail = Buffer.alloc(0)
+  const take = (chunk: Buffer) => {
+    tail = Buffer.from(Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES))
+  }
+  child.stdout.on('data', take)
+  child.stderr.on('data', take)
+  const ended = Promise.withResolvers<string>()
+  child.once('error', (error) => ended.resolve(`it could not be started: ${error.message}`))
+  child.once('exit', (code, killedBy) => ended.resolve(killedBy === null ? `exit code ${code}` : `killed by ${killedBy}`))
+  const stop = () => ended.resolve('stopped')
+  const timer = setTimeout(() => ended.resolve(`it took longer than ${LIMIT_MS / 60_000} minutes`), LIMIT_MS)
+  signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
+  const how = await ended.promise
+  clearTimeout(timer)
+  signal.removeEventListener('abort', stop)
+  // What has been written is there; who still holds the pipe is ended.
+  await new Promise((resolve) => setImmediate(resolve))
+  await endTree({ group: child.pid, mark: `${MARK}=${mark}` }, 0)
+  child.stdout.destroy()
+  child.stderr.destroy()
+  if (signal.aborted) return undefined
+  return { passed: how === 'exit code 0', how, output: textOf(tail) }
+}
+
+/** From the first whole character, without colours. */
+function textOf(tail: Buffer): string {
+  let start = 0
+  while (start < 3 && start < tail.length && (tail[start]! & 0xc0) === 0x80) start++
+  return tail
+    .toString('utf8', start)
+    .replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '')
+    .trim()
+}

@@ -1,0 +1,57 @@
+import type { TailFile } from '../../platform/tail-file.ts'
+
+const CHUNK_BYTES = 256 * 1024
+/** A longer line is no message of any agent's protocol; it is left out. */
+export const MAX_LINE_BYTES = 32 * 1024 * 1024
+const NEWLINE = 10
+
+/** Reads the lines of a file that grows, and knows how far it is. */
+export class Wire {
+  readonly #file: TailFile
+  /** Bytes of the lines handed out. */
+  offset = 0
+  #begun: Buffer[] = []
+  #begunBytes = 0
+
+  constructor(file: TailFile) {
+    this.#file = file
+  }
+
+  /**
+   * Hands out the lines that end at or before `end`; with `all` also what stands before it without a newline. One
+   * call at a time. Stops where `onLine` answers false.
+   */
+  async read(end: number, onLine: (line: string) => boolean, all = false): Promise<void> {
+    while (this.#seen < end) {
+      const chunk = await this.#file.read(this.#seen, Math.min(CHUNK_BYTES, end - this.#seen))
+      if (chunk.length === 0) return
+      let from = 0
+      for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
+        this.#keep(chunk.subarray(from, at))
+        from = at + 1
+        if (!this.#hand(1, onLine)) return
+      }
+      this.#keep(Buffer.from(chunk.subarray(from)))
+    }
+    if (all && this.#begunBytes > 0) this.#hand(0, onLine)
+  }
+
+  get #seen(): number {
+    return this.offset + this.#begunBytes
+  }
+
+  #keep(part: Buffer): void {
+    this.#begunBytes += part.length
+    if (this.#begunBytes > MAX_LINE_BYTES) this.#begun = []
+    else if (part.length > 0) this.#begun.push(part)
+  }
+
+  #hand(newlineBytes: number, onLine: (line: string) => boolean): boolean {
+    const bytes = this.#begunBytes
+    const line = this.#begun.length === 1 ? this.#begun[0]! : Buffer.concat(this.#begun)
+    this.offset += bytes + newlineBytes
+    this.#begun = []
+    this.#begunBytes = 0
+    return bytes > MAX_LINE_BYTES ? true : onLine(line.toString('utf8'))
+  }
+}

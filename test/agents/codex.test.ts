@@ -1,0 +1,14 @@
+import { codex } from '../../src/agents/codex.ts'
+import { runTurn } from '../support/model-server/script.ts'
+import { agentConformance } from './conformance.ts'
+
+agentConformance({
+  agent: codex,
+  installFlag: '--codex',
+  point: (url, key) => ({
+    env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key },
+    // One of those that are offered `apply_patch`.
+    model: 'gpt-5.5',
+  }),
+  runTurn,
+})
