@@ -84,7 +84,7 @@ function configuration(request: SessionRequest, fresh: boolean): JsonObject {
   const build = object(object(given.agent)?.build)
   return {
     ...given,
-    provider: { ...object(given.provider), ...providers(env, model) },
+    provider: { ...providers(env, model), ...object(given.provider) },
     permission: { ...object(given.permission), ...permission },
     ...(ask === 'allow'
       ? {}

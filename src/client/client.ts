@@ -1,4 +1,5 @@
-import type { Health } from '../contract/api.ts'
+import type { ChatRequest } from '../contract/agent-request.ts'
+import type { AgentsHealth, ChatAnswer, Health } from '../contract/api.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
@@ -34,6 +35,16 @@ export class ErrandClient {
 
   health(signal?: AbortSignal): Promise<Health> {
     return this.#http.json('GET', '/health', { signal })
+  }
+
+  /** The agents of the connected runners. */
+  agents(signal?: AbortSignal): Promise<AgentsHealth> {
+    return this.#http.json('GET', '/health/agents', { signal })
+  }
+
+  /** Asks an agent and waits for the whole answer. Aborting cancels the run. */
+  chat(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
+    return this.#http.json('POST', '/api/chat', { body: request, signal })
   }
 
   /**

@@ -2,8 +2,10 @@ import type {
   Accepted,
   AnswerApproval,
   CancelRunInput,
+  InputAccepted,
   ListRunsInput,
   RetryRunInput,
+  RunInput,
   RunList,
   RunStatusView,
   RunWorkflow,
@@ -47,6 +49,11 @@ export class RunsClient {
 
   cancel(runId: string, options: CancelRunInput = {}): Promise<Accepted> {
     return this.#http.json('POST', at(runId, '/cancel'), { body: options })
+  }
+
+  /** Gives something to the run's agent. A prompt for a run that has ended begins one that goes on with its session. */
+  input(runId: string, input: RunInput): Promise<InputAccepted> {
+    return this.#http.json('POST', at(runId, '/input'), { body: input })
   }
 
   retry(runId: string, options: RetryRunInput = {}): Promise<RunSummary> {

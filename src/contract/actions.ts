@@ -35,18 +35,26 @@ const processArgs = {
     .describe('Lines BOPS_EXPORT:KEY=value on standard output become variables'),
 }
 
-export const CmdRunArgs = z.strictObject({ cmd: z.string().min(1).describe('One line or many, run by /bin/sh'), ...processArgs })
+export const CmdRunArgs = z.strictObject({
+  cmd: z.string().min(1).describe('One line or many, run by /bin/sh'),
+  ...processArgs,
+})
 export const ShellRunArgs = z.strictObject({
   script: z.string().min(1).describe('A whole script; its first line may name an interpreter (#!)'),
   shell: z.enum(['sh', 'bash']).default('sh'),
   ...processArgs,
 })
 export const NoopArgs = z.strictObject({})
-export const VarsSetArgs = z.strictObject({ vars: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])) })
+export const VarsSetArgs = z.strictObject({
+  vars: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])),
+})
 export const FileWriteArgs = z.strictObject({
   path: z.string().min(1),
   content: z.string(),
-  mode: z.string().regex(/^0?[0-7]{3}$/, 'a mode is three octal digits, such as "644"').default('644'),
+  mode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, 'a mode is three octal digits, such as "644"')
+    .default('644'),
 })
 export const HttpRequestArgs = z.strictObject({
   url: z.string().min(1),

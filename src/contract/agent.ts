@@ -2,7 +2,17 @@ import * as z from 'zod'
 
 /** What agents do and say: one vocabulary for all of them, shaped like the Agent Client Protocol's session updates. */
 
-export const ToolKind = z.enum(['read', 'edit', 'delete', 'move', 'search', 'execute', 'think', 'fetch', 'other'])
+export const ToolKind = z.enum([
+  'read',
+  'edit',
+  'delete',
+  'move',
+  'search',
+  'execute',
+  'think',
+  'fetch',
+  'other',
+])
 export type ToolKind = z.infer<typeof ToolKind>
 
 export const ToolStatus = z.enum(['pending', 'running', 'completed', 'failed', 'denied'])
@@ -14,6 +24,7 @@ export const FileDiff = z.object({
   new_text: z.string().optional(),
   unified: z.string().optional(),
 })
+export type FileDiff = z.infer<typeof FileDiff>
 
 /** Tokens of one turn, and the session's so far; cost in US dollars where the agent tells it. */
 export const Usage = z.object({
@@ -27,7 +38,16 @@ export type Usage = z.infer<typeof Usage>
 export const StopReason = z.enum(['end_turn', 'max_tokens', 'max_turns', 'refusal', 'canceled', 'error'])
 
 /** Why a model could not be used. */
-export const ModelFailure = z.enum(['auth', 'rate_limit', 'overloaded', 'server_error', 'unreachable', 'bad_model', 'broken_stream', 'other'])
+export const ModelFailure = z.enum([
+  'auth',
+  'rate_limit',
+  'overloaded',
+  'server_error',
+  'unreachable',
+  'bad_model',
+  'broken_stream',
+  'other',
+])
 export type ModelFailure = z.infer<typeof ModelFailure>
 
 const text = z.string()
@@ -80,9 +100,24 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     who: text.optional(),
     rule: text.optional(),
   }),
-  z.object({ kind: z.literal('retry'), failure: ModelFailure, message: text, attempt: z.number().int().optional() }),
-  z.object({ kind: z.literal('verify'), command: text, status: z.enum(['running', 'passed', 'failed']), output: text.optional() }),
-  z.object({ kind: z.literal('turn_ended'), stop_reason: StopReason, message: text.optional(), failure: ModelFailure.optional() }),
+  z.object({
+    kind: z.literal('retry'),
+    failure: ModelFailure,
+    message: text,
+    attempt: z.number().int().optional(),
+  }),
+  z.object({
+    kind: z.literal('verify'),
+    command: text,
+    status: z.enum(['running', 'passed', 'failed']),
+    output: text.optional(),
+  }),
+  z.object({
+    kind: z.literal('turn_ended'),
+    stop_reason: StopReason,
+    message: text.optional(),
+    failure: ModelFailure.optional(),
+  }),
   /** Nothing to do: it waits for a prompt until the time given. */
   z.object({ kind: z.literal('idle'), until: text.optional() }),
   z.object({ kind: z.literal('notice'), text }),
@@ -143,3 +178,21 @@ export const Budget = z.strictObject({
   cost_usd: z.number().positive().optional(),
 })
 export type Budget = z.infer<typeof Budget>
+
+/** The agents that ship with Errand. A runner may have more of its own. */
+export const shippedAgents = ['claude_code', 'codex', 'opencode', 'copilot', 'acp', 'builtin'] as const
+
+/** An agent, as a machine has it. */
+export const AgentState = z.object({
+  name: text,
+  title: text,
+  installed: z.boolean(),
+  version: text.optional(),
+  /** It is there, and what it needs (a key, a log-in) is found. Whether the key is good is not tried. */
+  usable: z.boolean(),
+  /** Why it is not usable. */
+  why: text.optional(),
+  /** The command that installs it. */
+  install: text.optional(),
+})
+export type AgentState = z.infer<typeof AgentState>

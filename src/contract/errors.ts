@@ -26,6 +26,7 @@ export const errorStatus = {
   unsupported_media_type: 415,
   range_not_satisfiable: 416,
   rate_limited: 429,
+  run_failed: 502,
   protocol_mismatch: 426,
   internal: 500,
   store_failed: 507,

@@ -1,7 +1,7 @@
 import * as z from 'zod'
-import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { AgentUpdate, AttemptInput } from './agent.ts'
 import { StreamEnd, StreamName } from './attempt.ts'
+import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 
 /**
  * The event log of a run: append-only, `seq` from 1 with no hole. A run's state is what folding it gives.
@@ -32,7 +32,11 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('run.created', { workflow_name: z.string(), vars }),
   at('run.waiting', { why: z.string() }),
   at('run.started', {}),
-  at('run.cancel_requested', { by: z.string().optional(), message: z.string().optional(), force: z.boolean() }),
+  at('run.cancel_requested', {
+    by: z.string().optional(),
+    message: z.string().optional(),
+    force: z.boolean(),
+  }),
   at('run.timed_out', {}),
   at('run.finished', {
     status: RunStatus,
@@ -94,7 +98,13 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),
   at('input.given', { attempt, input: AttemptInput, by: z.string().optional() }),
   at('input.taken', { attempt, input_id: z.string() }),
-  at('approval.requested', { step, phase: StepPhase, instance: z.number().int(), message: z.string(), expires_at: z.string().optional() }),
+  at('approval.requested', {
+    step,
+    phase: StepPhase,
+    instance: z.number().int(),
+    message: z.string(),
+    expires_at: z.string().optional(),
+  }),
   at('approval.answered', {
     step,
     phase: StepPhase,
@@ -120,4 +130,8 @@ export type EventType = RunEvent['type']
 export type EventOf<T extends EventType> = Extract<RunEvent, { type: T }>
 
 /** An event before it has its place in the log. */
-export type NewEvent = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'seq' | 'time'> : never) : never
+export type NewEvent = RunEvent extends infer E
+  ? E extends RunEvent
+    ? Omit<E, 'seq' | 'time'>
+    : never
+  : never

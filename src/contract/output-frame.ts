@@ -1,5 +1,5 @@
-import { ErrandError } from './errors.ts'
 import type { StreamName } from './attempt.ts'
+import { ErrandError } from './errors.ts'
 
 /**
  * A binary frame of output: 1 byte kind (1), 1 byte stream, 4 bytes epoch, 8 bytes offset, 2 bytes id length,

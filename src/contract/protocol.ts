@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AttemptInput } from './agent.ts'
+import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, StreamName } from './attempt.ts'
 
 /**
@@ -31,6 +31,8 @@ export const Hello = z.object({
   slots: z.number().int().min(1),
   /** All that it still has: running, or ended and not yet released. */
   attempts: z.array(z.object({ attempt_id, epoch, ended: z.boolean() })),
+  /** The agents of its machine, as far as it has looked. */
+  agents: z.array(AgentState).optional(),
 })
 export type Hello = z.infer<typeof Hello>
 
@@ -39,9 +41,17 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   /** It will run; what it needs to survive a restart is on its disk. */
   z.object({ type: z.literal('claimed'), attempt_id, epoch }),
   z.object({ type: z.literal('rejected'), attempt_id, epoch, message: z.string() }),
-  z.object({ type: z.literal('report'), attempt_id, epoch, n: z.number().int().min(1), report: AttemptReport }),
+  z.object({
+    type: z.literal('report'),
+    attempt_id,
+    epoch,
+    n: z.number().int().min(1),
+    report: AttemptReport,
+  }),
   /** Takes nothing new; finishes what it has. */
   z.object({ type: z.literal('draining') }),
+  /** The agents of its machine, as it found them now. */
+  z.object({ type: z.literal('agents'), agents: z.array(AgentState) }),
 ])
 export type RunnerFrame = z.infer<typeof RunnerFrame>
 
@@ -103,6 +113,7 @@ export const RunnerView = z.object({
   slots: z.number().int(),
   running: z.number().int(),
   last_seen_at: z.string(),
+  agents: z.array(AgentState).optional(),
 })
 export type RunnerView = z.infer<typeof RunnerView>
 

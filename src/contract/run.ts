@@ -1,13 +1,14 @@
 import * as z from 'zod'
+import { AgentRequest, OldInput, OldMetadata } from './agent-request.ts'
+import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
-import { StepPhase } from './events.ts'
 import { Scalar } from './workflow.ts'
 
 /** What makes a run, as the store keeps it; it never changes. */
 export interface RunSpec {
   run_id: string
-  /** `workflow` until others come. */
+  /** What made it: `workflow`, `agent`. */
   blueprint: string
   workflow_name: string
   /** The workflow, validated, with every default filled in; `Workflow` in `workflow.ts`. */
@@ -21,6 +22,8 @@ export interface RunSpec {
   parent?: { run_id: string; step: string; phase: StepPhase; instance: number; depth: number }
   /** The run this one repeats or rolls back. */
   retry_of?: string
+  /** The ended run whose session with an agent this one goes on with. */
+  continues?: string
   /** Instances of main steps taken over from `retry_of` as done, by step. */
   carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
 }
@@ -42,7 +45,17 @@ export interface RunRecord extends RunSpec {
 }
 
 export type RunPatch = Partial<
-  Pick<RunRecord, 'status' | 'reason' | 'message' | 'started_at' | 'finished_at' | 'outputs' | 'waiting' | 'last_notify_error'>
+  Pick<
+    RunRecord,
+    | 'status'
+    | 'reason'
+    | 'message'
+    | 'started_at'
+    | 'finished_at'
+    | 'outputs'
+    | 'waiting'
+    | 'last_notify_error'
+  >
 >
 
 /** A run in a list. */
@@ -60,6 +73,7 @@ export const RunSummary = z.object({
   waiting: z.string().optional(),
   parent_run_id: z.string().optional(),
   retry_of: z.string().optional(),
+  continues: z.string().optional().describe('The run whose session with an agent this one goes on with'),
   last_notify_error: z.string().optional(),
 })
 export type RunSummary = z.infer<typeof RunSummary>
@@ -109,13 +123,21 @@ export const RunView = RunSummary.extend({
 })
 export type RunView = z.infer<typeof RunView>
 
-/** `POST /api/runs` for a workflow: exactly one of `yaml` and `workflow`. */
+/** `POST /api/runs`: exactly one of `yaml`, `workflow`, `agent` and `input`. */
 export const CreateRun = z.strictObject({
-  blueprint: z.literal('workflow').default('workflow'),
+  blueprint: z.enum(['workflow', 'agent']).optional().describe('Default: what the other fields say'),
   run_id: RunId.optional(),
-  yaml: z.string().max(4 * 1024 * 1024).optional(),
-  workflow: z.record(z.string(), z.unknown()).optional(),
-  vars: z.record(z.string(), Scalar).default({}),
+  yaml: z
+    .string()
+    .max(4 * 1024 * 1024)
+    .optional()
+    .describe('A workflow, as the text of its file'),
+  workflow: z.record(z.string(), z.unknown()).optional().describe('A workflow, as JSON'),
+  vars: z.record(z.string(), Scalar).default({}).describe('Inputs and variables of the workflow'),
+  agent: AgentRequest.optional().describe('What to ask an agent'),
+  input: OldInput.optional().describe('What to ask an agent, as the agent API wrote it, with `metadata`'),
+  metadata: OldMetadata.optional(),
+  session_id: z.string().optional().describe('Of the agent API; it has no effect'),
 })
 export type CreateRun = z.infer<typeof CreateRun>
 export type CreateRunInput = z.input<typeof CreateRun>
@@ -124,6 +146,7 @@ export const ListRuns = z.strictObject({
   status: z.string().optional().describe('One or several, separated by commas'),
   workflow_name: z.string().optional(),
   owner: z.string().optional(),
+  blueprint: z.string().optional().describe('`workflow` or `agent`'),
   parent_run_id: z.string().optional(),
   created_after: z.string().optional(),
   created_before: z.string().optional(),

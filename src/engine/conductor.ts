@@ -117,7 +117,7 @@ export class Conductor {
     for (const [index, { attempt, spec, watch }] of taken.entries()) {
       const { epoch, runner, started, reports, cancel, talk } = attempt
       const placement = epoch > 0 ? { runner, epoch } : undefined
-      const known = { started, streams: lengths[index]!, reports, inputs: talk?.untaken }
+      const known = { started, streams: lengths[index]!, reports, ...(talk && { inputs: talk.untaken }) }
       this.#ports.host.resume(spec, placement, known, watch)
       if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, this.state.cancel?.force)
     }

@@ -144,7 +144,8 @@ export class Engine implements EngineFace {
   ): Promise<RunRecord> {
     const { record, plan, state } = await this.#ended(runId)
     const carried = only === 'failed' ? carriedOver(plan, state) : undefined
-    const submission = { vars: record.vars, owner: owner ?? record.owner, tenant: record.tenant }
+    const { blueprint, continues, vars, tenant } = record
+    const submission = { blueprint, continues, vars, owner: owner ?? record.owner, tenant }
     return this.#begin(plan, submission, { retry_of: runId, carried })
   }
 
@@ -252,13 +253,14 @@ export class Engine implements EngineFace {
       )
     const spec: RunSpec = {
       run_id: run_id.data,
-      blueprint: 'workflow',
+      blueprint: submission.blueprint ?? 'workflow',
       workflow_name: workflow.name,
       workflow,
       vars: firstVariables(workflow, submission.vars),
       owner: submission.owner ?? 'local',
       tenant: submission.tenant ?? 'default',
       created_at: new Date(this.#ports.clock.now()).toISOString(),
+      ...(submission.continues === undefined ? {} : { continues: submission.continues }),
       ...started,
     }
     if (this.#closed) throw engineClosed()

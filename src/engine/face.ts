@@ -7,6 +7,10 @@ import type { RunPage, RunQuery } from './ports.ts'
 
 export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflow'> {
   vars?: Record<string, string | number | boolean>
+  /** What the workflow was made by. Default `workflow`. */
+  blueprint?: string
+  /** The ended run whose session with an agent it goes on with. */
+  continues?: string
   /** Default `local`. */
   owner?: string
   tenant?: string

@@ -11,6 +11,7 @@ export interface RunQuery {
   workflow_name?: string
   owner?: string
   tenant?: string
+  blueprint?: string
   parent_run_id?: string
   /** RFC 3339; exclusive. */
   created_after?: string

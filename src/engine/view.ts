@@ -7,9 +7,17 @@ import type { InstanceState, RunState, StepState } from './state.ts'
 /** A run as lists show it. */
 export function summaryOf(record: RunRecord): RunSummary {
   const { run_id, blueprint, workflow_name, status, reason, message, owner, created_at, started_at } = record
-  const { finished_at, waiting, retry_of, last_notify_error, parent } = record
+  const { finished_at, waiting, retry_of, continues, last_notify_error, parent } = record
   const head = { run_id, blueprint, workflow_name, status, reason, message, owner, created_at, started_at }
-  return { ...head, finished_at, waiting, retry_of, last_notify_error, parent_run_id: parent?.run_id }
+  return {
+    ...head,
+    finished_at,
+    waiting,
+    retry_of,
+    continues,
+    last_notify_error,
+    parent_run_id: parent?.run_id,
+  }
 }
 
 /** A run shown whole: the record, and the steps as folded from the log. */

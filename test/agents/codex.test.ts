@@ -1,8 +1,7 @@
 import { codex } from '../../src/agents/codex.ts'
-import { runTurn } from '../support/model-server/script.ts'
 import { agentConformance } from './conformance.ts'
 
-agentConformance({
+await agentConformance({
   agent: codex,
   installFlag: '--codex',
   point: (url, key) => ({
@@ -10,5 +9,4 @@ agentConformance({
     // One of those that are offered `apply_patch`.
     model: 'gpt-5.5',
   }),
-  runTurn,
 })

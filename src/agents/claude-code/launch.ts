@@ -19,9 +19,13 @@ export function claudeLaunch(request: SessionRequest): AgentLaunch {
   const { env, session_id, new_session_id, model, max_turns } = request
   const ownFolder = hasKey(env)
   if (!ownFolder && !loggedIn(env))
-    throw new ErrandError('invalid_argument', 'Claude Code has no key for its model, and nobody is logged in.', {
-      hint: 'Set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN for the step, or log in with "claude" on the runner.',
-    })
+    throw new ErrandError(
+      'invalid_argument',
+      'Claude Code has no key for its model, and nobody is logged in.',
+      {
+        hint: 'Set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN for the step, or log in with "claude" on the runner.',
+      },
+    )
   return {
     args: [
       ...['-p', '--input-format', 'stream-json', '--output-format', 'stream-json'],
@@ -43,6 +47,8 @@ export function claudeLaunch(request: SessionRequest): AgentLaunch {
       // Its plan as one list, not as calls that change one.
       CLAUDE_CODE_ENABLE_TASKS: '0',
       ...permissionEnvironment(request.ask),
+      // Else a killed one leaves its sockets and the outputs of its tools in the machine's own folder.
+      CLAUDE_CODE_TMPDIR: join(request.home, 'tmp'),
       // With a key it needs nothing of the user's; a login stays where it is.
       ...(ownFolder ? { CLAUDE_CONFIG_DIR: join(request.home, 'claude') } : {}),
     },
@@ -57,6 +63,9 @@ function loggedIn(env: SessionRequest['env']): boolean {
   const home = env.HOME || homedir()
   const folder = env.CLAUDE_CONFIG_DIR || join(home, '.claude')
   // On a Mac the login itself is in the keychain.
-  const signs = [join(folder, '.credentials.json'), ...(process.platform === 'darwin' ? [join(home, '.claude.json')] : [])]
+  const signs = [
+    join(folder, '.credentials.json'),
+    ...(process.platform === 'darwin' ? [join(home, '.claude.json')] : []),
+  ]
   return signs.some((path) => existsSync(path))
 }

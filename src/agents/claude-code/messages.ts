@@ -12,7 +12,9 @@ export class Messages {
   readonly #usage: ClaudeUsage
   /** Messages whose text came in pieces: it comes once more, whole. */
   readonly #streamed = new Set<string>()
+  /** The message whose pieces come now. */
   #streaming = ''
+  readonly #denied = new Set<string>()
   /** The name of the last error of the model's service. */
   errorName: unknown
 
@@ -23,6 +25,8 @@ export class Messages {
 
   turnBegins(): void {
     this.#streamed.clear()
+    this.#streaming = ''
+    this.#denied.clear()
     this.errorName = undefined
   }
 
@@ -34,6 +38,7 @@ export class Messages {
     if (usage !== undefined) this.#port.update(usage)
     if (agent !== '') return
     if (event.type === 'message_start') this.#streaming = string(object(event.message)?.id) ?? ''
+    if (event.type === 'message_stop') this.#streaming = ''
     const delta = object(event.delta)
     const message = delta?.type === 'text_delta' ? string(delta.text) : undefined
     const thought = delta?.type === 'thinking_delta' ? string(delta.thinking) : undefined
@@ -55,13 +60,31 @@ export class Messages {
       if (block.type === 'tool_use') this.#tool(block)
       const [text, thought] = [string(block.text), string(block.thinking)]
       if (!known && block.type === 'text' && text) this.#port.update({ kind: 'message', text })
-      if (!known && block.type === 'thinking' && thought) this.#port.update({ kind: 'thought', text: thought })
+      if (!known && block.type === 'thinking' && thought)
+        this.#port.update({ kind: 'thought', text: thought })
     }
   }
 
   /** A `user` line: what tools gave back. */
   user(line: JsonObject): void {
-    for (const tool of toolResults(line)) this.#port.update(tool)
+    for (const tool of toolResults(line)) {
+      if (tool.status === 'denied') this.#denied.add(tool.tool_id)
+      this.#port.update(tool)
+    }
+  }
+
+  /** A `result` names all tools that were denied: some of their results do not say so. */
+  denials(result: JsonObject): void {
+    for (const { tool_use_id } of objects(result.permission_denials)) {
+      const tool_id = string(tool_use_id)
+      if (tool_id !== undefined && !this.#denied.has(tool_id))
+        this.#port.update({ kind: 'tool', tool_id, status: 'denied' })
+    }
+  }
+
+  /** A message has begun and not ended. */
+  get midMessage(): boolean {
+    return this.#streaming !== ''
   }
 
   #tool(block: JsonObject): void {

@@ -2,7 +2,17 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { AskMode, SessionRequest } from '../agent.ts'
 
 /** Asked about even where settings of the project would allow them. */
-const changing = ['Bash', 'Edit', 'Write', 'NotebookEdit', 'WebFetch', 'WebSearch', 'Skill', 'Task', 'Workflow']
+const changing = [
+  'Bash',
+  'Edit',
+  'Write',
+  'NotebookEdit',
+  'WebFetch',
+  'WebSearch',
+  'Skill',
+  'Task',
+  'Workflow',
+]
 const reading = ['Read', 'Grep', 'Glob']
 
 /** Would take back what the ask mode promises. */
@@ -14,9 +24,13 @@ export function permissionArguments({ ask, extra_args, asks_reading }: SessionRe
   if (ask === 'allow') return [...prompts, '--permission-mode', 'bypassPermissions']
   const wrong = extra_args.find((argument) => forbidden.test(argument))
   if (wrong !== undefined)
-    throw new ErrandError('invalid_argument', `Claude Code may not be started with "${wrong}" where tools are asked about.`, {
-      hint: 'Leave it out, or set the permissions of the step to allow everything.',
-    })
+    throw new ErrandError(
+      'invalid_argument',
+      `Claude Code may not be started with "${wrong}" where tools are asked about.`,
+      {
+        hint: 'Leave it out, or set the permissions of the step to allow everything.',
+      },
+    )
   const rules = ask === 'ask' && asks_reading === true ? [...changing, ...reading] : changing
   // Hooks of the project run commands that nobody was asked about.
   const settings = { disableAllHooks: true, permissions: { ask: rules } }

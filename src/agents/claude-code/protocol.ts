@@ -84,10 +84,15 @@ export class ClaudeProtocol implements AgentProtocol {
   #answered(response: JsonObject): void {
     if (this.#phase !== 'starting' || response.request_id !== INITIALIZE) return
     if (response.subtype !== 'success') {
-      this.#failed(`Claude Code refuses to begin: ${string(response.error) ?? 'for a reason it does not tell'}`)
+      this.#failed(
+        `Claude Code refuses to begin: ${string(response.error) ?? 'for a reason it does not tell'}`,
+      )
       return
     }
-    this.#session({ session_id: this.#request.session_id ?? this.#request.new_session_id, model: this.#request.model })
+    this.#session({
+      session_id: this.#request.session_id ?? this.#request.new_session_id,
+      model: this.#request.model,
+    })
     this.#phase = 'idle'
     this.#port.ready()
   }
@@ -95,7 +100,7 @@ export class ClaudeProtocol implements AgentProtocol {
   #system(line: JsonObject): void {
     const content = string(line.content)
     if (line.subtype === 'init') this.#told(line)
-    else if (line.subtype === 'api_retry') this.#port.update(retry(line))
+    else if (line.subtype === 'api_retry') this.#retry(line)
     else if (line.subtype === 'compact_boundary')
       this.#port.update({ kind: 'notice', text: 'The conversation so far was summarized to make room.' })
     else if (line.subtype === 'informational' && content) this.#port.update({ kind: 'notice', text: content })
@@ -119,11 +124,22 @@ export class ClaudeProtocol implements AgentProtocol {
       this.#failed(end.message ?? 'Claude Code ended before it began.')
       return
     }
+    this.#messages.denials(line)
     this.#port.update(this.#usage.result(line))
     if (this.#phase !== 'turn') return
     this.#port.update({ kind: 'turn_ended', ...(this.#canceling ? { stop_reason: 'canceled' } : end) })
     this.#phase = 'idle'
     this.#port.ready()
+  }
+
+  #retry(line: JsonObject): void {
+    const { error_status, error, attempt, max_retries } = line
+    const answered = typeof error_status === 'number'
+    const cut = this.#messages.midMessage
+    const failure = answered ? claudeFailure(error_status, error, '') : cut ? 'broken_stream' : 'unreachable'
+    const what = answered ? `answered ${error_status}` : cut ? 'broke off' : 'could not be reached'
+    const message = `The model's service ${what}; Claude Code tries again (${attempt} of ${max_retries}).`
+    this.#port.update({ kind: 'retry', failure, message, attempt: count(attempt) })
   }
 
   #failed(message: string): void {
@@ -138,13 +154,4 @@ export class ClaudeProtocol implements AgentProtocol {
   #send(line: JsonObject): void {
     this.#port.send(JSON.stringify(line))
   }
-}
-
-function retry(line: JsonObject): AgentUpdateOf<'retry'> {
-  const { error_status, error } = line
-  // Without a status no answer came, or not to its end.
-  const failure = typeof error_status === 'number' ? claudeFailure(error_status, error, '') : 'unreachable'
-  const what = typeof error_status === 'number' ? `answered ${error_status}` : 'could not be reached'
-  const message = `The model's service ${what}; Claude Code tries again (${line.attempt} of ${line.max_retries}).`
-  return { kind: 'retry', failure, message, attempt: count(line.attempt) }
 }

@@ -1,6 +1,6 @@
-import type { ProtocolPort, SessionRequest } from '../agent.ts'
 import { type JsonObject, object, string } from '../acp/json-shape.ts'
 import { present } from '../acp/tool-call.ts'
+import type { ProtocolPort, SessionRequest } from '../agent.ts'
 import { kindOfTool, toolParts } from './tools.ts'
 
 /** What the program asks over its control channel. */
@@ -20,10 +20,10 @@ export class Questions {
     const id = string(line.request_id)
     const request = object(line.request) ?? {}
     if (id === undefined) return
-    if (request.subtype !== 'can_use_tool') return this.#refuse(id, string(request.subtype) ?? 'unknown')
     const tool = string(request.tool_name) ?? 'tool'
     const input = object(request.input) ?? {}
-    if (this.#ask === 'ask') this.#put(id, tool, input, string(request.tool_use_id))
+    if (request.subtype !== 'can_use_tool') this.#refuse(id, string(request.subtype) ?? 'unknown')
+    else if (this.#ask === 'ask') this.#put(id, tool, input, string(request.tool_use_id))
     else this.#decide(id, input, this.#ask === 'allow' || readsOnly(tool))
   }
 

@@ -40,7 +40,9 @@ export function toolParts(name: string, input: JsonObject): Parts {
   const tool = known[name]
   const about = tool?.about.map((key) => string(input[key])).find((text) => text !== undefined)
   const paths = ['file_path', 'notebook_path', 'path'].flatMap((key) => string(input[key]) ?? [])
-  const title = [tool === undefined ? name : tool.verb, about].filter((part) => part !== undefined && part !== '')
+  const title = [tool === undefined ? name : tool.verb, about].filter(
+    (part) => part !== undefined && part !== '',
+  )
   return present({
     title: title.length === 0 ? name : title.join(' '),
     tool_kind: kindOfTool(name),

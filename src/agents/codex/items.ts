@@ -19,7 +19,7 @@ export function toolOfItem(item: JsonObject, ended: boolean): Tool | undefined {
   const parts = readers[string(item.type) ?? '']?.(item)
   if (parts === undefined) return undefined
   const status = statuses[string(item.status) ?? ''] ?? (ended ? 'completed' : 'running')
-  return present({ kind: 'tool', tool_id: string(item.id) ?? '', status, ...parts })
+  return present<Tool>({ kind: 'tool', tool_id: string(item.id) ?? '', ...parts, status })
 }
 
 const readers: Record<string, (item: JsonObject) => ToolParts> = {
@@ -75,8 +75,10 @@ export function commandParts(item: JsonObject): ToolParts {
 function bareCommand(command: string): string {
   const inner = /^\S*\/?(?:ba|z|da)?sh -l?c (.*)$/s.exec(command)?.[1]
   if (inner === undefined) return command
-  const quoted = /^'((?:[^']|'\\'')*)'$/s.exec(inner)?.[1]
-  return quoted === undefined ? inner : quoted.replaceAll("'\\''", "'")
+  const single = /^'((?:[^']|'\\'')*)'$/s.exec(inner)?.[1]
+  if (single !== undefined) return single.replaceAll("'\\''", "'")
+  const double = /^"((?:[^"\\]|\\.)*)"$/s.exec(inner)?.[1]
+  return double === undefined ? inner : double.replace(/\\(["\\$`])/g, '$1')
 }
 
 function commandKind(actions: readonly JsonObject[]): ToolKind {

@@ -19,6 +19,8 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
   const settings: [name: string, value: string | number | boolean][] = [
     ['analytics.enabled', false],
     ['check_for_update_on_startup', false],
+    // Not offered by itself: without, nobody sees a plan.
+    ['tools.update_plan.enabled', true],
   ]
   if (key !== undefined) {
     settings.push(
@@ -42,6 +44,8 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
       'app-server',
       '--disable',
       'plugins',
+      // They run commands that nobody was asked about.
+      ...(request.ask === 'allow' ? [] : ['--disable', 'hooks']),
       // TOML and JSON write these values alike.
       ...settings.flatMap(([name, value]) => ['-c', `${name}=${JSON.stringify(value)}`]),
       ...request.extra_args,

@@ -86,7 +86,10 @@ export class CodexProtocol implements AgentProtocol {
   }
 
   #threadAnswered(answer: RpcAnswer, server: JsonObject): void {
-    if (answer.type === 'error') return this.#failed(`Codex begins no session: ${errorText(answer.error)}`)
+    if (answer.type === 'error') {
+      this.#failed(`Codex begins no session: ${errorText(answer.error)}`)
+      return
+    }
     this.#threadId = string(object(answer.result.thread)?.id) ?? ''
     this.#port.update(sessionUpdate(answer.result, server, this.#request.session_id !== undefined))
     this.#phase = 'idle'
@@ -119,25 +122,31 @@ export class CodexProtocol implements AgentProtocol {
     const threadId = string(params.threadId)
     // Agents below this one have threads of their own.
     const ours = threadId === undefined || threadId === this.#threadId
-    if (ours && method === 'turn/started') return this.#turnBegan(string(object(params.turn)?.id))
-    if (ours && method === 'turn/completed') return this.#turnCompleted(object(params.turn) ?? {})
-    const hopeless = this.#events.take(method, params, ours)
-    if (hopeless !== undefined) this.#interrupt({ stop_reason: 'error', ...hopeless })
+    const turn = object(params.turn) ?? {}
+    if (ours && method === 'turn/started') this.#turnBegan(string(turn.id))
+    else if (ours && method === 'turn/completed') this.#turnCompleted(turn)
+    else {
+      const hopeless = this.#events.take(method, params, ours)
+      if (hopeless !== undefined) this.#interrupt({ stop_reason: 'error', ...hopeless })
+    }
   }
 
   #turnCompleted(turn: JsonObject): void {
-    if (this.#phase !== 'turn') return
-    const error = object(turn.error)
-    if (this.#interrupting !== undefined) return this.#turnEnds(this.#interrupting)
-    if (turn.status === 'interrupted') return this.#turnEnds({ stop_reason: 'canceled' })
-    if (turn.status === 'completed' && error === undefined) return this.#turnEnds({ stop_reason: 'end_turn' })
-    this.#turnEnds({ stop_reason: 'error', ...codexError(error ?? {}) })
+    if (this.#phase === 'turn') this.#turnEnds(this.#interrupting ?? ending(turn))
   }
 
   #turnEnds(end: TurnEnd): void {
     this.#approvals.turnEnds()
+    if (end.stop_reason !== 'end_turn') this.#events.turnBroken()
     this.#port.update({ kind: 'turn_ended', ...end })
     this.#phase = 'idle'
     this.#port.ready()
   }
+}
+
+function ending(turn: JsonObject): TurnEnd {
+  const error = object(turn.error)
+  if (turn.status === 'interrupted') return { stop_reason: 'canceled' }
+  if (turn.status === 'completed' && error === undefined) return { stop_reason: 'end_turn' }
+  return { stop_reason: 'error', ...codexError(error ?? {}) }
 }

@@ -22,6 +22,7 @@ export class ThreadEvents {
   readonly #unseen = new UnseenCalls()
   /** Messages and thoughts that came in pieces. */
   readonly #streamed = new Set<string>()
+  readonly #running = new Set<string>()
   #waits = 0
 
   constructor(port: ProtocolPort, approvals: Approvals) {
@@ -32,7 +33,13 @@ export class ThreadEvents {
   turnBegins(): void {
     this.#usage.turnBegins()
     this.#streamed.clear()
+    this.#running.clear()
     this.#waits = 0
+  }
+
+  /** Of tools that are cut off there is no further word. */
+  turnBroken(): void {
+    for (const tool_id of this.#running) this.#port.update({ kind: 'tool', tool_id, status: 'failed' })
   }
 
   /** The error is told when there is no use in waiting for codex to give up. */
@@ -93,6 +100,8 @@ export class ThreadEvents {
   #tool(tool: AgentUpdateOf<'tool'> | undefined): void {
     if (tool === undefined) return
     this.#approvals.tool(tool)
+    if (tool.status === 'running') this.#running.add(tool.tool_id)
+    else this.#running.delete(tool.tool_id)
     this.#port.update(tool)
   }
 

@@ -16,7 +16,7 @@ const modes: Record<AskMode, { approvalPolicy: string; sandbox: string }> = {
 
 export function threadRequest(request: SessionRequest): { method: string; params: JsonObject } {
   const { cwd, model, ask, session_id } = request
-  const params = { cwd, ...modes[ask], ...(model === undefined ? {} : { model }) }
+  const params = { cwd, ...modes[ask], approvalsReviewer: 'user', ...(model === undefined ? {} : { model }) }
   // Only a sandbox hides calls.
   if (session_id === undefined)
     return { method: 'thread/start', params: { ...params, experimentalRawEvents: ask === 'deny' } }

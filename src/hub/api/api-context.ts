@@ -15,11 +15,14 @@ export interface ApiLimits {
   slowReaderMs: number
   /** How often a quiet event stream says that it is there. */
   keepAliveMs: number
+  /** How long an answer of an agent is waited for within a request. */
+  chatSeconds: number
 }
 export const DEFAULT_API_LIMITS: ApiLimits = {
   bodyBytes: 8 * 1024 * 1024,
   slowReaderMs: 60_000,
   keepAliveMs: 15_000,
+  chatSeconds: 300,
 }
 
 /** What the routes work with. */

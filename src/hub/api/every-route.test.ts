@@ -11,6 +11,8 @@ interface Operation {
 const bodies: Record<string, object> = {
   '/api/runs/{id}/approve': { step: 'one' },
   '/api/runs/{id}/reject': { step: 'one' },
+  '/api/runs/{id}/input': { close: true },
+  '/api/chat': { message: 'hello' },
 }
 
 test('every route but health and login wants a token, and does not tell of the runs of others', async (t) => {
@@ -59,7 +61,7 @@ test('every route but health and login wants a token, and does not tell of the r
       }
     }
 
-  assert.deepEqual(open.sort(), ['GET /health', 'POST /api/auth/login'])
+  assert.deepEqual(open.sort(), ['GET /health', 'GET /health/agents', 'POST /api/auth/login'])
   assert.ok(walked >= 24, `${walked} routes`)
   assert.ok(foreign >= 10, `${foreign} routes about a run`)
   assert.equal((await hub.engine.get(run.run_id))?.status, 'running')

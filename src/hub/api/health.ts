@@ -11,6 +11,7 @@ export function healthRoutes(app: ApiApp, { version }: ApiContext): void {
     },
     () => ({
       status: 'ok' as const,
+      ok: true as const,
       version,
       uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
     }),

@@ -18,7 +18,14 @@ export function loginRoutes(app: ApiApp, { auth }: ApiContext): void {
     async (request, reply) => {
       const { token, expires_at, user } = await auth.login(request.body, request.ip)
       reply.header('cache-control', 'no-store')
-      return { token, expires_at, user: userView(user) }
+      return {
+        token,
+        expires_at,
+        access_token: token,
+        token_type: 'Bearer' as const,
+        expires_in: Math.max(0, Math.round((Date.parse(expires_at) - Date.now()) / 1000)),
+        user: { ...userView(user), username: user.name },
+      }
     },
   )
 

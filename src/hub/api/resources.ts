@@ -1,5 +1,8 @@
+import { agentRoutes } from './agents.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
+import { chatRoutes } from './chat.ts'
 import { healthRoutes } from './health.ts'
+import { inputRoutes } from './inputs.ts'
 import { loginRoutes } from './login.ts'
 import { runActionRoutes } from './run-actions.ts'
 import { runEventRoutes } from './run-events.ts'
@@ -16,6 +19,8 @@ export function resourceRoutes(app: ApiApp, context: ApiContext): void {
   for (const routes of [
     runRoutes,
     runActionRoutes,
+    inputRoutes,
+    chatRoutes,
     runEventRoutes,
     runOutputRoutes,
     runStatusRoutes,
@@ -25,6 +30,7 @@ export function resourceRoutes(app: ApiApp, context: ApiContext): void {
     tokenRoutes,
     userRoutes,
     healthRoutes,
+    agentRoutes,
   ])
     routes(app, context)
 }

@@ -15,5 +15,6 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   waiting: record.waiting,
   parent_run_id: record.parent?.run_id,
   retry_of: record.retry_of,
+  continues: record.continues,
   last_notify_error: record.last_notify_error,
 })

@@ -7,6 +7,7 @@ import { RunStatus } from '../../contract/status.ts'
 import { isAdmin, visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { IdempotentRuns } from './idempotency.ts'
+import { blueprintRun } from './run-request.ts'
 import { runSummary } from './run-summary.ts'
 
 const tags = ['runs']
@@ -35,7 +36,7 @@ export function runRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {
     {
       schema: {
         tags,
-        summary: 'Start a run, from JSON or from a workflow as application/yaml',
+        summary: 'Start a run: of a workflow (JSON, or application/yaml), or of an agent',
         headers: CreateHeaders,
         querystring: CreateQuery,
         body: CreateRun,
@@ -43,16 +44,10 @@ export function runRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {
       },
     },
     async ({ identity, body, query, headers }, reply) => {
-      const { yaml, workflow } = body
-      if ((yaml === undefined) === (workflow === undefined))
-        throw new ErrandError('bad_request', 'body: exactly one of "yaml" and "workflow" is needed.', {
-          hint: 'Put the text of the file into "yaml", or the same as JSON into "workflow".',
-        })
+      const vars = query.var === undefined ? body.vars : { ...body.vars, ...variables([query.var].flat()) }
       const submission = {
         run_id: query.run_id ?? body.run_id,
-        yaml,
-        workflow,
-        vars: query.var === undefined ? body.vars : { ...body.vars, ...variables([query.var].flat()) },
+        ...blueprintRun({ ...body, vars }),
         owner: identity.user.name,
         tenant: identity.user.tenant,
       }

@@ -1,14 +1,19 @@
+import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import { StandInAgent } from './stand-in-agent.ts'
 
 /**
  * For tests of the API: stands in for the machines that carry out attempts. The command says what happens:
- * `say TEXT`, `flood BYTES` (of digits), `fail`, `hold` (until `release` or a cancel). Nothing is executed.
+ * `say TEXT`, `flood BYTES` (of digits), `fail`, `hold` (until `release` or a cancel); of an agent's step, its prompt does. Nothing is executed.
  */
 export class StandInHost implements StepHost {
   readonly #held = new Map<string, (end: Partial<AttemptEnd>) => void>()
+  readonly #agents = new Map<string, StandInAgent>()
+  /** What was carried out, in order. */
+  readonly specs: AttemptSpec[] = []
 
   place(): Placement {
     return { epoch: 1 }
@@ -24,6 +29,10 @@ export class StandInHost implements StepHost {
 
   cancel(attemptId: string, reason: Reason): void {
     this.#held.get(attemptId)?.({ outcome: 'canceled', reason })
+  }
+
+  input(attemptId: string, input: AttemptInput): void {
+    this.#agents.get(attemptId)?.input(input)
   }
 
   /** Lets every attempt that holds go on. */
@@ -49,8 +58,16 @@ export class StandInHost implements StepHost {
   }
 
   async #carryOut(spec: AttemptSpec, sink: AttemptSink): Promise<void> {
-    const [word, rest = ''] = String(spec.args.cmd ?? '').split(/ (.*)/s)
+    this.specs.push(spec)
     await sink.report({ type: 'started' }, 1)
+    if (spec.action === 'agent.run') {
+      const agent = new StandInAgent(spec, sink)
+      this.#agents.set(spec.attempt_id, agent)
+      const end = await agent.run(() => this.#hold(spec.attempt_id))
+      await sink.report({ type: 'ended', outcome: 'success', ...end }, 1)
+      return
+    }
+    const [word, rest = ''] = String(spec.args.cmd ?? '').split(/ (.*)/s)
     if (word === 'say') await sink.output('stdout', 0, Buffer.from(rest))
     if (word === 'flood') await flood(Number(rest), sink)
     const end = word === 'hold' ? await this.#hold(spec.attempt_id) : {}

@@ -202,6 +202,10 @@ export class Fleet implements StepHost {
       this.#dispatch.rosterChanged()
       return
     }
+    if (frame.type === 'agents') {
+      if (runner?.hello) runner.hello.agents = frame.agents
+      return
+    }
     const assignment = this.#find(link, frame, frame.type !== 'rejected')
     if (!runner || !assignment) return
     if (frame.type === 'rejected') {

@@ -53,6 +53,7 @@ export class Runner implements Candidate {
       slots: hello.slots,
       running: this.used,
       last_seen_at: new Date(this.link?.lastSeenAtMs ?? this.lastSeenAtMs).toISOString(),
+      agents: hello.agents,
     }
   }
 }

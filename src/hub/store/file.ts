@@ -132,6 +132,6 @@ export class FileRunStore implements RunStore {
 }
 
 const listed = (record: RunRecord): Listed => {
-  const { run_id, created_at, status, workflow_name, owner, tenant, parent } = record
-  return { run_id, created_at, status, workflow_name, owner, tenant, ...(parent && { parent }) }
+  const { run_id, created_at, status, workflow_name, owner, tenant, blueprint, parent } = record
+  return { run_id, created_at, status, workflow_name, owner, tenant, blueprint, ...(parent && { parent }) }
 }

@@ -212,13 +212,13 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       }
       await make(0, { owner: 'bob' })
       await make(1, { workflow_name: 'other' }, 'success')
-      await make(2, { tenant: 'acme' }, 'failed')
+      await make(2, { tenant: 'acme', blueprint: 'agent' }, 'failed')
       await make(
         3,
         { parent: { run_id: 'run_0', step: 's', phase: 'main', instance: 0, depth: 1 } },
         'running',
       )
-      await make(4, { owner: 'bob', workflow_name: 'other', tenant: 'acme' }, 'success')
+      await make(4, { owner: 'bob', workflow_name: 'other', tenant: 'acme', blueprint: 'agent' }, 'success')
       const ids = async (query: Omit<RunQuery, 'limit'>) =>
         (await store.list({ ...query, limit: 500 })).runs.map((run) => run.run_id.slice(4)).join('')
       assert.equal(await ids({}), '43210')
@@ -228,6 +228,9 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await ids({ workflow_name: 'other' }), '41')
       assert.equal(await ids({ owner: 'bob' }), '40')
       assert.equal(await ids({ tenant: 'acme' }), '42')
+      assert.equal(await ids({ blueprint: 'agent' }), '42')
+      assert.equal(await ids({ blueprint: 'workflow' }), '310')
+      assert.equal(await ids({ blueprint: 'agent', tenant: 'acme', owner: 'bob' }), '4')
       assert.equal(await ids({ parent_run_id: 'run_0' }), '3')
       assert.equal(await ids({ parent_run_id: 'run_0', owner: 'bob' }), '')
       assert.equal(await ids({ owner: 'bob', statuses: ['success', 'failed'], tenant: 'acme' }), '4')

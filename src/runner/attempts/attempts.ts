@@ -3,6 +3,8 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { AgentAttempt } from '../sessions/agent-attempt.ts'
+import { AgentServices, type AgentsOptions } from '../sessions/agent-services.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt, ProcessPlan } from '../ports.ts'
 import { type AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { InlineAttempt } from './inline-attempt.ts'
@@ -27,6 +29,8 @@ export interface AttemptsOptions {
   passEnv?: readonly string[]
   /** Between SIGTERM and SIGKILL where a timeout has passed (default 5 s). */
   timeoutGraceMs?: number
+  /** The agents of this machine; absent: it carries out none. */
+  agents?: AgentsOptions
 }
 
 export function openAttempts(options: AttemptsOptions): Attempts {
@@ -38,16 +42,20 @@ class DurableAttempts implements Attempts {
   readonly #registry: ActionRegistry
   readonly #workspaces: Workspaces | undefined
   readonly #env: Readonly<Record<string, string>>
+  readonly #ownEnv: NodeJS.ProcessEnv
+  readonly #agents: AgentServices | undefined
   readonly #timeoutGraceMs: number
   readonly #poller = new Poller()
-  readonly #held = new Map<string, ProcessAttempt | InlineAttempt>()
+  readonly #held = new Map<string, ProcessAttempt | InlineAttempt | AgentAttempt>()
   #closed = false
 
-  constructor({ dir, registry, workspaceDir, workspace, env, passEnv, timeoutGraceMs }: AttemptsOptions) {
+  constructor({ dir, registry, workspaceDir, workspace, env, passEnv, timeoutGraceMs, agents }: AttemptsOptions) {
     this.#dir = resolve(dir)
     this.#registry = registry
     this.#workspaces = workspace === 'cwd' ? undefined : new Workspaces(workspaceDir)
-    this.#env = passedOn(env ?? process.env, passEnv)
+    this.#ownEnv = env ?? process.env
+    this.#env = passedOn(this.#ownEnv, passEnv)
+    this.#agents = agents && new AgentServices(agents, this.#ownEnv)
     this.#timeoutGraceMs = timeoutGraceMs ?? 5_000
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
   }
@@ -56,6 +64,7 @@ class DurableAttempts implements Attempts {
     await Promise.all(
       readdirSync(this.#dir).map((name) => this.#recoverOne(new AttemptFolder(join(this.#dir, name)))),
     )
+    for (const runId of this.#agents?.homes.sweep(new Set(this.#held.keys())) ?? []) await this.#workspaces?.remove(runId)
     return this.all()
   }
 
@@ -83,7 +92,8 @@ class DurableAttempts implements Attempts {
   }
 
   async forgetRun(runId: string): Promise<void> {
-    await this.#workspaces?.remove(runId)
+    // A later run may go on with a session, and then finds its files.
+    if (!this.#agents?.homes.has(runId)) await this.#workspaces?.remove(runId)
   }
 
   async close(): Promise<void> {
@@ -95,8 +105,9 @@ class DurableAttempts implements Attempts {
   /** Synchronous, so that two calls for one attempt cannot both start it. */
   #start(spec: AttemptSpec, epoch: number): HeldAttempt {
     const action = this.#action(spec)
-    return action.kind === 'inline'
-      ? this.#startInline(spec, epoch, action)
+    if (action.kind === 'inline') return this.#startInline(spec, epoch, action)
+    return action.kind === 'agent'
+      ? this.#startAgent(spec, epoch, action)
       : this.#startProcess(spec, epoch, action)
   }
 
@@ -144,6 +155,58 @@ class DurableAttempts implements Attempts {
     return attempt
   }
 
+  #startAgent(spec: AttemptSpec, epoch: number, action: Extract<Action, { kind: 'agent' }>): HeldAttempt {
+    const services = this.#services(spec)
+    const folder = new AttemptFolder(this.#folderPath(spec))
+    const facts = { spec, epoch, key: randomUUID(), export_vars: false, session: true }
+    let attempt: AgentAttempt
+    try {
+      folder.create(facts)
+      attempt = this.#holdAgent(folder, facts, services)
+    } catch (cause) {
+      void folder.remove().catch(() => undefined)
+      throw unwritable(folder, cause)
+    }
+    try {
+      attempt.begin(action.prepare(spec))
+    } catch (error) {
+      attempt.refuse(error)
+    }
+    return attempt
+  }
+
+  #services(spec: AttemptSpec): AgentServices {
+    if (this.#agents) return this.#agents
+    throw new ErrandError('invalid_argument', `This machine carries out no agents, as "${spec.action}" needs.`)
+  }
+
+  #holdAgent(folder: AttemptFolder, facts: AttemptFacts, services: AgentServices): AgentAttempt {
+    const attempt = new AgentAttempt({
+      folder,
+      facts,
+      services,
+      env: this.#ownEnv,
+      workspace: (runId) => this.#workspaces?.create(runId) ?? process.cwd(),
+      poller: this.#poller,
+      timeoutGraceMs: this.#timeoutGraceMs,
+      onReleased: () => this.#forget(attempt),
+    })
+    this.#held.set(facts.spec.attempt_id, attempt)
+    return attempt
+  }
+
+  async #recoverAgent(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
+    const attempt = this.#holdAgent(folder, facts, this.#services(facts.spec))
+    if (attempt.ended) return
+    try {
+      const action = this.#action(facts.spec)
+      if (action.kind !== 'agent') throw new Error(`"${facts.spec.action}" is no agent any more.`)
+      await attempt.recover(action.prepare(facts.spec))
+    } catch (error) {
+      attempt.refuse(error)
+    }
+  }
+
   #hold(folder: AttemptFolder, facts: AttemptFacts): ProcessAttempt {
     const attempt = new ProcessAttempt({
       folder,
@@ -185,6 +248,7 @@ class DurableAttempts implements Attempts {
   async #recoverOne(folder: AttemptFolder): Promise<void> {
     const facts = folder.facts()
     if (facts === undefined) return await folder.remove()
+    if (facts.session) return await this.#recoverAgent(folder, facts)
     const attempt = this.#hold(folder, facts)
     if (attempt.ended) return
     await takeUp(attempt, folder, (claim) => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
+import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
@@ -19,6 +20,8 @@ export interface LocalHostOptions {
   cwd?: string
   /** Between SIGTERM and SIGKILL (default 5 s). */
   graceMs?: number
+  /** Carries out the steps that are agents' sessions; absent: there are none here. */
+  sessions?: StepHost
 }
 
 /** Variables of this process that no command gets. */
@@ -39,6 +42,7 @@ export class LocalHost implements StepHost {
   readonly #limit: number
   readonly #cwd: string
   readonly #graceMs: number
+  readonly #sessions: StepHost | undefined
   readonly #env: NodeJS.ProcessEnv
   /** With the attempt's id it names its processes among all of this machine. */
   readonly #key = randomUUID()
@@ -49,16 +53,18 @@ export class LocalHost implements StepHost {
   readonly #running = new Map<string, Work>()
   readonly #stop = new AbortController()
 
-  constructor({ registry, limit = 64, cwd = process.cwd(), graceMs = 5_000 }: LocalHostOptions) {
+  constructor({ registry, limit = 64, cwd = process.cwd(), graceMs = 5_000, sessions }: LocalHostOptions) {
     this.#registry = registry
     this.#limit = limit
     this.#cwd = resolve(cwd)
     this.#graceMs = graceMs
+    this.#sessions = sessions
     this.#env = { ...process.env }
     for (const name of KEPT_BACK) delete this.#env[name]
   }
 
   place(spec: AttemptSpec): Placement | { waiting: string } {
+    if (this.#isSession(spec)) return this.#sessions!.place(spec)
     if (this.#queue.size > 0 || this.#full())
       return { waiting: `${this.#limit} steps run on this machine already, which is its limit` }
     this.#placed.add(spec.attempt_id)
@@ -66,6 +72,7 @@ export class LocalHost implements StepHost {
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
+    if (this.#isSession(spec)) return this.#sessions!.start(spec, placement, sink)
     this.#placed.delete(spec.attempt_id)
     if (this.#stop.signal.aborted) return
     if (placement === undefined) {
@@ -78,9 +85,10 @@ export class LocalHost implements StepHost {
   resume(
     spec: AttemptSpec,
     placement: Placement | undefined,
-    known: { started: boolean },
+    known: Omit<Parameters<StepHost['resume']>[2], 'streams'> & { streams?: Partial<Record<StreamName, number>> },
     sink: AttemptSink,
   ): void {
+    if (this.#isSession(spec)) return this.#sessions!.resume(spec, placement, { streams: {}, ...known }, sink)
     if (placement === undefined && !known.started) {
       this.start(spec, undefined, sink)
       return
@@ -93,7 +101,12 @@ export class LocalHost implements StepHost {
     )
   }
 
+  input(attemptId: string, input: AttemptInput): void {
+    this.#sessions?.input?.(attemptId, input)
+  }
+
   cancel(attemptId: string, reason: Reason, force = false): void {
+    this.#sessions?.cancel(attemptId, reason, force)
     const queued = this.#queue.get(attemptId)
     if (queued !== undefined) {
       this.#queue.delete(attemptId)
@@ -104,14 +117,20 @@ export class LocalHost implements StepHost {
     if (this.#placed.delete(attemptId)) this.#startNext()
   }
 
-  runEnded(): void {}
+  runEnded(runId: string): void {
+    this.#sessions?.runEnded(runId)
+  }
 
   async close(): Promise<void> {
     this.#queue.clear()
     const works = [...this.#running.values()]
     for (const work of works) work.stop({ type: 'closed' })
     this.#stop.abort()
-    await Promise.all(works.map((work) => work.done))
+    await Promise.all([...works.map((work) => work.done), this.#sessions?.close()])
+  }
+
+  #isSession({ action }: AttemptSpec): boolean {
+    return this.#sessions !== undefined && this.#registry[action]?.kind === 'agent'
   }
 
   #full(): boolean {
@@ -169,6 +188,7 @@ export class LocalHost implements StepHost {
       }
       return { stop: (cause, force) => local.stop(cause, force), end: after(local.run()) }
     }
+    if (action.kind === 'agent') return ended('host_refused', 'This machine carries out no agents here.')
     const inline = new InlineRun({
       action,
       spec,

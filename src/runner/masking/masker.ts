@@ -20,6 +20,8 @@ export interface Masker {
   stream(): StreamMasker
   /** A text that stands for itself, such as a message. */
   maskText(text: string): string
+  /** A JSON value with all its texts masked, names of fields too. */
+  maskJson<T>(value: T): T
   /** Which secrets are not masked, or not whole, and why; without their values. */
   readonly warnings: readonly string[]
 }
@@ -43,20 +45,31 @@ export function createMasker(secrets: readonly (string | NamedSecret)[]): Masker
     if (warning !== undefined) warnings.push(warning)
     if (secretBytes(value) >= MIN_SECRET_BYTES) patterns.push(...secretPatterns(value))
   })
-  if (patterns.length === 0) return { stream: () => passThrough, maskText: (text) => text, warnings }
+  if (patterns.length === 0)
+    return { stream: () => passThrough, maskText: (text) => text, maskJson: (value) => value, warnings }
   const matcher = new PatternMatcher(patterns)
   const stream = () => new MaskStream(matcher)
-  return { stream, maskText: (text) => maskWhole(stream(), text), warnings }
+  const maskText = (text: string) => maskWhole(stream(), text)
+  return { stream, maskText, maskJson: (value) => withTexts(value, maskText) as typeof value, warnings }
 }
 
 function maskWhole(stream: StreamMasker, text: string): string {
   return Buffer.concat([stream.push(Buffer.from(text)), stream.end()]).toString()
 }
 
+function withTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === 'string') return change(value)
+  if (Array.isArray(value)) return value.map((each) => withTexts(each, change))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([name, each]) => [change(name), withTexts(each, change)]),
+  )
+}
+
 function warningOf(which: string, bytes: number): string | undefined {
   if (bytes < MIN_SECRET_BYTES)
     return `${which} has ${bytes} bytes and is not masked: at least ${MIN_SECRET_BYTES} are needed. Use a longer one.`
   if (bytes > MAX_WHOLE_BYTES)
-    return `${which} has ${bytes} bytes; more than ${MAX_WHOLE_BYTES} are masked by line only, as they stand.`
+    return `${which} has ${bytes} bytes; more than ${MAX_WHOLE_BYTES} are masked as they stand only, not encoded.`
   return undefined
 }

@@ -5,8 +5,8 @@ import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
 
 /** Shorter values stand in texts by chance, and masking them would tell what they are. */
 export const MIN_SECRET_BYTES = 6
-/** Longer values are masked by their lines only: all forms of a value take about 60 times its size in memory. */
-export const MAX_WHOLE_BYTES = 16 * 1024
+/** Longer values are masked as they stand only: all forms of a value take up to 2,500 times its size in memory. */
+export const MAX_WHOLE_BYTES = 8 * 1024
 /** A shorter line of a secret may be a bracket or a word that stands elsewhere too. */
 export const MIN_LINE_BYTES = 8
 
@@ -19,9 +19,11 @@ export function secretBytes(value: string): number {
 
 /** Every form in which a secret is masked, as it reads once wrapped lines are joined. Each has 6 bytes or more. */
 export function secretPatterns(value: string): Buffer[] {
-  const whole =
-    secretBytes(value) <= MAX_WHOLE_BYTES ? [...new Set([value, value.trim()])].flatMap(wholeForms) : []
-  const forms = [...whole, ...secretLines(value).flatMap((line) => [line, ...jsonForms(line)])]
+  const isLong = secretBytes(value) > MAX_WHOLE_BYTES
+  const lines = secretLines(value)
+  const forms = isLong ? [value.trim()] : [...new Set([value, value.trim()])].flatMap(wholeForms)
+  if (isLong || lines.length > 1)
+    forms.push(...lines.filter(isTelling).flatMap((line) => [line, ...jsonForms(line)]))
   const patterns = new Map<string, Buffer>()
   for (const form of new Set(forms))
     for (const pattern of joinedForms(form)) patterns.set(pattern.toString('latin1'), pattern)
@@ -34,14 +36,14 @@ function wholeForms(value: string): string[] {
   return [value, hex, hex.toUpperCase(), ...base64Forms(bytes), ...urlForms(bytes), ...jsonForms(value)]
 }
 
-/** The lines of a secret that has several, but for those that say only what kind of key it is. */
-function secretLines(value: string): string[] {
-  const lines = value.trim().split(/\r\n|\n|\r/)
-  if (lines.length === 1) return []
-  return lines
+const secretLines = (value: string) =>
+  value
+    .trim()
+    .split(/\r\n|\n|\r/)
     .map((line) => line.trim())
-    .filter((line) => Buffer.byteLength(line) >= MIN_LINE_BYTES && !PEM_BOUNDARY.test(line))
-}
+
+/** Not too short, and more than the kind of a key. */
+const isTelling = (line: string) => Buffer.byteLength(line) >= MIN_LINE_BYTES && !PEM_BOUNDARY.test(line)
 
 /**
  * A form as it reads in a joined text. Whether the break after its first line is left out there can depend on what

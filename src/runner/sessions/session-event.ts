@@ -22,6 +22,7 @@ export type SessionEvent =
   | { type: 'waits'; until: string }
   | { type: 'idle_over' }
   | { type: 'stop' }
+  | { type: 'note'; text: string }
   /** From an agent inside the runner. */
   | { type: 'agent'; update: AgentUpdate }
   | { type: 'agent_ready' }

@@ -36,11 +36,12 @@ export class SessionHomes {
     return this.#list('homes').some((name) => name.slice(0, name.lastIndexOf('.')) === runId)
   }
 
-  /** Deletes the sessions that have not been used for long; answers the runs they were of. */
-  sweep(nowMs = Date.now()): string[] {
+  /** Deletes the sessions that have not been used for long, but for those of these attempts; answers their runs. */
+  sweep(inUse: ReadonlySet<string>, nowMs = Date.now()): string[] {
     const runs: string[] = []
     for (const kind of ['homes', 'ids'])
       for (const name of this.#list(kind)) {
+        if (inUse.has(name)) continue
         const path = join(this.#root, kind, name)
         if (nowMs - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs) < KEPT_MS) continue
         rmSync(path, { recursive: true, force: true })

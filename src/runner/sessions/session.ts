@@ -207,6 +207,8 @@ export class Session {
         this.#stopping = true
         if (this.#phase === 'busy') this.#cancelTurn()
         return
+      case 'note':
+        return this.#tell({ kind: 'notice', text: event.text })
       case 'agent':
         return this.#update(event.update)
       case 'agent_ready':

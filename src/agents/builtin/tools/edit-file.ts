@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { writeFileAtomic } from '../../../platform/atomic-file.ts'
 import { fileChange } from './file-change.ts'
 import { readText } from './text-file.ts'
-import { type Tool, ToolError } from './tool.ts'
+import { defineTool, ToolError } from './tool.ts'
 
 const Args = z.object({
   path: z.string().min(1),
@@ -13,7 +13,7 @@ const Args = z.object({
   new_text: z.string(),
 })
 
-export const editFile: Tool<z.infer<typeof Args>> = {
+export const editFile = defineTool({
   name: 'edit_file',
   kind: 'edit',
   description: 'Replaces one piece of a text file by another.',
@@ -31,7 +31,7 @@ export const editFile: Tool<z.infer<typeof Args>> = {
     writeFileAtomic(real, after, { mode: read.mode & 0o7777, durable: false })
     return { output: `Edited ${path}.`, diffs: [fileChange(real, read.text, after)] }
   },
-}
+})
 
 function replaceOnce(path: string, text: string, old: string, replacement: string): string {
   if (old === replacement) throw new ToolError('old_text and new_text are the same.')

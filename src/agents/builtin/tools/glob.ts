@@ -25,7 +25,7 @@ export function globPattern(glob: string): RegExp {
       return ')'
     }
     if (part === ',' && inBraces) return '|'
-    return RegExp.escape(part)
+    return part.replace(/[\\^$.*+?()[\]{}|]/, '\\$&')
   })
   try {
     return new RegExp(`^${source}$`)

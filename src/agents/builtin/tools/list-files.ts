@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { filesBelow } from './file-list.ts'
 import { globPattern } from './glob.ts'
 import { TimeGuard } from './time-guard.ts'
-import { OUTPUT_BYTES, type Tool } from './tool.ts'
+import { defineTool, OUTPUT_BYTES } from './tool.ts'
 
 const MOST_SHOWN = 1000
 
@@ -11,7 +11,7 @@ const Args = z.object({
   glob: z.string().min(1).optional().describe('Only these, e.g. *.ts or src/**/*.{js,css}'),
 })
 
-export const listFiles: Tool<z.infer<typeof Args>> = {
+export const listFiles = defineTool({
   name: 'list_files',
   kind: 'search',
   description: 'Lists the files below a folder, without those that git ignores.',
@@ -33,7 +33,7 @@ export const listFiles: Tool<z.infer<typeof Args>> = {
     const more = files.length - shown.length
     return { output: shown.join('\n') + (more === 0 ? '' : `\n… (${more} more; name a folder or a glob)`) }
   },
-}
+})
 
 function fitting(files: readonly string[], pattern: RegExp): string[] {
   return new TimeGuard().run(() => files.filter((file) => pattern.test(file)))

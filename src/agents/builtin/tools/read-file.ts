@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { isBinary, openRegular } from './text-file.ts'
-import { OUTPUT_BYTES, type Tool, ToolError } from './tool.ts'
+import { defineTool, OUTPUT_BYTES, ToolError } from './tool.ts'
 
 const Args = z.object({
   path: z.string().min(1),
@@ -8,7 +8,7 @@ const Args = z.object({
   lines: z.int().min(1).default(2000).describe('How many at most'),
 })
 
-export const readFile: Tool<z.infer<typeof Args>> = {
+export const readFile = defineTool({
   name: 'read_file',
   kind: 'read',
   description: 'Reads a text file, or a range of its lines. Long files come in parts.',
@@ -28,7 +28,7 @@ export const readFile: Tool<z.infer<typeof Args>> = {
       await file.close()
     }
   },
-}
+})
 
 /** Picks lines out of a file that comes in chunks. */
 class LineRange {

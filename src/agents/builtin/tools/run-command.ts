@@ -2,12 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { endTree } from '../../../platform/process-ending.ts'
 import { OutputEnds } from './output-ends.ts'
-import { OUTPUT_BYTES, type Tool, ToolError } from './tool.ts'
+import { defineTool, OUTPUT_BYTES, ToolError } from './tool.ts'
 
 const GRACE_MS = 2000
+const PIPES_MS = 2000
 const HEAD_BYTES = OUTPUT_BYTES / 4
 
 const Args = z.object({
@@ -16,7 +18,7 @@ const Args = z.object({
   timeout_seconds: z.number().positive().max(3600).default(120),
 })
 
-export const runCommand: Tool<z.infer<typeof Args>> = {
+export const runCommand = defineTool({
   name: 'run_command',
   kind: 'execute',
   description:
@@ -30,13 +32,14 @@ export const runCommand: Tool<z.infer<typeof Args>> = {
     const { ending, output } = await carriedOut(command, paths[0]!, env, signal, timeout_seconds * 1000)
     return { output: `${ending}\n${output}`, failed: ending !== 'exit code 0' }
   },
-}
+})
 
 /**
  * The command's shell, and beside it one that waits for this process to go (its end of the fourth pipe closes) and
- * then ends the group, itself included: a killed runner leaves nothing running.
+ * then ends the group, itself included: a killed runner leaves nothing running. One pipe for output and errors keeps
+ * them in their order.
  */
-const SHELL = '(read _ <&3; kill -s KILL -- -$$) </dev/null >/dev/null 2>&1 & exec /bin/sh -c "$1" 3<&-'
+const SHELL = '(read _ <&3; kill -s KILL -- -$$) </dev/null >/dev/null 2>&1 & exec /bin/sh -c "$1" 2>&1 3<&-'
 
 async function carriedOut(
   command: string,
@@ -50,18 +53,18 @@ async function carriedOut(
     cwd,
     detached: true,
     env: { ...env, ERRAND_TOOL_MARK: mark },
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
   })
   const output = new OutputEnds(HEAD_BYTES, OUTPUT_BYTES - HEAD_BYTES)
   child.stdout?.on('data', (chunk: Buffer) => output.push(chunk))
-  child.stderr?.on('data', (chunk: Buffer) => output.push(chunk))
   const closed = once(child, 'close').catch(() => undefined)
   const tree = { group: child.pid, mark: `ERRAND_TOOL_MARK=${mark}` }
   const cut = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
   const ending = await exited(child, cut)
   // Also what it left behind: it would hold the pipes open.
   const gone = await endTree(tree, GRACE_MS)
-  if (gone) await closed
+  // What got away with another environment may hold them for ever.
+  await Promise.race([closed, sleep(PIPES_MS, undefined, { ref: false })])
   for (const stream of child.stdio) stream?.destroy()
   signal.throwIfAborted()
   const late = ending ?? `ended after ${timeoutMs / 1000} s: it took too long`

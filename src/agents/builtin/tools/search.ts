@@ -5,10 +5,12 @@ import { filesBelow } from './file-list.ts'
 import { globPattern } from './glob.ts'
 import { isBinary, openRegular, WHOLE_FILE_BYTES } from './text-file.ts'
 import { TimeGuard } from './time-guard.ts'
-import { OUTPUT_BYTES, type Tool, ToolError, type Work } from './tool.ts'
+import { defineTool, OUTPUT_BYTES, ToolError, type ToolResult, type Work } from './tool.ts'
 
 const MOST_MATCHES = 200
 const SHOWN_CHARS = 300
+const FILES_AT_ONCE = 16
+const CHARS_AT_ONCE = 1_000_000
 
 const Args = z.object({
   pattern: z.string().min(1).max(1000).describe('A JavaScript regular expression, asked of each line'),
@@ -17,7 +19,7 @@ const Args = z.object({
   ignore_case: z.boolean().default(false),
 })
 
-export const search: Tool<z.infer<typeof Args>> = {
+export const search = defineTool({
   name: 'search',
   kind: 'search',
   description:
@@ -36,9 +38,9 @@ export const search: Tool<z.infer<typeof Args>> = {
       const fits = globPattern(glob)
       files = guard.run(() => files.filter((file) => fits.test(file)))
     }
-    return { output: await matchesIn(folder, files, wanted, guard, work) }
+    return await matchesIn(folder, files, wanted, guard, work)
   },
-}
+})
 
 function regExp(pattern: string, flags: string): RegExp {
   try {
@@ -54,37 +56,48 @@ async function matchesIn(
   wanted: RegExp,
   guard: TimeGuard,
   { signal }: Work,
-): Promise<string> {
+): Promise<ToolResult> {
   const found: string[] = []
+  const shows = new Set<string>()
   let [bytes, large] = [0, 0]
   let full = false
-  for (const name of files) {
+  for (let at = 0; at < files.length && !full; at += FILES_AT_ONCE) {
     signal.throwIfAborted()
-    const text = await searchable(join(folder, name))
-    if (text === 'too_large') large++
-    if (text === undefined || text === 'too_large') continue
-    const content = text.content
-    for (const { line, number } of guard.run(() =>
-      fittingLines(content, wanted, MOST_MATCHES - found.length + 1),
-    )) {
-      const shown = `${name}:${number}: ${line.length > SHOWN_CHARS ? `${line.slice(0, SHOWN_CHARS)}…` : line}`
-      bytes += Buffer.byteLength(shown) + 1
-      full = found.length >= MOST_MATCHES || bytes > OUTPUT_BYTES
-      if (full) break
-      found.push(shown)
+    const group = files.slice(at, at + FILES_AT_ONCE)
+    const texts = await Promise.all(group.map((name) => searchable(join(folder, name))))
+    large += texts.filter((text) => text === 'too_large').length
+    const chars = texts.reduce((sum, text) => sum + contentOf(text).length, 0)
+    const fitting = (text: Searchable) => fittingLines(contentOf(text), wanted)
+    // Guarding costs a thread each time.
+    const all =
+      chars <= CHARS_AT_ONCE
+        ? guard.run(() => texts.map(fitting))
+        : texts.map((text) => guard.run(() => fitting(text)))
+    for (const [index, lines] of all.entries()) {
+      for (const { line, number } of lines) {
+        const shown = `${group[index]}:${number}: ${line}`
+        bytes += Buffer.byteLength(shown) + 1
+        full ||= found.length >= MOST_MATCHES || bytes > OUTPUT_BYTES
+        if (full) break
+        found.push(shown)
+        shows.add(join(folder, group[index]!))
+      }
     }
-    if (full) break
   }
   const notes = [
     ...(found.length === 0 ? [`(nothing in ${files.length} files)`] : []),
     ...(full ? ['… (there is more; make the pattern or the files narrower)'] : []),
     ...(large > 0 ? [`(left out: ${large} files over ${WHOLE_FILE_BYTES / 1024 / 1024} MiB)`] : []),
   ]
-  return [...found, ...notes].join('\n')
+  return { output: [...found, ...notes].join('\n'), shows: [...shows] }
 }
 
 /** Undefined: binary, gone, or not to be read. */
-async function searchable(path: string): Promise<{ content: string } | 'too_large' | undefined> {
+type Searchable = { content: string } | 'too_large' | undefined
+
+const contentOf = (text: Searchable): string => (typeof text === 'object' ? text.content : '')
+
+async function searchable(path: string): Promise<Searchable> {
   try {
     const { file, stat } = await openRegular(path)
     try {
@@ -98,12 +111,16 @@ async function searchable(path: string): Promise<{ content: string } | 'too_larg
   }
 }
 
-function fittingLines(content: string, wanted: RegExp, most: number): { line: string; number: number }[] {
+function fittingLines(content: string, wanted: RegExp): { line: string; number: number }[] {
   const found: { line: string; number: number }[] = []
   for (const [index, whole] of content.split('\n').entries()) {
     const line = whole.endsWith('\r') ? whole.slice(0, -1) : whole
-    if (wanted.test(line)) found.push({ line, number: index + 1 })
-    if (found.length >= most) break
+    if (!wanted.test(line)) continue
+    found.push({
+      line: line.length > SHOWN_CHARS ? `${line.slice(0, SHOWN_CHARS)}…` : line,
+      number: index + 1,
+    })
+    if (found.length > MOST_MATCHES) break
   }
   return found
 }

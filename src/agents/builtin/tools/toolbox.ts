@@ -6,12 +6,5 @@ import { search } from './search.ts'
 import type { Tool } from './tool.ts'
 import { writeFile } from './write-file.ts'
 
-/** All tools there are; a new one is its file and a name here. Each is given only arguments that its schema let in. */
-export const toolbox = [
-  readFile,
-  writeFile,
-  editFile,
-  search,
-  listFiles,
-  runCommand,
-] as readonly Tool<never>[]
+/** All tools there are; a new one is its file and a name here. */
+export const toolbox: readonly Tool[] = [readFile, writeFile, editFile, search, listFiles, runCommand]

@@ -4,11 +4,11 @@ import * as z from 'zod'
 import { writeFileAtomic } from '../../../platform/atomic-file.ts'
 import { fileChange } from './file-change.ts'
 import { readTextIfThere } from './text-file.ts'
-import type { Tool } from './tool.ts'
+import { defineTool } from './tool.ts'
 
 const Args = z.object({ path: z.string().min(1), content: z.string() })
 
-export const writeFile: Tool<z.infer<typeof Args>> = {
+export const writeFile = defineTool({
   name: 'write_file',
   kind: 'edit',
   description: 'Writes a whole file, with the folders on the way to it. What was in it is replaced.',
@@ -26,4 +26,4 @@ export const writeFile: Tool<z.infer<typeof Args>> = {
         : { path, unified: `${before.bytes} bytes, ${before.type.replace('_', ' ')}, are replaced` }
     return { output: `${before === undefined ? 'Created' : 'Replaced'} ${path}.`, diffs: [diff] }
   },
-}
+})

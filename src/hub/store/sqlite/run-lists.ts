@@ -30,13 +30,17 @@ export class RunLists {
       where.push(condition)
       values.push(...(given as string[]))
     }
+    const special = query.blueprint === 'workflow' ? undefined : query.blueprint
     filter('status = ?', status)
     filter('workflow_name = ?', query.workflow_name)
     filter('owner = ?', query.owner)
     // The plus keeps the tenant's index out of use where another is narrower.
-    const narrower = query.owner ?? query.workflow_name ?? query.parent_run_id
+    const narrower = query.owner ?? query.workflow_name ?? query.parent_run_id ?? special
     filter(narrower === undefined ? 'tenant = ?' : '+tenant = ?', query.tenant)
     filter('parent_run_id = ?', query.parent_run_id)
+    filter('blueprint = ?', query.blueprint)
+    // As the index says it, or it is not used.
+    if (special !== undefined) where.push("blueprint <> 'workflow'")
     filter('created_at > ?', query.created_after)
     filter('created_at < ?', query.created_before)
     filter('(created_at, run_id) < (?, ?)', query.after?.created_at, query.after?.run_id)
@@ -56,6 +60,6 @@ export class RunLists {
  */
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
   if (query.statuses !== undefined) return [...new Set(query.statuses)]
-  const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant
+  const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
   return byStatusToo !== undefined && query.parent_run_id === undefined ? RunStatus.options : [undefined]
 }

@@ -46,4 +46,13 @@ export const runMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    version: 2,
+    name: 'lists by blueprint',
+    // Nearly all runs are of workflows: those are listed by the other indexes, and cost nothing here.
+    sql: `
+      ALTER TABLE runs ADD COLUMN blueprint TEXT NOT NULL DEFAULT 'workflow';
+      CREATE INDEX runs_by_blueprint ON runs (blueprint, status, created_at, run_id) WHERE blueprint <> 'workflow';
+    `,
+  },
 ]

@@ -13,7 +13,8 @@ const selectState = 'SELECT status, last_seq FROM runs WHERE run_id = ?'
 const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?'
 const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status)).map((status) => `'${status}'`)
 const selectOpen = `SELECT run_id FROM runs WHERE status IN (${openStatuses}) ORDER BY created_at, run_id`
-const fixedColumns = ['run_id', 'created_at', 'workflow_name', 'owner', 'tenant', 'parent_run_id', 'last_seq']
+const specColumns = ['run_id', 'created_at', 'workflow_name', 'owner', 'tenant', 'blueprint']
+const fixedColumns = [...specColumns, 'parent_run_id', 'last_seq']
 const columns = [...fixedColumns, ...patchKeys]
 const insertRun = `INSERT INTO runs (${columns}) VALUES (${columns.map(() => '?')})`
 const insertSpec = 'INSERT INTO run_specs (n, spec) VALUES (last_insert_rowid(), ?)'
@@ -37,8 +38,9 @@ export class SqliteRunStore implements RunStore {
     const texts = events.map((event) => JSON.stringify(event))
     await this.#session.write(() => {
       if (this.#session.get(selectState, spec.run_id) !== undefined) throw runExists(spec.run_id)
-      const { run_id, created_at, workflow_name, owner, tenant, parent } = spec
-      const fixed = [run_id, created_at, workflow_name, owner, tenant, parent?.run_id ?? null, events.length]
+      const { run_id, created_at, workflow_name, owner, tenant, blueprint, parent } = spec
+      const names = [run_id, created_at, workflow_name, owner, tenant, blueprint]
+      const fixed = [...names, parent?.run_id ?? null, events.length]
       this.#session.run(insertRun, ...fixed, ...values)
       this.#session.run(insertSpec, json)
       this.#appendEvents(spec.run_id, 1, texts)

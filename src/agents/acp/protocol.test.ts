@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { AgentUpdate } from '../../contract/agent.ts'
+import type { ProtocolFailure, SessionRequest } from '../agent.ts'
+import { type JsonObject, object } from './json-shape.ts'
+import type { AcpProfile } from './profile.ts'
+import { AcpProtocol } from './protocol.ts'
+
+const profile: AcpProfile = {
+  agent: 'test',
+  usage: { counts: 'prompt', cachedInInput: false, thoughtsApart: false },
+  model: 'session',
+}
+const request: SessionRequest = {
+  cwd: '/tmp',
+  home: '/tmp',
+  extra_args: [],
+  ask: 'ask',
+  new_session_id: '0',
+  env: {},
+}
+
+/** A protocol whose agent is this test. */
+class Talk {
+  readonly sent: JsonObject[] = []
+  readonly updates: AgentUpdate[] = []
+  readonly failures: ProtocolFailure[] = []
+  ready = 0
+  readonly protocol: AcpProtocol
+
+  constructor(change: Partial<SessionRequest> = {}, profileChange: Partial<AcpProfile> = {}) {
+    this.protocol = new AcpProtocol(
+      { ...profile, ...profileChange },
+      { ...request, ...change },
+      {
+        send: (line) => void this.sent.push(JSON.parse(line)),
+        update: (update) => void this.updates.push(update),
+        ready: () => void this.ready++,
+        failed: (failure) => void this.failures.push(failure),
+      },
+    )
+    this.protocol.begin()
+  }
+
+  /** Answers the last request. */
+  result(result: JsonObject): void {
+    this.say({ id: this.last('id').id, result })
+  }
+
+  error(code: number, message: string, data?: unknown): void {
+    this.say({ id: this.last('id').id, error: { code, message, data } })
+  }
+
+  last(key: string): JsonObject {
+    return this.sent.findLast((each) => each[key] !== undefined && each.method !== undefined)!
+  }
+
+  say(message: JsonObject): void {
+    this.protocol.line(JSON.stringify({ jsonrpc: '2.0', ...message }))
+  }
+
+  tell(update: JsonObject): void {
+    this.say({ method: 'session/update', params: { sessionId: 's', update } })
+  }
+
+  text(text: string): void {
+    this.tell({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } })
+  }
+
+  /** To where prompts are taken. */
+  open(session: JsonObject = {}): this {
+    this.result({ protocolVersion: 1, agentCapabilities: { loadSession: true } })
+    this.result({ sessionId: 's', ...session })
+    return this
+  }
+
+  end(): AgentUpdate | undefined {
+    return this.updates.at(-1)
+  }
+}
+
+const modelOption = {
+  id: 'm',
+  category: 'model',
+  currentValue: 'a',
+  options: [{ value: 'a' }, { value: 'b' }],
+}
+const question = {
+  method: 'session/request_permission',
+  params: {
+    sessionId: 's',
+    toolCall: { toolCallId: 't', kind: 'edit', title: 'Write x', locations: [{ path: '/x' }] },
+    options: [
+      { optionId: 'always', kind: 'allow_always' },
+      { optionId: 'once', kind: 'allow_once' },
+      { optionId: 'no', kind: 'reject_once' },
+    ],
+  },
+}
+
+describe('the Agent Client Protocol', () => {
+  it('refuses an agent of another version', () => {
+    const talk = new Talk()
+    talk.result({ protocolVersion: 2 })
+    assert.match(talk.failures[0]?.message ?? '', /version 2/)
+    assert.equal(talk.ready, 0)
+  })
+
+  it('tells who is there once the session is', () => {
+    const talk = new Talk().open({ configOptions: [modelOption] })
+    const session = { kind: 'session', agent: 'test', model: 'a', session_id: 's', origin: 'new' }
+    assert.deepEqual(talk.updates, [session])
+    assert.equal(talk.ready, 1)
+  })
+
+  it('tells that it wants a login', () => {
+    const talk = new Talk()
+    talk.result({ protocolVersion: 1 })
+    talk.error(-32000, 'Authentication required')
+    assert.equal(talk.failures[0]?.reason, 'model')
+  })
+
+  it('chooses the model by an option of the session', () => {
+    const talk = new Talk({ model: 'b' }).open({ configOptions: [modelOption] })
+    assert.deepEqual(talk.last('id').params, { sessionId: 's', configId: 'm', value: 'b' })
+    assert.equal(talk.ready, 0)
+    talk.result({})
+    assert.equal(talk.ready, 1)
+  })
+
+  it('chooses the model by its own method, and passes on why it is refused', () => {
+    const talk = new Talk({ model: 'c' }).open({
+      models: { currentModelId: 'a', availableModels: [{ modelId: 'a' }, { modelId: 'b' }] },
+    })
+    assert.equal(talk.last('id').method, 'session/set_model')
+    talk.error(-32602, 'model not found: c')
+    assert.equal(talk.failures[0]?.reason, 'model')
+    assert.match(talk.failures[0]?.message ?? '', /model not found: c.*a, b/)
+  })
+
+  it('says that an agent lets no model be chosen', () => {
+    const talk = new Talk({ model: 'c' }).open()
+    assert.equal(talk.failures[0]?.reason, 'invalid_argument')
+  })
+
+  it('turns off what would keep the agent from asking', () => {
+    const option = { id: 'allow_all', currentValue: 'on' }
+    const asking = { asking: { option: 'allow_all', value: 'off' } }
+    const talk = new Talk({}, asking).open({ configOptions: [option] })
+    assert.deepEqual(talk.last('id').params, { sessionId: 's', configId: 'allow_all', value: 'off' })
+    const allowed = new Talk({ ask: 'allow' }, asking).open({ configOptions: [option] })
+    assert.equal(allowed.ready, 1)
+  })
+
+  it('takes up a session without telling its past again', () => {
+    const talk = new Talk({ session_id: 's' })
+    talk.result({ protocolVersion: 1, agentCapabilities: { loadSession: true } })
+    assert.equal(talk.last('id').method, 'session/load')
+    talk.text('long ago')
+    talk.result({})
+    assert.deepEqual(
+      talk.updates.map((each) => each.kind),
+      ['session'],
+    )
+    talk.protocol.prompt('Go on.')
+    talk.text('now')
+    assert.deepEqual(talk.end(), { kind: 'message', text: 'now' })
+  })
+
+  it('begins a new session, and says so, where an agent cannot take one up', () => {
+    const talk = new Talk({ session_id: 'old' })
+    talk.result({ protocolVersion: 1 })
+    talk.result({ sessionId: 's' })
+    assert.deepEqual(
+      talk.updates.map((each) => each.kind),
+      ['notice', 'session'],
+    )
+  })
+
+  it('answers what it does not offer with an error', () => {
+    const talk = new Talk().open()
+    talk.say({ id: 7, method: 'fs/write_text_file', params: {} })
+    assert.equal(object(talk.sent.at(-1)?.error)?.code, -32601)
+  })
+
+  it('asks once, and prefers to allow once', () => {
+    const talk = new Talk().open()
+    talk.protocol.prompt('Write x.')
+    talk.say({ id: 'q', ...question })
+    const asked = talk.end()
+    assert.ok(asked?.kind === 'permission')
+    assert.deepEqual(asked.paths, ['/x'])
+    talk.protocol.answer(asked.request_id, 'allow')
+    talk.protocol.answer(asked.request_id, 'deny')
+    const answers = talk.sent.filter((each) => each.id === 'q')
+    assert.deepEqual(
+      answers.map((each) => each.result),
+      [{ outcome: { outcome: 'selected', optionId: 'once' } }],
+    )
+  })
+
+  it('calls a denied tool denied, and the end of its turn no cancellation', () => {
+    const talk = new Talk({ ask: 'deny' }).open()
+    talk.protocol.prompt('Write x.')
+    const prompt = talk.last('id').id
+    talk.say({ id: 'q', ...question })
+    talk.tell({ sessionUpdate: 'tool_call_update', toolCallId: 't', status: 'failed' })
+    assert.deepEqual(talk.end(), { kind: 'tool', tool_id: 't', status: 'denied' })
+    talk.say({ id: prompt, result: { stopReason: 'cancelled' } })
+    const end = talk.end()
+    assert.ok(end?.kind === 'turn_ended')
+    assert.equal(end.stop_reason, 'end_turn')
+  })
+
+  it('answers open questions as canceled with the turn, and those that come late', () => {
+    const talk = new Talk().open()
+    talk.protocol.prompt('Write x.')
+    const prompt = talk.last('id').id
+    talk.say({ id: 'q', ...question })
+    talk.protocol.cancelTurn()
+    talk.protocol.cancelTurn()
+    talk.say({ id: 'r', ...question })
+    const canceled = { outcome: { outcome: 'cancelled' } }
+    for (const id of ['q', 'r'])
+      assert.deepEqual(
+        talk.sent.filter((each) => each.id === id).map((each) => each.result),
+        [canceled],
+      )
+    assert.equal(talk.sent.filter((each) => each.method === 'session/cancel').length, 1)
+    talk.say({ id: prompt, result: { stopReason: 'end_turn' } })
+    assert.deepEqual(talk.end(), { kind: 'turn_ended', stop_reason: 'canceled' })
+    assert.equal(talk.ready, 2)
+  })
+
+  it('holds a text that may be a failure until it is known', () => {
+    const aside: AcpProfile['aside'] = (text) =>
+      text.startsWith('Error: ') ? { type: 'failure', text } : undefined
+    const talk = new Talk({}, { aside }).open()
+    talk.protocol.prompt('Hello.')
+    talk.text('Error: is a word.')
+    talk.text(' I explain it.')
+    talk.text('Error: 429 slow down')
+    talk.result({ stopReason: 'end_turn' })
+    assert.deepEqual(talk.updates.slice(1), [
+      { kind: 'message', text: 'Error: is a word.' },
+      { kind: 'message', text: ' I explain it.' },
+      { kind: 'turn_ended', stop_reason: 'error', message: 'Error: 429 slow down', failure: 'rate_limit' },
+    ])
+  })
+
+  it('takes a thread in error for a failed turn, whatever its end says', () => {
+    const talk = new Talk().open()
+    talk.protocol.prompt('Hello.')
+    talk.text('exceeded retry limit, last status: 429 Too Many Requests')
+    const _meta = { codex: { threadStatus: { type: 'systemError' } } }
+    talk.tell({ sessionUpdate: 'session_info_update', _meta })
+    talk.result({ stopReason: 'end_turn' })
+    const end = talk.end()
+    assert.ok(end?.kind === 'turn_ended')
+    assert.deepEqual([end.stop_reason, end.failure], ['error', 'rate_limit'])
+  })
+
+  it('bounds what a tool is given and gives back', () => {
+    const talk = new Talk().open()
+    talk.protocol.prompt('Hello.')
+    const huge = 'ä'.repeat(200_000)
+    talk.tell({
+      sessionUpdate: 'tool_call',
+      toolCallId: 't',
+      kind: 'switch_mode',
+      status: 'in_progress',
+      rawInput: { huge },
+      rawOutput: huge,
+      content: [{ type: 'diff', path: '/x', newText: huge }],
+    })
+    const tool = talk.end()
+    assert.ok(tool?.kind === 'tool')
+    assert.equal(tool.tool_kind, 'other')
+    assert.ok(Buffer.byteLength(tool.input ?? '') <= 16 * 1024)
+    assert.ok(Buffer.byteLength(tool.output ?? '') <= 16 * 1024)
+    const text = tool.diffs?.[0]?.new_text ?? ''
+    assert.ok(Buffer.byteLength(text) <= 64 * 1024 && !text.includes('\ufffd'))
+  })
+
+  it('tells what is left when the program ends in the middle of a turn', () => {
+    const talk = new Talk().open()
+    talk.protocol.prompt('Hello.')
+    talk.protocol.exited({ code: 1, stderr: 'connect ECONNREFUSED' })
+    const end = talk.end()
+    assert.ok(end?.kind === 'turn_ended')
+    assert.deepEqual([end.stop_reason, end.failure], ['error', 'unreachable'])
+    assert.match(end.message ?? '', /exit code 1: connect ECONNREFUSED/)
+  })
+
+  it('tells a program that ends before it has begun', () => {
+    const talk = new Talk()
+    talk.protocol.exited({ code: 127, stderr: 'no such file' })
+    assert.equal(talk.failures[0]?.reason, 'start_failed')
+    talk.protocol.exited({ code: 127, stderr: '' })
+    assert.equal(talk.failures.length, 1)
+  })
+})

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ChatCompletionChunk } from 'openai/resources/chat/completions'
+import { AnswerReader } from './answer.ts'
+
+/** As services send them, which is not always as the types say. */
+function read(...choices: object[]) {
+  const reader = new AnswerReader()
+  for (const choice of choices) reader.take({ choices: [choice] } as unknown as ChatCompletionChunk)
+  return reader.answer
+}
+const calls = (...tool_calls: object[]) => ({ delta: { tool_calls } })
+
+test('calls are put together from their pieces, several at once', () => {
+  const answer = read(
+    calls({ index: 0, id: 'a', function: { name: 'one', arguments: '' } }),
+    calls({ index: 1, id: 'b', function: { name: 'two', arguments: '{"x"' } }),
+    calls({ index: 0, function: { arguments: '{}' } }, { index: 1, function: { arguments: ':1}' } }),
+    { delta: {}, finish_reason: 'tool_calls' },
+  )
+  assert.deepEqual(answer.calls, [
+    { id: 'a', name: 'one', arguments: '{}' },
+    { id: 'b', name: 'two', arguments: '{"x":1}' },
+  ])
+  assert.equal(answer.finish, 'stop')
+})
+
+test('whole calls under one index, and calls without an id, are told apart', () => {
+  const whole = (id: string, name: string) => ({ index: 0, id, function: { name, arguments: '{}' } })
+  assert.deepEqual(
+    read(calls(whole('a', 'one')), calls(whole('b', 'two'))).calls.map(({ name }) => name),
+    ['one', 'two'],
+  )
+  assert.deepEqual(read(calls({ function: { name: 'one', arguments: '{}' } })).calls, [
+    { id: '', name: 'one', arguments: '{}' },
+  ])
+})
+
+test('an answer without an end has none, and the other names of thoughts are known', () => {
+  assert.equal(read({ delta: { content: 'Half' } }).finish, undefined)
+  assert.equal(read({ delta: { refusal: 'No.' } }, { delta: {}, finish_reason: 'stop' }).finish, 'refusal')
+  const reader = new AnswerReader()
+  const chunk = { choices: [{ delta: { reasoning: 'Hm.' } }] } as unknown as ChatCompletionChunk
+  assert.deepEqual(reader.take(chunk), { text: '', thought: 'Hm.' })
+  assert.deepEqual(reader.take({} as ChatCompletionChunk), { text: '', thought: '' })
+})

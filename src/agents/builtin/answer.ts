@@ -1,0 +1,87 @@
+import type { ChatCompletionChunk } from 'openai/resources/chat/completions'
+import type { Usage } from '../../contract/agent.ts'
+
+/** One answer of the model, whole or as far as it came. */
+export interface Answer {
+  text: string
+  calls: ModelCall[]
+  /** Absent: it did not come to its end. */
+  finish?: 'stop' | 'length' | 'refusal'
+  usage?: Usage
+}
+
+export interface ModelCall {
+  /** May be empty, or one that was used before: not every service makes good ones. */
+  id: string
+  name: string
+  arguments: string
+}
+
+/** Past it no model means what it says. */
+const MOST_CHARS = 8 * 1024 * 1024
+
+/** Puts the chunks of a stream together. */
+export class AnswerReader {
+  readonly #calls: (ModelCall & { index: number })[] = []
+  #text = ''
+  #refused = false
+  #finish: Answer['finish']
+  #usage: Usage | undefined
+  #chars = 0
+
+  /** Answers what of the chunk is for people. */
+  take(chunk: ChatCompletionChunk): { text: string; thought: string } {
+    if (chunk.usage !== undefined && chunk.usage !== null) this.#usage = usageOf(chunk.usage)
+    const choice = chunk.choices?.[0]
+    const delta: Delta = choice?.delta ?? {}
+    const text = (delta.content ?? '') + (delta.refusal ?? '')
+    const thought = delta.reasoning_content ?? delta.reasoning ?? ''
+    this.#text += text
+    this.#chars += text.length + thought.length
+    if (delta.refusal) this.#refused = true
+    for (const part of delta.tool_calls ?? []) this.#takeCall(part)
+    if (this.#chars > MOST_CHARS) throw new Error('The answer of the model does not end.')
+    if (choice?.finish_reason) this.#finish = finishOf(choice.finish_reason)
+    return { text, thought: typeof thought === 'string' ? thought : '' }
+  }
+
+  get answer(): Answer {
+    return {
+      text: this.#text,
+      calls: this.#calls.map(({ index: _, ...call }) => call),
+      finish: this.#finish === 'stop' && this.#refused ? 'refusal' : this.#finish,
+      usage: this.#usage,
+    }
+  }
+
+  #takeCall({ index = 0, id = '', function: part = {} }: NonNullable<Delta['tool_calls']>[number]): void {
+    let call = this.#calls.findLast((each) => each.index === index)
+    // Some give every call the same index, and each a whole one with an id of its own.
+    if (call === undefined || (id !== '' && call.id !== '' && id !== call.id)) {
+      call = { index, id: '', name: '', arguments: '' }
+      this.#calls.push(call)
+    }
+    call.id ||= id
+    call.name ||= part.name ?? ''
+    call.arguments += part.arguments ?? ''
+    this.#chars += (part.arguments ?? '').length
+  }
+}
+
+/** With the fields that only other services than OpenAI's have. */
+type Delta = Partial<ChatCompletionChunk.Choice.Delta> & { reasoning_content?: string; reasoning?: string }
+
+function finishOf(reason: string): NonNullable<Answer['finish']> {
+  if (reason === 'length') return 'length'
+  return reason === 'content_filter' ? 'refusal' : 'stop'
+}
+
+function usageOf(usage: NonNullable<ChatCompletionChunk['usage']>): Usage {
+  const count = (value: number | undefined) => Math.max(0, Math.round(Number(value) || 0))
+  const cached = count(usage.prompt_tokens_details?.cached_tokens)
+  return {
+    input_tokens: Math.max(0, count(usage.prompt_tokens) - cached),
+    cached_input_tokens: cached,
+    output_tokens: count(usage.completion_tokens),
+  }
+}

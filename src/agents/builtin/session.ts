@@ -1,0 +1,153 @@
+import type { AgentUpdate, Usage } from '../../contract/agent.ts'
+import type { SessionRequest } from '../agent.ts'
+import type { InProcessPort, InProcessSession, TurnEnd } from '../in-process.ts'
+import type { Answer, ModelCall } from './answer.ts'
+import { commandEnvironment } from './command-environment.ts'
+import { Context } from './context.ts'
+import type { Conversation } from './conversation.ts'
+import { Model } from './model.ts'
+import { PatientModel } from './patient-model.ts'
+import type { Settings } from './settings.ts'
+import { systemPrompt } from './system-prompt.ts'
+import { ToolCalls } from './tool-calls.ts'
+import { toolbox } from './tools/toolbox.ts'
+
+const nothing: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
+
+interface BuiltinSessionOptions {
+  request: SessionRequest
+  settings: Settings
+  /** Real path of the request's. */
+  cwd: string
+  conversation: Conversation
+  port: InProcessPort
+  signal: AbortSignal
+}
+
+/** The loop: ask the model, carry out the tools it calls for, until it calls for none. */
+export class BuiltinSession implements InProcessSession {
+  readonly #conversation: Conversation
+  readonly #model: PatientModel
+  readonly #tools: ToolCalls
+  readonly #system: string
+  readonly #mostAnswers: number
+  readonly #update: (update: AgentUpdate) => void
+  readonly #closed = new AbortController()
+  readonly #ended: AbortSignal
+  #turn: Promise<TurnEnd> | undefined
+  #sessionUsage = nothing
+
+  constructor({ request, settings, cwd, conversation, port, signal }: BuiltinSessionOptions) {
+    this.#conversation = conversation
+    this.#update = (update) => port.update(update)
+    const context = new Context(settings.contextChars)
+    this.#model = new PatientModel(new Model(settings, toolbox), context, settings.retries, this.#update)
+    const env = commandEnvironment(process.env, request.env)
+    this.#tools = new ToolCalls({
+      cwd,
+      ask: request.ask,
+      asksReading: request.asks_reading === true,
+      env,
+      tools: toolbox,
+      port,
+    })
+    this.#system = systemPrompt(cwd)
+    this.#mostAnswers = request.max_turns ?? Number.POSITIVE_INFINITY
+    this.#ended = AbortSignal.any([this.#closed.signal, signal])
+    signal.addEventListener('abort', () => void this.close(), { once: true, signal: this.#closed.signal })
+  }
+
+  async prompt(text: string, signal: AbortSignal): Promise<TurnEnd> {
+    const turn = this.#carryOut(text, AbortSignal.any([this.#ended, signal])).catch(
+      (error: Error): TurnEnd => ({ stop_reason: 'error', message: error.message }),
+    )
+    this.#turn = turn
+    return await turn
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort()
+    await this.#turn
+    this.#conversation.close()
+  }
+
+  async #carryOut(text: string, signal: AbortSignal): Promise<TurnEnd> {
+    if (signal.aborted) return { stop_reason: 'canceled' }
+    this.#conversation.add({ role: 'user', content: text })
+    let usage = nothing
+    for (let answers = 0; answers < this.#mostAnswers; answers++) {
+      const asked = await this.#model.ask(this.#system, this.#conversation.messages, signal)
+      const { answer } = asked
+      if (answer.usage !== undefined) {
+        usage = sum(usage, answer.usage)
+        this.#sessionUsage = sum(this.#sessionUsage, answer.usage)
+        this.#update({ kind: 'usage', turn: usage, session: this.#sessionUsage })
+      }
+      if (asked.type !== 'answered') {
+        // What was shown stays part of the conversation.
+        if (answer.text !== '') this.#conversation.add({ role: 'assistant', content: answer.text })
+        if (asked.type === 'canceled') return { stop_reason: 'canceled' }
+        const { message, failure } = asked.failure
+        return { stop_reason: 'error', message, failure }
+      }
+      const end = await this.#answered(answer, signal)
+      if (end !== undefined) return end
+    }
+    return { stop_reason: 'max_turns', message: `The model was asked ${this.#mostAnswers} times.` }
+  }
+
+  /** Undefined: the model is to go on. */
+  async #answered(answer: Answer, signal: AbortSignal): Promise<TurnEnd | undefined> {
+    const { text, finish } = answer
+    // Calls that were cut off are none.
+    const calls = finish === 'stop' ? answer.calls.map((call, index) => this.#named(call, index)) : []
+    this.#conversation.add({
+      role: 'assistant',
+      content: calls.length > 0 && text === '' ? null : text,
+      ...(calls.length === 0 ? {} : { tool_calls: calls.map(toolCall) }),
+    })
+    if (finish === 'length')
+      return { stop_reason: 'max_tokens', message: 'The answer was longer than is allowed.' }
+    if (finish === 'refusal') return { stop_reason: 'refusal' }
+    if (calls.length === 0) return { stop_reason: 'end_turn' }
+    // One after another: later calls of an answer count on what the earlier ones did.
+    for (const call of calls) {
+      if (signal.aborted) break
+      const result = await this.#tools.carryOut(call, signal)
+      this.#conversation.add({ role: 'tool', tool_call_id: call.id, content: result })
+    }
+    if (!signal.aborted) return undefined
+    this.#conversation.answerOpenCalls()
+    return { stop_reason: 'canceled' }
+  }
+
+  /** With an id that no other call of the session has. */
+  #named(call: ModelCall, index: number): ModelCall {
+    const { messages } = this.#conversation
+    const known = messages.flatMap((each) => (each.role === 'tool' ? [each.tool_call_id] : []))
+    const fresh = call.id !== '' && !known.includes(call.id)
+    return fresh ? call : { ...call, id: `call_${messages.length}_${index}` }
+  }
+}
+
+/** As it is sent back to the model: services choke on arguments that are no JSON object. */
+function toolCall({ id, name, arguments: args }: ModelCall) {
+  return { id, type: 'function' as const, function: { name, arguments: isJsonObject(args) ? args : '{}' } }
+}
+
+function isJsonObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
+function sum(a: Usage, b: Usage): Usage {
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    cached_input_tokens: a.cached_input_tokens + b.cached_input_tokens,
+    output_tokens: a.output_tokens + b.output_tokens,
+  }
+}

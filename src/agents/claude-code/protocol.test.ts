@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { AgentUpdate } from '../../contract/agent.ts'
+import type { ProtocolFailure, SessionRequest } from '../agent.ts'
+import { ClaudeProtocol } from './protocol.ts'
+
+/** A protocol that is ready, told what the program would say. */
+function begun(ask: SessionRequest['ask'] = 'allow') {
+  const sent: Record<string, unknown>[] = []
+  const updates: AgentUpdate[] = []
+  const failures: ProtocolFailure[] = []
+  const base = { cwd: '/srv/project', home: '/srv/home', extra_args: [], new_session_id: 'n', env: {} }
+  const protocol = new ClaudeProtocol(
+    { ...base, ask },
+    {
+      send: (line) => void sent.push(JSON.parse(line)),
+      update: (update) => void updates.push(update),
+      ready: () => {},
+      failed: (failure) => void failures.push(failure),
+    },
+  )
+  const says = (message: object) => protocol.line(JSON.stringify(message))
+  protocol.begin()
+  return { protocol, sent, updates, failures, says }
+}
+
+function inTurn(ask?: SessionRequest['ask']) {
+  const all = begun(ask)
+  all.says({ type: 'control_response', response: { subtype: 'success', request_id: 'errand-initialize' } })
+  all.protocol.prompt('go')
+  return all
+}
+
+const result = (change: object) => ({
+  type: 'result',
+  subtype: 'success',
+  is_error: false,
+  usage: {},
+  modelUsage: {},
+  ...change,
+})
+const event = (data: object) => ({ type: 'stream_event', event: data, parent_tool_use_id: null })
+const messageStart = event({ type: 'message_start', message: { id: 'm1', usage: { input_tokens: 5 } } })
+
+describe('the protocol of Claude Code', () => {
+  it('fails, in its words, where it ends before it was ready', () => {
+    const { failures, says, protocol } = begun()
+    says(result({ subtype: 'error_during_execution', is_error: true, errors: ['No conversation found'] }))
+    protocol.exited({ code: 1, stderr: '' })
+    assert.deepEqual(failures, [{ reason: 'start_failed', message: 'No conversation found' }])
+  })
+
+  it('tells a stream that breaks off from a service that is not there', () => {
+    const { updates, says } = inTurn()
+    const retry = { type: 'system', subtype: 'api_retry', attempt: 1, max_retries: 6, error_status: null }
+    says(retry)
+    says(messageStart)
+    says(retry)
+    const retries = updates.filter((each) => each.kind === 'retry')
+    assert.deepEqual(
+      retries.map(({ failure }) => failure),
+      ['unreachable', 'broken_stream'],
+    )
+    says(
+      result({ is_error: true, terminal_reason: 'api_error', result: 'Connection refused (ECONNREFUSED)' }),
+    )
+    const end = updates.at(-1)
+    assert.ok(end?.kind === 'turn_ended' && end.failure === 'unreachable')
+  })
+
+  it('gives a text that came whole, and one that came in pieces only once', () => {
+    const { updates, says } = inTurn()
+    const whole = (id: string, text: string) => ({
+      type: 'assistant',
+      parent_tool_use_id: null,
+      message: { id, content: [{ type: 'text', text }] },
+    })
+    says(messageStart)
+    says(event({ type: 'content_block_delta', delta: { type: 'text_delta', text: 'pieces' } }))
+    says(whole('m1', 'pieces'))
+    says(whole('m2', 'whole'))
+    says({ ...whole('m3', 'of an agent below'), parent_tool_use_id: 'task' })
+    const texts = updates.flatMap((each) => (each.kind === 'message' ? each.text : []))
+    assert.deepEqual(texts, ['pieces', 'whole'])
+  })
+
+  it('tells a tool as denied that only the result names', () => {
+    const { updates, says } = inTurn()
+    says(result({ permission_denials: [{ tool_name: 'Write', tool_use_id: 'w' }] }))
+    assert.ok(
+      updates.some((each) => each.kind === 'tool' && each.tool_id === 'w' && each.status === 'denied'),
+    )
+  })
+
+  it('gives the input back with an answer, and answers nothing that was withdrawn', () => {
+    const { protocol, sent, says } = inTurn('ask')
+    const ask = (request_id: string) => {
+      const request = {
+        subtype: 'can_use_tool',
+        tool_name: 'Bash',
+        input: { command: 'ls' },
+        tool_use_id: 't',
+      }
+      says({ type: 'control_request', request_id, request })
+    }
+    ask('a')
+    protocol.answer('a', 'allow')
+    const response = { behavior: 'allow', updatedInput: { command: 'ls' } }
+    const answer = { type: 'control_response', response: { subtype: 'success', request_id: 'a', response } }
+    assert.deepEqual(sent.at(-1), answer)
+    ask('b')
+    says({ type: 'control_cancel_request', request_id: 'b' })
+    protocol.answer('b', 'allow')
+    assert.deepEqual(sent.at(-1), answer)
+  })
+
+  it('says no to control requests it does not know', () => {
+    const { sent, says } = inTurn()
+    says({ type: 'control_request', request_id: 'h', request: { subtype: 'hook_callback' } })
+    assert.match(JSON.stringify(sent.at(-1)), /"subtype":"error","request_id":"h"/)
+  })
+
+  it('reads the items of a plan that is put forward', () => {
+    const { updates, says } = inTurn()
+    const input = { plan: '# Plan\n\n1. Look\n2. Write\n' }
+    const content = [{ type: 'tool_use', id: 'p', name: 'ExitPlanMode', input }]
+    says({ type: 'assistant', parent_tool_use_id: null, message: { id: 'm', content } })
+    const entries = ['Look', 'Write'].map((text) => ({ text, status: 'pending' }))
+    assert.deepEqual(updates.at(-1), { kind: 'plan', entries })
+  })
+
+  it('tells a changed file as a unified diff', () => {
+    const { updates, says } = inTurn()
+    const structuredPatch = [
+      { oldStart: 1, oldLines: 2, newStart: 1, newLines: 2, lines: [' one', '-two', '+2'] },
+    ]
+    says({
+      type: 'user',
+      message: { content: [{ type: 'tool_result', tool_use_id: 'e', content: 'Updated.' }] },
+      tool_use_result: { filePath: '/srv/project/a', originalFile: 'one\ntwo\n', structuredPatch },
+    })
+    const unified = '@@ -1,2 +1,2 @@\n one\n-two\n+2\n'
+    const told = updates.at(-1)
+    assert.deepEqual(told?.kind === 'tool' && told.diffs, [{ path: '/srv/project/a', unified }])
+  })
+})

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { AgentUpdate } from '../../contract/agent.ts'
+import type { ProtocolFailure, SessionRequest } from '../agent.ts'
+import { CodexProtocol } from './protocol.ts'
+
+const THREAD = 't1'
+const TURN = 'u1'
+
+/** A protocol with a thread, told what an app server would say. */
+function begun(ask: SessionRequest['ask'] = 'allow') {
+  const sent: { id?: number; method?: string; result?: unknown; error?: { code: number } }[] = []
+  const updates: AgentUpdate[] = []
+  const failures: ProtocolFailure[] = []
+  const base = { cwd: '/srv/project', home: '/srv/home', extra_args: [], new_session_id: 'n', env: {} }
+  const protocol = new CodexProtocol(
+    { ...base, ask },
+    {
+      send: (line) => void sent.push(JSON.parse(line)),
+      update: (update) => void updates.push(update),
+      ready: () => {},
+      failed: (failure) => void failures.push(failure),
+    },
+  )
+  const says = (message: object) => protocol.line(JSON.stringify(message))
+  const tells = (method: string, params: object) =>
+    says({ method, params: { threadId: THREAD, turnId: TURN, ...params } })
+  protocol.begin()
+  says({ id: 1, result: { userAgent: 'errand/0.169.0 (Linux)' } })
+  says({ id: 2, result: { thread: { id: THREAD }, model: 'm' } })
+  return { protocol, sent, updates, failures, says, tells }
+}
+
+function inTurn(ask?: SessionRequest['ask']) {
+  const all = begun(ask)
+  all.protocol.prompt('go')
+  all.says({ id: 3, result: { turn: { id: TURN } } })
+  return all
+}
+
+const waiting = {
+  error: { message: 'Reconnecting... waiting for network', additionalDetails: 'Connection failed: no route' },
+  willRetry: true,
+}
+const completed = (status: string, error?: object) => ({ turn: { id: TURN, status, error } })
+
+describe('the protocol of codex', () => {
+  it('gives up on a service that codex would wait for for ever', () => {
+    const { sent, updates, tells } = inTurn()
+    for (let count = 0; count < 3; count++) tells('error', waiting)
+    assert.ok(!sent.some(({ method }) => method === 'turn/interrupt'))
+    tells('error', waiting)
+    assert.equal(sent.filter(({ method }) => method === 'turn/interrupt').length, 1)
+    tells('turn/completed', completed('interrupted'))
+    const message = 'Connection failed: no route'
+    assert.deepEqual(updates.at(-1), {
+      kind: 'turn_ended',
+      stop_reason: 'error',
+      message,
+      failure: 'unreachable',
+    })
+  })
+
+  it('is patient where something comes through in between', () => {
+    const { sent, tells } = inTurn()
+    for (let count = 0; count < 8; count++) {
+      tells('error', waiting)
+      tells('item/agentMessage/delta', { itemId: 'm', delta: '.' })
+    }
+    assert.ok(!sent.some(({ method }) => method === 'turn/interrupt'))
+  })
+
+  it('cancels a turn that is not known to have begun as soon as it is', () => {
+    const { protocol, sent, updates, says, tells } = begun()
+    protocol.prompt('go')
+    protocol.cancelTurn()
+    protocol.cancelTurn()
+    assert.equal(sent.at(-1)?.method, 'turn/start')
+    says({ id: 3, result: { turn: { id: TURN } } })
+    assert.equal(sent.at(-1)?.method, 'turn/interrupt')
+    tells('turn/started', { turn: { id: TURN } })
+    assert.equal(sent.filter(({ method }) => method === 'turn/interrupt').length, 1)
+    tells('turn/completed', completed('interrupted'))
+    assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'canceled' })
+  })
+
+  it('answers a question only once, and none that was withdrawn', () => {
+    const { protocol, sent, updates, says } = inTurn('ask')
+    const ask = (id: number) =>
+      says({
+        id,
+        method: 'item/commandExecution/requestApproval',
+        params: {
+          threadId: THREAD,
+          itemId: 'c',
+          command: "/bin/bash -lc 'echo '\\''x'\\'''",
+          commandActions: [],
+        },
+      })
+    ask(0)
+    const [asked] = updates.filter((each) => each.kind === 'permission')
+    assert.equal(asked?.title, "echo 'x'")
+    protocol.answer(asked!.request_id, 'allow')
+    protocol.answer(asked!.request_id, 'deny')
+    assert.deepEqual(sent.filter(({ result }) => result !== undefined).length, 1)
+    ask(1)
+    says({ method: 'serverRequest/resolved', params: { threadId: THREAD, requestId: 1 } })
+    protocol.answer('c.1', 'allow')
+    assert.deepEqual(sent.filter(({ result }) => result !== undefined).length, 1)
+  })
+
+  it('says no to requests it does not know', () => {
+    const { sent, says } = inTurn()
+    says({ id: 9, method: 'item/tool/requestUserInput', params: {} })
+    assert.equal(sent.at(-1)?.error?.code, -32601)
+  })
+
+  it('leaves aside what agents below it say, but tells their tools', () => {
+    const { updates, tells } = inTurn()
+    const before = updates.length
+    const other = { threadId: 't2' }
+    tells('item/agentMessage/delta', { ...other, itemId: 'x', delta: 'no' })
+    tells('turn/completed', { ...other, ...completed('completed') })
+    const item = { type: 'commandExecution', id: 'c', command: 'ls', status: 'completed', commandActions: [] }
+    tells('item/completed', { ...other, item })
+    assert.deepEqual(
+      updates.slice(before).map(({ kind }) => kind),
+      ['tool'],
+    )
+  })
+
+  it('reads why the service refused out of the body of its answer', () => {
+    const { updates, tells } = inTurn()
+    const message = JSON.stringify({ error: { message: "The requested model 'x' does not exist." } })
+    tells('turn/completed', completed('failed', { message, codexErrorInfo: 'other' }))
+    const end = updates.at(-1)
+    assert.ok(end?.kind === 'turn_ended' && end.failure === 'bad_model', JSON.stringify(end))
+    assert.equal(end.message, "The requested model 'x' does not exist.")
+  })
+
+  it('tells a turn that is cut short by the end of the process, with its last words', () => {
+    const { protocol, updates } = inTurn()
+    protocol.exited({ signal: 'SIGKILL', stderr: '\u001b[31mout of memory\u001b[0m\n' })
+    const message = 'Codex was ended by SIGKILL: out of memory'
+    assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'error', message })
+  })
+
+  it('tells a prompt that is refused as the end of its turn', () => {
+    const { protocol, updates, says } = begun()
+    protocol.prompt('go')
+    says({ id: 3, error: { code: -32600, message: 'Input exceeds the maximum length' } })
+    const message = 'Input exceeds the maximum length'
+    assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'error', message })
+  })
+})

@@ -1,0 +1,65 @@
+import type { AgentRunArgs } from '../contract/actions.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { RunEvent } from '../contract/events.ts'
+import type { RunRecord } from '../contract/run.ts'
+import { DEFAULT_HOST, type Workflow } from '../contract/workflow.ts'
+import { agentWorkflow, checkPromptSize, unplain } from './agent.ts'
+
+/** Where a session with an agent stands, as the log of its run tells. */
+export interface SessionFound {
+  session_id?: string
+  runner?: string
+}
+
+/** Reads on; give it every event of the run, in order. */
+export function findSession(found: SessionFound, event: RunEvent): void {
+  if (event.type === 'attempt.created' || event.type === 'attempt.assigned')
+    found.runner = event.runner ?? found.runner
+  if (event.type === 'agent.update' && event.update.kind === 'session')
+    found.session_id = event.update.session_id ?? found.session_id
+}
+
+/**
+ * A run that goes on with the session of an ended one: same agent, folder, model, permissions and runner, another
+ * prompt. Throws `run_ended` for a run that asked no agent, `no_input` where its agent told no session.
+ */
+export function continuationRun(
+  record: Pick<RunRecord, 'run_id' | 'blueprint' | 'workflow' | 'status'>,
+  found: SessionFound,
+  prompt: string,
+) {
+  const { run_id, status } = record
+  if (record.blueprint !== 'agent')
+    throw new ErrandError(
+      'run_ended',
+      `Run ${run_id} has ended (${status}), and is no run of an agent alone.`,
+      {
+        hint: 'A prompt can be given to an agent step while it runs, and to a run of the blueprint "agent" at any time.',
+      },
+    )
+  if (found.session_id === undefined)
+    throw new ErrandError(
+      'no_input',
+      `Run ${run_id} ended (${status}) before its agent told the id of its session: there is nothing to go on with.`,
+      { hint: 'Ask again, as a new run.' },
+    )
+  checkPromptSize(prompt)
+  const workflow = record.workflow as Workflow
+  const step = workflow.steps[0]!
+  const { verify, output_schema, ...texts } = step.args as AgentRunArgs
+  const args = unplain(texts) as Omit<AgentRunArgs, 'verify' | 'output_schema'>
+  const session = { session_id: found.session_id, workspace_of: args.session?.workspace_of ?? run_id }
+  const { group, labels, runner } = workflow.inventory?.hosts[DEFAULT_HOST] ?? {}
+  return {
+    ...agentWorkflow(
+      { ...args, verify, output_schema, prompt, session },
+      {
+        env: step.env && (unplain(step.env) as typeof step.env),
+        timeout_seconds: step.timeout_seconds,
+        // The session is on the machine that had it.
+        host: { runner: found.runner ?? runner, group, labels },
+      },
+    ),
+    continues: run_id,
+  }
+}

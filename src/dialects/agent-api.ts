@@ -1,0 +1,47 @@
+import type { AgentRequestInput, ChatRequest, OldInput, OldMetadata } from '../contract/agent-request.ts'
+import { OldMetadata as Metadata } from '../contract/agent-request.ts'
+import { ErrandError } from '../contract/errors.ts'
+
+/** How the agent API's callers name agents in the place of a model. */
+const agentsAsModels: Readonly<Record<string, string>> = {
+  claude: 'claude_code',
+  claude_code: 'claude_code',
+  codex: 'codex',
+  opencode: 'opencode',
+  copilot: 'copilot',
+}
+
+/** `{input: {text}, metadata}` of the agent API. Throws `bad_request`. */
+export function oldAgentRequest(
+  input: OldInput,
+  metadata: OldMetadata = Metadata.parse({}),
+): AgentRequestInput {
+  const { agent_type, working_dir, cwd, timeout_secs, model, extra_args, env } = metadata
+  if (working_dir && cwd && working_dir !== cwd)
+    throw new ErrandError('bad_request', 'body.metadata: "working_dir" and "cwd" name two folders.', {
+      hint: 'They mean the same; give one of them.',
+    })
+  return {
+    prompt: input.text,
+    agent: agent_type,
+    cwd: working_dir ?? cwd ?? undefined,
+    model: model ?? undefined,
+    extra_args,
+    env: env ?? undefined,
+    timeout_seconds: timeout_secs,
+  }
+}
+
+/** `POST /api/chat`. */
+export function chatAgentRequest(chat: ChatRequest, timeoutSeconds: number): AgentRequestInput {
+  const { message, model, agent_type, cwd, env } = chat
+  const named = agent_type ? undefined : agentsAsModels[model ?? '']
+  return {
+    prompt: message,
+    agent: agent_type ?? named ?? 'claude_code',
+    model: named === undefined ? (model ?? undefined) : undefined,
+    cwd: cwd ?? undefined,
+    env: env ?? undefined,
+    timeout_seconds: timeoutSeconds,
+  }
+}

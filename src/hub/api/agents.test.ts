@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { AgentsHealth, ChatAnswer, InputAccepted } from '../../contract/api.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunnerView } from '../../contract/protocol.ts'
+import { testingHub } from './testing-hub.ts'
+
+async function setup(t: TestContext, options: Parameters<typeof testingHub>[1] = {}) {
+  const hub = await testingHub(t, options)
+  const { token } = await hub.user('ann')
+  const post = (path: string, body: unknown) => hub.call('POST', path, token, body)
+  const agent = async (agent: object) => {
+    const made = await post('/api/runs', { blueprint: 'agent', agent })
+    assert.equal(made.status, 201, made.text)
+    return made.json.run_id as string
+  }
+  const events = async (id: string): Promise<RunEvent[]> =>
+    (await hub.call('GET', `/api/runs/${id}/events`, token, undefined, { accept: 'application/json' })).json
+  const until = async (id: string, fits: (event: RunEvent) => boolean) => {
+    for await (const event of hub.engine.watch(id, 0)) if (fits(event)) return
+    throw new Error('it did not come')
+  }
+  const args = () => hub.host.specs.at(-1)!.args
+  return { ...hub, token, post, agent, events, until, args }
+}
+
+const isIdle = (event: RunEvent) => event.type === 'agent.update' && event.update.kind === 'turn_ended'
+
+test('an agent is asked in our shape, and what is in the prompt is taken as it stands', async (t) => {
+  const { engine, agent, args, host, call, token } = await setup(t)
+  const prompt = 'say ${HOME} and $${this} cost $5\nsecond line'
+  const id = await agent({
+    prompt,
+    agent: 'codex',
+    cwd: '/tmp/${x}',
+    permissions: { mode: 'rules', rules: [{ decision: 'deny', paths: ['${y}/**'] }] },
+    budget: { turns: 3 },
+    verify: ['test -n "${HOME}"'],
+    env: { KEY: 'a${b}', N: 1 },
+    timeout_seconds: 20,
+    group: 'gpu',
+  })
+  const record = await engine.done(id)
+  assert.equal(record.status, 'success')
+  assert.equal(record.blueprint, 'agent')
+  assert.equal(record.workflow_name, 'say ${HOME} and $${this} cost $5 second line')
+  assert.equal(args().prompt, prompt)
+  assert.equal(args().cwd, '/tmp/${x}')
+  assert.deepEqual(args().verify, ['test -n "${HOME}"'])
+  assert.deepEqual((args().permissions as { rules: object[] }).rules, [
+    { decision: 'deny', paths: ['${y}/**'] },
+  ])
+  const { env, timeout_ms, requires } = host.specs[0]!
+  assert.deepEqual([env.KEY, env.N, timeout_ms, requires.group], ['a${b}', '1', 20_000, 'gpu'])
+  const list = (await call('GET', '/api/runs?blueprint=agent', token)).json.runs
+  assert.deepEqual([list.length, list[0].blueprint], [1, 'agent'])
+  assert.equal((await call('GET', '/api/runs?blueprint=workflow', token)).json.runs.length, 0)
+})
+
+test("an agent is asked in the agent API's shape, with its defaults", async (t) => {
+  const { post, args, host, engine } = await setup(t)
+  const made = await post('/api/runs', {
+    input: { text: 'say hi' },
+    metadata: { agent_type: 'codex', working_dir: '/srv/x', model: 'm', extra_args: ['-v'], client: 'web' },
+  })
+  assert.match(made.json.run_id, /^run_/)
+  await engine.done(made.json.run_id)
+  const { agent, cwd, model, extra_args, permissions } = args()
+  assert.deepEqual([agent, cwd, model, extra_args, permissions], ['codex', '/srv/x', 'm', ['-v'], 'allow'])
+  assert.equal(host.specs[0]!.timeout_ms, 300_000)
+  await engine.done((await post('/api/runs', { input: { text: 'say hi' } })).json.run_id)
+  assert.equal(args().agent, 'claude_code')
+})
+
+test('a request that says too little, too much or two things is refused with what to do', async (t) => {
+  const { post, engine } = await setup(t)
+  const bad: [object, number, RegExp][] = [
+    [{}, 400, /exactly one of/],
+    [{ blueprint: 'agent' }, 400, /exactly one of/],
+    [{ agent: { prompt: 'x' }, yaml: 'x' }, 400, /not "yaml" and "agent" at once/],
+    [{ blueprint: 'workflow', agent: { prompt: 'x' } }, 400, /does not take "agent"/],
+    [{ blueprint: 'bot' }, 400, /body\.blueprint/],
+    [{ agent: { prompt: '' } }, 400, /body\.agent\.prompt/],
+    [{ agent: { prompt: 'x', agnt: 'codex' } }, 400, /agnt/],
+    [{ agent: { prompt: 'x', permissions: 'maybe' } }, 400, /body\.agent\.permissions/],
+    [{ agent: { prompt: 'x', budget: { turns: 0 } } }, 400, /body\.agent\.budget\.turns/],
+    [{ agent: { prompt: 'x', command: ['y'] } }, 400, /command is for the agent "acp"/],
+    [{ agent: { prompt: 'x' }, vars: { A: 1 } }, 400, /no variables/],
+    [{ agent: { prompt: 'x'.repeat(5_000_000) } }, 413, /prompt has 5000002 bytes/],
+    [{ input: { text: 'x' }, metadata: { cwd: '/a', working_dir: '/b' } }, 400, /two folders/],
+    [{ input: { text: 'x' }, metadata: { agent: 'codex' } }, 400, /"agent"/],
+    [{ agent: { prompt: 'x' }, metadata: {} }, 400, /beside "input"/],
+  ]
+  for (const [body, status, message] of bad) {
+    const answer = await post('/api/runs', body)
+    assert.equal(answer.status, status, JSON.stringify(body).slice(0, 200) + answer.text.slice(0, 300))
+    assert.match(answer.json.error.message, message)
+  }
+  assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
+})
+
+test('a chat waits for the whole answer', async (t) => {
+  const { post, args, engine } = await setup(t)
+  const { status, json } = await post('/api/chat', {
+    message: 'say hello\nyou',
+    model: 'claude',
+    cwd: '/srv',
+  })
+  assert.equal(status, 200)
+  const answer = ChatAnswer.parse(json)
+  assert.equal(answer.message, 'hello\nyou')
+  assert.equal(answer.content, answer.message)
+  assert.equal(answer.usage?.output_tokens, 10)
+  assert.deepEqual([args().agent, args().model, args().cwd], ['claude_code', undefined, '/srv'])
+  assert.equal((await engine.get(answer.run_id))?.owner, 'ann')
+  await post('/api/chat', { message: 'say x', model: 'gpt-5', agent_type: 'codex' })
+  assert.deepEqual([args().agent, args().model], ['codex', 'gpt-5'])
+})
+
+test('a chat that fails is an error with the reason, and one nobody waits for is canceled', async (t) => {
+  const { post, url, token, engine, host } = await setup(t)
+  const failed = await post('/api/chat', { message: 'fail model' })
+  assert.equal(failed.status, 502)
+  assert.equal(failed.json.error.code, 'run_failed')
+  assert.equal(failed.json.error.message, 'it failed: model')
+  assert.deepEqual([failed.json.error.details.reason, failed.json.error.details.status], ['model', 'failed'])
+  const wrong = await post('/api/chat', { message: 'fail invalid_argument' })
+  assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'invalid_argument'])
+
+  const gone = new AbortController()
+  const leaving = fetch(`${url}/api/chat`, {
+    method: 'POST',
+    signal: gone.signal,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ message: 'hold' }),
+  })
+  while (host.holding === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  const [run] = (await engine.list({ limit: 1 })).runs
+  gone.abort()
+  await assert.rejects(leaving)
+  assert.equal((await engine.done(run!.run_id)).status, 'canceled')
+})
+
+test('a chat gives up in the end, and a hub that stops says so', async (t) => {
+  const { post, engine } = await setup(t, { limits: { chatSeconds: 0.2 } })
+  const late = await post('/api/chat', { message: 'hold' })
+  assert.equal(late.status, 503)
+  assert.match(late.json.error.message, /no answer within 0\.2 s/)
+  assert.equal((await engine.done(late.json.error.details.run_id)).status, 'canceled')
+
+  const second = await setup(t)
+  const waiting = second.post('/api/chat', { message: 'hold' })
+  while (second.host.holding === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  const [run] = (await second.engine.list({ limit: 1 })).runs
+  const closed = second.app.close()
+  assert.match((await waiting).json.error.message, /is stopping/)
+  await closed
+  assert.equal((await second.engine.get(run!.run_id))?.status, 'running')
+})
+
+test('a follow-up goes to the same run while it waits, and a question is answered in the name of the user', async (t) => {
+  const { post, agent, until, engine, events } = await setup(t)
+  const id = await agent({ prompt: 'ask', interactive: true })
+  await until(id, (event) => event.type === 'agent.update' && event.update.kind === 'permission')
+  const input = (body: object) => post(`/api/runs/${id}/input`, body)
+  const permission = { request_id: 'q1', decision: 'allow' }
+  const unknown = await input({ permission: { ...permission, request_id: 'q9' } })
+  assert.deepEqual([unknown.status, unknown.json.error.code], [409, 'conflict'])
+  const answered = await input({ permission, input_id: 'a1' })
+  assert.equal(answered.status, 202)
+  assert.deepEqual(InputAccepted.parse(answered.json), { run_id: id, input_id: 'a1' })
+  await until(id, isIdle)
+  for (let time = 0; time < 2; time++)
+    assert.deepEqual((await input({ prompt: 'say more', input_id: 'p1' })).json, {
+      run_id: id,
+      input_id: 'p1',
+    })
+  assert.equal((await input({ close: true })).status, 202)
+  assert.equal((await engine.done(id)).status, 'success')
+  const all = await events(id)
+  const said = all.flatMap((event) =>
+    event.type === 'agent.update' && event.update.kind === 'message' ? [event.update.text] : [],
+  )
+  assert.deepEqual(said, ['allow by ann', 'more'])
+  for (const body of [
+    {},
+    { prompt: 'x', close: true },
+    { prompt: '' },
+    { close: false },
+    { permission: { request_id: 'q' } },
+  ])
+    assert.equal((await input(body)).status, 400, JSON.stringify(body))
+})
+
+test('a prompt for a run that has ended goes on with its session, on the same runner', async (t) => {
+  const { post, agent, engine, host, args, call, token } = await setup(t)
+  const id = await agent({
+    prompt: 'say hi',
+    agent: 'codex',
+    model: 'm',
+    cwd: '/srv/${x}',
+    permissions: 'deny',
+  })
+  await engine.done(id)
+  const next = await post(`/api/runs/${id}/input`, { prompt: 'say ${more}', input_id: 'p1' })
+  assert.equal(next.status, 202, next.text)
+  const { run_id, continues, input_id } = InputAccepted.parse(next.json)
+  assert.deepEqual([continues, input_id], [id, 'p1'])
+  assert.notEqual(run_id, id)
+  await engine.done(run_id)
+  const { agent: name, model, cwd, permissions, prompt, session } = args()
+  assert.deepEqual(
+    [name, model, cwd, permissions, prompt],
+    ['codex', 'm', '/srv/${x}', 'deny', 'say ${more}'],
+  )
+  assert.deepEqual(session, { session_id: `session of ${id}`, workspace_of: id })
+  assert.equal((await call('GET', `/api/runs/${run_id}`, token)).json.continues, id)
+
+  const again = await post(`/api/runs/${id}/input`, { prompt: 'say ${more}', input_id: 'p1' })
+  assert.equal(again.json.run_id, run_id)
+  const third = (await post(`/api/runs/${run_id}/input`, { prompt: 'say more' })).json.run_id
+  await engine.done(third)
+  assert.deepEqual(args().session, { session_id: `session of ${id}`, workspace_of: id })
+  assert.equal(host.specs.length, 3)
+  for (const body of [{ close: true }, { permission: { request_id: 'q1', decision: 'allow' } }])
+    assert.equal((await post(`/api/runs/${id}/input`, body)).json.error.code, 'run_ended')
+})
+
+test('what cannot be gone on with says why', async (t) => {
+  const { post, agent, engine, call, token } = await setup(t)
+  const mute = await agent({ prompt: 'mute' })
+  await engine.done(mute)
+  const none = await post(`/api/runs/${mute}/input`, { prompt: 'say more' })
+  assert.deepEqual([none.status, none.json.error.code], [409, 'no_input'])
+  assert.match(none.json.error.message, /before its agent told the id of its session/)
+  const yaml = 'version: v0.1\nname: w\nsteps:\n  - {name: one, action: cmd.run, args: {cmd: say hi}}\n'
+  const { run_id } = (await call('POST', '/api/runs', token, { yaml })).json
+  await engine.done(run_id)
+  assert.equal((await post(`/api/runs/${run_id}/input`, { prompt: 'x' })).json.error.code, 'run_ended')
+})
+
+const runner = (id: string, agents: RunnerView['agents'], status: RunnerView['status'] = 'connected') =>
+  ({ id, agents, status, group: 'default' }) as RunnerView
+
+test('the agents of the fleet are shown, without the names of runners to those who have no token', async (t) => {
+  const have = { name: 'codex', title: 'Codex', installed: true, version: '1.0.0', usable: true }
+  const lacks = { ...have, version: undefined, installed: false, usable: false, why: 'it is not installed' }
+  const views = [
+    runner('a', [lacks]),
+    runner('b', [have, { name: 'mine', title: 'Mine', installed: true, usable: true }]),
+    runner('c', [{ ...have, name: 'gone' }], 'disconnected'),
+  ]
+  const runners = { list: () => views, drain: () => false, remove: () => false }
+  const { call, token } = await setup(t, { runners })
+  const bare = AgentsHealth.parse((await call('GET', '/health/agents')).json).agents
+  assert.deepEqual(Object.keys(bare).sort(), [
+    ...['acp', 'builtin', 'claude_code', 'codex', 'copilot', 'mine', 'opencode'],
+  ])
+  assert.deepEqual([bare.codex!.usable, bare.codex!.available, bare.codex!.version], [true, true, '1.0.0'])
+  assert.match(bare.opencode!.why!, /no connected runner knows it/)
+  assert.ok(!JSON.stringify(bare).includes('runners'))
+  const whole = (await call('GET', '/health/agents', token)).json.agents
+  assert.deepEqual(whole.codex.runners, [
+    { id: 'a', usable: false, why: 'it is not installed' },
+    { id: 'b', version: '1.0.0', usable: true },
+  ])
+  assert.equal((await call('GET', '/health/agents', 'errand_api_wrong')).status, 401)
+})

@@ -1,0 +1,78 @@
+import type { FastifyReply } from 'fastify'
+import { agentRun } from '../../blueprints/agent.ts'
+import { ChatRequest } from '../../contract/agent-request.ts'
+import { ChatAnswer } from '../../contract/api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { chatAgentRequest } from '../../dialects/agent-api.ts'
+import { AgentAnswer } from '../agents/agent-answer.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+
+/** The most of an answer that goes into one body. */
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+export function chatRoutes(app: ApiApp, { engine, limits }: ApiContext): void {
+  const stopping = new AbortController()
+  app.addHook('preClose', async () => stopping.abort())
+
+  app.post(
+    '/api/chat',
+    {
+      schema: {
+        tags: ['runs'],
+        summary: 'Ask an agent and wait for the whole answer; a caller that goes away cancels it',
+        body: ChatRequest,
+        response: { 200: ChatAnswer },
+      },
+    },
+    async ({ identity, body }, reply) => {
+      const { user } = identity
+      const made = agentRun(chatAgentRequest(body, limits.chatSeconds))
+      const { run_id } = await engine.submit({ ...made, owner: user.name, tenant: user.tenant })
+      const answer = await wait(run_id, reply as FastifyReply)
+      const failure = answer.failure(run_id)
+      if (failure) throw failure
+      const message = await text(run_id, answer.attempt)
+      const timestamp = answer.finished!.time
+      return { run_id, message, usage: answer.usage, role: 'assistant' as const, content: message, timestamp }
+    },
+  )
+
+  /** Until the run has ended. One that nobody waits for any more is canceled. */
+  async function wait(runId: string, reply: FastifyReply): Promise<AgentAnswer> {
+    const left = new AbortController()
+    const leave = () => left.abort()
+    reply.raw.once('close', leave)
+    const late = AbortSignal.timeout(limits.chatSeconds * 1000)
+    const answer = new AgentAnswer()
+    try {
+      const signal = AbortSignal.any([left.signal, late, stopping.signal])
+      for await (const event of engine.watch(runId, 0, signal)) answer.add(event)
+    } catch (error) {
+      if (!left.signal.aborted && !late.aborted && !stopping.signal.aborted) throw error
+    } finally {
+      reply.raw.off('close', leave)
+    }
+    if (answer.finished) return answer
+    const details = { run_id: runId }
+    if (stopping.signal.aborted && !left.signal.aborted)
+      throw new ErrandError('unavailable', `The hub is stopping; run ${runId} goes on.`, {
+        hint: `Follow it with: errand runs events ${runId}`,
+        details,
+      })
+    const message = left.signal.aborted ? 'nobody waits for the answer any more' : 'the answer took too long'
+    // It may have ended at this moment.
+    await engine.cancel(runId, { message }).catch(() => {})
+    const why = answer.waiting === undefined ? '' : ` It waited: ${answer.waiting}.`
+    throw new ErrandError('unavailable', `There was no answer within ${limits.chatSeconds} s.${why}`, {
+      hint: 'Begin a run with POST /api/runs for what takes longer; its events are a stream.',
+      details,
+    })
+  }
+
+  async function text(runId: string, attempt: number | undefined): Promise<string> {
+    if (attempt === undefined) return ''
+    const length = await engine.outputLength(runId, attempt, 'stdout')
+    const bytes = await engine.output(runId, attempt, 'stdout', 0, Math.min(length, MAX_ANSWER_BYTES))
+    return bytes.toString('utf8').replace(/\n$/, '')
+  }
+}

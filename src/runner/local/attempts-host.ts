@@ -1,0 +1,142 @@
+import { join } from 'node:path'
+import type { AttemptInput } from '../../contract/agent.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { splitAttemptId } from '../../contract/ids.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import type { Attempts, HeldAttempt } from '../ports.ts'
+import { deliver } from './delivery.ts'
+import { HeldDelivery } from './held-delivery.ts'
+
+export interface AttemptsHostOptions {
+  /** Each run has a folder of its own below it. */
+  root: string
+  /** Opens the attempts that stand in the folder. */
+  open(folder: string): Attempts
+  /** Between SIGTERM and SIGKILL (default 5 s). */
+  graceMs?: number
+}
+
+interface OpenRun {
+  attempts: Attempts
+  recovered: Promise<unknown>
+}
+
+/** Carries out attempts on this machine with folders of their own, so that a killed program can take them up again. */
+export class AttemptsHost implements StepHost {
+  readonly #options: AttemptsHostOptions
+  readonly #graceMs: number
+  readonly #runs = new Map<string, OpenRun>()
+  readonly #deliveries = new Map<string, Promise<void>>()
+  readonly #stop = new AbortController()
+
+  constructor(options: AttemptsHostOptions) {
+    this.#options = options
+    this.#graceMs = options.graceMs ?? 5_000
+  }
+
+  place(): Placement {
+    return { epoch: 1 }
+  }
+
+  start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
+    void this.#start(spec, placement?.epoch ?? 1, sink)
+  }
+
+  resume(
+    spec: AttemptSpec,
+    placement: Placement | undefined,
+    known: Parameters<StepHost['resume']>[2],
+    sink: AttemptSink,
+  ): void {
+    void this.#resume(spec, placement?.epoch ?? 1, known, sink)
+  }
+
+  cancel(attemptId: string, _reason: Reason, force = false): void {
+    void this.#find(attemptId).then((held) => held?.cancel(force ? 0 : this.#graceMs, _reason))
+  }
+
+  input(attemptId: string, input: AttemptInput): void {
+    void this.#find(attemptId).then((held) => held?.input?.(input))
+  }
+
+  runEnded(runId: string): void {
+    void this.#close(runId)
+  }
+
+  async close(): Promise<void> {
+    for (const { attempts } of this.#runs.values())
+      for (const held of attempts.all()) held.cancel(this.#graceMs, 'interrupted')
+    await Promise.all([...this.#runs.values()].flatMap(({ attempts }) => attempts.all().map((held) => held.release())))
+    this.#stop.abort()
+    await Promise.all([...this.#runs.keys()].map((runId) => this.#close(runId)))
+  }
+
+  async #start(spec: AttemptSpec, epoch: number, sink: AttemptSink): Promise<void> {
+    const { attempts, recovered } = this.#run(spec.run_id)
+    try {
+      await recovered
+      if (this.#stop.signal.aborted) return
+      await this.#deliver(await attempts.start(spec, epoch), sink, { reports: 0 })
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      const end = { type: 'ended', outcome: 'failed', reason: 'start_failed', message } as const
+      await deliver(() => sink.report(end, epoch), this.#stop.signal)
+    }
+  }
+
+  async #resume(
+    spec: AttemptSpec,
+    epoch: number,
+    known: Parameters<StepHost['resume']>[2],
+    sink: AttemptSink,
+  ): Promise<void> {
+    const { attempts, recovered } = this.#run(spec.run_id)
+    await recovered.catch(() => undefined)
+    const held = attempts.get(spec.attempt_id)
+    if (!held && !known.started) return await this.#start(spec, epoch, sink)
+    if (!held) {
+      const message = 'Nothing of it is left on this machine.'
+      const end = { type: 'ended', outcome: 'interrupted', reason: 'lost', message } as const
+      return void (await deliver(() => sink.report(end, epoch), this.#stop.signal))
+    }
+    for (const input of known.inputs ?? []) held.input?.(input)
+    await this.#deliver(held, sink, { ...known.streams, reports: known.reports ?? (known.started ? 1 : 0) })
+  }
+
+  async #deliver(held: HeldAttempt, sink: AttemptSink, from: ConstructorParameters<typeof HeldDelivery>[2]): Promise<void> {
+    const id = held.spec.attempt_id
+    const delivery = new HeldDelivery(held, sink, from, this.#stop.signal).run()
+    this.#deliveries.set(id, delivery)
+    await delivery
+    this.#deliveries.delete(id)
+    if (!this.#stop.signal.aborted) await held.release().catch(() => undefined)
+  }
+
+  #run(runId: string): OpenRun {
+    const there = this.#runs.get(runId)
+    if (there) return there
+    const attempts = this.#options.open(join(this.#options.root, runId))
+    const run = { attempts, recovered: attempts.recover() }
+    run.recovered.catch(() => undefined)
+    this.#runs.set(runId, run)
+    return run
+  }
+
+  async #find(attemptId: string): Promise<HeldAttempt | undefined> {
+    const run = this.#runs.get(splitAttemptId(attemptId).runId)
+    await run?.recovered.catch(() => undefined)
+    // Its start has the turn before.
+    await Promise.resolve()
+    return run?.attempts.get(attemptId)
+  }
+
+  async #close(runId: string): Promise<void> {
+    const run = this.#runs.get(runId)
+    this.#runs.delete(runId)
+    if (!run) return
+    for (const held of run.attempts.all()) await held.release().catch(() => undefined)
+    await run.attempts.forgetRun(runId).catch(() => undefined)
+    await run.attempts.close()
+  }
+}

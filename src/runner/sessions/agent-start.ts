@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Agent, AgentLaunch, Program, SessionRequest } from '../../agents/agent.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { AgentPlan } from '../ports.ts'
+import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
+import { askMode, asksReading } from './permission-policy.ts'
+import type { Launched } from './session-event.ts'
+
+/** The program cannot be held to the permissions of the step. */
+export class NotAllowed extends Error {}
+
+export interface AgentStartOptions {
+  plan: AgentPlan
+  agent: KnownAgent
+  services: AgentServices
+  spec: AttemptSpec
+  workspace(runId: string): string
+}
+
+/** All that comes before the first line: what is asked for is checked, and made into what the agent is started with. */
+export class AgentStart {
+  readonly #options: AgentStartOptions
+  readonly #env: Readonly<Record<string, string>>
+  readonly #stop = new AbortController()
+  #prepared: Promise<{ note?: string }> | undefined
+  #program: Program | undefined
+  #cwd = ''
+
+  constructor(options: AgentStartOptions) {
+    this.#options = options
+    this.#env = options.services.environment(options.agent, options.spec)
+  }
+
+  /** After `prepare`. */
+  get cwd(): string {
+    return this.#cwd
+  }
+
+  /** Throws `invalid_argument`, `NotAllowed`. `note`: what a person should know. Checks once. */
+  prepare(): Promise<{ note?: string }> {
+    this.#prepared ??= this.#prepare()
+    return this.#prepared
+  }
+
+  close(): void {
+    this.#stop.abort()
+  }
+
+  /** The event that begins a process; `sessionId` is of the session that it takes up. */
+  launched(sessionId: string | undefined, before: Launched | undefined): Launched {
+    const { plan, agent, services, spec } = this.#options
+    const { model, extra_args, command, permissions, budget, session } = plan
+    const session_id = sessionId ?? session?.session_id
+    const request: Launched['request'] = {
+      cwd: this.#cwd,
+      model,
+      extra_args,
+      command,
+      ask: askMode(permissions),
+      asks_reading: asksReading(permissions) || undefined,
+      session_id,
+      new_session_id: randomUUID(),
+      max_turns: budget.turns,
+      home: before?.request.home ?? services.homes.take(agent.name, session_id, spec.attempt_id),
+    }
+    const launched: Launched = { type: 'launched', program: this.#program, request }
+    if (isInProcess(agent)) {
+      const why = agent.check(this.request(launched))
+      if (why !== undefined) throw new ErrandError('invalid_argument', why)
+    } else this.launch(launched)
+    return launched
+  }
+
+  request({ request }: Launched): SessionRequest {
+    return { ...request, env: this.#env }
+  }
+
+  /** How the process is started; its files are written. Throws `invalid_argument`. */
+  launch(launched: Launched): { launch: AgentLaunch & { program: string }; cwd: string } {
+    const agent = this.#options.agent as Agent
+    const launch = agent.launch(this.request(launched), launched.program!)
+    for (const { path, content } of launch.files ?? []) {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      writeFileSync(path, content, { mode: 0o600 })
+    }
+    return { launch: { ...launch, program: launch.program ?? launched.program!.path }, cwd: launched.request.cwd }
+  }
+
+  /** The agent has told its id of the session: it can be taken up again by that. */
+  readonly sessionsKnown = (sessionId: string | undefined, launched: Launched | undefined): void => {
+    const { services, agent } = this.#options
+    if (sessionId === undefined || !launched) return
+    try {
+      services.homes.keep(agent.name, sessionId, launched.request.home)
+    } catch {
+      // It goes on without; only a later run cannot take it up.
+    }
+  }
+
+  async #prepare(): Promise<{ note?: string }> {
+    const { plan, agent, services, spec, workspace } = this.#options
+    this.#cwd = services.workingFolder(plan.cwd, workspace(plan.session?.workspace_of ?? spec.run_id))
+    if (isInProcess(agent)) return {}
+    const program = await services.program(agent)
+    this.#program = program
+    const { asks } = services.options
+    if (askMode(plan.permissions) !== 'ask' || !asks) return {}
+    const finding = await asks(agent, program, this.#stop.signal)
+    if (finding.type === 'refused') throw new NotAllowed(finding.why)
+    return finding.type === 'unknown' ? { note: finding.why } : {}
+  }
+}

@@ -1,0 +1,36 @@
+import { readFile } from 'node:fs/promises'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
+import { changedFiles, type RepositoryState, repositoryState } from './changed-files.ts'
+
+/** What the working folder was like before the agent came, kept over restarts. */
+export class Baseline {
+  readonly #file: string
+  readonly #env: NodeJS.ProcessEnv
+  #taken: { cwd: string; state?: RepositoryState } | undefined
+
+  constructor(file: string, env: NodeJS.ProcessEnv) {
+    this.#file = file
+    this.#env = env
+  }
+
+  /** The first call counts. */
+  async take(cwd: string): Promise<void> {
+    if (this.#taken) return
+    this.#taken = { cwd, state: await repositoryState(cwd, this.#env) }
+    writeFileAtomic(this.#file, JSON.stringify(this.#taken), { mode: 0o600, durable: false })
+  }
+
+  async recover(): Promise<void> {
+    try {
+      this.#taken = JSON.parse(await readFile(this.#file, 'utf8'))
+    } catch {
+      // It was not taken yet.
+    }
+  }
+
+  /** Paths that changed since; `told` are those that the agent names. */
+  async changed(told: Iterable<string>): Promise<string[]> {
+    if (!this.#taken) return [...told].sort()
+    return await changedFiles(this.#taken.cwd, this.#env, told, this.#taken.state)
+  }
+}

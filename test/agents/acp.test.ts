@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { it, type TestContext } from 'node:test'
+import { acp } from '../../src/agents/acp.ts'
+import type { Agent, SessionRequest } from '../../src/agents/agent.ts'
+import { agentsFolder } from '../../src/agents/install/native-binary.ts'
+import { opencode } from '../../src/agents/opencode.ts'
+import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
+import { type Script, startModelServer, writeFileTurn } from '../support/model-server/server.ts'
+
+const located = await opencode.locate({ folder: agentsFolder(process.env), env: process.env })
+const program = located.type === 'found' ? located.program : { path: '', version: '' }
+const skip = located.type === 'found' ? false : 'run: bin/errand agents install --opencode'
+
+/** A bench, its folders and its server, gone with the test. */
+async function bench(
+  context: TestContext,
+  agent: Agent,
+  script: (cwd: string) => Script,
+  change: Partial<SessionRequest>,
+  files: Record<string, string> = {},
+): Promise<AgentBench> {
+  const folder = benchFolder()
+  context.after(() => folder.remove())
+  for (const [name, text] of Object.entries(files)) {
+    const path = join(folder.cwd, name)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, text)
+  }
+  const server = await startModelServer({ script: script(folder.cwd) })
+  context.after(() => server.stop())
+  const env = { ANTHROPIC_API_KEY: 'test-key', ANTHROPIC_BASE_URL: server.url }
+  const request = { extra_args: [], ask: 'ask', new_session_id: '0', env, ...folder, ...change } as const
+  const started = new AgentBench(agent, program, {
+    ...request,
+    env: { ...env, ...configuration(agent, server.url) },
+  })
+  context.after(() => started.kill(0))
+  return started
+}
+
+/** What a user of `acp` writes; the driver of OpenCode does it by itself. */
+function configuration(agent: Agent, url: string): Record<string, string> {
+  if (agent !== acp) return {}
+  const provider = { anthropic: { options: { baseURL: `${url}/v1` } } }
+  const content = { provider, permission: { edit: 'ask' } }
+  return { OPENCODE_CONFIG_CONTENT: JSON.stringify(content), OPENCODE_DISABLE_MODELS_FETCH: '1' }
+}
+
+const writes = (cwd: string): Script => [writeFileTurn(join(cwd, 'x.txt'), 'x\n'), { text: 'Written.' }]
+
+it('runs an agent that is known by its command alone', { skip, timeout: 240_000 }, async (context) => {
+  const started = await bench(context, acp, writes, {
+    command: [program.path, 'acp'],
+    model: 'anthropic/claude-sonnet-4-5',
+  })
+  await started.prompt('Write x.')
+  const asked = await started.waitFor('permission')
+  started.answer(asked.request_id, 'allow')
+  await started.turnEnded()
+  assert.match(textOf(started.updates), /Written\./)
+  assert.ok(existsSync(join(started.request.cwd, 'x.txt')))
+  assert.equal(await started.close(), true)
+})
+
+it('lets no repository allow itself what is to be asked', { skip, timeout: 240_000 }, async (context) => {
+  const files = {
+    'opencode.json': JSON.stringify({
+      default_agent: 'own',
+      permission: { edit: 'allow' },
+      agent: { own: { mode: 'primary', permission: { edit: 'allow' } } },
+    }),
+    '.opencode/agent/build.md': '---\nmode: primary\npermission:\n  edit: allow\n---\nBuild.\n',
+  }
+  const started = await bench(context, opencode, writes, { model: 'anthropic/claude-sonnet-4-5' }, files)
+  await started.prompt('Write x.')
+  const asked = await started.waitFor('permission')
+  assert.equal(existsSync(join(started.request.cwd, 'x.txt')), false)
+  started.answer(asked.request_id, 'deny')
+  await started.turnEnded()
+  assert.equal(existsSync(join(started.request.cwd, 'x.txt')), false)
+})
+
+it('tells of a command that exits at once, with its last words', async (context) => {
+  const command = ['sh', '-c', 'echo garbage; echo "no licence" >&2; exit 4']
+  const started = await bench(context, acp, () => [], { command })
+  await started.until(() => started.failure !== undefined)
+  assert.equal(started.failure?.reason, 'start_failed')
+  assert.match(started.failure?.message ?? '', /exit code 4: no licence/)
+})

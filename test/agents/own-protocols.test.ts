@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import type { Agent, SessionRequest } from '../../src/agents/agent.ts'
+import { claudeCode } from '../../src/agents/claude-code.ts'
+import { codex } from '../../src/agents/codex.ts'
+import { agentsFolder } from '../../src/agents/install/native-binary.ts'
+import type { AgentUpdate } from '../../src/contract/agent.ts'
+import { AgentBench, benchFolder } from '../support/agent-bench.ts'
+import { readFileTurn, runTurn, writeFileTurn } from '../support/model-server/script.ts'
+import { type Script, startModelServer } from '../support/model-server/server.ts'
+
+/** What the drivers of codex and Claude Code promise beyond the conformance suite, on the real programs. */
+interface Real {
+  agent: Agent
+  flag: string
+  point(url: string): { env: Record<string, string>; model: string }
+}
+
+const codexModel = (model: string): Real => ({
+  agent: codex,
+  flag: '--codex',
+  point: (url) => ({ env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: 'test-key' }, model }),
+})
+const claude: Real = {
+  agent: claudeCode,
+  flag: '--claude-code',
+  point: (url) => ({
+    env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: 'test-key', HOME: '/nonexistent' },
+    model: 'claude-sonnet-4-5',
+  }),
+}
+
+const places = { folder: agentsFolder(process.env), env: process.env }
+const found = new Map(
+  await Promise.all([codex, claudeCode].map(async (agent) => [agent, await agent.locate(places)] as const)),
+)
+
+interface Scene {
+  cwd: string
+  home: string
+  start(script: Script, change?: Partial<SessionRequest>): Promise<AgentBench>
+}
+
+function test({ agent, flag, point }: Real, name: string, body: (scene: Scene) => Promise<void>): void {
+  const located = found.get(agent)
+  const skip = located?.type === 'found' ? false : `${located?.why}; run: errand agents install ${flag}`
+  it(name, { skip, timeout: 120_000 }, async (context: TestContext) => {
+    if (located?.type !== 'found') return
+    const { cwd, home, remove } = benchFolder()
+    context.after(remove)
+    const start = async (script: Script, change: Partial<SessionRequest> = {}) => {
+      const server = await startModelServer({ script })
+      const base = { cwd, home, extra_args: [], ask: 'allow', new_session_id: randomUUID() } as const
+      const bench = new AgentBench(agent, located.program, { ...base, ...point(server.url), ...change })
+      context.after(async () => {
+        await bench.kill(0)
+        await server.stop()
+      })
+      return bench
+    }
+    await body({ cwd, home, start })
+  })
+}
+
+/** The last status of each tool, in the order of their first mention. */
+function statuses(updates: readonly AgentUpdate[]): (string | undefined)[] {
+  const last = new Map<string, string | undefined>()
+  for (const each of updates)
+    if (each.kind === 'tool') last.set(each.tool_id, each.status ?? last.get(each.tool_id))
+  return [...last.values()]
+}
+
+/** Reads, writes by the tool for it, and writes by a command. */
+const attempts = (cwd: string): Script => [
+  readFileTurn(join(cwd, 'old.txt')),
+  writeFileTurn(join(cwd, 'by-tool.txt'), 'x\n'),
+  runTurn(`echo x > ${join(cwd, 'by-command.txt')}`),
+  { text: 'Done.' },
+]
+
+describe('what is denied', { concurrency: 2 }, () => {
+  const cases = [
+    { real: codexModel('gpt-5.5'), expected: ['completed', 'denied', 'failed'] },
+    // This one calls its tools from code.
+    { real: codexModel('gpt-6.1-sol'), expected: ['completed', 'denied', 'failed'] },
+    { real: claude, expected: ['completed', 'denied', 'denied'] },
+  ]
+  for (const { real, expected } of cases) {
+    const { agent, point } = real
+    test(
+      real,
+      `is told of ${agent.name} with ${point('').model}, which may read all the same`,
+      async (scene) => {
+        writeFileSync(join(scene.cwd, 'old.txt'), 'old\n')
+        const bench = await scene.start(attempts(scene.cwd), { ask: 'deny' })
+        const updates = await bench.turn('Try it.')
+        assert.deepEqual(statuses(updates), expected, bench.describe())
+        assert.deepEqual(readdirSync(scene.cwd), ['old.txt'])
+        assert.equal(bench.replay().updates.length, bench.updates.length)
+      },
+    )
+  }
+})
+
+describe('Claude Code', { concurrency: 2 }, () => {
+  test(claude, 'asks even where the project allows everything, and runs none of its hooks', async (scene) => {
+    const { cwd, start } = scene
+    const hook = { hooks: [{ type: 'command', command: `touch ${join(cwd, 'hooked')}` }] }
+    mkdirSync(join(cwd, '.claude'))
+    const settings = {
+      permissions: { allow: ['Bash', 'Write'], defaultMode: 'bypassPermissions' },
+      hooks: { UserPromptSubmit: [hook], SessionStart: [hook], PreToolUse: [{ matcher: '*', ...hook }] },
+    }
+    writeFileSync(join(cwd, '.claude', 'settings.json'), JSON.stringify(settings))
+    const bench = await start([runTurn('echo hello'), { text: 'Done.' }], { ask: 'ask' })
+    await bench.prompt('Try it.')
+    const asked = await bench.waitFor('permission')
+    assert.equal(asked.tool_kind, 'execute')
+    bench.answer(asked.request_id, 'deny')
+    await bench.turnEnded()
+    assert.equal(existsSync(join(cwd, 'hooked')), false)
+  })
+
+  test(claude, 'asks before it reads where that is wanted, else not', async ({ cwd, start }) => {
+    writeFileSync(join(cwd, 'old.txt'), 'old\n')
+    const script: Script = [readFileTurn(join(cwd, 'old.txt')), { text: 'Done.' }]
+    const quiet = await start(script, { ask: 'ask' })
+    const updates = await quiet.turn('Read it.')
+    assert.ok(!updates.some(({ kind }) => kind === 'permission'))
+    const careful = await start(script, { ask: 'ask', asks_reading: true })
+    await careful.prompt('Read it.')
+    const asked = await careful.waitFor('permission')
+    assert.equal(asked.tool_kind, 'read')
+    careful.answer(asked.request_id, 'deny')
+    await careful.turnEnded()
+    assert.deepEqual(statuses(careful.updates), ['denied'])
+  })
+
+  test(claude, 'stops after the most turns', async ({ start }) => {
+    const bench = await start(() => runTurn('true'), { max_turns: 2 })
+    const end = (await bench.turn('Go on for ever.')).at(-1)
+    assert.equal(end?.kind === 'turn_ended' && end.stop_reason, 'max_turns', bench.describe())
+  })
+
+  test(claude, 'tells a refusal and an answer that is too long from a failure', async ({ start }) => {
+    for (const stop of ['refusal', 'max_tokens'] as const) {
+      const bench = await start(() => ({ text: 'No.', stop }))
+      const end = (await bench.turn('Please.')).at(-1)
+      assert.equal(end?.kind === 'turn_ended' && end.stop_reason, stop, bench.describe())
+    }
+  })
+
+  test(claude, 'counts the tokens and the cost of a session that is taken up again', async ({ start }) => {
+    const usage = { input: 100, cached: 40, output: 10 }
+    const first = await start([{ text: 'One.', usage }])
+    await first.turn('One.')
+    await first.close()
+    const second = await start([{ text: 'Two.', usage }], { session_id: first.request.new_session_id })
+    const told = (await second.turn('Two.')).findLast((each) => each.kind === 'usage')
+    assert.equal(told?.turn.output_tokens, 10, second.describe())
+    assert.equal(told?.session.output_tokens, 20, second.describe())
+    assert.ok((told?.session.cost_usd ?? 0) > (told?.turn.cost_usd ?? 0))
+  })
+})
+
+describe('Codex', { concurrency: 2 }, () => {
+  test(codexModel('gpt-5.5'), 'counts the tokens of a thread that is taken up again', async ({ start }) => {
+    const usage = { input: 100, cached: 40, output: 10 }
+    const first = await start([{ text: 'One.', usage }])
+    await first.turn('One.')
+    await first.close()
+    const session = first.updates.find((each) => each.kind === 'session')
+    const second = await start([{ text: 'Two.', usage }], { session_id: session?.session_id })
+    const told = (await second.turn('Two.')).findLast((each) => each.kind === 'usage')
+    assert.deepEqual(told?.turn, { input_tokens: 100, cached_input_tokens: 40, output_tokens: 10 })
+    assert.deepEqual(told?.session, { input_tokens: 200, cached_input_tokens: 80, output_tokens: 20 })
+  })
+
+  test(codexModel('gpt-5.5'), 'tells that a command was cut off', async ({ cwd, start }) => {
+    const bench = await start([
+      runTurn(`sleep 0.5; touch ${join(cwd, 'begun')}; sleep 600`),
+      { text: 'Done.' },
+    ])
+    const from = await bench.prompt('Run it.')
+    await bench.waitFor('tool', ({ status }) => status === 'running', from)
+    bench.cancelTurn()
+    assert.equal((await bench.turnEnded()).stop_reason, 'canceled')
+    assert.deepEqual(statuses(bench.updates), ['failed'])
+  })
+})

@@ -1,0 +1,118 @@
+// Stands in for a coding agent that speaks the Agent Client Protocol. What it does stands in the prompt, a word of
+// command a line: say TEXT, think TEXT, write PATH, ask PATH, wait FILE, run COMMAND, use INPUT OUTPUT, garbage,
+// fail TEXT, exit CODE, hang, chatter COUNT.
+import { spawn } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+interface Message {
+  id?: number
+  method?: string
+  params?: Record<string, unknown>
+  result?: { outcome?: { outcome: string; optionId?: string } }
+}
+
+const log = process.env.STAND_IN_LOG
+const note = (text: string) => log !== undefined && appendFileSync(log, `${text}\n`)
+const send = (message: object) => void process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
+const waiting = new Map<number, (message: Message) => void>()
+let sessionId = ''
+let cwd = process.cwd()
+let asked = 0
+let tools = 0
+let canceled = false
+let usage: object | undefined
+
+const update = (change: object) =>
+  send({ method: 'session/update', params: { sessionId, update: change } })
+const say = (text: string, kind = 'agent_message_chunk') =>
+  update({ sessionUpdate: kind, content: { type: 'text', text } })
+
+async function untilCanceled(condition: () => boolean): Promise<void> {
+  while (!condition() && !canceled) await sleep(10)
+}
+
+async function write(path: string, askFirst: boolean): Promise<void> {
+  const toolCallId = `tool-${++tools}`
+  const file = resolve(cwd, path)
+  const tool = { toolCallId, title: `Write ${path}`, kind: 'edit', locations: [{ path: file }] }
+  update({ sessionUpdate: 'tool_call', ...tool, status: 'pending' })
+  if (askFirst) {
+    const id = 1000 + ++asked
+    const options = [
+      { optionId: 'yes', name: 'Yes', kind: 'allow_once' },
+      { optionId: 'no', name: 'No', kind: 'reject_once' },
+    ]
+    const answer = new Promise<Message>((resolve) => waiting.set(id, resolve))
+    send({ id, method: 'session/request_permission', params: { sessionId, toolCall: tool, options } })
+    const { result } = await answer
+    note(`answered ${JSON.stringify(result?.outcome)}`)
+    if (result?.outcome?.optionId !== 'yes')
+      return update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'failed' })
+  }
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, 'written\n')
+  const content = [{ type: 'diff', path: file, oldText: null, newText: 'written\n' }]
+  update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed', content })
+}
+
+async function perform(line: string): Promise<void> {
+  const [word, ...rest] = line.trim().split(' ')
+  const text = rest.join(' ')
+  if (word === 'say') say(text)
+  else if (word === 'think') say(text, 'agent_thought_chunk')
+  else if (word === 'write') await write(text, false)
+  else if (word === 'ask') await write(text, true)
+  else if (word === 'wait') await untilCanceled(() => existsSync(resolve(cwd, text)))
+  else if (word === 'run') spawn('/bin/sh', ['-c', text], { detached: true, stdio: 'ignore' })
+  else if (word === 'use') usage = { inputTokens: Number(rest[0]), outputTokens: Number(rest[1]), totalTokens: 0 }
+  else if (word === 'garbage') process.stdout.write('}{ no protocol at all\n\u0000\n')
+  else if (word === 'exit') {
+    process.stderr.write('its last words\n')
+    await sleep(50)
+    process.exit(Number(text))
+  } else if (word === 'hang') await untilCanceled(() => false)
+  else if (word === 'fail') throw new Error(text)
+  else if (word === 'chatter') for (let i = 1; i <= Number(text); i++) say(`${i}\n`)
+}
+
+async function prompt(id: number, text: string): Promise<void> {
+  note(`prompt ${text.split('\n')[0]}`)
+  canceled = false
+  usage = undefined
+  try {
+    for (const line of text.split('\n')) if (!canceled) await perform(line)
+    send({ id, result: { stopReason: canceled ? 'cancelled' : 'end_turn', ...(usage ? { usage } : {}) } })
+  } catch (error) {
+    send({ id, error: { code: -32603, message: (error as Error).message } })
+  }
+}
+
+function take({ id, method, params = {} }: Message): void {
+  if (method === 'initialize')
+    send({ id, result: { protocolVersion: 1, agentCapabilities: { loadSession: true }, agentInfo: { version: '9.9' } } })
+  else if (method === 'session/new' || method === 'session/load') {
+    cwd = String(params.cwd)
+    sessionId = method === 'session/load' ? String(params.sessionId) : `session-${process.pid}`
+    note(`${method} ${sessionId}`)
+    send({ id, result: { sessionId } })
+  } else if (method === 'session/prompt')
+    void prompt(id!, (params.prompt as { text: string }[]).map((part) => part.text).join(''))
+  else if (method === 'session/cancel') canceled = true
+}
+
+note(`begun ${process.pid}`)
+if (process.env.STAND_IN_EXITS !== undefined) {
+  process.stderr.write(readFileSync('/proc/self/cmdline', 'latin1').length > 0 ? 'no licence\n' : '')
+  process.exit(Number(process.env.STAND_IN_EXITS))
+}
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    const message = JSON.parse(line) as Message
+    const answered = message.method === undefined ? waiting.get(message.id ?? 0) : undefined
+    if (answered) answered(message)
+    else take(message)
+  })
+  .on('close', () => process.exit(0))

@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto'
+import type { SessionRequest } from '../../src/agents/agent.ts'
+import type { InProcessAgent, InProcessSession, ToolAsk, TurnEnd } from '../../src/agents/in-process.ts'
+import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
+
+/** A generous deadline: a loaded machine may be slow. */
+const DEADLINE_MS = 60_000
+
+type Decide = (ask: ToolAsk) => 'allow' | 'deny' | Promise<'allow' | 'deny'>
+
+/** One session of an agent that works within this process: what a runner does, without its durability. */
+export class InProcessBench {
+  readonly updates: AgentUpdate[] = []
+  readonly asked: ToolAsk[] = []
+  readonly request: SessionRequest
+  readonly session: InProcessSession
+  readonly abort = new AbortController()
+
+  constructor(agent: InProcessAgent, request: SessionRequest, decide: Decide = () => 'allow') {
+    this.request = request
+    const port = {
+      update: (update: AgentUpdate) => void this.updates.push(update),
+      permission: async (ask: ToolAsk) => {
+        this.asked.push(ask)
+        return await decide(ask)
+      },
+    }
+    this.session = agent.open(request, port, this.abort.signal)
+  }
+
+  prompt(text: string, signal: AbortSignal = new AbortController().signal): Promise<TurnEnd> {
+    return this.session.prompt(text, signal)
+  }
+
+  of<K extends AgentUpdate['kind']>(kind: K): AgentUpdateOf<K>[] {
+    return this.updates.filter((each): each is AgentUpdateOf<K> => each.kind === kind)
+  }
+
+  /** What is known of each tool call at its end, in the order of the calls. */
+  get tools(): AgentUpdateOf<'tool'>[] {
+    const calls = new Map<string, AgentUpdateOf<'tool'>>()
+    for (const update of this.of('tool'))
+      calls.set(update.tool_id, { ...calls.get(update.tool_id), ...update })
+    return [...calls.values()]
+  }
+}
+
+export function sessionRequest(
+  cwd: string,
+  home: string,
+  more: Partial<SessionRequest> = {},
+): SessionRequest {
+  return { cwd, home, extra_args: [], ask: 'allow', new_session_id: randomUUID(), env: {}, ...more }
+}
+
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + DEADLINE_MS
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited ${DEADLINE_MS} ms in vain`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
