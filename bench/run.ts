@@ -8,12 +8,13 @@ import { startHub } from './hub.ts'
 import type { Row } from './measure.ts'
 import { firstProcess, hubStep } from './rows/hub-step.ts'
 import { localStep } from './rows/local-step.ts'
+import { masking } from './rows/masking.ts'
 import { idleMemory } from './rows/memory.ts'
 import { noopRuns } from './rows/noop-runs.ts'
 import { outputToReader } from './rows/output.ts'
 import { shellRun } from './rows/shell-run.ts'
 
-const alone = { 'local-step': localStep, 'shell-run': shellRun }
+const alone = { 'local-step': localStep, 'shell-run': shellRun, masking }
 const onHub = {
   memory: idleMemory,
   'hub-step': hubStep,

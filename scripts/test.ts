@@ -80,4 +80,6 @@ const seconds = ((Date.now() - startMs) / 1000).toFixed(1)
 const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`
 console.log(`${files.length} files in ${seconds} s${skipped}`)
 console.log(`${counts.passed} passed, ${counts.failed} failed`)
-if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1
+const skipsFail = process.env.ERRAND_TEST_NO_SKIPS === '1' && counts.skipped > 0
+if (skipsFail) console.error('error: no test may be skipped here (ERRAND_TEST_NO_SKIPS=1)')
+if (counts.failed > 0 || counts.passed === 0 || skipsFail) process.exitCode = 1

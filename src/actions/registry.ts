@@ -1,4 +1,5 @@
 import type { ActionRegistry } from '../runner/ports.ts'
+import { agentRun } from './agent-run.ts'
 import { cmdRun } from './cmd-run.ts'
 import { fileWrite } from './file-write.ts'
 import { httpRequest } from './http-request.ts'
@@ -8,6 +9,7 @@ import { varsSet } from './vars-set.ts'
 
 /** The actions that a machine carries out and that ship with Errand. */
 export const builtinActionRegistry: ActionRegistry = {
+  'agent.run': agentRun,
   'cmd.run': cmdRun,
   'shell.run': shellRun,
   'file.write': fileWrite,

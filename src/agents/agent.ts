@@ -17,6 +17,11 @@ export interface Agent {
   locate(places: AgentPlaces): Promise<Located>
   /** How the program is started for a session. Throws `invalid_argument` for a request it cannot carry out. */
   launch(request: SessionRequest, program: Program): AgentLaunch
+  /**
+   * What a request takes so that it uses the model service at that address (without `/v1`), for the check that it asks
+   * before it uses a tool. Absent: that cannot be checked.
+   */
+  modelAt?(url: string, key: string): { env: Record<string, string>; model?: string }
   /** A conversation with one process of it. */
   protocol(request: SessionRequest, port: ProtocolPort): AgentProtocol
 }

@@ -12,5 +12,6 @@ export const claudeCode: Agent = {
   keys: claudeKeys,
   locate: (places) => findProgram({ name: 'claude_code', ...places }),
   launch: claudeLaunch,
+  modelAt: (url, key) => ({ env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key } }),
   protocol: (request, port) => new ClaudeProtocol(request, port),
 }

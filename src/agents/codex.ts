@@ -15,5 +15,6 @@ export const codex: Agent = {
   keys: ['OPENAI_API_KEY', 'CODEX_API_KEY'],
   locate: (places) => findProgram({ name: 'codex', ...places }),
   launch: codexLaunch,
+  modelAt: (url, key) => ({ env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key }, model: 'gpt-5.5' }),
   protocol: (request, port) => new CodexProtocol(request, port),
 }

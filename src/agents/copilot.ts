@@ -36,6 +36,10 @@ export const copilot: Agent = {
   keys: ['COPILOT_PROVIDER_API_KEY', 'COPILOT_PROVIDER_BASE_URL', ...tokens],
   locate: (places) => findProgram({ ...places, name: 'copilot' }),
   launch,
+  modelAt: (url, key) => ({
+    env: { COPILOT_PROVIDER_BASE_URL: `${url}/v1`, COPILOT_PROVIDER_API_KEY: key },
+    model: 'ask-check',
+  }),
   protocol: (request, port) => new AcpProtocol(profile, request, port),
 }
 

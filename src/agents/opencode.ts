@@ -46,6 +46,10 @@ export const opencode: Agent = {
   ],
   locate: (places) => findProgram({ ...places, name: 'opencode' }),
   launch: (request) => ({ args: ['acp', ...request.extra_args], env: environment(request) }),
+  modelAt: (url, key) => ({
+    env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key },
+    model: 'anthropic/claude-sonnet-4-5',
+  }),
   protocol: (request, port) => new AcpProtocol(profile, request, port),
 }
 

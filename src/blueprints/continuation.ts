@@ -26,7 +26,7 @@ export function findSession(found: SessionFound, event: RunEvent): void {
 export function continuationRun(
   record: Pick<RunRecord, 'run_id' | 'blueprint' | 'workflow' | 'status'>,
   found: SessionFound,
-  prompt: string,
+  { prompt, interactive }: { prompt: string; interactive?: boolean },
 ) {
   const { run_id, status } = record
   if (record.blueprint !== 'agent')
@@ -52,7 +52,7 @@ export function continuationRun(
   const { group, labels, runner } = workflow.inventory?.hosts[DEFAULT_HOST] ?? {}
   return {
     ...agentWorkflow(
-      { ...args, verify, output_schema, prompt, session },
+      { ...args, verify, output_schema, prompt, session, interactive: interactive ?? args.interactive },
       {
         env: step.env && (unplain(step.env) as typeof step.env),
         timeout_seconds: step.timeout_seconds,

@@ -7,6 +7,8 @@ export interface ChildRunnerOptions {
   token: string
   /** Folder of its attempts and workspaces. */
   workspace: string
+  /** Folders that agents may work in. */
+  allowedDirs: readonly string[]
   log(message: string): void
 }
 
@@ -41,11 +43,12 @@ export class ChildRunner {
   }
 
   #start(): void {
-    const { url, token, workspace, log } = this.#options
+    const { url, token, workspace, allowedDirs, log } = this.#options
+    const allow = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
     const startedMs = performance.now()
     const child = spawn(
       process.execPath,
-      [process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace],
+      [process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace, ...allow],
       {
         stdio: ['pipe', 'inherit', 'inherit'],
         // Ctrl-C in the terminal is for the hub, which then ends its runner.

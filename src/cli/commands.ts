@@ -11,6 +11,14 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'Run a workflow file here, or on a hub (--hub)',
     load: async () => (await import('./run.ts')).run,
   },
+  agent: {
+    summary: 'Ask a coding agent here, or on a hub (--hub)',
+    load: async () => (await import('./agent.ts')).agent,
+  },
+  agents: {
+    summary: 'List and install coding agents',
+    load: async () => (await import('./agents.ts')).agents,
+  },
   validate: { summary: 'Check a workflow file', load: async () => (await import('./validate.ts')).validate },
   up: { summary: 'Start a hub and a runner of its own', load: async () => (await import('./up.ts')).up },
   runner: { summary: 'Start a runner for a hub', load: async () => (await import('./runner.ts')).runner },

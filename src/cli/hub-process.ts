@@ -85,8 +85,8 @@ async function start(
   closers.push(() => outputs.close())
   const fleet = new Fleet({
     authenticate: (token) => auth.authenticateRunner(token),
-    // A process outlives the runner that started it; what a runner does in itself does not.
-    isDurable: (action) => builtinActionRegistry[action]?.kind === 'process',
+    // A process outlives the runner that started it, a session has a folder; what a runner does in itself has nothing.
+    isDurable: (action) => builtinActionRegistry[action]?.kind !== 'inline',
     log,
   })
   const engine = new Engine({ store: stores.runs, host: fleet, outputs, version: productVersion, log })

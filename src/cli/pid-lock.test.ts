@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { takePidLock } from './pid-lock.ts'
 
 function lockFile(t: TestContext): string {
@@ -37,6 +38,24 @@ test('a lock that a killed process left is taken over', async (t) => {
   assert.ok('holder' in takePidLock(file))
   child.kill('SIGKILL')
   await once(child, 'exit')
+  assert.ok('release' in takePidLock(file))
+})
+
+const noProc = !existsSync('/proc/self/stat') && 'this system has no /proc'
+test('a process that was killed holds nothing while its parent has not asked for its end', {
+  skip: noProc,
+}, async (t) => {
+  const file = lockFile(t)
+  // The shell starts a process, then becomes one that knows nothing of it.
+  const parent = spawn('sh', ['-c', 'sleep 0.01 & echo $!; exec sleep 1000'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.after(() => parent.kill('SIGKILL'))
+  const pid = Number(String((await once(parent.stdout, 'data'))[0]))
+  const stat = () => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+  writeFileSync(file, JSON.stringify({ pid, started: `${boot} ${stat()[19]}` }))
+  while (stat()[0] !== 'Z') await delay(5)
   assert.ok('release' in takePidLock(file))
 })
 

@@ -7,11 +7,14 @@ export interface Holder {
   started: string
 }
 
-/** The process's start, in ticks since boot, and the boot; empty where the system does not say. */
+/** The process's start, in ticks since boot, and the boot; empty where the system does not say, or it has ended. */
 function startOf(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [state, ticks] = [fields[0], fields[19]]
+    // One that was killed keeps its number until its parent asks for its end, which may be never.
+    if (state === 'Z' || state === 'X') return ''
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${ticks}`
   } catch {
     return ''

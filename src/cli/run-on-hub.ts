@@ -49,7 +49,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     })
     const run = {
       runId,
-      events: client.events(runId),
+      events: client.events(runId, { reached: true }),
       childEvents: (id: string) => client.events(id),
       cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
       view: () => client.runs.get(runId),

@@ -43,11 +43,13 @@ export const run = command({
       return await runOnHub(fileArgument(options.file, args), options)
     }
     const file = resume === undefined ? fileArgument(options.file, args) : undefined
-    const [{ conductHere }, { LocalHost }, { builtinActionRegistry }] = await Promise.all([
+    const [{ conductHere }, { LocalHost }, { builtinActionRegistry }, { localSessions }] = await Promise.all([
       import('./conduct-here.ts'),
       import('../runner/local/local-host.ts'),
       import('../actions/registry.ts'),
+      import('./local-sessions.ts'),
     ])
-    return await conductHere(file, new LocalHost({ registry: builtinActionRegistry }), options)
+    const host = new LocalHost({ registry: builtinActionRegistry, sessions: localSessions() })
+    return await conductHere(file, host, options)
   },
 })

@@ -1,5 +1,6 @@
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import type { AgentState } from '../contract/agent.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { runnerEnvironment } from '../dialects/environment.ts'
 import { command, UsageError } from './command.ts'
@@ -20,6 +21,12 @@ export const runner = command({
       type: 'string',
       value: 'DIR',
       help: 'Where work happens (default: WORKSPACE_DIR, ~/.errand/workspace)',
+    },
+    'allow-dir': {
+      type: 'string',
+      multiple: true,
+      value: 'DIR',
+      help: 'Folder that agents may work in, beside the workspaces of their runs',
     },
     slots: { type: 'string', value: 'N', help: 'Attempts at once (default: four for each core, at least 8)' },
     'until-stdin-ends': {
@@ -54,22 +61,25 @@ export const runner = command({
         },
       )
     }
-    const [{ openAttempts }, { builtinActionRegistry }, { HubLink }] = await Promise.all([
+    const [{ openAttempts }, { builtinActionRegistry }, { HubLink }, agents] = await Promise.all([
       import('../runner/attempts/attempts.ts'),
       import('../actions/registry.ts'),
       import('../runner/link/hub-link.ts'),
+      agentsHere(folder, options['allow-dir'] ?? []),
     ])
     const attempts = openAttempts({
       dir: join(folder, 'attempts'),
       workspaceDir: join(folder, 'runs'),
       registry: builtinActionRegistry,
+      agents: agents.options,
     })
     const stop = new AbortController()
     void untilSignal().then(() => stop.abort())
     if (options['until-stdin-ends']) process.stdin.on('end', () => stop.abort()).resume()
+    let watch: { close(): void } | undefined
     try {
       await attempts.recover()
-      await new HubLink({
+      const link = new HubLink({
         url,
         token,
         attempts,
@@ -86,8 +96,11 @@ export const runner = command({
           memory_bytes: found.memoryBytes,
           slots: slots(options.slots, found.cpus),
         },
-      }).run()
+      })
+      watch = agents.watch((states) => link.tellAgents(states))
+      await link.run()
     } finally {
+      watch?.close()
       process.stdin.destroy()
       await attempts.close()
       lock.release()
@@ -95,6 +108,19 @@ export const runner = command({
     return 0
   },
 })
+
+async function agentsHere(folder: string, allowedDirs: readonly string[]) {
+  const [{ machineAgents }, { agentsFolder }, { AgentServices }, { AgentWatch }] = await Promise.all([
+    import('../runner/sessions/machine-agents.ts'),
+    import('../agents/install/native-binary.ts'),
+    import('../runner/sessions/agent-services.ts'),
+    import('../runner/sessions/agent-watch.ts'),
+  ])
+  const dirs = allowedDirs.map((dir) => resolve(dir))
+  const options = machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: dirs })
+  const services = new AgentServices(options, process.env)
+  return { options, watch: (tell: (agents: AgentState[]) => void) => new AgentWatch(services, tell) }
+}
 
 function slots(given: string | undefined, cpus: number): number {
   if (given === undefined) return Math.max(8, Math.floor(cpus) * 4)

@@ -13,7 +13,8 @@ export function dropOldSpills(folder: string, runId: string): void {
   const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
   for (const name of readdirSync(folder)) {
     const path = join(folder, name)
-    if (statSync(path, { throwIfNoEntry: false })!.mtimeMs < oldestMs)
-      rmSync(path, { recursive: true, force: true })
+    const stat = statSync(path, { throwIfNoEntry: false })
+    // Another run may be doing the same.
+    if (stat !== undefined && stat.mtimeMs < oldestMs) rmSync(path, { recursive: true, force: true })
   }
 }

@@ -11,6 +11,12 @@ export const up = command({
     host: { type: 'string', value: 'HOST', help: 'Address to listen on (default 127.0.0.1)' },
     port: { type: 'string', short: 'p', value: 'PORT', help: 'Port (default 3000)' },
     data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
+    'allow-dir': {
+      type: 'string',
+      multiple: true,
+      value: 'DIR',
+      help: "Folder that agents may work in, beside their runs' own",
+    },
     'no-runner': { type: 'boolean', help: 'Only the hub' },
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
@@ -21,10 +27,17 @@ export const up = command({
     ])
     const log = (message: string): void => void process.stderr.write(`${message}\n`)
     const data = dataFolder(options.data)
+    const allowedDirs = options['allow-dir'] ?? []
     const hub = await startHub({ ...address(options), data, log })
     const runner = options['no-runner']
       ? undefined
-      : new ChildRunner({ url: hub.url, token: hub.runnerToken, workspace: join(data, 'runner'), log })
+      : new ChildRunner({
+          url: hub.url,
+          token: hub.runnerToken,
+          workspace: join(data, 'runner'),
+          allowedDirs,
+          log,
+        })
     process.stdout.write(greeting(hub, data))
     await untilSignal()
     process.stdout.write('Stopping. What is still running is picked up by the next start.\n')

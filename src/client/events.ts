@@ -8,6 +8,8 @@ export interface FollowOptions {
   /** Only events with a greater `seq`. */
   after?: number
   signal?: AbortSignal
+  /** The hub has answered before, such as to the run's creation: the first connection too is tried again. */
+  reached?: boolean
   /** How long a hub that was there may stay away before this gives up (default 5 minutes). */
   patienceMs?: number
   /** Silence after which a connection counts as dead (default 45 s: three of the hub's keep-alives). */
@@ -26,7 +28,7 @@ export async function* followEvents(
 ): AsyncGenerator<RunEvent, void, undefined> {
   const { signal, patienceMs = 300_000 } = options
   let last = options.after ?? 0
-  let reached = false
+  let reached = options.reached ?? false
   let lastGoodMs = performance.now()
   for (let failures = 0; ; failures++) {
     try {

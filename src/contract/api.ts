@@ -197,6 +197,10 @@ export const RunInput = z.strictObject({
     .optional()
     .describe('The same id again changes nothing'),
   step: z.string().min(1).optional().describe('Where several steps of the run take inputs'),
+  interactive: z
+    .boolean()
+    .optional()
+    .describe('With a prompt for a run that has ended: whether the new one waits for more (default: as that did)'),
 })
 export type RunInput = z.infer<typeof RunInput>
 export const InputAccepted = z.object({

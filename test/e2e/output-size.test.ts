@@ -10,7 +10,7 @@ import { outputHash, sha256 } from '../support/programs-output.ts'
 /** 1 GB with ERRAND_TEST_LARGE=1, else what is large enough to show in the memory of whoever kept it. */
 const BYTES = process.env.ERRAND_TEST_LARGE === '1' ? 1_000_000_000 : 400_000_000
 /** Node itself takes 60 and its garbage up to 250; what kept the output would take more than the output is. */
-const FLAT_MB = 360
+const FLAT_MB = Math.min(500, (0.9 * BYTES) / 1e6)
 
 const LINE = '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n'
 const cmd = `yes ${LINE.trim()} | head -c ${BYTES}`

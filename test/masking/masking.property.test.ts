@@ -34,11 +34,10 @@ function tryEverySplit({ secrets, text }: MaskingCase): number {
 const isMaskable = (secret: string) => createMasker([secret]).warnings.length === 0
 
 test('every kept case is masked as it says, in every split', () => {
-  let count = 0
   for (const { name, secrets, text, masked } of files.flatMap((file) => file.cases ?? [])) {
     const bytes = Buffer.from(text)
     assert.equal(maskWholeText(secrets.filter(isMaskable), bytes).toString(), masked, name)
-    count += assertEverySplit(createMasker(secrets), bytes, Buffer.from(masked), [2, 3, 7])
+    assertEverySplit(createMasker(secrets), bytes, Buffer.from(masked), [2, 3, 7])
   }
 })
 

@@ -16,7 +16,8 @@ interface Message {
 
 const log = process.env.STAND_IN_LOG
 const note = (text: string) => log !== undefined && appendFileSync(log, `${text}\n`)
-const send = (message: object) => void process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
+const send = (message: object) =>
+  void process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
 const waiting = new Map<number, (message: Message) => void>()
 let sessionId = ''
 let cwd = process.cwd()
@@ -25,8 +26,7 @@ let tools = 0
 let canceled = false
 let usage: object | undefined
 
-const update = (change: object) =>
-  send({ method: 'session/update', params: { sessionId, update: change } })
+const update = (change: object) => send({ method: 'session/update', params: { sessionId, update: change } })
 const say = (text: string, kind = 'agent_message_chunk') =>
   update({ sessionUpdate: kind, content: { type: 'text', text } })
 
@@ -67,7 +67,8 @@ async function perform(line: string): Promise<void> {
   else if (word === 'ask') await write(text, true)
   else if (word === 'wait') await untilCanceled(() => existsSync(resolve(cwd, text)))
   else if (word === 'run') spawn('/bin/sh', ['-c', text], { detached: true, stdio: 'ignore' })
-  else if (word === 'use') usage = { inputTokens: Number(rest[0]), outputTokens: Number(rest[1]), totalTokens: 0 }
+  else if (word === 'use')
+    usage = { inputTokens: Number(rest[0]), outputTokens: Number(rest[1]), totalTokens: 0 }
   else if (word === 'garbage') process.stdout.write('}{ no protocol at all\n\u0000\n')
   else if (word === 'exit') {
     process.stderr.write('its last words\n')
@@ -92,7 +93,10 @@ async function prompt(id: number, text: string): Promise<void> {
 
 function take({ id, method, params = {} }: Message): void {
   if (method === 'initialize')
-    send({ id, result: { protocolVersion: 1, agentCapabilities: { loadSession: true }, agentInfo: { version: '9.9' } } })
+    send({
+      id,
+      result: { protocolVersion: 1, agentCapabilities: { loadSession: true }, agentInfo: { version: '9.9' } },
+    })
   else if (method === 'session/new' || method === 'session/load') {
     cwd = String(params.cwd)
     sessionId = method === 'session/load' ? String(params.sessionId) : `session-${process.pid}`

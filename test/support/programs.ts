@@ -43,7 +43,14 @@ export interface ProgramsOptions {
 export async function startPrograms(t: TestContext, options: ProgramsOptions = {}): Promise<Programs> {
   const { runner: kind = 'apart', hubArgs = [], hubEnv } = options
   // Before what removes the folder: steps outlive what started them, and would go on writing there.
-  t.after(() => endProcessesOf(errand.home))
+  let over = false
+  t.after(async () => {
+    over = true
+    await endProcessesOf(errand.home)
+  })
+  const refuseWhenOver = (): void => {
+    if (over) throw new Error('the test is over: nothing is started any more')
+  }
   const errand = errandCommand(t)
   const data = join(errand.home, 'data')
   const env = { ERRAND_DATA: data }
@@ -61,12 +68,14 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
     errand,
     env,
     async startHub() {
+      refuseWhenOver()
       const args = ['up', '--port', String(port), ...hubArgs, ...(kind === 'own' ? [] : ['--no-runner'])]
       const hub = errand.start(args, { env: { ...env, ...hubEnv } })
       programs.hub = hub
       await hub.until(kind === 'own' ? 'Connected to the hub' : 'Errand is up')
     },
     async startRunner() {
+      refuseWhenOver()
       const token = readFileSync(join(data, 'runner-token'), 'utf8').trim()
       const args = ['runner', '--id', 'apart', '--workspace', runnerFolder, '--slots', '64']
       const runner = errand.start(args, { env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token } })

@@ -18,7 +18,8 @@ export const statusColor: Readonly<Record<StepStatus, Color>> = {
 /** Why something did not succeed, in one line: `exit code 3`, `timeout: ...`, `condition`. */
 export function whyText(of: { reason?: string; message?: string; exitCode?: number }): string {
   const message = of.message?.split('\n')[0]
-  if (of.reason === 'exit_code') return `exit code ${of.exitCode ?? '?'}`
+  if (of.reason === 'exit_code')
+    return of.exitCode === undefined ? (message ?? 'exit code') : `exit code ${of.exitCode}`
   const reason = of.reason?.replaceAll('_', ' ')
   if (reason === undefined || message === undefined || message === reason) return reason ?? message ?? ''
   return `${reason}: ${message}`

@@ -119,7 +119,7 @@ test('wrong types say what is expected, what is there and often what to write', 
   assert.match(noop('env: {A: [x]}'), /must be text, a number or true or false, but is a list/)
   assert.match(
     noop('outputs: {A: stdot}'),
-    /must be "stdout", "stderr" or "exit_code".*did you mean "stdout"/,
+    /must be "stdout", "stderr", .* or "value".*did you mean "stdout"/,
   )
   assert.match(
     noop('outputs: {A: {from: stdout, rgex: x}}'),

@@ -14,6 +14,7 @@ import { PacedResponses } from './paced-response.ts'
 import { resourceRoutes } from './resources.ts'
 import { keepRouteTable } from './route-table.ts'
 import type { RunnersFace } from './runners-face.ts'
+import { closeUnused } from './unused-connections.ts'
 
 export interface ApiOptions {
   engine: EngineFace
@@ -67,7 +68,11 @@ export function createApi(options: ApiOptions): ApiApp {
   answerErrors(app, errors)
   readBodies(app)
   guard(app, { auth: options.auth, hosts: options.hosts ?? [] })
-  app.addHook('preClose', async () => context.streams.close())
+  const closeUnusedConnections = closeUnused(app.server)
+  app.addHook('preClose', async () => {
+    context.streams.close()
+    closeUnusedConnections()
+  })
   resourceRoutes(app, context)
   docsRoutes(app, context)
   return app

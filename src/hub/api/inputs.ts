@@ -33,14 +33,15 @@ export function inputRoutes(app: ApiApp, { engine, accounts }: ApiContext): void
       const input = givenInput(body)
       reply.code(202)
       try {
-        if (isFinalRun(record.status) && input.type === 'prompt') return await goOn(record, input, identity)
+        if (isFinalRun(record.status) && input.type === 'prompt')
+          return await goOn(record, input, identity, body.interactive)
         const to = { by: identity.user.name, step: body.step }
         return { run_id: record.run_id, ...(await engine.input(record.run_id, input, to)) }
       } catch (error) {
         // It ended after it was looked at.
         const ended = error instanceof ErrandError && error.code === 'run_ended' && !isFinalRun(record.status)
         if (!ended || input.type !== 'prompt') throw error
-        return await goOn((await engine.get(record.run_id))!, input, identity)
+        return await goOn((await engine.get(record.run_id))!, input, identity, body.interactive)
       }
     },
   )
@@ -50,10 +51,11 @@ export function inputRoutes(app: ApiApp, { engine, accounts }: ApiContext): void
     record: RunRecord,
     { input_id, text }: Prompt,
     { user }: Identity,
+    interactive: boolean | undefined,
   ): Promise<InputAccepted> {
     const found: SessionFound = {}
     for await (const event of engine.watch(record.run_id, 0)) findSession(found, event)
-    const made = continuationRun(record, found, text)
+    const made = continuationRun(record, found, { prompt: text, interactive })
     const submission = { ...made, owner: user.name, tenant: user.tenant }
     const { run_id } =
       input_id === undefined

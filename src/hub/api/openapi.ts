@@ -29,7 +29,12 @@ export async function describeApi(context: ApiContext): Promise<ApiDocs> {
       tags: [{ name: 'runs' }, { name: 'runners' }, { name: 'accounts' }, { name: 'hub' }],
     },
   })
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { docExpansion: 'list' } })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    theme: { title: 'Errand API' },
+    uiConfig: { docExpansion: 'list' },
+  })
   await app.register(async (inner) => resourceRoutes(inner as unknown as ApiApp, context))
   await app.ready()
   const document = JSON.stringify(app.swagger())

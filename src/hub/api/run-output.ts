@@ -21,6 +21,10 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         headers: z.object({
           range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
         }),
+        response: {
+          200: { description: 'The whole', content: { 'text/plain': { schema: z.string() } } },
+          206: { description: 'The range', content: { 'text/plain': { schema: z.string() } } },
+        },
       },
     },
     async ({ identity, params, headers }, reply) => {

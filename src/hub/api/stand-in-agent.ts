@@ -1,3 +1,4 @@
+import type { AgentRunArgs } from '../../contract/actions.ts'
 import type { AgentUpdate, AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
@@ -25,8 +26,8 @@ export class StandInAgent {
 
   /** Carries the attempt out; answers its end. */
   async run(hold: () => Promise<Partial<AttemptEnd>>): Promise<Partial<AttemptEnd>> {
-    const { agent, prompt, interactive, session } = this.#spec.args as Record<string, never>
-    const session_id = (session as { session_id?: string } | undefined)?.session_id
+    const { agent, prompt, interactive, session } = this.#spec.args as AgentRunArgs
+    const session_id = session?.session_id
     if (prompt !== 'mute')
       await this.#tell({
         kind: 'session',
@@ -34,7 +35,7 @@ export class StandInAgent {
         session_id: session_id ?? `session of ${this.#spec.run_id}`,
         origin: session_id === undefined ? 'new' : 'loaded',
       })
-    for (let text: string = prompt, id = 'first'; ; ) {
+    for (let text = prompt, id = 'first'; ; ) {
       await this.#tell({ kind: 'prompt', input_id: id, text })
       const end = await this.#turn(text, hold)
       if (end) return end

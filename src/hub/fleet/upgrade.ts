@@ -50,7 +50,8 @@ export function acceptLinks(
 
 async function check(request: IncomingMessage, authenticate: Authenticate): Promise<Principal> {
   const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
-  const hint = 'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create` makes one.'
+  const hint =
+    'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create NAME --scope runner` makes one.'
   if (token === undefined)
     throw new ErrandError('unauthorized', 'The runner link needs a bearer token.', { hint })
   const answer = await authenticate(token)

@@ -30,6 +30,7 @@ it('puts a stream that outgrows its limit whole into a file, and the other one n
   await store.append('run_a.3', 'stdout', 10, Buffer.from('ab'))
   await store.append('run_a.3', 'stdout', 11, Buffer.from('bcd'))
   const file = path.join(spillDir, 'run_a', '3.stdout')
+  for (const folder of [spillDir, path.dirname(file)]) assert.equal(statSync(folder).mode & 0o777, 0o700)
   assert.equal((await store.read('run_a.3', 'stdout', 8, 100)).toString(), '89abcd')
   const whole = Buffer.from('0123456789abcd')
   assert.deepEqual(await store.seal('run_a.3', 'stdout'), { length: 14, sha256: sha256(whole), file })

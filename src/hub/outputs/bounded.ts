@@ -8,7 +8,7 @@ import type { OutputStore } from '../../engine/ports.ts'
 import { diskError } from '../store/disk-errors.ts'
 import { EMPTY_STREAM } from './empty-stream.ts'
 import { MemoryStream } from './memory-stream.ts'
-import { OpenFiles } from './open-files.ts'
+import { OpenFiles, PRIVATE_FOLDER } from './open-files.ts'
 import { StreamFile } from './stream-file.ts'
 import { newBytes, streamPlace } from './stream-name.ts'
 
@@ -35,7 +35,9 @@ export class BoundedOutputStore implements OutputStore {
   readonly #spillDir: string
   readonly #cwd: string
   readonly #maxEndedBytes: number
+  /** Those below an `output_path`. */
   readonly #files = new OpenFiles(MAX_OPEN_FILES)
+  readonly #spills = new OpenFiles(MAX_OPEN_FILES, PRIVATE_FOLDER)
   /** Attempts whose args say something about output. */
   readonly #specs = new Map<string, AttemptSpec>()
   readonly #streams = new Map<string, Kept>()
@@ -101,6 +103,7 @@ export class BoundedOutputStore implements OutputStore {
 
   async close(): Promise<void> {
     await this.#files.closeAll()
+    await this.#spills.closeAll()
   }
 
   /** Where the stream goes on, with room for so many more bytes. */
@@ -110,7 +113,10 @@ export class BoundedOutputStore implements OutputStore {
     const spec = this.#specs.get(attemptId)
     const { output_path: folder, max_output_bytes: max } = spec?.args ?? {}
     if (kept === undefined && spec !== undefined && typeof folder === 'string')
-      return this.#set(key, this.#newFile(path.resolve(this.#cwd, folder, outputFileName(spec, stream))))
+      return this.#set(
+        key,
+        new StreamFile(this.#files, path.resolve(this.#cwd, folder, outputFileName(spec, stream)), 'rewrite'),
+      )
     const limit = typeof max === 'number' ? max : DEFAULT_MAX_OUTPUT_BYTES
     if ((kept?.length ?? 0) + bytes > limit) return this.#spill(key, kept)
     return kept ?? this.#set(key, new MemoryStream())
@@ -118,7 +124,7 @@ export class BoundedOutputStore implements OutputStore {
 
   async #spill(key: string, kept: MemoryStream | undefined): Promise<StreamFile> {
     const { runId, file } = streamPlace(...partsOf(key))
-    const target = this.#newFile(path.join(this.#spillDir, runId, file))
+    const target = new StreamFile(this.#spills, path.join(this.#spillDir, runId, file), 'rewrite')
     if (kept !== undefined) await target.append(kept.read(0, kept.length))
     return this.#set(key, target)
   }
@@ -137,10 +143,6 @@ export class BoundedOutputStore implements OutputStore {
   #forgetEnded(key: string): void {
     this.#endedBytes -= this.#ended.get(key)?.length ?? 0
     this.#ended.delete(key)
-  }
-
-  #newFile(file: string): StreamFile {
-    return new StreamFile(this.#files, file, 'rewrite')
   }
 
   #set<T extends Kept>(key: string, kept: T): T {

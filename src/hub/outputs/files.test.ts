@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { it } from 'node:test'
 import { FileOutputStore } from './files.ts'
@@ -62,4 +62,12 @@ it('says which file cannot be written where a file stands in the way of the fold
     return true
   })
   assert.deepEqual(openBelow(dir), [])
+})
+
+it('lets nobody else into the folder of the outputs, nor into those of the runs', async (t) => {
+  const dir = path.join(tempFolder(t), 'output')
+  const store = new FileOutputStore({ dir })
+  t.after(() => store.close())
+  await store.append('run_a.1', 'stdout', 0, Buffer.from('x'))
+  for (const folder of [dir, path.join(dir, 'run_a')]) assert.equal(statSync(folder).mode & 0o777, 0o700)
 })

@@ -6,7 +6,7 @@ import { RunId } from '../../contract/ids.ts'
 import type { OutputStore } from '../../engine/ports.ts'
 import { diskError } from '../store/disk-errors.ts'
 import { EMPTY_STREAM } from './empty-stream.ts'
-import { OpenFiles } from './open-files.ts'
+import { OpenFiles, PRIVATE_FOLDER } from './open-files.ts'
 import { StreamFile } from './stream-file.ts'
 import { newBytes, streamPlace } from './stream-name.ts'
 
@@ -25,7 +25,7 @@ export class FileOutputStore implements OutputStore {
   /** The folder is made with the first output. */
   constructor(options: { dir: string; maxOpenFiles?: number }) {
     this.#dir = path.resolve(options.dir)
-    this.#files = new OpenFiles(options.maxOpenFiles ?? MAX_OPEN_FILES)
+    this.#files = new OpenFiles(options.maxOpenFiles ?? MAX_OPEN_FILES, PRIVATE_FOLDER)
   }
 
   /** Limits and folders that the args name are the runner's business. */

@@ -4,6 +4,9 @@ import path from 'node:path'
 /** `write` makes the file and its folder; `rewrite` empties it too, at its opening here. */
 export type Opening = 'read' | 'write' | 'rewrite'
 
+/** Output of a run is for its owner alone. */
+export const PRIVATE_FOLDER = 0o700
+
 interface OpenFile {
   handle: Promise<FileHandle>
   users: number
@@ -14,10 +17,13 @@ interface OpenFile {
 /** Open descriptors by file, so that writing a little often does not open often; the least lately used are closed. */
 export class OpenFiles {
   readonly #max: number
+  readonly #folderMode: number | undefined
   readonly #files = new Map<string, OpenFile>()
 
-  constructor(max: number) {
+  /** `folderMode`: of the folders it makes; else what the umask leaves. */
+  constructor(max: number, folderMode?: number) {
     this.#max = max
+    this.#folderMode = folderMode
   }
 
   get size(): number {
@@ -27,7 +33,11 @@ export class OpenFiles {
   /** Calls back with the file open. Calls for one file may overlap. */
   async use<T>(file: string, opening: Opening, work: (handle: FileHandle) => Promise<T>): Promise<T> {
     const key = keyOf(file, opening === 'read')
-    const entry = this.#files.get(key) ?? { handle: openFile(file, opening), users: 0, dropped: false }
+    const entry = this.#files.get(key) ?? {
+      handle: openFile(file, opening, this.#folderMode),
+      users: 0,
+      dropped: false,
+    }
     this.#files.delete(key)
     this.#files.set(key, entry)
     entry.users++
@@ -77,7 +87,7 @@ export class OpenFiles {
 
 const keyOf = (file: string, read: boolean): string => `${read ? 'r' : 'w'} ${file}`
 
-async function openFile(file: string, opening: Opening): Promise<FileHandle> {
+async function openFile(file: string, opening: Opening, mode: number | undefined): Promise<FileHandle> {
   if (opening === 'read') return open(file, 'r')
   // Not 'a': a write goes to its offset.
   const flags = opening === 'rewrite' ? 'w' : 'r+'
@@ -85,7 +95,7 @@ async function openFile(file: string, opening: Opening): Promise<FileHandle> {
     return await open(file, flags)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-    await mkdir(path.dirname(file), { recursive: true })
+    await mkdir(path.dirname(file), { recursive: true, mode })
     return open(file, 'w')
   }
 }

@@ -44,6 +44,11 @@ it('a last commit that was torn, wherever, never was, and the next one takes its
   }
 })
 
+it('lets nobody else into the folder of a run', async (t) => {
+  const { dir } = await oneRun(t)
+  assert.equal(statSync(path.join(dir, 'run_a')).mode & 0o777, 0o700)
+})
+
 it('zeros that a power failure leaves at the end count for nothing', async (t) => {
   const { dir, log } = await oneRun(t)
   appendFileSync(log, Buffer.alloc(5000))

@@ -3,9 +3,9 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Action, ActionRegistry, Attempts, HeldAttempt, ProcessPlan } from '../ports.ts'
 import { AgentAttempt } from '../sessions/agent-attempt.ts'
 import { AgentServices, type AgentsOptions } from '../sessions/agent-services.ts'
-import type { Action, ActionRegistry, Attempts, HeldAttempt, ProcessPlan } from '../ports.ts'
 import { type AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { InlineAttempt } from './inline-attempt.ts'
 import { Poller } from './poller.ts'
@@ -49,7 +49,16 @@ class DurableAttempts implements Attempts {
   readonly #held = new Map<string, ProcessAttempt | InlineAttempt | AgentAttempt>()
   #closed = false
 
-  constructor({ dir, registry, workspaceDir, workspace, env, passEnv, timeoutGraceMs, agents }: AttemptsOptions) {
+  constructor({
+    dir,
+    registry,
+    workspaceDir,
+    workspace,
+    env,
+    passEnv,
+    timeoutGraceMs,
+    agents,
+  }: AttemptsOptions) {
     this.#dir = resolve(dir)
     this.#registry = registry
     this.#workspaces = workspace === 'cwd' ? undefined : new Workspaces(workspaceDir)
@@ -64,7 +73,8 @@ class DurableAttempts implements Attempts {
     await Promise.all(
       readdirSync(this.#dir).map((name) => this.#recoverOne(new AttemptFolder(join(this.#dir, name)))),
     )
-    for (const runId of this.#agents?.homes.sweep(new Set(this.#held.keys())) ?? []) await this.#workspaces?.remove(runId)
+    for (const runId of this.#agents?.homes.sweep(new Set(this.#held.keys())) ?? [])
+      await this.#workspaces?.remove(runId)
     return this.all()
   }
 
@@ -177,7 +187,10 @@ class DurableAttempts implements Attempts {
 
   #services(spec: AttemptSpec): AgentServices {
     if (this.#agents) return this.#agents
-    throw new ErrandError('invalid_argument', `This machine carries out no agents, as "${spec.action}" needs.`)
+    throw new ErrandError(
+      'invalid_argument',
+      `This machine carries out no agents, as "${spec.action}" needs.`,
+    )
   }
 
   #holdAgent(folder: AttemptFolder, facts: AttemptFacts, services: AgentServices): AgentAttempt {

@@ -1,6 +1,6 @@
+import type { SessionEvent } from '../sessions/session-event.ts'
 import { HeldReports } from './held-reports.ts'
 import { Journal } from './journal.ts'
-import type { SessionEvent } from '../sessions/session-event.ts'
 import type { Cause } from './outcome.ts'
 
 /** Reports that are in the journal before anyone is told of them, so that what was told is there after a restart. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AgentState } from '../../contract/agent.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/backoff.ts'
 import type { Attempts } from '../ports.ts'
@@ -31,6 +32,7 @@ export class HubLink {
   readonly #stop = new AbortController()
   readonly #bootId = randomUUID()
   #session: Session | undefined
+  #agents: AgentState[] | undefined
   #welcomed = false
   #everWelcomed = false
   #draining = false
@@ -61,7 +63,7 @@ export class HubLink {
         const end = await this.#connect({
           url: link,
           token,
-          identity: { ...identity, boot_id: this.#bootId },
+          identity: { ...identity, agents: this.#agents, boot_id: this.#bootId },
           holdings,
           heartbeatMs: this.#options.heartbeatMs ?? 5_000,
           handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? 10_000,
@@ -88,6 +90,12 @@ export class HubLink {
     this.#session?.drain()
   }
 
+  /** The agents of this machine, as they are from now on. */
+  tellAgents(agents: AgentState[]): void {
+    this.#agents = agents
+    this.#session?.tellAgents(agents)
+  }
+
   /** May be called twice. */
   close(): void {
     this.#stop.abort()
@@ -112,7 +120,8 @@ export class HubLink {
       this.#say(`No link to the hub at ${url}: ${end.why}. Trying again.`)
     } else if (end.status === 401) {
       const message = end.message || 'The token is wrong.'
-      const hint = 'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create` makes one.'
+      const hint =
+        'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create NAME --scope runner` makes one.'
       if (!this.#everWelcomed) throw new ErrandError('unauthorized', message, { hint })
       this.#say(`The hub at ${url} does not know the token any more: ${message} ${hint}`)
       return backoff.slowest()

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
+import type { AgentState } from '../../contract/agent.ts'
 import {
   type Hello,
   HubFrame,
@@ -57,6 +58,8 @@ export class Session {
   #welcomed = false
   #closed = false
   #draining: boolean
+  /** Not told to the hub yet. */
+  #agents: AgentState[] | undefined
 
   constructor(options: SessionOptions, draining: boolean) {
     this.#options = options
@@ -96,6 +99,11 @@ export class Session {
     if (this.#draining) return
     this.#draining = true
     if (this.#welcomed) this.#send({ type: 'draining' })
+  }
+
+  tellAgents(agents: AgentState[]): void {
+    if (this.#welcomed) this.#send({ type: 'agents', agents })
+    else this.#agents = agents
   }
 
   /** Ends the link; attempts go on. May be called twice. */
@@ -174,6 +182,7 @@ export class Session {
     this.#watchLiveness(frame.heartbeat_ms)
     this.#options.welcomed()
     if (this.#draining) this.#send({ type: 'draining' })
+    if (this.#agents) this.#send({ type: 'agents', agents: this.#agents })
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
     for (const standing of frame.attempts) {
       const attempt = held.get(standing.attempt_id)

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
@@ -12,22 +13,18 @@ export interface AttemptsHostOptions {
   /** Each run has a folder of its own below it. */
   root: string
   /** Opens the attempts that stand in the folder. */
-  open(folder: string): Attempts
+  open(folder: string): Promise<Attempts>
   /** Between SIGTERM and SIGKILL (default 5 s). */
   graceMs?: number
-}
-
-interface OpenRun {
-  attempts: Attempts
-  recovered: Promise<unknown>
 }
 
 /** Carries out attempts on this machine with folders of their own, so that a killed program can take them up again. */
 export class AttemptsHost implements StepHost {
   readonly #options: AttemptsHostOptions
   readonly #graceMs: number
-  readonly #runs = new Map<string, OpenRun>()
-  readonly #deliveries = new Map<string, Promise<void>>()
+  /** With what an earlier process left there. */
+  readonly #runs = new Map<string, Promise<Attempts>>()
+  readonly #closing = new Set<Promise<void>>()
   readonly #stop = new AbortController()
 
   constructor(options: AttemptsHostOptions) {
@@ -52,8 +49,8 @@ export class AttemptsHost implements StepHost {
     void this.#resume(spec, placement?.epoch ?? 1, known, sink)
   }
 
-  cancel(attemptId: string, _reason: Reason, force = false): void {
-    void this.#find(attemptId).then((held) => held?.cancel(force ? 0 : this.#graceMs, _reason))
+  cancel(attemptId: string, reason: Reason, force = false): void {
+    void this.#find(attemptId).then((held) => held?.cancel(force ? 0 : this.#graceMs, reason))
   }
 
   input(attemptId: string, input: AttemptInput): void {
@@ -61,21 +58,18 @@ export class AttemptsHost implements StepHost {
   }
 
   runEnded(runId: string): void {
-    void this.#close(runId)
+    const closing = this.#close(runId).finally(() => this.#closing.delete(closing))
+    this.#closing.add(closing)
   }
 
   async close(): Promise<void> {
-    for (const { attempts } of this.#runs.values())
-      for (const held of attempts.all()) held.cancel(this.#graceMs, 'interrupted')
-    await Promise.all([...this.#runs.values()].flatMap(({ attempts }) => attempts.all().map((held) => held.release())))
     this.#stop.abort()
-    await Promise.all([...this.#runs.keys()].map((runId) => this.#close(runId)))
+    await Promise.all([...this.#closing, ...[...this.#runs.keys()].map((runId) => this.#close(runId))])
   }
 
   async #start(spec: AttemptSpec, epoch: number, sink: AttemptSink): Promise<void> {
-    const { attempts, recovered } = this.#run(spec.run_id)
     try {
-      await recovered
+      const attempts = await this.#run(spec.run_id)
       if (this.#stop.signal.aborted) return
       await this.#deliver(await attempts.start(spec, epoch), sink, { reports: 0 })
     } catch (error) {
@@ -91,9 +85,8 @@ export class AttemptsHost implements StepHost {
     known: Parameters<StepHost['resume']>[2],
     sink: AttemptSink,
   ): Promise<void> {
-    const { attempts, recovered } = this.#run(spec.run_id)
-    await recovered.catch(() => undefined)
-    const held = attempts.get(spec.attempt_id)
+    const attempts = await this.#run(spec.run_id).catch(() => undefined)
+    const held = attempts?.get(spec.attempt_id)
     if (!held && !known.started) return await this.#start(spec, epoch, sink)
     if (!held) {
       const message = 'Nothing of it is left on this machine.'
@@ -104,39 +97,52 @@ export class AttemptsHost implements StepHost {
     await this.#deliver(held, sink, { ...known.streams, reports: known.reports ?? (known.started ? 1 : 0) })
   }
 
-  async #deliver(held: HeldAttempt, sink: AttemptSink, from: ConstructorParameters<typeof HeldDelivery>[2]): Promise<void> {
-    const id = held.spec.attempt_id
-    const delivery = new HeldDelivery(held, sink, from, this.#stop.signal).run()
-    this.#deliveries.set(id, delivery)
-    await delivery
-    this.#deliveries.delete(id)
+  async #deliver(
+    held: HeldAttempt,
+    sink: AttemptSink,
+    from: ConstructorParameters<typeof HeldDelivery>[2],
+  ): Promise<void> {
+    await new HeldDelivery(held, sink, from, this.#stop.signal).run()
     if (!this.#stop.signal.aborted) await held.release().catch(() => undefined)
   }
 
-  #run(runId: string): OpenRun {
+  #run(runId: string): Promise<Attempts> {
     const there = this.#runs.get(runId)
     if (there) return there
-    const attempts = this.#options.open(join(this.#options.root, runId))
-    const run = { attempts, recovered: attempts.recover() }
-    run.recovered.catch(() => undefined)
-    this.#runs.set(runId, run)
-    return run
+    const opened = this.#options.open(join(this.#options.root, runId)).then(async (attempts) => {
+      await attempts.recover()
+      return attempts
+    })
+    opened.catch(() => undefined)
+    this.#runs.set(runId, opened)
+    return opened
   }
 
   async #find(attemptId: string): Promise<HeldAttempt | undefined> {
-    const run = this.#runs.get(splitAttemptId(attemptId).runId)
-    await run?.recovered.catch(() => undefined)
-    // Its start has the turn before.
-    await Promise.resolve()
-    return run?.attempts.get(attemptId)
+    const attempts = await this.#runs.get(splitAttemptId(attemptId).runId)?.catch(() => undefined)
+    // What waited for the same before this has started it.
+    await new Promise((resolve) => setImmediate(resolve))
+    return attempts?.get(attemptId)
   }
 
   async #close(runId: string): Promise<void> {
-    const run = this.#runs.get(runId)
+    const opened = this.#runs.get(runId)
     this.#runs.delete(runId)
-    if (!run) return
-    for (const held of run.attempts.all()) await held.release().catch(() => undefined)
-    await run.attempts.forgetRun(runId).catch(() => undefined)
-    await run.attempts.close()
+    const attempts = await opened?.catch(() => undefined)
+    if (!attempts) return
+    for (const held of attempts.all()) held.cancel(this.#graceMs, 'interrupted')
+    await Promise.all(
+      attempts.all().map((held) => ended(held).then(() => held.release().catch(() => undefined))),
+    )
+    await attempts.close()
+    rmSync(join(this.#options.root, runId), { recursive: true, force: true })
   }
+}
+
+async function ended(held: HeldAttempt): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const stop = held.onChange(() => held.ended && resolve())
+  if (held.ended) resolve()
+  await promise
+  stop()
 }

@@ -1,9 +1,9 @@
 import type { StreamName } from '../../contract/attempt.ts'
-import { MAX_OUTPUT_CHUNK } from '../../contract/protocol.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { deliver } from './delivery.ts'
 
+const CHUNK_BYTES = 256 * 1024
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 
 /** Hands what an attempt says to the engine, in order, until its end. */
@@ -62,7 +62,7 @@ export class HeldDelivery {
   async #output(stream: StreamName): Promise<void> {
     const offset = this.#sent[stream]
     if (this.#held.length(stream) <= offset) return
-    const bytes = await this.#held.read(stream, offset, MAX_OUTPUT_CHUNK)
+    const bytes = await this.#held.read(stream, offset, CHUNK_BYTES)
     const kept = await deliver(() => this.#sink.output(stream, offset, bytes), this.#signal)
     if (kept !== undefined) this.#sent[stream] = kept
   }

@@ -72,7 +72,7 @@ export class LocalHost implements StepHost {
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
-    if (this.#isSession(spec)) return this.#sessions!.start(spec, placement, sink)
+    if (this.#isSession(spec)) return void this.#sessions!.start(spec, placement, sink)
     this.#placed.delete(spec.attempt_id)
     if (this.#stop.signal.aborted) return
     if (placement === undefined) {
@@ -85,10 +85,13 @@ export class LocalHost implements StepHost {
   resume(
     spec: AttemptSpec,
     placement: Placement | undefined,
-    known: Omit<Parameters<StepHost['resume']>[2], 'streams'> & { streams?: Partial<Record<StreamName, number>> },
+    known: Omit<Parameters<StepHost['resume']>[2], 'streams'> & {
+      streams?: Partial<Record<StreamName, number>>
+    },
     sink: AttemptSink,
   ): void {
-    if (this.#isSession(spec)) return this.#sessions!.resume(spec, placement, { streams: {}, ...known }, sink)
+    if (this.#isSession(spec))
+      return void this.#sessions!.resume(spec, placement, { streams: {}, ...known }, sink)
     if (placement === undefined && !known.started) {
       this.start(spec, undefined, sink)
       return

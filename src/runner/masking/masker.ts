@@ -20,7 +20,10 @@ export interface Masker {
   stream(): StreamMasker
   /** A text that stands for itself, such as a message. */
   maskText(text: string): string
-  /** A JSON value with all its texts masked, names of fields too. */
+  /**
+   * A JSON value with all its texts masked, names of fields too. For free content only: where a program goes by a
+   * word (`outcome: "success"`), a secret may be that word.
+   */
   maskJson<T>(value: T): T
   /** Which secrets are not masked, or not whole, and why; without their values. */
   readonly warnings: readonly string[]

@@ -29,7 +29,7 @@ export class PatternMatcher {
         const depth = trie.depth(state)
         const start = at + 1 - depth
         // Here nothing is under way that the filter would not find again, and it is faster.
-        if (start > from && depth < WINDOW_BYTES && length - start >= WINDOW_BYTES) {
+        if (start > from && depth < WINDOW_BYTES) {
           from = start
           break
         }

@@ -12,9 +12,9 @@ export const MIN_LINE_BYTES = 8
 
 const PEM_BOUNDARY = /^-----(BEGIN|END) [A-Z0-9 ]+-----$/
 
-/** Bytes that count for the limits: a line break is one, and what is blank at both ends is none. */
+/** Bytes that count for the limits: line breaks do not, as they may be left out; nor does what is blank at both ends. */
 export function secretBytes(value: string): number {
-  return Buffer.byteLength(value.trim().replaceAll('\r\n', '\n'))
+  return Buffer.byteLength(value.trim().replaceAll(/[\r\n]/g, ''))
 }
 
 /** Every form in which a secret is masked, as it reads once wrapped lines are joined. Each has 6 bytes or more. */

@@ -14,9 +14,13 @@ const keyOf = (here: { path: string }, id: string) =>
 test('a session tells what the agent says, its text is the output, and nothing of it is left', async () => {
   using here = sessionPlace()
   const attempts = here.open()
-  const spec = here.spec('say Hello\nsay , world.\nthink hm\nwrite made.txt\nsay Done.\nrun sleep 600', {}, {
-    outputs: { ANSWER: 'answer', FILES: 'files', OUT: 'stdout' },
-  })
+  const spec = here.spec(
+    'say Hello\nsay , world.\nthink hm\nwrite made.txt\nsay Done.\nrun sleep 600',
+    {},
+    {
+      outputs: { ANSWER: 'answer', FILES: 'files', OUT: 'stdout' },
+    },
+  )
   const held = await attempts.start(spec, 1)
   const key = keyOf(here, spec.attempt_id)
   const end = await endOf(held)
@@ -41,7 +45,13 @@ test('a question waits for its answer; the same answer twice and one for nothing
   const first = await update(held, 'permission')
   assert.equal(existsSync(inWorkspace(here, 'a.txt')), false)
   assert.ok(Date.parse(first.expires_at!) > Date.now())
-  const answer = { type: 'permission', input_id: 'i1', request_id: first.request_id, decision: 'allow', who: 'ann' } as const
+  const answer = {
+    type: 'permission',
+    input_id: 'i1',
+    request_id: first.request_id,
+    decision: 'allow',
+    who: 'ann',
+  } as const
   held.input!(answer)
   held.input!(answer)
   held.input!({ ...answer, input_id: 'i2', request_id: 'nothing' })
@@ -55,7 +65,10 @@ test('a question waits for its answer; the same answer twice and one for nothing
   const answered = updatesOf(held).filter((each) => each.kind === 'permission_answered')
   assert.deepEqual(
     answered.map(({ decision, by, who }) => [decision, by, who]),
-    [['allow', 'person', 'ann'], ['deny', 'person', 'ann']],
+    [
+      ['allow', 'person', 'ann'],
+      ['deny', 'person', 'ann'],
+    ],
   )
   await attempts.close()
 })
@@ -85,7 +98,9 @@ test('rules decide by kind of tool and path', async () => {
   const prompt = 'ask src/a.txt\nask src/b.lock\nask src/../c.txt\nask d.txt'
   const held = await attempts.start(here.spec(prompt, { permissions }), 1)
   assert.equal((await endOf(held)).outcome, 'success')
-  const there = ['src/a.txt', 'src/b.lock', 'c.txt', 'd.txt'].filter((file) => existsSync(inWorkspace(here, file)))
+  const there = ['src/a.txt', 'src/b.lock', 'c.txt', 'd.txt'].filter((file) =>
+    existsSync(inWorkspace(here, file)),
+  )
   assert.deepEqual(there, ['src/a.txt'])
   const answered = updatesOf(held).filter((each) => each.kind === 'permission_answered')
   assert.deepEqual(
@@ -162,7 +177,10 @@ test('what verify finds goes back to the agent, until it passes', async () => {
 test('what never passes verify fails with its reason', async () => {
   using here = sessionPlace()
   const attempts = here.open()
-  const held = await attempts.start(here.spec('say done', { verify: ['echo bad; false'], verify_attempts: 2 }), 1)
+  const held = await attempts.start(
+    here.spec('say done', { verify: ['echo bad; false'], verify_attempts: 2 }),
+    1,
+  )
   const end = await endOf(held)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'verify'])
   assert.match(end.message!, /does not pass: exit code 1 \(2 attempts\)\. bad/)
@@ -189,7 +207,13 @@ const failures = [
   ['an agent that ends mid-turn', 'exit 3', {}, 'action_failed', /exit code 3.*its last words/],
   ['a model service that fails', 'fail 500 Internal Server Error', {}, 'model', /Internal Server Error/],
   ['an unknown agent', '', { agent: 'nobody' }, 'invalid_argument', /no agent "nobody"\. There are: acp/],
-  ['a folder that is not there', '', { cwd: '/not/there' }, 'invalid_argument', /\/not\/there does not exist/],
+  [
+    'a folder that is not there',
+    '',
+    { cwd: '/not/there' },
+    'invalid_argument',
+    /\/not\/there does not exist/,
+  ],
   ['a program that is not there', '', { command: ['/no/program'] }, 'invalid_argument', /\/no\/program/],
   ['arguments that are none', '', { permissions: 'maybe' }, 'invalid_argument', /args\.permissions/],
 ] as const
@@ -226,7 +250,10 @@ test('an agent that prints garbage is none the worse for it', async () => {
 test('a canceled session ends canceled, mid-turn or waiting for an answer, and nothing is left', async () => {
   using here = sessionPlace()
   const attempts = here.open()
-  for (const [prompt, kind] of [['run sleep 600\nhang', 'prompt'], ['ask a', 'permission']] as const) {
+  for (const [prompt, kind] of [
+    ['run sleep 600\nhang', 'prompt'],
+    ['ask a', 'permission'],
+  ] as const) {
     const held = await attempts.start(here.spec(prompt, { permissions: 'ask' }), 1)
     const key = keyOf(here, held.spec.attempt_id)
     await update(held, kind)
@@ -260,5 +287,35 @@ test('a folder that is not allowed is refused, whatever link leads there', async
   const end = await endOf(held)
   assert.equal(end.reason, 'invalid_argument')
   assert.match(end.message!, /--allow-dir/)
+  await attempts.close()
+})
+
+test('a program that does not show that it asks is refused where it is to ask, and only there', async () => {
+  using here = sessionPlace()
+  const why = 'it wrote a file and asked nobody'
+  const attempts = here.open({ agents: { ...here.agents, asks: async () => ({ type: 'refused', why }) } })
+  const held = await attempts.start(here.spec('write x', { permissions: 'ask' }), 1)
+  const end = await endOf(held)
+  assert.deepEqual([end.outcome, end.reason, end.message], ['failed', 'permission', why])
+  assert.equal(existsSync(inWorkspace(here, 'x')), false)
+  const other = await attempts.start(here.spec('write x', { permissions: 'allow' }), 1)
+  assert.equal((await endOf(other)).outcome, 'success')
+  await attempts.close()
+})
+
+test('twenty sessions at once all end, and nothing of them is left', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const all = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      attempts.start(here.spec(`say ${i}\nwrite f${i}\nrun sleep 600`), 1),
+    ),
+  )
+  const marks = all.map((held) => markOf(keyOf(here, held.spec.attempt_id)))
+  for (const [i, held] of all.entries()) {
+    assert.equal((await endOf(held)).outcome, 'success')
+    assert.equal(await textOf(held), `${i}\n`)
+  }
+  for (const mark of marks) assert.deepEqual(treeMembers({ mark }), [])
   await attempts.close()
 })

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptInput } from '../../contract/agent.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import type { ErrandError } from '../../contract/errors.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
@@ -79,8 +79,16 @@ export class AgentAttempt extends FolderAttempt {
   refuse(error: unknown): void {
     const { message, code, hint } = error as ErrandError
     const reason =
-      error instanceof NotAllowed ? 'permission' : code === 'invalid_argument' ? code : ('start_failed' as const)
-    void this.finish({ type: 'action_failed', reason, message: hint === undefined ? message : `${message} ${hint}` })
+      error instanceof NotAllowed
+        ? 'permission'
+        : code === 'invalid_argument'
+          ? code
+          : ('start_failed' as const)
+    void this.finish({
+      type: 'action_failed',
+      reason,
+      message: hint === undefined ? message : `${message} ${hint}`,
+    })
   }
 
   begin(plan: AgentPlan): void {
@@ -194,9 +202,10 @@ export class AgentAttempt extends FolderAttempt {
         connect: (launched, port) => {
           const process = this.#process
           const request = this.#start.request(launched)
-          if ('open' in this.#agent)
-            return (this.#talk = new InProcessTalk(this.#agent, request, (event) => this.#apply(event)))
-          return this.#agent.protocol(request, { ...port, send: (line) => this.#send(process!, line) })
+          if ('protocol' in this.#agent)
+            return this.#agent.protocol(request, { ...port, send: (line) => this.#send(process!, line) })
+          this.#talk = new InProcessTalk(this.#agent, request, (event) => this.#apply(event))
+          return this.#talk
         },
       })
       return true
@@ -218,8 +227,8 @@ export class AgentAttempt extends FolderAttempt {
       if (decision.decision !== 'ask') this.#apply({ type: 'decided', request_id, ...decision })
       else this.#apply({ type: 'asked', request_id, expires_at: inSeconds(permissions.ask_timeout_seconds) })
     }
-    if (session.breach !== undefined) return this.#stopForBudget(session.breach)
-    if (session.end) return this.#conclude(session.end)
+    if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
+    if (session.end) return void this.#conclude(session.end)
     const { verifying } = session
     if (verifying && verifying.key !== this.#verify?.key) void this.#runVerify(verifying)
     if (session.wantsProcess && !this.#launching) void this.#launch()
@@ -235,7 +244,10 @@ export class AgentAttempt extends FolderAttempt {
   }
 
   #stopForBudget(limit: string): void {
-    this.stop({ type: 'failed', reason: 'budget', message: `The budget is used up: ${limit}.` }, STOP_GRACE_MS)
+    this.stop(
+      { type: 'failed', reason: 'budget', message: `The budget is used up: ${limit}.` },
+      STOP_GRACE_MS,
+    )
   }
 
   async #bringDown(graceMs: number): Promise<void> {
@@ -318,7 +330,7 @@ export class AgentAttempt extends FolderAttempt {
     try {
       this.journal.keepEvent(this.#process?.wire.offset ?? 0, event)
     } catch {
-      return this.#unkept(this.unwritten())
+      return void this.#unkept(this.unwritten())
     }
     this.#activeAtMs = Date.now()
     this.#take(event)
@@ -417,9 +429,9 @@ export class AgentAttempt extends FolderAttempt {
     const { seconds, inactivity_seconds } = budget
     const { startedAtMs } = this.journal
     if (seconds !== undefined && startedAtMs !== undefined && now >= startedAtMs + seconds * 1000)
-      return this.#stopForBudget(`${seconds} s have passed`)
+      return void this.#stopForBudget(`${seconds} s have passed`)
     if (session.busy && now >= this.#activeAtMs + inactivity_seconds * 1000)
-      return this.#stopForBudget(`nothing was heard of the agent for ${inactivity_seconds} s`)
+      return void this.#stopForBudget(`nothing was heard of the agent for ${inactivity_seconds} s`)
     for (const { requestId: request_id, expiresAt } of session.asked)
       if (now >= Date.parse(expiresAt))
         this.#apply({ type: 'decided', request_id, decision: permissions.on_ask_timeout, by: 'timeout' })

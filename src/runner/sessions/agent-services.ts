@@ -26,13 +26,23 @@ export interface AgentsOptions {
   asks?(agent: Agent, program: Program, signal: AbortSignal): Promise<AskFinding>
 }
 
-export type AskFinding = { type: 'asks' } | { type: 'unknown'; why: string } | { type: 'refused'; why: string }
+export type AskFinding =
+  | { type: 'asks' }
+  | { type: 'unknown'; why: string }
+  | { type: 'refused'; why: string }
 
 /** What agents take from the environment of the runner beside their keys. */
 const SETTINGS = [
   ...['ANTHROPIC_BASE_URL', 'ANTHROPIC_MODEL', 'OPENAI_BASE_URL', 'ERRAND_MODEL'],
   ...['COPILOT_PROVIDER_BASE_URL', 'COPILOT_PROVIDER_TYPE', 'COPILOT_PROVIDER_WIRE_API', 'COPILOT_MODEL'],
-  ...['CLAUDE_CONFIG_DIR', 'CODEX_HOME', 'COPILOT_HOME', 'COPILOT_OFFLINE', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
+  ...[
+    'CLAUDE_CONFIG_DIR',
+    'CODEX_HOME',
+    'COPILOT_HOME',
+    'COPILOT_OFFLINE',
+    'XDG_CONFIG_HOME',
+    'XDG_DATA_HOME',
+  ],
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
   ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
 ]
@@ -77,14 +87,15 @@ export class AgentServices {
   }
 
   /** What the agent's process is given: the keys and settings of this machine, and over them what the step sets. */
-  environment(agent: KnownAgent, spec: AttemptSpec): Record<string, string> {
+  environment(agent: KnownAgent, spec: Pick<AttemptSpec, 'env'>): Record<string, string> {
     return { ...passedOn(this.#env, [...agent.keys, ...SETTINGS]), ...spec.env }
   }
 
   /** Throws `invalid_argument` for a folder that is not there, or that agents may not work in. */
   workingFolder(cwd: string | undefined, workspace: string): string {
     const folder = cwd === undefined ? workspace : resolve(workspace, cwd)
-    if (!isFolder(folder)) throw new ErrandError('invalid_argument', `The working folder ${folder} does not exist.`)
+    if (!isFolder(folder))
+      throw new ErrandError('invalid_argument', `The working folder ${folder} does not exist.`)
     const { allowedDirs } = this.options
     if (cwd === undefined || allowedDirs === 'any') return folder
     const real = realPath(folder, '/')

@@ -86,7 +86,10 @@ export class AgentStart {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
       writeFileSync(path, content, { mode: 0o600 })
     }
-    return { launch: { ...launch, program: launch.program ?? launched.program!.path }, cwd: launched.request.cwd }
+    return {
+      launch: { ...launch, program: launch.program ?? launched.program!.path },
+      cwd: launched.request.cwd,
+    }
   }
 
   /** The agent has told its id of the session: it can be taken up again by that. */

@@ -9,7 +9,11 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
   try {
     type = z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0])
   } catch (cause) {
-    throw new ErrandError('invalid_argument', `args.output_schema is no JSON Schema: ${(cause as Error).message}.`, { cause })
+    throw new ErrandError(
+      'invalid_argument',
+      `args.output_schema is no JSON Schema: ${(cause as Error).message}.`,
+      { cause },
+    )
   }
   return (answer) => {
     const found = lastJson(answer)

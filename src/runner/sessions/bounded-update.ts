@@ -18,5 +18,7 @@ function cut(value: unknown, mostBytes: number, mostItems: number): unknown {
   if (typeof value === 'string') return clipped(value, mostBytes)
   if (Array.isArray(value)) return value.slice(0, mostItems).map((each) => cut(each, mostBytes, mostItems))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, cut(each, mostBytes, mostItems)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, cut(each, mostBytes, mostItems)]),
+  )
 }

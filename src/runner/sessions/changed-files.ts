@@ -15,9 +15,20 @@ export interface RepositoryState {
 }
 
 /** Undefined where the folder is in no repository, or git cannot say. */
-export async function repositoryState(cwd: string, env: NodeJS.ProcessEnv): Promise<RepositoryState | undefined> {
+export async function repositoryState(
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+): Promise<RepositoryState | undefined> {
   try {
-    const status = await git(cwd, env, ['status', '--porcelain', '-z', '--no-renames', '--untracked-files=all', '--', '.'])
+    const status = await git(cwd, env, [
+      'status',
+      '--porcelain',
+      '-z',
+      '--no-renames',
+      '--untracked-files=all',
+      '--',
+      '.',
+    ])
     const head = await git(cwd, env, ['rev-parse', '--verify', '-q', 'HEAD']).catch(() => '')
     const prefix = (await git(cwd, env, ['rev-parse', '--show-prefix'])).trim()
     const dirty: Record<string, string> = {}
@@ -48,7 +59,8 @@ export async function changedFiles(
       if (before.dirty[path] !== after.dirty[path]) changed.add(path)
     if (before.head !== after.head && before.head !== '') {
       const args = ['diff', '--name-only', '-z', '--no-renames', '--relative', before.head, after.head]
-      for (const path of (await git(cwd, env, args).catch(() => '')).split('\0')) if (path !== '') changed.add(path)
+      for (const path of (await git(cwd, env, args).catch(() => '')).split('\0'))
+        if (path !== '') changed.add(path)
     }
   }
   return [...changed].sort()

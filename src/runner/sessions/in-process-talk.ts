@@ -1,6 +1,6 @@
-import { ErrandError } from '../../contract/errors.ts'
 import type { AgentProtocol, SessionRequest } from '../../agents/agent.ts'
 import type { InProcessAgent, InProcessSession } from '../../agents/in-process.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { SessionEvent } from './session-event.ts'
 
 /** An agent that works within this process, spoken to as one that has its own. What it says becomes events. */
@@ -89,5 +89,7 @@ export class InProcessTalk implements AgentProtocol {
 
 const messageOf = (error: unknown) => {
   if (!(error instanceof Error)) return String(error)
-  return error instanceof ErrandError && error.hint !== undefined ? `${error.message} ${error.hint}` : error.message
+  return error instanceof ErrandError && error.hint !== undefined
+    ? `${error.message} ${error.hint}`
+    : error.message
 }

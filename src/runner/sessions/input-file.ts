@@ -21,7 +21,9 @@ export class InputFile {
     const bytes = Buffer.concat([Buffer.from(line), NEWLINE])
     const there = this.#before.subarray(this.#position, this.#position + bytes.length)
     if (!there.equals(bytes.subarray(0, there.length)))
-      throw new Error(`${this.#path} holds something else at ${this.#position}: another version of Errand began it`)
+      throw new Error(
+        `${this.#path} holds something else at ${this.#position}: another version of Errand began it`,
+      )
     this.#position += bytes.length
     // Where the file ended within a line, its rest follows.
     const rest = bytes.subarray(there.length)

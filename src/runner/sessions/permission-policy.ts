@@ -21,13 +21,19 @@ const READING: readonly string[] = ['read', 'search', 'fetch']
 /** Whether the agent has to ask also before it reads. */
 export const asksReading = ({ mode, rules }: Permissions): boolean =>
   mode === 'rules' &&
-  rules.some(({ decision, tools }) => decision !== 'allow' && (tools?.some((tool) => READING.includes(tool)) ?? true))
+  rules.some(
+    ({ decision, tools }) => decision !== 'allow' && (tools?.some((tool) => READING.includes(tool)) ?? true),
+  )
 
 /**
  * Who decides on a question. A rule that allows fits where the question names paths and all of them match; one that
  * denies or asks, where any matches: of what a tool is not told to touch nothing can be known.
  */
-export function decide(permissions: Permissions, question: AgentUpdateOf<'permission'>, cwd: string): Decision {
+export function decide(
+  permissions: Permissions,
+  question: AgentUpdateOf<'permission'>,
+  cwd: string,
+): Decision {
   const { mode, rules, otherwise } = permissions
   if (mode === 'ask') return { decision: 'ask' }
   if (mode !== 'rules') return { decision: mode, by: 'policy' }
@@ -37,7 +43,9 @@ export function decide(permissions: Permissions, question: AgentUpdateOf<'permis
     if (rule.paths) {
       const globs = rule.paths.map(globPattern)
       const matches = (names: string[] | undefined) =>
-        names === undefined ? rule.decision !== 'allow' : names.some((name) => globs.some((glob) => glob.test(name)))
+        names === undefined
+          ? rule.decision !== 'allow'
+          : names.some((name) => globs.some((glob) => glob.test(name)))
       const fits = rule.decision === 'allow' ? paths.length > 0 && paths.every(matches) : paths.some(matches)
       if (!fits) continue
     }

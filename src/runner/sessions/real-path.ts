@@ -9,7 +9,7 @@ const MOST_LINKS = 40
  * what is not there yet is where it would be made. Throws for a circle of links.
  */
 export function realPath(path: string, cwd: string): string {
-  const waiting = parts(isAbsolute(path) ? path : join(resolve(cwd), '.') + '/' + path)
+  const waiting = parts(isAbsolute(path) ? path : `${resolve(cwd)}/${path}`)
   let at = '/'
   let links = 0
   for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {

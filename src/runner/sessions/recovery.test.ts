@@ -16,10 +16,11 @@ import { kindsOf, linesOf, type SessionPlace, sessionPlace, update, updatesOf } 
 /** A runner in a process of its own, which takes up what it has and starts what it is given. */
 const RUNNER = `
 import { openAttempts } from ${JSON.stringify(new URL('../attempts/attempts.ts', import.meta.url).href)}
-import { sessionAgents, sessionRegistry } from ${JSON.stringify(new URL('session-fixture.ts', import.meta.url).href)}
+import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
+import { sessionAgents } from ${JSON.stringify(new URL('session-fixture.ts', import.meta.url).href)}
 const [path, specs] = process.argv.slice(1)
 const attempts = openAttempts({
-  dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: sessionRegistry, agents: sessionAgents(path),
+  dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: builtinActionRegistry, agents: sessionAgents(path),
 })
 await attempts.recover()
 process.stdout.write('recovered\\n')
@@ -46,7 +47,9 @@ const journalOf = (here: SessionPlace, spec: AttemptSpec) => {
   return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 const messages = (held: HeldAttempt) =>
-  updatesOf(held).flatMap((each) => (each.kind === 'message' ? [each.text] : [])).join('')
+  updatesOf(held)
+    .flatMap((each) => (each.kind === 'message' ? [each.text] : []))
+    .join('')
 
 test('a runner killed in the middle of a turn: the next one goes on with the same process, and nothing is doubled', async () => {
   using here = sessionPlace()
@@ -61,7 +64,10 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
   const expected = [500, 300].flatMap((n) => Array.from({ length: n }, (_, i) => `${i + 1}\n`)).join('')
   assert.equal(await textOf(held!), expected)
   assert.equal(messages(held!), expected)
-  assert.deepEqual(linesOf(here.log).map((line) => line.split(' ')[0]), ['begun', 'session/new', 'prompt'])
+  assert.deepEqual(
+    linesOf(here.log).map((line) => line.split(' ')[0]),
+    ['begun', 'session/new', 'prompt'],
+  )
   const origins = updatesOf(held!).flatMap((each) => (each.kind === 'session' ? [each.origin] : []))
   assert.deepEqual(origins, ['new', 'same'])
   await attempts.close()
@@ -76,7 +82,12 @@ test('a question that waits when the runner is killed can be answered after, onc
   const attempts = here.open()
   const [held] = await attempts.recover()
   const asked = await update(held!, 'permission')
-  const answer = { type: 'permission', input_id: 'i', request_id: asked.request_id, decision: 'allow' } as const
+  const answer = {
+    type: 'permission',
+    input_id: 'i',
+    request_id: asked.request_id,
+    decision: 'allow',
+  } as const
   held!.input!(answer)
   held!.input!(answer)
   assert.equal((await endOf(held!)).outcome, 'success')
@@ -171,7 +182,10 @@ test('an idle session whose process vanished is loaded again with the next promp
   assert.equal((await endOf(held!)).outcome, 'success')
   assert.equal(await textOf(held!), 'one\ntwo\n')
   const sessions = updatesOf(held!).flatMap((each) => (each.kind === 'session' ? [each] : []))
-  assert.deepEqual(sessions.map(({ origin }) => origin), ['new', 'loaded'])
+  assert.deepEqual(
+    sessions.map(({ origin }) => origin),
+    ['new', 'loaded'],
+  )
   assert.equal(sessions[0]!.session_id, sessions[1]!.session_id)
   await attempts.close()
 })

@@ -1,5 +1,5 @@
-import type { AgentUpdate, AttemptInput } from '../../contract/agent.ts'
 import type { Program, ProtocolFailure, SessionRequest } from '../../agents/agent.ts'
+import type { AgentUpdate, AttemptInput } from '../../contract/agent.ts'
 
 /**
  * What a session is told, but for the lines of the agent's program. It is in the journal, with how far the program's
@@ -16,7 +16,13 @@ export type SessionEvent =
   | { type: 'input'; input: AttemptInput }
   /** A person is asked, until then. */
   | { type: 'asked'; request_id: string; expires_at: string }
-  | { type: 'decided'; request_id: string; decision: 'allow' | 'deny'; by: 'rule' | 'policy' | 'timeout'; rule?: string }
+  | {
+      type: 'decided'
+      request_id: string
+      decision: 'allow' | 'deny'
+      by: 'rule' | 'policy' | 'timeout'
+      rule?: string
+    }
   | { type: 'verified'; passed: boolean; how: string; output: string }
   /** It waits for prompts, until then. */
   | { type: 'waits'; until: string }

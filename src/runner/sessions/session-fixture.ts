@@ -1,14 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { agentRun } from '../../actions/agent-run.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import { acp } from '../../agents/acp.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { attemptSpec, type Place, place, until } from '../attempts/attempt-fixture.ts'
 import type { AttemptsOptions } from '../attempts/attempts.ts'
-import type { AgentsOptions } from './agent-services.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
+import type { AgentsOptions } from './agent-services.ts'
 
 /** For tests: sessions with a stand-in for an agent, in folders that are gone at the end. */
 
@@ -23,8 +22,6 @@ export interface SessionPlace extends Disposable {
   /** A step that tells the stand-in these things, one after another. */
   spec(prompt: string, args?: object, more?: Partial<AttemptSpec>): AttemptSpec
 }
-
-export const sessionRegistry = { ...builtinActionRegistry, 'agent.run': agentRun }
 
 export const sessionAgents = (path: string): AgentsOptions => ({
   known: [acp],
@@ -41,7 +38,7 @@ export function sessionPlace(): SessionPlace {
     path: here.path,
     log,
     agents,
-    open: (options) => here.open({ registry: sessionRegistry, agents, ...options }),
+    open: (options) => here.open({ registry: builtinActionRegistry, agents, ...options }),
     spec: (prompt, args = {}, more = {}) =>
       attemptSpec(
         'agent.run',
@@ -64,7 +61,9 @@ export async function update<K extends AgentUpdate['kind']>(
   fits: (update: AgentUpdateOf<K>) => boolean = () => true,
 ): Promise<AgentUpdateOf<K>> {
   const found = () =>
-    updatesOf(held).find((each): each is AgentUpdateOf<K> => each.kind === kind && fits(each as AgentUpdateOf<K>))
+    updatesOf(held).find(
+      (each): each is AgentUpdateOf<K> => each.kind === kind && fits(each as AgentUpdateOf<K>),
+    )
   await until(() => found() !== undefined || held.ended, `an update of kind ${kind}`)
   const update = found()
   if (update) return update

@@ -60,7 +60,11 @@ export class SessionHomes {
 
   /** An id is the agent's own text: no file is named by it. */
   #index(agent: string, sessionId: string): string {
-    return join(this.#root, 'ids', createHash('sha256').update(`${agent}\n${sessionId}`).digest('hex').slice(0, 40))
+    return join(
+      this.#root,
+      'ids',
+      createHash('sha256').update(`${agent}\n${sessionId}`).digest('hex').slice(0, 40),
+    )
   }
 
   #list(kind: string): string[] {

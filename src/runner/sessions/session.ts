@@ -1,6 +1,11 @@
 import type { AgentProtocol, ProtocolFailure, ProtocolPort } from '../../agents/agent.ts'
 import { clipped } from '../../agents/clipped.ts'
-import { type AgentUpdate, type AgentUpdateOf, type AttemptInput, MAX_UPDATE_BYTES } from '../../contract/agent.ts'
+import {
+  type AgentUpdate,
+  type AgentUpdateOf,
+  type AttemptInput,
+  MAX_UPDATE_BYTES,
+} from '../../contract/agent.ts'
 import type { AttemptReport } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AgentPlan } from '../ports.ts'
@@ -121,7 +126,8 @@ export class Session {
   }
   /** The agent is at work, and is waited for. */
   get busy(): boolean {
-    const works = this.#phase === 'starting' || this.#phase === 'busy' || (this.#phase === 'ended' && !this.#resting)
+    const works =
+      this.#phase === 'starting' || this.#phase === 'busy' || (this.#phase === 'ended' && !this.#resting)
     return works && this.#asked.size === 0
   }
   /** A prompt is with the agent. */
@@ -176,30 +182,30 @@ export class Session {
   #apply(event: SessionEvent): void {
     switch (event.type) {
       case 'launched':
-        return this.#launched(event)
+        return void this.#launched(event)
       case 'found': {
         const { agent } = this.#options
-        return this.#tell({ kind: 'session', agent, session_id: this.#sessionId, origin: 'same' })
+        return void this.#tell({ kind: 'session', agent, session_id: this.#sessionId, origin: 'same' })
       }
       case 'gone':
-        return this.#gone(event.why)
+        return void this.#gone(event.why)
       case 'exited':
-        return this.#exited(event)
+        return void this.#exited(event)
       case 'input':
-        return this.#input(event.input)
+        return void this.#input(event.input)
       case 'asked': {
         const question = this.#undecided.get(event.request_id)
         if (!question || !this.#undecided.delete(event.request_id)) return
         this.#asked.set(event.request_id, { question, expiresAt: event.expires_at })
-        return this.#tell({ ...question, expires_at: event.expires_at })
+        return void this.#tell({ ...question, expires_at: event.expires_at })
       }
       case 'decided':
-        return this.#decided(event)
+        return void this.#decided(event)
       case 'verified':
-        return this.#verified(event)
+        return void this.#verified(event)
       case 'waits':
         this.#waitsUntil = event.until
-        return this.#tell({ kind: 'idle', until: event.until })
+        return void this.#tell({ kind: 'idle', until: event.until })
       case 'idle_over':
         this.#closed = true
         return
@@ -208,13 +214,13 @@ export class Session {
         if (this.#phase === 'busy') this.#cancelTurn()
         return
       case 'note':
-        return this.#tell({ kind: 'notice', text: event.text })
+        return void this.#tell({ kind: 'notice', text: event.text })
       case 'agent':
-        return this.#update(event.update)
+        return void this.#update(event.update)
       case 'agent_ready':
-        return this.#ready()
+        return void this.#ready()
       case 'agent_failed':
-        return this.#protocolFailed(event.failure)
+        return void this.#protocolFailed(event.failure)
     }
   }
 
@@ -262,7 +268,10 @@ export class Session {
     const { plan, title } = this.#options
     if (plan.budget.cost_usd === undefined || turn.cost_usd !== undefined || !this.#costTold) return
     this.#costTold = false
-    this.#tell({ kind: 'notice', text: `${title} does not tell what it costs: budget.cost_usd cannot be kept.` })
+    this.#tell({
+      kind: 'notice',
+      text: `${title} does not tell what it costs: budget.cost_usd cannot be kept.`,
+    })
   }
 
   #turnEnded(end: AgentUpdateOf<'turn_ended'>): void {
@@ -273,14 +282,17 @@ export class Session {
     if (this.#stopping || this.#end) return
     if (end.stop_reason === 'end_turn') {
       if (this.#prompts.length === 0) this.#check()
-    } else if (!this.#options.plan.interactive && (end.stop_reason !== 'canceled' || this.#prompts.length === 0))
+    } else if (
+      !this.#options.plan.interactive &&
+      (end.stop_reason !== 'canceled' || this.#prompts.length === 0)
+    )
       this.#end = endOf(end)
   }
 
   /** The agent says that it is done. */
   #check(): void {
     const [command] = this.#options.plan.verify
-    if (command === undefined) return this.#checkValue()
+    if (command === undefined) return void this.#checkValue()
     this.#verifying = 0
     this.#tell({ kind: 'verify', command, status: 'running' })
   }
@@ -298,13 +310,16 @@ export class Session {
         return
       }
       this.#verifying++
-      return this.#tell({ kind: 'verify', command: next, status: 'running' })
+      return void this.#tell({ kind: 'verify', command: next, status: 'running' })
     }
     this.#verifying = undefined
     this.#failedChecks++
     if (this.#failedChecks >= verify_attempts) {
       const times = this.#failedChecks === 1 ? '' : ` (${this.#failedChecks} attempts)`
-      return this.#fail('verify', `\`${command}\` does not pass: ${how}${times}. ${output.slice(-500)}`.trim())
+      return void this.#fail(
+        'verify',
+        `\`${command}\` does not pass: ${how}${times}. ${output.slice(-500)}`.trim(),
+      )
     }
     const text = `The command \`${command}\` does not pass: ${how}. Make it pass.\n\nIts output ends with:\n\`\`\`\n${output}\n\`\`\``
     this.#prompts.unshift({ id: `verify-${this.#failedChecks}`, text, given: false })
@@ -319,7 +334,8 @@ export class Session {
       return
     }
     this.#wrongValues++
-    if (this.#wrongValues > 1) return this.#fail('verify', `The answer does not fit output_schema: ${found.wrong}.`)
+    if (this.#wrongValues > 1)
+      return void this.#fail('verify', `The answer does not fit output_schema: ${found.wrong}.`)
     this.#prompts.unshift({ id: 'value-1', text: valueWrong(found.wrong, output_schema), given: false })
   }
 
@@ -382,8 +398,10 @@ export class Session {
       const how = exit.signal === undefined ? `exit code ${exit.code ?? 'unknown'}` : exit.signal
       const words = exit.stderr.trim().slice(-2000)
       const ended = `${this.#options.title} ended (${how})`
-      if (before === 'starting') this.#fail('start_failed', `${ended} before it took a prompt. ${words}`.trim())
-      else if (before === 'busy') this.#fail('action_failed', `${ended} in the middle of its turn. ${words}`.trim())
+      if (before === 'starting')
+        this.#fail('start_failed', `${ended} before it took a prompt. ${words}`.trim())
+      else if (before === 'busy')
+        this.#fail('action_failed', `${ended} in the middle of its turn. ${words}`.trim())
       if (this.#end?.type === 'failed' && words !== '' && !this.#end.message.includes(words.slice(-200)))
         this.#tell({ kind: 'notice', text: `Its standard error ends with:\n${words}` })
     })
@@ -402,7 +420,8 @@ export class Session {
     }
     if (this.#phase === 'starting' || this.#phase === 'busy') return
     const { interactive } = this.#options.plan
-    if (!interactive || this.#closed) this.#end = this.#lastTurn ? endOf(this.#lastTurn) : { type: 'canceled' }
+    if (!interactive || this.#closed)
+      this.#end = this.#lastTurn ? endOf(this.#lastTurn) : { type: 'canceled' }
   }
 
   #prompt({ id, text, whole, given }: Prompt): void {
@@ -436,7 +455,8 @@ function endOf({ stop_reason, message, failure }: AgentUpdateOf<'turn_ended'>): 
     case 'refusal':
       return failed('model', message ?? 'The model refused.')
     case 'error':
-      if (failure === undefined) return failed('action_failed', message ?? 'The agent failed and does not say why.')
+      if (failure === undefined)
+        return failed('action_failed', message ?? 'The agent failed and does not say why.')
       return failed('model', `${failure}: ${message ?? 'the model service failed'}`)
   }
 }

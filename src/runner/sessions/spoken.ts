@@ -5,7 +5,13 @@ const MAX_ANSWER_CHARACTERS = 8 * 1024 * 1024
 /** Longer texts come as several updates; a character is at most three bytes of UTF-8. */
 const MAX_PIECE_CHARACTERS = 20_000
 
-const ends: ReadonlySet<AgentUpdate['kind']> = new Set(['thought', 'tool', 'prompt', 'turn_ended', 'permission'])
+const ends: ReadonlySet<AgentUpdate['kind']> = new Set([
+  'thought',
+  'tool',
+  'prompt',
+  'turn_ended',
+  'permission',
+])
 
 /** Follows the messages of an agent: the last one whole, and all of them as the text that a person reads. */
 export class Spoken {

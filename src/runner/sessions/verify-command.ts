@@ -36,7 +36,9 @@ export async function runVerify(
   child.stderr.on('data', take)
   const ended = Promise.withResolvers<string>()
   child.once('error', (error) => ended.resolve(`it could not be started: ${error.message}`))
-  child.once('exit', (code, killedBy) => ended.resolve(killedBy === null ? `exit code ${code}` : `killed by ${killedBy}`))
+  child.once('exit', (code, killedBy) =>
+    ended.resolve(killedBy === null ? `exit code ${code}` : `killed by ${killedBy}`),
+  )
   const stop = () => ended.resolve('stopped')
   const timer = setTimeout(() => ended.resolve(`it took longer than ${LIMIT_MS / 60_000} minutes`), LIMIT_MS)
   signal.addEventListener('abort', stop)

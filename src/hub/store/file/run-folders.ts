@@ -35,7 +35,7 @@ export class RunFolders {
   constructor(dir: string) {
     this.#dir = dir
     this.#try(dir, () => {
-      mkdirSync(dir, { recursive: true })
+      mkdirSync(dir, { recursive: true, mode: 0o700 })
       for (const name of readdirSync(dir)) {
         const folder = path.join(dir, name)
         if (name.startsWith('.new-') && isOlder(folder, STALE_MS))
@@ -66,7 +66,7 @@ export class RunFolders {
     this.#try(folder, () => {
       if (statSync(folder, { throwIfNoEntry: false }) !== undefined) throw runExists(spec.run_id)
       try {
-        mkdirSync(making)
+        mkdirSync(making, { mode: 0o700 })
         writeSynced(
           path.join(making, 'events.jsonl'),
           specLine(spec) + commitLines(0, { events, patch }).join(''),

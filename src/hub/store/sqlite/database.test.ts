@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -78,6 +78,20 @@ it('says which file cannot be opened where a file stands in the way of the folde
       return true
     },
   )
+})
+
+it('only its owner may read the database, whatever folder it stands in', async (t) => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'errand-sqlite-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const stores = await openSqliteStores({ file: path.join(dir, 'errand.db') })
+  t.after(() => stores.close())
+  await stores.runs.create(testSpec('run_a'), [])
+  const modes = readdirSync(dir).map((name) => [name, statSync(path.join(dir, name)).mode & 0o777])
+  assert.deepEqual(modes.sort(), [
+    ['errand.db', 0o600],
+    ['errand.db-shm', 0o600],
+    ['errand.db-wal', 0o600],
+  ])
 })
 
 it('the stores answer plainly after they were closed', async () => {

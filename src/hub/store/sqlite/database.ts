@@ -1,6 +1,7 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { diskError } from '../disk-errors.ts'
 import { type Migrations, migrate } from './migrations.ts'
 import { sqliteError } from './sqlite-errors.ts'
 
@@ -17,7 +18,7 @@ const CACHE_KIB = 8 * 1024
 export function openDatabase(file: string, migrations: Migrations): DatabaseSync {
   let db: DatabaseSync | undefined
   try {
-    if (file !== ':memory:') mkdirSync(path.dirname(file), { recursive: true })
+    if (file !== ':memory:') makePrivate(file)
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
     db.exec(`
       PRAGMA journal_mode = WAL;
@@ -31,5 +32,15 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
   } catch (error) {
     if (db?.isOpen) db.close()
     throw sqliteError(error, file)
+  }
+}
+
+/** It holds the key of all sessions, so only its owner may read it; SQLite gives its side files the same mode. */
+function makePrivate(file: string): void {
+  try {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+    closeSync(openSync(file, 'a', 0o600))
+  } catch (error) {
+    throw diskError(error, file)
   }
 }

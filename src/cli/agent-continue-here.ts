@@ -1,0 +1,57 @@
+import { continuationRun, findSession, type SessionFound } from '../blueprints/continuation.ts'
+import { ErrandError } from '../contract/errors.ts'
+import { isFinalRun } from '../contract/status.ts'
+import type { Engine } from '../engine/engine.ts'
+import type { RunStore } from '../engine/ports.ts'
+import { openStateFolder } from './state-folder.ts'
+
+export interface ContinueHere {
+  /** Run to go on with. */
+  earlier: string
+  prompt: string
+  interactive: boolean
+  /** Id of the run that does, where the earlier one has ended. */
+  newId: string
+  engine: Engine
+  store: RunStore
+  folder: string
+  /** What is to be called at the end. */
+  releases: (() => void)[]
+}
+
+/**
+ * The run that has the prompt, and the event after which it is about that. Throws `run_not_found`, and `conflict` for
+ * a run that another process is at.
+ */
+export async function continueHere(options: ContinueHere): Promise<{ runId: string; after: number }> {
+  const { earlier, prompt, interactive, newId, engine, store, folder } = options
+  const record = await store.get(earlier)
+  if (record === undefined)
+    throw new ErrandError('run_not_found', `There is no run ${earlier} of an agent on this machine.`, {
+      hint: 'A run of a hub is gone on with by: errand agent --hub --continue RUN "...".',
+    })
+  if (!isFinalRun(record.status)) {
+    // The command that ran it was killed; its agent may still be at it.
+    const state = await openStateFolder(folder, earlier)
+    options.releases.push(state.release)
+    await state.resume(engine)
+    if (await given(engine, earlier, prompt)) return { runId: earlier, after: record.last_seq }
+    await engine.done(earlier)
+  }
+  const found: SessionFound = {}
+  for (const event of await store.events(earlier, 0, Number.MAX_SAFE_INTEGER)) findSession(found, event)
+  const made = continuationRun((await store.get(earlier))!, found, { prompt, interactive })
+  return { runId: (await engine.submit({ ...made, run_id: newId })).run_id, after: 0 }
+}
+
+/** False: it has ended, or ends. */
+async function given(engine: Engine, runId: string, text: string): Promise<boolean> {
+  try {
+    await engine.input(runId, { type: 'prompt', text })
+    return true
+  } catch (error) {
+    if (error instanceof ErrandError && (error.code === 'run_ended' || error.code === 'no_input'))
+      return false
+    throw error
+  }
+}

@@ -1,0 +1,65 @@
+import { join } from 'node:path'
+import { agentRun } from '../blueprints/agent.ts'
+import { newRunId } from '../contract/ids.ts'
+import { Engine } from '../engine/engine.ts'
+import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
+import { continueHere } from './agent-continue-here.ts'
+import { followAgent } from './agent-follow.ts'
+import type { AgentAsk } from './agent-on-hub.ts'
+import { localFolder, localSessions } from './local-sessions.ts'
+import { dropOldRuns } from './old-local-runs.ts'
+import { productVersion } from './product-version.ts'
+import { openStateFolder } from './state-folder.ts'
+
+/** Asks an agent with an engine in this process. The run is kept, so that it can be gone on with. Answers the exit code. */
+export async function agentHere(ask: AgentAsk): Promise<number> {
+  const folder = localFolder()
+  const newId = ask.runId ?? newRunId()
+  // First, for what is wrong with it should leave nothing behind.
+  const request = ask.earlier === undefined ? agentRun(ask.request(process.cwd())) : undefined
+  dropOldRuns(folder)
+  const state = await openStateFolder(folder, newId)
+  const { store } = state
+  const outputs = new BoundedOutputStore({ spillDir: join(folder, 'output') })
+  const host = localSessions()
+  const engine = new Engine({ store, host, outputs, version: productVersion, onStoreFailure: 'abandon' })
+  const releases = [state.release]
+  try {
+    const { runId, after } =
+      request === undefined
+        ? await continueHere({
+            ...ask,
+            interactive: ask.show.interactive,
+            earlier: ask.earlier!,
+            newId,
+            engine,
+            store,
+            folder,
+            releases,
+          })
+        : { runId: (await engine.submit({ ...request, run_id: newId })).run_id, after: 0 }
+    // A run that its store can no longer keep ends in no event, only here.
+    const lost = new AbortController()
+    engine.done(runId).catch((error: unknown) => lost.abort(error))
+    const exitCode = await followAgent(
+      {
+        runId,
+        joined: after > 0,
+        events: engine.watch(runId, after, lost.signal),
+        give: (input) => engine.input(runId, input),
+        cancel: (force) => engine.cancel(runId, { force }),
+        view: () => engine.view(runId),
+        continueHint: `${runId}: go on with errand agent --continue ${runId} "..."`,
+      },
+      ask.show,
+    )
+    lost.signal.throwIfAborted()
+    return exitCode
+  } finally {
+    await host.close()
+    await engine.close()
+    await outputs.close()
+    await store.close()
+    for (const release of releases) release()
+  }
+}

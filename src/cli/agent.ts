@@ -1,0 +1,53 @@
+import { readPrompt } from './agent-prompt.ts'
+import { agentOptions, agentRequest, folderOf } from './agent-request.ts'
+import { command, UsageError } from './command.ts'
+import { hubOptions } from './hub-options.ts'
+
+export const agent = command({
+  summary: 'Ask a coding agent: on this machine, or on a hub and its runners with --hub.',
+  args: '[prompt|-]',
+  options: {
+    ...agentOptions,
+    continue: { type: 'string', value: 'RUN', help: 'Go on with the session of this run' },
+    'run-id': { type: 'string', value: 'ID', help: 'Name the run' },
+    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    hub: { type: 'boolean', help: 'Run it on a hub' },
+    detach: { type: 'boolean', short: 'd', help: 'With --hub: print the run id and do not wait' },
+    ...hubOptions,
+  },
+  examples: [
+    'errand agent "Fix the failing test" --verify "npm test"',
+    'errand agent "Explain this repository" --agent codex --permissions deny',
+    'errand agent --continue run_0123 "Now write it down in README.md"',
+    'git diff | errand agent - --hub',
+  ],
+  async run(options, args) {
+    const { hub, detach, json = false, interactive = false } = options
+    const earlier = options.continue
+    if (detach && !hub)
+      throw new UsageError('--detach needs --hub', 'what runs on this machine ends with the command')
+    if (detach && interactive) throw new UsageError('--detach and --interactive exclude each other')
+    if (interactive && (json || !process.stdin.isTTY || args[0] === '-'))
+      throw new UsageError('--interactive needs a terminal to ask for prompts in', 'leave it out')
+    const fixed = Object.keys(agentOptions).find(
+      (name) => options[name as keyof typeof options] !== undefined,
+    )
+    if (earlier !== undefined && fixed !== undefined)
+      throw new UsageError(`--${fixed} cannot be changed with --continue`, 'the session goes on as it was')
+    const prompt = await readPrompt(args[0], interactive)
+    const show = { json, interactive, fromStdin: args[0] === '-' || (args[0] === undefined && !interactive) }
+    const ask = {
+      show,
+      earlier,
+      prompt,
+      runId: options['run-id'],
+      request: (cwd: string | undefined) => agentRequest(prompt, options, folderOf(options.cwd ?? cwd)),
+    }
+    if (hub) {
+      const { agentOnHub } = await import('./agent-on-hub.ts')
+      return await agentOnHub({ ...ask, detach: detach ?? false, url: options.url, token: options.token })
+    }
+    const { agentHere } = await import('./agent-here.ts')
+    return await agentHere(ask)
+  },
+})

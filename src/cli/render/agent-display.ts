@@ -1,0 +1,204 @@
+import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
+import type { EventOf, RunEvent } from '../../contract/events.ts'
+import { shortDiff } from './agent-diff.ts'
+import { AgentTools } from './agent-tools.ts'
+import { type Color, type Paint, palette } from './palette.ts'
+import { between, statusColor, whyText } from './summary.ts'
+import { type TextRules, terminalText } from './terminal-text.ts'
+
+/** Changed lines of a file that are shown. */
+const DIFF_LINES = 12
+
+/** A run of an agent as a person reads it: text to write for each event. */
+export class AgentDisplay {
+  readonly #rules: TextRules
+  readonly #paint: Paint
+  readonly #tools = new AgentTools()
+  #created: string | undefined
+  #usage: AgentUpdateOf<'usage'> | undefined
+  #plan = ''
+  #waiting = ''
+  #failure = ''
+  /** What is being spoken, and whether its line is open. */
+  #speaking: 'message' | 'thought' | undefined
+  #open = false
+  /** A line that the next text takes away. */
+  #passing = false
+
+  constructor(rules: TextRules) {
+    this.#rules = rules
+    this.#paint = palette(rules.color)
+  }
+
+  add(event: RunEvent): string {
+    switch (event.type) {
+      case 'run.created':
+        this.#created = event.time
+        return ''
+      case 'attempt.created':
+        return event.waiting === undefined ? '' : this.#wait(event.waiting)
+      case 'attempt.waiting':
+        return this.#wait(event.why)
+      case 'agent.update':
+        return this.#update(event.update)
+      case 'attempt.finished':
+        this.#failure = whyText({ ...event, exitCode: event.exit_code })
+        return ''
+      case 'run.cancel_requested':
+        return this.#line('yellow', 'canceling')
+      case 'run.finished':
+        return this.#end(event)
+      default:
+        return ''
+    }
+  }
+
+  /** Before somebody else writes, such as a question. */
+  pause(): string {
+    return this.#clear()
+  }
+
+  #update(update: AgentUpdate): string {
+    switch (update.kind) {
+      case 'message':
+      case 'thought':
+        return this.#speak(update.kind, update.text)
+      case 'session':
+        return this.#session(update)
+      case 'prompt':
+        return update.input_id === 'first' ? '' : this.#line('cyan', `> ${firstLine(update.text)}`)
+      case 'tool':
+        return this.#tool(update)
+      case 'plan':
+        return this.#planned(update)
+      case 'usage':
+        this.#usage = update
+        return ''
+      case 'permission':
+        return this.#line('yellow', `? ${[update.title, ...(update.paths ?? [])].join('  ')}`)
+      case 'permission_answered': {
+        const by = update.who ?? update.rule ?? update.by
+        return this.#line('dim', `  ${update.decision === 'allow' ? 'allowed' : 'denied'} by ${by}`)
+      }
+      case 'retry':
+        return this.#line(
+          'yellow',
+          `the model service failed (${update.failure}), tried again: ${firstLine(update.message)}`,
+        )
+      case 'verify':
+        return update.status === 'running'
+          ? this.#pass(`verify: ${update.command}`)
+          : this.#line(
+              update.status === 'passed' ? 'green' : 'red',
+              `verify ${update.status}: ${update.command}`,
+            )
+      case 'turn_ended':
+        return update.stop_reason === 'end_turn' ? this.#clear() : this.#line('yellow', turnEnd(update))
+      case 'notice':
+        return this.#line('dim', update.text)
+      case 'idle':
+        return ''
+    }
+  }
+
+  #session({ agent, version, model, origin }: AgentUpdateOf<'session'>): string {
+    const what = [agent, version, model].filter(Boolean).join(' ')
+    const how = { new: '', loaded: ', its session is loaded', same: ', still at it' }[origin]
+    return this.#line('dim', `${what}${how}`)
+  }
+
+  #speak(kind: 'message' | 'thought', text: string): string {
+    // Who reads it through a pipe wants what was said.
+    if (text === '' || (kind === 'thought' && !this.#rules.tty)) return ''
+    const before = this.#speaking === kind ? '' : this.#clear()
+    this.#speaking = kind
+    this.#open = !text.endsWith('\n')
+    const safe = this.#streamed(text)
+    return before + (kind === 'thought' ? this.#paint('dim', safe) : safe)
+  }
+
+  #tool(update: AgentUpdateOf<'tool'>): string {
+    const { label, ended } = this.#tools.follow(update)
+    if (ended === undefined) return label === undefined ? '' : this.#pass(label)
+    const color: Color = ended.status === 'completed' ? 'green' : ended.status === 'denied' ? 'yellow' : 'red'
+    let text = this.#line(color, `${ended.status.padEnd(9)} ${ended.label}`)
+    for (const diff of ended.diffs) {
+      const { lines, more } = shortDiff(diff, DIFF_LINES)
+      for (const { sign, text: line } of lines)
+        text += this.#line(sign === '+' ? 'green' : 'red', `    ${sign} ${line}`)
+      if (more > 0) text += this.#line('dim', `    ... ${more} more lines in ${diff.path}`)
+    }
+    return text
+  }
+
+  #planned({ entries }: AgentUpdateOf<'plan'>): string {
+    const marks = { pending: '[ ]', in_progress: '[>]', completed: '[x]' } as const
+    const lines = entries.map(({ text, status }) => `    ${marks[status]} ${text}`)
+    if (lines.join('\n') === this.#plan) return ''
+    this.#plan = lines.join('\n')
+    return this.#line('dim', 'plan') + lines.map((line) => this.#line('dim', line)).join('')
+  }
+
+  #wait(why: string): string {
+    if (why === this.#waiting) return ''
+    this.#waiting = why
+    return this.#line('yellow', `waiting: ${why}`)
+  }
+
+  #end(event: EventOf<'run.finished'>): string {
+    const usage = this.#usage === undefined ? '' : this.#line('dim', usageText(this.#usage.session))
+    const why = event.status === 'success' ? '' : this.#failure || whyText(event)
+    const took = between(this.#created, event.time)
+    const end = `${event.status} in ${took}${why === '' ? '' : `: ${why}`}`
+    return `${usage}${this.#line(statusColor[event.status], end)}`
+  }
+
+  /** A line of its own. */
+  #line(color: Color, text: string): string {
+    return `${this.#clear()}${this.#paint(color, terminalText(text.replaceAll('\n', ' '), { ...this.#rules, tty: true, color: false }))}\n`
+  }
+
+  /** On a terminal, a line that is gone with the next; elsewhere nothing. */
+  #pass(text: string): string {
+    if (!this.#rules.tty) return ''
+    const before = this.#clear()
+    this.#passing = true
+    return (
+      before + this.#paint('dim', terminalText(firstLine(text).slice(0, 70), { tty: true, color: false }))
+    )
+  }
+
+  #clear(): string {
+    const text = this.#passing ? '\r\x1b[K' : this.#open ? '\n' : ''
+    this.#passing = false
+    this.#open = false
+    this.#speaking = undefined
+    return text
+  }
+
+  /** Of a text that comes in pieces no control character reaches a terminal. */
+  #streamed(text: string): string {
+    return this.#rules.tty ? text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '') : text
+  }
+}
+
+const firstLine = (text: string): string => {
+  const [first = '', ...rest] = text.split('\n')
+  return rest.length === 0 ? first : `${first} ...`
+}
+
+const turnEnd = ({ stop_reason, failure, message }: AgentUpdateOf<'turn_ended'>): string =>
+  [`the turn ended: ${stop_reason.replaceAll('_', ' ')}`, failure, message && firstLine(message)]
+    .filter(Boolean)
+    .join(': ')
+
+function usageText({
+  input_tokens,
+  cached_input_tokens,
+  output_tokens,
+  cost_usd,
+}: AgentUpdateOf<'usage'>['session']) {
+  const cost = cost_usd === undefined ? '' : `, $${cost_usd.toFixed(4)}`
+  const cached = cached_input_tokens === 0 ? '' : ` and ${cached_input_tokens} cached`
+  return `tokens: ${input_tokens}${cached} in, ${output_tokens} out${cost}`
+}

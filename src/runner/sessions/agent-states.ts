@@ -1,0 +1,53 @@
+import { tmpdir } from 'node:os'
+import type { AgentPlaces, SessionRequest } from '../../agents/agent.ts'
+import type { AgentState } from '../../contract/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
+
+/** Which agents this machine has, and which can be used as things are. Starts programs at most to ask for a version. */
+export async function agentStates(services: AgentServices, env: NodeJS.ProcessEnv): Promise<AgentState[]> {
+  const { known, folder } = services.options
+  return await Promise.all(known.map((agent) => stateOf(agent, services, { folder, env })))
+}
+
+async function stateOf(agent: KnownAgent, services: AgentServices, places: AgentPlaces): Promise<AgentState> {
+  const { name, title } = agent
+  const request = trialRequest(agent, services)
+  if (isInProcess(agent)) {
+    const why = agent.check(request)
+    return { name, title, installed: true, usable: why === undefined, why }
+  }
+  const located = await agent.locate(places)
+  const install = agent.install && `errand agents install --${name.replaceAll('_', '-')}`
+  if (located.type === 'missing')
+    return { name, title, installed: false, usable: false, why: 'it is not installed', install }
+  if (located.type === 'broken')
+    return { name, title, installed: true, usable: false, why: located.why, install }
+  const { program } = located
+  // Its program comes with each request.
+  if (program.path === '') return { name, title, installed: true, usable: true }
+  const head = { name, title, installed: true, version: program.version }
+  try {
+    agent.launch(request, program)
+    return { ...head, usable: true }
+  } catch (error) {
+    return { ...head, usable: false, why: textOf(error) }
+  }
+}
+
+/** As of a step that asks for nothing special. */
+function trialRequest(agent: KnownAgent, services: AgentServices): SessionRequest {
+  return {
+    cwd: tmpdir(),
+    extra_args: [],
+    ask: 'allow',
+    new_session_id: '00000000-0000-4000-8000-000000000000',
+    env: services.environment(agent, { env: {} }),
+    home: tmpdir(),
+  }
+}
+
+const textOf = (error: unknown): string =>
+  error instanceof ErrandError && error.hint !== undefined
+    ? `${error.message} ${error.hint}`
+    : (error as Error).message

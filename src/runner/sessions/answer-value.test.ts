@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MAX_UPDATE_BYTES } from '../../contract/agent.ts'
+import { answerValue } from './answer-value.ts'
+import { boundedUpdate } from './bounded-update.ts'
+
+const schema = {
+  type: 'object',
+  properties: { n: { type: 'integer' }, tags: { type: 'array', items: { type: 'string' } } },
+  required: ['n'],
+}
+
+test('the value is the whole answer, its last block of JSON, or the last object in it', () => {
+  const read = answerValue(schema)
+  const answers = [
+    '{"n": 1}',
+    'Here it is:\n```json\n{"n": 9}\n```\nno, this:\n```json\n{"n": 1}\n```\nDone.',
+    'I think {not json} and so {"n": 1, "tags": ["{", "}"]}',
+    'see {"n": 1, "deep": {"a": [1, {"b": 2}]}} .',
+  ]
+  for (const answer of answers) {
+    const found = read(answer)
+    assert.ok('json' in found, `${answer}: ${JSON.stringify(found)}`)
+    assert.equal(JSON.parse(found.json).n, 1)
+  }
+})
+
+test('what does not fit is told in words', () => {
+  const read = answerValue(schema)
+  assert.deepEqual(read('nothing here'), { wrong: 'the answer holds no JSON value' })
+  const wrong = read('{"n": "x", "tags": [1]}')
+  assert.ok('wrong' in wrong)
+  assert.match(wrong.wrong, /at n: .*at tags\.0: /)
+})
+
+test('braces without end are looked through in no time', () => {
+  assert.ok('wrong' in answerValue(schema)(`${'{'.repeat(200_000)}}`))
+})
+
+test('an update is cut to its limit', () => {
+  const text = 'ä'.repeat(400_000)
+  const diffs = Array.from({ length: 50 }, (_, i) => ({ path: `f${i}`, new_text: text }))
+  const update = boundedUpdate({ kind: 'tool', tool_id: 't', output: text, diffs })
+  assert.ok(Buffer.byteLength(JSON.stringify(update)) <= MAX_UPDATE_BYTES)
+  assert.ok(update.kind === 'tool' && update.output?.includes('bytes in all'))
+  const small = { kind: 'message', text: 'hi' } as const
+  assert.equal(boundedUpdate(small), small)
+})

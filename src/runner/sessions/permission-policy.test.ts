@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { type AgentUpdateOf, Permissions } from '../../contract/agent.ts'
+import { globPattern } from './path-glob.ts'
+import { askMode, asksReading, decide } from './permission-policy.ts'
+import { realPath } from './real-path.ts'
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-test-')))
+after(() => rmSync(folder, { recursive: true, force: true }))
+const cwd = join(folder, 'work')
+mkdirSync(join(cwd, 'src/deep'), { recursive: true })
+mkdirSync(join(folder, 'outside/inner'), { recursive: true })
+symlinkSync('../outside/inner', join(cwd, 'link'))
+symlinkSync(join(folder, 'outside/new.txt'), join(cwd, 'src/dangling'))
+symlinkSync('round', join(cwd, 'round'))
+symlinkSync(cwd, join(folder, 'other-name'))
+
+test('a path is where the kernel would find it', () => {
+  const cases: [string, string][] = [
+    ['src/a.txt', 'work/src/a.txt'],
+    ['src/../b', 'work/b'],
+    ['link/c', 'outside/inner/c'],
+    ['link/../d', 'outside/d'],
+    ['src/dangling', 'outside/new.txt'],
+    [join(folder, 'other-name/src/./x'), 'work/src/x'],
+    ['../../../../../../../etc/passwd', '/etc/passwd'],
+    ['not/there/../yet', 'work/not/yet'],
+  ]
+  for (const [path, real] of cases)
+    assert.equal(realPath(path, cwd), real.startsWith('/') ? real : join(folder, real), path)
+  assert.throws(() => realPath('round/x', cwd), /too many links/)
+})
+
+test('globs match whole paths, and names that begin with a dot like others', () => {
+  const cases: [string, string, boolean][] = [
+    ['src/**', 'src/a/b.ts', true],
+    ['src/**', 'src', false],
+    ['src/', 'src/.env', true],
+    ['**', '.git/hooks/x', true],
+    ['**/*.ts', 'a.ts', true],
+    ['**/*.ts', 'x/.y/a.ts', true],
+    ['*.ts', 'x/a.ts', false],
+    ['a?c', 'abc', true],
+    ['a?c', 'a/c', false],
+    ['{src,test}/*.ts', 'test/a.ts', true],
+    ['[!a]b', 'cb', true],
+    ['[!a]b', '/b', false],
+    ['a.b', 'axb', false],
+    ['(a|b)+', 'a', false],
+    ['a\\*', 'a*', true],
+    ['new\nline', 'new\nline', true],
+  ]
+  for (const [glob, path, matches] of cases)
+    assert.equal(globPattern(glob).test(path), matches, `${glob} ${path}`)
+})
+
+const ask = (tool_kind: AgentUpdateOf<'permission'>['tool_kind'], ...paths: string[]) =>
+  ({
+    kind: 'permission',
+    request_id: 'r',
+    title: 't',
+    tool_kind,
+    ...(paths.length > 0 ? { paths } : {}),
+  }) as const
+
+const outcome = (permissions: unknown, question: AgentUpdateOf<'permission'>) =>
+  decide(Permissions.parse(permissions), question, cwd).decision
+
+test('a rule that allows fits only where every path is named and matches, wherever it really leads', () => {
+  const rules = { mode: 'rules', rules: [{ decision: 'allow', paths: ['src/**'] }], otherwise: 'deny' }
+  assert.equal(outcome(rules, ask('edit', 'src/a')), 'allow')
+  assert.equal(outcome(rules, ask('edit', join(cwd, 'src/a'))), 'allow')
+  assert.equal(outcome(rules, ask('edit', join(folder, 'other-name/src/a'))), 'allow')
+  for (const paths of [['src/a', 'b'], ['src/../../x'], ['src/dangling'], ['link/x'], ['round/x'], []])
+    assert.equal(outcome(rules, ask('edit', ...paths)), 'deny', paths.join())
+})
+
+test('a rule that denies or asks fits where any path matches, also one that leads nowhere', () => {
+  const rules = {
+    mode: 'rules',
+    rules: [{ decision: 'deny', paths: ['secret/**', '/**/outside/**'] }],
+    otherwise: 'allow',
+  }
+  for (const paths of [['a', 'secret/x'], ['src/../secret/x'], ['link/x'], ['src/dangling'], ['round/x']])
+    assert.equal(outcome(rules, ask('edit', ...paths)), 'deny', paths.join())
+  assert.equal(outcome(rules, ask('edit', 'a')), 'allow')
+  assert.equal(outcome(rules, ask('execute')), 'allow')
+})
+
+test('kinds of tools are heeded, the first rule that fits decides, and the modes are what they say', () => {
+  const rules = {
+    mode: 'rules',
+    rules: [
+      { decision: 'allow', tools: ['read', 'search'] },
+      { decision: 'ask', tools: ['execute'] },
+    ],
+    otherwise: 'deny',
+  }
+  assert.equal(outcome(rules, ask('read', '/etc/passwd')), 'allow')
+  assert.equal(outcome(rules, ask('execute')), 'ask')
+  assert.equal(outcome(rules, ask(undefined)), 'deny')
+  for (const mode of ['ask', 'allow', 'deny'] as const) assert.equal(outcome({ mode }, ask('edit')), mode)
+  assert.equal(askMode(Permissions.parse(rules)), 'ask')
+  assert.equal(askMode(Permissions.parse({ mode: 'rules', otherwise: 'allow' })), 'allow')
+  assert.equal(asksReading(Permissions.parse(rules)), false)
+  assert.equal(
+    asksReading(Permissions.parse({ mode: 'rules', rules: [{ decision: 'deny', paths: ['**/.env'] }] })),
+    true,
+  )
+})

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { TailFile } from '../../platform/tail-file.ts'
+import { InputFile } from './input-file.ts'
+import { MAX_LINE_BYTES, Wire } from './wire.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+test('lines are handed out once they are whole, up to where they are asked for', async () => {
+  const path = join(folder, 'wire')
+  writeFileSync(path, 'one\ntwo\nthr')
+  const file = new TailFile(path)
+  const wire = new Wire(file)
+  const lines: string[] = []
+  const take = (line: string) => lines.push(line) > 0
+  await wire.read(4, take)
+  assert.deepEqual([lines, wire.offset], [['one'], 4])
+  await wire.read(file.size, take)
+  assert.deepEqual([lines, wire.offset], [['one', 'two'], 8])
+  appendFileSync(path, 'ee\nlast')
+  file.refresh()
+  await wire.read(file.size, take, true)
+  assert.deepEqual([lines, wire.offset], [['one', 'two', 'three', 'last'], 18])
+  file.close()
+})
+
+test('reading stops where it is told to, and goes on there', async () => {
+  const path = join(folder, 'stop')
+  writeFileSync(path, 'a\nb\nc\n')
+  const file = new TailFile(path)
+  const wire = new Wire(file)
+  const lines: string[] = []
+  for (let i = 0; i < 3; i++) await wire.read(file.size, (line) => lines.push(line) < 0)
+  assert.deepEqual(lines, ['a', 'b', 'c'])
+  file.close()
+})
+
+test('a line that no protocol has is left out, and does not stay in memory', async () => {
+  const path = join(folder, 'long')
+  writeFileSync(path, `${'x'.repeat(MAX_LINE_BYTES + 1)}\nfine\n`)
+  const file = new TailFile(path)
+  const lines: string[] = []
+  await new Wire(file).read(file.size, (line) => lines.push(line) > 0)
+  assert.deepEqual(lines, ['fine'])
+  file.close()
+})
+
+test('what is sent again is compared, a line that was cut off is completed, and another is refused', () => {
+  const path = join(folder, 'input')
+  const first = new InputFile(path)
+  first.send('one')
+  first.send('two')
+  first.close()
+  writeFileSync(path, readFileSync(path, 'utf8').slice(0, -2))
+  const again = new InputFile(path)
+  again.send('one')
+  again.send('two')
+  again.send('three')
+  again.close()
+  assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\nthree\n')
+  const other = new InputFile(path)
+  assert.throws(() => other.send('other'), /something else/)
+  other.close()
+})

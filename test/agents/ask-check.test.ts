@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { acp } from '../../src/agents/acp.ts'
+import type { Agent } from '../../src/agents/agent.ts'
+import { checkAsks } from '../../src/agents/ask-check/ask-check.ts'
+import { checkedOnce } from '../../src/agents/ask-check/checked-once.ts'
+import { agentRegistry } from '../../src/agents/registry.ts'
+
+const folder = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
+const signal = new AbortController().signal
+
+describe('the check that an agent asks before it uses a tool', { concurrency: 1 }, () => {
+  for (const agent of agentRegistry.filter((each) => each.install)) {
+    it(`is passed by ${agent.title}`, { timeout: 200_000 }, async (context) => {
+      const located = await agent.locate({ folder, env: process.env })
+      if (located.type !== 'found')
+        return context.skip(`${located.why}; run: errand agents install --${agent.name.replaceAll('_', '-')}`)
+      assert.deepEqual(await checkAsks(agent, located.program, signal), { type: 'asks' })
+    })
+  }
+
+  const standIn = (prompt: string): Agent => ({
+    ...acp,
+    title: 'Stand-in',
+    modelAt: () => ({ env: {} }),
+    launch: (request, program) =>
+      acp.launch(
+        {
+          ...request,
+          command: [process.execPath, join(import.meta.dirname, '../support/acp-agent-stand-in.ts')],
+        },
+        program,
+      ),
+    protocol: (request, port) => {
+      const protocol = acp.protocol(request, port)
+      return new Proxy(protocol, {
+        get: (target, name: keyof typeof protocol) =>
+          name === 'prompt' ? () => target.prompt(prompt) : target[name].bind(target),
+      })
+    },
+  })
+  const program = { path: process.execPath, version: '1.2.3' }
+
+  it('finds one that asks, one that does not, and one that ends', async () => {
+    assert.deepEqual(await checkAsks(standIn('ask asked.txt'), program, signal), { type: 'asks' })
+    const silent = await checkAsks(standIn('write asked.txt'), program, signal)
+    assert.ok(silent.type === 'refused' && silent.sure)
+    assert.match(silent.why, /Stand-in 1\.2\.3 did not show .*asked nobody/)
+    const ending = await checkAsks(standIn('exit 3'), program, signal)
+    assert.ok(ending.type === 'refused' && !ending.sure)
+    assert.equal((await checkAsks(acp, program, signal)).type, 'unknown')
+  })
+
+  it('is made once for a version, and kept', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'errand-test-'))
+    try {
+      const file = join(dir, 'state', 'checks.json')
+      const agent = standIn('write asked.txt')
+      const [one, two] = await Promise.all([1, 2].map(() => checkedOnce(file)(agent, program, signal)))
+      assert.deepEqual(one, two)
+      const never = { ...agent, launch: () => assert.fail('it is started again') }
+      assert.deepEqual(await checkedOnce(file)(never, program, signal), one)
+      assert.equal(Object.keys(JSON.parse(readFileSync(file, 'utf8'))).length, 1)
+    } finally {
+      rmSync(dir, { recursive: true, force: true })
+    }
+  })
+})
