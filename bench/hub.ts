@@ -26,10 +26,15 @@ export async function startHub(): Promise<BenchHub> {
   child.stderr.on('data', (chunk) => (printed += chunk))
   const { url, token } = await until('errand up to listen', async () => {
     if (child.exitCode !== null) throw new Error(`errand up ended:\n${printed}`)
-    return JSON.parse(await readFile(join(folder, 'local.json'), 'utf8').catch(() => 'null')) as { url: string; token: string } | null
+    return JSON.parse(await readFile(join(folder, 'local.json'), 'utf8').catch(() => 'null')) as {
+      url: string
+      token: string
+    } | null
   })
   const client = new ErrandClient({ url, token })
-  await until('its runner', async () => (await client.runners.list()).find(({ status }) => status === 'connected'))
+  await until('its runner', async () =>
+    (await client.runners.list()).find(({ status }) => status === 'connected'),
+  )
   const runnerPid = await until('the runner process', () => childOf(child.pid!))
   return {
     client,
@@ -57,7 +62,9 @@ export async function residentMb(pid: number): Promise<number> {
 }
 
 function exited(child: ChildProcess): Promise<void> {
-  return child.exitCode !== null ? Promise.resolve() : new Promise((resolve) => child.on('close', () => resolve()))
+  return child.exitCode !== null
+    ? Promise.resolve()
+    : new Promise((resolve) => child.on('close', () => resolve()))
 }
 
 async function until<T>(what: string, probe: () => Promise<T | null | undefined>): Promise<T> {

@@ -40,13 +40,19 @@ export function bareSpawn(command = shellCommand): Promise<void> {
 }
 
 /** Wall time in ms of a program that is run to its end. */
-export function runProgram(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
   const start = performance.now()
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: 'ignore', env })
     child.on('error', reject)
     child.on('close', (code) =>
-      code === 0 ? resolve(performance.now() - start) : reject(new Error(`${program} ${args.join(' ')} ended with ${code}`)),
+      code === 0
+        ? resolve(performance.now() - start)
+        : reject(new Error(`${program} ${args.join(' ')} ended with ${code}`)),
     )
   })
 }

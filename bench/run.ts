@@ -29,12 +29,17 @@ const rows: Row[] = []
 const show = (row: Row) => {
   rows.push(row)
   const { name, unit, value, baseline, budget, details } = row
-  const ratio = baseline ? `${(value / baseline.value).toFixed(2)} x ${baseline.what} (${baseline.value.toFixed(2)})` : ''
+  const ratio = baseline
+    ? `${(value / baseline.value).toFixed(2)} x ${baseline.what} (${baseline.value.toFixed(2)})`
+    : ''
   const more = Object.entries(details ?? {}).map(([key, figure]) => `${key} ${figure.toFixed(2)}`)
-  console.log(`${budget.holds ? 'holds ' : 'MISSED'} ${name}: ${value.toFixed(2)} ${unit}; ${[ratio, ...more].filter(Boolean).join('; ')} [budget ${budget.what}]`)
+  console.log(
+    `${budget.holds ? 'holds ' : 'MISSED'} ${name}: ${value.toFixed(2)} ${unit}; ${[ratio, ...more].filter(Boolean).join('; ')} [budget ${budget.what}]`,
+  )
 }
 
-for (const [name, measure] of Object.entries(alone)) if (isWanted(name)) for (const row of await measure()) show(row)
+for (const [name, measure] of Object.entries(alone))
+  if (isWanted(name)) for (const row of await measure()) show(row)
 for (const [name, measure] of Object.entries(onHub)) {
   if (!isWanted(name)) continue
   const hub = await startHub()
@@ -46,5 +51,13 @@ for (const [name, measure] of Object.entries(onHub)) {
 }
 
 mkdirSync(new URL('results/', import.meta.url), { recursive: true })
-const machine = { node: process.version, cpus: cpus().length, model: cpus()[0]?.model, time: new Date().toISOString() }
-writeFileSync(new URL('results/latest.json', import.meta.url), `${JSON.stringify({ machine, rows }, null, 2)}\n`)
+const machine = {
+  node: process.version,
+  cpus: cpus().length,
+  model: cpus()[0]?.model,
+  time: new Date().toISOString(),
+}
+writeFileSync(
+  new URL('results/latest.json', import.meta.url),
+  `${JSON.stringify({ machine, rows }, null, 2)}\n`,
+)

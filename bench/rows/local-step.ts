@@ -1,10 +1,10 @@
+import { tmpdir } from 'node:os'
+import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { BoundedOutputStore } from '../../src/hub/outputs/bounded.ts'
 import { MemoryRunStore } from '../../src/hub/store/memory.ts'
-import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { LocalHost } from '../../src/runner/local/local-host.ts'
 import { bareSpawn, byTurns, type Row, shellCommand, timed } from '../measure.ts'
-import { tmpdir } from 'node:os'
 
 async function stepsMs(count: number): Promise<number> {
   const outputs = new BoundedOutputStore({ spillDir: `${tmpdir()}/errand-bench-spill` })
@@ -36,9 +36,21 @@ async function spawnsMs(count: number): Promise<number> {
 export async function localStep(): Promise<Row[]> {
   await stepsMs(20)
   await spawnsMs(20)
-  const { value, baseline } = await byTurns(5, () => stepsMs(100), () => spawnsMs(100))
-  const few = await byTurns(1, () => stepsMs(100), () => spawnsMs(100))
-  const many = await byTurns(1, () => stepsMs(2000), () => spawnsMs(500))
+  const { value, baseline } = await byTurns(
+    5,
+    () => stepsMs(100),
+    () => spawnsMs(100),
+  )
+  const few = await byTurns(
+    1,
+    () => stepsMs(100),
+    () => spawnsMs(100),
+  )
+  const many = await byTurns(
+    1,
+    () => stepsMs(2000),
+    () => spawnsMs(500),
+  )
   const growth = many.value / many.baseline / (few.value / few.baseline)
   return [
     {

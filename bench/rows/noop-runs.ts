@@ -21,7 +21,9 @@ function post(hub: BenchHub, agent: Agent): Promise<string> {
     let text = ''
     response.on('data', (chunk) => (text += chunk))
     response.on('end', () =>
-      response.statusCode === 201 ? resolve(JSON.parse(text).run_id) : reject(new Error(`${response.statusCode}: ${text}`)),
+      response.statusCode === 201
+        ? resolve(JSON.parse(text).run_id)
+        : reject(new Error(`${response.statusCode}: ${text}`)),
     )
   })
   sent.on('error', reject)

@@ -1,5 +1,5 @@
-import { get } from 'node:http'
 import { spawn } from 'node:child_process'
+import { get } from 'node:http'
 import { type BenchHub, residentMb } from '../hub.ts'
 import { type Row, timed } from '../measure.ts'
 

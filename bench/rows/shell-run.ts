@@ -8,7 +8,10 @@ import { byTurns, type Row, runProgram } from '../measure.ts'
 export async function shellRun(): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
   const file = join(folder, 'one.yaml')
-  await writeFile(file, 'version: v0.1\nname: one\nsteps:\n  - name: hello\n    action: cmd.run\n    args: {cmd: echo hello}\n')
+  await writeFile(
+    file,
+    'version: v0.1\nname: one\nsteps:\n  - name: hello\n    action: cmd.run\n    args: {cmd: echo hello}\n',
+  )
   const run = () => runProgram(errand, ['run', file])
   const node = () => runProgram(process.execPath, ['-e', '0'])
   for (let round = 0; round < 3; round++) await run()

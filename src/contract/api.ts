@@ -200,7 +200,9 @@ export const RunInput = z.strictObject({
   interactive: z
     .boolean()
     .optional()
-    .describe('With a prompt for a run that has ended: whether the new one waits for more (default: as that did)'),
+    .describe(
+      'With a prompt for a run that has ended: whether the new one waits for more (default: as that did)',
+    ),
 })
 export type RunInput = z.infer<typeof RunInput>
 export const InputAccepted = z.object({
