@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { startHub } from './hub.ts'
 import type { Row } from './measure.ts'
+import { agentTimes } from './rows/agents.ts'
 import { firstProcess, hubStep } from './rows/hub-step.ts'
 import { localStep } from './rows/local-step.ts'
 import { masking } from './rows/masking.ts'
@@ -21,6 +22,7 @@ const onHub = {
   'first-process': firstProcess,
   'noop-runs': noopRuns,
   output: outputToReader,
+  'agents-time': agentTimes,
 }
 const wanted = process.argv.slice(2)
 const isWanted = (name: string) => wanted.length === 0 || wanted.some((part) => name.includes(part))

@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { type BuildOptions, build, type PluginBuild } from 'esbuild'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { lazyBuiltins } from './lazy-builtins.ts'
 
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
@@ -33,28 +35,46 @@ const outputs = await Promise.all([
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
   }),
-  // The command line is CommonJS, which loads Node's own modules when they are used, and faster: an import touches
-  // every lazy part of them. `main-run` and `main-all` are bundles of their own, so that each has its compile cache.
-  ...['main', 'main-run', 'main-all'].map((name) =>
+  // The command line is CommonJS, which is loaded faster, and several bundles, since most of the time that a command
+  // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
+  // values and answers with such.
+  ...[
+    { name: 'cli', entry: 'built', apart: ['main-all'] },
+    { name: 'main-run', entry: 'main-run', apart: ['open-sessions'] },
+    { name: 'open-sessions', entry: 'open-sessions', apart: [] },
+    { name: 'main-all', entry: 'main-all', apart: [] },
+  ].map(({ name, entry, apart }) =>
     build({
       ...common,
-      entryPoints: { [name === 'main' ? 'cli' : name]: `src/cli/${name}.ts` },
+      entryPoints: { [name]: `src/cli/${entry}.ts` },
       format: 'cjs',
       outExtension: { '.js': '.cjs' },
-      plugins: name === 'main' ? [{ name: 'programs', setup: keepPrograms }] : [],
+      define: { 'import.meta.dirname': '__dirname' },
+      // An `import()` that is left loads half of Node's own loader first.
+      supported: { 'dynamic-import': false },
+      plugins: [bundlesApart(apart), lazyBuiltins(join(root, 'src'))],
     }),
   ),
 ])
 
-function keepPrograms({ onResolve }: PluginBuild): void {
-  onResolve({ filter: /^\.\/main-\w+\.ts$/ }, ({ path }) => ({
-    path: path.replace('.ts', '.cjs'),
-    external: true,
-  }))
+function bundlesApart(names: readonly string[]): Plugin {
+  return {
+    name: 'bundles-apart',
+    setup: ({ onResolve }) =>
+      onResolve({ filter: /^\.\/[\w-]+\.ts$/ }, ({ path }) => {
+        const name = path.slice(2, -3)
+        return names.includes(name) ? { path: `./${name}.cjs`, external: true } : undefined
+      }),
+  }
 }
 
 // What is there is replaced file by file and `cli.cjs` last, so that a build does not disturb an `errand` being started.
-const files = outputs.flatMap(({ outputFiles }) => outputFiles!)
+const files = outputs.flatMap(({ outputFiles }) => outputFiles!).map(({ path, contents }) => {
+  if (!path.endsWith('/main-run.cjs')) return { path, contents }
+  // The id by which its compiled code is kept.
+  const id = createHash('sha256').update(contents).digest('hex').slice(0, 16)
+  return { path, contents: Buffer.concat([Buffer.from(`// ${id}\n`), contents]) }
+})
 files.sort((a, b) => Number(a.path.endsWith('/cli.cjs')) - Number(b.path.endsWith('/cli.cjs')))
 for (const file of files) {
   await mkdir(dirname(file.path), { recursive: true })

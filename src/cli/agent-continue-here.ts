@@ -19,11 +19,18 @@ export interface ContinueHere {
   releases: (() => void)[]
 }
 
+export interface Continued {
+  runId: string
+  after: number
+  /** The run was there before, and was given the prompt. */
+  joined?: { input_id: string }
+}
+
 /**
  * The run that has the prompt, and the event after which it is about that. Throws `run_not_found`, and `conflict` for
  * a run that another process is at.
  */
-export async function continueHere(options: ContinueHere): Promise<{ runId: string; after: number }> {
+export async function continueHere(options: ContinueHere): Promise<Continued> {
   const { earlier, prompt, interactive, newId, engine, store, folder } = options
   const record = await store.get(earlier)
   if (record === undefined)
@@ -35,7 +42,8 @@ export async function continueHere(options: ContinueHere): Promise<{ runId: stri
     const state = await openStateFolder(folder, earlier)
     options.releases.push(state.release)
     await state.resume(engine)
-    if (await given(engine, earlier, prompt)) return { runId: earlier, after: record.last_seq }
+    const joined = await given(engine, earlier, prompt)
+    if (joined) return { runId: earlier, after: record.last_seq, joined }
     await engine.done(earlier)
   }
   const found: SessionFound = {}
@@ -44,14 +52,13 @@ export async function continueHere(options: ContinueHere): Promise<{ runId: stri
   return { runId: (await engine.submit({ ...made, run_id: newId })).run_id, after: 0 }
 }
 
-/** False: it has ended, or ends. */
-async function given(engine: Engine, runId: string, text: string): Promise<boolean> {
+/** Undefined: it has ended, or ends. */
+async function given(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
   try {
-    await engine.input(runId, { type: 'prompt', text })
-    return true
+    return await engine.input(runId, { type: 'prompt', text })
   } catch (error) {
     if (error instanceof ErrandError && (error.code === 'run_ended' || error.code === 'no_input'))
-      return false
+      return undefined
     throw error
   }
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { GivenInput } from '../contract/agent.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { RunStatus } from '../contract/status.ts'
@@ -16,8 +17,8 @@ export interface FollowedAgent {
   cancel(force: boolean): Promise<void>
   /** The run for the last line of `--json`. */
   view(): Promise<unknown>
-  /** It was there before: what is followed is one turn of it. */
-  joined?: boolean
+  /** It was there before, and was given this prompt: what is followed is its turn. */
+  joined?: { input_id: string }
   /** How others answer a question; absent: nobody else can. */
   answerHint?(requestId: string): string
   /** How to go on when it has ended. */
@@ -32,11 +33,17 @@ export interface AgentShow {
   fromStdin: boolean
 }
 
-/** Shows the run until it ends. Ctrl-C cancels the turn, then the run. Answers the exit code. */
+export interface FollowedTo {
+  exitCode: number
+  /** False: it ended before it looked at the prompt it was given. */
+  taken: boolean
+}
+
+/** Shows the run until it ends. Ctrl-C cancels the turn, then the run. */
 export async function followAgent(
   run: FollowedAgent,
   { json, interactive, fromStdin }: AgentShow,
-): Promise<number> {
+): Promise<FollowedTo> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
   const display = new AgentDisplay({ tty, color: wantsColor(tty, process.env) })
@@ -49,47 +56,51 @@ export async function followAgent(
     write: async (text) => (json ? undefined : await out.write(display.pause() + text)),
   })
   const ended = new AbortController()
-  const signals = new Interrupts(run, { tell: !json, turnFirst: interactive || run.joined === true })
+  const signals = new Interrupts(run, { tell: !json, turnFirst: interactive || run.joined !== undefined })
   out.whenGone(() => signals.cancel())
 
   let status: RunStatus = 'running'
-  let session = run.joined ?? false
+  let session = run.joined !== undefined
+  let taken = run.joined === undefined
   let lastTurn = ''
   try {
     for await (const event of run.events) {
       await out.write(json ? `${JSON.stringify(event)}\n` : display.add(event))
       if (event.type === 'run.finished') status = event.status
+      if (event.type === 'input.taken' && event.input_id === run.joined?.input_id) taken = true
       if (event.type !== 'agent.update') continue
       const { update } = event
       if (update.kind === 'session') session ||= update.session_id !== undefined
-      if (update.kind === 'permission') questions.asked(update)
-      if (update.kind === 'permission_answered') questions.answered(update.request_id)
+      questions.follow(update, event.attempt)
       if (update.kind === 'prompt') signals.turnBegins()
       if (update.kind === 'turn_ended') lastTurn = update.stop_reason
       if (update.kind !== 'idle') continue
-      if (interactive) void askNext(run, ended.signal)
-      else if (run.joined) {
+      if (interactive) void askNext(run, display, ended.signal)
+      else if (run.joined && taken) {
         status = lastTurn === 'end_turn' ? 'success' : lastTurn === 'canceled' ? 'canceled' : 'failed'
         break
       }
     }
     if (json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
-    else if (session) await out.write(`${run.continueHint}\n`)
+    else if (session && taken) await out.write(`${run.continueHint}\n`)
   } finally {
     ended.abort()
     questions.close()
     signals.close()
   }
-  return exitCodeOfRun(status)
+  return { exitCode: exitCodeOfRun(status), taken }
 }
 
 /** An empty line is asked again; the end of input ends the session. */
-async function askNext(run: FollowedAgent, signal: AbortSignal): Promise<void> {
+async function askNext(run: FollowedAgent, display: AgentDisplay, signal: AbortSignal): Promise<void> {
   let line: string | undefined
   do line = await askLine('> ', signal)
   while (line !== undefined && line.trim() === '')
   if (signal.aborted) return
-  const input: GivenInput = line === undefined ? { type: 'close' } : { type: 'prompt', text: line }
+  const input_id = randomUUID()
+  const input: GivenInput =
+    line === undefined ? { type: 'close', input_id } : { type: 'prompt', input_id, text: line }
+  display.seen(input_id)
   // It may have ended while the line was typed.
   await run.give(input).catch(() => {})
 }

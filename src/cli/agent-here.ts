@@ -3,8 +3,8 @@ import { agentRun } from '../blueprints/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import { Engine } from '../engine/engine.ts'
 import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
-import { continueHere } from './agent-continue-here.ts'
-import { followAgent } from './agent-follow.ts'
+import { type Continued, continueHere } from './agent-continue-here.ts'
+import { type AgentShow, followAgent } from './agent-follow.ts'
 import type { AgentAsk } from './agent-on-hub.ts'
 import { localFolder, localSessions } from './local-sessions.ts'
 import { dropOldRuns } from './old-local-runs.ts'
@@ -25,36 +25,19 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   const engine = new Engine({ store, host, outputs, version: productVersion, onStoreFailure: 'abandon' })
   const releases = [state.release]
   try {
-    const { runId, after } =
-      request === undefined
-        ? await continueHere({
-            ...ask,
-            interactive: ask.show.interactive,
-            earlier: ask.earlier!,
-            newId,
-            engine,
-            store,
-            folder,
-            releases,
-          })
-        : { runId: (await engine.submit({ ...request, run_id: newId })).run_id, after: 0 }
-    // A run that its store can no longer keep ends in no event, only here.
-    const lost = new AbortController()
-    engine.done(runId).catch((error: unknown) => lost.abort(error))
-    const exitCode = await followAgent(
-      {
-        runId,
-        joined: after > 0,
-        events: engine.watch(runId, after, lost.signal),
-        give: (input) => engine.input(runId, input),
-        cancel: (force) => engine.cancel(runId, { force }),
-        view: () => engine.view(runId),
-        continueHint: `${runId}: go on with errand agent --continue ${runId} "..."`,
-      },
-      ask.show,
-    )
-    lost.signal.throwIfAborted()
-    return exitCode
+    const goOn = () =>
+      continueHere({
+        ...ask,
+        ...{ earlier: ask.earlier!, interactive: ask.show.interactive },
+        ...{ newId, engine, store, folder, releases },
+      })
+    for (;;) {
+      const run: Continued = request
+        ? { runId: (await engine.submit({ ...request, run_id: newId })).run_id, after: 0 }
+        : await goOn()
+      const { exitCode, taken } = await follow(engine, run, ask.show)
+      if (taken) return exitCode
+    }
   } finally {
     await host.close()
     await engine.close()
@@ -62,4 +45,24 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
     await store.close()
     for (const release of releases) release()
   }
+}
+
+async function follow(engine: Engine, { runId, after, joined }: Continued, show: AgentShow) {
+  // A run that its store can no longer keep ends in no event, only here.
+  const lost = new AbortController()
+  engine.done(runId).catch((error: unknown) => lost.abort(error))
+  const followed = await followAgent(
+    {
+      runId,
+      joined,
+      events: engine.watch(runId, after, lost.signal),
+      give: (input) => engine.input(runId, input),
+      cancel: (force) => engine.cancel(runId, { force }),
+      view: () => engine.view(runId),
+      continueHint: `${runId}: go on with errand agent --continue ${runId} "..."`,
+    },
+    show,
+  )
+  lost.signal.throwIfAborted()
+  return followed
 }

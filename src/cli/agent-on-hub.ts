@@ -21,16 +21,45 @@ export async function agentOnHub(
 ): Promise<number> {
   const { show, detach } = ask
   const client = connect(ask)
-  const { runId, after } = await begin(client, ask)
-  if (detach) {
-    process.stdout.write(show.json ? `${JSON.stringify({ run_id: runId })}\n` : `${runId}\n`)
-    return 0
+  const key = randomUUID()
+  for (;;) {
+    const run = await begin(client, ask, key)
+    if (detach) {
+      process.stdout.write(show.json ? `${JSON.stringify({ run_id: run.runId })}\n` : `${run.runId}\n`)
+      return 0
+    }
+    if (!show.json) process.stdout.write(`run ${run.runId} on ${client.url}\n`)
+    const { exitCode, taken } = await follow(client, run, show)
+    // The prompt came too late for that run; given again it begins one that goes on.
+    if (taken) return exitCode
   }
-  if (!show.json) process.stdout.write(`run ${runId} on ${client.url}\n`)
-  return await followAgent(
+}
+
+interface Begun {
+  runId: string
+  after: number
+  joined?: { input_id: string }
+}
+
+/** The run, and the event after which this prompt is what it is about. The key makes repeating it harmless. */
+async function begin(client: ErrandClient, ask: AgentAsk, key: string): Promise<Begun> {
+  if (ask.earlier === undefined) {
+    const request = ask.request(undefined)
+    const made = await client.runs.create({ agent: request, run_id: ask.runId }, { idempotencyKey: key })
+    return { runId: made.run_id, after: 0 }
+  }
+  const { last_seq } = await client.runs.get(ask.earlier)
+  const input = { prompt: ask.prompt, input_id: key, interactive: ask.show.interactive }
+  const { run_id, continues } = await client.runs.input(ask.earlier, input)
+  if (continues !== undefined) return { runId: run_id, after: 0 }
+  return { runId: run_id, after: last_seq, joined: { input_id: key } }
+}
+
+const follow = (client: ErrandClient, { runId, after, joined }: Begun, show: AgentShow) =>
+  followAgent(
     {
       runId,
-      joined: after > 0,
+      joined,
       events: client.events(runId, { after }),
       give: (input) => client.runs.input(runId, asBody(input)),
       cancel: async (force) => void (await client.runs.cancel(runId, { force })),
@@ -40,21 +69,6 @@ export async function agentOnHub(
     },
     show,
   )
-}
-
-/** The run, and the event after which this prompt is what it is about. */
-async function begin(client: ErrandClient, ask: AgentAsk): Promise<{ runId: string; after: number }> {
-  const idempotencyKey = randomUUID()
-  if (ask.earlier === undefined) {
-    const request = ask.request(undefined)
-    const made = await client.runs.create({ agent: request, run_id: ask.runId }, { idempotencyKey })
-    return { runId: made.run_id, after: 0 }
-  }
-  const { last_seq } = await client.runs.get(ask.earlier)
-  const input = { prompt: ask.prompt, input_id: idempotencyKey, interactive: ask.show.interactive }
-  const { run_id } = await client.runs.input(ask.earlier, input)
-  return { runId: run_id, after: run_id === ask.earlier ? last_seq : 0 }
-}
 
 function asBody(input: GivenInput): RunInput {
   const input_id = input.input_id

@@ -1,4 +1,4 @@
-import type { AgentUpdateOf, GivenInput } from '../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf, GivenInput } from '../contract/agent.ts'
 import { askLine } from './agent-terminal.ts'
 
 export interface QuestionsOptions {
@@ -8,7 +8,8 @@ export interface QuestionsOptions {
   othersCan: boolean
   /** How they do. */
   hint(requestId: string): string
-  give(input: GivenInput): Promise<unknown>
+  /** `attempt`: number of the one that asks. */
+  give(input: GivenInput, attempt: number): Promise<unknown>
   write(text: string): Promise<void>
 }
 
@@ -22,39 +23,47 @@ export class AgentQuestions {
     this.#options = options
   }
 
-  /** A question that waits for a person has a time until which it does. */
-  asked(question: AgentUpdateOf<'permission'>): void {
-    const { request_id, expires_at } = question
-    if (expires_at === undefined || this.#open.has(request_id)) return
-    const { ask, othersCan, hint, write } = this.#options
-    if (ask) {
-      const gone = new AbortController()
-      this.#open.set(request_id, gone)
-      this.#last = this.#last.then(() => this.#ask(request_id, gone.signal))
-    } else if (othersCan) void write(`  answer with: ${hint(request_id)}\n`)
-    else {
-      void write('  nobody can be asked here\n')
-      this.#answer(request_id, 'deny')
-    }
-  }
-
-  answered(requestId: string): void {
-    this.#open.get(requestId)?.abort()
-    this.#open.delete(requestId)
+  follow(update: AgentUpdate, attempt: number): void {
+    if (update.kind === 'permission') this.#asked(update, attempt)
+    if (update.kind === 'permission_answered') this.#answered(keyOf(update.request_id, attempt))
   }
 
   close(): void {
-    for (const id of [...this.#open.keys()]) this.answered(id)
+    for (const key of [...this.#open.keys()]) this.#answered(key)
   }
 
-  async #ask(requestId: string, signal: AbortSignal): Promise<void> {
+  /** A question that waits for a person has a time until which it does. */
+  #asked({ request_id, expires_at }: AgentUpdateOf<'permission'>, attempt: number): void {
+    const key = keyOf(request_id, attempt)
+    if (expires_at === undefined || this.#open.has(key)) return
+    const { ask, othersCan, hint, write } = this.#options
+    if (ask) {
+      const gone = new AbortController()
+      this.#open.set(key, gone)
+      this.#last = this.#last.then(() => this.#ask(request_id, attempt, gone.signal))
+    } else if (othersCan) void write(`  answer with: ${hint(request_id)}\n`)
+    else {
+      void write('  nobody can be asked here\n')
+      this.#answer(request_id, attempt, 'deny')
+    }
+  }
+
+  #answered(key: string): void {
+    this.#open.get(key)?.abort()
+    this.#open.delete(key)
+  }
+
+  async #ask(requestId: string, attempt: number, signal: AbortSignal): Promise<void> {
     const line = await askLine('Allow it? [y/N] ', signal)
     if (line === undefined && signal.aborted) return
-    this.#answer(requestId, /^y(es)?$/i.test((line ?? '').trim()) ? 'allow' : 'deny')
+    this.#answer(requestId, attempt, /^y(es)?$/i.test((line ?? '').trim()) ? 'allow' : 'deny')
   }
 
-  #answer(request_id: string, decision: 'allow' | 'deny'): void {
+  #answer(request_id: string, attempt: number, decision: 'allow' | 'deny'): void {
     // Its time may be over meanwhile.
-    this.#options.give({ type: 'permission', request_id, decision }).catch(() => {})
+    this.#options.give({ type: 'permission', request_id, decision }, attempt).catch(() => {})
   }
 }
+
+/** Two sessions of a run may call their questions alike. */
+const keyOf = (requestId: string, attempt: number): string => `${attempt} ${requestId}`

@@ -30,7 +30,7 @@ export const agent = command({
     if (interactive && (json || !process.stdin.isTTY || args[0] === '-'))
       throw new UsageError('--interactive needs a terminal to ask for prompts in', 'leave it out')
     const fixed = Object.keys(agentOptions).find(
-      (name) => options[name as keyof typeof options] !== undefined,
+      (name) => name !== 'interactive' && options[name as keyof typeof options] !== undefined,
     )
     if (earlier !== undefined && fixed !== undefined)
       throw new UsageError(`--${fixed} cannot be changed with --continue`, 'the session goes on as it was')

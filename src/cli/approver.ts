@@ -29,6 +29,11 @@ export class Approver {
     this.#options = options
   }
 
+  /** It asks a person here. */
+  get asks(): boolean {
+    return this.#options.ask
+  }
+
   requested(event: EventOf<'approval.requested'>): void {
     // The instances of a step are answered together.
     if (this.#answered.has(event.step)) return

@@ -1,3 +1,4 @@
+import type { GivenInput } from '../contract/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import { Engine } from '../engine/engine.ts'
@@ -51,7 +52,7 @@ export async function conductHere(
         vars,
       })
     const record = await engine.get(runId)
-    const ask = process.stdin.isTTY === true && process.stdout.isTTY === true && !options.json && file !== '-'
+    const ask = !options.json && file !== '-' && process.stdout.isTTY === true && process.stdin.isTTY === true
     const approver = new Approver({
       all: options.yes ?? false,
       steps: options.approve ?? [],
@@ -66,6 +67,7 @@ export async function conductHere(
       events: engine.watch(runId, 0, lost.signal),
       childEvents: (id: string) => engine.watch(id, 0, lost.signal),
       cancel: (force: boolean) => engine.cancel(runId, { force }),
+      give: (input: GivenInput, attempt: number) => engine.input(runId, input, { attempt }),
       view: () => engine.view(runId),
     }
     const exitCode = await follow(run, {

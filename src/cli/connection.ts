@@ -2,7 +2,7 @@ import { ErrandClient } from '../client/client.ts'
 import { clientEnvironment } from '../dialects/environment.ts'
 import { type Login, localHub, savedLogin } from './saved-login.ts'
 
-export const DEFAULT_URL = 'http://127.0.0.1:3000'
+const DEFAULT_URL = 'http://127.0.0.1:3000'
 
 /** Which hub, and with what token: options first, then the environment, then the login, then the hub started here. */
 export function connection(given: { url?: string; token?: string }): { url: string; token?: string } {

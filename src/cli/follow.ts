@@ -1,5 +1,7 @@
+import type { GivenInput } from '../contract/agent.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { RunStatus } from '../contract/status.ts'
+import { AgentQuestions } from './agent-questions.ts'
 import type { Approver } from './approver.ts'
 import { exitCodeOfRun } from './exit-codes.ts'
 import { wantsColor } from './render/palette.ts'
@@ -13,6 +15,8 @@ export interface FollowedRun {
   /** Events of a run that this one starts. */
   childEvents(runId: string): AsyncIterable<RunEvent>
   cancel(force: boolean): Promise<void>
+  /** Answers what an agent of it asks; absent: others do. */
+  give?(input: GivenInput, attempt: number): Promise<unknown>
   /** The run for the last line of `--json`. */
   view(): Promise<unknown>
 }
@@ -42,6 +46,13 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   process.on('SIGINT', onInterrupt).on('SIGTERM', cancel).on('SIGHUP', cancel)
   out.whenGone(cancel)
 
+  const questions = new AgentQuestions({
+    ask: run.give !== undefined && options.approver?.asks === true,
+    othersCan: run.give === undefined,
+    hint: (id) => `errand agents answer ${run.runId} ${id} allow`,
+    give: async (input, attempt) => run.give?.(input, attempt),
+    write: async (text) => (options.json ? undefined : await out.write(text)),
+  })
   let status: RunStatus = 'running'
   try {
     for await (const event of run.events) {
@@ -58,10 +69,12 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
         children.push(showChild(run.childEvents(event.run_id), child, out))
       }
       if (event.type === 'approval.requested') options.approver?.requested(event)
+      if (event.type === 'agent.update') questions.follow(event.update, event.attempt)
       if (event.type === 'run.finished') status = event.status
     }
     if (options.json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
   } finally {
+    questions.close()
     options.approver?.close()
   }
   return exitCodeOfRun(status)

@@ -14,20 +14,8 @@ export function localSessions(): AttemptsHost {
   return new AttemptsHost({
     root: join(folder, 'attempts'),
     open: async (dir) => {
-      const [{ openAttempts }, { builtinActionRegistry }, { machineAgents }, { agentsFolder }] =
-        await Promise.all([
-          import('../runner/attempts/attempts.ts'),
-          import('../actions/registry.ts'),
-          import('../runner/sessions/machine-agents.ts'),
-          import('../agents/install/native-binary.ts'),
-        ])
-      return openAttempts({
-        dir,
-        workspaceDir: join(folder, 'workspaces'),
-        workspace: 'cwd',
-        registry: builtinActionRegistry,
-        agents: machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: 'any' }),
-      })
+      const { openSessions } = await import('./open-sessions.ts')
+      return openSessions(dir, folder)
     },
   })
 }

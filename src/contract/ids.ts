@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import * as z from 'zod'
+import { digits32, randomText } from './random-text.ts'
 
 /**
  * A run id: `run_` and what follows. A caller may bring its own (letters, digits, `_`, `-`, up to 100
@@ -9,15 +9,11 @@ export const RunId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'a run id is 1-100 letters, digits, "_" or "-"')
 
-const alphabet = '0123456789abcdefghijklmnopqrstuv'
-
 /** A new run id that sorts by time: 9 base-32 characters of milliseconds, 11 of chance (55 bits). */
 export function newRunId(nowMs: number = Date.now()): string {
   let time = ''
-  for (let rest = nowMs, i = 0; i < 9; i++, rest = Math.floor(rest / 32)) time = alphabet[rest % 32] + time
-  let chance = ''
-  for (const byte of randomBytes(11)) chance += alphabet[byte & 31]
-  return `run_${time}${chance}`
+  for (let rest = nowMs, i = 0; i < 9; i++, rest = Math.floor(rest / 32)) time = digits32[rest % 32] + time
+  return `run_${time}${randomText(11)}`
 }
 
 /** An attempt id: the run's id, a dot, and the attempt's number within the run, from 1. */

@@ -8,7 +8,7 @@ import { plannedStep } from './plan.ts'
 import type { RunState } from './state.ts'
 
 /** How deep sub-workflows may stand in one another. */
-export const MAX_DEPTH = 10
+const MAX_DEPTH = 10
 
 /** What a sub-workflow is started with. Throws for inputs that do not work out and for too deep a nesting. */
 export function childSubmission(conductor: Conductor, child: EventOf<'child.started'>) {

@@ -122,7 +122,7 @@ export function stepOf(state: RunState, phase: StepPhase, name: string): StepSta
   return step
 }
 
-export function attemptOf(state: RunState, number: number): AttemptState {
+function attemptOf(state: RunState, number: number): AttemptState {
   const attempt = state.attempts[number - 1]
   if (!attempt)
     throw new ErrandError('internal', `The event log names attempt ${number}, which was never created.`)

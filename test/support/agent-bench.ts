@@ -35,6 +35,7 @@ export class AgentBench {
   readonly #protocol: AgentProtocol
   readonly #calls: Call[] = []
   readonly #mark: string
+  readonly #waiting = new Set<() => void>()
   #stderr = ''
   #prompts = 0
 
@@ -99,6 +100,7 @@ export class AgentBench {
   #call(call: Call): void {
     this.#calls.push(call)
     call(this.#protocol)
+    for (const look of this.#waiting) look()
   }
 
   /** Sends a prompt once the agent is ready for it; resolves with the updates of its turn. */
@@ -187,8 +189,18 @@ export class AgentBench {
     const until = performance.now() + withinMs
     while (!condition()) {
       if (performance.now() > until) throw new Error(`waited ${withinMs} ms in vain: ${this.describe()}`)
-      await new Promise((resolve) => setTimeout(resolve, 10))
+      await this.#news()
     }
+  }
+
+  /** Until something is heard of the program; what is no news of it is looked at now and then. */
+  async #news(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.add(resolve)
+    const timer = setTimeout(resolve, 10)
+    await promise
+    clearTimeout(timer)
+    this.#waiting.delete(resolve)
   }
 
   /** For the message of a failed test. */

@@ -14,6 +14,8 @@ export class AgentDisplay {
   readonly #rules: TextRules
   readonly #paint: Paint
   readonly #tools = new AgentTools()
+  /** Prompts that the reader has written here. */
+  readonly #seen = new Set(['first'])
   #created: string | undefined
   #usage: AgentUpdateOf<'usage'> | undefined
   #plan = ''
@@ -53,6 +55,11 @@ export class AgentDisplay {
     }
   }
 
+  /** The reader knows the prompt. */
+  seen(inputId: string): void {
+    this.#seen.add(inputId)
+  }
+
   /** Before somebody else writes, such as a question. */
   pause(): string {
     return this.#clear()
@@ -66,7 +73,7 @@ export class AgentDisplay {
       case 'session':
         return this.#session(update)
       case 'prompt':
-        return update.input_id === 'first' ? '' : this.#line('cyan', `> ${firstLine(update.text)}`)
+        return this.#seen.has(update.input_id) ? '' : this.#line('cyan', `> ${firstLine(update.text)}`)
       case 'tool':
         return this.#tool(update)
       case 'plan':
@@ -103,6 +110,8 @@ export class AgentDisplay {
 
   #session({ agent, version, model, origin }: AgentUpdateOf<'session'>): string {
     const what = [agent, version, model].filter(Boolean).join(' ')
+    // Some tell their version only with the first turn.
+    if (version === undefined && origin === 'new') return ''
     const how = { new: '', loaded: ', its session is loaded', same: ', still at it' }[origin]
     return this.#line('dim', `${what}${how}`)
   }
@@ -149,7 +158,7 @@ export class AgentDisplay {
     const usage = this.#usage === undefined ? '' : this.#line('dim', usageText(this.#usage.session))
     const why = event.status === 'success' ? '' : this.#failure || whyText(event)
     const took = between(this.#created, event.time)
-    const end = `${event.status} in ${took}${why === '' ? '' : `: ${why}`}`
+    const end = `${event.status}${took === '' ? '' : ` in ${took}`}${why === '' ? '' : `: ${why}`}`
     return `${usage}${this.#line(statusColor[event.status], end)}`
   }
 

@@ -1,5 +1,6 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
+import { AgentLines } from './agent-line.ts'
 import { LiveLines } from './live-lines.ts'
 import { type Paint, palette } from './palette.ts'
 import { RunRows } from './run-rows.ts'
@@ -24,6 +25,7 @@ export class RunDisplay {
   readonly #paint: Paint
   readonly #rows = new RunRows()
   readonly #lines = new Map<number, LiveLines>()
+  readonly #agents = new Map<number, AgentLines>()
   readonly #waiting = new Map<number, string>()
   #created: string | undefined
   /** The step that was named last: lines of others name their own. */
@@ -73,6 +75,8 @@ export class RunDisplay {
         return `${this.#prefix(event.attempt)}${paint('dim', this.#safe([event.phase, event.message].filter(Boolean).join(': ')))}\n`
       case 'output':
         return this.#lines.get(event.attempt)?.add(event, this.#prefix(event.attempt)) ?? ''
+      case 'agent.update':
+        return this.#agentUpdate(event)
       case 'attempt.finished':
         return this.#attemptFinished(event)
       case 'approval.requested':
@@ -103,12 +107,25 @@ export class RunDisplay {
     return `${this.#prefix(attempt)}${this.#paint('yellow', `waiting: ${this.#safe(why)}`)}\n`
   }
 
+  #agentUpdate({ attempt, update }: EventOf<'agent.update'>): string {
+    let lines = this.#agents.get(attempt)
+    if (lines === undefined) {
+      lines = new AgentLines()
+      this.#agents.set(attempt, lines)
+    }
+    const line = lines.add(update)
+    return line === undefined
+      ? ''
+      : `${this.#prefix(attempt)}${this.#paint(line.color, this.#safe(line.text))}\n`
+  }
+
   #attemptFinished(event: EventOf<'attempt.finished'>): string {
     const prefix = this.#prefix(event.attempt)
     const whole = (stream: StreamName): string =>
       event.output_files?.[stream] ?? this.#options.wholeOutput(event.attempt, stream)
     let text = this.#lines.get(event.attempt)?.end(prefix, whole) ?? ''
     this.#lines.delete(event.attempt)
+    this.#agents.delete(event.attempt)
     this.#waiting.delete(event.attempt)
     if (event.outcome === 'success') return text
     text += `${prefix}${this.#paint(statusColor[event.outcome], this.#safe(whyText({ ...event, exitCode: event.exit_code })))}`

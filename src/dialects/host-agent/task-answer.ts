@@ -51,7 +51,7 @@ async function readPart(attempt: HeldAttempt, stream: StreamName, part: Part, en
 }
 
 /** Without the first bytes of a UTF-8 character at the end whose rest is not there. */
-export function wholeCharacters(bytes: Buffer): Buffer {
+function wholeCharacters(bytes: Buffer): Buffer {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back]!
     if (byte < 0x80) return bytes

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { fillArgs, fillText, templateMistakes, variablesOf } from './template.ts'
+import { fillArgs, fillText, templateMistakes } from './template.ts'
 
 const lookup = (name: string) => ({ A: '1', EMPTY: '', TRICK: '${A} $& $1' })[name]
 
@@ -35,10 +35,6 @@ test('arguments are filled in at any depth, but for the raw ones and keys', () =
     cmd: 'echo ${A}',
     headers: { '${A}': ['1', 5, null, { x: '1' }] },
   })
-})
-
-test('a text tells which variables it uses', () => {
-  assert.deepEqual(variablesOf('${A} ${B:-x} $${C} ${A} $D'), ['A', 'B'])
 })
 
 test('each ${ that is no variable is a mistake with its place', () => {

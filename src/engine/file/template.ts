@@ -62,13 +62,6 @@ export function variableAt(text: string, index: number): (VariableUse & { end: n
   return match ? { name: match[1]!, fallback: match[2], end: atIndex.lastIndex } : undefined
 }
 
-/** Each variable the text uses, once. */
-export function variablesOf(text: string): string[] {
-  const names = new Set<string>()
-  for (const match of text.matchAll(anywhere)) if (match[1] !== undefined) names.add(match[1])
-  return [...names]
-}
-
 export interface TemplateMistake {
   /** Where its `${` stands, from 0. */
   index: number

@@ -67,10 +67,8 @@ function compare(operator: Comparison, left: string, right: string, quoted: bool
     const which = numeric.test(left) ? right : left
     throw new ErrandError(
       'invalid_argument',
-      `"${which.slice(0, 100)}" is not a number, so "${operator}" cannot compare it`,
-      {
-        hint: 'compare text with == or !=',
-      },
+      `"${which.slice(0, 100)}" is not a number, so "${operator}" cannot compare it.`,
+      { hint: 'Compare text with == or !=.' },
     )
   }
   const by = order(left, right)

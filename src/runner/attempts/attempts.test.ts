@@ -190,6 +190,18 @@ test('the whole output is also put where output_path says, under a safe name', a
   await attempts.close()
 })
 
+test('names of any length fit into the name of the file under output_path', async () => {
+  using here = place()
+  const attempts = here.open()
+  const run_id = 'r'.repeat(100)
+  const names = { run_id, attempt_id: `${run_id}.12345`, step: 's'.repeat(200), host: 'h'.repeat(200) }
+  const args = { output_path: join(here.path, 'logs') }
+  const end = await endOf(await attempts.start(command('echo out', { ...names, args }), 1))
+  assert.equal(end.outcome, 'success', end.message)
+  assert.equal(readFileSync(end.output_files!.stdout!, 'utf8'), 'out\n')
+  await attempts.close()
+})
+
 test('cancel ends all of it, also what ignores SIGTERM and what has a session of its own', async () => {
   using here = place()
   const attempts = here.open()

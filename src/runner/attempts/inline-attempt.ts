@@ -2,11 +2,12 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { outputFileName } from '../../contract/output-file-name.ts'
 import type { Action, HeldAttempt } from '../ports.ts'
 import { HeldReports } from './held-reports.ts'
 import { InlineOutput } from './inline-output.ts'
 import { InlineRun } from './inline-run.ts'
-import { outputFileName, outputFolder } from './output-files.ts'
+import { outputFolder } from './output-files.ts'
 
 export interface InlineAttemptOptions {
   action: Extract<Action, { kind: 'inline' }>

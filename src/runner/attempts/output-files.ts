@@ -1,20 +1,12 @@
 import { copyFile, link, mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type AttemptSpec, StreamName } from '../../contract/attempt.ts'
-import { splitAttemptId } from '../../contract/ids.ts'
-
-const safe = (name: string) => name.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 80)
+import { outputFileName } from '../../contract/output-file-name.ts'
 
 /** `args.output_path` of the step, whole; undefined where it has none. */
 export function outputFolder(spec: AttemptSpec): string | undefined {
   const path = spec.args.output_path
   return typeof path === 'string' && path !== '' ? resolve(path) : undefined
-}
-
-/** Name of the file that a person finds one stream of an attempt in. */
-export function outputFileName(spec: AttemptSpec, stream: StreamName): string {
-  const { number } = splitAttemptId(spec.attempt_id)
-  return `${safe(spec.run_id)}.${safe(spec.step)}.${safe(spec.host)}.${number}.${stream}.log`
 }
 
 /** Puts the streams' files into the folder, and answers where. May be done again. */

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { randomText } from '../../contract/random-text.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
 import { InlineRun } from '../attempts/inline-run.ts'
@@ -45,7 +45,7 @@ export class LocalHost implements StepHost {
   readonly #sessions: StepHost | undefined
   readonly #env: NodeJS.ProcessEnv
   /** With the attempt's id it names its processes among all of this machine. */
-  readonly #key = randomUUID()
+  readonly #key = randomText(26)
   readonly #placed = new Set<string>()
   readonly #queue = new Map<string, Queued>()
   /** Taken from the queue while the engine commits that; the reason where it was canceled meanwhile. */

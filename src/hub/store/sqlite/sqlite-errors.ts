@@ -8,7 +8,6 @@ const IOERR = 10
 const CORRUPT = 11
 const FULL = 13
 const CANTOPEN = 14
-const CONSTRAINT = 19
 const NOTADB = 26
 
 const hints: Record<number, string> = {
@@ -26,9 +25,6 @@ const primaryCode = (error: unknown): number | undefined => {
     return undefined
   return error.errcode & 0xff
 }
-
-/** A row that must be unique was there already, or one it refers to was not. */
-export const isConstraint = (error: unknown): boolean => primaryCode(error) === CONSTRAINT
 
 /** What an error of node:sqlite means to a person. An ErrandError stays as it is. */
 export function sqliteError(error: unknown, file: string): ErrandError {

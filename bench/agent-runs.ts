@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto'
+import type { Agent, Program } from '../src/agents/agent.ts'
+import type { AgentUpdate } from '../src/contract/agent.ts'
+import { passedOn } from '../src/runner/attempts/process-environment.ts'
+import { AgentBench, benchFolder } from '../test/support/agent-bench.ts'
+import type { AgentSubject } from '../test/support/agent-subjects.ts'
+import type { BenchHub } from './hub.ts'
+
+/** In ms since the request, or the start. */
+export interface AgentTimes {
+  firstMs: number
+  endMs: number
+}
+
+const prompt = 'Write the file.'
+/** Where its own goodbye takes longer, a session is ended: bare as in a run. */
+const FAREWELL_MS = 3_000
+/** What is told by Errand itself is no event of the agent. */
+const ofAgent = ({ kind }: AgentUpdate) => kind !== 'prompt' && kind !== 'notice'
+
+/** The program with plain pipes, the same arguments, environment and protocol: to its first update, and to its exit. */
+export async function bareAgent(
+  agent: Agent,
+  program: Program,
+  { model, env }: AgentSubject,
+  url: string,
+): Promise<AgentTimes> {
+  const folder = benchFolder()
+  const started = performance.now()
+  const bench = new AgentBench(agent, program, {
+    cwd: folder.cwd,
+    home: folder.home,
+    model,
+    extra_args: [],
+    ask: 'allow',
+    new_session_id: randomUUID(),
+    env: { ...passedOn(process.env), ...env(url, randomUUID()) },
+  })
+  try {
+    await bench.until(() => bench.updates.some(ofAgent))
+    const firstMs = performance.now() - started
+    const end = (await bench.turn(prompt)).at(-1)
+    if (end?.kind !== 'turn_ended' || end.stop_reason !== 'end_turn') throw new Error(bench.describe())
+    await bench.close(FAREWELL_MS)
+    await bench.kill(0)
+    return { firstMs, endMs: performance.now() - started }
+  } finally {
+    await bench.kill(0)
+    folder.remove()
+  }
+}
+
+/** The same through hub and runner: from the request to the first update, and to the run's end, as a client hears of them. */
+export async function agentThroughHub(
+  { client }: BenchHub,
+  { name, model, env }: AgentSubject,
+  url: string,
+): Promise<AgentTimes> {
+  const started = performance.now()
+  const agent = { agent: name, model, prompt, env: env(url, randomUUID()) }
+  const { run_id } = await client.runs.create({ agent })
+  let firstMs: number | undefined
+  for await (const event of client.events(run_id)) {
+    if (event.type === 'agent.update' && ofAgent(event.update)) firstMs ??= performance.now() - started
+    if (event.type === 'run.finished' && event.status !== 'success')
+      throw new Error(`Run ${run_id} is ${event.status}: ${JSON.stringify(event)}`)
+  }
+  return { firstMs: firstMs ?? Number.NaN, endMs: performance.now() - started }
+}
+

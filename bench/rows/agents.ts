@@ -1,0 +1,47 @@
+import { agentSubjects, installedAgent } from '../../test/support/agent-subjects.ts'
+import { runTurn, startModelServer } from '../../test/support/model-server/server.ts'
+import { type AgentTimes, agentThroughHub, bareAgent } from '../agent-runs.ts'
+import type { BenchHub } from '../hub.ts'
+import { median, type Row } from '../measure.ts'
+
+const ROUNDS = 7
+
+/** What a run of an agent takes, beside its program driven with plain pipes. Agents that are not installed are left out. */
+export async function agentTimes(hub: BenchHub): Promise<Row[]> {
+  // Its script is the same for every key: one call of a tool, and the answer.
+  const script = [runTurn('true'), { text: 'Done.' }]
+  const server = await startModelServer({ scriptFor: () => script })
+  const rows: Row[] = []
+  try {
+    for (const subject of agentSubjects) {
+      const found = await installedAgent(subject.name)
+      if ('missing' in found) {
+        console.log(`left out ${subject.name}: ${found.missing}`)
+        continue
+      }
+      const bare: AgentTimes[] = []
+      const runs: AgentTimes[] = []
+      for (let round = 0; round <= ROUNDS; round++) {
+        bare.push(await bareAgent(found.agent, found.program, subject, server.url))
+        runs.push(await agentThroughHub(hub, subject, server.url))
+      }
+      // The first fills caches of the machine.
+      const row = (name: string, time: keyof AgentTimes): Row => {
+        const of = (all: AgentTimes[]) => median(all.slice(1).map((each) => each[time]))
+        const [value, baseline] = [of(runs), of(bare)]
+        return {
+          name: `${subject.name}, ${name}`,
+          unit: 'ms',
+          value,
+          baseline: { what: 'its program, bare', value: baseline },
+          budget: { what: '<= 1.1 x', holds: value / baseline <= 1.1 },
+          details: { 'ms more': value - baseline },
+        }
+      }
+      rows.push(row('to its first event', 'firstMs'), row('to the end of the run', 'endMs'))
+    }
+  } finally {
+    await server.stop()
+  }
+  return rows
+}

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import fc from 'fast-check'
+import { builtinActions } from '../contract/actions.ts'
+import type { RunRecord } from '../contract/run.ts'
+import type { Workflow } from '../contract/workflow.ts'
+import { checkWorkflow } from '../engine/file/check.ts'
+import { fillArgs } from '../engine/file/template.ts'
+import { agentRun } from './agent.ts'
+import { continuationRun } from './continuation.ts'
+
+const dollars = fc
+  .array(fc.constantFrom('$', '{', '}', 'A', ':-', '${A}', '$${', ' '), { minLength: 1, maxLength: 12 })
+  .map((parts) => `x${parts.join('')}`)
+
+/** What the step is given in the end. */
+function argsOf(workflow: unknown): Record<string, unknown> {
+  const checked = checkWorkflow(workflow, { catalog: builtinActions })
+  assert.deepEqual(checked.problems, [])
+  const { action, args } = (checked.workflow as Workflow).steps[0]!
+  return fillArgs(args, builtinActions[action]!.raw, () => 'FILLED')
+}
+
+test('whatever text is asked with reaches the agent as it stands, also through runs that go on', () => {
+  fc.assert(
+    fc.property(dollars, dollars, dollars, (prompt, cwd, arg) => {
+      const { workflow } = agentRun({ prompt, cwd, extra_args: [arg], verify: [arg] })
+      const args = argsOf(workflow)
+      assert.deepEqual([args.prompt, args.cwd, args.extra_args, args.verify], [prompt, cwd, [arg], [arg]])
+      const checked = checkWorkflow(workflow, { catalog: builtinActions }).workflow
+      const record = { run_id: 'r', blueprint: 'agent', status: 'success', workflow: checked } as RunRecord
+      const next = argsOf(continuationRun(record, { session_id: cwd }, { prompt: arg }).workflow)
+      assert.deepEqual([next.prompt, next.cwd, next.extra_args, next.verify], [arg, cwd, [arg], [arg]])
+      assert.deepEqual(next.session, { session_id: cwd, workspace_of: 'r' })
+    }),
+  )
+})
+
+test('a run is called what its prompt begins with', () => {
+  const nameOf = (prompt: string) => agentRun({ prompt }).workflow.name
+  assert.equal(nameOf('  fix\n\tthe \u0000 test '), 'fix the test')
+  assert.equal(nameOf('\n'), 'agent')
+  assert.equal([...(nameOf('🙂'.repeat(200)) as string)].length, 80)
+})

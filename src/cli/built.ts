@@ -1,0 +1,30 @@
+import { enableCompileCache } from 'node:module'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { loadProgram } from './kept-code.ts'
+
+/** Where the build starts; the source starts in main.ts. */
+const compiled = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled')
+const argv = process.argv.slice(2)
+
+if (argv[0] === 'run') {
+  // A bundle of its own: what a command needs to start is most of the time it takes.
+  const { exports, keep } = loadProgram(join(import.meta.dirname, 'main-run.cjs'), compiled, require)
+  const { main } = exports as typeof import('./main-run.ts')
+  main(argv).then((exitCode) => {
+    process.exitCode = exitCode
+    if (exitCode === 0 && isUsual(argv)) keep()
+  })
+} else {
+  enableCompileCache(compiled)
+  import('./main-all.ts')
+    .then(({ main }) => main(argv))
+    .then((exitCode) => {
+      process.exitCode = exitCode
+    })
+}
+
+/** It has called the functions that most runs call, so that their code is what is worth keeping. */
+function isUsual(argv: readonly string[]): boolean {
+  return !argv.some((arg) => ['--help', '-h', '--hub'].includes(arg))
+}

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import type { AgentUpdate } from '../../contract/agent.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import { shortDiff } from './agent-diff.ts'
+import { AgentDisplay } from './agent-display.ts'
+
+const time = '2026-01-01T00:00:00.000Z'
+const updateEvent = (update: AgentUpdate): RunEvent => ({
+  type: 'agent.update',
+  seq: 1,
+  time,
+  attempt: 1,
+  step: 'agent',
+  host: 'local',
+  update,
+})
+
+function shown(updates: readonly AgentUpdate[], tty = false): string {
+  const display = new AgentDisplay({ tty, color: false })
+  return updates.map((update) => display.add(updateEvent(update))).join('')
+}
+
+const tool = (more: object): AgentUpdate => ({ kind: 'tool', tool_id: 't1', ...more })
+
+test('text stands as it streams, and what else happens has a line of its own', () => {
+  const text = shown([
+    { kind: 'session', agent: 'codex', session_id: 's', origin: 'new' },
+    { kind: 'session', agent: 'codex', version: '1.2.3', model: 'm', session_id: 's', origin: 'new' },
+    { kind: 'prompt', input_id: 'first', text: 'what I typed' },
+    { kind: 'thought', text: 'only on a terminal' },
+    { kind: 'message', text: 'one ' },
+    { kind: 'message', text: 'line' },
+    tool({ title: 'Write a.txt', tool_kind: 'edit', status: 'running', paths: ['/w/a.txt', '/w/b.txt'] }),
+    tool({ status: 'completed', diffs: [{ path: 'a.txt', old_text: 'x\ny\n', new_text: 'x\nz\n' }] }),
+    tool({ status: 'failed' }),
+    { kind: 'plan', entries: [{ text: 'go', status: 'completed' }] },
+    { kind: 'plan', entries: [{ text: 'go', status: 'completed' }] },
+    { kind: 'verify', command: 'npm test', status: 'running' },
+    { kind: 'verify', command: 'npm test', status: 'failed', output: 'x' },
+    { kind: 'prompt', input_id: 'verify-1', text: 'It fails.\nMake it pass.' },
+    { kind: 'retry', failure: 'rate_limit', message: '429' },
+    { kind: 'permission', request_id: 'q', title: 'Run rm', paths: ['/w'] },
+    { kind: 'permission_answered', request_id: 'q', decision: 'deny', by: 'rule', rule: 'rule 1' },
+    { kind: 'message', text: 'done\n' },
+    { kind: 'turn_ended', stop_reason: 'error', failure: 'auth', message: '401' },
+  ])
+  assert.deepEqual(text.split('\n'), [
+    'codex 1.2.3 m',
+    'one line',
+    'completed Write a.txt  /w/b.txt',
+    '    - y',
+    '    + z',
+    'plan',
+    '    [x] go',
+    'verify failed: npm test',
+    '> It fails. ...',
+    'the model service failed (rate_limit), tried again: 429',
+    '? Run rm  /w',
+    '  denied by rule 1',
+    'done',
+    'the turn ended: error: auth: 401',
+    '',
+  ])
+})
+
+test('the end tells the usage, how it went and why', () => {
+  const display = new AgentDisplay({ tty: false, color: false })
+  const turn = { input_tokens: 1, cached_input_tokens: 0, output_tokens: 1 }
+  const session = { input_tokens: 1200, cached_input_tokens: 300, output_tokens: 40, cost_usd: 0.0123 }
+  display.add({ type: 'run.created', seq: 1, time, workflow_name: 'x', vars: {} })
+  display.add(updateEvent({ kind: 'usage', turn, session }))
+  const message = 'auth: the key is wrong'
+  display.add({
+    ...{ type: 'attempt.finished', seq: 2, time, attempt: 1, step: 'agent', host: 'local' },
+    ...{ outcome: 'failed', reason: 'model', message },
+  } as RunEvent)
+  const end = display.add({
+    ...{ type: 'run.finished', seq: 3, time: '2026-01-01T00:00:02.000Z' },
+    ...{ status: 'failed', reason: 'model' },
+  } as RunEvent)
+  assert.equal(
+    end,
+    'tokens: 1200 and 300 cached in, 40 out, $0.0123\nfailed in 2.0 s: model: auth: the key is wrong\n',
+  )
+})
+
+test('on a terminal a tool that works has a line that passes, and no text controls the terminal', () => {
+  const text = shown(
+    [
+      { kind: 'thought', text: 'hm' },
+      { kind: 'message', text: 'a\x1b[2Jb\x07\r' },
+      tool({ title: 'Run \x1b[2Jls', status: 'running' }),
+      tool({ status: 'completed' }),
+    ],
+    true,
+  )
+  assert.equal(text, 'hm\na[2Jb\nRun ls\r\x1b[Kcompleted Run ls\n')
+})
+
+test('a long change is shortened, whole texts and unified diffs alike', () => {
+  const lines = (count: number) => Array.from({ length: count }, (_, i) => `line ${i}\n`).join('')
+  const made = shortDiff({ path: 'a', new_text: lines(30) }, 12)
+  assert.deepEqual([made.lines.length, made.more, made.lines[0]], [12, 18, { sign: '+', text: 'line 0' }])
+  const unified = '--- a\n+++ b\n@@ -1,2 +1,2 @@\n same\n-old\n+new\n---x\n'
+  assert.deepEqual(shortDiff({ path: 'a', unified }, 12), {
+    lines: [
+      { sign: '-', text: 'old' },
+      { sign: '+', text: 'new' },
+      { sign: '-', text: '--x' },
+    ],
+    more: 0,
+  })
+  assert.deepEqual(shortDiff({ path: 'a', old_text: 'x\nx\n', new_text: 'x\nx\nx\n' }, 12).lines, [
+    { sign: '+', text: 'x' },
+  ])
+})

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { runIdIn, standInOptions } from '../support/agent-command.ts'
+import { errandCommand, eventually, processesWith } from '../support/errand-command.ts'
+
+function setup(t: TestContext) {
+  const errand = errandCommand(t)
+  const cwd = join(errand.home, 'work')
+  mkdirSync(cwd)
+  const agent = (prompt: string, ...more: string[]) =>
+    errand.run(['agent', prompt, ...standInOptions, ...more], { cwd })
+  const start = (prompt: string, ...more: string[]) =>
+    errand.start(['agent', prompt, ...standInOptions, ...more], { cwd })
+  return { ...errand, cwd, agent, start }
+}
+
+test('an agent asked here works in this folder, and is shown as it goes', async (t) => {
+  const { agent, cwd } = setup(t)
+  const { code, stdout } = await agent('think hm\nsay hello ${HOME}\nwrite a.txt\nuse 100 20\nsay done')
+  assert.equal(code, 0)
+  assert.match(
+    stdout,
+    /^acp 9\.9\nhello \$\{HOME\}\ncompleted Write a\.txt\n {4}\+ written\ndone\ntokens: 100 in, 20 out\nsuccess in /,
+  )
+  assert.equal(readFileSync(join(cwd, 'a.txt'), 'utf8'), 'written\n')
+})
+
+test('a later command goes on with the session, also with one that went on before', async (t) => {
+  const { agent, run, home, cwd } = setup(t)
+  const first = await agent('say one')
+  let id = runIdIn(first.stdout)
+  for (const word of ['two', 'three']) {
+    const next = await run(['agent', '--continue', id, `say ${word}`], { cwd })
+    assert.equal(next.code, 0, next.stdout + next.stderr)
+    assert.match(next.stdout, new RegExp(`its session is loaded\\n${word}\\nsuccess`))
+    id = runIdIn(next.stdout)
+  }
+  const other = await run(['agent', '--continue', id, 'say x', '--model', 'other'])
+  assert.deepEqual([other.code, /--model cannot be changed/.test(other.stderr)], [2, true])
+  assert.equal((await run(['agent', '--continue', 'run_nope', 'say x'])).code, 7)
+  assert.deepEqual(readdirSync(join(home, '.errand/local/attempts')), [])
+})
+
+test('--json prints every event and the run; a prompt may come on standard input', async (t) => {
+  const { run, cwd } = setup(t)
+  const { code, stdout } = await run(['agent', '-', ...standInOptions, '--json'], { cwd, stdin: 'say piped' })
+  assert.equal(code, 0)
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.ok(lines.some(({ type, update }) => type === 'agent.update' && update.text === 'piped'))
+  assert.deepEqual(
+    [lines.at(-1).type, lines.at(-1).run.blueprint, lines.at(-1).run.outputs.ANSWER],
+    ['result', 'agent', 'piped'],
+  )
+})
+
+test('what is asked where nobody can be asked is denied, and said so', async (t) => {
+  const { agent, cwd } = setup(t)
+  const { code, stdout } = await agent('ask b.txt\nsay so be it', '--permissions', 'ask')
+  assert.equal(code, 0)
+  assert.match(
+    stdout,
+    /\? Write b\.txt .*\n {2}nobody can be asked here\n {2}denied by person\ndenied {4}Write b\.txt\nso be it\n/,
+  )
+  assert.ok(!existsSync(join(cwd, 'b.txt')))
+})
+
+test('Ctrl-C cancels, and nothing is left of the agent and what it started', async (t) => {
+  const { start, home } = setup(t)
+  const going = start(`say going\nrun sleep 1000 # ${home}\nhang`)
+  await going.until('going')
+  await eventually('its process', async () => (await processesWith(`sleep 1000 # ${home}`)).length > 0)
+  going.child.kill('SIGINT')
+  const { code, stdout } = await going.finished
+  assert.equal(code, 3, stdout)
+  assert.match(stdout, /canceled in/)
+  assert.deepEqual(await processesWith(home), [])
+})
+
+test('a run whose command was killed is gone on with: its agent is still at it', async (t) => {
+  const { start, run, home, cwd } = setup(t)
+  const going = start('say begun\nwait go\nsay waited')
+  await going.until('begun')
+  going.child.kill('SIGKILL')
+  await going.finished
+  const [id] = readdirSync(join(home, '.errand/local/runs'))
+  writeFileSync(join(cwd, 'go'), '')
+  const next = await run(['agent', '--continue', id!, 'say again'], { cwd })
+  assert.equal(next.code, 0, next.stdout + next.stderr)
+  assert.match(next.stdout, /waited\n[\s\S]*again\n[\s\S]*success/)
+})
+
+test('bad input is an error of its own, and a run that fails says why', async (t) => {
+  const { agent, run, home } = setup(t)
+  const usage: [string[], RegExp][] = [
+    [['agent', ''], /the prompt is empty/],
+    [['agent', 'x', '--permissions', 'maybe'], /--permissions is "maybe"[\s\S]*ask, allow or deny/],
+    [['agent', 'x', '--budget-turns', 'many'], /--budget-turns is "many"/],
+    [['agent', 'x', '--budget-turns', '0'], /--budget-turns: /],
+    [['agent', 'x', '--command', 'y'], /command is for the agent "acp"/],
+    [['agent', 'x', '--detach'], /--detach needs --hub/],
+    [['agent', 'x', '-i'], /needs a terminal/],
+    [['agent', 'x', '--output-schema', '/nope'], /no JSON Schema/],
+    [['agent', '-'], /no prompt came/],
+    [['agents', 'answer', 'r', 'q', 'perhaps'], /allow or deny/],
+    [['agents', 'install', '--claude'], /no option --claude/],
+  ]
+  for (const [args, message] of usage) {
+    const { code, stderr } = await run(args)
+    assert.deepEqual([code, message.test(stderr)], [2, true], `${args.join(' ')}: ${code} ${stderr}`)
+  }
+  const large = await run(['agent', '-'], { stdin: 'x'.repeat(5_000_000) })
+  assert.deepEqual([large.code, /prompt has 5000002 bytes/.test(large.stderr)], [1, true], large.stderr)
+
+  const failing: [string[], RegExp][] = [
+    [['say x', '--cwd', join(home, 'nope')], /working folder .*nope does not exist/],
+    [['exit 3'], /exit code 3: its last words/],
+    [['fail no such thing'], /failed in .*no such thing/],
+    [
+      ['say x', '--verify', 'echo it is wrong; false', '--verify-attempts', '1'],
+      /failed in .*verify: .*it is wrong/,
+    ],
+    [['hang', '--budget-seconds', '0.5'], /failed in .*budget/],
+  ]
+  for (const [args, message] of failing) {
+    const { code, stdout } = await agent(args[0]!, ...args.slice(1))
+    assert.deepEqual([code, message.test(stdout)], [1, true], `${args.join(' ')}: ${code} ${stdout}`)
+  }
+  const unknown = await run(['agent', 'x', '--agent', 'nope'])
+  assert.match(unknown.stdout, /failed in .*There is no agent "nope"\. There are: claude_code, codex/)
+  const missing = await run(['agent', 'x', '--agent', 'codex'], {
+    env: { ERRAND_AGENTS_DIR: join(home, 'none'), PATH: '/usr/bin:/bin' },
+  })
+  assert.match(missing.stdout, /failed in .*not installed here.*errand agents install --codex/)
+})
+
+test('a garbled line of an agent is left aside', async (t) => {
+  const { stdout, code } = await setup(t).agent('garbage\nsay still there')
+  assert.deepEqual([code, /still there/.test(stdout)], [0, true])
+})
+
+test('a workflow on this machine hands on what its agent made', async (t) => {
+  const { run, home } = setup(t)
+  const [, , , program, , script] = standInOptions
+  const prompt = 'ask q.txt\nsay {"n": 3}'
+  const step = {
+    name: 'think',
+    action: 'agent.run',
+    args: {
+      ...{ agent: 'acp', command: [program, script], prompt, cwd: home, permissions: 'ask' },
+      output_schema: { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] },
+    },
+    outputs: { N: { from: 'value', json: 'n' }, FILES: 'files' },
+  }
+  const use = { name: 'use', action: 'cmd.run', args: { cmd: 'echo "n=$N files=$FILES"' } }
+  const file = join(home, 'flow.yaml')
+  writeFileSync(file, JSON.stringify({ version: 'v0.1', name: 'flow', steps: [step, use] }))
+  const { code, stdout } = await run(['run', file])
+  assert.equal(code, 0, stdout)
+  assert.match(
+    stdout,
+    /local \| \? Write q\.txt[\s\S]*nobody can be asked here[\s\S]*local \| denied Write q\.txt\n/,
+  )
+  assert.match(stdout, /local \| n=3 files=\[\]\n/)
+})
+
+test('the agents of this machine are listed, with why one is not usable', async (t) => {
+  const { run, home } = setup(t)
+  const env = { ERRAND_AGENTS_DIR: join(home, 'none'), PATH: '/usr/bin:/bin' }
+  const text = await run(['agents', 'list'], { env })
+  assert.match(text.stdout, /^codex +no +no +it is not installed; errand agents install --codex$/m)
+  const list = JSON.parse((await run(['agents', 'list', '--json'], { env })).stdout)
+  assert.deepEqual(
+    list.map(({ name }: { name: string }) => name),
+    ['claude_code', 'codex', 'opencode', 'copilot', 'acp', 'builtin'],
+  )
+})
