@@ -41,12 +41,11 @@ export async function bareAgent(
     const firstMs = performance.now() - started
     const end = (await bench.turn(prompt)).at(-1)
     if (end?.kind !== 'turn_ended' || end.stop_reason !== 'end_turn') throw new Error(bench.describe())
-    await bench.close(FAREWELL_MS)
-    await bench.kill(0)
+    if (!(await bench.close(FAREWELL_MS))) await bench.kill(0)
     return { firstMs, endMs: performance.now() - started }
   } finally {
     await bench.kill(0)
-    folder.remove()
+    await folder.remove()
   }
 }
 
@@ -67,4 +66,3 @@ export async function agentThroughHub(
   }
   return { firstMs: firstMs ?? Number.NaN, endMs: performance.now() - started }
 }
-

@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { startHub } from './hub.ts'
 import type { Row } from './measure.ts'
+import { agentMemory } from './rows/agent-memory.ts'
 import { agentTimes } from './rows/agents.ts'
 import { firstProcess, hubStep } from './rows/hub-step.ts'
 import { localStep } from './rows/local-step.ts'
@@ -23,6 +24,7 @@ const onHub = {
   'noop-runs': noopRuns,
   output: outputToReader,
   'agents-time': agentTimes,
+  'agents-memory': agentMemory,
 }
 const wanted = process.argv.slice(2)
 const isWanted = (name: string) => wanted.length === 0 || wanted.some((part) => name.includes(part))

@@ -69,12 +69,14 @@ function bundlesApart(names: readonly string[]): Plugin {
 }
 
 // What is there is replaced file by file and `cli.cjs` last, so that a build does not disturb an `errand` being started.
-const files = outputs.flatMap(({ outputFiles }) => outputFiles!).map(({ path, contents }) => {
-  if (!path.endsWith('/main-run.cjs')) return { path, contents }
-  // The id by which its compiled code is kept.
-  const id = createHash('sha256').update(contents).digest('hex').slice(0, 16)
-  return { path, contents: Buffer.concat([Buffer.from(`// ${id}\n`), contents]) }
-})
+const files = outputs
+  .flatMap(({ outputFiles }) => outputFiles!)
+  .map(({ path, contents }) => {
+    if (!path.endsWith('/main-run.cjs')) return { path, contents }
+    // The id by which its compiled code is kept.
+    const id = createHash('sha256').update(contents).digest('hex').slice(0, 16)
+    return { path, contents: Buffer.concat([Buffer.from(`// ${id}\n`), contents]) }
+  })
 files.sort((a, b) => Number(a.path.endsWith('/cli.cjs')) - Number(b.path.endsWith('/cli.cjs')))
 for (const file of files) {
   await mkdir(dirname(file.path), { recursive: true })

@@ -1,7 +1,7 @@
 import type { Plugin } from 'esbuild'
 
 /** Modules of Node that take a millisecond or more to load, and that most commands never call. */
-const heavy = ['node:crypto', 'node:fs/promises', 'node:module', 'node:timers/promises']
+const heavy = ['node:crypto', 'node:fs/promises', 'node:module', 'node:readline', 'node:timers/promises']
 
 /**
  * In our own files, functions of these modules load them when they are first called. What else such a module has

@@ -1,5 +1,5 @@
 import { agentSubjects, installedAgent } from '../../test/support/agent-subjects.ts'
-import { runTurn, startModelServer } from '../../test/support/model-server/server.ts'
+import { startModelServer } from '../../test/support/model-server/server.ts'
 import { type AgentTimes, agentThroughHub, bareAgent } from '../agent-runs.ts'
 import type { BenchHub } from '../hub.ts'
 import { median, type Row } from '../measure.ts'
@@ -8,9 +8,8 @@ const ROUNDS = 7
 
 /** What a run of an agent takes, beside its program driven with plain pipes. Agents that are not installed are left out. */
 export async function agentTimes(hub: BenchHub): Promise<Row[]> {
-  // Its script is the same for every key: one call of a tool, and the answer.
-  const script = [runTurn('true'), { text: 'Done.' }]
-  const server = await startModelServer({ scriptFor: () => script })
+  // The shortest turn there is, so that what a run adds weighs most.
+  const server = await startModelServer({ script: () => ({ text: 'The answer is forty-two.' }) })
   const rows: Row[] = []
   try {
     for (const subject of agentSubjects) {

@@ -1,5 +1,5 @@
 import { AgentRunArgs } from '../contract/actions.ts'
-import { Permissions } from '../contract/agent.ts'
+import { Permissions } from '../contract/agent-limits.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import test from 'node:test'
 import fc from 'fast-check'
 import { builtinActions } from '../contract/actions.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { Workflow } from '../contract/workflow.ts'
-import { checkWorkflow } from '../engine/file/check.ts'
+import { checkWorkflow, parseWorkflow } from '../engine/file/check.ts'
 import { fillArgs } from '../engine/file/template.ts'
 import { agentRun } from './agent.ts'
 import { continuationRun } from './continuation.ts'
@@ -41,4 +42,18 @@ test('a run is called what its prompt begins with', () => {
   assert.equal(nameOf('  fix\n\tthe \u0000 test '), 'fix the test')
   assert.equal(nameOf('\n'), 'agent')
   assert.equal([...(nameOf('🙂'.repeat(200)) as string)].length, 80)
+})
+
+test('every workflow of the page on agents is valid', () => {
+  const page = readFileSync(new URL('../../docs/agents.md', import.meta.url), 'utf8')
+  const blocks = [...page.matchAll(/```yaml\n(.*?)```/gs)].map((match) => match[1]!)
+  assert.ok(blocks.length >= 2)
+  for (const block of blocks) {
+    const indented = block.replaceAll(/^/gm, '      ')
+    const step = `version: v0.1\nname: x\nsteps:\n  - name: one\n    action: agent.run\n    args:\n      prompt: x\n${indented}`
+    const { problems } = parseWorkflow(block.startsWith('version:') ? block : step, {
+      catalog: builtinActions,
+    })
+    assert.deepEqual(problems, [], block)
+  }
 })

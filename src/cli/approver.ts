@@ -54,6 +54,8 @@ export class Approver {
   async #ask(step: string): Promise<void> {
     const { createInterface } = await import('node:readline')
     this.#terminal ??= createInterface({ input: process.stdin, output: process.stdout })
+    // The terminal has gone away; a signal tells of that too.
+    this.#terminal.removeAllListeners('error').on('error', () => {})
     // While a line is read, Ctrl-C comes here and not as a signal.
     this.#terminal.removeAllListeners('SIGINT').on('SIGINT', () => process.emit('SIGINT'))
     this.#terminal.question(`Approve "${step}"? [y/N] `, (text) => {

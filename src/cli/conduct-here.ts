@@ -5,6 +5,7 @@ import { Engine } from '../engine/engine.ts'
 import type { RunStore, StepHost } from '../engine/ports.ts'
 import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
 import { MemoryRunStore } from '../hub/store/memory.ts'
+import { checkApproved } from './approved-steps.ts'
 import { Approver } from './approver.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
@@ -44,8 +45,11 @@ export async function conductHere(
   const outputs = new BoundedOutputStore({ spillDir: spill })
   const engine = new Engine({ store, host, outputs, version: productVersion, onStoreFailure: 'abandon' })
   try {
-    if (source === undefined) await state!.resume(engine)
-    else
+    if (source === undefined) {
+      const kept = await store.get(runId)
+      if (kept !== undefined) checkApproved(options.approve ?? [], kept.workflow as Workflow)
+      await state!.resume(engine)
+    } else
       await engine.submit({
         ...(await submission(source, options)),
         run_id: runId,
@@ -92,9 +96,11 @@ export async function conductHere(
 }
 
 async function submission(source: WorkflowSource, options: HereOptions) {
-  const folder = options['output-path']
-  if (folder === undefined)
+  const { 'output-path': folder, approve } = options
+  if (folder === undefined && approve === undefined)
     return { yaml: source.text, file: source.file ?? 'standard input', readFile: source.readFile }
   const { checkedWorkflow } = await import('./checked-workflow.ts')
-  return { workflow: setOutputPath(checkedWorkflow(source), folder) as Workflow }
+  const workflow = checkedWorkflow(source)
+  checkApproved(approve ?? [], workflow)
+  return { workflow: folder === undefined ? workflow : setOutputPath(workflow, folder) }
 }

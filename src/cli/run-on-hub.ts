@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { checkApproved } from './approved-steps.ts'
 import { Approver } from './approver.ts'
 import { checkedWorkflow } from './checked-workflow.ts'
 import { connect } from './connection.ts'
@@ -27,9 +28,10 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
   const source = await readSource(file)
   const client = connect(options)
   try {
-    const folder = options['output-path']
-    const workflow =
-      folder === undefined ? checkedWorkflow(source) : setOutputPath(checkedWorkflow(source), folder)
+    const { 'output-path': folder, approve = [] } = options
+    const checked = checkedWorkflow(source)
+    checkApproved(approve, checked)
+    const workflow = folder === undefined ? checked : setOutputPath(checked, folder)
     const { run_id: runId } = await client.runs.create(
       { workflow, run_id: options['run-id'], vars },
       { idempotencyKey: randomUUID() },
@@ -41,7 +43,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     if (!options.json) process.stdout.write(`run ${runId} on ${client.url}\n`)
     const approver = new Approver({
       all: options.yes ?? false,
-      steps: options.approve ?? [],
+      steps: approve,
       ask: false,
       othersCan: true,
       answer: async ({ step, comment, decision }) =>

@@ -1,5 +1,5 @@
 import type { ErrandClient } from '../client/client.ts'
-import { type CommandGroup, command } from './command.ts'
+import { type CommandGroup, command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
@@ -13,14 +13,15 @@ const list = command({
   options: {
     status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
+    blueprint: { type: 'string', value: 'NAME', help: 'Only runs of this blueprint: workflow or agent' },
     limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
     cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand runs list', 'errand runs list --status failed --limit 10'],
-  async run({ status, workflow, limit, cursor, json, ...hub }) {
-    const page = await connect(hub).runs.list({ status, workflow_name: workflow, limit, cursor })
+  async run({ status, workflow, blueprint, limit, cursor, json, ...hub }) {
+    const page = await connect(hub).runs.list({ status, workflow_name: workflow, blueprint, limit, cursor })
     if (json) printJson(page)
     else {
       const rows = page.runs.map((run) => [
@@ -89,8 +90,10 @@ const events = command({
   args: '<id>',
   options: { after: { type: 'string', value: 'SEQ', help: 'Only events after this one' }, ...hubOptions },
   examples: ['errand runs events run_0123'],
-  async run({ after, ...hub }, [id]) {
-    for await (const event of connect(hub).events(id!, { after: after === undefined ? 0 : Number(after) })) {
+  async run({ after = '0', ...hub }, [id]) {
+    if (!/^\d+$/.test(after))
+      throw new UsageError(`--after is "${after}"`, 'it is the seq of an event: a number from 0')
+    for await (const event of connect(hub).events(id!, { after: Number(after) })) {
       process.stdout.write(`${JSON.stringify(event)}\n`)
     }
     return 0

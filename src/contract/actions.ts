@@ -1,6 +1,6 @@
-import * as z from 'zod'
-import { Budget, Permissions } from './agent.ts'
+import { Budget, Permissions } from './agent-limits.ts'
 import { RunId } from './ids.ts'
+import * as z from './mini-zod.ts'
 import { VarName } from './workflow.ts'
 
 /**
@@ -8,7 +8,7 @@ import { VarName } from './workflow.ts'
  * written (a shell expands `${VAR}` there itself; everywhere else Errand fills it in as text).
  */
 export interface ActionContract {
-  args: z.ZodType
+  args: z.core.$ZodType
   raw: readonly string[]
   /** `engine`: the engine itself carries it out, with no host. */
   place: 'host' | 'engine'
@@ -19,29 +19,31 @@ export type ActionCatalog = Readonly<Record<string, ActionContract>>
 
 const output = {
   max_output_bytes: z
-    .number()
-    .int()
-    .min(0)
-    .optional()
-    .describe('How much of the output is kept in memory and shown; the rest goes to disk (default 1 MiB)'),
-  output_path: z.string().min(1).optional().describe('Folder that the whole output is written to'),
+    .optional(z.int().check(z.minimum(0)))
+    .check(
+      z.describe('How much of the output is kept in memory and shown; the rest goes to disk (default 1 MiB)'),
+    ),
+  output_path: z
+    .optional(z.string().check(z.minLength(1)))
+    .check(z.describe('Folder that the whole output is written to')),
 }
 const processArgs = {
   ...output,
-  cwd: z.string().min(1).optional().describe('Working folder'),
+  cwd: z.optional(z.string().check(z.minLength(1))).check(z.describe('Working folder')),
   export_vars: z
-    .boolean()
-    .default(false)
-    .describe('Lines BOPS_EXPORT:KEY=value on standard output become variables'),
+    ._default(z.boolean(), false)
+    .check(z.describe('Lines BOPS_EXPORT:KEY=value on standard output become variables')),
 }
 
 export const CmdRunArgs = z.strictObject({
-  cmd: z.string().min(1).describe('One line or many, run by /bin/sh'),
+  cmd: z.string().check(z.minLength(1), z.describe('One line or many, run by /bin/sh')),
   ...processArgs,
 })
 export const ShellRunArgs = z.strictObject({
-  script: z.string().min(1).describe('A whole script; its first line may name an interpreter (#!)'),
-  shell: z.enum(['sh', 'bash']).default('sh'),
+  script: z
+    .string()
+    .check(z.minLength(1), z.describe('A whole script; its first line may name an interpreter (#!)')),
+  shell: z._default(z.enum(['sh', 'bash']), 'sh'),
   ...processArgs,
 })
 export const NoopArgs = z.strictObject({})
@@ -49,71 +51,88 @@ export const VarsSetArgs = z.strictObject({
   vars: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])),
 })
 export const FileWriteArgs = z.strictObject({
-  path: z.string().min(1),
+  path: z.string().check(z.minLength(1)),
   content: z.string(),
-  mode: z
-    .string()
-    .regex(/^0?[0-7]{3}$/, 'a mode is three octal digits, such as "644"')
-    .default('644'),
+  mode: z._default(
+    z.string().check(z.regex(/^0?[0-7]{3}$/, 'a mode is three octal digits, such as "644"')),
+    '644',
+  ),
 })
 export const HttpRequestArgs = z.strictObject({
-  url: z.string().min(1),
-  method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']).default('GET'),
-  headers: z.record(z.string(), z.string()).default({}),
-  body: z.string().optional(),
-  expect_status: z.array(z.number().int()).optional().describe('Default: any 2xx'),
+  url: z.string().check(z.minLength(1)),
+  method: z._default(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']), 'GET'),
+  headers: z._default(z.record(z.string(), z.string()), {}),
+  body: z.optional(z.string()),
+  expect_status: z.optional(z.array(z.int())).check(z.describe('Default: any 2xx')),
   ...output,
 })
 export const ApprovalArgs = z.strictObject({
-  message: z.string().default('Go on?'),
-  timeout_seconds: z.number().positive().optional(),
-  on_timeout: z.enum(['approve', 'reject']).default('reject'),
+  message: z._default(z.string(), 'Go on?'),
+  timeout_seconds: z.optional(z.number().check(z.positive())),
+  on_timeout: z._default(z.enum(['approve', 'reject']), 'reject'),
 })
 export const WorkflowRunArgs = z.strictObject({
-  file: z.string().min(1).optional().describe('Path beside this file; read when the run is submitted'),
-  workflow: z.record(z.string(), z.unknown()).optional().describe('The sub-workflow itself'),
-  inputs: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])).default({}),
+  file: z
+    .optional(z.string().check(z.minLength(1)))
+    .check(z.describe('Path beside this file; read when the run is submitted')),
+  workflow: z.optional(z.record(z.string(), z.unknown())).check(z.describe('The sub-workflow itself')),
+  inputs: z._default(z.record(VarName, z.union([z.string(), z.number(), z.boolean()])), {}),
 })
 
-const seconds = z.number().positive().max(31_536_000)
+const seconds = z.number().check(z.positive(), z.maximum(31_536_000))
 /** Longest prompt, in characters. */
 export const MAX_PROMPT_CHARACTERS = 8 * 1024 * 1024
 
 export const AgentRunArgs = z.strictObject({
-  prompt: z.string().min(1).max(MAX_PROMPT_CHARACTERS).describe('What the agent is to do'),
-  agent: z.string().min(1).default('claude_code').describe('Which agent, such as codex'),
-  cwd: z.string().min(1).optional().describe("Working folder (default: the run's workspace)"),
-  model: z.string().min(1).optional().describe("Name of the model (default: the agent's own)"),
-  extra_args: z.array(z.string()).default([]).describe("Further arguments of the agent's program"),
-  command: z.array(z.string().min(1)).min(1).optional().describe('For agent acp: its program and arguments'),
+  prompt: z
+    .string()
+    .check(z.minLength(1), z.maxLength(MAX_PROMPT_CHARACTERS), z.describe('What the agent is to do')),
+  agent: z
+    ._default(z.string().check(z.minLength(1)), 'claude_code')
+    .check(z.describe('Which agent, such as codex')),
+  cwd: z
+    .optional(z.string().check(z.minLength(1)))
+    .check(z.describe("Working folder (default: the run's workspace)")),
+  model: z
+    .optional(z.string().check(z.minLength(1)))
+    .check(z.describe("Name of the model (default: the agent's own)")),
+  extra_args: z
+    ._default(z.array(z.string()), [])
+    .check(z.describe("Further arguments of the agent's program")),
+  command: z
+    .optional(z.array(z.string().check(z.minLength(1))).check(z.minLength(1)))
+    .check(z.describe('For agent acp: its program and arguments')),
   permissions: z
-    .union([z.enum(['ask', 'allow', 'deny']), Permissions])
-    .default('allow')
-    .describe('Who decides whether the agent may use a tool'),
-  budget: Budget.prefault({}).describe('Reaching one of these stops the step'),
+    ._default(
+      z.union(
+        [z.enum(['ask', 'allow', 'deny']), Permissions],
+        'is "ask", "allow" or "deny", or {mode, rules, ...}',
+      ),
+      'allow',
+    )
+    .check(z.describe('Who decides whether the agent may use a tool')),
+  budget: z.prefault(Budget, {}).check(z.describe('Reaching one of these stops the step')),
   verify: z
-    .array(z.string().min(1))
-    .default([])
-    .describe('Commands run by /bin/sh when the agent says it is done; a failure goes back to it'),
+    ._default(z.array(z.string().check(z.minLength(1))), [])
+    .check(z.describe('Commands run by /bin/sh when the agent says it is done; a failure goes back to it')),
   verify_attempts: z
-    .number()
-    .int()
-    .min(1)
-    .max(100)
-    .default(3)
-    .describe('How often the agent may try to pass them; then the step fails'),
-  interactive: z.boolean().default(false).describe('Waits for further prompts instead of ending'),
-  idle_timeout_seconds: seconds.default(600).describe('How long it waits for one'),
-  session: z
-    .strictObject({
-      session_id: z.string().min(1).describe("The agent's own id of an earlier session to go on with"),
-      workspace_of: RunId.optional().describe('Run whose workspace is used'),
-    })
-    .optional(),
+    ._default(z.int().check(z.minimum(1), z.maximum(100)), 3)
+    .check(z.describe('How often the agent may try to pass them; then the step fails')),
+  interactive: z
+    ._default(z.boolean(), false)
+    .check(z.describe('Waits for further prompts instead of ending')),
+  idle_timeout_seconds: z._default(seconds, 600).check(z.describe('How long it waits for one')),
+  session: z.optional(
+    z.strictObject({
+      session_id: z
+        .string()
+        .check(z.minLength(1), z.describe("The agent's own id of an earlier session to go on with")),
+      workspace_of: z.optional(RunId).check(z.describe('Run whose workspace is used')),
+    }),
+  ),
   output_schema: z
-    .record(z.string(), z.unknown())
-    .optional()
-    .describe('JSON Schema of the value that the answer must hold'),
+    .optional(z.record(z.string(), z.unknown()))
+    .check(z.describe('JSON Schema of the value that the answer must hold')),
   ...output,
 })
 export type AgentRunArgs = z.infer<typeof AgentRunArgs>

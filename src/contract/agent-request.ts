@@ -2,8 +2,11 @@ import * as z from 'zod'
 import { AgentRunArgs } from './actions.ts'
 import { Scalar, VarName } from './workflow.ts'
 
+const { session: _session, ...asked } = AgentRunArgs.shape
+
 /** What to ask an agent: the arguments of `agent.run`, taken as they stand (a `${` in them is no variable). */
-export const AgentRequest = AgentRunArgs.omit({ session: true }).extend({
+export const AgentRequest = z.strictObject({
+  ...asked,
   env: z.record(VarName, Scalar).optional().describe('Variables for the agent, such as the key of its model'),
   timeout_seconds: z.number().positive().max(31_536_000).optional().describe('Longest time of the run'),
   runner: z.string().min(1).optional().describe('Id of the one runner to use'),

@@ -1,19 +1,16 @@
 import * as z from 'zod'
+import { ToolKind } from './agent-limits.ts'
+
+export {
+  Budget,
+  MAX_INPUT_BYTES,
+  MAX_UPDATE_BYTES,
+  PermissionRule,
+  Permissions,
+  ToolKind,
+} from './agent-limits.ts'
 
 /** What agents do and say: one vocabulary for all of them, shaped like the Agent Client Protocol's session updates. */
-
-export const ToolKind = z.enum([
-  'read',
-  'edit',
-  'delete',
-  'move',
-  'search',
-  'execute',
-  'think',
-  'fetch',
-  'other',
-])
-export type ToolKind = z.infer<typeof ToolKind>
 
 export const ToolStatus = z.enum(['pending', 'running', 'completed', 'failed', 'denied'])
 
@@ -68,7 +65,7 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     kind: z.literal('tool'),
     tool_id: text,
     title: text.optional(),
-    tool_kind: ToolKind.optional(),
+    tool_kind: z.optional(ToolKind),
     status: ToolStatus.optional(),
     /** Its arguments, bounded to 16 KiB as JSON text. */
     input: text.optional(),
@@ -87,7 +84,7 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     request_id: text,
     tool_id: text.optional(),
     title: text,
-    tool_kind: ToolKind.optional(),
+    tool_kind: z.optional(ToolKind),
     paths: z.array(text).optional(),
     input: text.optional(),
     expires_at: text.optional(),
@@ -142,42 +139,12 @@ export const AttemptInput = z.discriminatedUnion('type', [
 ])
 export type AttemptInput = z.infer<typeof AttemptInput>
 
-/** Largest update, as JSON. */
-export const MAX_UPDATE_BYTES = 256 * 1024
-/** Largest input, as JSON: it goes through one frame of the runner's link. */
-export const MAX_INPUT_BYTES = 3 * 1024 * 1024
-
 /** An input as a person or program gives it: an id is made for one that has none. */
 export type GivenInput = AttemptInput extends infer I
   ? I extends AttemptInput
     ? Omit<I, 'input_id' | 'who'> & { input_id?: string }
     : never
   : never
-
-/** Rules are asked in order, the first that fits decides; none: `otherwise`. Paths are globs below the working folder. */
-export const PermissionRule = z.strictObject({
-  decision: z.enum(['allow', 'deny', 'ask']),
-  tools: z.array(ToolKind).min(1).optional(),
-  paths: z.array(text.min(1)).min(1).optional(),
-})
-export const Permissions = z.strictObject({
-  mode: z.enum(['ask', 'allow', 'deny', 'rules']).default('allow'),
-  rules: z.array(PermissionRule).default([]),
-  otherwise: z.enum(['allow', 'deny', 'ask']).default('ask'),
-  ask_timeout_seconds: z.number().positive().default(600),
-  on_ask_timeout: z.enum(['allow', 'deny']).default('deny'),
-})
-export type Permissions = z.infer<typeof Permissions>
-
-/** Reaching one stops the run with reason `budget`, and which. */
-export const Budget = z.strictObject({
-  seconds: z.number().positive().optional(),
-  inactivity_seconds: z.number().positive().default(300),
-  turns: z.number().int().positive().optional(),
-  tokens: z.number().int().positive().optional(),
-  cost_usd: z.number().positive().optional(),
-})
-export type Budget = z.infer<typeof Budget>
 
 /** The agents that ship with Errand. A runner may have more of its own. */
 export const shippedAgents = ['claude_code', 'codex', 'opencode', 'copilot', 'acp', 'builtin'] as const

@@ -49,7 +49,7 @@ export type StreamEnd = z.infer<typeof StreamEnd>
 export const AttemptEnd = z.object({
   type: z.literal('ended'),
   outcome: AttemptOutcome,
-  reason: Reason.optional(),
+  reason: z.optional(Reason),
   message: z.string().optional(),
   exit_code: z.number().int().optional(),
   signal: z.string().optional(),

@@ -40,7 +40,7 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('run.timed_out', {}),
   at('run.finished', {
     status: RunStatus,
-    reason: Reason.optional(),
+    reason: z.optional(Reason),
     message: z.string().optional(),
     outputs: vars.optional(),
   }),
@@ -50,7 +50,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     step,
     phase: StepPhase,
     status: StepStatus,
-    reason: Reason.optional(),
+    reason: z.optional(Reason),
     message: z.string().optional(),
   }),
   at('attempt.created', {
@@ -85,7 +85,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     step,
     host: z.string(),
     outcome: AttemptOutcome,
-    reason: Reason.optional(),
+    reason: z.optional(Reason),
     message: z.string().optional(),
     exit_code: z.number().int().optional(),
     signal: z.string().optional(),
@@ -112,7 +112,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     decision: z.enum(['approve', 'reject']),
     by: z.string().optional(),
     comment: z.string().optional(),
-    reason: Reason.optional().describe('Set where the question itself did not work out'),
+    reason: z.optional(Reason).describe('Set where the question itself did not work out'),
   }),
   at('child.started', { step, phase: StepPhase, instance: z.number().int(), run_id: z.string() }),
   at('child.finished', {

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from './mini-zod.ts'
 import { digits32, randomText } from './random-text.ts'
 
 /**
@@ -7,7 +7,7 @@ import { digits32, randomText } from './random-text.ts'
  */
 export const RunId = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'a run id is 1-100 letters, digits, "_" or "-"')
+  .check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'a run id is 1-100 letters, digits, "_" or "-"'))
 
 /** A new run id that sorts by time: 9 base-32 characters of milliseconds, 11 of chance (55 bits). */
 export function newRunId(nowMs: number = Date.now()): string {

@@ -14,7 +14,7 @@ export function randomText(characters: number): string {
 function randomBytes(count: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(count)
   try {
-    const device = openSync('/dev/urandom')
+    const device = openSync('/dev/urandom', 'r')
     try {
       if (readSync(device, bytes) === count) return bytes
     } finally {

@@ -64,7 +64,7 @@ export const RunSummary = z.object({
   blueprint: z.string(),
   workflow_name: z.string(),
   status: RunStatus,
-  reason: Reason.optional(),
+  reason: z.optional(Reason),
   message: z.string().optional(),
   owner: z.string(),
   created_at: z.string(),
@@ -82,7 +82,7 @@ export const InstanceView = z.object({
   host: z.string(),
   vars: z.record(z.string(), z.string()).optional(),
   status: StepStatus,
-  reason: Reason.optional(),
+  reason: z.optional(Reason),
   message: z.string().optional(),
   exit_code: z.number().int().optional(),
   duration_ms: z.number().optional(),
@@ -92,7 +92,7 @@ export const InstanceView = z.object({
       attempt_id: z.string(),
       number: z.number().int(),
       try: z.number().int(),
-      outcome: AttemptOutcome.optional(),
+      outcome: z.optional(AttemptOutcome),
       runner: z.string().optional(),
       waiting: z.string().optional(),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
@@ -104,7 +104,7 @@ export const StepView = z.object({
   phase: StepPhase,
   action: z.string(),
   status: StepStatus,
-  reason: Reason.optional(),
+  reason: z.optional(Reason),
   message: z.string().optional(),
   started_at: z.string().optional(),
   finished_at: z.string().optional(),
@@ -126,7 +126,7 @@ export type RunView = z.infer<typeof RunView>
 /** `POST /api/runs`: exactly one of `yaml`, `workflow`, `agent` and `input`. */
 export const CreateRun = z.strictObject({
   blueprint: z.enum(['workflow', 'agent']).optional().describe('Default: what the other fields say'),
-  run_id: RunId.optional(),
+  run_id: z.optional(RunId),
   yaml: z
     .string()
     .max(4 * 1024 * 1024)

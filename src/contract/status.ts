@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from './mini-zod.ts'
 
 /** Status of a run. The last four are final. */
 export const RunStatus = z.enum(['queued', 'running', 'success', 'failed', 'canceled', 'interrupted'])

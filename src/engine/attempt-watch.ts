@@ -8,6 +8,9 @@ import { OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
 import type { AttemptSink, Placement } from './ports.ts'
 import { sealed } from './sealed.ts'
 
+/** Of these many come, one soon after another. */
+const pieces: ReadonlySet<string> = new Set(['message', 'thought', 'tool'])
+
 /** What a host tells of one attempt, on its way into the log. */
 export class AttemptWatch implements AttemptSink {
   readonly #conductor: Conductor
@@ -80,7 +83,7 @@ export class AttemptWatch implements AttemptSink {
     if (report.type === 'update')
       return this.#conductor.input(
         [{ ...this.#names, type: 'agent.update', attempt, update: report.update }],
-        true,
+        pieces.has(report.update.kind),
       )
     if (report.type === 'input_taken')
       return this.#conductor.input([{ type: 'input.taken', attempt, input_id: report.input_id }], true)

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { type AttemptInput, type GivenInput, MAX_INPUT_BYTES } from '../contract/agent.ts'
+import type { AttemptInput, GivenInput } from '../contract/agent.ts'
+import { MAX_INPUT_BYTES } from '../contract/agent-limits.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { EventOf } from '../contract/events.ts'
 import type { AttemptState, RunState, Talk } from './state.ts'

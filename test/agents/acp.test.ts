@@ -21,22 +21,22 @@ async function bench(
   change: Partial<SessionRequest>,
   files: Record<string, string> = {},
 ): Promise<AgentBench> {
-  const folder = benchFolder()
-  context.after(() => folder.remove())
+  const folder = benchFolder(context)
   for (const [name, text] of Object.entries(files)) {
     const path = join(folder.cwd, name)
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, text)
   }
   const server = await startModelServer({ script: script(folder.cwd) })
-  context.after(() => server.stop())
+  folder.atEnd(() => server.stop())
   const env = { ANTHROPIC_API_KEY: 'test-key', ANTHROPIC_BASE_URL: server.url }
-  const request = { extra_args: [], ask: 'ask', new_session_id: '0', env, ...folder, ...change } as const
+  const { cwd, home } = folder
+  const request = { extra_args: [], ask: 'ask', new_session_id: '0', env, cwd, home, ...change } as const
   const started = new AgentBench(agent, program, {
     ...request,
     env: { ...env, ...configuration(agent, server.url) },
   })
-  context.after(() => started.kill(0))
+  folder.atEnd(() => started.kill(0))
   return started
 }
 

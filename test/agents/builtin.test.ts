@@ -27,14 +27,11 @@ class Setup {
   readonly #benches: InProcessBench[] = []
 
   constructor(context: TestContext) {
-    const { cwd, home, remove } = benchFolder()
+    const { cwd, home, atEnd } = benchFolder(context)
     this.cwd = cwd
     this.home = home
-    context.after(async () => {
-      for (const bench of this.#benches) await bench.session.close()
-      await this.server?.stop()
-      remove()
-    })
+    atEnd(() => this.server?.stop())
+    atEnd(() => Promise.all(this.#benches.map((bench) => bench.session.close())))
   }
 
   async serve(script: Script, options: { keys?: string[]; models?: string[] } = {}): Promise<ModelServer> {

@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Agent, Located, Program, SessionRequest } from '../../src/agents/agent.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
-import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
+import { AgentBench, type BenchFolder, benchFolder, textOf } from '../support/agent-bench.ts'
 import type { ModelRequest } from '../support/model-server/request.ts'
 import {
   type ModelServer,
@@ -281,40 +281,34 @@ export async function agentConformance(subject: Subject): Promise<void> {
 /** What one test of the suite has: a server, folders, and the processes it started, all gone after it. */
 class Setup {
   readonly cwd: string
-  readonly #home: string
+  readonly #folder: BenchFolder
   readonly #subject: Subject
   readonly #program: Program
-  readonly #benches: AgentBench[] = []
   #server: ModelServer | undefined
 
   constructor(subject: Subject, program: Program, context: TestContext) {
     this.#subject = subject
     this.#program = program
-    const folder = benchFolder()
-    this.cwd = folder.cwd
-    this.#home = folder.home
-    // Each by itself, in this order: one that fails must not keep the others.
-    context.after(async () => {
-      for (const bench of this.#benches) await bench.kill(0)
-    })
-    context.after(async () => await this.#server?.stop())
-    context.after(() => folder.remove())
+    this.#folder = benchFolder(context)
+    this.cwd = this.#folder.cwd
   }
 
   async serve(script: Script): Promise<ModelServer> {
-    this.#server = await startModelServer({ script })
-    return this.#server
+    const server = await startModelServer({ script })
+    this.#folder.atEnd(() => server.stop())
+    this.#server = server
+    return server
   }
 
   start(change: Partial<SessionRequest> = {}, url = this.#server?.url ?? ''): AgentBench {
     const { agent } = this.#subject
     const request = {
-      ...emptyRequest(this.cwd, this.#home),
+      ...emptyRequest(this.cwd, this.#folder.home),
       ...this.#subject.point(url, 'test-key'),
       ...change,
     }
     const bench = new AgentBench(agent, this.#program, request)
-    this.#benches.push(bench)
+    this.#folder.atEnd(() => bench.kill(0))
     return bench
   }
 }
@@ -324,8 +318,7 @@ function emptyRequest(cwd: string, home: string): SessionRequest {
 }
 
 function bareProtocol(subject: Subject, context: TestContext) {
-  const folder = benchFolder()
-  context.after(() => folder.remove())
+  const folder = benchFolder(context)
   const updates: AgentUpdate[] = []
   const failures: unknown[] = []
   const request = {

@@ -49,16 +49,13 @@ function test({ agent, flag, point }: Real, name: string, body: (scene: Scene) =
   const skip = located?.type === 'found' ? false : `${located?.why}; run: errand agents install ${flag}`
   it(name, { skip, timeout: 120_000 }, async (context: TestContext) => {
     if (located?.type !== 'found') return
-    const { cwd, home, remove } = benchFolder()
-    context.after(remove)
+    const { cwd, home, atEnd } = benchFolder(context)
     const start = async (script: Script, change: Partial<SessionRequest> = {}) => {
       const server = await startModelServer({ script })
+      atEnd(() => server.stop())
       const base = { cwd, home, extra_args: [], ask: 'allow', new_session_id: randomUUID() } as const
       const bench = new AgentBench(agent, located.program, { ...base, ...point(server.url), ...change })
-      context.after(async () => {
-        await bench.kill(0)
-        await server.stop()
-      })
+      atEnd(() => bench.kill(0))
       return bench
     }
     await body({ cwd, home, start })

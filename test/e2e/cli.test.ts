@@ -46,6 +46,7 @@ test('a mistyped command, subcommand or option is a usage error that says what w
     [['run', 'x.yaml', '--var', 'A'], 'write it as NAME=value'],
     [['run', 'a.yaml', 'b.yaml'], 'usage: errand run'],
     [['runs', 'show'], 'usage: errand runs show <id>'],
+    [['runs', 'events', 'run_1', '--after', 'abc'], '--after is "abc"'],
     [['run', 'x.yaml', '--detach'], 'what runs on this machine ends with the command'],
   ] as const) {
     const { code, stderr } = await errand.run(args)
@@ -182,6 +183,17 @@ test('an approval that nobody can give is refused with what to do about it', asy
   assert.equal(refused.code, 1)
   assert.match(refused.stdout, /--approve "ask" or --yes/)
   assert.equal((await errand.run(['run', file, '--yes'])).code, 0)
+  assert.equal((await errand.run(['run', file, '--approve', 'ask'])).code, 0)
+  for (const way of [
+    ['run'],
+    ['dispatch', '--token', 'T'],
+    ['run', '--hub', '--url', 'http://127.0.0.1:9'],
+  ]) {
+    const wrong = await errand.run([...way, file, '--approve', 'akk'])
+    assert.equal(wrong.code, 2, wrong.stderr)
+    assert.match(wrong.stderr, /--approve names "akk".*\n.*did you mean "ask"\?/)
+    assert.equal(wrong.stdout, '')
+  }
 })
 
 test('a run kept with --state is gone on with after a kill', async (t) => {

@@ -13,7 +13,7 @@ import type {
 } from '../../src/agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
 import { endTree } from '../../src/platform/process-ending.ts'
-import { treeMembers } from '../../src/platform/process-tree.ts'
+import { signal, treeMembers } from '../../src/platform/process-tree.ts'
 
 /** A generous deadline: a loaded machine may take long for the first start of a CLI. */
 const DEADLINE_MS = 120_000
@@ -49,6 +49,9 @@ export class AgentBench {
     }
     this.#mark = `ERRAND_BENCH=${randomUUID()}`
     const [name = '', value] = this.#mark.split('=')
+    // Below its home, for some unpack megabytes there at every start and leave them.
+    const temp = join(request.home, 'temp')
+    mkdirSync(temp, { recursive: true })
     this.#child = spawn(launch.program ?? program.path, [...launch.args], {
       cwd: request.cwd,
       detached: true,
@@ -57,10 +60,15 @@ export class AgentBench {
         HOME: join(request.home, 'user'),
         LANG: 'C.UTF-8',
         ...request.env,
+        TMPDIR: temp,
         ...launch.env,
         [name]: value,
       },
     })
+    const { pid } = this.#child
+    const killNow = () => void (pid !== undefined && signal(-pid, 'SIGKILL'))
+    // Before its folder is removed.
+    process.prependOnceListener('exit', killNow)
     this.#child.stdin?.on('error', () => {}) // the program may be gone: `exited` tells
     this.#child.stderr?.on('data', (chunk) => {
       this.#stderr = (this.#stderr + chunk).slice(-20_000)
@@ -82,8 +90,9 @@ export class AgentBench {
       this.#call((protocol) => protocol.line(text))
     })
     // Once both: the last line is read and the process is gone.
-    const ended = (code: number | null, signal: string | null) => {
-      this.exit = { code: code ?? undefined, signal: signal ?? undefined, stderr: this.#stderr }
+    const ended = (code: number | null, killedBy: string | null) => {
+      process.off('exit', killNow)
+      this.exit = { code: code ?? undefined, signal: killedBy ?? undefined, stderr: this.#stderr }
       const exit = this.exit
       this.#call((protocol) => protocol.exited(exit))
     }
@@ -91,8 +100,8 @@ export class AgentBench {
       this.#stderr += error.message
       ended(127, null)
     })
-    this.#child.on('close', (code, signal) => {
-      if (this.exit === undefined) ended(code, signal)
+    this.#child.on('close', (code, killedBy) => {
+      if (this.exit === undefined) ended(code, killedBy)
     })
     this.#call((protocol) => protocol.begin())
   }
@@ -215,13 +224,40 @@ export class AgentBench {
   }
 }
 
-/** A folder for one test's session: `cwd` and `home` below it. `remove` may be called twice. */
-export function benchFolder(): { cwd: string; home: string; remove(): void } {
+export interface BenchFolder {
+  cwd: string
+  home: string
+  /** Done before the folder goes, the last one first; one that fails does not keep the others. */
+  atEnd(close: () => unknown): void
+  /** May be called twice. Rejects with the first of the failures, when all is done. */
+  remove(): Promise<void>
+}
+
+/** A folder for one session, `cwd` and `home` below it: gone with the test, also where that fails or is ended. */
+export function benchFolder(test?: { after(hook: () => Promise<void>): void }): BenchFolder {
   const folder = mkdtempSync(join(tmpdir(), 'errand-agent-'))
+  const closers: (() => unknown)[] = []
+  const removeNow = () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+  // A process that a signal ends does not come to its `exit`.
+  const exit = () => process.exit(1)
+  const remove = async () => {
+    const failures: unknown[] = []
+    for (let close = closers.pop(); close; close = closers.pop())
+      try {
+        await close()
+      } catch (error) {
+        failures.push(error)
+      }
+    removeNow()
+    process.off('exit', removeNow).off('SIGTERM', exit).off('SIGINT', exit)
+    if (failures.length > 0) throw failures[0]
+  }
+  test?.after(remove)
+  process.once('exit', removeNow).once('SIGTERM', exit).once('SIGINT', exit)
   const [cwd, home] = [join(folder, 'cwd'), join(folder, 'home')]
   mkdirSync(cwd)
   mkdirSync(home)
-  return { cwd, home, remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
+  return { cwd, home, atEnd: (close) => void closers.push(close), remove }
 }
 
 /** The texts of a kind of update, joined. */

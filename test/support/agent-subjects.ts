@@ -33,6 +33,12 @@ export const agentSubjects: readonly AgentSubject[] = [
   },
 ]
 
+export function subjectNamed(name: string): AgentSubject {
+  const subject = agentSubjects.find((each) => each.name === name)
+  if (!subject) throw new Error(`There is no agent ${name} to test with.`)
+  return subject
+}
+
 /** What is installed here, or why it is not and the command that installs it. */
 export async function installedAgent(
   name: string,

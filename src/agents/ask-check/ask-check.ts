@@ -25,8 +25,8 @@ export async function checkAsks(agent: Agent, program: Program, signal: AbortSig
   if (!agent.modelAt)
     return { type: 'unknown', why: `Whether ${agent.title} asks before it uses a tool could not be checked.` }
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-ask-')))
-  const [cwd, home] = [join(folder, 'cwd'), join(folder, 'home')]
-  for (const each of [cwd, home]) mkdirSync(each)
+  const [cwd, home, temp] = [join(folder, 'cwd'), join(folder, 'home'), join(folder, 'temp')]
+  for (const each of [cwd, home, temp]) mkdirSync(each)
   const file = join(cwd, FILE)
   let model: AskingModel | undefined
   try {
@@ -39,7 +39,7 @@ export async function checkAsks(agent: Agent, program: Program, signal: AbortSig
       ask: 'ask',
       extra_args: [],
       new_session_id: randomUUID(),
-      env: { PATH: process.env.PATH ?? '', HOME: home, LANG: 'C.UTF-8', ...env },
+      env: { PATH: process.env.PATH ?? '', HOME: home, TMPDIR: temp, LANG: 'C.UTF-8', ...env },
     }
     return await askedBy(agent, program, request, file, signal)
   } catch (error) {

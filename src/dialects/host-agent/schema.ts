@@ -7,7 +7,7 @@ import { OutputSource, Scalar, StepArgs, VarName } from '../../contract/workflow
 
 /** `POST /run`. Only `action` must be there; ids are made up where they are missing. */
 export const RunRequest = z.object({
-  run_id: RunId.optional(),
+  run_id: z.optional(RunId),
   attempt_id: z.string().min(1).max(300).optional().describe('The same id twice is one task'),
   request_id: z
     .string()
@@ -20,7 +20,7 @@ export const RunRequest = z.object({
   instance: z.number().int().min(0).default(0),
   try: z.number().int().min(1).default(1),
   action: z.string().min(1),
-  args: StepArgs.default({}),
+  args: z._default(StepArgs, {}),
   env: z.record(VarName, Scalar).default({}),
   outputs: z.record(VarName, OutputSource).optional(),
   timeout_seconds: z.number().positive().max(31_536_000).optional(),

@@ -1,7 +1,7 @@
-import type * as z from 'zod'
 import type { ActionCatalog } from '../../contract/actions.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import * as z from '../../contract/mini-zod.ts'
 import type { RunRequest } from './schema.ts'
 import { requestIds } from './task-id.ts'
 
@@ -39,7 +39,7 @@ function checkAction({ action, args }: RunRequest, catalog: ActionCatalog): void
       hint: `This host agent carries out: ${hostActions(catalog).join(', ')}.`,
     })
   }
-  const parsed = known.args.safeParse(args)
+  const parsed = z.safeParse(known.args, args)
   if (parsed.success) return
   throw new ErrandError('invalid_argument', `The args of ${action} are wrong: ${flat(parsed.error)}.`, {
     hint: 'See docs/workflows.md for what each action takes.',
@@ -48,7 +48,7 @@ function checkAction({ action, args }: RunRequest, catalog: ActionCatalog): void
 }
 
 /** The issues of a request's body or query, in one line. */
-export const flat = (error: z.ZodError): string =>
+export const flat = (error: z.core.$ZodError): string =>
   error.issues
     .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
     .join('; ')

@@ -48,7 +48,7 @@ function byAction(schema: Json, actions: ReadonlyMap<string, Json>): void {
   }))
 }
 
-function argsSchema(args: z.ZodType): Json {
+function argsSchema(args: z.core.$ZodType): Json {
   const { $schema: _, ...schema } = jsonSchema(args)
   const inner = schema.properties as Json | undefined
   if (inner?.workflow) inner.workflow = { $ref: '#' }
@@ -66,6 +66,6 @@ function allowVariables(schema: unknown): unknown {
   return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, allowVariables(value)]))
 }
 
-function jsonSchema(schema: z.ZodType): Json {
+function jsonSchema(schema: z.core.$ZodType): Json {
   return z.toJSONSchema(schema, { io: 'input', target: 'draft-7', unrepresentable: 'any' }) as Json
 }

@@ -54,6 +54,8 @@ function findingOf(issue: Issue, schema: z.core.$ZodType, value: unknown): Findi
       return finding(limit(issue.origin, issue.inclusive ? 'at most' : 'less than', Number(issue.maximum)))
     case 'invalid_element':
       return finding(`has a wrong element: ${issue.issues.map((inner) => inner.message).join('; ')}`)
+    case 'custom':
+      return finding(`is not possible: ${issue.message}`)
     default:
       return finding(`is ${describe(found)}, but ${issue.message}`)
   }

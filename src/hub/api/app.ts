@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyError } from 'fastify'
-import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { type ActionCatalog, builtinActions } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Auth } from '../auth/auth.ts'
@@ -11,6 +11,7 @@ import { readBodies } from './body-parsers.ts'
 import { docsRoutes } from './docs.ts'
 import { answerBrokenRequest, answerErrors, sendError } from './error-answers.ts'
 import { PacedResponses } from './paced-response.ts'
+import { requestValidator } from './request-validator.ts'
 import { resourceRoutes } from './resources.ts'
 import { keepRouteTable } from './route-table.ts'
 import type { RunnersFace } from './runners-face.ts'
@@ -58,7 +59,7 @@ export function createApi(options: ApiOptions): ApiApp {
     schemaController: {
       // Given here, so that Fastify does not load its own compilers (some megabytes).
       compilersFactory: {
-        buildValidator: () => validator as never,
+        buildValidator: () => requestValidator as never,
         buildSerializer: () => () => JSON.stringify,
       },
     },
@@ -76,10 +77,4 @@ export function createApi(options: ApiOptions): ApiApp {
   resourceRoutes(app, context)
   docsRoutes(app, context)
   return app
-}
-
-/** Fastify hands over a missing body as null. */
-const validator: typeof validatorCompiler = (route) => {
-  const validate = validatorCompiler(route)
-  return route.httpPart === 'body' ? (body) => validate(body ?? undefined) : validate
 }

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { ErrandError } from '../../contract/errors.ts'
 import type { ApiApp } from './api-context.ts'
 
@@ -87,20 +86,6 @@ function readAway(request: IncomingMessage, maxBytes: number): Promise<void> {
 }
 
 function translate(error: FastifyError, bodyBytes: number): ErrandError | undefined {
-  if (hasZodFastifySchemaValidationErrors(error)) {
-    const context = (error as FastifyError).validationContext ?? 'body'
-    const place = context === 'querystring' ? 'query' : context
-    const problems = error.validation.map((each) => ({
-      field: `${place}${each.instancePath === '/' ? '' : each.instancePath.replaceAll('/', '.')}`,
-      message: each.message ?? 'is not valid',
-    }))
-    const [first] = problems
-    const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
-    return new ErrandError('bad_request', `${first!.field}: ${first!.message}${more}`, {
-      hint: 'The fields are described at /docs.',
-      details: problems,
-    })
-  }
   if (error.code === TOO_LARGE)
     return new ErrandError('body_too_large', `The body is larger than the limit of ${bodyBytes} bytes.`, {
       hint: 'Split it, or keep large files on the machine that runs the step.',

@@ -12,7 +12,7 @@ import type { PacedResponse } from './paced-response.ts'
 const EventsHeaders = z.object({
   'last-event-id': z
     .string()
-    .regex(/^\d*$/, 'is the seq of an event: a number')
+    .regex(/^\d*$/, 'the seq of an event is a number')
     .optional()
     .describe('As `after`; goes before it'),
 })

@@ -25,7 +25,7 @@ const CreateQuery = z.strictObject({
     .union([z.string(), z.array(z.string())])
     .optional()
     .describe('`KEY=value`, any number of times; beside a body of YAML'),
-  run_id: RunId.optional().describe('As `run_id` in the body'),
+  run_id: z.optional(RunId).describe('As `run_id` in the body'),
 })
 
 export function runRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { AttemptSpec, type StreamName } from '../../contract/attempt.ts'
 import { parseStat } from '../../platform/process-tree.ts'
+import { removeTree } from '../../platform/remove-tree.ts'
 
 /** What is fixed for an attempt, in `spec.json`. */
 export const AttemptFacts = z.object({
@@ -94,7 +94,7 @@ export class AttemptFolder {
   }
 
   async remove(): Promise<void> {
-    await rm(this.path, { recursive: true, force: true })
+    await removeTree(this.path)
   }
 }
 

@@ -42,7 +42,7 @@ const WRAPPER_WITH_INPUT = `${CLAIM}
 errand_input=$1 errand_fifo=$2 errand_tail=$3
 shift 3
 [ "$errand_stop" ] || {
-  rm -f "$errand_fifo"
+  [ ! -e "$errand_fifo" ] || rm -f "$errand_fifo"
   mkfifo -m 600 "$errand_fifo" || exit 75
   tail -c +1 -f "$errand_input" >"$errand_fifo" 2>/dev/null 3>&- 4>&- &
   errand_pid=$!

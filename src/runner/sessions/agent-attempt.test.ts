@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { treeMembers } from '../../platform/process-tree.ts'
@@ -300,6 +300,27 @@ test('a program that does not show that it asks is refused where it is to ask, a
   assert.equal(existsSync(inWorkspace(here, 'x')), false)
   const other = await attempts.start(here.spec('write x', { permissions: 'allow' }), 1)
   assert.equal((await endOf(other)).outcome, 'success')
+  await attempts.close()
+})
+
+test("what an agent leaves in its temporary folder goes with the attempt, and a step's own is taken", async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const leaves =
+    'run mkdir "$TMPDIR/a"; touch "$TMPDIR/a/left"; chmod 500 "$TMPDIR/a"; echo "$TMPDIR" >t; mv t told\nwait told'
+  const held = await attempts.start(here.spec(leaves), 1)
+  assert.equal((await endOf(held)).outcome, 'success')
+  const folder = join(here.path, 'attempts', held.spec.attempt_id)
+  const told = readFileSync(inWorkspace(here, 'told'), 'utf8').trim()
+  assert.equal(told, join(folder, 'temp'))
+  assert.equal(existsSync(join(told, 'a/left')), true)
+  await held.release()
+  assert.equal(existsSync(folder), false)
+  rmSync(inWorkspace(here, 'told'))
+  const env = { TMPDIR: join(here.path, 'own') }
+  const own = await attempts.start(here.spec('run echo "$TMPDIR" >t; mv t told\nwait told', {}, { env }), 1)
+  assert.equal((await endOf(own)).outcome, 'success')
+  assert.equal(readFileSync(inWorkspace(here, 'told'), 'utf8').trim(), env.TMPDIR)
   await attempts.close()
 })
 

@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs'
+import { mkdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptInput } from '../../contract/agent.ts'
@@ -25,6 +25,8 @@ const FAREWELL_MS = 3_000
 /** Of the grace of a stop, the most that the agent may take to end its turn. */
 const END_OF_TURN_MS = 2_000
 const STOP_GRACE_MS = 5_000
+/** How often it is looked whether what a session waits for at its end has come. */
+const LOOK_MS = 4
 
 export interface AgentAttemptOptions extends FolderAttemptOptions {
   services: AgentServices
@@ -283,15 +285,23 @@ export class AgentAttempt extends FolderAttempt {
   #begin(process: AgentProcess, claim: number): void {
     const { launch, cwd } = this.#start.launch(this.#launched!)
     const { env } = this.#start.request(this.#launched!)
+    const own = { TMPDIR: this.spec.env.TMPDIR ?? this.#temp(), ...launch.env }
     const pid = process.begin(
       {
         argv: [launch.program, ...launch.args],
         cwd,
-        env: processEnvironment(env, launch.env, this.spec, this.facts.key),
+        env: processEnvironment(env, own, this.spec, this.facts.key),
       },
       claim,
     )
     if (pid !== undefined) this.running(pid, Date.now())
+  }
+
+  /** Some agents unpack megabytes into the temporary folder at every start, and leave them: it goes with the attempt. */
+  #temp(): string {
+    const path = join(this.folder.path, 'temp')
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return path
   }
 
   async #takeUpProcess(process: AgentProcess): Promise<void> {
@@ -360,6 +370,9 @@ export class AgentAttempt extends FolderAttempt {
       path: join(this.folder.path, `process.${number}`),
       mark: this.mark,
       stderr: this.output.files.stderr,
+      onSaid: () => {
+        if (process === this.#process && process.output.refresh()) this.#pump()
+      },
       onEnd: (ending) => {
         if (process !== this.#process) return
         this.#processEnd ??= ending
@@ -478,7 +491,7 @@ export class AgentAttempt extends FolderAttempt {
 
   async #until(condition: () => boolean, withinMs: number): Promise<void> {
     const until = performance.now() + withinMs
-    while (!condition() && performance.now() < until && !this.#hurry.signal.aborted) await sleep(20)
+    while (!condition() && performance.now() < until && !this.#hurry.signal.aborted) await sleep(LOOK_MS)
   }
 }
 

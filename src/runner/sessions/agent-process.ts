@@ -6,6 +6,7 @@ import { AttemptFolder } from '../attempts/attempt-folder.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import type { Launch } from '../attempts/start-failure.ts'
 import { WrappedProcess } from '../attempts/wrapped-process.ts'
+import { FileWatch } from './file-watch.ts'
 import { InputFile } from './input-file.ts'
 import { Wire } from './wire.ts'
 
@@ -17,6 +18,8 @@ export interface AgentProcessOptions {
   mark: string
   /** The attempt's standard error, which the program appends to. */
   stderr: TailFile
+  /** It has said something; not told of all that it says. */
+  onSaid(): void
   onEnd(ending: Ending): void
 }
 
@@ -29,14 +32,16 @@ export class AgentProcess {
   readonly input: InputFile
   readonly #mark: string
   readonly #stderr: TailFile
+  readonly #watch: FileWatch
 
-  constructor({ path, mark, stderr, onEnd }: AgentProcessOptions) {
+  constructor({ path, mark, stderr, onSaid, onEnd }: AgentProcessOptions) {
     mkdirSync(path, { recursive: true, mode: 0o700 })
     this.folder = new AttemptFolder(path)
     this.#mark = mark
     this.#stderr = stderr
     this.process = new WrappedProcess({ folder: this.folder, mark, onEnd })
     this.output = new TailFile(join(path, 'wire'))
+    this.#watch = new FileWatch(this.output.path, onSaid)
     this.wire = new Wire(this.output)
     this.input = new InputFile(join(path, 'input'))
   }
@@ -67,6 +72,7 @@ export class AgentProcess {
 
   close(): void {
     this.process.unref()
+    this.#watch.close()
     this.output.close()
     this.input.close()
   }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
-import { lstatSync } from 'node:fs'
-import { isAbsolute, join, relative } from 'node:path'
+import { existsSync, lstatSync } from 'node:fs'
+import { dirname, isAbsolute, join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { realPath } from './real-path.ts'
 
@@ -20,6 +20,7 @@ export async function repositoryState(
   env: NodeJS.ProcessEnv,
 ): Promise<RepositoryState | undefined> {
   try {
+    if (!inRepository(cwd)) return undefined
     const status = await git(cwd, env, [
       'status',
       '--porcelain',
@@ -41,6 +42,14 @@ export async function repositoryState(
     return { head: head.trim(), dirty }
   } catch {
     return undefined
+  }
+}
+
+/** As git looks for it: starting git for nothing would cost each session some milliseconds. */
+function inRepository(cwd: string): boolean {
+  for (let folder = realPath(cwd, '/'); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, '.git'))) return true
+    if (folder === dirname(folder)) return false
   }
 }
 
