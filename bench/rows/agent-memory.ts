@@ -31,7 +31,12 @@ export async function agentMemory(hub: BenchHub): Promise<Row[]> {
       const runnerBefore = await residentMb(hub.runnerPid)
       const hubBefore = await residentMb(hub.hubPid)
       for (let run = 0; run < RUNS; run++) {
-        const agent = { agent: name, model: subject.model, prompt: 'Go on.', env: subject.env(server.url, key) }
+        const agent = {
+          agent: name,
+          model: subject.model,
+          prompt: 'Go on.',
+          env: subject.env(server.url, key),
+        }
         ids.push((await hub.client.runs.create({ agent })).run_id)
       }
       await Promise.all(ids.map((id) => untilItSpeaks(hub, id)))

@@ -8,9 +8,9 @@ const helpWords = ['help', '--help', '-h']
 
 /** Finds and runs the command; what it throws is told on standard error. Answers the exit code. */
 export async function dispatch(argv: string[]): Promise<number> {
-  // A reader that has gone away (`errand runs list | head`) is no error of ours.
+  // A reader that has gone away (`errand runs list | head`, a closed terminal) is no error of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
   })
   try {
     return await find(argv)

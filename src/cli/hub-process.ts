@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { builtinActionRegistry } from '../actions/registry.ts'
@@ -11,8 +10,8 @@ import { sessionSecret } from '../hub/auth/sessions.ts'
 import { Fleet } from '../hub/fleet/fleet.ts'
 import { FileOutputStore } from '../hub/outputs/files.ts'
 import { openSqliteStores } from '../hub/store/open-sqlite.ts'
+import { takeFolderLock } from './folder-lock.ts'
 import { ownToken } from './own-token.ts'
-import { takePidLock } from './pid-lock.ts'
 import { productVersion } from './product-version.ts'
 import { localHubFile, writeLogin } from './saved-login.ts'
 
@@ -37,7 +36,7 @@ export interface HubProcess {
 /** A hub with SQLite and files under one folder. Throws `data_folder_locked`, `address_in_use`, `store_failed`. */
 export async function startHub(options: HubOptions): Promise<HubProcess> {
   const { data, log } = options
-  const lock = takeFolder(data)
+  const lock = takeFolderLock({ path: data, what: 'data folder', option: '--data' }, 'lock')
   if ('holder' in lock) {
     throw new ErrandError(
       'data_folder_locked',
@@ -56,19 +55,6 @@ export async function startHub(options: HubOptions): Promise<HubProcess> {
   } catch (error) {
     await close().catch((failure: Error) => log(`While stopping: ${failure.message}`))
     throw error
-  }
-}
-
-function takeFolder(data: string): ReturnType<typeof takePidLock> {
-  try {
-    mkdirSync(data, { recursive: true, mode: 0o700 })
-    return takePidLock(join(data, 'lock'))
-  } catch (cause) {
-    throw new ErrandError(
-      'invalid_argument',
-      `The data folder ${data} cannot be used: ${(cause as Error).message}.`,
-      { hint: 'Give another with --data.', cause },
-    )
   }
 }
 

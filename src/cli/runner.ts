@@ -4,8 +4,8 @@ import type { AgentState } from '../contract/agent.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { runnerEnvironment } from '../dialects/environment.ts'
 import { command, UsageError } from './command.ts'
+import { takeFolderLock } from './folder-lock.ts'
 import { keyValues } from './key-values.ts'
-import { takePidLock } from './pid-lock.ts'
 import { productVersion } from './product-version.ts'
 import { untilSignal } from './until-signal.ts'
 
@@ -51,7 +51,7 @@ export const runner = command({
       )
     }
     const folder = options.workspace ?? found.workspaceDir ?? join(homedir(), '.errand', 'workspace')
-    const lock = takePidLock(join(folder, 'lock'))
+    const lock = takeFolderLock({ path: folder, what: 'workspace', option: '--workspace' }, 'lock')
     if ('holder' in lock) {
       throw new ErrandError(
         'data_folder_locked',
@@ -70,6 +70,7 @@ export const runner = command({
     const attempts = openAttempts({
       dir: join(folder, 'attempts'),
       workspaceDir: join(folder, 'runs'),
+      outputDir: folder,
       registry: builtinActionRegistry,
       agents: agents.options,
     })

@@ -3,7 +3,7 @@ import { ErrandError } from '../contract/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { RunStore } from '../engine/ports.ts'
 import { FileRunStore } from '../hub/store/file.ts'
-import { takePidLock } from './pid-lock.ts'
+import { takeFolderLock } from './folder-lock.ts'
 
 export interface StateFolder {
   store: RunStore
@@ -14,7 +14,8 @@ export interface StateFolder {
 
 /** The folder of `--state`, for one run of this process. Throws `conflict` where another process has that run. */
 export async function openStateFolder(folder: string, runId: string): Promise<StateFolder> {
-  const lock = takePidLock(join(folder, 'locks', runId))
+  const place = { path: folder, what: 'state folder', option: '--state' }
+  const lock = takeFolderLock(place, join('locks', runId))
   if ('holder' in lock) {
     throw new ErrandError('conflict', `Run ${runId} in ${folder} is being run by process ${lock.holder.pid}.`)
   }

@@ -1,7 +1,8 @@
 import { Budget, Permissions } from './agent-limits.ts'
 import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
-import { VarName } from './workflow.ts'
+import { described } from './mini-zod.ts'
+import { Filled, VarName } from './workflow.ts'
 
 /**
  * What the parser needs to know of an action: the schema of its `args`, and which of them are handed over as
@@ -18,21 +19,19 @@ export interface ActionContract {
 export type ActionCatalog = Readonly<Record<string, ActionContract>>
 
 const output = {
-  max_output_bytes: z
-    .optional(z.int().check(z.minimum(0)))
-    .check(
-      z.describe('How much of the output is kept in memory and shown; the rest goes to disk (default 1 MiB)'),
-    ),
-  output_path: z
-    .optional(z.string().check(z.minLength(1)))
-    .check(z.describe('Folder that the whole output is written to')),
+  max_output_bytes: described(
+    z.optional(z.int().check(z.minimum(0))),
+    'How much of the output is kept in memory and shown; the rest goes to disk (default 1 MiB)',
+  ),
+  output_path: described(z.optional(Filled), 'Folder that the whole output is written to'),
 }
 const processArgs = {
   ...output,
-  cwd: z.optional(z.string().check(z.minLength(1))).check(z.describe('Working folder')),
-  export_vars: z
-    ._default(z.boolean(), false)
-    .check(z.describe('Lines BOPS_EXPORT:KEY=value on standard output become variables')),
+  cwd: described(z.optional(Filled), 'Working folder'),
+  export_vars: described(
+    z._default(z.boolean(), false),
+    'Lines BOPS_EXPORT:KEY=value on standard output become variables',
+  ),
 }
 
 export const CmdRunArgs = z.strictObject({
@@ -51,7 +50,7 @@ export const VarsSetArgs = z.strictObject({
   vars: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])),
 })
 export const FileWriteArgs = z.strictObject({
-  path: z.string().check(z.minLength(1)),
+  path: Filled,
   content: z.string(),
   mode: z._default(
     z.string().check(z.regex(/^0?[0-7]{3}$/, 'a mode is three octal digits, such as "644"')),
@@ -59,11 +58,11 @@ export const FileWriteArgs = z.strictObject({
   ),
 })
 export const HttpRequestArgs = z.strictObject({
-  url: z.string().check(z.minLength(1)),
+  url: Filled,
   method: z._default(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']), 'GET'),
   headers: z._default(z.record(z.string(), z.string()), {}),
   body: z.optional(z.string()),
-  expect_status: z.optional(z.array(z.int())).check(z.describe('Default: any 2xx')),
+  expect_status: described(z.optional(z.array(z.int())), 'Default: any 2xx'),
   ...output,
 })
 export const ApprovalArgs = z.strictObject({
@@ -72,10 +71,8 @@ export const ApprovalArgs = z.strictObject({
   on_timeout: z._default(z.enum(['approve', 'reject']), 'reject'),
 })
 export const WorkflowRunArgs = z.strictObject({
-  file: z
-    .optional(z.string().check(z.minLength(1)))
-    .check(z.describe('Path beside this file; read when the run is submitted')),
-  workflow: z.optional(z.record(z.string(), z.unknown())).check(z.describe('The sub-workflow itself')),
+  file: described(z.optional(Filled), 'Path beside this file; read when the run is submitted'),
+  workflow: described(z.optional(z.record(z.string(), z.unknown())), 'The sub-workflow itself'),
   inputs: z._default(z.record(VarName, z.union([z.string(), z.number(), z.boolean()])), {}),
 })
 
@@ -87,52 +84,47 @@ export const AgentRunArgs = z.strictObject({
   prompt: z
     .string()
     .check(z.minLength(1), z.maxLength(MAX_PROMPT_CHARACTERS), z.describe('What the agent is to do')),
-  agent: z
-    ._default(z.string().check(z.minLength(1)), 'claude_code')
-    .check(z.describe('Which agent, such as codex')),
-  cwd: z
-    .optional(z.string().check(z.minLength(1)))
-    .check(z.describe("Working folder (default: the run's workspace)")),
-  model: z
-    .optional(z.string().check(z.minLength(1)))
-    .check(z.describe("Name of the model (default: the agent's own)")),
-  extra_args: z
-    ._default(z.array(z.string()), [])
-    .check(z.describe("Further arguments of the agent's program")),
-  command: z
-    .optional(z.array(z.string().check(z.minLength(1))).check(z.minLength(1)))
-    .check(z.describe('For agent acp: its program and arguments')),
-  permissions: z
-    ._default(
+  agent: described(z._default(Filled, 'claude_code'), 'Which agent, such as codex'),
+  cwd: described(z.optional(Filled), "Working folder (default: the run's workspace)"),
+  model: described(z.optional(Filled), "Name of the model (default: the agent's own)"),
+  extra_args: described(z._default(z.array(z.string()), []), "Further arguments of the agent's program"),
+  command: described(
+    z.optional(z.array(Filled).check(z.minLength(1))),
+    'For agent acp: its program and arguments',
+  ),
+  permissions: described(
+    z._default(
       z.union(
         [z.enum(['ask', 'allow', 'deny']), Permissions],
         'is "ask", "allow" or "deny", or {mode, rules, ...}',
       ),
       'allow',
-    )
-    .check(z.describe('Who decides whether the agent may use a tool')),
-  budget: z.prefault(Budget, {}).check(z.describe('Reaching one of these stops the step')),
-  verify: z
-    ._default(z.array(z.string().check(z.minLength(1))), [])
-    .check(z.describe('Commands run by /bin/sh when the agent says it is done; a failure goes back to it')),
-  verify_attempts: z
-    ._default(z.int().check(z.minimum(1), z.maximum(100)), 3)
-    .check(z.describe('How often the agent may try to pass them; then the step fails')),
-  interactive: z
-    ._default(z.boolean(), false)
-    .check(z.describe('Waits for further prompts instead of ending')),
-  idle_timeout_seconds: z._default(seconds, 600).check(z.describe('How long it waits for one')),
+    ),
+    'Who decides whether the agent may use a tool',
+  ),
+  budget: described(z.prefault(Budget, {}), 'Reaching one of these stops the step'),
+  verify: described(
+    z._default(z.array(Filled), []),
+    'Commands run by /bin/sh when the agent says it is done; a failure goes back to it',
+  ),
+  verify_attempts: described(
+    z._default(z.int().check(z.minimum(1), z.maximum(100)), 3),
+    'How often the agent may try to pass them; then the step fails',
+  ),
+  interactive: described(z._default(z.boolean(), false), 'Waits for further prompts instead of ending'),
+  idle_timeout_seconds: described(z._default(seconds, 600), 'How long it waits for one'),
   session: z.optional(
     z.strictObject({
       session_id: z
         .string()
         .check(z.minLength(1), z.describe("The agent's own id of an earlier session to go on with")),
-      workspace_of: z.optional(RunId).check(z.describe('Run whose workspace is used')),
+      workspace_of: described(z.optional(RunId), 'Run whose workspace is used'),
     }),
   ),
-  output_schema: z
-    .optional(z.record(z.string(), z.unknown()))
-    .check(z.describe('JSON Schema of the value that the answer must hold')),
+  output_schema: described(
+    z.optional(z.record(z.string(), z.unknown())),
+    'JSON Schema of the value that the answer must hold',
+  ),
   ...output,
 })
 export type AgentRunArgs = z.infer<typeof AgentRunArgs>

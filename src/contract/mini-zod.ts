@@ -1,4 +1,4 @@
-import { config } from 'zod/mini'
+import { config, type core, globalRegistry } from 'zod/mini'
 import en from 'zod/v4/locales/en.js'
 
 /**
@@ -8,3 +8,9 @@ import en from 'zod/v4/locales/en.js'
 config(en())
 
 export * from 'zod/mini'
+
+/** The schema itself, with words for those who write such a value; `z.describe` makes another one of it. */
+export function described<S extends core.$ZodType>(schema: S, description: string): S {
+  globalRegistry.add(schema, { description })
+  return schema
+}

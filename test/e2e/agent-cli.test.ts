@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { runIdIn, standInOptions } from '../support/agent-command.ts'
 import { errandCommand, eventually, processesWith } from '../support/errand-command.ts'
+
+const program = join(import.meta.dirname, '../../bin/errand')
 
 function setup(t: TestContext) {
   const errand = errandCommand(t)
@@ -79,6 +82,30 @@ test('Ctrl-C cancels, and nothing is left of the agent and what it started', asy
   assert.equal(code, 3, stdout)
   assert.match(stdout, /canceled in/)
   assert.deepEqual(await processesWith(home), [])
+})
+
+const noTerminal = existsSync('/usr/bin/script')
+  ? false
+  : 'there is no "script" (util-linux) to make a terminal'
+
+test('a terminal that is closed ends the session in it, and leaves nothing', {
+  skip: noTerminal,
+}, async (t) => {
+  const { home, env, cwd } = setup(t)
+  const words = [program, 'agent', 'say one', ...standInOptions, '--interactive']
+  const line = words.map((word) => `'${word}'`).join(' ')
+  const terminal = spawn('/usr/bin/script', ['-qec', line, '/dev/null'], { env, cwd })
+  t.after(() => terminal.kill('SIGKILL'))
+  let text = ''
+  terminal.stdout.on('data', (bytes) => {
+    text += bytes
+  })
+  await eventually('a question for the next prompt', () => text.includes('one\r\n') && text.includes('> '))
+  terminal.kill('SIGKILL')
+  const [id] = readdirSync(join(home, '.errand/local/runs'))
+  const events = join(home, '.errand/local/runs', id!, 'events.jsonl')
+  await eventually('its end', () => /"type":"run\.finished"/.test(readFileSync(events, 'utf8')))
+  await eventually('the end of all it started', async () => (await processesWith(home)).length === 0)
 })
 
 test('a run whose command was killed is gone on with: its agent is still at it', async (t) => {

@@ -55,6 +55,19 @@ test('a mistyped command, subcommand or option is a usage error that says what w
   }
 })
 
+test('a file where a folder is to be is told as that', async (t) => {
+  const errand = flow(t, 'echo x')
+  for (const args of [
+    ['up', '--port', '0', '--data', errand.file],
+    ['runner', '--url', 'http://127.0.0.1:9', '--token', 'T', '--workspace', errand.file],
+    ['run', errand.file, '--state', errand.file],
+  ]) {
+    const { code, stderr } = await errand.run(args)
+    assert.equal(code, 2, stderr)
+    assert.match(stderr, /flow\.yaml is a file, not a folder\.\n +hint: Give another with --/)
+  }
+})
+
 test('a workflow file that is not there or not valid ends with 2, every mistake with its line', async (t) => {
   const errand = errandCommand(t)
   const file = join(errand.home, 'bad.yaml')

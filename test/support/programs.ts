@@ -38,10 +38,12 @@ export interface ProgramsOptions {
   /** For the hub, beside what it has. */
   hubArgs?: string[]
   hubEnv?: NodeJS.ProcessEnv
+  /** For the runner that is started on its own, beside what it has. */
+  runnerEnv?: NodeJS.ProcessEnv
 }
 
 export async function startPrograms(t: TestContext, options: ProgramsOptions = {}): Promise<Programs> {
-  const { runner: kind = 'apart', hubArgs = [], hubEnv } = options
+  const { runner: kind = 'apart', hubArgs = [], hubEnv, runnerEnv } = options
   // Before what removes the folder: steps outlive what started them, and would go on writing there.
   let over = false
   t.after(async () => {
@@ -78,7 +80,9 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
       refuseWhenOver()
       const token = readFileSync(join(data, 'runner-token'), 'utf8').trim()
       const args = ['runner', '--id', 'apart', '--workspace', runnerFolder, '--slots', '64']
-      const runner = errand.start(args, { env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token } })
+      const runner = errand.start(args, {
+        env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token, ...runnerEnv },
+      })
       programs.runner = runner
       await eventually('the lock of the runner', () => existsSync(join(runnerFolder, 'lock')))
     },

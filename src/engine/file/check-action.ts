@@ -1,8 +1,10 @@
 import type { ActionCatalog, ActionContract } from '../../contract/actions.ts'
+import { VarName } from '../../contract/workflow.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { asText, own } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './report.ts'
+import { safeParse } from './safe-parse.ts'
 
 /** The contract of the action named at `path`, where there is one. */
 export function checkAction(
@@ -47,7 +49,8 @@ export function checkExpectedVars(report: Report, path: ValuePath, step: unknown
   if (own(own(step, 'args'), 'export_vars') === true) return
   const outputs = own(step, 'outputs')
   for (const [index, name] of expected.entries()) {
-    if (typeof name !== 'string' || own(outputs, name) !== undefined) continue
+    // What is no name at all is told by the schema.
+    if (!safeParse(VarName, name).success || own(outputs, name) !== undefined) continue
     report.say(
       [...path, 'expect_vars', index],
       `names ${JSON.stringify(name)}, which the step cannot export`,

@@ -242,6 +242,10 @@ test('what excludes or cannot reach each other is refused', () => {
     only(steps(['{name: a, action: cmd.run, args: {cmd: x}, expect_vars: [X]}'])),
     /names "X", which the step cannot export \| write export_vars: true/,
   )
+  assert.match(
+    only(steps(['{name: a, action: cmd.run, args: {cmd: x}, expect_vars: ["a b"]}'])),
+    /is text "a b", but a variable name is letters/,
+  )
   assert.deepEqual(
     check(steps(['{name: a, action: cmd.run, args: {cmd: x}, expect_vars: [X], outputs: {X: stdout}}']))
       .problems,

@@ -88,7 +88,7 @@ test('a request that says too little, too much or two things is refused with wha
     [{ agent: { prompt: 'x' }, vars: { A: 1 } }, 400, /no variables/],
     [{ agent: { prompt: 'x'.repeat(5_000_000) } }, 413, /prompt has 5000002 bytes/],
     [{ input: { text: 'x' }, metadata: { cwd: '/a', working_dir: '/b' } }, 400, /two folders/],
-    [{ input: { text: 'x' }, metadata: { agent: 'codex' } }, 400, /"agent"/],
+    [{ input: { text: 'x' }, metadata: { agent: 'codex' } }, 400, /agent/],
     [{ agent: { prompt: 'x' }, metadata: {} }, 400, /beside "input"/],
   ]
   for (const [body, status, message] of bad) {

@@ -23,6 +23,7 @@ export function docsRoutes(app: ApiApp, context: ApiContext): void {
     reply.type('application/json; charset=utf-8')
     return reply.send((await load()).document)
   })
+  app.get('/', { config, schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
   for (const url of ['/docs', '/docs/*'])
     app.get(url, { config, schema: { hide: true } }, async (request, reply) => {
       const { answer } = await load()

@@ -34,9 +34,21 @@ test('every refusal has one shape, the right status, and says what is wrong', as
   assert.equal(wrongMethod.headers.get('allow'), 'POST, GET')
   assertError(await post('{"yaml": '), 400, 'bad_request', /not valid JSON/)
   assertError(await post('{"yaml": "x", "__proto__": {}}'), 400, 'bad_request', /not valid JSON/)
-  assertError(await post(undefined), 400, 'bad_request', /body/)
-  assertError(await post({ yaml, vras: {} }), 400, 'bad_request', /vras/)
-  assertError(await post({ yaml: 3, vars: { A: [] } }), 400, 'bad_request', /body\.yaml.*body\.vars\.A/)
+  assertError(await post(undefined), 400, 'bad_request', /^body is missing\./)
+  assertError(await post([1]), 400, 'bad_request', /^body must be a map of keys and values, but is a list\./)
+  assertError(
+    await post({ yaml, vras: {} }),
+    400,
+    'bad_request',
+    /^body\.vras is not known here\. did you mean "vars"\?/,
+  )
+  const two = await post({ yaml: 3, vars: { A: [] } })
+  assertError(two, 400, 'bad_request', /^body\.yaml must be text, but is the number 3 \(and 1 more\)\./)
+  assert.deepEqual(
+    two.json.error.details.map(({ field }: { field: string }) => field),
+    ['body.yaml', 'body.vars.A'],
+  )
+  assertError(await post('{"constructor": {"name": {}}}'), 400, 'bad_request')
   assertError(await post({}), 400, 'bad_request', /exactly one/)
   assertError(await post({ yaml, workflow: {} }), 400, 'bad_request', /exactly one/)
   assertError(await post({ yaml, run_id: '../x' }), 400, 'bad_request', /run id/)
@@ -58,6 +70,8 @@ test('every refusal has one shape, the right status, and says what is wrong', as
 
   for (const query of ['?status=done', '?limit=0', '?limit=x', '?created_after=yesterday', '?nme=x'])
     assertError(await hub.call('GET', `/api/runs${query}`, token), 400, 'bad_request', /query/)
+  const limit = await hub.call('GET', '/api/runs?limit=x', token)
+  assertError(limit, 400, 'bad_request', /^query\.limit must be a number, but is text "x"\./)
   for (const path of [
     '/api/runs/nope',
     '/api/runs/nope/events',

@@ -104,6 +104,10 @@ test('the documentation can be read, and names what a body holds', async (t) => 
   assert.equal(page.status, 200)
   assert.match(page.text, /swagger-ui/)
   assert.equal((await hub.call('GET', '/docs/static/swagger-ui.css')).status, 200)
+  const { text: script } = await hub.call('GET', '/docs/static/swagger-initializer.js')
+  assert.match(script, /"layout":"BaseLayout"/)
+  const root = await fetch(`${hub.url}/`, { redirect: 'manual' })
+  assert.deepEqual([root.status, root.headers.get('location')], [302, '/docs'])
   const document = (await hub.call('GET', '/api/openapi.json')).json
   assert.match(document.openapi, /^3\.1/)
   const create = document.paths['/api/runs'].post

@@ -32,8 +32,9 @@ export async function describeApi(context: ApiContext): Promise<ApiDocs> {
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: true,
-    theme: { title: 'Errand API' },
-    uiConfig: { docExpansion: 'list' },
+    // Without the bar on top, whose logo is that of others.
+    theme: { title: 'Errand API', favicon: [] },
+    uiConfig: { docExpansion: 'list', layout: 'BaseLayout' },
   })
   await app.register(async (inner) => resourceRoutes(inner as unknown as ApiApp, context))
   await app.ready()

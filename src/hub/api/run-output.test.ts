@@ -30,9 +30,25 @@ test('an output is read whole and by range', async (t) => {
   assert.deepEqual([status, range], [416, 'bytes */10'])
   assert.deepEqual(await read(undefined, 'stderr'), [200, '', null])
 
-  const head = await hub.call('GET', `${path}/stdout`, token)
-  assert.equal(head.headers.get('content-length'), '10')
-  assert.equal(head.headers.get('accept-ranges'), 'bytes')
+  for (const [method, text] of [
+    ['GET', '0123456789'],
+    ['HEAD', ''],
+  ] as const) {
+    const whole = await hub.call(method, `${path}/stdout`, token)
+    assert.deepEqual([whole.status, whole.text], [200, text])
+    assert.equal(whole.headers.get('content-length'), '10')
+    assert.equal(whole.headers.get('accept-ranges'), 'bytes')
+  }
+  const head = async (path: string, token?: string, headers = {}) =>
+    (
+      await fetch(hub.url + path, {
+        method: 'HEAD',
+        headers: { authorization: `Bearer ${token}`, ...headers },
+      })
+    ).status
+  assert.equal(await head(`${path}/stdout`, token, { range: 'bytes=99-' }), 200)
+  assert.equal(await head(`${path}/stdout`, 'wrong'), 401)
+  assert.equal(await head(`/api/runs/${run_id}/attempts/2/output/stdout`, token), 404)
   assert.equal((await hub.call('GET', `${path}/stdin`, token)).status, 400)
   assert.equal(
     (await hub.call('GET', `/api/runs/${run_id}/attempts/2/output/stdout`, token)).json.error.code,

@@ -13,6 +13,7 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
     '/api/runs/:id/attempts/:number/output/:stream',
     {
       config: { queryToken: true },
+      exposeHeadRoute: true,
       schema: {
         tags: ['runs'],
         summary: 'The bytes of an output, whole or by range, as far as they are there',
@@ -27,15 +28,16 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         },
       },
     },
-    async ({ identity, params, headers }, reply) => {
+    async ({ identity, params, headers, method }, reply) => {
       const { id, number, stream } = params
+      const onlyHead = method === 'HEAD'
       await visibleRun(engine, identity, id)
       const length = await engine.outputLength(id, number, stream)
       if (length === 0 && !hasAttempt(await engine.view(id), number))
         throw new ErrandError('not_found', `The run "${id}" has no attempt ${number}.`, {
           hint: 'GET /api/runs/:id names the attempts of each step.',
         })
-      const range = readRange(headers.range, length)
+      const range = onlyHead ? undefined : readRange(headers.range, length)
       if (range === 'unsatisfiable') {
         reply.header('content-range', `bytes */${length}`)
         throw new ErrandError(
@@ -57,6 +59,7 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         'cache-control': 'no-store',
         ...(range === undefined ? {} : { 'content-range': `bytes ${start}-${end - 1}/${length}` }),
       })
+      if (onlyHead) return void reply.raw.end()
       const paced = streams.open(reply.raw)
       try {
         for (let at = start; at < end && !paced.gone.aborted; ) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { processStat } from '../../platform/process-tree.ts'
 import { attemptSpec, command, endOf, place, textOf, until } from './attempt-fixture.ts'
@@ -187,6 +187,14 @@ test('the whole output is also put where output_path says, under a safe name', a
   )
   assert.equal(bad.outcome, 'failed')
   assert.equal(bad.reason, 'output_failed')
+  await attempts.close()
+})
+
+test('a relative output_path is seen from the folder that the runner names', async () => {
+  using here = place()
+  const attempts = here.open({ outputDir: here.path })
+  const end = await endOf(await attempts.start(command('echo out', { args: { output_path: 'logs' } }), 1))
+  assert.equal(dirname(end.output_files!.stdout!), join(here.path, 'logs'))
   await attempts.close()
 })
 

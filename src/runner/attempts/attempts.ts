@@ -23,6 +23,8 @@ export interface AttemptsOptions {
   workspaceDir: string
   /** `run` (default): commands run in their run's workspace. `cwd`: in this process's folder. */
   workspace?: 'run' | 'cwd'
+  /** What a relative `output_path` is seen from (default: this process's folder). */
+  outputDir?: string
   /** This process's environment, of which commands get only the list in `process-environment.ts`. */
   env?: NodeJS.ProcessEnv
   /** Names of further variables that commands get of it. */
@@ -45,6 +47,7 @@ class DurableAttempts implements Attempts {
   readonly #ownEnv: NodeJS.ProcessEnv
   readonly #agents: AgentServices | undefined
   readonly #timeoutGraceMs: number
+  readonly #outputDir: string
   readonly #poller = new Poller()
   readonly #held = new Map<string, ProcessAttempt | InlineAttempt | AgentAttempt>()
   #closed = false
@@ -54,6 +57,7 @@ class DurableAttempts implements Attempts {
     registry,
     workspaceDir,
     workspace,
+    outputDir,
     env,
     passEnv,
     timeoutGraceMs,
@@ -66,6 +70,7 @@ class DurableAttempts implements Attempts {
     this.#env = passedOn(this.#ownEnv, passEnv)
     this.#agents = agents && new AgentServices(agents, this.#ownEnv)
     this.#timeoutGraceMs = timeoutGraceMs ?? 5_000
+    this.#outputDir = resolve(outputDir ?? '.')
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
   }
 
@@ -137,6 +142,7 @@ class DurableAttempts implements Attempts {
       folder: this.#folderPath(spec),
       cwd: this.#workspaces?.path(spec.run_id) ?? process.cwd(),
       timeoutGraceMs: this.#timeoutGraceMs,
+      outputDir: this.#outputDir,
       onReleased: () => this.#forget(attempt),
     })
     this.#held.set(spec.attempt_id, attempt)
@@ -202,6 +208,7 @@ class DurableAttempts implements Attempts {
       workspace: (runId) => this.#workspaces?.create(runId) ?? process.cwd(),
       poller: this.#poller,
       timeoutGraceMs: this.#timeoutGraceMs,
+      outputDir: this.#outputDir,
       onReleased: () => this.#forget(attempt),
     })
     this.#held.set(facts.spec.attempt_id, attempt)
@@ -226,6 +233,7 @@ class DurableAttempts implements Attempts {
       facts,
       poller: this.#poller,
       timeoutGraceMs: this.#timeoutGraceMs,
+      outputDir: this.#outputDir,
       onReleased: () => this.#forget(attempt),
     })
     this.#held.set(facts.spec.attempt_id, attempt)

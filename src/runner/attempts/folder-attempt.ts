@@ -15,6 +15,8 @@ export interface FolderAttemptOptions {
   poller: Poller
   /** Between SIGTERM and SIGKILL where the timeout has passed. */
   timeoutGraceMs: number
+  /** What a relative `output_path` is seen from. */
+  outputDir: string
   onReleased(): void
 }
 
@@ -29,14 +31,16 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   protected closed = false
   #cause: Cause | undefined
   readonly #poller: Poller
+  readonly #outputDir: string
   readonly #onReleased: () => void
   #takeBackDeadline: () => void = () => undefined
 
   /** Takes in what the folder holds; starts and watches nothing. */
-  constructor({ folder, facts, poller, timeoutGraceMs, onReleased }: FolderAttemptOptions) {
+  constructor({ folder, facts, poller, timeoutGraceMs, outputDir, onReleased }: FolderAttemptOptions) {
     this.facts = facts
     this.folder = folder
     this.timeoutGraceMs = timeoutGraceMs
+    this.#outputDir = outputDir
     this.#onReleased = onReleased
     this.#poller = poller
     this.journal = new JournaledReports(folder.file('reports'))
@@ -169,7 +173,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
       this.#fail(`Its output could not be read: ${(error as Error).message}.`)
     }
     let output_files: AttemptEnd['output_files']
-    const folder = outputFolder(this.spec)
+    const folder = outputFolder(this.spec, this.#outputDir)
     const ran = ending.type !== 'start_failed' && ending.type !== 'action_failed'
     if (folder !== undefined && ran && !this.closed) {
       const paths = { stdout: this.folder.file('stdout'), stderr: this.folder.file('stderr') }

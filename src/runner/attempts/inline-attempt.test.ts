@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Action, ActionRegistry } from '../ports.ts'
@@ -26,13 +26,14 @@ test('large output goes from memory to a file, byte for byte, and to output_path
   using here = place()
   const piece = Buffer.alloc(300_000, 'abc')
   const attempts = here.open({
+    outputDir: here.path,
     registry: registry(async (_spec, { write }) => {
       for (let i = 0; i < 10; i++) await write('stdout', piece)
       await write('stderr', 'small')
       return {}
     }),
   })
-  const args = { output_path: join(here.path, 'logs') }
+  const args = { output_path: 'logs' }
   const attempt = await attempts.start(attemptSpec('test', args, { outputs: { E: 'stderr' } }), 1)
   const end = await endOf(attempt)
   const whole = Buffer.concat(Array<Buffer>(10).fill(piece))
@@ -41,6 +42,7 @@ test('large output goes from memory to a file, byte for byte, and to output_path
   assert.deepEqual(end.exports, { E: 'small' })
   assert.deepEqual(await attempt.read('stdout', 1_000_000, 500_000), whole.subarray(1_000_000, 1_500_000))
   assert.equal(await textOf(attempt, 'stderr'), 'small')
+  assert.equal(dirname(end.output_files!.stdout!), join(here.path, 'logs'))
   assert.equal(statSync(end.output_files!.stdout!).size, whole.length)
   assert.equal(readFileSync(end.output_files!.stderr!, 'utf8'), 'small')
   await attempt.release()

@@ -16,6 +16,8 @@ export interface InlineAttemptOptions {
   /** Made only for output that is too large for memory. */
   folder: string
   cwd: string
+  /** What a relative `output_path` is seen from. */
+  outputDir: string
   timeoutGraceMs: number
   onReleased(): void
 }
@@ -25,14 +27,16 @@ export class InlineAttempt implements HeldAttempt {
   readonly spec: AttemptSpec
   readonly epoch: number
   readonly #run: InlineRun
+  readonly #outputDir: string
   readonly #onReleased: () => void
   readonly #reports = new HeldReports()
   readonly #outputs: Readonly<Record<StreamName, InlineOutput>>
 
   constructor(options: InlineAttemptOptions) {
-    const { spec, epoch, folder, onReleased } = options
+    const { spec, epoch, folder, outputDir, onReleased } = options
     this.spec = spec
     this.epoch = epoch
+    this.#outputDir = outputDir
     this.#onReleased = onReleased
     this.#outputs = {
       stdout: new InlineOutput(join(folder, 'stdout')),
@@ -97,7 +101,7 @@ export class InlineAttempt implements HeldAttempt {
   }
 
   async #placeFiles(end: AttemptEnd): Promise<Partial<AttemptEnd>> {
-    const folder = outputFolder(this.spec)
+    const folder = outputFolder(this.spec, this.#outputDir)
     if (folder === undefined) return {}
     const file = (stream: StreamName) => join(folder, outputFileName(this.spec, stream))
     const output_files = { stdout: file('stdout'), stderr: file('stderr') }

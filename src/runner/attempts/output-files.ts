@@ -3,10 +3,10 @@ import { join, resolve } from 'node:path'
 import { type AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { outputFileName } from '../../contract/output-file-name.ts'
 
-/** `args.output_path` of the step, whole; undefined where it has none. */
-export function outputFolder(spec: AttemptSpec): string | undefined {
+/** `args.output_path` of the step, seen from `outputDir`; undefined where it has none. */
+export function outputFolder(spec: AttemptSpec, outputDir: string): string | undefined {
   const path = spec.args.output_path
-  return typeof path === 'string' && path !== '' ? resolve(path) : undefined
+  return typeof path === 'string' && path !== '' ? resolve(outputDir, path) : undefined
 }
 
 /** Puts the streams' files into the folder, and answers where. May be done again. */

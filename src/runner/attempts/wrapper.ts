@@ -36,7 +36,8 @@ ${KEEP_EXIT}`
 /**
  * The same, with what is and will be appended to a file as the command's standard input: a "tail" follows the file
  * and feeds a FIFO. Further arguments before the command: that file, the FIFO, and where the pid of the "tail" is put:
- * ending that is the end of the input.
+ * ending that is the end of the input. The FIFO stands at a second, high descriptor of it because Linux lets go of the
+ * highest first, and may take 15 ms over the one by which the file is watched: the command need not wait for that.
  */
 const WRAPPER_WITH_INPUT = `${CLAIM}
 errand_input=$1 errand_fifo=$2 errand_tail=$3
@@ -44,7 +45,7 @@ shift 3
 [ "$errand_stop" ] || {
   [ ! -e "$errand_fifo" ] || rm -f "$errand_fifo"
   mkfifo -m 600 "$errand_fifo" || exit 75
-  tail -c +1 -f "$errand_input" >"$errand_fifo" 2>/dev/null 3>&- 4>&- &
+  tail -c +1 -f "$errand_input" >"$errand_fifo" 2>/dev/null 3>&- 4>&- 9>&1 &
   errand_pid=$!
   printf '%s\n' "$errand_pid" >"$errand_tail"
   ( exec "$@" <"$errand_fifo" >&3 2>&4 3>&- 4>&- )

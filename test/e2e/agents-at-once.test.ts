@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { agentsFolder } from '../../src/agents/install/native-binary.ts'
+import { installedAgent, subjectNamed } from '../support/agent-subjects.ts'
+import { eventually } from '../support/errand-command.ts'
+import { startModelServer, writeFileScript } from '../support/model-server/server.ts'
+import { type Programs, processesOf, startPrograms } from '../support/programs.ts'
+
+/** How many of each; OpenCode takes 600 MB a process. */
+const counts = { claude_code: 7, codex: 7, copilot: 4, opencode: 2 }
+
+test('twenty agents at once on one runner: each does its own work, and nothing of them is left', {
+  timeout: 300_000,
+}, async (context) => {
+  for (const name of Object.keys(counts)) {
+    const found = await installedAgent(name)
+    if ('missing' in found) return context.skip(found.missing)
+  }
+  const programs = await startPrograms(context, {
+    runnerEnv: { ERRAND_AGENTS_DIR: agentsFolder(process.env) },
+  })
+  const talks = Object.entries(counts).flatMap(([name, count]) =>
+    Array.from({ length: count }, (_, index) => talk(programs, name, index)),
+  )
+  const meeting = new Meeting(talks.length)
+  const server = await startModelServer({
+    scriptFor: (key) => {
+      const mine = talks.find((each) => each.key === key)
+      return mine && meeting.before(writeFileScript(mine.file, mine.content, `${mine.run_id} is done.`))
+    },
+  })
+  context.after(() => server.stop())
+
+  await Promise.all(
+    talks.map(({ run_id, name, key }) => {
+      const { model, env } = subjectNamed(name)
+      const agent = { agent: name, model, prompt: 'Write the file.', env: env(server.url, key) }
+      return programs.client.runs.create({ run_id, agent })
+    }),
+  )
+  for (const { run_id, file, content } of talks) {
+    const run = await programs.ended(run_id)
+    assert.equal(run.status, 'success', JSON.stringify(run))
+    assert.equal(run.outputs?.ANSWER, `${run_id} is done.`)
+    assert.equal(readFileSync(file, 'utf8').trimEnd(), content, run_id)
+  }
+  assert.ok(meeting.complete, 'they were not all there at once')
+  assert.deepEqual(server.errors, [])
+  const ours = [programs.hub.child.pid, programs.runner?.child.pid]
+  const left = processesOf(programs.home).filter((pid) => !ours.includes(pid))
+  assert.deepEqual(left.map(commandLine), [])
+  await eventually('the end of all attempt folders', () => attemptFolders(programs).length === 0)
+})
+
+function talk(programs: Programs, name: string, index: number) {
+  const run_id = `${name.replaceAll('_', '-')}-${index}`
+  const file = join(programs.runnerFolder, 'runs', run_id, 'made.txt')
+  return { name, run_id, file, key: `key-${randomUUID()}`, content: `made by ${run_id}` }
+}
+
+/** Lets nobody go on before all are there. */
+class Meeting {
+  readonly #all = Promise.withResolvers<void>()
+  #missing: number
+
+  constructor(size: number) {
+    this.#missing = size
+  }
+
+  get complete(): boolean {
+    return this.#missing === 0
+  }
+
+  before(script: ReturnType<typeof writeFileScript>) {
+    return async ({ index }: { index: number }) => {
+      if (index === 0 && --this.#missing === 0) this.#all.resolve()
+      await this.#all.promise
+      return script[index] ?? { text: 'Done.' }
+    }
+  }
+}
+
+const attemptFolders = ({ runnerFolder }: Programs) => readdirSync(join(runnerFolder, 'attempts'))
+
+function commandLine(pid: number): string {
+  try {
+    return `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')}`
+  } catch {
+    return `${pid}`
+  }
+}
