@@ -34,7 +34,7 @@ export async function bareAgent(
     extra_args: [],
     ask: 'allow',
     new_session_id: randomUUID(),
-    env: { ...passedOn(process.env), ...env(url, randomUUID()) },
+    env: { ...passedOn(process.env), ...env(url, randomUUID()), HOME: folder.home },
   })
   try {
     await bench.until(() => bench.updates.some(ofAgent))
@@ -55,8 +55,10 @@ export async function agentThroughHub(
   { name, model, env }: AgentSubject,
   url: string,
 ): Promise<AgentTimes> {
+  const folder = benchFolder()
   const started = performance.now()
-  const agent = { agent: name, model, prompt, env: env(url, randomUUID()) }
+  // What the user's own shell does at its start is not to be measured.
+  const agent = { agent: name, model, prompt, env: { ...env(url, randomUUID()), HOME: folder.home } }
   const { run_id } = await client.runs.create({ agent })
   let firstMs: number | undefined
   for await (const event of client.events(run_id)) {
@@ -64,5 +66,7 @@ export async function agentThroughHub(
     if (event.type === 'run.finished' && event.status !== 'success')
       throw new Error(`Run ${run_id} is ${event.status}: ${JSON.stringify(event)}`)
   }
-  return { firstMs: firstMs ?? Number.NaN, endMs: performance.now() - started }
+  const endMs = performance.now() - started
+  folder.remove()
+  return { firstMs: firstMs ?? Number.NaN, endMs }
 }
