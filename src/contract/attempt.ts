@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AgentUpdate } from './agent.ts'
 import { AttemptOutcome, Reason } from './status.ts'
+import { SecretUse } from './step-secrets.ts'
 import { OutputSource, StepArgs } from './workflow.ts'
 
 /** Names of the byte streams of an attempt. */
@@ -12,14 +13,42 @@ export const Requirements = z.strictObject({
   runner: z.string().optional(),
   group: z.string().optional(),
   labels: z.record(z.string(), z.string()).optional(),
+  /** Cores and memory that must be free, and are kept for it. */
+  cpus: z.number().optional(),
+  memory_bytes: z.number().optional(),
+  /** Given only to runners whose mode is this or `all`. */
+  mode: z.enum(['chat', 'issue']).optional(),
 })
 export type Requirements = z.infer<typeof Requirements>
+
+/** What the processes of an attempt may use together. */
+export const AttemptLimits = z.object({
+  cpus: z.number().optional(),
+  memory_bytes: z.number().optional(),
+  processes: z.number().int().optional(),
+  disk_bytes: z.number().optional(),
+})
+export type AttemptLimits = z.infer<typeof AttemptLimits>
+
+/** What an attempt's processes used, all together. */
+export const AttemptUsage = z.object({
+  peak_memory_bytes: z.number().optional(),
+  cpu_ms: z.number().optional(),
+  /** What measured it, and held it to its limits. */
+  held_by: z.enum(['cgroup_v2', 'cgroup_v1', 'watchdog']),
+})
+export type AttemptUsage = z.infer<typeof AttemptUsage>
 
 /** One try of one step on one host: all that a machine needs to carry it out. */
 export const AttemptSpec = z.object({
   attempt_id: z.string(),
   run_id: z.string(),
   workflow_name: z.string(),
+  /** Whose run it is, and of which tenant; absent outside a hub. */
+  owner: z.string().optional(),
+  tenant: z.string().optional(),
+  /** The repository that the run is for, by its name. */
+  repository: z.string().optional(),
   step: z.string(),
   host: z.string(),
   /** Which of the step's instances, from 0. */
@@ -32,7 +61,10 @@ export const AttemptSpec = z.object({
   /** Every variable the step sees; a process gets them as its environment. */
   env: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), OutputSource).optional(),
+  /** What it is given beside `env`, by variable; the values come with its start and stand nowhere else. */
+  secrets: z.record(z.string(), SecretUse).optional(),
   timeout_ms: z.number().optional(),
+  limits: AttemptLimits.optional(),
   /** How the host is reached or chosen, as the inventory says; `address` is for host agents. */
   requires: Requirements,
   address: z.string().optional(),
@@ -59,6 +91,7 @@ export const AttemptEnd = z.object({
   /** Where the host keeps the whole output, for `output_path`. */
   output_files: z.partialRecord(StreamName, z.string()).optional(),
   duration_ms: z.number().optional(),
+  usage: AttemptUsage.optional(),
 })
 export type AttemptEnd = z.infer<typeof AttemptEnd>
 

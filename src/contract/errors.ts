@@ -13,6 +13,7 @@ export const errorStatus = {
   forbidden: 403,
   not_found: 404,
   run_not_found: 404,
+  secret_not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
   run_exists: 409,

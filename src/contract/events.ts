@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { AgentUpdate, AttemptInput } from './agent.ts'
-import { StreamEnd, StreamName } from './attempt.ts'
+import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 
 /**
@@ -93,6 +93,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     streams: z.partialRecord(StreamName, StreamEnd).optional(),
     output_files: z.partialRecord(StreamName, z.string()).optional(),
     duration_ms: z.number().optional(),
+    usage: AttemptUsage.optional(),
     retry_at: z.string().optional().describe('Set where it is tried again'),
   }),
   at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),

@@ -72,7 +72,13 @@ export const HubFrame = z.discriminatedUnion('type', [
     lost_after_ms: z.number(),
     attempts: z.array(Standing),
   }),
-  z.object({ type: z.literal('start'), epoch, spec: AttemptSpec }),
+  /** `secrets`: the values of the spec's secrets that the hub keeps, by variable. */
+  z.object({
+    type: z.literal('start'),
+    epoch,
+    spec: AttemptSpec,
+    secrets: z.record(z.string(), z.string()).optional(),
+  }),
   /**
    * Committed: reports up to `reports`, and this much of each stream. `resend`: what followed was dropped, it is
    * to be sent again from here.

@@ -17,6 +17,8 @@ export interface RunSpec {
   vars: Record<string, string>
   owner: string
   tenant: string
+  /** The repository it is for: its group, and the secrets of its scope. */
+  repository?: string
   created_at: string
   /** The run and step that started this one, for a sub-workflow; the depth counts from 0. */
   parent?: { run_id: string; step: string; phase: StepPhase; instance: number; depth: number }
@@ -67,6 +69,7 @@ export const RunSummary = z.object({
   reason: z.optional(Reason),
   message: z.string().optional(),
   owner: z.string(),
+  repository: z.string().optional(),
   created_at: z.string(),
   started_at: z.string().optional(),
   finished_at: z.string().optional(),
@@ -134,6 +137,12 @@ export const CreateRun = z.strictObject({
     .describe('A workflow, as the text of its file'),
   workflow: z.record(z.string(), z.unknown()).optional().describe('A workflow, as JSON'),
   vars: z.record(z.string(), Scalar).default({}).describe('Inputs and variables of the workflow'),
+  repository: z
+    .string()
+    .min(1)
+    .max(500)
+    .optional()
+    .describe('Name of the repository it is for: its runner group, and the secrets of its scope'),
   agent: AgentRequest.optional().describe('What to ask an agent'),
   input: OldInput.optional().describe('What to ask an agent, as the agent API wrote it, with `metadata`'),
   metadata: OldMetadata.optional(),

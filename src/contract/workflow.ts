@@ -1,15 +1,10 @@
+import { Limits, Resources } from './amounts.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
+import { StepSecrets } from './step-secrets.ts'
+import { VarName } from './variable-name.ts'
 
-/** A variable's name, as a process's environment takes it. */
-export const VarName = z
-  .string()
-  .check(
-    z.regex(
-      /^[A-Za-z_][A-Za-z0-9_]{0,127}$/,
-      'a variable name is letters, digits and "_", not starting with a digit',
-    ),
-  )
+export { VarName }
 
 /** Text that is there. */
 export const Filled = z.string().check(z.minLength(1))
@@ -126,6 +121,9 @@ export const Step = z.strictObject({
   timeout_seconds: described(z.optional(seconds), 'Longest time of one try'),
   retry: described(z.optional(Retry), 'Try again where it fails'),
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for this step'),
+  secrets: described(z.optional(StepSecrets), 'Secrets for this step, by variable; no other step gets them'),
+  resources: described(z.optional(Resources), 'What a runner must have free for it'),
+  limits: described(z.optional(Limits), 'What one try of it may use'),
   outputs: described(
     z.optional(z.record(VarName, OutputSource)),
     'Variables for later steps, taken from its output',

@@ -1,4 +1,5 @@
 import { cpus, hostname, totalmem } from 'node:os'
+import { parseBytes } from '../contract/amounts.ts'
 import { ErrandError } from '../contract/errors.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -99,17 +100,8 @@ function parseCpus(found: Found): number {
   return value
 }
 
-const units: Readonly<Record<string, number>> = {
-  b: 1,
-  kb: 1024,
-  mb: 1024 ** 2,
-  gb: 1024 ** 3,
-  tb: 1024 ** 4,
-}
-
 function parseMemory(found: Found): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(found.value.trim())
-  const bytes = match === null ? 0 : Math.round(Number(match[1]) * units[`${match[2]!.toLowerCase()}b`]!)
-  if (!(bytes > 0)) throw wrong(found, 'It is an amount of memory, such as 8GB or 512MB.')
+  const bytes = parseBytes(found.value)
+  if (bytes === undefined) throw wrong(found, 'It is an amount of memory, such as 8GB or 512MB.')
   return bytes
 }

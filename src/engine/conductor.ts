@@ -306,7 +306,8 @@ export class Conductor {
 
   #names() {
     const over = this.state.first_open >= this.state.main.length
-    return { run_id: this.spec.run_id, status: over ? mainOutcome(this.plan, this.state).status : undefined }
+    const status = over ? mainOutcome(this.plan, this.state).status : undefined
+    return { run_id: this.spec.run_id, of: this.spec, status }
   }
 
   #cancelChild(intent: { run_id: string; force: boolean }, effects: (() => void)[]): void {

@@ -1,5 +1,6 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { StepInstance } from '../contract/events.ts'
+import type { RunSpec } from '../contract/run.ts'
 import type { Reason } from '../contract/status.ts'
 import { fillText } from './file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
@@ -11,6 +12,8 @@ export type Lookup = (name: string) => string | undefined
 /** What a run is called and how it stands, as steps may read it. */
 export interface RunNames {
   run_id: string
+  /** Whose run it is and what for; what a machine is given says so. */
+  of?: Pick<RunSpec, 'owner' | 'tenant' | 'repository' | 'blueprint'>
   /** Set once the main steps are over, for rollback and `finally`. */
   status?: string
 }

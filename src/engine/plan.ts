@@ -73,8 +73,9 @@ function withDependents(steps: readonly PlannedStep[]): PlannedStep[] {
 
 /** A step's rollback as a step of its own: same name, same environment, nothing that decides. */
 function rollbackStep(step: Step): Step {
+  const { name, env, secrets, resources, limits } = step
   const { action, args, timeout_seconds } = step.rollback!
-  return { name: step.name, action, args, timeout_seconds, env: step.env, continue_on_error: true }
+  return { name, action, args, timeout_seconds, env, secrets, resources, limits, continue_on_error: true }
 }
 
 function missing(what: string): never {

@@ -130,6 +130,15 @@ export interface StepHost {
   close(): Promise<void>
 }
 
+/** The values of the secrets that a hub keeps (or that a local run was given). */
+export interface SecretSource {
+  /**
+   * Values of the spec's secrets that are `from: 'hub'`, by variable. Throws `secret_not_found`, naming the ones that
+   * the run's tenant, repository and workflow have not. The values are for the machine alone: never in a log or answer.
+   */
+  reveal(spec: AttemptSpec): Promise<Record<string, string>>
+}
+
 /** Keeps the output bytes of attempts. Length is what is kept; callers of one stream come one at a time. */
 export interface OutputStore {
   /** Before the first `append` of an attempt; idempotent. Reads `max_output_bytes` and `output_path` from the args. */

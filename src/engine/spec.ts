@@ -1,6 +1,8 @@
-import type { AttemptSpec } from '../contract/attempt.ts'
+import { parseBytes } from '../contract/amounts.ts'
+import type { AttemptLimits, AttemptSpec } from '../contract/attempt.ts'
 import { attemptId } from '../contract/ids.ts'
-import type { Workflow } from '../contract/workflow.ts'
+import { secretUses } from '../contract/step-secrets.ts'
+import type { Step, Workflow } from '../contract/workflow.ts'
 import { fillArgs } from './file/template.ts'
 import { instanceEnv, type RunNames } from './lookup.ts'
 import type { Plan, PlannedStep } from './plan.ts'
@@ -28,6 +30,9 @@ export function attemptSpec(
     attempt_id: attemptId(names.run_id, at.number),
     run_id: names.run_id,
     workflow_name: plan.workflow.name,
+    owner: names.of?.owner,
+    tenant: names.of?.tenant,
+    repository: names.of?.repository,
     step: step.name,
     host: instance.host,
     instance: at.instance,
@@ -37,8 +42,25 @@ export function attemptSpec(
     env,
     outputs: step.outputs,
     timeout_ms: step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000,
-    requires: requirementsOf(plan.workflow, instance.host),
+    secrets: step.secrets && secretUses(step.secrets),
+    limits: limitsOf(step),
+    requires: { ...requirementsOf(plan.workflow, instance.host), ...reserved(step) },
     address: host.address,
     token_env: host.token_env,
   }
 }
+
+function limitsOf({ limits }: Step): AttemptLimits | undefined {
+  if (limits === undefined) return undefined
+  const { cpus, memory, processes, disk } = limits
+  return { cpus, memory_bytes: bytesOf(memory), processes, disk_bytes: bytesOf(disk) }
+}
+
+/** What must be free for the step: what it asks for, else all that it may use. */
+const reserved = ({ resources, limits }: Step): Pick<AttemptSpec['requires'], 'cpus' | 'memory_bytes'> => ({
+  cpus: resources?.cpus ?? limits?.cpus,
+  memory_bytes: bytesOf(resources?.memory ?? limits?.memory),
+})
+
+const bytesOf = (size: string | number | undefined): number | undefined =>
+  size === undefined ? undefined : parseBytes(String(size))

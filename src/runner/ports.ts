@@ -69,8 +69,11 @@ export interface HeldAttempt {
 export interface Attempts {
   /** Finds the attempts of an earlier process of this runner again. Before anything else, once. */
   recover(): Promise<HeldAttempt[]>
-  /** Idempotent by attempt id and epoch: the one that is there is answered. Resolves when it survives a restart. */
-  start(spec: AttemptSpec, epoch: number): Promise<HeldAttempt>
+  /**
+   * Idempotent by attempt id and epoch: the one that is there is answered. Resolves when it survives a restart.
+   * `secrets`: values by variable, kept in the attempt's folder until its end.
+   */
+  start(spec: AttemptSpec, epoch: number, secrets?: Readonly<Record<string, string>>): Promise<HeldAttempt>
   get(attemptId: string): HeldAttempt | undefined
   all(): HeldAttempt[]
   /** The run is over: its workspace is deleted. */

@@ -1,0 +1,33 @@
+import * as z from './mini-zod.ts'
+import { described } from './mini-zod.ts'
+
+const units: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
+
+/** "512MB", "1.5 GiB" or "4096" in bytes (a KB has 1,024); undefined where it is no such text. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text.trim())
+  if (match === null) return undefined
+  const bytes = Math.round(Number(match[1]) * units[match[2]!.toLowerCase()]!)
+  return bytes > 0 ? bytes : undefined
+}
+
+const Size = z
+  .union([z.number().check(z.positive()), z.string()])
+  .check(z.refine((size) => parseBytes(String(size)) !== undefined, 'a size is written such as 512MB or 4GB'))
+const Cpus = z.number().check(z.positive(), z.maximum(100_000))
+
+/** What a runner must have free to be given the step; it is kept for the step while it runs. */
+export const Resources = z.strictObject({
+  cpus: described(z.optional(Cpus), 'Cores, such as 2 or 0.5; default: that of limits'),
+  memory: described(z.optional(Size), 'Memory, such as 2GB; default: that of limits'),
+})
+export type Resources = z.infer<typeof Resources>
+
+/** What one try of the step may use; past it, it is ended (or, for CPUs, held back). */
+export const Limits = z.strictObject({
+  cpus: described(z.optional(Cpus), 'Cores that its processes share'),
+  memory: described(z.optional(Size), 'Memory of all its processes together; more ends it with reason oom'),
+  processes: described(z.optional(z.int().check(z.positive())), 'Processes and threads at once'),
+  disk: described(z.optional(Size), 'Size of its workspace; more ends it with reason quota'),
+})
+export type Limits = z.infer<typeof Limits>
