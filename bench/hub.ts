@@ -50,6 +50,22 @@ export async function startHub(): Promise<BenchHub> {
   }
 }
 
+/** One more runner, of a group of its own, with a folder of its own. Answers how to stop it. */
+export async function startRunner(hub: BenchHub, group: string, slots: number): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
+  const { token } = await hub.client.tokens.create({ name: group, scope: 'runner' })
+  const args = ['--url', hub.url, '--token', token, '--id', group, '--group', group, '--slots', String(slots)]
+  const child = spawn(errand, ['runner', ...args, '--workspace', folder], { stdio: 'ignore' })
+  await until(`the runner ${group}`, async () =>
+    (await hub.client.runners.list()).find((runner) => runner.id === group && runner.status === 'connected'),
+  )
+  return async () => {
+    child.kill('SIGTERM')
+    await exited(child)
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
 async function childOf(pid: number): Promise<number | undefined> {
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
   return Number(text.trim().split(' ')[0]) || undefined

@@ -8,21 +8,28 @@ import { startHub } from './hub.ts'
 import type { Row } from './measure.ts'
 import { agentMemory } from './rows/agent-memory.ts'
 import { agentTimes } from './rows/agents.ts'
-import { firstProcess, hubStep } from './rows/hub-step.ts'
+import { crowd } from './rows/crowd.ts'
+import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { localStep } from './rows/local-step.ts'
+import { maskedOutput } from './rows/masked-output.ts'
 import { masking } from './rows/masking.ts'
 import { idleMemory } from './rows/memory.ts'
-import { noopRuns } from './rows/noop-runs.ts'
+import { memoryOverRuns, noopRuns } from './rows/noop-runs.ts'
 import { outputToReader } from './rows/output.ts'
+import { placement } from './rows/placement.ts'
 import { shellRun } from './rows/shell-run.ts'
 
-const alone = { 'local-step': localStep, 'shell-run': shellRun, masking }
+const alone = { 'local-step': localStep, 'shell-run': shellRun, masking, placement }
 const onHub = {
   memory: idleMemory,
   'hub-step': hubStep,
   'first-process': firstProcess,
+  'first-process-busy': firstProcessBusy,
   'noop-runs': noopRuns,
+  'memory-over-runs': memoryOverRuns,
   output: outputToReader,
+  'masked-output': maskedOutput,
+  crowd,
   'agents-time': agentTimes,
   'agents-memory': agentMemory,
 }

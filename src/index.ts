@@ -15,6 +15,7 @@ export type { EngineFace, Submission } from './engine/face.ts'
 export { checkWorkflow, parseWorkflow } from './engine/file/check.ts'
 export { formatProblem, type Problem } from './engine/file/problem.ts'
 export { workflowSchema } from './engine/file/schema.ts'
+export { GivenSecrets } from './engine/given-secrets.ts'
 export type {
   AttemptSink,
   Clock,
@@ -25,6 +26,7 @@ export type {
   RunPage,
   RunQuery,
   RunStore,
+  SecretSource,
   StepHost,
 } from './engine/ports.ts'
 export { BoundedOutputStore } from './hub/outputs/bounded.ts'

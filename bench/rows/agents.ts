@@ -4,7 +4,7 @@ import { type AgentTimes, agentThroughHub, bareAgent } from '../agent-runs.ts'
 import type { BenchHub } from '../hub.ts'
 import { median, type Row } from '../measure.ts'
 
-const ROUNDS = 7
+const ROUNDS = 15
 
 /** What a run of an agent takes, beside its program driven with plain pipes. Agents that are not installed are left out. */
 export async function agentTimes(hub: BenchHub): Promise<Row[]> {
@@ -21,8 +21,11 @@ export async function agentTimes(hub: BenchHub): Promise<Row[]> {
       const bare: AgentTimes[] = []
       const runs: AgentTimes[] = []
       for (let round = 0; round <= ROUNDS; round++) {
-        bare.push(await bareAgent(found.agent, found.program, subject, server.url))
-        runs.push(await agentThroughHub(hub, subject, server.url))
+        const takeBare = async () =>
+          bare.push(await bareAgent(found.agent, found.program, subject, server.url))
+        const takeRun = async () => runs.push(await agentThroughHub(hub, subject, server.url))
+        // Neither always meets what the other has left the machine with.
+        for (const take of round % 2 === 0 ? [takeBare, takeRun] : [takeRun, takeBare]) await take()
       }
       // The first fills caches of the machine.
       const row = (name: string, time: keyof AgentTimes): Row => {

@@ -42,7 +42,7 @@ export async function outputToReader(hub: BenchHub): Promise<Row[]> {
 }
 
 /** Bytes on the wire; the reader does no more than count them. */
-function readStream(url: string, token: string): Promise<number> {
+export function readStream(url: string, token: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   get(url, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' } }, (response) => {
     let bytes = 0

@@ -37,6 +37,16 @@ test('whatever text is asked with reaches the agent as it stands, also through r
   )
 })
 
+test('the secrets of a request are those of its step, also in a run that goes on', () => {
+  const secrets = { KEY: { secret: 'MODEL_KEY', as: 'env' as const } }
+  const { workflow } = agentRun({ prompt: 'x', secrets })
+  const checked = checkWorkflow(workflow, { catalog: builtinActions }).workflow!
+  assert.deepEqual(checked.steps[0]!.secrets, secrets)
+  const record = { run_id: 'r', blueprint: 'agent', status: 'success', workflow: checked } as RunRecord
+  const next = continuationRun(record, { session_id: 's' }, { prompt: 'y' }).workflow as unknown as Workflow
+  assert.deepEqual(next.steps[0]!.secrets, secrets)
+})
+
 test('a run is called what its prompt begins with', () => {
   const nameOf = (prompt: string) => agentRun({ prompt }).workflow.name
   assert.equal(nameOf('  fix\n\tthe \u0000 test '), 'fix the test')

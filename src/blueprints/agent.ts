@@ -1,7 +1,9 @@
 import { MAX_INPUT_BYTES } from '../contract/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../contract/agent-request.ts'
 import { ErrandError } from '../contract/errors.ts'
+import type { StepSecrets } from '../contract/step-secrets.ts'
 import { DEFAULT_HOST, type WorkflowFile } from '../contract/workflow.ts'
+import { plain } from './plain-text.ts'
 
 /** Name of the one step. */
 export const AGENT_STEP = 'agent'
@@ -10,11 +12,11 @@ type StepArgs = Record<string, unknown>
 
 /** A run that asks an agent: a workflow of one step. Throws `body_too_large`, `invalid_argument`. */
 export function agentRun(given: AgentRequestInput) {
-  const { env, timeout_seconds, runner, group, labels, ...args } = AgentRequest.parse(given)
+  const { env, secrets, timeout_seconds, runner, group, labels, ...args } = AgentRequest.parse(given)
   checkPromptSize(args.prompt)
   if (args.agent !== 'acp' && args.command !== undefined)
     throw new ErrandError('invalid_argument', `command is for the agent "acp", not for "${args.agent}".`)
-  return agentWorkflow(args, { env, timeout_seconds, host: { runner, group, labels } })
+  return agentWorkflow(args, { env, secrets, timeout_seconds, host: { runner, group, labels } })
 }
 
 /** What the blueprint makes of arguments of `agent.run`, which are taken as they stand. */
@@ -22,10 +24,12 @@ export function agentWorkflow(
   args: StepArgs & { prompt: string; output_schema?: unknown },
   {
     env,
+    secrets,
     timeout_seconds,
     host,
   }: {
     env?: Record<string, string | number | boolean>
+    secrets?: StepSecrets
     timeout_seconds?: number
     host: { runner?: string; group?: string; labels?: Record<string, string> }
   },
@@ -47,6 +51,7 @@ export function agentWorkflow(
         action: 'agent.run',
         args: withoutUnset({ ...(plain(texts) as StepArgs), verify, output_schema }),
         env: env && (plain(env) as typeof env),
+        secrets,
         timeout_seconds,
         outputs: { ANSWER: 'answer', FILES: 'files', ...(output_schema ? { VALUE: 'value' } : {}) },
       },
@@ -65,22 +70,6 @@ export function checkPromptSize(prompt: string): void {
     `The prompt has ${bytes} bytes; the most is ${MAX_INPUT_BYTES} bytes (3 MiB).`,
     { hint: 'Put what is long into a file, and name the file in the prompt.' },
   )
-}
-
-/** Every text, at any depth, written so that filling in variables gives it back. */
-function plain(value: unknown): unknown {
-  if (typeof value === 'string') return value.replaceAll('${', '$$${')
-  if (Array.isArray(value)) return value.map(plain)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
-}
-
-/** The text that `plain` was given. */
-export function unplain(value: unknown): unknown {
-  if (typeof value === 'string') return value.replaceAll('$${', '${')
-  if (Array.isArray(value)) return value.map(unplain)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, unplain(inner)]))
 }
 
 const withoutUnset = (args: StepArgs): StepArgs =>

@@ -3,7 +3,8 @@ import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { RunRecord } from '../contract/run.ts'
 import { DEFAULT_HOST, type Workflow } from '../contract/workflow.ts'
-import { agentWorkflow, checkPromptSize, unplain } from './agent.ts'
+import { agentWorkflow, checkPromptSize } from './agent.ts'
+import { unplain } from './plain-text.ts'
 
 /** Where a session with an agent stands, as the log of its run tells. */
 export interface SessionFound {
@@ -55,6 +56,7 @@ export function continuationRun(
       { ...args, verify, output_schema, prompt, session, interactive: interactive ?? args.interactive },
       {
         env: step.env && (unplain(step.env) as typeof step.env),
+        secrets: step.secrets,
         timeout_seconds: step.timeout_seconds,
         // The session is on the machine that had it.
         host: { runner: found.runner ?? runner, group, labels },

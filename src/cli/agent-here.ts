@@ -2,12 +2,14 @@ import { join } from 'node:path'
 import { agentRun } from '../blueprints/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import { Engine } from '../engine/engine.ts'
+import { GivenSecrets } from '../engine/given-secrets.ts'
 import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
 import { type Continued, continueHere } from './agent-continue-here.ts'
 import { type AgentShow, followAgent } from './agent-follow.ts'
 import type { AgentAsk } from './agent-on-hub.ts'
 import { localFolder, localSessions } from './local-sessions.ts'
 import { dropOldRuns } from './old-local-runs.ts'
+import { OwnRecord, sweepKilled } from './own-record.ts'
 import { productVersion } from './product-version.ts'
 import { openStateFolder } from './state-folder.ts'
 
@@ -21,8 +23,18 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   const state = await openStateFolder(folder, newId)
   const { store } = state
   const outputs = new BoundedOutputStore({ spillDir: join(folder, 'output') })
-  const host = localSessions()
-  const engine = new Engine({ store, host, outputs, version: productVersion, onStoreFailure: 'abandon' })
+  const secrets = new GivenSecrets(ask.secrets)
+  const record = new OwnRecord({ runs: ask.earlier === undefined ? [] : [ask.earlier], kept: true })
+  const swept = sweepKilled()
+  const host = localSessions(record, secrets)
+  const engine = new Engine({
+    store,
+    host,
+    outputs,
+    admit: (run) => secrets.admit(run),
+    version: productVersion,
+    onStoreFailure: 'abandon',
+  })
   const releases = [state.release]
   try {
     const goOn = () =>
@@ -44,6 +56,8 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
     await outputs.close()
     await store.close()
     for (const release of releases) release()
+    await swept
+    record.close()
   }
 }
 

@@ -12,12 +12,16 @@ export interface AgentAsk {
   earlier: string | undefined
   prompt: string
   runId: string | undefined
+  /** Values for a run on this machine. */
+  secrets: Record<string, string>
   /** What is asked for; `cwd` is where none is given. */
   request(cwd: string | undefined): AgentRequestInput
 }
 
+type AgentOnHub = AgentAsk & { repository?: string }
+
 export async function agentOnHub(
-  ask: AgentAsk & { detach: boolean; url?: string; token?: string },
+  ask: AgentOnHub & { detach: boolean; url?: string; token?: string },
 ): Promise<number> {
   const { show, detach } = ask
   const client = connect(ask)
@@ -42,10 +46,11 @@ interface Begun {
 }
 
 /** The run, and the event after which this prompt is what it is about. The key makes repeating it harmless. */
-async function begin(client: ErrandClient, ask: AgentAsk, key: string): Promise<Begun> {
+async function begin(client: ErrandClient, ask: AgentOnHub, key: string): Promise<Begun> {
   if (ask.earlier === undefined) {
     const request = ask.request(undefined)
-    const made = await client.runs.create({ agent: request, run_id: ask.runId }, { idempotencyKey: key })
+    const run = { agent: request, run_id: ask.runId, repository: ask.repository }
+    const made = await client.runs.create(run, { idempotencyKey: key })
     return { runId: made.run_id, after: 0 }
   }
   const { last_seq } = await client.runs.get(ask.earlier)

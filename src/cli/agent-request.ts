@@ -68,7 +68,12 @@ type Given = { [K in keyof typeof agentOptions]?: string | string[] | boolean } 
 }
 
 /** What the options ask for. Throws `UsageError` for a value that cannot be. */
-export function agentRequest(prompt: string, given: Given, cwd: string | undefined): AgentRequestInput {
+export function agentRequest(
+  prompt: string,
+  given: Given,
+  cwd: string | undefined,
+  secrets: string[] | undefined,
+): AgentRequestInput {
   const text = (name: keyof Given) => given[name] as string | undefined
   const number = (name: keyof Given): number | undefined => {
     const value = text(name)
@@ -97,6 +102,7 @@ export function agentRequest(prompt: string, given: Given, cwd: string | undefin
     extra_args: given['extra-arg'],
     command: given.command,
     env: given.env && keyValues('--env', given.env),
+    secrets,
     interactive: given.interactive,
   }) as AgentRequestInput
   check(request)

@@ -36,16 +36,22 @@ export const agentServer = command({
         hint: 'Give this server another folder with --data.',
       })
     }
-    const [{ openAttempts }, { builtinActionRegistry }, { createHostAgent }] = await Promise.all([
-      import('../runner/attempts/attempts.ts'),
-      import('../actions/registry.ts'),
-      import('../dialects/host-agent/server.ts'),
-    ])
+    const [{ openAttempts }, { builtinActionRegistry }, { createHostAgent }, limitsHere, mounted] =
+      await Promise.all([
+        import('../runner/attempts/attempts.ts'),
+        import('../actions/registry.ts'),
+        import('../dialects/host-agent/server.ts'),
+        import('../runner/limits/limits-here.ts'),
+        import('../runner/secrets/mounted-secret.ts'),
+      ])
+    const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
     const attempts = openAttempts({
       dir: join(folder, 'attempts'),
+      limits,
       workspaceDir: join(folder, 'workspace'),
       workspace: 'cwd',
       registry: builtinActionRegistry,
+      mountedSecretsDir: mounted.mountedSecretsDir(process.env),
     })
     const agent = createHostAgent({
       attempts,
@@ -56,6 +62,7 @@ export const agentServer = command({
     try {
       const { url } = await agent.listen(addr)
       process.stdout.write(`Agent server on ${url}, work under way in ${folder}\n`)
+      process.stderr.write(`${limitsHere.limitsText(limits.choice)}\n`)
       await untilSignal()
     } finally {
       await agent.close()

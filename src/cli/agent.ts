@@ -2,6 +2,7 @@ import { readPrompt } from './agent-prompt.ts'
 import { agentOptions, agentRequest, folderOf } from './agent-request.ts'
 import { command, UsageError } from './command.ts'
 import { hubOptions } from './hub-options.ts'
+import { secretNames, secretValues } from './secret-values.ts'
 
 export const agent = command({
   summary: 'Ask a coding agent: on this machine, or on a hub and its runners with --hub.',
@@ -9,9 +10,16 @@ export const agent = command({
   options: {
     ...agentOptions,
     continue: { type: 'string', value: 'RUN', help: 'Go on with the session of this run' },
+    secret: {
+      type: 'string',
+      multiple: true,
+      value: 'NAME',
+      help: "Secret for the agent: with --hub one of the hub's; else of the environment, or NAME=@FILE",
+    },
     'run-id': { type: 'string', value: 'ID', help: 'Name the run' },
     json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
     hub: { type: 'boolean', help: 'Run it on a hub' },
+    repository: { type: 'string', value: 'NAME', help: 'With --hub: the repository that the run is for' },
     detach: { type: 'boolean', short: 'd', help: 'With --hub: print the run id and do not wait' },
     ...hubOptions,
   },
@@ -34,6 +42,11 @@ export const agent = command({
     )
     if (earlier !== undefined && fixed !== undefined)
       throw new UsageError(`--${fixed} cannot be changed with --continue`, 'the session goes on as it was')
+    if (earlier !== undefined && hub && options.secret)
+      throw new UsageError('--secret cannot be changed with --continue', 'the session goes on as it was')
+    if (options.repository !== undefined && !hub) throw new UsageError('--repository needs --hub')
+    if (options.repository !== undefined && earlier !== undefined)
+      throw new UsageError('--repository cannot be changed with --continue', 'the session goes on as it was')
     const prompt = await readPrompt(args[0], interactive)
     const show = { json, interactive, fromStdin: args[0] === '-' || (args[0] === undefined && !interactive) }
     const ask = {
@@ -41,11 +54,14 @@ export const agent = command({
       earlier,
       prompt,
       runId: options['run-id'],
-      request: (cwd: string | undefined) => agentRequest(prompt, options, folderOf(options.cwd ?? cwd)),
+      secrets: hub ? {} : secretValues(options.secret),
+      request: (cwd: string | undefined) =>
+        agentRequest(prompt, options, folderOf(options.cwd ?? cwd), secretNames(options.secret, hub)),
     }
     if (hub) {
       const { agentOnHub } = await import('./agent-on-hub.ts')
-      return await agentOnHub({ ...ask, detach: detach ?? false, url: options.url, token: options.token })
+      const { repository, url, token } = options
+      return await agentOnHub({ ...ask, repository, detach: detach ?? false, url, token })
     }
     const { agentHere } = await import('./agent-here.ts')
     return await agentHere(ask)

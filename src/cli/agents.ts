@@ -1,8 +1,8 @@
 import type { AgentState } from '../contract/agent.ts'
+import { agentsHere } from './agents-here.ts'
 import { type CommandGroup, command, type OptionSpec, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
-import { localFolder } from './local-sessions.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 
 const list = command({
@@ -12,7 +12,7 @@ const list = command({
   async run({ hub, json, ...where }) {
     const agents: (AgentState & { runners?: { id: string; usable: boolean }[] })[] = hub
       ? Object.values((await connect(where).agents()).agents)
-      : await here()
+      : await agentsHere()
     if (json) printJson(agents)
     else {
       const rows = agents.map(({ name, installed, version, usable, why, install, runners }) => [
@@ -38,18 +38,6 @@ const list = command({
     return 0
   },
 })
-
-async function here(): Promise<AgentState[]> {
-  const [{ machineAgents }, { AgentServices }, { agentStates }, { agentsFolder }] = await Promise.all([
-    import('../runner/sessions/machine-agents.ts'),
-    import('../runner/sessions/agent-services.ts'),
-    import('../runner/sessions/agent-states.ts'),
-    import('../agents/install/native-binary.ts'),
-  ])
-  const { env } = process
-  const options = machineAgents({ folder: agentsFolder(env), stateDir: localFolder(), allowedDirs: 'any' })
-  return await agentStates(new AgentServices(options, env), env)
-}
 
 /** A flag for each agent that can be installed. */
 const flags = ['claude-code', 'codex', 'opencode', 'copilot'] as const

@@ -3,11 +3,15 @@ import { Writable } from 'node:stream'
 import { UsageError } from './command.ts'
 
 /** Reads a line that is not shown: from the terminal, or from standard input where `fromStdin`. */
-export async function askSecret(what: string, fromStdin: boolean): Promise<string> {
+export async function askSecret(
+  what: string,
+  fromStdin: boolean,
+  stdinOption = '--password-stdin',
+): Promise<string> {
   if (!fromStdin && !process.stdin.isTTY) {
     throw new UsageError(
       `there is no terminal to ask for ${what}`,
-      'give it on standard input with --password-stdin',
+      `give it on standard input with ${stdinOption}`,
     )
   }
   if (fromStdin) {

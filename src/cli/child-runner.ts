@@ -53,7 +53,8 @@ export class ChildRunner {
         stdio: ['pipe', 'inherit', 'inherit'],
         // Ctrl-C in the terminal is for the hub, which then ends its runner.
         detached: true,
-        env: { ...process.env, ERRAND_HUB_URL: url, ERRAND_TOKEN: token },
+        // The key of the hub's secrets is no business of a runner.
+        env: { ...process.env, ERRAND_SECRETS_KEY: undefined, ERRAND_HUB_URL: url, ERRAND_TOKEN: token },
       },
     )
     this.#child = child

@@ -36,6 +36,8 @@ export interface Command<O extends Options = Options> {
 /** Several commands under one word: `errand runs list`. */
 export interface CommandGroup {
   summary: string
+  /** What the one word alone does, with options: `errand runner --group gpu`. */
+  alone?: Command
   commands: Readonly<Record<string, Command>>
 }
 

@@ -21,7 +21,10 @@ export const commands: Readonly<Record<string, Entry>> = {
   },
   validate: { summary: 'Check a workflow file', load: async () => (await import('./validate.ts')).validate },
   up: { summary: 'Start a hub and a runner of its own', load: async () => (await import('./up.ts')).up },
-  runner: { summary: 'Start a runner for a hub', load: async () => (await import('./runner.ts')).runner },
+  runner: {
+    summary: 'Start a runner for a hub, or enrol this machine',
+    load: async () => (await import('./runner.ts')).runner,
+  },
   runs: { summary: 'Look at and control runs on a hub', load: async () => (await import('./runs.ts')).runs },
   approve: {
     summary: 'Let a step that waits for approval go on',
@@ -35,6 +38,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'Look at and control runners of a hub',
     load: async () => (await import('./runners.ts')).runners,
   },
+  secrets: {
+    summary: 'Manage the secrets that a hub keeps',
+    load: async () => (await import('./secrets.ts')).secrets,
+  },
   login: { summary: 'Log in to a hub', load: async () => (await import('./login.ts')).login },
   tokens: { summary: 'Manage tokens of a hub', load: async () => (await import('./tokens.ts')).tokens },
   users: { summary: 'Manage users of a hub', load: async () => (await import('./users.ts')).users },
@@ -45,6 +52,15 @@ export const commands: Readonly<Record<string, Entry>> = {
   dispatch: {
     summary: 'Run a workflow file on agent servers',
     load: async () => (await import('./dispatch.ts')).dispatch,
+  },
+  doctor: {
+    summary: 'Find what is missing or wrong on this machine',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
+  backup: { summary: "Back up a hub's data", load: async () => (await import('./backup.ts')).backup },
+  restore: {
+    summary: 'Put a backup into an empty data folder',
+    load: async () => (await import('./restore.ts')).restore,
   },
   schema: {
     summary: 'Print the JSON Schema of workflow files',

@@ -2,6 +2,7 @@ import type { GivenInput } from '../contract/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import { Engine } from '../engine/engine.ts'
+import type { GivenSecrets } from '../engine/given-secrets.ts'
 import type { RunStore, StepHost } from '../engine/ports.ts'
 import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
 import { MemoryRunStore } from '../hub/store/memory.ts'
@@ -35,6 +36,7 @@ export async function conductHere(
   file: string | undefined,
   host: StepHost,
   options: HereOptions,
+  secrets: GivenSecrets,
 ): Promise<number> {
   const vars = keyValues('--var', options.var)
   const source = file === undefined ? undefined : await readSource(file)
@@ -43,7 +45,14 @@ export async function conductHere(
   const store: RunStore = state?.store ?? new MemoryRunStore()
   const spill = spillFolder(options.state)
   const outputs = new BoundedOutputStore({ spillDir: spill })
-  const engine = new Engine({ store, host, outputs, version: productVersion, onStoreFailure: 'abandon' })
+  const engine = new Engine({
+    store,
+    host,
+    outputs,
+    admit: (run) => secrets.admit(run),
+    version: productVersion,
+    onStoreFailure: 'abandon',
+  })
   try {
     if (source === undefined) {
       const kept = await store.get(runId)

@@ -12,11 +12,15 @@ export const dispatch = command({
   },
   examples: ['errand dispatch --token T flow.yaml'],
   async run(options, args) {
-    const [{ conductHere }, { HttpHost }] = await Promise.all([
+    const [{ conductHere }, { HttpHost }, { GivenSecrets }, { secretValues }] = await Promise.all([
       import('./conduct-here.ts'),
       import('../dialects/host-agent/http-host.ts'),
+      import('../engine/given-secrets.ts'),
+      import('./secret-values.ts'),
     ])
     const token = options.token ?? (process.env.ERRAND_TOKEN || undefined)
-    return await conductHere(fileArgument(options.file, args), new HttpHost({ token }), options)
+    const secrets = new GivenSecrets(secretValues(options.secret))
+    const host = new HttpHost({ token, secrets })
+    return await conductHere(fileArgument(options.file, args), host, options, secrets)
   },
 })

@@ -32,8 +32,12 @@ async function find(argv: string[]): Promise<number> {
 
 async function findInGroup(name: string, group: CommandGroup, argv: string[]): Promise<number> {
   const [word, ...rest] = argv
+  const { alone } = group
+  if (alone && (word === undefined || (word.startsWith('-') && !helpWords.includes(word))))
+    return await runCommand(name, alone, argv)
   if (word === undefined || helpWords.includes(word)) {
-    const { groupHelp } = await import('./help.ts')
+    const { commandHelp, groupHelp } = await import('./help.ts')
+    if (alone) process.stdout.write(`${commandHelp(name, alone)}\n`)
     process.stdout.write(groupHelp(name, group))
     return word === undefined ? exitCodes.usage : 0
   }

@@ -34,6 +34,7 @@ const byError: Partial<Record<ErrorCode, number>> = {
   forbidden: exitCodes.unauthorized,
   not_found: exitCodes.not_found,
   run_not_found: exitCodes.not_found,
+  secret_not_found: exitCodes.not_found,
   internal: exitCodes.internal,
   node_too_old: exitCodes.internal,
 }

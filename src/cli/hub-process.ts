@@ -7,9 +7,17 @@ import { createApi } from '../hub/api/app.ts'
 import { Auth } from '../hub/auth/auth.ts'
 import { ensureAdmin } from '../hub/auth/first-admin.ts'
 import { sessionSecret } from '../hub/auth/sessions.ts'
+import { ConfigFile } from '../hub/config/config-file.ts'
 import { Fleet } from '../hub/fleet/fleet.ts'
+import { HubMetrics } from '../hub/metrics/hub-metrics.ts'
+import { observedStore } from '../hub/metrics/observed-store.ts'
+import { logRun } from '../hub/metrics/run-log-lines.ts'
 import { FileOutputStore } from '../hub/outputs/files.ts'
+import { Retention } from '../hub/retention/retention.ts'
+import { KeyRing } from '../hub/secrets/key-ring.ts'
+import { Secrets } from '../hub/secrets/secrets.ts'
 import { openSqliteStores } from '../hub/store/open-sqlite.ts'
+import type { Log } from '../platform/log.ts'
 import { takeFolderLock } from './folder-lock.ts'
 import { ownToken } from './own-token.ts'
 import { productVersion } from './product-version.ts'
@@ -20,7 +28,13 @@ export interface HubOptions {
   data: string
   host: string
   port: number
-  log(message: string): void
+  /** Path of `errand.yaml`, where there is one. */
+  config?: string
+  /** How long ended runs are kept; absent: for ever. */
+  keptMs?: number
+  /** Who is on this machine reads the figures without a token. */
+  openMetrics?: boolean
+  log: Log
 }
 
 export interface HubProcess {
@@ -29,6 +43,8 @@ export interface HubProcess {
   admin?: { username: string; password: string }
   /** For a runner on this machine. */
   runnerToken: string
+  /** Reads the configuration again. */
+  reload(): void
   /** Stops serving; runs stay open in the store. May be called twice. */
   close(): Promise<void>
 }
@@ -59,9 +75,11 @@ export async function startHub(options: HubOptions): Promise<HubProcess> {
 }
 
 async function start(
-  { data, host, port, log }: HubOptions,
+  { data, host, port, config, keptMs, openMetrics, log }: HubOptions,
   closers: (() => unknown)[],
 ): Promise<Omit<HubProcess, 'close'>> {
+  const configFile = new ConfigFile({ file: config, log })
+  closers.push(() => configFile.close())
   const stores = await openSqliteStores({ file: join(data, 'errand.db') })
   closers.push(() => stores.close())
   const { accounts } = stores
@@ -69,15 +87,50 @@ async function start(
   const auth = new Auth({ accounts, secret: await sessionSecret(accounts) })
   const outputs = new FileOutputStore({ dir: join(data, 'output') })
   closers.push(() => outputs.close())
+  const keys = new KeyRing({ env: process.env, file: join(data, 'secrets.key') })
+  const secrets = new Secrets(stores.secrets, keys)
+  await resealed(secrets, log)
   const fleet = new Fleet({
     authenticate: (token) => auth.authenticateRunner(token),
     // A process outlives the runner that started it, a session has a folder; what a runner does in itself has nothing.
     isDurable: (action) => builtinActionRegistry[action]?.kind !== 'inline',
+    secrets,
+    store: accounts,
     log,
   })
-  const engine = new Engine({ store: stores.runs, host: fleet, outputs, version: productVersion, log })
+  await fleet.recall()
+  auth.onChanged(() => void fleet.recheck())
+  const metrics = new HubMetrics({
+    version: productVersion,
+    openRuns: () => engine.openRuns(),
+    fleet: () => fleet.figures(),
+  })
+  closers.push(() => metrics.close())
+  const store = observedStore(stores.runs, (runId, events) => {
+    metrics.seen(runId, events)
+    logRun(log, runId, events)
+  })
+  const engine = new Engine({
+    store,
+    host: fleet,
+    outputs,
+    admit: (run) => secrets.admit(run),
+    version: productVersion,
+    log,
+  })
   closers.push(() => engine.close())
-  const app = createApi({ engine, accounts, runners: fleet, auth, version: productVersion, log })
+  const app = createApi({
+    engine,
+    accounts,
+    runners: fleet,
+    repositories: configFile,
+    secrets,
+    auth,
+    version: productVersion,
+    metrics,
+    openMetrics,
+    log,
+  })
   fleet.attach(app.server)
   closers.push(
     () => app.close(),
@@ -88,6 +141,10 @@ async function start(
   const url = `http://${bound.address.includes(':') ? `[${bound.address}]` : bound.address}:${bound.port}`
   await engine.resume()
   fleet.ready()
+  if (keptMs !== undefined) {
+    const retention = new Retention({ engine, accounts, keptMs, log })
+    closers.push(() => retention.close())
+  }
   const token = await ownToken({
     accounts,
     scope: 'api',
@@ -101,7 +158,19 @@ async function start(
     name: 'runner of the hub',
     file: join(data, 'runner-token'),
   })
-  return { url, admin, runnerToken }
+  return { url, admin, runnerToken, reload: () => configFile.reload() }
+}
+
+/** A hub without its key works; what needs a secret does not. */
+async function resealed(secrets: Secrets, log: HubOptions['log']): Promise<void> {
+  try {
+    const count = await secrets.reseal()
+    if (count > 0)
+      log(`${count} secrets are sealed with the first key now; the hub needs the other keys no more.`)
+  } catch (error) {
+    const { message, hint = '' } = error as ErrandError
+    log(`Steps that have secrets will fail: ${message} ${hint}`)
+  }
 }
 
 async function listen(app: ReturnType<typeof createApi>, host: string, port: number): Promise<void> {

@@ -1,6 +1,8 @@
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import type { SecretSource } from '../engine/ports.ts'
 import { AttemptsHost } from '../runner/local/attempts-host.ts'
 import { errandHome } from './errand-home.ts'
+import type { OwnRecord } from './own-record.ts'
 
 /** Keeps the runs of agents of this machine, with all that belongs to them. */
 export const localFolder = (): string => join(errandHome(), 'local')
@@ -9,11 +11,13 @@ export const localFolder = (): string => join(errandHome(), 'local')
  * Carries out the sessions with agents of a command on this machine, where agents may work in any folder. What that
  * takes is loaded with the first session.
  */
-export function localSessions(): AttemptsHost {
+export function localSessions(record: OwnRecord, secrets?: SecretSource): AttemptsHost {
   const folder = localFolder()
   return new AttemptsHost({
     root: join(folder, 'attempts'),
+    secrets,
     open: async (dir) => {
+      record.add(basename(dir))
       const { openSessions } = await import('./open-sessions.ts')
       return openSessions(dir, folder)
     },

@@ -3,6 +3,7 @@ import { builtinActionRegistry } from '../actions/registry.ts'
 import { agentsFolder } from '../agents/install/native-binary.ts'
 import { openAttempts } from '../runner/attempts/attempts.ts'
 import type { Attempts } from '../runner/ports.ts'
+import { mountedSecretsDir } from '../runner/secrets/mounted-secret.ts'
 import { machineAgents } from '../runner/sessions/machine-agents.ts'
 
 /** Opens the attempts in `dir`, whose agents may work in any folder; `folder` keeps what belongs to them. */
@@ -13,5 +14,6 @@ export function openSessions(dir: string, folder: string): Attempts {
     workspace: 'cwd',
     registry: builtinActionRegistry,
     agents: machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: 'any' }),
+    mountedSecretsDir: mountedSecretsDir(process.env),
   })
 }

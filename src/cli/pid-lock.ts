@@ -21,7 +21,10 @@ function startOf(pid: number): string {
   }
 }
 
-function isAlive({ pid, started }: Holder): boolean {
+export const thisProcess = (): Holder => ({ pid: process.pid, started: startOf(process.pid) })
+
+/** Whether that very process is alive. */
+export function isHolding({ pid, started }: Holder): boolean {
   try {
     process.kill(pid, 0)
   } catch (error) {
@@ -41,13 +44,19 @@ function readHolder(file: string): Holder | undefined {
   }
 }
 
+/** Who has the lock, or has left it; undefined where there is none. */
+export function lockHolder(file: string): { pid: number; alive: boolean } | undefined {
+  const holder = readHolder(file)
+  return holder && { pid: holder.pid, alive: holder.pid > 0 && isHolding(holder) }
+}
+
 export type LockResult = { release(): void } | { holder: Holder }
 
 /** Takes the lock `file` for this process, or says who has it. One that a dead process left is taken over. */
 export function takePidLock(file: string): LockResult {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const mine = `${file}.${process.pid}`
-  writeFileSync(mine, JSON.stringify({ pid: process.pid, started: startOf(process.pid) }))
+  writeFileSync(mine, JSON.stringify(thisProcess()))
   try {
     for (;;) {
       try {
@@ -59,7 +68,7 @@ export function takePidLock(file: string): LockResult {
       }
       const holder = readHolder(file)
       if (holder === undefined) continue
-      if (holder.pid > 0 && isAlive(holder)) return { holder }
+      if (holder.pid > 0 && isHolding(holder)) return { holder }
       takeAway(file, holder)
     }
   } finally {

@@ -6,13 +6,14 @@ import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { keyValues } from './key-values.ts'
-import { setOutputPath, shownBytes } from './workflow-outputs.ts'
+import { mostShownBytes, setOutputPath, shownBytes } from './workflow-outputs.ts'
 import { tellProblems } from './workflow-problems.ts'
 import { readSource } from './workflow-source.ts'
 
 export interface HubRunOptions {
   var?: string[]
   'run-id'?: string
+  repository?: string
   'output-path'?: string
   yes?: boolean
   approve?: string[]
@@ -33,7 +34,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     checkApproved(approve, checked)
     const workflow = folder === undefined ? checked : setOutputPath(checked, folder)
     const { run_id: runId } = await client.runs.create(
-      { workflow, run_id: options['run-id'], vars },
+      { workflow, run_id: options['run-id'], repository: options.repository, vars },
       { idempotencyKey: randomUUID() },
     )
     if (options.detach) {
@@ -49,10 +50,12 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
       answer: async ({ step, comment, decision }) =>
         void (await client.runs[decision](runId, { step, comment })),
     })
+    // What is not shown need not come here.
+    const outputBytes = options.json ? undefined : mostShownBytes(workflow)
     const run = {
       runId,
-      events: client.events(runId, { reached: true }),
-      childEvents: (id: string) => client.events(id),
+      events: client.events(runId, { reached: true, outputBytes }),
+      childEvents: (id: string) => client.events(id, { outputBytes }),
       cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
       view: () => client.runs.get(runId),
     }

@@ -1,6 +1,12 @@
 /** Options that the three ways to run a file share. */
 export const runOptions = {
   var: { type: 'string', multiple: true, value: 'K=V', help: 'Set an input or a variable' },
+  secret: {
+    type: 'string',
+    multiple: true,
+    value: 'NAME',
+    help: 'Give a secret of the environment; also NAME=@FILE, or NAME=value',
+  },
   'run-id': { type: 'string', value: 'ID', help: 'Name the run' },
   'output-path': {
     type: 'string',

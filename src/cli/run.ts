@@ -16,6 +16,7 @@ export const run = command({
     },
     resume: { type: 'string', value: 'ID', help: 'Go on with this run of --state' },
     hub: { type: 'boolean', help: 'Run it on a hub' },
+    repository: { type: 'string', value: 'NAME', help: 'With --hub: the repository that the run is for' },
     detach: { type: 'boolean', short: 'd', help: 'With --hub: print the run id and do not wait' },
     ...hubOptions,
   },
@@ -38,18 +39,52 @@ export const run = command({
     if (resume !== undefined && state === undefined) throw new UsageError('--resume needs --state DIR')
     if (resume !== undefined && args.length > 0)
       throw new UsageError('--resume goes on with the workflow as it was; name no file')
+    if (hub && options.secret)
+      throw new UsageError(
+        '--secret is for runs on this machine',
+        'keep it at the hub with: errand secrets set',
+      )
+    if (options.repository !== undefined && !hub) throw new UsageError('--repository needs --hub')
     if (hub) {
       const { runOnHub } = await import('./run-on-hub.ts')
       return await runOnHub(fileArgument(options.file, args), options)
     }
     const file = resume === undefined ? fileArgument(options.file, args) : undefined
-    const [{ conductHere }, { LocalHost }, { builtinActionRegistry }, { localSessions }] = await Promise.all([
+    const [
+      { conductHere },
+      { LocalHost },
+      { builtinActionRegistry },
+      { localSessions },
+      { GivenSecrets },
+      { OwnRecord, sweepKilled },
+    ] = await Promise.all([
       import('./conduct-here.ts'),
       import('../runner/local/local-host.ts'),
       import('../actions/registry.ts'),
       import('./local-sessions.ts'),
+      import('../engine/given-secrets.ts'),
+      import('./own-record.ts'),
     ])
-    const host = new LocalHost({ registry: builtinActionRegistry, sessions: localSessions() })
-    return await conductHere(file, host, options)
+    const secrets = new GivenSecrets(await givenValues(options.secret))
+    const record = new OwnRecord({
+      runs: resume === undefined ? [] : [resume],
+      kept: state !== undefined,
+    })
+    const swept = sweepKilled()
+    try {
+      const sessions = localSessions(record, secrets)
+      const host = new LocalHost({ registry: builtinActionRegistry, secrets, sessions, key: record.key })
+      return await conductHere(file, host, options, secrets)
+    } finally {
+      await swept
+      record.close()
+    }
   },
 })
+
+/** Loaded where there are any: the start is most of a short run. */
+async function givenValues(given: readonly string[] | undefined): Promise<Record<string, string>> {
+  if (given === undefined) return {}
+  const { secretValues } = await import('./secret-values.ts')
+  return secretValues(given)
+}

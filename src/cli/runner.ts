@@ -1,27 +1,35 @@
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { AgentState } from '../contract/agent.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { runnerEnvironment } from '../dialects/environment.ts'
-import { command, UsageError } from './command.ts'
+import type { Attempts } from '../runner/ports.ts'
+import { type CommandGroup, command, UsageError } from './command.ts'
 import { takeFolderLock } from './folder-lock.ts'
 import { keyValues } from './key-values.ts'
 import { productVersion } from './product-version.ts'
+import { programLog } from './program-log.ts'
+import { enroll } from './runner-enroll.ts'
+import { identityOf } from './runner-identity.ts'
+import { runnerWorkspace, workspaceOption } from './runner-workspace.ts'
 import { untilSignal } from './until-signal.ts'
 
-export const runner = command({
+const start = command({
   summary: 'Start a runner: it connects to a hub and carries out steps on this machine.',
   options: {
-    url: { type: 'string', value: 'URL', help: 'The hub (default: ERRAND_HUB_URL)' },
-    token: { type: 'string', value: 'TOKEN', help: 'Runner token (default: ERRAND_TOKEN)' },
+    url: {
+      type: 'string',
+      value: 'URL',
+      help: 'The hub (default: ERRAND_HUB_URL, the one it was enrolled at)',
+    },
+    token: {
+      type: 'string',
+      value: 'TOKEN',
+      help: 'Runner token (default: ERRAND_TOKEN, the one it was given when it was enrolled)',
+    },
     id: { type: 'string', value: 'ID', help: 'Unique id (default: ERRAND_RUNNER_ID, the hostname)' },
     group: { type: 'string', value: 'GROUP', help: 'Group (default: ERRAND_GROUP, "default")' },
     label: { type: 'string', multiple: true, value: 'K=V', help: 'Label that steps can ask for' },
-    workspace: {
-      type: 'string',
-      value: 'DIR',
-      help: 'Where work happens (default: WORKSPACE_DIR, ~/.errand/workspace)',
-    },
+    ...workspaceOption,
     'allow-dir': {
       type: 'string',
       multiple: true,
@@ -35,22 +43,13 @@ export const runner = command({
     },
   },
   examples: [
+    'errand runner enroll --hub http://hub:3000 --token errand_enroll_... && errand runner',
     'errand runner --url http://hub:3000 --token errand_runner_...',
     'errand runner --group gpu --label gpu=1',
   ],
   async run(options) {
     const found = runnerEnvironment(process.env)
-    const url = options.url ?? found.hubUrl
-    const token = options.token ?? found.token
-    if (url === undefined)
-      throw new UsageError('a runner needs the address of its hub', 'give it with --url or ERRAND_HUB_URL')
-    if (token === undefined) {
-      throw new UsageError(
-        'a runner needs a token',
-        'make one with: errand tokens create NAME --scope runner, and give it with --token or ERRAND_TOKEN',
-      )
-    }
-    const folder = options.workspace ?? found.workspaceDir ?? join(homedir(), '.errand', 'workspace')
+    const folder = runnerWorkspace(options.workspace, found)
     const lock = takeFolderLock({ path: folder, what: 'workspace', option: '--workspace' }, 'lock')
     if ('holder' in lock) {
       throw new ErrandError(
@@ -61,49 +60,80 @@ export const runner = command({
         },
       )
     }
-    const [{ openAttempts }, { builtinActionRegistry }, { HubLink }, agents] = await Promise.all([
+    const stop = new AbortController()
+    /** What it is at that would end with it; set once there is a link. */
+    let finish = async (): Promise<void> => {}
+    const leave = (): void => void finish().then(() => stop.abort())
+    void untilSignal().then(leave)
+    if (options['until-stdin-ends']) process.stdin.on('end', leave).resume()
+    const log = programLog({ runner_id: options.id ?? found.runnerId })
+    const [
+      { openAttempts },
+      { inlineDone },
+      { builtinActionRegistry },
+      { HubLink },
+      { ownSecrets },
+      { mountedSecretsDir },
+      limitsHere,
+      agents,
+    ] = await Promise.all([
       import('../runner/attempts/attempts.ts'),
+      import('../runner/attempts/inline-done.ts'),
       import('../actions/registry.ts'),
       import('../runner/link/hub-link.ts'),
+      import('../runner/secrets/own-secrets.ts'),
+      import('../runner/secrets/mounted-secret.ts'),
+      import('../runner/limits/limits-here.ts'),
       agentsHere(folder, options['allow-dir'] ?? []),
     ])
-    const attempts = openAttempts({
-      dir: join(folder, 'attempts'),
-      workspaceDir: join(folder, 'runs'),
-      outputDir: folder,
-      registry: builtinActionRegistry,
-      agents: agents.options,
-    })
-    const stop = new AbortController()
-    void untilSignal().then(() => stop.abort())
-    if (options['until-stdin-ends']) process.stdin.on('end', () => stop.abort()).resume()
+    let attempts: Attempts | undefined
     let watch: { close(): void } | undefined
     try {
+      const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
+      log(limitsHere.limitsText(limits.choice))
+      const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
+      attempts = openAttempts({
+        dir: join(folder, 'attempts'),
+        limits,
+        workspaceDir: join(folder, 'runs'),
+        outputDir: folder,
+        registry: builtinActionRegistry,
+        agents: agents.options,
+        ownSecrets: ownSecrets(process.env, token),
+        mountedSecretsDir: mountedSecretsDir(process.env),
+      })
       await attempts.recover()
+      const held = attempts
       const link = new HubLink({
         url,
         token,
         attempts,
         signal: stop.signal,
-        log: (message) => process.stderr.write(`${message}\n`),
+        log,
         identity: {
           version: productVersion,
-          runner_id: options.id ?? found.runnerId,
+          runner_id: id,
+          tenant: found.tenantId,
           group: options.group ?? found.group,
           labels: keyValues('--label', options.label),
           mode: found.mode,
+          limits: limits.choice.heldBy,
           hostname: found.hostname,
           cpus: found.cpus,
           memory_bytes: found.memoryBytes,
           slots: slots(options.slots, found.cpus),
         },
       })
+      finish = () => {
+        link.drain()
+        return inlineDone(held, builtinActionRegistry)
+      }
       watch = agents.watch((states) => link.tellAgents(states))
       await link.run()
     } finally {
       watch?.close()
       process.stdin.destroy()
-      await attempts.close()
+      await attempts?.close()
       lock.release()
     }
     return 0
@@ -129,4 +159,10 @@ function slots(given: string | undefined, cpus: number): number {
   if (!Number.isInteger(number) || number < 1)
     throw new UsageError(`--slots is "${given}"`, 'it is a number from 1')
   return number
+}
+
+export const runner: CommandGroup = {
+  summary: 'Start a runner on this machine, or make this machine one.',
+  alone: start,
+  commands: { enroll },
 }

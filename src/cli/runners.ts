@@ -1,14 +1,32 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ErrandClient } from '../client/client.ts'
 import { type CommandGroup, command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
+import { enrollToken } from './runners-enroll-token.ts'
+
+const labelsText = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
 
 const list = command({
   summary: 'List the runners of a hub.',
-  options: { ...hubOptions, ...jsonOption },
-  examples: ['errand runners list'],
-  async run({ json, ...hub }) {
-    const all = await connect(hub).runners.list()
+  options: {
+    status: {
+      type: 'string',
+      value: 'STATUS',
+      help: 'connected, draining, disconnected; several with commas',
+    },
+    group: { type: 'string', value: 'GROUP', help: 'Only those of this group' },
+    label: { type: 'string', multiple: true, value: 'K=V', help: 'Only those with this label' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runners list', 'errand runners list --group gpu --status connected'],
+  async run({ status, group, label, json, ...hub }) {
+    const all = await connect(hub).runners.list({ status, group, label })
     if (json) printJson(all)
     else {
       const rows = all.map((one) => [
@@ -19,39 +37,90 @@ const list = command({
         String(one.cpus),
         one.memory,
         `${one.running}/${one.slots}`,
-        Object.entries(one.labels)
-          .map(([name, value]) => `${name}=${value}`)
-          .join(' '),
+        labelsText(one.labels),
       ])
+      const narrowed = [status, group, label].some((each) => each !== undefined)
       printTable(
         ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'LABELS'],
         rows,
-        'No runner has connected yet.',
+        narrowed ? 'No runner is like that.' : 'No runner has connected yet.',
       )
     }
     return 0
   },
 })
 
+const show = command({
+  summary: 'Show a runner, and what it is at.',
+  args: '<id>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runners show server-01'],
+  async run({ json, ...hub }, [id]) {
+    const one = await connect(hub).runners.get(id!)
+    if (json) {
+      printJson(one)
+      return 0
+    }
+    const { attempts, agents, labels, running, slots, ...rest } = one
+    const facts = Object.entries(rest).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, typeof value === 'object' ? JSON.stringify(value) : String(value)]],
+    )
+    const usable = agents?.filter((agent) => agent.usable).map(({ name }) => name)
+    facts.push(['labels', labelsText(labels)], ['busy', `${running} of ${slots} slots`])
+    if (usable) facts.push(['agents', usable.join(' ')])
+    printTable(['', ''], facts, '')
+    process.stdout.write('\n')
+    const rows = attempts.map((at) => [at.run_id, at.workflow_name, at.step, at.host, at.owner])
+    printTable(['RUN', 'WORKFLOW', 'STEP', 'HOST', 'OWNER'], rows, 'It is at nothing.')
+    return 0
+  },
+})
+
 const drain = command({
-  summary: 'Let a runner finish what it has and take nothing new.',
+  summary: 'Let a runner finish what it has and take nothing new, until it is resumed.',
+  args: '<id>',
+  options: { wait: { type: 'boolean', help: 'Wait until it has nothing left' }, ...hubOptions },
+  examples: ['errand runners drain server-01', 'errand runners drain server-01 --wait'],
+  async run({ wait, ...hub }, [id]) {
+    const client = connect(hub)
+    await client.runners.drain(id!)
+    process.stdout.write(`${id} takes nothing new.\n`)
+    if (wait) {
+      await untilIdle(client, id!)
+      process.stdout.write(`${id} has nothing left.\n`)
+    }
+    return 0
+  },
+})
+
+const LOOK_MS = 500
+
+async function untilIdle(client: ErrandClient, id: string): Promise<void> {
+  while ((await client.runners.get(id)).running > 0) await sleep(LOOK_MS)
+}
+
+const resume = command({
+  summary: 'Give a drained runner work again.',
   args: '<id>',
   options: hubOptions,
-  examples: ['errand runners drain server-01'],
+  examples: ['errand runners resume server-01'],
   async run(hub, [id]) {
-    await connect(hub).runners.drain(id!)
-    process.stdout.write(`${id} takes nothing new.\n`)
+    await connect(hub).runners.resume(id!)
+    process.stdout.write(`${id} is given work again.\n`)
     return 0
   },
 })
 
 const remove = command({
-  summary: 'Forget a runner that is gone.',
+  summary: 'Forget a runner that is gone, and revoke its own token.',
   args: '<id>',
-  options: hubOptions,
+  options: {
+    force: { type: 'boolean', help: 'Also one that is connected: what it is at is lost' },
+    ...hubOptions,
+  },
   examples: ['errand runners remove server-01'],
-  async run(hub, [id]) {
-    await connect(hub).runners.remove(id!)
+  async run({ force, ...hub }, [id]) {
+    await connect(hub).runners.remove(id!, { force })
     process.stdout.write(`${id} is forgotten.\n`)
     return 0
   },
@@ -59,5 +128,5 @@ const remove = command({
 
 export const runners: CommandGroup = {
   summary: 'Look at and control the runners of a hub.',
-  commands: { list, drain, remove },
+  commands: { list, show, drain, resume, remove, 'enroll-token': enrollToken },
 }

@@ -6,6 +6,7 @@ import { follow } from './follow.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { between, whyText } from './render/summary.ts'
+import { holdersText, usageCells } from './render/usage.ts'
 import { runLogs } from './run-logs.ts'
 
 const list = command({
@@ -60,6 +61,8 @@ const show = command({
             '',
             step.status,
             between(step.started_at, step.finished_at),
+            '',
+            '',
             step.approval?.message ?? whyText(step),
           ],
         ]
@@ -73,6 +76,7 @@ const show = command({
           one.host,
           one.status,
           took,
+          ...usageCells(one.attempts),
           waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
         ]
       })
@@ -80,7 +84,9 @@ const show = command({
     process.stdout.write(
       `${run.run_id}  ${run.workflow_name}  ${run.status}  ${between(run.started_at, run.finished_at)}\n\n`,
     )
-    printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'WHY'], rows, 'No step has begun.')
+    printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, 'No step has begun.')
+    const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
+    process.stdout.write(holdersText(attempts))
     return 0
   },
 })
@@ -112,6 +118,24 @@ const cancel = command({
   async run({ force, message, ...hub }, [id]) {
     await connect(hub).runs.cancel(id!, { force, message })
     process.stdout.write(`${id} is being canceled.\n`)
+    return 0
+  },
+})
+
+const remove = command({
+  summary: 'Delete runs that have ended, with their output and the runs they have started.',
+  args: '<id> [more...]',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runs delete run_0123'],
+  async run({ json, ...hub }, ids) {
+    const client = connect(hub)
+    const deleted: string[] = []
+    for (const id of ids) {
+      const answer = await client.runs.delete(id)
+      deleted.push(...answer.deleted)
+      if (!json) for (const gone of answer.deleted) process.stdout.write(`${gone} is deleted.\n`)
+    }
+    if (json) printJson({ deleted })
     return 0
   },
 })
@@ -168,5 +192,5 @@ const rollback = command({
 
 export const runs: CommandGroup = {
   summary: 'Look at and control the runs of a hub.',
-  commands: { list, show, events, logs: runLogs, cancel, retry, rollback },
+  commands: { list, show, events, logs: runLogs, cancel, retry, rollback, delete: remove },
 }

@@ -16,7 +16,11 @@ const list = command({
         one.name,
         one.scope,
         one.user,
-        one.revoked_at === undefined ? (one.expires_at ?? 'never') : 'revoked',
+        one.revoked_at !== undefined
+          ? 'revoked'
+          : one.used_at !== undefined
+            ? 'used'
+            : (one.expires_at ?? 'never'),
         one.last_used_at ?? 'never',
       ])
       printTable(['ID', 'NAME', 'SCOPE', 'USER', 'EXPIRES', 'LAST USED'], rows, 'There are no tokens.')
@@ -32,7 +36,7 @@ const create = command({
     scope: {
       type: 'string',
       value: 'SCOPE',
-      help: '"api" to act as you (default), "runner" to connect a runner',
+      help: '"api" to act as you (default), "runner" to connect a runner, "metrics" to read /metrics',
     },
     group: { type: 'string', value: 'GROUP', help: 'The one group that a runner token may serve' },
     'expires-in': { type: 'string', value: 'SECONDS', help: 'Default: it does not expire' },
@@ -41,8 +45,8 @@ const create = command({
   },
   examples: ['errand tokens create laptop', 'errand tokens create server-01 --scope runner'],
   async run({ scope = 'api', group, 'expires-in': expires, json, ...hub }, [name]) {
-    if (scope !== 'api' && scope !== 'runner')
-      throw new UsageError(`--scope is "${scope}"`, 'it is "api" or "runner"')
+    if (scope !== 'api' && scope !== 'runner' && scope !== 'metrics')
+      throw new UsageError(`--scope is "${scope}"`, 'it is "api", "runner" or "metrics"')
     const seconds = expires === undefined ? undefined : Number(expires)
     const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds: seconds })
     if (json) printJson(made)

@@ -1,10 +1,12 @@
-/** Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
-export function untilSignal(): Promise<void> {
+/** Resolves at the first of these signals; a second one ends the process at once. */
+export function untilSignal(
+  signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'],
+): Promise<void> {
   return new Promise((resolve) => {
     const onSignal = (): void => {
-      process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGHUP', onSignal)
+      for (const signal of signals) process.off(signal, onSignal)
       resolve()
     }
-    process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal)
+    for (const signal of signals) process.on(signal, onSignal)
   })
 }

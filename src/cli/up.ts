@@ -2,7 +2,11 @@ import { join } from 'node:path'
 import { hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
 import { command, UsageError } from './command.ts'
+import { configPath } from './config-path.ts'
+import { containerNote } from './container-note.ts'
 import { dataFolder } from './errand-home.ts'
+import { programLog } from './program-log.ts'
+import { DEFAULT_RETENTION, retentionMs } from './retention-option.ts'
 import { untilSignal } from './until-signal.ts'
 
 export const up = command({
@@ -17,18 +21,38 @@ export const up = command({
       value: 'DIR',
       help: "Folder that agents may work in, beside their runs' own",
     },
+    config: {
+      type: 'string',
+      value: 'FILE',
+      help: 'Repositories and their groups (default: ERRAND_CONFIG, errand.yaml or ados.yaml here or in the data folder)',
+    },
+    retention: {
+      type: 'string',
+      value: 'TIME',
+      help: `How long ended runs are kept, such as 30d, or forever (default: ERRAND_RETENTION, ${DEFAULT_RETENTION})`,
+    },
     'no-runner': { type: 'boolean', help: 'Only the hub' },
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
   async run(options) {
-    const [{ startHub }, { ChildRunner }] = await Promise.all([
+    const [{ startHub }, { ChildRunner }, { sweepKilled }] = await Promise.all([
       import('./hub-process.ts'),
       import('./child-runner.ts'),
+      import('./own-record.ts'),
     ])
-    const log = (message: string): void => void process.stderr.write(`${message}\n`)
+    const log = programLog()
     const data = dataFolder(options.data)
     const allowedDirs = options['allow-dir'] ?? []
-    const hub = await startHub({ ...address(options), data, log })
+    const keptMs = retentionMs(options.retention, process.env)
+    const openMetrics = metricsOpen(process.env)
+    const hub = await startHub({
+      ...address(options),
+      data,
+      config: configPath(options.config, data),
+      log,
+      keptMs,
+      openMetrics,
+    })
     const runner = options['no-runner']
       ? undefined
       : new ChildRunner({
@@ -39,13 +63,28 @@ export const up = command({
           log,
         })
     process.stdout.write(greeting(hub, data))
-    await untilSignal()
+    const swept = sweepKilled()
+    // A terminal that closes ends it; without one SIGHUP asks, as of other servers, to read the configuration again.
+    if (process.stdin.isTTY) await untilSignal()
+    else {
+      process.on('SIGHUP', hub.reload)
+      await untilSignal(['SIGINT', 'SIGTERM'])
+      process.off('SIGHUP', hub.reload)
+    }
     process.stdout.write('Stopping. What is still running is picked up by the next start.\n')
     await runner?.close()
     await hub.close()
+    await swept
     return 0
   },
 })
+
+/** ERRAND_METRICS: `open` lets who is on this machine read /metrics without a token. Throws a UsageError. */
+function metricsOpen({ ERRAND_METRICS: value = '' }: NodeJS.ProcessEnv): boolean {
+  if (value !== '' && value !== 'open')
+    throw new UsageError(`ERRAND_METRICS is "${value}"`, 'it is open, or not set')
+  return value === 'open'
+}
 
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
   const given = parseListenAddress(hubAddress(process.env) ?? ':3000')
@@ -63,5 +102,7 @@ function greeting(
   if (admin !== undefined) {
     lines.push(`  user     ${admin.username}`, `  password ${admin.password}   (shown this once)`)
   }
+  const note = containerNote(url)
+  if (note !== undefined) lines.push(`  note     ${note}`)
   return `${lines.join('\n')}\n`
 }

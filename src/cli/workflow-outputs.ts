@@ -22,3 +22,10 @@ export function shownBytes(workflow: unknown): (step: string) => number {
   }
   return (step) => limits.get(step) ?? DEFAULT_MAX_OUTPUT_BYTES
 }
+
+/** The most that is shown of a stream of any step. */
+export function mostShownBytes(workflow: unknown): number {
+  const { steps = [], finally: last = [] } = (workflow ?? {}) as Partial<Workflow>
+  const shown = shownBytes(workflow)
+  return Math.max(DEFAULT_MAX_OUTPUT_BYTES, ...[...steps, ...last].map(({ name }) => shown(name)))
+}

@@ -8,6 +8,7 @@ import { type FollowOptions, followEvents } from './events.ts'
 import { type ClientOptions, HubHttp } from './http.ts'
 import { RunnersClient } from './runners.ts'
 import { RunsClient } from './runs.ts'
+import { SecretsClient } from './secrets.ts'
 
 /**
  * The hub's API, typed. A refusal is an `ErrandError` with the server's code, message and hint; a hub that does
@@ -20,6 +21,7 @@ export class ErrandClient {
   readonly runners: RunnersClient
   readonly tokens: TokensClient
   readonly users: UsersClient
+  readonly secrets: SecretsClient
   readonly #http: HubHttp
 
   constructor(options: ClientOptions) {
@@ -31,6 +33,7 @@ export class ErrandClient {
     this.runners = new RunnersClient(http)
     this.tokens = new TokensClient(http)
     this.users = new UsersClient(http)
+    this.secrets = new SecretsClient(http)
   }
 
   health(signal?: AbortSignal): Promise<Health> {

@@ -7,6 +7,8 @@ import { SseParser } from './sse.ts'
 export interface FollowOptions {
   /** Only events with a greater `seq`. */
   after?: number
+  /** Of each stream of an attempt only the first so many bytes come as text. Default: all. */
+  outputBytes?: number
   signal?: AbortSignal
   /** The hub has answered before, such as to the run's creation: the first connection too is tried again. */
   reached?: boolean
@@ -74,6 +76,7 @@ async function* connection(
   try {
     const response = await http.send('GET', `/api/runs/${encodeURIComponent(runId)}/events`, {
       headers: { accept: 'text/event-stream', 'last-event-id': String(last) },
+      query: { output_bytes: options.outputBytes },
       signal: AbortSignal.any(signals),
     })
     if (response.status === 204 || response.body === null) return

@@ -9,7 +9,7 @@ export interface ClientOptions {
 }
 
 export interface CallOptions {
-  query?: Record<string, string | number | boolean | undefined>
+  query?: Record<string, string | number | boolean | readonly string[] | undefined>
   body?: unknown
   headers?: Record<string, string>
   signal?: AbortSignal
@@ -77,7 +77,7 @@ export class HubHttp {
   address(path: string, query: CallOptions['query'] = {}): string {
     const url = new URL(this.url + path)
     for (const [key, value] of Object.entries(query))
-      if (value !== undefined) url.searchParams.set(key, String(value))
+      for (const each of [value ?? []].flat()) url.searchParams.append(key, String(each))
     return url.href
   }
 

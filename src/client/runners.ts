@@ -1,5 +1,14 @@
+import type { RunnerDetail, RunnersQuery } from '../contract/api.ts'
+import type {
+  CreateEnrollmentInput,
+  EnrollmentCreated,
+  EnrollRunner,
+  RunnerEnrolled,
+} from '../contract/enrolment.ts'
 import type { RunnerView } from '../contract/protocol.ts'
 import type { HubHttp } from './http.ts'
+
+const at = (id: string, rest = '') => `/api/runners/${encodeURIComponent(id)}${rest}`
 
 export class RunnersClient {
   readonly #http: HubHttp
@@ -8,17 +17,36 @@ export class RunnersClient {
     this.#http = http
   }
 
-  list(): Promise<RunnerView[]> {
-    return this.#http.json('GET', '/api/runners')
+  list(query: RunnersQuery = {}): Promise<RunnerView[]> {
+    return this.#http.json('GET', '/api/runners', { query })
   }
 
-  /** It takes nothing new and finishes what it has. */
+  /** With what it is at. */
+  get(id: string): Promise<RunnerDetail> {
+    return this.#http.json('GET', at(id))
+  }
+
+  /** A token that makes one machine a runner. */
+  createEnrollment(given: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
+    return this.#http.json('POST', '/api/runners/enrollments', { body: given })
+  }
+
+  /** Exchanges such a token for the runner's own; needs no other. */
+  enroll(request: EnrollRunner): Promise<RunnerEnrolled> {
+    return this.#http.json('POST', '/api/runners/enroll', { body: request })
+  }
+
+  /** It takes nothing new and finishes what it has, until it is resumed. */
   drain(id: string): Promise<void> {
-    return this.#http.done('POST', `/api/runners/${encodeURIComponent(id)}/drain`, { body: {} })
+    return this.#http.done('POST', at(id, '/drain'), { body: {} })
   }
 
-  /** Forgets a runner. */
-  remove(id: string): Promise<void> {
-    return this.#http.done('DELETE', `/api/runners/${encodeURIComponent(id)}`)
+  resume(id: string): Promise<void> {
+    return this.#http.done('POST', at(id, '/resume'), { body: {} })
+  }
+
+  /** Forgets a runner and revokes its own token. One that is connected needs `force`, and loses what it has. */
+  remove(id: string, { force }: { force?: boolean } = {}): Promise<void> {
+    return this.#http.done('DELETE', at(id), { query: { force } })
   }
 }

@@ -8,6 +8,7 @@ import type {
   RunInput,
   RunList,
   RunStatusView,
+  RunsDeleted,
   RunWorkflow,
   ValidateAnswer,
 } from '../contract/api.ts'
@@ -49,6 +50,11 @@ export class RunsClient {
 
   cancel(runId: string, options: CancelRunInput = {}): Promise<Accepted> {
     return this.#http.json('POST', at(runId, '/cancel'), { body: options })
+  }
+
+  /** An ended run, with the runs that it has started. */
+  delete(runId: string): Promise<RunsDeleted> {
+    return this.#http.json('DELETE', at(runId))
   }
 
   /** Gives something to the run's agent. A prompt for a run that has ended begins one that goes on with its session. */

@@ -1,4 +1,5 @@
 import { Budget, Permissions } from './agent-limits.ts'
+import { BotServeArgs } from './bot.ts'
 import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
@@ -15,6 +16,8 @@ export interface ActionContract {
   place: 'host' | 'engine'
   /** While it runs it takes prompts and answers (`AttemptInput`). */
   inputs?: true
+  /** Only a machine with a container engine can do it. */
+  containers?: true
 }
 export type ActionCatalog = Readonly<Record<string, ActionContract>>
 
@@ -137,6 +140,7 @@ export const builtinActions: ActionCatalog = {
   'http.request': { args: HttpRequestArgs, raw: [], place: 'host' },
   'vars.set': { args: VarsSetArgs, raw: [], place: 'host' },
   'agent.run': { args: AgentRunArgs, raw: ['verify', 'output_schema'], place: 'host', inputs: true },
+  'bot.serve': { args: BotServeArgs, raw: ['source', 'command'], place: 'host', containers: true },
   noop: { args: NoopArgs, raw: [], place: 'host' },
   'approval.wait': { args: ApprovalArgs, raw: [], place: 'engine' },
   'workflow.run': { args: WorkflowRunArgs, raw: ['workflow'], place: 'engine' },

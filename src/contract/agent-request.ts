@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { AgentRunArgs } from './actions.ts'
+import { StepSecrets } from './step-secrets.ts'
 import { Scalar, VarName } from './workflow.ts'
 
 const { session: _session, ...asked } = AgentRunArgs.shape
@@ -8,6 +9,7 @@ const { session: _session, ...asked } = AgentRunArgs.shape
 export const AgentRequest = z.strictObject({
   ...asked,
   env: z.record(VarName, Scalar).optional().describe('Variables for the agent, such as the key of its model'),
+  secrets: z.optional(StepSecrets).describe('Secrets for the agent, by variable of its environment'),
   timeout_seconds: z.number().positive().max(31_536_000).optional().describe('Longest time of the run'),
   runner: z.string().min(1).optional().describe('Id of the one runner to use'),
   group: z.string().min(1).optional().describe('Runner group to use'),

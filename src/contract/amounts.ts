@@ -11,7 +11,8 @@ export function parseBytes(text: string): number | undefined {
   return bytes > 0 ? bytes : undefined
 }
 
-const Size = z
+/** An amount of bytes: a number, or text such as 512MB. */
+export const Size = z
   .union([z.number().check(z.positive()), z.string()])
   .check(z.refine((size) => parseBytes(String(size)) !== undefined, 'a size is written such as 512MB or 4GB'))
 const Cpus = z.number().check(z.positive(), z.maximum(100_000))

@@ -82,13 +82,13 @@ export const LoginAnswer = z.object({
 })
 export type LoginAnswer = z.infer<typeof LoginAnswer>
 
-export const TokenScope = z.enum(['api', 'runner'])
+export const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])
 export type TokenScope = z.infer<typeof TokenScope>
 export const CreateToken = z.strictObject({
   name: z.string().min(1).max(200),
-  scope: TokenScope.default('api').describe(
-    '`api`: acts as its user. `runner`: opens the runner link, nothing else',
-  ),
+  scope: TokenScope.exclude(['enroll'])
+    .default('api')
+    .describe('`api`: acts as its user. `runner`: opens the runner link, nothing else. `metrics`: reads `/metrics`, nothing else'),
   expires_in_seconds: z.number().int().min(1).max(315_360_000).optional().describe('Default: never'),
   group: z.string().min(1).max(200).optional().describe('The one runner group a `runner` token may serve'),
 })
@@ -99,8 +99,10 @@ export const TokenView = z.object({
   scope: TokenScope,
   user: z.string().describe('Name of the user it acts as'),
   group: z.string().optional(),
+  runner_id: z.string().optional().describe('The one runner it is for, or that it enrolled'),
   created_at: time,
   last_used_at: time.optional(),
+  used_at: time.optional().describe('When an `enroll` token was exchanged'),
   expires_at: time.optional(),
   revoked_at: time.optional(),
 })
@@ -140,9 +142,19 @@ export type AnswerApproval = z.infer<typeof AnswerApproval>
 export const Accepted = z.object({ run_id: z.string(), status: RunStatus })
 export type Accepted = z.infer<typeof Accepted>
 
+/** What `DELETE /api/runs/:id` took away: the run, and the runs that it had started. */
+export const RunsDeleted = z.object({ deleted: z.array(z.string()) })
+export type RunsDeleted = z.infer<typeof RunsDeleted>
+
 export const EventsQuery = z.object({
   after: z.coerce.number().int().min(0).optional().describe('Only events with a greater `seq`'),
   limit: z.coerce.number().int().min(1).max(10_000).default(1000).describe('For JSON only'),
+  output_bytes: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe('Of each stream of an attempt only so many bytes come as text; default: all'),
   access_token: z.string().optional(),
 })
 export const EventList = z.array(RunEvent)
@@ -164,6 +176,31 @@ export const RunStatusView = z.object({
 export type RunStatusView = z.infer<typeof RunStatusView>
 
 export const RunnerList = z.array(RunnerView)
+export const RunnersQuery = z.strictObject({
+  status: z.string().optional().describe('One or several, separated by commas'),
+  group: z.string().optional(),
+  label: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('`KEY=value` or `KEY`, any number of times; all must fit'),
+})
+export type RunnersQuery = z.infer<typeof RunnersQuery>
+/** A runner, shown whole. */
+export const RunnerDetail = RunnerView.extend({
+  attempts: z
+    .array(
+      z.object({
+        attempt_id: z.string(),
+        run_id: z.string(),
+        workflow_name: z.string(),
+        step: z.string(),
+        host: z.string(),
+        owner: z.string().optional(),
+      }),
+    )
+    .describe('What it was given and has not ended; for a user, of its own runs'),
+})
+export type RunnerDetail = z.infer<typeof RunnerDetail>
 
 export const ValidateRequest = z.strictObject({ yaml: z.string().max(4 * 1024 * 1024) })
 export const Problem = z.object({

@@ -16,8 +16,12 @@ export const Requirements = z.strictObject({
   /** Cores and memory that must be free, and are kept for it. */
   cpus: z.number().optional(),
   memory_bytes: z.number().optional(),
-  /** Given only to runners whose mode is this or `all`. */
+  /** The most of each that a step of the run asks for on this host: the run stays on one runner, which must offer it. */
+  largest: z.object({ cpus: z.number().optional(), memory_bytes: z.number().optional() }).optional(),
+  /** Given only to runners whose mode is this or `all`; absent: only `all`. */
   mode: z.enum(['chat', 'issue']).optional(),
+  /** Only a machine with a container engine can do it. */
+  containers: z.boolean().optional(),
 })
 export type Requirements = z.infer<typeof Requirements>
 
@@ -36,6 +40,8 @@ export const AttemptUsage = z.object({
   cpu_ms: z.number().optional(),
   /** What measured it, and held it to its limits. */
   held_by: z.enum(['cgroup_v2', 'cgroup_v1', 'watchdog']),
+  /** Limits that it was given and that this machine cannot hold it to. */
+  not_held: z.array(z.enum(['cpus', 'memory_bytes', 'processes', 'disk_bytes'])).optional(),
 })
 export type AttemptUsage = z.infer<typeof AttemptUsage>
 

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { AgentState, AttemptInput } from './agent.ts'
-import { AttemptReport, AttemptSpec, StreamName } from './attempt.ts'
+import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
 
 /**
  * Frames between hub and runner: one WebSocket that the runner opens, JSON text frames, output as binary
@@ -25,12 +25,20 @@ export const Hello = z.object({
   labels: z.record(z.string(), z.string()),
   mode: z.enum(['chat', 'issue', 'all']),
   hostname: z.string(),
+  /** Where it was told one: refused where its token is another tenant's. */
+  tenant: z.string().optional(),
   cpus: z.number().positive(),
   memory_bytes: z.number().positive(),
   /** How many attempts it takes at once. */
   slots: z.number().int().min(1),
+  /** What holds attempts to their limits on its machine. */
+  limits: AttemptUsage.shape.held_by.optional(),
+  /** Its container engine, where it has one. */
+  containers: z.object({ engine: z.string(), version: z.string() }).optional(),
   /** All that it still has: running, or ended and not yet released. */
   attempts: z.array(z.object({ attempt_id, epoch, ended: z.boolean() })),
+  /** Runs whose workspace it holds; it is told `forget_run` of those that the hub has not open. */
+  runs: z.array(z.string()).optional(),
   /** The agents of its machine, as far as it has looked. */
   agents: z.array(AgentState).optional(),
 })
@@ -99,7 +107,6 @@ export const HubFrame = z.discriminatedUnion('type', [
   z.object({ type: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
   /** The run has ended: its workspace may go. */
   z.object({ type: z.literal('forget_run'), run_id: z.string() }),
-  z.object({ type: z.literal('drain') }),
   /** The hub closes the link and says why; `retry: false` means that trying again is no use. */
   z.object({ type: z.literal('refused'), code: z.string(), message: z.string(), retry: z.boolean() }),
 ])
@@ -118,7 +125,10 @@ export const RunnerView = z.object({
   version: z.string(),
   slots: z.number().int(),
   running: z.number().int(),
+  free_cpus: z.number().optional().describe('Cores that are kept for no attempt'),
+  free_memory: z.string().optional().describe('Memory that is kept for no attempt'),
   last_seen_at: z.string(),
+  limits: AttemptUsage.shape.held_by.optional().describe('What holds steps to their limits there'),
   agents: z.array(AgentState).optional(),
 })
 export type RunnerView = z.infer<typeof RunnerView>

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { AgentRequest, OldInput, OldMetadata } from './agent-request.ts'
+import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
@@ -8,7 +9,7 @@ import { Scalar } from './workflow.ts'
 /** What makes a run, as the store keeps it; it never changes. */
 export interface RunSpec {
   run_id: string
-  /** What made it: `workflow`, `agent`. */
+  /** What made it: `workflow`, `agent`, `bot`. */
   blueprint: string
   workflow_name: string
   /** The workflow, validated, with every default filled in; `Workflow` in `workflow.ts`. */
@@ -26,6 +27,8 @@ export interface RunSpec {
   retry_of?: string
   /** The ended run whose session with an agent this one goes on with. */
   continues?: string
+  /** The run of the same bot in whose place this one comes. */
+  replaces?: string
   /** Instances of main steps taken over from `retry_of` as done, by step. */
   carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
 }
@@ -77,6 +80,7 @@ export const RunSummary = z.object({
   parent_run_id: z.string().optional(),
   retry_of: z.string().optional(),
   continues: z.string().optional().describe('The run whose session with an agent this one goes on with'),
+  replaces: z.string().optional().describe('The run of the same bot in whose place this one comes'),
   last_notify_error: z.string().optional(),
 })
 export type RunSummary = z.infer<typeof RunSummary>
@@ -98,7 +102,13 @@ export const InstanceView = z.object({
       outcome: z.optional(AttemptOutcome),
       runner: z.string().optional(),
       waiting: z.string().optional(),
+      phase: z
+        .object({ name: z.string(), message: z.string().optional(), since: z.string() })
+        .optional()
+        .describe('What it said last that it is at'),
+      restarts: z.number().int().optional().describe('How often it said that it begins again'),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
+      usage: AttemptUsage.optional(),
     }),
   ),
 })
@@ -155,7 +165,7 @@ export const ListRuns = z.strictObject({
   status: z.string().optional().describe('One or several, separated by commas'),
   workflow_name: z.string().optional(),
   owner: z.string().optional(),
-  blueprint: z.string().optional().describe('`workflow` or `agent`'),
+  blueprint: z.string().optional().describe('`workflow`, `agent` or `bot`'),
   parent_run_id: z.string().optional(),
   created_after: z.string().optional(),
   created_before: z.string().optional(),

@@ -50,6 +50,9 @@ export const Reason = z.enum([
   'model', // the model service failed; the message says how
   'verify', // the agent's work did not pass what it is verified by
   'permission', // the agent's program cannot be made to ask before it uses a tool
+  'source_refused', // an archive, repository or requirement is not acceptable; the message names the entry
+  'build_failed', // an image could not be built; the message has the last lines
+  'pull_failed', // an image is not there, or may not be had
   'internal', // Errand itself went wrong; the message says how
 ])
 export type Reason = z.infer<typeof Reason>

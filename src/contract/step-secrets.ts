@@ -46,3 +46,20 @@ export function secretUses(secrets: StepSecrets): Record<string, SecretUse> {
     }),
   )
 }
+
+/** Where the engine leaves room for a secret in a text. No variable's value and no argument holds a NUL. */
+export const secretMark = (variable: string): string => `\0secret:${variable}\0`
+
+const mark = /\0secret:([A-Za-z_][A-Za-z0-9_]*)\0/g
+
+/** Every text in a value, at any depth, with the values of its marks; `values` by variable. */
+export function withSecrets<T>(value: T, values: Readonly<Record<string, string>>): T
+export function withSecrets(value: unknown, values: Readonly<Record<string, string>>): unknown {
+  if (typeof value === 'string')
+    return value.includes('\0')
+      ? value.replace(mark, (found, name: string) => (Object.hasOwn(values, name) ? values[name]! : found))
+      : value
+  if (Array.isArray(value)) return value.map((inner: unknown) => withSecrets(inner, values))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withSecrets(inner, values)]))
+}

@@ -6,7 +6,6 @@ import { clientEnvironment, hubAddress, runnerEnvironment } from './environment.
 
 test('what a runner is not told is measured', () => {
   const found = runnerEnvironment({})
-  assert.equal(found.runnerId, hostname())
   assert.equal(found.hostname, hostname())
   assert.equal(found.cpus, cpus().length)
   assert.equal(found.memoryBytes, totalmem())
@@ -25,6 +24,8 @@ test('the old names of every variable are taken', () => {
     ADOS_CPUS: '2.5',
     ADOS_MEMORY: '8GB',
     ADOS_HOSTNAME: 'h',
+    ADOS_TENANT_ID: 'acme',
+    ERRAND_ENROLL_TOKEN: 'once',
     WORKSPACE_DIR: '/w',
   })
   assert.deepEqual(found, {
@@ -37,6 +38,8 @@ test('the old names of every variable are taken', () => {
     cpus: 2.5,
     memoryBytes: 8 * 1024 ** 3,
     hostname: 'h',
+    tenantId: 'acme',
+    enrollToken: 'once',
   })
   assert.deepEqual(clientEnvironment({ AVTOMATIKA_URL: 'u', AVTOMATIKA_TOKEN: 't' }), {
     url: 'u',

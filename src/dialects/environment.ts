@@ -1,6 +1,7 @@
 import { cpus, hostname, totalmem } from 'node:os'
 import { parseBytes } from '../contract/amounts.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { type LogFormat, type LogLevel, logFormats, logLevels } from '../platform/log.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -14,13 +15,16 @@ const runnerAliases = {
   ERRAND_CPUS: ['ADOS_CPUS'],
   ERRAND_MEMORY: ['ADOS_MEMORY'],
   ERRAND_HOSTNAME: ['ADOS_HOSTNAME'],
+  ERRAND_TENANT_ID: ['ADOS_TENANT_ID'],
+  ERRAND_ENROLL_TOKEN: [],
   WORKSPACE_DIR: [],
 } as const
 const clientAliases = {
   ERRAND_URL: ['AVTOMATIKA_URL'],
   ERRAND_TOKEN: ['AVTOMATIKA_TOKEN'],
 } as const
-const hubAliases = { ERRAND_ADDR: ['OPENRUNNER_ADDR'] } as const
+const logAliases = { ERRAND_LOG_FORMAT: [], ERRAND_LOG_LEVEL: ['RUNNER_LOG_LEVEL'] } as const
+const hubAliases = { ERRAND_ADDR: ['OPENRUNNER_ADDR'], ERRAND_CONFIG: [] } as const
 
 /** A variable's value and the name it was found under; an empty one counts as not set. */
 interface Found {
@@ -51,19 +55,41 @@ export function clientEnvironment(env: Env): { url?: string; token?: string } {
 /** Address the hub listens on, `host:port`. */
 export const hubAddress = (env: Env): string | undefined => find(hubAliases, env, 'ERRAND_ADDR')?.value
 
+/** Path of the hub's `errand.yaml`. */
+export const hubConfig = (env: Env): string | undefined => find(hubAliases, env, 'ERRAND_CONFIG')?.value
+
+/** How long-lived programs write their log. Throws `invalid_argument`. */
+export function logEnvironment(env: Env): { format: LogFormat; level: LogLevel } {
+  const format = find(logAliases, env, 'ERRAND_LOG_FORMAT')
+  const level = find(logAliases, env, 'ERRAND_LOG_LEVEL')
+  return {
+    format: format === undefined ? 'text' : oneOf(format, logFormats),
+    level: level === undefined ? 'info' : oneOf({ ...level, value: level.value.toLowerCase() }, logLevels),
+  }
+}
+
+function oneOf<T extends string>(found: Found, values: readonly T[]): T {
+  const value = values.find((each) => each === found.value)
+  if (value === undefined) throw wrong(found, `It is one of: ${values.join(', ')}.`)
+  return value
+}
+
 export const runnerModes = ['chat', 'issue', 'all'] as const
 export type RunnerMode = (typeof runnerModes)[number]
 
 export interface RunnerEnvironment {
   hubUrl?: string
   token?: string
-  runnerId: string
+  /** Exchanged at the first start for a token that is kept. */
+  enrollToken?: string
+  runnerId?: string
   workspaceDir?: string
   mode: RunnerMode
   group: string
   cpus: number
   memoryBytes: number
   hostname: string
+  tenantId?: string
 }
 
 /** What a runner's environment says, with what is measured where it says nothing. Throws `invalid_argument`. */
@@ -75,24 +101,20 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
   return {
     hubUrl: get('ERRAND_HUB_URL')?.value,
     token: get('ERRAND_TOKEN')?.value,
-    runnerId: get('ERRAND_RUNNER_ID')?.value ?? hostname(),
+    enrollToken: get('ERRAND_ENROLL_TOKEN')?.value,
+    runnerId: get('ERRAND_RUNNER_ID')?.value,
     workspaceDir: get('WORKSPACE_DIR')?.value,
-    mode: mode === undefined ? 'all' : parseMode(mode),
+    mode: mode === undefined ? 'all' : oneOf(mode, runnerModes),
     group: get('ERRAND_GROUP')?.value ?? 'default',
     cpus: cores === undefined ? cpus().length : parseCpus(cores),
     memoryBytes: memory === undefined ? totalmem() : parseMemory(memory),
     hostname: get('ERRAND_HOSTNAME')?.value ?? hostname(),
+    tenantId: get('ERRAND_TENANT_ID')?.value,
   }
 }
 
 const wrong = ({ name, value }: Found, hint: string): ErrandError =>
   new ErrandError('invalid_argument', `${name} is "${value}".`, { hint })
-
-function parseMode(found: Found): RunnerMode {
-  const mode = runnerModes.find((one) => one === found.value)
-  if (mode === undefined) throw wrong(found, 'It is one of: chat, issue, all.')
-  return mode
-}
 
 function parseCpus(found: Found): number {
   const value = Number(found.value)

@@ -25,7 +25,7 @@ export class Children {
   /** Begins a child whose start is committed, unless it is there. */
   async start(above: Conductor, child: EventOf<'child.started'>): Promise<void> {
     const { step, phase, instance, run_id } = child
-    const { run_id: parentId, owner, tenant } = above.spec
+    const { run_id: parentId, owner, tenant, repository } = above.spec
     const end = (status: 'canceled' | 'failed', message?: string) =>
       above.childFinished({ step, phase, instance, run_id, status, message })
     try {
@@ -35,7 +35,7 @@ export class Children {
       if (above.canceledChild(run_id) !== undefined) return await end('canceled')
       const { workflow, vars, depth } = childSubmission(above, child)
       const parent = { run_id: parentId, step, phase, instance, depth }
-      await this.#ports.begin({ workflow, run_id, vars, owner, tenant }, parent)
+      await this.#ports.begin({ workflow, run_id, vars, owner, tenant, repository }, parent)
       await this.#pass(above, run_id)
     } catch (error) {
       // Left open in the log, it is begun when the run is taken up again.

@@ -4,6 +4,7 @@ import type { EventOf, NewEvent, RunEvent } from '../contract/events.ts'
 import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { RunPatch, RunSpec } from '../contract/run.ts'
 import { isFinalRun, type Reason } from '../contract/status.ts'
+import type { Log } from '../platform/log.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { openChildren } from './child.ts'
 import { Committer } from './committer.ts'
@@ -30,7 +31,7 @@ export interface ConductorPorts {
   cancelChild(runId: string, force: boolean): void
   /** As `CommitterOptions.failed`. */
   storeFailed(runId: string, error: unknown, tries: number): number | undefined
-  log(message: string): void
+  log: Log
 }
 
 /**
@@ -69,7 +70,8 @@ export class Conductor {
       // A run that is not there yet is refused at once: nothing of it can be lost.
       failed: (error, tries) =>
         this.#closed || !this.#created ? undefined : ports.storeFailed(spec.run_id, error, tries),
-      broke: (error) => ports.log(`Run ${spec.run_id}: ${messageOf(error)}`),
+      broke: (error) =>
+        ports.log(`Run ${spec.run_id}: ${messageOf(error)}`, { level: 'error', run_id: spec.run_id }),
     })
   }
 
@@ -259,7 +261,10 @@ export class Conductor {
   /** Deciding itself went wrong: the run ends here rather than never, and what it has running is ended. */
   #breakOff(error: unknown, log: RunEvent[]): (() => void)[] {
     const message = messageOf(error)
-    this.#ports.log(`Run ${this.spec.run_id} is broken off: ${message}`)
+    this.#ports.log(`Run ${this.spec.run_id} is broken off: ${message}`, {
+      level: 'error',
+      run_id: this.spec.run_id,
+    })
     this.#wakeAt(undefined)
     const children = openChildren(this.state)
     if (!this.ended) this.#fold({ type: 'run.finished', status: 'failed', reason: 'internal', message }, log)

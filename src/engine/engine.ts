@@ -6,6 +6,7 @@ import type { RunEvent } from '../contract/events.ts'
 import { attemptId, newRunId, RunId } from '../contract/ids.ts'
 import type { RunRecord, RunSpec, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
+import type { Log } from '../platform/log.ts'
 import { Children } from './children.ts'
 import { Conductor, type ConductorPorts, runEnded } from './conductor.ts'
 import { engineClosed } from './engine-closed.ts'
@@ -14,6 +15,7 @@ import type { EngineFace, Submission } from './face.ts'
 import { Feed } from './feed.ts'
 import { fillText } from './file/template.ts'
 import { Gate } from './gate.ts'
+import { withinGroup } from './group.ts'
 import type { InputAddress } from './inputs.ts'
 import { firstVariables, Loader } from './load.ts'
 import { Notifications, type NotifyOptions, notificationOf } from './notifications.ts'
@@ -35,6 +37,8 @@ export interface EngineOptions {
   notifier?: Notifier
   notify?: NotifyOptions
   clock?: Clock
+  /** Throws to refuse a run, before anything of it is kept. */
+  admit?: (run: RunSpec) => Promise<void>
   /** Told to notifiers. */
   version?: string
   /**
@@ -43,7 +47,7 @@ export interface EngineOptions {
    */
   onStoreFailure?: 'retry' | 'abandon'
   /** Told of what needs a person's attention. */
-  log?: (message: string) => void
+  log?: Log
 }
 
 type Started = Pick<RunSpec, 'parent' | 'retry_of' | 'carried'>
@@ -74,7 +78,7 @@ export class Engine implements EngineFace {
       startChild: (conductor, child) => void this.#children.start(conductor, child),
       cancelChild: (runId, force) => void this.#children.cancel(runId, force),
       storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
-      log: (message) => options.log?.(message),
+      log: (message, about) => options.log?.(message, about),
     }
     this.#children = new Children({
       store,
@@ -93,7 +97,11 @@ export class Engine implements EngineFace {
   }
 
   async submit(submission: Submission): Promise<RunRecord> {
-    return this.#begin(this.#loader.load(submission), submission, {})
+    const loaded = this.#loader.load(submission)
+    const { group, repository = '' } = submission
+    const plan =
+      group === undefined ? loaded : this.#loader.again(withinGroup(loaded.workflow, group, repository))
+    return this.#begin(plan, submission, {})
   }
 
   get(runId: string): Promise<RunRecord | undefined> {
@@ -104,15 +112,29 @@ export class Engine implements EngineFace {
     return this.#options.store.list(query)
   }
 
+  /** How many runs are conducted here, by status. */
+  openRuns(): Record<'queued' | 'running', number> {
+    const open = { queued: 0, running: 0 }
+    for (const { state } of this.#conductors.values())
+      if (state.status === 'queued' || state.status === 'running') open[state.status]++
+    return open
+  }
+
   async view(runId: string): Promise<RunView> {
     const { record, plan, state } = await this.#folded(runId)
     return viewOf(record, plan, state)
   }
 
-  async *watch(runId: string, after: number, signal?: AbortSignal): AsyncGenerator<RunEvent> {
+  async *watch(
+    runId: string,
+    after: number,
+    signal?: AbortSignal,
+    { outputBytes = Number.POSITIVE_INFINITY }: { outputBytes?: number } = {},
+  ): AsyncGenerator<RunEvent> {
     await this.#record(runId)
     const { store, outputs } = this.#options
-    yield* watch({ store, outputs, feed: this.#feed, closed: () => this.#closed }, runId, after, signal)
+    const ports = { store, outputs, feed: this.#feed, closed: () => this.#closed }
+    yield* watch(ports, { runId, after, outputBytes }, signal)
   }
 
   output(runId: string, number: number, stream: StreamName, start: number, end: number): Promise<Buffer> {
@@ -144,15 +166,31 @@ export class Engine implements EngineFace {
   ): Promise<RunRecord> {
     const { record, plan, state } = await this.#ended(runId)
     const carried = only === 'failed' ? carriedOver(plan, state) : undefined
-    const { blueprint, continues, vars, tenant } = record
-    const submission = { blueprint, continues, vars, owner: owner ?? record.owner, tenant }
+    const { blueprint, continues, vars, tenant, repository } = record
+    const submission = { blueprint, continues, vars, owner: owner ?? record.owner, tenant, repository }
     return this.#begin(plan, submission, { retry_of: runId, carried })
   }
 
   async rollback(runId: string, { owner }: { owner?: string } = {}): Promise<RunRecord> {
     const { record, plan, state } = await this.#ended(runId)
     const undo = this.#loader.load({ workflow: rollbackWorkflow(plan, state) })
-    return this.#begin(undo, { owner: owner ?? record.owner, tenant: record.tenant }, { retry_of: runId })
+    const { tenant, repository } = record
+    return this.#begin(undo, { owner: owner ?? record.owner, tenant, repository }, { retry_of: runId })
+  }
+
+  async remove(runIds: readonly string[]): Promise<void> {
+    const { store, outputs } = this.#options
+    for (const runId of runIds) {
+      const run = await store.get(runId)
+      if (run && (!isFinalRun(run.status) || this.#conductors.has(runId))) throw notEnded(runId, run.status)
+    }
+    // The record last: what a failure leaves is found by it, and removed again.
+    for (const runId of runIds) await outputs.remove(runId)
+    await store.remove(runIds)
+    for (const runId of runIds) {
+      this.#lost.delete(runId)
+      this.#feed.tell(runId)
+    }
   }
 
   async done(runId: string): Promise<RunRecord> {
@@ -226,14 +264,17 @@ export class Engine implements EngineFace {
   /** It cannot be taken up again; the others are none the worse for it. */
   async #interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
     const message = `It could not be taken up again: ${messageOf(error)}`
-    this.#options.log?.(`Run ${run.run_id}: ${message}`)
+    this.#options.log?.(`Run ${run.run_id}: ${message}`, { level: 'error', run_id: run.run_id })
     const conductor = this.#conductors.get(run.run_id)
     this.#letGo(run.run_id)
     conductor?.abandon()
     try {
       await this.#options.store.markInterrupted(message, [run.run_id])
     } catch (cause) {
-      this.#options.log?.(`Run ${run.run_id} could not be marked interrupted: ${messageOf(cause)}`)
+      this.#options.log?.(`Run ${run.run_id} could not be marked interrupted: ${messageOf(cause)}`, {
+        level: 'error',
+        run_id: run.run_id,
+      })
     }
     this.#feed.tell(run.run_id)
     this.#children.ended(run, { status: 'interrupted', message })
@@ -260,13 +301,16 @@ export class Engine implements EngineFace {
       owner: submission.owner ?? 'local',
       tenant: submission.tenant ?? 'default',
       created_at: new Date(this.#ports.clock.now()).toISOString(),
+      ...(submission.repository === undefined ? {} : { repository: submission.repository }),
       ...(submission.continues === undefined ? {} : { continues: submission.continues }),
+      ...(submission.replaces === undefined ? {} : { replaces: submission.replaces }),
       ...started,
     }
     if (this.#closed) throw engineClosed()
     // Looked up before anything is placed: an attempt's id must never be another run's.
     if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id)))
       throw runExists(spec.run_id)
+    if (this.#options.admit) await this.#options.admit(spec)
     if (this.#closed) throw engineClosed()
     if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
     const conductor = new Conductor(this.#ports, spec, plan)
@@ -323,7 +367,10 @@ export class Engine implements EngineFace {
   #storeFailed(runId: string, error: unknown, tries: number): number | undefined {
     const code = error instanceof ErrandError ? error.code : 'internal'
     const hopeless = ['run_exists', 'run_not_found', 'conflict'].includes(code)
-    this.#options.log?.(`Run ${runId}: its events cannot be kept (try ${tries}): ${messageOf(error)}`)
+    this.#options.log?.(`Run ${runId}: its events cannot be kept (try ${tries}): ${messageOf(error)}`, {
+      level: 'error',
+      run_id: runId,
+    })
     if (!hopeless && this.#options.onStoreFailure !== 'abandon') return 1000
     if (!hopeless && tries < 3) return 100
     this.#giveUp(runId, error)
@@ -364,9 +411,7 @@ export class Engine implements EngineFace {
   async #ended(runId: string) {
     const folded = await this.#folded(runId)
     if (isFinalRun(folded.record.status)) return folded
-    throw new ErrandError('run_not_ended', `Run ${runId} is ${folded.record.status}; it has to end first.`, {
-      hint: `errand runs cancel ${runId} ends it.`,
-    })
+    throw notEnded(runId, folded.record.status)
   }
 }
 
@@ -375,5 +420,11 @@ const messageOf = (error: unknown) => (error instanceof Error ? error.message : 
 function runExists(runId: string): ErrandError {
   return new ErrandError('run_exists', `There is a run ${runId} already.`, {
     hint: 'Choose another run id, or leave it out.',
+  })
+}
+
+function notEnded(runId: string, status: string): ErrandError {
+  return new ErrandError('run_not_ended', `Run ${runId} is ${status}; it has to end first.`, {
+    hint: `errand runs cancel ${runId} ends it.`,
   })
 }

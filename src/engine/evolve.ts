@@ -59,6 +59,7 @@ function fold(state: RunState, event: RunEvent): void {
       attempt.epoch = event.epoch
       attempt.started = false
       attempt.reports = 0
+      attempt.at = undefined
       setWaiting(state, attempt, undefined)
       return
     }
@@ -66,9 +67,13 @@ function fold(state: RunState, event: RunEvent): void {
       attemptOf(state, event.attempt).started = true
       attemptOf(state, event.attempt).reports++
       return
-    case 'attempt.phase':
-      attemptOf(state, event.attempt).reports++
+    case 'attempt.phase': {
+      const attempt = attemptOf(state, event.attempt)
+      attempt.reports++
+      attempt.at = { name: event.phase, message: event.message, since: event.time }
+      if (event.phase === 'restarting') attempt.restarts = (attempt.restarts ?? 0) + 1
       return
+    }
     case 'agent.update':
     case 'input.given':
     case 'input.taken':
@@ -236,7 +241,8 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
 function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
   const attempt = attemptOf(state, event.attempt)
   attempt.talk = undefined
-  attempt.end = { outcome: event.outcome, streams: event.streams, output_files: event.output_files }
+  const { outcome, streams, output_files, usage } = event
+  attempt.end = { outcome, streams, output_files, usage }
   setWaiting(state, attempt, undefined)
   const instance = instanceOf(state, attempt)
   if (isFinalStep(instance.status)) return

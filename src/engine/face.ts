@@ -11,9 +11,15 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   blueprint?: string
   /** The ended run whose session with an agent it goes on with. */
   continues?: string
+  /** The run of the same bot in whose place it comes. */
+  replaces?: string
   /** Default `local`. */
   owner?: string
   tenant?: string
+  /** The repository that the run is for, by its name. */
+  repository?: string
+  /** The runner group of that repository, to which all of its hosts go. */
+  group?: string
   /** Path of the file, for messages, and as what `workflow.run` files are relative to. */
   file?: string
   /** Reads a `workflow.run` file; absent: such files are refused. */
@@ -22,7 +28,10 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
 
 /** What the hub's API, the CLI and an embedding program use of the engine; `Engine` implements it. */
 export interface EngineFace {
-  /** Resolves once the run is committed. Throws `invalid_workflow` (details: problems), `run_exists`. */
+  /**
+   * Resolves once the run is committed. Throws `invalid_workflow` (details: problems), `run_exists`, `invalid_argument`
+   * where a host is of another group than the run.
+   */
   submit(submission: Submission): Promise<RunRecord>
   get(runId: string): Promise<RunRecord | undefined>
   list(query: RunQuery): Promise<RunPage>
@@ -30,10 +39,15 @@ export interface EngineFace {
   view(runId: string): Promise<RunView>
   /**
    * Events with seq > after: first those there are, then new ones as they come, ending after `run.finished`.
-   * Output events carry their text. Pulling is the pace: nothing is buffered for a slow reader.
-   * Throws `run_not_found`.
+   * Output events carry their text; `outputBytes`: of each stream of an attempt only that of the first so many bytes.
+   * Pulling is the pace: nothing is buffered for a slow reader. Throws `run_not_found`.
    */
-  watch(runId: string, after: number, signal?: AbortSignal): AsyncIterable<RunEvent>
+  watch(
+    runId: string,
+    after: number,
+    signal?: AbortSignal,
+    options?: { outputBytes?: number },
+  ): AsyncIterable<RunEvent>
   /** Bytes of an output, from the store; `number` is the attempt's. */
   output(runId: string, number: number, stream: StreamName, start: number, end: number): Promise<Buffer>
   outputLength(runId: string, number: number, stream: StreamName): Promise<number>
@@ -54,6 +68,11 @@ export interface EngineFace {
   retry(runId: string, options: { only: 'all' | 'failed'; owner?: string }): Promise<RunRecord>
   /** A new run that runs the rollback of each step that succeeded, in reverse. Throws `run_not_ended`. */
   rollback(runId: string, options?: { owner?: string }): Promise<RunRecord>
+  /**
+   * Takes ended runs away with all that they left: outputs, events, records. Unknown ones change nothing. Throws
+   * `run_not_ended` before any of them is touched.
+   */
+  remove(runIds: readonly string[]): Promise<void>
   /** Resolves when the run has ended. */
   done(runId: string): Promise<RunRecord>
   /** Takes up the runs that the store holds open; `only` these of them, where given. */

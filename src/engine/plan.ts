@@ -3,6 +3,7 @@ import { ErrandError } from '../contract/errors.ts'
 import type { StepPhase } from '../contract/events.ts'
 import type { Step, Workflow } from '../contract/workflow.ts'
 import { parseWhen, type WhenAst } from './file/when.ts'
+import { largestByHost } from './reserve.ts'
 
 /** A step with all that deciding needs worked out once. */
 export interface PlannedStep {
@@ -17,6 +18,8 @@ export interface PlannedStep {
   place: 'host' | 'engine'
   /** Its attempts take inputs. */
   inputs: boolean
+  /** Only a machine with a container engine can do it. */
+  containers?: true
   /** Names of the arguments handed over as written. */
   raw: readonly string[]
 }
@@ -27,6 +30,8 @@ export interface Plan {
   main: readonly PlannedStep[]
   rollback: readonly (PlannedStep | undefined)[]
   finally: readonly PlannedStep[]
+  /** The most that a step asks for, by host. */
+  largest: ReturnType<typeof largestByHost>
 }
 
 /** Makes the graph. The workflow has been checked (`file/check.ts`); an unknown action throws all the same. */
@@ -49,6 +54,7 @@ export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
       when,
       place: action.place,
       inputs: action.inputs === true,
+      containers: action.containers,
       raw: action.raw,
     }
   }
@@ -62,6 +68,7 @@ export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
     finally: (workflow.finally ?? []).map((step, index) =>
       planned(step, 'finally', index, index === 0 ? [] : [index - 1]),
     ),
+    largest: largestByHost(workflow),
   }
 }
 

@@ -13,6 +13,8 @@ export interface RunQuery {
   tenant?: string
   blueprint?: string
   parent_run_id?: string
+  /** Runs that go on with the session of this one. */
+  continues?: string
   /** RFC 3339; exclusive. */
   created_after?: string
   created_before?: string
@@ -54,6 +56,12 @@ export interface RunStore {
    * For engines that do not resume.
    */
   markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]>
+  /**
+   * Takes runs that have ended away, with their events: each whole or not at all, also after a kill in between. The
+   * caller sees to it that nothing more is written to them. Unknown ones change nothing. When it resolves their ids are
+   * free again.
+   */
+  remove(runIds: readonly string[]): Promise<void>
   /** May be called twice. Commits what was accepted first. */
   close(): Promise<void>
 }

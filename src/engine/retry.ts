@@ -1,9 +1,13 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { RunSpec } from '../contract/run.ts'
+import { secretUses } from '../contract/step-secrets.ts'
 import { Workflow } from '../contract/workflow.ts'
 import type { Plan } from './plan.ts'
 import type { RunState } from './state.ts'
 import { variablesOn } from './variables.ts'
+
+/** How the name of a run that rolls another one back begins. */
+export const ROLLBACK_OF = 'rollback of '
 
 /** What a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back. */
 export function carriedOver(plan: Plan, state: RunState): NonNullable<RunSpec['carried']> {
@@ -31,7 +35,9 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
     if (!planned || undone) continue
     for (const [position, { host, vars, status }] of state.main[index]!.instances.entries()) {
       if (status !== 'success') continue
-      const { name, action, args, timeout_seconds, env } = planned.step
+      const { name, action, args, timeout_seconds, env, secrets, resources, limits } = planned.step
+      const seen = { ...variablesOn(state.vars, host), ...vars }
+      for (const variable of Object.keys(secretUses(secrets ?? []))) delete seen[variable]
       steps.push({
         name: `${name.slice(0, 150)} (${position + 1})`,
         targets: planned.place === 'engine' ? undefined : [host],
@@ -39,7 +45,10 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
         args,
         timeout_seconds,
         // Literal values: what looks like a variable in them is none.
-        env: { ...literal({ ...variablesOn(state.vars, host), ...vars }), ...env },
+        env: { ...literal(seen), ...env },
+        secrets,
+        resources,
+        limits,
         continue_on_error: false,
       })
     }
@@ -50,7 +59,7 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
       'There is nothing to roll back: no step that succeeded has a rollback left to run.',
     )
   const { inventory, name } = plan.workflow
-  return Workflow.parse({ version: 'v0.1', name: `rollback of ${name}`.slice(0, 200), inventory, steps })
+  return Workflow.parse({ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory, steps })
 }
 
 function literal(values: Record<string, string>): Record<string, string> {

@@ -1,4 +1,3 @@
-import { parseBytes } from '../contract/amounts.ts'
 import type { AttemptLimits, AttemptSpec } from '../contract/attempt.ts'
 import { attemptId } from '../contract/ids.ts'
 import { secretUses } from '../contract/step-secrets.ts'
@@ -6,6 +5,8 @@ import type { Step, Workflow } from '../contract/workflow.ts'
 import { fillArgs } from './file/template.ts'
 import { instanceEnv, type RunNames } from './lookup.ts'
 import type { Plan, PlannedStep } from './plan.ts'
+import { bytesOf, reserved } from './reserve.ts'
+import { argsWithMarks } from './secret-args.ts'
 import type { RunState } from './state.ts'
 
 /** What the inventory asks of the runner that a host's steps go to. */
@@ -25,6 +26,9 @@ export function attemptSpec(
   const { step } = planned
   const instance = state[planned.phase][planned.index]!.instances[at.instance]!
   const { env, lookup } = instanceEnv(plan, state, names, planned, instance)
+  const secrets = step.secrets && secretUses(step.secrets)
+  // Over a variable of the same name, which only who started the run can have given.
+  for (const variable of Object.keys(secrets ?? {})) delete env[variable]
   const host = plan.workflow.inventory?.hosts[instance.host] ?? {}
   return {
     attempt_id: attemptId(names.run_id, at.number),
@@ -38,13 +42,22 @@ export function attemptSpec(
     instance: at.instance,
     try: at.try,
     action: step.action,
-    args: fillArgs(step.args, planned.raw, lookup),
+    args: secrets
+      ? argsWithMarks(step.args, planned.raw, lookup, secrets)
+      : fillArgs(step.args, planned.raw, lookup),
     env,
     outputs: step.outputs,
     timeout_ms: step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000,
-    secrets: step.secrets && secretUses(step.secrets),
+    secrets,
     limits: limitsOf(step),
-    requires: { ...requirementsOf(plan.workflow, instance.host), ...reserved(step) },
+    requires: {
+      ...requirementsOf(plan.workflow, instance.host),
+      ...reserved(step),
+      containers: planned.containers,
+      largest: plan.largest.get(instance.host),
+      // A conversation with an agent may be had where nothing else may run.
+      mode: names.of?.blueprint === 'agent' ? 'chat' : undefined,
+    },
     address: host.address,
     token_env: host.token_env,
   }
@@ -55,12 +68,3 @@ function limitsOf({ limits }: Step): AttemptLimits | undefined {
   const { cpus, memory, processes, disk } = limits
   return { cpus, memory_bytes: bytesOf(memory), processes, disk_bytes: bytesOf(disk) }
 }
-
-/** What must be free for the step: what it asks for, else all that it may use. */
-const reserved = ({ resources, limits }: Step): Pick<AttemptSpec['requires'], 'cpus' | 'memory_bytes'> => ({
-  cpus: resources?.cpus ?? limits?.cpus,
-  memory_bytes: bytesOf(resources?.memory ?? limits?.memory),
-})
-
-const bytesOf = (size: string | number | undefined): number | undefined =>
-  size === undefined ? undefined : parseBytes(String(size))

@@ -88,9 +88,12 @@ export interface AttemptState {
   /** How many reports of its present epoch the log has. */
   reports: number
   cancel?: Reason
+  /** The last phase it reported, and how often that was `restarting`. */
+  at?: { name: string; message?: string; since: string }
+  restarts?: number
   /** Output bytes that the log tells of. */
   streams: Partial<Record<StreamName, number>>
-  end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files'>
+  end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files' | 'usage'>
   /** Set where it takes inputs. */
   talk?: Talk
 }

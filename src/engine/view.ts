@@ -6,15 +6,38 @@ import type { InstanceState, RunState, StepState } from './state.ts'
 
 /** A run as lists show it. */
 export function summaryOf(record: RunRecord): RunSummary {
-  const { run_id, blueprint, workflow_name, status, reason, message, owner, created_at, started_at } = record
-  const { finished_at, waiting, retry_of, continues, last_notify_error, parent } = record
-  const head = { run_id, blueprint, workflow_name, status, reason, message, owner, created_at, started_at }
+  const {
+    run_id,
+    blueprint,
+    workflow_name,
+    status,
+    reason,
+    message,
+    owner,
+    repository,
+    created_at,
+    started_at,
+  } = record
+  const { finished_at, waiting, retry_of, continues, replaces, last_notify_error, parent } = record
+  const head = {
+    run_id,
+    blueprint,
+    workflow_name,
+    status,
+    reason,
+    message,
+    owner,
+    repository,
+    created_at,
+    started_at,
+  }
   return {
     ...head,
     finished_at,
     waiting,
     retry_of,
     continues,
+    replaces,
     last_notify_error,
     parent_run_id: parent?.run_id,
   }
@@ -74,7 +97,10 @@ function instanceView(runId: string, instance: InstanceState, state: RunState): 
       outcome: attempt.end?.outcome,
       runner: attempt.runner,
       waiting: attempt.waiting,
+      phase: attempt.at,
+      restarts: attempt.restarts,
       streams: lengths.length > 0 ? Object.fromEntries(lengths) : undefined,
+      usage: attempt.end?.usage,
     }
   })
   return { host, vars, status, reason, message, exit_code, duration_ms, attempts }

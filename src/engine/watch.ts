@@ -1,4 +1,4 @@
-import type { RunEvent } from '../contract/events.ts'
+import type { EventOf, RunEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Feed } from './feed.ts'
@@ -6,6 +6,13 @@ import type { OutputStore, RunStore } from './ports.ts'
 
 /** Events read from the store at once. */
 const PAGE = 200
+
+export interface Watched {
+  runId: string
+  after: number
+  /** Of each stream of an attempt, text of the first so many bytes. */
+  outputBytes: number
+}
 
 export interface WatchPorts {
   store: RunStore
@@ -17,8 +24,7 @@ export interface WatchPorts {
 /** Follows a run's log from the store, at the reader's pace; ends after `run.finished`, or when aborted or closed. */
 export async function* watch(
   { store, outputs, feed, closed }: WatchPorts,
-  runId: string,
-  after: number,
+  { runId, after, outputBytes }: Watched,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent> {
   for (let seq = after; !signal?.aborted && !closed(); ) {
@@ -29,7 +35,7 @@ export async function* watch(
       const events = await store.events(runId, seq, PAGE)
       for (const event of events) {
         seq = event.seq
-        yield event.type === 'output' ? await withText(outputs, runId, event) : event
+        yield event.type === 'output' ? await withText(outputs, runId, event, outputBytes) : event
         if (event.type === 'run.finished' || signal?.aborted) return
       }
       if (events.length > 0) continue
@@ -45,9 +51,12 @@ export async function* watch(
 async function withText(
   outputs: OutputStore,
   runId: string,
-  event: Extract<RunEvent, { type: 'output' }>,
+  event: EventOf<'output'>,
+  most: number,
 ): Promise<RunEvent> {
   const { attempt, stream, offset, length } = event
-  const bytes = await outputs.read(attemptId(runId, attempt), stream, offset, offset + length)
+  if (offset >= most) return event
+  const end = Math.min(offset + length, most)
+  const bytes = await outputs.read(attemptId(runId, attempt), stream, offset, end)
   return { ...event, text: bytes.toString('utf8') }
 }

@@ -19,6 +19,12 @@ test('chance takes at most half of it', () => {
   assert.ok(waitMs > 50 && waitMs < 51)
 })
 
+test('with full jitter any part of the wait may be left, and of the longest at least half', () => {
+  const backoff = new Backoff({ firstMs: 100, maxMs: 1_000, jitter: 1, random: () => 0.75 })
+  assert.equal(backoff.next(), 25)
+  assert.equal(backoff.slowest(), 625)
+})
+
 test('after thousands of tries it still is the longest wait', () => {
   const backoff = new Backoff({ firstMs: 100, maxMs: 1_000, random: () => 0 })
   for (let i = 0; i < 5_000; i++) backoff.next()

@@ -1,19 +1,19 @@
 import type { WebSocket } from 'ws'
 
-/** Intervals without a sign of life after which the other end counts as gone. */
-const MISSED_MAX = 3
+/** Half heartbeats without a sign of life after which the other end counts as gone: at least 2.5, at most 3 heartbeats. */
+const MISSED_MAX = 5
 
 /**
- * Finds out that the other end of a WebSocket is gone though the socket never closes. Counts intervals, not time,
- * so that a process that was stopped for a while doesn't give up links that are well. While reading is paused
- * nothing can be heard, and nothing is counted.
+ * Finds out that the other end of a WebSocket is gone though the socket never closes. Counts half heartbeats, not
+ * time, so that a process that was stopped for a while doesn't give up links that are well. Whoever has heard nothing
+ * for half a heartbeat asks. While reading is paused nothing can be heard, and nothing is counted.
  */
 export class Liveness {
   #heard = true
   #missed = 0
   readonly #timer: NodeJS.Timeout
 
-  constructor(ws: WebSocket, intervalMs: number, gone: () => void) {
+  constructor(ws: WebSocket, heartbeatMs: number, gone: () => void) {
     const heard = () => {
       this.#heard = true
     }
@@ -26,8 +26,9 @@ export class Liveness {
       }
       this.#missed++
       if (this.#missed >= MISSED_MAX) gone()
-      else ws.ping(() => {})
-    }, intervalMs)
+      // Once a heartbeat, so that the last one has the time of one to be answered.
+      else if (this.#missed % 2 === 1) ws.ping(() => {})
+    }, heartbeatMs / 2)
   }
 
   /** May be called twice. */

@@ -6,15 +6,22 @@ const UNKILLABLE_AFTER_MS = 10_000
 
 /**
  * SIGTERM to the whole tree, the grace (cut short by `force`), SIGKILL until nothing of it is left. Resolves with
- * false where a process survives even that.
+ * false where a process survives even that. `beforeKill` is called once the grace is over.
  */
-export async function endTree(tree: ProcessTree, graceMs: number, force?: AbortSignal): Promise<boolean> {
+export async function endTree(
+  tree: ProcessTree,
+  graceMs: number,
+  force?: AbortSignal,
+  beforeKill?: () => void,
+): Promise<boolean> {
   const first = treeMembers(tree)
+  if (first.length === 0) return true
   if (graceMs > 0 && force?.aborted !== true) {
     signalAll(tree, first, 'SIGTERM')
     const left = () => first.some((each) => isAlive(each.pid, each.start)) || groupLeft(tree)
     await waitUntil(() => !left(), graceMs, force)
   }
+  beforeKill?.()
   return await killUntilGone(
     () => treeMembers(tree),
     (members) => signalAll(tree, members, 'SIGKILL'),

@@ -1,4 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+
+/** Some fifty numbers, and a name of at most 64 bytes. */
+const MAX_STAT_BYTES = 2048
 
 /** A process as /proc shows it. */
 export interface ProcessStat {
@@ -14,6 +17,8 @@ export interface ProcessTree {
   /** Left out where the group's number may meanwhile be another's. */
   group?: number
   mark: string
+  /** Further processes that belong to it, wherever they are known from. */
+  members?(): readonly number[]
 }
 
 /** Undefined for what is no line of /proc/<pid>/stat, and for a zombie, which is dead but for its parent. */
@@ -29,11 +34,22 @@ export function parseStat(line: string): ProcessStat | undefined {
 /** Undefined: no such live process, or no /proc. Throws where it cannot be told (no descriptors left). */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+    return parseStat(statLine(pid))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ESRCH') return undefined
     throw error
+  }
+}
+
+/** All processes of a machine are looked at in a row: with as few system calls as it takes. */
+function statLine(pid: number): string {
+  const descriptor = openSync(`/proc/${pid}/stat`, 'r')
+  try {
+    const line = Buffer.allocUnsafe(MAX_STAT_BYTES)
+    return line.toString('latin1', 0, readSync(descriptor, line))
+  } finally {
+    closeSync(descriptor)
   }
 }
 
@@ -71,11 +87,22 @@ export function groupMembers(group: number): number[] {
 }
 
 export function hasMark(pid: number, mark: string): boolean {
+  return environmentOf(pid).includes(`\0${mark}\0`)
+}
+
+/** With a zero byte before each variable; empty where it cannot be read. */
+function environmentOf(pid: number): string {
   try {
-    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${mark}\0`)
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`
   } catch {
-    return false
+    return ''
   }
+}
+
+/** Live processes with a variable (`NAME=value`) that begins so in their environment. */
+export function processesMarked(beginning: string): number[] {
+  const all = listProcesses() ?? []
+  return all.map(({ pid }) => pid).filter((pid) => environmentOf(pid).includes(`\0${beginning}`))
 }
 
 /** All live processes of the tree: the group, what carries the mark, and what these started. Never this process. */
@@ -86,8 +113,13 @@ export function treeMembers(tree: ProcessTree): ProcessStat[] {
     return group !== undefined && signal(-group, 0) ? [{ pid: -group, parent: 0, group, start: '' }] : []
   }
   const found = new Map<number, ProcessStat>()
+  // Threads of the kernel are in no group, and have no environment to look at.
+  const more = new Set(tree.members?.())
   for (const each of all)
-    if (each.pid !== process.pid && (each.group === tree.group || hasMark(each.pid, tree.mark)))
+    if (
+      each.pid !== process.pid &&
+      (each.group === tree.group || more.has(each.pid) || (each.group !== 0 && hasMark(each.pid, tree.mark)))
+    )
       found.set(each.pid, each)
   for (let before = -1; before !== found.size; ) {
     before = found.size

@@ -76,6 +76,8 @@ export interface Attempts {
   start(spec: AttemptSpec, epoch: number, secrets?: Readonly<Record<string, string>>): Promise<HeldAttempt>
   get(attemptId: string): HeldAttempt | undefined
   all(): HeldAttempt[]
+  /** Runs whose workspace is here, but for those that `forgetRun` would keep. */
+  runs(): string[]
   /** The run is over: its workspace is deleted. */
   forgetRun(runId: string): Promise<void>
   /** Stops watching; processes go on, inline actions end. May be called twice. */

@@ -18,6 +18,7 @@ export class AttemptsStandIn implements Attempts {
   readonly begun: string[] = []
   readonly released: string[] = []
   readonly forgotten: string[] = []
+  readonly workspaces = new Set<string>()
   /** Set: `start` fails with this. */
   rejectWith: string | undefined
   readonly #script: (spec: AttemptSpec) => Script
@@ -35,6 +36,7 @@ export class AttemptsStandIn implements Attempts {
     const there = this.held.get(spec.attempt_id)
     if (there?.epoch === epoch) return there
     this.begun.push(`${spec.attempt_id}/${epoch}`)
+    this.workspaces.add(spec.run_id)
     const held = new HeldStandIn(spec, epoch, () => {
       this.held.delete(spec.attempt_id)
       this.released.push(spec.attempt_id)
@@ -52,7 +54,12 @@ export class AttemptsStandIn implements Attempts {
     return [...this.held.values()]
   }
 
+  runs(): string[] {
+    return [...this.workspaces]
+  }
+
   async forgetRun(runId: string): Promise<void> {
+    this.workspaces.delete(runId)
     this.forgotten.push(runId)
   }
 

@@ -102,6 +102,7 @@ export function spec(change: Partial<AttemptSpec> = {}): AttemptSpec {
     attempt_id: `run_${count}.1`,
     run_id: `run_${count}`,
     workflow_name: 'flow',
+    tenant: 'acme',
     step: 'work',
     host: 'box',
     instance: 0,

@@ -2,11 +2,14 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
+/** Which way bytes are held back. */
+export type Held = 'both' | 'to_hub' | 'to_runner'
+
 /** Stands between runner and hub, and can cut their connections, or hold all bytes back as if the cable were out. */
 export class TcpProxy {
   readonly #server: Server
   readonly #pairs = new Set<[Socket, Socket]>()
-  #frozen = false
+  #held: Held | undefined
   /** That came from the runners. */
   bytes = 0
 
@@ -36,14 +39,14 @@ export class TcpProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
   }
 
-  /** Neither end sees anything any more; new connections hang too. */
-  freeze(): void {
-    this.#frozen = true
-    for (const pair of this.#pairs) for (const socket of pair) socket.pause().unpipe()
+  /** Nothing goes that way any more, and no end is told; on new connections neither. */
+  freeze(held: Held = 'both'): void {
+    this.#held = held
+    for (const pair of this.#pairs) this.#hold(pair)
   }
 
   thaw(): void {
-    this.#frozen = false
+    this.#held = undefined
     for (const [near, far] of this.#pairs) near.pipe(far).pipe(near)
   }
 
@@ -66,7 +69,12 @@ export class TcpProxy {
     near.on('data', (chunk) => {
       this.bytes += chunk.length
     })
-    if (this.#frozen) near.pause()
-    else near.pipe(far).pipe(near)
+    near.pipe(far).pipe(near)
+    this.#hold(pair)
+  }
+
+  #hold([near, far]: [Socket, Socket]): void {
+    if (this.#held === 'both' || this.#held === 'to_hub') near.unpipe(far).pause()
+    if (this.#held === 'both' || this.#held === 'to_runner') far.unpipe(near).pause()
   }
 }

@@ -90,7 +90,8 @@ class Spine {
 
   async submit(args: object, step: object = {}): Promise<string> {
     const steps = [{ name: 'talk', action: 'agent.run', args: { cwd: this.cwd, ...args }, ...step }]
-    return (await this.engine.submit({ workflow: { version: 'v0.1', name: 'flow', steps } })).run_id
+    return (await this.engine.submit({ workflow: { version: 'v0.1', name: 'flow', steps }, tenant: 'acme' }))
+      .run_id
   }
 
   /** The first event that fits; all up to there are looked at again each time. */

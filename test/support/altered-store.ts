@@ -11,6 +11,7 @@ export function alteredStore(store: RunStore, changes: Partial<RunStore>): RunSt
     events: (...args) => store.events(...args),
     open: () => store.open(),
     markInterrupted: (...args) => store.markInterrupted(...args),
+    remove: (runIds) => store.remove(runIds),
     close: () => store.close(),
     ...changes,
   }

@@ -40,6 +40,8 @@ export function errandCommand(t: TestContext) {
   const env: NodeJS.ProcessEnv = {
     PATH: process.env.PATH,
     HOME: home,
+    // What is killed would leave its cgroups behind; tests that are about them ask for them.
+    ERRAND_LIMITS: 'watchdog',
     XDG_CACHE_HOME: join(import.meta.dirname, '../../node_modules/.cache/errand-tests'),
   }
 

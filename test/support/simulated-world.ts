@@ -177,6 +177,7 @@ export function dyingStore(store: RunStore, writes: number): RunStore & { died: 
     events: (...args) => store.events(...args),
     open: () => store.open(),
     markInterrupted: (...args) => store.markInterrupted(...args),
+    remove: (runIds) => store.remove(runIds),
     close: () => store.close(),
     died: () => left < 0,
   }

@@ -53,15 +53,21 @@ export class AgentClient {
     this.#timeoutMs = timeoutMs
   }
 
-  run(spec: AttemptSpec, waitMs: number, signal: AbortSignal): Promise<Answer> {
+  /** `secrets`: values by variable, for an attempt that has secrets. */
+  run(
+    spec: AttemptSpec,
+    secrets: Record<string, string> | undefined,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<Answer> {
     const { timeout_ms, requires: _requires, address: _address, token_env: _tokenEnv, ...body } = spec
     const timeout_seconds = timeout_ms === undefined ? undefined : timeout_ms / 1000
     return this.#ask(
       {
         method: 'POST',
-        path: 'run',
+        path: secrets ? 'run-with-secrets' : 'run',
         query: { encoding: 'base64', reports_from: 0, wait_ms: waitMs },
-        body: { ...body, timeout_seconds },
+        body: { ...body, secret_values: secrets, timeout_seconds },
       },
       signal,
     )

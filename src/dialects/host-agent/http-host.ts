@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import { AgentClient, AgentConnections } from './agent-client.ts'
 import { HostFailure } from './host-failure.ts'
 import { RemoteAttempt, type RemoteLimits } from './remote-attempt.ts'
@@ -11,6 +12,8 @@ export interface HttpHostOptions extends Partial<RemoteLimits> {
   token?: string
   /** Where `token_env` is looked up. Default: this process's environment. */
   env?: Readonly<Record<string, string | undefined>>
+  /** Values of the secrets that steps name. Default: there are none. */
+  secrets?: SecretSource
   /** How many attempts are under way at once; the others wait their turn. Default 256. */
   maxAtOnce?: number
 }
@@ -85,7 +88,9 @@ export class HttpHost implements StepHost {
     work: (attempt: RemoteAttempt) => Promise<void>,
   ): void {
     if (this.#closed) return
-    const attempt = new RemoteAttempt(asSent(spec), placement, () => this.#clientOf(spec), sink, this.#limits)
+    const open = () => this.#clientOf(spec)
+    const secrets = this.#options.secrets ?? noSecrets
+    const attempt = new RemoteAttempt(asSent(spec), placement, open, sink, secrets, this.#limits)
     const held: Held = { attempt, go: undefined }
     held.go = () => {
       held.go = undefined
@@ -140,6 +145,14 @@ export class HttpHost implements StepHost {
     }
     return new AgentClient(this.#connections, base, token, this.#limits.requestTimeoutMs)
   }
+}
+
+const noSecrets: SecretSource = {
+  reveal: async ({ secrets = {} }) => {
+    const name = Object.values(secrets).find(({ from }) => from === 'hub')?.name
+    if (name === undefined) return {}
+    throw new ErrandError('secret_not_found', `The secret "${name}" was not given.`)
+  },
 }
 
 function asSent(spec: AttemptSpec): AttemptSpec {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { AttemptSink, Placement } from '../../engine/ports.ts'
+import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/backoff.ts'
 import type { AgentClient, Answer } from './agent-client.ts'
 import { HostFailure, type HostTrouble } from './host-failure.ts'
@@ -31,6 +31,7 @@ export class RemoteAttempt {
   readonly #spec: AttemptSpec
   readonly #open: () => AgentClient
   readonly #sink: AttemptSink
+  readonly #secrets: SecretSource
   readonly #limits: RemoteLimits
   readonly #streams: Record<StreamName, RemoteStream>
   readonly #trouble: HostTrouble
@@ -55,12 +56,14 @@ export class RemoteAttempt {
     placement: Placement | undefined,
     open: () => AgentClient,
     sink: AttemptSink,
+    secrets: SecretSource,
     limits: RemoteLimits,
   ) {
     this.#spec = spec
     this.#placement = placement
     this.#open = open
     this.#sink = sink
+    this.#secrets = secrets
     this.#limits = limits
     this.#streams = { stdout: new RemoteStream('stdout', sink), stderr: new RemoteStream('stderr', sink) }
     this.#trouble = { host: spec.host, address: spec.address ?? '' }
@@ -149,11 +152,26 @@ export class RemoteAttempt {
   async #submit(): Promise<TaskAnswer | undefined> {
     if (this.#canceled !== undefined)
       throw new HostFailure('canceled', this.#canceled, 'Canceled before it was sent.')
-    const answer = await this.#ask(() => this.#client!.run(this.#spec, RUN_WAIT_MS, this.#stop.signal))
+    const secrets = await this.#reveal()
+    const answer = await this.#ask(() =>
+      this.#client!.run(this.#spec, secrets, RUN_WAIT_MS, this.#stop.signal),
+    )
+    if (answer === 'unknown' && secrets)
+      throw HostFailure.refused(this.#trouble, 'Its agent is of a version that takes no secrets. Update it.')
     if (answer === 'unknown') throw HostFailure.refused(this.#trouble, 'What answers there is no host agent.')
     this.#arrived = true
     const ended = TaskAnswer.safeParse(answer)
     return ended.success ? ended.data : undefined
+  }
+
+  /** Undefined where it has none. */
+  async #reveal(): Promise<Record<string, string> | undefined> {
+    if (this.#spec.secrets === undefined) return undefined
+    try {
+      return await this.#secrets.reveal(this.#spec)
+    } catch (error) {
+      throw new HostFailure('failed', 'invalid_argument', (error as Error).message)
+    }
   }
 
   #requestStatus(waitMs: number): Promise<Answer> {

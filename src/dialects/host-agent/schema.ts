@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AttemptEnd, AttemptReport } from '../../contract/attempt.ts'
 import { RunId } from '../../contract/ids.ts'
+import { SecretUse } from '../../contract/step-secrets.ts'
 import { OutputSource, Scalar, StepArgs, VarName } from '../../contract/workflow.ts'
 
 /** What is asked of a host agent, and what it answers. */
@@ -23,6 +24,11 @@ export const RunRequest = z.object({
   args: z._default(StepArgs, {}),
   env: z.record(VarName, Scalar).default({}),
   outputs: z.record(VarName, OutputSource).optional(),
+  secrets: z.record(VarName, SecretUse).optional(),
+  secret_values: z
+    .record(VarName, z.string())
+    .optional()
+    .describe('Of those that are not mounted, by variable'),
   timeout_seconds: z.number().positive().max(31_536_000).optional(),
 })
 export type RunRequest = z.infer<typeof RunRequest>

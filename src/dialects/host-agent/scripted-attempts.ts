@@ -101,6 +101,10 @@ export class ScriptedAttempts implements Attempts {
     return [...this.held.values()]
   }
 
+  runs(): string[] {
+    return []
+  }
+
   async forgetRun(runId: string): Promise<void> {
     this.forgotten.push(runId)
   }

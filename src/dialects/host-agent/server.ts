@@ -83,6 +83,8 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   })
   const routes: Record<string, Record<string, Route>> = {
     '/run': { POST: (asked) => tasks.run(asked) },
+    // The same: an agent that knows no secrets has it not, and would carry the step out without them.
+    '/run-with-secrets': { POST: (asked) => tasks.run(asked) },
     '/status': { GET: (asked) => tasks.status(asked), POST: (asked) => tasks.oldStatus(asked) },
     '/cancel': { POST: (asked) => tasks.cancel(asked) },
     '/run-status': { GET: (asked) => tasks.runStatus(asked) },

@@ -22,6 +22,7 @@ export function taskSpec(request: RunRequest, catalog: ActionCatalog): AttemptSp
     args: request.args,
     env,
     outputs: request.outputs,
+    secrets: request.secrets,
     timeout_ms: request.timeout_seconds === undefined ? undefined : request.timeout_seconds * 1000,
     requires: {},
   }

@@ -56,8 +56,9 @@ export class Tasks {
     const query = parse(RunQuery, asked.query, 'query')
     const body = await asked.body()
     const old = isOldTask(body) ? fromOldTask(body) : undefined
-    const spec = taskSpec(old?.request ?? parse(RunRequest, body, 'body'), catalog)
-    const attempt = await attempts.start(spec, EPOCH)
+    const request = old?.request ?? parse(RunRequest, body, 'body')
+    const spec = taskSpec(request, catalog)
+    const attempt = await attempts.start(spec, EPOCH, request.secret_values)
     if (attempt.spec.request_id !== spec.request_id)
       throw new ErrandError('conflict', `There is already another attempt ${spec.attempt_id} on this host.`, {
         hint: 'A run of the same id was dispatched to it before. Use another run id.',

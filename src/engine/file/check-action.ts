@@ -28,6 +28,9 @@ const hostOnly: Readonly<Record<string, string>> = {
   targets: 'leave targets out',
   retry: 'leave retry out, or put it on the steps of the sub-workflow',
   expect_vars: 'leave expect_vars out',
+  secrets: 'leave secrets out; the steps of a sub-workflow name their own',
+  resources: 'leave resources out, or write them on the steps of the sub-workflow',
+  limits: 'leave limits out, or write them on the steps of the sub-workflow',
   outputs: 'leave outputs out; the outputs of a sub-workflow become variables by themselves',
   timeout_seconds:
     'for an approval write timeout_seconds under args; for a sub-workflow write it in that workflow',

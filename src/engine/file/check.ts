@@ -2,6 +2,7 @@ import type { ActionCatalog } from '../../contract/actions.ts'
 import { Workflow } from '../../contract/workflow.ts'
 import { checkInputs } from './check-inputs.ts'
 import { checkNamesAndNeeds } from './check-needs.ts'
+import { checkSecrets } from './check-secrets.ts'
 import { type CheckedArgs, checkStep } from './check-step.ts'
 import { checkTemplates } from './check-texts.ts'
 import { asList, asMap, own } from './loose.ts'
@@ -69,6 +70,7 @@ function checkInto(
       if (parsed.success) putArgs(parsed.data[list]![index]!, checked)
     }
   }
+  checkSecrets(report, value, catalog)
   return parsed.success ? parsed.data : undefined
 }
 

@@ -62,6 +62,14 @@ export function variableAt(text: string, index: number): (VariableUse & { end: n
   return match ? { name: match[1]!, fallback: match[2], end: atIndex.lastIndex } : undefined
 }
 
+/** Each variable that a text uses, and where its `${` stands, from 0. */
+export function variableUses(text: string): { name: string; index: number }[] {
+  if (!text.includes('${')) return []
+  return [...text.matchAll(anywhere)].flatMap(({ 1: name, index }) =>
+    name === undefined ? [] : { name, index },
+  )
+}
+
 export interface TemplateMistake {
   /** Where its `${` stands, from 0. */
   index: number

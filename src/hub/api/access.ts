@@ -16,6 +16,8 @@ declare module 'fastify' {
     public?: boolean
     /** Takes the token as `?access_token=` too: a browser's EventSource and links can send no header. */
     queryToken?: boolean
+    /** Takes a token of the scope `metrics` too, or none where the hub's figures are open. */
+    metrics?: boolean
     /** Answers under any host name: it tells nothing and changes nothing. */
     anyHost?: boolean
   }
@@ -25,6 +27,8 @@ export interface AccessRules {
   auth: Auth
   /** Names that people use for this hub, beside loopback and addresses. */
   hosts: readonly string[]
+  /** Who is on this machine reads the hub's figures without a token. */
+  openMetrics: boolean
 }
 
 /** Before anything of a request is looked at: who it is, and whether that is enough. */
@@ -34,7 +38,10 @@ export function guard(app: ApiApp, rules: AccessRules): void {
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
     if (request.is404) return
     const { config } = request.routeOptions
-    if (!config.public) request.identity = await rules.auth.authenticate(bearer(request))
+    if (config.metrics) {
+      if (!rules.openMetrics || !isLocal(request, rules.hosts))
+        request.identity = await rules.auth.authenticate(bearer(request), 'metrics')
+    } else if (!config.public) request.identity = await rules.auth.authenticate(bearer(request))
     else if (!config.anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
       throw new ErrandError(
         'forbidden',
@@ -44,6 +51,14 @@ export function guard(app: ApiApp, rules: AccessRules): void {
         },
       )
   })
+}
+
+/** It comes from this machine, and was passed on by no proxy. */
+function isLocal({ headers, socket }: FastifyRequest, hosts: readonly string[]): boolean {
+  const { remoteAddress = '', localAddress } = socket
+  const loopback = /^(::ffff:)?127\.|^::1$/.test(remoteAddress)
+  const passedOn = headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined
+  return loopback && !passedOn && isSafeHost(headers.host, localAddress, hosts)
 }
 
 /** The token of a request, wherever this route takes it from. */

@@ -78,7 +78,11 @@ test('runner tokens are for admins to make', async (t) => {
   assert.equal((await hub.call('POST', '/api/tokens', ann.token, runner)).status, 403)
   const made = await hub.call('POST', '/api/tokens', boss.token, runner)
   assert.match(made.json.token, /^errand_runner_/)
-  assert.deepEqual(await hub.auth.authenticateRunner(made.json.token), { tenant: 'default', group: 'gpu' })
+  assert.deepEqual(await hub.auth.authenticateRunner(made.json.token), {
+    tenant: 'default',
+    group: 'gpu',
+    runner_id: undefined,
+  })
   assert.equal((await hub.call('POST', '/api/tokens', boss.token, { name: 'x', group: 'gpu' })).status, 400)
 })
 
@@ -113,7 +117,7 @@ test('a name that still owns runs is not given to someone new', async (t) => {
   assert.match(again.json.error.message, /still has runs/)
 })
 
-test('runners are a bare list; an admin drains and removes them', async (t) => {
+test('runners are a bare list; an admin drains, resumes and removes them', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss, far] = [
     await hub.user('ann'),
@@ -142,8 +146,51 @@ test('runners are a bare list; an admin drains and removes them', async (t) => {
   assert.equal((await drain(boss.token, 'nobody')).status, 404)
   assert.equal((await drain(boss.token)).status, 202)
   assert.equal((await list(ann.token))[0].status, 'draining')
-  assert.equal((await hub.call('DELETE', `/api/runners/${id}`, boss.token)).status, 204)
+  const resume = (token: string) => hub.call('POST', `/api/runners/${id}/resume`, token)
+  assert.equal((await resume(ann.token)).status, 403)
+  assert.equal((await resume(boss.token)).status, 202)
+  assert.equal((await list(ann.token))[0].status, 'connected')
+
+  const own = await hub.tokenOf(boss.id, 'runner', { runner_id: id })
+  const foreign = await hub.tokenOf(far.id, 'runner', { runner_id: id })
+  const remove = (query = '', token = boss.token) => hub.call('DELETE', `/api/runners/${id}${query}`, token)
+  assert.equal((await remove('?force=true', far.token)).status, 404)
+  assert.equal((await remove('', ann.token)).status, 403)
+  const refused = await remove()
+  assert.equal(refused.status, 409)
+  assert.match(refused.json.error.hint, /--force/)
+  assert.ok(!('refused' in (await hub.auth.authenticateRunner(own))))
+  assert.equal((await remove('?force=true')).status, 204)
   assert.deepEqual(await list(ann.token), [])
+  assert.match(JSON.stringify(await hub.auth.authenticateRunner(own)), /was revoked/)
+  assert.ok(!('refused' in (await hub.auth.authenticateRunner(foreign))))
+})
+
+test('the list of runners is narrowed by status, group and label', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const count = async (query: string) => (await hub.call('GET', `/api/runners?${query}`, token)).json.length
+  for (const query of [
+    'status=connected',
+    'status=draining,connected',
+    'group=default',
+    'label=gpu',
+    'label=gpu=1',
+  ])
+    assert.equal(await count(query), 1, query)
+  for (const query of [
+    'status=draining',
+    'group=gpu',
+    'label=gpu=2',
+    'label=gpu&label=toString',
+    'label=gpu=',
+  ])
+    assert.equal(await count(query), 0, query)
+  const wrong = await hub.call('GET', '/api/runners?status=gone', token)
+  assert.match(wrong.json.error.hint, /connected, disconnected, draining/)
+  const shown = await hub.call('GET', '/api/runners/runner-001', token)
+  assert.deepEqual([shown.json.id, shown.json.attempts], ['runner-001', []])
+  assert.equal((await hub.call('GET', '/api/runners/nobody', token)).status, 404)
 })
 
 test('a login under a strange host name is refused, health and requests with a token are not', async (t) => {

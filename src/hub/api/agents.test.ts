@@ -250,7 +250,13 @@ test('the agents of the fleet are shown, without the names of runners to those w
     runner('b', [have, { name: 'mine', title: 'Mine', installed: true, usable: true }]),
     runner('c', [{ ...have, name: 'gone' }], 'disconnected'),
   ]
-  const runners = { list: () => views, drain: () => false, remove: () => false }
+  const runners = {
+    list: () => views,
+    attempts: () => [],
+    drain: () => false,
+    undrain: () => false,
+    remove: () => false,
+  }
   const { call, token } = await setup(t, { runners })
   const bare = AgentsHealth.parse((await call('GET', '/health/agents')).json).agents
   assert.deepEqual(Object.keys(bare).sort(), [

@@ -3,7 +3,10 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { ActionCatalog } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Auth } from '../auth/auth.ts'
+import type { HubMetrics } from '../metrics/hub-metrics.ts'
+import type { Secrets } from '../secrets/secrets.ts'
 import type { AccountStore } from '../store/accounts.ts'
 import type { PacedResponses } from './paced-response.ts'
 import type { RunnersFace } from './runners-face.ts'
@@ -25,17 +28,26 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
   chatSeconds: 300,
 }
 
+/** What the hub was told of repositories. */
+export interface Repositories {
+  /** The one runner group that runs for it go to; undefined: any. */
+  groupOf(repository: string | undefined): string | undefined
+}
+
 /** What the routes work with. */
 export interface ApiContext {
   engine: EngineFace
   accounts: AccountStore
   runners: RunnersFace
+  repositories: Repositories
+  secrets: Secrets
   auth: Auth
   catalog: ActionCatalog
   version: string
   limits: ApiLimits
   streams: PacedResponses
-  log: (line: string) => void
+  metrics?: HubMetrics
+  log: Log
 }
 
 export type ApiApp = FastifyInstance<

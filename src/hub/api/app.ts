@@ -3,10 +3,20 @@ import Fastify, { type FastifyError } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { type ActionCatalog, builtinActions } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Auth } from '../auth/auth.ts'
+import type { HubMetrics } from '../metrics/hub-metrics.ts'
+import type { Secrets } from '../secrets/secrets.ts'
 import type { AccountStore } from '../store/accounts.ts'
 import { guard } from './access.ts'
-import { type ApiApp, type ApiContext, type ApiLimits, DEFAULT_API_LIMITS } from './api-context.ts'
+import { logRequests } from './access-log.ts'
+import {
+  type ApiApp,
+  type ApiContext,
+  type ApiLimits,
+  DEFAULT_API_LIMITS,
+  type Repositories,
+} from './api-context.ts'
 import { readBodies } from './body-parsers.ts'
 import { docsRoutes } from './docs.ts'
 import { answerBrokenRequest, answerErrors, sendError } from './error-answers.ts'
@@ -21,6 +31,9 @@ export interface ApiOptions {
   engine: EngineFace
   accounts: AccountStore
   runners: RunnersFace
+  /** Default: it was told of none. */
+  repositories?: Repositories
+  secrets: Secrets
   auth: Auth
   version: string
   /** Default: the actions that ship with Errand. */
@@ -28,7 +41,11 @@ export interface ApiOptions {
   limits?: Partial<ApiLimits>
   /** Host names that people use for this hub; only a hub behind a proxy on its own machine needs them. */
   hosts?: readonly string[]
-  log: (line: string) => void
+  /** Absent: there is no `/metrics`. */
+  metrics?: HubMetrics
+  /** Who is on this machine reads `/metrics` without a token. */
+  openMetrics?: boolean
+  log: Log
 }
 
 /** A request must have arrived whole within this. */
@@ -42,6 +59,7 @@ export function createApi(options: ApiOptions): ApiApp {
   const limits = { ...DEFAULT_API_LIMITS, ...options.limits }
   const context: ApiContext = {
     ...options,
+    repositories: options.repositories ?? { groupOf: () => undefined },
     catalog: options.catalog ?? builtinActions,
     limits,
     streams: new PacedResponses(limits.slowReaderMs),
@@ -66,9 +84,14 @@ export function createApi(options: ApiOptions): ApiApp {
   }).withTypeProvider<ZodTypeProvider>()
 
   keepRouteTable(app)
+  logRequests(app, options.log)
   answerErrors(app, errors)
   readBodies(app)
-  guard(app, { auth: options.auth, hosts: options.hosts ?? [] })
+  guard(app, {
+    auth: options.auth,
+    hosts: options.hosts ?? [],
+    openMetrics: options.openMetrics ?? false,
+  })
   const closeUnusedConnections = closeUnused(app.server)
   app.addHook('preClose', async () => {
     context.streams.close()

@@ -9,9 +9,13 @@ export function readBodies(app: ApiApp): void {
     if (body === '') return done(null, undefined)
     json(request, body as string, (error, value) => {
       if (error === null) return done(null, value)
-      done(new ErrandError('bad_request', `The body is not valid JSON: ${error.message}`, { cause: error }))
+      done(new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`))
     })
   })
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
   app.addContentTypeParser(yaml, { parseAs: 'string' }, (_request, body, done) => done(null, { yaml: body }))
 }
+
+/** A parser's message without the part of the body that it shows: a body may hold a secret. */
+const withoutBody = (message: string): string =>
+  message.replace(/, (\.\.\.)?".*"(\.\.\.)? is not valid JSON$/s, '')

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Log } from '../../platform/log.ts'
 import type { ApiApp } from './api-context.ts'
 
 const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE'
@@ -9,7 +10,7 @@ const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE'
 const READ_AWAY_LIMITS = 8
 
 /** Every error leaves in one shape, whoever threw it. */
-export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: (line: string) => void }): void {
+export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: Log }): void {
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     if (error.code === TOO_LARGE) await readAway(request.raw, READ_AWAY_LIMITS * options.bodyBytes)
     return sendError(error, request, reply, options)
@@ -32,12 +33,15 @@ export function sendError(
   error: FastifyError | ErrandError,
   request: FastifyRequest,
   reply: FastifyReply,
-  options: { bodyBytes: number; log: (line: string) => void },
+  options: { bodyBytes: number; log: Log },
 ): FastifyReply {
   const known = error instanceof ErrandError ? error : translate(error, options.bodyBytes)
   if (known === undefined || known.status >= 500) {
     const where = `${request.method} ${request.routeOptions.url ?? 'unknown route'}`
-    options.log(`request ${request.id}: ${where} failed: ${traceOf(error)}`)
+    options.log(`request ${request.id}: ${where} failed: ${traceOf(error)}`, {
+      level: 'error',
+      request_id: request.id,
+    })
   }
   const told =
     known ??

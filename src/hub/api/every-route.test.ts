@@ -1,70 +1,158 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { tokenSha256 } from '../auth/token-text.ts'
 import { oneStep, testingHub } from './testing-hub.ts'
 
-interface Operation {
-  security?: unknown[]
-  requestBody?: unknown
+/**
+ * What every route is about. `open`: answers without a token. `own`: of nothing but the caller and its tenant.
+ * Else what its `:id` or `:name` names: another tenant is answered as if it were not there. A new route has to be put here.
+ */
+const classes: Readonly<
+  Record<string, 'open' | 'own' | 'hub' | 'run' | 'runner' | 'token' | 'user' | 'secret'>
+> = {
+  'GET /': 'open',
+  'GET /docs': 'open',
+  'GET /docs/*': 'open',
+  'GET /api/openapi.json': 'open',
+  'GET /health': 'open',
+  'GET /health/agents': 'open',
+  'POST /api/auth/login': 'open',
+  'POST /api/runners/enroll': 'open',
+  'GET /metrics': 'hub',
+  'POST /api/runs': 'own',
+  'GET /api/runs': 'own',
+  'POST /api/chat': 'own',
+  'POST /api/validate': 'own',
+  'GET /api/auth/me': 'own',
+  'GET /api/runners': 'own',
+  'POST /api/runners/enrollments': 'own',
+  'GET /api/tokens': 'own',
+  'POST /api/tokens': 'own',
+  'GET /api/users': 'own',
+  'POST /api/users': 'own',
+  'GET /api/secrets': 'own',
+  'PUT /api/secrets/:name': 'own',
+  'DELETE /api/secrets/:name': 'secret',
+  'GET /api/runs/:id': 'run',
+  'DELETE /api/runs/:id': 'run',
+  'GET /api/runs/:id/workflow': 'run',
+  'POST /api/runs/:id/cancel': 'run',
+  'POST /api/runs/:id/retry': 'run',
+  'POST /api/runs/:id/rollback': 'run',
+  'POST /api/runs/:id/approve': 'run',
+  'POST /api/runs/:id/reject': 'run',
+  'POST /api/runs/:id/input': 'run',
+  'GET /api/runs/:id/events': 'run',
+  'GET /api/runs/:id/attempts/:number/output/:stream': 'run',
+  'HEAD /api/runs/:id/attempts/:number/output/:stream': 'run',
+  'GET /run-status': 'run',
+  'GET /api/runners/:id': 'runner',
+  'POST /api/runners/:id/drain': 'runner',
+  'POST /api/runners/:id/resume': 'runner',
+  'DELETE /api/runners/:id': 'runner',
+  'DELETE /api/tokens/:id': 'token',
+  'PATCH /api/users/:id': 'user',
+  'DELETE /api/users/:id': 'user',
 }
 
-/** What a route's body needs to be whole, where it must be. */
-const bodies: Record<string, object> = {
-  '/api/runs/{id}/approve': { step: 'one' },
-  '/api/runs/{id}/reject': { step: 'one' },
-  '/api/runs/{id}/input': { close: true },
-  '/api/chat': { message: 'hello' },
+/** Bodies that are whole, so that who asks is all that is wrong with a request. */
+const bodies: Readonly<Record<string, object>> = {
+  'POST /api/runs': { yaml: oneStep('say hi') },
+  'POST /api/chat': { message: 'say hi' },
+  'POST /api/validate': { yaml: oneStep('say hi') },
+  'POST /api/tokens': { name: 'more' },
+  'POST /api/users': { name: 'someone', password: 'long enough' },
+  'PUT /api/secrets/:name': { value: 'of another tenant' },
+  'PATCH /api/users/:id': { disabled: true },
+  'POST /api/runs/:id/approve': { step: 'one' },
+  'POST /api/runs/:id/reject': { step: 'one' },
+  'POST /api/runs/:id/input': { close: true },
 }
 
-test('every route but health and login wants a token, and does not tell of the runs of others', async (t) => {
+test('every route is open to the right token alone, and tells another tenant nothing', async (t) => {
   const hub = await testingHub(t)
-  const ann = await hub.user('ann')
-  const others = [await hub.user('bob'), await hub.user('eve', 'admin', 'elsewhere')]
-  const runnerToken = await hub.tokenOf(ann.id, 'runner')
+  const [ann, bob, boss] = [await hub.user('ann'), await hub.user('bob'), await hub.user('boss', 'admin')]
+  const eve = await hub.user('eve', 'admin', 'elsewhere')
   const run = await hub.engine.submit({ yaml: oneStep('hold'), owner: 'ann', tenant: 'default' })
-  const document = (await hub.call('GET', '/api/openapi.json')).json
-  const open: string[] = []
-  let walked = 0
-  let foreign = 0
+  const place = { tenant: 'default', name: 'DEPLOY_KEY', scope: 'tenant', scope_name: '' } as const
+  await hub.secrets.set(place, 'a value that nobody sees', 'ann')
+  const [token] = await hub.accounts.tokens({ user_id: ann.id })
+  const ids = { run: run.run_id, runner: 'runner-001', token: token!.id, user: ann.id, secret: place.name }
+  const revoked = await hub.tokenOf(boss.id, 'api')
+  const { id: revokedId } = (await hub.accounts.tokenByHash(tokenSha256(revoked)))!.token
+  await hub.accounts.revokeToken(revokedId, new Date().toISOString())
+  const others = {
+    unauthorized: [undefined, 'errand_api_wrong'],
+    token_revoked: [revoked],
+    forbidden: [await hub.tokenOf(boss.id, 'runner'), await hub.tokenOf(boss.id, 'enroll')],
+  }
+  const metrics = await hub.tokenOf(boss.id, 'metrics')
 
-  for (const [template, methods] of Object.entries<Record<string, Operation>>(document.paths))
-    for (const [name, operation] of Object.entries(methods)) {
-      walked++
-      const method = name.toUpperCase()
-      const about = template.startsWith('/api/runs/') || template === '/run-status'
-      const path = template
-        .replace('{id}', about ? run.run_id : 'x')
-        .replace('{number}', '1')
-        .replace('{stream}', 'stdout')
-        .replace('/run-status', `/run-status?run_id=${run.run_id}`)
-      const body = operation.requestBody === undefined ? undefined : (bodies[template] ?? {})
-      const route = `${method} ${template}`
+  for (const route of hub.app.routeNames()) {
+    const about = classes[route]
+    assert.ok(about, `${route} is new: put it into the classes of this test`)
+    if (about === 'open') continue
+    const [method, url] = route.split(' ') as [string, string]
+    const body = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[route] ?? {}) : undefined
+    const to = (id: string) =>
+      url
+        .replace(/:id|:name/, id)
+        .replace(':number', '1')
+        .replace(':stream', 'stdout')
+        .replace('/run-status', `/run-status?run_id=${id}`)
+    const path = to(about === 'own' || about === 'hub' ? 'NEW' : ids[about])
 
-      if (operation.security?.length === 0) {
-        open.push(route)
-        continue
+    for (const [code, tokens] of Object.entries(others))
+      for (const text of tokens) {
+        const answer = await hub.call(method, path, text, body)
+        assert.equal(answer.status, code === 'forbidden' ? 403 : 401, route)
+        if (answer.status === 401) assert.equal(answer.headers.get('www-authenticate'), 'Bearer', route)
+        if (method !== 'HEAD') assert.equal(answer.json.error.code, code, route)
       }
-      const bare = await hub.call(method, path, undefined, body)
-      assert.equal(bare.status, 401, route)
-      assert.equal(bare.headers.get('www-authenticate'), 'Bearer')
-      assert.equal(
-        (await hub.call(method, path, 'errand_api_wrong', body)).json.error.code,
-        'unauthorized',
-        route,
-      )
-      assert.equal((await hub.call(method, path, runnerToken, body)).json.error.code, 'forbidden', route)
-      if (!about) continue
-      foreign++
-      for (const { token } of others) {
-        const answer = await hub.call(method, path, token, body)
-        assert.equal(answer.status, 404, route)
-        assert.equal(answer.json.error.code, 'run_not_found', route)
-      }
+
+    if (about !== 'hub') assert.equal((await hub.call(method, path, metrics, body)).status, 403, route)
+    const answer = await hub.call(method, path, eve.token, body)
+    if (about === 'own') {
+      assert.ok(answer.status < 300, `${route}: ${answer.text}`)
+      for (const mark of [...Object.values(ids), 'ann', 'boss', 'nobody sees'])
+        assert.ok(!answer.text.includes(mark), `${route} tells of ${mark}`)
+    } else if (about === 'hub') assert.equal(answer.status, 403, route)
+    else {
+      const absent = await hub.call(method, to('NOBODY_HERE'), eve.token, body)
+      assert.deepEqual([answer.status, absent.status], [404, 404], route)
+      assert.equal(answer.text.replaceAll(ids[about], 'NOBODY_HERE'), absent.text, route)
     }
+    // Nor does another user of the tenant learn of a run.
+    if (about === 'run') assert.equal((await hub.call(method, path, bob.token, body)).status, 404, route)
+  }
 
-  assert.deepEqual(open.sort(), ['GET /health', 'GET /health/agents', 'POST /api/auth/login'])
-  assert.ok(walked >= 24, `${walked} routes`)
-  assert.ok(foreign >= 10, `${foreign} routes about a run`)
+  const names = new Set(hub.app.routeNames())
+  for (const route of Object.keys(classes)) assert.ok(names.has(route), `${route} is gone`)
   assert.equal((await hub.engine.get(run.run_id))?.status, 'running')
+  assert.equal((await hub.call('GET', '/api/runners/runner-001', boss.token)).json.status, 'connected')
+  assert.equal((await hub.call('GET', '/api/auth/me', ann.token)).json.disabled, false)
+  assert.equal((await hub.secrets.get(place))?.created_by, 'ann')
+})
+
+test('the open routes take a wrong token for what it is', async (t) => {
+  const hub = await testingHub(t)
+  const document = (await hub.call('GET', '/api/openapi.json')).json
+  const open = Object.entries<Record<string, { security?: unknown[] }>>(document.paths).flatMap(
+    ([path, methods]) =>
+      Object.entries(methods)
+        .filter(([, operation]) => operation.security?.length === 0)
+        .map(([method]) => `${method.toUpperCase()} ${path}`),
+  )
+  const wanted = Object.keys(classes).filter(
+    (route) => classes[route] === 'open' && document.paths[route.split(' ')[1]!],
+  )
+  assert.deepEqual(open.sort(), wanted.sort())
+  const enrolled = await hub.call('POST', '/api/runners/enroll', undefined, {
+    token: 'wrong',
+    runner_id: 'r',
+  })
+  assert.deepEqual([enrolled.status, enrolled.json.error.code], [401, 'unauthorized'])
+  assert.equal((await hub.call('GET', '/health/agents', 'errand_api_wrong')).status, 401)
 })
 
 test('an admin sees the runs of the tenant, a user only its own', async (t) => {

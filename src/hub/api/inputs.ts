@@ -56,7 +56,8 @@ export function inputRoutes(app: ApiApp, { engine, accounts }: ApiContext): void
     const found: SessionFound = {}
     for await (const event of engine.watch(record.run_id, 0)) findSession(found, event)
     const made = continuationRun(record, found, { prompt: text, interactive })
-    const submission = { ...made, owner: user.name, tenant: user.tenant }
+    const { repository } = record
+    const submission = { ...made, repository, owner: user.name, tenant: user.tenant }
     const { run_id } =
       input_id === undefined
         ? await engine.submit(submission)

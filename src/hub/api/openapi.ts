@@ -26,7 +26,13 @@ export async function describeApi(context: ApiContext): Promise<ApiDocs> {
       info: { title: 'Errand', version: context.version, description: 'The API of an Errand hub.' },
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
       security: [{ bearer: [] }],
-      tags: [{ name: 'runs' }, { name: 'runners' }, { name: 'accounts' }, { name: 'hub' }],
+      tags: [
+        { name: 'runs' },
+        { name: 'runners' },
+        { name: 'secrets' },
+        { name: 'accounts' },
+        { name: 'hub' },
+      ],
     },
   })
   await app.register(swaggerUi, {

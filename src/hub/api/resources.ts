@@ -1,15 +1,18 @@
 import { agentRoutes } from './agents.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { chatRoutes } from './chat.ts'
+import { enrolmentRoutes } from './enrolment.ts'
 import { healthRoutes } from './health.ts'
 import { inputRoutes } from './inputs.ts'
 import { loginRoutes } from './login.ts'
+import { metricsRoutes } from './metrics.ts'
 import { runActionRoutes } from './run-actions.ts'
 import { runEventRoutes } from './run-events.ts'
 import { runOutputRoutes } from './run-output.ts'
 import { runStatusRoutes } from './run-status.ts'
 import { runnerRoutes } from './runners.ts'
 import { runRoutes } from './runs.ts'
+import { secretRoutes } from './secrets.ts'
 import { tokenRoutes } from './tokens.ts'
 import { userRoutes } from './users.ts'
 import { validateRoutes } from './validate.ts'
@@ -26,10 +29,13 @@ export function resourceRoutes(app: ApiApp, context: ApiContext): void {
     runStatusRoutes,
     validateRoutes,
     runnerRoutes,
+    enrolmentRoutes,
+    secretRoutes,
     loginRoutes,
     tokenRoutes,
     userRoutes,
     healthRoutes,
+    metricsRoutes,
     agentRoutes,
   ])
     routes(app, context)

@@ -1,6 +1,7 @@
 import * as z from 'zod'
-import { Accepted, AnswerApproval, CancelRun, RetryRun } from '../../contract/api.ts'
+import { Accepted, AnswerApproval, CancelRun, RetryRun, RunsDeleted } from '../../contract/api.ts'
 import { RunSummary } from '../../contract/run.ts'
+import { deleteRun } from '../retention/delete-run.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { runSummary } from './run-summary.ts'
@@ -8,7 +9,7 @@ import { runSummary } from './run-summary.ts'
 const tags = ['runs']
 const params = z.object({ id: z.string().describe('The run') })
 
-export function runActionRoutes(app: ApiApp, { engine }: ApiContext): void {
+export function runActionRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {
   /** What the run is after the change. */
   const accepted = async (runId: string) => ({ run_id: runId, status: (await engine.get(runId))!.status })
 
@@ -65,6 +66,22 @@ export function runActionRoutes(app: ApiApp, { engine }: ApiContext): void {
       const record = await engine.rollback(params.id, { owner: identity.user.name })
       reply.code(201).header('location', `/api/runs/${record.run_id}`)
       return runSummary(record)
+    },
+  )
+
+  app.delete(
+    '/api/runs/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Delete an ended run, and the runs that it has started: events, output, all',
+        params,
+        response: { 200: RunsDeleted },
+      },
+    },
+    async ({ identity, params }) => {
+      const run = await visibleRun(engine, identity, params.id)
+      return { deleted: await deleteRun(engine, accounts, run) }
     },
   )
 

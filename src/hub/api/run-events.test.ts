@@ -142,3 +142,22 @@ test('the streams end when the hub stops', async (t) => {
   await hub.close()
   assert.ok(!(await stream).text.includes('run.finished'))
 })
+
+test('only so much of each output comes as text as a reader asks for', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say grüße') })).json
+  await hub.engine.done(run_id)
+  const outputs = async (bytes: string) => {
+    const accept = { accept: 'application/json' }
+    const path = `/api/runs/${run_id}/events${bytes}`
+    const events = (await hub.call('GET', path, token, undefined, accept)).json
+    return events
+      .filter(({ type }: { type: string }) => type === 'output')
+      .map(({ length, text }: { length: number; text?: string }) => [length, text])
+  }
+  assert.deepEqual(await outputs(''), [[7, 'grüße']])
+  assert.deepEqual(await outputs('?output_bytes=2'), [[7, 'gr']])
+  assert.deepEqual(await outputs('?output_bytes=0'), [[7, undefined]])
+  assert.equal((await hub.call('GET', `/api/runs/${run_id}/events?output_bytes=x`, token)).status, 400)
+})

@@ -44,23 +44,33 @@ export function runEventRoutes(app: ApiApp, context: ApiContext): void {
       const after = lastId ? Number(lastId) : (request.query.after ?? 0)
       const accept = request.raw.headers.accept ?? ''
       if (accept.includes('application/json') && !accept.includes('text/event-stream'))
-        return await sendList(context, reply, record, after, request.query.limit)
+        return await sendList(context, reply, {
+          record,
+          after,
+          outputBytes: request.query.output_bytes,
+          limit: request.query.limit,
+        })
       // An EventSource comes back to a stream that has ended until it is told so in this way.
       if (lastId && isFinalRun(record.status) && after >= record.last_seq)
         return await (reply as FastifyReply).code(204).send()
-      await sendStream(context, request, reply, record, after)
+      await sendStream(context, request, reply, { record, after, outputBytes: request.query.output_bytes })
     },
   )
+}
+
+interface Wanted {
+  record: RunRecord
+  after: number
+  outputBytes?: number
 }
 
 async function sendStream(
   context: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
-  record: RunRecord,
-  after: number,
+  { record, after, outputBytes }: Wanted,
 ): Promise<void> {
-  const { engine, limits, log, auth } = context
+  const { engine, limits, log, auth, metrics } = context
   const token = bearer(request)
   const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
     hint: 'Go on with Last-Event-ID.',
@@ -73,8 +83,9 @@ async function sendStream(
       if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
     })
   }, limits.keepAliveMs)
+  const left = metrics?.reader(after > 0)
   try {
-    for await (const event of engine.watch(record.run_id, after, paced.gone)) {
+    for await (const event of engine.watch(record.run_id, after, paced.gone, { outputBytes })) {
       const wait = paced.write(eventText(event))
       if (wait !== undefined) await wait
       if (paced.gone.aborted) break
@@ -82,12 +93,16 @@ async function sendStream(
     paced.end()
   } catch (error) {
     if (paced.gone.aborted) return
-    log(`events of ${record.run_id} broke off: ${(error as Error).stack}`)
+    log(`events of ${record.run_id} broke off: ${(error as Error).stack}`, {
+      level: 'error',
+      run_id: record.run_id,
+    })
     paced.finish(
       errorEvent(new ErrandError('unavailable', 'The events could not be read.', { hint: 'Try again.' })),
     )
   } finally {
     clearInterval(keepAlive)
+    left?.()
   }
 }
 
@@ -95,16 +110,14 @@ async function sendStream(
 async function sendList(
   context: ApiContext,
   reply: FastifyReply,
-  record: RunRecord,
-  after: number,
-  limit: number,
+  { record, after, outputBytes, limit }: Wanted & { limit: number },
 ): Promise<void> {
   const paced = openStream(context, reply, 'application/json; charset=utf-8')
   const last = Math.min(record.last_seq, after + limit)
   let lead = '['
   try {
     if (after < last)
-      for await (const event of context.engine.watch(record.run_id, after, paced.gone)) {
+      for await (const event of context.engine.watch(record.run_id, after, paced.gone, { outputBytes })) {
         await paced.write(lead + JSON.stringify(event))
         lead = ','
         if (event.seq >= last || paced.gone.aborted) break
@@ -112,7 +125,10 @@ async function sendList(
     paced.end(lead === '[' ? '[]' : ']')
   } catch (error) {
     if (paced.gone.aborted) return
-    context.log(`events of ${record.run_id} broke off: ${(error as Error).stack}`)
+    context.log(`events of ${record.run_id} broke off: ${(error as Error).stack}`, {
+      level: 'error',
+      run_id: record.run_id,
+    })
     paced.destroy()
   }
 }

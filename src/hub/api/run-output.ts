@@ -70,7 +70,10 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         }
         paced.end()
       } catch (error) {
-        log(`output of ${id} attempt ${number} broke off: ${(error as Error).message}`)
+        log(`output of ${id} attempt ${number} broke off: ${(error as Error).message}`, {
+          level: 'error',
+          run_id: id,
+        })
         paced.destroy()
       }
     },

@@ -9,6 +9,7 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   reason: record.reason,
   message: record.message,
   owner: record.owner,
+  repository: record.repository,
   created_at: record.created_at,
   started_at: record.started_at,
   finished_at: record.finished_at,
@@ -16,5 +17,6 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   parent_run_id: record.parent?.run_id,
   retry_of: record.retry_of,
   continues: record.continues,
+  replaces: record.replaces,
   last_notify_error: record.last_notify_error,
 })

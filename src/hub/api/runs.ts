@@ -26,9 +26,10 @@ const CreateQuery = z.strictObject({
     .optional()
     .describe('`KEY=value`, any number of times; beside a body of YAML'),
   run_id: z.optional(RunId).describe('As `run_id` in the body'),
+  repository: CreateRun.shape.repository,
 })
 
-export function runRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {
+export function runRoutes(app: ApiApp, { engine, accounts, repositories }: ApiContext): void {
   const idempotent = new IdempotentRuns(engine, accounts)
 
   app.post(
@@ -45,9 +46,12 @@ export function runRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {
     },
     async ({ identity, body, query, headers }, reply) => {
       const vars = query.var === undefined ? body.vars : { ...body.vars, ...variables([query.var].flat()) }
+      const repository = query.repository ?? body.repository
       const submission = {
         run_id: query.run_id ?? body.run_id,
         ...blueprintRun({ ...body, vars }),
+        repository,
+        group: repositories.groupOf(repository),
         owner: identity.user.name,
         tenant: identity.user.tenant,
       }

@@ -8,7 +8,11 @@ import { Engine } from '../../engine/engine.ts'
 import { Auth, type AuthOptions } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
+import { HubMetrics } from '../metrics/hub-metrics.ts'
+import { observedStore } from '../metrics/observed-store.ts'
 import { FileOutputStore } from '../outputs/files.ts'
+import { KeyRing } from '../secrets/key-ring.ts'
+import { Secrets } from '../secrets/secrets.ts'
 import type { Role, TokenScope } from '../store/accounts.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import { type ApiOptions, createApi } from './app.ts'
@@ -27,13 +31,23 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const host = new StandInHost()
   const dir = await mkdtemp(join(tmpdir(), 'errand-api-'))
   const outputs = new FileOutputStore({ dir })
-  const engine = new Engine({ store: stores.runs, host, outputs })
+  const keys = new KeyRing({ env: {}, file: join(dir, 'secrets.key') })
+  const secrets = new Secrets(stores.secrets, keys)
+  const metrics = new HubMetrics({
+    version: '0.0.0-test',
+    openRuns: () => engine.openRuns(),
+    fleet: () => ({ runners: [view], waiting: new Map([['gpu', 2]]), links: { opened: 1, closed: 0 } }),
+  })
+  const store = observedStore(stores.runs, (runId, events) => metrics.seen(runId, events))
+  const engine = new Engine({ store, host, outputs, admit: (run) => secrets.admit(run) })
   const auth = new Auth({ accounts, secret: 'a secret of these tests', ...options.auth })
   const log: string[] = []
   const app = createApi({
     engine,
     accounts,
     runners: standInRunners(),
+    secrets,
+    metrics,
     version: '0.0.0-test',
     log: (line) => log.push(line),
     ...options,
@@ -43,6 +57,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 
   const close = async () => {
+    metrics.close()
     await app.close()
     await engine.close()
     await outputs.close()
@@ -63,7 +78,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const tokenOf = async (
     user_id: string,
     scope: TokenScope,
-    extra: { group?: string; expires_at?: string } = {},
+    extra: { group?: string; expires_at?: string; runner_id?: string } = {},
   ) => {
     const text = newTokenText(scope)
     const id = `token_${text.slice(-8)}`
@@ -96,7 +111,8 @@ export async function testingHub(t: TestContext, options: Options = {}) {
       },
     })
     const text = await response.text()
-    const json = response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined
+    const isJson = text !== '' && response.headers.get('content-type')?.includes('json')
+    const json = isJson ? JSON.parse(text) : undefined
     return { status: response.status, headers: response.headers, text, json }
   }
   /** How many requests read events or output. */
@@ -118,7 +134,25 @@ export async function testingHub(t: TestContext, options: Options = {}) {
       watching.delete(reader)
     }
   }
-  return { url, app, engine, host, auth, accounts, log, user, tokenOf, call, close, readers, watched }
+  return {
+    url,
+    app,
+    engine,
+    host,
+    auth,
+    accounts,
+    secrets,
+    log,
+    user,
+    tokenOf,
+    call,
+    close,
+    readers,
+    watched,
+    store: stores.runs,
+    outputs,
+    outputFolder: (runId: string) => join(dir, runId),
+  }
 }
 
 const view: RunnerView = {
@@ -129,7 +163,7 @@ const view: RunnerView = {
   cpus: 4,
   memory: '8GB',
   connected_at: '2025-01-15T10:00:00Z',
-  labels: {},
+  labels: { gpu: '1' },
   mode: 'all',
   version: '0.0.0-test',
   slots: 4,
@@ -141,7 +175,9 @@ function standInRunners() {
   const known = new Map([[view.id, view]])
   return {
     list: (tenant: string) => (tenant === DEFAULT_TENANT ? [...known.values()] : []),
+    attempts: () => [],
     drain: (id: string) => known.has(id) && known.set(id, { ...view, status: 'draining' }).has(id),
+    undrain: (id: string) => known.has(id) && known.set(id, view).has(id),
     remove: (id: string) => known.delete(id),
   }
 }

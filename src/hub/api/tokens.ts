@@ -15,8 +15,10 @@ const tokenView = (token: Token, user: string): TokenView => ({
   scope: token.scope,
   user,
   group: token.group,
+  runner_id: token.runner_id,
   created_at: token.created_at,
   last_used_at: token.last_used_at,
+  used_at: token.used_at,
   expires_at: token.expires_at,
   revoked_at: token.revoked_at,
 })
@@ -39,15 +41,15 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
     {
       schema: {
         tags,
-        summary: 'A new token; its text is shown this once. Runner tokens are for admins to make',
+        summary: 'A new token; its text is shown this once. Others than API tokens are for admins to make',
         body: CreateToken,
         response: { 201: TokenCreated },
       },
     },
     async ({ identity, body }, reply) => {
-      // A runner is handed everybody's work.
-      if (body.scope === 'runner') needAdmin(identity)
-      if (body.scope === 'api' && body.group !== undefined)
+      // A runner is handed everybody's work, and the figures are of all that the hub does.
+      if (body.scope !== 'api') needAdmin(identity)
+      if (body.scope !== 'runner' && body.group !== undefined)
         throw new ErrandError('bad_request', 'body.group: only a runner token has a group.')
       const text = newTokenText(body.scope)
       const nowMs = Date.now()

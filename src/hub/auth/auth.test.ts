@@ -155,7 +155,11 @@ test('a runner token opens the runner link only, and an API token never does', a
     created_at: new Date().toISOString(),
     group: 'gpu',
   })
-  assert.deepEqual(await auth.authenticateRunner(runner), { tenant: 'default', group: 'gpu' })
+  assert.deepEqual(await auth.authenticateRunner(runner), {
+    tenant: 'default',
+    group: 'gpu',
+    runner_id: undefined,
+  })
   await assert.rejects(auth.authenticate(runner), { code: 'forbidden', message: /runner token/ })
   const session = await auth.login(admin, '127.0.0.1')
   for (const text of [api, session.token, undefined, newTokenText('runner')])

@@ -13,8 +13,8 @@ export interface Identity {
   token?: Token
 }
 
-/** What the runner link makes of a token. */
-export type RunnerIdentity = { tenant: string; group?: string } | { refused: string }
+/** What the runner link makes of a token: which runners it is for. */
+export type RunnerIdentity = { tenant: string; group?: string; runner_id?: string } | { refused: string }
 
 export interface AuthOptions {
   accounts: AccountStore
@@ -34,6 +34,7 @@ export class Auth {
   readonly #sessions: Sessions
   readonly #limit: LoginLimit
   readonly #now: () => number
+  readonly #listeners: (() => void)[] = []
   #cache = new Map<string, { identity: Identity; untilMs: number }>()
 
   constructor(options: AuthOptions) {
@@ -60,13 +61,26 @@ export class Auth {
     return { ...(await this.#sessions.issue(user)), user }
   }
 
-  /** Throws `unauthorized`, `token_revoked`, `forbidden` (a runner's token), each saying why. */
-  async authenticate(text: string | undefined): Promise<Identity> {
+  /**
+   * `also`: another scope that will do. Throws `unauthorized`, `token_revoked`, `forbidden` (a token of another scope),
+   * each saying why.
+   */
+  async authenticate(text: string | undefined, also?: 'metrics'): Promise<Identity> {
     if (text === undefined || text === '')
       throw new ErrandError('unauthorized', 'This needs a token, and none was sent.', {
         hint: 'Send "Authorization: Bearer <token>". Get one with: errand login, or errand tokens create.',
       })
-    const identity = await this.#identify(text)
+    const identity = await this.identify(text)
+    if (identity.token?.scope === 'enroll')
+      throw new ErrandError(
+        'forbidden',
+        'This is an enrolment token: it is exchanged for a runner token and does nothing else.',
+        { hint: 'On the machine: errand runner enroll --hub URL --token TOKEN' },
+      )
+    if (identity.token?.scope === 'metrics' && also !== 'metrics')
+      throw new ErrandError('forbidden', 'This is a metrics token: it reads /metrics and nothing else.', {
+        hint: 'Use an API token (errand_api_…) or log in.',
+      })
     if (identity.token?.scope === 'runner')
       throw new ErrandError(
         'forbidden',
@@ -84,10 +98,12 @@ export class Auth {
       return { refused: 'No token was sent. Set ERRAND_TOKEN to a runner token.' }
     if (!isStoredToken(text)) return { refused: 'This is no runner token (errand_runner_…).' }
     try {
-      const { user, token } = await this.#identify(text)
+      const { user, token } = await this.identify(text)
+      if (token?.scope === 'enroll')
+        return { refused: 'This is an enrolment token. Exchange it with: errand runner enroll' }
       if (token?.scope !== 'runner')
         return { refused: 'This is an API token. A runner needs a runner token (errand_runner_…).' }
-      return { tenant: user.tenant, group: token.group }
+      return { tenant: user.tenant, group: token.group, runner_id: token.runner_id }
     } catch (error) {
       if (error instanceof ErrandError && error.status === 401) return { refused: error.message }
       throw error
@@ -97,9 +113,16 @@ export class Auth {
   /** A user or token has changed: what was known of them no longer counts. */
   changed(): void {
     this.#cache = new Map()
+    for (const listener of this.#listeners) listener()
   }
 
-  async #identify(text: string): Promise<Identity> {
+  /** Calls back at each `changed`, after which another look at a token may find it refused. */
+  onChanged(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Whose token it is, whatever its scope. Throws `unauthorized`, `token_revoked`. */
+  async identify(text: string): Promise<Identity> {
     const nowMs = this.#now()
     const key = tokenSha256(text)
     const known = this.#cache.get(key)
@@ -130,18 +153,17 @@ export class Auth {
         hint: 'Check that it is whole and of this hub. Make one with: errand tokens create',
       })
     const { token, user } = found
+    const hint = `Make a new one with: errand ${token.scope === 'enroll' ? 'runners enroll-token' : 'tokens create'}`
     if (token.revoked_at !== undefined)
       throw new ErrandError(
         'token_revoked',
         `The token "${token.name}" was revoked at ${token.revoked_at}.`,
-        {
-          hint: 'Make a new one with: errand tokens create',
-        },
+        { hint },
       )
     const expiresMs = token.expires_at === undefined ? Number.POSITIVE_INFINITY : Date.parse(token.expires_at)
     if (expiresMs <= nowMs)
       throw new ErrandError('unauthorized', `The token "${token.name}" expired at ${token.expires_at}.`, {
-        hint: 'Make a new one with: errand tokens create',
+        hint,
       })
     if (user.disabled)
       throw new ErrandError('unauthorized', `The user "${user.name}" of this token is disabled.`, {

@@ -2,7 +2,12 @@ import { hash, randomBytes } from 'node:crypto'
 import type { TokenScope } from '../store/accounts.ts'
 
 /** The prefix says what a token is for, to people and to secret scanners. */
-const prefixes: Record<TokenScope, string> = { api: 'errand_api_', runner: 'errand_runner_' }
+const prefixes: Record<TokenScope, string> = {
+  api: 'errand_api_',
+  runner: 'errand_runner_',
+  enroll: 'errand_enroll_',
+  metrics: 'errand_metrics_',
+}
 
 /** A new token's text: 256 bits of chance, so that a plain hash of it is enough. */
 export const newTokenText = (scope: TokenScope): string =>

@@ -3,6 +3,8 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import type { Inbox } from './inbox.ts'
+import type { UserQueue } from './lines.ts'
+import type { Need } from './needs.ts'
 
 export type Stage =
   | { type: 'waiting'; why: string }
@@ -21,8 +23,14 @@ export type Sent = { type: 'never' } | { type: 'unknown' } | { type: 'to'; boot:
 export interface Assignment {
   readonly spec: AttemptSpec
   readonly sink: AttemptSink
-  /** Equal for equal requirements. */
-  readonly need: string
+  /** `key` is equal for equal needs. */
+  readonly need: { need: Need; key: string }
+  /** Equal for the steps of its run that share its workspace. */
+  readonly workspace: string
+  /** Grows from one to the next that came. */
+  arrival: number
+  /** Where it waits. */
+  queue: UserQueue | undefined
   /** The last under which it was handed out; 0: never. */
   epoch: number
   stage: Stage

@@ -5,85 +5,126 @@ import { Backoff } from '../../platform/backoff.ts'
 import { type Assignment, runnerOf } from './assignment.ts'
 import { Homes } from './homes.ts'
 import { canceled, type Ledger } from './ledger.ts'
+import { needKey, needOf, workspaceKey } from './needs.ts'
 import { orderStart } from './orders.ts'
-import { type Choice, choose, needKey } from './placement.ts'
+import { Queue } from './queue.ts'
 import type { Runner } from './roster.ts'
+import { Shares, type User } from './shares.ts'
 
-export interface DispatchOptions {
+/** How long what waits is told nothing, and is passed over. */
+export interface Patience {
+  /** How often what waits is passed over for what is smaller, before a runner is kept for it. Default 10. */
+  patience?: number
+  /** The longest that a runner is kept so. Default 600,000. */
+  keepMs?: number
+  /** Those that wait are told at most so often that the reason has changed. Default 500. */
+  tellEveryMs?: number
+}
+
+export interface DispatchOptions extends Patience {
   runners: ReadonlyMap<string, Runner>
   ledger: Ledger
   signal: AbortSignal
 }
 
-/** Who gets which attempt: slots, the queue of those that wait, and why they do. */
+/** Who gets which attempt: what is free, the queue of those that wait, and why they do. */
 export class Dispatch {
   readonly homes = new Homes()
   readonly #options: DispatchOptions
-  /** In the order in which they came. */
-  readonly #queue = new Set<Assignment>()
+  readonly #shares = new Shares()
+  readonly #queue: Queue
   /** The sink wants these no more: a cancel or the end of the run takes them away. */
   readonly #parked = new Set<Assignment>()
   /** Placed or told to wait, while their creation is committed. */
-  readonly #reserved = new Map<string, { runner: string } | { waiting: string }>()
+  readonly #reserved = new Map<string, { arrival: number; waiting?: string }>()
+  /** What has room on a runner, and whose it is. */
+  readonly #places = new Map<string, { runner: Runner; user: User }>()
+  #arrivals = 0
 
   constructor(options: DispatchOptions) {
+    const { runners, ledger, signal, patience = 10, keepMs = 600_000, tellEveryMs = 500 } = options
     this.#options = options
+    this.#queue = new Queue({
+      ...{ runners, signal, patience, keepMs, tellEveryMs, shares: this.#shares },
+      homeOf: ({ spec, workspace }) => this.homes.of(spec.run_id, workspace),
+      give: (assignment, runner) => {
+        assignment.stage = { type: 'assigning', runner }
+        this.#hold(assignment.spec, runner)
+        void this.#assign(assignment, runner)
+      },
+      rejected: (assignment) => {
+        const whys = [...assignment.rejections].map(
+          ([runner, why]) => `runner "${runner}" rejected it: ${why}`,
+        )
+        ledger.settle(assignment, {
+          type: 'ended',
+          outcome: 'failed',
+          reason: 'rejected',
+          message: whys.join('; '),
+        })
+      },
+    })
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#queue.size
   }
 
   place(spec: AttemptSpec): Placement | { waiting: string } {
-    const need = needKey(spec.requires)
-    const choice = this.#choose(spec, need)
+    const need = needOf(spec)
+    const arrival = ++this.#arrivals
+    const home = this.homes.of(spec.run_id, workspaceKey(spec.requires))
+    const stand = { need, key: needKey(need), home, not: new Set<string>() }
+    const choice = this.#queue.choose(stand, { user: this.#shares.of(spec), arrival })
     if (choice.type === 'runner') {
-      this.#reserved.set(spec.attempt_id, { runner: choice.id })
-      this.#hold(spec, need, choice.id)
+      this.#reserved.set(spec.attempt_id, { arrival })
+      this.#hold(spec, choice.id)
       return { runner: choice.id, epoch: 1 }
     }
     const waiting = choice.type === 'wait' ? choice.why : 'no runner takes it'
-    this.#reserved.set(spec.attempt_id, { waiting })
+    this.#reserved.set(spec.attempt_id, { arrival, waiting })
     return { waiting }
   }
 
   /** Takes a place back that was not used. */
   unplace(attemptId: string): boolean {
-    const place = this.#reserved.get(attemptId)
     if (!this.#reserved.delete(attemptId)) return false
-    if (place && 'runner' in place) this.#free(attemptId, place.runner)
+    this.#free(attemptId)
     return true
   }
 
   /** After `place`; or, for one taken up again, instead of it. */
   begin(assignment: Assignment, runner: string | undefined): void {
-    const { spec } = assignment
-    const told = this.#reserved.get(spec.attempt_id)
-    this.#reserved.delete(spec.attempt_id)
+    const { attempt_id } = assignment.spec
+    const told = this.#reserved.get(attempt_id)
+    this.#reserved.delete(attempt_id)
+    assignment.arrival = told?.arrival ?? ++this.#arrivals
     if (runner === undefined) {
-      this.#enqueue(assignment, told && 'waiting' in told ? told.waiting : '')
+      this.#enqueue(assignment, told?.waiting ?? '')
       return
     }
-    this.hold(assignment, runner)
+    this.#place(assignment, runner)
     this.#handOrQueue(assignment, runner)
   }
 
-  /** It is with that runner. */
+  /** It is with that runner, as the log of a run taken up again says. */
   hold(assignment: Assignment, runner: string): void {
-    assignment.stage = { type: 'placed', runner }
-    this.#hold(assignment.spec, assignment.need, runner)
+    assignment.arrival = ++this.#arrivals
+    this.#place(assignment, runner)
   }
 
   /** Its runner does not take it: another one may. */
   again(assignment: Assignment): void {
-    const runner = runnerOf(assignment)
-    assignment.stage = { type: 'waiting', why: '' }
-    if (runner !== undefined) this.#free(assignment.spec.attempt_id, runner)
+    this.#free(assignment.spec.attempt_id)
     this.#enqueue(assignment, '')
   }
 
   /** It is over: what it held goes to the next. */
   drop(assignment: Assignment): void {
-    const runner = runnerOf(assignment)
-    this.#queue.delete(assignment)
+    this.#queue.leave(assignment)
     this.#parked.delete(assignment)
-    if (runner !== undefined) this.#free(assignment.spec.attempt_id, runner)
+    if (runnerOf(assignment) !== undefined) this.#free(assignment.spec.attempt_id)
   }
 
   /** The run is over. Answers what it left. */
@@ -93,82 +134,39 @@ export class Dispatch {
     return left
   }
 
-  /** Runners came, went or changed: places all that can be, and tells the others why they wait. */
-  rosterChanged(): void {
-    this.#placeWaiting(Number.POSITIVE_INFINITY)
+  /** The runner came, went or changed: places what can be, and tells the others why they wait. */
+  rosterChanged(runner: Runner): void {
+    this.#queue.rosterChanged(runner)
   }
 
-  #free(attemptId: string, runner: string): void {
-    if (!this.#options.runners.get(runner)?.held.delete(attemptId) || this.#queue.size === 0) return
-    let slots = 0
-    for (const { status, slots: all, used } of this.#options.runners.values())
-      if (status === 'connected') slots += Math.max(0, all - used)
-    this.#placeWaiting(slots)
-  }
-
-  #placeWaiting(most: number): void {
-    const whys = new Map<string, string>()
-    let placed = 0
-    for (const assignment of this.#queue) {
-      if (placed >= most) return
-      const key = `${assignment.need} ${this.homes.of(assignment.spec.run_id, assignment.need)}`
-      // Slots only fill here: why one waits holds for all that need and wish the same.
-      const known = assignment.rejections.size === 0 ? whys.get(key) : undefined
-      if (known !== undefined) this.#tell(assignment, known)
-      else if (this.#tryPlace(assignment)) placed++
-      else if (assignment.rejections.size === 0 && assignment.stage.type === 'waiting')
-        whys.set(key, assignment.stage.why)
-    }
-  }
-
-  #hold(spec: AttemptSpec, need: string, runner: string): void {
-    this.#options.runners.get(runner)?.held.add(spec.attempt_id)
-    this.homes.set(spec.run_id, need, runner)
-  }
-
-  #choose(spec: AttemptSpec, need: string, rejections?: ReadonlyMap<string, string>): Choice {
-    const not = rejections && new Set(rejections.keys())
-    return choose(spec.requires, this.#options.runners.values(), {
-      home: this.homes.of(spec.run_id, need),
-      not,
-    })
+  #place(assignment: Assignment, runner: string): void {
+    assignment.stage = { type: 'placed', runner }
+    this.#hold(assignment.spec, runner)
   }
 
   #enqueue(assignment: Assignment, told: string): void {
     assignment.stage = { type: 'waiting', why: told }
-    this.#queue.add(assignment)
-    this.#tryPlace(assignment)
+    this.#queue.enter(assignment)
   }
 
-  #tell(assignment: Assignment, why: string): void {
-    if (assignment.stage.type === 'waiting' && assignment.stage.why === why) return
-    assignment.stage = { type: 'waiting', why }
-    assignment.sink.waiting(why)
+  /** Nothing happens where it is held already. */
+  #hold(spec: AttemptSpec, runnerId: string): void {
+    const runner = this.#options.runners.get(runnerId)
+    if (!runner || this.#places.has(spec.attempt_id)) return
+    const user = this.#shares.took(spec)
+    this.#places.set(spec.attempt_id, { runner, user })
+    runner.take(spec)
+    const workspace = workspaceKey(spec.requires)
+    if (this.homes.set(spec.run_id, workspace, runnerId)) this.#queue.rehome(spec.run_id, workspace)
   }
 
-  /** False: it waits, and was told why. */
-  #tryPlace(assignment: Assignment): boolean {
-    const { spec, need, rejections } = assignment
-    const choice = this.#choose(spec, need, rejections)
-    if (choice.type === 'wait') {
-      this.#tell(assignment, choice.why)
-      return false
-    }
-    this.#queue.delete(assignment)
-    if (choice.type === 'runner') {
-      assignment.stage = { type: 'assigning', runner: choice.id }
-      this.#hold(spec, need, choice.id)
-      void this.#assign(assignment, choice.id)
-    } else {
-      const whys = [...rejections].map(([runner, why]) => `runner "${runner}" rejected it: ${why}`)
-      this.#options.ledger.settle(assignment, {
-        type: 'ended',
-        outcome: 'failed',
-        reason: 'rejected',
-        message: whys.join('; '),
-      })
-    }
-    return true
+  #free(attemptId: string): void {
+    const place = this.#places.get(attemptId)
+    if (!place) return
+    this.#places.delete(attemptId)
+    place.runner.give(attemptId)
+    this.#shares.gave(place.user)
+    this.#queue.freed(place.runner)
   }
 
   async #assign(assignment: Assignment, runner: string): Promise<void> {

@@ -5,21 +5,25 @@ import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Hello, RunnerFrame, RunnerView } from '../../contract/protocol.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Assignment } from './assignment.ts'
-import { Dispatch } from './dispatch.ts'
+import { Dispatch, type Patience } from './dispatch.ts'
+import { KnownRunners, type RunnerStore } from './known-runners.ts'
 import { canceled, Ledger, NOTHING_KEPT } from './ledger.ts'
+import { workspaceKey } from './needs.ts'
 import { orderCancel, orderInput } from './orders.ts'
-import { needKey } from './placement.ts'
 import { Reception } from './reception.ts'
 import type { Runner } from './roster.ts'
-import { type LinkHandlers, type Principal, RunnerLink } from './runner-link.ts'
-import { type Authenticate, acceptLinks } from './upgrade.ts'
+import { type LinkHandlers, RunnerLink } from './runner-link.ts'
+import { type Authenticate, acceptLinks, type Opened } from './upgrade.ts'
 
 export interface FleetOptions {
   authenticate: Authenticate
   /** Whether what the action does outlives the runner's process. */
   isDurable(action: string): boolean
+  /** Asked just before an attempt that has secrets is sent to its runner. Absent: there are none. */
+  secrets?: SecretSource
   /** Default 5,000. A link that is silent for three of them is given up. */
   heartbeatMs?: number
   /** Default 60,000. What a runner had that stays away for longer is lost. */
@@ -28,7 +32,11 @@ export interface FleetOptions {
   graceMs?: number
   /** Default 10,000. */
   helloTimeoutMs?: number
-  log?(message: string): void
+  /** How patient placement is. */
+  placement?: Patience
+  /** Remembers runners for the next process. Default: nothing does. */
+  store?: RunnerStore
+  log?: Log
 }
 
 /**
@@ -36,13 +44,16 @@ export interface FleetOptions {
  * while open runs are still taken up again. Close it before the engine whose attempts it has.
  */
 export class Fleet implements StepHost {
-  readonly #options: Required<FleetOptions>
+  readonly #options: Required<Omit<FleetOptions, 'store' | 'secrets' | 'placement'>>
   readonly #runners = new Map<string, Runner>()
   readonly #ledger: Ledger
   readonly #dispatch: Dispatch
   readonly #reception: Reception
-  readonly #links = new Set<RunnerLink>()
+  readonly #known: KnownRunners
+  readonly #links = new Map<RunnerLink, Opened['again']>()
   readonly #detach: (() => void)[] = []
+  #opened = 0
+  #closed = 0
   readonly #stop = new AbortController()
 
   constructor(options: FleetOptions) {
@@ -51,11 +62,13 @@ export class Fleet implements StepHost {
     const runners = this.#runners
     const { signal } = this.#stop
     const drop = (assignment: Assignment) => this.#dispatch.drop(assignment)
-    this.#ledger = new Ledger({ runners, drop, log: this.#options.log, signal })
-    this.#dispatch = new Dispatch({ runners, ledger: this.#ledger, signal })
+    this.#ledger = new Ledger({ runners, drop, log: this.#options.log, secrets: options.secrets, signal })
+    this.#dispatch = new Dispatch({ runners, ledger: this.#ledger, signal, ...options.placement })
     const { heartbeatMs, lostAfterMs, graceMs, isDurable, log } = this.#options
+    this.#known = new KnownRunners(options.store, log)
     this.#reception = new Reception({
       runners,
+      known: this.#known,
       ledger: this.#ledger,
       dispatch: this.#dispatch,
       isDurable,
@@ -77,14 +90,30 @@ export class Fleet implements StepHost {
       },
       closed: (link) => {
         this.#links.delete(link)
+        this.#closed++
         if (!this.#stop.signal.aborted) this.#reception.closed(link)
       },
     }
-    const accept = (ws: WebSocket, socket: Socket, principal: Principal) => {
-      if (this.#stop.signal.aborted) ws.terminate()
-      else this.#links.add(new RunnerLink(ws, socket, principal, handlers, this.#options))
+    const accept = (ws: WebSocket, socket: Socket, { principal, again }: Opened) => {
+      if (this.#stop.signal.aborted) return ws.terminate()
+      this.#opened++
+      this.#links.set(new RunnerLink(ws, socket, principal, handlers, this.#options), again)
     }
     this.#detach.push(acceptLinks(server, this.#options.authenticate, accept))
+  }
+
+  /** Knows the runners of the process before again. Before the runs are taken up. */
+  recall(): Promise<void> {
+    return this.#known.recall(this.#runners)
+  }
+
+  /** Closes the links whose token is no longer good. */
+  async recheck(): Promise<void> {
+    for (const [link, again] of this.#links) {
+      // A store that cannot be asked refuses nobody.
+      const answer = await again().catch(() => undefined)
+      if (answer && 'refused' in answer) link.refuse('unauthorized', answer.refused, true)
+    }
   }
 
   /** All open runs are taken up again: from now on runners are welcome. May be called twice. */
@@ -143,16 +172,14 @@ export class Fleet implements StepHost {
 
   runEnded(runId: string): void {
     for (const assignment of this.#dispatch.takeParked(runId)) this.#ledger.remove(assignment)
-    for (const id of this.#dispatch.homes.take(runId)) {
-      const runner = this.#runners.get(id)
-      if (runner?.link) runner.link.send({ type: 'forget_run', run_id: runId })
-      else runner?.forget.add(runId)
-    }
+    // One that is away names the run when it comes back.
+    for (const id of this.#dispatch.homes.take(runId))
+      this.#runners.get(id)?.link?.send({ type: 'forget_run', run_id: runId })
   }
 
   /** The runner has the workspace of the run: for steps that ended before the run was taken up again. */
   remember({ run_id, requires }: Pick<AttemptSpec, 'run_id' | 'requires'>, runner: string): void {
-    this.#dispatch.homes.set(run_id, needKey(requires), runner)
+    this.#dispatch.homes.set(run_id, workspaceKey(requires), runner)
   }
 
   /** Those of the tenant, or all. */
@@ -162,18 +189,33 @@ export class Fleet implements StepHost {
       .flatMap((runner) => (runner.hello ? [runner.view(runner.hello)] : []))
   }
 
-  /** The runner takes nothing new and finishes what it has, until it is started anew. False: there is none. */
-  drain(id: string): boolean {
+  /** What the hub's figures are made of. */
+  figures() {
+    return {
+      runners: this.list(),
+      waiting: this.#ledger.waiting(),
+      links: { opened: this.#opened, closed: this.#closed },
+    }
+  }
+
+  /** What the runner was given and has not ended. */
+  attempts(id: string): AttemptSpec[] {
     const runner = this.#runners.get(id)
-    if (!runner) return false
-    runner.draining = true
-    runner.link?.send({ type: 'drain' })
-    this.#dispatch.rosterChanged()
-    return true
+    return runner ? this.#ledger.givenTo(runner).map(({ spec }) => spec) : []
+  }
+
+  /** The runner takes nothing new and finishes what it has, until `undrain`; kept when this resolves. False: there is none. */
+  drain(id: string): Promise<boolean> {
+    return this.#setDrained(id, true)
+  }
+
+  /** False: there is none. */
+  undrain(id: string): Promise<boolean> {
+    return this.#setDrained(id, false)
   }
 
   /** Sends the runner away; what it had is lost. False: there is none. */
-  remove(id: string): boolean {
+  async remove(id: string): Promise<boolean> {
     const runner = this.#runners.get(id)
     if (!runner) return false
     const why = `Runner "${id}" was removed from this hub.`
@@ -181,7 +223,8 @@ export class Fleet implements StepHost {
     clearTimeout(runner.lostTimer)
     this.#reception.giveUp(runner, why)
     this.#runners.delete(id)
-    this.#dispatch.rosterChanged()
+    this.#dispatch.rosterChanged(runner)
+    await this.#known.forget(id)
     return true
   }
 
@@ -189,9 +232,18 @@ export class Fleet implements StepHost {
     this.#stop.abort()
     for (const detach of this.#detach.splice(0)) detach()
     this.#reception.close()
-    const links = [...this.#links]
+    const links = [...this.#links.keys()]
     for (const link of links) link.refuse('unavailable', 'The hub is stopping.', true)
     await Promise.all(links.map((link) => link.gone))
+  }
+
+  async #setDrained(id: string, drained: boolean): Promise<boolean> {
+    const runner = this.#runners.get(id)
+    if (!runner) return false
+    runner.drained = drained
+    this.#dispatch.rosterChanged(runner)
+    await this.#known.keep(runner)
+    return true
   }
 
   #frame(link: RunnerLink, frame: Exclude<RunnerFrame, Hello>): void {
@@ -199,7 +251,7 @@ export class Fleet implements StepHost {
     if (frame.type === 'draining') {
       if (!runner) return
       runner.draining = true
-      this.#dispatch.rosterChanged()
+      this.#dispatch.rosterChanged(runner)
       return
     }
     if (frame.type === 'agents') {

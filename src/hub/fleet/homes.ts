@@ -1,16 +1,26 @@
 /** On which runner a run works, so that its steps share one workspace. Hosts with equal needs share one. */
 export class Homes {
-  readonly #runs = new Map<string, { byNeed: Map<string, string>; seen: Set<string> }>()
+  readonly #runs = new Map<string, { byWorkspace: Map<string, string>; seen: Set<string> }>()
 
-  of(runId: string, need: string): string | undefined {
-    return this.#runs.get(runId)?.byNeed.get(need)
+  of(runId: string, workspace: string): string | undefined {
+    return this.#runs.get(runId)?.byWorkspace.get(workspace)
   }
 
-  set(runId: string, need: string, runner: string): void {
-    const run = this.#runs.get(runId) ?? { byNeed: new Map<string, string>(), seen: new Set<string>() }
+  /** True: it was another one, or none. */
+  set(runId: string, workspace: string, runner: string): boolean {
+    const run = this.#runs.get(runId) ?? { byWorkspace: new Map<string, string>(), seen: new Set<string>() }
     this.#runs.set(runId, run)
-    run.byNeed.set(need, runner)
+    const changed = run.byWorkspace.get(workspace) !== runner
+    run.byWorkspace.set(workspace, runner)
     run.seen.add(runner)
+    return changed
+  }
+
+  /** The runner has a workspace of the run. False: the run is not open here. */
+  found(runId: string, runner: string): boolean {
+    const run = this.#runs.get(runId)
+    run?.seen.add(runner)
+    return run !== undefined
   }
 
   /** Forgets the run; answers the runners it has been on. */

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { AttemptSink, Placement } from '../../engine/ports.ts'
+import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/backoff.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Assignment } from './assignment.ts'
 import { Inbox, type Marks } from './inbox.ts'
-import { needKey } from './placement.ts'
+import { DEFAULT_GROUP, needKey, needOf, workspaceKey } from './needs.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 
@@ -15,7 +16,9 @@ export interface LedgerOptions {
   runners: ReadonlyMap<string, Runner>
   /** It takes no slot and no place in the queue any more. */
   drop(assignment: Assignment): void
-  log(message: string): void
+  log: Log
+  /** Absent: there are none. */
+  secrets?: SecretSource
   signal: AbortSignal
 }
 
@@ -29,10 +32,14 @@ export class Ledger {
   }
 
   add(spec: AttemptSpec, placement: Placement | undefined, from: Marks, sink: AttemptSink): Assignment {
+    const need = needOf(spec)
     const assignment: Assignment = {
       spec,
       sink,
-      need: needKey(spec.requires),
+      need: { need, key: needKey(need) },
+      workspace: workspaceKey(spec.requires),
+      arrival: 0,
+      queue: undefined,
       epoch: placement?.epoch ?? 0,
       stage: { type: 'waiting', why: '' },
       inbox: undefined!,
@@ -44,6 +51,10 @@ export class Ledger {
     assignment.inbox = this.#inbox(assignment, from)
     this.#assignments.set(spec.attempt_id, assignment)
     return assignment
+  }
+
+  get secrets(): SecretSource | undefined {
+    return this.#options.secrets
   }
 
   get(attemptId: string): Assignment | undefined {
@@ -60,8 +71,19 @@ export class Ledger {
     assignment.inbox = this.#inbox(assignment, NOTHING_KEPT)
   }
 
+  /** How many wait for a runner, by group. */
+  waiting(): Map<string, number> {
+    const waiting = new Map<string, number>()
+    for (const { stage, spec } of this.#assignments.values()) {
+      if (stage.type !== 'waiting') continue
+      const group = spec.requires.group ?? DEFAULT_GROUP
+      waiting.set(group, (waiting.get(group) ?? 0) + 1)
+    }
+    return waiting
+  }
+
   givenTo(runner: Runner): Assignment[] {
-    const held = [...runner.held].flatMap((id) => this.#assignments.get(id) ?? [])
+    const held = [...runner.held.keys()].flatMap((id) => this.#assignments.get(id) ?? [])
     return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.id)
   }
 
@@ -81,7 +103,14 @@ export class Ledger {
 
   failed({ spec }: Assignment, error: unknown): void {
     const why = error instanceof Error ? error.message : error
-    this.#options.log(`What runners tell of ${spec.attempt_id} could not be kept; it is tried again: ${why}`)
+    this.#options.log(
+      `What runners tell of ${spec.attempt_id} could not be kept; it is tried again: ${why}`,
+      {
+        level: 'error',
+        run_id: spec.run_id,
+        attempt_id: spec.attempt_id,
+      },
+    )
   }
 
   async #tell(assignment: Assignment, end: AttemptEnd): Promise<void> {

@@ -1,25 +1,75 @@
 import type { AttemptInput } from '../../contract/agent.ts'
+import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { HubFrame } from '../../contract/protocol.ts'
 import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
+import type { SecretSource } from '../../engine/ports.ts'
 import type { Assignment } from './assignment.ts'
 import { canceled, type Ledger } from './ledger.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 
-/** Sends `start` to the connected runner that it was placed on; or ends it, where that is no use. */
+/**
+ * Sends `start` to the connected runner that it was placed on; or ends it, where that is no use. The values of its
+ * secrets are asked for at each sending, and kept nowhere here.
+ */
 export function orderStart(assignment: Assignment, runner: Runner, ledger: Ledger): void {
+  if (Object.values(assignment.spec.secrets ?? {}).some(({ from }) => from === 'hub'))
+    void startWithSecrets(assignment, runner, ledger)
+  else sendStart(assignment, runner, ledger)
+}
+
+async function startWithSecrets(assignment: Assignment, runner: Runner, ledger: Ledger): Promise<void> {
+  const { epoch } = assignment
+  const { link } = runner
+  /** Meanwhile it may have ended, or been handed on; over another link it was ordered anew. */
+  const isStillHere = () => {
+    const { stage } = assignment
+    return (
+      assignment.epoch === epoch &&
+      stage.type === 'placed' &&
+      stage.runner === runner.id &&
+      runner.link === link
+    )
+  }
+  try {
+    const secrets = await revealed(assignment.spec, ledger.secrets)
+    if (isStillHere()) sendStart(assignment, runner, ledger, secrets)
+  } catch (error) {
+    if (isStillHere()) ledger.settle(assignment, withoutSecrets(error))
+  }
+}
+
+async function revealed(spec: AttemptSpec, source: SecretSource | undefined) {
+  if (source === undefined) throw new ErrandError('secret_not_found', 'This hub keeps no secrets.')
+  return source.reveal(spec)
+}
+
+function withoutSecrets(error: unknown): AttemptEnd {
+  const { message, hint = '' } = error as ErrandError
+  const missing = error instanceof ErrandError && error.code === 'secret_not_found'
+  const reason = missing ? 'invalid_argument' : 'start_failed'
+  return { type: 'ended', outcome: 'failed', reason, message: `${message} ${hint}`.trimEnd() }
+}
+
+function sendStart(
+  assignment: Assignment,
+  runner: Runner,
+  ledger: Ledger,
+  secrets?: Record<string, string>,
+): void {
   const { epoch, spec, cancel } = assignment
   if (cancel) {
     ledger.settle(assignment, canceled(cancel.reason))
     return
   }
-  const frame = JSON.stringify({ type: 'start', epoch, spec } satisfies HubFrame)
+  const frame = JSON.stringify({ type: 'start', epoch, spec, secrets } satisfies HubFrame)
   if (Buffer.byteLength(frame) > MAX_FRAME_BYTES) {
     ledger.settle(assignment, {
       type: 'ended',
       outcome: 'failed',
       reason: 'invalid_argument',
-      message: `Its arguments and variables are over ${MAX_FRAME_BYTES} bytes, the most a runner is sent. Put them in a file.`,
+      message: `Its arguments, variables and secrets are over ${MAX_FRAME_BYTES} bytes, the most a runner is sent. Put them in a file.`,
     })
     return
   }

@@ -1,42 +1,66 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Candidate, choose, needKey } from './placement.ts'
+import type { Requirements } from '../../contract/attempt.ts'
+import { needKey, workspaceKey } from './needs.ts'
+import type { Candidate } from './offers.ts'
+import { choose, type Wishes } from './placement.ts'
 
+const GB = 1024 ** 3
 const runner = (id: string, change: Partial<Candidate> = {}): Candidate => ({
   id,
+  tenant: 'acme',
   group: 'default',
   labels: {},
+  mode: 'all',
+  containers: false,
   slots: 4,
   used: 0,
+  cpus: 4,
+  freeCpus: change.cpus ?? 4,
+  memoryBytes: 8 * GB,
+  freeMemoryBytes: change.memoryBytes ?? 8 * GB,
+  kept: false,
   status: 'connected',
   ...change,
 })
-const why = (...args: Parameters<typeof choose>) => {
-  const choice = choose(...args)
+const chosen = (requires: Requirements, runners: Candidate[], wishes?: Wishes) =>
+  choose({ tenant: 'acme', requires }, new Map(runners.map((each) => [each.id, each])), wishes)
+const why = (...args: Parameters<typeof chosen>) => {
+  const choice = chosen(...args)
   return choice.type === 'wait' ? choice.why : choice
 }
 
 test('the runner with most free slots is chosen, the first among equals', () => {
   const runners = [runner('a', { used: 3 }), runner('b', { used: 1 }), runner('c', { used: 1 })]
-  assert.deepEqual(choose({}, runners), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({}, runners), { type: 'runner', id: 'b' })
 })
 
 test('without a group the default one is meant, unless a runner is named', () => {
   const runners = [runner('a', { group: 'x' })]
   assert.equal(why({}, runners), 'no runner in group "default"')
-  assert.deepEqual(choose({ runner: 'a' }, runners), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({ runner: 'a' }, runners), { type: 'runner', id: 'a' })
 })
 
 test('a run stays where its files are, and waits for that runner', () => {
   const runners = [runner('a', { used: 3 }), runner('b')]
-  assert.deepEqual(choose({}, runners, { home: 'a' }), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({}, runners, { home: 'a' }), { type: 'runner', id: 'a' })
   const full = [runner('a', { used: 4 }), runner('b')]
   assert.equal(
     why({}, full, { home: 'a' }),
     'runner "a", which has the files of this run, is busy (4 of 4 slots)',
   )
+  assert.equal(
+    why({ memory_bytes: 2 * GB }, [runner('a', { freeMemoryBytes: GB }), runner('b')], { home: 'a' }),
+    'runner "a", which has the files of this run, has less than 2 GB free (1 GB)',
+  )
   const gone = [runner('a', { status: 'disconnected' }), runner('b')]
-  assert.deepEqual(choose({}, gone, { home: 'a' }), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({}, gone, { home: 'a' }), { type: 'runner', id: 'b' })
+})
+
+test('a run goes where there is room for the largest of its steps, for it stays there', () => {
+  const runners = [runner('a', { cpus: 2 }), runner('b', { cpus: 8, used: 3 })]
+  assert.deepEqual(chosen({ cpus: 1 }, runners), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({ cpus: 1, largest: { cpus: 8 } }, runners), { type: 'runner', id: 'b' })
 })
 
 test('what waits is told why', () => {
@@ -52,14 +76,77 @@ test('what waits is told why', () => {
   assert.equal(why({}, busy), 'all 2 runners of group "default" are busy (8 of 8 slots)')
   assert.equal(why({}, busy.slice(1)), 'runner "b" of group "default" is busy (4 of 4 slots)')
   assert.equal(why({ runner: 'c' }, busy), 'runner "c" is not connected')
+  assert.equal(why({ runner: 'a', group: 'x' }, busy), 'no runner in group "x"')
   assert.equal(why({ runner: 'a', labels: { gpu: '1' } }, busy), 'runner "a" does not have label gpu=1')
   const draining = busy.map((each) => ({ ...each, status: 'draining' as const }))
   assert.equal(why({}, draining), 'all 2 runners of group "default" are draining')
+  assert.equal(why({ containers: true }, busy), 'no runner in group "default" has a container engine')
+})
+
+test('runners of another tenant are neither used nor told of', () => {
+  const others = [runner('a', { tenant: 'other' }), runner('b', { tenant: undefined })]
+  assert.equal(why({}, others), 'no runner is connected')
+  assert.equal(why({ runner: 'a' }, [...others, runner('c')]), 'runner "a" is not connected')
+})
+
+test('a runner takes what its mode is for', () => {
+  const chat = [runner('a', { mode: 'chat' })]
+  assert.equal(why({}, chat), 'no runner in group "default" has mode all')
+  assert.equal(why({ mode: 'issue' }, chat), 'no runner in group "default" has mode issue or all')
+  assert.equal(why({ runner: 'a' }, chat), 'runner "a" has mode chat, and mode all is needed')
+  assert.deepEqual(chosen({ mode: 'chat' }, chat), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({ mode: 'issue' }, [...chat, runner('b')]), { type: 'runner', id: 'b' })
+})
+
+test('what no connected runner could ever take is told other than what is busy', () => {
+  const small = [runner('a', { cpus: 2 }), runner('b', { cpus: 1, memoryBytes: 32 * GB })]
+  assert.equal(why({ cpus: 4 }, small), 'no runner in group "default" offers 4 cpus (most: 2 on "a")')
+  assert.equal(
+    why({ memory_bytes: 64 * GB }, small),
+    'no runner in group "default" offers 64 GB of memory (most: 32 GB on "b")',
+  )
+  assert.equal(
+    why({ cpus: 2, memory_bytes: 16 * GB }, small),
+    'no runner in group "default" offers 2 cpus and 16 GB of memory together',
+  )
+  assert.equal(why({ runner: 'b', cpus: 4 }, small), 'runner "b" offers 1 cpu, and 4 are needed')
+  const choice = chosen({ cpus: 4 }, small)
+  assert.equal(choice.type === 'wait' && choice.cause, 'none')
+})
+
+test('free cpus and memory count, and what lacks is told', () => {
+  const taken = [
+    runner('a', { freeCpus: 1.5, freeMemoryBytes: 0.5 * GB }),
+    runner('b', { freeCpus: 0.25, freeMemoryBytes: 1.25 * GB }),
+  ]
+  const where = 'all 2 runners of group "default"'
+  assert.equal(why({ cpus: 2 }, taken), `${where} have less than 2 cpus free (most: 1.5 on "a")`)
+  assert.equal(
+    why({ memory_bytes: 2 * GB }, taken),
+    `${where} have less than 2 GB free (largest: 1.2 GB on "b")`,
+  )
+  assert.equal(
+    why({ cpus: 1, memory_bytes: GB }, taken),
+    `${where} are busy: none has a slot, 1 cpu, 1 GB free at once`,
+  )
+  assert.deepEqual(chosen({ cpus: 1.5 }, taken), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({ memory_bytes: GB }, taken), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({}, [runner('a', { freeCpus: 0, freeMemoryBytes: 0 })]), {
+    type: 'runner',
+    id: 'a',
+  })
+})
+
+test('a runner that is kept free for what is larger is given nothing else', () => {
+  assert.equal(
+    why({}, [runner('a', { kept: true })]),
+    'runner "a" of group "default" is kept free for a larger step, which waits longer',
+  )
 })
 
 test('what all have rejected is rejected, while it waits for those that may come back', () => {
   const runners = [runner('a')]
-  assert.deepEqual(choose({}, runners, { not: new Set(['a']) }), { type: 'rejected' })
+  assert.deepEqual(chosen({}, runners, { not: new Set(['a']) }), { type: 'rejected' })
   const other = runner('b', { status: 'disconnected' })
   assert.equal(
     why({}, [...runners, other], { not: new Set(['a']) }),
@@ -68,6 +155,10 @@ test('what all have rejected is rejected, while it waits for those that may come
 })
 
 test('equal requirements have equal keys, whatever the order of labels', () => {
-  assert.equal(needKey({ labels: { a: '1', b: '2' } }), needKey({ labels: { b: '2', a: '1' } }))
-  assert.notEqual(needKey({ labels: { a: '1' } }), needKey({ labels: { a: '2' } }))
+  const key = (requires: Requirements, tenant = 'acme') => needKey({ tenant, requires })
+  assert.equal(key({ labels: { a: '1', b: '2' } }), key({ labels: { b: '2', a: '1' } }))
+  assert.notEqual(key({ labels: { a: '1' } }), key({ labels: { a: '2' } }))
+  assert.notEqual(key({}), key({}, 'other'))
+  assert.notEqual(key({ cpus: 1 }), key({ cpus: 2 }))
+  assert.equal(workspaceKey({ cpus: 1, group: 'x' }), workspaceKey({ cpus: 2, group: 'x' }))
 })

@@ -1,26 +1,27 @@
 import { type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Assignment } from './assignment.ts'
 import type { Dispatch } from './dispatch.ts'
+import { type KnownRunners, SHOWN_FOR_MS } from './known-runners.ts'
 import type { Ledger } from './ledger.ts'
+import { DEFAULT_GROUP } from './needs.ts'
 import { orderCancel, orderInputs, orderStart } from './orders.ts'
-import { DEFAULT_GROUP } from './placement.ts'
 import { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import { takeStock, whenMissing } from './stock.ts'
 
 export interface ReceptionOptions {
   runners: Map<string, Runner>
+  known: KnownRunners
   ledger: Ledger
   dispatch: Dispatch
   isDurable(action: string): boolean
   heartbeatMs: number
   lostAfterMs: number
   graceMs: number
-  log(message: string): void
+  log: Log
 }
 
-/** How long a runner that went away is still shown. */
-const SHOWN_FOR_MS = 24 * 3_600_000
 /** How long an older link may take to show that its runner lives. */
 const PROBE_MS = 2_000
 
@@ -74,9 +75,10 @@ export class Reception {
     if (!runner) return
     runner.link = undefined
     runner.lastSeenAtMs = link.lastSeenAtMs
-    this.#options.log(`Runner "${runner.id}" is disconnected.`)
+    this.#options.known.inPassing(runner.id, this.#options.known.keep(runner))
+    this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
     this.#awaitReturn(runner)
-    this.#options.dispatch.rosterChanged()
+    this.#options.dispatch.rosterChanged(runner)
   }
 
   /** What it has is lost. */
@@ -94,7 +96,15 @@ export class Reception {
   async #greet(link: RunnerLink, hello: Hello): Promise<void> {
     const { runners, heartbeatMs } = this.#options
     const { runner_id: id, boot_id } = hello
-    const { tenant, group } = link.principal
+    const { tenant, group, runner_id: bound } = link.principal
+    if (bound !== undefined && bound !== id) {
+      link.refuse('forbidden', `The token is for the runner "${bound}", not for "${id}".`, false)
+      return
+    }
+    if (hello.tenant !== undefined && hello.tenant !== tenant) {
+      link.refuse('forbidden', `The token is not for the tenant "${hello.tenant}".`, false)
+      return
+    }
     if (group !== undefined && hello.group === DEFAULT_GROUP) hello.group = group
     if (group !== undefined && hello.group !== group) {
       link.refuse('forbidden', `The token is for group "${group}", not for "${hello.group}".`, false)
@@ -122,7 +132,8 @@ export class Reception {
   }
 
   #welcome(link: RunnerLink, hello: Hello): void {
-    const { runners, ledger, dispatch, isDurable, heartbeatMs, lostAfterMs, graceMs, log } = this.#options
+    const { runners, known, ledger, dispatch, isDurable, heartbeatMs, lostAfterMs, graceMs, log } =
+      this.#options
     const runner = runners.get(hello.runner_id) ?? new Runner(hello.runner_id)
     runners.set(runner.id, runner)
     clearTimeout(runner.lostTimer)
@@ -132,6 +143,7 @@ export class Reception {
     runner.tenant = link.principal.tenant
     runner.link = link
     runner.connectedAtMs = Date.now()
+    known.inPassing(runner.id, known.keep(runner))
     const stock = takeStock(hello, ledger.givenTo(runner), isDurable)
     link.send({
       type: 'welcome',
@@ -140,7 +152,7 @@ export class Reception {
       lost_after_ms: lostAfterMs,
       attempts: stock.standings,
     })
-    log(`Runner "${runner.id}" of group "${hello.group}" is connected.`)
+    log(`Runner "${runner.id}" of group "${hello.group}" is connected.`, { runner_id: runner.id })
     for (const assignment of stock.going) {
       assignment.begun = true
       assignment.sent = { type: 'to', boot: hello.boot_id }
@@ -150,10 +162,9 @@ export class Reception {
     }
     for (const assignment of stock.unsent) orderStart(assignment, runner, ledger)
     for (const assignment of stock.gone) this.#gone(assignment, runner)
-    for (const run_id of runner.forget) link.send({ type: 'forget_run', run_id })
-    runner.forget.clear()
-    if (runner.draining) link.send({ type: 'drain' })
-    dispatch.rosterChanged()
+    for (const run_id of hello.runs ?? [])
+      if (!dispatch.homes.found(run_id, runner.id)) link.send({ type: 'forget_run', run_id })
+    dispatch.rosterChanged(runner)
   }
 
   #gone(assignment: Assignment, { id }: Runner): void {
@@ -168,7 +179,11 @@ export class Reception {
     const since = new Date(runner.lastSeenAtMs).toISOString()
     runner.lostTimer = setTimeout(() => {
       this.giveUp(runner, `Runner "${runner.id}" has not been heard of since ${since}.`)
-      runner.lostTimer = setTimeout(() => this.#options.runners.delete(runner.id), SHOWN_FOR_MS)
+      if (runner.drained) return
+      runner.lostTimer = setTimeout(() => {
+        this.#options.runners.delete(runner.id)
+        this.#options.known.inPassing(runner.id, this.#options.known.forget(runner.id))
+      }, SHOWN_FOR_MS)
     }, this.#options.lostAfterMs)
   }
 }

@@ -1,5 +1,7 @@
+import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Hello, RunnerView } from '../../contract/protocol.ts'
-import type { Candidate } from './placement.ts'
+import type { Line } from './lines.ts'
+import type { Candidate } from './offers.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 /** A runner, connected or not. Without a `hello` it is only known from the log of a run taken up again. */
@@ -8,14 +10,20 @@ export class Runner implements Candidate {
   hello: Hello | undefined
   tenant: string | undefined
   link: RunnerLink | undefined
+  /** Says that it takes nothing new, until its process is started anew. */
   draining = false
+  /** An admin says so, until an admin says otherwise. */
+  drained = false
   connectedAtMs = 0
   lastSeenAtMs = Date.now()
   lostTimer: NodeJS.Timeout | undefined
-  /** Ids of attempts that take a slot. */
-  readonly held = new Set<string>()
-  /** Ended runs that it was not told of yet. */
-  readonly forget = new Set<string>()
+  /** Attempts that take a slot, and what is kept for each. */
+  readonly held = new Map<string, { milliCpus: number; memoryBytes: number }>()
+  /** Nothing else is put on it until one of these has room. */
+  keptFor: Line | undefined
+  /** In thousandths, so that what is taken and given back leaves nothing. */
+  #milliCpus = 0
+  #memoryBytes = 0
 
   constructor(id: string) {
     this.id = id
@@ -33,9 +41,47 @@ export class Runner implements Candidate {
   get used(): number {
     return this.held.size
   }
+  get mode(): 'chat' | 'issue' | 'all' {
+    return this.hello?.mode ?? 'all'
+  }
+  get containers(): boolean {
+    return this.hello?.containers !== undefined
+  }
+  get cpus(): number {
+    return this.hello?.cpus ?? 0
+  }
+  get freeCpus(): number {
+    return this.cpus - this.#milliCpus / 1000
+  }
+  get memoryBytes(): number {
+    return this.hello?.memory_bytes ?? 0
+  }
+  get freeMemoryBytes(): number {
+    return this.memoryBytes - this.#memoryBytes
+  }
+  get kept(): boolean {
+    return this.keptFor !== undefined
+  }
   get status(): RunnerView['status'] {
     if (!this.link) return 'disconnected'
-    return this.draining ? 'draining' : 'connected'
+    return this.draining || this.drained ? 'draining' : 'connected'
+  }
+
+  /** Keeps a slot for it, and what it asks for. */
+  take({ attempt_id, requires }: AttemptSpec): void {
+    const { cpus = 0, memory_bytes: memoryBytes = 0 } = requires
+    const kept = { milliCpus: Math.round(cpus * 1000), memoryBytes }
+    this.held.set(attempt_id, kept)
+    this.#milliCpus += kept.milliCpus
+    this.#memoryBytes += kept.memoryBytes
+  }
+
+  give(attemptId: string): void {
+    const kept = this.held.get(attemptId)
+    if (!kept) return
+    this.held.delete(attemptId)
+    this.#milliCpus -= kept.milliCpus
+    this.#memoryBytes -= kept.memoryBytes
   }
 
   view(hello: Hello): RunnerView {
@@ -52,7 +98,10 @@ export class Runner implements Candidate {
       version: hello.version,
       slots: hello.slots,
       running: this.used,
+      free_cpus: Math.max(0, this.freeCpus),
+      free_memory: memoryText(Math.max(0, this.freeMemoryBytes)),
       last_seen_at: new Date(this.link?.lastSeenAtMs ?? this.lastSeenAtMs).toISOString(),
+      limits: hello.limits,
       agents: hello.agents,
     }
   }

@@ -24,6 +24,8 @@ export interface Principal {
   tenant: string
   /** Set where the token is for runners of this group only. */
   group?: string
+  /** Set where the token is for this runner only. */
+  runner_id?: string
 }
 
 export interface LinkHandlers {

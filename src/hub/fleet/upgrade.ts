@@ -10,6 +10,12 @@ export const LINK_PATH = '/api/runner-link'
 
 export type Authenticate = (token: string) => Promise<Principal | { refused: string }>
 
+/** Whose token opened a link, and how to see whether it still would. */
+export interface Opened {
+  principal: Principal
+  again(): ReturnType<Authenticate>
+}
+
 /** How long the other end may take to close a link. */
 const CLOSE_TIMEOUT_MS = 2_000
 
@@ -17,7 +23,7 @@ const CLOSE_TIMEOUT_MS = 2_000
 export function acceptLinks(
   server: Server,
   authenticate: Authenticate,
-  accept: (ws: WebSocket, socket: Socket, principal: Principal) => void,
+  accept: (ws: WebSocket, socket: Socket, opened: Opened) => void,
 ): () => void {
   const sockets = new WebSocketServer({
     noServer: true,
@@ -37,9 +43,9 @@ export function acceptLinks(
     const broken = () => socket.destroy()
     socket.on('error', broken)
     check(request, authenticate).then(
-      (principal) => {
+      (opened) => {
         socket.off('error', broken)
-        sockets.handleUpgrade(request, socket, head, (ws) => accept(ws, socket as Socket, principal))
+        sockets.handleUpgrade(request, socket, head, (ws) => accept(ws, socket as Socket, opened))
       },
       (error: unknown) => refuse(socket, asErrandError(error)),
     )
@@ -48,15 +54,15 @@ export function acceptLinks(
   return () => void server.off('upgrade', upgrade)
 }
 
-async function check(request: IncomingMessage, authenticate: Authenticate): Promise<Principal> {
+async function check(request: IncomingMessage, authenticate: Authenticate): Promise<Opened> {
   const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
   const hint =
-    'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create NAME --scope runner` makes one.'
+    'Enrol the machine (errand runners enroll-token, then errand runner enroll), or set ERRAND_TOKEN to a runner token.'
   if (token === undefined)
     throw new ErrandError('unauthorized', 'The runner link needs a bearer token.', { hint })
   const answer = await authenticate(token)
   if ('refused' in answer) throw new ErrandError('unauthorized', answer.refused, { hint })
-  return answer
+  return { principal: answer, again: () => authenticate(token) }
 }
 
 const asErrandError = (error: unknown) =>

@@ -40,6 +40,8 @@ const runner = (id: string, over: Partial<SeenRunner> = {}): SeenRunner => ({
   mode: 'all',
   version: '0.1.0',
   slots: 4,
+  tenant: 'default',
+  draining: false,
   first_seen_at: '2025-01-15T10:00:00.000Z',
   last_seen_at: '2025-01-15T10:00:00.000Z',
   ...over,
@@ -132,6 +134,35 @@ it('revokes a token once, and notes its use at most once a minute', async (t) =>
   assert.equal(await accounts.revokeToken('token_x', 'first'), false)
 })
 
+it('exchanges an enrolment token once, and revokes what a runner has by its id and tenant', async (t) => {
+  const accounts = await open(t)
+  await accounts.createUser(user('ada', { role: 'admin' }))
+  await accounts.createUser(user('eve', { role: 'admin', tenant: 'acme' }))
+  await accounts.createToken(token('once', 'user_ada', { scope: 'enroll' }))
+  const made = (name: string, userId = 'user_ada') => ({
+    ...token(name, userId, { scope: 'runner' }),
+    runner_id: 'r1',
+  })
+  const both = [
+    accounts.exchangeToken('token_once', made('a')),
+    accounts.exchangeToken('token_once', made('b')),
+  ]
+  assert.deepEqual(await Promise.all(both), [true, false])
+  assert.deepEqual(await accounts.token('token_a'), made('a'))
+  assert.equal(await accounts.token('token_b'), undefined)
+  const { used_at, runner_id } = (await accounts.token('token_once'))!
+  assert.deepEqual([used_at, runner_id], [made('a').created_at, 'r1'])
+  await accounts.createToken(token('gone', 'user_ada', { scope: 'enroll' }))
+  await accounts.revokeToken('token_gone', 'now')
+  assert.equal(await accounts.exchangeToken('token_gone', made('c')), false)
+
+  await accounts.createToken(made('foreign', 'user_eve'))
+  assert.equal(await accounts.revokeRunnerTokens({ tenant: 'default', id: 'r1' }, 'later'), 1)
+  assert.equal((await accounts.token('token_a'))?.revoked_at, 'later')
+  assert.equal((await accounts.token('token_once'))?.revoked_at, undefined)
+  assert.equal((await accounts.token('token_foreign'))?.revoked_at, undefined)
+})
+
 it('gives an idempotency key to one, for a day, each owner its own', async (t) => {
   const accounts = await open(t)
   const claim = (run_id: string, created_at = '2025-01-15T10:00:00.000Z', owner = 'ada') =>
@@ -145,6 +176,8 @@ it('gives an idempotency key to one, for a day, each owner its own', async (t) =
   await accounts.releaseKey('ada', 'k')
   await accounts.releaseKey('ada', 'k')
   assert.equal(await claim('run_6'), undefined)
+  await accounts.forgetKeys(['run_6', 'run_x'])
+  assert.equal(await claim('run_7'), undefined)
 })
 
 it('remembers runners, and when each was first and last seen', async (t) => {

@@ -18,7 +18,8 @@ export interface User {
 }
 export type UserPatch = Partial<Pick<User, 'role' | 'password_hash' | 'disabled'>>
 
-export type TokenScope = 'api' | 'runner'
+/** `enroll`: exchanged once for a `runner` token. `metrics`: reads the figures of the hub. */
+export type TokenScope = 'api' | 'runner' | 'enroll' | 'metrics'
 
 export interface Token {
   id: string
@@ -32,10 +33,14 @@ export interface Token {
   last_used_at?: string
   expires_at?: string
   revoked_at?: string
-  /** The one runner group that a `runner` token may serve; absent: any. */
+  /** The one runner group that a `runner` token may serve, or one that is enrolled by this; absent: any. */
   group?: string
+  /** The one runner that a `runner` token is for; absent: any. Of an `enroll` token: who has used it. */
+  runner_id?: string
+  /** When an `enroll` token was exchanged. */
+  used_at?: string
 }
-export type NewToken = Omit<Token, 'last_used_at' | 'revoked_at'>
+export type NewToken = Omit<Token, 'last_used_at' | 'revoked_at' | 'used_at'>
 
 /** How long an idempotency key is kept. */
 export const IDEMPOTENCY_KEPT_MS = 24 * 60 * 60 * 1000
@@ -61,6 +66,9 @@ export interface SeenRunner {
   mode: string
   version: string
   slots: number
+  tenant: string
+  /** An admin lets it take nothing new. */
+  draining: boolean
   first_seen_at: string
   last_seen_at: string
 }
@@ -86,6 +94,13 @@ export interface AccountStore {
   tokens(filter?: { user_id?: string; tenant?: string }): Promise<Token[]>
   /** Twice is once: the first time stays. False: it was not there. */
   revokeToken(id: string, at: string): Promise<boolean>
+  /**
+   * Keeps the new token of a runner and notes that the `enroll` token was used for it, in one commit. Of two calls for
+   * one `enroll` token one is taken. False: it was used or revoked before, and nothing is kept.
+   */
+  exchangeToken(enrollId: string, made: NewToken & { runner_id: string }): Promise<boolean>
+  /** Revokes the `runner` tokens of a tenant that are for this runner alone; answers how many. */
+  revokeRunnerTokens(runner: { tenant: string; id: string }, at: string): Promise<number>
   /** Notes the use, at most once a minute for a token. Never throws or waits; a failure to write is dropped. */
   touchToken(id: string, at: string): void
 
@@ -97,6 +112,8 @@ export interface AccountStore {
   claimKey(key: IdempotencyKey): Promise<IdempotencyKey | undefined>
   /** Takes a claim back, for a request that was refused. */
   releaseKey(owner: string, key: string): Promise<void>
+  /** Takes the keys of these runs away: the runs are no more. */
+  forgetKeys(runIds: readonly string[]): Promise<void>
 
   /** Keeps what was seen; `first_seen_at` stays as it was for a runner known already. */
   saveRunner(runner: SeenRunner): Promise<void>

@@ -82,6 +82,14 @@ export class FileRunStore implements RunStore {
     return marked
   }
 
+  async remove(runIds: readonly string[]): Promise<void> {
+    for (const runId of runIds) {
+      this.#logs.delete(runId)
+      this.#listed.delete(runId)
+      this.#folders.remove(runId)
+    }
+  }
+
   async close(): Promise<void> {
     this.#logs.clear()
     this.#listed.clear()
@@ -132,6 +140,16 @@ export class FileRunStore implements RunStore {
 }
 
 const listed = (record: RunRecord): Listed => {
-  const { run_id, created_at, status, workflow_name, owner, tenant, blueprint, parent } = record
-  return { run_id, created_at, status, workflow_name, owner, tenant, blueprint, ...(parent && { parent }) }
+  const { run_id, created_at, status, workflow_name, owner, tenant, blueprint, parent, continues } = record
+  return {
+    run_id,
+    created_at,
+    status,
+    workflow_name,
+    owner,
+    tenant,
+    blueprint,
+    ...(parent && { parent }),
+    continues,
+  }
 }

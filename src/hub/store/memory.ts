@@ -78,6 +78,10 @@ export class MemoryRunStore implements RunStore {
     return marked
   }
 
+  async remove(runIds: readonly string[]): Promise<void> {
+    for (const runId of runIds) this.#runs.delete(runId)
+  }
+
   async close(): Promise<void> {}
 }
 

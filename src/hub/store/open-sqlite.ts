@@ -22,6 +22,7 @@ export async function openSqliteRunStore(options: { file: string }): Promise<Run
     events: (runId, after, limit) => runs.events(runId, after, limit),
     open: () => runs.open(),
     markInterrupted: (message, runIds) => runs.markInterrupted(message, runIds),
+    remove: (runIds) => runs.remove(runIds),
     close: async () => close(),
   }
 }

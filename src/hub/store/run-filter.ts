@@ -4,7 +4,15 @@ import { type CheckedQuery, compareKeys, type ListKey, writeCursor } from './run
 /** What a list is filtered by. */
 export type Listed = Pick<
   RunRecord,
-  'run_id' | 'created_at' | 'status' | 'workflow_name' | 'owner' | 'tenant' | 'blueprint' | 'parent'
+  | 'run_id'
+  | 'created_at'
+  | 'status'
+  | 'workflow_name'
+  | 'owner'
+  | 'tenant'
+  | 'blueprint'
+  | 'parent'
+  | 'continues'
 >
 
 export function matches(query: CheckedQuery, run: Listed): boolean {
@@ -14,6 +22,7 @@ export function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.tenant !== undefined && query.tenant !== run.tenant) return false
   if (query.blueprint !== undefined && query.blueprint !== run.blueprint) return false
   if (query.parent_run_id !== undefined && query.parent_run_id !== run.parent?.run_id) return false
+  if (query.continues !== undefined && query.continues !== run.continues) return false
   if (query.created_after !== undefined && run.created_at <= query.created_after) return false
   if (query.created_before !== undefined && run.created_at >= query.created_before) return false
   return query.after === undefined || compareKeys(run, query.after) > 0

@@ -218,7 +218,8 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
         { parent: { run_id: 'run_0', step: 's', phase: 'main', instance: 0, depth: 1 } },
         'running',
       )
-      await make(4, { owner: 'bob', workflow_name: 'other', tenant: 'acme', blueprint: 'agent' }, 'success')
+      const last = { owner: 'bob', workflow_name: 'other', tenant: 'acme', blueprint: 'agent' }
+      await make(4, { ...last, continues: 'run_2' }, 'success')
       const ids = async (query: Omit<RunQuery, 'limit'>) =>
         (await store.list({ ...query, limit: 500 })).runs.map((run) => run.run_id.slice(4)).join('')
       assert.equal(await ids({}), '43210')
@@ -233,6 +234,8 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await ids({ blueprint: 'agent', tenant: 'acme', owner: 'bob' }), '4')
       assert.equal(await ids({ parent_run_id: 'run_0' }), '3')
       assert.equal(await ids({ parent_run_id: 'run_0', owner: 'bob' }), '')
+      assert.equal(await ids({ continues: 'run_2' }), '4')
+      assert.equal(await ids({ continues: 'run_2', owner: 'ada' }), '')
       assert.equal(await ids({ owner: 'bob', statuses: ['success', 'failed'], tenant: 'acme' }), '4')
       // Both ends are exclusive, in any notation of the time.
       assert.equal(await ids({ created_after: '2025-01-15T10:00:02Z' }), '43')
@@ -303,6 +306,36 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal((await store.get('run_a'))?.waiting, undefined)
     })
 
+    it('removes runs with their events, and leaves the others as they are', async (t) => {
+      const { store } = await fresh(t)
+      for (const id of ['run_a', 'run_b', 'run_c'])
+        await store.create(testSpec(id), testEvents(1, 5), { status: 'success' })
+      await store.list({ limit: 10 })
+      await store.remove(['run_a', 'run_c', 'run_x', '../run_b'])
+      assert.deepEqual(
+        (await store.list({ limit: 10 })).runs.map((run) => run.run_id),
+        ['run_b'],
+      )
+      for (const id of ['run_a', 'run_c']) {
+        assert.equal(await store.get(id), undefined)
+        assert.deepEqual(await store.events(id, 0, 10), [])
+        await assert.rejects(store.update(id, { events: testEvents(6) }), { code: 'run_not_found' })
+      }
+      assert.deepEqual(await store.events('run_b', 0, 10), testEvents(1, 5))
+      await store.create(testSpec('run_a', { owner: 'bob' }), testEvents(1))
+      assert.equal((await store.get('run_a'))?.owner, 'bob')
+      assert.deepEqual(await store.events('run_a', 0, 10), testEvents(1))
+      await store.remove([])
+    })
+
+    it('removes a run of many events', async (t) => {
+      const { store } = await fresh(t)
+      await store.create(testSpec('run_a'), testEvents(1, 5001), { status: 'success' })
+      await store.remove(['run_a'])
+      assert.deepEqual(await store.events('run_a', 0, 10), [])
+      await store.create(testSpec('run_a'), testEvents(1))
+    })
+
     it('may be closed twice', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))
@@ -333,6 +366,17 @@ function durableConformance(
     assert.deepEqual(await again.open(), ['run_a'])
     await again.update('run_a', { events: testEvents(5), patch: { status: 'success' } })
     assert.deepEqual(await again.open(), [])
+  })
+
+  it('does not find what was removed when it is opened again', async (t) => {
+    const { store, dir } = await fresh(t)
+    for (const id of ['run_a', 'run_b']) await store.create(testSpec(id), testEvents(1, 3))
+    await store.remove(['run_a'])
+    await store.close()
+    const again = await open(dir)
+    t.after(() => again.close())
+    assert.deepEqual(await again.open(), ['run_b'])
+    assert.deepEqual(await again.events('run_a', 0, 10), [])
   })
 
   it('commits what was accepted before it is closed', async (t) => {

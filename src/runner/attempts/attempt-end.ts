@@ -1,4 +1,6 @@
 import type { AttemptEnd } from '../../contract/attempt.ts'
+import { MASK } from '../masking/mask-stream.ts'
+import type { Masker } from '../masking/masker.ts'
 import type { ExportScanner } from './export-scanner.ts'
 import { ExportedVars, MAX_EXPORT_BYTES } from './exported-vars.ts'
 import { type Cause, type Ending, verdictOf } from './outcome.ts'
@@ -11,10 +13,25 @@ export interface Endings {
   values?: OutputValues
   /** What an inline action exported itself. */
   exports?: Record<string, string>
+  /** Hides the secrets in its texts. `scanner` and `values` have seen nothing but masked output. */
+  masker?: Masker
+  /** Something in that output stands for a secret. */
+  hidden?: boolean
 }
 
 /** The end of an attempt as it is reported; lengths, files and duration are added by who knows them. */
-export function attemptEnd({ ending, cause, scanner, values, exports }: Endings): AttemptEnd {
+export function attemptEnd({ masker, hidden, ...endings }: Endings): AttemptEnd {
+  const end = unmaskedEnd(endings)
+  return masker ? maskedEnd(end, masker, hidden === true) : end
+}
+
+function unmaskedEnd({
+  ending,
+  cause,
+  scanner,
+  values,
+  exports,
+}: Omit<Endings, 'masker' | 'hidden'>): AttemptEnd {
   const verdict = verdictOf(ending, cause)
   const end: AttemptEnd = { type: 'ended', ...verdict }
   const endedByItself = cause === undefined && ['exited', 'signaled', 'done'].includes(ending.type)
@@ -33,4 +50,18 @@ export function attemptEnd({ ending, cause, scanner, values, exports }: Endings)
     }
   const message = [end.message, ...(taken?.unset ?? [])].filter((text) => text !== undefined).join(' ')
   return { ...end, exports: all.toRecord(), message: message === '' ? undefined : message }
+}
+
+function maskedEnd(end: AttemptEnd, masker: Masker, hidden: boolean): AttemptEnd {
+  const message = end.message && masker.maskText(end.message)
+  if (end.exports === undefined) return { ...end, message }
+  const exports: Record<string, string> = {}
+  const without: string[] = []
+  for (const [name, value] of Object.entries(end.exports)) {
+    exports[name] = masker.maskText(value)
+    if (exports[name] !== value || (hidden && value.includes(MASK))) without.push(name)
+  }
+  if (without.length === 0) return { ...end, exports, message }
+  const warning = `A secret cannot be exported: it is ${MASK} in ${without.join(', ')}.`
+  return { ...end, exports, message: message ? `${message} ${warning}` : warning }
 }

@@ -5,6 +5,9 @@ import * as z from 'zod'
 import { AttemptSpec, type StreamName } from '../../contract/attempt.ts'
 import { parseStat } from '../../platform/process-tree.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
+import { CageFacts } from '../limits/cage-facts.ts'
+import { childrenCpuMs } from '../limits/spent-cpu.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 
 /** What is fixed for an attempt, in `spec.json`. */
 export const AttemptFacts = z.object({
@@ -16,6 +19,10 @@ export const AttemptFacts = z.object({
   export_vars: z.boolean(),
   /** A session with an agent. */
   session: z.boolean().optional(),
+  /** Secrets are hidden in what it puts out; until its end they stand beside this. */
+  masked: z.boolean().optional(),
+  /** What holds its processes to their limits; absent where an older version began it. */
+  cage: CageFacts.optional(),
 })
 export type AttemptFacts = z.infer<typeof AttemptFacts>
 
@@ -35,14 +42,24 @@ export class AttemptFolder {
     this.path = path
   }
 
-  file(name: StreamName | 'reports' | 'exit' | 'script' | `claim.${number}`): string {
+  file(
+    name:
+      | StreamName
+      | `${StreamName}.masked`
+      | 'reports'
+      | 'exit'
+      | 'exit.unheld'
+      | 'script'
+      | `claim.${number}`,
+  ): string {
     return join(this.path, name)
   }
 
   /** Throws where the folder is there already, and then leaves it as it is. */
-  create(facts: AttemptFacts): void {
+  create(facts: AttemptFacts, secrets?: AttemptSecrets): void {
     mkdirSync(this.path, { mode: 0o700 })
     try {
+      secrets?.keep()
       writeFileSync(join(this.path, 'spec.json'), JSON.stringify(facts), { mode: 0o600 })
     } catch (error) {
       rmSync(this.path, { recursive: true, force: true })
@@ -86,11 +103,18 @@ export class AttemptFolder {
     }
   }
 
-  /** Undefined until the newline is written. */
-  exit(): { code: number; atMs: number } | undefined {
+  /** Undefined until the newline is written. `cpuMs`: of all processes that the wrapper has waited for. */
+  exit(): { code: number; atMs: number; cpuMs?: number } | undefined {
     const text = readText(this.file('exit'))
-    if (text === undefined || !/^\d+\n$/.test(text)) return undefined
-    return { code: Number(text), atMs: statSync(this.file('exit')).mtimeMs }
+    const match = /^(\d+) ?(.*)\n$/.exec(text ?? '')
+    if (match === null) return undefined
+    const atMs = statSync(this.file('exit')).mtimeMs
+    return { code: Number(match[1]), atMs, cpuMs: childrenCpuMs(match[2]!) }
+  }
+
+  /** The cgroup that its command could not be put into, and so was not run. */
+  unheld(): string | undefined {
+    return readText(this.file('exit.unheld'))?.trim()
   }
 
   async remove(): Promise<void> {

@@ -3,14 +3,19 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { endTree } from '../../platform/process-ending.ts'
+import type { Cage } from '../limits/cage.ts'
+import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt, ProcessPlan } from '../ports.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
+import { MachineSecrets } from '../secrets/machine-secrets.ts'
 import { AgentAttempt } from '../sessions/agent-attempt.ts'
 import { AgentServices, type AgentsOptions } from '../sessions/agent-services.ts'
 import { type AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { InlineAttempt } from './inline-attempt.ts'
 import { Poller } from './poller.ts'
 import { ProcessAttempt } from './process-attempt.ts'
-import { passedOn, processEnvironment } from './process-environment.ts'
+import { markOf, passedOn, processEnvironment } from './process-environment.ts'
 import { takeUp } from './recovery.ts'
 import type { Launch } from './start-failure.ts'
 import { Workspaces } from './workspaces.ts'
@@ -31,8 +36,14 @@ export interface AttemptsOptions {
   passEnv?: readonly string[]
   /** Between SIGTERM and SIGKILL where a timeout has passed (default 5 s). */
   timeoutGraceMs?: number
+  /** What holds attempts to their limits; absent: a watchdog. */
+  limits?: LimitKeeper
   /** The agents of this machine; absent: it carries out none. */
   agents?: AgentsOptions
+  /** Values that no attempt may put out, beside its own secrets, by name. */
+  ownSecrets?: Readonly<Record<string, string>>
+  /** Folder of the secrets that were mounted into this machine (default /run/secrets). */
+  mountedSecretsDir?: string
 }
 
 export function openAttempts(options: AttemptsOptions): Attempts {
@@ -48,6 +59,8 @@ class DurableAttempts implements Attempts {
   readonly #agents: AgentServices | undefined
   readonly #timeoutGraceMs: number
   readonly #outputDir: string
+  readonly #limits: LimitKeeper
+  readonly #secrets: MachineSecrets
   readonly #poller = new Poller()
   readonly #held = new Map<string, ProcessAttempt | InlineAttempt | AgentAttempt>()
   #closed = false
@@ -62,6 +75,9 @@ class DurableAttempts implements Attempts {
     passEnv,
     timeoutGraceMs,
     agents,
+    ownSecrets,
+    mountedSecretsDir,
+    limits,
   }: AttemptsOptions) {
     this.#dir = resolve(dir)
     this.#registry = registry
@@ -71,6 +87,8 @@ class DurableAttempts implements Attempts {
     this.#agents = agents && new AgentServices(agents, this.#ownEnv)
     this.#timeoutGraceMs = timeoutGraceMs ?? 5_000
     this.#outputDir = resolve(outputDir ?? '.')
+    this.#limits = limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'it was not asked for' } })
+    this.#secrets = new MachineSecrets(ownSecrets, mountedSecretsDir)
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
   }
 
@@ -80,14 +98,20 @@ class DurableAttempts implements Attempts {
     )
     for (const runId of this.#agents?.homes.sweep(new Set(this.#held.keys())) ?? [])
       await this.#workspaces?.remove(runId)
+    const names = [...this.#held.values()].flatMap((one) => ('facts' in one ? [one.facts.key] : []))
+    this.#limits.sweepBut(new Set(names))
     return this.all()
   }
 
-  async start(spec: AttemptSpec, epoch: number): Promise<HeldAttempt> {
+  async start(
+    spec: AttemptSpec,
+    epoch: number,
+    secrets: Readonly<Record<string, string>> = {},
+  ): Promise<HeldAttempt> {
     for (;;) {
       if (this.#closed) throw new ErrandError('unavailable', 'This runner is closing and starts nothing new.')
       const there = this.#held.get(spec.attempt_id)
-      if (there === undefined) return this.#start(spec, epoch)
+      if (there === undefined) return this.#start(spec, epoch, secrets)
       if (there.epoch === epoch) return there
       if (there.epoch > epoch)
         throw new ErrandError(
@@ -106,24 +130,31 @@ class DurableAttempts implements Attempts {
     return [...this.#held.values()]
   }
 
+  runs(): string[] {
+    const kept = this.#agents?.homes.runs()
+    return this.#workspaces?.runs().filter((runId) => !kept?.has(runId)) ?? []
+  }
+
   async forgetRun(runId: string): Promise<void> {
     // A later run may go on with a session, and then finds its files.
-    if (!this.#agents?.homes.has(runId)) await this.#workspaces?.remove(runId)
+    if (!this.#agents?.homes.runs().has(runId)) await this.#workspaces?.remove(runId)
   }
 
   async close(): Promise<void> {
     this.#closed = true
     await Promise.all([...this.#held.values()].map((attempt) => attempt.close()))
     this.#poller.close()
+    if (this.all().every((attempt) => attempt.ended)) this.#limits.close()
   }
 
   /** Synchronous, so that two calls for one attempt cannot both start it. */
-  #start(spec: AttemptSpec, epoch: number): HeldAttempt {
+  #start(spec: AttemptSpec, epoch: number, given: Readonly<Record<string, string>>): HeldAttempt {
     const action = this.#action(spec)
-    if (action.kind === 'inline') return this.#startInline(spec, epoch, action)
+    const secrets = this.#secrets.of(spec, given, this.#folderPath(spec))
+    if (action.kind === 'inline') return this.#startInline(spec, epoch, action, secrets)
     return action.kind === 'agent'
-      ? this.#startAgent(spec, epoch, action)
-      : this.#startProcess(spec, epoch, action)
+      ? this.#startAgent(spec, epoch, action, secrets)
+      : this.#startProcess(spec, epoch, action, secrets)
   }
 
   #action(spec: AttemptSpec): Action {
@@ -134,11 +165,23 @@ class DurableAttempts implements Attempts {
     })
   }
 
-  #startInline(spec: AttemptSpec, epoch: number, action: Extract<Action, { kind: 'inline' }>): HeldAttempt {
+  #startInline(
+    spec: AttemptSpec,
+    epoch: number,
+    action: Extract<Action, { kind: 'inline' }>,
+    secrets: AttemptSecrets,
+  ): HeldAttempt {
+    try {
+      secrets.writeFiles()
+    } catch (cause) {
+      secrets.discard()
+      throw unwritable(this.#folderPath(spec), cause)
+    }
     const attempt = new InlineAttempt({
       action,
       spec,
       epoch,
+      secrets,
       folder: this.#folderPath(spec),
       cwd: this.#workspaces?.path(spec.run_id) ?? process.cwd(),
       timeoutGraceMs: this.#timeoutGraceMs,
@@ -150,41 +193,56 @@ class DurableAttempts implements Attempts {
     return attempt
   }
 
-  #startProcess(spec: AttemptSpec, epoch: number, action: Extract<Action, { kind: 'process' }>): HeldAttempt {
+  #startProcess(
+    spec: AttemptSpec,
+    epoch: number,
+    action: Extract<Action, { kind: 'process' }>,
+    secrets: AttemptSecrets,
+  ): HeldAttempt {
     const prepared = prepare(() => action, spec)
     const folder = new AttemptFolder(this.#folderPath(spec))
     const export_vars = 'plan' in prepared && prepared.plan.export_vars
-    const facts = { spec, epoch, key: randomUUID(), export_vars }
+    const key = randomUUID()
+    const cage = this.#limits.facts(spec.limits, key)
+    const facts = { spec, epoch, key, export_vars, masked: secrets.masker && true, cage }
     try {
-      folder.create(facts)
+      folder.create(facts, secrets)
     } catch (cause) {
-      throw unwritable(folder, cause)
+      throw unwritable(folder.path, cause)
     }
     let attempt: ProcessAttempt
     try {
-      attempt = this.#hold(folder, facts)
+      attempt = this.#hold(folder, facts, secrets)
     } catch (cause) {
       void folder.remove().catch(() => undefined)
-      throw unwritable(folder, cause)
+      throw unwritable(folder.path, cause)
     }
-    this.#begin(attempt, prepared, 1)
+    this.#begin(attempt, prepared, 1, secrets)
     return attempt
   }
 
-  #startAgent(spec: AttemptSpec, epoch: number, action: Extract<Action, { kind: 'agent' }>): HeldAttempt {
+  #startAgent(
+    spec: AttemptSpec,
+    epoch: number,
+    action: Extract<Action, { kind: 'agent' }>,
+    secrets: AttemptSecrets,
+  ): HeldAttempt {
     const services = this.#services(spec)
     const folder = new AttemptFolder(this.#folderPath(spec))
-    const facts = { spec, epoch, key: randomUUID(), export_vars: false, session: true }
+    const masked = secrets.masker && true
+    const key = randomUUID()
+    const cage = this.#limits.facts(spec.limits, key)
+    const facts = { spec, epoch, key, export_vars: false, session: true, masked, cage }
     let attempt: AgentAttempt
     try {
-      folder.create(facts)
-      attempt = this.#holdAgent(folder, facts, services)
+      folder.create(facts, secrets)
+      attempt = this.#holdAgent(folder, facts, services, secrets)
     } catch (cause) {
       void folder.remove().catch(() => undefined)
-      throw unwritable(folder, cause)
+      throw unwritable(folder.path, cause)
     }
     try {
-      attempt.begin(action.prepare(spec))
+      attempt.begin(action.prepare(secrets.filledSpec))
     } catch (error) {
       attempt.refuse(error)
     }
@@ -199,10 +257,17 @@ class DurableAttempts implements Attempts {
     )
   }
 
-  #holdAgent(folder: AttemptFolder, facts: AttemptFacts, services: AgentServices): AgentAttempt {
+  #holdAgent(
+    folder: AttemptFolder,
+    facts: AttemptFacts,
+    services: AgentServices,
+    secrets: AttemptSecrets | undefined,
+  ): AgentAttempt {
     const attempt = new AgentAttempt({
       folder,
       facts,
+      cage: this.#cage(facts),
+      secrets,
       services,
       env: this.#ownEnv,
       workspace: (runId) => this.#workspaces?.create(runId) ?? process.cwd(),
@@ -215,22 +280,29 @@ class DurableAttempts implements Attempts {
     return attempt
   }
 
-  async #recoverAgent(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
-    const attempt = this.#holdAgent(folder, facts, this.#services(facts.spec))
+  async #recoverAgent(
+    folder: AttemptFolder,
+    facts: AttemptFacts,
+    secrets: AttemptSecrets | undefined,
+  ): Promise<void> {
+    const attempt = this.#holdAgent(folder, facts, this.#services(facts.spec), secrets)
     if (attempt.ended) return
+    if (facts.masked && !secrets) return await this.#giveUp(attempt)
     try {
       const action = this.#action(facts.spec)
       if (action.kind !== 'agent') throw new Error(`"${facts.spec.action}" is no agent any more.`)
-      await attempt.recover(action.prepare(facts.spec))
+      await attempt.recover(action.prepare(secrets?.filledSpec ?? facts.spec))
     } catch (error) {
       attempt.refuse(error)
     }
   }
 
-  #hold(folder: AttemptFolder, facts: AttemptFacts): ProcessAttempt {
+  #hold(folder: AttemptFolder, facts: AttemptFacts, secrets: AttemptSecrets | undefined): ProcessAttempt {
     const attempt = new ProcessAttempt({
       folder,
       facts,
+      cage: this.#cage(facts),
+      secrets,
       poller: this.#poller,
       timeoutGraceMs: this.#timeoutGraceMs,
       outputDir: this.#outputDir,
@@ -240,7 +312,18 @@ class DurableAttempts implements Attempts {
     return attempt
   }
 
-  #begin(attempt: ProcessAttempt, prepared: Prepared, claim: number): void {
+  #cage({ spec, key, cage }: AttemptFacts): Cage {
+    const own = this.#workspaces?.path(spec.run_id)
+    const workspace = { folder: own ?? process.cwd(), growth: own === undefined }
+    return this.#limits.cage(cage ?? this.#limits.facts(spec.limits, key), { mark: markOf(key), workspace })
+  }
+
+  #begin(
+    attempt: ProcessAttempt,
+    prepared: Prepared,
+    claim: number,
+    secrets: AttemptSecrets | undefined,
+  ): void {
     if ('failed' in prepared) {
       const { code, message } = prepared.failed
       const reason = code === 'invalid_argument' ? 'invalid_argument' : 'action_failed'
@@ -249,7 +332,7 @@ class DurableAttempts implements Attempts {
     const { plan } = prepared
     let launch: Launch
     try {
-      launch = this.#launch(attempt, plan)
+      launch = this.#launch(attempt, plan, secrets?.env)
     } catch (error) {
       const message = `The workspace could not be made: ${(error as Error).message}.`
       return void attempt.finish({ type: 'start_failed', message })
@@ -257,28 +340,39 @@ class DurableAttempts implements Attempts {
     attempt.begin(launch, claim, plan.script)
   }
 
-  #launch({ spec, facts }: ProcessAttempt, plan: ProcessPlan): Launch {
+  #launch({ spec, facts }: ProcessAttempt, plan: ProcessPlan, secrets?: Record<string, string>): Launch {
     const workspace = this.#workspaces?.create(spec.run_id) ?? process.cwd()
     return {
       argv: plan.argv,
       cwd: plan.cwd === undefined ? workspace : resolve(workspace, plan.cwd),
-      env: processEnvironment(this.#env, plan.env, spec, facts.key),
+      env: processEnvironment(this.#env, { ...plan.env, ...secrets }, spec, facts.key),
     }
   }
 
   async #recoverOne(folder: AttemptFolder): Promise<void> {
     const facts = folder.facts()
     if (facts === undefined) return await folder.remove()
-    if (facts.session) return await this.#recoverAgent(folder, facts)
-    const attempt = this.#hold(folder, facts)
+    const secrets = this.#secrets.recall(facts.spec, folder.path)
+    if (facts.session) return await this.#recoverAgent(folder, facts, secrets)
+    const attempt = this.#hold(folder, facts, secrets)
     if (attempt.ended) return
+    if (facts.masked && !secrets) return await this.#giveUp(attempt)
     await takeUp(attempt, folder, (claim) => {
       this.#begin(
         attempt,
         prepare(() => this.#action(facts.spec), facts.spec),
         claim,
+        secrets,
       )
     })
+  }
+
+  /** What it puts out cannot be masked any more: nothing of it may leave this machine. */
+  async #giveUp(attempt: ProcessAttempt | AgentAttempt): Promise<void> {
+    this.#forget(attempt)
+    await attempt.close()
+    await endTree({ mark: attempt.mark }, 0)
+    await new AttemptFolder(this.#folderPath(attempt.spec)).remove()
   }
 
   #folderPath(spec: AttemptSpec): string {
@@ -305,5 +399,5 @@ function prepare(action: () => Action, spec: AttemptSpec): Prepared {
   }
 }
 
-const unwritable = (folder: AttemptFolder, cause: unknown) =>
-  new ErrandError('disk_full', `${folder.path} could not be written: ${(cause as Error).message}.`, { cause })
+const unwritable = (folder: string, cause: unknown) =>
+  new ErrandError('disk_full', `${folder} could not be written: ${(cause as Error).message}.`, { cause })

@@ -1,5 +1,8 @@
 import type { AttemptEnd, AttemptReport, StreamName } from '../../contract/attempt.ts'
+import type { Cage } from '../limits/cage.ts'
 import type { HeldAttempt } from '../ports.ts'
+import { type AttemptSecrets, discardSecrets } from '../secrets/attempt-secrets.ts'
+import { dropConversation } from '../sessions/drop-conversation.ts'
 import { attemptEnd } from './attempt-end.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { callAt } from './deadline.ts'
@@ -12,6 +15,10 @@ import { ProcessOutput } from './process-output.ts'
 export interface FolderAttemptOptions {
   folder: AttemptFolder
   facts: AttemptFacts
+  /** What its processes run in. */
+  cage: Cage
+  /** Undefined where it has ended. */
+  secrets?: AttemptSecrets
   poller: Poller
   /** Between SIGTERM and SIGKILL where the timeout has passed. */
   timeoutGraceMs: number
@@ -26,6 +33,8 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   protected readonly folder: AttemptFolder
   protected readonly journal: JournaledReports
   protected readonly output: ProcessOutput
+  protected readonly cage: Cage
+  readonly #secrets: AttemptSecrets | undefined
   protected readonly timeoutGraceMs: number
   protected finishing = false
   protected closed = false
@@ -36,21 +45,26 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   #takeBackDeadline: () => void = () => undefined
 
   /** Takes in what the folder holds; starts and watches nothing. */
-  constructor({ folder, facts, poller, timeoutGraceMs, outputDir, onReleased }: FolderAttemptOptions) {
+  constructor(options: FolderAttemptOptions) {
+    const { folder, facts, cage, secrets, poller, timeoutGraceMs, outputDir, onReleased } = options
     this.facts = facts
+    this.cage = cage
     this.folder = folder
     this.timeoutGraceMs = timeoutGraceMs
     this.#outputDir = outputDir
     this.#onReleased = onReleased
     this.#poller = poller
+    this.#secrets = secrets
     this.journal = new JournaledReports(folder.file('reports'))
     this.#cause = this.journal.cause
-    this.output = new ProcessOutput(folder, facts.spec, facts.export_vars)
+    const onMore = () => this.journal.changed()
+    this.output = new ProcessOutput({ folder, facts, masker: this.masker, onMore })
     const end = this.journal.list.at(-1)
     if (end?.type !== 'ended') return
-    for (const stream of ['stdout', 'stderr'] as const)
-      this.output.files[stream].freeze(end.streams?.[stream]?.length ?? 0)
+    this.output.found(end, facts.masked === true)
+    this.cage.end()
     this.#letGo()
+    this.#dropSecrets()
   }
 
   get spec() {
@@ -69,13 +83,21 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   get cause() {
     return this.#cause
   }
+  /** What its processes get of the step. */
+  protected get env(): Record<string, string> {
+    return { ...this.spec.env, ...this.#secrets?.env }
+  }
+  /** Hides its secrets; undefined where there are none. */
+  protected get masker() {
+    return this.#secrets?.masker
+  }
 
   length(stream: StreamName): number {
-    return this.output.files[stream].size
+    return this.output.length(stream)
   }
 
   async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {
-    return await this.output.files[stream].read(offset, max)
+    return await this.output.read(stream, offset, max)
   }
 
   onChange(listener: () => void): () => void {
@@ -100,6 +122,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   /** Stops watching; what runs goes on. */
   close(): void | Promise<void> {
     this.closed = true
+    this.cage.close()
     this.#letGo()
   }
 
@@ -122,6 +145,8 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     if (this.journal.startedAtMs === undefined) {
       const kept = this.journal.add({ type: 'started', pid, time: new Date(startedAtMs).toISOString() })
       if (!kept) this.stop({ type: 'failed', reason: 'output_failed', message: this.unwritten() }, 0)
+      for (const message of this.#secrets?.warnings ?? [])
+        this.journal.add({ type: 'phase', phase: 'secrets', message })
     }
     this.#takeBackDeadline()
     if (timeout_ms !== undefined)
@@ -137,12 +162,15 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.finishing = true
     this.#takeBackDeadline()
     this.#poller.remove(this)
+    await this.#lookLast()
     const allGone = await this.sweep(ending)
     await this.beforeMeasure()
     this.output.freeze()
     this.journal.changed()
     const end = await this.#measure(ending)
     if (this.closed) return
+    // What never ran has used nothing.
+    if (this.journal.startedAtMs !== undefined) end.usage = this.cage.usage(this.waitedCpuMs())
     if (allGone === false)
       end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
     const { startedAtMs } = this.journal
@@ -153,8 +181,21 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
       message: this.unwritten(),
       exports: undefined,
     } as const
-    this.journal.add(end, { ...end, ...unkept })
+    const kept = this.journal.add(end, { ...end, ...unkept })
+    this.cage.end()
     this.#letGo()
+    if (kept) this.#dropSecrets()
+  }
+
+  /** Now and then, while it runs: past a limit it is ended. */
+  protected lookAtLimits(): void {
+    const breach = this.cage.look()
+    if (breach !== undefined) this.stop({ type: 'failed', ...breach }, 0)
+  }
+
+  /** CPU time of the processes that its wrapper has waited for, where that is known. */
+  protected waitedCpuMs(): number | undefined {
+    return this.folder.exit()?.cpuMs
   }
 
   /** Nothing of it runs any more; what it is to tell beside its output is told now. */
@@ -176,18 +217,35 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     const folder = outputFolder(this.spec, this.#outputDir)
     const ran = ending.type !== 'start_failed' && ending.type !== 'action_failed'
     if (folder !== undefined && ran && !this.closed) {
-      const paths = { stdout: this.folder.file('stdout'), stderr: this.folder.file('stderr') }
       try {
-        output_files = await placeOutputFiles(this.spec, folder, paths)
+        output_files = await placeOutputFiles(this.spec, folder, this.output)
       } catch (error) {
         this.#fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
       }
     }
-    return { ...attemptEnd({ ending, cause: this.#cause, scanner, values }), streams, output_files }
+    const { masker } = this
+    const { hidden } = this.output
+    const end = attemptEnd({ ending, cause: this.#cause, scanner, values, masker, hidden })
+    return { ...end, streams, output_files }
+  }
+
+  /** What ended quicker than it was looked at. */
+  async #lookLast(): Promise<void> {
+    const breach = await this.cage.lastLook()
+    if (breach !== undefined) this.keepCause({ type: 'failed', ...breach })
   }
 
   #fail(message: string): void {
     this.#cause ??= { type: 'failed', reason: 'output_failed', message }
+  }
+
+  /** Its end is kept: nothing of the secrets is needed any more. */
+  #dropSecrets(): void {
+    if (!this.facts.masked) return
+    discardSecrets(this.folder.path)
+    this.output.dropSecrets()
+    // What the machine's own secrets need is only that nothing of them leaves it.
+    if (this.facts.session && this.spec.secrets) dropConversation(this.folder.path)
   }
 
   #letGo(): void {

@@ -4,6 +4,7 @@ import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../c
 import { ErrandError } from '../../contract/errors.ts'
 import { outputFileName } from '../../contract/output-file-name.ts'
 import type { Action, HeldAttempt } from '../ports.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { HeldReports } from './held-reports.ts'
 import { InlineOutput } from './inline-output.ts'
 import { InlineRun } from './inline-run.ts'
@@ -13,6 +14,7 @@ export interface InlineAttemptOptions {
   action: Extract<Action, { kind: 'inline' }>
   spec: AttemptSpec
   epoch: number
+  secrets: AttemptSecrets
   /** Made only for output that is too large for memory. */
   folder: string
   cwd: string
@@ -27,15 +29,17 @@ export class InlineAttempt implements HeldAttempt {
   readonly spec: AttemptSpec
   readonly epoch: number
   readonly #run: InlineRun
+  readonly #secrets: AttemptSecrets
   readonly #outputDir: string
   readonly #onReleased: () => void
   readonly #reports = new HeldReports()
   readonly #outputs: Readonly<Record<StreamName, InlineOutput>>
 
   constructor(options: InlineAttemptOptions) {
-    const { spec, epoch, folder, outputDir, onReleased } = options
+    const { spec, epoch, secrets, folder, outputDir, onReleased } = options
     this.spec = spec
     this.epoch = epoch
+    this.#secrets = secrets
     this.#outputDir = outputDir
     this.#onReleased = onReleased
     this.#outputs = {
@@ -67,9 +71,12 @@ export class InlineAttempt implements HeldAttempt {
   /** Once. Resolves at its end. */
   async begin(): Promise<void> {
     this.#reports.add({ type: 'started', time: new Date().toISOString() })
+    for (const message of this.#secrets.warnings)
+      this.#reports.add({ type: 'phase', phase: 'secrets', message })
     const end = await this.#run.run()
     const streams = { stdout: this.#outputs.stdout.end(), stderr: this.#outputs.stderr.end() }
     this.#reports.add({ ...end, ...(await this.#placeFiles(end)), streams })
+    this.#secrets.discard()
   }
 
   cancel(graceMs: number, reason: string): void {

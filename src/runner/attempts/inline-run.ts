@@ -1,6 +1,8 @@
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { StreamMasker } from '../masking/masker.ts'
 import type { Action } from '../ports.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { attemptEnd } from './attempt-end.ts'
 import { callAt } from './deadline.ts'
 import type { Cause, Ending } from './outcome.ts'
@@ -9,11 +11,15 @@ import { OutputValues } from './output-values.ts'
 export interface InlineRunOptions {
   action: Extract<Action, { kind: 'inline' }>
   spec: AttemptSpec
+  /** Absent: it has none. */
+  secrets?: AttemptSecrets
   cwd: string
   /** Between the abort and giving up on the action. */
   timeoutGraceMs: number
   write(stream: StreamName, bytes: Buffer): Promise<void>
 }
+
+const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 
 /** One inline action, carried out. */
 export class InlineRun {
@@ -22,14 +28,17 @@ export class InlineRun {
   readonly #givenUp = Promise.withResolvers<Ending>()
   #cause: Cause | undefined
   #over = false
+  readonly #masked: Readonly<Record<StreamName, StreamMasker>> | undefined
 
   constructor(options: InlineRunOptions) {
     this.#options = options
+    const { masker } = options.secrets ?? {}
+    this.#masked = masker && { stdout: masker.stream(), stderr: masker.stream() }
   }
 
   /** Carries it out, once. Never rejects. */
   async run(): Promise<AttemptEnd> {
-    const { spec } = this.#options
+    const { spec, secrets } = this.#options
     const startedAtMs = Date.now()
     const timeoutMs = spec.timeout_ms
     const takeBack =
@@ -41,8 +50,10 @@ export class InlineRun {
     const values = spec.outputs === undefined ? undefined : new OutputValues(spec)
     const { ending, exports } = await this.#act(values)
     takeBack?.()
+    const hidden = this.#masked && (this.#masked.stdout.hidden || this.#masked.stderr.hidden)
+    const masker = secrets?.masker
     return {
-      ...attemptEnd({ ending, cause: this.#cause, values, exports }),
+      ...attemptEnd({ ending, cause: this.#cause, values, exports, masker, hidden }),
       duration_ms: Math.max(0, Date.now() - startedAtMs),
     }
   }
@@ -60,8 +71,14 @@ export class InlineRun {
   async #act(
     values: OutputValues | undefined,
   ): Promise<{ ending: Ending; exports?: Record<string, string> }> {
-    const { action, spec, cwd, write } = this.#options
+    const { action, secrets, cwd, write } = this.#options
+    const spec = secrets?.filledSpec ?? this.#options.spec
     let exports: Record<string, string> | undefined
+    const keep = async (stream: StreamName, bytes: Buffer) => {
+      if (bytes.length === 0) return
+      values?.push(stream, bytes)
+      await write(stream, bytes)
+    }
     const act = async (): Promise<Ending> => {
       const context = {
         signal: this.#abort.signal,
@@ -70,15 +87,21 @@ export class InlineRun {
         write: async (stream: StreamName, data: Buffer | string) => {
           if (this.#over) throw new ErrandError('unavailable', 'This attempt has ended.')
           const bytes = typeof data === 'string' ? Buffer.from(data) : data
-          values?.push(stream, bytes)
-          await write(stream, bytes)
+          await keep(stream, this.#masked?.[stream].push(bytes) ?? bytes)
         },
       }
       exports = (await action.run(spec, context)).exports
       return { type: 'done' }
     }
-    const ending = await Promise.race([act().catch(failed), this.#givenUp.promise])
+    let ending = await Promise.race([act().catch(failed), this.#givenUp.promise])
     this.#over = true
+    try {
+      // Where it was given up, it may be writing yet.
+      for (const stream of ending.type === 'stopped' ? [] : STREAMS)
+        if (this.#masked) await keep(stream, this.#masked[stream].end())
+    } catch (error) {
+      if (ending.type === 'done') ending = failed(error)
+    }
     // Lets go of the timer of a stop.
     this.#givenUp.resolve(ending)
     return { ending, exports }

@@ -1,7 +1,8 @@
-import { copyFile, link, mkdir, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { outputFileName } from '../../contract/output-file-name.ts'
+import type { ProcessOutput } from './process-output.ts'
 
 /** `args.output_path` of the step, seen from `outputDir`; undefined where it has none. */
 export function outputFolder(spec: AttemptSpec, outputDir: string): string | undefined {
@@ -9,18 +10,18 @@ export function outputFolder(spec: AttemptSpec, outputDir: string): string | und
   return typeof path === 'string' && path !== '' ? resolve(outputDir, path) : undefined
 }
 
-/** Puts the streams' files into the folder, and answers where. May be done again. */
+/** Puts the output into the folder, and answers where. May be done again. */
 export async function placeOutputFiles(
   spec: AttemptSpec,
   folder: string,
-  files: Readonly<Record<StreamName, string>>,
+  output: ProcessOutput,
 ): Promise<Record<StreamName, string>> {
   await mkdir(folder, { recursive: true })
   const placed = { stdout: '', stderr: '' }
   for (const stream of StreamName.options) {
     const target = join(folder, outputFileName(spec, stream))
     await rm(target, { force: true })
-    await link(files[stream], target).catch(() => copyFile(files[stream], target))
+    await output.placeAt(stream, target)
     placed[stream] = target
   }
   return placed

@@ -15,6 +15,7 @@ export class ProcessAttempt extends FolderAttempt {
     this.#process = new WrappedProcess({
       folder: this.folder,
       mark: this.mark,
+      cage: this.cage,
       onEnd: (ending, endedAtMs) => void this.finish(ending, endedAtMs),
     })
   }
@@ -47,6 +48,7 @@ export class ProcessAttempt extends FolderAttempt {
     const grown = this.output.refresh()
     if (grown) this.journal.changed()
     this.#process.poll()
+    this.lookAtLimits()
     return grown
   }
 
@@ -69,6 +71,8 @@ export class ProcessAttempt extends FolderAttempt {
   }
 
   protected override sweep(ending: Ending): Promise<boolean> | undefined {
-    return ending.type === 'start_failed' ? undefined : this.#process.sweep()
+    if (ending.type === 'start_failed') return undefined
+    // Past a limit nothing is left alone, not even what has left the group.
+    return this.cause?.type === 'failed' ? this.#process.stop(0) : this.#process.sweep()
   }
 }

@@ -151,6 +151,7 @@ test('what was kept and never begun is begun, and its first wrapper can then nev
   const late = spawnWrapped({
     claimFile: folder.file('claim.1'),
     exitFile: folder.file('exit'),
+    enter: [],
     argv: ['/bin/sh', '-c', 'echo late >>runs'],
     cwd: join(here.path, 'workspaces/run_test'),
     env: {},
@@ -170,6 +171,7 @@ test('of a wrapper and a runner that claim at the same time exactly one wins', a
     const wrapper = spawnWrapped({
       claimFile: folder.file('claim.1'),
       exitFile: folder.file('exit'),
+      enter: [],
       argv: ['/bin/true'],
       cwd: here.path,
       env: {},

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { RunId } from '../../contract/ids.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
@@ -20,6 +20,15 @@ export class Workspaces {
     const path = this.path(runId)
     mkdirSync(path, { recursive: true })
     return path
+  }
+
+  /** The runs that have one. */
+  runs(): string[] {
+    try {
+      return readdirSync(this.#root).filter((name) => RunId.safeParse(name).success)
+    } catch {
+      return []
+    }
   }
 
   async remove(runId: string): Promise<void> {

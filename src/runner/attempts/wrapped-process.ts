@@ -2,6 +2,8 @@ import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { endTree, sweepGroup } from '../../platform/process-ending.ts'
 import { groupMembers, hasMark, isAlive, type ProcessTree } from '../../platform/process-tree.ts'
+import type { Cage } from '../limits/cage.ts'
+import { UNHELD, unheldText } from '../limits/enter-script.ts'
 import type { AttemptFolder } from './attempt-folder.ts'
 import type { Ending } from './outcome.ts'
 import { checkLaunch, type Launch, startFailure } from './start-failure.ts'
@@ -20,6 +22,8 @@ export interface WrappedProcessOptions {
   folder: AttemptFolder
   /** `NAME=value` in its processes' environment. */
   mark: string
+  /** What its processes run in. */
+  cage: Cage
   /** It has ended, by itself; may be called more than once. */
   onEnd(ending: Ending, endedAtMs?: number): void
 }
@@ -44,7 +48,7 @@ export class WrappedProcess {
     claim: number,
     more: Pick<WrappedCommand, 'stdoutFd' | 'stderrFd' | 'input'> & { script?: string },
   ): number | undefined {
-    const { folder, onEnd } = this.#options
+    const { folder, cage, onEnd } = this.#options
     const failed = (error: unknown) => onEnd({ type: 'start_failed', message: startFailure(error, launch) })
     try {
       const argv = [checkLaunch(launch), ...launch.argv.slice(1)]
@@ -53,17 +57,20 @@ export class WrappedProcess {
         argv.push(folder.file('script'))
         writeFileSync(folder.file('script'), script, { mode: 0o600 })
       }
+      cage.make()
       const child = spawnWrapped({
         ...launch,
         ...streams,
         argv,
         claimFile: folder.file(`claim.${claim}`),
         exitFile: folder.file('exit'),
+        enter: cage.enter,
       })
       child.once('error', failed)
       if (child.pid === undefined) return undefined
       this.#child = child
       this.#group = child.pid
+      cage.begun(child.pid)
       child.once('exit', (code, signal) => this.#exited(code, signal))
       return child.pid
     } catch (error) {
@@ -76,6 +83,7 @@ export class WrappedProcess {
   watch(wrapper: FoundWrapper): void {
     this.#watched = wrapper
     this.#group = wrapper.pid
+    this.#options.cage.begun(wrapper.pid)
   }
 
   /** Now and then, while it is watched. */
@@ -97,7 +105,7 @@ export class WrappedProcess {
     const ours = groupMembers(wrapperPid).some((pid) => hasMark(pid, mark))
     this.#group = ours ? wrapperPid : undefined
     const exit = folder.exit()
-    if (exit !== undefined) return onEnd({ type: 'exited', code: exit.code }, exit.atMs)
+    if (exit !== undefined) return onEnd(this.#unheld() ?? { type: 'exited', code: exit.code }, exit.atMs)
     await endTree(this.#tree(), 0)
     onEnd(lost(wrapperPid))
   }
@@ -105,7 +113,7 @@ export class WrappedProcess {
   /** Ends it and all that it started; false where something of it survives. A second call can only make it quicker. */
   stop(graceMs: number): Promise<boolean> {
     if (this.#stopping !== undefined && graceMs === 0) this.#force.abort()
-    this.#stopping ??= endTree(this.#tree(), graceMs, this.#force.signal)
+    this.#stopping ??= endTree(this.#tree(), graceMs, this.#force.signal, () => this.#options.cage.seal())
     return this.#stopping
   }
 
@@ -126,14 +134,21 @@ export class WrappedProcess {
   }
 
   #tree(): ProcessTree {
-    return { group: this.#group, mark: this.#options.mark }
+    return { group: this.#group, mark: this.#options.mark, members: this.#options.cage.members }
+  }
+
+  #unheld(): Ending | undefined {
+    const cgroup = this.#options.folder.unheld()
+    if (cgroup === undefined) return undefined
+    return { type: 'start_failed', message: unheldText(cgroup) }
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     const { folder, onEnd } = this.#options
     if (code === NOT_CLAIMED && folder.exit() === undefined)
       onEnd({ type: 'start_failed', message: `${folder.path} could not be written to.` })
-    else onEnd(signal === null ? { type: 'exited', code: code ?? 0 } : { type: 'signaled', signal })
+    else if (signal !== null) onEnd({ type: 'signaled', signal })
+    else onEnd((code === UNHELD ? this.#unheld() : undefined) ?? { type: 'exited', code: code ?? 0 })
   }
 }
 

@@ -1,16 +1,20 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
+
+/** As many as surely go into one frame; of what is forgotten the next link names fewer. */
+const MAX_RUNS = 10_000
 
 /** The runner's attempts, whatever becomes of a link while they are started or released. */
 export class Holdings {
   readonly #attempts: Attempts
-  readonly #log: (message: string) => void
+  readonly #log: Log
   readonly #starting = new Map<string, { epoch: number; held: Promise<HeldAttempt> }>()
   readonly #releasing = new Map<string, Promise<void>>()
 
-  constructor(attempts: Attempts, log: (message: string) => void) {
+  constructor(attempts: Attempts, log: Log) {
     this.#attempts = attempts
     this.#log = log
   }
@@ -19,15 +23,27 @@ export class Holdings {
     return this.#attempts.all().filter((held) => !this.#releasing.has(held.spec.attempt_id))
   }
 
+  /** Runs whose workspace is here. */
+  runs(): string[] {
+    return this.#attempts.runs().slice(0, MAX_RUNS)
+  }
+
   /** Idempotent, also while it is starting. An older epoch of it is dropped first. */
-  async start(spec: AttemptSpec, epoch: number): Promise<HeldAttempt> {
+  async start(
+    spec: AttemptSpec,
+    epoch: number,
+    secrets?: Readonly<Record<string, string>>,
+  ): Promise<HeldAttempt> {
     const id = spec.attempt_id
     const other = this.#starting.get(id)
     if (other?.epoch === epoch) return other.held
-    const held = this.#startAfter(spec, epoch, other?.held)
+    const held = this.#startAfter(spec, epoch, secrets, other?.held)
     this.#starting.set(id, { epoch, held })
     try {
-      return await held
+      const taken = await held
+      const about = { level: 'debug', run_id: spec.run_id, attempt_id: id } as const
+      this.#log(`Attempt ${id} of step "${spec.step}" was taken.`, about)
+      return taken
     } finally {
       if (this.#starting.get(id)?.held === held) this.#starting.delete(id)
     }
@@ -53,13 +69,17 @@ export class Holdings {
     try {
       await this.#attempts.forgetRun(runId)
     } catch (error) {
-      this.#log(`The workspace of ${runId} could not be deleted: ${messageOf(error)}`)
+      this.#log(`The workspace of ${runId} could not be deleted: ${messageOf(error)}`, {
+        level: 'warn',
+        run_id: runId,
+      })
     }
   }
 
   async #startAfter(
     spec: AttemptSpec,
     epoch: number,
+    secrets: Readonly<Record<string, string>> | undefined,
     other: Promise<HeldAttempt> | undefined,
   ): Promise<HeldAttempt> {
     await other?.catch(() => {})
@@ -69,7 +89,7 @@ export class Holdings {
       throw new ErrandError('conflict', `${id} runs here under epoch ${there.epoch}, which is newer.`)
     if (there && there.epoch < epoch) await this.#release(there)
     await this.#releasing.get(id)
-    return this.#attempts.start(spec, epoch)
+    return this.#attempts.start(spec, epoch, secrets)
   }
 
   async #find(id: string, epoch: number): Promise<HeldAttempt | undefined> {
@@ -85,7 +105,9 @@ export class Holdings {
     if (running) return running
     const releasing = held
       .release()
-      .catch((error) => this.#log(`${id} could not be released: ${messageOf(error)}`))
+      .catch((error) =>
+        this.#log(`${id} could not be released: ${messageOf(error)}`, { level: 'warn', attempt_id: id }),
+      )
       .finally(() => this.#releasing.delete(id))
     this.#releasing.set(id, releasing)
     return releasing

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentState } from '../../contract/agent.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/backoff.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Attempts } from '../ports.ts'
 import { Holdings } from './holdings.ts'
 import { linkUrl } from './link-url.ts'
@@ -15,7 +16,7 @@ export interface HubLinkOptions {
   identity: RunnerIdentity
   /** Recovered already. */
   attempts: Attempts
-  log(message: string): void
+  log: Log
   signal?: AbortSignal
   /** Until the hub says another. Default 5,000. */
   heartbeatMs?: number
@@ -54,7 +55,7 @@ export class HubLink {
     const { url, token, identity, attempts, log, signal } = this.#options
     const link = linkUrl(url)
     const holdings = new Holdings(attempts, log)
-    const backoff = new Backoff({ firstMs: FIRST_RETRY_MS, maxMs: LAST_RETRY_MS })
+    const backoff = new Backoff({ firstMs: FIRST_RETRY_MS, maxMs: LAST_RETRY_MS, jitter: 1 })
     const close = () => this.close()
     if (signal?.aborted) close()
     signal?.addEventListener('abort', close)
@@ -73,7 +74,6 @@ export class HubLink {
             this.#everWelcomed = true
             this.#say(`Connected to the hub at ${url} as runner "${identity.runner_id}".`)
           },
-          drain: () => this.drain(),
         })
         if (this.#stop.signal.aborted) return
         const waitMs = this.#judge(end, backoff)
@@ -121,7 +121,7 @@ export class HubLink {
     } else if (end.status === 401) {
       const message = end.message || 'The token is wrong.'
       const hint =
-        'Set ERRAND_TOKEN to a runner token of this hub; `errand tokens create NAME --scope runner` makes one.'
+        'Enrol this machine (errand runners enroll-token, then errand runner enroll), or set ERRAND_TOKEN to a runner token.'
       if (!this.#everWelcomed) throw new ErrandError('unauthorized', message, { hint })
       this.#say(`The hub at ${url} does not know the token any more: ${message} ${hint}`)
       return backoff.slowest()

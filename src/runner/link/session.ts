@@ -34,7 +34,6 @@ export interface SessionOptions {
   heartbeatMs: number
   handshakeTimeoutMs: number
   welcomed(): void
-  drain(): void
 }
 
 type Start = Extract<HubFrame, { type: 'start' }>
@@ -129,7 +128,8 @@ export class Session {
     const attempts = this.#options.holdings
       .all()
       .map(({ spec, epoch, ended }) => ({ attempt_id: spec.attempt_id, epoch, ended }))
-    this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, ...this.#options.identity, attempts })
+    const runs = this.#options.holdings.runs()
+    this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, ...this.#options.identity, attempts, runs })
   }
 
   #watchLiveness(intervalMs: number): void {
@@ -162,7 +162,6 @@ export class Session {
       holdings.cancel(frame.attempt_id, frame.epoch, frame.grace_ms, frame.reason)
     else if (frame.type === 'input') holdings.input(frame.attempt_id, frame.epoch, frame.input)
     else if (frame.type === 'forget_run') void holdings.forgetRun(frame.run_id)
-    else if (frame.type === 'drain') this.#options.drain()
     else if (frame.type === 'refused') {
       this.#ws.close(1000)
       this.#end(frame)
@@ -191,11 +190,11 @@ export class Session {
     }
   }
 
-  async #start({ spec, epoch }: Start): Promise<void> {
+  async #start({ spec, epoch, secrets }: Start): Promise<void> {
     const head = { attempt_id: spec.attempt_id, epoch }
     try {
       if (this.#draining) throw new Error('the runner is draining')
-      const held = await this.#options.holdings.start(spec, epoch)
+      const held = await this.#options.holdings.start(spec, epoch, secrets)
       this.#send({ type: 'claimed', ...head })
       this.#track(held, 0, {})
     } catch (error) {

@@ -4,7 +4,7 @@ import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { splitAttemptId } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 import { deliver } from './delivery.ts'
 import { HeldDelivery } from './held-delivery.ts'
@@ -16,6 +16,8 @@ export interface AttemptsHostOptions {
   open(folder: string): Promise<Attempts>
   /** Between SIGTERM and SIGKILL (default 5 s). */
   graceMs?: number
+  /** Has the values of the secrets that steps name. */
+  secrets?: SecretSource
 }
 
 /** Carries out attempts on this machine with folders of their own, so that a killed program can take them up again. */
@@ -71,7 +73,8 @@ export class AttemptsHost implements StepHost {
     try {
       const attempts = await this.#run(spec.run_id)
       if (this.#stop.signal.aborted) return
-      await this.#deliver(await attempts.start(spec, epoch), sink, { reports: 0 })
+      const secrets = spec.secrets && (await this.#options.secrets?.reveal(spec))
+      await this.#deliver(await attempts.start(spec, epoch, secrets), sink, { reports: 0 })
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
       const end = { type: 'ended', outcome: 'failed', reason: 'start_failed', message } as const

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { secretMark } from '../../contract/step-secrets.ts'
 import type { AttemptSink, Placement } from '../../engine/ports.ts'
 import { processStat, signal } from '../../platform/process-tree.ts'
 import { attemptSpec, command, until } from '../attempts/attempt-fixture.ts'
+import { found, fromHub, key, printForms, token } from '../secrets/secret-fixture.ts'
 import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
 /** Keeps what it is told; `onOutput` may delay or refuse bytes. */
@@ -88,6 +90,46 @@ test("a command gets this process's environment but for its tokens, and its fold
     ],
   )
   assert.deepEqual([sink.end?.outcome, sink.end?.exit_code], ['success', 0])
+})
+
+test('secrets are given to a command and an action here, and hidden in all that they put out', async (t) => {
+  const values = { TOKEN: token, KEY: key, PIN: '12345' }
+  const secrets = { TOKEN: fromHub('TOKEN'), KEY: fromHub('KEY', 'file'), PIN: fromHub('PIN') }
+  const { run, cwd } = hostIn(t, { secrets: { reveal: async () => values } })
+  const cmd = `printf 'BOPS_EXPORT:COPY=%s\\n' "$TOKEN"; (KEY=$(cat "$KEY"); export KEY; ${printForms}); echo "$KEY"; cat "$KEY"; printf %.9s "$TOKEN" >&2`
+  const sink = await run(command(cmd, { secrets, args: { export_vars: true } }))
+  const reports = sink.reports.map(({ report }) => report)
+  assert.deepEqual(
+    reports.map((report) => (report.type === 'phase' ? report.message?.slice(0, 20) : report.type)),
+    ['started', 'Secret "PIN" has 5 b', 'ended'],
+  )
+  assert.equal(sink.end!.outcome, 'success')
+  assert.deepEqual(sink.end!.exports, { COPY: '***' })
+  assert.match(sink.end!.message!, /A secret cannot be exported/)
+  assert.deepEqual(found(sink.text() + sink.text('stderr') + JSON.stringify(reports)), [])
+  // What began like a secret came at the end.
+  assert.ok(sink.text('stderr').endsWith(token.slice(0, 9)))
+  const file = /^\/.*errand-.*-secrets-.*$/m.exec(sink.text())![0]
+  assert.ok(!existsSync(dirname(dirname(file))))
+  const write = { path: 'file', content: secretMark('TOKEN') }
+  assert.equal((await run(attemptSpec('file.write', write, { secrets }))).end!.outcome, 'success')
+  assert.equal(readFileSync(join(cwd, 'file'), 'utf8'), token)
+  const set = await run(attemptSpec('vars.set', { vars: { A: secretMark('TOKEN') } }, { secrets }))
+  assert.deepEqual(set.end!.exports, { A: '***' })
+  const missing = await run(command('true', { secrets: { NO: fromHub('NO') } }))
+  assert.match(missing.end!.message!, /secret NO has not come/)
+})
+
+test('an attempt that is canceled while its secrets are fetched never begins', async (t) => {
+  const asked = Promise.withResolvers<Record<string, string>>()
+  const { run, host, start } = hostIn(t, { secrets: { reveal: () => asked.promise } })
+  const spec = command('echo no', { secrets: { A: fromHub('A') } })
+  const sink = start(spec)
+  host.cancel(spec.attempt_id, 'canceled')
+  asked.resolve({ A: 'a-value' })
+  await until(() => sink.end !== undefined)
+  assert.deepEqual([sink.end!.outcome, sink.text()], ['canceled', ''])
+  assert.equal((await run(command('true'))).end!.outcome, 'success')
 })
 
 test('exit codes, signals, exports, outputs and failures to start are told as on a runner', async (t) => {

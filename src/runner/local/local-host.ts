@@ -1,15 +1,19 @@
-import { resolve } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
-import { ErrandError } from '../../contract/errors.ts'
 import { randomText } from '../../contract/random-text.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
+import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import { InlineRun } from '../attempts/inline-run.ts'
 import type { Cause } from '../attempts/outcome.ts'
 import { processEnvironment } from '../attempts/process-environment.ts'
 import type { Action, ActionRegistry } from '../ports.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
+import type { MachineSecrets } from '../secrets/machine-secrets.ts'
+import { type Begun, begunLater, ended, failed } from './begun.ts'
 import { deliver } from './delivery.ts'
+import type { LocalCages } from './local-cages.ts'
 import { LocalProcess } from './local-process.ts'
 
 export interface LocalHostOptions {
@@ -22,10 +26,14 @@ export interface LocalHostOptions {
   graceMs?: number
   /** Carries out the steps that are agents' sessions; absent: there are none here. */
   sessions?: StepHost
+  /** With an attempt's id it names its processes and temporary folders among all of this machine (default: by chance). */
+  key?: string
+  /** Has the values of the secrets that steps name. */
+  secrets?: SecretSource
 }
 
 /** Variables of this process that no command gets. */
-const KEPT_BACK = ['ERRAND_TOKEN', 'ADOS_TOKEN']
+const KEPT_BACK = ['ERRAND_TOKEN', 'ADOS_TOKEN', 'ERRAND_SECRETS_KEY']
 
 interface Work {
   stop(cause: Cause, force?: boolean): void
@@ -43,9 +51,11 @@ export class LocalHost implements StepHost {
   readonly #cwd: string
   readonly #graceMs: number
   readonly #sessions: StepHost | undefined
+  readonly #secrets: SecretSource | undefined
+  #machineSecrets: Promise<MachineSecrets> | undefined
+  #cages: Promise<LocalCages> | undefined
   readonly #env: NodeJS.ProcessEnv
-  /** With the attempt's id it names its processes among all of this machine. */
-  readonly #key = randomText(26)
+  readonly #key: string
   readonly #placed = new Set<string>()
   readonly #queue = new Map<string, Queued>()
   /** Taken from the queue while the engine commits that; the reason where it was canceled meanwhile. */
@@ -53,12 +63,15 @@ export class LocalHost implements StepHost {
   readonly #running = new Map<string, Work>()
   readonly #stop = new AbortController()
 
-  constructor({ registry, limit = 64, cwd = process.cwd(), graceMs = 5_000, sessions }: LocalHostOptions) {
+  constructor(options: LocalHostOptions) {
+    const { registry, limit = 64, cwd = process.cwd(), graceMs = 5_000, sessions, secrets } = options
     this.#registry = registry
+    this.#key = options.key ?? randomText(26)
     this.#limit = limit
     this.#cwd = resolve(cwd)
     this.#graceMs = graceMs
     this.#sessions = sessions
+    this.#secrets = secrets
     this.#env = { ...process.env }
     for (const name of KEPT_BACK) delete this.#env[name]
   }
@@ -130,6 +143,7 @@ export class LocalHost implements StepHost {
     for (const work of works) work.stop({ type: 'closed' })
     this.#stop.abort()
     await Promise.all([...works.map((work) => work.done), this.#sessions?.close()])
+    await this.#cages?.then((cages) => cages.close())
   }
 
   #isSession({ action }: AttemptSpec): boolean {
@@ -173,9 +187,38 @@ export class LocalHost implements StepHost {
   }
 
   #work(spec: AttemptSpec, action: Action, epoch: number, sink: AttemptSink): Begun {
+    if (spec.secrets === undefined) return this.#begin(spec, action, epoch, sink)
+    return begunLater(this.#secretsOf(spec), (secrets) => {
+      const { stop, end } = this.#begin(spec, action, epoch, sink, secrets)
+      return { stop, end: end.finally(() => secrets.discard()) }
+    })
+  }
+
+  async #secretsOf(spec: AttemptSpec): Promise<AttemptSecrets> {
+    const given = (await this.#secrets?.reveal(spec)) ?? {}
+    // Only who has secrets waits for what hides them to be loaded.
+    this.#machineSecrets ??= Promise.all([
+      import('../secrets/machine-secrets.ts'),
+      import('../secrets/mounted-secret.ts'),
+    ]).then(([{ MachineSecrets }, mounted]) => new MachineSecrets({}, mounted.mountedSecretsDir(this.#env)))
+    const folder = join(tmpdir(), `errand-${this.#key}-secrets-${randomText(26)}`)
+    const secrets = (await this.#machineSecrets).of(spec, given, folder)
+    secrets.writeFiles()
+    return secrets
+  }
+
+  #begin(
+    spec: AttemptSpec,
+    action: Action,
+    epoch: number,
+    sink: AttemptSink,
+    secrets?: AttemptSecrets,
+  ): Begun {
     let started: Promise<unknown> | undefined
     const begun = (pid?: number) => {
       started = this.#report(sink, { type: 'started', pid, time: new Date().toISOString() }, epoch)
+      for (const message of secrets?.warnings ?? [])
+        started = this.#after(started, sink, { type: 'phase', phase: 'secrets', message }, epoch)
     }
     const after = async (end: Promise<AttemptEnd>) => {
       const report = await end
@@ -185,7 +228,7 @@ export class LocalHost implements StepHost {
     if (action.kind === 'process') {
       let local: LocalProcess
       try {
-        local = this.#process(spec, action, sink, begun)
+        local = this.#process(spec, action, sink, begun, secrets)
       } catch (error) {
         return failed(error)
       }
@@ -195,6 +238,7 @@ export class LocalHost implements StepHost {
     const inline = new InlineRun({
       action,
       spec,
+      secrets,
       cwd: this.#cwd,
       timeoutGraceMs: this.#graceMs,
       write: orderly(sink),
@@ -211,12 +255,39 @@ export class LocalHost implements StepHost {
     action: Extract<Action, { kind: 'process' }>,
     sink: AttemptSink,
     onStarted: (pid: number) => void,
+    secrets: AttemptSecrets | undefined,
   ): LocalProcess {
     const plan = action.prepare(spec)
     const key = `${this.#key}/${spec.attempt_id}`
     const cwd = plan.cwd === undefined ? this.#cwd : resolve(this.#cwd, plan.cwd)
-    const launch = { argv: plan.argv, cwd, env: processEnvironment(this.#env, plan.env, spec, key) }
-    return new LocalProcess({ spec, plan, launch, key, sink, graceMs: this.#graceMs, onStarted })
+    const own = secrets ? { ...plan.env, ...secrets.env } : plan.env
+    const launch = { argv: plan.argv, cwd, env: processEnvironment(this.#env, own, spec, key) }
+    const { masker } = secrets ?? {}
+    const cages = () => {
+      this.#cages ??= import('./local-cages.ts').then(({ LocalCages }) => new LocalCages(this.#env))
+      return this.#cages
+    }
+    return new LocalProcess({
+      spec,
+      plan,
+      launch,
+      key,
+      sink,
+      graceMs: this.#graceMs,
+      masker,
+      cages,
+      onStarted,
+    })
+  }
+
+  async #after(
+    before: Promise<unknown>,
+    sink: AttemptSink,
+    report: AttemptReport,
+    epoch: number,
+  ): Promise<void> {
+    await before
+    await this.#report(sink, report, epoch)
   }
 
   #report(sink: AttemptSink, report: AttemptReport, epoch: number): Promise<unknown> {
@@ -224,23 +295,7 @@ export class LocalHost implements StepHost {
   }
 }
 
-interface Begun {
-  stop: Work['stop']
-  end: Promise<AttemptEnd>
-}
-
-const ended = (reason: Reason, message: string): Begun => ({
-  stop: () => undefined,
-  end: Promise.resolve({ type: 'ended', outcome: 'failed', reason, message }),
-})
-
 const refused = (spec: AttemptSpec) => ended('host_refused', `This machine has no action "${spec.action}".`)
-
-function failed(error: unknown): Begun {
-  const reason =
-    error instanceof ErrandError && error.code === 'invalid_argument' ? 'invalid_argument' : 'action_failed'
-  return ended(reason, (error as Error).message)
-}
 
 /** Writes of one stream go to the sink one after another, each at its offset. */
 function orderly(sink: AttemptSink): (stream: StreamName, bytes: Buffer) => Promise<void> {

@@ -1,9 +1,7 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
-import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import { endTree, sweepGroup } from '../../platform/process-ending.ts'
 import { attemptEnd } from '../attempts/attempt-end.ts'
@@ -13,7 +11,11 @@ import type { Cause, Ending } from '../attempts/outcome.ts'
 import { OutputValues } from '../attempts/output-values.ts'
 import { markOf } from '../attempts/process-environment.ts'
 import { type Launch, startFailure } from '../attempts/start-failure.ts'
+import type { Masker, StreamMasker } from '../masking/masker.ts'
 import type { ProcessPlan } from '../ports.ts'
+import type { LocalCages } from './local-cages.ts'
+import { type LocalChild, spawnLocal } from './local-child.ts'
+import { LocalLimits } from './local-limits.ts'
 import { OutputPump } from './output-pump.ts'
 
 const SWEEP_GRACE_MS = 300
@@ -26,6 +28,10 @@ export interface LocalProcessOptions {
   key: string
   sink: AttemptSink
   graceMs: number
+  /** Hides its secrets; absent: it has none. */
+  masker?: Masker
+  /** What holds steps to their limits here; loaded where it is needed. */
+  cages(): Promise<LocalCages>
   onStarted(pid: number): void
 }
 
@@ -35,6 +41,8 @@ export class LocalProcess {
   readonly #force = new AbortController()
   readonly #scanner: ExportScanner | undefined
   readonly #values: OutputValues | undefined
+  readonly #masked: Readonly<Record<StreamName, StreamMasker>> | undefined
+  readonly #limits: LocalLimits
   readonly #ended = Promise.withResolvers<Ending>()
   #cause: Cause | undefined
   #pid: number | undefined
@@ -45,13 +53,24 @@ export class LocalProcess {
     this.#options = options
     if (options.plan.export_vars) this.#scanner = new ExportScanner()
     if (options.spec.outputs !== undefined) this.#values = new OutputValues(options.spec)
+    const { masker, spec, key, launch, cages } = options
+    this.#limits = new LocalLimits({
+      spec,
+      key,
+      folder: launch.cwd,
+      cages,
+      onBreach: (breach) => this.stop({ type: 'failed', ...breach }, true),
+    })
+    this.#masked = masker && { stdout: masker.stream(), stderr: masker.stream() }
   }
 
   /** Runs it, once. Never rejects; resolves when the sink has taken all output. */
   async run(): Promise<AttemptEnd> {
     const startedAt = performance.now()
-    const { script } = this.#options.plan
-    const folder = script === undefined ? undefined : mkdtempSync(join(tmpdir(), 'errand-'))
+    const { plan, key } = this.#options
+    const { script } = plan
+    const named = join(tmpdir(), `errand-${key.replace('/', '-')}-`)
+    const folder = script === undefined ? undefined : mkdtempSync(named)
     try {
       const end = await this.#carryOut(folder && writeScript(folder, script!))
       return { ...end, duration_ms: Math.round(performance.now() - startedAt) }
@@ -69,8 +88,9 @@ export class LocalProcess {
   }
 
   #endAll(pid: number): void {
-    const tree = { group: pid, mark: markOf(this.#options.key) }
-    this.#stopping = endTree(tree, this.#options.graceMs, this.#force.signal)
+    const { key, graceMs } = this.#options
+    const tree = { group: pid, mark: markOf(key), members: this.#limits.members }
+    this.#stopping = endTree(tree, graceMs, this.#force.signal, () => this.#limits.seal())
     // What not even SIGKILL ends is not waited for.
     void this.#stopping.then((gone) => gone || this.#ended.resolve({ type: 'stopped' }))
   }
@@ -80,20 +100,21 @@ export class LocalProcess {
     const argv = scriptFile === undefined ? launch.argv : [...launch.argv, scriptFile]
     const pumps: OutputPump[] = []
     try {
-      const child = spawn(argv[0]!, argv.slice(1), {
-        cwd: launch.cwd,
-        env: launch.env,
-        detached: true,
-        stdio: ['ignore', 'pipe', 'pipe'],
-      })
-      child.once('error', (error) =>
-        this.#ended.resolve({ type: 'start_failed', message: startFailure(error, launch) }),
-      )
-      child.once('exit', (code, signal) => this.#ended.resolve(endingOf(code, signal)))
-      if (child.pid !== undefined) {
-        pumps.push(...this.#pumps(child))
-        this.#pid = child.pid
-        onStarted(child.pid)
+      const enter = this.#limits.limited ? await this.#limits.make() : []
+      // It was stopped while its limits were made.
+      if (this.#cause !== undefined) this.#ended.resolve({ type: 'stopped' })
+      else {
+        const child = spawnLocal({ ...launch, argv }, enter, this.#ended.resolve)
+        child.once('error', (error) =>
+          this.#ended.resolve({ type: 'start_failed', message: startFailure(error, launch) }),
+        )
+        if (child.pid !== undefined) {
+          pumps.push(...this.#pumps(child))
+          child.stdout.once('end', () => this.#limits.ending())
+          this.#pid = child.pid
+          this.#limits.begun(child.pid)
+          onStarted(child.pid)
+        }
       }
     } catch (error) {
       this.#ended.resolve({ type: 'start_failed', message: startFailure(error, launch) })
@@ -102,13 +123,24 @@ export class LocalProcess {
     const ending = await this.#ended.promise
     this.#over = true
     takeBack?.()
+    const breach = await this.#limits.lastLook()
+    if (breach !== undefined && this.#cause === undefined && this.#pid !== undefined) {
+      this.#cause = { type: 'failed', ...breach }
+      this.#force.abort()
+      this.#endAll(this.#pid)
+    }
     if (this.#pid !== undefined) await (this.#stopping ?? sweepGroup(this.#pid, SWEEP_GRACE_MS))
     for (const pump of pumps) pump.processEnded()
     for (const pump of pumps) await pump.drained
-    return attemptEnd({ ending, cause: this.#cause, scanner: this.#scanner, values: this.#values })
+    const { masker } = this.#options
+    const hidden = this.#masked && (this.#masked.stdout.hidden || this.#masked.stderr.hidden)
+    const cause = this.#cause
+    const usage = this.#limits.end()
+    const end = attemptEnd({ ending, cause, scanner: this.#scanner, values: this.#values, masker, hidden })
+    return this.#pid === undefined ? end : { ...end, usage }
   }
 
-  #pumps(child: ChildProcessByStdio<null, Readable, Readable>): OutputPump[] {
+  #pumps(child: LocalChild): OutputPump[] {
     const { sink } = this.#options
     const scanner = this.#scanner
     const values = this.#values
@@ -127,11 +159,19 @@ export class LocalProcess {
             values?.push('stdout', chunk)
           }
     return [
-      new OutputPump({ pipe: child.stdout, stream: 'stdout', sink, onError, onBytes }),
+      new OutputPump({
+        pipe: child.stdout,
+        stream: 'stdout',
+        sink,
+        masked: this.#masked?.stdout,
+        onError,
+        onBytes,
+      }),
       new OutputPump({
         pipe: child.stderr,
         stream: 'stderr',
         sink,
+        masked: this.#masked?.stderr,
         onError,
         onBytes: values?.wants('stderr') ? (chunk) => values.push('stderr', chunk) : undefined,
       }),
@@ -148,8 +188,4 @@ function writeScript(folder: string, script: string): string {
   const file = join(folder, 'script')
   writeFileSync(file, script, { mode: 0o600 })
   return file
-}
-
-function endingOf(code: number | null, signal: NodeJS.Signals | null): Ending {
-  return signal === null ? { type: 'exited', code: code ?? 0 } : { type: 'signaled', signal }
 }

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { StreamName } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
+import type { StreamMasker } from '../masking/masker.ts'
 
 /** Beyond this much not yet taken, the pipe is not read, and so the process waits. */
 const HIGH_WATER_BYTES = 256 * 1024
@@ -23,24 +24,32 @@ export class OutputPump {
   #broken = false
   #receivedBytes = 0
 
-  /** `onBytes` sees each chunk first. */
+  /** `onBytes` sees each chunk first, with its secrets hidden by `masked`. */
   constructor(options: {
     pipe: Readable
     stream: StreamName
     sink: AttemptSink
+    masked?: StreamMasker
     onBytes?: (chunk: Buffer) => void
     onError: (error: unknown) => void
   }) {
-    const { pipe, stream, sink, onBytes, onError } = options
+    const { pipe, stream, sink, masked, onBytes, onError } = options
     this.#pipe = pipe
     this.#stream = stream
     this.#sink = sink
     this.#onError = onError
+    const take = (bytes: Buffer) => {
+      if (bytes.length === 0) return
+      onBytes?.(bytes)
+      this.#take(bytes)
+    }
     pipe.on('data', (chunk: Buffer) => {
-      onBytes?.(chunk)
-      this.#take(chunk)
+      this.#receivedBytes += chunk.length
+      take(masked?.push(chunk) ?? chunk)
     })
     const end = () => {
+      if (this.#ended) return
+      if (masked) take(masked.end())
       this.#ended = true
       if (!this.#sending) this.#drained.resolve()
     }
@@ -67,7 +76,6 @@ export class OutputPump {
   }
 
   #take(chunk: Buffer): void {
-    this.#receivedBytes += chunk.length
     if (this.#broken) return
     this.#waiting.push(chunk)
     this.#waitingBytes += chunk.length

@@ -20,6 +20,8 @@ export class MaskStream {
   #afterMask = false
   /** Bytes without a blank right before `#held`. */
   #runBefore = 0
+  /** Something of what came out stands for a secret. */
+  hidden = false
 
   constructor(matcher: PatternMatcher) {
     this.#matcher = matcher
@@ -62,6 +64,7 @@ export class MaskStream {
     for (const { start, end } of covered) {
       if (start <= cut) heldCovered = Math.max(0, end - cut)
       if (start >= cut) break
+      this.hidden = true
       if (start > from) parts.push(raw.subarray(from, start))
       if (start > 0 || !this.#afterMask) parts.push(mask)
       from = Math.min(end, cut)

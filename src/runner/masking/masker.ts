@@ -8,6 +8,8 @@ export interface StreamMasker {
   push(bytes: Buffer): Buffer
   /** The rest. Nothing is pushed after it. */
   end(): Buffer
+  /** Whether anything of what came out so far stands for a secret. */
+  readonly hidden: boolean
 }
 
 /**
@@ -34,7 +36,7 @@ export interface NamedSecret {
   value: string
 }
 
-const passThrough: StreamMasker = { push: (bytes) => bytes, end: () => Buffer.alloc(0) }
+const passThrough: StreamMasker = { push: (bytes) => bytes, end: () => Buffer.alloc(0), hidden: false }
 
 export function createMasker(secrets: readonly (string | NamedSecret)[]): Masker {
   const warnings: string[] = []

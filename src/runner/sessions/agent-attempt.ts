@@ -1,6 +1,5 @@
 import { mkdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { ErrandError } from '../../contract/errors.ts'
 import { endTree } from '../../platform/process-ending.ts'
@@ -25,6 +24,8 @@ const FAREWELL_MS = 3_000
 /** Of the grace of a stop, the most that the agent may take to end its turn. */
 const END_OF_TURN_MS = 2_000
 const STOP_GRACE_MS = 5_000
+/** How much of the end of its standard error is told where an agent fails. */
+const STDERR_TAIL_BYTES = 8 * 1024
 /** How often it is looked whether what a session waits for at its end has come. */
 const LOOK_MS = 4
 
@@ -58,6 +59,8 @@ export class AgentAttempt extends FolderAttempt {
   #process: AgentProcess | undefined
   /** How the process ended, until its last lines are read. */
   #processEnd: Ending | undefined
+  /** Whoever waits for something looks at once. */
+  #onNews: () => void = () => undefined
   #talk: InProcessTalk | undefined
   #pumping = false
   #pumpAgain = false
@@ -101,8 +104,11 @@ export class AgentAttempt extends FolderAttempt {
   async recover(plan: AgentPlan): Promise<void> {
     this.#replaying = true
     if (!this.#open(plan)) return
-    await this.#baseline.recover()
-    for (const { at, event } of this.journal.events) {
+    const { events } = this.journal
+    await this.#baseline.recover(
+      events.map(({ event }) => event).find((event) => event.type === 'launched')?.request.cwd,
+    )
+    for (const { at, event } of events) {
       await this.#process?.wire.read(at, (line) => this.#replay(line), event.type === 'exited')
       this.#take(event)
     }
@@ -130,6 +136,7 @@ export class AgentAttempt extends FolderAttempt {
     const spoke = process?.output.refresh() === true
     if (spoke) this.#pump()
     this.#lookAtClock()
+    this.lookAtLimits()
     return grown || spoke
   }
 
@@ -162,30 +169,37 @@ export class AgentAttempt extends FolderAttempt {
   }
 
   protected override async sweep(ending: Ending): Promise<boolean> {
+    this.#session?.flush()
     this.#joiner.flush()
     this.#start?.close()
     this.#verify?.stop.abort()
     const process = this.#process
     if (process && this.#processEnd === undefined && ending.type !== 'lost' && !this.#hurry.signal.aborted) {
       process.endInput()
-      await this.#until(() => {
+      const ended = () => {
         process.process.poll()
         return this.#processEnd !== undefined
-      }, FAREWELL_MS)
+      }
+      await this.#until(ended, FAREWELL_MS)
     }
     await this.#talk?.close()
     const graceMs = this.#hurry.signal.aborted || ending.type === 'lost' ? 0 : 1_000
-    return await (process?.process.stop(graceMs) ?? endTree({ mark: this.mark }, graceMs))
+    return await (process?.process.stop(graceMs) ??
+      endTree({ mark: this.mark, members: this.cage.members }, graceMs))
   }
 
   protected override async beforeMeasure(): Promise<void> {
     this.#process?.close()
     const { values } = this.output
     if (!this.#session) return
-    values.tell('answer', this.#session.answer)
-    if (this.#session.valueJson !== undefined) values.tell('value', this.#session.valueJson)
+    const { answer, valueJson, changedPaths } = this.#session
+    const { masker } = this
+    values.tell('answer', masker?.maskText(answer) ?? answer)
+    if (valueJson !== undefined)
+      values.tell('value', masker ? JSON.stringify(masker.maskJson(JSON.parse(valueJson))) : valueJson)
     if (!values.wants('files')) return
-    values.tell('files', JSON.stringify(await this.#baseline.changed(this.#session.changedPaths)))
+    const files = await this.#baseline.changed(changedPaths)
+    values.tell('files', JSON.stringify(masker?.maskJson(files) ?? files))
   }
 
   #open(plan: AgentPlan): boolean {
@@ -193,12 +207,14 @@ export class AgentAttempt extends FolderAttempt {
     try {
       this.#plan = plan
       this.#agent = services.named(plan.agent)
-      this.#start = new AgentStart({ plan, agent: this.#agent, services, spec: this.spec, workspace })
+      const spec = { ...this.spec, env: this.env }
+      this.#start = new AgentStart({ plan, agent: this.#agent, services, spec, workspace })
       this.#baseline = new Baseline(join(this.folder.path, 'files-before'), passedOn(env))
       this.#session = new Session({
         plan,
         title: this.#agent.title,
         agent: this.#agent.name,
+        masker: this.masker,
         tell: (item) => this.#tell(item),
         say: (text) => this.#say(text),
         connect: (launched, port) => {
@@ -369,6 +385,7 @@ export class AgentAttempt extends FolderAttempt {
     const process: AgentProcess = new AgentProcess({
       path: join(this.folder.path, `process.${number}`),
       mark: this.mark,
+      cage: this.cage,
       stderr: this.output.files.stderr,
       onSaid: () => {
         if (process === this.#process && process.output.refresh()) this.#pump()
@@ -376,6 +393,7 @@ export class AgentAttempt extends FolderAttempt {
       onEnd: (ending) => {
         if (process !== this.#process) return
         this.#processEnd ??= ending
+        this.#onNews()
         this.#pump()
       },
     })
@@ -415,13 +433,13 @@ export class AgentAttempt extends FolderAttempt {
     const end = this.#processEnd
     process.output.refresh()
     await process.wire.read(process.output.size, (line) => this.#line(line), end !== undefined)
-    if (end !== undefined && process === this.#process) await this.#exited(process, end)
+    if (end !== undefined && process === this.#process) await this.#exited(end)
   }
 
-  async #exited(process: AgentProcess, end: Ending): Promise<void> {
+  async #exited(end: Ending): Promise<void> {
     if (end.type === 'start_failed') return void this.finish(end)
     if (end.type === 'lost') return this.#apply({ type: 'gone', why: end.why })
-    const stderr = await process.lastWords()
+    const stderr = (await this.output.tail('stderr', STDERR_TAIL_BYTES)).toString()
     if (end.type === 'exited') this.#apply({ type: 'exited', code: end.code, stderr })
     else this.#apply({ type: 'exited', signal: end.type === 'signaled' ? end.signal : undefined, stderr })
   }
@@ -429,8 +447,9 @@ export class AgentAttempt extends FolderAttempt {
   async #runVerify({ command, key }: { command: string; key: string }): Promise<void> {
     const stop = new AbortController()
     this.#verify = { key, stop }
-    const env = processEnvironment(passedOn(this.#options.env), this.spec.env, this.spec, this.facts.key)
-    const result = await runVerify(command, { cwd: this.#launched!.request.cwd, env, signal: stop.signal })
+    const env = processEnvironment(passedOn(this.#options.env), this.env, this.spec, this.facts.key)
+    const { cwd } = this.#launched!.request
+    const result = await runVerify(command, { cwd, env, signal: stop.signal, masker: this.masker })
     if (result) this.#apply({ type: 'verified', ...result })
   }
 
@@ -491,7 +510,13 @@ export class AgentAttempt extends FolderAttempt {
 
   async #until(condition: () => boolean, withinMs: number): Promise<void> {
     const until = performance.now() + withinMs
-    while (!condition() && performance.now() < until && !this.#hurry.signal.aborted) await sleep(LOOK_MS)
+    while (!condition() && performance.now() < until && !this.#hurry.signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#onNews = resolve
+      const look = setTimeout(resolve, LOOK_MS)
+      await promise
+      clearTimeout(look)
+    }
   }
 }
 

@@ -6,16 +6,17 @@ import { AttemptFolder } from '../attempts/attempt-folder.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import type { Launch } from '../attempts/start-failure.ts'
 import { WrappedProcess } from '../attempts/wrapped-process.ts'
+import type { Cage } from '../limits/cage.ts'
 import { FileWatch } from './file-watch.ts'
 import { InputFile } from './input-file.ts'
 import { Wire } from './wire.ts'
-
-const STDERR_TAIL_BYTES = 8 * 1024
 
 export interface AgentProcessOptions {
   /** Made where it is not there. */
   path: string
   mark: string
+  /** What the attempt's processes run in. */
+  cage: Cage
   /** The attempt's standard error, which the program appends to. */
   stderr: TailFile
   /** It has said something; not told of all that it says. */
@@ -34,12 +35,12 @@ export class AgentProcess {
   readonly #stderr: TailFile
   readonly #watch: FileWatch
 
-  constructor({ path, mark, stderr, onSaid, onEnd }: AgentProcessOptions) {
+  constructor({ path, mark, cage, stderr, onSaid, onEnd }: AgentProcessOptions) {
     mkdirSync(path, { recursive: true, mode: 0o700 })
     this.folder = new AttemptFolder(path)
     this.#mark = mark
     this.#stderr = stderr
-    this.process = new WrappedProcess({ folder: this.folder, mark, onEnd })
+    this.process = new WrappedProcess({ folder: this.folder, mark, cage, onEnd })
     this.output = new TailFile(join(path, 'wire'))
     this.#watch = new FileWatch(this.output.path, onSaid)
     this.wire = new Wire(this.output)
@@ -48,7 +49,7 @@ export class AgentProcess {
 
   begin(launch: Launch, claim: number): number | undefined {
     const file = (name: string) => join(this.folder.path, name)
-    const input = { file: file('input'), fifo: file('fifo'), tail: file('tail') }
+    const input = { file: file('input'), tail: file('tail') }
     return this.process.begin(launch, claim, { stdoutFd: this.output.fd, stderrFd: this.#stderr.fd, input })
   }
 
@@ -61,13 +62,6 @@ export class AgentProcess {
     } catch {
       // It had not begun: there is nothing that waits for input.
     }
-  }
-
-  /** The last that it wrote to its standard error. */
-  async lastWords(): Promise<string> {
-    this.#stderr.refresh()
-    const from = Math.max(0, this.#stderr.size - STDERR_TAIL_BYTES)
-    return (await this.#stderr.read(from, STDERR_TAIL_BYTES)).toString('utf8')
   }
 
   close(): void {

@@ -70,7 +70,7 @@ export class AgentStart {
     if (isInProcess(agent)) {
       const why = agent.check(this.request(launched))
       if (why !== undefined) throw new ErrandError('invalid_argument', why)
-    } else this.launch(launched)
+    } else agent.launch(this.request(launched), this.#program!)
     return launched
   }
 

@@ -16,15 +16,18 @@ export class Baseline {
   /** The first call counts. */
   async take(cwd: string): Promise<void> {
     if (this.#taken) return
-    this.#taken = { cwd, state: await repositoryState(cwd, this.#env) }
-    writeFileAtomic(this.#file, JSON.stringify(this.#taken), { mode: 0o600, durable: false })
+    const state = await repositoryState(cwd, this.#env)
+    this.#taken = { cwd, state }
+    // Each file that is made costs the start of a session up to a millisecond: that there is nothing needs none.
+    if (state) writeFileAtomic(this.#file, JSON.stringify(this.#taken), { mode: 0o600, durable: false })
   }
 
-  async recover(): Promise<void> {
+  /** `cwd`: where an agent was begun, and so it was taken before. */
+  async recover(cwd: string | undefined): Promise<void> {
     try {
       this.#taken = JSON.parse(await readFile(this.#file, 'utf8'))
     } catch {
-      // It was not taken yet.
+      if (cwd !== undefined) this.#taken = { cwd }
     }
   }
 

@@ -31,9 +31,9 @@ export class SessionHomes {
     writeFileAtomic(file, basename(home), { mode: 0o600, durable: false })
   }
 
-  /** Whether a session of the run may still be taken up. */
-  has(runId: string): boolean {
-    return this.#list('homes').some((name) => name.slice(0, name.lastIndexOf('.')) === runId)
+  /** The runs of which a session may still be taken up. */
+  runs(): Set<string> {
+    return new Set(this.#list('homes').map(runOf))
   }
 
   /** Deletes the sessions that have not been used for long, but for those of these attempts; answers their runs. */
@@ -45,7 +45,7 @@ export class SessionHomes {
         const path = join(this.#root, kind, name)
         if (nowMs - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs) < KEPT_MS) continue
         rmSync(path, { recursive: true, force: true })
-        if (kind === 'homes') runs.push(name.slice(0, name.lastIndexOf('.')))
+        if (kind === 'homes') runs.push(runOf(name))
       }
     return runs
   }
@@ -75,3 +75,6 @@ export class SessionHomes {
     }
   }
 }
+
+/** A folder is named by the attempt that it was made for. */
+const runOf = (home: string): string => home.slice(0, home.lastIndexOf('.'))

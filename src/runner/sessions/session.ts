@@ -8,6 +8,7 @@ import {
 } from '../../contract/agent.ts'
 import type { AttemptReport } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
+import type { Masker } from '../masking/masker.ts'
 import type { AgentPlan } from '../ports.ts'
 import { type AnswerValue, answerValue, valueWanted, valueWrong } from './answer-value.ts'
 import { boundedUpdate } from './bounded-update.ts'
@@ -15,6 +16,7 @@ import { BudgetMeter } from './budget-meter.ts'
 import type { Exited, Launched, SessionEvent } from './session-event.ts'
 import { pieces, Spoken } from './spoken.ts'
 import { ToolCalls } from './tool-calls.ts'
+import { UpdateMasker } from './update-masker.ts'
 
 export type Told = Extract<AttemptReport, { type: 'update' | 'input_taken' }>
 
@@ -32,6 +34,8 @@ export interface SessionOptions {
   agent: string
   /** What is to be reported, in order. */
   tell(item: Told): void
+  /** Hides the secrets in what is reported; absent: there are none. */
+  masker?: Masker
   /** Text for the step's standard output. */
   say(text: string): void
   connect(launched: Launched, port: Omit<ProtocolPort, 'send'>): AgentProtocol
@@ -61,6 +65,7 @@ export class Session {
   readonly #calls: (() => void)[] = []
   readonly #prompts: Prompt[] = []
   readonly #spoken: Spoken
+  readonly #masked: UpdateMasker | undefined
   readonly #tools = new ToolCalls()
   readonly #meter: BudgetMeter
   readonly #readValue: ((answer: string) => AnswerValue) | undefined
@@ -90,6 +95,7 @@ export class Session {
     const { prompt, output_schema, budget } = options.plan
     this.#meter = new BudgetMeter(budget)
     this.#spoken = new Spoken(options.say)
+    this.#masked = options.masker && new UpdateMasker(options.masker, (update) => this.#report(update))
     this.#readValue = output_schema && answerValue(output_schema)
     const whole = output_schema && prompt + valueWanted(output_schema)
     this.#prompts.push({ id: 'first', text: prompt, whole, given: false })
@@ -158,6 +164,11 @@ export class Session {
 
   apply(event: SessionEvent): void {
     this.#work(() => this.#apply(event))
+  }
+
+  /** It is over: nothing of a message is held back any more. */
+  flush(): void {
+    this.#masked?.flush()
   }
 
   get #resting(): boolean {
@@ -431,13 +442,19 @@ export class Session {
     this.#meter.turnBegins()
     if (given) this.#failedChecks = 0
     if (given) this.#wrongValues = 0
-    this.#tell({ kind: 'prompt', input_id: id, text: clipped(text, MOST_SHOWN_PROMPT_BYTES) })
+    const shown = this.#options.masker?.maskText(text) ?? text
+    this.#tell({ kind: 'prompt', input_id: id, text: clipped(shown, MOST_SHOWN_PROMPT_BYTES) })
     if (given) this.#options.tell({ type: 'input_taken', input_id: id })
     this.#protocol!.prompt(whole ?? text)
   }
 
   #tell(update: AgentUpdate): void {
     this.#spoken.follow(update)
+    if (this.#masked) this.#masked.tell(update)
+    else this.#report(update)
+  }
+
+  #report(update: AgentUpdate): void {
     this.#options.tell({ type: 'update', update: boundedUpdate(update) })
   }
 }

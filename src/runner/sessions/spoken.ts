@@ -13,6 +13,9 @@ const ends: ReadonlySet<AgentUpdate['kind']> = new Set([
   'permission',
 ])
 
+/** Whether a message is over with it. */
+export const endsMessage = ({ kind }: AgentUpdate): boolean => ends.has(kind)
+
 /** Follows the messages of an agent: the last one whole, and all of them as the text that a person reads. */
 export class Spoken {
   readonly #say: (text: string) => void
@@ -31,7 +34,7 @@ export class Spoken {
 
   follow(update: AgentUpdate): void {
     if (update.kind === 'message') this.#message(update.text)
-    else if (ends.has(update.kind) && this.#open) {
+    else if (endsMessage(update) && this.#open) {
       this.#open = false
       if (this.#lastCharacter !== '\n') this.#say('\n')
     }

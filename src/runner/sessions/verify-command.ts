@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { endTree } from '../../platform/process-ending.ts'
+import type { Masker } from '../masking/masker.ts'
 
 /** How much of the output goes back to the agent. */
 const TAIL_BYTES = 8 * 1024
@@ -18,9 +19,9 @@ export interface VerifyResult {
 /** Runs a command by /bin/sh; nothing of it is left afterwards. Undefined where the signal ended it. */
 export async function runVerify(
   command: string,
-  options: { cwd: string; env: NodeJS.ProcessEnv; signal: AbortSignal },
+  options: { cwd: string; env: NodeJS.ProcessEnv; signal: AbortSignal; masker?: Masker },
 ): Promise<VerifyResult | undefined> {
-  const { cwd, env, signal } = options
+  const { cwd, env, signal, masker } = options
   const mark = randomUUID()
   const child = spawn('/bin/sh', ['-c', command], {
     cwd,
@@ -32,8 +33,12 @@ export async function runVerify(
   const take = (chunk: Buffer) => {
     tail = Buffer.from(Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES))
   }
-  child.stdout.on('data', take)
-  child.stderr.on('data', take)
+  // Before it is cut: half a secret would not be known for one.
+  const masked = [child.stdout, child.stderr].map((pipe) => {
+    const stream = masker?.stream()
+    pipe.on('data', (chunk: Buffer) => take(stream?.push(chunk) ?? chunk))
+    return stream
+  })
   const ended = Promise.withResolvers<string>()
   child.once('error', (error) => ended.resolve(`it could not be started: ${error.message}`))
   child.once('exit', (code, killedBy) =>
@@ -51,6 +56,7 @@ export async function runVerify(
   await endTree({ group: child.pid, mark: `${MARK}=${mark}` }, 0)
   child.stdout.destroy()
   child.stderr.destroy()
+  for (const stream of masked) if (stream) take(stream.end())
   if (signal.aborted) return undefined
   return { passed: how === 'exit code 0', how, output: textOf(tail) }
 }

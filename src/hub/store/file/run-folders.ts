@@ -28,7 +28,7 @@ interface Summary {
 /** A folder that a crash has left half made is older than this before it is taken for one. */
 const STALE_MS = 60_000
 
-/** The folders of runs below one folder. A name that starts with a dot is a run being made. */
+/** The folders of runs below one folder. A name that starts with a dot is a run being made or removed. */
 export class RunFolders {
   readonly #dir: string
 
@@ -38,7 +38,7 @@ export class RunFolders {
       mkdirSync(dir, { recursive: true, mode: 0o700 })
       for (const name of readdirSync(dir)) {
         const folder = path.join(dir, name)
-        if (name.startsWith('.new-') && isOlder(folder, STALE_MS))
+        if (name.startsWith('.old-') || (name.startsWith('.new-') && isOlder(folder, STALE_MS)))
           rmSync(folder, { recursive: true, force: true })
       }
     })
@@ -77,6 +77,17 @@ export class RunFolders {
         throw statSync(folder, { throwIfNoEntry: false }) === undefined ? error : runExists(spec.run_id)
       }
       syncFolder(this.#dir)
+    })
+  }
+
+  /** It is gone from the list at once, whatever becomes of what it held. */
+  remove(runId: string): void {
+    if (this.logBytes(runId) === undefined) return
+    const leaving = path.join(this.#dir, `.old-${runId}-${process.pid}`)
+    this.#try(leaving, () => {
+      renameSync(path.join(this.#dir, runId), leaving)
+      syncFolder(this.#dir)
+      rmSync(leaving, { recursive: true, force: true })
     })
   }
 

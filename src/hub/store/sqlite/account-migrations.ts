@@ -55,4 +55,15 @@ export const accountMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    version: 2,
+    name: 'enrolment; tenants and draining of runners',
+    sql: `
+      ALTER TABLE tokens ADD COLUMN runner_id TEXT;
+      ALTER TABLE tokens ADD COLUMN used_at TEXT;
+      CREATE INDEX tokens_by_runner ON tokens (runner_id) WHERE runner_id IS NOT NULL;
+      ALTER TABLE runners ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';
+      ALTER TABLE runners ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ]

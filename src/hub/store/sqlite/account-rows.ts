@@ -28,6 +28,8 @@ export const rowToken = (row: Row): Token => ({
   ...optional('expires_at', row.expires_at),
   ...optional('revoked_at', row.revoked_at),
   ...optional('group', row.runner_group),
+  ...optional('runner_id', row.runner_id),
+  ...optional('used_at', row.used_at),
 })
 
 export const rowKey = (row: Row): IdempotencyKey => ({
@@ -48,6 +50,8 @@ export const rowRunner = (row: Row): SeenRunner => ({
   mode: text(row, 'mode'),
   version: text(row, 'version'),
   slots: Number(row.slots),
+  tenant: text(row, 'tenant'),
+  draining: row.draining === 1,
   first_seen_at: text(row, 'first_seen_at'),
   last_seen_at: text(row, 'last_seen_at'),
 })

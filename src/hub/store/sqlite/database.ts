@@ -20,6 +20,8 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
   try {
     if (file !== ':memory:') makePrivate(file)
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
+    // Pages that become free can then go back to the system; only a new database takes this.
+    if (db.prepare('PRAGMA page_count').get()?.page_count === 0) db.exec('PRAGMA auto_vacuum = INCREMENTAL')
     db.exec(`
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;

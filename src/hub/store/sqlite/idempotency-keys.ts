@@ -2,7 +2,7 @@ import { type AccountStore, IDEMPOTENCY_KEPT_MS } from '../accounts.ts'
 import { rowKey } from './account-rows.ts'
 import type { Session } from './session.ts'
 
-type Keys = Pick<AccountStore, 'claimKey' | 'releaseKey'>
+type Keys = Pick<AccountStore, 'claimKey' | 'releaseKey' | 'forgetKeys'>
 
 export const sqliteIdempotencyKeys = (session: Session): Keys => ({
   claimKey: (claim) =>
@@ -22,6 +22,15 @@ export const sqliteIdempotencyKeys = (session: Session): Keys => ({
   async releaseKey(owner, key) {
     await session.write(() =>
       session.run('DELETE FROM idempotency_keys WHERE owner = ? AND key = ?', owner, key),
+    )
+  },
+
+  async forgetKeys(runIds) {
+    await session.write(() =>
+      session.run(
+        'DELETE FROM idempotency_keys WHERE run_id IN (SELECT value FROM json_each(?))',
+        JSON.stringify(runIds),
+      ),
     )
   },
 })

@@ -35,9 +35,10 @@ export class RunLists {
     filter('workflow_name = ?', query.workflow_name)
     filter('owner = ?', query.owner)
     // The plus keeps the tenant's index out of use where another is narrower.
-    const narrower = query.owner ?? query.workflow_name ?? query.parent_run_id ?? special
+    const narrower = query.owner ?? query.workflow_name ?? query.parent_run_id ?? query.continues ?? special
     filter(narrower === undefined ? 'tenant = ?' : '+tenant = ?', query.tenant)
     filter('parent_run_id = ?', query.parent_run_id)
+    filter('continues = ?', query.continues)
     filter('blueprint = ?', query.blueprint)
     // As the index says it, or it is not used.
     if (special !== undefined) where.push("blueprint <> 'workflow'")
@@ -61,5 +62,6 @@ export class RunLists {
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
   if (query.statuses !== undefined) return [...new Set(query.statuses)]
   const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
-  return byStatusToo !== undefined && query.parent_run_id === undefined ? RunStatus.options : [undefined]
+  const narrow = query.parent_run_id ?? query.continues
+  return byStatusToo !== undefined && narrow === undefined ? RunStatus.options : [undefined]
 }

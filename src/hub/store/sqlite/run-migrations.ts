@@ -55,4 +55,16 @@ export const runMigrations: readonly Migration[] = [
       CREATE INDEX runs_by_blueprint ON runs (blueprint, status, created_at, run_id) WHERE blueprint <> 'workflow';
     `,
   },
+  {
+    version: 3,
+    name: 'lists by the run that is continued; runs being removed',
+    // A removed run's events may be many: they go in portions after it, and those of one named here are left over.
+    sql: `
+      ALTER TABLE runs ADD COLUMN continues TEXT;
+      UPDATE runs SET continues = (SELECT spec ->> '$.continues' FROM run_specs WHERE run_specs.n = runs.n)
+        WHERE blueprint <> 'workflow';
+      CREATE INDEX runs_by_continued ON runs (continues, created_at, run_id) WHERE continues IS NOT NULL;
+      CREATE TABLE removed_runs (run_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    `,
+  },
 ]

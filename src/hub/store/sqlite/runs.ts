@@ -5,6 +5,7 @@ import type { RunPage, RunQuery, RunStore } from '../../../engine/ports.ts'
 import { checkOrder, outOfOrder, runExists, runNotFound } from '../run-errors.ts'
 import { type Change, interruption, patchKeys } from '../run-record.ts'
 import { RunLists } from './run-lists.ts'
+import { RunRemoval } from './run-removal.ts'
 import { patchColumns, rowRecord } from './run-rows.ts'
 import type { Session } from './session.ts'
 
@@ -14,7 +15,7 @@ const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER
 const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status)).map((status) => `'${status}'`)
 const selectOpen = `SELECT run_id FROM runs WHERE status IN (${openStatuses}) ORDER BY created_at, run_id`
 const specColumns = ['run_id', 'created_at', 'workflow_name', 'owner', 'tenant', 'blueprint']
-const fixedColumns = [...specColumns, 'parent_run_id', 'last_seq']
+const fixedColumns = [...specColumns, 'parent_run_id', 'continues', 'last_seq']
 const columns = [...fixedColumns, ...patchKeys]
 const insertRun = `INSERT INTO runs (${columns}) VALUES (${columns.map(() => '?')})`
 const insertSpec = 'INSERT INTO run_specs (n, spec) VALUES (last_insert_rowid(), ?)'
@@ -25,10 +26,12 @@ export class SqliteRunStore implements RunStore {
   readonly capabilities = { durable: true }
   readonly #session: Session
   readonly #lists: RunLists
+  readonly #removal: RunRemoval
 
   constructor(session: Session) {
     this.#session = session
     this.#lists = new RunLists(session)
+    this.#removal = new RunRemoval(session)
   }
 
   async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
@@ -38,9 +41,10 @@ export class SqliteRunStore implements RunStore {
     const texts = events.map((event) => JSON.stringify(event))
     await this.#session.write(() => {
       if (this.#session.get(selectState, spec.run_id) !== undefined) throw runExists(spec.run_id)
-      const { run_id, created_at, workflow_name, owner, tenant, blueprint, parent } = spec
+      if (this.#removal.isUnderWay(spec.run_id)) throw runExists(spec.run_id)
+      const { run_id, created_at, workflow_name, owner, tenant, blueprint, parent, continues } = spec
       const names = [run_id, created_at, workflow_name, owner, tenant, blueprint]
-      const fixed = [...names, parent?.run_id ?? null, events.length]
+      const fixed = [...names, parent?.run_id ?? null, continues ?? null, events.length]
       this.#session.run(insertRun, ...fixed, ...values)
       this.#session.run(insertSpec, json)
       this.#appendEvents(spec.run_id, 1, texts)
@@ -78,6 +82,10 @@ export class SqliteRunStore implements RunStore {
       wanted.map((runId) => this.#session.write(() => this.#interrupt(runId, message))),
     )
     return wanted.filter((_, index) => marked[index])
+  }
+
+  remove(runIds: readonly string[]): Promise<void> {
+    return this.#removal.remove(runIds)
   }
 
   async close(): Promise<void> {

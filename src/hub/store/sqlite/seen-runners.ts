@@ -7,18 +7,19 @@ type Runners = Pick<AccountStore, 'saveRunner' | 'touchRunner' | 'runners' | 're
 
 export const sqliteSeenRunners = (session: Session): Runners => ({
   async saveRunner(runner) {
-    const { id, group, hostname, cpus, memory_bytes, labels, mode, version, slots } = runner
+    const { id, group, hostname, cpus, memory_bytes, labels, mode, version, slots, tenant, draining } = runner
     await session.write(() =>
       session.run(
-        `INSERT INTO runners (id, runner_group, hostname, cpus, memory_bytes, labels, mode, version, slots,
-           first_seen_at, last_seen_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        `INSERT INTO runners (id, runner_group, hostname, cpus, memory_bytes, labels, mode, version, slots, tenant,
+           draining, first_seen_at, last_seen_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET runner_group = excluded.runner_group, hostname = excluded.hostname,
            cpus = excluded.cpus, memory_bytes = excluded.memory_bytes, labels = excluded.labels,
            mode = excluded.mode, version = excluded.version, slots = excluded.slots,
+           tenant = excluded.tenant, draining = excluded.draining,
            last_seen_at = excluded.last_seen_at`,
         ...[id, group, hostname, cpus, memory_bytes, JSON.stringify(labels), mode, version, slots],
-        ...[runner.first_seen_at, runner.last_seen_at],
+        ...[tenant, draining ? 1 : 0, runner.first_seen_at, runner.last_seen_at],
       ),
     )
   },

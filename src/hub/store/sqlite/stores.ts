@@ -1,10 +1,13 @@
 import type { RunStore } from '../../../engine/ports.ts'
 import type { AccountStore } from '../accounts.ts'
+import type { SecretStore } from '../secrets.ts'
 import { accountMigrations } from './account-migrations.ts'
 import { openDatabase } from './database.ts'
 import { sqliteIdempotencyKeys } from './idempotency-keys.ts'
 import { runMigrations } from './run-migrations.ts'
 import { SqliteRunStore } from './runs.ts'
+import { secretMigrations } from './secret-migrations.ts'
+import { sqliteSecrets } from './secrets.ts'
 import { sqliteSeenRunners } from './seen-runners.ts'
 import { Session } from './session.ts'
 import { sqliteSettings } from './settings.ts'
@@ -16,13 +19,18 @@ export interface SqliteStores {
   /** Its `close` commits what was accepted, and leaves the database open for the accounts. */
   runs: RunStore
   accounts: AccountStore
+  secrets: SecretStore
   /** Commits what was accepted, then closes the database. May be called twice. */
   close(): void
 }
 
 /** Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
 export function openStores(file: string): SqliteStores {
-  const db = openDatabase(file, { runs: runMigrations, accounts: accountMigrations })
+  const db = openDatabase(file, {
+    runs: runMigrations,
+    accounts: accountMigrations,
+    secrets: secretMigrations,
+  })
   const writer = new Writer(db, file)
   const session = new Session(db, file, writer)
   return {
@@ -34,6 +42,7 @@ export function openStores(file: string): SqliteStores {
       ...sqliteSeenRunners(session),
       ...sqliteSettings(session),
     },
+    secrets: sqliteSecrets(session),
     close() {
       if (!db.isOpen) return
       writer.flush()

@@ -1,5 +1,5 @@
 import { ErrandError } from '../../../contract/errors.ts'
-import type { AccountStore } from '../accounts.ts'
+import type { AccountStore, NewToken } from '../accounts.ts'
 import { rowToken, rowUser } from './account-rows.ts'
 import { seenThrottle } from './seen-throttle.ts'
 import type { Session } from './session.ts'
@@ -7,30 +7,42 @@ import { userNotFound } from './users.ts'
 
 type Tokens = Pick<
   AccountStore,
-  'createToken' | 'tokenByHash' | 'token' | 'tokens' | 'revokeToken' | 'touchToken'
+  | 'createToken'
+  | 'tokenByHash'
+  | 'token'
+  | 'tokens'
+  | 'revokeToken'
+  | 'exchangeToken'
+  | 'revokeRunnerTokens'
+  | 'touchToken'
 >
 
 const userById = 'SELECT * FROM users WHERE id = ?'
 
 export const sqliteTokens = (session: Session): Tokens => {
   const touch = seenThrottle(session, 'UPDATE tokens SET last_used_at = ? WHERE id = ?')
+  const insert = (token: NewToken): void => {
+    if (session.get(userById, token.user_id) === undefined) throw userNotFound(token.user_id)
+    const { id, name, user_id, scope, token_sha256, created_at, expires_at, group, runner_id } = token
+    if (session.get('SELECT id FROM tokens WHERE id = ? OR token_sha256 = ?', id, token_sha256) !== undefined)
+      throw new ErrandError('conflict', `There is a token ${id} already.`, { hint: 'Make another token.' })
+    session.run(
+      `INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at, expires_at, runner_group, runner_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...[id, name, user_id, scope, token_sha256, created_at, expires_at ?? null, group ?? null],
+      runner_id ?? null,
+    )
+  }
   return {
-    createToken: (token) =>
+    createToken: (token) => session.write(() => insert(token)),
+
+    exchangeToken: (enrollId, made) =>
       session.write(() => {
-        if (session.get(userById, token.user_id) === undefined) throw userNotFound(token.user_id)
-        const { id, name, user_id, scope, token_sha256, created_at, expires_at, group } = token
-        if (
-          session.get('SELECT id FROM tokens WHERE id = ? OR token_sha256 = ?', id, token_sha256) !==
-          undefined
-        )
-          throw new ErrandError('conflict', `There is a token ${id} already.`, {
-            hint: 'Make another token.',
-          })
-        session.run(
-          `INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at, expires_at, runner_group)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-          ...[id, name, user_id, scope, token_sha256, created_at, expires_at ?? null, group ?? null],
-        )
+        const sql =
+          'UPDATE tokens SET used_at = ?, runner_id = ? WHERE id = ? AND used_at IS NULL AND revoked_at IS NULL'
+        if (session.run(sql, made.created_at, made.runner_id, enrollId) === 0) return false
+        insert(made)
+        return true
       }),
 
     async tokenByHash(tokenSha256) {
@@ -57,6 +69,15 @@ export const sqliteTokens = (session: Session): Tokens => {
     revokeToken: (id, at) =>
       session.write(
         () => session.run('UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?', at, id) > 0,
+      ),
+
+    revokeRunnerTokens: ({ tenant, id }, at) =>
+      session.write(() =>
+        session.run(
+          `UPDATE tokens SET revoked_at = ? WHERE runner_id = ? AND scope = 'runner' AND revoked_at IS NULL
+           AND user_id IN (SELECT id FROM users WHERE tenant = ?)`,
+          ...[at, id, tenant],
+        ),
       ),
 
     touchToken: touch,

@@ -1,0 +1,125 @@
+import type { BotSource } from '../contract/bot.ts'
+import { deploymentModes, MAX_CODE_BYTES } from '../contract/bot-api.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { BotRequest } from './bot.ts'
+import { REGISTRY_PASSWORD } from './registry-password.ts'
+
+type Mode = (typeof deploymentModes)[number]
+
+/** Fields of each mode; the first ones say that it is meant. */
+const fields: Readonly<Record<Mode, { says: readonly Field[]; more: readonly Field[] }>> = {
+  simple: { says: ['code', 'files'], more: ['entrypoint', 'requirements', 'language', 'base_image'] },
+  custom: { says: ['upload', 'git_url'], more: ['git_ref', 'dockerfile'] },
+  image: { says: ['docker_image'], more: ['registry_auth'] },
+}
+type Field = Exclude<keyof BotRequest & string, 'bot_id'>
+
+const needs: Readonly<Record<Mode, string>> = {
+  simple: '"code" (one source text) or "files" (several, by path)',
+  custom: 'an "archive" (base64), an "upload" or a "git_url"',
+  image: '"docker_image"',
+}
+
+/** The source of a bot, from the words of its mode. Throws `invalid_argument`. */
+export function botSource(request: BotRequest): BotSource {
+  const mode = modeOf(request)
+  for (const other of deploymentModes.filter((each) => each !== mode)) {
+    const stray = [...fields[other].says, ...fields[other].more].find((field) => request[field] !== undefined)
+    if (stray !== undefined)
+      throw wrong(
+        `"${stray}" is for the mode ${other}, and this bot is ${mode}.`,
+        `Leave it out, or use "deployment_mode": "${other}".`,
+      )
+  }
+  if (mode === 'simple') return simple(request)
+  if (mode === 'custom') return custom(request)
+  const { docker_image, registry_auth } = request
+  if (docker_image === undefined) throw missing(mode)
+  return {
+    mode: 'image',
+    image: docker_image,
+    ...(registry_auth && {
+      registry_auth: { username: registry_auth.username, password_secret: REGISTRY_PASSWORD },
+    }),
+  }
+}
+
+function modeOf(request: BotRequest): Mode {
+  const { deployment_mode: given } = request
+  const mode = deploymentModes.find((each) => each === given)
+  if (mode !== undefined) return mode
+  const list = deploymentModes.join(', ')
+  if (given !== undefined) throw wrong(`There is no deployment mode "${given}".`, `It is one of ${list}.`)
+  const meant = deploymentModes.filter((each) =>
+    fields[each].says.some((field) => request[field] !== undefined),
+  )
+  if (meant.length === 1) return meant[0]!
+  throw wrong(
+    meant.length === 0
+      ? 'The bot has no source.'
+      : `The bot has sources of ${meant.length} modes: ${meant.join(', ')}.`,
+    `Give one of: ${Object.values(needs).join('; ')}.`,
+  )
+}
+
+function simple({ code, files, entrypoint, requirements = [], language, base_image }: BotRequest): BotSource {
+  if (code !== undefined && files !== undefined)
+    throw wrong('The bot has both "code" and "files".', 'Put all source texts into "files".')
+  const name = entrypoint ?? (language === 'node' ? 'bot.js' : 'bot.py')
+  const texts = files ?? (code === undefined ? undefined : { [name]: code })
+  if (texts === undefined) throw missing('simple')
+  const paths = Object.keys(texts)
+  if (paths.length === 0) throw wrong('The bot has no files.', 'Put at least one source text into "files".')
+  const run = entrypoint ?? (paths.length === 1 ? paths[0]! : undefined)
+  if (run === undefined)
+    throw wrong(
+      `The bot has ${paths.length} files and no entrypoint.`,
+      `Say which one is run with "entrypoint": ${listed(paths)}.`,
+    )
+  if (!Object.hasOwn(texts, run))
+    throw wrong(`The entrypoint "${run}" is not among the files.`, `The files are: ${listed(paths)}.`)
+  const bytes = Buffer.byteLength(JSON.stringify(texts))
+  if (bytes > MAX_CODE_BYTES)
+    throw new ErrandError(
+      'body_too_large',
+      `The source texts have ${bytes} bytes; a simple bot has ${MAX_CODE_BYTES} bytes (1 MiB) at most.`,
+      { hint: 'Put them into an archive with a Dockerfile: errand bot start ID --custom FOLDER' },
+    )
+  return {
+    mode: 'simple',
+    files: texts,
+    entrypoint: run,
+    requirements: lines(requirements),
+    ...(language && { language }),
+    ...(base_image && { base_image }),
+  }
+}
+
+function custom({ upload, git_url, git_ref, dockerfile = 'Dockerfile' }: BotRequest): BotSource {
+  if (upload !== undefined && git_url !== undefined)
+    throw wrong('The bot has both an archive and a "git_url".', 'Give one of them.')
+  if (git_url !== undefined)
+    return { mode: 'git', url: git_url, ...(git_ref && { ref: git_ref }), dockerfile }
+  if (upload === undefined) throw missing('custom')
+  if (git_ref !== undefined) throw wrong('"git_ref" goes with "git_url" only.', 'Leave it out.')
+  return { mode: 'archive', upload, dockerfile }
+}
+
+/** A list of requirements may come as the text of a requirements.txt. */
+const lines = (given: string | readonly string[]): string[] =>
+  typeof given === 'string'
+    ? given
+        .split(/\r?\n/)
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#'))
+    : [...given]
+
+const listed = (paths: readonly string[]): string =>
+  paths
+    .slice(0, 10)
+    .map((path) => `"${path}"`)
+    .join(', ') + (paths.length > 10 ? ` and ${paths.length - 10} more` : '')
+
+const wrong = (message: string, hint: string) => new ErrandError('invalid_argument', message, { hint })
+const missing = (mode: Mode) =>
+  wrong(`A bot of the mode ${mode} needs ${needs[mode]}.`, 'See docs/bots.md for each mode.')

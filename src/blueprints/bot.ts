@@ -1,0 +1,135 @@
+import { BotLimits, BotRestart, type BotServeArgs } from '../contract/bot.ts'
+import type { StartBot } from '../contract/bot-api.ts'
+import { ErrandError } from '../contract/errors.ts'
+import { secretFault } from '../contract/secret-value.ts'
+import { VarName } from '../contract/variable-name.ts'
+import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
+import { botSource } from './bot-source.ts'
+import { plain, unplain } from './plain-text.ts'
+import { REGISTRY_PASSWORD } from './registry-password.ts'
+
+/** Name of the one step. */
+export const BOT_STEP = 'bot'
+
+/** What is asked for, once an archive in base64 has become an upload. */
+export type BotRequest = Omit<StartBot, 'archive'>
+
+export interface BotRunOptions {
+  /** Longest life of a bot, and what it has where it asks for none. */
+  maxSeconds: number
+  /** Runs of one slot come one after another. */
+  slot: string
+}
+
+/** A run of a bot: a workflow of one step; and the values of its secrets, which stand nowhere in it. */
+export function botRun(request: BotRequest, { maxSeconds, slot }: BotRunOptions) {
+  const { bot_id, env = {}, timeout_seconds = maxSeconds, runner, group, labels, registry_auth } = request
+  if (timeout_seconds > maxSeconds)
+    throw new ErrandError(
+      'invalid_argument',
+      `timeout_seconds is ${timeout_seconds}; a bot lives ${maxSeconds} seconds (${hours(maxSeconds)}) at most here.`,
+      { hint: 'Ask for less, or have the operator set ERRAND_BOT_HOURS.' },
+    )
+  const secrets = secretTexts(request.env_vars ?? {}, env)
+  if (registry_auth !== undefined) secrets[REGISTRY_PASSWORD] = registry_auth.password
+  const limits = request.limits ?? BotLimits.parse({})
+  const { command, runtime, stop_grace_seconds } = request
+  const host = { runner, group, labels }
+  const chosen = Object.values(host).some((value) => value !== undefined)
+  const workflow: WorkflowFile = {
+    version: 'v0.1',
+    name: bot_id,
+    inventory: chosen ? { hosts: { [DEFAULT_HOST]: host } } : undefined,
+    concurrency: { group: `bot ${slot}`, limit: 1 },
+    steps: [
+      {
+        name: BOT_STEP,
+        action: 'bot.serve',
+        args: {
+          bot_id,
+          source: botSource(request),
+          command,
+          limits,
+          restart: request.restart ?? BotRestart.parse({}),
+          runtime: plain(runtime),
+          stop_grace_seconds,
+        },
+        env: plain(plainVariables(env)) as Record<string, string>,
+        secrets: Object.fromEntries(Object.keys(secrets).map((name) => [name, name])),
+        resources: { cpus: limits.cpus, memory: limits.memory },
+        timeout_seconds,
+      },
+    ],
+  }
+  // As it would come over a wire: without what is undefined.
+  return {
+    blueprint: 'bot',
+    workflow: JSON.parse(JSON.stringify(workflow)) as Record<string, unknown>,
+    secrets,
+  }
+}
+
+/** What a run of a bot was made with. */
+export function botOf(workflow: unknown) {
+  const { steps, inventory, concurrency } = workflow as Workflow
+  const { args, env = {}, secrets = {}, timeout_seconds } = steps[0]!
+  return {
+    args: args as BotServeArgs,
+    env: unplain(env) as Record<string, string>,
+    /** Names, in the run's own secrets. */
+    secrets: Object.keys(secrets),
+    timeoutSeconds: timeout_seconds,
+    host: inventory?.hosts[DEFAULT_HOST] ?? {},
+    slot: concurrency?.group.replace(/^bot /, '') ?? '',
+  }
+}
+
+const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`
+
+function plainVariables(env: Readonly<Record<string, string | number | boolean>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).map(([name, value]) => {
+      checkName('env', name)
+      return [name, String(value)]
+    }),
+  )
+}
+
+function secretTexts(
+  given: Readonly<Record<string, string | number | boolean>>,
+  env: Readonly<Record<string, unknown>>,
+): Record<string, string> {
+  const texts: Record<string, string> = {}
+  for (const [name, value] of Object.entries(given)) {
+    checkName('env_vars', name)
+    if (Object.hasOwn(env, name))
+      throw new ErrandError('invalid_argument', `env and env_vars both have "${name}".`, {
+        hint: 'Keep it in env_vars where its value is a secret, else in env.',
+      })
+    const fault = secretFault(String(value))
+    if (fault !== undefined)
+      throw new ErrandError('invalid_argument', `The value of "${name}" in env_vars ${fault}.`, {
+        hint:
+          fault === 'must not be empty'
+            ? 'An empty variable goes into env.'
+            : 'Encode it, such as in base64.',
+      })
+    texts[name] = String(value)
+  }
+  return texts
+}
+
+function checkName(field: string, name: string): void {
+  const fault = !VarName.safeParse(name).success
+    ? 'a name is letters, digits and "_", not starting with a digit'
+    : name.startsWith('ERRAND_') || name === REGISTRY_PASSWORD
+      ? 'Errand keeps that name for itself'
+      : undefined
+  if (fault === undefined) return
+  // What is wrong with it may be that it is the value.
+  const shown =
+    field === 'env_vars' && !VarName.safeParse(name).success ? 'A name in env_vars' : `"${name}" in ${field}`
+  throw new ErrandError('invalid_argument', `${shown} is no name of a variable: ${fault}.`, {
+    hint: 'Write it as {"BOT_TOKEN": "..."}.',
+  })
+}

@@ -1,0 +1,76 @@
+import { hubAddress, runnerEnvironment } from '../dialects/environment.ts'
+import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
+import { command } from './command.ts'
+import { connection } from './connection.ts'
+import { allChecks } from './doctor/all-checks.ts'
+import { type Check, type Finding, type Place, problem } from './doctor/check.ts'
+import { dataFolder } from './errand-home.ts'
+import { exitCodes } from './exit-codes.ts'
+import { hubOptions } from './hub-options.ts'
+import { jsonOption, printJson } from './print.ts'
+import { palette, wantsColor } from './render/palette.ts'
+import { runnerWorkspace, workspaceOption } from './runner-workspace.ts'
+import { localHub, savedLogin } from './saved-login.ts'
+
+export const doctor = command({
+  summary: 'Find what is missing or wrong on this machine, and say what to do about it.',
+  options: {
+    data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
+    ...workspaceOption,
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand doctor', 'errand doctor --url http://hub:3000 --json'],
+  async run({ data, workspace, json, ...hub }) {
+    const { env } = process
+    const place: Place = {
+      data: dataFolder(data),
+      workspace: runnerWorkspace(workspace, { workspaceDir: runnerEnvironment(env).workspaceDir }),
+      listen: parseListenAddress(hubAddress(env) ?? ':3000'),
+      hub: { ...connection(hub), known: isKnown(hub.url, env) },
+      env,
+    }
+    const found = await Promise.all(
+      allChecks.map(async (check) => ({ check: check.name, findings: await run(check, place) })),
+    )
+    const findings = found.flatMap(({ check, findings }) =>
+      findings.map((finding) => ({ check, ...finding })),
+    )
+    const isOk = findings.every(({ status }) => status !== 'problem')
+    if (json) printJson({ ok: isOk, findings })
+    else process.stdout.write(`${findings.map(asText).join('')}\n${summaryOf(findings)}\n`)
+    return isOk ? exitCodes.success : exitCodes.failed
+  },
+})
+
+const isKnown = (url: string | undefined, { ERRAND_URL, AVTOMATIKA_URL }: NodeJS.ProcessEnv): boolean =>
+  [url, ERRAND_URL || undefined, AVTOMATIKA_URL || undefined, savedLogin(), localHub()].some(
+    (each) => each !== undefined,
+  )
+
+/** A check that breaks is a finding itself. */
+async function run(check: Check, place: Place): Promise<Finding[]> {
+  try {
+    return await check.run(place)
+  } catch (error) {
+    return [problem(`This could not be looked at: ${(error as Error).message}.`, 'Look at what it says.')]
+  }
+}
+
+const marks = {
+  ok: { text: 'ok', color: 'green' },
+  warning: { text: '!!', color: 'yellow' },
+  problem: { text: 'XX', color: 'red' },
+} as const
+
+function asText({ check, status, message, fix }: Finding & { check: string }): string {
+  const paint = palette(wantsColor(process.stdout.isTTY ?? false, process.env))
+  const { text, color } = marks[status]
+  const then = fix === undefined ? '' : `${' '.repeat(16)}${paint('dim', `-> ${fix}`)}\n`
+  return `${paint(color, text)} ${check.padEnd(12)} ${message}\n${then}`
+}
+
+function summaryOf(findings: readonly Finding[]): string {
+  const count = (status: Finding['status']) => findings.filter((each) => each.status === status).length
+  return `Problems: ${count('problem')}, warnings: ${count('warning')}.`
+}

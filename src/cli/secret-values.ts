@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { secretFault, secretText, secretWarnings } from '../contract/secret-value.ts'
+import { VarName } from '../contract/variable-name.ts'
+import { UsageError } from './command.ts'
+
+/**
+ * Values of `--secret`: `NAME` (from the environment, which steps then do not see it in), `NAME=@FILE` or `NAME=value`.
+ * Warns on standard error of one that is too short to be masked.
+ */
+export function secretValues(given: readonly string[] = []): Record<string, string> {
+  const values: Record<string, string> = {}
+  for (const text of given) {
+    const { name, value } = secretArgument(text)
+    const found = value ?? process.env[name]
+    if (found === undefined)
+      throw new UsageError(
+        `--secret names ${name}, and there is no such variable in the environment`,
+        `set it, or write --secret ${name}=@FILE`,
+      )
+    values[name] = checkedSecret(name, found)
+    delete process.env[name]
+  }
+  return values
+}
+
+/** The names of `--secret`. On a hub it is one of the hub's, and no value stands there. */
+export function secretNames(given: readonly string[] | undefined, hub = false): string[] | undefined {
+  return given?.map((text) => {
+    const { name, value } = secretArgument(text)
+    if (hub && value !== undefined)
+      throw new UsageError(
+        `--secret gives a value for ${name}, and with --hub the secrets are the hub's`,
+        `keep it there with: errand secrets set ${name}`,
+      )
+    return name
+  })
+}
+
+/** `NAME`, `NAME=@FILE` or `NAME=value`; `typed`: the value itself stood there. */
+export function secretArgument(text: string): { name: string; value?: string; typed?: boolean } {
+  const at = text.indexOf('=')
+  const name = at < 0 ? text : text.slice(0, at)
+  const known = VarName.safeParse(name)
+  // What is wrong with it may be that it is the value.
+  if (!known.success)
+    throw new UsageError('a secret was given without a good name', `write NAME=@FILE; ${nameRule}`)
+  if (at < 0) return { name }
+  const value = text.slice(at + 1)
+  return value.startsWith('@') ? { name, value: textIn(name, value.slice(1)) } : { name, value, typed: true }
+}
+
+const nameRule = 'a name is letters, digits and "_", not starting with a digit'
+
+/** The value; throws `UsageError` for one that can be none, in words that do not tell it. */
+export function checkedSecret(name: string, value: string): string {
+  const fault = secretFault(value)
+  if (fault !== undefined) throw new UsageError(`the value of ${name} ${fault}`)
+  for (const warning of secretWarnings(value)) process.stderr.write(`warning: ${name}: ${warning}\n`)
+  return value
+}
+
+/** Bytes of a file or of standard input as a secret. */
+export function decodedSecret(name: string, bytes: Uint8Array): string {
+  try {
+    return secretText(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+  } catch {
+    throw new UsageError(`the value of ${name} is not UTF-8 text`, 'encode it, such as in base64')
+  }
+}
+
+function textIn(name: string, file: string): string {
+  try {
+    return decodedSecret(name, readFileSync(file))
+  } catch (error) {
+    if (error instanceof UsageError) throw error
+    throw new UsageError(`the file of ${name} cannot be read: ${(error as Error).message}`)
+  }
+}

@@ -1,0 +1,100 @@
+import { buffer } from 'node:stream/consumers'
+import type { SecretView } from '../contract/secrets.ts'
+import { askSecret } from './ask-secret.ts'
+import { type CommandGroup, command, UsageError } from './command.ts'
+import { connect } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
+import { jsonOption, printJson, printTable } from './print.ts'
+import { checkedSecret, decodedSecret, secretArgument } from './secret-values.ts'
+
+const scopeOptions = {
+  repository: { type: 'string', short: 'r', value: 'NAME', help: 'Only for runs for this repository' },
+  workflow: { type: 'string', short: 'w', value: 'NAME', help: 'Only for runs of this workflow' },
+} as const
+
+const scopeText = ({ repository, workflow }: { repository?: string; workflow?: string }): string =>
+  repository !== undefined
+    ? `runs for ${repository}`
+    : workflow !== undefined
+      ? `runs of ${workflow}`
+      : 'all runs'
+
+const list = command({
+  summary: 'List the secrets of a hub; their values are never shown.',
+  options: {
+    name: { type: 'string', value: 'NAME', help: 'Only those of this name' },
+    scope: { type: 'string', value: 'SCOPE', help: 'Only those of tenant, repository or workflow' },
+    ...scopeOptions,
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand secrets list', 'errand secrets list --workflow deploy --json'],
+  async run({ json, name, scope, repository, workflow, ...hub }) {
+    if (scope !== undefined && scope !== 'tenant' && scope !== 'repository' && scope !== 'workflow')
+      throw new UsageError(`--scope is "${scope}"`, 'it is tenant, repository or workflow')
+    const { secrets: all } = await connect(hub).secrets.list({ name, scope, repository, workflow })
+    if (json) printJson(all)
+    else printTable(['NAME', 'FOR', 'UPDATED', 'BY'], all.map(row), 'There are no secrets.')
+    return 0
+  },
+})
+
+const row = (secret: SecretView): string[] => [
+  secret.name,
+  scopeText(secret),
+  secret.updated_at,
+  secret.updated_by,
+]
+
+const set = command({
+  summary: 'Keep a secret at a hub, in the place of the one that is there.',
+  args: '<NAME|NAME=@FILE|NAME=VALUE>',
+  options: {
+    'value-from-stdin': { type: 'boolean', help: 'Read the value from standard input' },
+    ...scopeOptions,
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: [
+    'errand secrets set DEPLOY_TOKEN',
+    'errand secrets set SSH_KEY=@id_ed25519 --repository shop',
+    'vault read -field=token x | errand secrets set TOKEN --value-from-stdin --workflow deploy',
+  ],
+  async run({ 'value-from-stdin': fromStdin, repository, workflow, json, ...hub }, [given]) {
+    const { name, value, typed } = secretArgument(given!)
+    if (fromStdin && value !== undefined)
+      throw new UsageError(`--value-from-stdin and ${name}=… both give a value`, 'keep one')
+    if (typed)
+      process.stderr.write(
+        `warning: shells remember what is typed, and other programs can see it: next time write ${name} alone\n`,
+      )
+    const text = value ?? (await asked(name, fromStdin ?? false))
+    const checked = checkedSecret(name, text)
+    const kept = await connect(hub).secrets.set(name, { value: checked, repository, workflow })
+    if (json) printJson(kept)
+    else process.stdout.write(`${name} is kept for ${scopeText(kept)}.\n`)
+    return 0
+  },
+})
+
+async function asked(name: string, fromStdin: boolean): Promise<string> {
+  if (fromStdin) return decodedSecret(name, await buffer(process.stdin))
+  return await askSecret(`Value of ${name}`, false, '--value-from-stdin')
+}
+
+const remove = command({
+  summary: 'Delete a secret of a hub, at once.',
+  args: '<name>',
+  options: { ...scopeOptions, ...hubOptions },
+  examples: ['errand secrets delete DEPLOY_TOKEN', 'errand secrets delete SSH_KEY --repository shop'],
+  async run({ repository, workflow, ...hub }, [name]) {
+    await connect(hub).secrets.remove(name!, { repository, workflow })
+    process.stdout.write(`${name} for ${scopeText({ repository, workflow })} is deleted.\n`)
+    return 0
+  },
+})
+
+export const secrets: CommandGroup = {
+  summary: 'Manage the secrets that a hub keeps for steps.',
+  commands: { list, set, delete: remove },
+}

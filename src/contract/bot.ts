@@ -1,0 +1,106 @@
+import { Size } from './amounts.ts'
+import * as z from './mini-zod.ts'
+import { described } from './mini-zod.ts'
+import { VarName } from './variable-name.ts'
+
+/** A bot's id, unique among the bots of its owner. */
+export const BotId = z
+  .string()
+  .check(
+    z.regex(
+      /^[a-z0-9][a-z0-9_-]{0,62}$/i,
+      'a bot id is letters, digits, "-" and "_", at most 63, not starting with a sign',
+    ),
+  )
+
+const text = z.string().check(z.minLength(1), z.maxLength(4096))
+const path = z.string().check(z.minLength(1), z.maxLength(1024))
+const positive = z.int().check(z.positive())
+
+/** Credentials of a registry; the password is one of the step's secrets, used for one pull and given to no container. */
+export const RegistryAuth = z.strictObject({
+  username: text,
+  password_secret: described(VarName, "Variable, among the step's secrets, that holds the password or token"),
+})
+
+/** Where a bot's code comes from. */
+export const BotSource = z.discriminatedUnion('mode', [
+  z.strictObject({
+    mode: z.literal('simple'),
+    files: described(z.record(path, z.string()), 'Source texts by path'),
+    entrypoint: described(path, 'The file that is run'),
+    requirements: described(z._default(z.array(z.string()), []), 'What pip or npm installs, a line each'),
+    language: described(
+      z.optional(z.enum(['python', 'node'])),
+      'Default: what the ending of the entrypoint says',
+    ),
+    base_image: described(
+      z.optional(text),
+      'Default: BASE_IMAGE of the runner, else the usual one of the language',
+    ),
+  }),
+  z.strictObject({
+    mode: z.literal('archive'),
+    upload: described(
+      z.string().check(z.regex(/^[0-9a-f]{64}$/, 'an upload is named by its SHA-256, 64 hexadecimal digits')),
+      'A tar or tar.gz that the hub keeps, by its SHA-256',
+    ),
+    dockerfile: z._default(path, 'Dockerfile'),
+  }),
+  z.strictObject({
+    mode: z.literal('git'),
+    url: described(text, 'https:// address of a Git repository'),
+    ref: described(z.optional(text), 'Branch, tag or commit; default: that of the repository'),
+    dockerfile: z._default(path, 'Dockerfile'),
+  }),
+  z.strictObject({
+    mode: z.literal('image'),
+    image: described(text, 'Name of a ready image'),
+    registry_auth: z.optional(RegistryAuth),
+  }),
+])
+export type BotSource = z.infer<typeof BotSource>
+
+/** What a bot's container may use. */
+export const BotLimits = z.strictObject({
+  memory: described(z._default(Size, '256MB'), 'Memory, with no swap beside it'),
+  cpus: described(z._default(z.number().check(z.positive(), z.maximum(1024)), 0.5), 'Cores'),
+  processes: described(z._default(positive, 100), 'Processes and threads'),
+  disk: described(z._default(Size, '64MB'), 'Size of /tmp, the one place it can write to; in memory'),
+  log: described(
+    z._default(Size, '50MB'),
+    'Most log bytes a day; what goes beyond is left out, with a line that says so',
+  ),
+})
+export type BotLimits = z.infer<typeof BotLimits>
+
+export const BotRestart = z.strictObject({
+  policy: z._default(z.enum(['no', 'on-failure']), 'no'),
+  max_restarts: described(
+    z._default(z.int().check(z.minimum(1), z.maximum(1000)), 5),
+    'A bot that fails more often, with less than ten minutes of life each time, is left crashed',
+  ),
+})
+export type BotRestart = z.infer<typeof BotRestart>
+
+/** Arguments of `bot.serve`. Its environment is the step's `env`, and its secrets the step's `secrets`. */
+export const BotServeArgs = z.strictObject({
+  bot_id: BotId,
+  source: BotSource,
+  command: described(z.optional(z.array(text).check(z.minLength(1))), "Instead of the image's own command"),
+  limits: z.prefault(BotLimits, {}),
+  restart: z.prefault(BotRestart, {}),
+  runtime: described(z.optional(text), 'Container runtime, such as runsc; default: that of the runner'),
+  stop_grace_seconds: described(
+    z._default(z.number().check(z.minimum(0), z.maximum(600)), 10),
+    'Between the request to end and the kill',
+  ),
+})
+export type BotServeArgs = z.infer<typeof BotServeArgs>
+
+/** States of a bot, as its users see them; read off status, phase and reason of its run. */
+export const botStates = ['start', 'building', 'pulling', 'running', 'stopped', 'crashed', 'timeout'] as const
+export type BotState = (typeof botStates)[number]
+
+/** Phases that `bot.serve` reports, beside `restarting`. */
+export const botPhases = ['building', 'pulling', 'running'] as const

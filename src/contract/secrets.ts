@@ -1,0 +1,52 @@
+import * as z from 'zod'
+import { VarName } from './variable-name.ts'
+
+/** Secrets that a hub keeps: requests and answers. No answer has a value. */
+
+/** Who is given it: every run of the tenant, those for a repository, or those of a workflow. */
+export const SecretScope = z.enum(['tenant', 'repository', 'workflow'])
+export type SecretScope = z.infer<typeof SecretScope>
+
+const scopeName = z.string().min(1).max(500)
+const address = {
+  repository: scopeName.optional().describe('Only for runs for this repository'),
+  workflow: scopeName.optional().describe('Only for runs of the workflow of this name'),
+}
+const oneScope = (of: { repository?: string; workflow?: string }) =>
+  of.repository === undefined || of.workflow === undefined
+const ONE_SCOPE = 'a secret is for a repository or for a workflow, not for both'
+
+/** Which of the secrets of one name. Without a scope: the tenant's. */
+export const SecretAddress = z.strictObject(address).refine(oneScope, ONE_SCOPE)
+export type SecretAddress = z.infer<typeof SecretAddress>
+
+/** The value is looked at by `secretFault`: what is wrong with a body is told with what is in it. */
+const value = z.unknown().meta({ type: 'string', description: 'At most 64 KiB of UTF-8, without NUL' })
+export const PutSecret = z.strictObject({ value, ...address }).refine(oneScope, ONE_SCOPE)
+export type PutSecret = SecretAddress & { value: string }
+
+export const ListSecrets = z.strictObject({
+  name: z.string().optional(),
+  scope: SecretScope.optional(),
+  repository: z.string().optional(),
+  workflow: z.string().optional(),
+})
+export type ListSecrets = z.infer<typeof ListSecrets>
+
+export const SecretName = z.object({ name: VarName })
+
+export const SecretView = z.object({
+  name: z.string(),
+  scope: SecretScope,
+  repository: z.string().optional(),
+  workflow: z.string().optional(),
+  created_at: z.string(),
+  created_by: z.string(),
+  updated_at: z.string(),
+  updated_by: z.string(),
+})
+export type SecretView = z.infer<typeof SecretView>
+export const SecretList = z.object({ secrets: z.array(SecretView) })
+export type SecretList = z.infer<typeof SecretList>
+export const SecretKept = SecretView.extend({ warnings: z.array(z.string()) })
+export type SecretKept = z.infer<typeof SecretKept>

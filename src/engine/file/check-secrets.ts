@@ -1,0 +1,148 @@
+import type { ActionCatalog } from '../../contract/actions.ts'
+import { asList, asMap, asText, entriesOf, own } from './loose.ts'
+import type { ValuePath } from './positions.ts'
+import type { Report } from './report.ts'
+import { variableUses } from './template.ts'
+
+interface Place {
+  path: ValuePath
+  step: unknown
+  /** Variables of its secrets. */
+  secrets: ReadonlySet<string>
+}
+
+/** A secret has a name of its own, and stands in the arguments of the steps that name it, nowhere else. */
+export function checkSecrets(report: Report, workflow: unknown, catalog: ActionCatalog): void {
+  const places: Place[] = (['steps', 'finally'] as const).flatMap((list) =>
+    asList(own(workflow, list)).map((step, index) => ({
+      path: [list, index],
+      step,
+      secrets: new Set(variablesOf(own(step, 'secrets'))),
+    })),
+  )
+  const all = new Set(places.flatMap(({ secrets }) => [...secrets]))
+  if (all.size === 0) return
+  const variables = plainVariables(workflow)
+  for (const place of places) {
+    checkNames(report, place, variables)
+    checkUses(report, place, all, catalog)
+  }
+  for (const key of ['env', 'outputs'] as const) refuse(report, [key], own(workflow, key), all)
+  refuse(report, ['concurrency', 'group'], own(own(workflow, 'concurrency'), 'group'), all)
+}
+
+function variablesOf(secrets: unknown): string[] {
+  const names = Array.isArray(secrets) ? secrets.map(asText) : Object.keys(asMap(secrets) ?? {})
+  return names.filter((name) => name !== undefined)
+}
+
+/** Where each variable of the file comes from that is no secret. */
+function plainVariables(workflow: unknown): Map<string, string> {
+  const found = new Map<string, string>()
+  const add = (names: Iterable<unknown>, from: string) => {
+    for (const name of names) if (typeof name === 'string') found.set(name, from)
+  }
+  add(Object.keys(asMap(own(workflow, 'inputs')) ?? {}), 'an input')
+  add(Object.keys(asMap(own(workflow, 'env')) ?? {}), 'a variable of env')
+  for (const list of ['steps', 'finally'] as const)
+    for (const step of asList(own(workflow, list))) {
+      const name = `a variable that step ${JSON.stringify(own(step, 'name'))} sets`
+      add(Object.keys(asMap(own(step, 'outputs')) ?? {}), name)
+      add(asList(own(step, 'expect_vars')), name)
+      if (own(step, 'action') === 'vars.set')
+        add(Object.keys(asMap(own(own(step, 'args'), 'vars')) ?? {}), name)
+    }
+  return found
+}
+
+function checkNames(
+  report: Report,
+  { path, step, secrets }: Place,
+  variables: ReadonlyMap<string, string>,
+): void {
+  const given = own(step, 'secrets')
+  const at = (name: string): ValuePath => [
+    ...path,
+    'secrets',
+    Array.isArray(given) ? given.lastIndexOf(name) : name,
+  ]
+  for (const name of secrets) {
+    const other =
+      variables.get(name) ??
+      (own(own(step, 'env'), name) !== undefined ? 'a variable of env of the step' : undefined) ??
+      (own(own(step, 'matrix'), name) !== undefined ? 'a variable of its matrix' : undefined) ??
+      (name === 'ITEM' && own(step, 'foreach') !== undefined ? 'the item of foreach' : undefined) ??
+      (name.startsWith('ERRAND_') ? 'a name that Errand keeps for itself' : undefined)
+    if (other !== undefined)
+      report.say(at(name), `is called ${JSON.stringify(name)}, which is ${other}`, {
+        hint: `give it another variable: secrets: {OTHER_NAME: ${name}}`,
+      })
+    const source = asMap(own(given, name))
+    if (source && Object.hasOwn(source, 'mounted') && Object.hasOwn(source, 'secret'))
+      report.say([...at(name), 'mounted'], 'cannot stand beside secret', { at: 'key', hint: 'keep one' })
+  }
+  if (Array.isArray(given) && given.length > secrets.size)
+    report.say([...path, 'secrets'], 'names a secret twice', { hint: 'name it once' })
+}
+
+function checkUses(
+  report: Report,
+  { path, step, secrets }: Place,
+  all: ReadonlySet<string>,
+  catalog: ActionCatalog,
+): void {
+  for (const key of ['when', 'targets', 'foreach', 'env'] as const)
+    refuse(report, [...path, key], own(step, key), all)
+  for (const [holder, at] of [
+    [step, path],
+    [own(step, 'rollback'), [...path, 'rollback']],
+  ] as const) {
+    const action = asText(own(holder, 'action')) ?? ''
+    const raw = Object.hasOwn(catalog, action) ? catalog[action]!.raw : []
+    for (const [key, value] of entriesOf(own(holder, 'args'))) {
+      if (raw.includes(key)) continue
+      const to = [...at, 'args', key]
+      if (action === 'vars.set')
+        refuse(report, to, value, all, 'a secret cannot become a variable; name it where it is used')
+      else if (key === 'output_path') refuse(report, to, value, all)
+      else
+        eachUse(to, value, all, (where, index, name) => {
+          if (secrets.has(name)) return
+          const message = `uses the secret ${JSON.stringify(name)}, which its step does not name`
+          report.say(where, message, { at: index, hint: `add it to the step: secrets: [${name}]` })
+        })
+    }
+  }
+}
+
+const argsOnly = 'secrets can be used in args only'
+
+function refuse(
+  report: Report,
+  path: ValuePath,
+  value: unknown,
+  all: ReadonlySet<string>,
+  hint = argsOnly,
+): void {
+  eachUse(path, value, all, (where, index, name) =>
+    report.say(where, `uses the secret ${JSON.stringify(name)}`, { at: index, hint }),
+  )
+}
+
+const maxDepth = 100
+
+function eachUse(
+  path: ValuePath,
+  value: unknown,
+  names: ReadonlySet<string>,
+  found: (path: ValuePath, index: number, name: string) => void,
+  depth = 0,
+): void {
+  // What is nested deeper is a mistake of its own.
+  if (depth > maxDepth) return
+  if (typeof value === 'string') {
+    for (const { name, index } of variableUses(value)) if (names.has(name)) found(path, index, name)
+  } else
+    for (const [key, inner] of Array.isArray(value) ? value.entries() : entriesOf(value))
+      eachUse([...path, key], inner, names, found, depth + 1)
+}

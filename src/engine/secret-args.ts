@@ -1,0 +1,24 @@
+import { type SecretUse, secretMark } from '../contract/step-secrets.ts'
+import { fillArgs, type Lookup } from './file/template.ts'
+
+/**
+ * The arguments of a step that has secrets: a mark where the value of one goes. No other NUL is left in them, so that
+ * no variable's value can pass for a mark.
+ */
+export function argsWithMarks(
+  args: Readonly<Record<string, unknown>>,
+  rawKeys: readonly string[],
+  lookup: Lookup,
+  uses: Readonly<Record<string, SecretUse>>,
+): Record<string, unknown> {
+  const marked: Lookup = (name) =>
+    Object.hasOwn(uses, name) ? secretMark(name) : lookup(name)?.replaceAll('\0', '')
+  return fillArgs(withoutNuls(args) as Record<string, unknown>, rawKeys, marked)
+}
+
+function withoutNuls(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('\0', '')
+  if (Array.isArray(value)) return value.map(withoutNuls)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withoutNuls(inner)]))
+}

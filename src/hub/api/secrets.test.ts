@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { SecretKept, SecretList } from '../../contract/secrets.ts'
+import { testingHub } from './testing-hub.ts'
+
+const VALUE = 'correct horse battery'
+const flow = (secrets: string) =>
+  `version: v0.1\nname: demo\nsteps:\n  - {name: one, action: cmd.run, secrets: ${secrets}, args: {cmd: say x}}\n`
+
+test('a secret is set, listed without its value, changed and deleted', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('boss', 'admin')
+  const set = (value: string) => hub.call('PUT', '/api/secrets/TOKEN', token, { value })
+  const made = await set(VALUE)
+  assert.equal(made.status, 201)
+  assert.deepEqual(SecretKept.parse(made.json).warnings, [])
+  const again = await set('abc')
+  assert.equal(again.status, 200)
+  assert.match(again.json.warnings[0], /under 6 bytes/)
+  const list = await hub.call('GET', '/api/secrets', token)
+  assert.deepEqual(
+    SecretList.parse(list.json).secrets.map(({ name, scope, created_by }) => [name, scope, created_by]),
+    [['TOKEN', 'tenant', 'boss']],
+  )
+  for (const { text } of [made, again, list]) assert.ok(!text.includes('horse') && !text.includes('abc'))
+  assert.equal((await hub.call('DELETE', '/api/secrets/TOKEN', token)).status, 204)
+  const gone = await hub.call('DELETE', '/api/secrets/TOKEN', token)
+  assert.deepEqual([gone.status, gone.json.error.code], [404, 'secret_not_found'])
+})
+
+test('secrets of a repository and of a workflow stand beside those of the tenant, and are filtered', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('boss', 'admin')
+  for (const address of [{}, { repository: 'shop' }, { workflow: 'deploy' }, { workflow: 'test' }])
+    await hub.call('PUT', '/api/secrets/TOKEN', token, { value: VALUE, ...address })
+  await hub.call('PUT', '/api/secrets/OTHER', token, { value: VALUE })
+  const count = async (query: string) =>
+    (await hub.call('GET', `/api/secrets?${query}`, token)).json.secrets.length
+  assert.deepEqual(
+    await Promise.all(
+      ['', 'name=TOKEN', 'scope=workflow', 'workflow=test', 'repository=shop', 'repository=x'].map(count),
+    ),
+    [5, 4, 2, 1, 1, 0],
+  )
+  assert.equal((await hub.call('DELETE', '/api/secrets/TOKEN?workflow=test', token)).status, 204)
+  assert.equal((await hub.call('DELETE', '/api/secrets/TOKEN?workflow=test', token)).status, 404)
+  assert.equal(await count('name=TOKEN'), 3)
+  const both = await hub.call('DELETE', '/api/secrets/TOKEN?workflow=a&repository=b', token)
+  assert.match(both.json.error.message, /not for both/)
+})
+
+test('a user makes secrets of repositories and workflows, and changes its own', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, bob, boss, far] = [
+    await hub.user('ann'),
+    await hub.user('bob'),
+    await hub.user('boss', 'admin'),
+    await hub.user('far', 'admin', 'elsewhere'),
+  ]
+  const put = async (token: string, address: object) =>
+    (await hub.call('PUT', '/api/secrets/A', token, { value: VALUE, ...address })).status
+  assert.equal(await put(ann.token, {}), 403)
+  assert.equal(await put(ann.token, { workflow: 'x' }), 201)
+  assert.equal(await put(ann.token, { workflow: 'x' }), 200)
+  assert.equal(await put(bob.token, { workflow: 'x' }), 403)
+  assert.equal(await put(boss.token, { workflow: 'x' }), 200)
+  const remove = (token: string) => hub.call('DELETE', '/api/secrets/A?workflow=x', token)
+  assert.equal((await remove(bob.token)).status, 403)
+  assert.equal((await remove(far.token)).status, 404)
+  assert.deepEqual((await hub.call('GET', '/api/secrets', far.token)).json.secrets, [])
+  assert.equal((await hub.call('GET', '/api/secrets', bob.token)).json.secrets.length, 1)
+  assert.equal((await remove(ann.token)).status, 204)
+})
+
+test('what cannot be a secret is refused without a word of it', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('boss', 'admin')
+  const bad: [unknown, RegExp][] = [
+    [{ value: 123456789 }, /body.value must be text/],
+    [{ value: [VALUE] }, /body.value must be text/],
+    [{}, /body.value is missing/],
+    [{ value: '' }, /must not be empty/],
+    [{ value: `${VALUE}\0` }, /NUL/],
+    [{ value: `${VALUE}\ud800` }, /UTF-8/],
+    [{ value: VALUE.repeat(4000) }, /has 84000 bytes; the most is 65536/],
+    [{ value: VALUE, repo: 'x' }, /body.repo is not known/],
+    [{ value: VALUE, repository: 'x', workflow: 'y' }, /not for both/],
+    [`{"value": ${VALUE}}`, /not valid JSON/],
+    [`{"value": "${VALUE}`, /not valid JSON/],
+  ]
+  for (const [body, message] of bad) {
+    const answer = await hub.call('PUT', '/api/secrets/TOKEN', token, body)
+    assert.equal(answer.status, 400, answer.text)
+    assert.match(answer.json.error.message, message)
+    assert.ok(!/horse|correct|battery|12345/.test(answer.text), answer.text)
+  }
+  for (const name of ['a-b', '1A', 'A'.repeat(129)])
+    assert.equal((await hub.call('PUT', `/api/secrets/${name}`, token, { value: VALUE })).status, 400)
+  assert.ok(!hub.log.join('\n').includes('horse'))
+})
+
+test('a run that names a secret which is not there is refused, and one whose secret is there begins', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('boss', 'admin')
+  const run = (body: object) => hub.call('POST', '/api/runs', token, body)
+  const refused = await run({ yaml: flow('[A, B]') })
+  assert.equal(refused.status, 400)
+  assert.match(refused.json.error.message, /There are no secrets "A", "B" for workflow "demo", or all runs/)
+  assert.deepEqual(refused.json.error.details, { secrets: ['A', 'B'] })
+  await hub.call('PUT', '/api/secrets/A', token, { value: VALUE, repository: 'shop' })
+  assert.equal((await run({ yaml: flow('[A]') })).status, 400)
+  const made = await run({ yaml: flow('[A]'), repository: 'shop' })
+  assert.equal(made.status, 201, made.text)
+  assert.equal(made.json.repository, 'shop')
+  assert.equal((await hub.engine.done(made.json.run_id)).status, 'success')
+  const yaml = await hub.call('POST', '/api/runs?repository=shop', token, flow('[A]'), {
+    'content-type': 'application/yaml',
+  })
+  assert.equal(yaml.json.repository, 'shop')
+  const retried = await hub.call('POST', `/api/runs/${made.json.run_id}/retry`, token, {})
+  assert.equal(retried.json.repository, 'shop')
+  await hub.call('DELETE', '/api/secrets/A?repository=shop', token)
+  assert.equal((await hub.call('POST', `/api/runs/${made.json.run_id}/retry`, token, {})).status, 400)
+})

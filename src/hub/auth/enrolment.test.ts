@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import type { AccountStore } from '../store/accounts.ts'
+import { openSqliteStores } from '../store/open-sqlite.ts'
+import { Auth } from './auth.ts'
+import { Enrolments } from './enrolment.ts'
+import { ensureAdmin } from './first-admin.ts'
+
+async function setup(t: TestContext) {
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const accounts: AccountStore = stores.accounts
+  await ensureAdmin(accounts)
+  const admin = (await accounts.userByName('admin'))!
+  const clock = { ms: Date.now() }
+  const auth = new Auth({ accounts, secret: 'a secret of these tests', now: () => clock.ms })
+  const limits = { perAccount: 3, perAddress: 3, windowMs: 60_000, entries: 10 }
+  const enrolments = new Enrolments({ accounts, auth, limits })
+  const make = (group?: string) =>
+    enrolments.create(admin, { name: 'enrolment', group, expires_in_seconds: 3600 })
+  return { accounts, admin, auth, clock, enrolments, make }
+}
+
+test('an enrolment token becomes the token of one runner, of its tenant and group', async (t) => {
+  const { auth, enrolments, make } = await setup(t)
+  const made = await make('gpu')
+  assert.match(made.token, /^errand_enroll_/)
+  const enrolled = await enrolments.exchange({ token: made.token, runner_id: 'r1' }, '10.0.0.1')
+  assert.deepEqual([enrolled.runner_id, enrolled.tenant, enrolled.group], ['r1', 'default', 'gpu'])
+  const principal = { tenant: 'default', group: 'gpu', runner_id: 'r1' }
+  assert.deepEqual(await auth.authenticateRunner(enrolled.token), principal)
+})
+
+test('a used, expired, revoked, foreign or other token is refused, saying which', async (t) => {
+  const { accounts, auth, clock, enrolments, make } = await setup(t)
+  let address = 0
+  const refusal = async (token: string, code: string, message: RegExp) =>
+    assert.rejects(enrolments.exchange({ token, runner_id: 'r2' }, `10.0.0.${++address}`), { code, message })
+  const used = await make()
+  const { token: runnerToken } = await enrolments.exchange({ token: used.token, runner_id: 'r1' }, '10.0.1.1')
+  await refusal(used.token, 'unauthorized', /was used at 2.*, by the runner "r1"/)
+  await refusal(runnerToken, 'unauthorized', /no enrolment token/)
+  await refusal('errand_enroll_of-another-hub', 'unauthorized', /unknown here/)
+  const revoked = await make()
+  await accounts.revokeToken(revoked.id, new Date().toISOString())
+  await refusal(revoked.token, 'token_revoked', /was revoked/)
+  const expired = await make()
+  clock.ms += 3_601_000
+  await refusal(expired.token, 'unauthorized', /expired at/)
+  assert.match(JSON.stringify(await auth.authenticateRunner(used.token)), /errand runner enroll|expired/)
+})
+
+test('an enrolment token opens neither the API nor the link', async (t) => {
+  const { auth, make } = await setup(t)
+  const { token } = await make()
+  await assert.rejects(auth.authenticate(token), { code: 'forbidden', message: /enrolment token/ })
+  assert.match(JSON.stringify(await auth.authenticateRunner(token)), /enrolment token/)
+})
+
+test('of two machines with one enrolment token at once, one is enrolled', async (t) => {
+  const { enrolments, make } = await setup(t)
+  const { token } = await make()
+  const both = ['r1', 'r2'].map((runner_id) => enrolments.exchange({ token, runner_id }, '10.0.0.1'))
+  const results = await Promise.allSettled(both)
+  assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+})
+
+test('an address that tries wrong tokens has to wait, one that enrols many machines has not', async (t) => {
+  const { enrolments, make } = await setup(t)
+  const exchange = (token: string, address: string) => enrolments.exchange({ token, runner_id: 'r' }, address)
+  for (let i = 0; i < 3; i++) await assert.rejects(exchange('wrong', '10.0.0.1'), { code: 'unauthorized' })
+  await assert.rejects(exchange((await make()).token, '10.0.0.1'), { code: 'rate_limited' })
+  for (let i = 0; i < 6; i++) await exchange((await make()).token, '10.0.0.2')
+})

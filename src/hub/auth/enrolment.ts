@@ -1,0 +1,91 @@
+import type {
+  CreateEnrollment,
+  EnrollmentCreated,
+  EnrollRunner,
+  RunnerEnrolled,
+} from '../../contract/enrolment.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { AccountStore, User } from '../store/accounts.ts'
+import { newId } from './account-id.ts'
+import type { Auth } from './auth.ts'
+import { LoginLimit, type LoginLimits } from './login-limit.ts'
+import { newTokenText, tokenSha256 } from './token-text.ts'
+
+/** Failed tries of one address before it must wait. */
+export const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
+  perAccount: 20,
+  perAddress: 20,
+  windowMs: 60_000,
+  entries: 10_000,
+}
+
+/** Tokens that are good once: each becomes the token of one runner. */
+export class Enrolments {
+  readonly #accounts: AccountStore
+  readonly #auth: Auth
+  readonly #limit: LoginLimit
+
+  constructor(options: { accounts: AccountStore; auth: Auth; limits?: LoginLimits }) {
+    this.#accounts = options.accounts
+    this.#auth = options.auth
+    this.#limit = new LoginLimit(options.limits ?? DEFAULT_ENROLMENT_LIMITS)
+  }
+
+  /** The runners that it makes are of the user's tenant. */
+  async create(
+    user: User,
+    { name, group, expires_in_seconds }: CreateEnrollment,
+  ): Promise<EnrollmentCreated> {
+    const token = newTokenText('enroll')
+    const nowMs = Date.now()
+    const id = newId('token')
+    const expires_at = new Date(nowMs + expires_in_seconds * 1000).toISOString()
+    await this.#accounts.createToken({
+      id,
+      name,
+      user_id: user.id,
+      scope: 'enroll',
+      token_sha256: tokenSha256(token),
+      created_at: new Date(nowMs).toISOString(),
+      expires_at,
+      group,
+    })
+    return { id, token, group, expires_at }
+  }
+
+  /** Throws `unauthorized`, `token_revoked` (each saying which), `rate_limited`. */
+  async exchange({ token: text, runner_id }: EnrollRunner, address: string): Promise<RunnerEnrolled> {
+    this.#limit.take('enrolment', address, Date.now())
+    const { user, token } = await this.#auth.identify(text)
+    if (token?.scope !== 'enroll')
+      throw new ErrandError('unauthorized', 'This is no enrolment token (errand_enroll_…).', {
+        hint: 'Make one with: errand runners enroll-token',
+      })
+    const runnerToken = newTokenText('runner')
+    const made = await this.#accounts.exchangeToken(token.id, {
+      id: newId('token'),
+      name: `runner ${runner_id}`.slice(0, 200),
+      user_id: user.id,
+      scope: 'runner',
+      token_sha256: tokenSha256(runnerToken),
+      created_at: new Date().toISOString(),
+      group: token.group,
+      runner_id,
+    })
+    if (!made) throw await this.#notGood(token.id)
+    this.#limit.forgive('enrolment', address, Date.now())
+    return { runner_id, token: runnerToken, tenant: user.tenant, group: token.group }
+  }
+
+  async #notGood(id: string): Promise<ErrandError> {
+    const now = await this.#accounts.token(id)
+    const hint = 'Make a new one with: errand runners enroll-token'
+    if (now?.used_at === undefined)
+      return new ErrandError('token_revoked', 'This enrolment token was revoked.', { hint })
+    return new ErrandError(
+      'unauthorized',
+      `This enrolment token was used at ${now.used_at}, by the runner "${now.runner_id}".`,
+      { hint: `Each is good once. ${hint}` },
+    )
+  }
+}

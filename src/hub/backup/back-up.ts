@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import { diskError } from '../store/disk-errors.ts'
+import { openSqliteStores } from '../store/open-sqlite.ts'
+import { DatabaseReader, type KnownStream, snapshotInto } from '../store/sqlite/snapshot.ts'
+import { type BackupFile, type BackupHead, CONFIG_FILES, DATABASE, KEY, LIST } from './backup-files.ts'
+import { type BackupTarget, backupTarget } from './backup-target.ts'
+import { firstBytes, openThere } from './file-bytes.ts'
+
+export interface BackupOptions {
+  /** Data folder of the hub, which may be at work. */
+  data: string
+  to: string
+  withKey: boolean
+  version: string
+}
+
+export interface Backup extends BackupHead {
+  files: number
+  bytes: number
+  /** Outputs that are not what the log says of them: already so in the data folder. */
+  damaged: string[]
+}
+
+/**
+ * Copies the database as it is at one moment, and of each output as much as that moment's log tells of: output is
+ * always kept before it is told. Throws `conflict`, `not_found`, `store_failed`, `disk_full`, and leaves nothing then.
+ */
+export async function backUp({ data, to, withKey, version }: BackupOptions): Promise<Backup> {
+  const source = path.join(data, DATABASE)
+  if (!existsSync(source))
+    throw new ErrandError('not_found', `There is no hub's data in ${data}: it has no ${DATABASE}.`, {
+      hint: 'Name the data folder with --data.',
+    })
+  if (withKey && !existsSync(path.join(data, KEY)))
+    throw new ErrandError('not_found', `There is no ${KEY} in ${data}.`, {
+      hint: 'The key is elsewhere (ERRAND_SECRETS_KEY), or there are no secrets. Leave --with-key out.',
+    })
+  const target = await backupTarget(to)
+  try {
+    const backup = await new BackupWriter(data, target).write({ withKey, version })
+    await target.finish()
+    return backup
+  } catch (error) {
+    await target.discard()
+    throw diskError(error, to)
+  }
+}
+
+const REMOVED_WITHIN_MS = 3_000
+const POLL_MS = 100
+
+class BackupWriter {
+  readonly #data: string
+  readonly #target: BackupTarget
+  readonly #files: BackupFile[] = []
+  readonly #damaged: string[] = []
+  #bytes = 0
+
+  constructor(data: string, target: BackupTarget) {
+    this.#data = data
+    this.#target = target
+  }
+
+  async write({ withKey, version }: { withKey: boolean; version: string }): Promise<Backup> {
+    const created_at = new Date().toISOString()
+    const { scratch } = this.#target
+    snapshotInto(path.join(this.#data, DATABASE), scratch)
+    await forgetRuns(scratch, await this.#addOutputs(scratch))
+    const reader = new DatabaseReader(scratch)
+    const runs = reader.countRuns()
+    reader.close()
+    await this.#add(DATABASE, scratch)
+    for (const name of [...CONFIG_FILES, ...(withKey ? [KEY] : [])])
+      await this.#add(name, path.join(this.#data, name))
+    const head: BackupHead = { format: 1, errand: version, created_at, runs, with_key: withKey }
+    const list = Buffer.from([head, ...this.#files].map((line) => `${JSON.stringify(line)}\n`).join(''))
+    await this.#target.add(LIST, list.length, only(list))
+    return { ...head, files: this.#files.length, bytes: this.#bytes, damaged: this.#damaged }
+  }
+
+  /** Answers the runs whose output is gone since they were removed meanwhile. */
+  async #addOutputs(snapshot: string): Promise<Set<string>> {
+    const reader = new DatabaseReader(snapshot)
+    const live = new DatabaseReader(path.join(this.#data, DATABASE))
+    const short = new Map<string, string[]>()
+    try {
+      for (const known of reader.streams()) {
+        const name = `output/${known.run_id}/${known.attempt}.${known.stream}`
+        const file = path.join(this.#data, name)
+        const added = await this.#add(name, file, known.length)
+        if (added?.bytes !== known.length) short.set(known.run_id, [...(short.get(known.run_id) ?? []), name])
+        else if (!isAsMeasured(known, added.sha256, reader)) this.#damaged.push(name)
+      }
+      const gone = await removedOf(live, [...short.keys()])
+      for (const [runId, names] of short) if (!gone.has(runId)) this.#damaged.push(...names)
+      return gone
+    } finally {
+      reader.close()
+      live.close()
+    }
+  }
+
+  /** At most so many bytes of the file. Undefined where there is no such file. */
+  async #add(name: string, file: string, most = Number.POSITIVE_INFINITY): Promise<BackupFile | undefined> {
+    const handle = await openThere(file)
+    if (handle === undefined) return undefined
+    try {
+      const bytes = Math.min((await handle.stat()).size, most)
+      const hash = createHash('sha256')
+      await this.#target.add(name, bytes, firstBytes(handle, bytes, hash))
+      const added = { path: name, bytes, sha256: hash.digest('hex') }
+      this.#files.push(added)
+      this.#bytes += bytes
+      return added
+    } finally {
+      await handle.close()
+    }
+  }
+}
+
+function isAsMeasured(known: KnownStream, sha256: string, reader: DatabaseReader): boolean {
+  const end = reader.end(known)
+  return end === undefined || end.length !== known.length || end.sha256 === sha256
+}
+
+/** Which of the runs are no more. The record of a run goes after its output, and this waits for that a little. */
+async function removedOf(live: DatabaseReader, runIds: readonly string[]): Promise<Set<string>> {
+  let there = [...runIds]
+  for (let waitedMs = 0; there.length > 0 && waitedMs < REMOVED_WITHIN_MS; waitedMs += POLL_MS) {
+    there = there.filter((runId) => live.hasRun(runId))
+    if (there.length > 0) await sleep(POLL_MS)
+  }
+  return new Set(runIds.filter((runId) => !there.includes(runId)))
+}
+
+/** Takes runs out of the copy that are no more where it was made. */
+async function forgetRuns(copy: string, runIds: ReadonlySet<string>): Promise<void> {
+  if (runIds.size === 0) return
+  const stores = await openSqliteStores({ file: copy })
+  await stores.runs.remove([...runIds])
+  stores.close()
+}
+
+async function* only(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes
+}

@@ -1,0 +1,88 @@
+import { botOf } from '../../blueprints/bot.ts'
+import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import type { BotSource } from '../../contract/bot.ts'
+import type { BotView } from '../../contract/bot-api.ts'
+import type { RunRecord, RunView } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import { botState } from './bot-state.ts'
+
+/** The run that a bot is now, and one that is to take its place or failed to. */
+export interface BotRuns {
+  current: RunRecord
+  update?: RunRecord
+}
+
+const modes = { simple: 'simple', archive: 'custom', git: 'custom', image: 'image' } as const satisfies Record<
+  BotSource['mode'],
+  BotView['deployment_mode']
+>
+
+/** Of the runs of one bot, newest first. */
+export function botRuns(runs: readonly RunRecord[]): BotRuns | undefined {
+  const [newest] = runs
+  if (newest === undefined) return undefined
+  const old = runs.find(({ run_id }) => run_id === newest.replaces)
+  return old !== undefined && isUpdate(newest, old) && outlived(newest, old)
+    ? { current: old, update: newest }
+    : { current: newest }
+}
+
+/** A restart takes the slot of the run before it, and waits for it; an update has one of its own. */
+export const isUpdate = (run: RunRecord, old: RunRecord): boolean =>
+  botOf(run.workflow).slot !== botOf(old.workflow).slot
+
+/** The old run is still there, or was when the new one ended. */
+const outlived = (run: RunRecord, old: RunRecord): boolean =>
+  !isFinalRun(old.status) ||
+  (isFinalRun(run.status) && (run.finished_at ?? '') < (old.finished_at ?? ''))
+
+/** What is known of a run by its steps, where they were looked at. */
+export type Seen = Readonly<Record<string, RunView | undefined>>
+
+export function botView({ current, update }: BotRuns, seen: Seen, nowMs: number): BotView {
+  const { args, env, secrets, timeoutSeconds } = botOf(current.workflow)
+  const { source } = args
+  const attempt = lastAttempt(seen[current.run_id])
+  const life = lifeOf(current, seen)
+  const since = attempt?.phase?.name === 'running' ? attempt.phase.since : undefined
+  return {
+    bot_id: current.workflow_name,
+    ...life,
+    owner: current.owner,
+    deployment_mode: modes[source.mode],
+    image: source.mode === 'image' ? source.image : undefined,
+    runner: attempt?.runner,
+    created_at: current.created_at,
+    started_at: since ?? current.started_at,
+    finished_at: current.finished_at,
+    uptime_seconds:
+      life.state === 'running' && since !== undefined
+        ? Math.max(0, Math.floor((nowMs - Date.parse(since)) / 1000))
+        : undefined,
+    restarts: attempt?.restarts ?? 0,
+    limits: args.limits,
+    restart: args.restart,
+    timeout_seconds: timeoutSeconds,
+    env,
+    env_vars: secrets.filter((name) => name !== REGISTRY_PASSWORD),
+    update: update && { ...lifeOf(update, seen), created_at: update.created_at },
+  }
+}
+
+function lifeOf(run: RunRecord, seen: Seen) {
+  const { run_id, status } = run
+  const step = seen[run_id]?.steps[0]?.instances[0]
+  const phase = lastAttempt(seen[run_id])?.phase
+  const ended = isFinalRun(status)
+  const reason = ended ? (step?.reason ?? run.reason) : undefined
+  return {
+    run_id,
+    state: botState({ status, reason: reason ?? run.reason, phase: phase?.name }),
+    status,
+    reason,
+    message: ended ? (run.message ?? step?.message) : (run.waiting ?? phase?.message),
+    exit_code: step?.exit_code,
+  }
+}
+
+const lastAttempt = (view: RunView | undefined) => view?.steps[0]?.instances[0]?.attempts.at(-1)

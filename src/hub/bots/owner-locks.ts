@@ -1,0 +1,18 @@
+/** One thing at a time for each key, in the order in which they were asked for. */
+export class OwnerLocks {
+  readonly #last = new Map<string, Promise<unknown>>()
+
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(key)
+    const mine = (async () => {
+      await before?.catch(() => {})
+      return await work()
+    })()
+    this.#last.set(key, mine)
+    try {
+      return await mine
+    } finally {
+      if (this.#last.get(key) === mine) this.#last.delete(key)
+    }
+  }
+}

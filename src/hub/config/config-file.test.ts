@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ConfigFile } from './config-file.ts'
+import { parseConfig } from './config-text.ts'
+
+const sample = 'repos: [{name: frontend-app, work_runner_group: frontend-runners}]\n'
+
+function open(t: TestContext, text: string) {
+  const dir = mkdtempSync(join(tmpdir(), 'errand-config-'))
+  const file = join(dir, 'errand.yaml')
+  writeFileSync(file, text)
+  const logged: string[] = []
+  const config = new ConfigFile({ file, log: (message) => logged.push(message) })
+  t.after(() => {
+    config.close()
+    config.close()
+    rmSync(dir, { recursive: true })
+  })
+  return { config, file, logged }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + 60_000; !condition(); await sleep(20)) assert.ok(Date.now() < end, 'in time')
+}
+
+test('a repository has the group that the file says, another has none', (t) => {
+  const { config } = open(t, sample)
+  assert.equal(config.groupOf('frontend-app'), 'frontend-runners')
+  assert.equal(config.groupOf('backend-app'), undefined)
+  assert.equal(config.groupOf(undefined), undefined)
+})
+
+test('an empty file, one without repositories and none at all say nothing', () => {
+  for (const text of ['', '# nothing yet\n', 'repos:\n', 'repos: []\n', 'repos: [{name: app}]\n'])
+    assert.equal(parseConfig(text, 'errand.yaml').groups.size, 0, text)
+  const none = new ConfigFile({ file: undefined, log: () => assert.fail('nothing to tell') })
+  none.reload()
+  assert.equal(none.groupOf('app'), undefined)
+})
+
+test('keys that are not known are warned of, with their line, and the rest holds', () => {
+  const text = `theme: dark\nrepos:\n  - name: app\n    work_runner_grp: x\n  - {name: web, work_runner_group: g}\n`
+  const { groups, warnings } = parseConfig(text, 'ados.yaml')
+  assert.deepEqual([...groups], [['web', 'g']])
+  assert.equal(warnings.length, 2)
+  assert.match(warnings[0]!, /^ados.yaml:1:1: warning: unknown key "theme" is passed over/)
+  assert.match(warnings[1]!, /^ados.yaml:4:5: .*\n {2}hint: did you mean "work_runner_group"\?/)
+})
+
+test('a mistake is told with file, line and hint', () => {
+  for (const [text, message] of [
+    ['repos: [', /^errand.yaml:/],
+    ['repos: yes\n', /^errand.yaml:1:8: repos .*must be a list/],
+    ['repos:\n  - work_runner_group: g\n', /^errand.yaml:2:5: .*name.* is missing/],
+    ['repos:\n  - name: app\n    work_runner_group: 7\n', /^errand.yaml:3:24: .*must be text/],
+    ['repos:\n  - {name: a, work_runner_group: g}\n  - {name: a}\n', /^errand.yaml:3:12: .*second time/],
+    ['just text', /^errand.yaml:1:1: .*must be a map/],
+  ] as const)
+    assert.throws(
+      () => parseConfig(text, 'errand.yaml'),
+      { code: 'invalid_argument', message, hint: /\S/ },
+      text,
+    )
+})
+
+test('a file that is not there is an error at the start', () => {
+  const file = join(tmpdir(), 'errand-there-is-no-such.yaml')
+  assert.throws(() => new ConfigFile({ file, log: () => {} }), {
+    code: 'invalid_argument',
+    message: /ENOENT/,
+  })
+})
+
+test('a change is read, a wrong one is told and changes nothing', async (t) => {
+  const { config, file, logged } = open(t, sample)
+  writeFileSync(file, sample.replace('frontend-runners', 'other'))
+  await until(() => config.groupOf('frontend-app') === 'other')
+  writeFileSync(file, 'repos: no list\n')
+  await until(() => logged.some((line) => line.includes('must be a list')))
+  assert.match(logged.at(-1)!, /still holds/)
+  assert.equal(config.groupOf('frontend-app'), 'other')
+})

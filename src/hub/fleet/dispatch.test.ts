@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import fc from 'fast-check'
+import type { Assignment } from './assignment.ts'
+import type { Patience } from './dispatch.ts'
+import { GB, TestingDispatch } from './testing-dispatch.ts'
+
+const open: TestingDispatch[] = []
+afterEach(() => {
+  for (const world of open.splice(0)) world.close()
+})
+function openWorld(patience?: Patience): TestingDispatch {
+  const world = new TestingDispatch(patience)
+  open.push(world)
+  return world
+}
+const isRunning = ({ stage }: Assignment) => stage.type === 'assigning' || stage.type === 'placed'
+const users = ['ann', 'bob', 'cem', 'dia']
+
+test('a user that comes later gets every second slot that becomes free, until both have as many', () => {
+  const world = openWorld()
+  world.connect('r1')
+  for (let i = 0; i < 12; i++) world.submit('ann')
+  for (let i = 0; i < 12; i++) world.submit('bob')
+  assert.equal(world.slotsOf('ann'), 4)
+  for (const expected of [
+    [3, 1],
+    [2, 2],
+    [2, 2],
+  ]) {
+    world.end(world.running.find(({ spec }) => spec.owner === 'ann')!)
+    assert.deepEqual([world.slotsOf('ann'), world.slotsOf('bob')], expected)
+  }
+})
+
+test('users of two tenants do not count for each other', () => {
+  const world = openWorld()
+  world.connect('r1', { slots: 1 })
+  const first = world.submit('ann', {}, { tenant: 'other' })
+  assert.equal(world.whys.get(first)!.at(-1), 'no runner is connected')
+  const own = world.submit('ann')
+  assert.ok(isRunning(own))
+})
+
+test('each slot goes to a user with the fewest, and of one user to what came first', () => {
+  const operation = fc.record({
+    submit: fc.boolean(),
+    user: fc.constantFrom(...users),
+    which: fc.nat(),
+  })
+  fc.assert(
+    fc.property(
+      fc.array(operation, { maxLength: 120 }),
+      fc.integer({ min: 1, max: 3 }),
+      (operations, count) => {
+        const world = openWorld()
+        for (let i = 0; i < count; i++) world.connect(`r${i}`, { slots: 2 })
+        for (const { submit, user, which } of operations) {
+          const { waiting, running } = world
+          if (submit || running.length === 0) world.submit(user)
+          else {
+            const over = running[which % running.length]!
+            const slots = new Map(users.map((name) => [name, world.slotsOf(name)]))
+            slots.set(over.spec.owner!, slots.get(over.spec.owner!)! - 1)
+            world.end(over)
+            const given = waiting.filter(isRunning)
+            assert.equal(given.length, Math.min(1, waiting.length))
+            for (const { spec, arrival } of given) {
+              const fewest = Math.min(...waiting.map((each) => slots.get(each.spec.owner!)!))
+              assert.equal(slots.get(spec.owner!), fewest)
+              const own = waiting.filter((each) => each.spec.owner === spec.owner)
+              assert.equal(arrival, Math.min(...own.map((each) => each.arrival)))
+            }
+          }
+          assert.deepEqual(world.complaints(), [])
+        }
+      },
+    ),
+  )
+})
+
+test('at saturation no two users with work are more than one slot apart, once the first lot has ended', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(), { minLength: 60, maxLength: 60 }), (choices) => {
+      const world = openWorld()
+      world.connect('r1', { slots: 5 })
+      world.connect('r2', { slots: 4 })
+      for (const user of users) for (let i = 0; i < 80; i++) world.submit(user)
+      for (const assignment of [...world.running]) world.end(assignment)
+      for (const which of choices) {
+        const { running } = world
+        world.end(running[which % running.length]!)
+        const slots = users.map((user) => world.slotsOf(user))
+        assert.equal(
+          slots.reduce((a, b) => a + b),
+          9,
+        )
+        assert.ok(Math.max(...slots) - Math.min(...slots) <= 1, String(slots))
+      }
+    }),
+    { numRuns: 20 },
+  )
+})
+
+test('nothing waits for ever, however large it is and however much is small', () => {
+  const work = fc.record({
+    user: fc.constantFrom(...users),
+    cpus: fc.constantFrom(undefined, 1, 2, 4),
+    memory_bytes: fc.constantFrom(undefined, GB, 4 * GB),
+  })
+  fc.assert(
+    fc.property(
+      fc.array(work, { minLength: 1, maxLength: 15 }),
+      fc.array(fc.nat(), { minLength: 50, maxLength: 50 }),
+      (works, choices) => {
+        const world = openWorld({ patience: 3 })
+        world.connect('r1')
+        world.connect('r2', { slots: 2 })
+        for (const { user, ...requires } of works) world.submit(user, requires)
+        const early = [...world.assignments]
+        for (
+          let round = 0;
+          round < 25 * works.length && early.some(({ stage }) => stage.type === 'waiting');
+          round++
+        ) {
+          const choice = choices[round % choices.length]!
+          for (let i = 0; i < 2; i++) world.submit(users[(choice + i) % 4]!, { cpus: 1 })
+          // Late ones overtake nothing by ending late.
+          const { running } = world
+          world.end(running[choice % Math.min(2, running.length)]!)
+          assert.deepEqual(world.complaints(), [])
+        }
+        assert.deepEqual(
+          early.filter(({ stage }) => stage.type === 'waiting').map(({ spec }) => spec.requires),
+          [],
+        )
+      },
+    ),
+    { numRuns: 60 },
+  )
+})
+
+test('what is large gets a runner kept for it after it was passed over so often, and that for a time only', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const world = openWorld({ patience: 2, keepMs: 60_000 })
+  const runner = world.connect('r1', { slots: 8 })
+  const endless = world.submit('ann', { cpus: 1 })
+  const [first, second, third] = [1, 2, 3].map(() => world.submit('ann', { cpus: 1 }))
+  const large = world.submit('bob', { cpus: 4 })
+  const small = [1, 2, 3, 4].map(() => world.submit('ann', { cpus: 1 }))
+  assert.match(world.whys.get(large)!.at(-1)!, /has less than 4 cpus free \(0\)/)
+  world.end(first!)
+  world.end(second!)
+  assert.deepEqual(small.map(isRunning), [true, true, false, false])
+  world.end(third!)
+  assert.ok(runner.kept)
+  assert.deepEqual(small.map(isRunning), [true, true, false, false])
+  t.mock.timers.tick(500)
+  assert.match(world.whys.get(small[2]!)!.at(-1)!, /is kept free for a larger step/)
+
+  t.mock.timers.tick(60_000)
+  assert.deepEqual(small.map(isRunning), [true, true, true, false])
+  for (const each of world.running) if (each !== endless) world.end(each)
+  for (const each of world.running) if (each !== endless) world.end(each)
+  assert.ok(!isRunning(large))
+  world.end(endless)
+  assert.ok(isRunning(large))
+  assert.ok(!runner.kept)
+})
+
+test('one that is canceled while a runner is kept for it gives the runner back', () => {
+  const world = openWorld({ patience: 1 })
+  const runner = world.connect('r1', { cpus: 2 })
+  const first = [1, 2].map(() => world.submit('ann', { cpus: 1 }))
+  const large = world.submit('bob', { cpus: 2 })
+  const small = [1, 2].map(() => world.submit('ann', { cpus: 1 }))
+  world.end(first[0]!)
+  world.end(first[1]!)
+  assert.ok(runner.kept)
+  assert.ok(!isRunning(small[1]!))
+  world.end(large)
+  assert.ok(!runner.kept)
+  assert.ok(isRunning(small[1]!))
+})
+
+test('steps of a run wait for the runner that has its files, and move on when it goes', () => {
+  const world = openWorld()
+  world.connect('r1', { slots: 1 })
+  const first = world.submit('ann', {}, { run_id: 'run' })
+  world.connect('r2', { slots: 1 })
+  const second = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.2' })
+  const third = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.3' })
+  assert.ok(isRunning(first))
+  assert.equal(
+    world.whys.get(second)!.at(-1),
+    'runner "r1", which has the files of this run, is busy (1 of 1 slots)',
+  )
+  world.disconnect('r1')
+  assert.deepEqual(second.stage.type === 'assigning' && second.stage.runner, 'r2')
+  assert.ok(!isRunning(third))
+  world.end(second)
+  assert.deepEqual(third.stage.type === 'assigning' && third.stage.runner, 'r2')
+})
+
+test('runners come, go and come back with less, and what can be placed is', () => {
+  const operation = fc.record({
+    what: fc.constantFrom('submit', 'submit', 'submit', 'end', 'end', 'cancel', 'connect', 'disconnect'),
+    which: fc.nat(),
+    user: fc.constantFrom(...users),
+    cpus: fc.constantFrom(undefined, 0.1, 0.7, 2, 4),
+    memory_bytes: fc.constantFrom(undefined, GB, 3 * GB),
+    run: fc.constantFrom('run_a', 'run_b', undefined),
+  })
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 100 }), (operations) => {
+      const world = openWorld({ patience: 2 })
+      for (const [index, { what, which, user, cpus, memory_bytes, run }] of operations.entries()) {
+        const id = `r${which % 3}`
+        const list = what === 'cancel' ? world.waiting : world.running
+        const one = list[which % (list.length || 1)]
+        if (what === 'submit')
+          world.submit(
+            user,
+            { cpus, memory_bytes },
+            run ? { run_id: run, attempt_id: `${run}.${index}` } : {},
+          )
+        else if (what === 'connect') {
+          const runner = world.runners.get(id)
+          // With less than it holds it would be over what it offers, as it may be.
+          if (!runner || runner.used === 0)
+            world.connect(id, { slots: 1 + (which % 3), cpus: 1 + (which % 4) })
+        } else if (what === 'disconnect') {
+          if (world.runners.has(id)) world.disconnect(id)
+        } else if (one) world.end(one)
+        assert.deepEqual(world.complaints(), [])
+      }
+      for (let left = world.running; left.length > 0; left = world.running) world.end(left[0]!)
+      for (const { used, freeCpus, cpus, keptFor } of world.runners.values())
+        assert.deepEqual([used, freeCpus, keptFor], [0, cpus, undefined])
+    }),
+  )
+})
+
+test('what waits learns of another cause, and a hundred of them of other figures', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const world = openWorld()
+  const waiting = Array.from({ length: 150 }, () => world.submit('ann'))
+  world.connect('r1', { slots: 1 })
+  world.connect('r2', { slots: 1 })
+  t.mock.timers.tick(500)
+  const told = () =>
+    waiting.filter((each) => each.stage.type === 'waiting').map((each) => world.whys.get(each)!)
+  const two = 'all 2 runners of group "default" are busy (2 of 2 slots)'
+  for (const whys of told()) assert.deepEqual(whys, ['no runner is connected', two])
+  world.connect('r3', { slots: 1 })
+  t.mock.timers.tick(500)
+  const three = 'all 3 runners of group "default" are busy (3 of 3 slots)'
+  assert.equal(told().filter((whys) => whys.at(-1) === three).length, 100)
+})
+
+test('what all runners have rejected ends with what they said', () => {
+  const world = openWorld()
+  world.connect('r1')
+  const assignment = world.submit('ann')
+  assignment.rejections.set('r1', 'no')
+  world.dispatch.again(assignment)
+  assert.equal(assignment.stage.type, 'ending')
+})

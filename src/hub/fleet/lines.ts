@@ -1,0 +1,162 @@
+import { Heap } from '../../platform/heap.ts'
+import type { Assignment } from './assignment.ts'
+import type { Need } from './needs.ts'
+import type { Runner } from './roster.ts'
+import type { User } from './shares.ts'
+import type { Waiting } from './waiting-text.ts'
+
+/** Attempts of one user in a line, first come first served. */
+export interface UserQueue {
+  readonly line: Line
+  readonly user: User
+  readonly waiting: Heap<Assignment>
+}
+
+/** Waiting attempts with the same needs, the same home and the same rejections: where one has room, each has. */
+export interface Line {
+  readonly key: string
+  readonly need: Need
+  readonly home: string | undefined
+  readonly not: ReadonlySet<string>
+  /** The home could take them, so that no other runner may. */
+  bound: boolean
+  waiting: Waiting
+  /** The user whose turn it is first. */
+  readonly users: Heap<UserQueue>
+  readonly byUser: Map<User, UserQueue>
+  /** How often it was its turn and it did not fit. */
+  passed: number
+  /** Nothing else is put on this runner until one of the line has room there. */
+  kept: Runner | undefined
+}
+
+/** What decides whose turn it is. */
+export interface Turn {
+  user: User
+  arrival: number
+}
+
+/** Fewer slots come first, then who was given one longer ago, then who came earlier. */
+export function isBefore(a: Turn, b: Turn): boolean {
+  if (a.user.running !== b.user.running) return a.user.running < b.user.running
+  if (a.user.turn !== b.user.turn) return a.user.turn < b.user.turn
+  return a.arrival < b.arrival
+}
+
+/** Of the first in the line. */
+export const turnIn = (line: Line): Turn => turnOf(line.users.first!)
+const turnOf = ({ user, waiting }: UserQueue): Turn => ({ user, arrival: waiting.first!.arrival })
+
+/** All that wait, in lines. */
+export class Lines {
+  readonly #lines = new Map<string, Line>()
+  readonly #loose = new Set<Line>()
+  readonly #byHome = new Map<string, Set<Line>>()
+  /** By run and workspace. */
+  readonly #byRun = new Map<string, Set<Assignment>>()
+  #waiting = 0
+
+  get size(): number {
+    return this.#lines.size
+  }
+
+  /** How many attempts there are in all lines. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  get(key: string): Line | undefined {
+    return this.#lines.get(key)
+  }
+
+  all(): Line[] {
+    return [...this.#lines.values()]
+  }
+
+  /** Whose home the runner is. */
+  at(runnerId: string): Iterable<Line> {
+    return this.#byHome.get(runnerId) ?? []
+  }
+
+  /** That the runner may serve, where it offers what they need. */
+  *open(runnerId: string): Iterable<Line> {
+    yield* this.#loose
+    for (const line of this.at(runnerId)) if (line.bound) yield line
+  }
+
+  /** Those of a run that share a workspace. */
+  ofRun(runId: string, workspace: string): Assignment[] {
+    return [...(this.#byRun.get(`${runId} ${workspace}`) ?? [])]
+  }
+
+  create(line: Pick<Line, 'key' | 'need' | 'home' | 'not' | 'bound' | 'waiting'>): Line {
+    const users = new Heap<UserQueue>((a, b) => isBefore(turnOf(a), turnOf(b)))
+    const created: Line = { ...line, users, byUser: new Map(), passed: 0, kept: undefined }
+    this.#lines.set(line.key, created)
+    if (line.home !== undefined) addTo(this.#byHome, line.home, created)
+    if (!line.bound) this.#loose.add(created)
+    return created
+  }
+
+  bind(line: Line, bound: boolean): void {
+    line.bound = bound
+    if (bound) this.#loose.delete(line)
+    else this.#loose.add(line)
+  }
+
+  add(line: Line, assignment: Assignment, user: User): void {
+    const queue = line.byUser.get(user) ?? {
+      line,
+      user,
+      waiting: new Heap<Assignment>((a, b) => a.arrival < b.arrival),
+    }
+    queue.waiting.add(assignment)
+    if (queue.waiting.size > 1) line.users.moved(queue)
+    else {
+      line.byUser.set(user, queue)
+      line.users.add(queue)
+      user.queues.add(queue)
+    }
+    assignment.queue = queue
+    this.#waiting++
+    const { spec, workspace } = assignment
+    addTo(this.#byRun, `${spec.run_id} ${workspace}`, assignment)
+  }
+
+  /** Answers the queue that it stood in; an empty line is there no more. */
+  remove(assignment: Assignment): UserQueue | undefined {
+    const { queue, spec, workspace } = assignment
+    if (!queue) return undefined
+    const { line, user, waiting } = queue
+    assignment.queue = undefined
+    this.#waiting--
+    takeFrom(this.#byRun, `${spec.run_id} ${workspace}`, assignment)
+    // While it is still in the order that it is taken out of.
+    if (waiting.size === 1) {
+      line.users.delete(queue)
+      line.byUser.delete(user)
+      user.queues.delete(queue)
+      waiting.delete(assignment)
+    } else {
+      waiting.delete(assignment)
+      line.users.moved(queue)
+    }
+    if (line.users.size === 0) {
+      this.#lines.delete(line.key)
+      this.#loose.delete(line)
+      if (line.home !== undefined) takeFrom(this.#byHome, line.home, line)
+    }
+    return queue
+  }
+}
+
+function addTo<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const set = sets.get(key) ?? new Set()
+  sets.set(key, set.add(item))
+}
+
+function takeFrom<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const set = sets.get(key)
+  set?.delete(item)
+  if (set?.size === 0) sets.delete(key)
+}

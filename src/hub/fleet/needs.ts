@@ -1,0 +1,36 @@
+import type { AttemptSpec, Requirements } from '../../contract/attempt.ts'
+import { DEFAULT_TENANT } from '../auth/first-admin.ts'
+
+/** What an attempt asks of a runner, and whose runners it may have. */
+export interface Need {
+  tenant: string
+  requires: Requirements
+}
+
+export const DEFAULT_GROUP = 'default'
+
+export const needOf = ({
+  tenant = DEFAULT_TENANT,
+  requires,
+}: Pick<AttemptSpec, 'tenant' | 'requires'>): Need => ({
+  tenant,
+  requires,
+})
+
+/** A runner that is named may be of any group. */
+export const groupOf = ({ runner, group }: Requirements): string | undefined =>
+  group ?? (runner === undefined ? DEFAULT_GROUP : undefined)
+
+/** Equal for steps of a run that share a workspace, whatever they use of the machine. */
+export const workspaceKey = ({ runner, group, labels }: Requirements): string =>
+  JSON.stringify([runner, group, sorted(labels)])
+
+/** Equal for equal needs. */
+export function needKey({ tenant, requires }: Need): string {
+  const { runner, group, labels, cpus, memory_bytes, largest, mode, containers } = requires
+  const amounts = [cpus, memory_bytes, largest?.cpus, largest?.memory_bytes]
+  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts])
+}
+
+const sorted = (labels: Requirements['labels']) =>
+  labels && Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))

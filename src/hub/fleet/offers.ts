@@ -1,0 +1,67 @@
+import type { Requirements } from '../../contract/attempt.ts'
+import { groupOf, type Need } from './needs.ts'
+
+/** What placement sees of a runner. */
+export interface Candidate {
+  readonly id: string
+  readonly tenant: string | undefined
+  readonly group: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly mode: 'chat' | 'issue' | 'all'
+  readonly containers: boolean
+  readonly slots: number
+  /** Slots taken. */
+  readonly used: number
+  /** What it offers, and what of that is not kept for an attempt. */
+  readonly cpus: number
+  readonly freeCpus: number
+  readonly memoryBytes: number
+  readonly freeMemoryBytes: number
+  /** Nothing new is put on it, so that what is large finds room there. */
+  readonly kept: boolean
+  readonly status: 'connected' | 'disconnected' | 'draining'
+}
+
+/** Connected, and would have room for it if it had nothing else. */
+export const takes = (runner: Candidate, need: Need): boolean =>
+  runner.status === 'connected' && offers(runner, need)
+
+/** Whether it would do, were it connected and empty. */
+export function offers(runner: Candidate, { tenant, requires }: Need): boolean {
+  return (
+    runner.tenant === tenant &&
+    isNamed(runner, requires) &&
+    suits(runner, requires) &&
+    isLargeEnough(runner, requires)
+  )
+}
+
+/** The one that is named, or of the group. */
+export function isNamed(runner: Candidate, requires: Requirements): boolean {
+  const group = groupOf(requires)
+  if (group !== undefined && runner.group !== group) return false
+  return requires.runner === undefined || runner.id === requires.runner
+}
+
+export function suits(runner: Candidate, { labels = {}, mode, containers }: Requirements): boolean {
+  if (runner.mode !== 'all' && runner.mode !== mode) return false
+  if (containers && !runner.containers) return false
+  return Object.entries(labels).every(([name, value]) => runner.labels[name] === value)
+}
+
+/** What the runner must offer: the run stays there, so also for the largest of its steps. */
+export const largestOf = ({ cpus = 0, memory_bytes = 0, largest }: Requirements) => ({
+  cpus: Math.max(cpus, largest?.cpus ?? 0),
+  memoryBytes: Math.max(memory_bytes, largest?.memory_bytes ?? 0),
+})
+
+function isLargeEnough(runner: Candidate, requires: Requirements): boolean {
+  const { cpus, memoryBytes } = largestOf(requires)
+  return runner.cpus >= cpus && runner.memoryBytes >= memoryBytes
+}
+
+/** A step that names no amount takes a slot only. */
+export const hasRoom = (runner: Candidate, { cpus = 0, memory_bytes = 0 }: Requirements): boolean =>
+  runner.used < runner.slots &&
+  (cpus === 0 || runner.freeCpus >= cpus) &&
+  (memory_bytes === 0 || runner.freeMemoryBytes >= memory_bytes)

@@ -1,0 +1,238 @@
+import type { Assignment } from './assignment.ts'
+import { KeptRunners } from './kept-runners.ts'
+import { isBefore, type Line, Lines, type Turn, turnIn } from './lines.ts'
+import type { Need } from './needs.ts'
+import { hasRoom, takes } from './offers.ts'
+import { type Choice, choose } from './placement.ts'
+import type { Runner } from './roster.ts'
+import type { Shares } from './shares.ts'
+
+export interface QueueOptions {
+  runners: ReadonlyMap<string, Runner>
+  shares: Shares
+  homeOf(assignment: Assignment): string | undefined
+  /** There is room for it: it has left the queue. */
+  give(assignment: Assignment, runner: string): void
+  /** All that could take it have rejected it: it has left the queue. */
+  rejected(assignment: Assignment): void
+  signal: AbortSignal
+  patience: number
+  keepMs: number
+  tellEveryMs: number
+}
+
+/** Where an attempt would have to stand, and what for. */
+export interface Stand {
+  need: Need
+  /** Of the need. */
+  key: string
+  home: string | undefined
+  not: ReadonlySet<string>
+}
+
+/** Of a line, so many are told when only the figures of why they wait have changed. */
+const TOLD_OF_LINE = 100
+
+/**
+ * Attempts that wait for room. Whoever has the fewest slots comes first, and among equals who was given one longer
+ * ago; of one user, what came first. Room is offered when there is some, so what may be placed never waits.
+ */
+export class Queue {
+  readonly #options: QueueOptions
+  readonly #lines = new Lines()
+  readonly #keeps: KeptRunners
+  /** With room that has not been offered yet. */
+  readonly #freed = new Set<Runner>()
+  #offering = false
+  #teller: NodeJS.Timeout | undefined
+
+  constructor(options: QueueOptions) {
+    const { runners, patience, keepMs, signal } = options
+    this.#options = options
+    this.#keeps = new KeptRunners({
+      runners,
+      patience,
+      keepMs,
+      freed: (runner) => this.freed(runner),
+      signal,
+    })
+    signal.addEventListener('abort', () => clearTimeout(this.#teller))
+  }
+
+  get size(): number {
+    return this.#lines.waiting
+  }
+
+  /** For one that does not wait yet; whoever is told a runner takes it. */
+  choose({ need, key, home, not }: Stand, turn: Turn): Choice {
+    const line = this.#lines.get(lineKey(key, home, not))
+    if (line) return line.waiting
+    const choice = choose(need, this.#options.runners, { home, not })
+    const runner = choice.type === 'runner' && this.#options.runners.get(choice.id)
+    if (runner) this.#passOver(runner, turn)
+    return choice
+  }
+
+  /** It has a runner at once, or waits and is told why. */
+  enter(assignment: Assignment): void {
+    const { spec, arrival } = assignment
+    const turn = { user: this.#options.shares.of(spec), arrival }
+    const choice = this.choose(this.#standOf(assignment), turn)
+    if (choice.type === 'wait') this.#line(assignment, choice)
+    else this.#settle(assignment, choice)
+  }
+
+  /** False: it does not wait. */
+  leave(assignment: Assignment): boolean {
+    const queue = this.#lines.remove(assignment)
+    if (!queue) return false
+    this.#options.shares.leave(queue.user)
+    if (queue.line.users.size === 0) this.#keeps.release(queue.line)
+    return true
+  }
+
+  /** The run has another home: what waits of it waits for that one. */
+  rehome(runId: string, workspace: string): void {
+    for (const assignment of this.#lines.ofRun(runId, workspace)) {
+      this.leave(assignment)
+      this.enter(assignment)
+    }
+  }
+
+  /** It may have room now. */
+  freed(runner: Runner): void {
+    this.#freed.add(runner)
+    if (this.#offering) return
+    this.#offering = true
+    try {
+      for (const each of this.#freed) {
+        this.#freed.delete(each)
+        this.#offer(each)
+      }
+    } finally {
+      this.#offering = false
+    }
+    this.#tellSoon()
+  }
+
+  /** It came, went, or offers something else. */
+  rosterChanged(runner: Runner): void {
+    if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
+    for (const line of [...this.#lines.at(runner.id)]) {
+      this.#lines.bind(line, this.#isBound(line))
+      if (!line.bound) this.#placeAll(line)
+    }
+    this.freed(runner)
+  }
+
+  #offer(runner: Runner): void {
+    while (this.#options.runners.get(runner.id) === runner && runner.status === 'connected') {
+      const line = this.#nextFor(runner)
+      if (!line) return
+      this.#passOver(runner, turnIn(line))
+      this.#give(line, runner.id)
+    }
+  }
+
+  #nextFor(runner: Runner): Line | undefined {
+    const { keptFor } = runner
+    if (keptFor) return hasRoom(runner, keptFor.need.requires) ? keptFor : undefined
+    let next: Line | undefined
+    if (runner.used < runner.slots)
+      for (const line of this.#lines.open(runner.id))
+        if (
+          (!next || isBefore(turnIn(line), turnIn(next))) &&
+          hasRoom(runner, line.need.requires) &&
+          this.#mayHave(line, runner)
+        )
+          next = line
+    return next
+  }
+
+  /** Lines whose turn is before that one's, and that have no room there. */
+  #passOver(runner: Runner, turn: Turn): void {
+    for (const line of this.#lines.open(runner.id))
+      if (!hasRoom(runner, line.need.requires) && isBefore(turnIn(line), turn) && this.#mayHave(line, runner))
+        this.#keeps.passedOver(line)
+  }
+
+  #mayHave(line: Line, runner: Runner): boolean {
+    return takes(runner, line.need) && !line.not.has(runner.id)
+  }
+
+  #isBound({ home = '', need, not }: Pick<Line, 'home' | 'need' | 'not'>): boolean {
+    const runner = this.#options.runners.get(home)
+    return runner !== undefined && takes(runner, need) && !not.has(home)
+  }
+
+  #give(line: Line, runner: string): void {
+    const assignment = line.users.first!.waiting.first!
+    this.#keeps.release(line)
+    this.leave(assignment)
+    this.#options.give(assignment, runner)
+  }
+
+  /** As many as can be; the others know why they wait. */
+  #placeAll(line: Line): void {
+    while (line.users.size > 0) {
+      const choice = choose(line.need, this.#options.runners, line)
+      if (choice.type === 'wait') {
+        this.#tellLine(line, choice)
+        return
+      }
+      if (choice.type === 'runner') this.#passOver(this.#options.runners.get(choice.id)!, turnIn(line))
+      this.#settle(line.users.first!.waiting.first!, choice)
+    }
+  }
+
+  #settle(assignment: Assignment, choice: Exclude<Choice, { type: 'wait' }>): void {
+    if (assignment.queue) this.#keeps.release(assignment.queue.line)
+    this.leave(assignment)
+    if (choice.type === 'runner') this.#options.give(assignment, choice.id)
+    else this.#options.rejected(assignment)
+  }
+
+  #line(assignment: Assignment, waiting: Line['waiting']): void {
+    const { need, key, home, not } = this.#standOf(assignment)
+    const name = lineKey(key, home, not)
+    const line =
+      this.#lines.get(name) ??
+      this.#lines.create({ key: name, need, home, not, bound: this.#isBound({ home, need, not }), waiting })
+    this.#lines.add(line, assignment, this.#options.shares.enter(assignment.spec))
+    tell(assignment, line.waiting.why)
+  }
+
+  #standOf(assignment: Assignment): Stand {
+    const { need, rejections } = assignment
+    const not = new Set(rejections.keys())
+    return { ...need, home: this.#options.homeOf(assignment), not }
+  }
+
+  /** Runners come and go, and slots fill: those that wait are told at most so often. */
+  #tellSoon(): void {
+    if (this.#teller || this.#lines.size === 0 || this.#options.signal.aborted) return
+    this.#teller = setTimeout(() => {
+      this.#teller = undefined
+      for (const line of this.#lines.all()) this.#placeAll(line)
+    }, this.#options.tellEveryMs)
+  }
+
+  #tellLine(line: Line, waiting: Line['waiting']): void {
+    const { cause, why } = line.waiting
+    line.waiting = waiting
+    if (waiting.why === why) return
+    const all = [...line.users].flatMap((queue) => [...queue.waiting])
+    const most = waiting.cause === cause ? TOLD_OF_LINE : all.length
+    for (const assignment of all.slice(0, most)) tell(assignment, waiting.why)
+  }
+}
+
+const lineKey = (need: string, home: string | undefined, not: ReadonlySet<string>): string =>
+  JSON.stringify([need, home, [...not].sort()])
+
+function tell(assignment: Assignment, why: string): void {
+  const told = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined
+  if (told === why) return
+  assignment.stage = { type: 'waiting', why }
+  assignment.sink.waiting(why)
+}

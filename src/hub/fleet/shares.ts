@@ -1,0 +1,56 @@
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { DEFAULT_TENANT } from '../auth/first-admin.ts'
+import type { UserQueue } from './lines.ts'
+
+/** Someone whose attempts have slots, or wait for them: an owner within a tenant. */
+export interface User {
+  readonly key: string
+  /** Slots that it has. */
+  running: number
+  /** When it was last given one, or began to wait; the clock is the count of such events. */
+  turn: number
+  readonly queues: Set<UserQueue>
+}
+
+type Owned = Pick<AttemptSpec, 'tenant' | 'owner'>
+
+/** How many slots each user has. */
+export class Shares {
+  readonly #users = new Map<string, User>()
+  #turns = 0
+
+  /** The user as it is now; one that has nothing comes after all others that have nothing. */
+  of({ tenant = DEFAULT_TENANT, owner = '' }: Owned): User {
+    const key = JSON.stringify([tenant, owner])
+    return this.#users.get(key) ?? { key, running: 0, turn: ++this.#turns, queues: new Set() }
+  }
+
+  /** It waits: it is kept until `leave`. */
+  enter(owned: Owned): User {
+    const user = this.of(owned)
+    this.#users.set(user.key, user)
+    return user
+  }
+
+  took(owned: Owned): User {
+    const user = this.enter(owned)
+    user.turn = ++this.#turns
+    this.#change(user, 1)
+    return user
+  }
+
+  gave(user: User): void {
+    this.#change(user, -1)
+    this.leave(user)
+  }
+
+  /** Nothing is kept of one that has nothing and waits for nothing. */
+  leave(user: User): void {
+    if (user.running === 0 && user.queues.size === 0) this.#users.delete(user.key)
+  }
+
+  #change(user: User, by: 1 | -1): void {
+    user.running += by
+    for (const queue of user.queues) queue.line.users.moved(queue)
+  }
+}

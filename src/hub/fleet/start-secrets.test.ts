@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { WebSocket } from 'ws'
+import type { AttemptReport, AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { HubFrame } from '../../contract/protocol.ts'
+import { secretUses } from '../../contract/step-secrets.ts'
+import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
+import { Fleet } from './fleet.ts'
+
+const hello = {
+  type: 'hello',
+  protocol: 1,
+  version: '0.1.0',
+  runner_id: 'r1',
+  boot_id: 'b1',
+  group: 'default',
+  labels: {},
+  mode: 'all',
+  hostname: 'server-01',
+  cpus: 4,
+  memory_bytes: 1024,
+  slots: 2,
+  attempts: [],
+}
+const spec: AttemptSpec = {
+  ...{ attempt_id: 'run_1.1', run_id: 'run_1', workflow_name: 'flow', tenant: 'acme', owner: 'ann' },
+  ...{ step: 'one', host: 'local', instance: 0, try: 1, action: 'cmd.run', args: { cmd: 'x' }, env: {} },
+  secrets: secretUses(['TOKEN']),
+  requires: {},
+}
+
+/** A fleet with one runner, which notes the frames that it is sent, and an attempt that is placed there. */
+async function started(t: TestContext, secrets: SecretSource | undefined) {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const authenticate = async () => ({ tenant: 'acme' })
+  const fleet = new Fleet({ authenticate, isDurable: () => true, secrets })
+  fleet.attach(server)
+  fleet.ready()
+  t.after(async () => {
+    await fleet.close()
+    server.close()
+  })
+  const frames: HubFrame[] = []
+  let changed = Promise.withResolvers<void>()
+  const tell = () => {
+    changed.resolve()
+    changed = Promise.withResolvers()
+  }
+  const connect = async () => {
+    const ws = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/api/runner-link`, {
+      headers: { authorization: 'Bearer x' },
+    })
+    ws.on('message', (data) => {
+      frames.push(JSON.parse(String(data)))
+      tell()
+    })
+    await once(ws, 'open')
+    ws.send(JSON.stringify(hello))
+    return ws
+  }
+  const reports: AttemptReport[] = []
+  const sink: AttemptSink = {
+    waiting: () => {},
+    assigned: async () => true,
+    report: async (report) => {
+      reports.push(report)
+      tell()
+    },
+    output: async (_stream, offset, bytes) => offset + bytes.length,
+    length: async () => 0,
+  }
+  const until = async (condition: () => unknown) => {
+    while (!condition()) await changed.promise
+  }
+  const ws = await connect()
+  await until(() => frames.some(({ type }) => type === 'welcome'))
+  const placement = fleet.place(spec)
+  assert.ok('epoch' in placement)
+  const starts = () => frames.filter((frame) => frame.type === 'start')
+  return {
+    fleet,
+    ws,
+    connect,
+    reports,
+    until,
+    starts,
+    frames,
+    start: () => fleet.start(spec, placement, sink),
+  }
+}
+
+test('values go with the start, and are asked for anew when it is sent again', async (t) => {
+  let asked = 0
+  const hub = await started(t, { reveal: async () => ({ TOKEN: `value ${++asked}` }) })
+  hub.start()
+  await hub.until(() => hub.starts().length === 1)
+  assert.deepEqual(hub.starts()[0]!.secrets, { TOKEN: 'value 1' })
+  assert.ok(!JSON.stringify(hub.starts()[0]!.spec).includes('value'))
+  hub.ws.terminate()
+  await hub.connect()
+  await hub.until(() => hub.starts().length === 2)
+  assert.deepEqual(hub.starts()[1]!.secrets, { TOKEN: 'value 2' })
+})
+
+test('an attempt whose secret is missing or cannot be opened fails with what to do, and is not sent', async (t) => {
+  for (const [error, reason] of [
+    [new ErrandError('secret_not_found', 'There is none.', { hint: 'Set it.' }), 'invalid_argument'],
+    [new ErrandError('store_failed', 'There is none.', { hint: 'Set it.' }), 'start_failed'],
+  ] as const) {
+    const hub = await started(t, { reveal: () => Promise.reject(error) })
+    hub.start()
+    await hub.until(() => hub.reports.length > 0)
+    assert.deepEqual(hub.reports, [
+      { type: 'ended', outcome: 'failed', reason, message: 'There is none. Set it.' },
+    ])
+    assert.deepEqual(hub.starts(), [])
+  }
+})
+
+test('a hub without secrets says so', async (t) => {
+  const hub = await started(t, undefined)
+  hub.start()
+  await hub.until(() => hub.reports.length > 0)
+  assert.match(JSON.stringify(hub.reports), /This hub keeps no secrets/)
+})
+
+test('one that is canceled while its secrets are opened is never sent', async (t) => {
+  const opened = Promise.withResolvers<Record<string, string>>()
+  const hub = await started(t, { reveal: () => opened.promise })
+  hub.start()
+  hub.fleet.cancel(spec.attempt_id, 'canceled')
+  opened.resolve({ TOKEN: 'value' })
+  await hub.until(() => hub.reports.length > 0)
+  assert.deepEqual(hub.reports, [{ type: 'ended', outcome: 'canceled', reason: 'canceled' }])
+  assert.deepEqual(hub.starts(), [])
+})
+
+test('one whose link breaks while its secrets are opened is sent over the next, once', async (t) => {
+  const values: PromiseWithResolvers<Record<string, string>>[] = []
+  const hub = await started(t, {
+    reveal: () => {
+      const value = Promise.withResolvers<Record<string, string>>()
+      values.push(value)
+      return value.promise
+    },
+  })
+  hub.start()
+  hub.ws.terminate()
+  await hub.connect()
+  await hub.until(() => values.length === 2)
+  values[0]!.resolve({ TOKEN: 'old' })
+  values[1]!.resolve({ TOKEN: 'new' })
+  await hub.until(() => hub.starts().length > 0)
+  assert.deepEqual(
+    hub.starts().map(({ secrets }) => secrets),
+    [{ TOKEN: 'new' }],
+  )
+})

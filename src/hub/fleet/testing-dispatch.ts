@@ -1,0 +1,125 @@
+import type { AttemptSpec, Requirements } from '../../contract/attempt.ts'
+import { type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
+import type { Assignment } from './assignment.ts'
+import { Dispatch, type Patience } from './dispatch.ts'
+import { Ledger, NOTHING_KEPT } from './ledger.ts'
+import { choose } from './placement.ts'
+import { Runner } from './roster.ts'
+import type { RunnerLink } from './runner-link.ts'
+
+export const GB = 1024 ** 3
+
+/** A dispatch with real runners and a real ledger; links and sinks are stand-ins that take all they are given. */
+export class TestingDispatch {
+  readonly runners = new Map<string, Runner>()
+  readonly dispatch: Dispatch
+  readonly assignments: Assignment[] = []
+  /** Those that had waited, in the order in which they were given a runner. */
+  readonly given: Assignment[] = []
+  readonly whys = new Map<Assignment, string[]>()
+  readonly #ledger: Ledger
+  readonly #stop = new AbortController()
+  #count = 0
+
+  constructor(patience: Patience = {}) {
+    const { runners } = this
+    const { signal } = this.#stop
+    const drop = (assignment: Assignment) => this.dispatch.drop(assignment)
+    this.#ledger = new Ledger({ runners, drop, log: () => {}, signal })
+    this.dispatch = new Dispatch({ runners, ledger: this.#ledger, signal, ...patience })
+  }
+
+  close(): void {
+    this.#stop.abort()
+  }
+
+  connect(id: string, change: Partial<Hello> = {}): Runner {
+    const runner = this.runners.get(id) ?? new Runner(id)
+    this.runners.set(id, runner)
+    runner.tenant = 'default'
+    runner.hello = {
+      ...{
+        type: 'hello',
+        protocol: PROTOCOL_VERSION,
+        version: '0',
+        runner_id: id,
+        boot_id: id,
+        group: 'default',
+      },
+      ...{ labels: {}, mode: 'all', hostname: id, cpus: 4, memory_bytes: 4 * GB, slots: 4, attempts: [] },
+      ...change,
+    }
+    runner.link = { boot: id, sendText: () => {}, send: () => {} } as unknown as RunnerLink
+    this.dispatch.rosterChanged(runner)
+    return runner
+  }
+
+  disconnect(id: string): void {
+    const runner = this.runners.get(id)!
+    runner.link = undefined
+    this.dispatch.rosterChanged(runner)
+  }
+
+  submit(owner: string, requires: Requirements = {}, change: Partial<AttemptSpec> = {}): Assignment {
+    const run_id = `run_${++this.#count}`
+    const spec: AttemptSpec = {
+      ...{ attempt_id: `run_${this.#count}.1`, run_id, workflow_name: 'flow', owner, tenant: 'default' },
+      ...{ step: 'work', host: 'box', instance: 0, try: 1, action: 'cmd.run', args: {}, env: {}, requires },
+      ...change,
+    }
+    const whys: string[] = []
+    const placed = this.dispatch.place(spec)
+    const placement = 'waiting' in placed ? undefined : placed
+    if ('waiting' in placed) whys.push(placed.waiting)
+    const assignment = this.#ledger.add(spec, placement, NOTHING_KEPT, {
+      waiting: (why) => void whys.push(why),
+      assigned: async () => {
+        this.given.push(assignment)
+        return true
+      },
+      report: async () => {},
+      output: async (_stream, offset, bytes) => offset + bytes.length,
+      length: async () => 0,
+    })
+    this.assignments.push(assignment)
+    this.whys.set(assignment, whys)
+    this.dispatch.begin(assignment, placement?.runner)
+    return assignment
+  }
+
+  end(assignment: Assignment): void {
+    this.#ledger.settle(assignment, { type: 'ended', outcome: 'success' })
+  }
+
+  get waiting(): Assignment[] {
+    return this.assignments.filter(({ stage }) => stage.type === 'waiting')
+  }
+
+  /** Oldest first. */
+  get running(): Assignment[] {
+    return this.assignments.filter(({ spec }) =>
+      [...this.runners.values()].some(({ held }) => held.has(spec.attempt_id)),
+    )
+  }
+
+  slotsOf(owner: string): number {
+    return this.running.filter(({ spec }) => spec.owner === owner).length
+  }
+
+  /** What is wrong with how things stand; nothing should be. */
+  complaints(): string[] {
+    const complaints: string[] = []
+    for (const { id, used, slots, freeCpus, freeMemoryBytes, status, held } of this.runners.values()) {
+      if (status === 'connected' && (used > slots || freeCpus < 0 || freeMemoryBytes < 0))
+        complaints.push(`${id} has more than it offers`)
+      if (held.size === 0 && this.runners.get(id)!.cpus !== freeCpus)
+        complaints.push(`${id} keeps cpus for nothing`)
+    }
+    for (const { spec, need, workspace, rejections } of this.waiting) {
+      const home = this.dispatch.homes.of(spec.run_id, workspace)
+      const choice = choose(need.need, this.runners, { home, not: new Set(rejections.keys()) })
+      if (choice.type === 'runner') complaints.push(`${spec.attempt_id} waits, and ${choice.id} has room`)
+    }
+    return complaints
+  }
+}

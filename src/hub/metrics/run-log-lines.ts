@@ -1,0 +1,31 @@
+import type { RunEvent } from '../../contract/events.ts'
+import { attemptId } from '../../contract/ids.ts'
+import type { Log } from '../../platform/log.ts'
+
+/** The log's lines about a run, from its committed events: that it ended otherwise than well; at `debug` each step of it. */
+export function logRun(log: Log, run_id: string, events: readonly RunEvent[]): void {
+  for (const event of events) {
+    if (event.type === 'run.created')
+      log(`Run ${run_id} of "${event.workflow_name}" was created.`, { level: 'debug', run_id })
+    else if (event.type === 'run.finished') {
+      const level = event.status === 'success' ? 'debug' : 'info'
+      log(`Run ${run_id} ended: ${withWhy(event.status, event)}`, { level, run_id })
+    } else if (event.type === 'attempt.assigned' || event.type === 'attempt.started') {
+      const attempt_id = attemptId(run_id, event.attempt)
+      const what = event.type === 'attempt.started' ? 'has started' : `was given to "${event.runner}"`
+      log(`Attempt ${attempt_id} ${what}.`, { level: 'debug', run_id, attempt_id })
+    } else if (event.type === 'attempt.finished') {
+      const attempt_id = attemptId(run_id, event.attempt)
+      const end = withWhy(event.outcome, event)
+      log(`Attempt ${attempt_id} of step "${event.step}" ended: ${end}`, {
+        level: 'debug',
+        run_id,
+        attempt_id,
+      })
+    }
+  }
+}
+
+/** Messages may hold what a step printed: the reason is enough for the log. */
+const withWhy = (end: string, { reason }: { reason?: string }): string =>
+  reason === undefined || reason === end ? `${end}.` : `${end} (${reason}).`

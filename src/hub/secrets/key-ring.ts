@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { ErrandError } from '../../contract/errors.ts'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
+import { KEY_BYTES, type SecretKey, secretKey } from './sealing.ts'
+
+export interface KeyRingOptions {
+  /** Where ERRAND_SECRETS_KEY and ERRAND_SECRETS_KEY_FILE are looked up. */
+  env: Readonly<Record<string, string | undefined>>
+  /** Where the key is kept if neither is set. */
+  file: string
+}
+
+export interface Keys {
+  /** New secrets are sealed with the first; the others open what was sealed before. */
+  all: readonly [SecretKey, ...SecretKey[]]
+  /** Where they are from, for messages. */
+  from: string
+}
+
+/** The keys of the secrets, which are never in the database. Read at each use: a key may be put back while the hub runs. */
+export class KeyRing {
+  readonly #options: KeyRingOptions
+
+  constructor(options: KeyRingOptions) {
+    this.#options = options
+  }
+
+  /** Makes the key file where none is named and there is none, if that is allowed. Throws `store_failed`. */
+  keys(options: { make: boolean }): Keys {
+    const { env, file } = this.#options
+    const { ERRAND_SECRETS_KEY: given, ERRAND_SECRETS_KEY_FILE: named } = env
+    if (given) return parse(given, 'ERRAND_SECRETS_KEY')
+    const path = named || file
+    const from = named ? `${path} (ERRAND_SECRETS_KEY_FILE)` : path
+    try {
+      return parse(readFileSync(path, 'utf8'), from)
+    } catch (error) {
+      if (error instanceof ErrandError) throw error
+      const { code, message } = error as NodeJS.ErrnoException
+      if (code !== 'ENOENT')
+        throw new ErrandError('store_failed', `The key of the secrets cannot be read: ${message}.`, {
+          hint: 'Make the file readable for the user of the hub.',
+          cause: error,
+        })
+      if (named || !options.make) throw missing(from, named !== undefined)
+      const key = randomBytes(KEY_BYTES)
+      writeFileAtomic(path, `${key.toString('base64')}\n`, { mode: 0o600 })
+      return { all: [secretKey(key)], from }
+    }
+  }
+}
+
+const missing = (from: string, named: boolean): ErrandError =>
+  new ErrandError('store_failed', `The key of the secrets is missing: there is no file ${from}.`, {
+    hint: named
+      ? 'Make one: openssl rand -base64 32 > FILE, readable for the user of the hub only.'
+      : 'Put the file back, or give the key with ERRAND_SECRETS_KEY. If it is lost, delete the secrets and set them again.',
+  })
+
+/** Base64, one key or several with blanks or commas between. What is wrong with one is told without it. */
+function parse(text: string, from: string): Keys {
+  const [first, ...others] = text
+    .split(/[\s,]+/)
+    .filter((part) => part !== '')
+    .map((part, index) => {
+      const bytes = Buffer.from(part, 'base64')
+      if (bytes.length === KEY_BYTES && /^[A-Za-z0-9+/_-]{43}=?$/.test(part)) return secretKey(bytes)
+      throw new ErrandError(
+        'store_failed',
+        `Key ${index + 1} of ${from} is no key of secrets: it must be ${KEY_BYTES} bytes in base64.`,
+        { hint: 'Make one with: openssl rand -base64 32' },
+      )
+    })
+  if (first === undefined)
+    throw new ErrandError('store_failed', `There is no key in ${from}.`, {
+      hint: 'Put the key back; a new one is made with: openssl rand -base64 32',
+    })
+  return { all: [first, ...others], from }
+}

@@ -1,0 +1,39 @@
+import type { SecretScope } from '../../contract/secrets.ts'
+
+/** Those that people set, and those that one run was given and that go with it. */
+export type KeptScope = SecretScope | 'run'
+
+/** Which secret: its name within a scope of a tenant. */
+export interface SecretPlace {
+  tenant: string
+  scope: KeptScope
+  /** Name of the repository or workflow, id of the run; empty for `tenant`. */
+  scope_name: string
+  name: string
+}
+
+/** A secret as it is kept. The store never sees a value: what is sealed is the caller's. */
+export interface StoredSecret extends SecretPlace {
+  sealed: Uint8Array
+  /** Which key it was sealed with. */
+  key_id: string
+  created_at: string
+  created_by: string
+  updated_at: string
+  updated_by: string
+}
+
+/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+export interface SecretStore {
+  /** Keeps it in the place of the one that is there, whose `created_…` stay. Answers it as it is now. */
+  put(secret: StoredSecret): Promise<StoredSecret>
+  get(place: SecretPlace): Promise<StoredSecret | undefined>
+  /** Those of one name, of every scope. */
+  named(tenant: string, name: string): Promise<StoredSecret[]>
+  /** By name, then scope. */
+  list(filter: Partial<SecretPlace>): Promise<StoredSecret[]>
+  /** False: it was not there. */
+  remove(place: SecretPlace): Promise<boolean>
+  /** Puts the same value, sealed anew, in its place, unless it was changed since. */
+  reseal(before: StoredSecret, sealed: Uint8Array, key_id: string): Promise<void>
+}

@@ -1,0 +1,47 @@
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
+export const logFormats = ['text', 'json'] as const
+export type LogFormat = (typeof logFormats)[number]
+
+/** What a line is about, beside its message. */
+export interface LogFields {
+  run_id?: string
+  attempt_id?: string
+  runner_id?: string
+  [field: string]: string | number | undefined
+}
+
+/** Writes one line. `level` is `info` unless given. */
+export type Log = (message: string, about?: LogFields & { level?: LogLevel }) => void
+
+export interface LogOptions {
+  format: LogFormat
+  /** The least that is written. */
+  level: LogLevel
+  write(line: string): void
+  /** In each line that is JSON. */
+  fields?: LogFields
+}
+
+/** What must not stand in a log, wherever it comes from: tokens and sessions of ours, and what follows "Bearer". */
+const SECRETS = /\berrand_[a-z]+_[A-Za-z0-9_-]{8,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=\bBearer )\S{8,}/g
+
+export function createLog({ format, level: least, write, fields }: LogOptions): Log {
+  const from = logLevels.indexOf(least)
+  return (message, about = {}) => {
+    const { level = 'info', ...own } = about
+    if (logLevels.indexOf(level) < from) return
+    const msg = message.replace(SECRETS, '***')
+    if (format === 'text') return write(`${textLine(level, msg, own)}\n`)
+    write(`${JSON.stringify({ time: new Date().toISOString(), level, msg, ...fields, ...own })}\n`)
+  }
+}
+
+/** A message is for people as it is; its level stands before it where it is no news, and what it is about behind it. */
+function textLine(level: LogLevel, msg: string, about: LogFields): string {
+  const unsaid = Object.entries(about).filter(
+    ([, value]) => value !== undefined && !msg.includes(String(value)),
+  )
+  const behind = unsaid.map(([name, value]) => ` ${name}=${value}`).join('')
+  return `${level === 'info' ? '' : `${level}: `}${msg}${behind}`
+}

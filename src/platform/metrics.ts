@@ -1,0 +1,114 @@
+export type Labels = Readonly<Record<string, string>>
+
+interface Family {
+  name: string
+  help: string
+  type: 'counter' | 'gauge' | 'histogram'
+  lines(): Iterable<string>
+}
+
+/** Only grows. */
+export class Counter {
+  readonly #values = new Map<string, number>()
+  readonly #name: string
+
+  constructor(name: string) {
+    this.#name = name
+  }
+
+  add(by = 1, labels?: Labels): void {
+    const key = labelText(labels)
+    this.#values.set(key, (this.#values.get(key) ?? 0) + by)
+  }
+
+  *lines(): Iterable<string> {
+    for (const [labels, value] of this.#values) yield `${this.#name}${labels} ${value}`
+  }
+}
+
+/** How many of the observed values were at most so large, and their sum. */
+export class Histogram {
+  readonly #counts: number[]
+  readonly #bounds: readonly number[]
+  readonly #name: string
+  #sum = 0
+  #count = 0
+
+  /** `bounds` grow. */
+  constructor(name: string, bounds: readonly number[]) {
+    this.#name = name
+    this.#bounds = bounds
+    this.#counts = bounds.map(() => 0)
+  }
+
+  observe(value: number): void {
+    this.#sum += value
+    this.#count++
+    const first = this.#bounds.findIndex((bound) => value <= bound)
+    if (first >= 0) this.#counts[first]!++
+  }
+
+  *lines(): Iterable<string> {
+    let below = 0
+    for (const [index, bound] of this.#bounds.entries()) {
+      below += this.#counts[index]!
+      yield `${this.#name}_bucket{le="${bound}"} ${below}`
+    }
+    yield `${this.#name}_bucket{le="+Inf"} ${this.#count}`
+    yield `${this.#name}_sum ${this.#sum}`
+    yield `${this.#name}_count ${this.#count}`
+  }
+}
+
+/** A value for each set of labels, read when it is asked for. */
+export type Reading = readonly { value: number; labels?: Labels }[]
+
+/** Figures of a process as Prometheus reads them: the text format 0.0.4. */
+export class Metrics {
+  readonly #families: Family[] = []
+
+  counter(name: string, help: string): Counter {
+    const counter = new Counter(name)
+    this.#families.push({ name, help, type: 'counter', lines: () => counter.lines() })
+    return counter
+  }
+
+  histogram(name: string, help: string, bounds: readonly number[]): Histogram {
+    const histogram = new Histogram(name, bounds)
+    this.#families.push({ name, help, type: 'histogram', lines: () => histogram.lines() })
+    return histogram
+  }
+
+  /** `read` is called for each text. */
+  gauge(name: string, help: string, read: () => Reading): void {
+    this.#read('gauge', name, help, read)
+  }
+
+  /** A counter that something else keeps. */
+  counted(name: string, help: string, read: () => Reading): void {
+    this.#read('counter', name, help, read)
+  }
+
+  text(): string {
+    let text = ''
+    for (const { name, help, type, lines } of this.#families) {
+      text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
+      for (const line of lines()) text += `${line}\n`
+    }
+    return text
+  }
+
+  #read(type: 'counter' | 'gauge', name: string, help: string, read: () => Reading): void {
+    const lines = () => read().map(({ value, labels }) => `${name}${labelText(labels)} ${value}`)
+    this.#families.push({ name, help, type, lines })
+  }
+}
+
+function labelText(labels: Labels | undefined): string {
+  if (labels === undefined) return ''
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`)
+  return `{${pairs.join(',')}}`
+}
+
+const escaped = (value: string): string =>
+  value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')

@@ -1,0 +1,55 @@
+import type { BotSource } from '../../../contract/bot.ts'
+import type { Reason } from '../../../contract/status.ts'
+import type { ContainerEngine, OwnLabels, Progress } from '../../containers/ports.ts'
+
+/** From a bot's source to an image that the engine has: what `prepareImage` in `prepare-image.ts` takes and gives. */
+
+export interface ImageOrder {
+  source: BotSource
+  engine: ContainerEngine
+  /** `owner` is tenant and owner as one text: only images of this owner, and those of nobody, may be used. */
+  labels: OwnLabels & { attempt: string; bot: string; owner: string }
+  /** The runner's environment: BASE_IMAGE and the ERRAND_… settings of builds and pulls. */
+  env: Readonly<Record<string, string | undefined>>
+  /** Folder that lasts: keys and locks of the images of this runner. */
+  stateDir: string
+  /** An empty folder for what is unpacked, cloned and packed; the caller deletes it, whatever happens. */
+  tempDir: string
+  /** Value of one of the step's secrets; undefined where it has none of that name. */
+  secret(variable: string): string | undefined
+  /** File of an upload of the hub, its hash verified. Lives until `prepareImage` has ended. */
+  upload(sha256: string, signal: AbortSignal): Promise<string>
+  /** Before each long part; the same one twice is once. */
+  phase(phase: 'building' | 'pulling'): void
+  /** Lines for a person, as they come, not masked: the caller bounds and masks them. */
+  progress: Progress
+  /** Aborted: everything ends, nothing is left, and `signal.reason` is thrown. */
+  signal: AbortSignal
+}
+
+export interface PreparedImage {
+  /** `sha256:…` */
+  id: string
+  /** What a person calls it: the name that was pulled, or what it was built from. */
+  title: string
+}
+
+export type PrepareImage = (order: ImageOrder) => Promise<PreparedImage>
+
+/** Reasons that an attempt fails with where its image cannot be had. */
+export type ImageReason = Extract<
+  Reason,
+  'source_refused' | 'build_failed' | 'pull_failed' | 'invalid_argument'
+>
+
+/**
+ * `ErrandError`s of `prepareImage` by their code; `build_failed` has the last lines in `details.lines`. Any other code
+ * is the machine's own trouble.
+ */
+export const imageReasons: Readonly<Record<string, ImageReason>> = {
+  source_refused: 'source_refused',
+  invalid_argument: 'invalid_argument',
+  build_failed: 'build_failed',
+  pull_refused: 'pull_failed',
+  not_found: 'pull_failed',
+}

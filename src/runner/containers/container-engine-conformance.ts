@@ -1,0 +1,326 @@
+import assert from 'node:assert/strict'
+import type { Readable } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import { pack } from 'tar-stream'
+import type { BuildOrder, ContainerEngine, ContainerOrder, ContainerState, LogPiece } from './ports.ts'
+
+const MiB = 1024 ** 2
+const FOR_EVER = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'
+
+export interface EngineUnderTest {
+  engine: ContainerEngine
+  /** No other test's; all that carries it goes with the test. */
+  runner: string
+  /** An image with a busybox shell. */
+  image: string
+}
+
+/** What every container engine does. */
+export function containerEngineConformance(
+  engineName: string,
+  skip: string | false,
+  open: (t: TestContext) => Promise<EngineUnderTest>,
+): void {
+  const check = (name: string, run: (use: ReturnType<typeof using>) => Promise<void>): void => {
+    test(`${engineName}: ${name}`, { skip }, async (t) => {
+      const under = await open(t)
+      await under.engine.prepareNetwork()
+      await run(using(under))
+    })
+  }
+
+  check('a container prints to both streams, with times, and ends with its exit code', async (use) => {
+    const id = await use.create('echo out; echo err >&2; echo "$NAME"; exit 3', {
+      env: { NAME: 'a b="c"\nd' },
+    })
+    assert.deepEqual(await use.engine.state(id), { type: 'created' })
+    await use.engine.start(id)
+    const pieces = await use.log(id)
+    assert.equal(textOf(pieces, 'stdout'), 'out\na b="c"\nd\n')
+    assert.equal(textOf(pieces, 'stderr'), 'err\n')
+    for (const { time } of pieces) assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/)
+    const state = await use.ended(id)
+    assert.deepEqual([state.exitCode, state.oom], [3, false])
+    assert.ok(Date.parse(state.finishedAt) >= Date.parse(state.startedAt))
+  })
+
+  check('its log is read on from a time, with the pieces of that very time', async (use) => {
+    const id = await use.run('n=0; while [ $n -lt 500 ]; do echo line $n; n=$((n+1)); done')
+    const all = await use.log(id)
+    assert.equal(all.length, 500)
+    for (const at of [0, 250, 499]) {
+      const since = all[at]!.time
+      const expected = all.filter(({ time }) => time >= since)
+      for (const follow of [true, false])
+        assert.deepEqual(await use.log(id, { since, follow }), expected, `from piece ${at}`)
+    }
+    assert.deepEqual(await use.log(id, { since: all[0]!.time.replace(/^\d+/, '2999') }), [])
+  })
+
+  check('a log is followed while it grows, until its reader has enough', async (use) => {
+    const id = await use.run('while :; do echo more; sleep 0.05; done')
+    const enough = new AbortController()
+    let count = 0
+    for await (const _ of use.engine.logs(id, { follow: true, signal: enough.signal }))
+      if (++count === 5) enough.abort()
+    assert.equal(count, 5)
+    assert.equal((await use.engine.state(id)).type, 'running')
+  })
+
+  check('lines of any length and bytes that are no text arrive as they are', async (use) => {
+    const id = await use.run(`head -c 100000 /dev/zero | tr '\\0' x; echo; printf '\\377\\000\\376'`)
+    const bytes = Buffer.concat((await use.log(id)).map((piece) => piece.bytes))
+    assert.equal(bytes.length, 100_004)
+    assert.deepEqual([...bytes.subarray(-4)], [0x0a, 0xff, 0x00, 0xfe])
+  })
+
+  check('a container is asked to end, and killed after its grace', async (use) => {
+    const asked = await use.run(FOR_EVER)
+    await use.printed(asked, 'up')
+    await use.engine.stop(asked, 60)
+    assert.equal((await use.ended(asked)).exitCode, 0)
+    const deaf = await use.run('trap "" TERM; echo up; while :; do sleep 0.1; done')
+    await use.printed(deaf, 'up')
+    await use.engine.stop(deaf, 1)
+    const { exitCode, oom } = await use.ended(deaf)
+    assert.deepEqual([exitCode, oom], [137, false])
+    await use.engine.stop(deaf, 1)
+  })
+
+  check('what is gone is no error to stop or remove, and not found to start', async (use) => {
+    const id = await use.run(FOR_EVER)
+    await use.engine.remove(id)
+    await use.engine.remove(id)
+    await use.engine.stop(id, 1)
+    assert.deepEqual(await use.engine.state(id), { type: 'gone' })
+    assert.deepEqual(await use.engine.wait(id, new AbortController().signal), { type: 'gone' })
+    await assert.rejects(use.engine.start(id), { code: 'not_found' })
+    await assert.rejects(use.log(id), { code: 'not_found' })
+  })
+
+  check('a command that is not there ends at once', async (use) => {
+    const { id } = await use.engine.create(use.order({ command: ['/no/such/program'] }))
+    await use.engine.start(id)
+    assert.equal((await use.ended(id)).exitCode, 127)
+    assert.match(textOf(await use.log(id), 'stderr'), /\/no\/such\/program/)
+  })
+
+  check('a name is taken once, and an unknown image or runtime makes no container', async (use) => {
+    const order = use.order({})
+    await use.engine.create(order)
+    await assert.rejects(use.engine.create(order), { code: 'conflict' })
+    await assert.rejects(use.engine.create(use.order({ image: 'errand.test/none:none' })), {
+      code: 'not_found',
+    })
+    await assert.rejects(use.engine.create(use.order({ runtime: 'none' })), { code: 'invalid_argument' })
+    assert.equal((await use.engine.containers({ runner: use.runner })).length, 1)
+  })
+
+  check('containers are found by their labels, and only ours', async (use) => {
+    const id = await use.create('true', {
+      labels: { runner: use.runner, attempt: 'run_1.1', bot: 'one', owner: 'x/y' },
+    })
+    await use.create('true', { labels: { runner: use.runner, attempt: 'run_2.1' } })
+    const found = await use.engine.containers({ runner: use.runner, attempt: 'run_1.1' })
+    assert.deepEqual(
+      found.map(({ id, labels, state }) => ({ id, labels, state })),
+      [
+        {
+          id,
+          labels: { runner: use.runner, attempt: 'run_1.1', bot: 'one', owner: 'x/y' },
+          state: { type: 'created' },
+        },
+      ],
+    )
+    assert.equal((await use.engine.containers({ runner: use.runner })).length, 2)
+    assert.deepEqual(await use.engine.containers({ runner: `${use.runner}-other` }), [])
+  })
+
+  check('more memory than it may have ends it as oom', async (use) => {
+    const id = await use.run('head -c 300m /dev/zero | tail >/dev/null')
+    const { exitCode, oom } = await use.ended(id)
+    assert.deepEqual([exitCode, oom], [137, true])
+  })
+
+  check('it has no more processes than it may, and half a core', async (use) => {
+    const id = await use.run('for n in $(seq 40); do sleep 100 & done 2>/dev/null; echo unreached')
+    assert.notEqual((await use.ended(id)).exitCode, 0)
+    assert.equal(textOf(await use.log(id), 'stdout'), '')
+    const cpu = await use.run('cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null')
+    assert.match(textOf(await use.log(cpu), 'stdout'), /^50000\b/)
+  })
+
+  check('it writes to /tmp alone, and no more than it may', async (use) => {
+    const id = await use.run(`
+      for path in /file /etc/passwd /var/file /proc/sysrq-trigger; do echo x 2>/dev/null >$path && echo wrote $path; done
+      echo x >/tmp/file && echo wrote /tmp
+      head -c 20m /dev/zero >/tmp/large || echo full
+      mount -t tmpfs none /mnt || echo no mount`)
+    assert.equal(textOf(await use.log(id), 'stdout'), 'wrote /tmp\nfull\nno mount\n')
+  })
+
+  check('volumes that its image declares are memory too', async (use) => {
+    const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME /data /tmp /tmp/../more` })
+    const id = await use.create(
+      'head -c 20m /dev/zero >/data/large || echo full; grep -c "tmpfs /data" /proc/mounts',
+      { image },
+    )
+    await use.engine.start(id)
+    assert.equal(textOf(await use.log(id), 'stdout'), 'full\n1\n')
+  })
+
+  check('it has one capability and gets no more', async (use) => {
+    const id = await use.run(
+      'grep -E "^(Cap|NoNewPrivs)" /proc/self/status | tr "\\t" " "; chown nobody /tmp || echo no',
+    )
+    const printed = textOf(await use.log(id), 'stdout')
+    for (const set of ['CapPrm', 'CapEff', 'CapBnd']) assert.match(printed, new RegExp(`${set}: 0{13}400`))
+    assert.match(printed, /NoNewPrivs: 1/)
+    assert.match(printed, /no\n$/)
+  })
+
+  check('an image is built with arguments, labels and progress', async (use) => {
+    const lines: string[] = []
+    const built = await use.build(
+      {
+        Dockerfile: `FROM ${use.image}\nARG WORD\nCOPY file /file\nRUN echo "$WORD" >/word && echo said`,
+        file: 'text',
+      },
+      { args: { WORD: 'hello' }, progress: (line) => lines.push(line) },
+    )
+    assert.ok(built.id.startsWith('sha256:'))
+    assert.ok(lines.includes('said'), lines.join('\n'))
+    assert.deepEqual(
+      (await use.engine.images({ runner: use.runner })).map(({ id }) => id),
+      [built.id],
+    )
+    const id = await use.create('cat /file /word', { image: built.id })
+    await use.engine.start(id)
+    assert.equal(textOf(await use.log(id), 'stdout'), 'texthello\n')
+  })
+
+  check(
+    'a build that fails says its last lines, leaves no container, and its layers can be removed',
+    async (use) => {
+      const dockerfile = `FROM ${use.image}\nRUN echo ${use.runner} >/first\nRUN echo it breaks here && exit 7`
+      await assert.rejects(
+        use.build({ Dockerfile: dockerfile }),
+        (error: { code: string; details: { lines: string[] } }) => {
+          assert.equal(error.code, 'build_failed')
+          assert.ok(error.details.lines.includes('it breaks here'))
+          return true
+        },
+      )
+      assert.deepEqual(await use.engine.containers({ runner: use.runner }), [])
+      const [layers, ...more] = await use.engine.images({ runner: use.runner })
+      assert.deepEqual([layers!.names, more], [[], []])
+      assert.equal(await use.engine.removeImage(layers!.id), true)
+      await assert.rejects(use.build({ Dockerfile: 'FROM errand.test/none:none' }), { code: 'build_failed' })
+      await assert.rejects(use.build({ Dockerfile: 'NONSENSE here' }), { code: 'build_failed' })
+      await assert.rejects(use.build({ other: '' }), { code: 'build_failed', message: /Dockerfile/ })
+    },
+  )
+
+  check('a build has limits, and one that is aborted ends', async (use) => {
+    const lines: string[] = []
+    await assert.rejects(
+      use.build({
+        Dockerfile: `FROM ${use.image}\nRUN echo ${use.runner}; head -c 300m /dev/zero | tail >/dev/null`,
+      }),
+      { code: 'build_failed', hint: /memory/ },
+    )
+    const stop = new AbortController()
+    const building = use.build(
+      { Dockerfile: `FROM ${use.image}\nRUN echo began ${use.runner} && sleep 1000` },
+      {
+        signal: stop.signal,
+        progress: (line) => {
+          lines.push(line)
+          if (line === `began ${use.runner}`) stop.abort()
+        },
+      },
+    )
+    await assert.rejects(building, { name: 'AbortError' })
+    assert.ok(lines.includes(`began ${use.runner}`))
+  })
+
+  check('an image in use stays, and goes with all its names after', async (use) => {
+    const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nRUN echo ${use.runner} >/mine` })
+    const name = `errand.test/${use.runner}:second`
+    await use.engine.tag(image, name)
+    assert.equal((await use.engine.image(name))!.id, image)
+    const id = await use.create('true', { image })
+    assert.equal(await use.engine.removeImage(image), false)
+    assert.equal((await use.engine.image(image))!.names.length, 2)
+    await use.engine.remove(id)
+    assert.equal(await use.engine.removeImage(image), true)
+    assert.equal(await use.engine.image(image), undefined)
+    assert.equal(await use.engine.image(name), undefined)
+  })
+}
+
+function using({ engine, runner, image }: EngineUnderTest) {
+  let count = 0
+  const never = new AbortController().signal
+  const order = (part: Partial<ContainerOrder>): ContainerOrder => ({
+    name: `${runner}-${++count}`,
+    image,
+    command: ['sh', '-c', 'true'],
+    env: {},
+    limits: { memoryBytes: 64 * MiB, cpus: 0.5, processes: 20, tmpBytes: 8 * MiB },
+    logBytes: 10 * MiB,
+    stopGraceSeconds: 1,
+    labels: { runner },
+    ...part,
+  })
+  const create = async (script: string, part: Partial<ContainerOrder> = {}): Promise<string> =>
+    (await engine.create(order({ command: ['sh', '-c', script], ...part }))).id
+  return {
+    engine,
+    runner,
+    image,
+    order,
+    create,
+    async run(script: string): Promise<string> {
+      const id = await create(script)
+      await engine.start(id)
+      return id
+    },
+    async log(id: string, options: { since?: string; follow?: boolean } = {}): Promise<LogPiece[]> {
+      const pieces: LogPiece[] = []
+      for await (const piece of engine.logs(id, { follow: true, signal: never, ...options }))
+        pieces.push(piece)
+      return pieces
+    },
+    async printed(id: string, text: string): Promise<void> {
+      const enough = new AbortController()
+      for await (const { bytes } of engine.logs(id, { follow: true, signal: enough.signal }))
+        if (bytes.includes(text)) return enough.abort()
+      assert.fail(`it has ended without printing ${text}`)
+    },
+    async ended(id: string): Promise<ContainerState & { type: 'exited' }> {
+      const state = await engine.wait(id, never)
+      assert.equal(state.type, 'exited')
+      return state as ContainerState & { type: 'exited' }
+    },
+    build(files: Record<string, string>, part: Partial<BuildOrder> = {}) {
+      const context = pack()
+      for (const [name, text] of Object.entries(files)) context.entry({ name }, text)
+      context.finalize()
+      return engine.build({
+        context: context as unknown as Readable,
+        dockerfile: 'Dockerfile',
+        args: {},
+        name: `errand.test/${runner}:built`,
+        labels: { runner },
+        limits: { memoryBytes: 64 * MiB, cpus: 1 },
+        progress: () => {},
+        signal: never,
+        ...part,
+      })
+    },
+  }
+}
+
+const textOf = (pieces: readonly LogPiece[], stream: LogPiece['stream']): string =>
+  Buffer.concat(pieces.filter((piece) => piece.stream === stream).map(({ bytes }) => bytes)).toString()

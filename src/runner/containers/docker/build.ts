@@ -1,0 +1,83 @@
+import type Docker from 'dockerode'
+import type { BuildOrder, OwnLabels } from '../ports.ts'
+import { buildError } from './errors.ts'
+import { engineLabels } from './own-labels.ts'
+import { readProgress } from './progress-events.ts'
+
+/** So many of a build's last lines are kept for its error. */
+const KEPT_LINES = 40
+const CPU_PERIOD_US = 100_000
+
+/**
+ * Builds with the engine's classic builder: BuildKit holds no build to a limit of memory, nor to a network. Answers the
+ * image's id. Aborted or failed, no container of the build stays; its layers are named as ours, for the sweep.
+ */
+export async function build(
+  docker: Docker,
+  address: string,
+  network: string,
+  order: BuildOrder,
+): Promise<string> {
+  const { limits, signal } = order
+  const last: string[] = []
+  let layer: string | undefined
+  const progress = (line: string): void => {
+    layer = /^ ---> ([0-9a-f]{12,64})$/.exec(line)?.[1] ?? layer
+    last.push(line)
+    if (last.length > KEPT_LINES) last.shift()
+    order.progress(line)
+  }
+  try {
+    signal.throwIfAborted()
+    const answer = await docker.buildImage(order.context, {
+      t: order.name,
+      dockerfile: order.dockerfile,
+      buildargs: { ...order.args },
+      labels: engineLabels(order.labels),
+      networkmode: network,
+      memory: limits.memoryBytes,
+      memswap: limits.memoryBytes,
+      cpuperiod: CPU_PERIOD_US,
+      cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
+      rm: true,
+      forcerm: true,
+      abortSignal: signal,
+    })
+    const imageId = await readProgress(answer as AsyncIterable<Buffer>, progress)
+    if (imageId === undefined) throw new Error('the engine has ended the build without an image')
+    return imageId
+  } catch (error) {
+    if (layer !== undefined) await claimLayers(docker, layer, order.labels)
+    signal.throwIfAborted()
+    throw buildError(address, last, error)
+  } finally {
+    order.context.destroy()
+  }
+}
+
+/**
+ * What a build has made before it failed is a cache for the next one, and carries no label: an image on top of its last
+ * layer does, and takes the layers along when it is removed.
+ */
+async function claimLayers(docker: Docker, layer: string, labels: OwnLabels): Promise<void> {
+  try {
+    const { RepoTags, RepoDigests } = await docker.getImage(layer).inspect()
+    // The base image itself: not ours.
+    if ((RepoTags ?? []).length > 0 || (RepoDigests ?? []).length > 0) return
+    const container = await docker.createContainer({
+      Image: layer,
+      Cmd: ['none'],
+      Labels: engineLabels({ runner: labels.runner }),
+    })
+    try {
+      const changes = Object.entries(engineLabels(labels)).map(
+        ([name, value]) => `LABEL ${name}=${JSON.stringify(value)}`,
+      )
+      await container.commit({ changes: changes.join('\n') })
+    } finally {
+      await container.remove({ force: true, v: true })
+    }
+  } catch {
+    // The failed build is what matters, and is told.
+  }
+}

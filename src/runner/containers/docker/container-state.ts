@@ -1,0 +1,17 @@
+import type { ContainerInspectInfo } from 'dockerode'
+import type { ContainerState } from '../ports.ts'
+
+/** `state` of what an engine tells of a container. */
+export function containerState(state: ContainerInspectInfo['State']): ContainerState {
+  if (state.Running) return { type: 'running', pid: state.Pid, startedAt: state.StartedAt }
+  if (state.Status === 'created' && state.Error === '') return { type: 'created' }
+  return {
+    type: 'exited',
+    exitCode: state.ExitCode,
+    // The engine also says so where only a child of it was killed and it went on to a good end.
+    oom: state.OOMKilled && state.ExitCode !== 0,
+    startedAt: state.StartedAt,
+    finishedAt: state.FinishedAt,
+    ...(state.Error === '' ? {} : { error: state.Error }),
+  }
+}

@@ -1,0 +1,178 @@
+import type Docker from 'dockerode'
+import { ErrandError } from '../../../contract/errors.ts'
+import type {
+  BuildOrder,
+  ContainerEngine,
+  ContainerOrder,
+  ContainerState,
+  FoundContainer,
+  ImageInfo,
+  LogPiece,
+  OwnLabels,
+  PullOrder,
+} from '../ports.ts'
+import type { BotNetwork } from './bot-network.ts'
+import { build } from './build.ts'
+import { containerState } from './container-state.ts'
+import { create } from './create.ts'
+import { isBeingRemoved, isGone, told } from './errors.ts'
+import { followLog } from './follow-log.ts'
+import { image, images, removeImage, tag } from './images.ts'
+import { labelFilter, ownLabels } from './own-labels.ts'
+import { pull } from './pull.ts'
+
+export class DockerEngine implements ContainerEngine {
+  readonly about: { engine: string; version: string }
+  readonly #docker: Docker
+  readonly #address: string
+  readonly #network: BotNetwork
+  readonly #closed = new AbortController()
+
+  constructor(docker: Docker, address: string, version: string, network: BotNetwork) {
+    this.about = { engine: 'docker', version }
+    this.#docker = docker
+    this.#address = address
+    this.#network = network
+  }
+
+  prepareNetwork(): Promise<void> {
+    return this.#told('prepare the network of bots', this.#network.prepare())
+  }
+
+  async pull(order: PullOrder): Promise<ImageInfo> {
+    await pull(this.#docker, this.#address, { ...order, signal: this.#until(order.signal) })
+    return this.#known(order.image)
+  }
+
+  async build(order: BuildOrder): Promise<ImageInfo> {
+    const { builds } = this.#network
+    const id = await build(this.#docker, this.#address, builds, {
+      ...order,
+      signal: this.#until(order.signal),
+    })
+    return this.#known(id)
+  }
+
+  image(nameOrId: string): Promise<ImageInfo | undefined> {
+    return this.#told(`look up the image ${nameOrId}`, image(this.#docker, nameOrId))
+  }
+
+  images(labels: Partial<OwnLabels>): Promise<ImageInfo[]> {
+    return this.#told('list images', images(this.#docker, labels))
+  }
+
+  tag(id: string, name: string): Promise<void> {
+    return this.#told(`name an image ${name}`, tag(this.#docker, id, name))
+  }
+
+  removeImage(nameOrId: string): Promise<boolean> {
+    return this.#told(`remove the image ${nameOrId}`, removeImage(this.#docker, nameOrId))
+  }
+
+  async create(order: ContainerOrder): Promise<{ id: string }> {
+    const created = create(this.#docker, this.#network.bots, order)
+    return { id: await this.#told(`create the container ${order.name}`, created) }
+  }
+
+  async start(id: string): Promise<void> {
+    await this.#told(`start the container ${id}`, this.#docker.getContainer(id).start())
+  }
+
+  async state(id: string): Promise<ContainerState> {
+    try {
+      const { State } = await this.#docker.getContainer(id).inspect()
+      return containerState(State)
+    } catch (error) {
+      if (isGone(error)) return { type: 'gone' }
+      return this.#told(`look up the container ${id}`, Promise.reject(error))
+    }
+  }
+
+  async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
+    const abortSignal = this.#until(signal)
+    abortSignal.throwIfAborted()
+    const waited = this.#docker.getContainer(id).wait({ condition: 'not-running', abortSignal })
+    await this.#told(`wait for the container ${id}`, unlessGone(waited))
+    return this.state(id)
+  }
+
+  async *logs(
+    id: string,
+    options: { since?: string; follow: boolean; signal: AbortSignal },
+  ): AsyncGenerator<LogPiece> {
+    const signal = this.#until(options.signal)
+    const pieces = followLog(this.#docker.getContainer(id), { ...options, signal })
+    try {
+      for (;;) {
+        const next = await this.#told(`read the log of the container ${id}`, pieces.next())
+        if (next.done) break
+        yield next.value
+      }
+    } finally {
+      await pieces.return(undefined)
+    }
+    // The engine ends a log that it cannot read on.
+    if (options.follow && !signal.aborted && (await this.state(id)).type === 'running')
+      throw new ErrandError('unavailable', `The log of the container ${id} has ended before the container.`, {
+        hint: 'Read on from the last piece.',
+      })
+  }
+
+  async stop(id: string, graceSeconds: number): Promise<void> {
+    const stopped = this.#docker.getContainer(id).stop({ t: Math.ceil(graceSeconds) })
+    // "It does not run" comes as an error too.
+    const ended = stopped.catch((error) => {
+      if (error.statusCode !== 304) throw error
+    })
+    await this.#told(`stop the container ${id}`, unlessGone(ended))
+  }
+
+  async remove(id: string): Promise<void> {
+    const container = this.#docker.getContainer(id)
+    const removed = container.remove({ force: true, v: true }).catch(async (error) => {
+      if (!isBeingRemoved(error)) throw error
+      await container.wait({ condition: 'removed' })
+    })
+    await this.#told(`remove the container ${id}`, unlessGone(removed))
+  }
+
+  async containers(labels: Partial<OwnLabels>): Promise<FoundContainer[]> {
+    const filters = { label: labelFilter(labels) }
+    const listed = await this.#told('list containers', this.#docker.listContainers({ all: true, filters }))
+    const found = listed.map(async ({ Id, Names, Labels, Created }) => ({
+      id: Id,
+      name: Names[0]!.replace(/^\//, ''),
+      labels: ownLabels(Labels)!,
+      state: await this.state(Id),
+      createdAt: new Date(Created * 1000).toISOString(),
+    }))
+    return (await Promise.all(found)).filter(({ state }) => state.type !== 'gone')
+  }
+
+  close(): void {
+    this.#closed.abort()
+  }
+
+  #told<T>(doing: string, call: Promise<T>): Promise<T> {
+    return told(doing, this.#address, call)
+  }
+
+  #until(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#closed.signal])
+  }
+
+  async #known(nameOrId: string): Promise<ImageInfo> {
+    const found = await this.image(nameOrId)
+    if (found === undefined)
+      throw new ErrandError('not_found', `The image ${nameOrId} is gone again.`, {
+        hint: 'Try it once more.',
+      })
+    return found
+  }
+}
+
+async function unlessGone(call: Promise<unknown>): Promise<void> {
+  await call.catch((error) => {
+    if (!isGone(error)) throw error
+  })
+}

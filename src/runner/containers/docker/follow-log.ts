@@ -1,0 +1,51 @@
+import type { Readable } from 'node:stream'
+import type { Container } from 'dockerode'
+import type { LogPiece } from '../ports.ts'
+import { logFrames } from './log-frames.ts'
+
+/** A container's log from `since` on; ends quietly when the signal is aborted. */
+export async function* followLog(
+  container: Container,
+  { since, follow, signal }: { since?: string; follow: boolean; signal: AbortSignal },
+): AsyncGenerator<LogPiece> {
+  if (signal.aborted) return
+  try {
+    const chunks = await logStream(container, since, follow, signal)
+    for await (const piece of logFrames(chunks)) {
+      // An engine may begin at the whole second.
+      if (since === undefined || piece.time >= since) yield piece
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}
+
+/** Asked of the client's lower half: its own call takes a log that is not followed into memory as a whole. */
+function logStream(
+  { id, modem }: Container,
+  since: string | undefined,
+  follow: boolean,
+  abortSignal: AbortSignal,
+): Promise<Readable> {
+  const options = { stdout: true, stderr: true, timestamps: true, follow }
+  const request = {
+    path: `/containers/${id}/logs?`,
+    method: 'GET',
+    abortSignal,
+    isStream: true,
+    statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+    options: since === undefined ? options : { ...options, since: unixTime(since) },
+  }
+  return new Promise((resolve, reject) => {
+    modem.dial(request, (error: Error | null, answer: unknown) => {
+      if (error === null) resolve(answer as Readable)
+      else reject(error)
+    })
+  })
+}
+
+/** `2026-01-31T10:20:30.123456789Z` in seconds, with the nanoseconds as they stand there. */
+function unixTime(time: string): string {
+  const seconds = Math.floor(Date.parse(`${time.slice(0, 19)}Z`) / 1000)
+  return `${seconds}.${(/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0')}`
+}

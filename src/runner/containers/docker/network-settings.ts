@@ -1,0 +1,57 @@
+import { isIPv4 } from 'node:net'
+import { ErrandError } from '../../../contract/errors.ts'
+
+/** A place that the operator opens to bots although its address is a private one. */
+export interface AllowedPlace {
+  /** Name or IPv4 address. */
+  host: string
+  port: number
+}
+
+export interface NetworkSettings {
+  name: string
+  /** Who closes it: this process by iptables, or someone else. */
+  guard: 'iptables' | 'external'
+  allow: readonly AllowedPlace[]
+}
+
+const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}$/
+const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$/
+const OTHER_NETWORKS = ['bridge', 'host', 'none', 'default', 'container']
+
+export function networkSettings(env: Readonly<Record<string, string | undefined>>): NetworkSettings {
+  const name = env.DOCKER_NETWORK || 'bot_runner_network'
+  if (!NETWORK_NAME.test(name) || OTHER_NETWORKS.includes(name))
+    throw refused(
+      'DOCKER_NETWORK',
+      name,
+      'Name a network of its own for bots, of letters, digits, "_", "." and "-".',
+    )
+  const guard = env.ERRAND_BOT_NETWORK_GUARD || 'iptables'
+  if (guard !== 'iptables' && guard !== 'external')
+    throw refused(
+      'ERRAND_BOT_NETWORK_GUARD',
+      guard,
+      'It is "iptables", or "external" where someone else closes it.',
+    )
+  const texts = (env.ERRAND_BOT_ALLOW ?? '').split(',').map((text) => text.trim())
+  return { name, guard, allow: texts.filter((text) => text !== '').map(allowedPlace) }
+}
+
+function allowedPlace(text: string): AllowedPlace {
+  const colon = text.lastIndexOf(':')
+  const host = text.slice(0, Math.max(colon, 0))
+  const port = Number(text.slice(colon + 1))
+  const isHost = /^[\d.]*$/.test(host) ? isIPv4(host) : HOST_NAME.test(host)
+  if (!isHost || !Number.isInteger(port) || port < 1 || port > 65_535)
+    throw refused('ERRAND_BOT_ALLOW', text, 'It is a list such as db.internal:5432,10.0.0.7:8080.')
+  return { host, port }
+}
+
+function refused(variable: string, value: string, hint: string): ErrandError {
+  return new ErrandError(
+    'invalid_argument',
+    `${variable} is ${JSON.stringify(value)}, which cannot be used.`,
+    { hint },
+  )
+}

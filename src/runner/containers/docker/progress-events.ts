@@ -1,0 +1,59 @@
+import { StringDecoder } from 'node:string_decoder'
+import type { Progress } from '../ports.ts'
+
+/** Longest line that is told; a build may print without ever ending one. */
+const LINE_CHARACTERS = 4096
+
+/** One line of what an engine sends while it builds or pulls. */
+interface ProgressEvent {
+  stream?: string
+  status?: string
+  id?: string
+  error?: string
+  errorDetail?: { message: string }
+  aux?: { ID?: string }
+}
+
+/**
+ * Reads an engine's answer to its end and tells its lines, of a layer only what changes. Answers the id of the image
+ * that was built. An error in the middle is thrown: the answer's status said "fine" long before.
+ */
+export async function readProgress(
+  answer: AsyncIterable<Buffer | string>,
+  progress: Progress,
+): Promise<string | undefined> {
+  const layers = new Map<string, string>()
+  let imageId: string | undefined
+  let partial = ''
+  for await (const event of eventsOf(answer)) {
+    if (event.error !== undefined) throw new Error(event.errorDetail?.message ?? event.error)
+    imageId = event.aux?.ID ?? imageId
+    if (event.stream !== undefined) {
+      const lines = (partial + event.stream).split(/\r?\n|\r/)
+      partial = lines.pop()!.slice(0, LINE_CHARACTERS)
+      for (const line of lines) tell(line, progress)
+    }
+    const layer = event.id ?? ''
+    if (event.status === undefined || layers.get(layer) === event.status) continue
+    layers.set(layer, event.status)
+    tell(layer === '' ? event.status : `${layer}: ${event.status}`, progress)
+  }
+  tell(partial, progress)
+  return imageId
+}
+
+function tell(line: string, progress: Progress): void {
+  const text = line.trimEnd().slice(0, LINE_CHARACTERS)
+  if (text !== '') progress(text)
+}
+
+async function* eventsOf(answer: AsyncIterable<Buffer | string>): AsyncGenerator<ProgressEvent> {
+  const decoder = new StringDecoder('utf8')
+  let rest = ''
+  for await (const chunk of answer) {
+    const lines = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split('\n')
+    rest = lines.pop()!
+    for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as ProgressEvent
+  }
+  if (rest.trim() !== '') yield JSON.parse(rest) as ProgressEvent
+}

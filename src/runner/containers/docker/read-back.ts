@@ -1,0 +1,30 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { ContainerInspectInfo, HostConfig } from 'dockerode'
+
+/**
+ * Name of the first thing that the engine does not hold as it was asked to, with both values. Engines leave out what the
+ * kernel cannot do, with no more than a warning.
+ */
+export function differing(asked: HostConfig, info: ContainerInspectInfo): string | undefined {
+  const held = info.HostConfig as unknown as Record<string, unknown>
+  for (const [name, wanted] of Object.entries(asked)) {
+    if (isDeepStrictEqual(plain(name, held[name]), plain(name, wanted))) continue
+    return `${name} is ${JSON.stringify(held[name])}, not ${JSON.stringify(wanted)}`
+  }
+  const disk = info.Mounts.find(({ Type }) => (Type as string) !== 'tmpfs')
+  if (disk !== undefined) return `${disk.Destination} is a ${disk.Type} of this machine`
+  const networks = Object.keys(info.NetworkSettings.Networks)
+  if (!isDeepStrictEqual(networks, [asked.NetworkMode]))
+    return `its networks are ${networks.join(', ')}, not ${asked.NetworkMode}`
+  return undefined
+}
+
+/** Engines write the same in several ways: an empty list as null, a capability with and without its prefix. */
+function plain(name: string, value: unknown): unknown {
+  if (value === null || value === undefined) return []
+  if (typeof value === 'object' && Object.keys(value).length === 0) return []
+  if (name === 'CapAdd' || name === 'CapDrop')
+    return (value as string[]).map((capability) => capability.replace(/^CAP_/, ''))
+  if (name === 'Mounts') return (value as { Target: string }[]).map(({ Target }) => Target).sort()
+  return value
+}

@@ -1,0 +1,124 @@
+import type { Readable } from 'node:stream'
+
+/** What bots need of a container engine. One conformance suite runs on every implementation. */
+
+/** Labels that every container, network and image of ours carries; nothing without them is ever touched. */
+export interface OwnLabels {
+  /** Id of the runner, and of its engine folder: two runners on one engine leave each other alone. */
+  runner: string
+  attempt?: string
+  bot?: string
+  /** Tenant and owner, as one opaque text. */
+  owner?: string
+}
+
+export interface ContainerLimits {
+  memoryBytes: number
+  cpus: number
+  processes: number
+  tmpBytes: number
+}
+
+export interface ContainerOrder {
+  name: string
+  /** An image id, or a name that is on the engine. */
+  image: string
+  command?: readonly string[]
+  env: Readonly<Record<string, string>>
+  limits: ContainerLimits
+  /** Bytes that the engine keeps of its log (rotated). */
+  logBytes: number
+  runtime?: string
+  stopGraceSeconds: number
+  labels: OwnLabels
+}
+
+export type ContainerState =
+  | { type: 'created' }
+  | { type: 'running'; pid: number; startedAt: string }
+  | { type: 'exited'; exitCode: number; oom: boolean; startedAt: string; finishedAt: string; error?: string }
+  | { type: 'gone' }
+
+/** One piece of a container's log. `time` has nanoseconds, as the engine writes it; pieces may share one. */
+export interface LogPiece {
+  stream: 'stdout' | 'stderr'
+  time: string
+  bytes: Buffer
+}
+
+export interface FoundContainer {
+  id: string
+  name: string
+  labels: OwnLabels
+  state: ContainerState
+  createdAt: string
+}
+
+export interface ImageInfo {
+  /** `sha256:…` */
+  id: string
+  names: readonly string[]
+  labels: Readonly<Record<string, string>>
+  sizeBytes: number
+  createdAt: string
+}
+
+/** A line of progress of a build or pull, for a person. */
+export type Progress = (line: string) => void
+
+export interface BuildOrder {
+  /** A tar of the build's context. */
+  context: Readable
+  dockerfile: string
+  args: Readonly<Record<string, string>>
+  /** What the image is called; and the labels that it gets. */
+  name: string
+  labels: OwnLabels
+  /** What the build's own containers may use. */
+  limits: { memoryBytes: number; cpus: number }
+  progress: Progress
+  signal: AbortSignal
+}
+
+export interface PullOrder {
+  image: string
+  auth?: { username: string; password: string }
+  progress: Progress
+  signal: AbortSignal
+}
+
+/**
+ * All of it throws `ErrandError`: `unavailable` (no engine; how to start it), `not_found` (no such image or container),
+ * `pull_refused` (needs credentials, or the ones given are wrong), `build_failed` (`details.lines`: the last ones),
+ * `invalid_argument`. Calls may overlap.
+ */
+export interface ContainerEngine {
+  readonly about: { engine: string; version: string }
+  /** Its network for bots is there, closed towards this machine and the other bots. Idempotent. Throws where it cannot be closed. */
+  prepareNetwork(): Promise<void>
+  pull(order: PullOrder): Promise<ImageInfo>
+  build(order: BuildOrder): Promise<ImageInfo>
+  image(nameOrId: string): Promise<ImageInfo | undefined>
+  images(labels: Partial<OwnLabels>): Promise<ImageInfo[]>
+  tag(id: string, name: string): Promise<void>
+  /** A name, or an id with all its names. One that is in use stays, and false is answered. */
+  removeImage(nameOrId: string): Promise<boolean>
+  /** Created, not started; the limits are read back, and one that is not as ordered is an error and leaves nothing. */
+  create(order: ContainerOrder): Promise<{ id: string }>
+  start(id: string): Promise<void>
+  state(id: string): Promise<ContainerState>
+  /** Resolves with the state once it no longer runs. */
+  wait(id: string, signal: AbortSignal): Promise<ContainerState>
+  /**
+   * Its log, oldest first, from `since` (inclusive: pieces of that very time come again), then as it grows until the
+   * container ends or the signal is aborted.
+   */
+  logs(id: string, options: { since?: string; follow: boolean; signal: AbortSignal }): AsyncIterable<LogPiece>
+  /** SIGTERM, the grace, SIGKILL. Resolves when it no longer runs; one that is gone is no error. */
+  stop(id: string, graceSeconds: number): Promise<void>
+  /** With what it still runs and its volumes. One that is gone is no error. */
+  remove(id: string): Promise<void>
+  /** Only ours, by these labels. */
+  containers(labels: Partial<OwnLabels>): Promise<FoundContainer[]>
+  close(): void
+}

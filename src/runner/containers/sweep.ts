@@ -1,0 +1,50 @@
+import type { ContainerEngine, FoundContainer, ImageInfo } from './ports.ts'
+
+/**
+ * Removes the containers of this runner whose attempt it does not hold (any more): what a crash between create and record
+ * has left. Answers what is gone. Each is asked for after it was seen, so that one just being made stays.
+ */
+export async function sweepContainers(
+  engine: ContainerEngine,
+  runner: string,
+  holds: (attempt: string) => boolean,
+): Promise<FoundContainer[]> {
+  const removed: FoundContainer[] = []
+  for (const container of await engine.containers({ runner })) {
+    const { attempt } = container.labels
+    if (attempt !== undefined && holds(attempt)) continue
+    await engine.remove(container.id)
+    removed.push(container)
+  }
+  return removed
+}
+
+export interface ImageSweep {
+  runner: string
+  /** An image not used for so long goes. */
+  unusedMs: number
+  /** Of what is left the longest unused go, until all together are no larger. Layers that images share count in each. */
+  totalBytes: number
+  now: number
+  /** When the image was last used, where that is known; else it is the time it was made. */
+  lastUsed?(image: ImageInfo): number | undefined
+}
+
+/**
+ * Removes images that this runner has built, with the layers that only they and builds before them have: the builds'
+ * cache. Those that a container is made of stay, and so does what others have built. Answers what is gone.
+ */
+export async function sweepImages(engine: ContainerEngine, order: ImageSweep): Promise<ImageInfo[]> {
+  const used = (image: ImageInfo): number => order.lastUsed?.(image) ?? Date.parse(image.createdAt)
+  const oldestFirst = (await engine.images({ runner: order.runner })).sort((a, b) => used(a) - used(b))
+  let bytes = oldestFirst.reduce((sum, image) => sum + image.sizeBytes, 0)
+  const removed: ImageInfo[] = []
+  for (const image of oldestFirst) {
+    const isOld = order.now - used(image) > order.unusedMs
+    if (!isOld && bytes <= order.totalBytes) break
+    if (!(await engine.removeImage(image.id))) continue
+    bytes -= image.sizeBytes
+    removed.push(image)
+  }
+  return removed
+}

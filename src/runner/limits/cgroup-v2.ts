@@ -1,0 +1,89 @@
+import { mkdirSync } from 'node:fs'
+import type { AttemptLimits } from '../../contract/attempt.ts'
+import { removeCgroup } from './cgroup-folder.ts'
+import { readControl, readNumber, readPids, tryControl, writeControl } from './control-file.ts'
+import type { Breach, Hold } from './hold.ts'
+import { machineOutOfMemory, outOfMemory } from './limit-text.ts'
+
+const PERIOD_US = 100_000
+/** The kernel takes no smaller share of a period. */
+const LEAST_QUOTA_US = 1_000
+
+/** A cgroup of version 2. */
+export class CgroupV2Hold implements Hold {
+  readonly heldBy = 'cgroup_v2'
+  readonly notHeld: readonly (keyof AttemptLimits)[]
+  readonly enter: readonly string[]
+  readonly #folder: string
+  readonly #limits: AttemptLimits
+  /** Kernels before 5.19 keep no peak. */
+  #highest = 0
+
+  constructor({ folder, cpu }: { folder: string; cpu: boolean }, limits: AttemptLimits) {
+    this.#folder = folder
+    this.#limits = limits
+    this.enter = [folder]
+    this.notHeld = limits.cpus !== undefined && !cpu ? ['cpus'] : []
+  }
+
+  make(): void {
+    const { memory_bytes, processes, cpus } = this.#limits
+    mkdirSync(this.#folder, { recursive: true })
+    if (memory_bytes !== undefined) {
+      writeControl(this.#file('memory.max'), memory_bytes)
+      // There is no such file where the kernel has no swap.
+      tryControl(this.#file('memory.swap.max'), 0)
+      writeControl(this.#file('memory.oom.group'), 1)
+    }
+    if (processes !== undefined) writeControl(this.#file('pids.max'), processes)
+    if (cpus !== undefined && !this.notHeld.includes('cpus'))
+      writeControl(
+        this.#file('cpu.max'),
+        `${Math.max(LEAST_QUOTA_US, Math.round(cpus * PERIOD_US))} ${PERIOD_US}`,
+      )
+  }
+
+  begun(): void {}
+
+  look(): Breach | undefined {
+    const { memory_bytes } = this.#limits
+    this.#highest = Math.max(this.#highest, readNumber(this.#file('memory.current')) ?? 0)
+    if (!readNumber(this.#file('memory.events'), 'oom_kill')) return undefined
+    const peak = this.#peak()
+    return memory_bytes === undefined
+      ? machineOutOfMemory(peak)
+      : outOfMemory(peak ?? memory_bytes, memory_bytes)
+  }
+
+  members(): number[] {
+    return readPids(this.#folder)
+  }
+
+  seal(): void {
+    tryControl(this.#file('pids.max'), 0)
+  }
+
+  measure() {
+    const cpuUs = readNumber(this.#file('cpu.stat'), 'usage_usec')
+    return {
+      peak_memory_bytes: this.#peak(),
+      cpu_ms: cpuUs === undefined ? undefined : Math.round(cpuUs / 1e3),
+    }
+  }
+
+  remove(): boolean {
+    return removeCgroup(this.#folder)
+  }
+
+  #peak(): number | undefined {
+    return readNumber(this.#file('memory.peak')) ?? (this.#highest || undefined)
+  }
+
+  #file(name: string): string {
+    return `${this.#folder}/${name}`
+  }
+}
+
+/** The controllers that processes below this cgroup are held by. */
+export const controllersBelow = (folder: string): readonly string[] =>
+  readControl(`${folder}/cgroup.subtree_control`)?.trim().split(' ') ?? []

@@ -1,0 +1,3 @@
+import { limitConformance } from './limit-conformance.ts'
+
+limitConformance('watchdog')

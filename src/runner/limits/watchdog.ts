@@ -1,0 +1,118 @@
+import type { AttemptLimits } from '../../contract/attempt.ts'
+import type { Breach, Hold } from './hold.ts'
+import { outOfMemory, tooManyProcesses } from './limit-text.ts'
+import { keyOf, type ProcessTable, type TableEntry } from './process-table.ts'
+import { hasSwap, proportionalBytes } from './shared-memory.ts'
+
+/** How old a look may be where a limit hangs on it, and where only the peak does. */
+const LIMITED_MS = 100
+const MEASURED_MS = 1_000
+/** A peak that is higher by less is not worth looking closer. */
+const WORTH = 1.05
+
+export interface WatchdogOptions {
+  /** `NAME=value` in its processes' environment. */
+  mark: string
+  limits: AttemptLimits
+  table: ProcessTable
+}
+
+/** Looks at the processes of an attempt now and then: for machines without cgroups. */
+export class WatchdogHold implements Hold {
+  readonly heldBy = 'watchdog'
+  readonly enter = []
+  readonly notHeld: readonly (keyof AttemptLimits)[]
+  readonly #mark: string
+  readonly #limits: AttemptLimits
+  readonly #table: ProcessTable
+  readonly #swaps = hasSwap()
+  #root: number | undefined
+  #looked: readonly TableEntry[] | undefined
+  #known = new Set<string>()
+  #members: TableEntry[] = []
+  #peakBytes = 0
+  #cpuMs = 0
+
+  constructor({ mark, limits, table }: WatchdogOptions) {
+    this.#mark = mark
+    this.#limits = limits
+    this.#table = table
+    this.notHeld = limits.cpus === undefined ? [] : ['cpus']
+  }
+
+  make(): void {}
+
+  begun(pid: number): void {
+    this.#root = pid
+  }
+
+  look(): Breach | undefined {
+    const { memory_bytes, processes } = this.#limits
+    if (this.#root === undefined) return undefined
+    const limited = memory_bytes !== undefined || processes !== undefined
+    const entries = this.#table.entries(limited ? LIMITED_MS : MEASURED_MS)
+    if (entries === this.#looked) return undefined
+    this.#looked = entries
+    this.#members = this.#find(entries)
+    // The wrapper is not the command's.
+    const own = this.#members.filter(({ pid }) => pid !== this.#root)
+    this.#cpuMs = Math.max(this.#cpuMs, sum(this.#members.map(({ cpuMs }) => cpuMs)))
+    const count = sum(own.map(({ threads }) => threads))
+    if (processes !== undefined && count > processes) return tooManyProcesses(count, processes)
+    const usedBytes = this.#memory(own)
+    if (memory_bytes !== undefined && usedBytes > memory_bytes) return outOfMemory(usedBytes, memory_bytes)
+    return undefined
+  }
+
+  /** As of the last look. */
+  members(): number[] {
+    return this.#members.map(({ pid }) => pid)
+  }
+
+  seal(): void {}
+
+  measure() {
+    return { peak_memory_bytes: this.#peakBytes || undefined, cpu_ms: this.#cpuMs || undefined }
+  }
+
+  remove(): boolean {
+    return true
+  }
+
+  #memory(own: readonly TableEntry[]): number {
+    const { memory_bytes = Infinity } = this.#limits
+    const resident = sum(own.map(({ residentBytes }) => residentBytes))
+    // Shared pages are counted once for each process here: it cannot be more than that, unless it is swapped out.
+    if (!this.#swaps && resident <= Math.min(this.#peakBytes * WORTH, memory_bytes)) return resident
+    const used = sum(own.map(({ pid, residentBytes }) => proportionalBytes(pid) ?? residentBytes))
+    this.#peakBytes = Math.max(this.#peakBytes, used)
+    return used
+  }
+
+  #find(entries: readonly TableEntry[]): TableEntry[] {
+    const members = entries.filter((entry) => this.#isOwn(entry))
+    const pids = new Set(members.map(({ pid }) => pid))
+    for (let before = -1; before !== pids.size; ) {
+      before = pids.size
+      for (const entry of entries)
+        if (pids.has(entry.parent) && !pids.has(entry.pid)) {
+          pids.add(entry.pid)
+          members.push(entry)
+        }
+    }
+    this.#known = new Set(members.map(keyOf))
+    return members
+  }
+
+  #isOwn(entry: TableEntry): boolean {
+    if (entry.pid === process.pid) return false
+    return (
+      entry.pid === this.#root ||
+      entry.session === this.#root ||
+      this.#known.has(keyOf(entry)) ||
+      this.#table.mark(entry) === this.#mark
+    )
+  }
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)

@@ -1,0 +1,20 @@
+/** Variables of a runner's environment that let whoever has them act for it. */
+const OWN = [
+  ...['ERRAND_TOKEN', 'ADOS_TOKEN', 'WORKER_TOKEN', 'AVTOMATIKA_TOKEN', 'ERRAND_ENROLL_TOKEN'],
+  ...['GITHUB_TOKEN', 'GH_TOKEN', 'GIT_TOKEN', 'COPILOT_GITHUB_TOKEN', 'COPILOT_PROVIDER_API_KEY'],
+  ...[
+    'ANTHROPIC_API_KEY',
+    'ANTHROPIC_AUTH_TOKEN',
+    'CLAUDE_CODE_OAUTH_TOKEN',
+    'OPENAI_API_KEY',
+    'CODEX_API_KEY',
+  ],
+  ...['OPENROUTER_API_KEY', 'OPENCODE_API_KEY', 'GEMINI_API_KEY', 'GOOGLE_GENERATIVE_AI_API_KEY'],
+  ...['GROQ_API_KEY', 'MISTRAL_API_KEY', 'DEEPSEEK_API_KEY', 'XAI_API_KEY'],
+]
+
+/** What no attempt of this runner may put out, by name: its token, and the keys of its agents. */
+export function ownSecrets(env: NodeJS.ProcessEnv, token: string): Record<string, string> {
+  const found = OWN.flatMap((name) => (env[name] ? [[name, env[name]] as const] : []))
+  return { ERRAND_TOKEN: token, ...Object.fromEntries(found) }
+}

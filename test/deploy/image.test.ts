@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { promisify } from 'node:util'
+import type Docker from 'dockerode'
+import { composeHere, composeUp } from '../support/docker/compose.ts'
+import { baseImage, dockerFor, dockerHere, type TestDocker } from '../support/docker/docker.ts'
+import { inside } from '../support/docker/inside.ts'
+import { eventually } from '../support/errand-command.ts'
+import { freePort, workflowText } from '../support/programs.ts'
+
+const root = join(import.meta.dirname, '../..')
+const deploy = join(root, 'deploy')
+const execute = promisify(execFile)
+const compose = await composeHere()
+const skip = (await dockerHere()) || (compose === undefined && 'there is no docker compose')
+
+/** The image of deploy/Dockerfile. Its build stage is named too, so that it goes with the test. */
+async function builtImage(docker: TestDocker): Promise<string> {
+  const args = ['build', '-q', '--force-rm', '-f', join(deploy, 'Dockerfile')]
+  args.push('--build-arg', `BASE_IMAGE=${await baseImage('node:24-slim')}`)
+  args.push('--label', `errand.test=${docker.labels['errand.test']}`)
+  const env = { ...process.env, DOCKER_BUILDKIT: '0' }
+  const image = docker.name('image')
+  await execute('docker', [...args, '--target', 'build', '-t', `${image}-build`, root], { env })
+  await execute('docker', [...args, '-t', image, root], { env })
+  return image
+}
+
+test('hub and runners of the compose files run a workflow, stop when told to, and go on after it', {
+  skip,
+}, async (t) => {
+  const docker = dockerFor(t)
+  const folder = mkdtempSync(join(tmpdir(), 'errand-deploy-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const { engine } = docker
+  const image = await builtImage(docker)
+  const sizeMb = async (name: string) => Math.round((await engine.getImage(name).inspect()).Size / 1e6)
+  const base = await baseImage('node:24-slim')
+  t.diagnostic(`image: ${await sizeMb(image)} MB, of which its base ${await sizeMb(base)} MB`)
+  const { Config } = await engine.getImage(image).inspect()
+  assert.equal(Config.User, 'errand')
+  assert.equal((Config as { Healthcheck?: { Test: string[] } }).Healthcheck?.Test[0], 'CMD')
+
+  const up = async (
+    file: string,
+    more: { env: Record<string, string>; services: string[]; volumes: string[]; network?: string },
+  ) =>
+    await composeUp({
+      compose: compose!,
+      docker,
+      folder,
+      file: join(deploy, file),
+      ...more,
+      env: {
+        ERRAND_IMAGE: image,
+        DOCKER_GID: String(statSync('/var/run/docker.sock').gid),
+        ...more.env,
+      },
+    })
+  const containerOf = async (project: string, service: string) => {
+    const label = [`com.docker.compose.project=${project}`, `com.docker.compose.service=${service}`]
+    const [found] = await engine.listContainers({ all: true, filters: { label } })
+    return engine.getContainer(found!.Id)
+  }
+
+  const hubProject = await up('compose.yaml', {
+    env: { ERRAND_LISTEN: `127.0.0.1:${await freePort()}` },
+    services: ['hub'],
+    volumes: ['hub-data'],
+  })
+  const network = `${hubProject}_default`
+  const hub = await containerOf(hubProject, 'hub')
+  const healthy = (container: Docker.Container) =>
+    inside(container, ['node', '/opt/errand/deploy/healthcheck.mjs']).then(
+      () => true,
+      () => false,
+    )
+  await eventually('the health of the hub', () => healthy(hub))
+  await assert.rejects(inside(hub, ['touch', '/opt/errand/new']), /Read-only file system/)
+
+  const enroll = JSON.parse(await inside(hub, ['errand', 'runners', 'enroll-token', '--json']))
+  const runnerProject = await up('compose.runner.yaml', {
+    env: { ERRAND_HUB_URL: 'http://hub:3000', ERRAND_ENROLL_TOKEN: enroll.token },
+    services: ['runner'],
+    volumes: ['workspace'],
+    network,
+  })
+  const runner = await containerOf(runnerProject, 'runner')
+  const connected = async (): Promise<string[]> =>
+    (
+      JSON.parse(await inside(hub, ['errand', 'runners', 'list', '--json'])) as {
+        id: string
+        status: string
+      }[]
+    )
+      .filter(({ status }) => status === 'connected')
+      .map(({ id }) => id)
+      .sort()
+  await eventually('the runner', async () => (await connected()).includes('runner-001'))
+  assert.ok(await healthy(runner))
+  const ask = "{socketPath: '/var/run/docker.sock', path: '/_ping'}"
+  const ping = `require('http').get(${ask}, ({ statusCode }) => console.log(statusCode)).end()`
+  assert.equal(await inside(runner, ['node', '-e', ping]), '200\n', 'it reaches Docker')
+  // Nobody told it to be reached.
+  const closed = await engine.createContainer({
+    Image: image,
+    name: docker.name('closed'),
+    Labels: docker.labels,
+    HostConfig: { NetworkMode: network },
+  })
+  await closed.start()
+  await eventually('the health of the closed hub', () => healthy(closed))
+  const log = await closed.logs({ stdout: true, stderr: true })
+  assert.match(log.toString(), /Only this container reaches it.*ERRAND_ADDR=0\.0\.0\.0:3000/)
+  const fromOutside = `fetch('http://${docker.name('closed')}:3000/health')`
+  await assert.rejects(inside(runner, ['node', '-e', fromOutside]), /ECONNREFUSED/)
+
+  const flow = workflowText([{ name: 'who', cmd: 'echo "user $(id -u), $(git --version)"' }])
+  const runFlow = () => inside(hub, ['errand', 'run', '--hub', '-'], flow)
+  assert.match(await runFlow(), /user 10001, git version/)
+
+  for (const container of [runner, hub]) {
+    await container.stop({ t: 60 })
+    const { State } = await container.inspect()
+    assert.equal(State.ExitCode, 0, 'it ended by itself')
+  }
+  // Its enrolment token is used up: it has what it was given in its volume.
+  await hub.start()
+  await runner.start()
+  await eventually('the hub again', () => healthy(hub))
+  await eventually('the runner again', async () => (await connected()).includes('runner-001'))
+  assert.match(await runFlow(), /user 10001/)
+
+  await runner.stop()
+  const { token } = JSON.parse(
+    await inside(hub, ['errand', 'tokens', 'create', 'fleet', '--scope', 'runner', '--json']),
+  )
+  await up('compose.runners.yaml', {
+    env: { ERRAND_HUB_URL: 'http://hub:3000', ERRAND_TOKEN: token },
+    services: ['runner-001', 'runner-002'],
+    volumes: ['workspace-001', 'workspace-002'],
+    network,
+  })
+  await eventually('both runners', async () => (await connected()).join() === 'runner-001,runner-002')
+})

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
+import test from 'node:test'
+import type { Finding } from '../../src/cli/doctor/check.ts'
+import { errandCommand } from '../support/errand-command.ts'
+import { startPrograms } from '../support/programs.ts'
+
+type Found = Finding & { check: string }
+type Call = (
+  args: readonly string[],
+  options?: { env?: NodeJS.ProcessEnv },
+) => Promise<{ code: number | null; stdout: string; stderr: string }>
+
+async function doctor(call: Call, env: NodeJS.ProcessEnv, ...args: string[]) {
+  const { code, stdout, stderr } = await call(['doctor', '--json', ...args], { env })
+  assert.equal(stderr, '')
+  const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: Found[] }
+  assert.equal(code, ok ? 0 : 1)
+  for (const { status, message, fix } of findings) assert.ok(status === 'ok' || fix, message)
+  const of = (check: string) => findings.filter((finding) => finding.check === check)
+  return {
+    ok,
+    of,
+    status: (check: string) =>
+      of(check)
+        .map(({ status }) => status)
+        .join(' '),
+  }
+}
+
+test('on a machine where nothing is set up yet there is no problem', async (t) => {
+  const errand = errandCommand(t)
+  const found = await doctor(errand.run, { ERRAND_ADDR: ':0' })
+  assert.equal(found.ok, true)
+  assert.equal(found.status('node'), 'ok')
+  assert.equal(found.status('folders'), 'ok ok')
+  assert.match(found.of('hub')[0]!.message, /No hub is named/)
+  assert.match(found.of('runner')[0]!.message, /enrolled as no runner/)
+  const shown = await errand.run(['doctor'], { env: { ERRAND_ADDR: ':0' } })
+  assert.match(shown.stdout, /^ok node {9}Node v\d+/)
+  assert.match(shown.stdout, /Problems: 0, warnings: \d+\.\n$/)
+})
+
+test('with a hub it looks at the address, the token, the clock, the key and the lock', async (t) => {
+  const programs = await startPrograms(t, { runner: 'none' })
+  const well = await doctor(programs.errand.run, programs.env)
+  assert.equal(well.ok, true)
+  assert.equal(well.status('hub'), 'ok ok')
+  assert.match(well.of('clock')[0]!.message, /agrees/)
+  assert.match(well.of('port')[0]!.message, /A hub runs here/)
+  assert.match(well.of('secrets')[0]!.message, /keeps no secrets/)
+
+  const wrong = await doctor(
+    programs.errand.run,
+    programs.env,
+    '--url',
+    programs.url,
+    '--token',
+    'errand_api_wrong',
+  )
+  assert.equal(wrong.status('hub'), 'ok problem')
+  await programs.kill('hub')
+  const gone = await doctor(programs.errand.run, programs.env)
+  assert.equal(gone.status('hub'), 'problem')
+  assert.match(gone.of('locks')[0]!.message, /lock is left of process \d+/)
+  assert.equal(gone.status('locks'), 'warning')
+})
+
+test('a port that is taken, a folder that is a file and no Docker are told with what to do', async (t) => {
+  const errand = errandCommand(t)
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const file = join(errand.home, 'file')
+  writeFileSync(file, '')
+  mkdirSync(join(errand.home, 'open'), { mode: 0o755 })
+  const found = await doctor(errand.run, {
+    ERRAND_ADDR: `127.0.0.1:${port}`,
+    ERRAND_DATA: file,
+    WORKSPACE_DIR: join(errand.home, 'open'),
+    DOCKER_HOST: `unix://${file}`,
+    ERRAND_LIMITS: 'magic',
+  })
+  assert.equal(found.ok, false)
+  assert.equal(found.status('port'), 'problem')
+  assert.match(found.of('port')[0]!.fix!, /--port \d+/)
+  assert.equal(found.status('folders'), 'problem ok warning')
+  assert.equal(found.status('docker'), 'warning')
+  assert.equal(found.status('limits'), 'problem')
+})

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, startPrograms, writeWorkflow } from '../support/programs.ts'
+
+const status = async ({ client }: Programs, id: string) =>
+  (await client.runners.list()).find((runner) => runner.id === id)?.status
+
+async function enrollToken(programs: Programs, ...more: string[]): Promise<string> {
+  const made = await programs.call('runners', 'enroll-token', '--json', ...more)
+  assert.equal(made.code, 0, made.stderr)
+  return JSON.parse(made.stdout).token
+}
+
+test('a machine is enrolled by a token that is good once, and then needs nothing more', async (t) => {
+  const programs = await startPrograms(t, { runner: 'none' })
+  const { errand, url, home } = programs
+  const token = await enrollToken(programs, '--group', 'gpu', '--expires', '15m')
+  const enroll = (...more: string[]) =>
+    errand.run(['runner', 'enroll', '--hub', url, '--token', token, ...more])
+  const done = await enroll('--id', 'box')
+  assert.equal(done.code, 0, done.stderr)
+  const file = join(home, '.errand', 'workspace', '.errand', 'runner.json')
+  assert.ok(done.stdout.includes(file))
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  const again = await enroll('--workspace', join(home, 'other'))
+  assert.equal(again.code, 6)
+  assert.match(again.stderr, /was used at .*, by the runner "box"/)
+
+  const runner = errand.start(['runner'])
+  await runner.until('Connected to the hub')
+  const [view] = await programs.client.runners.list({ group: 'gpu' })
+  assert.deepEqual([view?.id, view?.status], ['box', 'connected'])
+  const database = readFileSync(join(programs.data, 'errand.db'), 'latin1')
+  const { token: own } = JSON.parse(readFileSync(file, 'utf8'))
+  for (const text of [token, own]) assert.ok(!database.includes(text), 'the hub keeps hashes alone')
+
+  // Its token is for it alone.
+  runner.child.kill('SIGTERM')
+  await runner.finished
+  const other = await errand.run(['runner', '--id', 'someone-else'])
+  assert.equal(other.code, 6)
+  assert.match(other.stderr, /for the runner "box", not for "someone-else"/)
+})
+
+test('a runner with an enrolment token in its environment waits for its hub, and keeps what it is given', async (t) => {
+  const programs = await startPrograms(t, { runner: 'none' })
+  const ERRAND_ENROLL_TOKEN = await enrollToken(programs)
+  await programs.kill('hub')
+  const env = { ERRAND_HUB_URL: programs.url, ERRAND_ENROLL_TOKEN, ERRAND_RUNNER_ID: 'container' }
+  const first = programs.errand.start(['runner'], { env })
+  await first.until('Not enrolled yet')
+  await programs.startHub()
+  await first.until('Connected to the hub')
+  first.child.kill('SIGTERM')
+  await first.finished
+  const second = programs.errand.start(['runner'], { env })
+  await second.until('Connected to the hub')
+  second.child.kill('SIGTERM')
+  await second.finished
+
+  await programs.client.runners.remove('container', { force: true })
+  const removed = await programs.errand.run(['runner'], { env })
+  assert.equal(removed.code, 6)
+  assert.match(removed.stderr, /was revoked/)
+  const anew = { ...env, ERRAND_ENROLL_TOKEN: await enrollToken(programs) }
+  await programs.errand.start(['runner'], { env: anew }).until('Connected to the hub')
+})
+
+test('a drained runner finishes what it has, and stays drained over the restart of everything', async (t) => {
+  const programs = await startPrograms(t)
+  const { call, home, client } = programs
+  const steps = [{ name: 'wait', cmd: `until [ -e ${home}/go ]; do sleep 0.05; done` }]
+  const file = writeWorkflow(join(home, 'flow.yaml'), steps)
+  assert.equal((await call('run', '--hub', '--detach', '--run-id', 'long', file)).code, 0)
+  await eventually('the attempt', async () => (await client.runners.get('apart')).attempts.length === 1)
+  const shown = await call('runners', 'show', 'apart')
+  assert.match(shown.stdout, /status +connected/)
+  assert.match(shown.stdout, /long +flow +wait +local +admin/)
+
+  const drained = programs.errand.start(['runners', 'drain', 'apart', '--wait'], { env: programs.env })
+  await drained.until('apart takes nothing new.')
+  assert.equal((await call('run', '--hub', '--detach', '--run-id', 'next', file)).code, 0)
+  assert.match((await client.runs.get('next')).waiting ?? '', /draining/)
+  writeWorkflow(join(home, 'go'), [])
+  assert.equal((await drained.finished).stdout, 'apart takes nothing new.\napart has nothing left.\n')
+  assert.equal((await programs.ended('long')).status, 'success')
+
+  await programs.kill('hub', 'runner')
+  await programs.startHub()
+  assert.equal(await status(programs, 'apart'), 'disconnected')
+  await programs.startRunner()
+  await programs.runner!.until('Connected to the hub')
+  assert.equal(await status(programs, 'apart'), 'draining')
+  assert.equal((await client.runs.get('next')).status, 'running')
+  assert.equal((await call('runners', 'resume', 'apart')).code, 0)
+  assert.equal((await programs.ended('next')).status, 'success')
+
+  const refused = await call('runners', 'remove', 'apart')
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /is connected[\s\S]*--force/)
+  await programs.kill('runner')
+  await eventually('its end', async () => (await status(programs, 'apart')) === 'disconnected')
+  assert.equal((await call('runners', 'remove', 'apart')).code, 0)
+  assert.equal((await call('runners', 'show', 'apart')).code, 7)
+})

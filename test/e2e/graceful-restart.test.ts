@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import type { RunEvent } from '../../src/contract/events.ts'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
+import { numbered } from '../support/programs-output.ts'
+
+const LINES = 120
+
+/** Ends a program as a service manager does. */
+async function stop(programs: Programs, which: 'hub' | 'runner'): Promise<void> {
+  const { child, finished } = programs[which]!
+  child.kill('SIGTERM')
+  const { code, stderr } = await finished
+  assert.equal(code, 0, stderr)
+}
+
+/** Two steps of numbered lines, which note each time that one is begun. */
+const lines = (home: string, name: string): string => {
+  const loop = `i=1; while [ $i -le ${LINES} ]; do echo "line $i"; i=$((i+1)); sleep 0.02; done`
+  const step = (n: number) => ({ name: `part${n}`, cmd: `echo x >> ${home}/begun-${name}-${n}; ${loop}` })
+  return workflowText([step(1), step(2)])
+}
+
+test('hub and runner are restarted, alone and together, and no run and no reader notices', async (t) => {
+  const programs = await startPrograms(t)
+  const { home, client } = programs
+  const ids = ['a', 'b', 'c', 'd']
+  const readers = ids.map(async (name) => {
+    const { run_id } = await client.runs.create({ yaml: lines(home, name) })
+    const events: RunEvent[] = []
+    for await (const event of client.events(run_id, { reached: true })) events.push(event)
+    return { name, run_id, events }
+  })
+  await eventually(
+    'the start of all',
+    async () => (await client.runs.list({ status: 'running' })).runs.length === 4,
+  )
+
+  await stop(programs, 'hub')
+  await programs.startHub()
+  await stop(programs, 'runner')
+  await programs.startRunner()
+  await Promise.all([stop(programs, 'hub'), stop(programs, 'runner')])
+  await programs.startRunner()
+  await programs.startHub()
+
+  for (const { name, run_id, events } of await Promise.all(readers)) {
+    assert.deepEqual(
+      events.map(({ seq }) => seq),
+      events.map((_, index) => index + 1),
+      'each event once and in order',
+    )
+    const last = events.at(-1)!
+    assert.deepEqual([last.type, 'status' in last && last.status], ['run.finished', 'success'], run_id)
+    for (const attempt of [1, 2]) {
+      const text = events.map((e) => (e.type === 'output' && e.attempt === attempt ? e.text : '')).join('')
+      assert.equal(text, numbered(LINES))
+      assert.equal(readFileSync(join(home, `begun-${name}-${attempt}`), 'utf8'), 'x\n')
+    }
+  }
+})
+
+/** A server that answers a request when it is told to. */
+async function slowServer(t: TestContext) {
+  const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
+  const { promise: told, resolve: answer } = Promise.withResolvers<void>()
+  const server = createServer((_, response) => {
+    onAsked()
+    void told.then(() => response.end('done'))
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  t.after(() => server.close())
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, asked, answer }
+}
+
+test('a runner that is told to stop lets a request under way come to its end', async (t) => {
+  const programs = await startPrograms(t)
+  const server = await slowServer(t)
+  const yaml = workflowText([{ name: 'ask', action: 'http.request', args: { url: server.url } }])
+  const { run_id } = await programs.client.runs.create({ yaml })
+  await server.asked
+  const runner = programs.runner!
+  runner.child.kill('SIGTERM')
+  const draining = async () => (await programs.client.runners.list())[0]?.status === 'draining'
+  await eventually('the runner to take nothing new', draining)
+  server.answer()
+  assert.equal((await programs.ended(run_id)).status, 'success')
+  assert.equal((await runner.finished).code, 0)
+})

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { eventually } from '../support/errand-command.ts'
+import { startPrograms, workflowText } from '../support/programs.ts'
+
+const flow = (cmd: string) => workflowText([{ name: 'one', cmd }])
+
+test('hub and runner write a log of JSON lines that say what each is about, and no token', async (t) => {
+  const log = { ERRAND_LOG_FORMAT: 'json' }
+  const programs = await startPrograms(t, {
+    hubEnv: { ...log, ERRAND_LOG_LEVEL: 'debug' },
+    runnerEnv: { ...log, RUNNER_LOG_LEVEL: 'DEBUG' },
+  })
+  const { run_id } = await programs.client.runs.create({ yaml: flow('exit 3') })
+  await programs.ended(run_id)
+  const { hub, runner } = programs
+  const read = (text: string) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+  const ended = read(hub.printed.stderr).find(({ msg }) => msg.includes(`Run ${run_id} ended`))
+  assert.deepEqual([ended.level, ended.run_id], ['info', run_id])
+  assert.match(ended.msg, /failed/)
+  assert.ok(
+    read(hub.printed.stderr).some((line) => line.runner_id === 'apart' && line.msg.includes('is connected')),
+  )
+  assert.ok(
+    read(hub.printed.stderr).some(
+      (line) => line.method === 'POST' && line.path === '/api/runs' && line.status === 201,
+    ),
+  )
+  const taken = read(runner!.printed.stderr).find((line) => line.attempt_id === `${run_id}.1`)
+  assert.deepEqual([taken.level, taken.runner_id, taken.run_id], ['debug', 'apart', run_id])
+  for (const text of [hub.printed.stderr, runner!.printed.stderr])
+    assert.doesNotMatch(text, /errand_(api|runner)_/)
+  const wrong = await programs.errand.run(['up', '--port', '0'], {
+    env: { ERRAND_LOG_LEVEL: 'loud', ERRAND_DATA: join(programs.home, 'x') },
+  })
+  assert.equal(wrong.code, 2)
+  assert.match(wrong.stderr, /ERRAND_LOG_LEVEL is "loud"/)
+  assert.match(wrong.stderr, /debug, info, warn, error/)
+})
+
+test('the figures follow a run through hub and runner', async (t) => {
+  const programs = await startPrograms(t, { hubEnv: { ERRAND_METRICS: 'open' } })
+  const { run_id } = await programs.client.runs.create({ yaml: flow('echo hello') })
+  await programs.ended(run_id)
+  const text = await (await fetch(`${programs.url}/metrics`)).text()
+  assert.match(text, /^errand_runs_finished_total\{status="success"\} 1$/m)
+  assert.match(text, /^errand_output_bytes_total 6$/m)
+  assert.match(text, /^errand_runners\{group="default",status="connected"\} 1$/m)
+  assert.match(text, /^errand_runner_slots\{group="default"\} 64$/m)
+  assert.match(text, /^errand_runner_links_total\{event="opened"\} 1$/m)
+  assert.match(text, /^errand_placement_delay_seconds_count 1$/m)
+  const waiting = await programs.client.runs.create({
+    yaml: workflowText([{ name: 'one', cmd: 'true', targets: ['far'] }], {
+      inventory: { hosts: { far: { group: 'gpu' } } },
+    }),
+  })
+  await eventually('the queue', async () =>
+    /^errand_queue_depth\{group="gpu"\} 1$/m.test(await (await fetch(`${programs.url}/metrics`)).text()),
+  )
+  await programs.client.runs.cancel(waiting.run_id)
+  const { stdout: token } = await programs.call('tokens', 'create', 'prometheus', '--scope', 'metrics')
+  const forwarded = { 'x-forwarded-for': '203.0.113.7' }
+  assert.equal((await fetch(`${programs.url}/metrics`, { headers: forwarded })).status, 401)
+  const headers = { ...forwarded, authorization: `Bearer ${token.trim()}` }
+  assert.equal((await fetch(`${programs.url}/metrics`, { headers })).status, 200)
+})
+
+test('ended runs are deleted by hand, and by the hub when their time is over', async (t) => {
+  const programs = await startPrograms(t)
+  const { client } = programs
+  const make = async () => {
+    const { run_id } = await client.runs.create({ yaml: flow('echo hello') })
+    await programs.ended(run_id)
+    return run_id
+  }
+  const [one, two] = [await make(), await make()]
+  const output = (id: string) => existsSync(join(programs.data, 'output', id))
+  assert.equal(output(one), true)
+  const { stdout, code } = await programs.call('runs', 'delete', one, '--json')
+  assert.deepEqual([code, JSON.parse(stdout)], [0, { deleted: [one] }])
+  assert.equal(output(one), false)
+  assert.equal((await programs.call('runs', 'show', one)).code, 7)
+
+  const { run_id: open } = await client.runs.create({ yaml: flow('sleep 60') })
+  assert.match((await programs.call('runs', 'delete', open)).stderr, /has to end first/)
+  programs.hub.child.kill('SIGTERM')
+  await programs.hub.finished
+  const up = programs.errand.start(
+    ['up', '--port', new URL(programs.url).port, '--no-runner', '--retention', '0.001s'],
+    {
+      env: programs.env,
+    },
+  )
+  await up.until('Runs removed since')
+  assert.equal(output(two), false)
+  const { runs } = await client.runs.list()
+  assert.deepEqual(
+    runs.map(({ run_id }) => run_id),
+    [open],
+  )
+  await client.runs.cancel(open)
+  const wrong = await programs.call('up', '--retention', 'soon')
+  assert.equal(wrong.code, 2)
+  assert.match(wrong.stderr, /--retention is "soon"/)
+})

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, processesOf } from '../support/programs.ts'
+
+/** Outputs that were read stay open for the next reader: the last 256 of them. */
+function isKeptForReading(pid: number | 'self', fd: string, target: string): boolean {
+  const flags = /flags:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))![1]!
+  const isReadOnly = (Number.parseInt(flags, 8) & 3) === 0
+  return isReadOnly && target.includes('/data/output/')
+}
+
+/** All that the process has open beside its standard streams. */
+function targets(pid: number | 'self'): string[] {
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder)
+    .filter((fd) => Number(fd) > 2)
+    .flatMap((fd) => {
+      try {
+        const target = readlinkSync(join(folder, fd))
+        return isKeptForReading(pid, fd, target) ? [] : [target]
+      } catch {
+        return 'closed meanwhile'
+      }
+    })
+}
+
+/** TCP sockets of this machine by the text of their link: local and remote port. */
+function tcpPorts(): Map<string, { local: string; remote: string }> {
+  const lines = readFileSync('/proc/net/tcp', 'latin1').trim().split('\n').slice(1)
+  const port = (address: string): string => address.split(':')[1]!
+  return new Map(
+    lines.map((line) => {
+      const fields = line.trim().split(/\s+/)
+      return [`socket:[${fields[9]}]`, { local: port(fields[1]!), remote: port(fields[2]!) }]
+    }),
+  )
+}
+
+/** What a process has open: how many sockets that are not connected to this process, and all else by name. */
+function descriptors(pid: number): { sockets: number; others: string[] } {
+  const ports = tcpPorts()
+  const own = new Set(targets('self').flatMap((target) => ports.get(target)?.local ?? []))
+  const all = targets(pid)
+  const isSocket = (target: string): boolean => target.startsWith('socket:')
+  return {
+    sockets: all.filter((target) => isSocket(target) && !own.has(ports.get(target)?.remote ?? '')).length,
+    others: all
+      .filter((target) => !isSocket(target))
+      .map((target) => target.replace(/\d+/g, ''))
+      .sort(),
+  }
+}
+
+export interface Rest {
+  hub: string[]
+  runner: string[]
+}
+
+const below = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
+
+/** What hub and runner have open once all work has ended, each connected to nothing but the other. */
+export async function atRest({ hub, runner }: Programs): Promise<Rest> {
+  const pids = { hub: hub.child.pid!, runner: runner!.child.pid! }
+  let seen = ''
+  await eventually('hub and runner with no socket but the link', () => {
+    seen = JSON.stringify([descriptors(pids.hub), descriptors(pids.runner)])
+    return descriptors(pids.hub).sockets === 2 && descriptors(pids.runner).sockets === 1
+  }).catch((error) => assert.fail(`${error.message}: ${seen}`))
+  return { hub: descriptors(pids.hub).others, runner: descriptors(pids.runner).others }
+}
+
+/** Nothing of the runs is left but what the hub keeps of them, and nothing is open that was not open before. */
+export async function assertNothingLeft(programs: Programs, before: Rest): Promise<void> {
+  const { home, hub, runner, runnerFolder, data } = programs
+  await eventually(
+    'a runner that has let go of all attempts and workspaces',
+    () => below(join(runnerFolder, 'attempts')).length + below(join(runnerFolder, 'runs')).length === 0,
+  ).catch((error) =>
+    assert.fail(
+      `${error.message}: ${below(join(runnerFolder, 'attempts'))} ${below(join(runnerFolder, 'runs'))}`,
+    ),
+  )
+  const programsOfIt = [hub.child.pid!, runner!.child.pid!].sort()
+  await eventually('no process but hub and runner', () =>
+    isDeepStrictEqual(processesOf(home).sort(), programsOfIt),
+  ).catch((error) => assert.fail(`${error.message}: ${processesOf(home)}, not ${programsOfIt}`))
+  assert.deepEqual(await atRest(programs), before, 'what is open')
+  const { runs } = await programs.client.runs.list({ status: 'running', limit: 1 })
+  assert.deepEqual(runs, [])
+  for (const run of below(join(data, 'output')))
+    assert.match(run, /^(storm|warm)-\d+$/, 'a folder of output that is of no run')
+}

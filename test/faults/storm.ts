@@ -1,0 +1,73 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../src/contract/errors.ts'
+import type { RunView } from '../../src/contract/run.ts'
+import { eventually } from '../support/errand-command.ts'
+import type { Programs } from '../support/programs.ts'
+import { readIfThere } from '../support/programs-output.ts'
+import { checkStormRun, type StormRun, stormRuns } from './storm-runs.ts'
+
+interface Done {
+  kind: StormRun
+  run: RunView
+  note: string
+}
+
+/** Keeps runs of all kinds in flight, while the programs are struck. */
+export class Storm {
+  readonly #programs: Programs
+  readonly #notes: string
+  readonly #lanes: Promise<void>[]
+  readonly #done: Done[] = []
+  #count = 0
+  #over = false
+
+  constructor(programs: Programs, lanes = 2 * stormRuns.length) {
+    this.#programs = programs
+    this.#notes = join(programs.home, 'notes')
+    mkdirSync(this.#notes, { recursive: true })
+    this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#lane(lane))
+    // They are awaited at the end; until then a failure of one must not cut the test off.
+    for (const lane of this.#lanes) lane.catch(() => {})
+  }
+
+  /** No run is begun any more; those in flight end. Answers how many there were, all of them looked at. */
+  async end(): Promise<number> {
+    this.#over = true
+    await Promise.all(this.#lanes)
+    for (const { kind, run, note } of this.#done) await checkStormRun(this.#programs, kind, run, note)
+    return this.#done.length
+  }
+
+  async #lane(lane: number): Promise<void> {
+    for (let turn = lane; !this.#over; turn++) await this.#one(stormRuns[turn % stormRuns.length]!)
+  }
+
+  async #one(kind: StormRun): Promise<void> {
+    const { client } = this.#programs
+    const run_id = `storm-${++this.#count}`
+    const note = join(this.#notes, run_id)
+    // What was taken just before the hub was killed is there already.
+    await untilAnswered(() => client.runs.create({ run_id, yaml: kind.yaml(note, run_id) }), 'run_exists')
+    if (kind.endless) {
+      await eventually(`the begin of ${run_id}`, () => readIfThere(note) !== '')
+      await untilAnswered(() => client.runs.cancel(run_id), 'run_ended')
+    }
+    this.#done.push({ kind, run: await this.#programs.ended(run_id), note })
+  }
+}
+
+/** Asks again while the hub is away; what it says to what it has done already is an answer too. */
+async function untilAnswered(ask: () => Promise<unknown>, done: string): Promise<void> {
+  await eventually('an answer of the hub', async () => {
+    try {
+      await ask()
+      return true
+    } catch (error) {
+      if (error instanceof ErrandError && error.code === done) return true
+      if (error instanceof ErrandError && error.code === 'unavailable') return await sleep(20, false)
+      throw error
+    }
+  })
+}

@@ -1,0 +1,47 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import Docker from 'dockerode'
+import { bridgeName, guardChain } from '../../../src/runner/containers/docker/guard-rules.ts'
+
+const execute = promisify(execFile)
+
+/** A network for bots that no other test has, as the variable that names it; its rules and it go with the test. */
+export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
+  const name = `errand-test-${randomBytes(4).toString('hex')}`
+  t.after(() => Promise.all([name, `${name}-builds`].map(removeBotNetwork)))
+  return { DOCKER_NETWORK: name }
+}
+
+async function removeBotNetwork(name: string): Promise<void> {
+  const docker = new Docker()
+  const networks = await docker.listNetworks({ filters: { name: [name] } })
+  for (const { Id, Name } of networks) if (Name === name) await removedOnceEmpty(docker.getNetwork(Id))
+  const chain = guardChain(name)
+  const rule = (target: string): string[] => ['-D', 'PREROUTING', '-i', bridgeName(name), '-j', target]
+  for (const args of [rule(chain), ['-F', chain], ['-X', chain]])
+    await execute('iptables', ['-w', '10', '-t', 'raw', ...args]).catch(notThere)
+  await execute('ip6tables', ['-w', '10', '-t', 'raw', ...rule('DROP')]).catch(notThere)
+}
+
+/** An engine ends an aborted build in its own time. */
+async function removedOnceEmpty(network: Docker.Network): Promise<void> {
+  const deadline = Date.now() + 60_000
+  for (;;) {
+    try {
+      await network.remove()
+      return
+    } catch (error) {
+      if (!/active endpoints/.test((error as Error).message) || Date.now() > deadline) throw error
+      await sleep(100)
+    }
+  }
+}
+
+/** A test may have made no rules, or only some. */
+function notThere(error: { stderr?: string }): void {
+  if (!/No chain|does not exist|Bad rule|doesn't exist|does a matching rule exist/.test(error.stderr ?? ''))
+    throw error
+}

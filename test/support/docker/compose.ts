@@ -1,0 +1,59 @@
+import { execFile } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { promisify } from 'node:util'
+import type { TestDocker } from './docker.ts'
+
+const execute = promisify(execFile)
+
+/** The docker compose that is here: the plugin, or Debian's docker-compose 1.29. */
+export async function composeHere(): Promise<readonly string[] | undefined> {
+  for (const command of [['docker', 'compose'], ['docker-compose']]) {
+    const [program, ...args] = command
+    const answered = await execute(program!, [...args, 'version']).then(
+      () => true,
+      () => false,
+    )
+    if (answered) return command
+  }
+  return undefined
+}
+
+export interface ComposeUp {
+  compose: readonly string[]
+  docker: TestDocker
+  /** The file, of which a copy is brought up in the test's folder. */
+  file: string
+  folder: string
+  /** What the file asks for. */
+  env: Record<string, string>
+  services: readonly string[]
+  volumes: readonly string[]
+  /** A network that is there already, in the place of one of its own. */
+  network?: string
+}
+
+/** Brings it up as a user does, but with the test's labels, so that all goes with the test. Answers the project's name. */
+export async function composeUp(up: ComposeUp): Promise<string> {
+  const { docker, file, folder, services, volumes, network, compose } = up
+  const project = docker.name(basename(file, '.yaml').replaceAll('.', '-'))
+  const { labels } = docker
+  const each = <T>(names: readonly string[], value: T) =>
+    Object.fromEntries(names.map((name) => [name, value]))
+  const copy = join(folder, basename(file))
+  const added = `${copy}.test.json`
+  // docker-compose 1.29 knows no name of a project in the file.
+  writeFileSync(copy, readFileSync(file, 'utf8').replace(/^name: .*\n/m, ''))
+  const networks = {
+    default: network === undefined ? { labels } : { external: true, name: network },
+  }
+  writeFileSync(
+    added,
+    JSON.stringify({ services: each(services, { labels }), volumes: each(volumes, { labels }), networks }),
+  )
+  const [program, ...args] = compose
+  await execute(program!, [...args, '-p', project, '-f', copy, '-f', added, 'up', '-d', '--no-build'], {
+    env: { PATH: process.env.PATH, DOCKER_HOST: process.env.DOCKER_HOST, ...up.env },
+  })
+  return project
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { text } from 'node:stream/consumers'
+import test from 'node:test'
+import { baseImage, dockerFor, dockerHere, labelled } from './docker.ts'
+import { startImageRegistry } from './image-registry.ts'
+
+const skip = await dockerHere()
+
+test('what a test makes in Docker is gone after it', { skip }, async (t) => {
+  let label = ''
+  await t.test('makes a container, a network, a volume and an image', async (t) => {
+    const docker = dockerFor(t)
+    label = `errand.test=${docker.labels['errand.test']}`
+    const image = await baseImage('busybox:latest')
+    const volume = docker.name('data')
+    await docker.engine.createVolume({ Name: volume, Labels: docker.labels })
+    await docker.engine.createNetwork({ Name: docker.name('net'), Labels: docker.labels })
+    const container = await docker.engine.createContainer({
+      Image: image,
+      Cmd: ['sh', '-c', 'echo there >/data/file; sleep 1000'],
+      Labels: docker.labels,
+      HostConfig: { Binds: [`${volume}:/data`], NetworkMode: docker.name('net') },
+    })
+    await container.start()
+    await container.commit({ repo: docker.name('image') })
+    const { containers, networks, volumes, images } = await labelled(label)
+    assert.deepEqual([containers.length, networks.length, volumes.length, images.length], [1, 1, 1, 1])
+  })
+  assert.deepEqual(await labelled(label), { containers: [], networks: [], volumes: [], images: [] })
+})
+
+test('the stand-ins run what they stand for', { skip }, async (t) => {
+  const docker = dockerFor(t)
+  const asked = [
+    ['busybox:latest', ['sh', '-c', 'echo shell'], /^shell/],
+    ['node:20-slim', ['node', '-p', '`node ${process.version}`'], /^node v\d+/],
+    ['python:3.11-slim', ['python', '-c', 'import ssl, sys; print(sys.version)'], /^3\.\d+/],
+    [
+      'node:24-slim',
+      ['sh', '-c', 'node --version && npm --version && apt-get --version'],
+      /^v24\..*\n[\d.]+\napt /,
+    ],
+  ] as const
+  for (const [name, command, expected] of asked) {
+    const container = await docker.engine.createContainer({
+      Image: await baseImage(name),
+      Cmd: [...command],
+      Labels: docker.labels,
+      Tty: true,
+    })
+    await container.start()
+    await container.wait()
+    const printed = (await container.logs({ stdout: true, stderr: true })).toString().replaceAll('\r', '')
+    assert.match(printed, expected, name)
+  }
+})
+
+test('the image registry tells the right password from a wrong one and from none', { skip }, async (t) => {
+  const docker = dockerFor(t)
+  const { address, username, password } = await startImageRegistry(t)
+  const container = await docker.engine.createContainer({
+    Image: await baseImage('busybox:latest'),
+    Labels: docker.labels,
+  })
+  const name = `${address}/bots/one`
+  await container.commit({ repo: name, tag: 'v1' })
+  const failure = async (authconfig: object | undefined): Promise<string | undefined> => {
+    const stream = await docker.engine.getImage(`${name}:v1`).push({ authconfig })
+    const printed = await text(stream)
+    return /"error":"([^"]*)"/.exec(printed)?.[1]
+  }
+  assert.equal(await failure({ username, password, serveraddress: address }), undefined)
+  assert.match((await failure({ username, password: 'wrong', serveraddress: address }))!, /unauthorized/)
+  assert.match((await failure({ serveraddress: address }))!, /no basic auth/)
+})

@@ -1,0 +1,118 @@
+/**
+ * A real Docker engine for tests:
+ *
+ *     const skip = await dockerHere()                       // at the top of the test file
+ *     test('...', { skip }, async (t) => {
+ *       const docker = dockerFor(t)                         // what carries its labels goes with the test
+ *       const image = await baseImage('busybox:latest')     // a stand-in, made in seconds and kept
+ *       const container = await docker.engine.createContainer({ Image: image, Labels: docker.labels })
+ *       ...
+ *     })
+ *
+ * What the tested program makes carries labels of its own: `removeLabelled('its.label=value')` in a `t.after`, and
+ * `labelled(...)` to see that nothing is left. A registry with a password: `image-registry.ts`.
+ */
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { promisify } from 'node:util'
+import Docker from 'dockerode'
+
+const execute = promisify(execFile)
+const script = (name: string): string => join(import.meta.dirname, name)
+
+/** Reason to skip what needs Docker. Where no test may be skipped an engine is installed and started instead. */
+export async function dockerHere(): Promise<string | false> {
+  if (await answers()) return false
+  if (process.env.ERRAND_TEST_NO_SKIPS === '1') {
+    await execute(script('ensure-docker.sh'))
+    return false
+  }
+  return 'no Docker engine answers; start one, or as root on Debian: test/support/docker/ensure-docker.sh'
+}
+
+async function answers(): Promise<boolean> {
+  try {
+    await new Docker().ping()
+    return true
+  } catch {
+    return false
+  }
+}
+
+export type BaseImage = 'busybox:latest' | 'node:20-slim' | 'python:3.11-slim' | 'node:24-slim'
+
+/** Name of an image to build on: a stand-in, and the real one on machines that are no Debian or where we are not root. */
+export async function baseImage(name: BaseImage): Promise<string> {
+  if (existsSync('/usr/bin/dpkg') && process.getuid?.() === 0) {
+    await execute(script('make-base-images.sh'), [name.replace(/^busybox:latest$/, 'busybox')])
+    return `errand.test/${name}`
+  }
+  await execute('docker', ['image', 'inspect', name]).catch(() =>
+    execute('docker', ['pull', '--quiet', name]),
+  )
+  return name
+}
+
+export interface TestDocker {
+  engine: Docker
+  /** For each container, network, volume and image that the test makes: all that carry them go with it. */
+  labels: Record<string, string>
+  /** A name that no other test has. */
+  name(suffix: string): string
+}
+
+export function dockerFor(t: TestContext): TestDocker {
+  const id = randomBytes(4).toString('hex')
+  t.after(() => removeLabelled(`errand.test=${id}`))
+  return {
+    engine: new Docker(),
+    labels: { 'errand.test': id },
+    name: (suffix) => `errand-test-${id}-${suffix}`,
+  }
+}
+
+export interface Labelled {
+  containers: string[]
+  networks: string[]
+  volumes: string[]
+  images: string[]
+}
+
+/** Ids (of volumes: names) of what carries the label, `key` or `key=value`; containers that have ended too. */
+export async function labelled(label: string): Promise<Labelled> {
+  const engine = new Docker()
+  const filters = { label: [label] }
+  const [containers, networks, volumes, images] = await Promise.all([
+    engine.listContainers({ all: true, filters }),
+    engine.listNetworks({ filters }),
+    engine.listVolumes({ filters }),
+    engine.listImages({ filters }),
+  ])
+  return {
+    containers: containers.map(({ Id }) => Id),
+    networks: networks.map(({ Id }) => Id),
+    volumes: volumes.Volumes.map(({ Name }) => Name),
+    images: images.map(({ Id }) => Id),
+  }
+}
+
+export async function removeLabelled(label: string): Promise<void> {
+  const engine = new Docker()
+  const { containers, networks, volumes, images } = await labelled(label)
+  await Promise.all(containers.map((id) => removed(engine.getContainer(id).remove({ force: true, v: true }))))
+  await Promise.all([
+    ...networks.map((id) => removed(engine.getNetwork(id).remove())),
+    ...volumes.map((name) => removed(engine.getVolume(name).remove())),
+    ...images.map((id) => removed(engine.getImage(id).remove({ force: true }))),
+  ])
+}
+
+/** What is gone already, or is just going, is as good. */
+async function removed(removal: Promise<unknown>): Promise<void> {
+  await removal.catch((error: { statusCode?: number; message: string }) => {
+    if (error.statusCode !== 404 && !/already in progress/.test(error.message)) throw error
+  })
+}
