@@ -14,13 +14,18 @@ export interface BenchHub {
   /** Process ids of the hub and of its runner. */
   hubPid: number
   runnerPid: number
+  /** Of the hub's inspector, where it was asked for. */
+  inspectUrl: string | undefined
   stop(): Promise<void>
 }
 
-/** `errand up` on a free port with a data folder of its own. */
-export async function startHub(): Promise<BenchHub> {
+/** `errand up` on a free port with a data folder of its own. `inspect`: its heap can be looked into. */
+export async function startHub({ inspect = false } = {}): Promise<BenchHub> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
-  const child = spawn(errand, ['up', '--port', '0', '--data', folder], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(errand, ['up', '--port', '0', '--data', folder], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: inspect ? { ...process.env, NODE_OPTIONS: '--inspect=127.0.0.1:0' } : process.env,
+  })
   let printed = ''
   child.stdout.on('data', (chunk) => (printed += chunk))
   child.stderr.on('data', (chunk) => (printed += chunk))
@@ -42,6 +47,7 @@ export async function startHub(): Promise<BenchHub> {
     token,
     hubPid: child.pid!,
     runnerPid,
+    inspectUrl: /ws:\/\/127\S+/.exec(printed)?.[0],
     stop: async () => {
       child.kill('SIGINT')
       await exited(child)

@@ -14,19 +14,25 @@ import { localStep } from './rows/local-step.ts'
 import { maskedOutput } from './rows/masked-output.ts'
 import { masking } from './rows/masking.ts'
 import { idleMemory } from './rows/memory.ts'
-import { memoryOverRuns, noopRuns } from './rows/noop-runs.ts'
+import { memoryOverRuns } from './rows/memory-over-runs.ts'
+import { noopRuns } from './rows/noop-runs.ts'
 import { outputToReader } from './rows/output.ts'
 import { placement } from './rows/placement.ts'
 import { shellRun } from './rows/shell-run.ts'
 
-const alone = { 'local-step': localStep, 'shell-run': shellRun, masking, placement }
+const alone = {
+  'local-step': localStep,
+  'shell-run': shellRun,
+  masking,
+  placement,
+  'memory-over-runs': memoryOverRuns,
+}
 const onHub = {
   memory: idleMemory,
   'hub-step': hubStep,
   'first-process': firstProcess,
   'first-process-busy': firstProcessBusy,
   'noop-runs': noopRuns,
-  'memory-over-runs': memoryOverRuns,
   output: outputToReader,
   'masked-output': maskedOutput,
   crowd,

@@ -1,5 +1,5 @@
 import { Agent, request } from 'node:http'
-import { type BenchHub, residentMb } from '../hub.ts'
+import type { BenchHub } from '../hub.ts'
 import { quantile, type Row } from '../measure.ts'
 
 const RUNS = 6000
@@ -31,7 +31,8 @@ function post(hub: BenchHub, agent: Agent): Promise<string> {
   return promise
 }
 
-async function noops(hub: BenchHub, agent: Agent, count: number) {
+/** So many runs, to the end of the last. */
+export async function noops(hub: BenchHub, agent: Agent, count: number) {
   let left = count
   let last = ''
   const delays: number[] = []
@@ -48,42 +49,6 @@ async function noops(hub: BenchHub, agent: Agent, count: number) {
   while ((await hub.client.runs.list({ status: 'queued,running', limit: 1 })).runs.length > 0)
     await new Promise((resolve) => setTimeout(resolve, 10))
   return { perSecond: (count / (performance.now() - start)) * 1000, delays }
-}
-
-const GROWTH_RUNS = 50_000
-const GROWTH_PART = 5_000
-const WARM_UP_PARTS = 3
-
-/** The hub's memory over 50,000 runs: what it grows by once it is warm, as the slope of a line through the figures. */
-export async function memoryOverRuns(hub: BenchHub): Promise<Row[]> {
-  const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
-  const figures: { runs: number; mb: number }[] = []
-  for (let runs = GROWTH_PART; runs <= GROWTH_RUNS; runs += GROWTH_PART) {
-    await noops(hub, agent, GROWTH_PART)
-    figures.push({ runs, mb: await residentMb(hub.hubPid) })
-  }
-  agent.destroy()
-  const warm = figures.slice(WARM_UP_PARTS)
-  const slope = slopeOf(warm.map(({ runs, mb }) => [runs / 10_000, mb]))
-  return [
-    {
-      name: 'growth of the hub over 50,000 no-op runs',
-      unit: 'MB for 10,000 runs',
-      value: slope,
-      budget: { what: '<= 2 MB', holds: slope <= 2 },
-      details: Object.fromEntries(
-        figures.map(({ runs, mb }) => [`MB after ${runs.toLocaleString('en')}`, mb]),
-      ),
-    },
-  ]
-}
-
-/** Of the line that is nearest to the points. */
-function slopeOf(points: readonly (readonly [number, number])[]): number {
-  const mean = (of: (point: readonly [number, number]) => number) =>
-    points.reduce((sum, point) => sum + of(point), 0) / points.length
-  const [x, y] = [mean((point) => point[0]), mean((point) => point[1])]
-  return mean((p) => (p[0] - x) * (p[1] - y)) / mean((p) => (p[0] - x) ** 2)
 }
 
 /** How many one-step runs that do nothing go through one hub and one runner, from the first request to the last end. */

@@ -1,5 +1,6 @@
 import type { ActionRegistry } from '../runner/ports.ts'
 import { agentRun } from './agent-run.ts'
+import { botServe } from './bot-serve.ts'
 import { cmdRun } from './cmd-run.ts'
 import { fileWrite } from './file-write.ts'
 import { httpRequest } from './http-request.ts'
@@ -10,6 +11,7 @@ import { varsSet } from './vars-set.ts'
 /** The actions that a machine carries out and that ship with Errand. */
 export const builtinActionRegistry: ActionRegistry = {
   'agent.run': agentRun,
+  'bot.serve': botServe,
   'cmd.run': cmdRun,
   'shell.run': shellRun,
   'file.write': fileWrite,

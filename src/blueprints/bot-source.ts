@@ -69,6 +69,14 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
   const texts = files ?? (code === undefined ? undefined : { [name]: code })
   if (texts === undefined) throw missing('simple')
   const paths = Object.keys(texts)
+  const bad = paths.find(
+    (path) => !/^(?!\/|[A-Za-z]:)[^\\\p{Cc}]+$/u.test(path) || path.split('/').includes('..'),
+  )
+  if (bad !== undefined)
+    throw wrong(
+      `The path ${JSON.stringify(bad)} is not one inside the bot's folder.`,
+      'Write it as bot.py or lib/texts.py.',
+    )
   if (paths.length === 0) throw wrong('The bot has no files.', 'Put at least one source text into "files".')
   const run = entrypoint ?? (paths.length === 1 ? paths[0]! : undefined)
   if (run === undefined)

@@ -1,4 +1,4 @@
-import { BotLimits, BotRestart, type BotServeArgs } from '../contract/bot.ts'
+import { BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
 import type { StartBot } from '../contract/bot-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { secretFault } from '../contract/secret-value.ts'
@@ -19,10 +19,17 @@ export interface BotRunOptions {
   maxSeconds: number
   /** Runs of one slot come one after another. */
   slot: string
+  /** Instead of the source that the request would give. */
+  kept?: KeptSource
+}
+export interface KeptSource {
+  source: BotSource
+  /** Of its registry, where it has one. */
+  password?: string
 }
 
 /** A run of a bot: a workflow of one step; and the values of its secrets, which stand nowhere in it. */
-export function botRun(request: BotRequest, { maxSeconds, slot }: BotRunOptions) {
+export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOptions) {
   const { bot_id, env = {}, timeout_seconds = maxSeconds, runner, group, labels, registry_auth } = request
   if (timeout_seconds > maxSeconds)
     throw new ErrandError(
@@ -31,7 +38,8 @@ export function botRun(request: BotRequest, { maxSeconds, slot }: BotRunOptions)
       { hint: 'Ask for less, or have the operator set ERRAND_BOT_HOURS.' },
     )
   const secrets = secretTexts(request.env_vars ?? {}, env)
-  if (registry_auth !== undefined) secrets[REGISTRY_PASSWORD] = registry_auth.password
+  const password = kept === undefined ? registry_auth?.password : kept.password
+  if (password !== undefined) secrets[REGISTRY_PASSWORD] = password
   const limits = request.limits ?? BotLimits.parse({})
   const { command, runtime, stop_grace_seconds } = request
   const host = { runner, group, labels }
@@ -47,7 +55,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot }: BotRunOptions)
         action: 'bot.serve',
         args: {
           bot_id,
-          source: botSource(request),
+          source: kept?.source ?? botSource(request),
           command,
           limits,
           restart: request.restart ?? BotRestart.parse({}),

@@ -19,6 +19,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'List and install coding agents',
     load: async () => (await import('./agents.ts')).agents,
   },
+  bot: { summary: 'Start and control bots on a hub', load: async () => (await import('./bot.ts')).bot },
   validate: { summary: 'Check a workflow file', load: async () => (await import('./validate.ts')).validate },
   up: { summary: 'Start a hub and a runner of its own', load: async () => (await import('./up.ts')).up },
   runner: {

@@ -6,7 +6,11 @@ import { Engine } from '../engine/engine.ts'
 import { createApi } from '../hub/api/app.ts'
 import { Auth } from '../hub/auth/auth.ts'
 import { ensureAdmin } from '../hub/auth/first-admin.ts'
+import { keepGivenTokens } from '../hub/auth/given-tokens.ts'
 import { sessionSecret } from '../hub/auth/sessions.ts'
+import { type BotQuota, DEFAULT_BOT_QUOTA } from '../hub/bots/bot-quota.ts'
+import { Bots } from '../hub/bots/bots.ts'
+import { Uploads } from '../hub/bots/uploads.ts'
 import { ConfigFile } from '../hub/config/config-file.ts'
 import { Fleet } from '../hub/fleet/fleet.ts'
 import { HubMetrics } from '../hub/metrics/hub-metrics.ts'
@@ -19,6 +23,7 @@ import { Secrets } from '../hub/secrets/secrets.ts'
 import { openSqliteStores } from '../hub/store/open-sqlite.ts'
 import type { Log } from '../platform/log.ts'
 import { takeFolderLock } from './folder-lock.ts'
+import type { Lease } from './lease-options.ts'
 import { ownToken } from './own-token.ts'
 import { productVersion } from './product-version.ts'
 import { localHubFile, writeLogin } from './saved-login.ts'
@@ -32,8 +37,13 @@ export interface HubOptions {
   config?: string
   /** How long ended runs are kept; absent: for ever. */
   keptMs?: number
+  lease?: Lease
   /** Who is on this machine reads the figures without a token. */
   openMetrics?: boolean
+  /** What each user may have of bots. */
+  botQuota?: Partial<BotQuota>
+  /** Tokens that the operator has chosen. */
+  givenTokens?: { client?: string; runner?: string }
   log: Log
 }
 
@@ -75,7 +85,7 @@ export async function startHub(options: HubOptions): Promise<HubProcess> {
 }
 
 async function start(
-  { data, host, port, config, keptMs, openMetrics, log }: HubOptions,
+  { data, host, port, config, keptMs, lease, openMetrics, botQuota, givenTokens = {}, log }: HubOptions,
   closers: (() => unknown)[],
 ): Promise<Omit<HubProcess, 'close'>> {
   const configFile = new ConfigFile({ file: config, log })
@@ -84,7 +94,9 @@ async function start(
   closers.push(() => stores.close())
   const { accounts } = stores
   const admin = await ensureAdmin(accounts)
-  const auth = new Auth({ accounts, secret: await sessionSecret(accounts) })
+  await keepGivenTokens(accounts, givenTokens)
+  const given = Object.values(givenTokens).filter((text) => text !== undefined)
+  const auth = new Auth({ accounts, secret: await sessionSecret(accounts), given })
   const outputs = new FileOutputStore({ dir: join(data, 'output') })
   closers.push(() => outputs.close())
   const keys = new KeyRing({ env: process.env, file: join(data, 'secrets.key') })
@@ -97,6 +109,7 @@ async function start(
     secrets,
     store: accounts,
     log,
+    ...lease,
   })
   await fleet.recall()
   auth.onChanged(() => void fleet.recheck())
@@ -109,22 +122,31 @@ async function start(
   const store = observedStore(stores.runs, (runId, events) => {
     metrics.seen(runId, events)
     logRun(log, runId, events)
+    if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
   })
   const engine = new Engine({
     store,
     host: fleet,
     outputs,
-    admit: (run) => secrets.admit(run),
+    admit: async (run) => {
+      bots.admit(run)
+      await secrets.admit(run)
+    },
     version: productVersion,
     log,
   })
   closers.push(() => engine.close())
+  const uploads = new Uploads({ dir: join(data, 'uploads'), log })
+  const bots = new Bots({ engine, secrets, uploads, quota: { ...DEFAULT_BOT_QUOTA, ...botQuota }, log })
+  closers.push(() => bots.close())
   const app = createApi({
     engine,
     accounts,
     runners: fleet,
     repositories: configFile,
     secrets,
+    bots,
+    uploads,
     auth,
     version: productVersion,
     metrics,
@@ -141,6 +163,7 @@ async function start(
   const url = `http://${bound.address.includes(':') ? `[${bound.address}]` : bound.address}:${bound.port}`
   await engine.resume()
   fleet.ready()
+  await bots.resume()
   if (keptMs !== undefined) {
     const retention = new Retention({ engine, accounts, keptMs, log })
     closers.push(() => retention.close())

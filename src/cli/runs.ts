@@ -14,7 +14,7 @@ const list = command({
   options: {
     status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
-    blueprint: { type: 'string', value: 'NAME', help: 'Only runs of this blueprint: workflow or agent' },
+    blueprint: { type: 'string', value: 'NAME', help: 'Only runs of this blueprint: workflow, agent or bot' },
     limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
     cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
     ...hubOptions,

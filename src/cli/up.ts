@@ -1,10 +1,11 @@
 import { join } from 'node:path'
-import { hubAddress } from '../dialects/environment.ts'
+import { botEnvironment, givenTokens, hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
 import { command, UsageError } from './command.ts'
 import { configPath } from './config-path.ts'
 import { containerNote } from './container-note.ts'
 import { dataFolder } from './errand-home.ts'
+import { DEFAULT_HEARTBEAT, DEFAULT_LOST_AFTER, leaseOf } from './lease-options.ts'
 import { programLog } from './program-log.ts'
 import { DEFAULT_RETENTION, retentionMs } from './retention-option.ts'
 import { untilSignal } from './until-signal.ts'
@@ -31,6 +32,16 @@ export const up = command({
       value: 'TIME',
       help: `How long ended runs are kept, such as 30d, or forever (default: ERRAND_RETENTION, ${DEFAULT_RETENTION})`,
     },
+    heartbeat: {
+      type: 'string',
+      value: 'TIME',
+      help: `A runner is asked for a sign of life so often; after three without one its link is made anew (default: ERRAND_HEARTBEAT, ${DEFAULT_HEARTBEAT})`,
+    },
+    'lost-after': {
+      type: 'string',
+      value: 'TIME',
+      help: `How long a runner may be away before what it has is lost (default: ERRAND_LOST_AFTER, ${DEFAULT_LOST_AFTER})`,
+    },
     'no-runner': { type: 'boolean', help: 'Only the hub' },
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
@@ -44,14 +55,22 @@ export const up = command({
     const data = dataFolder(options.data)
     const allowedDirs = options['allow-dir'] ?? []
     const keptMs = retentionMs(options.retention, process.env)
+    const lease = leaseOf(options, process.env)
     const openMetrics = metricsOpen(process.env)
+    const { maxBots, maxSeconds } = botEnvironment(process.env)
     const hub = await startHub({
       ...address(options),
       data,
       config: configPath(options.config, data),
       log,
       keptMs,
+      lease,
       openMetrics,
+      botQuota: {
+        ...(maxBots !== undefined && { maxBots }),
+        ...(maxSeconds !== undefined && { maxSeconds }),
+      },
+      givenTokens: givenTokens(process.env),
     })
     const runner = options['no-runner']
       ? undefined

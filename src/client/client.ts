@@ -4,6 +4,7 @@ import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { AuthClient, TokensClient, UsersClient } from './accounts.ts'
+import { BotsClient } from './bots.ts'
 import { type FollowOptions, followEvents } from './events.ts'
 import { type ClientOptions, HubHttp } from './http.ts'
 import { RunnersClient } from './runners.ts'
@@ -18,6 +19,7 @@ export class ErrandClient {
   readonly url: string
   readonly auth: AuthClient
   readonly runs: RunsClient
+  readonly bots: BotsClient
   readonly runners: RunnersClient
   readonly tokens: TokensClient
   readonly users: UsersClient
@@ -30,6 +32,7 @@ export class ErrandClient {
     this.url = http.url
     this.auth = new AuthClient(http)
     this.runs = new RunsClient(http)
+    this.bots = new BotsClient(http)
     this.runners = new RunnersClient(http)
     this.tokens = new TokensClient(http)
     this.users = new UsersClient(http)

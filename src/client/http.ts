@@ -11,6 +11,8 @@ export interface ClientOptions {
 export interface CallOptions {
   query?: Record<string, string | number | boolean | readonly string[] | undefined>
   body?: unknown
+  /** Instead of `body`: sent as they are. */
+  bytes?: Uint8Array
   headers?: Record<string, string>
   signal?: AbortSignal
 }
@@ -35,8 +37,9 @@ export class HubHttp {
   async send(method: string, path: string, options: CallOptions = {}): Promise<Response> {
     const headers: Record<string, string> = { accept: 'application/json', ...options.headers }
     if (this.#token !== undefined) headers.authorization = `Bearer ${this.#token}`
-    let body: string | undefined
-    if (typeof options.body === 'string') body = options.body
+    let body: string | Uint8Array<ArrayBuffer> | undefined
+    if (options.bytes !== undefined) body = options.bytes as Uint8Array<ArrayBuffer>
+    else if (typeof options.body === 'string') body = options.body
     else if (options.body !== undefined) {
       body = JSON.stringify(options.body)
       headers['content-type'] = 'application/json'

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { Size } from './amounts.ts'
 import { BotId, BotLimits, BotRestart, botStates } from './bot.ts'
 import { Reason, RunStatus } from './status.ts'
 import { Scalar } from './workflow.ts'
@@ -94,9 +95,29 @@ export const StartBot = z.strictObject({ bot_id: BotId, ...source, ...settings }
 export type StartBot = z.infer<typeof StartBot>
 export type StartBotInput = z.input<typeof StartBot>
 
-/** `POST /api/bots/:id/update`: what is not given stays as it is; of `env_vars` and `env` each variable by itself. */
-export const UpdateBot = z.strictObject({ ...source, ...settings })
+/** `POST /api/bots/:id/update`: what is not given stays as it is, each limit and each variable by itself. */
+export const UpdateBot = z.strictObject({
+  ...source,
+  ...settings,
+  limits: z
+    .strictObject({
+      memory: z.optional(Size),
+      cpus: z.number().positive().max(1024).optional(),
+      processes: z.number().int().positive().optional(),
+      disk: z.optional(Size),
+      log: z.optional(Size),
+    })
+    .optional(),
+  restart: z
+    .strictObject({
+      policy: z.enum(['no', 'on-failure']).optional(),
+      max_restarts: z.number().int().min(1).max(1000).optional(),
+    })
+    .optional(),
+})
 export type UpdateBot = z.infer<typeof UpdateBot>
+/** With its archive kept as an upload. */
+export type BotChange = Omit<UpdateBot, 'archive'>
 export type UpdateBotInput = z.input<typeof UpdateBot>
 
 /** The fields that say where the code comes from: an update that has one of them has a source of its own. */

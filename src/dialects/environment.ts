@@ -24,7 +24,14 @@ const clientAliases = {
   ERRAND_TOKEN: ['AVTOMATIKA_TOKEN'],
 } as const
 const logAliases = { ERRAND_LOG_FORMAT: [], ERRAND_LOG_LEVEL: ['RUNNER_LOG_LEVEL'] } as const
-const hubAliases = { ERRAND_ADDR: ['OPENRUNNER_ADDR'], ERRAND_CONFIG: [] } as const
+const hubAliases = {
+  ERRAND_ADDR: ['OPENRUNNER_ADDR'],
+  ERRAND_CONFIG: [],
+  ERRAND_MAX_BOTS: ['MAX_BOTS_PER_USER'],
+  ERRAND_BOT_HOURS: [],
+  ERRAND_CLIENT_TOKEN: ['CLIENT_TOKEN'],
+  ERRAND_WORKER_TOKEN: ['GLOBAL_WORKER_TOKEN'],
+} as const
 
 /** A variable's value and the name it was found under; an empty one counts as not set. */
 interface Found {
@@ -57,6 +64,31 @@ export const hubAddress = (env: Env): string | undefined => find(hubAliases, env
 
 /** Path of the hub's `errand.yaml`. */
 export const hubConfig = (env: Env): string | undefined => find(hubAliases, env, 'ERRAND_CONFIG')?.value
+
+/** How many bots a user may have at once, and how long one lives. Throws `invalid_argument`. */
+export function botEnvironment(env: Env): { maxBots?: number; maxSeconds?: number } {
+  const count = find(hubAliases, env, 'ERRAND_MAX_BOTS')
+  const time = find(hubAliases, env, 'ERRAND_BOT_HOURS')
+  const maxBots = count && Number(count.value)
+  const hours = time && Number(time.value)
+  if (maxBots !== undefined && !(Number.isInteger(maxBots) && maxBots >= 0 && maxBots <= 10_000))
+    throw wrong(count!, 'It is a number of bots, such as 3.')
+  if (hours !== undefined && !(hours > 0 && hours <= 8_760))
+    throw wrong(time!, 'It is a number of hours, such as 24 or 0.5.')
+  return { maxBots, maxSeconds: hours && hours * 3600 }
+}
+
+/** Tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */
+export function givenTokens(env: Env): { client?: string; runner?: string } {
+  const client = find(hubAliases, env, 'ERRAND_CLIENT_TOKEN')
+  const runner = find(hubAliases, env, 'ERRAND_WORKER_TOKEN')
+  for (const found of [client, runner])
+    if (found !== undefined && !/^[\x21-\x7e]{16,512}$/.test(found.value))
+      throw new ErrandError('invalid_argument', `${found.name} is no good token.`, {
+        hint: 'It has 16 characters or more, without blanks. Make one with: openssl rand -hex 32',
+      })
+  return { client: client?.value, runner: runner?.value }
+}
 
 /** How long-lived programs write their log. Throws `invalid_argument`. */
 export function logEnvironment(env: Env): { format: LogFormat; level: LogLevel } {

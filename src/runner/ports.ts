@@ -1,6 +1,7 @@
 import type { AgentRunArgs } from '../contract/actions.ts'
 import type { AttemptInput, Permissions } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamName } from '../contract/attempt.ts'
+import type { BotServeArgs } from '../contract/bot.ts'
 
 /** Interface file: `actions/`, `agents/` and `dialects/` may import it. */
 
@@ -34,6 +35,9 @@ export interface InlineResult {
 /** A session with a coding agent, as the step asks for it. */
 export type AgentPlan = Omit<AgentRunArgs, 'permissions'> & { permissions: Permissions }
 
+/** A bot in its container, as the step asks for it. */
+export type BotPlan = BotServeArgs
+
 /**
  * What a step can do on a machine. A process outlives the runner; an inline action ends with it.
  * Throwing an `ErrandError` fails the attempt (`invalid_argument`, else `action_failed`) with its message.
@@ -42,6 +46,7 @@ export type Action =
   | { kind: 'process'; prepare(spec: AttemptSpec): ProcessPlan }
   | { kind: 'inline'; run(spec: AttemptSpec, context: InlineContext): Promise<InlineResult> }
   | { kind: 'agent'; prepare(spec: AttemptSpec): AgentPlan }
+  | { kind: 'bot'; prepare(spec: AttemptSpec): BotPlan }
 
 export type ActionRegistry = Readonly<Record<string, Action>>
 

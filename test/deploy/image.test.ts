@@ -74,11 +74,17 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   })
   const network = `${hubProject}_default`
   const hub = await containerOf(hubProject, 'hub')
-  const healthy = (container: Docker.Container) =>
-    inside(container, ['node', '/opt/errand/deploy/healthcheck.mjs']).then(
-      () => true,
-      () => false,
-    )
+  const healthy = async (container: Docker.Container): Promise<boolean> => {
+    try {
+      await inside(container, ['node', '/opt/errand/deploy/healthcheck.mjs'])
+      return true
+    } catch {
+      const { RestartCount, State } = await container.inspect()
+      const log = async () => (await container.logs({ stdout: true, stderr: true })).toString()
+      assert.ok(RestartCount === 0 && State.Running, `it has ended: ${await log()}`)
+      return false
+    }
+  }
   await eventually('the health of the hub', () => healthy(hub))
   await assert.rejects(inside(hub, ['touch', '/opt/errand/new']), /Read-only file system/)
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../src/contract/errors.ts'
 import type { RunView } from '../../src/contract/run.ts'
+import { isFinalRun } from '../../src/contract/status.ts'
 import { eventually } from '../support/errand-command.ts'
 import type { Programs } from '../support/programs.ts'
 import { readIfThere } from '../support/programs-output.ts'
@@ -51,10 +52,24 @@ export class Storm {
     // What was taken just before the hub was killed is there already.
     await untilAnswered(() => client.runs.create({ run_id, yaml: kind.yaml(note, run_id) }), 'run_exists')
     if (kind.endless) {
-      await eventually(`the begin of ${run_id}`, () => readIfThere(note) !== '')
+      await this.#eventually(`the begin of ${run_id}`, () => readIfThere(note) !== '')
       await untilAnswered(() => client.runs.cancel(run_id), 'run_ended')
     }
-    this.#done.push({ kind, run: await this.#programs.ended(run_id), note })
+    const run = await this.#eventually(`the end of ${run_id}`, async () => {
+      const view = await client.runs.get(run_id).catch(() => undefined)
+      return view !== undefined && isFinalRun(view.status) && view
+    })
+    this.#done.push({ kind, run, note })
+  }
+
+  /** However long the storm takes, and then for as long as is usual. */
+  async #eventually<T>(what: string, condition: () => T | false | Promise<T | false>): Promise<T> {
+    while (!this.#over) {
+      const value = await condition()
+      if (value) return value
+      await sleep(50)
+    }
+    return await eventually(what, condition)
   }
 }
 

@@ -47,9 +47,11 @@ export function errandCommand(t: TestContext) {
 
   function start(
     args: readonly string[],
-    options: { env?: NodeJS.ProcessEnv; stdin?: string; cwd?: string } = {},
+    options: { env?: NodeJS.ProcessEnv; stdin?: string; cwd?: string; within?: readonly string[] } = {},
   ): Started {
-    const child = spawn(program, args, { env: { ...env, ...options.env }, cwd: options.cwd })
+    // `within`: words before the command, of a program that becomes it.
+    const [first, ...words] = [...(options.within ?? []), program, ...args]
+    const child = spawn(first!, words, { env: { ...env, ...options.env }, cwd: options.cwd })
     running.add(child)
     const printed = { stdout: '', stderr: '' }
     child.stdout.setEncoding('utf8').on('data', (text) => (printed.stdout += text))

@@ -40,10 +40,15 @@ export interface ProgramsOptions {
   hubEnv?: NodeJS.ProcessEnv
   /** For the runner that is started on its own, beside what it has. */
   runnerEnv?: NodeJS.ProcessEnv
+  /** Words before the command of hub or runner, of a program that becomes it. */
+  hubWithin?: readonly string[]
+  runnerWithin?: readonly string[]
+  /** Address that the hub listens on. */
+  host?: string
 }
 
 export async function startPrograms(t: TestContext, options: ProgramsOptions = {}): Promise<Programs> {
-  const { runner: kind = 'apart', hubArgs = [], hubEnv, runnerEnv } = options
+  const { runner: kind = 'apart', hubArgs = [], hubEnv, runnerEnv, host = '127.0.0.1' } = options
   // Before what removes the folder: steps outlive what started them, and would go on writing there.
   let over = false
   t.after(async () => {
@@ -57,7 +62,7 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
   const data = join(errand.home, 'data')
   const env = { ERRAND_DATA: data }
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
+  const url = `http://${host}:${port}`
   const runnerFolder = kind === 'own' ? join(data, 'runner') : join(errand.home, 'runner')
   const programs: Programs = {
     home: errand.home,
@@ -71,8 +76,16 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
     env,
     async startHub() {
       refuseWhenOver()
-      const args = ['up', '--port', String(port), ...hubArgs, ...(kind === 'own' ? [] : ['--no-runner'])]
-      const hub = errand.start(args, { env: { ...env, ...hubEnv } })
+      const args = [
+        'up',
+        '--host',
+        host,
+        '--port',
+        String(port),
+        ...hubArgs,
+        ...(kind === 'own' ? [] : ['--no-runner']),
+      ]
+      const hub = errand.start(args, { env: { ...env, ...hubEnv }, within: options.hubWithin })
       programs.hub = hub
       await hub.until(kind === 'own' ? 'Connected to the hub' : 'Errand is up')
     },
@@ -82,6 +95,7 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
       const args = ['runner', '--id', 'apart', '--workspace', runnerFolder, '--slots', '64']
       const runner = errand.start(args, {
         env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token, ...runnerEnv },
+        within: options.runnerWithin,
       })
       programs.runner = runner
       await eventually('the lock of the runner', () => existsSync(join(runnerFolder, 'lock')))

@@ -8,8 +8,10 @@ import { isSafeHost } from './host-names.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set but on public routes. */
+    /** Set but on public routes, and those for runners. */
     identity: Identity
+    /** Set on routes for runners: whose runner asks. */
+    runnerTenant: string
   }
   interface FastifyContextConfig {
     /** Answers without a token. */
@@ -20,6 +22,10 @@ declare module 'fastify' {
     metrics?: boolean
     /** Answers under any host name: it tells nothing and changes nothing. */
     anyHost?: boolean
+    /** Takes the token of a runner, and no other. */
+    runner?: boolean
+    /** Takes the token as `X-Client-Token` too, as the bot runner's callers send it. */
+    clientToken?: boolean
   }
 }
 
@@ -34,6 +40,7 @@ export interface AccessRules {
 /** Before anything of a request is looked at: who it is, and whether that is enough. */
 export function guard(app: ApiApp, rules: AccessRules): void {
   app.decorateRequest('identity', null as unknown as Identity)
+  app.decorateRequest('runnerTenant', '')
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
     if (request.is404) return
@@ -41,7 +48,8 @@ export function guard(app: ApiApp, rules: AccessRules): void {
     if (config.metrics) {
       if (!rules.openMetrics || !isLocal(request, rules.hosts))
         request.identity = await rules.auth.authenticate(bearer(request), 'metrics')
-    } else if (!config.public) request.identity = await rules.auth.authenticate(bearer(request))
+    } else if (config.runner) request.runnerTenant = await runnerTenant(rules.auth, bearer(request))
+    else if (!config.public) request.identity = await rules.auth.authenticate(bearer(request))
     else if (!config.anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
       throw new ErrandError(
         'forbidden',
@@ -51,6 +59,12 @@ export function guard(app: ApiApp, rules: AccessRules): void {
         },
       )
   })
+}
+
+async function runnerTenant(auth: Auth, token: string | undefined): Promise<string> {
+  const runner = await auth.authenticateRunner(token)
+  if ('tenant' in runner) return runner.tenant
+  throw new ErrandError('unauthorized', runner.refused, { hint: 'Only runners read this.' })
 }
 
 /** It comes from this machine, and was passed on by no proxy. */
@@ -72,7 +86,10 @@ export function bearer(request: FastifyRequest): string | undefined {
       })
     return token
   }
-  if (!request.routeOptions.config.queryToken) return undefined
+  const { clientToken, queryToken } = request.routeOptions.config
+  const client = request.headers['x-client-token']
+  if (clientToken && typeof client === 'string') return client
+  if (!queryToken) return undefined
   const { access_token } = request.query as { access_token?: unknown }
   return typeof access_token === 'string' ? access_token : undefined
 }

@@ -5,6 +5,8 @@ import type { ActionCatalog } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Auth } from '../auth/auth.ts'
+import type { Bots } from '../bots/bots.ts'
+import type { Uploads } from '../bots/uploads.ts'
 import type { HubMetrics } from '../metrics/hub-metrics.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import type { AccountStore } from '../store/accounts.ts'
@@ -41,6 +43,8 @@ export interface ApiContext {
   runners: RunnersFace
   repositories: Repositories
   secrets: Secrets
+  bots: Bots
+  uploads: Uploads
   auth: Auth
   catalog: ActionCatalog
   version: string

@@ -5,6 +5,8 @@ import { type ActionCatalog, builtinActions } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Auth } from '../auth/auth.ts'
+import type { Bots } from '../bots/bots.ts'
+import type { Uploads } from '../bots/uploads.ts'
 import type { HubMetrics } from '../metrics/hub-metrics.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import type { AccountStore } from '../store/accounts.ts'
@@ -34,6 +36,8 @@ export interface ApiOptions {
   /** Default: it was told of none. */
   repositories?: Repositories
   secrets: Secrets
+  bots: Bots
+  uploads: Uploads
   auth: Auth
   version: string
   /** Default: the actions that ship with Errand. */

@@ -1,6 +1,13 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { ApiApp } from './api-context.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Takes an archive as its body, as a stream. */
+    archive?: boolean
+  }
+}
+
 /** JSON, where an empty body is none; and YAML, which stands for `{yaml: <the text>}`. */
 export function readBodies(app: ApiApp): void {
   const json = app.getDefaultJsonParser('error', 'error')
@@ -11,6 +18,20 @@ export function readBodies(app: ApiApp): void {
       if (error === null) return done(null, value)
       done(new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`))
     })
+  })
+  // Read by the route, as they come.
+  const archives = ['application/gzip', 'application/x-gzip', 'application/x-tar', 'application/octet-stream']
+  app.addContentTypeParser(archives, (request, payload, done) => {
+    if (request.routeOptions.config.archive) return done(null, payload)
+    done(
+      new ErrandError(
+        'unsupported_media_type',
+        `A body of ${request.headers['content-type']} is not taken here.`,
+        {
+          hint: 'Send JSON.',
+        },
+      ),
+    )
   })
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
   app.addContentTypeParser(yaml, { parseAs: 'string' }, (_request, body, done) => done(null, { yaml: body }))

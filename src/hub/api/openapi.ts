@@ -28,6 +28,7 @@ export async function describeApi(context: ApiContext): Promise<ApiDocs> {
       security: [{ bearer: [] }],
       tags: [
         { name: 'runs' },
+        { name: 'bots' },
         { name: 'runners' },
         { name: 'secrets' },
         { name: 'accounts' },

@@ -1,5 +1,7 @@
 import { agentRoutes } from './agents.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
+import { botLogRoutes } from './bot-logs.ts'
+import { botRoutes } from './bots.ts'
 import { chatRoutes } from './chat.ts'
 import { enrolmentRoutes } from './enrolment.ts'
 import { healthRoutes } from './health.ts'
@@ -14,6 +16,7 @@ import { runnerRoutes } from './runners.ts'
 import { runRoutes } from './runs.ts'
 import { secretRoutes } from './secrets.ts'
 import { tokenRoutes } from './tokens.ts'
+import { uploadRoutes } from './uploads.ts'
 import { userRoutes } from './users.ts'
 import { validateRoutes } from './validate.ts'
 
@@ -28,6 +31,9 @@ export function resourceRoutes(app: ApiApp, context: ApiContext): void {
     runOutputRoutes,
     runStatusRoutes,
     validateRoutes,
+    botRoutes,
+    botLogRoutes,
+    uploadRoutes,
     runnerRoutes,
     enrolmentRoutes,
     secretRoutes,

@@ -133,7 +133,7 @@ async function sendList(
   }
 }
 
-function openStream(
+export function openStream(
   { streams }: ApiContext,
   reply: FastifyReply,
   contentType: string,
@@ -154,4 +154,5 @@ function openStream(
 const eventText = (event: RunEvent): string =>
   `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
 
-const errorEvent = (error: ErrandError): string => `event: error\ndata: ${JSON.stringify(error.toBody())}\n\n`
+export const errorEvent = (error: ErrandError): string =>
+  `event: error\ndata: ${JSON.stringify(error.toBody())}\n\n`

@@ -8,6 +8,7 @@ import {
   SecretKept,
   SecretList,
   SecretName,
+  type SecretScope,
   type SecretView,
 } from '../../contract/secrets.ts'
 import type { Identity } from '../auth/auth.ts'
@@ -17,12 +18,9 @@ import type { ApiApp, ApiContext } from './api-context.ts'
 
 const tags = ['secrets']
 
-/** A secret of a run is nobody's to look at. */
-const isListed = (secret: StoredSecret): secret is StoredSecret & Pick<SecretView, 'scope'> => secret.scope !== 'run'
-
-const secretView = (secret: StoredSecret & Pick<SecretView, 'scope'>): SecretView => ({
+const secretView = (secret: StoredSecret): SecretView => ({
   name: secret.name,
-  scope: secret.scope,
+  scope: secret.scope as SecretScope,
   ...(secret.scope === 'tenant' ? {} : { [secret.scope]: secret.scope_name }),
   created_at: secret.created_at,
   created_by: secret.created_by,
@@ -44,7 +42,8 @@ export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
     async ({ identity, query }) => {
       const { name, scope, repository, workflow } = query
       const found = (await secrets.list({ tenant: identity.user.tenant, name, scope }))
-        .filter(isListed)
+        // A secret of one run is nobody's to look at.
+        .filter((secret) => secret.scope !== 'run')
         .map(secretView)
       return {
         secrets: found.filter(

@@ -4,6 +4,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
 import { StandInAgent } from './stand-in-agent.ts'
+import { StandInBot } from './stand-in-bot.ts'
 
 /**
  * For tests of the API: stands in for the machines that carry out attempts. The command says what happens:
@@ -12,6 +13,8 @@ import { StandInAgent } from './stand-in-agent.ts'
 export class StandInHost implements StepHost {
   readonly #held = new Map<string, (end: Partial<AttemptEnd>) => void>()
   readonly #agents = new Map<string, StandInAgent>()
+  /** The latest of each id. */
+  readonly bots = new Map<string, StandInBot>()
   /** What was carried out, in order. */
   readonly specs: AttemptSpec[] = []
 
@@ -64,6 +67,13 @@ export class StandInHost implements StepHost {
       const agent = new StandInAgent(spec, sink)
       this.#agents.set(spec.attempt_id, agent)
       const end = await agent.run(() => this.#hold(spec.attempt_id))
+      await sink.report({ type: 'ended', outcome: 'success', ...end }, 1)
+      return
+    }
+    if (spec.action === 'bot.serve') {
+      const bot = new StandInBot(spec, sink)
+      this.bots.set(String(spec.args.bot_id), bot)
+      const end = await Promise.race([bot.run(), this.#hold(spec.attempt_id)])
       await sink.report({ type: 'ended', outcome: 'success', ...end }, 1)
       return
     }

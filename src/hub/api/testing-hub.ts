@@ -4,10 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { RunnerView } from '../../contract/protocol.ts'
+import type { RunSpec } from '../../contract/run.ts'
 import { Engine } from '../../engine/engine.ts'
 import { Auth, type AuthOptions } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
+import { DEFAULT_BOT_QUOTA } from '../bots/bot-quota.ts'
+import { Bots, type BotsOptions } from '../bots/bots.ts'
+import { Uploads } from '../bots/uploads.ts'
 import { HubMetrics } from '../metrics/hub-metrics.ts'
 import { observedStore } from '../metrics/observed-store.ts'
 import { FileOutputStore } from '../outputs/files.ts'
@@ -22,7 +26,10 @@ import { StandInHost } from './stand-in-host.ts'
 export const oneStep = (cmd: string): string =>
   `version: v0.1\nname: demo\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: ${JSON.stringify(cmd)}}\n`
 
-type Options = Partial<Omit<ApiOptions, 'auth'>> & { auth?: Partial<AuthOptions> }
+type Options = Partial<Omit<ApiOptions, 'auth' | 'bots'>> & {
+  auth?: Partial<AuthOptions>
+  bots?: Partial<BotsOptions>
+}
 
 /** A hub for tests: the real engine, store, auth and API over loopback; a stand-in for the machines. */
 export async function testingHub(t: TestContext, options: Options = {}) {
@@ -38,10 +45,28 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     openRuns: () => engine.openRuns(),
     fleet: () => ({ runners: [view], waiting: new Map([['gpu', 2]]), links: { opened: 1, closed: 0 } }),
   })
-  const store = observedStore(stores.runs, (runId, events) => metrics.seen(runId, events))
-  const engine = new Engine({ store, host, outputs, admit: (run) => secrets.admit(run) })
+  const store = observedStore(stores.runs, (runId, events) => {
+    metrics.seen(runId, events)
+    if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
+  })
+  const admit = async (run: RunSpec) => {
+    bots.admit(run)
+    await secrets.admit(run)
+  }
+  const engine = new Engine({ store, host, outputs, admit })
   const auth = new Auth({ accounts, secret: 'a secret of these tests', ...options.auth })
   const log: string[] = []
+  const tell = (line: string) => void log.push(line)
+  const uploads = new Uploads({ dir: join(dir, 'uploads'), log: tell })
+  const bots = new Bots({
+    engine,
+    secrets,
+    uploads,
+    quota: DEFAULT_BOT_QUOTA,
+    settleMs: 0,
+    log: tell,
+    ...options.bots,
+  })
   const app = createApi({
     engine,
     accounts,
@@ -49,8 +74,10 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     secrets,
     metrics,
     version: '0.0.0-test',
-    log: (line) => log.push(line),
+    log: tell,
+    uploads,
     ...options,
+    bots,
     auth,
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
@@ -59,6 +86,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const close = async () => {
     metrics.close()
     await app.close()
+    await bots.close()
     await engine.close()
     await outputs.close()
     stores.close()
@@ -142,6 +170,8 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     auth,
     accounts,
     secrets,
+    bots,
+    uploads,
     log,
     user,
     tokenOf,

@@ -20,6 +20,8 @@ export interface AuthOptions {
   accounts: AccountStore
   /** Signs sessions; `sessionSecret` keeps one in the store. */
   secret: string
+  /** Tokens of another form than those that a hub makes; the store has them as well. */
+  given?: readonly string[]
   loginLimits?: LoginLimits
   now?: () => number
 }
@@ -34,11 +36,13 @@ export class Auth {
   readonly #sessions: Sessions
   readonly #limit: LoginLimit
   readonly #now: () => number
+  readonly #given: ReadonlySet<string>
   readonly #listeners: (() => void)[] = []
   #cache = new Map<string, { identity: Identity; untilMs: number }>()
 
   constructor(options: AuthOptions) {
     this.#accounts = options.accounts
+    this.#given = new Set((options.given ?? []).map(tokenSha256))
     this.#now = options.now ?? Date.now
     this.#sessions = new Sessions({ secret: options.secret, accounts: options.accounts, now: this.#now })
     this.#limit = new LoginLimit(options.loginLimits ?? DEFAULT_LOGIN_LIMITS)
@@ -96,7 +100,7 @@ export class Auth {
   async authenticateRunner(text: string | undefined): Promise<RunnerIdentity> {
     if (text === undefined || text === '')
       return { refused: 'No token was sent. Set ERRAND_TOKEN to a runner token.' }
-    if (!isStoredToken(text)) return { refused: 'This is no runner token (errand_runner_…).' }
+    if (!this.#isStored(text)) return { refused: 'This is no runner token (errand_runner_…).' }
     try {
       const { user, token } = await this.identify(text)
       if (token?.scope === 'enroll')
@@ -133,12 +137,16 @@ export class Auth {
     }
     // A lookup that began before a change goes into the map of before it.
     const cache = this.#cache
-    const { identity, expiresMs } = isStoredToken(text)
+    const { identity, expiresMs } = this.#isStored(text)
       ? await this.#stored(key, nowMs)
       : await this.#session(text)
     if (cache.size >= CACHE_ENTRIES) cache.clear()
     cache.set(key, { identity, untilMs: Math.min(nowMs + CACHE_MS, expiresMs) })
     return identity
+  }
+
+  #isStored(text: string): boolean {
+    return isStoredToken(text) || this.#given.has(tokenSha256(text))
   }
 
   async #session(text: string) {

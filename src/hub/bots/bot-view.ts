@@ -12,10 +12,12 @@ export interface BotRuns {
   update?: RunRecord
 }
 
-const modes = { simple: 'simple', archive: 'custom', git: 'custom', image: 'image' } as const satisfies Record<
-  BotSource['mode'],
-  BotView['deployment_mode']
->
+const modes = {
+  simple: 'simple',
+  archive: 'custom',
+  git: 'custom',
+  image: 'image',
+} as const satisfies Record<BotSource['mode'], BotView['deployment_mode']>
 
 /** Of the runs of one bot, newest first. */
 export function botRuns(runs: readonly RunRecord[]): BotRuns | undefined {
@@ -33,8 +35,7 @@ export const isUpdate = (run: RunRecord, old: RunRecord): boolean =>
 
 /** The old run is still there, or was when the new one ended. */
 const outlived = (run: RunRecord, old: RunRecord): boolean =>
-  !isFinalRun(old.status) ||
-  (isFinalRun(run.status) && (run.finished_at ?? '') < (old.finished_at ?? ''))
+  !isFinalRun(old.status) || (isFinalRun(run.status) && (run.finished_at ?? '') < (old.finished_at ?? ''))
 
 /** What is known of a run by its steps, where they were looked at. */
 export type Seen = Readonly<Record<string, RunView | undefined>>

@@ -166,10 +166,7 @@ export class Queue {
   }
 
   #give(line: Line, runner: string): void {
-    const assignment = line.users.first!.waiting.first!
-    this.#keeps.release(line)
-    this.leave(assignment)
-    this.#options.give(assignment, runner)
+    this.#settle(line.users.first!.waiting.first!, { type: 'runner', id: runner })
   }
 
   /** As many as can be; the others know why they wait. */
@@ -186,10 +183,11 @@ export class Queue {
   }
 
   #settle(assignment: Assignment, choice: Exclude<Choice, { type: 'wait' }>): void {
-    if (assignment.queue) this.#keeps.release(assignment.queue.line)
+    const line = assignment.queue?.line
     this.leave(assignment)
     if (choice.type === 'runner') this.#options.give(assignment, choice.id)
     else this.#options.rejected(assignment)
+    if (line) this.#keeps.release(line)
   }
 
   #line(assignment: Assignment, waiting: Line['waiting']): void {

@@ -127,10 +127,7 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   }
   const kept = willing.filter((runner) => runner.kept && hasRoom(runner, requires))
   if (kept.length > 0)
-    return wait(
-      'kept',
-      `runner "${kept[0]!.id}"${several ? which : which} is kept free for a larger step, which waits longer`,
-    )
+    return wait('kept', `runner "${kept[0]!.id}"${which} is kept free for a larger step, which waits longer`)
   const wanted = ['a slot', cpus > 0 && cpusText(cpus), memory_bytes > 0 && sizeText(memory_bytes)].filter(
     Boolean,
   )

@@ -70,7 +70,8 @@ export class Secrets implements SecretSource {
 
   /** Secrets that one run alone sees, before it is submitted; whoever sets them drops them when it has ended. */
   async setOfRun(run: RunOwner, values: Readonly<Record<string, string>>): Promise<void> {
-    for (const [name, value] of Object.entries(values)) await this.set({ ...placeOfRun(run), name }, value, run.owner)
+    for (const [name, value] of Object.entries(values))
+      await this.set({ ...placeOfRun(run), name }, value, run.owner)
   }
 
   /** Their values, for another run of the same thing. */

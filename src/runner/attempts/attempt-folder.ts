@@ -17,8 +17,8 @@ export const AttemptFacts = z.object({
   key: z.string(),
   /** Whether its standard output is read for exports. */
   export_vars: z.boolean(),
-  /** A session with an agent. */
-  session: z.boolean().optional(),
+  /** What carries it out; absent: a process. */
+  kind: z.enum(['agent', 'bot']).optional(),
   /** Secrets are hidden in what it puts out; until its end they stand beside this. */
   masked: z.boolean().optional(),
   /** What holds its processes to their limits; absent where an older version began it. */
@@ -50,6 +50,8 @@ export class AttemptFolder {
       | 'exit'
       | 'exit.unheld'
       | 'script'
+      | 'bot'
+      | 'log-cursor'
       | `claim.${number}`,
   ): string {
     return join(this.path, name)

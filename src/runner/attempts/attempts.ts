@@ -3,7 +3,8 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { endTree } from '../../platform/process-ending.ts'
+import type { BotAttempt } from '../bots/bot-attempt.ts'
+import type { BotServices } from '../bots/bot-services.ts'
 import type { Cage } from '../limits/cage.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt, ProcessPlan } from '../ports.ts'
@@ -12,6 +13,7 @@ import { MachineSecrets } from '../secrets/machine-secrets.ts'
 import { AgentAttempt } from '../sessions/agent-attempt.ts'
 import { AgentServices, type AgentsOptions } from '../sessions/agent-services.ts'
 import { type AttemptFacts, AttemptFolder } from './attempt-folder.ts'
+import type { FolderAttempt, FolderAttemptOptions } from './folder-attempt.ts'
 import { InlineAttempt } from './inline-attempt.ts'
 import { Poller } from './poller.ts'
 import { ProcessAttempt } from './process-attempt.ts'
@@ -40,6 +42,8 @@ export interface AttemptsOptions {
   limits?: LimitKeeper
   /** The agents of this machine; absent: it carries out none. */
   agents?: AgentsOptions
+  /** What the bots of this machine share; absent: it carries out none. */
+  bots?: BotServices
   /** Values that no attempt may put out, beside its own secrets, by name. */
   ownSecrets?: Readonly<Record<string, string>>
   /** Folder of the secrets that were mounted into this machine (default /run/secrets). */
@@ -57,12 +61,15 @@ class DurableAttempts implements Attempts {
   readonly #env: Readonly<Record<string, string>>
   readonly #ownEnv: NodeJS.ProcessEnv
   readonly #agents: AgentServices | undefined
+  readonly #bots: BotServices | undefined
   readonly #timeoutGraceMs: number
   readonly #outputDir: string
   readonly #limits: LimitKeeper
   readonly #secrets: MachineSecrets
   readonly #poller = new Poller()
-  readonly #held = new Map<string, ProcessAttempt | InlineAttempt | AgentAttempt>()
+  readonly #held = new Map<string, FolderAttempt | InlineAttempt>()
+  /** Loaded with the first bot. */
+  #BotAttempt: typeof BotAttempt | undefined
   #closed = false
 
   constructor({
@@ -75,6 +82,7 @@ class DurableAttempts implements Attempts {
     passEnv,
     timeoutGraceMs,
     agents,
+    bots,
     ownSecrets,
     mountedSecretsDir,
     limits,
@@ -85,6 +93,7 @@ class DurableAttempts implements Attempts {
     this.#ownEnv = env ?? process.env
     this.#env = passedOn(this.#ownEnv, passEnv)
     this.#agents = agents && new AgentServices(agents, this.#ownEnv)
+    this.#bots = bots
     this.#timeoutGraceMs = timeoutGraceMs ?? 5_000
     this.#outputDir = resolve(outputDir ?? '.')
     this.#limits = limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'it was not asked for' } })
@@ -108,6 +117,7 @@ class DurableAttempts implements Attempts {
     epoch: number,
     secrets: Readonly<Record<string, string>> = {},
   ): Promise<HeldAttempt> {
+    if (this.#action(spec).kind === 'bot') await this.#loadBots()
     for (;;) {
       if (this.#closed) throw new ErrandError('unavailable', 'This runner is closing and starts nothing new.')
       const there = this.#held.get(spec.attempt_id)
@@ -152,9 +162,9 @@ class DurableAttempts implements Attempts {
     const action = this.#action(spec)
     const secrets = this.#secrets.of(spec, given, this.#folderPath(spec))
     if (action.kind === 'inline') return this.#startInline(spec, epoch, action, secrets)
-    return action.kind === 'agent'
-      ? this.#startAgent(spec, epoch, action, secrets)
-      : this.#startProcess(spec, epoch, action, secrets)
+    return action.kind === 'process'
+      ? this.#startProcess(spec, epoch, action, secrets)
+      : this.#startPlanned(spec, epoch, action, secrets)
   }
 
   #action(spec: AttemptSpec): Action {
@@ -221,84 +231,94 @@ class DurableAttempts implements Attempts {
     return attempt
   }
 
-  #startAgent(
+  #startPlanned(
     spec: AttemptSpec,
     epoch: number,
-    action: Extract<Action, { kind: 'agent' }>,
+    action: Extract<Action, { kind: 'agent' | 'bot' }>,
     secrets: AttemptSecrets,
   ): HeldAttempt {
-    const services = this.#services(spec)
+    const { kind } = action
+    this.#mustCarryOut(kind, spec)
     const folder = new AttemptFolder(this.#folderPath(spec))
     const masked = secrets.masker && true
     const key = randomUUID()
     const cage = this.#limits.facts(spec.limits, key)
-    const facts = { spec, epoch, key, export_vars: false, session: true, masked, cage }
-    let attempt: AgentAttempt
+    const facts = { spec, epoch, key, export_vars: false, kind, masked, cage }
+    let attempt: AgentAttempt | BotAttempt
     try {
       folder.create(facts, secrets)
-      attempt = this.#holdAgent(folder, facts, services, secrets)
+      attempt = this.#holdPlanned(kind, folder, facts, secrets)
     } catch (cause) {
       void folder.remove().catch(() => undefined)
       throw unwritable(folder.path, cause)
     }
     try {
-      attempt.begin(action.prepare(secrets.filledSpec))
+      begin(attempt, action, secrets.filledSpec)
     } catch (error) {
       attempt.refuse(error)
     }
     return attempt
   }
 
-  #services(spec: AttemptSpec): AgentServices {
-    if (this.#agents) return this.#agents
+  #mustCarryOut(kind: 'agent' | 'bot', spec: AttemptSpec): void {
+    if (kind === 'agent' ? this.#agents : this.#bots) return
     throw new ErrandError(
       'invalid_argument',
-      `This machine carries out no agents, as "${spec.action}" needs.`,
+      `This machine carries out no ${kind}s, as "${spec.action}" needs.`,
     )
   }
 
-  #holdAgent(
-    folder: AttemptFolder,
-    facts: AttemptFacts,
-    services: AgentServices,
-    secrets: AttemptSecrets | undefined,
-  ): AgentAttempt {
-    const attempt = new AgentAttempt({
-      folder,
-      facts,
-      cage: this.#cage(facts),
-      secrets,
-      services,
-      env: this.#ownEnv,
-      workspace: (runId) => this.#workspaces?.create(runId) ?? process.cwd(),
-      poller: this.#poller,
-      timeoutGraceMs: this.#timeoutGraceMs,
-      outputDir: this.#outputDir,
-      onReleased: () => this.#forget(attempt),
-    })
-    this.#held.set(facts.spec.attempt_id, attempt)
-    return attempt
+  async #loadBots(): Promise<void> {
+    this.#BotAttempt ??= (await import('../bots/bot-attempt.ts')).BotAttempt
   }
 
-  async #recoverAgent(
+  #holdPlanned(
+    kind: 'agent' | 'bot',
+    folder: AttemptFolder,
+    facts: AttemptFacts,
+    secrets: AttemptSecrets | undefined,
+  ): AgentAttempt | BotAttempt {
+    return this.#keep(folder, facts, secrets, (options) =>
+      kind === 'bot'
+        ? new this.#BotAttempt!({ ...options, services: this.#bots! })
+        : new AgentAttempt({
+            ...options,
+            services: this.#agents!,
+            env: this.#ownEnv,
+            workspace: (runId) => this.#workspaces?.create(runId) ?? process.cwd(),
+          }),
+    )
+  }
+
+  async #recoverPlanned(
+    kind: 'agent' | 'bot',
     folder: AttemptFolder,
     facts: AttemptFacts,
     secrets: AttemptSecrets | undefined,
   ): Promise<void> {
-    const attempt = this.#holdAgent(folder, facts, this.#services(facts.spec), secrets)
+    this.#mustCarryOut(kind, facts.spec)
+    if (kind === 'bot') await this.#loadBots()
+    const attempt = this.#holdPlanned(kind, folder, facts, secrets)
     if (attempt.ended) return
-    if (facts.masked && !secrets) return await this.#giveUp(attempt)
+    if (facts.masked && !secrets) return await attempt.abandon()
     try {
-      const action = this.#action(facts.spec)
-      if (action.kind !== 'agent') throw new Error(`"${facts.spec.action}" is no agent any more.`)
-      await attempt.recover(action.prepare(secrets?.filledSpec ?? facts.spec))
+      await recover(attempt, this.#action(facts.spec), secrets?.filledSpec ?? facts.spec)
     } catch (error) {
       attempt.refuse(error)
     }
   }
 
   #hold(folder: AttemptFolder, facts: AttemptFacts, secrets: AttemptSecrets | undefined): ProcessAttempt {
-    const attempt = new ProcessAttempt({
+    return this.#keep(folder, facts, secrets, (options) => new ProcessAttempt(options))
+  }
+
+  #keep<A extends FolderAttempt>(
+    folder: AttemptFolder,
+    facts: AttemptFacts,
+    secrets: AttemptSecrets | undefined,
+    make: (options: FolderAttemptOptions) => A,
+  ): A {
+    const attempt = make({
       folder,
       facts,
       cage: this.#cage(facts),
@@ -353,10 +373,11 @@ class DurableAttempts implements Attempts {
     const facts = folder.facts()
     if (facts === undefined) return await folder.remove()
     const secrets = this.#secrets.recall(facts.spec, folder.path)
-    if (facts.session) return await this.#recoverAgent(folder, facts, secrets)
+    if (facts.kind) return await this.#recoverPlanned(facts.kind, folder, facts, secrets)
     const attempt = this.#hold(folder, facts, secrets)
     if (attempt.ended) return
-    if (facts.masked && !secrets) return await this.#giveUp(attempt)
+    // What it puts out cannot be masked any more: nothing of it may leave this machine.
+    if (facts.masked && !secrets) return await attempt.abandon()
     await takeUp(attempt, folder, (claim) => {
       this.#begin(
         attempt,
@@ -365,14 +386,6 @@ class DurableAttempts implements Attempts {
         secrets,
       )
     })
-  }
-
-  /** What it puts out cannot be masked any more: nothing of it may leave this machine. */
-  async #giveUp(attempt: ProcessAttempt | AgentAttempt): Promise<void> {
-    this.#forget(attempt)
-    await attempt.close()
-    await endTree({ mark: attempt.mark }, 0)
-    await new AttemptFolder(this.#folderPath(attempt.spec)).remove()
   }
 
   #folderPath(spec: AttemptSpec): string {
@@ -397,6 +410,17 @@ function prepare(action: () => Action, spec: AttemptSpec): Prepared {
   } catch (error) {
     return { failed: error as ErrandError }
   }
+}
+
+function begin(attempt: AgentAttempt | BotAttempt, action: Action, spec: AttemptSpec): void {
+  if (attempt.kind === 'agent' && action.kind === 'agent') attempt.begin(action.prepare(spec))
+  else if (attempt.kind === 'bot' && action.kind === 'bot') attempt.begin(action.prepare(spec))
+}
+
+async function recover(attempt: AgentAttempt | BotAttempt, action: Action, spec: AttemptSpec): Promise<void> {
+  if (attempt.kind === 'agent' && action.kind === 'agent') await attempt.recover(action.prepare(spec))
+  else if (attempt.kind === 'bot' && action.kind === 'bot') await attempt.recover(action.prepare(spec))
+  else throw new Error(`"${spec.action}" is no ${attempt.kind} any more.`)
 }
 
 const unwritable = (folder: string, cause: unknown) =>

@@ -1,4 +1,5 @@
-import type { AttemptEnd, AttemptReport, StreamName } from '../../contract/attempt.ts'
+import type { AttemptEnd, AttemptReport, AttemptUsage, StreamName } from '../../contract/attempt.ts'
+import { endTree } from '../../platform/process-ending.ts'
 import type { Cage } from '../limits/cage.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { type AttemptSecrets, discardSecrets } from '../secrets/attempt-secrets.ts'
@@ -10,6 +11,7 @@ import { JournaledReports } from './journaled-reports.ts'
 import type { Cause, Ending } from './outcome.ts'
 import { outputFolder, placeOutputFiles } from './output-files.ts'
 import type { Polled, Poller } from './poller.ts'
+import { markOf } from './process-environment.ts'
 import { ProcessOutput } from './process-output.ts'
 
 export interface FolderAttemptOptions {
@@ -79,6 +81,9 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   get ended() {
     return this.journal.ended
   }
+  get mark(): string {
+    return markOf(this.facts.key)
+  }
   /** Why it is ended; known also where the order was given before a restart. */
   get cause() {
     return this.#cause
@@ -126,11 +131,24 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.#letGo()
   }
 
+  /** Ends all of it, now, and tells nobody; its folder goes. */
+  async abandon(): Promise<void> {
+    await this.close()
+    await this.endAll()
+    await this.folder.remove()
+    this.#onReleased()
+  }
+
   /** Ends it, for this reason; the end is reported when nothing of it is left. */
   protected abstract stop(cause: Cause, graceMs: number): void
 
   /** Ends what it leaves behind; false where something survives. */
   protected abstract sweep(ending: Ending): Promise<boolean> | undefined
+
+  /** Without a grace; nobody watches it any more. */
+  protected async endAll(): Promise<void> {
+    await endTree({ mark: this.mark }, 0)
+  }
 
   /** The first cause counts. */
   protected keepCause(cause: Cause): void {
@@ -170,7 +188,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     const end = await this.#measure(ending)
     if (this.closed) return
     // What never ran has used nothing.
-    if (this.journal.startedAtMs !== undefined) end.usage = this.cage.usage(this.waitedCpuMs())
+    if (this.journal.startedAtMs !== undefined) end.usage = this.usage()
     if (allGone === false)
       end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
     const { startedAtMs } = this.journal
@@ -193,13 +211,18 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     if (breach !== undefined) this.stop({ type: 'failed', ...breach }, 0)
   }
 
-  /** CPU time of the processes that its wrapper has waited for, where that is known. */
-  protected waitedCpuMs(): number | undefined {
-    return this.folder.exit()?.cpuMs
+  /** What its processes used, where that is known. */
+  protected usage(): AttemptUsage | undefined {
+    return this.cage.usage(this.folder.exit()?.cpuMs)
   }
 
   /** Nothing of it runs any more; what it is to tell beside its output is told now. */
   protected async beforeMeasure(): Promise<void> {}
+
+  /** What its message ends with; its output is final. */
+  protected async lastWords(): Promise<string | undefined> {
+    return undefined
+  }
 
   protected unwritten(): string {
     return `The attempt's journal in ${this.folder.path} could not be written.`
@@ -226,6 +249,8 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     const { masker } = this
     const { hidden } = this.output
     const end = attemptEnd({ ending, cause: this.#cause, scanner, values, masker, hidden })
+    const words = this.#cause === undefined ? await this.lastWords() : undefined
+    if (words !== undefined) end.message = `${end.message ?? ''}\n${words}`.trimStart()
     return { ...end, streams, output_files }
   }
 
@@ -245,7 +270,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     discardSecrets(this.folder.path)
     this.output.dropSecrets()
     // What the machine's own secrets need is only that nothing of them leaves it.
-    if (this.facts.session && this.spec.secrets) dropConversation(this.folder.path)
+    if (this.facts.kind === 'agent' && this.spec.secrets) dropConversation(this.folder.path)
   }
 
   #letGo(): void {

@@ -11,7 +11,8 @@ export type Cause =
 
 /** How what carried out the attempt came to its end. */
 export type Ending =
-  | { type: 'exited'; code: number }
+  /** `reason` and `message` where more is known of it than its code. */
+  | { type: 'exited'; code: number; reason?: Reason; message?: string }
   | { type: 'signaled'; signal: string }
   | { type: 'done' }
   | { type: 'action_failed'; reason: Reason; message: string }
@@ -49,8 +50,11 @@ function ownVerdict(ending: Ending): Verdict {
   switch (ending.type) {
     case 'done':
       return { outcome: 'success' }
-    case 'exited':
-      return exited(ending.code)
+    case 'exited': {
+      const verdict = exited(ending.code)
+      const { reason = verdict.reason, message = verdict.message } = ending
+      return { ...verdict, reason, message }
+    }
     case 'signaled':
       return signaled(ending.signal, 128 + (constants.signals[ending.signal as NodeJS.Signals] ?? 0))
     case 'start_failed':

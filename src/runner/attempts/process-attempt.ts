@@ -1,6 +1,5 @@
 import { FolderAttempt, type FolderAttemptOptions } from './folder-attempt.ts'
 import type { Cause, Ending } from './outcome.ts'
-import { markOf } from './process-environment.ts'
 import type { Launch } from './start-failure.ts'
 import { type FoundWrapper, WrappedProcess } from './wrapped-process.ts'
 
@@ -18,10 +17,6 @@ export class ProcessAttempt extends FolderAttempt {
       cage: this.cage,
       onEnd: (ending, endedAtMs) => void this.finish(ending, endedAtMs),
     })
-  }
-
-  get mark(): string {
-    return markOf(this.facts.key)
   }
 
   /** Starts the process under this claim. A failure to do so is the attempt's end, not an error. */

@@ -33,13 +33,17 @@ export interface ContainerOrder {
   labels: OwnLabels
 }
 
+/** Of one that dies at once `finishedAt` may be a few milliseconds before `startedAt`. */
 export type ContainerState =
   | { type: 'created' }
   | { type: 'running'; pid: number; startedAt: string }
   | { type: 'exited'; exitCode: number; oom: boolean; startedAt: string; finishedAt: string; error?: string }
   | { type: 'gone' }
 
-/** One piece of a container's log. `time` has nanoseconds, as the engine writes it; pieces may share one. */
+/**
+ * One piece of a container's log. `time` has nanoseconds, as the engine writes it; pieces may share one. Engines keep text:
+ * bytes that are no UTF-8 may come as U+FFFD.
+ */
 export interface LogPiece {
   stream: 'stdout' | 'stderr'
   time: string

@@ -235,6 +235,8 @@ export class LocalHost implements StepHost {
       return { stop: (cause, force) => local.stop(cause, force), end: after(local.run()) }
     }
     if (action.kind === 'agent') return ended('host_refused', 'This machine carries out no agents here.')
+    if (action.kind === 'bot')
+      return ended('host_refused', 'Bots need a hub and a runner: start both with errand up, then errand bot.')
     const inline = new InlineRun({
       action,
       spec,

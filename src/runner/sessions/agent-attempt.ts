@@ -5,7 +5,7 @@ import type { ErrandError } from '../../contract/errors.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
-import { markOf, passedOn, processEnvironment } from '../attempts/process-environment.ts'
+import { passedOn, processEnvironment } from '../attempts/process-environment.ts'
 import { takeUp } from '../attempts/recovery.ts'
 import type { AgentPlan } from '../ports.ts'
 import { AgentProcess } from './agent-process.ts'
@@ -39,6 +39,7 @@ export interface AgentAttemptOptions extends FolderAttemptOptions {
 
 /** An attempt that is a session with an agent. A later process of this runner goes on where this one ends. */
 export class AgentAttempt extends FolderAttempt {
+  readonly kind = 'agent'
   readonly #options: AgentAttemptOptions
   readonly #joiner: UpdateJoiner
   readonly #seen = new Set<string>()
@@ -74,10 +75,6 @@ export class AgentAttempt extends FolderAttempt {
     this.#options = options
     this.#saidBefore = this.output.files.stdout.size
     this.#joiner = new UpdateJoiner((item, last) => this.#report(item, last))
-  }
-
-  get mark(): string {
-    return markOf(this.facts.key)
   }
 
   /** It cannot be carried out. */

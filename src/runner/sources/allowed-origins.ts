@@ -19,8 +19,12 @@ export class AllowedOrigins {
 function origin(entry: string, variable: string): string {
   const url = URL.parse(entry.includes('://') ? entry : `https://${entry}`)
   const web = url?.protocol === 'https:' || url?.protocol === 'http:'
-  if (web && url.href === `${url.origin}/`) return url.origin
-  throw new ErrandError('invalid_argument', `${variable} names ${JSON.stringify(entry)}, which is no server.`, {
-    hint: 'Write host, host:port or http://host:port, separated by commas.',
-  })
+  if (web && !entry.includes('*') && url.href === `${url.origin}/`) return url.origin
+  throw new ErrandError(
+    'invalid_argument',
+    `${variable} names ${JSON.stringify(entry)}, which is no server.`,
+    {
+      hint: 'Write host, host:port or http://host:port, separated by commas.',
+    },
+  )
 }

@@ -1,5 +1,6 @@
 import { Transform, type TransformCallback } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
+import { TarHeaderGuard } from './tar-header-guard.ts'
 
 /** Bytes of the blocks of zeros that a tar ends with. */
 const END_BYTES = 1024
@@ -7,26 +8,32 @@ const END_BYTES = 1024
 /** Passes an unpacked tar on, counting real bytes: what a header says of a size decides nothing. */
 export class BoundedTar extends Transform {
   readonly #maxBytes: number
+  readonly #guard: TarHeaderGuard
+  readonly #what: string
   #bytes = 0
   #tail = Buffer.alloc(0)
 
-  constructor(maxBytes: number) {
+  /** `maxHeaders`: of those that only change what follows them. `what` is bounded, in words. */
+  constructor(maxBytes: number, maxHeaders: number, what: string) {
     super()
     this.#maxBytes = maxBytes
+    this.#guard = new TarHeaderGuard(maxHeaders)
+    this.#what = what
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#bytes += chunk.length
     this.#tail = Buffer.concat([this.#tail.subarray(-END_BYTES), chunk.subarray(-END_BYTES)])
-    if (this.#bytes <= this.#maxBytes) done(null, chunk)
-    else
-      done(
-        new ErrandError(
-          'source_refused',
-          `The archive holds more than ${this.#maxBytes} bytes when unpacked.`,
-          { hint: 'Leave out what is not needed to build: data, dependencies, the .git folder.' },
-        ),
-      )
+    done(this.#fault(chunk), chunk)
+  }
+
+  #fault(chunk: Buffer): ErrandError | null {
+    const refused = (why: string, hint: string) =>
+      new ErrandError('source_refused', `The ${this.#what} ${why}.`, { hint })
+    if (this.#bytes > this.#maxBytes)
+      return refused(`holds more than ${this.#maxBytes} bytes when unpacked`, LESS)
+    const fault = this.#guard.push(chunk)
+    return fault === undefined ? null : refused(fault, again)
   }
 
   override _flush(done: TransformCallback): void {
@@ -35,9 +42,10 @@ export class BoundedTar extends Transform {
     done(
       whole
         ? null
-        : new ErrandError('source_refused', 'The archive is cut off: it has no end.', { hint: again }),
+        : new ErrandError('source_refused', `The ${this.#what} is cut off: it has no end.`, { hint: again }),
     )
   }
 }
 
+const LESS = 'Leave out what is not needed to build: data, dependencies, the .git folder.'
 const again = 'Pack and send it again.'

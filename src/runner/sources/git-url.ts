@@ -16,10 +16,12 @@ export function gitUrl(text: string, allow: AllowedOrigins, variable: string): U
   if (!/^https?:\/\//i.test(text)) throw refuse('does not begin with https://')
   const url = URL.parse(text)
   if (url === null || url.hostname === '') throw refuse('is no URL')
+  if (url.hostname.endsWith('.')) throw refuse('has a server name that ends with "."')
   if (url.username !== '' || url.password !== '' || text.split('/')[2]!.includes('@'))
     throw refuse('has a user name or a password in it', PRIVATE)
   if (text.includes('?') || text.includes('#')) throw refuse('has a "?" or "#" in it')
   if (/%(?:[01][0-9a-f]|7f)/i.test(url.pathname)) throw refuse('has a control character in it')
+  url.pathname = url.pathname.replace(/\/+$/, '')
   if (url.pathname === '/') throw refuse('names a server, but no repository on it')
   if (url.protocol === 'http:' && !allow.has(url))
     throw refuse(

@@ -19,7 +19,8 @@ const taken = `
 const list = (text: string) => text.trim().split(/\s+/)
 
 test('addresses of this machine, of private networks and of metadata services are not public, in any form', () => {
-  for (const address of [...list(refused), '', ' 8.8.8.8']) assert.equal(isPublicAddress(address), false, address)
+  for (const address of [...list(refused), '', ' 8.8.8.8'])
+    assert.equal(isPublicAddress(address), false, address)
 })
 
 test('addresses of the internet are public, to the edges of what is not', () => {

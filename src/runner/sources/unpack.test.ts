@@ -235,3 +235,26 @@ test('whatever an archive holds, it is unpacked below its target or refused whol
     { numRuns: 300 },
   )
 })
+
+test('headers that cost more than the files they stand for are refused at once', async () => {
+  const records = Array.from({ length: 400 }, (_, n) => `12 k${100000 + n}=\n`).join('')
+  const large: RawEntry = { name: 'g', type: 'g', content: records }
+  const one: RawEntry = { name: 'a', content: 'x' }
+  assert.match((await refused(rawTar([large, one]))).message, /header that is too large/)
+  assert.match((await refused(rawTar([pax({ comment: 'x'.repeat(70_000) }), one]))).message, /too large/)
+  const many = Array.from({ length: 500 }, () => pax({ comment: 'x' }))
+  const limits = { maxBytes: 1024 * 1024, maxEntries: 100 }
+  assert.match((await refused(rawTar([...many, one]), { limits })).message, /too many headers/)
+  const folders = Array.from({ length: 101 }, (): RawEntry => ({ name: 'a/', type: '5' }))
+  assert.match((await refused(rawTar(folders), { limits })).message, /more than 100 files/)
+})
+
+test('an abort ends it while nothing comes, and nothing is left', async () => {
+  const parent = join(top, String(count++))
+  const abort = new AbortController()
+  const silent = new Readable({ read() {} })
+  const unpacking = unpack(silent, join(parent, 'code'), { signal: abort.signal })
+  abort.abort()
+  await assert.rejects(unpacking, { name: 'AbortError' })
+  assert.deepEqual(readdirSync(parent), [])
+})

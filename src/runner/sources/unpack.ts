@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { Readable } from 'node:stream'
+import { addAbortSignal, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import type { Extract, Header } from 'tar-stream'
@@ -20,32 +20,46 @@ export interface UnpackLimits {
 
 export const DEFAULT_UNPACK_LIMITS: UnpackLimits = { maxBytes: 500 * 1024 * 1024, maxEntries: 10_000 }
 
+export interface UnpackOptions {
+  limits?: UnpackLimits
+  signal?: AbortSignal
+  what?: 'archive' | 'repository'
+}
+
 /**
  * Unpacks a tar or tar.gz (told by its first bytes) into `target`, which must not be there. Regular files and folders
- * only. Throws `source_refused`, naming the entry, and leaves nothing then, in `target` or elsewhere.
+ * only. Throws `source_refused`, naming the entry, and leaves nothing then, in `target` or elsewhere. `what` names the
+ * source in errors.
  */
 export async function unpack(
   archive: Readable,
   target: string,
-  { limits = DEFAULT_UNPACK_LIMITS, signal }: { limits?: UnpackLimits; signal?: AbortSignal } = {},
+  { limits = DEFAULT_UNPACK_LIMITS, signal, what = 'archive' }: UnpackOptions = {},
 ): Promise<void> {
   await mkdir(dirname(target), { recursive: true })
   const folder = await mkdtemp(join(dirname(target), `.${basename(target)}-`))
   try {
-    await unpackInto(archive, folder, limits, signal)
+    // Also while nothing has come yet.
+    if (signal !== undefined) addAbortSignal(signal, archive)
+    await unpackInto(archive, folder, { limits, signal, what })
     await rename(folder, target)
   } catch (error) {
     await rm(folder, { recursive: true, force: true })
-    throw refusal(error)
+    throw refusal(error, what)
   } finally {
     archive.destroy()
   }
 }
 
-async function unpackInto(archive: Readable, folder: string, limits: UnpackLimits, signal?: AbortSignal) {
+async function unpackInto(
+  archive: Readable,
+  folder: string,
+  { limits, signal, what }: UnpackOptions & { limits: UnpackLimits; what: string },
+) {
   const { extract } = await import('tar-stream')
   const { kind, whole } = await sniffed(archive)
-  const bounded = new BoundedTar(limits.maxBytes + limits.maxEntries * 2 * BLOCK_BYTES + END_PADDING)
+  const maxBytes = limits.maxBytes + limits.maxEntries * 2 * BLOCK_BYTES + END_PADDING
+  const bounded = new BoundedTar(maxBytes, 4 * limits.maxEntries, what)
   const entries = extract()
   const reading =
     kind === 'gzip'
@@ -62,14 +76,16 @@ async function unpackInto(archive: Readable, folder: string, limits: UnpackLimit
   )
   const names = new EntryNames()
   let files = 0
+  let seen = 0
   try {
     for await (const entry of entries) {
       if (entry.header.type === 'file' || entry.header.type === 'contiguous-file') files++
       await write(entry, folder, names, broken.signal)
-      if (names.count <= limits.maxEntries) continue
+      // A folder may stand there any number of times.
+      if (Math.max(names.count, ++seen) <= limits.maxEntries) continue
       throw new ErrandError(
         'source_refused',
-        `The archive holds more than ${limits.maxEntries} files and folders.`,
+        `The ${what} holds more than ${limits.maxEntries} files and folders.`,
         {
           hint: 'Leave out what is not needed to build, such as installed dependencies.',
         },
@@ -83,7 +99,7 @@ async function unpackInto(archive: Readable, folder: string, limits: UnpackLimit
   const failed = await readingFailed
   if (failed !== undefined) throw failed.error
   if (files === 0)
-    throw new ErrandError('source_refused', 'The archive holds no files.', {
+    throw new ErrandError('source_refused', `The ${what} holds no files.`, {
       hint: 'Pack the folder with the code.',
     })
 }
@@ -122,7 +138,7 @@ function checked(header: Header): string {
   const { type, mode = 0, pax } = header
   if (type !== 'file' && type !== 'contiguous-file' && type !== 'directory') {
     const what = kinds[String(type)] ?? 'of a kind that is not known here'
-    throw refusedEntry(header.name, `is ${what}`, 'An archive may hold regular files and folders only.')
+    throw refusedEntry(header.name, `is ${what}`, 'Only regular files and folders are taken.')
   }
   if (Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse')))
     throw refusedEntry(header.name, 'is a sparse file', 'Pack without --sparse.')
@@ -168,13 +184,13 @@ const otherFormats: Readonly<Record<string, string>> = {
   Rar: 'rar',
 }
 
-function refusal(error: unknown): unknown {
+function refusal(error: unknown, what: string): unknown {
   if (error instanceof ErrandError) return error
   const { name, message, code } = error as NodeJS.ErrnoException
   if (name === 'AbortError') return error
   if (code === 'ENOSPC')
-    return new ErrandError('disk_full', 'There is no room to unpack the archive.', { cause: error })
-  return new ErrandError('source_refused', `The archive cannot be read: ${message}.`, {
+    return new ErrandError('disk_full', `There is no room to unpack the ${what}.`, { cause: error })
+  return new ErrandError('source_refused', `The ${what} cannot be read: ${message}.`, {
     hint: 'Send a whole tar or tar.gz: tar -czf code.tar.gz -C folder .',
     cause: error,
   })

@@ -109,8 +109,6 @@ label_of() {
   docker image inspect -f '{{json .Config.Labels}}' "$1" 2>/dev/null | grep -o '"errand.test.base":"[^"]*"' | cut -d'"' -f4 || true
 }
 
-# Left of the ones before.
-trap 'rm -rf "$work"; docker image prune --force --filter label=errand.test.base >/dev/null' EXIT
 wanted=("$@")
 [ ${#wanted[@]} -gt 0 ] || wanted=(busybox node:20-slim python:3.11-slim node:24-slim)
 for name in "${wanted[@]}"; do
@@ -123,7 +121,10 @@ for name in "${wanted[@]}"; do
   esac
   if [ "$(label_of "errand.test/$tag")" != "$made" ]; then
     "$root/scripts/ci-packages.sh" busybox-static mmdebstrap ca-certificates 9>&-
+    before=$(docker image inspect -f '{{.Id}}' "errand.test/$tag" 2>/dev/null || true)
     "$make" "$work/${name//:/-}"
+    # One that others are built on stays.
+    [ -z "$before" ] || docker rmi "$before" >/dev/null 2>&1 || true
   fi
   if [ "${ERRAND_TEST_REAL_NAMES:-}" = 1 ]; then
     # One without our label is the real one.

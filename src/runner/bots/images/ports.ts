@@ -43,8 +43,8 @@ export type ImageReason = Extract<
 >
 
 /**
- * `ErrandError`s of `prepareImage` by their code; `build_failed` has the last lines in `details.lines`. Any other code
- * is the machine's own trouble.
+ * `ErrandError`s of `prepareImage` by their code; that of a failed build has the last lines in its message. Any other
+ * code is the machine's own trouble.
  */
 export const imageReasons: Readonly<Record<string, ImageReason>> = {
   source_refused: 'source_refused',

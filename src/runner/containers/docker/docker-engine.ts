@@ -111,11 +111,6 @@ export class DockerEngine implements ContainerEngine {
     } finally {
       await pieces.return(undefined)
     }
-    // The engine ends a log that it cannot read on.
-    if (options.follow && !signal.aborted && (await this.state(id)).type === 'running')
-      throw new ErrandError('unavailable', `The log of the container ${id} has ended before the container.`, {
-        hint: 'Read on from the last piece.',
-      })
   }
 
   async stop(id: string, graceSeconds: number): Promise<void> {

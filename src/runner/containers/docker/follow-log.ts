@@ -1,12 +1,40 @@
 import type { Readable } from 'node:stream'
 import type { Container } from 'dockerode'
+import { ErrandError } from '../../../contract/errors.ts'
 import type { LogPiece } from '../ports.ts'
+import { isGone } from './errors.ts'
 import { logFrames } from './log-frames.ts'
 
-/** A container's log from `since` on; ends quietly when the signal is aborted. */
-export async function* followLog(
+interface LogOptions {
+  since?: string
+  follow: boolean
+  signal: AbortSignal
+}
+
+/**
+ * A container's log from `since` on; ends quietly when the signal is aborted. The engine may end a log that it follows
+ * with the container's last piece unsent: so the end of it is read once more.
+ */
+export async function* followLog(container: Container, options: LogOptions): AsyncGenerator<LogPiece> {
+  const { since, follow, signal } = options
+  let last = since
+  let taken = 0
+  for await (const piece of readLog(container, options)) {
+    taken = piece.time === last ? taken + 1 : 1
+    last = piece.time
+    yield piece
+  }
+  if (!follow || signal.aborted || !(await hasEnded(container))) return
+  let skip = taken
+  for await (const piece of readLog(container, { since: last, follow: false, signal })) {
+    if (piece.time === last && skip > 0) skip--
+    else yield piece
+  }
+}
+
+async function* readLog(
   container: Container,
-  { since, follow, signal }: { since?: string; follow: boolean; signal: AbortSignal },
+  { since, follow, signal }: LogOptions,
 ): AsyncGenerator<LogPiece> {
   if (signal.aborted) return
   try {
@@ -17,6 +45,20 @@ export async function* followLog(
     }
   } catch (error) {
     if (!signal.aborted) throw error
+  }
+}
+
+/** False where it is gone, and its log with it. */
+async function hasEnded(container: Container): Promise<boolean> {
+  try {
+    const { Id, State } = await container.inspect()
+    if (!State.Running) return true
+    throw new ErrandError('unavailable', `The log of the container ${Id} has ended before the container.`, {
+      hint: 'Read on from the last piece.',
+    })
+  } catch (error) {
+    if (isGone(error)) return false
+    throw error
   }
 }
 

@@ -1,0 +1,218 @@
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, relative, resolve, sep } from 'node:path'
+import type { ErrandClient } from '../client/client.ts'
+import type { UpdateBotInput } from '../contract/bot-api.ts'
+import { askSecret } from './ask-secret.ts'
+import { botVariables } from './bot-variables.ts'
+import { UsageError, type Values } from './command.ts'
+import { keyValues } from './key-values.ts'
+
+/** What a bot is made of, for `start` and `update`. */
+export const botRequestOptions = {
+  simple: { type: 'string', value: 'FILE', help: 'Run this source text; more of them may follow the id' },
+  entrypoint: { type: 'string', value: 'FILE', help: 'With --simple: which of several files is run' },
+  requirement: {
+    type: 'string',
+    short: 'r',
+    multiple: true,
+    value: 'REQ',
+    help: 'With --simple: what pip or npm installs, or @FILE',
+  },
+  'base-image': { type: 'string', value: 'IMAGE', help: "With --simple: instead of the runner's own" },
+  custom: {
+    type: 'string',
+    value: 'DIR|FILE|URL',
+    help: 'Build a folder, a tar.gz or a Git URL with a Dockerfile',
+  },
+  ref: { type: 'string', value: 'REF', help: 'With a Git URL: branch, tag or commit' },
+  dockerfile: { type: 'string', value: 'PATH', help: 'With --custom: default Dockerfile' },
+  image: { type: 'string', value: 'IMAGE', help: 'Run a ready image' },
+  username: { type: 'string', value: 'NAME', help: 'With --image: user of its registry' },
+  'password-stdin': { type: 'boolean', help: 'With --username: read the password from standard input' },
+  env: {
+    type: 'string',
+    short: 'e',
+    multiple: true,
+    value: 'K=V',
+    help: 'Secret variable: K=V, K (from the environment) or K=@FILE',
+  },
+  plain: { type: 'string', multiple: true, value: 'K=V', help: 'Variable that is no secret' },
+  memory: { type: 'string', value: 'SIZE', help: 'Default 256MB' },
+  cpus: { type: 'string', value: 'N', help: 'Default 0.5' },
+  processes: { type: 'string', value: 'N', help: 'Default 100' },
+  tmp: { type: 'string', value: 'SIZE', help: 'Size of /tmp; default 64MB' },
+  'log-size': { type: 'string', value: 'SIZE', help: 'Log bytes a day; default 50MB' },
+  restart: { type: 'string', value: 'POLICY', help: 'no (default), on-failure or on-failure:N' },
+  'max-time': {
+    type: 'string',
+    value: 'TIME',
+    help: "Longest life, such as 2h; default and most: the hub's (24h)",
+  },
+  runtime: { type: 'string', value: 'NAME', help: 'Container runtime, such as runsc' },
+  group: { type: 'string', value: 'GROUP', help: 'Runner group to use' },
+  runner: { type: 'string', value: 'ID', help: 'The one runner to use' },
+} as const
+
+export type BotRequestValues = Values<typeof botRequestOptions>
+
+/** The request that the options mean; what is not given is not in it. A folder is packed and uploaded. */
+export async function botRequest(
+  client: ErrandClient,
+  given: BotRequestValues,
+  more: readonly string[],
+): Promise<UpdateBotInput> {
+  checkMode(given, more)
+  const { runtime, group, runner } = given
+  const request: UpdateBotInput = {
+    ...(given.simple === undefined ? {} : simpleSource(given, more)),
+    ...(given.image === undefined ? {} : await imageSource(given)),
+    env_vars: given.env && botVariables(given.env),
+    env: given.plain && keyValues('--plain', given.plain),
+    ...limitsOf(given),
+    ...(given.restart === undefined ? {} : { restart: restartOf(given.restart) }),
+    ...(given['max-time'] === undefined
+      ? {}
+      : { timeout_seconds: await seconds('--max-time', given['max-time']) }),
+    ...{ runtime, group, runner },
+  }
+  // Last: what is wrong with the rest is told before anything is sent.
+  if (given.custom !== undefined) Object.assign(request, await customSource(client, given, given.custom))
+  return request
+}
+
+const ofMode = {
+  simple: ['entrypoint', 'requirement', 'base-image'],
+  custom: ['ref', 'dockerfile'],
+  image: ['username', 'password-stdin'],
+} as const
+
+function checkMode(given: BotRequestValues, more: readonly string[]): void {
+  const modes = (['simple', 'custom', 'image'] as const).filter((mode) => given[mode] !== undefined)
+  if (modes.length > 1)
+    throw new UsageError(
+      `--${modes[0]} and --${modes[1]} name two sources`,
+      'give one of --simple, --custom and --image',
+    )
+  for (const [mode, options] of Object.entries(ofMode))
+    for (const option of options)
+      if (given[option] !== undefined && modes[0] !== mode)
+        throw new UsageError(`--${option} goes with --${mode} only`)
+  if (more.length > 0 && modes[0] !== 'simple')
+    throw new UsageError(`"${more[0]}" is one argument too many`, 'further files go with --simple only')
+}
+
+function simpleSource(given: BotRequestValues, more: readonly string[]): UpdateBotInput {
+  const paths = [given.simple!, ...more]
+  const base = commonFolder(paths.map((path) => resolve(path)))
+  const nameOf = (path: string) => relative(base, resolve(path)).split(sep).join('/')
+  const files: Record<string, string> = {}
+  for (const path of paths) files[nameOf(path)] = sourceText(path)
+  // As it was typed among the files, or as it is called in the bot.
+  const typed = paths.find((path) => resolve(path) === resolve(given.entrypoint ?? paths[0]!))
+  const entrypoint = given.entrypoint === undefined || typed !== undefined ? nameOf(typed!) : given.entrypoint
+  return {
+    deployment_mode: 'simple',
+    files,
+    entrypoint,
+    requirements: given.requirement?.flatMap(requirement),
+    base_image: given['base-image'],
+  }
+}
+
+/** `@requirements.txt` is its lines. */
+const requirement = (text: string): string[] =>
+  text.startsWith('@')
+    ? sourceText(text.slice(1))
+        .split(/\r?\n/)
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#'))
+    : [text]
+
+function commonFolder(paths: readonly string[]): string {
+  let folder = dirname(paths[0]!)
+  while (!paths.every((path) => path.startsWith(folder === sep ? sep : folder + sep)))
+    folder = dirname(folder)
+  return folder
+}
+
+function sourceText(path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
+      throw new UsageError(
+        `${path} is not UTF-8 text`,
+        'a bot with other files is started with --custom FOLDER',
+      )
+    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+async function customSource(
+  client: ErrandClient,
+  given: BotRequestValues,
+  custom: string,
+): Promise<UpdateBotInput> {
+  const { ref, dockerfile } = given
+  if (/^[a-z+]+:\/\//i.test(custom))
+    return { deployment_mode: 'custom', git_url: custom, git_ref: ref, dockerfile }
+  if (ref !== undefined) throw new UsageError('--ref goes with a Git URL', 'write --custom https://...')
+  const found = statSync(custom, { throwIfNoEntry: false })
+  if (found === undefined) throw new UsageError(`there is no folder or archive ${custom}`)
+  const { upload } = await client.bots.upload(
+    found.isFile() ? readFileSync(custom) : await packed(custom, dockerfile),
+  )
+  return { deployment_mode: 'custom', upload, dockerfile }
+}
+
+async function packed(folder: string, dockerfile = 'Dockerfile'): Promise<Uint8Array> {
+  const { pack } = await import('../runner/sources/pack.ts')
+  return (await pack(folder, { keep: [dockerfile] })).archive
+}
+
+async function imageSource(given: BotRequestValues): Promise<UpdateBotInput> {
+  const { username } = given
+  const source = { deployment_mode: 'image', docker_image: given.image }
+  if (username === undefined) {
+    if (given['password-stdin']) throw new UsageError('--password-stdin goes with --username')
+    return source
+  }
+  const password = await askSecret(`Password of ${username}`, given['password-stdin'] ?? false)
+  if (password === '') throw new UsageError('the password is empty')
+  return { ...source, registry_auth: { username, password } }
+}
+
+function limitsOf(given: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
+  const limits = {
+    memory: given.memory,
+    cpus: number('--cpus', given.cpus),
+    processes: number('--processes', given.processes),
+    disk: given.tmp,
+    log: given['log-size'],
+  }
+  return Object.values(limits).some((value) => value !== undefined) ? { limits } : {}
+}
+
+function number(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (text.trim() !== '' && value > 0) return value
+  throw new UsageError(`${option} is "${text}"`, 'it is a number above 0')
+}
+
+function restartOf(text: string): NonNullable<UpdateBotInput['restart']> {
+  const [, policy, times] = /^(no|on-failure)(?::(\d+))?$/.exec(text) ?? []
+  if (policy === undefined || (policy === 'no' && times !== undefined))
+    throw new UsageError(`--restart is "${text}"`, 'it is no, on-failure or on-failure:N')
+  return {
+    policy: policy as 'no' | 'on-failure',
+    ...(times === undefined ? {} : { max_restarts: Number(times) }),
+  }
+}
+
+async function seconds(option: string, text: string): Promise<number> {
+  const { parseDuration } = await import('../platform/duration.ts')
+  const ms = parseDuration(text)
+  if (ms !== undefined && ms > 0) return ms / 1000
+  throw new UsageError(`${option} is "${text}"`, 'it is a time such as 30m or 12h')
+}

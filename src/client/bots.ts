@@ -1,0 +1,62 @@
+import type {
+  BotList,
+  BotLogs,
+  BotLogsInput,
+  BotQuery,
+  BotStarted,
+  BotView,
+  ListBotsInput,
+  StartBotInput,
+  UpdateBotInput,
+  Upload,
+} from '../contract/bot-api.ts'
+import type { HubHttp } from './http.ts'
+
+const at = (id: string, rest = '') => `/api/bots/${encodeURIComponent(id)}${rest}`
+
+export class BotsClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  start(bot: StartBotInput): Promise<BotStarted> {
+    return this.#http.json('POST', '/api/bots', { body: bot })
+  }
+
+  list(query: ListBotsInput = {}): Promise<BotList> {
+    return this.#http.json('GET', '/api/bots', { query: { ...query } })
+  }
+
+  get(id: string, of: BotQuery = {}): Promise<BotView> {
+    return this.#http.json('GET', at(id), { query: of })
+  }
+
+  /** Ends it; the end comes as an event of its run. One that has ended stays as it is. */
+  stop(id: string, of: BotQuery = {}): Promise<BotView> {
+    return this.#http.json('POST', at(id, '/stop'), { query: of, body: {} })
+  }
+
+  restart(id: string, of: BotQuery = {}): Promise<BotStarted> {
+    return this.#http.json('POST', at(id, '/restart'), { query: of, body: {} })
+  }
+
+  /** `update` of the answer is the run that is to take its place. */
+  update(id: string, change: UpdateBotInput, of: BotQuery = {}): Promise<BotStarted> {
+    return this.#http.json('POST', at(id, '/update'), { query: of, body: change })
+  }
+
+  /** The last lines. */
+  logs(id: string, query: BotLogsInput = {}): Promise<BotLogs> {
+    return this.#http.json('GET', at(id, '/logs'), { query: { ...query } })
+  }
+
+  /** Keeps a tar or tar.gz, for `upload` of a bot. */
+  upload(archive: Uint8Array): Promise<Upload> {
+    return this.#http.json('PUT', '/api/uploads', {
+      bytes: archive,
+      headers: { 'content-type': 'application/gzip' },
+    })
+  }
+}

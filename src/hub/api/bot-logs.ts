@@ -1,0 +1,104 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import * as z from 'zod'
+import { BotLogs, BotLogsQuery, LogLine } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import { StreamLines } from '../../platform/stream-lines.ts'
+import { type LogWanted, logTail, wants } from '../bots/log-tail.ts'
+import { bearer } from './access.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+import { botParams, ownerOf } from './bots.ts'
+import { errorEvent, openStream } from './run-events.ts'
+
+export function botLogRoutes(app: ApiApp, context: ApiContext): void {
+  const { bots, engine } = context
+  app.get(
+    '/api/bots/:id/logs',
+    {
+      config: { queryToken: true },
+      schema: {
+        tags: ['bots'],
+        summary:
+          'The last lines of a bot, searched; with follow=true each further line as a Server-Sent Event',
+        params: botParams,
+        querystring: BotLogsQuery.extend({ access_token: z.string().optional() }),
+        response: {
+          200: {
+            description: 'The lines',
+            content: { 'application/json': { schema: BotLogs }, 'text/event-stream': { schema: LogLine } },
+          },
+        },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      const { owner, follow, tail, search, since, stream } = request.query
+      const of = ownerOf(request.identity, { owner })
+      const run = await bots.run(of, id)
+      const wanted = { tail, search, stream, sinceMs: since === undefined ? undefined : moment(since) }
+      if (follow) return void (await sendLines(context, request, reply, run, wanted))
+      const found = await logTail(engine, run, run.last_seq, wanted)
+      return { bot_id: id, run_id: run.run_id, ...found, seq: run.last_seq }
+    },
+  )
+}
+
+async function sendLines(
+  context: ApiContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  run: RunRecord,
+  wanted: LogWanted,
+): Promise<void> {
+  const { engine, limits, log, auth } = context
+  const { run_id, last_seq } = run
+  const token = bearer(request)
+  const before = await logTail(engine, run, last_seq, { tail: wanted.tail })
+  const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
+    hint: 'Ask again.',
+  })
+  const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
+  const keepAlive = setInterval(() => {
+    if (!paced.waiting) void paced.write(': keep-alive\n\n')
+    auth.authenticate(token).catch((error) => {
+      if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
+    })
+  }, limits.keepAliveMs)
+  const isWanted = wants(wanted)
+  const lines = new StreamLines<LogLine['stream']>()
+  const send = async (line: LogLine) => {
+    if (isWanted(line)) await paced.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`)
+  }
+  try {
+    for (const { open, ...line } of before.lines)
+      if (open) lines.push(line.stream, line.text)
+      else await send(line)
+    let time = run.created_at
+    for await (const event of engine.watch(run_id, last_seq, paced.gone)) {
+      time = event.time
+      if (event.type === 'output')
+        for (const text of lines.push(event.stream, event.text ?? ''))
+          await send({ time, stream: event.stream, text })
+      if (paced.gone.aborted) return
+    }
+    for (const [stream, text] of lines.rest()) await send({ time, stream, text })
+    const { status, reason, message } = (await engine.get(run_id)) ?? run
+    paced.end(`event: end\ndata: ${JSON.stringify({ run_id, status, reason, message })}\n\n`)
+  } catch (error) {
+    if (paced.gone.aborted) return
+    log(`log of ${run_id} broke off: ${(error as Error).stack}`, { level: 'error', run_id })
+    paced.finish(
+      errorEvent(new ErrandError('unavailable', 'The log could not be read.', { hint: 'Try again.' })),
+    )
+  } finally {
+    clearInterval(keepAlive)
+  }
+}
+
+function moment(text: string): number {
+  const ms = Date.parse(text)
+  if (!Number.isNaN(ms)) return ms
+  throw new ErrandError('bad_request', `query.since: "${text}" is no time.`, {
+    hint: 'Write it as 2026-01-31T10:00:00Z.',
+  })
+}

@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import type { BotView } from '../../contract/bot-api.ts'
+import { testingHub } from './testing-hub.ts'
+
+type Hub = Awaited<ReturnType<typeof testingHub>>
+
+const TOKEN = '123456:a-token-of-a-bot'
+const echo = { bot_id: 'echo', code: 'print(1)', env_vars: { BOT_TOKEN: TOKEN } }
+
+async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1]) {
+  const hub = await testingHub(t, options)
+  const { token } = await hub.user('ann')
+  const call = (method: string, path: string, body?: unknown) =>
+    hub.call(method, `/api/bots${path}`, token, body)
+  return { hub, token, call }
+}
+
+/** Until it holds; the deadline is for a test that fails. */
+async function until<T>(look: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
+  for (const deadline = Date.now() + 20_000; ; ) {
+    const found = await look()
+    if (found) return found
+    assert.ok(Date.now() < deadline, 'it did not come about')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+const botOn = (hub: Hub, id = 'echo', runId?: string) =>
+  until(() => {
+    const bot = hub.host.bots.get(id)
+    return bot !== undefined && (runId === undefined || bot.spec.run_id === runId) && bot
+  })
+
+test('a bot goes from start over building to running, and stop ends it, twice as once', async (t) => {
+  const { hub, call } = await setUp(t)
+  const started = await call('POST', '', echo)
+  assert.equal(started.status, 201, started.text)
+  assert.deepEqual(
+    [started.json.bot_id, started.json.owner, started.json.env_vars],
+    ['echo', 'ann', ['BOT_TOKEN']],
+  )
+  const bot = await botOn(hub)
+  const state = async (): Promise<BotView> => (await call('GET', '/echo')).json
+  await until(async () => (await state()).state === 'building')
+  await bot.phase('running', 'image abc')
+  const up = await until(async () => {
+    const now = await state()
+    return now.state === 'running' && now
+  })
+  assert.deepEqual([up.message, up.deployment_mode, up.restarts], ['image abc', 'simple', 0])
+  assert.ok(up.uptime_seconds! >= 0)
+  await bot.phase('restarting', 'exit code 1')
+  assert.deepEqual([(await state()).state, (await state()).restarts], ['start', 1])
+  assert.deepEqual(bot.spec.requires.containers, true)
+  assert.equal((await call('POST', '/echo/stop')).status, 202)
+  await until(async () => (await state()).state === 'stopped')
+  assert.equal((await call('POST', '/echo/stop')).json.state, 'stopped')
+  assert.deepEqual((await call('GET', '')).json.bots, [])
+  assert.equal((await call('GET', '?all=true')).json.bots[0].state, 'stopped')
+  assert.equal((await call('GET', '?state=stopped')).json.bots.length, 1)
+})
+
+test('how a bot ended is told with its state, reason and exit code', async (t) => {
+  const { hub, call } = await setUp(t)
+  const ends = [
+    [{ outcome: 'success', exit_code: 0, message: 'ended by itself' }, 'stopped', undefined],
+    [{ outcome: 'failed', reason: 'exit_code', exit_code: 3, message: 'last words' }, 'crashed', 'exit_code'],
+    [{ outcome: 'failed', reason: 'oom', exit_code: 137, message: 'out of memory' }, 'crashed', 'oom'],
+    [{ outcome: 'failed', reason: 'timeout' }, 'timeout', 'timeout'],
+    [{ outcome: 'interrupted', reason: 'lost' }, 'crashed', 'lost'],
+  ] as const
+  for (const [index, [end, state, reason]] of ends.entries()) {
+    const id = `bot-${index}`
+    await call('POST', '', { bot_id: id, code: 'x' })
+    ;(await botOn(hub, id)).end(end)
+    const view = await until(async () => {
+      const { json } = await call('GET', `/${id}`)
+      return json.state === state && json
+    })
+    assert.equal(view.reason, reason)
+    if ('message' in end && end.outcome === 'failed') assert.match(view.message, new RegExp(end.message))
+    if ('exit_code' in end) assert.equal(view.exit_code, end.exit_code)
+    const listed = (await call('GET', '?all=true')).json.bots.find((bot: BotView) => bot.bot_id === id)
+    assert.equal(listed.state, state)
+  }
+})
+
+test('of 20 starts at once exactly three begin, and the others are told what to do', async (t) => {
+  const { hub, token, call } = await setUp(t)
+  const starts = Array.from({ length: 20 }, (_, index) =>
+    call('POST', '', { bot_id: `bot-${index}`, code: 'x' }),
+  )
+  const answers = await Promise.all(starts)
+  assert.equal(answers.filter(({ status }) => status === 201).length, 3)
+  const refused = answers.filter(({ status }) => status === 409)
+  assert.equal(refused.length, 17)
+  for (const { json } of refused) {
+    assert.deepEqual([json.error.code, json.error.message], ['quota_exceeded', 'Maximum 3 bots'])
+    assert.match(json.error.hint, /errand bot stop bot-\d+/)
+  }
+  assert.equal((await hub.call('GET', '/api/runs?blueprint=bot', token)).json.runs.length, 3)
+  const { token: bobs } = await hub.user('bob')
+  assert.equal((await hub.call('POST', '/api/bots', bobs, { bot_id: 'one', code: 'x' })).status, 201)
+})
+
+test('20 starts of one bot begin it once', async (t) => {
+  const { call } = await setUp(t)
+  const answers = await Promise.all(Array.from({ length: 20 }, () => call('POST', '', echo)))
+  assert.equal(answers.filter(({ status }) => status === 201).length, 1)
+  const refused = answers.find(({ status }) => status !== 201)!
+  assert.deepEqual([refused.status, refused.json.error.code], [409, 'bot_exists'])
+  assert.match(refused.json.error.hint, /bot update echo/)
+})
+
+test('a bot of another user is not there; an admin sees it', async (t) => {
+  const { hub, call } = await setUp(t)
+  await call('POST', '', echo)
+  const { token: bob } = await hub.user('bob')
+  const { token: boss } = await hub.user('boss', 'admin')
+  const { token: far } = await hub.user('far', 'admin', 'elsewhere')
+  const of = (token: string, method: string, path: string) => hub.call(method, `/api/bots${path}`, token)
+  for (const token of [bob, far])
+    for (const [method, path] of [
+      ['GET', '/echo'],
+      ['GET', '/echo?owner=ann'],
+      ['GET', '/echo/logs?owner=ann'],
+      ['POST', '/echo/stop?owner=ann'],
+      ['POST', '/echo/restart?owner=ann'],
+      ['POST', '/echo/update?owner=ann'],
+    ] as const)
+      assert.equal((await of(token, method, path)).status, 404, `${method} ${path}`)
+  assert.deepEqual((await of(bob, 'GET', '?owner=ann')).json.bots, [])
+  assert.deepEqual((await of(far, 'GET', '')).json.bots, [])
+  assert.equal((await of(boss, 'GET', '')).json.bots[0].owner, 'ann')
+  assert.equal((await of(boss, 'GET', '/echo')).status, 404)
+  assert.equal((await of(boss, 'GET', '/echo?owner=ann')).json.bot_id, 'echo')
+})
+
+test('secret variables reach the machine, stand nowhere else, and go when the bot ends', async (t) => {
+  const { hub, token, call } = await setUp(t)
+  const image = {
+    bot_id: 'echo',
+    docker_image: 'registry.example/echo',
+    registry_auth: { username: 'ann', password: 'hunter2-of-ann' },
+    env_vars: { BOT_TOKEN: TOKEN, PORT: 80 },
+    env: { LANG: 'C.UTF-8 ${HOME}' },
+  }
+  const started = await call('POST', '', image)
+  assert.match(started.json.warnings[0], /^PORT: .*cannot be masked/)
+  const { run_id } = started.json
+  const { spec } = await botOn(hub)
+  assert.equal(spec.env.LANG, 'C.UTF-8 ${HOME}')
+  assert.deepEqual(await hub.secrets.reveal(spec), {
+    BOT_TOKEN: TOKEN,
+    PORT: '80',
+    BOT_REGISTRY_PASSWORD: 'hunter2-of-ann',
+  })
+  assert.deepEqual(started.json.env_vars, ['BOT_TOKEN', 'PORT'])
+  const texts = await Promise.all(
+    [
+      `/api/runs/${run_id}`,
+      `/api/runs/${run_id}/workflow`,
+      `/api/runs`,
+      `/api/bots/echo`,
+      '/api/secrets',
+      `/api/runs/${run_id}/events?limit=100`,
+    ].map(
+      async (path) => (await hub.call('GET', path, token, undefined, { accept: 'application/json' })).text,
+    ),
+  )
+  const kept = JSON.stringify([await hub.store.get(run_id), await hub.store.events(run_id, 0, 500)])
+  for (const text of [...texts, kept, JSON.stringify(spec), started.text])
+    for (const value of [TOKEN, 'hunter2-of-ann']) assert.ok(!text.includes(value), text)
+  assert.ok(!(await hub.call('GET', '/api/secrets', token)).text.includes('BOT_TOKEN'))
+  await call('POST', '/echo/stop')
+  await until(async () => Object.keys(await hub.secrets.ofRun({ tenant: 'default', run_id })).length === 0)
+})
+
+test('a restart waits for the end of the run before, and keeps secrets and settings', async (t) => {
+  const { hub, call } = await setUp(t)
+  const { run_id } = (await call('POST', '', { ...echo, limits: { memory: '300MB' } })).json
+  await botOn(hub)
+  const restarted = await call('POST', '/echo/restart')
+  assert.equal(restarted.status, 202, restarted.text)
+  assert.notEqual(restarted.json.run_id, run_id)
+  assert.equal(restarted.json.limits.memory, '300MB')
+  const again = await botOn(hub, 'echo', restarted.json.run_id)
+  assert.equal((await hub.engine.get(run_id))!.status, 'canceled')
+  assert.deepEqual(await hub.secrets.reveal(again.spec), { BOT_TOKEN: TOKEN })
+  assert.equal((await call('GET', '/echo')).json.state, 'building')
+  await call('POST', '/echo/stop')
+  await hub.engine.done(restarted.json.run_id)
+  const gone = await call('POST', '/echo/restart')
+  assert.deepEqual([gone.status, gone.json.error.code], [409, 'conflict'])
+  assert.match(gone.json.error.hint, /-e BOT_TOKEN/)
+})
+
+test('a bot that has ended and had no secrets can be restarted, within the quota', async (t) => {
+  const { hub, call } = await setUp(t, { bots: { quota: { maxBots: 1, maxSeconds: 3600 } } })
+  const { run_id } = (await call('POST', '', { bot_id: 'one', code: 'x' })).json
+  ;(await botOn(hub, 'one')).end({ outcome: 'failed', reason: 'exit_code', exit_code: 1 })
+  await hub.engine.done(run_id)
+  assert.equal((await call('POST', '/one/restart')).status, 202)
+  await call('POST', '/one/stop')
+  await until(async () => (await call('GET', '/one')).json.state === 'stopped')
+  await call('POST', '', { bot_id: 'two', code: 'x' })
+  assert.equal((await call('POST', '/one/restart')).json.error.code, 'quota_exceeded')
+})
+
+test('an update ends the old bot once the new one is up', async (t) => {
+  const { hub, call } = await setUp(t)
+  const { run_id: old } = (await call('POST', '', { ...echo, env: { A: '1' } })).json
+  await (await botOn(hub)).phase('running')
+  const updated = await call('POST', '/echo/update', {
+    code: 'print(2)',
+    env_vars: { MORE: 'a second secret' },
+    limits: { memory: '400MB' },
+  })
+  assert.equal(updated.status, 202, updated.text)
+  assert.deepEqual([updated.json.run_id, updated.json.state], [old, 'running'])
+  const { run_id } = updated.json.update
+  const fresh = await botOn(hub, 'echo', run_id)
+  assert.deepEqual(await hub.secrets.reveal(fresh.spec), { BOT_TOKEN: TOKEN, MORE: 'a second secret' })
+  assert.deepEqual([fresh.spec.env.A, (fresh.spec.args.limits as { memory: string }).memory], ['1', '400MB'])
+  assert.equal((await call('POST', '/echo/update', {})).json.error.code, 'conflict')
+  assert.equal((await hub.engine.get(old))!.status, 'running')
+  await fresh.phase('running')
+  const record = await hub.engine.done(old)
+  assert.deepEqual([record.status, record.message], ['canceled', `Updated to ${run_id}.`])
+  const now = (await call('GET', '/echo')).json
+  assert.deepEqual([now.run_id, now.state, now.update], [run_id, 'running', undefined])
+})
+
+test('an update that fails leaves the old bot, and says so', async (t) => {
+  const { hub, call } = await setUp(t)
+  const { run_id: old } = (await call('POST', '', echo)).json
+  await (await botOn(hub)).phase('running')
+  const { run_id } = (await call('POST', '/echo/update', { requirements: ['nothing'], code: 'y' })).json
+    .update
+  ;(await botOn(hub, 'echo', run_id)).end({
+    outcome: 'failed',
+    reason: 'build_failed',
+    message: 'no such package',
+  })
+  await hub.engine.done(run_id)
+  const now = (await call('GET', '/echo')).json
+  assert.deepEqual([now.run_id, now.state], [old, 'running'])
+  assert.deepEqual([now.update.state, now.update.reason], ['crashed', 'build_failed'])
+  assert.match(now.update.message, /no such package/)
+  // And what is stopped later is the old one.
+  await call('POST', '/echo/stop')
+  await hub.engine.done(old)
+  assert.equal((await call('GET', '/echo')).json.state, 'stopped')
+})
+
+test('an update is finished by a hub that was restarted in between', async (t) => {
+  const { hub, call } = await setUp(t, { bots: { settleMs: 3_600_000 } })
+  const { run_id: old } = (await call('POST', '', echo)).json
+  await botOn(hub)
+  const { run_id } = (await call('POST', '/echo/update', { code: 'y' })).json.update
+  await (await botOn(hub, 'echo', run_id)).phase('running')
+  const { Bots } = await import('../bots/bots.ts')
+  const { engine, secrets, uploads } = hub
+  const quota = { maxBots: 3, maxSeconds: 86_400 }
+  const next = new Bots({ engine, secrets, uploads, quota, settleMs: 0, log: () => {} })
+  t.after(() => next.close())
+  await next.resume()
+  assert.equal((await engine.done(old)).status, 'canceled')
+  assert.equal((await engine.get(run_id))!.status, 'running')
+})
+
+test('a restart is finished by a hub that was killed in between, and lost secrets are swept', async (t) => {
+  const { hub, call } = await setUp(t)
+  const { run_id: old } = (await call('POST', '', { bot_id: 'echo', code: 'x' })).json
+  await botOn(hub)
+  const { workflow } = (await hub.engine.get(old))!
+  const { engine, secrets, uploads, bots } = hub
+  const admit = t.mock.method(bots, 'admit', () => {})
+  const half = { run_id: 'run_half', blueprint: 'bot', replaces: old, owner: 'ann', tenant: 'default' }
+  await engine.submit({ ...half, workflow: workflow as Record<string, unknown> })
+  admit.mock.restore()
+  await secrets.setOfRun({ run_id: 'run_never', tenant: 'default', owner: 'ann' }, { A: 'never submitted' })
+  assert.equal((await engine.get('run_half'))!.status, 'queued')
+  const { Bots } = await import('../bots/bots.ts')
+  const quota = { maxBots: 3, maxSeconds: 86_400 }
+  const next = new Bots({ engine, secrets, uploads, quota, settleMs: 0, log: () => {} })
+  t.after(() => next.close())
+  await next.resume()
+  assert.equal((await engine.done(old)).status, 'canceled')
+  await until(async () => (await engine.get('run_half'))!.status === 'running')
+  assert.deepEqual(await secrets.runs(), [])
+})
+
+test('a bot has no other way in than its own', async (t) => {
+  const { hub, token, call } = await setUp(t)
+  const args = { bot_id: 'x', source: { mode: 'image', image: 'busybox' } }
+  const workflow = { version: 'v0.1', name: 'x', steps: [{ name: 'a', action: 'bot.serve', args }] }
+  const inner = { ...workflow, steps: [{ name: 'b', action: 'workflow.run', args: { workflow } }] }
+  for (const each of [workflow, inner]) {
+    const answer = await hub.call('POST', '/api/runs', token, { workflow: each })
+    assert.deepEqual([answer.status, answer.json.error.code], [400, 'invalid_argument'])
+    assert.match(answer.json.error.hint, /errand bot start/)
+  }
+  const { run_id } = (await call('POST', '', { bot_id: 'one', code: 'x' })).json
+  ;(await botOn(hub, 'one')).end({})
+  await hub.engine.done(run_id)
+  const retried = await hub.call('POST', `/api/runs/${run_id}/retry`, token)
+  assert.deepEqual(
+    [retried.status, retried.json.error.hint],
+    [409, 'Begin the bot again with: errand bot restart one'],
+  )
+})
+
+test('what is wrong with a request is told with a code, what and a hint', async (t) => {
+  const { call } = await setUp(t)
+  const wrong: [object, RegExp, number?][] = [
+    [{ bot_id: '../x', code: 'x' }, /but a bot id is letters/],
+    [{ code: 'x' }, /bot_id is missing/],
+    [{ bot_id: 'a' }, /has no source/],
+    [{ bot_id: 'a', deployment_mode: 'magic', code: 'x' }, /no deployment mode "magic"/],
+    [{ bot_id: 'a', deployment_mode: 'simple' }, /simple needs "code"/],
+    [{ bot_id: 'a', deployment_mode: 'custom' }, /custom needs an "archive"/],
+    [{ bot_id: 'a', deployment_mode: 'image' }, /image needs "docker_image"/],
+    [{ bot_id: 'a', code: 'x', files: { 'a.py': 'x' } }, /both "code" and "files"/],
+    [{ bot_id: 'a', code: 'x', docker_image: 'x' }, /sources of 2 modes/],
+    [
+      { bot_id: 'a', deployment_mode: 'simple', code: 'x', docker_image: 'x' },
+      /"docker_image" is for the mode image/,
+    ],
+    [{ bot_id: 'a', files: { 'a.py': '', 'b.py': '' } }, /2 files and no entrypoint/],
+    [{ bot_id: 'a', files: { 'a.py': '' }, entrypoint: 'c.py' }, /"c.py" is not among the files/],
+    [{ bot_id: 'a', files: { '../a.py': '' } }, /"..\/a.py" is not one inside/],
+    [{ bot_id: 'a', archive: '%%%' }, /"archive" is not base64/],
+    [{ bot_id: 'a', upload: '0'.repeat(64) }, /no upload "0000/, 404],
+    [{ bot_id: 'a', code: 'x', timeout_seconds: 1e6 }, /lives 86400 seconds \(24 hours\) at most/],
+    [{ bot_id: 'a', code: 'x', limits: { memory: 'lots' } }, /a size is written/],
+    [{ bot_id: 'a', code: 'x', env_vars: { '1A': 'secret-value' } }, /no name of a variable/],
+    [{ bot_id: 'a', code: 'x', env_vars: { A: 'secret-value' }, env: { A: 'x' } }, /both have "A"/],
+    [{ bot_id: 'a', code: 'x', env_vars: { ERRAND_X: 'secret-value' } }, /Errand keeps that name/],
+    [{ bot_id: 'a', code: 'x'.repeat(1024 * 1024) }, /1 MiB\) at most/, 413],
+  ]
+  for (const [body, message, status = 400] of wrong) {
+    const { status: answered, json, text } = await call('POST', '', body)
+    assert.equal(answered, status, text.slice(0, 500))
+    assert.match(json.error.message, message)
+    assert.ok(json.error.hint, text.slice(0, 500))
+    assert.ok(!text.includes('secret-value'))
+  }
+  assert.deepEqual((await call('GET', '?all=true')).json.bots, [])
+})

@@ -1,0 +1,61 @@
+import type { AccountStore, TokenScope, User } from '../store/accounts.ts'
+import { newId } from './account-id.ts'
+import { DEFAULT_TENANT } from './first-admin.ts'
+import { tokenSha256 } from './token-text.ts'
+
+/** The user that the operator's client token acts as. It has no password. */
+export const CLIENT_USER = 'client'
+
+/**
+ * Keeps the tokens that the operator has chosen, as the ones that a hub makes: their hashes. One that was chosen
+ * before, and is not now, is revoked.
+ */
+export async function keepGivenTokens(
+  accounts: AccountStore,
+  given: { client?: string; runner?: string },
+): Promise<void> {
+  const users = await accounts.users()
+  const admin = users.find(({ role, disabled }) => role === 'admin' && !disabled)
+  const client = users.find(({ name }) => name === CLIENT_USER)
+  if (given.client !== undefined || client !== undefined)
+    await keep(accounts, client ?? (await newClient(accounts)), 'api', given.client)
+  if (admin !== undefined) await keep(accounts, admin, 'runner', given.runner)
+}
+
+async function keep(
+  accounts: AccountStore,
+  user: User,
+  scope: TokenScope,
+  text: string | undefined,
+): Promise<void> {
+  const name = `given to the hub at its start (${scope})`
+  const sha256 = text === undefined ? undefined : tokenSha256(text)
+  const known = sha256 === undefined ? undefined : await accounts.tokenByHash(sha256)
+  for (const token of await accounts.tokens({ user_id: user.id }))
+    if (token.name === name && token.revoked_at === undefined && token.id !== known?.token.id)
+      await accounts.revokeToken(token.id, new Date().toISOString())
+  if (sha256 === undefined || known !== undefined) return
+  const created_at = new Date().toISOString()
+  await accounts.createToken({
+    id: newId('token'),
+    name,
+    scope,
+    user_id: user.id,
+    token_sha256: sha256,
+    created_at,
+  })
+}
+
+async function newClient(accounts: AccountStore): Promise<User> {
+  const user: User = {
+    id: newId('user'),
+    name: CLIENT_USER,
+    role: 'user',
+    tenant: DEFAULT_TENANT,
+    password_hash: 'none',
+    created_at: new Date().toISOString(),
+    disabled: false,
+  }
+  await accounts.createUser(user)
+  return user
+}

@@ -1,0 +1,46 @@
+import { type BotRequest, botOf, type KeptSource } from '../../blueprints/bot.ts'
+import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import { BotLimits, BotRestart } from '../../contract/bot.ts'
+import type { BotChange } from '../../contract/bot-api.ts'
+import { sourceFields } from '../../contract/bot-api.ts'
+import type { RunRecord } from '../../contract/run.ts'
+
+/**
+ * The request that a bot would have been started with as it is to be: what was not given stays, of `env` and
+ * `env_vars` each variable by itself. `kept`: its source, where none was given.
+ */
+export function changedRequest(
+  run: RunRecord,
+  given: BotChange,
+  secrets: Readonly<Record<string, string>>,
+  maxSeconds: number,
+): { request: BotRequest; kept?: KeptSource } {
+  const { args, env, timeoutSeconds = maxSeconds, host } = botOf(run.workflow)
+  const { source, command, limits, restart, runtime, stop_grace_seconds } = args
+  const { [REGISTRY_PASSWORD]: password, ...variables } = secrets
+  const ownSource = sourceFields.some(
+    (field) => field in given && given[field as keyof BotChange] !== undefined,
+  )
+  const request: BotRequest = {
+    bot_id: run.workflow_name,
+    ...host,
+    runtime,
+    stop_grace_seconds,
+    timeout_seconds: Math.min(timeoutSeconds, maxSeconds),
+    // The command belongs to the source that it was given with.
+    ...(ownSource ? {} : { command }),
+    ...defined(given),
+    limits: BotLimits.parse({ ...limits, ...defined(given.limits ?? {}) }),
+    restart: BotRestart.parse({ ...restart, ...defined(given.restart ?? {}) }),
+    // A variable that was plain may become a secret, and the other way round.
+    env: { ...without(env, given.env_vars), ...given.env },
+    env_vars: { ...without(variables, given.env), ...given.env_vars },
+  }
+  return ownSource ? { request } : { request, kept: { source, password } }
+}
+
+const defined = <T extends object>(given: T): T =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T
+
+const without = <T>(from: Readonly<Record<string, T>>, names: Readonly<Record<string, unknown>> = {}) =>
+  Object.fromEntries(Object.entries(from).filter(([name]) => !Object.hasOwn(names, name)))

@@ -1,0 +1,315 @@
+import { botOf, botRun } from '../../blueprints/bot.ts'
+import type { BotStarted, BotView, StartBot, UpdateBot } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { newRunId } from '../../contract/ids.ts'
+import type { RunRecord, RunSpec, RunView } from '../../contract/run.ts'
+import { secretWarnings } from '../../contract/secret-value.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/face.ts'
+import type { Log } from '../../platform/log.ts'
+import type { Secrets } from '../secrets/secrets.ts'
+import { type BotQuota, checkQuota } from './bot-quota.ts'
+import { isLive } from './bot-state.ts'
+import { changedRequest } from './bot-update.ts'
+import { botRuns, botView, isUpdate, type Seen } from './bot-view.ts'
+import { OwnerLocks } from './owner-locks.ts'
+import { Replacements } from './replacements.ts'
+import { servesBots } from './serves-bots.ts'
+import type { Uploads } from './uploads.ts'
+
+/** Whose bots: names are unique within a tenant. */
+export interface BotOwner {
+  owner: string
+  tenant: string
+}
+
+export interface BotsOptions {
+  engine: EngineFace
+  secrets: Secrets
+  uploads: Uploads
+  quota: BotQuota
+  /** How long the run of an update must have been up before it takes the place of the one before. */
+  settleMs?: number
+  log: Log
+}
+
+const DEFAULT_SETTLE_MS = 5_000
+const open = ['queued', 'running'] as const
+/** Runs looked at for a list with those that have ended. */
+const LISTED_RUNS = 500
+
+/** The bots of all users: each is the newest of the runs that bear its id. */
+export class Bots {
+  readonly #options: BotsOptions
+  readonly #locks = new OwnerLocks()
+  readonly #replacements: Replacements
+  /** Runs that are being submitted: a bot's run begins here and nowhere else. */
+  readonly #starting = new Set<string>()
+
+  constructor(options: BotsOptions) {
+    this.#options = options
+    const { engine, log, settleMs = DEFAULT_SETTLE_MS } = options
+    this.#replacements = new Replacements({ engine, log, settleMs })
+  }
+
+  /** For `EngineOptions.admit`. Throws `invalid_argument`, `conflict`. */
+  admit(run: RunSpec): void {
+    if (this.#starting.has(run.run_id)) return
+    if (run.blueprint === 'bot')
+      throw new ErrandError('conflict', `The run of a bot is not repeated by itself.`, {
+        hint: `Begin the bot again with: errand bot restart ${run.workflow_name}`,
+      })
+    if (servesBots(run.workflow))
+      throw new ErrandError('invalid_argument', 'A workflow has no steps of the action bot.serve on a hub.', {
+        hint: 'Start the bot with: errand bot start',
+      })
+  }
+
+  /** After the engine has taken up its runs: goes on with what a stop of the hub has interrupted. */
+  async resume(): Promise<void> {
+    const { engine, secrets, log } = this.#options
+    for (const { tenant, run_id } of await secrets.runs()) {
+      const run = await engine.get(run_id)
+      if (this.#starting.has(run_id) || (run !== undefined && !isFinalRun(run.status))) continue
+      await secrets.dropOfRun({ tenant, run_id })
+    }
+    const { runs } = await engine.list({ blueprint: 'bot', statuses: open, limit: LISTED_RUNS })
+    for (const run of runs) {
+      const old = runs.find(({ run_id }) => run_id === run.replaces)
+      if (old === undefined) continue
+      if (isUpdate(run, old)) this.#replacements.follow(run, old)
+      else await this.#cancel(old, `Restarted as ${run.run_id}.`).catch((error) => log(String(error)))
+    }
+    this.#options.uploads.keepOnly(() => this.#uploadsInUse())
+  }
+
+  /** Told of each run that has ended. */
+  ended(runId: string): void {
+    const { engine, secrets, log } = this.#options
+    void (async () => {
+      const run = await engine.get(runId)
+      if (run?.blueprint === 'bot') await secrets.dropOfRun(run)
+    })().catch((error: Error) =>
+      log(
+        `The secrets of run ${runId} could not be deleted; the next start of the hub does it: ${error.message}`,
+        {
+          level: 'warn',
+          run_id: runId,
+        },
+      ),
+    )
+  }
+
+  /** Throws `bot_exists`, `quota_exceeded`, `invalid_argument`, `not_found` (the upload). */
+  async start(of: BotOwner, given: StartBot): Promise<BotStarted> {
+    const request = await this.#uploaded(of, given)
+    const run_id = newRunId()
+    const made = botRun(request, { maxSeconds: this.#options.quota.maxSeconds, slot: run_id })
+    return this.#locked(of, async () => {
+      checkQuota(given.bot_id, await this.#runs({ ...of, statuses: open }), this.#options.quota)
+      await this.#submit(of, { run_id, ...made })
+      return this.#begun(of, given.bot_id, given)
+    })
+  }
+
+  /** The same bot from its start, once the present run has ended. Throws `not_found`, `conflict`. */
+  restart(of: BotOwner, botId: string): Promise<BotStarted> {
+    return this.#locked(of, async () => {
+      const { current, update } = await this.#present(of, botId)
+      const live = !isFinalRun(current.status)
+      if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
+      const { secrets: names, slot } = botOf(current.workflow)
+      const secrets = live ? await this.#options.secrets.ofRun(current) : {}
+      if (!live && names.length > 0)
+        throw new ErrandError(
+          'conflict',
+          `The bot "${botId}" has ended, and its secret variables went with it.`,
+          {
+            hint: `Start it with its variables: errand bot start ${botId} ... -e ${names[0]}`,
+          },
+        )
+      if (!live) checkQuota(botId, await this.#runs({ ...of, statuses: open }), this.#options.quota)
+      const run_id = newRunId()
+      const workflow = { ...(current.workflow as Record<string, unknown>) }
+      if (!live) workflow.concurrency = { group: `bot ${run_id}`, limit: 1 }
+      const replaces = live ? current.run_id : undefined
+      await this.#submit(of, { run_id, blueprint: 'bot', workflow, secrets, replaces })
+      if (live && slot !== '') await this.#cancel(current, `Restarted as ${run_id}.`)
+      return this.#begun(of, botId)
+    })
+  }
+
+  /** A new run beside the present one, which ends once the new one is up. Throws `not_found`, `conflict`. */
+  async update(of: BotOwner, botId: string, given: UpdateBot): Promise<BotStarted> {
+    const change = await this.#uploaded(of, given)
+    return this.#locked(of, async () => {
+      const { current, update } = await this.#present(of, botId)
+      if (isFinalRun(current.status))
+        throw new ErrandError('conflict', `The bot "${botId}" does not run: there is nothing to update.`, {
+          hint: `Start it with: errand bot start ${botId}`,
+        })
+      if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
+      const { maxSeconds } = this.#options.quota
+      const run_id = newRunId()
+      const { request, kept } = changedRequest(
+        current,
+        change,
+        await this.#options.secrets.ofRun(current),
+        maxSeconds,
+      )
+      const made = botRun(request, { maxSeconds, slot: run_id, kept })
+      await this.#submit(of, { run_id, ...made, replaces: current.run_id })
+      this.#replacements.follow({ run_id }, current)
+      return this.#begun(of, botId, given)
+    })
+  }
+
+  /** Ends all runs of the bot; one that has ended stays as it is. Throws `not_found`. */
+  stop(of: BotOwner, botId: string, by: string): Promise<BotView> {
+    return this.#locked(of, async () => {
+      await this.#present(of, botId)
+      for (const run of await this.#runs({ ...of, statuses: open, botId }))
+        await this.#cancel(run, undefined, by)
+      return await this.get(of, botId)
+    })
+  }
+
+  /** Throws `not_found`. */
+  async get(of: BotOwner, botId: string): Promise<BotView> {
+    const runs = await this.#present(of, botId)
+    const seen: Record<string, RunView> = {}
+    for (const run of [runs.current, runs.update])
+      if (run !== undefined) seen[run.run_id] = await this.#options.engine.view(run.run_id)
+    return botView(runs, seen, Date.now())
+  }
+
+  /** The run that the bot is now, or was last. Throws `not_found`. */
+  async run(of: BotOwner, botId: string): Promise<RunRecord> {
+    return (await this.#present(of, botId)).current
+  }
+
+  /** Newest first. Without an owner: those of the whole tenant; `ended`: also those that have. */
+  async list(of: { tenant: string; owner?: string }, { ended }: { ended: boolean }): Promise<BotView[]> {
+    const { engine } = this.#options
+    const runs = await this.#runs({ ...of, statuses: ended ? undefined : open })
+    const byBot = Map.groupBy(runs, ({ owner, workflow_name }) => JSON.stringify([owner, workflow_name]))
+    const views: BotView[] = []
+    for (const group of byBot.values()) {
+      const bot = botRuns(group)!
+      const seen: Record<string, RunView> = {}
+      // What has ended is told by its record; looking at its whole log would take too long for a list.
+      for (const run of [bot.current, bot.update])
+        if (run !== undefined && !isFinalRun(run.status)) seen[run.run_id] = await engine.view(run.run_id)
+      views.push(botView(bot, seen satisfies Seen, Date.now()))
+    }
+    return ended ? views : views.filter(({ state }) => isLive(state))
+  }
+
+  /** May be called twice. Bots go on. */
+  async close(): Promise<void> {
+    this.#options.uploads.close()
+    await this.#replacements.close()
+  }
+
+  #locked<T>({ tenant, owner }: BotOwner, work: () => Promise<T>): Promise<T> {
+    return this.#locks.run(JSON.stringify([tenant, owner]), work)
+  }
+
+  async #runs(query: {
+    tenant: string
+    owner?: string
+    botId?: string
+    statuses?: readonly ('queued' | 'running')[]
+  }) {
+    const { tenant, owner, botId, statuses } = query
+    const filter = { tenant, owner, workflow_name: botId, statuses, blueprint: 'bot', limit: LISTED_RUNS }
+    return (await this.#options.engine.list(filter)).runs
+  }
+
+  async #present(of: BotOwner, botId: string) {
+    const found = botRuns(await this.#runs({ ...of, botId }))
+    if (found !== undefined) return found
+    throw new ErrandError('not_found', `There is no bot "${botId}".`, {
+      hint: 'List yours with: errand bot list',
+    })
+  }
+
+  /** Secrets first, so that no committed run lacks them; a run that does not come about leaves none. */
+  async #submit(
+    { owner, tenant }: BotOwner,
+    run: {
+      run_id: string
+      blueprint: string
+      workflow: Record<string, unknown>
+      secrets: Record<string, string>
+      replaces?: string
+    },
+  ): Promise<void> {
+    const { secrets, ...submission } = run
+    this.#starting.add(run.run_id)
+    try {
+      await this.#options.secrets.setOfRun({ run_id: run.run_id, tenant, owner }, secrets)
+      await this.#options.engine.submit({ ...submission, owner, tenant })
+    } catch (error) {
+      await this.#options.secrets.dropOfRun({ run_id: run.run_id, tenant })
+      throw error
+    } finally {
+      this.#starting.delete(run.run_id)
+    }
+  }
+
+  async #begun(
+    of: BotOwner,
+    botId: string,
+    { env_vars = {} }: Pick<UpdateBot, 'env_vars'> = {},
+  ): Promise<BotStarted> {
+    const warnings = Object.entries(env_vars).flatMap(([name, value]) =>
+      secretWarnings(String(value)).map((warning) => `${name}: ${warning}`),
+    )
+    return { ...(await this.get(of, botId)), warnings }
+  }
+
+  async #cancel({ run_id }: RunRecord, message?: string, by?: string): Promise<void> {
+    try {
+      await this.#options.engine.cancel(run_id, { by, message })
+    } catch (error) {
+      if (!(error instanceof ErrandError && error.code === 'run_ended')) throw error
+    }
+  }
+
+  /** An archive in the request becomes an upload; one that is named must be there. */
+  async #uploaded<T extends Pick<StartBot, 'archive' | 'upload' | 'git_url'>>(
+    { tenant }: BotOwner,
+    { archive, ...request }: T,
+  ): Promise<Omit<T, 'archive'>> {
+    const { uploads } = this.#options
+    if (archive !== undefined) {
+      if (request.upload !== undefined || request.git_url !== undefined)
+        throw new ErrandError('invalid_argument', 'The bot has several archives.', {
+          hint: 'Give one of "archive", "upload" and "git_url".',
+        })
+      return { ...request, upload: (await uploads.putText(tenant, archive)).upload }
+    }
+    if (request.upload !== undefined) await uploads.use(tenant, request.upload)
+    return request
+  }
+
+  async #uploadsInUse(): Promise<Set<string>> {
+    const used = new Set<string>()
+    for (let cursor: string | undefined; ; ) {
+      const page = await this.#options.engine.list({ blueprint: 'bot', limit: LISTED_RUNS, cursor })
+      for (const { tenant, workflow } of page.runs) {
+        const { source } = botOf(workflow).args
+        if (source.mode === 'archive') used.add(this.#options.uploads.pathOf(tenant, source.upload))
+      }
+      cursor = page.next_cursor
+      if (cursor === undefined) return used
+    }
+  }
+}
+
+const underWay = (botId: string, { run_id }: RunRecord): ErrandError =>
+  new ErrandError('conflict', `An update of the bot "${botId}" is under way: run ${run_id}.`, {
+    hint: `Wait for it, or end it with: errand runs cancel ${run_id}`,
+    details: { run_id },
+  })

@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/face.ts'
+import type { Log } from '../../platform/log.ts'
+
+type Run = Pick<RunRecord, 'run_id'>
+
+/**
+ * Updates under way: a run that is to take the place of another. When it has been up for `settleMs`, by its log, the
+ * other one is canceled; when it ends before, the other one stays. All that is known stands in the runs, so that a
+ * restarted hub goes on.
+ */
+export class Replacements {
+  readonly #options: { engine: EngineFace; log: Log; settleMs: number }
+  readonly #stop = new AbortController()
+  readonly #under = new Map<string, Promise<void>>()
+
+  constructor(options: { engine: EngineFace; log: Log; settleMs: number }) {
+    this.#options = options
+  }
+
+  /** Twice is once. */
+  follow(run: Run, old: Run): void {
+    if (this.#under.has(run.run_id)) return
+    const work = this.#replace(run.run_id, old.run_id)
+      .catch((error: Error) => {
+        if (!this.#stop.signal.aborted)
+          this.#options.log(`The update ${run.run_id} cannot be followed: ${error.message}`, {
+            level: 'error',
+            run_id: run.run_id,
+          })
+      })
+      .finally(() => this.#under.delete(run.run_id))
+    this.#under.set(run.run_id, work)
+  }
+
+  /** May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await Promise.all(this.#under.values())
+  }
+
+  async #replace(runId: string, oldId: string): Promise<void> {
+    const { engine, settleMs } = this.#options
+    const { signal } = this.#stop
+    for (let after = 0; ; ) {
+      const up = await this.#nextUp(runId, after)
+      if (up === undefined) return
+      after = up.seq
+      await sleep(Math.max(0, Date.parse(up.time) + settleMs - Date.now()), undefined, { signal })
+      const { status, steps } = await engine.view(runId)
+      if (isFinalRun(status)) return
+      const phase = steps[0]?.instances[0]?.attempts.at(-1)?.phase
+      if (phase?.name !== 'running' || phase.since !== up.time) continue
+      return await this.#retire(oldId, `Updated to ${runId}.`)
+    }
+  }
+
+  /** The next time that its container is up; undefined once the run has ended. */
+  async #nextUp(runId: string, after: number): Promise<{ seq: number; time: string } | undefined> {
+    const { signal } = this.#stop
+    for await (const event of this.#options.engine.watch(runId, after, signal, { outputBytes: 0 }))
+      if (event.type === 'attempt.phase' && event.phase === 'running')
+        return { seq: event.seq, time: event.time }
+    signal.throwIfAborted()
+    return undefined
+  }
+
+  async #retire(runId: string, message: string): Promise<void> {
+    try {
+      await this.#options.engine.cancel(runId, { message })
+    } catch (error) {
+      // It has ended by itself meanwhile, or was removed since.
+      if (!(error instanceof ErrandError && (error.code === 'run_ended' || error.code === 'run_not_found')))
+        throw error
+    }
+  }
+}

@@ -1,0 +1,175 @@
+import { createHash, hash, randomUUID } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { MAX_UPLOAD_BYTES, type Upload } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Log } from '../../platform/log.ts'
+import { diskError, isMissing } from '../store/disk-errors.ts'
+
+export interface UploadsOptions {
+  dir: string
+  /** Most bytes of all uploads of a tenant. Default: 2 GiB. */
+  maxTenantBytes?: number
+  log: Log
+}
+
+const MAX_TENANT_BYTES = 2 * 1024 ** 3
+const SWEEP_MS = 3_600_000
+/** An upload that no bot has yet: its bot is about to be started. */
+const UNUSED_MS = 3_600_000
+
+/** Archives with the code of bots, in files named by their SHA-256, a folder for each tenant. */
+export class Uploads {
+  readonly #options: UploadsOptions
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: UploadsOptions) {
+    this.#options = options
+  }
+
+  /** Keeps the bytes; the same bytes again are kept once. Throws `body_too_large`, `quota_exceeded`, `disk_full`. */
+  async put(tenant: string, bytes: Readable): Promise<Upload> {
+    const { maxTenantBytes = MAX_TENANT_BYTES } = this.#options
+    const folder = this.#folder(tenant)
+    const part = join(folder, `.${randomUUID()}`)
+    const room = maxTenantBytes - (await this.#used(tenant))
+    const sha256 = createHash('sha256')
+    let length = 0
+    const measured = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        length += chunk.length
+        sha256.update(chunk)
+        if (length > MAX_UPLOAD_BYTES) done(tooLarge())
+        else if (length > room) done(full(maxTenantBytes))
+        else done(null, chunk)
+      },
+    })
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await pipeline(bytes, measured, createWriteStream(part, { flags: 'wx', mode: 0o600, flush: true }))
+      if (length === 0)
+        throw new ErrandError('bad_request', 'The upload is empty.', {
+          hint: 'Send a tar or tar.gz as the body.',
+        })
+      const upload = sha256.digest('hex')
+      await rename(part, join(folder, upload))
+      return { upload, bytes: length }
+    } catch (error) {
+      await rm(part, { force: true })
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET')
+        throw new ErrandError('bad_request', 'The upload broke off.', {
+          hint: 'Send it again.',
+          cause: error,
+        })
+      throw diskError(error, folder)
+    }
+  }
+
+  /** As `put`, of an archive in base64. Throws `invalid_argument`. */
+  async putText(tenant: string, base64: string): Promise<Upload> {
+    const text = base64.replace(/\s+/g, '')
+    if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text))
+      throw new ErrandError('invalid_argument', '"archive" is not base64.', {
+        hint: 'Send the tar.gz in base64, or upload it with: PUT /api/uploads',
+      })
+    return await this.put(tenant, Readable.from([Buffer.from(text, 'base64')]))
+  }
+
+  /** It is about to be used: it stays for another while. Throws `not_found`. */
+  async use(tenant: string, upload: string): Promise<void> {
+    const now = new Date()
+    try {
+      await utimes(this.pathOf(tenant, upload), now, now)
+    } catch (error) {
+      throw isMissing(error) ? notFound(upload) : diskError(error, this.#folder(tenant))
+    }
+  }
+
+  /** Throws `not_found`. */
+  async open(tenant: string, upload: string): Promise<{ bytes: number; stream: Readable }> {
+    const path = this.pathOf(tenant, upload)
+    try {
+      const { size } = await stat(path)
+      return { bytes: size, stream: createReadStream(path) }
+    } catch (error) {
+      throw isMissing(error) ? notFound(upload) : diskError(error, path)
+    }
+  }
+
+  pathOf(tenant: string, upload: string): string {
+    return join(this.#folder(tenant), upload)
+  }
+
+  /** From now on, and again each hour: removes what is not among those in use, once it is an hour old. */
+  keepOnly(inUse: () => Promise<ReadonlySet<string>>): void {
+    const sweep = () =>
+      void this.sweep(inUse, Date.now()).catch((error: Error) =>
+        this.#options.log(`Old uploads could not be removed: ${error.message}`, { level: 'warn' }),
+      )
+    this.close()
+    this.#timer = setInterval(sweep, SWEEP_MS).unref()
+    sweep()
+  }
+
+  /** Answers how many it has removed. */
+  async sweep(inUse: () => Promise<ReadonlySet<string>>, nowMs: number): Promise<number> {
+    const paths = await filesBelow(this.#options.dir)
+    if (paths.length === 0) return 0
+    const used = await inUse()
+    let removed = 0
+    for (const path of paths) {
+      if (used.has(path)) continue
+      const found = await stat(path).catch(() => undefined)
+      if (found === undefined || nowMs - found.mtimeMs < UNUSED_MS) continue
+      await rm(path, { force: true })
+      removed++
+    }
+    return removed
+  }
+
+  /** May be called twice. */
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #used(tenant: string): Promise<number> {
+    let bytes = 0
+    for (const path of await filesBelow(this.#folder(tenant)))
+      bytes += (await stat(path).catch(() => ({ size: 0 }))).size
+    return bytes
+  }
+
+  /** A tenant's name is no file name. */
+  #folder(tenant: string): string {
+    return join(this.#options.dir, hash('sha256', tenant).slice(0, 32))
+  }
+}
+
+async function filesBelow(dir: string): Promise<string[]> {
+  try {
+    const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+    return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw diskError(error, dir)
+  }
+}
+
+const notFound = (upload: string) =>
+  new ErrandError('not_found', `There is no upload "${upload}".`, {
+    hint: 'Send the archive with: PUT /api/uploads. One that no bot uses is kept for an hour.',
+  })
+
+const tooLarge = () =>
+  new ErrandError('body_too_large', `An upload has ${MAX_UPLOAD_BYTES} bytes (50 MB) at most.`, {
+    hint: 'Leave out what is not needed to build, such as data and installed dependencies.',
+  })
+
+const full = (most: number) =>
+  new ErrandError('quota_exceeded', `The uploads of this tenant have ${most} bytes at most.`, {
+    hint: 'Those that no bot uses are removed within two hours; deleting ended runs of bots lets go of theirs.',
+  })

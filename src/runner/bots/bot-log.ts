@@ -1,0 +1,161 @@
+import { ftruncateSync, writeSync } from 'node:fs'
+import type { StreamName } from '../../contract/attempt.ts'
+import type { LogPiece } from '../containers/ports.ts'
+import { LogAllowance } from './log-allowance.ts'
+import { type LogCursor, newCursor, newestOf, readCursor, sinceOf, writeCursor } from './log-cursor.ts'
+
+const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
+/** Pieces are written together: after so long, or so many bytes. */
+const FLUSH_MS = 20
+const FLUSH_BYTES = 256 * 1024
+/** Where all is left out, the cursor is still moved on now and then. */
+const CURSOR_MS = 1_000
+const NEWLINE = 10
+
+export interface BotLogOptions {
+  /** The attempt's output files, as `restoreLog` has left them. */
+  fds: Readonly<Record<StreamName, number>>
+  cursorFile: string
+  /** Most bytes a day. */
+  perDayBytes: number
+  onWritten(): void
+  onFailed(error: Error): void
+}
+
+/**
+ * Writes a container's log into the attempt's files, and beside them how far it is. Both are written in one go, before
+ * anyone reads the files: what has left this machine is never read from the engine again, and so never differs.
+ */
+export class BotLog {
+  readonly #options: BotLogOptions
+  readonly #cursor: LogCursor
+  readonly #allowance: LogAllowance
+  readonly #waiting: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
+  #waitingBytes = 0
+  /** Where the log was opened: pieces up to there were taken before. */
+  #from: LogCursor
+  #newest = ''
+  #isFirst = false
+  #writtenAtMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #broken = false
+
+  constructor(options: BotLogOptions) {
+    this.#options = options
+    this.#cursor = readCursor(options.cursorFile) ?? newCursor()
+    this.#allowance = new LogAllowance(options.perDayBytes, this.#cursor.allowance)
+    this.#from = structuredClone(this.#cursor)
+  }
+
+  /** The log is opened, again: answers from when on it is to be read. */
+  open(): string | undefined {
+    this.#from = structuredClone(this.#cursor)
+    this.#newest = newestOf(this.#from)
+    this.#isFirst = true
+    return sinceOf(this.#from)
+  }
+
+  take(piece: LogPiece): void {
+    const { stream, time, bytes } = piece
+    // The newest piece that was taken comes again, unless the engine has dropped it meanwhile, with what followed it.
+    if (this.#isFirst && this.#newest !== '' && time > this.#newest)
+      this.#say(stream, 'a part of the log is missing here, dropped by the engine before it could be read')
+    this.#isFirst = false
+    if (this.#wasTaken(piece)) return
+    const cursor = this.#cursor[stream]
+    cursor.taken = time === cursor.time ? cursor.taken + 1 : 1
+    cursor.time = time
+    cursor.openLine = bytes.at(-1) !== NEWLINE
+    if (this.#allowance.admits(bytes.length, Date.parse(time))) {
+      this.#tellLeftOut(stream)
+      this.#add(stream, bytes)
+    } else {
+      if (cursor.leftOut === 0)
+        this.#say(
+          stream,
+          `limit of ${number(this.#options.perDayBytes)} bytes of log a day reached, what follows is left out`,
+        )
+      cursor.leftOut += bytes.length
+    }
+    this.#schedule()
+  }
+
+  /** Nothing follows. Twice is once. */
+  end(): void {
+    for (const stream of STREAMS) this.#tellLeftOut(stream)
+    this.flush()
+  }
+
+  /** Writes what waits. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#broken) return
+    this.#writtenAtMs = Date.now()
+    try {
+      for (const stream of STREAMS) this.#write(stream)
+      this.#cursor.allowance = this.#allowance.state
+      writeCursor(this.#options.cursorFile, this.#cursor)
+    } catch (error) {
+      this.#giveUp(error as Error)
+      return
+    }
+    this.#waitingBytes = 0
+    this.#options.onWritten()
+  }
+
+  /** Nothing more is written. */
+  close(): void {
+    this.#broken = true
+    clearTimeout(this.#timer)
+  }
+
+  #wasTaken({ stream, time }: LogPiece): boolean {
+    const from = this.#from[stream]
+    if (time !== from.time) return time < from.time
+    from.taken--
+    return from.taken >= 0
+  }
+
+  #tellLeftOut(stream: StreamName): void {
+    const { leftOut } = this.#cursor[stream]
+    if (leftOut === 0) return
+    this.#cursor[stream].leftOut = 0
+    this.#say(stream, `${number(leftOut)} bytes of log left out`)
+  }
+
+  #say(stream: StreamName, text: string): void {
+    this.#add(stream, Buffer.from(`${this.#cursor[stream].openEnd ? '\n' : ''}[errand: ${text}]\n`))
+  }
+
+  #add(stream: StreamName, bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#cursor[stream].length += bytes.length
+    this.#cursor[stream].openEnd = bytes.at(-1) !== NEWLINE
+    this.#waiting[stream].push(bytes)
+    this.#waitingBytes += bytes.length
+  }
+
+  #schedule(): void {
+    const sinceMs = Date.now() - this.#writtenAtMs
+    if (this.#waitingBytes >= FLUSH_BYTES || sinceMs > CURSOR_MS) this.flush()
+    else if (this.#waitingBytes > 0)
+      this.#timer ??= setTimeout(() => this.flush(), Math.max(0, FLUSH_MS - sinceMs))
+  }
+
+  #write(stream: StreamName): void {
+    const bytes = Buffer.concat(this.#waiting[stream])
+    this.#waiting[stream] = []
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#options.fds[stream], bytes, at)
+  }
+
+  /** What was not written whole is cut off again, so that nobody sees what the cursor does not cover. */
+  #giveUp(error: Error): void {
+    this.close()
+    const kept = readCursor(this.#options.cursorFile) ?? newCursor()
+    for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], kept[stream].length)
+    this.#options.onFailed(error)
+  }
+}
+
+const number = (value: number): string => value.toLocaleString('en-US')

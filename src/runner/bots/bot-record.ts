@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
+import type { Ending } from '../attempts/outcome.ts'
+import type { PreparedImage } from './images/ports.ts'
+import type { PlannedRestart } from './restart-policy.ts'
+
+/** What a later process of this runner has to know of a bot beside what its engine tells. */
+export interface BotFacts {
+  image?: PreparedImage
+  /** Id of its container, once that is made and its limits were read back. */
+  container?: string
+  /** Start of the container that was reported as `running`. */
+  toldStart?: string
+  restart?: PlannedRestart
+  /** It has ended, its log is read to the end; what is left of it may be removed. */
+  ending?: { how: Ending; atMs: number }
+}
+
+/** These facts, in a file of the attempt's folder. */
+export class BotRecord {
+  readonly #file: string
+  #facts: BotFacts
+
+  constructor(file: string) {
+    this.#file = file
+    this.#facts = readFacts(file)
+  }
+
+  get facts(): Readonly<BotFacts> {
+    return this.#facts
+  }
+
+  /** Throws where it cannot be written. */
+  keep(more: Partial<BotFacts>): void {
+    this.#facts = { ...this.#facts, ...more }
+    writeFileAtomic(this.#file, JSON.stringify(this.#facts), { mode: 0o600, durable: false })
+  }
+}
+
+function readFacts(file: string): BotFacts {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as BotFacts
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,68 @@
+import { join } from 'node:path'
+import type { ContainerEngine } from '../containers/ports.ts'
+import { engineName } from './engine-name.ts'
+import { ImageUses } from './image-uses.ts'
+import type { PrepareImage } from './images/ports.ts'
+
+export interface BotsOptions {
+  /** Folder that lasts: what this runner is called at the engine, keys of images. */
+  stateDir: string
+  /** The runner's environment. */
+  env: NodeJS.ProcessEnv
+  /** Throws `unavailable` where there is no engine. */
+  connect(env: NodeJS.ProcessEnv): Promise<ContainerEngine>
+  /** The runner's, loaded for the first bot. */
+  prepareImage: PrepareImage
+  /** Puts an upload of the hub, its hash verified, into this file. */
+  fetchUpload(sha256: string, file: string, signal: AbortSignal): Promise<void>
+}
+
+/** The network's guard is looked at no more often than this. */
+const NETWORK_HOLDS_MS = 10_000
+
+/** What the bots of this machine share. */
+export class BotServices {
+  readonly options: BotsOptions
+  readonly uses: ImageUses
+  #engine: Promise<ContainerEngine> | undefined
+  #network: { atMs: number; ready: Promise<void> } | undefined
+  #runner: string | undefined
+
+  constructor(options: BotsOptions) {
+    this.options = options
+    this.uses = new ImageUses(join(options.stateDir, 'image-uses.json'))
+  }
+
+  /** What this runner is called at the engine; made at the first use. */
+  get runner(): string {
+    this.#runner ??= engineName(this.options.stateDir)
+    return this.#runner
+  }
+
+  /** Connected at the first use. */
+  engine(): Promise<ContainerEngine> {
+    this.#engine ??= this.options.connect(this.options.env).catch((error) => {
+      this.#engine = undefined
+      throw error
+    })
+    return this.#engine
+  }
+
+  /** The network for bots is there, and closed. */
+  networkReady(engine: ContainerEngine): Promise<void> {
+    const now = Date.now()
+    if (this.#network && now - this.#network.atMs < NETWORK_HOLDS_MS) return this.#network.ready
+    const ready = engine.prepareNetwork().catch((error) => {
+      this.#network = undefined
+      throw error
+    })
+    this.#network = { atMs: now, ready }
+    return ready
+  }
+
+  /** Containers go on. May be called twice. */
+  async close(): Promise<void> {
+    const engine = await this.#engine?.catch(() => undefined)
+    engine?.close()
+  }
+}

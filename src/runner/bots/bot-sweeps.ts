@@ -1,0 +1,83 @@
+import { parseBytes } from '../../contract/amounts.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Log } from '../../platform/log.ts'
+import { sweepContainers, sweepImages } from '../containers/sweep.ts'
+import type { BotServices } from './bot-services.ts'
+import { hasEngineName } from './engine-name.ts'
+
+const EVERY_MS = 10 * 60_000
+const DAY_MS = 24 * 60 * 60_000
+
+export interface BotSweepsOptions {
+  services: BotServices
+  /** Whether this runner has the attempt. */
+  holds(attemptId: string): boolean
+  log: Log
+}
+
+/** Removes what bots have left at the engine, at once and now and then, and sees that their network is closed. */
+export class BotSweeps {
+  readonly #options: BotSweepsOptions
+  readonly #kept: { days: number; bytes: number }
+  readonly #timer: NodeJS.Timeout
+  #running: Promise<void> | undefined
+
+  /** Throws `invalid_argument` where a setting is wrong. */
+  constructor(options: BotSweepsOptions) {
+    this.#options = options
+    this.#kept = keptImages(options.services.options.env)
+    this.#timer = setInterval(() => this.sweep(), EVERY_MS)
+    this.sweep()
+  }
+
+  /** Never rejects. Of a runner that had no bot yet there is nothing to find. */
+  sweep(): Promise<void> {
+    const { services, log } = this.#options
+    if (!hasEngineName(services.options.stateDir)) return Promise.resolve()
+    this.#running ??= this.#sweep()
+      .catch((error: ErrandError) =>
+        log(`What bots left could not be looked for: ${error.message}`, { level: 'warn' }),
+      )
+      .finally(() => {
+        this.#running = undefined
+      })
+    return this.#running
+  }
+
+  /** May be called twice. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#running
+  }
+
+  async #sweep(): Promise<void> {
+    const { services, holds, log } = this.#options
+    const { runner, uses } = services
+    const engine = await services.engine()
+    for (const { name } of await sweepContainers(engine, runner, holds))
+      log(`Container ${name}, of no attempt that is here, was removed.`)
+    if ((await engine.containers({ runner })).length > 0) await services.networkReady(engine)
+    const lastUsed = uses.all()
+    const removed = await sweepImages(engine, {
+      runner,
+      unusedMs: this.#kept.days * DAY_MS,
+      totalBytes: this.#kept.bytes,
+      now: Date.now(),
+      lastUsed: ({ id }) => lastUsed[id],
+    })
+    if (removed.length === 0) return
+    uses.forget(removed.map(({ id }) => id))
+    log(`${removed.length} images of bots that were no longer used were removed.`)
+  }
+}
+
+function keptImages(env: NodeJS.ProcessEnv): { days: number; bytes: number } {
+  const days = Number(env.ERRAND_BOT_IMAGE_DAYS || 7)
+  const bytes = parseBytes(env.ERRAND_BOT_IMAGE_SPACE || '20GB')
+  if (!(days > 0)) throw wrong('ERRAND_BOT_IMAGE_DAYS', env, 'It is a number of days, such as 7.')
+  if (bytes === undefined) throw wrong('ERRAND_BOT_IMAGE_SPACE', env, 'It is an amount, such as 20GB.')
+  return { days, bytes }
+}
+
+const wrong = (name: string, env: NodeJS.ProcessEnv, hint: string): ErrandError =>
+  new ErrandError('invalid_argument', `${name} is "${env[name]}".`, { hint })

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { MAX_UPLOAD_BYTES } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+
+/** Puts an upload that the hub keeps into a file. What comes is what its name says, or nothing. */
+export async function fetchUpload(
+  hub: { url: string; token: string },
+  sha256: string,
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const response = await fetch(uploadUrl(hub.url, sha256), {
+    headers: { authorization: `Bearer ${hub.token}` },
+    redirect: 'error',
+    signal,
+  }).catch((cause) => {
+    signal.throwIfAborted()
+    throw failed(sha256, `the hub does not answer (${String(cause.cause?.message ?? cause.message)})`)
+  })
+  if (response.status === 404)
+    throw new ErrandError('source_refused', `The hub has no upload ${sha256}.`, {
+      hint: 'Upload the archive again; the hub deletes those that no bot needs.',
+    })
+  if (!response.ok || response.body === null) throw failed(sha256, `the hub answered ${response.status}`)
+  const hash = createHash('sha256')
+  let bytes = 0
+  const measured = new Transform({
+    transform(chunk: Buffer, _, done) {
+      bytes += chunk.length
+      hash.update(chunk)
+      done(bytes > MAX_UPLOAD_BYTES ? failed(sha256, `it is larger than ${MAX_UPLOAD_BYTES} bytes`) : null, chunk)
+    },
+  })
+  await pipeline(Readable.fromWeb(response.body as never), measured, createWriteStream(file, { mode: 0o600 }), {
+    signal,
+  }).catch((error) => {
+    signal.throwIfAborted()
+    throw error instanceof ErrandError ? error : failed(sha256, (error as Error).message)
+  })
+  const found = hash.digest('hex')
+  if (found !== sha256) throw failed(sha256, `what came is ${found}`)
+}
+
+/** A path that the hub stands under is kept. */
+function uploadUrl(hubUrl: string, sha256: string): URL {
+  const url = new URL(hubUrl)
+  url.protocol = url.protocol.replace(/^ws/, 'http')
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/api/uploads/${sha256}`
+  return url
+}
+
+const failed = (sha256: string, why: string): ErrandError =>
+  new ErrandError('unavailable', `The upload ${sha256} could not be fetched from the hub: ${why}.`)

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { networkSettings } from './network-settings.ts'
+
+test('settings of the network are read, with what stands for unset', () => {
+  assert.deepEqual(networkSettings({}), { name: 'bot_runner_network', guard: 'iptables', allow: [] })
+  assert.deepEqual(
+    networkSettings({
+      DOCKER_NETWORK: 'bots.1',
+      ERRAND_BOT_NETWORK_GUARD: 'external',
+      ERRAND_BOT_ALLOW: ' db.internal:5432, 10.0.0.7:80 ,',
+    }),
+    {
+      name: 'bots.1',
+      guard: 'external',
+      allow: [
+        { host: 'db.internal', port: 5432 },
+        { host: '10.0.0.7', port: 80 },
+      ],
+    },
+  )
+})
+
+test('a setting that cannot be meant is refused with its name and value', () => {
+  const refused = [
+    { DOCKER_NETWORK: 'host' },
+    { DOCKER_NETWORK: '-x' },
+    { ERRAND_BOT_NETWORK_GUARD: 'none' },
+    ...['db', 'db:', ':80', 'db:0', 'db:65536', '10.0.0:80', '-x:80', '10.0.0.0/8:80', 'a b:1'].map(
+      (text) => ({
+        ERRAND_BOT_ALLOW: text,
+      }),
+    ),
+  ]
+  for (const env of refused) {
+    const [[name, value]] = Object.entries(env) as [[string, string]]
+    assert.throws(
+      () => networkSettings(env),
+      (error: Error & { code: string }) =>
+        error.code === 'invalid_argument' &&
+        error.message.includes(name) &&
+        error.message.includes(`"${value}"`),
+      `${name}=${value}`,
+    )
+  }
+})

@@ -1,0 +1,96 @@
+import { mkdir, mkdtemp, readFile, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { ErrandError } from '../../contract/errors.ts'
+import { removeTree } from '../../platform/remove-tree.ts'
+import type { AllowedOrigins } from './allowed-origins.ts'
+import { type GitOptions, git } from './git-command.ts'
+import { fetchCommit } from './git-fetch.ts'
+import { checkGitRef } from './git-ref.ts'
+import { gitServer } from './git-server.ts'
+import { type Lookup, systemLookup } from './server-addresses.ts'
+import { DEFAULT_UNPACK_LIMITS, type UnpackLimits, unpack } from './unpack.ts'
+
+/** Servers that are not on the public internet, or not encrypted, as the operator allows them. */
+export const GIT_ALLOW = 'ERRAND_GIT_ALLOW'
+
+export interface Repository {
+  url: string
+  /** Branch, tag or full commit id; default: the branch that the repository names. */
+  ref?: string
+}
+
+export interface CloneLimits extends UnpackLimits {
+  timeoutMs: number
+}
+
+export const DEFAULT_CLONE_LIMITS: CloneLimits = { ...DEFAULT_UNPACK_LIMITS, timeoutMs: 5 * 60_000 }
+
+export interface CloneOptions {
+  allow: AllowedOrigins
+  lookup?: Lookup
+  limits?: CloneLimits
+  /** File of certificates to trust, PEM; default: those of the system. */
+  caFile?: string
+  /** Called with each line that git says of how far it is: many. */
+  progress?(line: string): void
+  signal?: AbortSignal
+}
+
+/**
+ * Puts the files of one commit, as they stand in it, into `target`, which must not be there, without a .git; answers
+ * the commit's id. They keep the rules of an archive. Submodules are left out, as empty folders. Throws
+ * `source_refused` and leaves nothing then.
+ */
+export async function clone(repository: Repository, target: string, options: CloneOptions): Promise<string> {
+  const { timeoutMs } = options.limits ?? DEFAULT_CLONE_LIMITS
+  const late = AbortSignal.timeout(timeoutMs)
+  const signal = AbortSignal.any([late, ...(options.signal ? [options.signal] : [])])
+  try {
+    return await cloneUntil(signal, repository, target, options)
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    if (!late.aborted) throw error
+    throw new ErrandError('source_refused', `The repository took longer than ${timeoutMs / 1000} s.`, {
+      hint: 'Try again, or send the code as an archive.',
+      cause: error,
+    })
+  }
+}
+
+async function cloneUntil(
+  signal: AbortSignal,
+  { url, ref }: Repository,
+  target: string,
+  options: CloneOptions,
+): Promise<string> {
+  const { lookup = systemLookup, limits = DEFAULT_CLONE_LIMITS, allow, caFile, progress } = options
+  if (ref !== undefined) checkGitRef(ref)
+  const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
+  const server = await gitServer(url, { allow, variable: GIT_ALLOW, lookup, signal, ca })
+  await mkdir(dirname(target), { recursive: true })
+  const folder = await mkdtemp(join(dirname(target), `.${basename(target)}-git-`))
+  try {
+    const access: GitOptions = {
+      folder,
+      config: caFile === undefined ? [] : [`http.sslCAInfo=${caFile}`],
+      env: {},
+      maxFileBytes: limits.maxBytes,
+      signal,
+      progress,
+    }
+    const commit = await fetchCommit(server, ref, access)
+    const files = (tar: Readable) => unpack(tar, target, { limits, signal, what: 'repository' })
+    // With attributes of a work tree, where there is none: else it would hold the whole tree in memory first.
+    await git(['archive', '--format=tar', '--worktree-attributes', commit], access, files)
+    await tellOfSubmodules(target, progress)
+    return commit
+  } finally {
+    await removeTree(folder)
+  }
+}
+
+async function tellOfSubmodules(target: string, progress?: (line: string) => void): Promise<void> {
+  const found = await stat(join(target, '.gitmodules')).catch(() => undefined)
+  if (found !== undefined) progress?.('Submodules are left out.')
+}

@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { PassThrough, pipeline, type Readable } from 'node:stream'
+import { ErrandError } from '../../contract/errors.ts'
+import { endTree } from '../../platform/process-ending.ts'
+import { GitLines } from './git-lines.ts'
+
+export interface GitOptions {
+  /** A folder of its own: the repository, and its home. */
+  folder: string
+  /** `name=value` pairs of git's configuration; nothing else configures it. */
+  config: readonly string[]
+  env: Readonly<Record<string, string>>
+  /** No file that it writes becomes larger. */
+  maxFileBytes: number
+  /** Ends it, and all that it has started. */
+  signal: AbortSignal
+  progress?(line: string): void
+}
+
+const MARK = 'ERRAND_GIT_MARK'
+const BLOCK_BYTES = 512
+const MAX_MEMORY_KIB = 2 * 1024 * 1024
+
+/**
+ * Limits that a hostile repository meets in the kernel, where it has them. Without the signal for too large a file,
+ * git says what is wrong.
+ */
+const LIMITED = `trap '' XFSZ; ulimit -c 0; ulimit -f "$1"; ulimit -v ${MAX_MEMORY_KIB} 2>/dev/null; shift; exec git "$@"`
+
+const config = [
+  'core.hooksPath=/dev/null',
+  'core.symlinks=false',
+  'core.fsmonitor=false',
+  // Larger files are passed through, not held in memory.
+  'core.bigFileThreshold=16m',
+  'core.packedGitWindowSize=16m',
+  'core.packedGitLimit=256m',
+  'pack.threads=2',
+  'credential.helper=',
+  'fetch.recurseSubmodules=false',
+  // One file, which the size limit bounds, whatever the number of objects.
+  'fetch.unpackLimit=1',
+  'gc.auto=0',
+  'maintenance.auto=false',
+  'http.followRedirects=false',
+  'http.lowSpeedLimit=1000',
+  'http.lowSpeedTime=60',
+  'transfer.bundleURI=false',
+]
+
+/** Runs git with an environment made from nothing; `read` takes its output. Nothing of it is left afterwards. */
+export async function git<T>(
+  args: readonly string[],
+  options: GitOptions,
+  read: (output: Readable) => Promise<T>,
+): Promise<T> {
+  const { folder, signal } = options
+  signal.throwIfAborted()
+  const mark = randomUUID()
+  const blocks = String(Math.ceil(options.maxFileBytes / BLOCK_BYTES))
+  const settings = [...config, ...options.config].flatMap((setting) => ['-c', setting])
+  const child = spawn('/bin/sh', ['-c', LIMITED, 'sh', blocks, ...settings, ...args], {
+    cwd: folder,
+    env: { ...environment(folder), ...options.env, [MARK]: mark },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  // Read from now on: what is not yet listened to at the exit would be thrown away.
+  const output = new PassThrough()
+  pipeline(child.stdout, output, () => undefined)
+  const tree = { group: child.pid, mark: `${MARK}=${mark}` }
+  const lines = new GitLines(options.progress)
+  child.stderr.on('data', (chunk: Buffer) => lines.push(chunk))
+  const end = async () => {
+    await endTree(tree, 0)
+    for (const stream of [child.stdout, child.stderr]) stream.destroy()
+  }
+  const stop = () => void end()
+  signal.addEventListener('abort', stop, { once: true })
+  let refusedEarly = false
+  try {
+    const reading = read(output).catch((error: unknown) => {
+      refusedEarly = !child.stdout.readableEnded
+      throw error
+    })
+    // Both, so that nothing is still written when this is over.
+    const [result, closed] = await Promise.allSettled([reading, once(child, 'close')])
+    signal.throwIfAborted()
+    if (closed.status === 'rejected') throw closed.reason
+    // Where its output was refused before the end, that is why git failed, and not the other way round.
+    if (child.exitCode !== 0 && !refusedEarly) throw failed(lines.last(), child.exitCode ?? child.signalCode)
+    if (result.status === 'rejected') throw result.reason
+    return result.value
+  } finally {
+    signal.removeEventListener('abort', stop)
+    await end()
+  }
+}
+
+function environment(folder: string): Record<string, string> {
+  return {
+    PATH: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    // No .netrc, no configuration, no certificates of the person who runs this.
+    HOME: folder,
+    GIT_DIR: folder,
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_ATTR_NOSYSTEM: '1',
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_NO_REPLACE_OBJECTS: '1',
+    LC_ALL: 'C',
+  }
+}
+
+function failed(last: string, how: number | string | null): ErrandError {
+  const what = last === '' ? `git ended with ${how}` : `git says: ${last}`
+  return new ErrandError('source_refused', `The repository cannot be fetched; ${what}`, {
+    hint: 'Check its address, and the name of the branch, tag or commit.',
+  })
+}

@@ -1,0 +1,111 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { isIP, type LookupFunction } from 'node:net'
+import { ErrandError } from '../../contract/errors.ts'
+import { EXAMPLE, gitUrl, PRIVATE } from './git-url.ts'
+import { type ServerCheck, serverAddresses } from './server-addresses.ts'
+
+const MAX_REDIRECTS = 5
+const FIRST_REQUEST = '/info/refs?service=git-upload-pack'
+const ADVERTISEMENT = 'application/x-git-upload-pack-advertisement'
+
+/** Where a repository really is: no more redirects, and the only addresses to connect to. */
+export interface GitServer {
+  url: URL
+  addresses: readonly string[]
+}
+
+export interface GitServerOptions extends ServerCheck {
+  signal: AbortSignal
+  /** Certificates to trust, PEM; default: those of the system. */
+  ca?: string
+}
+
+/**
+ * Follows the redirects of Git's first request, checking each hop before it is connected to, so that git itself need
+ * follow none. Throws `source_refused`.
+ */
+export async function gitServer(text: string, options: GitServerOptions): Promise<GitServer> {
+  let url = gitUrl(text, options.allow, options.variable)
+  for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
+    const addresses = await serverAddresses(url, options)
+    const answer = await ask(url, addresses, options)
+    answer.destroy()
+    const { location } = answer.headers
+    if (answer.statusCode! < 300 || answer.statusCode! >= 400 || location === undefined) {
+      checkAnswer(url, answer)
+      return { url, addresses }
+    }
+    url = redirected(url, location, options)
+  }
+  throw new ErrandError('source_refused', `${url.host} redirects more than ${MAX_REDIRECTS} times.`, {
+    hint: 'Name the address that the repository has now.',
+  })
+}
+
+/** The same as git accepts: to the first request of another repository, and never from https to http. */
+function redirected(from: URL, location: string, { allow, variable }: GitServerOptions): URL {
+  const refuse = (why: string, cause?: unknown) =>
+    new ErrandError('source_refused', `${from.host} redirects ${why}.`, {
+      hint: 'Name the address that the repository has now.',
+      cause,
+    })
+  const to = URL.parse(location, `${from.href}${FIRST_REQUEST}`)
+  if (to === null || !to.href.endsWith(FIRST_REQUEST)) throw refuse('to what is no repository')
+  if (from.protocol === 'https:' && to.protocol !== 'https:')
+    throw refuse('from https to what is not encrypted')
+  try {
+    return gitUrl(to.href.slice(0, -FIRST_REQUEST.length), allow, variable)
+  } catch (error) {
+    throw refuse(`to an address that is refused: ${(error as Error).message}`, error)
+  }
+}
+
+function checkAnswer(url: URL, { statusCode, headers }: IncomingMessage): void {
+  const refuse = (message: string, hint: string) => new ErrandError('source_refused', message, { hint })
+  // Those that keep private repositories to themselves say 404 too.
+  if (statusCode === 401 || statusCode === 403 || statusCode === 404)
+    throw refuse(
+      `There is no public repository at ${url.href} (HTTP ${statusCode}).`,
+      `Check the address. ${PRIVATE}`,
+    )
+  if (statusCode !== 200)
+    throw refuse(`${url.host} answers HTTP ${statusCode} instead of a repository.`, 'Try again later.')
+  if (headers['content-type']?.split(';')[0] !== ADVERTISEMENT)
+    throw refuse(`${url.href} is no Git repository with smart HTTP.`, EXAMPLE)
+}
+
+async function ask(
+  url: URL,
+  addresses: readonly string[],
+  { signal, ca }: GitServerOptions,
+): Promise<IncomingMessage> {
+  const answer = Promise.withResolvers<IncomingMessage>()
+  const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(`${url.href}${FIRST_REQUEST}`, {
+    agent: false,
+    ca,
+    lookup: fixedLookup(addresses),
+    signal,
+    headers: { 'user-agent': 'git/2 (errand)', 'git-protocol': 'version=2', accept: '*/*' },
+  })
+  request.once('response', answer.resolve)
+  // It goes on being listened to: a connection that is dropped later may fail again.
+  request.on('error', answer.reject)
+  request.end()
+  return await answer.promise.catch((error: Error) => {
+    signal.throwIfAborted()
+    throw new ErrandError('source_refused', `${url.host} cannot be reached: ${error.message}.`, {
+      hint: "Check the address, and the runner's network.",
+      cause: error,
+    })
+  })
+}
+
+/** Answers what has been checked, whatever is asked. */
+function fixedLookup(addresses: readonly string[]): LookupFunction {
+  const all = addresses.map((address) => ({ address, family: isIP(address) }))
+  return (_host, options, answer) => {
+    if (options.all) answer(null, all)
+    else answer(null, all[0]!.address, all[0]!.family)
+  }
+}

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
+import { seeded } from '../support/programs-output.ts'
+import { assertNothingLeft, atRest } from './at-rest.ts'
+import { Storm } from './storm.ts'
+
+const KILLS = 50
+
+/** Kills these programs again and again under load; it must show in no run, and leave nothing behind. */
+export async function killInStorm(t: TestContext, ...which: ('hub' | 'runner')[]): Promise<void> {
+  const random = seeded()
+  const programs = await startPrograms(t)
+  const yaml = workflowText([{ name: 'one', cmd: 'echo hi' }])
+  await programs.client.runs.create({ run_id: 'warm-1', yaml })
+  await programs.ended('warm-1')
+  const before = await atRest(programs)
+  const storm = new Storm(programs)
+  for (let kill = 0; kill < KILLS; kill++) {
+    // One in five comes before the two have found each other again.
+    if (kill % 5 > 0) await connected(programs)
+    await sleep(random.between(0, 250))
+    await programs.kill(...which)
+    await sleep(random.between(0, 50))
+    await Promise.all(which.map((name) => (name === 'hub' ? programs.startHub() : programs.startRunner())))
+  }
+  const count = await storm.end()
+  t.diagnostic(`${count} runs`)
+  assert.ok(count >= KILLS / 2, `${count} runs`)
+  await assertNothingLeft(programs, before)
+}
+
+async function connected({ client, runner }: Programs): Promise<void> {
+  await runner!.until('Connected to the hub')
+  await eventually('a connected runner', async () => {
+    const runners = await client.runners.list().catch(() => [])
+    return runners.some(({ status }) => status === 'connected')
+  })
+}
