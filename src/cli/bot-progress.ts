@@ -1,5 +1,5 @@
 import type { ErrandClient } from '../client/client.ts'
-import type { BotView } from '../contract/bot-api.ts'
+import type { BotQuery, BotView } from '../contract/bot-api.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { exitCodes } from './exit-codes.ts'
 import { terminalText } from './render/terminal-text.ts'
@@ -8,6 +8,7 @@ import { terminalText } from './render/terminal-text.ts'
 export async function untilUp(
   client: ErrandClient,
   { bot_id, run_id }: Pick<BotView, 'bot_id' | 'run_id'>,
+  of: BotQuery = {},
 ): Promise<number> {
   const stop = new AbortController()
   const leave = (): void => {
@@ -22,7 +23,7 @@ export async function untilUp(
       if (text !== undefined && text !== last) process.stderr.write(`${safe(text)}\n`)
       last = text ?? last
       if (event.type === 'attempt.phase' && event.phase === 'running') return exitCodes.success
-      if (event.type === 'run.finished') return tellEnd(bot_id, event)
+      if (event.type === 'run.finished') return await tellEnd(client, run_id, bot_id, of)
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error
@@ -33,19 +34,26 @@ export async function untilUp(
 }
 
 function progress(event: RunEvent): string | undefined {
-  if (event.type === 'run.waiting' || event.type === 'attempt.waiting') return `waiting: ${event.why}`
+  if (event.type === 'run.waiting') return 'waiting: for the end of the one before'
+  if (event.type === 'attempt.waiting') return `waiting: ${event.why}`
   if (event.type === 'attempt.created') return event.waiting && `waiting: ${event.waiting}`
   if (event.type !== 'attempt.phase') return undefined
   return event.message === undefined ? event.phase : `${event.phase}: ${event.message}`
 }
 
-function tellEnd(botId: string, { status, reason, message }: RunEvent & { type: 'run.finished' }): number {
+async function tellEnd(client: ErrandClient, runId: string, botId: string, of: BotQuery): Promise<number> {
+  const bot = await client.bots.get(botId, of)
+  const { status, reason, message } = bot.update?.run_id === runId ? bot.update : bot
   const why = message ?? reason?.replaceAll('_', ' ') ?? status
   process.stderr.write(
-    `error: ${botId} has ended: ${safe(why)}\n  hint: what it printed: errand bot logs ${botId}\n`,
+    `error: ${botId} has ended: ${safe(why)}\n  hint: what it printed: errand runs logs ${runId}\n`,
   )
   return status === 'canceled' ? exitCodes.canceled : exitCodes.failed
 }
 
+const rules = { tty: process.stderr.isTTY ?? false, color: false }
 const safe = (text: string): string =>
-  terminalText(text, { tty: process.stderr.isTTY ?? false, color: false })
+  text
+    .split('\n')
+    .map((line) => terminalText(line, rules))
+    .join('\n')

@@ -18,7 +18,7 @@ export const botRestart = command({
   async run({ detach, owner, json, ...hub }, [id]) {
     const client = connect(hub)
     const bot = await client.bots.restart(id!, { owner })
-    const code = detach ? 0 : await untilUp(client, bot)
+    const code = detach ? 0 : await untilUp(client, bot, { owner })
     if (json) printJson(detach ? bot : await client.bots.get(id!, { owner }))
     else if (code === 0)
       process.stdout.write(`${id} ${detach ? 'is starting' : 'is running'} again (${bot.run_id})\n`)

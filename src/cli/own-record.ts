@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { randomText } from '../contract/random-text.ts'
 import { writeFileAtomic } from '../platform/atomic-file.ts'
 import { errandHome } from './errand-home.ts'
@@ -16,6 +16,8 @@ export interface LocalRecord extends Holder {
   /** They can be taken up again: their folders stay. */
   kept: boolean
 }
+
+const WRITE_TRIES = 5
 
 const folder = (): string => join(errandHome(), 'local', 'live')
 
@@ -42,18 +44,27 @@ export class OwnRecord {
     this.#write()
   }
 
-  /** May be called twice. */
+  /** Leaves no empty folder. May be called twice. */
   close(): void {
     rmSync(this.#file, { force: true })
+    try {
+      for (const path of [folder(), dirname(folder()), errandHome()]) rmdirSync(path)
+    } catch {
+      // It is not empty, or has gone.
+    }
   }
 
+  /** Without a home that can be written to it runs all the same, and nobody tidies up after it. */
   #write(): void {
-    try {
-      mkdirSync(folder(), { recursive: true, mode: 0o700 })
-      writeFileAtomic(this.#file, JSON.stringify(this.#record), { mode: 0o600, durable: false })
-    } catch {
-      // Without a home that can be written to it runs all the same, and nobody tidies up after it.
-    }
+    for (let tries = 0; tries < WRITE_TRIES; tries++)
+      try {
+        mkdirSync(folder(), { recursive: true, mode: 0o700 })
+        writeFileAtomic(this.#file, JSON.stringify(this.#record), { mode: 0o600, durable: false })
+        return
+      } catch (error) {
+        // Another one may just have removed the folder as an empty one.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return
+      }
   }
 }
 

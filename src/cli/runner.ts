@@ -76,6 +76,7 @@ const start = command({
       { mountedSecretsDir },
       limitsHere,
       agents,
+      bots,
     ] = await Promise.all([
       import('../runner/attempts/attempts.ts'),
       import('../runner/attempts/inline-done.ts'),
@@ -85,13 +86,15 @@ const start = command({
       import('../runner/secrets/mounted-secret.ts'),
       import('../runner/limits/limits-here.ts'),
       agentsHere(folder, options['allow-dir'] ?? []),
+      botsHere(),
     ])
     let attempts: Attempts | undefined
-    let watch: { close(): void } | undefined
+    const watches: { close(): void | Promise<void> }[] = []
     try {
       const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
       log(limitsHere.limitsText(limits.choice))
       const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
+      const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
       attempts = openAttempts({
         dir: join(folder, 'attempts'),
         limits,
@@ -99,6 +102,7 @@ const start = command({
         outputDir: folder,
         registry: builtinActionRegistry,
         agents: agents.options,
+        bots: services,
         ownSecrets: ownSecrets(process.env, token),
         mountedSecretsDir: mountedSecretsDir(process.env),
       })
@@ -128,17 +132,31 @@ const start = command({
         link.drain()
         return inlineDone(held, builtinActionRegistry)
       }
-      watch = agents.watch((states) => link.tellAgents(states))
+      watches.push(
+        agents.watch((states) => link.tell({ type: 'agents', agents: states })),
+        new bots.EngineWatch(process.env, (containers) => link.tell({ type: 'containers', containers })),
+        new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
+        services,
+      )
       await link.run()
     } finally {
-      watch?.close()
       process.stdin.destroy()
       await attempts?.close()
+      for (const watch of watches) await watch.close()
       lock.release()
     }
     return 0
   },
 })
+
+async function botsHere() {
+  const [{ machineBots }, { EngineWatch }, { BotSweeps }] = await Promise.all([
+    import('../runner/bots/machine-bots.ts'),
+    import('../runner/bots/engine-watch.ts'),
+    import('../runner/bots/bot-sweeps.ts'),
+  ])
+  return { machineBots, EngineWatch, BotSweeps }
+}
 
 async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   const [{ machineAgents }, { agentsFolder }, { AgentServices }, { AgentWatch }] = await Promise.all([

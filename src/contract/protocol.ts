@@ -60,6 +60,8 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   z.object({ type: z.literal('draining') }),
   /** The agents of its machine, as it found them now. */
   z.object({ type: z.literal('agents'), agents: z.array(AgentState) }),
+  /** The container engine of its machine, as it found it now; absent: there is none any more. */
+  z.object({ type: z.literal('containers'), containers: Hello.shape.containers }),
 ])
 export type RunnerFrame = z.infer<typeof RunnerFrame>
 
@@ -129,6 +131,7 @@ export const RunnerView = z.object({
   free_memory: z.string().optional().describe('Memory that is kept for no attempt'),
   last_seen_at: z.string(),
   limits: AttemptUsage.shape.held_by.optional().describe('What holds steps to their limits there'),
+  containers: Hello.shape.containers.describe('Its container engine, where it has one'),
   agents: z.array(AgentState).optional(),
 })
 export type RunnerView = z.infer<typeof RunnerView>

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { cpus, hostname, totalmem } from 'node:os'
 import test from 'node:test'
 import { ErrandError } from '../contract/errors.ts'
-import { clientEnvironment, hubAddress, runnerEnvironment } from './environment.ts'
+import {
+  botEnvironment,
+  clientEnvironment,
+  givenTokens,
+  hubAddress,
+  runnerEnvironment,
+} from './environment.ts'
 
 test('what a runner is not told is measured', () => {
   const found = runnerEnvironment({})
@@ -77,4 +83,25 @@ test('a wrong value is refused under the name it was given', () => {
         error instanceof ErrandError && error.code === 'invalid_argument' && error.message.includes(name),
     )
   }
+})
+
+test('the quota of bots is read under both names, and checked', () => {
+  assert.deepEqual(botEnvironment({}), { maxBots: undefined, maxSeconds: undefined })
+  assert.deepEqual(botEnvironment({ MAX_BOTS_PER_USER: '5', ERRAND_BOT_HOURS: '0.5' }), {
+    maxBots: 5,
+    maxSeconds: 1800,
+  })
+  assert.equal(botEnvironment({ MAX_BOTS_PER_USER: '5', ERRAND_MAX_BOTS: '2' }).maxBots, 2)
+  for (const wrong of [{ MAX_BOTS_PER_USER: '-1' }, { ERRAND_MAX_BOTS: 'many' }, { ERRAND_BOT_HOURS: '0' }])
+    assert.throws(() => botEnvironment(wrong), { code: 'invalid_argument', message: /is "/ })
+})
+
+test("the operator's own tokens are read under both names; a short one is refused without being told", () => {
+  const [client, runner] = ['a client token of 16', 'x'.repeat(16)].map((text) => text.replaceAll(' ', '-'))
+  assert.deepEqual(givenTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
+  assert.deepEqual(givenTokens({}), { client: undefined, runner: undefined })
+  assert.throws(
+    () => givenTokens({ CLIENT_TOKEN: 'short' }),
+    ({ message }: Error) => message.startsWith('CLIENT_TOKEN is no') && !message.includes('short'),
+  )
 })

@@ -5,6 +5,7 @@ import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { RunPatch, RunSpec } from '../contract/run.ts'
 import { isFinalRun, type Reason } from '../contract/status.ts'
 import type { Log } from '../platform/log.ts'
+import { Moments } from '../platform/moments.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { openChildren } from './child.ts'
 import { Committer } from './committer.ts'
@@ -52,6 +53,8 @@ export class Conductor {
   /** What the store's record says, and what it will say once the events being written are there. */
   #patched: RunPatch = {}
   #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
+  /** That are waited for. */
+  readonly #moments: Moments
   #wake: { atMs: number; cancel: () => void } | undefined
   #closed = false
 
@@ -60,6 +63,7 @@ export class Conductor {
     this.spec = spec
     this.plan = plan
     this.#ports = ports
+    this.#moments = new Moments(ports.clock)
     this.#created = log.length > 0
     this.state = initialState(plan)
     for (const event of log) evolve(this.state, event)
@@ -225,13 +229,14 @@ export class Conductor {
 
   #decide(log: RunEvent[], effects: (() => void)[]): void {
     let wakeAtMs: number | undefined
+    const due = (atMs: number): boolean => this.#moments.due(atMs)
     for (let again = true; again; ) {
       again = false
       // Each round names all that is still waited for.
       wakeAtMs = undefined
       const now = this.#ports.clock.now()
       const { plan, state, spec } = this
-      for (const intent of decide({ plan, state, now, run_id: spec.run_id, carried: spec.carried })) {
+      for (const intent of decide({ plan, state, due, run_id: spec.run_id, carried: spec.carried })) {
         if (intent.type === 'wake') wakeAtMs = Math.min(wakeAtMs ?? intent.at_ms, intent.at_ms)
         const names = this.#names()
         const recorded = record(intent, {
@@ -353,7 +358,7 @@ export class Conductor {
     this.#wake?.cancel()
     this.#wake = undefined
     if (atMs === undefined || this.#closed) return
-    const cancel = this.#ports.clock.wake(atMs, () => {
+    const cancel = this.#ports.clock.wake(this.#moments.steadyMs(atMs), () => {
       this.#wake = undefined
       this.input([]).catch(() => {})
     })

@@ -11,7 +11,7 @@ import type { InstanceState, RunState, StepState } from './state.ts'
 
 export interface StepRules {
   names: RunNames
-  now: number
+  due(atMs: number): boolean
   /** Why nothing new may begin and what runs must end. */
   stop?: Reason
   force: boolean
@@ -78,7 +78,7 @@ function isBusy(instance: InstanceState): boolean {
   return instance.status === 'running' || (instance.child !== undefined && !isFinalStep(instance.status))
 }
 
-function startInstances(planned: PlannedStep, step: StepState, { now }: StepRules): Intent[] {
+function startInstances(planned: PlannedStep, step: StepState, { due }: StepRules): Intent[] {
   const { queued = 0, running = 0, waiting = 0 } = step.tally
   const most = planned.step.max_parallel ?? Number.POSITIVE_INFINITY
   if (waiting === 0 && (queued === 0 || running >= most)) return []
@@ -91,9 +91,9 @@ function startInstances(planned: PlannedStep, step: StepState, { now }: StepRule
     if (instance.approval?.expires_at) {
       const at_ms = Date.parse(instance.approval.expires_at)
       intents.push(
-        now >= at_ms ? { type: 'expire_approval', planned, instance: index } : { type: 'wake', at_ms },
+        due(at_ms) ? { type: 'expire_approval', planned, instance: index } : { type: 'wake', at_ms },
       )
-    } else if (instance.retry_at !== undefined && now < instance.retry_at)
+    } else if (instance.retry_at !== undefined && !due(instance.retry_at))
       intents.push({ type: 'wake', at_ms: instance.retry_at })
     else if ((instance.status === 'queued' || instance.retry_at !== undefined) && busy < most) {
       intents.push(startInstance(planned, index, instance))

@@ -12,8 +12,8 @@ export interface Facts {
   plan: Plan
   state: RunState
   run_id: string
-  /** Milliseconds since 1970. */
-  now: number
+  /** Whether that moment (milliseconds since 1970) has come. */
+  due(atMs: number): boolean
   /** Instances taken over from the run that this one retries. */
   carried?: StepRules['carried']
 }
@@ -37,16 +37,16 @@ export function decide(facts: Facts): Intent[] {
 }
 
 function decideMain(facts: Facts): Intent[] {
-  const { plan, state, now } = facts
+  const { plan, state, due } = facts
   const intents: Intent[] = []
   const limit = plan.workflow.timeout_seconds
   if (limit !== undefined && !state.timed_out && state.started_at) {
     const at_ms = Date.parse(state.started_at) + limit * 1000
-    intents.push(now >= at_ms ? { type: 'time_out' } : { type: 'wake', at_ms })
+    intents.push(due(at_ms) ? { type: 'time_out' } : { type: 'wake', at_ms })
   }
   const stop = state.cancel ? 'canceled' : state.timed_out ? 'timeout' : undefined
   const names: RunNames = { run_id: facts.run_id }
-  const rules: StepRules = { names, now, stop, force: state.cancel?.force ?? false, carried: facts.carried }
+  const rules: StepRules = { names, due, stop, force: state.cancel?.force ?? false, carried: facts.carried }
   for (const index of stop ? openSteps(state) : state.ready) {
     const planned = plan.main[index]!
     const step = state.main[index]!
@@ -84,7 +84,7 @@ function openSteps({ main, first_open }: RunState): number[] {
  * Undefined: all are over.
  */
 function decideRollback(facts: Facts, main: Outcome<RunStatus>): Intent[] | undefined {
-  const { plan, state, now } = facts
+  const { plan, state, due } = facts
   const names: RunNames = { run_id: facts.run_id, status: main.status }
   const force = state.cancel?.force ?? false
   for (const index of [...state.finished_order].reverse()) {
@@ -102,21 +102,21 @@ function decideRollback(facts: Facts, main: Outcome<RunStatus>): Intent[] | unde
           instances: done.map(({ host, vars }) => (vars ? { host, vars } : { host })),
         },
       ]
-    return decideStep(plan, state, planned, step, { names, now, force, stop: force ? 'canceled' : undefined })
+    return decideStep(plan, state, planned, step, { names, due, force, stop: force ? 'canceled' : undefined })
   }
   return undefined
 }
 
 /** One after another, whatever became of the one before. Undefined: all are over. */
 function decideFinally(facts: Facts, main: Outcome<RunStatus>): Intent[] | undefined {
-  const { plan, state, now } = facts
+  const { plan, state, due } = facts
   const names: RunNames = { run_id: facts.run_id, status: main.status }
   const force = state.cancel?.force ?? false
   for (const planned of plan.finally) {
     const step = state.finally[planned.index]!
     if (isFinalStep(step.status)) continue
     if (step.status === 'queued' && force) return [{ type: 'skip_step', planned, reason: 'canceled' }]
-    return decideStep(plan, state, planned, step, { names, now, force, stop: force ? 'canceled' : undefined })
+    return decideStep(plan, state, planned, step, { names, due, force, stop: force ? 'canceled' : undefined })
   }
   return undefined
 }

@@ -182,6 +182,8 @@ export interface Notifier {
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number
-  /** Calls back once, not before `atMs`; the answer takes it back. */
-  wake(atMs: number, callback: () => void): () => void
+  /** Milliseconds since whenever, evenly: also while the machine's clock is set. */
+  steady(): number
+  /** Calls back once, not before `steady` says that; the answer takes it back. */
+  wake(atSteadyMs: number, callback: () => void): () => void
 }

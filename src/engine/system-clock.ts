@@ -5,10 +5,11 @@ const MAX_TIMER_MS = 2_147_483_647
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  wake(atMs, callback) {
+  steady: () => performance.now(),
+  wake(atSteadyMs, callback) {
     let timer: NodeJS.Timeout
     const arm = () => {
-      const leftMs = atMs - Date.now()
+      const leftMs = atSteadyMs - performance.now()
       timer = leftMs <= 0 ? setTimeout(callback, 0) : setTimeout(arm, Math.min(leftMs, MAX_TIMER_MS))
     }
     arm()

@@ -109,7 +109,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   await eventually('the runner', async () => (await connected()).includes('runner-001'))
   assert.ok(await healthy(runner))
   const ask = "{socketPath: '/var/run/docker.sock', path: '/_ping'}"
-  const ping = `require('http').get(${ask}, ({ statusCode }) => console.log(statusCode)).end()`
+  const ping = `require('http').get(${ask}, (answer) => console.log(answer.resume().statusCode))`
   assert.equal(await inside(runner, ['node', '-e', ping]), '200\n', 'it reaches Docker')
   // Nobody told it to be reached.
   const closed = await engine.createContainer({

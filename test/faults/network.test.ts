@@ -111,17 +111,16 @@ for (const where of ['another runner', 'the same runner'] as const) {
       const lost = await programs.ended(once.run_id)
       assert.deepEqual([lost.status, lost.steps[0]!.reason], ['failed', 'lost'], JSON.stringify(lost))
       const attempts = async () => (await client.runs.get(again.run_id)).steps[0]!.instances[0]!.attempts
-      if (where === 'another runner')
-        await eventually(
-          'the second copy',
-          async () => (await outputHash(client, again.run_id, 2)).length > 0,
-        )
+      const secondPrints = async (): Promise<boolean> =>
+        (await outputHash(client, again.run_id, 2)).length > 0
+      if (where === 'another runner') await eventually('the second copy', secondPrints)
       else await eventually('the second attempt', async () => (await attempts()).length === 2)
       assert.equal(readIfThere(at('again-1')), 'x\n')
       assert.ok(processesOf(home, 'ERRAND_TRY=1\0').length > 0, 'the first copies go on meanwhile')
 
       cable.heal()
       await eventually('the end of the first copies', () => processesOf(home, 'ERRAND_TRY=1\0').length === 0)
+      await eventually('the second copy', secondPrints)
       writeFileSync(`${at('again-2')}.go`, '')
       const run = await programs.ended(again.run_id)
       assert.equal(run.status, 'success', JSON.stringify(run))

@@ -33,6 +33,11 @@ export class Storm {
     for (const lane of this.#lanes) lane.catch(() => {})
   }
 
+  /** How many runs have ended. */
+  get ended(): number {
+    return this.#done.length
+  }
+
   /** No run is begun any more; those in flight end. Answers how many there were, all of them looked at. */
   async end(): Promise<number> {
     this.#over = true
@@ -73,6 +78,9 @@ export class Storm {
   }
 }
 
+/** It is not there, or could not keep what was asked of it. */
+const later: ReadonlySet<string> = new Set(['unavailable', 'disk_full', 'store_failed'])
+
 /** Asks again while the hub is away; what it says to what it has done already is an answer too. */
 async function untilAnswered(ask: () => Promise<unknown>, done: string): Promise<void> {
   await eventually('an answer of the hub', async () => {
@@ -81,7 +89,7 @@ async function untilAnswered(ask: () => Promise<unknown>, done: string): Promise
       return true
     } catch (error) {
       if (error instanceof ErrandError && error.code === done) return true
-      if (error instanceof ErrandError && error.code === 'unavailable') return await sleep(20, false)
+      if (error instanceof ErrandError && later.has(error.code)) return await sleep(20, false)
       throw error
     }
   })

@@ -43,6 +43,8 @@ export interface ProgramsOptions {
   /** Words before the command of hub or runner, of a program that becomes it. */
   hubWithin?: readonly string[]
   runnerWithin?: readonly string[]
+  /** Called before anything is started, with folders that are not there yet. */
+  prepare?(folders: { data: string; runnerFolder: string }): void
   /** Address that the hub listens on. */
   host?: string
 }
@@ -64,6 +66,7 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
   const port = await freePort()
   const url = `http://${host}:${port}`
   const runnerFolder = kind === 'own' ? join(data, 'runner') : join(errand.home, 'runner')
+  options.prepare?.({ data, runnerFolder })
   const programs: Programs = {
     home: errand.home,
     data,

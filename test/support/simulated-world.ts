@@ -18,6 +18,10 @@ export class SimulatedClock implements Clock {
     return this.#now
   }
 
+  steady(): number {
+    return this.#now
+  }
+
   /** How long until each of the wakes that are asked for, soonest first. */
   get pendingMs(): number[] {
     return this.#wakes.map(({ atMs }) => atMs - this.#now).toSorted((a, b) => a - b)

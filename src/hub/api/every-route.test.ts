@@ -5,10 +5,13 @@ import { oneStep, testingHub } from './testing-hub.ts'
 
 /**
  * What every route is about. `open`: answers without a token. `own`: of nothing but the caller and its tenant.
- * Else what its `:id` or `:name` names: another tenant is answered as if it were not there. A new route has to be put here.
+ * `runners`: for their tokens alone, looked at in uploads.test.ts. Else what its `:id` or `:name` names: another tenant is answered as if it were not there. A new route has to be put here.
  */
 const classes: Readonly<
-  Record<string, 'open' | 'own' | 'hub' | 'run' | 'runner' | 'token' | 'user' | 'secret'>
+  Record<
+    string,
+    'open' | 'own' | 'hub' | 'runners' | 'run' | 'runner' | 'token' | 'user' | 'secret' | 'bot' | 'job'
+  >
 > = {
   'GET /': 'open',
   'GET /docs': 'open',
@@ -46,6 +49,17 @@ const classes: Readonly<
   'GET /api/runs/:id/attempts/:number/output/:stream': 'run',
   'HEAD /api/runs/:id/attempts/:number/output/:stream': 'run',
   'GET /run-status': 'run',
+  'GET /api/bots': 'own',
+  'POST /api/bots': 'own',
+  'GET /api/bots/:id': 'bot',
+  'POST /api/bots/:id/stop': 'bot',
+  'POST /api/bots/:id/restart': 'bot',
+  'POST /api/bots/:id/update': 'bot',
+  'GET /api/bots/:id/logs': 'bot',
+  'PUT /api/uploads': 'own',
+  'GET /api/uploads/:id': 'runners',
+  'POST /jobs': 'own',
+  'GET /jobs/:id': 'job',
   'GET /api/runners/:id': 'runner',
   'POST /api/runners/:id/drain': 'runner',
   'POST /api/runners/:id/resume': 'runner',
@@ -56,9 +70,12 @@ const classes: Readonly<
 }
 
 /** Bodies that are whole, so that who asks is all that is wrong with a request. */
-const bodies: Readonly<Record<string, object>> = {
+const bodies: Readonly<Record<string, object | string>> = {
   'POST /api/runs': { yaml: oneStep('say hi') },
   'POST /api/chat': { message: 'say hi' },
+  'POST /api/bots': { bot_id: 'another', code: 'x' },
+  'PUT /api/uploads': 'an archive',
+  'POST /jobs': { blueprint: 'bot_runner', data: { action: 'list' } },
   'POST /api/validate': { yaml: oneStep('say hi') },
   'POST /api/tokens': { name: 'more' },
   'POST /api/users': { name: 'someone', password: 'long enough' },
@@ -77,7 +94,16 @@ test('every route is open to the right token alone, and tells another tenant not
   const place = { tenant: 'default', name: 'DEPLOY_KEY', scope: 'tenant', scope_name: '' } as const
   await hub.secrets.set(place, 'a value that nobody sees', 'ann')
   const [token] = await hub.accounts.tokens({ user_id: ann.id })
-  const ids = { run: run.run_id, runner: 'runner-001', token: token!.id, user: ann.id, secret: place.name }
+  const made = await hub.bots.start({ owner: 'ann', tenant: 'default' }, { bot_id: 'secretary', code: 'x' })
+  const ids = {
+    bot: made.bot_id,
+    job: made.run_id,
+    run: run.run_id,
+    runner: 'runner-001',
+    token: token!.id,
+    user: ann.id,
+    secret: place.name,
+  }
   const revoked = await hub.tokenOf(boss.id, 'api')
   const { id: revokedId } = (await hub.accounts.tokenByHash(tokenSha256(revoked)))!.token
   await hub.accounts.revokeToken(revokedId, new Date().toISOString())
@@ -91,9 +117,11 @@ test('every route is open to the right token alone, and tells another tenant not
   for (const route of hub.app.routeNames()) {
     const about = classes[route]
     assert.ok(about, `${route} is new: put it into the classes of this test`)
-    if (about === 'open') continue
+    if (about === 'open' || about === 'runners') continue
     const [method, url] = route.split(' ') as [string, string]
     const body = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[route] ?? {}) : undefined
+    const headers =
+      method === 'PUT' && url === '/api/uploads' ? { 'content-type': 'application/gzip' } : undefined
     const to = (id: string) =>
       url
         .replace(/:id|:name/, id)
@@ -104,14 +132,15 @@ test('every route is open to the right token alone, and tells another tenant not
 
     for (const [code, tokens] of Object.entries(others))
       for (const text of tokens) {
-        const answer = await hub.call(method, path, text, body)
+        const answer = await hub.call(method, path, text, body, headers)
         assert.equal(answer.status, code === 'forbidden' ? 403 : 401, route)
         if (answer.status === 401) assert.equal(answer.headers.get('www-authenticate'), 'Bearer', route)
         if (method !== 'HEAD') assert.equal(answer.json.error.code, code, route)
       }
 
-    if (about !== 'hub') assert.equal((await hub.call(method, path, metrics, body)).status, 403, route)
-    const answer = await hub.call(method, path, eve.token, body)
+    if (about !== 'hub')
+      assert.equal((await hub.call(method, path, metrics, body, headers)).status, 403, route)
+    const answer = await hub.call(method, path, eve.token, body, headers)
     if (about === 'own') {
       assert.ok(answer.status < 300, `${route}: ${answer.text}`)
       for (const mark of [...Object.values(ids), 'ann', 'boss', 'nobody sees'])
@@ -122,8 +151,9 @@ test('every route is open to the right token alone, and tells another tenant not
       assert.deepEqual([answer.status, absent.status], [404, 404], route)
       assert.equal(answer.text.replaceAll(ids[about], 'NOBODY_HERE'), absent.text, route)
     }
-    // Nor does another user of the tenant learn of a run.
-    if (about === 'run') assert.equal((await hub.call(method, path, bob.token, body)).status, 404, route)
+    // Nor does another user of the tenant learn of a run or a bot.
+    if (about === 'run' || about === 'bot' || about === 'job')
+      assert.equal((await hub.call(method, path, bob.token, body)).status, 404, route)
   }
 
   const names = new Set(hub.app.routeNames())

@@ -6,6 +6,7 @@ import { chatRoutes } from './chat.ts'
 import { enrolmentRoutes } from './enrolment.ts'
 import { healthRoutes } from './health.ts'
 import { inputRoutes } from './inputs.ts'
+import { jobRoutes } from './jobs.ts'
 import { loginRoutes } from './login.ts'
 import { metricsRoutes } from './metrics.ts'
 import { runActionRoutes } from './run-actions.ts'
@@ -34,6 +35,7 @@ export function resourceRoutes(app: ApiApp, context: ApiContext): void {
     botRoutes,
     botLogRoutes,
     uploadRoutes,
+    jobRoutes,
     runnerRoutes,
     enrolmentRoutes,
     secretRoutes,

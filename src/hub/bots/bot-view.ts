@@ -1,4 +1,4 @@
-import { botOf } from '../../blueprints/bot.ts'
+import { BOT_STEP, botOf } from '../../blueprints/bot.ts'
 import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
 import type { BotSource } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
@@ -81,9 +81,19 @@ function lifeOf(run: RunRecord, seen: Seen) {
     state: botState({ status, reason: reason ?? run.reason, phase: phase?.name }),
     status,
     reason,
-    message: ended ? (run.message ?? step?.message) : (run.waiting ?? phase?.message),
+    message: ended ? (withoutStep(run.message) ?? step?.message) : (waitsFor(run) ?? phase?.message),
     exit_code: step?.exit_code,
   }
 }
 
 const lastAttempt = (view: RunView | undefined) => view?.steps[0]?.instances[0]?.attempts.at(-1)
+
+/** A bot has one step: that it was this one which failed says nothing. */
+const withoutStep = (message: string | undefined) => message?.replace(STEP_FAILED, '')
+const STEP_FAILED = new RegExp(`^Step "${BOT_STEP}" failed: `)
+
+/** A restart waits for one run alone, whatever its slot is called. */
+const waitsFor = ({ status, waiting, replaces }: RunRecord) =>
+  status === 'queued' && waiting !== undefined && replaces !== undefined
+    ? `It waits for the end of ${replaces}.`
+    : waiting

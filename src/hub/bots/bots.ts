@@ -7,14 +7,15 @@ import { secretWarnings } from '../../contract/secret-value.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
+import { allRuns } from '../retention/run-family.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { type BotQuota, checkQuota } from './bot-quota.ts'
 import { isLive } from './bot-state.ts'
+import { BotSubmissions } from './bot-submissions.ts'
 import { changedRequest } from './bot-update.ts'
 import { botRuns, botView, isUpdate, type Seen } from './bot-view.ts'
 import { OwnerLocks } from './owner-locks.ts'
 import { Replacements } from './replacements.ts'
-import { servesBots } from './serves-bots.ts'
 import type { Uploads } from './uploads.ts'
 
 /** Whose bots: names are unique within a tenant. */
@@ -43,26 +44,18 @@ export class Bots {
   readonly #options: BotsOptions
   readonly #locks = new OwnerLocks()
   readonly #replacements: Replacements
-  /** Runs that are being submitted: a bot's run begins here and nowhere else. */
-  readonly #starting = new Set<string>()
+  readonly #submissions: BotSubmissions
 
   constructor(options: BotsOptions) {
     this.#options = options
+    this.#submissions = new BotSubmissions(options)
     const { engine, log, settleMs = DEFAULT_SETTLE_MS } = options
     this.#replacements = new Replacements({ engine, log, settleMs })
   }
 
   /** For `EngineOptions.admit`. Throws `invalid_argument`, `conflict`. */
   admit(run: RunSpec): void {
-    if (this.#starting.has(run.run_id)) return
-    if (run.blueprint === 'bot')
-      throw new ErrandError('conflict', `The run of a bot is not repeated by itself.`, {
-        hint: `Begin the bot again with: errand bot restart ${run.workflow_name}`,
-      })
-    if (servesBots(run.workflow))
-      throw new ErrandError('invalid_argument', 'A workflow has no steps of the action bot.serve on a hub.', {
-        hint: 'Start the bot with: errand bot start',
-      })
+    this.#submissions.admit(run)
   }
 
   /** After the engine has taken up its runs: goes on with what a stop of the hub has interrupted. */
@@ -70,10 +63,11 @@ export class Bots {
     const { engine, secrets, log } = this.#options
     for (const { tenant, run_id } of await secrets.runs()) {
       const run = await engine.get(run_id)
-      if (this.#starting.has(run_id) || (run !== undefined && !isFinalRun(run.status))) continue
+      if (this.#submissions.isUnderWay(run_id) || (run !== undefined && !isFinalRun(run.status))) continue
       await secrets.dropOfRun({ tenant, run_id })
     }
-    const { runs } = await engine.list({ blueprint: 'bot', statuses: open, limit: LISTED_RUNS })
+    const runs: RunRecord[] = []
+    for await (const run of allRuns(engine, { blueprint: 'bot', statuses: open })) runs.push(run)
     for (const run of runs) {
       const old = runs.find(({ run_id }) => run_id === run.replaces)
       if (old === undefined) continue
@@ -107,7 +101,7 @@ export class Bots {
     const made = botRun(request, { maxSeconds: this.#options.quota.maxSeconds, slot: run_id })
     return this.#locked(of, async () => {
       checkQuota(given.bot_id, await this.#runs({ ...of, statuses: open }), this.#options.quota)
-      await this.#submit(of, { run_id, ...made })
+      await this.#submissions.submit(of, { run_id, ...made })
       return this.#begun(of, given.bot_id, given)
     })
   }
@@ -133,7 +127,7 @@ export class Bots {
       const workflow = { ...(current.workflow as Record<string, unknown>) }
       if (!live) workflow.concurrency = { group: `bot ${run_id}`, limit: 1 }
       const replaces = live ? current.run_id : undefined
-      await this.#submit(of, { run_id, blueprint: 'bot', workflow, secrets, replaces })
+      await this.#submissions.submit(of, { run_id, blueprint: 'bot', workflow, secrets, replaces })
       if (live && slot !== '') await this.#cancel(current, `Restarted as ${run_id}.`)
       return this.#begun(of, botId)
     })
@@ -158,7 +152,7 @@ export class Bots {
         maxSeconds,
       )
       const made = botRun(request, { maxSeconds, slot: run_id, kept })
-      await this.#submit(of, { run_id, ...made, replaces: current.run_id })
+      await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
       this.#replacements.follow({ run_id }, current)
       return this.#begun(of, botId, given)
     })
@@ -234,30 +228,6 @@ export class Bots {
     })
   }
 
-  /** Secrets first, so that no committed run lacks them; a run that does not come about leaves none. */
-  async #submit(
-    { owner, tenant }: BotOwner,
-    run: {
-      run_id: string
-      blueprint: string
-      workflow: Record<string, unknown>
-      secrets: Record<string, string>
-      replaces?: string
-    },
-  ): Promise<void> {
-    const { secrets, ...submission } = run
-    this.#starting.add(run.run_id)
-    try {
-      await this.#options.secrets.setOfRun({ run_id: run.run_id, tenant, owner }, secrets)
-      await this.#options.engine.submit({ ...submission, owner, tenant })
-    } catch (error) {
-      await this.#options.secrets.dropOfRun({ run_id: run.run_id, tenant })
-      throw error
-    } finally {
-      this.#starting.delete(run.run_id)
-    }
-  }
-
   async #begun(
     of: BotOwner,
     botId: string,
@@ -296,15 +266,11 @@ export class Bots {
 
   async #uploadsInUse(): Promise<Set<string>> {
     const used = new Set<string>()
-    for (let cursor: string | undefined; ; ) {
-      const page = await this.#options.engine.list({ blueprint: 'bot', limit: LISTED_RUNS, cursor })
-      for (const { tenant, workflow } of page.runs) {
-        const { source } = botOf(workflow).args
-        if (source.mode === 'archive') used.add(this.#options.uploads.pathOf(tenant, source.upload))
-      }
-      cursor = page.next_cursor
-      if (cursor === undefined) return used
+    for await (const { tenant, workflow } of allRuns(this.#options.engine, { blueprint: 'bot' })) {
+      const { source } = botOf(workflow).args
+      if (source.mode === 'archive') used.add(this.#options.uploads.pathOf(tenant, source.upload))
     }
+    return used
   }
 }
 

@@ -29,65 +29,62 @@ export function wants({ search, sinceMs, stream }: Omit<LogWanted, 'tail'>): (li
     (needle === undefined || line.text.toLowerCase().includes(needle))
 }
 
+type Reads = Pick<EngineFace, 'watch' | 'output'>
+
 /** The last lines of a run's output up to the event `upTo`, read from its end on. */
 export async function logTail(
-  engine: Pick<EngineFace, 'watch'>,
+  engine: Reads,
   { run_id }: { run_id: string },
   upTo: number,
   wanted: LogWanted,
 ): Promise<Pick<BotLogs, 'lines' | 'truncated'>> {
   const isWanted = wants(wanted)
   const most = Math.min(wanted.tail, MAX_LOG_LINES)
+  const seen = new Set<StreamName>()
   let found: LogLine[] = []
-  let newer: Chunk | undefined
   let [looked, answered] = [0, 0]
-  const take = (lines: readonly LogLine[]) => {
-    const fitting = lines.filter(isWanted)
-    answered += fitting.reduce((sum, { text }) => sum + text.length, 0)
-    found = [...fitting, ...found]
-  }
   let to = upTo
   while (to > 0 && found.length < most) {
     const from = Math.max(0, to - CHUNK)
-    const chunk = await readChunk(engine, run_id, from, to)
-    if (newer !== undefined) {
-      join(chunk, newer)
-      take(newer.lines)
-    }
-    newer = chunk
+    const chunk = await readChunk(engine, run_id, { from, to })
+    // What is open at the end of a portion was read whole with the one after it.
+    const lines = chunk.lines.filter((line) => !(line.open && seen.has(line.stream)) && isWanted(line))
+    for (const { stream } of chunk.lines) seen.add(stream)
+    found = [...lines, ...found]
     looked += chunk.characters
+    answered += lines.reduce((sum, { text }) => sum + text.length, 0)
     to = from
     const isOld = wanted.sinceMs !== undefined && Date.parse(chunk.firstTime ?? '') < wanted.sinceMs
-    if (isOld || looked > MAX_LOOKED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS)
-      break
+    if (isOld) to = 0
+    if (looked > MAX_LOOKED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS) break
   }
-  // The first line of a stream may have begun before what was looked at.
-  if (newer !== undefined)
-    take(to === 0 ? newer.lines : newer.lines.filter((line) => !newer!.first.has(line)))
-  const lines = bounded(found.slice(most === 0 ? found.length : -most))
-  return { lines, truncated: to > 0 && lines.length < most }
+  const last = found.slice(most === 0 ? found.length : -most)
+  const lines = bounded(last)
+  return { lines, truncated: (to > 0 && found.length < most) || lines.length < last.length }
 }
 
 interface Chunk {
   lines: LogLine[]
-  /** The first line of each stream; it may have begun before. */
-  first: Set<LogLine>
   characters: number
   firstTime?: string
 }
 
+/** The lines that end, or go on, in these events; each from its beginning, also where that is before them. */
 async function readChunk(
-  engine: Pick<EngineFace, 'watch'>,
+  engine: Reads,
   runId: string,
-  from: number,
-  to: number,
+  { from, to }: { from: number; to: number },
 ): Promise<Chunk> {
-  const chunk: Chunk = { lines: [], first: new Set(), characters: 0 }
+  const chunk: Chunk = { lines: [], characters: 0 }
   const open = new Map<StreamName, LogLine>()
+  const seen = new Set<StreamName>()
   for await (const event of engine.watch(runId, from)) {
     chunk.firstTime ??= event.time
     if (event.type === 'output') {
-      const { stream, time, text = '' } = event
+      const { stream, time, attempt, offset } = event
+      const before = seen.has(stream) ? '' : await lineBegun(engine, runId, { attempt, stream, offset })
+      seen.add(stream)
+      const text = before + (event.text ?? '')
       chunk.characters += text.length
       const parts = text.split('\n')
       for (const [index, part] of parts.entries()) {
@@ -97,7 +94,6 @@ async function readChunk(
         if (line === undefined) {
           line = { time, stream, text: '', open: true }
           open.set(stream, line)
-          if (![...chunk.first].some((one) => one.stream === stream)) chunk.first.add(line)
           chunk.lines.push(line)
         }
         line.text = clipped(line.text + part)
@@ -113,15 +109,15 @@ async function readChunk(
   return chunk
 }
 
-/** What was left open in the older chunk goes on in the newer one. */
-function join(older: Chunk, newer: Chunk): void {
-  for (const first of newer.first) {
-    const at = older.lines.findLastIndex(({ stream, open }) => stream === first.stream && open)
-    if (at < 0) continue
-    const [begun] = older.lines.splice(at, 1)
-    first.text = clipped(begun!.text + first.text)
-    if (older.first.delete(begun!)) older.first.add(first)
-  }
+/** What of its line stands before this place of a stream. */
+async function lineBegun(
+  engine: Reads,
+  runId: string,
+  { attempt, stream, offset }: { attempt: number; stream: StreamName; offset: number },
+): Promise<string> {
+  if (offset === 0) return ''
+  const bytes = await engine.output(runId, attempt, stream, Math.max(0, offset - MAX_LINE_CHARACTERS), offset)
+  return bytes.subarray(bytes.lastIndexOf('\n') + 1).toString('utf8')
 }
 
 const clipped = (text: string): string =>

@@ -38,14 +38,21 @@ export class Uploads {
     const room = maxTenantBytes - (await this.#used(tenant))
     const sha256 = createHash('sha256')
     let length = 0
+    const tooMuch = () => {
+      if (length > MAX_UPLOAD_BYTES) return tooLarge()
+      return length > room ? full(maxTenantBytes) : undefined
+    }
     const measured = new Transform({
       transform(chunk: Buffer, _encoding, done) {
         length += chunk.length
-        sha256.update(chunk)
-        if (length > MAX_UPLOAD_BYTES) done(tooLarge())
-        else if (length > room) done(full(maxTenantBytes))
-        else done(null, chunk)
+        const fault = tooMuch()
+        if (fault === undefined) {
+          sha256.update(chunk)
+          done(null, chunk)
+          // What is too much is read away, so that its sender gets to the answer; within bounds.
+        } else done(length > 2 * MAX_UPLOAD_BYTES ? fault : null)
       },
+      flush: (done) => done(tooMuch()),
     })
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })

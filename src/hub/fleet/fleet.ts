@@ -258,6 +258,12 @@ export class Fleet implements StepHost {
       if (runner?.hello) runner.hello.agents = frame.agents
       return
     }
+    if (frame.type === 'containers') {
+      if (!runner?.hello) return
+      runner.hello.containers = frame.containers
+      this.#dispatch.rosterChanged(runner)
+      return
+    }
     const assignment = this.#find(link, frame, frame.type !== 'rejected')
     if (!runner || !assignment) return
     if (frame.type === 'rejected') {

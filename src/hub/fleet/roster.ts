@@ -102,6 +102,7 @@ export class Runner implements Candidate {
       free_memory: memoryText(Math.max(0, this.freeMemoryBytes)),
       last_seen_at: new Date(this.link?.lastSeenAtMs ?? this.lastSeenAtMs).toISOString(),
       limits: hello.limits,
+      containers: hello.containers,
       agents: hello.agents,
     }
   }

@@ -30,9 +30,14 @@ export class BuildProgress {
 
   line(text: string): void {
     // Bars are drawn over and over in one line.
-    const shown = stripVTControlCharacters(text).split(/[\r\n]/).findLast((part) => part.trim() !== '')
+    const shown = stripVTControlCharacters(text)
+      .split(/[\r\n]/)
+      .findLast((part) => part.trim() !== '')
     if (shown === undefined) return
-    this.#line = this.#mask(shown).replace(/\p{Cc}/gu, ' ').trim().slice(0, MAX_CHARACTERS)
+    this.#line = this.#mask(shown)
+      .replace(/\p{Cc}/gu, ' ')
+      .trim()
+      .slice(0, MAX_CHARACTERS)
     this.#timer ??= setTimeout(() => this.#now(), Math.max(0, this.#toldAtMs + BETWEEN_MS - Date.now()))
   }
 

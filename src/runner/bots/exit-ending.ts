@@ -1,15 +1,17 @@
 import { constants } from 'node:os'
-import type { ContainerLimits } from '../containers/ports.ts'
 import type { Ending } from '../attempts/outcome.ts'
+import type { ContainerLimits } from '../containers/ports.ts'
 import { megabytes } from './bot-limits.ts'
 import type { Exited } from './restart-policy.ts'
 
 /** How a container came to its end, as the attempt's. `restarts`: how often in a row it was begun again before. */
 export function exitEnding(exit: Exited, limits: ContainerLimits, restarts: number): Ending {
   const { exitCode: code, oom, error } = exit
-  if (error !== undefined) return { type: 'start_failed', message: `The container could not be started: ${error}.` }
+  if (error !== undefined)
+    return { type: 'start_failed', message: `The container could not be started: ${error}.` }
   if (code === 0) return { type: 'exited', code, message: 'It ended by itself.' }
-  const again = restarts === 0 ? '' : ` It was restarted ${restarts === 1 ? 'once' : `${restarts} times`} before.`
+  const again =
+    restarts === 0 ? '' : ` It was restarted ${restarts === 1 ? 'once' : `${restarts} times`} before.`
   if (!oom) return { type: 'exited', code, message: `${exitText(exit)}.${again}` }
   const message = `${exitText(exit)}; it may use ${megabytes(limits.memoryBytes)}.${again}`
   return { type: 'exited', code, reason: 'oom', message }

@@ -31,12 +31,20 @@ export async function fetchUpload(
     transform(chunk: Buffer, _, done) {
       bytes += chunk.length
       hash.update(chunk)
-      done(bytes > MAX_UPLOAD_BYTES ? failed(sha256, `it is larger than ${MAX_UPLOAD_BYTES} bytes`) : null, chunk)
+      done(
+        bytes > MAX_UPLOAD_BYTES ? failed(sha256, `it is larger than ${MAX_UPLOAD_BYTES} bytes`) : null,
+        chunk,
+      )
     },
   })
-  await pipeline(Readable.fromWeb(response.body as never), measured, createWriteStream(file, { mode: 0o600 }), {
-    signal,
-  }).catch((error) => {
+  await pipeline(
+    Readable.fromWeb(response.body as never),
+    measured,
+    createWriteStream(file, { mode: 0o600 }),
+    {
+      signal,
+    },
+  ).catch((error) => {
     signal.throwIfAborted()
     throw error instanceof ErrandError ? error : failed(sha256, (error as Error).message)
   })

@@ -25,7 +25,13 @@ export interface LogCursor {
 
 export const newCursor = (): LogCursor => ({ stdout: newStream(), stderr: newStream() })
 const newStream = (): StreamCursor => ({
-  length: 0, time: '', taken: 0, openLine: false, openEnd: false, leftOut: 0 })
+  length: 0,
+  time: '',
+  taken: 0,
+  openLine: false,
+  openEnd: false,
+  leftOut: 0,
+})
 
 export function readCursor(file: string): LogCursor | undefined {
   try {
@@ -49,8 +55,8 @@ export function sinceOf({ stdout, stderr }: LogCursor): string | undefined {
   const earlier = new Date(Date.parse(newest) - SKEW_MS).toISOString().replace('Z', '000000Z')
   // What follows within an open line bears the time of its beginning, however late it comes.
   const from = [stdout, stderr].map(({ time, openLine }) => (openLine || time > earlier ? time : earlier))
-  return from[0]! < from[1]! ? from[0] : from[1]
+  return from.sort()[0]
 }
 
 export const newestOf = ({ stdout, stderr }: Pick<LogCursor, 'stdout' | 'stderr'>): string =>
-  stdout.time > stderr.time ? stdout.time : stderr.time
+  [stdout.time, stderr.time].sort()[1]!

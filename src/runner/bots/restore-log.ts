@@ -10,8 +10,7 @@ export function restoreLog(cursorFile: string, files: Readonly<Record<StreamName
   const { stdout, stderr } = readCursor(cursorFile) ?? newCursor()
   const fds = { stdout: openSync(files.stdout, 'a', 0o600), stderr: openSync(files.stderr, 'a', 0o600) }
   try {
-    const isWhole =
-      fstatSync(fds.stdout).size >= stdout.length && fstatSync(fds.stderr).size >= stderr.length
+    const isWhole = fstatSync(fds.stdout).size >= stdout.length && fstatSync(fds.stderr).size >= stderr.length
     if (!isWhole) rmSync(cursorFile, { force: true })
     ftruncateSync(fds.stdout, isWhole ? stdout.length : 0)
     ftruncateSync(fds.stderr, isWhole ? stderr.length : 0)

@@ -62,6 +62,10 @@ export interface ImageInfo {
   /** `sha256:…` */
   id: string
   names: readonly string[]
+  /** `repository@sha256:…`, of what a registry has given. */
+  digests: readonly string[]
+  /** Instructions that a build on top of it carries out; only told by `image`. */
+  onBuild?: readonly string[]
   labels: Readonly<Record<string, string>>
   sizeBytes: number
   createdAt: string
@@ -111,6 +115,8 @@ export interface ContainerEngine {
   create(order: ContainerOrder): Promise<{ id: string }>
   start(id: string): Promise<void>
   state(id: string): Promise<ContainerState>
+  /** Whether anyone has sent it a signal since then, as an engine does that is stopped; false where that is not known any more. */
+  wasSignaled(id: string, since: string): Promise<boolean>
   /** Resolves with the state once it no longer runs. */
   wait(id: string, signal: AbortSignal): Promise<ContainerState>
   /**

@@ -3,8 +3,8 @@ import type { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { pack } from 'tar-stream'
 import { dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
+import { dockerUnderTest } from '../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from './container-engine-conformance.ts'
-import { dockerUnderTest } from './docker/docker-fixture.ts'
 import { sweepContainers, sweepImages } from './sweep.ts'
 
 const skip = await dockerHere()

@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AgentState } from '../../contract/agent.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/backoff.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Attempts } from '../ports.ts'
 import { Holdings } from './holdings.ts'
 import { linkUrl } from './link-url.ts'
-import { type RunnerIdentity, Session, type SessionEnd } from './session.ts'
+import { type MachineNews, type RunnerIdentity, Session, type SessionEnd } from './session.ts'
 
 export interface HubLinkOptions {
   /** Of the hub: http or https, with the path it stands under. */
@@ -33,7 +32,7 @@ export class HubLink {
   readonly #stop = new AbortController()
   readonly #bootId = randomUUID()
   #session: Session | undefined
-  #agents: AgentState[] | undefined
+  readonly #machine: Pick<RunnerIdentity, 'agents' | 'containers'> = {}
   #welcomed = false
   #everWelcomed = false
   #draining = false
@@ -64,7 +63,7 @@ export class HubLink {
         const end = await this.#connect({
           url: link,
           token,
-          identity: { ...identity, agents: this.#agents, boot_id: this.#bootId },
+          identity: { ...identity, ...this.#machine, boot_id: this.#bootId },
           holdings,
           heartbeatMs: this.#options.heartbeatMs ?? 5_000,
           handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? 10_000,
@@ -90,10 +89,11 @@ export class HubLink {
     this.#session?.drain()
   }
 
-  /** The agents of this machine, as they are from now on. */
-  tellAgents(agents: AgentState[]): void {
-    this.#agents = agents
-    this.#session?.tellAgents(agents)
+  /** What this machine has from now on. */
+  tell(news: MachineNews): void {
+    if (news.type === 'agents') this.#machine.agents = news.agents
+    else this.#machine.containers = news.containers
+    this.#session?.tell(news)
   }
 
   /** May be called twice. */

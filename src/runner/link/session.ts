@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
-import type { AgentState } from '../../contract/agent.ts'
 import {
   type Hello,
   HubFrame,
@@ -37,6 +36,8 @@ export interface SessionOptions {
 }
 
 type Start = Extract<HubFrame, { type: 'start' }>
+/** What a runner tells of its machine whenever it has changed. */
+export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' }>
 type Ack = Extract<HubFrame, { type: 'ack' }>
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 
@@ -58,7 +59,7 @@ export class Session {
   #closed = false
   #draining: boolean
   /** Not told to the hub yet. */
-  #agents: AgentState[] | undefined
+  readonly #news = new Map<string, MachineNews>()
 
   constructor(options: SessionOptions, draining: boolean) {
     this.#options = options
@@ -100,9 +101,9 @@ export class Session {
     if (this.#welcomed) this.#send({ type: 'draining' })
   }
 
-  tellAgents(agents: AgentState[]): void {
-    if (this.#welcomed) this.#send({ type: 'agents', agents })
-    else this.#agents = agents
+  tell(news: MachineNews): void {
+    if (this.#welcomed) this.#send(news)
+    else this.#news.set(news.type, news)
   }
 
   /** Ends the link; attempts go on. May be called twice. */
@@ -181,7 +182,7 @@ export class Session {
     this.#watchLiveness(frame.heartbeat_ms)
     this.#options.welcomed()
     if (this.#draining) this.#send({ type: 'draining' })
-    if (this.#agents) this.#send({ type: 'agents', agents: this.#agents })
+    for (const news of this.#news.values()) this.#send(news)
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
     for (const standing of frame.attempts) {
       const attempt = held.get(standing.attempt_id)

@@ -2,6 +2,7 @@ import { mkdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { ErrandError } from '../../contract/errors.ts'
+import { Moments } from '../../platform/moments.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
@@ -65,7 +66,9 @@ export class AgentAttempt extends FolderAttempt {
   #talk: InProcessTalk | undefined
   #pumping = false
   #pumpAgain = false
-  #activeAtMs = Date.now()
+  /** By the steady clock. */
+  #activeAtMs = performance.now()
+  readonly #moments = new Moments()
   #verify: { key: string; stop: AbortController } | undefined
   #stopping = false
 
@@ -355,7 +358,7 @@ export class AgentAttempt extends FolderAttempt {
     } catch {
       return void this.#unkept(this.unwritten())
     }
-    this.#activeAtMs = Date.now()
+    this.#activeAtMs = performance.now()
     this.#take(event)
     this.#goOn()
   }
@@ -398,7 +401,7 @@ export class AgentAttempt extends FolderAttempt {
   }
 
   #line(line: string): boolean {
-    this.#activeAtMs = Date.now()
+    this.#activeAtMs = performance.now()
     this.#session!.line(line)
     this.#goOn()
     return !this.closed && !this.finishing
@@ -453,18 +456,21 @@ export class AgentAttempt extends FolderAttempt {
   #lookAtClock(): void {
     const session = this.#session
     if (!session || this.closed || this.finishing || this.#stopping) return
-    const now = Date.now()
     const { budget, permissions } = this.#plan
     const { seconds, inactivity_seconds } = budget
     const { startedAtMs } = this.journal
-    if (seconds !== undefined && startedAtMs !== undefined && now >= startedAtMs + seconds * 1000)
+    if (seconds !== undefined && startedAtMs !== undefined && this.#moments.due(startedAtMs + seconds * 1000))
       return void this.#stopForBudget(`${seconds} s have passed`)
-    if (session.busy && now >= this.#activeAtMs + inactivity_seconds * 1000)
+    if (session.busy && performance.now() >= this.#activeAtMs + inactivity_seconds * 1000)
       return void this.#stopForBudget(`nothing was heard of the agent for ${inactivity_seconds} s`)
     for (const { requestId: request_id, expiresAt } of session.asked)
-      if (now >= Date.parse(expiresAt))
+      if (this.#moments.due(Date.parse(expiresAt)))
         this.#apply({ type: 'decided', request_id, decision: permissions.on_ask_timeout, by: 'timeout' })
-    if (session.waits && session.waitsUntil !== undefined && now >= Date.parse(session.waitsUntil))
+    if (
+      session.waits &&
+      session.waitsUntil !== undefined &&
+      this.#moments.due(Date.parse(session.waitsUntil))
+    )
       this.#apply({ type: 'idle_over' })
   }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
@@ -80,17 +80,19 @@ async function cloneUntil(
       progress,
     }
     const commit = await fetchCommit(server, ref, access)
-    const files = (tar: Readable) => unpack(tar, target, { limits, signal, what: 'repository' })
+    const files = join(folder, 'files')
+    const unpacked = (tar: Readable) => unpack(tar, files, { limits, signal, what: 'repository' })
     // With attributes of a work tree, where there is none: else it would hold the whole tree in memory first.
-    await git(['archive', '--format=tar', '--worktree-attributes', commit], access, files)
-    await tellOfSubmodules(target, progress)
+    await git(['archive', '--format=tar', '--worktree-attributes', commit], access, unpacked)
+    await tellOfSubmodules(files, progress)
+    await rename(files, target)
     return commit
   } finally {
     await removeTree(folder)
   }
 }
 
-async function tellOfSubmodules(target: string, progress?: (line: string) => void): Promise<void> {
-  const found = await stat(join(target, '.gitmodules')).catch(() => undefined)
+async function tellOfSubmodules(files: string, progress?: (line: string) => void): Promise<void> {
+  const found = await stat(join(files, '.gitmodules')).catch(() => undefined)
   if (found !== undefined) progress?.('Submodules are left out.')
 }

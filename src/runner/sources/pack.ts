@@ -81,7 +81,8 @@ function check(entries: readonly FolderEntry[], limits: UnpackLimits): void {
     })
 }
 
-async function tarOf(entries: readonly FolderEntry[]): Promise<Readable> {
+/** The same entries make the same bytes. */
+export async function tarOf(entries: readonly FolderEntry[]): Promise<Readable> {
   const tar = (await import('tar-stream')).pack()
   const filled = (async () => {
     for (const { path, kind, file, size, executable } of entries) {

@@ -5,9 +5,9 @@ import { networkInterfaces } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import type { ContainerEngine, ContainerOrder } from '../ports.ts'
-import { dockerUnderTest } from './docker-fixture.ts'
 import { guardChain } from './guard-rules.ts'
 
 const execute = promisify(execFile)

@@ -8,7 +8,7 @@ import { differing } from './read-back.ts'
 /** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. */
 export async function create(docker: Docker, network: string, order: ContainerOrder): Promise<string> {
   const image = await docker.getImage(order.image).inspect()
-  const config = hostConfig(order, network, Object.keys(image.Config.Volumes ?? {}))
+  const config = hostConfig(order, network, Object.keys(image.Config?.Volumes ?? {}))
   const container = await docker.createContainer({
     name: order.name,
     Image: order.image,

@@ -88,6 +88,16 @@ export class DockerEngine implements ContainerEngine {
     }
   }
 
+  async wasSignaled(id: string, since: string): Promise<boolean> {
+    const until = Math.ceil(Date.now() / 1000)
+    const from = Math.floor(Date.parse(since) / 1000)
+    const filters = { container: [id], event: ['kill'] }
+    const asked = this.#docker.getEvents({ since: from, until, filters })
+    const answer = await this.#told(`look up what has ended the container ${id}`, asked)
+    for await (const _ of answer as AsyncIterable<Buffer>) return true
+    return false
+  }
+
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
     const abortSignal = this.#until(signal)
     abortSignal.throwIfAborted()

@@ -5,13 +5,16 @@ import { splitImageName } from './image-name.ts'
 import { labelFilter } from './own-labels.ts'
 
 const NO_NAME = '<none>:<none>'
+const NO_DIGEST = '<none>@<none>'
 
 export async function image(docker: Docker, nameOrId: string): Promise<ImageInfo | undefined> {
   try {
-    const { Id, RepoTags, Config, Size, Created } = await docker.getImage(nameOrId).inspect()
+    const { Id, RepoTags, RepoDigests, Config, Size, Created } = await docker.getImage(nameOrId).inspect()
     return {
       id: Id,
       names: RepoTags ?? [],
+      digests: RepoDigests ?? [],
+      onBuild: Config?.OnBuild ?? [],
       labels: Config?.Labels ?? {},
       sizeBytes: Size,
       createdAt: Created,
@@ -24,9 +27,10 @@ export async function image(docker: Docker, nameOrId: string): Promise<ImageInfo
 
 export async function images(docker: Docker, labels: Partial<OwnLabels>): Promise<ImageInfo[]> {
   const found = await docker.listImages({ filters: { label: labelFilter(labels) } })
-  return found.map(({ Id, RepoTags, Labels, Size, Created }) => ({
+  return found.map(({ Id, RepoTags, RepoDigests, Labels, Size, Created }) => ({
     id: Id,
     names: (RepoTags ?? []).filter((name) => name !== NO_NAME),
+    digests: (RepoDigests ?? []).filter((name) => name !== NO_DIGEST),
     labels: Labels ?? {},
     sizeBytes: Size,
     createdAt: new Date(Created * 1000).toISOString(),

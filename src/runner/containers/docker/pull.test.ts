@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import { startImageRegistry } from '../../../../test/support/docker/image-registry.ts'
 import { connectDocker } from './connect.ts'
-import { dockerUnderTest } from './docker-fixture.ts'
 
 const skip = await dockerHere()
 const never = new AbortController().signal

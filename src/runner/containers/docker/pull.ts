@@ -9,6 +9,8 @@ export async function pull(docker: Docker, address: string, order: PullOrder): P
   const authconfig = auth && { ...auth, serveraddress: registryOf(image) }
   try {
     signal.throwIfAborted()
+    // What it has by that digest it would give to anybody, without a word to the registry.
+    if (image.includes('@')) await docker.getImage(image).distribution({ authconfig })
     const answer = await docker.pull(image, { authconfig, abortSignal: signal })
     await readProgress(answer as AsyncIterable<Buffer>, progress)
   } catch (error) {

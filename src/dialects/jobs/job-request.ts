@@ -1,0 +1,49 @@
+import * as z from 'zod'
+import { BotId } from '../../contract/bot.ts'
+import { BotLogsQuery, StartBot } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+
+/** `POST /jobs` of the bot runner. */
+export const JobRequest = z.object({
+  blueprint: z.string().describe('`bot_runner`'),
+  data: z.record(z.string(), z.unknown()).describe('`action`, and what it takes'),
+})
+
+const bot = { bot_id: BotId }
+/** What each action takes beside its name, in the words of `/api/bots`. */
+const actions = {
+  start: StartBot,
+  stop: z.strictObject(bot),
+  restart: z.strictObject(bot),
+  status: z.strictObject(bot),
+  logs: z.strictObject({
+    ...bot,
+    tail: BotLogsQuery.shape.tail,
+    lines: BotLogsQuery.shape.tail.optional().describe('As `tail`'),
+    search: BotLogsQuery.shape.search,
+  }),
+  list: z.strictObject({}),
+} as const
+type Actions = typeof actions
+
+export type Job = { [A in keyof Actions]: { action: A; data: z.infer<Actions[A]> } }[keyof Actions]
+
+/** Throws `bad_request`, `invalid_argument`. */
+export function readJob(body: z.infer<typeof JobRequest>): Job {
+  if (body.blueprint !== 'bot_runner')
+    throw new ErrandError('invalid_argument', `There is no blueprint "${body.blueprint}" here.`, {
+      hint: 'It is "bot_runner". Workflows and agents are started with POST /api/runs.',
+    })
+  const { action, ...data } = body.data
+  const names = Object.keys(actions)
+  if (typeof action !== 'string' || !names.includes(action))
+    throw new ErrandError('invalid_argument', `data.action is ${JSON.stringify(action) ?? 'missing'}.`, {
+      hint: `It is one of ${names.join(', ')}.`,
+    })
+  const parsed = actions[action as keyof Actions].safeParse(data)
+  if (parsed.success) return { action, data: parsed.data } as Job
+  const [issue] = parsed.error.issues
+  throw new ErrandError('bad_request', `data.${issue!.path.join('.')}: ${issue!.message}`, {
+    hint: 'The fields are those of POST /api/bots, described at /docs.',
+  })
+}

@@ -1,0 +1,52 @@
+import * as z from 'zod'
+import { ErrandError } from '../../contract/errors.ts'
+import { JobAnswer, jobErrorCode } from '../../dialects/jobs/job-answer.ts'
+import { JobRequest, readJob } from '../../dialects/jobs/job-request.ts'
+import { Jobs } from '../bots/jobs.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+import { ownerOf } from './bots.ts'
+
+const tags = ['bots']
+const config = { clientToken: true }
+const Refused = JobAnswer.pick({ status: true, error: true })
+
+/** As callers of the bot runner know it; what this answers in its own words is at `/api/bots`. */
+export function jobRoutes(app: ApiApp, { bots, engine }: ApiContext): void {
+  const jobs = new Jobs(bots, engine)
+
+  app.post(
+    '/jobs',
+    {
+      config,
+      schema: {
+        tags,
+        summary: "A job of the bot runner; how it went stands in the answer's `status`",
+        body: JobRequest,
+        response: { 200: JobAnswer, 400: Refused },
+      },
+    },
+    async ({ identity, body }, reply) => {
+      try {
+        return await jobs.run(ownerOf(identity), readJob(body))
+      } catch (error) {
+        if (!(error instanceof ErrandError) || error.status >= 500) throw error
+        const { code, message, hint } = error
+        return reply.code(400).send({ status: 'failure', error: { code: jobErrorCode(code), message, hint } })
+      }
+    },
+  )
+
+  app.get(
+    '/jobs/:id',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'A job of the bot runner',
+        params: z.object({ id: z.string().describe('The job') }),
+        response: { 200: JobAnswer },
+      },
+    },
+    ({ identity, params }) => jobs.get(ownerOf(identity), params.id),
+  )
+}

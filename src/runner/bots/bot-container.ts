@@ -1,0 +1,145 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { removeTree } from '../../platform/remove-tree.ts'
+import type { ContainerEngine, ContainerLimits, OwnLabels } from '../containers/ports.ts'
+import type { BotPlan } from '../ports.ts'
+import { bytes } from './bot-limits.ts'
+import type { BotRecord } from './bot-record.ts'
+import type { BotServices } from './bot-services.ts'
+import type { BuildProgress } from './build-progress.ts'
+import type { PreparedImage } from './images/ports.ts'
+
+/**
+ * An engine keeps more of a log than a bot may write a day: it counts its own notation, and what it drops before it was
+ * read is lost.
+ */
+const LOG_NOTATION = 2
+const LEAST_LOG_BYTES = 64 * 1024 ** 2
+
+export interface BotContainerOptions {
+  services: BotServices
+  engine: ContainerEngine
+  plan: BotPlan
+  spec: AttemptSpec
+  /** Of the attempt: unique among all. */
+  key: string
+  limits: ContainerLimits
+  /** The step's variables and secrets. */
+  env: Readonly<Record<string, string>>
+  record: BotRecord
+  /** Folder of the attempt. */
+  folder: string
+}
+
+/** Finds the one container of a bot's attempt, or makes it. */
+export class BotContainer {
+  readonly #options: BotContainerOptions
+  readonly #labels: OwnLabels & { attempt: string; bot: string; owner: string }
+  /** Known before it is made: a later process of this runner finds it by that. */
+  readonly #name: string
+
+  constructor(options: BotContainerOptions) {
+    const { services, plan, spec, key } = options
+    this.#options = options
+    this.#labels = {
+      runner: services.runner,
+      attempt: spec.attempt_id,
+      bot: plan.bot_id,
+      owner: `${spec.tenant ?? ''}/${spec.owner ?? ''}`,
+    }
+    this.#name = `errand-bot-${plan.bot_id.toLowerCase()}-${key.slice(0, 13)}`
+  }
+
+  /** Id of the one that an earlier process of this runner has made. What it has made half is removed. */
+  async find(): Promise<string | undefined> {
+    const { engine, record } = this.#options
+    const { runner, attempt } = this.#labels
+    for (const { id, name } of await engine.containers({ runner, attempt }))
+      if (name !== this.#name || id !== record.facts.container) await engine.remove(id)
+    return record.facts.container
+  }
+
+  /** Makes it, and answers its id. Throws `ImageError` where there is no image to make it of. */
+  async make(progress: BuildProgress, signal: AbortSignal): Promise<string> {
+    const { services, engine, plan, limits, record } = this.#options
+    await services.networkReady(engine)
+    const image = await this.#image(progress, signal)
+    signal.throwIfAborted()
+    record.keep({ image })
+    services.uses.used(image.id, Date.now())
+    const { id } = await engine.create({
+      name: this.#name,
+      image: image.id,
+      command: plan.command,
+      env: this.#env(),
+      limits,
+      logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * LOG_NOTATION),
+      runtime: plan.runtime ?? services.options.env.ERRAND_BOT_RUNTIME,
+      stopGraceSeconds: plan.stop_grace_seconds,
+      labels: this.#labels,
+    })
+    record.keep({ container: id })
+    return id
+  }
+
+  /** All that is there of it. */
+  async remove(): Promise<void> {
+    const { engine } = this.#options
+    const { runner, attempt } = this.#labels
+    for (const { id } of await engine.containers({ runner, attempt })) await engine.remove(id)
+  }
+
+  #env(): Readonly<Record<string, string>> {
+    const { plan, env } = this.#options
+    const { source } = plan
+    if (source.mode !== 'image' || source.registry_auth === undefined) return env
+    const { [source.registry_auth.password_secret]: _, ...own } = env
+    return own
+  }
+
+  #secret(variable: string): string | undefined {
+    const { spec, env } = this.#options
+    return Object.hasOwn(spec.secrets ?? {}, variable) ? env[variable] : undefined
+  }
+
+  async #image(progress: BuildProgress, signal: AbortSignal): Promise<PreparedImage> {
+    const { services, engine, plan, folder } = this.#options
+    const { options } = services
+    const tempDir = join(folder, 'image')
+    await removeTree(tempDir)
+    mkdirSync(tempDir, { recursive: true, mode: 0o700 })
+    try {
+      return await options.prepareImage({
+        source: plan.source,
+        engine,
+        labels: this.#labels,
+        env: options.env,
+        stateDir: options.stateDir,
+        tempDir,
+        secret: (variable) => this.#secret(variable),
+        upload: async (sha256, signal) => {
+          const file = join(folder, 'upload')
+          await options.fetchUpload(sha256, file, signal)
+          return file
+        },
+        phase: (phase) => progress.phase(phase),
+        progress: (line) => progress.line(line),
+        signal,
+      })
+    } catch (error) {
+      signal.throwIfAborted()
+      throw new ImageError(error as Error)
+    } finally {
+      await removeTree(tempDir)
+      await removeTree(join(folder, 'upload'))
+    }
+  }
+}
+
+/** There is no image; `cause` says why. */
+export class ImageError extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause })
+  }
+}

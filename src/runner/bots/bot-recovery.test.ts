@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import Docker from 'dockerode'
+import { type BotPlace, botPlace } from '../../../test/support/docker/bot-place.ts'
+import { dockerHere } from '../../../test/support/docker/docker.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
+import { filesWithSecrets, found, fromHub, token } from '../secrets/secret-fixture.ts'
+
+const skip = await dockerHere()
+const source = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
+
+/** A runner in a process of its own, which starts one bot or finds it again. */
+const RUNNER = `
+import { openAttempts } from ${source('../attempts/attempts.ts')}
+import { builtinActionRegistry } from ${source('../../actions/registry.ts')}
+import { BotServices } from ${source('./bot-services.ts')}
+import { connectDocker } from ${source('../containers/docker/connect.ts')}
+import { prepareImage } from ${source('./images/prepare-image.ts')}
+const [path, spec, values] = process.argv.slice(1)
+const bots = new BotServices({
+  stateDir: path + '/bots', env: process.env, connect: connectDocker, prepareImage,
+})
+const attempts = openAttempts({
+  dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: builtinActionRegistry, bots,
+})
+const held = await attempts.recover()
+if (held.length === 0) await attempts.start(JSON.parse(spec), 1, JSON.parse(values))
+process.stdout.write('started')
+`
+
+/** Killed, as by a power cut, once the condition holds. */
+async function killedRunner(
+  here: BotPlace,
+  spec: AttemptSpec,
+  condition: () => boolean | Promise<boolean>,
+  values: Record<string, string> = {},
+) {
+  const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(spec), JSON.stringify(values)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: here.env })
+  const exited = once(child, 'exit')
+  await once(child.stdout, 'data')
+  await until(condition)
+  child.kill('SIGKILL')
+  await exited
+}
+
+const bytesIn = (here: BotPlace, spec: AttemptSpec, file = 'stdout'): number => {
+  const path = join(here.path, 'attempts', spec.attempt_id, file)
+  return existsSync(path) ? statSync(path).size : 0
+}
+
+test('a chatty bot is taken up by one killed runner after another: no line is missing, none is double', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const script = `
+    i=0
+    while [ $i -lt 10000 ]; do
+      i=$((i+1)); echo "line $i of the output"; echo "line $i of the errors" >&2
+      [ $((i % 50)) = 0 ] && sleep 0.05
+    done; printf 'no newline'`
+  const spec = here.bot(script)
+  for (const bytes of [1, 40_000, 90_000]) await killedRunner(here, spec, () => bytesIn(here, spec) > bytes)
+  const [before] = await here.containers()
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  assert.deepEqual(await here.containers(), [before])
+  const end = await endOf(attempt!)
+  assert.equal(end.outcome, 'success', end.message)
+  const lines = (of: string) =>
+    Array.from({ length: 10_000 }, (_, n) => `line ${n + 1} of the ${of}\n`).join('')
+  assert.ok((await textOf(attempt!)) === `${lines('output')}no newline`)
+  assert.ok((await textOf(attempt!, 'stderr')) === lines('errors'))
+  assert.equal(
+    end.streams!.stdout!.sha256,
+    createHash('sha256')
+      .update(`${lines('output')}no newline`)
+      .digest('hex'),
+  )
+  assert.equal(
+    attempt!.reports.filter((report) => report.type === 'phase' && report.phase === 'running').length,
+    1,
+  )
+  assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})
+
+test('a bot that ended while no runner was there tells of it, and its log is whole', { skip }, async (t) => {
+  const here = await botPlace(t)
+  const spec = here.bot('echo one; sleep 1; echo two; exit 4')
+  await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
+  const [id] = await here.containers()
+  await new Docker().getContainer(id!).wait()
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  const end = await endOf(attempt!)
+  assert.deepEqual([end.outcome, end.exit_code], ['failed', 4])
+  assert.equal(await textOf(attempt!), 'one\ntwo\n')
+  assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})
+
+test('a runner that is closed leaves its bots, and masks what they go on to say', { skip }, async (t) => {
+  const here = await botPlace(t)
+  const spec = here.bot(
+    'while :; do echo "my token is $TOKEN"; sleep 0.1; done',
+    {},
+    {
+      secrets: { TOKEN: fromHub('TOKEN') },
+    },
+  )
+  const first = here.open()
+  const started = await first.start(spec, 1, { TOKEN: token })
+  await until(() => started.length('stdout') > 100)
+  const [before] = await here.containers()
+  await first.close()
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  const known = attempt!.length('stdout')
+  await until(() => attempt!.length('stdout') > known + 200)
+  assert.deepEqual(await here.containers(), [before])
+  attempt!.cancel(1, 'canceled')
+  const end = await endOf(attempt!)
+  assert.equal(end.outcome, 'canceled')
+  assert.match(await textOf(attempt!), /^(my token is \*\*\*\n)+$/)
+  assert.deepEqual(found(JSON.stringify(attempt!.reports)), [])
+  assert.deepEqual(filesWithSecrets(here.path), [])
+  await attempts.close()
+})
+
+test('a runner killed in the midst of a stop goes on with it, and the bot is canceled', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const spec = here.bot('trap "" TERM; echo up; while :; do sleep 0.1; done')
+  const first = here.open()
+  const started = await first.start(spec, 1)
+  await until(() => started.length('stdout') > 0)
+  started.cancel(1, 'canceled')
+  await first.close()
+  assert.match(readFileSync(join(here.path, 'attempts', spec.attempt_id, 'reports'), 'utf8'), /"cause"/)
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  assert.equal((await endOf(attempt!)).outcome, 'canceled')
+  assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})
+
+test('a container that was made and not noted is replaced; one that no attempt has is swept away', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const spec = here.bot('echo here')
+  const engine = await here.services.engine()
+  await here.services.networkReady(engine)
+  const container = (attempt: string, bot: string) =>
+    engine.create({
+      name: `errand-test-${attempt}-${bot}`,
+      image: (spec.args.source as { image: string }).image,
+      env: {},
+      limits: { memoryBytes: 2 ** 26, cpus: 1, processes: 10, tmpBytes: 2 ** 20 },
+      logBytes: 2 ** 20,
+      stopGraceSeconds: 1,
+      labels: { runner: here.services.runner, attempt, bot },
+    })
+  await container(spec.attempt_id, 'half')
+  await container('run_none.1', 'orphan')
+  const attempts = here.open()
+  const attempt = await attempts.start(spec, 1)
+  assert.equal((await endOf(attempt)).outcome, 'success')
+  const left = await engine.containers({ runner: here.services.runner })
+  assert.deepEqual(
+    left.map(({ labels }) => labels.bot),
+    ['orphan'],
+  )
+  const { BotSweeps } = await import('./bot-sweeps.ts')
+  const lines: string[] = []
+  const sweeps = new BotSweeps({
+    services: here.services,
+    holds: (id) => attempts.get(id) !== undefined,
+    log: (text) => void lines.push(text),
+  })
+  await sweeps.sweep()
+  await sweeps.close()
+  assert.match(lines.join(), /orphan, of no attempt that is here, was removed/)
+  assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})

@@ -1,0 +1,29 @@
+import { ErrandError } from '../../../contract/errors.ts'
+import type { ImageInfo } from '../../containers/ports.ts'
+import { isRefusedTrigger } from './dockerfile-rules.ts'
+import { imageName } from './image-name.ts'
+import { type ImageSupply, localImage, pulledImage } from './image-supply.ts'
+
+/** An image to build on. Those that the operator names, for simple bots, are used as they are here. */
+export async function baseImage(text: string, supply: ImageSupply): Promise<ImageInfo> {
+  const { engine, settings, pulledNames, progress } = supply
+  const name = imageName(text)
+  const isOperators = Object.values(settings.baseImages).some((base) => imageName(base).text === name.text)
+  const here = isOperators ? await engine.image(name.text) : await localImage(name, supply)
+  if (here !== undefined && (await pulledNames.has(name.text))) await pulledNames.note(name.text, here.id)
+  const image = here ?? (await pulledImage(name, supply))
+  checkTriggers(text, image)
+  progress(`Base image ${name.text}: ${image.id}`)
+  return image
+}
+
+/** What a base image does in the build on top of it is held to the rules of a Dockerfile. */
+function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
+  const refused = onBuild.find(isRefusedTrigger)
+  if (refused === undefined) return
+  throw new ErrandError(
+    'source_refused',
+    `The base image ${text} has an ONBUILD instruction that is not taken: ${refused.slice(0, 200)}.`,
+    { hint: 'Use a base image without ONBUILD COPY --from and ONBUILD ADD of an address.' },
+  )
+}

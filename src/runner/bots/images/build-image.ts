@@ -1,0 +1,64 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { OwnLabels } from '../../containers/ports.ts'
+import { folderEntries } from '../../sources/folder-entries.ts'
+import { tarOf } from '../../sources/pack.ts'
+import { SkippedPaths } from '../../sources/skipped-paths.ts'
+import type { ImageSupply } from './image-supply.ts'
+
+/** So many of a build's last lines go into its error. */
+const TOLD_LINES = 20
+
+export interface BuildFolder {
+  folder: string
+  dockerfile: string
+  /** Files that are part of it whatever .dockerignore says, the Dockerfile beside. */
+  keep: readonly string[]
+}
+
+/** Builds without secrets, under the limits of the operator. Answers the image's id. */
+export async function buildImage(
+  { folder, dockerfile, keep }: BuildFolder,
+  { name, labels }: { name: string; labels: OwnLabels },
+  { engine, settings, progress, signal }: ImageSupply,
+): Promise<string> {
+  const ignored = await readFile(join(folder, '.dockerignore'), 'utf8').catch(noFile)
+  const entries = await folderEntries(folder, new SkippedPaths(ignored, [dockerfile, ...keep]))
+  const late = AbortSignal.timeout(settings.buildTimeoutMs)
+  const last: string[] = []
+  try {
+    const { id } = await engine.build({
+      context: await tarOf(entries),
+      dockerfile,
+      args: {},
+      name,
+      labels,
+      limits: settings.buildLimits,
+      progress: (line) => {
+        last.push(line)
+        if (last.length > TOLD_LINES) last.shift()
+        progress(line)
+      },
+      signal: AbortSignal.any([signal, late]),
+    })
+    return id
+  } catch (error) {
+    signal.throwIfAborted()
+    if (late.aborted)
+      throw failed(`The build took longer than ${settings.buildTimeoutMs / 1000} s.`, last, {
+        hint: 'Do less in it, or have the operator of the runner set ERRAND_BUILD_SECONDS.',
+        cause: error,
+      })
+    if (!(error instanceof ErrandError) || error.code !== 'build_failed') throw error
+    throw failed(error.message, last, { hint: error.hint, cause: error })
+  }
+}
+
+const failed = (message: string, last: readonly string[], options: { hint?: string; cause: unknown }) =>
+  new ErrandError('build_failed', [message, ...last].join('\n'), options)
+
+function noFile(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return ''
+  throw error
+}

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { rawTar } from '../../sources/archive-fixture.ts'
+import { imagesUnderTest } from './image-fixture.ts'
+
+const skip = await dockerHere()
+
+/** Builds of archives that hold these files. */
+async function archivesUnderTest(t: TestContext, env: Readonly<Record<string, string>> = {}) {
+  await baseImage('busybox:latest')
+  const images = await imagesUnderTest(t, env)
+  const dir = mkdtempSync(join(tmpdir(), 'errand-archives-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const build = (
+    files: Record<string, string>,
+    { dockerfile = 'Dockerfile', signal }: { dockerfile?: string; signal?: AbortSignal } = {},
+  ) => {
+    const file = join(dir, 'upload')
+    writeFileSync(file, rawTar(Object.entries(files).map(([name, content]) => ({ name, content }))))
+    return images.prepare(
+      { mode: 'archive', upload: '0f'.repeat(32), dockerfile },
+      { upload: async () => file, ...(signal && { signal }) },
+    )
+  }
+  return { ...images, build }
+}
+
+test('an archive becomes the image that its Dockerfile says, without what .dockerignore names', {
+  skip,
+}, async (t) => {
+  const { build, run, phases, lines } = await archivesUnderTest(t)
+  const files = {
+    'docker/bot.Dockerfile': `ARG TAG=latest
+FROM errand.test/busybox:$TAG AS build
+RUN echo built \\
+  > /word
+FROM errand.test/busybox
+COPY . /app
+COPY --from=build /word /word
+COPY --from=errand.test/busybox /etc/passwd /copied
+CMD cat /word /app/file && ls -1 /app && wc -l < /copied
+`,
+    file: 'text\n',
+    'secret.txt': 'secret',
+    '.dockerignore': 'secret.txt\n',
+  }
+  const { id, title } = await build(files, { dockerfile: './docker/bot.Dockerfile' })
+  assert.equal(await run(id), 'built\ntext\ndocker\nfile\n2\n')
+  assert.equal(title, 'archive 0f0f0f0f0f0f')
+  assert.deepEqual(phases, ['building'])
+  assert.ok(
+    lines.some((line) => line.startsWith('Step 1/')),
+    lines.join('\n'),
+  )
+  assert.equal((await build(files, { dockerfile: 'docker/bot.Dockerfile' })).id, id)
+})
+
+test('a build that fails shows its last lines, and one that takes too long is ended', { skip }, async (t) => {
+  const { build, docker } = await archivesUnderTest(t, { ERRAND_BUILD_SECONDS: '5' })
+  await assert.rejects(
+    build({ Dockerfile: 'FROM errand.test/busybox\nRUN echo so far; echo it failed >&2; exit 3' }),
+    {
+      code: 'build_failed',
+      message: /returned a non-zero code: 3.*so far.*it failed/s,
+    },
+  )
+  await assert.rejects(build({ Dockerfile: 'FROM errand.test/busybox\nRUN sleep 1000' }), {
+    code: 'build_failed',
+    message: /^The build took longer than 5 s/,
+    hint: /ERRAND_BUILD_SECONDS/,
+  })
+  const reason = new Error('no more')
+  await assert.rejects(
+    build({ Dockerfile: 'FROM errand.test/busybox' }, { signal: AbortSignal.abort(reason) }),
+    reason,
+  )
+  // A base image with an instruction for what is built on it.
+  const name = docker.name('trigger')
+  const container = await docker.engine.createContainer({
+    Image: 'errand.test/busybox',
+    Labels: docker.labels,
+  })
+  await container.commit({ repo: name, changes: 'ONBUILD COPY --from=errand.test/busybox / /' })
+  const { build: second } = await archivesUnderTest(t, { ERRAND_LOCAL_IMAGES: name })
+  await assert.rejects(second({ Dockerfile: `FROM ${name}` }), {
+    code: 'source_refused',
+    message: /has an ONBUILD/,
+  })
+})
+
+test('an archive without its Dockerfile, or with one that is refused, builds nothing', {
+  skip,
+}, async (t) => {
+  const { build, lines } = await archivesUnderTest(t)
+  await assert.rejects(build({ 'bot/Dockerfile': 'FROM x', 'bot/bot.py': '' }), {
+    code: 'source_refused',
+    message: 'There is no file "Dockerfile" to build from.',
+    hint: /bot\/Dockerfile/,
+  })
+  await assert.rejects(build({ 'bot.py': '' }), { code: 'source_refused', hint: /simple mode/ })
+  await assert.rejects(build({ Dockerfile: 'FROM errand.test/busybox' }, { dockerfile: '../Dockerfile' }), {
+    code: 'source_refused',
+    message: /leads out/,
+  })
+  await assert.rejects(build({ Dockerfile: 'FROM errand.test/busybox\nADD http://127.0.0.1/ /x' }), {
+    code: 'source_refused',
+    message: /^Line 2/,
+  })
+  await assert.rejects(build({ Dockerfile: 'FROM errand-bot/0f/built:other' }), { code: 'invalid_argument' })
+  await assert.rejects(build({ '../x': '', Dockerfile: 'FROM errand.test/busybox' }), {
+    code: 'source_refused',
+  })
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('Step')),
+    [],
+  )
+})

@@ -1,0 +1,78 @@
+import { createReadStream } from 'node:fs'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { BotSource } from '../../../contract/bot.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { clone } from '../../sources/clone.ts'
+import { entryPath } from '../../sources/entry-path.ts'
+import { folderEntries } from '../../sources/folder-entries.ts'
+import { SkippedPaths } from '../../sources/skipped-paths.ts'
+import { unpack } from '../../sources/unpack.ts'
+import { baseImage } from './base-image.ts'
+import type { BuildFolder } from './build-image.ts'
+import { dockerfileText, parseDockerfile } from './dockerfile.ts'
+import type { ImageSupply } from './image-supply.ts'
+import { pinnedDockerfile } from './pinned-dockerfile.ts'
+import type { ImageOrder } from './ports.ts'
+
+type CustomSource = Extract<BotSource, { mode: 'archive' | 'git' }>
+
+const DOCKERFILE_BYTES = 1024 * 1024
+
+/** Unpacks or clones it into `folder`, which must not be there. Answers what a person calls it. */
+export async function fetchCustom(
+  source: CustomSource,
+  folder: string,
+  order: ImageOrder,
+  { settings, progress, signal }: ImageSupply,
+): Promise<string> {
+  if (source.mode === 'archive') {
+    await unpack(createReadStream(await order.upload(source.upload, signal)), folder, { signal })
+    return `archive ${source.upload.slice(0, 12)}`
+  }
+  const { url, ref } = source
+  const { gitServers: allow, caFile } = settings
+  const commit = await clone({ url, ref }, folder, { allow, caFile, progress, signal })
+  return `${url}@${commit.slice(0, 12)}`
+}
+
+/** Puts, in the place of its Dockerfile, one whose images are looked up and that is held to the rules. */
+export async function pinCustom(folder: string, named: string, supply: ImageSupply): Promise<BuildFolder> {
+  const dockerfile = entryPath(named)
+  const file = join(folder, dockerfile)
+  const found = await stat(file).catch(() => undefined)
+  if (!found?.isFile()) throw await missing(folder, dockerfile)
+  const pinned = await pinnedDockerfile(parseDockerfile(await dockerfileIn(file, found.size)), (name) =>
+    baseImage(name, supply),
+  )
+  await writeFile(file, dockerfileText(pinned))
+  return { folder, dockerfile, keep: [] }
+}
+
+async function dockerfileIn(file: string, bytes: number): Promise<string> {
+  const refused = (why: string) =>
+    new ErrandError('source_refused', `The Dockerfile ${why}.`, { hint: 'Write it as plain text.' })
+  if (bytes > DOCKERFILE_BYTES) throw refused(`has more than ${DOCKERFILE_BYTES} bytes`)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
+  } catch {
+    throw refused('is not UTF-8')
+  }
+}
+
+async function missing(folder: string, dockerfile: string): Promise<ErrandError> {
+  const entries = await folderEntries(folder, new SkippedPaths(''))
+  const others = entries.filter(
+    ({ path, kind }) => kind === 'file' && /^Dockerfile|\.Dockerfile$/.test(basename(path)),
+  )
+  const hint =
+    others.length === 0
+      ? 'Put a Dockerfile into the top folder, or use the simple mode, which needs none.'
+      : `There is ${others
+          .slice(0, 5)
+          .map(({ path }) => path)
+          .join(', ')}: pack the folder that it is in, or say "dockerfile".`
+  return new ErrandError('source_refused', `There is no file ${JSON.stringify(dockerfile)} to build from.`, {
+    hint,
+  })
+}

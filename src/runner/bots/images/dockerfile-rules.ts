@@ -1,0 +1,25 @@
+import { type Instruction, instructionOf } from './dockerfile.ts'
+
+/** The images or stages that it copies from. */
+export const copiedFrom = ({ flags }: Instruction): string[] =>
+  flags.filter((flag) => flag.startsWith(FROM_FLAG)).map((flag) => flag.slice(FROM_FLAG.length))
+
+export const FROM_FLAG = '--from='
+
+/**
+ * Whether it adds, or could add, something from an address: the engine itself would fetch it, past all that holds a
+ * build. An address needs a colon, and nothing in a plain path can come to mean one.
+ */
+export const addsAddress = ({ keyword, rest }: Instruction): boolean =>
+  keyword === 'ADD' && /[:$\\`]/.test(rest)
+
+/** Whether the text after ONBUILD is refused: in the build that carries it out nobody looks at it again. */
+export function isRefusedTrigger(text: string): boolean {
+  const instruction = instructionOf(text)
+  return (
+    instruction === undefined ||
+    ['FROM', 'ONBUILD'].includes(instruction.keyword) ||
+    addsAddress(instruction) ||
+    copiedFrom(instruction).length > 0
+  )
+}

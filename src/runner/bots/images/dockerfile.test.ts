@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { dockerfileText, parseDockerfile } from './dockerfile.ts'
+import { pinnedDockerfile } from './pinned-dockerfile.ts'
+
+/** What the engine is given, and the images that were asked for. */
+async function pinned(text: string): Promise<{ text: string; asked: string[] }> {
+  const asked: string[] = []
+  const file = await pinnedDockerfile(parseDockerfile(text), async (name) => {
+    asked.push(name)
+    return { id: `sha256:${name}`, names: [], digests: [], labels: {}, sizeBytes: 0, createdAt: '' }
+  })
+  return { text: dockerfileText(file), asked }
+}
+
+test('every image is named by its id, also behind defaults, stages and joined lines', async () => {
+  const { text, asked } = await pinned(`# syntax=docker/dockerfile:1
+ARG VERSION=3.11 FLAVOUR="slim"
+ARG BASE=python:\${VERSION}-$FLAVOUR
+# a comment
+FROM --platform=linux/amd64 $BASE AS Build
+RUN apt-get update \\
+    # in between
+
+ && apt-get install -y \\
+    gcc
+FRO\\
+M busybox
+COPY --chown=1:1 --from=build /a /b
+COPY --from=0 /a /c
+COPY --from=tools/one:v1 /d /e
+from build
+ENV A=\${UNSET:-x} \\
+CMD ["a"]
+FROM \${MISSING:-scratch}
+ADD --chown=1:1 files.tar.gz /app/
+`)
+  assert.deepEqual(asked, ['python:3.11-slim', 'busybox', 'tools/one:v1'])
+  assert.equal(
+    text,
+    `# escape=\\
+ARG VERSION=3.11 FLAVOUR="slim"
+ARG BASE=python:\${VERSION}-$FLAVOUR
+FROM sha256:python:3.11-slim AS Build
+RUN apt-get update  && apt-get install -y     gcc
+FROM sha256:busybox
+COPY --chown=1:1 --from=build /a /b
+COPY --from=0 /a /c
+COPY --from=sha256:tools/one:v1 /d /e
+FROM build
+ENV A=\${UNSET:-x} CMD ["a"]
+FROM scratch
+ADD --chown=1:1 files.tar.gz /app/
+`,
+  )
+})
+
+test('what would have the engine itself fetch something, or could be read in two ways, is refused', async () => {
+  const refused: [string, RegExp][] = [
+    ['RUN id', /has no FROM/],
+    ['FROM a\nADD http://169.254.169.254/x /x', /^Line 2 .*adds from an address/],
+    ['FROM a\nENV U=http://x/y\nADD $U /x', /^Line 3/],
+    ['FROM a\nADD ["ht\\u0074p\\u003a//x/y", "/x"]', /^Line 2/],
+    ['FROM a\nAD\\\nD git@x.org:y /x', /^Line 2/],
+    ['FROM a\nONBUILD ADD http://x/y /x', /^Line 2 .*ONBUILD/],
+    ['FROM a\nONBUILD COPY --from=b / /', /^Line 2 .*ONBUILD/],
+    ['FROM a\nCOPY --f"ro"m=b / /', /^Line 2 .*options that are not written plainly/],
+    ['FROM a\nCOPY --from=$B / /', /^Line 2/],
+    ['FROM a\nCOPY --from=a --from=b / /', /--from twice/],
+    ['FROM a\nRUN x \\\\\nFROM b', /^Line 2 .*ends with/],
+    ['FROM a\nRUN <<EOF\necho hello\nEOF', /^Line 3 .*is no instruction/],
+    ['FROM a\nRUN x\u0000', /control character/],
+    ['FROM a\nRUN x\rFROM b', /control character/],
+    ['FROM $X', /^Line 1 .*has a variable without a value: "\$X"/],
+    ['ARG X\nFROM a$X', /^Line 2/],
+    ['FROM a b', /is no FROM/],
+    ['FROM a AS', /is no FROM/],
+    ['FROM', /is no FROM/],
+  ]
+  for (const [text, message] of refused)
+    await assert.rejects(pinned(text), { code: 'source_refused', message }, JSON.stringify(text))
+})
+
+test('the sign that joins lines is the one that the file names', async () => {
+  const { text } = await pinned('# escape=`\nFROM a\nRUN one `\n two\nRUN three \\\nRUN four')
+  assert.equal(text, '# escape=`\nFROM sha256:a\nRUN one  two\nRUN three \\\nRUN four\n')
+})

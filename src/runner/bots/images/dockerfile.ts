@@ -1,0 +1,103 @@
+import { ErrandError } from '../../../contract/errors.ts'
+
+export interface Instruction {
+  /** In capitals. */
+  keyword: string
+  /** Such as `--from=build`; those of COPY, ADD and FROM. */
+  flags: readonly string[]
+  /** The rest of its line, with what follows it joined to it. */
+  rest: string
+}
+
+export interface NumberedInstruction extends Instruction {
+  line: number
+}
+
+export interface Dockerfile {
+  /** At the end of a line it joins the next one to it; what its `escape` directive says. */
+  joiner: '\\' | '`'
+  instructions: readonly NumberedInstruction[]
+}
+
+const KEYWORDS =
+  'ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR'.split(
+    ' ',
+  )
+const WITH_FLAGS = ['ADD', 'COPY', 'FROM']
+const PLAIN_FLAG = /^--[a-z-]+=[^\s"'\\`$]+(?:[ \t]+|$)/
+
+/** Reads a Dockerfile. What an engine could read otherwise is refused, as `source_refused`, with its line. */
+export function parseDockerfile(text: string): Dockerfile {
+  const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
+  const joiner = joinerOf(lines)
+  const instructions: NumberedInstruction[] = []
+  let open: { line: number; text: string } | undefined
+  for (const [index, raw] of lines.entries()) {
+    const trimmed = raw.trimStart()
+    if (trimmed === '' || trimmed.startsWith('#')) continue
+    const line = open?.line ?? index + 1
+    if (/[^\P{Cc}\t]/u.test(raw))
+      throw refusedLine(index + 1, 'has a control character in it', 'Take it out.')
+    const end = trimmed.trimEnd()
+    const goesOn = end.endsWith(joiner)
+    if (end.endsWith(joiner + joiner))
+      throw refusedLine(index + 1, `ends with ${joiner}${joiner}`, `End it with one ${joiner}, or with none.`)
+    // What stands before the sign, with the blanks there, is joined to what follows.
+    const part = (open === undefined ? trimmed : raw).trimEnd()
+    const joined = (open?.text ?? '') + (goesOn ? part.slice(0, -1) : part)
+    open = goesOn ? { line, text: joined } : undefined
+    if (!goesOn) instructions.push(numbered(line, joined, joiner))
+  }
+  if (open !== undefined && open.text.trim() !== '') instructions.push(numbered(open.line, open.text, joiner))
+  return { joiner, instructions }
+}
+
+/** As text that can be read in one way only: a line each, and no comments. */
+export function dockerfileText({ joiner, instructions }: Dockerfile): string {
+  const lines = instructions.map(({ keyword, flags, rest }) => [keyword, ...flags, rest].join(' ').trimEnd())
+  return [`# escape=${joiner}`, ...lines, ''].join('\n')
+}
+
+/** Undefined where it is none. */
+export function instructionOf(text: string): Instruction | undefined {
+  const match = /^\s*([A-Za-z]+)(?:[ \t]+(.*))?$/s.exec(text.trimEnd())
+  if (match === null) return undefined
+  const keyword = match[1]!.toUpperCase()
+  if (!KEYWORDS.includes(keyword)) return undefined
+  let rest = match[2]?.trim() ?? ''
+  const flags: string[] = []
+  if (!WITH_FLAGS.includes(keyword)) return { keyword, flags, rest }
+  for (;;) {
+    const flag = PLAIN_FLAG.exec(rest)?.[0]
+    if (flag === undefined) break
+    flags.push(flag.trim())
+    rest = rest.slice(flag.length)
+  }
+  // One that is hidden behind quotes or a variable.
+  return rest.startsWith('--') ? undefined : { keyword, flags, rest }
+}
+
+export function refusedLine(line: number, why: string, hint: string): ErrandError {
+  return new ErrandError('source_refused', `Line ${line} of the Dockerfile ${why}.`, { hint })
+}
+
+function numbered(line: number, text: string, joiner: string): NumberedInstruction {
+  const instruction = text.trimEnd().endsWith(joiner) ? undefined : instructionOf(text)
+  if (instruction !== undefined) return { line, ...instruction }
+  const word = JSON.stringify(text.trim().slice(0, 40))
+  throw refusedLine(
+    line,
+    `is no instruction, or has options that are not written plainly: ${word}`,
+    'Write one of the instructions of a Dockerfile, with options such as --from=build; texts over several lines (<<EOF) are not taken.',
+  )
+}
+
+/** Directives stand before all else. */
+function joinerOf(lines: readonly string[]): '\\' | '`' {
+  for (const line of lines) {
+    const directive = /^\s*#\s*([a-z][a-z0-9]*)\s*=\s*(\S+)\s*$/i.exec(line)
+    if (directive === null) return '\\'
+    if (directive[1]!.toLowerCase() === 'escape') return directive[2] === '`' ? '`' : '\\'
+  }
+  return '\\'
+}

@@ -1,0 +1,75 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { dockerFor, type TestDocker } from '../../../../test/support/docker/docker.ts'
+import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
+import type { ContainerEngine } from '../../containers/ports.ts'
+import type { ImageOrder, PreparedImage } from './ports.ts'
+import { prepareImage } from './prepare-image.ts'
+
+export interface ImagesUnderTest {
+  engine: ContainerEngine
+  docker: TestDocker
+  stateDir: string
+  /** What was told so far. */
+  lines: string[]
+  phases: string[]
+  /** What a container of the image prints, until it ends. */
+  run(image: string): Promise<string>
+  prepare(
+    source: ImageOrder['source'],
+    order?: Partial<ImageOrder> & { owner?: string },
+  ): Promise<PreparedImage>
+}
+
+/** `prepareImage` on a real engine, with a runner of its own; stand-ins for base images may be used as they are. */
+export async function imagesUnderTest(
+  t: TestContext,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ImagesUnderTest> {
+  const { engine, runner } = await dockerUnderTest(t)
+  await engine.prepareNetwork()
+  const docker = dockerFor(t)
+  const dir = mkdtempSync(join(tmpdir(), 'errand-images-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const stateDir = join(dir, 'state')
+  const lines: string[] = []
+  const phases: string[] = []
+  let count = 0
+  return {
+    engine,
+    docker,
+    stateDir,
+    lines,
+    phases,
+    async run(image) {
+      const container = await docker.engine.createContainer({
+        Image: image,
+        Labels: docker.labels,
+        Tty: true,
+      })
+      await container.start()
+      await container.wait()
+      return (await container.logs({ stdout: true, stderr: true })).toString().replaceAll('\r', '')
+    },
+    async prepare(source, { owner = 'default/ann', ...order } = {}) {
+      const tempDir = join(dir, String(count++))
+      mkdirSync(tempDir)
+      return await prepareImage({
+        source,
+        engine,
+        labels: { runner, owner, bot: 'my-Bot', attempt: `run_1.${count}` },
+        env: { ERRAND_LOCAL_IMAGES: 'errand.test/*', ...env },
+        stateDir,
+        tempDir,
+        secret: () => undefined,
+        upload: () => Promise.reject(new Error('there is no upload')),
+        phase: (phase) => phases.push(phase),
+        progress: (line) => lines.push(line),
+        signal: new AbortController().signal,
+        ...order,
+      })
+    },
+  }
+}

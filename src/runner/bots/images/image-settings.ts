@@ -1,0 +1,65 @@
+import { parseBytes } from '../../../contract/amounts.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { AllowedOrigins } from '../../sources/allowed-origins.ts'
+import { GIT_ALLOW } from '../../sources/clone.ts'
+
+/** Registries that are not on the public internet, as the operator allows them. */
+export const REGISTRY_ALLOW = 'ERRAND_REGISTRY_ALLOW'
+/** Names of images, `*` for any text, that are used as they are on this machine. */
+export const LOCAL_IMAGES = 'ERRAND_LOCAL_IMAGES'
+
+export interface ImageSettings {
+  baseImages: Readonly<Record<'python' | 'node', string>>
+  buildLimits: { memoryBytes: number; cpus: number }
+  buildTimeoutMs: number
+  localImages: readonly RegExp[]
+  registries: AllowedOrigins
+  gitServers: AllowedOrigins
+  /** Of git. */
+  caFile?: string
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** From the runner's environment. Throws `invalid_argument`, naming the variable. */
+export function imageSettings(env: Env): ImageSettings {
+  const memoryBytes = parseBytes(env.ERRAND_BUILD_MEMORY || '1GB')
+  if (memoryBytes === undefined) throw refused(env, 'ERRAND_BUILD_MEMORY', 'It is a size such as 1GB.')
+  const seconds = positive(env, 'ERRAND_BUILD_SECONDS', 600)
+  return {
+    baseImages: {
+      python: env.BASE_IMAGE || 'python:3.11-slim',
+      node: env.ERRAND_NODE_BASE_IMAGE || 'node:20-slim',
+    },
+    buildLimits: { memoryBytes, cpus: positive(env, 'ERRAND_BUILD_CPUS', 1) },
+    buildTimeoutMs: seconds * 1000,
+    localImages: list(env[LOCAL_IMAGES]).map(namePattern),
+    registries: new AllowedOrigins(env[REGISTRY_ALLOW] ?? '', REGISTRY_ALLOW),
+    gitServers: new AllowedOrigins(env[GIT_ALLOW] ?? '', GIT_ALLOW),
+    ...(env.GIT_SSL_CAINFO ? { caFile: env.GIT_SSL_CAINFO } : {}),
+  }
+}
+
+function positive(env: Env, variable: string, preset: number): number {
+  const number = Number(env[variable] || preset)
+  if (number > 0 && number < 1e6) return number
+  throw refused(env, variable, `It is a number such as ${preset}.`)
+}
+
+function refused(env: Env, variable: string, hint: string): ErrandError {
+  const shown = JSON.stringify(env[variable])
+  return new ErrandError('invalid_argument', `${variable} is ${shown}, which cannot be used.`, { hint })
+}
+
+const list = (text = '') =>
+  text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
+
+/** One without a tag is one for every tag. */
+function namePattern(text: string): RegExp {
+  const literal = text.split('*').map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'))
+  const hasTag = /[:@][^/]*$/.test(text)
+  return new RegExp(`^${literal.join('.*')}${hasTag ? '' : '(?:[:@][^/]*)?'}$`)
+}

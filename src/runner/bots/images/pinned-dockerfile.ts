@@ -1,0 +1,72 @@
+import { ErrandError } from '../../../contract/errors.ts'
+import type { ImageInfo } from '../../containers/ports.ts'
+import { type Dockerfile, type NumberedInstruction, refusedLine } from './dockerfile.ts'
+import { addsAddress, copiedFrom, FROM_FLAG, isRefusedTrigger } from './dockerfile-rules.ts'
+import { expanded, readArg } from './dockerfile-variables.ts'
+
+/** A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all. */
+export async function pinnedDockerfile(
+  file: Dockerfile,
+  imageOf: (name: string) => Promise<ImageInfo>,
+): Promise<Dockerfile> {
+  const variables = new Map<string, string>()
+  const stages: string[] = []
+  let stageCount = 0
+  const pin = async (instruction: NumberedInstruction): Promise<NumberedInstruction> => {
+    check(instruction)
+    const { keyword, flags, rest } = instruction
+    if (keyword === 'ARG' && stageCount === 0) readArg(rest, variables)
+    if (keyword === 'COPY') return { ...instruction, flags: await Promise.all(flags.map(pinnedFlag)) }
+    if (keyword !== 'FROM') return instruction
+    const { image, stage } = readFrom(instruction, variables)
+    const isKnown = image === 'scratch' || stages.includes(image.toLowerCase())
+    const pinned = isKnown ? image : (await imageOf(image)).id
+    stageCount++
+    if (stage !== undefined) stages.push(stage.toLowerCase())
+    // Every build here is one for this machine.
+    return { ...instruction, flags: [], rest: stage === undefined ? pinned : `${pinned} AS ${stage}` }
+  }
+  const pinnedFlag = async (flag: string): Promise<string> => {
+    if (!flag.startsWith(FROM_FLAG)) return flag
+    const from = flag.slice(FROM_FLAG.length)
+    const isStage = /^\d+$/.test(from) || stages.includes(from.toLowerCase())
+    return isStage ? flag : `${FROM_FLAG}${(await imageOf(from)).id}`
+  }
+  const instructions: NumberedInstruction[] = []
+  for (const instruction of file.instructions) instructions.push(await pin(instruction))
+  if (stageCount === 0)
+    throw new ErrandError('source_refused', 'The Dockerfile has no FROM.', {
+      hint: 'Begin it with the image to build on, such as FROM python:3.11-slim.',
+    })
+  return { ...file, instructions }
+}
+
+function check(instruction: NumberedInstruction): void {
+  const { line, keyword, rest } = instruction
+  if (addsAddress(instruction))
+    throw refusedLine(
+      line,
+      'adds from an address, or a path with ":", "$" or a backslash',
+      'Fetch it in a RUN, or name the file plainly.',
+    )
+  if (keyword === 'ONBUILD' && isRefusedTrigger(rest))
+    throw refusedLine(line, 'has an ONBUILD that is not taken', 'Leave it out: nothing is built on a bot.')
+  if (copiedFrom(instruction).length > 1) throw refusedLine(line, 'has --from twice', 'Leave one of them.')
+}
+
+function readFrom(
+  { line, rest }: NumberedInstruction,
+  variables: ReadonlyMap<string, string>,
+): { image: string; stage?: string } {
+  const [name, as, stage, ...more] = rest.split(/[ \t]+/)
+  const isPlain = as === undefined || (as.toUpperCase() === 'AS' && /^[a-z][a-z0-9_.-]*$/i.test(stage ?? ''))
+  if (name === undefined || name === '' || !isPlain || more.length > 0)
+    throw refusedLine(line, 'is no FROM', 'Write it as FROM image or FROM image AS stage.')
+  const image = expanded(name, variables)
+  if (image !== undefined) return { image, stage }
+  throw refusedLine(
+    line,
+    `has a variable without a value: ${JSON.stringify(name.slice(0, 100))}`,
+    'Give it one before, such as ARG TAG=3.11-slim; ${TAG} and ${TAG:-value} are known here.',
+  )
+}

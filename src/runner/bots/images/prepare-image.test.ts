@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { pack } from 'tar-stream'
+import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { imagesUnderTest } from './image-fixture.ts'
+import type { ImageOrder } from './ports.ts'
+
+const skip = await dockerHere()
+type Simple = Extract<ImageOrder['source'], { mode: 'simple' }>
+
+const python = (files: Record<string, string>, more: Partial<Simple> = {}): Simple => ({
+  mode: 'simple',
+  files,
+  entrypoint: Object.keys(files)[0]!,
+  requirements: [],
+  base_image: 'errand.test/python:3.11-slim',
+  ...more,
+})
+
+/** The Python stand-in with a folder of wheels that pip installs from: a package "greeting" of version 1.2. */
+async function pythonWithWheels(t: TestContext): Promise<string> {
+  const docker = dockerFor(t)
+  const tar = pack()
+  const base = await baseImage('python:3.11-slim')
+  tar.entry(
+    { name: 'Dockerfile' },
+    `FROM ${base}
+COPY greeting /src
+RUN cd /src && python -m pip wheel --no-build-isolation --no-deps -w /wheels .
+ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
+`,
+  )
+  tar.entry(
+    { name: 'greeting/setup.py' },
+    "from setuptools import setup; setup(name='greeting', version='1.2', py_modules=['greeting'])",
+  )
+  tar.entry({ name: 'greeting/greeting.py' }, "TEXT = 'hello from the wheel'")
+  tar.finalize()
+  const name = `${docker.name('wheels')}:latest`
+  const answer = await docker.engine.buildImage(tar as unknown as NodeJS.ReadableStream, {
+    t: name,
+    labels: docker.labels,
+  })
+  let printed = ''
+  for await (const chunk of answer) printed += String(chunk)
+  assert.doesNotMatch(printed, /"error"/)
+  return name
+}
+
+test('files of Python become an image that runs the entrypoint, not as root', { skip }, async (t) => {
+  await baseImage('python:3.11-slim')
+  const { prepare, run, phases, engine } = await imagesUnderTest(t)
+  const { id, title } = await prepare(
+    python({
+      'my bot/start "it".py': `
+import os, sys
+sys.path.insert(0, '/app')
+from lib.texts import HELLO
+print(HELLO, os.getuid(), os.getcwd(), os.environ['HOME'], os.path.basename(sys.argv[0]))
+`,
+      'lib/texts.py': "HELLO = 'hello'",
+      'node_modules/kept.txt': 'kept',
+    }),
+  )
+  assert.equal(title, 'errand.test/python:3.11-slim')
+  assert.equal(await run(id), 'hello 65532 /app /tmp start "it".py\n')
+  assert.deepEqual(phases, ['building'])
+  const { labels, names } = (await engine.image(id))!
+  assert.equal(labels['errand.owner'], 'default/ann')
+  assert.equal(labels['errand.attempt'], undefined)
+  assert.match(names[0]!, /^errand-bot\/[0-9a-f]{40}\/built:my-Bot$/)
+})
+
+test('a change of code alone does not install the requirements again', { skip }, async (t) => {
+  // Its images go before the one that they are built on.
+  const { prepare, run, lines } = await imagesUnderTest(t, { ERRAND_LOCAL_IMAGES: 'errand-test-*' })
+  const wheels = await pythonWithWheels(t)
+  const bot = (more: string) =>
+    python(
+      { 'bot.py': `import greeting; print(greeting.TEXT${more})`, 'requirements.txt': '# none\n' },
+      { requirements: ['greeting>=1.0; python_version >= "3"'], base_image: wheels },
+    )
+  assert.equal(await run((await prepare(bot(''))).id), 'hello from the wheel\n')
+  assert.ok(
+    lines.some((line) => line.includes('Successfully installed greeting-1.2')),
+    lines.join('\n'),
+  )
+  lines.length = 0
+  const changed = await prepare(bot(' + "!"'))
+  assert.equal(await run(changed.id), 'hello from the wheel!\n')
+  assert.ok(!lines.some((line) => line.includes('Successfully installed')), lines.join('\n'))
+  assert.equal((await prepare(bot(' + "!"'))).id, changed.id)
+  await assert.rejects(
+    prepare(python({ 'bot.py': '' }, { requirements: ['nowhere==1'], base_image: wheels })),
+    {
+      code: 'build_failed',
+      message: /No matching distribution found for nowhere/,
+    },
+  )
+})
+
+test('files of Node become an image with packages of npm', { skip }, async (t) => {
+  await baseImage('node:20-slim')
+  const { prepare, run } = await imagesUnderTest(t)
+  const { id } = await prepare({
+    mode: 'simple',
+    files: { 'bot.mjs': "import ms from 'ms'; console.log(String(ms('2 days')), process.env.NODE_ENV)" },
+    entrypoint: 'bot.mjs',
+    requirements: ['ms@^2.1'],
+    base_image: 'errand.test/node:20-slim',
+  })
+  assert.equal(await run(id), '172800000 production\n')
+})
+
+test('a source that is refused says which and what to do, and builds nothing', { skip }, async (t) => {
+  await baseImage('python:3.11-slim')
+  const { prepare, lines } = await imagesUnderTest(t)
+  const refused = async (source: Simple, expected: { code: string; message: RegExp; hint?: RegExp }) => {
+    lines.length = 0
+    await assert.rejects(prepare(source), expected)
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('Step')),
+      [],
+    )
+  }
+  await refused(python({ 'bot.py': '' }, { entrypoint: 'other.py' }), {
+    code: 'invalid_argument',
+    message: /"other.py" is not among the files/,
+    hint: /bot\.py/,
+  })
+  await refused(python({ '../bot.py': '' }), { code: 'source_refused', message: /"\.\.\/bot\.py" leads out/ })
+  await refused(python({ 'bot.py': '', 'Bot.py': '' }), { code: 'source_refused', message: /collides/ })
+  await refused(python({ bot: '' }, { base_image: undefined }), {
+    code: 'invalid_argument',
+    message: /tells no language/,
+  })
+  await refused(python({ 'bot.py': '' }, { requirements: ['ok', 'x\nRUN id'] }), {
+    code: 'source_refused',
+    message: /^Line 2 of requirements has a line break/,
+  })
+  await refused(python({ 'bot.py': '', 'requirements.txt': 'a\n-r /etc/passwd' }), {
+    code: 'source_refused',
+    message: /^Line 2 of requirements\.txt is an option/,
+  })
+  await refused(python({ 'bot.py': '' }, { base_image: 'python\nRUN id' }), {
+    code: 'invalid_argument',
+    message: /is no name of an image/,
+  })
+})

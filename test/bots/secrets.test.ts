@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { globSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { promisify } from 'node:util'
+import { botsHere, startBotHub } from '../support/bot-hub.ts'
+import { eventually } from '../support/errand-command.ts'
+
+const execute = promisify(execFile)
+const skip = await botsHere()
+const TOKEN = '7204816359:AAF-this-value-stands-nowhere'
+
+const code = `
+import base64, os, sys, time
+token = os.environ["BOT_TOKEN"]
+print("my token is", token, flush=True)
+print("split:", token[:20], end="", flush=True); time.sleep(0.2); print(token[20:])
+print("in base64:", base64.b64encode(token.encode()).decode(), flush=True)
+print("to errors:", token, file=sys.stderr, flush=True)
+print("done", flush=True)
+while True: time.sleep(1000)
+`
+const forms = [
+  TOKEN,
+  Buffer.from(TOKEN).toString('base64').replace(/=*$/, ''),
+  Buffer.from(TOKEN).toString('hex'),
+]
+
+/** Files below that hold the token, in any form. */
+const filesWith = (folder: string): string[] =>
+  globSync('**/*', { cwd: folder })
+    .filter((file) => statSync(join(folder, file), { throwIfNoEntry: false })?.isFile())
+    .filter((file) => {
+      const bytes = readFileSync(join(folder, file))
+      return forms.some((form) => bytes.includes(form))
+    })
+
+test("a bot's token is in no image, log, answer or file of the hub, and nowhere once the bot has ended", {
+  skip,
+}, async (t) => {
+  const hub = await startBotHub(t)
+  const start = { bot_id: 'teller', code, env_vars: { BOT_TOKEN: TOKEN } }
+  const { run_id } = await hub.client.bots.start(start)
+  const text = await hub.untilPrinted(run_id, 'done\n')
+  assert.match(text, /^my token is \*\*\*\nsplit: [^7]*\n?in base64: \*\*\*\ndone\n$/)
+  assert.equal(await hub.printed(run_id, 'stderr'), 'to errors: ***\n')
+
+  const container = await hub.containerOf('teller')
+  const { Image, Config } = await container.inspect()
+  assert.ok(Config.Env.includes(`BOT_TOKEN=${TOKEN}`), 'the bot has it')
+  const image = hub.engine.getImage(Image)
+  const shown = JSON.stringify([await image.inspect(), await image.history()])
+  const { stdout: layers } = await execute('sh', [
+    '-c',
+    `docker save ${Image} | tar -xO | grep -acF -e ${TOKEN} || true`,
+  ])
+  assert.equal(layers.trim(), '0')
+  const { Env: _, ...rest } = Config
+  const events: string[] = []
+  for await (const event of hub.client.events(run_id)) {
+    events.push(JSON.stringify(event))
+    if (event.type === 'output' && event.text?.includes('done')) break
+  }
+  const answers = await Promise.all([
+    hub.client.bots.get('teller'),
+    hub.client.bots.list(),
+    hub.client.bots.logs('teller'),
+    hub.client.runs.get(run_id),
+    hub.client.runs.workflow(run_id),
+  ])
+  const programs = [hub.hub, hub.runner!].map(({ printed }) => JSON.stringify(printed))
+  for (const place of [shown, JSON.stringify(rest), ...events, JSON.stringify(answers), ...programs])
+    for (const form of forms) assert.ok(!place.includes(form), place.slice(0, 500))
+  assert.deepEqual(filesWith(hub.data), [])
+
+  // It must begin again with its variables, also after a restart of the hub; then they go with it.
+  await hub.kill('hub')
+  await hub.startHub()
+  const again = await hub.client.bots.restart('teller')
+  await hub.untilPrinted(again.run_id, 'done\n')
+  await hub.client.bots.stop('teller')
+  await hub.until('teller', 'stopped')
+  await eventually('no container', async () => (await hub.containers()).length === 0)
+  await eventually('no file that has it', () => filesWith(hub.home).length === 0)
+  await assert.rejects(hub.client.bots.restart('teller'), { code: 'conflict', message: /went with it/ })
+})

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BotSource } from '../../src/contract/bot.ts'
+import { testingHub } from '../../src/hub/api/testing-hub.ts'
+import { errandCommand } from '../support/errand-command.ts'
+
+/** The real command line and hub; a stand-in for the machines. */
+async function setUp(t: TestContext) {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const errand = errandCommand(t)
+  const env = { ERRAND_URL: undefined, AVTOMATIKA_URL: hub.url, AVTOMATIKA_TOKEN: token }
+  const bot = async (args: string[], options: { env?: NodeJS.ProcessEnv; stdin?: string } = {}) =>
+    await errand.run(['bot', ...args], {
+      stdin: '',
+      ...options,
+      cwd: errand.home,
+      env: { ...env, ...options.env },
+    })
+  const onMachine = async (id: string, not?: string) => {
+    for (;;) {
+      const found = hub.host.bots.get(id)
+      if (found !== undefined && found.spec.attempt_id !== not) return found
+      await sleep(5)
+    }
+  }
+  return { hub, errand, bot, onMachine, env }
+}
+
+test('a bot is started, followed, listed, searched, changed and stopped', async (t) => {
+  const { hub, errand, bot, onMachine, env } = await setUp(t)
+  writeFileSync(join(errand.home, 'bot.py'), 'import texts\n')
+  writeFileSync(join(errand.home, 'texts.py'), 'HI = 1\n')
+  writeFileSync(join(errand.home, 'token.txt'), '123456:the-token\n')
+  const starting = bot(
+    [
+      'start',
+      'echo',
+      '--simple',
+      'bot.py',
+      'texts.py',
+      '-r',
+      'aiogram>=3.0',
+      '-r',
+      'httpx',
+      '-e',
+      'BOT_TOKEN=@token.txt',
+    ].concat(['-e', 'CHANNEL=@@news-channel', '-e', 'FROM_ENV', '--plain', 'LANG=C', '--memory', '300MB']),
+    { env: { FROM_ENV: 'out of the environment' } },
+  )
+  const echo = await onMachine('echo')
+  await echo.phase('building', 'Step 2/5')
+  await echo.phase('running', 'image abc')
+  const started = await starting
+  assert.deepEqual([started.code, started.stdout.split(' (')[0]], [0, 'echo is running'], started.stderr)
+  assert.match(started.stderr, /building: Step 2\/5\nrunning: image abc\n/)
+  assert.deepEqual(await hub.secrets.reveal(echo.spec), {
+    BOT_TOKEN: '123456:the-token',
+    CHANNEL: '@news-channel',
+    FROM_ENV: 'out of the environment',
+  })
+  const source = echo.spec.args.source as BotSource & { mode: 'simple' }
+  assert.deepEqual(source.files, { 'bot.py': 'import texts\n', 'texts.py': 'HI = 1\n' })
+  assert.deepEqual([source.entrypoint, source.requirements], ['bot.py', ['aiogram>=3.0', 'httpx']])
+
+  assert.match((await bot(['list'])).stdout, /^BOT +STATE +UP .*\necho +running /)
+  assert.equal(JSON.parse((await bot(['list', '--json'])).stdout)[0].limits.memory, '300MB')
+  assert.match(
+    (await bot(['status', 'echo'])).stdout,
+    /state +running\n(.*\n)*secrets +BOT_TOKEN, CHANNEL, FROM_ENV\n/,
+  )
+  const following = errand.start(['bot', 'logs', 'echo', '-f'], { env })
+  await echo.say('one\ntwo\nthr')
+  await following.until('two')
+  await echo.say('ee\n')
+  await following.until('three')
+  assert.equal((await bot(['logs', 'echo', '--search', 'TW'])).stdout, 'two\n')
+
+  const updating = bot(['update', 'echo', '--image', 'busybox:1', '--username', 'ann', '--password-stdin'], {
+    stdin: 'of the registry\n',
+  })
+  const fresh = await onMachine('echo', echo.spec.attempt_id)
+  await fresh.phase('running', 'busybox')
+  const updated = await updating
+  assert.deepEqual([updated.code, updated.stdout.split(' (')[0]], [0, 'echo is updated'], updated.stderr)
+  assert.equal((await hub.secrets.reveal(fresh.spec)).BOT_REGISTRY_PASSWORD, 'of the registry')
+  await fresh.say('four\n')
+  await following.until('four')
+
+  const broken = bot(['update', 'echo', '--image', 'busybox:2'])
+  const failing = await onMachine('echo', fresh.spec.attempt_id)
+  failing.end({ outcome: 'failed', reason: 'pull_failed', message: 'there is no busybox:2' })
+  const failed = await broken
+  assert.equal(failed.code, 1)
+  assert.match(failed.stderr, /echo was not updated: the new one has crashed.*no busybox:2/s)
+  assert.match(failed.stderr, /one before is running as it was/)
+
+  const stopped = await bot(['stop', 'echo'])
+  assert.deepEqual([stopped.code, stopped.stdout], [0, 'echo is stopped.\n'])
+  const all = await following.finished
+  assert.deepEqual([all.code, all.stdout], [0, 'one\ntwo\nthree\nfour\n'])
+  assert.match((await bot(['list'])).stdout, /^No bots are running/)
+  assert.match((await bot(['list', '--all'])).stdout, /\necho +stopped/)
+  assert.equal((await bot(['restart', 'echo'])).code, 1)
+})
+
+test('a folder is packed and uploaded, an archive and a Git URL are taken as they are', async (t) => {
+  const { hub, errand, bot, onMachine } = await setUp(t)
+  mkdirSync(join(errand.home, 'project'))
+  writeFileSync(join(errand.home, 'project', 'Dockerfile'), 'FROM busybox\n')
+  assert.equal((await bot(['start', 'one', '--custom', './project/', '--detach'])).code, 0)
+  const one = (await onMachine('one')).spec.args.source as BotSource & { mode: 'archive' }
+  const { stream } = await hub.uploads.open('default', one.upload)
+  const packed = Buffer.concat(await stream.toArray())
+  assert.deepEqual([...packed.subarray(0, 2)], [0x1f, 0x8b])
+  writeFileSync(join(errand.home, 'code.tar.gz'), packed)
+  assert.equal((await bot(['start', 'two', '--custom', 'code.tar.gz', '-d', '--json'])).code, 0)
+  assert.deepEqual((await onMachine('two')).spec.args.source, one)
+  assert.equal(
+    (await bot(['start', 'three', '--custom', 'https://git.example/a.git', '--ref', 'v1', '-d'])).code,
+    0,
+  )
+  assert.deepEqual((await onMachine('three')).spec.args.source, {
+    mode: 'git',
+    url: 'https://git.example/a.git',
+    ref: 'v1',
+    dockerfile: 'Dockerfile',
+  })
+  const fourth = await bot(['start', 'four', '--image', 'busybox'])
+  assert.equal(fourth.code, 1)
+  assert.match(fourth.stderr, /^error: Maximum 3 bots\n {2}hint: You have "one", "three", "two"/)
+})
+
+test('what is typed wrong is told with what to write', async (t) => {
+  const { errand, bot } = await setUp(t)
+  writeFileSync(join(errand.home, 'bot.py'), 'x')
+  writeFileSync(join(errand.home, 'image.png'), Buffer.from([0x89, 0xff, 0xfe]))
+  const simple = ['--simple', 'bot.py']
+  const wrong: [string[], RegExp, number?][] = [
+    [['start', 'a'], /no source/],
+    [['start', '../a', ...simple], /a bot id is letters/],
+    [['start', 'a', ...simple, '--image', 'x'], /--simple and --image name two sources/],
+    [['start', 'a', '--image', 'x', 'more.py'], /"more.py" is one argument too many/],
+    [['start', 'a', '--image', 'x', '-r', 'y'], /--requirement goes with --simple only/],
+    [['start', 'a', '--simple', 'nothing.py'], /nothing.py cannot be read/],
+    [['start', 'a', '--simple', 'image.png'], /not UTF-8 text/],
+    [['start', 'a', ...simple, '--entrypoint', 'c.py'], /"c.py" is not among the files/],
+    [['start', 'a', '--custom', 'nowhere'], /no folder or archive nowhere/],
+    [['start', 'a', ...simple, '-e', 'NOT_SET'], /no such variable in the environment/],
+    [['start', 'a', ...simple, '-e', 'A=@nothing'], /file of A cannot be read.*A=@@/s],
+    [['start', 'a', ...simple, '--cpus', 'many'], /--cpus is "many"/],
+    [['start', 'a', ...simple, '--restart', 'always'], /it is no, on-failure or on-failure:N/],
+    [['start', 'a', ...simple, '--max-time', '48h'], /24 hours\) at most/],
+    [['logs', 'a', '--tail', 'all'], /--tail is "all"/],
+    [['status', 'nobody'], /There is no bot "nobody"/, 7],
+  ]
+  for (const [args, message, code = 2] of wrong) {
+    const answered = await bot(args)
+    assert.match(answered.stderr, message)
+    assert.match(answered.stderr, /hint: /)
+    assert.equal(answered.code, code, answered.stderr)
+  }
+})

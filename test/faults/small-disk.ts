@@ -1,0 +1,44 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+
+export const noSmallDisk: string | false =
+  process.platform === 'linux' && process.getuid?.() === 0
+    ? false
+    : 'to mount a small disk takes Linux and root'
+
+const SIZE_MB = 256
+
+/** A folder that is a disk of its own, which goes with the test. To be made before what is to be ended with the test. */
+export class SmallDisk {
+  #folder = ''
+
+  constructor(t: TestContext) {
+    // Lazily: what works there is ended after.
+    t.after(() => this.#folder !== '' && execFileSync('umount', ['--lazy', this.#folder]))
+  }
+
+  mount(folder: string): void {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MB}m,mode=700`, 'small', folder])
+    this.#folder = folder
+  }
+
+  fill(): void {
+    for (const bytes of [1024 * 1024, 4096]) this.#append(Buffer.alloc(bytes))
+  }
+
+  free(): void {
+    rmSync(join(this.#folder, 'filler'), { force: true })
+  }
+
+  /** Until nothing goes any more. */
+  #append(bytes: Buffer): void {
+    try {
+      for (;;) appendFileSync(join(this.#folder, 'filler'), bytes)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    }
+  }
+}

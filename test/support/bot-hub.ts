@@ -1,0 +1,122 @@
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import type { TestContext } from 'node:test'
+import Docker from 'dockerode'
+import type { BotState, BotView, StartBotInput } from '../../src/contract/bot-api.ts'
+import { botNetworkFor } from './docker/bot-network.ts'
+import { baseImage, dockerHere, removeLabelled } from './docker/docker.ts'
+import { eventually } from './errand-command.ts'
+import { type Programs, type ProgramsOptions, processesOf, startPrograms } from './programs.ts'
+
+/** Reason to skip what needs bots with a network that is closed. */
+export async function botsHere(): Promise<string | false> {
+  return (await dockerHere()) || (process.getuid?.() === 0 ? false : 'only root sets the rules of a network')
+}
+
+/** A hub and a runner of bots, as processes of their own; bots, images and network go with the test. */
+export interface BotHub extends Programs {
+  engine: Docker
+  network: string
+  /** Stand-ins for the images that users build on. */
+  images: { python: string; node: string; busybox: string }
+  /** Starts a bot of shell code over the API. */
+  startShell(botId: string, script: string, more?: Partial<StartBotInput>): Promise<BotView>
+  /** Waits until the bot is in this state. */
+  until(botId: string, state: BotState): Promise<BotView>
+  /** The containers that the runner has made, ended ones too. */
+  containers(): Promise<Docker.ContainerInfo[]>
+  containerOf(botId: string): Promise<Docker.Container>
+  /** All that the bot's run has printed. */
+  printed(runId: string, stream?: 'stdout' | 'stderr'): Promise<string>
+  /** Waits until this stands in it. */
+  untilPrinted(runId: string, wanted: string | RegExp): Promise<string>
+}
+
+export async function startBotHub(
+  t: TestContext,
+  { runnerEnv, ...options }: Pick<ProgramsOptions, 'host' | 'hubEnv' | 'runnerEnv'> = {},
+): Promise<BotHub> {
+  const engine = new Docker()
+  let hub: BotHub | undefined
+  // Hooks are called in this order: the programs would begin again what is removed, and the network goes when it is empty.
+  t.after(() => hub && removeBots(hub))
+  const { DOCKER_NETWORK: network } = botNetworkFor(t)
+  const images = {
+    python: await baseImage('python:3.11-slim'),
+    node: await baseImage('node:20-slim'),
+    busybox: await baseImage('busybox:latest'),
+  }
+  const programs = await startPrograms(t, {
+    ...options,
+    runnerEnv: {
+      DOCKER_NETWORK: network,
+      // More than is here: all bots of a test are up at once.
+      ERRAND_CPUS: '64',
+      ERRAND_MEMORY: '64GB',
+      BASE_IMAGE: images.python,
+      ERRAND_NODE_BASE_IMAGE: images.node,
+      ERRAND_LOCAL_IMAGES: Object.values(images).join(),
+      ...runnerEnv,
+    },
+  })
+
+  const containers = () => engine.listContainers({ all: true, filters: { network: [network] } })
+  const printed = async (runId: string, stream: 'stdout' | 'stderr' = 'stdout') =>
+    await text(await programs.client.output(runId, 1, stream))
+  hub = Object.assign(programs, {
+    engine,
+    network,
+    images,
+    containers,
+    printed,
+    startShell: (botId: string, script: string, more: Partial<StartBotInput> = {}) =>
+      programs.client.bots.start({
+        bot_id: botId,
+        docker_image: images.busybox,
+        command: ['sh', '-c', script],
+        ...more,
+      }),
+    async until(botId: string, state: BotState) {
+      let seen: BotView | undefined
+      try {
+        return await eventually(`${botId}, ${state}`, async () => {
+          seen = await programs.client.bots.get(botId).catch(() => undefined)
+          return seen?.state === state && seen
+        })
+      } catch (error) {
+        throw new Error(`${(error as Error).message}: ${JSON.stringify(seen)}`)
+      }
+    },
+    async containerOf(botId: string) {
+      const found = (await containers()).find(({ Labels }) => Labels['errand.bot'] === botId)
+      if (found === undefined) throw new Error(`the bot ${botId} has no container`)
+      return engine.getContainer(found.Id)
+    },
+    async untilPrinted(runId: string, wanted: string | RegExp) {
+      let seen = ''
+      try {
+        return await eventually(`${wanted} in the log`, async () => {
+          seen = await printed(runId).catch(() => seen)
+          return (typeof wanted === 'string' ? seen.includes(wanted) : wanted.test(seen)) && seen
+        })
+      } catch (error) {
+        throw new Error(`${(error as Error).message}:\n${seen.slice(-2000)}`)
+      }
+    },
+  })
+  return hub
+}
+
+/** What this hub's runner is called at the engine; none before its first bot. */
+export function engineNames({ home }: Programs): string[] {
+  return globSync(join(home, '**/engine-name')).map((file) => readFileSync(file, 'utf8'))
+}
+
+async function removeBots(hub: BotHub): Promise<void> {
+  const { engine, home } = hub
+  for (const pid of processesOf(home, 'errand')) process.kill(pid, 'SIGKILL')
+  await Promise.all([hub.hub, hub.runner].map((program) => program?.finished))
+  for (const name of engineNames(hub)) await removeLabelled(`errand.runner=${name}`)
+  for (const { Id } of await hub.containers()) await engine.getContainer(Id).remove({ force: true, v: true })
+}
