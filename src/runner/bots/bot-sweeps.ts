@@ -4,6 +4,7 @@ import type { Log } from '../../platform/log.ts'
 import { sweepContainers, sweepImages } from '../containers/sweep.ts'
 import type { BotServices } from './bot-services.ts'
 import { hasEngineName } from './engine-name.ts'
+import { PulledNames } from './images/pulled-names.ts'
 
 const EVERY_MS = 10 * 60_000
 const DAY_MS = 24 * 60 * 60_000
@@ -65,9 +66,11 @@ export class BotSweeps {
       now: Date.now(),
       lastUsed: ({ id }) => lastUsed[id],
     })
-    if (removed.length === 0) return
+    const pulled = new PulledNames(services.options.stateDir, engine)
+    const names = await pulled.sweep(this.#kept.days * DAY_MS, Date.now())
+    if (removed.length + names.length === 0) return
     uses.forget(removed.map(({ id }) => id))
-    log(`${removed.length} images of bots that were no longer used were removed.`)
+    log(`${removed.length + names.length} images of bots that were no longer used were removed.`)
   }
 }
 

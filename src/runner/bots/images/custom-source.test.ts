@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { rawTar } from '../../sources/archive-fixture.ts'
+import { makeRepository, serveGit } from '../../sources/git-fixture.ts'
 import { imagesUnderTest } from './image-fixture.ts'
 
 const skip = await dockerHere()
@@ -118,4 +119,21 @@ test('an archive without its Dockerfile, or with one that is refused, builds not
     lines.filter((line) => line.startsWith('Step')),
     [],
   )
+})
+
+test('a repository becomes the image of its commit', { skip }, async (t) => {
+  await baseImage('busybox:latest')
+  const root = mkdtempSync(join(tmpdir(), 'errand-git-'))
+  t.after(() => rmSync(root, { recursive: true }))
+  const commit = makeRepository(join(root, 'bot.git'), [
+    { path: 'Dockerfile', content: 'FROM errand.test/busybox\nCOPY word /word\nCMD ["cat", "/word"]\n' },
+    { path: 'word', content: 'from git\n' },
+  ])
+  const host = await serveGit(root)
+  t.after(() => host.close())
+  const { prepare, run } = await imagesUnderTest(t, { ERRAND_GIT_ALLOW: host.origin() })
+  const url = `${host.origin()}/bot.git`
+  const { id, title } = await prepare({ mode: 'git', url, ref: 'v1', dockerfile: 'Dockerfile' })
+  assert.equal(await run(id), 'from git\n')
+  assert.equal(title, `${url}@${commit.slice(0, 12)}`)
 })
