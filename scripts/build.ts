@@ -8,8 +8,8 @@ import { lazyBuiltins } from './lazy-builtins.ts'
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 
-/** Loaded from where they are installed: only the hub and the runner's link need them, and some read files of their own. */
-const external = ['fastify', '@fastify/swagger', '@fastify/swagger-ui', 'ws']
+/** Loaded from where they are installed: only the hub, the runner's link and bots need them, and some read files of their own. */
+const external = ['fastify', '@fastify/swagger', '@fastify/swagger-ui', 'ws', 'dockerode']
 
 const common: BuildOptions = {
   absWorkingDir: root,

@@ -88,7 +88,9 @@ export const CreateToken = z.strictObject({
   name: z.string().min(1).max(200),
   scope: TokenScope.exclude(['enroll'])
     .default('api')
-    .describe('`api`: acts as its user. `runner`: opens the runner link, nothing else. `metrics`: reads `/metrics`, nothing else'),
+    .describe(
+      '`api`: acts as its user. `runner`: opens the runner link, nothing else. `metrics`: reads `/metrics`, nothing else',
+    ),
   expires_in_seconds: z.number().int().min(1).max(315_360_000).optional().describe('Default: never'),
   group: z.string().min(1).max(200).optional().describe('The one runner group a `runner` token may serve'),
 })

@@ -51,7 +51,7 @@ test('an image that one user pulled with a password is started by no other, who 
   const bot = { bot_id: 'hers', docker_image: image, registry_auth: auth }
   assert.equal((await outcome(anna, bot)).state, 'running')
 
-  const wrong = await outcome(bert, { ...bot, registry_auth: { username, password: 'wrong' } })
+  const wrong = await outcome(bert, { ...bot, bot_id: 'his', registry_auth: { username, password: 'wrong' } })
   assert.equal(wrong.reason, 'pull_failed')
   assert.ok(!JSON.stringify(wrong).includes(password))
   const { registry_auth: _, ...without } = bot
@@ -67,14 +67,10 @@ test('an image that one user pulled with a password is started by no other, who 
     assert.equal(built.state, 'crashed', docker_image)
   }
 
-  for (const asked of [
-    bert.bots.get('hers'),
-    bert.bots.stop('hers'),
-    bert.bots.logs('hers'),
-    bert.bots.restart('hers'),
-    bert.bots.update('hers', {}),
-  ])
-    await assert.rejects(asked, { code: 'not_found' })
+  const { bots } = bert
+  for (const ask of [bots.get, bots.stop, bots.logs, bots.restart])
+    await assert.rejects(ask.call(bots, 'hers'), { code: 'not_found' })
+  await assert.rejects(bots.update('hers', {}), { code: 'not_found' })
   assert.ok(!(await bert.bots.list({ all: true })).bots.some(({ bot_id }) => bot_id === 'hers'))
   assert.equal((await anna.bots.get('hers')).state, 'running')
   assert.ok(!readFileSync(join(hub.data, 'errand.db')).includes(password))

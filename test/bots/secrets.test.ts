@@ -17,7 +17,7 @@ token = os.environ["BOT_TOKEN"]
 print("my token is", token, flush=True)
 print("split:", token[:20], end="", flush=True); time.sleep(0.2); print(token[20:])
 print("in base64:", base64.b64encode(token.encode()).decode(), flush=True)
-print("to errors:", token, file=sys.stderr, flush=True)
+print("to errors:", token, "and on", file=sys.stderr, flush=True)
 print("done", flush=True)
 while True: time.sleep(1000)
 `
@@ -44,7 +44,10 @@ test("a bot's token is in no image, log, answer or file of the hub, and nowhere 
   const { run_id } = await hub.client.bots.start(start)
   const text = await hub.untilPrinted(run_id, 'done\n')
   assert.match(text, /^my token is \*\*\*\nsplit: [^7]*\n?in base64: \*\*\*\ndone\n$/)
-  assert.equal(await hub.printed(run_id, 'stderr'), 'to errors: ***\n')
+  await eventually(
+    'the other stream',
+    async () => (await hub.printed(run_id, 'stderr')) === 'to errors: *** and on\n',
+  )
 
   const container = await hub.containerOf('teller')
   const { Image, Config } = await container.inspect()

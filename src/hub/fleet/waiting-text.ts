@@ -76,7 +76,10 @@ function whatIsLacking(
     return { none: `has ${text}`, one: `does not have ${text}` }
   }
   left = left.filter((runner) => suits(runner, { mode, labels, containers }))
-  if (left.length === 0) return { none: 'has a container engine', one: 'has no container engine' }
+  if (left.length === 0) {
+    const hint = "start Docker there, or set the runner's DOCKER_HOST"
+    return { none: `has a container engine (${hint})`, one: `has no container engine (${hint})` }
+  }
 
   const { cpus, memoryBytes } = largestOf(requires)
   const enough = left.filter((runner) => runner.cpus >= cpus)

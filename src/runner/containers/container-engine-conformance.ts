@@ -64,6 +64,15 @@ export function containerEngineConformance(
     }
   })
 
+  check('a log that goes over into new files is followed with each line once', async (use) => {
+    const lines = 12_000
+    const script = `i=0; while [ $i -lt ${lines} ]; do echo $i; i=$((i+1)); [ $((i % 200)) -ne 0 ] || sleep 0.02; done`
+    const id = await use.create(script, { logBytes: 400_000 })
+    await use.engine.start(id)
+    const expected = Array.from({ length: lines }, (_, i) => `${i}\n`).join('')
+    assert.ok(textOf(await use.log(id), 'stdout') === expected)
+  })
+
   check('a log is followed while it grows, until its reader has enough', async (use) => {
     const id = await use.run('while :; do echo more; sleep 0.05; done')
     const enough = new AbortController()

@@ -155,6 +155,7 @@ test('exit codes, signals, exports, outputs and failures to start are told as on
   assert.match(messages[2]!, /^start_failed: .*the largest is HUGE with 200000 bytes/)
   assert.equal((await end('cmd.run', { cmd: '' })).reason, 'invalid_argument')
   assert.equal((await end('constructor', {})).reason, 'host_refused')
+  assert.match((await end('bot.serve', {})).message!, /^Bots need a hub and a runner: .*errand up/)
 })
 
 test('a script file is gone after its step', async (t) => {

@@ -236,7 +236,10 @@ export class LocalHost implements StepHost {
     }
     if (action.kind === 'agent') return ended('host_refused', 'This machine carries out no agents here.')
     if (action.kind === 'bot')
-      return ended('host_refused', 'Bots need a hub and a runner: start both with errand up, then errand bot.')
+      return ended(
+        'host_refused',
+        'Bots need a hub and a runner: start both with errand up, then errand bot.',
+      )
     const inline = new InlineRun({
       action,
       spec,

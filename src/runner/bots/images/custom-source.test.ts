@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import { rawTar } from '../../sources/archive-fixture.ts'
 import { makeRepository, serveGit } from '../../sources/git-fixture.ts'
-import { imagesUnderTest } from './image-fixture.ts'
 
 const skip = await dockerHere()
 
@@ -33,7 +33,7 @@ async function archivesUnderTest(t: TestContext, env: Readonly<Record<string, st
 test('an archive becomes the image that its Dockerfile says, without what .dockerignore names', {
   skip,
 }, async (t) => {
-  const { build, run, phases, lines } = await archivesUnderTest(t)
+  const { build, run, phases, lines, docker } = await archivesUnderTest(t)
   const files = {
     'docker/bot.Dockerfile': `ARG TAG=latest
 FROM errand.test/busybox:$TAG AS build
@@ -58,6 +58,10 @@ CMD cat /word /app/file && ls -1 /app && wc -l < /copied
     lines.join('\n'),
   )
   assert.equal((await build(files, { dockerfile: 'docker/bot.Dockerfile' })).id, id)
+  // Also the image of the stage before can be found again, to be removed one day.
+  const unnamed = await docker.engine.listImages({ filters: { dangling: ['true'] } })
+  const runner = (await docker.engine.getImage(id).inspect()).Config.Labels['errand.runner']
+  assert.ok(unnamed.some(({ Labels }) => Labels?.['errand.runner'] === runner))
 })
 
 test('a build that fails shows its last lines, and one that takes too long is ended', { skip }, async (t) => {

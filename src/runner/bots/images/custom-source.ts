@@ -3,6 +3,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { BotSource } from '../../../contract/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
+import { engineLabels } from '../../containers/docker/own-labels.ts'
 import { clone } from '../../sources/clone.ts'
 import { entryPath } from '../../sources/entry-path.ts'
 import { folderEntries } from '../../sources/folder-entries.ts'
@@ -10,7 +11,7 @@ import { SkippedPaths } from '../../sources/skipped-paths.ts'
 import { unpack } from '../../sources/unpack.ts'
 import { baseImage } from './base-image.ts'
 import type { BuildFolder } from './build-image.ts'
-import { dockerfileText, parseDockerfile } from './dockerfile.ts'
+import { type Dockerfile, dockerfileText, parseDockerfile } from './dockerfile.ts'
 import type { ImageSupply } from './image-supply.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 import type { ImageOrder } from './ports.ts'
@@ -37,7 +38,12 @@ export async function fetchCustom(
 }
 
 /** Puts, in the place of its Dockerfile, one whose images are looked up and that is held to the rules. */
-export async function pinCustom(folder: string, named: string, supply: ImageSupply): Promise<BuildFolder> {
+export async function pinCustom(
+  folder: string,
+  named: string,
+  order: ImageOrder,
+  supply: ImageSupply,
+): Promise<BuildFolder> {
   const dockerfile = entryPath(named)
   const file = join(folder, dockerfile)
   const found = await stat(file).catch(() => undefined)
@@ -45,8 +51,20 @@ export async function pinCustom(folder: string, named: string, supply: ImageSupp
   const pinned = await pinnedDockerfile(parseDockerfile(await dockerfileIn(file, found.size)), (name) =>
     baseImage(name, supply),
   )
-  await writeFile(file, dockerfileText(pinned))
+  await writeFile(file, dockerfileText(labelledStages(pinned, order.labels.runner)))
   return { folder, dockerfile, keep: [] }
+}
+
+/** Only the last stage gets the labels of the build; the image of another one stays with nothing to know it by. */
+function labelledStages(file: Dockerfile, runner: string): Dockerfile {
+  const last = file.instructions.findLastIndex(({ keyword }) => keyword === 'FROM')
+  const labels = Object.entries(engineLabels({ runner }))
+  const rest = labels.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(' ')
+  const instructions = file.instructions.flatMap((instruction, index) => {
+    if (instruction.keyword !== 'FROM' || index === last) return [instruction]
+    return [instruction, { ...instruction, keyword: 'LABEL', flags: [], rest }]
+  })
+  return { ...file, instructions }
 }
 
 async function dockerfileIn(file: string, bytes: number): Promise<string> {

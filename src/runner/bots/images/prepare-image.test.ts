@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { pack } from 'tar-stream'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
-import { imagesUnderTest } from './image-fixture.ts'
+import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import type { ImageOrder } from './ports.ts'
 
 const skip = await dockerHere()

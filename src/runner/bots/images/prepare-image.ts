@@ -32,7 +32,10 @@ export const prepareImage: PrepareImage = async (order) => {
     if (source.mode === 'simple') return await simple(source, order, supply)
     const folder = join(order.tempDir, 'context')
     const title = await fetchCustom(source, folder, order, supply)
-    return { id: await built(await pinCustom(folder, source.dockerfile, supply), order, supply), title }
+    return {
+      id: await built(await pinCustom(folder, source.dockerfile, order, supply), order, supply),
+      title,
+    }
   } catch (error) {
     // What was cut off throws this and that.
     signal.throwIfAborted()

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { startImageRegistry } from '../../../../test/support/docker/image-registry.ts'
-import { imagesUnderTest } from './image-fixture.ts'
+import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import type { ImageOrder } from './ports.ts'
 import { PulledNames } from './pulled-names.ts'
 
@@ -84,6 +84,22 @@ test('an image pulled with credentials is its owner’s alone', { skip }, async 
   // One of her two names can go; a container holds the image by the other.
   assert.equal((await new PulledNames(stateDir, engine).sweep(0, Date.now() + 1)).length, 1)
   assert.equal((await engine.image(id))!.names.length, 1)
+})
+
+test('pulls of one image at once, with credentials and without, leave no name that others know', {
+  skip,
+}, async (t) => {
+  const { prepare, engine, name, source, username, password } = await privateRegistry(t)
+  const pulls = ['ann', 'cid', 'dan'].map((owner) =>
+    prepare(source(name, username), { owner, secret: () => password }),
+  )
+  const ben = Array.from({ length: 5 }, () => assert.rejects(prepare(source(name)), { code: 'pull_refused' }))
+  const [first, ...others] = await Promise.all(pulls)
+  await Promise.all(ben)
+  for (const { id } of others) assert.equal(id, first!.id)
+  const { names, digests } = (await engine.image(first!.id))!
+  assert.equal(names.filter((each) => each.startsWith('errand-bot/')).length, 3)
+  assert.deepEqual([names.length, digests], [3, []])
 })
 
 test('a name that was on the engine before means there what it meant', { skip }, async (t) => {

@@ -4,6 +4,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type { LogPiece } from '../ports.ts'
 import { isGone } from './errors.ts'
 import { logFrames } from './log-frames.ts'
+import { RepeatedPieces } from './repeated-pieces.ts'
 
 interface LogOptions {
   since?: string
@@ -17,19 +18,17 @@ interface LogOptions {
  */
 export async function* followLog(container: Container, options: LogOptions): AsyncGenerator<LogPiece> {
   const { since, follow, signal } = options
+  const repeated = new RepeatedPieces()
   let last = since
-  let taken = 0
   for await (const piece of readLog(container, options)) {
-    taken = piece.time === last ? taken + 1 : 1
+    if (repeated.isRepeated(piece)) continue
     last = piece.time
     yield piece
   }
   if (!follow || signal.aborted || !(await hasEnded(container))) return
-  let skip = taken
-  for await (const piece of readLog(container, { since: last, follow: false, signal })) {
-    if (piece.time === last && skip > 0) skip--
-    else yield piece
-  }
+  repeated.readAgain()
+  for await (const piece of readLog(container, { since: last, follow: false, signal }))
+    if (!repeated.isRepeated(piece)) yield piece
 }
 
 async function* readLog(

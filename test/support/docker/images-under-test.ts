@@ -2,11 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { dockerFor, type TestDocker } from '../../../../test/support/docker/docker.ts'
-import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
-import type { ContainerEngine } from '../../containers/ports.ts'
-import type { ImageOrder, PreparedImage } from './ports.ts'
-import { prepareImage } from './prepare-image.ts'
+import type { ImageOrder, PreparedImage } from '../../../src/runner/bots/images/ports.ts'
+import { prepareImage } from '../../../src/runner/bots/images/prepare-image.ts'
+import type { ContainerEngine } from '../../../src/runner/containers/ports.ts'
+import { dockerFor, type TestDocker } from './docker.ts'
+import { dockerUnderTest } from './docker-under-test.ts'
 
 export interface ImagesUnderTest {
   engine: ContainerEngine

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RepeatedPieces } from './repeated-pieces.ts'
+
+/** Of pieces such as `o10`, a stream and a time, those that are new. */
+function newOnes(pieces: string, repeated = new RepeatedPieces()): string {
+  const isNew = (piece: string): boolean =>
+    !repeated.isRepeated({ stream: piece[0] === 'o' ? 'stdout' : 'stderr', time: piece.slice(1) })
+  return pieces.split(' ').filter(isNew).join(' ')
+}
+
+test('pieces of a stream that come again are told from new ones, also where several have one time', () => {
+  assert.equal(newOnes('o1 o2 o2 o3 o2 o2 o3 o4'), 'o1 o2 o2 o3 o4')
+  assert.equal(newOnes('o1 o2 o3 o3 o2 o3 o3 o3 o4'), 'o1 o2 o3 o3 o3 o4')
+  assert.equal(newOnes('o1 o3 o3 o1 o3 o1 o3 o3 o4'), 'o1 o3 o3 o4')
+})
+
+test('each stream has its own time: one may be a little behind the other', () => {
+  assert.equal(newOnes('o1 o5 e4 e6 o7 e4 e6 o5 o7 o8'), 'o1 o5 e4 e6 o7 o8')
+})
+
+test('what is read a second time from the newest time on is known', () => {
+  const repeated = new RepeatedPieces()
+  newOnes('o1 o2 e2 o3 o3', repeated)
+  repeated.readAgain()
+  assert.equal(newOnes('o3 o3 o3 e4', repeated), 'o3 e4')
+})
+
+test('after the clock was set back the earlier times are new', () => {
+  let clockMs = 10_000
+  const repeated = new RepeatedPieces(() => clockMs)
+  assert.equal(newOnes('o5 e5 o6 o5', repeated), 'o5 e5 o6')
+  clockMs -= 3_000
+  assert.equal(newOnes('o3 e3 o4 o3', repeated), 'o3 e3 o4')
+})
