@@ -20,11 +20,17 @@ export interface BenchHub {
 }
 
 /** `errand up` on a free port with a data folder of its own. `inspect`: its heap can be looked into. */
-export async function startHub({ inspect = false } = {}): Promise<BenchHub> {
+export async function startHub({
+  inspect = false,
+  env = {},
+}: {
+  inspect?: boolean
+  env?: NodeJS.ProcessEnv
+} = {}): Promise<BenchHub> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
   const child = spawn(errand, ['up', '--port', '0', '--data', folder], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: inspect ? { ...process.env, NODE_OPTIONS: '--inspect=127.0.0.1:0' } : process.env,
+    env: { ...process.env, ...(inspect && { NODE_OPTIONS: '--inspect=127.0.0.1:0' }), ...env },
   })
   let printed = ''
   child.stdout.on('data', (chunk) => (printed += chunk))

@@ -8,6 +8,7 @@ import { startHub } from './hub.ts'
 import type { Row } from './measure.ts'
 import { agentMemory } from './rows/agent-memory.ts'
 import { agentTimes } from './rows/agents.ts'
+import { botStart } from './rows/bots.ts'
 import { crowd } from './rows/crowd.ts'
 import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { localStep } from './rows/local-step.ts'
@@ -26,6 +27,7 @@ const alone = {
   masking,
   placement,
   'memory-over-runs': memoryOverRuns,
+  'bot-start': botStart,
 }
 const onHub = {
   memory: idleMemory,

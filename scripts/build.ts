@@ -39,9 +39,10 @@ const outputs = await Promise.all([
   // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
   // values and answers with such.
   ...[
-    { name: 'cli', entry: 'built', apart: ['main-all'] },
+    { name: 'cli', entry: 'built', apart: ['main-all', 'main-runner'] },
     { name: 'main-run', entry: 'main-run', apart: ['open-sessions'] },
     { name: 'open-sessions', entry: 'open-sessions', apart: [] },
+    { name: 'main-runner', entry: 'main-runner', apart: [] },
     { name: 'main-all', entry: 'main-all', apart: [] },
   ].map(({ name, entry, apart }) =>
     build({

@@ -4,6 +4,9 @@ import type { RunEvent } from '../contract/events.ts'
 import { exitCodes } from './exit-codes.ts'
 import { terminalText } from './render/terminal-text.ts'
 
+/** One that dies as soon as it begins is to be told as dead. */
+const SETTLE_MS = 1_000
+
 /** Tells on standard error what a bot's run is at, until it is up (0) or has ended; a signal leaves it as it is. */
 export async function untilUp(
   client: ErrandClient,
@@ -16,21 +19,29 @@ export async function untilUp(
     stop.abort()
   }
   process.once('SIGINT', leave)
+  let isUp = false
+  let settling: NodeJS.Timeout | undefined
+  const settled = (): void => {
+    isUp = true
+    stop.abort()
+  }
   let last = ''
   try {
     for await (const event of client.events(run_id, { reached: true, outputBytes: 0, signal: stop.signal })) {
       const text = progress(event)
       if (text !== undefined && text !== last) process.stderr.write(`${safe(text)}\n`)
       last = text ?? last
-      if (event.type === 'attempt.phase' && event.phase === 'running') return exitCodes.success
+      if (event.type === 'attempt.phase' && event.phase === 'running')
+        settling ??= setTimeout(settled, SETTLE_MS)
       if (event.type === 'run.finished') return await tellEnd(client, run_id, bot_id, of)
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error
   } finally {
+    clearTimeout(settling)
     process.off('SIGINT', leave)
   }
-  return exitCodes.interrupted
+  return isUp ? exitCodes.success : exitCodes.interrupted
 }
 
 function progress(event: RunEvent): string | undefined {

@@ -17,7 +17,8 @@ if (argv[0] === 'run') {
   })
 } else {
   enableCompileCache(compiled)
-  import('./main-all.ts')
+  const program = argv[0] === 'runner' ? import('./main-runner.ts') : import('./main-all.ts')
+  program
     .then(({ main }) => main(argv))
     .then((exitCode) => {
       process.exitCode = exitCode

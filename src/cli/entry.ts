@@ -1,28 +1,31 @@
 import { didYouMean } from '../engine/file/did-you-mean.ts'
 import { type CommandGroup, runCommand, UsageError } from './command.ts'
-import { commands } from './commands.ts'
+import type { Entry } from './commands.ts'
 import { exitCodes } from './exit-codes.ts'
 import { tellError } from './tell-error.ts'
 
 const helpWords = ['help', '--help', '-h']
 
+type Commands = Readonly<Record<string, Entry>>
+
 /** Finds and runs the command; what it throws is told on standard error. Answers the exit code. */
-export async function dispatch(argv: string[]): Promise<number> {
+export async function dispatch(argv: string[], commands: Commands): Promise<number> {
   // A reader that has gone away (`errand runs list | head`, a closed terminal) is no error of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
   })
   try {
-    return await find(argv)
+    return await find(argv, commands)
   } catch (error) {
     return tellError(error)
   }
 }
 
-async function find(argv: string[]): Promise<number> {
+async function find(argv: string[], commands: Commands): Promise<number> {
   const [word, ...rest] = argv
-  if (word === undefined || (helpWords.includes(word) && rest.length === 0)) return await showOverview()
-  if (helpWords.includes(word)) return await find([...rest, '--help'])
+  if (word === undefined || (helpWords.includes(word) && rest.length === 0))
+    return await showOverview(commands)
+  if (helpWords.includes(word)) return await find([...rest, '--help'], commands)
   const name = word === '--version' || word === '-v' ? 'version' : word
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (entry === undefined) throw unknown(`no command "${word}"`, word, Object.keys(commands), 'errand --help')
@@ -48,7 +51,7 @@ async function findInGroup(name: string, group: CommandGroup, argv: string[]): P
   return await runCommand(`${name} ${word}`, found, rest)
 }
 
-async function showOverview(): Promise<number> {
+async function showOverview(commands: Commands): Promise<number> {
   const { overview } = await import('./help.ts')
   process.stdout.write(overview(Object.entries(commands).map(([name, { summary }]) => [name, summary])))
   return 0

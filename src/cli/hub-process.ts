@@ -23,6 +23,7 @@ import { Secrets } from '../hub/secrets/secrets.ts'
 import { openSqliteStores } from '../hub/store/open-sqlite.ts'
 import type { Log } from '../platform/log.ts'
 import { takeFolderLock } from './folder-lock.ts'
+import { giveBackMemory } from './give-back.ts'
 import type { Lease } from './lease-options.ts'
 import { ownToken } from './own-token.ts'
 import { productVersion } from './product-version.ts'
@@ -88,6 +89,7 @@ async function start(
   { data, host, port, config, keptMs, lease, openMetrics, botQuota, givenTokens = {}, log }: HubOptions,
   closers: (() => unknown)[],
 ): Promise<Omit<HubProcess, 'close'>> {
+  closers.push(giveBackMemory())
   const configFile = new ConfigFile({ file: config, log })
   closers.push(() => configFile.close())
   const stores = await openSqliteStores({ file: join(data, 'errand.db') })

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 // from here the next time.
 enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled'))
 
-import('./entry.ts')
-  .then(({ dispatch }) => dispatch(process.argv.slice(2)))
+import('./main-all.ts')
+  .then(({ main }) => main(process.argv.slice(2)))
   .then((exitCode) => {
     process.exitCode = exitCode
   })

@@ -5,6 +5,7 @@ import { runnerEnvironment } from '../dialects/environment.ts'
 import type { Attempts } from '../runner/ports.ts'
 import { type CommandGroup, command, UsageError } from './command.ts'
 import { takeFolderLock } from './folder-lock.ts'
+import { giveBackMemory } from './give-back.ts'
 import { keyValues } from './key-values.ts'
 import { productVersion } from './product-version.ts'
 import { programLog } from './program-log.ts'
@@ -138,6 +139,7 @@ const start = command({
         new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
         services,
       )
+      watches.push({ close: giveBackMemory() })
       await link.run()
     } finally {
       process.stdin.destroy()

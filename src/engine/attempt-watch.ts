@@ -4,7 +4,7 @@ import { attemptId } from '../contract/ids.ts'
 import type { Conductor, ConductorPorts } from './conductor.ts'
 import { engineClosed } from './engine-closed.ts'
 import { judge } from './judge.ts'
-import { OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
+import { FIRST_OUTPUT_EVENT_MS, OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
 import type { AttemptSink, Placement } from './ports.ts'
 import { sealed } from './sealed.ts'
 
@@ -21,6 +21,7 @@ export class AttemptWatch implements AttemptSink {
   readonly #forget: () => void
   #joiner = new OutputJoiner()
   #timer: NodeJS.Timeout | undefined
+  #toldAtMs = Number.NEGATIVE_INFINITY
   #ending: Promise<void> | undefined
   #closed = false
 
@@ -96,7 +97,7 @@ export class AttemptWatch implements AttemptSink {
     if (this.#over) return offset + bytes.length
     const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
     if (this.#joiner.add(stream, bytes, kept)) this.#tell()
-    else this.#timer ??= setTimeout(() => this.#tell(), OUTPUT_EVENT_MS)
+    else this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
     return kept
   }
 
@@ -117,9 +118,14 @@ export class AttemptWatch implements AttemptSink {
     return this.#conductor.state.attempts[this.#number - 1]!
   }
 
+  #waitMs(): number {
+    return Math.max(FIRST_OUTPUT_EVENT_MS, this.#toldAtMs + OUTPUT_EVENT_MS - performance.now())
+  }
+
   #tell(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#toldAtMs = performance.now()
     if (this.#closed || this.#over) return
     const events = this.#ranges(false)
     if (events.length > 0) void this.#conductor.input(events, true).catch(() => {})

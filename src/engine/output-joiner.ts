@@ -3,6 +3,8 @@ import { incompleteUtf8 } from './utf8.ts'
 
 /** Output events are joined to about ten a second per attempt, but hold no more than this. */
 export const OUTPUT_EVENT_MS = 100
+/** The first one after a pause comes sooner: somebody may be waiting for it. */
+export const FIRST_OUTPUT_EVENT_MS = 10
 export const OUTPUT_EVENT_BYTES = 1024 * 1024
 
 export interface OutputRange {

@@ -131,6 +131,16 @@ test('what bots attack holds', { skip }, async (t) => {
     },
   )
 
+  await t.test('a bot sees the variables of no other', async () => {
+    const text = await printedBy(
+      hub,
+      'curious',
+      "cat /proc/*/environ | tr '\\0' '\\n' | grep -E 'TOKEN|ERRAND|HUB|SECRET' | sort -u",
+      { OWN_TOKEN: 'of-the-curious-one' },
+    )
+    assert.equal(text, 'OWN_TOKEN=***\ndone\n')
+  })
+
   await t.test('a gigabyte of log is bounded everywhere, and a line says how much was left out', async () => {
     const { run_id } = await hub.startShell(
       'loud',

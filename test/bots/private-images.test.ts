@@ -68,8 +68,10 @@ test('an image that one user pulled with a password is started by no other, who 
   }
 
   const { bots } = bert
-  for (const ask of [bots.get, bots.stop, bots.logs, bots.restart])
-    await assert.rejects(ask.call(bots, 'hers'), { code: 'not_found' })
+  await assert.rejects(bots.get('hers'), { code: 'not_found' })
+  await assert.rejects(bots.stop('hers'), { code: 'not_found' })
+  await assert.rejects(bots.logs('hers'), { code: 'not_found' })
+  await assert.rejects(bots.restart('hers'), { code: 'not_found' })
   await assert.rejects(bots.update('hers', {}), { code: 'not_found' })
   assert.ok(!(await bert.bots.list({ all: true })).bots.some(({ bot_id }) => bot_id === 'hers'))
   assert.equal((await anna.bots.get('hers')).state, 'running')

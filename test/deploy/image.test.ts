@@ -1,13 +1,22 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
 import type Docker from 'dockerode'
+import { botNetworkFor } from '../support/docker/bot-network.ts'
 import { composeHere, composeUp } from '../support/docker/compose.ts'
-import { baseImage, dockerFor, dockerHere, type TestDocker } from '../support/docker/docker.ts'
+import {
+  baseImage,
+  dockerFor,
+  dockerHere,
+  labelled,
+  removeLabelled,
+  type TestDocker,
+} from '../support/docker/docker.ts'
 import { inside } from '../support/docker/inside.ts'
 import { eventually } from '../support/errand-command.ts'
 import { freePort, workflowText } from '../support/programs.ts'
@@ -152,4 +161,48 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
     network,
   })
   await eventually('both runners', async () => (await connected()).join() === 'runner-001,runner-002')
+
+  // Bots, with the variables of the bot runner.
+  const bot_id = docker.name('bot')
+  const made = `errand.bot=${bot_id}`
+  t.after(() => removeLabelled(made))
+  const { DOCKER_NETWORK } = botNetworkFor(t)
+  const port = await freePort()
+  const clientToken = randomBytes(16).toString('hex')
+  const botsProject = await up('compose.bots.yaml', {
+    env: {
+      ERRAND_LISTEN: `127.0.0.1:${port}`,
+      ORCHESTRATOR_URL: `http://127.0.0.1:${port}`,
+      CLIENT_TOKEN: clientToken,
+      GLOBAL_WORKER_TOKEN: randomBytes(16).toString('hex'),
+      MAX_BOTS_PER_USER: '1',
+      WORKER_ID: 'worker-7',
+      DOCKER_NETWORK,
+      BASE_IMAGE: await baseImage('python:3.11-slim'),
+    },
+    services: ['hub', 'worker'],
+    volumes: ['hub-data', 'workspace'],
+  })
+  const worker = await containerOf(botsProject, 'worker')
+  const job = async (data: object) => {
+    const response = await fetch(`http://127.0.0.1:${port}/jobs`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${clientToken}` },
+      body: JSON.stringify({ blueprint: 'bot_runner', data }),
+    })
+    return await response.text()
+  }
+  const code = 'import time\nprint("I am up", flush=True)\ntime.sleep(1000)'
+  const start = { action: 'start', deployment_mode: 'simple', code, env_vars: { BOT_TOKEN: 'a-token-of-it' } }
+  await eventually(
+    'the hub',
+    async () => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined))?.ok,
+  )
+  assert.match(await job({ ...start, bot_id }), /"status":"success"/)
+  assert.match(await job({ ...start, bot_id: 'other' }), /"QUOTA_EXCEEDED","message":"Maximum 1 bot"/)
+  await eventually('its first line', async () => /I am up/.test(await job({ action: 'logs', bot_id })))
+  assert.match(await job({ action: 'status', bot_id }), /"runner":"worker-7"/)
+  await worker.restart({ t: 30 })
+  assert.match(await job({ action: 'stop', bot_id }), /"status":"success"/)
+  await eventually('the end of its container', async () => (await labelled(made)).containers.length === 0)
 })

@@ -52,6 +52,8 @@ export class BotLog {
     this.#from = structuredClone(this.#cursor)
     this.#newest = newestOf(this.#from)
     this.#isFirst = true
+    // Nobody waits for the first piece longer than for the container.
+    this.#writtenAtMs = 0
     return sinceOf(this.#from)
   }
 

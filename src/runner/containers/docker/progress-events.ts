@@ -1,4 +1,5 @@
 import { StringDecoder } from 'node:string_decoder'
+import { stripVTControlCharacters } from 'node:util'
 import type { Progress } from '../ports.ts'
 
 /** Longest line that is told; a build may print without ever ending one. */
@@ -43,7 +44,7 @@ export async function readProgress(
 }
 
 function tell(line: string, progress: Progress): void {
-  const text = line.trimEnd().slice(0, LINE_CHARACTERS)
+  const text = stripVTControlCharacters(line).trimEnd().slice(0, LINE_CHARACTERS)
   if (text !== '') progress(text)
 }
 

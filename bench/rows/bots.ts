@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { baseImage, dockerHere } from '../../test/support/docker/docker.ts'
+import { type BenchHub, startHub } from '../hub.ts'
+import { byTurns, type Row } from '../measure.ts'
+
+const ROUNDS = 15
+const NETWORK = 'errand-bench'
+const command = ['sh', '-c', 'echo up; exec sleep 1000000']
+
+/** From the request to a bot's first line at a reader of its events, beside `docker run` of the same image to that line. */
+export async function botStart(): Promise<Row[]> {
+  const none = await dockerHere()
+  if (none !== false) {
+    console.log(`skipped bot-start: ${none}`)
+    return []
+  }
+  const image = await baseImage('busybox:latest')
+  const hub = await startHub({ env: { DOCKER_NETWORK: NETWORK, ERRAND_LOCAL_IMAGES: image } })
+  try {
+    await startedBotMs(hub, image)
+    await dockerRunMs(image)
+    const { value, baseline } = await byTurns(
+      ROUNDS,
+      () => startedBotMs(hub, image),
+      () => dockerRunMs(image),
+    )
+    return [
+      {
+        name: 'start of a bot to its first log line',
+        unit: 'ms',
+        value,
+        baseline: { what: 'docker run of the same image', value: baseline },
+        budget: { what: '<= 1.15 x', holds: value / baseline <= 1.15 },
+      },
+    ]
+  } finally {
+    await hub.stop()
+  }
+}
+
+async function startedBotMs({ client }: BenchHub, image: string): Promise<number> {
+  const start = performance.now()
+  const { run_id } = await client.bots.start({ bot_id: 'bench', docker_image: image, command })
+  let ms = Number.NaN
+  for await (const event of client.events(run_id))
+    if (event.type === 'output') {
+      ms = performance.now() - start
+      break
+    }
+  await client.bots.stop('bench')
+  for await (const _event of client.events(run_id));
+  return ms
+}
+
+async function dockerRunMs(image: string): Promise<number> {
+  const name = `${NETWORK}-${process.pid}`
+  const start = performance.now()
+  const child = spawn('docker', ['run', '--rm', '--name', name, image, ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(child.stdout, 'data')
+  const ms = performance.now() - start
+  const closed = once(child, 'close')
+  await once(spawn('docker', ['kill', name], { stdio: 'ignore' }), 'close')
+  await closed
+  return ms
+}
