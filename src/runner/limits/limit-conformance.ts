@@ -136,7 +136,7 @@ export function limitConformance(heldBy: HeldBy): void {
   }, async () => {
     using here = machine()
     const attempts = here.open()
-    const attempt = await attempts.start(command(`${DAEMON}; sleep 1000`), 1)
+    const attempt = await attempts.start(command(`${DAEMON}; sleep 1000`, { limits: { processes: 1000 } }), 1)
     await until(() => existsSync(here.work('daemon')), 'the daemon')
     const pid = Number(readFileSync(here.work('daemon'), 'utf8'))
     const { start } = processStat(pid)!

@@ -42,18 +42,15 @@ export class LimitKeeper {
   facts(limits: AttemptLimits | undefined, name: string): CageFacts {
     const { choice } = this
     const held = { held_by: choice.heldBy, limits: least(limits ?? {}, this.#defaults) }
+    // To put a process into a cgroup takes the kernel about a millisecond: only what has a limit pays for it.
+    if (choice.heldBy === 'watchdog' || Object.values(held.limits).every((limit) => limit === undefined))
+      return { ...held, held_by: 'watchdog', folders: {} }
     if (choice.heldBy === 'cgroup_v2') {
       const folder = join(choice.base, name)
       return { ...held, folders: choice.cpu ? { unified: folder, cpu: folder } : { unified: folder } }
     }
-    if (choice.heldBy === 'watchdog') return { ...held, folders: {} }
-    const { memory, cpuacct, pids, cpu } = choice.bases
-    // Each costs time at the start and at the end.
-    const limited = Object.values(held.limits).some((limit) => limit !== undefined)
     const folders: Record<string, string> = {}
-    for (const [controller, base] of Object.entries(
-      limited ? { memory, cpuacct, pids, cpu } : { memory, cpuacct },
-    ))
+    for (const [controller, base] of Object.entries(choice.bases))
       if (base !== undefined) folders[controller] = join(base, name)
     return { ...held, folders }
   }
