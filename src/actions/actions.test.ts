@@ -25,7 +25,8 @@ async function run(action: string, args: object, cwd = '/', signal = new AbortCo
   const write = async (_stream: string, bytes: Buffer | string) => {
     stdout += bytes.toString()
   }
-  const result = await found.run(spec(action, args), { signal, env: {}, cwd, write })
+  const shown = (text: string) => text.replaceAll('hush', '***')
+  const result = await found.run(spec(action, args), { signal, env: {}, cwd, write, shown })
   return { ...result, stdout }
 }
 
@@ -73,6 +74,9 @@ test('file.write makes folders, sets the mode and replaces what is there', async
   assert.equal(readFileSync(join(folder, 'a/b'), 'utf8'), 'ü')
   assert.equal(statSync(join(folder, 'a/b')).mode & 0o777, 0o600)
   await assert.rejects(run('file.write', { path: 'a', content: '' }, folder), /a could not be written/)
+  await assert.rejects(run('file.write', { path: '/proc/hush/b', content: '' }), {
+    message: '/proc/***/b could not be written: ENOENT: no such file or directory.',
+  })
 })
 
 test('http.request writes the body, and fails for a status, a dead host or a bad URL', async (t) => {
@@ -91,6 +95,17 @@ test('http.request writes the body, and fails for a status, a dead host or a bad
   await assert.rejects(
     run('http.request', { url: `${base}/404?key=hidden` }),
     /^ErrandError: GET .*\/404 answered 404 Not Found; expected 2xx\.$/,
+  )
+  await assert.rejects(
+    run('http.request', { url: `${base}/404/hu\tsh\\hush?hush` }),
+    /^ErrandError: GET .*\/404\/hu\tsh\\\*\*\* answered 404/,
+  )
+  await assert.rejects(
+    run('http.request', { url: base.replace('//', '//name:pass@') }),
+    ({ message }: Error) => {
+      assert.match(message, /has a user name or a password in it/)
+      return !message.includes('pass@')
+    },
   )
   await run('http.request', { url: `${base}/404`, expect_status: [200, 404] })
   await assert.rejects(run('http.request', { url: 'file:///etc/passwd' }), { code: 'invalid_argument' })

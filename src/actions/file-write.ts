@@ -1,18 +1,19 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { FileWriteArgs } from '../contract/actions.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { makeFolder } from '../platform/make-folder.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
 /** Writes `args.content` to `args.path`, making its folders. */
 export const fileWrite: Action = {
   kind: 'inline',
-  async run(spec, { cwd, signal }) {
+  async run(spec, { cwd, signal, shown }) {
     const { path, content, mode } = parseArguments(FileWriteArgs, spec)
     const target = resolve(cwd, path)
     try {
-      await mkdir(dirname(target), { recursive: true })
+      await makeFolder(dirname(target))
       await writeFile(target, content, { mode: Number.parseInt(mode, 8), signal })
       // A mode given on creation is cut by the umask, and ignored for a file that exists.
       await chmod(target, Number.parseInt(mode, 8))
@@ -21,7 +22,8 @@ export const fileWrite: Action = {
       const { code, message } = cause as NodeJS.ErrnoException
       throw new ErrandError(
         code === 'ENOSPC' ? 'disk_full' : 'internal',
-        `${target} could not be written: ${message}.`,
+        // Without the path that the system names: it may be a part of this one, and so of a secret in it.
+        `${resolve(cwd, shown(path))} could not be written: ${message.split(', ', 1)[0]}.`,
         { cause },
       )
     }

@@ -6,10 +6,10 @@ import { parseArguments } from './arguments.ts'
 /** Sends a request; the answer's body is the step's standard output. */
 export const httpRequest: Action = {
   kind: 'inline',
-  async run(spec, { signal, write }) {
+  async run(spec, { signal, write, shown }) {
     const args = parseArguments(HttpRequestArgs, spec)
     const url = parseUrl(args.url, spec.step)
-    const name = `${args.method} ${url.origin}${url.pathname}`
+    const name = `${args.method} ${shown(args.url).split(/[?#]/, 1)[0]}`
     let response: Response
     try {
       // A connection of its own: one kept from an earlier step may be closing on the other side just now.
@@ -37,6 +37,14 @@ export const httpRequest: Action = {
 
 function parseUrl(text: string, step: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.username || url?.password)
+    throw new ErrandError(
+      'invalid_argument',
+      `Step "${step}": args.url has a user name or a password in it.`,
+      {
+        hint: 'Send them as a header: {authorization: "Basic <base64 of name:password>"}.',
+      },
+    )
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
   throw new ErrandError('invalid_argument', `Step "${step}": args.url "${text}" is no http or https URL.`, {
     hint: 'Write it whole, such as https://example.org/path.',

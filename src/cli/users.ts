@@ -43,11 +43,25 @@ const list = command({
 const add = command({
   summary: 'Add a user.',
   args: '<name>',
-  options: { admin: { type: 'boolean', help: 'Make an admin' }, ...passwordOption, ...hubOptions },
-  examples: ['errand users add anna', 'errand users add ops --admin --password-stdin < password.txt'],
-  async run({ admin, 'password-stdin': fromStdin, ...hub }, [name]) {
+  options: {
+    admin: { type: 'boolean', help: 'Make an admin' },
+    tenant: {
+      type: 'string',
+      value: 'NAME',
+      help: 'Of another tenant, for admins of the first (default: yours)',
+    },
+    ...passwordOption,
+    ...hubOptions,
+  },
+  examples: [
+    'errand users add anna',
+    'errand users add ops --admin --password-stdin < password.txt',
+    'errand users add boss --admin --tenant acme',
+  ],
+  async run({ admin, tenant, 'password-stdin': fromStdin, ...hub }, [name]) {
     const password = await askSecret(`Password for ${name}`, fromStdin ?? false)
-    const user = await connect(hub).users.create({ name: name!, password, role: admin ? 'admin' : 'user' })
+    const role = admin ? 'admin' : 'user'
+    const user = await connect(hub).users.create({ name: name!, password, role, tenant })
     process.stdout.write(`${user.name} (${user.role}) is added.\n`)
     return 0
   },

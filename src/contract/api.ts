@@ -52,10 +52,17 @@ export type UserView = z.infer<typeof UserView>
 export const UserList = z.object({ users: z.array(UserView), next_cursor: z.string().optional() })
 export type UserList = z.infer<typeof UserList>
 
+/** Users, runs, runners and secrets of one tenant are not there for another. */
+export const TenantName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a tenant is letters, digits, ".", "_" and "-", at most 63')
 export const CreateUser = z.strictObject({
   name: UserName,
   password: Password,
   role: UserRole.default('user'),
+  tenant: TenantName.optional().describe(
+    "Default: the caller's. Another one, made with its first user, is for admins of the tenant `default` to name",
+  ),
 })
 export type CreateUserInput = z.input<typeof CreateUser>
 export const PatchUser = z

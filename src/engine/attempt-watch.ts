@@ -125,10 +125,11 @@ export class AttemptWatch implements AttemptSink {
   #tell(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    const isFirst = performance.now() - this.#toldAtMs > 2 * OUTPUT_EVENT_MS
     this.#toldAtMs = performance.now()
     if (this.#closed || this.#over) return
     const events = this.#ranges(false)
-    if (events.length > 0) void this.#conductor.input(events, true).catch(() => {})
+    if (events.length > 0) void this.#conductor.input(events, !isFirst).catch(() => {})
   }
 
   #ranges(all: boolean): NewEvent[] {

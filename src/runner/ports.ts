@@ -24,6 +24,8 @@ export interface InlineContext {
   env: Readonly<Record<string, string>>
   /** Folder that relative paths are taken from. */
   cwd: string
+  /** Hides the step's secrets in a text that is to be shown, before it is cut or written otherwise. */
+  shown(text: string): string
   /** Output bytes; awaited for backpressure. */
   write(stream: StreamName, bytes: Buffer | string): Promise<void>
 }

@@ -7,7 +7,7 @@ import type { BotState, BotView, StartBotInput } from '../../src/contract/bot-ap
 import { botNetworkFor } from './docker/bot-network.ts'
 import { baseImage, dockerHere, removeLabelled } from './docker/docker.ts'
 import { eventually } from './errand-command.ts'
-import { type Programs, type ProgramsOptions, processesOf, startPrograms } from './programs.ts'
+import { endProcessesOf, type Programs, type ProgramsOptions, startPrograms } from './programs.ts'
 
 /** Reason to skip what needs bots with a network that is closed. */
 export async function botsHere(): Promise<string | false> {
@@ -115,8 +115,7 @@ export function engineNames({ home }: Programs): string[] {
 
 async function removeBots(hub: BotHub): Promise<void> {
   const { engine, home } = hub
-  for (const pid of processesOf(home, 'errand')) process.kill(pid, 'SIGKILL')
-  await Promise.all([hub.hub, hub.runner].map((program) => program?.finished))
+  await endProcessesOf(home)
   for (const name of engineNames(hub)) await removeLabelled(`errand.runner=${name}`)
   for (const { Id } of await hub.containers()) await engine.getContainer(Id).remove({ force: true, v: true })
 }

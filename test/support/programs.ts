@@ -155,7 +155,8 @@ export function processesOf(...texts: string[]): number[] {
     .map(Number)
 }
 
-async function endProcessesOf(home: string): Promise<void> {
+/** All that were started with this home folder, and what they have started. */
+export async function endProcessesOf(home: string): Promise<void> {
   await eventually('the end of all processes', () => {
     const left = processesOf(home)
     for (const pid of left) {

@@ -28,6 +28,27 @@ test('a login gives a token that acts as its user, until the password is reset',
   assert.equal((await login('second password')).status, 200)
 })
 
+test('an admin of the first tenant makes users of others, and they make their own', async (t) => {
+  const hub = await testingHub(t)
+  const boss = await hub.user('boss', 'admin')
+  const make = (token: string, more: object) =>
+    hub.call('POST', '/api/users', token, { password: 'long enough', ...more })
+  const far = await make(boss.token, { name: 'far', role: 'admin', tenant: 'acme' })
+  assert.deepEqual([far.status, far.json.tenant], [201, 'acme'])
+  assert.equal((await make(boss.token, { name: 'odd', tenant: 'a/b' })).status, 400)
+  const credentials = { username: 'far', password: 'long enough' }
+  const { token } = LoginAnswer.parse(
+    (await hub.call('POST', '/api/auth/login', undefined, credentials)).json,
+  )
+  const theirs = await make(token, { name: 'near' })
+  assert.equal(theirs.json.tenant, 'acme')
+  for (const tenant of ['default', 'third'])
+    assert.equal((await make(token, { name: 'spy', role: 'admin', tenant })).status, 403)
+  const names = (await hub.call('GET', '/api/users', token)).json.users.map(({ name }: UserView) => name)
+  assert.deepEqual(names.sort(), ['far', 'near'])
+  assert.ok(!(await hub.call('GET', '/api/users', boss.token)).text.includes('near'))
+})
+
 test('failed logins are slowed down, with the time to wait', async (t) => {
   const loginLimits = { perAccount: 2, perAddress: 10, windowMs: 60_000, entries: 100 }
   const hub = await testingHub(t, { auth: { loginLimits } })

@@ -3,6 +3,7 @@ import { CreateUser, PatchUser, UserList, UserView } from '../../contract/api.ts
 import { ErrandError } from '../../contract/errors.ts'
 import { newId } from '../auth/account-id.ts'
 import type { Identity } from '../auth/auth.ts'
+import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import type { User } from '../store/accounts.ts'
 import { needAdmin } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
@@ -34,7 +35,13 @@ export function userRoutes(app: ApiApp, { accounts, auth, engine }: ApiContext):
     { schema: { tags, summary: 'A new user (admin)', body: CreateUser, response: { 201: UserView } } },
     async ({ identity, body }, reply) => {
       needAdmin(identity)
-      const { tenant } = identity.user
+      const { tenant = identity.user.tenant } = body
+      if (tenant !== identity.user.tenant && identity.user.tenant !== DEFAULT_TENANT)
+        throw new ErrandError(
+          'forbidden',
+          `Users of another tenant are for admins of the tenant "${DEFAULT_TENANT}" to make.`,
+          { hint: 'Ask one of them.' },
+        )
       // Runs name their owner: whoever has the name sees them.
       if ((await engine.list({ owner: body.name, tenant, limit: 1 })).runs.length > 0)
         if ((await accounts.userByName(body.name)) === undefined)

@@ -4,7 +4,7 @@ import type { AccountStore, Token, User } from '../store/accounts.ts'
 import { DEFAULT_LOGIN_LIMITS, LoginLimit, type LoginLimits } from './login-limit.ts'
 import { Passwords } from './passwords.ts'
 import { Sessions } from './sessions.ts'
-import { isStoredToken, tokenSha256 } from './token-text.ts'
+import { isEnrolmentToken, isStoredToken, tokenSha256 } from './token-text.ts'
 
 /** Who a request comes from. */
 export interface Identity {
@@ -138,7 +138,7 @@ export class Auth {
     // A lookup that began before a change goes into the map of before it.
     const cache = this.#cache
     const { identity, expiresMs } = this.#isStored(text)
-      ? await this.#stored(key, nowMs)
+      ? await this.#stored(text, nowMs)
       : await this.#session(text)
     if (cache.size >= CACHE_ENTRIES) cache.clear()
     cache.set(key, { identity, untilMs: Math.min(nowMs + CACHE_MS, expiresMs) })
@@ -154,14 +154,15 @@ export class Auth {
     return { identity: { user }, expiresMs }
   }
 
-  async #stored(key: string, nowMs: number) {
-    const found = await this.#accounts.tokenByHash(key)
+  async #stored(text: string, nowMs: number) {
+    const make = `errand ${isEnrolmentToken(text) ? 'runners enroll-token' : 'tokens create'}`
+    const found = await this.#accounts.tokenByHash(tokenSha256(text))
     if (found === undefined)
       throw new ErrandError('unauthorized', 'This token is unknown here.', {
-        hint: 'Check that it is whole and of this hub. Make one with: errand tokens create',
+        hint: `Check that it is whole and of this hub. Make one with: ${make}`,
       })
     const { token, user } = found
-    const hint = `Make a new one with: errand ${token.scope === 'enroll' ? 'runners enroll-token' : 'tokens create'}`
+    const hint = `Make a new one with: ${make}`
     if (token.revoked_at !== undefined)
       throw new ErrandError(
         'token_revoked',

@@ -35,11 +35,16 @@ test('a used, expired, revoked, foreign or other token is refused, saying which'
   const { accounts, auth, clock, enrolments, make } = await setup(t)
   let address = 0
   const refusal = async (token: string, code: string, message: RegExp) =>
-    assert.rejects(enrolments.exchange({ token, runner_id: 'r2' }, `10.0.0.${++address}`), { code, message })
+    assert.rejects(enrolments.exchange({ token, runner_id: 'r2' }, `10.0.0.${++address}`), {
+      code,
+      message,
+      hint: /errand runners enroll-token/,
+    })
   const used = await make()
   const { token: runnerToken } = await enrolments.exchange({ token: used.token, runner_id: 'r1' }, '10.0.1.1')
   await refusal(used.token, 'unauthorized', /was used at 2.*, by the runner "r1"/)
   await refusal(runnerToken, 'unauthorized', /no enrolment token/)
+  await refusal('of-no-hub', 'unauthorized', /no enrolment token/)
   await refusal('errand_enroll_of-another-hub', 'unauthorized', /unknown here/)
   const revoked = await make()
   await accounts.revokeToken(revoked.id, new Date().toISOString())

@@ -9,7 +9,7 @@ import type { AccountStore, User } from '../store/accounts.ts'
 import { newId } from './account-id.ts'
 import type { Auth } from './auth.ts'
 import { LoginLimit, type LoginLimits } from './login-limit.ts'
-import { newTokenText, tokenSha256 } from './token-text.ts'
+import { isEnrolmentToken, newTokenText, tokenSha256 } from './token-text.ts'
 
 /** Failed tries of one address before it must wait. */
 export const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
@@ -56,8 +56,8 @@ export class Enrolments {
   /** Throws `unauthorized`, `token_revoked` (each saying which), `rate_limited`. */
   async exchange({ token: text, runner_id }: EnrollRunner, address: string): Promise<RunnerEnrolled> {
     this.#limit.take('enrolment', address, Date.now())
-    const { user, token } = await this.#auth.identify(text)
-    if (token?.scope !== 'enroll')
+    const { user, token } = isEnrolmentToken(text) ? await this.#auth.identify(text) : {}
+    if (user === undefined || token?.scope !== 'enroll')
       throw new ErrandError('unauthorized', 'This is no enrolment token (errand_enroll_…).', {
         hint: 'Make one with: errand runners enroll-token',
       })

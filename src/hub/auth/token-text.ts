@@ -15,4 +15,6 @@ export const newTokenText = (scope: TokenScope): string =>
 
 export const isStoredToken = (text: string): boolean => text.startsWith('errand_')
 
+export const isEnrolmentToken = (text: string): boolean => text.startsWith(prefixes.enroll)
+
 export const tokenSha256 = (text: string): string => hash('sha256', text, 'hex')

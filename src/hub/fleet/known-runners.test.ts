@@ -4,6 +4,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket } from 'ws'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptSink } from '../../engine/ports.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import { Fleet } from './fleet.ts'
 
@@ -123,6 +125,25 @@ test("the id of a runner is its tenant's over a restart of the hub, until it is 
   assert.equal(await now.remove('r1'), true)
   assert.deepEqual((await restart()).list(), [])
   assert.equal((await connect({}, 'other')).answer.type, 'welcome')
+})
+
+test('what was given to a runner of which nothing is known waits for one of its tenant', async (t) => {
+  const { connect, fleet } = await setup(t)
+  const sink: AttemptSink = {
+    waiting: () => {},
+    assigned: async () => true,
+    report: async () => {},
+    output: async (_stream, offset, bytes) => offset + bytes.length,
+    length: async () => 0,
+  }
+  const spec: AttemptSpec = {
+    ...{ attempt_id: 'run_1.1', run_id: 'run_1', workflow_name: 'flow', tenant: 'acme' },
+    ...{ step: 'one', host: 'local', instance: 0, try: 1, action: 'cmd.run', args: { cmd: 'x' }, env: {} },
+    requires: {},
+  }
+  fleet.resume(spec, { runner: 'r1', epoch: 1 }, { started: false, streams: {} }, sink)
+  assert.match(String((await connect({}, 'other')).answer.message), /belongs to another tenant/)
+  assert.equal((await connect()).answer.type, 'welcome')
 })
 
 test('a link whose token is revoked is closed, another stays', async (t) => {

@@ -4,7 +4,7 @@ import type { Assignment } from './assignment.ts'
 import type { Dispatch } from './dispatch.ts'
 import { type KnownRunners, SHOWN_FOR_MS } from './known-runners.ts'
 import type { Ledger } from './ledger.ts'
-import { DEFAULT_GROUP } from './needs.ts'
+import { DEFAULT_GROUP, needOf } from './needs.ts'
 import { orderCancel, orderInputs, orderStart } from './orders.ts'
 import { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
@@ -60,6 +60,8 @@ export class Reception {
     let runner = runners.get(id)
     if (!runner) {
       runner = new Runner(id)
+      // Nothing else is known of it; a runner of another tenant must not come in its place.
+      runner.tenant = needOf(assignment.spec).tenant
       runners.set(id, runner)
     }
     dispatch.hold(assignment, id)

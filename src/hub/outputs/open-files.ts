@@ -1,5 +1,6 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import path from 'node:path'
+import { makeFolder } from '../../platform/make-folder.ts'
 
 /** `write` makes the file and its folder; `rewrite` empties it too, at its opening here. */
 export type Opening = 'read' | 'write' | 'rewrite'
@@ -95,7 +96,7 @@ async function openFile(file: string, opening: Opening, mode: number | undefined
     return await open(file, flags)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-    await mkdir(path.dirname(file), { recursive: true, mode })
+    await makeFolder(path.dirname(file), mode)
     return open(file, 'w')
   }
 }

@@ -198,6 +198,15 @@ test('a relative output_path is seen from the folder that the runner names', asy
   await attempts.close()
 })
 
+test('an output_path where no folder can be made is told', async () => {
+  using here = place()
+  const attempts = here.open()
+  const args = { output_path: '/proc/errand/logs' }
+  const { reason, message } = await endOf(await attempts.start(command('echo out', { args }), 1))
+  assert.match(`${reason} ${message}`, /^output_failed .*\/proc\/errand\/logs: ENOENT/)
+  await attempts.close()
+})
+
 test('names of any length fit into the name of the file under output_path', async () => {
   using here = place()
   const attempts = here.open()

@@ -209,7 +209,7 @@ class DurableAttempts implements Attempts {
     action: Extract<Action, { kind: 'process' }>,
     secrets: AttemptSecrets,
   ): HeldAttempt {
-    const prepared = prepare(() => action, spec)
+    const prepared = prepare(() => action, secrets.filledSpec)
     const folder = new AttemptFolder(this.#folderPath(spec))
     const export_vars = 'plan' in prepared && prepared.plan.export_vars
     const key = randomUUID()
@@ -381,7 +381,7 @@ class DurableAttempts implements Attempts {
     await takeUp(attempt, folder, (claim) => {
       this.#begin(
         attempt,
-        prepare(() => this.#action(facts.spec), facts.spec),
+        prepare(() => this.#action(facts.spec), secrets?.filledSpec ?? facts.spec),
         claim,
         secrets,
       )

@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { outputFileName } from '../../contract/output-file-name.ts'
+import { makeFolder } from '../../platform/make-folder.ts'
 import type { Action, HeldAttempt } from '../ports.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { HeldReports } from './held-reports.ts'
@@ -113,7 +113,7 @@ export class InlineAttempt implements HeldAttempt {
     const file = (stream: StreamName) => join(folder, outputFileName(this.spec, stream))
     const output_files = { stdout: file('stdout'), stderr: file('stderr') }
     try {
-      await mkdir(folder, { recursive: true })
+      await makeFolder(folder)
       await this.#outputs.stdout.copyTo(output_files.stdout)
       await this.#outputs.stderr.copyTo(output_files.stderr)
       return { output_files }

@@ -84,6 +84,7 @@ export class InlineRun {
         signal: this.#abort.signal,
         env: spec.env,
         cwd,
+        shown: (text: string) => secrets?.masker?.maskText(text) ?? text,
         write: async (stream: StreamName, data: Buffer | string) => {
           if (this.#over) throw new ErrandError('unavailable', 'This attempt has ended.')
           const bytes = typeof data === 'string' ? Buffer.from(data) : data

@@ -1,7 +1,8 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { outputFileName } from '../../contract/output-file-name.ts'
+import { makeFolder } from '../../platform/make-folder.ts'
 import type { ProcessOutput } from './process-output.ts'
 
 /** `args.output_path` of the step, seen from `outputDir`; undefined where it has none. */
@@ -16,7 +17,7 @@ export async function placeOutputFiles(
   folder: string,
   output: ProcessOutput,
 ): Promise<Record<StreamName, string>> {
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const placed = { stdout: '', stderr: '' }
   for (const stream of StreamName.options) {
     const target = join(folder, outputFileName(spec, stream))

@@ -113,7 +113,8 @@ export class ProcessOutput {
   /** After `finish`. The file must not be there. */
   async placeAt(stream: StreamName, target: string): Promise<void> {
     const masked = this.#masked[stream]
-    if (masked && !masked.isPlain) return await masked.copyTo(target)
+    // What it has left running may yet write into its own file, and of that nothing is masked.
+    if (masked) return await masked.copyTo(target)
     const { path } = this.files[stream]
     await link(path, target).catch(() => copyFile(path, target))
   }

@@ -116,6 +116,8 @@ test('secrets are given to a command and an action here, and hidden in all that 
   assert.equal(readFileSync(join(cwd, 'file'), 'utf8'), token)
   const set = await run(attemptSpec('vars.set', { vars: { A: secretMark('TOKEN') } }, { secrets }))
   assert.deepEqual(set.end!.exports, { A: '***' })
+  const folder = await run(command('true', { secrets, args: { cwd: `/no ${secretMark('TOKEN')}` } }))
+  assert.equal(folder.end!.message, 'The working folder /no *** does not exist.')
   const missing = await run(command('true', { secrets: { NO: fromHub('NO') } }))
   assert.match(missing.end!.message!, /secret NO has not come/)
 })

@@ -262,7 +262,7 @@ export class LocalHost implements StepHost {
     onStarted: (pid: number) => void,
     secrets: AttemptSecrets | undefined,
   ): LocalProcess {
-    const plan = action.prepare(spec)
+    const plan = action.prepare(secrets?.filledSpec ?? spec)
     const key = `${this.#key}/${spec.attempt_id}`
     const cwd = plan.cwd === undefined ? this.#cwd : resolve(this.#cwd, plan.cwd)
     const own = secrets ? { ...plan.env, ...secrets.env } : plan.env

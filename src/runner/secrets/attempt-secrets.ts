@@ -51,7 +51,7 @@ export class AttemptSecrets {
     return Object.fromEntries(given)
   }
 
-  /** The spec with the secrets in its texts and its environment. For actions within this process: it is written nowhere. */
+  /** The spec with the secrets in its texts and its environment. It is written nowhere. */
   get filledSpec(): AttemptSpec {
     const { spec } = this.#options
     if (spec.secrets === undefined) return spec

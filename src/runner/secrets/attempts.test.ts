@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -55,6 +55,38 @@ test('a command has its secrets, and nothing that it puts out holds one, in any 
   await held!.release()
   assert.deepEqual(readdirSync(join(here.path, 'attempts')), [])
   await again.close()
+})
+
+test('what a daemon of a step that has ended writes is in no output file', async () => {
+  using here = place()
+  const attempts = here.open({ outputDir: here.path })
+  const daemon = 'while [ ! -e go ]; do sleep 0.05; done; echo "$TOKEN"; touch said'
+  const cmd = `echo first; setsid sh -c '${daemon}' & sleep 0.2`
+  const attempt = await attempts.start(withSecrets(cmd, { args: { output_path: 'kept' } }), 1, values)
+  const { output_files } = await endOf(attempt)
+  const workspace = join(here.path, 'workspaces/run_test')
+  writeFileSync(join(workspace, 'go'), '')
+  await until(() => existsSync(join(workspace, 'said')))
+  assert.equal(readFileSync(output_files!.stdout!, 'utf8'), 'first\n')
+  assert.equal(await textOf(attempt), 'first\n')
+  await attempt.release()
+  await attempts.close()
+})
+
+test('a secret may name the working folder of a command, and is hidden where that is not there', async () => {
+  using here = place()
+  const attempts = here.open()
+  const spec = withSecrets('pwd', { args: { cwd: `${here.path}/${secretMark('NAME')}` } })
+  const inFolder = { ...spec, secrets: { NAME: fromHub('NAME') } }
+  const gone = await endOf(await attempts.start(inFolder, 1, { NAME: 'hidden folder' }))
+  assert.equal(gone.message, `The working folder ${here.path}/*** does not exist.`)
+  mkdirSync(join(here.path, 'hidden folder'))
+  const attempt = await attempts.start({ ...inFolder, attempt_id: 'run_test.2' }, 1, {
+    NAME: 'hidden folder',
+  })
+  await endOf(attempt)
+  assert.equal(await textOf(attempt), `${here.path}/***\n`)
+  await attempts.close()
 })
 
 test('a secret as a file is private, outside the workspace, and gone with its attempt', async () => {
@@ -121,6 +153,13 @@ test('an action within the runner gets its secrets in texts and environment, and
   const failing = await attempts.start({ ...spec, attempt_id: 'run_test.2' }, 1, { HEADER: asHeader })
   const { message } = await endOf(failing)
   assert.match(message!, /GET http:.*\/\*\*\* failed/)
+  const whole = attemptSpec(
+    'http.request',
+    { url: secretMark('HOOK') },
+    { secrets: { HOOK: fromHub('HOOK') } },
+  )
+  const hook = await endOf(await attempts.start(whole, 1, { HOOK: `${url}/hook/part?key=${asHeader}` }))
+  assert.match(hook.message!, /^GET \*\*\* failed/)
   const write = attemptSpec(
     'file.write',
     { path: 'netrc', content: `machine a password ${secretMark('TOKEN')}` },

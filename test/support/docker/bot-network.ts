@@ -15,7 +15,8 @@ export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   return { DOCKER_NETWORK: name }
 }
 
-async function removeBotNetwork(name: string): Promise<void> {
+/** It, and its rules. */
+export async function removeBotNetwork(name: string): Promise<void> {
   const docker = new Docker()
   const networks = await docker.listNetworks({ filters: { name: [name] } })
   for (const { Id, Name } of networks) if (Name === name) await removedOnceEmpty(docker.getNetwork(Id))

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../../platform/atomic-file.ts'
+import { makeFolder } from '../../../platform/make-folder.ts'
 import { fileChange } from './file-change.ts'
 import { readTextIfThere } from './text-file.ts'
 import { defineTool } from './tool.ts'
@@ -18,7 +18,7 @@ export const writeFile = defineTool({
   async run({ content }, { paths }) {
     const path = paths[0]!
     const before = await readTextIfThere(path)
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     writeFileAtomic(path, content, { mode: before && before.mode & 0o7777, durable: false })
     const diff =
       before === undefined || before.type === 'text'
