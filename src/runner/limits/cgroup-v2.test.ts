@@ -1,3 +1,35 @@
-import { limitConformance } from './limit-conformance.ts'
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type GuestRun, guestMissing, inGuest, runInGuest } from '../../../test/support/guest/guest.ts'
+import { limitConformance, limitsMissing } from './limit-conformance.ts'
 
-limitConformance('cgroup_v2')
+const missing = limitsMissing('cgroup_v2')
+if (!missing || inGuest()) limitConformance('cgroup_v2')
+else conformanceInGuest()
+
+/** Each test of the conformance, as it went in a guest that has cgroup v2. */
+function conformanceInGuest(): void {
+  const noGuest = guestMissing()
+  const skip = noGuest && `${missing}; and for a guest that has it ${noGuest}`
+  let run: Promise<GuestRun> | undefined
+  const ended = () => (run ??= runInGuest(import.meta.filename))
+  const names = new Set<string>()
+
+  limitConformance('cgroup_v2', (name) => {
+    names.add(name)
+    test(`${name} (in a guest)`, { skip }, async () => {
+      const { tests, lastLines } = await ended()
+      const found = tests.find((each) => each.name === name)
+      assert.ok(found, `the guest has not run it. Its console's last lines:\n${lastLines}`)
+      assert.equal(found.skipped, undefined, 'the guest has skipped it')
+      assert.ok(found.passed, `in the guest: ${found.error}`)
+    })
+  })
+
+  test('cgroup_v2: the guest ran these tests and no others, and its run ended well', { skip }, async () => {
+    const { tests, code, lastLines } = await ended()
+    assert.deepEqual(new Set(tests.map(({ name }) => name)), names)
+    assert.equal(tests.length, names.size)
+    assert.equal(code, 0, lastLines)
+  })
+}

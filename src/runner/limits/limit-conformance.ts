@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test as registerHere } from 'node:test'
 import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { hasMark, isAlive, processStat } from '../../platform/process-tree.ts'
 import { command, endOf, place, textOf, until } from '../attempts/attempt-fixture.ts'
@@ -26,11 +26,23 @@ const BURN = `node -e 'while (process.cpuUsage().user + process.cpuUsage().syste
 /** Leaves its session, its group, its parent and its environment. */
 const DAEMON = `setsid env -i sh -c 'sleep 1000 & echo $! >daemon.draft; mv daemon.draft daemon' & until [ -e daemon ]; do sleep 0.05; done`
 
-/** What every way of holding limits does; skipped, with the reason, on machines that do not have it. */
-export function limitConformance(heldBy: HeldBy): void {
+/** Why limits cannot be held so here. */
+export function limitsMissing(heldBy: HeldBy): string | false {
   const probe = chooseLimits(`errand-probe-${randomBytes(4).toString('hex')}`, heldBy)
   giveBack(probe)
-  const skip = probe.heldBy === heldBy ? false : `not on this machine: ${'why' in probe ? probe.why : ''}`
+  return probe.heldBy === heldBy ? false : `not on this machine: ${'why' in probe ? probe.why : ''}`
+}
+
+/** `node:test`'s, or one that has each of these tests run elsewhere. */
+export type RegisterTest = (
+  name: string,
+  options: { skip: string | false },
+  run: () => Promise<void>,
+) => unknown
+
+/** What every way of holding limits does; skipped, with the reason, on machines that do not have it. */
+export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHere): void {
+  const skip = limitsMissing(heldBy)
   const byKernel = heldBy !== 'watchdog'
 
   function machine(defaults?: AttemptLimits) {
@@ -274,4 +286,4 @@ function survivors(attemptId: string): number[] {
   return pids.filter((pid) => hasMark(pid, `ERRAND_ATTEMPT_ID=${attemptId}`))
 }
 
-const noPerl = () => (existsSync('/usr/bin/perl') ? false : 'there is no perl')
+export const noPerl = () => (existsSync('/usr/bin/perl') ? false : 'there is no perl')

@@ -41,6 +41,12 @@ export class ProcessTable {
     return this.#entries
   }
 
+  /** As it is now, of one that was there; 0 where it is gone. */
+  residentBytes({ pid, start }: TableEntry): number {
+    const now = tableEntry(read(`/proc/${pid}/stat`), this.#pageBytes)
+    return now?.start === start ? now.residentBytes : 0
+  }
+
   /** Of `ERRAND_ATTEMPT_MARK=…` in its environment at its start; read once. */
   mark(entry: TableEntry): string {
     const key = keyOf(entry)

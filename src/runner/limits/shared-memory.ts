@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 
 /**
  * What a process uses: of pages that several share, its part; and what of it is swapped out. Undefined where it is
- * gone or may not be read.
+ * gone, or where that may not be read.
  */
 export function proportionalBytes(pid: number): number | undefined {
   try {

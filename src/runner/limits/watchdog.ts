@@ -31,6 +31,7 @@ export class WatchdogHold implements Hold {
   #known = new Set<string>()
   #members: TableEntry[] = []
   #peakBytes = 0
+  #wasOver = false
   #cpuMs = 0
 
   constructor({ mark, limits, table }: WatchdogOptions) {
@@ -60,7 +61,10 @@ export class WatchdogHold implements Hold {
     const count = sum(own.map(({ threads }) => threads))
     if (processes !== undefined && count > processes) return tooManyProcesses(count, processes)
     const usedBytes = this.#memory(own)
-    if (memory_bytes !== undefined && usedBytes > memory_bytes) return outOfMemory(usedBytes, memory_bytes)
+    if (memory_bytes === undefined || usedBytes <= memory_bytes) this.#wasOver = false
+    else if (this.#wasOver) return outOfMemory(usedBytes, memory_bytes)
+    // Once may be a moment: a process that starts another has all its memory in common with it until that runs its own.
+    else this.#wasOver = true
     return undefined
   }
 
@@ -84,7 +88,11 @@ export class WatchdogHold implements Hold {
     const resident = sum(own.map(({ residentBytes }) => residentBytes))
     // Shared pages are counted once for each process here: it cannot be more than that, unless it is swapped out.
     if (!this.#swaps && resident <= Math.min(this.#peakBytes * WORTH, memory_bytes)) return resident
-    const used = sum(own.map(({ pid, residentBytes }) => proportionalBytes(pid) ?? residentBytes))
+    const usedNow = () =>
+      sum(own.map((each) => proportionalBytes(each.pid) ?? this.#table.residentBytes(each)))
+    let used = usedNow()
+    // Where several end meanwhile, what they shared counts once more with each that is looked at later.
+    if (used > this.#peakBytes) used = Math.min(used, usedNow())
     this.#peakBytes = Math.max(this.#peakBytes, used)
     return used
   }

@@ -1,0 +1,24 @@
+#!/bin/sh
+# The first and only program of a guest: brings up what tests need, runs one test file, and switches the guest off.
+#   guest-init.sh FOLDER FILE SECONDS
+# Everything is the host's and cannot be written to, but for FOLDER/report (the host's) and FOLDER/temp (the guest's own).
+folder=$1 file=$2 seconds=$3
+root=$(dirname "$0")/../../..
+
+mount -t proc none /proc
+mount -t sysfs none /sys
+mount -t cgroup2 none /sys/fs/cgroup
+mount -t tmpfs none "$folder/temp"
+mount -t hostfs -o "$folder/report" none "$folder/report"
+
+cd "$root" || exit
+export HOME="$folder/temp" TMPDIR="$folder/temp" ERRAND_TEST_GUEST=1
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# So that it goes away on its own where what has started it was killed.
+timeout -k 5 "$seconds" node_modules/node/bin/node --test-reporter=./test/support/guest/guest-reporter.ts \
+  --test-reporter-destination="$folder/report/tests" "$file"
+echo $? >"$folder/report/code"
+
+echo o >/proc/sysrq-trigger
+# Until it takes effect: without its first program the kernel panics.
+sleep 60

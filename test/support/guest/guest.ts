@@ -1,0 +1,89 @@
+/**
+ * A machine of another kind for tests: a Linux kernel that runs as a program (user-mode Linux), with this machine's
+ * files and cgroup v2, and nothing but one test file running:
+ *
+ *     const { tests, code } = await runInGuest(import.meta.filename)
+ *
+ * The file must see by `inGuest` that it is in one, so that it does not start another.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { endTree } from '../../../src/platform/process-ending.ts'
+import type { GuestTest } from './guest-reporter.ts'
+
+const PROGRAM = '/usr/bin/linux.uml'
+const INIT = join(import.meta.dirname, 'guest-init.sh')
+const MEMORY = '2G'
+const TIMEOUT_MS = 300_000
+const CONSOLE_CHARACTERS = 3_000
+
+export interface GuestRun {
+  tests: GuestTest[]
+  /** Exit code of the test file. */
+  code: number
+  /** Of its console. */
+  lastLines: string
+}
+
+export const inGuest = (): boolean => process.env.ERRAND_TEST_GUEST === '1'
+
+/** Why there can be no guest. */
+export function guestMissing(): string | false {
+  return existsSync(PROGRAM) ? false : `there is no ${PROGRAM} (Debian's package user-mode-linux)`
+}
+
+export interface GuestOptions {
+  /** Below it the guest has a folder as long as it runs. */
+  folder?: string
+  /** Ends it. */
+  signal?: AbortSignal
+}
+
+/** Rejects, with the console's last lines, where it hangs or is ended by the signal; nothing of it is left then. */
+export async function runInGuest(file: string, options: GuestOptions = {}): Promise<GuestRun> {
+  const { signal = AbortSignal.timeout(TIMEOUT_MS) } = options
+  const folder = mkdtempSync(join(options.folder ?? tmpdir(), 'errand-guest-'))
+  for (const name of ['report', 'temp', 'kernel']) mkdirSync(join(folder, name))
+  const guest = spawn(PROGRAM, kernelWords(folder, file), {
+    // A group of its own, by which all of it can be ended. Its memory is a file in TMPDIR, without a name.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, TMPDIR: join(folder, 'kernel'), ERRAND_TEST_GUEST_FOLDER: folder },
+  })
+  const end = () => endTree({ group: guest.pid, mark: `ERRAND_TEST_GUEST_FOLDER=${folder}` }, 0)
+  signal.addEventListener('abort', end)
+  let lastLines = ''
+  for (const stream of [guest.stdout, guest.stderr])
+    stream.setEncoding('utf8').on('data', (text) => {
+      lastLines = (lastLines + text).slice(-CONSOLE_CHARACTERS)
+    })
+  try {
+    await once(guest, 'close')
+    const code = read(join(folder, 'report/code'))
+    if (code === '') {
+      const what = signal.aborted ? `was ended: ${signal.reason}` : 'did not run it'
+      throw new Error(`the guest for ${file} ${what}. Its console's last lines:\n${lastLines}`)
+    }
+    const tests = read(join(folder, 'report/tests')).split('\n').filter(Boolean)
+    return { tests: tests.map((line) => JSON.parse(line)), code: Number(code), lastLines }
+  } finally {
+    signal.removeEventListener('abort', end)
+    await end()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** What stands after `--` goes to the first program. */
+function kernelWords(folder: string, file: string): string[] {
+  const quoted = (text: string) => `"${text}"`
+  return [
+    ...['root=/dev/root', 'rootfstype=hostfs', 'rootflags=/', 'ro', `mem=${MEMORY}`, `init=${quoted(INIT)}`],
+    ...['quiet', 'con0=null,fd:1', 'con=null', 'ssl=null', `uml_dir=${folder}/kernel`],
+    ...['--', quoted(folder), quoted(file), String(TIMEOUT_MS / 1000)],
+  ]
+}
+
+const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8').trim() : '')
