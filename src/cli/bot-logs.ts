@@ -2,6 +2,7 @@ import type { ErrandClient } from '../client/client.ts'
 import type { BotLogs, LogLine } from '../contract/bot-api.ts'
 import { parseDuration } from '../platform/duration.ts'
 import { StreamLines } from '../platform/stream-lines.ts'
+import { safe } from './bot-progress.ts'
 import { botOwnerOption } from './bot-status.ts'
 import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
@@ -103,7 +104,9 @@ async function followed(
     for (const [stream, text] of lines.rest()) await write({ time, stream, text })
     const bot = await client.bots.get(id, { owner })
     if (bot.run_id === run_id) {
-      process.stderr.write(`${id} is ${bot.state}${bot.message === undefined ? '' : `: ${bot.message}`}\n`)
+      process.stderr.write(
+        `${id} is ${bot.state}${bot.message === undefined ? '' : `: ${safe(bot.message)}`}\n`,
+      )
       return
     }
     process.stderr.write(`${id} goes on as ${bot.run_id}\n`)

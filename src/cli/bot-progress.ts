@@ -63,7 +63,8 @@ async function tellEnd(client: ErrandClient, runId: string, botId: string, of: B
 }
 
 const rules = { tty: process.stderr.isTTY ?? false, color: false }
-const safe = (text: string): string =>
+/** For standard error; a bot, or its build, wrote some of it. */
+export const safe = (text: string): string =>
   text
     .split('\n')
     .map((line) => terminalText(line, rules))

@@ -126,7 +126,8 @@ test('what bots attack holds', { skip }, async (t) => {
       const ping = [address, Gateway, IPAddress, '169.254.169.254'].map(
         (host) => `(ping -c 1 -W 2 ${host} >/dev/null 2>&1 && echo pinged ${host}; true) &`,
       )
-      const text = await printedBy(hub, 'network', `${[...connect, ...ping].join('\n')}\nwait`)
+      const names = `nslookup ${IPAddress} 2>/dev/null | grep -o bystander`
+      const text = await printedBy(hub, 'network', `${[...connect, ...ping, names].join('\n')}\nwait`)
       assert.equal(text, 'reached allowed\ndone\n')
     },
   )

@@ -16,6 +16,7 @@ import { changedRequest } from './bot-update.ts'
 import { botRuns, botView, isUpdate, type Seen } from './bot-view.ts'
 import { OwnerLocks } from './owner-locks.ts'
 import { Replacements } from './replacements.ts'
+import { startAnew } from './start-anew.ts'
 import type { Uploads } from './uploads.ts'
 
 /** Whose bots: names are unique within a tenant. */
@@ -112,16 +113,9 @@ export class Bots {
       const { current, update } = await this.#present(of, botId)
       const live = !isFinalRun(current.status)
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
-      const { secrets: names, slot } = botOf(current.workflow)
+      const { args, secrets: names, slot } = botOf(current.workflow)
       const secrets = live ? await this.#options.secrets.ofRun(current) : {}
-      if (!live && names.length > 0)
-        throw new ErrandError(
-          'conflict',
-          `The bot "${botId}" has ended, and its secret variables went with it.`,
-          {
-            hint: `Start it with its variables: errand bot start ${botId} ... -e ${names[0]}`,
-          },
-        )
+      if (!live && names.length > 0) throw startAnew(botId, args.source, names)
       if (!live) checkQuota(botId, await this.#runs({ ...of, statuses: open }), this.#options.quota)
       const run_id = newRunId()
       const workflow = { ...(current.workflow as Record<string, unknown>) }

@@ -1,4 +1,7 @@
-/** One thing at a time for each key, in the order in which they were asked for. */
+/**
+ * One thing at a time for each key, in the order in which they were asked for. In this process alone, which is enough: a
+ * second hub on the same data does not start (`data_folder_locked`).
+ */
 export class OwnerLocks {
   readonly #last = new Map<string, Promise<unknown>>()
 

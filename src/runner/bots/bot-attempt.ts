@@ -4,6 +4,7 @@ import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-att
 import type { Cause, Ending } from '../attempts/outcome.ts'
 import type { ContainerEngine, ContainerLimits, ContainerState } from '../containers/ports.ts'
 import type { BotPlan } from '../ports.ts'
+import { checkCaps } from './bot-caps.ts'
 import { BotContainer, ImageError } from './bot-container.ts'
 import { bytes, containerLimits, limitsText } from './bot-limits.ts'
 import { BotLog } from './bot-log.ts'
@@ -24,6 +25,8 @@ const LOG_END_MS = 5_000
 const REMOVAL_MS = 10_000
 /** Between two looks at a container whose log cannot be followed just now. */
 const AGAIN_MS = 200
+/** Exit code after SIGKILL. */
+const KILLED = 137
 
 export interface BotAttemptOptions extends FolderAttemptOptions {
   services: BotServices
@@ -69,6 +72,7 @@ export class BotAttempt extends FolderAttempt {
 
   begin(plan: BotPlan): void {
     try {
+      checkCaps(plan, this.#services.caps)
       this.#open(plan)
     } catch (error) {
       this.refuse(error)
@@ -198,7 +202,7 @@ export class BotAttempt extends FolderAttempt {
       } else {
         if (state.error === undefined) this.#tellRunning(id, state.startedAt)
         await this.#readRest(engine, id)
-        const ending = await this.#afterExit(engine, id, state)
+        const ending = await this.#afterExit(engine, id, await this.#withMemory(engine, id, state))
         if (ending !== undefined) return ending
       }
     }
@@ -300,6 +304,15 @@ export class BotAttempt extends FolderAttempt {
       for await (const piece of engine.logs(id, { since: log.open(), follow, signal })) log.take(piece)
     } finally {
       log.flush()
+    }
+  }
+
+  /** With what the engine came to know of its memory only after the end. */
+  async #withMemory(engine: ContainerEngine, id: string, exit: Exited): Promise<Exited> {
+    if (exit.oom || exit.exitCode !== KILLED || this.cause !== undefined) return exit
+    return {
+      ...exit,
+      oom: await patiently(() => engine.wasOutOfMemory(id, exit.startedAt), this.#leave.signal),
     }
   }
 

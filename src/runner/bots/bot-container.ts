@@ -48,7 +48,8 @@ export class BotContainer {
       bot: plan.bot_id,
       owner: `${spec.tenant ?? ''}/${spec.owner ?? ''}`,
     }
-    this.#name = `errand-bot-${plan.bot_id.toLowerCase()}-${key.slice(0, 13)}`
+    // Nothing of its bot: the engine's name server tells the names of containers to all that are on their network.
+    this.#name = `errand-bot-${key.slice(0, 13)}`
   }
 
   /** Id of the one that an earlier process of this runner has made. What it has made half is removed. */
@@ -75,7 +76,7 @@ export class BotContainer {
       env: this.#env(),
       limits,
       logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * LOG_NOTATION),
-      runtime: plan.runtime ?? services.options.env.ERRAND_BOT_RUNTIME,
+      runtime: plan.runtime ?? services.caps.runtimes[0],
       stopGraceSeconds: plan.stop_grace_seconds,
       labels: this.#labels,
     })

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { ContainerEngine } from '../containers/ports.ts'
+import { type BotCaps, botCaps } from './bot-caps.ts'
 import { engineName } from './engine-name.ts'
 import { ImageUses } from './image-uses.ts'
 import type { PrepareImage } from './images/ports.ts'
@@ -24,12 +25,15 @@ const NETWORK_HOLDS_MS = 10_000
 export class BotServices {
   readonly options: BotsOptions
   readonly uses: ImageUses
+  readonly caps: BotCaps
   #engine: Promise<ContainerEngine> | undefined
   #network: { atMs: number; ready: Promise<void> } | undefined
   #runner: string | undefined
 
+  /** Throws `invalid_argument` where a setting is wrong. */
   constructor(options: BotsOptions) {
     this.options = options
+    this.caps = botCaps(options.env)
     this.uses = new ImageUses(join(options.stateDir, 'image-uses.json'))
   }
 

@@ -150,10 +150,13 @@ export function containerEngineConformance(
     assert.deepEqual(await use.engine.containers({ runner: `${use.runner}-other` }), [])
   })
 
-  check('more memory than it may have ends it as oom', async (use) => {
-    const id = await use.run('head -c 300m /dev/zero | tail >/dev/null')
-    const { exitCode, oom } = await use.ended(id)
-    assert.deepEqual([exitCode, oom], [137, true])
+  check('more memory than it may have ends it, which is told from another kill', async (use) => {
+    const id = await use.run('exec tail /dev/zero')
+    const { exitCode, startedAt } = await use.ended(id)
+    assert.equal(exitCode, 137)
+    assert.equal(await use.engine.wasOutOfMemory(id, startedAt), true)
+    const killed = await use.run('kill -9 $$')
+    assert.equal(await use.engine.wasOutOfMemory(killed, (await use.ended(killed)).startedAt), false)
   })
 
   check('it has no more processes than it may, and half a core', async (use) => {
@@ -243,6 +246,20 @@ export function containerEngineConformance(
       }),
       { code: 'build_failed', hint: /memory/ },
     )
+    await assert.rejects(
+      use.build({ Dockerfile: `FROM ${use.image}\nRUN echo ${use.runner}; cat /dev/zero >/fill` }),
+      { code: 'build_failed', hint: /disk/ },
+    )
+    await use
+      .build(
+        {
+          Dockerfile: `FROM ${use.image}\nRUN sleep 3; for i in $(seq 200); do sleep 20 & done; echo ${use.runner} $(ls /proc | grep -c '^[0-9]') processes`,
+        },
+        { progress: (line) => lines.push(line) },
+      )
+      .catch(() => {})
+    assert.match(lines.join('\n'), /can't fork|Resource temporarily unavailable/)
+    lines.length = 0
     const stop = new AbortController()
     const building = use.build(
       { Dockerfile: `FROM ${use.image}\nRUN echo began ${use.runner} && sleep 1000` },
@@ -327,7 +344,7 @@ function using({ engine, runner, image }: EngineUnderTest) {
         args: {},
         name: `errand.test/${runner}:built`,
         labels: { runner },
-        limits: { memoryBytes: 64 * MiB, cpus: 1 },
+        limits: { memoryBytes: 64 * MiB, cpus: 1, processes: 50, diskBytes: 100 * MiB },
         progress: () => {},
         signal: never,
         ...part,

@@ -82,8 +82,8 @@ export interface BuildOrder {
   /** What the image is called; and the labels that it gets. */
   name: string
   labels: OwnLabels
-  /** What the build's own containers may use. */
-  limits: { memoryBytes: number; cpus: number }
+  /** What each of the build's own containers may use; `diskBytes`: of all its files, with those of its image. */
+  limits: { memoryBytes: number; cpus: number; processes: number; diskBytes: number }
   progress: Progress
   signal: AbortSignal
 }
@@ -117,6 +117,8 @@ export interface ContainerEngine {
   state(id: string): Promise<ContainerState>
   /** Whether anyone has sent it a signal since then, as an engine does that is stopped; false where that is not known any more. */
   wasSignaled(id: string, since: string): Promise<boolean>
+  /** Whether a process of it was ended for its memory since then. An engine may learn of that after the end, and its `state` never. */
+  wasOutOfMemory(id: string, since: string): Promise<boolean>
   /** Resolves with the state once it no longer runs. */
   wait(id: string, signal: AbortSignal): Promise<ContainerState>
   /**

@@ -94,7 +94,7 @@ async function built({ engine, runner, image }: EngineUnderTest, number: number)
     args: {},
     name: `errand.test/${runner}:${number}`,
     labels: { runner },
-    limits: { memoryBytes: 64 * 1024 ** 2, cpus: 1 },
+    limits: { memoryBytes: 64 * 1024 ** 2, cpus: 1, processes: 100, diskBytes: 1024 ** 3 },
     progress: () => {},
     signal: new AbortController().signal,
   })

@@ -1,4 +1,4 @@
-import { globPattern } from '../sessions/path-glob.ts'
+import { globPattern } from '../../platform/path-glob.ts'
 
 /** Not part of anybody's code; a line such as `!node_modules` in .dockerignore takes it in again. */
 const ALWAYS = ['**/.git', '**/node_modules', '**/__pycache__', '**/.venv']

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { text } from 'node:stream/consumers'
 import test from 'node:test'
-import { baseImage, dockerFor, dockerHere, labelled } from './docker.ts'
+import { baseImage, dockerFor, dockerHere, labelled, removeLabelled, type TestDocker } from './docker.ts'
 import { startImageRegistry } from './image-registry.ts'
 
 const skip = await dockerHere()
@@ -27,6 +27,27 @@ test('what a test makes in Docker is gone after it', { skip }, async (t) => {
     assert.deepEqual([containers.length, networks.length, volumes.length, images.length], [1, 1, 1, 1])
   })
   assert.deepEqual(await labelled(label), { containers: [], networks: [], volumes: [], images: [] })
+})
+
+test('images that stand on each other go, and one that another test has built on goes with that', {
+  skip,
+}, async (t) => {
+  const another = dockerFor(t)
+  const on = async (image: string, { engine, labels, name }: TestDocker, suffix: string) => {
+    const container = await engine.createContainer({ Image: image, Labels: labels })
+    return (await container.commit({ repo: name(suffix) })).Id as string
+  }
+  const row = [await baseImage('busybox:latest')]
+  await t.test('makes a row of images, with one of another test on the second', async (t) => {
+    const docker = dockerFor(t)
+    for (const suffix of ['one', 'two', 'three']) row.push(await on(row.at(-1)!, docker, suffix))
+    await on(row[2]!, another, 'other')
+  })
+  const { engine } = another
+  const namesOf = async (id: string) => (await engine.getImage(id).inspect()).RepoTags
+  assert.deepEqual([await namesOf(row[1]!), await namesOf(row[2]!)], [[], []])
+  await removeLabelled(`errand.test=${another.labels['errand.test']}`)
+  for (const id of row.slice(1)) await assert.rejects(namesOf(id), { statusCode: 404 })
 })
 
 test('the stand-ins run what they stand for', { skip }, async (t) => {

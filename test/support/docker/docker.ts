@@ -19,6 +19,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import Docker from 'dockerode'
+import { removeImages } from './remove-images.ts'
 
 const execute = promisify(execFile)
 const script = (name: string): string => join(import.meta.dirname, name)
@@ -101,12 +102,12 @@ export async function labelled(label: string): Promise<Labelled> {
 
 export async function removeLabelled(label: string): Promise<void> {
   const engine = new Docker()
-  const { containers, networks, volumes, images } = await labelled(label)
+  const { containers, networks, volumes } = await labelled(label)
   await Promise.all(containers.map((id) => removed(engine.getContainer(id).remove({ force: true, v: true }))))
   await Promise.all([
     ...networks.map((id) => removed(engine.getNetwork(id).remove())),
     ...volumes.map((name) => removed(engine.getVolume(name).remove())),
-    ...images.map((id) => removed(engine.getImage(id).remove({ force: true }))),
+    removeImages(engine, label),
   ])
 }
 

@@ -24,6 +24,6 @@ function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
   throw new ErrandError(
     'source_refused',
     `The base image ${text} has an ONBUILD instruction that is not taken: ${refused.slice(0, 200)}.`,
-    { hint: 'Use a base image without ONBUILD COPY --from and ONBUILD ADD of an address.' },
+    { hint: 'Use a base image without ONBUILD COPY --from and ONBUILD ADD.' },
   )
 }

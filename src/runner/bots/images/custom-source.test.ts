@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import type Docker from 'dockerode'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import { rawTar } from '../../sources/archive-fixture.ts'
@@ -123,6 +124,34 @@ test('an archive without its Dockerfile, or with one that is refused, builds not
     lines.filter((line) => line.startsWith('Step')),
     [],
   )
+})
+
+test('neither a name of a stage nor a base image leads to the image of another user', { skip }, async (t) => {
+  const { build, engine, docker } = await archivesUnderTest(t, { ERRAND_LOCAL_IMAGES: 'errand*' })
+  const dockerfile = (secret: number) => `FROM errand.test/busybox\nRUN echo ${secret} >/secret\n`
+  let { id } = await build({ Dockerfile: dockerfile(0) })
+  // A stage begins with a letter.
+  for (let secret = 1; !/:[a-f]/.test(id); secret++)
+    ({ id } = await build({ Dockerfile: dockerfile(secret) }))
+  const stolen = id.slice('sha256:'.length, 'sha256:'.length + 12)
+  assert.equal((await engine.image(stolen))?.id, id)
+  for (const name of [stolen, stolen.slice(0, 6), stolen.toUpperCase()])
+    await assert.rejects(
+      build({ Dockerfile: `FROM errand.test/busybox AS ${name}\nCOPY --from=${name} /secret /stolen\n` }),
+      { code: 'source_refused', message: /^Line 2 .* is no stage before it/ },
+    )
+  // As an image can say it that was made by other means than a Dockerfile.
+  const container = await docker.engine.createContainer({
+    Image: 'errand.test/busybox',
+    Labels: docker.labels,
+    OnBuild: [`COPY \\\n--from=${stolen} /secret /stolen`],
+  } as Docker.ContainerCreateOptions)
+  const name = docker.name('base')
+  await container.commit({ repo: name })
+  await assert.rejects(build({ Dockerfile: `FROM ${name}\n` }), {
+    code: 'source_refused',
+    message: /has an ONBUILD/,
+  })
 })
 
 test('a repository becomes the image of its commit', { skip }, async (t) => {

@@ -13,13 +13,20 @@ export const FROM_FLAG = '--from='
 export const addsAddress = ({ keyword, rest }: Instruction): boolean =>
   keyword === 'ADD' && /[:$\\`]/.test(rest)
 
-/** Whether the text after ONBUILD is refused: in the build that carries it out nobody looks at it again. */
+/** Whether it adds what the engine itself would unpack: a little becomes much then, past all that holds a build. */
+export const unpacks = ({ keyword, rest }: Instruction): boolean =>
+  keyword === 'ADD' && /\.(?:tar|tgz|tbz2?|txz|t?gz|bz2|xz|zst)(?=["',\s]|$)/i.test(rest)
+
+/**
+ * Whether the text after ONBUILD is refused: in the build that carries it out nobody looks at it again. One of an image may
+ * have several lines, which the engine would join.
+ */
 export function isRefusedTrigger(text: string): boolean {
   const instruction = instructionOf(text)
   return (
     instruction === undefined ||
-    ['FROM', 'ONBUILD'].includes(instruction.keyword) ||
-    addsAddress(instruction) ||
+    /[^\P{Cc}\t]/u.test(text) ||
+    ['FROM', 'ONBUILD', 'ADD'].includes(instruction.keyword) ||
     copiedFrom(instruction).length > 0
   )
 }

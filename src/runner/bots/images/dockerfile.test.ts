@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dockerfileText, parseDockerfile } from './dockerfile.ts'
+import { isRefusedTrigger } from './dockerfile-rules.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 
 /** What the engine is given, and the images that were asked for. */
@@ -33,7 +34,7 @@ from build
 ENV A=\${UNSET:-x} \\
 CMD ["a"]
 FROM \${MISSING:-scratch}
-ADD --chown=1:1 files.tar.gz /app/
+ADD --chown=1:1 files/ /app/
 `)
   assert.deepEqual(asked, ['python:3.11-slim', 'busybox', 'tools/one:v1'])
   assert.equal(
@@ -50,7 +51,7 @@ COPY --from=sha256:tools/one:v1 /d /e
 FROM build
 ENV A=\${UNSET:-x} CMD ["a"]
 FROM scratch
-ADD --chown=1:1 files.tar.gz /app/
+COPY --chown=1:1 files/ /app/
 `,
   )
 })
@@ -62,11 +63,19 @@ test('what would have the engine itself fetch something, or could be read in two
     ['FROM a\nENV U=http://x/y\nADD $U /x', /^Line 3/],
     ['FROM a\nADD ["ht\\u0074p\\u003a//x/y", "/x"]', /^Line 2/],
     ['FROM a\nAD\\\nD git@x.org:y /x', /^Line 2/],
+    ['FROM a\nADD bomb.tar.gz /x', /^Line 2 .*adds an archive/],
+    ['FROM a\nADD ["bomb.TGZ", "/x"]', /^Line 2 .*adds an archive/],
+    ['FROM a\nONBUILD ADD x /x', /^Line 2 .*ONBUILD/],
     ['FROM a\nONBUILD ADD http://x/y /x', /^Line 2 .*ONBUILD/],
     ['FROM a\nONBUILD COPY --from=b / /', /^Line 2 .*ONBUILD/],
     ['FROM a\nCOPY --f"ro"m=b / /', /^Line 2 .*options that are not written plainly/],
     ['FROM a\nCOPY --from=$B / /', /^Line 2/],
     ['FROM a\nCOPY --from=a --from=b / /', /--from twice/],
+    // The engine takes the name of the stage itself for an image's id, or for its beginning.
+    ['FROM a AS B\nCOPY --from=b / /', /^Line 2 .*copies from "b", which is no stage before it/],
+    ['FROM a\nFROM b AS c\nCOPY --from=c / /', /^Line 3/],
+    ['FROM a\nCOPY --from=0 / /', /^Line 2/],
+    ['FROM a\nFROM b\nCOPY --from=99999999999999999999 / /', /^Line 3/],
     ['FROM a\nRUN x \\\\\nFROM b', /^Line 2 .*ends with/],
     ['FROM a\nRUN <<EOF\necho hello\nEOF', /^Line 3 .*is no instruction/],
     ['FROM a\nRUN x\u0000', /control character/],
@@ -79,6 +88,24 @@ test('what would have the engine itself fetch something, or could be read in two
   ]
   for (const [text, message] of refused)
     await assert.rejects(pinned(text), { code: 'source_refused', message }, JSON.stringify(text))
+})
+
+test('what an image has ready for builds on it is one plain instruction, or refused', () => {
+  for (const text of ['RUN npm ci', 'COPY . /app', 'COPY --chown=1:1 . /app', 'WORKDIR /app', 'ENV A="\\"'])
+    assert.ok(!isRefusedTrigger(text), text)
+  for (const text of [
+    'COPY --from=b / /',
+    'copy\t--from=b / /',
+    'COPY \\\n--from=b / /',
+    'COPY \\\r\n--from=b / /',
+    'RUN x\nCOPY --from=b / /',
+    '# escape=`\nCOPY `\n--from=b / /',
+    'ADD a /a',
+    'ONBUILD RUN x',
+    'FROM b',
+    '',
+  ])
+    assert.ok(isRefusedTrigger(text), JSON.stringify(text))
 })
 
 test('the sign that joins lines is the one that the file names', async () => {

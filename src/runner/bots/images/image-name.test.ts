@@ -2,8 +2,24 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { imageName } from './image-name.ts'
 import { imageSettings } from './image-settings.ts'
+import { isPublicRegistry } from './public-registries.ts'
 
 const digest = `sha256:${'0f'.repeat(32)}`
+
+test('a registry of a large provider is known, what only looks like one is not', () => {
+  for (const host of ['docker.io', 'ghcr.io', 'eu.gcr.io', 'europe-west1-docker.pkg.dev', 'me.azurecr.io'])
+    assert.ok(isPublicRegistry(host), host)
+  for (const host of [
+    'ghcr.io:444',
+    'xghcr.io',
+    'ghcr.io.example.com',
+    'a.b.gcr.io',
+    'pkg.dev',
+    '127.0.0.1',
+    '',
+  ])
+    assert.ok(!isPublicRegistry(host), host)
+})
 
 test('names of images are read as engines read them', () => {
   const cases: [string, string, string, string][] = [

@@ -1,16 +1,17 @@
 import { parseBytes } from '../../../contract/amounts.ts'
 import { ErrandError } from '../../../contract/errors.ts'
+import type { BuildOrder } from '../../containers/ports.ts'
 import { AllowedOrigins } from '../../sources/allowed-origins.ts'
 import { GIT_ALLOW } from '../../sources/clone.ts'
 
-/** Registries that are not on the public internet, as the operator allows them. */
+/** Registries beside those of large providers, as the operator allows them. */
 export const REGISTRY_ALLOW = 'ERRAND_REGISTRY_ALLOW'
 /** Names of images, `*` for any text, that are used as they are on this machine. */
 export const LOCAL_IMAGES = 'ERRAND_LOCAL_IMAGES'
 
 export interface ImageSettings {
   baseImages: Readonly<Record<'python' | 'node', string>>
-  buildLimits: { memoryBytes: number; cpus: number }
+  buildLimits: BuildOrder['limits']
   buildTimeoutMs: number
   localImages: readonly RegExp[]
   registries: AllowedOrigins
@@ -23,15 +24,18 @@ type Env = Readonly<Record<string, string | undefined>>
 
 /** From the runner's environment. Throws `invalid_argument`, naming the variable. */
 export function imageSettings(env: Env): ImageSettings {
-  const memoryBytes = parseBytes(env.ERRAND_BUILD_MEMORY || '1GB')
-  if (memoryBytes === undefined) throw refused(env, 'ERRAND_BUILD_MEMORY', 'It is a size such as 1GB.')
   const seconds = positive(env, 'ERRAND_BUILD_SECONDS', 600)
   return {
     baseImages: {
       python: env.BASE_IMAGE || 'python:3.11-slim',
       node: env.ERRAND_NODE_BASE_IMAGE || 'node:20-slim',
     },
-    buildLimits: { memoryBytes, cpus: positive(env, 'ERRAND_BUILD_CPUS', 1) },
+    buildLimits: {
+      memoryBytes: size(env, 'ERRAND_BUILD_MEMORY', '1GB'),
+      cpus: positive(env, 'ERRAND_BUILD_CPUS', 1),
+      processes: Math.ceil(positive(env, 'ERRAND_BUILD_PROCESSES', 1000)),
+      diskBytes: size(env, 'ERRAND_BUILD_DISK', '10GB'),
+    },
     buildTimeoutMs: seconds * 1000,
     localImages: list(env[LOCAL_IMAGES]).map(namePattern),
     registries: new AllowedOrigins(env[REGISTRY_ALLOW] ?? '', REGISTRY_ALLOW),
@@ -44,6 +48,12 @@ function positive(env: Env, variable: string, preset: number): number {
   const number = Number(env[variable] || preset)
   if (number > 0 && number < 1e6) return number
   throw refused(env, variable, `It is a number such as ${preset}.`)
+}
+
+function size(env: Env, variable: string, preset: string): number {
+  const bytes = parseBytes(env[variable] || preset)
+  if (bytes !== undefined) return bytes
+  throw refused(env, variable, `It is a size such as ${preset}.`)
 }
 
 function refused(env: Env, variable: string, hint: string): ErrandError {

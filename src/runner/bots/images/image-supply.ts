@@ -1,8 +1,8 @@
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ContainerEngine, ImageInfo, Progress, PullOrder } from '../../containers/ports.ts'
-import { serverAddresses, systemLookup } from '../../sources/server-addresses.ts'
 import type { ImageName } from './image-name.ts'
 import { type ImageSettings, LOCAL_IMAGES, REGISTRY_ALLOW } from './image-settings.ts'
+import { isPublicRegistry } from './public-registries.ts'
 import type { PulledNames } from './pulled-names.ts'
 
 /** Where images come from. What is used is named by its id from then on: a name may come to mean another image. */
@@ -28,7 +28,7 @@ export async function pulledImage(
   auth?: PullOrder['auth'],
 ): Promise<ImageInfo> {
   const { engine, pulledNames, progress, signal } = supply
-  await checkRegistry(name, supply)
+  checkRegistry(name, supply)
   const ours = await isOurs(name, supply)
   if (ours) await pulledNames.note(name.text)
   const pull = () => engine.pull({ image: name.text, auth, progress, signal })
@@ -57,9 +57,9 @@ export async function isOurs(name: ImageName, { engine, pulledNames }: ImageSupp
   return (await pulledNames.has(name.text)) || (await engine.image(name.text)) === undefined
 }
 
-/** The engine connects to whatever host it is told: not to one inside. */
-async function checkRegistry({ registry }: ImageName, { settings }: ImageSupply): Promise<void> {
-  const url = new URL(`https://${registry}`)
-  if (registry === 'docker.io' || settings.registries.has(url)) return
-  await serverAddresses(url, { allow: settings.registries, variable: REGISTRY_ALLOW, lookup: systemLookup })
+function checkRegistry({ registry }: ImageName, { settings }: ImageSupply): void {
+  if (isPublicRegistry(registry) || settings.registries.has(new URL(`https://${registry}`))) return
+  throw new ErrandError('source_refused', `No images are pulled from the registry ${registry} here.`, {
+    hint: `The operator of the runner can allow it: ${REGISTRY_ALLOW}=${registry}.`,
+  })
 }

@@ -1,7 +1,7 @@
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ImageInfo } from '../../containers/ports.ts'
 import { type Dockerfile, type NumberedInstruction, refusedLine } from './dockerfile.ts'
-import { addsAddress, copiedFrom, FROM_FLAG, isRefusedTrigger } from './dockerfile-rules.ts'
+import { addsAddress, copiedFrom, FROM_FLAG, isRefusedTrigger, unpacks } from './dockerfile-rules.ts'
 import { expanded, readArg } from './dockerfile-variables.ts'
 
 /** A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all. */
@@ -10,27 +10,41 @@ export async function pinnedDockerfile(
   imageOf: (name: string) => Promise<ImageInfo>,
 ): Promise<Dockerfile> {
   const variables = new Map<string, string>()
+  /** Names of the stages before the present one; and of that one. */
   const stages: string[] = []
+  let present: string | undefined
   let stageCount = 0
   const pin = async (instruction: NumberedInstruction): Promise<NumberedInstruction> => {
     check(instruction)
     const { keyword, flags, rest } = instruction
     if (keyword === 'ARG' && stageCount === 0) readArg(rest, variables)
-    if (keyword === 'COPY') return { ...instruction, flags: await Promise.all(flags.map(pinnedFlag)) }
+    // Of a file under another name, which it would still unpack, ADD makes a copy.
+    if (keyword === 'COPY' || keyword === 'ADD')
+      return {
+        ...instruction,
+        keyword: 'COPY',
+        flags: await Promise.all(flags.map((flag) => pinnedFlag(instruction, flag))),
+      }
     if (keyword !== 'FROM') return instruction
+    if (present !== undefined) stages.push(present)
     const { image, stage } = readFrom(instruction, variables)
     const isKnown = image === 'scratch' || stages.includes(image.toLowerCase())
     const pinned = isKnown ? image : (await imageOf(image)).id
     stageCount++
-    if (stage !== undefined) stages.push(stage.toLowerCase())
+    present = stage?.toLowerCase()
     // Every build here is one for this machine.
     return { ...instruction, flags: [], rest: stage === undefined ? pinned : `${pinned} AS ${stage}` }
   }
-  const pinnedFlag = async (flag: string): Promise<string> => {
+  const pinnedFlag = async ({ line }: NumberedInstruction, flag: string): Promise<string> => {
     if (!flag.startsWith(FROM_FLAG)) return flag
     const from = flag.slice(FROM_FLAG.length)
-    const isStage = /^\d+$/.test(from) || stages.includes(from.toLowerCase())
-    return isStage ? flag : `${FROM_FLAG}${(await imageOf(from)).id}`
+    if (stages.includes(from.toLowerCase())) return flag
+    // The engine looks for an image wherever it knows no earlier stage of that name or number: any image, by its id too.
+    const isNumber = /^\d+$/.test(from)
+    if (isNumber && Number(from) < stageCount - 1) return `${FROM_FLAG}${Number(from)}`
+    if (isNumber || from.toLowerCase() === present)
+      throw refusedLine(line, `copies from "${from}", which is no stage before it`, 'Name an earlier stage.')
+    return `${FROM_FLAG}${(await imageOf(from)).id}`
   }
   const instructions: NumberedInstruction[] = []
   for (const instruction of file.instructions) instructions.push(await pin(instruction))
@@ -49,6 +63,8 @@ function check(instruction: NumberedInstruction): void {
       'adds from an address, or a path with ":", "$" or a backslash',
       'Fetch it in a RUN, or name the file plainly.',
     )
+  if (unpacks(instruction))
+    throw refusedLine(line, 'adds an archive, which would be unpacked', 'COPY it, and unpack it in a RUN.')
   if (keyword === 'ONBUILD' && isRefusedTrigger(rest))
     throw refusedLine(line, 'has an ONBUILD that is not taken', 'Leave it out: nothing is built on a bot.')
   if (copiedFrom(instruction).length > 1) throw refusedLine(line, 'has --from twice', 'Leave one of them.')

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import type { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
+import { pack } from 'tar-stream'
 import { dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
@@ -16,7 +18,9 @@ const skip =
 const METADATA = '169.254.169.254'
 const never = new AbortController().signal
 
-test('a bot reaches neither this machine, nor another bot, nor a metadata address', { skip }, async (t) => {
+test('neither a bot nor a build reaches this machine, another bot or a metadata address', {
+  skip,
+}, async (t) => {
   const here = await dockerUnderTest(t)
   await here.engine.prepareNetwork()
   const port = await listening(t)
@@ -29,19 +33,18 @@ test('a bot reaches neither this machine, nor another bot, nor a metadata addres
   )
   assert.match(await printed(here.engine, other, 'open\n'), /open/)
   const otherAddress = await addressOf(t, other, here.network)
-  const text = await printed(
-    here.engine,
-    await started(
-      here,
-      probe([
-        { name: 'gateway', host: gateway, port },
-        { name: 'host', host: ownAddress(), port },
-        { name: 'bot', host: otherAddress, port: 8000 },
-        { name: 'metadata', host: METADATA, port: 80 },
-      ]),
-    ),
+  const script = probe([
+    { name: 'gateway', host: gateway, port },
+    { name: 'host', host: ownAddress(), port },
+    { name: 'bot', host: otherAddress, port: 8000 },
+    { name: 'metadata', host: METADATA, port: 80 },
+  ])
+  const closed = 'gateway closed\nhost closed\nbot closed\nmetadata closed\n'
+  assert.equal(await printed(here.engine, await started(here, script)), closed)
+  const said = (await buildLines(here, `RUN ${script}`)).filter((line) =>
+    /^\w+ (?:closed|reached)$/.test(line),
   )
-  assert.equal(text, 'gateway closed\nhost closed\nbot closed\nmetadata closed\n')
+  assert.equal(`${said.join('\n')}\n`, closed)
   assert.ok((await dropped(here.network, '169.254.0.0/16')) > 0)
   assert.ok((await dropped(here.network, '! --dst-type UNICAST')) > 0)
 
@@ -131,6 +134,27 @@ async function started({ engine, runner, image }: EngineUnderTest, script: strin
   const { id } = await engine.create(order)
   await engine.start(id)
   return id
+}
+
+async function buildLines(
+  { engine, runner, image }: EngineUnderTest,
+  instructions: string,
+): Promise<string[]> {
+  const lines: string[] = []
+  const context = pack()
+  context.entry({ name: 'Dockerfile' }, `FROM ${image}\nENV RUNNER=${runner}\n${instructions}\n`)
+  context.finalize()
+  await engine.build({
+    context: context as unknown as Readable,
+    dockerfile: 'Dockerfile',
+    args: {},
+    name: `errand.test/${runner}:built`,
+    labels: { runner },
+    limits: { memoryBytes: 64 * 1024 ** 2, cpus: 1, processes: 50, diskBytes: 1024 ** 3 },
+    progress: (line) => lines.push(line),
+    signal: never,
+  })
+  return lines
 }
 
 /** What it prints until its end, or until it has printed `enough`. */

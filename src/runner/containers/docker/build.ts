@@ -1,5 +1,7 @@
 import type Docker from 'dockerode'
+import { ErrandError } from '../../../contract/errors.ts'
 import type { BuildOrder, OwnLabels } from '../ports.ts'
+import { holdBuilds } from './build-holds.ts'
 import { buildError } from './errors.ts'
 import { engineLabels } from './own-labels.ts'
 import { readProgress } from './progress-events.ts'
@@ -21,12 +23,16 @@ export async function build(
   const { limits, signal } = order
   const last: string[] = []
   let layer: string | undefined
+  const over = new AbortController()
+  const full = new AbortController()
   const progress = (line: string): void => {
     layer = /^ ---> ([0-9a-f]{12,64})$/.exec(line)?.[1] ?? layer
     last.push(line)
     if (last.length > KEPT_LINES) last.shift()
     order.progress(line)
   }
+  const onFull = () => full.abort()
+  const holding = holdBuilds(docker, network, limits, { signal: over.signal, onFull })
   try {
     signal.throwIfAborted()
     const answer = await docker.buildImage(order.context, {
@@ -41,7 +47,7 @@ export async function build(
       cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
       rm: true,
       forcerm: true,
-      abortSignal: signal,
+      abortSignal: AbortSignal.any([signal, full.signal]),
     })
     const imageId = await readProgress(answer as AsyncIterable<Buffer>, progress)
     if (imageId === undefined) throw new Error('the engine has ended the build without an image')
@@ -49,9 +55,16 @@ export async function build(
   } catch (error) {
     if (layer !== undefined) await claimLayers(docker, layer, order.labels)
     signal.throwIfAborted()
+    if (full.signal.aborted)
+      throw new ErrandError('disk_full', 'The build was ended: the disk of Docker is almost full.', {
+        hint: 'Free space where Docker keeps its data; `docker system df` says what takes it.',
+        cause: error,
+      })
     throw buildError(address, last, error)
   } finally {
     order.context.destroy()
+    over.abort()
+    await holding
   }
 }
 

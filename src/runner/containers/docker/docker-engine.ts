@@ -21,6 +21,9 @@ import { image, images, removeImage, tag } from './images.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 import { pull } from './pull.ts'
 
+/** How long after the end of a container the kernel's word of it may take to get to the engine. */
+const LATE_SECONDS = 1
+
 export class DockerEngine implements ContainerEngine {
   readonly about: { engine: string; version: string }
   readonly #docker: Docker
@@ -88,11 +91,18 @@ export class DockerEngine implements ContainerEngine {
     }
   }
 
-  async wasSignaled(id: string, since: string): Promise<boolean> {
-    const until = Math.ceil(Date.now() / 1000)
+  wasSignaled(id: string, since: string): Promise<boolean> {
+    return this.#hadEvent(id, 'kill', since, Math.ceil(Date.now() / 1000))
+  }
+
+  wasOutOfMemory(id: string, since: string): Promise<boolean> {
+    return this.#hadEvent(id, 'oom', since, Math.ceil(Date.now() / 1000) + LATE_SECONDS)
+  }
+
+  /** Waits until then where there is none. */
+  async #hadEvent(id: string, event: string, since: string, until: number): Promise<boolean> {
     const from = Math.floor(Date.parse(since) / 1000)
-    const filters = { container: [id], event: ['kill'] }
-    const asked = this.#docker.getEvents({ since: from, until, filters })
+    const asked = this.#docker.getEvents({ since: from, until, filters: { container: [id], event: [event] } })
     const answer = await this.#told(`look up what has ended the container ${id}`, asked)
     for await (const _ of answer as AsyncIterable<Buffer>) return true
     return false

@@ -25,6 +25,8 @@ const UNKNOWN_IMAGE =
   /manifest unknown|manifest for .* not found|not found: manifest|name unknown|no matching manifest|no such image/i
 const NO_REGISTRY =
   /dial tcp|no such host|i\/o timeout|connection refused|TLS handshake|Client\.Timeout|toomanyrequests|too many requests/i
+/** What follows is an answer, maybe not of the registry but of a server that it has sent the engine to. */
+const FOREIGN_TEXT = /(response body|decode token response|unmarshalling content): .*/s
 const DISK_FULL = /no space left on device/i
 const MOUNT_SYNTAX =
   /the --mount option requires BuildKit|Unknown flag: (mount|link|security|network)|requires BuildKit/i
@@ -72,7 +74,7 @@ export function notReached(address: string, cause: unknown): ErrandError {
 export function pullError(image: string, address: string, withAuth: boolean, error: unknown): Error {
   if (error instanceof ErrandError || isAbort(error)) return error as Error
   const failure = error as EngineFailure
-  const text = failure.json?.message ?? failure.message
+  const text = (failure.json?.message ?? failure.message).replace(FOREIGN_TEXT, '$1')
   const hint = (
     code: 'not_found' | 'pull_refused' | 'unavailable',
     message: string,
@@ -102,7 +104,7 @@ export function pullError(image: string, address: string, withAuth: boolean, err
       `The registry of ${image} does not answer: ${sentence(text)}`,
       'Try again later.',
     )
-  return engineError(`pull ${image}`, address, error)
+  return engineError(`pull ${image}`, address, { ...failure, message: text, json: undefined })
 }
 
 export function buildError(address: string, lines: readonly string[], error: unknown): Error {
@@ -124,7 +126,7 @@ function buildHint(text: string): string | undefined {
   if (UNAUTHORIZED.test(text) || UNKNOWN_IMAGE.test(text))
     return 'Check the image after FROM: it must be there without credentials.'
   if (/returned a non-zero code: 137/.test(text))
-    return 'The command was killed, most likely since it used more memory than a build may.'
+    return 'The command was killed, most likely since it used more memory or disk than a build may.'
   if (DISK_FULL.test(text)) return 'Free space where Docker keeps its data.'
   return undefined
 }

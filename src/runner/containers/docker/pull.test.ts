@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import { startImageRegistry } from '../../../../test/support/docker/image-registry.ts'
+import type { ErrandError } from '../../../contract/errors.ts'
 import { connectDocker } from './connect.ts'
 
 const skip = await dockerHere()
@@ -42,6 +45,39 @@ test('a pull tells right credentials from wrong ones and none, and what is not t
   )
   assert.equal(await engine.removeImage(name), true)
 })
+
+test('what a registry has the engine ask elsewhere is told to nobody', { skip }, async (t) => {
+  const { engine } = await dockerUnderTest(t)
+  const asked: string[] = []
+  let status = 200
+  const inner = await served(t, ({ url }, response) => {
+    asked.push(url!)
+    response.writeHead(status).end('{"AccessKey": SECRET-OF-THE-MACHINE}')
+  })
+  const realm = await served(t, (_, response) => {
+    response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${inner}/realm"` }).end('{}')
+  })
+  const redirecting = await served(t, ({ url }, response) => {
+    if (url === '/v2/') response.end('{}')
+    else response.writeHead(302, { location: `http://${inner}/redirect` }).end()
+  })
+  for (const address of [realm, redirecting])
+    for (const name of [`${address}/a/b:v1`, `${address}/a/b@sha256:${'0'.repeat(64)}`])
+      for (status of [200, 403, 500])
+        await assert.rejects(
+          engine.pull({ image: name, progress: () => {}, signal: never }),
+          ({ message, details }: ErrandError) =>
+            !/SECRET|AccessKey|'S'/.test(JSON.stringify([message, details])),
+        )
+  assert.ok(asked.some((url) => url.startsWith('/realm')) && asked.includes('/redirect'), asked.join())
+})
+
+async function served(t: TestContext, answer: RequestListener): Promise<string> {
+  const server = createServer(answer)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
 
 test('no Docker is said with where it was looked for and what to do', async () => {
   await assert.rejects(connectDocker({ DOCKER_HOST: 'unix:///no/such/docker.sock' }), {

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RepeatedPieces } from './repeated-pieces.ts'
 
-/** Of pieces such as `o10`, a stream and a time, those that are new. */
+/** Of pieces such as `o10` or `o10x.`, a stream, a time, bytes and, for the end of a line, a dot, those that are new. */
 function newOnes(pieces: string, repeated = new RepeatedPieces()): string {
-  const isNew = (piece: string): boolean =>
-    !repeated.isRepeated({ stream: piece[0] === 'o' ? 'stdout' : 'stderr', time: piece.slice(1) })
+  const isNew = (piece: string): boolean => {
+    const [, stream, time, text] = /^([oe])(\d+)(.*)$/.exec(piece)!
+    const bytes = Buffer.from(text!.replace('.', '\n'))
+    return !repeated.isRepeated({ stream: stream === 'o' ? 'stdout' : 'stderr', time: time!, bytes })
+  }
   return pieces.split(' ').filter(isNew).join(' ')
 }
 
@@ -13,6 +16,14 @@ test('pieces of a stream that come again are told from new ones, also where seve
   assert.equal(newOnes('o1 o2 o2 o3 o2 o2 o3 o4'), 'o1 o2 o2 o3 o4')
   assert.equal(newOnes('o1 o2 o3 o3 o2 o3 o3 o3 o4'), 'o1 o2 o3 o3 o3 o4')
   assert.equal(newOnes('o1 o3 o3 o1 o3 o1 o3 o3 o4'), 'o1 o3 o3 o4')
+})
+
+test('the newest line alone that comes again is told from pieces that follow in it', () => {
+  assert.equal(newOnes('o1a. o1a. o2b. o2b. o3b.'), 'o1a. o2b. o3b.')
+  assert.equal(newOnes('o1a o1a o1c. o1a o1a o1c. o2a.'), 'o1a o1a o1c. o2a.')
+  assert.equal(newOnes('o1a o1a o1a. o2a'), 'o1a o1a o1a. o2a')
+  // A clock may be too coarse to tell two lines apart.
+  assert.equal(newOnes('o1a. o1b. o2a.'), 'o1a. o1b. o2a.')
 })
 
 test('each stream has its own time: one may be a little behind the other', () => {

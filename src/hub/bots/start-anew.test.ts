@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { BotSource } from '../../contract/bot.ts'
+import { startAnew } from './start-anew.ts'
+
+test('how a bot is started anew is told for each source, with nothing that a shell would take for more', () => {
+  const told = (source: object, secrets = ['TOKEN', 'OTHER']) =>
+    startAnew('bot', BotSource.parse(source), secrets).hint!.replace(/^.*again: errand bot start bot /, '')
+  const files = { 'lib/a b.py': '', "x'; rm -rf ~ '": '', 'bot.py': '' }
+  assert.equal(
+    told({ mode: 'simple', files, entrypoint: 'bot.py' }),
+    `--simple bot.py 'lib/a b.py' 'x'\\''; rm -rf ~ '\\''' -e TOKEN -e OTHER`,
+  )
+  assert.equal(told({ mode: 'archive', upload: '0f'.repeat(32) }, ['A']), '--custom FOLDER -e A')
+  assert.equal(
+    told({ mode: 'git', url: 'https://x.org/a', ref: 'v1' }, ['A']),
+    '--custom https://x.org/a --ref v1 -e A',
+  )
+  const registry_auth = { username: 'ann', password_secret: 'BOT_REGISTRY_PASSWORD' }
+  assert.equal(
+    told({ mode: 'image', image: 'ghcr.io/a/b:v1', registry_auth }, ['BOT_REGISTRY_PASSWORD']),
+    '--image ghcr.io/a/b:v1 --username ann',
+  )
+})

@@ -1,0 +1,27 @@
+import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import type { BotSource } from '../../contract/bot.ts'
+import { ErrandError } from '../../contract/errors.ts'
+
+/** The bot has ended, and a run of it would lack these secrets: what starts it again, under the same id. */
+export function startAnew(botId: string, source: BotSource, secrets: readonly string[]): ErrandError {
+  const variables = secrets.filter((name) => name !== REGISTRY_PASSWORD).map((name) => `-e ${name}`)
+  const command = ['errand bot start', botId, ...options(source).map(word), ...variables].join(' ')
+  return new ErrandError('conflict', `The bot "${botId}" has ended, and its secrets went with it.`, {
+    hint: `Start it anew under the same id, its secrets given again: ${command}`,
+  })
+}
+
+function options(source: BotSource): string[] {
+  if (source.mode === 'simple') {
+    const others = Object.keys(source.files).filter((path) => path !== source.entrypoint)
+    return ['--simple', source.entrypoint, ...others]
+  }
+  if (source.mode === 'git') return ['--custom', source.url, ...(source.ref ? ['--ref', source.ref] : [])]
+  if (source.mode === 'archive') return ['--custom', 'FOLDER']
+  const { image, registry_auth: auth } = source
+  return ['--image', image, ...(auth ? ['--username', auth.username] : [])]
+}
+
+/** For a shell: what is shown is copied, and a bot's owner chose the names in it. */
+const word = (text: string): string =>
+  /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type Docker from 'dockerode'
+
+const PATIENCE_MS = 60_000
+
+/**
+ * Removes all images that carry the label, those that stand on others of them first. One that another test has built on, as
+ * happens where both build the same, loses its names: the engine removes it with what stands on it. Throws where one stays
+ * for any other reason.
+ */
+export async function removeImages(engine: Docker, label: string): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS
+  for (;;) {
+    const images = await engine.listImages({ filters: { label: [label] } })
+    const failures = await Promise.all(images.map(({ Id }) => failureOf(engine.getImage(Id))))
+    const kept = images.filter((_, index) => failures[index] !== undefined)
+    if (kept.length === 0) return
+    if (kept.length < images.length) continue
+    const others = await builtByOthers(engine, label)
+    if (kept.every(({ Id }) => others.has(Id))) return await unname(engine, kept)
+    if (Date.now() > deadline) throw failures.find((failure) => failure !== undefined)
+    await sleep(100)
+  }
+}
+
+interface Failure {
+  statusCode?: number
+  message: string
+}
+
+/** Undefined where it is gone. */
+async function failureOf(image: Docker.Image): Promise<Failure | undefined> {
+  try {
+    await image.remove({ force: true })
+  } catch (error) {
+    const failure = error as Failure
+    if (failure.statusCode === 404) return undefined
+    if (failure.statusCode === 409) return failure
+    throw error
+  }
+}
+
+/**
+ * Ids of all that an image of someone else stands on. One without a name and labels is nobody's: it is in the making, or was
+ * left behind.
+ */
+async function builtByOthers(engine: Docker, label: string): Promise<Set<string>> {
+  const all = await engine.listImages({ all: true })
+  const ours = new Set(
+    (await engine.listImages({ all: true, filters: { label: [label] } })).map(({ Id }) => Id),
+  )
+  const parents = new Map(all.map(({ Id, ParentId }) => [Id, ParentId]))
+  const under = new Set<string>()
+  for (const image of all) {
+    if (ours.has(image.Id) || (names(image).length === 0 && Object.keys(image.Labels ?? {}).length === 0))
+      continue
+    for (let id = parents.get(image.Id); id && !under.has(id); id = parents.get(id)) under.add(id)
+  }
+  return under
+}
+
+const names = ({ RepoTags }: Docker.ImageInfo) => (RepoTags ?? []).filter((name) => name !== '<none>:<none>')
+
+async function unname(engine: Docker, images: readonly Docker.ImageInfo[]): Promise<void> {
+  for (const name of images.flatMap(names)) await failureOf(engine.getImage(name))
+}
