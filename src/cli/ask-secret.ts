@@ -10,7 +10,7 @@ export async function askSecret(
 ): Promise<string> {
   if (!fromStdin && !process.stdin.isTTY) {
     throw new UsageError(
-      `there is no terminal to ask for ${what}`,
+      `"${what}" cannot be asked for: there is no terminal`,
       `give it on standard input with ${stdinOption}`,
     )
   }
@@ -24,14 +24,15 @@ export async function askSecret(
   const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true })
   try {
     const interrupted = new AbortController()
-    terminal.once('SIGINT', () => interrupted.abort(new UsageError('nothing was entered')))
+    terminal.once('SIGINT', () => interrupted.abort(nothing(stdinOption)))
     return await terminal.question('', { signal: interrupted.signal })
   } catch (error) {
-    throw error instanceof Error && error.name === 'AbortError'
-      ? new UsageError('nothing was entered')
-      : error
+    throw error instanceof Error && error.name === 'AbortError' ? nothing(stdinOption) : error
   } finally {
     terminal.close()
     process.stderr.write('\n')
   }
 }
+
+const nothing = (stdinOption: string): UsageError =>
+  new UsageError('nothing was entered', `type it, or give it on standard input with ${stdinOption}`)

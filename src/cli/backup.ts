@@ -3,7 +3,7 @@ import { command, UsageError } from './command.ts'
 import { dataFolder } from './errand-home.ts'
 import { jsonOption, printJson } from './print.ts'
 import { productVersion } from './product-version.ts'
-import { bytesText } from './render/units.ts'
+import { bytesText, countText } from './render/units.ts'
 
 export const backup = command({
   summary: "Back up a hub's data folder of this machine, also while the hub is at work.",
@@ -21,11 +21,11 @@ export const backup = command({
     if (to === undefined) throw new UsageError('a backup needs a place to go to', 'give it with --to')
     const made = await backUp({ data: dataFolder(data), to, withKey, version: productVersion })
     for (const name of made.damaged)
-      process.stderr.write(`warning: ${name} is not what its run's log says; it is backed up as it is\n`)
+      process.stderr.write(`warning: ${name} is not what was kept there; it is backed up as it is\n`)
     if (json) printJson({ to, ...made })
     else
       process.stdout.write(
-        `${to} holds ${made.runs} runs in ${made.files} files, ${bytesText(made.bytes)}.\n` +
+        `${to} holds ${countText(made.runs, 'run')} in ${countText(made.files, 'file')}, ${bytesText(made.bytes)}.\n` +
           (withKey ? '' : 'The key of the secrets is not in it: keep that apart (--with-key puts it in).\n'),
       )
     return 0

@@ -63,11 +63,17 @@ export async function runCommand(name: string, spec: Command, argv: string[]): P
     const option = (options as Options)[token.name]
     if (option === undefined) throw unknownOption(name, token.rawName, options)
     if (option.type === 'boolean' && token.value !== undefined) {
-      throw new UsageError(`${token.rawName} of "errand ${name}" takes no value`)
+      throw new UsageError(
+        `${token.rawName} of "errand ${name}" takes no value`,
+        `write ${token.rawName} alone`,
+      )
     }
     const value = option.type === 'boolean' ? true : token.value
     if (value === undefined)
-      throw new UsageError(`${token.rawName} of "errand ${name}" needs a value (${option.value})`)
+      throw new UsageError(
+        `${token.rawName} of "errand ${name}" needs a value`,
+        `write ${token.rawName} ${option.value ?? 'VALUE'}; ${helpHint(name)}`,
+      )
     if (option.multiple) values[token.name] = [...((values[token.name] as string[]) ?? []), value]
     else values[token.name] = value
   }
@@ -77,12 +83,20 @@ export async function runCommand(name: string, spec: Command, argv: string[]): P
     return 0
   }
   checkArgs(name, spec, args)
-  return await spec.run(values as Values<Options>, args)
+  try {
+    return await spec.run(values as Values<Options>, args)
+  } catch (error) {
+    if (error instanceof UsageError && error.hint === undefined)
+      throw new UsageError(error.message, helpHint(name))
+    throw error
+  }
 }
+
+const helpHint = (name: string): string => `run "errand ${name} --help" to see what it takes`
 
 function unknownOption(name: string, given: string, options: Options): UsageError {
   const known = Object.keys(options).map((option) => `--${option}`)
-  const hint = didYouMean(given, known, `run "errand ${name} --help" to see what it takes`)
+  const hint = didYouMean(given, known, helpHint(name))
   return new UsageError(`"errand ${name}" has no option ${given}`, hint)
 }
 

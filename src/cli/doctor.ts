@@ -1,4 +1,5 @@
-import { hubAddress, runnerEnvironment } from '../dialects/environment.ts'
+import type { ErrandError } from '../contract/errors.ts'
+import { hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
 import { command } from './command.ts'
 import { connection } from './connection.ts'
@@ -25,7 +26,7 @@ export const doctor = command({
     const { env } = process
     const place: Place = {
       data: dataFolder(data),
-      workspace: runnerWorkspace(workspace, { workspaceDir: runnerEnvironment(env).workspaceDir }),
+      workspace: runnerWorkspace(workspace, { workspaceDir: env.WORKSPACE_DIR || undefined }),
       listen: parseListenAddress(hubAddress(env) ?? ':3000'),
       hub: { ...connection(hub), known: isKnown(hub.url, env) },
       env,
@@ -53,7 +54,8 @@ async function run(check: Check, place: Place): Promise<Finding[]> {
   try {
     return await check.run(place)
   } catch (error) {
-    return [problem(`This could not be looked at: ${(error as Error).message}.`, 'Look at what it says.')]
+    const { message, hint = 'Run it again, or report this as a mistake in Errand.' } = error as ErrandError
+    return [problem(`This could not be looked at: ${message.replace(/\.$/, '')}.`, hint)]
   }
 }
 

@@ -121,10 +121,16 @@ async function start(
     fleet: () => fleet.figures(),
   })
   closers.push(() => metrics.close())
-  const store = observedStore(stores.runs, (runId, events) => {
-    metrics.seen(runId, events)
-    logRun(log, runId, events)
-    if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
+  let takingUp = true
+  const store = observedStore(stores.runs, {
+    seen(runId, events) {
+      metrics.seen(runId, events)
+      logRun(log, runId, events)
+      if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
+    },
+    read(runId, events) {
+      if (takingUp) metrics.recall(runId, events)
+    },
   })
   const engine = new Engine({
     store,
@@ -164,12 +170,11 @@ async function start(
   const bound = app.server.address() as AddressInfo
   const url = `http://${bound.address.includes(':') ? `[${bound.address}]` : bound.address}:${bound.port}`
   await engine.resume()
+  takingUp = false
   fleet.ready()
   await bots.resume()
-  if (keptMs !== undefined) {
-    const retention = new Retention({ engine, accounts, keptMs, log })
-    closers.push(() => retention.close())
-  }
+  const retention = new Retention({ engine, accounts, keptMs, log })
+  closers.push(() => retention.close())
   const token = await ownToken({
     accounts,
     scope: 'api',
@@ -191,7 +196,7 @@ async function resealed(secrets: Secrets, log: HubOptions['log']): Promise<void>
   try {
     const count = await secrets.reseal()
     if (count > 0)
-      log(`${count} secrets are sealed with the first key now; the hub needs the other keys no more.`)
+      log(`Secrets sealed with the first key now: ${count}. The hub needs the other keys no more.`)
   } catch (error) {
     const { message, hint = '' } = error as ErrandError
     log(`Steps that have secrets will fail: ${message} ${hint}`)
@@ -209,6 +214,9 @@ async function listen(app: ReturnType<typeof createApi>, host: string, port: num
         cause,
       })
     }
-    throw new ErrandError('invalid_argument', `Cannot listen on ${host}:${port}: ${message}`, { cause })
+    throw new ErrandError('invalid_argument', `Cannot listen on ${host}:${port}: ${message}`, {
+      hint: 'Name an address of this machine with --host, and a port that this user may take with --port.',
+      cause,
+    })
   }
 }

@@ -6,7 +6,10 @@ export function keyValues(option: string, given: readonly string[] = []): Record
   for (const text of given) {
     const at = text.indexOf('=')
     if (at < 1) throw new UsageError(`${option} is "${text}"`, 'write it as NAME=value')
-    values[text.slice(0, at)] = text.slice(at + 1)
+    const name = text.slice(0, at)
+    // An object of JavaScript loses it without a word.
+    if (name === '__proto__') throw new UsageError(`${option} names "__proto__"`, 'choose another name')
+    values[name] = text.slice(at + 1)
   }
   return values
 }

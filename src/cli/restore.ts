@@ -4,6 +4,7 @@ import { command } from './command.ts'
 import { dataFolder } from './errand-home.ts'
 import { takeFolderLock } from './folder-lock.ts'
 import { jsonOption, printJson } from './print.ts'
+import { countText } from './render/units.ts'
 
 export const restore = command({
   summary: 'Put a backup into an empty data folder, checked file by file.',
@@ -30,7 +31,7 @@ export const restore = command({
       if (json) printJson({ data, ...head })
       else
         process.stdout.write(
-          `${data} holds the ${head.runs} runs of ${head.created_at}. Start the hub with: errand up --data ${data}\n` +
+          `${data} holds ${countText(head.runs, 'run')}, as of ${head.created_at}. Start the hub with: errand up --data ${data}\n` +
             (head.with_key
               ? ''
               : 'The key of the secrets was not in the backup: put secrets.key back for them.\n'),

@@ -36,15 +36,17 @@ export const run = command({
     }
     if (detach && !hub)
       throw new UsageError('--detach needs --hub', 'what runs on this machine ends with the command')
-    if (resume !== undefined && state === undefined) throw new UsageError('--resume needs --state DIR')
+    if (resume !== undefined && state === undefined)
+      throw new UsageError('--resume needs --state DIR', 'name the folder that the run was kept in')
     if (resume !== undefined && args.length > 0)
-      throw new UsageError('--resume goes on with the workflow as it was; name no file')
+      throw new UsageError('--resume goes on with the workflow as it was', 'name no file')
     if (hub && options.secret)
       throw new UsageError(
         '--secret is for runs on this machine',
         'keep it at the hub with: errand secrets set',
       )
-    if (options.repository !== undefined && !hub) throw new UsageError('--repository needs --hub')
+    if (options.repository !== undefined && !hub)
+      throw new UsageError('--repository needs --hub', 'runs on this machine have no runner group')
     if (hub) {
       const { runOnHub } = await import('./run-on-hub.ts')
       return await runOnHub(fileArgument(options.file, args), options)

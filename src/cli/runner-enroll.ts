@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { runnerEnvironment } from '../dialects/environment.ts'
 import { command, UsageError } from './command.ts'
+import { givenName } from './given-name.ts'
 import { enrol, enrolmentFile } from './runner-enrolment.ts'
 import { runnerWorkspace, workspaceOption } from './runner-workspace.ts'
 
@@ -29,11 +30,12 @@ export const enroll = command({
         'an admin makes one with: errand runners enroll-token',
       )
     const workspace = runnerWorkspace(options.workspace, found)
+    if (options.id !== undefined) givenName('--id', options.id)
     const runnerId = options.id ?? found.runnerId ?? hostname()
     const { runner_id, hub_url } = await enrol({ url, token, runnerId, workspace })
     process.stdout.write(
       `This machine is the runner "${runner_id}" of ${hub_url} (kept in ${enrolmentFile(workspace)}).\n` +
-        'Start it with: errand runner\n',
+        `Start it with: errand runner${options.workspace === undefined ? '' : ` --workspace ${options.workspace}`}\n`,
     )
     return 0
   },

@@ -6,6 +6,7 @@ import type { Attempts } from '../runner/ports.ts'
 import { type CommandGroup, command, UsageError } from './command.ts'
 import { takeFolderLock } from './folder-lock.ts'
 import { giveBackMemory } from './give-back.ts'
+import { givenName } from './given-name.ts'
 import { keyValues } from './key-values.ts'
 import { productVersion } from './product-version.ts'
 import { programLog } from './program-log.ts'
@@ -50,6 +51,10 @@ const start = command({
   ],
   async run(options) {
     const found = runnerEnvironment(process.env)
+    if (options.id !== undefined) givenName('--id', options.id)
+    const group = options.group === undefined ? found.group : givenName('--group', options.group)
+    const labels = givenLabels(options.label)
+    const offered = slots(options.slots, found.cpus)
     const folder = runnerWorkspace(options.workspace, found)
     const lock = takeFolderLock({ path: folder, what: 'workspace', option: '--workspace' }, 'lock')
     if ('holder' in lock) {
@@ -119,14 +124,14 @@ const start = command({
           version: productVersion,
           runner_id: id,
           tenant: found.tenantId,
-          group: options.group ?? found.group,
-          labels: keyValues('--label', options.label),
+          group,
+          labels,
           mode: found.mode,
           limits: limits.choice.heldBy,
           hostname: found.hostname,
           cpus: found.cpus,
           memory_bytes: found.memoryBytes,
-          slots: slots(options.slots, found.cpus),
+          slots: offered,
         },
       })
       finish = () => {
@@ -171,6 +176,15 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   const options = machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: dirs })
   const services = new AgentServices(options, process.env)
   return { options, watch: (tell: (agents: AgentState[]) => void) => new AgentWatch(services, tell) }
+}
+
+function givenLabels(given: string[] | undefined): Record<string, string> {
+  const labels = keyValues('--label', given)
+  for (const [name, value] of Object.entries(labels)) {
+    givenName('--label', name)
+    if (value !== '') givenName(`the value of --label ${name}`, value)
+  }
+  return labels
 }
 
 function slots(given: string | undefined, cpus: number): number {

@@ -1,17 +1,8 @@
-import { command, UsageError } from './command.ts'
+import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
+import { lifetimeSeconds } from './lifetime.ts'
 import { jsonOption, printJson } from './print.ts'
-
-const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
-
-/** "90s", "15m", "1h", "7d". */
-function seconds(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  const [, number, unit] = /^(\d+)([smhd])$/.exec(text) ?? []
-  if (unit === undefined) throw new UsageError(`--expires is "${text}"`, 'write it as 90s, 15m, 1h or 7d')
-  return Number(number) * unitSeconds[unit]!
-}
 
 export const enrollToken = command({
   summary: 'Make a token that makes one machine a runner; its text is shown this once.',
@@ -25,7 +16,8 @@ export const enrollToken = command({
   examples: ['errand runners enroll-token', 'errand runners enroll-token --group gpu --expires 15m'],
   async run({ expires, group, name, json, ...hub }) {
     const client = connect(hub)
-    const made = await client.runners.createEnrollment({ expires_in_seconds: seconds(expires), group, name })
+    const expires_in_seconds = lifetimeSeconds('--expires', expires)
+    const made = await client.runners.createEnrollment({ expires_in_seconds, group, name })
     if (json) printJson(made)
     else {
       process.stdout.write(`${made.token}\n`)

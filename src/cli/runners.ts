@@ -61,13 +61,14 @@ const show = command({
       printJson(one)
       return 0
     }
-    const { attempts, agents, labels, running, slots, ...rest } = one
+    const { attempts, agents, labels, running, slots, containers, ...rest } = one
     const facts = Object.entries(rest).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, typeof value === 'object' ? JSON.stringify(value) : String(value)]],
+      value === undefined ? [] : [[name, String(value)]],
     )
     const usable = agents?.filter((agent) => agent.usable).map(({ name }) => name)
     facts.push(['labels', labelsText(labels)], ['busy', `${running} of ${slots} slots`])
     if (usable) facts.push(['agents', usable.join(' ')])
+    if (containers) facts.push(['containers', `${containers.engine} ${containers.version}`])
     printTable(['', ''], facts, '')
     process.stdout.write('\n')
     const rows = attempts.map((at) => [at.run_id, at.workflow_name, at.step, at.host, at.owner])

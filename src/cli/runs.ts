@@ -4,10 +4,20 @@ import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { hubOptions } from './hub-options.ts'
+import { momentOf } from './moment-option.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { between, whyText } from './render/summary.ts'
+import { durationText } from './render/units.ts'
 import { holdersText, usageCells } from './render/usage.ts'
 import { runLogs } from './run-logs.ts'
+
+function limitOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const limit = Number(text)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 500)
+    throw new UsageError(`--limit is "${text}"`, 'it is a number from 1 to 500; --cursor goes on')
+  return limit
+}
 
 const list = command({
   summary: 'List runs, newest first.',
@@ -15,14 +25,30 @@ const list = command({
     status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
     blueprint: { type: 'string', value: 'NAME', help: 'Only runs of this blueprint: workflow, agent or bot' },
+    owner: { type: 'string', value: 'NAME', help: 'Only runs of this user' },
+    since: {
+      type: 'string',
+      value: 'TIME',
+      help: 'Only runs created since, such as 2026-01-31 or 12h (ago)',
+    },
+    until: { type: 'string', value: 'TIME', help: 'Only runs created before that' },
     limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
     cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
     ...hubOptions,
     ...jsonOption,
   },
-  examples: ['errand runs list', 'errand runs list --status failed --limit 10'],
-  async run({ status, workflow, blueprint, limit, cursor, json, ...hub }) {
-    const page = await connect(hub).runs.list({ status, workflow_name: workflow, blueprint, limit, cursor })
+  examples: ['errand runs list', 'errand runs list --status failed --since 7d --limit 10'],
+  async run({ status, workflow, blueprint, owner, since, until, limit, cursor, json, ...hub }) {
+    const page = await connect(hub).runs.list({
+      status,
+      workflow_name: workflow,
+      blueprint,
+      owner,
+      created_after: momentOf('--since', since),
+      created_before: momentOf('--until', until),
+      limit: limitOf(limit),
+      cursor,
+    })
     if (json) printJson(page)
     else {
       const rows = page.runs.map((run) => [
@@ -33,7 +59,12 @@ const list = command({
         between(run.started_at, run.finished_at),
         run.waiting ?? whyText(run),
       ])
-      printTable(['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'], rows, 'There are no runs.')
+      const narrowed = [status, workflow, blueprint, owner, since, until].some((each) => each !== undefined)
+      printTable(
+        ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'],
+        rows,
+        narrowed ? 'No run is like that.' : 'There are no runs.',
+      )
       if (page.next_cursor !== undefined)
         process.stdout.write(`More: errand runs list --cursor ${page.next_cursor}\n`)
     }
@@ -70,11 +101,11 @@ const show = command({
       return step.instances.map((one) => {
         const waiting = one.attempts.at(-1)?.waiting
         const asked = one.status === 'waiting' ? step.approval?.message : undefined
-        const took = one.duration_ms === undefined ? '' : `${one.duration_ms} ms`
+        const took = one.duration_ms === undefined ? '' : durationText(one.duration_ms)
         return [
           name,
           one.host,
-          one.status,
+          waiting === undefined ? one.status : 'waiting',
           took,
           ...usageCells(one.attempts),
           waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { secretFault, secretText, secretWarnings } from '../contract/secret-value.ts'
-import { VarName } from '../contract/variable-name.ts'
+import { VAR_NAME_RULE, VarName } from '../contract/variable-name.ts'
 import { UsageError } from './command.ts'
 
 /**
@@ -43,18 +43,20 @@ export function secretArgument(text: string): { name: string; value?: string; ty
   const known = VarName.safeParse(name)
   // What is wrong with it may be that it is the value.
   if (!known.success)
-    throw new UsageError('a secret was given without a good name', `write NAME=@FILE; ${nameRule}`)
+    throw new UsageError('a secret was given without a good name', `write NAME=@FILE; ${VAR_NAME_RULE}`)
   if (at < 0) return { name }
   const value = text.slice(at + 1)
   return value.startsWith('@') ? { name, value: textIn(name, value.slice(1)) } : { name, value, typed: true }
 }
 
-const nameRule = 'a name is letters, digits and "_", not starting with a digit'
-
 /** The value; throws `UsageError` for one that can be none, in words that do not tell it. */
 export function checkedSecret(name: string, value: string): string {
   const fault = secretFault(value)
-  if (fault !== undefined) throw new UsageError(`the value of ${name} ${fault}`)
+  if (fault !== undefined)
+    throw new UsageError(
+      `the value of ${name} ${fault}`,
+      'a value is text of 1 byte to 64 KiB; give other bytes in base64',
+    )
   for (const warning of secretWarnings(value)) process.stderr.write(`warning: ${name}: ${warning}\n`)
   return value
 }
@@ -73,6 +75,9 @@ function textIn(name: string, file: string): string {
     return decodedSecret(name, readFileSync(file))
   } catch (error) {
     if (error instanceof UsageError) throw error
-    throw new UsageError(`the file of ${name} cannot be read: ${(error as Error).message}`)
+    throw new UsageError(
+      `the file of ${name} cannot be read: ${(error as Error).message}`,
+      `write ${name}=@PATH; a path is seen from ${process.cwd()}`,
+    )
   }
 }

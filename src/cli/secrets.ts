@@ -4,6 +4,7 @@ import { askSecret } from './ask-secret.ts'
 import { type CommandGroup, command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
+import { oneOf } from './one-of.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { checkedSecret, decodedSecret, secretArgument } from './secret-values.ts'
 
@@ -30,11 +31,18 @@ const list = command({
   },
   examples: ['errand secrets list', 'errand secrets list --workflow deploy --json'],
   async run({ json, name, scope, repository, workflow, ...hub }) {
-    if (scope !== undefined && scope !== 'tenant' && scope !== 'repository' && scope !== 'workflow')
-      throw new UsageError(`--scope is "${scope}"`, 'it is tenant, repository or workflow')
-    const { secrets: all } = await connect(hub).secrets.list({ name, scope, repository, workflow })
+    const { secrets: all } = await connect(hub).secrets.list({
+      name,
+      scope: oneOf('--scope', scope, ['tenant', 'repository', 'workflow']),
+      repository,
+      workflow,
+    })
     if (json) printJson(all)
-    else printTable(['NAME', 'FOR', 'UPDATED', 'BY'], all.map(row), 'There are no secrets.')
+    else {
+      const narrowed = [name, scope, repository, workflow].some((each) => each !== undefined)
+      const none = narrowed ? 'No secret is like that.' : 'There are no secrets.'
+      printTable(['NAME', 'FOR', 'UPDATED', 'BY'], all.map(row), none)
+    }
     return 0
   },
 })

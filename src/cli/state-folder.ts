@@ -17,7 +17,13 @@ export async function openStateFolder(folder: string, runId: string): Promise<St
   const place = { path: folder, what: 'state folder', option: '--state' }
   const lock = takeFolderLock(place, join('locks', runId))
   if ('holder' in lock) {
-    throw new ErrandError('conflict', `Run ${runId} in ${folder} is being run by process ${lock.holder.pid}.`)
+    throw new ErrandError(
+      'conflict',
+      `Run ${runId} in ${folder} is being run by process ${lock.holder.pid}.`,
+      {
+        hint: 'Wait for it, or end it with Ctrl-C where it runs.',
+      },
+    )
   }
   const store = new FileRunStore({ dir: join(folder, 'runs') })
   return { store, resume: (engine) => resume(store, engine, folder, runId), release: lock.release }

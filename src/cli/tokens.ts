@@ -1,14 +1,31 @@
-import { type CommandGroup, command, UsageError } from './command.ts'
+import { type CommandGroup, command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
+import { lifetimeSeconds } from './lifetime.ts'
+import { oneOf } from './one-of.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
+
+const scopes = ['api', 'runner', 'enroll', 'metrics'] as const
+const statuses = ['good', 'used', 'expired', 'revoked'] as const
 
 const list = command({
   summary: 'List tokens.',
-  options: { ...hubOptions, ...jsonOption },
-  examples: ['errand tokens list'],
-  async run({ json, ...hub }) {
-    const { tokens } = await connect(hub).tokens.list()
+  options: {
+    name: { type: 'string', value: 'NAME', help: 'Only those of this name' },
+    scope: { type: 'string', value: 'SCOPE', help: `Only those of this scope: ${scopes.join(', ')}` },
+    status: { type: 'string', value: 'STATUS', help: `Only those that are ${statuses.join(', ')}` },
+    user: { type: 'string', value: 'NAME', help: 'Only those that act as this user' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand tokens list', 'errand tokens list --scope runner --status good'],
+  async run({ json, name, scope, status, user, ...hub }) {
+    const { tokens } = await connect(hub).tokens.list({
+      name,
+      scope: oneOf('--scope', scope, scopes),
+      status: oneOf('--status', status, statuses),
+      user,
+    })
     if (json) printJson(tokens)
     else {
       const rows = tokens.map((one) => [
@@ -16,14 +33,16 @@ const list = command({
         one.name,
         one.scope,
         one.user,
-        one.revoked_at !== undefined
-          ? 'revoked'
-          : one.used_at !== undefined
-            ? 'used'
-            : (one.expires_at ?? 'never'),
+        one.status,
+        one.expires_at ?? 'never',
         one.last_used_at ?? 'never',
       ])
-      printTable(['ID', 'NAME', 'SCOPE', 'USER', 'EXPIRES', 'LAST USED'], rows, 'There are no tokens.')
+      const narrowed = [name, scope, status, user].some((each) => each !== undefined)
+      printTable(
+        ['ID', 'NAME', 'SCOPE', 'USER', 'STATUS', 'EXPIRES', 'LAST USED'],
+        rows,
+        narrowed ? 'No token is like that.' : 'There are no tokens.',
+      )
     }
     return 0
   },
@@ -39,16 +58,19 @@ const create = command({
       help: '"api" to act as you (default), "runner" to connect a runner, "metrics" to read /metrics',
     },
     group: { type: 'string', value: 'GROUP', help: 'The one group that a runner token may serve' },
-    'expires-in': { type: 'string', value: 'SECONDS', help: 'Default: it does not expire' },
+    'expires-in': {
+      type: 'string',
+      value: 'TIME',
+      help: '15m, 1h, 30d, or seconds (default: it does not expire)',
+    },
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand tokens create laptop', 'errand tokens create server-01 --scope runner'],
-  async run({ scope = 'api', group, 'expires-in': expires, json, ...hub }, [name]) {
-    if (scope !== 'api' && scope !== 'runner' && scope !== 'metrics')
-      throw new UsageError(`--scope is "${scope}"`, 'it is "api", "runner" or "metrics"')
-    const seconds = expires === undefined ? undefined : Number(expires)
-    const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds: seconds })
+  async run({ scope: given, group, 'expires-in': expires, json, ...hub }, [name]) {
+    const scope = oneOf('--scope', given, ['api', 'runner', 'metrics'])
+    const expires_in_seconds = lifetimeSeconds('--expires-in', expires)
+    const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds })
     if (json) printJson(made)
     else process.stdout.write(`${made.token}\n`)
     return 0

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { botEnvironment, givenTokens, hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
 import { command, UsageError } from './command.ts'
@@ -118,6 +118,8 @@ function greeting(
   data: string,
 ): string {
   const lines = [`Errand is up at ${url}`, `  API      ${url}/docs`, `  data     ${data}`]
+  if (data !== dataFolder(undefined))
+    lines.push(`  commands find it with ERRAND_DATA=${resolve(data)}, or after errand login`)
   if (admin !== undefined) {
     lines.push(`  user     ${admin.username}`, `  password ${admin.password}   (shown this once)`)
   }

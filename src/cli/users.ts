@@ -4,6 +4,7 @@ import { askSecret } from './ask-secret.ts'
 import { type CommandGroup, command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
+import { oneOf } from './one-of.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 
 const passwordOption = {
@@ -15,26 +16,37 @@ async function idOf(client: ErrandClient, name: string): Promise<string> {
   const user = all.find((one) => one.name.toLowerCase() === name.toLowerCase() || one.id === name)
   if (user === undefined)
     throw new ErrandError('not_found', `There is no user "${name}".`, {
-      hint: 'errand users list shows them.',
+      hint: 'List them with: errand users list',
     })
   return user.id
 }
 
 const list = command({
   summary: 'List users.',
-  options: { ...hubOptions, ...jsonOption },
-  examples: ['errand users list'],
-  async run({ json, ...hub }) {
-    const { users: all } = await connect(hub).users.list()
+  options: {
+    name: { type: 'string', value: 'NAME', help: 'Only the one of this name' },
+    role: { type: 'string', value: 'ROLE', help: 'Only those of this role: admin, user' },
+    status: { type: 'string', value: 'STATUS', help: 'Only those that are active, disabled' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand users list', 'errand users list --role admin --json'],
+  async run({ json, name, role, status, ...hub }) {
+    const { users: all } = await connect(hub).users.list({
+      name,
+      role: oneOf('--role', role, ['admin', 'user']),
+      status: oneOf('--status', status, ['active', 'disabled']),
+    })
     if (json) printJson(all)
     else {
       const rows = all.map((one) => [
         one.name,
         one.role,
+        one.tenant,
         one.disabled ? 'disabled' : 'active',
         one.created_at,
       ])
-      printTable(['NAME', 'ROLE', 'STATUS', 'CREATED'], rows, 'There are no users.')
+      printTable(['NAME', 'ROLE', 'TENANT', 'STATUS', 'CREATED'], rows, 'No user is like that.')
     }
     return 0
   },

@@ -21,7 +21,7 @@ export const fileOption = {
 export function fileArgument(option: string | undefined, args: readonly string[]): string {
   const given = option ?? args[0]
   if (option !== undefined && args.length > 0)
-    throw new UsageError(`both --file and "${args[0]}" name a workflow file`)
+    throw new UsageError(`both --file and "${args[0]}" name a workflow file`, 'name one')
   if (given === undefined)
     throw new UsageError('no workflow file is given', 'name one, or write - for standard input')
   return given
@@ -39,8 +39,14 @@ export async function readSource(file: string): Promise<WorkflowSource> {
     if (code === 'ENOENT')
       throw new ErrandError('bad_request', `There is no file ${file}.`, { hint: nearby(file), cause })
     if (code === 'EISDIR')
-      throw new ErrandError('bad_request', `${file} is a folder, not a workflow file.`, { cause })
-    throw new ErrandError('bad_request', `${file} cannot be read: ${(cause as Error).message}`, { cause })
+      throw new ErrandError('bad_request', `${file} is a folder, not a workflow file.`, {
+        hint: `Name a file in it, such as ${file.replace(/\/+$/, '')}/flow.yaml`,
+        cause,
+      })
+    throw new ErrandError('bad_request', `${file} cannot be read: ${(cause as Error).message}`, {
+      hint: 'Make it readable, or write its text to standard input and name -',
+      cause,
+    })
   }
 }
 
@@ -50,8 +56,8 @@ async function readStdin(): Promise<string> {
   return text
 }
 
-function nearby(file: string): string | undefined {
+function nearby(file: string): string {
   const folder = dirname(file)
   if (!existsSync(folder)) return `there is no folder ${folder} either`
-  return didYouMean(basename(file), readdirSync(folder))
+  return didYouMean(basename(file), readdirSync(folder)) ?? `a path is seen from ${process.cwd()}`
 }

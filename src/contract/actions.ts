@@ -81,7 +81,7 @@ export const WorkflowRunArgs = z.strictObject({
 
 const seconds = z.number().check(z.positive(), z.maximum(31_536_000))
 /** Longest prompt, in characters. */
-export const MAX_PROMPT_CHARACTERS = 8 * 1024 * 1024
+const MAX_PROMPT_CHARACTERS = 8 * 1024 * 1024
 
 export const AgentRunArgs = z.strictObject({
   prompt: z

@@ -3,6 +3,7 @@ import { AgentState, AttemptInput, Usage } from './agent.ts'
 import { StreamName } from './attempt.ts'
 import { RunEvent } from './events.ts'
 import { RunId } from './ids.ts'
+import { PlainName } from './plain-name.ts'
 import { RunnerView } from './protocol.ts'
 import { type ListRuns, RunSummary } from './run.ts'
 import { RunStatus } from './status.ts'
@@ -49,6 +50,12 @@ export const UserView = z.object({
   created_at: time,
 })
 export type UserView = z.infer<typeof UserView>
+export const ListUsers = z.strictObject({
+  name: z.string().optional(),
+  role: UserRole.optional(),
+  status: z.enum(['active', 'disabled']).optional(),
+})
+export type ListUsers = z.infer<typeof ListUsers>
 export const UserList = z.object({ users: z.array(UserView), next_cursor: z.string().optional() })
 export type UserList = z.infer<typeof UserList>
 
@@ -92,20 +99,30 @@ export type LoginAnswer = z.infer<typeof LoginAnswer>
 export const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])
 export type TokenScope = z.infer<typeof TokenScope>
 export const CreateToken = z.strictObject({
-  name: z.string().min(1).max(200),
+  name: PlainName,
   scope: TokenScope.exclude(['enroll'])
     .default('api')
     .describe(
       '`api`: acts as its user. `runner`: opens the runner link, nothing else. `metrics`: reads `/metrics`, nothing else',
     ),
   expires_in_seconds: z.number().int().min(1).max(315_360_000).optional().describe('Default: never'),
-  group: z.string().min(1).max(200).optional().describe('The one runner group a `runner` token may serve'),
+  group: PlainName.optional().describe('The one runner group a `runner` token may serve'),
 })
 export type CreateTokenInput = z.input<typeof CreateToken>
+export const TokenStatus = z.enum(['good', 'used', 'expired', 'revoked'])
+export type TokenStatus = z.infer<typeof TokenStatus>
+export const ListTokens = z.strictObject({
+  name: z.string().optional(),
+  scope: TokenScope.optional(),
+  status: TokenStatus.optional(),
+  user: z.string().optional().describe('Name of the user they act as'),
+})
+export type ListTokens = z.infer<typeof ListTokens>
 export const TokenView = z.object({
   id: z.string(),
   name: z.string(),
   scope: TokenScope,
+  status: TokenStatus.describe('`used`: an `enroll` token that was exchanged'),
   user: z.string().describe('Name of the user it acts as'),
   group: z.string().optional(),
   runner_id: z.string().optional().describe('The one runner it is for, or that it enrolled'),

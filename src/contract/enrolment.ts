@@ -1,14 +1,15 @@
 import * as z from 'zod'
+import { PlainName } from './plain-name.ts'
 
 /** How a machine becomes a runner: an admin makes a token that is good once, and the machine exchanges it for its own. */
 
 /** As runners are known by. */
-export const RunnerId = z.string().min(1).max(200)
+export const RunnerId = PlainName
 
 /** `POST /api/runners/enrollments` */
 export const CreateEnrollment = z.strictObject({
-  name: z.string().min(1).max(200).default('enrolment').describe('Shown in the list of tokens'),
-  group: z.string().min(1).max(200).optional().describe('The one runner group that it may serve'),
+  name: PlainName.default('enrolment').describe('Shown in the list of tokens'),
+  group: PlainName.optional().describe('The one runner group that it may serve'),
   expires_in_seconds: z
     .number()
     .int()

@@ -85,3 +85,12 @@ export class ErrandError extends Error {
     }
   }
 }
+
+/** What went wrong, of whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** And what to do about it, where that is known. */
+export const messageWithHint = (error: unknown): string =>
+  error instanceof ErrandError && error.hint !== undefined
+    ? `${error.message} ${error.hint}`
+    : messageOf(error)

@@ -1,6 +1,8 @@
 import * as z from 'zod'
 import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
+import { RunnerId } from './enrolment.ts'
+import { Labels, PlainName } from './plain-name.ts'
 
 /**
  * Frames between hub and runner: one WebSocket that the runner opens, JSON text frames, output as binary
@@ -18,13 +20,13 @@ export const Hello = z.object({
   type: z.literal('hello'),
   protocol: z.number().int(),
   version: z.string(),
-  runner_id: z.string().min(1).max(200),
+  runner_id: RunnerId,
   /** Made anew at each start of the runner process: tells a reconnect from a restart. */
-  boot_id: z.string(),
-  group: z.string(),
-  labels: z.record(z.string(), z.string()),
+  boot_id: z.string().min(1).max(200),
+  group: PlainName,
+  labels: Labels,
   mode: z.enum(['chat', 'issue', 'all']),
-  hostname: z.string(),
+  hostname: PlainName,
   /** Where it was told one: refused where its token is another tenant's. */
   tenant: z.string().optional(),
   cpus: z.number().positive(),

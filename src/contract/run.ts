@@ -3,6 +3,7 @@ import { AgentRequest, OldInput, OldMetadata } from './agent-request.ts'
 import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
+import { plainName } from './plain-name.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Scalar } from './workflow.ts'
 
@@ -147,10 +148,7 @@ export const CreateRun = z.strictObject({
     .describe('A workflow, as the text of its file'),
   workflow: z.record(z.string(), z.unknown()).optional().describe('A workflow, as JSON'),
   vars: z.record(z.string(), Scalar).default({}).describe('Inputs and variables of the workflow'),
-  repository: z
-    .string()
-    .min(1)
-    .max(500)
+  repository: plainName(500)
     .optional()
     .describe('Name of the repository it is for: its runner group, and the secrets of its scope'),
   agent: AgentRequest.optional().describe('What to ask an agent'),

@@ -1,6 +1,6 @@
 export const MAX_SECRET_BYTES = 64 * 1024
 /** A shorter value stands in texts by chance: it cannot be masked. */
-export const MIN_MASKED_BYTES = 6
+const MIN_MASKED_BYTES = 6
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length
 

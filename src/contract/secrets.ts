@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { plainName } from './plain-name.ts'
 import { VarName } from './variable-name.ts'
 
 /** Secrets that a hub keeps: requests and answers. No answer has a value. */
@@ -7,7 +8,7 @@ import { VarName } from './variable-name.ts'
 export const SecretScope = z.enum(['tenant', 'repository', 'workflow'])
 export type SecretScope = z.infer<typeof SecretScope>
 
-const scopeName = z.string().min(1).max(500)
+const scopeName = plainName(500)
 const address = {
   repository: scopeName.optional().describe('Only for runs for this repository'),
   workflow: scopeName.optional().describe('Only for runs of the workflow of this name'),

@@ -58,12 +58,6 @@ export const Reason = z.enum([
 export type Reason = z.infer<typeof Reason>
 
 export const finalRunStatuses: readonly RunStatus[] = ['success', 'failed', 'canceled', 'interrupted']
-export const finalStepStatuses: readonly StepStatus[] = [
-  'success',
-  'failed',
-  'canceled',
-  'interrupted',
-  'skipped',
-]
+const finalStepStatuses: readonly StepStatus[] = ['success', 'failed', 'canceled', 'interrupted', 'skipped']
 export const isFinalRun = (status: RunStatus): boolean => finalRunStatuses.includes(status)
 export const isFinalStep = (status: StepStatus): boolean => finalStepStatuses.includes(status)

@@ -85,6 +85,21 @@ test('a wrong value is refused under the name it was given', () => {
   }
 })
 
+test('a name that misleads is refused under the name it was given, with the character', () => {
+  for (const [name, value, says] of [
+    ['WORKER_ID', 'a\nb', 'U+000A at place 2'],
+    ['ADOS_GROUP', 'gpu ', 'ends with a blank'],
+    ['ERRAND_HOSTNAME', '\x1b[2J', 'U+001B at place 1'],
+    ['ERRAND_TENANT_ID', 'x'.repeat(201), 'has 201 characters'],
+  ] as const)
+    assert.throws(
+      () => runnerEnvironment({ [name]: value }),
+      ({ code, message, hint }: ErrandError) =>
+        code === 'invalid_argument' && message.includes(name) && message.includes(says) && hint !== undefined,
+      name,
+    )
+})
+
 test('the quota of bots is read under both names, and checked', () => {
   assert.deepEqual(botEnvironment({}), { maxBots: undefined, maxSeconds: undefined })
   assert.deepEqual(botEnvironment({ MAX_BOTS_PER_USER: '5', ERRAND_BOT_HOURS: '0.5' }), {

@@ -1,6 +1,7 @@
 import { cpus, hostname, totalmem } from 'node:os'
 import { parseBytes } from '../contract/amounts.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { MAX_NAME, nameFault } from '../contract/name-fault.ts'
 import { type LogFormat, type LogLevel, logFormats, logLevels } from '../platform/log.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -130,6 +131,8 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
   const cores = get('ERRAND_CPUS')
   const memory = get('ERRAND_MEMORY')
   const mode = get('ERRAND_MODE')
+  for (const name of ['ERRAND_RUNNER_ID', 'ERRAND_GROUP', 'ERRAND_HOSTNAME', 'ERRAND_TENANT_ID'] as const)
+    checkName(get(name))
   return {
     hubUrl: get('ERRAND_HUB_URL')?.value,
     token: get('ERRAND_TOKEN')?.value,
@@ -147,6 +150,14 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
 
 const wrong = ({ name, value }: Found, hint: string): ErrandError =>
   new ErrandError('invalid_argument', `${name} is "${value}".`, { hint })
+
+function checkName(found: Found | undefined): void {
+  const fault = found && nameFault(found.value, MAX_NAME)
+  if (fault !== undefined)
+    throw new ErrandError('invalid_argument', `${found!.name} is no name: ${fault}.`, {
+      hint: 'Write it in letters, digits and "-", such as server-01.',
+    })
+}
 
 function parseCpus(found: Found): number {
   const value = Number(found.value)

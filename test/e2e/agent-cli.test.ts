@@ -67,7 +67,7 @@ test('what is asked where nobody can be asked is denied, and said so', async (t)
   assert.equal(code, 0)
   assert.match(
     stdout,
-    /\? Write b\.txt .*\n {2}nobody can be asked here\n {2}denied by person\ndenied {4}Write b\.txt\nso be it\n/,
+    /\? Write b\.txt .*\n {2}nobody can be asked here\n {2}denied\ndenied {4}Write b\.txt\nso be it\n/,
   )
   assert.ok(!existsSync(join(cwd, 'b.txt')))
 })

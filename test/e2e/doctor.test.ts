@@ -91,3 +91,25 @@ test('a port that is taken, a folder that is a file and no Docker are told with 
   assert.equal(found.status('docker'), 'warning')
   assert.equal(found.status('limits'), 'problem')
 })
+
+test('variables and a configuration that cannot be understood are told, each with what to do', async (t) => {
+  const errand = errandCommand(t)
+  const config = join(errand.home, 'errand.yaml')
+  writeFileSync(config, 'repos: none\n')
+  const env = { ERRAND_ADDR: ':0', ERRAND_CONFIG: config }
+  const found = await doctor(errand.run, {
+    ...env,
+    ERRAND_CPUS: 'four',
+    ERRAND_RETENTION: 'never',
+    ERRAND_LOG_LEVEL: 'loud',
+  })
+  assert.equal(found.status('environment'), 'problem problem problem')
+  for (const { fix } of [...found.of('environment'), ...found.of('config')]) assert.ok(fix)
+  assert.equal(found.status('config'), 'problem')
+  assert.match(found.of('config')[0]!.message, /errand\.yaml:1:8/)
+  writeFileSync(config, 'theme: dark\n')
+  const well = await doctor(errand.run, env)
+  assert.equal(well.status('environment'), 'ok')
+  assert.equal(well.status('config'), 'warning')
+  assert.equal(well.ok, true)
+})

@@ -64,11 +64,41 @@ test('the figures follow a run through hub and runner', async (t) => {
     /^errand_queue_depth\{group="gpu"\} 1$/m.test(await (await fetch(`${programs.url}/metrics`)).text()),
   )
   await programs.client.runs.cancel(waiting.run_id)
+  const openMetrics = async () => await (await fetch(`${programs.url}/metrics`)).text()
+  await eventually('the queue is empty', async () =>
+    /^errand_queue_depth\{group="default"\} 0$/m.test(await openMetrics()),
+  )
+  assert.match(await openMetrics(), /^errand_runner_reconnects_total 0$/m)
+  await programs.kill('runner')
+  await programs.startRunner()
+  await eventually('the runner came back', async () =>
+    /^errand_runner_reconnects_total 1$/m.test(await openMetrics()),
+  )
   const { stdout: token } = await programs.call('tokens', 'create', 'prometheus', '--scope', 'metrics')
   const forwarded = { 'x-forwarded-for': '203.0.113.7' }
   assert.equal((await fetch(`${programs.url}/metrics`, { headers: forwarded })).status, 401)
   const headers = { ...forwarded, authorization: `Bearer ${token.trim()}` }
   assert.equal((await fetch(`${programs.url}/metrics`, { headers })).status, 200)
+})
+
+test('an attempt that waits over a restart of the hub is among the placement delays, with all of its time', async (t) => {
+  const programs = await startPrograms(t, { runner: 'none', hubEnv: { ERRAND_METRICS: 'open' } })
+  const began = Date.now()
+  const { run_id } = await programs.client.runs.create({ yaml: flow('true') })
+  await programs.kill('hub')
+  await programs.startHub()
+  const figure = async (name: string) => {
+    const text = await (await fetch(`${programs.url}/metrics`)).text()
+    return Number(new RegExp(`^errand_placement_delay_seconds_${name} (.*)$`, 'm').exec(text)?.[1])
+  }
+  assert.equal(await figure('count'), 0)
+  const restarted = Date.now()
+  await programs.startRunner()
+  await programs.ended(run_id)
+  assert.equal(await figure('count'), 1)
+  const seconds = await figure('sum')
+  // Longer than since the restart, and no longer than it has been there.
+  assert.ok(seconds > (restarted - began) / 2000 && seconds <= (Date.now() - began) / 1000, String(seconds))
 })
 
 test('ended runs are deleted by hand, and by the hub when their time is over', async (t) => {

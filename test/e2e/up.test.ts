@@ -139,7 +139,7 @@ test('from the command line people log in, make tokens and users, and what they 
 
   const added = await errand.run(['users', 'add', 'anna', '--password-stdin'], { stdin: 'a long password' })
   assert.equal(added.code, 0, added.stderr)
-  assert.match((await errand.run(['users', 'list'])).stdout, /anna +user +active/)
+  assert.match((await errand.run(['users', 'list'])).stdout, /anna +user +default +active/)
   await errand.run(['login', url, '-u', 'anna', '--password-stdin'], { stdin: 'a long password' })
   const made = await errand.run(['tokens', 'create', 'laptop'])
   assert.match(made.stdout, /^errand_api_\S+\n$/)

@@ -1,6 +1,7 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { shortDiff } from './agent-diff.ts'
+import { answerText, questionText } from './agent-permission.ts'
 import { AgentTools } from './agent-tools.ts'
 import { type Color, type Paint, palette } from './palette.ts'
 import { between, statusColor, whyText } from './summary.ts'
@@ -82,11 +83,9 @@ export class AgentDisplay {
         this.#usage = update
         return ''
       case 'permission':
-        return this.#line('yellow', `? ${[update.title, ...(update.paths ?? [])].join('  ')}`)
-      case 'permission_answered': {
-        const by = update.who ?? update.rule ?? update.by
-        return this.#line('dim', `  ${update.decision === 'allow' ? 'allowed' : 'denied'} by ${by}`)
-      }
+        return this.#line('yellow', questionText(update))
+      case 'permission_answered':
+        return this.#line('dim', `  ${answerText(update)}`)
       case 'retry':
         return this.#line(
           'yellow',

@@ -1,4 +1,5 @@
 import type { AgentUpdate } from '../../contract/agent.ts'
+import { answerText, questionText } from './agent-permission.ts'
 import { AgentTools } from './agent-tools.ts'
 import type { Color } from './palette.ts'
 
@@ -22,12 +23,9 @@ export class AgentLines {
         }
       }
       case 'permission':
-        return { color: 'yellow', text: `? ${[update.title, ...(update.paths ?? [])].join('  ')}` }
+        return { color: 'yellow', text: questionText(update) }
       case 'permission_answered':
-        return {
-          color: 'dim',
-          text: `${update.decision === 'allow' ? 'allowed' : 'denied'} by ${update.who ?? update.rule ?? update.by}`,
-        }
+        return { color: 'dim', text: answerText(update) }
       case 'verify':
         if (update.status === 'running') return undefined
         return {

@@ -17,3 +17,6 @@ export function bytesText(bytes: number): string {
   for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000
   return `${value.toFixed(1)} ${units[unit]}`
 }
+
+/** `1 run`, `2 runs`. */
+export const countText = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`

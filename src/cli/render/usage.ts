@@ -31,7 +31,7 @@ export function holdersText(attempts: readonly Tried[]): string {
     (name) => name.split('_')[0],
   )
   const but = notHeld.length > 0 ? `; not held: ${notHeld.join(', ')}` : ''
-  return `Measured and held to their limits by ${holders.join(' and ')}${but}.\n`
+  return `Measured, and held to what limits they have, by ${holders.join(' and ')}${but}.\n`
 }
 
 /** In units of 1,024, as limits are written. */

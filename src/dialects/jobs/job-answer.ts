@@ -3,7 +3,7 @@ import type { ErrorCode } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 
 /** States of a job, as the bot runner names them; the last two are final. */
-export const jobStates = ['init', 'start_bot', 'stop_bot', 'get_logs', 'completed', 'failed'] as const
+const jobStates = ['init', 'start_bot', 'stop_bot', 'get_logs', 'completed', 'failed'] as const
 
 export const JobAnswer = z.object({
   job_id: z.string(),

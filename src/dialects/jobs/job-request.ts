@@ -43,7 +43,7 @@ export function readJob(body: z.infer<typeof JobRequest>): Job {
   const parsed = actions[action as keyof Actions].safeParse(data)
   if (parsed.success) return { action, data: parsed.data } as Job
   const [issue] = parsed.error.issues
-  throw new ErrandError('bad_request', `data.${issue!.path.join('.')}: ${issue!.message}`, {
+  throw new ErrandError('bad_request', `${['data', ...issue!.path].join('.')}: ${issue!.message}`, {
     hint: 'The fields are those of POST /api/bots, described at /docs.',
   })
 }

@@ -49,6 +49,38 @@ test('an admin of the first tenant makes users of others, and they make their ow
   assert.ok(!(await hub.call('GET', '/api/users', boss.token)).text.includes('near'))
 })
 
+test('a name that would mislead in a list is refused, with the field and the character', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('boss', 'admin')
+  for (const [method, path, body, message] of [
+    ['POST', '/api/tokens', { name: 'a\nb' }, /^body\.name .*U\+000A at place 2/],
+    ['POST', '/api/tokens', { name: '' }, /^body\.name .*is empty/],
+    ['POST', '/api/tokens', { name: 'x'.repeat(201) }, /^body\.name .*201 characters, 200 are the most/],
+    [
+      'POST',
+      '/api/tokens',
+      { name: 'r', scope: 'runner', group: 'g\t' },
+      /^body\.group .*U\+0009 at place 2/,
+    ],
+    ['POST', '/api/runners/enrollments', { group: '\u2066x' }, /^body\.group .*U\+2066 at place 1/],
+    [
+      'POST',
+      '/api/runners/enroll',
+      { token: 't', runner_id: 'a\0' },
+      /^body\.runner_id .*U\+0000 at place 2/,
+    ],
+    ['PUT', '/api/secrets/A', { value: 'long enough', workflow: 'a\n' }, /^body\.workflow .*U\+000A/],
+    ['PUT', '/api/secrets/__proto__', { value: 'long enough' }, /^params\.name .*not "__proto__"/],
+    ['POST', '/api/runs', { yaml: oneStep('x'), repository: 'a\nb' }, /^body\.repository .*U\+000A/],
+    ['POST', '/api/users', { name: 'a\nb', password: 'long enough' }, /^body\.name /],
+    ['POST', '/api/users', { name: 'a', password: 'long enough', tenant: 'x\n' }, /^body\.tenant /],
+  ] as const) {
+    const { status, json } = await hub.call(method, path, token, body)
+    assert.deepEqual([status, json.error.code], [400, 'bad_request'], JSON.stringify(body))
+    assert.match(json.error.message, message)
+  }
+})
+
 test('failed logins are slowed down, with the time to wait', async (t) => {
   const loginLimits = { perAccount: 2, perAddress: 10, windowMs: 60_000, entries: 100 }
   const hub = await testingHub(t, { auth: { loginLimits } })

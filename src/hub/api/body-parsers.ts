@@ -16,7 +16,11 @@ export function readBodies(app: ApiApp): void {
     if (body === '') return done(null, undefined)
     json(request, body as string, (error, value) => {
       if (error === null) return done(null, value)
-      done(new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`))
+      done(
+        new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`, {
+          hint: 'Send JSON with the content type application/json; a workflow may be sent as application/yaml.',
+        }),
+      )
     })
   })
   // Read by the route, as they come.

@@ -5,10 +5,9 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { StreamLines } from '../../platform/stream-lines.ts'
 import { type LogWanted, logTail, wants } from '../bots/log-tail.ts'
-import { bearer } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { botParams, ownerOf } from './bots.ts'
-import { errorEvent, openStream } from './run-events.ts'
+import { sendEventStream } from './event-stream.ts'
 
 export function botLogRoutes(app: ApiApp, context: ApiContext): void {
   const { bots, engine } = context
@@ -50,26 +49,16 @@ async function sendLines(
   run: RunRecord,
   wanted: LogWanted,
 ): Promise<void> {
-  const { engine, limits, log, auth } = context
+  const { engine } = context
   const { run_id, last_seq } = run
-  const token = bearer(request)
   const before = await logTail(engine, run, last_seq, { tail: wanted.tail })
-  const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
-    hint: 'Ask again.',
-  })
-  const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
-  const keepAlive = setInterval(() => {
-    if (!paced.waiting) void paced.write(': keep-alive\n\n')
-    auth.authenticate(token).catch((error) => {
-      if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
-    })
-  }, limits.keepAliveMs)
   const isWanted = wants(wanted)
   const lines = new StreamLines<LogLine['stream']>()
-  const send = async (line: LogLine) => {
-    if (isWanted(line)) await paced.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`)
-  }
-  try {
+  const about = { what: 'log', runId: run_id, goOn: 'Ask again.' } as const
+  await sendEventStream(context, request, reply, about, async (paced) => {
+    const send = async (line: LogLine) => {
+      if (isWanted(line)) await paced.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`)
+    }
     for (const { open, ...line } of before.lines)
       if (open) lines.push(line.stream, line.text)
       else await send(line)
@@ -84,15 +73,7 @@ async function sendLines(
     for (const [stream, text] of lines.rest()) await send({ time, stream, text })
     const { status, reason, message } = (await engine.get(run_id)) ?? run
     paced.end(`event: end\ndata: ${JSON.stringify({ run_id, status, reason, message })}\n\n`)
-  } catch (error) {
-    if (paced.gone.aborted) return
-    log(`log of ${run_id} broke off: ${(error as Error).stack}`, { level: 'error', run_id })
-    paced.finish(
-      errorEvent(new ErrandError('unavailable', 'The log could not be read.', { hint: 'Try again.' })),
-    )
-  } finally {
-    clearInterval(keepAlive)
-  }
+  })
 }
 
 function moment(text: string): number {

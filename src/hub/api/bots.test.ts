@@ -193,7 +193,7 @@ test('a restart waits for the end of the run before, and keeps secrets and setti
   await hub.engine.done(restarted.json.run_id)
   const gone = await call('POST', '/echo/restart')
   assert.deepEqual([gone.status, gone.json.error.code], [409, 'conflict'])
-  assert.match(gone.json.error.hint, /-e BOT_TOKEN/)
+  assert.match(gone.json.error.hint, /errand bot start echo --simple bot\.py -e BOT_TOKEN$/)
 })
 
 test('a bot that has ended and had no secrets can be restarted, within the quota', async (t) => {
@@ -331,6 +331,7 @@ test('what is wrong with a request is told with a code, what and a hint', async 
     [{ bot_id: 'a', files: { 'a.py': '', 'b.py': '' } }, /2 files and no entrypoint/],
     [{ bot_id: 'a', files: { 'a.py': '' }, entrypoint: 'c.py' }, /"c.py" is not among the files/],
     [{ bot_id: 'a', files: { '../a.py': '' } }, /"..\/a.py" is not one inside/],
+    [{ bot_id: 'a', git_url: 'https://ann:secret-value@x.org/a' }, /"git_url" has a user name or a password/],
     [{ bot_id: 'a', archive: '%%%' }, /"archive" is not base64/],
     [{ bot_id: 'a', upload: '0'.repeat(64) }, /no upload "0000/, 404],
     [{ bot_id: 'a', code: 'x', timeout_seconds: 1e6 }, /lives 86400 seconds \(24 hours\) at most/],

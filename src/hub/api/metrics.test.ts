@@ -33,6 +33,8 @@ test('the figures tell of runs, output, runners, readers and the process', async
   assert.equal(figure(text, 'errand_event_readers'), 1)
   assert.equal(figure(text, 'errand_event_readers_resumed_total'), 1)
   assert.equal(figure(text, 'errand_queue_depth{group="gpu"}'), 2)
+  assert.equal(figure(text, 'errand_queue_depth{group="default"}'), 0)
+  assert.equal(figure(text, 'errand_runs_finished_total{status="failed"}'), 0)
   assert.equal(figure(text, 'errand_runners{group="default",status="connected"}'), 1)
   assert.equal(figure(text, 'errand_runner_slots{group="default"}'), 4)
   assert.equal(figure(text, 'errand_placement_delay_seconds_count'), 2)

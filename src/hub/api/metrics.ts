@@ -24,7 +24,9 @@ export function metricsRoutes(app: ApiApp, { metrics }: ApiContext): void {
       // Absent where the hub lets everybody on its machine read them.
       if (identity !== null && identity.token?.scope !== 'metrics') needAdmin(identity)
       if (identity !== null && identity.user.tenant !== DEFAULT_TENANT)
-        throw new ErrandError('forbidden', 'The figures of the hub are for the admins of its first tenant.')
+        throw new ErrandError('forbidden', 'The figures of the hub are for the admins of its first tenant.', {
+          hint: 'One of them makes a token that reads them: errand tokens create NAME --scope metrics',
+        })
       reply.header('cache-control', 'no-store').type('text/plain; version=0.0.4; charset=utf-8')
       return reply.serializer((text) => text as string).send(metrics.text())
     },

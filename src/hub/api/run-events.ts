@@ -1,13 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import * as z from 'zod'
 import { EventList, EventsQuery } from '../../contract/api.ts'
-import { ErrandError } from '../../contract/errors.ts'
 import { RunEvent } from '../../contract/events.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
-import { bearer, visibleRun } from './access.ts'
+import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
-import type { PacedResponse } from './paced-response.ts'
+import { openStream, sendEventStream } from './event-stream.ts'
 
 const EventsHeaders = z.object({
   'last-event-id': z
@@ -64,46 +63,27 @@ interface Wanted {
   outputBytes?: number
 }
 
-async function sendStream(
+function sendStream(
   context: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
   { record, after, outputBytes }: Wanted,
 ): Promise<void> {
-  const { engine, limits, log, auth, metrics } = context
-  const token = bearer(request)
-  const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
-    hint: 'Go on with Last-Event-ID.',
-  })
-  const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
-  const keepAlive = setInterval(() => {
-    if (!paced.waiting) void paced.write(': keep-alive\n\n')
-    // A token that no longer counts ends its streams as well.
-    auth.authenticate(token).catch((error) => {
-      if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
-    })
-  }, limits.keepAliveMs)
-  const left = metrics?.reader(after > 0)
-  try {
-    for await (const event of engine.watch(record.run_id, after, paced.gone, { outputBytes })) {
-      const wait = paced.write(eventText(event))
-      if (wait !== undefined) await wait
-      if (paced.gone.aborted) break
+  const { engine, metrics } = context
+  const about = { what: 'events', runId: record.run_id, goOn: 'Go on with Last-Event-ID.' } as const
+  return sendEventStream(context, request, reply, about, async (paced) => {
+    const left = metrics?.reader(after > 0)
+    try {
+      for await (const event of engine.watch(record.run_id, after, paced.gone, { outputBytes })) {
+        const wait = paced.write(eventText(event))
+        if (wait !== undefined) await wait
+        if (paced.gone.aborted) break
+      }
+      paced.end()
+    } finally {
+      left?.()
     }
-    paced.end()
-  } catch (error) {
-    if (paced.gone.aborted) return
-    log(`events of ${record.run_id} broke off: ${(error as Error).stack}`, {
-      level: 'error',
-      run_id: record.run_id,
-    })
-    paced.finish(
-      errorEvent(new ErrandError('unavailable', 'The events could not be read.', { hint: 'Try again.' })),
-    )
-  } finally {
-    clearInterval(keepAlive)
-    left?.()
-  }
+  })
 }
 
 /** The events there are now; written one by one, as their outputs may be large. */
@@ -133,26 +113,5 @@ async function sendList(
   }
 }
 
-export function openStream(
-  { streams }: ApiContext,
-  reply: FastifyReply,
-  contentType: string,
-  slowWords?: string,
-): PacedResponse {
-  reply.hijack()
-  reply.raw.writeHead(200, {
-    ...(reply.getHeaders() as Record<string, string>),
-    'content-type': contentType,
-    'cache-control': 'no-store',
-    // Or nginx would hold events back.
-    'x-accel-buffering': 'no',
-  })
-  reply.raw.flushHeaders()
-  return streams.open(reply.raw, slowWords)
-}
-
 const eventText = (event: RunEvent): string =>
   `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
-
-export const errorEvent = (error: ErrandError): string =>
-  `event: error\ndata: ${JSON.stringify(error.toBody())}\n\n`

@@ -27,7 +27,9 @@ export function blueprintRun(body: CreateRun): Made {
       hint: `It takes ${body.blueprint === 'agent' ? '"agent"' : '"yaml" or "workflow"'}.`,
     })
   if (body.metadata !== undefined && shape !== 'input')
-    throw new ErrandError('bad_request', 'body: "metadata" stands beside "input" only.')
+    throw new ErrandError('bad_request', 'body: "metadata" stands beside "input" only.', {
+      hint: 'Leave it out, or ask as the agent API does: {"input": {"text": "..."}, "metadata": {...}}',
+    })
   if (blueprint === 'workflow') return workflowRun(body)
   if (Object.keys(body.vars).length > 0)
     throw new ErrandError('bad_request', 'body.vars: a run of an agent has no variables.', {

@@ -84,7 +84,7 @@ export function runnerRoutes(app: ApiApp, { runners, accounts, auth }: ApiContex
       const { status } = await here(identity, id)
       if (status !== 'disconnected' && !query.force)
         throw new ErrandError('conflict', `The runner "${id}" is connected.`, {
-          hint: 'Drain and stop it first; or remove it by force, which loses what it is at: errand runners remove --force',
+          hint: `Drain and stop it first; or remove it by force, which loses what it is at: errand runners remove ${id} --force`,
         })
       const { tenant } = identity.user
       await accounts.revokeRunnerTokens({ tenant, id }, new Date().toISOString())

@@ -115,7 +115,9 @@ function variables(pairs: readonly string[]): Record<string, string> {
     pairs.map((pair) => {
       const at = pair.indexOf('=')
       if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)]
-      throw new ErrandError('bad_request', 'query.var: a variable is written KEY=value.')
+      throw new ErrandError('bad_request', 'query.var: a variable is written KEY=value.', {
+        hint: 'Such as ?var=NAME=world, any number of times.',
+      })
     }),
   )
 }

@@ -43,11 +43,19 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const metrics = new HubMetrics({
     version: '0.0.0-test',
     openRuns: () => engine.openRuns(),
-    fleet: () => ({ runners: [view], waiting: new Map([['gpu', 2]]), links: { opened: 1, closed: 0 } }),
+    fleet: () => ({
+      runners: [view],
+      waiting: new Map([['gpu', 2]]),
+      links: { opened: 1, closed: 0 },
+      reconnects: 0,
+    }),
   })
-  const store = observedStore(stores.runs, (runId, events) => {
-    metrics.seen(runId, events)
-    if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
+  const store = observedStore(stores.runs, {
+    seen(runId, events) {
+      metrics.seen(runId, events)
+      if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
+    },
+    read: () => {},
   })
   const admit = async (run: RunSpec) => {
     bots.admit(run)

@@ -1,5 +1,12 @@
 import * as z from 'zod'
-import { CreateToken, TokenCreated, TokenList, type TokenView } from '../../contract/api.ts'
+import {
+  CreateToken,
+  ListTokens,
+  TokenCreated,
+  TokenList,
+  type TokenStatus,
+  type TokenView,
+} from '../../contract/api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newId } from '../auth/account-id.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
@@ -9,10 +16,17 @@ import type { ApiApp, ApiContext } from './api-context.ts'
 
 const tags = ['accounts']
 
+function statusOf({ revoked_at, used_at, expires_at }: Token): TokenStatus {
+  if (revoked_at !== undefined) return 'revoked'
+  if (used_at !== undefined) return 'used'
+  return expires_at !== undefined && Date.parse(expires_at) <= Date.now() ? 'expired' : 'good'
+}
+
 const tokenView = (token: Token, user: string): TokenView => ({
   id: token.id,
   name: token.name,
   scope: token.scope,
+  status: statusOf(token),
   user,
   group: token.group,
   runner_id: token.runner_id,
@@ -26,13 +40,24 @@ const tokenView = (token: Token, user: string): TokenView => ({
 export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
   app.get(
     '/api/tokens',
-    { schema: { tags, summary: 'Your tokens; for an admin, all', response: { 200: TokenList } } },
-    async ({ identity }) => {
+    {
+      schema: {
+        tags,
+        summary: 'Your tokens; for an admin, all',
+        querystring: ListTokens,
+        response: { 200: TokenList },
+      },
+    },
+    async ({ identity, query }) => {
       const { user } = identity
       const users: User[] = isAdmin(identity) ? await accounts.users({ tenant: user.tenant }) : [user]
       const names = new Map(users.map(({ id, name }) => [id, name]))
       const tokens = await accounts.tokens(isAdmin(identity) ? { tenant: user.tenant } : { user_id: user.id })
-      return { tokens: tokens.map((token) => tokenView(token, names.get(token.user_id) ?? '')) }
+      const all = tokens.map((token) => tokenView(token, names.get(token.user_id) ?? ''))
+      const asked = ['name', 'scope', 'status', 'user'] as const
+      return {
+        tokens: all.filter((token) => asked.every((key) => (query[key] ?? token[key]) === token[key])),
+      }
     },
   )
 
@@ -50,7 +75,9 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
       // A runner is handed everybody's work, and the figures are of all that the hub does.
       if (body.scope !== 'api') needAdmin(identity)
       if (body.scope !== 'runner' && body.group !== undefined)
-        throw new ErrandError('bad_request', 'body.group: only a runner token has a group.')
+        throw new ErrandError('bad_request', 'body.group: only a runner token has a group.', {
+          hint: 'Leave it out, or make a token of the scope "runner".',
+        })
       const text = newTokenText(body.scope)
       const nowMs = Date.now()
       const token: NewToken = {

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { CreateUser, PatchUser, UserList, UserView } from '../../contract/api.ts'
+import { CreateUser, ListUsers, PatchUser, UserList, UserView } from '../../contract/api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newId } from '../auth/account-id.ts'
 import type { Identity } from '../auth/auth.ts'
@@ -23,10 +23,17 @@ export const userView = ({ id, name, role, tenant, disabled, created_at }: User)
 export function userRoutes(app: ApiApp, { accounts, auth, engine }: ApiContext): void {
   app.get(
     '/api/users',
-    { schema: { tags, summary: 'The users (admin)', response: { 200: UserList } } },
-    async ({ identity }) => {
+    {
+      schema: { tags, summary: 'The users (admin)', querystring: ListUsers, response: { 200: UserList } },
+    },
+    async ({ identity, query: { name, role, status } }) => {
       needAdmin(identity)
-      return { users: (await accounts.users({ tenant: identity.user.tenant })).map(userView) }
+      const all = (await accounts.users({ tenant: identity.user.tenant })).map(userView)
+      const fits = (user: UserView): boolean =>
+        (name ?? user.name) === user.name &&
+        (role ?? user.role) === user.role &&
+        (status === undefined || (status === 'disabled') === user.disabled)
+      return { users: all.filter(fits) }
     },
   )
 

@@ -72,7 +72,7 @@ export class Auth {
   async authenticate(text: string | undefined, also?: 'metrics'): Promise<Identity> {
     if (text === undefined || text === '')
       throw new ErrandError('unauthorized', 'This needs a token, and none was sent.', {
-        hint: 'Send "Authorization: Bearer <token>". Get one with: errand login, or errand tokens create.',
+        hint: 'Log in with: errand login URL. A program sends "Authorization: Bearer <token>", made with: errand tokens create.',
       })
     const identity = await this.identify(text)
     if (identity.token?.scope === 'enroll')

@@ -12,7 +12,7 @@ import { LoginLimit, type LoginLimits } from './login-limit.ts'
 import { isEnrolmentToken, newTokenText, tokenSha256 } from './token-text.ts'
 
 /** Failed tries of one address before it must wait. */
-export const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
+const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
   perAccount: 20,
   perAddress: 20,
   windowMs: 60_000,

@@ -4,7 +4,7 @@ import { DEFAULT_TENANT } from './first-admin.ts'
 import { tokenSha256 } from './token-text.ts'
 
 /** The user that the operator's client token acts as. It has no password. */
-export const CLIENT_USER = 'client'
+const CLIENT_USER = 'client'
 
 /**
  * Keeps the tokens that the operator has chosen, as the ones that a hub makes: their hashes. One that was chosen

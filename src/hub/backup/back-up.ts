@@ -6,9 +6,18 @@ import { ErrandError } from '../../contract/errors.ts'
 import { diskError } from '../store/disk-errors.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import { DatabaseReader, type KnownStream, snapshotInto } from '../store/sqlite/snapshot.ts'
-import { type BackupFile, type BackupHead, CONFIG_FILES, DATABASE, KEY, LIST } from './backup-files.ts'
+import {
+  type BackupFile,
+  type BackupHead,
+  CONFIG_FILES,
+  DATABASE,
+  isKnown,
+  KEY,
+  LIST,
+  UPLOADS,
+} from './backup-files.ts'
 import { type BackupTarget, backupTarget } from './backup-target.ts'
-import { firstBytes, openThere } from './file-bytes.ts'
+import { firstBytes, namesIn, openThere } from './read-there.ts'
 
 export interface BackupOptions {
   /** Data folder of the hub, which may be at work. */
@@ -21,7 +30,7 @@ export interface BackupOptions {
 export interface Backup extends BackupHead {
   files: number
   bytes: number
-  /** Outputs that are not what the log says of them: already so in the data folder. */
+  /** Outputs that are not what the log says of them, uploads that are not what they were: already so in the data folder. */
   damaged: string[]
 }
 
@@ -69,6 +78,7 @@ class BackupWriter {
     const created_at = new Date().toISOString()
     const { scratch } = this.#target
     snapshotInto(path.join(this.#data, DATABASE), scratch)
+    await this.#addUploads()
     await forgetRuns(scratch, await this.#addOutputs(scratch))
     const reader = new DatabaseReader(scratch)
     const runs = reader.countRuns()
@@ -102,6 +112,17 @@ class BackupWriter {
       reader.close()
       live.close()
     }
+  }
+
+  /** Those without a bot are among them, as theirs may be about to start; what is being received is not. */
+  async #addUploads(): Promise<void> {
+    for (const tenant of await namesIn(path.join(this.#data, UPLOADS)))
+      for (const sha256 of await namesIn(path.join(this.#data, UPLOADS, tenant))) {
+        const name = `${UPLOADS}/${tenant}/${sha256}`
+        if (!isKnown(name)) continue
+        const added = await this.#add(name, path.join(this.#data, name))
+        if (added !== undefined && added.sha256 !== sha256) this.#damaged.push(name)
+      }
   }
 
   /** At most so many bytes of the file. Undefined where there is no such file. */

@@ -16,7 +16,10 @@ export interface BackupEntry {
 /** The files of a backup, one after the other, in any order. Throws `not_found`, and `store_failed` for a broken archive. */
 export async function* backupEntries(from: string): AsyncGenerator<BackupEntry> {
   const found = await stat(from).catch(() => undefined)
-  if (found === undefined) throw new ErrandError('not_found', `There is no backup ${from}.`)
+  if (found === undefined)
+    throw new ErrandError('not_found', `There is no backup ${from}.`, {
+      hint: `Name what errand backup --to has made; a path is seen from ${process.cwd()}`,
+    })
   if (found.isDirectory()) yield* folderEntries(from)
   else yield* archiveEntries(from)
 }

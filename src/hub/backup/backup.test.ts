@@ -61,8 +61,12 @@ async function hubData(t: TestContext) {
   await run('run_open', 'abcdefXYZ', [output(1, 0, 6)], 'running')
   writeFileSync(path.join(data, 'secrets.key'), 'the key')
   writeFileSync(path.join(data, 'errand.yaml'), 'repos: []\n')
+  const upload = path.join('uploads', sha256('default').slice(0, 32), sha256('an archive'))
+  mkdirSync(path.dirname(path.join(data, upload)), { recursive: true })
+  writeFileSync(path.join(data, upload), 'an archive')
+  writeFileSync(path.join(data, path.dirname(upload), '.being-received'), 'an arc')
   for (const name of ['local-token', 'runner-token', 'lock']) writeFileSync(path.join(data, name), 'a token')
-  return { dir, data, stores, outputs, run, output, finished, to: path.join(dir, 'b.tar.gz') }
+  return { dir, data, stores, outputs, upload, run, output, finished, to: path.join(dir, 'b.tar.gz') }
 }
 
 const options = { withKey: false, version: '0.0.0-test' }
@@ -78,10 +82,12 @@ for (const name of ['b.tar', 'b.tar.gz', 'folder'])
     const hub = await hubData(t)
     const to = path.join(hub.dir, name)
     const made = await backUp({ ...hub, ...options, to })
-    assert.deepEqual([made.runs, made.files, made.damaged], [2, 4, []])
+    assert.deepEqual([made.runs, made.files, made.damaged], [2, 5, []])
     const { data, head } = await restored(hub.dir, to)
     assert.deepEqual([head.runs, head.with_key, head.errand], [2, false, '0.0.0-test'])
-    assert.deepEqual(readdirSync(data).sort(), ['errand.db', 'errand.yaml', 'output'])
+    assert.deepEqual(readdirSync(data).sort(), ['errand.db', 'errand.yaml', 'output', 'uploads'])
+    assert.equal(readFileSync(path.join(data, hub.upload), 'utf8'), 'an archive')
+    assert.equal(readdirSync(path.join(data, path.dirname(hub.upload))).length, 1)
     assert.equal(readFileSync(path.join(data, 'output/run_done/1.stdout'), 'utf8'), 'hello world')
     assert.equal(readFileSync(path.join(data, 'output/run_open/1.stdout'), 'utf8'), 'abcdef')
     assert.equal(statSync(path.join(data, 'errand.db')).mode & 0o777, 0o600)
@@ -107,14 +113,19 @@ test('the key of the secrets is in it only when asked for', async (t) => {
   await assert.rejects(backUp({ ...hub, ...options, to, withKey: true }), { code: 'not_found' })
 })
 
-test('outputs that are not as the log says are told', async (t) => {
+test('outputs that are not as the log says are told, and uploads that are not what they were', async (t) => {
   const hub = await hubData(t)
   writeFileSync(path.join(hub.data, 'output/run_done/1.stdout'), 'HELLO world')
   const changed = await backUp({ ...hub, ...options })
   assert.deepEqual(changed.damaged, ['output/run_done/1.stdout'])
   rmSync(path.join(hub.data, 'output/run_open'), { recursive: true })
+  writeFileSync(path.join(hub.data, hub.upload), 'another one')
   const missing = await backUp({ ...hub, ...options, to: path.join(hub.dir, 'second') })
-  assert.deepEqual(missing.damaged.sort(), ['output/run_done/1.stdout', 'output/run_open/1.stdout'])
+  assert.deepEqual(missing.damaged.sort(), [
+    'output/run_done/1.stdout',
+    'output/run_open/1.stdout',
+    hub.upload,
+  ])
 })
 
 test('runs that are removed while they are backed up are in it whole or not at all', async (t) => {
@@ -201,7 +212,7 @@ test('only an empty folder is restored into; what a killed one has left is no ma
   mkdirSync(path.join(data, '.restoring-1/output'), { recursive: true })
   writeFileSync(path.join(data, 'lock'), '')
   await restore({ from: hub.to, data, lockFile: 'lock' })
-  assert.deepEqual(readdirSync(data).sort(), ['errand.db', 'errand.yaml', 'lock', 'output'])
+  assert.deepEqual(readdirSync(data).sort(), ['errand.db', 'errand.yaml', 'lock', 'output', 'uploads'])
   await assert.rejects(restore({ from: path.join(hub.dir, 'none'), data: tempFolder(t), lockFile: 'lock' }), {
     code: 'not_found',
   })

@@ -58,7 +58,8 @@ test('a mistake is told with file, line and hint', () => {
     ['repos:\n  - work_runner_group: g\n', /^errand.yaml:2:5: .*name.* is missing/],
     ['repos:\n  - name: app\n    work_runner_group: 7\n', /^errand.yaml:3:24: .*must be text/],
     ['repos:\n  - {name: a, work_runner_group: g}\n  - {name: a}\n', /^errand.yaml:3:12: .*second time/],
-    ['just text', /^errand.yaml:1:1: .*must be a map/],
+    ['repos:\n  - {name: "a\\nb"}\n', /^errand.yaml:2:12: .*U\+000A at place 2/],
+    ['just text', /^errand.yaml:1:1: the file must be a map/],
   ] as const)
     assert.throws(
       () => parseConfig(text, 'errand.yaml'),
@@ -83,4 +84,8 @@ test('a change is read, a wrong one is told and changes nothing', async (t) => {
   await until(() => logged.some((line) => line.includes('must be a list')))
   assert.match(logged.at(-1)!, /still holds/)
   assert.equal(config.groupOf('frontend-app'), 'other')
+  rmSync(file)
+  await until(() => logged.some((line) => line.includes('cannot be read')))
+  writeFileSync(file, sample)
+  await until(() => config.groupOf('frontend-app') === 'frontend-runners')
 })

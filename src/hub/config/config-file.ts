@@ -1,4 +1,4 @@
-import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { ErrandError } from '../../contract/errors.ts'
 import { type HubConfig, NO_CONFIG, parseConfig } from './config-text.ts'
 
@@ -14,17 +14,20 @@ export interface ConfigFileOptions {
 /** The hub's configuration as its file says, now and after each change. One that is wrong later changes nothing. */
 export class ConfigFile {
   readonly #options: ConfigFileOptions
-  readonly #onChange = (now: { mtimeMs: number; ino: number }, before: { mtimeMs: number; ino: number }) => {
-    if (now.mtimeMs !== before.mtimeMs || now.ino !== before.ino) this.reload()
-  }
   #config: HubConfig = NO_CONFIG
+  /** State of the file just before it was read last. */
+  #seen = ''
+  #timer: NodeJS.Timeout | undefined
 
   /** Throws `invalid_argument` for a file that cannot be read or is wrong. */
   constructor(options: ConfigFileOptions) {
     this.#options = options
     if (options.file === undefined) return
-    this.#read(options.file)
-    watchFile(options.file, { interval: LOOK_MS, persistent: false }, this.#onChange)
+    const { file } = options
+    this.#read(file)
+    this.#timer = setInterval(() => {
+      if (stateOf(file) !== this.#seen) this.reload()
+    }, LOOK_MS).unref()
   }
 
   /** The runner group of a repository; undefined: any. */
@@ -46,12 +49,23 @@ export class ConfigFile {
 
   /** May be called twice. */
   close(): void {
-    if (this.#options.file !== undefined) unwatchFile(this.#options.file, this.#onChange)
+    clearInterval(this.#timer)
   }
 
   #read(file: string): void {
+    this.#seen = stateOf(file)
     this.#config = parseConfig(textOf(file), file)
     for (const warning of this.#config.warnings) this.#options.log(warning)
+  }
+}
+
+/** Another one for another file, or the same one changed. */
+function stateOf(file: string): string {
+  try {
+    const { ino, size, mtimeNs } = statSync(file, { bigint: true })
+    return `${ino} ${size} ${mtimeNs}`
+  } catch (error) {
+    return (error as Error).message
   }
 }
 

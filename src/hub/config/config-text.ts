@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
+import { PlainName, plainName } from '../../contract/plain-name.ts'
 import { parseYaml } from '../../engine/file/parse.ts'
 import { formatProblem, type Problem, sortProblems } from '../../engine/file/problem.ts'
 import { Report } from '../../engine/file/report.ts'
@@ -7,9 +8,9 @@ import { safeParse } from '../../engine/file/safe-parse.ts'
 import { findingsOf, unknownKey } from '../../engine/file/sentences.ts'
 
 const Repository = z.strictObject({
-  name: z.string().min(1).max(500),
+  name: plainName(500),
   /** The one runner group that runs for it go to. */
-  work_runner_group: z.string().min(1).max(200).optional(),
+  work_runner_group: PlainName.optional(),
 })
 const Config = z.strictObject({ repos: z.array(Repository).nullable().optional() })
 
@@ -32,7 +33,8 @@ export function parseConfig(text: string, file: string): HubConfig {
   if (!parsed.success)
     for (const finding of findingsOf(parsed.error.issues, Config, value)) {
       const [key, complaint] = [finding.path.at(-1), { at: finding.at, hint: finding.hint }]
-      if (finding.says !== unknownKey) report.found(finding)
+      if (finding.path.length === 0) report.add([], `the file ${finding.says}`, complaint)
+      else if (finding.says !== unknownKey) report.found(finding)
       else
         report.add(finding.path, `unknown key "${key}" is passed over`, { ...complaint, severity: 'warning' })
     }

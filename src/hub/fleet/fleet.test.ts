@@ -6,24 +6,10 @@ import { after, before, test } from 'node:test'
 import { WebSocket } from 'ws'
 import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
 import { Fleet } from './fleet.ts'
+import { testingHello as hello } from './testing-hello.ts'
 
 let server: Server
 let fleet: Fleet
-const hello = {
-  type: 'hello',
-  protocol: 1,
-  version: '0.1.0',
-  runner_id: 'r1',
-  boot_id: 'b1',
-  group: 'default',
-  labels: {},
-  mode: 'all',
-  hostname: 'server-01',
-  cpus: 4,
-  memory_bytes: 1024,
-  slots: 2,
-  attempts: [],
-}
 
 before(async () => {
   server = createServer()
@@ -100,10 +86,29 @@ test('another protocol is refused for good, with both versions named', async () 
   assert.match(String(refused?.message), /protocol 99, this hub speaks 1/)
 })
 
+for (const [what, wrong, message] of [
+  ['without a name', { runner_id: undefined }, /"runner_id"/],
+  [
+    'with a name of two lines',
+    { runner_id: 'a\nb' },
+    /"runner_id": it holds the character U\+000A at place 2/,
+  ],
+  ['with a group that turns the text', { group: 'gpu\u202e' }, /"group": .*U\+202E at place 4/],
+  ['with a host that colours the terminal', { hostname: '\x1b[31m' }, /"hostname": .*U\+001B at place 1/],
+  ['with a label of two lines', { labels: { zone: 'a\r\n' } }, /"labels.zone": .*U\+000D at place 2/],
+  ['with a label that has no name', { labels: { '': 'a' } }, /"labels.*": /],
+  ['with an endless group', { group: 'x'.repeat(201) }, /"group": it has 201 characters, 200 are the most/],
+] as const)
+  test(`a hello ${what} is refused for good, with what is wrong`, async () => {
+    const [refused] = await say([{ ...hello, ...wrong }])
+    assert.deepEqual([refused?.type, refused?.code, refused?.retry], ['refused', 'invalid_argument', false])
+    assert.match(String(refused?.message), message)
+    await assertWell()
+  })
+
 for (const [name, frame] of [
   ['text that is no JSON', '{"type":'],
   ['JSON that is no frame', { type: 'surprise' }],
-  ['a hello that lacks what it needs', { type: 'hello', protocol: 1 }],
   ['null', 'null'],
   ['a binary frame that is no output', Buffer.from([9, 9, 9])],
   ['a report before hello', { type: 'draining' }],

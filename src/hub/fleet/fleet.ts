@@ -195,6 +195,7 @@ export class Fleet implements StepHost {
       runners: this.list(),
       waiting: this.#ledger.waiting(),
       links: { opened: this.#opened, closed: this.#closed },
+      reconnects: this.#reception.reconnects,
     }
   }
 

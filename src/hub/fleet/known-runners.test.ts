@@ -8,22 +8,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import { Fleet } from './fleet.ts'
-
-const said = {
-  type: 'hello',
-  protocol: 1,
-  version: '0.1.0',
-  runner_id: 'r1',
-  boot_id: 'b1',
-  group: 'default',
-  labels: {},
-  mode: 'all',
-  hostname: 'server-01',
-  cpus: 4,
-  memory_bytes: 1024 ** 3,
-  slots: 2,
-  attempts: [],
-}
+import { testingHello as said } from './testing-hello.ts'
 
 /** A hub of nothing but a fleet and its store, which can be replaced as by a restart. */
 async function setup(t: TestContext) {
@@ -91,7 +76,7 @@ test('a capacity that is no number is refused, saying which', async (t) => {
   const { connect } = await setup(t)
   for (const wrong of [{ cpus: 'four' }, { cpus: 0 }, { memory_bytes: null }, { slots: 1.5 }]) {
     const { answer } = await connect(wrong)
-    assert.equal(answer.code, 'bad_request')
+    assert.deepEqual([answer.code, answer.retry], ['invalid_argument', false])
     assert.match(String(answer.message), new RegExp(`"hello" is wrong at "${Object.keys(wrong)[0]}"`))
   }
 })
@@ -166,7 +151,7 @@ test('a machine that came back takes the place of its link that is dead; while t
   const { ws } = await connect()
   const { answer } = await connect({ boot_id: 'b2' })
   assert.deepEqual([answer.code, answer.retry], ['conflict', true])
-  assert.match(String(answer.message), /"r1" is taken by a runner on server-01/)
+  assert.match(String(answer.message), /"r1" is taken by another process, on server-01/)
   // As of a machine that lost its power: nothing says that the link is gone.
   ws.pause()
   assert.equal((await connect({ boot_id: 'b2' })).answer.type, 'welcome')

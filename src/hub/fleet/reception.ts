@@ -28,6 +28,8 @@ const PROBE_MS = 2_000
 /** Runners come, are compared with what they were given, go, and are given up when they stay away. */
 export class Reception {
   readonly #options: ReceptionOptions
+  /** Welcomes of runners that had been here before, also before the hub's start. */
+  reconnects = 0
   /** Until `open`: who said hello. */
   #early: [RunnerLink, Hello][] | undefined = []
 
@@ -118,9 +120,14 @@ export class Reception {
     }
     for (let older = runners.get(id)?.link; older; older = runners.get(id)?.link) {
       if (older.boot !== boot_id && (await older.answers(Math.min(PROBE_MS, heartbeatMs)))) {
-        const where = runners.get(id)?.hello?.hostname
-        const message = `The runner id "${id}" is taken by a runner on ${where}. Give each runner its own id.`
-        link.refuse('conflict', message, true)
+        const { hello: there, connectedAtMs } = runners.get(id)!
+        const since = new Date(connectedAtMs).toISOString()
+        link.refuse(
+          'conflict',
+          `The runner id "${id}" is taken by another process, on ${there?.hostname} (${older.address}), connected since ${since}. ` +
+            'Give each machine an id of its own: a copied one has to be enrolled anew.',
+          true,
+        )
         return
       }
       older.terminate()
@@ -144,6 +151,7 @@ export class Reception {
     runner.hello = hello
     runner.tenant = link.principal.tenant
     runner.link = link
+    if (runner.connectedAtMs > 0) this.reconnects++
     runner.connectedAtMs = Date.now()
     known.inPassing(runner.id, known.keep(runner))
     const stock = takeStock(hello, ledger.givenTo(runner), isDurable)

@@ -43,6 +43,8 @@ export interface LinkTiming {
 /** The hub's end of one connection: frames in and out, heartbeats, and no more in memory than the store takes. */
 export class RunnerLink implements Meter {
   readonly principal: Principal
+  /** Where it comes from, as this machine sees it. */
+  readonly address: string
   lastSeenAtMs = Date.now()
   /** The socket is closed. */
   readonly gone: Promise<void>
@@ -64,6 +66,7 @@ export class RunnerLink implements Meter {
     timing: LinkTiming,
   ) {
     this.principal = principal
+    this.address = socket.remoteAddress ?? 'an unknown address'
     this.#ws = ws
     this.#writer = new FrameWriter(ws, socket)
     this.#handlers = handlers
@@ -185,7 +188,7 @@ export class RunnerLink implements Meter {
       } else this.#receiveText(data.toString())
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
-      this.refuse(error.code, error.message, error.code !== 'protocol_mismatch')
+      this.refuse(error.code, error.message, !isForGood(error.code))
     }
   }
 
@@ -218,6 +221,8 @@ export class RunnerLink implements Meter {
   }
 }
 
+const isForGood = (code: ErrorCode): boolean => code === 'protocol_mismatch' || code === 'invalid_argument'
+
 function parseFrame(text: string): RunnerFrame {
   let value: unknown
   try {
@@ -236,7 +241,8 @@ function parseFrame(text: string): RunnerFrame {
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new ErrandError(
-    'bad_request',
+    // A runner's name for itself is the same the next time.
+    type === 'hello' ? 'invalid_argument' : 'bad_request',
     `A frame of type ${JSON.stringify(type)} is wrong at "${issue?.path.join('.')}": ${issue?.message}`,
     { cause: parsed.error },
   )

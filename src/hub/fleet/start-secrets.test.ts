@@ -10,22 +10,8 @@ import type { HubFrame } from '../../contract/protocol.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { Fleet } from './fleet.ts'
+import { testingHello as hello } from './testing-hello.ts'
 
-const hello = {
-  type: 'hello',
-  protocol: 1,
-  version: '0.1.0',
-  runner_id: 'r1',
-  boot_id: 'b1',
-  group: 'default',
-  labels: {},
-  mode: 'all',
-  hostname: 'server-01',
-  cpus: 4,
-  memory_bytes: 1024,
-  slots: 2,
-  attempts: [],
-}
 const spec: AttemptSpec = {
   ...{ attempt_id: 'run_1.1', run_id: 'run_1', workflow_name: 'flow', tenant: 'acme', owner: 'ann' },
   ...{ step: 'one', host: 'local', instance: 0, try: 1, action: 'cmd.run', args: { cmd: 'x' }, env: {} },

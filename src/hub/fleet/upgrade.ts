@@ -6,7 +6,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
 import type { Principal } from './runner-link.ts'
 
-export const LINK_PATH = '/api/runner-link'
+const LINK_PATH = '/api/runner-link'
 
 export type Authenticate = (token: string) => Promise<Principal | { refused: string }>
 

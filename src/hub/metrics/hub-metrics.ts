@@ -1,5 +1,6 @@
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
+import { finalRunStatuses } from '../../contract/status.ts'
 import { Metrics, type Reading } from '../../platform/metrics.ts'
 import { addProcessMetrics } from '../../platform/process-metrics.ts'
 import { PlacementDelays } from './placement-delays.ts'
@@ -11,6 +12,8 @@ export interface FleetFigures {
   waiting: ReadonlyMap<string, number>
   /** Links of runners since the hub's start: those that were welcomed, and those that have ended. */
   links: { opened: number; closed: number }
+  /** Runners that came back, since the hub's start. */
+  reconnects: number
 }
 
 export interface HubMetricsOptions {
@@ -51,11 +54,12 @@ export class HubMetrics {
       ),
     )
     for (const counter of [this.#created, this.#events, this.#output, this.#resumed]) counter.add(0)
+    for (const status of finalRunStatuses) this.#finished.add(0, { status })
     metrics.gauge('errand_info', 'The version, as a label.', () => [{ value: 1, labels: { version } }])
     metrics.gauge('errand_runs', 'Open runs, by status.', () => byLabel('status', Object.entries(openRuns())))
     metrics.gauge('errand_event_readers', 'Requests that follow events.', () => [{ value: this.#readers }])
     metrics.gauge('errand_queue_depth', 'Attempts that wait for a runner, by group.', () =>
-      byLabel('group', fleet().waiting),
+      byLabel('group', queues(fleet())),
     )
     metrics.gauge('errand_runners', 'Runners, by group and status.', () =>
       sums(
@@ -81,6 +85,9 @@ export class HubMetrics {
     metrics.counted('errand_runner_links_total', 'Links of runners that were opened, and that ended.', () =>
       byLabel('event', Object.entries(fleet().links)),
     )
+    metrics.counted('errand_runner_reconnects_total', 'Runners that came back.', () => [
+      { value: fleet().reconnects },
+    ])
     this.#stop = addProcessMetrics(metrics)
   }
 
@@ -95,6 +102,11 @@ export class HubMetrics {
         this.#attempts.add(1, { outcome: event.outcome, reason: event.reason ?? '' })
       this.#delays.seen(runId, event)
     }
+  }
+
+  /** Events from before the hub's start, of a run that is taken up again. */
+  recall(runId: string, events: readonly RunEvent[]): void {
+    this.#delays.recall(runId, events)
   }
 
   /** Somebody follows the events of a run; `resumed`: who has been here before. Answers what to call at the end. */
@@ -113,6 +125,10 @@ export class HubMetrics {
     this.#stop()
   }
 }
+
+/** A group that has runners is told also when nothing waits for it: a figure that is gone is no 0. */
+const queues = ({ runners, waiting }: FleetFigures): Map<string, number> =>
+  new Map([...runners.map(({ group }) => [group, 0] as const), ...waiting])
 
 const present = ({ runners }: FleetFigures) => runners.filter(({ status }) => status !== 'disconnected')
 

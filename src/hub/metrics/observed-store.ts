@@ -1,11 +1,10 @@
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunStore } from '../../engine/ports.ts'
 
-/** The same store; `seen` is told of the events of each commit, after it. It must not throw. */
-export function observedStore(
-  store: RunStore,
-  seen: (runId: string, events: readonly RunEvent[]) => void,
-): RunStore {
+type Told = (runId: string, events: readonly RunEvent[]) => void
+
+/** The same store; `seen` is told of the events of each commit, after it, `read` of those that are read. They must not throw. */
+export function observedStore(store: RunStore, { seen, read }: { seen: Told; read: Told }): RunStore {
   return {
     capabilities: store.capabilities,
     async create(spec, events, patch) {
@@ -18,7 +17,11 @@ export function observedStore(
     },
     get: (runId) => store.get(runId),
     list: (query) => store.list(query),
-    events: (runId, after, limit) => store.events(runId, after, limit),
+    async events(runId, after, limit) {
+      const events = await store.events(runId, after, limit)
+      read(runId, events)
+      return events
+    },
     open: () => store.open(),
     markInterrupted: (message, runIds) => store.markInterrupted(message, runIds),
     remove: (runIds) => store.remove(runIds),

@@ -1,7 +1,7 @@
 import type { RunEvent } from '../../contract/events.ts'
 import type { Histogram } from '../../platform/metrics.ts'
 
-/** How long attempts wait for a runner, as their events tell. One that waits over a restart of the hub is left out. */
+/** How long attempts wait for a runner, as their events tell; also over a restart of the hub. */
 export class PlacementDelays {
   readonly #seconds: Histogram
   /** When those that wait were created, by run and attempt. */
@@ -21,6 +21,17 @@ export class PlacementDelays {
       this.#drop(runId, event.attempt)
     } else if (event.type === 'attempt.finished') this.#drop(runId, event.attempt)
     else if (event.type === 'run.finished') this.#waiting.delete(runId)
+  }
+
+  /** What a run taken up again has told before, in order: of what still waits, the time since when. */
+  recall(runId: string, events: readonly RunEvent[]): void {
+    for (const event of events) {
+      if (event.type === 'attempt.created' && event.epoch === 0)
+        this.#wait(runId, event.attempt, Date.parse(event.time))
+      else if (event.type === 'attempt.assigned' || event.type === 'attempt.finished')
+        this.#drop(runId, event.attempt)
+      else if (event.type === 'run.finished') this.#waiting.delete(runId)
+    }
   }
 
   #wait(runId: string, attempt: number, sinceMs: number): void {

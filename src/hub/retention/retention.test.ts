@@ -80,12 +80,38 @@ test('many runs go in small portions, and the hub answers meanwhile', async (t) 
 test('it sweeps by itself, and can be closed twice', async (t) => {
   const hub = await hubWithRuns(t)
   await hub.run('run_old', 31)
+  const { id } = await hub.user('ann')
+  for (const [name, days] of [
+    ['long', 31],
+    ['lately', 29],
+  ] as const)
+    await hub.accounts.createToken({
+      ...{ id: name, name, user_id: id, scope: 'api', token_sha256: name },
+      ...{ created_at: daysAgo(40), expires_at: daysAgo(days) },
+    })
   const { promise, resolve } = Promise.withResolvers<string>()
   const retention = new Retention({ ...hub, keptMs: DAY_MS, log: (message) => resolve(message) })
   assert.match(await promise, /: 1\.$/)
   await retention.close()
   await retention.close()
   assert.equal(await hub.left(), '')
+  const names = async () => (await hub.accounts.tokens()).map(({ name }) => name)
+  assert.ok(!(await names()).includes('long') && (await names()).includes('lately'))
+})
+
+test('runs that are kept for ever stay, and tokens go all the same', async (t) => {
+  const hub = await hubWithRuns(t)
+  await hub.run('run_old', 4000)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const forgetTokens = async (before: string) => {
+    resolve()
+    return await hub.accounts.forgetTokens(before)
+  }
+  const accounts = { forgetKeys: hub.accounts.forgetKeys, forgetTokens }
+  const retention = new Retention({ engine: hub.engine, accounts, log: () => {} })
+  await promise
+  await retention.close()
+  assert.equal(await hub.left(), 'old')
 })
 
 test('an ended run is deleted over the API with what it has started, and a repeat of its request makes a new one', async (t) => {

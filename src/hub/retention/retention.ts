@@ -8,21 +8,23 @@ import { allRuns, withContinuations } from './run-family.ts'
 
 export interface RetentionOptions {
   engine: Pick<EngineFace, 'get' | 'list' | 'remove'>
-  accounts: Pick<AccountStore, 'forgetKeys'>
-  /** How long an ended run is kept after its end. */
-  keptMs: number
+  accounts: Pick<AccountStore, 'forgetKeys' | 'forgetTokens'>
+  /** How long an ended run is kept after its end; absent: for ever. */
+  keptMs?: number
   /** Between two sweeps. Default: an hour. */
   everyMs?: number
   log: Log
 }
 
 const HOUR_MS = 3_600_000
+/** How long a token is still listed that was revoked, was used up or has expired. */
+const TOKENS_KEPT_MS = 30 * 24 * HOUR_MS
 /** Runs of one removal; after each comes a pause, so that the hub is never busy with this alone. */
 const AT_ONCE = 50
 const PAUSE_MS = 10
 
 /**
- * Removes runs when their time is over. A run goes in one with the runs it has started and the ones that go on with
+ * Removes tokens that are no good any more, and runs when their time is over. A run goes in one with the runs it has started and the ones that go on with
  * its session, when the last of them has been over for so long.
  */
 export class Retention {
@@ -43,15 +45,17 @@ export class Retention {
   }
 
   async #loop(): Promise<void> {
-    const { everyMs = HOUR_MS, log } = this.#options
+    const { engine, accounts, keptMs, everyMs = HOUR_MS, log } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
-        const removed = await sweep(this.#options, Date.now(), signal)
+        await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString())
+        const removed =
+          keptMs === undefined ? 0 : await sweep({ engine, accounts, keptMs }, Date.now(), signal)
         if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)
       } catch (error) {
         const why = error instanceof Error ? error.message : error
-        log(`Old runs could not be removed; it is tried again later: ${why}`, { level: 'warn' })
+        log(`Old runs and tokens could not be removed; it is tried again later: ${why}`, { level: 'warn' })
       }
       await sleep(everyMs, undefined, { signal, ref: false }).catch(() => {})
     }
@@ -60,7 +64,7 @@ export class Retention {
 
 /** Answers how many runs it has removed. */
 export async function sweep(
-  { engine, accounts, keptMs }: Pick<RetentionOptions, 'engine' | 'accounts' | 'keptMs'>,
+  { engine, accounts, keptMs }: Pick<RetentionOptions, 'engine' | 'accounts'> & { keptMs: number },
   nowMs: number,
   signal?: AbortSignal,
 ): Promise<number> {

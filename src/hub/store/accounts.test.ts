@@ -115,6 +115,33 @@ it('finds a token with its user by its hash, and forgets it with the user', asyn
   assert.equal(await accounts.tokenByHash('sha of one'), undefined)
 })
 
+it('forgets tokens that have been no good for long, and no others', async (t) => {
+  const accounts = await open(t)
+  await accounts.createUser(user('ada'))
+  const [early, late] = ['2025-02-01T00:00:00.000Z', '2025-04-01T00:00:00.000Z']
+  for (const [name, over] of [
+    ['good', {}],
+    ['expired', { expires_at: early }],
+    ['expires', { expires_at: late }],
+    ['revoked', {}],
+    ['revoked-late', {}],
+    ['used', { scope: 'enroll', expires_at: late }],
+  ] as const)
+    await accounts.createToken(token(name, 'user_ada', over))
+  await accounts.revokeToken('token_revoked', early)
+  await accounts.revokeToken('token_revoked-late', late)
+  const made = { scope: 'runner', runner_id: 'box', created_at: early } as const
+  await accounts.exchangeToken('token_used', { ...token('own', 'user_ada', made), runner_id: 'box' })
+  assert.equal(await accounts.forgetTokens('2025-03-01T00:00:00.000Z'), 3)
+  assert.deepEqual((await accounts.tokens()).map(({ name }) => name).sort(), [
+    'expires',
+    'good',
+    'own',
+    'revoked-late',
+  ])
+  assert.equal(await accounts.forgetTokens('2025-03-01T00:00:00.000Z'), 0)
+})
+
 it('revokes a token once, and notes its use at most once a minute', async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada'))

@@ -1,4 +1,4 @@
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
 
 const hints: Record<string, string> = {
   EROFS: 'The file system is mounted read-only. Mount it writable, or name another folder.',
@@ -24,8 +24,7 @@ export function diskError(error: unknown, path: string): ErrandError {
       hint: 'Free some space on that disk; what is kept already is whole.',
       cause: error,
     })
-  const text = error instanceof Error ? error.message : String(error)
-  return new ErrandError('store_failed', `${path} could not be read or written: ${text}.`, {
+  return new ErrandError('store_failed', `${path} could not be read or written: ${messageOf(error)}.`, {
     hint: (code === undefined ? undefined : hints[code]) ?? 'Look at that path, then try again.',
     cause: error,
   })

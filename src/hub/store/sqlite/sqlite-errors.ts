@@ -1,4 +1,4 @@
-import { ErrandError } from '../../../contract/errors.ts'
+import { ErrandError, messageOf } from '../../../contract/errors.ts'
 
 /** Primary result codes of SQLite (sqlite.org/rescode.html). */
 const BUSY = 5
@@ -35,8 +35,7 @@ export function sqliteError(error: unknown, file: string): ErrandError {
       hint: 'Free some space on that disk; nothing of what is kept already is lost.',
       cause: error,
     })
-  const text = error instanceof Error ? error.message : String(error)
-  return new ErrandError('store_failed', `The database ${file} failed: ${text}.`, {
+  return new ErrandError('store_failed', `The database ${file} failed: ${messageOf(error)}.`, {
     hint:
       (code === undefined ? undefined : hints[code]) ??
       'This is a bug of Errand: please report it with this message.',

@@ -14,6 +14,7 @@ type Tokens = Pick<
   | 'revokeToken'
   | 'exchangeToken'
   | 'revokeRunnerTokens'
+  | 'forgetTokens'
   | 'touchToken'
 >
 
@@ -78,6 +79,11 @@ export const sqliteTokens = (session: Session): Tokens => {
            AND user_id IN (SELECT id FROM users WHERE tenant = ?)`,
           ...[at, id, tenant],
         ),
+      ),
+
+    forgetTokens: (before) =>
+      session.write(() =>
+        session.run('DELETE FROM tokens WHERE revoked_at < ?1 OR used_at < ?1 OR expires_at < ?1', before),
       ),
 
     touchToken: touch,

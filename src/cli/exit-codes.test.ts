@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import test from 'node:test'
+import { type ErrorCode, errorStatus } from '../contract/errors.ts'
+import { RunStatus } from '../contract/status.ts'
+import { exitCodeOfError, exitCodeOfRun, exitCodes } from './exit-codes.ts'
+
+test('the table in docs/cli.md has every exit code, and no other', () => {
+  const docs = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
+  const [, table = ''] = /^## Exit codes$([\s\S]*?)^## /m.exec(docs) ?? []
+  const documented = [...table.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code))
+  assert.deepEqual(documented, Object.values(exitCodes))
+})
+
+test('each error and each end of a run has one of them; what is not there is 7, who may not is 6', () => {
+  const known: number[] = Object.values(exitCodes)
+  for (const code of Object.keys(errorStatus) as ErrorCode[]) {
+    const exit = exitCodeOfError(code)
+    assert.ok(known.includes(exit), code)
+    const { [code]: status } = errorStatus
+    assert.equal(exit === exitCodes.not_found, status === 404, code)
+    assert.equal(exit === exitCodes.unauthorized, status === 401 || status === 403, code)
+    assert.equal(exit === exitCodes.usage, status === 400, code)
+  }
+  assert.deepEqual(RunStatus.options.map(exitCodeOfRun), [4, 4, 0, 1, 3, 4])
+})

@@ -1,0 +1,17 @@
+/** Of control, line breaks, what turns the direction of text, and halves of characters: a list shows another name than is meant. */
+const misleading = /[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u
+
+/** What is wrong with a name that people read in lists and write in commands; undefined: nothing. */
+export function nameFault(name: string, most: number): string | undefined {
+  const found = misleading.exec(name)
+  if (found !== null) {
+    const code = found[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')
+    return `it holds the character U+${code} at place ${found.index + 1}`
+  }
+  if (name.trim() === '') return 'it is empty'
+  if (name !== name.trim()) return 'it begins or ends with a blank'
+  return name.length > most ? `it has ${name.length} characters, ${most} are the most` : undefined
+}
+
+/** Most characters of the name of a runner, a group, a token, a label and of its value. */
+export const MAX_NAME = 200

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { nameFault } from './name-fault.ts'
+import { Labels, PlainName } from './plain-name.ts'
+
+test('a name of any script is taken, and a fault says which character stands where', () => {
+  for (const name of ['server-01', 'Rechner im Keller', 'сервер', '機械', 'a😀b', 'x'.repeat(200)])
+    assert.equal(nameFault(name, 200), undefined, name)
+  for (const [name, fault] of [
+    ['', 'it is empty'],
+    ['  ', 'it is empty'],
+    [' a', 'it begins or ends with a blank'],
+    ['ab\n', 'it holds the character U+000A at place 3'],
+    ['\u0000', 'it holds the character U+0000 at place 1'],
+    ['a\u001b[31m', 'it holds the character U+001B at place 2'],
+    ['a\u202eb', 'it holds the character U+202E at place 2'],
+    ['a\u2028b', 'it holds the character U+2028 at place 2'],
+    ['a\ud83d', 'it holds the character U+D83D at place 2'],
+    ['x'.repeat(201), 'it has 201 characters, 200 are the most'],
+  ] as const)
+    assert.equal(nameFault(name, 200), fault, JSON.stringify(name))
+  assert.equal(
+    PlainName.safeParse('a\tb').error?.issues[0]?.message,
+    'it holds the character U+0009 at place 2',
+  )
+})
+
+test('a label may have no value, but no misleading one, nor a misleading name', () => {
+  assert.equal(Labels.safeParse({ gpu: '', zone: 'a b' }).success, true)
+  for (const wrong of [{ '': 'x' }, { 'a\n': 'x' }, { a: 'x\n' }, { a: 'x'.repeat(201) }])
+    assert.equal(Labels.safeParse(wrong).success, false, JSON.stringify(wrong))
+})

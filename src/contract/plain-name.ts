@@ -1,0 +1,20 @@
+import * as z from 'zod'
+import { MAX_NAME, nameFault } from './name-fault.ts'
+
+const checked = (fault: (text: string) => string | undefined) =>
+  z.string().superRefine((text, context) => {
+    const message = fault(text)
+    if (message !== undefined) context.addIssue({ code: 'custom', message })
+  })
+
+/** The name of a repository, a workflow … */
+export const plainName = (most: number) =>
+  checked((name) => nameFault(name, most)).meta({ minLength: 1, maxLength: most })
+
+export const PlainName = plainName(MAX_NAME)
+
+/** By their names; a value may be empty. */
+export const Labels = z.record(
+  PlainName,
+  checked((value) => (value === '' ? undefined : nameFault(value, MAX_NAME))),
+)

@@ -1,0 +1,16 @@
+/** What a runner says first, for tests. */
+export const testingHello = {
+  type: 'hello',
+  protocol: 1,
+  version: '0.1.0',
+  runner_id: 'r1',
+  boot_id: 'b1',
+  group: 'default',
+  labels: {},
+  mode: 'all',
+  hostname: 'server-01',
+  cpus: 4,
+  memory_bytes: 1024 ** 3,
+  slots: 2,
+  attempts: [],
+}
