@@ -1,5 +1,5 @@
 // Errand inside another program: an action of its own, a notifier, and a run id given by the caller.
-//   npm run build && node examples/embed.ts
+//   npm run build && node_modules/.bin/node examples/embed.ts
 import {
   type Action,
   BoundedOutputStore,

@@ -29,7 +29,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   cli: { holds: 'one file a command; the only room that joins hub and runner', may: 'everything' },
   'index.ts': { holds: "the library's face", may: 'everything' },
-  web: { holds: 'the dashboard', may: ['contract', 'client'] },
+  web: { holds: 'the dashboard, which is still to come', may: ['contract', 'client'] },
 }
 
 /** The table as it stands in ARCHITECTURE.md. */

@@ -25,7 +25,7 @@ function launch({ command, extra_args, env, cwd }: SessionRequest): AgentLaunch 
   const [name, ...args] = command ?? []
   if (name === undefined) {
     throw new ErrandError('invalid_argument', 'The agent "acp" needs a command.', {
-      hint: 'Give the program and its arguments as a list: command: [my-agent, --acp].',
+      hint: 'Give the program and its arguments as a list: command: [my-agent, --acp], or --command my-agent --command --acp.',
     })
   }
   const program = findProgram(name, env.PATH ?? process.env.PATH ?? '', cwd)

@@ -7,7 +7,6 @@ import { acp } from './acp.ts'
 import type { SessionRequest } from './agent.ts'
 import { copilot } from './copilot.ts'
 import { opencode } from './opencode.ts'
-import { agentNamed, agentRegistry } from './registry.ts'
 
 const program = { path: '/opt/agent', version: '1' }
 const request = (change: Partial<SessionRequest> = {}): SessionRequest => ({
@@ -18,11 +17,6 @@ const request = (change: Partial<SessionRequest> = {}): SessionRequest => ({
   new_session_id: '0',
   env: { HOME: '/var/empty' },
   ...change,
-})
-
-it('names the agents there are', () => {
-  assert.throws(() => agentNamed('claude'), { code: 'invalid_argument', hint: /claude_code, .*opencode/ })
-  for (const agent of agentRegistry) assert.equal(agentNamed(agent.name), agent)
 })
 
 it('refuses an acp agent without a command, or whose program is not there', () => {

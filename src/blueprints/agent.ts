@@ -6,7 +6,7 @@ import { DEFAULT_HOST, type WorkflowFile } from '../contract/workflow.ts'
 import { plain } from './plain-text.ts'
 
 /** Name of the one step. */
-export const AGENT_STEP = 'agent'
+const AGENT_STEP = 'agent'
 
 type StepArgs = Record<string, unknown>
 

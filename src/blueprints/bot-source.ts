@@ -106,6 +106,12 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
 function custom({ upload, git_url, git_ref, dockerfile = 'Dockerfile' }: BotRequest): BotSource {
   if (upload !== undefined && git_url !== undefined)
     throw wrong('The bot has both an archive and a "git_url".', 'Give one of them.')
+  // Before it is kept anywhere: a source can be seen.
+  if (git_url !== undefined && /^[^/]*:\/\/[^/]*@/.test(git_url))
+    throw wrong(
+      '"git_url" has a user name or a password in it.',
+      'Send the code of a private repository as an archive instead.',
+    )
   if (git_url !== undefined)
     return { mode: 'git', url: git_url, ...(git_ref && { ref: git_ref }), dockerfile }
   if (upload === undefined) throw missing('custom')

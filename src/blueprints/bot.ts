@@ -2,7 +2,7 @@ import { BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../con
 import type { StartBot } from '../contract/bot-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { secretFault } from '../contract/secret-value.ts'
-import { VarName } from '../contract/variable-name.ts'
+import { VAR_NAME_RULE, VarName } from '../contract/variable-name.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
 import { botSource } from './bot-source.ts'
 import { plain, unplain } from './plain-text.ts'
@@ -129,7 +129,7 @@ function secretTexts(
 
 function checkName(field: string, name: string): void {
   const fault = !VarName.safeParse(name).success
-    ? 'a name is letters, digits and "_", not starting with a digit'
+    ? VAR_NAME_RULE
     : name.startsWith('ERRAND_') || name === REGISTRY_PASSWORD
       ? 'Errand keeps that name for itself'
       : undefined

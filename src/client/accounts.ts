@@ -1,6 +1,8 @@
 import type {
   CreateTokenInput,
   CreateUserInput,
+  ListTokens,
+  ListUsers,
   LoginAnswer,
   PatchUser,
   TokenCreated,
@@ -34,8 +36,8 @@ export class TokensClient {
     this.#http = http
   }
 
-  list(): Promise<TokenList> {
-    return this.#http.json('GET', '/api/tokens')
+  list(filter: ListTokens = {}): Promise<TokenList> {
+    return this.#http.json('GET', '/api/tokens', { query: filter })
   }
 
   create(token: CreateTokenInput): Promise<TokenCreated> {
@@ -54,8 +56,8 @@ export class UsersClient {
     this.#http = http
   }
 
-  list(): Promise<UserList> {
-    return this.#http.json('GET', '/api/users')
+  list(filter: ListUsers = {}): Promise<UserList> {
+    return this.#http.json('GET', '/api/users', { query: filter })
   }
 
   create(user: CreateUserInput): Promise<UserView> {

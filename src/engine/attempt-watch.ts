@@ -2,10 +2,10 @@ import type { AttemptEnd, AttemptReport, StreamName } from '../contract/attempt.
 import type { NewEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import type { Conductor, ConductorPorts } from './conductor.ts'
-import { engineClosed } from './engine-closed.ts'
 import { judge } from './judge.ts'
 import { FIRST_OUTPUT_EVENT_MS, OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
 import type { AttemptSink, Placement } from './ports.ts'
+import { engineClosed } from './refusals.ts'
 import { sealed } from './sealed.ts'
 
 /** Of these many come, one soon after another. */

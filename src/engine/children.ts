@@ -1,3 +1,4 @@
+import { messageOf } from '../contract/errors.ts'
 import type { EventOf } from '../contract/events.ts'
 import type { RunSpec } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
@@ -40,7 +41,7 @@ export class Children {
     } catch (error) {
       // Left open in the log, it is begun when the run is taken up again.
       if (this.#ports.closed()) return
-      await end('failed', error instanceof Error ? error.message : String(error)).catch(() => {})
+      await end('failed', messageOf(error)).catch(() => {})
     }
   }
 

@@ -1,25 +1,28 @@
 import type { GivenInput } from '../contract/agent.ts'
-import { ErrandError } from '../contract/errors.ts'
+import type { AttemptSpec } from '../contract/attempt.ts'
+import { messageOf } from '../contract/errors.ts'
 import type { EventOf, NewEvent, RunEvent } from '../contract/events.ts'
-import { attemptId, splitAttemptId } from '../contract/ids.ts'
-import type { RunPatch, RunSpec } from '../contract/run.ts'
+import { attemptId } from '../contract/ids.ts'
+import type { RunSpec } from '../contract/run.ts'
 import { isFinalRun, type Reason } from '../contract/status.ts'
 import type { Log } from '../platform/log.ts'
-import { Moments } from '../platform/moments.ts'
-import { AttemptWatch } from './attempt-watch.ts'
+import { approvalAnswers } from './approvals.ts'
 import { openChildren } from './child.ts'
 import { Committer } from './committer.ts'
 import { decide } from './decide.ts'
-import { engineClosed } from './engine-closed.ts'
 import { evolve } from './evolve.ts'
+import type { EngineFace } from './face.ts'
+import { HostedAttempts } from './hosted-attempts.ts'
 import { addressInput, type InputAddress } from './inputs.ts'
+import type { RunNames } from './lookup.ts'
 import { mainOutcome } from './outcome.ts'
-import { patchOf } from './patch.ts'
 import type { Plan } from './plan.ts'
 import type { Clock, OutputStore, RunStore, StepHost } from './ports.ts'
 import { record } from './record.ts'
-import { attemptSpec, requirementsOf } from './spec.ts'
+import { engineClosed, runEnded } from './refusals.ts'
+import { RunWriter } from './run-writer.ts'
 import { initialState, type RunState } from './state.ts'
+import { WakeUp } from './wake-up.ts'
 
 export interface ConductorPorts {
   store: RunStore
@@ -44,18 +47,12 @@ export class Conductor {
   readonly plan: Plan
   readonly state: RunState
   readonly #ports: ConductorPorts
+  readonly #writer: RunWriter
   readonly #committer: Committer
-  readonly #watches = new Map<number, AttemptWatch>()
+  readonly #attempts: HostedAttempts
+  readonly #wakeUp: WakeUp
   /** Whether by force. */
   readonly #canceledChildren = new Map<string, boolean>()
-  #created: boolean
-  #notifyError: string | undefined
-  /** What the store's record says, and what it will say once the events being written are there. */
-  #patched: RunPatch = {}
-  #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
-  /** That are waited for. */
-  readonly #moments: Moments
-  #wake: { atMs: number; cancel: () => void } | undefined
   #closed = false
 
   /** A new run; or one taken up again, with the events of its log. */
@@ -63,17 +60,17 @@ export class Conductor {
     this.spec = spec
     this.plan = plan
     this.#ports = ports
-    this.#moments = new Moments(ports.clock)
-    this.#created = log.length > 0
     this.state = initialState(plan)
     for (const event of log) evolve(this.state, event)
-    this.#patched = patchOf(this.state)
+    this.#attempts = new HostedAttempts(this, ports)
+    this.#wakeUp = new WakeUp(ports.clock, () => void this.input([]).catch(() => {}))
+    this.#writer = new RunWriter(ports.store, spec, this.state)
     this.#committer = new Committer({
-      write: (events) => this.#write(events),
+      write: (events) => this.#writer.write(events),
       committed: (events) => ports.committed(this, events),
       // A run that is not there yet is refused at once: nothing of it can be lost.
       failed: (error, tries) =>
-        this.#closed || !this.#created ? undefined : ports.storeFailed(spec.run_id, error, tries),
+        this.#closed || !this.#writer.created ? undefined : ports.storeFailed(spec.run_id, error, tries),
       broke: (error) =>
         ports.log(`Run ${spec.run_id}: ${messageOf(error)}`, { level: 'error', run_id: spec.run_id }),
     })
@@ -81,6 +78,13 @@ export class Conductor {
 
   get ended(): boolean {
     return isFinalRun(this.state.status)
+  }
+
+  /** What a step of it is told of the run. */
+  get names(): RunNames {
+    const over = this.state.first_open >= this.state.main.length
+    const status = over ? mainOutcome(this.plan, this.state).status : undefined
+    return { run_id: this.spec.run_id, of: this.spec, status }
   }
 
   /** Commits the new run. With `waiting` it stays queued until `start`. */
@@ -105,39 +109,10 @@ export class Conductor {
   async resume(): Promise<void> {
     // Listed first: what begins while the outputs are looked up is no matter of taking up.
     const children = openChildren(this.state)
-    const open = this.state.attempts.filter((attempt) => !attempt.end)
-    const taken = open.map((attempt) => {
-      const spec = attemptSpec(
-        this.plan,
-        this.state,
-        this.#names(),
-        this.plan[attempt.phase][attempt.index]!,
-        attempt,
-      )
-      this.#ports.outputs.begin(spec)
-      return { attempt, spec, watch: this.#watch(attempt.number, spec.step, spec.host) }
-    })
-    const lengths = await Promise.all(taken.map(({ attempt, watch }) => watch.recover(attempt.streams)))
+    await this.#attempts.takeUp()
     if (this.#closed) return
-    this.#rememberRunners()
-    for (const [index, { attempt, spec, watch }] of taken.entries()) {
-      const { epoch, runner, started, reports, cancel, talk } = attempt
-      const placement = epoch > 0 ? { runner, epoch } : undefined
-      const known = { started, streams: lengths[index]!, reports, ...(talk && { inputs: talk.untaken }) }
-      this.#ports.host.resume(spec, placement, known, watch)
-      if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, this.state.cancel?.force)
-    }
     for (const child of children) this.#ports.startChild(this, child)
     await this.input([])
-  }
-
-  #rememberRunners(): void {
-    const { host } = this.#ports
-    for (const { end, runner, host: name } of this.state.attempts) {
-      if (!end || runner === undefined) continue
-      const requires = requirementsOf(this.plan.workflow, name)
-      host.remember?.({ run_id: this.spec.run_id, requires }, runner)
-    }
   }
 
   async cancel(options: { by?: string; message?: string; force: boolean }): Promise<void> {
@@ -145,35 +120,12 @@ export class Conductor {
     const { cancel } = this.state
     if (cancel && (cancel.force || !options.force)) return this.flush()
     await this.input([{ type: 'run.cancel_requested', ...options }])
-    if (options.force) this.#endAttempts('canceled')
+    if (options.force) this.#attempts.endAll('canceled')
   }
 
-  async answer(answer: {
-    step: string
-    decision: 'approve' | 'reject'
-    by?: string
-    comment?: string
-  }): Promise<void> {
-    const events: NewEvent[] = []
-    for (const step of [...this.state.main, ...this.state.finally]) {
-      if (step.name !== answer.step) continue
-      for (const [instance, { approval }] of step.instances.entries())
-        if (approval) events.push({ type: 'approval.answered', ...answer, phase: step.phase, instance })
-    }
-    if (events.length > 0) return this.input(events)
-    const waiting = [...this.state.main, ...this.state.finally].filter((step) =>
-      step.instances.some((i) => i.approval),
-    )
-    throw new ErrandError(
-      'approval_not_pending',
-      `Step "${answer.step}" of run ${this.spec.run_id} waits for no approval.`,
-      {
-        hint:
-          waiting.length > 0
-            ? `Waiting: ${waiting.map((step) => `"${step.name}"`).join(', ')}.`
-            : 'No step of this run waits for one.',
-      },
-    )
+  /** Throws as `approvalAnswers`. */
+  async answer(answer: Parameters<EngineFace['answer']>[1]): Promise<void> {
+    await this.input(approvalAnswers(this.spec.run_id, this.state, answer))
   }
 
   /** Gives an input to the attempt that takes it; answers its id. Throws as `addressInput`. */
@@ -199,7 +151,7 @@ export class Conductor {
 
   /** Keeps the text of a notifier's failure. */
   async notifyFailed(error: string): Promise<void> {
-    this.#notifyError = error
+    this.#writer.notifyFailed(error)
     await this.#committer.add([], [], false)
   }
 
@@ -229,7 +181,8 @@ export class Conductor {
 
   #decide(log: RunEvent[], effects: (() => void)[]): void {
     let wakeAtMs: number | undefined
-    const due = (atMs: number): boolean => this.#moments.due(atMs)
+    const due = (atMs: number): boolean => this.#wakeUp.due(atMs)
+    const place = (spec: AttemptSpec) => this.#ports.host.place(spec)
     for (let again = true; again; ) {
       again = false
       // Each round names all that is still waited for.
@@ -238,29 +191,20 @@ export class Conductor {
       const { plan, state, spec } = this
       for (const intent of decide({ plan, state, due, run_id: spec.run_id, carried: spec.carried })) {
         if (intent.type === 'wake') wakeAtMs = Math.min(wakeAtMs ?? intent.at_ms, intent.at_ms)
-        const names = this.#names()
-        const recorded = record(intent, {
-          plan,
-          state,
-          names,
-          now,
-          place: (of) => this.#ports.host.place(of),
-        })
+        const recorded = record(intent, { plan, state, names: this.names, now, place })
         for (const event of recorded.events) this.#fold(event, log)
         again ||= recorded.events.length > 0
         const { start } = recorded
-        if (start) effects.push(() => this.#startAttempt(start))
+        if (start) effects.push(() => this.#attempts.start(start))
         else if (intent.type === 'cancel_attempt')
-          effects.push(() =>
-            this.#ports.host.cancel(attemptId(spec.run_id, intent.number), intent.reason, intent.force),
-          )
+          effects.push(() => this.#attempts.cancel(intent.number, intent.reason, intent.force))
         else if (intent.type === 'start_child') {
           const child = log.at(-1) as EventOf<'child.started'>
           effects.push(() => this.#ports.startChild(this, child))
         } else if (intent.type === 'cancel_child') this.#cancelChild(intent, effects)
       }
     }
-    this.#wakeAt(wakeAtMs)
+    this.#wakeUp.at(wakeAtMs)
   }
 
   /** Deciding itself went wrong: the run ends here rather than never, and what it has running is ended. */
@@ -270,7 +214,7 @@ export class Conductor {
       level: 'error',
       run_id: this.spec.run_id,
     })
-    this.#wakeAt(undefined)
+    this.#wakeUp.at(undefined)
     const children = openChildren(this.state)
     if (!this.ended) this.#fold({ type: 'run.finished', status: 'failed', reason: 'internal', message }, log)
     return [() => this.#endAll('internal', children)]
@@ -290,17 +234,12 @@ export class Conductor {
 
   #stop(): void {
     this.#closed = true
-    this.#wakeAt(undefined)
-    for (const watch of this.#watches.values()) watch.close()
-  }
-
-  #endAttempts(reason: Reason): void {
-    for (const { number, end } of this.state.attempts)
-      if (!end) this.#ports.host.cancel(attemptId(this.spec.run_id, number), reason, true)
+    this.#wakeUp.at(undefined)
+    this.#attempts.close()
   }
 
   #endAll(reason: Reason, children: readonly { run_id: string }[]): void {
-    this.#endAttempts(reason)
+    this.#attempts.endAll(reason)
     for (const { run_id } of children) {
       this.#canceledChildren.set(run_id, true)
       this.#ports.cancelChild(run_id, true)
@@ -314,74 +253,10 @@ export class Conductor {
     log.push(whole)
   }
 
-  #names() {
-    const over = this.state.first_open >= this.state.main.length
-    const status = over ? mainOutcome(this.plan, this.state).status : undefined
-    return { run_id: this.spec.run_id, of: this.spec, status }
-  }
-
   #cancelChild(intent: { run_id: string; force: boolean }, effects: (() => void)[]): void {
     const before = this.#canceledChildren.get(intent.run_id)
     if (before === true || before === intent.force) return
     this.#canceledChildren.set(intent.run_id, intent.force)
     effects.push(() => this.#ports.cancelChild(intent.run_id, intent.force))
   }
-
-  #startAttempt({ spec, placement }: NonNullable<ReturnType<typeof record>['start']>): void {
-    if (this.#closed) return
-    const watch = this.#watch(splitAttemptId(spec.attempt_id).number, spec.step, spec.host)
-    try {
-      this.#ports.outputs.begin(spec)
-    } catch (error) {
-      this.#ports.host.cancel(spec.attempt_id, 'output_failed', true)
-      const end = {
-        type: 'ended',
-        outcome: 'failed',
-        reason: 'output_failed',
-        message: messageOf(error),
-      } as const
-      return void watch.report(end, placement?.epoch ?? 0).catch(() => {})
-    }
-    this.#ports.host.start(spec, placement, watch)
-  }
-
-  #watch(number: number, step: string, host: string): AttemptWatch {
-    const watch = new AttemptWatch(this, this.#ports, number, { step, host }, () =>
-      this.#watches.delete(number),
-    )
-    this.#watches.set(number, watch)
-    return watch
-  }
-
-  #wakeAt(atMs: number | undefined): void {
-    if (this.#wake?.atMs === atMs) return
-    this.#wake?.cancel()
-    this.#wake = undefined
-    if (atMs === undefined || this.#closed) return
-    const cancel = this.#ports.clock.wake(this.#moments.steadyMs(atMs), () => {
-      this.#wake = undefined
-      this.input([]).catch(() => {})
-    })
-    this.#wake = { atMs, cancel }
-  }
-
-  async #write(events: RunEvent[]): Promise<void> {
-    // Taken once: by the time that a failed write is tried again, the state is further on than these events.
-    if (this.#next?.events !== events)
-      this.#next = { events, patch: { ...patchOf(this.state), last_notify_error: this.#notifyError } }
-    const patch = patchOf.changed(this.#patched, this.#next.patch)
-    if (!this.#created) await this.#ports.store.create(this.spec, events, patch)
-    else if (events.length > 0 || Object.keys(patch).length > 0)
-      await this.#ports.store.update(this.spec.run_id, { events, patch })
-    this.#created = true
-    this.#patched = this.#next.patch
-  }
-}
-
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
-
-export function runEnded(runId: string, status: string): ErrandError {
-  return new ErrandError('run_ended', `Run ${runId} has ended (${status}).`, {
-    hint: 'Only a run that is queued or running can be changed.',
-  })
 }

@@ -38,7 +38,7 @@ export class GivenSecrets implements SecretSource {
       code,
       `The workflow names ${missing.length === 1 ? 'a secret that was' : 'secrets that were'} not given: ${what}.`,
       {
-        hint: `Give it with --secret ${missing[0]} (its value is then taken from the environment) or --secret ${missing[0]}=@FILE.`,
+        hint: `Give ${missing.length === 1 ? 'it' : 'each'} with --secret ${missing[0]} (its value is then taken from the environment) or --secret ${missing[0]}=@FILE.`,
         details: { secrets: missing },
       },
     )

@@ -1,3 +1,4 @@
+import { messageOf } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { RunStatus } from '../contract/status.ts'
 import type { Notification, Notifier } from './ports.ts'
@@ -76,7 +77,7 @@ export class Notifications {
       await Promise.race([sent, timedOut])
       return undefined
     } catch (error) {
-      return error instanceof Error ? error.message : String(error)
+      return messageOf(error)
     } finally {
       sent.catch(() => {})
       timedOut.catch(() => {})

@@ -27,11 +27,12 @@ export async function* watch(
   { runId, after, outputBytes }: Watched,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent> {
-  for (let seq = after; !signal?.aborted && !closed(); ) {
-    const stop = new AbortController()
-    // Asked for before reading, so that a commit in between is not missed.
-    const grown = feed.next(runId, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
-    try {
+  using follower = feed.follow(runId)
+  signal?.addEventListener('abort', follower.tell)
+  try {
+    for (let seq = after; !signal?.aborted && !closed(); ) {
+      // Before reading, so that a commit in between is not missed.
+      follower.reads()
       const events = await store.events(runId, seq, PAGE)
       for (const event of events) {
         seq = event.seq
@@ -41,10 +42,10 @@ export async function* watch(
       if (events.length > 0) continue
       const record = await store.get(runId)
       if (!record || (isFinalRun(record.status) && record.last_seq <= seq)) return
-      await grown
-    } finally {
-      stop.abort()
+      await follower.news()
     }
+  } finally {
+    signal?.removeEventListener('abort', follower.tell)
   }
 }
 

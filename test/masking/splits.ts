@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Masker } from '../../src/runner/masking/masker.ts'
 
 /** The masked stream of a text that comes in pieces cut at these places, ascending. */
-export function maskedInPieces(masker: Masker, text: Buffer, cuts: readonly number[]): Buffer {
+function maskedInPieces(masker: Masker, text: Buffer, cuts: readonly number[]): Buffer {
   const stream = masker.stream()
   const ends = [...cuts, text.length]
   // Copies, which are spoilt afterwards: a stream may not depend on what its caller does with a buffer later.

@@ -14,7 +14,7 @@ export interface RpcHandlers {
   request(id: RpcId, method: string, params: JsonObject): boolean
 }
 
-export const METHOD_NOT_FOUND = -32601
+const METHOD_NOT_FOUND = -32601
 
 /** One end of JSON-RPC 2.0 over lines. Its ids count from 1, so that the same calls send the same lines. */
 export class JsonRpc {

@@ -33,7 +33,7 @@ export function toolUpdate(call: JsonObject, diffOf?: AcpProfile['diff']): ToolU
   })
 }
 
-export function toolKind(kind: unknown): ToolKind | undefined {
+function toolKind(kind: unknown): ToolKind | undefined {
   if (kind === undefined) return undefined
   return ToolKind.safeParse(kind).data ?? 'other'
 }

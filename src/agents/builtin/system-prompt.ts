@@ -1,8 +1,8 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { platform } from 'node:os'
 import { join } from 'node:path'
+import { isBelow } from '../../platform/real-path.ts'
 import { clipped } from '../clipped.ts'
-import { isInside } from './place.ts'
 
 const NOTES_BYTES = 32 * 1024
 const MOST_BYTES = 1024 * 1024
@@ -26,7 +26,7 @@ function projectNotes(cwd: string): string | undefined {
   try {
     const file = realpathSync(join(cwd, 'AGENTS.md'))
     const stat = statSync(file)
-    if (!isInside(cwd, file) || !stat.isFile() || stat.size > MOST_BYTES) return undefined
+    if (!isBelow(file, cwd) || !stat.isFile() || stat.size > MOST_BYTES) return undefined
     return clipped(readFileSync(file, 'utf8'), NOTES_BYTES)
   } catch {
     return undefined

@@ -1,10 +1,11 @@
 import type { AgentUpdateOf, ToolKind } from '../../contract/agent.ts'
+import { isBelow } from '../../platform/real-path.ts'
 import type { AskMode } from '../agent.ts'
 import { clippedValue } from '../clipped.ts'
 import type { InProcessPort } from '../in-process.ts'
 import type { ModelCall } from './answer.ts'
 import { INTERRUPTED } from './message.ts'
-import { isInside, realTarget } from './place.ts'
+import { realTarget } from './place.ts'
 import { type Tool, ToolError, type ToolResult, type ToolUse } from './tools/tool.ts'
 
 const TITLE_CHARS = 200
@@ -44,13 +45,13 @@ export class ToolCalls {
     const input = clippedValue(call.arguments)
     try {
       const use = accepted(call, tool, this.#options.tools)
-      const paths = await this.#really(use)
+      const paths = this.#really(use)
       const title = titled(use.title)
       update({ title, tool_kind: tool!.kind, status: 'pending', input, paths })
       const refusal = await this.#refused(tool!.kind, { call, title, paths, input: input ?? '' }, signal)
       if (refusal !== undefined) return ended('denied', refusal)
       // A person may have thought about it for long.
-      if (JSON.stringify(await this.#really(use)) !== JSON.stringify(paths))
+      if (JSON.stringify(this.#really(use)) !== JSON.stringify(paths))
         return ended('denied', 'Denied: what the path leads to has changed since it was permitted.')
       update({ status: 'running' })
       const {
@@ -73,15 +74,15 @@ export class ToolCalls {
     }
   }
 
-  #really({ paths }: ToolUse): Promise<string[]> {
-    return Promise.all(paths.map((path) => realTarget(this.#options.cwd, path)))
+  #really({ paths }: ToolUse): string[] {
+    return paths.map((path) => realTarget(this.#options.cwd, path))
   }
 
   /** Why it may not be done, in words for the model. */
   async #refused(kind: ToolKind, about: About, signal: AbortSignal): Promise<string | undefined> {
     const { cwd, ask, asksReading, port } = this.#options
     const { call, title, paths, input } = about
-    const outside = paths.find((path) => !isInside(cwd, path))
+    const outside = paths.find((path) => !isBelow(path, cwd))
     // Outside it takes somebody who permits just that.
     if (ask !== 'ask' && outside !== undefined) return `Denied: ${outside} is outside the working folder.`
     const reads = kind === 'read' || kind === 'search'

@@ -64,6 +64,7 @@ test('a number that becomes a variable keeps its digits', () => {
 test('mistakes of YAML say where, what and what to do', () => {
   const cases: [string, string, RegExp, RegExp?][] = [
     ['a: 1\nb: 2\na: 3', '3:1', /key "a" is written twice/],
+    ['a: {b: 1, __proto__: 2}', '1:11', /nothing can be named "__proto__"/, /another/],
     ['a:\n\t- b', '2:1', /tab/, /spaces/],
     ['a: 1\n---\nb: 2', '2:1', /several YAML documents/],
     ['a: "x', '1:6', /Missing closing/],

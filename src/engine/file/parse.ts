@@ -47,7 +47,7 @@ export function parseYaml(text: string): ParsedYaml {
 const maxAnchorsAndAliases = 2000
 
 /**
- * Finds repeated keys and aliases of nothing, keeps numbers that become variables as they are written, and
+ * Finds repeated and reserved keys and aliases of nothing, keeps numbers that become variables as they are written, and
  * answers what each alias stands for.
  */
 function review(document: Document): { faults: YamlFault[]; targets: Map<Alias, Node> } {
@@ -83,6 +83,8 @@ function review(document: Document): { faults: YamlFault[]; targets: Map<Alias, 
       for (const pair of node.items) {
         if (!isScalar(pair.key)) continue
         const key = keyOf(pair)
+        if (key === '__proto__')
+          faults.push({ code: 'RESERVED_KEY', message: key, pos: pair.key.range ?? [0] })
         if (seen.has(key)) faults.push({ code: 'DUPLICATE_KEY', message: key, pos: pair.key.range ?? [0] })
         seen.add(key)
       }

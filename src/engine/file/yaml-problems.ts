@@ -54,6 +54,8 @@ function explain(code: string, message: string, before: string): Pick<Problem, '
       }
     case 'DUPLICATE_KEY':
       return { message: `key "${message}" is written twice`, hint: 'keep one of them' }
+    case 'RESERVED_KEY':
+      return { message: `nothing can be named "${message}"`, hint: 'choose another name' }
     case 'TAB_AS_INDENT':
       return { message: 'a tab is used to indent', hint: 'YAML is indented with spaces only' }
     case 'TAG_RESOLVE_FAILED':

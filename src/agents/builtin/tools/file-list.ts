@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { lstat, readdir, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isInside } from '../place.ts'
+import { isBelow } from '../../../platform/real-path.ts'
 import type { Work } from './tool.ts'
 
 /** Beyond it a folder is no project. */
@@ -18,7 +18,7 @@ export async function filesBelow(folder: string, work: Work): Promise<string[]> 
     const known = insideOf.get(parent)
     if (known !== undefined) return known
     const real = await realpath(parent).catch(() => undefined)
-    const is = real !== undefined && isInside(folder, real)
+    const is = real !== undefined && isBelow(real, folder)
     insideOf.set(parent, is)
     return is
   }

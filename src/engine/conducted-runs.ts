@@ -1,0 +1,209 @@
+import { ErrandError, messageOf } from '../contract/errors.ts'
+import type { RunEvent } from '../contract/events.ts'
+import type { RunRecord, RunSpec } from '../contract/run.ts'
+import { isFinalRun } from '../contract/status.ts'
+import { Children } from './children.ts'
+import { ConcurrencyGroups } from './concurrency-groups.ts'
+import { Conductor, type ConductorPorts } from './conductor.ts'
+import type { EngineOptions } from './engine.ts'
+import type { Submission } from './face.ts'
+import type { Feed } from './feed.ts'
+import type { Loader } from './load.ts'
+import { newRun, type Started } from './new-run.ts'
+import { Notifications, notificationOf } from './notifications.ts'
+import type { Plan } from './plan.ts'
+import { engineClosed, runEnded, runExists } from './refusals.ts'
+import { logOf, recordOf } from './stored-run.ts'
+import { systemClock } from './system-clock.ts'
+
+/** The runs that are conducted here, from their beginning, or from when they were taken up, to their end. */
+export class ConductedRuns {
+  readonly #options: EngineOptions
+  readonly #loader: Loader
+  readonly #feed: Feed
+  readonly #ports: ConductorPorts
+  readonly #children: Children
+  readonly #conductors = new Map<string, Conductor>()
+  readonly #groups = new ConcurrencyGroups((runId) => this.#conductors.get(runId))
+  /** Those that were given up, with the store's failure. */
+  readonly #lost = new Map<string, unknown>()
+  readonly #notifications: Notifications | undefined
+  #closed = false
+
+  constructor(options: EngineOptions, loader: Loader, feed: Feed) {
+    const { store, host, outputs, clock = systemClock } = options
+    this.#options = options
+    this.#loader = loader
+    this.#feed = feed
+    this.#ports = {
+      store,
+      host,
+      outputs,
+      clock,
+      committed: (conductor, events) => this.#committed(conductor, events),
+      startChild: (conductor, child) => void this.#children.start(conductor, child),
+      cancelChild: (runId, force) => void this.#children.cancel(runId, force),
+      storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
+      log: (message, about) => options.log?.(message, about),
+    }
+    this.#children = new Children({
+      store,
+      conductor: (runId) => this.#conductors.get(runId),
+      begin: (submission, parent) => this.begin(loader.load(submission), submission, { parent }),
+      cancel: async (runId, how) => await (await this.open(runId)).cancel(how),
+      closed: () => this.#closed,
+    })
+    if (options.notifier)
+      this.#notifications = new Notifications(options.notifier, options.notify ?? {}, (runId, error) => {
+        // The store takes one write of a run at a time: while it is conducted, they are its conductor's.
+        const conductor = this.#conductors.get(runId)
+        if (conductor) return conductor.notifyFailed(error)
+        return store.update(runId, { events: [], patch: { last_notify_error: error } })
+      })
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  get(runId: string): Conductor | undefined {
+    return this.#conductors.get(runId)
+  }
+
+  all(): Iterable<Conductor> {
+    return this.#conductors.values()
+  }
+
+  /** Throws `run_not_found`, `run_ended`, and `unavailable` for one that is conducted elsewhere. */
+  async open(runId: string): Promise<Conductor> {
+    const conductor = this.#conductors.get(runId)
+    if (conductor) return conductor
+    const { status } = await recordOf(this.#options.store, runId)
+    if (isFinalRun(status)) throw runEnded(runId, status)
+    throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`)
+  }
+
+  /** Resolves once the run is committed. */
+  async begin(
+    plan: Plan,
+    submission: Omit<Submission, 'yaml' | 'workflow'>,
+    started: Started,
+  ): Promise<RunRecord> {
+    const spec = newRun(plan, submission, started, this.#ports.clock.now())
+    if (this.#closed) throw engineClosed()
+    // Looked up before anything is placed: an attempt's id must never be another run's.
+    if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id)))
+      throw runExists(spec.run_id)
+    if (this.#options.admit) await this.#options.admit(spec)
+    if (this.#closed) throw engineClosed()
+    if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
+    const conductor = new Conductor(this.#ports, spec, plan)
+    this.#conductors.set(spec.run_id, conductor)
+    try {
+      await conductor.create(this.#groups.enter(conductor, false))
+    } catch (error) {
+      this.#letGo(spec.run_id)
+      conductor.abandon()
+      throw error
+    }
+    return recordOf(this.#options.store, spec.run_id)
+  }
+
+  /** Takes up a run that the store holds open, unless it is conducted here. */
+  async takeUp(record: RunRecord): Promise<void> {
+    const { run_id } = record
+    if (this.#closed || this.#conductors.has(run_id)) return
+    try {
+      const plan = this.#loader.again(record.workflow)
+      const conductor = new Conductor(this.#ports, record, plan, await logOf(this.#options.store, run_id))
+      if (this.#closed) return
+      this.#conductors.set(run_id, conductor)
+      const waiting = this.#groups.enter(conductor, record.status === 'running')
+      await conductor.resume()
+      if (record.status === 'queued' && waiting === undefined) await conductor.start()
+      await this.#children.takenUp(record)
+    } catch (error) {
+      if (!this.#closed) await this.interrupt(record, error)
+    }
+  }
+
+  /** It cannot be taken up again; the others are none the worse for it. */
+  async interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
+    const { run_id } = run
+    const message = `It could not be taken up again: ${messageOf(error)}`
+    this.#options.log?.(`Run ${run_id}: ${message}`, { level: 'error', run_id })
+    const conductor = this.#conductors.get(run_id)
+    this.#letGo(run_id)
+    conductor?.abandon()
+    try {
+      await this.#options.store.markInterrupted(message, [run_id])
+    } catch (cause) {
+      const text = `Run ${run_id} could not be marked interrupted: ${messageOf(cause)}`
+      this.#options.log?.(text, { level: 'error', run_id })
+    }
+    this.#feed.tell(run_id)
+    this.#children.ended(run, { status: 'interrupted', message })
+  }
+
+  /** Throws the store's failure for which the run was given up. */
+  needNotLost(runId: string): void {
+    if (this.#lost.has(runId)) throw this.#lost.get(runId)
+  }
+
+  /** Resolves when notifiers have been told all that has happened so far. */
+  async told(runId: string): Promise<void> {
+    await this.#notifications?.settled(runId)
+  }
+
+  /** The run was removed. */
+  forget(runId: string): void {
+    this.#lost.delete(runId)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#conductors.values()].map((conductor) => conductor.close()))
+    this.#conductors.clear()
+    await this.#notifications?.close()
+  }
+
+  /** The run is no longer conducted here. */
+  #letGo(runId: string): void {
+    this.#conductors.delete(runId)
+    this.#groups.leave(runId)
+  }
+
+  #committed({ spec, state }: Conductor, events: readonly RunEvent[]): void {
+    const { run_id, workflow_name } = spec
+    if (this.#notifications)
+      for (const event of events) {
+        const notification = notificationOf(event, { run_id, workflow_name }, this.#options.version ?? '0')
+        if (notification) this.#notifications.add(notification)
+      }
+    if (events.at(-1)?.type === 'run.finished') {
+      this.#letGo(run_id)
+      this.#children.ended(spec, state)
+    }
+    this.#feed.tell(run_id)
+  }
+
+  #storeFailed(run_id: string, error: unknown, tries: number): number | undefined {
+    const code = error instanceof ErrandError ? error.code : 'internal'
+    const hopeless = ['run_exists', 'run_not_found', 'conflict'].includes(code)
+    const message = `Run ${run_id}: its events cannot be kept (try ${tries}): ${messageOf(error)}`
+    this.#options.log?.(message, { level: 'error', run_id })
+    if (!hopeless && this.#options.onStoreFailure !== 'abandon') return 1000
+    if (!hopeless && tries < 3) return 100
+    this.#giveUp(run_id, error)
+    return undefined
+  }
+
+  #giveUp(runId: string, error: unknown): void {
+    this.#lost.set(runId, error)
+    const conductor = this.#conductors.get(runId)
+    this.#letGo(runId)
+    conductor?.abandon()
+    if (conductor) this.#children.ended(conductor.spec, { status: 'failed', message: messageOf(error) })
+    this.#feed.tell(runId)
+  }
+}

@@ -1,0 +1,88 @@
+import { messageOf } from '../contract/errors.ts'
+import { attemptId, splitAttemptId } from '../contract/ids.ts'
+import type { Reason } from '../contract/status.ts'
+import { AttemptWatch } from './attempt-watch.ts'
+import type { Conductor, ConductorPorts } from './conductor.ts'
+import type { Recorded } from './record.ts'
+import { attemptSpec, requirementsOf } from './spec.ts'
+
+/** What one run has at its host: its attempts, and who listens to each. */
+export class HostedAttempts {
+  readonly #conductor: Conductor
+  readonly #ports: ConductorPorts
+  readonly #watches = new Map<number, AttemptWatch>()
+  #closed = false
+
+  constructor(conductor: Conductor, ports: ConductorPorts) {
+    this.#conductor = conductor
+    this.#ports = ports
+  }
+
+  /** Once it is committed. */
+  start({ spec, placement }: NonNullable<Recorded['start']>): void {
+    if (this.#closed) return
+    const watch = this.#watch(splitAttemptId(spec.attempt_id).number, spec.step, spec.host)
+    try {
+      this.#ports.outputs.begin(spec)
+    } catch (error) {
+      this.#ports.host.cancel(spec.attempt_id, 'output_failed', true)
+      const message = messageOf(error)
+      const end = { type: 'ended', outcome: 'failed', reason: 'output_failed', message } as const
+      return void watch.report(end, placement?.epoch ?? 0).catch(() => {})
+    }
+    this.#ports.host.start(spec, placement, watch)
+  }
+
+  /** Picks up those that the log holds open. */
+  async takeUp(): Promise<void> {
+    const { plan, state, names } = this.#conductor
+    const open = state.attempts.filter((attempt) => !attempt.end)
+    const taken = open.map((attempt) => {
+      const spec = attemptSpec(plan, state, names, plan[attempt.phase][attempt.index]!, attempt)
+      this.#ports.outputs.begin(spec)
+      return { attempt, spec, watch: this.#watch(attempt.number, spec.step, spec.host) }
+    })
+    const lengths = await Promise.all(taken.map(({ attempt, watch }) => watch.recover(attempt.streams)))
+    if (this.#closed) return
+    this.#rememberRunners()
+    for (const [index, { attempt, spec, watch }] of taken.entries()) {
+      const { epoch, runner, started, reports, cancel, talk } = attempt
+      const placement = epoch > 0 ? { runner, epoch } : undefined
+      const known = { started, streams: lengths[index]!, reports, ...(talk && { inputs: talk.untaken }) }
+      this.#ports.host.resume(spec, placement, known, watch)
+      if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, state.cancel?.force)
+    }
+  }
+
+  cancel(number: number, reason: Reason, force?: boolean): void {
+    this.#ports.host.cancel(attemptId(this.#conductor.spec.run_id, number), reason, force)
+  }
+
+  /** Ends by force all that have not ended. */
+  endAll(reason: Reason): void {
+    for (const { number, end } of this.#conductor.state.attempts) if (!end) this.cancel(number, reason, true)
+  }
+
+  /** What runs is left to its host, and nothing more is heard of it. */
+  close(): void {
+    this.#closed = true
+    for (const watch of this.#watches.values()) watch.close()
+  }
+
+  #rememberRunners(): void {
+    const { plan, state, spec } = this.#conductor
+    for (const { end, runner, host } of state.attempts)
+      if (end && runner !== undefined)
+        this.#ports.host.remember?.(
+          { run_id: spec.run_id, requires: requirementsOf(plan.workflow, host) },
+          runner,
+        )
+  }
+
+  #watch(number: number, step: string, host: string): AttemptWatch {
+    const forget = () => this.#watches.delete(number)
+    const watch = new AttemptWatch(this.#conductor, this.#ports, number, { step, host }, forget)
+    this.#watches.set(number, watch)
+    return watch
+  }
+}
