@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import type { Agent, Program } from '../src/agents/agent.ts'
 import type { AgentUpdate } from '../src/contract/agent.ts'
 import { passedOn } from '../src/runner/attempts/process-environment.ts'
@@ -29,7 +30,8 @@ export async function bareAgent(
   const started = performance.now()
   const bench = new AgentBench(agent, program, {
     cwd: folder.cwd,
-    home: folder.home,
+    // As deep as the runner's: some agents look through every folder above theirs.
+    home: join(folder.home, 'sessions', 'homes', 'bare'),
     model,
     extra_args: [],
     ask: 'allow',
@@ -58,7 +60,8 @@ export async function agentThroughHub(
   const folder = benchFolder()
   const started = performance.now()
   // What the user's own shell does at its start is not to be measured.
-  const agent = { agent: name, model, prompt, env: { ...env(url, randomUUID()), HOME: folder.home } }
+  const own = { ...env(url, randomUUID()), HOME: folder.home }
+  const agent = { agent: name, model, prompt, cwd: folder.cwd, env: own }
   const { run_id } = await client.runs.create({ agent })
   let firstMs: number | undefined
   for await (const event of client.events(run_id)) {

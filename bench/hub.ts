@@ -28,7 +28,7 @@ export async function startHub({
   env?: NodeJS.ProcessEnv
 } = {}): Promise<BenchHub> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
-  const child = spawn(errand, ['up', '--port', '0', '--data', folder], {
+  const child = spawn(errand, ['up', '--port', '0', '--data', folder, '--allow-dir', tmpdir()], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...(inspect && { NODE_OPTIONS: '--inspect=127.0.0.1:0' }), ...env },
   })

@@ -1,6 +1,6 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 
@@ -113,5 +113,3 @@ export class Holdings {
     return releasing
   }
 }
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

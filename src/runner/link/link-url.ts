@@ -21,3 +21,8 @@ export function linkUrl(hubUrl: string): URL {
   url.hash = ''
   return url
 }
+
+/** No intermediary can read it on its way: it leaves this machine encrypted, or not at all. */
+export function isSheltered({ protocol, hostname }: URL): boolean {
+  return protocol === 'wss:' || /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
+}

@@ -1,6 +1,6 @@
+import { messageOf } from '../../contract/errors.ts'
 import { encodeOutputFrame } from '../../contract/output-frame.ts'
 import type { FrameWriter } from '../../platform/frame-writer.ts'
-import { messageOf } from './holdings.ts'
 import type { Outgoing } from './outgoing.ts'
 
 /** More than this unsent in the socket: reading output waits. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
+import { messageOf } from '../../contract/errors.ts'
 import {
   type Hello,
   HubFrame,
@@ -10,7 +11,8 @@ import {
 import { FrameWriter } from '../../platform/frame-writer.ts'
 import { Liveness } from '../../platform/liveness.ts'
 import type { HeldAttempt } from '../ports.ts'
-import { type Holdings, messageOf } from './holdings.ts'
+import type { Holdings } from './holdings.ts'
+import { isSheltered } from './link-url.ts'
 import { Outgoing } from './outgoing.ts'
 import { OutputPump } from './output-pump.ts'
 
@@ -76,6 +78,9 @@ export class Session {
       maxPayload: MAX_FRAME_BYTES,
       handshakeTimeout: options.handshakeTimeoutMs,
       closeTimeout: CLOSE_TIMEOUT_MS,
+      // Masks only keep a frame from looking like a request to a proxy that reads along (RFC 6455, 10.3); byte by
+      // byte, they are the dearest part of sending output.
+      ...(isSheltered(options.url) && { generateMask: (mask: Buffer) => void mask.fill(0) }),
     } as ConstructorParameters<typeof WebSocket>[2])
     this.#ws = ws
     ws.on('upgrade', (response) => {

@@ -8,7 +8,7 @@ export const MIN_SECRET_BYTES = 6
 /** Longer values are masked as they stand only: all forms of a value take up to 2,500 times its size in memory. */
 export const MAX_WHOLE_BYTES = 8 * 1024
 /** A shorter line of a secret may be a bracket or a word that stands elsewhere too. */
-export const MIN_LINE_BYTES = 8
+const MIN_LINE_BYTES = 8
 
 const PEM_BOUNDARY = /^-----(BEGIN|END) [A-Z0-9 ]+-----$/
 
