@@ -15,7 +15,9 @@ export function agentRun(given: AgentRequestInput) {
   const { env, secrets, timeout_seconds, runner, group, labels, ...args } = AgentRequest.parse(given)
   checkPromptSize(args.prompt)
   if (args.agent !== 'acp' && args.command !== undefined)
-    throw new ErrandError('invalid_argument', `command is for the agent "acp", not for "${args.agent}".`)
+    throw new ErrandError('invalid_argument', `command is for the agent "acp", not for "${args.agent}".`, {
+      hint: 'Leave command out, or ask the agent "acp".',
+    })
   return agentWorkflow(args, { env, secrets, timeout_seconds, host: { runner, group, labels } })
 }
 

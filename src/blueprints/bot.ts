@@ -6,6 +6,7 @@ import { VAR_NAME_RULE, VarName } from '../contract/variable-name.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
 import { botSource } from './bot-source.ts'
 import { plain, unplain } from './plain-text.ts'
+import { boundTo } from './pulled-image.ts'
 import { REGISTRY_PASSWORD } from './registry-password.ts'
 
 /** Name of the one step. */
@@ -42,7 +43,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOp
   if (password !== undefined) secrets[REGISTRY_PASSWORD] = password
   const limits = request.limits ?? BotLimits.parse({})
   const { command, runtime, stop_grace_seconds } = request
-  const host = { runner, group, labels }
+  const host = { runner: runner ?? boundTo(kept?.source), group, labels }
   const chosen = Object.values(host).some((value) => value !== undefined)
   const workflow: WorkflowFile = {
     version: 'v0.1',
@@ -80,14 +81,17 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOp
 /** What a run of a bot was made with. */
 export function botOf(workflow: unknown) {
   const { steps, inventory, concurrency } = workflow as Workflow
-  const { args, env = {}, secrets = {}, timeout_seconds } = steps[0]!
+  const { env = {}, secrets = {}, timeout_seconds } = steps[0]!
+  const args = steps[0]!.args as BotServeArgs
+  const { runner, ...host } = inventory?.hosts[DEFAULT_HOST] ?? {}
   return {
-    args: args as BotServeArgs,
+    args,
     env: unplain(env) as Record<string, string>,
     /** Names, in the run's own secrets. */
     secrets: Object.keys(secrets),
     timeoutSeconds: timeout_seconds,
-    host: inventory?.hosts[DEFAULT_HOST] ?? {},
+    /** As its owner has asked for it. */
+    host: runner === boundTo(args.source) ? host : { ...host, runner },
     slot: concurrency?.group.replace(/^bot /, '') ?? '',
   }
 }

@@ -61,7 +61,9 @@ const source = {
   registry_auth: z
     .strictObject({ username: text, password: z.string().min(1).max(65_536) })
     .optional()
-    .describe('image: credentials for its pull; sealed while the bot lives, given to no container'),
+    .describe(
+      'image: credentials for its pull; sealed until that is done, then deleted; given to no container',
+    ),
 }
 
 const settings = {

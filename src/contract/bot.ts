@@ -23,6 +23,14 @@ export const RegistryAuth = z.strictObject({
   password_secret: described(VarName, "Variable, among the step's secrets, that holds the password or token"),
 })
 
+/** An image that was pulled with credentials, which are kept nowhere: it is taken as it is there. */
+export const PulledImage = z.strictObject({
+  username: text,
+  attempt_id: described(text, 'Attempt, of the same owner, that has pulled it'),
+  runner: described(z.optional(text), 'The runner that has it, where the bot could have been on others'),
+})
+export type PulledImage = z.infer<typeof PulledImage>
+
 /** Where a bot's code comes from. */
 export const BotSource = z.discriminatedUnion('mode', [
   z.strictObject({
@@ -57,6 +65,7 @@ export const BotSource = z.discriminatedUnion('mode', [
     mode: z.literal('image'),
     image: described(text, 'Name of a ready image'),
     registry_auth: z.optional(RegistryAuth),
+    pulled: z.optional(PulledImage),
   }),
 ])
 export type BotSource = z.infer<typeof BotSource>

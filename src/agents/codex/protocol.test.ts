@@ -45,6 +45,33 @@ const waiting = {
 const completed = (status: string, error?: object) => ({ turn: { id: TURN, status, error } })
 
 describe('the protocol of codex', () => {
+  it('does not count what a resumed thread had used, even where that is told within the turn', () => {
+    const tokens = (calls: number) => {
+      const used = { inputTokens: 140, cachedInputTokens: 40, outputTokens: 10 }
+      const total = Object.fromEntries(Object.entries(used).map(([name, count]) => [name, count * calls]))
+      return { tokenUsage: { total, last: used } }
+    }
+    for (const late of [false, true]) {
+      const { protocol, updates, says, tells } = begun()
+      const before = () => tells('thread/tokenUsage/updated', { turnId: 'u0', ...tokens(1) })
+      if (!late) before()
+      protocol.prompt('go')
+      if (late) before()
+      says({ id: 3, result: { turn: { id: TURN } } })
+      tells('thread/tokenUsage/updated', tokens(2))
+      assert.deepEqual(
+        updates.filter(({ kind }) => kind === 'usage'),
+        [
+          {
+            kind: 'usage',
+            turn: { input_tokens: 100, cached_input_tokens: 40, output_tokens: 10 },
+            session: { input_tokens: 200, cached_input_tokens: 80, output_tokens: 20 },
+          },
+        ],
+      )
+    }
+  })
+
   it('gives up on a service that codex would wait for for ever', () => {
     const { sent, updates, tells } = inTurn()
     for (let count = 0; count < 3; count++) tells('error', waiting)

@@ -125,6 +125,8 @@ export class CodexProtocol implements AgentProtocol {
     const turn = object(params.turn) ?? {}
     if (ours && method === 'turn/started') this.#turnBegan(string(turn.id))
     else if (ours && method === 'turn/completed') this.#turnCompleted(turn)
+    else if (ours && method === 'thread/tokenUsage/updated' && params.turnId !== this.#turnId)
+      this.#events.tokensBefore(params)
     else {
       const hopeless = this.#events.take(method, params, ours)
       if (hopeless !== undefined) this.#interrupt({ stop_reason: 'error', ...hopeless })

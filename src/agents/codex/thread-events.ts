@@ -42,6 +42,11 @@ export class ThreadEvents {
     for (const tool_id of this.#running) this.#port.update({ kind: 'tool', tool_id, status: 'failed' })
   }
 
+  /** What it had used when it was resumed. */
+  tokensBefore(params: JsonObject): void {
+    this.#usage.toldBefore(string(params.threadId) ?? '', object(params.tokenUsage) ?? {})
+  }
+
   /** The error is told when there is no use in waiting for codex to give up. */
   take(method: string, params: JsonObject, ours: boolean): CodexError | undefined {
     if (method === 'error') return ours ? this.#error(params) : undefined

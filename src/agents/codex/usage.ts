@@ -12,6 +12,11 @@ export class CodexUsage {
     this.#turn = none
   }
 
+  /** The same of a turn that is over: it comes once, late or early, when a thread is resumed. */
+  toldBefore(threadId: string, usage: JsonObject): void {
+    this.#threads.set(threadId, normal(object(usage.total) ?? {}))
+  }
+
   /** `thread/tokenUsage/updated`. */
   told(threadId: string, usage: JsonObject): AgentUpdateOf<'usage'> {
     const total = normal(object(usage.total) ?? {})

@@ -1,5 +1,6 @@
 import { type BotRequest, botOf, type KeptSource } from '../../blueprints/bot.ts'
 import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import type { BotSource } from '../../contract/bot.ts'
 import { BotLimits, BotRestart } from '../../contract/bot.ts'
 import type { BotChange } from '../../contract/bot-api.ts'
 import { sourceFields } from '../../contract/bot-api.ts'
@@ -18,9 +19,8 @@ export function changedRequest(
   const { args, env, timeoutSeconds = maxSeconds, host } = botOf(run.workflow)
   const { source, command, limits, restart, runtime, stop_grace_seconds } = args
   const { [REGISTRY_PASSWORD]: password, ...variables } = secrets
-  const ownSource = sourceFields.some(
-    (field) => field in given && given[field as keyof BotChange] !== undefined,
-  )
+  const fields = sourceFields.filter((field) => given[field as keyof BotChange] !== undefined)
+  const ownSource = fields.length > 0 && !isSameImage(source, given, fields)
   const request: BotRequest = {
     bot_id: run.workflow_name,
     ...host,
@@ -37,6 +37,16 @@ export function changedRequest(
     env_vars: { ...without(variables, given.env), ...given.env_vars },
   }
   return ownSource ? { request } : { request, kept: { source, password } }
+}
+
+/** Of an image that needs a password: without one it is not pulled, and what is there is meant. */
+function isSameImage(source: BotSource, given: BotChange, fields: readonly string[]): boolean {
+  if (source.mode !== 'image' || (source.registry_auth ?? source.pulled) === undefined) return false
+  return (
+    given.docker_image === source.image &&
+    (given.deployment_mode ?? 'image') === 'image' &&
+    fields.every((field) => field === 'docker_image' || field === 'deployment_mode')
+  )
 }
 
 const defined = <T extends object>(given: T): T =>

@@ -1,4 +1,5 @@
 import { botOf, botRun } from '../../blueprints/bot.ts'
+import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
 import type { BotStarted, BotView, StartBot, UpdateBot } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId } from '../../contract/ids.ts'
@@ -9,12 +10,14 @@ import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import { allRuns } from '../retention/run-family.ts'
 import type { Secrets } from '../secrets/secrets.ts'
+import { begunAgain } from './begun-again.ts'
 import { type BotQuota, checkQuota } from './bot-quota.ts'
 import { isLive } from './bot-state.ts'
 import { BotSubmissions } from './bot-submissions.ts'
 import { changedRequest } from './bot-update.ts'
 import { botRuns, botView, isUpdate, type Seen } from './bot-view.ts'
 import { OwnerLocks } from './owner-locks.ts'
+import { pulledBy } from './pulled-by.ts'
 import { Replacements } from './replacements.ts'
 import { startAnew } from './start-anew.ts'
 import type { Uploads } from './uploads.ts'
@@ -64,8 +67,10 @@ export class Bots {
     const { engine, secrets, log } = this.#options
     for (const { tenant, run_id } of await secrets.runs()) {
       const run = await engine.get(run_id)
-      if (this.#submissions.isUnderWay(run_id) || (run !== undefined && !isFinalRun(run.status))) continue
-      await secrets.dropOfRun({ tenant, run_id })
+      if (this.#submissions.isUnderWay(run_id)) continue
+      if (run === undefined || isFinalRun(run.status)) await secrets.dropOfRun({ tenant, run_id })
+      else if (pulledBy(await engine.view(run_id)) !== undefined)
+        await secrets.dropOfRun({ tenant, run_id }, REGISTRY_PASSWORD)
     }
     const runs: RunRecord[] = []
     for await (const run of allRuns(engine, { blueprint: 'bot', statuses: open })) runs.push(run)
@@ -80,10 +85,19 @@ export class Bots {
 
   /** Told of each run that has ended. */
   ended(runId: string): void {
+    this.#drop(runId)
+  }
+
+  /** Told of each run whose container is up: its image is there, and the password for that has served. */
+  up(runId: string): void {
+    this.#drop(runId, REGISTRY_PASSWORD)
+  }
+
+  #drop(runId: string, name?: string): void {
     const { engine, secrets, log } = this.#options
     void (async () => {
       const run = await engine.get(runId)
-      if (run?.blueprint === 'bot') await secrets.dropOfRun(run)
+      if (run?.blueprint === 'bot') await secrets.dropOfRun(run, name)
     })().catch((error: Error) =>
       log(
         `The secrets of run ${runId} could not be deleted; the next start of the hub does it: ${error.message}`,
@@ -112,13 +126,14 @@ export class Bots {
     return this.#locked(of, async () => {
       const { current, update } = await this.#present(of, botId)
       const live = !isFinalRun(current.status)
+      const again = await begunAgain(current, this.#options)
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
-      const { args, secrets: names, slot } = botOf(current.workflow)
-      const secrets = live ? await this.#options.secrets.ofRun(current) : {}
+      const { args, secrets: names, slot } = botOf(again.run.workflow)
+      const secrets = live ? again.secrets : {}
       if (!live && names.length > 0) throw startAnew(botId, args.source, names)
       if (!live) checkQuota(botId, await this.#runs({ ...of, statuses: open }), this.#options.quota)
       const run_id = newRunId()
-      const workflow = { ...(current.workflow as Record<string, unknown>) }
+      const workflow = { ...again.run.workflow }
       if (!live) workflow.concurrency = { group: `bot ${run_id}`, limit: 1 }
       const replaces = live ? current.run_id : undefined
       await this.#submissions.submit(of, { run_id, blueprint: 'bot', workflow, secrets, replaces })
@@ -139,12 +154,8 @@ export class Bots {
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
       const { maxSeconds } = this.#options.quota
       const run_id = newRunId()
-      const { request, kept } = changedRequest(
-        current,
-        change,
-        await this.#options.secrets.ofRun(current),
-        maxSeconds,
-      )
+      const { run, secrets } = await begunAgain(current, this.#options)
+      const { request, kept } = changedRequest(run, change, secrets, maxSeconds)
       const made = botRun(request, { maxSeconds, slot: run_id, kept })
       await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
       this.#replacements.follow({ run_id }, current)

@@ -21,4 +21,9 @@ test('how a bot is started anew is told for each source, with nothing that a she
     told({ mode: 'image', image: 'ghcr.io/a/b:v1', registry_auth }, ['BOT_REGISTRY_PASSWORD']),
     '--image ghcr.io/a/b:v1 --username ann',
   )
+  const pulled = { username: 'an n', attempt_id: 'run_1.1' }
+  assert.equal(
+    told({ mode: 'image', image: 'ghcr.io/a/b:v1', pulled }, ['A']),
+    "--image ghcr.io/a/b:v1 --username 'an n' -e A",
+  )
 })

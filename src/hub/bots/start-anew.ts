@@ -1,11 +1,12 @@
 import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
 import type { BotSource } from '../../contract/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { shellWord } from '../../platform/shell-word.ts'
 
 /** The bot has ended, and a run of it would lack these secrets: what starts it again, under the same id. */
 export function startAnew(botId: string, source: BotSource, secrets: readonly string[]): ErrandError {
   const variables = secrets.filter((name) => name !== REGISTRY_PASSWORD).map((name) => `-e ${name}`)
-  const command = ['errand bot start', botId, ...options(source).map(word), ...variables].join(' ')
+  const command = ['errand bot start', botId, ...options(source).map(shellWord), ...variables].join(' ')
   return new ErrandError('conflict', `The bot "${botId}" has ended, and its secrets went with it.`, {
     hint: `Start it anew under the same id, its secrets given again: ${command}`,
   })
@@ -18,10 +19,7 @@ function options(source: BotSource): string[] {
   }
   if (source.mode === 'git') return ['--custom', source.url, ...(source.ref ? ['--ref', source.ref] : [])]
   if (source.mode === 'archive') return ['--custom', 'FOLDER']
-  const { image, registry_auth: auth } = source
-  return ['--image', image, ...(auth ? ['--username', auth.username] : [])]
+  const { image, registry_auth, pulled } = source
+  const { username } = registry_auth ?? pulled ?? {}
+  return ['--image', image, ...(username === undefined ? [] : ['--username', username])]
 }
-
-/** For a shell: what is shown is copied, and a bot's owner chose the names in it. */
-const word = (text: string): string =>
-  /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { RunSpec } from '../../contract/run.ts'
@@ -54,6 +55,25 @@ test('a secret is kept so that no file of the hub holds it, and is given to an a
       assert.ok(!bytes.includes(Buffer.from(VALUE).toString(form).slice(0, 24)), `${name} ${form}`)
   }
   assert.ok(!JSON.stringify(kept).includes(VALUE))
+})
+
+test('of what is deleted the database keeps no sealed value either', async (t) => {
+  const { dir, open, stores } = await here(t)
+  const secrets = open()
+  const run = { run_id: 'run_1', tenant: 'default', owner: 'ann' }
+  await secrets.setOfRun(run, { PASSWORD: 'of one pull', TOKEN: VALUE })
+  const { sealed } = (await stores.secrets.list({ name: 'PASSWORD' }))[0]!
+  const file = join(dir, 'errand.db')
+  const written = () => {
+    const db = new DatabaseSync(file)
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    db.close()
+    return readFileSync(file).includes(Buffer.from(sealed))
+  }
+  assert.ok(written())
+  await secrets.dropOfRun(run, 'PASSWORD')
+  assert.deepEqual(await secrets.ofRun(run), { TOKEN: VALUE })
+  assert.ok(!written())
 })
 
 test('setting it again changes the value, and keeps who made it', async (t) => {

@@ -82,8 +82,10 @@ export class Secrets implements SecretSource {
     return Object.fromEntries(found.map((secret) => [secret.name, opened(secret, keys)]))
   }
 
-  async dropOfRun(run: Omit<RunOwner, 'owner'>): Promise<void> {
-    for (const secret of await this.#store.list(placeOfRun(run))) await this.#store.remove(secret)
+  /** All of them, or one. */
+  async dropOfRun(run: Omit<RunOwner, 'owner'>, name?: string): Promise<void> {
+    const of = { ...placeOfRun(run), name }
+    for (const secret of await this.#store.list(of)) await this.#store.remove(secret)
   }
 
   /** The runs that have secrets of their own. */

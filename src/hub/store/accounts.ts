@@ -101,8 +101,8 @@ export interface AccountStore {
   exchangeToken(enrollId: string, made: NewToken & { runner_id: string }): Promise<boolean>
   /** Revokes the `runner` tokens of a tenant that are for this runner alone; answers how many. */
   revokeRunnerTokens(runner: { tenant: string; id: string }, at: string): Promise<number>
-  /** Takes those away that were revoked or used up, or have expired, before that time; answers how many. */
-  forgetTokens(before: string): Promise<number>
+  /** Takes those away that were revoked or used up, or have expired, before that time, but none of these names; answers how many. */
+  forgetTokens(before: string, butNamed?: readonly string[]): Promise<number>
   /** Notes the use, at most once a minute for a token. Never throws or waits; a failure to write is dropped. */
   touchToken(id: string, at: string): void
 

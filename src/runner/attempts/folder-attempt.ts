@@ -60,7 +60,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.journal = new JournaledReports(folder.file('reports'))
     this.#cause = this.journal.cause
     const onMore = () => this.journal.changed()
-    this.output = new ProcessOutput({ folder, facts, masker: this.masker, onMore })
+    this.output = new ProcessOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
     const end = this.journal.list.at(-1)
     if (end?.type !== 'ended') return
     this.output.found(end, facts.masked === true)
@@ -95,6 +95,11 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   /** Hides its secrets; undefined where there are none. */
   protected get masker() {
     return this.#secrets?.masker
+  }
+
+  /** One that has served: from now on its processes do not get it, and it is not kept. Throws where that cannot be written. */
+  protected dropSecret(variable: string | undefined): void {
+    if (variable !== undefined) this.#secrets?.drop(variable)
   }
 
   length(stream: StreamName): number {
@@ -142,6 +147,9 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   /** Ends it, for this reason; the end is reported when nothing of it is left. */
   protected abstract stop(cause: Cause, graceMs: number): void
 
+  /** It is over: what can end by itself is told so. */
+  protected letEnd(_ending: Ending): void {}
+
   /** Ends what it leaves behind; false where something survives. */
   protected abstract sweep(ending: Ending): Promise<boolean> | undefined
 
@@ -180,6 +188,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.finishing = true
     this.#takeBackDeadline()
     this.#poller.remove(this)
+    this.letEnd(ending)
     await this.#lookLast()
     const allGone = await this.sweep(ending)
     await this.beforeMeasure()

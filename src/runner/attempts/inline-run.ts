@@ -1,5 +1,5 @@
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, messageWithHint } from '../../contract/errors.ts'
 import type { StreamMasker } from '../masking/masker.ts'
 import type { Action } from '../ports.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
@@ -117,7 +117,5 @@ function failed(error: unknown): Ending {
       : code === 'disk_full'
         ? 'output_failed'
         : 'action_failed'
-  const hint = error instanceof ErrandError && error.hint !== undefined ? ` ${error.hint}` : ''
-  const message = error instanceof Error ? error.message : String(error)
-  return { type: 'action_failed', reason, message: `${message}${hint}` }
+  return { type: 'action_failed', reason, message: messageWithHint(error) }
 }

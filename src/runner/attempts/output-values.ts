@@ -4,7 +4,7 @@ import type { OutputSource } from '../../contract/workflow.ts'
 /** Longest value; what is longer is cut, with its size and a reference beside it. */
 export const MAX_VALUE_BYTES = 64 * 1024
 /** How much of a stream `json` and `regex` look at. */
-export const MAX_SEARCHED_BYTES = 4 * 1024 * 1024
+const MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
 type Source = Exclude<OutputSource, string>
 /** What an agent's attempt tells beside its streams. */

@@ -1,7 +1,7 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 
 /** All that a command on a runner gets of the runner's own environment: never its token or an API key. */
-export const PASSED_ON = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
+const PASSED_ON = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
+import { pullSecret } from '../../contract/pull-secret.ts'
 import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
 import type { ContainerEngine, ContainerLimits, ContainerState } from '../containers/ports.ts'
@@ -228,9 +229,10 @@ export class BotAttempt extends FolderAttempt {
       spec: this.spec,
       key: this.facts.key,
       limits: this.#limits,
-      env: this.env,
+      env: () => this.env,
       record: this.#record,
       folder: this.folder.path,
+      onImage: () => this.dropSecret(pullSecret(this.spec)),
     })
   }
 

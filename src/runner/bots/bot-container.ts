@@ -25,11 +25,13 @@ export interface BotContainerOptions {
   /** Of the attempt: unique among all. */
   key: string
   limits: ContainerLimits
-  /** The step's variables and secrets. */
-  env: Readonly<Record<string, string>>
+  /** The step's variables and secrets, as they are now. */
+  env(): Readonly<Record<string, string>>
   record: BotRecord
   /** Folder of the attempt. */
   folder: string
+  /** The image is there, and recorded: what served to have it alone is dropped, before there is a container. */
+  onImage(): void
 }
 
 /** Finds the one container of a bot's attempt, or makes it. */
@@ -63,17 +65,18 @@ export class BotContainer {
 
   /** Makes it, and answers its id. Throws `ImageError` where there is no image to make it of. */
   async make(progress: BuildProgress, signal: AbortSignal): Promise<string> {
-    const { services, engine, plan, limits, record } = this.#options
+    const { services, engine, plan, limits, record, env, onImage } = this.#options
     await services.networkReady(engine)
     const image = await this.#image(progress, signal)
     signal.throwIfAborted()
     record.keep({ image })
+    onImage()
     services.uses.used(image.id, Date.now())
     const { id } = await engine.create({
       name: this.#name,
       image: image.id,
       command: plan.command,
-      env: this.#env(),
+      env: env(),
       limits,
       logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * LOG_NOTATION),
       runtime: plan.runtime ?? services.caps.runtimes[0],
@@ -91,17 +94,9 @@ export class BotContainer {
     for (const { id } of await engine.containers({ runner, attempt })) await engine.remove(id)
   }
 
-  #env(): Readonly<Record<string, string>> {
-    const { plan, env } = this.#options
-    const { source } = plan
-    if (source.mode !== 'image' || source.registry_auth === undefined) return env
-    const { [source.registry_auth.password_secret]: _, ...own } = env
-    return own
-  }
-
   #secret(variable: string): string | undefined {
     const { spec, env } = this.#options
-    return Object.hasOwn(spec.secrets ?? {}, variable) ? env[variable] : undefined
+    return Object.hasOwn(spec.secrets ?? {}, variable) ? env()[variable] : undefined
   }
 
   async #image(progress: BuildProgress, signal: AbortSignal): Promise<PreparedImage> {

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import Docker from 'dockerode'
 import { type BotPlace, botPlace } from '../../../test/support/docker/bot-place.ts'
-import { dockerHere } from '../../../test/support/docker/docker.ts'
+import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
+import { startImageRegistry } from '../../../test/support/docker/image-registry.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { filesWithSecrets, found, fromHub, token } from '../secrets/secret-fixture.ts'
@@ -49,6 +51,58 @@ async function killedRunner(
   child.kill('SIGKILL')
   await exited
 }
+
+test('a runner killed before the pull pulls with the password, which is kept no longer than that', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const registry = await startImageRegistry(t)
+  const { address, username, password } = registry
+  here.env.ERRAND_REGISTRY_ALLOW = address
+  const docker = dockerFor(t)
+  const container = await docker.engine.createContainer({
+    Image: await baseImage('busybox:latest'),
+    Labels: docker.labels,
+  })
+  const image = `${address}/own/bot:v1`
+  await container.commit({ repo: `${address}/own/bot`, tag: 'v1' })
+  const authconfig = { username, password, serveraddress: address }
+  await text(await docker.engine.getImage(image).push({ authconfig }))
+  await docker.engine.getImage(image).remove()
+
+  const registry_auth = { username, password_secret: 'PASSWORD' }
+  const spec = here.bot(
+    'env; while :; do echo "my token is $TOKEN"; sleep 0.1; done',
+    { source: { mode: 'image', image, registry_auth } },
+    { secrets: { TOKEN: fromHub('TOKEN'), PASSWORD: fromHub('PASSWORD') } },
+  )
+  const withPassword = () =>
+    globSync('**/*', { cwd: here.path, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .filter((file) => readFileSync(file).includes(password))
+  registry.pause()
+  const reports = join(here.path, 'attempts', spec.attempt_id, 'reports')
+  const pulls = () => existsSync(reports) && readFileSync(reports, 'utf8').includes('"pulling"')
+  await killedRunner(here, spec, pulls, { TOKEN: token, PASSWORD: password })
+  assert.equal(withPassword().length, 1)
+  registry.resume()
+  await killedRunner(here, spec, () => bytesIn(here, spec) > 100)
+  assert.deepEqual(withPassword(), [])
+  const before = await here.containers()
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  const known = attempt!.length('stdout')
+  await until(() => attempt!.length('stdout') > known)
+  assert.deepEqual(await here.containers(), before)
+  attempt!.cancel(1, 'canceled')
+  assert.equal((await endOf(attempt!)).outcome, 'canceled')
+  const printed = await textOf(attempt!)
+  assert.match(printed, /^TOKEN=\*\*\*$/m)
+  assert.match(printed, /(my token is \*\*\*\n)+$/)
+  assert.doesNotMatch(printed, /PASSWORD/)
+  await attempts.close()
+})
 
 const bytesIn = (here: BotPlace, spec: AttemptSpec, file = 'stdout'): number => {
   const path = join(here.path, 'attempts', spec.attempt_id, file)

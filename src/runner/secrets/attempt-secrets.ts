@@ -2,6 +2,7 @@ import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { withSecrets } from '../../contract/step-secrets.ts'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
 import type { Masker } from '../masking/masker.ts'
 
 const FILES = 'secret-files'
@@ -21,32 +22,38 @@ export interface AttemptSecretsOptions {
   values: Values
   /** Knows them all; undefined: there is nothing to hide. */
   masker: Masker | undefined
+  /** Knows those alone that its processes are given, so that it is the same once another was dropped. */
+  outputMasker: Masker | undefined
 }
 
 /** The secrets of one attempt: what its processes are given, and what hides them in all that it puts out. */
 export class AttemptSecrets {
   readonly #options: AttemptSecretsOptions
+  #values: Values
 
   constructor(options: AttemptSecretsOptions) {
     this.#options = options
+    this.#values = options.values
   }
 
   get masker(): Masker | undefined {
     return this.#options.masker
   }
+  get outputMasker(): Masker | undefined {
+    return this.#options.outputMasker
+  }
 
   /** In words, which secrets of the step are not hidden, or not in all forms. */
   get warnings(): string[] {
-    const names = Object.keys(this.#options.values.step).map((name) => `Secret "${name}" `)
+    const names = Object.keys(this.#values.step).map((name) => `Secret "${name}" `)
     return (this.masker?.warnings ?? []).filter((warning) => names.some((name) => warning.startsWith(name)))
   }
 
   /** The variables that its processes get. */
   get env(): Record<string, string> {
-    const { values, spec } = this.#options
-    const given = Object.entries(values.step).map(([variable, value]) => [
+    const given = Object.entries(this.#values.step).map(([variable, value]) => [
       variable,
-      spec.secrets?.[variable]?.as === 'file' ? this.#file(variable) : value,
+      this.#options.spec.secrets?.[variable]?.as === 'file' ? this.#file(variable) : value,
     ])
     return Object.fromEntries(given)
   }
@@ -63,17 +70,26 @@ export class AttemptSecrets {
   keep(): void {
     if (!this.masker) return
     this.writeFiles()
-    writeFileSync(keptIn(this.#options.folder), JSON.stringify(this.#options.values), { mode: 0o600 })
+    writeFileSync(keptIn(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
   }
 
   /** Writes those that are handed over as files. */
   writeFiles(): void {
-    const { values, spec, folder } = this.#options
-    const inFiles = Object.keys(values.step).filter((variable) => spec.secrets?.[variable]?.as === 'file')
+    const { spec, folder } = this.#options
+    const { step } = this.#values
+    const inFiles = Object.keys(step).filter((variable) => spec.secrets?.[variable]?.as === 'file')
     if (inFiles.length === 0) return
     mkdirSync(join(folder, FILES), { recursive: true, mode: 0o700 })
-    for (const variable of inFiles)
-      writeFileSync(this.#file(variable), values.step[variable]!, { mode: 0o600 })
+    for (const variable of inFiles) writeFileSync(this.#file(variable), step[variable]!, { mode: 0o600 })
+  }
+
+  /** One that has served is kept no more, and given out no more; what is told is masked as before. Twice is once. */
+  drop(variable: string): void {
+    const { own, step } = this.#values
+    const { [variable]: dropped, ...rest } = step
+    if (dropped === undefined) return
+    this.#values = { own, step: rest }
+    writeFileAtomic(keptIn(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
   }
 
   /** Deletes all that `keep` and `writeFiles` wrote. Twice is once. */

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import { pullSecret } from '../../contract/pull-secret.ts'
 import type { Masker } from '../masking/masker.ts'
-import { AttemptSecrets, keptIn, type Values } from './attempt-secrets.ts'
+import { AttemptSecrets, type AttemptSecretsOptions, keptIn, type Values } from './attempt-secrets.ts'
 import { Maskers } from './maskers.ts'
 import { mountedSecretsDir } from './mounted-secret.ts'
 import { secretValues } from './secret-values.ts'
@@ -25,7 +26,7 @@ export class MachineSecrets {
   of(spec: AttemptSpec, given: Readonly<Record<string, string>>, folder: string): AttemptSecrets {
     const values = { own: this.#own, step: secretValues(spec, given, this.#mountedDir) }
     const masker = spec.secrets === undefined ? this.#ownMasker : this.#maskerOf(values)
-    return new AttemptSecrets({ spec, folder, values, masker })
+    return this.#secretsOf({ spec, folder, values, masker })
   }
 
   /** For one of an earlier process of this runner; undefined where its folder has none, or none any more. */
@@ -36,7 +37,14 @@ export class MachineSecrets {
     } catch {
       return undefined
     }
-    return new AttemptSecrets({ spec, folder, values, masker: this.#maskerOf(values) })
+    return this.#secretsOf({ spec, folder, values, masker: this.#maskerOf(values) })
+  }
+
+  #secretsOf(all: Omit<AttemptSecretsOptions, 'outputMasker'>): AttemptSecrets {
+    const { own, step } = all.values
+    const { [pullSecret(all.spec) ?? '']: password, ...given } = step
+    const outputMasker = password === undefined ? all.masker : this.#maskerOf({ own, step: given })
+    return new AttemptSecrets({ ...all, outputMasker })
   }
 
   #maskerOf({ own, step }: Values): Masker | undefined {

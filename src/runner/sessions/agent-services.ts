@@ -4,8 +4,8 @@ import type { InProcessAgent } from '../../agents/in-process.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { isFolder } from '../../platform/process-program.ts'
+import { isBelow, realPath } from '../../platform/real-path.ts'
 import { passedOn } from '../attempts/process-environment.ts'
-import { isBelow, realPath } from './real-path.ts'
 import { SessionHomes } from './session-homes.ts'
 
 export type KnownAgent = Agent | InProcessAgent

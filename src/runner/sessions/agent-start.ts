@@ -1,22 +1,26 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
-import type { Agent, AgentLaunch, Program, SessionRequest } from '../../agents/agent.ts'
+import { dirname, join } from 'node:path'
+import type { Agent, Program, SessionRequest } from '../../agents/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { processEnvironment } from '../attempts/process-environment.ts'
+import type { Launch } from '../attempts/start-failure.ts'
 import type { AgentPlan } from '../ports.ts'
 import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
 import { askMode, asksReading } from './permission-policy.ts'
+import { NotAllowed } from './refusal.ts'
 import type { Launched } from './session-event.ts'
-
-/** The program cannot be held to the permissions of the step. */
-export class NotAllowed extends Error {}
 
 export interface AgentStartOptions {
   plan: AgentPlan
   agent: KnownAgent
   services: AgentServices
   spec: AttemptSpec
+  /** Of the attempt, among all of this machine. */
+  key: string
+  /** Folder of the attempt. */
+  path: string
   workspace(runId: string): string
 }
 
@@ -79,16 +83,19 @@ export class AgentStart {
   }
 
   /** How the process is started; its files are written. Throws `invalid_argument`. */
-  launch(launched: Launched): { launch: AgentLaunch & { program: string }; cwd: string } {
+  launch(launched: Launched): Launch {
+    const { spec, key } = this.#options
     const agent = this.#options.agent as Agent
-    const launch = agent.launch(this.request(launched), launched.program!)
-    for (const { path, content } of launch.files ?? []) {
+    const { program, args, env, files } = agent.launch(this.request(launched), launched.program!)
+    for (const { path, content } of files ?? []) {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
       writeFileSync(path, content, { mode: 0o600 })
     }
+    const own = { TMPDIR: spec.env.TMPDIR ?? this.#temp(), ...env }
     return {
-      launch: { ...launch, program: launch.program ?? launched.program!.path },
+      argv: [program ?? launched.program!.path, ...args],
       cwd: launched.request.cwd,
+      env: processEnvironment(this.#env, own, spec, key),
     }
   }
 
@@ -101,6 +108,13 @@ export class AgentStart {
     } catch {
       // It goes on without; only a later run cannot take it up.
     }
+  }
+
+  /** Some agents unpack megabytes into the temporary folder at every start, and leave them: it goes with the attempt. */
+  #temp(): string {
+    const path = join(this.#options.path, 'temp')
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return path
   }
 
   async #prepare(): Promise<{ note?: string }> {

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os'
 import type { AgentPlaces, SessionRequest } from '../../agents/agent.ts'
 import type { AgentState } from '../../contract/agent.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { messageWithHint } from '../../contract/errors.ts'
 import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
 
 /** Which agents this machine has, and which can be used as things are. Starts programs at most to ask for a version. */
@@ -31,7 +31,7 @@ async function stateOf(agent: KnownAgent, services: AgentServices, places: Agent
     agent.launch(request, program)
     return { ...head, usable: true }
   } catch (error) {
-    return { ...head, usable: false, why: textOf(error) }
+    return { ...head, usable: false, why: messageWithHint(error) }
   }
 }
 
@@ -46,8 +46,3 @@ function trialRequest(agent: KnownAgent, services: AgentServices): SessionReques
     home: tmpdir(),
   }
 }
-
-const textOf = (error: unknown): string =>
-  error instanceof ErrandError && error.hint !== undefined
-    ? `${error.message} ${error.hint}`
-    : (error as Error).message

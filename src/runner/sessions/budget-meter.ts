@@ -1,4 +1,4 @@
-import type { AgentUpdate, Budget, Usage } from '../../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf, Budget, Usage } from '../../contract/agent.ts'
 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
@@ -13,9 +13,16 @@ export class BudgetMeter {
   #rounds = 0
   #toolsOpen = new Set<string>()
   #afterTools = true
+  #breach: string | undefined
+  #lacksCost = false
 
   constructor(budget: Budget) {
     this.#budget = budget
+  }
+
+  /** Which limit was reached first, in words. */
+  get breach(): string | undefined {
+    return this.#breach
   }
 
   turnBegins(): void {
@@ -25,11 +32,21 @@ export class BudgetMeter {
     this.#afterTools = true
   }
 
-  /** Which limit is reached, in words. */
-  follow(update: AgentUpdate): string | undefined {
+  follow(update: AgentUpdate): void {
     if (update.kind === 'usage') this.#turn = update.turn
     else if (update.kind === 'tool') this.#tool(update.tool_id, update.status)
     else if (update.kind === 'message' || update.kind === 'thought') this.#works()
+    this.#breach ??= this.#reached()
+  }
+
+  /** That the cost cannot be limited, for the agent does not tell it: true once. */
+  findsNoCost({ turn }: AgentUpdateOf<'usage'>): boolean {
+    if (this.#budget.cost_usd === undefined || turn.cost_usd !== undefined || this.#lacksCost) return false
+    this.#lacksCost = true
+    return true
+  }
+
+  #reached(): string | undefined {
     const { tokens, cost_usd, turns } = this.#budget
     if (tokens !== undefined && this.#tokens >= tokens) return `${this.#tokens} tokens of ${tokens} are used`
     if (cost_usd !== undefined && this.#cost >= cost_usd)

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, lstatSync } from 'node:fs'
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import { promisify } from 'node:util'
-import { realPath } from './real-path.ts'
+import { realPath } from '../../platform/real-path.ts'
 
 const run = promisify(execFile)
 const GIT_LIMIT_MS = 20_000

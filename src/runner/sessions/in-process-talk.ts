@@ -1,6 +1,6 @@
 import type { AgentProtocol, SessionRequest } from '../../agents/agent.ts'
 import type { InProcessAgent, InProcessSession } from '../../agents/in-process.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, messageWithHint } from '../../contract/errors.ts'
 import type { SessionEvent } from './session-event.ts'
 
 /** An agent that works within this process, spoken to as one that has its own. What it says becomes events. */
@@ -45,7 +45,7 @@ export class InProcessTalk implements AgentProtocol {
     } catch (error) {
       const invalid = error instanceof ErrandError && error.code === 'invalid_argument'
       const reason = invalid ? 'invalid_argument' : 'start_failed'
-      this.#tell({ type: 'agent_failed', failure: { reason, message: messageOf(error) } })
+      this.#tell({ type: 'agent_failed', failure: { reason, message: messageWithHint(error) } })
     }
   }
 
@@ -59,7 +59,7 @@ export class InProcessTalk implements AgentProtocol {
     this.#turn = new AbortController()
     void session
       .prompt(text, this.#turn.signal)
-      .catch((error: unknown) => ({ stop_reason: 'error' as const, message: messageOf(error) }))
+      .catch((error: unknown) => ({ stop_reason: 'error' as const, message: messageWithHint(error) }))
       .then((end) => {
         this.#answers.clear()
         this.#tell({ type: 'agent', update: { kind: 'turn_ended', ...end } })
@@ -85,11 +85,4 @@ export class InProcessTalk implements AgentProtocol {
     this.cancelTurn()
     await this.#session?.close().catch(() => undefined)
   }
-}
-
-const messageOf = (error: unknown) => {
-  if (!(error instanceof Error)) return String(error)
-  return error instanceof ErrandError && error.hint !== undefined
-    ? `${error.message} ${error.hint}`
-    : error.message
 }

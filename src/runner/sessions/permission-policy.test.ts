@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type AgentUpdateOf, Permissions } from '../../contract/agent.ts'
-import { globPattern } from './path-glob.ts'
+import { globPattern } from '../../platform/path-glob.ts'
+import { realPath } from '../../platform/real-path.ts'
 import { askMode, asksReading, decide } from './permission-policy.ts'
-import { realPath } from './real-path.ts'
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-test-')))
 after(() => rmSync(folder, { recursive: true, force: true }))

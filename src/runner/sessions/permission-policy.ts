@@ -1,8 +1,8 @@
 import { relative } from 'node:path'
 import type { AskMode } from '../../agents/agent.ts'
 import type { AgentUpdateOf, Permissions } from '../../contract/agent.ts'
-import { globPattern } from './path-glob.ts'
-import { isBelow, realPath } from './real-path.ts'
+import { globPattern } from '../../platform/path-glob.ts'
+import { isBelow, realPath } from '../../platform/real-path.ts'
 
 export type Decision =
   | { decision: 'allow' | 'deny'; by: 'rule' | 'policy'; rule?: string }

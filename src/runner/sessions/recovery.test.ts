@@ -133,7 +133,9 @@ test('an agent that ended while no runner was there: all that it said counts', a
   using here = sessionPlace()
   const spec = here.spec('wait go\nsay last\nexit 0')
   const kill = await otherRunner(here, [spec])
-  await until(() => journalOf(here, spec).includes('"kind":"prompt"'))
+  // The journal tells of the prompt before the agent has it.
+  const input = join(folderOf(here, spec), 'process.1', 'input')
+  await until(() => linesOf(input).some((line) => line.includes('say last')))
   await kill()
   writeFileSync(inWorkspace(here, 'go'), '')
   await until(() => existsSync(join(folderOf(here, spec), 'process.1', 'exit')))

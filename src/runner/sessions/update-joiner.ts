@@ -1,5 +1,5 @@
 import type { AgentUpdate } from '../../contract/agent.ts'
-import type { Told } from './session.ts'
+import type { Told } from './update-teller.ts'
 
 /** About ten updates a second of what comes in small pieces. */
 const JOIN_MS = 100

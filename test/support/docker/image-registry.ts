@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,13 +12,16 @@ export interface ImageRegistry {
   address: string
   username: string
   password: string
+  /** It answers no more until `resume`. */
+  pause(): void
+  resume(): void
 }
 
 /** Debian's docker-registry (`scripts/ci-packages.sh docker-registry apache2-utils`), which lets nobody in without the password. */
 export async function startImageRegistry(t: TestContext): Promise<ImageRegistry> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-image-registry-'))
   const username = 'bot'
-  const password = 'a secret'
+  const password = `of-the-registry-${randomBytes(12).toString('hex')}`
   writeFileSync(join(folder, 'htpasswd'), execFileSync('htpasswd', ['-Bbn', username, password]))
   const config = {
     version: 0.1,
@@ -42,7 +46,11 @@ export async function startImageRegistry(t: TestContext): Promise<ImageRegistry>
     const address = /listening on (127\.0\.0\.1:\d+)/.exec(line)?.[1]
     if (address === undefined) continue
     child.stderr.resume()
-    return { address, username, password }
+    return {
+      ...{ address, username, password },
+      pause: () => void child.kill('SIGSTOP'),
+      resume: () => void child.kill('SIGCONT'),
+    }
   }
   throw new Error(`docker-registry has ended:\n${printed}`)
 }

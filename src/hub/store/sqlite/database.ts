@@ -28,6 +28,8 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
       PRAGMA journal_size_limit = ${KEPT_WAL_BYTES};
       PRAGMA cache_size = -${CACHE_KIB};
       PRAGMA temp_store = MEMORY;
+      -- What is deleted is written over, such as a sealed secret.
+      PRAGMA secure_delete = FAST;
     `)
     migrate(db, file, migrations)
     return db

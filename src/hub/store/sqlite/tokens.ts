@@ -81,9 +81,13 @@ export const sqliteTokens = (session: Session): Tokens => {
         ),
       ),
 
-    forgetTokens: (before) =>
+    forgetTokens: (before, butNamed = []) =>
       session.write(() =>
-        session.run('DELETE FROM tokens WHERE revoked_at < ?1 OR used_at < ?1 OR expires_at < ?1', before),
+        session.run(
+          `DELETE FROM tokens WHERE (revoked_at < ?1 OR used_at < ?1 OR expires_at < ?1)
+           AND name NOT IN (SELECT value FROM json_each(?2))`,
+          ...[before, JSON.stringify(butNamed)],
+        ),
       ),
 
     touchToken: touch,

@@ -18,6 +18,13 @@ export const unpacks = ({ keyword, rest }: Instruction): boolean =>
   keyword === 'ADD' && /\.(?:tar|tgz|tbz2?|txz|t?gz|bz2|xz|zst)(?=["',\s]|$)/i.test(rest)
 
 /**
+ * Whether a newer engine would take the lines that follow for a text (<<EOF), and so for other instructions than are read
+ * here. It fills in ${…} before it looks.
+ */
+export const opensText = ({ keyword, rest }: Instruction): boolean =>
+  ['ADD', 'COPY', 'RUN', 'ONBUILD'].includes(keyword) && /(?:^|[\s}])\d*<<(?!<)|<(?:\}|\$\{)/.test(rest)
+
+/**
  * Whether the text after ONBUILD is refused: in the build that carries it out nobody looks at it again. One of an image may
  * have several lines, which the engine would join.
  */
@@ -27,6 +34,7 @@ export function isRefusedTrigger(text: string): boolean {
     instruction === undefined ||
     /[^\P{Cc}\t]/u.test(text) ||
     ['FROM', 'ONBUILD', 'ADD'].includes(instruction.keyword) ||
+    opensText(instruction) ||
     copiedFrom(instruction).length > 0
   )
 }

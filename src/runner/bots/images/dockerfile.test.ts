@@ -68,6 +68,16 @@ test('what would have the engine itself fetch something, or could be read in two
     ['FROM a\nONBUILD ADD x /x', /^Line 2 .*ONBUILD/],
     ['FROM a\nONBUILD ADD http://x/y /x', /^Line 2 .*ONBUILD/],
     ['FROM a\nONBUILD COPY --from=b / /', /^Line 2 .*ONBUILD/],
+    // A byte of à is a space to the engine, when it looks for flags.
+    ['FROM a\nCOPY --chown=0à--from=b / /', /^Line 2 .*options that are not written plainly/],
+    ['FROM a\nONBUILD COPY --chown=0à--from=b / /', /^Line 2 .*ONBUILD/],
+    // To a newer engine the stage b is a part of the text, and b an image's id.
+    ['FROM a\nCOPY x <<"LABEL a=b" /\nFROM a AS b\nLABEL a=b\nFROM a\nCOPY --from=b / /', /^Line 2 .*<</],
+    ['FROM a\nRUN ${X:-}<<"LABEL a=b"', /^Line 2 .*<</],
+    ['FROM a\nRUN cat 3<<-"LABEL a=b"', /^Line 2 .*<</],
+    ['FROM a\nRUN <${X:-<}EOF', /^Line 2 .*<</],
+    ['FROM a\nRUN ${X:-<}<EOF', /^Line 2 .*<</],
+    ['FROM a\nONBUILD RUN <<"LABEL a=b"', /^Line 2 .*<</],
     ['FROM a\nCOPY --f"ro"m=b / /', /^Line 2 .*options that are not written plainly/],
     ['FROM a\nCOPY --from=$B / /', /^Line 2/],
     ['FROM a\nCOPY --from=a --from=b / /', /--from twice/],

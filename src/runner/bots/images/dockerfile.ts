@@ -24,7 +24,8 @@ const KEYWORDS =
     ' ',
   )
 const WITH_FLAGS = ['ADD', 'COPY', 'FROM']
-const PLAIN_FLAG = /^--[a-z-]+=[^\s"'\\`$]+(?:[ \t]+|$)/
+/** In ASCII: an engine may take a byte of another character for a space, and what follows for one more flag. */
+const PLAIN_FLAG = /^--[a-z-]+=(?:(?!["'\\`$])[!-~])+(?:[ \t]+|$)/
 
 /** Reads a Dockerfile. What an engine could read otherwise is refused, as `source_refused`, with its line. */
 export function parseDockerfile(text: string): Dockerfile {

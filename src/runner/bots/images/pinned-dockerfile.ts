@@ -1,7 +1,14 @@
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ImageInfo } from '../../containers/ports.ts'
 import { type Dockerfile, type NumberedInstruction, refusedLine } from './dockerfile.ts'
-import { addsAddress, copiedFrom, FROM_FLAG, isRefusedTrigger, unpacks } from './dockerfile-rules.ts'
+import {
+  addsAddress,
+  copiedFrom,
+  FROM_FLAG,
+  isRefusedTrigger,
+  opensText,
+  unpacks,
+} from './dockerfile-rules.ts'
 import { expanded, readArg } from './dockerfile-variables.ts'
 
 /** A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all. */
@@ -65,6 +72,8 @@ function check(instruction: NumberedInstruction): void {
     )
   if (unpacks(instruction))
     throw refusedLine(line, 'adds an archive, which would be unpacked', 'COPY it, and unpack it in a RUN.')
+  if (opensText(instruction))
+    throw refusedLine(line, 'begins a text over several lines (<<)', 'Put the text into a file, and COPY it.')
   if (keyword === 'ONBUILD' && isRefusedTrigger(rest))
     throw refusedLine(line, 'has an ONBUILD that is not taken', 'Leave it out: nothing is built on a bot.')
   if (copiedFrom(instruction).length > 1) throw refusedLine(line, 'has --from twice', 'Leave one of them.')

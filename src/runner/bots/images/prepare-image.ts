@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BotSource } from '../../../contract/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
+import { shellWord } from '../../../platform/shell-word.ts'
 import { baseImage } from './base-image.ts'
 import { type BuildFolder, buildImage } from './build-image.ts'
 import { fetchCustom, pinCustom } from './custom-source.ts'
@@ -64,27 +65,38 @@ async function ready(
   supply: ImageSupply,
 ): Promise<PreparedImage> {
   const name = imageName(source.image)
-  const auth = source.registry_auth && {
-    username: source.registry_auth.username,
-    password: passwordOf(source.registry_auth.password_secret, order),
-  }
-  const here = auth === undefined ? await localImage(name, supply) : undefined
-  if (here !== undefined) return { id: here.id, title: source.image }
+  const title = source.image
+  const { username } = source.registry_auth ?? source.pulled ?? {}
+  if (username !== undefined) return { id: await withPassword(source, username, order, supply), title }
+  const here = await localImage(name, supply)
+  if (here !== undefined) return { id: here.id, title }
   order.phase('pulling')
-  const keptName = new PrivateNames(order.stateDir, order.labels.owner).pulled(name.text)
-  const image =
-    auth === undefined ? await pulledImage(name, supply) : await privateImage(name, keptName, auth, supply)
-  return { id: image.id, title: source.image }
+  return { id: (await pulledImage(name, supply)).id, title }
 }
 
-function passwordOf(variable: string, order: ImageOrder): string {
-  const password = order.secret(variable)
-  if (password !== undefined) return password
-  throw new ErrandError(
-    'invalid_argument',
-    `The step has no secret "${variable}", which its registry_auth names.`,
-    {
-      hint: 'Name it among the secrets of the step.',
-    },
-  )
+/** A password serves one pull: what came by it is taken as it is here from then on. */
+async function withPassword(
+  { image, registry_auth, pulled }: Source<'image'>,
+  username: string,
+  order: ImageOrder,
+  supply: ImageSupply,
+): Promise<string> {
+  const { attempt, bot, owner } = order.labels
+  const keptName = new PrivateNames(order.stateDir, owner).pulled(pulled?.attempt_id ?? attempt)
+  const here = await supply.pulledNames.idOf(keptName)
+  if (here !== undefined) {
+    await supply.pulledNames.note(keptName, here)
+    return here
+  }
+  const password = registry_auth && order.secret(registry_auth.password_secret)
+  if (password === undefined)
+    throw new ErrandError(
+      'pull_refused',
+      `The image ${image} is not on this runner, and the password that it was pulled with is kept nowhere.`,
+      {
+        hint: `Start the bot anew, its password and secret variables given again: errand bot start ${bot} --image ${shellWord(image)} --username ${shellWord(username)}`,
+      },
+    )
+  order.phase('pulling')
+  return (await privateImage(imageName(image), keptName, { username, password }, supply)).id
 }

@@ -13,7 +13,8 @@ const skip = await dockerHere()
 
 /** A registry with an image that says "private" behind its password, and nothing of it on the engine. */
 async function privateRegistry(t: TestContext, env: Readonly<Record<string, string>> = {}) {
-  const { address, username, password } = await startImageRegistry(t)
+  const registry = await startImageRegistry(t)
+  const { address, username, password } = registry
   const images = await imagesUnderTest(t, {
     ERRAND_REGISTRY_ALLOW: address,
     ERRAND_LOCAL_IMAGES: `errand.test/*,${address}/listed/*`,
@@ -38,7 +39,7 @@ async function privateRegistry(t: TestContext, env: Readonly<Record<string, stri
     image,
     ...(user === undefined ? {} : { registry_auth: { username: user, password_secret: 'PASSWORD' } }),
   })
-  return { ...images, address, name, digest: `${repository}@${digest}`, source, username, password }
+  return { ...images, registry, address, name, digest: `${repository}@${digest}`, source, username, password }
 }
 
 test('an image pulled with credentials is its owner’s alone', { skip }, async (t) => {
@@ -86,6 +87,27 @@ test('an image pulled with credentials is its owner’s alone', { skip }, async 
   assert.equal((await engine.image(id))!.names.length, 1)
 })
 
+test('once pulled it is taken as it is here, by its owner, without the registry', { skip }, async (t) => {
+  const { prepare, run, engine, name, source, username, password, registry } = await privateRegistry(t)
+  const labels = { runner: 'r', bot: 'my-Bot', attempt: 'run_1.1', owner: 'default/ann' }
+  const { id } = await prepare(source(name, username), { labels, secret: () => password })
+  registry.pause()
+  const pulled = { username, attempt_id: labels.attempt }
+  const again = (order: Partial<ImageOrder> = {}) =>
+    prepare({ mode: 'image', image: name, pulled }, { labels: { ...labels, attempt: 'run_2.1' }, ...order })
+  assert.equal((await again()).id, id)
+  assert.equal((await prepare(source(name, username), { labels })).id, id)
+  assert.equal(await run(id), 'private\n')
+  await assert.rejects(again({ labels: { ...labels, owner: 'default/ben' } }), { code: 'pull_refused' })
+  registry.resume()
+  const { names } = (await engine.image(id))!
+  assert.equal(names.length, 1)
+  // Somebody has given the name to another image.
+  await engine.tag(await baseImage('busybox:latest'), names[0]!)
+  t.after(() => engine.removeImage(names[0]!))
+  await assert.rejects(again(), { code: 'pull_refused' })
+})
+
 test('pulls of one image at once, with credentials and without, leave no name that others know', {
   skip,
 }, async (t) => {
@@ -125,8 +147,9 @@ test('an image that cannot be had says why, and what the operator can do', { ski
     hint: `The operator of the runner can allow it: ERRAND_REGISTRY_ALLOW=${address}.`,
   })
   await assert.rejects(prepare(source(name, 'bot')), {
-    code: 'invalid_argument',
-    message: /no secret "PASSWORD"/,
+    code: 'pull_refused',
+    message: /is not on this runner, and the password that it was pulled with is kept nowhere/,
+    hint: `Start the bot anew, its password and secret variables given again: errand bot start my-Bot --image ${name} --username bot`,
   })
   const { prepare: allowed } = await imagesUnderTest(t, { ERRAND_REGISTRY_ALLOW: '127.0.0.1:1' })
   await assert.rejects(allowed(source('127.0.0.1:1/none')), {

@@ -16,8 +16,9 @@ export class PrivateNames {
     return `${PRIVATE_PART}/${this.#folder}/built:${bot}`
   }
 
-  pulled(name: string): string {
-    return `${PRIVATE_PART}/${this.#folder}/pulled:${createHash('sha256').update(name).digest('hex')}`
+  /** By the attempt that has pulled it: a tag may come to mean another image, and a bot begins again with its own. */
+  pulled(attemptId: string): string {
+    return `${PRIVATE_PART}/${this.#folder}/pulled:${createHash('sha256').update(attemptId).digest('hex')}`
   }
 }
 

@@ -29,6 +29,12 @@ export class PulledNames {
     return note !== undefined && (await this.#stands(note))
   }
 
+  /** Of the image that has the name, where that is the one that it was given to. */
+  async idOf(name: string): Promise<string | undefined> {
+    const note = await readNote(this.#file(name))
+    return note !== undefined && (await this.#stands(note)) ? note.id : undefined
+  }
+
   /** Before the name appears on the engine; and with its id once it is there, and whenever it is used. */
   async note(name: string, id?: string): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })

@@ -1,0 +1,94 @@
+import type { AgentPlan } from '../ports.ts'
+import { type AnswerValue, answerValue, valueWrong } from './answer-value.ts'
+import type { PromptQueue } from './prompt-queue.ts'
+import type { SessionEvent } from './session-event.ts'
+import type { UpdateTeller } from './update-teller.ts'
+
+/**
+ * Whether what the agent calls done is done: the verify commands, one after another, then the value in its answer.
+ * Where it is not, the agent is asked again, a number of times.
+ */
+export class Checks {
+  readonly #plan: AgentPlan
+  readonly #prompts: PromptQueue
+  readonly #teller: UpdateTeller
+  readonly #readValue: ((answer: string) => AnswerValue) | undefined
+  /** Position of the verify command that is to be run. */
+  #verifying: number | undefined
+  #failed = 0
+  #wrongValues = 0
+  #valueJson: string | undefined
+
+  /** Throws `invalid_argument`. */
+  constructor(plan: AgentPlan, prompts: PromptQueue, teller: UpdateTeller) {
+    this.#plan = plan
+    this.#prompts = prompts
+    this.#teller = teller
+    this.#readValue = plan.output_schema && answerValue(plan.output_schema)
+  }
+
+  /** The command that is to be run now, and which it is of all that were since the agent was launched. */
+  get verifying(): { command: string; key: string } | undefined {
+    if (this.#verifying === undefined) return undefined
+    return { command: this.#plan.verify[this.#verifying]!, key: `${this.#failed}.${this.#verifying}` }
+  }
+  get valueJson(): string | undefined {
+    return this.#valueJson
+  }
+
+  /** Something new is asked for: what did not fit before counts no more. */
+  promptGiven(): void {
+    this.#failed = 0
+    this.#wrongValues = 0
+  }
+
+  /** The agent says that it is done. Answers why the session has failed, where it has. */
+  begin(): string | undefined {
+    if (!this.#prompts.empty) return undefined
+    if (this.#plan.verify.length === 0) return this.#checkValue()
+    this.#verify(0)
+    return undefined
+  }
+
+  /** Answers why the session has failed, where it has. */
+  verified({ passed, how, output }: Extract<SessionEvent, { type: 'verified' }>): string | undefined {
+    const { verify, verify_attempts } = this.#plan
+    const position = this.#verifying
+    if (position === undefined) return undefined
+    const command = verify[position]!
+    this.#teller.tell({ kind: 'verify', command, status: passed ? 'passed' : 'failed', output })
+    if (passed && position + 1 < verify.length) {
+      this.#verify(position + 1)
+      return undefined
+    }
+    this.#verifying = undefined
+    if (passed) return this.#prompts.empty ? this.#checkValue() : undefined
+    this.#failed++
+    if (this.#failed >= verify_attempts) {
+      const times = this.#failed === 1 ? '' : ` (${this.#failed} attempts)`
+      return `\`${command}\` does not pass: ${how}${times}. ${output.slice(-500)}`.trim()
+    }
+    const text = `The command \`${command}\` does not pass: ${how}. Make it pass.\n\nIts output ends with:\n\`\`\`\n${output}\n\`\`\``
+    this.#prompts.ask(`verify-${this.#failed}`, text)
+    return undefined
+  }
+
+  #verify(position: number): void {
+    this.#verifying = position
+    this.#teller.tell({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
+  }
+
+  #checkValue(): string | undefined {
+    const { output_schema } = this.#plan
+    const found = this.#readValue?.(this.#teller.answer)
+    if (found === undefined || output_schema === undefined) return undefined
+    if ('json' in found) {
+      this.#valueJson = found.json
+      return undefined
+    }
+    this.#wrongValues++
+    if (this.#wrongValues > 1) return `The answer does not fit output_schema: ${found.wrong}.`
+    this.#prompts.ask('value-1', valueWrong(found.wrong, output_schema))
+    return undefined
+  }
+}

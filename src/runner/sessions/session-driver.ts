@@ -1,0 +1,163 @@
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { Cause, Ending } from '../attempts/outcome.ts'
+import type { Baseline } from './baseline.ts'
+import { KeptSession, type KeptSessionOptions } from './kept-session.ts'
+import { decide } from './permission-policy.ts'
+import { refusal } from './refusal.ts'
+import { SessionClock } from './session-clock.ts'
+import type { SessionEnd } from './session-end.ts'
+import type { SessionEvent } from './session-event.ts'
+import { Verifier } from './verifier.ts'
+
+const STOP_GRACE_MS = 5_000
+
+/** The attempt that the session is. */
+export interface Driven {
+  running(pid: number | undefined, startedAtMs: number): void
+  stop(cause: Cause, graceMs: number): void
+  /** What must be kept could not be; the message is the journal's where there is none. */
+  unkept(message?: string): void
+  /** The session has come to its end. */
+  conclude(end: SessionEnd): void
+  /** What carried it out has. */
+  finish(ending: Ending): Promise<void>
+}
+
+type OfKept = Omit<KeptSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnkept' | 'onNews'>
+export interface SessionDriverOptions extends OfKept {
+  /** Environment of verify commands. */
+  env: NodeJS.ProcessEnv
+  baseline: Baseline
+  attempt: Driven
+}
+
+/** Brings about in the world what a session waits for, and tells it of that. */
+export class SessionDriver {
+  readonly kept: KeptSession
+  readonly #options: SessionDriverOptions
+  readonly #clock: SessionClock
+  readonly #verifier: Verifier
+  #launching = false
+  #stopping = false
+
+  /** Throws `invalid_argument`. */
+  constructor(options: SessionDriverOptions) {
+    const { plan, env, masker, attempt } = options
+    this.#options = options
+    this.#clock = new SessionClock(plan)
+    this.#verifier = new Verifier({
+      env,
+      masker,
+      onResult: (result) => this.kept.apply({ type: 'verified', ...result }),
+    })
+    this.kept = new KeptSession({
+      ...options,
+      onRunning: (pid, startedAtMs) => attempt.running(pid, startedAtMs),
+      onStartFailed: (ending) => void attempt.finish(ending),
+      onUnkept: (message) => attempt.unkept(message),
+      onNews: () => {
+        this.#clock.heard()
+        this.goOn()
+      },
+    })
+  }
+
+  /** Comes to where an earlier process of this runner was; `takeUp` follows. */
+  async replay(): Promise<void> {
+    await this.#options.baseline.recover(this.kept.firstLaunched?.request.cwd)
+    await this.kept.replay()
+  }
+
+  /** Looks for what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */
+  async takeUp(cause: Cause | undefined): Promise<void> {
+    const { start, attempt } = this.#options
+    const { launches } = this.kept
+    const { process, talk } = launches
+    if (talk) this.kept.apply({ type: 'gone', why: 'The runner that it ran in was restarted.' })
+    if (!process) return
+    const { alive, claim } = await process.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
+    if (alive) this.kept.apply({ type: 'found' })
+    if (claim === undefined) return
+    try {
+      await start.prepare()
+      launches.begin(claim)
+    } catch (error) {
+      void attempt.finish(refusal(error))
+    }
+  }
+
+  goOn(): void {
+    const { session, launches } = this.kept
+    if (this.#halted) return
+    for (const question of session.undecided) this.kept.apply(this.#lookAt(question))
+    if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
+    if (session.end) return void this.#options.attempt.conclude(session.end)
+    const { verifying } = session
+    if (verifying) void this.#verifier.run(verifying, launches.last!.request.cwd)
+    if (session.wantsProcess && !this.#launching) void this.#launch()
+    if (session.waits && session.waitsUntil === undefined) this.kept.apply(this.#clock.waits())
+  }
+
+  /** Now and then. True: the agent has said something. */
+  poll(): boolean {
+    const spoke = this.kept.launches.process?.poll() === true
+    if (!this.#halted) this.#lookAtClock()
+    return spoke
+  }
+
+  /** Nothing more is begun; what comes still counts. */
+  stop(): void {
+    this.#stopping = true
+    this.#verifier.stop()
+  }
+
+  /** Nothing counts any more. May be called twice. */
+  end(): void {
+    this.kept.end()
+    this.#verifier.stop()
+    this.#options.start.close()
+  }
+
+  get #halted(): boolean {
+    return this.#stopping || this.kept.over
+  }
+
+  #lookAt(question: AgentUpdateOf<'permission'>): SessionEvent {
+    const { request_id } = question
+    const { permissions } = this.#options.plan
+    const decision = decide(permissions, question, this.kept.launches.last!.request.cwd)
+    if (decision.decision === 'ask') return this.#clock.asked(request_id)
+    return { type: 'decided', request_id, ...decision }
+  }
+
+  #lookAtClock(): void {
+    const { session } = this.kept
+    const breach = this.#clock.breach(session, this.#options.journal.startedAtMs)
+    if (breach !== undefined) return void this.#stopForBudget(breach)
+    for (const event of this.#clock.due(session)) this.kept.apply(event)
+  }
+
+  #stopForBudget(limit: string): void {
+    const message = `The budget is used up: ${limit}.`
+    this.#options.attempt.stop({ type: 'failed', reason: 'budget', message }, STOP_GRACE_MS)
+  }
+
+  async #launch(): Promise<void> {
+    const { start, baseline, output, attempt } = this.#options
+    const { session, launches } = this.kept
+    this.#launching = true
+    try {
+      const { note } = await start.prepare()
+      if (output.values.wants('files')) await baseline.take(start.cwd)
+      if (this.#halted) return
+      if (note !== undefined && launches.count === 0) this.kept.apply({ type: 'note', text: note })
+      this.kept.apply(start.launched(session.sessionId, launches.last))
+      if (!this.kept.over) launches.begin()
+    } catch (error) {
+      void attempt.finish(refusal(error))
+    } finally {
+      this.#launching = false
+    }
+    this.goOn()
+  }
+}

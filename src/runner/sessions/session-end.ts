@@ -1,0 +1,59 @@
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { Ending } from '../attempts/outcome.ts'
+import type { Phase } from './conversation.ts'
+import type { Exited } from './session-event.ts'
+
+export type SessionEnd =
+  | { type: 'success' }
+  | { type: 'canceled' }
+  | { type: 'failed'; reason: Reason; message: string }
+  | { type: 'lost'; why: string }
+
+export const failed = (reason: Reason, message: string): SessionEnd => ({ type: 'failed', reason, message })
+
+/** Of the attempt that carried it out. */
+export function endingOf(end: SessionEnd): Ending {
+  if (end.type === 'failed') return { ...end, type: 'action_failed' }
+  return end.type === 'lost' ? end : { type: 'done' }
+}
+
+/** Of a session whose last turn ended so. */
+export function endOfTurn({ stop_reason, message, failure }: AgentUpdateOf<'turn_ended'>): SessionEnd {
+  switch (stop_reason) {
+    case 'end_turn':
+      return { type: 'success' }
+    case 'canceled':
+      return { type: 'canceled' }
+    case 'max_turns':
+      return failed('budget', message ?? 'The model has had as many turns as it may.')
+    case 'max_tokens':
+      return failed('model', message ?? 'The answer reached the most tokens that the model gives.')
+    case 'refusal':
+      return failed('model', message ?? 'The model refused.')
+    case 'error':
+      if (failure === undefined)
+        return failed('action_failed', message ?? 'The agent failed and does not say why.')
+      return failed('model', `${failure}: ${message ?? 'the model service failed'}`)
+  }
+}
+
+/** Of a session whose process exited in that phase; undefined: it may. */
+export function endOfExit(title: string, exit: Exited, phase: Phase): SessionEnd | undefined {
+  const how = exit.signal === undefined ? `exit code ${exit.code ?? 'unknown'}` : exit.signal
+  const words = lastWords(exit)
+  const ended = `${title} ended (${how})`
+  if (phase === 'starting') return failed('start_failed', `${ended} before it took a prompt. ${words}`.trim())
+  if (phase === 'busy') return failed('action_failed', `${ended} in the middle of its turn. ${words}`.trim())
+  return undefined
+}
+
+/** What the process wrote last, where the session failed and that does not say it. */
+export function unsaidWords(exit: Exited, end: SessionEnd | undefined): string | undefined {
+  const words = lastWords(exit)
+  return end?.type === 'failed' && words !== '' && !end.message.includes(words.slice(-200))
+    ? words
+    : undefined
+}
+
+const lastWords = ({ stderr }: Exited): string => stderr.trim().slice(-2000)
