@@ -12,6 +12,8 @@ const profile: AcpProfile = {
   agent: 'opencode',
   usage: { counts: 'last_step', cachedInInput: false, thoughtsApart: true },
   model: 'session',
+  keyHint:
+    'Set ANTHROPIC_API_KEY, or the key of its other provider, for the step, or log in with "opencode auth login" on the runner.',
   // Its write tool tells no diff once it may write without asking.
   diff: ({ filePath, content }) =>
     typeof filePath === 'string' && typeof content === 'string'

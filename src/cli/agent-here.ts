@@ -1,12 +1,15 @@
 import { join } from 'node:path'
 import { agentRun } from '../blueprints/agent.ts'
+import { shippedAgents } from '../contract/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import { Engine } from '../engine/engine.ts'
+import { didYouMean } from '../engine/file/did-you-mean.ts'
 import { GivenSecrets } from '../engine/given-secrets.ts'
 import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
 import { type Continued, continueHere } from './agent-continue-here.ts'
 import { type AgentShow, followAgent } from './agent-follow.ts'
 import type { AgentAsk } from './agent-on-hub.ts'
+import { UsageError } from './command.ts'
 import { localFolder, localSessions } from './local-sessions.ts'
 import { dropOldRuns } from './old-local-runs.ts'
 import { OwnRecord, sweepKilled } from './own-record.ts'
@@ -18,7 +21,9 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   const folder = localFolder()
   const newId = ask.runId ?? newRunId()
   // First, for what is wrong with it should leave nothing behind.
-  const request = ask.earlier === undefined ? agentRun(ask.request(process.cwd())) : undefined
+  const asked = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
+  if (asked?.agent !== undefined) checkAgent(asked.agent)
+  const request = asked && agentRun(asked)
   dropOldRuns(folder)
   const state = await openStateFolder(folder, newId)
   const { store } = state
@@ -59,6 +64,13 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
     await swept
     record.close()
   }
+}
+
+function checkAgent(name: string): void {
+  const names: readonly string[] = shippedAgents
+  if (names.includes(name)) return
+  const hint = didYouMean(name, names, `the agents are ${names.join(', ')}`)
+  throw new UsageError(`--agent is "${name}", and there is no such agent`, hint)
 }
 
 async function follow(engine: Engine, { runId, after, joined }: Continued, show: AgentShow) {

@@ -127,6 +127,8 @@ async function start(
       metrics.seen(runId, events)
       logRun(log, runId, events)
       if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
+      else if (events.some((event) => event.type === 'attempt.phase' && event.phase === 'running'))
+        bots.up(runId)
     },
     read(runId, events) {
       if (takingUp) metrics.recall(runId, events)

@@ -11,7 +11,8 @@ export function momentOf(option: string, text: string | undefined): string | und
         ? Date.parse(text)
         : Number.NaN
       : Date.now() - agoMs
-  if (Number.isNaN(ms))
+  // A Date reaches 8.64e15 ms to either side.
+  if (Number.isNaN(new Date(ms).getTime()))
     throw new UsageError(
       `${option} is "${text}"`,
       'write it as 2026-01-31, 2026-01-31T10:00:00Z, or as how long ago: 12h, 7d',

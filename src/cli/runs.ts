@@ -99,16 +99,15 @@ const show = command({
         ]
       }
       return step.instances.map((one) => {
-        const waiting = one.attempts.at(-1)?.waiting
         const asked = one.status === 'waiting' ? step.approval?.message : undefined
         const took = one.duration_ms === undefined ? '' : durationText(one.duration_ms)
         return [
           name,
           one.host,
-          waiting === undefined ? one.status : 'waiting',
+          one.status,
           took,
           ...usageCells(one.attempts),
-          waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
+          one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
         ]
       })
     })

@@ -18,6 +18,8 @@ export interface ActionContract {
   inputs?: true
   /** Only a machine with a container engine can do it. */
   containers?: true
+  /** The command that alone makes steps of it: a file that has one is refused. */
+  made_by?: string
 }
 export type ActionCatalog = Readonly<Record<string, ActionContract>>
 
@@ -140,7 +142,13 @@ export const builtinActions: ActionCatalog = {
   'http.request': { args: HttpRequestArgs, raw: [], place: 'host' },
   'vars.set': { args: VarsSetArgs, raw: [], place: 'host' },
   'agent.run': { args: AgentRunArgs, raw: ['verify', 'output_schema'], place: 'host', inputs: true },
-  'bot.serve': { args: BotServeArgs, raw: ['source', 'command'], place: 'host', containers: true },
+  'bot.serve': {
+    args: BotServeArgs,
+    raw: ['source', 'command'],
+    place: 'host',
+    containers: true,
+    made_by: 'errand bot start',
+  },
   noop: { args: NoopArgs, raw: [], place: 'host' },
   'approval.wait': { args: ApprovalArgs, raw: [], place: 'engine' },
   'workflow.run': { args: WorkflowRunArgs, raw: ['workflow'], place: 'engine' },

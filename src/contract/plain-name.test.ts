@@ -4,7 +4,7 @@ import { nameFault } from './name-fault.ts'
 import { Labels, PlainName } from './plain-name.ts'
 
 test('a name of any script is taken, and a fault says which character stands where', () => {
-  for (const name of ['server-01', 'Rechner im Keller', 'сервер', '機械', 'a😀b', 'x'.repeat(200)])
+  for (const name of ['server-01', 'Rechner im Keller', 'сервер', '機械', 'a😀b', 'می‌خواهم', 'x'.repeat(200)])
     assert.equal(nameFault(name, 200), undefined, name)
   for (const [name, fault] of [
     ['', 'it is empty'],
@@ -14,6 +14,8 @@ test('a name of any script is taken, and a fault says which character stands whe
     ['\u0000', 'it holds the character U+0000 at place 1'],
     ['a\u001b[31m', 'it holds the character U+001B at place 2'],
     ['a\u202eb', 'it holds the character U+202E at place 2'],
+    ['server\u200b-01', 'it holds the character U+200B at place 7'],
+    ['\ufeffa', 'it holds the character U+FEFF at place 1'],
     ['a\u2028b', 'it holds the character U+2028 at place 2'],
     ['a\ud83d', 'it holds the character U+D83D at place 2'],
     ['x'.repeat(201), 'it has 201 characters, 200 are the most'],

@@ -4,7 +4,7 @@ import * as z from './mini-zod.ts'
 export const RunStatus = z.enum(['queued', 'running', 'success', 'failed', 'canceled', 'interrupted'])
 export type RunStatus = z.infer<typeof RunStatus>
 
-/** Status of a step: a run's, and `skipped` (final) and `waiting` (for an approval, a retry or a child run). */
+/** Status of a step: a run's, and `skipped` (final) and `waiting` (for a machine, an approval, a retry or a child run). */
 export const StepStatus = z.enum([
   'queued',
   'running',

@@ -11,6 +11,12 @@ test('an attempt that waits says why, and is assigned later', async (t) => {
   host.full = () => 'no runner is free'
   const runId = await submit([step('a')])
   assert.equal((await engine.get(runId))?.waiting, 'no runner is free')
+  const seen = async () => {
+    const { status, steps } = await engine.view(runId)
+    const { status: ofStep, waiting, instances } = steps[0]!
+    return [status, ofStep, waiting, instances[0]?.status, instances[0]?.waiting]
+  }
+  assert.deepEqual(await seen(), ['running', 'waiting', 'no runner is free', 'waiting', 'no runner is free'])
   const { sink } = host.of('a')
   sink.waiting('no runner is there')
   sink.waiting('no runner is there')

@@ -18,13 +18,16 @@ export function childSubmission(conductor: Conductor, child: EventOf<'child.star
     throw new ErrandError(
       'invalid_workflow',
       `Sub-workflows stand more than ${MAX_DEPTH} deep in one another.`,
+      { hint: 'Flatten them, or see whether one runs itself.' },
     )
   const planned = plannedStep(plan, child.phase, child.step)
   const instance = state[child.phase][planned.index]!.instances[child.instance]!
   const { lookup } = instanceEnv(plan, state, { run_id: spec.run_id }, planned, instance)
   const { workflow, inputs } = WorkflowRunArgs.parse(fillArgs(planned.step.args, planned.raw, lookup))
   if (!workflow)
-    throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`)
+    throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`, {
+      hint: 'Write the workflow itself under args.workflow, or submit with the CLI, which puts the file in.',
+    })
   return { workflow, vars: inputs, depth }
 }
 

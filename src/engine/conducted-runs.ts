@@ -80,7 +80,9 @@ export class ConductedRuns {
     if (conductor) return conductor
     const { status } = await recordOf(this.#options.store, runId)
     if (isFinalRun(status)) throw runEnded(runId, status)
-    throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`)
+    throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`, {
+      hint: 'A hub that has just started takes its open runs up first: try again in a moment.',
+    })
   }
 
   /** Resolves once the run is committed. */

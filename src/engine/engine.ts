@@ -169,7 +169,9 @@ export class Engine implements EngineFace {
         return await this.#record(runId)
       }
       if (this.#runs.closed)
-        throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`)
+        throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`, {
+          hint: 'A store that lasts keeps the run: the next start goes on with it.',
+        })
       await follower.news()
     }
   }

@@ -24,6 +24,7 @@ export function expand(plan: Plan, { step, place }: PlannedStep, lookup: Lookup)
     throw new ErrandError(
       'invalid_argument',
       `Step "${step.name}" would run ${hosts.length * items.length} times; the limit is ${MAX_INSTANCES}.`,
+      { hint: 'Give it fewer hosts, combinations or items, or spread them over several steps.' },
     )
   return items.flatMap((vars) => hosts.map((host) => (vars ? { host, vars } : { host })))
 }
@@ -66,7 +67,7 @@ function listIn(text: string): unknown[] {
       throw new ErrandError(
         'invalid_argument',
         `foreach starts like a JSON list but is none: ${(cause as Error).message}`,
-        { cause },
+        { hint: 'Write a whole list, such as ["a", "b"], or one item a line.', cause },
       )
     }
   return text

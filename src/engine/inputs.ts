@@ -47,6 +47,9 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
     throw new ErrandError(
       'no_input',
       `Step "${attempt.step}" of run ${runId} was closed: it takes no prompt any more.`,
+      {
+        hint: `Once it has ended, its session goes on with: errand agent --continue ${runId} (and --hub on a hub)`,
+      },
     )
   return { attempt, input, known: false }
 }

@@ -15,10 +15,14 @@ const KEPT_LENGTH = 256 * 1024
 /** Turns what is submitted into a graph; the latest ones are kept. */
 export class Loader {
   readonly #catalog: ActionCatalog
+  /** That of workflows which are values: commands make those, too. */
+  readonly #ofValues: ActionCatalog
   readonly #kept = new Map<string, Plan>()
 
   constructor(catalog: ActionCatalog) {
     this.#catalog = catalog
+    const contracts = Object.entries(catalog)
+    this.#ofValues = Object.fromEntries(contracts.map(([name, { made_by, ...rest }]) => [name, rest]))
   }
 
   /** Throws `invalid_workflow`, with every problem in `details`. */
@@ -30,14 +34,18 @@ export class Loader {
   ): Plan {
     const { yaml, workflow } = submission
     if ((yaml === undefined) === (workflow === undefined))
-      throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".')
-    const key = submission.readFile ? undefined : (yaml ?? JSON.stringify(workflow))
+      throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".', {
+        hint: '"yaml" is the text of a file, "workflow" the same as JSON; send one of them.',
+      })
+    // A file may not have all that a value may, though it reads the same.
+    const text = yaml === undefined ? `value ${JSON.stringify(workflow)}` : `file ${yaml}`
+    const key = submission.readFile ? undefined : text
     const kept = key === undefined ? undefined : this.#kept.get(key)
     if (kept) return kept
     const { catalog, file, readFile } = { catalog: this.#catalog, ...submission }
     const checked =
       yaml === undefined
-        ? checkWorkflow(workflow, { catalog })
+        ? checkWorkflow(workflow, { catalog: this.#ofValues })
         : parseWorkflow(yaml, { file, catalog, readFile })
     const loaded = plan(checked.workflow ?? refuse(checked.problems), this.#catalog)
     if (key !== undefined && key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)

@@ -86,7 +86,9 @@ function rollbackStep(step: Step): Step {
 }
 
 function missing(what: string): never {
-  throw new ErrandError('invalid_workflow', `The workflow names ${what}, which is not known here.`)
+  throw new ErrandError('invalid_workflow', `The workflow names ${what}, which is not known here.`, {
+    hint: 'Check the file with: errand validate. A run of another version of Errand may need that version.',
+  })
 }
 
 /** The planned step that an event speaks of. */

@@ -150,5 +150,7 @@ function approvalArgs(planned: PlannedStep, instance: number, { plan, state, nam
   const { lookup } = instanceEnv(plan, state, names, planned, of)
   const args = ApprovalArgs.safeParse(fillArgs(planned.step.args, planned.raw, lookup))
   if (args.success) return args.data
-  throw new ErrandError('invalid_argument', `Step "${planned.step.name}": ${z.prettifyError(args.error)}`)
+  throw new ErrandError('invalid_argument', `Step "${planned.step.name}": ${z.prettifyError(args.error)}`, {
+    hint: 'Correct its args, or the variables that they are filled in from.',
+  })
 }

@@ -57,6 +57,9 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
     throw new ErrandError(
       'conflict',
       'There is nothing to roll back: no step that succeeded has a rollback left to run.',
+      {
+        hint: 'A step is undone by its "rollback:", once it has succeeded; errand runs show tells which have.',
+      },
     )
   const { inventory, name } = plan.workflow
   return Workflow.parse({ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory, steps })

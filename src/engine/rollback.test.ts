@@ -87,7 +87,7 @@ test('on demand, there may be nothing to undo, or it may be too early', async (t
     step === 'hold' ? 'hold' : step === 'bad' ? 'failed' : 'success',
   )
   const plain = await play([step('a')])
-  await assert.rejects(engine.rollback(plain.run_id), { code: 'conflict' })
+  await assert.rejects(engine.rollback(plain.run_id), { code: 'conflict', hint: /rollback:/ })
   const already = await play([step('a', { rollback }), step('bad')])
   await assert.rejects(engine.rollback(already.run_id), { code: 'conflict' })
   const open = await submit([step('hold', { rollback })])

@@ -1,6 +1,7 @@
 import type * as z from 'zod'
 import { attemptId } from '../contract/ids.ts'
 import type { InstanceView, RunRecord, RunSummary, RunView, StepView } from '../contract/run.ts'
+import type { StepStatus } from '../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 
@@ -62,31 +63,29 @@ export function viewOf(record: RunRecord, plan: Plan, state: RunState): RunView 
 }
 
 function stepView(runId: string, planned: PlannedStep, step: StepState, state: RunState): StepView {
-  const { phase, name, status, reason, message, started_at, finished_at, instances } = step
-  const approval = instances.find((instance) => instance.approval)?.approval
-  const children = instances.flatMap(({ child }) => (child ? [child] : []))
+  const { phase, name, reason, message, started_at, finished_at } = step
+  const approval = step.instances.find((instance) => instance.approval)?.approval
+  const children = step.instances.flatMap(({ child }) => (child ? [child] : []))
+  const instances = step.instances.map((instance) => instanceView(runId, instance, state))
+  const has = (status: StepStatus) => instances.some((instance) => instance.status === status)
   return {
     step: name,
     phase,
     action: planned.step.action,
-    status:
-      status === 'running' &&
-      instances.every((instance) => instance.status === 'waiting') &&
-      instances.length > 0
-        ? 'waiting'
-        : status,
+    status: step.status === 'running' && has('waiting') && !has('running') ? 'waiting' : step.status,
+    waiting: instances.find(({ waiting }) => waiting !== undefined)?.waiting,
     reason,
     message,
     started_at,
     finished_at,
     approval,
     child_run_ids: children.length > 0 ? children : undefined,
-    instances: instances.map((instance) => instanceView(runId, instance, state)),
+    instances,
   }
 }
 
 function instanceView(runId: string, instance: InstanceState, state: RunState): z.infer<typeof InstanceView> {
-  const { host, vars, status, reason, message, exit_code, duration_ms } = instance
+  const { host, vars, reason, message, exit_code, duration_ms } = instance
   const attempts = instance.attempts.map((number) => {
     const attempt = state.attempts[number - 1]!
     const lengths = Object.entries(attempt.streams).map(([name, length]) => [name, { length }])
@@ -103,5 +102,7 @@ function instanceView(runId: string, instance: InstanceState, state: RunState): 
       usage: attempt.end?.usage,
     }
   })
-  return { host, vars, status, reason, message, exit_code, duration_ms, attempts }
+  const waiting = instance.status === 'running' ? attempts.at(-1)?.waiting : undefined
+  const status = waiting === undefined ? instance.status : 'waiting'
+  return { host, vars, status, waiting, reason, message, exit_code, duration_ms, attempts }
 }

@@ -99,6 +99,7 @@ describe('installing agents', () => {
     await assert.rejects(install(pins(pinOf('@test/crashes', '1.0.0'))), {
       code: 'unavailable',
       message: /@test\/crashes@1\.0\.0 was fetched, but .* exits with code 3: cannot start/,
+      hint: /else name another agent/,
     })
     await assert.rejects(install(pins(pinOf('@test/lies', '1.0.0'))), { message: /says it is 9\.9\.9/ })
     await assert.rejects(install(pins(pinOf('@test/empty', '1.0.0'))), { message: /holds no program for/ })
@@ -162,7 +163,10 @@ describe('installing agents', () => {
     writeFileSync(join(folder, 'npm'), says(`env > '${folder}/seen'; exit 1`), { mode: 0o755 })
     const PATH = `${folder}:${env.PATH}`
     const keys = { ANTHROPIC_API_KEY: 'k-1', GIT_TOKEN: 'k-2', npm_config_cafile: '/nowhere.pem' }
-    await assert.rejects(install({ env: { ...env, ...keys, PATH } }), { message: /npm failed/ })
+    await assert.rejects(install({ env: { ...env, ...keys, PATH } }), {
+      message: /npm failed/,
+      hint: /what npm says/,
+    })
     const seen = readFileSync(join(folder, 'seen'), 'utf8')
     assert.doesNotMatch(seen, /k-1|k-2/)
     assert.match(seen, /^npm_config_cafile=\/nowhere\.pem$/m)

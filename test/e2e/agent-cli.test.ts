@@ -158,7 +158,11 @@ test('bad input is an error of its own, and a run that fails says why', async (t
     assert.deepEqual([code, message.test(stdout)], [1, true], `${args.join(' ')}: ${code} ${stdout}`)
   }
   const unknown = await run(['agent', 'x', '--agent', 'nope'])
-  assert.match(unknown.stdout, /failed in .*There is no agent "nope"\. There are: claude_code, codex/)
+  assert.equal(unknown.code, 2)
+  assert.match(
+    unknown.stderr,
+    /--agent is "nope", and there is no such agent\s+hint: the agents are claude_code, codex/,
+  )
   const missing = await run(['agent', 'x', '--agent', 'codex'], {
     env: { ERRAND_AGENTS_DIR: join(home, 'none'), PATH: '/usr/bin:/bin' },
   })

@@ -92,8 +92,6 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
   const { call, url, home } = await hub(t)
   const outside = await call('agent', '--hub', 'say x', '--cwd', home, ...standInOptions)
   assert.match(outside.stdout, /failed in .*may not work in .* Start the runner with --allow-dir/)
-  const unknown = await call('agent', '--hub', 'x', '--agent', 'nope')
-  assert.match(unknown.stdout, /failed in .*There is no agent "nope"\. There are: claude_code/)
   const keyless = await call('agent', '--hub', 'x', '--agent', 'builtin')
   assert.match(keyless.stdout, /failed in .*OPENAI_API_KEY/)
   const listed = await eventually('the agents of the runner', async () => {
@@ -101,6 +99,10 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
     return /^builtin +yes +no +.*OPENAI_API_KEY/m.test(found.stdout) && found
   })
   assert.match(listed.stdout, /^acp +yes +yes +\S+$/m)
+  // Before the runner has told what it has, it could have been one of its own.
+  const unknown = await call('agent', '--hub', 'x', '--agent', 'nope')
+  assert.match(unknown.stderr, /There is no agent "nope"\.\s+hint: There are: claude_code/)
+  assert.doesNotMatch(unknown.stdout, /^run /m)
   const health = (await (await fetch(`${url}/health/agents`)).json()) as {
     agents: Record<string, { usable: boolean }>
   }

@@ -3,7 +3,7 @@ import type { ProtocolFailure, SessionRequest } from '../agent.ts'
 import { modelFailureOf } from '../failure-text.ts'
 import { errorText, type JsonRpc, type RpcError } from './json-rpc.ts'
 import { type JsonObject, object, string } from './json-shape.ts'
-import type { AcpProfile } from './profile.ts'
+import { type AcpProfile, withHint } from './profile.ts'
 import { modelChoice, sessionOptions } from './session-options.ts'
 import { present } from './tool-call.ts'
 
@@ -126,14 +126,22 @@ export class Handshake {
   ): void {
     this.#rpc.request(method, params, (answer) => {
       if (answer.type === 'result') then(answer.result)
-      else this.#port.failed(refused(method, answer.error, reason))
+      else this.#port.failed(refused(method, answer.error, reason, this.#profile.keyHint))
     })
   }
 }
 
-function refused(method: string, error: RpcError, reason: ProtocolFailure['reason']): ProtocolFailure {
+function refused(
+  method: string,
+  error: RpcError,
+  reason: ProtocolFailure['reason'],
+  keyHint: string | undefined,
+): ProtocolFailure {
   const text = errorText(error)
   if (error.code === AUTH_REQUIRED || modelFailureOf(text) === 'auth')
-    return { reason: 'model', message: `The agent wants to be logged in or given a key: ${text}` }
+    return {
+      reason: 'model',
+      message: `The agent wants to be logged in or given a key: ${withHint(text, keyHint)}`,
+    }
   return { reason, message: `The agent refused ${method}: ${text}` }
 }

@@ -22,6 +22,8 @@ export interface AcpProfile {
     /** Its output tokens are without those of thoughts. */
     thoughtsApart: boolean
   }
+  /** What to do where the model's service lets nobody in: which variables hold its key. */
+  keyHint?: string
   /** `launch`: by argument or environment; `session`: by the protocol, once the session is there. */
   model: 'launch' | 'session'
   /** An option of the session that must have this value so that the agent asks. */
@@ -31,3 +33,7 @@ export interface AcpProfile {
   /** Whether a text among the model's messages is the agent's own. */
   aside?(text: string, during: { tool: boolean }): Aside | undefined
 }
+
+/** A text that a service's refusal came with, and what to do. */
+export const withHint = (text: string, hint: string | undefined): string =>
+  hint === undefined ? text : `${text.replace(/\.$/, '')}. ${hint}`

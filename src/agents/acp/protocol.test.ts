@@ -99,6 +99,32 @@ const question = {
 }
 
 describe('the Agent Client Protocol', () => {
+  it('says which key is missing where the service lets nobody in, and only there', () => {
+    const talk = new Talk({}, { keyHint: 'Set THE_KEY.' })
+    talk.result({ protocolVersion: 1 })
+    talk.result({ sessionId: 's' })
+    for (const message of ['401 invalid api key', 'model x does not exist']) {
+      talk.protocol.prompt('x')
+      talk.error(-32603, message)
+    }
+    assert.deepEqual(
+      talk.updates.flatMap((update) => (update.kind === 'turn_ended' ? [update.message] : [])),
+      ['401 invalid api key. Set THE_KEY.', 'model x does not exist'],
+    )
+  })
+
+  it('tells the first line of a program that ends without having spoken the protocol', () => {
+    const talk = new Talk()
+    for (const line of ['', 'Welcome!', '{"jsonrpc": "2.0", "method": "x"}', 'more']) talk.protocol.line(line)
+    talk.protocol.exited({ code: 0, stderr: '' })
+    const [failure] = talk.failures
+    assert.equal(failure?.reason, 'start_failed')
+    assert.match(
+      failure.message,
+      /ended with exit code 0\. It wrote "Welcome!", which is no message of the Agent/,
+    )
+  })
+
   it('refuses an agent of another version', () => {
     const talk = new Talk()
     talk.result({ protocolVersion: 2 })
@@ -114,10 +140,11 @@ describe('the Agent Client Protocol', () => {
   })
 
   it('tells that it wants a login', () => {
-    const talk = new Talk()
+    const talk = new Talk({}, { keyHint: 'Set THE_KEY.' })
     talk.result({ protocolVersion: 1 })
     talk.error(-32000, 'Authentication required')
-    assert.equal(talk.failures[0]?.reason, 'model')
+    const message = 'The agent wants to be logged in or given a key: Authentication required. Set THE_KEY.'
+    assert.deepEqual(talk.failures, [{ reason: 'model', message }])
   })
 
   it('chooses the model by an option of the session', () => {

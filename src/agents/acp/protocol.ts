@@ -4,9 +4,9 @@ import { endingText } from '../ending.ts'
 import { modelFailureOf } from '../failure-text.ts'
 import { Handshake } from './handshake.ts'
 import { errorText, JsonRpc, type RpcAnswer, type RpcError } from './json-rpc.ts'
-import { type JsonObject, object, string } from './json-shape.ts'
+import { type JsonObject, object, parsedObject, string } from './json-shape.ts'
 import { Permissions } from './permissions.ts'
-import type { AcpProfile } from './profile.ts'
+import { type AcpProfile, withHint } from './profile.ts'
 import { SessionUpdates } from './session-updates.ts'
 import { UsageMeter } from './usage-meter.ts'
 
@@ -14,6 +14,8 @@ type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
 
 const AUTH_REQUIRED = -32000
 const INVALID_PARAMS = -32602
+
+const STRAY_CHARACTERS = 200
 
 /** A conversation in the Agent Client Protocol, version 1, as its client. */
 export class AcpProtocol implements AgentProtocol {
@@ -23,11 +25,15 @@ export class AcpProtocol implements AgentProtocol {
   readonly #permissions: Permissions
   readonly #updates: SessionUpdates
   readonly #usage: UsageMeter
+  readonly #keyHint: string | undefined
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #sessionId = ''
+  /** The first line before the session that is no message. */
+  #stray: string | undefined
 
   constructor(profile: AcpProfile, request: SessionRequest, port: ProtocolPort) {
     this.#port = port
+    this.#keyHint = profile.keyHint
     this.#rpc = new JsonRpc((line) => port.send(line), {
       notification: (method, params) => this.#notified(method, params),
       request: (id, method, params) => {
@@ -55,7 +61,10 @@ export class AcpProtocol implements AgentProtocol {
   }
 
   line(text: string): void {
-    if (this.#phase !== 'over') this.#rpc.line(text)
+    if (this.#phase === 'over') return
+    if (this.#phase === 'starting' && text.trim() !== '' && parsedObject(text) === undefined)
+      this.#stray ??= text.trim().slice(0, STRAY_CHARACTERS)
+    this.#rpc.line(text)
   }
 
   prompt(text: string): void {
@@ -79,7 +88,8 @@ export class AcpProtocol implements AgentProtocol {
 
   exited(exit: { code?: number; signal?: string; stderr: string }): void {
     const message = endingText('The agent', exit)
-    if (this.#phase === 'starting') this.#failed({ reason: 'start_failed', message })
+    if (this.#phase === 'starting')
+      this.#failed({ reason: 'start_failed', message: this.#withStray(message) })
     if (this.#phase === 'turn') {
       const failure = modelFailureOf(exit.stderr)
       const canceled = this.#permissions.canceling
@@ -90,6 +100,11 @@ export class AcpProtocol implements AgentProtocol {
       )
     }
     this.#phase = 'over'
+  }
+
+  #withStray(message: string): string {
+    if (this.#stray === undefined) return message
+    return `${message}. It wrote ${JSON.stringify(this.#stray)}, which is no message of the Agent Client Protocol: see that this program, started so, speaks it.`
   }
 
   #ready(): void {
@@ -115,8 +130,8 @@ export class AcpProtocol implements AgentProtocol {
     const usage = this.#usage.turnEnded(answer.type === 'result' ? answer.result : {})
     if (usage !== undefined) this.#port.update(usage)
     if (this.#permissions.canceling) this.#turnEnds({ stop_reason: 'canceled' })
-    else if (answer.type === 'error') this.#turnEnds(failedTurn(errorText(answer.error), answer.error))
-    else if (hidden !== undefined) this.#turnEnds(failedTurn(hidden))
+    else if (answer.type === 'error') this.#turnEnds(this.#failedTurn(errorText(answer.error), answer.error))
+    else if (hidden !== undefined) this.#turnEnds(this.#failedTurn(hidden))
     else this.#turnEnds(this.#stopped(string(answer.result.stopReason)))
     this.#ready()
   }
@@ -142,14 +157,18 @@ export class AcpProtocol implements AgentProtocol {
   #turnEnds(end: TurnEnd): void {
     this.#port.update({ kind: 'turn_ended', ...end })
   }
-}
 
-function failedTurn(message: string, error?: RpcError): TurnEnd {
-  const failure =
-    error?.code === AUTH_REQUIRED
-      ? 'auth'
-      : error?.code === INVALID_PARAMS && modelFailureOf(message) === 'other'
-        ? undefined
-        : modelFailureOf(message)
-  return { stop_reason: 'error', message, ...(failure === undefined ? {} : { failure }) }
+  #failedTurn(message: string, error?: RpcError): TurnEnd {
+    const failure =
+      error?.code === AUTH_REQUIRED
+        ? 'auth'
+        : error?.code === INVALID_PARAMS && modelFailureOf(message) === 'other'
+          ? undefined
+          : modelFailureOf(message)
+    return {
+      stop_reason: 'error',
+      message: withHint(message, failure === 'auth' ? this.#keyHint : undefined),
+      ...(failure === undefined ? {} : { failure }),
+    }
+  }
 }

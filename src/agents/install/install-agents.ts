@@ -103,7 +103,10 @@ async function requireSpace(pin: Pin, folder: string): Promise<void> {
 async function tryOut(pin: Pin, { staging, env, signal }: Site, made: string): Promise<void> {
   const native = nativeIn(made, pin)
   const failed = (why: string, cause?: unknown) =>
-    new ErrandError('unavailable', `${pin.package}@${pin.version} was fetched, but ${why}`, { cause })
+    new ErrandError('unavailable', `${pin.package}@${pin.version} was fetched, but ${why}`, {
+      hint: `It has to run on this machine (${process.platform}-${process.arch}); else name another agent.`,
+      cause,
+    })
   if (native === undefined) throw failed(`holds no program for ${process.platform}-${process.arch}`)
   const home = join(staging, 'home')
   await mkdir(home, { recursive: true, mode: 0o700 })

@@ -107,6 +107,6 @@ function asErrandError(
   return new ErrandError(
     'unavailable',
     `${what}: npm failed${code === '' ? '' : ` with ${code}`}: ${said || error.message}`,
-    { cause: error },
+    { hint: 'Put right what npm says, and try again.', cause: error },
   )
 }

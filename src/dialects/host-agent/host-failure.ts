@@ -28,12 +28,12 @@ export class HostFailure extends Error {
   }
 
   static lost(trouble: HostTrouble, what: string, afterMs: number): HostFailure {
-    const message = `${at(trouble)} ${what}, for ${afterMs / 1000} s by now. What it was doing may still run there.`
+    const message = `${at(trouble)} ${what}, for ${afterMs / 1000} s by now. What it was doing may still run there: look before you run it again.`
     return new HostFailure('failed', 'lost', message)
   }
 
   static vanished(trouble: HostTrouble): HostFailure {
-    const message = `${at(trouble)} no longer has this attempt: its agent was restarted, and nothing of it is left.`
+    const message = `${at(trouble)} no longer has this attempt: its agent was restarted, and nothing of it is left. Run it again, or give the step a retry.`
     return new HostFailure('interrupted', 'lost', message)
   }
 
@@ -41,12 +41,12 @@ export class HostFailure extends Error {
     return new HostFailure(
       'failed',
       'output_mismatch',
-      `${at(trouble)} does not give the rest of the output.`,
+      `${at(trouble)} does not give the rest of the output. See what its agent prints there, and run it again.`,
     )
   }
 
   static silent(trouble: HostTrouble): HostFailure {
-    const message = `${at(trouble)} did not say in time that it has ended. It may still run there.`
+    const message = `${at(trouble)} did not say in time that it has ended. It may still run there: look before you run it again.`
     return new HostFailure('failed', 'lost', message)
   }
 
@@ -54,7 +54,7 @@ export class HostFailure extends Error {
     return new HostFailure(
       'failed',
       'host_refused',
-      `${at(trouble)} answers what no host agent does: ${error.message}`,
+      `${at(trouble)} answers what no host agent does: ${error.message}. See that its address leads to an "errand agent-server".`,
     )
   }
 }

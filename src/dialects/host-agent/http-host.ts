@@ -151,7 +151,9 @@ const noSecrets: SecretSource = {
   reveal: async ({ secrets = {} }) => {
     const name = Object.values(secrets).find(({ from }) => from === 'hub')?.name
     if (name === undefined) return {}
-    throw new ErrandError('secret_not_found', `The secret "${name}" was not given.`)
+    throw new ErrandError('secret_not_found', `The secret "${name}" was not given.`, {
+      hint: 'Give it with: --secret NAME=VALUE or NAME=@FILE, or run it on a hub that keeps it.',
+    })
   },
 }
 

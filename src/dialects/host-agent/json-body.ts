@@ -20,6 +20,9 @@ export async function jsonBody(request: IncomingMessage, maxBytes: number): Prom
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))
   } catch (cause) {
-    throw new ErrandError('bad_request', `The body is no JSON: ${(cause as Error).message}.`, { cause })
+    throw new ErrandError('bad_request', `The body is no JSON: ${(cause as Error).message}.`, {
+      hint: 'Send one JSON object.',
+      cause,
+    })
   }
 }

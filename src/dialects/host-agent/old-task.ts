@@ -28,7 +28,7 @@ const OldTask = z.object({
 /** The request that an old task stands for, and the id its sender knows it by. Throws `bad_request`. */
 export function fromOldTask(body: { task: unknown }): { request: RunRequest; taskId?: string } {
   const parsed = OldTask.safeParse(lowerKeys(body.task))
-  if (!parsed.success) throw new ErrandError('bad_request', `The task is wrong: ${flat(parsed.error)}.`)
+  if (!parsed.success) throw wrong(parsed.error)
   const { id, runid, step, host, vars } = parsed.data
   const { env: argsEnv, dir, ...args } = step.args ?? step.with ?? {}
   if (dir !== undefined) args.cwd = dir
@@ -45,9 +45,14 @@ export function fromOldTask(body: { task: unknown }): { request: RunRequest; tas
     env: { ...variables(vars?.env), ...variables(argsEnv) },
     timeout_seconds: seconds(step.timeout),
   })
-  if (!request.success) throw new ErrandError('bad_request', `The task is wrong: ${flat(request.error)}.`)
+  if (!request.success) throw wrong(request.error)
   return { request: request.data, taskId: id || undefined }
 }
+
+const wrong = (error: z.ZodError) =>
+  new ErrandError('bad_request', `The task is wrong: ${flat(error)}.`, {
+    hint: 'A task has the step with its action and args: {"task": {"step": {"action": "cmd.run", "args": {"cmd": "..."}}}}',
+  })
 
 export function oldAnswer(answer: TaskAnswer): unknown {
   const error =

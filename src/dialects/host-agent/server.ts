@@ -106,7 +106,10 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   })
 
   async function answer(request: IncomingMessage, gone: AbortSignal): Promise<Reply> {
-    if (closing.signal.aborted) throw new ErrandError('unavailable', 'This host agent is closing.')
+    if (closing.signal.aborted)
+      throw new ErrandError('unavailable', 'This host agent is closing.', {
+        hint: 'Try again once it has been started anew.',
+      })
     const url = new URL(request.url ?? '/', 'http://host')
     const methods = routes[url.pathname]
     // Whoever has no token is not even told which routes there are.

@@ -122,6 +122,7 @@ export class Tasks {
       throw new ErrandError(
         'conflict',
         `The task ${query.task_id} has ended already: ${taskStatus(attempt)}.`,
+        { hint: 'There is nothing to cancel; GET /status tells its result.' },
       )
     attempt.cancel(query.grace_ms ?? this.#options.cancelGraceMs, query.reason)
     return {

@@ -15,8 +15,15 @@ export function checkAction(
 ): ActionContract | undefined {
   const name = asText(action)
   if (!name) return undefined
-  if (Object.hasOwn(catalog, name)) return catalog[name]
-  const all = Object.keys(catalog)
+  const contract = Object.hasOwn(catalog, name) ? catalog[name] : undefined
+  if (contract?.made_by !== undefined) {
+    report.say(path, `names "${name}", which no file can have`, {
+      hint: `start it with: ${contract.made_by}`,
+    })
+    return undefined
+  }
+  if (contract) return contract
+  const all = Object.keys(catalog).filter((known) => catalog[known]!.made_by === undefined)
   report.say(path, `names ${JSON.stringify(name.slice(0, 80))}, and there is no such action`, {
     hint: didYouMean(name, all, `the actions are ${all.join(', ')}`),
   })

@@ -149,6 +149,22 @@ test('arguments are checked by their action, and rollbacks too', () => {
   assert.match(only(steps(['{name: a, action: noop, rollback: {action: approval.wait}}'])), /runs on no host/)
 })
 
+test('what a command alone makes is refused in a file, also in a sub-workflow, with that command', () => {
+  const step = 'steps: [{name: s, action: bot.serve, args: {}}]'
+  const told = (text: string) =>
+    parseWorkflow(`version: v0.1\nname: b\n${text}`, {
+      catalog,
+      readFile: () => `version: v0.1\nname: c\n${step}`,
+    }).problems.map(({ line, message, hint }) => [line, message, hint])
+  const says = [
+    3,
+    'action in step "s" names "bot.serve", which no file can have',
+    'start it with: errand bot start',
+  ]
+  assert.deepEqual(told(step), [says])
+  assert.deepEqual(told('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [says])
+})
+
 test('what a variable will hold is left to the run', () => {
   const { workflow } = check(
     steps([

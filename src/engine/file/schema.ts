@@ -13,7 +13,8 @@ export function workflowSchema(catalog: ActionCatalog): Json {
   const properties = schema.properties as { steps: Json; finally: Json }
   const step = properties.steps.items as Json
   const fields = step.properties as { action: Json; rollback: Json }
-  const all = new Map(Object.entries(catalog).map(([name, { args }]) => [name, argsSchema(args)]))
+  const inFiles = Object.entries(catalog).filter(([, { made_by }]) => made_by === undefined)
+  const all = new Map(inFiles.map(([name, { args }]) => [name, argsSchema(args)]))
   byAction(step, all)
   byAction(fields.rollback, new Map([...all].filter(([name]) => catalog[name]!.place === 'host')))
   properties.steps.items = { $ref: '#/definitions/step' }

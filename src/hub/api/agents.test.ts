@@ -239,6 +239,38 @@ test('what cannot be gone on with says why', async (t) => {
   assert.equal((await post(`/api/runs/${run_id}/input`, { prompt: 'x' })).json.error.code, 'run_ended')
 })
 
+test('an agent that neither ships with Errand nor is one of a runner is refused before a run is made', async (t) => {
+  const mine = { name: 'mine', title: 'Mine', installed: true, usable: true }
+  const views = [runner('a', [mine]), runner('b', [])]
+  const runners = {
+    list: () => views,
+    attempts: () => [],
+    drain: () => false,
+    undrain: () => false,
+    remove: () => false,
+  }
+  const { call, token, engine } = await setup(t, { runners })
+  const asked = [
+    ['/api/runs', { agent: { prompt: 'x', agent: 'claud' } }],
+    ['/api/runs', { input: { text: 'x' }, metadata: { agent_type: 'claud' } }],
+    ['/api/chat', { message: 'x', agent_type: 'claud' }],
+  ] as const
+  for (const [path, body] of asked) {
+    const { status, json } = await call('POST', path, token, body)
+    assert.deepEqual(
+      [status, json.error.code, json.error.message],
+      [400, 'invalid_argument', 'There is no agent "claud".'],
+    )
+    assert.match(json.error.hint, /^There are: claude_code, codex, .*builtin, mine\.$/)
+  }
+  assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
+  const run = { agent: { prompt: 'say x', agent: 'mine' } }
+  assert.equal((await call('POST', '/api/runs', token, run)).status, 201)
+  views.push(runner('c', undefined))
+  const maybe = { agent: { prompt: 'say x', agent: 'claud' } }
+  assert.equal((await call('POST', '/api/runs', token, maybe)).status, 201)
+})
+
 const runner = (id: string, agents: RunnerView['agents'], status: RunnerView['status'] = 'connected') =>
   ({ id, agents, status, group: 'default' }) as RunnerView
 

@@ -1,5 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { ApiApp } from './api-context.ts'
+import { refusedName } from './refused-name.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -16,6 +17,8 @@ export function readBodies(app: ApiApp): void {
     if (body === '') return done(null, undefined)
     json(request, body as string, (error, value) => {
       if (error === null) return done(null, value)
+      const refused = refusedName(body as string)
+      if (refused) return done(refused)
       done(
         new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`, {
           hint: 'Send JSON with the content type application/json; a workflow may be sent as application/yaml.',

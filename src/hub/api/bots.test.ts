@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import type { BotView } from '../../contract/bot-api.ts'
+import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import { testingHub } from './testing-hub.ts'
 
 type Hub = Awaited<ReturnType<typeof testingHub>>
@@ -196,6 +197,69 @@ test('a restart waits for the end of the run before, and keeps secrets and setti
   assert.match(gone.json.error.hint, /errand bot start echo --simple bot\.py -e BOT_TOKEN$/)
 })
 
+test("a registry's password is kept until the bot runs; begun again it takes the image that is there", async (t) => {
+  const { hub, call } = await setUp(t)
+  const auth = { username: 'ann', password: 'hunter2-of-ann' }
+  const image = { docker_image: 'registry.example/echo', group: 'own' }
+  const { run_id } = (await call('POST', '', { ...echo, code: undefined, ...image, registry_auth: auth }))
+    .json
+  await botOn(hub)
+  const secretsOf = (run_id: string) => hub.secrets.ofRun({ tenant: 'default', run_id })
+  const settings = async (runId: string) => {
+    const { inventory } = (await hub.engine.get(runId))!.workflow as Workflow
+    const { spec } = await botOn(hub, 'echo', runId)
+    return [inventory?.hosts[DEFAULT_HOST], spec.args.source, Object.keys(await hub.secrets.reveal(spec))]
+  }
+  assert.equal((await secretsOf(run_id)).BOT_REGISTRY_PASSWORD, auth.password)
+
+  const second = (await call('POST', '/echo/restart')).json.run_id
+  const waited = await botOn(hub, 'echo', second)
+  assert.equal((await secretsOf(second)).BOT_REGISTRY_PASSWORD, auth.password)
+  await waited.phase('running')
+  await until(async () => Object.keys(await secretsOf(second)).join() === 'BOT_TOKEN')
+
+  const third = (await call('POST', '/echo/restart')).json.run_id
+  const pulled = { username: 'ann', attempt_id: waited.spec.attempt_id, runner: 'stand-in' }
+  const source = { mode: 'image', image: image.docker_image, pulled }
+  assert.deepEqual(await settings(third), [{ group: 'own', runner: 'stand-in' }, source, ['BOT_TOKEN']])
+  await (await botOn(hub, 'echo', third)).phase('running')
+  await call('POST', '/echo/stop')
+  await hub.engine.done(third)
+  const gone = await call('POST', '/echo/restart')
+  assert.match(
+    gone.json.error.hint,
+    /start echo --image registry\.example\/echo --username ann -e BOT_TOKEN$/,
+  )
+})
+
+test('an update of a private image takes what is there, or what its own credentials give, on any runner', async (t) => {
+  const { hub, call } = await setUp(t)
+  const auth = { username: 'ann', password: 'hunter2-of-ann' }
+  const image = { docker_image: 'registry.example/echo', registry_auth: auth }
+  await call('POST', '', { bot_id: 'echo', ...image })
+  const first = await botOn(hub)
+  await first.phase('running')
+  const update = async (change: object) => {
+    const { run_id } = (await call('POST', '/echo/update', change)).json.update
+    const { spec } = await botOn(hub, 'echo', run_id)
+    const { inventory } = (await hub.engine.get(run_id))!.workflow as Workflow
+    await hub.engine.cancel(run_id)
+    await hub.engine.done(run_id)
+    return [inventory?.hosts[DEFAULT_HOST]?.runner, spec.args.source]
+  }
+  const pulled = { username: 'ann', attempt_id: first.spec.attempt_id, runner: 'stand-in' }
+  const there = ['stand-in', { mode: 'image', image: image.docker_image, pulled }]
+  assert.deepEqual(await update({ env: { A: '1' } }), there)
+  assert.deepEqual(await update({ docker_image: image.docker_image }), there)
+  const registry_auth = { username: 'ann', password_secret: 'BOT_REGISTRY_PASSWORD' }
+  const anew = { mode: 'image', image: image.docker_image, registry_auth }
+  assert.deepEqual(await update(image), [undefined, anew])
+  assert.deepEqual(await update({ docker_image: 'busybox' }), [
+    undefined,
+    { mode: 'image', image: 'busybox' },
+  ])
+})
+
 test('a bot that has ended and had no secrets can be restarted, within the quota', async (t) => {
   const { hub, call } = await setUp(t, { bots: { quota: { maxBots: 1, maxSeconds: 3600 } } })
   const { run_id } = (await call('POST', '', { bot_id: 'one', code: 'x' })).json
@@ -292,6 +356,26 @@ test('a restart is finished by a hub that was killed in between, and lost secret
   assert.deepEqual(await secrets.runs(), [])
 })
 
+test('a password that has served is deleted by a hub that was killed before it could', async (t) => {
+  const { hub, call } = await setUp(t)
+  const { engine, secrets, uploads, bots } = hub
+  const up = t.mock.method(bots, 'up', () => {})
+  const registry_auth = { username: 'ann', password: 'hunter2-of-ann' }
+  const image = { docker_image: 'registry.example/echo', registry_auth, env_vars: { BOT_TOKEN: TOKEN } }
+  const { run_id } = (await call('POST', '', { bot_id: 'echo', ...image })).json
+  const { run_id: waits } = (await call('POST', '', { bot_id: 'waits', ...image })).json
+  await (await botOn(hub)).phase('running')
+  await until(() => up.mock.callCount() > 0)
+  const { Bots } = await import('../bots/bots.ts')
+  const quota = { maxBots: 3, maxSeconds: 86_400 }
+  const next = new Bots({ engine, secrets, uploads, quota, log: () => {} })
+  t.after(() => next.close())
+  await next.resume()
+  const namesOf = async (run_id: string) => Object.keys(await secrets.ofRun({ tenant: 'default', run_id }))
+  assert.deepEqual(await namesOf(run_id), ['BOT_TOKEN'])
+  assert.deepEqual((await namesOf(waits)).sort(), ['BOT_REGISTRY_PASSWORD', 'BOT_TOKEN'])
+})
+
 test('a bot has no other way in than its own', async (t) => {
   const { hub, token, call } = await setUp(t)
   const args = { bot_id: 'x', source: { mode: 'image', image: 'busybox' } }
@@ -301,6 +385,12 @@ test('a bot has no other way in than its own', async (t) => {
     const answer = await hub.call('POST', '/api/runs', token, { workflow: each })
     assert.deepEqual([answer.status, answer.json.error.code], [400, 'invalid_argument'])
     assert.match(answer.json.error.hint, /errand bot start/)
+    const yaml = JSON.stringify(each)
+    const file = await hub.call('POST', '/api/runs', token, { yaml })
+    assert.deepEqual([file.status, file.json.error.code], [400, 'invalid_workflow'])
+    const { valid, problems } = (await hub.call('POST', '/api/validate', token, { yaml })).json
+    assert.deepEqual([valid, problems[0].message], [false, file.json.error.details.problems[0].message])
+    assert.match(problems[0].hint, /errand bot start/)
   }
   const { run_id } = (await call('POST', '', { bot_id: 'one', code: 'x' })).json
   ;(await botOn(hub, 'one')).end({})

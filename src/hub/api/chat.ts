@@ -5,12 +5,13 @@ import { ChatAnswer } from '../../contract/api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { chatAgentRequest } from '../../dialects/agent-api.ts'
 import { AgentAnswer } from '../agents/agent-answer.ts'
+import { checkAgentName } from '../agents/agent-names.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 
 /** The most of an answer that goes into one body. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
-export function chatRoutes(app: ApiApp, { engine, limits }: ApiContext): void {
+export function chatRoutes(app: ApiApp, { engine, limits, runners }: ApiContext): void {
   const stopping = new AbortController()
   app.addHook('preClose', async () => stopping.abort())
 
@@ -26,7 +27,9 @@ export function chatRoutes(app: ApiApp, { engine, limits }: ApiContext): void {
     },
     async ({ identity, body }, reply) => {
       const { user } = identity
-      const made = agentRun(chatAgentRequest(body, limits.chatSeconds))
+      const asked = chatAgentRequest(body, limits.chatSeconds)
+      const made = agentRun(asked)
+      if (asked.agent !== undefined) checkAgentName(asked.agent, await runners.list(user.tenant))
       const { run_id } = await engine.submit({ ...made, owner: user.name, tenant: user.tenant })
       const answer = await wait(run_id, reply as FastifyReply)
       const failure = answer.failure(run_id)

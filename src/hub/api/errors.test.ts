@@ -33,7 +33,19 @@ test('every refusal has one shape, the right status, and says what is wrong', as
   assertError(wrongMethod, 405, 'method_not_allowed', /POST, GET/)
   assert.equal(wrongMethod.headers.get('allow'), 'POST, GET')
   assertError(await post('{"yaml": '), 400, 'bad_request', /not valid JSON/)
-  assertError(await post('{"yaml": "x", "__proto__": {}}'), 400, 'bad_request', /not valid JSON/)
+  assertError(
+    await post('{"yaml": "x", "__proto__": {}}'),
+    400,
+    'bad_request',
+    /^body: nothing .*"__proto__"/,
+  )
+  const inArgs = '{"workflow": {"steps": [{"args": {"a": 1, "__proto__": {"x": 1}}}]}}'
+  const atArgs = /^body\.workflow\.steps\.0\.args: nothing can be named "__proto__"/
+  assertError(await post(inArgs), 400, 'bad_request', atArgs)
+  const built = '{"vars": {"constructor": {"prototype": 1}}}'
+  assertError(await post(built), 400, 'bad_request', /^body\.vars: .*"constructor" that has a "prototype"/)
+  const deep = `${'['.repeat(4000)}{"__proto__": 1}${']'.repeat(4000)}`
+  assertError(await post(deep), 400, 'bad_request', /^body\.0\.0|not valid JSON/)
   assertError(await post(undefined), 400, 'bad_request', /^body is missing\./)
   assertError(await post([1]), 400, 'bad_request', /^body must be a map of keys and values, but is a list\./)
   assertError(

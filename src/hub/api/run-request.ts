@@ -9,8 +9,14 @@ type Made = Pick<Submission, 'blueprint' | 'yaml' | 'workflow' | 'vars'>
 
 const shapes = ['yaml', 'workflow', 'agent', 'input'] as const
 
-/** What a request to create a run asks for, by the shape that it has. Throws `bad_request` and what blueprints throw. */
-export function blueprintRun(body: CreateRun): Made {
+/**
+ * What a request to create a run asks for, by the shape that it has. Throws `bad_request` and what blueprints and
+ * `checkAgent` throw.
+ */
+export async function blueprintRun(
+  body: CreateRun,
+  checkAgent: (name: string) => Promise<void>,
+): Promise<Made> {
   const given = shapes.filter((shape) => body[shape] !== undefined)
   const [shape, other] = given
   if (shape === undefined || other !== undefined)
@@ -35,7 +41,10 @@ export function blueprintRun(body: CreateRun): Made {
     throw new ErrandError('bad_request', 'body.vars: a run of an agent has no variables.', {
       hint: 'What the agent is to see in its environment goes into "agent": {"env": {...}}.',
     })
-  return agentRun(body.agent ?? oldAgentRequest(body.input!, body.metadata))
+  const asked = body.agent ?? oldAgentRequest(body.input!, body.metadata)
+  const made = agentRun(asked)
+  if (asked.agent !== undefined) await checkAgent(asked.agent)
+  return made
 }
 
 const listed = (given: readonly string[]) =>

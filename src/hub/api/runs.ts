@@ -4,6 +4,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { RunId } from '../../contract/ids.ts'
 import { CreateRun, ListRuns, RunSummary, RunView } from '../../contract/run.ts'
 import { RunStatus } from '../../contract/status.ts'
+import { checkAgentName } from '../agents/agent-names.ts'
 import { isAdmin, visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { IdempotentRuns } from './idempotency.ts'
@@ -29,7 +30,7 @@ const CreateQuery = z.strictObject({
   repository: CreateRun.shape.repository,
 })
 
-export function runRoutes(app: ApiApp, { engine, accounts, repositories }: ApiContext): void {
+export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners }: ApiContext): void {
   const idempotent = new IdempotentRuns(engine, accounts)
 
   app.post(
@@ -47,9 +48,11 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories }: ApiCo
     async ({ identity, body, query, headers }, reply) => {
       const vars = query.var === undefined ? body.vars : { ...body.vars, ...variables([query.var].flat()) }
       const repository = query.repository ?? body.repository
+      const checkAgent = async (name: string) =>
+        checkAgentName(name, await runners.list(identity.user.tenant))
       const submission = {
         run_id: query.run_id ?? body.run_id,
-        ...blueprintRun({ ...body, vars }),
+        ...(await blueprintRun({ ...body, vars }, checkAgent)),
         repository,
         group: repositories.groupOf(repository),
         owner: identity.user.name,

@@ -19,7 +19,7 @@ export class StandInHost implements StepHost {
   readonly specs: AttemptSpec[] = []
 
   place(): Placement {
-    return { epoch: 1 }
+    return { epoch: 1, runner: 'stand-in' }
   }
 
   start(spec: AttemptSpec, _placement: Placement | undefined, sink: AttemptSink): void {

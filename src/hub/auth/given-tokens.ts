@@ -1,10 +1,15 @@
-import type { AccountStore, TokenScope, User } from '../store/accounts.ts'
+import type { AccountStore, User } from '../store/accounts.ts'
 import { newId } from './account-id.ts'
 import { DEFAULT_TENANT } from './first-admin.ts'
 import { tokenSha256 } from './token-text.ts'
 
 /** The user that the operator's client token acts as. It has no password. */
 const CLIENT_USER = 'client'
+
+const nameOf = (scope: 'api' | 'runner'): string => `given to the hub at its start (${scope})`
+
+/** Names of tokens that the operator has chosen. One that was revoked is kept: forgotten, it would be good again at the next start. */
+export const givenTokenNames: readonly string[] = [nameOf('api'), nameOf('runner')]
 
 /**
  * Keeps the tokens that the operator has chosen, as the ones that a hub makes: their hashes. One that was chosen
@@ -25,10 +30,10 @@ export async function keepGivenTokens(
 async function keep(
   accounts: AccountStore,
   user: User,
-  scope: TokenScope,
+  scope: 'api' | 'runner',
   text: string | undefined,
 ): Promise<void> {
-  const name = `given to the hub at its start (${scope})`
+  const name = nameOf(scope)
   const sha256 = text === undefined ? undefined : tokenSha256(text)
   const known = sha256 === undefined ? undefined : await accounts.tokenByHash(sha256)
   for (const token of await accounts.tokens({ user_id: user.id }))

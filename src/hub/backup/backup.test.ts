@@ -65,6 +65,7 @@ async function hubData(t: TestContext) {
   mkdirSync(path.dirname(path.join(data, upload)), { recursive: true })
   writeFileSync(path.join(data, upload), 'an archive')
   writeFileSync(path.join(data, path.dirname(upload), '.being-received'), 'an arc')
+  writeFileSync(path.join(data, 'uploads', '.DS_Store'), 'of a file manager')
   for (const name of ['local-token', 'runner-token', 'lock']) writeFileSync(path.join(data, name), 'a token')
   return { dir, data, stores, outputs, upload, run, output, finished, to: path.join(dir, 'b.tar.gz') }
 }

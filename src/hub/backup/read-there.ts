@@ -13,12 +13,13 @@ export async function openThere(file: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** None where there is no such folder. */
+/** None where there is no such folder; a file that somebody has put there is none. */
 export async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
     throw error
   }
 }

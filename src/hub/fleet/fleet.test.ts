@@ -10,6 +10,7 @@ import { testingHello as hello } from './testing-hello.ts'
 
 let server: Server
 let fleet: Fleet
+const logged: string[] = []
 
 before(async () => {
   server = createServer()
@@ -24,6 +25,7 @@ before(async () => {
     },
     isDurable: () => true,
     helloTimeoutMs: 300,
+    log: (message, { level = 'info' } = {}) => logged.push(`${level}: ${message}`),
   })
   fleet.attach(server)
   fleet.ready()
@@ -159,3 +161,18 @@ test('an attempt that the hub does not know is superseded, in hello and in later
   ws.close()
   await once(ws, 'close')
 })
+
+for (const [what, leave, line] of [
+  ['that ends in order is no warning', (ws: WebSocket) => ws.close(1001), 'info: Runner "goes" has stopped.'],
+  ['that is lost is a warning', (ws: WebSocket) => ws.terminate(), 'warn: Runner "goes" is disconnected.'],
+] as const)
+  test(`a runner ${what}`, async () => {
+    logged.length = 0
+    const ws = open()
+    await once(ws, 'open')
+    ws.send(JSON.stringify({ ...hello, runner_id: 'goes' }))
+    await once(ws, 'message')
+    leave(ws)
+    while (logged.length < 2) await new Promise(setImmediate)
+    assert.deepEqual(logged, ['info: Runner "goes" of group "default" is connected.', line])
+  })

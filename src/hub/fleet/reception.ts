@@ -80,7 +80,9 @@ export class Reception {
     runner.link = undefined
     runner.lastSeenAtMs = link.lastSeenAtMs
     this.#options.known.inPassing(runner.id, this.#options.known.keep(runner))
-    this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
+    // One that says that it goes was told to.
+    if (link.left) this.#options.log(`Runner "${runner.id}" has stopped.`, { runner_id: runner.id })
+    else this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
     this.#awaitReturn(runner)
     this.#options.dispatch.rosterChanged(runner)
   }

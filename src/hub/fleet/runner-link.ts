@@ -18,6 +18,7 @@ import type { Meter } from './inbox.ts'
 const HIGH_BYTES = 4 * 1024 * 1024
 const LOW_BYTES = 1024 * 1024
 const CLOSE_POLICY = 1008
+const CLOSE_GOING_AWAY = 1001
 
 /** Whose token opened the link. */
 export interface Principal {
@@ -50,6 +51,7 @@ export class RunnerLink implements Meter {
   readonly gone: Promise<void>
   #hello: Hello | undefined
   #closed = false
+  #left = false
   readonly #ws: WebSocket
   readonly #writer: FrameWriter
   readonly #handlers: LinkHandlers
@@ -80,7 +82,10 @@ export class RunnerLink implements Meter {
     // A frame over the limit, or no WebSocket at all: ws closes the link with the reason.
     ws.on('error', () => {})
     this.gone = new Promise((resolve) => ws.once('close', () => resolve()))
-    ws.on('close', () => this.#over())
+    ws.on('close', (code) => {
+      this.#left = code === CLOSE_GOING_AWAY
+      this.#over()
+    })
   }
 
   get hello(): Hello | undefined {
@@ -94,6 +99,11 @@ export class RunnerLink implements Meter {
 
   get closed(): boolean {
     return this.#closed
+  }
+
+  /** The runner closed it in order, as it does when it ends. */
+  get left(): boolean {
+    return this.#left
   }
 
   send(frame: HubFrame): void {

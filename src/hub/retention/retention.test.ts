@@ -4,6 +4,8 @@ import test, { type TestContext } from 'node:test'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunSpec } from '../../contract/run.ts'
 import { oneStep, testingHub } from '../api/testing-hub.ts'
+import { keepGivenTokens } from '../auth/given-tokens.ts'
+import { tokenSha256 } from '../auth/token-text.ts'
 import { Retention, sweep } from './retention.ts'
 
 const DAY_MS = 86_400_000
@@ -89,6 +91,11 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
       ...{ id: name, name, user_id: id, scope: 'api', token_sha256: name },
       ...{ created_at: daysAgo(40), expires_at: daysAgo(days) },
     })
+  // Forgotten, the operator's revoked token would be a new one at the hub's next start.
+  const given = { client: 'client-token-of-old' }
+  await keepGivenTokens(hub.accounts, given)
+  const { token } = (await hub.accounts.tokenByHash(tokenSha256(given.client)))!
+  await hub.accounts.revokeToken(token.id, daysAgo(40))
   const { promise, resolve } = Promise.withResolvers<string>()
   const retention = new Retention({ ...hub, keptMs: DAY_MS, log: (message) => resolve(message) })
   assert.match(await promise, /: 1\.$/)
@@ -97,15 +104,17 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
   assert.equal(await hub.left(), '')
   const names = async () => (await hub.accounts.tokens()).map(({ name }) => name)
   assert.ok(!(await names()).includes('long') && (await names()).includes('lately'))
+  await keepGivenTokens(hub.accounts, given)
+  assert.notEqual((await hub.accounts.tokenByHash(token.token_sha256))!.token.revoked_at, undefined)
 })
 
 test('runs that are kept for ever stay, and tokens go all the same', async (t) => {
   const hub = await hubWithRuns(t)
   await hub.run('run_old', 4000)
   const { promise, resolve } = Promise.withResolvers<void>()
-  const forgetTokens = async (before: string) => {
+  const forgetTokens: typeof hub.accounts.forgetTokens = async (...which) => {
     resolve()
-    return await hub.accounts.forgetTokens(before)
+    return await hub.accounts.forgetTokens(...which)
   }
   const accounts = { forgetKeys: hub.accounts.forgetKeys, forgetTokens }
   const retention = new Retention({ engine: hub.engine, accounts, log: () => {} })

@@ -3,6 +3,7 @@ import type { RunRecord } from '../../contract/run.ts'
 import { finalRunStatuses, isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
+import { givenTokenNames } from '../auth/given-tokens.ts'
 import type { AccountStore } from '../store/accounts.ts'
 import { allRuns, withContinuations } from './run-family.ts'
 
@@ -49,7 +50,7 @@ export class Retention {
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
-        await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString())
+        await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString(), givenTokenNames)
         const removed =
           keptMs === undefined ? 0 : await sweep({ engine, accounts, keptMs }, Date.now(), signal)
         if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)

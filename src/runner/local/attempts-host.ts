@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import { messageOf } from '../../contract/errors.ts'
 import { splitAttemptId } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
@@ -76,7 +77,7 @@ export class AttemptsHost implements StepHost {
       const secrets = spec.secrets && (await this.#options.secrets?.reveal(spec))
       await this.#deliver(await attempts.start(spec, epoch, secrets), sink, { reports: 0 })
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       const end = { type: 'ended', outcome: 'failed', reason: 'start_failed', message } as const
       await deliver(() => sink.report(end, epoch), this.#stop.signal)
     }

@@ -159,3 +159,11 @@ test('what the other side would refuse is refused before it is sent', async () =
   const zipped = await refused(folder({ a: randomBytes(2 * 1024 * 1024) }), { maxBytes: 1024 * 1024 })
   assert.match(zipped.message, /packed folder is larger than 1 MB/)
 })
+
+test('a .dockerignore of more rules than it may have is refused', async () => {
+  const fits = '#'.repeat(16 * 1024)
+  assert.deepEqual(await packed(folder({ 'a.py': '', '.dockerignore': fits })), ['.dockerignore', 'a.py'])
+  const error = await refused(folder({ 'a.py': '', '.dockerignore': `${fits}#` }))
+  assert.equal(error.code, 'invalid_argument')
+  assert.match(error.message, /16385 bytes, and may have 16384/)
+})

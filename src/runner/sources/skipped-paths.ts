@@ -1,10 +1,13 @@
-import { globPattern } from '../../platform/path-glob.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { globPattern, type PathGlob } from '../../platform/path-glob.ts'
 
 /** Not part of anybody's code; a line such as `!node_modules` in .dockerignore takes it in again. */
 const ALWAYS = ['**/.git', '**/node_modules', '**/__pycache__', '**/.venv']
+/** Each rule is held against each path. */
+const MAX_BYTES = 16 * 1024
 
 interface Rule {
-  pattern: RegExp
+  pattern: PathGlob
   skip: boolean
 }
 
@@ -14,8 +17,17 @@ export class SkippedPaths {
   readonly #exceptions: boolean
   readonly #keep: readonly string[]
 
-  /** `keep`: paths that are packed whatever the file says. */
+  /** `keep`: paths that are packed whatever the file says. Throws `invalid_argument` for a file that is too long. */
   constructor(dockerignore: string, keep: readonly string[] = []) {
+    const bytes = Buffer.byteLength(dockerignore)
+    if (bytes > MAX_BYTES)
+      throw new ErrandError(
+        'invalid_argument',
+        `.dockerignore has ${bytes} bytes, and may have ${MAX_BYTES}.`,
+        {
+          hint: 'Name folders in it, or patterns, in place of single files.',
+        },
+      )
     const lines = [...ALWAYS, ...dockerignore.split(/\r?\n/)]
     this.#rules = lines.flatMap(ruleOf)
     this.#exceptions = this.#rules.some((rule) => !rule.skip)

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { PathGlob } from '../../../platform/path-glob.ts'
 import { filesBelow } from './file-list.ts'
 import { globPattern } from './glob.ts'
 import { TimeGuard } from './time-guard.ts'
@@ -35,6 +36,6 @@ export const listFiles = defineTool({
   },
 })
 
-function fitting(files: readonly string[], pattern: RegExp): string[] {
+function fitting(files: readonly string[], pattern: PathGlob): string[] {
   return new TimeGuard().run(() => files.filter((file) => pattern.test(file)))
 }

@@ -1,0 +1,17 @@
+import { shippedAgents } from '../../contract/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunnerView } from '../../contract/protocol.ts'
+
+/**
+ * Throws `invalid_argument` for an agent that neither ships with Errand nor is one of the tenant's runners'. A runner that has
+ * not told yet what it has may know it.
+ */
+export function checkAgentName(name: string, runners: readonly RunnerView[]): void {
+  if (runners.some(({ agents }) => agents === undefined)) return
+  const told = runners.flatMap(({ agents }) => agents!.map((agent) => agent.name))
+  const names = new Set<string>([...shippedAgents, ...told])
+  if (names.has(name)) return
+  throw new ErrandError('invalid_argument', `There is no agent "${name.slice(0, 80)}".`, {
+    hint: `There are: ${[...names].join(', ')}.`,
+  })
+}
