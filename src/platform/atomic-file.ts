@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
@@ -13,7 +12,8 @@ export function writeFileAtomic(
   options: { mode?: number; durable?: boolean } = {},
 ): void {
   const { mode = 0o644, durable = true } = options
-  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
+  // No random bytes: loading what makes them takes a command that does nothing else a tenth of its time.
+  const temporary = `${file}.${process.pid}.${process.hrtime.bigint().toString(36)}.tmp`
   try {
     const descriptor = openSync(temporary, 'wx', mode)
     try {

@@ -83,10 +83,11 @@ test('a bot is started, followed, listed, searched, changed and stopped', async 
     stdin: 'of the registry\n',
   })
   const fresh = await onMachine('echo', echo.spec.attempt_id)
+  // Asked for before the bot runs: the password is gone once its image is there.
+  assert.equal((await hub.secrets.reveal(fresh.spec)).BOT_REGISTRY_PASSWORD, 'of the registry')
   await fresh.phase('running', 'busybox')
   const updated = await updating
   assert.deepEqual([updated.code, updated.stdout.split(' (')[0]], [0, 'echo is updated'], updated.stderr)
-  assert.equal((await hub.secrets.reveal(fresh.spec)).BOT_REGISTRY_PASSWORD, 'of the registry')
   await fresh.say('four\n')
   await following.until('four')
 

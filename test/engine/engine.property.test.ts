@@ -44,7 +44,10 @@ type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never
 
 function workflowOf({ steps, last, graph }: Scenario): Workflow {
   const main = steps.map((shape, index): StepFile => {
-    const needs = [...new Set(index === 0 ? [] : shape.needs.map((need) => `s${need % index}`))]
+    // A step that reads what s0 exports needs it: else its condition would hang on which of them is first.
+    const reads = shape.condition === 'earlier' ? [0] : []
+    const needed = index === 0 ? [] : [...shape.needs, ...reads].map((need) => `s${need % index}`)
+    const needs = [...new Set(needed)]
     const when = { none: undefined, true: '1 < 2', false: '1 > 2', earlier: '${V_s0:-none} != "none"' }[
       shape.condition
     ]
