@@ -214,7 +214,7 @@ function essence(lines: string[]): string[] {
   return found.sort()
 }
 
-/** What a person sees, without times and ids, and what only a hub has to say. */
+/** What a person sees, without times and ids, what only a hub has to say, and a step's name where another was named last. */
 const seen = (stdout: string): string[] =>
   stdout
     .replace(/^run \S+ on \S+\n/, '')
@@ -223,6 +223,7 @@ const seen = (stdout: string): string[] =>
     .replace(/run_[a-z0-9]+/g, 'RUN')
     .replace(/\b[\d.]+ (ms|s)\b/g, 'TIME')
     .replace(/ +/g, ' ')
+    .replace(/^\S+ (?=(local|a|b) \| )/gm, '')
     .split('\n')
     .sort()
 
