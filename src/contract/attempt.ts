@@ -80,8 +80,8 @@ export const AttemptSpec = z.object({
 })
 export type AttemptSpec = z.infer<typeof AttemptSpec>
 
-/** Length in bytes and SHA-256 (hex) of one whole stream. */
-export const StreamEnd = z.object({ length: z.number().int().min(0), sha256: z.string() })
+/** Length in bytes and SHA-256 (hex) of one whole stream; no hash where it never left the process that made it. */
+export const StreamEnd = z.object({ length: z.number().int().min(0), sha256: z.string().optional() })
 export type StreamEnd = z.infer<typeof StreamEnd>
 
 export const AttemptEnd = z.object({

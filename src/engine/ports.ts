@@ -156,8 +156,11 @@ export interface OutputStore {
   length(attemptId: string, stream: StreamName): Promise<number>
   /** Bytes from start (inclusive) to end (exclusive), cut at the length; empty past the end. */
   read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer>
-  /** No more will come: flushed to disk, and what is kept is measured. `file`: the folder's file a person can open. */
-  seal(attemptId: string, stream: StreamName): Promise<StreamEnd & { file?: string }>
+  /**
+   * No more will come: flushed to disk, and what is kept is measured. `hashed`: it is to be compared, so its SHA-256
+   * must be told. `file`: the folder's file a person can open.
+   */
+  seal(attemptId: string, stream: StreamName, hashed: boolean): Promise<StreamEnd & { file?: string }>
   /** Deletes all that the run's attempts left here (not what `output_path` asked for). */
   remove(runId: string): Promise<void>
   close(): Promise<void>

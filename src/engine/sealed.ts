@@ -17,10 +17,10 @@ export async function sealed(
   const failures: Pick<AttemptEnd, 'reason' | 'message'>[] = []
   for (const stream of new Set([...known, ...(Object.keys(sent) as StreamName[])]))
     try {
-      const { file, ...kept } = await outputs.seal(attemptId, stream)
+      const there = sent[stream]
+      const { file, ...kept } = await outputs.seal(attemptId, stream, there !== undefined)
       streams[stream] = kept
       if (file) output_files[stream] ??= file
-      const there = sent[stream]
       if (!there || (there.length === kept.length && there.sha256 === kept.sha256)) continue
       const message = `${stream} is ${there.length} bytes where it was made and ${kept.length} bytes here, or differs.`
       failures.push({ reason: 'output_mismatch', message })

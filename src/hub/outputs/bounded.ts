@@ -76,12 +76,12 @@ export class BoundedOutputStore implements OutputStore {
     return kept.read(start, Math.min(end, kept.length))
   }
 
-  async seal(attemptId: string, stream: StreamName): Promise<StreamEnd & { file?: string }> {
+  async seal(attemptId: string, stream: StreamName, hashed: boolean): Promise<StreamEnd & { file?: string }> {
     const key = keyOf(attemptId, stream)
     const kept = this.#streams.get(key)
     if (kept === undefined) return EMPTY_STREAM
     if (kept instanceof StreamFile) return { ...(await kept.seal()), file: kept.file }
-    const end = kept.seal()
+    const end = kept.seal(hashed)
     if (!this.#ended.has(key)) await this.#keepEnded(key, kept)
     return end
   }

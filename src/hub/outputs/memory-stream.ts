@@ -28,7 +28,9 @@ export class MemoryStream {
     return this.#block.subarray(start, end)
   }
 
-  seal(): StreamEnd {
+  /** Loading what hashes would take a short command a tenth of its time. */
+  seal(hashed: boolean): StreamEnd {
+    if (!hashed) return { length: this.#length }
     return { length: this.#length, sha256: hash('sha256', this.read(0, this.#length), 'hex') }
   }
 }
