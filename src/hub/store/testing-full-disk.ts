@@ -94,7 +94,7 @@ for (const [name, store] of Object.entries(outputs)) {
   assert.equal(statSync(path.join(dir, name, 'run_a', '1.stdout')).size, length)
   rmSync(ballast)
   await store.append('run_a.1', 'stdout', length, chunk)
-  assert.equal((await store.seal('run_a.1', 'stdout')).length, length + chunk.length)
+  assert.equal((await store.seal('run_a.1', 'stdout', true)).length, length + chunk.length)
   await store.remove('run_a')
   await store.close()
 }
