@@ -12,7 +12,7 @@ import {
 } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Identity } from '../auth/auth.ts'
-import type { BotOwner } from '../bots/bots.ts'
+import type { BotOwner } from '../bots/bot-owner.ts'
 import { isAdmin } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 

@@ -2,6 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Secrets } from '../secrets/secrets.ts'
+import type { BotOwner } from './bot-owner.ts'
 import { servesBots } from './serves-bots.ts'
 
 /** A run of a bot as it is to be; `secrets`: values that stand nowhere in it. */
@@ -43,10 +44,7 @@ export class BotSubmissions {
   }
 
   /** Secrets first, so that no committed run lacks them; a run that does not come about leaves none. */
-  async submit(
-    { owner, tenant }: { owner: string; tenant: string },
-    submission: BotSubmission,
-  ): Promise<void> {
+  async submit({ owner, tenant }: BotOwner, submission: BotSubmission): Promise<void> {
     const { secrets, ...run } = submission
     const { run_id } = run
     this.#underWay.add(run_id)

@@ -4,7 +4,8 @@ import { isFinalRun } from '../../contract/status.ts'
 import { type JobAnswer, jobErrorCode } from '../../dialects/jobs/job-answer.ts'
 import type { Job } from '../../dialects/jobs/job-request.ts'
 import type { EngineFace } from '../../engine/face.ts'
-import type { BotOwner, Bots } from './bots.ts'
+import type { BotOwner } from './bot-owner.ts'
+import type { Bots } from './bots.ts'
 import { logTail } from './log-tail.ts'
 
 /** Answers of jobs that start nothing are kept for a while, in memory: nothing hangs on them. */

@@ -87,13 +87,6 @@ export class BotContainer {
     return id
   }
 
-  /** All that is there of it. */
-  async remove(): Promise<void> {
-    const { engine } = this.#options
-    const { runner, attempt } = this.#labels
-    for (const { id } of await engine.containers({ runner, attempt })) await engine.remove(id)
-  }
-
   #secret(variable: string): string | undefined {
     const { spec, env } = this.#options
     return Object.hasOwn(spec.secrets ?? {}, variable) ? env()[variable] : undefined

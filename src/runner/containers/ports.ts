@@ -66,6 +66,8 @@ export interface ImageInfo {
   digests: readonly string[]
   /** Instructions that a build on top of it carries out; only told by `image`. */
   onBuild?: readonly string[]
+  /** Paths that each container of a build on it has as volumes, with a copy of what stands there; only told by `image`. */
+  volumes?: readonly string[]
   labels: Readonly<Record<string, string>>
   sizeBytes: number
   createdAt: string
@@ -82,7 +84,7 @@ export interface BuildOrder {
   /** What the image is called; and the labels that it gets. */
   name: string
   labels: OwnLabels
-  /** What each of the build's own containers may use; `diskBytes`: of all its files, with those of its image. */
+  /** What each of the build's own containers may use; `diskBytes`: of all its files, with those of its image and volumes, and an image. */
   limits: { memoryBytes: number; cpus: number; processes: number; diskBytes: number }
   progress: Progress
   signal: AbortSignal

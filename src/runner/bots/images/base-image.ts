@@ -4,6 +4,9 @@ import { isRefusedTrigger } from './dockerfile-rules.ts'
 import { imageName } from './image-name.ts'
 import { type ImageSupply, localImage, pulledImage } from './image-supply.ts'
 
+/** Each is a copy of what stands there, in each step of a build: more than a few would fill the disk. */
+const MOST_VOLUMES = 4
+
 /** An image to build on. Those that the operator names, for simple bots, are used as they are here. */
 export async function baseImage(text: string, supply: ImageSupply): Promise<ImageInfo> {
   const { engine, settings, pulledNames, progress } = supply
@@ -13,6 +16,7 @@ export async function baseImage(text: string, supply: ImageSupply): Promise<Imag
   if (here !== undefined && (await pulledNames.has(name.text))) await pulledNames.note(name.text, here.id)
   const image = here ?? (await pulledImage(name, supply))
   checkTriggers(text, image)
+  checkVolumes(text, image)
   progress(`Base image ${name.text}: ${image.id}`)
   return image
 }
@@ -24,6 +28,15 @@ function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
   throw new ErrandError(
     'source_refused',
     `The base image ${text} has an ONBUILD instruction that is not taken: ${refused.slice(0, 200)}.`,
-    { hint: 'Use a base image without ONBUILD COPY --from and ONBUILD ADD.' },
+    { hint: 'Use a base image without ONBUILD COPY --from, ONBUILD ADD and ONBUILD VOLUME.' },
+  )
+}
+
+function checkVolumes(text: string, { volumes = [] }: ImageInfo): void {
+  if (volumes.length <= MOST_VOLUMES) return
+  throw new ErrandError(
+    'source_refused',
+    `The base image ${text} has ${volumes.length} volumes; ${MOST_VOLUMES} are taken.`,
+    { hint: 'Use a base image with fewer.' },
   )
 }

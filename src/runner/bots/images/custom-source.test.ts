@@ -98,6 +98,53 @@ test('a build that fails shows its last lines, and one that takes too long is en
   })
 })
 
+test('volumes are memory of the bot, and nothing at all in its build', { skip }, async (t) => {
+  const { build, engine, docker } = await archivesUnderTest(t)
+  const { id } = await build({
+    Dockerfile: `FROM errand.test/busybox
+ENV DATA=/var/data
+VOLUME $DATA /more
+VOLUME ["/my data"]
+RUN ! grep -E ' (/var/data|/more|/my)' /proc/mounts
+CMD ["sh", "-c", "mount | grep -E 'tmpfs on (/var/data|/more|/my data) ' | wc -l"]
+`,
+  })
+  const { Config } = await docker.engine.getImage(id).inspect()
+  assert.deepEqual(Object.keys(Config.Volumes ?? {}), [])
+  const { id: container } = await engine.create({
+    name: docker.name('volumes'),
+    image: id,
+    env: {},
+    limits: { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, processes: 20, tmpBytes: 1024 ** 2 },
+    logBytes: 1024 ** 2,
+    stopGraceSeconds: 1,
+    labels: { runner: Config.Labels['errand.runner']! },
+  })
+  await engine.start(container)
+  let printed = ''
+  for await (const { bytes } of engine.logs(container, {
+    follow: true,
+    signal: new AbortController().signal,
+  }))
+    printed += bytes
+  assert.equal(printed, '3\n')
+  // A base image has real ones: a few are taken.
+  const base = async (title: string, volumes: string) => {
+    const name = docker.name(title)
+    const from = await docker.engine.createContainer({ Image: 'errand.test/busybox', Labels: docker.labels })
+    await from.commit({ repo: name, changes: `VOLUME ${volumes}` })
+    return name
+  }
+  const few = await base('few', '/1 /2')
+  const many = await base('many', '/1 /2 /3 /4 /5')
+  const { build: second } = await archivesUnderTest(t, { ERRAND_LOCAL_IMAGES: `${few},${many}` })
+  await second({ Dockerfile: `FROM ${few}` })
+  await assert.rejects(second({ Dockerfile: `FROM ${many}` }), {
+    code: 'source_refused',
+    message: /has 5 volumes; 4 are taken/,
+  })
+})
+
 test('an archive without its Dockerfile, or with one that is refused, builds nothing', {
   skip,
 }, async (t) => {

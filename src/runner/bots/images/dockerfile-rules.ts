@@ -33,7 +33,7 @@ export function isRefusedTrigger(text: string): boolean {
   return (
     instruction === undefined ||
     /[^\P{Cc}\t]/u.test(text) ||
-    ['FROM', 'ONBUILD', 'ADD'].includes(instruction.keyword) ||
+    ['FROM', 'ONBUILD', 'ADD', 'VOLUME'].includes(instruction.keyword) ||
     opensText(instruction) ||
     copiedFrom(instruction).length > 0
   )

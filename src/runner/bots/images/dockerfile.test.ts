@@ -92,6 +92,13 @@ test('what would have the engine itself fetch something, or could be read in two
     ['FROM a\nRUN x\rFROM b', /control character/],
     ['FROM $X', /^Line 1 .*has a variable without a value: "\$X"/],
     ['ARG X\nFROM a$X', /^Line 2/],
+    ['FROM a\nVOLUME', /^Line 2 .*not written plainly/],
+    ['FROM a\nVOLUME []', /^Line 2 .*not written plainly/],
+    ['FROM a\nVOLUME [/a]', /^Line 2 .*not written plainly/],
+    ['FROM a\nVOLUME ["/a", 1]', /^Line 2 .*not written plainly/],
+    ['FROM a\nVOLUME ["/a\\nADD b /c"]', /^Line 2 .*not written plainly/],
+    ['FROM a\nVOLUME /a" b="c', /^Line 2 .*not written plainly/],
+    ['FROM a\nONBUILD VOLUME /a', /^Line 2 .*ONBUILD/],
     ['FROM a b', /is no FROM/],
     ['FROM a AS', /is no FROM/],
     ['FROM', /is no FROM/],
@@ -111,11 +118,26 @@ test('what an image has ready for builds on it is one plain instruction, or refu
     'RUN x\nCOPY --from=b / /',
     '# escape=`\nCOPY `\n--from=b / /',
     'ADD a /a',
+    'VOLUME /a',
     'ONBUILD RUN x',
     'FROM b',
     '',
   ])
     assert.ok(isRefusedTrigger(text), JSON.stringify(text))
+})
+
+test('a volume is a label, which no step of the build gets anything of', async () => {
+  const { text } = await pinned('FROM a\nVOLUME /data  $MORE/x\nFROM b\nvolume ["/my data", "/d"]\nRUN x')
+  assert.equal(
+    text,
+    `# escape=\\
+FROM sha256:a
+LABEL errand.volume.1="/data" errand.volume.2="$MORE/x"
+FROM sha256:b
+LABEL errand.volume.3="/my data" errand.volume.4="/d"
+RUN x
+`,
+  )
 })
 
 test('the sign that joins lines is the one that the file names', async () => {

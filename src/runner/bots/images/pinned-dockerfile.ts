@@ -10,8 +10,9 @@ import {
   unpacks,
 } from './dockerfile-rules.ts'
 import { expanded, readArg } from './dockerfile-variables.ts'
+import { labelledVolumes } from './dockerfile-volumes.ts'
 
-/** A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all. */
+/** A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all; and no volumes. */
 export async function pinnedDockerfile(
   file: Dockerfile,
   imageOf: (name: string) => Promise<ImageInfo>,
@@ -21,10 +22,16 @@ export async function pinnedDockerfile(
   const stages: string[] = []
   let present: string | undefined
   let stageCount = 0
+  let volumeCount = 0
   const pin = async (instruction: NumberedInstruction): Promise<NumberedInstruction> => {
     check(instruction)
     const { keyword, flags, rest } = instruction
     if (keyword === 'ARG' && stageCount === 0) readArg(rest, variables)
+    if (keyword === 'VOLUME') {
+      const { label, count } = labelledVolumes(instruction, volumeCount)
+      volumeCount = count
+      return label
+    }
     // Of a file under another name, which it would still unpack, ADD makes a copy.
     if (keyword === 'COPY' || keyword === 'ADD')
       return {

@@ -2,10 +2,9 @@ import { statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import type { BuildOrder } from '../ports.ts'
+import { containerBytes } from './container-size.ts'
 
 const EVERY_MS = 500
-/** The engine measures it then; the client's types don't know it. */
-const SIZED = { size: true } as object
 /** What the engine's disk keeps for the machine. */
 const KEPT_FREE_BYTES = 1024 ** 3
 
@@ -24,7 +23,7 @@ export async function holdBuilds(
   while (!signal.aborted) {
     for (const id of await running(docker, network)) {
       // A container that has ended meanwhile cannot be held, and need not be.
-      await hold(docker.getContainer(id), held, limits).catch(() => undefined)
+      await hold(docker, id, held, limits).catch(() => undefined)
     }
     if ((await freeBytes(root)) < KEPT_FREE_BYTES) onFull()
     await sleep(EVERY_MS, undefined, { signal }).catch(() => undefined)
@@ -32,14 +31,15 @@ export async function holdBuilds(
 }
 
 async function hold(
-  container: Docker.Container,
+  docker: Docker,
+  id: string,
   held: Set<string>,
   { processes, diskBytes }: BuildOrder['limits'],
 ): Promise<void> {
-  if (!held.has(container.id)) await container.update({ PidsLimit: processes })
-  held.add(container.id)
-  const { SizeRootFs } = (await container.inspect(SIZED)) as unknown as { SizeRootFs: number }
-  if (SizeRootFs > diskBytes) await container.kill()
+  const container = docker.getContainer(id)
+  if (!held.has(id)) await container.update({ PidsLimit: processes })
+  held.add(id)
+  if ((await containerBytes(docker, id)) > diskBytes) await container.kill()
 }
 
 async function running(docker: Docker, network: string): Promise<string[]> {

@@ -3,6 +3,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type { BuildOrder, OwnLabels } from '../ports.ts'
 import { holdBuilds } from './build-holds.ts'
 import { buildError } from './errors.ts'
+import { checkImageSize } from './image-size.ts'
 import { engineLabels } from './own-labels.ts'
 import { readProgress } from './progress-events.ts'
 
@@ -24,14 +25,17 @@ export async function build(
   const last: string[] = []
   let layer: string | undefined
   const over = new AbortController()
-  const full = new AbortController()
+  const ended = new AbortController()
   const progress = (line: string): void => {
-    layer = /^ ---> ([0-9a-f]{12,64})$/.exec(line)?.[1] ?? layer
+    const made = /^ ---> ([0-9a-f]{12,64})$/.exec(line)?.[1]
+    // A step that copies has no container that is held.
+    if (made !== undefined) checkImageSize(docker, made, limits).catch((error) => ended.abort(error))
+    layer = made ?? layer
     last.push(line)
     if (last.length > KEPT_LINES) last.shift()
     order.progress(line)
   }
-  const onFull = () => full.abort()
+  const onFull = () => ended.abort(diskFull())
   const holding = holdBuilds(docker, network, limits, { signal: over.signal, onFull })
   try {
     signal.throwIfAborted()
@@ -47,19 +51,21 @@ export async function build(
       cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
       rm: true,
       forcerm: true,
-      abortSignal: AbortSignal.any([signal, full.signal]),
+      abortSignal: AbortSignal.any([signal, ended.signal]),
     })
     const imageId = await readProgress(answer as AsyncIterable<Buffer>, progress)
     if (imageId === undefined) throw new Error('the engine has ended the build without an image')
+    try {
+      await checkImageSize(docker, imageId, limits)
+    } catch (error) {
+      await docker.getImage(order.name).remove()
+      throw error
+    }
     return imageId
   } catch (error) {
     if (layer !== undefined) await claimLayers(docker, layer, order.labels)
     signal.throwIfAborted()
-    if (full.signal.aborted)
-      throw new ErrandError('disk_full', 'The build was ended: the disk of Docker is almost full.', {
-        hint: 'Free space where Docker keeps its data; `docker system df` says what takes it.',
-        cause: error,
-      })
+    ended.signal.throwIfAborted()
     throw buildError(address, last, error)
   } finally {
     order.context.destroy()
@@ -67,6 +73,11 @@ export async function build(
     await holding
   }
 }
+
+const diskFull = () =>
+  new ErrandError('disk_full', 'The build was ended: the disk of Docker is almost full.', {
+    hint: 'Free space where Docker keeps its data; `docker system df` says what takes it.',
+  })
 
 /**
  * What a build has made before it failed is a cache for the next one, and carries no label: an image on top of its last

@@ -2,13 +2,14 @@ import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ContainerOrder } from '../ports.ts'
 import { hostConfig } from './host-config.ts'
+import { imageVolumes } from './image-volumes.ts'
 import { engineLabels } from './own-labels.ts'
 import { differing } from './read-back.ts'
 
 /** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. */
 export async function create(docker: Docker, network: string, order: ContainerOrder): Promise<string> {
   const image = await docker.getImage(order.image).inspect()
-  const config = hostConfig(order, network, Object.keys(image.Config?.Volumes ?? {}))
+  const config = hostConfig(order, network, imageVolumes(image.Config))
   const container = await docker.createContainer({
     name: order.name,
     Image: order.image,

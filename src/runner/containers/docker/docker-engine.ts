@@ -22,7 +22,7 @@ import { labelFilter, ownLabels } from './own-labels.ts'
 import { pull } from './pull.ts'
 
 /** How long after the end of a container the kernel's word of it may take to get to the engine. */
-const LATE_SECONDS = 1
+const LATE_SECONDS = 3
 
 export class DockerEngine implements ContainerEngine {
   readonly about: { engine: string; version: string }

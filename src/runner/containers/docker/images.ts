@@ -15,6 +15,7 @@ export async function image(docker: Docker, nameOrId: string): Promise<ImageInfo
       names: RepoTags ?? [],
       digests: RepoDigests ?? [],
       onBuild: Config?.OnBuild ?? [],
+      volumes: Object.keys(Config?.Volumes ?? {}),
       labels: Config?.Labels ?? {},
       sizeBytes: Size,
       createdAt: Created,

@@ -1,0 +1,119 @@
+import type { Ending } from '../attempts/outcome.ts'
+import type { ContainerEngine } from '../containers/ports.ts'
+import { BotContainer, type BotContainerOptions } from './bot-container.ts'
+import { limitsText } from './bot-limits.ts'
+import type { BotLog } from './bot-log.ts'
+import type { BuildProgress } from './build-progress.ts'
+import { ContainerLog } from './container-log.ts'
+import { ContainerRestarts } from './container-restarts.ts'
+import { patiently } from './patience.ts'
+
+export interface ContainerLifeOptions {
+  container: Omit<BotContainerOptions, 'engine'>
+  log: BotLog
+  progress: BuildProgress
+  tell(phase: 'running' | 'restarting', message: string): void
+  /** Aborted where it is to end: nothing is built and nothing begun any more. */
+  halt: AbortSignal
+  /** Aborted where this process lets go of it. */
+  leave: AbortSignal
+  onStopFailed(error: unknown): void
+}
+
+/** A bot's container, wherever it is, from there to its end. */
+export class ContainerLife {
+  readonly #options: ContainerLifeOptions
+  /** Either of them is aborted. */
+  readonly #haltOrLeave: AbortSignal
+  #reached = false
+  #made: { engine: ContainerEngine; id: string } | undefined
+  #graceSeconds = Number.POSITIVE_INFINITY
+
+  constructor(options: ContainerLifeOptions) {
+    this.#options = options
+    this.#haltOrLeave = AbortSignal.any([options.halt, options.leave])
+  }
+
+  /** Its engine is there, and may have something of it. */
+  get reached(): boolean {
+    return this.#reached
+  }
+
+  async live(): Promise<Ending> {
+    const { container, log: botLog, tell, halt, leave } = this.#options
+    const engine = await this.#engine()
+    this.#reached = true
+    const id = await this.#make(new BotContainer({ ...container, engine }))
+    if (id === undefined) return { type: 'stopped' }
+    this.#made = { engine, id }
+    if (halt.aborted) this.#stop()
+    const log = new ContainerLog({ engine, id, log: botLog, leave })
+    const { plan, limits, record } = container
+    const restarts = new ContainerRestarts({ engine, id, plan, limits, record, tell, halt, leave })
+    for (;;) {
+      const state = await patiently(() => engine.state(id), leave)
+      if (state.type === 'gone') return { type: 'lost', why: 'Its container was removed by someone else.' }
+      if (state.type === 'running') {
+        this.#tellRunning(id, state.startedAt)
+        await log.follow()
+      } else if (state.type === 'created') {
+        if (halt.aborted) return { type: 'stopped' }
+        await this.#start(engine, id)
+      } else {
+        if (state.error === undefined) this.#tellRunning(id, state.startedAt)
+        await log.readRest()
+        const ending = await restarts.after(state, log.wasAway)
+        if (ending !== undefined) return ending
+        await patiently(() => this.#start(engine, id), this.#haltOrLeave)
+      }
+    }
+  }
+
+  /** Its end is seen by `live`. A second order can only make it quicker. */
+  stop({ atOnce }: { atOnce: boolean }): void {
+    const graceSeconds = atOnce ? 0 : this.#options.container.plan.stop_grace_seconds
+    if (graceSeconds >= this.#graceSeconds) return
+    this.#graceSeconds = graceSeconds
+    this.#stop()
+  }
+
+  #stop(): void {
+    const { leave, onStopFailed } = this.#options
+    if (this.#made === undefined) return
+    const { engine, id } = this.#made
+    patiently(() => engine.stop(id, this.#graceSeconds), leave).catch(onStopFailed)
+  }
+
+  /** What was begun already is waited for; anything new is told at once that there is no engine. */
+  async #engine(): Promise<ContainerEngine> {
+    const { container, leave } = this.#options
+    const { services, record } = container
+    const connect = () => services.engine()
+    return record.facts.container === undefined ? await connect() : await patiently(connect, leave)
+  }
+
+  /** Undefined: it is to end before there is one. */
+  async #make(container: BotContainer): Promise<string | undefined> {
+    const { progress, halt, leave } = this.#options
+    const found = await patiently(() => container.find(), leave)
+    if (found !== undefined) return found
+    if (halt.aborted) return undefined
+    const id = await container.make(progress, this.#haltOrLeave)
+    progress.end()
+    return id
+  }
+
+  async #start(engine: ContainerEngine, id: string): Promise<void> {
+    await this.#options.container.services.networkReady(engine)
+    await engine.start(id)
+  }
+
+  /** Once for each start of the container. */
+  #tellRunning(id: string, startedAt: string): void {
+    const { container, tell } = this.#options
+    const { toldStart, image } = container.record.facts
+    if (toldStart === startedAt) return
+    tell('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
+    container.record.keep({ toldStart: startedAt })
+  }
+}
