@@ -1,15 +1,14 @@
-import type { AttemptEnd, AttemptReport, AttemptUsage, StreamName } from '../../contract/attempt.ts'
+import type { AttemptReport, AttemptUsage, StreamName } from '../../contract/attempt.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import type { Cage } from '../limits/cage.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { type AttemptSecrets, discardSecrets } from '../secrets/attempt-secrets.ts'
 import { dropConversation } from '../sessions/drop-conversation.ts'
-import { attemptEnd } from './attempt-end.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
-import { callAt } from './deadline.ts'
+import { AttemptWatch } from './attempt-watch.ts'
 import { JournaledReports } from './journaled-reports.ts'
+import { measuredEnd } from './measured-end.ts'
 import type { Cause, Ending } from './outcome.ts'
-import { outputFolder, placeOutputFiles } from './output-files.ts'
 import type { Polled, Poller } from './poller.ts'
 import { markOf } from './process-environment.ts'
 import { ProcessOutput } from './process-output.ts'
@@ -40,11 +39,9 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   protected readonly timeoutGraceMs: number
   protected finishing = false
   protected closed = false
-  #cause: Cause | undefined
-  readonly #poller: Poller
+  readonly #watch: AttemptWatch
   readonly #outputDir: string
   readonly #onReleased: () => void
-  #takeBackDeadline: () => void = () => undefined
 
   /** Takes in what the folder holds; starts and watches nothing. */
   constructor(options: FolderAttemptOptions) {
@@ -55,10 +52,14 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.timeoutGraceMs = timeoutGraceMs
     this.#outputDir = outputDir
     this.#onReleased = onReleased
-    this.#poller = poller
+    this.#watch = new AttemptWatch({
+      attempt: this,
+      poller,
+      timeoutMs: facts.spec.timeout_ms,
+      onTimeout: (after_ms) => this.stop({ type: 'timeout', after_ms }, this.timeoutGraceMs),
+    })
     this.#secrets = secrets
     this.journal = new JournaledReports(folder.file('reports'))
-    this.#cause = this.journal.cause
     const onMore = () => this.journal.changed()
     this.output = new ProcessOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
     const end = this.journal.list.at(-1)
@@ -86,7 +87,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   }
   /** Why it is ended; known also where the order was given before a restart. */
   get cause() {
-    return this.#cause
+    return this.journal.cause
   }
   /** What its processes get of the step. */
   protected get env(): Record<string, string> {
@@ -160,41 +161,42 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
 
   /** The first cause counts. */
   protected keepCause(cause: Cause): void {
-    if (this.#cause !== undefined) return
-    this.#cause = cause
     this.journal.keepCause(cause)
   }
 
   /** Its process is there: told once, watched, and its time is limited. */
   protected running(pid: number | undefined, startedAtMs: number): void {
-    const { timeout_ms } = this.spec
     if (this.journal.startedAtMs === undefined) {
       const kept = this.journal.add({ type: 'started', pid, time: new Date(startedAtMs).toISOString() })
       if (!kept) this.stop({ type: 'failed', reason: 'output_failed', message: this.unwritten() }, 0)
       for (const message of this.#secrets?.warnings ?? [])
         this.journal.add({ type: 'phase', phase: 'secrets', message })
     }
-    this.#takeBackDeadline()
-    if (timeout_ms !== undefined)
-      this.#takeBackDeadline = callAt((this.journal.startedAtMs ?? startedAtMs) + timeout_ms, () =>
-        this.stop({ type: 'timeout', after_ms: timeout_ms }, this.timeoutGraceMs),
-      )
-    this.#poller.add(this)
+    this.#watch.begin(this.journal.startedAtMs ?? startedAtMs)
   }
 
   /** Ends the attempt, once: what is left of it is ended, its output measured, its end reported. */
   async finish(ending: Ending, endedAtMs = Date.now()): Promise<void> {
     if (this.finishing || this.closed) return
     this.finishing = true
-    this.#takeBackDeadline()
-    this.#poller.remove(this)
+    this.#watch.end()
     this.letEnd(ending)
     await this.#lookLast()
     const allGone = await this.sweep(ending)
     await this.beforeMeasure()
     this.output.freeze()
     this.journal.changed()
-    const end = await this.#measure(ending)
+    const { spec, journal, output, masker } = this
+    const end = await measuredEnd({
+      spec,
+      ending,
+      journal,
+      output,
+      outputDir: this.#outputDir,
+      masker,
+      closed: () => this.closed,
+      lastWords: () => this.lastWords(),
+    })
     if (this.closed) return
     // What never ran has used nothing.
     if (this.journal.startedAtMs !== undefined) end.usage = this.usage()
@@ -237,40 +239,10 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     return `The attempt's journal in ${this.folder.path} could not be written.`
   }
 
-  async #measure(ending: Ending): Promise<AttemptEnd> {
-    const { scanner, values } = this.output
-    let streams: AttemptEnd['streams']
-    try {
-      streams = await this.output.finish()
-    } catch (error) {
-      this.#fail(`Its output could not be read: ${(error as Error).message}.`)
-    }
-    let output_files: AttemptEnd['output_files']
-    const folder = outputFolder(this.spec, this.#outputDir)
-    const ran = ending.type !== 'start_failed' && ending.type !== 'action_failed'
-    if (folder !== undefined && ran && !this.closed) {
-      try {
-        output_files = await placeOutputFiles(this.spec, folder, this.output)
-      } catch (error) {
-        this.#fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
-      }
-    }
-    const { masker } = this
-    const { hidden } = this.output
-    const end = attemptEnd({ ending, cause: this.#cause, scanner, values, masker, hidden })
-    const words = this.#cause === undefined ? await this.lastWords() : undefined
-    if (words !== undefined) end.message = `${end.message ?? ''}\n${words}`.trimStart()
-    return { ...end, streams, output_files }
-  }
-
   /** What ended quicker than it was looked at. */
   async #lookLast(): Promise<void> {
     const breach = await this.cage.lastLook()
     if (breach !== undefined) this.keepCause({ type: 'failed', ...breach })
-  }
-
-  #fail(message: string): void {
-    this.#cause ??= { type: 'failed', reason: 'output_failed', message }
   }
 
   /** Its end is kept: nothing of the secrets is needed any more. */
@@ -283,8 +255,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   }
 
   #letGo(): void {
-    this.#takeBackDeadline()
-    this.#poller.remove(this)
+    this.#watch.end()
     this.journal.close()
     this.output.close()
   }

@@ -6,8 +6,7 @@ import type { Cause } from './outcome.ts'
 /** Reports that are in the journal before anyone is told of them, so that what was told is there after a restart. */
 export class JournaledReports extends HeldReports {
   readonly #journal: Journal
-  /** Why the attempt was ended, where that was ordered before a restart. */
-  readonly cause: Cause | undefined
+  #cause: Cause | undefined
   /** What an earlier process of this runner told the session, with the place among the agent's lines. */
   readonly events: { at: number; event: SessionEvent }[] = []
   /** How many items of a session's the reports hold. */
@@ -20,8 +19,13 @@ export class JournaledReports extends HeldReports {
       if (entry.type === 'report') {
         super.add(entry.report)
         this.covered = entry.covers ?? this.covered
-      } else if (entry.type === 'cause') this.cause ??= entry.cause
+      } else if (entry.type === 'cause') this.#cause ??= entry.cause
       else this.events.push(entry)
+  }
+
+  /** Why the attempt is ended, also where that was ordered before a restart; the first cause counts. */
+  get cause(): Cause | undefined {
+    return this.#cause
   }
 
   get startedAtMs(): number | undefined {
@@ -31,6 +35,8 @@ export class JournaledReports extends HeldReports {
 
   /** Before the signals it leads to. Where the disk is full the order counts all the same. */
   keepCause(cause: Cause): void {
+    if (this.#cause !== undefined) return
+    this.#cause = cause
     try {
       this.#journal.append({ type: 'cause', cause })
     } catch {

@@ -2,28 +2,54 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { RunId } from '../../contract/ids.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
+import type { SessionHomes } from '../sessions/session-homes.ts'
 
-/** A folder for each run on this machine, which its steps share. */
+/** Where the steps of a run work: in a folder for each run, or all in this process's folder. */
 export class Workspaces {
-  readonly #root: string
+  readonly #root: string | undefined
+  readonly #homes: SessionHomes | undefined
 
-  constructor(root: string) {
-    this.#root = resolve(root)
+  /** Without a root no run has a folder of its own. `homes`: of the sessions that a later run may go on with. */
+  constructor(root: string | undefined, homes: SessionHomes | undefined) {
+    this.#root = root === undefined ? undefined : resolve(root)
+    this.#homes = homes
   }
 
-  /** Throws for what is no run id, and so might lead out of the root. */
+  /** The run's own folder, there or not. Throws for what is no run id, and so might lead out of the root. */
+  own(runId: string): string | undefined {
+    return this.#root === undefined ? undefined : join(this.#root, RunId.parse(runId))
+  }
+
+  /** Where its steps work. */
   path(runId: string): string {
-    return join(this.#root, RunId.parse(runId))
+    return this.own(runId) ?? process.cwd()
   }
 
+  /** The same, and it is there. */
   create(runId: string): string {
-    const path = this.path(runId)
-    mkdirSync(path, { recursive: true })
-    return path
+    const own = this.own(runId)
+    if (own !== undefined) mkdirSync(own, { recursive: true })
+    return own ?? process.cwd()
   }
 
-  /** The runs that have one. */
+  /** The runs that have a folder of their own, but for those that `forget` would keep. */
   runs(): string[] {
+    const kept = this.#homes?.runs()
+    return this.#made().filter((name) => !kept?.has(name))
+  }
+
+  /** The run is over. A later run may go on with a session of it, and then finds its files. */
+  async forget(runId: string): Promise<void> {
+    if (!this.#homes?.runs().has(runId)) await this.#remove(runId)
+  }
+
+  /** Takes away the sessions that were not used for long, but for those of these attempts, and where they worked. */
+  async sweep(inUse: ReadonlySet<string>): Promise<void> {
+    for (const runId of this.#homes?.sweep(inUse) ?? []) await this.#remove(runId)
+  }
+
+  #made(): string[] {
+    if (this.#root === undefined) return []
     try {
       return readdirSync(this.#root).filter((name) => RunId.safeParse(name).success)
     } catch {
@@ -31,7 +57,8 @@ export class Workspaces {
     }
   }
 
-  async remove(runId: string): Promise<void> {
-    await removeTree(this.path(runId))
+  async #remove(runId: string): Promise<void> {
+    const own = this.own(runId)
+    if (own !== undefined) await removeTree(own)
   }
 }
