@@ -18,7 +18,7 @@ test('two hundred runners whose links break at once all come back, with all that
   const runners = machines.map((attempts, index) =>
     openRunner(proxy.url, attempts, { runner_id: `r${index}`, slots: 1 }),
   )
-  const connected = () => hub.fleet.list().filter(({ status }) => status === 'connected').length
+  const connected = () => hub.fleet.runners.list().filter(({ status }) => status === 'connected').length
   try {
     await until('all are connected', () => connected() === RUNNERS)
     const engine = new EngineStandIn()

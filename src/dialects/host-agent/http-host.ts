@@ -5,7 +5,8 @@ import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import { AgentClient, AgentConnections } from './agent-client.ts'
 import { HostFailure } from './host-failure.ts'
-import { RemoteAttempt, type RemoteLimits } from './remote-attempt.ts'
+import { RemoteAttempt } from './remote-attempt.ts'
+import type { RemoteLimits } from './remote-limits.ts'
 
 export interface HttpHostOptions extends Partial<RemoteLimits> {
   /** For hosts whose inventory entry names no `token_env`. */

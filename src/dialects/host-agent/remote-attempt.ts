@@ -1,49 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/backoff.ts'
 import type { AgentClient, Answer } from './agent-client.ts'
+import { askPatiently } from './ask-patiently.ts'
+import { Delivery } from './delivery.ts'
 import { HostFailure, type HostTrouble } from './host-failure.ts'
-import { RemoteStream } from './remote-stream.ts'
+import { pauses, type RemoteLimits } from './remote-limits.ts'
 import { TaskAnswer } from './schema.ts'
-
-export interface RemoteLimits {
-  /** How long one request may take. */
-  requestTimeoutMs: number
-  /** How long a host that has not answered yet is tried. */
-  reachWithinMs: number
-  /** How long one that has answered may be silent. */
-  lostAfterMs: number
-  /** From SIGTERM to SIGKILL. */
-  cancelGraceMs: number
-  /** How much later the end of a canceled attempt must be known. */
-  cancelWithinMs: number
-}
 
 /** Long enough for a short command, so that its whole life is one request. */
 const RUN_WAIT_MS = 200
 const POLL_WAIT_MS = 5000
-const pauses = { firstMs: 50, maxMs: 500 }
 
 /** One attempt that a host agent carries out. */
 export class RemoteAttempt {
   readonly #spec: AttemptSpec
   readonly #open: () => AgentClient
-  readonly #sink: AttemptSink
+  readonly #delivery: Delivery
   readonly #secrets: SecretSource
   readonly #limits: RemoteLimits
-  readonly #streams: Record<StreamName, RemoteStream>
   readonly #trouble: HostTrouble
   /** Ends all requests. */
   readonly #stop = new AbortController()
-  /** Nothing more is told to the sink. */
-  readonly #left = new AbortController()
-  #placement: Placement | undefined
   /** Not before it has begun. */
   #client: AgentClient | undefined
-  #reports = 0
-  #toldStarted = false
   #end: AttemptEnd | undefined
   /** The agent has this attempt. */
   #arrived = false
@@ -60,12 +42,10 @@ export class RemoteAttempt {
     limits: RemoteLimits,
   ) {
     this.#spec = spec
-    this.#placement = placement
     this.#open = open
-    this.#sink = sink
+    this.#delivery = new Delivery(sink, placement)
     this.#secrets = secrets
     this.#limits = limits
-    this.#streams = { stdout: new RemoteStream('stdout', sink), stderr: new RemoteStream('stderr', sink) }
     this.#trouble = { host: spec.host, address: spec.address ?? '' }
   }
 
@@ -78,9 +58,7 @@ export class RemoteAttempt {
   takeUp(started: boolean): Promise<void> {
     return this.#toTheEnd(async () => {
       this.#arrived = true
-      this.#toldStarted = started
-      await this.#streams.stdout.takeUp()
-      await this.#streams.stderr.takeUp()
+      await this.#delivery.takeUp(started)
       if (this.#canceled !== undefined) void this.#tellCancel(this.#limits.cancelGraceMs)
       const answer = await this.#ask(() => this.#requestStatus(0))
       if (answer !== 'unknown') return TaskAnswer.parse(answer)
@@ -103,14 +81,14 @@ export class RemoteAttempt {
   /** Leaves it to its agent, and tells the sink no more. */
   leave(): void {
     clearTimeout(this.#deadline)
-    this.#left.abort()
+    this.#delivery.leave()
     this.#stop.abort()
   }
 
   async #toTheEnd(first: () => Promise<TaskAnswer | undefined>): Promise<void> {
     try {
       const end = await this.#follow(first).catch((error: unknown) => this.#endOf(error))
-      if (end !== undefined) await this.#tell(end)
+      if (end !== undefined) await this.#delivery.tell(end)
     } finally {
       clearTimeout(this.#deadline)
       this.#stop.abort()
@@ -120,13 +98,13 @@ export class RemoteAttempt {
   /** Undefined: it is no longer ours to carry out. */
   async #follow(first: () => Promise<TaskAnswer | undefined>): Promise<AttemptEnd | undefined> {
     this.#client = this.#open()
-    if (!(await this.#assigned())) return undefined
+    if (this.#canceled === undefined && !(await this.#delivery.assigned())) return undefined
     let answer = await first()
     const backoff = new Backoff(pauses)
     for (;;) {
       const news = answer !== undefined && (await this.#take(answer))
       if (answer !== undefined && this.#end !== undefined) {
-        if (this.#isWhole(answer)) return this.#end
+        if (this.#delivery.isWhole(answer)) return this.#end
         if (!news) throw HostFailure.incomplete(this.#trouble)
       }
       if (news) backoff.reset()
@@ -134,19 +112,11 @@ export class RemoteAttempt {
       const next = await this.#ask(() => this.#requestStatus(POLL_WAIT_MS))
       if (next === 'unknown') throw HostFailure.vanished(this.#trouble)
       answer = TaskAnswer.parse(next)
-      if (this.#hasNews(answer)) continue
+      if (this.#delivery.hasNews(answer)) continue
       // An agent that does not hold its answer back until there is news is not asked without a pause.
       const early = backoff.next() - (performance.now() - askedAt)
       if (early > 0) await this.#pause(early)
     }
-  }
-
-  async #assigned(): Promise<boolean> {
-    if (this.#placement !== undefined || this.#canceled !== undefined) return true
-    const placement = { epoch: 1 }
-    const taken = await this.#persist(() => this.#sink.assigned(placement))
-    this.#placement = placement
-    return taken
   }
 
   async #submit(): Promise<TaskAnswer | undefined> {
@@ -175,57 +145,30 @@ export class RemoteAttempt {
   }
 
   #requestStatus(waitMs: number): Promise<Answer> {
-    const { stdout, stderr } = this.#streams
-    const from = { reports: this.#reports, streams: { stdout: stdout.offset, stderr: stderr.offset } }
     const heldMs = Math.min(waitMs, this.#limits.requestTimeoutMs / 2)
-    return this.#client!.status(this.#spec.attempt_id, from, Math.floor(heldMs), this.#stop.signal)
+    return this.#client!.status(
+      this.#spec.attempt_id,
+      this.#delivery.from,
+      Math.floor(heldMs),
+      this.#stop.signal,
+    )
   }
 
-  /** Asks until there is an answer, for as long as that may take. `unknown`: the agent does not have it. */
-  async #ask(request: () => Promise<Answer>): Promise<unknown> {
-    const since = performance.now()
-    const backoff = new Backoff(pauses)
-    let mayHaveArrived = this.#arrived
-    for (;;) {
-      const answer = await request()
-      this.#stop.signal.throwIfAborted()
-      if (answer.type === 'ok') return answer.body
-      if (answer.type === 'refused') {
-        if (answer.code === 'not_found') return 'unknown'
-        throw HostFailure.refused(this.#trouble, answer.message)
-      }
-      mayHaveArrived ||= answer.again
-      const withinMs = this.#arrived
-        ? this.#limits.lostAfterMs
-        : mayHaveArrived
-          ? this.#limits.reachWithinMs
-          : 0
-      if (performance.now() - since >= withinMs) {
-        if (this.#arrived) throw HostFailure.lost(this.#trouble, answer.message, withinMs)
-        throw HostFailure.unreachable(this.#trouble, answer.message)
-      }
-      await this.#pause(backoff.next())
-    }
-  }
-
-  #hasNews(answer: TaskAnswer): boolean {
-    const { stdout, stderr } = this.#streams
-    const reports = answer.reports?.length ?? 0
-    return reports > 0 || answer.stdout_offset > stdout.offset || answer.stderr_offset > stderr.offset
+  #ask(request: () => Promise<Answer>): Promise<unknown> {
+    return askPatiently(request, {
+      arrived: this.#arrived,
+      limits: this.#limits,
+      trouble: this.#trouble,
+      signal: this.#stop.signal,
+    })
   }
 
   /** Hands on what the answer brings. False: it brings nothing. */
   async #take(answer: TaskAnswer): Promise<boolean> {
-    const news = this.#hasNews(answer)
-    const reports = answer.reports ?? []
-    this.#reports += reports.length
-    for (const report of reports) {
-      if (report.type === 'ended') this.#end = report
-      else await this.#tell(report)
-    }
+    const news = this.#delivery.hasNews(answer)
+    this.#end = (await this.#delivery.takeReports(answer)) ?? this.#end
     try {
-      await this.#streams.stdout.take(Buffer.from(answer.stdout_base64 ?? '', 'base64'))
-      await this.#streams.stderr.take(Buffer.from(answer.stderr_base64 ?? '', 'base64'))
+      await this.#delivery.takeOutput(answer)
     } catch (error) {
       await this.#client!.cancel(
         this.#spec.attempt_id,
@@ -242,11 +185,6 @@ export class RemoteAttempt {
     return news
   }
 
-  #isWhole(answer: TaskAnswer): boolean {
-    const { stdout, stderr } = this.#streams
-    return stdout.offset >= answer.stdout_length && stderr.offset >= answer.stderr_length
-  }
-
   async #tellCancel(graceMs: number): Promise<void> {
     const backoff = new Backoff(pauses)
     while (!this.#stop.signal.aborted) {
@@ -259,32 +197,13 @@ export class RemoteAttempt {
     }
   }
 
-  async #tell(report: AttemptReport): Promise<void> {
-    if (report.type === 'started' && this.#toldStarted) return
-    if (report.type === 'started') this.#toldStarted = true
-    await this.#persist(() => this.#sink.report(report, this.#placement?.epoch ?? 1))
-  }
-
-  /** Repeats what the store could not take, until this is left. */
-  async #persist<T>(write: () => Promise<T>): Promise<T> {
-    const backoff = new Backoff({ firstMs: 100, maxMs: 5000 })
-    for (;;) {
-      try {
-        this.#left.signal.throwIfAborted()
-        return await write()
-      } catch {
-        await sleep(backoff.next(), undefined, { signal: this.#left.signal })
-      }
-    }
-  }
-
   #pause(ms: number): Promise<void> {
     return sleep(ms, undefined, { signal: this.#stop.signal })
   }
 
   /** The end to tell; none where this was left. */
   #endOf(error: unknown): AttemptEnd | undefined {
-    if (this.#left.signal.aborted) return undefined
+    if (this.#delivery.left) return undefined
     const failure = this.#stop.signal.aborted ? HostFailure.silent(this.#trouble) : error
     const { end } =
       failure instanceof HostFailure ? failure : HostFailure.odd(this.#trouble, failure as Error)

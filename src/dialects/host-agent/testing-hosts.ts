@@ -81,7 +81,7 @@ export function cmdSpec(
 }
 
 export async function until(condition: () => boolean | Promise<boolean>, what = 'it'): Promise<void> {
-  for (const giveUp = Date.now() + 30_000; !(await condition()); ) {
+  for (const giveUp = Date.now() + 120_000; !(await condition()); ) {
     assert.ok(Date.now() < giveUp, `waited too long for ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }

@@ -84,20 +84,20 @@ test('a capacity that is no number is refused, saying which', async (t) => {
 test("a runner stays drained over its restart and the hub's, until it is resumed", async (t) => {
   const { connect, restart, fleet } = await setup(t)
   const { ws } = await connect()
-  assert.equal(await fleet.drain('r1'), true)
-  assert.equal(await fleet.undrain('nobody'), false)
+  assert.equal(await fleet.runners.drain('r1'), true)
+  assert.equal(await fleet.runners.undrain('nobody'), false)
   ws.terminate()
   let now = await restart()
-  const [gone] = now.list('acme')
+  const [gone] = now.runners.list('acme')
   assert.deepEqual([gone?.id, gone?.status, gone?.hostname], ['r1', 'disconnected', 'server-01'])
-  assert.deepEqual(now.list('other'), [])
+  assert.deepEqual(now.runners.list('other'), [])
   await connect({ boot_id: 'b2' })
-  assert.equal(now.list()[0]?.status, 'draining')
-  assert.equal(await now.undrain('r1'), true)
-  assert.equal(now.list()[0]?.status, 'connected')
+  assert.equal(now.runners.list()[0]?.status, 'draining')
+  assert.equal(await now.runners.undrain('r1'), true)
+  assert.equal(now.runners.list()[0]?.status, 'connected')
   now = await restart()
   await connect({ boot_id: 'b2' })
-  assert.equal(now.list()[0]?.status, 'connected')
+  assert.equal(now.runners.list()[0]?.status, 'connected')
 })
 
 test("the id of a runner is its tenant's over a restart of the hub, until it is removed", async (t) => {
@@ -107,8 +107,8 @@ test("the id of a runner is its tenant's over a restart of the hub, until it is 
   const now = await restart()
   const { answer } = await connect({}, 'other')
   assert.match(String(answer.message), /belongs to another tenant/)
-  assert.equal(await now.remove('r1'), true)
-  assert.deepEqual((await restart()).list(), [])
+  assert.equal(await now.runners.remove('r1'), true)
+  assert.deepEqual((await restart()).runners.list(), [])
   assert.equal((await connect({}, 'other')).answer.type, 'welcome')
 })
 
@@ -141,7 +141,7 @@ test('a link whose token is revoked is closed, another stays', async (t) => {
   const { code, message, retry } = JSON.parse(String((await refused)[0]))
   assert.deepEqual([code, message, retry], ['unauthorized', 'The token was revoked.', true])
   assert.deepEqual(
-    fleet.list().map(({ id, status }) => `${id} ${status}`),
+    fleet.runners.list().map(({ id, status }) => `${id} ${status}`),
     ['r1 disconnected', 'r2 connected'],
   )
 })

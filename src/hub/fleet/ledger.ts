@@ -133,7 +133,7 @@ export class Ledger {
       sink: assignment.sink,
       epoch: assignment.epoch,
       from,
-      ack: (resend) => this.#linkOf(assignment)?.ackSoon(assignment, resend),
+      ack: (resend) => this.#linkOf(assignment)?.acks.soon(assignment, resend),
       taken: (inputId) => void assignment.inputs.delete(inputId),
       ended: () => this.#ended(assignment),
       failed: (error) => this.failed(assignment, error),
@@ -147,7 +147,7 @@ export class Ledger {
 
   /** The runner's report of the end is committed. */
   #ended(assignment: Assignment): void {
-    this.#linkOf(assignment)?.release(assignment)
+    this.#linkOf(assignment)?.acks.release(assignment)
     this.#options.drop(assignment)
     this.remove(assignment)
   }

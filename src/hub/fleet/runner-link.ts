@@ -2,17 +2,12 @@ import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { ErrandError, type ErrorCode } from '../../contract/errors.ts'
 import { decodeOutputFrame, type OutputFrame } from '../../contract/output-frame.ts'
-import {
-  type Hello,
-  type HubFrame,
-  MAX_FRAME_BYTES,
-  PROTOCOL_VERSION,
-  RunnerFrame,
-} from '../../contract/protocol.ts'
+import { type Hello, type HubFrame, MAX_FRAME_BYTES, type RunnerFrame } from '../../contract/protocol.ts'
 import { FrameWriter } from '../../platform/frame-writer.ts'
 import { Liveness } from '../../platform/liveness.ts'
-import type { Assignment } from './assignment.ts'
+import { Acks } from './acks.ts'
 import type { Meter } from './inbox.ts'
+import { isForGood, parseRunnerFrame } from './runner-frame.ts'
 
 /** With more output than this waiting for the store, reading stops until it is under the low mark. */
 const HIGH_BYTES = 4 * 1024 * 1024
@@ -46,6 +41,7 @@ export class RunnerLink implements Meter {
   readonly principal: Principal
   /** Where it comes from, as this machine sees it. */
   readonly address: string
+  readonly acks = new Acks((frame) => this.send(frame))
   lastSeenAtMs = Date.now()
   /** The socket is closed. */
   readonly gone: Promise<void>
@@ -57,7 +53,6 @@ export class RunnerLink implements Meter {
   readonly #handlers: LinkHandlers
   readonly #liveness: Liveness
   readonly #helloTimer: NodeJS.Timeout
-  readonly #acks = new Map<Assignment, boolean>()
   #unkeptBytes = 0
 
   constructor(
@@ -114,19 +109,6 @@ export class RunnerLink implements Meter {
     if (!this.#closed) this.#writer.send(frame)
   }
 
-  /** Acks of one turn of the event loop are joined. */
-  ackSoon(assignment: Assignment, resend: boolean): void {
-    if (this.#closed) return
-    if (this.#acks.size === 0) setImmediate(() => this.#sendAcks())
-    this.#acks.set(assignment, resend || this.#acks.get(assignment) === true)
-  }
-
-  /** Its end is committed, which says all that an ack would. */
-  release(assignment: Assignment): void {
-    this.#acks.delete(assignment)
-    this.send({ type: 'release', attempt_id: assignment.spec.attempt_id, epoch: assignment.epoch })
-  }
-
   /** Says why, and closes. */
   refuse(code: ErrorCode, message: string, retry: boolean): void {
     if (this.#closed) return
@@ -172,7 +154,6 @@ export class RunnerLink implements Meter {
     this.#closed = true
     clearTimeout(this.#helloTimer)
     this.#liveness.stop()
-    this.#acks.clear()
     // What still comes is read and dropped, so that the close is seen.
     if (this.#ws.isPaused) this.#ws.resume()
     this.#handlers.closed(this)
@@ -203,7 +184,7 @@ export class RunnerLink implements Meter {
   }
 
   #receiveText(text: string): void {
-    const frame = parseFrame(text)
+    const frame = parseRunnerFrame(text)
     if (frame.type !== 'hello') {
       if (!this.#hello) throw new ErrandError('bad_request', 'The first frame must be hello.')
       this.#handlers.frame(this, frame)
@@ -213,47 +194,4 @@ export class RunnerLink implements Meter {
       this.#handlers.hello(this, frame)
     }
   }
-
-  #sendAcks(): void {
-    for (const [{ spec, epoch, inbox }, resend] of this.#acks) {
-      const { reports, stdout, stderr } = inbox.committed
-      const streams = { stdout, stderr }
-      this.send({
-        type: 'ack',
-        attempt_id: spec.attempt_id,
-        epoch,
-        reports,
-        streams,
-        ...(resend ? { resend } : {}),
-      })
-    }
-    this.#acks.clear()
-  }
-}
-
-const isForGood = (code: ErrorCode): boolean => code === 'protocol_mismatch' || code === 'invalid_argument'
-
-function parseFrame(text: string): RunnerFrame {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new ErrandError('bad_request', 'A text frame is no JSON.', { cause })
-  }
-  const { type, protocol } = (value ?? {}) as Partial<Hello>
-  // Before the rest: what else another version says may look different.
-  if (type === 'hello' && protocol !== PROTOCOL_VERSION)
-    throw new ErrandError(
-      'protocol_mismatch',
-      `The runner speaks protocol ${protocol}, this hub speaks ${PROTOCOL_VERSION}. Install the same version of Errand on both.`,
-    )
-  const parsed = RunnerFrame.safeParse(value)
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  throw new ErrandError(
-    // A runner's name for itself is the same the next time.
-    type === 'hello' ? 'invalid_argument' : 'bad_request',
-    `A frame of type ${JSON.stringify(type)} is wrong at "${issue?.path.join('.')}": ${issue?.message}`,
-    { cause: parsed.error },
-  )
 }

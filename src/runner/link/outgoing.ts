@@ -2,7 +2,8 @@ import type { AttemptReport, StreamName } from '../../contract/attempt.ts'
 import { MAX_FRAME_BYTES, MAX_OUTPUT_CHUNK, OUTPUT_WINDOW_BYTES } from '../../contract/protocol.ts'
 import type { HeldAttempt } from '../ports.ts'
 
-type Lengths = Partial<Record<StreamName, number>>
+/** Of each stream; absent: 0. */
+export type Lengths = Partial<Record<StreamName, number>>
 
 export interface Chunk {
   stream: StreamName

@@ -10,11 +10,11 @@ import {
 } from '../../contract/protocol.ts'
 import { FrameWriter } from '../../platform/frame-writer.ts'
 import { Liveness } from '../../platform/liveness.ts'
-import type { HeldAttempt } from '../ports.ts'
 import type { Holdings } from './holdings.ts'
+import { messageOfAnswer } from './http-answer.ts'
 import { isSheltered } from './link-url.ts'
-import { Outgoing } from './outgoing.ts'
 import { OutputPump } from './output-pump.ts'
+import { TrackedAttempts } from './tracked-attempts.ts'
 
 export type RunnerIdentity = Omit<Hello, 'type' | 'protocol' | 'boot_id' | 'attempts'>
 
@@ -40,11 +40,9 @@ export interface SessionOptions {
 type Start = Extract<HubFrame, { type: 'start' }>
 /** What a runner tells of its machine whenever it has changed. */
 export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' }>
-type Ack = Extract<HubFrame, { type: 'ack' }>
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 
 const CLOSE_TIMEOUT_MS = 2_000
-const ANSWER_BYTES = 64 * 1024
 
 /** One connection to the hub, from hello to its end. What it leaves unsaid the next one says. */
 export class Session {
@@ -53,9 +51,8 @@ export class Session {
   readonly #options: SessionOptions
   readonly #ws: WebSocket
   readonly #end: (end: SessionEnd) => void
-  readonly #outgoing = new Map<string, { outgoing: Outgoing; unwatch: () => void }>()
   #writer: FrameWriter | undefined
-  #pump: OutputPump | undefined
+  #tracked: TrackedAttempts | undefined
   #liveness: Liveness | undefined
   #welcomed = false
   #closed = false
@@ -85,7 +82,7 @@ export class Session {
     this.#ws = ws
     ws.on('upgrade', (response) => {
       this.#writer = new FrameWriter(ws, response.socket)
-      this.#pump = new OutputPump(this.#writer)
+      this.#tracked = new TrackedAttempts(new OutputPump(this.#writer))
     })
     ws.on('open', () => this.#hello())
     ws.on('message', (data) => this.#receive(data as Buffer))
@@ -121,8 +118,7 @@ export class Session {
   #stop(): void {
     this.#closed = true
     this.#liveness?.stop()
-    this.#pump?.close()
-    for (const id of [...this.#outgoing.keys()]) this.#untrack(id)
+    this.#tracked?.close()
   }
 
   #send(frame: RunnerFrame): void {
@@ -163,8 +159,10 @@ export class Session {
     const { holdings } = this.#options
     if (frame.type === 'welcome') this.#welcome(frame)
     else if (frame.type === 'start') void this.#start(frame)
-    else if (frame.type === 'ack') this.#acked(frame)
-    else if (frame.type === 'cancel')
+    else if (frame.type === 'ack') {
+      const { attempt_id, epoch, reports, streams, resend = false } = frame
+      this.#tracked!.acked(attempt_id, epoch, reports, streams, resend)
+    } else if (frame.type === 'cancel')
       holdings.cancel(frame.attempt_id, frame.epoch, frame.grace_ms, frame.reason)
     else if (frame.type === 'input') holdings.input(frame.attempt_id, frame.epoch, frame.input)
     else if (frame.type === 'forget_run') void holdings.forgetRun(frame.run_id)
@@ -172,13 +170,6 @@ export class Session {
       this.#ws.close(1000)
       this.#end(frame)
     } else this.#drop(frame.attempt_id, frame.epoch)
-  }
-
-  #acked(frame: Ack): void {
-    const tracked = this.#tracked(frame)
-    if (!tracked) return
-    tracked.ack(frame.reports, frame.streams, frame.resend === true)
-    this.#pump!.wake(tracked)
   }
 
   #welcome(frame: Welcome): void {
@@ -192,7 +183,8 @@ export class Session {
     for (const standing of frame.attempts) {
       const attempt = held.get(standing.attempt_id)
       if (standing.state === 'superseded') this.#drop(standing.attempt_id, standing.epoch)
-      else if (attempt?.epoch === standing.epoch) this.#track(attempt, standing.reports, standing.streams)
+      else if (attempt?.epoch === standing.epoch)
+        this.#tracked!.track(attempt, standing.reports, standing.streams)
     }
   }
 
@@ -202,61 +194,21 @@ export class Session {
       if (this.#draining) throw new Error('the runner is draining')
       const held = await this.#options.holdings.start(spec, epoch, secrets)
       this.#send({ type: 'claimed', ...head })
-      this.#track(held, 0, {})
+      this.#tracked!.track(held, 0, {})
     } catch (error) {
       this.#send({ type: 'rejected', ...head, message: messageOf(error) })
     }
   }
 
-  #track(held: HeldAttempt, reports: number, streams: Partial<Record<'stdout' | 'stderr', number>>): void {
-    const id = held.spec.attempt_id
-    const there = this.#outgoing.get(id)
-    if (this.#closed || there?.outgoing.held === held) return
-    if (there) this.#untrack(id)
-    const outgoing = new Outgoing(held, reports, streams)
-    this.#outgoing.set(id, { outgoing, unwatch: held.onChange(() => this.#pump!.wake(outgoing)) })
-    this.#pump!.wake(outgoing)
-  }
-
-  #tracked({ attempt_id, epoch }: { attempt_id: string; epoch: number }): Outgoing | undefined {
-    const outgoing = this.#outgoing.get(attempt_id)?.outgoing
-    return outgoing?.held.epoch === epoch ? outgoing : undefined
-  }
-
-  #untrack(id: string): void {
-    const tracked = this.#outgoing.get(id)
-    if (!tracked) return
-    this.#outgoing.delete(id)
-    tracked.outgoing.closed = true
-    tracked.unwatch()
-  }
-
   #drop(attempt_id: string, epoch: number): void {
-    if (this.#tracked({ attempt_id, epoch })) this.#untrack(attempt_id)
+    this.#tracked!.drop(attempt_id, epoch)
     void this.#options.holdings.release(attempt_id, epoch)
   }
 
   async #answered(response: IncomingMessage): Promise<void> {
-    let body = ''
-    try {
-      for await (const chunk of response) {
-        body += chunk
-        if (body.length > ANSWER_BYTES) break
-      }
-    } catch {
-      // Half an answer is as good as none: the status says enough.
-    }
+    const message = await messageOfAnswer(response)
     this.#ws.terminate()
-    this.#end({ type: 'answered', status: response.statusCode ?? 0, message: messageIn(body) })
-  }
-}
-
-/** The message of an error body; else nothing. */
-function messageIn(body: string): string {
-  try {
-    return String(JSON.parse(body).error.message)
-  } catch {
-    return ''
+    this.#end({ type: 'answered', status: response.statusCode ?? 0, message })
   }
 }
 
