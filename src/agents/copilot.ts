@@ -22,6 +22,8 @@ const profile: AcpProfile = {
 function aside(text: string, during: { tool: boolean }): Aside | undefined {
   if (/^Error: \S/.test(text)) return { type: 'failure', text: text.slice('Error: '.length) }
   if (/^Info: .*Retrying\.\.\.$/.test(text)) return { type: 'retry', text: text.slice('Info: '.length) }
+  // The path of the tool call that is under way.
+  if (during.tool && /^Info: \/\S*$/.test(text)) return { type: 'noise' }
   if (/^Info: Operation cancelled/.test(text) || (during.tool && /^Info: \S/.test(text)))
     return { type: 'notice', text: text.slice('Info: '.length) }
   return undefined

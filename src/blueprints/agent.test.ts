@@ -19,7 +19,7 @@ function argsOf(workflow: unknown): Record<string, unknown> {
   const checked = checkWorkflow(workflow, { catalog: builtinActions })
   assert.deepEqual(checked.problems, [])
   const { action, args } = (checked.workflow as Workflow).steps[0]!
-  return fillArgs(args, builtinActions[action]!.raw, () => 'FILLED')
+  return fillArgs(args, builtinActions[action]!.raw, { get: () => 'FILLED', names: () => [] })
 }
 
 test('whatever text is asked with reaches the agent as it stands, also through runs that go on', () => {

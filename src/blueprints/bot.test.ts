@@ -82,7 +82,10 @@ test('whatever text stands in code, variables and runtime reaches the machine as
         command: [code],
       })
       const { steps } = checked(workflow)
-      const args = fillArgs(steps[0]!.args, builtinActions['bot.serve']!.raw, () => 'FILLED')
+      const args = fillArgs(steps[0]!.args, builtinActions['bot.serve']!.raw, {
+        get: () => 'FILLED',
+        names: () => [],
+      })
       assert.deepEqual([args.runtime, args.command], [runtime, [code]])
       assert.deepEqual((args.source as { files: object }).files, { 'bot.py': code })
       assert.equal(botOf(checked(workflow)).env.V, value)

@@ -25,15 +25,15 @@ export function findSession(found: SessionFound, event: RunEvent): void {
  * prompt. Throws `run_ended` for a run that asked no agent, `no_input` where its agent told no session.
  */
 export function continuationRun(
-  record: Pick<RunRecord, 'run_id' | 'blueprint' | 'workflow' | 'status'>,
+  record: Pick<RunRecord, 'run_id' | 'blueprint' | 'workflow'>,
   found: SessionFound,
   { prompt, interactive }: { prompt: string; interactive?: boolean },
 ) {
-  const { run_id, status } = record
+  const { run_id } = record
   if (record.blueprint !== 'agent')
     throw new ErrandError(
       'run_ended',
-      `Run ${run_id} has ended (${status}), and is no run of an agent alone.`,
+      `Run ${run_id} is no run of an agent alone: nothing goes on with it after its agent.`,
       {
         hint: 'A prompt can be given to an agent step while it runs, and to a run of the blueprint "agent" at any time.',
       },
@@ -41,7 +41,7 @@ export function continuationRun(
   if (found.session_id === undefined)
     throw new ErrandError(
       'no_input',
-      `Run ${run_id} ended (${status}) before its agent told the id of its session: there is nothing to go on with.`,
+      `Run ${run_id} was over before its agent told the id of its session: there is nothing to go on with.`,
       { hint: 'Ask again, as a new run.' },
     )
   checkPromptSize(prompt)

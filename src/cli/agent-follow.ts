@@ -13,12 +13,15 @@ import { TextOut } from './text-out.ts'
 export interface FollowedAgent {
   runId: string
   events: AsyncIterable<RunEvent>
-  give(input: GivenInput): Promise<unknown>
+  /** Answers the run that has it. */
+  give(input: GivenInput): Promise<{ run_id: string }>
   cancel(force: boolean): Promise<void>
   /** The run for the last line of `--json`. */
   view(): Promise<unknown>
   /** It was there before, and was given this prompt: what is followed is its turn. */
   joined?: { input_id: string }
+  /** A prompt of this reader that was passed on to it. */
+  passedOn?: string
   /** How others answer a question; absent: nobody else can. */
   answerHint?(requestId: string): string
   /** How to go on when it has ended. */
@@ -35,8 +38,10 @@ export interface AgentShow {
 
 export interface FollowedTo {
   exitCode: number
-  /** False: it ended before it looked at the prompt it was given. */
+  /** False: it ended well before it looked at the prompt it was given, and nothing goes on with that. */
   taken: boolean
+  /** The run that has a prompt of this reader which came too late for this one. */
+  goesOn?: { runId: string; passedOn: string }
 }
 
 /** Shows the run until it ends. Ctrl-C cancels the turn, then the run. */
@@ -63,11 +68,16 @@ export async function followAgent(
   let session = run.joined !== undefined
   let taken = run.joined === undefined
   let lastTurn = ''
+  let goesOn: FollowedTo['goesOn']
+  const own = new Set([run.joined?.input_id, run.passedOn])
+  let asking: Promise<FollowedTo['goesOn']> | undefined
   try {
     for await (const event of run.events) {
       await out.write(json ? `${JSON.stringify(event)}\n` : display.add(event))
       if (event.type === 'run.finished') status = event.status
       if (event.type === 'input.taken' && event.input_id === run.joined?.input_id) taken = true
+      if (event.type === 'input.passed_on' && own.has(event.input_id))
+        goesOn = { runId: event.run_id, passedOn: event.input_id }
       if (event.type !== 'agent.update') continue
       const { update } = event
       if (update.kind === 'session') session ||= update.session_id !== undefined
@@ -75,34 +85,49 @@ export async function followAgent(
       if (update.kind === 'prompt') signals.turnBegins()
       if (update.kind === 'turn_ended') lastTurn = update.stop_reason
       if (update.kind !== 'idle') continue
-      if (interactive) void askNext(run, display, ended.signal)
-      else if (run.joined && taken) {
+      if (interactive) asking = askNext(run, display, ended.signal, own)
+      else if (taken && (run.joined ?? run.passedOn) !== undefined) {
         status = lastTurn === 'end_turn' ? 'success' : lastTurn === 'canceled' ? 'canceled' : 'failed'
         break
       }
     }
+    ended.abort()
+    // A prompt that was given to a run which had ended has begun another.
+    goesOn = (await asking) ?? goesOn
     if (json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
-    else if (session && taken) await out.write(`${run.continueHint}\n`)
+    else if (session && goesOn === undefined && (taken || status !== 'success'))
+      await out.write(`${run.continueHint}\n`)
   } finally {
     ended.abort()
     questions.close()
     signals.close()
   }
-  return { exitCode: exitCodeOfRun(status), taken }
+  return { exitCode: exitCodeOfRun(status), taken: taken || status !== 'success', goesOn }
 }
 
-/** An empty line is asked again; the end of input ends the session. */
-async function askNext(run: FollowedAgent, display: AgentDisplay, signal: AbortSignal): Promise<void> {
+/** An empty line is asked again; the end of input ends the session. Answers where another run has what was given. */
+async function askNext(
+  run: FollowedAgent,
+  display: AgentDisplay,
+  signal: AbortSignal,
+  own: Set<string | undefined>,
+): Promise<FollowedTo['goesOn']> {
   let line: string | undefined
   do line = await askLine('> ', signal)
   while (line !== undefined && line.trim() === '')
-  if (signal.aborted) return
+  if (signal.aborted) return undefined
   const input_id = randomUUID()
   const input: GivenInput =
     line === undefined ? { type: 'close', input_id } : { type: 'prompt', input_id, text: line }
   display.seen(input_id)
-  // It may have ended while the line was typed.
-  await run.give(input).catch(() => {})
+  own.add(input_id)
+  try {
+    const { run_id } = await run.give(input)
+    return run_id === run.runId ? undefined : { runId: run_id, passedOn: input_id }
+  } catch {
+    // It may have ended while the line was typed.
+    return undefined
+  }
 }
 
 /** What a person's Ctrl-C cancels: the turn where more may follow, then the run, then it by force. Other signals: the run. */

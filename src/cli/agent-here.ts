@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { agentRun } from '../blueprints/agent.ts'
-import { shippedAgents } from '../contract/agent.ts'
 import { newRunId } from '../contract/ids.ts'
+import { shippedAgents } from '../contract/shipped-agents.ts'
 import { Engine } from '../engine/engine.ts'
 import { didYouMean } from '../engine/file/did-you-mean.ts'
 import { GivenSecrets } from '../engine/given-secrets.ts'
@@ -10,6 +10,7 @@ import { type Continued, continueHere } from './agent-continue-here.ts'
 import { type AgentShow, followAgent } from './agent-follow.ts'
 import type { AgentAsk } from './agent-on-hub.ts'
 import { UsageError } from './command.ts'
+import { knownAgents } from './known-agents.ts'
 import { localFolder, localSessions } from './local-sessions.ts'
 import { dropOldRuns } from './old-local-runs.ts'
 import { OwnRecord, sweepKilled } from './own-record.ts'
@@ -22,7 +23,7 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   const newId = ask.runId ?? newRunId()
   // First, for what is wrong with it should leave nothing behind.
   const asked = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
-  if (asked?.agent !== undefined) checkAgent(asked.agent)
+  if (asked?.agent !== undefined) await checkAgent(asked.agent)
   const request = asked && agentRun(asked)
   dropOldRuns(folder)
   const state = await openStateFolder(folder, newId)
@@ -54,6 +55,8 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
         : await goOn()
       const { exitCode, taken } = await follow(engine, run, ask.show)
       if (taken) return exitCode
+      // The prompt came too late for that run; given again it begins one that goes on.
+      if (!ask.show.json) process.stdout.write('It is given again, to the same session.\n')
     }
   } finally {
     await host.close()
@@ -66,8 +69,10 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   }
 }
 
-function checkAgent(name: string): void {
-  const names: readonly string[] = shippedAgents
+async function checkAgent(name: string): Promise<void> {
+  const shipped: readonly string[] = shippedAgents
+  if (shipped.includes(name)) return
+  const names = await knownAgents()
   if (names.includes(name)) return
   const hint = didYouMean(name, names, `the agents are ${names.join(', ')}`)
   throw new UsageError(`--agent is "${name}", and there is no such agent`, hint)
@@ -82,7 +87,7 @@ async function follow(engine: Engine, { runId, after, joined }: Continued, show:
       runId,
       joined,
       events: engine.watch(runId, after, lost.signal),
-      give: (input) => engine.input(runId, input),
+      give: async (input) => ({ run_id: runId, ...(await engine.input(runId, input)) }),
       cancel: (force) => engine.cancel(runId, { force }),
       view: () => engine.view(runId),
       continueHint: `${runId}: go on with errand agent --continue ${runId} "..."`,

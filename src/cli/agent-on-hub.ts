@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { ErrandClient } from '../client/client.ts'
 import type { GivenInput } from '../contract/agent.ts'
+import type { RunInput } from '../contract/agent-api.ts'
 import type { AgentRequestInput } from '../contract/agent-request.ts'
-import type { RunInput } from '../contract/api.ts'
 import { type AgentShow, followAgent } from './agent-follow.ts'
 import { connect } from './connection.ts'
+import { exitCodes } from './exit-codes.ts'
 
 export interface AgentAsk {
   show: AgentShow
@@ -25,17 +26,16 @@ export async function agentOnHub(
 ): Promise<number> {
   const { show, detach } = ask
   const client = connect(ask)
-  const key = randomUUID()
+  let run = await begin(client, ask)
+  if (detach) {
+    process.stdout.write(show.json ? `${JSON.stringify({ run_id: run.runId })}\n` : `${run.runId}\n`)
+    return exitCodes.success
+  }
   for (;;) {
-    const run = await begin(client, ask, key)
-    if (detach) {
-      process.stdout.write(show.json ? `${JSON.stringify({ run_id: run.runId })}\n` : `${run.runId}\n`)
-      return 0
-    }
     if (!show.json) process.stdout.write(`run ${run.runId} on ${client.url}\n`)
-    const { exitCode, taken } = await follow(client, run, show)
-    // The prompt came too late for that run; given again it begins one that goes on.
-    if (taken) return exitCode
+    const { exitCode, taken, goesOn } = await follow(client, run, show)
+    if (goesOn === undefined) return taken ? exitCode : exitCodes.failed
+    run = { ...goesOn, after: 0 }
   }
 }
 
@@ -43,10 +43,12 @@ interface Begun {
   runId: string
   after: number
   joined?: { input_id: string }
+  passedOn?: string
 }
 
 /** The run, and the event after which this prompt is what it is about. The key makes repeating it harmless. */
-async function begin(client: ErrandClient, ask: AgentOnHub, key: string): Promise<Begun> {
+async function begin(client: ErrandClient, ask: AgentOnHub): Promise<Begun> {
+  const key = randomUUID()
   if (ask.earlier === undefined) {
     const request = ask.request(undefined)
     const run = { agent: request, run_id: ask.runId, repository: ask.repository }
@@ -60,11 +62,12 @@ async function begin(client: ErrandClient, ask: AgentOnHub, key: string): Promis
   return { runId: run_id, after: last_seq, joined: { input_id: key } }
 }
 
-const follow = (client: ErrandClient, { runId, after, joined }: Begun, show: AgentShow) =>
+const follow = (client: ErrandClient, { runId, after, joined, passedOn }: Begun, show: AgentShow) =>
   followAgent(
     {
       runId,
       joined,
+      passedOn,
       events: client.events(runId, { after }),
       give: (input) => client.runs.input(runId, asBody(input)),
       cancel: async (force) => void (await client.runs.cancel(runId, { force })),

@@ -117,8 +117,6 @@ function check(request: AgentRequestInput): void {
     return
   }
   const { path, message } = error.issues[0]!
-  if (path[0] === 'prompt' && request.prompt === '')
-    throw new UsageError('the prompt is empty', 'say what is to be done')
   const option = `--${path.join('-').replaceAll('_', '-')}`
   if (path[0] === 'permissions')
     throw new UsageError(`${option} is "${String(request.permissions)}"`, 'it is ask, allow or deny')

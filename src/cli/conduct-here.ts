@@ -2,6 +2,7 @@ import type { GivenInput } from '../contract/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import { Engine } from '../engine/engine.ts'
+import type { Problem } from '../engine/file/problem.ts'
 import type { GivenSecrets } from '../engine/given-secrets.ts'
 import type { RunStore, StepHost } from '../engine/ports.ts'
 import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
@@ -15,7 +16,7 @@ import { productVersion } from './product-version.ts'
 import { dropOldSpills, spillFolder } from './spill-folder.ts'
 import { openStateFolder } from './state-folder.ts'
 import { setOutputPath, shownBytes } from './workflow-outputs.ts'
-import { tellProblems } from './workflow-problems.ts'
+import { problemsText, tellProblems } from './workflow-problems.ts'
 import { readSource, type WorkflowSource } from './workflow-source.ts'
 
 export interface HereOptions {
@@ -107,7 +108,12 @@ export async function conductHere(
 async function submission(source: WorkflowSource, options: HereOptions) {
   const { 'output-path': folder, approve } = options
   if (folder === undefined && approve === undefined)
-    return { yaml: source.text, file: source.file ?? 'standard input', readFile: source.readFile }
+    return {
+      yaml: source.text,
+      file: source.file ?? 'standard input',
+      readFile: source.readFile,
+      onWarnings: (warnings: readonly Problem[]) => process.stderr.write(problemsText(warnings, source)),
+    }
   const { checkedWorkflow } = await import('./checked-workflow.ts')
   const workflow = checkedWorkflow(source)
   checkApproved(approve ?? [], workflow)

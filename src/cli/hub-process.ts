@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { builtinActionRegistry } from '../actions/registry.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { Engine } from '../engine/engine.ts'
+import { FollowUps } from '../hub/agents/follow-ups.ts'
 import { createApi } from '../hub/api/app.ts'
 import { Auth } from '../hub/auth/auth.ts'
 import { ensureAdmin } from '../hub/auth/first-admin.ts'
@@ -142,20 +143,23 @@ async function start(
       bots.admit(run)
       await secrets.admit(run)
     },
+    passOn: (runId, inputIds) => followUps.passOn(runId, inputIds),
     version: productVersion,
     log,
   })
   closers.push(() => engine.close())
+  const followUps = new FollowUps(engine, accounts)
   const uploads = new Uploads({ dir: join(data, 'uploads'), log })
   const bots = new Bots({ engine, secrets, uploads, quota: { ...DEFAULT_BOT_QUOTA, ...botQuota }, log })
   closers.push(() => bots.close())
   const app = createApi({
     engine,
     accounts,
-    runners: fleet,
+    runners: fleet.runners,
     repositories: configFile,
     secrets,
     bots,
+    followUps,
     uploads,
     auth,
     version: productVersion,

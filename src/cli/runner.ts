@@ -107,7 +107,7 @@ const start = command({
         workspaceDir: join(folder, 'runs'),
         outputDir: folder,
         registry: builtinActionRegistry,
-        agents: agents.options,
+        agents: { ...agents.options, runnerId: id },
         bots: services,
         ownSecrets: ownSecrets(process.env, token),
         mountedSecretsDir: mountedSecretsDir(process.env),

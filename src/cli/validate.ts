@@ -2,6 +2,7 @@ import { builtinActions } from '../contract/actions.ts'
 import { parseWorkflow } from '../engine/file/check.ts'
 import { command } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
+import { knownAgents } from './known-agents.ts'
 import { jsonOption, printJson } from './print.ts'
 import { problemsText } from './workflow-problems.ts'
 import { fileArgument, fileOption, readSource } from './workflow-source.ts'
@@ -13,7 +14,13 @@ export const validate = command({
   examples: ['errand validate flow.yaml', 'cat flow.yaml | errand validate - --json'],
   async run({ file, json }, args) {
     const source = await readSource(fileArgument(file, args))
-    const { workflow, problems } = parseWorkflow(source.text, { ...source, catalog: builtinActions })
+    // They are many files, which most workflows have no use for.
+    const agents = source.text.includes('agent.run') ? await knownAgents() : []
+    const { workflow, problems } = parseWorkflow(source.text, {
+      ...source,
+      catalog: builtinActions,
+      agents,
+    })
     const valid = workflow !== undefined
     if (json) printJson({ valid, problems })
     else {

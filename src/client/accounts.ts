@@ -1,15 +1,12 @@
 import type {
-  CreateTokenInput,
   CreateUserInput,
-  ListTokens,
   ListUsers,
   LoginAnswer,
   PatchUser,
-  TokenCreated,
-  TokenList,
   UserList,
   UserView,
-} from '../contract/api.ts'
+} from '../contract/account-api.ts'
+import type { CreateTokenInput, ListTokens, TokenCreated, TokenList } from '../contract/token-api.ts'
 import type { HubHttp } from './http.ts'
 
 export class AuthClient {

@@ -1,4 +1,3 @@
-import type { RunnerDetail, RunnersQuery } from '../contract/api.ts'
 import type {
   CreateEnrollmentInput,
   EnrollmentCreated,
@@ -6,6 +5,7 @@ import type {
   RunnerEnrolled,
 } from '../contract/enrolment.ts'
 import type { RunnerView } from '../contract/protocol.ts'
+import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { HubHttp } from './http.ts'
 
 const at = (id: string, rest = '') => `/api/runners/${encodeURIComponent(id)}${rest}`

@@ -1,18 +1,18 @@
+import type { InputAccepted, RunInput } from '../contract/agent-api.ts'
+import type { CreateRunInput, RunSummary, RunView } from '../contract/run.ts'
 import type {
   Accepted,
   AnswerApproval,
   CancelRunInput,
-  InputAccepted,
   ListRunsInput,
   RetryRunInput,
-  RunInput,
+  RunCreated,
   RunList,
   RunStatusView,
   RunsDeleted,
   RunWorkflow,
-  ValidateAnswer,
-} from '../contract/api.ts'
-import type { CreateRunInput, RunSummary, RunView } from '../contract/run.ts'
+} from '../contract/run-api.ts'
+import type { ValidateAnswer } from '../contract/validate-api.ts'
 import type { HubHttp } from './http.ts'
 
 const at = (runId: string, rest = '') => `/api/runs/${encodeURIComponent(runId)}${rest}`
@@ -28,7 +28,7 @@ export class RunsClient {
   create(
     run: CreateRunInput,
     options: { idempotencyKey?: string; signal?: AbortSignal } = {},
-  ): Promise<RunSummary> {
+  ): Promise<RunCreated> {
     const headers: Record<string, string> =
       options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey }
     return this.#http.json('POST', '/api/runs', { body: run, headers, signal: options.signal })

@@ -146,9 +146,6 @@ export type GivenInput = AttemptInput extends infer I
     : never
   : never
 
-/** The agents that ship with Errand. A runner may have more of its own. */
-export const shippedAgents = ['claude_code', 'codex', 'opencode', 'copilot', 'acp', 'builtin'] as const
-
 /** An agent, as a machine has it. */
 export const AgentState = z.object({
   name: text,

@@ -99,6 +99,10 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),
   at('input.given', { attempt, input: AttemptInput, by: z.string().optional() }),
   at('input.taken', { attempt, input_id: z.string() }),
+  /** A prompt that came too late for the attempt is the one of another run, which goes on with the session. */
+  at('input.passed_on', { attempt, input_id: z.string(), run_id: z.string() }),
+  /** A prompt that came too late for the attempt, and that nothing goes on with. */
+  at('input.dropped', { attempt, input_id: z.string(), message: z.string() }),
   at('approval.requested', {
     step,
     phase: StepPhase,

@@ -111,6 +111,10 @@ export const InstanceView = z.object({
       restarts: z.number().int().optional().describe('How often it said that it begins again'),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
       usage: AttemptUsage.optional(),
+      late_inputs: z
+        .array(z.object({ input_id: z.string(), run_id: z.string().optional() }))
+        .optional()
+        .describe('Prompts that came too late for it; `run_id` is the run that goes on with them'),
     }),
   ),
 })

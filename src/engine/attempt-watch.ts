@@ -1,11 +1,13 @@
 import type { AttemptEnd, AttemptReport, StreamName } from '../contract/attempt.ts'
 import type { NewEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
-import type { Conductor, ConductorPorts } from './conductor.ts'
+import type { ConductorPorts } from './conductor.ts'
 import { judge } from './judge.ts'
+import { type Late, lateEvent, passOnLate, untakenPrompts } from './late-prompts.ts'
 import { FIRST_OUTPUT_EVENT_MS, OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
 import type { AttemptSink, Placement } from './ports.ts'
 import { engineClosed } from './refusals.ts'
+import type { RunLoop } from './run-loop.ts'
 import { sealed } from './sealed.ts'
 
 /** Of these many come, one soon after another. */
@@ -13,7 +15,7 @@ const pieces: ReadonlySet<string> = new Set(['message', 'thought', 'tool'])
 
 /** What a host tells of one attempt, on its way into the log. */
 export class AttemptWatch implements AttemptSink {
-  readonly #conductor: Conductor
+  readonly #loop: RunLoop
   readonly #ports: ConductorPorts
   readonly #number: number
   readonly #id: string
@@ -26,16 +28,16 @@ export class AttemptWatch implements AttemptSink {
   #closed = false
 
   constructor(
-    conductor: Conductor,
+    loop: RunLoop,
     ports: ConductorPorts,
     number: number,
     names: { step: string; host: string },
     forget: () => void,
   ) {
-    this.#conductor = conductor
+    this.#loop = loop
     this.#ports = ports
     this.#number = number
-    this.#id = attemptId(conductor.spec.run_id, number)
+    this.#id = attemptId(loop.spec.run_id, number)
     this.#names = names
     this.#forget = forget
   }
@@ -56,19 +58,17 @@ export class AttemptWatch implements AttemptSink {
 
   waiting(why: string): void {
     if (this.#attempt.end || this.#attempt.waiting === why) return
-    void this.#conductor
-      .input([{ type: 'attempt.waiting', attempt: this.#number, why }], true)
-      .catch(() => {})
+    void this.#loop.input([{ type: 'attempt.waiting', attempt: this.#number, why }], true).catch(() => {})
   }
 
   async assigned(placement: Placement): Promise<boolean> {
     if (this.#attempt.end || this.#attempt.cancel) return false
-    await this.#conductor.input([{ type: 'attempt.assigned', attempt: this.#number, ...placement }])
+    await this.#loop.input([{ type: 'attempt.assigned', attempt: this.#number, ...placement }])
     return !this.#attempt.end
   }
 
   async report(report: AttemptReport, epoch: number): Promise<void> {
-    if (this.#over) return this.#ending ?? this.#conductor.flush()
+    if (this.#over) return this.#ending ?? this.#loop.flush()
     if (this.#closed) throw engineClosed()
     if (epoch < this.#attempt.epoch) return
     const attempt = this.#number
@@ -80,16 +80,16 @@ export class AttemptWatch implements AttemptSink {
       return this.#ending
     }
     if (report.type === 'phase')
-      return this.#conductor.input([{ ...report, type: 'attempt.phase', attempt }], true)
+      return this.#loop.input([{ ...report, type: 'attempt.phase', attempt }], true)
     if (report.type === 'update')
-      return this.#conductor.input(
+      return this.#loop.input(
         [{ ...this.#names, type: 'agent.update', attempt, update: report.update }],
         pieces.has(report.update.kind),
       )
     if (report.type === 'input_taken')
-      return this.#conductor.input([{ type: 'input.taken', attempt, input_id: report.input_id }], true)
-    if (this.#attempt.started) return this.#conductor.flush()
-    return this.#conductor.input([{ type: 'attempt.started', attempt, pid: report.pid }], true)
+      return this.#loop.input([{ type: 'input.taken', attempt, input_id: report.input_id }], true)
+    if (this.#attempt.started) return this.#loop.flush()
+    return this.#loop.input([{ type: 'attempt.started', attempt, pid: report.pid }], true)
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
@@ -111,11 +111,11 @@ export class AttemptWatch implements AttemptSink {
   }
 
   get #over(): boolean {
-    return this.#attempt.end !== undefined || this.#conductor.ended
+    return this.#attempt.end !== undefined || this.#loop.ended
   }
 
   get #attempt() {
-    return this.#conductor.state.attempts[this.#number - 1]!
+    return this.#loop.state.attempts[this.#number - 1]!
   }
 
   #waitMs(): number {
@@ -129,7 +129,7 @@ export class AttemptWatch implements AttemptSink {
     this.#toldAtMs = performance.now()
     if (this.#closed || this.#over) return
     const events = this.#ranges(false)
-    if (events.length > 0) void this.#conductor.input(events, !isFirst).catch(() => {})
+    if (events.length > 0) void this.#loop.input(events, !isFirst).catch(() => {})
   }
 
   #ranges(all: boolean): NewEvent[] {
@@ -140,11 +140,28 @@ export class AttemptWatch implements AttemptSink {
   async #end(reported: AttemptEnd): Promise<void> {
     const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, reported)
     clearTimeout(this.#timer)
-    const { plan, state } = this.#conductor
+    let late: Late[] = []
+    // Until none was given while the others were passed on: what is read last is committed with the end.
+    for (let ids = this.#untaken; ids.length > late.length; ids = this.#untaken)
+      late = await this.#passOn(ids, end)
+    const { plan, state } = this.#loop
     const { step } = plan[this.#attempt.phase][this.#attempt.index]!
     const mayRetry = !(this.#attempt.phase === 'main' && (state.cancel || state.timed_out))
     const finished = judge(step, this.#attempt, end, this.#ports.clock.now(), mayRetry)
     this.#forget()
-    await this.#conductor.input([...this.#ranges(true), finished])
+    const became = late.map((each) => lateEvent(this.#number, each))
+    await this.#loop.input([...this.#ranges(true), ...became, finished])
+  }
+
+  get #untaken(): string[] {
+    return untakenPrompts(this.#attempt)
+  }
+
+  async #passOn(ids: readonly string[], end: AttemptEnd): Promise<Late[]> {
+    const { spec, state } = this.#loop
+    // Whoever goes on with them reads them, and the session, from the log.
+    await this.#loop.flush()
+    const run = { run_id: spec.run_id, state, attempt: this.#attempt, end }
+    return passOnLate(ids, run, this.#ports.passOn)
   }
 }

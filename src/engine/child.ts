@@ -3,6 +3,7 @@ import { ErrandError } from '../contract/errors.ts'
 import type { EventOf } from '../contract/events.ts'
 import type { Conductor } from './conductor.ts'
 import { fillArgs } from './file/template.ts'
+import { instanceOf } from './find-in-state.ts'
 import { instanceEnv } from './lookup.ts'
 import { plannedStep } from './plan.ts'
 import type { RunState } from './state.ts'
@@ -10,8 +11,11 @@ import type { RunState } from './state.ts'
 /** How deep sub-workflows may stand in one another. */
 const MAX_DEPTH = 10
 
+/** A sub-workflow, and the instance that waits for it. */
+export type ChildStart = Pick<EventOf<'child.started'>, 'step' | 'phase' | 'instance' | 'run_id'>
+
 /** What a sub-workflow is started with. Throws for inputs that do not work out and for too deep a nesting. */
-export function childSubmission(conductor: Conductor, child: EventOf<'child.started'>) {
+export function childSubmission(conductor: Conductor, child: ChildStart) {
   const { plan, state, spec } = conductor
   const depth = (spec.parent?.depth ?? 0) + 1
   if (depth > MAX_DEPTH)
@@ -21,7 +25,7 @@ export function childSubmission(conductor: Conductor, child: EventOf<'child.star
       { hint: 'Flatten them, or see whether one runs itself.' },
     )
   const planned = plannedStep(plan, child.phase, child.step)
-  const instance = state[child.phase][planned.index]!.instances[child.instance]!
+  const { instance } = instanceOf(state, child)
   const { lookup } = instanceEnv(plan, state, { run_id: spec.run_id }, planned, instance)
   const { workflow, inputs } = WorkflowRunArgs.parse(fillArgs(planned.step.args, planned.raw, lookup))
   if (!workflow)
@@ -32,13 +36,11 @@ export function childSubmission(conductor: Conductor, child: EventOf<'child.star
 }
 
 /** The children that a run waits for, as they were started. */
-export function openChildren(state: RunState): EventOf<'child.started'>[] {
-  const children: EventOf<'child.started'>[] = []
+export function openChildren(state: RunState): ChildStart[] {
+  const children: ChildStart[] = []
   for (const step of [...state.main, ...state.rollback, ...state.finally])
     for (const [instance, { child, status }] of step?.instances.entries() ?? [])
-      if (step && child && status === 'waiting') {
-        const { name, phase } = step
-        children.push({ seq: 0, time: '', type: 'child.started', step: name, phase, instance, run_id: child })
-      }
+      if (step && child && status === 'waiting')
+        children.push({ step: step.name, phase: step.phase, instance, run_id: child })
   return children
 }

@@ -2,7 +2,7 @@ import { messageOf } from '../contract/errors.ts'
 import type { EventOf } from '../contract/events.ts'
 import type { RunSpec } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
-import { childSubmission } from './child.ts'
+import { type ChildStart, childSubmission } from './child.ts'
 import type { Conductor } from './conductor.ts'
 import type { Submission } from './face.ts'
 import type { RunStore } from './ports.ts'
@@ -24,7 +24,7 @@ export class Children {
   }
 
   /** Begins a child whose start is committed, unless it is there. */
-  async start(above: Conductor, child: EventOf<'child.started'>): Promise<void> {
+  async start(above: Conductor, child: ChildStart): Promise<void> {
     const { step, phase, instance, run_id } = child
     const { run_id: parentId, owner, tenant, repository } = above.spec
     const end = (status: 'canceled' | 'failed', message?: string) =>

@@ -1,5 +1,5 @@
 import type { Conductor } from './conductor.ts'
-import { fillText } from './file/template.ts'
+import { fillText, lookupIn } from './file/template.ts'
 import { Gate } from './gate.ts'
 
 /** The places of runs in the concurrency groups that their workflows name. */
@@ -16,7 +16,7 @@ export class ConcurrencyGroups {
     const { concurrency } = conductor.plan.workflow
     if (!concurrency) return undefined
     const { run_id, vars, tenant, parent } = conductor.spec
-    const group = fillText(concurrency.group, (name) => (Object.hasOwn(vars, name) ? vars[name] : undefined))
+    const group = fillText(concurrency.group, lookupIn(vars))
     const name = `${tenant}/${group}`
     // A sub-workflow shares the place of the run that waits for it, or they would wait for each other.
     for (let above = parent; above; above = this.#conductor(above.run_id)?.spec.parent)

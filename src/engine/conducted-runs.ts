@@ -43,6 +43,7 @@ export class ConductedRuns {
       committed: (conductor, events) => this.#committed(conductor, events),
       startChild: (conductor, child) => void this.#children.start(conductor, child),
       cancelChild: (runId, force) => void this.#children.cancel(runId, force),
+      passOn: options.passOn,
       storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
       log: (message, about) => options.log?.(message, about),
     }

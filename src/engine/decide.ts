@@ -79,21 +79,26 @@ function openSteps({ main, first_open }: RunState): number[] {
   return open
 }
 
+/** Of what comes after the main steps: only force stops it. */
+function lateRules({ state, due, run_id }: Facts, { status }: Outcome<RunStatus>): StepRules {
+  const force = state.cancel?.force ?? false
+  return { names: { run_id, status }, due, force, stop: force ? 'canceled' : undefined }
+}
+
 /**
  * One at a time, the step that ended last first; a rollback that fails does not keep the others from running.
  * Undefined: all are over.
  */
 function decideRollback(facts: Facts, main: Outcome<RunStatus>): Intent[] | undefined {
-  const { plan, state, due } = facts
-  const names: RunNames = { run_id: facts.run_id, status: main.status }
-  const force = state.cancel?.force ?? false
+  const { plan, state } = facts
+  const rules = lateRules(facts, main)
   for (const index of [...state.finished_order].reverse()) {
     const planned = plan.rollback[index]
     const step = state.rollback[index]
     if (!planned || !step || isFinalStep(step.status)) continue
     const done = state.main[index]!.instances.filter((instance) => instance.status === 'success')
     if (done.length === 0) continue
-    if (step.status === 'queued' && force) return [{ type: 'skip_step', planned, reason: 'canceled' }]
+    if (step.status === 'queued' && rules.stop) return [{ type: 'skip_step', planned, reason: rules.stop }]
     if (step.status === 'queued')
       return [
         {
@@ -102,21 +107,20 @@ function decideRollback(facts: Facts, main: Outcome<RunStatus>): Intent[] | unde
           instances: done.map(({ host, vars }) => (vars ? { host, vars } : { host })),
         },
       ]
-    return decideStep(plan, state, planned, step, { names, due, force, stop: force ? 'canceled' : undefined })
+    return decideStep(plan, state, planned, step, rules)
   }
   return undefined
 }
 
 /** One after another, whatever became of the one before. Undefined: all are over. */
 function decideFinally(facts: Facts, main: Outcome<RunStatus>): Intent[] | undefined {
-  const { plan, state, due } = facts
-  const names: RunNames = { run_id: facts.run_id, status: main.status }
-  const force = state.cancel?.force ?? false
+  const { plan, state } = facts
+  const rules = lateRules(facts, main)
   for (const planned of plan.finally) {
     const step = state.finally[planned.index]!
     if (isFinalStep(step.status)) continue
-    if (step.status === 'queued' && force) return [{ type: 'skip_step', planned, reason: 'canceled' }]
-    return decideStep(plan, state, planned, step, { names, due, force, stop: force ? 'canceled' : undefined })
+    if (step.status === 'queued' && rules.stop) return [{ type: 'skip_step', planned, reason: rules.stop }]
+    return decideStep(plan, state, planned, step, rules)
   }
   return undefined
 }

@@ -137,6 +137,6 @@ test('a program ends by itself once it has closed the engine', async () => {
   })
   let out = ''
   child.stdout.on('data', (text) => (out += text))
-  const [code] = await once(child, 'exit', { signal: AbortSignal.timeout(60_000) })
+  const [code] = await once(child, 'exit', { signal: AbortSignal.timeout(180_000) })
   assert.deepEqual([code, out], [0, 'closed\n'])
 })

@@ -13,6 +13,7 @@ import type { EngineFace, Submission } from './face.ts'
 import { Feed } from './feed.ts'
 import { withinGroup } from './group.ts'
 import type { InputAddress } from './inputs.ts'
+import type { PassOn } from './late-prompts.ts'
 import { Loader } from './load.ts'
 import type { NotifyOptions } from './notifications.ts'
 import type { Plan } from './plan.ts'
@@ -35,6 +36,12 @@ export interface EngineOptions {
   clock?: Clock
   /** Throws to refuse a run, before anything of it is kept. */
   admit?: (run: RunSpec) => Promise<void>
+  /**
+   * Goes on with the session of a run with prompts that came too late for it, oldest first; answers the run that has each.
+   * It is asked before the end of that one is committed, and again after a failure (5xx) or a crash in between, or where
+   * more have come: then no prompt is to be given twice. Throws to refuse. Absent: they are dropped.
+   */
+  passOn?: PassOn
   /** Told to notifiers. */
   version?: string
   /**

@@ -1,10 +1,8 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { StepInstance } from '../contract/events.ts'
 import { DEFAULT_HOST } from '../contract/workflow.ts'
-import { fillText } from './file/template.ts'
+import { fillText, type Lookup } from './file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
-
-type Lookup = (name: string) => string | undefined
 
 /** Most instances of one step. */
 export const MAX_INSTANCES = 10_000

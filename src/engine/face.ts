@@ -2,6 +2,7 @@ import type { GivenInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { CreateRun, RunRecord, RunView } from '../contract/run.ts'
+import type { Problem } from './file/problem.ts'
 import type { InputAddress } from './inputs.ts'
 import type { RunPage, RunQuery } from './ports.ts'
 
@@ -24,6 +25,8 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   file?: string
   /** Reads a `workflow.run` file; absent: such files are refused. */
   readFile?: (path: string) => string
+  /** Told what its check warns of, where there is something, before anything is begun. */
+  onWarnings?: (warnings: readonly Problem[]) => void
 }
 
 /** What the hub's API, the CLI and an embedding program use of the engine; `Engine` implements it. */

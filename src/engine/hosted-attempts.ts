@@ -2,19 +2,20 @@ import { messageOf } from '../contract/errors.ts'
 import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { Reason } from '../contract/status.ts'
 import { AttemptWatch } from './attempt-watch.ts'
-import type { Conductor, ConductorPorts } from './conductor.ts'
+import type { ConductorPorts } from './conductor.ts'
 import type { Recorded } from './record.ts'
+import type { RunLoop } from './run-loop.ts'
 import { attemptSpec, requirementsOf } from './spec.ts'
 
 /** What one run has at its host: its attempts, and who listens to each. */
 export class HostedAttempts {
-  readonly #conductor: Conductor
+  readonly #loop: RunLoop
   readonly #ports: ConductorPorts
   readonly #watches = new Map<number, AttemptWatch>()
   #closed = false
 
-  constructor(conductor: Conductor, ports: ConductorPorts) {
-    this.#conductor = conductor
+  constructor(loop: RunLoop, ports: ConductorPorts) {
+    this.#loop = loop
     this.#ports = ports
   }
 
@@ -35,7 +36,7 @@ export class HostedAttempts {
 
   /** Picks up those that the log holds open. */
   async takeUp(): Promise<void> {
-    const { plan, state, names } = this.#conductor
+    const { plan, state, names } = this.#loop
     const open = state.attempts.filter((attempt) => !attempt.end)
     const taken = open.map((attempt) => {
       const spec = attemptSpec(plan, state, names, plan[attempt.phase][attempt.index]!, attempt)
@@ -55,12 +56,12 @@ export class HostedAttempts {
   }
 
   cancel(number: number, reason: Reason, force?: boolean): void {
-    this.#ports.host.cancel(attemptId(this.#conductor.spec.run_id, number), reason, force)
+    this.#ports.host.cancel(attemptId(this.#loop.spec.run_id, number), reason, force)
   }
 
   /** Ends by force all that have not ended. */
   endAll(reason: Reason): void {
-    for (const { number, end } of this.#conductor.state.attempts) if (!end) this.cancel(number, reason, true)
+    for (const { number, end } of this.#loop.state.attempts) if (!end) this.cancel(number, reason, true)
   }
 
   /** What runs is left to its host, and nothing more is heard of it. */
@@ -70,7 +71,7 @@ export class HostedAttempts {
   }
 
   #rememberRunners(): void {
-    const { plan, state, spec } = this.#conductor
+    const { plan, state, spec } = this.#loop
     for (const { end, runner, host } of state.attempts)
       if (end && runner !== undefined)
         this.#ports.host.remember?.(
@@ -81,7 +82,7 @@ export class HostedAttempts {
 
   #watch(number: number, step: string, host: string): AttemptWatch {
     const forget = () => this.#watches.delete(number)
-    const watch = new AttemptWatch(this.#conductor, this.#ports, number, { step, host }, forget)
+    const watch = new AttemptWatch(this.#loop, this.#ports, number, { step, host }, forget)
     this.#watches.set(number, watch)
     return watch
   }

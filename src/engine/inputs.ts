@@ -28,21 +28,25 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
     throw new ErrandError('body_too_large', `The prompt is over ${MAX_INPUT_BYTES} bytes.`, {
       hint: 'Put what is long into a file, and name the file in the prompt.',
     })
-  const open = state.attempts.filter((attempt) => attempt.talk && !attempt.end && fits(attempt, to))
+  const taking = state.attempts.filter((attempt) => attempt.talk && !attempt.end)
+  const open = taking.filter((attempt) => fits(attempt, to))
   const known = open.find(({ talk }) => talk!.given.has(input.input_id))
   if (known) return { attempt: known, input, known: true }
   if (input.type === 'permission') return { attempt: asking(runId, open, input), input, known: false }
   const [attempt, other] = open
-  if (!attempt)
-    throw new ErrandError('no_input', `Nothing in run ${runId} takes a ${wordFor(input)} now.`, {
-      hint: 'Only a running agent step does; a step with interactive: true waits for prompts.',
-    })
-  if (other) {
-    const steps = open.map(({ step, host }) => `"${step}" on ${host}`).join(', ')
-    throw new ErrandError('conflict', `Several steps of run ${runId} take prompts: ${steps}.`, {
-      hint: 'Name the step, or the number of the attempt.',
+  if (!attempt) {
+    const where = to.step === undefined ? 'Nothing' : `No step "${to.step}"`
+    throw new ErrandError('no_input', `${where} in run ${runId} takes a ${wordFor(input)} now.`, {
+      hint:
+        taking.length > 0
+          ? `What does: ${names(taking)}.`
+          : 'Only a running agent step does; a step with interactive: true waits for prompts.',
     })
   }
+  if (other)
+    throw new ErrandError('conflict', `Several steps of run ${runId} take prompts: ${names(open)}.`, {
+      hint: 'Name the step, or the number of the attempt.',
+    })
   if (input.type === 'prompt' && attempt.talk!.closed)
     throw new ErrandError(
       'no_input',
@@ -53,6 +57,9 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
     )
   return { attempt, input, known: false }
 }
+
+const names = (attempts: readonly AttemptState[]) =>
+  attempts.map(({ step, host }) => `"${step}" on ${host}`).join(', ')
 
 const fits = (attempt: AttemptState, to: InputAddress) =>
   (to.step === undefined || to.step === attempt.step) &&
@@ -70,6 +77,16 @@ function asking(runId: string, open: readonly AttemptState[], { request_id }: { 
 const wordFor = ({ type }: AttemptInput) => (type === 'prompt' ? 'prompt' : `"${type}"`)
 
 export const freshTalk = (): Talk => ({ given: new Set(), untaken: [], questions: new Set(), closed: false })
+
+/** Folds what became of a prompt that came too late. */
+export function foldLate(
+  attempt: AttemptState,
+  event: EventOf<'input.passed_on'> | EventOf<'input.dropped'>,
+): void {
+  const { input_id } = event
+  const run_id = event.type === 'input.passed_on' ? event.run_id : undefined
+  attempt.late = [...(attempt.late ?? []), { input_id, run_id }]
+}
 
 /** Folds what was said to and by an agent. */
 export function foldTalk(

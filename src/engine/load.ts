@@ -5,19 +5,24 @@ import type { Submission } from './face.ts'
 import { checkWorkflow, parseWorkflow } from './file/check.ts'
 import { resolveInputs } from './file/inputs.ts'
 import type { Problem } from './file/problem.ts'
-import { fillText } from './file/template.ts'
+import { fillText, lookupIn } from './file/template.ts'
 import { type Plan, plan } from './plan.ts'
 
 /** How many workflows are kept ready, so that the same one again costs nothing; and how large one may be. */
 const KEPT = 100
 const KEPT_LENGTH = 256 * 1024
 
+interface Loaded {
+  plan: Plan
+  warnings: readonly Problem[]
+}
+
 /** Turns what is submitted into a graph; the latest ones are kept. */
 export class Loader {
   readonly #catalog: ActionCatalog
   /** That of workflows which are values: commands make those, too. */
   readonly #ofValues: ActionCatalog
-  readonly #kept = new Map<string, Plan>()
+  readonly #kept = new Map<string, Loaded>()
 
   constructor(catalog: ActionCatalog) {
     this.#catalog = catalog
@@ -26,12 +31,18 @@ export class Loader {
   }
 
   /** Throws `invalid_workflow`, with every problem in `details`. */
-  load(
-    submission: Pick<Submission, 'yaml' | 'workflow'> & {
-      readFile?: (path: string) => string
-      file?: string
-    },
-  ): Plan {
+  load(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file' | 'onWarnings'>): Plan {
+    const { plan, warnings } = this.#loaded(submission)
+    if (warnings.length > 0) submission.onWarnings?.(warnings)
+    return plan
+  }
+
+  /** The graph of a workflow that was checked when it was submitted. */
+  again(workflow: unknown): Plan {
+    return plan(workflow as Workflow, this.#catalog)
+  }
+
+  #loaded(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'>): Loaded {
     const { yaml, workflow } = submission
     if ((yaml === undefined) === (workflow === undefined))
       throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".', {
@@ -42,20 +53,16 @@ export class Loader {
     const key = submission.readFile ? undefined : text
     const kept = key === undefined ? undefined : this.#kept.get(key)
     if (kept) return kept
-    const { catalog, file, readFile } = { catalog: this.#catalog, ...submission }
+    const { file, readFile } = submission
     const checked =
       yaml === undefined
         ? checkWorkflow(workflow, { catalog: this.#ofValues })
-        : parseWorkflow(yaml, { file, catalog, readFile })
-    const loaded = plan(checked.workflow ?? refuse(checked.problems), this.#catalog)
+        : parseWorkflow(yaml, { file, catalog: this.#catalog, readFile })
+    const valid = checked.workflow ?? refuse(checked.problems)
+    const loaded = { plan: plan(valid, this.#catalog), warnings: checked.problems }
     if (key !== undefined && key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
     if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     return loaded
-  }
-
-  /** The graph of a workflow that was checked when it was submitted. */
-  again(workflow: unknown): Plan {
-    return plan(workflow as Workflow, this.#catalog)
   }
 }
 
@@ -78,7 +85,6 @@ export function firstVariables(workflow: Workflow, given: Submission['vars']): R
   const inputs = resolveInputs(workflow, given ?? {})
   const vars: Record<string, string> = { ...inputs }
   for (const [name, value] of Object.entries(workflow.env ?? {}))
-    if (!Object.hasOwn(inputs, name))
-      vars[name] = fillText(String(value), (of) => (Object.hasOwn(vars, of) ? vars[of] : undefined))
+    if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), lookupIn(vars))
   return vars
 }

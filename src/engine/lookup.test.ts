@@ -85,3 +85,16 @@ test('raw arguments are handed over as written, others filled in', async (t) => 
   assert.equal(host.begun[0]?.args.cmd, 'echo ${V}')
   assert.equal(host.begun[0]?.args.cwd, '/srv/one')
 })
+
+test('a variable that is not set is told with the nearest that is', async (t) => {
+  const { play } = scriptedEngine(t)
+  const hintOf = async (more: object) => {
+    const { steps } = await play([step('a', more)], { env: { VERSION: '1' } })
+    return steps[0]!.message
+  }
+  const told = /^Variable "VERSON" is not set\. Did you mean "VERSION"\?/
+  assert.match((await hintOf({ when: '${VERSON}' }))!, told)
+  assert.match((await hintOf({ targets: ['${VERSON}'] }))!, told)
+  assert.match((await hintOf({ env: { A: '${VERSON}' } }))!, told)
+  assert.match((await hintOf({ action: 'file.write', args: { path: '${VERSON}', content: '' } }))!, told)
+})

@@ -2,12 +2,10 @@ import { ErrandError } from '../contract/errors.ts'
 import type { StepInstance } from '../contract/events.ts'
 import type { RunSpec } from '../contract/run.ts'
 import type { Reason } from '../contract/status.ts'
-import { fillText } from './file/template.ts'
+import { fillText, type Lookup, lookupIn } from './file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { RunState } from './state.ts'
 import { variablesOn } from './variables.ts'
-
-export type Lookup = (name: string) => string | undefined
 
 /** What a run is called and how it stands, as steps may read it. */
 export interface RunNames {
@@ -20,8 +18,8 @@ export interface RunNames {
 
 /** Variables outside a step: for `when`, targets, items, outputs. */
 export function runLookup(plan: Plan, state: RunState, names: RunNames): Lookup {
-  const own = builtins(plan, names)
-  return (name) => state.vars.get(name)?.value ?? (Object.hasOwn(own, name) ? own[name] : undefined)
+  const own = lookupIn(builtins(plan, names))
+  return { get: (name) => state.vars.get(name)?.value ?? own.get(name), names: () => state.vars.keys() }
 }
 
 /**
@@ -36,13 +34,14 @@ export function instanceEnv(
   instance: StepInstance,
 ): { env: Record<string, string>; lookup: Lookup } {
   const env = { ...variablesOn(state.vars, instance.host), ...instance.vars }
-  const own: Record<string, string> = {
+  const own = lookupIn({
     ...builtins(plan, names),
     ERRAND_STEP: planned.step.name,
     ERRAND_HOST: instance.host,
-  }
+  })
   if (names.status) env.ERRAND_RUN_STATUS = names.status
-  const lookup: Lookup = (name) => [env, own].find((values) => Object.hasOwn(values, name))?.[name]
+  const given = lookupIn(env)
+  const lookup: Lookup = { get: (name) => given.get(name) ?? own.get(name), names: given.names }
   for (const [name, value] of Object.entries(planned.step.env ?? {}))
     if (!Object.hasOwn(instance.vars ?? {}, name)) env[name] = fillText(String(value), lookup)
   return { env, lookup }

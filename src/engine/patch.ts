@@ -8,10 +8,11 @@ export function patchOf(state: RunState): RunPatch {
 }
 
 /** The fields that differ; one that is gone is there as undefined. */
-patchOf.changed = (before: RunPatch, after: RunPatch): RunPatch =>
-  Object.fromEntries(
+export function patchBetween(before: RunPatch, after: RunPatch): RunPatch {
+  return Object.fromEntries(
     Object.entries(after).filter(([key, value]) => before[key as keyof RunPatch] !== value),
-  ) as RunPatch
+  )
+}
 
 function waitingOf(state: RunState): string | undefined {
   if (state.waiting !== undefined) return state.waiting

@@ -13,8 +13,7 @@ export const ROLLBACK_OF = 'rollback of '
 export function carriedOver(plan: Plan, state: RunState): NonNullable<RunSpec['carried']> {
   const carried: NonNullable<RunSpec['carried']> = {}
   for (const { index, step } of plan.main) {
-    const undone = state.rollback[index]?.instances.some((instance) => instance.status === 'success')
-    const done = undone
+    const done = isUndone(state, index)
       ? []
       : state.main[index]!.instances.filter((instance) => instance.status === 'success')
     if (done.length > 0)
@@ -31,8 +30,7 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
   const steps: unknown[] = []
   for (const index of [...state.finished_order].reverse()) {
     const planned = plan.rollback[index]
-    const undone = state.rollback[index]?.instances.some((instance) => instance.status === 'success')
-    if (!planned || undone) continue
+    if (!planned || isUndone(state, index)) continue
     for (const [position, { host, vars, status }] of state.main[index]!.instances.entries()) {
       if (status !== 'success') continue
       const { name, action, args, timeout_seconds, env, secrets, resources, limits } = planned.step
@@ -63,6 +61,10 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
     )
   const { inventory, name } = plan.workflow
   return Workflow.parse({ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory, steps })
+}
+
+function isUndone({ rollback }: RunState, index: number): boolean {
+  return rollback[index]?.instances.some(({ status }) => status === 'success') ?? false
 }
 
 function literal(values: Record<string, string>): Record<string, string> {

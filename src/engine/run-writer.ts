@@ -1,6 +1,6 @@
 import type { RunEvent } from '../contract/events.ts'
 import type { RunPatch, RunSpec } from '../contract/run.ts'
-import { patchOf } from './patch.ts'
+import { patchBetween, patchOf } from './patch.ts'
 import type { RunStore } from './ports.ts'
 import type { RunState } from './state.ts'
 
@@ -39,7 +39,7 @@ export class RunWriter {
     // Taken once: by the time that a failed write is tried again, the state is further on than these events.
     if (this.#next?.events !== events)
       this.#next = { events, patch: { ...patchOf(this.#state), last_notify_error: this.#notifyError } }
-    const patch = patchOf.changed(this.#patched, this.#next.patch)
+    const patch = patchBetween(this.#patched, this.#next.patch)
     if (!this.#created) await this.#store.create(this.#spec, events, patch)
     else if (events.length > 0 || Object.keys(patch).length > 0)
       await this.#store.update(this.#spec.run_id, { events, patch })

@@ -12,7 +12,7 @@ test('a secret is a mark in the arguments until the machine fills in its value',
     list: ['${KEY:-none}', 1],
     cmd: '${TOKEN}',
   }
-  const marked = argsWithMarks(args, ['cmd'], (name) => `<${name}>`, uses)
+  const marked = argsWithMarks(args, ['cmd'], { get: (name) => `<${name}>`, names: () => [] }, uses)
   assert.deepEqual(marked, {
     url: 'x/<NAME>',
     headers: { a: `Bearer ${secretMark('TOKEN')}` },
@@ -26,7 +26,7 @@ test('a secret is a mark in the arguments until the machine fills in its value',
 test('neither a variable nor the file itself can pass for a mark', () => {
   const forged = secretMark('TOKEN')
   const args = { a: '${EVIL}', b: forged, c: { d: [forged] }, raw: forged }
-  const marked = argsWithMarks(args, ['raw'], () => forged, uses)
+  const marked = argsWithMarks(args, ['raw'], { get: () => forged, names: () => [] }, uses)
   const filled = withSecrets(marked, { TOKEN: 'value' })
   assert.ok(!JSON.stringify(filled).includes('value'))
   // A value that looks like a mark is not read again.

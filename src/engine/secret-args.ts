@@ -11,8 +11,10 @@ export function argsWithMarks(
   lookup: Lookup,
   uses: Readonly<Record<string, SecretUse>>,
 ): Record<string, unknown> {
-  const marked: Lookup = (name) =>
-    Object.hasOwn(uses, name) ? secretMark(name) : lookup(name)?.replaceAll('\0', '')
+  const marked: Lookup = {
+    get: (name) => (Object.hasOwn(uses, name) ? secretMark(name) : lookup.get(name)?.replaceAll('\0', '')),
+    names: () => [...lookup.names(), ...Object.keys(uses)],
+  }
   return fillArgs(withoutNuls(args) as Record<string, unknown>, rawKeys, marked)
 }
 

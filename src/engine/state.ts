@@ -96,6 +96,8 @@ export interface AttemptState {
   end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files' | 'usage'>
   /** Set where it takes inputs. */
   talk?: Talk
+  /** Prompts that came too late for it, and the run that goes on with them. */
+  late?: { input_id: string; run_id?: string }[]
 }
 
 /** What passes between people and an attempt that takes inputs. */

@@ -1,48 +1,10 @@
 import type * as z from 'zod'
 import { attemptId } from '../contract/ids.ts'
-import type { InstanceView, RunRecord, RunSummary, RunView, StepView } from '../contract/run.ts'
+import type { InstanceView, RunRecord, RunView, StepView } from '../contract/run.ts'
 import type { StepStatus } from '../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
+import { runSummary } from './run-summary.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
-
-/** A run as lists show it. */
-export function summaryOf(record: RunRecord): RunSummary {
-  const {
-    run_id,
-    blueprint,
-    workflow_name,
-    status,
-    reason,
-    message,
-    owner,
-    repository,
-    created_at,
-    started_at,
-  } = record
-  const { finished_at, waiting, retry_of, continues, replaces, last_notify_error, parent } = record
-  const head = {
-    run_id,
-    blueprint,
-    workflow_name,
-    status,
-    reason,
-    message,
-    owner,
-    repository,
-    created_at,
-    started_at,
-  }
-  return {
-    ...head,
-    finished_at,
-    waiting,
-    retry_of,
-    continues,
-    replaces,
-    last_notify_error,
-    parent_run_id: parent?.run_id,
-  }
-}
 
 /** A run shown whole: the record, and the steps as folded from the log. */
 export function viewOf(record: RunRecord, plan: Plan, state: RunState): RunView {
@@ -59,7 +21,7 @@ export function viewOf(record: RunRecord, plan: Plan, state: RunState): RunView 
     steps.push(stepView(record.run_id, planned, step, state))
   }
   const { vars, outputs } = record
-  return { ...summaryOf(record), vars, outputs, steps, last_seq: state.seq }
+  return { ...runSummary(record), vars, outputs, steps, last_seq: state.seq }
 }
 
 function stepView(runId: string, planned: PlannedStep, step: StepState, state: RunState): StepView {
@@ -100,6 +62,7 @@ function instanceView(runId: string, instance: InstanceState, state: RunState): 
       restarts: attempt.restarts,
       streams: lengths.length > 0 ? Object.fromEntries(lengths) : undefined,
       usage: attempt.end?.usage,
+      late_inputs: attempt.late,
     }
   })
   const waiting = instance.status === 'running' ? attempts.at(-1)?.waiting : undefined

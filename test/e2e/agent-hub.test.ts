@@ -91,7 +91,10 @@ test('a question that nobody sees here waits, and is answered by another command
 test('a folder that the runner does not allow, an unknown agent and a missing key are told as the reason', async (t) => {
   const { call, url, home } = await hub(t)
   const outside = await call('agent', '--hub', 'say x', '--cwd', home, ...standInOptions)
-  assert.match(outside.stdout, /failed in .*may not work in .* Start the runner with --allow-dir/)
+  assert.match(
+    outside.stdout,
+    /failed in .*On runner ".+": Agents may not work in .* Start the runner, or errand up, with --allow-dir/,
+  )
   const keyless = await call('agent', '--hub', 'x', '--agent', 'builtin')
   assert.match(keyless.stdout, /failed in .*OPENAI_API_KEY/)
   const listed = await eventually('the agents of the runner', async () => {

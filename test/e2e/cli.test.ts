@@ -86,6 +86,24 @@ test('a workflow file that is not there or not valid ends with 2, every mistake 
   assert.ok(json.problems.length >= 2)
 })
 
+test('what a file is warned of is told when it is checked and when it is run, and both succeed', async (t) => {
+  const errand = errandCommand(t)
+  const file = join(errand.home, 'graph.yaml')
+  writeFileSync(
+    file,
+    `version: v0.1\nname: graph\nsteps:\n  - {name: a, action: vars.set, args: {vars: {TAG: v1}}, needs: []}\n  - {name: b, action: noop, when: '\${TAG:-}'}\n`,
+  )
+  const warning = `${file}:5:36: warning: when in step "b" reads TAG, which step "a" sets`
+  for (const words of [['validate'], ['run'], ['run', '--output-path', join(errand.home, 'out')]]) {
+    const { code, stderr } = await errand.run([...words, file])
+    assert.equal(code, 0, stderr)
+    assert.equal(stderr.split(warning).length, 2, stderr)
+    assert.match(stderr, /hint: write needs: \["a"\]/)
+  }
+  const json = JSON.parse((await errand.run(['validate', file, '--json'])).stdout)
+  assert.deepEqual([json.valid, json.problems[0].severity], [true, 'warning'])
+})
+
 test('a run ends with 0 or 1, and says why', async (t) => {
   const errand = flow(t, 'exit 4')
   const { code, stdout } = await errand.run(['run', errand.file])

@@ -13,7 +13,7 @@ test('the example of an embedded engine runs its own action, tells its notifier 
   const { status, stdout, stderr } = spawnSync(process.execPath, [example], {
     cwd: folder,
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 180_000,
   })
   assert.equal(status, 0, stderr)
   const lines = stdout.split('\n')

@@ -148,7 +148,7 @@ test('inputs given while the runner is away reach the session when it is back', 
   const runId = await spine.submit({ agent: 'acp', command, prompt: 'say one', interactive: true })
   await spine.event(runId, (event) => event.type === 'agent.update' && event.update.kind === 'idle')
   await spine.closeRunner()
-  await until('it is gone', () => spine.hub.fleet.list()[0]?.status === 'disconnected')
+  await until('it is gone', () => spine.hub.fleet.runners.list()[0]?.status === 'disconnected')
   await spine.engine.input(runId, { type: 'prompt', text: 'say two' })
   await spine.restartHub()
   await spine.engine.input(runId, { type: 'prompt', text: 'say three' })

@@ -79,7 +79,7 @@ async function until(
   text: string | RegExp,
   child: ChildProcessWithoutNullStreams,
 ): Promise<void> {
-  const deadlineMs = Date.now() + 60_000
+  const deadlineMs = Date.now() + 180_000
   const there = (): boolean => {
     const all = `${printed.stdout}\n${printed.stderr}`
     return typeof text === 'string' ? all.includes(text) : text.test(all)
@@ -99,7 +99,7 @@ export async function eventually<T>(
   what: string,
   condition: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
-  const deadlineMs = Date.now() + 60_000
+  const deadlineMs = Date.now() + 180_000
   for (;;) {
     const value = await condition()
     if (value) return value

@@ -4,7 +4,7 @@ import type { InProcessAgent, InProcessSession, ToolAsk, TurnEnd } from '../../s
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
 
 /** A generous deadline: a loaded machine may be slow. */
-const DEADLINE_MS = 60_000
+const DEADLINE_MS = 180_000
 
 type Decide = (ask: ToolAsk) => 'allow' | 'deny' | Promise<'allow' | 'deny'>
 

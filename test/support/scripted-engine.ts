@@ -82,7 +82,7 @@ export const told = (view: RunView): string[] =>
 
 /** Waits until something is so; fails after half a minute. */
 export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  const lastMs = Date.now() + 30_000
+  const lastMs = Date.now() + 120_000
   while (!(await what())) {
     if (Date.now() > lastMs) throw new Error(`It did not come about: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 1))

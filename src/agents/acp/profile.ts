@@ -7,6 +7,8 @@ export type FileDiff = NonNullable<AgentUpdateOf<'tool'>['diffs']>[number]
 export type Aside =
   | { type: 'notice'; text: string }
   | { type: 'retry'; text: string }
+  /** It says what is told anyway. */
+  | { type: 'noise' }
   /** If nothing follows in this turn, the turn has failed with this text. */
   | { type: 'failure'; text: string }
 

@@ -116,6 +116,9 @@ describe('the Agent Client Protocol', () => {
   it('tells the first line of a program that ends without having spoken the protocol', () => {
     const talk = new Talk()
     for (const line of ['', 'Welcome!', '{"jsonrpc": "2.0", "method": "x"}', 'more']) talk.protocol.line(line)
+    // It may never end.
+    const text = 'It wrote "Welcome!", which is no message of the Agent Client Protocol.'
+    assert.deepEqual(talk.updates, [{ kind: 'notice', text }])
     talk.protocol.exited({ code: 0, stderr: '' })
     const [failure] = talk.failures
     assert.equal(failure?.reason, 'start_failed')

@@ -62,8 +62,7 @@ export class AcpProtocol implements AgentProtocol {
 
   line(text: string): void {
     if (this.#phase === 'over') return
-    if (this.#phase === 'starting' && text.trim() !== '' && parsedObject(text) === undefined)
-      this.#stray ??= text.trim().slice(0, STRAY_CHARACTERS)
+    if (this.#stray === undefined && this.#phase === 'starting') this.#lookForStray(text.trim())
     this.#rpc.line(text)
   }
 
@@ -102,9 +101,17 @@ export class AcpProtocol implements AgentProtocol {
     this.#phase = 'over'
   }
 
+  /** Told at once: a program of another kind may never end by itself. */
+  #lookForStray(text: string): void {
+    if (text === '' || parsedObject(text) !== undefined) return
+    const words = JSON.stringify(text.slice(0, STRAY_CHARACTERS))
+    this.#stray = `It wrote ${words}, which is no message of the Agent Client Protocol`
+    this.#port.update({ kind: 'notice', text: `${this.#stray}.` })
+  }
+
   #withStray(message: string): string {
     if (this.#stray === undefined) return message
-    return `${message}. It wrote ${JSON.stringify(this.#stray)}, which is no message of the Agent Client Protocol: see that this program, started so, speaks it.`
+    return `${message}. ${this.#stray}: see that this program, started so, speaks it.`
   }
 
   #ready(): void {

@@ -66,7 +66,7 @@ export class SessionUpdates {
       this.#update({ kind: 'message', text })
     } else if (aside.type === 'failure') this.#held = aside.text
     else if (aside.type === 'notice') this.#update({ kind: 'notice', text: aside.text })
-    else
+    else if (aside.type === 'retry')
       this.#update({
         kind: 'retry',
         failure: modelFailureOf(aside.text),

@@ -115,3 +115,36 @@ test('a long change is shortened, whole texts and unified diffs alike', () => {
     { sign: '+', text: 'x' },
   ])
 })
+
+test('that a session is loaded is shown once a turn, and a path alone is not what a tool does', () => {
+  const loaded = { kind: 'session', agent: 'claude_code', session_id: 's', origin: 'loaded' } as const
+  const text = shown([
+    loaded,
+    { ...loaded, version: '2.0.0' },
+    tool({ title: 'tmp/a.py', tool_kind: 'edit', status: 'running' }),
+    tool({ status: 'completed' }),
+    { kind: 'permission', request_id: 'q', title: '/tmp/b.py', tool_kind: 'read' },
+    { kind: 'turn_ended', stop_reason: 'end_turn' },
+    loaded,
+  ])
+  assert.deepEqual(text.split('\n'), [
+    'claude_code, its session is loaded',
+    'completed edit tmp/a.py',
+    '? read /tmp/b.py',
+    'claude_code, its session is loaded',
+    '',
+  ])
+})
+
+test('what becomes of a prompt that came too late is told', () => {
+  const display = new AgentDisplay({ tty: false, color: false })
+  const common = { seq: 1, time, attempt: 1, input_id: 'a' }
+  const lines = [
+    display.add({ ...common, type: 'input.passed_on', run_id: 'run_b' }),
+    display.add({ ...common, type: 'input.dropped', message: 'The run was stopped before its turn came.' }),
+  ]
+  assert.deepEqual(lines, [
+    'a prompt came too late: run run_b goes on with it\n',
+    'a prompt came too late: The run was stopped before its turn came.\n',
+  ])
+})

@@ -22,6 +22,8 @@ export class AgentDisplay {
   #plan = ''
   #waiting = ''
   #failure = ''
+  /** That a session was loaded is shown: some tell it again, with their version, in the first turn. */
+  #loaded = false
   /** What is being spoken, and whether its line is open. */
   #speaking: 'message' | 'thought' | undefined
   #open = false
@@ -47,6 +49,10 @@ export class AgentDisplay {
       case 'attempt.finished':
         this.#failure = whyText({ ...event, exitCode: event.exit_code })
         return ''
+      case 'input.passed_on':
+        return this.#line('dim', `a prompt came too late: run ${event.run_id} goes on with it`)
+      case 'input.dropped':
+        return this.#line('yellow', `a prompt came too late: ${event.message}`)
       case 'run.cancel_requested':
         return this.#line('yellow', 'canceling')
       case 'run.finished':
@@ -99,6 +105,7 @@ export class AgentDisplay {
               `verify ${update.status}: ${update.command}`,
             )
       case 'turn_ended':
+        this.#loaded = false
         return update.stop_reason === 'end_turn' ? this.#clear() : this.#line('yellow', turnEnd(update))
       case 'notice':
         return this.#line('dim', update.text)
@@ -110,7 +117,8 @@ export class AgentDisplay {
   #session({ agent, version, model, origin }: AgentUpdateOf<'session'>): string {
     const what = [agent, version, model].filter(Boolean).join(' ')
     // Some tell their version only with the first turn.
-    if (version === undefined && origin === 'new') return ''
+    if ((version === undefined && origin === 'new') || (this.#loaded && origin === 'loaded')) return ''
+    this.#loaded = origin === 'loaded'
     const how = { new: '', loaded: ', its session is loaded', same: ', still at it' }[origin]
     return this.#line('dim', `${what}${how}`)
   }

@@ -1,8 +1,9 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
+import { titleText } from './agent-title.ts'
 
 /** A question of an agent: its title, and the paths that the title doesn't name. */
-export function questionText({ title, paths = [] }: AgentUpdateOf<'permission'>): string {
-  return `? ${[title, ...paths.filter((path) => !title.includes(path))].join('  ')}`
+export function questionText({ title, tool_kind, paths = [] }: AgentUpdateOf<'permission'>): string {
+  return `? ${[titleText(title, tool_kind), ...paths.filter((path) => !title.includes(path))].join('  ')}`
 }
 
 /** How it was answered, and by whom where that is known. */

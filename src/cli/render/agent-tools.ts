@@ -1,4 +1,5 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
+import { titleText } from './agent-title.ts'
 
 interface Call {
   title?: string
@@ -42,7 +43,7 @@ export class AgentTools {
 }
 
 function labelOf({ title, kind, paths = [] }: Call, id: string): string {
-  const what = title ?? kind ?? id
+  const what = titleText(title, kind) ?? id
   const where = paths.filter((path) => !what.includes(path) && !what.includes(path.split('/').at(-1)!))
   return [what, ...where.slice(0, 2)].join('  ')
 }

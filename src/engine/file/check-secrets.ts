@@ -1,8 +1,9 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
+import { eachUse } from './each-use.ts'
 import { asList, asMap, asText, entriesOf, own } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './report.ts'
-import { variableUses } from './template.ts'
+import { declaredExports } from './step-exports.ts'
 
 interface Place {
   path: ValuePath
@@ -39,19 +40,14 @@ function variablesOf(secrets: unknown): string[] {
 /** Where each variable of the file comes from that is no secret. */
 function plainVariables(workflow: unknown): Map<string, string> {
   const found = new Map<string, string>()
-  const add = (names: Iterable<unknown>, from: string) => {
-    for (const name of names) if (typeof name === 'string') found.set(name, from)
+  const add = (names: readonly string[], from: string) => {
+    for (const name of names) found.set(name, from)
   }
   add(Object.keys(asMap(own(workflow, 'inputs')) ?? {}), 'an input')
   add(Object.keys(asMap(own(workflow, 'env')) ?? {}), 'a variable of env')
   for (const list of ['steps', 'finally'] as const)
-    for (const step of asList(own(workflow, list))) {
-      const name = `a variable that step ${JSON.stringify(own(step, 'name'))} sets`
-      add(Object.keys(asMap(own(step, 'outputs')) ?? {}), name)
-      add(asList(own(step, 'expect_vars')), name)
-      if (own(step, 'action') === 'vars.set')
-        add(Object.keys(asMap(own(own(step, 'args'), 'vars')) ?? {}), name)
-    }
+    for (const step of asList(own(workflow, list)))
+      add(declaredExports(step), `a variable that step ${JSON.stringify(own(step, 'name'))} sets`)
   return found
 }
 
@@ -127,22 +123,4 @@ function refuse(
   eachUse(path, value, all, (where, index, name) =>
     report.say(where, `uses the secret ${JSON.stringify(name)}`, { at: index, hint }),
   )
-}
-
-const maxDepth = 100
-
-function eachUse(
-  path: ValuePath,
-  value: unknown,
-  names: ReadonlySet<string>,
-  found: (path: ValuePath, index: number, name: string) => void,
-  depth = 0,
-): void {
-  // What is nested deeper is a mistake of its own.
-  if (depth > maxDepth) return
-  if (typeof value === 'string') {
-    for (const { name, index } of variableUses(value)) if (names.has(name)) found(path, index, name)
-  } else
-    for (const [key, inner] of Array.isArray(value) ? value.entries() : entriesOf(value))
-      eachUse([...path, key], inner, names, found, depth + 1)
 }

@@ -1,10 +1,12 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
 import { Workflow } from '../../contract/workflow.ts'
+import { checkAgents } from './check-agents.ts'
 import { checkInputs } from './check-inputs.ts'
 import { checkNamesAndNeeds } from './check-needs.ts'
 import { checkSecrets } from './check-secrets.ts'
 import { type CheckedArgs, checkStep } from './check-step.ts'
 import { checkTemplates } from './check-texts.ts'
+import { checkTiming } from './check-timing.ts'
 import { asList, asMap, own } from './loose.ts'
 import { parseYaml } from './parse.ts'
 import type { Locate } from './positions.ts'
@@ -20,6 +22,8 @@ export interface CheckOptions {
   file?: string
   /** Reads the text of a file that `workflow.run` names, by its path from this file's folder. Throws where it cannot. */
   readFile?: (path: string) => string
+  /** Agents that are known beside those that ship with Errand; absent: their names are not looked at. */
+  agents?: readonly string[]
 }
 
 /** With `workflow` unless a problem is an error. */
@@ -71,7 +75,10 @@ function checkInto(
     }
   }
   checkSecrets(report, value, catalog)
-  return parsed.success ? parsed.data : undefined
+  if (subs.agents) checkAgents(report, value, subs.agents)
+  if (!parsed.success) return undefined
+  if (!report.failed) checkTiming(report, parsed.data, catalog)
+  return parsed.data
 }
 
 function putArgs(step: Workflow['steps'][number], checked: CheckedArgs): void {

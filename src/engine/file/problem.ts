@@ -1,14 +1,6 @@
-/** A mistake in a workflow file. `path` is where in the value, such as `steps[0].args.cmd`. */
-export interface Problem {
-  severity: 'error' | 'warning'
-  message: string
-  hint?: string
-  file?: string
-  /** Counted from 1. */
-  line?: number
-  column?: number
-  path: string
-}
+import type { Problem } from '../../contract/validate-api.ts'
+
+export type { Problem }
 
 /** `flow.yaml:12:5: error: unknown key "target" in step "x"`, and the hint on a line of its own. */
 export function formatProblem(problem: Problem): string {

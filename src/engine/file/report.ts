@@ -3,7 +3,7 @@ import type { Locate, ValuePath } from './positions.ts'
 import { formatPath, type Problem } from './problem.ts'
 import { type Finding, unknownKey } from './sentences.ts'
 
-const maxProblems = 1000
+const most = { error: 1000, warning: 100 }
 
 export interface Complaint {
   /** `value` by default; a number is a character of the text at the path. */
@@ -16,26 +16,30 @@ export interface Complaint {
 /** Collects the problems of one file, with their places. */
 export class Report {
   readonly problems: Problem[]
-  private readonly root: unknown
-  private readonly file: string | undefined
-  private readonly locate: Locate | undefined
-  private readonly prefix: ValuePath
+  readonly #root: unknown
+  readonly #file: string | undefined
+  readonly #locate: Locate | undefined
+  readonly #prefix: ValuePath
 
   constructor(
     root: unknown,
     options: { file?: string; locate?: Locate; problems?: Problem[]; prefix?: ValuePath } = {},
   ) {
-    this.root = root
-    this.file = options.file
-    this.locate = options.locate
+    this.#root = root
+    this.#file = options.file
+    this.#locate = options.locate
     this.problems = options.problems ?? []
-    this.prefix = options.prefix ?? []
+    this.#prefix = options.prefix ?? []
   }
 
   /** For a workflow inside this one. */
   within(path: ValuePath): Report {
-    const { file, locate, problems } = this
-    return new Report(valueAt(this.root, path), { file, locate, problems, prefix: [...this.prefix, ...path] })
+    return new Report(valueAt(this.#root, path), {
+      file: this.#file,
+      locate: this.#locate,
+      problems: this.problems,
+      prefix: [...this.#prefix, ...path],
+    })
   }
 
   /** For another file. */
@@ -49,31 +53,33 @@ export class Report {
 
   /** `message` is the whole sentence. */
   add(path: ValuePath, message: string, { at = 'value', hint, severity = 'error' }: Complaint = {}): void {
-    if (this.problems.length > maxProblems) return
-    if (this.problems.length === maxProblems) {
+    // Counted by themselves: no number of warnings is a mistake, or hides one.
+    const { length } = this.problems.filter((problem) => problem.severity === severity)
+    if (length > most[severity]) return
+    if (length === most[severity]) {
       this.problems.push({
-        severity: 'error',
-        message: `more than ${maxProblems} problems; the rest is left out`,
-        ...(this.file === undefined ? {} : { file: this.file }),
+        severity,
+        message: `more than ${length} ${severity === 'error' ? 'problems' : 'warnings'}; the rest is left out`,
+        ...(this.#file === undefined ? {} : { file: this.#file }),
         path: '',
       })
       return
     }
-    const full = [...this.prefix, ...path]
+    const full = [...this.#prefix, ...path]
     const advice = typeof hint === 'function' ? hint() : hint
     this.problems.push({
       severity,
       message,
       ...(advice === undefined ? {} : { hint: advice }),
-      ...(this.file === undefined ? {} : { file: this.file }),
-      ...this.locate?.(full, at),
+      ...(this.#file === undefined ? {} : { file: this.#file }),
+      ...this.#locate?.(full, at),
       path: formatPath(full),
     })
   }
 
   /** `says` follows the name of what stands at the path. */
   say(path: ValuePath, says: string, complaint?: Complaint): void {
-    const { subject, place } = this.nameOf(path)
+    const { subject, place } = this.#nameOf(path)
     this.add(path, `${subject}${place} ${says}`, complaint)
   }
 
@@ -81,13 +87,13 @@ export class Report {
     const path = [...base, ...finding.path]
     const complaint = { at: finding.at, hint: finding.hint }
     if (finding.says === unknownKey) {
-      const { place } = this.nameOf(path)
+      const { place } = this.#nameOf(path)
       this.add(path, `unknown key "${path.at(-1)}"${place || ' at the top level'}`, complaint)
     } else this.say(path, finding.says, complaint)
   }
 
   /** `timeout_seconds` and ` in step "x"` */
-  private nameOf(path: ValuePath): { subject: string; place: string } {
+  #nameOf(path: ValuePath): { subject: string; place: string } {
     const [list, index, ...rest] = path
     if (path.length === 0) return { subject: 'the workflow', place: '' }
     if ((list !== 'steps' && list !== 'finally') || typeof index !== 'number') {
@@ -96,7 +102,7 @@ export class Report {
         ? { subject: formatPath(path), place: '' }
         : { subject: String(path.at(-1)), place: inner }
     }
-    const step = this.step(list, index)
+    const step = this.#step(list, index)
     if (rest.length === 0) return { subject: step, place: '' }
     const last = rest.at(-1)
     if (rest.length > 1 && typeof last === 'string') {
@@ -106,8 +112,8 @@ export class Report {
   }
 
   /** `step "x"`, or its number where it has no name. */
-  private step(list: 'steps' | 'finally', index: number): string {
-    const name = asText(own(valueAt(this.root, [list, index]), 'name'))
+  #step(list: 'steps' | 'finally', index: number): string {
+    const name = asText(own(valueAt(this.#root, [list, index]), 'name'))
     if (name) return `step ${JSON.stringify(name.slice(0, 80))}`
     return list === 'steps' ? `step ${index + 1}` : `finally step ${index + 1}`
   }

@@ -1,22 +1,31 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { nearest } from './did-you-mean.ts'
 
-/**
- * Text with variables: `${VAR}`, `${VAR:-default}` (used where VAR is unset or empty), and `$${` for a plain `${`.
- * Any other `$` stands for itself. What is filled in is not read again.
- */
-export type Lookup = (name: string) => string | undefined
+/** The values that a text is filled in from. */
+export interface Lookup {
+  get(name: string): string | undefined
+  /** Of those that are set, for suggestions. */
+  names(): Iterable<string>
+}
+
+export const lookupIn = (values: Readonly<Record<string, string>>): Lookup => ({
+  get: (name) => (Object.hasOwn(values, name) ? values[name] : undefined),
+  names: () => Object.keys(values),
+})
 
 const variable = String.raw`\$\{([A-Za-z_][A-Za-z0-9_]{0,127})(?::-((?:[^}$]|\$(?!\{))*))?\}`
 const anywhere = new RegExp(String.raw`\$\$\{|${variable}`, 'g')
 const atIndex = new RegExp(variable, 'y')
 const withMistakes = new RegExp(String.raw`\$\$\{|${variable}|\$\{`, 'g')
 
-/** Throws `unset_variable`; `known` are names it may suggest. */
-export function fillText(text: string, lookup: Lookup, known?: Iterable<string>): string {
+/**
+ * Text with variables: `${VAR}`, `${VAR:-default}` (used where VAR is unset or empty), and `$${` for a plain `${`.
+ * Any other `$` stands for itself. What is filled in is not read again. Throws `unset_variable`.
+ */
+export function fillText(text: string, lookup: Lookup): string {
   if (!text.includes('${')) return text
   return text.replace(anywhere, (match, name: string | undefined, fallback: string | undefined) =>
-    name === undefined ? match.slice(1) : variableValue({ name, fallback }, lookup, known),
+    name === undefined ? match.slice(1) : variableValue({ name, fallback }, lookup),
   )
 }
 
@@ -25,10 +34,9 @@ export function fillArgs(
   args: Readonly<Record<string, unknown>>,
   rawKeys: readonly string[],
   lookup: Lookup,
-  known?: Iterable<string>,
 ): Record<string, unknown> {
   const fill = (value: unknown): unknown => {
-    if (typeof value === 'string') return fillText(value, lookup, known)
+    if (typeof value === 'string') return fillText(value, lookup)
     if (Array.isArray(value)) return value.map(fill)
     if (typeof value !== 'object' || value === null) return value
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, fill(inner)]))
@@ -44,11 +52,11 @@ export interface VariableUse {
 }
 
 /** The value of one `${…}`. Throws `unset_variable`. */
-export function variableValue(use: VariableUse, lookup: Lookup, known: Iterable<string> = []): string {
-  const value = lookup(use.name)
+export function variableValue(use: VariableUse, lookup: Lookup): string {
+  const value = lookup.get(use.name)
   if (use.fallback !== undefined) return value === undefined || value === '' ? use.fallback : value
   if (value !== undefined) return value
-  const near = nearest(use.name, known)
+  const near = nearest(use.name, lookup.names())
   throw new ErrandError('unset_variable', `Variable "${use.name}" is not set.`, {
     hint: near ? `Did you mean "${near}"?` : `Set it before, or write \${${use.name}:-} to let it be empty.`,
     details: { name: use.name },

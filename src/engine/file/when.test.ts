@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ErrandError } from '../../contract/errors.ts'
+import { lookupIn } from './template.ts'
 import { evaluateWhen, parseWhen } from './when.ts'
 
 const variables: Record<string, string> = {
@@ -14,8 +15,7 @@ const variables: Record<string, string> = {
   QUOTE: '" || true || "',
   BIG: '9007199254740993',
 }
-const lookup = (name: string) => variables[name]
-const holds = (text: string) => evaluateWhen(parseWhen(text), lookup, Object.keys(variables))
+const holds = (text: string) => evaluateWhen(parseWhen(text), lookupIn(variables))
 
 function errorOf(act: () => unknown): ErrandError {
   try {

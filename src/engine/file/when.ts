@@ -29,10 +29,10 @@ export function parseWhen(text: string): WhenAst {
 }
 
 /** Throws `unset_variable`, and `invalid_argument` where what is compared by size is no number. */
-export function evaluateWhen(ast: WhenAst, lookup: Lookup, known?: Iterable<string>): boolean {
+export function evaluateWhen(ast: WhenAst, lookup: Lookup): boolean {
   const value = (operand: WhenOperand): string => {
-    if (operand.type === 'variable') return variableValue(operand, lookup, known)
-    return operand.type === 'quoted' ? fillText(operand.text, lookup, known) : operand.text
+    if (operand.type === 'variable') return variableValue(operand, lookup)
+    return operand.type === 'quoted' ? fillText(operand.text, lookup) : operand.text
   }
   const holds = (node: WhenAst): boolean => {
     switch (node.type) {
@@ -85,96 +85,102 @@ function order(left: string, right: string): number {
 }
 
 class Parser {
-  private readonly tokens: readonly WhenToken[]
-  private readonly length: number
-  private at = 0
-  private depth = 0
+  readonly #tokens: readonly WhenToken[]
+  readonly #length: number
+  #at = 0
+  #depth = 0
 
   constructor(tokens: readonly WhenToken[], length: number) {
-    this.tokens = tokens
-    this.length = length
+    this.#tokens = tokens
+    this.#length = length
   }
 
   whole(): WhenAst {
-    if (this.tokens.length === 0)
-      throw this.mistake('the expression is empty', 'write one, such as ${OK} == "true", or leave "when" out')
-    const ast = this.either()
-    const rest = this.tokens[this.at]
+    if (this.#tokens.length === 0)
+      throw this.#mistake(
+        'the expression is empty',
+        'write one, such as ${OK} == "true", or leave "when" out',
+      )
+    const ast = this.#either()
+    const rest = this.#tokens[this.#at]
     if (rest?.type === 'operand') {
-      throw this.mistake(`expected && or || before ${rest.written}`, 'text of several words stands in quotes')
+      throw this.#mistake(
+        `expected && or || before ${rest.written}`,
+        'text of several words stands in quotes',
+      )
     }
-    if (rest) throw this.mistake(`${rest.written} is not expected here`, comparisonHint(rest.written))
+    if (rest) throw this.#mistake(`${rest.written} is not expected here`, comparisonHint(rest.written))
     return ast
   }
 
-  private either(): WhenAst {
-    return this.joined('or', '||', () => this.joined('and', '&&', () => this.negated()))
+  #either(): WhenAst {
+    return this.#joined('or', '||', () => this.#joined('and', '&&', () => this.#negated()))
   }
 
-  private joined(type: 'or' | 'and', sign: string, part: () => WhenAst): WhenAst {
+  #joined(type: 'or' | 'and', sign: string, part: () => WhenAst): WhenAst {
     const terms = [part()]
-    while (this.take(sign)) terms.push(part())
+    while (this.#take(sign)) terms.push(part())
     return terms.length === 1 ? terms[0]! : { type, terms }
   }
 
-  private negated(): WhenAst {
-    if (++this.depth > maxDepth)
-      throw this.mistake('the expression is nested too deeply', `at most ${maxDepth} levels`)
+  #negated(): WhenAst {
+    if (++this.#depth > maxDepth)
+      throw this.#mistake('the expression is nested too deeply', `at most ${maxDepth} levels`)
     try {
-      if (this.take('!')) return { type: 'not', term: this.negated() }
-      if (!this.take('(')) return this.comparison()
-      const inner = this.either()
-      if (!this.take(')')) throw this.mistake('a ")" is missing', 'close the parenthesis')
+      if (this.#take('!')) return { type: 'not', term: this.#negated() }
+      if (!this.#take('(')) return this.#comparison()
+      const inner = this.#either()
+      if (!this.#take(')')) throw this.#mistake('a ")" is missing', 'close the parenthesis')
       return inner
     } finally {
-      this.depth--
+      this.#depth--
     }
   }
 
-  private comparison(): WhenAst {
-    const left = this.operand()
-    const sign = this.tokens[this.at]
+  #comparison(): WhenAst {
+    const left = this.#operand()
+    const sign = this.#tokens[this.#at]
     if (sign?.type !== 'sign' || !/^([=!<>]=|[<>])$/.test(sign.written))
       return { type: 'test', operand: left }
-    this.at++
+    this.#at++
     const operator = sign.written as Comparison
-    const rightAt = this.at
-    const right = this.operand()
+    const rightAt = this.#at
+    const right = this.#operand()
     if (operator !== '==' && operator !== '!=') {
-      this.mustBeNumber(left, operator, rightAt - 2)
-      this.mustBeNumber(right, operator, rightAt)
+      this.#mustBeNumber(left, operator, rightAt - 2)
+      this.#mustBeNumber(right, operator, rightAt)
     }
     return { type: 'compare', operator, left, right }
   }
 
-  private mustBeNumber(operand: WhenOperand, operator: string, at: number): void {
+  #mustBeNumber(operand: WhenOperand, operator: string, at: number): void {
     if (operand.type === 'variable' || operand.text.includes('${') || numeric.test(operand.text)) return
-    this.at = at
-    throw this.mistake(
-      `"${operator}" compares numbers, and ${this.tokens[at]!.written} is none`,
+    this.#at = at
+    throw this.#mistake(
+      `"${operator}" compares numbers, and ${this.#tokens[at]!.written} is none`,
       'compare text with == or !=',
     )
   }
 
-  private operand(): WhenOperand {
-    const token = this.tokens[this.at]
+  #operand(): WhenOperand {
+    const token = this.#tokens[this.#at]
     if (token?.type === 'operand') {
-      this.at++
+      this.#at++
       return token.operand
     }
     const found = token ? `found ${token.written}` : 'the expression ends'
-    throw this.mistake(`expected a value, but ${found}`, 'a value is ${VAR}, "text", a number or a word')
+    throw this.#mistake(`expected a value, but ${found}`, 'a value is ${VAR}, "text", a number or a word')
   }
 
-  private take(sign: string): boolean {
-    const token = this.tokens[this.at]
+  #take(sign: string): boolean {
+    const token = this.#tokens[this.#at]
     if (token?.type !== 'sign' || token.written !== sign) return false
-    this.at++
+    this.#at++
     return true
   }
 
-  private mistake(message: string, hint?: string): ErrandError {
-    const column = this.tokens[this.at]?.column ?? this.length + 1
+  #mistake(message: string, hint?: string): ErrandError {
+    const column = this.#tokens[this.#at]?.column ?? this.#length + 1
     return new ErrandError('invalid_workflow', message, { hint, details: { column } })
   }
 }

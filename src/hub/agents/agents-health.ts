@@ -1,6 +1,7 @@
-import { type AgentState, shippedAgents } from '../../contract/agent.ts'
-import type { AgentHealth, AgentsHealth } from '../../contract/api.ts'
+import type { AgentState } from '../../contract/agent.ts'
+import type { AgentHealth, AgentsHealth } from '../../contract/agent-api.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
+import { shippedAgents } from '../../contract/shipped-agents.ts'
 
 /** What the connected runners have, agent by agent; the ones that ship with Errand also where no runner tells of them. */
 export function agentsHealth(runners: readonly RunnerView[], showRunners: boolean): AgentsHealth {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import { AgentsHealth, ChatAnswer, InputAccepted } from '../../contract/api.ts'
+import { AgentsHealth, ChatAnswer, InputAccepted } from '../../contract/agent-api.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import { testingHub } from './testing-hub.ts'
@@ -118,9 +118,13 @@ test('a chat waits for the whole answer', async (t) => {
 })
 
 test('a chat that fails is an error with the reason, and one nobody waits for is canceled', async (t) => {
-  const { post, url, token, engine, host } = await setup(t)
+  const { post, url, token, engine, host, log } = await setup(t)
   const failed = await post('/api/chat', { message: 'fail model' })
   assert.equal(failed.status, 502)
+  assert.deepEqual(
+    log.filter((line) => line.includes('/api/chat failed')),
+    [],
+  )
   assert.equal(failed.json.error.code, 'run_failed')
   assert.equal(failed.json.error.message, 'it failed: model')
   assert.deepEqual([failed.json.error.details.reason, failed.json.error.details.status], ['model', 'failed'])
@@ -226,6 +230,72 @@ test('a prompt for a run that has ended goes on with its session, on the same ru
     assert.equal((await post(`/api/runs/${id}/input`, body)).json.error.code, 'run_ended')
 })
 
+test('prompts that come too late for a run are those of one that goes on with its session, and are given once', async (t) => {
+  const { post, agent, engine, host, events, until, call, token } = await setup(t)
+  const id = await agent({ prompt: 'hold', agent: 'codex', model: 'm' })
+  await until(id, (event) => event.type === 'agent.update' && event.update.kind === 'prompt')
+  const input = (input_id: string) => post(`/api/runs/${id}/input`, { prompt: `say ${input_id}`, input_id })
+  for (const input_id of ['a', 'b', 'a'])
+    assert.deepEqual((await input(input_id)).json, { run_id: id, input_id })
+  host.release()
+  assert.equal((await engine.done(id)).status, 'success')
+  const passed = (await events(id)).filter((event) => event.type === 'input.passed_on')
+  assert.deepEqual(
+    passed.map(({ input_id }) => input_id),
+    ['a', 'b'],
+  )
+  const [first, second] = passed.map(({ run_id }) => run_id) as [string, string]
+  for (const runId of [first, second]) await engine.done(runId)
+  const [attempt] = (await call('GET', `/api/runs/${id}`, token)).json.steps[0].instances[0].attempts
+  assert.deepEqual(attempt.late_inputs, [
+    { input_id: 'a', run_id: first },
+    { input_id: 'b', run_id: second },
+  ])
+  const { continues, owner } = (await call('GET', `/api/runs/${first}`, token)).json
+  assert.deepEqual([continues, owner], [id, 'ann'])
+  // Whoever repeats a request is answered the run that has it.
+  for (const [input_id, run_id] of [
+    ['a', first],
+    ['b', second],
+  ] as const)
+    assert.deepEqual((await input(input_id)).json, { run_id, input_id, continues: id })
+  // The second may have come too late for the first run that goes on, too.
+  const said: string[] = []
+  for (const { run_id } of (await engine.list({ limit: 10 })).runs) {
+    await engine.done(run_id)
+    for (const event of await events(run_id))
+      if (event.type === 'agent.update' && event.update.kind === 'message') said.push(event.update.text)
+  }
+  assert.deepEqual(said.sort(), ['a', 'b'])
+})
+
+test('a prompt repeated after the end of the run that took it begins no other', async (t) => {
+  const { post, agent, engine, until, host } = await setup(t)
+  const id = await agent({ prompt: 'say one', interactive: true })
+  await until(id, isIdle)
+  const input = (body: object) => post(`/api/runs/${id}/input`, body)
+  for (const body of [{ prompt: 'say two', input_id: 'a' }, { close: true }]) await input(body)
+  await engine.done(id)
+  assert.deepEqual((await input({ prompt: 'say two', input_id: 'a' })).json, { run_id: id, input_id: 'a' })
+  assert.equal(host.specs.length, 1)
+})
+
+test('a prompt that waits for a run which is canceled or has failed is dropped, and can be given again', async (t) => {
+  const { post, agent, engine, events, until } = await setup(t)
+  const id = await agent({ prompt: 'hold' })
+  await until(id, (event) => event.type === 'agent.update' && event.update.kind === 'prompt')
+  const input = () => post(`/api/runs/${id}/input`, { prompt: 'say a', input_id: 'a' })
+  await input()
+  await engine.cancel(id)
+  await engine.done(id)
+  const dropped = (await events(id)).find((event) => event.type === 'input.dropped')
+  assert.match(dropped!.message, /was stopped/)
+  assert.equal((await engine.list({ limit: 5 })).runs.length, 1)
+  const { run_id, continues } = (await input()).json
+  assert.equal(continues, id)
+  assert.equal((await engine.done(run_id)).status, 'success')
+})
+
 test('what cannot be gone on with says why', async (t) => {
   const { post, agent, engine, call, token } = await setup(t)
   const mute = await agent({ prompt: 'mute' })
@@ -264,6 +334,14 @@ test('an agent that neither ships with Errand nor is one of a runner is refused 
     assert.match(json.error.hint, /^There are: claude_code, codex, .*builtin, mine\.$/)
   }
   assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
+  // In a file it is a warning: a runner that has it may come yet.
+  const steps = ['claud', 'mine'].map(
+    (name) => `  - {name: ${name}, action: agent.run, args: {agent: ${name}, prompt: x}}`,
+  )
+  const yaml = ['version: v0.1', 'name: w', 'steps:', ...steps].join('\n')
+  const { valid, problems } = (await call('POST', '/api/validate', token, { yaml })).json
+  assert.deepEqual([valid, problems.length, problems[0].severity], [true, 1, 'warning'])
+  assert.match(problems[0].hint, /builtin, mine, or an agent/)
   const run = { agent: { prompt: 'say x', agent: 'mine' } }
   assert.equal((await call('POST', '/api/runs', token, run)).status, 201)
   views.push(runner('c', undefined))

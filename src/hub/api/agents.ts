@@ -1,4 +1,4 @@
-import { AgentsHealth } from '../../contract/api.ts'
+import { AgentsHealth } from '../../contract/agent-api.ts'
 import { agentsHealth } from '../agents/agents-health.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import { bearer } from './access.ts'

@@ -4,6 +4,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { ActionCatalog } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
+import type { FollowUps } from '../agents/follow-ups.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
@@ -44,6 +45,7 @@ export interface ApiContext {
   repositories: Repositories
   secrets: Secrets
   bots: Bots
+  followUps: FollowUps
   uploads: Uploads
   auth: Auth
   catalog: ActionCatalog

@@ -19,7 +19,7 @@ async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1])
 
 /** Until it holds; the deadline is for a test that fails. */
 async function until<T>(look: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
-  for (const deadline = Date.now() + 20_000; ; ) {
+  for (const deadline = Date.now() + 120_000; ; ) {
     const found = await look()
     if (found) return found
     assert.ok(Date.now() < deadline, 'it did not come about')

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { agentRun } from '../../blueprints/agent.ts'
+import { ChatAnswer } from '../../contract/agent-api.ts'
 import { ChatRequest } from '../../contract/agent-request.ts'
-import { ChatAnswer } from '../../contract/api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { chatAgentRequest } from '../../dialects/agent-api.ts'
 import { AgentAnswer } from '../agents/agent-answer.ts'

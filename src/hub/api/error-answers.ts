@@ -36,7 +36,8 @@ export function sendError(
   options: { bodyBytes: number; log: Log },
 ): FastifyReply {
   const known = error instanceof ErrandError ? error : translate(error, options.bodyBytes)
-  if (known === undefined || known.status >= 500) {
+  // That a run failed is no failure of the hub.
+  if (known === undefined || (known.status >= 500 && known.code !== 'run_failed')) {
     const where = `${request.method} ${request.routeOptions.url ?? 'unknown route'}`
     options.log(`request ${request.id}: ${where} failed: ${traceOf(error)}`, {
       level: 'error',

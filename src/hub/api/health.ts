@@ -1,4 +1,4 @@
-import { Health } from '../../contract/api.ts'
+import { Health } from '../../contract/health-api.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 
 export function healthRoutes(app: ApiApp, { version }: ApiContext): void {

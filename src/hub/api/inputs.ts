@@ -1,21 +1,11 @@
 import * as z from 'zod'
-import { continuationRun, findSession, type SessionFound } from '../../blueprints/continuation.ts'
 import type { GivenInput } from '../../contract/agent.ts'
-import { InputAccepted, RunInput } from '../../contract/api.ts'
+import { InputAccepted, RunInput } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { RunRecord } from '../../contract/run.ts'
-import { isFinalRun } from '../../contract/status.ts'
-import type { Identity } from '../auth/auth.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
-import { IdempotentRuns } from './idempotency.ts'
 
-/** As the agent's first prompt is called in its updates. */
-const FIRST_INPUT = 'first'
-
-export function inputRoutes(app: ApiApp, { engine, accounts }: ApiContext): void {
-  const idempotent = new IdempotentRuns(engine, accounts)
-
+export function inputRoutes(app: ApiApp, { engine, followUps }: ApiContext): void {
   app.post(
     '/api/runs/:id/input',
     {
@@ -32,41 +22,13 @@ export function inputRoutes(app: ApiApp, { engine, accounts }: ApiContext): void
       const record = await visibleRun(engine, identity, params.id)
       const input = givenInput(body)
       reply.code(202)
-      try {
-        if (isFinalRun(record.status) && input.type === 'prompt')
-          return await goOn(record, input, identity, body.interactive)
-        const to = { by: identity.user.name, step: body.step }
-        return { run_id: record.run_id, ...(await engine.input(record.run_id, input, to)) }
-      } catch (error) {
-        // It ended after it was looked at.
-        const ended = error instanceof ErrandError && error.code === 'run_ended' && !isFinalRun(record.status)
-        if (!ended || input.type !== 'prompt') throw error
-        return await goOn((await engine.get(record.run_id))!, input, identity, body.interactive)
-      }
+      const to = { by: identity.user.name, step: body.step }
+      if (input.type === 'prompt')
+        return await followUps.give(record, input, { ...to, interactive: body.interactive })
+      return { run_id: record.run_id, ...(await engine.input(record.run_id, input, to)) }
     },
   )
-
-  /** A new run of the same session. */
-  async function goOn(
-    record: RunRecord,
-    { input_id, text }: Prompt,
-    { user }: Identity,
-    interactive: boolean | undefined,
-  ): Promise<InputAccepted> {
-    const found: SessionFound = {}
-    for await (const event of engine.watch(record.run_id, 0)) findSession(found, event)
-    const made = continuationRun(record, found, { prompt: text, interactive })
-    const { repository } = record
-    const submission = { ...made, repository, owner: user.name, tenant: user.tenant }
-    const { run_id } =
-      input_id === undefined
-        ? await engine.submit(submission)
-        : (await idempotent.create(`input ${record.run_id} ${input_id}`, submission)).record
-    return { run_id, input_id: input_id ?? FIRST_INPUT, continues: record.run_id }
-  }
 }
-
-type Prompt = Extract<GivenInput, { type: 'prompt' }>
 
 const kinds = ['prompt', 'permission', 'cancel_turn', 'close'] as const
 

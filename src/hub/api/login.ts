@@ -1,4 +1,4 @@
-import { LoginAnswer, LoginRequest, UserView } from '../../contract/api.ts'
+import { LoginAnswer, LoginRequest, UserView } from '../../contract/account-api.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { userView } from './users.ts'
 

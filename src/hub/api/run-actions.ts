@@ -1,10 +1,10 @@
 import * as z from 'zod'
-import { Accepted, AnswerApproval, CancelRun, RetryRun, RunsDeleted } from '../../contract/api.ts'
 import { RunSummary } from '../../contract/run.ts'
+import { Accepted, AnswerApproval, CancelRun, RetryRun, RunsDeleted } from '../../contract/run-api.ts'
+import { runSummary } from '../../engine/run-summary.ts'
 import { deleteRun } from '../retention/delete-run.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
-import { runSummary } from './run-summary.ts'
 
 const tags = ['runs']
 const params = z.object({ id: z.string().describe('The run') })

@@ -8,7 +8,7 @@ import { oneStep, testingHub } from './testing-hub.ts'
 type Hub = Awaited<ReturnType<typeof testingHub>>
 
 async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !condition(); await sleep(5))
+  for (const deadline = Date.now() + 120_000; !condition(); await sleep(5))
     if (Date.now() > deadline) assert.fail(`${what} did not come`)
 }
 

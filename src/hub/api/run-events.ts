@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import * as z from 'zod'
-import { EventList, EventsQuery } from '../../contract/api.ts'
+import { EventList, EventsQuery } from '../../contract/event-api.ts'
 import { RunEvent } from '../../contract/events.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'

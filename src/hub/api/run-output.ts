@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { OutputPath } from '../../contract/api.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { OutputPath } from '../../contract/event-api.ts'
 import type { RunView } from '../../contract/run.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'

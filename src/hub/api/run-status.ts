@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { RunStatusView } from '../../contract/api.ts'
 import type { RunRecord, StepView } from '../../contract/run.ts'
+import { RunStatusView } from '../../contract/run-api.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { RunList } from '../../contract/api.ts'
 import { RunSummary, RunView } from '../../contract/run.ts'
+import { RunCreated, RunList } from '../../contract/run-api.ts'
 import { oneStep, testingHub } from './testing-hub.ts'
 
 test('a run is created from JSON, from a workflow as a value, and from YAML with variables in the address', async (t) => {
@@ -153,6 +153,24 @@ test('an approval is answered in the name of the user', async (t) => {
     assert.equal(answered.by, 'ann')
     assert.equal(answered.comment, 'so be it')
   }
+})
+
+test('what the check of a workflow warns of is in the answer, each time', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const yaml =
+    "version: v0.1\nname: w\nsteps:\n  - {name: a, action: vars.set, args: {vars: {V: x}}, needs: []}\n  - {name: b, action: noop, when: '${V}'}\n"
+  for (let time = 0; time < 2; time++) {
+    const { status, json } = await hub.call('POST', '/api/runs', token, { yaml })
+    assert.equal(status, 201)
+    const { warnings } = RunCreated.parse(json)
+    assert.deepEqual(
+      warnings?.map(({ severity, line, path }) => [severity, line, path]),
+      [['warning', 5, 'steps[1].when']],
+    )
+  }
+  const one = await hub.call('POST', '/api/runs', token, { yaml: oneStep('say hi') })
+  assert.equal(one.json.warnings, undefined)
 })
 
 test('a file is checked without running anything', async (t) => {

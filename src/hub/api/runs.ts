@@ -1,15 +1,16 @@
 import * as z from 'zod'
-import { RunList, RunWorkflow } from '../../contract/api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { RunId } from '../../contract/ids.ts'
-import { CreateRun, ListRuns, RunSummary, RunView } from '../../contract/run.ts'
+import { CreateRun, ListRuns, RunView } from '../../contract/run.ts'
+import { RunCreated, RunList, RunWorkflow } from '../../contract/run-api.ts'
 import { RunStatus } from '../../contract/status.ts'
+import type { Problem } from '../../engine/file/problem.ts'
+import { runSummary } from '../../engine/run-summary.ts'
 import { checkAgentName } from '../agents/agent-names.ts'
 import { isAdmin, visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { IdempotentRuns } from './idempotency.ts'
 import { blueprintRun } from './run-request.ts'
-import { runSummary } from './run-summary.ts'
 
 const tags = ['runs']
 const params = z.object({ id: z.string().describe('The run') })
@@ -42,7 +43,7 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners
         headers: CreateHeaders,
         querystring: CreateQuery,
         body: CreateRun,
-        response: { 201: RunSummary, 200: RunSummary },
+        response: { 201: RunCreated, 200: RunCreated },
       },
     },
     async ({ identity, body, query, headers }, reply) => {
@@ -50,6 +51,7 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners
       const repository = query.repository ?? body.repository
       const checkAgent = async (name: string) =>
         checkAgentName(name, await runners.list(identity.user.tenant))
+      const warnings: Problem[] = []
       const submission = {
         run_id: query.run_id ?? body.run_id,
         ...(await blueprintRun({ ...body, vars }, checkAgent)),
@@ -57,6 +59,7 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners
         group: repositories.groupOf(repository),
         owner: identity.user.name,
         tenant: identity.user.tenant,
+        onWarnings: (found: readonly Problem[]) => void warnings.push(...found),
       }
       const key = headers['idempotency-key']
       const { record, fresh } =
@@ -64,7 +67,7 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners
           ? { record: await engine.submit(submission), fresh: true }
           : await idempotent.create(key, submission)
       reply.code(fresh ? 201 : 200).header('location', `/api/runs/${record.run_id}`)
-      return runSummary(record)
+      return { ...runSummary(record), ...(warnings.length > 0 && { warnings }) }
     },
   )
 

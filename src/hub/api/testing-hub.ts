@@ -6,6 +6,8 @@ import type { TestContext } from 'node:test'
 import type { RunnerView } from '../../contract/protocol.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import { Engine } from '../../engine/engine.ts'
+import type { PassOn } from '../../engine/late-prompts.ts'
+import { FollowUps } from '../agents/follow-ups.ts'
 import { Auth, type AuthOptions } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
@@ -63,7 +65,9 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     bots.admit(run)
     await secrets.admit(run)
   }
-  const engine = new Engine({ store, host, outputs, admit })
+  const passOn: PassOn = (runId, inputIds) => followUps.passOn(runId, inputIds)
+  const engine = new Engine({ store, host, outputs, admit, passOn })
+  const followUps = new FollowUps(engine, accounts)
   const auth = new Auth({ accounts, secret: 'a secret of these tests', ...options.auth })
   const log: string[] = []
   const tell = (line: string) => void log.push(line)
@@ -85,6 +89,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     metrics,
     version: '0.0.0-test',
     log: tell,
+    followUps,
     uploads,
     ...options,
     bots,

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { ErrandError } from '../../contract/errors.ts'
 import {
   CreateToken,
   ListTokens,
@@ -6,8 +7,7 @@ import {
   TokenList,
   type TokenStatus,
   type TokenView,
-} from '../../contract/api.ts'
-import { ErrandError } from '../../contract/errors.ts'
+} from '../../contract/token-api.ts'
 import { newId } from '../auth/account-id.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
 import type { NewToken, Token, User } from '../store/accounts.ts'

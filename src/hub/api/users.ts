@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { CreateUser, ListUsers, PatchUser, UserList, UserView } from '../../contract/api.ts'
+import { CreateUser, ListUsers, PatchUser, UserList, UserView } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newId } from '../auth/account-id.ts'
 import type { Identity } from '../auth/auth.ts'

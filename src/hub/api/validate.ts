@@ -1,8 +1,9 @@
-import { ValidateAnswer, ValidateRequest } from '../../contract/api.ts'
+import { ValidateAnswer, ValidateRequest } from '../../contract/validate-api.ts'
 import { parseWorkflow } from '../../engine/file/check.ts'
+import { agentsOf } from '../agents/agent-names.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 
-export function validateRoutes(app: ApiApp, { catalog }: ApiContext): void {
+export function validateRoutes(app: ApiApp, { catalog, runners }: ApiContext): void {
   app.post(
     '/api/validate',
     {
@@ -13,8 +14,9 @@ export function validateRoutes(app: ApiApp, { catalog }: ApiContext): void {
         response: { 200: ValidateAnswer },
       },
     },
-    async ({ body }) => {
-      const { problems } = parseWorkflow(body.yaml, { catalog })
+    async ({ identity, body }) => {
+      const agents = agentsOf(await runners.list(identity.user.tenant))
+      const { problems } = parseWorkflow(body.yaml, { catalog, agents })
       return { valid: problems.every(({ severity }) => severity !== 'error'), problems }
     },
   )

@@ -1,4 +1,4 @@
-import type { LoginRequest } from '../../contract/api.ts'
+import type { LoginRequest } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AccountStore, Token, User } from '../store/accounts.ts'
 import { DEFAULT_LOGIN_LIMITS, LoginLimit, type LoginLimits } from './login-limit.ts'

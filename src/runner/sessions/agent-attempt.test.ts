@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { acp } from '../../agents/acp.ts'
+import { codex } from '../../agents/codex.ts'
 import { treeMembers } from '../../platform/process-tree.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { markOf } from '../attempts/process-environment.ts'
@@ -227,6 +229,18 @@ for (const [name, prompt, args, reason, message] of failures)
     assert.match(end.message!, message)
     await attempts.close()
   })
+
+test('what a runner of a fleet lacks is told with its name', async () => {
+  using here = sessionPlace()
+  const agents = { ...here.agents, known: [acp, codex], runnerId: 'build-7' }
+  const attempts = here.open({ agents, env: { ...process.env, PATH: '/nowhere' } })
+  const unknown = await attempts.start(here.spec('say x', { agent: 'nobody' }), 1)
+  assert.match((await endOf(unknown)).message!, /^On runner "build-7": There is no agent "nobody"\./)
+  const absent = here.spec('say x', { agent: 'codex', command: undefined }, { attempt_id: 'run_test.2' })
+  const message = (await endOf(await attempts.start(absent, 1))).message!
+  assert.match(message, /^On runner "build-7": Codex is not installed here: .*errand agents install --codex/)
+  await attempts.close()
+})
 
 test('an agent that ends at once is told with its last words', async () => {
   using here = sessionPlace()

@@ -30,7 +30,6 @@ export interface AgentAttemptOptions extends FolderAttemptOptions {
 
 /** An attempt that is a session with an agent. A later process of this runner goes on where this one ends. */
 export class AgentAttempt extends FolderAttempt {
-  readonly kind = 'agent'
   readonly #options: AgentAttemptOptions
   readonly #told: ToldOnce
   readonly #baseline: Baseline
@@ -51,7 +50,7 @@ export class AgentAttempt extends FolderAttempt {
 
   /** It cannot be carried out. */
   refuse(error: unknown): void {
-    void this.finish(refusal(error))
+    void this.finish(refusal(error, this.#options.services.options.runnerId))
   }
 
   begin(plan: AgentPlan): void {

@@ -12,6 +12,8 @@ export type KnownAgent = Agent | InProcessAgent
 export const isInProcess = (agent: KnownAgent): agent is InProcessAgent => 'open' in agent
 
 export interface AgentsOptions {
+  /** Of the runner, for messages; absent: it is nobody's but the person's who reads them. */
+  runnerId?: string
   known: readonly KnownAgent[]
   /** Where agents are installed: `<folder>/<agent name>/node_modules/…`. */
   folder: string
@@ -102,7 +104,7 @@ export class AgentServices {
     const allowed = [workspace, ...allowedDirs].map((each) => realPath(each, '/'))
     if (allowed.some((each) => isBelow(real, each))) return folder
     throw new ErrandError('invalid_argument', `Agents may not work in ${folder} on this runner.`, {
-      hint: `Start the runner with --allow-dir ${folder}, or leave cwd out. Allowed are ${allowed.join(', ')}.`,
+      hint: `Start the runner, or errand up, with --allow-dir ${folder}, or leave cwd out. Allowed are ${allowed.join(', ')}.`,
     })
   }
 }

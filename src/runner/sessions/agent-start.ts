@@ -4,12 +4,13 @@ import { dirname, join } from 'node:path'
 import type { Agent, Program, SessionRequest } from '../../agents/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Ending } from '../attempts/outcome.ts'
 import { processEnvironment } from '../attempts/process-environment.ts'
 import type { Launch } from '../attempts/start-failure.ts'
 import type { AgentPlan } from '../ports.ts'
 import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
 import { askMode, asksReading } from './permission-policy.ts'
-import { NotAllowed } from './refusal.ts'
+import { NotAllowed, refusal } from './refusal.ts'
 import type { Launched } from './session-event.ts'
 
 export interface AgentStartOptions {
@@ -47,6 +48,11 @@ export class AgentStart {
   prepare(): Promise<{ note?: string }> {
     this.#prepared ??= this.#prepare()
     return this.#prepared
+  }
+
+  /** The end of an attempt for which one of these has thrown. */
+  refusal(error: unknown): Ending {
+    return refusal(error, this.#options.services.options.runnerId)
   }
 
   close(): void {
@@ -91,7 +97,8 @@ export class AgentStart {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
       writeFileSync(path, content, { mode: 0o600 })
     }
-    const own = { TMPDIR: spec.env.TMPDIR ?? this.#temp(), ...env }
+    // What it and its tools write is kept as text.
+    const own = { TMPDIR: spec.env.TMPDIR ?? this.#temp(), NO_COLOR: spec.env.NO_COLOR ?? '1', ...env }
     return {
       argv: [program ?? launched.program!.path, ...args],
       cwd: launched.request.cwd,

@@ -4,8 +4,8 @@ import type { Ending } from '../attempts/outcome.ts'
 /** The program cannot be held to the permissions of the step. */
 export class NotAllowed extends Error {}
 
-/** The end of an attempt that cannot be carried out. */
-export function refusal(error: unknown): Ending {
+/** The end of an attempt that cannot be carried out; the runner is named where it is one of a fleet. */
+export function refusal(error: unknown, runnerId: string | undefined): Ending {
   const { code } = error as ErrandError
   const reason =
     error instanceof NotAllowed
@@ -13,5 +13,6 @@ export function refusal(error: unknown): Ending {
       : code === 'invalid_argument'
         ? code
         : ('start_failed' as const)
-  return { type: 'action_failed', reason, message: messageWithHint(error) }
+  const where = runnerId === undefined ? '' : `On runner "${runnerId}": `
+  return { type: 'action_failed', reason, message: where + messageWithHint(error) }
 }

@@ -3,7 +3,6 @@ import type { Cause, Ending } from '../attempts/outcome.ts'
 import type { Baseline } from './baseline.ts'
 import { KeptSession, type KeptSessionOptions } from './kept-session.ts'
 import { decide } from './permission-policy.ts'
-import { refusal } from './refusal.ts'
 import { SessionClock } from './session-clock.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionEvent } from './session-event.ts'
@@ -82,7 +81,7 @@ export class SessionDriver {
       await start.prepare()
       launches.begin(claim)
     } catch (error) {
-      void attempt.finish(refusal(error))
+      void attempt.finish(start.refusal(error))
     }
   }
 
@@ -154,7 +153,7 @@ export class SessionDriver {
       this.kept.apply(start.launched(session.sessionId, launches.last))
       if (!this.kept.over) launches.begin()
     } catch (error) {
-      void attempt.finish(refusal(error))
+      void attempt.finish(start.refusal(error))
     } finally {
       this.#launching = false
     }

@@ -1,15 +1,15 @@
 import type { AgentUpdate, AgentUpdateOf, AttemptInput } from '../../contract/agent.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AgentPlan } from '../ports.ts'
-import { BudgetMeter } from './budget-meter.ts'
+import { AgentUpdates } from './agent-updates.ts'
 import { Checks } from './checks.ts'
 import { type Connect, Conversation } from './conversation.ts'
+import { Finish } from './finish.ts'
 import { type Prompt, PromptQueue } from './prompt-queue.ts'
 import { Questions } from './questions.ts'
 import { SerialCalls } from './serial-calls.ts'
-import { endOfExit, endOfTurn, failed, type SessionEnd, unsaidWords } from './session-end.ts'
+import { endOfExit, failed, type SessionEnd, unsaidWords } from './session-end.ts'
 import type { Exited, SessionEvent } from './session-event.ts'
-import { ToolCalls } from './tool-calls.ts'
 import { UpdateTeller, type UpdateTellerOptions } from './update-teller.ts'
 
 export interface SessionOptions extends UpdateTellerOptions {
@@ -35,14 +35,9 @@ export class Session {
   readonly #prompts: PromptQueue
   readonly #questions: Questions
   readonly #checks: Checks
-  readonly #meter: BudgetMeter
-  readonly #tools = new ToolCalls()
-  #closed = false
-  #stopping = false
-  #sessionId: string | undefined
-  #lastTurn: AgentUpdateOf<'turn_ended'> | undefined
+  readonly #updates: AgentUpdates
+  readonly #finish: Finish
   #waitsUntil: string | undefined
-  #end: SessionEnd | undefined
 
   /** Throws `invalid_argument`. */
   constructor(options: SessionOptions) {
@@ -60,7 +55,8 @@ export class Session {
     this.#prompts = new PromptQueue(plan)
     this.#questions = new Questions(this.#teller)
     this.#checks = new Checks(plan, this.#prompts, this.#teller)
-    this.#meter = new BudgetMeter(plan.budget)
+    this.#updates = new AgentUpdates(options, this.#teller, this.#questions)
+    this.#finish = new Finish(plan.interactive)
   }
 
   /** A process is to be begun, with `sessionId` where there is one. */
@@ -68,7 +64,7 @@ export class Session {
     return this.#conversation.phase === 'down' && !this.#prompts.empty && !this.#resting
   }
   get sessionId(): string | undefined {
-    return this.#sessionId
+    return this.#updates.sessionId
   }
   /** Questions of the agent that nobody has looked at. */
   get undecided(): readonly AgentUpdateOf<'permission'>[] {
@@ -81,13 +77,13 @@ export class Session {
   /** The command that is to be run now, and which it is of all that were. */
   get verifying(): { command: string; key: string } | undefined {
     const { verifying } = this.#checks
-    if (!verifying || this.#stopping || this.#end) return undefined
+    if (!verifying || this.#finish.over) return undefined
     return { ...verifying, key: `${this.#conversation.launches}.${verifying.key}` }
   }
   /** It has nothing to do, and more may come. */
   get waits(): boolean {
     const { phase } = this.#conversation
-    const quiet = phase === 'ready' || (phase === 'down' && this.#lastTurn !== undefined)
+    const quiet = phase === 'ready' || (phase === 'down' && this.#finish.hadTurn)
     return quiet && this.#prompts.empty && !this.#resting && this.#options.plan.interactive
   }
   get waitsUntil(): string | undefined {
@@ -105,10 +101,10 @@ export class Session {
   }
   /** Which limit of the budget is reached. */
   get breach(): string | undefined {
-    return this.#meter.breach
+    return this.#updates.breach
   }
   get end(): SessionEnd | undefined {
-    return this.#end
+    return this.#finish.end
   }
   get answer(): string {
     return this.#teller.answer
@@ -117,7 +113,7 @@ export class Session {
     return this.#checks.valueJson
   }
   get changedPaths(): ReadonlySet<string> {
-    return this.#tools.changed
+    return this.#updates.changedPaths
   }
 
   /** A line of the program's standard output. */
@@ -136,7 +132,7 @@ export class Session {
 
   /** Nothing more is asked of the agent, for ever or until the checks are through. */
   get #resting(): boolean {
-    return this.#end !== undefined || this.#stopping || this.#checks.verifying !== undefined
+    return this.#finish.over || this.#checks.verifying !== undefined
   }
 
   #apply(event: SessionEvent): void {
@@ -145,7 +141,8 @@ export class Session {
         return void this.#conversation.launched(event)
       case 'found': {
         const { agent } = this.#options
-        return void this.#teller.tell({ kind: 'session', agent, session_id: this.#sessionId, origin: 'same' })
+        const session_id = this.sessionId
+        return void this.#teller.tell({ kind: 'session', agent, session_id, origin: 'same' })
       }
       case 'gone':
         return void this.#gone(event.why)
@@ -164,10 +161,9 @@ export class Session {
         this.#waitsUntil = event.until
         return void this.#teller.tell({ kind: 'idle', until: event.until })
       case 'idle_over':
-        this.#closed = true
-        return
+        return void this.#finish.close()
       case 'stop':
-        this.#stopping = true
+        this.#finish.stop()
         return void this.#cancelTurn()
       case 'note':
         return void this.#teller.tell({ kind: 'notice', text: event.text })
@@ -181,27 +177,15 @@ export class Session {
   }
 
   #update(update: AgentUpdate): void {
-    if (update.kind === 'permission') return void this.#questions.come(this.#tools.complete(update))
-    if (update.kind === 'session') this.#sessionId = update.session_id ?? this.#sessionId
-    if (update.kind === 'tool') this.#tools.follow(update)
-    if (update.kind === 'usage' && this.#meter.findsNoCost(update)) {
-      const text = `${this.#options.title} does not tell what it costs: budget.cost_usd cannot be kept.`
-      this.#teller.tell({ kind: 'notice', text })
-    }
-    this.#teller.tell(update)
-    this.#meter.follow(update)
+    this.#updates.take(update)
     if (update.kind === 'turn_ended') this.#turnEnded(update)
   }
 
-  #turnEnded(end: AgentUpdateOf<'turn_ended'>): void {
-    this.#lastTurn = end
+  #turnEnded(turn: AgentUpdateOf<'turn_ended'>): void {
     this.#conversation.turnEnded()
-    this.#questions.drop()
-    this.#tools.turnEnded()
-    if (this.#stopping || this.#end) return
-    if (end.stop_reason === 'end_turn') this.#fail('verify', this.#checks.begin())
-    else if (!this.#options.plan.interactive && (end.stop_reason !== 'canceled' || this.#prompts.empty))
-      this.#end = endOfTurn(end)
+    this.#updates.turnEnded()
+    this.#finish.turnEnded(turn, !this.#prompts.empty)
+    if (turn.stop_reason === 'end_turn' && !this.#finish.over) this.#fail('verify', this.#checks.begin())
   }
 
   #input(input: AttemptInput): void {
@@ -209,7 +193,7 @@ export class Session {
     if (input.type === 'permission') {
       const { request_id, decision, who } = input
       if (this.#questions.answer(request_id, decision, who)) this.#conversation.answer(request_id, decision)
-    } else if (input.type === 'close') this.#closed = true
+    } else if (input.type === 'close') this.#finish.close()
     else this.#cancelTurn()
     this.#teller.inputTaken(input.input_id)
   }
@@ -224,7 +208,7 @@ export class Session {
     const mid = this.inTurn
     this.#conversation.over()
     this.#questions.drop()
-    if (mid && !this.#stopping) this.#end ??= { type: 'lost', why }
+    if (mid) this.#finish.settle({ type: 'lost', why })
   }
 
   #exited(exit: Exited): void {
@@ -234,9 +218,9 @@ export class Session {
       const { phase } = this.#conversation
       this.#conversation.over()
       this.#questions.drop()
-      if (this.#stopping) return
-      this.#end ??= endOfExit(this.#options.title, exit, phase)
-      const words = unsaidWords(exit, this.#end)
+      if (this.#finish.stopped) return
+      this.#finish.settle(endOfExit(this.#options.title, exit, phase))
+      const words = unsaidWords(exit, this.#finish.end)
       if (words !== undefined)
         this.#teller.tell({ kind: 'notice', text: `Its standard error ends with:\n${words}` })
     })
@@ -244,28 +228,22 @@ export class Session {
 
   /** With no message it has not failed. */
   #fail(reason: Reason, message: string | undefined): void {
-    if (message !== undefined && !this.#stopping) this.#end ??= failed(reason, message)
+    if (message !== undefined) this.#finish.settle(failed(reason, message))
   }
 
   /** Hands out the next prompt, or ends, where nothing is under way. */
   #goOn(): void {
     if (this.#resting) return
     const { phase } = this.#conversation
-    if (!this.#prompts.empty) {
-      if (phase === 'ready') this.#prompt(this.#prompts.take()!)
-      return
-    }
-    if (phase === 'starting' || phase === 'busy') return
-    const { interactive } = this.#options.plan
-    if (!interactive || this.#closed)
-      this.#end = this.#lastTurn ? endOfTurn(this.#lastTurn) : { type: 'canceled' }
+    if (this.#prompts.empty) {
+      if (phase !== 'starting' && phase !== 'busy') this.#finish.nothingLeft()
+    } else if (phase === 'ready') this.#prompt(this.#prompts.take()!)
   }
 
   #prompt({ id, text, whole, given }: Prompt): void {
     this.#conversation.turnBegins()
     this.#waitsUntil = undefined
-    this.#teller.turnBegins()
-    this.#meter.turnBegins()
+    this.#updates.turnBegins()
     if (given) this.#checks.promptGiven()
     this.#teller.prompt(id, text)
     if (given) this.#teller.inputTaken(id)

@@ -29,7 +29,7 @@ export async function removeBotNetwork(name: string): Promise<void> {
 
 /** An engine ends an aborted build in its own time. */
 async function removedOnceEmpty(network: Docker.Network): Promise<void> {
-  const deadline = Date.now() + 60_000
+  const deadline = Date.now() + 180_000
   for (;;) {
     try {
       await network.remove()

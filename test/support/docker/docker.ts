@@ -19,7 +19,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import Docker from 'dockerode'
-import { removeImages } from './remove-images.ts'
+import { listImages, removeImages } from './remove-images.ts'
 
 const execute = promisify(execFile)
 const script = (name: string): string => join(import.meta.dirname, name)
@@ -90,7 +90,7 @@ export async function labelled(label: string): Promise<Labelled> {
     engine.listContainers({ all: true, filters }),
     engine.listNetworks({ filters }),
     engine.listVolumes({ filters }),
-    engine.listImages({ filters }),
+    listImages(engine, { filters }),
   ])
   return {
     containers: containers.map(({ Id }) => Id),

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
 
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 180_000
 
 /**
  * Removes all images that carry the label, those that stand on others of them first. One that another test has built on, as
@@ -11,15 +11,30 @@ const PATIENCE_MS = 60_000
 export async function removeImages(engine: Docker, label: string): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS
   for (;;) {
-    const images = await engine.listImages({ filters: { label: [label] } })
+    const images = await listImages(engine, { filters: { label: [label] } })
+    // What stood under one that is removed is in the list only then.
+    if (images.length === 0) return
     const failures = await Promise.all(images.map(({ Id }) => failureOf(engine.getImage(Id))))
     const kept = images.filter((_, index) => failures[index] !== undefined)
-    if (kept.length === 0) return
     if (kept.length < images.length) continue
     const others = await builtByOthers(engine, label)
     if (kept.every(({ Id }) => others.has(Id))) return await unname(engine, kept)
     if (Date.now() > deadline) throw failures.find((failure) => failure !== undefined)
     await sleep(100)
+  }
+}
+
+/** Where another test removes an image at this moment, an engine may fail the whole list. */
+export async function listImages(
+  engine: Docker,
+  options: Docker.ListImagesOptions,
+): Promise<Docker.ImageInfo[]> {
+  for (;;) {
+    try {
+      return await engine.listImages(options)
+    } catch (error) {
+      if (!/unrecognized image ID/.test((error as Error).message)) throw error
+    }
   }
 }
 
@@ -45,9 +60,9 @@ async function failureOf(image: Docker.Image): Promise<Failure | undefined> {
  * left behind.
  */
 async function builtByOthers(engine: Docker, label: string): Promise<Set<string>> {
-  const all = await engine.listImages({ all: true })
+  const all = await listImages(engine, { all: true })
   const ours = new Set(
-    (await engine.listImages({ all: true, filters: { label: [label] } })).map(({ Id }) => Id),
+    (await listImages(engine, { all: true, filters: { label: [label] } })).map(({ Id }) => Id),
   )
   const parents = new Map(all.map(({ Id, ParentId }) => [Id, ParentId]))
   const under = new Set<string>()

@@ -1,4 +1,4 @@
-import type { RunRecord, RunSummary } from '../../contract/run.ts'
+import type { RunRecord, RunSummary } from '../contract/run.ts'
 
 /** A run as lists show it. */
 export const runSummary = (record: RunRecord): RunSummary => ({

@@ -1,0 +1,31 @@
+import * as z from 'zod'
+import { RunnerView } from './protocol.ts'
+
+/** Requests and answers of `/api/runners`; `enrolment.ts` has those by which a machine becomes one. */
+
+export const RunnerList = z.array(RunnerView)
+export const RunnersQuery = z.strictObject({
+  status: z.string().optional().describe('One or several, separated by commas'),
+  group: z.string().optional(),
+  label: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('`KEY=value` or `KEY`, any number of times; all must fit'),
+})
+export type RunnersQuery = z.infer<typeof RunnersQuery>
+/** A runner, shown whole. */
+export const RunnerDetail = RunnerView.extend({
+  attempts: z
+    .array(
+      z.object({
+        attempt_id: z.string(),
+        run_id: z.string(),
+        workflow_name: z.string(),
+        step: z.string(),
+        host: z.string(),
+        owner: z.string().optional(),
+      }),
+    )
+    .describe('What it was given and has not ended; for a user, of its own runs'),
+})
+export type RunnerDetail = z.infer<typeof RunnerDetail>

@@ -1,0 +1,18 @@
+import * as z from 'zod'
+
+/** `POST /api/validate`. */
+
+export const ValidateRequest = z.strictObject({ yaml: z.string().max(4 * 1024 * 1024) })
+/** What is wrong with a workflow file, or may be. */
+export const Problem = z.object({
+  severity: z.enum(['error', 'warning']),
+  message: z.string(),
+  hint: z.string().optional(),
+  file: z.string().optional(),
+  line: z.number().int().optional().describe('Counted from 1'),
+  column: z.number().int().optional().describe('Counted from 1'),
+  path: z.string().describe('Where in the value, such as `steps[0].args.cmd`'),
+})
+export type Problem = z.infer<typeof Problem>
+export const ValidateAnswer = z.object({ valid: z.boolean(), problems: z.array(Problem) })
+export type ValidateAnswer = z.infer<typeof ValidateAnswer>

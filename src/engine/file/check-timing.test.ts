@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { builtinActions as catalog } from '../../contract/actions.ts'
+import { parseWorkflow } from './check.ts'
+
+/** What is told of steps, each a line of YAML. */
+function told(steps: readonly string[], more = ''): string[] {
+  const text = `version: v0.1\nname: w\n${more}steps:\n${steps.map((step) => `  - ${step}\n`).join('')}`
+  const { workflow, problems } = parseWorkflow(text, { catalog })
+  assert.ok(workflow, JSON.stringify(problems))
+  return problems.map(
+    ({ severity, line, column, message, hint }) => `${line}:${column} ${severity}: ${message} | ${hint}`,
+  )
+}
+const set = '{name: s0, action: vars.set, args: {vars: {V: x}}, needs: []}'
+
+test('a step that reads what another sets, where neither needs the other, is warned of', () => {
+  assert.deepEqual(told([set, `{name: b, action: noop, when: '\${V:-none} != "none"'}`]), [
+    '5:36 warning: when in step "b" reads V, which step "s0" sets, and it is chance which of them is first | write needs: ["s0"]; or give one of the variables another name',
+  ])
+})
+
+test('what is needed, directly or through others, or needs the reader itself, does not hang on timing', () => {
+  const read = (name: string, needs: string) =>
+    `{name: ${name}, action: noop, when: '\${V}', needs: [${needs}]}`
+  const through = '{name: through, action: noop, needs: [s0]}'
+  assert.deepEqual(told([set, through, read('b', 'through'), read('c', 's0')]), [])
+  const late = '{name: s0, action: vars.set, args: {vars: {V: x}}, needs: [b]}'
+  assert.deepEqual(told([late, `{name: b, action: noop, when: '\${V:-}'}`]), [])
+  assert.deepEqual(told([`{name: a, action: vars.set, args: {vars: {V: "\${V:-}x"}}, needs: []}`]), [])
+})
+
+test('a variable that one needed step sets hangs on timing where another sets it too', () => {
+  const other = '{name: s1, action: vars.set, args: {vars: {V: y}}}'
+  const [only, ...more] = told([set, other, `{name: b, action: noop, when: '\${V}', needs: [s0]}`])
+  assert.match(only!, /reads V, which step "s1" sets.*\| add "s1" to its needs; or give one/)
+  assert.deepEqual(more, [])
+})
+
+test('steps without needs run in order, and so do finally steps and rollbacks', () => {
+  const plain = set.replace(', needs: []', '')
+  assert.deepEqual(told([plain, `{name: b, action: noop, when: '\${V}'}`]), [])
+  const undo = '{action: file.write, args: {path: p, content: "${V}"}}'
+  assert.deepEqual(told([set, `{name: b, action: noop, rollback: ${undo}}`]), [])
+  assert.deepEqual(told([set], `finally: [{name: f, action: noop, when: '\${V}'}]\n`), [])
+})
+
+test('a variable that the file gives, or the step itself, is not the other step’s', () => {
+  const read = `{name: b, action: noop, when: '\${V}'}`
+  assert.deepEqual(told([set, read], 'inputs: {V: {}}\n'), [])
+  assert.deepEqual(told([set, read], 'env: {V: x}\n'), [])
+  const write = 'action: file.write, args: {path: p, content: "${V}"}'
+  assert.deepEqual(told([set, `{name: b, env: {V: x}, ${write}}`]), [])
+  assert.deepEqual(told([set, `{name: b, matrix: {V: [x]}, ${write}}`]), [])
+  const item = '{name: s0, action: vars.set, args: {vars: {ITEM: x}}, needs: []}'
+  assert.deepEqual(
+    told([item, '{name: b, foreach: [x], action: vars.set, args: {vars: {W: "${ITEM}"}}}']),
+    [],
+  )
+})
+
+test('every place that is filled in is looked at, each variable once a step', () => {
+  const places = (step: string) => told([set, step]).map((line) => line.split(' reads')[0]!.split(': ')[1])
+  const write = 'action: file.write, args: {path: "${V}", content: "${V}"}'
+  assert.deepEqual(places(`{name: b, ${write}}`), ['path in args of step "b"'])
+  assert.deepEqual(places(`{name: b, env: {A: "\${V}", V: x}, ${write}}`), ['A in env of step "b"'])
+  assert.deepEqual(places(`{name: b, env: {V: "\${V}"}, ${write}}`), ['V in env of step "b"'])
+  assert.deepEqual(places('{name: b, targets: ["${V}"], action: noop}'), ['targets[0] in step "b"'])
+  assert.deepEqual(places('{name: b, foreach: "${V}", action: noop}'), ['foreach in step "b"'])
+  // Only what a step that runs on no host reads itself: its sub-workflow has variables of its own.
+  const sub =
+    'workflow: {version: v0.1, name: i, inputs: {V: {}}, steps: [{name: i, action: noop, when: "${V}"}]}'
+  assert.deepEqual(places(`{name: b, action: workflow.run, args: {${sub}}}`), [])
+  assert.deepEqual(places(`{name: b, action: workflow.run, args: {inputs: {V: "\${V}"}, ${sub}}}`), [
+    'V in args.inputs of step "b"',
+  ])
+})
+
+test('what a step sets is known from outputs, expect_vars, its script and a sub-workflow', () => {
+  const read = '{name: b, action: noop, when: "${V}"}'
+  for (const setter of [
+    'action: cmd.run, args: {cmd: x}, outputs: {V: stdout}',
+    'action: cmd.run, args: {cmd: x, export_vars: true}, expect_vars: [V]',
+    'action: cmd.run, args: {cmd: "echo BOPS_EXPORT:V=1", export_vars: true}',
+    'action: shell.run, args: {script: "echo BOPS_EXPORT:V=1", export_vars: true}',
+    'action: workflow.run, args: {workflow: {version: v0.1, name: i, outputs: {V: x}, steps: [{name: i, action: noop}]}}',
+  ])
+    assert.match(told([`{name: s0, ${setter}, needs: []}`, read]).join(), /reads V, which step "s0" sets/)
+  assert.deepEqual(
+    told(['{name: s0, action: cmd.run, args: {cmd: "echo BOPS_EXPORT:V=1"}, needs: []}', read]),
+    [],
+  )
+})
+
+test('commands and scripts are looked at as far as it is sure that the variable is the environment’s', () => {
+  const reads = (cmd: string) =>
+    told([set, `{name: b, action: shell.run, args: {script: ${JSON.stringify(cmd)}}}`]).length === 1
+  for (const text of ['echo "$V"', 'echo ${V:-x}', "echo 'a' $V", '#!/bin/bash\necho $V', 'echo "it\'s $V"'])
+    assert.ok(reads(text), text)
+  for (const text of [
+    'echo x',
+    'V=1; echo $V',
+    'read V && echo $V',
+    'for V in a b; do echo $V; done',
+    "echo '$V'",
+    'echo \\$V "\\$V"',
+    'true # $V',
+    '. ./settings; echo $V',
+    'eval "$(settings)"; echo $V',
+    "cat <<'EOF'\n$V\nEOF",
+    '#!/usr/bin/env perl\nmy $V = 1; print $V',
+  ])
+    assert.ok(!reads(text), text)
+  assert.match(
+    told([set, '{name: b, action: agent.run, args: {prompt: x, verify: [test -n "$V"]}}']).join(),
+    /verify\[0\] .*reads V/,
+  )
+})
+
+test('a sub-workflow is a graph of its own, and warned of by itself', () => {
+  const inner = `{version: v0.1, name: i, steps: [${set}, {name: b, action: noop, when: "\${V}"}]}`
+  assert.match(
+    told([`{name: w, action: workflow.run, args: {workflow: ${inner}}}`]).join(),
+    /^4:\d+ warning: when in step "b" reads V/,
+  )
+})
+
+test('thousands of steps are looked at in a moment', () => {
+  const steps = Array.from({ length: 2000 }, (_, index) => {
+    const needs = index === 0 ? '[]' : `[s${index - 1}]`
+    return `{name: s${index}, action: vars.set, args: {vars: {V: "\${V:-}x"}}, needs: ${needs}}`
+  })
+  assert.deepEqual(told(steps), [])
+  const [only] = told([...steps, '{name: last, action: noop, when: "${V}"}'])
+  assert.match(only!, /step "last" reads V, which step "s0" sets/)
+})
+
+test('however many are warned of, the file is valid, and no mistake is hidden', () => {
+  const reads = Array.from({ length: 150 }, (_, index) => `{name: r${index}, action: noop, when: "\${V}"}`)
+  const all = told([set, ...reads])
+  assert.equal(all.length, 101)
+  assert.match(all.join('\n'), /warning: more than 100 warnings; the rest is left out/)
+  const inner = `{version: v0.1, name: i, steps: [${[set, ...reads].join(', ')}]}`
+  const { workflow, problems } = parseWorkflow(
+    `version: v0.1\nname: w\nsteps:\n  - {name: w, action: workflow.run, args: {workflow: ${inner}}}\n  - {name: x, action: cmd.run}`,
+    { catalog },
+  )
+  assert.equal(workflow, undefined)
+  assert.equal(problems.filter(({ severity }) => severity === 'error').length, 1)
+})

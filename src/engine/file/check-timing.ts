@@ -1,0 +1,96 @@
+import type { ActionCatalog } from '../../contract/actions.ts'
+import { secretUses } from '../../contract/step-secrets.ts'
+import type { Step, Workflow } from '../../contract/workflow.ts'
+import { eachUse } from './each-use.ts'
+import type { ValuePath } from './positions.ts'
+import type { Report } from './report.ts'
+import { shellReads } from './shell-reads.ts'
+import { knownExports } from './step-exports.ts'
+import { bit, first, stepOrder } from './step-order.ts'
+
+/** Arguments that a shell reads. */
+const shellArgs: Readonly<Record<string, string>> = {
+  'cmd.run': 'cmd',
+  'shell.run': 'script',
+  'agent.run': 'verify',
+}
+
+/**
+ * Warns of a step of a graph that reads what another step sets, where neither needs the other: which of them is first is
+ * chance then, and so what is read. The workflow has no mistakes.
+ */
+export function checkTiming(report: Report, workflow: Workflow, catalog: ActionCatalog): void {
+  const { steps } = workflow
+  if (steps.every(({ needs }) => needs === undefined)) return
+  const setters = settersOf(workflow)
+  if (setters.size === 0) return
+  const positions = new Map(steps.map(({ name }, index) => [name, index]))
+  const { before, after } = stepOrder(
+    steps.map(({ needs = [] }) => needs.map((name) => positions.get(name)!)),
+  )
+  for (const [index, step] of steps.entries()) {
+    const told = new Set<string>()
+    eachRead(['steps', index], step, setters, catalog, (path, at, name) => {
+      const open = setters.get(name)! & ~(before[index]! | after[index]! | bit(index))
+      if (open === 0n || told.has(name)) return
+      told.add(name)
+      const setter = JSON.stringify(steps[first(open)]!.name)
+      const needs = step.needs?.length ? `add ${setter} to its needs` : `write needs: [${setter}]`
+      report.say(path, `reads ${name}, which step ${setter} sets, and it is chance which of them is first`, {
+        severity: 'warning',
+        at,
+        hint: `${needs}; or give one of the variables another name`,
+      })
+    })
+  }
+}
+
+/** Which steps set each variable that the file does not give at the start. */
+function settersOf({ steps, inputs = {}, env = {} }: Workflow): Map<string, bigint> {
+  const setters = new Map<string, bigint>()
+  for (const [index, step] of steps.entries())
+    for (const name of knownExports(step))
+      if (!Object.hasOwn(inputs, name) && !Object.hasOwn(env, name))
+        setters.set(name, (setters.get(name) ?? 0n) | bit(index))
+  return setters
+}
+
+type Names = { has(name: string): boolean }
+
+/** Each of these variables that a step takes from the run; those of its own hide the run's. */
+function eachRead(
+  path: ValuePath,
+  step: Step,
+  names: Names,
+  catalog: ActionCatalog,
+  found: (path: ValuePath, at: number, name: string) => void,
+): void {
+  for (const key of ['when', 'targets', 'foreach'] as const) eachUse([...path, key], step[key], names, found)
+  const own = new Set([
+    ...Object.keys(step.matrix ?? {}),
+    ...(step.foreach === undefined ? [] : ['ITEM']),
+    ...Object.keys(secretUses(step.secrets ?? [])),
+  ])
+  const others: Names = { has: (name) => names.has(name) && !own.has(name) }
+  for (const [name, value] of Object.entries(step.env ?? {})) {
+    eachUse([...path, 'env', name], value, others, found)
+    own.add(name)
+  }
+  const { raw } = catalog[step.action]!
+  for (const [key, value] of Object.entries(step.args))
+    if (!raw.includes(key)) eachUse([...path, 'args', key], value, others, found)
+    else if (shellArgs[step.action] === key) eachShellRead([...path, 'args', key], value, others, found)
+}
+
+function eachShellRead(
+  path: ValuePath,
+  value: unknown,
+  names: Names,
+  found: (path: ValuePath, at: number, name: string) => void,
+): void {
+  if (typeof value === 'string') {
+    for (const { name, index } of shellReads(value)) if (names.has(name)) found(path, index, name)
+  } else
+    for (const [index, text] of (value as string[]).entries())
+      eachShellRead([...path, index], text, names, found)
+}

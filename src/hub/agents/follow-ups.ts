@@ -1,0 +1,106 @@
+import { continuationRun, findSession, type SessionFound } from '../../blueprints/continuation.ts'
+import type { AttemptInput, GivenInput } from '../../contract/agent.ts'
+import type { InputAccepted } from '../../contract/agent-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { EventOf, RunEvent } from '../../contract/events.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/face.ts'
+import { IdempotentRuns } from '../api/idempotency.ts'
+import type { AccountStore } from '../store/accounts.ts'
+
+/** As the agent's first prompt is called in its updates. */
+const FIRST_INPUT = 'first'
+
+type Prompt = Extract<GivenInput, { type: 'prompt' }>
+
+export interface Giver {
+  /** User name. */
+  by: string
+  /** Where several steps of the run take prompts. */
+  step?: string
+  /** Of a run that goes on with one that has ended; default: as that was. */
+  interactive?: boolean
+}
+
+/** Prompts for runs of agents: for the session of one that is open, and in a run that goes on with it after its end. */
+export class FollowUps {
+  readonly #engine: EngineFace
+  readonly #idempotent: IdempotentRuns
+
+  constructor(engine: EngineFace, accounts: AccountStore) {
+    this.#engine = engine
+    this.#idempotent = new IdempotentRuns(engine, accounts)
+  }
+
+  /** The same `input_id` again changes nothing. Throws as `EngineFace.input` and `continuationRun`. */
+  async give(record: RunRecord, prompt: Prompt, { by, step, interactive }: Giver): Promise<InputAccepted> {
+    const { run_id } = record
+    if (isFinalRun(record.status)) return await this.#goOn(record, prompt, { by, interactive })
+    try {
+      return { run_id, ...(await this.#engine.input(run_id, prompt, { by, step })) }
+    } catch (error) {
+      // It ended after it was looked at.
+      if (!(error instanceof ErrandError) || error.code !== 'run_ended') throw error
+      return await this.#goOn((await this.#engine.get(run_id))!, prompt, { by, interactive })
+    }
+  }
+
+  /** For `EngineOptions.passOn`: a run goes on with the first of them, and is given the others. */
+  async passOn(runId: string, inputIds: readonly string[]): Promise<string[]> {
+    const record = (await this.#engine.get(runId))!
+    const given = new Map<string, { prompt: AttemptInput & { type: 'prompt' }; by: string }>()
+    for await (const event of this.#log(record))
+      if (event.type === 'input.given' && event.input.type === 'prompt')
+        given.set(event.input.input_id, { prompt: event.input, by: event.by ?? record.owner })
+    const runIds: string[] = []
+    for (const inputId of inputIds) {
+      const { prompt, by } = given.get(inputId)!
+      const before = runIds.at(-1)
+      const { run_id } =
+        before === undefined
+          ? await this.#goOn(record, prompt, { by })
+          : await this.give((await this.#engine.get(before))!, prompt, { by })
+      runIds.push(run_id)
+    }
+    return runIds
+  }
+
+  /** A new run of the same session; or the one that has this input already. */
+  async #goOn(
+    record: RunRecord,
+    { input_id, text }: Prompt,
+    { by, interactive }: Giver,
+  ): Promise<InputAccepted> {
+    const { run_id, repository, tenant } = record
+    const found: SessionFound = {}
+    let had: EventOf<'input.taken'> | EventOf<'input.passed_on'> | undefined
+    for await (const event of this.#log(record)) {
+      findSession(found, event)
+      if (input_id !== undefined && isHad(event, input_id)) had = event
+    }
+    if (had?.type === 'input.taken') return { run_id, input_id: had.input_id }
+    if (had) return { run_id: had.run_id, input_id: had.input_id, continues: run_id }
+    const made = continuationRun(record, found, { prompt: text, interactive })
+    const submission = { ...made, repository, owner: by, tenant }
+    const begun =
+      input_id === undefined
+        ? await this.#engine.submit(submission)
+        : (await this.#idempotent.create(`input ${run_id} ${input_id}`, submission)).record
+    return { run_id: begun.run_id, input_id: input_id ?? FIRST_INPUT, continues: run_id }
+  }
+
+  /** As far as the record tells of it; it may be open. */
+  async *#log({ run_id, last_seq }: RunRecord): AsyncGenerator<RunEvent> {
+    for await (const event of this.#engine.watch(run_id, 0, undefined, { outputBytes: 0 })) {
+      yield event
+      if (event.seq >= last_seq) return
+    }
+  }
+}
+
+const isHad = (
+  event: RunEvent,
+  inputId: string,
+): event is EventOf<'input.taken'> | EventOf<'input.passed_on'> =>
+  (event.type === 'input.taken' || event.type === 'input.passed_on') && event.input_id === inputId

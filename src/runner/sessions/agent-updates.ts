@@ -1,0 +1,63 @@
+import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
+import { BudgetMeter } from './budget-meter.ts'
+import type { Questions } from './questions.ts'
+import type { SessionOptions } from './session.ts'
+import { ToolCalls } from './tool-calls.ts'
+import type { UpdateTeller } from './update-teller.ts'
+
+/** What the agent says: what counts of it is kept in mind, and others are told. */
+export class AgentUpdates {
+  readonly #title: string
+  readonly #teller: UpdateTeller
+  readonly #questions: Questions
+  readonly #meter: BudgetMeter
+  readonly #tools = new ToolCalls()
+  #sessionId: string | undefined
+
+  constructor(
+    { title, plan }: Pick<SessionOptions, 'title' | 'plan'>,
+    teller: UpdateTeller,
+    questions: Questions,
+  ) {
+    this.#title = title
+    this.#teller = teller
+    this.#questions = questions
+    this.#meter = new BudgetMeter(plan.budget)
+  }
+
+  get sessionId(): string | undefined {
+    return this.#sessionId
+  }
+  /** Which limit of the budget is reached. */
+  get breach(): string | undefined {
+    return this.#meter.breach
+  }
+  get changedPaths(): ReadonlySet<string> {
+    return this.#tools.changed
+  }
+
+  turnBegins(): void {
+    this.#teller.turnBegins()
+    this.#meter.turnBegins()
+  }
+
+  take(update: AgentUpdate): void {
+    if (update.kind === 'permission') return void this.#questions.come(this.#tools.complete(update))
+    if (update.kind === 'session') this.#sessionId = update.session_id ?? this.#sessionId
+    if (update.kind === 'tool') this.#tools.follow(update)
+    if (update.kind === 'usage') this.#warnOfCost(update)
+    this.#teller.tell(update)
+    this.#meter.follow(update)
+  }
+
+  turnEnded(): void {
+    this.#questions.drop()
+    this.#tools.turnEnded()
+  }
+
+  #warnOfCost(usage: AgentUpdateOf<'usage'>): void {
+    if (!this.#meter.findsNoCost(usage)) return
+    const text = `${this.#title} does not tell what it costs: budget.cost_usd cannot be kept.`
+    this.#teller.tell({ kind: 'notice', text })
+  }
+}

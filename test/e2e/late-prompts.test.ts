@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunEvent } from '../../src/contract/events.ts'
+import { standInOptions } from '../support/agent-command.ts'
+import { errandCommand, eventually } from '../support/errand-command.ts'
+import { freePort } from '../support/programs.ts'
+
+const ROUNDS = 5
+
+test('prompts given as the run of an agent ends, and its hub is killed, are carried out once each', async (t) => {
+  const { home, run, start } = errandCommand(t)
+  const work = join(home, 'work')
+  mkdirSync(work)
+  const env = { ERRAND_DATA: join(home, 'data') }
+  const port = String(await freePort())
+  const url = `http://127.0.0.1:${port}`
+  const up = async () => {
+    const hub = start(['up', '--port', port, '--allow-dir', work], { env })
+    await hub.until(/Connected to the hub/)
+    return hub
+  }
+  let hub = await up()
+  const { token } = JSON.parse(readFileSync(join(env.ERRAND_DATA, 'local.json'), 'utf8'))
+  const call = async (path: string, body?: object) => {
+    const headers = {
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      authorization: `Bearer ${token}`,
+      accept: 'application/json',
+    }
+    const request = { headers, ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }) }
+    const answer = await fetch(url + path, request)
+    assert.ok(answer.ok, `${path}: ${answer.status}`)
+    return (await answer.json()) as { runs: { run_id: string }[] }
+  }
+  const events = async (runId: string) => (await call(`/api/runs/${runId}/events`)) as unknown as RunEvent[]
+  /** Repeated, as a caller does that has had no answer. */
+  const give = (runId: string, input_id: string) =>
+    eventually(`an answer to ${input_id}`, () =>
+      call(`/api/runs/${runId}/input`, { prompt: `say ${input_id}`, input_id }).catch(() => undefined),
+    )
+
+  const given: string[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const words = ['agent', '--hub', '--detach', `say begun\nwait go${round}`, '--cwd', work]
+    const asked = await run([...words, ...standInOptions], { env })
+    const runId = asked.stdout.trim()
+    await eventually('its first words', async () =>
+      (await events(runId)).some((event) => event.type === 'agent.update' && event.update.kind === 'message'),
+    )
+    const inputs = ['a', 'b', 'c'].map((name) => `${name}${round}`)
+    given.push(...inputs)
+    // Now the one, now the other is first.
+    const later = (name: string) => sleep(Math.random() * 120).then(() => give(runId, name))
+    const ended = sleep(Math.random() * 120).then(() => writeFileSync(join(work, `go${round}`), ''))
+    const killed = sleep(Math.random() * 240).then(async () => {
+      hub.child.kill('SIGKILL')
+      await once(hub.child, 'close')
+      hub = await up()
+    })
+    await Promise.all([...inputs.map(later), ended, killed])
+  }
+
+  const open = 'queued,running'
+  await eventually(
+    'the end of all runs',
+    async () => (await call(`/api/runs?status=${open}`)).runs.length === 0,
+  )
+  const said: string[] = []
+  for (const { run_id } of (await call('/api/runs?limit=500')).runs)
+    for (const event of await events(run_id))
+      if (event.type === 'agent.update' && event.update.kind === 'message') said.push(event.update.text)
+  assert.deepEqual(said.filter((text) => text !== 'begun').sort(), given.sort())
+})
+
+test('a command that goes on with a run follows its prompt to the run that has it', async (t) => {
+  const { home, run, start } = errandCommand(t)
+  const work = join(home, 'work')
+  mkdirSync(work)
+  const env = { ERRAND_DATA: join(home, 'data') }
+  const hub = start(['up', '--port', '0', '--no-runner'], { env })
+  await hub.until(/Errand is up at/)
+  const url = /http:\/\/\S+/.exec(hub.printed.stdout)![0]
+  const token = readFileSync(join(env.ERRAND_DATA, 'runner-token'), 'utf8').trim()
+  const runner = () => {
+    const words = ['runner', '--url', url, '--token', token, '--workspace', join(home, 'runner')]
+    return start([...words, '--allow-dir', work], { env })
+  }
+  const first = runner()
+  const words = ['agent', '--hub', '--detach', 'write begun.txt\nwait go\nwrite ended.txt', '--cwd', work]
+  const runId = (await run([...words, ...standInOptions], { env })).stdout.trim()
+  await eventually('its first work', () => existsSync(join(work, 'begun.txt')))
+  first.child.kill('SIGKILL')
+  await once(first.child, 'close')
+  const late = start(['agent', '--hub', '--continue', runId, 'say late'], { env })
+  await late.until(`run ${runId} on`)
+  writeFileSync(join(work, 'go'), '')
+  // Its turn is over, and there is no runner that could have given it the prompt.
+  await eventually('the end of the turn', () => existsSync(join(work, 'ended.txt')))
+  runner()
+  const { code, stdout } = await late.finished
+  assert.equal(code, 0, stdout)
+  assert.equal(stdout.match(/^late$/gm)?.length, 1, stdout)
+})
