@@ -38,7 +38,7 @@ export interface AgentShow {
 
 export interface FollowedTo {
   exitCode: number
-  /** False: it ended well before it looked at the prompt it was given, and nothing goes on with that. */
+  /** False: it ended before it looked at the prompt it was given. */
   taken: boolean
   /** The run that has a prompt of this reader which came too late for this one. */
   goesOn?: { runId: string; passedOn: string }
@@ -102,7 +102,7 @@ export async function followAgent(
     questions.close()
     signals.close()
   }
-  return { exitCode: exitCodeOfRun(status), taken: taken || status !== 'success', goesOn }
+  return { exitCode: exitCodeOfRun(status), taken, goesOn }
 }
 
 /** An empty line is asked again; the end of input ends the session. Answers where another run has what was given. */

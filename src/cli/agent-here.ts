@@ -10,6 +10,7 @@ import { type Continued, continueHere } from './agent-continue-here.ts'
 import { type AgentShow, followAgent } from './agent-follow.ts'
 import type { AgentAsk } from './agent-on-hub.ts'
 import { UsageError } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
 import { knownAgents } from './known-agents.ts'
 import { localFolder, localSessions } from './local-sessions.ts'
 import { dropOldRuns } from './old-local-runs.ts'
@@ -54,7 +55,8 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
         ? { runId: (await engine.submit({ ...request, run_id: newId })).run_id, after: 0 }
         : await goOn()
       const { exitCode, taken } = await follow(engine, run, ask.show)
-      if (taken) return exitCode
+      // One that was canceled meanwhile is not to go on by itself.
+      if (taken || exitCode === exitCodes.canceled) return exitCode
       // The prompt came too late for that run; given again it begins one that goes on.
       if (!ask.show.json) process.stdout.write('It is given again, to the same session.\n')
     }

@@ -34,7 +34,7 @@ export async function agentOnHub(
   for (;;) {
     if (!show.json) process.stdout.write(`run ${run.runId} on ${client.url}\n`)
     const { exitCode, taken, goesOn } = await follow(client, run, show)
-    if (goesOn === undefined) return taken ? exitCode : exitCodes.failed
+    if (goesOn === undefined) return taken || exitCode !== exitCodes.success ? exitCode : exitCodes.failed
     run = { ...goesOn, after: 0 }
   }
 }

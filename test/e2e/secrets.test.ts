@@ -18,9 +18,19 @@ function holdersOf(value: string, folder: string): string[] {
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name))
     .filter((file) => {
-      const content = readFileSync(file)
+      const content = contentOf(file)
       return forms.some((form) => content.includes(form))
     })
+}
+
+/** Empty where it has gone since it was listed. */
+function contentOf(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0)
+    throw error
+  }
 }
 
 /** One step has the secret, checks it and shows it; the other must not have it. */
