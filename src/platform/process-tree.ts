@@ -107,14 +107,20 @@ export function processesMarked(beginning: string): number[] {
 
 /** All live processes of the tree: the group, what carries the mark, and what these started. Never this process. */
 export function treeMembers(tree: ProcessTree): ProcessStat[] {
+  const { group } = tree
+  const inGroup = group !== undefined && signal(-group, 0)
+  const more = new Set(tree.members?.())
+  // Mostly nothing is left, which is known without a look at what every process of this machine is.
+  if (
+    !inGroup &&
+    more.size === 0 &&
+    !processIds()?.some((pid) => pid !== process.pid && hasMark(pid, tree.mark))
+  )
+    return []
   const all = listProcesses()
-  if (all === undefined) {
-    const { group } = tree
-    return group !== undefined && signal(-group, 0) ? [{ pid: -group, parent: 0, group, start: '' }] : []
-  }
+  if (all === undefined) return inGroup ? [{ pid: -group, parent: 0, group, start: '' }] : []
   const found = new Map<number, ProcessStat>()
   // Threads of the kernel are in no group, and have no environment to look at.
-  const more = new Set(tree.members?.())
   for (const each of all)
     if (
       each.pid !== process.pid &&
@@ -129,13 +135,20 @@ export function treeMembers(tree: ProcessTree): ProcessStat[] {
 }
 
 /** Undefined where there is no /proc. */
-function listProcesses(): ProcessStat[] | undefined {
+function processIds(): number[] | undefined {
   try {
     const names = readdirSync('/proc')
-    if (!names.includes('self')) return undefined
-    return names
-      .filter((name) => /^\d+$/.test(name))
-      .map((name) => processStat(Number(name)))
+    return names.includes('self') ? names.filter((name) => /^\d+$/.test(name)).map(Number) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Undefined where there is no /proc, or it cannot be read. */
+function listProcesses(): ProcessStat[] | undefined {
+  try {
+    return processIds()
+      ?.map(processStat)
       .filter((each) => each !== undefined)
   } catch {
     return undefined
