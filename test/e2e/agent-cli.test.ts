@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { runIdIn, standInOptions } from '../support/agent-command.ts'
-import { errandCommand, eventually, processesWith } from '../support/errand-command.ts'
+import { errandCommand, eventually } from '../support/errand-command.ts'
+import { processesOf } from '../support/programs.ts'
 
 const program = join(import.meta.dirname, '../../bin/errand')
 
@@ -76,12 +77,12 @@ test('Ctrl-C cancels, and nothing is left of the agent and what it started', asy
   const { start, home } = setup(t)
   const going = start(`say going\nrun sleep 1000 # ${home}\nhang`)
   await going.until('going')
-  await eventually('its process', async () => (await processesWith(`sleep 1000 # ${home}`)).length > 0)
+  await eventually('its process', () => processesOf(`sleep 1000 # ${home}`).length > 0)
   going.child.kill('SIGINT')
   const { code, stdout } = await going.finished
   assert.equal(code, 3, stdout)
   assert.match(stdout, /canceled in/)
-  assert.deepEqual(await processesWith(home), [])
+  assert.deepEqual(processesOf(home), [])
 })
 
 const noTerminal = existsSync('/usr/bin/script')
@@ -105,7 +106,7 @@ test('a terminal that is closed ends the session in it, and leaves nothing', {
   const [id] = readdirSync(join(home, '.errand/local/runs'))
   const events = join(home, '.errand/local/runs', id!, 'events.jsonl')
   await eventually('its end', () => /"type":"run\.finished"/.test(readFileSync(events, 'utf8')))
-  await eventually('the end of all it started', async () => (await processesWith(home)).length === 0)
+  await eventually('the end of all it started', () => processesOf(home).length === 0)
 })
 
 test('a run whose command was killed is gone on with: its agent is still at it', async (t) => {

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { commands } from '../../src/cli/commands.ts'
-import { errandCommand, eventually, processesWith } from '../support/errand-command.ts'
+import { errandCommand, eventually } from '../support/errand-command.ts'
+import { processesOf } from '../support/programs.ts'
 
 /** A file with one step. */
 function flow(t: TestContext, cmd: string, more = '') {
@@ -154,7 +155,7 @@ test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends
   const { code, stdout } = await run.finished
   assert.equal(code, 3)
   assert.ok(stdout.includes('local | cleaned'), stdout)
-  assert.deepEqual(await processesWith(seconds), [])
+  assert.deepEqual(processesOf(seconds), [])
 })
 
 test('a second Ctrl-C ends what does not want to end', async (t) => {

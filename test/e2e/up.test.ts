@@ -4,7 +4,8 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { errandCommand, eventually, processesWith, type Started } from '../support/errand-command.ts'
+import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
+import { processesOf } from '../support/programs.ts'
 
 function hub(t: TestContext) {
   const errand = errandCommand(t)
@@ -57,7 +58,7 @@ test('the first start shows a password that opens it; the second finds everythin
 
   first.child.kill('SIGINT')
   assert.equal((await first.finished).code, 0)
-  assert.deepEqual(await processesWith(errand.data), [], 'the runner has ended too')
+  assert.deepEqual(processesOf(errand.data), [], 'the runner has ended too')
 
   const second = await errand.up()
   assert.doesNotMatch(second.printed.stdout, /password/)
@@ -99,7 +100,7 @@ test('a runner that is killed is started again, and the step it had goes on, onc
   const up = await errand.up()
   const run = errand.start(['run', '--hub', lines(errand.home, 100)], { env: { ERRAND_DATA: errand.data } })
   await run.until('local | line 20')
-  const [runner] = await processesWith(join(errand.data, 'runner'))
+  const [runner] = processesOf(join(errand.data, 'runner'))
   process.kill(runner!, 'SIGKILL')
   await up.until(/The runner ended \(SIGKILL\)/)
   const { code, stdout } = await run.finished

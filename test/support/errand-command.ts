@@ -107,18 +107,3 @@ export async function eventually<T>(
     await sleep(20)
   }
 }
-
-/** Whether a process with this in its environment or command line is there (Linux). */
-export async function processesWith(text: string): Promise<number[]> {
-  const { readdirSync, readFileSync } = await import('node:fs')
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(text)
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
-}
