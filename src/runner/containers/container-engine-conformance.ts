@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
-import { pack } from 'tar-stream'
+import { buildContext } from '../../../test/support/docker/build-context.ts'
 import type { BuildOrder, ContainerEngine, ContainerOrder, ContainerState, LogPiece } from './ports.ts'
 
 const MiB = 1024 ** 2
@@ -359,11 +358,8 @@ function using({ engine, runner, image }: EngineUnderTest) {
       return state as ContainerState & { type: 'exited' }
     },
     build(files: Record<string, string>, part: Partial<BuildOrder> = {}) {
-      const context = pack()
-      for (const [name, text] of Object.entries(files)) context.entry({ name }, text)
-      context.finalize()
       return engine.build({
-        context: context as unknown as Readable,
+        context: async () => buildContext(files),
         dockerfile: 'Dockerfile',
         args: {},
         name: `errand.test/${runner}:built`,

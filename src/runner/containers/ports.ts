@@ -77,8 +77,8 @@ export interface ImageInfo {
 export type Progress = (line: string) => void
 
 export interface BuildOrder {
-  /** A tar of the build's context. */
-  context: Readable
+  /** A tar of the build's context; asked for again where the engine has to begin anew. */
+  context(): Promise<Readable>
   dockerfile: string
   args: Readonly<Record<string, string>>
   /** What the image is called; and the labels that it gets. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { pack } from 'tar-stream'
+import { buildContext } from '../../../test/support/docker/build-context.ts'
 import { dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from './container-engine-conformance.ts'
@@ -85,11 +84,9 @@ async function container(here: EngineUnderTest, attempt: string, image = here.im
 }
 
 async function built({ engine, runner, image }: EngineUnderTest, number: number) {
-  const context = pack()
-  context.entry({ name: 'Dockerfile' }, `FROM ${image}\nRUN echo ${runner} ${number} >/mine\n`)
-  context.finalize()
+  const Dockerfile = `FROM ${image}\nRUN echo ${runner} ${number} >/mine\n`
   return engine.build({
-    context: context as unknown as Readable,
+    context: async () => buildContext({ Dockerfile }),
     dockerfile: 'Dockerfile',
     args: {},
     name: `errand.test/${runner}:${number}`,

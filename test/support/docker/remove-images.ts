@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
+import { despiteRemovals } from '../../../src/runner/containers/docker/lost-layers.ts'
 
 const PATIENCE_MS = 180_000
 
@@ -24,19 +25,9 @@ export async function removeImages(engine: Docker, label: string): Promise<void>
   }
 }
 
-/** Where another test removes an image at this moment, an engine may fail the whole list. */
-export async function listImages(
-  engine: Docker,
-  options: Docker.ListImagesOptions,
-): Promise<Docker.ImageInfo[]> {
-  for (;;) {
-    try {
-      return await engine.listImages(options)
-    } catch (error) {
-      if (!/unrecognized image ID/.test((error as Error).message)) throw error
-    }
-  }
-}
+/** Other tests remove images at this moment. */
+export const listImages = (engine: Docker, options: Docker.ListImagesOptions): Promise<Docker.ImageInfo[]> =>
+  despiteRemovals(() => engine.listImages(options))
 
 interface Failure {
   statusCode?: number
@@ -46,7 +37,7 @@ interface Failure {
 /** Undefined where it is gone. */
 async function failureOf(image: Docker.Image): Promise<Failure | undefined> {
   try {
-    await image.remove({ force: true })
+    await despiteRemovals(() => image.remove({ force: true }))
   } catch (error) {
     const failure = error as Failure
     if (failure.statusCode === 404) return undefined

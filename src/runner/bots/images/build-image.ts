@@ -29,7 +29,7 @@ export async function buildImage(
   const last: string[] = []
   try {
     const { id } = await engine.build({
-      context: await tarOf(entries),
+      context: () => tarOf(entries),
       dockerfile,
       args: {},
       name,

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import { pack } from 'tar-stream'
+import { buildContext } from '../../../../test/support/docker/build-context.ts'
 import { dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
@@ -141,11 +140,9 @@ async function buildLines(
   instructions: string,
 ): Promise<string[]> {
   const lines: string[] = []
-  const context = pack()
-  context.entry({ name: 'Dockerfile' }, `FROM ${image}\nENV RUNNER=${runner}\n${instructions}\n`)
-  context.finalize()
+  const Dockerfile = `FROM ${image}\nENV RUNNER=${runner}\n${instructions}\n`
   await engine.build({
-    context: context as unknown as Readable,
+    context: async () => buildContext({ Dockerfile }),
     dockerfile: 'Dockerfile',
     args: {},
     name: `errand.test/${runner}:built`,

@@ -4,6 +4,7 @@ import type { BuildOrder, OwnLabels } from '../ports.ts'
 import { holdBuilds } from './build-holds.ts'
 import { buildError } from './errors.ts'
 import { checkImageSize } from './image-size.ts'
+import { despiteRemovals } from './lost-layers.ts'
 import { engineLabels } from './own-labels.ts'
 import { readProgress } from './progress-events.ts'
 
@@ -39,22 +40,11 @@ export async function build(
   const holding = holdBuilds(docker, network, limits, { signal: over.signal, onFull })
   try {
     signal.throwIfAborted()
-    const answer = await docker.buildImage(order.context, {
-      t: order.name,
-      dockerfile: order.dockerfile,
-      buildargs: { ...order.args },
-      labels: engineLabels(order.labels),
-      networkmode: network,
-      memory: limits.memoryBytes,
-      memswap: limits.memoryBytes,
-      cpuperiod: CPU_PERIOD_US,
-      cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
-      rm: true,
-      forcerm: true,
-      abortSignal: AbortSignal.any([signal, ended.signal]),
-    })
-    const imageId = await readProgress(answer as AsyncIterable<Buffer>, progress)
-    if (imageId === undefined) throw new Error('the engine has ended the build without an image')
+    const until = { ...order, progress, signal: AbortSignal.any([signal, ended.signal]) }
+    const imageId = await despiteRemovals(
+      () => builtOnce(docker, network, until),
+      () => progress('Docker has just removed a layer that this build stood on; it begins anew.'),
+    )
     try {
       await checkImageSize(docker, imageId, limits)
     } catch (error) {
@@ -68,9 +58,34 @@ export async function build(
     ended.signal.throwIfAborted()
     throw buildError(address, last, error)
   } finally {
-    order.context.destroy()
     over.abort()
     await holding
+  }
+}
+
+async function builtOnce(docker: Docker, network: string, order: BuildOrder): Promise<string> {
+  const { limits, signal } = order
+  const context = await order.context()
+  try {
+    const answer = await docker.buildImage(context, {
+      t: order.name,
+      dockerfile: order.dockerfile,
+      buildargs: { ...order.args },
+      labels: engineLabels(order.labels),
+      networkmode: network,
+      memory: limits.memoryBytes,
+      memswap: limits.memoryBytes,
+      cpuperiod: CPU_PERIOD_US,
+      cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
+      rm: true,
+      forcerm: true,
+      abortSignal: signal,
+    })
+    const imageId = await readProgress(answer as AsyncIterable<Buffer>, order.progress)
+    if (imageId === undefined) throw new Error('the engine has ended the build without an image')
+    return imageId
+  } finally {
+    context.destroy()
   }
 }
 

@@ -2,6 +2,7 @@ import type Docker from 'dockerode'
 import type { ImageInfo, OwnLabels } from '../ports.ts'
 import { isConflict, isGone } from './errors.ts'
 import { splitImageName } from './image-name.ts'
+import { despiteRemovals } from './lost-layers.ts'
 import { labelFilter } from './own-labels.ts'
 
 const NO_NAME = '<none>:<none>'
@@ -27,7 +28,8 @@ export async function image(docker: Docker, nameOrId: string): Promise<ImageInfo
 }
 
 export async function images(docker: Docker, labels: Partial<OwnLabels>): Promise<ImageInfo[]> {
-  const found = await docker.listImages({ filters: { label: labelFilter(labels) } })
+  const filters = { label: labelFilter(labels) }
+  const found = await despiteRemovals(() => docker.listImages({ filters }))
   return found.map(({ Id, RepoTags, RepoDigests, Labels, Size, Created }) => ({
     id: Id,
     names: (RepoTags ?? []).filter((name) => name !== NO_NAME),
@@ -49,7 +51,7 @@ export async function removeImage(docker: Docker, nameOrId: string): Promise<boo
   if (names === undefined) return false
   for (const name of names) {
     try {
-      await docker.getImage(name).remove()
+      await despiteRemovals(() => docker.getImage(name).remove())
     } catch (error) {
       if (isConflict(error)) return false
       if (!isGone(error)) throw error
