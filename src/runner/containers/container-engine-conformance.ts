@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { buildContext } from '../../../test/support/docker/build-context.ts'
 import type { BuildOrder, ContainerEngine, ContainerOrder, ContainerState, LogPiece } from './ports.ts'
+import { buildContext } from './testing-build-context.ts'
 
 const MiB = 1024 ** 2
 const FOR_EVER = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { buildContext } from '../../../test/support/docker/build-context.ts'
 import { dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from './container-engine-conformance.ts'
 import { sweepContainers, sweepImages } from './sweep.ts'
+import { buildContext } from './testing-build-context.ts'
 
 const skip = await dockerHere()
 const DAY_MS = 86_400_000

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { buildContext } from '../../../../test/support/docker/build-context.ts'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import { despiteRemovals } from '../../containers/docker/lost-layers.ts'
 import { readProgress } from '../../containers/docker/progress-events.ts'
+import { buildContext } from '../../containers/testing-build-context.ts'
 import type { ImageOrder } from './ports.ts'
 
 const skip = await dockerHere()

@@ -4,11 +4,11 @@ import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import { buildContext } from '../../../../test/support/docker/build-context.ts'
 import { dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import type { ContainerEngine, ContainerOrder } from '../ports.ts'
+import { buildContext } from '../testing-build-context.ts'
 import { guardChain } from './guard-rules.ts'
 
 const execute = promisify(execFile)

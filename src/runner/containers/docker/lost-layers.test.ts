@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { buildContext } from '../../../../test/support/docker/build-context.ts'
 import { dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
+import { buildContext } from '../testing-build-context.ts'
 import { despiteRemovals } from './lost-layers.ts'
 
 const skip = await dockerHere()
