@@ -42,6 +42,8 @@ export interface HubOptions {
   lease?: Lease
   /** Who is on this machine reads the figures without a token. */
   openMetrics?: boolean
+  /** Names under which a proxy on this machine passes people on. */
+  hosts?: readonly string[]
   /** What each user may have of bots. */
   botQuota?: Partial<BotQuota>
   /** Tokens that the operator has chosen. */
@@ -87,7 +89,19 @@ export async function startHub(options: HubOptions): Promise<HubProcess> {
 }
 
 async function start(
-  { data, host, port, config, keptMs, lease, openMetrics, botQuota, givenTokens = {}, log }: HubOptions,
+  {
+    data,
+    host,
+    port,
+    config,
+    keptMs,
+    lease,
+    openMetrics,
+    hosts,
+    botQuota,
+    givenTokens = {},
+    log,
+  }: HubOptions,
   closers: (() => unknown)[],
 ): Promise<Omit<HubProcess, 'close'>> {
   closers.push(giveBackMemory())
@@ -165,6 +179,7 @@ async function start(
     version: productVersion,
     metrics,
     openMetrics,
+    hosts,
     log,
   })
   fleet.attach(app.server)

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { botEnvironment, givenTokens, hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
+import { allowedHosts, metricsOpen } from './access-options.ts'
 import { command, UsageError } from './command.ts'
 import { configPath } from './config-path.ts'
 import { containerNote } from './container-note.ts'
@@ -57,6 +58,7 @@ export const up = command({
     const keptMs = retentionMs(options.retention, process.env)
     const lease = leaseOf(options, process.env)
     const openMetrics = metricsOpen(process.env)
+    const hosts = allowedHosts(process.env)
     const { maxBots, maxSeconds } = botEnvironment(process.env)
     const hub = await startHub({
       ...address(options),
@@ -66,6 +68,7 @@ export const up = command({
       keptMs,
       lease,
       openMetrics,
+      hosts,
       botQuota: {
         ...(maxBots !== undefined && { maxBots }),
         ...(maxSeconds !== undefined && { maxSeconds }),
@@ -97,13 +100,6 @@ export const up = command({
     return 0
   },
 })
-
-/** ERRAND_METRICS: `open` lets who is on this machine read /metrics without a token. Throws a UsageError. */
-function metricsOpen({ ERRAND_METRICS: value = '' }: NodeJS.ProcessEnv): boolean {
-  if (value !== '' && value !== 'open')
-    throw new UsageError(`ERRAND_METRICS is "${value}"`, 'it is open, or not set')
-  return value === 'open'
-}
 
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
   const given = parseListenAddress(hubAddress(process.env) ?? ':3000')

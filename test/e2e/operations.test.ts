@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
 import test from 'node:test'
+import type { ErrorBody } from '../../src/contract/errors.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 
@@ -79,6 +83,25 @@ test('the figures follow a run through hub and runner', async (t) => {
   assert.equal((await fetch(`${programs.url}/metrics`, { headers: forwarded })).status, 401)
   const headers = { ...forwarded, authorization: `Bearer ${token.trim()}` }
   assert.equal((await fetch(`${programs.url}/metrics`, { headers })).status, 200)
+})
+
+test('people log in under the name by which a proxy on its machine passes them on, where the hub is told it', async (t) => {
+  const programs = await startPrograms(t, {
+    runner: 'none',
+    hubEnv: { ERRAND_HOST_ALLOW: 'hub.example.com' },
+  })
+  // fetch does not let the host name be chosen.
+  const login = async (host: string) => {
+    const headers = { host, 'content-type': 'application/json' }
+    const asked = request(`${programs.url}/api/auth/login`, { method: 'POST', headers })
+    asked.end(JSON.stringify({ username: 'admin', password: 'wrong' }))
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    return ((await json(answer)) as ErrorBody).error
+  }
+  assert.equal((await login('hub.example.com')).code, 'unauthorized')
+  const refused = await login('other.example.com')
+  assert.equal(refused.code, 'forbidden')
+  assert.match(refused.hint!, /ERRAND_HOST_ALLOW/)
 })
 
 test('an attempt that waits over a restart of the hub is among the placement delays, with all of its time', async (t) => {

@@ -1,5 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { botEnvironment, givenTokens, logEnvironment, runnerEnvironment } from '../../dialects/environment.ts'
+import { allowedHosts, metricsOpen } from '../access-options.ts'
 import { leaseOf } from '../lease-options.ts'
 import { retentionMs } from '../retention-option.ts'
 import { type Check, type Finding, ok, problem } from './check.ts'
@@ -11,6 +12,8 @@ const readers: readonly ((env: NodeJS.ProcessEnv) => unknown)[] = [
   givenTokens,
   (env) => retentionMs(undefined, env),
   (env) => leaseOf({}, env),
+  metricsOpen,
+  allowedHosts,
   runnerEnvironment,
 ]
 

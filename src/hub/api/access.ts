@@ -31,7 +31,7 @@ declare module 'fastify' {
 
 export interface AccessRules {
   auth: Auth
-  /** Names that people use for this hub, beside loopback and addresses. */
+  /** Names under which a proxy on this machine passes people on. */
   hosts: readonly string[]
   /** Who is on this machine reads the hub's figures without a token. */
   openMetrics: boolean
@@ -46,7 +46,7 @@ export function guard(app: ApiApp, rules: AccessRules): void {
     if (request.is404) return
     const { config } = request.routeOptions
     if (config.metrics) {
-      if (!rules.openMetrics || !isLocal(request, rules.hosts))
+      if (!rules.openMetrics || !isLocal(request))
         request.identity = await rules.auth.authenticate(bearer(request), 'metrics')
     } else if (config.runner) request.runnerTenant = await runnerTenant(rules.auth, bearer(request))
     else if (!config.public) request.identity = await rules.auth.authenticate(bearer(request))
@@ -55,7 +55,7 @@ export function guard(app: ApiApp, rules: AccessRules): void {
         'forbidden',
         `This hub does not answer to the name "${request.headers.host}" here.`,
         {
-          hint: 'Use its address, or add the name to its allowed hosts; requests with a token need neither.',
+          hint: 'Use its address, or start the hub with the name in ERRAND_HOST_ALLOW; with a token neither is needed.',
         },
       )
   })
@@ -68,11 +68,11 @@ async function runnerTenant(auth: Auth, token: string | undefined): Promise<stri
 }
 
 /** It comes from this machine, and was passed on by no proxy. */
-function isLocal({ headers, socket }: FastifyRequest, hosts: readonly string[]): boolean {
+function isLocal({ headers, socket }: FastifyRequest): boolean {
   const { remoteAddress = '', localAddress } = socket
   const loopback = /^(::ffff:)?127\.|^::1$/.test(remoteAddress)
   const passedOn = headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined
-  return loopback && !passedOn && isSafeHost(headers.host, localAddress, hosts)
+  return loopback && !passedOn && isSafeHost(headers.host, localAddress, [])
 }
 
 /** The token of a request, wherever this route takes it from. */

@@ -248,7 +248,7 @@ test('the list of runners is narrowed by status, group and label', async (t) => 
 })
 
 test('a login under a strange host name is refused, health and requests with a token are not', async (t) => {
-  const hub = await testingHub(t, { hosts: ['errand.example.com'] })
+  const hub = await testingHub(t, { hosts: ['errand.example.com'], openMetrics: true })
   const { token } = await hub.user('ann')
   // fetch does not let the host name be chosen.
   const status = (method: string, path: string, host: string, headers = {}) =>
@@ -264,6 +264,9 @@ test('a login under a strange host name is refused, health and requests with a t
   assert.equal(await status('POST', '/api/auth/login', 'errand.example.com:3000'), 400)
   assert.equal(await status('POST', '/api/auth/login', 'localhost:3000'), 400)
   assert.equal(await status('GET', '/health', 'evil.example.com'), 200)
+  // Whom a proxy passes on is not on this machine.
+  assert.equal(await status('GET', '/metrics', 'errand.example.com'), 401)
+  assert.equal(await status('GET', '/metrics', 'localhost:3000'), 200)
   assert.equal(
     await status('GET', '/api/runs', 'evil.example.com', { authorization: `Bearer ${token}` }),
     200,

@@ -45,7 +45,7 @@ export interface ApiOptions {
   /** Default: the actions that ship with Errand. */
   catalog?: ActionCatalog
   limits?: Partial<ApiLimits>
-  /** Host names that people use for this hub; only a hub behind a proxy on its own machine needs them. */
+  /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
   /** Absent: there is no `/metrics`. */
   metrics?: HubMetrics
