@@ -23,7 +23,6 @@ export function exitCodeOfRun(status: RunStatus): number {
 const byError: Partial<Record<ErrorCode, number>> = {
   bad_request: exitCodes.usage,
   invalid_workflow: exitCodes.usage,
-  invalid_yaml: exitCodes.usage,
   invalid_argument: exitCodes.usage,
   unset_variable: exitCodes.usage,
   unavailable: exitCodes.unreachable,
@@ -36,7 +35,6 @@ const byError: Partial<Record<ErrorCode, number>> = {
   run_not_found: exitCodes.not_found,
   secret_not_found: exitCodes.not_found,
   internal: exitCodes.internal,
-  node_too_old: exitCodes.internal,
 }
 
 /** Exit code of a command that ended with an error; what is not listed is a failure like any other. */

@@ -5,7 +5,6 @@
 export const errorStatus = {
   bad_request: 400,
   invalid_workflow: 400,
-  invalid_yaml: 400,
   invalid_argument: 400,
   unset_variable: 400,
   unauthorized: 401,
@@ -42,7 +41,6 @@ export const errorStatus = {
   host_refused: 502,
   address_in_use: 500,
   data_folder_locked: 500,
-  node_too_old: 500,
 } as const
 
 export type ErrorCode = keyof typeof errorStatus

@@ -94,7 +94,7 @@ test('a workflow with a mistake is refused in every way to run it, with the plac
     const answer = await ask(programs, '/api/runs', { method: 'POST', headers, body: yaml })
     assert.equal(answer.status, 400, what)
     const told = JSON.stringify(answer.error).replaceAll('\\"', '"')
-    if (yaml !== '') assert.match(answer.error.code, /invalid_workflow|invalid_yaml/, told)
+    if (yaml !== '') assert.equal(answer.error.code, 'invalid_workflow', told)
     for (const text of says.filter((each) => !/:\d|flow/.test(each.source))) assert.match(told, text, what)
   }
   await programs.check()
