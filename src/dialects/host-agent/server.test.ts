@@ -169,6 +169,10 @@ test('a wrong or missing token gets 401 and the reason, everywhere but at /healt
   assert.equal(old.body.status, 'ok')
   assert.equal(old.body.version, '1.2.3')
   assert.equal(old.body.running, 0)
+  assert.deepEqual(
+    ['cmd.run', 'agent.run', 'bot.serve'].map((action) => old.body.capability.includes(action)),
+    [true, false, false],
+  )
 })
 
 test('what cannot be done is refused with the reason, and starts nothing', async (t) => {
@@ -179,7 +183,8 @@ test('what cannot be done is refused with the reason, and starts nothing', async
     ['POST', '/run', '[]', 400, /body of the request is wrong/],
     ['POST', '/run', {}, 400, /action/],
     ['POST', '/run', { action: 'cmd.ran' }, 400, /"cmd.ran" is not known/],
-    ['POST', '/run', { action: 'approval.wait' }, 400, /carried out by the engine/],
+    ['POST', '/run', { action: 'approval.wait' }, 400, /not carried out by a host agent/],
+    ['POST', '/run', { action: 'agent.run', args: { prompt: 'x' } }, 400, /not carried out by a host agent/],
     ['POST', '/run', { action: 'cmd.run', args: {} }, 400, /args of cmd.run are wrong/],
     ['POST', '/run', { action: 'cmd.run', args: { cmd: 'x' }, run_id: '../..' }, 400, /run_id/],
     ['POST', '/run', { action: 'cmd.run', args: { cmd: 'x'.repeat(2000) } }, 413, /larger than 1000 bytes/],

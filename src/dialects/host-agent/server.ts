@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { hostname } from 'node:os'
-import { type ActionCatalog, builtinActions } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Attempts } from '../../runner/ports.ts'
 import { bearerCheck } from './bearer.ts'
@@ -16,8 +15,6 @@ export interface HostAgentOptions {
   attempts: Attempts
   token: string
   version: string
-  /** What it takes on; default: the actions that ship with Errand. */
-  catalog?: ActionCatalog
   /** `/run` answers 202 after this time. Default 4,000. */
   asyncAfterMs?: number
   /** From SIGTERM to SIGKILL where the one who cancels does not say. Default 5,000. */
@@ -52,7 +49,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         hint: 'Start it with --token and a long random text, the same that dispatch is given.',
       },
     )
-  const { attempts, catalog = builtinActions, log = () => {}, keepEndedMs = 3_600_000 } = options
+  const { attempts, log = () => {}, keepEndedMs = 3_600_000 } = options
   const keepAtLeastMs = Math.min(options.keepAtLeastMs ?? 60_000, keepEndedMs)
   const retention = new Retention(
     attempts,
@@ -62,7 +59,6 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const tasks = new Tasks({
     attempts,
     retention,
-    catalog,
     asyncAfterMs: options.asyncAfterMs ?? 4000,
     cancelGraceMs: options.cancelGraceMs ?? 5000,
   })
@@ -78,7 +74,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
       running: tasks.running,
       time: new Date().toISOString(),
       timestamp: Math.floor(Date.now() / 1000),
-      capability: hostActions(catalog),
+      capability: hostActions,
     },
   })
   const routes: Record<string, Record<string, Route>> = {

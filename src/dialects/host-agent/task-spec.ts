@@ -1,4 +1,4 @@
-import type { ActionCatalog } from '../../contract/actions.ts'
+import { builtinActions } from '../../contract/actions.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import * as z from '../../contract/mini-zod.ts'
@@ -6,8 +6,8 @@ import type { RunRequest } from './schema.ts'
 import { requestIds } from './task-id.ts'
 
 /** What a request asks to be done. Throws `bad_request` or `invalid_argument` where it cannot be. */
-export function taskSpec(request: RunRequest, catalog: ActionCatalog): AttemptSpec {
-  checkAction(request, catalog)
+export function taskSpec(request: RunRequest): AttemptSpec {
+  checkAction(request)
   const env: Record<string, string> = {}
   for (const [name, value] of Object.entries(request.env)) env[name] = String(value)
   return {
@@ -28,18 +28,21 @@ export function taskSpec(request: RunRequest, catalog: ActionCatalog): AttemptSp
   }
 }
 
-/** Names of the actions that a host can carry out. */
-export const hostActions = (catalog: ActionCatalog): string[] =>
-  Object.keys(catalog).filter((name) => catalog[name]?.place === 'host')
+/** Names of the actions that a host agent carries out: it has no coding agents, and no containers. */
+export const hostActions: readonly string[] = Object.entries(builtinActions)
+  .filter(([, { place, inputs, containers }]) => place === 'host' && !inputs && !containers)
+  .map(([name]) => name)
 
-function checkAction({ action, args }: RunRequest, catalog: ActionCatalog): void {
-  const known = catalog[action]
-  if (known?.place !== 'host') {
-    const what = known === undefined ? 'is not known here' : 'is carried out by the engine, not by a host'
-    throw new ErrandError('bad_request', `The action "${action}" ${what}.`, {
-      hint: `This host agent carries out: ${hostActions(catalog).join(', ')}.`,
-    })
-  }
+function checkAction({ action, args }: RunRequest): void {
+  const known = builtinActions[action]
+  if (known === undefined || !hostActions.includes(action))
+    throw new ErrandError(
+      'bad_request',
+      known === undefined
+        ? `The action "${action}" is not known here.`
+        : `The action "${action}" is not carried out by a host agent.`,
+      { hint: `This host agent carries out: ${hostActions.join(', ')}.` },
+    )
   const parsed = z.safeParse(known.args, args)
   if (parsed.success) return
   throw new ErrandError('invalid_argument', `The args of ${action} are wrong: ${flat(parsed.error)}.`, {

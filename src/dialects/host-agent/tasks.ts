@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { type ActionCatalog, DEFAULT_MAX_OUTPUT_BYTES } from '../../contract/actions.ts'
+import { DEFAULT_MAX_OUTPUT_BYTES } from '../../contract/actions.ts'
 import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Attempts, HeldAttempt } from '../../runner/ports.ts'
@@ -27,7 +27,6 @@ export interface Asked {
 export interface TasksOptions {
   attempts: Attempts
   retention: Retention
-  catalog: ActionCatalog
   asyncAfterMs: number
   cancelGraceMs: number
 }
@@ -52,12 +51,12 @@ export class Tasks {
   }
 
   async run(asked: Asked): Promise<Reply> {
-    const { attempts, retention, catalog, asyncAfterMs } = this.#options
+    const { attempts, retention, asyncAfterMs } = this.#options
     const query = parse(RunQuery, asked.query, 'query')
     const body = await asked.body()
     const old = isOldTask(body) ? fromOldTask(body) : undefined
     const request = old?.request ?? parse(RunRequest, body, 'body')
-    const spec = taskSpec(request, catalog)
+    const spec = taskSpec(request)
     const attempt = await attempts.start(spec, EPOCH, request.secret_values)
     if (attempt.spec.request_id !== spec.request_id)
       throw new ErrandError('conflict', `There is already another attempt ${spec.attempt_id} on this host.`, {
