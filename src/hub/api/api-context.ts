@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
-import type { ActionCatalog } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
@@ -48,7 +47,6 @@ export interface ApiContext {
   followUps: FollowUps
   uploads: Uploads
   auth: Auth
-  catalog: ActionCatalog
   version: string
   limits: ApiLimits
   streams: PacedResponses

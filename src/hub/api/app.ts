@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyError } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
-import { type ActionCatalog, builtinActions } from '../../contract/actions.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
@@ -42,8 +41,6 @@ export interface ApiOptions {
   uploads: Uploads
   auth: Auth
   version: string
-  /** Default: the actions that ship with Errand. */
-  catalog?: ActionCatalog
   limits?: Partial<ApiLimits>
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
@@ -66,7 +63,6 @@ export function createApi(options: ApiOptions): ApiApp {
   const context: ApiContext = {
     ...options,
     repositories: options.repositories ?? { groupOf: () => undefined },
-    catalog: options.catalog ?? builtinActions,
     limits,
     streams: new PacedResponses(limits.slowReaderMs),
   }

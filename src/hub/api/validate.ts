@@ -1,9 +1,10 @@
+import { builtinActions } from '../../contract/actions.ts'
 import { ValidateAnswer, ValidateRequest } from '../../contract/validate-api.ts'
 import { parseWorkflow } from '../../engine/file/check.ts'
 import { agentsOf } from '../agents/agent-names.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 
-export function validateRoutes(app: ApiApp, { catalog, runners }: ApiContext): void {
+export function validateRoutes(app: ApiApp, { runners }: ApiContext): void {
   app.post(
     '/api/validate',
     {
@@ -16,7 +17,7 @@ export function validateRoutes(app: ApiApp, { catalog, runners }: ApiContext): v
     },
     async ({ identity, body }) => {
       const agents = agentsOf(await runners.list(identity.user.tenant))
-      const { problems } = parseWorkflow(body.yaml, { catalog, agents })
+      const { problems } = parseWorkflow(body.yaml, { catalog: builtinActions, agents })
       return { valid: problems.every(({ severity }) => severity !== 'error'), problems }
     },
   )

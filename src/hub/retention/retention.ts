@@ -12,8 +12,6 @@ export interface RetentionOptions {
   accounts: Pick<AccountStore, 'forgetKeys' | 'forgetTokens'>
   /** How long an ended run is kept after its end; absent: for ever. */
   keptMs?: number
-  /** Between two sweeps. Default: an hour. */
-  everyMs?: number
   log: Log
 }
 
@@ -46,7 +44,7 @@ export class Retention {
   }
 
   async #loop(): Promise<void> {
-    const { engine, accounts, keptMs, everyMs = HOUR_MS, log } = this.#options
+    const { engine, accounts, keptMs, log } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
@@ -58,7 +56,7 @@ export class Retention {
         const why = error instanceof Error ? error.message : error
         log(`Old runs and tokens could not be removed; it is tried again later: ${why}`, { level: 'warn' })
       }
-      await sleep(everyMs, undefined, { signal, ref: false }).catch(() => {})
+      await sleep(HOUR_MS, undefined, { signal, ref: false }).catch(() => {})
     }
   }
 }

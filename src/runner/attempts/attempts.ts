@@ -21,8 +21,6 @@ export interface AttemptsOptions extends Omit<AttemptServicesOptions, 'workspace
   workspace?: 'run' | 'cwd'
   /** This process's environment, of which commands get only the list in `process-environment.ts`. */
   env?: NodeJS.ProcessEnv
-  /** Names of further variables that commands get of it. */
-  passEnv?: readonly string[]
   /** The agents of this machine; absent: it carries out none. */
   agents?: AgentsOptions
   /** What the bots of this machine share; absent: it carries out none. */
@@ -40,7 +38,7 @@ class DurableAttempts implements Attempts {
   #closed = false
 
   constructor(options: AttemptsOptions) {
-    const { registry, workspaceDir, workspace, env = process.env, passEnv, agents, bots } = options
+    const { registry, workspaceDir, workspace, env = process.env, agents, bots } = options
     const agentServices = agents && new AgentServices(agents, env)
     const workspaces = new Workspaces(workspace === 'cwd' ? undefined : workspaceDir, agentServices?.homes)
     const services = new AttemptServices({ ...options, workspaces })
@@ -48,7 +46,7 @@ class DurableAttempts implements Attempts {
     this.#services = services
     this.#kinds = {
       inline: new InlineKind(services),
-      process: new ProcessKind(services, passedOn(env, passEnv)),
+      process: new ProcessKind(services, passedOn(env)),
       agent: new AgentKind(services, agentServices, env),
       bot: new BotKind(services, bots),
     }
