@@ -9,7 +9,7 @@ import { wantsColor } from './render/palette.ts'
 import { RunDisplay } from './render/run-display.ts'
 import { TextOut } from './text-out.ts'
 
-export const runLogs = command({
+export const runsLogs = command({
   summary: 'Show what a run has printed; with --attempt, the bytes of one attempt as they were.',
   args: '<id>',
   options: {

@@ -1,0 +1,56 @@
+import type { ErrandClient } from '../client/client.ts'
+import { command } from './command.ts'
+import { connect } from './connection.ts'
+import { exitCodes } from './exit-codes.ts'
+import { follow } from './follow.ts'
+import { hubOptions } from './hub-options.ts'
+
+const followOption = {
+  follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
+} as const
+
+async function begun(client: ErrandClient, runId: string, wait: boolean): Promise<number> {
+  process.stdout.write(`${runId}\n`)
+  if (!wait) return exitCodes.success
+  const run = {
+    runId,
+    events: client.events(runId),
+    childEvents: (id: string) => client.events(id),
+    cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
+    view: () => client.runs.get(runId),
+  }
+  return await follow(run, {
+    json: false,
+    maxBytes: () => Infinity,
+    wholeOutput: () => '',
+    answerHint: (step) => `answer with: errand approve ${runId} "${step}"`,
+  })
+}
+
+export const runsRetry = command({
+  summary: 'Run it again, as a new run.',
+  args: '<id>',
+  options: {
+    failed: { type: 'boolean', help: 'Only what did not succeed; the rest is taken over' },
+    ...followOption,
+    ...hubOptions,
+  },
+  examples: ['errand runs retry run_0123 --failed'],
+  async run({ failed, follow: wait, ...hub }, [id]) {
+    const client = connect(hub)
+    const { run_id } = await client.runs.retry(id!, { only: failed ? 'failed' : 'all' })
+    return await begun(client, run_id, wait ?? false)
+  },
+})
+
+export const runsRollback = command({
+  summary: 'Undo what succeeded, in reverse, as a new run.',
+  args: '<id>',
+  options: { ...followOption, ...hubOptions },
+  examples: ['errand runs rollback run_0123'],
+  async run({ follow: wait, ...hub }, [id]) {
+    const client = connect(hub)
+    const { run_id } = await client.runs.rollback(id!)
+    return await begun(client, run_id, wait ?? false)
+  },
+})

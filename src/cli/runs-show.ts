@@ -1,0 +1,56 @@
+import { command } from './command.ts'
+import { connect } from './connection.ts'
+import { hubOptions } from './hub-options.ts'
+import { jsonOption, printJson, printTable } from './print.ts'
+import { between, whyText } from './render/summary.ts'
+import { durationText } from './render/units.ts'
+import { holdersText, usageCells } from './render/usage.ts'
+
+export const runsShow = command({
+  summary: 'Show a run and its steps.',
+  args: '<id>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runs show run_0123'],
+  async run({ json, ...hub }, [id]) {
+    const run = await connect(hub).runs.get(id!)
+    if (json) {
+      printJson(run)
+      return 0
+    }
+    const rows = run.steps.flatMap((step) => {
+      const name = step.phase === 'main' ? step.step : `${step.step} (${step.phase})`
+      if (step.instances.length === 0) {
+        return [
+          [
+            name,
+            '',
+            step.status,
+            between(step.started_at, step.finished_at),
+            '',
+            '',
+            step.approval?.message ?? whyText(step),
+          ],
+        ]
+      }
+      return step.instances.map((one) => {
+        const asked = one.status === 'waiting' ? step.approval?.message : undefined
+        const took = one.duration_ms === undefined ? '' : durationText(one.duration_ms)
+        return [
+          name,
+          one.host,
+          one.status,
+          took,
+          ...usageCells(one.attempts),
+          one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
+        ]
+      })
+    })
+    process.stdout.write(
+      `${run.run_id}  ${run.workflow_name}  ${run.status}  ${between(run.started_at, run.finished_at)}\n\n`,
+    )
+    printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, 'No step has begun.')
+    const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
+    process.stdout.write(holdersText(attempts))
+    return 0
+  },
+})
