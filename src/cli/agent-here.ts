@@ -2,20 +2,19 @@ import { join } from 'node:path'
 import { agentRun } from '../blueprints/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import { shippedAgents } from '../contract/shipped-agents.ts'
-import { Engine } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import { didYouMean } from '../engine/file/did-you-mean.ts'
 import { GivenSecrets } from '../engine/given-secrets.ts'
-import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
 import { type Continued, continueHere } from './agent-continue-here.ts'
 import { type AgentShow, followAgent } from './agent-follow.ts'
 import type { AgentAsk } from './agent-on-hub.ts'
 import { UsageError } from './command.ts'
+import { engineHere } from './engine-here.ts'
 import { exitCodes } from './exit-codes.ts'
 import { knownAgents } from './known-agents.ts'
 import { localFolder, localSessions } from './local-sessions.ts'
 import { dropOldRuns } from './old-local-runs.ts'
 import { OwnRecord, sweepKilled } from './own-record.ts'
-import { productVersion } from './product-version.ts'
 import { openStateFolder } from './state-folder.ts'
 
 /** Asks an agent with an engine in this process. The run is kept, so that it can be gone on with. Answers the exit code. */
@@ -29,19 +28,11 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   dropOldRuns(folder)
   const state = await openStateFolder(folder, newId)
   const { store } = state
-  const outputs = new BoundedOutputStore({ spillDir: join(folder, 'output') })
   const secrets = new GivenSecrets(ask.secrets)
   const record = new OwnRecord({ runs: ask.earlier === undefined ? [] : [ask.earlier], kept: true })
   const swept = sweepKilled()
   const host = localSessions(record, secrets)
-  const engine = new Engine({
-    store,
-    host,
-    outputs,
-    admit: (run) => secrets.admit(run),
-    version: productVersion,
-    onStoreFailure: 'abandon',
-  })
+  const { engine, close } = engineHere(store, host, secrets, join(folder, 'output'))
   const releases = [state.release]
   try {
     const goOn = () =>
@@ -61,10 +52,7 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
       if (!ask.show.json) process.stdout.write('It is given again, to the same session.\n')
     }
   } finally {
-    await host.close()
-    await engine.close()
-    await outputs.close()
-    await store.close()
+    await close()
     for (const release of releases) release()
     await swept
     record.close()

@@ -1,18 +1,16 @@
 import type { GivenInput } from '../contract/agent.ts'
 import { newRunId } from '../contract/ids.ts'
 import type { Workflow } from '../contract/workflow.ts'
-import { Engine } from '../engine/engine.ts'
 import type { Problem } from '../engine/file/problem.ts'
 import type { GivenSecrets } from '../engine/given-secrets.ts'
 import type { RunStore, StepHost } from '../engine/ports.ts'
-import { BoundedOutputStore } from '../hub/outputs/bounded.ts'
 import { MemoryRunStore } from '../hub/store/memory.ts'
 import { checkApproved } from './approved-steps.ts'
 import { Approver } from './approver.ts'
+import { engineHere } from './engine-here.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { keyValues } from './key-values.ts'
-import { productVersion } from './product-version.ts'
 import { dropOldSpills, spillFolder } from './spill-folder.ts'
 import { openStateFolder } from './state-folder.ts'
 import { setOutputPath, shownBytes } from './workflow-outputs.ts'
@@ -45,15 +43,7 @@ export async function conductHere(
   const state = options.state === undefined ? undefined : await openStateFolder(options.state, runId)
   const store: RunStore = state?.store ?? new MemoryRunStore()
   const spill = spillFolder(options.state)
-  const outputs = new BoundedOutputStore({ spillDir: spill })
-  const engine = new Engine({
-    store,
-    host,
-    outputs,
-    admit: (run) => secrets.admit(run),
-    version: productVersion,
-    onStoreFailure: 'abandon',
-  })
+  const { engine, close } = engineHere(store, host, secrets, spill)
   try {
     if (source === undefined) {
       const kept = await store.get(runId)
@@ -97,10 +87,7 @@ export async function conductHere(
     if (source !== undefined && tellProblems(error, source)) return exitCodes.usage
     throw error
   } finally {
-    await host.close()
-    await engine.close()
-    await outputs.close()
-    await store.close()
+    await close()
     state?.release()
   }
 }
