@@ -45,7 +45,7 @@ export const Reason = z.enum([
   'condition', // when was false
   'canceled', // someone canceled
   'interrupted', // found running after a restart with nothing left of it
-  'quota', // over a limit of the user or group
+  'quota', // over its limit of disk or processes
   'budget', // a limit of the agent's budget was reached; the message says which
   'model', // the model service failed; the message says how
   'verify', // the agent's work did not pass what it is verified by
