@@ -18,7 +18,7 @@ export const cgroups: Check = {
       ]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
-      return [problem(error.message, error.hint ?? 'See docs/operations.md.')]
+      return [problem(error.message, error.hint ?? 'See docs/limits.md.')]
     }
   },
 }

@@ -16,7 +16,7 @@ export const enrolment: Check = {
       return [ok(`This machine is enrolled as runner "${kept.runner_id}" of ${kept.hub_url}.`)]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
-      return [problem(error.message, error.hint ?? 'See docs/cli.md.')]
+      return [problem(error.message, error.hint ?? 'See docs/runners.md.')]
     }
   },
 }

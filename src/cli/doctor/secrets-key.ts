@@ -26,7 +26,7 @@ export const secretsKey: Check = {
       ]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
-      return [problem(error.message, error.hint ?? 'See docs/operations.md.')]
+      return [problem(error.message, error.hint ?? 'See docs/secrets.md.')]
     }
   },
 }

@@ -61,7 +61,7 @@ function why(
 /** No bot is started where its network cannot be closed. */
 export function notClosed(reason: string, cause?: unknown): ErrandError {
   return new ErrandError('unavailable', `The network of bots cannot be closed: ${reason}.`, {
-    hint: 'Run the runner as root on the machine of its engine, with iptables installed; or close the network yourself and set ERRAND_BOT_NETWORK_GUARD=external (docs/bots.md).',
+    hint: 'Run the runner as root on the machine of its engine, with iptables installed; or close the network yourself and set ERRAND_BOT_NETWORK_GUARD=external (docs/runners.md).',
     cause,
   })
 }
