@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { AttemptEnd, AttemptReport, AttemptSpec } from '../../contract/attempt.ts'
+import { tokenVariables } from '../../contract/token-variables.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { InlineRun } from '../attempts/inline-run.ts'
 import { processEnvironment } from '../attempts/process-environment.ts'
@@ -30,7 +31,7 @@ export interface Told {
 }
 
 /** Variables of this process that no command gets. */
-const KEPT_BACK = ['ERRAND_TOKEN', 'ADOS_TOKEN', 'ERRAND_SECRETS_KEY']
+const KEPT_BACK = [...tokenVariables, 'ERRAND_SECRETS_KEY']
 
 /** Begins what steps do, in this process or as its children. */
 export class LocalActions {

@@ -71,14 +71,18 @@ function hostIn(t: TestContext, options: Partial<LocalHostOptions> = {}) {
 
 test("a command gets this process's environment but for its tokens, and its folder", async (t) => {
   process.env.ERRAND_TOKEN = 'secret'
+  process.env.AVTOMATIKA_TOKEN = 'secret'
   process.env.TEST_PASSED_ON = 'passed'
   t.after(() => {
     delete process.env.ERRAND_TOKEN
+    delete process.env.AVTOMATIKA_TOKEN
     delete process.env.TEST_PASSED_ON
   })
   const { run, cwd } = hostIn(t)
   const sink = await run(
-    command('pwd; echo $TEST_PASSED_ON $A $ERRAND_STEP "<$ERRAND_TOKEN>"; echo err >&2', { env: { A: '1' } }),
+    command('pwd; echo $TEST_PASSED_ON $A $ERRAND_STEP "<$ERRAND_TOKEN$AVTOMATIKA_TOKEN>"; echo err >&2', {
+      env: { A: '1' },
+    }),
   )
   assert.equal(sink.text(), `${cwd}\npassed 1 build it <>\n`)
   assert.equal(sink.text('stderr'), 'err\n')

@@ -1,6 +1,8 @@
+import { tokenVariables } from '../../contract/token-variables.ts'
+
 /** Variables of a runner's environment that let whoever has them act for it. */
 const OWN = [
-  ...['ERRAND_TOKEN', 'ADOS_TOKEN', 'WORKER_TOKEN', 'AVTOMATIKA_TOKEN', 'ERRAND_ENROLL_TOKEN'],
+  ...tokenVariables,
   ...['GITHUB_TOKEN', 'GH_TOKEN', 'GIT_TOKEN', 'COPILOT_GITHUB_TOKEN', 'COPILOT_PROVIDER_API_KEY'],
   ...[
     'ANTHROPIC_API_KEY',
