@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { ErrandError } from '../contract/errors.ts'
 import { command, UsageError } from './command.ts'
 import { errandHome } from './errand-home.ts'
-import { takePidLock } from './pid-lock.ts'
+import { takeFolderLock } from './folder-lock.ts'
 import { productVersion } from './product-version.ts'
 import { untilSignal } from './until-signal.ts'
 
@@ -30,7 +30,7 @@ export const agentServer = command({
       throw new UsageError('an agent server needs a token', 'give it with --token or ERRAND_TOKEN')
     // Several servers on one machine have a folder each.
     const folder = data ?? join(errandHome(), 'agent-server', addr.replace(/[^\w.]+/g, '_'))
-    const lock = takePidLock(join(folder, 'lock'))
+    const lock = takeFolderLock({ path: folder, what: 'data folder', option: '--data' }, 'lock')
     if ('holder' in lock) {
       throw new ErrandError('data_folder_locked', `${folder} is in use by process ${lock.holder.pid}.`, {
         hint: 'Give this server another folder with --data.',

@@ -61,6 +61,7 @@ test('a file where a folder is to be is told as that', async (t) => {
   for (const args of [
     ['up', '--port', '0', '--data', errand.file],
     ['runner', '--url', 'http://127.0.0.1:9', '--token', 'T', '--workspace', errand.file],
+    ['agent-server', '--addr', ':0', '--token', 'T', '--data', errand.file],
     ['run', errand.file, '--state', errand.file],
   ]) {
     const { code, stderr } = await errand.run(args)
