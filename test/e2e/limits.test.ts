@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { type Dirent, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { chooseLimits, giveBack } from '../../src/runner/limits/cgroup-choice.ts'
@@ -97,12 +97,22 @@ test('a limit of the runner that is no limit is said at its start', async (t) =>
   }
 })
 
+/** None where the folder has gone since it was listed: others' cgroups come and go meanwhile. */
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+  } catch (error) {
+    if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code!)) return []
+    throw error
+  }
+}
+
 /** This runner's cgroups, wherever they are mounted. */
 function cgroupsOf(programs: Programs): string[] {
   const name = cgroupName(join(programs.runnerFolder, 'attempts'))
   const found: string[] = []
   const walk = (folder: string, depth: number) => {
-    for (const entry of depth > 0 ? readdirSync(folder, { withFileTypes: true }) : []) {
+    for (const entry of depth > 0 ? entriesOf(folder) : []) {
       if (!entry.isDirectory()) continue
       if (entry.name === name) found.push(join(folder, entry.name))
       walk(join(folder, entry.name), depth - 1)
