@@ -4,19 +4,17 @@ import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { runIdIn, standInOptions } from '../support/agent-command.ts'
 import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
-import { processesOf, writeWorkflow } from '../support/programs.ts'
+import { endProcessesOf, processesOf, writeWorkflow } from '../support/programs.ts'
 
 function setup(t: TestContext) {
+  // Before the folder goes: what a killed command left would go on writing there.
+  t.after(async () => await endProcessesOf(errand.home))
   const errand = errandCommand(t)
   const tmp = join(errand.home, 'tmp')
   mkdirSync(tmp)
   const env = { TMPDIR: tmp, TOKEN: 'a secret value' }
   const start = (...args: string[]) => errand.start(args, { env })
   const run = (...args: string[]) => errand.run(args, { env })
-  // Before the folder goes: what a killed command left would go on writing there.
-  t.after(() => {
-    for (const pid of processesOf(errand.home)) process.kill(pid, 'SIGKILL')
-  })
   return { home: errand.home, tmp, start, run, records: join(errand.home, '.errand/local/live') }
 }
 
@@ -47,6 +45,8 @@ for (const next of ['run', 'up'] as const) {
     const alive = start('run', endless(home), '--secret', 'TOKEN')
     await alive.until(/script \d/)
     await alive.until('tree')
+    // A shell goes on to its last command after what it has printed.
+    await eventually('all that sleeps', () => processesOf(home, 'sleep\0').length === 6)
     const all = processesOf(home).length
     await kill(killed)
     assert.equal(processesOf(home).length, all - 1, 'its steps go on')
