@@ -28,10 +28,10 @@ async function begin(programs: Programs, ids: string[]): Promise<void> {
 }
 
 function killWork(programs: Programs, ids: string[]): void {
-  for (const id of ids) {
-    // The command and its wrapper; only of this test, whatever else runs on the machine.
-    for (const pid of processesOf(programs.home, `ERRAND_RUN_ID=${id}\0`)) process.kill(pid, 'SIGKILL')
-  }
+  // The commands and their wrappers; only of this test, whatever else runs on the machine.
+  const pids = ids.flatMap((id) => processesOf(programs.home, `ERRAND_RUN_ID=${id}\0`))
+  // None of them sees the end of another: a shell would go on to its next command and end by itself.
+  for (const signal of ['SIGSTOP', 'SIGKILL'] as const) for (const pid of pids) process.kill(pid, signal)
 }
 
 async function check(programs: Programs, ids: string[]): Promise<void> {
