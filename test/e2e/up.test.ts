@@ -100,7 +100,8 @@ test('a runner that is killed is started again, and the step it had goes on, onc
   const up = await errand.up()
   const run = errand.start(['run', '--hub', lines(errand.home, 100)], { env: { ERRAND_DATA: errand.data } })
   await run.until('local | line 20')
-  const [runner] = processesOf(join(errand.data, 'runner'))
+  // Not the step's wrapper, which names the folder too.
+  const [runner] = processesOf(`--workspace\0${join(errand.data, 'runner')}`)
   process.kill(runner!, 'SIGKILL')
   await up.until(/The runner ended \(SIGKILL\)/)
   const { code, stdout } = await run.finished
