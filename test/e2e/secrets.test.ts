@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
 import { standInOptions } from '../support/agent-command.ts'
-import { errandCommand } from '../support/errand-command.ts'
+import { errandCommand, eventually } from '../support/errand-command.ts'
 import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
 const VALUE = 'k7#Vq-never to be seen-9$Zt'
@@ -31,6 +31,14 @@ function contentOf(file: string): Buffer {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0)
     throw error
   }
+}
+
+/** The values go with an attempt's folder, which the runner keeps until the hub has its end. */
+async function letGo(runnerFolder: string): Promise<void> {
+  const folders = ['attempts', 'runs'].map((name) => join(runnerFolder, name))
+  await eventually('a runner that has let go of all', () =>
+    folders.every((folder) => readdirSync(folder).length === 0),
+  )
 }
 
 /** One step has the secret, checks it and shows it; the other must not have it. */
@@ -94,7 +102,7 @@ test('a secret that is missing or wrongly given is told before anything runs', a
 })
 
 test('an agent has the secrets that it is given in its environment, here and on a hub', async (t) => {
-  const { call, env, errand, home } = await startPrograms(t)
+  const { call, env, errand, home, runnerFolder } = await startPrograms(t)
   const ask = (...more: string[]) =>
     errand.run(
       ['agent', 'run printf %s "$DEPLOY" >seen\nwait seen', ...standInOptions, '--secret', 'DEPLOY', ...more],
@@ -109,6 +117,7 @@ test('an agent has the secrets that it is given in its environment, here and on 
   assert.equal(set.code, 0, set.stderr)
   const there = await ask('--hub')
   assert.equal(there.code, 0, there.stdout + there.stderr)
+  await letGo(runnerFolder)
   assert.deepEqual(
     holdersOf(VALUE, home).filter((file) => !file.endsWith('/seen')),
     [],
@@ -158,7 +167,7 @@ test('host agents are given secrets and mask them; one that cannot is not given 
 
 test('a hub keeps secrets, gives them to the steps that name them, and no file or log holds them', async (t) => {
   const programs = await startPrograms(t)
-  const { call, data, errand, env, home } = programs
+  const { call, data, errand, env, home, runnerFolder } = programs
   const expected = join(home, 'expected')
   writeFileSync(expected, VALUE)
   const file = flow(home, expected)
@@ -197,6 +206,7 @@ test('a hub keeps secrets, gives them to the steps that name them, and no file o
   const backedUp = await call('backup', '--to', backup)
   assert.equal(backedUp.code, 0, backedUp.stderr)
   assert.ok(existsSync(join(backup, 'errand.db')) && !existsSync(join(backup, 'secrets.key')))
+  await letGo(runnerFolder)
   assert.deepEqual(holdersOf(VALUE, home), [expected])
 
   const key = join(data, 'secrets.key')
