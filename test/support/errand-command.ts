@@ -62,7 +62,8 @@ export function errandCommand(t: TestContext) {
       running.delete(child)
       return { code: code as number | null, ...printed }
     })
-    return { child, printed, until: (text) => until(printed, text, child), finished }
+    const isOpen = (): boolean => running.has(child)
+    return { child, printed, until: (text) => until(printed, text, child, isOpen), finished }
   }
 
   /** Runs it to its end. */
@@ -78,6 +79,7 @@ async function until(
   printed: Started['printed'],
   text: string | RegExp,
   child: ChildProcessWithoutNullStreams,
+  isOpen: () => boolean,
 ): Promise<void> {
   const deadlineMs = Date.now() + 180_000
   const there = (): boolean => {
@@ -85,7 +87,8 @@ async function until(
     return typeof text === 'string' ? all.includes(text) : text.test(all)
   }
   while (!there()) {
-    if (child.exitCode !== null || Date.now() > deadlineMs) {
+    // What it printed last may come after the news of its exit.
+    if (!isOpen() || Date.now() > deadlineMs) {
       throw new Error(
         `"${text}" was not printed (exit code ${child.exitCode}):\n${printed.stdout}\n${printed.stderr}`,
       )
