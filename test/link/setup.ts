@@ -8,6 +8,7 @@ import { HubLink, type HubLinkOptions } from '../../src/runner/link/hub-link.ts'
 import type { Attempts } from '../../src/runner/ports.ts'
 
 export const TOKEN = 'the-right-token'
+const DEADLINE_MS = 120_000
 
 /** A hub of nothing but a fleet, whose fleet can be replaced as by a restart. */
 export class HubSetup {
@@ -116,7 +117,7 @@ export function spec(change: Partial<AttemptSpec> = {}): AttemptSpec {
 }
 
 /** Resolves when the condition holds; fails, saying what, after a time that no healthy run takes. */
-export async function until(what: string, holds: () => boolean, deadlineMs = 30_000): Promise<void> {
-  for (const endMs = Date.now() + deadlineMs; !holds(); await sleep(5))
-    if (Date.now() > endMs) throw new Error(`Not within ${deadlineMs} ms: ${what}`)
+export async function until(what: string, holds: () => boolean): Promise<void> {
+  for (const endMs = Date.now() + DEADLINE_MS; !holds(); await sleep(5))
+    if (Date.now() > endMs) throw new Error(`Not within ${DEADLINE_MS} ms: ${what}`)
 }
