@@ -22,7 +22,8 @@ function targets(pid: number | 'self'): string[] {
         const target = readlinkSync(join(folder, fd))
         return isKeptForReading(pid, fd, target) ? [] : [target]
       } catch {
-        return 'closed meanwhile'
+        // It was closed meanwhile.
+        return []
       }
     })
 }
@@ -62,32 +63,43 @@ export interface Rest {
 const below = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
 
 /** What hub and runner have open once all work has ended, each connected to nothing but the other. */
-export async function atRest({ hub, runner }: Programs): Promise<Rest> {
+export async function atRest({ hub, runner, runnerFolder }: Programs): Promise<Rest> {
   const pids = { hub: hub.child.pid!, runner: runner!.child.pid! }
+  const held = () => ['attempts', 'runs'].flatMap((name) => below(join(runnerFolder, name)))
+  await eventually(
+    'a runner that has let go of all attempts and workspaces',
+    () => held().length === 0,
+  ).catch((error) => assert.fail(`${error.message}: ${held()}`))
   let seen = ''
   await eventually('hub and runner with no socket but the link', () => {
     seen = JSON.stringify([descriptors(pids.hub), descriptors(pids.runner)])
     return descriptors(pids.hub).sockets === 2 && descriptors(pids.runner).sockets === 1
   }).catch((error) => assert.fail(`${error.message}: ${seen}`))
-  return { hub: descriptors(pids.hub).others, runner: descriptors(pids.runner).others }
+  const look = () => ({ hub: descriptors(pids.hub).others, runner: descriptors(pids.runner).others })
+  let last: Rest | undefined
+  // A file may be open for the moment of one look.
+  return await eventually('the same files open as a moment before', () => {
+    const before = last
+    last = look()
+    return isDeepStrictEqual(before, last) && last
+  })
 }
 
 /** Nothing of the runs is left but what the hub keeps of them, and nothing is open that was not open before. */
 export async function assertNothingLeft(programs: Programs, before: Rest): Promise<void> {
-  const { home, hub, runner, runnerFolder, data } = programs
-  await eventually(
-    'a runner that has let go of all attempts and workspaces',
-    () => below(join(runnerFolder, 'attempts')).length + below(join(runnerFolder, 'runs')).length === 0,
-  ).catch((error) =>
-    assert.fail(
-      `${error.message}: ${below(join(runnerFolder, 'attempts'))} ${below(join(runnerFolder, 'runs'))}`,
-    ),
-  )
+  const { home, hub, runner, data } = programs
+  let open: Rest | undefined
+  await eventually('nothing more open than before', async () => {
+    open = await atRest(programs)
+    return isDeepStrictEqual(open, before)
+  }).catch((error) => {
+    assert.deepEqual(open, before, 'what is open')
+    throw error
+  })
   const programsOfIt = [hub.child.pid!, runner!.child.pid!].sort()
   await eventually('no process but hub and runner', () =>
     isDeepStrictEqual(processesOf(home).sort(), programsOfIt),
   ).catch((error) => assert.fail(`${error.message}: ${processesOf(home)}, not ${programsOfIt}`))
-  assert.deepEqual(await atRest(programs), before, 'what is open')
   const { runs } = await programs.client.runs.list({ status: 'running', limit: 1 })
   assert.deepEqual(runs, [])
   for (const run of below(join(data, 'output')))
