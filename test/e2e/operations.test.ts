@@ -20,6 +20,7 @@ test('hub and runner write a log of JSON lines that say what each is about, and 
   const { run_id } = await programs.client.runs.create({ yaml: flow('exit 3') })
   await programs.ended(run_id)
   const { hub, runner } = programs
+  await hub.until(`Run ${run_id} ended`)
   const read = (text: string) =>
     text
       .trimEnd()
@@ -140,7 +141,7 @@ test('ended runs are deleted by hand, and by the hub when their time is over', a
   assert.equal(output(one), false)
   assert.equal((await programs.call('runs', 'show', one)).code, 7)
 
-  const { run_id: open } = await client.runs.create({ yaml: flow('sleep 60') })
+  const { run_id: open } = await client.runs.create({ yaml: flow('sleep 100000') })
   assert.match((await programs.call('runs', 'delete', open)).stderr, /has to end first/)
   programs.hub.child.kill('SIGTERM')
   await programs.hub.finished
