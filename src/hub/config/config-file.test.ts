@@ -24,7 +24,7 @@ function open(t: TestContext, text: string) {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 60_000; !condition(); await sleep(20)) assert.ok(Date.now() < end, 'in time')
+  for (const end = Date.now() + 120_000; !condition(); await sleep(20)) assert.ok(Date.now() < end, 'in time')
 }
 
 test('a repository has the group that the file says, another has none', (t) => {

@@ -56,9 +56,9 @@ export async function until(
   condition: () => boolean | Promise<boolean>,
   what = 'the condition',
 ): Promise<void> {
-  const deadline = Date.now() + 60_000
+  const deadline = Date.now() + 120_000
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`${what} did not come true within a minute`)
+    if (Date.now() > deadline) throw new Error(`${what} did not come true within two minutes`)
     await sleep(10)
   }
 }
