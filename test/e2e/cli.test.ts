@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -146,8 +146,8 @@ test('--json prints one event a line and the run at the end', async (t) => {
 })
 
 test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends with 3', async (t) => {
-  // No other process waits just as long.
-  const seconds = `98765.${process.pid}`
+  // No other process waits just as long: a pid may be the beginning of another.
+  const seconds = `98765.${randomInt(10 ** 9, 10 ** 10)}`
   const more = 'finally:\n  - name: last\n    action: cmd.run\n    args: {cmd: echo cleaned}\n'
   const errand = flow(t, `echo begun; sleep ${seconds}`, more)
   const run = errand.start(['run', errand.file])
