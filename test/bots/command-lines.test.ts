@@ -47,8 +47,8 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
 
   await eventually('its first line', async () => /I am simple/.test(await logs('my-bot')))
   await eventually('its first line', async () => /I am custom/.test(await logs('made')))
-  const errors = await call('logs', 'my-bot', '--stream', 'stderr', '--search', 'ERRORS')
-  assert.equal(errors.stdout, 'to errors\n')
+  const errors = ['logs', 'my-bot', '--stream', 'stderr', '--search', 'ERRORS']
+  await eventually('the other stream', async () => (await call(...errors)).stdout === 'to errors\n')
 
   const over = await call('start', 'fourth', '--image', hub.images.busybox)
   assert.equal(over.code, 1)
