@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
@@ -10,6 +10,7 @@ import { botsHere, startBotHub } from '../support/bot-hub.ts'
 import { dockerFor } from '../support/docker/docker.ts'
 import { startImageRegistry } from '../support/docker/image-registry.ts'
 import { eventually } from '../support/errand-command.ts'
+import { readIfThere } from '../support/programs-output.ts'
 
 const skip = await botsHere()
 const PASSWORD = 'not-a-word-of-it'
@@ -114,7 +115,7 @@ test('a password of a registry serves one pull: then it is nowhere, and the bot 
   assert.ok(files.length > 10, 'there are files')
   const paths = files.map(({ parentPath, name }) => join(parentPath, name))
   assert.deepEqual(
-    paths.filter((path) => holds(readFileSync(path))),
+    paths.filter((path) => holds(readIfThere(path))),
     [],
   )
   const container = await hub.containerOf('full')

@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { ErrandClient } from '../../src/client/client.ts'
 import type { StreamName } from '../../src/contract/attempt.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
 
 export const sha256 = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-export const readIfThere = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
+/** Empty where there is none, also where it goes at this moment. */
+export function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}
 
 /** `line 1`, `line 2` … */
 export const numbered = (count: number): string =>
