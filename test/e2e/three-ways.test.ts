@@ -110,7 +110,7 @@ const cases: Record<string, Case> = {
     shows: ['rollback one local: success', 'finally last local: success', 'local last stdout: it is failed'],
   },
   timeout: {
-    steps: [{ name: 'slow', cmd: 'echo begun; sleep 1000', timeout_seconds: 0.5 }],
+    steps: [{ name: 'slow', cmd: 'echo begun; sleep 1000', timeout_seconds: 2 }],
     code: 1,
     shows: ['main slow local: failed timeout 143'],
   },
