@@ -1,8 +1,9 @@
-import type { AgentUpdateOf, ToolKind } from '../../contract/agent.ts'
+import type { AgentUpdateOf } from '../../contract/agent.ts'
 import { type JsonObject, object, objects, string } from '../acp/json-shape.ts'
 import { present } from '../acp/tool-call.ts'
 import { clippedValue } from '../clipped.ts'
 import { changedPaths, changeKind, fileDiffs } from './file-changes.ts'
+import { readingCommand } from './reading-command.ts'
 
 type Tool = AgentUpdateOf<'tool'>
 type ToolParts = Omit<Tool, 'kind' | 'tool_id'>
@@ -57,34 +58,27 @@ const readers: Record<string, (item: JsonObject) => ToolParts> = {
 /** Of an item, and of the question whether it may run. */
 export function commandParts(item: JsonObject): ToolParts {
   const command = bareCommand(string(item.command) ?? '')
-  const actions = objects(item.commandActions)
-  const paths = actions.map(({ path }) => string(path)).filter((path) => path !== undefined)
+  const reading = readingCommand(command, string(item.cwd) ?? '/')
   const exit =
     typeof item.exitCode === 'number' && item.exitCode !== 0 ? `exit code ${item.exitCode}` : undefined
   const output = [string(item.aggregatedOutput), exit].filter((part) => part !== undefined && part !== '')
   return {
     title: command,
-    tool_kind: commandKind(actions),
+    tool_kind: reading?.tool_kind ?? 'execute',
     input: clippedValue({ command, cwd: item.cwd }),
     output: output.length === 0 ? undefined : clippedValue(output.join('\n')),
-    paths: paths.length === 0 ? undefined : [...new Set(paths)],
+    paths: reading?.paths,
   }
 }
 
-/** Without the shell that codex wraps around it. */
+/** Without the shell that codex wraps around it; a model may name another, which is not hidden. */
 function bareCommand(command: string): string {
-  const inner = /^\S*\/?(?:ba|z|da)?sh -l?c (.*)$/s.exec(command)?.[1]
+  const inner = /^(?:\/(?:usr\/(?:local\/)?)?bin\/)?(?:ba|z|da)?sh -l?c (.*)$/s.exec(command)?.[1]
   if (inner === undefined) return command
   const single = /^'((?:[^']|'\\'')*)'$/s.exec(inner)?.[1]
   if (single !== undefined) return single.replaceAll("'\\''", "'")
   const double = /^"((?:[^"\\]|\\.)*)"$/s.exec(inner)?.[1]
   return double === undefined ? inner : double.replace(/\\(["\\$`])/g, '$1')
-}
-
-function commandKind(actions: readonly JsonObject[]): ToolKind {
-  const types = new Set(actions.map(({ type }) => type))
-  if (types.size === 0 || types.has('unknown')) return 'execute'
-  return [...types].every((type) => type === 'read') ? 'read' : 'search'
 }
 
 function fileChangeTitle(changes: readonly JsonObject[]): string {
