@@ -12,10 +12,12 @@ export function shortDiff(diff: z.infer<typeof FileDiff>, most: number): { lines
   return { lines: lines.slice(0, most), more: Math.max(0, lines.length - most) }
 }
 
+/** Names of files stand before the first hunk; in it, a line may begin with as many signs as one likes. */
 const unifiedLines = (unified: string): DiffLine[] =>
   unified
+    .slice(Math.max(0, unified.search(/^@@/m)))
     .split('\n')
-    .filter((line) => /^[+-]/.test(line) && !/^(\+\+\+|---)( |$)/.test(line))
+    .filter((line) => /^[+-]/.test(line))
     .map((line) => ({ sign: line[0] as DiffLine['sign'], text: line.slice(1) }))
 
 /** What stands between the lines that both texts begin and end with. */

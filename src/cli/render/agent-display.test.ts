@@ -102,12 +102,12 @@ test('a long change is shortened, whole texts and unified diffs alike', () => {
   const lines = (count: number) => Array.from({ length: count }, (_, i) => `line ${i}\n`).join('')
   const made = shortDiff({ path: 'a', new_text: lines(30) }, 12)
   assert.deepEqual([made.lines.length, made.more, made.lines[0]], [12, 18, { sign: '+', text: 'line 0' }])
-  const unified = '--- a\n+++ b\n@@ -1,2 +1,2 @@\n same\n-old\n+new\n---x\n'
+  const unified = '--- a\n+++ b\n@@ -1,2 +1,2 @@\n same\n-old\n+new\n--- x\n'
   assert.deepEqual(shortDiff({ path: 'a', unified }, 12), {
     lines: [
       { sign: '-', text: 'old' },
       { sign: '+', text: 'new' },
-      { sign: '-', text: '--x' },
+      { sign: '-', text: '-- x' },
     ],
     more: 0,
   })
@@ -147,4 +147,16 @@ test('what becomes of a prompt that came too late is told', () => {
     'a prompt came too late: run run_b goes on with it\n',
     'a prompt came too late: The run was stopped before its turn came.\n',
   ])
+})
+
+test('a question shows what is to be run, whatever its title says', () => {
+  const asks = (question: object) =>
+    shown([{ kind: 'permission', request_id: 'q', title: 'Lists files', tool_kind: 'execute', ...question }])
+  const command = '# harmless\nrm -rf ~'
+  const input = JSON.stringify({ command, commands: [command], description: 'so it says', timeout: 5 })
+  assert.equal(asks({ input }), '? Lists files  command: # harmless \u23ce rm -rf ~  timeout: 5\n')
+  assert.equal(asks({ title: 'ls -l', input: '{"command":"ls -l"}' }), '? ls -l\n')
+  assert.equal(asks({ input: '{"command":"rm' }), '? Lists files  {"command":"rm\n')
+  assert.equal(asks({ tool_kind: 'edit', paths: ['/a'], input: '{"content":"long"}' }), '? Lists files  /a\n')
+  assert.equal(asks({ title: 'a\u202eb', input: undefined }), '? a\ufffdb\n')
 })

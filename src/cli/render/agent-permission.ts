@@ -1,9 +1,47 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import { titleText } from './agent-title.ts'
 
-/** A question of an agent: its title, and the paths that the title doesn't name. */
-export function questionText({ title, tool_kind, paths = [] }: AgentUpdateOf<'permission'>): string {
-  return `? ${[titleText(title, tool_kind), ...paths.filter((path) => !title.includes(path))].join('  ')}`
+type Question = AgentUpdateOf<'permission'>
+
+/** Their names and paths say what is done. */
+const TOLD_BY_PATHS: ReadonlySet<Question['tool_kind']> = new Set(['read', 'edit', 'search', 'think'])
+/** What turns the text around it, so that it reads as something else. */
+const turning = /[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g
+
+/** A question of an agent in a line: its title, what the title leaves out of what is to be run, and the other paths. */
+export function questionText(question: Question): string {
+  const { title, tool_kind, paths = [] } = question
+  const others = paths.filter((path) => !title.includes(path))
+  const told = TOLD_BY_PATHS.has(tool_kind) && paths.length > 0
+  const parts = [titleText(title, tool_kind), ...(told ? [] : unsaidInput(question)), ...others]
+  // A line that looks like one of its own, or a comment, may end where the next begins.
+  return `? ${parts.join('  ')}`.replaceAll('\n', ' \u23ce ').replace(turning, '\ufffd')
+}
+
+/** Arguments that the title does not hold: the model may have worded that, and the command be another. */
+function unsaidInput({ title, input = '' }: Question): string[] {
+  const told = [title]
+  return argumentsIn(input).flatMap(([name, text]) => {
+    if (name === 'description' || told.some((each) => each.includes(text))) return []
+    told.push(text)
+    return [name === '' ? text : `${name}: ${text}`]
+  })
+}
+
+/** By their names; a list is as many of one name. One text where it is no JSON, such as JSON that was cut. */
+function argumentsIn(input: string): [name: string, text: string][] {
+  try {
+    const value: unknown = JSON.parse(input)
+    if (typeof value === 'object' && value !== null)
+      return Object.entries(value).flatMap(([name, each]) =>
+        [each]
+          .flat()
+          .map((one): [string, string] => [name, typeof one === 'string' ? one : JSON.stringify(one)]),
+      )
+  } catch {
+    // As it is.
+  }
+  return [['', input]]
 }
 
 /** How it was answered, and by whom where that is known. */
