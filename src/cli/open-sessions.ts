@@ -4,6 +4,7 @@ import { agentsFolder } from '../agents/install/native-binary.ts'
 import { openAttempts } from '../runner/attempts/attempts.ts'
 import type { Attempts } from '../runner/ports.ts'
 import { mountedSecretsDir } from '../runner/secrets/mounted-secret.ts'
+import { ownSecrets } from '../runner/secrets/own-secrets.ts'
 import { machineAgents } from '../runner/sessions/machine-agents.ts'
 
 /** Opens the attempts in `dir`, whose agents may work in any folder; `folder` keeps what belongs to them. */
@@ -14,6 +15,7 @@ export function openSessions(dir: string, folder: string): Attempts {
     workspace: 'cwd',
     registry: builtinActionRegistry,
     agents: machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: 'any' }),
+    ownSecrets: ownSecrets(process.env),
     mountedSecretsDir: mountedSecretsDir(process.env),
   })
 }

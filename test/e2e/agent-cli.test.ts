@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { runIdIn, standInOptions } from '../support/agent-command.ts'
 import { errandCommand, eventually } from '../support/errand-command.ts'
+import { startModelServer, type Turn } from '../support/model-server/server.ts'
 import { processesOf } from '../support/programs.ts'
 
 const program = join(import.meta.dirname, '../../bin/errand')
@@ -210,4 +211,25 @@ test('the agents of this machine are listed, with why one is not usable', async 
     list.map(({ name }: { name: string }) => name),
     ['claude_code', 'codex', 'opencode', 'copilot', 'acp', 'builtin'],
   )
+})
+
+test('a key of the environment is masked in what an agent here says and fails with, and in what is kept', async (t) => {
+  const { run, cwd, home } = setup(t)
+  const key = 'sk-key-of-this-environment'
+  const refusal = { error: { message: `Incorrect API key provided: ${key}` } }
+  const script: Turn[] = [{ text: `The key is ${key}.` }, { fail: { status: 401, body: refusal } }]
+  const server = await startModelServer({ script })
+  t.after(() => server.stop())
+  const env = { OPENAI_API_KEY: key, OPENAI_BASE_URL: `${server.url}/v1` }
+  const agent = () => run(['agent', 'hello', '--agent', 'builtin', '--model', 'm'], { cwd, env })
+  const [said, failed] = [await agent(), await agent()]
+  assert.deepEqual([said.code, failed.code], [0, 1])
+  assert.match(said.stdout, /The key is \*\*\*\./)
+  assert.match(failed.stdout, /failed in .*Incorrect API key provided: \*\*\*/)
+  assert.doesNotMatch(said.stdout + failed.stdout + said.stderr + failed.stderr, new RegExp(key))
+  const kept = readdirSync(join(home, '.errand/local/runs'), { recursive: true, withFileTypes: true })
+  const files = kept.filter((each) => each.isFile())
+  assert.notEqual(files.length, 0)
+  for (const { parentPath, name } of files)
+    assert.ok(!readFileSync(join(parentPath, name)).includes(key), `it stands in ${name}`)
 })

@@ -1,6 +1,6 @@
 import { tokenVariables } from '../../contract/token-variables.ts'
 
-/** Variables of a runner's environment that let whoever has them act for it. */
+/** Variables of an environment that let whoever has them act for it. */
 const OWN = [
   ...tokenVariables,
   ...['GITHUB_TOKEN', 'GH_TOKEN', 'GIT_TOKEN', 'COPILOT_GITHUB_TOKEN', 'COPILOT_PROVIDER_API_KEY'],
@@ -15,8 +15,8 @@ const OWN = [
   ...['GROQ_API_KEY', 'MISTRAL_API_KEY', 'DEEPSEEK_API_KEY', 'XAI_API_KEY'],
 ]
 
-/** What no attempt of this runner may put out, by name: its token, and the keys of its agents. */
-export function ownSecrets(env: NodeJS.ProcessEnv, token: string): Record<string, string> {
+/** What no attempt that has this environment may put out, by name: keys of agents, and tokens; `token`: a runner's own. */
+export function ownSecrets(env: NodeJS.ProcessEnv, token?: string): Record<string, string> {
   const found = OWN.flatMap((name) => (env[name] ? [[name, env[name]] as const] : []))
-  return { ERRAND_TOKEN: token, ...Object.fromEntries(found) }
+  return { ...(token === undefined ? {} : { ERRAND_TOKEN: token }), ...Object.fromEntries(found) }
 }
