@@ -95,7 +95,7 @@ test('on a terminal a tool that works has a line that passes, and no text contro
     ],
     true,
   )
-  assert.equal(text, 'hm\na[2Jb\nRun ls\r\x1b[Kcompleted Run ls\n')
+  assert.equal(text, 'hm\na[2Jb\n\x1b[?7lRun ls\x1b[?7h\r\x1b[Kcompleted Run ls\n')
 })
 
 test('a long change is shortened, whole texts and unified diffs alike', () => {
@@ -159,4 +159,13 @@ test('a question shows what is to be run, whatever its title says', () => {
   assert.equal(asks({ input: '{"command":"rm' }), '? Lists files  {"command":"rm\n')
   assert.equal(asks({ tool_kind: 'edit', paths: ['/a'], input: '{"content":"long"}' }), '? Lists files  /a\n')
   assert.equal(asks({ title: 'a\u202eb', input: undefined }), '? a\ufffdb\n')
+})
+
+test('a line that passes stays one line, however narrow the terminal and wide its characters', () => {
+  const title = `echo ${'\u6f22'.repeat(200)}`
+  const text = shown(
+    [tool({ title, status: 'running' }), { kind: 'turn_ended', stop_reason: 'end_turn' }],
+    true,
+  )
+  assert.equal(text, `\x1b[?7l${title}\x1b[?7h\r\x1b[K`)
 })

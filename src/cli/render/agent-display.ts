@@ -9,6 +9,9 @@ import { type TextRules, terminalText } from './terminal-text.ts'
 
 /** Changed lines of a file that are shown. */
 const DIFF_LINES = 12
+const PASSING_CHARACTERS = 300
+/** The terminal itself cuts a line at its edge: what goes on in a second one could not be taken away with the first. */
+const [NO_WRAP, WRAP] = ['\x1b[?7l', '\x1b[?7h']
 
 /** A run of an agent as a person reads it: text to write for each event. */
 export class AgentDisplay {
@@ -165,7 +168,7 @@ export class AgentDisplay {
     const usage = this.#usage === undefined ? '' : this.#line('dim', usageText(this.#usage.session))
     const why = event.status === 'success' ? '' : this.#failure || whyText(event)
     const took = between(this.#created, event.time)
-    const end = `${event.status}${took === '' ? '' : ` in ${took}`}${why === '' ? '' : `: ${why}`}`
+    const end = `${event.status}${took === '' ? '' : ` in ${took}`}${why === '' || why === event.status ? '' : `: ${why}`}`
     return `${usage}${this.#line(statusColor[event.status], end)}`
   }
 
@@ -179,9 +182,8 @@ export class AgentDisplay {
     if (!this.#rules.tty) return ''
     const before = this.#clear()
     this.#passing = true
-    return (
-      before + this.#paint('dim', terminalText(firstLine(text).slice(0, 70), { tty: true, color: false }))
-    )
+    const shown = terminalText(firstLine(text).slice(0, PASSING_CHARACTERS), { tty: true, color: false })
+    return `${before}${NO_WRAP}${this.#paint('dim', shown)}${WRAP}`
   }
 
   #clear(): string {
