@@ -169,3 +169,12 @@ test('a line that passes stays one line, however narrow the terminal and wide it
   )
   assert.equal(text, `\x1b[?7l${title}\x1b[?7h\r\x1b[K`)
 })
+
+test('a tool that failed or was denied says why, in its first line', () => {
+  const output = '\n/etc/x is outside the working folder\nmore'
+  const told = (status: 'failed' | 'denied' | 'completed') =>
+    shown([tool({ title: 'Write', status, output })])
+  assert.equal(told('denied'), 'denied    Write\n    /etc/x is outside the working folder ...\n')
+  assert.equal(told('failed'), 'failed    Write\n    /etc/x is outside the working folder ...\n')
+  assert.equal(told('completed'), 'completed Write\n')
+})

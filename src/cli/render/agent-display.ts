@@ -10,6 +10,7 @@ import { type TextRules, terminalText } from './terminal-text.ts'
 /** Changed lines of a file that are shown. */
 const DIFF_LINES = 12
 const PASSING_CHARACTERS = 300
+const WHY_CHARACTERS = 200
 /** The terminal itself cuts a line at its edge: what goes on in a second one could not be taken away with the first. */
 const [NO_WRAP, WRAP] = ['\x1b[?7l', '\x1b[?7h']
 
@@ -141,6 +142,8 @@ export class AgentDisplay {
     if (ended === undefined) return label === undefined ? '' : this.#pass(label)
     const color: Color = ended.status === 'completed' ? 'green' : ended.status === 'denied' ? 'yellow' : 'red'
     let text = this.#line(color, `${ended.status.padEnd(9)} ${ended.label}`)
+    if (ended.why !== undefined)
+      text += this.#line('dim', `    ${firstLine(ended.why).slice(0, WHY_CHARACTERS)}`)
     for (const diff of ended.diffs) {
       const { lines, more } = shortDiff(diff, DIFF_LINES)
       for (const { sign, text: line } of lines)

@@ -12,7 +12,13 @@ interface Call {
 export interface Followed {
   /** What it is about to do, the first time that this is known. */
   label?: string
-  ended?: { label: string; status: 'completed' | 'failed' | 'denied'; diffs: Call['diffs'] }
+  ended?: {
+    label: string
+    status: 'completed' | 'failed' | 'denied'
+    diffs: Call['diffs']
+    /** What it says of its failure. */
+    why?: string
+  }
 }
 
 /** Puts together what is told of a tool call piece by piece. */
@@ -21,7 +27,7 @@ export class AgentTools {
   /** One that was denied is told to have failed as well. */
   readonly #ended = new Set<string>()
 
-  follow({ tool_id, title, tool_kind, status, diffs, paths }: AgentUpdateOf<'tool'>): Followed {
+  follow({ tool_id, title, tool_kind, status, diffs, paths, output }: AgentUpdateOf<'tool'>): Followed {
     if (this.#ended.has(tool_id)) return {}
     const call: Call = this.#calls.get(tool_id) ?? { diffs: [], shown: false }
     this.#calls.set(tool_id, call)
@@ -34,7 +40,8 @@ export class AgentTools {
     if (status === 'completed' || status === 'failed' || status === 'denied') {
       this.#calls.delete(tool_id)
       this.#ended.add(tool_id)
-      return { ended: { label, status, diffs: call.diffs } }
+      const why = status === 'completed' ? undefined : output?.trim()
+      return { ended: { label, status, diffs: call.diffs, ...(why ? { why } : {}) } }
     }
     if (call.shown) return {}
     call.shown = true
