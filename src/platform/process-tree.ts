@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+import { environmentOf } from './process-environment.ts'
 
 /** Some fifty numbers, and a name of at most 64 bytes. */
 const MAX_STAT_BYTES = 2048
@@ -88,15 +89,6 @@ export function groupMembers(group: number): number[] {
 
 export function hasMark(pid: number, mark: string): boolean {
   return environmentOf(pid).includes(`\0${mark}\0`)
-}
-
-/** With a zero byte before each variable; empty where it cannot be read. */
-function environmentOf(pid: number): string {
-  try {
-    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`
-  } catch {
-    return ''
-  }
 }
 
 /** Live processes with a variable (`NAME=value`) that begins so in their environment. */

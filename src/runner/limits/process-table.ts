@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { environmentOf } from '../../platform/process-environment.ts'
 import { TICKS } from './spent-cpu.ts'
 
 /** A process as the watchdog needs it. */
@@ -88,7 +89,7 @@ function list(pageBytes: number): TableEntry[] {
 }
 
 function markOf(pid: number): string {
-  return /(?:^|\0)(ERRAND_ATTEMPT_MARK=[^\0]*)/.exec(read(`/proc/${pid}/environ`))?.[1] ?? ''
+  return /\0(ERRAND_ATTEMPT_MARK=[^\0]*)/.exec(environmentOf(pid))?.[1] ?? ''
 }
 
 function read(path: string): string {

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+
+/** Looks at a process that begins one program after another; one such moment takes a few of them. */
+const MAX_LOOKS = 500
+
+/**
+ * The environment with which a process began its program, with a zero byte before each variable; empty where it cannot
+ * be read, or there is none. While the process begins another program there is none to see: then it is looked at again.
+ */
+export function environmentOf(pid: number): string {
+  try {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const text = readFileSync(`/proc/${pid}/environ`, 'latin1')
+      if (text !== '') return `\0${text}`
+      if (!beginsProgram(pid)) return ''
+    }
+  } catch {
+    // It is gone, or another user's.
+  }
+  return ''
+}
+
+/** Then the kernel knows no place of its environment. One that has no memory is dead, or the kernel's own. */
+function beginsProgram(pid: number): boolean {
+  const line = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
+  const [memory, start, end] = [fields[20], fields[47], fields[48]]
+  return memory !== '0' && (start === '0' || start !== end)
+}
