@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { eventually } from '../support/errand-command.ts'
-import { type Programs, startPrograms, writeWorkflow } from '../support/programs.ts'
+import { type Programs, processesOf, startPrograms, writeWorkflow } from '../support/programs.ts'
 
 const status = async ({ client }: Programs, id: string) =>
   (await client.runners.list()).find((runner) => runner.id === id)?.status
@@ -105,4 +105,24 @@ test('a drained runner finishes what it has, and stays drained over the restart 
   await eventually('its end', async () => (await status(programs, 'apart')) === 'disconnected')
   assert.equal((await call('runners', 'remove', 'apart')).code, 0)
   assert.equal((await call('runners', 'show', 'apart')).code, 7)
+})
+
+test('a runner that is removed while it is at something ends that, and keeps nothing of it', async (t) => {
+  const programs = await startPrograms(t)
+  const { home, client } = programs
+  const steps = [
+    { name: 'wait', cmd: `trap '' TERM; (setsid sleep 100000 &); echo x >${home}/begun; sleep 100000; :` },
+  ]
+  const file = writeWorkflow(join(home, 'flow.yaml'), steps)
+  assert.equal((await programs.call('run', '--hub', '--detach', '--run-id', 'long', file)).code, 0)
+  await eventually('its begin', async () => existsSync(join(home, 'begun')))
+  assert.equal(processesOf(home, 'ERRAND_RUN_ID=long\0').length > 1, true)
+
+  await client.runners.remove('apart', { force: true })
+  const run = await programs.ended('long')
+  assert.deepEqual([run.status, run.reason], ['failed', 'lost'])
+  const { stderr } = await programs.runner!.finished
+  assert.match(stderr, /Runner "apart" was removed from this hub/)
+  assert.deepEqual(processesOf(home, 'ERRAND_RUN_ID=long\0'), [])
+  assert.deepEqual(readdirSync(join(programs.runnerFolder, 'attempts')), [])
 })

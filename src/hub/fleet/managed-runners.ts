@@ -46,12 +46,14 @@ export class ManagedRunners {
     return this.#setDrained(id, false)
   }
 
-  /** Sends the runner away; what it had is lost. False: there is none. */
+  /** Sends the runner away; what it had is lost, and where it hears of that it ends it. False: there is none. */
   async remove(id: string): Promise<boolean> {
-    const { runners, known, dispatch, reception } = this.#options
+    const { runners, known, ledger, dispatch, reception } = this.#options
     const runner = runners.get(id)
     if (!runner) return false
     const why = `Runner "${id}" was removed from this hub.`
+    for (const { spec, epoch } of ledger.givenTo(runner))
+      runner.link?.send({ type: 'superseded', attempt_id: spec.attempt_id, epoch, why })
     runner.link?.refuse('forbidden', why, false)
     clearTimeout(runner.lostTimer)
     reception.giveUp(runner, why)

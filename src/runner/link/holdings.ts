@@ -13,6 +13,7 @@ export class Holdings {
   readonly #log: Log
   readonly #starting = new Map<string, { epoch: number; held: Promise<HeldAttempt> }>()
   readonly #releasing = new Map<string, Promise<void>>()
+  readonly #dropping = new Set<Promise<void>>()
 
   constructor(attempts: Attempts, log: Log) {
     this.#attempts = attempts
@@ -59,9 +60,16 @@ export class Holdings {
   }
 
   /** Forgets it, and stops it first where it still runs. */
-  async release(id: string, epoch: number): Promise<void> {
-    const held = await this.#find(id, epoch)
-    if (held) await this.#release(held)
+  release(id: string, epoch: number): void {
+    const dropping = this.#find(id, epoch)
+      .then((held) => held && this.#release(held))
+      .finally(() => this.#dropping.delete(dropping))
+    this.#dropping.add(dropping)
+  }
+
+  /** What was to be released is. */
+  async released(): Promise<void> {
+    await Promise.all(this.#dropping)
   }
 
   async forgetRun(runId: string): Promise<void> {

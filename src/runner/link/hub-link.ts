@@ -75,6 +75,8 @@ export class HubLink {
           },
         })
         if (this.#stop.signal.aborted) return
+        // Who is sent away for good ends first what was taken from it: nobody else would.
+        if (end.type === 'refused' && !end.retry) await holdings.released()
         const waitMs = this.#judge(end, backoff)
         await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => {})
       }

@@ -202,7 +202,7 @@ export class Session {
 
   #drop(attempt_id: string, epoch: number): void {
     this.#tracked!.drop(attempt_id, epoch)
-    void this.#options.holdings.release(attempt_id, epoch)
+    this.#options.holdings.release(attempt_id, epoch)
   }
 
   async #answered(response: IncomingMessage): Promise<void> {
