@@ -1,6 +1,7 @@
-import { mkdirSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ErrandError } from '../contract/errors.ts'
+import { makeFolderSync } from '../platform/make-folder.ts'
 import { type LockResult, takePidLock } from './pid-lock.ts'
 
 export interface LockedFolder {
@@ -14,7 +15,7 @@ export interface LockedFolder {
 /** Takes the lock of that name in a folder of ours, which is made where it is missing. Throws `invalid_argument`. */
 export function takeFolderLock({ path, what, option }: LockedFolder, name: string): LockResult {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolderSync(path, 0o700)
     return takePidLock(join(path, name))
   } catch (cause) {
     const why =

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { makeFolder } from './make-folder.ts'
+import { makeFolder, makeFolderSync } from './make-folder.ts'
 
 test('a folder is made with those on the way, by two at once, and may be there or be a link to one', async (t) => {
   const here = mkdtempSync(join(tmpdir(), 'errand-test-'))
@@ -14,6 +14,8 @@ test('a folder is made with those on the way, by two at once, and may be there o
   await makeFolder(join(here, 'link'))
   await makeFolder(join(here, 'link/d/'))
   assert.ok(statSync(join(here, 'a/b/d')).isDirectory())
+  for (const name of ['e/f', 'e/f', 'link/g/']) makeFolderSync(join(here, name))
+  assert.ok(statSync(join(here, 'a/b/g')).isDirectory())
 })
 
 test('where none can be made it says so, also where the system takes no new folders', async (t) => {
@@ -23,4 +25,7 @@ test('where none can be made it says so, also where the system takes no new fold
   await assert.rejects(makeFolder(join(here, 'file')), { code: 'EEXIST' })
   await assert.rejects(makeFolder(join(here, 'file/a/b')), { code: 'ENOTDIR' })
   await assert.rejects(makeFolder('/proc/errand/a'), { code: 'ENOENT' })
+  assert.throws(() => makeFolderSync(join(here, 'file')), { code: 'EEXIST' })
+  assert.throws(() => makeFolderSync(join(here, 'file/a/b')), { code: 'ENOTDIR' })
+  assert.throws(() => makeFolderSync('/proc/errand/a'), { code: 'ENOENT' })
 })

@@ -1,3 +1,4 @@
+import { mkdirSync, statSync } from 'node:fs'
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -14,6 +15,20 @@ export async function makeFolder(path: string, mode?: number): Promise<void> {
     await makeFolder(dirname(path), mode)
     await mkdir(path, { mode }).catch((again: unknown) => mustBeFolder(path, again))
   }
+}
+
+/** The same, before anything else goes on. */
+export function makeFolderSync(path: string, mode?: number): void {
+  for (let tries = 1; ; tries++)
+    try {
+      mkdirSync(path, { mode })
+      return
+    } catch (error) {
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'ENOENT' || dirname(path) === path || tries === 2) throw error
+      makeFolderSync(dirname(path), mode)
+    }
 }
 
 async function mustBeFolder(path: string, error: unknown): Promise<void> {

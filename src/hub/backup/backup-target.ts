@@ -1,11 +1,13 @@
 import { createWriteStream } from 'node:fs'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { ErrandError } from '../../contract/errors.ts'
+import { makeFolder } from '../../platform/make-folder.ts'
+import { diskError, isMissing } from '../store/disk-errors.ts'
 
 /** Where a backup goes. Files come one at a time. */
 export interface BackupTarget {
@@ -20,23 +22,26 @@ export interface BackupTarget {
 
 const archive = /\.(tar|tar\.gz|tgz)$/
 
-/** An archive where the name says so, else a folder. Throws `conflict` where something is there already. */
+/** An archive where the name says so, else a folder. Throws `conflict` where something is there already, `store_failed`. */
 export async function backupTarget(to: string): Promise<BackupTarget> {
   const target = path.resolve(to)
-  if (await isThere(target))
-    throw new ErrandError('conflict', `${to} is there already.`, { hint: 'Name another file or folder.' })
-  const making = `${target}.${process.pid}.making`
-  await mkdir(path.dirname(target), { recursive: true })
-  return archive.test(target) ? archiveTarget(target, making) : await folderTarget(target, making)
+  try {
+    if (await isThere(target))
+      throw new ErrandError('conflict', `${to} is there already.`, { hint: 'Name another file or folder.' })
+    const making = `${target}.${process.pid}.making`
+    await makeFolder(path.dirname(target))
+    return archive.test(target) ? archiveTarget(target, making) : await folderTarget(target, making)
+  } catch (error) {
+    throw diskError(error, to)
+  }
 }
 
 /** An empty folder is nothing. */
 async function isThere(target: string): Promise<boolean> {
-  try {
-    return (await readdir(target)).length > 0
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
-  }
+  const found = await stat(target).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
+  return found !== undefined && !(found.isDirectory() && (await readdir(target)).length === 0)
 }
 
 async function folderTarget(target: string, making: string): Promise<BackupTarget> {

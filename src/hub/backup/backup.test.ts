@@ -170,6 +170,16 @@ test('a backup does not overwrite, and needs a data folder', async (t) => {
   })
 })
 
+test('a backup to where nothing can be written says so', async (t) => {
+  const { dir, ...hub } = await hubData(t)
+  writeFileSync(path.join(dir, 'file'), '')
+  for (const to of [path.join(dir, 'file/x.tar'), path.join(dir, 'file/x'), '/proc/errand/x'])
+    await assert.rejects(backUp({ ...hub, ...options, to }), {
+      code: 'store_failed',
+      message: new RegExp(`^${to} could not be read or written`),
+    })
+})
+
 test('what is damaged, strange or cut short is not restored, and nothing of it is left', async (t) => {
   const hub = await hubData(t)
   const folder = path.join(hub.dir, 'folder')
