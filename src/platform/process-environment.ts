@@ -1,23 +1,25 @@
 import { readFileSync } from 'node:fs'
 
-/** Looks at a process that begins one program after another; one such moment takes a few of them. */
-const MAX_LOOKS = 500
+/** One such moment takes a few looks; longer where the process has to wait for its turn in the middle of it. */
+const MAX_LOOKS = 100
 
 /**
  * The environment with which a process began its program, with a zero byte before each variable; empty where it cannot
- * be read, or there is none. While the process begins another program there is none to see: then it is looked at again.
+ * be read, or there is none. While the process begins another program there is none to see: then it is looked at again,
+ * and undefined is answered where that lasts.
  */
-export function environmentOf(pid: number): string {
+export function environmentOf(pid: number): string | undefined {
   try {
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const text = readFileSync(`/proc/${pid}/environ`, 'latin1')
       if (text !== '') return `\0${text}`
       if (!beginsProgram(pid)) return ''
     }
+    return undefined
   } catch {
     // It is gone, or another user's.
+    return ''
   }
-  return ''
 }
 
 /** Then the kernel knows no place of its environment. One that has no memory is dead, or the kernel's own. */

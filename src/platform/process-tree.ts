@@ -88,13 +88,13 @@ export function groupMembers(group: number): number[] {
 }
 
 export function hasMark(pid: number, mark: string): boolean {
-  return environmentOf(pid).includes(`\0${mark}\0`)
+  return environmentOf(pid)?.includes(`\0${mark}\0`) ?? false
 }
 
 /** Live processes with a variable (`NAME=value`) that begins so in their environment. */
 export function processesMarked(beginning: string): number[] {
   const all = listProcesses() ?? []
-  return all.map(({ pid }) => pid).filter((pid) => environmentOf(pid).includes(`\0${beginning}`))
+  return all.map(({ pid }) => pid).filter((pid) => environmentOf(pid)?.includes(`\0${beginning}`))
 }
 
 /** All live processes of the tree: the group, what carries the mark, and what these started. Never this process. */

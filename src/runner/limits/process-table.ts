@@ -48,13 +48,14 @@ export class ProcessTable {
     return now?.start === start ? now.residentBytes : 0
   }
 
-  /** Of `ERRAND_ATTEMPT_MARK=…` in its environment at its start; read once. */
+  /** Of `ERRAND_ATTEMPT_MARK=…` in its environment at its start; read once, where it can be. */
   mark(entry: TableEntry): string {
     const key = keyOf(entry)
     const known = this.#marks.get(key)
     if (known !== undefined) return known
-    const mark = markOf(entry.pid)
-    this.#marks.set(key, mark)
+    const environment = environmentOf(entry.pid)
+    const mark = /\0(ERRAND_ATTEMPT_MARK=[^\0]*)/.exec(environment ?? '')?.[1] ?? ''
+    if (environment !== undefined) this.#marks.set(key, mark)
     return mark
   }
 }
@@ -86,10 +87,6 @@ function list(pageBytes: number): TableEntry[] {
     if (entry !== undefined) found.push(entry)
   }
   return found
-}
-
-function markOf(pid: number): string {
-  return /\0(ERRAND_ATTEMPT_MARK=[^\0]*)/.exec(environmentOf(pid))?.[1] ?? ''
 }
 
 function read(path: string): string {
