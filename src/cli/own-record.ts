@@ -46,11 +46,11 @@ export class OwnRecord {
 
   /** Leaves no empty folder. May be called twice. */
   close(): void {
-    rmSync(this.#file, { force: true })
     try {
+      rmSync(this.#file, { force: true })
       for (const path of [folder(), dirname(folder()), errandHome()]) rmdirSync(path)
     } catch {
-      // It is not empty, or has gone.
+      // It is not empty, has gone, or never was there.
     }
   }
 

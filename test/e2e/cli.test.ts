@@ -56,6 +56,12 @@ test('a mistyped command, subcommand or option is a usage error that says what w
   }
 })
 
+test('where the home is no folder a workflow runs all the same', async (t) => {
+  const errand = flow(t, 'echo x')
+  const { code, stderr } = await errand.run(['run', errand.file], { env: { HOME: '/dev/null' } })
+  assert.equal(code, 0, stderr)
+})
+
 test('a file where a folder is to be is told as that', async (t) => {
   const errand = flow(t, 'echo x')
   for (const args of [
