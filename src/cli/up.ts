@@ -104,7 +104,7 @@ export const up = command({
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
   const given = parseListenAddress(hubAddress(process.env) ?? ':3000')
   const number = port === undefined ? given.port : Number(port)
-  if (!Number.isInteger(number) || number < 0 || number > 65_535)
+  if (port?.trim() === '' || !Number.isInteger(number) || number < 0 || number > 65_535)
     throw new UsageError(`--port is "${port}"`, 'it is a number up to 65535')
   return { host: host ?? given.host, port: number }
 }

@@ -41,6 +41,10 @@ test('hub and runner write a log of JSON lines that say what each is about, and 
   assert.deepEqual([taken.level, taken.runner_id, taken.run_id], ['debug', 'apart', run_id])
   for (const text of [hub.printed.stderr, runner!.printed.stderr])
     assert.doesNotMatch(text, /errand_(api|runner)_/)
+  for (const port of ['', ' ', '-1', '65536', 'any']) {
+    const refused = await programs.errand.run(['up', '--port', port])
+    assert.deepEqual([refused.code, refused.stderr.split('\n')[0]], [2, `error: --port is "${port}"`])
+  }
   const wrong = await programs.errand.run(['up', '--port', '0'], {
     env: { ERRAND_LOG_LEVEL: 'loud', ERRAND_DATA: join(programs.home, 'x') },
   })

@@ -26,6 +26,12 @@ export class KeyRing {
     this.#options = options
   }
 
+  /** Whether somebody has said what the key is, or where. */
+  get given(): boolean {
+    const { ERRAND_SECRETS_KEY, ERRAND_SECRETS_KEY_FILE } = this.#options.env
+    return Boolean(ERRAND_SECRETS_KEY || ERRAND_SECRETS_KEY_FILE)
+  }
+
   /** Makes the key file where none is named and there is none, if that is allowed. Throws `store_failed`. */
   keys(options: { make: boolean }): Keys {
     const { env, file } = this.#options

@@ -163,6 +163,14 @@ test('a wrong key and a key that is none are told without the key', async (t) =>
     await assert.rejects(open({ ERRAND_SECRETS_KEY_FILE }).reveal(spec()), { code: 'store_failed' })
 })
 
+test('a given key that is none is told before there are secrets', async (t) => {
+  const { dir, open } = await here(t)
+  assert.equal(await open().reseal(), 0)
+  assert.equal(await open({ ERRAND_SECRETS_KEY: newKey() }).reseal(), 0)
+  await assert.rejects(open({ ERRAND_SECRETS_KEY: 'c2hvcnQ=' }).reseal(), /is no key of secrets/)
+  await assert.rejects(open({ ERRAND_SECRETS_KEY_FILE: join(dir, 'none') }).reseal(), /is missing/)
+})
+
 test('with a new key put first all is sealed anew, and the old one is needed no more', async (t) => {
   const { dir, open } = await here(t)
   const [old, fresh] = [newKey(), newKey()]

@@ -97,11 +97,11 @@ export class Secrets implements SecretSource {
 
   /**
    * Seals with the first key what was sealed with another, and answers how many those were. Throws `store_failed`
-   * where there are secrets and no key, or one that none of the keys opens.
+   * where there are secrets and no key, or one that none of the keys opens, and where what was given is no key.
    */
   async reseal(): Promise<number> {
     const secrets = await this.#store.list({})
-    if (secrets.length === 0) return 0
+    if (secrets.length === 0 && !this.#keys.given) return 0
     const keys = this.#keys.keys({ make: false })
     const [key] = keys.all
     const old = secrets.filter(({ key_id }) => key_id !== key.id)
