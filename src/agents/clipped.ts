@@ -14,6 +14,9 @@ export function clipped(text: string, maxBytes: number): string {
   return bytes.toString('utf8', 0, end) + note
 }
 
+/** What says at the end of a text that the rest of it was cut off here; empty where nothing does. */
+export const clipNote = (text: string): string => /(?:\n… \(\d+ bytes in all\)|…)$/.exec(text)?.[0] ?? ''
+
 /** A tool's arguments or its result: a text as it is, all else as JSON. */
 export function clippedValue(value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined

@@ -1,4 +1,4 @@
-import { MaskStream } from './mask-stream.ts'
+import { MASK, MaskStream } from './mask-stream.ts'
 import { PatternMatcher } from './pattern-matcher.ts'
 import { MAX_WHOLE_BYTES, MIN_SECRET_BYTES, secretBytes, secretPatterns } from './secret-patterns.ts'
 
@@ -22,6 +22,8 @@ export interface Masker {
   stream(): StreamMasker
   /** A text that stands for itself, such as a message. */
   maskText(text: string): string
+  /** A text whose rest was cut off: what may be the beginning of a secret at its end is hidden too. */
+  maskBeginning(text: string): string
   /**
    * A JSON value with all its texts masked, names of fields too. For free content only: where a program goes by a
    * word (`outcome: "success"`), a secret may be that word.
@@ -51,15 +53,33 @@ export function createMasker(secrets: readonly (string | NamedSecret)[]): Masker
     if (secretBytes(value) >= MIN_SECRET_BYTES) patterns.push(...secretPatterns(value))
   })
   if (patterns.length === 0)
-    return { stream: () => passThrough, maskText: (text) => text, maskJson: (value) => value, warnings }
+    return {
+      stream: () => passThrough,
+      maskText: (text) => text,
+      maskBeginning: (text) => text,
+      maskJson: (value) => value,
+      warnings,
+    }
   const matcher = new PatternMatcher(patterns)
   const stream = () => new MaskStream(matcher)
   const maskText = (text: string) => maskWhole(stream(), text)
-  return { stream, maskText, maskJson: (value) => withTexts(value, maskText) as typeof value, warnings }
+  return {
+    stream,
+    maskText,
+    maskBeginning: (text) => maskCut(stream(), text),
+    maskJson: (value) => withTexts(value, maskText) as typeof value,
+    warnings,
+  }
 }
 
 function maskWhole(stream: StreamMasker, text: string): string {
   return Buffer.concat([stream.push(Buffer.from(text)), stream.end()]).toString()
+}
+
+function maskCut(stream: StreamMasker, text: string): string {
+  const sure = stream.push(Buffer.from(text)).toString()
+  const held = stream.end().length > 0
+  return held && !sure.endsWith(MASK) ? sure + MASK : sure
 }
 
 function withTexts(value: unknown, change: (text: string) => string): unknown {

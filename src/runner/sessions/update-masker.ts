@@ -1,3 +1,4 @@
+import { clipNote } from '../../agents/clipped.ts'
 import type { AgentUpdate } from '../../contract/agent.ts'
 import type { Masker, StreamMasker } from '../masking/masker.ts'
 import { endsMessage } from './spoken.ts'
@@ -44,9 +45,12 @@ export class UpdateMasker {
   }
 }
 
-/** With its free texts masked; words that programs go by stay as they are. */
+/** With its free texts masked, up to where an agent's file has cut them; words that programs go by stay as they are. */
 function masked(update: AgentUpdate, masker: Masker): AgentUpdate {
-  const text = (value: string) => masker.maskText(value)
+  const text = (value: string) => {
+    const note = clipNote(value)
+    return note === '' ? masker.maskText(value) : masker.maskBeginning(value.slice(0, -note.length)) + note
+  }
   const some = <T extends string | undefined>(value: T) => (value === undefined ? value : text(value))
   switch (update.kind) {
     case 'prompt':
