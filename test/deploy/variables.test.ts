@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { parse } from 'yaml'
+
+const root = join(import.meta.dirname, '../..')
+const file = join(root, 'deploy/compose.runner.yaml')
+
+test('the compose file of a runner hands on each variable of its environment, by its old name too', () => {
+  const [, table] = /\n## Environment\n([\s\S]*?)\n## /.exec(
+    readFileSync(join(root, 'docs/runners.md'), 'utf8'),
+  )!
+  const rows = table!.split('\n').filter((line) => /^\| `[A-Z]/.test(line))
+  const names = rows.flatMap(
+    (line) =>
+      line
+        .split('|')
+        .slice(1, 3)
+        .join(' ')
+        .match(/[A-Z][A-Z_]+/g) ?? [],
+  )
+  assert.ok(names.includes('ADOS_RUNNER_ID') && names.includes('OPENAI_API_KEY'))
+  const { environment } = parse(readFileSync(file, 'utf8')).services.runner
+  // The workspace is the image's; the hub's address is asked for, by a word that tells its old name.
+  const others = [
+    'WORKSPACE_DIR',
+    'ERRAND_HUB_URL',
+    'ADOS_API_URL',
+    'ORCHESTRATOR_URL',
+    'WORKER_TOKEN',
+    'WORKER_ID',
+  ]
+  for (const name of names.filter((each) => !others.includes(each)))
+    assert.equal(environment[name], null, name)
+  assert.match(environment.ERRAND_HUB_URL, /^\$\{ERRAND_HUB_URL:\?.*ADOS_API_URL\}$/)
+})
