@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import type { Finding } from '../../src/cli/doctor/check.ts'
+import { openSqliteStores } from '../../src/hub/store/open-sqlite.ts'
 import { errandCommand } from '../support/errand-command.ts'
 import { startPrograms } from '../support/programs.ts'
 
@@ -112,4 +114,27 @@ test('variables and a configuration that cannot be understood are told, each wit
   assert.equal(well.status('environment'), 'ok')
   assert.equal(well.status('config'), 'warning')
   assert.equal(well.ok, true)
+})
+
+test('a database of a newer Errand, of another program and one that is none are told', async (t) => {
+  const errand = errandCommand(t)
+  const data = join(errand.home, 'data')
+  const file = join(data, 'errand.db')
+  const found = async () =>
+    (await doctor(errand.run, { ERRAND_DATA: data, ERRAND_ADDR: ':0' })).of('database')
+  const stores = await openSqliteStores({ file })
+  stores.close()
+  assert.deepEqual((await found())[0]!.status, 'ok')
+  const change = (sql: string) => {
+    const db = new DatabaseSync(file)
+    db.exec(sql)
+    db.close()
+  }
+  change("INSERT INTO migrations VALUES ('runs', 99, 'later', '2099')")
+  assert.match((await found())[0]!.message, /written by a newer Errand \(runs version 99/)
+  change('PRAGMA application_id = 7')
+  assert.match((await found())[0]!.message, /belongs to another program/)
+  writeFileSync(file, 'no database at all'.repeat(1000))
+  const [none] = await found()
+  assert.deepEqual([none!.status, /not a database/.test(none!.message)], ['problem', true])
 })

@@ -9,6 +9,7 @@ import { enrolment } from './enrolment.ts'
 import { environment } from './environment.ts'
 import { git } from './git.ts'
 import { hubConfig } from './hub-config.ts'
+import { hubDatabase } from './hub-database.ts'
 import { hubPort } from './hub-port.ts'
 import { hubReach } from './hub-reach.ts'
 import { nodeVersion } from './node-version.ts'
@@ -22,6 +23,7 @@ export const allChecks: readonly Check[] = [
   dataFolders,
   staleLocks,
   hubConfig,
+  hubDatabase,
   hubPort,
   hubReach,
   clock,

@@ -18,11 +18,31 @@ const APPLICATION_ID = 0x45524e44
 /** Brings the database to this version's form, in one transaction. Throws `store_failed` where it is not ours or newer. */
 export function migrate(db: DatabaseSync, file: string, migrations: Migrations): void {
   db.exec('BEGIN IMMEDIATE')
-  checkOwner(db, file)
+  const applied = appliedVersions(db, file, migrations)
   db.exec(`CREATE TABLE IF NOT EXISTS migrations (
     part TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, applied_at TEXT NOT NULL,
     PRIMARY KEY (part, version)
   ) STRICT, WITHOUT ROWID`)
+  const note = db.prepare('INSERT INTO migrations (part, version, name, applied_at) VALUES (?, ?, ?, ?)')
+  for (const [part, list] of Object.entries(migrations))
+    for (const { version, name, sql } of list) {
+      if (version <= (applied.get(part) ?? 0)) continue
+      db.exec(sql)
+      note.run(part, version, name, new Date().toISOString())
+    }
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
+  db.exec('COMMIT')
+}
+
+/** How far each part is; changes nothing. Throws `store_failed` where the database is not ours or newer. */
+export function appliedVersions(
+  db: DatabaseSync,
+  file: string,
+  migrations: Migrations,
+): ReadonlyMap<string, number> {
+  checkOwner(db, file)
+  if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").get() === undefined)
+    return new Map()
   const applied = new Map(
     db
       .prepare('SELECT part, max(version) AS version FROM migrations GROUP BY part')
@@ -33,15 +53,7 @@ export function migrate(db: DatabaseSync, file: string, migrations: Migrations):
     const known = migrations[part]?.at(-1)?.version ?? 0
     if (version > known) throw newerDatabase(file, part, version, known)
   }
-  const note = db.prepare('INSERT INTO migrations (part, version, name, applied_at) VALUES (?, ?, ?, ?)')
-  for (const [part, list] of Object.entries(migrations))
-    for (const { version, name, sql } of list) {
-      if (version <= (applied.get(part) ?? 0)) continue
-      db.exec(sql)
-      note.run(part, version, name, new Date().toISOString())
-    }
-  db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
-  db.exec('COMMIT')
+  return applied
 }
 
 function checkOwner(db: DatabaseSync, file: string): void {

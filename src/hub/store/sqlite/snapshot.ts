@@ -1,5 +1,7 @@
 import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { hubMigrations } from './hub-migrations.ts'
+import { appliedVersions } from './migrations.ts'
 import { sqliteError } from './sqlite-errors.ts'
 
 /** One stream of an attempt, as far as the log tells of it. */
@@ -35,9 +37,20 @@ export function snapshotInto(file: string, copy: string): void {
 /** Looks into a database without changing it. Another process may write to it. */
 export class DatabaseReader {
   readonly #db: DatabaseSync
+  readonly #file: string
 
   constructor(file: string) {
     this.#db = openReading(file)
+    this.#file = file
+  }
+
+  /** Throws `store_failed` where a hub of this version would not take the database. */
+  checkForm(): void {
+    try {
+      appliedVersions(this.#db, this.#file, hubMigrations)
+    } catch (error) {
+      throw sqliteError(error, this.#file)
+    }
   }
 
   *streams(): Generator<KnownStream> {

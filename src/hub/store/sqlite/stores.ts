@@ -1,12 +1,10 @@
 import type { RunStore } from '../../../engine/ports.ts'
 import type { AccountStore } from '../accounts.ts'
 import type { SecretStore } from '../secrets.ts'
-import { accountMigrations } from './account-migrations.ts'
 import { openDatabase } from './database.ts'
+import { hubMigrations } from './hub-migrations.ts'
 import { sqliteIdempotencyKeys } from './idempotency-keys.ts'
-import { runMigrations } from './run-migrations.ts'
 import { SqliteRunStore } from './runs.ts'
-import { secretMigrations } from './secret-migrations.ts'
 import { sqliteSecrets } from './secrets.ts'
 import { sqliteSeenRunners } from './seen-runners.ts'
 import { Session } from './session.ts'
@@ -26,11 +24,7 @@ export interface SqliteStores {
 
 /** Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
 export function openStores(file: string): SqliteStores {
-  const db = openDatabase(file, {
-    runs: runMigrations,
-    accounts: accountMigrations,
-    secrets: secretMigrations,
-  })
+  const db = openDatabase(file, hubMigrations)
   const writer = new Writer(db, file)
   const session = new Session(db, file, writer)
   return {
