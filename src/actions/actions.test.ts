@@ -107,6 +107,15 @@ test('http.request writes the body, and fails for a status, a dead host or a bad
       return !message.includes('pass@')
     },
   )
+  for (const more of [
+    { headers: { a: 'two\nlines' } },
+    { headers: { 'no name': 'a' } },
+    { body: 'of a GET' },
+  ])
+    await assert.rejects(run('http.request', { url: `${base}/200`, ...more }), {
+      code: 'invalid_argument',
+      hint: 'Correct the headers or the body in args.',
+    })
   await run('http.request', { url: `${base}/404`, expect_status: [200, 404] })
   await assert.rejects(run('http.request', { url: 'file:///etc/passwd' }), { code: 'invalid_argument' })
   server.closeAllConnections()

@@ -10,11 +10,20 @@ export const httpRequest: Action = {
     const args = parseArguments(HttpRequestArgs, spec)
     const url = parseUrl(args.url, spec.step)
     const name = `${args.method} ${shown(args.url).split(/[?#]/, 1)[0]}`
-    let response: Response
+    let request: Request
     try {
       // A connection of its own: one kept from an earlier step may be closing on the other side just now.
       const headers = { ...args.headers, connection: 'close' }
-      response = await fetch(url, { method: args.method, headers, body: args.body, signal })
+      request = new Request(url, { method: args.method, headers, body: args.body, signal })
+    } catch (cause) {
+      throw new ErrandError('invalid_argument', `${name} cannot be sent: ${rootMessage(cause)}`, {
+        hint: 'Correct the headers or the body in args.',
+        cause,
+      })
+    }
+    let response: Response
+    try {
+      response = await fetch(request)
       for await (const chunk of response.body ?? []) await write('stdout', Buffer.from(chunk))
     } catch (cause) {
       signal.throwIfAborted()
