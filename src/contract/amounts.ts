@@ -11,6 +11,12 @@ export function parseBytes(text: string): number | undefined {
   return bytes > 0 ? bytes : undefined
 }
 
+/** What a machine has or allows: with less than a MB somebody forgot the unit. */
+export function parseMachineBytes(text: string): number | undefined {
+  const bytes = parseBytes(text)
+  return bytes !== undefined && bytes >= 1024 ** 2 ? bytes : undefined
+}
+
 /** An amount of bytes: a number, or text such as 512MB. */
 export const Size = z
   .union([z.number().check(z.positive()), z.string()])

@@ -64,7 +64,7 @@ test('memory is read in the units people write', () => {
     ['512MB', 512 * 1024 ** 2],
     ['1.5 GiB', 1.5 * 1024 ** 3],
     ['2g', 2 * 1024 ** 3],
-    ['1024', 1024],
+    ['1073741824', 1024 ** 3],
   ] as const) {
     assert.equal(runnerEnvironment({ ERRAND_MEMORY: text }).memoryBytes, bytes, text)
   }
@@ -76,6 +76,7 @@ test('a wrong value is refused under the name it was given', () => {
     ['ADOS_CPUS', 'four'],
     ['ERRAND_CPUS', '0'],
     ['ADOS_MEMORY', '8 apples'],
+    ['ERRAND_MEMORY', '8'],
   ] as const) {
     assert.throws(
       () => runnerEnvironment({ [name]: value }),

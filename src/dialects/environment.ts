@@ -1,5 +1,5 @@
 import { cpus, hostname, totalmem } from 'node:os'
-import { parseBytes } from '../contract/amounts.ts'
+import { parseMachineBytes } from '../contract/amounts.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { MAX_NAME, nameFault } from '../contract/name-fault.ts'
 import { type LogFormat, type LogLevel, logFormats, logLevels } from '../platform/log.ts'
@@ -166,7 +166,7 @@ function parseCpus(found: Found): number {
 }
 
 function parseMemory(found: Found): number {
-  const bytes = parseBytes(found.value)
+  const bytes = parseMachineBytes(found.value)
   if (bytes === undefined) throw wrong(found, 'It is an amount of memory, such as 8GB or 512MB.')
   return bytes
 }

@@ -22,6 +22,12 @@ test('what is no limit is refused by name, with what it should be', () => {
     message: 'ERRAND_LIMIT_CPUS is "-1".',
     hint: 'It is a number of cores, such as 2 or 0.5.',
   })
+  for (const name of ['ERRAND_LIMIT_MEMORY', 'ERRAND_LIMIT_DISK'])
+    assert.throws(
+      () => defaultLimits({ [name]: '4' }),
+      { message: `${name} is "4".` },
+      'its unit was forgotten',
+    )
   assert.throws(() => wantedHolder({ ERRAND_LIMITS: 'toString' }), { code: 'invalid_argument' })
 })
 

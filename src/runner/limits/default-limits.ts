@@ -1,4 +1,4 @@
-import { parseBytes } from '../../contract/amounts.ts'
+import { parseMachineBytes } from '../../contract/amounts.ts'
 import type { AttemptLimits } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { HeldBy } from './hold.ts'
@@ -9,9 +9,14 @@ type Env = Readonly<Record<string, string | undefined>>
 export function defaultLimits(env: Env): AttemptLimits {
   return {
     cpus: given(env, 'ERRAND_LIMIT_CPUS', positive, 'It is a number of cores, such as 2 or 0.5.'),
-    memory_bytes: given(env, 'ERRAND_LIMIT_MEMORY', parseBytes, 'It is an amount of memory, such as 512MB.'),
+    memory_bytes: given(
+      env,
+      'ERRAND_LIMIT_MEMORY',
+      parseMachineBytes,
+      'It is an amount of memory, such as 512MB.',
+    ),
     processes: given(env, 'ERRAND_LIMIT_PROCESSES', whole, 'It is a number from 1, such as 200.'),
-    disk_bytes: given(env, 'ERRAND_LIMIT_DISK', parseBytes, 'It is a size, such as 10GB.'),
+    disk_bytes: given(env, 'ERRAND_LIMIT_DISK', parseMachineBytes, 'It is a size, such as 10GB.'),
   }
 }
 
