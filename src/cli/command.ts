@@ -107,6 +107,9 @@ function checkArgs(name: string, spec: Command, args: string[]): void {
   const usage = `errand ${name}${spec.args === undefined ? '' : ` ${spec.args}`}`
   if (args.length < least)
     throw new UsageError(`"errand ${name}" needs ${wanted[args.length]}`, `usage: ${usage}`)
-  if (args.length > most)
-    throw new UsageError(`"errand ${name}" does not take "${args[most]}"`, `usage: ${usage}`)
+  if (args.length > most) {
+    // What stands behind a name may be a secret.
+    const shown = args[most]!.replace(/=.*/s, '=…')
+    throw new UsageError(`"errand ${name}" does not take "${shown}"`, `usage: ${usage}`)
+  }
 }
