@@ -58,6 +58,19 @@ describe('how Claude Code is launched', () => {
     }
   })
 
+  it('takes nothing but its instructions from the project where tools are asked about', () => {
+    const cwd = join(folder, 'project')
+    mkdirSync(cwd)
+    const begins = (ask: SessionRequest['ask']) => withKey({ ask, cwd }).args.join(' ')
+    for (const ask of ['ask', 'deny'] as const) {
+      assert.match(begins(ask), /--setting-sources user --strict-mcp-config/)
+      assert.doesNotMatch(begins(ask), /--append-system-prompt-file/)
+    }
+    writeFileSync(join(cwd, 'CLAUDE.md'), 'Use tabs.')
+    assert.ok(begins('deny').includes(`--append-system-prompt-file ${cwd}/CLAUDE.md`))
+    assert.doesNotMatch(begins('allow'), /--setting-sources|--strict-mcp-config|CLAUDE\.md/)
+  })
+
   it('says that it stands in a sandbox only where everything is allowed', () => {
     assert.equal(withKey({ ask: 'ask' }).env.IS_SANDBOX, undefined)
     assert.equal(withKey().env.IS_SANDBOX, process.getuid?.() === 0 ? '1' : undefined)

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AskMode, SessionRequest } from '../agent.ts'
 
@@ -19,7 +21,7 @@ const reading = ['Read', 'Grep', 'Glob']
 const forbidden =
   /^--(settings|setting-sources|permission-mode|permission-prompt-tool|permission-prompts|allow-?ed-?tools|allowedTools|dangerously-skip-permissions|allow-dangerously-skip-permissions)(=|$)/
 
-export function permissionArguments({ ask, extra_args, asks_reading }: SessionRequest): string[] {
+export function permissionArguments({ ask, cwd, extra_args, asks_reading }: SessionRequest): string[] {
   const prompts = ['--permission-prompt-tool', 'stdio']
   if (ask === 'allow') return [...prompts, '--permission-mode', 'bypassPermissions']
   const wrong = extra_args.find((argument) => forbidden.test(argument))
@@ -34,7 +36,15 @@ export function permissionArguments({ ask, extra_args, asks_reading }: SessionRe
   const rules = ask === 'ask' && asks_reading === true ? [...changing, ...reading] : changing
   // Hooks of the project run commands that nobody was asked about.
   const settings = { disableAllHooks: true, permissions: { ask: rules } }
-  return [...prompts, '--permission-mode', 'default', '--settings', JSON.stringify(settings)]
+  // Its settings redirect the model and its key, and, like its MCP servers, begin programs before anything is asked.
+  const ofNoProject = ['--setting-sources', 'user', '--strict-mcp-config', ...instructions(cwd)]
+  return [...prompts, '--permission-mode', 'default', '--settings', JSON.stringify(settings), ...ofNoProject]
+}
+
+/** They would go with the settings. */
+function instructions(cwd: string): string[] {
+  const path = join(cwd, 'CLAUDE.md')
+  return existsSync(path) ? ['--append-system-prompt-file', path] : []
 }
 
 /** It refuses to allow everything as root, unless it is told that it stands in a sandbox. */

@@ -45,7 +45,7 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
       '--disable',
       'plugins',
       // They run commands that nobody was asked about.
-      ...(request.ask === 'allow' ? [] : ['--disable', 'hooks']),
+      ...(request.ask === 'allow' ? [] : ['--disable', 'hooks', '-c', untrusted(request.cwd)]),
       // TOML and JSON write these values alike.
       ...settings.flatMap(([name, value]) => ['-c', `${name}=${JSON.stringify(value)}`]),
       ...request.extra_args,
@@ -59,6 +59,9 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
         : [{ path: join(ownHome, 'config.toml'), content: '# Settings are given by argument.\n' }],
   }
 }
+
+/** Without, it takes the folder for trusted, and starts the MCP servers of its configuration. TOML writes texts as JSON does. */
+const untrusted = (cwd: string): string => `projects={${JSON.stringify(cwd)}={trust_level="untrusted"}}`
 
 function loggedIn(env: Readonly<Record<string, string>>): boolean {
   return existsSync(join(env.CODEX_HOME || join(env.HOME || homedir(), '.codex'), 'auth.json'))
