@@ -29,7 +29,7 @@ export class ContainerLog {
     this.#options = options
   }
 
-  /** The engine could not be asked when the log broke off. */
+  /** The engine could not be asked when the log broke off last. */
   get wasAway(): boolean {
     return this.#wasAway
   }
@@ -37,6 +37,7 @@ export class ContainerLog {
   /** Until the container has ended, or the engine is away. */
   async follow(): Promise<void> {
     const { engine, id, leave } = this.#options
+    this.#wasAway = false
     const over = new AbortController()
     const signal = AbortSignal.any([leave, over.signal])
     const read = this.#read(true, signal)

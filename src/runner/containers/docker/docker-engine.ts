@@ -20,6 +20,7 @@ import { followLog } from './follow-log.ts'
 import { image, images, removeImage, tag } from './images.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 import { pull } from './pull.ts'
+import { waitFor } from './wait-for.ts'
 
 /** How long after the end of a container the kernel's word of it may take to get to the engine. */
 const LATE_SECONDS = 3
@@ -87,7 +88,7 @@ export class DockerEngine implements ContainerEngine {
       return containerState(State)
     } catch (error) {
       if (isGone(error)) return { type: 'gone' }
-      return this.#told(`look up the container ${id}`, Promise.reject(error))
+      return this.#learned(`look up the container ${id}`, Promise.reject(error))
     }
   }
 
@@ -103,7 +104,7 @@ export class DockerEngine implements ContainerEngine {
   async #hadEvent(id: string, event: string, since: string, until: number): Promise<boolean> {
     const from = Math.floor(Date.parse(since) / 1000)
     const asked = this.#docker.getEvents({ since: from, until, filters: { container: [id], event: [event] } })
-    const answer = await this.#told(`look up what has ended the container ${id}`, asked)
+    const answer = await this.#learned(`look up what has ended the container ${id}`, asked)
     for await (const _ of answer as AsyncIterable<Buffer>) return true
     return false
   }
@@ -111,8 +112,8 @@ export class DockerEngine implements ContainerEngine {
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
     const abortSignal = this.#until(signal)
     abortSignal.throwIfAborted()
-    const waited = this.#docker.getContainer(id).wait({ condition: 'not-running', abortSignal })
-    await this.#told(`wait for the container ${id}`, unlessGone(waited))
+    const waited = waitFor(this.#docker.getContainer(id), 'not-running', abortSignal)
+    await this.#learned(`wait for the container ${id}`, unlessGone(waited))
     return this.state(id)
   }
 
@@ -146,7 +147,7 @@ export class DockerEngine implements ContainerEngine {
     const container = this.#docker.getContainer(id)
     const removed = container.remove({ force: true, v: true }).catch(async (error) => {
       if (!isBeingRemoved(error)) throw error
-      await container.wait({ condition: 'removed' })
+      await waitFor(container, 'removed')
     })
     await this.#told(`remove the container ${id}`, unlessGone(removed))
   }
@@ -170,6 +171,16 @@ export class DockerEngine implements ContainerEngine {
 
   #told<T>(doing: string, call: Promise<T>): Promise<T> {
     return told(doing, this.#address, call)
+  }
+
+  /** What fails in the engine itself tells nothing of a container: it is asked again, like one that is away. */
+  async #learned<T>(doing: string, call: Promise<T>): Promise<T> {
+    try {
+      return await this.#told(doing, call)
+    } catch (error) {
+      if (!(error instanceof ErrandError) || error.code !== 'internal') throw error
+      throw new ErrandError('unavailable', error.message, { cause: error })
+    }
   }
 
   #until(signal: AbortSignal): AbortSignal {

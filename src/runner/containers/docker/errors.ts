@@ -54,7 +54,11 @@ export function engineError(doing: string, address: string, error: unknown): Err
   return new ErrandError(codeOf(failure.statusCode), `Docker could not ${doing}: ${text}`, { cause: error })
 }
 
-function codeOf(status: number | undefined): 'not_found' | 'conflict' | 'invalid_argument' | 'internal' {
+function codeOf(
+  status: number | undefined,
+): 'not_found' | 'conflict' | 'invalid_argument' | 'internal' | 'unavailable' {
+  // So answers what stands before an engine that is away.
+  if (status === 502 || status === 503 || status === 504) return 'unavailable'
   if (status === 404) return 'not_found'
   if (status === 409) return 'conflict'
   return status === 400 ? 'invalid_argument' : 'internal'

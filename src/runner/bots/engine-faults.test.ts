@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { botPlace } from '../../../test/support/docker/bot-place.ts'
+import { dockerHere } from '../../../test/support/docker/docker.ts'
+import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
+import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
+import { connectDocker } from '../containers/docker/connect.ts'
+
+const skip = await dockerHere()
+const LINES = 2_000
+const STATE = /^GET .*\/containers\/[^/]+\/json$/
+const LOGS = /^GET .*\/logs$/
+
+/** A runner whose engine is reached through a cable. */
+async function wired(t: TestContext) {
+  const cable = await EngineCable.open(t)
+  const here = await botPlace(t, {
+    connect: (env) => connectDocker({ ...env, DOCKER_HOST: cable.address }),
+  })
+  return { cable, here, attempts: here.open() }
+}
+
+test('connections to the engine that break leave the bot as it is, and its log without a gap or a doubled line', {
+  skip,
+}, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  const talking = `i=0; while [ $i -lt ${LINES} ]; do echo line $i; i=$((i+1)); [ $((i % 50)) -ne 0 ] || sleep 0.1; done`
+  const attempt = await attempts.start(here.bot(`${talking}; while [ ! -e /tmp/end ]; do sleep 0.1; done`), 1)
+  for (const line of [100, 600, 1100]) {
+    await until(async () => (await textOf(attempt)).includes(`line ${line}\n`))
+    cable.pull()
+    const asked = cable.refused
+    // It is asked for again, and found away.
+    await until(() => cable.refused > asked)
+    cable.plug()
+  }
+  const expected = Array.from({ length: LINES }, (_, i) => `line ${i}\n`).join('')
+  await until(async () => (await textOf(attempt)).length >= expected.length)
+  const engine = await here.services.engine()
+  const [container] = await engine.containers({ runner: here.services.runner })
+  await cable.inside(container!.id, ['touch', '/tmp/end'])
+  const end = await endOf(attempt)
+  // Not lost: that its engine was away at some time before does not mean that it was stopped by that.
+  assert.deepEqual([end.outcome, end.message], ['success', 'It ended by itself.'])
+  assert.equal(await textOf(attempt), expected)
+  await attempts.close()
+})
+
+test('an engine that fails to answer about a container is asked again, and the bot goes on', {
+  skip,
+}, async (t) => {
+  for (const status of [500, 503]) {
+    const { cable, here, attempts } = await wired(t)
+    const attempt = await attempts.start(here.bot('echo up; while [ ! -e /tmp/end ]; do sleep 0.1; done'), 1)
+    await until(async () => (await textOf(attempt)) === 'up\n')
+    cable.on(STATE, { status, message: 'context canceled' }, 3)
+    const before = cable.count(LOGS)
+    cable.pull()
+    cable.plug()
+    await until(() => cable.count(LOGS) > before)
+    assert.equal(attempt.ended, false)
+    const [id] = await here.containers()
+    await cable.inside(id!, ['touch', '/tmp/end'])
+    assert.equal((await endOf(attempt)).outcome, 'success')
+    await attempts.close()
+  }
+})

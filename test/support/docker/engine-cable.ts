@@ -1,0 +1,121 @@
+import { once } from 'node:events'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import Docker from 'dockerode'
+
+const ENGINE = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace('unix://', '')
+
+/** What happens to a call: its answer is lost once the engine has begun it, it never gets there, or something else answers. */
+export type Fault = 'answer_lost' | 'cut' | 'held' | 'late' | { status: number; message: string }
+
+interface Plan {
+  call: RegExp
+  fault: Fault
+  times: number
+}
+
+/** Stands before the engine's socket, and lets calls fail as they do where an engine is restarted or overloaded. */
+export class EngineCable {
+  readonly address: string
+  /** Method and path of each call. */
+  readonly calls: string[] = []
+  /** Calls that came while it was pulled. */
+  refused = 0
+  readonly #plans: Plan[] = []
+  readonly #held: (() => void)[] = []
+  readonly #server = createServer((asked, answer) => this.#take(asked, answer))
+  #out = false
+
+  private constructor(address: string) {
+    this.address = `unix://${address}`
+  }
+
+  static async open(t: TestContext): Promise<EngineCable> {
+    const dir = mkdtempSync(join(tmpdir(), 'errand-cable-'))
+    const cable = new EngineCable(join(dir, 'engine.sock'))
+    cable.#server.listen(join(dir, 'engine.sock'))
+    await once(cable.#server, 'listening')
+    t.after(async () => {
+      cable.release()
+      cable.#server.closeAllConnections()
+      cable.#server.close()
+      await rm(dir, { recursive: true, force: true })
+    })
+    return cable
+  }
+
+  /** The next calls of this kind, such as /^POST .*\/start$/. */
+  on(call: RegExp, fault: Fault, times = 1): void {
+    this.#plans.push({ call, fault, times })
+  }
+
+  count(call: RegExp): number {
+    return this.calls.filter((each) => call.test(each)).length
+  }
+
+  /** What is held goes on, and nothing fails any more. */
+  release(): void {
+    this.#plans.length = 0
+    for (const go of this.#held.splice(0)) go()
+  }
+
+  /** The engine is away: every connection breaks, and no new one comes about. */
+  pull(): void {
+    this.#out = true
+    this.#server.closeAllConnections()
+  }
+
+  plug(): void {
+    this.#out = false
+  }
+
+  /** Runs a command in a container, beside the cable. */
+  async inside(id: string, command: string[]): Promise<void> {
+    const run = await new Docker().getContainer(id).exec({ Cmd: command })
+    const answer = await run.start({ Detach: true })
+    answer.resume()
+  }
+
+  #take(asked: IncomingMessage, answer: ServerResponse): void {
+    if (this.#out) {
+      this.refused++
+      asked.socket.destroy()
+      return
+    }
+    const call = `${asked.method} ${asked.url!.replace(/\?.*/, '')}`
+    this.calls.push(call)
+    const plan = this.#plans.find((each) => each.times > 0 && each.call.test(call))
+    if (plan) plan.times--
+    const fault = plan?.fault
+    if (typeof fault === 'object') {
+      answer.writeHead(fault.status, { 'content-type': 'application/json' })
+      answer.end(JSON.stringify({ message: fault.message }))
+      asked.resume()
+    } else if (fault === 'cut') asked.socket.destroy()
+    else if (fault === 'held') this.#held.push(() => this.#pass(asked, answer, fault))
+    else this.#pass(asked, answer, fault)
+  }
+
+  #pass(asked: IncomingMessage, answer: ServerResponse, fault: Fault | undefined): void {
+    // Who asked has gone meanwhile.
+    if (asked.socket.destroyed) return
+    const { method, url: path, headers } = asked
+    const on = request({ socketPath: ENGINE, method, path, headers })
+    const broken = () => asked.socket.destroy()
+    on.on('error', broken)
+    asked.on('error', () => on.destroy())
+    answer.on('close', () => on.destroy())
+    on.on('response', (response) => {
+      response.on('error', broken)
+      if (fault === 'answer_lost') return void asked.socket.destroy()
+      answer.writeHead(response.statusCode!, response.headers)
+      answer.flushHeaders()
+      response.pipe(answer)
+    })
+    asked.pipe(on)
+  }
+}
