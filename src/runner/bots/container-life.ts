@@ -104,8 +104,12 @@ export class ContainerLife {
   }
 
   async #start(engine: ContainerEngine, id: string): Promise<void> {
-    await this.#options.container.services.networkReady(engine)
+    const { container, halt } = this.#options
+    await container.services.networkReady(engine)
+    if (halt.aborted) return
     await engine.start(id)
+    // An order to stop that came before it ran has stopped nothing.
+    if (halt.aborted) this.#stop()
   }
 
   /** Once for each start of the container. */

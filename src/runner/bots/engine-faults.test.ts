@@ -8,6 +8,8 @@ import { connectDocker } from '../containers/docker/connect.ts'
 
 const skip = await dockerHere()
 const LINES = 2_000
+const START = /^POST .*\/start$/
+const STOP = /^POST .*\/stop$/
 const STATE = /^GET .*\/containers\/[^/]+\/json$/
 const LOGS = /^GET .*\/logs$/
 
@@ -64,4 +66,19 @@ test('an engine that fails to answer about a container is asked again, and the b
     assert.equal((await endOf(attempt)).outcome, 'success')
     await attempts.close()
   }
+})
+
+test('an order to stop that comes while the container is being started stops it', { skip }, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  cable.on(START, 'held')
+  const script = 'trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.1; done'
+  const attempt = await attempts.start(here.bot(script, { stop_grace_seconds: 60 }), 1)
+  await until(() => cable.count(START) > 0)
+  attempt.cancel(60_000, 'canceled')
+  await until(() => cable.count(STOP) > 0)
+  cable.release()
+  const end = await endOf(attempt)
+  assert.equal(end.outcome, 'canceled')
+  assert.deepEqual(await here.containers(), [])
+  await attempts.close()
 })
