@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pullSecret } from '../../contract/pull-secret.ts'
 import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
@@ -13,6 +14,9 @@ import { failureEnding } from './failure-ending.ts'
 import { lastLines } from './last-lines.ts'
 import { checkPlan } from './plan-check.ts'
 import { restoreLog } from './restore-log.ts'
+
+/** How long a call to the engine that cannot be broken off is waited for. What it does yet is found by a later process. */
+const LEAVE_MS = 5_000
 
 export interface BotAttemptOptions extends FolderAttemptOptions {
   services: BotServices
@@ -79,7 +83,7 @@ export class BotAttempt extends FolderAttempt {
     if (this.closed) return
     this.closed = true
     this.#leave.abort()
-    await this.#working
+    await Promise.race([this.#working, sleep(LEAVE_MS, undefined, { ref: false })])
     this.#log?.flush()
     this.#log?.close()
     this.#progress?.end()

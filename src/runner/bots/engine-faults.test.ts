@@ -82,3 +82,35 @@ test('an order to stop that comes while the container is being started stops it'
   assert.deepEqual(await here.containers(), [])
   await attempts.close()
 })
+
+test('a runner whose engine hangs can be closed, and the next one takes the bot up', { skip }, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  const script = 'echo up; while [ ! -e /tmp/end ]; do sleep 0.1; done; echo bye'
+  await attempts.start(here.bot(script), 1)
+  await until(async () => (await here.containers()).length > 0 && cable.count(LOGS) > 0)
+  cable.on(/./, 'held', Number.POSITIVE_INFINITY)
+  const held = cable.calls.length
+  cable.pull()
+  cable.plug()
+  await until(() => cable.calls.length > held)
+  await attempts.close()
+
+  cable.release()
+  const next = here.open()
+  const [attempt] = await next.recover()
+  const [id] = await here.containers()
+  await cable.inside(id!, ['touch', '/tmp/end'])
+  assert.equal((await endOf(attempt!)).outcome, 'success')
+  assert.equal(await textOf(attempt!), 'up\nbye\n')
+  await next.close()
+})
+
+test('an engine that takes calls and never answers holds no bot for good', { skip }, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  cable.on(/./, 'held', Number.POSITIVE_INFINITY)
+  const attempt = await attempts.start(here.bot('echo up'), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'start_failed'])
+  assert.match(end.message!, /Docker is not reachable at .*engine\.sock/)
+  await attempts.close()
+})

@@ -6,6 +6,7 @@ import { notReached } from './errors.ts'
 import { networkSettings } from './network-settings.ts'
 
 const DEFAULT_SOCKET = '/var/run/docker.sock'
+const ANSWERS_WITHIN_MS = 10_000
 
 /** Docker where DOCKER_HOST says, else at its usual socket. The client is loaded here: a runner without bots does without. */
 export async function connectDocker(
@@ -20,7 +21,9 @@ export async function connectDocker(
     : new Docker()
   const address = host.replace(/^unix:\/\//, '')
   try {
-    const { Version } = await docker.version()
+    // The client takes it, its types do not know.
+    const within = [{ abortSignal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }] as unknown as []
+    const { Version } = await docker.version(...within)
     return new DockerEngine(docker, address, Version, new BotNetwork(docker, settings))
   } catch (error) {
     if (error instanceof ErrandError) throw error
