@@ -65,8 +65,19 @@ export class BotContainer {
 
   /** Makes it, and answers its id. Throws `ImageError` where there is no image to make it of. */
   async make(progress: BuildProgress, signal: AbortSignal): Promise<string> {
-    const { services, engine, plan, limits, record, env, onImage } = this.#options
+    const { services, engine, record } = this.#options
     await services.networkReady(engine)
+    const id = await this.#makeOnce(progress, signal).catch((error) => {
+      // A sweep, of ours or of someone else, has removed the image since it was found.
+      if (error.code !== 'not_found') throw error
+      return this.#makeOnce(progress, signal)
+    })
+    record.keep({ container: id })
+    return id
+  }
+
+  async #makeOnce(progress: BuildProgress, signal: AbortSignal): Promise<string> {
+    const { services, engine, plan, limits, record, env, onImage } = this.#options
     const image = await this.#image(progress, signal)
     signal.throwIfAborted()
     record.keep({ image })
@@ -83,7 +94,6 @@ export class BotContainer {
       stopGraceSeconds: plan.stop_grace_seconds,
       labels: this.#labels,
     })
-    record.keep({ container: id })
     return id
   }
 

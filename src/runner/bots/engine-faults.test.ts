@@ -114,3 +114,19 @@ test('an engine that takes calls and never answers holds no bot for good', { ski
   assert.match(end.message!, /Docker is not reachable at .*engine\.sock/)
   await attempts.close()
 })
+
+test('an answer about the end of a container that breaks off is asked for again', { skip }, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  cable.on(/^GET .*\/events$/, 'cut_short')
+  const end = await endOf(await attempts.start(here.bot('kill -9 $$'), 1))
+  assert.deepEqual([end.outcome, end.reason, end.exit_code], ['failed', 'signal', 137])
+  await attempts.close()
+})
+
+test('an image that is removed before its container is made is brought there again', { skip }, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  cable.on(/^POST .*\/containers\/create$/, { status: 404, message: 'No such image: sha256:0123' })
+  const attempt = await attempts.start(here.bot('echo up'), 1)
+  assert.deepEqual([(await endOf(attempt)).outcome, await textOf(attempt)], ['success', 'up\n'])
+  await attempts.close()
+})

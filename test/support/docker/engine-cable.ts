@@ -9,8 +9,8 @@ import Docker from 'dockerode'
 
 const ENGINE = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace('unix://', '')
 
-/** What happens to a call: its answer is lost once the engine has begun it, it never gets there, or something else answers. */
-export type Fault = 'answer_lost' | 'cut' | 'held' | 'late' | { status: number; message: string }
+/** What happens to a call: its answer breaks off behind its head, it waits for `release`, or something else answers. */
+export type Fault = 'cut_short' | 'held' | { status: number; message: string }
 
 interface Plan {
   call: RegExp
@@ -95,8 +95,7 @@ export class EngineCable {
       answer.writeHead(fault.status, { 'content-type': 'application/json' })
       answer.end(JSON.stringify({ message: fault.message }))
       asked.resume()
-    } else if (fault === 'cut') asked.socket.destroy()
-    else if (fault === 'held') this.#held.push(() => this.#pass(asked, answer, fault))
+    } else if (fault === 'held') this.#held.push(() => this.#pass(asked, answer, fault))
     else this.#pass(asked, answer, fault)
   }
 
@@ -111,10 +110,10 @@ export class EngineCable {
     answer.on('close', () => on.destroy())
     on.on('response', (response) => {
       response.on('error', broken)
-      if (fault === 'answer_lost') return void asked.socket.destroy()
       answer.writeHead(response.statusCode!, response.headers)
+      if (fault === 'cut_short') answer.write('', broken)
+      else response.pipe(answer)
       answer.flushHeaders()
-      response.pipe(answer)
     })
     asked.pipe(on)
   }

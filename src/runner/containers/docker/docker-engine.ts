@@ -100,13 +100,10 @@ export class DockerEngine implements ContainerEngine {
     return this.#hadEvent(id, 'oom', since, Math.ceil(Date.now() / 1000) + LATE_SECONDS)
   }
 
-  /** Waits until then where there is none. */
-  async #hadEvent(id: string, event: string, since: string, until: number): Promise<boolean> {
+  #hadEvent(id: string, event: string, since: string, until: number): Promise<boolean> {
     const from = Math.floor(Date.parse(since) / 1000)
-    const asked = this.#docker.getEvents({ since: from, until, filters: { container: [id], event: [event] } })
-    const answer = await this.#learned(`look up what has ended the container ${id}`, asked)
-    for await (const _ of answer as AsyncIterable<Buffer>) return true
-    return false
+    const asked = { since: from, until, filters: { container: [id], event: [event] } }
+    return this.#learned(`look up what has ended the container ${id}`, hadEvent(this.#docker, asked))
   }
 
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
@@ -195,6 +192,12 @@ export class DockerEngine implements ContainerEngine {
       })
     return found
   }
+}
+
+/** Waits until then where there is none. */
+async function hadEvent(docker: Docker, asked: Docker.GetEventsOptions): Promise<boolean> {
+  for await (const _ of await docker.getEvents(asked)) return true
+  return false
 }
 
 async function unlessGone(call: Promise<unknown>): Promise<void> {
