@@ -31,8 +31,11 @@ export async function untilUp(
       const text = progress(event)
       if (text !== undefined && text !== last) process.stderr.write(`${safe(text)}\n`)
       last = text ?? last
-      if (event.type === 'attempt.phase' && event.phase === 'running')
-        settling ??= setTimeout(settled, SETTLE_MS)
+      if (event.type === 'attempt.phase') {
+        // One that has died since is begun again, and not up.
+        clearTimeout(settling)
+        if (event.phase === 'running') settling = setTimeout(settled, SETTLE_MS)
+      }
       if (event.type === 'run.finished') return await tellEnd(client, run_id, bot_id, of)
     }
   } catch (error) {

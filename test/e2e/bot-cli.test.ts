@@ -108,6 +108,20 @@ test('a bot is started, followed, listed, searched, changed and stopped', async 
   assert.equal((await bot(['restart', 'echo'])).code, 1)
 })
 
+test('a bot that dies and is begun again is not told as running', async (t) => {
+  const { bot, onMachine } = await setUp(t)
+  const starting = bot(['start', 'loops', '--image', 'busybox', '--restart', 'on-failure:1'])
+  const loops = await onMachine('loops')
+  await loops.phase('running', 'image abc')
+  await loops.phase('restarting', 'Exit code 3. Restart 1 of 1 in 1 s.')
+  // Longer than one that goes on has to be up.
+  await sleep(1_500)
+  loops.end({ outcome: 'failed', reason: 'exit_code', exit_code: 3, message: 'Exit code 3.' })
+  const { code, stderr } = await starting
+  assert.equal(code, 1, stderr)
+  assert.match(stderr, /restarting: Exit code 3.*\nerror: loops has ended: Exit code 3\.\n/)
+})
+
 test('a folder is packed and uploaded, an archive and a Git URL are taken as they are', async (t) => {
   const { hub, errand, bot, onMachine } = await setUp(t)
   mkdirSync(join(errand.home, 'project'))
