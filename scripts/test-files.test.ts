@@ -16,7 +16,8 @@ function project(t: TestContext, files: Record<string, string>) {
   const start = "import test from 'node:test'\nimport fs from 'node:fs'\n"
   for (const [name, text] of Object.entries(files)) writeFileSync(join(root, 'src', name), start + text)
   return (env: Record<string, string> = {}) => {
-    const { NODE_TEST_CONTEXT, ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ...rest } = process.env
+    const { NODE_TEST_CONTEXT, ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ERRAND_TEST_SECONDS, ...rest } =
+      process.env
     const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/test.ts'], {
       cwd: root,
       env: { ...rest, ...env },
@@ -30,6 +31,7 @@ const passing = "test('passes', () => {})\n"
 const failing = "test('fails', () => { console.log('it says so'); throw new Error('broken') })\n"
 const exiting = 'process.exit(3)\n'
 const skipped = "test('skipped', { skip: 'no engine' }, () => {})\n"
+const endless = "test('ends', () => { setInterval(() => {}, 1000); throw new Error('why') })\n"
 /** Fails the first time. */
 const once =
   "test('once', () => { if (!fs.existsSync('seen')) { fs.writeFileSync('seen', ''); throw new Error('first') } })\n"
@@ -42,6 +44,14 @@ test('a failure is told with what its file has printed; a file that dies has fai
   assert.match(output, /printed by src\/a\.test\.ts\nit says so/)
   assert.match(output, /FAILED src\/c\.test\.ts/)
   assert.match(output, /\n2 passed, 2 failed\n/)
+})
+
+test('a file that does not end is ended, has failed, and tells what it has found', (t) => {
+  const run = project(t, { 'a.test.ts': endless, 'b.test.ts': passing })
+  const { status, output } = run({ ERRAND_TEST_SECONDS: '5' })
+  assert.equal(status, 1)
+  assert.match(output, /FAILED src\/a\.test\.ts:3 ends.*Error: why.*It had not ended after 5 s/s)
+  assert.match(output, /\n1 passed, /)
 })
 
 test('a skip is told with its reason, and fails where none is allowed', (t) => {

@@ -16,30 +16,45 @@ export interface FileResult {
   printed: string
 }
 
-/** Runs the test files, so many at once, each in a process of its own. Answers what came of each, by its path. */
+export interface RunOptions {
+  /** So many at once. */
+  concurrency: number
+  /** A file that has not ended by then is ended, and has failed. */
+  fileLimitMs: number
+}
+
+/** Runs the test files, each in a process of its own. Answers what came of each, by its path. */
 export async function runTestFiles(
   root: string,
   files: readonly string[],
-  concurrency: number,
+  { concurrency, fileLimitMs }: RunOptions,
 ): Promise<Map<string, FileResult>> {
   const results = new Map<string, FileResult>()
   const waiting = [...files]
   const work = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift())
-      results.set(file, await runTestFile(root, file))
+      results.set(file, await runTestFile(root, file, fileLimitMs))
   }
   await Promise.all(Array.from({ length: concurrency }, work))
   return results
 }
 
-async function runTestFile(root: string, file: string): Promise<FileResult> {
+async function runTestFile(root: string, file: string, limitMs: number): Promise<FileResult> {
+  const limit = new AbortController()
+  const late = new Error(`It had not ended after ${limitMs / 1000} s, and was ended.`)
+  const timer = setTimeout(() => limit.abort(late), limitMs)
   const result: FileResult = { passed: 0, failures: [], skips: [], printed: '' }
-  for await (const event of run({ cwd: root, files: [file] }) as AsyncIterable<TestEvent>) {
+  for await (const event of run({
+    cwd: root,
+    files: [file],
+    signal: limit.signal,
+  }) as AsyncIterable<TestEvent>) {
     if (event.type === 'test:pass' || event.type === 'test:fail')
       add(result, titleOf(root, event.data), event.data, event.type === 'test:pass')
     if (event.type === 'test:stdout' || event.type === 'test:stderr')
       result.printed = (result.printed + event.data.message).slice(-KEPT_CHARACTERS)
   }
+  clearTimeout(timer)
   return result
 }
 

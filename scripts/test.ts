@@ -2,6 +2,8 @@
 //   ERRAND_TEST_NO_SKIPS=1   a test that is skipped fails the run
 //   ERRAND_TEST_UNSTABLE=N   at most N files in which tests have failed are run again, alone: what passes then is told as
 //                            unstable, and does not fail the run (default: 0)
+//   ERRAND_TEST_SECONDS=N    a file that has not ended by then, as where a failed test has left a timer, is ended and has
+//                            failed (default: 1800)
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
@@ -23,7 +25,8 @@ if (files.length === 0) {
 }
 
 const startMs = Date.now()
-const results = await runTestFiles(root, files, availableParallelism())
+const fileLimitMs = Number(process.env.ERRAND_TEST_SECONDS ?? 1800) * 1000
+const results = await runTestFiles(root, files, { concurrency: availableParallelism(), fileLimitMs })
 const failed = files.filter((file) => results.get(file)!.failures.length > 0)
 for (const file of failed) {
   const { failures, printed } = results.get(file)!
@@ -32,7 +35,7 @@ for (const file of failed) {
 }
 
 if (failed.length > 0 && failed.length <= Number(process.env.ERRAND_TEST_UNSTABLE ?? 0)) {
-  for (const [file, result] of await runTestFiles(root, failed, 1)) {
+  for (const [file, result] of await runTestFiles(root, failed, { concurrency: 1, fileLimitMs })) {
     results.set(file, result)
     const stays = result.failures.length > 0
     console.log(
