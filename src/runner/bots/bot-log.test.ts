@@ -140,8 +140,8 @@ test('a bot that writes a gigabyte is bounded, says so, and takes no memory of t
   const looks = setInterval(() => {
     most = Math.max(most, process.memoryUsage.rss())
   }, 100)
+  t.after(() => clearInterval(looks))
   const end = await endOf(attempt)
-  clearInterval(looks)
   assert.equal(end.outcome, 'success', end.message)
   const text = await textOf(attempt)
   assert.ok(text.length <= 1024 ** 2 + 1000, `${text.length} bytes`)
