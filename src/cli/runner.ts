@@ -140,7 +140,7 @@ const start = command({
       }
       watches.push(
         agents.watch((states) => link.tell({ type: 'agents', agents: states })),
-        new bots.EngineWatch(process.env, (containers) => link.tell({ type: 'containers', containers })),
+        bots.watchEngine(process.env, (containers) => link.tell({ type: 'containers', containers })),
         new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
         services,
       )
@@ -157,16 +157,16 @@ const start = command({
 })
 
 async function botsHere() {
-  const [{ machineBots }, { EngineWatch }, { BotSweeps }] = await Promise.all([
+  const [{ machineBots }, { watchEngine }, { BotSweeps }] = await Promise.all([
     import('../runner/bots/machine-bots.ts'),
     import('../runner/bots/engine-watch.ts'),
     import('../runner/bots/bot-sweeps.ts'),
   ])
-  return { machineBots, EngineWatch, BotSweeps }
+  return { machineBots, watchEngine, BotSweeps }
 }
 
 async function agentsHere(folder: string, allowedDirs: readonly string[]) {
-  const [{ machineAgents }, { agentsFolder }, { AgentServices }, { AgentWatch }] = await Promise.all([
+  const [{ machineAgents }, { agentsFolder }, { AgentServices }, { watchAgents }] = await Promise.all([
     import('../runner/sessions/machine-agents.ts'),
     import('../agents/install/native-binary.ts'),
     import('../runner/sessions/agent-services.ts'),
@@ -175,7 +175,7 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   const dirs = allowedDirs.map((dir) => resolve(dir))
   const options = machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: dirs })
   const services = new AgentServices(options, process.env)
-  return { options, watch: (tell: (agents: AgentState[]) => void) => new AgentWatch(services, tell) }
+  return { options, watch: (tell: (agents: AgentState[]) => void) => watchAgents(services, tell) }
 }
 
 function givenLabels(given: string[] | undefined): Record<string, string> {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { until } from '../attempts/attempt-fixture.ts'
 import { askVersion } from '../containers/docker/ask-version.ts'
-import { EngineWatch } from './engine-watch.ts'
+import { watchEngine } from './engine-watch.ts'
 
 /** Something that listens on a socket as an engine does, and answers so. */
 async function listening(t: TestContext, status: number, body: string): Promise<string> {
@@ -34,7 +34,7 @@ test('an engine is known by its version; what is none, or answers nothing of use
 test('a watch tells of an engine that it finds', async (t) => {
   const seen: unknown[] = []
   const env = { DOCKER_HOST: await listening(t, 200, '{"Version":"27.1"}') }
-  const watch = new EngineWatch(env, (engine) => seen.push(engine))
+  const watch = watchEngine(env, (engine) => seen.push(engine))
   await until(() => seen.length > 0)
   watch.close()
   watch.close()
