@@ -37,7 +37,7 @@ test('a job starts a bot, and goes from start_bot to completed', async (t) => {
 })
 
 test('a refusal is a failure with its code in capitals', async (t) => {
-  const { hub, job, look } = await setUp(t)
+  const { hub, token, job, look } = await setUp(t)
   for (const bot_id of ['a', 'b', 'c']) await job({ ...start, bot_id })
   const { status, json } = await job({ ...start, bot_id: 'd' })
   assert.deepEqual(
@@ -57,6 +57,15 @@ test('a refusal is a failure with its code in capitals', async (t) => {
     assert.ok(wrong.json.error.hint)
   }
   assert.match((await job({}, 'other')).json.error.message, /no blueprint "other"/)
+  for (const body of ['[]', '"start"', 'no JSON', '']) {
+    const answer = await fetch(`${hub.url}/jobs`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body,
+    })
+    const { status, error } = (await answer.json()) as { status: string; error: { code: string } }
+    assert.deepEqual([answer.status, status, error.code], [400, 'failure', 'BAD_REQUEST'], body)
+  }
   const failed = hub.host.bots.get('a')!
   failed.end({ outcome: 'failed', reason: 'build_failed', message: 'no such package' })
   await hub.engine.done(failed.spec.run_id)

@@ -10,6 +10,11 @@ const tags = ['bots']
 const config = { clientToken: true }
 const Refused = JobAnswer.pick({ status: true, error: true })
 
+const refused = ({ code, message, hint }: ErrandError): z.infer<typeof Refused> => ({
+  status: 'failure',
+  error: { code: jobErrorCode(code), message, hint },
+})
+
 /** As callers of the bot runner know it; what this answers in its own words is at `/api/bots`. */
 export function jobRoutes(app: ApiApp, { bots, engine }: ApiContext): void {
   const jobs = new Jobs(bots, engine)
@@ -24,14 +29,18 @@ export function jobRoutes(app: ApiApp, { bots, engine }: ApiContext): void {
         body: JobRequest,
         response: { 200: JobAnswer, 400: Refused },
       },
+      // What is no job at all: no JSON, or a list.
+      errorHandler(error: Error, _, reply) {
+        if (!(error instanceof ErrandError) || error.status !== 400) throw error
+        return reply.code(400).send(refused(error))
+      },
     },
     async ({ identity, body }, reply) => {
       try {
         return await jobs.run(ownerOf(identity), readJob(body))
       } catch (error) {
         if (!(error instanceof ErrandError) || error.status >= 500) throw error
-        const { code, message, hint } = error
-        return reply.code(400).send({ status: 'failure', error: { code: jobErrorCode(code), message, hint } })
+        return reply.code(400).send(refused(error))
       }
     },
   )
