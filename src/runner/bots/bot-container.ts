@@ -11,11 +11,11 @@ import type { BuildProgress } from './build-progress.ts'
 import type { PreparedImage } from './images/ports.ts'
 
 /**
- * An engine keeps more of a log than a bot may write a day: it counts its own notation, and what it drops before it was
- * read is lost.
+ * An engine keeps more of a log than a bot may write a day: its own notation takes up to twice the bytes, and what it drops
+ * before it was read is lost, by whole files, of which it has two.
  */
-const LOG_NOTATION = 2
-const LEAST_LOG_BYTES = 64 * 1024 ** 2
+const KEPT_LOGS = 4
+const LEAST_LOG_BYTES = 128 * 1024 ** 2
 
 export interface BotContainerOptions {
   services: BotServices
@@ -89,7 +89,7 @@ export class BotContainer {
       command: plan.command,
       env: env(),
       limits,
-      logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * LOG_NOTATION),
+      logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * KEPT_LOGS),
       runtime: plan.runtime ?? services.caps.runtimes[0],
       stopGraceSeconds: plan.stop_grace_seconds,
       labels: this.#labels,
