@@ -86,7 +86,7 @@ function ownFolders({ env, home }: SessionRequest): Record<string, string> | und
 function configuration(request: SessionRequest, fresh: boolean): JsonObject {
   const { env, ask, model, cwd } = request
   const given = givenConfiguration(env.OPENCODE_CONFIG_CONTENT)
-  const permission = permissions(ask)
+  const permission = permissions(request)
   const build = object(object(given.agent)?.build)
   return {
     ...given,
@@ -119,10 +119,19 @@ function givenConfiguration(text: string | undefined): JsonObject {
   })
 }
 
-function permissions(ask: AskMode): Record<string, AskMode> {
+function permissions({ ask, asks_reading }: SessionRequest): Record<string, AskMode> {
   const changing = { edit: ask, bash: ask, webfetch: ask, websearch: ask, external_directory: ask }
-  // The question about a tool that goes round in circles would be asked of nobody.
-  return { ...changing, doom_loop: ask === 'ask' ? 'ask' : 'allow' }
+  // Without a word it asks before it reads `.env`.
+  const reading: Record<string, AskMode> = ask === 'allow' ? { read: ask } : {}
+  if (ask === 'ask' && asks_reading) Object.assign(reading, { read: ask, grep: ask, glob: ask, list: ask })
+  return {
+    ...changing,
+    ...reading,
+    // What an agent below it asks, it asks nobody, and waits for ever.
+    task: ask === 'allow' ? 'allow' : 'deny',
+    // The question about a tool that goes round in circles would be asked of nobody.
+    doom_loop: ask === 'ask' ? 'ask' : 'allow',
+  }
 }
 
 /** Base URLs from the variables that the vendors' own programs take; a model that it has no entry for is let through. */

@@ -7,7 +7,7 @@ import type { Agent, SessionRequest } from '../../src/agents/agent.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { opencode } from '../../src/agents/opencode.ts'
 import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
-import { type Script, startModelServer, writeFileTurn } from '../support/model-server/server.ts'
+import { readFileTurn, type Script, startModelServer, writeFileTurn } from '../support/model-server/server.ts'
 
 const located = await opencode.locate({ folder: agentsFolder(process.env), env: process.env })
 const program = located.type === 'found' ? located.program : { path: '', version: '' }
@@ -89,3 +89,22 @@ it('tells of a command that exits at once, with its last words', async (context)
   assert.equal(started.failure?.reason, 'start_failed')
   assert.match(started.failure?.message ?? '', /exit code 4: no licence/)
 })
+
+const delegates = { description: 'x', prompt: 'You write x.', subagent_type: 'general' }
+for (const ask of ['ask', 'deny'] as const)
+  it(`begins no agent below OpenCode's where that would ask nobody, and wait for ever (${ask})`, {
+    skip,
+    timeout: 240_000,
+  }, async (context) => {
+    let asked = 0
+    const script =
+      (cwd: string): Script =>
+      ({ body }) => {
+        if (!JSON.stringify(body).includes('Have x written.')) return readFileTurn(join(cwd, '.env'))
+        return asked++ === 0 ? { toolCalls: [{ name: 'task', args: delegates }] } : { text: 'Done.' }
+      }
+    const model = 'anthropic/claude-sonnet-4-5'
+    const started = await bench(context, opencode, script, { ask, model }, { '.env': 'KEY=1\n' })
+    const updates = await started.turn('Have x written.')
+    assert.match(textOf(updates), /Done\./)
+  })
