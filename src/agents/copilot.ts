@@ -48,7 +48,15 @@ export const copilot: Agent = {
 }
 
 function launch(request: SessionRequest, program: Program): AgentLaunch {
-  const { ask, extra_args, model } = request
+  const { ask, asks_reading, extra_args, model } = request
+  if (ask === 'ask' && asks_reading)
+    throw new ErrandError(
+      'invalid_argument',
+      'Copilot asks nobody before it reads: a rule that denies reading, or asks about it, cannot be kept.',
+      {
+        hint: 'Give such rules the tools that Copilot asks about (edit, delete, move, execute, fetch, other), or use another agent.',
+      },
+    )
   const unasked = extra_args.find((arg) => allowing.test(arg))
   if (ask !== 'allow' && unasked !== undefined) {
     throw new ErrandError('invalid_argument', `With ${unasked}, Copilot would use tools without asking.`, {

@@ -39,6 +39,12 @@ it('refuses arguments with which Copilot would not ask', () => {
   assert.ok(copilot.launch(request({ ask: 'allow', extra_args: ['--yolo'] }), program))
 })
 
+it('refuses Copilot where a rule speaks of reading, which it asks nobody about', () => {
+  assert.throws(() => copilot.launch(request({ asks_reading: true }), program), {
+    message: /asks nobody before it reads/,
+  })
+})
+
 it('keeps a variable of the environment from letting Copilot not ask', () => {
   const launch = copilot.launch(request({ env: { COPILOT_ALLOW_ALL: 'true' } }), program)
   assert.equal(launch.env.COPILOT_ALLOW_ALL, 'false')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
@@ -11,6 +11,7 @@ import { AgentBench, type BenchFolder, benchFolder, textOf } from '../support/ag
 import type { ModelRequest } from '../support/model-server/request.ts'
 import {
   type ModelServer,
+  readFileTurn,
   runTurn,
   type Script,
   startModelServer,
@@ -32,6 +33,8 @@ export interface Subject {
   unknownModel?: string
   /** With a dead model service it never ends the turn by itself. */
   retriesForever?: boolean
+  /** It asks nobody before it reads; a session in which it should is refused. */
+  readsUnasked?: boolean
   /** Updates the agent cannot tell. */
   lacks?: readonly ('usage' | 'diff' | 'deltas')[]
 }
@@ -118,6 +121,20 @@ export async function agentConformance(subject: Subject): Promise<void> {
         assertReplays(bench)
       })
     }
+
+    if (subject.readsUnasked !== true)
+      test('asks before it reads where it is told so', async (setup) => {
+        const path = join(setup.cwd, 'read.txt')
+        writeFileSync(path, 'what stands in the file\n')
+        const server = await setup.serve([readFileTurn(path), { text: 'Done.' }])
+        const bench = setup.start({ ask: 'ask', asks_reading: true })
+        await bench.prompt('Read the file.')
+        const asked = await bench.waitFor('permission')
+        assert.equal(asked.tool_kind, 'read', bench.describe())
+        bench.answer(asked.request_id, 'deny')
+        await bench.turnEnded()
+        assert.doesNotMatch(JSON.stringify(server.scripted.at(-1)?.body), /what stands in the file/)
+      })
 
     test('denies without asking where it is told so', async (setup) => {
       const path = join(setup.cwd, 'denied.txt')

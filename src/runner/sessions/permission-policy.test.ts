@@ -107,6 +107,10 @@ test('kinds of tools are heeded, the first rule that fits decides, and the modes
   assert.equal(askMode(Permissions.parse({ mode: 'rules', otherwise: 'allow' })), 'allow')
   assert.equal(asksReading(Permissions.parse(rules)), false)
   assert.equal(
+    asksReading(Permissions.parse({ mode: 'rules', rules: [{ decision: 'deny', tools: ['fetch'] }] })),
+    false,
+  )
+  assert.equal(
     asksReading(Permissions.parse({ mode: 'rules', rules: [{ decision: 'deny', paths: ['**/.env'] }] })),
     true,
   )

@@ -16,7 +16,7 @@ export function askMode({ mode, rules, otherwise }: Permissions): AskMode {
   return all.size === 1 && all.has('allow') ? 'allow' : 'ask'
 }
 
-const READING: readonly string[] = ['read', 'search', 'fetch']
+const READING: readonly string[] = ['read', 'search']
 
 /** Whether the agent has to ask also before it reads. */
 export const asksReading = ({ mode, rules }: Permissions): boolean =>
