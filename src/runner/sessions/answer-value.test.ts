@@ -37,6 +37,28 @@ test('braces without end are looked through in no time', () => {
   assert.ok('wrong' in answerValue(schema)(`${'{'.repeat(200_000)}}`))
 })
 
+test('openings of blocks that nothing closes are looked through in no time', () => {
+  assert.deepEqual(answerValue(schema)('a```\n'.repeat(500_000)), { wrong: 'the answer holds no JSON value' })
+})
+
+test('a value that cannot be checked does not fit', () => {
+  const deep = '['.repeat(200_000) + ']'.repeat(200_000)
+  const endless = JSON.stringify(`${'a'.repeat(60)}!`)
+  for (const [pattern, answer] of [
+    ['', deep],
+    ['^(a+)+$', endless],
+  ] as const) {
+    const found = answerValue({ pattern })(answer)
+    assert.ok('wrong' in found && found.wrong.startsWith('it could not be checked: '), JSON.stringify(found))
+  }
+})
+
+test('of many mistakes the first are told', () => {
+  const found = answerValue({ items: { type: 'string' } })(JSON.stringify(Array(1000).fill(1)))
+  assert.ok('wrong' in found && found.wrong.length < 1000, JSON.stringify(found))
+  assert.match(found.wrong, /; and 980 more$/)
+})
+
 test('an update is cut to its limit', () => {
   const text = 'ä'.repeat(400_000)
   const diffs = Array.from({ length: 50 }, (_, i) => ({ path: `f${i}`, new_text: text }))

@@ -1,29 +1,36 @@
-import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Check } from './json-schema/check.ts'
+import { schemaCheck } from './json-schema/json-schema.ts'
 
 export type AnswerValue = { json: string } | { wrong: string }
 
+/** More would fill the next prompt, and the run's end, with one mistake. */
+const MOST_PROBLEMS = 20
+
 /** Finds a value in an answer and checks it by a JSON Schema. Throws `invalid_argument` for what is no such schema. */
 export function answerValue(schema: Record<string, unknown>): (answer: string) => AnswerValue {
-  let type: z.ZodType
+  let check: Check
   try {
-    type = z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0])
+    check = schemaCheck(schema)
   } catch (cause) {
     throw new ErrandError(
       'invalid_argument',
-      `args.output_schema is no JSON Schema: ${(cause as Error).message}.`,
+      `args.output_schema cannot be used: ${(cause as Error).message}.`,
       { cause },
     )
   }
   return (answer) => {
     const found = lastJson(answer)
     if (found === undefined) return { wrong: 'the answer holds no JSON value' }
-    const parsed = type.safeParse(found.value)
-    if (parsed.success) return { json: JSON.stringify(found.value) }
-    const problems = parsed.error.issues.map(
-      (issue) => `${issue.path.length > 0 ? `at ${issue.path.join('.')}: ` : ''}${issue.message}`,
-    )
-    return { wrong: problems.join('; ') }
+    try {
+      const problems = check(found.value, '')
+      if (problems.length === 0) return { json: JSON.stringify(found.value) }
+      const more = problems.length - MOST_PROBLEMS
+      return { wrong: problems.slice(0, MOST_PROBLEMS).join('; ') + (more > 0 ? `; and ${more} more` : '') }
+    } catch (error) {
+      // A value of 100,000 lists within lists, or a pattern that takes too long.
+      return { wrong: `it could not be checked: ${(error as Error).message}` }
+    }
   }
 }
 
@@ -38,12 +45,25 @@ export const valueWrong = (wrong: string, schema: Record<string, unknown>): stri
 function lastJson(text: string): { value: unknown } | undefined {
   const whole = parsed(text)
   if (whole) return whole
-  const fences = [...text.matchAll(/```[\w-]*[ \t]*\r?\n([\s\S]*?)\r?\n[ \t]*```/g)]
-  for (const fence of fences.reverse()) {
-    const value = parsed(fence[1]!)
+  for (const block of fenced(text).reverse()) {
+    const value = parsed(block)
     if (value) return value
   }
   return lastBraced(text)
+}
+
+/** What stands between lines that end with three backticks (and a word) and such that begin with them. */
+function fenced(text: string): string[] {
+  const blocks: string[] = []
+  let block: string[] | undefined
+  for (const line of text.split('\n')) {
+    if (block && /^[ \t]*```/.test(line)) {
+      blocks.push(block.join('\n'))
+      block = undefined
+    } else if (block) block.push(line)
+    else if (/```[\w-]*[ \t]*\r?$/.test(line)) block = []
+  }
+  return blocks
 }
 
 /** How many ends of an object or list are tried, from the last. */
