@@ -153,6 +153,7 @@ export class AgentAttempt extends FolderAttempt {
         start: new AgentStart({ plan, agent, services, spec, key, path, workspace }),
         place: { path, mark, cage, news: this.#news },
         env: processEnvironment(passedOn(env), this.env, spec, key),
+        key,
         masker,
         baseline: this.#baseline,
         journal,

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { processStat, signal, treeMembers } from '../../platform/process-tree.ts'
+import { isAlive, processStat, signal, treeMembers } from '../../platform/process-tree.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { markOf } from '../attempts/process-environment.ts'
 import type { HeldAttempt } from '../ports.ts'
@@ -225,5 +225,24 @@ test('a cancel ordered before the restart is carried on', async () => {
   assert.equal((await endOf(held!)).outcome, 'canceled')
   const begun = linesOf(here.log).find((line) => line.startsWith('begun'))
   assert.equal(processStat(Number(begun!.split(' ')[1])), undefined)
+  await attempts.close()
+})
+
+test('a verify command that a killed runner left is ended before it runs again', async () => {
+  using here = sessionPlace()
+  const verify = ['echo $$ >>pids; until [ -e go ]; do sleep 0.05; done']
+  const spec = here.spec('say done', { verify })
+  const kill = await otherRunner(here, [spec])
+  const pids = () => linesOf(inWorkspace(here, 'pids')).map(Number)
+  await until(() => pids().length === 1)
+  await kill()
+  const attempts = here.open()
+  const [held] = await attempts.recover()
+  await until(() => pids().length === 2)
+  const [before, after] = pids()
+  await until(() => !isAlive(before!, ''))
+  assert.equal(isAlive(after!, ''), true)
+  writeFileSync(inWorkspace(here, 'go'), '')
+  assert.equal((await endOf(held!)).outcome, 'success')
   await attempts.close()
 })

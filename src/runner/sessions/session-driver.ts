@@ -26,6 +26,8 @@ type OfKept = Omit<KeptSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnkept
 export interface SessionDriverOptions extends OfKept {
   /** Environment of verify commands. */
   env: NodeJS.ProcessEnv
+  /** Of the attempt, among all of this machine. */
+  key: string
   baseline: Baseline
   attempt: Driven
 }
@@ -41,11 +43,12 @@ export class SessionDriver {
 
   /** Throws `invalid_argument`. */
   constructor(options: SessionDriverOptions) {
-    const { plan, env, masker, attempt } = options
+    const { plan, env, key, masker, attempt } = options
     this.#options = options
     this.#clock = new SessionClock(plan)
     this.#verifier = new Verifier({
       env,
+      attemptKey: key,
       masker,
       onResult: (result) => this.kept.apply({ type: 'verified', ...result }),
     })
@@ -72,6 +75,7 @@ export class SessionDriver {
     const { start, attempt } = this.#options
     const { launches } = this.kept
     const { process, talk } = launches
+    await this.#verifier.endLeft()
     if (talk) this.kept.apply({ type: 'gone', why: 'The runner that it ran in was restarted.' })
     if (!process) return
     const { alive, claim } = await process.takeUp({ cause, finish: (ending) => attempt.finish(ending) })

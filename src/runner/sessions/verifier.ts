@@ -1,8 +1,10 @@
 import type { Masker } from '../masking/masker.ts'
-import { runVerify, type VerifyResult } from './verify-command.ts'
+import { endLeftVerify, runVerify, type VerifyResult } from './verify-command.ts'
 
 export interface VerifierOptions {
   env: NodeJS.ProcessEnv
+  /** Of the attempt, among all of this machine. */
+  attemptKey: string
   masker?: Masker
   onResult(result: VerifyResult): void
 }
@@ -16,13 +18,18 @@ export class Verifier {
     this.#options = options
   }
 
+  /** What an earlier process of this runner has begun. */
+  async endLeft(): Promise<void> {
+    await endLeftVerify(this.#options.attemptKey)
+  }
+
   /** Not again while it runs, by its key. */
   async run({ command, key }: { command: string; key: string }, cwd: string): Promise<void> {
     if (key === this.#running?.key) return
-    const { env, masker, onResult } = this.#options
+    const { env, attemptKey, masker, onResult } = this.#options
     const stop = new AbortController()
     this.#running = { key, stop }
-    const result = await runVerify(command, { cwd, env, signal: stop.signal, masker })
+    const result = await runVerify(command, { cwd, env, key: attemptKey, signal: stop.signal, masker })
     this.#running = undefined
     if (result) onResult(result)
   }

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { endTree } from '../../platform/process-ending.ts'
 import type { Masker } from '../masking/masker.ts'
 
@@ -16,16 +15,26 @@ export interface VerifyResult {
   output: string
 }
 
+export interface VerifyOptions {
+  cwd: string
+  env: NodeJS.ProcessEnv
+  /** Key of the attempt, of which one command runs at a time. */
+  key: string
+  signal: AbortSignal
+  masker?: Masker
+}
+
+/** Ends what a runner that was killed has left of one: beside it the command would run twice. */
+export const endLeftVerify = (key: string): Promise<boolean> => endTree({ mark: `${MARK}=${key}` }, 0)
+
 /** Runs a command by /bin/sh; nothing of it is left afterwards. Undefined where the signal ended it. */
 export async function runVerify(
   command: string,
-  options: { cwd: string; env: NodeJS.ProcessEnv; signal: AbortSignal; masker?: Masker },
+  { cwd, env, key, signal, masker }: VerifyOptions,
 ): Promise<VerifyResult | undefined> {
-  const { cwd, env, signal, masker } = options
-  const mark = randomUUID()
   const child = spawn('/bin/sh', ['-c', command], {
     cwd,
-    env: { ...env, [MARK]: mark },
+    env: { ...env, [MARK]: key },
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -53,7 +62,7 @@ export async function runVerify(
   signal.removeEventListener('abort', stop)
   // What has been written is there; who still holds the pipe is ended.
   await new Promise((resolve) => setImmediate(resolve))
-  await endTree({ group: child.pid, mark: `${MARK}=${mark}` }, 0)
+  await endTree({ group: child.pid, mark: `${MARK}=${key}` }, 0)
   child.stdout.destroy()
   child.stderr.destroy()
   for (const stream of masked) if (stream) take(stream.end())
