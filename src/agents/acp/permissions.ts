@@ -23,7 +23,9 @@ export class Permissions {
   }
 
   requested(id: RpcId, params: JsonObject): void {
-    const { tool_id, title, tool_kind, paths, input } = toolUpdate(object(params.toolCall) ?? {})
+    const { tool_id, title, tool_kind, input, ...named } = toolUpdate(object(params.toolCall) ?? {})
+    // What it is to write may stand in its diffs alone.
+    const paths = [...new Set([...(named.paths ?? []), ...(named.diffs ?? []).map(({ path }) => path)])]
     const question = { id, params, toolId: tool_id }
     if (this.canceling) return void this.#rpc.answer(id, cancelledOutcome)
     if (this.#ask !== 'ask') return void this.#decide(question, this.#ask)
@@ -37,7 +39,7 @@ export class Permissions {
         tool_id: tool_id === '' ? undefined : tool_id,
         title: title ?? tool_kind ?? 'Use a tool',
         tool_kind,
-        paths,
+        paths: paths.length === 0 ? undefined : paths,
         input,
       }),
     )

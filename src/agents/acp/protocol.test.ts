@@ -229,6 +229,16 @@ describe('the Agent Client Protocol', () => {
     )
   })
 
+  it('asks about all that a question says it writes, also where its diffs alone say it', () => {
+    const talk = new Talk().open()
+    talk.protocol.prompt('Write.')
+    const content = [{ type: 'diff', path: '/hidden', oldText: null, newText: 'x' }]
+    const toolCall = { ...question.params.toolCall, content }
+    talk.say({ id: 'q', ...question, params: { ...question.params, toolCall } })
+    const asked = talk.end()
+    assert.deepEqual(asked?.kind === 'permission' && asked.paths, ['/x', '/hidden'])
+  })
+
   it('calls a denied tool denied, and the end of its turn no cancellation', () => {
     const talk = new Talk({ ask: 'deny' }).open()
     talk.protocol.prompt('Write x.')

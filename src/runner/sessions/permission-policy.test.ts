@@ -90,6 +90,20 @@ test('a rule that denies or asks fits where any path matches, also one that lead
   assert.equal(outcome(rules, ask('execute')), 'allow')
 })
 
+test('a tool that is always about files and names none is held by rules about paths', () => {
+  const rules = {
+    mode: 'rules',
+    rules: [{ decision: 'deny', paths: ['**/.env'] }],
+    otherwise: 'allow',
+  }
+  for (const kind of ['read', 'edit', 'delete', 'move'] as const)
+    assert.equal(outcome(rules, ask(kind)), 'deny', kind)
+  for (const kind of ['execute', 'fetch', 'search', 'other'] as const)
+    assert.equal(outcome(rules, ask(kind)), 'allow', kind)
+  const folder = { mode: 'rules', rules: [{ decision: 'allow', paths: ['.'] }], otherwise: 'deny' }
+  assert.equal(outcome(folder, ask('search')), 'allow')
+})
+
 test('kinds of tools are heeded, the first rule that fits decides, and the modes are what they say', () => {
   const rules = {
     mode: 'rules',

@@ -18,6 +18,9 @@ export function askMode({ mode, rules, otherwise }: Permissions): AskMode {
 
 const READING: readonly string[] = ['read', 'search']
 
+/** Kinds that are always about files: which, is not known where none is named. */
+const OF_FILES: readonly string[] = ['read', 'edit', 'delete', 'move']
+
 /** Whether the agent has to ask also before it reads. */
 export const asksReading = ({ mode, rules }: Permissions): boolean =>
   mode === 'rules' &&
@@ -27,7 +30,8 @@ export const asksReading = ({ mode, rules }: Permissions): boolean =>
 
 /**
  * Who decides on a question. A rule that allows fits where the question names paths and all of them match; one that
- * denies or asks, where any matches: of what a tool is not told to touch nothing can be known.
+ * denies or asks, where any matches, or where a tool that is always about files names none. One that searches and
+ * names none does so in the working folder.
  */
 export function decide(
   permissions: Permissions,
@@ -37,16 +41,20 @@ export function decide(
   const { mode, rules, otherwise } = permissions
   if (mode === 'ask') return { decision: 'ask' }
   if (mode !== 'rules') return { decision: mode, by: 'policy' }
-  const paths = (question.paths ?? []).map((path) => namesOf(path, cwd))
+  const kind = question.tool_kind ?? 'other'
+  const named = question.paths ?? (kind === 'search' ? [cwd] : [])
+  const paths = named.map((path) => namesOf(path, cwd))
+  const unnamed = paths.length === 0 && OF_FILES.includes(kind)
   for (const [index, rule] of rules.entries()) {
-    if (rule.tools && !rule.tools.includes(question.tool_kind ?? 'other')) continue
+    if (rule.tools && !rule.tools.includes(kind)) continue
     if (rule.paths) {
       const globs = rule.paths.map(globPattern)
       const matches = (names: string[] | undefined) =>
         names === undefined
           ? rule.decision !== 'allow'
           : names.some((name) => globs.some((glob) => glob.test(name)))
-      const fits = rule.decision === 'allow' ? paths.length > 0 && paths.every(matches) : paths.some(matches)
+      const fits =
+        rule.decision === 'allow' ? paths.length > 0 && paths.every(matches) : unnamed || paths.some(matches)
       if (!fits) continue
     }
     if (rule.decision === 'ask') return { decision: 'ask' }
