@@ -31,10 +31,28 @@ test('bad names, NUL and invalid UTF-8 break nothing', () => {
   ])
 })
 
-test('a line over 1 MiB is no export, and the lines after it are read', () => {
+test('a variable over 1 MiB is told as too large, and the lines after it are read', () => {
   const long = `BOPS_EXPORT:LONG=${'x'.repeat(1024 * 1024)}`
-  assert.deepEqual(scan(long.slice(0, 500_000), long.slice(500_000), '\nBOPS_EXPORT:A=1\n'), { A: '1' })
-  assert.deepEqual(scan(`${long}\nBOPS_EXPORT:A=1\n`), { A: '1' })
+  for (const chunks of [
+    [long.slice(0, 500_000), long.slice(500_000), '\nBOPS_EXPORT:A=1\n'],
+    [long, long, '\nBOPS_EXPORT:A=1\n'],
+    [`${long}\nBOPS_EXPORT:A=1\n`],
+  ]) {
+    const scanner = new ExportScanner()
+    for (const chunk of chunks) scanner.push(Buffer.from(chunk))
+    assert.deepEqual(scanner.found.toRecord(), { A: '1' })
+    assert.equal(scanner.found.tooLarge, true)
+  }
+})
+
+test('a long line that names no variable is nothing, however it begins', () => {
+  const long = 'x'.repeat(1024 * 1024)
+  for (const line of [long, `BOPS_EXPORT:${long}`, `BOPS_EXPORT:1A=${long}`, `x BOPS_EXPORT:A=${long}`]) {
+    const scanner = new ExportScanner()
+    for (const chunk of [line, long, '\nBOPS_EXPORT:A=1\n']) scanner.push(Buffer.from(chunk))
+    assert.deepEqual(scanner.found.toRecord(), { A: '1' })
+    assert.equal(scanner.found.tooLarge, false)
+  }
 })
 
 test('more than the limit in all is told, whatever comes after', () => {

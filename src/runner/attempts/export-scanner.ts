@@ -3,7 +3,7 @@ import { ExportedVars } from './exported-vars.ts'
 
 const PREFIX = Buffer.from('BOPS_EXPORT:')
 const NEWLINE = 10
-/** A longer line is no export. */
+/** A longer line is not kept: its export is too large. */
 const MAX_LINE_BYTES = 1024 * 1024
 
 /** Finds the lines `BOPS_EXPORT:KEY=value` in a stream, however it is cut into chunks. */
@@ -57,7 +57,11 @@ export class ExportScanner {
     this.#begun.push(Buffer.from(part))
     this.#begunBytes += part.length
     const known = this.#begunBytes - part.length >= PREFIX.length
-    if (this.#begunBytes > MAX_LINE_BYTES || !(known || this.#mayBeExport())) this.#drop(true)
+    if (!known && !this.#mayBeExport()) this.#drop(true)
+    else if (this.#begunBytes > MAX_LINE_BYTES) {
+      this.#take(Buffer.concat(this.#begun))
+      this.#drop(true)
+    }
   }
 
   #mayBeExport(): boolean {
@@ -72,10 +76,12 @@ export class ExportScanner {
   }
 
   #take(line: Buffer): void {
-    if (line.length > MAX_LINE_BYTES || line.length < PREFIX.length) return
+    if (line.length < PREFIX.length) return
     const text = line.toString('utf8', PREFIX.length).replace(/\r$/, '')
     const equals = text.indexOf('=')
     const name = text.slice(0, equals)
-    if (equals > 0 && VarName.safeParse(name).success) this.found.set(name, text.slice(equals + 1))
+    if (equals <= 0 || !VarName.safeParse(name).success) return
+    if (line.length > MAX_LINE_BYTES) this.found.tooLarge = true
+    else this.found.set(name, text.slice(equals + 1))
   }
 }
