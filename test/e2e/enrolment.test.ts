@@ -69,6 +69,37 @@ test('a runner with an enrolment token in its environment waits for its hub, and
   await programs.errand.start(['runner'], { env: anew }).until('Connected to the hub')
 })
 
+test('a runner that was removed while it was away ends what it has, once the hub has given that up', async (t) => {
+  const programs = await startPrograms(t, {
+    runner: 'none',
+    hubArgs: ['--heartbeat', '1s', '--lost-after', '3s'],
+  })
+  const { client, errand, home } = programs
+  const env = {
+    ERRAND_HUB_URL: programs.url,
+    ERRAND_ENROLL_TOKEN: await enrollToken(programs),
+    ERRAND_RUNNER_ID: 'gone',
+  }
+  const runner = errand.start(['runner'], { env })
+  await runner.until('Connected to the hub')
+  const file = writeWorkflow(join(home, 'flow.yaml'), [{ name: 'long', cmd: 'sleep 3600' }])
+  assert.equal((await programs.call('run', '--hub', '--detach', '--run-id', 'long', file)).code, 0)
+  const working = () => processesOf(home, 'ERRAND_RUN_ID=long')
+  await eventually('the step', () => working().length > 0)
+
+  runner.child.kill('SIGSTOP')
+  await eventually('the loss of its link', async () => (await status(programs, 'gone')) === 'disconnected')
+  await client.runners.remove('gone')
+  assert.equal((await programs.ended('long')).status, 'failed')
+  assert.notDeepEqual(working(), [])
+  runner.child.kill('SIGCONT')
+  await runner.until('does not know the token any more')
+  await runner.until('What runs here is ended')
+  await eventually('the end of the process', () => working().length === 0)
+  runner.child.kill('SIGTERM')
+  await runner.finished
+})
+
 test('a drained runner finishes what it has, and stays drained over the restart of everything', async (t) => {
   const programs = await startPrograms(t)
   const { call, home, client } = programs

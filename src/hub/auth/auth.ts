@@ -14,7 +14,9 @@ export interface Identity {
 }
 
 /** What the runner link makes of a token: which runners it is for. */
-export type RunnerIdentity = { tenant: string; group?: string; runner_id?: string } | { refused: string }
+export type RunnerIdentity =
+  | { tenant: string; group?: string; runner_id?: string }
+  | { refused: string; revoked?: boolean }
 
 export interface AuthOptions {
   accounts: AccountStore
@@ -109,7 +111,8 @@ export class Auth {
         return { refused: 'This is an API token. A runner needs a runner token (errand_runner_…).' }
       return { tenant: user.tenant, group: token.group, runner_id: token.runner_id }
     } catch (error) {
-      if (error instanceof ErrandError && error.status === 401) return { refused: error.message }
+      if (error instanceof ErrandError && error.status === 401)
+        return { refused: error.message, revoked: error.code === 'token_revoked' }
       throw error
     }
   }

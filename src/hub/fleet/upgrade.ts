@@ -8,7 +8,7 @@ import type { Principal } from './runner-link.ts'
 
 const LINK_PATH = '/api/runner-link'
 
-export type Authenticate = (token: string) => Promise<Principal | { refused: string }>
+export type Authenticate = (token: string) => Promise<Principal | { refused: string; revoked?: boolean }>
 
 /** Whose token opened a link, and how to see whether it still would. */
 export interface Opened {
@@ -61,7 +61,8 @@ async function check(request: IncomingMessage, authenticate: Authenticate): Prom
   if (token === undefined)
     throw new ErrandError('unauthorized', 'The runner link needs a bearer token.', { hint })
   const answer = await authenticate(token)
-  if ('refused' in answer) throw new ErrandError('unauthorized', answer.refused, { hint })
+  if ('refused' in answer)
+    throw new ErrandError(answer.revoked ? 'token_revoked' : 'unauthorized', answer.refused, { hint })
   return { principal: answer, again: () => authenticate(token) }
 }
 

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 
 const MAX_BYTES = 64 * 1024
 
-/** The message of an error that was answered instead of a link; empty where there is none. */
-export async function messageOfAnswer(response: IncomingMessage): Promise<string> {
+/** The error that was answered instead of a link; its texts are empty where there is none. */
+export async function errorOfAnswer(response: IncomingMessage): Promise<{ code: string; message: string }> {
   let body = ''
   try {
     for await (const chunk of response) {
@@ -14,8 +14,9 @@ export async function messageOfAnswer(response: IncomingMessage): Promise<string
     // Half an answer is as good as none: the status says enough.
   }
   try {
-    return String(JSON.parse(body).error.message)
+    const { code, message } = JSON.parse(body).error
+    return { code: String(code), message: String(message) }
   } catch {
-    return ''
+    return { code: '', message: '' }
   }
 }

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, test } from 'node:test'
 import { type WebSocket, WebSocketServer } from 'ws'
-import type { Attempts } from '../ports.ts'
+import type { Attempts, HeldAttempt } from '../ports.ts'
 import { HubLink, type HubLinkOptions } from './hub-link.ts'
 
 /** Stands in for a machine without attempts. */
@@ -20,23 +20,39 @@ const none: Attempts = {
   close: async () => {},
 }
 
+const spec = {
+  attempt_id: 'run_x.1',
+  run_id: 'run_x',
+  workflow_name: 'flow',
+  step: 'work',
+  host: 'box',
+  instance: 0,
+  try: 1,
+  action: 'cmd.run',
+  args: {},
+  env: {},
+  requires: {},
+}
+
 let server: Server
 let sockets: WebSocketServer
-/** What the server answers to an upgrade: a status, or else a WebSocket. */
+/** What the server answers to an upgrade: a status with this code, or else a WebSocket. */
 let status: number | undefined
+let code: string
 let link: HubLink | undefined
 let done: Promise<void> | undefined
 let logged: string[]
 
 beforeEach(async () => {
   status = undefined
+  code = 'token_revoked'
   logged = []
   server = createServer()
   sockets = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
     if (status === undefined)
       return sockets.handleUpgrade(request, socket, head, (ws) => sockets.emit('connection', ws, request))
-    const body = JSON.stringify({ error: { code: 'unauthorized', message: 'The token was revoked.' } })
+    const body = JSON.stringify({ error: { code, message: 'The token was revoked.' } })
     socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
   })
   server.listen(0, '127.0.0.1')
@@ -124,15 +140,54 @@ test('a wrong token at the first try is an error with a hint', async () => {
   })
 })
 
-test('a token revoked later is said, and tried again slowly', async () => {
-  run()
+/** A machine with one attempt that runs, and those of its attempts that were released. */
+function oneHeld(): { attempts: Attempts; released: string[] } {
+  const released: string[] = []
+  const held: HeldAttempt = {
+    spec,
+    epoch: 1,
+    reports: [],
+    ended: false,
+    length: () => 0,
+    read: async () => Buffer.alloc(0),
+    onChange: () => () => {},
+    cancel: () => {},
+    release: async () => void released.push(spec.attempt_id),
+  }
+  const all = () => (released.length === 0 ? [held] : [])
+  return { attempts: { ...none, all, get: () => all()[0] }, released }
+}
+
+/** A link that was welcomed and is then answered 401, until it has said so. */
+async function welcomedThenDenied(attempts: Attempts, lostAfterMs: number): Promise<void> {
+  run({ attempts })
   const { ws } = await nextLink()
-  ws.send(welcome)
+  ws.send(JSON.stringify({ ...JSON.parse(welcome), lost_after_ms: lostAfterMs }))
   while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
   status = 401
   ws.terminate()
   while (!logged.some((line) => /does not know the token any more: The token was revoked/.test(line)))
     await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+test('a token revoked later is said, and tried again slowly; what runs goes on meanwhile', async () => {
+  const { attempts, released } = oneHeld()
+  await welcomedThenDenied(attempts, 600_000)
+  assert.deepEqual(released, [])
+})
+
+test('what the hub has given up by then is ended where the token was revoked', async () => {
+  const { attempts, released } = oneHeld()
+  await welcomedThenDenied(attempts, 0)
+  assert.deepEqual(released, ['run_x.1'])
+  assert.ok(logged.some((line) => /What runs here is ended: .* given up run_x\.1\./.test(line)))
+})
+
+test('a hub that merely does not know the token ends nothing', async () => {
+  const { attempts, released } = oneHeld()
+  code = 'unauthorized'
+  await welcomedThenDenied(attempts, 0)
+  assert.deepEqual(released, [])
 })
 
 test('a hub that refuses for good ends it with the reason', async () => {
@@ -153,19 +208,6 @@ test('what it cannot start it rejects, and with it all else while it drains', as
   run()
   const { ws } = await nextLink()
   ws.send(welcome)
-  const spec = {
-    attempt_id: 'run_x.1',
-    run_id: 'run_x',
-    workflow_name: 'flow',
-    step: 'work',
-    host: 'box',
-    instance: 0,
-    try: 1,
-    action: 'cmd.run',
-    args: {},
-    env: {},
-    requires: {},
-  }
   const heard: Record<string, unknown>[] = []
   ws.on('message', (data) => heard.push(JSON.parse(String(data))))
   ws.send(JSON.stringify({ type: 'start', epoch: 1, spec }))

@@ -34,7 +34,10 @@ export class HubLink {
   #session: Session | undefined
   readonly #machine: Pick<RunnerIdentity, 'agents' | 'containers'> = {}
   #welcomed = false
-  #everWelcomed = false
+  /** From the last welcome; undefined before the first. */
+  #lostAfterMs: number | undefined
+  /** When the hub first said so, since the last welcome. */
+  #revokedAtMs: number | undefined
   #draining = false
   #lastSaid = ''
 
@@ -67,16 +70,18 @@ export class HubLink {
           holdings,
           heartbeatMs: this.#options.heartbeatMs ?? 5_000,
           handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? 10_000,
-          welcomed: () => {
+          welcomed: (lostAfterMs) => {
             backoff.reset()
             this.#welcomed = true
-            this.#everWelcomed = true
+            this.#lostAfterMs = lostAfterMs
+            this.#revokedAtMs = undefined
             this.#say(`Connected to the hub at ${url} as runner "${identity.runner_id}".`)
           },
         })
         if (this.#stop.signal.aborted) return
         // Who is sent away for good ends first what was taken from it: nobody else would.
         if (end.type === 'refused' && !end.retry) await holdings.released()
+        if (end.type === 'answered' && end.code === 'token_revoked') await this.#endWhatIsLost(holdings)
         const waitMs = this.#judge(end, backoff)
         await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => {})
       }
@@ -112,6 +117,23 @@ export class HubLink {
     return end
   }
 
+  /**
+   * A token that was revoked never opens a link again, and a hub that answers has by then given up what this runner
+   * has: nobody else would end it. A token that is merely unknown may be so by a mistake at the hub.
+   */
+  async #endWhatIsLost(holdings: Holdings): Promise<void> {
+    if (this.#lostAfterMs === undefined) return
+    this.#revokedAtMs ??= performance.now()
+    const left = holdings.all()
+    if (left.length === 0 || performance.now() - this.#revokedAtMs < this.#lostAfterMs) return
+    this.#options.log(
+      `What runs here is ended: its hub has revoked the token, and given up ${left.map(({ spec }) => spec.attempt_id).join(', ')}.`,
+      { level: 'warn' },
+    )
+    for (const { spec, epoch } of left) holdings.release(spec.attempt_id, epoch)
+    await holdings.released()
+  }
+
   /** How long to wait before the next try; throws where there is to be none. */
   #judge(end: SessionEnd, backoff: Backoff): number {
     const { url, identity } = this.#options
@@ -124,7 +146,7 @@ export class HubLink {
       const message = end.message || 'The token is wrong.'
       const hint =
         'Enrol this machine (errand runners enroll-token, then errand runner enroll), or set ERRAND_TOKEN to a runner token.'
-      if (!this.#everWelcomed) throw new ErrandError('unauthorized', message, { hint })
+      if (this.#lostAfterMs === undefined) throw new ErrandError('unauthorized', message, { hint })
       this.#say(`The hub at ${url} does not know the token any more: ${message} ${hint}`)
       return backoff.slowest()
     } else {

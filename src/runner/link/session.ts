@@ -11,7 +11,7 @@ import {
 import { FrameWriter } from '../../platform/frame-writer.ts'
 import { Liveness } from '../../platform/liveness.ts'
 import type { Holdings } from './holdings.ts'
-import { messageOfAnswer } from './http-answer.ts'
+import { errorOfAnswer } from './http-answer.ts'
 import { isSheltered } from './link-url.ts'
 import { OutputPump } from './output-pump.ts'
 import { TrackedAttempts } from './tracked-attempts.ts'
@@ -24,7 +24,7 @@ export type SessionEnd =
   /** The hub said why it does not want the link. */
   | { type: 'refused'; code: string; message: string; retry: boolean }
   /** No WebSocket, but an HTTP answer. */
-  | { type: 'answered'; status: number; message: string }
+  | { type: 'answered'; status: number; code: string; message: string }
 
 export interface SessionOptions {
   url: URL
@@ -34,7 +34,8 @@ export interface SessionOptions {
   /** Until the hub says another. */
   heartbeatMs: number
   handshakeTimeoutMs: number
-  welcomed(): void
+  /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
+  welcomed(lostAfterMs: number): void
 }
 
 type Start = Extract<HubFrame, { type: 'start' }>
@@ -176,7 +177,7 @@ export class Session {
     if (this.#welcomed) return
     this.#welcomed = true
     this.#watchLiveness(frame.heartbeat_ms)
-    this.#options.welcomed()
+    this.#options.welcomed(frame.lost_after_ms)
     if (this.#draining) this.#send({ type: 'draining' })
     for (const news of this.#news.values()) this.#send(news)
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
@@ -206,9 +207,9 @@ export class Session {
   }
 
   async #answered(response: IncomingMessage): Promise<void> {
-    const message = await messageOfAnswer(response)
+    const error = await errorOfAnswer(response)
     this.#ws.terminate()
-    this.#end({ type: 'answered', status: response.statusCode ?? 0, message })
+    this.#end({ type: 'answered', status: response.statusCode ?? 0, ...error })
   }
 }
 
