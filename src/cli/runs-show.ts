@@ -2,7 +2,9 @@ import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
+import { instanceName } from './render/instance-name.ts'
 import { between, whyText } from './render/summary.ts'
+import { terminalText } from './render/terminal-text.ts'
 import { durationText } from './render/units.ts'
 import { holdersText, usageCells } from './render/usage.ts'
 
@@ -37,7 +39,7 @@ export const runsShow = command({
         const took = one.duration_ms === undefined ? '' : durationText(one.duration_ms)
         return [
           name,
-          one.host,
+          instanceName(one.host, one.vars),
           one.status,
           took,
           ...usageCells(one.attempts),
@@ -45,9 +47,10 @@ export const runsShow = command({
         ]
       })
     })
-    process.stdout.write(
-      `${run.run_id}  ${run.workflow_name}  ${run.status}  ${between(run.started_at, run.finished_at)}\n\n`,
-    )
+    const took = between(run.started_at, run.finished_at)
+    const head = [run.run_id, run.workflow_name, run.status, took, run.waiting ?? whyText(run)]
+    const line = head.filter((text) => text !== '').join('  ')
+    process.stdout.write(`${terminalText(line, { tty: true, color: false })}\n\n`)
     printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, 'No step has begun.')
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
     process.stdout.write(holdersText(attempts))

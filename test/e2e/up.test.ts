@@ -73,6 +73,29 @@ test('the first start shows a password that opens it; the second finds everythin
   assert.equal((await errand.call('runs', 'cancel', 'mine')).code, 1)
 })
 
+test('runs show tells what a run waits for, and the combinations of a step apart', async (t) => {
+  const errand = hub(t)
+  await errand.up()
+  const file = (name: string, step: string): string => {
+    const path = join(errand.home, `${name}.yaml`)
+    writeFileSync(
+      path,
+      `version: v0.1\nname: ${name}\nconcurrency: {group: one}\nsteps:\n  - {name: ${name}, ${step}}\n`,
+    )
+    return path
+  }
+  const detached = (id: string, path: string) => errand.call('run', '--hub', '--detach', '--run-id', id, path)
+  await detached('holder', file('hold', 'action: approval.wait, args: {message: "May it?"}'))
+  const many = 'matrix: {K: [a, b]}, action: cmd.run, args: {cmd: test $K = a}'
+  await detached('waiter', file('many', many))
+  const shown = async (id: string) => (await errand.call('runs', 'show', id)).stdout
+  assert.match(await shown('waiter'), /^waiter +many +queued +concurrency group "one" runs 1 of 1/)
+  assert.equal((await errand.call('approve', 'holder', 'hold')).code, 0)
+  await eventually('the end of the other', async () => /^waiter +many +failed/.test(await shown('waiter')))
+  assert.match(await shown('waiter'), /many +local \[K=a\] +success/)
+  assert.match(await shown('waiter'), /many +local \[K=b\] +failed .*exit code 1/)
+})
+
 test('a wrong token ends with 6', async (t) => {
   const errand = hub(t)
   await errand.up('--no-runner')
