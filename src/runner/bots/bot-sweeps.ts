@@ -55,7 +55,7 @@ export class BotSweeps {
     const { services, holds, log } = this.#options
     const { runner, uses } = services
     const engine = await services.engine()
-    for (const { name } of await sweepContainers(engine, runner, holds))
+    for (const { name } of await sweepContainers(engine, runner, holds, Date.now()))
       log(`Container ${name}, of no attempt that is here, was removed.`)
     if ((await engine.containers({ runner })).length > 0) await services.networkReady(engine)
     const lastUsed = uses.all()

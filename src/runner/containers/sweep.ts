@@ -1,18 +1,24 @@
 import type { ContainerEngine, FoundContainer, ImageInfo } from './ports.ts'
 
+/** Longer than any step of a build takes. */
+const BUILD_MS = 24 * 60 * 60_000
+
 /**
  * Removes the containers of this runner whose attempt it does not hold (any more): what a crash between create and record
- * has left. Answers what is gone. Each is asked for after it was seen, so that one just being made stays.
+ * has left. Answers what is gone. Each is asked for after it was seen, so that one just being made stays. One without an
+ * attempt is of a build, and has its labels from the image it stands on: the engine removes it itself, as a rule.
  */
 export async function sweepContainers(
   engine: ContainerEngine,
   runner: string,
   holds: (attempt: string) => boolean,
+  now: number,
 ): Promise<FoundContainer[]> {
   const removed: FoundContainer[] = []
   for (const container of await engine.containers({ runner })) {
     const { attempt } = container.labels
-    if (attempt !== undefined && holds(attempt)) continue
+    const isAtWork = attempt === undefined ? now - Date.parse(container.createdAt) < BUILD_MS : holds(attempt)
+    if (isAtWork) continue
     await engine.remove(container.id)
     removed.push(container)
   }
