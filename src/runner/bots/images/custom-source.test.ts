@@ -65,6 +65,23 @@ CMD cat /word /app/file && ls -1 /app && wc -l < /copied
   assert.ok(unnamed.some(({ Labels }) => Labels?.['errand.runner'] === runner))
 })
 
+test('the image of a stage that calls itself that of another runner can be found again too', {
+  skip,
+}, async (t) => {
+  const { build, docker } = await archivesUnderTest(t)
+  const { id } = await build({
+    Dockerfile: `FROM errand.test/busybox AS build
+LABEL errand.runner=another
+RUN echo built > /word
+FROM errand.test/busybox
+COPY --from=build /word /word
+`,
+  })
+  const runner = (await docker.engine.getImage(id).inspect()).Config.Labels['errand.runner']
+  const filters = { dangling: ['true'], label: [`errand.runner=${runner}`] }
+  assert.equal((await docker.engine.listImages({ filters })).length, 1)
+})
+
 test('a build that fails shows its last lines, and one that takes too long is ended', { skip }, async (t) => {
   const { build, docker } = await archivesUnderTest(t, { ERRAND_BUILD_SECONDS: '5' })
   await assert.rejects(

@@ -55,14 +55,19 @@ export async function pinCustom(
   return { folder, dockerfile, keep: [] }
 }
 
-/** Only the last stage gets the labels of the build; the image of another one stays with nothing to know it by. */
+/**
+ * Only the last stage gets the labels of the build; the image of another one would stay with nothing to know it by. At its
+ * beginning, for what a crash leaves of it, and at its end: it may have written another label over that.
+ */
 function labelledStages(file: Dockerfile, runner: string): Dockerfile {
+  const first = file.instructions.findIndex(({ keyword }) => keyword === 'FROM')
   const last = file.instructions.findLastIndex(({ keyword }) => keyword === 'FROM')
   const labels = Object.entries(engineLabels({ runner }))
   const rest = labels.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(' ')
   const instructions = file.instructions.flatMap((instruction, index) => {
-    if (instruction.keyword !== 'FROM' || index === last) return [instruction]
-    return [instruction, { ...instruction, keyword: 'LABEL', flags: [], rest }]
+    if (instruction.keyword !== 'FROM') return [instruction]
+    const label = { ...instruction, keyword: 'LABEL', flags: [], rest }
+    return [...(index === first ? [] : [label]), instruction, ...(index === last ? [] : [label])]
   })
   return { ...file, instructions }
 }
