@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -20,7 +20,10 @@ const skip = await dockerHere()
 /** A hub that has these uploads, and a runner that fetches them there. */
 async function withUploads(t: TestContext) {
   const uploads = new Map<string, Buffer>()
+  const faults: ((response: ServerResponse) => void)[] = []
   const server = createServer((request, response) => {
+    const fault = faults.shift()
+    if (fault !== undefined) return fault(response)
     const found = uploads.get(/^\/under\/api\/uploads\/(\w+)$/.exec(request.url!)?.[1] ?? '')
     const known = request.headers.authorization === 'Bearer its-token'
     response.writeHead(!known ? 401 : found ? 200 : 404).end(found)
@@ -32,6 +35,8 @@ async function withUploads(t: TestContext) {
   return {
     ...here,
     uploads,
+    /** What becomes of the next requests. */
+    faults,
     async archive(steps: readonly string[], more: object = {}) {
       const dockerfile = [`FROM ${await baseImage('busybox:latest')}`, ...steps].join('\n')
       const packed = gzipSync(rawTar([{ name: 'Dockerfile', content: dockerfile }]))
@@ -91,6 +96,23 @@ test('an upload that is not there, or not what its name says, is an error that n
   assert.match(ends[0]!.message!, /The hub has no upload [0-9a-f]{64}\. Upload the archive again/)
   assert.equal(ends[1]!.outcome, 'failed')
   assert.match(ends[1]!.message!, /could not be fetched from the hub: what came is [0-9a-f]{64}/)
+  await attempts.close()
+})
+
+test('a hub that is away, or goes away, while an upload is fetched is asked again', { skip }, async (t) => {
+  const here = await withUploads(t)
+  const attempts = here.open()
+  const spec = await here.archive(['CMD ["echo", "built and run"]'])
+  here.faults.push(
+    (response) => response.destroy(),
+    (response) => response.writeHead(503).end(),
+    (response) => response.writeHead(200).write('a part', () => response.destroy()),
+  )
+  const attempt = await attempts.start(spec, 1)
+  const end = await endOf(attempt)
+  assert.equal(end.outcome, 'success', end.message)
+  assert.equal(await textOf(attempt), 'built and run\n')
+  assert.deepEqual(here.faults, [])
   await attempts.close()
 })
 

@@ -9,6 +9,7 @@ import type { BotRecord } from './bot-record.ts'
 import type { BotServices } from './bot-services.ts'
 import type { BuildProgress } from './build-progress.ts'
 import type { PreparedImage } from './images/ports.ts'
+import { patiently } from './patience.ts'
 
 /**
  * An engine keeps more of a log than a bot may write a day: its own notation takes up to twice the bytes, and what it drops
@@ -119,7 +120,8 @@ export class BotContainer {
         secret: (variable) => this.#secret(variable),
         upload: async (sha256, signal) => {
           const file = join(folder, 'upload')
-          await options.fetchUpload(sha256, file, signal)
+          // Both may have been killed, and this one begun again first.
+          await patiently(() => options.fetchUpload(sha256, file, signal), signal)
           return file
         },
         phase: (phase) => progress.phase(phase),

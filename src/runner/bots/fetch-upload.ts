@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { MAX_UPLOAD_BYTES } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 
-/** Puts an upload that the hub keeps into a file. What comes is what its name says, or nothing. */
+/** Puts an upload that the hub keeps into a file. What comes is what its name says, or nothing. Throws `unavailable` where the hub is away. */
 export async function fetchUpload(
   hub: { url: string; token: string },
   sha256: string,
@@ -18,13 +18,15 @@ export async function fetchUpload(
     signal,
   }).catch((cause) => {
     signal.throwIfAborted()
-    throw failed(sha256, `the hub does not answer (${String(cause.cause?.message ?? cause.message)})`)
+    throw away(sha256, `the hub does not answer (${String(cause.cause?.message ?? cause.message)})`)
   })
   if (response.status === 404)
     throw new ErrandError('source_refused', `The hub has no upload ${sha256}.`, {
       hint: 'Upload the archive again; the hub deletes those that no bot needs.',
     })
-  if (!response.ok || response.body === null) throw failed(sha256, `the hub answered ${response.status}`)
+  const { status, body } = response
+  if (status >= 500) throw away(sha256, `the hub answered ${status}`)
+  if (!response.ok || body === null) throw failed(sha256, `the hub answered ${status}`)
   const hash = createHash('sha256')
   let bytes = 0
   const measured = new Transform({
@@ -37,16 +39,13 @@ export async function fetchUpload(
       )
     },
   })
-  await pipeline(
-    Readable.fromWeb(response.body as never),
-    measured,
-    createWriteStream(file, { mode: 0o600 }),
-    {
-      signal,
-    },
-  ).catch((error) => {
+  await pipeline(Readable.fromWeb(body as never), measured, createWriteStream(file, { mode: 0o600 }), {
+    signal,
+  }).catch((error) => {
     signal.throwIfAborted()
-    throw error instanceof ErrandError ? error : failed(sha256, (error as Error).message)
+    if (error instanceof ErrandError) throw error
+    // The file's errors have one; what the hub has broken off is told without.
+    throw (error.syscall === undefined ? away : failed)(sha256, error.message)
   })
   const found = hash.digest('hex')
   if (found !== sha256) throw failed(sha256, `what came is ${found}`)
@@ -60,5 +59,11 @@ function uploadUrl(hubUrl: string, sha256: string): URL {
   return url
 }
 
+const away = (sha256: string, why: string): ErrandError =>
+  new ErrandError('unavailable', notFetched(sha256, why))
+
 const failed = (sha256: string, why: string): ErrandError =>
-  new ErrandError('unavailable', `The upload ${sha256} could not be fetched from the hub: ${why}.`)
+  new ErrandError('internal', notFetched(sha256, why))
+
+const notFetched = (sha256: string, why: string): string =>
+  `The upload ${sha256} could not be fetched from the hub: ${why}.`

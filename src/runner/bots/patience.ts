@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/backoff.ts'
 
-/** How long an engine may be away: it is updated, or its machine is slow to start it. */
+/** How long an engine, or the hub, may be away: it is updated, or its machine is slow to start it. */
 const PATIENCE_MS = 10 * 60_000
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 5_000
 
-/** The engine was away for too long. */
+/** What was asked was away for too long. */
 export class EngineLost extends Error {}
 
 export const isAway = (error: unknown): error is ErrandError =>
   error instanceof ErrandError && error.code === 'unavailable'
 
-/** Asks again while the engine is away. Throws `EngineLost`, or what else it throws. */
+/** Asks again while what is asked is away. Throws `EngineLost`, or what else it throws. */
 export async function patiently<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const backoff = new Backoff({ firstMs: FIRST_WAIT_MS, maxMs: LAST_WAIT_MS })
   const until = performance.now() + PATIENCE_MS
