@@ -1,12 +1,10 @@
-import { statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import type { BuildOrder } from '../ports.ts'
 import { containerBytes } from './container-size.ts'
+import { engineFolder, isAlmostFull } from './engine-disk.ts'
 
 const EVERY_MS = 500
-/** What the engine's disk keeps for the machine. */
-const KEPT_FREE_BYTES = 1024 ** 3
 
 /**
  * Until the signal is aborted: holds the containers of builds, all that are on their network, to what the classic builder
@@ -19,13 +17,23 @@ export async function holdBuilds(
   { signal, onFull }: { signal: AbortSignal; onFull(): void },
 ): Promise<void> {
   const held = new Set<string>()
-  const root = await rootOf(docker)
-  while (!signal.aborted) {
+  const folder = await engineFolder(docker)
+  const holdAll = async (): Promise<void> => {
     for (const id of await running(docker, network)) {
       // A container that has ended meanwhile cannot be held, and need not be.
       await hold(docker, id, held, limits).catch(() => undefined)
     }
-    if ((await freeBytes(root)) < KEPT_FREE_BYTES) onFull()
+  }
+  const lookAtDisk = async (): Promise<void> => {
+    if (folder !== undefined && (await isAlmostFull(folder))) onFull()
+  }
+  // Each at its own pace: an engine takes many seconds to measure a container of many files.
+  await Promise.all([holdAll, lookAtDisk].map((look) => nowAndThen(look, signal)))
+}
+
+async function nowAndThen(look: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await look()
     await sleep(EVERY_MS, undefined, { signal }).catch(() => undefined)
   }
 }
@@ -45,16 +53,4 @@ async function hold(
 async function running(docker: Docker, network: string): Promise<string[]> {
   const found = await docker.listContainers({ filters: { network: [network] } }).catch(() => [])
   return found.map(({ Id }) => Id)
-}
-
-async function rootOf(docker: Docker): Promise<string | undefined> {
-  const info = await docker.info().catch(() => undefined)
-  return info?.DockerRootDir
-}
-
-/** Infinity where the engine's disk is not seen from here. */
-async function freeBytes(root: string | undefined): Promise<number> {
-  if (root === undefined) return Number.POSITIVE_INFINITY
-  const found = await statfs(root).catch(() => undefined)
-  return found === undefined ? Number.POSITIVE_INFINITY : found.bavail * found.bsize
 }

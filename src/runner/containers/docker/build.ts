@@ -91,7 +91,7 @@ async function builtOnce(docker: Docker, network: string, order: BuildOrder): Pr
 
 const diskFull = () =>
   new ErrandError('disk_full', 'The build was ended: the disk of Docker is almost full.', {
-    hint: 'Free space where Docker keeps its data; `docker system df` says what takes it.',
+    hint: 'Free space where Docker keeps its data; `docker system df` says what takes it, and `df -i` whether it has no room for more files.',
   })
 
 /**
