@@ -16,20 +16,38 @@ export async function holdBuilds(
   limits: BuildOrder['limits'],
   { signal, onFull }: { signal: AbortSignal; onFull(): void },
 ): Promise<void> {
-  const held = new Set<string>()
   const folder = await engineFolder(docker)
-  const holdAll = async (): Promise<void> => {
+  const limited = new Set<string>()
+  const limitAll = async (): Promise<void> => {
     for (const id of await running(docker, network)) {
-      // A container that has ended meanwhile cannot be held, and need not be.
-      await hold(docker, id, held, limits).catch(() => undefined)
+      if (limited.has(id)) continue
+      await docker
+        .getContainer(id)
+        .update({ PidsLimit: limits.processes })
+        .then(() => limited.add(id), hasEnded)
+    }
+  }
+  const measured = new Map<string, Promise<void>>()
+  const measureAll = async (): Promise<void> => {
+    for (const id of await running(docker, network)) {
+      if (measured.has(id)) continue
+      const measuring = killIfTooLarge(docker, id, limits.diskBytes, signal).catch(hasEnded)
+      measured.set(
+        id,
+        measuring.finally(() => measured.delete(id)),
+      )
     }
   }
   const lookAtDisk = async (): Promise<void> => {
     if (folder !== undefined && (await isAlmostFull(folder))) onFull()
   }
-  // Each at its own pace: an engine takes many seconds to measure a container of many files.
-  await Promise.all([holdAll, lookAtDisk].map((look) => nowAndThen(look, signal)))
+  // Each at its own pace, and each container too: of one with many files an engine takes minutes to tell the size.
+  await Promise.all([limitAll, measureAll, lookAtDisk].map((look) => nowAndThen(look, signal)))
+  await Promise.all(measured.values())
 }
+
+/** A container that has ended meanwhile cannot be held, and need not be. */
+const hasEnded = (): void => undefined
 
 async function nowAndThen(look: () => Promise<void>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -38,16 +56,13 @@ async function nowAndThen(look: () => Promise<void>, signal: AbortSignal): Promi
   }
 }
 
-async function hold(
+async function killIfTooLarge(
   docker: Docker,
   id: string,
-  held: Set<string>,
-  { processes, diskBytes }: BuildOrder['limits'],
+  diskBytes: number,
+  signal: AbortSignal,
 ): Promise<void> {
-  const container = docker.getContainer(id)
-  if (!held.has(id)) await container.update({ PidsLimit: processes })
-  held.add(id)
-  if ((await containerBytes(docker, id)) > diskBytes) await container.kill()
+  if ((await containerBytes(docker, id, signal)) > diskBytes) await docker.getContainer(id).kill()
 }
 
 async function running(docker: Docker, network: string): Promise<string[]> {
