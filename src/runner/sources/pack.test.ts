@@ -160,7 +160,10 @@ test('what the other side would refuse is refused before it is sent', async () =
   assert.match(zipped.message, /packed folder is larger than 1 MB/)
 })
 
-test('a .dockerignore of more rules than it may have is refused', async () => {
+test('a .dockerignore that is a folder, or of more rules than it may have, is refused', async () => {
+  const isFolder = await refused(folder({ 'a.py': '', '.dockerignore/x': '' }))
+  assert.equal(isFolder.code, 'source_refused')
+  assert.equal(isFolder.message, 'Entry ".dockerignore" is a folder.')
   const fits = '#'.repeat(16 * 1024)
   assert.deepEqual(await packed(folder({ 'a.py': '', '.dockerignore': fits })), ['.dockerignore', 'a.py'])
   const error = await refused(folder({ 'a.py': '', '.dockerignore': `${fits}#` }))

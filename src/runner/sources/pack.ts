@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
@@ -8,6 +7,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { EntryNames } from './entry-names.ts'
 import { entryPath } from './entry-path.ts'
 import { type FolderEntry, folderEntries } from './folder-entries.ts'
+import { readIgnoreFile } from './ignore-file.ts'
 import { SkippedPaths } from './skipped-paths.ts'
 import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from './unpack.ts'
 
@@ -34,8 +34,7 @@ const MAX_ARCHIVE_BYTES = 50 * 1024 * 1024
 export async function pack(folder: string, options: PackOptions = {}): Promise<Packed> {
   const { keep, maxBytes = MAX_ARCHIVE_BYTES, limits = DEFAULT_UNPACK_LIMITS } = options
   await mustBeFolder(folder)
-  const ignored = await readFile(join(folder, '.dockerignore'), 'utf8').catch(noFile)
-  const entries = await folderEntries(folder, new SkippedPaths(ignored, keep))
+  const entries = await folderEntries(folder, new SkippedPaths(await readIgnoreFile(folder), keep))
   check(entries, limits)
   const chunks: Buffer[] = []
   let bytes = 0
@@ -57,11 +56,6 @@ async function mustBeFolder(folder: string): Promise<void> {
   throw new ErrandError('source_refused', `There is no folder ${JSON.stringify(folder)}.`, {
     hint: 'Name the folder that holds the code.',
   })
-}
-
-function noFile(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return ''
-  throw error
 }
 
 /** What the other side would refuse is said here, before anything is sent. */

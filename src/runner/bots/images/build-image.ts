@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { OwnLabels } from '../../containers/ports.ts'
 import { folderEntries } from '../../sources/folder-entries.ts'
+import { readIgnoreFile } from '../../sources/ignore-file.ts'
 import { tarOf } from '../../sources/pack.ts'
 import { SkippedPaths } from '../../sources/skipped-paths.ts'
 import type { ImageSupply } from './image-supply.ts'
@@ -23,8 +22,8 @@ export async function buildImage(
   { name, labels }: { name: string; labels: OwnLabels },
   { engine, settings, progress, signal }: ImageSupply,
 ): Promise<string> {
-  const ignored = await readFile(join(folder, '.dockerignore'), 'utf8').catch(noFile)
-  const entries = await folderEntries(folder, new SkippedPaths(ignored, [dockerfile, ...keep]))
+  const skipped = new SkippedPaths(await readIgnoreFile(folder), [dockerfile, ...keep])
+  const entries = await folderEntries(folder, skipped)
   const late = AbortSignal.timeout(settings.buildTimeoutMs)
   const last: string[] = []
   try {
@@ -57,8 +56,3 @@ export async function buildImage(
 
 const failed = (message: string, last: readonly string[], options: { hint?: string; cause: unknown }) =>
   new ErrandError('build_failed', [message, ...last].join('\n'), options)
-
-function noFile(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return ''
-  throw error
-}

@@ -180,6 +180,10 @@ test('an archive without its Dockerfile, or with one that is refused, builds not
     code: 'source_refused',
     message: /^Line 2/,
   })
+  await assert.rejects(build({ Dockerfile: 'FROM errand.test/busybox', '.dockerignore/x': '' }), {
+    code: 'source_refused',
+    message: 'Entry ".dockerignore" is a folder.',
+  })
   await assert.rejects(build({ Dockerfile: 'FROM errand-bot/0f/built:other' }), { code: 'invalid_argument' })
   await assert.rejects(build({ '../x': '', Dockerfile: 'FROM errand.test/busybox' }), {
     code: 'source_refused',
