@@ -1,6 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { Check } from './json-schema/check.ts'
-import { schemaCheck } from './json-schema/json-schema.ts'
+import { type SchemaCheck, schemaCheck } from './json-schema.ts'
 
 export type AnswerValue = { json: string } | { wrong: string }
 
@@ -9,7 +8,7 @@ const MOST_PROBLEMS = 20
 
 /** Finds a value in an answer and checks it by a JSON Schema. Throws `invalid_argument` for what is no such schema. */
 export function answerValue(schema: Record<string, unknown>): (answer: string) => AnswerValue {
-  let check: Check
+  let check: SchemaCheck
   try {
     check = schemaCheck(schema)
   } catch (cause) {
@@ -23,7 +22,7 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
     const found = lastJson(answer)
     if (found === undefined) return { wrong: 'the answer holds no JSON value' }
     try {
-      const problems = check(found.value, '')
+      const problems = check(found.value)
       if (problems.length === 0) return { json: JSON.stringify(found.value) }
       const more = problems.length - MOST_PROBLEMS
       return { wrong: problems.slice(0, MOST_PROBLEMS).join('; ') + (more > 0 ? `; and ${more} more` : '') }
