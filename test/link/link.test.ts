@@ -198,6 +198,23 @@ test('what a runner had is lost when it stays away, and is superseded when it co
   assert.equal(kept.reports.length, 2)
 })
 
+test('of a runner that does not come back after a restart of the hub the hub tells that, and no time it cannot know', async () => {
+  const hub = await openHub({ lostAfterMs: 100 })
+  const engine = new EngineStandIn()
+  const kept = engine.start(hub.fleet, spec())
+  await hub.fleet.close()
+  kept.placement = { runner: 'r1', epoch: 1 }
+  hub.newFleet()
+  engine.resume(hub.fleet)
+  hub.fleet.ready()
+  await until('it is lost', () => kept.end !== undefined)
+  assert.equal(kept.end?.reason, 'lost')
+  assert.match(
+    kept.end?.message ?? '',
+    /^Runner "r1" has not come back since the hub was started at \d{4}-.*Z\.$/,
+  )
+})
+
 test('a cancel reaches a runner that was away', async () => {
   const hub = await openHub()
   hub.fleet.ready()

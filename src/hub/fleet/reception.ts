@@ -30,6 +30,8 @@ export class Reception {
   readonly #options: ReceptionOptions
   /** Welcomes of runners that had been here before, also before the hub's start. */
   reconnects = 0
+  /** As a runner was last seen is kept when it comes and goes: of one that a killed hub had, the time is an old one. */
+  readonly #neverBack = `has not come back since the hub was started at ${new Date().toISOString()}`
   /** Until `open`: who said hello. */
   #early: [RunnerLink, Hello][] | undefined = []
 
@@ -41,7 +43,7 @@ export class Reception {
   open(): void {
     const early = this.#early ?? []
     this.#early = undefined
-    for (const runner of this.#options.runners.values()) this.#awaitReturn(runner)
+    for (const runner of this.#options.runners.values()) this.#awaitReturn(runner, this.#neverBack)
     for (const [link, hello] of early) void this.#greet(link, hello)
   }
 
@@ -68,7 +70,7 @@ export class Reception {
     }
     dispatch.hold(assignment, id)
     if (!runner.link) {
-      if (!this.#early) this.#awaitReturn(runner)
+      if (!this.#early) this.#awaitReturn(runner, this.#neverBack)
     } else if (whenMissing(assignment, runner.link.boot!, isDurable) === 'unsent')
       orderStart(assignment, runner, ledger)
     else this.#gone(assignment, runner)
@@ -83,7 +85,8 @@ export class Reception {
     // One that says that it goes was told to.
     if (link.left) this.#options.log(`Runner "${runner.id}" has stopped.`, { runner_id: runner.id })
     else this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
-    this.#awaitReturn(runner)
+    const since = new Date(runner.lastSeenAtMs).toISOString()
+    this.#awaitReturn(runner, `has not been heard of since ${since}`)
     this.#options.dispatch.rosterChanged(runner)
   }
 
@@ -186,11 +189,10 @@ export class Reception {
   }
 
   /** The time that it has to come back starts now. */
-  #awaitReturn(runner: Runner): void {
+  #awaitReturn(runner: Runner, silence: string): void {
     if (runner.link || runner.lostTimer) return
-    const since = new Date(runner.lastSeenAtMs).toISOString()
     runner.lostTimer = setTimeout(() => {
-      this.giveUp(runner, `Runner "${runner.id}" has not been heard of since ${since}.`)
+      this.giveUp(runner, `Runner "${runner.id}" ${silence}.`)
       if (runner.drained) return
       runner.lostTimer = setTimeout(() => {
         this.#options.runners.delete(runner.id)
