@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import type { RunEvent } from '../../contract/events.ts'
 import { FileOutputStore } from '../outputs/files.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
@@ -211,6 +212,8 @@ test('what is damaged, strange or cut short is not restored, and nothing of it i
   const bytes = readFileSync(hub.to)
   writeFileSync(hub.to, bytes.subarray(0, bytes.length / 2))
   await refused(/b\.tar\.gz is damaged/, hub.to)
+  writeFileSync(hub.to, gzipSync(Buffer.concat([gunzipSync(bytes).subarray(0, -1024), gunzipSync(bytes)])))
+  await refused(/is damaged: it holds \S+ twice/, hub.to)
   writeFileSync(hub.to, 'no archive')
   await refused(/b\.tar\.gz is damaged/, hub.to)
 })

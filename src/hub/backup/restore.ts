@@ -54,8 +54,11 @@ type Found = Map<string, Omit<BackupFile, 'path'>>
 
 async function unpack(from: string, folder: string): Promise<Found> {
   const found: Found = new Map()
+  const names = new Set<string>()
   for await (const { name, content } of backupEntries(from)) {
     if (!isKnown(name)) throw damaged(from, `it holds ${JSON.stringify(name)}, which no backup does`)
+    if (names.has(name)) throw damaged(from, `it holds ${name} twice`)
+    names.add(name)
     const file = path.join(folder, name)
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
     const hash = createHash('sha256')
