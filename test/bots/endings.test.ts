@@ -18,6 +18,10 @@ test('a bot ends at its time, and one that fails is begun again as often as it i
   assert.deepEqual([crashed.reason, crashed.exit_code], ['exit_code', 7])
   assert.match(crashed.message!, /7[\s\S]*the last words/)
   assert.equal(await hub.printed(once.run_id), 'the last words\n')
+  await assert.rejects(hub.client.bots.update('once', { env: { A: '1' } }), {
+    code: 'conflict',
+    hint: /errand bot restart once, .*, its source given too/,
+  })
   const loops = await hub.until('loops', 'crashed')
   assert.equal(loops.restarts, 2)
   assert.equal(await hub.printed(loops.run_id), 'try\n'.repeat(3))

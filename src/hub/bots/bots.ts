@@ -123,7 +123,7 @@ export class Bots {
       const { current, update } = await this.#known.runs(of, botId)
       if (isFinalRun(current.status))
         throw new ErrandError('conflict', `The bot "${botId}" does not run: there is nothing to update.`, {
-          hint: `Start it with: errand bot start ${botId}`,
+          hint: `Begin it again as it was with: errand bot restart ${botId}, or start it anew, its source given too: errand bot start ${botId} ...`,
         })
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
       const { maxSeconds } = this.#options.quota
