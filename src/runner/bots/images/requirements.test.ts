@@ -86,6 +86,12 @@ test('requirements of Node are names of npm with a range or a tag', () => {
     assert.throws(() => node(text), { code: 'source_refused', message: /^Line 1 / }, text)
 })
 
+test('a long range that does not fit is refused, and not tried in all the ways that it could', () => {
+  for (const part of ['1 || ', '1 = ', '>=1 ', 'v= 1 ', '1 - 1 '])
+    assert.throws(() => node(`a@${part.repeat(900 / part.length)}!`), { code: 'source_refused' }, part)
+  assert.deepEqual(node('a@>= 1.2 < 3 || ~> 4 || =v5 - 6'), { a: '>= 1.2 < 3 || ~> 4 || =v5 - 6' })
+})
+
 test('a package.json and a list are joined, and its lock is used where it says all', () => {
   const own = JSON.stringify({ type: 'module', dependencies: { a: '1' } })
   const lock = '{"lockfileVersion": 3}'
