@@ -13,13 +13,21 @@ export interface FolderEntry {
   executable: boolean
 }
 
-/** All that is to be packed, sorted by path. Links to files within the folder count as those files. */
-export async function folderEntries(folder: string, skipped: SkippedPaths): Promise<FolderEntry[]> {
+/**
+ * All that is to be packed, sorted by path. Links to files within the folder count as those files. With many files and
+ * rules it takes long: the signal ends it.
+ */
+export async function folderEntries(
+  folder: string,
+  skipped: SkippedPaths,
+  signal?: AbortSignal,
+): Promise<FolderEntry[]> {
   const top = await realpath(folder)
   const entries: FolderEntry[] = []
   const left = ['']
   for (let parent = left.pop(); parent !== undefined; parent = left.pop()) {
     for (const name of await readdir(join(top, parent))) {
+      signal?.throwIfAborted()
       const path = parent === '' ? name : `${parent}/${name}`
       const found = await lstat(join(top, path))
       if (found.isDirectory() && skipped.enters(path)) left.push(path)

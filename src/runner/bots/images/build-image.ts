@@ -23,10 +23,11 @@ export async function buildImage(
   { engine, settings, progress, signal }: ImageSupply,
 ): Promise<string> {
   const skipped = new SkippedPaths(await readIgnoreFile(folder), [dockerfile, ...keep])
-  const entries = await folderEntries(folder, skipped)
   const late = AbortSignal.timeout(settings.buildTimeoutMs)
+  const until = AbortSignal.any([signal, late])
   const last: string[] = []
   try {
+    const entries = await folderEntries(folder, skipped, until)
     const { id } = await engine.build({
       context: () => tarOf(entries),
       dockerfile,
@@ -39,7 +40,7 @@ export async function buildImage(
         if (last.length > TOLD_LINES) last.shift()
         progress(line)
       },
-      signal: AbortSignal.any([signal, late]),
+      signal: until,
     })
     return id
   } catch (error) {
