@@ -10,11 +10,15 @@ describe('a command of codex', () => {
     assert.deepEqual(read('cat a.txt /etc/hosts'), { tool_kind: 'read', paths: ['/w/a.txt', '/etc/hosts'] })
     assert.deepEqual(read("sed -n '1,20p' src/a.ts b"), { tool_kind: 'read', paths: ['/w/src/a.ts', '/w/b'] })
     assert.deepEqual(read('nl -ba "my file" | sed -n 3p'), { tool_kind: 'read', paths: ['/w/my file'] })
-    assert.deepEqual(read('head -n 5 ../x; wc -l y'), { tool_kind: 'read', paths: ['/x', '/w/y'] })
+    assert.deepEqual(read('head -n 5 ../x; wc -l y'), { tool_kind: 'read', paths: ['/w/../x', '/w/y'] })
     assert.deepEqual(read('ls -la && cat .env'), { tool_kind: 'search', paths: ['/w', '/w/.env'] })
     assert.deepEqual(read('rg -n "a|b" | head -20'), { tool_kind: 'search', paths: ['/w'] })
     assert.deepEqual(read("rg foo -g '*.ts' -A 3 src"), { tool_kind: 'search', paths: ['/w/src'] })
     assert.deepEqual(read("grep -rn 'foo bar' a b"), { tool_kind: 'search', paths: ['/w/a', '/w/b'] })
+  })
+
+  it('leaves a `..` to who follows the links before it', () => {
+    assert.deepEqual(read('cat link/../x'), { tool_kind: 'read', paths: ['/w/link/../x'] })
   })
 
   const more = [

@@ -1,8 +1,8 @@
-import { resolve } from 'node:path'
+import { isAbsolute } from 'node:path'
 
 export interface Reading {
   tool_kind: 'read' | 'search'
-  /** Absolute: all that it reads. */
+  /** All that it reads: absolute, each `..` left to who follows the links before it. */
   paths: string[]
 }
 
@@ -49,7 +49,7 @@ export function readingCommand(command: string, cwd: string): Reading | undefine
     if (each === undefined) return undefined
     // Further ones without a path read what comes through a pipe.
     if (each.paths.length === 0 && (index === 0 || each.tool_kind === 'search')) paths.push(cwd)
-    paths.push(...each.paths.map((path) => resolve(cwd, path)))
+    paths.push(...each.paths.map((path) => (isAbsolute(path) ? path : `${cwd}/${path}`)))
   }
   if (readings === undefined) return undefined
   const reads = readings.every((each) => each?.tool_kind === 'read')
