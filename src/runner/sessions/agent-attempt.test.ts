@@ -354,3 +354,16 @@ test('twenty sessions at once all end, and nothing of them is left', async () =>
   for (const mark of marks) assert.deepEqual(treeMembers({ mark }), [])
   await attempts.close()
 })
+
+test('a verify command that cannot be started does not pass, and the runner goes on', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const fileInItsPlace = ['rm -r "$PWD"; echo >"$PWD"', 'true']
+  for (const verify of [['echo \u0000'], [`: ${'x'.repeat(200_000)}`], fileInItsPlace]) {
+    const held = await attempts.start(here.spec('say done', { verify, verify_attempts: 1 }), 1)
+    const { outcome, reason, message } = await endOf(held)
+    assert.deepEqual([outcome, reason], ['failed', 'verify'])
+    assert.match(message ?? '', /it could not be started: /)
+  }
+  await attempts.close()
+})

@@ -32,12 +32,12 @@ export async function runVerify(
   command: string,
   { cwd, env, key, signal, masker }: VerifyOptions,
 ): Promise<VerifyResult | undefined> {
-  const child = spawn('/bin/sh', ['-c', command], {
-    cwd,
-    env: { ...env, [MARK]: key },
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  let child: ReturnType<typeof begin>
+  try {
+    child = begin(command, { cwd, env: { ...env, [MARK]: key } })
+  } catch (error) {
+    return { passed: false, how: notStarted(error as Error), output: '' }
+  }
   let tail = Buffer.alloc(0)
   const take = (chunk: Buffer) => {
     tail = Buffer.from(Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES))
@@ -49,7 +49,7 @@ export async function runVerify(
     return stream
   })
   const ended = Promise.withResolvers<string>()
-  child.once('error', (error) => ended.resolve(`it could not be started: ${error.message}`))
+  child.once('error', (error) => ended.resolve(notStarted(error)))
   child.once('exit', (code, killedBy) =>
     ended.resolve(killedBy === null ? `exit code ${code}` : `killed by ${killedBy}`),
   )
@@ -69,6 +69,17 @@ export async function runVerify(
   if (signal.aborted) return undefined
   return { passed: how === 'exit code 0', how, output: textOf(tail) }
 }
+
+/** Throws for some of what keeps it from being started: a folder that is a file by now, a command of 200 KB. */
+function begin(command: string, options: { cwd: string; env: NodeJS.ProcessEnv }) {
+  return spawn('/bin/sh', ['-c', command], {
+    ...options,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+const notStarted = ({ message }: Error): string => `it could not be started: ${message}`
 
 /** From the first whole character, without colours. */
 function textOf(tail: Buffer): string {
