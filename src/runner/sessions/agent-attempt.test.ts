@@ -367,3 +367,15 @@ test('a verify command that cannot be started does not pass, and the runner goes
   }
   await attempts.close()
 })
+
+test('a rule whose path is no glob is refused before anything begins', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const permissions = { mode: 'rules', rules: [{ decision: 'deny', paths: ['[z-a]'] }] }
+  const held = await attempts.start(here.spec('ask a.txt', { permissions }), 1)
+  const { reason, message } = await endOf(held)
+  assert.equal(reason, 'invalid_argument')
+  assert.match(message ?? '', /names "\[z-a\]", which is no glob/)
+  assert.deepEqual(linesOf(here.log), [])
+  await attempts.close()
+})

@@ -1,6 +1,7 @@
 import { relative } from 'node:path'
 import type { AskMode } from '../../agents/agent.ts'
 import type { AgentUpdateOf, Permissions } from '../../contract/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import { globPattern } from '../../platform/path-glob.ts'
 import { isBelow, realPath } from '../../platform/real-path.ts'
 
@@ -8,6 +9,20 @@ export type Decision =
   | { decision: 'allow' | 'deny'; by: 'rule' | 'policy'; rule?: string }
   /** A person decides. */
   | { decision: 'ask' }
+
+/** Throws `invalid_argument` for a glob that is none: the first question would come upon it. */
+export function checkRules({ rules }: Permissions): void {
+  for (const path of rules.flatMap(({ paths = [] }) => paths))
+    try {
+      globPattern(path)
+    } catch (cause) {
+      throw new ErrandError(
+        'invalid_argument',
+        `args.permissions names "${path}", which is no glob: ${(cause as Error).message}.`,
+        { cause, hint: 'A set in brackets goes from the lower character to the higher one, as in [a-z].' },
+      )
+    }
+}
 
 /** How the program has to be started so that these permissions can be kept. */
 export function askMode({ mode, rules, otherwise }: Permissions): AskMode {

@@ -2,7 +2,7 @@ import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
 import type { Baseline } from './baseline.ts'
 import { KeptSession, type KeptSessionOptions } from './kept-session.ts'
-import { decide } from './permission-policy.ts'
+import { checkRules, decide } from './permission-policy.ts'
 import { SessionClock } from './session-clock.ts'
 import type { SessionEnd } from './session-end.ts'
 import type { SessionEvent } from './session-event.ts'
@@ -44,6 +44,7 @@ export class SessionDriver {
   /** Throws `invalid_argument`. */
   constructor(options: SessionDriverOptions) {
     const { plan, env, key, masker, attempt } = options
+    checkRules(plan.permissions)
     this.#options = options
     this.#clock = new SessionClock(plan)
     this.#verifier = new Verifier({
