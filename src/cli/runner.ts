@@ -56,6 +56,12 @@ const start = command({
     const labels = givenLabels(options.label)
     const offered = slots(options.slots, found.cpus)
     const folder = runnerWorkspace(options.workspace, found)
+    const stop = new AbortController()
+    /** What it is at that would end with it; set once there is a link. */
+    let finish = async (): Promise<void> => {}
+    const leave = (): void => void finish().then(() => stop.abort())
+    // Before there is anything to leave in order.
+    void untilSignal().then(leave)
     const lock = takeFolderLock({ path: folder, what: 'workspace', option: '--workspace' }, 'lock')
     if ('holder' in lock) {
       throw new ErrandError(
@@ -66,11 +72,6 @@ const start = command({
         },
       )
     }
-    const stop = new AbortController()
-    /** What it is at that would end with it; set once there is a link. */
-    let finish = async (): Promise<void> => {}
-    const leave = (): void => void finish().then(() => stop.abort())
-    void untilSignal().then(leave)
     if (options['until-stdin-ends']) process.stdin.on('end', leave).resume()
     const log = programLog({ runner_id: options.id ?? found.runnerId })
     const [
