@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { BuildOrder, ContainerEngine, ContainerOrder, ContainerState, LogPiece } from './ports.ts'
-import { buildContext } from './testing-build-context.ts'
+import { testingBuild } from './testing-build.ts'
 
 const MiB = 1024 ** 2
 const FOR_EVER = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'
@@ -358,17 +358,8 @@ function using({ engine, runner, image }: EngineUnderTest) {
       return state as ContainerState & { type: 'exited' }
     },
     build(files: Record<string, string>, part: Partial<BuildOrder> = {}) {
-      return engine.build({
-        context: async () => buildContext(files),
-        dockerfile: 'Dockerfile',
-        args: {},
-        name: `errand.test/${runner}:built`,
-        labels: { runner },
-        limits: { memoryBytes: 64 * MiB, cpus: 1, processes: 50, diskBytes: 100 * MiB },
-        progress: () => {},
-        signal: never,
-        ...part,
-      })
+      const limits = { memoryBytes: 64 * MiB, cpus: 1, processes: 50, diskBytes: 100 * MiB }
+      return engine.build(testingBuild(runner, files, { limits, ...part }))
     },
   }
 }

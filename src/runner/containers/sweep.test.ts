@@ -4,7 +4,7 @@ import { dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from './container-engine-conformance.ts'
 import { sweepContainers, sweepImages } from './sweep.ts'
-import { buildContext } from './testing-build-context.ts'
+import { testingBuild } from './testing-build.ts'
 
 const skip = await dockerHere()
 const DAY_MS = 86_400_000
@@ -93,14 +93,5 @@ async function container(here: EngineUnderTest, attempt: string, image = here.im
 
 async function built({ engine, runner, image }: EngineUnderTest, number: number) {
   const Dockerfile = `FROM ${image}\nRUN echo ${runner} ${number} >/mine\n`
-  return engine.build({
-    context: async () => buildContext({ Dockerfile }),
-    dockerfile: 'Dockerfile',
-    args: {},
-    name: `errand.test/${runner}:${number}`,
-    labels: { runner },
-    limits: { memoryBytes: 64 * 1024 ** 2, cpus: 1, processes: 100, diskBytes: 1024 ** 3 },
-    progress: () => {},
-    signal: new AbortController().signal,
-  })
+  return engine.build(testingBuild(runner, { Dockerfile }, { name: `errand.test/${runner}:${number}` }))
 }

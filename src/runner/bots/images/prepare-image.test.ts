@@ -4,7 +4,7 @@ import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docke
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import { despiteRemovals } from '../../containers/docker/lost-layers.ts'
 import { readProgress } from '../../containers/docker/progress-events.ts'
-import { buildContext } from '../../containers/testing-build-context.ts'
+import { buildContext } from '../../containers/testing-build.ts'
 import type { ImageOrder } from './ports.ts'
 
 const skip = await dockerHere()

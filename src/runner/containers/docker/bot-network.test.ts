@@ -8,7 +8,7 @@ import { dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import type { ContainerEngine, ContainerOrder } from '../ports.ts'
-import { buildContext } from '../testing-build-context.ts'
+import { testingBuild } from '../testing-build.ts'
 import { guardChain } from './guard-rules.ts'
 
 const execute = promisify(execFile)
@@ -141,16 +141,7 @@ async function buildLines(
 ): Promise<string[]> {
   const lines: string[] = []
   const Dockerfile = `FROM ${image}\nENV RUNNER=${runner}\n${instructions}\n`
-  await engine.build({
-    context: async () => buildContext({ Dockerfile }),
-    dockerfile: 'Dockerfile',
-    args: {},
-    name: `errand.test/${runner}:built`,
-    labels: { runner },
-    limits: { memoryBytes: 64 * 1024 ** 2, cpus: 1, processes: 50, diskBytes: 1024 ** 3 },
-    progress: (line) => lines.push(line),
-    signal: never,
-  })
+  await engine.build(testingBuild(runner, { Dockerfile }, { progress: (line) => lines.push(line) }))
   return lines
 }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import { EngineCable } from '../../../../test/support/docker/engine-cable.ts'
-import { buildContext } from '../testing-build-context.ts'
+import { buildContext } from '../testing-build.ts'
 
 const skip = await dockerHere()
 const MiB = 1024 ** 2

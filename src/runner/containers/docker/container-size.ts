@@ -1,4 +1,5 @@
 import type Docker from 'dockerode'
+import { dial } from './dial.ts'
 
 interface Sized {
   SizeRw?: number
@@ -46,11 +47,6 @@ async function volumeSizes(
     statusCodes: { 200: true, 500: 'server error' },
     options: { type: 'volume' },
   }
-  const { Volumes } = await new Promise<{ Volumes: Docker.VolumeInspectInfo[] | null }>((resolve, reject) => {
-    modem.dial(request, (error: Error | null, answer: unknown) => {
-      if (error === null) resolve(answer as { Volumes: Docker.VolumeInspectInfo[] | null })
-      else reject(error)
-    })
-  })
+  const { Volumes } = await dial<{ Volumes: Docker.VolumeInspectInfo[] | null }>(modem, request)
   return new Map((Volumes ?? []).map(({ Name, UsageData }) => [Name, UsageData?.Size ?? -1]))
 }

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Container } from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { LogPiece } from '../ports.ts'
+import { dial } from './dial.ts'
 import { isGone } from './errors.ts'
 import { logFrames } from './log-frames.ts'
 import { RepeatedPieces } from './repeated-pieces.ts'
@@ -77,12 +78,7 @@ function logStream(
     statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
     options: since === undefined ? options : { ...options, since: unixTime(since) },
   }
-  return new Promise((resolve, reject) => {
-    modem.dial(request, (error: Error | null, answer: unknown) => {
-      if (error === null) resolve(answer as Readable)
-      else reject(error)
-    })
-  })
+  return dial(modem, request)
 }
 
 /** `2026-01-31T10:20:30.123456789Z` in seconds, with the nanoseconds as they stand there. */

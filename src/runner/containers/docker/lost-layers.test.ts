@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
-import { buildContext } from '../testing-build-context.ts'
+import { testingBuild } from '../testing-build.ts'
 import { despiteRemovals } from './lost-layers.ts'
 
 const skip = await dockerHere()
@@ -13,16 +13,10 @@ test('builds of the same layers do not fail while others of them are removed', {
   const Dockerfile = `FROM ${image}\nENV RUNNER=${runner}\nCOPY one /\nCOPY two /\n`
   const buildAndRemove = async (name: string): Promise<void> => {
     for (let round = 0; round < 10; round++) {
-      const { id } = await engine.build({
-        context: async () => buildContext({ Dockerfile, one: '1', two: name }),
-        dockerfile: 'Dockerfile',
-        args: {},
-        name: `errand.test/${runner}:${name}`,
-        labels: { runner },
-        limits: { memoryBytes: 64 * 1024 ** 2, cpus: 1, processes: 50, diskBytes: 1024 ** 3 },
-        progress: () => {},
-        signal: new AbortController().signal,
-      })
+      const files = { Dockerfile, one: '1', two: name }
+      const { id } = await engine.build(
+        testingBuild(runner, files, { name: `errand.test/${runner}:${name}` }),
+      )
       const found = await engine.images({ runner })
       assert.ok(found.some((other) => other.id === id))
       assert.equal(await engine.removeImage(id), true)

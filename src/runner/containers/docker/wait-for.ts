@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Container } from 'dockerode'
+import { dial } from './dial.ts'
 
 /**
  * Until the container has come to that. Asked of the client's lower half: an engine begins its answer at once, and where it
@@ -19,11 +20,5 @@ export async function waitFor(
     statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
     options: { condition },
   }
-  const answer = await new Promise<Readable>((resolve, reject) => {
-    modem.dial(request, (error: Error | null, answer: unknown) => {
-      if (error === null) resolve(answer as Readable)
-      else reject(error)
-    })
-  })
-  await text(answer)
+  await text(await dial<Readable>(modem, request))
 }
