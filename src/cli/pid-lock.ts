@@ -1,4 +1,5 @@
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 
 /** Who holds a lock: a process, told from a later one with the same number by when it started. */
 export interface Holder {
@@ -51,8 +52,9 @@ export function lockHolder(file: string): { pid: number; alive: boolean } | unde
 
 export type LockResult = { release(): void } | { holder: Holder }
 
-/** Takes the lock `file`, in a folder that is there, for this process, or says who has it. One that a dead process left is taken over. */
+/** Takes the lock `file` for this process, or says who has it. One that a dead process left is taken over. */
 export function takePidLock(file: string): LockResult {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const mine = `${file}.${process.pid}`
   writeFileSync(mine, JSON.stringify(thisProcess()))
   try {
