@@ -22,10 +22,13 @@ export function environmentOf(pid: number): string | undefined {
   }
 }
 
-/** Then the kernel knows no place of its environment. One that has no memory is dead, or the kernel's own. */
+/**
+ * Then the kernel knows no place of its environment yet, or one without an end; where its code stands is written last.
+ * One that has no memory is dead, or the kernel's own.
+ */
 function beginsProgram(pid: number): boolean {
   const line = readFileSync(`/proc/${pid}/stat`, 'latin1')
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
-  const [memory, start, end] = [fields[20], fields[47], fields[48]]
-  return memory !== '0' && (start === '0' || start !== end)
+  const [memory, code, start, end] = [fields[20], fields[23], fields[47], fields[48]]
+  return memory !== '0' && (code === '0' || start !== end)
 }
