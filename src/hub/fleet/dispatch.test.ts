@@ -202,6 +202,23 @@ test('steps of a run wait for the runner that has its files, and move on when it
   assert.deepEqual(third.stage.type === 'assigning' && third.stage.runner, 'r2')
 })
 
+test('two steps of a run that wait with different needs move on when its runner goes, and leave no empty line', async () => {
+  const world = openWorld()
+  const first = world.connect('r1', { slots: 1 })
+  const step = (number: number, cpus: number) =>
+    world.submit('ann', { cpus }, { run_id: 'run_x', attempt_id: `run_x.${number}` })
+  const [, small, large] = [step(1, 0), step(2, 1), step(3, 2)]
+  world.connect('r2', { slots: 1 })
+  first.drained = true
+  world.dispatch.rosterChanged(first)
+  // Its placing is committed.
+  await new Promise(setImmediate)
+  assert.deepEqual(small.stage, { type: 'placed', runner: 'r2' })
+  assert.equal(large.stage.type, 'waiting')
+  world.end(small)
+  assert.ok(isRunning(large))
+})
+
 test('runners come, go and come back with less, and what can be placed is', () => {
   const operation = fc.record({
     what: fc.constantFrom('submit', 'submit', 'submit', 'end', 'end', 'cancel', 'connect', 'disconnect'),

@@ -119,6 +119,8 @@ export class Queue {
   rosterChanged(runner: Runner): void {
     if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
     for (const line of [...this.#lines.at(runner.id)]) {
+      // Placing from one line may have emptied another of the same run.
+      if (line.users.size === 0) continue
       this.#lines.bind(line, this.#isBound(line))
       if (!line.bound) this.#placeAll(line)
     }
