@@ -51,3 +51,13 @@ test('a value of just the limit is kept whole', () => {
   const text = 'x'.repeat(MAX_VALUE_BYTES)
   assert.deepEqual(valuesOf({ A: 'stdout' }, `${text}\n`), { A: text, unset: [] })
 })
+
+test('a pattern that takes for ever holds nothing up: its variable is unset, the others are not', () => {
+  const outputs: Record<string, OutputSource> = {
+    BAD: { from: 'stdout', regex: '^(a+)+$' },
+    GOOD: { from: 'stdout', regex: '^a' },
+  }
+  const { unset, ...found } = valuesOf(outputs, `${'a'.repeat(64)}!`)
+  assert.deepEqual(found, { GOOD: 'a' })
+  assert.deepEqual(unset, ['Output BAD was not set: the pattern takes too long: use a simpler one.'])
+})

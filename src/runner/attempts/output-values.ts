@@ -1,5 +1,6 @@
 import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
-import type { OutputSource } from '../../contract/workflow.ts'
+import { type OutputSource, outputRegex } from '../../contract/workflow.ts'
+import { TimeGuard } from '../../platform/time-guard.ts'
 
 /** Longest value; what is longer is cut, with its size and a reference beside it. */
 export const MAX_VALUE_BYTES = 64 * 1024
@@ -106,7 +107,10 @@ function select(text: string, { json, regex }: Source): string {
   let found = text
   if (json !== undefined) found = atPath(found, json)
   if (regex !== undefined) {
-    const match = new RegExp(regex, 'mu').exec(found)
+    const pattern = outputRegex(regex)
+    const searched = found
+    // One without end would hold up all that this machine carries out, and again after each restart.
+    const match = new TimeGuard().run(() => pattern.exec(searched))
     if (match === null) throw new Error(`nothing matches /${regex}/`)
     found = match[1] ?? match[0]
   }

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { ErrorObject } from 'ajv'
-import { TimeGuard } from '../../agents/builtin/tools/time-guard.ts'
+import { TimeGuard } from '../../platform/time-guard.ts'
 
 /** What is wrong with a value, by its place; empty where it fits. */
 export type SchemaCheck = (value: unknown) => string[]

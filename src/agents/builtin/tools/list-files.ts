@@ -1,8 +1,8 @@
 import * as z from 'zod'
 import type { PathGlob } from '../../../platform/path-glob.ts'
+import { TimeGuard } from '../../../platform/time-guard.ts'
 import { filesBelow } from './file-list.ts'
 import { globPattern } from './glob.ts'
-import { TimeGuard } from './time-guard.ts'
 import { defineTool, OUTPUT_BYTES } from './tool.ts'
 
 const MOST_SHOWN = 1000
