@@ -39,8 +39,9 @@ export class Committer {
   add(events: readonly RunEvent[], effects: readonly (() => void)[], lazy: boolean): Promise<void> {
     if (this.#gaveUp !== undefined) return Promise.reject(this.#gaveUp)
     this.#batch ??= { events: [], after: [], settled: Promise.withResolvers() }
-    this.#batch.events.push(...events)
-    this.#batch.after.push(...effects)
+    // One by one: a hundred thousand are more than a call takes arguments.
+    for (const event of events) this.#batch.events.push(event)
+    for (const effect of effects) this.#batch.after.push(effect)
     const { promise } = this.#batch.settled
     if (!lazy) this.#run()
     else this.#lazy ??= setTimeout(() => this.#run(), LAZY_MS)

@@ -86,7 +86,7 @@ export class MemoryRunStore implements RunStore {
 }
 
 function append(run: KeptRun, change: Change): void {
-  run.events.push(...change.events)
+  for (const event of change.events) run.events.push(event)
   run.record.last_seq += change.events.length
   applyPatch(run.record, change.patch)
 }

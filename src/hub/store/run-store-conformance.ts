@@ -72,6 +72,17 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await store.get('run_a'), undefined)
     })
 
+    it('keeps a commit of a hundred and fifty thousand events', async (t) => {
+      const { store, dir } = await fresh(t)
+      const count = 150_000
+      await store.create(testSpec('run_a'), testEvents(1))
+      await store.update('run_a', { events: testEvents(2, count) })
+      const reader = durable ? await open(dir) : store
+      assert.equal((await reader.get('run_a'))?.last_seq, count + 1)
+      assert.deepEqual(await reader.events('run_a', count, 10), testEvents(count + 1))
+      if (durable) await reader.close()
+    })
+
     it('appends events and changes the record in one', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))

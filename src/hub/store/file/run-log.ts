@@ -90,7 +90,7 @@ export class RunLog {
       else if ('seq' in line) starts.push(start)
       else {
         if (this.#record === undefined) throw this.#damaged(0)
-        this.#starts.push(...starts)
+        for (const at of starts) this.#starts.push(at)
         starts = []
         this.#bytes = end
         this.#record.last_seq = line.commit.last_seq
