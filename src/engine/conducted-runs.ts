@@ -28,6 +28,8 @@ export class ConductedRuns {
   /** Those that were given up, with the store's failure. */
   readonly #lost = new Map<string, unknown>()
   readonly #notifications: Notifications | undefined
+  /** Settles when nothing is being taken up any more. */
+  #takenUp: Promise<unknown> | undefined
   #closed = false
 
   constructor(options: EngineOptions, loader: Loader, feed: Feed) {
@@ -98,6 +100,8 @@ export class ConductedRuns {
     if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id)))
       throw runExists(spec.run_id)
     if (this.#options.admit) await this.#options.admit(spec)
+    // Until then nobody knows who is inside the group.
+    if (plan.workflow.concurrency) await this.#takenUp
     if (this.#closed) throw engineClosed()
     if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
     const conductor = new Conductor(this.#ports, spec, plan)
@@ -110,6 +114,13 @@ export class ConductedRuns {
       throw error
     }
     return recordOf(this.#options.store, spec.run_id)
+  }
+
+  /** Takes up runs; new ones enter no concurrency group meanwhile. */
+  takeUpAll(work: () => Promise<void>): Promise<void> {
+    const done = work()
+    this.#takenUp = Promise.allSettled([this.#takenUp, done])
+    return done
   }
 
   /** Takes up a run that the store holds open, unless it is conducted here. */

@@ -183,11 +183,13 @@ export class Engine implements EngineFace {
     }
   }
 
-  async resume(only?: readonly string[]): Promise<void> {
-    const records = await this.#openRecords(only)
-    // First those that run: they are inside their concurrency groups already.
-    const running = (record: RunRecord) => (record.status === 'running' ? 0 : 1)
-    for (const record of records.sort((a, b) => running(a) - running(b))) await this.#runs.takeUp(record)
+  resume(only?: readonly string[]): Promise<void> {
+    return this.#runs.takeUpAll(async () => {
+      const records = await this.#openRecords(only)
+      // First those that run: they are inside their concurrency groups already.
+      const running = (record: RunRecord) => (record.status === 'running' ? 0 : 1)
+      for (const record of records.sort((a, b) => running(a) - running(b))) await this.#runs.takeUp(record)
+    })
   }
 
   async close(): Promise<void> {

@@ -147,6 +147,35 @@ test('waiting tries and approvals wait on after a restart', async (t) => {
   assert.equal(host.begun.length, 2)
 })
 
+test('a run that is submitted while others are taken up waits for those that are inside its concurrency group', async (t) => {
+  const { submit, engine, host, again, outputs } = scriptedEngine(t, () => 'hold')
+  const group = { concurrency: { group: 'g' } }
+  await submit([step('plain')])
+  await submit([step('inside')], group)
+  await engine.close()
+  const looked = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  const length = outputs.length.bind(outputs)
+  t.mock.method(outputs, 'length', async (...args: Parameters<typeof length>) => {
+    looked.resolve()
+    await held.promise
+    return await length(...args)
+  })
+  const after = again()
+  const resumed = after.resume()
+  await looked.promise
+  const workflow = { version: 'v0.1', name: 'test', ...group, steps: [step('next')] }
+  const submitted = after.submit({ workflow })
+  // It gets as far as it can.
+  await new Promise(setImmediate)
+  held.resolve()
+  await resumed
+  const { status, waiting } = await submitted
+  assert.deepEqual([status, waiting], ['queued', 'concurrency group "g" runs 1 of 1; 0 wait before'])
+  await host.endOf('inside')
+  await until(() => host.ran.includes('next'))
+})
+
 test('a run whose log is damaged is interrupted, and the others go on', async (t) => {
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
