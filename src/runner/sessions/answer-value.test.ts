@@ -43,9 +43,12 @@ test('openings of blocks that nothing closes are looked through in no time', () 
 
 test('a value that cannot be checked does not fit', () => {
   const deep = '['.repeat(200_000) + ']'.repeat(200_000)
+  // It could be checked, but not masked.
+  const lessDeep = '{"a":'.repeat(4_000) + 1 + '}'.repeat(4_000)
   const endless = JSON.stringify(`${'a'.repeat(60)}!`)
   for (const [pattern, answer] of [
     ['', deep],
+    ['', lessDeep],
     ['^(a+)+$', endless],
   ] as const) {
     const found = answerValue({ pattern })(answer)

@@ -5,6 +5,8 @@ export type AnswerValue = { json: string } | { wrong: string }
 
 /** More would fill the next prompt, and the run's end, with one mistake. */
 const MOST_PROBLEMS = 20
+/** What is deeper can be read, but not surely gone through on the stack when its secrets are hidden. */
+const MOST_DEEP = 1_000
 
 /** Finds a value in an answer and checks it by a JSON Schema. Throws `invalid_argument` for what is no such schema. */
 export function answerValue(schema: Record<string, unknown>): (answer: string) => AnswerValue {
@@ -22,6 +24,7 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
     const found = lastJson(answer)
     if (found === undefined) return { wrong: 'the answer holds no JSON value' }
     try {
+      if (isDeeper(found.value, MOST_DEEP)) throw new Error(`it is over ${MOST_DEEP} lists or objects deep`)
       const problems = check(found.value)
       if (problems.length === 0) return { json: JSON.stringify(found.value) }
       const more = problems.length - MOST_PROBLEMS
@@ -31,6 +34,13 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
       return { wrong: `it could not be checked: ${(error as Error).message}` }
     }
   }
+}
+
+function isDeeper(value: unknown, most: number): boolean {
+  let level = [value]
+  for (let depth = 0; level.length > 0 && depth <= most; depth++)
+    level = level.flatMap((each) => (typeof each === 'object' && each !== null ? Object.values(each) : []))
+  return level.length > 0
 }
 
 /** What is put behind the prompt, so that the agent knows what is wanted. */
