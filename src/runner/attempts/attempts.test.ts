@@ -158,6 +158,21 @@ test('exports, outputs and binary output come out as they are', async () => {
   await attempts.close()
 })
 
+test('an attempt whose end cannot be made out fails alone, with why, and leaves nothing running', async () => {
+  using here = place()
+  const attempts = here.open()
+  const spoil = 'mkdir "../../attempts/$ERRAND_ATTEMPT_ID/exit"; echo said; setsid sleep 1000 & echo $! >pid'
+  const attempt = await attempts.start(command(spoil), 1)
+  const { outcome, reason, message } = await endOf(attempt)
+  assert.deepEqual([outcome, reason], ['failed', 'internal'])
+  assert.match(message!, /^Its end could not be told: EISDIR/)
+  assert.equal(await textOf(attempt), 'said\n')
+  const pid = Number(readFileSync(join(here.path, 'workspaces/run_test/pid'), 'utf8'))
+  assert.equal(processStat(pid), undefined)
+  await attempt.release()
+  await attempts.close()
+})
+
 test('200 MB of output have the right length and hash', async () => {
   using here = place()
   const attempts = here.open()

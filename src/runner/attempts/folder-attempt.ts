@@ -1,4 +1,5 @@
 import type { AttemptReport, AttemptUsage, StreamName } from '../../contract/attempt.ts'
+import { messageOf } from '../../contract/errors.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import type { Cage } from '../limits/cage.ts'
 import type { HeldAttempt } from '../ports.ts'
@@ -179,6 +180,14 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   async finish(ending: Ending, endedAtMs = Date.now()): Promise<void> {
     if (this.finishing || this.closed) return
     this.finishing = true
+    try {
+      await this.#finish(ending, endedAtMs)
+    } catch (error) {
+      await this.#finishAnyway(error)
+    }
+  }
+
+  async #finish(ending: Ending, endedAtMs: number): Promise<void> {
     this.#watch.end()
     this.letEnd(ending)
     await this.#lookLast()
@@ -214,6 +223,18 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.cage.end()
     this.#letGo()
     if (kept) this.#dropSecrets()
+  }
+
+  /** Nothing of this should come up, and must not end the runner with all else that it carries out. */
+  async #finishAnyway(error: unknown): Promise<void> {
+    await this.endAll().catch(() => undefined)
+    if (this.closed || this.ended) return
+    const text = `Its end could not be told: ${messageOf(error)}.`
+    const message = this.masker?.maskText(text) ?? text
+    this.output.freeze()
+    this.journal.add({ type: 'ended', outcome: 'failed', reason: 'internal', message })
+    this.cage.end()
+    this.#letGo()
   }
 
   /** Now and then, while it runs: past a limit it is ended. */
