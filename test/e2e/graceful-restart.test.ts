@@ -92,3 +92,41 @@ test('a runner that is told to stop lets a request under way come to its end', a
   assert.equal((await programs.ended(run_id)).status, 'success')
   assert.equal((await runner.finished).code, 0)
 })
+
+test('a run waits for the restarted runner that has its files, also over a restart of the hub, with another one free', async (t) => {
+  const programs = await startPrograms(t)
+  const { client, home, data, errand, url } = programs
+  const yaml = workflowText([
+    { name: 'write', cmd: 'echo kept > file' },
+    { name: 'ask', action: 'approval.wait', needs: ['write'] },
+    { name: 'read', cmd: 'cat file', needs: ['ask'] },
+  ])
+  const { run_id } = await client.runs.create({ yaml })
+  const step = async (name: string) =>
+    (await client.runs.get(run_id)).steps.find((each) => each.step === name)
+  await eventually('the question', async () => (await step('ask'))?.status === 'waiting')
+
+  const token = readFileSync(join(data, 'runner-token'), 'utf8').trim()
+  const startOther = async () => {
+    const other = errand.start(['runner', '--id', 'other', '--workspace', join(home, 'other')], {
+      env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token },
+    })
+    await other.until('Connected to the hub')
+    return other
+  }
+  const other = await startOther()
+  await stop(programs, 'runner')
+  await client.runs.approve(run_id, { step: 'ask' })
+  const away = async () =>
+    (await step('read'))?.waiting === 'runner "apart", which has the files of this run, is away'
+  await eventually('the wait for the runner', away)
+
+  other.child.kill('SIGTERM')
+  await other.finished
+  await stop(programs, 'hub')
+  await programs.startHub()
+  await startOther()
+  await eventually('the wait for the runner at the new hub', away)
+  await programs.startRunner()
+  assert.equal((await programs.ended(run_id)).status, 'success')
+})

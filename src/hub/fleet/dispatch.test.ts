@@ -219,6 +219,46 @@ test('two steps of a run that wait with different needs move on when its runner 
   assert.ok(isRunning(large))
 })
 
+test('steps of a run wait for the runner that has its files while it is expected back', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const world = openWorld()
+  world.connect('r1', { slots: 1 })
+  const first = world.submit('ann', {}, { run_id: 'run' })
+  world.dispatch.begun(first)
+  world.connect('r2')
+  const [second, third] = ['run.2', 'run.3'].map((attempt_id) =>
+    world.submit('ann', {}, { run_id: 'run', attempt_id }),
+  ) as [Assignment, Assignment]
+  const runnerOfIt = ({ stage }: Assignment) => ('runner' in stage ? stage.runner : stage.type)
+  world.end(first)
+  assert.equal(runnerOfIt(second), 'r1')
+
+  world.disconnect('r1', true)
+  const fourth = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.4' })
+  world.end(second)
+  assert.deepEqual([third, fourth].map(runnerOfIt), ['waiting', 'waiting'])
+  t.mock.timers.tick(500)
+  assert.equal(world.whys.get(fourth)!.at(-1), 'runner "r1", which has the files of this run, is away')
+
+  world.connect('r1', { slots: 1 })
+  assert.deepEqual([third, fourth].map(runnerOfIt), ['r1', 'waiting'])
+  world.disconnect('r1', true)
+  world.disconnect('r1')
+  assert.equal(runnerOfIt(fourth), 'r2', 'it was given up')
+})
+
+test('a run of which nothing has begun waits for no runner that goes', () => {
+  const world = openWorld()
+  const runner = world.connect('r1', { slots: 1 })
+  const first = world.submit('ann', {}, { run_id: 'run' })
+  const second = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.2' })
+  world.connect('r2')
+  runner.draining = true
+  world.dispatch.rosterChanged(runner)
+  world.dispatch.again(first)
+  for (const { stage } of [first, second]) assert.equal('runner' in stage && stage.runner, 'r2')
+})
+
 test('runners come, go and come back with less, and what can be placed is', () => {
   const operation = fc.record({
     what: fc.constantFrom('submit', 'submit', 'submit', 'end', 'end', 'cancel', 'connect', 'disconnect'),

@@ -114,9 +114,17 @@ export class Dispatch {
     this.#place(assignment, runner)
   }
 
+  /** Its runner has it. */
+  begun(assignment: Assignment): void {
+    assignment.begun = true
+    this.homes.use(assignment.spec.run_id, assignment.workspace)
+  }
+
   /** Its runner does not take it: another one may. */
   again(assignment: Assignment): void {
-    this.#free(assignment.spec.attempt_id)
+    const { run_id, attempt_id } = assignment.spec
+    this.#free(attempt_id)
+    if (this.homes.leaveUnused(run_id, assignment.workspace)) this.#queue.rehome(run_id, assignment.workspace)
     this.#enqueue(assignment, '')
   }
 

@@ -119,6 +119,7 @@ export class Fleet implements StepHost {
     assignment.sent = { type: 'unknown' }
     assignment.begun = started
     this.#reception.expect(assignment, placement.runner)
+    if (started) this.#dispatch.begun(assignment)
   }
 
   cancel(attemptId: string, reason: Reason, force = false): void {
@@ -153,7 +154,9 @@ export class Fleet implements StepHost {
 
   /** The runner has the workspace of the run: for steps that ended before the run was taken up again. */
   remember({ run_id, requires }: Pick<AttemptSpec, 'run_id' | 'requires'>, runner: string): void {
-    this.#dispatch.homes.set(run_id, workspaceKey(requires), runner)
+    const workspace = workspaceKey(requires)
+    this.#dispatch.homes.set(run_id, workspace, runner)
+    this.#dispatch.homes.use(run_id, workspace)
   }
 
   /** What the hub's figures are made of. */

@@ -39,7 +39,7 @@ export class Incoming {
       this.#options.dispatch.again(assignment)
       return
     }
-    assignment.begun = true
+    this.#options.dispatch.begun(assignment)
     if (frame.type === 'report') assignment.inbox.report(frame.n, frame.report)
   }
 

@@ -54,6 +54,7 @@ function recalled(seen: SeenRunner): Runner {
   const runner = new Runner(id)
   runner.tenant = tenant
   runner.drained = draining
+  runner.expected = true
   runner.connectedAtMs = Date.parse(first_seen_at)
   runner.lastSeenAtMs = Date.parse(last_seen_at)
   runner.hello = {

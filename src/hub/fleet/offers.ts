@@ -20,11 +20,17 @@ export interface Candidate {
   /** Nothing new is put on it, so that what is large finds room there. */
   readonly kept: boolean
   readonly status: 'connected' | 'disconnected' | 'draining'
+  /** It is away, or ends just now, and has time to come back. */
+  readonly awaited: boolean
 }
 
 /** Connected, and would have room for it if it had nothing else. */
 export const takes = (runner: Candidate, need: Need): boolean =>
   runner.status === 'connected' && offers(runner, need)
+
+/** Whether what works there stays: the files are there, and it takes the next step too, now or once it is back. */
+export const keeps = (home: Candidate, need: Need): boolean =>
+  (home.status === 'connected' || home.awaited) && offers(home, need)
 
 /** Whether it would do, were it connected and empty. */
 export function offers(runner: Candidate, { tenant, requires }: Need): boolean {

@@ -21,6 +21,7 @@ const runner = (id: string, change: Partial<Candidate> = {}): Candidate => ({
   freeMemoryBytes: change.memoryBytes ?? 8 * GB,
   kept: false,
   status: 'connected',
+  awaited: false,
   ...change,
 })
 const chosen = (requires: Requirements, runners: Candidate[], wishes?: Wishes) =>
@@ -55,6 +56,18 @@ test('a run stays where its files are, and waits for that runner', () => {
   )
   const gone = [runner('a', { status: 'disconnected' }), runner('b')]
   assert.deepEqual(chosen({}, gone, { home: 'a' }), { type: 'runner', id: 'b' })
+})
+
+test('a run waits for the runner with its files while that one is expected back, where it would take the step', () => {
+  const away = runner('a', { status: 'disconnected', awaited: true })
+  assert.equal(
+    why({}, [away, runner('b')], { home: 'a' }),
+    'runner "a", which has the files of this run, is away',
+  )
+  const elsewhere = { type: 'runner', id: 'b' }
+  assert.deepEqual(chosen({}, [away, runner('b')]), elsewhere)
+  assert.deepEqual(chosen({ cpus: 8 }, [away, runner('b', { cpus: 8 })], { home: 'a' }), elsewhere)
+  assert.deepEqual(chosen({}, [away, runner('b')], { home: 'a', not: new Set(['a']) }), elsewhere)
 })
 
 test('a run goes where there is room for the largest of its steps, for it stays there', () => {

@@ -1,5 +1,5 @@
 import type { Need } from './needs.ts'
-import { type Candidate, hasRoom, takes } from './offers.ts'
+import { type Candidate, hasRoom, keeps, takes } from './offers.ts'
 import { type Waiting, whyWaits } from './waiting-text.ts'
 
 export interface Wishes {
@@ -15,13 +15,13 @@ export type Choice =
   /** All that could take it have rejected it. */
   | { type: 'rejected' }
 
-/** Chooses a runner for an attempt: the run's home where that could take it, else the one with most free slots. */
+/** Chooses a runner for an attempt: the run's home where that could take it, now or when it is back, else the one with most free slots. */
 export function choose(need: Need, runners: ReadonlyMap<string, Candidate>, wishes: Wishes = {}): Choice {
   const { home: homeId = '', not } = wishes
   const home = runners.get(homeId)
   const canTake = (runner: Candidate) => takes(runner, need) && !not?.has(runner.id)
-  if (home && canTake(home)) {
-    const free = !home.kept && hasRoom(home, need.requires)
+  if (home && keeps(home, need) && !not?.has(homeId)) {
+    const free = home.status === 'connected' && !home.kept && hasRoom(home, need.requires)
     return free ? { type: 'runner', id: homeId } : whyWaits(need, [home], wishes)
   }
   let best: Candidate | undefined

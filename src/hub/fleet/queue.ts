@@ -2,7 +2,7 @@ import type { Assignment } from './assignment.ts'
 import { KeptRunners } from './kept-runners.ts'
 import { isBefore, type Line, Lines, type Turn, turnIn } from './lines.ts'
 import type { Need } from './needs.ts'
-import { hasRoom, takes } from './offers.ts'
+import { hasRoom, keeps, takes } from './offers.ts'
 import { type Choice, choose } from './placement.ts'
 import type { Runner } from './roster.ts'
 import type { Shares } from './shares.ts'
@@ -164,7 +164,7 @@ export class Queue {
 
   #isBound({ home = '', need, not }: Pick<Line, 'home' | 'need' | 'not'>): boolean {
     const runner = this.#options.runners.get(home)
-    return runner !== undefined && takes(runner, need) && !not.has(home)
+    return runner !== undefined && keeps(runner, need) && !not.has(home)
   }
 
   #give(line: Line, runner: string): void {

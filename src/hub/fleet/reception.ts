@@ -92,9 +92,11 @@ export class Reception {
 
   /** What it has is lost. */
   giveUp(runner: Runner, message: string): void {
-    const { ledger } = this.#options
+    const { ledger, dispatch } = this.#options
+    runner.expected = false
     for (const assignment of ledger.givenTo(runner))
       ledger.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason: 'lost', message })
+    dispatch.rosterChanged(runner)
   }
 
   /** May be called twice. */
@@ -152,6 +154,7 @@ export class Reception {
     runners.set(runner.id, runner)
     clearTimeout(runner.lostTimer)
     runner.lostTimer = undefined
+    runner.expected = false
     if (runner.hello?.boot_id !== hello.boot_id) runner.draining = false
     runner.hello = hello
     runner.tenant = link.principal.tenant
@@ -169,7 +172,7 @@ export class Reception {
     })
     log(`Runner "${runner.id}" of group "${hello.group}" is connected.`, { runner_id: runner.id })
     for (const assignment of stock.going) {
-      assignment.begun = true
+      dispatch.begun(assignment)
       assignment.sent = { type: 'to', boot: hello.boot_id }
       assignment.inbox.rewind()
       orderInputs(assignment, link)
@@ -191,6 +194,7 @@ export class Reception {
   /** The time that it has to come back starts now. */
   #awaitReturn(runner: Runner, silence: string): void {
     if (runner.link || runner.lostTimer) return
+    runner.expected = true
     runner.lostTimer = setTimeout(() => {
       this.giveUp(runner, `Runner "${runner.id}" ${silence}.`)
       if (runner.drained) return

@@ -16,6 +16,8 @@ export class Runner implements Candidate {
   drained = false
   connectedAtMs = 0
   lastSeenAtMs = Date.now()
+  /** Not here, and not given up. */
+  expected = false
   lostTimer: NodeJS.Timeout | undefined
   /** Attempts that take a slot, and what is kept for each. */
   readonly held = new Map<string, { milliCpus: number; memoryBytes: number }>()
@@ -65,6 +67,10 @@ export class Runner implements Candidate {
   get status(): RunnerView['status'] {
     if (!this.link) return 'disconnected'
     return this.draining || this.drained ? 'draining' : 'connected'
+  }
+
+  get awaited(): boolean {
+    return (this.link ? this.draining : this.expected) && !this.drained
   }
 
   /** Keeps a slot for it, and what it asks for. */

@@ -54,9 +54,10 @@ export class TestingDispatch {
     return runner
   }
 
-  disconnect(id: string): void {
+  disconnect(id: string, expected = false): void {
     const runner = this.runners.get(id)!
     runner.link = undefined
+    runner.expected = expected
     this.dispatch.rosterChanged(runner)
   }
 

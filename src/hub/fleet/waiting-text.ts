@@ -20,6 +20,8 @@ export function whyWaits(
   runners: readonly Candidate[],
   { home, not }: Wishes,
 ): Waiting | { type: 'rejected' } {
+  if (home !== undefined && runners[0]?.awaited)
+    return wait('away', `runner "${home}", which has the files of this run, is away`)
   const known = runners.filter((runner) => runner.tenant === tenant)
   const present = known.filter((runner) => runner.status !== 'disconnected')
   if (present.length === 0) return wait('none', 'no runner is connected')
