@@ -98,6 +98,15 @@ test('another protocol is refused for good, with both versions named', async () 
   assert.match(String(refused?.message), /protocol 99, this hub speaks 1/)
 })
 
+test('another protocol that is no text is refused too, and the hub is well', async () => {
+  const nested = `{"type":"hello","protocol":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+  for (const frame of [nested, { type: 'hello', protocol: { toString: 1, valueOf: 1 } }]) {
+    const [refused] = await say([frame])
+    assert.equal(refused?.code, 'protocol_mismatch')
+    await assertWell()
+  }
+})
+
 for (const [what, wrong, message] of [
   ['without a name', { runner_id: undefined }, /"runner_id"/],
   [
@@ -122,6 +131,7 @@ for (const [name, frame] of [
   ['text that is no JSON', '{"type":'],
   ['JSON that is no frame', { type: 'surprise' }],
   ['null', 'null'],
+  ['a frame whose type is nested deep', `{"type":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
   ['a binary frame that is no output', Buffer.from([9, 9, 9])],
   ['a report before hello', { type: 'draining' }],
 ] as const)
