@@ -48,13 +48,13 @@ export interface HubOptions {
   botQuota?: Partial<BotQuota>
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
+  /** Called at the first start on this folder, at once: what follows may fail, and the next start does not know the password. */
+  tellAdmin(admin: { username: string; password: string }): void
   log: Log
 }
 
 export interface HubProcess {
   url: string
-  /** Set at the first start on this folder. */
-  admin?: { username: string; password: string }
   /** For a runner on this machine. */
   runnerToken: string
   /** Reads the configuration again. */
@@ -100,6 +100,7 @@ async function start(
     hosts,
     botQuota,
     givenTokens = {},
+    tellAdmin,
     log,
   }: HubOptions,
   closers: (() => unknown)[],
@@ -111,6 +112,7 @@ async function start(
   closers.push(() => stores.close())
   const { accounts } = stores
   const admin = await ensureAdmin(accounts)
+  if (admin !== undefined) tellAdmin(admin)
   await keepGivenTokens(accounts, givenTokens)
   const given = Object.values(givenTokens).filter((text) => text !== undefined)
   const auth = new Auth({ accounts, secret: await sessionSecret(accounts), given })
@@ -209,7 +211,7 @@ async function start(
     name: 'runner of the hub',
     file: join(data, 'runner-token'),
   })
-  return { url, admin, runnerToken, reload: () => configFile.reload() }
+  return { url, runnerToken, reload: () => configFile.reload() }
 }
 
 /** A hub without its key works; what needs a secret does not. */

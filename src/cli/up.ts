@@ -74,6 +74,10 @@ export const up = command({
         ...(maxSeconds !== undefined && { maxSeconds }),
       },
       givenTokens: givenTokens(process.env),
+      tellAdmin: ({ username, password }) =>
+        process.stdout.write(
+          `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown this once)\n`,
+        ),
     })
     const runner = options['no-runner']
       ? undefined
@@ -109,16 +113,10 @@ function address({ host, port }: { host?: string; port?: string }): { host: stri
   return { host: host ?? given.host, port: number }
 }
 
-function greeting(
-  { url, admin }: { url: string; admin?: { username: string; password: string } },
-  data: string,
-): string {
+function greeting({ url }: { url: string }, data: string): string {
   const lines = [`Errand is up at ${url}`, `  API      ${url}/docs`, `  data     ${data}`]
   if (data !== dataFolder(undefined))
     lines.push(`  commands find it with ERRAND_DATA=${resolve(data)}, or after errand login`)
-  if (admin !== undefined) {
-    lines.push(`  user     ${admin.username}`, `  password ${admin.password}   (shown this once)`)
-  }
   const note = containerNote(url)
   if (note !== undefined) lines.push(`  note     ${note}`)
   return `${lines.join('\n')}\n`

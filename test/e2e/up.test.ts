@@ -35,17 +35,19 @@ function lines(home: string, count: number): string {
 const numbered = (count: number): string =>
   Array.from({ length: count }, (_, i) => `line ${i + 1}\n`).join('')
 
+const login = (url: string, password: string) =>
+  fetch(`${url}/api/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username: 'admin', password }),
+  })
+
 test('the first start shows a password that opens it; the second finds everything again', async (t) => {
   const errand = hub(t)
   const first = await errand.up()
   const password = /password (\S+)/.exec(first.printed.stdout)![1]!
   const url = /http:\/\/\S+/.exec(first.printed.stdout)![0]
-  const login = await fetch(`${url}/api/auth/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'admin', password }),
-  })
-  assert.equal(login.status, 200)
+  assert.equal((await login(url, password)).status, 200)
   assert.equal(statSync(join(errand.data, 'local.json')).mode & 0o777, 0o600)
   const file = join(errand.home, 'flow.yaml')
   writeFileSync(
@@ -113,6 +115,10 @@ test('a taken port and a data folder in use are errors that say what to do', asy
   assert.match(taken.stderr, new RegExp(`Port ${port} .* taken[\\s\\S]+--port ${port + 1}`))
 
   const first = await errand.up('--no-runner')
+  // No other start shows it.
+  const password = /password (\S+)/.exec(taken.stdout)![1]!
+  const url = /http:\/\/\S+/.exec(first.printed.stdout)![0]
+  assert.equal((await login(url, password)).status, 200)
   const second = await errand.call('up', '--port', '0')
   assert.equal(second.code, 1)
   assert.match(second.stderr, new RegExp(`in use by process ${first.child.pid}`))
