@@ -47,6 +47,18 @@ test('the secrets of a request are those of its step, also in a run that goes on
   assert.deepEqual(next.steps[0]!.secrets, secrets)
 })
 
+test('a run that ended before its agent could load the session is gone on with as the one before', () => {
+  const recordOf = (run_id: string, given: object) => {
+    const { workflow } = checkWorkflow(given, { catalog: builtinActions })
+    return { run_id, blueprint: 'agent', workflow } as unknown as RunRecord
+  }
+  const first = recordOf('run_a', agentRun({ prompt: 'x' }).workflow)
+  assert.throws(() => continuationRun(first, {}, { prompt: 'y' }), { code: 'no_input' })
+  const next = continuationRun(first, { session_id: 's$1' }, { prompt: 'y' })
+  const last = continuationRun(recordOf('run_b', next.workflow), {}, { prompt: 'z' })
+  assert.deepEqual(argsOf(last.workflow).session, { session_id: 's$1', workspace_of: 'run_a' })
+})
+
 test('a run is called what its prompt begins with', () => {
   const nameOf = (prompt: string) => agentRun({ prompt }).workflow.name
   assert.equal(nameOf('  fix\n\tthe \u0000 test '), 'fix the test')

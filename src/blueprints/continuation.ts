@@ -38,18 +38,20 @@ export function continuationRun(
         hint: 'A prompt can be given to an agent step while it runs, and to a run of the blueprint "agent" at any time.',
       },
     )
-  if (found.session_id === undefined)
+  const workflow = record.workflow as Workflow
+  const step = workflow.steps[0]!
+  const { verify, output_schema, ...texts } = step.args as AgentRunArgs
+  const args = unplain(texts) as Omit<AgentRunArgs, 'verify' | 'output_schema'>
+  // One that went on with it may have ended before its agent could load it.
+  const session_id = found.session_id ?? args.session?.session_id
+  if (session_id === undefined)
     throw new ErrandError(
       'no_input',
       `Run ${run_id} was over before its agent told the id of its session: there is nothing to go on with.`,
       { hint: 'Ask again, as a new run.' },
     )
   checkPromptSize(prompt)
-  const workflow = record.workflow as Workflow
-  const step = workflow.steps[0]!
-  const { verify, output_schema, ...texts } = step.args as AgentRunArgs
-  const args = unplain(texts) as Omit<AgentRunArgs, 'verify' | 'output_schema'>
-  const session = { session_id: found.session_id, workspace_of: args.session?.workspace_of ?? run_id }
+  const session = { session_id, workspace_of: firstOf(record) }
   const { group, labels, runner } = workflow.inventory?.hosts[DEFAULT_HOST] ?? {}
   return {
     ...agentWorkflow(
@@ -64,4 +66,10 @@ export function continuationRun(
     ),
     continues: run_id,
   }
+}
+
+/** The run that began the session. */
+export function firstOf({ run_id, workflow }: Pick<RunRecord, 'run_id' | 'workflow'>): string {
+  const { session } = (workflow as Workflow).steps[0]!.args as AgentRunArgs
+  return session?.workspace_of ?? run_id
 }
