@@ -1,8 +1,10 @@
-import { continuationRun, findSession, type SessionFound } from '../blueprints/continuation.ts'
+import { join } from 'node:path'
+import { continuationRun, findSession, firstOf, type SessionFound } from '../blueprints/continuation.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { RunStore } from '../engine/ports.ts'
+import { takeFolderLock } from './folder-lock.ts'
 import { openStateFolder } from './state-folder.ts'
 
 export interface ContinueHere {
@@ -49,6 +51,7 @@ export async function continueHere(options: ContinueHere): Promise<Continued> {
   const found: SessionFound = {}
   for (const event of await store.events(earlier, 0, Number.MAX_SAFE_INTEGER)) findSession(found, event)
   const made = continuationRun((await store.get(earlier))!, found, { prompt, interactive })
+  options.releases.push(takeSession(folder, firstOf(record)))
   return { runId: (await engine.submit({ ...made, run_id: newId })).run_id, after: 0 }
 }
 
@@ -61,4 +64,16 @@ async function given(engine: Engine, runId: string, text: string): Promise<{ inp
       return undefined
     throw error
   }
+}
+
+/** For this process alone; the answer lets go of it. Throws `conflict`. */
+function takeSession(folder: string, firstRun: string): () => void {
+  const place = { path: folder, what: 'state folder', option: 'HOME' }
+  const lock = takeFolderLock(place, join('locks', `session.${firstRun}`))
+  if ('release' in lock) return lock.release
+  throw new ErrandError(
+    'conflict',
+    `Another command goes on with the session of run ${firstRun}: process ${lock.holder.pid}.`,
+    { hint: 'Wait for it, or end it with Ctrl-C where it runs.' },
+  )
 }

@@ -18,7 +18,7 @@ function setup(t: TestContext) {
     errand.run(['agent', prompt, ...standInOptions, ...more], { cwd })
   const start = (prompt: string, ...more: string[]) =>
     errand.start(['agent', prompt, ...standInOptions, ...more], { cwd })
-  return { ...errand, cwd, agent, start }
+  return { ...errand, cwd, agent, start, startErrand: errand.start }
 }
 
 test('an agent asked here works in this folder, and is shown as it goes', async (t) => {
@@ -46,6 +46,21 @@ test('a later command goes on with the session, also with one that went on befor
   assert.deepEqual([other.code, /--model cannot be changed/.test(other.stderr)], [2, true])
   assert.equal((await run(['agent', '--continue', 'run_nope', 'say x'])).code, 7)
   assert.deepEqual(readdirSync(join(home, '.errand/local/attempts')), [])
+})
+
+test('of two commands that go on with one session the second is refused as long as the first is at it', async (t) => {
+  const { agent, run, cwd, startErrand } = setup(t)
+  const first = runIdIn((await agent('say one')).stdout)
+  const going = startErrand(['agent', '--continue', first, 'say two\nwait go'], { cwd })
+  await going.until(/^two$/m)
+  const other = await run(['agent', '--continue', first, 'say three'], { cwd })
+  assert.equal(other.code, 1)
+  assert.match(other.stderr, /Another command goes on with the session of run run_\w+: process \d+\./)
+  writeFileSync(join(cwd, 'go'), '')
+  const { code, stdout } = await going.finished
+  assert.equal(code, 0, stdout)
+  const next = await run(['agent', '--continue', first, 'say three'], { cwd })
+  assert.match(next.stdout, /its session is loaded\nthree\nsuccess/)
 })
 
 test('--json prints every event and the run; a prompt may come on standard input', async (t) => {

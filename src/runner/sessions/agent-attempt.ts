@@ -92,6 +92,7 @@ export class AgentAttempt extends FolderAttempt {
     const closing = this.#driver?.kept.launches.close()
     super.close()
     await closing
+    this.#driver?.leave()
   }
 
   protected override stop(cause: Cause, graceMs: number): void {
@@ -129,6 +130,7 @@ export class AgentAttempt extends FolderAttempt {
 
   protected override async beforeMeasure(): Promise<void> {
     if (!this.#driver) return
+    this.#driver.leave()
     const { launches, session } = this.#driver.kept
     launches.process?.close()
     await tellValues(this.output.values, session, this.#baseline, this.masker)

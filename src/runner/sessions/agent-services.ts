@@ -6,6 +6,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { isFolder } from '../../platform/process-program.ts'
 import { isBelow, realPath } from '../../platform/real-path.ts'
 import { passedOn } from '../attempts/process-environment.ts'
+import { SessionHolds } from './session-holds.ts'
 import { SessionHomes } from './session-homes.ts'
 
 export type KnownAgent = Agent | InProcessAgent
@@ -55,6 +56,7 @@ const LOCATED_FOR_MS = 30_000
 export class AgentServices {
   readonly options: AgentsOptions
   readonly homes: SessionHomes
+  readonly holds = new SessionHolds()
   readonly #env: NodeJS.ProcessEnv
   readonly #located = new Map<string, { atMs: number; found: Promise<Located> }>()
 

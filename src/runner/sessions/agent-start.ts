@@ -50,6 +50,24 @@ export class AgentStart {
     return this.#prepared
   }
 
+  /** Waits until no other attempt is in the session that it goes on with. `onWait`: that run is. */
+  async enter(onWait: (runId: string) => void): Promise<void> {
+    const { plan, agent, services, spec } = this.#options
+    if (plan.session === undefined) return
+    await services.holds.take(keyOf(agent, plan.session.session_id), spec, this.#stop.signal, onWait)
+  }
+
+  /** It is in that session: an earlier process of this runner began it, or the agent has told so. */
+  keep(sessionId: string | undefined): void {
+    const { agent, services, spec } = this.#options
+    if (sessionId !== undefined) services.holds.keep(keyOf(agent, sessionId), spec)
+  }
+
+  /** Nothing of the agent is left. May be called twice. */
+  leave(): void {
+    this.#options.services.holds.leave(this.#options.spec)
+  }
+
   /** The end of an attempt for which one of these has thrown. */
   refusal(error: unknown): Ending {
     return refusal(error, this.#options.services.options.runnerId)
@@ -110,6 +128,7 @@ export class AgentStart {
   readonly sessionsKnown = (sessionId: string | undefined, launched: Launched | undefined): void => {
     const { services, agent } = this.#options
     if (sessionId === undefined || !launched) return
+    this.keep(sessionId)
     try {
       services.homes.keep(agent.name, sessionId, launched.request.home)
     } catch {
@@ -137,3 +156,6 @@ export class AgentStart {
     return finding.type === 'unknown' ? { note: finding.why } : {}
   }
 }
+
+/** An id is unique among the sessions of an agent. */
+const keyOf = ({ name }: KnownAgent, sessionId: string): string => `${name} ${sessionId}`

@@ -67,8 +67,13 @@ export class SessionDriver {
 
   /** Comes to where an earlier process of this runner was; `takeUp` follows. */
   async replay(): Promise<void> {
-    await this.#options.baseline.recover(this.kept.firstLaunched?.request.cwd)
+    const { start, baseline } = this.#options
+    const { request } = this.kept.firstLaunched ?? {}
+    // Before anything is waited for: what is begun meanwhile finds it there.
+    start.keep(request?.session_id)
+    await baseline.recover(request?.cwd)
     await this.kept.replay()
+    start.keep(this.kept.session.sessionId)
   }
 
   /** Looks for what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */
@@ -84,6 +89,7 @@ export class SessionDriver {
     if (claim === undefined) return
     try {
       await start.prepare()
+      await this.#enter()
       launches.begin(claim)
     } catch (error) {
       void attempt.finish(start.refusal(error))
@@ -113,6 +119,11 @@ export class SessionDriver {
   stop(): void {
     this.#stopping = true
     this.#verifier.stop()
+  }
+
+  /** Nothing of the agent is left here. May be called twice. */
+  leave(): void {
+    this.#options.start.leave()
   }
 
   /** Nothing counts any more. May be called twice. */
@@ -146,12 +157,20 @@ export class SessionDriver {
     this.#options.attempt.stop({ type: 'failed', reason: 'budget', message }, STOP_GRACE_MS)
   }
 
+  async #enter(): Promise<void> {
+    await this.#options.start.enter((runId) => {
+      const text = `Run ${runId} is in this session: this one goes on with it once that has ended.`
+      this.kept.apply({ type: 'note', text })
+    })
+  }
+
   async #launch(): Promise<void> {
     const { start, baseline, output, attempt } = this.#options
     const { session, launches } = this.kept
     this.#launching = true
     try {
       const { note } = await start.prepare()
+      await this.#enter()
       if (output.values.wants('files')) await baseline.take(start.cwd)
       if (this.#halted) return
       if (note !== undefined && launches.count === 0) this.kept.apply({ type: 'note', text: note })

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { endOf, until } from '../attempts/attempt-fixture.ts'
+import { kindsOf, linesOf, type SessionPlace, sessionPlace, update } from './session-fixture.ts'
+
+/** What goes on with one session, all in the workspace of the run that had it first. */
+const goesOn = (here: SessionPlace, run_id: string, prompt: string) => {
+  const session = { session_id: 'session-1', workspace_of: 'run_test' }
+  return here.spec(prompt, { session }, { run_id, attempt_id: `${run_id}.1` })
+}
+
+const prompts = (here: SessionPlace) => linesOf(here.log).filter((line) => line.startsWith('prompt'))
+const go = (here: SessionPlace, name: string) => {
+  mkdirSync(join(here.path, 'workspaces/run_test'), { recursive: true })
+  writeFileSync(join(here.path, 'workspaces/run_test', name), '')
+}
+
+test('of attempts in one session the next begins when nothing is left of the one before', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const first = await attempts.start(goesOn(here, 'run_a', 'wait go\nsay one'), 1)
+  await update(first, 'prompt')
+  const second = await attempts.start(goesOn(here, 'run_b', 'say two'), 1)
+  const third = await attempts.start(goesOn(here, 'run_c', 'say three'), 1)
+  const fourth = await attempts.start(goesOn(here, 'run_d', 'say four'), 1)
+  assert.match((await update(second, 'notice')).text, /^Run run_a is in this session/)
+  await update(fourth, 'notice')
+  third.cancel(1000, 'canceled')
+  assert.equal((await endOf(third)).outcome, 'canceled')
+  assert.deepEqual([second.ended, fourth.ended, prompts(here)], [false, false, ['prompt wait go']])
+  go(here, 'go')
+  for (const held of [first, second, fourth]) assert.equal((await endOf(held)).outcome, 'success')
+  assert.deepEqual(prompts(here), ['prompt wait go', 'prompt say two', 'prompt say four'])
+  await attempts.close()
+})
+
+test('a session that a runner left going is waited for by the next runner too', async () => {
+  using here = sessionPlace()
+  const before = here.open()
+  const spec = goesOn(here, 'run_a', 'wait go\nsay one')
+  await update(await before.start(spec, 1), 'prompt')
+  await update(await before.start(goesOn(here, 'run_b', 'say two'), 1), 'notice')
+  await before.close()
+  const attempts = here.open()
+  await attempts.recover()
+  const [first, second] = ['run_a.1', 'run_b.1'].map((id) => attempts.get(id)!)
+  const notices = () => kindsOf(second!).filter((kind) => kind === 'notice').length
+  await until(() => notices() === 2, 'that it waits again')
+  assert.deepEqual(prompts(here), ['prompt wait go'])
+  go(here, 'go')
+  for (const held of [first!, second!]) assert.equal((await endOf(held)).outcome, 'success')
+  assert.deepEqual(prompts(here), ['prompt wait go', 'prompt say two'])
+  await attempts.close()
+})
