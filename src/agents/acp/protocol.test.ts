@@ -252,6 +252,16 @@ describe('the Agent Client Protocol', () => {
     assert.equal(end.stop_reason, 'end_turn')
   })
 
+  it('tells of a turn that the agent breaks off by itself as failed, not as canceled', () => {
+    const talk = new Talk().open()
+    talk.protocol.prompt('Write x.')
+    talk.result({ stopReason: 'cancelled' })
+    const end = talk.end()
+    assert.ok(end?.kind === 'turn_ended')
+    assert.deepEqual([end.stop_reason, end.failure], ['error', undefined])
+    assert.match(end.message!, /nobody had canceled it/)
+  })
+
   it('answers open questions as canceled with the turn, and those that come late', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Write x.')

@@ -155,7 +155,7 @@ export class AcpProtocol implements AgentProtocol {
         // Nobody canceled: some agents end a turn so when a tool was denied.
         return this.#permissions.denied.size > 0
           ? { stop_reason: 'end_turn', message: 'The agent ended the turn after a denied tool.' }
-          : { stop_reason: 'canceled' }
+          : { stop_reason: 'error', message: 'The agent broke off its turn, and nobody had canceled it.' }
       default:
         return { stop_reason: 'error', message: `The agent ended the turn for an unknown reason: ${reason}` }
     }

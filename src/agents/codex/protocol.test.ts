@@ -97,6 +97,13 @@ describe('the protocol of codex', () => {
     assert.ok(!sent.some(({ method }) => method === 'turn/interrupt'))
   })
 
+  it('tells of a turn that codex breaks off by itself as failed, not as canceled', () => {
+    const { updates, tells } = inTurn()
+    tells('turn/completed', completed('interrupted'))
+    const message = 'Codex broke off its turn, and nobody had canceled it.'
+    assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'error', message })
+  })
+
   it('cancels a turn that is not known to have begun as soon as it is', () => {
     const { protocol, sent, updates, says, tells } = begun()
     protocol.prompt('go')

@@ -148,7 +148,8 @@ export class CodexProtocol implements AgentProtocol {
 
 function ending(turn: JsonObject): TurnEnd {
   const error = object(turn.error)
-  if (turn.status === 'interrupted') return { stop_reason: 'canceled' }
+  if (turn.status === 'interrupted')
+    return { stop_reason: 'error', message: 'Codex broke off its turn, and nobody had canceled it.' }
   if (turn.status === 'completed' && error === undefined) return { stop_reason: 'end_turn' }
   return { stop_reason: 'error', ...codexError(error ?? {}) }
 }
