@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { acp } from '../../agents/acp.ts'
+import type { ProtocolPort, SessionRequest } from '../../agents/agent.ts'
 import { codex } from '../../agents/codex.ts'
 import { treeMembers } from '../../platform/process-tree.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
@@ -301,6 +302,35 @@ test('a folder that is not allowed is refused, whatever link leads there', async
   const end = await endOf(held)
   assert.equal(end.reason, 'invalid_argument')
   assert.match(end.message!, /--allow-dir/)
+  await attempts.close()
+})
+
+test('an agent that is silent since the model service failed has failed by that, not by its budget', async () => {
+  using here = sessionPlace()
+  const failing = {
+    ...acp,
+    protocol: (request: SessionRequest, port: ProtocolPort) =>
+      acp.protocol(request, {
+        ...port,
+        update: (one) =>
+          port.update(
+            one.kind === 'thought'
+              ? { kind: 'retry', failure: 'rate_limit', message: one.text, attempt: 1 }
+              : one,
+          ),
+      }),
+  }
+  const attempts = here.open({ agents: { ...here.agents, known: [failing] } })
+  const budget = { inactivity_seconds: 0.5 }
+  const waits = await attempts.start(here.spec('say x\nthink slow down\nhang', { budget }), 1)
+  const end = await endOf(waits)
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'model'])
+  assert.match(
+    end.message!,
+    /^rate_limit: slow down \(the agent waits to try again, and nothing was heard of/,
+  )
+  const hangs = await attempts.start(here.spec('think slow down\nsay x\nhang', { budget }), 1)
+  assert.equal((await endOf(hangs)).reason, 'budget')
   await attempts.close()
 })
 

@@ -5,6 +5,9 @@ import type { SessionOptions } from './session.ts'
 import { ToolCalls } from './tool-calls.ts'
 import type { UpdateTeller } from './update-teller.ts'
 
+/** After these the model service has answered. */
+const DOES: ReadonlySet<AgentUpdate['kind']> = new Set(['message', 'thought', 'tool', 'turn_ended'])
+
 /** What the agent says: what counts of it is kept in mind, and others are told. */
 export class AgentUpdates {
   readonly #title: string
@@ -13,6 +16,7 @@ export class AgentUpdates {
   readonly #meter: BudgetMeter
   readonly #tools = new ToolCalls()
   #sessionId: string | undefined
+  #retry: AgentUpdateOf<'retry'> | undefined
 
   constructor(
     { title, plan }: Pick<SessionOptions, 'title' | 'plan'>,
@@ -27,6 +31,10 @@ export class AgentUpdates {
 
   get sessionId(): string | undefined {
     return this.#sessionId
+  }
+  /** The model service has failed, and nothing came since of what the agent does. */
+  get retry(): AgentUpdateOf<'retry'> | undefined {
+    return this.#retry
   }
   /** Which limit of the budget is reached. */
   get breach(): string | undefined {
@@ -43,6 +51,8 @@ export class AgentUpdates {
 
   take(update: AgentUpdate): void {
     if (update.kind === 'permission') return void this.#questions.come(this.#tools.complete(update))
+    if (update.kind === 'retry') this.#retry = update
+    else if (DOES.has(update.kind)) this.#retry = undefined
     if (update.kind === 'session') this.#sessionId = update.session_id ?? this.#sessionId
     if (update.kind === 'tool') this.#tools.follow(update)
     if (update.kind === 'usage') this.#warnOfCost(update)

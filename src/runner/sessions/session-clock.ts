@@ -29,14 +29,19 @@ export class SessionClock {
     return { type: 'waits', until: inSeconds(this.#plan.idle_timeout_seconds) }
   }
 
-  /** Which limit of time is reached. */
-  breach(session: Session, startedAtMs: number | undefined): string | undefined {
-    const { seconds, inactivity_seconds } = this.#plan.budget
-    if (seconds !== undefined && startedAtMs !== undefined && this.#moments.due(startedAtMs + seconds * 1000))
-      return `${seconds} s have passed`
-    if (session.busy && performance.now() >= this.#heardAtMs + inactivity_seconds * 1000)
-      return `nothing was heard of the agent for ${inactivity_seconds} s`
-    return undefined
+  /** Whether it has worked for as long as it may, in words. */
+  overtime(startedAtMs: number | undefined): string | undefined {
+    const { seconds } = this.#plan.budget
+    const due =
+      seconds !== undefined && startedAtMs !== undefined && this.#moments.due(startedAtMs + seconds * 1000)
+    return due ? `${seconds} s have passed` : undefined
+  }
+
+  /** Whether the agent has said nothing for as long as it may, in words. */
+  silence(session: Session): string | undefined {
+    const { inactivity_seconds } = this.#plan.budget
+    const silent = session.busy && performance.now() >= this.#heardAtMs + inactivity_seconds * 1000
+    return silent ? `nothing was heard of the agent for ${inactivity_seconds} s` : undefined
   }
 
   /** What the session is to be told of, as it stands when that is asked for. */

@@ -147,8 +147,16 @@ export class SessionDriver {
 
   #lookAtClock(): void {
     const { session } = this.kept
-    const breach = this.#clock.breach(session, this.#options.journal.startedAtMs)
-    if (breach !== undefined) return void this.#stopForBudget(breach)
+    const { attempt, journal } = this.#options
+    const overtime = this.#clock.overtime(journal.startedAtMs)
+    if (overtime !== undefined) return void this.#stopForBudget(overtime)
+    const silence = this.#clock.silence(session)
+    if (silence !== undefined && session.retry) {
+      // Some wait as long as the service tells them to: an hour, and say nothing.
+      const message = `${session.retry.failure}: ${session.retry.message} (the agent waits to try again, and ${silence})`
+      return void attempt.stop({ type: 'failed', reason: 'model', message }, STOP_GRACE_MS)
+    }
+    if (silence !== undefined) return void this.#stopForBudget(silence)
     for (const event of this.#clock.due(session)) this.kept.apply(event)
   }
 

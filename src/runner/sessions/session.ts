@@ -99,6 +99,10 @@ export class Session {
   get inTurn(): boolean {
     return this.#conversation.phase === 'busy'
   }
+  /** The model service has failed, and nothing came since of what the agent does. */
+  get retry(): AgentUpdateOf<'retry'> | undefined {
+    return this.#updates.retry
+  }
   /** Which limit of the budget is reached. */
   get breach(): string | undefined {
     return this.#updates.breach
