@@ -1,4 +1,4 @@
-interface Clocks {
+export interface Clocks {
   /** Milliseconds since 1970, as the machine's clock is set. */
   now(): number
   /** Milliseconds since whenever, evenly. */

@@ -68,6 +68,7 @@ export class SessionDriver {
   /** Comes to where an earlier process of this runner was; `takeUp` follows. */
   async replay(): Promise<void> {
     const { start, baseline } = this.#options
+    this.#clock.recovered()
     const { request } = this.kept.firstLaunched ?? {}
     // Before anything is waited for: what is begun meanwhile finds it there.
     start.keep(request?.session_id)

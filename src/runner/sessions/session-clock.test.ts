@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AgentPlan } from '../ports.ts'
+import { SessionClock } from './session-clock.ts'
+
+const plan = {
+  budget: { inactivity_seconds: 300 },
+  permissions: { mode: 'ask', rules: [], ask_timeout_seconds: 10, on_ask_timeout: 'allow' },
+  idle_timeout_seconds: 600,
+} as unknown as AgentPlan
+
+/** Clocks that are set by hand. */
+function clocks() {
+  const time = { atMs: 1_000_000 }
+  return { time, clocks: { now: () => time.atMs, steady: () => time.atMs } }
+}
+
+const isDue = (clock: SessionClock, expiresAt: string) =>
+  [...clock.due({ asked: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })].length > 0
+
+test('a question whose time was over while the runner was away waits for what was answered meanwhile', () => {
+  const { time, clocks: set } = clocks()
+  const before = new SessionClock(plan, set)
+  const asked = before.asked('q')
+  assert.ok(asked.type === 'asked')
+  time.atMs += 10_000
+  assert.equal(isDue(before, asked.expires_at), true)
+  const after = new SessionClock(plan, set)
+  after.recovered()
+  assert.equal(isDue(after, asked.expires_at), false)
+  time.atMs += 4_999
+  assert.equal(isDue(after, asked.expires_at), false)
+  time.atMs += 1
+  assert.equal(isDue(after, asked.expires_at), true)
+})
