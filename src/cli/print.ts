@@ -1,5 +1,5 @@
 import { table } from './render/table.ts'
-import { terminalText } from './render/terminal-text.ts'
+import { lineText } from './render/terminal-text.ts'
 
 /** `--json` of every command that answers something. */
 export const jsonOption = { json: { type: 'boolean', help: 'Print JSON' } } as const
@@ -13,8 +13,6 @@ export function printTable(
   rows: readonly (readonly (string | undefined)[])[],
   none: string,
 ): void {
-  const safe = rows.map((row) =>
-    row.map((cell) => terminalText((cell ?? '').replaceAll('\n', ' '), { tty: true, color: false })),
-  )
+  const safe = rows.map((row) => row.map((cell) => lineText(cell ?? '')))
   process.stdout.write(rows.length === 0 ? `${none}\n` : table(head, safe))
 }

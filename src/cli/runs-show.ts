@@ -4,7 +4,7 @@ import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { instanceName } from './render/instance-name.ts'
 import { between, whyText } from './render/summary.ts'
-import { terminalText } from './render/terminal-text.ts'
+import { lineText } from './render/terminal-text.ts'
 import { durationText } from './render/units.ts'
 import { holdersText, usageCells } from './render/usage.ts'
 
@@ -50,7 +50,7 @@ export const runsShow = command({
     const took = between(run.started_at, run.finished_at)
     const head = [run.run_id, run.workflow_name, run.status, took, run.waiting ?? whyText(run)]
     const line = head.filter((text) => text !== '').join('  ')
-    process.stdout.write(`${terminalText(line, { tty: true, color: false })}\n\n`)
+    process.stdout.write(`${lineText(line)}\n\n`)
     printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, 'No step has begun.')
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
     process.stdout.write(holdersText(attempts))

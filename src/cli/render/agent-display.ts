@@ -5,7 +5,7 @@ import { answerText, questionText } from './agent-permission.ts'
 import { AgentTools } from './agent-tools.ts'
 import { type Color, type Paint, palette } from './palette.ts'
 import { between, statusColor, whyText } from './summary.ts'
-import { type TextRules, terminalText } from './terminal-text.ts'
+import { lineText, type TextRules } from './terminal-text.ts'
 
 /** Changed lines of a file that are shown. */
 const DIFF_LINES = 12
@@ -177,7 +177,7 @@ export class AgentDisplay {
 
   /** A line of its own. */
   #line(color: Color, text: string): string {
-    return `${this.#clear()}${this.#paint(color, terminalText(text.replaceAll('\n', ' '), { ...this.#rules, tty: true, color: false }))}\n`
+    return `${this.#clear()}${this.#paint(color, lineText(text))}\n`
   }
 
   /** On a terminal, a line that is gone with the next; elsewhere nothing. */
@@ -185,7 +185,7 @@ export class AgentDisplay {
     if (!this.#rules.tty) return ''
     const before = this.#clear()
     this.#passing = true
-    const shown = terminalText(firstLine(text).slice(0, PASSING_CHARACTERS), { tty: true, color: false })
+    const shown = lineText(firstLine(text).slice(0, PASSING_CHARACTERS))
     return `${before}${NO_WRAP}${this.#paint('dim', shown)}${WRAP}`
   }
 

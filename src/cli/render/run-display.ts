@@ -5,7 +5,7 @@ import { LiveLines } from './live-lines.ts'
 import { type Paint, palette } from './palette.ts'
 import { RunRows } from './run-rows.ts'
 import { between, statusColor, summary, whyText } from './summary.ts'
-import { type TextRules, terminalText } from './terminal-text.ts'
+import { lineText, type TextRules } from './terminal-text.ts'
 import { durationText } from './units.ts'
 
 export interface DisplayOptions extends TextRules {
@@ -42,7 +42,7 @@ export class RunDisplay {
     const text = this.#text(event)
     const { within } = this.#options
     if (within === undefined || text === '') return text
-    const before = `${this.#paint('dim', `${this.#safe(within)}:`)} `
+    const before = `${this.#paint('dim', `${lineText(within)}:`)} `
     return `${before}${text.slice(0, -1).replaceAll('\n', `\n${before}`)}\n`
   }
 
@@ -62,9 +62,9 @@ export class RunDisplay {
         return this.#options.within === undefined ? this.#end(event) : ''
       case 'step.started':
         this.#named = event.step
-        return `${paint('bold', `> ${this.#safe(event.step)}`)}${event.phase === 'main' ? '' : paint('dim', ` (${event.phase})`)}\n`
+        return `${paint('bold', `> ${lineText(event.step)}`)}${event.phase === 'main' ? '' : paint('dim', ` (${event.phase})`)}\n`
       case 'step.skipped':
-        return `${paint('dim', `- ${this.#safe(event.step)} skipped: ${this.#safe(whyText(event))}`)}\n`
+        return `${paint('dim', `- ${lineText(event.step)} skipped: ${lineText(whyText(event))}`)}\n`
       case 'step.finished':
         return this.#stepFinished(event)
       case 'attempt.created':
@@ -72,7 +72,7 @@ export class RunDisplay {
       case 'attempt.waiting':
         return this.#attemptWaiting(event.attempt, event.why)
       case 'attempt.phase':
-        return `${this.#prefix(event.attempt)}${paint('dim', this.#safe([event.phase, event.message].filter(Boolean).join(': ')))}\n`
+        return `${this.#prefix(event.attempt)}${paint('dim', lineText([event.phase, event.message].filter(Boolean).join(': ')))}\n`
       case 'output':
         return this.#lines.get(event.attempt)?.add(event, this.#prefix(event.attempt)) ?? ''
       case 'agent.update':
@@ -104,7 +104,7 @@ export class RunDisplay {
   #attemptWaiting(attempt: number, why: string): string {
     if (this.#waiting.get(attempt) === why) return ''
     this.#waiting.set(attempt, why)
-    return `${this.#prefix(attempt)}${this.#paint('yellow', `waiting: ${this.#safe(why)}`)}\n`
+    return `${this.#prefix(attempt)}${this.#paint('yellow', `waiting: ${lineText(why)}`)}\n`
   }
 
   #agentUpdate({ attempt, update }: EventOf<'agent.update'>): string {
@@ -116,7 +116,7 @@ export class RunDisplay {
     const line = lines.add(update)
     return line === undefined
       ? ''
-      : `${this.#prefix(attempt)}${this.#paint(line.color, this.#safe(line.text))}\n`
+      : `${this.#prefix(attempt)}${this.#paint(line.color, lineText(line.text))}\n`
   }
 
   #attemptFinished(event: EventOf<'attempt.finished'>): string {
@@ -128,7 +128,7 @@ export class RunDisplay {
     this.#agents.delete(event.attempt)
     this.#waiting.delete(event.attempt)
     if (event.outcome === 'success') return text
-    text += `${prefix}${this.#paint(statusColor[event.outcome], this.#safe(whyText({ ...event, exitCode: event.exit_code })))}`
+    text += `${prefix}${this.#paint(statusColor[event.outcome], lineText(whyText({ ...event, exitCode: event.exit_code })))}`
     if (event.retry_at !== undefined) {
       const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))
       text += this.#paint('yellow', `, tried again in ${durationText(waitMs)}`)
@@ -162,18 +162,16 @@ export class RunDisplay {
       event.status === 'success'
         ? ''
         : whyText({ reason: event.reason === 'exit_code' ? undefined : event.reason, message: event.message })
-    const outputs = Object.entries(event.outputs ?? {}).map(
-      ([name, value]) => `${name}=${this.#safe(value)}\n`,
-    )
+    const outputs = Object.entries(event.outputs ?? {}).map(([name, value]) => `${name}=${lineText(value)}\n`)
     const safe = this.#rows.rows.map((row) => ({
       ...row,
-      step: this.#safe(row.step),
-      host: this.#safe(row.host),
-      message: row.message === undefined ? undefined : this.#safe(row.message),
+      step: lineText(row.step),
+      host: lineText(row.host),
+      message: row.message === undefined ? undefined : lineText(row.message),
     }))
     return (
       `\n${summary(safe, paint)}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
-      `${paint(statusColor[event.status], event.status)} in ${took}${why === '' || why === event.status ? '' : `: ${this.#safe(why)}`}\n`
+      `${paint(statusColor[event.status], event.status)} in ${took}${why === '' || why === event.status ? '' : `: ${lineText(why)}`}\n`
     )
   }
 
@@ -182,16 +180,11 @@ export class RunDisplay {
     const row = this.#rows.of(attempt)
     if (row === undefined) return ''
     const where = row.step === this.#named ? row.host : `${row.step} ${row.host}`
-    return `${this.#paint('cyan', this.#safe(where))} ${this.#paint('dim', '|')} `
+    return `${this.#paint('cyan', lineText(where))} ${this.#paint('dim', '|')} `
   }
 
   #note(color: Parameters<Paint>[0], text: string): string {
-    return `${this.#paint(color, this.#safe(text))}\n`
-  }
-
-  /** Names and messages may hold anything; they get no line of their own and no control of the terminal. */
-  #safe(text: string): string {
-    return terminalText(text.replaceAll('\n', ' '), { tty: true, color: false })
+    return `${this.#paint(color, lineText(text))}\n`
   }
 }
 

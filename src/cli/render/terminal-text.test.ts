@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { terminalText } from './terminal-text.ts'
+import { lineText, terminalText } from './terminal-text.ts'
 
 const terminal = { tty: true, color: true }
 const plain = { tty: true, color: false }
+
+test('a message of several lines is one, and no return hides what stands before it', () => {
+  assert.equal(lineText('first\r\nsecond\rthird\x07\r\n'), 'first second third^G ')
+})
 
 test('what is no terminal gets a line as it is', () => {
   const line = 'a\x1b[2Jb\rc\x00\x07'

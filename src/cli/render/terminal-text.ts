@@ -11,6 +11,10 @@ const colorEscape = /^\x1b\[[0-9;:]*m$/
 const controls = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;:]*m)/g
 const RESET = '\x1b[0m'
 
+/** Names and messages, which may hold anything, as one line: all of it, and no control of the terminal. */
+export const lineText = (text: string): string =>
+  terminalText(text.replace(/[\r\n]+/g, ' '), { tty: true, color: false })
+
 /** One line of a step's output (no line feed in it) as it may be written to the reader. */
 export function terminalText(line: string, { tty, color }: TextRules): string {
   if (!tty) return line
