@@ -155,6 +155,8 @@ test('a question shows what is to be run, whatever its title says', () => {
   const command = '# harmless\nrm -rf ~'
   const input = JSON.stringify({ command, commands: [command], description: 'so it says', timeout: 5 })
   assert.equal(asks({ input }), '? Lists files  command: # harmless \u23ce rm -rf ~  timeout: 5\n')
+  for (const command of ['rm -rf ~ #\rls', 'ls \x1b]0; ; rm -rf ~ #\x07', 'ls \x9b; rm -rf ~'])
+    assert.match(asks({ input: JSON.stringify({ command }) }), /rm -rf ~/)
   assert.equal(asks({ title: 'ls -l', input: '{"command":"ls -l"}' }), '? ls -l\n')
   assert.equal(asks({ input: '{"command":"rm' }), '? Lists files  {"command":"rm\n')
   assert.equal(asks({ tool_kind: 'edit', paths: ['/a'], input: '{"content":"long"}' }), '? Lists files  /a\n')

@@ -5,6 +5,12 @@ type Question = AgentUpdateOf<'permission'>
 
 /** Their names and paths say what is done. */
 const TOLD_BY_PATHS: ReadonlySet<Question['tool_kind']> = new Set(['read', 'edit', 'search', 'think'])
+/** A terminal would carry these out, and hide what stands beside them of a command that a shell runs whole. */
+const controls = /[\x00-\x1f\x7f-\x9f]/g
+const pictureOf = (control: string): string => {
+  const code = control.charCodeAt(0)
+  return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? '\u2421' : '\ufffd'
+}
 /** What turns the text around it, so that it reads as something else. */
 const turning = /[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g
 
@@ -15,7 +21,10 @@ export function questionText(question: Question): string {
   const told = TOLD_BY_PATHS.has(tool_kind) && paths.length > 0
   const parts = [titleText(title, tool_kind), ...(told ? [] : unsaidInput(question)), ...others]
   // A line that looks like one of its own, or a comment, may end where the next begins.
-  return `? ${parts.join('  ')}`.replaceAll('\n', ' \u23ce ').replace(turning, '\ufffd')
+  return `? ${parts.join('  ')}`
+    .replaceAll('\n', ' \u23ce ')
+    .replace(controls, (char) => pictureOf(char))
+    .replace(turning, '\ufffd')
 }
 
 /** Arguments that the title does not hold: the model may have worded that, and the command be another. */
