@@ -172,6 +172,20 @@ test('a script file is gone after its step', async (t) => {
   assert.equal(existsSync(file), false)
 })
 
+test('a script for which there is no temporary folder fails its step alone, and says so', async (t) => {
+  const { run } = hostIn(t)
+  const before = process.env.TMPDIR
+  process.env.TMPDIR = join(tmpdir(), 'errand-not-there')
+  t.after(() => {
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+  })
+  const script = attemptSpec('shell.run', { script: '#!/bin/sh\necho never' })
+  const failed = await run(script)
+  assert.deepEqual([failed.end?.outcome, failed.end?.reason], ['failed', 'start_failed'])
+  assert.match(failed.end!.message!, /could not be started: ENOENT.*errand-not-there/)
+})
+
 test('a slow sink holds the process, and every byte comes through in order', async (t) => {
   const { run } = hostIn(t)
   const sink = new KeptSink()

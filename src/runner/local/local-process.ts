@@ -69,10 +69,14 @@ export class LocalProcess {
     const startedAt = performance.now()
     const { plan, key } = this.#options
     const { script } = plan
-    const named = join(tmpdir(), `errand-${key.replace('/', '-')}-`)
-    const folder = script === undefined ? undefined : mkdtempSync(named)
+    let folder: string | undefined
+    const writtenScript = () => {
+      if (script === undefined) return undefined
+      folder = mkdtempSync(join(tmpdir(), `errand-${key.replace('/', '-')}-`))
+      return writeScript(folder, script)
+    }
     try {
-      const end = await this.#carryOut(folder && writeScript(folder, script!))
+      const end = await this.#carryOut(writtenScript)
       return { ...end, duration_ms: Math.round(performance.now() - startedAt) }
     } finally {
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
@@ -95,11 +99,12 @@ export class LocalProcess {
     void this.#stopping.then((gone) => gone || this.#ended.resolve({ type: 'stopped' }))
   }
 
-  async #carryOut(scriptFile: string | undefined): Promise<AttemptEnd> {
+  async #carryOut(writtenScript: () => string | undefined): Promise<AttemptEnd> {
     const { launch, spec, onStarted } = this.#options
-    const argv = scriptFile === undefined ? launch.argv : [...launch.argv, scriptFile]
     const pumps: OutputPump[] = []
     try {
+      const scriptFile = writtenScript()
+      const argv = scriptFile === undefined ? launch.argv : [...launch.argv, scriptFile]
       const enter = this.#limits.limited ? await this.#limits.make() : []
       // It was stopped while its limits were made.
       if (this.#cause !== undefined) this.#ended.resolve({ type: 'stopped' })
