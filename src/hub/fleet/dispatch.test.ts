@@ -323,3 +323,12 @@ test('what all runners have rejected ends with what they said', () => {
   world.dispatch.again(assignment)
   assert.equal(assignment.stage.type, 'ending')
 })
+
+test('what was canceled and is rejected ends, and waits for no other runner', () => {
+  const world = openWorld()
+  const { held } = world.connect('r1')
+  const assignment = world.submit('ann')
+  assignment.cancel = { reason: 'canceled', force: false }
+  world.dispatch.again(assignment)
+  assert.deepEqual([assignment.stage.type, held.size, world.waiting], ['ending', 0, []])
+})

@@ -120,8 +120,12 @@ export class Dispatch {
     this.homes.use(assignment.spec.run_id, assignment.workspace)
   }
 
-  /** Its runner does not take it: another one may. */
+  /** Its runner does not take it: another one may, unless it was canceled. */
   again(assignment: Assignment): void {
+    if (assignment.cancel) {
+      this.#options.ledger.settle(assignment, canceled(assignment.cancel.reason))
+      return
+    }
     const { run_id, attempt_id } = assignment.spec
     this.#free(attempt_id)
     if (this.homes.leaveUnused(run_id, assignment.workspace)) this.#queue.rehome(run_id, assignment.workspace)
