@@ -73,7 +73,7 @@ export class Holdings {
   }
 
   async forgetRun(runId: string): Promise<void> {
-    await Promise.all(this.#releasing.values())
+    await Promise.all([...this.#dropping, ...this.#releasing.values()])
     try {
       await this.#attempts.forgetRun(runId)
     } catch (error) {
