@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { alteredStore } from '../../test/support/altered-store.ts'
 import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { MemoryRunStore } from '../hub/store/memory.ts'
 
 const types = (events: { type: string }[]) =>
   events.map(({ type }) => type).filter((type) => type.startsWith('attempt.'))
@@ -59,6 +61,34 @@ test('what was canceled while it waited is not wanted any more', async (t) => {
   await host.end(spec.attempt_id, { outcome: 'canceled' })
   assert.equal((await engine.done(runId)).status, 'canceled')
   assert.equal(await sink.assigned({ epoch: 1 }), false)
+})
+
+test('a host that is not to begin what it has room for has heard by then that it was canceled', async (t) => {
+  const store = new MemoryRunStore()
+  const keeping = Promise.withResolvers<void>()
+  const keep = Promise.withResolvers<void>()
+  const slow = alteredStore(store, {
+    update: async (...args) => {
+      keeping.resolve()
+      await keep.promise
+      await store.update(...args)
+    },
+  })
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold', { store: slow })
+  host.full = () => 'full'
+  const runId = await submit([step('a')])
+  const { sink, spec } = host.of('a')
+  const canceled = engine.cancel(runId)
+  await keeping.promise
+  const assigned = sink.assigned({ epoch: 1 })
+  keep.resolve()
+  assert.equal(await assigned, false)
+  assert.deepEqual(
+    host.canceled.map(({ id }) => id),
+    [spec.attempt_id],
+  )
+  await canceled
+  assert.equal((await engine.done(runId)).status, 'canceled')
 })
 
 test('handed out again, reports of the older epoch change nothing', async (t) => {

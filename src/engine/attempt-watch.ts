@@ -62,7 +62,11 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async assigned(placement: Placement): Promise<boolean> {
-    if (this.#attempt.end || this.#attempt.cancel) return false
+    if (this.#attempt.end || this.#attempt.cancel) {
+      // Until then the host may not have heard of the cancel.
+      await this.#loop.flush().catch(() => {})
+      return false
+    }
     await this.#loop.input([{ type: 'attempt.assigned', attempt: this.#number, ...placement }])
     return !this.#attempt.end
   }

@@ -75,7 +75,7 @@ export interface Placement {
 export interface AttemptSink {
   /** Why it still waits; the latest is shown. */
   waiting(why: string): void
-  /** It was placed after having waited. False: it has ended meanwhile, leave it. Resolves after commit. */
+  /** It was placed after having waited. False: it has ended meanwhile, or `cancel` was called for it. Resolves after commit. */
   assigned(placement: Placement): Promise<boolean>
   /**
    * Reports in order, `ended` last and once; calls may overlap. Resolves after commit, never without it. One for an

@@ -278,6 +278,21 @@ test('beyond the limit attempts wait in order, and a waiting one can be canceled
   assert.equal(readFileSync(join(cwd, 'order'), 'utf8').includes('never'), false)
 })
 
+test('one that is canceled when its turn comes ends, also where the engine wants it no more', async (t) => {
+  const { host, start } = hostIn(t, { limit: 1 })
+  const first = start(command('true'))
+  const spec = command('echo never')
+  const sink = new KeptSink()
+  sink.assigned = async () => {
+    host.cancel(spec.attempt_id, 'canceled')
+    return false
+  }
+  start(spec, sink)
+  await until(() => first.end !== undefined && sink.end !== undefined)
+  assert.deepEqual([sink.end?.outcome, sink.text()], ['canceled', ''])
+  await until(() => 'epoch' in host.place(command('true')))
+})
+
 test('a place that is not used is given back', async (t) => {
   const { host } = hostIn(t, { limit: 1 })
   const spec = command('true')

@@ -93,7 +93,7 @@ export class LocalQueue {
     const reason = this.#assigning.get(id)
     this.#assigning.delete(id)
     if (wanted === true && reason === undefined && !signal.aborted) return run(spec, EPOCH, sink)
-    if (wanted === true && reason !== undefined) await canceled(sink, reason, EPOCH)
+    if (reason !== undefined) await canceled(sink, reason, EPOCH)
     this.startNext()
   }
 }
