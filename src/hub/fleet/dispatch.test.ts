@@ -259,6 +259,26 @@ test('a run of which nothing has begun waits for no runner that goes', () => {
   for (const { stage } of [first, second]) assert.equal('runner' in stage && stage.runner, 'r2')
 })
 
+test('a runner that comes back gets what waits for its files, though another was kept for that meanwhile', () => {
+  const world = openWorld({ patience: 1 })
+  world.connect('home')
+  const step = (number: number) =>
+    world.submit('ann', { cpus: 4 }, { run_id: 'run_x', attempt_id: `run_x.${number}` })
+  const first = step(1)
+  world.disconnect('home')
+  const other = world.connect('other')
+  world.submit('bob', { cpus: 1 })
+  const large = step(2)
+  // It comes after that, and passes it over.
+  world.submit('bob', { cpus: 1 })
+  assert.ok(other.keptFor)
+  world.connect('home')
+  for (const each of world.running) if (each.spec.owner === 'bob') world.end(each)
+  assert.equal(large.stage.type, 'waiting')
+  world.end(first)
+  assert.ok(world.runners.get('home')!.held.has(large.spec.attempt_id))
+})
+
 test('runners come, go and come back with less, and what can be placed is', () => {
   const operation = fc.record({
     what: fc.constantFrom('submit', 'submit', 'submit', 'end', 'end', 'cancel', 'connect', 'disconnect'),

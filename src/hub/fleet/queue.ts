@@ -123,6 +123,7 @@ export class Queue {
       if (line.users.size === 0) continue
       this.#lines.bind(line, this.#isBound(line))
       if (!line.bound) this.#placeAll(line)
+      else if (line.kept && line.kept !== runner) this.#keeps.release(line)
     }
     this.freed(runner)
   }
