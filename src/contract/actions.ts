@@ -70,9 +70,10 @@ export const HttpRequestArgs = z.strictObject({
   expect_status: described(z.optional(z.array(z.int())), 'Default: any 2xx'),
   ...output,
 })
+const seconds = z.number().check(z.positive(), z.maximum(31_536_000))
 export const ApprovalArgs = z.strictObject({
   message: z._default(z.string(), 'Go on?'),
-  timeout_seconds: z.optional(z.number().check(z.positive())),
+  timeout_seconds: z.optional(seconds),
   on_timeout: z._default(z.enum(['approve', 'reject']), 'reject'),
 })
 export const WorkflowRunArgs = z.strictObject({
@@ -81,7 +82,6 @@ export const WorkflowRunArgs = z.strictObject({
   inputs: z._default(z.record(VarName, z.union([z.string(), z.number(), z.boolean()])), {}),
 })
 
-const seconds = z.number().check(z.positive(), z.maximum(31_536_000))
 /** Longest prompt, in characters. */
 const MAX_PROMPT_CHARACTERS = 8 * 1024 * 1024
 

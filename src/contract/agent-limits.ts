@@ -30,7 +30,7 @@ export const Permissions = z.strictObject({
   mode: z._default(z.enum(['ask', 'allow', 'deny', 'rules']), 'allow'),
   rules: z._default(z.array(PermissionRule), []),
   otherwise: z._default(z.enum(['allow', 'deny', 'ask']), 'ask'),
-  ask_timeout_seconds: z._default(z.number().check(z.positive()), 600),
+  ask_timeout_seconds: z._default(z.number().check(z.positive(), z.maximum(31_536_000)), 600),
   on_ask_timeout: z._default(z.enum(['allow', 'deny']), 'deny'),
 })
 export type Permissions = z.infer<typeof Permissions>

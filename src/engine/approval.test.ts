@@ -55,6 +55,14 @@ for (const [on_timeout, status] of [
     assert.equal((await engine.done(runId)).status, status)
   })
 
+test('a time that no calendar has is refused, for an approval and for the questions of an agent', async (t) => {
+  const { submit } = scriptedEngine(t)
+  const permissions = { mode: 'ask', ask_timeout_seconds: 1e13 }
+  const agent = step('agent', { action: 'agent.run', args: { prompt: 'Hello', permissions } })
+  for (const one of [ask({ timeout_seconds: 1e13 }), agent])
+    await assert.rejects(submit([one]), { code: 'invalid_workflow' })
+})
+
 test('an approval that cannot be asked fails its step with the reason', async (t) => {
   const { play } = scriptedEngine(t)
   const unset = await play([ask({ message: 'Ship ${NOWHERE}?' })])
