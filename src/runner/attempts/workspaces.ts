@@ -45,7 +45,9 @@ export class Workspaces {
 
   /** Takes away the sessions that were not used for long, but for those of these attempts, and where they worked. */
   async sweep(inUse: ReadonlySet<string>): Promise<void> {
-    for (const runId of this.#homes?.sweep(inUse) ?? []) await this.#remove(runId)
+    // One that cannot be deleted is among `runs`, and so forgotten again.
+    for (const runId of (await this.#homes?.sweep(inUse)) ?? [])
+      await this.#remove(runId).catch(() => undefined)
   }
 
   #made(): string[] {

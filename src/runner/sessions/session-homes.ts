@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { writeFileAtomic } from '../../platform/atomic-file.ts'
+import { removeTree } from '../../platform/remove-tree.ts'
 
 /** How long a session can be taken up again after it was last used. */
 const KEPT_MS = 7 * 24 * 3_600_000
@@ -36,16 +37,22 @@ export class SessionHomes {
     return new Set(this.#list('homes').map(runOf))
   }
 
-  /** Deletes the sessions that have not been used for long, but for those of these attempts; answers their runs. */
-  sweep(inUse: ReadonlySet<string>, nowMs = Date.now()): string[] {
+  /**
+   * Deletes the sessions that have not been used for long, but for those of these attempts; answers their runs. What
+   * cannot be deleted stays.
+   */
+  async sweep(inUse: ReadonlySet<string>, nowMs = Date.now()): Promise<string[]> {
     const runs: string[] = []
     for (const kind of ['homes', 'ids'])
       for (const name of this.#list(kind)) {
         if (inUse.has(name)) continue
         const path = join(this.#root, kind, name)
         if (nowMs - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs) < KEPT_MS) continue
-        rmSync(path, { recursive: true, force: true })
-        if (kind === 'homes') runs.push(runOf(name))
+        const gone = await removeTree(path).then(
+          () => true,
+          () => false,
+        )
+        if (gone && kind === 'homes') runs.push(runOf(name))
       }
     return runs
   }

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { test } from 'node:test'
+import { place } from '../attempts/attempt-fixture.ts'
+
+/** Takes its attempts up with two sessions that were not used for eight days: a disk stands in one of them. */
+const PROGRAM = `
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, utimesSync } from 'node:fs'
+import { openAttempts } from ${JSON.stringify(new URL('../attempts/attempts.ts', import.meta.url).href)}
+const path = process.argv[1]
+const homes = path + '/sessions/homes'
+for (const name of ['run_kept.1', 'run_old.1']) {
+  mkdirSync(homes + '/' + name + '/disk', { recursive: true })
+  mkdirSync(path + '/workspaces/' + name.slice(0, -2), { recursive: true })
+  const old = Date.now() / 1000 - 8 * 24 * 3600
+  utimesSync(homes + '/' + name, old, old)
+}
+spawnSync('mount', ['-t', 'tmpfs', 'busy', homes + '/run_kept.1/disk'])
+const attempts = openAttempts({
+  dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: {},
+  agents: { known: [], folder: path, sessionsDir: path + '/sessions', allowedDirs: 'any' },
+})
+await attempts.recover()
+await attempts.close()
+spawnSync('umount', [homes + '/run_kept.1/disk'])
+console.log(JSON.stringify([readdirSync(homes), readdirSync(path + '/workspaces')]))
+`
+const UNSHARE = ['--map-root-user', '--mount']
+const mayMount = spawnSync('unshare', [...UNSHARE, 'mount', '-t', 'tmpfs', 'probe', '/mnt']).status === 0
+
+test('an old session that cannot be deleted keeps no runner from starting', {
+  skip: !mayMount && 'no mount namespaces',
+}, () => {
+  using here = place()
+  const program = [process.execPath, '--input-type=module', '-e', PROGRAM, here.path]
+  const { stdout, stderr } = spawnSync('unshare', [...UNSHARE, ...program], { encoding: 'utf8' })
+  assert.equal(stderr, '')
+  assert.deepEqual(JSON.parse(stdout), [['run_kept.1'], ['run_kept']])
+})
