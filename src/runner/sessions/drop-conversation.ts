@@ -12,5 +12,9 @@ export function dropConversation(folder: string): void {
   const reports = readFileSync(journal, 'utf8')
     .split('\n')
     .filter((line) => line !== '' && (JSON.parse(line) as JournalEntry).type === 'report')
-  writeFileAtomic(journal, `${reports.join('\n')}\n`, { mode: 0o600, durable: false })
+  try {
+    writeFileAtomic(journal, `${reports.join('\n')}\n`, { mode: 0o600, durable: false })
+  } catch {
+    // No space: it goes with its folder.
+  }
 }
