@@ -37,7 +37,8 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
       const seen = { ...variablesOn(state.vars, host), ...vars }
       for (const variable of Object.keys(secretUses(secrets ?? []))) delete seen[variable]
       steps.push({
-        name: `${name.slice(0, 150)} (${position + 1})`,
+        // Two long names may begin alike.
+        name: `${name.length > 150 ? `${name.slice(0, 140)}… ${index + 1}` : name} (${position + 1})`,
         targets: planned.place === 'engine' ? undefined : [host],
         action,
         args,

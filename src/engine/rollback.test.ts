@@ -94,3 +94,15 @@ test('on demand, there may be nothing to undo, or it may be too early', async (t
   await assert.rejects(engine.rollback(open), { code: 'run_not_ended' })
   await assert.rejects(engine.rollback('nowhere'), { code: 'run_not_found' })
 })
+
+test('a run whose steps have long names that begin alike is rolled back', async (t) => {
+  const { play, engine } = scriptedEngine(t)
+  const steps = [1, 2].map((number) => step('n'.repeat(160) + number, { rollback: { action: 'noop' } }))
+  const { run_id } = await play(steps)
+  const undo = await engine.rollback(run_id)
+  await engine.done(undo.run_id)
+  assert.deepEqual(
+    (await engine.view(undo.run_id)).steps.map(({ status }) => status),
+    ['success', 'success'],
+  )
+})
