@@ -59,8 +59,8 @@ export class BotContainer {
   async find(): Promise<string | undefined> {
     const { engine, record } = this.#options
     const { runner, attempt } = this.#labels
-    for (const { id, name } of await engine.containers({ runner, attempt }))
-      if (name !== this.#name || id !== record.facts.container) await engine.remove(id)
+    for (const { id } of await engine.containers({ runner, attempt }))
+      if (id !== record.facts.container) await engine.remove(id)
     return record.facts.container
   }
 

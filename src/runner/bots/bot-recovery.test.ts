@@ -160,6 +160,21 @@ test('a bot that ended while no runner was there tells of it, and its log is who
   await attempts.close()
 })
 
+test('a container that someone has given another name is taken up all the same', { skip }, async (t) => {
+  const here = await botPlace(t)
+  const spec = here.bot('echo one; sleep 3; echo two; exit 4')
+  await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
+  const [id] = await here.containers()
+  await new Docker().getContainer(id!).rename({ name: `errand-test-${id!.slice(0, 12)}` })
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  const end = await endOf(attempt!)
+  assert.deepEqual([end.outcome, end.exit_code], ['failed', 4], end.message)
+  assert.equal(await textOf(attempt!), 'one\ntwo\n')
+  assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})
+
 test('a runner that is closed leaves its bots, and masks what they go on to say', { skip }, async (t) => {
   const here = await botPlace(t)
   const spec = here.bot(
