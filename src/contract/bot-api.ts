@@ -210,7 +210,9 @@ export const BotLogs = z.object({
   run_id: z.string(),
   lines: z.array(LogLine),
   seq: z.number().int().describe('The last event of the run that was looked at'),
-  truncated: z.boolean().describe('Older lines were not looked at: the answer has its bounds'),
+  truncated: z
+    .boolean()
+    .describe('Older lines, or what a long line has after 64 KiB, were left out: the answer has its bounds'),
 })
 export type BotLogs = z.infer<typeof BotLogs>
 

@@ -103,3 +103,18 @@ test('what is answered is bounded, and says so', async () => {
   assert.equal(truncated, true)
   assert.ok(lines.length * 50_000 <= 4 * 1024 * 1024)
 })
+
+test('a line that is shown, or searched, up to its bound only is told', async () => {
+  const long = `${'x'.repeat(100_000)}END\n`
+  const parts = Array.from({ length: 10 }, (_, at) => long.slice(at * 11_000, (at + 1) * 11_000))
+  const pieces = ['before\n', ...parts, 'after\n'].map((text) => ({ stream: 'stdout' as const, text }))
+  const { engine, last, run } = logOf(pieces)
+  const of = async (wanted: Partial<Parameters<typeof logTail>[3]>) => {
+    const { lines, truncated } = await logTail(engine, run, last, { tail: 10, ...wanted })
+    return [lines.map(({ text }) => text.slice(0, 6)), truncated]
+  }
+  assert.deepEqual(await of({}), [['before', 'xxxxxx', 'after'], true])
+  assert.deepEqual(await of({ tail: 1 }), [['after'], false])
+  assert.deepEqual(await of({ search: 'after' }), [['after'], true])
+  assert.deepEqual(await of({ search: 'end' }), [[], true])
+})

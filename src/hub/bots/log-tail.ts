@@ -43,12 +43,20 @@ export async function logTail(
   const seen = new Set<StreamName>()
   let found: LogLine[] = []
   let [looked, answered] = [0, 0]
+  const cut = new Set<LogLine>()
+  // What is searched for may stand in the rest of a long line.
+  let isCutSearched = false
   let to = upTo
   while (to > 0 && found.length < most) {
     const from = Math.max(0, to - CHUNK)
     const chunk = await readChunk(engine, run_id, { from, to })
     // What is open at the end of a portion was read whole with the one after it.
-    const lines = chunk.lines.filter((line) => !(line.open && seen.has(line.stream)) && isWanted(line))
+    const whole = chunk.lines.filter((line) => !(line.open && seen.has(line.stream)))
+    const lines = whole.filter(isWanted)
+    for (const line of whole.filter((each) => chunk.cut.has(each))) {
+      cut.add(line)
+      isCutSearched ||= wanted.search !== undefined && !lines.includes(line)
+    }
     for (const { stream } of chunk.lines) seen.add(stream)
     found = [...lines, ...found]
     looked += chunk.characters
@@ -60,11 +68,14 @@ export async function logTail(
   }
   const last = found.slice(most === 0 ? found.length : -most)
   const lines = bounded(last)
-  return { lines, truncated: (to > 0 && found.length < most) || lines.length < last.length }
+  const isCut = isCutSearched || lines.some((line) => cut.has(line))
+  return { lines, truncated: isCut || (to > 0 && found.length < most) || lines.length < last.length }
 }
 
 interface Chunk {
   lines: LogLine[]
+  /** Those of them that are longer than what is kept of them. */
+  cut: Set<LogLine>
   characters: number
   firstTime?: string
 }
@@ -75,7 +86,7 @@ async function readChunk(
   runId: string,
   { from, to }: { from: number; to: number },
 ): Promise<Chunk> {
-  const chunk: Chunk = { lines: [], characters: 0 }
+  const chunk: Chunk = { lines: [], cut: new Set(), characters: 0 }
   const open = new Map<StreamName, LogLine>()
   const seen = new Set<StreamName>()
   for await (const event of engine.watch(runId, from)) {
@@ -96,7 +107,8 @@ async function readChunk(
           open.set(stream, line)
           chunk.lines.push(line)
         }
-        line.text = clipped(line.text + part)
+        if (line.text.length + part.length > MAX_LINE_CHARACTERS) chunk.cut.add(line)
+        line.text = (line.text + part).slice(0, MAX_LINE_CHARACTERS)
         line.time = time
         if (!ends) continue
         delete line.open
@@ -119,9 +131,6 @@ async function lineBegun(
   const bytes = await engine.output(runId, attempt, stream, Math.max(0, offset - MAX_LINE_CHARACTERS), offset)
   return bytes.subarray(bytes.lastIndexOf('\n') + 1).toString('utf8')
 }
-
-const clipped = (text: string): string =>
-  text.length > MAX_LINE_CHARACTERS ? text.slice(0, MAX_LINE_CHARACTERS) : text
 
 /** The newest of them, as many as fit. */
 function bounded(lines: readonly LogLine[]): LogLine[] {
