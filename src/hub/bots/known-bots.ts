@@ -14,9 +14,9 @@ const LISTED_RUNS = 500
 
 /** Looks bots up: each is the newest of the runs that bear its id. */
 export class KnownBots {
-  readonly #engine: EngineFace
+  readonly #engine: Pick<EngineFace, 'list' | 'view'>
 
-  constructor(engine: EngineFace) {
+  constructor(engine: Pick<EngineFace, 'list' | 'view'>) {
     this.#engine = engine
   }
 
@@ -42,7 +42,8 @@ export class KnownBots {
 
   /** Newest first. Without an owner: those of the whole tenant; `ended`: also those that have. */
   async list(of: { tenant: string; owner?: string }, { ended }: { ended: boolean }): Promise<BotView[]> {
-    const runs = await this.#runs({ ...of, statuses: ended ? undefined : open })
+    const live = await this.#runs({ ...of, statuses: open })
+    const runs = ended ? withLive(await this.#runs(of), live) : live
     const byBot = Map.groupBy(runs, ({ owner, workflow_name }) => JSON.stringify([owner, workflow_name]))
     const views: BotView[] = []
     // What has ended is told by its record; looking at its whole log would take too long for a list.
@@ -68,4 +69,10 @@ export class KnownBots {
     const filter = { tenant, owner, workflow_name: botId, statuses, blueprint: 'bot', limit: LISTED_RUNS }
     return (await this.#engine.list(filter)).runs
   }
+}
+
+/** A bot that lives on while others come and go has the older run. Newest first. */
+function withLive(newest: readonly RunRecord[], live: readonly RunRecord[]): RunRecord[] {
+  const listed = new Set(newest.map(({ run_id }) => run_id))
+  return [...newest, ...live.filter(({ run_id }) => !listed.has(run_id))]
 }
