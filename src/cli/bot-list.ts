@@ -26,7 +26,7 @@ export const botList = command({
       ...(owners ? [bot.owner] : []),
       bot.state,
       bot.uptime_seconds === undefined ? '' : durationText(bot.uptime_seconds * 1000),
-      String(bot.restarts),
+      String(bot.restarts ?? ''),
       bot.deployment_mode,
       bot.update === undefined ? (bot.message ?? '').split('\n')[0] : `update: ${bot.update.state}`,
     ])

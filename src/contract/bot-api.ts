@@ -145,7 +145,13 @@ export const BotView = z.object({
   started_at: time.optional().describe('Since when it runs, or when the run was begun'),
   finished_at: time.optional(),
   uptime_seconds: z.number().optional().describe('How long its present container has been running'),
-  restarts: z.number().int().describe('How often it was started again after a failure'),
+  restarts: z
+    .number()
+    .int()
+    .optional()
+    .describe(
+      'How often it was started again after a failure; a list does not tell it of those that have ended',
+    ),
   limits: BotLimits,
   restart: BotRestart,
   timeout_seconds: z.number().optional(),

@@ -60,7 +60,7 @@ export function botView({ current, update }: BotRuns, seen: Seen, nowMs: number)
       life.state === 'running' && since !== undefined
         ? Math.max(0, Math.floor((nowMs - Date.parse(since)) / 1000))
         : undefined,
-    restarts: attempt?.restarts ?? 0,
+    restarts: seen[current.run_id] && (attempt?.restarts ?? 0),
     limits: args.limits,
     restart: args.restart,
     timeout_seconds: timeoutSeconds,
@@ -88,9 +88,9 @@ function lifeOf(run: RunRecord, seen: Seen) {
 
 const lastAttempt = (view: RunView | undefined) => view?.steps[0]?.instances[0]?.attempts.at(-1)
 
-/** A bot has one step: that it was this one which failed says nothing. */
-const withoutStep = (message: string | undefined) => message?.replace(STEP_FAILED, '')
-const STEP_FAILED = new RegExp(`^Step "${BOT_STEP}" failed: `)
+/** A bot has one step: that it was this one which ended the run says nothing. */
+export const withoutStep = (message: string | undefined) => message?.replace(STEP_ENDED, '')
+const STEP_ENDED = new RegExp(`^Step "${BOT_STEP}" (failed|interrupted): `)
 
 /** A restart waits for one run alone, whatever its slot is called. */
 const waitsFor = ({ status, waiting, replaces }: RunRecord) =>
