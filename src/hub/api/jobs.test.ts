@@ -31,9 +31,27 @@ test('a job starts a bot, and goes from start_bot to completed', async (t) => {
   assert.equal(await logs(), 'hello\n')
   assert.equal((await job({ action: 'status', bot_id: 'my-bot' })).json.data.state, 'running')
   assert.equal((await job({ action: 'list' })).json.data.bots.length, 1)
-  const stopped = (await job({ action: 'stop', bot_id: 'my-bot' })).json
-  assert.deepEqual([stopped.status, stopped.state], ['success', 'completed'])
-  assert.deepEqual(await look(stopped.job_id), stopped)
+})
+
+test('a job stops a bot, and is completed once that has ended', async (t) => {
+  const { hub, job, look } = await setUp(t)
+  const { job_id } = (await job({ ...start, bot_id: 'my-bot' })).json
+  while ((await look(job_id)).state !== 'start_bot') await sleep(5)
+  hub.host.deaf = true
+  const stopping = (await job({ action: 'stop', bot_id: 'my-bot' })).json
+  assert.deepEqual([stopping.status, stopping.state], ['success', 'stop_bot'])
+  assert.deepEqual(await look(stopping.job_id), stopping)
+  hub.host.bots.get('my-bot')!.end({ outcome: 'canceled', reason: 'canceled' })
+  await hub.engine.done(job_id)
+  const stopped = await look(stopping.job_id)
+  assert.deepEqual([stopped.status, stopped.state, stopped.data.state], ['success', 'completed', 'stopped'])
+  assert.equal((await job({ ...start, bot_id: 'my-bot' })).json.status, 'success')
+  assert.deepEqual(await look(stopping.job_id), stopped, 'as it was then')
+  hub.host.deaf = false
+  const second = (await job({ action: 'stop', bot_id: 'my-bot' })).json
+  while ((await look(second.job_id)).state !== 'completed') await sleep(5)
+  const again = (await job({ action: 'stop', bot_id: 'my-bot' })).json
+  assert.deepEqual([again.status, again.state], ['success', 'completed'], 'of one that has ended at once')
 })
 
 test('a refusal is a failure with its code in capitals', async (t) => {
@@ -70,7 +88,10 @@ test('a refusal is a failure with its code in capitals', async (t) => {
   failed.end({ outcome: 'failed', reason: 'build_failed', message: 'no such package' })
   await hub.engine.done(failed.spec.run_id)
   const told = await look(failed.spec.run_id)
-  assert.deepEqual([told.status, told.state, told.error.code], ['failure', 'failed', 'BUILD_FAILED'])
+  assert.deepEqual(
+    [told.status, told.state, told.error],
+    ['failure', 'failed', { code: 'BUILD_FAILED', message: 'no such package' }],
+  )
 })
 
 test('jobs of others are not there', async (t) => {

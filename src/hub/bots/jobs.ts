@@ -1,3 +1,4 @@
+import type { BotView } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { randomText } from '../../contract/random-text.ts'
 import { isFinalRun } from '../../contract/status.ts'
@@ -5,6 +6,7 @@ import { type JobAnswer, jobErrorCode } from '../../dialects/jobs/job-answer.ts'
 import type { Job } from '../../dialects/jobs/job-request.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { BotOwner } from './bot-owner.ts'
+import { withoutStep } from './bot-view.ts'
 import type { Bots } from './bots.ts'
 import { logTail } from './log-tail.ts'
 
@@ -26,13 +28,16 @@ export class Jobs {
   /** What went wrong stands in the answer, but for failures of the hub itself. */
   async run(of: BotOwner, job: Job): Promise<JobAnswer> {
     if (job.action === 'start' || job.action === 'restart') return await this.#begun(of, job)
-    return this.#keep(of, await answered(`job_${randomText(16)}`, () => this.#done(of, job)))
+    const answer = await answered(`job_${randomText(16)}`, () => this.#done(of, job))
+    if (job.action !== 'stop' || answer.status === 'failure') return this.#keep(of, answer)
+    return await this.#asItIsNow(of, this.#keep(of, { ...answer, state: 'stop_bot' }))
   }
 
   /** Throws `not_found`. */
   async get(of: BotOwner, jobId: string): Promise<JobAnswer> {
     const kept = this.#kept.get(jobId)
-    if (kept !== undefined && kept.of.owner === of.owner && kept.of.tenant === of.tenant) return kept.answer
+    if (kept !== undefined && kept.of.owner === of.owner && kept.of.tenant === of.tenant)
+      return await this.#asItIsNow(of, kept.answer)
     const run = await this.#engine.get(jobId)
     if (run?.blueprint !== 'bot' || run.owner !== of.owner || run.tenant !== of.tenant)
       throw new ErrandError('not_found', `There is no job "${jobId}".`, {
@@ -48,7 +53,7 @@ export class Jobs {
     if (!isFinalRun(status))
       return { ...job, status: 'success', state: phase === undefined ? 'init' : 'start_bot' }
     const why = instance?.reason ?? reason ?? 'internal'
-    const error = { code: jobErrorCode(why), message: message ?? instance?.message ?? why }
+    const error = { code: jobErrorCode(why), message: withoutStep(message) ?? instance?.message ?? why }
     return { ...job, status: 'failure', state: 'failed', error }
   }
 
@@ -85,6 +90,17 @@ export class Jobs {
         return { bot_id, logs: lines.map(({ text }) => `${text}\n`).join(''), lines }
       }
     }
+  }
+
+  /** A job that stops a bot is done once all that it has stopped has ended. */
+  async #asItIsNow(of: BotOwner, answer: JobAnswer): Promise<JobAnswer> {
+    if (answer.state !== 'stop_bot') return answer
+    const { bot_id, run_id, update } = answer.data as unknown as BotView
+    for (const id of [run_id, ...(update === undefined ? [] : [update.run_id])]) {
+      const run = await this.#engine.get(id)
+      if (run !== undefined && !isFinalRun(run.status)) return answer
+    }
+    return this.#keep(of, { ...answer, state: 'completed', data: await this.#bots.get(of, bot_id) })
   }
 
   #keep(of: BotOwner, answer: JobAnswer): JobAnswer {
