@@ -273,6 +273,14 @@ test('a bot that has ended and had no secrets can be restarted, within the quota
   assert.equal((await call('POST', '/one/restart')).json.error.code, 'quota_exceeded')
 })
 
+test('a bot that is begun again lives no longer than bots may by then', async (t) => {
+  const quota = { maxBots: 3, maxSeconds: 86_400 }
+  const { call } = await setUp(t, { bots: { quota } })
+  assert.equal((await call('POST', '', { bot_id: 'one', code: 'x' })).json.timeout_seconds, 86_400)
+  quota.maxSeconds = 3600
+  assert.equal((await call('POST', '/one/restart')).json.timeout_seconds, 3600)
+})
+
 test('an update ends the old bot once the new one is up', async (t) => {
   const { hub, call } = await setUp(t)
   const { run_id: old } = (await call('POST', '', { ...echo, env: { A: '1' } })).json

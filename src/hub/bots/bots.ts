@@ -5,6 +5,7 @@ import { newRunId } from '../../contract/ids.ts'
 import type { RunRecord, RunSpec } from '../../contract/run.ts'
 import { secretWarnings } from '../../contract/secret-value.ts'
 import { isFinalRun } from '../../contract/status.ts'
+import type { Workflow } from '../../contract/workflow.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import { allRuns } from '../retention/run-family.ts'
@@ -107,7 +108,7 @@ export class Bots {
       if (!live && names.length > 0) throw startAnew(botId, args.source, names)
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
-      const workflow = { ...again.run.workflow }
+      const workflow = livesAtMost(again.run.workflow, this.#options.quota.maxSeconds)
       if (!live) workflow.concurrency = { group: `bot ${run_id}`, limit: 1 }
       const replaces = live ? current.run_id : undefined
       await this.#submissions.submit(of, { run_id, blueprint: 'bot', workflow, secrets, replaces })
@@ -196,3 +197,12 @@ const underWay = (botId: string, { run_id }: RunRecord): ErrandError =>
     hint: `Wait for it, or end it with: errand runs cancel ${run_id}`,
     details: { run_id },
   })
+
+/** The operator may have shortened the life of bots since it was started. */
+const livesAtMost = (workflow: Workflow, maxSeconds: number): Workflow => ({
+  ...workflow,
+  steps: workflow.steps.map((step) => ({
+    ...step,
+    timeout_seconds: Math.min(step.timeout_seconds ?? maxSeconds, maxSeconds),
+  })),
+})
