@@ -84,7 +84,7 @@ test('the last lines are answered without looking at all, and a search looks on'
     tail.lines.map(({ text }) => text),
     ['line 4997', 'line 4998', 'line 4999'],
   )
-  assert.ok(looked <= 1000)
+  assert.ok(looked <= 10, 'an event may have much text')
   const found = await logTail(engine, run, last, { tail: 100, search: 'LINE 17' })
   assert.equal(found.lines.length, 100)
   assert.equal(

@@ -15,8 +15,10 @@ export interface LogWanted {
 const MAX_LOOKED_CHARACTERS = 64 * 1024 * 1024
 const MAX_ANSWER_CHARACTERS = 4 * 1024 * 1024
 const MAX_LINE_CHARACTERS = 64 * 1024
-/** Events looked at together. */
-const CHUNK = 500
+/** Events looked at together: more and more of them, as long as they have little text. An event has 256 KiB at most. */
+const FIRST_CHUNK = 8
+const LAST_CHUNK = 512
+const CHUNK_CHARACTERS = 1024 * 1024
 /** Most events that are looked at for one answer. */
 const MAX_EVENTS = 200_000
 
@@ -47,9 +49,12 @@ export async function logTail(
   // What is searched for may stand in the rest of a long line.
   let isCutSearched = false
   let to = upTo
+  let size = FIRST_CHUNK
   while (to > 0 && found.length < most) {
-    const from = Math.max(0, to - CHUNK)
+    const from = Math.max(0, to - size)
     const chunk = await readChunk(engine, run_id, { from, to })
+    if (chunk.characters < CHUNK_CHARACTERS) size = Math.min(size * 2, LAST_CHUNK)
+    else size = Math.max(size / 2, FIRST_CHUNK)
     // What is open at the end of a portion was read whole with the one after it.
     const whole = chunk.lines.filter((line) => !(line.open && seen.has(line.stream)))
     const lines = whole.filter(isWanted)
