@@ -56,3 +56,17 @@ test('who follows gets each line once, until the bot ends', async (t) => {
   )
   assert.deepEqual([data.at(-1).status, events.at(-1)!.split('\n')[0]], ['failed', 'event: end'])
 })
+
+test('who follows a search gets the last lines that hold it, however many came after them', async (t) => {
+  const { hub, token, bot: echo, logs } = await bot(t)
+  await echo.say(`error 1\nerror 2\nerror 3\n${'fine\n'.repeat(50)}err`)
+  while ((await logs('?search=fine')).lines.length < 50) await sleep(5)
+  const response = await fetch(`${hub.url}/api/bots/echo/logs?follow=true&tail=2&search=error`, {
+    headers: { authorization: `Bearer ${token}` },
+  })
+  const whole = response.text()
+  await echo.say('or 4\nfine\n')
+  echo.end({ outcome: 'success' })
+  const found = [...(await whole).matchAll(/"text":"([^"]*)"/g)].map(([, text]) => text)
+  assert.deepEqual(found, ['error 2', 'error 3', 'error 4'])
+})

@@ -51,7 +51,9 @@ async function sendLines(
 ): Promise<void> {
   const { engine } = context
   const { run_id, last_seq } = run
-  const before = await logTail(engine, run, last_seq, { tail: wanted.tail })
+  const before = await logTail(engine, run, last_seq, wanted)
+  // What is looked for may stand in the rest of a line that has not ended.
+  const newest = await logTail(engine, run, last_seq, { tail: wanted.tail })
   const isWanted = wants(wanted)
   const lines = new StreamLines<LogLine['stream']>()
   const about = { what: 'log', runId: run_id, goOn: 'Ask again.' } as const
@@ -59,9 +61,8 @@ async function sendLines(
     const send = async (line: LogLine) => {
       if (isWanted(line)) await paced.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`)
     }
-    for (const { open, ...line } of before.lines)
-      if (open) lines.push(line.stream, line.text)
-      else await send(line)
+    for (const line of before.lines) if (!line.open) await send(line)
+    for (const { open, stream, text } of newest.lines) if (open) lines.push(stream, text)
     let time = run.created_at
     for await (const event of engine.watch(run_id, last_seq, paced.gone)) {
       time = event.time
