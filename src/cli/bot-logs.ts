@@ -57,11 +57,13 @@ export const botLogs = command({
           ? `${JSON.stringify(line)}\n`
           : `${time ? `${line.time} ` : ''}${terminalText(line.text, rules)}\n`,
       )
+    if (found.truncated && !json)
+      process.stderr.write(
+        `Older lines, or the rest of long ones, are left out: errand runs logs ${found.run_id} shows all.\n`,
+      )
     if (!follow) {
       if (json) printJson(found)
       else for (const line of found.lines) await write(line)
-      if (found.truncated && !json)
-        process.stderr.write(`The search has its bounds: errand runs logs ${found.run_id} shows all.\n`)
       return 0
     }
     const gone = new AbortController()

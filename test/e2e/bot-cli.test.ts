@@ -108,6 +108,20 @@ test('a bot is started, followed, listed, searched, changed and stopped', async 
   assert.equal((await bot(['restart', 'echo'])).code, 1)
 })
 
+test('a log that is not shown whole is told as that, also to who follows it', async (t) => {
+  const { errand, bot, onMachine, env } = await setUp(t)
+  writeFileSync(join(errand.home, 'bot.py'), 'x\n')
+  assert.equal((await bot(['start', 'long', '--simple', 'bot.py', '--detach'])).code, 0)
+  const long = await onMachine('long')
+  await long.say(`${'x'.repeat(100_000)}\n`)
+  const cut = /^Older lines, or the rest of long ones, are left out: errand runs logs run_\w+ shows all\.$/m
+  assert.match((await bot(['logs', 'long', '--search', 'no such'])).stderr, cut)
+  const following = errand.start(['bot', 'logs', 'long', '-f', '--search', 'no such'], { env })
+  await following.until(cut)
+  long.end({ outcome: 'success' })
+  assert.equal((await following.finished).code, 0)
+})
+
 test('a bot that dies and is begun again is not told as running', async (t) => {
   const { bot, onMachine } = await setUp(t)
   const starting = bot(['start', 'loops', '--image', 'busybox', '--restart', 'on-failure:1'])
