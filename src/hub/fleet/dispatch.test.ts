@@ -247,6 +247,22 @@ test('steps of a run wait for the runner that has its files while it is expected
   assert.equal(runnerOfIt(fourth), 'r2', 'it was given up')
 })
 
+test('a drained runner takes the next steps of the runs whose files it has, as slots become free, and nothing else', () => {
+  const world = openWorld()
+  const runner = world.connect('r1', { slots: 1 })
+  const first = world.submit('ann', {}, { run_id: 'run' })
+  world.dispatch.begun(first)
+  const second = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.2' })
+  const other = world.submit('bob')
+  runner.drained = true
+  world.dispatch.rosterChanged(runner)
+  world.end(first)
+  assert.deepEqual([isRunning(second), isRunning(other)], [true, false])
+  world.end(second)
+  const third = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.3' })
+  assert.deepEqual([isRunning(third), isRunning(other)], [true, false])
+})
+
 test('a run of which nothing has begun waits for no runner that goes', () => {
   const world = openWorld()
   const runner = world.connect('r1', { slots: 1 })

@@ -216,7 +216,10 @@ export class Dispatch {
   /** The runner may have gone while the placement was committed; then it was never sent, and any other may have it. */
   #handOrQueue(assignment: Assignment, id: string): void {
     const runner = this.#options.runners.get(id)
-    if (runner?.status === 'connected') orderStart(assignment, runner, this.#options.ledger)
+    const { spec, workspace } = assignment
+    const goes =
+      runner?.status === 'connected' || (runner?.finishing && this.homes.isUsed(spec.run_id, workspace))
+    if (runner && goes) orderStart(assignment, runner, this.#options.ledger)
     else this.again(assignment)
   }
 }

@@ -27,6 +27,10 @@ export class Homes {
     if (home) home.used = true
   }
 
+  isUsed(runId: string, workspace: string): boolean {
+    return this.#runs.get(runId)?.byWorkspace.get(workspace)?.used === true
+  }
+
   /** Nothing of the run waits for a runner on which none of it has begun. True: it has no home any more. */
   leaveUnused(runId: string, workspace: string): boolean {
     const { byWorkspace } = this.#runs.get(runId) ?? {}

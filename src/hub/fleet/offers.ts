@@ -22,6 +22,8 @@ export interface Candidate {
   readonly status: 'connected' | 'disconnected' | 'draining'
   /** It is away, or ends just now, and has time to come back. */
   readonly awaited: boolean
+  /** An admin drains it: it takes the next steps of what has files there, and nothing else. */
+  readonly finishing: boolean
 }
 
 /** Connected, and would have room for it if it had nothing else. */
@@ -30,7 +32,10 @@ export const takes = (runner: Candidate, need: Need): boolean =>
 
 /** Whether what works there stays: the files are there, and it takes the next step too, now or once it is back. */
 export const keeps = (home: Candidate, need: Need): boolean =>
-  (home.status === 'connected' || home.awaited) && offers(home, need)
+  (goesOn(home) || home.awaited) && offers(home, need)
+
+/** It is there, and what works there may begin its next step. */
+export const goesOn = ({ status, finishing }: Candidate): boolean => status === 'connected' || finishing
 
 /** Whether it would do, were it connected and empty. */
 export function offers(runner: Candidate, { tenant, requires }: Need): boolean {

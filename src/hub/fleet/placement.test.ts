@@ -22,6 +22,7 @@ const runner = (id: string, change: Partial<Candidate> = {}): Candidate => ({
   kept: false,
   status: 'connected',
   awaited: false,
+  finishing: false,
   ...change,
 })
 const chosen = (requires: Requirements, runners: Candidate[], wishes?: Wishes) =>
@@ -68,6 +69,16 @@ test('a run waits for the runner with its files while that one is expected back,
   assert.deepEqual(chosen({}, [away, runner('b')]), elsewhere)
   assert.deepEqual(chosen({ cpus: 8 }, [away, runner('b', { cpus: 8 })], { home: 'a' }), elsewhere)
   assert.deepEqual(chosen({}, [away, runner('b')], { home: 'a', not: new Set(['a']) }), elsewhere)
+})
+
+test('a run stays on the drained runner with its files, and others go elsewhere', () => {
+  const drained = runner('a', { status: 'draining', finishing: true })
+  assert.deepEqual(chosen({}, [drained, runner('b')], { home: 'a' }), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({}, [drained, runner('b')]), { type: 'runner', id: 'b' })
+  assert.equal(
+    why({}, [{ ...drained, used: 4 }, runner('b')], { home: 'a' }),
+    'runner "a", which has the files of this run, is busy (4 of 4 slots)',
+  )
 })
 
 test('a run goes where there is room for the largest of its steps, for it stays there', () => {

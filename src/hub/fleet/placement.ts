@@ -1,5 +1,5 @@
 import type { Need } from './needs.ts'
-import { type Candidate, hasRoom, keeps, takes } from './offers.ts'
+import { type Candidate, goesOn, hasRoom, keeps, takes } from './offers.ts'
 import { type Waiting, whyWaits } from './waiting-text.ts'
 
 export interface Wishes {
@@ -21,7 +21,7 @@ export function choose(need: Need, runners: ReadonlyMap<string, Candidate>, wish
   const home = runners.get(homeId)
   const canTake = (runner: Candidate) => takes(runner, need) && !not?.has(runner.id)
   if (home && keeps(home, need) && !not?.has(homeId)) {
-    const free = home.status === 'connected' && !home.kept && hasRoom(home, need.requires)
+    const free = goesOn(home) && !home.kept && hasRoom(home, need.requires)
     return free ? { type: 'runner', id: homeId } : whyWaits(need, [home], wishes)
   }
   let best: Candidate | undefined

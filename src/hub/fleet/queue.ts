@@ -2,7 +2,7 @@ import type { Assignment } from './assignment.ts'
 import { KeptRunners } from './kept-runners.ts'
 import { isBefore, type Line, Lines, type Turn, turnIn } from './lines.ts'
 import type { Need } from './needs.ts'
-import { hasRoom, keeps, takes } from './offers.ts'
+import { goesOn, hasRoom, keeps, offers, takes } from './offers.ts'
 import { type Choice, choose } from './placement.ts'
 import type { Runner } from './roster.ts'
 import type { Shares } from './shares.ts'
@@ -129,7 +129,7 @@ export class Queue {
   }
 
   #offer(runner: Runner): void {
-    while (this.#options.runners.get(runner.id) === runner && runner.status === 'connected') {
+    while (this.#options.runners.get(runner.id) === runner && goesOn(runner)) {
       const line = this.#nextFor(runner)
       if (!line) return
       this.#passOver(runner, turnIn(line))
@@ -160,7 +160,9 @@ export class Queue {
   }
 
   #mayHave(line: Line, runner: Runner): boolean {
-    return takes(runner, line.need) && !line.not.has(runner.id)
+    const isHome = line.bound && line.home === runner.id
+    const may = isHome ? goesOn(runner) && offers(runner, line.need) : takes(runner, line.need)
+    return may && !line.not.has(runner.id)
   }
 
   #isBound({ home = '', need, not }: Pick<Line, 'home' | 'need' | 'not'>): boolean {

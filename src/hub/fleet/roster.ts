@@ -70,7 +70,10 @@ export class Runner implements Candidate {
   }
 
   get awaited(): boolean {
-    return (this.link ? this.draining : this.expected) && !this.drained
+    return this.link ? this.draining : this.expected
+  }
+  get finishing(): boolean {
+    return this.link !== undefined && this.drained && !this.draining
   }
 
   /** Keeps a slot for it, and what it asks for. */

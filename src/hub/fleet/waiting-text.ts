@@ -1,6 +1,6 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import { groupOf, type Need } from './needs.ts'
-import { type Candidate, hasRoom, isNamed, largestOf, offers, suits } from './offers.ts'
+import { type Candidate, goesOn, hasRoom, isNamed, largestOf, offers, suits } from './offers.ts'
 import type { Wishes } from './placement.ts'
 
 /** Why an attempt waits. The figures in the text may change while the cause stays. */
@@ -36,7 +36,7 @@ export function whyWaits(
     return wait('none', requires.runner === undefined ? `${none} ${lacks.none}` : `${none} ${lacks.one}`)
 
   const able = named.filter((runner) => offers(runner, { tenant, requires }))
-  const taking = able.filter((runner) => runner.status === 'connected')
+  const taking = able.filter(home === undefined ? ({ status }) => status === 'connected' : goesOn)
   if (taking.length === 0)
     return wait(
       'draining',
