@@ -30,6 +30,14 @@ test('as many run at once as the limit says', async (t) => {
   assert.deepEqual(host.ran, ['r1', 'r2'])
 })
 
+test('a later run with a higher limit lets in what waits, in order', async (t) => {
+  const { submit, host } = scriptedEngine(t, () => 'hold')
+  for (const id of ['r1', 'r2']) await submit([step(id)], deploys(), at(id))
+  await submit([step('r3')], deploys(3), at('r3'))
+  await until(() => host.ran.length === 3)
+  assert.deepEqual(host.ran.toSorted(), ['r1', 'r2', 'r3'])
+})
+
 test('a queued run that is canceled never runs, and does not hold the others up', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   for (const id of ['r1', 'r2', 'r3'])

@@ -24,6 +24,8 @@ export class Gate {
     this.#groups.set(name, group)
     group.limit = limit
     this.#groupOf.set(runId, name)
+    // The limit may be a higher one than before.
+    this.#fill(group)
     if (running || (group.inside.size < limit && group.queue.length === 0)) {
       group.inside.add(runId)
       return undefined
@@ -45,12 +47,16 @@ export class Gate {
     this.#groupOf.delete(runId)
     group.inside.delete(runId)
     group.queue = group.queue.filter((waiting) => waiting.runId !== runId)
+    this.#fill(group)
+    if (group.inside.size === 0) this.#groups.delete(name)
+  }
+
+  #fill(group: Group): void {
     while (group.inside.size < group.limit) {
       const next = group.queue.shift()
       if (!next) break
       group.inside.add(next.runId)
       next.start()
     }
-    if (group.inside.size === 0) this.#groups.delete(name)
   }
 }
