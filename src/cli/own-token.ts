@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { newId } from '../hub/auth/account-id.ts'
+import { DEFAULT_TENANT, hubAdmin } from '../hub/auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../hub/auth/token-text.ts'
 import type { AccountStore, TokenScope } from '../hub/store/accounts.ts'
 import { writeFileAtomic } from '../platform/atomic-file.ts'
@@ -21,12 +22,12 @@ export async function ownToken({ accounts, scope, name, file }: OwnToken): Promi
     found !== undefined &&
     found.token.revoked_at === undefined &&
     found.token.scope === scope &&
+    found.user.tenant === DEFAULT_TENANT &&
     !found.user.disabled
   ) {
     return kept!
   }
-  const users = await accounts.users()
-  const admin = users.find((user) => user.role === 'admin' && !user.disabled)
+  const admin = await hubAdmin(accounts)
   if (admin === undefined) throw new Error('there is no admin left who is not disabled')
   const text = newTokenText(scope)
   await accounts.createToken({

@@ -1,10 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { ErrandError } from '../../contract/errors.ts'
-import type { AccountStore } from '../store/accounts.ts'
+import type { AccountStore, User } from '../store/accounts.ts'
 import { newId } from './account-id.ts'
 import { Passwords } from './passwords.ts'
 
 export const DEFAULT_TENANT = 'default'
+
+/** Whose the tokens are that the hub has of itself: of the first tenant's admins who are not disabled the one who was first. */
+export async function hubAdmin(accounts: AccountStore): Promise<User | undefined> {
+  const users = await accounts.users({ tenant: DEFAULT_TENANT })
+  const admins = users.filter(({ role, disabled }) => role === 'admin' && !disabled)
+  return admins.sort((a, b) => (a.created_at < b.created_at ? -1 : 1))[0]
+}
 
 /** Where there is no user yet: makes `admin` with a random password and answers it, this once. */
 export async function ensureAdmin(

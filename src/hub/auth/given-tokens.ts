@@ -1,6 +1,6 @@
 import type { AccountStore, User } from '../store/accounts.ts'
 import { newId } from './account-id.ts'
-import { DEFAULT_TENANT } from './first-admin.ts'
+import { DEFAULT_TENANT, hubAdmin } from './first-admin.ts'
 import { tokenSha256 } from './token-text.ts'
 
 /** The user that the operator's client token acts as. It has no password. */
@@ -19,8 +19,8 @@ export async function keepGivenTokens(
   accounts: AccountStore,
   given: { client?: string; runner?: string },
 ): Promise<void> {
-  const users = await accounts.users()
-  const admin = users.find(({ role, disabled }) => role === 'admin' && !disabled)
+  const admin = await hubAdmin(accounts)
+  const users = await accounts.users({ tenant: DEFAULT_TENANT })
   const client = users.find(({ name }) => name === CLIENT_USER)
   if (given.client !== undefined || client !== undefined)
     await keep(accounts, client ?? (await newClient(accounts)), 'api', given.client)
@@ -36,8 +36,14 @@ async function keep(
   const name = nameOf(scope)
   const sha256 = text === undefined ? undefined : tokenSha256(text)
   const known = sha256 === undefined ? undefined : await accounts.tokenByHash(sha256)
-  for (const token of await accounts.tokens({ user_id: user.id }))
-    if (token.name === name && token.revoked_at === undefined && token.id !== known?.token.id)
+  // Of whomever: another admin may have been the first when it was kept.
+  for (const token of await accounts.tokens())
+    if (
+      token.name === name &&
+      token.scope === scope &&
+      token.revoked_at === undefined &&
+      token.id !== known?.token.id
+    )
       await accounts.revokeToken(token.id, new Date().toISOString())
   if (sha256 === undefined || known !== undefined) return
   const created_at = new Date().toISOString()
