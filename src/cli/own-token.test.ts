@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -28,4 +28,20 @@ test("the hub's own tokens are of an admin of its first tenant, whoever of anoth
   await add('user_z', 'zoe', 'default')
   await accounts.updateUser(admin.id, { disabled: true })
   assert.equal(await owner(), 'zoe')
+})
+
+test('a folder in the place of the file of a token is named', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const { accounts } = stores
+  await ensureAdmin(accounts)
+  // As Docker leaves one where a file is mounted that is not there.
+  const file = join(folder, 'token')
+  mkdirSync(file)
+  await assert.rejects(ownToken({ accounts, scope: 'runner', name: 'own', file }), {
+    code: 'store_failed',
+    message: /token could not be read or written: EISDIR/,
+  })
 })

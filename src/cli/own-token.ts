@@ -4,6 +4,7 @@ import { newId } from '../hub/auth/account-id.ts'
 import { DEFAULT_TENANT, hubAdmin } from '../hub/auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../hub/auth/token-text.ts'
 import type { AccountStore, TokenScope } from '../hub/store/accounts.ts'
+import { diskError } from '../hub/store/disk-errors.ts'
 import { writeFileAtomic } from '../platform/atomic-file.ts'
 
 export interface OwnToken {
@@ -38,8 +39,12 @@ export async function ownToken({ accounts, scope, name, file }: OwnToken): Promi
     token_sha256: tokenSha256(text),
     created_at: new Date().toISOString(),
   })
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  writeFileAtomic(file, `${text}\n`, { mode: 0o600 })
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileAtomic(file, `${text}\n`, { mode: 0o600 })
+  } catch (error) {
+    throw diskError(error, file)
+  }
   return text
 }
 
