@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { Assignment } from './assignment.ts'
 import type { Patience } from './dispatch.ts'
@@ -263,16 +264,21 @@ test('a drained runner takes the next steps of the runs whose files it has, as s
   assert.deepEqual([isRunning(third), isRunning(other)], [true, false])
 })
 
-test('a run of which nothing has begun waits for no runner that goes', () => {
+test('a run of which nothing has begun waits for no runner that goes, and each step is given once', async () => {
   const world = openWorld()
   const runner = world.connect('r1', { slots: 1 })
   const first = world.submit('ann', {}, { run_id: 'run' })
-  const second = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.2' })
+  const [second, third] = ['run.2', 'run.3'].map((attempt_id) =>
+    world.submit('ann', {}, { run_id: 'run', attempt_id }),
+  ) as [Assignment, Assignment]
   world.connect('r2')
   runner.draining = true
   world.dispatch.rosterChanged(runner)
   world.dispatch.again(first)
-  for (const { stage } of [first, second]) assert.equal('runner' in stage && stage.runner, 'r2')
+  for (const { stage } of [first, second, third]) assert.equal('runner' in stage && stage.runner, 'r2')
+  await setImmediate()
+  assert.deepEqual(new Set(world.given), new Set([first, second, third]))
+  assert.equal(world.given.length, 3)
 })
 
 test('a runner that comes back gets what waits for its files, though another was kept for that meanwhile', () => {

@@ -93,10 +93,9 @@ export class Queue {
 
   /** The run has another home: what waits of it waits for that one. */
   rehome(runId: string, workspace: string): void {
-    for (const assignment of this.#lines.ofRun(runId, workspace)) {
-      this.leave(assignment)
-      this.enter(assignment)
-    }
+    // One that is placed makes a home itself, and the others are placed there before it is their turn here.
+    for (const assignment of this.#lines.ofRun(runId, workspace))
+      if (this.leave(assignment)) this.enter(assignment)
   }
 
   /** It may have room now. */
