@@ -205,15 +205,14 @@ test('steps of a run wait for the runner that has its files, and move on when it
 
 test('two steps of a run that wait with different needs move on when its runner goes, and leave no empty line', async () => {
   const world = openWorld()
-  const first = world.connect('r1', { slots: 1 })
+  world.connect('r1', { slots: 1 })
   const step = (number: number, cpus: number) =>
     world.submit('ann', { cpus }, { run_id: 'run_x', attempt_id: `run_x.${number}` })
   const [, small, large] = [step(1, 0), step(2, 1), step(3, 2)]
   world.connect('r2', { slots: 1 })
-  first.drained = true
-  world.dispatch.rosterChanged(first)
+  world.disconnect('r1')
   // Its placing is committed.
-  await new Promise(setImmediate)
+  await setImmediate()
   assert.deepEqual(small.stage, { type: 'placed', runner: 'r2' })
   assert.equal(large.stage.type, 'waiting')
   world.end(small)
