@@ -300,45 +300,6 @@ test('a runner that comes back gets what waits for its files, though another was
   assert.ok(world.runners.get('home')!.held.has(large.spec.attempt_id))
 })
 
-test('runners come, go and come back with less, and what can be placed is', () => {
-  const operation = fc.record({
-    what: fc.constantFrom('submit', 'submit', 'submit', 'end', 'end', 'cancel', 'connect', 'disconnect'),
-    which: fc.nat(),
-    user: fc.constantFrom(...users),
-    cpus: fc.constantFrom(undefined, 0.1, 0.7, 2, 4),
-    memory_bytes: fc.constantFrom(undefined, GB, 3 * GB),
-    run: fc.constantFrom('run_a', 'run_b', undefined),
-  })
-  fc.assert(
-    fc.property(fc.array(operation, { maxLength: 100 }), (operations) => {
-      const world = openWorld({ patience: 2 })
-      for (const [index, { what, which, user, cpus, memory_bytes, run }] of operations.entries()) {
-        const id = `r${which % 3}`
-        const list = what === 'cancel' ? world.waiting : world.running
-        const one = list[which % (list.length || 1)]
-        if (what === 'submit')
-          world.submit(
-            user,
-            { cpus, memory_bytes },
-            run ? { run_id: run, attempt_id: `${run}.${index}` } : {},
-          )
-        else if (what === 'connect') {
-          const runner = world.runners.get(id)
-          // With less than it holds it would be over what it offers, as it may be.
-          if (!runner || runner.used === 0)
-            world.connect(id, { slots: 1 + (which % 3), cpus: 1 + (which % 4) })
-        } else if (what === 'disconnect') {
-          if (world.runners.has(id)) world.disconnect(id)
-        } else if (one) world.end(one)
-        assert.deepEqual(world.complaints(), [])
-      }
-      for (let left = world.running; left.length > 0; left = world.running) world.end(left[0]!)
-      for (const { used, freeCpus, cpus, keptFor } of world.runners.values())
-        assert.deepEqual([used, freeCpus, keptFor], [0, cpus, undefined])
-    }),
-  )
-})
-
 test('what waits learns of another cause, and a hundred of them of other figures', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const world = openWorld()
