@@ -10,10 +10,9 @@ export const secretsKey: Check = {
   async run({ data, env }: Place) {
     const database = join(data, 'errand.db')
     if (!existsSync(database)) return []
+    const sealedWith = keysOf(database)
+    if (sealedWith === undefined) return []
     try {
-      const reader = new DatabaseReader(database)
-      const sealedWith = reader.keyIds()
-      reader.close()
       const ring = new KeyRing({ env, file: join(data, 'secrets.key') })
       if (sealedWith.length === 0 && !ring.given) return [ok('The hub here keeps no secrets.')]
       const { all, from } = ring.keys({ make: false })
@@ -30,4 +29,18 @@ export const secretsKey: Check = {
       return [problem(error.message, error.hint ?? 'See docs/secrets.md.')]
     }
   },
+}
+
+/** Undefined where it cannot be read, which the check of the database tells. */
+function keysOf(database: string): string[] | undefined {
+  let reader: DatabaseReader | undefined
+  try {
+    reader = new DatabaseReader(database)
+    reader.checkForm()
+    return reader.keyIds()
+  } catch {
+    return undefined
+  } finally {
+    reader?.close()
+  }
 }
