@@ -21,8 +21,10 @@ import { FileOutputStore } from '../hub/outputs/files.ts'
 import { Retention } from '../hub/retention/retention.ts'
 import { KeyRing } from '../hub/secrets/key-ring.ts'
 import { Secrets } from '../hub/secrets/secrets.ts'
+import { diskError } from '../hub/store/disk-errors.ts'
 import { openSqliteStores } from '../hub/store/open-sqlite.ts'
 import type { Log } from '../platform/log.ts'
+import { makeFolderSync } from '../platform/make-folder.ts'
 import { takeFolderLock } from './folder-lock.ts'
 import { giveBackMemory } from './give-back.ts'
 import type { Lease } from './lease-options.ts'
@@ -116,7 +118,7 @@ async function start(
   await keepGivenTokens(accounts, givenTokens)
   const given = Object.values(givenTokens).filter((text) => text !== undefined)
   const auth = new Auth({ accounts, secret: await sessionSecret(accounts), given })
-  const outputs = new FileOutputStore({ dir: join(data, 'output') })
+  const outputs = new FileOutputStore({ dir: madeFolder(join(data, 'output')) })
   closers.push(() => outputs.close())
   const keys = new KeyRing({ env: process.env, file: join(data, 'secrets.key') })
   const secrets = new Secrets(stores.secrets, keys)
@@ -212,6 +214,16 @@ async function start(
     file: join(data, 'runner-token'),
   })
   return { url, runnerToken, reload: () => configFile.reload() }
+}
+
+/** A file in its place would hold back the end of every run, for as long as it is there. */
+function madeFolder(path: string): string {
+  try {
+    makeFolderSync(path, 0o700)
+    return path
+  } catch (error) {
+    throw diskError(error, path)
+  }
 }
 
 /** A hub without its key works; what needs a secret does not. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -122,6 +122,15 @@ test('a taken port and a data folder in use are errors that say what to do', asy
   const second = await errand.call('up', '--port', '0')
   assert.equal(second.code, 1)
   assert.match(second.stderr, new RegExp(`in use by process ${first.child.pid}`))
+})
+
+test('a file where the outputs belong is told at the start, not by each run', async (t) => {
+  const errand = hub(t)
+  mkdirSync(errand.data, { recursive: true })
+  writeFileSync(join(errand.data, 'output'), '')
+  const { code, stderr } = await errand.call('up', '--port', '0')
+  assert.equal(code, 1)
+  assert.match(stderr, /data\/output could not be read or written: EEXIST[\s\S]+hint: A file stands where/)
 })
 
 test('a runner that is killed is started again, and the step it had goes on, once', async (t) => {

@@ -1,10 +1,12 @@
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 
+const fileInTheWay = 'A file stands where a folder is needed. Move it away, or name another folder.'
 const hints: Record<string, string> = {
   EROFS: 'The file system is mounted read-only. Mount it writable, or name another folder.',
   EACCES: 'Make it readable and writable for this user.',
   EPERM: 'Make it readable and writable for this user.',
-  ENOTDIR: 'A file stands where a folder is needed. Move it away, or name another folder.',
+  EEXIST: fileInTheWay,
+  ENOTDIR: fileInTheWay,
   EMFILE: 'Too many files are open. Raise the limit (ulimit -n).',
   ENFILE: 'Too many files are open on this machine. Raise its limit.',
   EIO: 'Look at the disk: the system reports input or output errors there.',
