@@ -112,6 +112,7 @@ const start = command({
         bots: services,
         ownSecrets: ownSecrets(process.env, token),
         mountedSecretsDir: mountedSecretsDir(process.env),
+        log,
       })
       await attempts.recover()
       const held = attempts

@@ -69,10 +69,15 @@ export class AttemptFolder {
     }
   }
 
-  /** Undefined where it is missing or not whole: then nobody was told that this attempt is here. */
+  /**
+   * Undefined where it is missing or not whole: then nobody was told that this attempt is here. Throws where it
+   * cannot be read.
+   */
   facts(): AttemptFacts | undefined {
+    const text = readText(join(this.path, 'spec.json'))
+    if (text === undefined) return undefined
     try {
-      return AttemptFacts.parse(JSON.parse(readFileSync(join(this.path, 'spec.json'), 'utf8')))
+      return AttemptFacts.parse(JSON.parse(text))
     } catch {
       return undefined
     }
@@ -128,7 +133,8 @@ function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     throw error
   }
 }

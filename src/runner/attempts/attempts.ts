@@ -1,16 +1,18 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { Log } from '../../platform/log.ts'
+import { endTree } from '../../platform/process-ending.ts'
 import type { BotServices } from '../bots/bot-services.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt } from '../ports.ts'
 import { AgentServices, type AgentsOptions } from '../sessions/agent-services.ts'
-import type { AttemptFolder } from './attempt-folder.ts'
+import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { AttemptServices, type AttemptServicesOptions } from './attempt-services.ts'
 import { AgentKind } from './kinds/agent-kind.ts'
 import type { AttemptKind } from './kinds/attempt-kind.ts'
 import { BotKind } from './kinds/bot-kind.ts'
 import { InlineKind } from './kinds/inline-kind.ts'
 import { ProcessKind } from './kinds/process-kind.ts'
-import { passedOn } from './process-environment.ts'
+import { markOf, passedOn } from './process-environment.ts'
 import { Workspaces } from './workspaces.ts'
 
 export interface AttemptsOptions extends Omit<AttemptServicesOptions, 'workspaces'> {
@@ -25,6 +27,8 @@ export interface AttemptsOptions extends Omit<AttemptServicesOptions, 'workspace
   agents?: AgentsOptions
   /** What the bots of this machine share; absent: it carries out none. */
   bots?: BotServices
+  /** Is told of what cannot be taken up again. */
+  log?: Log
 }
 
 export function openAttempts(options: AttemptsOptions): Attempts {
@@ -34,6 +38,7 @@ export function openAttempts(options: AttemptsOptions): Attempts {
 class DurableAttempts implements Attempts {
   readonly #registry: ActionRegistry
   readonly #services: AttemptServices
+  readonly #log: Log | undefined
   readonly #kinds: { inline: InlineKind; process: ProcessKind; agent: AgentKind; bot: BotKind }
   #closed = false
 
@@ -44,6 +49,7 @@ class DurableAttempts implements Attempts {
     const services = new AttemptServices({ ...options, workspaces })
     this.#registry = registry
     this.#services = services
+    this.#log = options.log
     this.#kinds = {
       inline: new InlineKind(services),
       process: new ProcessKind(services, passedOn(env)),
@@ -108,8 +114,20 @@ class DurableAttempts implements Attempts {
   }
 
   async #recoverOne(folder: AttemptFolder): Promise<void> {
-    const facts = folder.facts()
-    if (facts === undefined) return await folder.remove()
+    let facts: AttemptFacts | undefined
+    try {
+      facts = folder.facts()
+      if (facts === undefined) return await folder.remove()
+      await this.#takeUp(folder, facts)
+    } catch (error) {
+      // Not held: whoever gave it is told that it is lost, and so nothing of it goes on.
+      if (facts) await endTree({ mark: markOf(facts.key) }, 0).catch(() => undefined)
+      const message = `${folder.path} could not be taken up, and is left as it is: ${messageOf(error)}.`
+      this.#log?.(message, { level: 'warn', attempt_id: facts?.spec.attempt_id })
+    }
+  }
+
+  async #takeUp(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
     const secrets = this.#services.secrets.recall(facts.spec, folder.path)
     const action = () => this.#action(facts.spec)
     await this.#kinds[facts.kind ?? 'process'].recover({ folder, facts, secrets, action })

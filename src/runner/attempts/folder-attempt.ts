@@ -62,7 +62,12 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.#secrets = secrets
     this.journal = new JournaledReports(folder.file('reports'))
     const onMore = () => this.journal.changed()
-    this.output = new ProcessOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
+    try {
+      this.output = new ProcessOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
+    } catch (error) {
+      this.journal.close()
+      throw error
+    }
     const end = this.journal.list.at(-1)
     if (end?.type !== 'ended') return
     this.output.found(end, facts.masked === true)
@@ -142,8 +147,8 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   async abandon(): Promise<void> {
     await this.close()
     await this.endAll()
-    await this.folder.remove()
     this.#onReleased()
+    await this.folder.remove()
   }
 
   /** Ends it, for this reason; the end is reported when nothing of it is left. */

@@ -1,3 +1,4 @@
+import { messageOf } from '../../contract/errors.ts'
 import { FolderAttempt, type FolderAttemptOptions } from './folder-attempt.ts'
 import type { Cause, Ending } from './outcome.ts'
 import type { Launch } from './start-failure.ts'
@@ -36,6 +37,12 @@ export class ProcessAttempt extends FolderAttempt {
   /** Takes in the end of a process that ended while no runner watched. */
   async settle(wrapperPid: number): Promise<void> {
     await this.#process.settle(wrapperPid)
+  }
+
+  /** What an earlier process of this runner left of it cannot be read: nothing of it goes on. */
+  async giveUp(error: unknown): Promise<void> {
+    await this.endAll()
+    await this.finish({ type: 'lost', why: `What is left of it could not be read: ${messageOf(error)}.` })
   }
 
   /** Now and then, by the poller. */

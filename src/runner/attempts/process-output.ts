@@ -37,7 +37,13 @@ export class ProcessOutput {
     this.#folder = folder
     this.scanner = scanner
     this.values = values
-    this.files = { stdout: new TailFile(folder.file('stdout')), stderr: new TailFile(folder.file('stderr')) }
+    const stdout = new TailFile(folder.file('stdout'))
+    try {
+      this.files = { stdout, stderr: new TailFile(folder.file('stderr')) }
+    } catch (error) {
+      stdout.close()
+      throw error
+    }
     if (masker)
       for (const stream of STREAMS)
         this.#masked[stream] = new MaskedFile(

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -265,3 +275,59 @@ test('an attempt found again can be canceled', async () => {
   await attempts.close()
   await attempts.close()
 })
+
+test('what an earlier runner left and cannot be read keeps no runner from starting, and is not deleted', async () => {
+  using here = place()
+  const good = command('while [ ! -e go ]; do sleep 0.02; done; echo good')
+  const unended = command('exit 3')
+  const untold = command('sleep 1000')
+  const unknown = command('echo kept')
+  const folderOf = (spec: AttemptSpec) => new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
+  await (await otherRunner(here, [good, unended, untold, unknown]))()
+  for (const spec of [unended, unknown]) await until(() => read(folderOf(spec).file('exit')) !== '')
+  await until(() => folderOf(untold).claim(1).type === 'wrapper')
+  const claim = folderOf(untold).claim(1)
+  assert.ok(claim.type === 'wrapper')
+  // As a disk that cannot be read any more, which root's tests cannot have by a mode.
+  for (const file of [
+    folderOf(unended).file('exit'),
+    folderOf(untold).file('stderr'),
+    join(folderOf(unknown).path, 'spec.json'),
+  ]) {
+    rmSync(file)
+    mkdirSync(file)
+  }
+  const lines: string[] = []
+  const attempts = here.open({ log: (line) => lines.push(line) })
+  const open = () => readdirSync('/proc/self/fd').map((fd) => readlink(`/proc/self/fd/${fd}`))
+  const found = await attempts.recover()
+  assert.deepEqual(
+    found.map(({ spec }) => spec.attempt_id).sort(),
+    [good, unended].map((spec) => spec.attempt_id).sort(),
+  )
+  writeFileSync(inWorkspace(here, 'go'), '')
+  assert.equal((await endOf(attempts.get(good.attempt_id)!)).outcome, 'success')
+  const end = await endOf(attempts.get(unended.attempt_id)!)
+  assert.match(end.message!, /exit|EISDIR/)
+  assert.notEqual(end.outcome, 'success')
+  // Nobody watches it any more, and nobody was told that it goes on.
+  await until(() => processStat(claim.pid) === undefined)
+  for (const spec of [untold, unknown]) {
+    const { path } = folderOf(spec)
+    assert.equal(lines.filter((line) => line.includes(path) && line.includes('EISDIR')).length, 1)
+    assert.equal(read(folderOf(spec).file('stdout')), spec === unknown ? 'kept\n' : '')
+    assert.deepEqual(
+      open().filter((file) => file.startsWith(path)),
+      [],
+    )
+  }
+  await attempts.close()
+})
+
+function readlink(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
+}

@@ -29,13 +29,17 @@ export class MachineSecrets {
     return this.#secretsOf({ spec, folder, values, masker })
   }
 
-  /** For one of an earlier process of this runner; undefined where its folder has none, or none any more. */
+  /**
+   * For one of an earlier process of this runner; undefined where its folder has none, or none any more. Throws where
+   * they cannot be read.
+   */
   recall(spec: AttemptSpec, folder: string): AttemptSecrets | undefined {
     let values: Values
     try {
       values = JSON.parse(readFileSync(keptIn(folder), 'utf8')) as Values
-    } catch {
-      return undefined
+    } catch (error) {
+      if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
     }
     return this.#secretsOf({ spec, folder, values, masker: this.#maskerOf(values) })
   }

@@ -34,10 +34,14 @@ export class ProcessKind implements AttemptKind {
     const { folder, facts, secrets } = left
     const attempt = await this.#services.takeIn(left, (options) => new ProcessAttempt(options))
     if (!attempt) return
-    await takeUp(attempt, folder, (claim) => {
-      const prepared = prepare(left.action, secrets?.filledSpec ?? facts.spec)
-      this.#begin(attempt, prepared, claim, secrets)
-    })
+    try {
+      await takeUp(attempt, folder, (claim) => {
+        const prepared = prepare(left.action, secrets?.filledSpec ?? facts.spec)
+        this.#begin(attempt, prepared, claim, secrets)
+      })
+    } catch (error) {
+      await attempt.giveUp(error)
+    }
   }
 
   #begin(
