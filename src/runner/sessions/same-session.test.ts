@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { endOf, until } from '../attempts/attempt-fixture.ts'
@@ -52,5 +52,31 @@ test('a session that a runner left going is waited for by the next runner too', 
   go(here, 'go')
   for (const held of [first!, second!]) assert.equal((await endOf(held)).outcome, 'success')
   assert.deepEqual(prompts(here), ['prompt wait go', 'prompt say two'])
+  await attempts.close()
+})
+
+test('a session that has gone on for longer than sessions are kept is there after a restart of its runner', async () => {
+  using here = sessionPlace()
+  const before = here.open()
+  const first = await before.start(here.spec('say one', {}, { attempt_id: 'run_test.1' }), 1)
+  const { session_id } = await update(first, 'session')
+  await endOf(first)
+  await first.release()
+  const session = { session_id, workspace_of: 'run_test' }
+  const more = { run_id: 'run_a', attempt_id: 'run_a.1' }
+  const spec = here.spec('wait go\nsay two', { session }, more)
+  await update(await before.start(spec, 1), 'prompt')
+  await before.close()
+  const there = () => ['homes', 'ids'].map((kind) => readdirSync(join(here.path, 'sessions', kind)))
+  const names = there()
+  assert.deepEqual(names[0], ['run_test.1'])
+  const old = Date.now() / 1000 - 8 * 24 * 3600
+  for (const [kind, each] of Object.entries({ homes: names[0], ids: names[1] }))
+    for (const name of each!) utimesSync(join(here.path, 'sessions', kind, name), old, old)
+  const attempts = here.open()
+  await attempts.recover()
+  assert.deepEqual(there(), names)
+  go(here, 'go')
+  assert.equal((await endOf(attempts.get(spec.attempt_id)!)).outcome, 'success')
   await attempts.close()
 })

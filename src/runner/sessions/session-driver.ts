@@ -74,7 +74,8 @@ export class SessionDriver {
     start.keep(request?.session_id)
     await baseline.recover(request?.cwd)
     await this.kept.replay()
-    start.keep(this.kept.session.sessionId)
+    // It may have gone on for longer than sessions are kept.
+    start.sessionsKnown(this.kept.session.sessionId, this.kept.launches.last)
   }
 
   /** Looks for what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */

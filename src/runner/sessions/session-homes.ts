@@ -20,16 +20,16 @@ export class SessionHomes {
     const known = sessionId === undefined ? undefined : this.#known(agent, sessionId)
     const home = join(this.#root, 'homes', known ?? attemptId)
     mkdirSync(home, { recursive: true, mode: 0o700 })
-    const now = new Date()
-    utimesSync(home, now, now)
+    used(home)
     return home
   }
 
-  /** The session with that id is in that folder. */
+  /** The session with that id is in that folder, and is used. */
   keep(agent: string, sessionId: string, home: string): void {
     const file = this.#index(agent, sessionId)
     mkdirSync(join(this.#root, 'ids'), { recursive: true, mode: 0o700 })
     writeFileAtomic(file, basename(home), { mode: 0o600, durable: false })
+    used(home)
   }
 
   /** The runs of which a session may still be taken up. */
@@ -81,6 +81,11 @@ export class SessionHomes {
       return []
     }
   }
+}
+
+function used(home: string): void {
+  const now = new Date()
+  utimesSync(home, now, now)
 }
 
 /** A folder is named by the attempt that it was made for. */
