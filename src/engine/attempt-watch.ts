@@ -26,6 +26,7 @@ export class AttemptWatch implements AttemptSink {
   #toldAtMs = Number.NEGATIVE_INFINITY
   #ending: Promise<void> | undefined
   #closed = false
+  #givenUp = false
 
   constructor(
     loop: RunLoop,
@@ -62,6 +63,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async assigned(placement: Placement): Promise<boolean> {
+    if (this.#givenUp) return false
     if (this.#attempt.end || this.#attempt.cancel) {
       // Until then the host may not have heard of the cancel.
       await this.#loop.flush().catch(() => {})
@@ -72,6 +74,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async report(report: AttemptReport, epoch: number): Promise<void> {
+    if (this.#givenUp) return
     if (this.#over) return this.#ending ?? this.#loop.flush()
     if (this.#closed) throw engineClosed()
     if (epoch < this.#attempt.epoch) return
@@ -97,6 +100,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
+    if (this.#givenUp) return offset + bytes.length
     if (this.#closed) throw engineClosed()
     if (this.#over) return offset + bytes.length
     const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
@@ -112,6 +116,12 @@ export class AttemptWatch implements AttemptSink {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
+  }
+
+  /** Its run is given up: what is still told is dropped, so that its host lets go of it. */
+  giveUp(): void {
+    this.#givenUp = true
+    this.close()
   }
 
   get #over(): boolean {

@@ -135,13 +135,15 @@ export class Conductor {
 
   /** The run is given up: what was placed for it, or runs, is ended. */
   abandon(): void {
-    this.#stop()
+    this.#loop.close()
+    this.#attempts.giveUp()
     this.#endAll('canceled')()
   }
 
   /** Stops conducting; what runs is left to its host. Twice is once. */
   async close(): Promise<void> {
-    this.#stop()
+    this.#loop.close()
+    this.#attempts.close()
     await this.#loop.flush().catch(() => {})
   }
 
@@ -160,11 +162,6 @@ export class Conductor {
       default:
         return []
     }
-  }
-
-  #stop(): void {
-    this.#loop.close()
-    this.#attempts.close()
   }
 
   /** What ends all that is open now. */

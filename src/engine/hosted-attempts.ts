@@ -70,6 +70,12 @@ export class HostedAttempts {
     for (const watch of this.#watches.values()) watch.close()
   }
 
+  /** As `close`, for a run that is given up: its host is to let go of them. */
+  giveUp(): void {
+    this.#closed = true
+    for (const watch of this.#watches.values()) watch.giveUp()
+  }
+
   #rememberRunners(): void {
     const { plan, state, spec } = this.#loop
     for (const { end, runner, host } of state.attempts)

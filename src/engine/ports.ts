@@ -79,7 +79,7 @@ export interface AttemptSink {
   assigned(placement: Placement): Promise<boolean>
   /**
    * Reports in order, `ended` last and once; calls may overlap. Resolves after commit, never without it. One for an
-   * attempt that has ended, or of an older epoch, changes nothing. Rejects only where the store fails, and with
+   * attempt that has ended, of an older epoch, or of a run that was given up, changes nothing. Rejects only where the store fails, and with
    * `unavailable` once the engine is closed; then it may be sent again.
    */
   report(report: AttemptReport, epoch: number): Promise<void>
