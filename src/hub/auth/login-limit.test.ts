@@ -41,6 +41,15 @@ test('right passwords never close anything', () => {
   })
 })
 
+test('a clock that is set back closes nothing, and opens nothing', () => {
+  const limit = new LoginLimit(limits)
+  const hourMs = 3_600_000
+  limit.take('ann', '10.0.0.1', hourMs)
+  limit.forgive('ann', '10.0.0.1', hourMs)
+  times(3, () => limit.take('ann', '10.0.0.1', 0))
+  assert.throws(() => limit.take('ann', '10.0.0.1', 0), limited)
+})
+
 test('the addresses of one IPv6 network count as one, and IPv4 written as IPv6 as itself', () => {
   const limit = new LoginLimit(limits)
   times(3, () => limit.take('ann', '2001:db8:0:1::1', 0))

@@ -66,7 +66,9 @@ export class LoginLimit {
   #level(key: string, limit: number, nowMs: number): number {
     const bucket = this.#buckets.get(key)
     if (bucket === undefined) return 0
-    return Math.max(0, bucket.level - ((nowMs - bucket.atMs) / this.#limits.windowMs) * limit)
+    // Where the machine's clock was set back no time has passed.
+    const goneMs = Math.max(0, nowMs - bucket.atMs)
+    return Math.max(0, bucket.level - (goneMs / this.#limits.windowMs) * limit)
   }
 
   #set(key: string, level: number, atMs: number): void {
