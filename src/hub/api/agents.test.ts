@@ -145,6 +145,31 @@ test('a chat that fails is an error with the reason, and one nobody waits for is
   assert.equal((await engine.done(run!.run_id)).status, 'canceled')
 })
 
+test('a chat that is left before its run is there cancels it', async (t) => {
+  const { url, token, engine, app, host } = await setup(t)
+  const submit = engine.submit.bind(engine)
+  const submitted = Promise.withResolvers<string>()
+  const left = Promise.withResolvers<void>()
+  const gone = new AbortController()
+  engine.submit = async (submission) => {
+    gone.abort()
+    await left.promise
+    const record = await submit(submission)
+    while (host.holding === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    submitted.resolve(record.run_id)
+    return record
+  }
+  app.server.once('connection', (socket) => socket.once('close', () => left.resolve()))
+  const leaving = fetch(`${url}/api/chat`, {
+    method: 'POST',
+    signal: gone.signal,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ message: 'hold' }),
+  })
+  await assert.rejects(leaving)
+  assert.equal((await engine.done(await submitted.promise)).status, 'canceled')
+})
+
 test('a chat gives up in the end, and a hub that stops says so', async (t) => {
   const { post, engine } = await setup(t, { limits: { chatSeconds: 0.2 } })
   const late = await post('/api/chat', { message: 'hold' })

@@ -45,6 +45,7 @@ export function chatRoutes(app: ApiApp, { engine, limits, runners }: ApiContext)
     const left = new AbortController()
     const leave = () => left.abort()
     reply.raw.once('close', leave)
+    if (reply.raw.destroyed) leave()
     const late = AbortSignal.timeout(limits.chatSeconds * 1000)
     const answer = new AgentAnswer()
     try {

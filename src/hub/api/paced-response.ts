@@ -28,6 +28,8 @@ export class PacedResponse {
       else if (this.#slowWords === undefined) response.destroy()
       else this.finish(this.#slowWords)
     })
+    // Its reader left before there was anything to write: no further event tells so.
+    if (response.destroyed) this.#leave()
   }
 
   /** Aborted when nothing more can be written. */
@@ -100,6 +102,7 @@ export class PacedResponses {
 
   open(response: ServerResponse, slowWords?: string): PacedResponse {
     const paced = new PacedResponse(response, { slowMs: this.#slowMs, slowWords })
+    if (paced.gone.aborted) return paced
     this.#open.add(paced)
     response.once('close', () => this.#open.delete(paced))
     return paced

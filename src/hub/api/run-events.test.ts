@@ -133,6 +133,35 @@ test('a reader that takes nothing is cut off, costs no memory, and can go on lat
   assert.match(whole.text, /event: run\.finished/)
 })
 
+test('a reader that leaves before its stream begins is gone', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
+  const get = hub.engine.get.bind(hub.engine)
+  const asked = Promise.withResolvers<void>()
+  const left = Promise.withResolvers<void>()
+  hub.engine.get = async (runId) => {
+    asked.resolve()
+    await left.promise
+    return await get(runId)
+  }
+  hub.app.server.once('connection', (socket) => socket.once('close', () => left.resolve()))
+  const leaving = new AbortController()
+  const headers = { authorization: `Bearer ${token}`, connection: 'close' }
+  const stream = fetch(`${hub.url}/api/runs/${run_id}/events`, { headers, signal: leaving.signal })
+  await asked.promise
+  leaving.abort()
+  await assert.rejects(stream)
+  const begun = Promise.withResolvers<void>()
+  const watch = hub.engine.watch.bind(hub.engine)
+  hub.engine.watch = (...of) => {
+    begun.resolve()
+    return watch(...of)
+  }
+  await begun.promise
+  await until('the end of the reader', () => hub.readers() === 0)
+})
+
 test('the streams end when the hub stops', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
