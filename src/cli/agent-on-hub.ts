@@ -6,6 +6,7 @@ import type { AgentRequestInput } from '../contract/agent-request.ts'
 import { type AgentShow, followAgent } from './agent-follow.ts'
 import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
+import { whileAway } from './while-away.ts'
 
 export interface AgentAsk {
   show: AgentShow
@@ -69,8 +70,11 @@ const follow = (client: ErrandClient, { runId, after, joined, passedOn }: Begun,
       joined,
       passedOn,
       events: client.events(runId, { after }),
-      give: (input) => client.runs.input(runId, asBody(input)),
-      cancel: async (force) => void (await client.runs.cancel(runId, { force })),
+      give: (input) => {
+        const body = asBody(input)
+        return whileAway(() => client.runs.input(runId, body))
+      },
+      cancel: async (force) => void (await whileAway(() => client.runs.cancel(runId, { force }))),
       view: () => client.runs.get(runId),
       answerHint: (requestId) => `errand agents answer ${runId} ${requestId} allow`,
       continueHint: `${runId}: go on with errand agent --hub --continue ${runId} "..."`,
@@ -79,7 +83,8 @@ const follow = (client: ErrandClient, { runId, after, joined, passedOn }: Begun,
   )
 
 function asBody(input: GivenInput): RunInput {
-  const input_id = input.input_id
+  // With one it may be sent again.
+  const { input_id = randomUUID() } = input
   switch (input.type) {
     case 'prompt':
       return { input_id, prompt: input.text }

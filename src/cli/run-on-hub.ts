@@ -6,6 +6,7 @@ import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { keyValues } from './key-values.ts'
+import { whileAway } from './while-away.ts'
 import { mostShownBytes, setOutputPath, shownBytes } from './workflow-outputs.ts'
 import { tellProblems } from './workflow-problems.ts'
 import { readSource } from './workflow-source.ts'
@@ -56,7 +57,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
       runId,
       events: client.events(runId, { reached: true, outputBytes }),
       childEvents: (id: string) => client.events(id, { outputBytes }),
-      cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
+      cancel: async (force: boolean) => void (await whileAway(() => client.runs.cancel(runId, { force }))),
       view: () => client.runs.get(runId),
     }
     return await follow(run, {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -129,4 +129,17 @@ test('a run waits for the restarted runner that has its files, also over a resta
   await eventually('the wait for the runner at the new hub', away)
   await programs.startRunner()
   assert.equal((await programs.ended(run_id)).status, 'success')
+})
+
+test('Ctrl-C while the hub is away cancels the run once that is back', async (t) => {
+  const programs = await startPrograms(t)
+  const file = join(programs.home, 'flow.yaml')
+  writeFileSync(file, workflowText([{ name: 'long', cmd: 'echo begun; sleep 100000' }]))
+  const run = programs.errand.start(['run', '--hub', file], { env: programs.env })
+  await run.until('| begun')
+  await stop(programs, 'hub')
+  run.child.kill('SIGINT')
+  await run.until('Canceling.')
+  await programs.startHub()
+  assert.equal((await run.finished).code, 3)
 })
