@@ -43,9 +43,18 @@ export class ChildRunner {
   }
 
   #start(): void {
-    const { url, token, workspace, allowedDirs, log } = this.#options
-    const allow = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
     const startedMs = performance.now()
+    try {
+      this.#begin(startedMs)
+    } catch (error) {
+      // Without memory for it there is no process to tell of that.
+      this.#again(startedMs, `could not be started: ${(error as Error).message}`)
+    }
+  }
+
+  #begin(startedMs: number): void {
+    const { url, token, workspace, allowedDirs } = this.#options
+    const allow = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
     const child = spawn(
       process.execPath,
       [process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace, ...allow],
@@ -58,16 +67,17 @@ export class ChildRunner {
       },
     )
     this.#child = child
-    child.stdin.on('error', () => {})
-    child.on('error', (error) => log(`The runner could not be started: ${error.message}`))
-    child.on('exit', (code, signal) => {
-      if (this.#closed) return
-      if (performance.now() - startedMs > WELL_MS) this.#backoff.reset()
-      const waitMs = this.#backoff.next()
-      log(
-        `The runner ended (${signal ?? `exit code ${code}`}); it is started again in ${(waitMs / 1000).toFixed(1)} s.`,
-      )
-      this.#timer = setTimeout(() => this.#start(), waitMs)
-    })
+    // Without descriptors for it there is none.
+    child.stdin?.on('error', () => {})
+    child.on('error', (error) => this.#again(startedMs, `could not be started: ${error.message}`))
+    child.on('exit', (code, signal) => this.#again(startedMs, `ended (${signal ?? `exit code ${code}`})`))
+  }
+
+  #again(startedMs: number, what: string): void {
+    if (this.#closed) return
+    if (performance.now() - startedMs > WELL_MS) this.#backoff.reset()
+    const waitMs = this.#backoff.next()
+    this.#options.log(`The runner ${what}; it is started again in ${(waitMs / 1000).toFixed(1)} s.`)
+    this.#timer = setTimeout(() => this.#start(), waitMs)
   }
 }
