@@ -69,7 +69,9 @@ export class ChildRunner {
     this.#child = child
     // Without descriptors for it there is none.
     child.stdin?.on('error', () => {})
-    child.on('error', (error) => this.#again(startedMs, `could not be started: ${error.message}`))
+    child.on('error', (error) => {
+      if (child.pid === undefined) this.#again(startedMs, `could not be started: ${error.message}`)
+    })
     child.on('exit', (code, signal) => this.#again(startedMs, `ended (${signal ?? `exit code ${code}`})`))
   }
 

@@ -1,6 +1,10 @@
 import { ErrandError } from '../../contract/errors.ts'
+import { isNestedDeeper } from '../../platform/nesting.ts'
 import type { ApiApp } from './api-context.ts'
 import { refusedName } from './refused-name.ts'
+
+/** What is deeper is read, but cannot surely be gone through on the stack. */
+const MOST_DEEP = 1_000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -16,7 +20,7 @@ export function readBodies(app: ApiApp): void {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') return done(null, undefined)
     json(request, body as string, (error, value) => {
-      if (error === null) return done(null, value)
+      if (error === null) return isNestedDeeper(value, MOST_DEEP) ? done(tooDeep()) : done(null, value)
       const refused = refusedName(body as string)
       if (refused) return done(refused)
       done(
@@ -43,6 +47,11 @@ export function readBodies(app: ApiApp): void {
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
   app.addContentTypeParser(yaml, { parseAs: 'string' }, (_request, body, done) => done(null, { yaml: body }))
 }
+
+const tooDeep = (): ErrandError =>
+  new ErrandError('bad_request', `The body is over ${MOST_DEEP} lists or objects deep.`, {
+    hint: 'Send it flatter: what is deep may stand in a text.',
+  })
 
 /** A parser's message without the part of the body that it shows: a body may hold a secret. */
 const withoutBody = (message: string): string =>

@@ -46,6 +46,9 @@ test('every refusal has one shape, the right status, and says what is wrong', as
   assertError(await post(built), 400, 'bad_request', /^body\.vars: .*"constructor" that has a "prototype"/)
   const deep = `${'['.repeat(4000)}{"__proto__": 1}${']'.repeat(4000)}`
   assertError(await post(deep), 400, 'bad_request', /^body\.0\.0|not valid JSON/)
+  const nested = `{"a":${'['.repeat(1500)}${']'.repeat(1500)}}`
+  const deepArgs = `{"workflow": {"version": "v0.1", "name": "x", "steps": [{"name": "a", "action": "noop", "args": ${nested}}]}}`
+  assertError(await post(deepArgs), 400, 'bad_request', /^The body is over 1000 lists or objects deep\./)
   assertError(await post(undefined), 400, 'bad_request', /^body is missing\./)
   assertError(await post([1]), 400, 'bad_request', /^body must be a map of keys and values, but is a list\./)
   assertError(

@@ -1,4 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
+import { isNestedDeeper } from '../../platform/nesting.ts'
 import { type SchemaCheck, schemaCheck } from './json-schema.ts'
 
 export type AnswerValue = { json: string } | { wrong: string }
@@ -24,7 +25,8 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
     const found = lastJson(answer)
     if (found === undefined) return { wrong: 'the answer holds no JSON value' }
     try {
-      if (isDeeper(found.value, MOST_DEEP)) throw new Error(`it is over ${MOST_DEEP} lists or objects deep`)
+      if (isNestedDeeper(found.value, MOST_DEEP))
+        throw new Error(`it is over ${MOST_DEEP} lists or objects deep`)
       const problems = check(found.value)
       if (problems.length === 0) return { json: JSON.stringify(found.value) }
       const more = problems.length - MOST_PROBLEMS
@@ -34,13 +36,6 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
       return { wrong: `it could not be checked: ${(error as Error).message}` }
     }
   }
-}
-
-function isDeeper(value: unknown, most: number): boolean {
-  let level = [value]
-  for (let depth = 0; level.length > 0 && depth <= most; depth++)
-    level = level.flatMap((each) => (typeof each === 'object' && each !== null ? Object.values(each) : []))
-  return level.length > 0
 }
 
 /** What is put behind the prompt, so that the agent knows what is wanted. */
