@@ -21,6 +21,7 @@ test('an agent has its secrets, and nothing that is told of the session holds on
     `think ${token.slice(0, half)}`,
     `think ${token.slice(half)}`,
     `run printf %s "$TOKEN" >seen`,
+    `wait seen`,
     `write ${mark}.txt`,
     `say {"answer":${JSON.stringify('ok')}}`,
   ].join('\n')
