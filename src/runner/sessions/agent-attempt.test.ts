@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { acp } from '../../agents/acp.ts'
 import type { ProtocolPort, SessionRequest } from '../../agents/agent.ts'
 import { codex } from '../../agents/codex.ts'
-import { treeMembers } from '../../platform/process-tree.ts'
+import { processStat, treeMembers } from '../../platform/process-tree.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { markOf } from '../attempts/process-environment.ts'
 import { kindsOf, linesOf, sessionPlace, update, updatesOf } from './session-fixture.ts'
@@ -174,6 +174,44 @@ test('what verify finds goes back to the agent, until it passes', async () => {
   const prompts = updatesOf(held).flatMap((each) => (each.kind === 'prompt' ? [each.text] : []))
   assert.equal(prompts.length, 3)
   assert.match(prompts[1]!, /exit code 4[\s\S]*not yet/)
+  await attempts.close()
+})
+
+test('verify ends with its turn: the session goes on, and what is asked next is verified anew', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const verify = ['echo $$ >>begun; [ -e end ] || sleep 600']
+  const held = await attempts.start(here.spec('say one', { interactive: true, verify }), 1)
+  const begun = () => linesOf(inWorkspace(here, 'begun'))
+  const statuses = () => updatesOf(held).flatMap((each) => (each.kind === 'verify' ? [each.status] : []))
+  await until(() => begun().length === 1)
+  held.input!({ type: 'prompt', input_id: 'p2', text: 'say two' })
+  held.input!({ type: 'cancel_turn', input_id: 'c1' })
+  await until(() => begun().length === 2)
+  assert.equal(processStat(Number(begun()[0])), undefined)
+  held.input!({ type: 'cancel_turn', input_id: 'c2' })
+  await update(held, 'idle')
+  await until(() => processStat(Number(begun()[1])) === undefined)
+  writeFileSync(inWorkspace(here, 'end'), '')
+  held.input!({ type: 'prompt', input_id: 'p3', text: 'say three' })
+  held.input!({ type: 'close', input_id: 'c3' })
+  assert.equal((await endOf(held)).outcome, 'success')
+  assert.deepEqual(statuses(), ['running', 'running', 'running', 'passed'])
+  const ended = updatesOf(held).flatMap((each) => (each.kind === 'turn_ended' ? [each.stop_reason] : []))
+  assert.deepEqual(ended, ['end_turn', 'canceled', 'end_turn', 'canceled', 'end_turn'])
+  assert.equal(await textOf(held), 'one\ntwo\nthree\n')
+  await attempts.close()
+})
+
+test('a run that waits for nothing more is canceled with its verify', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const held = await attempts.start(here.spec('say one', { verify: ['sleep 600'] }), 1)
+  const key = keyOf(here, held.spec.attempt_id)
+  await update(held, 'verify')
+  held.input!({ type: 'cancel_turn', input_id: 'c' })
+  assert.equal((await endOf(held)).outcome, 'canceled')
+  await until(() => treeMembers({ mark: `ERRAND_VERIFY_MARK=${key}` }).length === 0)
   await attempts.close()
 })
 

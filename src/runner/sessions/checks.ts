@@ -15,6 +15,7 @@ export class Checks {
   readonly #readValue: ((answer: string) => AnswerValue) | undefined
   /** Position of the verify command that is to be run. */
   #verifying: number | undefined
+  #begun = 0
   #failed = 0
   #wrongValues = 0
   #valueJson: string | undefined
@@ -27,10 +28,10 @@ export class Checks {
     this.#readValue = plan.output_schema && answerValue(plan.output_schema)
   }
 
-  /** The command that is to be run now, and which it is of all that were since the agent was launched. */
-  get verifying(): { command: string; key: string } | undefined {
+  /** The command that is to be run now, and which it is of all that were. */
+  get verifying(): { command: string; number: number } | undefined {
     if (this.#verifying === undefined) return undefined
-    return { command: this.#plan.verify[this.#verifying]!, key: `${this.#failed}.${this.#verifying}` }
+    return { command: this.#plan.verify[this.#verifying]!, number: this.#begun }
   }
   get valueJson(): string | undefined {
     return this.#valueJson
@@ -73,8 +74,14 @@ export class Checks {
     return undefined
   }
 
+  /** Nobody wants to know any more. */
+  drop(): void {
+    this.#verifying = undefined
+  }
+
   #verify(position: number): void {
     this.#verifying = position
+    this.#begun++
     this.#teller.tell({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
   }
 

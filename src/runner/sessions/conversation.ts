@@ -29,9 +29,6 @@ export class Conversation {
   get phase(): Phase {
     return this.#phase
   }
-  get launches(): number {
-    return this.#launches
-  }
 
   launched(event: Launched): void {
     const { connect, calls, port } = this.#options

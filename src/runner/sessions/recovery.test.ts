@@ -134,6 +134,34 @@ test('a runner killed at any moments: each prompt is given once, and every updat
   await attempts.close()
 })
 
+test('a verify that was ended with its turn is not run again by the next runner, what follows is', async () => {
+  using here = sessionPlace()
+  const verify = ['echo $$ >>begun; [ -e end ] || sleep 600']
+  const spec = here.spec('say one', { interactive: true, verify })
+  const begun = () => linesOf(inWorkspace(here, 'begun'))
+  const kill = await otherRunner(here, [spec])
+  await until(() => begun().length === 1)
+  await kill()
+  const second = here.open()
+  const [found] = await second.recover()
+  await until(() => begun().length === 2)
+  assert.equal(processStat(Number(begun()[0])), undefined)
+  found!.input!({ type: 'cancel_turn', input_id: 'c' })
+  // As far as the journal has it.
+  await second.close()
+  const third = here.open()
+  const [held] = await third.recover()
+  held!.input!({ type: 'cancel_turn', input_id: 'c' })
+  await update(held!, 'idle')
+  writeFileSync(inWorkspace(here, 'end'), '')
+  held!.input!({ type: 'prompt', input_id: 'p', text: 'say two' })
+  held!.input!({ type: 'close', input_id: 'e' })
+  assert.equal((await endOf(held!)).outcome, 'success')
+  assert.equal(begun().length, 3)
+  assert.equal(await textOf(held!), 'one\ntwo\n')
+  await third.close()
+})
+
 test('an agent that ended while no runner was there: all that it said counts', async () => {
   using here = sessionPlace()
   const spec = here.spec('wait go\nsay last\nexit 0')

@@ -105,7 +105,8 @@ export class SessionDriver {
     if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
     if (session.end) return void this.#options.attempt.conclude(session.end)
     const { verifying } = session
-    if (verifying) void this.#verifier.run(verifying, launches.last!.request.cwd)
+    if (verifying) this.#verifier.run(verifying, launches.last!.request.cwd)
+    else this.#verifier.stop()
     if (session.wantsProcess && !this.#launching) void this.#launch()
     if (session.waits && session.waitsUntil === undefined) this.kept.apply(this.#clock.waits())
   }

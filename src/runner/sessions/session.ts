@@ -75,10 +75,8 @@ export class Session {
     return this.#questions.asked
   }
   /** The command that is to be run now, and which it is of all that were. */
-  get verifying(): { command: string; key: string } | undefined {
-    const { verifying } = this.#checks
-    if (!verifying || this.#finish.over) return undefined
-    return { ...verifying, key: `${this.#conversation.launches}.${verifying.key}` }
+  get verifying(): { command: string; number: number } | undefined {
+    return this.#finish.over ? undefined : this.#checks.verifying
   }
   /** It has nothing to do, and more may come. */
   get waits(): boolean {
@@ -203,9 +201,18 @@ export class Session {
   }
 
   #cancelTurn(): void {
+    if (this.verifying) this.#cancelChecks()
     if (!this.inTurn) return
     this.#questions.drop()
     this.#conversation.cancelTurn()
+  }
+
+  /** The agent has ended its turn, and has nothing to do with them. */
+  #cancelChecks(): void {
+    const turn = { kind: 'turn_ended', stop_reason: 'canceled' } as const
+    this.#checks.drop()
+    this.#teller.tell(turn)
+    this.#finish.turnEnded(turn, !this.#prompts.empty)
   }
 
   #gone(why: string): void {

@@ -9,10 +9,10 @@ export interface VerifierOptions {
   onResult(result: VerifyResult): void
 }
 
-/** Runs the verify command that a session waits for, once. */
+/** Runs the verify commands that a session waits for: each once, and one at a time. */
 export class Verifier {
   readonly #options: VerifierOptions
-  #running: { key: string; stop: AbortController } | undefined
+  #last: { number: number; stop: AbortController; ended: Promise<void> } | undefined
 
   constructor(options: VerifierOptions) {
     this.#options = options
@@ -23,19 +23,25 @@ export class Verifier {
     await endLeftVerify(this.#options.attemptKey)
   }
 
-  /** Not again while it runs, by its key. */
-  async run({ command, key }: { command: string; key: string }, cwd: string): Promise<void> {
-    if (key === this.#running?.key) return
-    const { env, attemptKey, masker, onResult } = this.#options
+  /** Not again what was begun, by its number. */
+  run({ command, number }: { command: string; number: number }, cwd: string): void {
+    if (number === this.#last?.number) return
+    this.stop()
     const stop = new AbortController()
-    this.#running = { key, stop }
-    const result = await runVerify(command, { cwd, env, key: attemptKey, signal: stop.signal, masker })
-    this.#running = undefined
-    if (result) onResult(result)
+    this.#last = { number, stop, ended: this.#run(command, cwd, stop.signal, this.#last?.ended) }
   }
 
   /** May be called twice. */
   stop(): void {
-    this.#running?.stop.abort()
+    this.#last?.stop.abort()
+  }
+
+  async #run(command: string, cwd: string, signal: AbortSignal, before?: Promise<void>): Promise<void> {
+    // What is left of that is ended by the attempt's mark, which this one bears as well.
+    await before
+    if (signal.aborted) return
+    const { env, attemptKey, masker, onResult } = this.#options
+    const result = await runVerify(command, { cwd, env, key: attemptKey, signal, masker })
+    if (result) onResult(result)
   }
 }
