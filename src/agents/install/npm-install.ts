@@ -61,7 +61,9 @@ function asErrandError(
     const hint = 'Install Node.js with npm, and see that npm is on PATH.'
     return new ErrandError('unavailable', `${what}: npm is not on PATH`, { hint, cause: error })
   }
-  const said = stderr
+  // Behind a stack of npm's own comes its error once more, as Node shows it.
+  const [words = ''] = stderr.split(/^npm (?:error|ERR!) {5}at /m, 1)
+  const said = words
     .split('\n')
     .map((line) => line.replace(/^npm (?:error|ERR!) ?/, ''))
     .filter((line) => line !== '' && !/^(code|errno|syscall) |complete log of this run/.test(line))
