@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -52,6 +52,31 @@ function logFiles(t: TestContext) {
     },
   }
 }
+
+test('where no more can be written the log keeps what it had, also where its cursor cannot be read', (t) => {
+  const log = logFiles(t)
+  log.take([piece(at(1), 'a\n')])
+  // For writing, then for reading alone: what was written cannot be cut off again either.
+  for (const flags of ['a', 'r']) {
+    const fds = { stdout: openSync(log.file('stdout'), flags), stderr: openSync(log.file('stderr'), flags) }
+    const failures: Error[] = []
+    const broken = new BotLog({
+      fds,
+      cursorFile: log.file('cursor'),
+      perDayBytes: 1_000_000,
+      onWritten: () => undefined,
+      onFailed: (error) => failures.push(error),
+    })
+    broken.open()
+    rmSync(log.file('cursor'), { recursive: true })
+    mkdirSync(log.file('cursor'))
+    broken.take(piece(at(2), 'b\n'))
+    broken.flush()
+    assert.equal(failures.length, 1)
+    assert.equal(log.text(), 'a\n')
+    for (const fd of Object.values(fds)) closeSync(fd)
+  }
+})
 
 test('pieces of one time are told apart, and what was not noted is read again', (t) => {
   const log = logFiles(t)

@@ -29,6 +29,8 @@ export interface BotLogOptions {
 export class BotLog {
   readonly #options: BotLogOptions
   readonly #cursor: LogCursor
+  /** Bytes of the files that the written cursor covers. */
+  #kept: Readonly<Record<StreamName, number>>
   readonly #allowance: LogAllowance
   readonly #waiting: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
   #waitingBytes = 0
@@ -45,6 +47,7 @@ export class BotLog {
     this.#cursor = readCursor(options.cursorFile) ?? newCursor()
     this.#allowance = new LogAllowance(options.perDayBytes, this.#cursor.allowance)
     this.#from = structuredClone(this.#cursor)
+    this.#kept = lengthsOf(this.#cursor)
   }
 
   /** The log is opened, again: answers from when on it is to be read. */
@@ -98,6 +101,7 @@ export class BotLog {
       for (const stream of STREAMS) this.#write(stream)
       this.#cursor.allowance = this.#allowance.state
       writeCursor(this.#options.cursorFile, this.#cursor)
+      this.#kept = lengthsOf(this.#cursor)
     } catch (error) {
       this.#giveUp(error as Error)
       return
@@ -154,10 +158,15 @@ export class BotLog {
   /** What was not written whole is cut off again, so that nobody sees what the cursor does not cover. */
   #giveUp(error: Error): void {
     this.close()
-    const kept = readCursor(this.#options.cursorFile) ?? newCursor()
-    for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], kept[stream].length)
+    try {
+      for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], this.#kept[stream])
+    } catch {
+      // The disk takes nothing at all any more: it ends all the same.
+    }
     this.#options.onFailed(error)
   }
 }
+
+const lengthsOf = ({ stdout, stderr }: LogCursor) => ({ stdout: stdout.length, stderr: stderr.length })
 
 const number = (value: number): string => value.toLocaleString('en-US')
