@@ -43,11 +43,12 @@ export class Workspaces {
     if (!this.#homes?.runs().has(runId)) await this.#remove(runId)
   }
 
-  /** Takes away the sessions that were not used for long, but for those of these attempts, and where they worked. */
+  /**
+   * Takes away the sessions that were not used for long, but for those of these attempts. Where they worked is among
+   * `runs` from then on, and goes when the run is over: it may wait for an approval.
+   */
   async sweep(inUse: ReadonlySet<string>): Promise<void> {
-    // One that cannot be deleted is among `runs`, and so forgotten again.
-    for (const runId of (await this.#homes?.sweep(inUse)) ?? [])
-      await this.#remove(runId).catch(() => undefined)
+    await this.#homes?.sweep(inUse)
   }
 
   #made(): string[] {

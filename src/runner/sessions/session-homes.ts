@@ -37,24 +37,15 @@ export class SessionHomes {
     return new Set(this.#list('homes').map(runOf))
   }
 
-  /**
-   * Deletes the sessions that have not been used for long, but for those of these attempts; answers their runs. What
-   * cannot be deleted stays.
-   */
-  async sweep(inUse: ReadonlySet<string>, nowMs = Date.now()): Promise<string[]> {
-    const runs: string[] = []
+  /** Deletes the sessions that have not been used for long, but for those of these attempts. What cannot be deleted stays. */
+  async sweep(inUse: ReadonlySet<string>, nowMs = Date.now()): Promise<void> {
     for (const kind of ['homes', 'ids'])
       for (const name of this.#list(kind)) {
         if (inUse.has(name)) continue
         const path = join(this.#root, kind, name)
         if (nowMs - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs) < KEPT_MS) continue
-        const gone = await removeTree(path).then(
-          () => true,
-          () => false,
-        )
-        if (gone && kind === 'homes') runs.push(runOf(name))
+        await removeTree(path).catch(() => undefined)
       }
-    return runs
   }
 
   #known(agent: string, sessionId: string): string | undefined {
