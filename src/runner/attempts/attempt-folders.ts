@@ -28,3 +28,7 @@ export class AttemptFolders {
 
 export const unwritable = ({ path }: AttemptFolder, cause: unknown) =>
   new ErrandError('disk_full', `${path} could not be written: ${(cause as Error).message}.`, { cause })
+
+/** Nothing can be told of any file just now. */
+export const noDescriptors = (error: unknown): boolean =>
+  ['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '')

@@ -6,6 +6,7 @@ import type { BotServices } from '../bots/bot-services.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt } from '../ports.ts'
 import { AgentServices, type AgentsOptions } from '../sessions/agent-services.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
+import { noDescriptors } from './attempt-folders.ts'
 import { AttemptServices, type AttemptServicesOptions } from './attempt-services.ts'
 import { AgentKind } from './kinds/agent-kind.ts'
 import type { AttemptKind } from './kinds/attempt-kind.ts'
@@ -60,7 +61,8 @@ class DurableAttempts implements Attempts {
 
   async recover(): Promise<HeldAttempt[]> {
     const { folders, held, workspaces, limits } = this.#services
-    await Promise.all(folders.all().map((folder) => this.#recoverOne(folder)))
+    const taken = await Promise.allSettled(folders.all().map((folder) => this.#recoverOne(folder)))
+    for (const each of taken) if (each.status === 'rejected') throw each.reason
     await workspaces.sweep(held.ids())
     limits.sweepBut(held.keys())
     return this.all()
@@ -120,6 +122,12 @@ class DurableAttempts implements Attempts {
       if (facts === undefined) return await folder.remove()
       await this.#takeUp(folder, facts)
     } catch (error) {
+      // With a later start all of it goes on.
+      if (noDescriptors(error))
+        throw new ErrandError('unavailable', `${folder.path} could not be taken up: ${messageOf(error)}.`, {
+          hint: 'Let it open more files (ulimit -n, LimitNOFILE=) and start it again: what runs goes on meanwhile.',
+          cause: error,
+        })
       // Not held: whoever gave it is told that it is lost, and so nothing of it goes on.
       if (facts) await endTree({ mark: markOf(facts.key) }, 0).catch(() => undefined)
       const message = `${folder.path} could not be taken up, and is left as it is: ${messageOf(error)}.`

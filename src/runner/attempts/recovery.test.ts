@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import {
@@ -321,6 +321,40 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
       [],
     )
   }
+  await attempts.close()
+})
+
+/** Takes up what is there with one descriptor to be had, and says what came of it. */
+const OUT_OF_FILES = `
+import { closeSync, openSync } from 'node:fs'
+import { openAttempts } from ${JSON.stringify(new URL('attempts.ts', import.meta.url).href)}
+const path = process.argv[1]
+const attempts = openAttempts({ dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: {} })
+const all = []
+try {
+  for (;;) all.push(openSync('/dev/null'))
+} catch {}
+closeSync(all.pop())
+const said = await attempts.recover().then(() => 'taken up', (error) => error.code + ': ' + error.message)
+for (const each of all) closeSync(each)
+await attempts.close()
+console.log(said)
+`
+
+test('a runner with no descriptors left takes nothing up, and what runs goes on', async () => {
+  using here = place()
+  const spec = command('while [ ! -e go ]; do sleep 0.02; done; echo went on')
+  await (await otherRunner(here, [spec]))()
+  const program = [process.execPath, '--input-type=module', '-e', OUT_OF_FILES, here.path]
+  const { stdout } = spawnSync('sh', ['-c', 'ulimit -n 256; exec "$@"', 'sh', ...program], {
+    encoding: 'utf8',
+  })
+  assert.match(stdout, /^unavailable: .*EMFILE/)
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  writeFileSync(inWorkspace(here, 'go'), '')
+  assert.equal((await endOf(attempt!)).outcome, 'success')
+  assert.equal(await textOf(attempt!), 'went on\n')
   await attempts.close()
 })
 

@@ -1,6 +1,7 @@
 import type { AttemptSpec } from '../../../contract/attempt.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { Action } from '../../ports.ts'
+import { noDescriptors } from '../attempt-folders.ts'
 import type { AttemptServices } from '../attempt-services.ts'
 import type { FolderAttempt, FolderAttemptOptions } from '../folder-attempt.ts'
 import type { AttemptKind, Left, Order } from './attempt-kind.ts'
@@ -40,6 +41,7 @@ export abstract class PlannedKind<Plan, Attempt extends PlannedAttempt<Plan>> im
     try {
       await attempt.recover(this.planOf(left.action(), left.secrets?.filledSpec ?? spec))
     } catch (error) {
+      if (noDescriptors(error)) throw error
       attempt.refuse(error)
     }
   }

@@ -3,6 +3,7 @@ import type { AttemptSpec } from '../../../contract/attempt.ts'
 import type { ErrandError } from '../../../contract/errors.ts'
 import type { Action, ProcessPlan } from '../../ports.ts'
 import type { AttemptSecrets } from '../../secrets/attempt-secrets.ts'
+import { noDescriptors } from '../attempt-folders.ts'
 import type { AttemptServices } from '../attempt-services.ts'
 import { ProcessAttempt } from '../process-attempt.ts'
 import { processEnvironment } from '../process-environment.ts'
@@ -40,6 +41,7 @@ export class ProcessKind implements AttemptKind {
         this.#begin(attempt, prepared, claim, secrets)
       })
     } catch (error) {
+      if (noDescriptors(error)) throw error
       await attempt.giveUp(error)
     }
   }
