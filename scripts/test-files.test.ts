@@ -1,31 +1,54 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { processStat } from '../src/platform/process-tree.ts'
+import { eventually } from '../test/support/errand-command.ts'
+
+const root = join(import.meta.dirname, '..')
 
 /** A project of its own with the test command and these test files. */
 function project(t: TestContext, files: Record<string, string>) {
-  const root = mkdtempSync(join(tmpdir(), 'errand-test-files-'))
-  t.after(() => rmSync(root, { recursive: true }))
-  for (const folder of ['scripts', 'src']) mkdirSync(join(root, folder))
-  for (const name of ['test.ts', 'test-files.ts'])
-    copyFileSync(join(import.meta.dirname, name), join(root, 'scripts', name))
-  writeFileSync(join(root, 'package.json'), '{"type":"module"}')
-  const start = "import test from 'node:test'\nimport fs from 'node:fs'\n"
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(root, 'src', name), start + text)
-  return (env: Record<string, string> = {}) => {
-    const { NODE_TEST_CONTEXT, ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ERRAND_TEST_SECONDS, ...rest } =
-      process.env
-    const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/test.ts'], {
-      cwd: root,
-      env: { ...rest, ...env },
-      encoding: 'utf8',
+  const folder = mkdtempSync(join(tmpdir(), 'errand-test-files-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  for (const path of ['scripts', 'src/platform', 'test/support/test-reporter.ts'])
+    cpSync(join(root, path), join(folder, path), {
+      recursive: true,
+      filter: (source) => !source.endsWith('.test.ts'),
     })
-    return { status, output: stdout + stderr }
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
+  const imports = `import test from 'node:test'
+import fs from 'node:fs'
+import { spawn } from 'node:child_process'
+`
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'src', name), imports + text)
+
+  const start = (env: Record<string, string> = {}, within: (command: string) => string[] = () => []) => {
+    const { ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ERRAND_TEST_WITHOUT, ...rest } = process.env
+    const [first, ...words] = [
+      ...within(`'${process.execPath}' scripts/test.ts`),
+      ...(within('').length > 0 ? [] : [process.execPath, 'scripts/test.ts']),
+    ]
+    const child = spawn(first!, words, { cwd: folder, env: { ...rest, ...env } })
+    const printed = { text: '' }
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text) => (printed.text += text))
+    const finished = once(child, 'close').then(([status]) => ({
+      status: status as number | null,
+      output: printed.text,
+    }))
+    return { child, printed, finished }
   }
+  const run = (env?: Record<string, string>) => start(env).finished
+  /** The number of a process that a test file has written down. */
+  const pidIn = (name: string) => eventually(name, () => Number(readIfThere(join(folder, name))) || undefined)
+  return { folder, start, run, pidIn }
 }
+
+const readIfThere = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 
 const passing = "test('passes', () => {})\n"
 const failing = "test('fails', () => { console.log('it says so'); throw new Error('broken') })\n"
@@ -33,51 +56,168 @@ const exiting = 'process.exit(3)\n'
 const skipped = "test('skipped', { skip: 'no engine' }, () => {})\n"
 const endless = "test('ends', () => { setInterval(() => {}, 1000); throw new Error('why') })\n"
 /** Fails the first time. */
-const once =
+const failingOnce =
   "test('once', () => { if (!fs.existsSync('seen')) { fs.writeFileSync('seen', ''); throw new Error('first') } })\n"
+/** Starts a process in a session of its own, which ends for nobody and holds the output, and writes down its number. */
+const leaves = (name: string) => `
+function leave() {
+  const command = 'trap "" TERM HUP INT; while :; do sleep 1; done'
+  const child = spawn('sh', ['-c', command], { detached: true, stdio: 'inherit' })
+  child.unref()
+  fs.writeFileSync('${name}', String(child.pid))
+}
+`
+const hanging = `${leaves('left')}test('hangs', async () => { leave(); await new Promise(() => setInterval(() => {}, 1000)) })\n`
 
-test('a failure is told with what its file has printed; a file that dies has failed', (t) => {
-  const run = project(t, { 'a.test.ts': passing + failing, 'b.test.ts': passing, 'c.test.ts': exiting })
-  const { status, output } = run()
+test('a failure is told with what its file has printed; a file that dies has failed', async (t) => {
+  const { run } = project(t, { 'a.test.ts': passing + failing, 'b.test.ts': passing, 'c.test.ts': exiting })
+  const { status, output } = await run()
   assert.equal(status, 1)
-  assert.match(output, /FAILED src\/a\.test\.ts:4 fails.*Error: broken/s)
+  assert.match(output, /FAILED src\/a\.test\.ts:5 fails.*Error: broken/s)
   assert.match(output, /printed by src\/a\.test\.ts\nit says so/)
-  assert.match(output, /FAILED src\/c\.test\.ts/)
+  assert.match(output, /FAILED src\/c\.test\.ts\nIt ended with exit code 3/)
   assert.match(output, /\n2 passed, 2 failed\n/)
 })
 
-test('a file that does not end is ended, has failed, and tells what it has found', (t) => {
-  const run = project(t, { 'a.test.ts': endless, 'b.test.ts': passing })
-  const { status, output } = run({ ERRAND_TEST_SECONDS: '5' })
+test('each file is told as it ends, with how many there are', async (t) => {
+  const { run } = project(t, { 'a.test.ts': passing, 'b.test.ts': passing + skipped })
+  const { output } = await run()
+  assert.match(
+    output,
+    /^1\/2 src\/[ab]\.test\.ts: 1 passed.* in [\d.]+ s\n2\/2 src\/[ab]\.test\.ts: 1 passed/,
+  )
+  assert.match(output, /b\.test\.ts: 1 passed, 1 skipped in/)
+})
+
+test('a file that gives no sign is ended with what it started, has failed, and tells what it has found', async (t) => {
+  const { run, pidIn } = project(t, {
+    'a.test.ts': endless,
+    'b.test.ts': `${passing}${hanging}`,
+    'c.test.ts': passing,
+  })
+  const { status, output } = await run({ ERRAND_TEST_SILENT_SECONDS: '10' })
   assert.equal(status, 1)
-  assert.match(output, /FAILED src\/a\.test\.ts:3 ends.*Error: why.*It had not ended after 5 s/s)
-  assert.match(output, /\n1 passed, /)
+  assert.match(output, /FAILED src\/a\.test\.ts:4 ends.*Error: why.*It gave no sign for 10 s/s)
+  assert.match(output, /It gave no sign for 10 s, and was ended\.\nIt was at: src\/b\.test\.ts:\d+ hangs/)
+  assert.match(output, /\n2 passed, 3 failed\n/)
+  assert.equal(processStat(await pidIn('left')), undefined)
 })
 
-test('a skip is told with its reason, and fails where none is allowed', (t) => {
-  const run = project(t, { 'a.test.ts': passing + skipped })
-  const usual = run()
-  assert.equal(usual.status, 0)
-  assert.match(usual.output, /Skipped:\n {2}src\/a\.test\.ts:4 skipped: no engine/)
-  const strict = run({ ERRAND_TEST_NO_SKIPS: '1' })
-  assert.equal(strict.status, 1)
-  assert.match(strict.output, /no test may be skipped here/)
-})
-
-test('files with failures are run again alone where so many may be: what passes then is told as unstable', (t) => {
-  const files = { 'a.test.ts': once + passing, 'b.test.ts': passing }
-  assert.equal(project(t, files)().status, 1)
-  const { status, output } = project(t, files)({ ERRAND_TEST_UNSTABLE: '1' })
+test('output is a sign, and so is the end of a test', async (t) => {
+  const wait = 'const wait = () => new Promise((done) => setTimeout(done, 500))\n'
+  const { run } = project(t, {
+    'a.test.ts': `${wait}test('prints', async () => { for (let n = 0; n < 24; n++) { console.log(n); await wait() } })\n`,
+    'b.test.ts': `${wait}for (let n = 0; n < 24; n++) test('is one of many', wait)\n`,
+  })
+  const { status, output } = await run({ ERRAND_TEST_SILENT_SECONDS: '10' })
   assert.equal(status, 0, output)
-  assert.match(output, /FAILED src\/a\.test\.ts:3 once.*Error: first.*UNSTABLE src\/a\.test\.ts/s)
+})
+
+test('a file that leaves a process has failed, and the process is ended', async (t) => {
+  const { run, pidIn } = project(t, {
+    'a.test.ts': `${leaves('left')}test('passes', leave)\n`,
+    'b.test.ts': passing,
+  })
+  const { status, output } = await run()
+  assert.equal(status, 1)
+  assert.match(output, /FAILED src\/a\.test\.ts\nIt left these processes, which were ended:\n {2}sh -c trap/)
+  assert.match(output, /\n2 passed, 1 failed\n$/)
+  assert.equal(processStat(await pidIn('left')), undefined)
+})
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  test(`${signal} ends all that runs, and what was known is told`, async (t) => {
+    const { start, pidIn } = project(t, {
+      'a.test.ts': passing + failing,
+      'b.test.ts': hanging,
+      'c.test.ts': hanging.replace("'left'", "'other'"),
+    })
+    const { child, printed, finished } = start()
+    await eventually('the end of the first file', () => printed.text.includes('a.test.ts: 1 passed'))
+    const pids = [await pidIn('left'), await pidIn('other')]
+    child.kill(signal)
+    const { status, output } = await finished
+    assert.ok(status !== null && status > 128, `status ${status}`)
+    assert.match(output, /FAILED src\/a\.test\.ts:\d+ fails/)
+    assert.match(output, new RegExp(`Stopped by ${signal}: 1 of 3 files had ended`))
+    assert.match(output, /\n1 passed, 1 failed\n$/)
+    assert.deepEqual(pids.map(processStat), [undefined, undefined])
+  })
+
+test('tests have the same environment on each machine: no colours, no terminal, a zone, a home of their own', async (t) => {
+  const shows = `test('shows', () => {
+    const { TZ, LANG, LC_ALL, HOME, TMPDIR, FORCE_COLOR, NO_COLOR, TERM, NODE_OPTIONS } = process.env
+    let terminal = true
+    try { fs.closeSync(fs.openSync('/dev/tty')) } catch { terminal = false }
+    fs.writeFileSync('shown', JSON.stringify({
+      ...{ TZ, LANG, LC_ALL, FORCE_COLOR, NO_COLOR, TERM, NODE_OPTIONS, terminal, umask: process.umask() },
+      apart: ![process.env.GIVEN_HOME, '/'].includes(HOME) && fs.readdirSync(HOME).length + fs.readdirSync(TMPDIR).length,
+      folders: [HOME, TMPDIR],
+    }))
+  })\n`
+  const { folder, start } = project(t, { 'a.test.ts': shows })
+  mkdirSync(join(folder, 'home'))
+  const home = join(folder, 'home')
+  const given = {
+    HOME: home,
+    TMPDIR: home,
+    TZ: 'Pacific/Chatham',
+    LC_ALL: 'tr_TR.UTF-8',
+    LANG: 'de_DE.UTF-8',
+  }
+  const colours = { FORCE_COLOR: '3', TERM: 'xterm-256color', NODE_OPTIONS: '--no-warnings' }
+  const { finished } = start({ ...given, ...colours }, (command) => [
+    ...['/usr/bin/script', '-qec'],
+    ...[`umask 077; ${command}`, '/dev/null'],
+  ])
+  const { status, output } = await finished
+  assert.equal(status, 0, output)
+  const { folders, ...shown } = JSON.parse(readFileSync(join(folder, 'shown'), 'utf8'))
+  assert.deepEqual(shown, { TZ: 'UTC', LANG: 'C.UTF-8', terminal: false, umask: 0o022, apart: 0 })
+  assert.ok(!folders.some((path: string) => path.startsWith(home) || existsSync(path)), String(folders))
+  // What runs is shown on a line that is written anew.
+  assert.match(output, /\r\x1b\[K1 of 1 files left, running: src\/a\.test\.ts/)
+})
+
+test('on a terminal a failure fails the command', async (t) => {
+  const { start } = project(t, { 'a.test.ts': failing })
+  const { status, output } = await start({}, (command) => ['/usr/bin/script', '-qec', command, '/dev/null'])
+    .finished
+  assert.equal(status, 1, output)
+})
+
+test('skips are told as a line for each reason; where none is allowed they fail, each with its name', async (t) => {
+  const { run } = project(t, {
+    'a.test.ts': passing + skipped + skipped,
+    'b.test.ts': skipped.replace('no engine', 'no agent'),
+  })
+  const usual = await run()
+  assert.equal(usual.status, 0)
+  assert.match(usual.output, /\nSkipped:\n {4}2 {2}no engine\n {4}1 {2}no agent\n2 files in/)
+  const strict = await run({ ERRAND_TEST_NO_SKIPS: '1' })
+  assert.equal(strict.status, 1)
+  assert.match(
+    strict.output,
+    /no test may be skipped here.*src\/a\.test\.ts:5 skipped\n.*src\/b\.test\.ts:4 skipped\n/s,
+  )
+})
+
+test('files with failures are run again alone where so many may be: what passes then is told as unstable', async (t) => {
+  const files = { 'a.test.ts': failingOnce + passing, 'b.test.ts': passing }
+  assert.equal((await project(t, files).run()).status, 1)
+  const { status, output } = await project(t, files).run({ ERRAND_TEST_UNSTABLE: '1' })
+  assert.equal(status, 0, output)
+  assert.match(output, /FAILED src\/a\.test\.ts:4 once.*Error: first.*UNSTABLE src\/a\.test\.ts/s)
   assert.match(output, /\n3 passed, 0 failed\n$/)
 })
 
-test('what fails again alone has failed, and more than so many files are not run again', (t) => {
-  const broken = project(t, { 'a.test.ts': failing + passing })({ ERRAND_TEST_UNSTABLE: '1' })
+test('what fails again alone has failed, and more than so many files are not run again', async (t) => {
+  const broken = await project(t, { 'a.test.ts': failing + passing }).run({ ERRAND_TEST_UNSTABLE: '1' })
   assert.equal(broken.status, 1)
   assert.match(broken.output, /FAILED AGAIN src\/a\.test\.ts.*1 passed, 1 failed/s)
-  const many = project(t, { 'a.test.ts': once, 'b.test.ts': failing })({ ERRAND_TEST_UNSTABLE: '1' })
+  const many = await project(t, { 'a.test.ts': failingOnce, 'b.test.ts': failing }).run({
+    ERRAND_TEST_UNSTABLE: '1',
+  })
   assert.equal(many.status, 1)
   assert.doesNotMatch(many.output, /AGAIN|UNSTABLE/)
 })

@@ -1,85 +1,236 @@
-import { relative } from 'node:path'
-import { run } from 'node:test'
-import type { TestEvent } from 'node:test/reporters'
-import { inspect, styleText } from 'node:util'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+} from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { endTree } from '../src/platform/process-ending.ts'
+import { environmentOf } from '../src/platform/process-environment.ts'
+import { listProcesses, type ProcessTree, treeMembers } from '../src/platform/process-tree.ts'
+import { removeTree } from '../src/platform/remove-tree.ts'
+import type { TestLine } from '../test/support/test-reporter.ts'
 
 /** So much of what a test file prints is kept, its end. */
 const KEPT_CHARACTERS = 20_000
+/** What is told to end may clean up for so long. */
+const GRACE_MS = 3000
+/** What was told to end, or has lost its parent, may take so long to go by itself on a busy machine. */
+const GOING_MS = 10_000
+/** Below /tmp whatever TMPDIR says: the name of a socket has to fit into 107 bytes. */
+const TEMP = existsSync('/tmp') ? realpathSync('/tmp') : tmpdir()
+/** What of this machine's environment reaches a test: where its programs are, and how it gets out. */
+const PASSED_ON =
+  /^(PATH|DOCKER_HOST|DOCKER_SOCK|NODE_EXTRA_CA_CERTS|\w*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|\w+_proxy|npm_config_registry|ERRAND_TEST_\w+)$/i
+
+/** A test, or its file, with the reason. */
+export interface Told {
+  title: string
+  text: string
+}
 
 /** What came of the tests of one file. */
 export interface FileResult {
   passed: number
-  /** One text for each test: which, and its error with the stack. */
-  failures: string[]
-  /** One text for each: which, and the reason. */
-  skips: string[]
+  failures: Told[]
+  skips: Told[]
   printed: string
+  ms: number
+  /** The run was stopped before the file had ended. */
+  stopped: boolean
 }
 
 export interface RunOptions {
   /** So many at once. */
   concurrency: number
-  /** A file that has not ended by then is ended, and has failed. */
-  fileLimitMs: number
+  /** A file is ended, and has failed, when nothing came from it for so long: no event of its tests, and no output. */
+  silenceMs: number
+  /** What this machine has and the tests are not to find: any of `docker`, `agents`, `guests`. */
+  without?: string
+  /** Ends what runs, with all that it has started, and begins nothing more. */
+  stop?: AbortSignal
+  began?(file: string): void
+  ended?(file: string, result: FileResult): void
 }
 
-/** Runs the test files, each in a process of its own. Answers what came of each, by its path. */
+/**
+ * Runs the test files, each in a process of its own with an environment that is the same on each machine, and with home
+ * and temporary folders that go with it. No process of a file outlives it. Answers what came of each that has begun.
+ */
 export async function runTestFiles(
   root: string,
   files: readonly string[],
-  { concurrency, fileLimitMs }: RunOptions,
+  options: RunOptions,
 ): Promise<Map<string, FileResult>> {
   const results = new Map<string, FileResult>()
   const waiting = [...files]
   const work = async (): Promise<void> => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift())
-      results.set(file, await runTestFile(root, file, fileLimitMs))
+    while (waiting.length > 0 && !options.stop?.aborted) {
+      const file = waiting.shift()!
+      options.began?.(file)
+      const result = await runTestFile(root, file, options)
+      results.set(file, result)
+      options.ended?.(file, result)
+    }
   }
-  await Promise.all(Array.from({ length: concurrency }, work))
+  // The modes of files that tests make and look at.
+  const before = process.umask(0o022)
+  await Promise.all(Array.from({ length: options.concurrency }, work))
+  process.umask(before)
   return results
 }
 
-async function runTestFile(root: string, file: string, limitMs: number): Promise<FileResult> {
-  const limit = new AbortController()
-  const late = new Error(`It had not ended after ${limitMs / 1000} s, and was ended.`)
-  const timer = setTimeout(() => limit.abort(late), limitMs)
-  const result: FileResult = { passed: 0, failures: [], skips: [], printed: '' }
-  for await (const event of run({
+async function runTestFile(
+  root: string,
+  file: string,
+  { silenceMs, without = '', stop }: RunOptions,
+): Promise<FileResult> {
+  const startMs = performance.now()
+  const result: FileResult = { passed: 0, failures: [], skips: [], printed: '', ms: 0, stopped: false }
+  const folder = mkdtempSync(join(TEMP, 'errand-'))
+  for (const name of ['home', 'tmp']) mkdirSync(join(folder, name))
+  // As /tmp is: what a test starts as another user finds its way too.
+  chmodSync(folder, 0o755)
+  chmodSync(join(folder, 'tmp'), 0o1777)
+
+  const reporter = join(import.meta.dirname, '../test/support/test-reporter.ts')
+  const child = spawn(process.execPath, ['--test-reporter', reporter, file], {
     cwd: root,
-    files: [file],
-    signal: limit.signal,
-  }) as AsyncIterable<TestEvent>) {
-    if (event.type === 'test:pass' || event.type === 'test:fail')
-      add(result, titleOf(root, event.data), event.data, event.type === 'test:pass')
-    if (event.type === 'test:stdout' || event.type === 'test:stderr')
-      result.printed = (result.printed + event.data.message).slice(-KEPT_CHARACTERS)
+    env: testEnvironment(folder, without),
+    // A session of its own: no terminal, and Ctrl-C there comes to this process alone.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  })
+  const tree = processesOf(folder, child.pid)
+  const running = new Map<number, string>()
+  let over = false
+  const end = async (): Promise<void> => {
+    over = true
+    await endTree(tree, GRACE_MS)
   }
-  clearTimeout(timer)
+  const silence = setTimeout(() => {
+    if (over) return
+    const at = running.size === 0 ? '' : `\nIt was at: ${[...running.values()].join(', ')}`
+    const why = `It gave no sign for ${silenceMs / 1000} s, and was ended.${at}`
+    result.failures.push({ title: file, text: why })
+    void end()
+  }, silenceMs)
+  const stopped = (): void => {
+    result.stopped = true
+    void end()
+  }
+  stop?.addEventListener('abort', stopped)
+
+  for (const stream of [child.stdout, child.stderr])
+    stream!.setEncoding('utf8').on('data', (text) => {
+      silence.refresh()
+      result.printed = (result.printed + text).slice(-KEPT_CHARACTERS)
+    })
+  createInterface(child.stdio[3] as Readable).on('line', (line) => {
+    silence.refresh()
+    // What was canceled because the file is being ended tells nothing.
+    if (!over) take(root, result, running, JSON.parse(line))
+  })
+  const closed = once(child, 'close')
+  const [code, signal] = await once(child, 'exit')
+  clearTimeout(silence)
+  stop?.removeEventListener('abort', stopped)
+  const left = over ? [] : await leftBehind(tree)
+  await endTree(tree, 0)
+  // Something that nothing connects with the file any more may still hold its output.
+  await Promise.race([closed, sleep(GOING_MS, undefined, { ref: false })])
+  for (const stream of child.stdio) stream?.destroy()
+
+  if (!over && code !== 0 && result.failures.length === 0)
+    result.failures.push({
+      title: file,
+      text: `It ended ${signal ? `by ${signal}` : `with exit code ${code}`}.`,
+    })
+  if (left.length > 0)
+    result.failures.push({
+      title: file,
+      text: `It left these processes, which were ended:\n  ${left.join('\n  ')}`,
+    })
+  await removeTree(folder)
+  result.ms = performance.now() - startMs
   return result
 }
 
-type Finished = Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>['data']
-
-function titleOf(root: string, test: Finished): string {
-  const file = test.file === undefined ? '' : relative(root, test.file)
-  return `${file}${test.line === undefined || file === '' ? '' : `:${test.line}`} ${test.name}`
+/** The same on each machine, but for what says where things are on it. */
+function testEnvironment(folder: string, without: string): NodeJS.ProcessEnv {
+  const home = homedir()
+  const passedOn = Object.entries(process.env).filter(([name]) => PASSED_ON.test(name))
+  const agents = process.env.ERRAND_AGENTS_DIR || join(home, '.errand/agents')
+  return {
+    ...Object.fromEntries(passedOn),
+    HOME: join(folder, 'home'),
+    TMPDIR: join(folder, 'tmp'),
+    LANG: 'C.UTF-8',
+    TZ: 'UTC',
+    NPM_CONFIG_USERCONFIG: process.env.npm_config_userconfig ?? join(home, '.npmrc'),
+    ERRAND_AGENTS_DIR: without.includes('agents') ? join(folder, 'none') : agents,
+    ...(without.includes('docker') && { DOCKER_HOST: `unix://${folder}/none` }),
+    ERRAND_TEST_WITHOUT: without,
+  }
 }
 
-function add(result: FileResult, title: string, test: Finished, passed: boolean): void {
-  const skip = test.skip ?? test.todo
-  if (skip !== undefined && skip !== false) {
-    result.skips.push(`${title}: ${skip === true ? 'no reason given' : skip}`)
+/** What was begun in a file's session, or knows of its folder, and all that these have started. */
+function processesOf(folder: string, session: number | undefined): ProcessTree {
+  const members = (): number[] =>
+    (listProcesses() ?? [])
+      .filter((each) => each.session === session || knows(each.pid, folder))
+      .map(({ pid }) => pid)
+  return { mark: `TMPDIR=${join(folder, 'tmp')}`, members }
+}
+
+function knows(pid: number, folder: string): boolean {
+  if (environmentOf(pid)?.includes(folder)) return true
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`).startsWith(`${folder}/`)
+  } catch {
+    // It is gone, or another user's.
+    return false
+  }
+}
+
+/** The command lines of what does not go by itself. */
+async function leftBehind(tree: ProcessTree): Promise<string[]> {
+  const untilMs = performance.now() + GOING_MS
+  for (;;) {
+    const left = treeMembers(tree)
+    if (left.length === 0 || performance.now() > untilMs) return left.map(({ pid }) => commandLine(pid))
+    await sleep(50)
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').slice(0, 200)
+  } catch {
+    return `process ${pid}`
+  }
+}
+
+function take(root: string, result: FileResult, running: Map<number, string>, told: TestLine): void {
+  if (told.type === 'sign') return
+  const file = told.file === undefined ? '' : relative(root, told.file)
+  const title = `${file}${told.line === undefined || file === '' ? '' : `:${told.line}`} ${told.name}`
+  if (told.type === 'begun') {
+    running.set(told.id, title)
     return
   }
-  if (test.details.type === 'suite') return
-  if (passed) {
-    result.passed++
-    return
-  }
-  const error = 'error' in test.details ? (test.details.error as Error) : undefined
-  const cause = error?.cause ?? error
+  running.delete(told.id)
+  if (told.skipped !== undefined) result.skips.push({ title, text: told.skipped })
+  else if (told.passed) result.passed += told.suite ? 0 : 1
   // A test with subtests fails because they did; they are told on their own.
-  if (error !== undefined && 'failureType' in error && error.failureType === 'subtestsFailed') return
-  const text = cause instanceof Error ? (cause.stack ?? cause.message) : inspect(cause)
-  result.failures.push(`${styleText('red', `FAILED ${title}`)}\n${text}`)
+  else if (told.error !== undefined) result.failures.push({ title, text: told.error })
 }

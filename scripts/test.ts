@@ -1,14 +1,17 @@
-// npm test [-- path ...]: runs every *.test.ts below the given paths (default: all), tells of failures and skips only.
-//   ERRAND_TEST_NO_SKIPS=1   a test that is skipped fails the run
-//   ERRAND_TEST_UNSTABLE=N   at most N files in which tests have failed are run again, alone: what passes then is told as
-//                            unstable, and does not fail the run (default: 0)
-//   ERRAND_TEST_SECONDS=N    a file that has not ended by then, as where a failed test has left a timer, is ended and has
-//                            failed (default: 1800)
+// npm test [-- path ...]: runs every *.test.ts below the given paths (default: all). Shows each file as it ends. SIGINT,
+// SIGTERM and SIGHUP end all that runs, and what is known until then is told.
+//   ERRAND_TEST_NO_SKIPS=1          a test that is skipped fails the run
+//   ERRAND_TEST_UNSTABLE=N          at most N files in which tests have failed are run again, alone: what passes then is
+//                                   told as unstable, and does not fail the run (default: 0)
+//   ERRAND_TEST_SILENT_SECONDS=N    a file from which nothing comes for so long, no event of its tests and no output, is
+//                                   ended with all that it has started, and has failed (default: 180)
+//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, agents, guests
 import { globSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'
 import { styleText } from 'node:util'
 import { runTestFiles } from './test-files.ts'
+import { skipLines, TestProgress } from './test-progress.ts'
 
 const root = join(import.meta.dirname, '..')
 const filters = process.argv.slice(2).map((path) => relative(root, join(process.cwd(), path)))
@@ -24,37 +27,59 @@ if (files.length === 0) {
   process.exit(1)
 }
 
+const stopping = new AbortController()
+let stoppedBy: NodeJS.Signals | undefined
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => {
+    stoppedBy ??= signal
+    stopping.abort()
+  })
+
 const startMs = Date.now()
-const fileLimitMs = Number(process.env.ERRAND_TEST_SECONDS ?? 1800) * 1000
-const results = await runTestFiles(root, files, { concurrency: availableParallelism(), fileLimitMs })
-const failed = files.filter((file) => results.get(file)!.failures.length > 0)
-for (const file of failed) {
-  const { failures, printed } = results.get(file)!
-  for (const failure of failures) console.log(`${failure}\n`)
-  if (printed !== '') console.log(`--- printed by ${file}\n${printed}`)
+const run = async (which: readonly string[], concurrency: number) => {
+  const progress = new TestProgress(process.stdout, which.length)
+  const results = await runTestFiles(root, which, {
+    concurrency,
+    silenceMs: Number(process.env.ERRAND_TEST_SILENT_SECONDS ?? 180) * 1000,
+    without: process.env.ERRAND_TEST_WITHOUT,
+    stop: stopping.signal,
+    began: (file) => progress.began(file),
+    ended: (file, result) => progress.ended(file, result),
+  })
+  progress.close()
+  return results
 }
 
-if (failed.length > 0 && failed.length <= Number(process.env.ERRAND_TEST_UNSTABLE ?? 0)) {
-  for (const [file, result] of await runTestFiles(root, failed, { concurrency: 1, fileLimitMs })) {
+const results = await run(files, availableParallelism())
+const failed = files.filter((file) => results.get(file)?.failures.length)
+const again = failed.length > 0 && failed.length <= Number(process.env.ERRAND_TEST_UNSTABLE ?? 0)
+if (again && !stoppedBy)
+  for (const [file, result] of await run(failed, 1)) {
+    if (result.stopped) continue
     results.set(file, result)
     const stays = result.failures.length > 0
-    console.log(
-      styleText(
-        'yellow',
-        `${stays ? 'FAILED AGAIN' : 'UNSTABLE'} ${file}: ${stays ? 'also' : 'passes'} when it is run alone`,
-      ),
-    )
+    const told = stays ? ['FAILED AGAIN', 'also'] : ['UNSTABLE', 'passes']
+    console.log(styleText('yellow', `${told[0]} ${file}: ${told[1]} when it is run alone`))
   }
-}
 
-const all = [...results.values()]
-const skips = files.flatMap((file) => results.get(file)!.skips)
+const all = files.flatMap((file) => results.get(file) ?? [])
+const skips = all.flatMap((result) => result.skips)
+const failures = all.flatMap((result) => result.failures)
 const passed = all.reduce((sum, result) => sum + result.passed, 0)
-const failures = all.reduce((sum, result) => sum + result.failures.length, 0)
-if (skips.length > 0) console.log(`Skipped:\n${skips.map((skip) => `  ${skip}`).join('\n')}`)
-const seconds = ((Date.now() - startMs) / 1000).toFixed(1)
-console.log(`${files.length} files in ${seconds} s${skips.length === 0 ? '' : `, ${skips.length} skipped`}`)
-console.log(`${passed} passed, ${failures} failed`)
 const skipsFail = process.env.ERRAND_TEST_NO_SKIPS === '1' && skips.length > 0
-if (skipsFail) console.error('error: no test may be skipped here (ERRAND_TEST_NO_SKIPS=1)')
-if (failures > 0 || passed === 0 || skipsFail) process.exitCode = 1
+if (skips.length > 0) console.log(`Skipped:\n${skipLines(all).join('\n')}`)
+if (skipsFail) console.error(`error: no test may be skipped here:\n${titles(skips)}`)
+if (failures.length > 0) console.log(`${styleText('red', 'Failed:')}\n${titles(failures)}`)
+if (stoppedBy) {
+  const ended = all.filter(({ stopped }) => !stopped).length
+  console.log(styleText('yellow', `Stopped by ${stoppedBy}: ${ended} of ${files.length} files had ended.`))
+}
+const seconds = ((Date.now() - startMs) / 1000).toFixed(1)
+console.log(`${all.length} files in ${seconds} s${skips.length === 0 ? '' : `, ${skips.length} skipped`}`)
+console.log(`${passed} passed, ${failures.length} failed`)
+if (stoppedBy) process.exitCode = 128 + constants.signals[stoppedBy]
+else if (failures.length > 0 || passed === 0 || skipsFail) process.exitCode = 1
+
+function titles(told: readonly { title: string }[]): string {
+  return told.map(({ title }) => `  ${title}`).join('\n')
+}

@@ -9,6 +9,7 @@ export interface ProcessStat {
   pid: number
   parent: number
   group: number
+  session: number
   /** Clock ticks since boot, as text: with the pid it names a process for good, until the next boot. */
   start: string
 }
@@ -26,10 +27,16 @@ export interface ProcessTree {
 export function parseStat(line: string): ProcessStat | undefined {
   // The name stands in parentheses and may itself hold any character.
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
-  const [state, parent, group] = fields
+  const [state, parent, group, session] = fields
   const start = fields[19]
   if (start === undefined || state === 'Z' || state === 'X') return undefined
-  return { pid: Number.parseInt(line, 10), parent: Number(parent), group: Number(group), start: start.trim() }
+  return {
+    pid: Number.parseInt(line, 10),
+    parent: Number(parent),
+    group: Number(group),
+    session: Number(session),
+    start: start.trim(),
+  }
 }
 
 /** Undefined: no such live process, or no /proc. Throws where it cannot be told (no descriptors left). */
@@ -110,7 +117,7 @@ export function treeMembers(tree: ProcessTree): ProcessStat[] {
   )
     return []
   const all = listProcesses()
-  if (all === undefined) return inGroup ? [{ pid: -group, parent: 0, group, start: '' }] : []
+  if (all === undefined) return inGroup ? [{ pid: -group, parent: 0, group, session: 0, start: '' }] : []
   const found = new Map<number, ProcessStat>()
   // Threads of the kernel are in no group, and have no environment to look at.
   for (const each of all)
@@ -136,8 +143,8 @@ function processIds(): number[] | undefined {
   }
 }
 
-/** Undefined where there is no /proc, or it cannot be read. */
-function listProcesses(): ProcessStat[] | undefined {
+/** All live processes; undefined where there is no /proc, or it cannot be read. */
+export function listProcesses(): ProcessStat[] | undefined {
   try {
     return processIds()
       ?.map(processStat)

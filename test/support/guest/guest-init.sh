@@ -15,8 +15,7 @@ cd "$root" || exit
 export HOME="$folder/temp" TMPDIR="$folder/temp" ERRAND_TEST_GUEST=1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # So that it goes away on its own where what has started it was killed.
-timeout -k 5 "$seconds" node_modules/node/bin/node --test-reporter=./test/support/guest/guest-reporter.ts \
-  --test-reporter-destination="$folder/report/tests" "$file"
+timeout -k 5 "$seconds" node_modules/node/bin/node --test-reporter=./test/support/test-reporter.ts "$file" 3>"$folder/report/tests"
 echo $? >"$folder/report/code"
 
 echo o >/proc/sysrq-trigger

@@ -8,11 +8,11 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, unwatchFile, watchFile } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { endTree } from '../../../src/platform/process-ending.ts'
-import type { GuestTest } from './guest-reporter.ts'
+import type { EndedTest, TestLine } from '../test-reporter.ts'
 
 const PROGRAM = '/usr/bin/linux.uml'
 const INIT = join(import.meta.dirname, 'guest-init.sh')
@@ -21,7 +21,7 @@ const TIMEOUT_MS = 300_000
 const CONSOLE_CHARACTERS = 3_000
 
 export interface GuestRun {
-  tests: GuestTest[]
+  tests: EndedTest[]
   /** Exit code of the test file. */
   code: number
   /** Of its console. */
@@ -32,7 +32,8 @@ export const inGuest = (): boolean => process.env.ERRAND_TEST_GUEST === '1'
 
 /** Why there can be no guest. */
 export function guestMissing(): string | false {
-  return existsSync(PROGRAM) ? false : `there is no ${PROGRAM} (Debian's package user-mode-linux)`
+  const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('guests')
+  return existsSync(PROGRAM) && !hidden ? false : `there is no ${PROGRAM} (Debian's package user-mode-linux)`
 }
 
 export interface GuestOptions {
@@ -55,6 +56,11 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
   })
   const end = () => endTree({ group: guest.pid, mark: `ERRAND_TEST_GUEST_FOLDER=${folder}` }, 0)
   signal.addEventListener('abort', end)
+  const tests = join(folder, 'report/tests')
+  // A file that waits for its guest gives signs of it.
+  watchFile(tests, { interval: 1000 }, ({ size }) =>
+    console.log(`The guest has told ${size} bytes of tests.`),
+  )
   let lastLines = ''
   for (const stream of [guest.stdout, guest.stderr])
     stream.setEncoding('utf8').on('data', (text) => {
@@ -67,9 +73,15 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
       const what = signal.aborted ? `was ended: ${signal.reason}` : 'did not run it'
       throw new Error(`the guest for ${file} ${what}. Its console's last lines:\n${lastLines}`)
     }
-    const tests = read(join(folder, 'report/tests')).split('\n').filter(Boolean)
-    return { tests: tests.map((line) => JSON.parse(line)), code: Number(code), lastLines }
+    const lines = read(tests).split('\n').filter(Boolean)
+    const told = lines.map((line): TestLine => JSON.parse(line))
+    return {
+      tests: told.filter(({ type }) => type === 'ended') as EndedTest[],
+      code: Number(code),
+      lastLines,
+    }
   } finally {
+    unwatchFile(tests)
     signal.removeEventListener('abort', end)
     await end()
     rmSync(folder, { recursive: true, force: true })

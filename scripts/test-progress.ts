@@ -1,0 +1,87 @@
+import { styleText } from 'node:util'
+import type { FileResult } from './test-files.ts'
+
+/** Where a live line cannot be shown, what runs is told when nothing has ended for so long. */
+const TOLD_EVERY_MS = 60_000
+
+export interface Screen {
+  write(text: string): unknown
+  isTTY?: boolean
+  columns?: number
+}
+
+/**
+ * Shows each test file as it ends, with its failures and how many files are left; below them, on a terminal, a live
+ * line with what runs, which elsewhere is told once in a while.
+ */
+export class TestProgress {
+  readonly #screen: Screen
+  readonly #files: number
+  readonly #running = new Map<string, number>()
+  readonly #timer: NodeJS.Timeout
+  #ended = 0
+  #failed = 0
+
+  constructor(screen: Screen, files: number) {
+    this.#screen = screen
+    this.#files = files
+    this.#timer = setInterval(() => this.#tell(), screen.isTTY ? 1000 : TOLD_EVERY_MS)
+  }
+
+  began(file: string): void {
+    this.#running.set(file, performance.now())
+    if (this.#screen.isTTY) this.#tell()
+  }
+
+  ended(file: string, result: FileResult): void {
+    this.#running.delete(file)
+    this.#ended++
+    const { passed, failures, skips, printed, stopped } = result
+    if (failures.length > 0) this.#failed++
+    const counts = [
+      `${passed} passed`,
+      ...(failures.length > 0 ? [styleText('red', `${failures.length} failed`)] : []),
+      ...(skips.length > 0 ? [`${skips.length} skipped`] : []),
+      ...(stopped ? ['stopped'] : []),
+    ]
+    const lines = [`${this.#ended}/${this.#files} ${file}: ${counts.join(', ')} in ${seconds(result.ms)}`]
+    for (const { title, text } of failures) lines.push('', styleText('red', `FAILED ${title}`), text)
+    if (failures.length > 0) lines.push('', ...(printed === '' ? [] : [`--- printed by ${file}`, printed]))
+    this.#clear()
+    this.#screen.write(`${lines.join('\n')}\n`)
+    if (this.#screen.isTTY) this.#tell()
+    else this.#timer.refresh()
+  }
+
+  /** Shows nothing more. May be called twice. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#clear()
+  }
+
+  #tell(): void {
+    if (this.#running.size === 0) return
+    const now = performance.now()
+    const at = [...this.#running].map(([file, sinceMs]) => `${file} (${seconds(now - sinceMs)})`)
+    const failed = this.#failed === 0 ? '' : `, ${this.#failed} failed`
+    const line = `${this.#files - this.#ended} of ${this.#files} files left${failed}, running: ${at.join(', ')}`
+    if (!this.#screen.isTTY) return void this.#screen.write(`${line}\n`)
+    this.#clear()
+    this.#screen.write(line.slice(0, (this.#screen.columns || 80) - 1))
+  }
+
+  #clear(): void {
+    if (this.#screen.isTTY) this.#screen.write('\r\x1b[K')
+  }
+}
+
+/** One line for each reason, with how many tests were skipped for it. */
+export function skipLines(results: Iterable<FileResult>): string[] {
+  const counts = new Map<string, number>()
+  for (const { skips } of results) for (const { text } of skips) counts.set(text, (counts.get(text) ?? 0) + 1)
+  return [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([reason, count]) => `${String(count).padStart(5)}  ${reason}`)
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
