@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { type IncomingMessage, request } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { errandCommand, type Finished } from '../support/errand-command.ts'
 import { freePort, type Programs, startPrograms, workflowText, writeWorkflow } from '../support/programs.ts'
@@ -232,6 +235,63 @@ test('a body over the limit is refused', async (t) => {
   assert.notEqual(sent.code, 0)
   assert.notEqual(sent.code, 70, sent.stderr)
   assert.match(sent.stderr, /larger than the limit of 8388608 bytes/)
+  await programs.check()
+})
+
+test('an upload that is far too large is refused with what the limit is, and the hub stays up', async (t) => {
+  const programs = await hubWithARun(t)
+  const headers = { ...programs.headers, 'content-type': 'application/gzip' }
+  const megabyte = Buffer.alloc(1024 * 1024)
+  const pieces = (count: number) =>
+    Readable.from(
+      (function* () {
+        for (let sent = 0; sent < count; sent++) yield megabyte
+      })(),
+    )
+  const put = async (count: number, more: Record<string, string> = {}) => {
+    const asked = request(`${programs.url}/api/uploads`, { method: 'PUT', headers: { ...headers, ...more } })
+    const body = pieces(count)
+    // What the hub does not read any more is lost on the way.
+    asked.on('error', () => {})
+    body.pipe(asked)
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    const { error } = JSON.parse(await text(answer))
+    asked.destroy()
+    return { status: answer.statusCode, code: error.code, message: error.message }
+  }
+  const refused = {
+    status: 413,
+    code: 'body_too_large',
+    message: 'An upload has 52428800 bytes (50 MB) at most.',
+  }
+  assert.deepEqual(await put(60), refused)
+  assert.deepEqual(await put(150), refused)
+  assert.deepEqual(await put(1_000), refused)
+  assert.deepEqual(await put(150, { 'content-length': `${150 * megabyte.length}` }), refused)
+  const left = request(`${programs.url}/api/uploads`, { method: 'PUT', headers })
+  left.write(megabyte, () => left.destroy())
+  await assert.rejects(once(left, 'response'), { code: 'ECONNRESET' })
+  assert.equal(programs.hub.child.exitCode, null)
+  await programs.check()
+})
+
+test('a client that asks for a WebSocket and is gone before the answer does not end the hub', async (t) => {
+  const programs = await hubWithARun(t)
+  const { hostname, port } = new URL(programs.url)
+  const { pid } = programs.hub.child
+  for (const path of ['/elsewhere', '/api/runner-link', '/api/runner-link?token=x'])
+    for (let time = 0; time < 20; time++) {
+      // Stopped, so that the request and its end are found at once.
+      process.kill(pid!, 'SIGSTOP')
+      const socket = connect(Number(port), hostname)
+      await once(socket, 'connect')
+      const lines = [`GET ${path} HTTP/1.1`, 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket', '', '']
+      await new Promise<void>((sent) => socket.write(lines.join('\r\n'), () => sent()))
+      socket.resetAndDestroy()
+      process.kill(pid!, 'SIGCONT')
+      await once(socket, 'close')
+    }
+  assert.equal(programs.hub.child.exitCode, null)
   await programs.check()
 })
 

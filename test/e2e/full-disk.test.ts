@@ -5,6 +5,7 @@ import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from '
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
+import type { ErrorBody } from '../../src/contract/errors.ts'
 import { isFinalRun } from '../../src/contract/status.ts'
 import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
 import { freePort, startPrograms, workflowText, writeWorkflow } from '../support/programs.ts'
@@ -113,6 +114,13 @@ test(
     })
     assert.equal(refused.code, 1, refused.stderr)
     assert.match(refused.stderr, /disk|full|space/)
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/gzip' }
+    const upload = await fetch(`${url}/api/uploads`, {
+      method: 'PUT',
+      headers,
+      body: Buffer.alloc(40_000_000),
+    })
+    assert.deepEqual([upload.status, ((await upload.json()) as ErrorBody).error.code], [507, 'disk_full'])
     assert.equal((await client.health()).status, 'ok')
     assert.deepEqual(await wholeLog(client, 'first'), before)
     assert.equal((await client.runs.get('second')).status, 'running')

@@ -6,14 +6,17 @@ import type { Log } from '../../platform/log.ts'
 import type { ApiApp } from './api-context.ts'
 
 const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE'
-/** Of a body that is too large: how many times the limit is read, so that its sender gets to the answer. */
-const READ_AWAY_LIMITS = 8
+/** Of a body that is not taken: so much is read, for so long, so that its sender gets to the answer. */
+const READ_AWAY_BYTES = 256 * 1024 * 1024
+const READ_AWAY_MS = 30_000
 
 /** Every error leaves in one shape, whoever threw it. */
 export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: Log }): void {
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    if (error.code === TOO_LARGE) await readAway(request.raw, READ_AWAY_LIMITS * options.bodyBytes)
-    return sendError(error, request, reply, options)
+    const isUnread = error.code === TOO_LARGE || request.routeOptions.config.archive
+    if (!isUnread || request.raw.complete) return sendError(error, request, reply, options)
+    reply.header('connection', 'close')
+    await answerUnread(request, reply, errorText(error, request, reply, options))
   })
   app.setNotFoundHandler((request) => {
     const path = request.url.split('?', 1)[0]!
@@ -29,12 +32,17 @@ export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: Log
   })
 }
 
-export function sendError(
+export function sendError(...of: Parameters<typeof errorText>): FastifyReply {
+  return of[2].send(errorText(...of))
+}
+
+/** The body of the answer; its status and headers are set. */
+function errorText(
   error: FastifyError | ErrandError,
   request: FastifyRequest,
   reply: FastifyReply,
   options: { bodyBytes: number; log: Log },
-): FastifyReply {
+): string {
   const known = error instanceof ErrandError ? error : translate(error, options.bodyBytes)
   // That a run failed is no failure of the hub.
   if (known === undefined || (known.status >= 500 && known.code !== 'run_failed')) {
@@ -54,7 +62,8 @@ export function sendError(
   const details = told.details as { retry_after_seconds?: number; allow?: string[] } | undefined
   if (told.code === 'rate_limited') reply.header('retry-after', String(details?.retry_after_seconds ?? 5))
   if (told.code === 'method_not_allowed') reply.header('allow', details?.allow?.join(', ') ?? '')
-  return reply.code(told.status).type('application/json; charset=utf-8').send(JSON.stringify(told.toBody()))
+  reply.code(told.status).type('application/json; charset=utf-8')
+  return JSON.stringify(told.toBody())
 }
 
 /** For what is not even HTTP. */
@@ -72,20 +81,41 @@ export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
   )
 }
 
-/** A connection that is closed with bytes unread is reset, and the answer may be lost with it. */
-function readAway(request: IncomingMessage, maxBytes: number): Promise<void> {
+/**
+ * Answers while the body is still on its way. A connection that is closed with bytes unread is reset, and the answer
+ * may be lost with it: so the rest is read away, within bounds, before the end.
+ */
+async function answerUnread(
+  { raw: request }: FastifyRequest,
+  reply: FastifyReply,
+  text: string,
+): Promise<void> {
+  const { raw: response } = reply.hijack()
+  response.on('error', () => response.destroy())
+  response.writeHead(reply.statusCode, {
+    ...(reply.getHeaders() as Record<string, string>),
+    'content-length': Buffer.byteLength(text),
+  })
+  response.write(text)
+  await readAway(request)
+  response.end()
+}
+
+function readAway(request: IncomingMessage): Promise<void> {
   return new Promise((resolve) => {
-    let left = maxBytes
+    let left = READ_AWAY_BYTES
     const onData = (chunk: Buffer): void => {
       left -= chunk.length
       if (left < 0) done()
     }
     const done = (): void => {
+      clearTimeout(late)
       request.off('data', onData).off('end', done).off('close', done)
       request.pause()
       resolve()
     }
-    if (request.complete || request.destroyed) return resolve()
+    const late = setTimeout(done, READ_AWAY_MS)
+    if (request.complete || request.destroyed) return done()
     request.on('data', onData).on('end', done).on('close', done).resume()
   })
 }

@@ -18,19 +18,12 @@ export function uploadRoutes(app: ApiApp, { uploads }: ApiContext): void {
         response: { 201: Upload },
       },
     },
-    async ({ identity, body, raw }, reply) => {
+    async ({ identity, body }, reply) => {
       if (typeof (body as Readable | undefined)?.pipe !== 'function')
         throw new ErrandError('unsupported_media_type', 'An upload is a tar or tar.gz, sent as it is.', {
           hint: 'curl -X PUT --data-binary @code.tar.gz -H "content-type: application/gzip" URL/api/uploads',
         })
-      try {
-        return reply.code(201).send(await uploads.put(identity.user.tenant, body as Readable))
-      } catch (error) {
-        // A body that was not read to its end leaves nothing to go on with.
-        const { socket } = raw
-        if (!raw.complete) reply.header('connection', 'close').raw.once('finish', () => socket.destroySoon())
-        throw error
-      }
+      return reply.code(201).send(await uploads.put(identity.user.tenant, body as Readable))
     },
   )
 

@@ -1,9 +1,8 @@
 import { createHash, hash, randomUUID } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable, Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { Readable } from 'node:stream'
 import { MAX_UPLOAD_BYTES, type Upload } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
@@ -30,7 +29,10 @@ export class Uploads {
     this.#options = options
   }
 
-  /** Keeps the bytes; the same bytes again are kept once. Throws `body_too_large`, `quota_exceeded`, `disk_full`. */
+  /**
+   * Keeps the bytes; the same bytes again are kept once. Throws `body_too_large`, `quota_exceeded`, `disk_full`, and
+   * then leaves the rest of them unread.
+   */
   async put(tenant: string, bytes: Readable): Promise<Upload> {
     const { maxTenantBytes = MAX_TENANT_BYTES } = this.#options
     const folder = this.#folder(tenant)
@@ -38,25 +40,18 @@ export class Uploads {
     const room = maxTenantBytes - (await this.#used(tenant))
     const sha256 = createHash('sha256')
     let length = 0
-    const tooMuch = () => {
-      if (length > MAX_UPLOAD_BYTES) return tooLarge()
-      return length > room ? full(maxTenantBytes) : undefined
-    }
-    const measured = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        length += chunk.length
-        const fault = tooMuch()
-        if (fault === undefined) {
-          sha256.update(chunk)
-          done(null, chunk)
-          // What is too much is read away, so that its sender gets to the answer; within bounds.
-        } else done(length > 2 * MAX_UPLOAD_BYTES ? fault : null)
-      },
-      flush: (done) => done(tooMuch()),
-    })
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })
-      await pipeline(bytes, measured, createWriteStream(part, { flags: 'wx', mode: 0o600, flush: true }))
+      await using file = await open(part, 'wx', 0o600)
+      // Left as it is where this throws: a request that is destroyed takes its answer with it.
+      for await (const chunk of bytes.iterator({ destroyOnReturn: false })) {
+        length += chunk.length
+        if (length > MAX_UPLOAD_BYTES) throw tooLarge()
+        if (length > room) throw full(maxTenantBytes)
+        sha256.update(chunk)
+        await file.writeFile(chunk)
+      }
+      await file.sync()
       if (length === 0)
         throw new ErrandError('bad_request', 'The upload is empty.', {
           hint: 'Send a tar or tar.gz as the body.',

@@ -35,13 +35,14 @@ export function acceptLinks(
   } as ConstructorParameters<typeof WebSocketServer>[0])
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Node has let go of it: an error that nobody hears would end this process.
+    const broken = () => socket.destroy()
+    socket.on('error', broken)
     if (request.url?.split('?')[0] !== LINK_PATH) {
       if (server.listenerCount('upgrade') === 1)
         refuse(socket, new ErrandError('not_found', `There is no WebSocket at ${request.url}.`))
       return
     }
-    const broken = () => socket.destroy()
-    socket.on('error', broken)
     check(request, authenticate).then(
       (opened) => {
         socket.off('error', broken)
