@@ -18,10 +18,10 @@ export const AgentRequest = z.strictObject({
 export type AgentRequest = z.infer<typeof AgentRequest>
 export type AgentRequestInput = z.input<typeof AgentRequest>
 
-/** As the agent API took it. What it knew of an attachment was its name, never its content. */
+/** As the agent API took it. */
 export const OldInput = z.strictObject({
   text: AgentRunArgs.shape.prompt,
-  attachments: z.array(z.unknown()).optional().describe('No effect'),
+  attachments: z.array(z.unknown()).optional().describe('Refused unless empty: agents are handed none'),
 })
 export type OldInput = z.infer<typeof OldInput>
 
@@ -49,6 +49,6 @@ export const ChatRequest = z.strictObject({
   agent_type: z.string().min(1).nullish().describe('Default `claude_code`'),
   cwd: z.string().min(1).nullish(),
   env: z.record(VarName, z.string()).nullish(),
-  attachments: z.array(z.unknown()).optional().describe('No effect'),
+  attachments: z.array(z.unknown()).optional().describe('Refused unless empty: agents are handed none'),
 })
 export type ChatRequest = z.infer<typeof ChatRequest>

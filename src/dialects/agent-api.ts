@@ -11,11 +11,12 @@ const agentsAsModels: Readonly<Record<string, string>> = {
   copilot: 'copilot',
 }
 
-/** `{input: {text}, metadata}` of the agent API. Throws `bad_request`. */
+/** `{input: {text}, metadata}` of the agent API. Throws `bad_request`, and `invalid_argument` for attachments. */
 export function oldAgentRequest(
   input: OldInput,
   metadata: OldMetadata = Metadata.parse({}),
 ): AgentRequestInput {
+  refuseAttachments('body.input.attachments', input.attachments)
   const { agent_type, working_dir, cwd, timeout_secs, model, extra_args, env } = metadata
   if (working_dir && cwd && working_dir !== cwd)
     throw new ErrandError('bad_request', 'body.metadata: "working_dir" and "cwd" name two folders.', {
@@ -32,8 +33,9 @@ export function oldAgentRequest(
   }
 }
 
-/** `POST /api/chat`. */
+/** `POST /api/chat`. Throws `invalid_argument` for attachments. */
 export function chatAgentRequest(chat: ChatRequest, timeoutSeconds: number): AgentRequestInput {
+  refuseAttachments('body.attachments', chat.attachments)
   const { message, model, agent_type, cwd, env } = chat
   const named = agent_type ? undefined : agentsAsModels[model ?? '']
   return {
@@ -44,4 +46,12 @@ export function chatAgentRequest(chat: ChatRequest, timeoutSeconds: number): Age
     env: env ?? undefined,
     timeout_seconds: timeoutSeconds,
   }
+}
+
+/** An agent that works without what it was given would answer as if it had seen it. */
+function refuseAttachments(field: string, attachments: readonly unknown[] | undefined): void {
+  if (attachments === undefined || attachments.length === 0) return
+  throw new ErrandError('invalid_argument', `${field}: agents are handed no attachments.`, {
+    hint: 'Put the files into the working folder of the agent (cwd), and name them in the text.',
+  })
 }

@@ -99,6 +99,24 @@ test('a request that says too little, too much or two things is refused with wha
   assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
 })
 
+test('attachments are refused with what to do instead, and a list of none is not', async (t) => {
+  const { post, engine } = await setup(t)
+  const attachments = [{ name: 'notes.txt', content: 'aGVsbG8=' }]
+  const asked = [
+    ['/api/runs', { input: { text: 'say x', attachments } }],
+    ['/api/chat', { message: 'say x', attachments }],
+  ] as const
+  for (const [path, body] of asked) {
+    const { status, json } = await post(path, body)
+    assert.deepEqual([status, json.error.code], [400, 'invalid_argument'], path)
+    assert.match(json.error.message, /attachments/, path)
+    assert.match(json.error.hint, /working folder/, path)
+  }
+  assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
+  assert.equal((await post('/api/runs', { input: { text: 'say x', attachments: [] } })).status, 201)
+  assert.equal((await post('/api/chat', { message: 'say x', attachments: [] })).status, 200)
+})
+
 test('a chat waits for the whole answer', async (t) => {
   const { post, args, engine } = await setup(t)
   const { status, json } = await post('/api/chat', {
