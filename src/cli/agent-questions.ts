@@ -44,7 +44,7 @@ export class AgentQuestions {
     } else if (othersCan) void write(`  answer with: ${hint(request_id)}\n`)
     else {
       void write('  nobody can be asked here\n')
-      this.#answer(request_id, attempt, 'deny')
+      this.#give({ type: 'permission', request_id, decision: 'deny', nobody: true }, attempt)
     }
   }
 
@@ -56,12 +56,13 @@ export class AgentQuestions {
   async #ask(requestId: string, attempt: number, signal: AbortSignal): Promise<void> {
     const line = await askLine('Allow it? [y/N] ', signal)
     if (line === undefined && signal.aborted) return
-    this.#answer(requestId, attempt, /^y(es)?$/i.test((line ?? '').trim()) ? 'allow' : 'deny')
+    const decision = /^y(es)?$/i.test((line ?? '').trim()) ? 'allow' : 'deny'
+    this.#give({ type: 'permission', request_id: requestId, decision }, attempt)
   }
 
-  #answer(request_id: string, attempt: number, decision: 'allow' | 'deny'): void {
+  #give(answer: GivenInput, attempt: number): void {
     // Its time may be over meanwhile.
-    this.#options.give({ type: 'permission', request_id, decision }, attempt).catch(() => {})
+    this.#options.give(answer, attempt).catch(() => {})
   }
 }
 

@@ -25,6 +25,11 @@ export const agentOptions = {
     value: 'MODE',
     help: 'ask, allow (default) or deny what its tools are about to do',
   },
+  'fail-on-denied': {
+    type: 'boolean',
+    help: 'Fail if a tool was denied (default: if nobody could be asked, or nothing was permitted)',
+  },
+  'allow-denied': { type: 'boolean', help: 'Do not fail because a tool was denied' },
   verify: { type: 'string', multiple: true, value: 'COMMAND', help: 'Must pass before the run succeeds' },
   'verify-attempts': {
     type: 'string',
@@ -83,12 +88,15 @@ export function agentRequest(
       throw new UsageError(`--${name} is "${value}"`, 'it is a number')
     return found
   }
+  if (given['fail-on-denied'] && given['allow-denied'])
+    throw new UsageError('--fail-on-denied and --allow-denied are given', 'give one of them')
   const request = withoutUnset({
     prompt,
     agent: given.agent?.replaceAll('-', '_'),
     cwd,
     model: given.model,
     permissions: given.permissions,
+    fail_on_denied: given['fail-on-denied'] ? true : given['allow-denied'] ? false : undefined,
     verify: given.verify,
     verify_attempts: number('verify-attempts'),
     budget: withoutUnset({

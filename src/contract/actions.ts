@@ -116,6 +116,10 @@ export const AgentRunArgs = z.strictObject({
     z._default(z.int().check(z.minimum(1), z.maximum(100)), 3),
     'How often the agent may try to pass them; then the step fails',
   ),
+  fail_on_denied: described(
+    z.optional(z.boolean()),
+    'Whether the step fails where the agent was denied a tool (default: where nobody could be asked, or nothing was permitted)',
+  ),
   interactive: described(z._default(z.boolean(), false), 'Waits for further prompts instead of ending'),
   idle_timeout_seconds: described(z._default(seconds, 600), 'How long it waits for one'),
   session: z.optional(

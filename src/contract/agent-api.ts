@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AgentState, AttemptInput, Usage } from './agent.ts'
+import { AgentState, AttemptInput, DeniedUses, Usage } from './agent.ts'
 
 /** What agents are told while they work, what a chat is answered, and which agents there are. */
 
@@ -44,6 +44,7 @@ export const ChatAnswer = z.object({
   run_id: z.string(),
   message: z.string(),
   usage: Usage.optional().describe('Absent where the agent tells none'),
+  denied: DeniedUses.optional().describe('Uses of tools that the agent was denied'),
   role: z.literal('assistant'),
   content: z.string().describe('As `message`'),
   timestamp: time,

@@ -93,7 +93,8 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     kind: z.literal('permission_answered'),
     request_id: text,
     decision: z.enum(['allow', 'deny']),
-    by: z.enum(['person', 'rule', 'policy', 'timeout', 'canceled']),
+    /** nobody: there was nobody who could be asked. */
+    by: z.enum(['person', 'rule', 'policy', 'timeout', 'canceled', 'nobody']),
     who: text.optional(),
     rule: text.optional(),
   }),
@@ -122,6 +123,18 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
 export type AgentUpdate = z.infer<typeof AgentUpdate>
 export type AgentUpdateOf<K extends AgentUpdate['kind']> = Extract<AgentUpdate, { kind: K }>
 
+/** A use of a tool that did not happen, and who decided so. */
+export const DeniedUse = z.object({
+  title: text,
+  tool_kind: z.optional(ToolKind),
+  /** timeout: nobody answered in time; nobody: nobody could be asked; agent: its program, by itself. */
+  by: z.enum(['person', 'rule', 'policy', 'timeout', 'nobody', 'agent']),
+  rule: text.optional(),
+})
+export type DeniedUse = z.infer<typeof DeniedUse>
+export const DeniedUses = z.object({ count: z.number().int().min(1), first: z.array(DeniedUse).max(20) })
+export type DeniedUses = z.infer<typeof DeniedUses>
+
 /** What a person or program gives to a running attempt. The id makes repeating it harmless. */
 export const AttemptInput = z.discriminatedUnion('type', [
   z.object({ type: z.literal('prompt'), input_id: text, text: text.min(1) }),
@@ -131,6 +144,8 @@ export const AttemptInput = z.discriminatedUnion('type', [
     request_id: text,
     decision: z.enum(['allow', 'deny']),
     who: text.optional(),
+    /** It is no person's: there is nobody who could be asked. */
+    nobody: z.literal(true).optional(),
   }),
   /** Ends the turn, not the session. */
   z.object({ type: z.literal('cancel_turn'), input_id: text }),

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AgentUpdate } from './agent.ts'
+import { AgentUpdate, DeniedUses } from './agent.ts'
 import { AttemptOutcome, Reason } from './status.ts'
 import { SecretUse } from './step-secrets.ts'
 import { OutputSource, StepArgs } from './workflow.ts'
@@ -98,6 +98,8 @@ export const AttemptEnd = z.object({
   output_files: z.partialRecord(StreamName, z.string()).optional(),
   duration_ms: z.number().optional(),
   usage: AttemptUsage.optional(),
+  /** Uses of tools that an agent was denied. */
+  denied: DeniedUses.optional(),
 })
 export type AttemptEnd = z.infer<typeof AttemptEnd>
 

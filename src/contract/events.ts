@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AgentUpdate, AttemptInput } from './agent.ts'
+import { AgentUpdate, AttemptInput, DeniedUses } from './agent.ts'
 import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 
@@ -94,6 +94,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     output_files: z.partialRecord(StreamName, z.string()).optional(),
     duration_ms: z.number().optional(),
     usage: AttemptUsage.optional(),
+    denied: DeniedUses.optional(),
     retry_at: z.string().optional().describe('Set where it is tried again'),
   }),
   at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),

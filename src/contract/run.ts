@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { DeniedUses } from './agent.ts'
 import { AgentRequest, OldInput, OldMetadata } from './agent-request.ts'
 import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
@@ -111,6 +112,7 @@ export const InstanceView = z.object({
       restarts: z.number().int().optional().describe('How often it said that it begins again'),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
       usage: AttemptUsage.optional(),
+      denied: DeniedUses.optional().describe('Uses of tools that an agent was denied'),
       late_inputs: z
         .array(z.object({ input_id: z.string(), run_id: z.string().optional() }))
         .optional()

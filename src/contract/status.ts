@@ -49,6 +49,7 @@ export const Reason = z.enum([
   'budget', // a limit of the agent's budget was reached; the message says which
   'model', // the model service failed; the message says how
   'verify', // the agent's work did not pass what it is verified by
+  'denied', // an agent says that it is done, and uses of tools were denied; the message says which
   'permission', // the agent's program cannot be made to ask before it uses a tool
   'source_refused', // an archive, repository or requirement is not acceptable; the message names the entry
   'build_failed', // an image could not be built; the message has the last lines

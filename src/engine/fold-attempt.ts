@@ -65,8 +65,8 @@ export function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void
 export function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
   const attempt = attemptOf(state, event.attempt)
   attempt.talk = undefined
-  const { outcome, streams, output_files, usage } = event
-  attempt.end = { outcome, streams, output_files, usage }
+  const { outcome, streams, output_files, usage, denied } = event
+  attempt.end = { outcome, streams, output_files, usage, denied }
   setWaiting(state, attempt, undefined)
   const { step, instance } = instanceOf(state, attempt)
   if (isFinalStep(instance.status)) return

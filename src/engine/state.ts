@@ -93,7 +93,7 @@ export interface AttemptState {
   restarts?: number
   /** Output bytes that the log tells of. */
   streams: Partial<Record<StreamName, number>>
-  end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files' | 'usage'>
+  end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files' | 'usage' | 'denied'>
   /** Set where it takes inputs. */
   talk?: Talk
   /** Prompts that came too late for it, and the run that goes on with them. */

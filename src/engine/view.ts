@@ -62,6 +62,7 @@ function instanceView(runId: string, instance: InstanceState, state: RunState): 
       restarts: attempt.restarts,
       streams: lengths.length > 0 ? Object.fromEntries(lengths) : undefined,
       usage: attempt.end?.usage,
+      denied: attempt.end?.denied,
       late_inputs: attempt.late,
     }
   })

@@ -78,15 +78,37 @@ test('--json prints every event and the run; a prompt may come on standard input
   )
 })
 
-test('what is asked where nobody can be asked is denied, and said so', async (t) => {
+test('what is asked where nobody can be asked is denied, and fails what the agent calls done', async (t) => {
   const { agent, cwd } = setup(t)
-  const { code, stdout } = await agent('ask b.txt\nsay so be it', '--permissions', 'ask')
+  const { code, stdout } = await agent('write a.txt\nask b.txt\nsay I wrote it', '--permissions', 'ask')
+  assert.equal(code, 1)
+  assert.match(
+    stdout,
+    /\? Write b\.txt .*\n {2}nobody can be asked here\n {2}denied: nobody could be asked\ndenied {4}Write b\.txt\nI wrote it\n/,
+  )
+  assert.match(
+    stdout,
+    /^failed in .*: denied: .*1 use of a tool was denied: Write b\.txt \(nobody could be asked\)/m,
+  )
+  assert.ok(!existsSync(join(cwd, 'b.txt')))
+})
+
+test('with --allow-denied it succeeds, and says in words and in the result what was denied', async (t) => {
+  const { agent } = setup(t)
+  const options = ['--permissions', 'ask', '--allow-denied']
+  const { code, stdout } = await agent('ask b.txt\nsay so be it', ...options)
   assert.equal(code, 0)
   assert.match(
     stdout,
-    /\? Write b\.txt .*\n {2}nobody can be asked here\n {2}denied\ndenied {4}Write b\.txt\nso be it\n/,
+    /^so be it\n1 use of a tool was denied: Write b\.txt \(nobody could be asked\)\.\nsuccess in/m,
   )
-  assert.ok(!existsSync(join(cwd, 'b.txt')))
+  const json = await agent('ask b.txt\nask c.txt', ...options, '--json')
+  const { run } = JSON.parse(json.stdout.trim().split('\n').at(-1)!)
+  const { count, first } = run.steps[0].instances[0].attempts[0].denied
+  assert.equal(count, 2)
+  assert.deepEqual(first[1], { title: 'Write c.txt', tool_kind: 'edit', by: 'nobody' })
+  const both = await agent('say x', ...options, '--fail-on-denied')
+  assert.equal(both.code, 2)
 })
 
 test('Ctrl-C cancels, and nothing is left of the agent and what it started', async (t) => {
@@ -200,6 +222,7 @@ test('a workflow on this machine hands on what its agent made', async (t) => {
     action: 'agent.run',
     args: {
       ...{ agent: 'acp', command: [program, script], prompt, cwd: home, permissions: 'ask' },
+      fail_on_denied: false,
       output_schema: { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] },
     },
     outputs: { N: { from: 'value', json: 'n' }, FILES: 'files' },
@@ -214,6 +237,7 @@ test('a workflow on this machine hands on what its agent made', async (t) => {
     /local \| \? Write q\.txt[\s\S]*nobody can be asked here[\s\S]*local \| denied Write q\.txt\n/,
   )
   assert.match(stdout, /local \| n=3 files=\[\]\n/)
+  assert.match(stdout, /^think +local +success .*1 use of a tool was denied: Write q\.txt/m)
 })
 
 test('the agents of this machine are listed, with why one is not usable', async (t) => {

@@ -52,7 +52,7 @@ export class AgentDisplay {
         return this.#update(event.update)
       case 'attempt.finished':
         this.#failure = whyText({ ...event, exitCode: event.exit_code })
-        return ''
+        return event.outcome === 'success' && event.denied ? this.#line('yellow', this.#failure) : ''
       case 'input.passed_on':
         return this.#line('dim', `a prompt came too late: run ${event.run_id} goes on with it`)
       case 'input.dropped':

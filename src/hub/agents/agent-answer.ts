@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import type { Usage } from '../../contract/agent.ts'
+import type { DeniedUses, Usage } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 
@@ -35,6 +35,10 @@ export class AgentAnswer {
       case 'run.finished':
         this.finished = event
     }
+  }
+
+  get denied(): DeniedUses | undefined {
+    return this.#attemptEnd?.denied
   }
 
   /** Why it did not succeed. Throws nothing; only after `run.finished`. */

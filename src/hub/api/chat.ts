@@ -36,7 +36,8 @@ export function chatRoutes(app: ApiApp, { engine, limits, runners }: ApiContext)
       if (failure) throw failure
       const message = await text(run_id, answer.attempt)
       const timestamp = answer.finished!.time
-      return { run_id, message, usage: answer.usage, role: 'assistant' as const, content: message, timestamp }
+      const { usage, denied } = answer
+      return { run_id, message, usage, denied, role: 'assistant' as const, content: message, timestamp }
     },
   )
 

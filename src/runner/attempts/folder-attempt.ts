@@ -1,4 +1,4 @@
-import type { AttemptReport, AttemptUsage, StreamName } from '../../contract/attempt.ts'
+import type { AttemptEnd, AttemptReport, AttemptUsage, StreamName } from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import type { Cage } from '../limits/cage.ts'
@@ -197,7 +197,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.letEnd(ending)
     await this.#lookLast()
     const allGone = await this.sweep(ending)
-    await this.beforeMeasure()
+    const told = await this.beforeMeasure()
     this.output.freeze()
     this.journal.changed()
     const { spec, journal, output, masker } = this
@@ -212,6 +212,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
       lastWords: () => this.lastWords(),
     })
     if (this.closed) return
+    Object.assign(end, told)
     // What never ran has used nothing.
     if (this.journal.startedAtMs !== undefined) end.usage = this.usage()
     if (allGone === false)
@@ -254,7 +255,9 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
   }
 
   /** Nothing of it runs any more; what it is to tell beside its output is told now. */
-  protected async beforeMeasure(): Promise<void> {}
+  protected async beforeMeasure(): Promise<Pick<AttemptEnd, 'denied'>> {
+    return {}
+  }
 
   /** What its message ends with; its output is final. */
   protected async lastWords(): Promise<string | undefined> {

@@ -113,6 +113,33 @@ test('rules decide by kind of tool and path', async () => {
   await attempts.close()
 })
 
+test('an agent whose every use of a tool was denied has not done what it says, and the end tells which', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const rules = { mode: 'rules', rules: [{ decision: 'deny', tools: ['edit'] }], otherwise: 'allow' }
+  const ends = []
+  for (const [prompt, args] of [
+    ['ask a.txt\nask b.txt\nsay I wrote it', { permissions: 'deny' }],
+    ['ask a.txt\nsay I wrote it', { permissions: rules }],
+    ['write a.txt\nask b.txt\nsay I wrote a.txt', { permissions: rules }],
+    ['write a.txt\nask b.txt\nsay I wrote it', { permissions: rules, fail_on_denied: true }],
+    ['ask b.txt\nsay I wrote it', { permissions: 'deny', fail_on_denied: false }],
+  ] as const) {
+    const spec = here.spec(prompt, args)
+    const end = await endOf(await attempts.start(spec, 1))
+    ends.push([end.outcome, end.reason, end.denied?.count])
+    assert.match(end.message!, /uses? of (a tool was|tools were) denied: Write/)
+  }
+  assert.deepEqual(ends, [
+    ['failed', 'denied', 2],
+    ['failed', 'denied', 1],
+    ['success', undefined, 1],
+    ['failed', 'denied', 1],
+    ['success', undefined, 1],
+  ])
+  await attempts.close()
+})
+
 test('follow-up prompts go to the same session in order, then it waits, and ends when it is closed', async () => {
   using here = sessionPlace()
   const attempts = here.open()

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import type { AttemptInput } from '../../contract/agent.ts'
+import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
+import type { AttemptEnd } from '../../contract/attempt.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
@@ -128,12 +129,23 @@ export class AgentAttempt extends FolderAttempt {
     return await (process?.stop(graceMs) ?? endTree({ mark: this.mark, members: this.cage.members }, graceMs))
   }
 
-  protected override async beforeMeasure(): Promise<void> {
-    if (!this.#driver) return
+  protected override async beforeMeasure(): Promise<Pick<AttemptEnd, 'denied'>> {
+    if (!this.#driver) return {}
     this.#driver.leave()
     const { launches, session } = this.#driver.kept
     launches.process?.close()
     await tellValues(this.output.values, session, this.#baseline, this.masker)
+    const denied = session.denials.told
+    if (denied === undefined) return {}
+    return { denied: this.masker ? (this.masker.maskJson(denied) as DeniedUses) : denied }
+  }
+
+  /** A failure by them names them itself. */
+  protected override async lastWords(): Promise<string | undefined> {
+    const { session } = this.#driver?.kept ?? {}
+    if (session?.end?.type === 'failed' && session.end.reason === 'denied') return undefined
+    const words = session?.denials.summary
+    return words && (this.masker?.maskText(words) ?? words)
   }
 
   #bidsFarewell(ending: Ending): boolean {

@@ -1,5 +1,6 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import { BudgetMeter } from './budget-meter.ts'
+import type { Denials } from './denials.ts'
 import type { Questions } from './questions.ts'
 import type { SessionOptions } from './session.ts'
 import { ToolCalls } from './tool-calls.ts'
@@ -14,6 +15,7 @@ export class AgentUpdates {
   readonly #teller: UpdateTeller
   readonly #questions: Questions
   readonly #meter: BudgetMeter
+  readonly #denials: Denials
   readonly #tools = new ToolCalls()
   #sessionId: string | undefined
   #retry: AgentUpdateOf<'retry'> | undefined
@@ -22,10 +24,12 @@ export class AgentUpdates {
     { title, plan }: Pick<SessionOptions, 'title' | 'plan'>,
     teller: UpdateTeller,
     questions: Questions,
+    denials: Denials,
   ) {
     this.#title = title
     this.#teller = teller
     this.#questions = questions
+    this.#denials = denials
     this.#meter = new BudgetMeter(plan.budget)
   }
 
@@ -47,6 +51,7 @@ export class AgentUpdates {
   turnBegins(): void {
     this.#teller.turnBegins()
     this.#meter.turnBegins()
+    this.#denials.turnBegins()
   }
 
   take(update: AgentUpdate): void {
@@ -54,7 +59,10 @@ export class AgentUpdates {
     if (update.kind === 'retry') this.#retry = update
     else if (DOES.has(update.kind)) this.#retry = undefined
     if (update.kind === 'session') this.#sessionId = update.session_id ?? this.#sessionId
-    if (update.kind === 'tool') this.#tools.follow(update)
+    if (update.kind === 'tool') {
+      this.#tools.follow(update)
+      this.#denials.follow(update)
+    }
     if (update.kind === 'usage') this.#warnOfCost(update)
     this.#teller.tell(update)
     this.#meter.follow(update)

@@ -4,14 +4,19 @@ import { endOfTurn, type SessionEnd } from './session-end.ts'
 /** How a session comes to its end: the first cause wins, and one that is stopped has none of its own. */
 export class Finish {
   readonly #interactive: boolean
+  readonly #undone: () => SessionEnd | undefined
   #closed = false
   #stopped = false
   #lastTurn: AgentUpdateOf<'turn_ended'> | undefined
   #end: SessionEnd | undefined
 
-  /** `interactive`: with nothing left to do it waits for more, until it is closed. */
-  constructor(interactive: boolean) {
+  /**
+   * `interactive`: with nothing left to do it waits for more, until it is closed. `undone`: why what the agent calls
+   * done has failed all the same.
+   */
+  constructor(interactive: boolean, undone: () => SessionEnd | undefined) {
     this.#interactive = interactive
+    this.#undone = undone
   }
 
   get end(): SessionEnd | undefined {
@@ -51,6 +56,7 @@ export class Finish {
   /** No prompt is left, and the agent is not at work. */
   nothingLeft(): void {
     if (this.#interactive && !this.#closed) return
-    this.settle(this.#lastTurn ? endOfTurn(this.#lastTurn) : { type: 'canceled' })
+    const end: SessionEnd = this.#lastTurn ? endOfTurn(this.#lastTurn) : { type: 'canceled' }
+    this.settle((end.type === 'success' && this.#undone()) || end)
   }
 }

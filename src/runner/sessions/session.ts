@@ -4,6 +4,7 @@ import type { AgentPlan } from '../ports.ts'
 import { AgentUpdates } from './agent-updates.ts'
 import { Checks } from './checks.ts'
 import { type Connect, Conversation } from './conversation.ts'
+import { Denials } from './denials.ts'
 import { Finish } from './finish.ts'
 import { type Prompt, PromptQueue } from './prompt-queue.ts'
 import { Questions } from './questions.ts'
@@ -37,6 +38,7 @@ export class Session {
   readonly #checks: Checks
   readonly #updates: AgentUpdates
   readonly #finish: Finish
+  readonly denials: Denials
   #waitsUntil: string | undefined
 
   /** Throws `invalid_argument`. */
@@ -53,10 +55,14 @@ export class Session {
     })
     this.#teller = new UpdateTeller(options)
     this.#prompts = new PromptQueue(plan)
-    this.#questions = new Questions(this.#teller)
+    this.denials = new Denials(plan)
+    this.#questions = new Questions(this.#teller, this.denials)
     this.#checks = new Checks(plan, this.#prompts, this.#teller)
-    this.#updates = new AgentUpdates(options, this.#teller, this.#questions)
-    this.#finish = new Finish(plan.interactive)
+    this.#updates = new AgentUpdates(options, this.#teller, this.#questions, this.denials)
+    this.#finish = new Finish(plan.interactive, () => {
+      const { failure } = this.denials
+      return failure === undefined ? undefined : failed('denied', failure)
+    })
   }
 
   /** A process is to be begun, with `sessionId` where there is one. */
@@ -193,8 +199,7 @@ export class Session {
   #input(input: AttemptInput): void {
     if (input.type === 'prompt') return void this.#prompts.give(input.input_id, input.text)
     if (input.type === 'permission') {
-      const { request_id, decision, who } = input
-      if (this.#questions.answer(request_id, decision, who)) this.#conversation.answer(request_id, decision)
+      if (this.#questions.answer(input)) this.#conversation.answer(input.request_id, input.decision)
     } else if (input.type === 'close') this.#finish.close()
     else this.#cancelTurn()
     this.#teller.inputTaken(input.input_id)
@@ -255,7 +260,10 @@ export class Session {
     this.#conversation.turnBegins()
     this.#waitsUntil = undefined
     this.#updates.turnBegins()
-    if (given) this.#checks.promptGiven()
+    if (given) {
+      this.#checks.promptGiven()
+      this.denials.promptGiven()
+    }
     this.#teller.prompt(id, text)
     if (given) this.#teller.inputTaken(id)
     this.#conversation.prompt(whole ?? text)
