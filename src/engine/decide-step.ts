@@ -2,9 +2,10 @@ import { ErrandError } from '../contract/errors.ts'
 import type { StepInstance } from '../contract/events.ts'
 import { isFinalStep, type Reason } from '../contract/status.ts'
 import { expand } from './expand.ts'
+import type { Lookup } from './file/template.ts'
 import { evaluateWhen } from './file/when.ts'
 import type { Intent } from './intents.ts'
-import { failure, type RunNames, runLookup } from './lookup.ts'
+import { failure, instanceLookup, type RunNames, runLookup } from './lookup.ts'
 import { stepOutcome } from './outcome.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
@@ -39,24 +40,55 @@ export function decideStep(
 
 function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRules): Intent[] {
   const lookup = runLookup(plan, state, rules.names)
+  const skipped: Intent = {
+    type: 'skip_step',
+    planned,
+    reason: 'condition',
+    message: `when: ${planned.step.when} is false`,
+  }
+  let instances: StepInstance[]
   try {
-    if (planned.when && !evaluateWhen(planned.when, lookup))
-      return [
-        { type: 'skip_step', planned, reason: 'condition', message: `when: ${planned.step.when} is false` },
-      ]
+    instances = expand(plan, planned, lookup)
+  } catch (error) {
+    // What it would run on does not work out, but nobody asks where it is not to run at all.
+    return [isFalse(planned, lookup) ? skipped : { type: 'fail_step', planned, ...failure(error) }]
+  }
+  const all = withCarried(instances, rules.carried?.[planned.step.name]).map((instance) =>
+    instance.carried ? instance : withCondition(plan, state, planned, rules.names, instance),
+  )
+  const none =
+    all.length === 0 ? isFalse(planned, lookup) : all.every(({ ended }) => ended?.status === 'skipped')
+  return [none ? skipped : { type: 'start_step', planned, instances: all }]
+}
+
+/** Whether `when` is false whatever the instance; not where that hangs on one. */
+function isFalse({ when }: PlannedStep, lookup: Lookup): boolean {
+  try {
+    return when !== undefined && !evaluateWhen(when, lookup)
+  } catch (error) {
+    failure(error)
+    return false
+  }
+}
+
+/** The instance, ended where its `when` does not hold or cannot be evaluated. */
+function withCondition(
+  plan: Plan,
+  state: RunState,
+  planned: PlannedStep,
+  names: RunNames,
+  instance: StepInstance,
+): StepInstance {
+  if (!planned.when) return instance
+  try {
+    if (evaluateWhen(planned.when, instanceLookup(plan, state, names, planned, instance))) return instance
+    return { ...instance, ended: { status: 'skipped', reason: 'condition' } }
   } catch (error) {
     const { reason, message } = failure(error)
-    return [
-      { type: 'fail_step', planned, reason: reason === 'unset_variable' ? reason : 'when_error', message },
-    ]
-  }
-  try {
-    const instances = expand(plan, planned, lookup)
-    return [
-      { type: 'start_step', planned, instances: withCarried(instances, rules.carried?.[planned.step.name]) },
-    ]
-  } catch (error) {
-    return [{ type: 'fail_step', planned, ...failure(error) }]
+    return {
+      ...instance,
+      ended: { status: 'failed', reason: reason === 'unset_variable' ? reason : 'when_error', message },
+    }
   }
 }
 

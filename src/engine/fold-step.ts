@@ -12,9 +12,9 @@ export function startStep(state: RunState, event: EventOf<'step.started'>): void
   step.started_at = event.time
   setInstances(
     step,
-    event.instances.map((instance) => ({
+    event.instances.map(({ ended, ...instance }) => ({
       ...instance,
-      status: instance.carried ? 'success' : 'queued',
+      ...(ended ?? { status: instance.carried ? 'success' : 'queued' }),
       exports: instance.carried,
       attempts: [],
     })),

@@ -6,7 +6,7 @@ import type { PlannedStep } from './plan.ts'
 export type Intent =
   | { type: 'start_step'; planned: PlannedStep; instances: StepInstance[] }
   | { type: 'skip_step'; planned: PlannedStep; reason: Reason; message?: string }
-  /** It cannot even begin: its condition, targets or items do not work out. */
+  /** It cannot even begin: its targets or items do not work out. */
   | { type: 'fail_step'; planned: PlannedStep; reason: Reason; message: string }
   | { type: 'finish_step'; planned: PlannedStep; status: StepStatus; reason?: Reason; message?: string }
   | { type: 'start_attempt'; planned: PlannedStep; instance: number; try: number }

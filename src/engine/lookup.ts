@@ -5,7 +5,7 @@ import type { Reason } from '../contract/status.ts'
 import { fillText, type Lookup, lookupIn } from './file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { RunState } from './state.ts'
-import { variablesOn } from './variables.ts'
+import { valueOn, variablesOn } from './variables.ts'
 
 /** What a run is called and how it stands, as steps may read it. */
 export interface RunNames {
@@ -16,16 +16,50 @@ export interface RunNames {
   status?: string
 }
 
-/** Variables outside a step: for `when`, targets, items, outputs. */
+/** Variables outside an instance: for targets, items, outputs. */
 export function runLookup(plan: Plan, state: RunState, names: RunNames): Lookup {
   const own = lookupIn(builtins(plan, names))
   return { get: (name) => state.vars.get(name)?.value ?? own.get(name), names: () => state.vars.keys() }
 }
 
 /**
- * The environment of an instance: the run's variables as its host sees them, the step's `env` over them, its
- * item's variables over all. Throws `unset_variable`.
+ * Variables of an instance, for its `when` and its arguments: its item's over the step's `env`, and that over the run's
+ * as its host sees them. A text of `env` sees those above it. One that does not work out hinders nobody who does not
+ * read it: only then `get` throws its `unset_variable`.
  */
+export function instanceLookup(
+  plan: Plan,
+  { vars }: RunState,
+  names: RunNames,
+  { step }: PlannedStep,
+  { host, vars: item = {} }: StepInstance,
+): Lookup {
+  const own = lookupIn({ ...builtins(plan, names), ERRAND_STEP: step.name, ERRAND_HOST: host })
+  const ofStep = new Map<string, () => string>()
+  const lookup: Lookup = {
+    get(name) {
+      if (Object.hasOwn(item, name)) return item[name]
+      const text = ofStep.get(name)
+      if (text) return text()
+      if (name === 'ERRAND_RUN_STATUS' && names.status) return names.status
+      const variable = vars.get(name)
+      return variable ? valueOn(variable, host) : own.get(name)
+    },
+    names: () => [...vars.keys(), ...ofStep.keys(), ...Object.keys(item)],
+  }
+  for (const [name, text] of Object.entries(step.env ?? {}))
+    try {
+      const value = fillText(String(text), lookup)
+      ofStep.set(name, () => value)
+    } catch (error) {
+      ofStep.set(name, () => {
+        throw error
+      })
+    }
+  return lookup
+}
+
+/** The environment of an instance: all that its lookup has but `ERRAND_STEP` and the like. Throws `unset_variable`. */
 export function instanceEnv(
   plan: Plan,
   state: RunState,
@@ -33,17 +67,10 @@ export function instanceEnv(
   planned: PlannedStep,
   instance: StepInstance,
 ): { env: Record<string, string>; lookup: Lookup } {
+  const lookup = instanceLookup(plan, state, names, planned, instance)
   const env = { ...variablesOn(state.vars, instance.host), ...instance.vars }
-  const own = lookupIn({
-    ...builtins(plan, names),
-    ERRAND_STEP: planned.step.name,
-    ERRAND_HOST: instance.host,
-  })
   if (names.status) env.ERRAND_RUN_STATUS = names.status
-  const given = lookupIn(env)
-  const lookup: Lookup = { get: (name) => given.get(name) ?? own.get(name), names: given.names }
-  for (const [name, value] of Object.entries(planned.step.env ?? {}))
-    if (!Object.hasOwn(instance.vars ?? {}, name)) env[name] = fillText(String(value), lookup)
+  for (const name of Object.keys(planned.step.env ?? {})) env[name] = lookup.get(name)!
   return { env, lookup }
 }
 

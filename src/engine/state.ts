@@ -57,7 +57,7 @@ export interface StepState {
   dependents: readonly number[]
 }
 
-export interface InstanceState extends StepInstance {
+export interface InstanceState extends Omit<StepInstance, 'ended'> {
   status: StepStatus
   reason?: Reason
   message?: string

@@ -23,9 +23,13 @@ export function mergeExports(variables: Variables, instances: readonly InstanceS
   for (const [name, variable] of merged) variables.set(name, variable)
 }
 
+/** A variable's value as a host sees it. */
+export const valueOn = ({ value, hosts }: Variable, host: string): string =>
+  hosts && Object.hasOwn(hosts, host) ? hosts[host]! : value
+
 /** All variables as a host sees them. */
 export function variablesOn(variables: Variables, host: string): Record<string, string> {
   const seen: Record<string, string> = {}
-  for (const [name, { value, hosts }] of variables) seen[name] = hosts?.[host] ?? value
+  for (const [name, variable] of variables) seen[name] = valueOn(variable, host)
   return seen
 }

@@ -10,7 +10,7 @@ import { Engine } from '../../src/engine/engine.ts'
 import { evolve } from '../../src/engine/evolve.ts'
 import { plan } from '../../src/engine/plan.ts'
 import type { RunStore } from '../../src/engine/ports.ts'
-import { initialState } from '../../src/engine/state.ts'
+import { initialState, type RunState } from '../../src/engine/state.ts'
 import { MemoryRunStore } from '../../src/hub/store/memory.ts'
 import {
   dyingStore,
@@ -29,7 +29,7 @@ const stepShape = fc.record({
   items: fc.nat(3),
   tries: fc.integer({ min: 1, max: 3 }),
   continues: fc.boolean(),
-  condition: fc.constantFrom('none', 'true', 'false', 'earlier'),
+  condition: fc.constantFrom('none', 'true', 'false', 'earlier', 'host', 'item', 'wrong'),
   undo: fc.boolean(),
 })
 const scenario = fc.record({
@@ -48,9 +48,15 @@ function workflowOf({ steps, last, graph }: Scenario): Workflow {
     const reads = shape.condition === 'earlier' ? [0] : []
     const needed = index === 0 ? [] : [...shape.needs, ...reads].map((need) => `s${need % index}`)
     const needs = [...new Set(needed)]
-    const when = { none: undefined, true: '1 < 2', false: '1 > 2', earlier: '${V_s0:-none} != "none"' }[
-      shape.condition
-    ]
+    const when = {
+      none: undefined,
+      true: '1 < 2',
+      false: '1 > 2',
+      earlier: '${V_s0:-none} != "none"',
+      host: '${ERRAND_HOST} != a',
+      item: '${ITEM:-1} > 0',
+      wrong: '${ERRAND_HOST} == b || ${ERRAND_HOST} > 1',
+    }[shape.condition]
     return {
       name: `s${index}`,
       targets: shape.targets,
@@ -140,6 +146,20 @@ function checkLog(given: Scenario, events: RunEvent[], outputs: SimulatedOutputs
   for (const [key, bytes] of outputs.kept)
     assert.equal(told.get(key), bytes.length, `the log tells of all of ${key}`)
   for (const attempt of whole.attempts) assert.ok(attempt.end, `attempt ${attempt.number} has an end`)
+  checkConditions(given, whole)
+}
+
+/** Each instance of a step that began is skipped, fails or may run as its own condition says. */
+function checkConditions({ steps }: Scenario, { main }: RunState): void {
+  for (const [index, { instances }] of main.entries())
+    for (const { host, vars, status, attempts } of instances) {
+      const { condition } = steps[index]!
+      const isSkipped = (condition === 'host' && host === 'a') || (condition === 'item' && vars?.ITEM === '0')
+      const isWrong = condition === 'wrong' && host !== 'b'
+      assert.equal(status === 'skipped', isSkipped, `s${index} on ${host} is ${status}`)
+      if (isSkipped || isWrong) assert.equal(attempts.length, 0, `s${index} on ${host} was begun`)
+      if (isWrong) assert.equal(status, 'failed')
+    }
 }
 
 test('a random workflow ends, its log has no hole, and folding it again gives the same state', async () => {

@@ -135,6 +135,35 @@ test('the summary has a row for each host, with why it failed and how often it w
   )
 })
 
+test('the summary tells which instances were skipped or failed by their condition', () => {
+  const text = show([
+    { type: 'run.created', workflow_name: 'w', vars: {} },
+    {
+      type: 'step.started',
+      step: 'a',
+      phase: 'main',
+      instances: [
+        { host: 'web', vars: { N: '1' }, ended: { status: 'skipped', reason: 'condition' } },
+        { host: 'db', ended: { status: 'failed', reason: 'when_error', message: '"x" is not a number' } },
+        { host: 'ci' },
+      ],
+    },
+    created(1, 'a', 'ci', 2),
+    finished(1, 'a', 'ci'),
+    ended('a', 'failed'),
+    { type: 'run.finished', status: 'failed' },
+  ])
+  assert.equal(
+    text,
+    '> a\ndb | when error: "x" is not a number\na failed\n\n' +
+      'STEP  HOST       STATUS   TIME   WHY\n' +
+      'a     web [N=1]  skipped         condition\n' +
+      'a     db         failed          when error: "x" is not a number\n' +
+      'a     ci         success  1.0 s\n' +
+      '\nfailed in 5.0 s\n',
+  )
+})
+
 test('a step that could not begin is in the summary', () => {
   const text = show([
     { type: 'run.created', workflow_name: 'w', vars: {} },

@@ -1,6 +1,7 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentLines } from './agent-line.ts'
+import { instanceName } from './instance-name.ts'
 import { LiveLines } from './live-lines.ts'
 import { type Paint, palette } from './palette.ts'
 import { RunRows } from './run-rows.ts'
@@ -61,8 +62,7 @@ export class RunDisplay {
       case 'run.finished':
         return this.#options.within === undefined ? this.#end(event) : ''
       case 'step.started':
-        this.#named = event.step
-        return `${paint('bold', `> ${lineText(event.step)}`)}${event.phase === 'main' ? '' : paint('dim', ` (${event.phase})`)}\n`
+        return this.#stepStarted(event)
       case 'step.skipped':
         return `${paint('dim', `- ${lineText(event.step)} skipped: ${lineText(whyText(event))}`)}\n`
       case 'step.finished':
@@ -93,6 +93,17 @@ export class RunDisplay {
       default:
         return ''
     }
+  }
+
+  #stepStarted({ step, phase, instances }: EventOf<'step.started'>): string {
+    this.#named = step
+    const paint = this.#paint
+    const failed = instances.flatMap(({ host, vars, ended }) =>
+      ended?.status === 'failed'
+        ? `${this.#before(instanceName(host, vars))}${paint('red', lineText(whyText(ended)))}\n`
+        : [],
+    )
+    return `${paint('bold', `> ${lineText(step)}`)}${phase === 'main' ? '' : paint('dim', ` (${phase})`)}\n${failed.join('')}`
   }
 
   #attemptCreated(event: EventOf<'attempt.created'>): string {
@@ -179,7 +190,10 @@ export class RunDisplay {
   #prefix(attempt: number): string {
     const row = this.#rows.of(attempt)
     if (row === undefined) return ''
-    const where = row.step === this.#named ? row.host : `${row.step} ${row.host}`
+    return this.#before(row.step === this.#named ? row.host : `${row.step} ${row.host}`)
+  }
+
+  #before(where: string): string {
     return `${this.#paint('cyan', lineText(where))} ${this.#paint('dim', '|')} `
   }
 

@@ -27,10 +27,11 @@ export class RunRows {
       case 'step.started':
         this.#open(
           event,
-          event.instances.map(({ host, vars, carried }) => ({
+          event.instances.map(({ host, vars, carried, ended }) => ({
             host: instanceName(host, vars),
-            status: carried === undefined ? 'queued' : 'success',
-            message: carried === undefined ? undefined : 'taken over',
+            status: ended?.status ?? (carried === undefined ? 'queued' : 'success'),
+            reason: ended?.reason,
+            message: ended?.message ?? (carried === undefined ? undefined : 'taken over'),
           })),
         )
         break

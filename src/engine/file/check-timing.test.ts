@@ -52,11 +52,17 @@ test('a variable that the file gives, or the step itself, is not the other stepâ
   const write = 'action: file.write, args: {path: p, content: "${V}"}'
   assert.deepEqual(told([set, `{name: b, env: {V: x}, ${write}}`]), [])
   assert.deepEqual(told([set, `{name: b, matrix: {V: [x]}, ${write}}`]), [])
+  for (const own of ['env: {V: x}', 'matrix: {V: [x]}'])
+    assert.deepEqual(told([set, `{name: b, ${own}, action: noop, when: '\${V} == x'}`]), [])
   const item = '{name: s0, action: vars.set, args: {vars: {ITEM: x}}, needs: []}'
-  assert.deepEqual(
-    told([item, '{name: b, foreach: [x], action: vars.set, args: {vars: {W: "${ITEM}"}}}']),
-    [],
-  )
+  for (const when of ['1 < 2', '${ITEM} == x'])
+    assert.deepEqual(
+      told([
+        item,
+        `{name: b, foreach: [x], when: '${when}', action: vars.set, args: {vars: {W: "\${ITEM}"}}}`,
+      ]),
+      [],
+    )
 })
 
 test('every place that is filled in is looked at, each variable once a step', () => {

@@ -65,12 +65,12 @@ function eachRead(
   catalog: ActionCatalog,
   found: (path: ValuePath, at: number, name: string) => void,
 ): void {
-  for (const key of ['when', 'targets', 'foreach'] as const) eachUse([...path, key], step[key], names, found)
-  const own = new Set([
-    ...Object.keys(step.matrix ?? {}),
-    ...(step.foreach === undefined ? [] : ['ITEM']),
-    ...Object.keys(secretUses(step.secrets ?? [])),
-  ])
+  for (const key of ['targets', 'foreach'] as const) eachUse([...path, key], step[key], names, found)
+  const item = [...Object.keys(step.matrix ?? {}), ...(step.foreach === undefined ? [] : ['ITEM'])]
+  const ofInstance = new Set([...item, ...Object.keys(step.env ?? {})])
+  const ofRun: Names = { has: (name) => names.has(name) && !ofInstance.has(name) }
+  eachUse([...path, 'when'], step.when, ofRun, found)
+  const own = new Set([...item, ...Object.keys(secretUses(step.secrets ?? []))])
   const others: Names = { has: (name) => names.has(name) && !own.has(name) }
   for (const [name, value] of Object.entries(step.env ?? {})) {
     eachUse([...path, 'env', name], value, others, found)
