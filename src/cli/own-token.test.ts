@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
+import { Auth } from '../hub/auth/auth.ts'
 import { ensureAdmin } from '../hub/auth/first-admin.ts'
 import { tokenSha256 } from '../hub/auth/token-text.ts'
 import type { User } from '../hub/store/accounts.ts'
@@ -20,14 +21,43 @@ test("the hub's own tokens are of an admin of its first tenant, whoever of anoth
   const add = (id: string, name: string, tenant: string) =>
     accounts.createUser({ ...admin, id, name, tenant, created_at: new Date().toISOString() } satisfies User)
   const owner = async () => {
-    const text = await ownToken({ accounts, scope: 'runner', name: 'own', file: join(folder, 'token') })
-    return (await accounts.tokenByHash(tokenSha256(text)))?.user.name
+    const text = await ownToken({ accounts, scope: 'api', name: 'own', file: join(folder, 'token') })
+    return (await accounts.tokenByHash(tokenSha256(text)))?.user?.name
   }
   await add('user_a', 'aaron', 'acme')
   assert.equal(await owner(), 'admin')
   await add('user_z', 'zoe', 'default')
   await accounts.updateUser(admin.id, { disabled: true })
   assert.equal(await owner(), 'zoe')
+  await accounts.updateUser(admin.id, { disabled: false })
+  assert.equal(await owner(), 'zoe', 'the one of the last start is good')
+  await accounts.updateUser('user_z', { role: 'user' })
+  assert.equal(await owner(), 'admin')
+  const [of_zoe] = (await accounts.tokens({ user_id: 'user_z' })).filter(({ name }) => name === 'own')
+  assert.notEqual(of_zoe?.revoked_at, undefined, 'a user has no token that the hub made for itself')
+})
+
+test("the hub's own runner has a token of the tenant, and one that an earlier start made in an admin's name is revoked", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const { accounts } = stores
+  await ensureAdmin(accounts)
+  const admin = (await accounts.userByName('admin'))!
+  const file = join(folder, 'token')
+  writeFileSync(file, 'errand_runner_of-before')
+  const before = { id: 'token_1', name: 'own', user_id: admin.id, scope: 'runner' as const }
+  const token_sha256 = tokenSha256('errand_runner_of-before')
+  await accounts.createToken({ ...before, token_sha256, created_at: new Date().toISOString() })
+  const own = () => ownToken({ accounts, scope: 'runner', name: 'own', file })
+  const text = await own()
+  await accounts.updateUser(admin.id, { role: 'user' })
+  assert.equal(await own(), text)
+  assert.notEqual((await accounts.token('token_1'))?.revoked_at, undefined)
+  const auth = new Auth({ accounts, secret: 'a secret of these tests' })
+  const principal = { tenant: 'default', group: undefined, runner_id: undefined }
+  assert.deepEqual(await auth.authenticateRunner(text), principal)
 })
 
 test('a folder in the place of the file of a token is named', async (t) => {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { newId } from '../hub/auth/account-id.ts'
 import { DEFAULT_TENANT, hubAdmin } from '../hub/auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../hub/auth/token-text.ts'
-import type { AccountStore, TokenScope } from '../hub/store/accounts.ts'
+import type { AccountStore, Token, TokenScope, User } from '../hub/store/accounts.ts'
 import { diskError } from '../hub/store/disk-errors.ts'
 import { writeFileAtomic } from '../platform/atomic-file.ts'
 
@@ -15,27 +15,23 @@ export interface OwnToken {
   file: string
 }
 
-/** A token of the hub's first admin for what runs on its own machine: the one of the last start while it is good. */
+/**
+ * Returns a token for what runs on the hub's own machine, the one of the last start while it is good: of its runner, which
+ * is the tenant's, or one that acts as the hub's first admin. One that is good no more for this is revoked.
+ */
 export async function ownToken({ accounts, scope, name, file }: OwnToken): Promise<string> {
   const kept = readKept(file)
   const found = kept === undefined ? undefined : await accounts.tokenByHash(tokenSha256(kept))
-  if (
-    found !== undefined &&
-    found.token.revoked_at === undefined &&
-    found.token.scope === scope &&
-    found.user.tenant === DEFAULT_TENANT &&
-    !found.user.disabled
-  ) {
-    return kept!
-  }
-  const admin = await hubAdmin(accounts)
-  if (admin === undefined) throw new Error('there is no admin left who is not disabled')
+  if (found !== undefined && isGood(found, scope)) return kept!
+  if (found !== undefined) await accounts.revokeToken(found.token.id, new Date().toISOString())
+  const admin = scope === 'runner' ? undefined : await hubAdmin(accounts)
+  if (scope !== 'runner' && admin === undefined) throw new Error('there is no admin left who is not disabled')
   const text = newTokenText(scope)
   await accounts.createToken({
     id: newId('token'),
     name,
     scope,
-    user_id: admin.id,
+    ...(admin === undefined ? { tenant: DEFAULT_TENANT } : { user_id: admin.id }),
     token_sha256: tokenSha256(text),
     created_at: new Date().toISOString(),
   })
@@ -46,6 +42,12 @@ export async function ownToken({ accounts, scope, name, file }: OwnToken): Promi
     throw diskError(error, file)
   }
   return text
+}
+
+function isGood({ token, user }: { token: Token; user?: User }, scope: TokenScope): boolean {
+  if (token.revoked_at !== undefined || token.scope !== scope) return false
+  if (scope === 'runner') return token.tenant === DEFAULT_TENANT
+  return user?.tenant === DEFAULT_TENANT && user.role === 'admin' && !user.disabled
 }
 
 function readKept(file: string): string | undefined {

@@ -95,6 +95,32 @@ const password = command({
   },
 })
 
+/** What a user who may less from now on has left behind that goes on. */
+async function tellOfRunners(client: ErrandClient, name: string): Promise<void> {
+  const { tokens } = await client.tokens.list({ scope: 'runner', status: 'good' })
+  const theirs = tokens.filter((token) => token.user.toLowerCase() === name.toLowerCase())
+  const ids = [...new Set(theirs.flatMap(({ runner_id }) => runner_id ?? []))]
+  if (ids.length > 0)
+    process.stdout.write(
+      `Runners that ${name} enrolled go on: ${ids.join(', ')}. Who has had one of these machines may have its token: errand runners remove ID.\n`,
+    )
+}
+
+const role = command({
+  summary: 'Make a user an admin, or an admin a user; what only admins may do ends at once.',
+  args: '<name> <role>',
+  options: hubOptions,
+  examples: ['errand users role anna admin', 'errand users role anna user'],
+  async run(hub, [name, given]) {
+    const client = connect(hub)
+    const become = oneOf('the role', given, ['admin', 'user'])
+    await client.users.update(await idOf(client, name!), { role: become })
+    process.stdout.write(`${name} is ${become === 'admin' ? 'an admin' : 'a user'}.\n`)
+    if (become === 'user') await tellOfRunners(client, name!)
+    return 0
+  },
+})
+
 const switchTo = (disabled: boolean) =>
   command({
     summary: disabled ? 'Keep a user out; their tokens are refused.' : 'Let a disabled user in again.',
@@ -105,6 +131,7 @@ const switchTo = (disabled: boolean) =>
       const client = connect(hub)
       await client.users.update(await idOf(client, name!), { disabled })
       process.stdout.write(`${name} is ${disabled ? 'disabled' : 'enabled'}.\n`)
+      if (disabled) await tellOfRunners(client, name!)
       return 0
     },
   })
@@ -118,11 +145,12 @@ const remove = command({
     const client = connect(hub)
     await client.users.remove(await idOf(client, name!))
     process.stdout.write(`${name} is removed.\n`)
+    await tellOfRunners(client, name!)
     return 0
   },
 })
 
 export const users: CommandGroup = {
   summary: 'Manage the users of a hub.',
-  commands: { list, add, password, disable: switchTo(true), enable: switchTo(false), remove },
+  commands: { list, add, password, role, disable: switchTo(true), enable: switchTo(false), remove },
 }

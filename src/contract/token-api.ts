@@ -32,7 +32,7 @@ export const TokenView = z.object({
   name: z.string(),
   scope: TokenScope,
   status: TokenStatus.describe('`used`: an `enroll` token that was exchanged'),
-  user: z.string().describe('Name of the user it acts as'),
+  user: z.string().describe("Name of the user it acts as; of a runner's own token, who enrolled it"),
   group: z.string().optional(),
   runner_id: z.string().optional().describe('The one runner it is for, or that it enrolled'),
   created_at: time,

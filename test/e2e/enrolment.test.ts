@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
+import { ErrandClient } from '../../src/client/client.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, processesOf, startPrograms, writeWorkflow } from '../support/programs.ts'
 
@@ -43,6 +44,33 @@ test('a machine is enrolled by a token that is good once, and then needs nothing
   const other = await errand.run(['runner', '--id', 'someone-else'])
   assert.equal(other.code, 6)
   assert.match(other.stderr, /for the runner "box", not for "someone-else"/)
+})
+
+test('of a demoted admin the enrolled runner goes on, which is told, and the runner with a token of theirs is cut off', async (t) => {
+  const programs = await startPrograms(t, { runner: 'none' })
+  const { client, errand, url } = programs
+  await client.users.create({ name: 'boss', password: 'long enough', role: 'admin' })
+  const { token: session } = await client.auth.login('boss', 'long enough')
+  const boss = new ErrandClient({ url, token: session })
+  const { token } = await boss.runners.createEnrollment({})
+  const start = (id: string, env: Record<string, string>) => {
+    const workspace = join(programs.home, id)
+    return errand.start(['runner', '--url', url, '--id', id, '--workspace', workspace], { env })
+  }
+  const enrolled = start('enrolled', { ERRAND_ENROLL_TOKEN: token })
+  await enrolled.until('Connected to the hub')
+  const own = start('own', {
+    ERRAND_TOKEN: (await boss.tokens.create({ name: 'any', scope: 'runner' })).token,
+  })
+  await own.until('Connected to the hub')
+  const demoted = await programs.call('users', 'role', 'boss', 'user')
+  assert.equal(demoted.code, 0, demoted.stderr)
+  assert.match(demoted.stdout, /^boss is a user\.\nRunners that boss enrolled go on: enrolled\. /)
+  await eventually('the cut', async () => (await status(programs, 'own')) === 'disconnected')
+  assert.equal(await status(programs, 'enrolled'), 'connected')
+  await own.until('is an admin no more')
+  const wrong = await programs.call('users', 'role', 'boss', 'king')
+  assert.deepEqual([wrong.code, /admin, user/.test(wrong.stderr)], [2, true])
 })
 
 test('a runner with an enrolment token in its environment waits for its hub, and keeps what it is given', async (t) => {

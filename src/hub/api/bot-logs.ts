@@ -4,7 +4,9 @@ import { BotLogs, BotLogsQuery, LogLine } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { StreamLines } from '../../platform/stream-lines.ts'
+import type { Identity } from '../auth/auth.ts'
 import { type LogWanted, logTail, wants } from '../bots/log-tail.ts'
+import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { botParams, ownerOf } from './bots.ts'
 import { sendEventStream } from './event-stream.ts'
@@ -56,7 +58,12 @@ async function sendLines(
   const newest = await logTail(engine, run, last_seq, { tail: wanted.tail })
   const isWanted = wants(wanted)
   const lines = new StreamLines<LogLine['stream']>()
-  const about = { what: 'log', runId: run_id, goOn: 'Ask again.' } as const
+  const about = {
+    what: 'log',
+    runId: run_id,
+    goOn: 'Ask again.',
+    allow: (identity: Identity) => visibleRun(engine, identity, run_id),
+  } as const
   await sendEventStream(context, request, reply, about, async (paced) => {
     const send = async (line: LogLine) => {
       if (isWanted(line)) await paced.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`)

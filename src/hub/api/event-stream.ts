@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Identity } from '../auth/auth.ts'
 import { bearer } from './access.ts'
 import type { ApiContext } from './api-context.ts'
 import type { PacedResponse } from './paced-response.ts'
@@ -10,17 +11,19 @@ interface Streamed {
   runId: string
   /** What a reader does that was too slow. */
   goOn: string
+  /** Rejects where this user, as it is now, may not see it. */
+  allow(identity: Identity): Promise<unknown>
 }
 
 /**
  * Server-Sent Events as `send` writes them: with keep-alives, and ended by an error event where the reader takes nothing,
- * where its token no longer counts, and where `send` throws.
+ * where its user may not see it any more, and where `send` throws.
  */
 export async function sendEventStream(
   context: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
-  { what, runId, goOn }: Streamed,
+  { what, runId, goOn, allow }: Streamed,
   send: (paced: PacedResponse) => Promise<void>,
 ): Promise<void> {
   const { limits, log, auth } = context
@@ -31,9 +34,12 @@ export async function sendEventStream(
   const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
   const keepAlive = setInterval(() => {
     if (!paced.waiting) void paced.write(': keep-alive\n\n')
-    auth.authenticate(token).catch((error) => {
-      if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
-    })
+    auth
+      .authenticate(token)
+      .then(allow)
+      .catch((error) => {
+        if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
+      })
   }, limits.keepAliveMs)
   try {
     await send(paced)

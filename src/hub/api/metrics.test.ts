@@ -64,6 +64,9 @@ test('the figures are for admins of the first tenant, and for a token that does 
   assert.equal(await status(token), 200)
   assert.equal((await hub.call('GET', '/api/runs', token)).json.error.code, 'forbidden')
   assert.equal(await status((await make(far.token)).json.token), 403)
+  const chief = await hub.user('chief', 'admin')
+  await hub.call('PATCH', `/api/users/${boss.id}`, chief.token, { role: 'user' })
+  assert.deepEqual([await status(boss.token), await status(token)], [403, 401])
 })
 
 test('open figures are for this machine alone', async (t) => {

@@ -105,6 +105,22 @@ test('a quiet stream says that it is there, and ends with its token', async (t) 
   assert.match(text, /event: error\ndata: \{"error":\{"code":"token_revoked"/)
 })
 
+test("an admin who is one no more sees no further event of another's run", async (t) => {
+  const hub = await testingHub(t, { limits: { keepAliveMs: 10 } })
+  const [ann, boss, chief] = [
+    await hub.user('ann'),
+    await hub.user('boss', 'admin'),
+    await hub.user('chief', 'admin'),
+  ]
+  const { run_id } = (await hub.call('POST', '/api/runs', ann.token, { yaml: oneStep('hold') })).json
+  const streams = [ann, boss].map(({ token }) => hub.call('GET', `/api/runs/${run_id}/events`, token))
+  await until('the readers', () => hub.readers() === 2)
+  await hub.call('PATCH', `/api/users/${boss.id}`, chief.token, { role: 'user' })
+  assert.match((await streams[1]!).text, /event: error\ndata: \{"error":\{"code":"run_not_found"/)
+  hub.host.release()
+  assert.match((await streams[0]!).text, /event: run\.finished/)
+})
+
 /** A reader that asks for the events and takes nothing until `resume`. */
 async function stoppedReader(hub: Hub, path: string, token: string): Promise<Socket> {
   const { port } = new URL(hub.url)

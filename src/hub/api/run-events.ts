@@ -4,6 +4,7 @@ import { EventList, EventsQuery } from '../../contract/event-api.ts'
 import { RunEvent } from '../../contract/events.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
+import type { Identity } from '../auth/auth.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { openStream, sendEventStream } from './event-stream.ts'
@@ -70,7 +71,12 @@ function sendStream(
   { record, after, outputBytes }: Wanted,
 ): Promise<void> {
   const { engine, metrics } = context
-  const about = { what: 'events', runId: record.run_id, goOn: 'Go on with Last-Event-ID.' } as const
+  const about = {
+    what: 'events',
+    runId: record.run_id,
+    goOn: 'Go on with Last-Event-ID.',
+    allow: (identity: Identity) => visibleRun(engine, identity, record.run_id),
+  } as const
   return sendEventStream(context, request, reply, about, async (paced) => {
     const left = metrics?.reader(after > 0)
     try {

@@ -53,7 +53,9 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
       const users: User[] = isAdmin(identity) ? await accounts.users({ tenant: user.tenant }) : [user]
       const names = new Map(users.map(({ id, name }) => [id, name]))
       const tokens = await accounts.tokens(isAdmin(identity) ? { tenant: user.tenant } : { user_id: user.id })
-      const all = tokens.map((token) => tokenView(token, names.get(token.user_id) ?? ''))
+      const all = tokens.map((token) =>
+        tokenView(token, names.get(token.user_id ?? '') ?? token.created_by ?? ''),
+      )
       const asked = ['name', 'scope', 'status', 'user'] as const
       return {
         tokens: all.filter((token) => asked.every((key) => (query[key] ?? token[key]) === token[key])),
@@ -111,9 +113,9 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
     },
     async ({ identity, params }, reply) => {
       const token = await accounts.token(params.id)
-      const owner = token === undefined ? undefined : await accounts.user(token.user_id)
+      const owner = token?.user_id === undefined ? undefined : await accounts.user(token.user_id)
       const theirs = isAdmin(identity)
-        ? owner?.tenant === identity.user.tenant
+        ? (owner?.tenant ?? token?.tenant) === identity.user.tenant
         : owner?.id === identity.user.id
       if (token === undefined || !theirs)
         throw new ErrandError('not_found', `There is no token with the id "${params.id}".`, {

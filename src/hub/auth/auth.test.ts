@@ -142,6 +142,26 @@ test('a token revoked here is refused at once, one revoked by another hub within
   await assert.rejects(auth.authenticate(other), { code: 'token_revoked' })
 })
 
+test("what only an admin's token may do ends with its user's role, and comes back with it", async (t) => {
+  const { accounts, auth, user } = await accountsWithAdmin(t)
+  const metrics = await makeToken(accounts, user.id, { id: 'token_m', scope: 'metrics' })
+  const runner = await makeToken(accounts, user.id, { id: 'token_r', scope: 'runner' })
+  const api = await makeToken(accounts, user.id)
+  const become = async (role: 'admin' | 'user') => {
+    await accounts.updateUser(user.id, { role })
+    auth.changed()
+  }
+  await auth.authenticate(metrics, 'metrics')
+  await become('user')
+  const refusal = { code: 'unauthorized', message: /"admin", who made it, is an admin no more/ }
+  await assert.rejects(auth.authenticate(metrics, 'metrics'), refusal)
+  assert.match(JSON.stringify(await auth.authenticateRunner(runner)), /is an admin no more/)
+  assert.equal((await auth.authenticate(api)).user.role, 'user')
+  await become('admin')
+  await auth.authenticate(metrics, 'metrics')
+  assert.ok('tenant' in (await auth.authenticateRunner(runner)))
+})
+
 test('a runner token opens the runner link only, and an API token never does', async (t) => {
   const { accounts, auth, user, admin } = await accountsWithAdmin(t)
   const api = await makeToken(accounts, user.id)

@@ -13,6 +13,9 @@ export interface Identity {
   token?: Token
 }
 
+/** What a token was found to be; without a user where it is the tenant's own. */
+type Found = { user: User; token?: Token } | { user?: undefined; token: Token }
+
 /** What the runner link makes of a token: which runners it is for. */
 export type RunnerIdentity =
   | { tenant: string; group?: string; runner_id?: string }
@@ -40,7 +43,7 @@ export class Auth {
   readonly #now: () => number
   readonly #given: ReadonlySet<string>
   readonly #listeners: (() => void)[] = []
-  #cache = new Map<string, { identity: Identity; untilMs: number }>()
+  #cache = new Map<string, { found: Found; untilMs: number }>()
 
   constructor(options: AuthOptions) {
     this.#accounts = options.accounts
@@ -76,18 +79,18 @@ export class Auth {
       throw new ErrandError('unauthorized', 'This needs a token, and none was sent.', {
         hint: 'Log in with: errand login URL. A program sends "Authorization: Bearer <token>", made with: errand tokens create.',
       })
-    const identity = await this.identify(text)
-    if (identity.token?.scope === 'enroll')
+    const { user, token } = await this.identify(text)
+    if (token?.scope === 'enroll')
       throw new ErrandError(
         'forbidden',
         'This is an enrolment token: it is exchanged for a runner token and does nothing else.',
         { hint: 'On the machine: errand runner enroll --hub URL --token TOKEN' },
       )
-    if (identity.token?.scope === 'metrics' && also !== 'metrics')
+    if (token?.scope === 'metrics' && also !== 'metrics')
       throw new ErrandError('forbidden', 'This is a metrics token: it reads /metrics and nothing else.', {
         hint: 'Use an API token (errand_api_…) or log in.',
       })
-    if (identity.token?.scope === 'runner')
+    if (token?.scope === 'runner' || user === undefined)
       throw new ErrandError(
         'forbidden',
         'This is a runner token: it opens the runner link and nothing else.',
@@ -95,7 +98,7 @@ export class Auth {
           hint: 'Use an API token (errand_api_…) or log in.',
         },
       )
-    return identity
+    return { user, token }
   }
 
   /** For the runner link: only runner tokens open it. Rejects only where the store fails. */
@@ -109,7 +112,7 @@ export class Auth {
         return { refused: 'This is an enrolment token. Exchange it with: errand runner enroll' }
       if (token?.scope !== 'runner')
         return { refused: 'This is an API token. A runner needs a runner token (errand_runner_…).' }
-      return { tenant: user.tenant, group: token.group, runner_id: token.runner_id }
+      return { tenant: user?.tenant ?? token.tenant!, group: token.group, runner_id: token.runner_id }
     } catch (error) {
       if (error instanceof ErrandError && error.status === 401)
         return { refused: error.message, revoked: error.code === 'token_revoked' }
@@ -128,36 +131,35 @@ export class Auth {
     this.#listeners.push(listener)
   }
 
-  /** Whose token it is, whatever its scope. Throws `unauthorized`, `token_revoked`. */
-  async identify(text: string): Promise<Identity> {
+  /** Whose token it is, whatever its scope, where it may still do what it is for. Throws `unauthorized`, `token_revoked`. */
+  async identify(text: string): Promise<Found> {
     const nowMs = this.#now()
     const key = tokenSha256(text)
     const known = this.#cache.get(key)
     if (known !== undefined && known.untilMs > nowMs) {
-      if (known.identity.token)
-        this.#accounts.touchToken(known.identity.token.id, new Date(nowMs).toISOString())
-      return known.identity
+      if (known.found.token) this.#accounts.touchToken(known.found.token.id, new Date(nowMs).toISOString())
+      return known.found
     }
     // A lookup that began before a change goes into the map of before it.
     const cache = this.#cache
-    const { identity, expiresMs } = this.#isStored(text)
+    const { found, expiresMs } = this.#isStored(text)
       ? await this.#stored(text, nowMs)
       : await this.#session(text)
     if (cache.size >= CACHE_ENTRIES) cache.clear()
-    cache.set(key, { identity, untilMs: Math.min(nowMs + CACHE_MS, expiresMs) })
-    return identity
+    cache.set(key, { found, untilMs: Math.min(nowMs + CACHE_MS, expiresMs) })
+    return found
   }
 
   #isStored(text: string): boolean {
     return isStoredToken(text) || this.#given.has(tokenSha256(text))
   }
 
-  async #session(text: string) {
+  async #session(text: string): Promise<{ found: Found; expiresMs: number }> {
     const { user, expiresMs } = await this.#sessions.open(text)
-    return { identity: { user }, expiresMs }
+    return { found: { user }, expiresMs }
   }
 
-  async #stored(text: string, nowMs: number) {
+  async #stored(text: string, nowMs: number): Promise<{ found: Found; expiresMs: number }> {
     const make = `errand ${isEnrolmentToken(text) ? 'runners enroll-token' : 'tokens create'}`
     const found = await this.#accounts.tokenByHash(tokenSha256(text))
     if (found === undefined)
@@ -177,11 +179,17 @@ export class Auth {
       throw new ErrandError('unauthorized', `The token "${token.name}" expired at ${token.expires_at}.`, {
         hint,
       })
-    if (user.disabled)
+    if (user?.disabled)
       throw new ErrandError('unauthorized', `The user "${user.name}" of this token is disabled.`, {
         hint: 'Ask an admin.',
       })
+    if (user !== undefined && user.role !== 'admin' && token.scope !== 'api')
+      throw new ErrandError(
+        'unauthorized',
+        `The token "${token.name}" is for what admins may do, and "${user.name}", who made it, is an admin no more.`,
+        { hint: 'Ask an admin for a new one.' },
+      )
     this.#accounts.touchToken(token.id, new Date(nowMs).toISOString())
-    return { identity: { user, token }, expiresMs }
+    return { found: user === undefined ? { token } : { user, token }, expiresMs }
   }
 }

@@ -55,6 +55,33 @@ test('a used, expired, revoked, foreign or other token is refused, saying which'
   assert.match(JSON.stringify(await auth.authenticateRunner(used.token)), /errand runner enroll|expired/)
 })
 
+test('an enrolled runner goes on when its admin is demoted, disabled and removed; what the admin made to enrol does not', async (t) => {
+  const { accounts, admin, auth, enrolments, make } = await setup(t)
+  const { token } = await enrolments.exchange({ token: (await make()).token, runner_id: 'r1' }, '10.0.0.1')
+  const unused = await make()
+  const principal = { tenant: 'default', group: undefined, runner_id: 'r1' }
+  for (const patch of [{ role: 'user' }, { disabled: true }] as const) {
+    await accounts.updateUser(admin.id, patch)
+    auth.changed()
+    assert.deepEqual(await auth.authenticateRunner(token), principal)
+    await assert.rejects(enrolments.exchange({ token: unused.token, runner_id: 'r2' }, '10.0.0.2'), {
+      code: 'unauthorized',
+      message: /is an admin no more|is disabled/,
+    })
+  }
+  await accounts.deleteUser(admin.id)
+  auth.changed()
+  assert.deepEqual(await auth.authenticateRunner(token), principal)
+  const kept = await accounts.tokens({ tenant: 'default' })
+  assert.deepEqual(
+    kept.map(({ runner_id, created_by }) => [runner_id, created_by]),
+    [['r1', 'admin']],
+  )
+  await accounts.revokeRunnerTokens({ tenant: 'default', id: 'r1' }, new Date().toISOString())
+  auth.changed()
+  assert.match(JSON.stringify(await auth.authenticateRunner(token)), /was revoked/)
+})
+
 test('an enrolment token opens neither the API nor the link', async (t) => {
   const { auth, make } = await setup(t)
   const { token } = await make()

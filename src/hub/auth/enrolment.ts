@@ -65,7 +65,9 @@ export class Enrolments {
     const made = await this.#accounts.exchangeToken(token.id, {
       id: newId('token'),
       name: `runner ${runner_id}`.slice(0, 200),
-      user_id: user.id,
+      // A machine goes on when the admin who enrolled it does not.
+      tenant: user.tenant,
+      created_by: user.name,
       scope: 'runner',
       token_sha256: tokenSha256(runnerToken),
       created_at: new Date().toISOString(),

@@ -47,6 +47,14 @@ test("the operator's tokens are of the first tenant, whatever users of others ar
   })
 })
 
+test("the operator's runner token is nobody's who could be demoted", async (t) => {
+  const { accounts, tenantOf } = await hub(t)
+  await keepGivenTokens(accounts, { runner: first })
+  const [admin] = await accounts.users()
+  await accounts.updateUser(admin!.id, { role: 'user' })
+  assert.equal(await tenantOf(first), 'default')
+})
+
 test('a token that was chosen before is revoked, also where another admin comes first now', async (t) => {
   const { accounts, tenantOf, add } = await hub(t)
   await keepGivenTokens(accounts, { runner: first })

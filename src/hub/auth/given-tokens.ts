@@ -1,6 +1,6 @@
-import type { AccountStore, User } from '../store/accounts.ts'
+import type { AccountStore, NewToken, User } from '../store/accounts.ts'
 import { newId } from './account-id.ts'
-import { DEFAULT_TENANT, hubAdmin } from './first-admin.ts'
+import { DEFAULT_TENANT } from './first-admin.ts'
 import { tokenSha256 } from './token-text.ts'
 
 /** The user that the operator's client token acts as. It has no password. */
@@ -19,24 +19,22 @@ export async function keepGivenTokens(
   accounts: AccountStore,
   given: { client?: string; runner?: string },
 ): Promise<void> {
-  const admin = await hubAdmin(accounts)
   const users = await accounts.users({ tenant: DEFAULT_TENANT })
   const client = users.find(({ name }) => name === CLIENT_USER)
   if (given.client !== undefined || client !== undefined)
-    await keep(accounts, client ?? (await newClient(accounts)), 'api', given.client)
-  if (admin !== undefined) await keep(accounts, admin, 'runner', given.runner)
+    await keep(accounts, { user_id: (client ?? (await newClient(accounts))).id }, 'api', given.client)
+  await keep(accounts, { tenant: DEFAULT_TENANT }, 'runner', given.runner)
 }
 
 async function keep(
   accounts: AccountStore,
-  user: User,
+  whose: Pick<NewToken, 'user_id' | 'tenant'>,
   scope: 'api' | 'runner',
   text: string | undefined,
 ): Promise<void> {
   const name = nameOf(scope)
   const sha256 = text === undefined ? undefined : tokenSha256(text)
   const known = sha256 === undefined ? undefined : await accounts.tokenByHash(sha256)
-  // Of whomever: another admin may have been the first when it was kept.
   for (const token of await accounts.tokens())
     if (
       token.name === name &&
@@ -51,7 +49,7 @@ async function keep(
     id: newId('token'),
     name,
     scope,
-    user_id: user.id,
+    ...whose,
     token_sha256: sha256,
     created_at,
   })

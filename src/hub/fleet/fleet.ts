@@ -31,6 +31,8 @@ export interface FleetOptions {
   graceMs?: number
   /** Default 10,000. */
   helloTimeoutMs?: number
+  /** Default 30,000. How often the tokens of open links are looked at again, beside each `recheck`. */
+  recheckMs?: number
   /** How patient placement is. */
   placement?: Patience
   /** Remembers runners for the next process. Default: nothing does. */
@@ -57,6 +59,7 @@ export class Fleet implements StepHost {
   constructor(options: FleetOptions) {
     const { authenticate, isDurable, secrets, log = () => {} } = options
     const { heartbeatMs = 5_000, lostAfterMs = 60_000, graceMs = 10_000, helloTimeoutMs = 10_000 } = options
+    const { recheckMs = 30_000 } = options
     const runners = this.#roster
     const { signal } = this.#stop
     const drop = (assignment: Assignment) => this.#dispatch.drop(assignment)
@@ -71,7 +74,7 @@ export class Fleet implements StepHost {
     this.#dispatch = dispatch
     this.#reception = reception
     this.#known = known
-    this.#links = new Links({ authenticate, reception, incoming, heartbeatMs, helloTimeoutMs })
+    this.#links = new Links({ authenticate, reception, incoming, heartbeatMs, helloTimeoutMs, recheckMs })
     this.runners = new ManagedRunners({ ...parts, reception })
   }
 

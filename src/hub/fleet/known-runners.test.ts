@@ -7,11 +7,11 @@ import { WebSocket } from 'ws'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
-import { Fleet } from './fleet.ts'
+import { Fleet, type FleetOptions } from './fleet.ts'
 import { testingHello as said } from './testing-hello.ts'
 
 /** A hub of nothing but a fleet and its store, which can be replaced as by a restart. */
-async function setup(t: TestContext) {
+async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -29,6 +29,7 @@ async function setup(t: TestContext) {
       authenticate: async (token) => good.get(token) ?? { refused: 'The token was revoked.' },
       isDurable: () => true,
       store: accounts,
+      ...options,
     })
     await fleet.recall()
     fleet.attach(server)
@@ -144,6 +145,14 @@ test('a link whose token is revoked is closed, another stays', async (t) => {
     fleet.runners.list().map(({ id, status }) => `${id} ${status}`),
     ['r1 disconnected', 'r2 connected'],
   )
+})
+
+test('a link whose token is good no more is closed though nothing tells of that', async (t) => {
+  const { good, connect } = await setup(t, { recheckMs: 10 })
+  const { ws } = await connect({}, 'own')
+  const refused = once(ws, 'message')
+  good.delete('own')
+  assert.equal(JSON.parse(String((await refused)[0])).code, 'unauthorized')
 })
 
 test('a machine that came back takes the place of its link that is dead; while that one answers it is told', async (t) => {

@@ -10,6 +10,8 @@ export interface LinksOptions extends LinkTiming {
   authenticate: Authenticate
   reception: Reception
   incoming: Incoming
+  /** How long a token may be good no more, by its expiry or for another hub, before its link is closed. */
+  recheckMs: number
 }
 
 /** All connections of runners: taken from servers, counted, looked at again, and closed. */
@@ -18,12 +20,14 @@ export class Links {
   readonly #handlers: LinkHandlers
   readonly #links = new Map<RunnerLink, Opened['again']>()
   readonly #detach: (() => void)[] = []
+  readonly #rechecks: NodeJS.Timeout
   #opened = 0
   #closed = 0
   #stopped = false
 
   constructor(options: LinksOptions) {
-    const { reception, incoming } = options
+    const { reception, incoming, recheckMs } = options
+    this.#rechecks = setInterval(() => void this.recheck(), recheckMs).unref()
     this.#options = options
     this.#handlers = {
       hello: (link, hello) => reception.hello(link, hello),
@@ -63,6 +67,7 @@ export class Links {
   /** May be called twice. */
   async close(): Promise<void> {
     this.#stopped = true
+    clearInterval(this.#rechecks)
     for (const detach of this.#detach.splice(0)) detach()
     const links = [...this.#links.keys()]
     for (const link of links) link.refuse('unavailable', 'The hub is stopping.', true)

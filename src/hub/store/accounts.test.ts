@@ -242,5 +242,5 @@ it('finds all again when it is opened again', async (t) => {
   first.close()
   await pending
   const again = await open(t, file)
-  assert.equal((await again.tokenByHash('sha of one'))?.user.name, 'ada')
+  assert.equal((await again.tokenByHash('sha of one'))?.user?.name, 'ada')
 })

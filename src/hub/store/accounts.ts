@@ -24,7 +24,12 @@ export type TokenScope = 'api' | 'runner' | 'enroll' | 'metrics'
 export interface Token {
   id: string
   name: string
-  user_id: string
+  /** Whom it acts as, or who made it. Absent: it is the tenant's own, and outlives whoever made it. */
+  user_id?: string
+  /** Set where no user is. */
+  tenant?: string
+  /** Name of who made one that is the tenant's own, as it was then. */
+  created_by?: string
   scope: TokenScope
   /** Hex. Unique. */
   token_sha256: string
@@ -87,8 +92,8 @@ export interface AccountStore {
 
   /** Throws `conflict` where the id or the hash is taken, `not_found` for an unknown user. */
   createToken(token: NewToken): Promise<void>
-  /** The token with its user, also where it is expired or revoked, or its user disabled: the caller judges. */
-  tokenByHash(tokenSha256: string): Promise<{ token: Token; user: User } | undefined>
+  /** The token with its user, if it is one's, also where it is expired or revoked, or its user disabled: the caller judges. */
+  tokenByHash(tokenSha256: string): Promise<{ token: Token; user?: User } | undefined>
   token(id: string): Promise<Token | undefined>
   /** Oldest first, revoked ones too. */
   tokens(filter?: { user_id?: string; tenant?: string }): Promise<Token[]>

@@ -66,4 +66,39 @@ export const accountMigrations: readonly Migration[] = [
       ALTER TABLE runners ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
     `,
   },
+  {
+    version: 3,
+    name: 'tokens of a tenant, which outlive who made them',
+    sql: `
+      CREATE TABLE tokens_of_all (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        user_id TEXT REFERENCES users (id) ON DELETE CASCADE,
+        tenant TEXT,
+        created_by TEXT,
+        scope TEXT NOT NULL,
+        token_sha256 TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL,
+        last_used_at TEXT,
+        expires_at TEXT,
+        revoked_at TEXT,
+        runner_group TEXT,
+        runner_id TEXT,
+        used_at TEXT,
+        CHECK ((user_id IS NULL) <> (tenant IS NULL))
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO tokens_of_all
+        SELECT tokens.id, tokens.name, iif(own, NULL, user_id), iif(own, tenant, NULL), iif(own, user_name, NULL), scope,
+          token_sha256, created_at, last_used_at, expires_at, revoked_at, runner_group, runner_id, used_at
+        FROM (
+          SELECT tokens.*, users.name AS user_name, users.tenant,
+            tokens.scope = 'runner' AND (runner_id IS NOT NULL OR tokens.name = 'given to the hub at its start (runner)') AS own
+          FROM tokens JOIN users ON users.id = tokens.user_id
+        ) AS tokens;
+      DROP TABLE tokens;
+      ALTER TABLE tokens_of_all RENAME TO tokens;
+      CREATE INDEX tokens_by_user ON tokens (user_id);
+      CREATE INDEX tokens_by_runner ON tokens (runner_id) WHERE runner_id IS NOT NULL;
+    `,
+  },
 ]

@@ -20,7 +20,9 @@ export const rowUser = (row: Row): User => ({
 export const rowToken = (row: Row): Token => ({
   id: text(row, 'id'),
   name: text(row, 'name'),
-  user_id: text(row, 'user_id'),
+  ...optional('user_id', row.user_id),
+  ...optional('tenant', row.tenant),
+  ...optional('created_by', row.created_by),
   scope: text(row, 'scope') as TokenScope,
   token_sha256: text(row, 'token_sha256'),
   created_at: text(row, 'created_at'),

@@ -7,6 +7,7 @@ import { it, type TestContext } from 'node:test'
 import { openSqliteStores } from '../open-sqlite.ts'
 import { testSpec } from '../testing-runs.ts'
 import { openDatabase } from './database.ts'
+import { hubMigrations } from './hub-migrations.ts'
 
 function tempFile(t: TestContext): string {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-sqlite-'))
@@ -35,6 +36,40 @@ it('a migration that fails changes nothing', (t) => {
   const broken = { ...two, sql: 'CREATE TABLE b (x); CREATE TABLE a (x)' }
   assert.throws(() => openDatabase(file, { part: [one, broken] }), { code: 'store_failed' })
   openDatabase(file, { part: [one, two] }).close()
+})
+
+it('gives the tokens of enrolled runners to their tenant, and leaves those that people made theirs', async (t) => {
+  const file = tempFile(t)
+  const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 2)
+  const db = openDatabase(file, { ...hubMigrations, accounts })
+  db.exec(`
+    INSERT INTO users VALUES ('u1', 'ada', 'admin', 'acme', 'hash', '2025', 0);
+    INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at, runner_id, runner_group) VALUES
+      ('t1', 'runner r1', 'u1', 'runner', 's1', '2025', 'r1', 'gpu'),
+      ('t2', 'any runner', 'u1', 'runner', 's2', '2025', NULL, NULL),
+      ('t3', 'enrolment', 'u1', 'enroll', 's3', '2025', 'r1', NULL),
+      ('t4', 'given to the hub at its start (runner)', 'u1', 'runner', 's4', '2025', NULL, NULL)`)
+  db.close()
+  const stores = await openSqliteStores({ file })
+  t.after(() => stores.close())
+  const whose = (await stores.accounts.tokens({ tenant: 'acme' })).map(
+    ({ id, user_id, tenant, created_by }) => [...[id, user_id, tenant, created_by]],
+  )
+  assert.deepEqual(whose, [
+    ['t1', undefined, 'acme', 'ada'],
+    ['t2', 'u1', undefined, undefined],
+    ['t3', 'u1', undefined, undefined],
+    ['t4', undefined, 'acme', 'ada'],
+  ])
+  const own = { id: 't1', name: 'runner r1', tenant: 'acme', created_by: 'ada', scope: 'runner' }
+  assert.deepEqual(await stores.accounts.tokenByHash('s1'), {
+    token: { ...own, token_sha256: 's1', created_at: '2025', group: 'gpu', runner_id: 'r1' },
+  })
+  assert.equal(await stores.accounts.deleteUser('u1'), true)
+  assert.deepEqual(
+    (await stores.accounts.tokens()).map(({ id }) => id),
+    ['t1', 't4'],
+  )
 })
 
 it('refuses a database that a newer version wrote, and leaves it as it is', (t) => {

@@ -23,15 +23,16 @@ const userById = 'SELECT * FROM users WHERE id = ?'
 export const sqliteTokens = (session: Session): Tokens => {
   const touch = seenThrottle(session, 'UPDATE tokens SET last_used_at = ? WHERE id = ?')
   const insert = (token: NewToken): void => {
-    if (session.get(userById, token.user_id) === undefined) throw userNotFound(token.user_id)
-    const { id, name, user_id, scope, token_sha256, created_at, expires_at, group, runner_id } = token
+    const { id, name, user_id, tenant, created_by, scope, token_sha256, created_at, expires_at } = token
+    if (user_id !== undefined && session.get(userById, user_id) === undefined) throw userNotFound(user_id)
     if (session.get('SELECT id FROM tokens WHERE id = ? OR token_sha256 = ?', id, token_sha256) !== undefined)
       throw new ErrandError('conflict', `There is a token ${id} already.`, { hint: 'Make another token.' })
     session.run(
-      `INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at, expires_at, runner_group, runner_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[id, name, user_id, scope, token_sha256, created_at, expires_at ?? null, group ?? null],
-      runner_id ?? null,
+      `INSERT INTO tokens (id, name, user_id, tenant, created_by, scope, token_sha256, created_at, expires_at,
+         runner_group, runner_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...[id, name, user_id ?? null, tenant ?? null, created_by ?? null, scope, token_sha256, created_at],
+      ...[expires_at ?? null, token.group ?? null, token.runner_id ?? null],
     )
   }
   return {
@@ -51,6 +52,7 @@ export const sqliteTokens = (session: Session): Tokens => {
         const row = session.get('SELECT * FROM tokens WHERE token_sha256 = ?', tokenSha256)
         if (row === undefined) return undefined
         const token = rowToken(row)
+        if (token.user_id === undefined) return { token }
         return { token, user: rowUser(session.get(userById, token.user_id)!) }
       })
     },
@@ -62,8 +64,9 @@ export const sqliteTokens = (session: Session): Tokens => {
 
     async tokens(filter = {}) {
       const [user, tenant] = [filter.user_id ?? null, filter.tenant ?? null]
-      const sql = `SELECT tokens.* FROM tokens JOIN users ON users.id = tokens.user_id
-        WHERE (? IS NULL OR user_id = ?) AND (? IS NULL OR tenant = ?) ORDER BY tokens.created_at, tokens.id`
+      const sql = `SELECT tokens.* FROM tokens LEFT JOIN users ON users.id = tokens.user_id
+        WHERE (? IS NULL OR user_id = ?) AND (? IS NULL OR coalesce(tokens.tenant, users.tenant) = ?)
+        ORDER BY tokens.created_at, tokens.id`
       return session.read(() => session.all(sql, user, user, tenant, tenant)).map(rowToken)
     },
 
@@ -76,8 +79,8 @@ export const sqliteTokens = (session: Session): Tokens => {
       session.write(() =>
         session.run(
           `UPDATE tokens SET revoked_at = ? WHERE runner_id = ? AND scope = 'runner' AND revoked_at IS NULL
-           AND user_id IN (SELECT id FROM users WHERE tenant = ?)`,
-          ...[at, id, tenant],
+           AND (tenant = ? OR user_id IN (SELECT id FROM users WHERE tenant = ?))`,
+          ...[at, id, tenant, tenant],
         ),
       ),
 
