@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   copyFileSync,
@@ -14,6 +15,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { eventually } from '../support/errand-command.ts'
+import { processesOf } from '../support/programs.ts'
 
 const bin = join(import.meta.dirname, '../../bin')
 
@@ -100,11 +103,40 @@ test('without a pinned node it takes one on the path that is new enough', (t) =>
 
 test('started by a node that is too old it goes on with the pinned one, and hands its exit code on', (t) => {
   const { root, put } = installed(t, { pinned: ownNode, needed: 99 })
-  assert.equal(
-    call(process.execPath, [join(root, 'bin/errand'), 'x']).stdout,
-    `pinned ${root}/dist/cli.cjs x`,
-  )
+  assert.equal(call(process.execPath, [join(root, 'bin/errand'), 'x']).stdout, `pinned ${root}/bin/errand x`)
   put(ownNode, '#!/bin/sh\nexit 7\n', 0o755)
   assert.equal(call(join(root, 'bin/errand')).status, 7)
   assert.equal(call(process.execPath, [join(root, 'bin/errand')]).status, 7)
+})
+
+test('started by a node that is too old it ends as by SIGTERM when that one is killed, and not before', async (t) => {
+  const { folder, root, put } = installed(t, { needed: 99 })
+  mkdirSync(dirname(join(folder, ownNode)), { recursive: true })
+  symlinkSync(process.execPath, join(folder, ownNode))
+  put(
+    'lib/node_modules/errand/dist/cli.cjs',
+    `const { spawnSync } = require('node:child_process')
+     process.on('SIGTERM', () => { console.log('told to end'); process.exit() })
+     const command = 'readlink /proc/$$/fd/3; echo "<$ERRAND_LAUNCHER_PIPE>"'
+     console.log(spawnSync('sh', ['-c', command]).stdout.toString().trim(), process.argv.slice(1).join(' '))
+     setInterval(() => console.log('at it'), 100)`,
+  )
+  const launcher = spawn(process.execPath, [join(root, 'bin/errand'), 'x'], {
+    env: { PATH: process.env.PATH, HOME: folder },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.after(() => launcher.kill('SIGKILL'))
+  let printed = ''
+  launcher.stdout.setEncoding('utf8').on('data', (text) => {
+    printed += text
+  })
+  const closed = once(launcher.stdout, 'close')
+  await eventually('its work', () => printed.split('at it').length > 5)
+  // What it starts gets neither the pipe nor the variable.
+  assert.match(printed, new RegExp(`^<> ${root}/dist/cli.cjs x\n`))
+  assert.equal(processesOf(folder).length, 2)
+  launcher.kill('SIGKILL')
+  await closed
+  assert.match(printed, /told to end\n$/)
+  await eventually('the end of both', () => processesOf(folder).length === 0)
 })

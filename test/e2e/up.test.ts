@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
-import { processesOf } from '../support/programs.ts'
+import { endProcessesOf, processesOf } from '../support/programs.ts'
 
 function hub(t: TestContext) {
   const errand = errandCommand(t)
@@ -41,6 +42,26 @@ const login = (url: string, password: string) =>
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ username: 'admin', password }),
   })
+
+test('npm start ends the hub and its runner when npm alone is told to end', async (t) => {
+  const errand = errandCommand(t)
+  t.after(() => endProcessesOf(errand.home))
+  const npm = spawn('npm', ['start', '--', '--port', '0'], {
+    cwd: join(import.meta.dirname, '../..'),
+    env: errand.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let printed = ''
+  for (const stream of [npm.stdout, npm.stderr])
+    stream.setEncoding('utf8').on('data', (text) => {
+      printed += text
+    })
+  await eventually('a hub with its runner', () => printed.includes('Connected to the hub'))
+  const ended = once(npm, 'exit')
+  npm.kill('SIGTERM')
+  await ended
+  assert.deepEqual(processesOf(errand.home), [], printed)
+})
 
 test('the first start shows a password that opens it; the second finds everything again', async (t) => {
   const errand = hub(t)
