@@ -1,3 +1,5 @@
+import type { RunView } from '../contract/run.ts'
+import { isFinalRun } from '../contract/status.ts'
 import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
@@ -50,10 +52,18 @@ export const runsShow = command({
     const took = between(run.started_at, run.finished_at)
     const head = [run.run_id, run.workflow_name, run.status, took, run.waiting ?? whyText(run)]
     const line = head.filter((text) => text !== '').join('  ')
-    process.stdout.write(`${lineText(line)}\n\n`)
+    process.stdout.write(`${lineText(line)}\n${rollbackText(run)}\n`)
     printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, 'No step has begun.')
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
     process.stdout.write(holdersText(attempts))
     return 0
   },
 })
+
+/** Whether the run is undone, with the run that says so. */
+function rollbackText({ rollback }: Pick<RunView, 'rollback'>): string {
+  if (rollback === undefined) return ''
+  const { run_id, status } = rollback
+  if (status === 'success') return `rolled back by ${run_id}\n`
+  return isFinalRun(status) ? `its rollback ${run_id} ended ${status}\n` : `being rolled back by ${run_id}\n`
+}

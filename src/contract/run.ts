@@ -27,6 +27,8 @@ export interface RunSpec {
   parent?: { run_id: string; step: string; phase: StepPhase; instance: number; depth: number }
   /** The run this one repeats or rolls back. */
   retry_of?: string
+  /** The run whose steps this one undoes. */
+  rolls_back?: string
   /** The ended run whose session with an agent this one goes on with. */
   continues?: string
   /** The run of the same bot in whose place this one comes. */
@@ -81,6 +83,7 @@ export const RunSummary = z.object({
   waiting: z.string().optional(),
   parent_run_id: z.string().optional(),
   retry_of: z.string().optional(),
+  rolls_back: z.string().optional().describe('The run whose steps this one undoes'),
   continues: z.string().optional().describe('The run whose session with an agent this one goes on with'),
   replaces: z.string().optional().describe('The run of the same bot in whose place this one comes'),
   last_notify_error: z.string().optional(),
@@ -140,6 +143,10 @@ export type StepView = z.infer<typeof StepView>
 export const RunView = RunSummary.extend({
   vars: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), z.string()).optional(),
+  rollback: z
+    .object({ run_id: z.string(), status: RunStatus })
+    .optional()
+    .describe('The last run that was begun to undo it; once that is a success, it is undone'),
   steps: z.array(StepView),
   last_seq: z.number().int(),
 })

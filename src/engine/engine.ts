@@ -18,7 +18,7 @@ import { Loader } from './load.ts'
 import type { NotifyOptions } from './notifications.ts'
 import type { Plan } from './plan.ts'
 import type { Clock, Notifier, OutputStore, RunPage, RunQuery, RunStore, StepHost } from './ports.ts'
-import { runNotEnded } from './refusals.ts'
+import { alreadyRolledBack, runNotEnded } from './refusals.ts'
 import { carriedOver, rollbackWorkflow } from './retry.ts'
 import { initialState, type RunState } from './state.ts'
 import { logOf, recordOf } from './stored-run.ts'
@@ -60,6 +60,8 @@ export class Engine implements EngineFace {
   readonly #loader: Loader
   readonly #feed = new Feed()
   readonly #runs: ConductedRuns
+  /** Those of each run that are being begun. */
+  readonly #rollbacks = new Map<string, Promise<void>>()
 
   constructor(options: EngineOptions) {
     this.#store = options.store
@@ -94,7 +96,8 @@ export class Engine implements EngineFace {
 
   async view(runId: string): Promise<RunView> {
     const { record, plan, state } = await this.#folded(runId)
-    return viewOf(record, plan, state)
+    const [last] = await this.#rollbacksOf(runId)
+    return viewOf(record, plan, state, last && { run_id: last.run_id, status: last.status })
   }
 
   async *watch(
@@ -137,17 +140,26 @@ export class Engine implements EngineFace {
     { only, owner }: { only: 'all' | 'failed'; owner?: string },
   ): Promise<RunRecord> {
     const { record, plan, state } = await this.#ended(runId)
-    const carried = only === 'failed' ? carriedOver(plan, state) : undefined
+    if (record.rolls_back !== undefined) return this.rollback(record.rolls_back, { owner })
+    const carried =
+      only === 'failed'
+        ? carriedOver(plan, state, await this.#undoneIn(await this.#rollbacksOf(runId)))
+        : undefined
     const { blueprint, continues, vars, tenant, repository } = record
     const submission = { blueprint, continues, vars, owner: owner ?? record.owner, tenant, repository }
     return this.#runs.begin(plan, submission, { retry_of: runId, carried })
   }
 
-  async rollback(runId: string, { owner }: { owner?: string } = {}): Promise<RunRecord> {
-    const { record, plan, state } = await this.#ended(runId)
-    const undo = this.#loader.load({ workflow: rollbackWorkflow(plan, state) })
-    const { tenant, repository } = record
-    return this.#runs.begin(undo, { owner: owner ?? record.owner, tenant, repository }, { retry_of: runId })
+  rollback(runId: string, { owner }: { owner?: string } = {}): Promise<RunRecord> {
+    // One after another: what one has begun, the next finds in the store.
+    const begun = (this.#rollbacks.get(runId) ?? Promise.resolve()).then(() => this.#rollBack(runId, owner))
+    const settled = begun
+      .catch(() => {})
+      .then(() => {
+        if (this.#rollbacks.get(runId) === settled) this.#rollbacks.delete(runId)
+      })
+    this.#rollbacks.set(runId, settled)
+    return begun
   }
 
   async remove(runIds: readonly string[]): Promise<void> {
@@ -222,6 +234,32 @@ export class Engine implements EngineFace {
     const state = initialState(plan)
     for (const event of await logOf(this.#store, runId)) evolve(state, event)
     return { record, plan, state }
+  }
+
+  async #rollBack(runId: string, owner: string | undefined): Promise<RunRecord> {
+    const { record, plan, state } = await this.#ended(runId)
+    const rollbacks = await this.#rollbacksOf(runId)
+    const other = rollbacks.find(({ status }) => status === 'success' || !isFinalRun(status))
+    if (other) throw alreadyRolledBack(runId, other)
+    const undone = await this.#undoneIn(rollbacks)
+    const undo = this.#loader.load({ workflow: rollbackWorkflow(plan, state, undone) })
+    const { tenant, repository } = record
+    const submission = { owner: owner ?? record.owner, tenant, repository }
+    return this.#runs.begin(undo, submission, { retry_of: runId, rolls_back: runId })
+  }
+
+  /** The runs that were begun to undo a run, the last first. */
+  async #rollbacksOf(runId: string): Promise<RunRecord[]> {
+    return (await this.#store.list({ rolls_back: runId, limit: 500 })).runs
+  }
+
+  /** Names of the steps that have succeeded in these rollbacks. */
+  async #undoneIn(rollbacks: readonly RunRecord[]): Promise<Set<string>> {
+    const undone = new Set<string>()
+    for (const { run_id } of rollbacks)
+      for (const { name, status } of (await this.#folded(run_id)).state.main)
+        if (status === 'success') undone.add(name)
+    return undone
   }
 
   async #ended(runId: string) {

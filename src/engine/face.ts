@@ -67,9 +67,15 @@ export interface EngineFace {
    * `conflict` for a permission request that is unknown or answered, and where several attempts could be meant.
    */
   input(runId: string, given: GivenInput, to?: InputAddress): Promise<{ input_id: string }>
-  /** A new run of the same workflow; `failed` takes over what succeeded. Throws `run_not_ended`. */
+  /**
+   * A new run of the same workflow; `failed` takes over what succeeded and was not undone. That of a rollback is another
+   * rollback. Throws `run_not_ended`.
+   */
   retry(runId: string, options: { only: 'all' | 'failed'; owner?: string }): Promise<RunRecord>
-  /** A new run that runs the rollback of each step that succeeded, in reverse. Throws `run_not_ended`. */
+  /**
+   * A new run that runs the rollback of each step that succeeded, in reverse; but what an earlier one has undone before it
+   * failed. Throws `run_not_ended`, and `conflict` where the run is undone, or is being undone.
+   */
   rollback(runId: string, options?: { owner?: string }): Promise<RunRecord>
   /**
    * Takes ended runs away with all that they left: outputs, events, records. Unknown ones change nothing. Throws

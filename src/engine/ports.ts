@@ -15,6 +15,8 @@ export interface RunQuery {
   parent_run_id?: string
   /** Runs that go on with the session of this one. */
   continues?: string
+  /** Runs that undo this one. */
+  rolls_back?: string
   /** RFC 3339; exclusive. */
   created_after?: string
   created_before?: string

@@ -3,19 +3,29 @@ import type { RunSpec } from '../contract/run.ts'
 import { secretUses } from '../contract/step-secrets.ts'
 import { Workflow } from '../contract/workflow.ts'
 import type { Plan } from './plan.ts'
-import type { RunState } from './state.ts'
+import type { InstanceState, RunState } from './state.ts'
 import { variablesOn } from './variables.ts'
 
 /** How the name of a run that rolls another one back begins. */
 export const ROLLBACK_OF = 'rollback of '
 
-/** What a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back. */
-export function carriedOver(plan: Plan, state: RunState): NonNullable<RunSpec['carried']> {
+/**
+ * What a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back.
+ * `undone`: names of the steps that have succeeded in runs that roll this one back.
+ */
+export function carriedOver(
+  plan: Plan,
+  state: RunState,
+  undone: ReadonlySet<string>,
+): NonNullable<RunSpec['carried']> {
   const carried: NonNullable<RunSpec['carried']> = {}
   for (const { index, step } of plan.main) {
-    const done = isUndone(state, index)
-      ? []
-      : state.main[index]!.instances.filter((instance) => instance.status === 'success')
+    const done = state.main[index]!.instances.filter(
+      (instance, position) =>
+        instance.status === 'success' &&
+        !isUndone(state, index, instance) &&
+        !undone.has(undoName(step.name, index, position)),
+    )
     if (done.length > 0)
       carried[step.name] = done.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
   }
@@ -23,22 +33,23 @@ export function carriedOver(plan: Plan, state: RunState): NonNullable<RunSpec['c
 }
 
 /**
- * The rollbacks of a run as a workflow of their own: the step that ended last first, each with the variables as
- * its host and item saw them. Throws `conflict` where there is nothing to undo.
+ * The rollbacks of a run as a workflow of their own, but for those `undone`: the step that ended last first, each with
+ * the variables as its host and item saw them. Throws `conflict` where there is nothing to undo.
  */
-export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
+export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySet<string>): Workflow {
   const steps: unknown[] = []
   for (const index of [...state.finished_order].reverse()) {
     const planned = plan.rollback[index]
-    if (!planned || isUndone(state, index)) continue
-    for (const [position, { host, vars, status }] of state.main[index]!.instances.entries()) {
-      if (status !== 'success') continue
-      const { name, action, args, timeout_seconds, env, secrets, resources, limits } = planned.step
+    if (!planned) continue
+    for (const [position, instance] of state.main[index]!.instances.entries()) {
+      const { host, vars, status } = instance
+      const stepName = undoName(planned.step.name, index, position)
+      if (status !== 'success' || isUndone(state, index, instance) || undone.has(stepName)) continue
+      const { action, args, timeout_seconds, env, secrets, resources, limits } = planned.step
       const seen = { ...variablesOn(state.vars, host), ...vars }
       for (const variable of Object.keys(secretUses(secrets ?? []))) delete seen[variable]
       steps.push({
-        // Two long names may begin alike.
-        name: `${name.length > 150 ? `${name.slice(0, 140)}… ${index + 1}` : name} (${position + 1})`,
+        name: stepName,
         targets: planned.place === 'engine' ? undefined : [host],
         action,
         args,
@@ -64,8 +75,20 @@ export function rollbackWorkflow(plan: Plan, state: RunState): Workflow {
   return Workflow.parse({ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory, steps })
 }
 
-function isUndone({ rollback }: RunState, index: number): boolean {
-  return rollback[index]?.instances.some(({ status }) => status === 'success') ?? false
+/** The name of the step that undoes an instance. Two long names may begin alike. */
+const undoName = (name: string, index: number, position: number): string =>
+  `${name.length > 150 ? `${name.slice(0, 140)}… ${index + 1}` : name} (${position + 1})`
+
+/** Whether the run itself has undone the instance, after a failure. */
+function isUndone({ rollback }: RunState, index: number, { host, vars }: InstanceState): boolean {
+  return (
+    rollback[index]?.instances.some(
+      (undo) =>
+        undo.status === 'success' &&
+        undo.host === host &&
+        JSON.stringify(undo.vars ?? {}) === JSON.stringify(vars ?? {}),
+    ) ?? false
+  )
 }
 
 function literal(values: Record<string, string>): Record<string, string> {

@@ -82,6 +82,74 @@ test('on demand, a run that succeeded is undone in reverse by a run of its own, 
   assert.equal(undo[2]!.args.content, '${x} of y')
 })
 
+test('a run that was undone is so for good, also when many ask at once, another engine does, or it is a retry', async (t) => {
+  const { play, engine, host, again } = scriptedEngine(t, ({ action }) =>
+    action === 'vars.set' ? 'hold' : 'success',
+  )
+  const { run_id } = await play([step('a', { rollback })])
+  const asked = await Promise.allSettled([1, 2, 3].map(() => engine.rollback(run_id)))
+  const begun = asked.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
+  assert.equal(begun.length, 1)
+  const undo = begun[0]!.run_id
+  for (const one of asked)
+    if (one.status === 'rejected') {
+      assert.equal(one.reason.code, 'conflict')
+      assert.match(one.reason.message, new RegExp(`${run_id} is being rolled back, by run ${undo}`))
+    }
+  assert.deepEqual((await engine.view(run_id)).rollback, { run_id: undo, status: 'running' })
+  await host.endOf('a (1)')
+  await engine.done(undo)
+  const next = again()
+  const already = { code: 'conflict', message: `Run ${run_id} was rolled back already, by run ${undo}.` }
+  await assert.rejects(next.rollback(run_id), already)
+  await assert.rejects(next.retry(undo, { only: 'all' }), already)
+  assert.deepEqual((await next.view(run_id)).rollback, { run_id: undo, status: 'success' })
+  assert.equal(undone(host.begun).length, 1)
+})
+
+test('a rollback that failed may be tried again, and what it has undone is not undone twice', async (t) => {
+  let broken = true
+  const { play, engine, host } = scriptedEngine(t, ({ step, action }) =>
+    action === 'vars.set' && step === 'a (2)' && broken ? 'failed' : 'success',
+  )
+  const { run_id } = await play(
+    [step('a', { targets: ['x', 'y'], rollback }), step('b', { rollback })],
+    inventory('x', 'y'),
+  )
+  const first = await engine.rollback(run_id)
+  assert.equal((await engine.done(first.run_id)).status, 'failed')
+  assert.deepEqual(undone(host.begun), ['b (1)@local', 'a (1)@x', 'a (2)@y'])
+  assert.deepEqual((await engine.view(run_id)).rollback, { run_id: first.run_id, status: 'failed' })
+  const before = host.begun.length
+  const carried = await engine.retry(run_id, { only: 'failed' })
+  await engine.done(carried.run_id)
+  assert.deepEqual(
+    host.begun.slice(before).map(({ step, host }) => `${step}@${host}`),
+    ['a@x', 'b@local'],
+  )
+  broken = false
+  const second = await engine.retry(first.run_id, { only: 'all' })
+  assert.equal((await engine.done(second.run_id)).status, 'success')
+  assert.deepEqual([second.retry_of, second.rolls_back], [run_id, run_id])
+  assert.deepEqual(undone(host.begun.slice(before)), ['a (2)@y'])
+  await assert.rejects(engine.rollback(run_id), { code: 'conflict', message: /was rolled back already/ })
+})
+
+test('a run that has undone a part of itself is rolled back on the hosts that are left', async (t) => {
+  let broken = true
+  const { play, engine, host } = scriptedEngine(t, ({ step, host, action }) =>
+    step === 'bad' || (action === 'vars.set' && host === 'y' && broken) ? 'failed' : 'success',
+  )
+  const { run_id } = await play(
+    [step('a', { targets: ['x', 'y'], rollback }), step('bad')],
+    inventory('x', 'y'),
+  )
+  broken = false
+  const before = host.begun.length
+  await engine.done((await engine.rollback(run_id)).run_id)
+  assert.deepEqual(undone(host.begun.slice(before)), ['a (2)@y'])
+})
+
 test('on demand, there may be nothing to undo, or it may be too early', async (t) => {
   const { play, submit, engine } = scriptedEngine(t, ({ step }) =>
     step === 'hold' ? 'hold' : step === 'bad' ? 'failed' : 'success',

@@ -16,6 +16,7 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   waiting: record.waiting,
   parent_run_id: record.parent?.run_id,
   retry_of: record.retry_of,
+  rolls_back: record.rolls_back,
   continues: record.continues,
   replaces: record.replaces,
   last_notify_error: record.last_notify_error,

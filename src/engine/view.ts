@@ -7,7 +7,12 @@ import { runSummary } from './run-summary.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 
 /** A run shown whole: the record, and the steps as folded from the log. */
-export function viewOf(record: RunRecord, plan: Plan, state: RunState): RunView {
+export function viewOf(
+  record: RunRecord,
+  plan: Plan,
+  state: RunState,
+  rollback: RunView['rollback'],
+): RunView {
   const lists = [
     ...plan.main.map((planned, index) => [planned, state.main[index]] as const),
     ...plan.rollback.map((planned, index) => [planned, state.rollback[index]] as const),
@@ -21,7 +26,7 @@ export function viewOf(record: RunRecord, plan: Plan, state: RunState): RunView 
     steps.push(stepView(record.run_id, planned, step, state))
   }
   const { vars, outputs } = record
-  return { ...runSummary(record), vars, outputs, steps, last_seq: state.seq }
+  return { ...runSummary(record), vars, outputs, rollback, steps, last_seq: state.seq }
 }
 
 function stepView(runId: string, planned: PlannedStep, step: StepState, state: RunState): StepView {

@@ -6,7 +6,8 @@ import { withChildren } from './run-family.ts'
 
 /**
  * Removes an ended run and the runs it has started; those that go on with its session stay. Answers their ids. Throws
- * `run_not_ended`, and `conflict` for a run that another one has started and that goes with that one.
+ * `run_not_ended`, and `conflict` for a run that another one has started and that goes with that one, and for one by which
+ * another one is known to be undone.
  */
 export async function deleteRun(
   engine: Pick<EngineFace, 'get' | 'list' | 'remove'>,
@@ -17,6 +18,11 @@ export async function deleteRun(
   if (parentId !== undefined && (await engine.get(parentId)) !== undefined)
     throw new ErrandError('conflict', `Run ${run.run_id} belongs to run ${parentId}, which has started it.`, {
       hint: `errand runs delete ${parentId} deletes both.`,
+    })
+  const { rolls_back } = run
+  if (rolls_back !== undefined && run.status === 'success' && (await engine.get(rolls_back)) !== undefined)
+    throw new ErrandError('conflict', `Run ${rolls_back} is known to be rolled back by run ${run.run_id}.`, {
+      hint: `Delete that run first: errand runs delete ${rolls_back}`,
     })
   const ids = (await withChildren(engine, run)).map(({ run_id }) => run_id)
   await engine.remove(ids)

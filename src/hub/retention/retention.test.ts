@@ -67,6 +67,26 @@ test('a run goes together with those that it has started and those that go on wi
   assert.equal(await hub.left(), 'c c1')
 })
 
+test('a run stays as long as the one that undoes it, and what is known to be undone is not forgotten', async (t) => {
+  const hub = await hubWithRuns(t)
+  const { token } = await hub.user('ann')
+  await hub.run('run_a', 40)
+  await hub.run('run_a1', 10, { rolls_back: 'run_a' })
+  await hub.run('run_b', 40)
+  await hub.run('run_b1', 10, { rolls_back: 'run_b', retry_of: 'run_b' })
+  await hub.store.update('run_b1', { events: [], patch: { status: 'success' } })
+  const all = { ...hub, keptMs: 30 * DAY_MS }
+  assert.equal(await sweep(all, Date.now()), 0)
+  const undone = await hub.call('DELETE', '/api/runs/run_b1', token)
+  assert.equal(undone.json.error.code, 'conflict')
+  assert.match(undone.json.error.hint, /runs delete run_b$/)
+  assert.equal((await hub.call('DELETE', '/api/runs/run_a1', token)).status, 200)
+  assert.equal((await hub.call('DELETE', '/api/runs/run_b', token)).status, 200)
+  assert.equal((await hub.call('DELETE', '/api/runs/run_b1', token)).status, 200)
+  assert.equal(await sweep(all, Date.now()), 1)
+  assert.equal(await hub.left(), '')
+})
+
 test('many runs go in small portions, and the hub answers meanwhile', async (t) => {
   const hub = await hubWithRuns(t)
   for (let n = 0; n < 230; n++) await hub.run(`run_${n}`, 50)

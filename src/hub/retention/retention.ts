@@ -24,7 +24,7 @@ const PAUSE_MS = 10
 
 /**
  * Removes tokens that are no good any more, and runs when their time is over. A run goes in one with the runs it has started and the ones that go on with
- * its session, when the last of them has been over for so long.
+ * its session or undo it, when the last of them has been over for so long.
  */
 export class Retention {
   readonly #options: RetentionOptions
@@ -93,8 +93,11 @@ export async function sweep(
 }
 
 /** Another run, which is still there, takes this one with it. */
-async function hasHead(engine: Pick<EngineFace, 'get'>, { parent, continues }: RunRecord): Promise<boolean> {
-  for (const id of [parent?.run_id, continues])
+async function hasHead(
+  engine: Pick<EngineFace, 'get'>,
+  { parent, continues, rolls_back }: RunRecord,
+): Promise<boolean> {
+  for (const id of [parent?.run_id, continues, rolls_back])
     if (id !== undefined && (await engine.get(id)) !== undefined) return true
   return false
 }

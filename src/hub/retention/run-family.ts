@@ -10,9 +10,13 @@ const PAGE = 500
 export const withChildren = (engine: Lists, run: RunRecord): Promise<RunRecord[]> =>
   spread(engine, run, ({ run_id }) => [{ parent_run_id: run_id }])
 
-/** As `withChildren`, and the runs that go on with the session of one of them. */
+/** As `withChildren`, and the runs that go on with the session of one of them, or undo one. */
 export const withContinuations = (engine: Lists, run: RunRecord): Promise<RunRecord[]> =>
-  spread(engine, run, ({ run_id }) => [{ parent_run_id: run_id }, { continues: run_id }])
+  spread(engine, run, ({ run_id }) => [
+    { parent_run_id: run_id },
+    { continues: run_id },
+    { rolls_back: run_id },
+  ])
 
 async function spread(
   engine: Lists,

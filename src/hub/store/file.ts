@@ -140,7 +140,8 @@ export class FileRunStore implements RunStore {
 }
 
 const listed = (record: RunRecord): Listed => {
-  const { run_id, created_at, status, workflow_name, owner, tenant, blueprint, parent, continues } = record
+  const { run_id, created_at, status, workflow_name, owner, tenant, blueprint } = record
+  const { parent, continues, rolls_back } = record
   return {
     run_id,
     created_at,
@@ -151,5 +152,6 @@ const listed = (record: RunRecord): Listed => {
     blueprint,
     ...(parent && { parent }),
     continues,
+    rolls_back,
   }
 }

@@ -13,6 +13,7 @@ export type Listed = Pick<
   | 'blueprint'
   | 'parent'
   | 'continues'
+  | 'rolls_back'
 >
 
 export function matches(query: CheckedQuery, run: Listed): boolean {
@@ -23,6 +24,7 @@ export function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.blueprint !== undefined && query.blueprint !== run.blueprint) return false
   if (query.parent_run_id !== undefined && query.parent_run_id !== run.parent?.run_id) return false
   if (query.continues !== undefined && query.continues !== run.continues) return false
+  if (query.rolls_back !== undefined && query.rolls_back !== run.rolls_back) return false
   if (query.created_after !== undefined && run.created_at <= query.created_after) return false
   if (query.created_before !== undefined && run.created_at >= query.created_before) return false
   return query.after === undefined || compareKeys(run, query.after) > 0

@@ -230,7 +230,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
         'running',
       )
       const last = { owner: 'bob', workflow_name: 'other', tenant: 'acme', blueprint: 'agent' }
-      await make(4, { ...last, continues: 'run_2' }, 'success')
+      await make(4, { ...last, continues: 'run_2', rolls_back: 'run_1' }, 'success')
       const ids = async (query: Omit<RunQuery, 'limit'>) =>
         (await store.list({ ...query, limit: 500 })).runs.map((run) => run.run_id.slice(4)).join('')
       assert.equal(await ids({}), '43210')
@@ -247,6 +247,9 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await ids({ parent_run_id: 'run_0', owner: 'bob' }), '')
       assert.equal(await ids({ continues: 'run_2' }), '4')
       assert.equal(await ids({ continues: 'run_2', owner: 'ada' }), '')
+      assert.equal(await ids({ rolls_back: 'run_1' }), '4')
+      assert.equal(await ids({ rolls_back: 'run_1', statuses: ['failed', 'running'] }), '')
+      assert.equal(await ids({ rolls_back: 'run_2', tenant: 'acme' }), '')
       assert.equal(await ids({ owner: 'bob', statuses: ['success', 'failed'], tenant: 'acme' }), '4')
       // Both ends are exclusive, in any notation of the time.
       assert.equal(await ids({ created_after: '2025-01-15T10:00:02Z' }), '43')

@@ -8,6 +8,7 @@ import { openSqliteStores } from '../open-sqlite.ts'
 import { testSpec } from '../testing-runs.ts'
 import { openDatabase } from './database.ts'
 import { hubMigrations } from './hub-migrations.ts'
+import { runMigrations } from './run-migrations.ts'
 
 function tempFile(t: TestContext): string {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-sqlite-'))
@@ -136,4 +137,31 @@ it('the stores answer plainly after they were closed', async () => {
   await assert.rejects(stores.runs.create(testSpec('run_a'), []), { code: 'store_failed', message: /closed/ })
   await assert.rejects(stores.runs.get('run_a'), { code: 'store_failed' })
   await stores.runs.close()
+})
+
+it('a run that was undone before this was kept apart is known to be', async (t) => {
+  const file = tempFile(t)
+  const before = openDatabase(file, { runs: runMigrations.filter(({ version }) => version < 4) })
+  const insert = before.prepare(
+    `INSERT INTO runs (n, run_id, created_at, status, workflow_name, owner, tenant, last_seq)
+      VALUES (?, ?, '2025-01-01T00:00:00.000Z', 'success', ?, 'ann', 'default', 0)`,
+  )
+  const spec = before.prepare('INSERT INTO run_specs (n, spec) VALUES (?, ?)')
+  const runs = [
+    ['run_a', 'deploy'],
+    ['run_undo', 'rollback of deploy', 'run_a'],
+    ['run_again', 'rollback of deploy', 'run_undo'],
+    ['run_other', 'rollback of deploy'],
+  ] as const
+  for (const [index, [runId, name, retryOf]] of runs.entries()) {
+    insert.run(index + 1, runId, name)
+    spec.run(index + 1, JSON.stringify(testSpec(runId, { workflow_name: name, retry_of: retryOf })))
+  }
+  before.close()
+  const stores = await openSqliteStores({ file })
+  t.after(() => stores.close())
+  const ids = async (rolls_back: string) =>
+    (await stores.runs.list({ rolls_back, limit: 10 })).runs.map(({ run_id }) => run_id)
+  assert.deepEqual(await ids('run_a'), ['run_undo'])
+  assert.deepEqual(await ids('run_undo'), [])
 })

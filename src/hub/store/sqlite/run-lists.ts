@@ -35,10 +35,11 @@ export class RunLists {
     filter('workflow_name = ?', query.workflow_name)
     filter('owner = ?', query.owner)
     // The plus keeps the tenant's index out of use where another is narrower.
-    const narrower = query.owner ?? query.workflow_name ?? query.parent_run_id ?? query.continues ?? special
+    const narrower = query.owner ?? query.workflow_name ?? ofOneRun(query) ?? special
     filter(narrower === undefined ? 'tenant = ?' : '+tenant = ?', query.tenant)
     filter('parent_run_id = ?', query.parent_run_id)
     filter('continues = ?', query.continues)
+    filter('rolls_back = ?', query.rolls_back)
     filter('blueprint = ?', query.blueprint)
     // As the index says it, or it is not used.
     if (special !== undefined) where.push("blueprint <> 'workflow'")
@@ -62,6 +63,9 @@ export class RunLists {
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
   if (query.statuses !== undefined) return [...new Set(query.statuses)]
   const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
-  const narrow = query.parent_run_id ?? query.continues
-  return byStatusToo !== undefined && narrow === undefined ? RunStatus.options : [undefined]
+  return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]
 }
+
+/** The run whose children, continuations or rollbacks are asked for. */
+const ofOneRun = ({ parent_run_id, continues, rolls_back }: CheckedQuery): string | undefined =>
+  parent_run_id ?? continues ?? rolls_back

@@ -67,4 +67,18 @@ export const runMigrations: readonly Migration[] = [
       CREATE TABLE removed_runs (run_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    version: 4,
+    name: 'the runs that undo a run',
+    // Those that are there already are known by their name.
+    sql: `
+      ALTER TABLE runs ADD COLUMN rolls_back TEXT;
+      UPDATE runs SET rolls_back = (
+          SELECT undone.run_id FROM run_specs JOIN runs AS undone ON undone.run_id = run_specs.spec ->> '$.retry_of'
+          WHERE run_specs.n = runs.n AND runs.workflow_name = substr('rollback of ' || undone.workflow_name, 1, 200)
+        )
+        WHERE workflow_name LIKE 'rollback of %';
+      CREATE INDEX runs_by_undone ON runs (rolls_back, created_at, run_id) WHERE rolls_back IS NOT NULL;
+    `,
+  },
 ]

@@ -15,7 +15,7 @@ const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER
 const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status)).map((status) => `'${status}'`)
 const selectOpen = `SELECT run_id FROM runs WHERE status IN (${openStatuses}) ORDER BY created_at, run_id`
 const specColumns = ['run_id', 'created_at', 'workflow_name', 'owner', 'tenant', 'blueprint']
-const fixedColumns = [...specColumns, 'parent_run_id', 'continues', 'last_seq']
+const fixedColumns = [...specColumns, 'parent_run_id', 'continues', 'rolls_back', 'last_seq']
 const columns = [...fixedColumns, ...patchKeys]
 const insertRun = `INSERT INTO runs (${columns}) VALUES (${columns.map(() => '?')})`
 const insertSpec = 'INSERT INTO run_specs (n, spec) VALUES (last_insert_rowid(), ?)'
@@ -42,9 +42,10 @@ export class SqliteRunStore implements RunStore {
     await this.#session.write(() => {
       if (this.#session.get(selectState, spec.run_id) !== undefined) throw runExists(spec.run_id)
       if (this.#removal.isUnderWay(spec.run_id)) throw runExists(spec.run_id)
-      const { run_id, created_at, workflow_name, owner, tenant, blueprint, parent, continues } = spec
+      const { run_id, created_at, workflow_name, owner, tenant, blueprint } = spec
       const names = [run_id, created_at, workflow_name, owner, tenant, blueprint]
-      const fixed = [...names, parent?.run_id ?? null, continues ?? null, events.length]
+      const others = [spec.parent?.run_id ?? null, spec.continues ?? null, spec.rolls_back ?? null]
+      const fixed = [...names, ...others, events.length]
       this.#session.run(insertRun, ...fixed, ...values)
       this.#session.run(insertSpec, json)
       this.#appendEvents(spec.run_id, 1, texts)
