@@ -120,6 +120,7 @@ const start = command({
         url,
         token,
         attempts,
+        leaseFile: join(folder, 'lease.json'),
         signal: stop.signal,
         log,
         identity: {

@@ -70,6 +70,8 @@ export const AttemptSpec = z.object({
   /** What it is given beside `env`, by variable; the values come with its start and stand nowhere else. */
   secrets: z.record(z.string(), SecretUse).optional(),
   timeout_ms: z.number().optional(),
+  /** `stop`: its runner ends it before the hub gives it up, as another try could begin elsewhere. Absent: it goes on. */
+  on_disconnect: z.enum(['stop', 'continue']).optional(),
   limits: AttemptLimits.optional(),
   /** How the host is reached or chosen, as the inventory says; `address` is for host agents. */
   requires: Requirements,

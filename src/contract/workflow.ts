@@ -120,6 +120,10 @@ export const Step = z.strictObject({
   ),
   timeout_seconds: described(z.optional(seconds), 'Longest time of one try'),
   retry: described(z.optional(Retry), 'Try again where it fails'),
+  on_disconnect: described(
+    z.optional(z.enum(['stop', 'continue'])),
+    'What its runner does with it when cut off from the hub for too long; default: stop where a try is left, else continue',
+  ),
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for this step'),
   secrets: described(z.optional(StepSecrets), 'Secrets for this step, by variable; no other step gets them'),
   resources: described(z.optional(Resources), 'What a runner must have free for it'),

@@ -79,3 +79,31 @@ test('a step that came through before its cancellation reached it is a success',
   await engine.done(runId)
   assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: skipped canceled'])
 })
+
+test('a try that another may follow is not to go on without the hub; the last one is, unless the step says so', async (t) => {
+  const { submit, engine, host, clock } = scriptedEngine(t, (spec) => (spec.try < 2 ? 'failed' : 'success'))
+  const retry = { max_attempts: 2, backoff: { delay_seconds: 0 } }
+  const steps = [
+    step('once'),
+    step('again', { retry }),
+    step('on', { retry, on_disconnect: 'continue' }),
+    step('never', { on_disconnect: 'stop' }),
+  ].map((each) => ({ ...each, continue_on_error: true }))
+  const runId = await submit(steps)
+  await until(() => {
+    clock.advance()
+    return host.begun.length === 6
+  })
+  await engine.done(runId)
+  assert.deepEqual(
+    host.begun.map((spec) => [spec.step, spec.try, spec.on_disconnect]),
+    [
+      ['once', 1, undefined],
+      ['again', 1, 'stop'],
+      ['again', 2, undefined],
+      ['on', 1, 'continue'],
+      ['on', 2, 'continue'],
+      ['never', 1, 'stop'],
+    ],
+  )
+})

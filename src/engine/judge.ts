@@ -37,10 +37,14 @@ export function judge(
     if (attempt.cancel === 'timeout') finished.outcome = 'failed'
   }
   const failed = finished.outcome === 'failed' || finished.outcome === 'interrupted'
-  if (failed && mayRetry && !attempt.cancel && step.retry && attempt.try < step.retry.max_attempts)
+  if (failed && mayRetry && !attempt.cancel && step.retry && !isLastTry(step, attempt.try))
     finished.retry_at = new Date(now + delayMs(step.retry, attempt.try)).toISOString()
   return finished
 }
+
+/** Whether the step is not tried again after try number `tries`, however that ends. */
+export const isLastTry = ({ retry }: Step, tries: number): boolean =>
+  retry === undefined || tries >= retry.max_attempts
 
 /** Wait after try number `tries`: the delay, grown by the factor each time, up to the most. */
 export function delayMs({ backoff }: NonNullable<Step['retry']>, tries: number): number {

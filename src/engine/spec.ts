@@ -3,6 +3,7 @@ import { attemptId } from '../contract/ids.ts'
 import { secretUses } from '../contract/step-secrets.ts'
 import type { Step, Workflow } from '../contract/workflow.ts'
 import { fillArgs } from './file/template.ts'
+import { isLastTry } from './judge.ts'
 import { instanceEnv, type RunNames } from './lookup.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import { bytesOf, reserved } from './reserve.ts'
@@ -48,6 +49,7 @@ export function attemptSpec(
     env,
     outputs: step.outputs,
     timeout_ms: step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000,
+    on_disconnect: step.on_disconnect ?? (isLastTry(step, at.try) ? undefined : 'stop'),
     secrets,
     limits: limitsOf(step),
     requires: {

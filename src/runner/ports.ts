@@ -69,6 +69,11 @@ export interface HeldAttempt {
   input?(input: AttemptInput): void
   /** SIGTERM to all its processes, the grace, SIGKILL; then `ended` with outcome `canceled` and this reason. Twice is once. */
   cancel(graceMs: number, reason: string): void
+  /**
+   * As `cancel`, but it ends `failed`, reason `lost`, with this message: a machine that cannot be told of it may be given
+   * another try.
+   */
+  endAsLost(graceMs: number, message: string): void
   /** Its end is known where it must be: forgets it and deletes its folder. Cancels it first if it still runs. */
   release(): Promise<void>
 }

@@ -95,7 +95,7 @@ for (const where of ['another runner', 'the same runner'] as const) {
         ].join('\n')
       const retry = { max_attempts: 2, backoff: { delay_seconds: 0 } }
       const again = await client.runs.create({
-        yaml: workflowText([{ name: 'one', cmd: copy('again'), retry }]),
+        yaml: workflowText([{ name: 'one', cmd: copy('again'), retry, on_disconnect: 'continue' }]),
       })
       const once = await client.runs.create({ yaml: workflowText([{ name: 'one', cmd: copy('once') }]) })
       for (const { run_id } of [again, once])

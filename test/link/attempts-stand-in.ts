@@ -102,7 +102,7 @@ export class HeldStandIn implements HeldAttempt {
     const { aborted, reason } = this.#stop.signal
     this.#report({
       type: 'ended',
-      ...(aborted ? { outcome: 'canceled', reason } : { outcome: 'success', exit_code: 0 }),
+      ...(aborted ? reason : { outcome: 'success', exit_code: 0 }),
       streams: { stdout: endOf(this.#bytes.stdout), stderr: endOf(this.#bytes.stderr) },
     } as AttemptEnd)
   }
@@ -122,7 +122,11 @@ export class HeldStandIn implements HeldAttempt {
   }
 
   cancel(_graceMs = 0, reason = 'canceled'): void {
-    this.#stop.abort(reason)
+    this.#stop.abort({ outcome: 'canceled', reason })
+  }
+
+  endAsLost(_graceMs: number, message: string): void {
+    this.#stop.abort({ outcome: 'failed', reason: 'lost', message })
   }
 
   async release(): Promise<void> {

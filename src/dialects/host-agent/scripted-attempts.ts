@@ -57,6 +57,8 @@ export class ScriptedAttempt implements HeldAttempt {
     this.cancels.push({ graceMs, reason })
   }
 
+  endAsLost(): void {}
+
   async release(): Promise<void> {
     this.#released()
   }

@@ -34,6 +34,7 @@ export function checkAction(
 const hostOnly: Readonly<Record<string, string>> = {
   targets: 'leave targets out',
   retry: 'leave retry out, or put it on the steps of the sub-workflow',
+  on_disconnect: 'leave on_disconnect out, or write it on the steps of the sub-workflow',
   expect_vars: 'leave expect_vars out',
   secrets: 'leave secrets out; the steps of a sub-workflow name their own',
   resources: 'leave resources out, or write them on the steps of the sub-workflow',

@@ -127,6 +127,10 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
     this.stop({ type: 'canceled', reason }, graceMs)
   }
 
+  endAsLost(graceMs: number, message: string): void {
+    this.stop({ type: 'failed', reason: 'lost', message }, graceMs)
+  }
+
   async release(): Promise<void> {
     if (!this.ended && !this.closed) {
       this.cancel(0, 'canceled')

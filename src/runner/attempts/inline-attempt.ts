@@ -83,6 +83,10 @@ export class InlineAttempt implements HeldAttempt {
     this.#run.stop({ type: 'canceled', reason }, graceMs)
   }
 
+  endAsLost(graceMs: number, message: string): void {
+    this.#run.stop({ type: 'failed', reason: 'lost', message }, graceMs)
+  }
+
   async release(): Promise<void> {
     this.cancel(0, 'canceled')
     await this.#reports.whenEnded

@@ -50,6 +50,7 @@ beforeEach(async () => {
   server = createServer()
   sockets = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => {})
     if (status === undefined)
       return sockets.handleUpgrade(request, socket, head, (ws) => sockets.emit('connection', ws, request))
     const body = JSON.stringify({ error: { code, message: 'The token was revoked.' } })
@@ -140,11 +141,12 @@ test('a wrong token at the first try is an error with a hint', async () => {
   })
 })
 
-/** A machine with one attempt that runs, and those of its attempts that were released. */
-function oneHeld(): { attempts: Attempts; released: string[] } {
+/** A machine with one attempt that runs, and those of its attempts that were released or ended as lost. */
+function oneHeld(): { attempts: Attempts; released: string[]; ended: string[] } {
   const released: string[] = []
+  const ended: string[] = []
   const held: HeldAttempt = {
-    spec,
+    spec: { ...spec, on_disconnect: 'stop' },
     epoch: 1,
     reports: [],
     ended: false,
@@ -152,10 +154,11 @@ function oneHeld(): { attempts: Attempts; released: string[] } {
     read: async () => Buffer.alloc(0),
     onChange: () => () => {},
     cancel: () => {},
+    endAsLost: (_graceMs, message) => void ended.push(message),
     release: async () => void released.push(spec.attempt_id),
   }
   const all = () => (released.length === 0 ? [held] : [])
-  return { attempts: { ...none, all, get: () => all()[0] }, released }
+  return { attempts: { ...none, all, get: () => all()[0] }, released, ended }
 }
 
 /** A link that was welcomed and is then answered 401, until it has said so. */
@@ -189,6 +192,29 @@ test('a hub that merely does not know the token ends nothing', async () => {
   await welcomedThenDenied(attempts, 0)
   assert.deepEqual(released, [])
 })
+
+for (const stopped of [true, false])
+  test(`a hub that ${stopped ? 'stopped in order' : 'went without a word'} and stays away ${stopped ? 'costs nothing' : 'may hand on what runs here'}`, async () => {
+    const { attempts, ended } = oneHeld()
+    const clock = { ms: 1_000_000 }
+    run({ attempts, now: () => clock.ms })
+    const { ws } = await nextLink()
+    ws.send(JSON.stringify({ ...JSON.parse(welcome), lost_after_ms: 1_000 }))
+    while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
+    status = 503
+    if (stopped)
+      ws.send(JSON.stringify({ type: 'refused', code: 'unavailable', message: 'Bye.', retry: true }))
+    else ws.terminate()
+    for (let tries = 0; stopped && tries < 50; tries++) {
+      await once(server, 'upgrade')
+      clock.ms += 50
+    }
+    while (!stopped && ended.length === 0) {
+      clock.ms += 20
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    assert.equal(ended.length, stopped ? 0 : 1)
+  })
 
 test('a hub that refuses for good ends it with the reason', async () => {
   run()

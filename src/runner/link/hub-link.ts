@@ -5,6 +5,7 @@ import { Backoff } from '../../platform/backoff.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Attempts } from '../ports.ts'
 import { Holdings } from './holdings.ts'
+import { Lease } from './lease.ts'
 import { linkUrl } from './link-url.ts'
 import { type MachineNews, type RunnerIdentity, Session, type SessionEnd } from './session.ts'
 
@@ -16,6 +17,10 @@ export interface HubLinkOptions {
   /** Recovered already. */
   attempts: Attempts
   log: Log
+  /** As `LeaseOptions.file`. */
+  leaseFile?: string
+  /** As `LeaseOptions.now`. */
+  now?: () => number
   signal?: AbortSignal
   /** Until the hub says another. Default 5,000. */
   heartbeatMs?: number
@@ -38,6 +43,8 @@ export class HubLink {
   #lostAfterMs: number | undefined
   /** When the hub first said so, since the last welcome. */
   #revokedAtMs: number | undefined
+  /** The hub said that it stops. */
+  #hubStopped = false
   #draining = false
   #lastSaid = ''
 
@@ -57,35 +64,52 @@ export class HubLink {
     const { url, token, identity, attempts, log, signal } = this.#options
     const link = linkUrl(url)
     const holdings = new Holdings(attempts, log)
+    const lease = new Lease({
+      runnerId: identity.runner_id,
+      held: () => holdings.all(),
+      file: this.#options.leaseFile,
+      log,
+      now: this.#options.now,
+    })
     const backoff = new Backoff({ firstMs: FIRST_RETRY_MS, maxMs: LAST_RETRY_MS, jitter: 1 })
     const close = () => this.close()
     if (signal?.aborted) close()
     signal?.addEventListener('abort', close)
+    lease.begin()
     try {
       while (!this.#stop.signal.aborted) {
+        const beganAtMs = lease.now()
         const end = await this.#connect({
           url: link,
           token,
           identity: { ...identity, ...this.#machine, boot_id: this.#bootId },
           holdings,
+          lease,
           heartbeatMs: this.#options.heartbeatMs ?? 5_000,
           handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? 10_000,
-          welcomed: (lostAfterMs) => {
+          welcomed: (lostAfterMs, sentAtMs) => {
             backoff.reset()
+            lease.welcomed(lostAfterMs, sentAtMs)
             this.#welcomed = true
+            this.#hubStopped = false
             this.#lostAfterMs = lostAfterMs
             this.#revokedAtMs = undefined
             this.#say(`Connected to the hub at ${url} as runner "${identity.runner_id}".`)
           },
         })
         if (this.#stop.signal.aborted) return
+        if (end.type === 'refused' && end.code === 'unavailable') this.#hubStopped = true
+        // Its next process has not begun by then, and waits from its own start: an upgrade ends nothing.
+        if (this.#hubStopped && isNobodyThere(end)) lease.answered(beganAtMs, false)
         // Who is sent away for good ends first what was taken from it: nobody else would.
         if (end.type === 'refused' && !end.retry) await holdings.released()
         if (end.type === 'answered' && end.code === 'token_revoked') await this.#endWhatIsLost(holdings)
         const waitMs = this.#judge(end, backoff)
-        await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => {})
+        const mostMs = this.#hubStopped ? lease.askEveryMs(Number.POSITIVE_INFINITY) : waitMs
+        await sleep(Math.min(waitMs, mostMs), undefined, { signal: this.#stop.signal }).catch(() => {})
       }
     } finally {
+      lease.close()
       signal?.removeEventListener('abort', close)
     }
   }
@@ -166,3 +190,8 @@ export class HubLink {
 
 const errorCode = (code: string): ErrorCode =>
   Object.hasOwn(errorStatus, code) ? (code as ErrorCode) : 'host_refused'
+
+/** Nothing is at the hub's port; or what stands before it, as a proxy, has no hub. */
+const isNobodyThere = (end: SessionEnd): boolean =>
+  (end.type === 'broken' && end.nobody === true) ||
+  (end.type === 'answered' && (end.status === 502 || end.status === 503))

@@ -12,6 +12,7 @@ import { FrameWriter } from '../../platform/frame-writer.ts'
 import { Liveness } from '../../platform/liveness.ts'
 import type { Holdings } from './holdings.ts'
 import { errorOfAnswer } from './http-answer.ts'
+import type { Lease } from './lease.ts'
 import { isSheltered } from './link-url.ts'
 import { OutputPump } from './output-pump.ts'
 import { TrackedAttempts } from './tracked-attempts.ts'
@@ -19,8 +20,8 @@ import { TrackedAttempts } from './tracked-attempts.ts'
 export type RunnerIdentity = Omit<Hello, 'type' | 'protocol' | 'boot_id' | 'attempts'>
 
 export type SessionEnd =
-  /** The hub is not there, or the link broke. */
-  | { type: 'broken'; why: string }
+  /** The hub is not there, or the link broke. `nobody`: its machine answers, and nothing is there at its port. */
+  | { type: 'broken'; why: string; nobody?: boolean }
   /** The hub said why it does not want the link. */
   | { type: 'refused'; code: string; message: string; retry: boolean }
   /** No WebSocket, but an HTTP answer. */
@@ -31,11 +32,12 @@ export interface SessionOptions {
   token: string
   identity: RunnerIdentity & { boot_id: string }
   holdings: Holdings
+  lease: Lease
   /** Until the hub says another. */
   heartbeatMs: number
   handshakeTimeoutMs: number
   /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
-  welcomed(lostAfterMs: number): void
+  welcomed(lostAfterMs: number, sentAtMs: number): void
 }
 
 type Start = Extract<HubFrame, { type: 'start' }>
@@ -55,6 +57,8 @@ export class Session {
   #writer: FrameWriter | undefined
   #tracked: TrackedAttempts | undefined
   #liveness: Liveness | undefined
+  #asking: NodeJS.Timeout | undefined
+  #helloAtMs = 0
   #welcomed = false
   #closed = false
   #draining: boolean
@@ -87,8 +91,9 @@ export class Session {
     })
     ws.on('open', () => this.#hello())
     ws.on('message', (data) => this.#receive(data as Buffer))
+    ws.on('pong', (data) => options.lease.answered(Number(data.toString()), this.#welcomed))
     ws.on('unexpected-response', (_, response) => void this.#answered(response))
-    ws.on('error', (error) => this.#end({ type: 'broken', why: whyOf(error) }))
+    ws.on('error', (error) => this.#end({ type: 'broken', why: whyOf(error), nobody: isRefused(error) }))
     ws.on('close', (code, reason) =>
       this.#end({
         type: 'broken',
@@ -119,6 +124,7 @@ export class Session {
   #stop(): void {
     this.#closed = true
     this.#liveness?.stop()
+    clearInterval(this.#asking)
     this.#tracked?.close()
   }
 
@@ -128,6 +134,7 @@ export class Session {
 
   #hello(): void {
     this.#watchLiveness(this.#options.heartbeatMs)
+    this.#helloAtMs = this.#options.lease.now()
     const attempts = this.#options.holdings
       .all()
       .map(({ spec, epoch, ended }) => ({ attempt_id: spec.attempt_id, epoch, ended }))
@@ -136,6 +143,13 @@ export class Session {
   }
 
   #watchLiveness(intervalMs: number): void {
+    const { lease } = this.#options
+    clearInterval(this.#asking)
+    // The answer bears what was sent with it (RFC 6455, 5.5.3): when that was.
+    this.#asking = setInterval(
+      () => this.#ws.ping(String(lease.now()), undefined, () => {}),
+      lease.askEveryMs(intervalMs),
+    )
     this.#liveness?.stop()
     this.#liveness = new Liveness(this.#ws, intervalMs, () => {
       this.#ws.terminate()
@@ -176,8 +190,8 @@ export class Session {
   #welcome(frame: Welcome): void {
     if (this.#welcomed) return
     this.#welcomed = true
+    this.#options.welcomed(frame.lost_after_ms, this.#helloAtMs)
     this.#watchLiveness(frame.heartbeat_ms)
-    this.#options.welcomed(frame.lost_after_ms)
     if (this.#draining) this.#send({ type: 'draining' })
     for (const news of this.#news.values()) this.#send(news)
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
@@ -216,4 +230,9 @@ export class Session {
 /** Connecting to a name with several addresses fails with one error for each. */
 function whyOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map(messageOf).join(', ') : messageOf(error)
+}
+
+function isRefused(error: Error): boolean {
+  const errors: unknown[] = error instanceof AggregateError ? error.errors : [error]
+  return errors.every((each) => (each as NodeJS.ErrnoException).code === 'ECONNREFUSED')
 }
