@@ -3,11 +3,19 @@ import { findProgram } from '../platform/process-program.ts'
 import type { AcpProfile } from './acp/profile.ts'
 import { AcpProtocol } from './acp/protocol.ts'
 import type { Agent, AgentLaunch, SessionRequest } from './agent.ts'
+import { modelFailureOf } from './failure-text.ts'
 
 const profile: AcpProfile = {
   agent: 'acp',
   usage: { counts: 'prompt', cachedInInput: false, thoughtsApart: false },
   model: 'session',
+  endsInError,
+}
+
+/** Such as "API Error: 529 overloaded". A model that was asked what a program prints may well answer so, too. */
+function endsInError(message: string, modelWrote: boolean): boolean {
+  if (!/^\W{0,3}(?:[\w-]+ ){0,3}error(?: \(?\d{3}\)?)?: *\S/i.test(message)) return false
+  return !modelWrote || modelFailureOf(message) !== 'other'
 }
 
 /** Any command that speaks the Agent Client Protocol on its standard input and output. */

@@ -12,6 +12,7 @@ const profile: AcpProfile = {
   agent: 'copilot',
   usage: { counts: 'process', cachedInInput: true, thoughtsApart: false },
   model: 'launch',
+  refusesInSilence: true,
   keyHint:
     'Set COPILOT_PROVIDER_API_KEY for a provider of your own, else COPILOT_GITHUB_TOKEN, for the step.',
   asking: { option: 'allow_all', value: 'off' },

@@ -26,12 +26,19 @@ export interface AcpProfile {
   }
   /** What to do where the model's service lets nobody in: which variables hold its key. */
   keyHint?: string
+  /** It ends its turn without a word, and as if nothing were wrong, where its model refused. */
+  refusesInSilence?: boolean
   /** `launch`: by argument or environment; `session`: by the protocol, once the session is there. */
   model: 'launch' | 'session'
   /** An option of the session that must have this value so that the agent asks. */
   asking?: { option: string; value: string }
   /** The change that a tool's raw input stands for, where the agent tells it in no other way. */
   diff?(rawInput: JsonObject): FileDiff | undefined
+  /**
+   * Whether the last message of a turn, whole, is an error that the agent tells as if its model had said it.
+   * `modelWrote`: by what it tells of its tokens, the model did write something.
+   */
+  endsInError?(message: string, modelWrote: boolean): boolean
   /** Whether a text among the model's messages is the agent's own. */
   aside?(text: string, during: { tool: boolean }): Aside | undefined
 }

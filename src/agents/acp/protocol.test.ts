@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { AgentUpdate } from '../../contract/agent.ts'
+import { acp } from '../acp.ts'
 import type { ProtocolFailure, SessionRequest } from '../agent.ts'
 import { type JsonObject, object } from './json-shape.ts'
 import type { AcpProfile } from './profile.ts'
@@ -308,6 +309,63 @@ describe('the Agent Client Protocol', () => {
     const end = talk.end()
     assert.ok(end?.kind === 'turn_ended')
     assert.deepEqual([end.stop_reason, end.failure], ['error', 'rate_limit'])
+  })
+
+  it('takes a turn that ends in an error text or in a refusal for no success', () => {
+    const wrote = { usage: { inputTokens: 9, outputTokens: 9 } }
+    const cases: [texts: string[], answer: JsonObject, end: string, failure?: string][] = [
+      [['API Error: 529 overloaded'], {}, 'error', 'overloaded'],
+      [['API Err', 'or: 529 over', 'loaded'], wrote, 'error', 'overloaded'],
+      [['Error: it did not work'], {}, 'error', 'other'],
+      [['Internal server error (500): try later'], {}, 'error', 'server_error'],
+      // The model was asked what a program prints.
+      [['Error: no such option'], wrote, 'end_turn'],
+      [['It is done.', ' Error: is what it printed before.'], {}, 'end_turn'],
+      [['An error: I mended it.'], wrote, 'end_turn'],
+      [['I cannot help with that.'], { stopReason: 'refusal' }, 'refusal'],
+      [[], { stopReason: 'refusal' }, 'refusal'],
+      [[], {}, 'end_turn'],
+    ]
+    for (const [texts, answer, reason, failure] of cases) {
+      const updates: AgentUpdate[] = []
+      let talk: JsonObject | undefined
+      const protocol = acp.protocol(request, {
+        send: (line) => {
+          talk = JSON.parse(line)
+        },
+        update: (update) => void updates.push(update),
+        ready: () => {},
+        failed: () => {},
+      })
+      const say = (message: JsonObject) => protocol.line(JSON.stringify({ jsonrpc: '2.0', ...message }))
+      protocol.begin()
+      say({ id: talk!.id, result: { protocolVersion: 1 } })
+      say({ id: talk!.id, result: { sessionId: 's' } })
+      protocol.prompt('x')
+      for (const text of texts) {
+        const update = { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } }
+        say({ method: 'session/update', params: { sessionId: 's', update } })
+      }
+      say({ id: talk!.id, result: { stopReason: 'end_turn', ...answer } })
+      const end = updates.at(-1)
+      assert.ok(end?.kind === 'turn_ended')
+      assert.deepEqual([end.stop_reason, end.failure], [reason, failure], texts.join('|'))
+    }
+  })
+
+  it('takes silence for a refusal of an agent that tells it in no other way', () => {
+    for (const [refusesInSilence, text, reason] of [
+      [true, '', 'refusal'],
+      [true, 'Done.', 'end_turn'],
+      [undefined, '', 'end_turn'],
+    ] as const) {
+      const talk = new Talk({}, { refusesInSilence }).open()
+      talk.protocol.prompt('Hello.')
+      talk.text(text)
+      talk.result({ stopReason: 'end_turn' })
+      const end = talk.end()
+      assert.equal(end?.kind === 'turn_ended' && end.stop_reason, reason)
+    }
   })
 
   it('bounds what a tool is given and gives back', () => {

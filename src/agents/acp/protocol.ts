@@ -26,6 +26,7 @@ export class AcpProtocol implements AgentProtocol {
   readonly #updates: SessionUpdates
   readonly #usage: UsageMeter
   readonly #keyHint: string | undefined
+  readonly #refusesInSilence: boolean
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #sessionId = ''
   /** The first line before the session that is no message. */
@@ -34,6 +35,7 @@ export class AcpProtocol implements AgentProtocol {
   constructor(profile: AcpProfile, request: SessionRequest, port: ProtocolPort) {
     this.#port = port
     this.#keyHint = profile.keyHint
+    this.#refusesInSilence = profile.refusesInSilence === true
     this.#rpc = new JsonRpc((line) => port.send(line), {
       notification: (method, params) => this.#notified(method, params),
       request: (id, method, params) => {
@@ -133,8 +135,8 @@ export class AcpProtocol implements AgentProtocol {
   }
 
   #turnAnswered(answer: RpcAnswer): void {
-    const hidden = this.#updates.turnEnds()
     const usage = this.#usage.turnEnded(answer.type === 'result' ? answer.result : {})
+    const hidden = this.#updates.turnEnds(usage?.kind === 'usage' && usage.turn.output_tokens > 0)
     if (usage !== undefined) this.#port.update(usage)
     if (this.#permissions.canceling) this.#turnEnds({ stop_reason: 'canceled' })
     else if (answer.type === 'error') this.#turnEnds(this.#failedTurn(errorText(answer.error), answer.error))
@@ -146,6 +148,9 @@ export class AcpProtocol implements AgentProtocol {
   #stopped(reason: string | undefined): TurnEnd {
     switch (reason) {
       case 'end_turn':
+        return this.#refusesInSilence && this.#updates.idle && this.#permissions.denied.size === 0
+          ? { stop_reason: 'refusal', message: 'The agent ended its turn without a word: its model refused.' }
+          : { stop_reason: reason }
       case 'max_tokens':
       case 'refusal':
         return { stop_reason: reason }

@@ -5,6 +5,8 @@ import type { AcpProfile } from './profile.ts'
 import { toolUpdate } from './tool-call.ts'
 
 const open = new Set(['pending', 'running'])
+/** No error text is as long. */
+const MESSAGE_CHARACTERS = 8_000
 
 /** Turns `session/update` notifications into updates. */
 export class SessionUpdates {
@@ -17,7 +19,10 @@ export class SessionUpdates {
   #held: string | undefined
   /** The agent has said beside the messages that its thread is broken. */
   #systemError = false
-  #lastText = ''
+  /** The last message, whole. */
+  #lastMessage = ''
+  #speaking = false
+  #idle = true
 
   constructor(profile: AcpProfile, denied: ReadonlySet<string>, update: (update: AgentUpdate) => void) {
     this.#profile = profile
@@ -29,16 +34,25 @@ export class SessionUpdates {
     this.#retries = 0
     this.#held = undefined
     this.#systemError = false
-    this.#lastText = ''
+    this.#lastMessage = ''
+    this.#speaking = false
+    this.#idle = true
   }
 
-  /** Why the turn failed though the agent ended it as if it had not. */
-  turnEnds(): string | undefined {
+  /** Why the turn failed though the agent ended it as if it had not. `modelWrote`: by its count of tokens. */
+  turnEnds(modelWrote: boolean): string | undefined {
     this.#openTools.clear()
-    const failure =
-      this.#held ?? (this.#systemError ? this.#lastText || 'The agent reports an error.' : undefined)
+    const held = this.#held
     this.#held = undefined
-    return failure
+    if (held !== undefined) return held
+    if (this.#systemError) return this.#lastMessage || 'The agent reports an error.'
+    if (this.#speaking && this.#profile.endsInError?.(this.#lastMessage, modelWrote)) return this.#lastMessage
+    return undefined
+  }
+
+  /** Nothing was said or done in this turn. */
+  get idle(): boolean {
+    return this.#idle
   }
 
   take(update: JsonObject): void {
@@ -61,10 +75,8 @@ export class SessionUpdates {
     if (text === '') return
     const aside = this.#profile.aside?.(text, { tool: this.#openTools.size > 0 })
     this.#release()
-    if (aside === undefined) {
-      this.#lastText = text
-      this.#update({ kind: 'message', text })
-    } else if (aside.type === 'failure') this.#held = aside.text
+    if (aside === undefined) this.#said(text)
+    else if (aside.type === 'failure') this.#held = aside.text
     else if (aside.type === 'notice') this.#update({ kind: 'notice', text: aside.text })
     else if (aside.type === 'retry')
       this.#update({
@@ -77,11 +89,14 @@ export class SessionUpdates {
 
   #thought(text: string): void {
     this.#release()
+    this.#speaking = false
     if (text !== '') this.#update({ kind: 'thought', text })
   }
 
   #tool(call: JsonObject): void {
     this.#release()
+    this.#speaking = false
+    this.#idle = false
     const update = toolUpdate(call, this.#profile.diff)
     if (update.status === 'failed' && this.#denied.has(update.tool_id)) update.status = 'denied'
     if (update.status !== undefined) {
@@ -93,6 +108,7 @@ export class SessionUpdates {
 
   #plan(plan: JsonObject): void {
     this.#release()
+    this.#idle = false
     const entries = objects(plan.entries).map((entry) => {
       const status = entry.status === 'in_progress' || entry.status === 'completed' ? entry.status : 'pending'
       return { text: string(entry.content) ?? '', status } as const
@@ -107,8 +123,16 @@ export class SessionUpdates {
 
   /** Something followed: it was the model's own text. */
   #release(): void {
-    if (this.#held === undefined) return
-    this.#update({ kind: 'message', text: this.#held })
+    const held = this.#held
     this.#held = undefined
+    if (held !== undefined) this.#said(held)
+  }
+
+  #said(text: string): void {
+    this.#idle = false
+    if (!this.#speaking) this.#lastMessage = ''
+    this.#speaking = true
+    if (this.#lastMessage.length < MESSAGE_CHARACTERS) this.#lastMessage += text
+    this.#update({ kind: 'message', text })
   }
 }
