@@ -12,6 +12,7 @@ if [ ${#packages[@]} = 0 ]; then
     docker-compose systemd                                # what checks the files of deploy/
     faketime                                              # clocks that are stepped
     user-mode-linux                                       # a guest with cgroup v2, on machines with v1
+    bsdutils locales                                      # a terminal (script), and a locale that is not English
   )
 fi
 
