@@ -34,3 +34,22 @@ test('no token stands in a line', () => {
   log(`GET /?access_token=${tokens[0]} with ${tokens[1]}, ${tokens[2]} and Bearer something-else`)
   assert.equal(JSON.parse(lines[0]!).msg, 'GET /?access_token=*** with ***, *** and Bearer ***')
 })
+
+test('no token stands in a field of a line, whatever its format and level, nor where it comes behind an escape', () => {
+  const path =
+    '/api/runs/errand_api_0123456789abcdef/a%2Ferrand_enroll_0123456789abcdef%2FeyJhbGciOiJI.eyJzdWIiOiIx.c2ln'
+  const hidden = '/api/runs/***/a%2F***%2F***'
+  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+    const json = logged('json', 'debug', { runner_id: 'errand_runner_0123456789-_' })
+    json.log(`GET ${path} 404`, { level, path, status: 404, request_id: 'Bearer%20something-else' })
+    const { time: _, ...line } = JSON.parse(json.lines[0]!)
+    const fields = { path: hidden, status: 404, request_id: 'Bearer%20***', runner_id: '***' }
+    assert.deepEqual(line, { level, msg: `GET ${hidden} 404`, ...fields })
+    const text = logged('text', 'debug')
+    text.log(`GET ${path} 404`, { level, path, request_id: 'Bearer something-else' })
+    assert.equal(
+      text.lines[0],
+      `${level === 'info' ? '' : `${level}: `}GET ${hidden} 404 request_id=Bearer ***\n`,
+    )
+  }
+})

@@ -23,19 +23,33 @@ export interface LogOptions {
   fields?: LogFields
 }
 
-/** What must not stand in a log, wherever it comes from: tokens and sessions of ours, and what follows "Bearer". */
-const SECRETS = /\berrand_[a-z]+_[A-Za-z0-9_-]{8,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=\bBearer )\S{8,}/g
+/**
+ * What must not stand in a log, wherever it comes from: tokens and sessions of ours, and what follows "Bearer". In a URL
+ * an escape (`%2F`) may stand before them.
+ */
+const SECRETS = /errand_[a-z]+_[A-Za-z0-9_-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=\bBearer(?: |%20))\S{8,}/g
 
 export function createLog({ format, level: least, write, fields }: LogOptions): Log {
   const from = logLevels.indexOf(least)
   return (message, about = {}) => {
     const { level = 'info', ...own } = about
     if (logLevels.indexOf(level) < from) return
-    const msg = message.replace(SECRETS, '***')
-    if (format === 'text') return write(`${textLine(level, msg, own)}\n`)
-    write(`${JSON.stringify({ time: new Date().toISOString(), level, msg, ...fields, ...own })}\n`)
+    const msg = withoutSecrets(message)
+    if (format === 'text') return write(`${textLine(level, msg, fieldsOf(own))}\n`)
+    const line = { time: new Date().toISOString(), level, msg, ...fieldsOf({ ...fields, ...own }) }
+    write(`${JSON.stringify(line)}\n`)
   }
 }
+
+const withoutSecrets = (text: string): string => text.replace(SECRETS, '***')
+
+const fieldsOf = (fields: LogFields): LogFields =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? withoutSecrets(value) : value,
+    ]),
+  )
 
 /** A message is for people as it is; its level stands before it where it is no news, and what it is about behind it. */
 function textLine(level: LogLevel, msg: string, about: LogFields): string {
