@@ -34,6 +34,22 @@ test("a command runs in its run's workspace, and its output and end are kept unt
   await attempts.close()
 })
 
+test("a run's folder is its user's alone, also where the folder around it is open to all", async (t) => {
+  using here = place()
+  const umask = process.umask(0o022)
+  t.after(() => process.umask(umask))
+  chmodSync(here.path, 0o755)
+  for (const around of ['there', 'missing']) {
+    const workspaceDir = join(here.path, around, 'workspaces')
+    if (around === 'there') mkdirSync(workspaceDir, { recursive: true })
+    const attempts = here.open({ dir: join(here.path, `${around}-attempts`), workspaceDir })
+    const attempt = await attempts.start(command('stat -c %a . ..'), 1)
+    assert.equal((await endOf(attempt)).outcome, 'success')
+    assert.equal(await textOf(attempt), around === 'there' ? '700\n755\n' : '700\n700\n')
+    await attempts.close()
+  }
+})
+
 test('listeners hear of output while the command runs', async () => {
   using here = place()
   const attempts = here.open()

@@ -25,10 +25,10 @@ export class Workspaces {
     return this.own(runId) ?? process.cwd()
   }
 
-  /** The same, and it is there. */
+  /** The same, and it is there, for this user alone: the root may be a folder that is open to others. */
   create(runId: string): string {
     const own = this.own(runId)
-    if (own !== undefined) mkdirSync(own, { recursive: true })
+    if (own !== undefined) mkdirSync(own, { recursive: true, mode: 0o700 })
     return own ?? process.cwd()
   }
 
