@@ -81,7 +81,7 @@ export async function followAgent(
       if (event.type !== 'agent.update') continue
       const { update } = event
       if (update.kind === 'session') session ||= update.session_id !== undefined
-      questions.follow(update, event.attempt)
+      questions.follow(update, event.attempt, run.runId)
       if (update.kind === 'prompt') signals.turnBegins()
       if (update.kind === 'turn_ended') lastTurn = update.stop_reason
       if (update.kind !== 'idle') continue

@@ -7,10 +7,16 @@ export interface QuestionsOptions {
   /** Somebody else may answer (on a hub), so that what is not answered here waits. */
   othersCan: boolean
   /** How they do. */
-  hint(requestId: string): string
-  /** `attempt`: number of the one that asks. */
-  give(input: GivenInput, attempt: number): Promise<unknown>
+  hint(requestId: string, runId: string): string
+  /** `attempt`: number of the one that asks, in this run. */
+  give(input: GivenInput, attempt: number, runId: string): Promise<unknown>
   write(text: string): Promise<void>
+}
+
+/** The attempt that asks. */
+interface Asking {
+  attempt: number
+  runId: string
 }
 
 /** Answers what an agent asks: by asking the person here, one question after another; else with no where nobody can. */
@@ -23,9 +29,10 @@ export class AgentQuestions {
     this.#options = options
   }
 
-  follow(update: AgentUpdate, attempt: number): void {
-    if (update.kind === 'permission') this.#asked(update, attempt)
-    if (update.kind === 'permission_answered') this.#answered(keyOf(update.request_id, attempt))
+  follow(update: AgentUpdate, attempt: number, runId: string): void {
+    const by = { attempt, runId }
+    if (update.kind === 'permission') this.#asked(update, by)
+    if (update.kind === 'permission_answered') this.#answered(keyOf(update.request_id, by))
   }
 
   close(): void {
@@ -33,18 +40,18 @@ export class AgentQuestions {
   }
 
   /** A question that waits for a person has a time until which it does. */
-  #asked({ request_id, expires_at }: AgentUpdateOf<'permission'>, attempt: number): void {
-    const key = keyOf(request_id, attempt)
+  #asked({ request_id, expires_at }: AgentUpdateOf<'permission'>, by: Asking): void {
+    const key = keyOf(request_id, by)
     if (expires_at === undefined || this.#open.has(key)) return
     const { ask, othersCan, hint, write } = this.#options
     if (ask) {
       const gone = new AbortController()
       this.#open.set(key, gone)
-      this.#last = this.#last.then(() => this.#ask(request_id, attempt, gone.signal))
-    } else if (othersCan) void write(`  answer with: ${hint(request_id)}\n`)
+      this.#last = this.#last.then(() => this.#ask(request_id, by, gone.signal))
+    } else if (othersCan) void write(`  answer with: ${hint(request_id, by.runId)}\n`)
     else {
       void write('  nobody can be asked here\n')
-      this.#give({ type: 'permission', request_id, decision: 'deny', nobody: true }, attempt)
+      this.#give({ type: 'permission', request_id, decision: 'deny', nobody: true }, by)
     }
   }
 
@@ -53,18 +60,18 @@ export class AgentQuestions {
     this.#open.delete(key)
   }
 
-  async #ask(requestId: string, attempt: number, signal: AbortSignal): Promise<void> {
+  async #ask(requestId: string, by: Asking, signal: AbortSignal): Promise<void> {
     const line = await askLine('Allow it? [y/N] ', signal)
     if (line === undefined && signal.aborted) return
     const decision = /^y(es)?$/i.test((line ?? '').trim()) ? 'allow' : 'deny'
-    this.#give({ type: 'permission', request_id: requestId, decision }, attempt)
+    this.#give({ type: 'permission', request_id: requestId, decision }, by)
   }
 
-  #give(answer: GivenInput, attempt: number): void {
+  #give(answer: GivenInput, { attempt, runId }: Asking): void {
     // Its time may be over meanwhile.
-    this.#options.give(answer, attempt).catch(() => {})
+    this.#options.give(answer, attempt, runId).catch(() => {})
   }
 }
 
-/** Two sessions of a run may call their questions alike. */
-const keyOf = (requestId: string, attempt: number): string => `${attempt} ${requestId}`
+/** Two sessions may call their questions alike. */
+const keyOf = (requestId: string, { attempt, runId }: Asking): string => `${runId} ${attempt} ${requestId}`

@@ -2,14 +2,9 @@ import type { Workflow } from '../contract/workflow.ts'
 import { didYouMean } from '../engine/file/did-you-mean.ts'
 import { UsageError } from './command.ts'
 
-/** Throws a usage error where `--approve` names no step that asks. */
-export function checkApproved(
-  given: readonly string[],
-  { steps, finally: last = [] }: Pick<Workflow, 'steps' | 'finally'>,
-): void {
-  const asking = [...steps, ...last]
-    .filter(({ action }) => action === 'approval.wait')
-    .map(({ name }) => name)
+/** Throws a usage error where `--approve` names no step that asks, of the workflow or of one that it runs. */
+export function checkApproved(given: readonly string[], workflow: Pick<Workflow, 'steps' | 'finally'>): void {
+  const asking = askingSteps(workflow)
   const wrong = given.find((name) => !asking.includes(name))
   if (wrong === undefined) return
   throw new UsageError(
@@ -21,3 +16,9 @@ export function checkApproved(
     ),
   )
 }
+
+const askingSteps = ({ steps, finally: last = [] }: Pick<Workflow, 'steps' | 'finally'>): string[] =>
+  [...steps, ...last].flatMap(({ name, action, args }) => {
+    if (action === 'approval.wait') return name
+    return action === 'workflow.run' && args.workflow ? askingSteps(args.workflow as Workflow) : []
+  })

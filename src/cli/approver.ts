@@ -1,11 +1,11 @@
 import type { Interface } from 'node:readline'
 import type { EventOf } from '../contract/events.ts'
 
-export type Answer = (answer: {
-  step: string
-  decision: 'approve' | 'reject'
-  comment?: string
-}) => Promise<void>
+/** `runId`: of the run that asks. */
+export type Answer = (
+  answer: { step: string; decision: 'approve' | 'reject'; comment?: string },
+  runId: string,
+) => Promise<void>
 
 export interface ApproverOptions {
   /** `--yes`. */
@@ -19,7 +19,7 @@ export interface ApproverOptions {
   answer: Answer
 }
 
-/** Answers the approvals of a run: by option, by asking, else with no where nobody else can. */
+/** Answers the approvals of a run and of those it starts: by option, by asking, else with no where nobody else can. */
 export class Approver {
   readonly #options: ApproverOptions
   readonly #answered = new Set<string>()
@@ -34,16 +34,16 @@ export class Approver {
     return this.#options.ask
   }
 
-  requested(event: EventOf<'approval.requested'>): void {
+  requested({ step, expires_at }: EventOf<'approval.requested'>, runId: string): void {
     // The instances of a step are answered together.
-    if (this.#answered.has(event.step)) return
-    this.#answered.add(event.step)
+    const key = `${runId} ${step}`
+    if (this.#answered.has(key)) return
+    this.#answered.add(key)
     const { all, steps, ask, othersCan } = this.#options
-    if (all || steps.includes(event.step)) this.#answer(event.step, 'approve')
-    else if (ask) void this.#ask(event.step)
-    else if (!othersCan && event.expires_at === undefined) {
-      this.#answer(event.step, 'reject', `nobody can be asked; run with --approve "${event.step}" or --yes`)
-    }
+    if (all || steps.includes(step)) this.#answer(runId, step, 'approve')
+    else if (ask) void this.#ask(runId, step)
+    else if (!othersCan && expires_at === undefined)
+      this.#answer(runId, step, 'reject', `nobody can be asked; run with --approve "${step}" or --yes`)
   }
 
   close(): void {
@@ -51,7 +51,7 @@ export class Approver {
     this.#terminal = undefined
   }
 
-  async #ask(step: string): Promise<void> {
+  async #ask(runId: string, step: string): Promise<void> {
     const { createInterface } = await import('node:readline')
     this.#terminal ??= createInterface({ input: process.stdin, output: process.stdout })
     // The terminal has gone away; a signal tells of that too.
@@ -59,12 +59,12 @@ export class Approver {
     // While a line is read, Ctrl-C comes here and not as a signal.
     this.#terminal.removeAllListeners('SIGINT').on('SIGINT', () => process.emit('SIGINT'))
     this.#terminal.question(`Approve "${step}"? [y/N] `, (text) => {
-      this.#answer(step, /^y(es)?$/i.test(text.trim()) ? 'approve' : 'reject')
+      this.#answer(runId, step, /^y(es)?$/i.test(text.trim()) ? 'approve' : 'reject')
     })
   }
 
-  #answer(step: string, decision: 'approve' | 'reject', comment?: string): void {
+  #answer(runId: string, step: string, decision: 'approve' | 'reject', comment?: string): void {
     // It may have expired or been canceled meanwhile.
-    this.#options.answer({ step, decision, comment }).catch(() => {})
+    this.#options.answer({ step, decision, comment }, runId).catch(() => {})
   }
 }

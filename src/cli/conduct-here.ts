@@ -61,17 +61,16 @@ export async function conductHere(
       all: options.yes ?? false,
       steps: options.approve ?? [],
       ask,
-      answer: (answer) => engine.answer(runId, answer),
+      answer: (answer, of) => engine.answer(of, answer),
     })
     // A run that its store can no longer keep ends in no event, only here.
     const lost = new AbortController()
     engine.done(runId).catch((error: unknown) => lost.abort(error))
     const run = {
       runId,
-      events: engine.watch(runId, 0, lost.signal),
-      childEvents: (id: string) => engine.watch(id, 0, lost.signal),
+      events: (id: string) => engine.watch(id, 0, lost.signal),
       cancel: (force: boolean) => engine.cancel(runId, { force }),
-      give: (input: GivenInput, attempt: number) => engine.input(runId, input, { attempt }),
+      give: (id: string, input: GivenInput, attempt: number) => engine.input(id, input, { attempt }),
       view: () => engine.view(runId),
     }
     const exitCode = await follow(run, {

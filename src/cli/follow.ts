@@ -5,23 +5,22 @@ import { AgentQuestions } from './agent-questions.ts'
 import type { Approver } from './approver.ts'
 import { exitCodeOfRun } from './exit-codes.ts'
 import { wantsColor } from './render/palette.ts'
-import { type DisplayOptions, RunDisplay } from './render/run-display.ts'
+import { eachEvent, FamilyDisplay, type FamilyShow } from './run-family.ts'
 import { TextOut } from './text-out.ts'
 
 /** A run as this command follows it, wherever it is carried out. */
 export interface FollowedRun {
   runId: string
-  events: AsyncIterable<RunEvent>
-  /** Events of a run that this one starts. */
-  childEvents(runId: string): AsyncIterable<RunEvent>
+  /** The events of this run, or of one that it has started. */
+  events(runId: string): AsyncIterable<RunEvent>
   cancel(force: boolean): Promise<void>
   /** Answers what an agent of it asks; absent: others do. */
-  give?(input: GivenInput, attempt: number): Promise<unknown>
+  give?(runId: string, input: GivenInput, attempt: number): Promise<unknown>
   /** The run for the last line of `--json`. */
   view(): Promise<unknown>
 }
 
-export interface FollowOptions extends Pick<DisplayOptions, 'maxBytes' | 'wholeOutput' | 'answerHint'> {
+export interface FollowOptions extends FamilyShow {
   json: boolean
   approver?: Approver
 }
@@ -30,8 +29,7 @@ export interface FollowOptions extends Pick<DisplayOptions, 'maxBytes' | 'wholeO
 export async function follow(run: FollowedRun, options: FollowOptions): Promise<number> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
-  const display = new RunDisplay({ ...options, tty, color: wantsColor(tty, process.env) })
-  const children: Promise<void>[] = []
+  const displays = new FamilyDisplay(options, { tty, color: wantsColor(tty, process.env) })
   let asked = 0
   const cancel = (): void => {
     asked++
@@ -49,29 +47,22 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   const questions = new AgentQuestions({
     ask: run.give !== undefined && options.approver?.asks === true,
     othersCan: run.give === undefined,
-    hint: (id) => `errand agents answer ${run.runId} ${id} allow`,
-    give: async (input, attempt) => run.give?.(input, attempt),
+    hint: (id, runId) => `errand agents answer ${runId} ${id} allow`,
+    give: async (input, attempt, runId) => run.give?.(runId, input, attempt),
     write: async (text) => (options.json ? undefined : await out.write(text)),
   })
   let status: RunStatus = 'running'
   try {
-    for await (const event of run.events) {
-      // What a sub-workflow printed comes before its end is told.
-      if (event.type === 'child.finished') await Promise.all(children)
-      await out.write(options.json ? `${JSON.stringify(event)}\n` : display.add(event))
-      if (event.type === 'child.started' && !options.json) {
-        const child = new RunDisplay({
-          ...options,
-          tty,
-          color: wantsColor(tty, process.env),
-          within: event.step,
-        })
-        children.push(showChild(run.childEvents(event.run_id), child, out))
-      }
-      if (event.type === 'approval.requested') options.approver?.requested(event)
-      if (event.type === 'agent.update') questions.follow(event.update, event.attempt)
-      if (event.type === 'run.finished') status = event.status
-    }
+    await eachEvent(run.runId, run.events, async (event, member) => {
+      const { runId } = member
+      const isChild = runId !== run.runId
+      await out.write(
+        options.json ? jsonLine(event, isChild ? runId : undefined) : displays.add(event, member),
+      )
+      if (event.type === 'approval.requested') options.approver?.requested(event, runId)
+      if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
+      if (event.type === 'run.finished' && !isChild) status = event.status
+    })
     if (options.json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
   } finally {
     questions.close()
@@ -80,10 +71,6 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   return exitCodeOfRun(status)
 }
 
-async function showChild(events: AsyncIterable<RunEvent>, display: RunDisplay, out: TextOut): Promise<void> {
-  try {
-    for await (const event of events) await out.write(display.add(event))
-  } catch {
-    // How it ended is told by the run that started it.
-  }
-}
+/** An event of a child stands in one of its own, since it may name a run too. */
+const jsonLine = (event: RunEvent, run_id: string | undefined): string =>
+  `${JSON.stringify(run_id === undefined ? event : { type: 'child.event', run_id, event })}\n`

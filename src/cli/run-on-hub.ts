@@ -48,15 +48,14 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
       steps: approve,
       ask: false,
       othersCan: true,
-      answer: async ({ step, comment, decision }) =>
-        void (await client.runs[decision](runId, { step, comment })),
+      answer: async ({ step, comment, decision }, of) =>
+        void (await client.runs[decision](of, { step, comment })),
     })
     // What is not shown need not come here.
     const outputBytes = options.json ? undefined : mostShownBytes(workflow)
     const run = {
       runId,
-      events: client.events(runId, { reached: true, outputBytes }),
-      childEvents: (id: string) => client.events(id, { outputBytes }),
+      events: (id: string) => client.events(id, { reached: true, outputBytes }),
       cancel: async (force: boolean) => void (await whileAway(() => client.runs.cancel(runId, { force }))),
       view: () => client.runs.get(runId),
     }
@@ -64,8 +63,8 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
       json: options.json ?? false,
       approver,
       maxBytes: shownBytes(workflow),
-      wholeOutput: (attempt, stream) => `errand runs logs ${runId} --attempt ${attempt} --stream ${stream}`,
-      answerHint: (step) => `answer with: errand approve ${runId} "${step}"`,
+      wholeOutput: (attempt, stream, id) => `errand runs logs ${id} --attempt ${attempt} --stream ${stream}`,
+      answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
     })
   } catch (error) {
     if (tellProblems(error, source)) return exitCodes.usage

@@ -14,8 +14,7 @@ async function begun(client: ErrandClient, runId: string, wait: boolean): Promis
   if (!wait) return exitCodes.success
   const run = {
     runId,
-    events: client.events(runId),
-    childEvents: (id: string) => client.events(id),
+    events: (id: string) => client.events(id),
     cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
     view: () => client.runs.get(runId),
   }
@@ -23,7 +22,7 @@ async function begun(client: ErrandClient, runId: string, wait: boolean): Promis
     json: false,
     maxBytes: () => Infinity,
     wholeOutput: () => '',
-    answerHint: (step) => `answer with: errand approve ${runId} "${step}"`,
+    answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
   })
 }
 

@@ -6,7 +6,7 @@ import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { wantsColor } from './render/palette.ts'
-import { RunDisplay } from './render/run-display.ts'
+import { eachEvent, FamilyDisplay } from './run-family.ts'
 import { TextOut } from './text-out.ts'
 
 export const runsLogs = command({
@@ -45,23 +45,28 @@ async function bytes(client: ErrandClient, runId: string, attempt: string, strea
 
 async function readable(client: ErrandClient, runId: string, wait: boolean): Promise<void> {
   const tty = process.stdout.isTTY ?? false
-  const display = new RunDisplay({
-    tty,
-    color: wantsColor(tty, process.env),
+  const show = {
     maxBytes: () => Infinity,
     wholeOutput: () => '',
-    answerHint: (step) => `answer with: errand approve ${runId} "${step}"`,
-  })
-  const { last_seq } = await client.runs.get(runId)
+    answerHint: (step: string, id: string) => `answer with: errand approve ${id} "${step}"`,
+  }
+  const displays = new FamilyDisplay(show, { tty, color: wantsColor(tty, process.env) })
   const out = new TextOut(process.stdout)
   const gone = new AbortController()
+  const { signal } = gone
   out.whenGone(() => gone.abort())
+  const events = (id: string) => (wait ? client.events(id, { signal }) : eventsSoFar(client, id, signal))
   try {
-    for await (const event of client.events(runId, { signal: gone.signal })) {
-      await out.write(display.add(event))
-      if (!wait && event.seq >= last_seq) break
-    }
+    await eachEvent(runId, events, (event, member) => out.write(displays.add(event, member)))
   } catch (error) {
-    if (!gone.signal.aborted) throw error
+    if (!signal.aborted) throw error
+  }
+}
+
+async function* eventsSoFar(client: ErrandClient, runId: string, signal: AbortSignal) {
+  const { last_seq } = await client.runs.get(runId)
+  for await (const event of client.events(runId, { signal })) {
+    yield event
+    if (event.seq >= last_seq) return
   }
 }

@@ -13,19 +13,34 @@ export function setOutputPath(workflow: Workflow, folder: string): Workflow {
   return workflow
 }
 
-/** How much of a step's output is shown. */
-export function shownBytes(workflow: unknown): (step: string) => number {
-  const { steps = [], finally: last = [] } = (workflow ?? {}) as Partial<Workflow>
-  const limits = new Map<string, number>()
-  for (const { name, args } of [...steps, ...last]) {
-    if (typeof args?.max_output_bytes === 'number') limits.set(name, args.max_output_bytes)
+/** How much of a step's output is shown; `within`: the steps that lead to its sub-workflow. */
+export function shownBytes(workflow: unknown): (step: string, within: readonly string[]) => number {
+  const known = new Map<string, ReadonlyMap<string, number>>()
+  return (step, within) => {
+    const path = JSON.stringify(within)
+    const limits = known.get(path) ?? limitsOf(within.reduce(subWorkflow, workflow))
+    known.set(path, limits)
+    return limits.get(step) ?? DEFAULT_MAX_OUTPUT_BYTES
   }
-  return (step) => limits.get(step) ?? DEFAULT_MAX_OUTPUT_BYTES
 }
 
-/** The most that is shown of a stream of any step. */
+const subWorkflow = (workflow: unknown, step: string): unknown =>
+  stepsOf(workflow).find(({ name }) => name === step)?.args.workflow
+
+const limitsOf = (workflow: unknown) => new Map(stepsOf(workflow).map((step) => [step.name, limitOf(step)]))
+
+/** The most that is shown of a stream of any step, those of sub-workflows too. */
 export function mostShownBytes(workflow: unknown): number {
-  const { steps = [], finally: last = [] } = (workflow ?? {}) as Partial<Workflow>
-  const shown = shownBytes(workflow)
-  return Math.max(DEFAULT_MAX_OUTPUT_BYTES, ...[...steps, ...last].map(({ name }) => shown(name)))
+  const all = stepsOf(workflow).map((step) =>
+    step.args.workflow === undefined ? limitOf(step) : mostShownBytes(step.args.workflow),
+  )
+  return all.reduce((most, one) => Math.max(most, one), DEFAULT_MAX_OUTPUT_BYTES)
 }
+
+function stepsOf(workflow: unknown): Workflow['steps'] {
+  const { steps = [], finally: last = [] } = (workflow ?? {}) as Partial<Workflow>
+  return [...steps, ...last]
+}
+
+const limitOf = ({ args }: Workflow['steps'][number]): number =>
+  typeof args.max_output_bytes === 'number' ? args.max_output_bytes : DEFAULT_MAX_OUTPUT_BYTES

@@ -25,7 +25,7 @@ const expected: Record<string, { code?: number; args?: string[]; lines: (string 
   },
   'retry.yaml': { lines: ['local | not this time', /tried again in/, 'local | worked on try 2'] },
   'rollback.yaml': { code: 1, lines: ['local | deployment removed', 'local | database dropped'] },
-  'sub-workflow.yaml': { lines: ['ask: local | good day, Anna', 'local | it said: good day, Anna'] },
+  'sub-workflow.yaml': { lines: ['  ask: local | good day, Anna', 'local | it said: good day, Anna'] },
   'sub-workflow-greeting.yaml': { lines: ['local | good day, you', 'GREETING=good day, you'] },
   'variables.yaml': { lines: [/\d+ entries in the root folder/, /- few skipped: condition/] },
 }

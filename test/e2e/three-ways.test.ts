@@ -25,11 +25,12 @@ const exporting = (name: string, script: string, more: Record<string, unknown> =
 const child = { version: 'v0.1', name: 'child', outputs: { ANSWER: '${TEXT}!' } }
 /** A sub-workflow has its own inventory. */
 const withHosts = (steps: Step[], inventory: unknown): Step[] =>
-  steps.map((step) =>
-    step.action === 'workflow.run'
-      ? { ...step, args: { ...step.args, workflow: { ...(step.args!.workflow as object), inventory } } }
-      : step,
-  )
+  steps.map((step) => {
+    if (step.action !== 'workflow.run') return step
+    const inner = step.args!.workflow as { steps: Step[] }
+    const workflow = { ...inner, steps: withHosts(inner.steps, inventory), inventory }
+    return { ...step, args: { ...step.args, workflow } }
+  })
 const childSteps = [
   { name: 'inner', action: 'cmd.run', args: { cmd: 'echo "inner $WHO"' }, outputs: { TEXT: 'stdout' } },
 ]
@@ -150,6 +151,36 @@ const cases: Record<string, Case> = {
     code: 0,
     shows: ['local tell stdout: inner me!'],
   },
+  'sub-workflows in one another': {
+    steps: [
+      {
+        name: 'outer',
+        action: 'workflow.run',
+        foreach: ['a', 'b'],
+        args: {
+          inputs: { WHO: '${ITEM}' },
+          workflow: {
+            ...{ version: 'v0.1', name: 'middle', inputs: { WHO: {} } },
+            steps: [
+              { name: 'before', action: 'cmd.run', args: { cmd: 'echo "before $WHO"' } },
+              {
+                name: 'inner',
+                action: 'workflow.run',
+                args: {
+                  inputs: { WHO: '${WHO}' },
+                  workflow: { version: 'v0.1', name: 'innermost', inputs: { WHO: {} }, steps: childSteps },
+                },
+              },
+              { name: 'ask', action: 'approval.wait', args: { message: 'Go on?' } },
+            ],
+          },
+        },
+      },
+    ],
+    args: ['--yes'],
+    code: 0,
+    shows: ['outer > inner: local inner stdout: inner a', 'outer > inner: local inner stdout: inner b'],
+  },
   'a graph': {
     steps: [
       { name: 'a1', cmd: 'echo a1' },
@@ -181,9 +212,14 @@ const cases: Record<string, Case> = {
   },
 }
 
+type Line =
+  | RunEvent
+  | { type: 'result'; run: RunView }
+  | { type: 'child.event'; run_id: string; event: RunEvent }
+
 /** What a run came to, without times, ids and the order between hosts. */
 function essence(lines: string[]): string[] {
-  const events = lines.map((line) => JSON.parse(line)) as (RunEvent | { type: 'result'; run: RunView })[]
+  const events = lines.map((line) => JSON.parse(line)) as Line[]
   const last = events.pop()
   assert.equal(last?.type, 'result')
   const { run } = last as { run: RunView }
@@ -202,15 +238,23 @@ function essence(lines: string[]): string[] {
       )
     }
   }
-  const texts = new Map<string, string>()
-  for (const event of events as RunEvent[]) {
+  const texts = new Map<string, { of: string; text: string }>()
+  /** The steps that lead to each run that was started by another one. */
+  const within = new Map<string, string>()
+  for (const line of events) {
+    const [event, runId] =
+      line.type === 'child.event' ? [line.event, line.run_id] : [line as RunEvent, undefined]
+    const before = runId === undefined ? '' : within.get(runId)
+    assert.notEqual(before, undefined, 'what started a run is told before its events')
+    if (event.type === 'child.started')
+      within.set(event.run_id, before === '' ? event.step : `${before} > ${event.step}`)
     if (event.type !== 'output') continue
-    const key = `${event.host} ${event.step} ${event.stream}`
-    const attempt = `${key} ${event.attempt}`
-    texts.set(attempt, (texts.get(attempt) ?? '') + event.text)
+    const attempt = `${runId} ${event.attempt} ${event.stream}`
+    const of = `${before ? `${before}: ` : ''}${event.host} ${event.step} ${event.stream}`
+    texts.set(attempt, { of, text: (texts.get(attempt)?.text ?? '') + event.text })
   }
-  for (const [key, text] of texts)
-    for (const line of text.replace(/\n$/, '').split('\n')) found.push(`${key.replace(/ \d+$/, '')}: ${line}`)
+  for (const { of, text } of texts.values())
+    for (const line of text.replace(/\n$/, '').split('\n')) found.push(`${of}: ${line}`)
   return found.sort()
 }
 
@@ -218,8 +262,8 @@ function essence(lines: string[]): string[] {
 const seen = (stdout: string): string[] =>
   stdout
     .replace(/^run \S+ on \S+\n/, '')
-    .replace(/ +\(answer with: .*\)$/m, '')
-    .replace(/approved by admin$/m, 'approved')
+    .replace(/ +\(answer with: .*\)$/gm, '')
+    .replace(/approved by admin$/gm, 'approved')
     .replace(/run_[a-z0-9]+/g, 'RUN')
     .replace(/\b[\d.]+ (ms|s)\b/g, 'TIME')
     .replace(/ +/g, ' ')

@@ -14,8 +14,8 @@ export interface DisplayOptions extends TextRules {
   maxBytes(step: string): number
   /** How a person gets at the whole of an output that was cut. */
   wholeOutput(attempt: number, stream: StreamName): string
-  /** The step that started this run, for a run within another: before each line, and no summary. */
-  within?: string
+  /** The steps that lead to this run, for one within another: each line is indented and begins with them, and there is no summary. */
+  within?: readonly string[]
   /** How a person answers an approval; absent: this command asks. */
   answerHint?(step: string): string
 }
@@ -41,9 +41,9 @@ export class RunDisplay {
   add(event: RunEvent): string {
     this.#rows.add(event)
     const text = this.#text(event)
-    const { within } = this.#options
-    if (within === undefined || text === '') return text
-    const before = `${this.#paint('dim', `${lineText(within)}:`)} `
+    const { within = [] } = this.#options
+    if (within.length === 0 || text === '') return text
+    const before = `${'  '.repeat(within.length)}${this.#paint('dim', `${lineText(within.join(' > '))}:`)} `
     return `${before}${text.slice(0, -1).replaceAll('\n', `\n${before}`)}\n`
   }
 
@@ -60,7 +60,7 @@ export class RunDisplay {
       case 'run.timed_out':
         return this.#note('red', 'the time for the whole run is up')
       case 'run.finished':
-        return this.#options.within === undefined ? this.#end(event) : ''
+        return this.#options.within?.length ? '' : this.#end(event)
       case 'step.started':
         return this.#stepStarted(event)
       case 'step.skipped':
