@@ -54,6 +54,15 @@ test('what was lost is tried again too, and missing exports count as a failure',
   assert.equal((await engine.done(runId)).status, 'success')
 })
 
+test('what is told of an end goes on to stand beside the exports that are missing', async (t) => {
+  const { play } = scriptedEngine(t, () => ({ message: 'A line is no export.' }))
+  const view = await play([
+    step('a', { ...{ action: 'cmd.run', args: { cmd: 'x', export_vars: true } }, expect_vars: ['T'] }),
+  ])
+  assert.equal(view.reason, 'expect_vars')
+  assert.match(view.message!, /Step "a" did not export T\. A line is no export\.$/)
+})
+
 test('no try follows a cancellation, neither of what waits for one nor of what was running', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, () => 'hold')
   const retry = { max_attempts: 3, backoff: { delay_seconds: 60 } }

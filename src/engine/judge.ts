@@ -30,7 +30,9 @@ export function judge(
   if (finished.outcome === 'success' && missing.length > 0) {
     finished.outcome = 'failed'
     finished.reason = 'expect_vars'
-    finished.message = `Step "${step.name}" did not export ${missing.join(', ')}.`
+    const message = `Step "${step.name}" did not export ${missing.join(', ')}.`
+    // It may say of a line that it is no export.
+    finished.message = end.message === undefined ? message : `${message} ${end.message}`
   }
   if (attempt.cancel && finished.outcome === 'canceled') {
     finished.reason = attempt.cancel

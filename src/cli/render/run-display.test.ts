@@ -164,6 +164,13 @@ test('the summary tells which instances were skipped or failed by their conditio
   )
 })
 
+test('what is to be told of an attempt that succeeded is shown', () => {
+  const message = 'A line is no export: "BOPS_EXPORT:A" (it has no "=").'
+  const events = [started('a', 'web'), created(1, 'a', 'web')]
+  const text = show([...events, finished(1, 'a', 'web', { outcome: 'success', message }), ended('a')])
+  assert.equal(text, `> a\nweb | ${message}\n`)
+})
+
 test('a step that could not begin is in the summary', () => {
   const text = show([
     { type: 'run.created', workflow_name: 'w', vars: {} },

@@ -138,7 +138,10 @@ export class RunDisplay {
     this.#lines.delete(event.attempt)
     this.#agents.delete(event.attempt)
     this.#waiting.delete(event.attempt)
-    if (event.outcome === 'success') return text
+    if (event.outcome === 'success')
+      return event.message === undefined
+        ? text
+        : `${text}${prefix}${this.#paint('yellow', lineText(event.message))}\n`
     text += `${prefix}${this.#paint(statusColor[event.outcome], lineText(whyText({ ...event, exitCode: event.exit_code })))}`
     if (event.retry_at !== undefined) {
       const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))

@@ -48,7 +48,8 @@ function unmaskedEnd({
       reason: 'exports_too_large',
       message: `The exported variables are larger than ${MAX_EXPORT_BYTES} bytes in all. Write what is large to a file.`,
     }
-  const message = [end.message, ...(taken?.unset ?? [])].filter((text) => text !== undefined).join(' ')
+  const texts = [end.message, scanner?.warning, ...(taken?.unset ?? [])]
+  const message = texts.filter((text) => text !== undefined).join(' ')
   return { ...end, exports: all.toRecord(), message: message === '' ? undefined : message }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { VAR_NAME_RULE } from '../../contract/variable-name.ts'
 import { ExportScanner } from './export-scanner.ts'
 
 function scan(...chunks: (string | Buffer)[]) {
@@ -29,6 +30,26 @@ test('bad names, NUL and invalid UTF-8 break nothing', () => {
     ['B', 'ab'],
     ['C', '\ufffd'],
   ])
+})
+
+test('lines that begin like an export and are none are told, with why, and no more of them than a person reads', () => {
+  const warningOf = (text: string) => {
+    const scanner = new ExportScanner()
+    for (const byte of Buffer.from(text)) scanner.push(Buffer.from([byte]))
+    scanner.end()
+    return scanner.warning
+  }
+  assert.equal(warningOf('BOPS_EXPORT:A=1\nx BOPS_EXPORT:B\nBOPS_EXPORT\n'), undefined)
+  assert.equal(
+    warningOf('BOPS_EXPORT:TOKEN abc\r\nBOPS_EXPORT:A=1\n'),
+    'A line is no export: "BOPS_EXPORT:TOKEN abc" (it has no "=").',
+  )
+  const long = 'x'.repeat(500)
+  assert.equal(
+    warningOf(`BOPS_EXPORT:1A=x\nBOPS_EXPORT:=\x1b[2J\nBOPS_EXPORT:${long}\nBOPS_EXPORT:\nBOPS_EXPORT: A=1`),
+    `5 lines are no exports: "BOPS_EXPORT:1A=x" (${VAR_NAME_RULE}); "BOPS_EXPORT:=\\u001b[2J" (${VAR_NAME_RULE}); ` +
+      `"BOPS_EXPORT:${'x'.repeat(100)}…" (it has no "="); and 2 more.`,
+  )
 })
 
 test('a variable over 1 MiB is told as too large, and the lines after it are read', () => {

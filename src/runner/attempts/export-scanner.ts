@@ -1,10 +1,14 @@
-import { VarName } from '../../contract/workflow.ts'
+import { VAR_NAME_RULE, VarName } from '../../contract/variable-name.ts'
 import { ExportedVars } from './exported-vars.ts'
 
 const PREFIX = Buffer.from('BOPS_EXPORT:')
 const NEWLINE = 10
 /** A longer line is not kept: its export is too large. */
 const MAX_LINE_BYTES = 1024 * 1024
+
+/** Lines that are no export though they begin like one: so many are told in full, and so much of each. */
+const TOLD_LINES = 3
+const TOLD_CHARACTERS = 100
 
 /** Finds the lines `BOPS_EXPORT:KEY=value` in a stream, however it is cut into chunks. */
 export class ExportScanner {
@@ -14,6 +18,17 @@ export class ExportScanner {
   #begunBytes = 0
   /** Within a line that is no export. */
   #skipping = false
+  readonly #malformed: string[] = []
+  #malformedLines = 0
+
+  /** What is to be told of lines that begin like an export and are none. */
+  get warning(): string | undefined {
+    if (this.#malformedLines === 0) return undefined
+    const lines =
+      this.#malformedLines === 1 ? 'A line is no export' : `${this.#malformedLines} lines are no exports`
+    const more = this.#malformedLines - this.#malformed.length
+    return `${lines}: ${this.#malformed.join('; ')}${more > 0 ? `; and ${more} more` : ''}.`
+  }
 
   push(chunk: Buffer): void {
     const rest = this.#skipping || this.#begunBytes > 0 ? this.#endBegunLine(chunk) : chunk
@@ -80,8 +95,16 @@ export class ExportScanner {
     const text = line.toString('utf8', PREFIX.length).replace(/\r$/, '')
     const equals = text.indexOf('=')
     const name = text.slice(0, equals)
-    if (equals <= 0 || !VarName.safeParse(name).success) return
-    if (line.length > MAX_LINE_BYTES) this.found.tooLarge = true
+    if (equals < 0) this.#leaveOut(text, 'it has no "="')
+    else if (!VarName.safeParse(name).success) this.#leaveOut(text, VAR_NAME_RULE)
+    else if (line.length > MAX_LINE_BYTES) this.found.tooLarge = true
     else this.found.set(name, text.slice(equals + 1))
+  }
+
+  #leaveOut(text: string, why: string): void {
+    this.#malformedLines++
+    if (this.#malformed.length === TOLD_LINES) return
+    const line = `${PREFIX}${text.length > TOLD_CHARACTERS ? `${text.slice(0, TOLD_CHARACTERS)}…` : text}`
+    this.#malformed.push(`${JSON.stringify(line)} (${why})`)
   }
 }

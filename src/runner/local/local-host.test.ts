@@ -100,7 +100,7 @@ test('secrets are given to a command and an action here, and hidden in all that 
   const values = { TOKEN: token, KEY: key, PIN: '12345' }
   const secrets = { TOKEN: fromHub('TOKEN'), KEY: fromHub('KEY', 'file'), PIN: fromHub('PIN') }
   const { run, cwd } = hostIn(t, { secrets: { reveal: async () => values } })
-  const cmd = `printf 'BOPS_EXPORT:COPY=%s\\n' "$TOKEN"; (KEY=$(cat "$KEY"); export KEY; ${printForms}); echo "$KEY"; cat "$KEY"; printf %.9s "$TOKEN" >&2`
+  const cmd = `printf 'BOPS_EXPORT:COPY=%s\\nBOPS_EXPORT:%s\\n' "$TOKEN" "$TOKEN"; (KEY=$(cat "$KEY"); export KEY; ${printForms}); echo "$KEY"; cat "$KEY"; printf %.9s "$TOKEN" >&2`
   const sink = await run(command(cmd, { secrets, args: { export_vars: true } }))
   const reports = sink.reports.map(({ report }) => report)
   assert.deepEqual(
@@ -110,6 +110,7 @@ test('secrets are given to a command and an action here, and hidden in all that 
   assert.equal(sink.end!.outcome, 'success')
   assert.deepEqual(sink.end!.exports, { COPY: '***' })
   assert.match(sink.end!.message!, /A secret cannot be exported/)
+  assert.match(sink.end!.message!, /A line is no export: "BOPS_EXPORT:\*\*\*" \(it has no "="\)/)
   assert.deepEqual(found(sink.text() + sink.text('stderr') + JSON.stringify(reports)), [])
   // What began like a secret came at the end.
   assert.ok(sink.text('stderr').endsWith(token.slice(0, 9)))

@@ -18,7 +18,7 @@ test('a command has its secrets, and nothing that it puts out holds one, in any 
   using here = place()
   const attempts = here.open({ outputDir: here.path })
   const spec = withSecrets(
-    `${printForms}; printf 'BOPS_EXPORT:TOKEN_COPY=%s\\nBOPS_EXPORT:FINE=1\\n' "$TOKEN"; printf '{"v":"%s"}' "$NOISE"`,
+    `${printForms}; printf 'BOPS_EXPORT:TOKEN_COPY=%s\\nBOPS_EXPORT:FINE=1\\nBOPS_EXPORT:%s\\n' "$TOKEN" "$TOKEN"; printf '{"v":"%s"}' "$NOISE"`,
     {
       args: { export_vars: true, output_path: 'kept' },
       env: { NOISE: 'fine' },
@@ -38,6 +38,7 @@ test('a command has its secrets, and nothing that it puts out holds one, in any 
   assert.deepEqual(found(stdout + stderr + JSON.stringify(attempt.reports)), [])
   assert.deepEqual([end.exports!.TOKEN_COPY, end.exports!.FINE], ['***', '1'])
   assert.match(end.message!, /A secret cannot be exported: it is \*\*\* in .*TOKEN_COPY/)
+  assert.match(end.message!, /A line is no export: "BOPS_EXPORT:\*\*\*" /)
   assert.match(end.message!, /Output ERR was not set: nothing matches/)
   for (const [stream, text] of Object.entries({ stdout, stderr })) {
     const { length, sha256 } = end.streams![stream as 'stdout']!
