@@ -14,14 +14,14 @@ const gzip = { 'content-type': 'application/gzip' }
 test('an upload is named by its SHA-256, kept once, and read by runners of its tenant alone', async (t) => {
   const hub = await testingHub(t)
   const ann = await hub.user('ann')
-  const far = await hub.user('far', 'admin', 'elsewhere')
+  const [far, boss] = [await hub.user('far', 'admin', 'elsewhere'), await hub.user('boss', 'admin')]
   for (let time = 0; time < 2; time++) {
     const kept = await hub.call('PUT', '/api/uploads', ann.token, bytes, gzip)
     assert.deepEqual([kept.status, kept.json], [201, { upload: sha256, bytes: bytes.length }])
   }
   assert.deepEqual(readdirSync(dirname(hub.uploads.pathOf('default', sha256))), [sha256])
   const get = (token?: string, id = sha256) => hub.call('GET', `/api/uploads/${id}`, token)
-  const answer = await get(await hub.tokenOf(ann.id, 'runner'))
+  const answer = await get(await hub.tokenOf(boss.id, 'runner'))
   assert.deepEqual(
     [answer.status, answer.text, answer.headers.get('content-length')],
     [200, bytes, `${bytes.length}`],
@@ -36,7 +36,7 @@ test('an upload is named by its SHA-256, kept once, and read by runners of its t
     'errand_runner_wrong',
   ])
     assert.equal((await get(token)).status, 401)
-  assert.equal((await get(await hub.tokenOf(ann.id, 'runner'), '..%2f..%2fsecrets.key')).status, 400)
+  assert.equal((await get(await hub.tokenOf(boss.id, 'runner'), '..%2f..%2fsecrets.key')).status, 400)
   const start = (token: string) => hub.call('POST', '/api/bots', token, { bot_id: 'a', upload: sha256 })
   assert.equal((await start(far.token)).status, 404)
   assert.equal((await start(ann.token)).status, 201)
