@@ -44,6 +44,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./secrets.ts')).secrets,
   },
   login: { summary: 'Log in to a hub', load: async () => (await import('./login.ts')).login },
+  logout: { summary: 'Log out of it', load: async () => (await import('./login.ts')).logout },
   tokens: { summary: 'Manage tokens of a hub', load: async () => (await import('./tokens.ts')).tokens },
   users: { summary: 'Manage users of a hub', load: async () => (await import('./users.ts')).users },
   'agent-server': {

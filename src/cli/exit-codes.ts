@@ -30,6 +30,7 @@ const byError: Partial<Record<ErrorCode, number>> = {
   host_refused: exitCodes.unreachable,
   unauthorized: exitCodes.unauthorized,
   token_revoked: exitCodes.unauthorized,
+  token_expired: exitCodes.unauthorized,
   forbidden: exitCodes.unauthorized,
   not_found: exitCodes.not_found,
   run_not_found: exitCodes.not_found,

@@ -32,4 +32,7 @@ export function writeLogin(login: Login, file: string = loginFile()): void {
   writeFileAtomic(file, `${JSON.stringify(login, null, 2)}\n`, { mode: 0o600 })
 }
 
+/** Tells the JWT of a login from the tokens that are made for programs. */
+export const isSession = (token: string): boolean => token.startsWith('eyJ')
+
 export const forgetLogin = (): void => rmSync(loginFile(), { force: true })

@@ -1,7 +1,7 @@
-import { type CommandGroup, command } from './command.ts'
+import { type CommandGroup, command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
-import { lifetimeSeconds } from './lifetime.ts'
+import { expiresSoon, lifetimeSeconds } from './lifetime.ts'
 import { oneOf } from './one-of.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 
@@ -34,7 +34,7 @@ const list = command({
         one.scope,
         one.user,
         one.status,
-        one.expires_at ?? 'never',
+        one.status === 'good' ? expiryText(one.expires_at) : (one.expires_at ?? 'never'),
         one.last_used_at ?? 'never',
       ])
       const narrowed = [name, scope, status, user].some((each) => each !== undefined)
@@ -61,18 +61,29 @@ const create = command({
     'expires-in': {
       type: 'string',
       value: 'TIME',
-      help: '15m, 1h, 30d, or seconds (default: it does not expire)',
+      help: '15m, 1h, 30d, or seconds (default: 90 days for "api", the others do not expire)',
     },
+    never: { type: 'boolean', help: 'It does not expire' },
     ...hubOptions,
     ...jsonOption,
   },
-  examples: ['errand tokens create laptop', 'errand tokens create server-01 --scope runner'],
-  async run({ scope: given, group, 'expires-in': expires, json, ...hub }, [name]) {
+  examples: [
+    'errand tokens create laptop',
+    'errand tokens create ci --expires-in 30d',
+    'errand tokens create server-01 --scope runner',
+  ],
+  async run({ scope: given, group, 'expires-in': expires, never, json, ...hub }, [name]) {
+    if (never && expires !== undefined)
+      throw new UsageError('--never and --expires-in are given at once', 'leave one of them out')
     const scope = oneOf('--scope', given, ['api', 'runner', 'metrics'])
-    const expires_in_seconds = lifetimeSeconds('--expires-in', expires)
+    const expires_in_seconds = never ? null : lifetimeSeconds('--expires-in', expires)
     const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds })
     if (json) printJson(made)
-    else process.stdout.write(`${made.token}\n`)
+    else {
+      process.stdout.write(`${made.token}\n`)
+      const until = made.expires_at === undefined ? 'does not expire' : `is good until ${made.expires_at}`
+      process.stderr.write(`It ${until}.\n`)
+    }
     return 0
   },
 })
@@ -88,6 +99,11 @@ const revoke = command({
     return 0
   },
 })
+
+const expiryText = (expires_at: string | undefined): string => {
+  const soon = expiresSoon(expires_at)
+  return soon === undefined ? (expires_at ?? 'never') : `${expires_at} (${soon})`
+}
 
 export const tokens: CommandGroup = {
   summary: 'Manage the tokens of a hub.',

@@ -1,11 +1,12 @@
-import type { ErrandClient } from '../client/client.ts'
+import { ErrandClient } from '../client/client.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { askSecret } from './ask-secret.ts'
-import { type CommandGroup, command } from './command.ts'
-import { connect } from './connection.ts'
+import { type CommandGroup, command, UsageError } from './command.ts'
+import { connect, connection } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { oneOf } from './one-of.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
+import { isSession, savedLogin, writeLogin } from './saved-login.ts'
 
 const passwordOption = {
   'password-stdin': { type: 'boolean', help: 'Read the password from standard input' },
@@ -80,20 +81,46 @@ const add = command({
 })
 
 const password = command({
-  summary: 'Give a user a new password; their sessions end.',
-  args: '<name>',
-  options: { ...passwordOption, ...hubOptions },
-  examples: ['errand users password anna'],
-  async run({ 'password-stdin': fromStdin, ...hub }, [name]) {
+  summary: "Change your password, or give a user a new one; that user's sessions end.",
+  args: '[name]',
+  options: {
+    'password-stdin': {
+      type: 'boolean',
+      help: 'Read the password from standard input; for your own, the current one in a line before the new one',
+    },
+    ...hubOptions,
+  },
+  examples: ['errand users password', 'errand users password anna'],
+  async run({ 'password-stdin': fromStdin = false, ...hub }, [name]) {
+    if (name === undefined) return changeOwn(connection(hub), fromStdin)
     const client = connect(hub)
-    const id = await idOf(client, name!)
-    await client.users.update(id, {
-      password: await askSecret(`New password for ${name}`, fromStdin ?? false),
-    })
+    const id = await idOf(client, name)
+    await client.users.update(id, { password: await askSecret(`New password for ${name}`, fromStdin) })
     process.stdout.write(`${name} has a new password.\n`)
     return 0
   },
 })
+
+async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean): Promise<number> {
+  const client = new ErrandClient(to)
+  const { name } = await client.auth.me()
+  const given = await askSecret(`Current password of ${name}`, fromStdin)
+  const lines = given.split(/\r?\n/)
+  if (fromStdin && lines.length !== 2)
+    throw new UsageError(
+      `standard input has ${lines.length} lines`,
+      'the current password is one, and the new one the other',
+    )
+  const [current_password, new_password] = fromStdin
+    ? (lines as [string, string])
+    : [given, await askSecret('New password', false)]
+  const { token } = await client.auth.changePassword({ current_password, new_password })
+  const login = savedLogin()
+  if (login !== undefined && login.token === to.token && isSession(login.token))
+    writeLogin({ ...login, token })
+  process.stdout.write(`${name} has a new password. Other sessions have ended; API tokens go on.\n`)
+  return 0
+}
 
 /** What a user who may less from now on has left behind that goes on. */
 async function tellOfRunners(client: ErrandClient, name: string): Promise<void> {

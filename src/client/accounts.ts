@@ -1,7 +1,9 @@
 import type {
+  ChangePassword,
   CreateUserInput,
   ListUsers,
   LoginAnswer,
+  Me,
   PatchUser,
   UserList,
   UserView,
@@ -21,7 +23,17 @@ export class AuthClient {
     return this.#http.json('POST', '/api/auth/login', { body: { username, password } })
   }
 
-  me(): Promise<UserView> {
+  /** Ends the session of this client. */
+  logout(): Promise<void> {
+    return this.#http.done('POST', '/api/auth/logout')
+  }
+
+  /** Ends all sessions of the user; the token of the answer is a new one. */
+  changePassword(passwords: ChangePassword): Promise<LoginAnswer> {
+    return this.#http.json('POST', '/api/auth/password', { body: passwords })
+  }
+
+  me(): Promise<Me> {
     return this.#http.json('GET', '/api/auth/me')
   }
 }

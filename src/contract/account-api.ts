@@ -61,6 +61,11 @@ export const LoginRequest = z.strictObject({
   password: z.string().min(1).max(1024),
 })
 export type LoginRequest = z.infer<typeof LoginRequest>
+export const ChangePassword = z.strictObject({
+  current_password: z.string().min(1).max(1024),
+  new_password: Password,
+})
+export type ChangePassword = z.infer<typeof ChangePassword>
 export const LoginAnswer = z.object({
   token: z.string(),
   expires_at: time,
@@ -70,3 +75,9 @@ export const LoginAnswer = z.object({
   user: UserView.extend({ username: z.string().describe('As `name`') }),
 })
 export type LoginAnswer = z.infer<typeof LoginAnswer>
+
+/** `GET /api/auth/me` */
+export const Me = UserView.extend({
+  expires_at: time.optional().describe('When the token that was sent is good no more; absent: never'),
+})
+export type Me = z.infer<typeof Me>

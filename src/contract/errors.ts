@@ -9,6 +9,7 @@ export const errorStatus = {
   unset_variable: 400,
   unauthorized: 401,
   token_revoked: 401,
+  token_expired: 401,
   forbidden: 403,
   not_found: 404,
   run_not_found: 404,

@@ -7,6 +7,9 @@ const time = z.string().describe('RFC 3339, UTC')
 
 export const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])
 export type TokenScope = z.infer<typeof TokenScope>
+/** How long an API token is good where nothing else is said. */
+export const API_TOKEN_SECONDS = 90 * 86_400
+
 export const CreateToken = z.strictObject({
   name: PlainName,
   scope: TokenScope.exclude(['enroll'])
@@ -14,7 +17,13 @@ export const CreateToken = z.strictObject({
     .describe(
       '`api`: acts as its user. `runner`: opens the runner link, nothing else. `metrics`: reads `/metrics`, nothing else',
     ),
-  expires_in_seconds: z.number().int().min(1).max(315_360_000).optional().describe('Default: never'),
+  expires_in_seconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(315_360_000)
+    .nullish()
+    .describe('`null`: it does not expire. Default: 90 days for the scope `api`, `null` for the others'),
   group: PlainName.optional().describe('The one runner group a `runner` token may serve'),
 })
 export type CreateTokenInput = z.input<typeof CreateToken>

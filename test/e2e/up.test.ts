@@ -213,6 +213,53 @@ test('from the command line people log in, make tokens and users, and what they 
   assert.equal((await errand.run(['runs', 'list', '--url', url])).code, 6)
 })
 
+test('people change their password and log out from the command line, and their tokens tell when they expire', async (t) => {
+  const errand = hub(t)
+  const up = await errand.up('--no-runner')
+  const url = /http:\/\/\S+/.exec(up.printed.stdout)![0]
+  const admin = /password (\S+)/.exec(up.printed.stdout)![1]!
+  await errand.run(['login', url, '--password-stdin'], { stdin: admin })
+  await errand.run(['users', 'add', 'anna', '--password-stdin'], { stdin: 'a long password' })
+  const logIn = (password: string) =>
+    errand.run(['login', url, '-u', 'anna', '--password-stdin'], { stdin: password })
+  const saved = () =>
+    JSON.parse(readFileSync(join(errand.home, '.errand/login.json'), 'utf8')).token as string
+  await logIn('a long password')
+  const before = saved()
+  const change = (stdin: string) => errand.run(['users', 'password', '--password-stdin'], { stdin })
+  assert.deepEqual((await change('one line alone')).code, 2)
+  assert.deepEqual((await change('a wrong password\nanother password\n')).code, 6)
+  const changed = await change('a long password\nanother password\n')
+  assert.match(changed.stdout, /^anna has a new password\./, changed.stderr)
+  assert.notEqual(saved(), before)
+  assert.equal((await errand.run(['runs', 'list'])).code, 0, 'the login goes on')
+  assert.equal((await errand.run(['runs', 'list', '--token', before])).code, 6)
+
+  const make = async (...more: string[]) => errand.run(['tokens', 'create', 'x', ...more])
+  assert.match((await make()).stderr, /^It is good until 2/)
+  assert.match((await make('--never')).stderr, /^It does not expire/)
+  assert.match((await make('--never', '--expires-in', '1d')).stderr, /--never and --expires-in/)
+  const short = (await make('--expires-in', '3d')).stdout.trim()
+  assert.match((await errand.run(['tokens', 'list'])).stdout, /good +2\S+ \(in 2 days\)/)
+  const doctor = await errand.run(['doctor', '--token', short])
+  assert.match(doctor.stdout, /The token for that hub expires in 2 days/)
+
+  const session = saved()
+  assert.equal((await errand.run(['logout'])).stdout, `Logged out of ${url}.\n`)
+  assert.equal((await errand.run(['runs', 'list', '--url', url, '--token', session])).code, 6)
+  assert.equal((await errand.run(['logout'])).stdout, 'Nobody is logged in here.\n')
+  const kept = await errand.run(['login', url, '--token', short])
+  assert.match(kept.stderr, /this token expires in 2 days/)
+  assert.match((await errand.run(['logout'])).stdout, /Its token is good until/)
+  assert.equal((await errand.run(['runs', 'list', '--url', url, '--token', short])).code, 0)
+  await logIn('another password')
+  up.child.kill('SIGTERM')
+  await up.finished
+  const away = await errand.run(['logout'])
+  assert.deepEqual([away.code, /the hub could not be told/.test(away.stderr)], [5, true])
+  assert.equal((await errand.run(['logout'])).stdout, 'Nobody is logged in here.\n')
+})
+
 test('runs of a hub are approved, rejected, canceled and tried again from the command line', async (t) => {
   const errand = hub(t)
   await errand.up()

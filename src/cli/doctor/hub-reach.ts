@@ -1,5 +1,7 @@
 import { ErrandClient } from '../../client/client.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { expiresSoon } from '../lifetime.ts'
+import { isSession } from '../saved-login.ts'
 import { type Check, type Finding, ok, type Place, problem, warning } from './check.ts'
 
 const WITHIN_MS = 10_000
@@ -23,8 +25,10 @@ async function tokenOf(client: ErrandClient, token: string | undefined): Promise
   if (token === undefined)
     return warning('There is no token for that hub.', `errand login ${client.url}, or set ERRAND_TOKEN.`)
   try {
-    await client.runs.list({ limit: 1 })
-    return ok('The token for that hub is good.')
+    const { expires_at } = await client.auth.me()
+    const soon = isSession(token) ? undefined : expiresSoon(expires_at)
+    if (soon === undefined) return ok('The token for that hub is good.')
+    return warning(`The token for that hub expires ${soon}.`, 'Make another with: errand tokens create')
   } catch (error) {
     const { message, hint } = asErrand(error)
     return problem(message, hint ?? `errand login ${client.url}`)

@@ -29,6 +29,64 @@ test('a login gives a token that acts as its user, until the password is reset',
   assert.equal((await login('second password')).status, 200)
 })
 
+test('users log out and change their password by themselves', async (t) => {
+  const hub = await testingHub(t)
+  await hub.user('ann', 'user', 'default', 'first password')
+  const login = async (password: string) =>
+    hub.call('POST', '/api/auth/login', undefined, { username: 'ann', password })
+  const [one, two] = [(await login('first password')).json.token, (await login('first password')).json.token]
+  const me = (token: string) => hub.call('GET', '/api/auth/me', token)
+  assert.ok(Date.parse((await me(one)).json.expires_at) > Date.now())
+  const { run_id } = (await hub.call('POST', '/api/runs', one, { yaml: oneStep('say hi') })).json
+  await hub.engine.done(run_id)
+  assert.equal((await hub.call('POST', '/api/auth/logout', one)).status, 204)
+  assert.equal((await me(one)).status, 401)
+  assert.equal((await hub.call('POST', '/api/auth/logout', one)).status, 401)
+  assert.equal((await hub.call('GET', `/api/runs/${run_id}/events?access_token=${one}`)).status, 401)
+  assert.equal((await me(two)).status, 200)
+
+  const change = (current_password: string, new_password: string) =>
+    hub.call('POST', '/api/auth/password', two, { current_password, new_password })
+  assert.equal((await change('wrong password', 'second password')).status, 401)
+  assert.equal((await change('first password', 'short')).status, 400)
+  const { token } = (await hub.call('POST', '/api/tokens', two, { name: 'ci' })).json
+  const changed = await change('first password', 'second password')
+  assert.equal(changed.headers.get('cache-control'), 'no-store')
+  assert.equal((await me(two)).status, 401)
+  assert.equal((await me(LoginAnswer.parse(changed.json).token)).json.name, 'ann')
+  assert.equal((await me(token)).status, 200, 'API tokens go on')
+  assert.equal((await login('first password')).status, 401)
+  assert.equal((await login('second password')).status, 200)
+  const none = await hub.call('POST', '/api/auth/logout', token)
+  assert.deepEqual([none.status, none.json.error.code], [400, 'bad_request'])
+  assert.match(none.json.error.hint, /errand tokens revoke token_/)
+})
+
+test('an API token expires in 90 days unless told otherwise, others do not', async (t) => {
+  const hub = await testingHub(t)
+  const { token: boss, id } = await hub.user('boss', 'admin')
+  const days = async (more: object) => {
+    const { json } = await hub.call('POST', '/api/tokens', boss, { name: 'x', ...more })
+    const { created_at, expires_at } = TokenCreated.parse(json)
+    return expires_at === undefined
+      ? undefined
+      : (Date.parse(expires_at) - Date.parse(created_at)) / 86_400_000
+  }
+  assert.equal(await days({}), 90)
+  assert.equal(await days({ expires_in_seconds: 86_400 }), 1)
+  assert.equal(await days({ expires_in_seconds: null }), undefined)
+  for (const scope of ['runner', 'metrics']) {
+    assert.equal(await days({ scope }), undefined)
+    assert.equal(await days({ scope, expires_in_seconds: 86_400 }), 1)
+  }
+  const expires_at = '2025-01-15T10:00:00.000Z'
+  const over = await hub.call('GET', '/api/runs', await hub.tokenOf(id, 'api', { expires_at }))
+  assert.deepEqual([over.status, over.json.error.code], [401, 'token_expired'])
+  assert.match(over.json.error.hint, /errand tokens create/)
+  // Made before there was a default: it stays as it is.
+  assert.equal((await hub.call('GET', '/api/auth/me', boss)).json.expires_at, undefined)
+})
+
 test('an admin of the first tenant makes users of others, and they make their own', async (t) => {
   const hub = await testingHub(t)
   const boss = await hub.user('boss', 'admin')

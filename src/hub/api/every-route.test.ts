@@ -5,12 +5,23 @@ import { oneStep, testingHub } from './testing-hub.ts'
 
 /**
  * What every route is about. `open`: answers without a token. `own`: of nothing but the caller and its tenant.
- * `runners`: for their tokens alone, looked at in uploads.test.ts. Else what its `:id` or `:name` names: another tenant is answered as if it were not there. A new route has to be put here.
+ * `login`: of the session or password that is sent, which the tokens here are not. `runners`: for their tokens alone, looked at in uploads.test.ts. Else what its `:id` or `:name` names: another tenant is answered as if it were not there. A new route has to be put here.
  */
 const classes: Readonly<
   Record<
     string,
-    'open' | 'own' | 'hub' | 'runners' | 'run' | 'runner' | 'token' | 'user' | 'secret' | 'bot' | 'job'
+    | 'open'
+    | 'own'
+    | 'login'
+    | 'hub'
+    | 'runners'
+    | 'run'
+    | 'runner'
+    | 'token'
+    | 'user'
+    | 'secret'
+    | 'bot'
+    | 'job'
   >
 > = {
   'GET /': 'open',
@@ -21,6 +32,8 @@ const classes: Readonly<
   'GET /health/agents': 'open',
   'POST /api/auth/login': 'open',
   'POST /api/runners/enroll': 'open',
+  'POST /api/auth/logout': 'login',
+  'POST /api/auth/password': 'login',
   'GET /metrics': 'hub',
   'POST /api/runs': 'own',
   'GET /api/runs': 'own',
@@ -76,6 +89,7 @@ const bodies: Readonly<Record<string, object | string>> = {
   'POST /api/bots': { bot_id: 'another', code: 'x' },
   'PUT /api/uploads': 'an archive',
   'POST /jobs': { blueprint: 'bot_runner', data: { action: 'list' } },
+  'POST /api/auth/password': { current_password: 'a guess', new_password: 'long enough' },
   'POST /api/validate': { yaml: oneStep('say hi') },
   'POST /api/tokens': { name: 'more' },
   'POST /api/users': { name: 'someone', password: 'long enough' },
@@ -128,7 +142,7 @@ test('every route is open to the right token alone, and tells another tenant not
         .replace(':number', '1')
         .replace(':stream', 'stdout')
         .replace('/run-status', `/run-status?run_id=${id}`)
-    const path = to(about === 'own' || about === 'hub' ? 'NEW' : ids[about])
+    const path = to(about === 'own' || about === 'login' || about === 'hub' ? 'NEW' : ids[about])
 
     for (const [code, tokens] of Object.entries(others))
       for (const text of tokens) {
@@ -145,7 +159,8 @@ test('every route is open to the right token alone, and tells another tenant not
       assert.ok(answer.status < 300, `${route}: ${answer.text}`)
       for (const mark of [...Object.values(ids), 'ann', 'boss', 'nobody sees'])
         assert.ok(!answer.text.includes(mark), `${route} tells of ${mark}`)
-    } else if (about === 'hub') assert.equal(answer.status, 403, route)
+    } else if (about === 'login') assert.ok([400, 401].includes(answer.status), `${route}: ${answer.text}`)
+    else if (about === 'hub') assert.equal(answer.status, 403, route)
     else {
       const absent = await hub.call(method, to('NOBODY_HERE'), eve.token, body)
       assert.deepEqual([answer.status, absent.status], [404, 404], route)

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
 import {
+  API_TOKEN_SECONDS,
   CreateToken,
   ListTokens,
   TokenCreated,
@@ -82,6 +83,7 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
         })
       const text = newTokenText(body.scope)
       const nowMs = Date.now()
+      const { expires_in_seconds = body.scope === 'api' ? API_TOKEN_SECONDS : null } = body
       const token: NewToken = {
         id: newId('token'),
         name: body.name,
@@ -90,9 +92,7 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
         token_sha256: tokenSha256(text),
         created_at: new Date(nowMs).toISOString(),
         expires_at:
-          body.expires_in_seconds === undefined
-            ? undefined
-            : new Date(nowMs + body.expires_in_seconds * 1000).toISOString(),
+          expires_in_seconds === null ? undefined : new Date(nowMs + expires_in_seconds * 1000).toISOString(),
         group: body.group,
       }
       await accounts.createToken(token)

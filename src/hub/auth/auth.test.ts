@@ -79,7 +79,7 @@ test('a session ends after twelve hours', async (t) => {
   clock.ms += SESSION_MS - HOUR_MS
   await auth.authenticate(token)
   clock.ms += HOUR_MS + 1000
-  await assert.rejects(auth.authenticate(token), { code: 'unauthorized', message: /expired/ })
+  await assert.rejects(auth.authenticate(token), { code: 'token_expired', message: /expired/ })
 })
 
 test('a session ends with a new password, and with its user', async (t) => {
@@ -97,6 +97,28 @@ test('a session ends with a new password, and with its user', async (t) => {
   await accounts.deleteUser(user.id)
   auth.changed()
   await assert.rejects(auth.authenticate(again.token), { code: 'unauthorized', message: /gone/ })
+})
+
+test('a session that was logged out is refused, another of the same user is not', async (t) => {
+  const { auth, admin } = await accountsWithAdmin(t)
+  const [first, second] = [await auth.login(admin, '127.0.0.1'), await auth.login(admin, '127.0.0.1')]
+  await auth.logout(await auth.authenticate(first.token))
+  await assert.rejects(auth.authenticate(first.token), { code: 'unauthorized', message: /logged out/ })
+  await auth.authenticate(second.token)
+})
+
+test('who changes the password knows the one before, and goes on with the only session that is left', async (t) => {
+  const { auth, admin, user, clock } = await accountsWithAdmin(t)
+  const before = await auth.login(admin, '127.0.0.1')
+  const change = (current_password: string) =>
+    auth.changePassword(user, { current_password, new_password: 'another one' }, '127.0.0.1')
+  for (let i = 0; i < 10; i++) await assert.rejects(change('a guess'), { code: 'unauthorized' })
+  await assert.rejects(change(admin.password), { code: 'rate_limited' })
+  clock.ms += 15 * 60_000
+  const { token } = await change(admin.password)
+  await assert.rejects(auth.authenticate(before.token), { message: /password was changed/ })
+  assert.equal((await auth.authenticate(token)).user.name, 'admin')
+  await auth.login({ username: 'admin', password: 'another one' }, '127.0.0.1')
 })
 
 test('a session signed with another secret, or not at all, is unknown', async (t) => {
@@ -122,7 +144,11 @@ test('a token that is missing, unknown, expired or revoked is refused with the r
   const text = await makeToken(accounts, user.id, { expires_at })
   assert.equal((await auth.authenticate(text)).user.id, user.id)
   clock.ms += HOUR_MS
-  await assert.rejects(auth.authenticate(text), { code: 'unauthorized', message: /expired at/ })
+  await assert.rejects(auth.authenticate(text), {
+    code: 'token_expired',
+    message: /expired at/,
+    hint: /errand tokens create/,
+  })
   await accounts.revokeToken('token_1', new Date(clock.ms).toISOString())
   await assert.rejects(auth.authenticate(text), { code: 'token_revoked', message: /revoked at/ })
 })

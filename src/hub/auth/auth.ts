@@ -1,6 +1,6 @@
-import type { LoginRequest } from '../../contract/account-api.ts'
+import type { ChangePassword, LoginRequest } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { AccountStore, Token, User } from '../store/accounts.ts'
+import type { AccountStore, Session, Token, User } from '../store/accounts.ts'
 import { DEFAULT_LOGIN_LIMITS, LoginLimit, type LoginLimits } from './login-limit.ts'
 import { Passwords } from './passwords.ts'
 import { Sessions } from './sessions.ts'
@@ -11,10 +11,12 @@ export interface Identity {
   user: User
   /** Absent for a session. */
   token?: Token
+  /** Absent for a token. */
+  session?: Session
 }
 
 /** What a token was found to be; without a user where it is the tenant's own. */
-type Found = { user: User; token?: Token } | { user?: undefined; token: Token }
+type Found = Identity | { user?: undefined; token: Token; session?: undefined }
 
 /** What the runner link makes of a token: which runners it is for. */
 export type RunnerIdentity =
@@ -70,6 +72,30 @@ export class Auth {
     return { ...(await this.#sessions.issue(user)), user }
   }
 
+  /** Ends every session of the user, and answers a new one. Throws `rate_limited`, `unauthorized` where the one before is wrong. */
+  async changePassword(user: User, { current_password, new_password }: ChangePassword, address: string) {
+    this.#limit.take(user.name, address, this.#now())
+    if (!(await this.passwords.verify(current_password, user.password_hash)))
+      throw new ErrandError('unauthorized', 'The current password is wrong.', {
+        hint: 'Ask an admin for a new password if it is lost.',
+      })
+    this.#limit.forgive(user.name, address, this.#now())
+    const password_hash = await this.passwords.hash(new_password)
+    const changed = await this.#accounts.updateUser(user.id, { password_hash })
+    this.changed()
+    return { ...(await this.#sessions.issue(changed)), user: changed }
+  }
+
+  /** Throws `bad_request` for what is no session. */
+  async logout({ session, token }: Identity): Promise<void> {
+    if (session === undefined)
+      throw new ErrandError('bad_request', `The token "${token?.name}" is no session: it cannot log out.`, {
+        hint: `Revoke it with: errand tokens revoke ${token?.id}`,
+      })
+    await this.#sessions.end(session)
+    this.changed()
+  }
+
   /**
    * `also`: another scope that will do. Throws `unauthorized`, `token_revoked`, `forbidden` (a token of another scope),
    * each saying why.
@@ -79,7 +105,7 @@ export class Auth {
       throw new ErrandError('unauthorized', 'This needs a token, and none was sent.', {
         hint: 'Log in with: errand login URL. A program sends "Authorization: Bearer <token>", made with: errand tokens create.',
       })
-    const { user, token } = await this.identify(text)
+    const { user, token, session } = await this.identify(text)
     if (token?.scope === 'enroll')
       throw new ErrandError(
         'forbidden',
@@ -98,7 +124,7 @@ export class Auth {
           hint: 'Use an API token (errand_api_…) or log in.',
         },
       )
-    return { user, token }
+    return { user, token, session }
   }
 
   /** For the runner link: only runner tokens open it. Rejects only where the store fails. */
@@ -155,8 +181,8 @@ export class Auth {
   }
 
   async #session(text: string): Promise<{ found: Found; expiresMs: number }> {
-    const { user, expiresMs } = await this.#sessions.open(text)
-    return { found: { user }, expiresMs }
+    const { user, session } = await this.#sessions.open(text)
+    return { found: { user, session }, expiresMs: Date.parse(session.expires_at) }
   }
 
   async #stored(text: string, nowMs: number): Promise<{ found: Found; expiresMs: number }> {
@@ -176,7 +202,7 @@ export class Auth {
       )
     const expiresMs = token.expires_at === undefined ? Number.POSITIVE_INFINITY : Date.parse(token.expires_at)
     if (expiresMs <= nowMs)
-      throw new ErrandError('unauthorized', `The token "${token.name}" expired at ${token.expires_at}.`, {
+      throw new ErrandError('token_expired', `The token "${token.name}" expired at ${token.expires_at}.`, {
         hint,
       })
     if (user?.disabled)

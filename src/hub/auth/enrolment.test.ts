@@ -51,7 +51,7 @@ test('a used, expired, revoked, foreign or other token is refused, saying which'
   await refusal(revoked.token, 'token_revoked', /was revoked/)
   const expired = await make()
   clock.ms += 3_601_000
-  await refusal(expired.token, 'unauthorized', /expired at/)
+  await refusal(expired.token, 'token_expired', /expired at/)
   assert.match(JSON.stringify(await auth.authenticateRunner(used.token)), /errand runner enroll|expired/)
 })
 

@@ -1,7 +1,8 @@
 import { hash, randomBytes } from 'node:crypto'
 import { errors, jwtVerify, SignJWT } from 'jose'
 import { ErrandError } from '../../contract/errors.ts'
-import type { AccountStore, User } from '../store/accounts.ts'
+import type { AccountStore, Session, User } from '../store/accounts.ts'
+import { newId } from './account-id.ts'
 
 /** How long a login lasts. */
 export const SESSION_MS = 12 * 60 * 60 * 1000
@@ -13,7 +14,9 @@ export const sessionSecret = (accounts: AccountStore): Promise<string> =>
 /** Changes with the password, so that a reset ends the sessions before it. */
 const generation = (user: User): string => hash('sha256', user.password_hash, 'base64url').slice(0, 16)
 
-/** Sessions are JWTs: nothing is stored for one, and a user that is gone, disabled or has a new password ends it. */
+/**
+ * Sessions are JWTs, and each is looked up: a logout ends it, and a user that is gone, disabled or has a new password.
+ */
 export class Sessions {
   readonly #key: Uint8Array
   readonly #accounts: AccountStore
@@ -28,6 +31,10 @@ export class Sessions {
   async issue(user: User): Promise<{ token: string; expires_at: string }> {
     const issuedSeconds = Math.floor(this.#now() / 1000)
     const expiresSeconds = issuedSeconds + SESSION_MS / 1000
+    const id = newId('session')
+    const expires_at = new Date(expiresSeconds * 1000).toISOString()
+    const created_at = new Date(issuedSeconds * 1000).toISOString()
+    await this.#accounts.createSession({ id, user_id: user.id, created_at, expires_at })
     const token = await new SignJWT({
       name: user.name,
       role: user.role,
@@ -37,32 +44,42 @@ export class Sessions {
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuer('errand')
       .setSubject(user.id)
+      .setJti(id)
       .setIssuedAt(issuedSeconds)
       .setExpirationTime(expiresSeconds)
       .sign(this.#key)
-    return { token, expires_at: new Date(expiresSeconds * 1000).toISOString() }
+    return { token, expires_at }
   }
 
-  /** The user as it is now. Throws `unauthorized`, saying why. */
-  async open(token: string): Promise<{ user: User; expiresMs: number }> {
+  /** The session, with its user as it is now. Throws `token_expired`, `unauthorized`, saying why. */
+  async open(token: string): Promise<{ user: User; session: Session }> {
     const { payload } = await jwtVerify(token, this.#key, {
       algorithms: ['HS256'],
       issuer: 'errand',
-      requiredClaims: ['sub', 'exp', 'gen'],
+      requiredClaims: ['sub', 'exp', 'gen', 'jti'],
       currentDate: new Date(this.#now()),
     }).catch((cause) => {
       throw cause instanceof errors.JWTExpired
-        ? refuse('This session has expired.', cause)
+        ? new ErrandError('token_expired', 'This session has expired.', { hint: LOG_IN, cause })
         : refuse('This token is unknown here.', cause)
     })
-    const user = await this.#accounts.user(payload.sub!)
-    if (user === undefined) throw refuse('The user of this session is gone.')
+    const found = await this.#accounts.session(payload.jti!)
+    if (found === undefined && (await this.#accounts.user(payload.sub!)) === undefined)
+      throw refuse('The user of this session is gone.')
+    if (found === undefined) throw refuse('This session has ended: its user logged out.')
+    const { user, session } = found
     if (user.disabled) throw refuse(`The user "${user.name}" is disabled.`, undefined, 'Ask an admin.')
     if (payload.gen !== generation(user)) throw refuse('The password was changed since this login.')
-    return { user, expiresMs: payload.exp! * 1000 }
+    return { user, session }
+  }
+
+  end({ id }: Session): Promise<boolean> {
+    return this.#accounts.deleteSession(id)
   }
 }
 
-function refuse(message: string, cause?: unknown, hint = 'Log in again: errand login'): ErrandError {
+const LOG_IN = 'Log in again: errand login'
+
+function refuse(message: string, cause?: unknown, hint = LOG_IN): ErrandError {
   return new ErrandError('unauthorized', message, { hint, cause })
 }

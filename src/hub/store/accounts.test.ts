@@ -115,6 +115,24 @@ it('finds a token with its user by its hash, and forgets it with the user', asyn
   assert.equal(await accounts.tokenByHash('sha of one'), undefined)
 })
 
+it('keeps sessions until they end, expire or lose their user', async (t) => {
+  const accounts = await open(t)
+  await accounts.createUser(user('ada'))
+  const session = (id: string, day: string) => ({
+    ...{ id, user_id: 'user_ada', created_at: `2025-01-${day}`, expires_at: `2025-01-${day}T12` },
+  })
+  await accounts.createSession(session('a', '15'))
+  assert.deepEqual(await accounts.session('a'), { session: session('a', '15'), user: user('ada') })
+  await accounts.createSession(session('b', '16'))
+  await accounts.createSession(session('c', '16'))
+  assert.equal(await accounts.session('a'), undefined, 'it has expired')
+  assert.deepEqual([await accounts.deleteSession('b'), await accounts.deleteSession('b')], [true, false])
+  assert.equal(await accounts.session('b'), undefined)
+  await accounts.deleteUser('user_ada')
+  assert.equal(await accounts.session('c'), undefined)
+  await assert.rejects(accounts.createSession(session('d', '17')), { code: 'not_found' })
+})
+
 it('forgets tokens that have been no good for long, and no others', async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada'))

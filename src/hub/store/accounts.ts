@@ -47,6 +47,14 @@ export interface Token {
 }
 export type NewToken = Omit<Token, 'last_used_at' | 'revoked_at' | 'used_at'>
 
+/** A login that has not ended. */
+export interface Session {
+  id: string
+  user_id: string
+  created_at: string
+  expires_at: string
+}
+
 /** How long an idempotency key is kept. */
 export const IDEMPOTENCY_KEPT_MS = 24 * 60 * 60 * 1000
 
@@ -87,8 +95,15 @@ export interface AccountStore {
   users(filter?: { tenant?: string }): Promise<User[]>
   /** Answers the user as it is now. Throws `not_found`. */
   updateUser(id: string, patch: UserPatch): Promise<User>
-  /** With its tokens. False: it was not there. */
+  /** With its tokens and sessions. False: it was not there. */
   deleteUser(id: string): Promise<boolean>
+
+  /** Sessions that have expired before it was made are deleted here. Throws `not_found` for an unknown user. */
+  createSession(session: Session): Promise<void>
+  /** With its user; also one that has expired: the caller judges. */
+  session(id: string): Promise<{ session: Session; user: User } | undefined>
+  /** False: it was not there. */
+  deleteSession(id: string): Promise<boolean>
 
   /** Throws `conflict` where the id or the hash is taken, `not_found` for an unknown user. */
   createToken(token: NewToken): Promise<void>

@@ -1,5 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { IdempotencyKey, Role, SeenRunner, Token, TokenScope, User } from '../accounts.ts'
+import type { IdempotencyKey, Role, SeenRunner, Session, Token, TokenScope, User } from '../accounts.ts'
 
 export type Row = Record<string, SQLOutputValue>
 
@@ -15,6 +15,13 @@ export const rowUser = (row: Row): User => ({
   password_hash: text(row, 'password_hash'),
   created_at: text(row, 'created_at'),
   disabled: row.disabled === 1,
+})
+
+export const rowSession = (row: Row): Session => ({
+  id: text(row, 'id'),
+  user_id: text(row, 'user_id'),
+  created_at: text(row, 'created_at'),
+  expires_at: text(row, 'expires_at'),
 })
 
 export const rowToken = (row: Row): Token => ({

@@ -1,9 +1,20 @@
 import { ErrandError } from '../../../contract/errors.ts'
 import type { AccountStore, User } from '../accounts.ts'
-import { rowUser } from './account-rows.ts'
+import { rowSession, rowUser } from './account-rows.ts'
 import type { Session } from './session.ts'
 
-type Users = Pick<AccountStore, 'createUser' | 'user' | 'userByName' | 'users' | 'updateUser' | 'deleteUser'>
+type Users = Pick<
+  AccountStore,
+  | 'createUser'
+  | 'user'
+  | 'userByName'
+  | 'users'
+  | 'updateUser'
+  | 'deleteUser'
+  | 'createSession'
+  | 'session'
+  | 'deleteSession'
+>
 
 const byId = 'SELECT * FROM users WHERE id = ?'
 const byName = 'SELECT * FROM users WHERE name = ?'
@@ -55,6 +66,21 @@ export const sqliteUsers = (session: Session): Users => ({
     }),
 
   deleteUser: (id) => session.write(() => session.run('DELETE FROM users WHERE id = ?', id) > 0),
+
+  createSession: ({ id, user_id, created_at, expires_at }) =>
+    session.write(() => {
+      if (session.get(byId, user_id) === undefined) throw userNotFound(user_id)
+      session.run('DELETE FROM sessions WHERE expires_at < ?', created_at)
+      session.run('INSERT INTO sessions VALUES (?, ?, ?, ?)', id, user_id, created_at, expires_at)
+    }),
+
+  session: async (id) =>
+    session.read(() => {
+      const row = session.get('SELECT * FROM sessions WHERE id = ?', id)
+      return row && { session: rowSession(row), user: rowUser(session.get(byId, String(row.user_id))!) }
+    }),
+
+  deleteSession: (id) => session.write(() => session.run('DELETE FROM sessions WHERE id = ?', id) > 0),
 })
 
 const userExists = (user: User): ErrandError =>
