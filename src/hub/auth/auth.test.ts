@@ -73,6 +73,26 @@ test('a wrong password, an unknown and a disabled user get the same answer', asy
   assert.deepEqual(answers[0], answers[2])
 })
 
+test('right passwords at once from one address are no failures, and of wrong ones at once no more count than are allowed', async (t) => {
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const admin = (await ensureAdmin(stores.accounts))!
+  const loginLimits = { perAccount: 3, perAddress: 5, windowMs: 900_000, entries: 100 }
+  const auth = new Auth({ accounts: stores.accounts, secret, loginLimits })
+  const logins = (count: number, password: string) =>
+    Promise.allSettled(
+      Array.from({ length: count }, () => auth.login({ username: 'admin', password }, '10.0.0.1')),
+    )
+  const codes = (settled: PromiseSettledResult<unknown>[]) =>
+    settled.map((each) => (each.status === 'fulfilled' ? 'in' : each.reason.code)).sort()
+  assert.deepEqual(codes(await logins(12, admin.password)), Array(12).fill('in'))
+  assert.deepEqual(codes(await logins(12, 'a guess')), [
+    ...Array(9).fill('rate_limited'),
+    ...Array(3).fill('unauthorized'),
+  ])
+  assert.deepEqual(codes(await logins(1, admin.password)), ['rate_limited'])
+})
+
 test('a session ends after twelve hours', async (t) => {
   const { auth, admin, clock } = await accountsWithAdmin(t)
   const { token } = await auth.login(admin, '127.0.0.1')

@@ -57,9 +57,8 @@ export class Auth {
 
   /** Throws `rate_limited`, `unauthorized`; neither tells whether the user exists. */
   async login({ username, password }: LoginRequest, address: string) {
-    this.#limit.take(username, address, this.#now())
     const user = await this.#accounts.userByName(username)
-    const right = await this.passwords.verify(password, user?.password_hash)
+    const right = await this.#isRight({ username, password, address }, user)
     if (user === undefined || !right || user.disabled)
       throw new ErrandError(
         'unauthorized',
@@ -72,10 +71,20 @@ export class Auth {
     return { ...(await this.#sessions.issue(user)), user }
   }
 
+  /** Counts as a failure until it is forgiven, but not while it waits for its turn: many right ones at once are none. */
+  async #isRight(
+    { username, password, address }: LoginRequest & { address: string },
+    user: User | undefined,
+  ): Promise<boolean> {
+    this.#limit.check(username, address, this.#now())
+    return this.passwords.verify(password, user?.password_hash, () =>
+      this.#limit.take(username, address, this.#now()),
+    )
+  }
+
   /** Ends every session of the user, and answers a new one. Throws `rate_limited`, `unauthorized` where the one before is wrong. */
   async changePassword(user: User, { current_password, new_password }: ChangePassword, address: string) {
-    this.#limit.take(user.name, address, this.#now())
-    if (!(await this.passwords.verify(current_password, user.password_hash)))
+    if (!(await this.#isRight({ username: user.name, password: current_password, address }, user)))
       throw new ErrandError('unauthorized', 'The current password is wrong.', {
         hint: 'Ask an admin for a new password if it is lost.',
       })

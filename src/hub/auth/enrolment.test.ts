@@ -101,6 +101,19 @@ test('an address that tries wrong tokens has to wait, one that enrols many machi
   const { enrolments, make } = await setup(t)
   const exchange = (token: string, address: string) => enrolments.exchange({ token, runner_id: 'r' }, address)
   for (let i = 0; i < 3; i++) await assert.rejects(exchange('wrong', '10.0.0.1'), { code: 'unauthorized' })
-  await assert.rejects(exchange((await make()).token, '10.0.0.1'), { code: 'rate_limited' })
+  for (const token of ['wrong', 'errand_enroll_wrong'])
+    await assert.rejects(exchange(token, '10.0.0.1'), { code: 'rate_limited' })
   for (let i = 0; i < 6; i++) await exchange((await make()).token, '10.0.0.2')
+  // Behind one address there are many machines: one that is set up wrongly does not keep the others out.
+  await exchange((await make()).token, '10.0.0.1')
+})
+
+test('40 machines behind one address are enrolled at once', async (t) => {
+  const { accounts, enrolments, make } = await setup(t)
+  const tokens = await Promise.all(Array.from({ length: 40 }, () => make()))
+  await Promise.all(
+    tokens.map(({ token }, index) => enrolments.exchange({ token, runner_id: `r${index}` }, '10.0.0.1')),
+  )
+  const made = (await accounts.tokens()).filter(({ scope }) => scope === 'runner')
+  assert.equal(made.length, 40)
 })

@@ -53,9 +53,21 @@ export class Enrolments {
     return { id, token, group, expires_at }
   }
 
-  /** Throws `unauthorized`, `token_revoked` (each saying which), `rate_limited`. */
-  async exchange({ token: text, runner_id }: EnrollRunner, address: string): Promise<RunnerEnrolled> {
-    this.#limit.take('enrolment', address, Date.now())
+  /**
+   * Throws `unauthorized`, `token_expired`, `token_revoked` (each saying which), and `rate_limited` instead for an address that
+   * tries many that are not good. One that is good can not be guessed, and is taken however many others were tried.
+   */
+  async exchange(asked: EnrollRunner, address: string): Promise<RunnerEnrolled> {
+    try {
+      return await this.#exchanged(asked)
+    } catch (error) {
+      if (error instanceof ErrandError && error.status === 401)
+        this.#limit.take('enrolment', address, Date.now())
+      throw error
+    }
+  }
+
+  async #exchanged({ token: text, runner_id }: EnrollRunner): Promise<RunnerEnrolled> {
     const { user, token } = isEnrolmentToken(text) ? await this.#auth.identify(text) : {}
     if (user === undefined || token?.scope !== 'enroll')
       throw new ErrandError('unauthorized', 'This is no enrolment token (errand_enroll_…).', {
@@ -75,7 +87,6 @@ export class Enrolments {
       runner_id,
     })
     if (!made) throw await this.#notGood(token.id)
-    this.#limit.forgive('enrolment', address, Date.now())
     return { runner_id, token: runnerToken, tenant: user.tenant, group: token.group }
   }
 

@@ -18,7 +18,7 @@ export const DEFAULT_LOGIN_LIMITS: LoginLimits = {
   entries: 20_000,
 }
 
-/** Two leaky buckets a login: each try adds one, and time takes them away. */
+/** Two leaky buckets a login: each failure adds one, and time takes them away. */
 export class LoginLimit {
   readonly #limits: LoginLimits
   /** Oldest first: what is full and used stays, what is not used falls out. */
@@ -28,10 +28,9 @@ export class LoginLimit {
     this.#limits = limits
   }
 
-  /** Counts a try before the password is looked at, so that tries at once count too. Throws `rate_limited`. */
-  take(account: string, address: string, nowMs: number): void {
-    const keys = this.#keys(account, address)
-    for (const { key, limit } of keys) {
+  /** Throws `rate_limited` where one more failure is too many. */
+  check(account: string, address: string, nowMs: number): void {
+    for (const { key, limit } of this.#keys(account, address)) {
       const level = this.#level(key, limit, nowMs)
       if (level + 1 <= limit) continue
       const waitMs = ((level + 1 - limit) / limit) * this.#limits.windowMs
@@ -41,7 +40,16 @@ export class LoginLimit {
         details: { retry_after_seconds },
       })
     }
-    for (const { key, limit } of keys) this.#set(key, this.#level(key, limit, nowMs) + 1, nowMs)
+  }
+
+  /**
+   * Counts a try as a failure, from just before the password is looked at, so that tries at once count too, until
+   * `forgive`. Throws `rate_limited`.
+   */
+  take(account: string, address: string, nowMs: number): void {
+    this.check(account, address, nowMs)
+    for (const { key, limit } of this.#keys(account, address))
+      this.#set(key, this.#level(key, limit, nowMs) + 1, nowMs)
   }
 
   /** The password was right: the try does not count, and the account's earlier ones are forgotten. */

@@ -25,17 +25,23 @@ export class Passwords {
     return `scrypt$${COST.N}$${COST.r}$${COST.p}$${salt.toString('base64url')}$${key.toString('base64url')}`
   }
 
-  /** Without a hash it takes as long and answers false. */
-  async verify(password: string, hash: string | undefined): Promise<boolean> {
+  /** Without a hash it takes as long and answers false. `begin` is called when its turn has come; what it throws ends it. */
+  async verify(password: string, hash: string | undefined, begin?: () => void): Promise<boolean> {
     const [kind, N, r, p, salt, key] = (hash ?? NOBODY).split('$')
     if (kind !== 'scrypt' || salt === undefined || key === undefined) return false
     const expected = Buffer.from(key, 'base64url')
     const cost = { N: Number(N), r: Number(r), p: Number(p) }
-    const actual = await this.#derive(password, Buffer.from(salt, 'base64url'), expected.length, cost)
+    const actual = await this.#derive(password, Buffer.from(salt, 'base64url'), expected.length, cost, begin)
     return timingSafeEqual(actual, expected) && hash !== undefined
   }
 
-  async #derive(password: string, salt: Buffer, bytes: number, cost: ScryptOptions): Promise<Buffer> {
+  async #derive(
+    password: string,
+    salt: Buffer,
+    bytes: number,
+    cost: ScryptOptions,
+    begin?: () => void,
+  ): Promise<Buffer> {
     if (this.#running >= AT_ONCE) {
       if (this.#waiting.length >= MOST_WAITING)
         throw new ErrandError('rate_limited', 'Too many logins at once.', {
@@ -44,6 +50,7 @@ export class Passwords {
       await new Promise<void>((go) => this.#waiting.push(go))
     } else this.#running++
     try {
+      begin?.()
       return await new Promise<Buffer>((resolve, reject) =>
         scrypt(
           password.normalize('NFKC'),
