@@ -5,6 +5,8 @@ import { Backoff } from '../platform/backoff.ts'
 export interface ChildRunnerOptions {
   url: string
   token: string
+  /** The hub's own, in a file that steps of this runner can read: masked in what they put out. */
+  localToken: string
   /** Folder of its attempts and workspaces. */
   workspace: string
   /** Folders that agents may work in. */
@@ -53,7 +55,7 @@ export class ChildRunner {
   }
 
   #begin(startedMs: number): void {
-    const { url, token, workspace, allowedDirs } = this.#options
+    const { url, token, localToken, workspace, allowedDirs } = this.#options
     const allow = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
     const child = spawn(
       process.execPath,
@@ -63,7 +65,13 @@ export class ChildRunner {
         // Ctrl-C in the terminal is for the hub, which then ends its runner.
         detached: true,
         // The key of the hub's secrets is no business of a runner.
-        env: { ...process.env, ERRAND_SECRETS_KEY: undefined, ERRAND_HUB_URL: url, ERRAND_TOKEN: token },
+        env: {
+          ...process.env,
+          ERRAND_SECRETS_KEY: undefined,
+          ERRAND_HUB_URL: url,
+          ERRAND_TOKEN: token,
+          ERRAND_LOCAL_TOKEN: localToken,
+        },
       },
     )
     this.#child = child

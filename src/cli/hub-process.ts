@@ -46,6 +46,8 @@ export interface HubOptions {
   openMetrics?: boolean
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
+  /** A runner of its own carries out steps as the hub's user. */
+  ownRunner?: boolean
   /** What each user may have of bots. */
   botQuota?: Partial<BotQuota>
   /** Tokens that the operator has chosen. */
@@ -59,6 +61,8 @@ export interface HubProcess {
   url: string
   /** For a runner on this machine. */
   runnerToken: string
+  /** For the commands of this machine's user; acts as an admin. */
+  localToken: string
   /** Reads the configuration again. */
   reload(): void
   /** Stops serving; runs stay open in the store. May be called twice. */
@@ -100,6 +104,7 @@ async function start(
     lease,
     openMetrics,
     hosts,
+    ownRunner,
     botQuota,
     givenTokens = {},
     tellAdmin,
@@ -184,6 +189,7 @@ async function start(
     metrics,
     openMetrics,
     hosts,
+    ownRunner,
     log,
   })
   fleet.attach(app.server)
@@ -200,20 +206,20 @@ async function start(
   await bots.resume()
   const retention = new Retention({ engine, accounts, keptMs, log })
   closers.push(() => retention.close())
-  const token = await ownToken({
+  const localToken = await ownToken({
     accounts,
     scope: 'api',
     name: 'command line of the hub',
     file: join(data, 'local-token'),
   })
-  writeLogin({ url, token }, localHubFile(data))
+  writeLogin({ url, token: localToken }, localHubFile(data))
   const runnerToken = await ownToken({
     accounts,
     scope: 'runner',
     name: 'runner of the hub',
     file: join(data, 'runner-token'),
   })
-  return { url, runnerToken, reload: () => configFile.reload() }
+  return { url, runnerToken, localToken, reload: () => configFile.reload() }
 }
 
 /** A file in its place would hold back the end of every run, for as long as it is there. */

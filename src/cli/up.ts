@@ -69,6 +69,7 @@ export const up = command({
       lease,
       openMetrics,
       hosts,
+      ownRunner: !options['no-runner'],
       botQuota: {
         ...(maxBots !== undefined && { maxBots }),
         ...(maxSeconds !== undefined && { maxSeconds }),
@@ -84,6 +85,7 @@ export const up = command({
       : new ChildRunner({
           url: hub.url,
           token: hub.runnerToken,
+          localToken: hub.localToken,
           workspace: join(data, 'runner'),
           allowedDirs,
           log,

@@ -76,6 +76,7 @@ const add = command({
     const role = admin ? 'admin' : 'user'
     const user = await connect(hub).users.create({ name: name!, password, role, tenant })
     process.stdout.write(`${user.name} (${user.role}) is added.\n`)
+    for (const warning of user.warnings) process.stderr.write(`warning: ${warning}\n`)
     return 0
   },
 })

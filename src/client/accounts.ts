@@ -5,6 +5,7 @@ import type {
   LoginAnswer,
   Me,
   PatchUser,
+  UserCreated,
   UserList,
   UserView,
 } from '../contract/account-api.ts'
@@ -69,7 +70,7 @@ export class UsersClient {
     return this.#http.json('GET', '/api/users', { query: filter })
   }
 
-  create(user: CreateUserInput): Promise<UserView> {
+  create(user: CreateUserInput): Promise<UserCreated> {
     return this.#http.json('POST', '/api/users', { body: user })
   }
 

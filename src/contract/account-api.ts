@@ -25,6 +25,8 @@ export const UserView = z.object({
   created_at: time,
 })
 export type UserView = z.infer<typeof UserView>
+export const UserCreated = UserView.extend({ warnings: z.array(z.string()) })
+export type UserCreated = z.infer<typeof UserCreated>
 export const ListUsers = z.strictObject({
   name: z.string().optional(),
   role: UserRole.optional(),

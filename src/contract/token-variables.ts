@@ -5,4 +5,6 @@ export const tokenVariables: readonly string[] = [
   'WORKER_TOKEN',
   'AVTOMATIKA_TOKEN',
   'ERRAND_ENROLL_TOKEN',
+  // The hub's own, which it tells its own runner for the runner to mask.
+  'ERRAND_LOCAL_TOKEN',
 ]

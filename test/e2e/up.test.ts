@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -211,6 +211,44 @@ test('from the command line people log in, make tokens and users, and what they 
   assert.equal((await errand.run(['tokens', 'list', '--token', token])).code, 6)
   await errand.run(['login', '--forget'])
   assert.equal((await errand.run(['runs', 'list', '--url', url])).code, 6)
+})
+
+test("the hub's own token is masked in what its runner's steps put out, and that they can read it is told", async (t) => {
+  const errand = hub(t)
+  await errand.up()
+  const token = readFileSync(join(errand.data, 'local-token'), 'utf8').trim()
+  assert.match(token, /^errand_api_/)
+  const file = join(errand.home, 'steal.yaml')
+  const cmd = `cat ${errand.data}/local-token ${errand.data}/local.json; base64 -w0 ${errand.data}/local-token; env`
+  writeFileSync(
+    file,
+    `version: v0.1\nname: steal\nsteps:\n  - {name: one, action: cmd.run, args: {cmd: '${cmd}'}}\n`,
+  )
+  const run = await errand.call('run', '--hub', '--run-id', 'thief', file)
+  assert.equal(run.code, 0, run.stderr)
+  const logs = await errand.call('runs', 'logs', 'thief', '--attempt', '1')
+  const folder = join(errand.data, 'output')
+  const kept = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(folder, name))
+    .filter((path) => statSync(path).isFile())
+    .map((path) => readFileSync(path, 'utf8'))
+  for (const text of [run.stdout, logs.stdout, ...kept])
+    for (const form of [token, Buffer.from(token).toString('base64').slice(0, -4)])
+      assert.ok(!text.includes(form))
+  assert.match(logs.stdout, /^\*\*\*\n/)
+  assert.ok(!logs.stdout.includes('ERRAND_LOCAL_TOKEN'), 'no step is given it')
+
+  const add = (name: string, ...more: string[]) =>
+    errand.run(['users', 'add', name, '--password-stdin', ...more], {
+      stdin: 'a long password',
+      env: { ERRAND_DATA: errand.data },
+    })
+  const told = async () => (await errand.call('doctor')).stdout
+  assert.equal((await add('boss', '--admin')).stderr, '')
+  assert.equal((await add('far', '--tenant', 'acme')).stderr, '', 'of a tenant that has no runner of the hub')
+  assert.ok(!(await told()).includes('Nothing separates'))
+  assert.match((await add('anna')).stderr, /^warning: .*can read this hub's files.*--no-runner/)
+  assert.match(await told(), /Nothing separates the steps of 1 user from this hub/)
 })
 
 test('people change their password and log out from the command line, and their tokens tell when they expire', async (t) => {

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
+import { DEFAULT_TENANT } from '../../hub/auth/first-admin.ts'
 import { DatabaseReader } from '../../hub/store/sqlite/snapshot.ts'
-import { type Check, ok, type Place, problem } from './check.ts'
+import { lockHolder } from '../pid-lock.ts'
+import { type Check, type Finding, ok, type Place, problem, warning } from './check.ts'
 
 export const hubDatabase: Check = {
   name: 'database',
@@ -13,7 +15,7 @@ export const hubDatabase: Check = {
     try {
       reader = new DatabaseReader(file)
       reader.checkForm()
-      return [ok(`The database ${file} is one for this version.`)]
+      return [ok(`The database ${file} is one for this version.`), ...separation(data, reader)]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
       return [problem(error.message, error.hint ?? 'See docs/operations.md.')]
@@ -21,4 +23,17 @@ export const hubDatabase: Check = {
       reader?.close()
     }
   },
+}
+
+/** The hub's own runner carries out steps as the hub's user, who can read all that the hub has. */
+function separation(data: string, reader: DatabaseReader): Finding[] {
+  if (!lockHolder(join(data, 'runner', 'lock'))?.alive) return []
+  const users = reader.countUsers(DEFAULT_TENANT)
+  if (users === 0) return []
+  return [
+    warning(
+      `Nothing separates the steps of ${users} ${users === 1 ? 'user' : 'users'} from this hub: its own runner carries them out as the hub's user, who can read its admin token.`,
+      'With users that you trust less than an admin: errand up --no-runner, and runners as another user or on other machines.',
+    ),
+  ]
 }

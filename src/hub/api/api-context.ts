@@ -50,6 +50,7 @@ export interface ApiContext {
   version: string
   limits: ApiLimits
   streams: PacedResponses
+  ownRunner?: boolean
   metrics?: HubMetrics
   log: Log
 }

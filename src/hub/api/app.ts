@@ -44,6 +44,8 @@ export interface ApiOptions {
   limits?: Partial<ApiLimits>
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
+  /** A runner of the hub's own carries out steps as the hub's user. */
+  ownRunner?: boolean
   /** Absent: there is no `/metrics`. */
   metrics?: HubMetrics
   /** Who is on this machine reads `/metrics` without a token. */

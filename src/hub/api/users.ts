@@ -1,5 +1,12 @@
 import * as z from 'zod'
-import { CreateUser, ListUsers, PatchUser, UserList, UserView } from '../../contract/account-api.ts'
+import {
+  CreateUser,
+  ListUsers,
+  PatchUser,
+  UserCreated,
+  UserList,
+  UserView,
+} from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newId } from '../auth/account-id.ts'
 import type { Identity } from '../auth/auth.ts'
@@ -20,7 +27,7 @@ export const userView = ({ id, name, role, tenant, disabled, created_at }: User)
   created_at,
 })
 
-export function userRoutes(app: ApiApp, { accounts, auth, engine }: ApiContext): void {
+export function userRoutes(app: ApiApp, { accounts, auth, engine, ownRunner }: ApiContext): void {
   app.get(
     '/api/users',
     {
@@ -39,7 +46,7 @@ export function userRoutes(app: ApiApp, { accounts, auth, engine }: ApiContext):
 
   app.post(
     '/api/users',
-    { schema: { tags, summary: 'A new user (admin)', body: CreateUser, response: { 201: UserView } } },
+    { schema: { tags, summary: 'A new user (admin)', body: CreateUser, response: { 201: UserCreated } } },
     async ({ identity, body }, reply) => {
       needAdmin(identity)
       const { tenant = identity.user.tenant } = body
@@ -69,7 +76,7 @@ export function userRoutes(app: ApiApp, { accounts, auth, engine }: ApiContext):
         disabled: false,
       }
       await accounts.createUser(user)
-      return reply.code(201).send(userView(user))
+      return reply.code(201).send({ ...userView(user), warnings: ownRunner ? separationWarnings(user) : [] })
     },
   )
 
@@ -121,6 +128,14 @@ export function userRoutes(app: ApiApp, { accounts, auth, engine }: ApiContext):
     return user
   }
 }
+
+/** The hub's own runner is of the first tenant. */
+const separationWarnings = ({ name, role, tenant }: User): string[] =>
+  role === 'admin' || tenant !== DEFAULT_TENANT
+    ? []
+    : [
+        `Steps and agents of "${name}" can read this hub's files, its admin token among them: the hub's own runner carries them out as the hub's user. With users that you trust less than an admin start it with --no-runner, and runners as another user or on other machines.`,
+      ]
 
 /** So that there is always an admin left. */
 function notYourself(identity: Identity, user: User): void {

@@ -83,6 +83,12 @@ export class DatabaseReader {
       .map((row) => String(row.key_id))
   }
 
+  /** Of those who may use the hub in this tenant, who are no admins. */
+  countUsers(tenant: string): number {
+    const sql = "SELECT count(*) AS n FROM users WHERE tenant = ? AND role = 'user' AND disabled = 0"
+    return Number(this.#db.prepare(sql).get(tenant)?.n)
+  }
+
   countRuns(): number {
     return Number(this.#db.prepare('SELECT count(*) AS n FROM runs').get()?.n)
   }
