@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 
 /** Secrets that overlap one another and themselves, and texts made of their forms, their parts and noise. */
@@ -68,6 +69,10 @@ const encoders: readonly ((secret: string, before: string, after: string) => str
   (text) => new URLSearchParams({ text }).toString(),
   (text) => JSON.stringify(text),
   (text) => JSON.stringify(JSON.stringify(text)).replaceAll('/', '\\/'),
+  (text) => `'${text.replaceAll("'", "'\\''")}'`,
+  (text) => inspect(text),
+  (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;'),
+  (text) => (Buffer.from(text).toString('hex').match(/../g) ?? []).join(':'),
 ]
 
 const wrapped = (text: string, columns: number, ending: string) =>

@@ -1,11 +1,14 @@
 import { base64Forms } from './forms/base64-forms.ts'
+import { hexForms } from './forms/hex-forms.ts'
 import { jsonForms } from './forms/json-forms.ts'
+import { markupForms } from './forms/markup-forms.ts'
+import { quotedForms } from './forms/quoted-forms.ts'
 import { urlForms } from './forms/url-forms.ts'
 import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
 
 /** Shorter values stand in texts by chance, and masking them would tell what they are. */
 export const MIN_SECRET_BYTES = 6
-/** Longer values are masked as they stand only: all forms of a value take up to 2,500 times its size in memory. */
+/** Longer values are masked as they stand only: all forms of a value take up to 5,000 times its size in memory. */
 export const MAX_WHOLE_BYTES = 8 * 1024
 /** A shorter line of a secret may be a bracket or a word that stands elsewhere too. */
 const MIN_LINE_BYTES = 8
@@ -22,8 +25,7 @@ export function secretPatterns(value: string): Buffer[] {
   const isLong = secretBytes(value) > MAX_WHOLE_BYTES
   const lines = secretLines(value)
   const forms = isLong ? [value.trim()] : [...new Set([value, value.trim()])].flatMap(wholeForms)
-  if (isLong || lines.length > 1)
-    forms.push(...lines.filter(isTelling).flatMap((line) => [line, ...jsonForms(line)]))
+  if (isLong || lines.length > 1) forms.push(...lines.filter(isTelling).flatMap(textForms))
   const patterns = new Map<string, Buffer>()
   for (const form of new Set(forms))
     for (const pattern of joinedForms(form)) patterns.set(pattern.toString('latin1'), pattern)
@@ -32,9 +34,15 @@ export function secretPatterns(value: string): Buffer[] {
 
 function wholeForms(value: string): string[] {
   const bytes = Buffer.from(value)
-  const hex = bytes.toString('hex')
-  return [value, hex, hex.toUpperCase(), ...base64Forms(bytes), ...urlForms(bytes), ...jsonForms(value)]
+  return [...textForms(value), ...hexForms(bytes), ...base64Forms(bytes), ...urlForms(bytes)]
 }
+
+const textForms = (text: string): string[] => [
+  text,
+  ...jsonForms(text),
+  ...quotedForms(text),
+  ...markupForms(text),
+]
 
 const secretLines = (value: string) =>
   value
