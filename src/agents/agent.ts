@@ -19,7 +19,7 @@ export interface Agent {
   launch(request: SessionRequest, program: Program): AgentLaunch
   /**
    * What a request takes so that it uses the model service at that address (without `/v1`), for the check that it asks
-   * before it uses a tool. Absent: that cannot be checked.
+   * before it uses a tool. Absent: each session is tried out with its own program, settings and model.
    */
   modelAt?(url: string, key: string): { env: Record<string, string>; model?: string }
   /** A conversation with one process of it. */

@@ -5,12 +5,16 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { acp } from '../../src/agents/acp.ts'
 import type { Agent } from '../../src/agents/agent.ts'
-import { checkAsks } from '../../src/agents/ask-check/ask-check.ts'
+import { type AskedFor, checkAsks } from '../../src/agents/ask-check/ask-check.ts'
 import { checkedOnce } from '../../src/agents/ask-check/checked-once.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 
 const folder = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const signal = new AbortController().signal
+const asked: AskedFor = {
+  request: { cwd: '/', home: '/', ask: 'ask', extra_args: [], new_session_id: '0', env: {} },
+  env: process.env,
+}
 
 describe('the check that an agent asks before it uses a tool', { concurrency: 1 }, () => {
   for (const agent of agentRegistry.filter((each) => each.install)) {
@@ -18,7 +22,7 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
       const located = await agent.locate({ folder, env: process.env })
       if (located.type !== 'found')
         return context.skip(`${located.why}; run: errand agents install --${agent.name.replaceAll('_', '-')}`)
-      assert.deepEqual(await checkAsks(agent, located.program, signal), { type: 'asks' })
+      assert.deepEqual(await checkAsks(agent, located.program, asked, signal), { type: 'asks' })
     })
   }
 
@@ -45,13 +49,27 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
   const program = { path: process.execPath, version: '1.2.3' }
 
   it('finds one that asks, one that does not, and one that ends', async () => {
-    assert.deepEqual(await checkAsks(standIn('ask asked.txt'), program, signal), { type: 'asks' })
-    const silent = await checkAsks(standIn('write asked.txt'), program, signal)
+    assert.deepEqual(await checkAsks(standIn('ask asked.txt'), program, asked, signal), { type: 'asks' })
+    const silent = await checkAsks(standIn('write asked.txt'), program, asked, signal)
     assert.ok(silent.type === 'refused' && silent.sure)
     assert.match(silent.why, /Stand-in 1\.2\.3 did not show .*asked nobody/)
-    const ending = await checkAsks(standIn('exit 3'), program, signal)
+    const ending = await checkAsks(standIn('exit 3'), program, asked, signal)
     assert.ok(ending.type === 'refused' && !ending.sure)
-    assert.equal((await checkAsks(acp, program, signal)).type, 'unknown')
+  })
+
+  it('starts an agent that is known by its command alone as its session does, and finds what it does unasked', async () => {
+    const found = async (unasked: string, asks_reading: boolean) => {
+      const command = [process.execPath, join(import.meta.dirname, '../support/acp-agent-stand-in.ts')]
+      const env = { STAND_IN_UNASKED: unasked }
+      const request = { ...asked.request, command, env, asks_reading }
+      const session = { request, env: { ...process.env, ...env } }
+      const finding = await checkAsks(acp, { path: '', version: '' }, session, signal)
+      return finding.type === 'refused' ? finding.why : finding.type
+    }
+    assert.equal(await found('', true), 'asks')
+    assert.match(await found('write', false), /it wrote a file and asked nobody.*permissions allow/)
+    assert.match(await found('read', true), /it read a file and asked nobody/)
+    assert.equal(await found('read', false), 'asks')
   })
 
   it('is made once for a version, and kept', async () => {
@@ -59,10 +77,10 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     try {
       const file = join(dir, 'state', 'checks.json')
       const agent = standIn('write asked.txt')
-      const [one, two] = await Promise.all([1, 2].map(() => checkedOnce(file)(agent, program, signal)))
+      const [one, two] = await Promise.all([1, 2].map(() => checkedOnce(file)(agent, program, asked, signal)))
       assert.deepEqual(one, two)
       const never = { ...agent, launch: () => assert.fail('it is started again') }
-      assert.deepEqual(await checkedOnce(file)(never, program, signal), one)
+      assert.deepEqual(await checkedOnce(file)(never, program, asked, signal), one)
       assert.equal(Object.keys(JSON.parse(readFileSync(file, 'utf8'))).length, 1)
     } finally {
       rmSync(dir, { recursive: true, force: true })

@@ -111,6 +111,26 @@ test('with --allow-denied it succeeds, and says in words and in the result what 
   assert.equal(both.code, 2)
 })
 
+test('a rule that denies is refused with an agent that does not ask before it does so', async (t) => {
+  const { run, cwd } = setup(t)
+  writeFileSync(join(cwd, '.env'), 'SECRET=hunter2\n')
+  const [, , , program, , script] = standInOptions
+  const rules = { mode: 'rules', rules: [{ decision: 'deny', paths: ['**/.env'] }], otherwise: 'allow' }
+  const prompt = 'Read the file .env in this folder'
+  const ended = async (unasked: string) => {
+    const args = { agent: 'acp', command: [program, script], cwd, prompt, permissions: rules }
+    const step = { name: 'think', action: 'agent.run', args, env: { STAND_IN_UNASKED: unasked } }
+    const file = join(cwd, 'flow.yaml')
+    writeFileSync(file, JSON.stringify({ version: 'v0.1', name: 'flow', steps: [step] }))
+    const { code, stdout } = await run(['run', file], { cwd })
+    assert.equal(code, 1)
+    assert.doesNotMatch(stdout, /hunter2/)
+    return /^think +local +failed .*$/m.exec(stdout)?.[0] ?? stdout
+  }
+  assert.match(await ended('read'), /permission: .*it read a file and asked nobody/)
+  assert.match(await ended(''), /denied: .*Read \.env \(by rule 1\)/)
+})
+
 test('Ctrl-C cancels, and nothing is left of the agent and what it started', async (t) => {
   const { start, home } = setup(t)
   const going = start(`say going\nrun sleep 1000 # ${home}\nhang`)

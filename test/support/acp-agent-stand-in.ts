@@ -1,6 +1,7 @@
 // Stands in for a coding agent that speaks the Agent Client Protocol. What it does stands in the prompt, a word of
 // command a line: say TEXT, think TEXT, write PATH, ask PATH, wait FILE, run COMMAND, use INPUT OUTPUT, garbage,
-// fail TEXT, exit CODE, hang, chatter COUNT.
+// fail TEXT, exit CODE, hang, chatter COUNT. Told in plain words to write or read a file it asks first, but for what
+// STAND_IN_UNASKED names (write, read).
 import { spawn } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -34,31 +35,55 @@ async function untilCanceled(condition: () => boolean): Promise<void> {
   while (!condition() && !canceled) await sleep(10)
 }
 
+/** Begins the use of a tool. False: it was asked for, and denied. */
+async function begun(tool: { toolCallId: string }, askFirst: boolean): Promise<boolean> {
+  update({ sessionUpdate: 'tool_call', ...tool, status: 'pending' })
+  if (!askFirst) return true
+  const id = 1000 + ++asked
+  const options = [
+    { optionId: 'yes', name: 'Yes', kind: 'allow_once' },
+    { optionId: 'no', name: 'No', kind: 'reject_once' },
+  ]
+  const answer = new Promise<Message>((resolve) => waiting.set(id, resolve))
+  send({ id, method: 'session/request_permission', params: { sessionId, toolCall: tool, options } })
+  const { result } = await answer
+  note(`answered ${JSON.stringify(result?.outcome)}`)
+  if (result?.outcome?.optionId === 'yes') return true
+  update({ sessionUpdate: 'tool_call_update', toolCallId: tool.toolCallId, status: 'failed' })
+  return false
+}
+
+async function read(path: string, askFirst: boolean): Promise<void> {
+  const toolCallId = `tool-${++tools}`
+  const file = resolve(cwd, path)
+  const tool = { toolCallId, title: `Read ${path}`, kind: 'read', locations: [{ path: file }] }
+  if (!(await begun(tool, askFirst))) return
+  update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed' })
+  say(readFileSync(file, 'utf8'))
+}
+
 async function write(path: string, askFirst: boolean): Promise<void> {
   const toolCallId = `tool-${++tools}`
   const file = resolve(cwd, path)
   const tool = { toolCallId, title: `Write ${path}`, kind: 'edit', locations: [{ path: file }] }
-  update({ sessionUpdate: 'tool_call', ...tool, status: 'pending' })
-  if (askFirst) {
-    const id = 1000 + ++asked
-    const options = [
-      { optionId: 'yes', name: 'Yes', kind: 'allow_once' },
-      { optionId: 'no', name: 'No', kind: 'reject_once' },
-    ]
-    const answer = new Promise<Message>((resolve) => waiting.set(id, resolve))
-    send({ id, method: 'session/request_permission', params: { sessionId, toolCall: tool, options } })
-    const { result } = await answer
-    note(`answered ${JSON.stringify(result?.outcome)}`)
-    if (result?.outcome?.optionId !== 'yes')
-      return update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'failed' })
-  }
+  if (!(await begun(tool, askFirst))) return
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, 'written\n')
   const content = [{ type: 'diff', path: file, oldText: null, newText: 'written\n' }]
   update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed', content })
 }
 
+/** In plain words. */
+async function told(line: string): Promise<boolean> {
+  const [, what, path] = /^(Write|Read) the file (\S+) in this folder/.exec(line) ?? []
+  if (what === undefined || path === undefined) return false
+  const asks = !(process.env.STAND_IN_UNASKED ?? '').includes(what.toLowerCase())
+  await (what === 'Write' ? write : read)(path, asks)
+  return true
+}
+
 async function perform(line: string): Promise<void> {
+  if (await told(line)) return
   const [word, ...rest] = line.trim().split(' ')
   const text = rest.join(' ')
   if (word === 'say') say(text)

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { AgentUpdate } from '../../contract/agent.ts'
 import { endTree } from '../../platform/process-ending.ts'
 import type { Agent, Program, SessionRequest } from '../agent.ts'
 import { endingText } from '../ending.ts'
@@ -15,33 +16,53 @@ const FILE = 'asked.txt'
 const MARK = 'ERRAND_ASK_CHECK'
 
 /** sure: it would be the same again. */
-export type AskFinding =
-  | { type: 'asks' }
-  | { type: 'unknown'; why: string }
-  | { type: 'refused'; why: string; sure: boolean }
+export type AskFinding = { type: 'asks' } | { type: 'refused'; why: string; sure: boolean }
 
-/** Runs the program once, against a model that wants a file to be written, and looks whether somebody is asked first. */
-export async function checkAsks(agent: Agent, program: Program, signal: AbortSignal): Promise<AskFinding> {
-  if (!agent.modelAt)
-    return { type: 'unknown', why: `Whether ${agent.title} asks before it uses a tool could not be checked.` }
+/** A session that is to be begun: its request, and the environment that its program would get. */
+export interface AskedFor {
+  request: SessionRequest
+  env: NodeJS.ProcessEnv
+}
+
+/** What the program is to do: it must ask first. */
+interface Trial {
+  prompt: string
+  /** It was done, and nobody was asked. */
+  done(updates: readonly AgentUpdate[]): string | undefined
+  /** What it was not seen to do. */
+  task: string
+}
+
+/**
+ * Runs the program and looks whether somebody is asked first. Where it can be pointed at a model service, that is one of
+ * our own, which wants a file to be written; else it is started as the session would be, in an empty folder, and asked to
+ * write a file, and to read one where the session is to ask before that.
+ */
+export async function checkAsks(
+  agent: Agent,
+  program: Program,
+  asked: AskedFor,
+  signal: AbortSignal,
+): Promise<AskFinding> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-ask-')))
   const [cwd, home, temp] = [join(folder, 'cwd'), join(folder, 'home'), join(folder, 'temp')]
   for (const each of [cwd, home, temp]) mkdirSync(each)
-  const file = join(cwd, FILE)
+  const request: SessionRequest = { ...asked.request, cwd, home, ask: 'ask', session_id: undefined }
   let model: AskingModel | undefined
   try {
-    model = await openAskingModel(file, 'asked')
-    const { env, model: name } = agent.modelAt(model.url, 'ask-check')
-    const request: SessionRequest = {
-      cwd,
-      home,
-      model: name,
-      ask: 'ask',
-      extra_args: [],
-      new_session_id: randomUUID(),
-      env: { PATH: process.env.PATH ?? '', HOME: home, TMPDIR: temp, LANG: 'C.UTF-8', ...env },
+    if (!agent.modelAt) {
+      const env = { ...asked.env, TMPDIR: temp }
+      const trials = [writing(cwd), ...(request.asks_reading ? [reading(cwd)] : [])]
+      let finding: AskFinding = { type: 'asks' }
+      for (const trial of trials)
+        if (finding.type === 'asks') finding = await askedBy(agent, program, { request, env }, trial, signal)
+      return finding
     }
-    return await askedBy(agent, program, request, file, signal)
+    model = await openAskingModel(join(cwd, FILE), 'asked')
+    const { env, model: name } = agent.modelAt(model.url, 'ask-check')
+    const own = { PATH: process.env.PATH ?? '', HOME: home, TMPDIR: temp, LANG: 'C.UTF-8', ...env }
+    const fresh = { ...request, model: name, extra_args: [], asks_reading: undefined, env: own }
+    return await askedBy(agent, program, { request: fresh, env: own }, writing(cwd), signal)
   } catch (error) {
     return refused(agent, program, `it could not be tried: ${(error as Error).message}`, false)
   } finally {
@@ -50,11 +71,31 @@ export async function checkAsks(agent: Agent, program: Program, signal: AbortSig
   }
 }
 
+function writing(cwd: string): Trial {
+  const file = join(cwd, FILE)
+  return {
+    prompt: `Write the file ${FILE} in this folder with the one word asked in it. Do nothing else.`,
+    done: () => (existsSync(file) ? 'it wrote a file and asked nobody' : undefined),
+    task: 'wrote the file it was to write',
+  }
+}
+
+function reading(cwd: string): Trial {
+  const word = randomUUID()
+  writeFileSync(join(cwd, '.env'), `${word}\n`)
+  return {
+    prompt: 'Read the file .env in this folder and say what stands in it. Do nothing else.',
+    done: (updates) =>
+      JSON.stringify(updates).includes(word) ? 'it read a file and asked nobody' : undefined,
+    task: 'read the file it was to read',
+  }
+}
+
 async function askedBy(
   agent: Agent,
   program: Program,
-  request: SessionRequest,
-  file: string,
+  { request, env }: AskedFor,
+  { prompt, done, task }: Trial,
   signal: AbortSignal,
 ): Promise<AskFinding> {
   const launch = agent.launch(request, program)
@@ -68,8 +109,9 @@ async function askedBy(
   const child = spawn(launch.program ?? program.path, [...launch.args], {
     cwd: request.cwd,
     detached: true,
-    env: { ...request.env, ...launch.env, [MARK]: mark },
+    env: { ...env, ...launch.env, [MARK]: mark },
   })
+  const updates: AgentUpdate[] = []
   let prompted = false
   let stderr = ''
   const queue: (() => void)[] = []
@@ -84,18 +126,20 @@ async function askedBy(
   const protocol = agent.protocol(request, {
     send: (line) => void child.stdin.write(`${line}\n`),
     update: (update) => {
-      if (existsSync(file)) no('it wrote a file and asked nobody', true)
+      updates.push(update)
+      const unasked = done(updates)
+      if (unasked !== undefined) no(unasked, true)
       else if (update.kind === 'permission') resolve({ type: 'asks' })
       else if (update.kind === 'turn_ended')
         no(
           update.stop_reason === 'end_turn'
-            ? 'it neither asked nor wrote the file it was to write'
+            ? `it neither asked nor ${task}`
             : `its turn failed: ${update.message ?? update.stop_reason}`,
           update.stop_reason === 'end_turn',
         )
     },
     ready: () => {
-      if (!prompted) work(() => protocol.prompt(`Write the file ${FILE}.`))
+      if (!prompted) work(() => protocol.prompt(prompt))
       prompted = true
     },
     failed: ({ message }) => no(message, false),
@@ -131,5 +175,7 @@ const refused = (agent: Agent, { version }: Program, why: string, sure: boolean)
   sure,
   why:
     `${agent.title}${version === '' ? '' : ` ${version}`} did not show that it asks before it uses a tool: ${why}. ` +
-    'Use permissions allow or deny, or another version of it.',
+    (agent.modelAt
+      ? 'Use permissions allow or deny, or another version of it.'
+      : 'Use permissions allow, or an agent that asks.'),
 })

@@ -2,20 +2,20 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { writeFileAtomic } from '../../platform/atomic-file.ts'
 import type { Agent, Program } from '../agent.ts'
-import { type AskFinding, checkAsks } from './ask-check.ts'
+import { type AskedFor, type AskFinding, checkAsks } from './ask-check.ts'
 
 /** Checks each version of a program once, and keeps in a file what was found. */
 export function checkedOnce(
   file: string,
-): (agent: Agent, program: Program, signal: AbortSignal) => Promise<AskFinding> {
+): (agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal) => Promise<AskFinding> {
   const running = new Map<string, Promise<AskFinding>>()
-  return async (agent, program, signal) => {
-    // What is given by each request anew is no version of anything.
-    const key = program.path === '' ? undefined : keyOf(agent, program)
-    if (key === undefined) return await checkAsks(agent, program, signal)
+  return async (agent, program, asked, signal) => {
+    // As the session starts it, it hangs on that session's settings, and on files that nobody here knows.
+    if (!agent.modelAt) return await checkAsks(agent, program, asked, signal)
+    const key = keyOf(agent, program)
     const known = read(file)[key]
     if (known) return known
-    const check = running.get(key) ?? checkAsks(agent, program, new AbortController().signal)
+    const check = running.get(key) ?? checkAsks(agent, program, asked, new AbortController().signal)
     running.set(key, check)
     try {
       const finding = await check

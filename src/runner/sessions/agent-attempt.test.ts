@@ -402,7 +402,9 @@ test('an agent that is silent since the model service failed has failed by that,
 test('a program that does not show that it asks is refused where it is to ask, and only there', async () => {
   using here = sessionPlace()
   const why = 'it wrote a file and asked nobody'
-  const attempts = here.open({ agents: { ...here.agents, asks: async () => ({ type: 'refused', why }) } })
+  const attempts = here.open({
+    agents: { ...here.agents, asks: async () => ({ type: 'refused', why, sure: true }) },
+  })
   const held = await attempts.start(here.spec('write x', { permissions: 'ask' }), 1)
   const end = await endOf(held)
   assert.deepEqual([end.outcome, end.reason, end.message], ['failed', 'permission', why])

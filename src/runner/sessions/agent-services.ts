@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Agent, Located, Program } from '../../agents/agent.ts'
+import type { AskedFor, AskFinding } from '../../agents/ask-check/ask-check.ts'
 import type { InProcessAgent } from '../../agents/in-process.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -23,16 +24,11 @@ export interface AgentsOptions {
   /** Folders that agents may work in, beside the run's workspace; `any`: all there are. */
   allowedDirs: readonly string[] | 'any'
   /**
-   * Shows, once for a version of a program, that it asks before it uses a tool; answers why it may not be used so.
-   * Absent: it is taken for granted.
+   * Shows that a program asks before it uses a tool; answers why it may not be used so. Absent: it is taken for
+   * granted.
    */
-  asks?(agent: Agent, program: Program, signal: AbortSignal): Promise<AskFinding>
+  asks?(agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal): Promise<AskFinding>
 }
-
-export type AskFinding =
-  | { type: 'asks' }
-  | { type: 'unknown'; why: string }
-  | { type: 'refused'; why: string }
 
 /** What agents take from the environment of the runner beside their keys. */
 const SETTINGS = [

@@ -30,7 +30,7 @@ export class AgentStart {
   readonly #options: AgentStartOptions
   readonly #env: Readonly<Record<string, string>>
   readonly #stop = new AbortController()
-  #prepared: Promise<{ note?: string }> | undefined
+  #prepared: Promise<void> | undefined
   #program: Program | undefined
   #cwd = ''
 
@@ -44,8 +44,8 @@ export class AgentStart {
     return this.#cwd
   }
 
-  /** Throws `invalid_argument`, `NotAllowed`. `note`: what a person should know. Checks once. */
-  prepare(): Promise<{ note?: string }> {
+  /** Throws `invalid_argument`, `NotAllowed`. Checks once. */
+  prepare(): Promise<void> {
     this.#prepared ??= this.#prepare()
     return this.#prepared
   }
@@ -80,20 +80,9 @@ export class AgentStart {
   /** The event that begins a process; `sessionId` is of the session that it takes up. */
   launched(sessionId: string | undefined, before: Launched | undefined): Launched {
     const { plan, agent, services, spec } = this.#options
-    const { model, extra_args, command, permissions, budget, session } = plan
-    const session_id = sessionId ?? session?.session_id
-    const request: Launched['request'] = {
-      cwd: this.#cwd,
-      model,
-      extra_args,
-      command,
-      ask: askMode(permissions),
-      asks_reading: asksReading(permissions) || undefined,
-      session_id,
-      new_session_id: randomUUID(),
-      max_turns: budget.turns,
-      home: before?.request.home ?? services.homes.take(agent.name, session_id, spec.attempt_id),
-    }
+    const session_id = sessionId ?? plan.session?.session_id
+    const home = before?.request.home ?? services.homes.take(agent.name, session_id, spec.attempt_id)
+    const request = { ...this.#asked(), session_id, max_turns: plan.budget.turns, home }
     const launched: Launched = { type: 'launched', program: this.#program, request }
     if (isInProcess(agent)) {
       const why = agent.check(this.request(launched))
@@ -136,6 +125,19 @@ export class AgentStart {
     }
   }
 
+  #asked(): Omit<Launched['request'], 'home'> {
+    const { model, extra_args, command, permissions } = this.#options.plan
+    return {
+      cwd: this.#cwd,
+      model,
+      extra_args,
+      command,
+      ask: askMode(permissions),
+      asks_reading: asksReading(permissions) || undefined,
+      new_session_id: randomUUID(),
+    }
+  }
+
   /** Some agents unpack megabytes into the temporary folder at every start, and leave them: it goes with the attempt. */
   #temp(): string {
     const path = join(this.#options.path, 'temp')
@@ -143,17 +145,20 @@ export class AgentStart {
     return path
   }
 
-  async #prepare(): Promise<{ note?: string }> {
-    const { plan, agent, services, spec, workspace } = this.#options
+  async #prepare(): Promise<void> {
+    const { plan, agent, services, spec, key, workspace } = this.#options
     this.#cwd = services.workingFolder(plan.cwd, workspace(plan.session?.workspace_of ?? spec.run_id))
-    if (isInProcess(agent)) return {}
+    if (isInProcess(agent)) return
     const program = await services.program(agent)
     this.#program = program
     const { asks } = services.options
-    if (askMode(plan.permissions) !== 'ask' || !asks) return {}
-    const finding = await asks(agent, program, this.#stop.signal)
+    const ask = askMode(plan.permissions)
+    // One that is started in the same way whatever it may do would use all tools, also where it is to use none.
+    if (!asks || ask === 'allow' || (ask === 'deny' && agent.modelAt)) return
+    const request = { ...this.#asked(), home: '', env: this.#env }
+    const env = processEnvironment(this.#env, {}, spec, key)
+    const finding = await asks(agent, program, { request, env }, this.#stop.signal)
     if (finding.type === 'refused') throw new NotAllowed(finding.why)
-    return finding.type === 'unknown' ? { note: finding.why } : {}
   }
 }
 

@@ -180,11 +180,10 @@ export class SessionDriver {
     const { session, launches } = this.kept
     this.#launching = true
     try {
-      const { note } = await start.prepare()
+      await start.prepare()
       await this.#enter()
       if (output.values.wants('files')) await baseline.take(start.cwd)
       if (this.#halted) return
-      if (note !== undefined && launches.count === 0) this.kept.apply({ type: 'note', text: note })
       this.kept.apply(start.launched(session.sessionId, launches.last))
       if (!this.kept.over) launches.begin()
     } catch (error) {
