@@ -177,8 +177,8 @@ function testEnvironment(folder: string, without: string): NodeJS.ProcessEnv {
     LANG: 'C.UTF-8',
     TZ: 'UTC',
     NPM_CONFIG_USERCONFIG: process.env.npm_config_userconfig ?? join(home, '.npmrc'),
-    ERRAND_AGENTS_DIR: without.includes('agents') ? join(folder, 'none') : agents,
-    ...(without.includes('docker') && { DOCKER_HOST: `unix://${folder}/none` }),
+    ERRAND_AGENTS_DIR: without.includes('agents') ? '/nonexistent' : agents,
+    ...(without.includes('docker') && { DOCKER_HOST: 'unix:///nonexistent' }),
     ERRAND_TEST_WITHOUT: without,
   }
 }

@@ -7,11 +7,12 @@ import type { Agent, SessionRequest } from '../../src/agents/agent.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { opencode } from '../../src/agents/opencode.ts'
 import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
 import { readFileTurn, type Script, startModelServer, writeFileTurn } from '../support/model-server/server.ts'
 
 const located = await opencode.locate({ folder: agentsFolder(process.env), env: process.env })
 const program = located.type === 'found' ? located.program : { path: '', version: '' }
-const skip = located.type === 'found' ? false : 'run: bin/errand agents install --opencode'
+const skip = located.type === 'found' ? false : agentMissing(opencode, located)
 
 /** A bench, its folders and its server, gone with the test. */
 async function bench(

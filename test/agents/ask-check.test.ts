@@ -8,6 +8,7 @@ import type { Agent } from '../../src/agents/agent.ts'
 import { type AskedFor, checkAsks } from '../../src/agents/ask-check/ask-check.ts'
 import { checkedOnce } from '../../src/agents/ask-check/checked-once.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
 
 const folder = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const signal = new AbortController().signal
@@ -20,8 +21,7 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
   for (const agent of agentRegistry.filter((each) => each.install)) {
     it(`is passed by ${agent.title}`, { timeout: 200_000 }, async (context) => {
       const located = await agent.locate({ folder, env: process.env })
-      if (located.type !== 'found')
-        return context.skip(`${located.why}; run: errand agents install --${agent.name.replaceAll('_', '-')}`)
+      if (located.type !== 'found') return context.skip(agentMissing(agent, located))
       assert.deepEqual(await checkAsks(agent, located.program, asked, signal), { type: 'asks' })
     })
   }

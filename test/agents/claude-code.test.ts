@@ -3,7 +3,6 @@ import { agentConformance } from './conformance.ts'
 
 await agentConformance({
   agent: claudeCode,
-  installFlag: '--claude-code',
   point: (url, key) => ({
     // Seven tries of a service that fails would take half a minute a test.
     env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key, CLAUDE_CODE_MAX_RETRIES: '1' },

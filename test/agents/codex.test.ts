@@ -3,7 +3,6 @@ import { agentConformance } from './conformance.ts'
 
 await agentConformance({
   agent: codex,
-  installFlag: '--codex',
   point: (url, key) => ({
     env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key },
     // One of those that are offered `apply_patch`.

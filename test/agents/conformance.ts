@@ -8,6 +8,7 @@ import type { Agent, Located, Program, SessionRequest } from '../../src/agents/a
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
 import { AgentBench, type BenchFolder, benchFolder, textOf } from '../support/agent-bench.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
 import type { ModelRequest } from '../support/model-server/request.ts'
 import {
   type ModelServer,
@@ -23,8 +24,6 @@ import { chooseTool } from '../support/model-server/tool-choice.ts'
 /** What the suite must know of an agent beside its driver. */
 export interface Subject {
   agent: Agent
-  /** As it is written behind `errand agents install`, for the reason of a skip. */
-  installFlag: string
   /** Where it is not to be looked for. */
   located?: Located
   /** Points it at a model server (base URL without `/v1`), with a key. */
@@ -47,10 +46,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
 
   // Most of the time a CLI waits, with its own retries, for what a test has taken away.
   describe(`agent ${agent.name}`, { concurrency: 3 }, () => {
-    const skip =
-      located.type === 'found'
-        ? false
-        : `${located.why}; run: bin/errand agents install ${subject.installFlag}`
+    const skip = located.type === 'found' ? false : agentMissing(agent, located)
 
     /** A test with folders, and benches that end with it. */
     const test = (name: string, body: (setup: Setup) => Promise<void>) =>

@@ -3,7 +3,6 @@ import { agentConformance } from './conformance.ts'
 
 await agentConformance({
   agent: copilot,
-  installFlag: '--copilot',
   readsUnasked: true,
   point: (url, key) => ({
     model: 'test-model',

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { agentsFolder, nativeBinary, sharedCache } from '../../src/agents/install/native-binary.ts'
-import { type InstallableAgent, installCommand, pins } from '../../src/agents/install/pins.ts'
+import type { InstallableAgent } from '../../src/agents/install/pins.ts'
+import { agentRegistry } from '../../src/agents/registry.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
 import { startModelServer, writeFileScript } from '../support/model-server/server.ts'
 
 interface Case {
@@ -100,7 +102,7 @@ describe('the model server makes the real program write a file:', () => {
 
   for (const { title, agent, model = 'test-model', args, env, prompt } of cases) {
     const path = nativeBinary(folder, agent)
-    const skip = path === undefined && `not installed; run: ${installCommand(pins[agent])}`
+    const skip = path === undefined && agentMissing(agentRegistry.find(({ name }) => name === agent)!)
     it(title, { skip, timeout: 120_000 }, async (context) => {
       const scratch = mkdtempSync(join(tmpdir(), 'errand-model-server-'))
       const [home, cwd] = [join(scratch, 'home'), join(scratch, 'work')]

@@ -3,7 +3,6 @@ import { agentConformance } from './conformance.ts'
 
 await agentConformance({
   agent: opencode,
-  installFlag: '--opencode',
   point: (url, key) => ({
     model: 'anthropic/claude-sonnet-4-5',
     env: { ANTHROPIC_API_KEY: key, ANTHROPIC_BASE_URL: url },

@@ -9,24 +9,22 @@ import { codex } from '../../src/agents/codex.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
 import { AgentBench, benchFolder } from '../support/agent-bench.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
 import { readFileTurn, runTurn, writeFileTurn } from '../support/model-server/script.ts'
 import { type Script, startModelServer } from '../support/model-server/server.ts'
 
 /** What the drivers of codex and Claude Code promise beyond the conformance suite, on the real programs. */
 interface Real {
   agent: Agent
-  flag: string
   point(url: string): { env: Record<string, string>; model: string }
 }
 
 const codexModel = (model: string): Real => ({
   agent: codex,
-  flag: '--codex',
   point: (url) => ({ env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: 'test-key' }, model }),
 })
 const claude: Real = {
   agent: claudeCode,
-  flag: '--claude-code',
   point: (url) => ({
     env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: 'test-key', HOME: '/nonexistent' },
     model: 'claude-sonnet-4-5',
@@ -44,9 +42,9 @@ interface Scene {
   start(script: Script, change?: Partial<SessionRequest>): Promise<AgentBench>
 }
 
-function test({ agent, flag, point }: Real, name: string, body: (scene: Scene) => Promise<void>): void {
+function test({ agent, point }: Real, name: string, body: (scene: Scene) => Promise<void>): void {
   const located = found.get(agent)
-  const skip = located?.type === 'found' ? false : `${located?.why}; run: errand agents install ${flag}`
+  const skip = located?.type === 'found' ? false : agentMissing(agent, located)
   it(name, { skip, timeout: 120_000 }, async (context: TestContext) => {
     if (located?.type !== 'found') return
     const { cwd, home, atEnd } = benchFolder(context)

@@ -25,7 +25,9 @@ const root = join(import.meta.dirname, '../..')
 const deploy = join(root, 'deploy')
 const execute = promisify(execFile)
 const compose = await composeHere()
-const skip = (await dockerHere()) || (compose === undefined && 'there is no docker compose')
+const skip =
+  (await dockerHere()) ||
+  (compose === undefined && "there is no docker compose (Debian's package docker-compose)")
 
 /** The image of deploy/Dockerfile. Its build stage is named too, so that it goes with the test. */
 async function builtImage(docker: TestDocker): Promise<string> {

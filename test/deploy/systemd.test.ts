@@ -11,7 +11,7 @@ const units = join(import.meta.dirname, '../../deploy/systemd')
 const program = join(import.meta.dirname, '../../bin/errand')
 const skip = await execute('systemd-analyze', ['--version']).then(
   () => false,
-  () => 'there is no systemd-analyze',
+  () => "there is no systemd-analyze (Debian's package systemd)",
 )
 
 function temporaryFolder(t: TestContext): string {

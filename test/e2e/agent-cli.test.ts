@@ -145,7 +145,7 @@ test('Ctrl-C cancels, and nothing is left of the agent and what it started', asy
 
 const noTerminal = existsSync('/usr/bin/script')
   ? false
-  : 'there is no "script" (util-linux) to make a terminal'
+  : 'there is no "script" to make a terminal (Debian\'s package bsdutils)'
 
 test('a terminal that is closed ends the session in it, and leaves nothing', {
   skip: noTerminal,

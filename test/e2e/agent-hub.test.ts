@@ -5,9 +5,11 @@ import { type AddressInfo, createServer } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { claudeCode } from '../../src/agents/claude-code.ts'
 import { nativeBinary } from '../../src/agents/install/native-binary.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { runIdIn, standInOptions } from '../support/agent-command.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { startModelServer, writeFileScript } from '../support/model-server/server.ts'
 
@@ -112,11 +114,9 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
   assert.deepEqual([health.agents.acp?.usable, health.agents.builtin?.usable], [true, false])
 })
 
-const noClaude =
-  nativeBinary(agents, 'claude_code') === undefined
-    ? 'Claude Code is not installed; run: bin/errand agents install --claude-code'
-    : false
-const noCurl = existsSync('/usr/bin/curl') || existsSync('/bin/curl') ? false : 'there is no curl'
+const noClaude = nativeBinary(agents, 'claude_code') === undefined ? agentMissing(claudeCode) : false
+const noCurl =
+  existsSync('/usr/bin/curl') || existsSync('/bin/curl') ? false : "there is no curl (Debian's package curl)"
 
 async function freePort(): Promise<number> {
   const server = createServer()

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import test, { type TestContext } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
 import type { ErrorBody } from '../../src/contract/errors.ts'
 import { isFinalRun } from '../../src/contract/status.ts'
+import { noMountNamespace } from '../faults/small-disk.ts'
 import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
 import { freePort, startPrograms, workflowText, writeWorkflow } from '../support/programs.ts'
 import {
@@ -19,9 +20,7 @@ import {
 } from '../support/programs-output.ts'
 
 const program = join(import.meta.dirname, '../../bin/errand')
-const mayMount =
-  spawnSync('unshare', ['--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'probe', '/mnt']).status === 0
-const options = { skip: !mayMount && 'no mount namespaces here, so no small disk' }
+const options = { skip: noMountNamespace() }
 
 interface OnSmallDisk extends Pick<Started, 'child' | 'printed'> {
   /** The disk's folder as this process reaches it; elsewhere the same path is another, empty folder. */

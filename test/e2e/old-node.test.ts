@@ -19,7 +19,9 @@ const oldNode = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => {
   const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' })
   return Number(/^v(\d+)/.exec(stdout)?.[1] ?? 99) < 24
 })
-const withOldNode = { skip: oldNode === undefined && 'no Node older than 24 on this machine' }
+const withOldNode = {
+  skip: oldNode === undefined && 'no Node older than 24 at /usr/bin/node or /usr/local/bin/node',
+}
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'errand-e2e-'))

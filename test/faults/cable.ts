@@ -19,7 +19,7 @@ export function noCable(): string | false {
     }
     return false
   } catch (error) {
-    return `no network namespaces here: ${(error as Error).message}`
+    return `no network namespaces here (Debian's packages iproute2, iptables): ${(error as Error).message.split('\n')[0]}`
   }
 }
 

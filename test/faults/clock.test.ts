@@ -9,7 +9,7 @@ import { readIfThere, wholeLog } from '../support/programs-output.ts'
 
 const [library] = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1')
 const options = {
-  skip: library === undefined && 'no libfaketime here (package faketime) to set a clock with',
+  skip: library === undefined && "there is no libfaketime to set a clock with (Debian's package faketime)",
 }
 
 interface Clock {

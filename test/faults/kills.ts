@@ -18,6 +18,7 @@ export async function killInStorm(t: TestContext, ...which: ('hub' | 'runner')[]
   const before = await atRest(programs)
   const storm = new Storm(programs)
   for (let kill = 0; kill < KILLS; kill++) {
+    console.log(`Kill ${kill + 1} of ${KILLS}.`)
     // Others may come before the two have found each other again.
     if (kill % 4 === 0) await connected(programs)
     await sleep(random.between(0, 250))

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -7,6 +7,12 @@ export const noSmallDisk: string | false =
   process.platform === 'linux' && process.getuid?.() === 0
     ? false
     : 'to mount a small disk takes Linux and root'
+
+/** Reason to skip what mounts a small disk in a namespace of its own, where no root is needed. */
+export const noMountNamespace = (): string | false =>
+  spawnSync('unshare', ['--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'probe', '/mnt']).status === 0
+    ? false
+    : 'no mount namespace can be made (unshare -rm); run as root, or set sysctl kernel.unprivileged_userns_clone=1'
 
 const SIZE_MB = 256
 

@@ -15,6 +15,7 @@ import { FileRunStore } from '../../src/hub/store/file.ts'
 import { openAttempts } from '../../src/runner/attempts/attempts.ts'
 import type { Attempts } from '../../src/runner/ports.ts'
 import { HubSetup, openRunner, type RunnerSetup, until } from '../link/setup.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
 import { startModelServer, writeFileTurn } from '../support/model-server/server.ts'
 
 const STAND_IN = join(import.meta.dirname, '../support/acp-agent-stand-in.ts')
@@ -195,8 +196,7 @@ for (const { name, model, env } of subjects) {
     const agent = agents.find((each) => each.name === name)!
     if ('locate' in agent) {
       const located = await agent.locate({ folder: agentsFolder(process.env), env: process.env })
-      if (located.type !== 'found')
-        return context.skip(`${located.why}; run: errand agents install --${name.replaceAll('_', '-')}`)
+      if (located.type !== 'found') return context.skip(agentMissing(agent, located))
     }
     const spine = await Spine.open(context)
     const file = join(spine.cwd, 'made.txt')

@@ -1,4 +1,4 @@
-import type { Agent, Program } from '../../src/agents/agent.ts'
+import type { Agent, Located, Program } from '../../src/agents/agent.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 
@@ -47,5 +47,11 @@ export async function installedAgent(
   if (!agent) throw new Error(`There is no agent ${name}.`)
   const located = await agent.locate({ folder: agentsFolder(process.env), env: process.env })
   if (located.type === 'found') return { agent, program: located.program }
-  return { missing: `${located.why}; run: bin/errand agents install --${name.replaceAll('_', '-')}` }
+  return { missing: agentMissing(agent, located) }
+}
+
+/** Reason to skip what needs the agent's program: one for each agent, as it is told with how many tests it keeps away. */
+export function agentMissing({ name, title }: Pick<Agent, 'name' | 'title'>, located?: Located): string {
+  const why = located?.type === 'broken' ? located.why : `${title} is not installed`
+  return `${why}; run: bin/errand agents install --${name.replaceAll('_', '-')}`
 }

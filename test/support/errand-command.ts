@@ -86,7 +86,9 @@ async function until(
     const all = `${printed.stdout}\n${printed.stderr}`
     return typeof text === 'string' ? all.includes(text) : text.test(all)
   }
+  const tell = tellsOfWait(`"${text}"`)
   while (!there()) {
+    tell()
     // What it printed last may come after the news of its exit.
     if (!isOpen() || Date.now() > deadlineMs) {
       throw new Error(
@@ -97,16 +99,28 @@ async function until(
   }
 }
 
+/** A wait is told once in a while: a test file that gives no sign for long is ended. Answers what is called meanwhile. */
+function tellsOfWait(what: string): () => void {
+  let toldMs = Date.now()
+  return () => {
+    if (Date.now() - toldMs < 60_000) return
+    toldMs = Date.now()
+    console.log(`Still waiting for ${what}.`)
+  }
+}
+
 /** Waits until the condition holds. */
 export async function eventually<T>(
   what: string,
   condition: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
   const deadlineMs = Date.now() + 180_000
+  const tell = tellsOfWait(what)
   for (;;) {
     const value = await condition()
     if (value) return value
     if (Date.now() > deadlineMs) throw new Error(`${what} did not come to be`)
+    tell()
     await sleep(20)
   }
 }

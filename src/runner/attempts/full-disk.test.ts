@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
+import { noMountNamespace } from '../../../test/faults/small-disk.ts'
 import { command, place } from './attempt-fixture.ts'
 
 /** Fills the disk but for so many blocks, and tells how an attempt then goes. */
@@ -37,12 +38,9 @@ function onFullDisk(path: string, blocks: number, cmd: string) {
   })
 }
 
-const mayMount =
-  spawnSync('unshare', ['--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'probe', '/mnt']).status === 0
+const skip = noMountNamespace()
 
-test('on a full disk an attempt is refused or fails, and is never a success', {
-  skip: !mayMount && 'no mount namespaces',
-}, () => {
+test('on a full disk an attempt is refused or fails, and is never a success', { skip }, () => {
   using here = place()
   const results = [0, 1, 2, 3].map((blocks) => {
     const { stdout, stderr } = onFullDisk(here.path, blocks, 'echo a; echo b')
@@ -54,9 +52,7 @@ test('on a full disk an attempt is refused or fails, and is never a success', {
     assert.ok(result.code === 'disk_full' || result.outcome === 'failed', JSON.stringify(result))
 })
 
-test('a command that fills the disk sees that itself, and what it wrote is kept', {
-  skip: !mayMount && 'no mount namespaces',
-}, () => {
+test('a command that fills the disk sees that itself, and what it wrote is kept', { skip }, () => {
   using here = place()
   const { stdout } = onFullDisk(here.path, 32, 'head -c 10000000 /dev/zero || exit 9')
   const end = JSON.parse(stdout)

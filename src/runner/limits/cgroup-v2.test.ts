@@ -9,8 +9,7 @@ else conformanceInGuest()
 
 /** Each test of the conformance, as it went in a guest that has cgroup v2. */
 function conformanceInGuest(): void {
-  const noGuest = guestMissing()
-  const skip = noGuest && `${missing}; and for a guest that has it ${noGuest}`
+  const skip = guestMissing()
   let run: Promise<GuestRun> | undefined
   const ended = () => (run ??= runInGuest(import.meta.filename))
   const names = new Set<string>()

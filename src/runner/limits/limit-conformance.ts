@@ -286,4 +286,4 @@ function survivors(attemptId: string): number[] {
   return pids.filter((pid) => hasMark(pid, `ERRAND_ATTEMPT_ID=${attemptId}`))
 }
 
-export const noPerl = () => (existsSync('/usr/bin/perl') ? false : 'there is no perl')
+export const noPerl = () => (existsSync('/usr/bin/perl') ? false : "there is no perl (Debian's package perl)")

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
+import { noMountNamespace } from '../../../test/faults/small-disk.ts'
 import { place } from '../attempts/attempt-fixture.ts'
 
 const PROGRAM = `
@@ -16,10 +17,9 @@ dropConversation(folder)
 console.log(readFileSync(folder + '/reports', 'utf8') === line.repeat(1000))
 `
 const UNSHARE = ['--map-root-user', '--mount']
-const mayMount = spawnSync('unshare', [...UNSHARE, 'mount', '-t', 'tmpfs', 'probe', '/mnt']).status === 0
 
 test('on a full disk a conversation that cannot be dropped goes with its folder, and its reports stay', {
-  skip: !mayMount && 'no mount namespaces',
+  skip: noMountNamespace(),
 }, () => {
   using here = place()
   const inner = 'mount -t tmpfs -o size=1m,mode=700 full "$1" && exec "$0" --input-type=module -e "$2" "$1"'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
+import { noMountNamespace } from '../../../test/faults/small-disk.ts'
 import { place } from '../attempts/attempt-fixture.ts'
 
 /** Takes its attempts up with two sessions that were not used for eight days: a disk stands in one of them. */
@@ -28,10 +29,9 @@ spawnSync('umount', [homes + '/run_kept.1/disk'])
 console.log(JSON.stringify([readdirSync(homes), over, readdirSync(path + '/workspaces').sort()]))
 `
 const UNSHARE = ['--map-root-user', '--mount']
-const mayMount = spawnSync('unshare', [...UNSHARE, 'mount', '-t', 'tmpfs', 'probe', '/mnt']).status === 0
 
 test('an old session that cannot be deleted keeps no runner from starting', {
-  skip: !mayMount && 'no mount namespaces',
+  skip: noMountNamespace(),
 }, () => {
   using here = place()
   const program = [process.execPath, '--input-type=module', '-e', PROGRAM, here.path]

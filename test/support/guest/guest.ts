@@ -33,7 +33,9 @@ export const inGuest = (): boolean => process.env.ERRAND_TEST_GUEST === '1'
 /** Why there can be no guest. */
 export function guestMissing(): string | false {
   const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('guests')
-  return existsSync(PROGRAM) && !hidden ? false : `there is no ${PROGRAM} (Debian's package user-mode-linux)`
+  return existsSync(PROGRAM) && !hidden
+    ? false
+    : `there is no ${PROGRAM} to run a guest with cgroup v2 (Debian's package user-mode-linux)`
 }
 
 export interface GuestOptions {
