@@ -19,6 +19,9 @@ export interface BenchHub {
   stop(): Promise<void>
 }
 
+/** All readers of the benchmark are one user's. */
+const MANY_READERS = { ERRAND_MAX_READERS: '2000' }
+
 /** `errand up` on a free port with a data folder of its own. `inspect`: its heap can be looked into. */
 export async function startHub({
   inspect = false,
@@ -30,7 +33,12 @@ export async function startHub({
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
   const child = spawn(errand, ['up', '--port', '0', '--data', folder, '--allow-dir', tmpdir()], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...(inspect && { NODE_OPTIONS: '--inspect=127.0.0.1:0' }), ...env },
+    env: {
+      ...process.env,
+      ...(inspect && { NODE_OPTIONS: '--inspect=127.0.0.1:0' }),
+      ...MANY_READERS,
+      ...env,
+    },
   })
   let printed = ''
   child.stdout.on('data', (chunk) => (printed += chunk))

@@ -21,3 +21,11 @@ export function allowedHosts({ ERRAND_HOST_ALLOW: value = '' }: NodeJS.ProcessEn
     'write names alone, with commas between: hub.example.com,hub',
   )
 }
+
+/** ERRAND_MAX_READERS: how many streams of events, logs and output a user may have open. Throws a UsageError. */
+export function readersPerUser({ ERRAND_MAX_READERS: value = '' }: NodeJS.ProcessEnv): number | undefined {
+  if (value === '') return undefined
+  const count = Number(value)
+  if (Number.isInteger(count) && count > 0 && count <= 1_000_000) return count
+  throw new UsageError(`ERRAND_MAX_READERS is "${value}"`, 'it is a number of readers, such as 256')
+}

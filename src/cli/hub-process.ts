@@ -4,6 +4,7 @@ import { builtinActionRegistry } from '../actions/registry.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { Engine } from '../engine/engine.ts'
 import { FollowUps } from '../hub/agents/follow-ups.ts'
+import type { ApiLimits } from '../hub/api/api-context.ts'
 import { createApi } from '../hub/api/app.ts'
 import { Auth } from '../hub/auth/auth.ts'
 import { ensureAdmin } from '../hub/auth/first-admin.ts'
@@ -48,6 +49,7 @@ export interface HubOptions {
   hosts?: readonly string[]
   /** A runner of its own carries out steps as the hub's user. */
   ownRunner?: boolean
+  apiLimits?: Partial<ApiLimits>
   /** What each user may have of bots. */
   botQuota?: Partial<BotQuota>
   /** Tokens that the operator has chosen. */
@@ -105,6 +107,7 @@ async function start(
     openMetrics,
     hosts,
     ownRunner,
+    apiLimits,
     botQuota,
     givenTokens = {},
     tellAdmin,
@@ -190,6 +193,7 @@ async function start(
     openMetrics,
     hosts,
     ownRunner,
+    limits: apiLimits,
     log,
   })
   fleet.attach(app.server)

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 import { botEnvironment, givenTokens, hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
-import { allowedHosts, metricsOpen } from './access-options.ts'
+import { allowedHosts, metricsOpen, readersPerUser } from './access-options.ts'
 import { command, UsageError } from './command.ts'
 import { configPath } from './config-path.ts'
 import { containerNote } from './container-note.ts'
@@ -59,6 +59,7 @@ export const up = command({
     const lease = leaseOf(options, process.env)
     const openMetrics = metricsOpen(process.env)
     const hosts = allowedHosts(process.env)
+    const readers = readersPerUser(process.env)
     const { maxBots, maxSeconds } = botEnvironment(process.env)
     const hub = await startHub({
       ...address(options),
@@ -70,6 +71,7 @@ export const up = command({
       openMetrics,
       hosts,
       ownRunner: !options['no-runner'],
+      apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
       botQuota: {
         ...(maxBots !== undefined && { maxBots }),
         ...(maxSeconds !== undefined && { maxSeconds }),

@@ -1,6 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { botEnvironment, givenTokens, logEnvironment, runnerEnvironment } from '../../dialects/environment.ts'
-import { allowedHosts, metricsOpen } from '../access-options.ts'
+import { allowedHosts, metricsOpen, readersPerUser } from '../access-options.ts'
 import { leaseOf } from '../lease-options.ts'
 import { retentionMs } from '../retention-option.ts'
 import { type Check, type Finding, ok, problem } from './check.ts'
@@ -14,6 +14,7 @@ const readers: readonly ((env: NodeJS.ProcessEnv) => unknown)[] = [
   (env) => leaseOf({}, env),
   metricsOpen,
   allowedHosts,
+  readersPerUser,
   runnerEnvironment,
 ]
 

@@ -18,14 +18,18 @@ export interface ApiLimits {
   bodyBytes: number
   /** A reader of events or output that takes nothing for this long is cut off. */
   slowReaderMs: number
+  /** Most streams of events, logs and output that a user may have open. */
+  readersPerUser: number
   /** How often a quiet event stream says that it is there. */
   keepAliveMs: number
   /** How long an answer of an agent is waited for within a request. */
   chatSeconds: number
 }
+export const DEFAULT_READERS_PER_USER = 256
 export const DEFAULT_API_LIMITS: ApiLimits = {
   bodyBytes: 8 * 1024 * 1024,
   slowReaderMs: 60_000,
+  readersPerUser: DEFAULT_READERS_PER_USER,
   keepAliveMs: 15_000,
   chatSeconds: 300,
 }

@@ -66,7 +66,7 @@ export function createApi(options: ApiOptions): ApiApp {
     ...options,
     repositories: options.repositories ?? { groupOf: () => undefined },
     limits,
-    streams: new PacedResponses(limits.slowReaderMs),
+    streams: new PacedResponses(limits),
   }
   const errors = { bodyBytes: limits.bodyBytes, log: options.log }
   const app: ApiApp = Fastify({

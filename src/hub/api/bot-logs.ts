@@ -10,6 +10,7 @@ import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { botParams, ownerOf } from './bots.ts'
 import { sendEventStream } from './event-stream.ts'
+import { EventText } from './event-text.ts'
 
 export function botLogRoutes(app: ApiApp, context: ApiContext): void {
   const { bots, engine } = context
@@ -51,7 +52,7 @@ async function sendLines(
   run: RunRecord,
   wanted: LogWanted,
 ): Promise<void> {
-  const { engine } = context
+  const { engine, streams } = context
   const { run_id, last_seq } = run
   const before = await logTail(engine, run, last_seq, wanted)
   // What is looked for may stand in the rest of a line that has not ended.
@@ -71,11 +72,13 @@ async function sendLines(
     for (const line of before.lines) if (!line.open) await send(line)
     for (const { open, stream, text } of newest.lines) if (open) lines.push(stream, text)
     let time = run.created_at
-    for await (const event of engine.watch(run_id, last_seq, paced.gone)) {
+    const user = request.identity.user.id
+    const texts = new EventText({ engine, turns: streams.turns, user, runId: run_id })
+    for await (const event of engine.watch(run_id, last_seq, paced.gone, { outputBytes: 0 })) {
       time = event.time
       if (event.type === 'output')
-        for (const text of lines.push(event.stream, event.text ?? ''))
-          await send({ time, stream: event.stream, text })
+        for await (const piece of texts.output(event))
+          for (const text of lines.push(event.stream, piece)) await send({ time, stream: event.stream, text })
       if (paced.gone.aborted) return
     }
     for (const [stream, text] of lines.rest()) await send({ time, stream, text })

@@ -31,7 +31,7 @@ export async function sendEventStream(
   const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
     hint: goOn,
   })
-  const paced = openStream(context, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
+  const paced = openStream(context, request, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
   const keepAlive = setInterval(() => {
     if (!paced.waiting) void paced.write(': keep-alive\n\n')
     auth
@@ -54,12 +54,15 @@ export async function sendEventStream(
   }
 }
 
+/** Throws `rate_limited` where the user has too many already. */
 export function openStream(
   { streams }: ApiContext,
+  { identity }: FastifyRequest,
   reply: FastifyReply,
   contentType: string,
   slowWords?: string,
 ): PacedResponse {
+  streams.admit(identity.user.id)
   reply.hijack()
   reply.raw.writeHead(200, {
     ...(reply.getHeaders() as Record<string, string>),
@@ -69,7 +72,7 @@ export function openStream(
     'x-accel-buffering': 'no',
   })
   reply.raw.flushHeaders()
-  return streams.open(reply.raw, slowWords)
+  return streams.open(reply.raw, identity.user.id, slowWords)
 }
 
 const errorEvent = (error: ErrandError): string => `event: error\ndata: ${JSON.stringify(error.toBody())}\n\n`

@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import { ErrandError } from '../../contract/errors.ts'
+import { FairTurns } from '../../platform/fair-turns.ts'
 
 /** After the last words to a reader: time for them to arrive, if it does read. */
 const LAST_WORDS_MS = 1_000
@@ -91,21 +93,47 @@ export class PacedResponse {
   }
 }
 
-/** The streams that are open, so that the hub can end them when it stops. */
-export class PacedResponses {
-  readonly #open = new Set<PacedResponse>()
-  readonly #slowMs: number
+/** Two at once: they share libuv's four threads with every file operation of the hub. */
+const READS_AT_ONCE = 2
 
-  constructor(slowMs: number) {
-    this.#slowMs = slowMs
+/** The streams that are open: the hub can end them when it stops, and no user has more than a user may. */
+export class PacedResponses {
+  readonly #open = new Map<PacedResponse, string>()
+  readonly #limits: { slowReaderMs: number; readersPerUser: number }
+  /** What is read for them is read in turns, by user. */
+  readonly turns = new FairTurns(READS_AT_ONCE)
+
+  constructor(limits: { slowReaderMs: number; readersPerUser: number }) {
+    this.#limits = limits
   }
 
-  open(response: ServerResponse, slowWords?: string): PacedResponse {
-    const paced = new PacedResponse(response, { slowMs: this.#slowMs, slowWords })
+  /** Throws `rate_limited` where the user has as many streams as a user may; to be asked before the answer begins. */
+  admit(user: string): void {
+    const { readersPerUser } = this.#limits
+    let open = 0
+    for (const each of this.#open.values()) if (each === user) open++
+    if (open < readersPerUser) return
+    throw new ErrandError(
+      'rate_limited',
+      `This user reads ${open} streams of events, logs or output already.`,
+      {
+        hint: 'Close some, or let the hub have more of them for each user: ERRAND_MAX_READERS.',
+        details: { limit: readersPerUser },
+      },
+    )
+  }
+
+  open(response: ServerResponse, user: string, slowWords?: string): PacedResponse {
+    const paced = new PacedResponse(response, { slowMs: this.#limits.slowReaderMs, slowWords })
     if (paced.gone.aborted) return paced
-    this.#open.add(paced)
+    this.#open.set(paced, user)
     response.once('close', () => this.#open.delete(paced))
     return paced
+  }
+
+  /** Before a reader costs anything: those of another user come in between. */
+  async turn(user: string): Promise<void> {
+    using _turn = await this.turns.take(user)
   }
 
   get size(): number {
@@ -113,6 +141,6 @@ export class PacedResponses {
   }
 
   close(): void {
-    for (const paced of this.#open) paced.close()
+    for (const paced of this.#open.keys()) paced.close()
   }
 }

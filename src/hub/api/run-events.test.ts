@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ErrorBody } from '../../contract/errors.ts'
 import { RunEvent } from '../../contract/events.ts'
 import { oneStep, testingHub } from './testing-hub.ts'
 
@@ -147,6 +148,68 @@ test('a reader that takes nothing is cut off, costs no memory, and can go on lat
   const whole = await hub.call('GET', `/api/runs/${run}/events?after=${lastSeq - 1}`, token)
   assert.equal(seqs(whole.text)[0], lastSeq)
   assert.match(whole.text, /event: run\.finished/)
+})
+
+test('a user has only so many readers at once, of events and of output, whatever others have', async (t) => {
+  const hub = await testingHub(t, { limits: { readersPerUser: 3 } })
+  const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
+  const held = async (token: string) =>
+    (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json.run_id
+  const [anns, bobs] = [await held(ann.token), await held(bob.token)]
+  const leaving = new AbortController()
+  const read = (run: string, token: string, what = 'events') =>
+    fetch(`${hub.url}/api/runs/${run}/${what}`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal: leaving.signal,
+    })
+  for (let count = 0; count < 3; count++) assert.equal((await read(anns, ann.token)).status, 200)
+  for (const what of ['events', 'attempts/1/output/stdout']) {
+    const refused = await read(anns, ann.token, what)
+    assert.equal(refused.status, 429)
+    const { error } = (await refused.json()) as ErrorBody
+    assert.equal(error.code, 'rate_limited')
+    assert.match(error.hint!, /ERRAND_MAX_READERS/)
+    assert.ok(Number(refused.headers.get('retry-after')) > 0)
+  }
+  assert.equal((await read(bobs, bob.token)).status, 200)
+  leaving.abort()
+  await until('the end of the readers', () => hub.readers() === 0)
+  const again = await hub.call('GET', `/api/runs/${anns}/attempts/1/output/stdout`, ann.token)
+  assert.equal(again.status, 200)
+})
+
+test('a request of one user is answered while many readers of another begin', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
+  const run = await ended(hub, ann.token, `flood ${32 * 1024 * 1024}`)
+  const bobs = await ended(hub, bob.token, 'say hi')
+  let bytes = 0
+  const read = hub.outputs.read.bind(hub.outputs)
+  hub.outputs.read = async (...of) => {
+    const part = await read(...of)
+    bytes += part.length
+    return part
+  }
+  const port = Number(new URL(hub.url).port)
+  const sockets = Array.from({ length: 100 }, () => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    socket.pause()
+    socket.write(
+      `GET /api/runs/${run}/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${ann.token}\r\n\r\n`,
+    )
+    return socket
+  })
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  await until('some readers', () => hub.readers() > 0)
+  for (let time = 0; time < 5; time++) {
+    const before = bytes
+    assert.equal((await hub.call('GET', `/api/runs/${bobs}`, bob.token)).status, 200)
+    const meanwhile = bytes - before
+    assert.ok(meanwhile < 4 * 1024 * 1024, `${meanwhile} bytes were read for others before the answer`)
+  }
+  await until('all readers', () => hub.readers() === 100)
 })
 
 test('a reader that leaves before its stream begins is gone', async (t) => {

@@ -8,6 +8,8 @@ import type { Identity } from '../auth/auth.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { openStream, sendEventStream } from './event-stream.ts'
+import { EventText } from './event-text.ts'
+import type { PacedResponse } from './paced-response.ts'
 
 const EventsHeaders = z.object({
   'last-event-id': z
@@ -39,12 +41,13 @@ export function runEventRoutes(app: ApiApp, context: ApiContext): void {
       },
     },
     async (request, reply) => {
+      await context.streams.turn(request.identity.user.id)
       const record = await visibleRun(context.engine, request.identity, request.params.id)
       const lastId = request.headers['last-event-id']
       const after = lastId ? Number(lastId) : (request.query.after ?? 0)
       const accept = request.raw.headers.accept ?? ''
       if (accept.includes('application/json') && !accept.includes('text/event-stream'))
-        return await sendList(context, reply, {
+        return await sendList(context, request, reply, {
           record,
           after,
           outputBytes: request.query.output_bytes,
@@ -79,10 +82,10 @@ function sendStream(
   } as const
   return sendEventStream(context, request, reply, about, async (paced) => {
     const left = metrics?.reader(after > 0)
+    const texts = eventText(context, request, record, outputBytes)
     try {
-      for await (const event of engine.watch(record.run_id, after, paced.gone, { outputBytes })) {
-        const wait = paced.write(eventText(event))
-        if (wait !== undefined) await wait
+      for await (const event of engine.watch(record.run_id, after, paced.gone, WITHOUT_TEXT)) {
+        await sendPieces(paced, texts.json(event, `id: ${event.seq}\nevent: ${event.type}\ndata: `, '\n\n'))
         if (paced.gone.aborted) break
       }
       paced.end()
@@ -95,16 +98,18 @@ function sendStream(
 /** The events there are now; written one by one, as their outputs may be large. */
 async function sendList(
   context: ApiContext,
+  request: FastifyRequest,
   reply: FastifyReply,
   { record, after, outputBytes, limit }: Wanted & { limit: number },
 ): Promise<void> {
-  const paced = openStream(context, reply, 'application/json; charset=utf-8')
+  const paced = openStream(context, request, reply, 'application/json; charset=utf-8')
+  const texts = eventText(context, request, record, outputBytes)
   const last = Math.min(record.last_seq, after + limit)
   let lead = '['
   try {
     if (after < last)
-      for await (const event of context.engine.watch(record.run_id, after, paced.gone, { outputBytes })) {
-        await paced.write(lead + JSON.stringify(event))
+      for await (const event of context.engine.watch(record.run_id, after, paced.gone, WITHOUT_TEXT)) {
+        await sendPieces(paced, texts.json(event, lead, ''))
         lead = ','
         if (event.seq >= last || paced.gone.aborted) break
       }
@@ -119,5 +124,20 @@ async function sendList(
   }
 }
 
-const eventText = (event: RunEvent): string =>
-  `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
+/** What the log has: the texts are read piece by piece, as the reader takes them. */
+const WITHOUT_TEXT = { outputBytes: 0 }
+
+const eventText = (
+  { engine, streams: { turns } }: ApiContext,
+  { identity }: FastifyRequest,
+  { run_id: runId }: RunRecord,
+  outputBytes?: number,
+): EventText => new EventText({ engine, turns, user: identity.user.id, runId, outputBytes })
+
+async function sendPieces(paced: PacedResponse, pieces: AsyncIterable<string>): Promise<void> {
+  for await (const piece of pieces) {
+    const wait = paced.write(piece)
+    if (wait !== undefined) await wait
+    if (paced.gone.aborted) return
+  }
+}

@@ -6,7 +6,8 @@ import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { readRange } from './byte-range.ts'
 
-const CHUNK_BYTES = 256 * 1024
+/** Most bytes that are held for a reader. */
+const CHUNK_BYTES = 64 * 1024
 
 export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContext): void {
   app.get(
@@ -50,6 +51,8 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         )
       }
       const { start, end } = range ?? { start: 0, end: length }
+      const user = identity.user.id
+      if (!onlyHead) streams.admit(user)
       reply.hijack()
       reply.raw.writeHead(range === undefined ? 200 : 206, {
         ...(reply.getHeaders() as Record<string, string>),
@@ -60,10 +63,14 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         ...(range === undefined ? {} : { 'content-range': `bytes ${start}-${end - 1}/${length}` }),
       })
       if (onlyHead) return void reply.raw.end()
-      const paced = streams.open(reply.raw)
+      const read = async (from: number, to: number) => {
+        using _turn = await streams.turns.take(user)
+        return await engine.output(id, number, stream, from, to)
+      }
+      const paced = streams.open(reply.raw, user)
       try {
         for (let at = start; at < end && !paced.gone.aborted; ) {
-          const bytes = await engine.output(id, number, stream, at, Math.min(end, at + CHUNK_BYTES))
+          const bytes = await read(at, Math.min(end, at + CHUNK_BYTES))
           if (bytes.length === 0) throw new Error(`the output ends at ${at} of ${end} bytes`)
           at += bytes.length
           await paced.write(bytes)
