@@ -5,6 +5,7 @@ import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { instanceName } from './render/instance-name.ts'
+import { takenSecretsText } from './render/secrets.ts'
 import { between, whyText } from './render/summary.ts'
 import { lineText } from './render/terminal-text.ts'
 import { durationText } from './render/units.ts'
@@ -55,7 +56,7 @@ export const runsShow = command({
     process.stdout.write(`${lineText(line)}\n${rollbackText(run)}\n`)
     printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, 'No step has begun.')
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
-    process.stdout.write(holdersText(attempts))
+    process.stdout.write(holdersText(attempts) + takenSecretsText(run.steps))
     return 0
   },
 })

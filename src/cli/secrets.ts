@@ -6,6 +6,7 @@ import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { oneOf } from './one-of.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
+import { secretScopeText } from './render/secrets.ts'
 import { checkedSecret, decodedSecret, secretArgument } from './secret-values.ts'
 
 const scopeOptions = {
@@ -13,12 +14,9 @@ const scopeOptions = {
   workflow: { type: 'string', short: 'w', value: 'NAME', help: 'Only for runs of this workflow' },
 } as const
 
-const scopeText = ({ repository, workflow }: { repository?: string; workflow?: string }): string =>
-  repository !== undefined
-    ? `runs for ${repository}`
-    : workflow !== undefined
-      ? `runs of ${workflow}`
-      : 'all runs'
+const ownerOption = {
+  owner: { type: 'string', value: 'NAME', help: "A user's own, which an admin's runs are not given" },
+} as const
 
 const list = command({
   summary: 'List the secrets of a hub; their values are never shown.',
@@ -26,20 +24,22 @@ const list = command({
     name: { type: 'string', value: 'NAME', help: 'Only those of this name' },
     scope: { type: 'string', value: 'SCOPE', help: 'Only those of tenant, repository or workflow' },
     ...scopeOptions,
+    ...ownerOption,
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand secrets list', 'errand secrets list --workflow deploy --json'],
-  async run({ json, name, scope, repository, workflow, ...hub }) {
+  async run({ json, name, scope, repository, workflow, owner, ...hub }) {
     const { secrets: all } = await connect(hub).secrets.list({
       name,
       scope: oneOf('--scope', scope, ['tenant', 'repository', 'workflow']),
       repository,
       workflow,
+      owner,
     })
     if (json) printJson(all)
     else {
-      const narrowed = [name, scope, repository, workflow].some((each) => each !== undefined)
+      const narrowed = [name, scope, repository, workflow, owner].some((each) => each !== undefined)
       const none = narrowed ? 'No secret is like that.' : 'There are no secrets.'
       printTable(['NAME', 'FOR', 'UPDATED', 'BY'], all.map(row), none)
     }
@@ -49,7 +49,7 @@ const list = command({
 
 const row = (secret: SecretView): string[] => [
   secret.name,
-  scopeText(secret),
+  secretScopeText(secret),
   secret.updated_at,
   secret.updated_by,
 ]
@@ -80,7 +80,7 @@ const set = command({
     const checked = checkedSecret(name, text)
     const kept = await connect(hub).secrets.set(name, { value: checked, repository, workflow })
     if (json) printJson(kept)
-    else process.stdout.write(`${name} is kept for ${scopeText(kept)}.\n`)
+    else process.stdout.write(`${name} is kept for ${secretScopeText(kept)}.\n`)
     return 0
   },
 })
@@ -93,11 +93,11 @@ async function asked(name: string, fromStdin: boolean): Promise<string> {
 const remove = command({
   summary: 'Delete a secret of a hub, at once.',
   args: '<name>',
-  options: { ...scopeOptions, ...hubOptions },
+  options: { ...scopeOptions, ...ownerOption, ...hubOptions },
   examples: ['errand secrets delete DEPLOY_TOKEN', 'errand secrets delete SSH_KEY --repository shop'],
-  async run({ repository, workflow, ...hub }, [name]) {
-    await connect(hub).secrets.remove(name!, { repository, workflow })
-    process.stdout.write(`${name} for ${scopeText({ repository, workflow })} is deleted.\n`)
+  async run({ repository, workflow, owner, ...hub }, [name]) {
+    await connect(hub).secrets.remove(name!, { repository, workflow, owner })
+    process.stdout.write(`${name} for ${secretScopeText({ repository, workflow, owner })} is deleted.\n`)
     return 0
   },
 })

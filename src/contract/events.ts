@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AgentUpdate, AttemptInput, DeniedUses } from './agent.ts'
 import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
+import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 
 /**
@@ -73,6 +74,7 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('attempt.assigned', { attempt, runner: z.string().optional(), epoch: z.number().int().min(1) }),
   at('attempt.started', { attempt, pid: z.number().int().optional() }),
   at('attempt.phase', { attempt, phase: z.string(), message: z.string().optional() }),
+  at('attempt.secrets', { attempt, secrets: TakenSecrets }),
   at('attempt.cancel_requested', { attempt, reason: Reason }),
   at('output', {
     attempt,

@@ -5,6 +5,7 @@ import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
 import { plainName } from './plain-name.ts'
+import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Scalar } from './workflow.ts'
 
@@ -113,6 +114,7 @@ export const InstanceView = z.object({
         .optional()
         .describe('What it said last that it is at'),
       restarts: z.number().int().optional().describe('How often it said that it begins again'),
+      secrets: TakenSecrets.optional().describe('Which secrets of the hub it was given, by variable'),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
       usage: AttemptUsage.optional(),
       denied: DeniedUses.optional().describe('Uses of tools that an agent was denied'),

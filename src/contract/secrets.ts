@@ -18,19 +18,25 @@ const oneScope = (of: { repository?: string; workflow?: string }) =>
 const ONE_SCOPE = 'a secret is for a repository or for a workflow, not for both'
 
 /** Which of the secrets of one name. Without a scope: the tenant's. */
-export const SecretAddress = z.strictObject(address).refine(oneScope, ONE_SCOPE)
+export const SecretAddress = z
+  .strictObject({
+    ...address,
+    owner: z.string().optional().describe("Another user's own, for admins; default: as `PUT` would change"),
+  })
+  .refine(oneScope, ONE_SCOPE)
 export type SecretAddress = z.infer<typeof SecretAddress>
 
 /** The value is looked at by `secretFault`: what is wrong with a body is told with what is in it. */
 const value = z.unknown().meta({ type: 'string', description: 'At most 64 KiB of UTF-8, without NUL' })
 export const PutSecret = z.strictObject({ value, ...address }).refine(oneScope, ONE_SCOPE)
-export type PutSecret = SecretAddress & { value: string }
+export type PutSecret = Omit<SecretAddress, 'owner'> & { value: string }
 
 export const ListSecrets = z.strictObject({
   name: z.string().optional(),
   scope: SecretScope.optional(),
   repository: z.string().optional(),
   workflow: z.string().optional(),
+  owner: z.string().optional(),
 })
 export type ListSecrets = z.infer<typeof ListSecrets>
 
@@ -41,6 +47,7 @@ export const SecretView = z.object({
   scope: SecretScope,
   repository: z.string().optional(),
   workflow: z.string().optional(),
+  owner: z.string().optional().describe('Set where only the runs of this user are given it'),
   created_at: z.string(),
   created_by: z.string(),
   updated_at: z.string(),
@@ -51,3 +58,17 @@ export const SecretList = z.object({ secrets: z.array(SecretView) })
 export type SecretList = z.infer<typeof SecretList>
 export const SecretKept = SecretView.extend({ warnings: z.array(z.string()) })
 export type SecretKept = z.infer<typeof SecretKept>
+
+/** Which secrets an attempt was given, by variable; of those that are of its run alone nothing is told. */
+export const TakenSecrets = z.record(
+  z.string(),
+  SecretView.pick({
+    name: true,
+    scope: true,
+    repository: true,
+    workflow: true,
+    owner: true,
+    updated_by: true,
+  }),
+)
+export type TakenSecrets = z.infer<typeof TakenSecrets>

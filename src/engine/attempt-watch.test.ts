@@ -41,6 +41,23 @@ test('an attempt that waits says why, and is assigned later', async (t) => {
   ])
 })
 
+test('which secrets an attempt is given is told once, and again where it was given others', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  const given = (updated_by: string) => ({ TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by } })
+  for (const by of ['boss', 'boss', 'ann']) sink.secrets!(given(by))
+  await sink.report({ type: 'ended', outcome: 'success' }, 1)
+  await engine.done(runId)
+  sink.secrets!(given('late'))
+  const told = (await events(runId)).flatMap((event) =>
+    event.type === 'attempt.secrets' ? [event.secrets] : [],
+  )
+  assert.deepEqual(told, [given('boss'), given('ann')])
+  const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
+  assert.deepEqual(attempt?.secrets, given('ann'))
+})
+
 test('the run tells of the attempt that has waited longest', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   host.full = ({ step }) => `no runner for ${step}`

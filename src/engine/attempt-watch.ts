@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { AttemptEnd, AttemptReport, StreamName } from '../contract/attempt.ts'
 import type { NewEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
+import type { TakenSecrets } from '../contract/secrets.ts'
 import type { ConductorPorts } from './conductor.ts'
 import { judge } from './judge.ts'
 import { type Late, lateEvent, passOnLate, untakenPrompts } from './late-prompts.ts'
@@ -60,6 +62,12 @@ export class AttemptWatch implements AttemptSink {
   waiting(why: string): void {
     if (this.#attempt.end || this.#attempt.waiting === why) return
     void this.#loop.input([{ type: 'attempt.waiting', attempt: this.#number, why }], true).catch(() => {})
+  }
+
+  secrets(taken: TakenSecrets): void {
+    if (this.#attempt.end || isDeepStrictEqual(this.#attempt.secrets ?? {}, taken)) return
+    const event = { type: 'attempt.secrets', attempt: this.#number, secrets: taken } as const
+    void this.#loop.input([event], true).catch(() => {})
   }
 
   async assigned(placement: Placement): Promise<boolean> {

@@ -62,6 +62,9 @@ function fold(state: RunState, event: RunEvent): void {
     case 'input.passed_on':
     case 'input.dropped':
       return void foldLate(attemptOf(state, event.attempt), event)
+    case 'attempt.secrets':
+      attemptOf(state, event.attempt).secrets = event.secrets
+      return
     case 'attempt.cancel_requested':
       attemptOf(state, event.attempt).cancel = event.reason
       return

@@ -2,6 +2,7 @@ import type { AttemptInput } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamEnd, StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../contract/run.ts'
+import type { TakenSecrets } from '../contract/secrets.ts'
 import type { Reason, RunStatus } from '../contract/status.ts'
 
 /** What the engine needs of the world. Call order, concurrency and idempotence are written here only. */
@@ -77,6 +78,8 @@ export interface Placement {
 export interface AttemptSink {
   /** Why it still waits; the latest is shown. */
   waiting(why: string): void
+  /** Which secrets it is given, just before it is sent to its machine. The same again changes nothing. */
+  secrets?(taken: TakenSecrets): void
   /** It was placed after having waited. False: it has ended meanwhile, or `cancel` was called for it. Resolves after commit. */
   assigned(placement: Placement): Promise<boolean>
   /**
@@ -145,8 +148,9 @@ export interface SecretSource {
   /**
    * Values of the spec's secrets that are `from: 'hub'`, by variable. Throws `secret_not_found`, naming the ones that
    * the run's tenant, repository and workflow have not. The values are for the machine alone: never in a log or answer.
+   * `tell` is called, before it resolves, by a source that has several of one name.
    */
-  reveal(spec: AttemptSpec): Promise<Record<string, string>>
+  reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>>
 }
 
 /** Keeps the output bytes of attempts. Length is what is kept; callers of one stream come one at a time. */

@@ -1,6 +1,7 @@
 import type { AttemptInput } from '../contract/agent.ts'
 import type { AttemptEnd, StreamName } from '../contract/attempt.ts'
 import type { StepInstance, StepPhase } from '../contract/events.ts'
+import type { TakenSecrets } from '../contract/secrets.ts'
 import type { Reason, RunStatus, StepStatus } from '../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { Variables } from './variables.ts'
@@ -91,6 +92,8 @@ export interface AttemptState {
   /** The last phase it reported, and how often that was `restarting`. */
   at?: { name: string; message?: string; since: string }
   restarts?: number
+  /** Which it was given, where its hub keeps them. */
+  secrets?: TakenSecrets
   /** Output bytes that the log tells of. */
   streams: Partial<Record<StreamName, number>>
   end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files' | 'usage' | 'denied'>

@@ -65,6 +65,7 @@ function instanceView(runId: string, instance: InstanceState, state: RunState): 
       waiting: attempt.waiting,
       phase: attempt.at,
       restarts: attempt.restarts,
+      secrets: attempt.secrets,
       streams: lengths.length > 0 ? Object.fromEntries(lengths) : undefined,
       usage: attempt.end?.usage,
       denied: attempt.end?.denied,

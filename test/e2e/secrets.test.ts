@@ -197,12 +197,24 @@ test('a hub keeps secrets, gives them to the steps that name them, and no file o
   shown(done.stdout + done.stderr)
   assert.equal(readFileSync(join(home, 'written'), 'utf8'), `Bearer ${VALUE}`)
   writeFileSync(join(home, 'written'), '')
+  // Whoever starts runs chooses the name of the workflow: nobody's run is given what another user has set for it.
+  await programs.client.users.create({ name: 'eve', password: 'long enough' })
+  const eve = (await programs.client.auth.login('eve', 'long enough')).token
+  const put = await call('secrets', 'set', 'DEPLOY=of somebody else', '--workflow', 'flow', '--token', eve)
+  assert.equal(put.stdout, 'DEPLOY is kept for runs of flow by eve.\n', put.stderr)
+  assert.equal((await run()).code, 0)
+  assert.equal(readFileSync(join(home, 'written'), 'utf8'), `Bearer ${VALUE}`)
+  writeFileSync(join(home, 'written'), '')
   const run_id = /run (run_\w+) on/.exec(done.stdout)![1]!
   for (const command of [['events'], ['show', '--json'], ['logs']]) {
     const { code, stdout, stderr } = await call('runs', command[0]!, run_id, ...command.slice(1))
     assert.equal(code, 0, stderr)
     assert.ok(stdout !== '' && !(stdout + stderr).includes(VALUE), command.join(' '))
   }
+  assert.match(
+    (await call('runs', 'show', run_id)).stdout,
+    /^Secret .*DEPLOY.*: the one for all runs, set by admin\.$/m,
+  )
   const backup = join(home, 'backup')
   const backedUp = await call('backup', '--to', backup)
   assert.equal(backedUp.code, 0, backedUp.stderr)

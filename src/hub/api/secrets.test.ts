@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { SecretKept, SecretList } from '../../contract/secrets.ts'
+import { SecretKept, SecretList, type SecretView } from '../../contract/secrets.ts'
 import { testingHub } from './testing-hub.ts'
 
 const VALUE = 'correct horse battery'
@@ -49,7 +49,7 @@ test('secrets of a repository and of a workflow stand beside those of the tenant
   assert.match(both.json.error.message, /not for both/)
 })
 
-test('a user makes secrets of repositories and workflows, and changes its own', async (t) => {
+test('what a user sets is for that user alone, what an admin sets for all, and neither changes the other', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob, boss, far] = [
     await hub.user('ann'),
@@ -60,16 +60,46 @@ test('a user makes secrets of repositories and workflows, and changes its own', 
   const put = async (token: string, address: object) =>
     (await hub.call('PUT', '/api/secrets/A', token, { value: VALUE, ...address })).status
   assert.equal(await put(ann.token, {}), 403)
-  assert.equal(await put(ann.token, { workflow: 'x' }), 201)
-  assert.equal(await put(ann.token, { workflow: 'x' }), 200)
-  assert.equal(await put(bob.token, { workflow: 'x' }), 403)
-  assert.equal(await put(boss.token, { workflow: 'x' }), 200)
-  const remove = (token: string) => hub.call('DELETE', '/api/secrets/A?workflow=x', token)
-  assert.equal((await remove(bob.token)).status, 403)
-  assert.equal((await remove(far.token)).status, 404)
-  assert.deepEqual((await hub.call('GET', '/api/secrets', far.token)).json.secrets, [])
-  assert.equal((await hub.call('GET', '/api/secrets', bob.token)).json.secrets.length, 1)
-  assert.equal((await remove(ann.token)).status, 204)
+  for (const { token } of [ann, bob, boss]) {
+    assert.equal(await put(token, { workflow: 'x' }), 201)
+    assert.equal(await put(token, { workflow: 'x' }), 200)
+  }
+  assert.equal(await put(boss.token, { workflow: 'x', owner: 'ann' }), 400)
+  const owners = async (token: string, query = '') =>
+    (await hub.call('GET', `/api/secrets${query}`, token)).json.secrets.map(
+      ({ owner, created_by }: SecretView) => `${owner} ${created_by}`,
+    )
+  assert.deepEqual(await owners(boss.token), ['undefined boss', 'ann ann', 'bob bob'])
+  assert.deepEqual(await owners(boss.token, '?owner=bob'), ['bob bob'])
+  assert.deepEqual(await owners(ann.token), ['undefined boss', 'ann ann'])
+  assert.deepEqual(await owners(far.token), [])
+
+  const remove = async (token: string, query = '') =>
+    (await hub.call('DELETE', `/api/secrets/A?workflow=x${query}`, token)).status
+  assert.equal(await remove(far.token), 404)
+  assert.equal(await remove(bob.token, '&owner=ann'), 403)
+  assert.equal(await remove(far.token, '&owner=ann'), 404)
+  assert.deepEqual([await remove(bob.token), await remove(bob.token)], [204, 404])
+  assert.equal(await remove(boss.token, '&owner=ann'), 204)
+  assert.deepEqual(await owners(boss.token), ['undefined boss'])
+})
+
+test('what a user has set goes with the user, and what an admin sets takes the place of what they had before', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
+  const put = (token: string) =>
+    hub.call('PUT', '/api/secrets/A', token, { value: VALUE, repository: 'shop' })
+  const owners = async () =>
+    (await hub.call('GET', '/api/secrets', boss.token)).json.secrets.map(({ owner }: SecretView) => owner)
+  await put(ann.token)
+  await hub.call('PATCH', `/api/users/${ann.id}`, boss.token, { role: 'admin' })
+  assert.equal((await put(ann.token)).status, 201)
+  assert.deepEqual(await owners(), [undefined])
+  await hub.call('PATCH', `/api/users/${ann.id}`, boss.token, { role: 'user' })
+  await put(ann.token)
+  assert.deepEqual(await owners(), [undefined, 'ann'])
+  assert.equal((await hub.call('DELETE', `/api/users/${ann.id}`, boss.token)).status, 204)
+  assert.deepEqual(await owners(), [undefined])
 })
 
 test('what cannot be a secret is refused without a word of it', async (t) => {

@@ -12,6 +12,7 @@ import {
   type SecretView,
 } from '../../contract/secrets.ts'
 import type { Identity } from '../auth/auth.ts'
+import { whence } from '../secrets/secrets.ts'
 import type { SecretPlace, StoredSecret } from '../store/secrets.ts'
 import { isAdmin, needAdmin } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
@@ -19,13 +20,10 @@ import type { ApiApp, ApiContext } from './api-context.ts'
 const tags = ['secrets']
 
 const secretView = (secret: StoredSecret): SecretView => ({
-  name: secret.name,
-  scope: secret.scope as SecretScope,
-  ...(secret.scope === 'tenant' ? {} : { [secret.scope]: secret.scope_name }),
+  ...whence(secret, secret.scope as SecretScope),
   created_at: secret.created_at,
   created_by: secret.created_by,
   updated_at: secret.updated_at,
-  updated_by: secret.updated_by,
 })
 
 export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
@@ -34,16 +32,18 @@ export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
     {
       schema: {
         tags,
-        summary: 'The secrets of the tenant, never their values',
+        summary: 'The secrets of the tenant, and your own; for an admin, all. Never their values',
         querystring: ListSecrets,
         response: { 200: SecretList },
       },
     },
     async ({ identity, query }) => {
-      const { name, scope, repository, workflow } = query
-      const found = (await secrets.list({ tenant: identity.user.tenant, name, scope }))
+      const { name, scope, repository, workflow, owner } = query
+      const { user } = identity
+      const found = (await secrets.list({ tenant: user.tenant, name, scope, owner }))
         // A secret of one run is nobody's to look at.
         .filter((secret) => secret.scope !== 'run')
+        .filter((secret) => isAdmin(identity) || secret.owner === undefined || secret.owner === user.name)
         .map(secretView)
       return {
         secrets: found.filter(
@@ -74,8 +74,10 @@ export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
           details: [{ field: 'body.value', message: fault }],
         })
       const place = placeOf(identity, params.name, address)
-      const before = await mayChange(identity, place)
+      const before = await secrets.get(place)
       const kept = await secrets.set(place, value as string, identity.user.name)
+      // Of before they were an admin: their own runs would go on with that one.
+      if (place.owner === undefined) await secrets.remove({ ...place, owner: identity.user.name })
       reply.code(before === undefined ? 201 : 200)
       return { ...secretView(kept), warnings: secretWarnings(value as string) }
     },
@@ -94,32 +96,39 @@ export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
     },
     async ({ identity, params, query }, reply) => {
       const place = placeOf(identity, params.name, query)
-      if ((await mayChange(identity, place)) === undefined || !(await secrets.remove(place)))
+      if (!(await secrets.remove(place)))
         throw new ErrandError('secret_not_found', `There is no secret "${params.name}"${scopeText(place)}.`, {
           hint: 'List them with: errand secrets list',
         })
       return reply.code(204).send()
     },
   )
-
-  /** What is there now. The tenant's secrets are for admins to change, what another user has made as well. */
-  async function mayChange(identity: Identity, place: SecretPlace): Promise<StoredSecret | undefined> {
-    if (place.scope === 'tenant') needAdmin(identity)
-    const before = await secrets.get(place)
-    if (before !== undefined && before.created_by !== identity.user.name && !isAdmin(identity))
-      throw new ErrandError('forbidden', `The secret "${place.name}" was made by ${before.created_by}.`, {
-        hint: `Ask ${before.created_by} or an admin to change it.`,
-      })
-    return before
-  }
 }
 
-function placeOf({ user }: Identity, name: string, { repository, workflow }: SecretAddress): SecretPlace {
+/**
+ * What a request of this user means. An admin's secrets are for everybody's runs; those that another user sets for the name of a
+ * repository or workflow are for that user's own runs, as whoever starts a run chooses these names. Throws `forbidden`.
+ */
+function placeOf(
+  identity: Identity,
+  name: string,
+  { repository, workflow, owner }: SecretAddress,
+): SecretPlace {
+  const { user } = identity
   const of = { tenant: user.tenant, name }
-  if (repository !== undefined) return { ...of, scope: 'repository', scope_name: repository }
-  if (workflow !== undefined) return { ...of, scope: 'workflow', scope_name: workflow }
-  return { ...of, scope: 'tenant', scope_name: '' }
+  if (repository === undefined && workflow === undefined) {
+    needAdmin(identity)
+    return { ...of, scope: 'tenant', scope_name: '' }
+  }
+  if (owner !== undefined && owner !== user.name) needAdmin(identity)
+  const whose = owner ?? (isAdmin(identity) ? undefined : user.name)
+  const place = { ...of, ...(whose === undefined ? {} : { owner: whose }) }
+  return repository === undefined
+    ? { ...place, scope: 'workflow', scope_name: workflow! }
+    : { ...place, scope: 'repository', scope_name: repository }
 }
 
-const scopeText = ({ scope, scope_name }: SecretPlace): string =>
-  scope === 'tenant' ? ' for all runs' : ` for the ${scope} "${scope_name}"`
+const scopeText = ({ scope, scope_name, owner }: SecretPlace): string => {
+  if (scope === 'tenant') return ' for all runs'
+  return ` for ${owner === undefined ? 'all runs' : `runs of "${owner}"`} of the ${scope} "${scope_name}"`
+}

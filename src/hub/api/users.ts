@@ -27,7 +27,7 @@ export const userView = ({ id, name, role, tenant, disabled, created_at }: User)
   created_at,
 })
 
-export function userRoutes(app: ApiApp, { accounts, auth, engine, ownRunner }: ApiContext): void {
+export function userRoutes(app: ApiApp, { accounts, auth, engine, secrets, ownRunner }: ApiContext): void {
   app.get(
     '/api/users',
     {
@@ -114,6 +114,7 @@ export function userRoutes(app: ApiApp, { accounts, auth, engine, ownRunner }: A
       const user = await sameTenant(identity, params.id)
       notYourself(identity, user)
       await accounts.deleteUser(user.id)
+      await secrets.dropOfUser({ tenant: user.tenant, owner: user.name })
       auth.changed()
       return reply.code(204).send()
     },

@@ -3,6 +3,7 @@ import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { HubFrame } from '../../contract/protocol.ts'
 import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
+import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { SecretSource } from '../../engine/ports.ts'
 import type { Assignment } from './assignment.ts'
 import { canceled, type Ledger } from './ledger.ts'
@@ -33,16 +34,25 @@ async function startWithSecrets(assignment: Assignment, runner: Runner, ledger: 
     )
   }
   try {
-    const secrets = await revealed(assignment.spec, ledger.secrets)
-    if (isStillHere()) sendStart(assignment, runner, ledger, secrets)
+    let taken: TakenSecrets = {}
+    const secrets = await revealed(assignment.spec, ledger.secrets, (told) => {
+      taken = told
+    })
+    if (!isStillHere()) return
+    assignment.sink.secrets?.(taken)
+    sendStart(assignment, runner, ledger, secrets)
   } catch (error) {
     if (isStillHere()) ledger.settle(assignment, withoutSecrets(error))
   }
 }
 
-async function revealed(spec: AttemptSpec, source: SecretSource | undefined) {
+async function revealed(
+  spec: AttemptSpec,
+  source: SecretSource | undefined,
+  tell: (taken: TakenSecrets) => void,
+) {
   if (source === undefined) throw new ErrandError('secret_not_found', 'This hub keeps no secrets.')
-  return source.reveal(spec)
+  return source.reveal(spec, tell)
 }
 
 function withoutSecrets(error: unknown): AttemptEnd {

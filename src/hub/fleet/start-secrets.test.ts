@@ -7,6 +7,7 @@ import { WebSocket } from 'ws'
 import type { AttemptReport, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { HubFrame } from '../../contract/protocol.ts'
+import type { TakenSecrets } from '../../contract/secrets.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { Fleet } from './fleet.ts'
@@ -50,8 +51,10 @@ async function started(t: TestContext, secrets: SecretSource | undefined) {
     return ws
   }
   const reports: AttemptReport[] = []
+  const taken: TakenSecrets[] = []
   const sink: AttemptSink = {
     waiting: () => {},
+    secrets: (told) => void taken.push(told),
     assigned: async () => true,
     report: async (report) => {
       reports.push(report)
@@ -73,12 +76,26 @@ async function started(t: TestContext, secrets: SecretSource | undefined) {
     ws,
     connect,
     reports,
+    taken,
     until,
     starts,
     frames,
     start: () => fleet.start(spec, placement, sink),
   }
 }
+
+test('which secrets it is given is told before it is sent', async (t) => {
+  const TOKEN = { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' } as const
+  const hub = await started(t, {
+    reveal: async (_spec, tell) => {
+      tell?.({ TOKEN })
+      return { TOKEN: 'value' }
+    },
+  })
+  hub.start()
+  await hub.until(() => hub.starts().length === 1)
+  assert.deepEqual(hub.taken, [{ TOKEN }])
+})
 
 test('values go with the start, and are asked for anew when it is sent again', async (t) => {
   let asked = 0

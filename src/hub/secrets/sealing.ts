@@ -29,12 +29,21 @@ export function seal(value: string, { bytes }: SecretKey, place: SecretPlace): B
 export function unseal(sealed: Uint8Array, { bytes }: SecretKey, place: SecretPlace): string {
   const nonce = sealed.subarray(0, NONCE_BYTES)
   const tag = sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)
-  const decipher = createDecipheriv(CIPHER, bytes, nonce, { authTagLength: TAG_BYTES })
-    .setAAD(boundTo(place))
-    .setAuthTag(tag)
-  const text = decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES))
-  return Buffer.concat([text, decipher.final()]).toString('utf8')
+  const openAt = (at: SecretPlace) => {
+    const decipher = createDecipheriv(CIPHER, bytes, nonce, { authTagLength: TAG_BYTES })
+      .setAAD(boundTo(at))
+      .setAuthTag(tag)
+    const text = decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES))
+    return Buffer.concat([text, decipher.final()]).toString('utf8')
+  }
+  try {
+    return openAt(place)
+  } catch (error) {
+    if (place.owner === undefined) throw error
+    // One that was sealed before secrets had owners.
+    return openAt({ ...place, owner: undefined })
+  }
 }
 
-const boundTo = ({ tenant, scope, scope_name, name }: SecretPlace): Buffer =>
-  Buffer.from(JSON.stringify([tenant, scope, scope_name, name]))
+const boundTo = ({ tenant, scope, scope_name, name, owner }: SecretPlace): Buffer =>
+  Buffer.from(JSON.stringify([tenant, scope, scope_name, name, ...(owner === undefined ? [] : [owner])]))

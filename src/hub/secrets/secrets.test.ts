@@ -10,6 +10,7 @@ import type { RunSpec } from '../../contract/run.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import type { SecretPlace } from '../store/secrets.ts'
+import { secretMigrations } from '../store/sqlite/secret-migrations.ts'
 import { KeyRing } from './key-ring.ts'
 import { Secrets } from './secrets.ts'
 
@@ -105,6 +106,86 @@ test("the workflow's secret goes before the repository's, and that before the te
   assert.equal(await seen({ workflow_name: 'other', repository: 'else' }), 'tenant')
   assert.equal(await seen({ workflow_name: 'other' }), 'tenant')
   assert.equal(await seen({ tenant: 'other' }), 'of others')
+})
+
+test("a user's secret is given to that user's runs alone, and goes before the one of all there", async (t) => {
+  const { open } = await here(t)
+  const secrets = open()
+  const told: unknown[] = []
+  const seen = (over: Partial<AttemptSpec>) =>
+    secrets.reveal(spec(over), ({ TOKEN }) => told.push(TOKEN)).then(({ TOKEN }) => TOKEN)
+  const deploy = { scope: 'workflow', scope_name: 'deploy' } as const
+  await secrets.set(place(), 'for all runs', 'boss')
+  await secrets.set(place({ ...deploy, owner: 'eve' }), 'put there by eve', 'eve')
+  for (const owner of ['boss', 'ann', undefined]) assert.equal(await seen({ owner }), 'for all runs')
+  assert.equal(await seen({ owner: 'eve' }), 'put there by eve')
+  assert.equal(await seen({ owner: 'eve', tenant: 'default', workflow_name: 'other' }), 'for all runs')
+  await secrets.set(place(deploy), 'for runs of it', 'boss')
+  assert.equal(await seen({ owner: 'ann' }), 'for runs of it')
+  assert.equal(await seen({ owner: 'eve' }), 'put there by eve')
+  assert.deepEqual(told.slice(-2), [
+    { name: 'TOKEN', scope: 'workflow', workflow: 'deploy', updated_by: 'boss' },
+    { name: 'TOKEN', scope: 'workflow', workflow: 'deploy', owner: 'eve', updated_by: 'eve' },
+  ])
+  assert.deepEqual(told[0], { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' })
+  await secrets.remove(place())
+  await secrets.remove(place(deploy))
+  await assert.rejects(seen({ owner: 'boss' }), { code: 'secret_not_found' })
+  const step = { name: 'one', action: 'noop', args: {}, secrets: ['TOKEN'] }
+  const run = (owner: string) =>
+    ({ tenant: 'default', owner, workflow: { name: 'deploy', steps: [step] } }) as unknown as RunSpec
+  await secrets.admit(run('eve'))
+  await assert.rejects(secrets.admit(run('boss')), { code: 'invalid_argument' })
+  await secrets.dropOfUser({ tenant: 'default', owner: 'eve' })
+  await assert.rejects(secrets.admit(run('eve')), { code: 'invalid_argument' })
+})
+
+test("a secret that a user had set before they had owners is that user's, and opens", async (t) => {
+  const { dir, stores, open } = await here(t)
+  const secrets = open()
+  const deploy = { scope: 'workflow', scope_name: 'deploy' } as const
+  await secrets.set(place(deploy), VALUE, 'eve')
+  await secrets.set(place({ ...deploy, name: 'OTHER' }), VALUE, 'ann')
+  await secrets.set(place(), 'for all runs', 'boss')
+  for (const [name, role] of [
+    ['eve', 'user'],
+    ['ann', 'admin'],
+  ] as const)
+    await stores.accounts.createUser({
+      ...{
+        id: name,
+        name,
+        role,
+        tenant: 'default',
+        password_hash: 'none',
+        created_at: '2025',
+        disabled: false,
+      },
+    })
+  stores.close()
+  const db = new DatabaseSync(join(dir, 'errand.db'))
+  db.exec(`
+    DELETE FROM migrations WHERE part = 'secrets' AND version = 2;
+    CREATE TABLE before AS SELECT * FROM secrets;
+    DROP TABLE secrets;
+    ${secretMigrations[0]!.sql}
+    INSERT INTO secrets SELECT tenant, name, scope, scope_name, sealed, key_id, created_at, created_by, updated_at, updated_by
+      FROM before;
+    DROP TABLE before`)
+  db.close()
+  const again = await openSqliteStores({ file: join(dir, 'errand.db') })
+  t.after(() => again.close())
+  const now = new Secrets(again.secrets, new KeyRing({ env: {}, file: join(dir, 'secrets.key') }))
+  assert.deepEqual(
+    (await now.list({ tenant: 'default' })).map(({ name, scope, owner }) => [name, scope, owner]),
+    [
+      ['OTHER', 'workflow', undefined],
+      ['TOKEN', 'tenant', undefined],
+      ['TOKEN', 'workflow', 'eve'],
+    ],
+  )
+  assert.deepEqual(await now.reveal(spec({ owner: 'eve' })), { TOKEN: VALUE })
+  assert.deepEqual(await now.reveal(spec({ owner: 'boss' })), { TOKEN: 'for all runs' })
 })
 
 test('a run whose workflow names what is not there is refused, with all the names', async (t) => {

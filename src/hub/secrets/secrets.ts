@@ -1,6 +1,7 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, type ErrorCode } from '../../contract/errors.ts'
 import type { RunSpec } from '../../contract/run.ts'
+import type { SecretScope, TakenSecrets } from '../../contract/secrets.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 import { hubSecrets } from '../../engine/hub-secrets.ts'
 import type { SecretSource } from '../../engine/ports.ts'
@@ -11,7 +12,7 @@ import type { KeyRing, Keys } from './key-ring.ts'
 import { seal, unseal } from './sealing.ts'
 
 /** What decides which secrets a run sees. */
-type Of = Pick<AttemptSpec, 'tenant' | 'repository' | 'workflow_name' | 'run_id'>
+type Of = Pick<AttemptSpec, 'tenant' | 'repository' | 'workflow_name' | 'run_id' | 'owner'>
 
 type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
 const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
@@ -52,20 +53,34 @@ export class Secrets implements SecretSource {
     return this.#store.remove(place)
   }
 
-  async reveal(spec: AttemptSpec): Promise<Record<string, string>> {
+  async reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>> {
     const uses = Object.entries(spec.secrets ?? {}).filter(([, { from }]) => from === 'hub')
     const found = await this.#seenBy(
       spec,
       uses.map(([, { name }]) => name),
     )
     const keys = this.#keys.keys({ make: false })
-    return Object.fromEntries(uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)]))
+    const values = uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)])
+    tell?.(
+      Object.fromEntries(
+        uses.flatMap(([variable, { name }]) => {
+          const secret = found.get(name)!
+          return secret.scope === 'run' ? [] : [[variable, whence(secret, secret.scope)]]
+        }),
+      ),
+    )
+    return Object.fromEntries(values)
   }
 
   /** Throws `invalid_argument` for a run whose workflow names secrets that are not there. */
-  async admit({ run_id, tenant, repository, workflow }: RunSpec): Promise<void> {
+  async admit({ run_id, tenant, owner, repository, workflow }: RunSpec): Promise<void> {
     for (const { workflow_name, names } of hubSecrets(workflow as Workflow))
-      await this.#seenBy({ run_id, tenant, repository, workflow_name }, names, 'invalid_argument')
+      await this.#seenBy({ run_id, tenant, owner, repository, workflow_name }, names, 'invalid_argument')
+  }
+
+  /** The user is gone: nobody who is given the name later gets what was theirs. */
+  async dropOfUser(user: { tenant: string; owner: string }): Promise<void> {
+    for (const secret of await this.#store.list(user)) await this.#store.remove(secret)
   }
 
   /** Secrets that one run alone sees, before it is submitted; whoever sets them drops them when it has ended. */
@@ -133,14 +148,31 @@ export class Secrets implements SecretSource {
   }
 }
 
-/** The run's own, else the workflow's, the repository's, the tenant's. */
+/** Where a secret stands, as people are told of it. */
+export const whence = ({ name, scope_name, owner, updated_by }: StoredSecret, scope: SecretScope) => ({
+  name,
+  scope,
+  ...(scope === 'tenant' ? {} : { [scope]: scope_name }),
+  ...(owner === undefined ? {} : { owner }),
+  updated_by,
+})
+
+/**
+ * The run's own, else the workflow's, the repository's, the tenant's. Who runs a workflow chooses its name: of what a user has set for a
+ * name only that user's runs are given anything, before what an admin has set there for all.
+ */
 function narrowest(secrets: readonly StoredSecret[], of: Of): StoredSecret | undefined {
   const workflow = of.workflow_name.startsWith(ROLLBACK_OF)
     ? of.workflow_name.slice(ROLLBACK_OF.length)
     : of.workflow_name
   const names = { run: of.run_id, workflow, repository: of.repository, tenant: '' }
+  const owners = of.owner === undefined ? [undefined] : [of.owner, undefined]
   return (['run', 'workflow', 'repository', 'tenant'] as const)
-    .map((scope) => secrets.find((secret) => secret.scope === scope && secret.scope_name === names[scope]))
+    .flatMap((scope) =>
+      owners.map((owner) =>
+        secrets.find((one) => one.scope === scope && one.scope_name === names[scope] && one.owner === owner),
+      ),
+    )
     .find((secret) => secret !== undefined)
 }
 

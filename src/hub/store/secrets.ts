@@ -10,6 +10,8 @@ export interface SecretPlace {
   /** Name of the repository or workflow, id of the run; empty for `tenant`. */
   scope_name: string
   name: string
+  /** Set where only the runs of this user are given it. */
+  owner?: string
 }
 
 /** A secret as it is kept. The store never sees a value: what is sealed is the caller's. */
@@ -30,7 +32,7 @@ export interface SecretStore {
   get(place: SecretPlace): Promise<StoredSecret | undefined>
   /** Those of one name, of every scope. */
   named(tenant: string, name: string): Promise<StoredSecret[]>
-  /** By name, then scope. */
+  /** By name, then scope. Without an owner: of all. */
   list(filter: Partial<SecretPlace>): Promise<StoredSecret[]>
   /** False: it was not there. */
   remove(place: SecretPlace): Promise<boolean>

@@ -2,14 +2,17 @@ import type { SQLOutputValue } from 'node:sqlite'
 import type { KeptScope, SecretPlace, SecretStore, StoredSecret } from '../secrets.ts'
 import type { Session } from './session.ts'
 
-const PLACE = 'tenant = ? AND name = ? AND scope = ? AND scope_name = ?'
-const placeValues = ({ tenant, name, scope, scope_name }: SecretPlace) => [tenant, name, scope, scope_name]
+const PLACE = 'tenant = ? AND name = ? AND scope = ? AND scope_name = ? AND owner = ?'
+const placeValues = ({ tenant, name, scope, scope_name, owner = '' }: SecretPlace) => [
+  ...[tenant, name, scope, scope_name, owner],
+]
 
 const rowSecret = (row: Record<string, SQLOutputValue>): StoredSecret => ({
   tenant: String(row.tenant),
   name: String(row.name),
   scope: String(row.scope) as KeptScope,
   scope_name: String(row.scope_name),
+  ...(row.owner === '' ? {} : { owner: String(row.owner) }),
   sealed: row.sealed as Uint8Array,
   key_id: String(row.key_id),
   created_at: String(row.created_at),
@@ -28,9 +31,9 @@ export const sqliteSecrets = (session: Session): SecretStore => {
       session.write(() => {
         const { sealed, key_id, created_at, created_by, updated_at, updated_by } = secret
         session.run(
-          `INSERT INTO secrets (tenant, name, scope, scope_name, sealed, key_id, created_at, created_by,
+          `INSERT INTO secrets (tenant, name, scope, scope_name, owner, sealed, key_id, created_at, created_by,
              updated_at, updated_by)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT DO UPDATE SET sealed = excluded.sealed, key_id = excluded.key_id,
              updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
           ...placeValues(secret),
@@ -46,11 +49,12 @@ export const sqliteSecrets = (session: Session): SecretStore => {
       return session.read(() => session.all(sql, tenant, name)).map(rowSecret)
     },
 
-    async list({ tenant, name, scope, scope_name }) {
+    async list({ tenant, name, scope, scope_name, owner }) {
       const sql = `SELECT * FROM secrets
         WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR name = ?2) AND (?3 IS NULL OR scope = ?3)
-          AND (?4 IS NULL OR scope_name = ?4) ORDER BY tenant, name, scope, scope_name`
-      const filter = [tenant ?? null, name ?? null, scope ?? null, scope_name ?? null]
+          AND (?4 IS NULL OR scope_name = ?4) AND (?5 IS NULL OR owner = ?5)
+        ORDER BY tenant, name, scope, scope_name, owner`
+      const filter = [tenant, name, scope, scope_name, owner].map((each) => each ?? null)
       return session.read(() => session.all(sql, ...filter)).map(rowSecret)
     },
 
