@@ -23,6 +23,7 @@ export function engineHere(
     host,
     outputs,
     admit: (run) => secrets.admit(run),
+    concurrency: async () => (await import('./local-concurrency.ts')).openLocalConcurrency(),
     version: productVersion,
     onStoreFailure: 'abandon',
   })

@@ -24,7 +24,7 @@ export class ConductedRuns {
   readonly #ports: ConductorPorts
   readonly #children: Children
   readonly #conductors = new Map<string, Conductor>()
-  readonly #groups = new ConcurrencyGroups((runId) => this.#conductors.get(runId))
+  readonly #groups: ConcurrencyGroups
   /** Those that were given up, with the store's failure. */
   readonly #lost = new Map<string, unknown>()
   readonly #notifications: Notifications | undefined
@@ -49,6 +49,7 @@ export class ConductedRuns {
       storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
       log: (message, about) => options.log?.(message, about),
     }
+    this.#groups = new ConcurrencyGroups((runId) => this.#conductors.get(runId), options.concurrency)
     this.#children = new Children({
       store,
       conductor: (runId) => this.#conductors.get(runId),
@@ -101,7 +102,10 @@ export class ConductedRuns {
       throw runExists(spec.run_id)
     if (this.#options.admit) await this.#options.admit(spec)
     // Until then nobody knows who is inside the group.
-    if (plan.workflow.concurrency) await this.#takenUp
+    if (plan.workflow.concurrency) {
+      await this.#takenUp
+      await this.#groups.open()
+    }
     if (this.#closed) throw engineClosed()
     if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
     const conductor = new Conductor(this.#ports, spec, plan)
@@ -129,6 +133,7 @@ export class ConductedRuns {
     if (this.#closed || this.#conductors.has(run_id)) return
     try {
       const plan = this.#loader.again(record.workflow)
+      if (plan.workflow.concurrency) await this.#groups.open()
       const conductor = new Conductor(this.#ports, record, plan, await logOf(this.#options.store, run_id))
       if (this.#closed) return
       this.#conductors.set(run_id, conductor)
@@ -178,6 +183,7 @@ export class ConductedRuns {
     this.#closed = true
     await Promise.all([...this.#conductors.values()].map((conductor) => conductor.close()))
     this.#conductors.clear()
+    this.#groups.close()
     await this.#notifications?.close()
   }
 

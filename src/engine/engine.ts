@@ -11,6 +11,7 @@ import { ConductedRuns } from './conducted-runs.ts'
 import { evolve } from './evolve.ts'
 import type { EngineFace, Submission } from './face.ts'
 import { Feed } from './feed.ts'
+import type { ConcurrencyGate } from './gate.ts'
 import { withinGroup } from './group.ts'
 import type { InputAddress } from './inputs.ts'
 import type { PassOn } from './late-prompts.ts'
@@ -42,6 +43,8 @@ export interface EngineOptions {
    * more have come: then no prompt is to be given twice. Throws to refuse. Absent: they are dropped.
    */
   passOn?: PassOn
+  /** Where runs wait for others of their concurrency group; asked with the first that is in one. Default: within this engine. */
+  concurrency?: () => ConcurrencyGate | Promise<ConcurrencyGate>
   /** Told to notifiers. */
   version?: string
   /**
