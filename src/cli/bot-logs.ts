@@ -2,14 +2,13 @@ import type { ErrandClient } from '../client/client.ts'
 import type { BotLogs, LogLine } from '../contract/bot-api.ts'
 import { parseDuration } from '../platform/duration.ts'
 import { StreamLines } from '../platform/stream-lines.ts'
-import { safe } from './bot-progress.ts'
 import { botOwnerOption } from './bot-status.ts'
 import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson } from './print.ts'
 import { wantsColor } from './render/palette.ts'
-import { terminalText } from './render/terminal-text.ts'
+import { linesText, lineText, terminalText } from './render/terminal-text.ts'
 import { TextOut } from './text-out.ts'
 
 export const botLogs = command({
@@ -55,7 +54,7 @@ export const botLogs = command({
       await out.write(
         json
           ? `${JSON.stringify(line)}\n`
-          : `${time ? `${line.time} ` : ''}${terminalText(line.text, rules)}\n`,
+          : `${time ? `${lineText(line.time)} ` : ''}${terminalText(line.text, rules)}\n`,
       )
     if (found.truncated && !json)
       process.stderr.write(
@@ -107,7 +106,7 @@ async function followed(
     const bot = await client.bots.get(id, { owner })
     if (bot.run_id === run_id) {
       process.stderr.write(
-        `${id} is ${bot.state}${bot.message === undefined ? '' : `: ${safe(bot.message)}`}\n`,
+        `${id} is ${bot.state}${bot.message === undefined ? '' : `: ${linesText(bot.message)}`}\n`,
       )
       return
     }

@@ -2,7 +2,7 @@ import type { ErrandClient } from '../client/client.ts'
 import type { BotQuery, BotView } from '../contract/bot-api.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { exitCodes } from './exit-codes.ts'
-import { terminalText } from './render/terminal-text.ts'
+import { linesText } from './render/terminal-text.ts'
 
 /** One that dies as soon as it begins is to be told as dead. */
 const SETTLE_MS = 1_000
@@ -29,7 +29,7 @@ export async function untilUp(
   try {
     for await (const event of client.events(run_id, { reached: true, outputBytes: 0, signal: stop.signal })) {
       const text = progress(event)
-      if (text !== undefined && text !== last) process.stderr.write(`${safe(text)}\n`)
+      if (text !== undefined && text !== last) process.stderr.write(`${linesText(text)}\n`)
       last = text ?? last
       if (event.type === 'attempt.phase') {
         // One that has died since is begun again, and not up.
@@ -60,15 +60,7 @@ async function tellEnd(client: ErrandClient, runId: string, botId: string, of: B
   const { status, reason, message } = bot.update?.run_id === runId ? bot.update : bot
   const why = message ?? reason?.replaceAll('_', ' ') ?? status
   process.stderr.write(
-    `error: ${botId} has ended: ${safe(why)}\n  hint: what it printed: errand runs logs ${runId}\n`,
+    `error: ${botId} has ended: ${linesText(why)}\n  hint: what it printed: errand runs logs ${runId}\n`,
   )
   return status === 'canceled' ? exitCodes.canceled : exitCodes.failed
 }
-
-const rules = { tty: process.stderr.isTTY ?? false, color: false }
-/** For standard error; a bot, or its build, wrote some of it. */
-export const safe = (text: string): string =>
-  text
-    .split('\n')
-    .map((line) => terminalText(line, rules))
-    .join('\n')

@@ -5,6 +5,7 @@ import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson } from './print.ts'
+import { lineText } from './render/terminal-text.ts'
 
 export const botStart = command({
   summary:
@@ -29,7 +30,7 @@ export const botStart = command({
     const client = connect({ url, token })
     const request = (await botRequest(client, given, more)) as Omit<StartBotInput, 'bot_id'>
     const bot = await client.bots.start({ bot_id: id!, ...request })
-    for (const warning of bot.warnings) process.stderr.write(`warning: ${warning}\n`)
+    for (const warning of bot.warnings) process.stderr.write(`warning: ${lineText(warning)}\n`)
     const code = detach ? 0 : await untilUp(client, bot)
     if (json) printJson(detach ? bot : await client.bots.get(id!))
     else if (code === 0)

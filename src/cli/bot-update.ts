@@ -9,6 +9,7 @@ import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson } from './print.ts'
+import { lineText } from './render/terminal-text.ts'
 
 const LOOK_MS = 300
 
@@ -30,7 +31,7 @@ export const botUpdate = command({
   async run({ detach, json, url, token, ...given }, [id, ...more]) {
     const client = connect({ url, token })
     const bot = await client.bots.update(id!, await botRequest(client, given, more))
-    for (const warning of bot.warnings) process.stderr.write(`warning: ${warning}\n`)
+    for (const warning of bot.warnings) process.stderr.write(`warning: ${lineText(warning)}\n`)
     const run_id = bot.update?.run_id ?? bot.run_id
     if (detach) {
       if (json) printJson(bot)

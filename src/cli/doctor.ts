@@ -10,6 +10,7 @@ import { exitCodes } from './exit-codes.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson } from './print.ts'
 import { palette, wantsColor } from './render/palette.ts'
+import { lineText } from './render/terminal-text.ts'
 import { runnerWorkspace, workspaceOption } from './runner-workspace.ts'
 import { localHub, savedLogin } from './saved-login.ts'
 
@@ -68,8 +69,8 @@ const marks = {
 function asText({ check, status, message, fix }: Finding & { check: string }): string {
   const paint = palette(wantsColor(process.stdout.isTTY ?? false, process.env))
   const { text, color } = marks[status]
-  const then = fix === undefined ? '' : `${' '.repeat(16)}${paint('dim', `-> ${fix}`)}\n`
-  return `${paint(color, text)} ${check.padEnd(12)} ${message}\n${then}`
+  const then = fix === undefined ? '' : `${' '.repeat(16)}${paint('dim', `-> ${lineText(fix)}`)}\n`
+  return `${paint(color, text)} ${check.padEnd(12)} ${lineText(message)}\n${then}`
 }
 
 function summaryOf(findings: readonly Finding[]): string {

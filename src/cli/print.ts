@@ -4,8 +4,14 @@ import { lineText } from './render/terminal-text.ts'
 /** `--json` of every command that answers something. */
 export const jsonOption = { json: { type: 'boolean', help: 'Print JSON' } } as const
 
+/** What a terminal or a reader could be misled by is escaped, which JSON's own rules ask of the first 32 characters alone. */
 export const printJson = (value: unknown): void =>
-  void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+  void process.stdout.write(
+    `${JSON.stringify(value, null, 2).replace(
+      /[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    )}\n`,
+  )
 
 /** A table of texts that may come from anybody; `none` where there are no rows. */
 export function printTable(
@@ -14,5 +20,5 @@ export function printTable(
   none: string,
 ): void {
   const safe = rows.map((row) => row.map((cell) => lineText(cell ?? '')))
-  process.stdout.write(rows.length === 0 ? `${none}\n` : table(head, safe))
+  process.stdout.write(rows.length === 0 ? `${none}\n` : table(head.map(lineText), safe))
 }

@@ -4,6 +4,7 @@ import { hubOptions } from './hub-options.ts'
 import { momentOf } from './moment-option.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { between, whyText } from './render/summary.ts'
+import { lineText } from './render/terminal-text.ts'
 
 function limitOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
@@ -60,7 +61,7 @@ export const runsList = command({
         narrowed ? 'No run is like that.' : 'There are no runs.',
       )
       if (page.next_cursor !== undefined)
-        process.stdout.write(`More: errand runs list --cursor ${page.next_cursor}\n`)
+        process.stdout.write(`More: errand runs list --cursor ${lineText(page.next_cursor)}\n`)
     }
     return 0
   },

@@ -64,7 +64,8 @@ export const runsShow = command({
 /** Whether the run is undone, with the run that says so. */
 function rollbackText({ rollback }: Pick<RunView, 'rollback'>): string {
   if (rollback === undefined) return ''
-  const { run_id, status } = rollback
+  const { status } = rollback
+  const run_id = lineText(rollback.run_id)
   if (status === 'success') return `rolled back by ${run_id}\n`
   return isFinalRun(status) ? `its rollback ${run_id} ended ${status}\n` : `being rolled back by ${run_id}\n`
 }

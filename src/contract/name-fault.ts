@@ -2,8 +2,12 @@
  * Of control, line breaks, what turns the direction of text, halves of characters, and those that are never seen: a list
  * shows another name than is meant. The joiners (U+200C, U+200D) are a part of some scripts.
  */
-const misleading =
-  /[\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0]/u
+const MISLEADING = String.raw`\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0`
+const misleading = new RegExp(`[${MISLEADING}]`, 'u')
+/** A text, perhaps empty, that holds none of them. */
+export const notMisleading = new RegExp(`^[^${MISLEADING}]*$`, 'u')
+export const NOT_MISLEADING_RULE =
+  'it has no control characters, and none that are never seen or turn the text around'
 
 /** What is wrong with a name that people read in lists and write in commands; undefined: nothing. */
 export function nameFault(name: string, most: number): string | undefined {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { nameFault } from './name-fault.ts'
 import { Labels, PlainName } from './plain-name.ts'
+import { Hello } from './protocol.ts'
 
 test('a name of any script is taken, and a fault says which character stands where', () => {
   for (const name of ['server-01', 'Rechner im Keller', 'сервер', '機械', 'a😀b', 'می‌خواهم', 'x'.repeat(200)])
@@ -31,4 +32,22 @@ test('a label may have no value, but no misleading one, nor a misleading name', 
   assert.equal(Labels.safeParse({ gpu: '', zone: 'a b' }).success, true)
   for (const wrong of [{ '': 'x' }, { 'a\n': 'x' }, { a: 'x\n' }, { a: 'x'.repeat(201) }])
     assert.equal(Labels.safeParse(wrong).success, false, JSON.stringify(wrong))
+})
+
+test('what a runner says of itself and is shown in lists misleads nobody', () => {
+  const hello = {
+    ...{ type: 'hello', protocol: 1, version: '0.1.0', runner_id: 'r', boot_id: 'b', group: 'g', labels: {} },
+    ...{ mode: 'all', hostname: 'h', cpus: 1, memory_bytes: 1, slots: 1, attempts: [] },
+    containers: { engine: 'docker', version: '' },
+  }
+  assert.equal(Hello.safeParse(hello).success, true)
+  const { containers } = hello
+  for (const bad of ['1\u001b[2J', '1\u202e0', '1\u009b0', '1\u00850'])
+    for (const wrong of [
+      { version: bad },
+      { hostname: bad },
+      { containers: { ...containers, engine: bad } },
+      { containers: { ...containers, version: bad } },
+    ])
+      assert.equal(Hello.safeParse({ ...hello, ...wrong }).success, false, JSON.stringify(wrong))
 })

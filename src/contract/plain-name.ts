@@ -13,8 +13,8 @@ export const plainName = (most: number) =>
 
 export const PlainName = plainName(MAX_NAME)
 
-/** By their names; a value may be empty. */
-export const Labels = z.record(
-  PlainName,
-  checked((value) => (value === '' ? undefined : nameFault(value, MAX_NAME))),
-)
+/** A version, or the value of a label: it may be empty. */
+export const PlainText = checked((value) => (value === '' ? undefined : nameFault(value, MAX_NAME)))
+
+/** By their names. */
+export const Labels = z.record(PlainName, PlainText)

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
 import { RunnerId } from './enrolment.ts'
-import { Labels, PlainName } from './plain-name.ts'
+import { Labels, PlainName, PlainText } from './plain-name.ts'
 
 /**
  * Frames between hub and runner: one WebSocket that the runner opens, JSON text frames, output as binary
@@ -19,7 +19,7 @@ const lengths = z.partialRecord(StreamName, z.number().int().min(0))
 export const Hello = z.object({
   type: z.literal('hello'),
   protocol: z.number().int(),
-  version: z.string(),
+  version: PlainText,
   runner_id: RunnerId,
   /** Made anew at each start of the runner process: tells a reconnect from a restart. */
   boot_id: z.string().min(1).max(200),
@@ -36,7 +36,7 @@ export const Hello = z.object({
   /** What holds attempts to their limits on its machine. */
   limits: AttemptUsage.shape.held_by.optional(),
   /** Its container engine, where it has one. */
-  containers: z.object({ engine: z.string(), version: z.string() }).optional(),
+  containers: z.object({ engine: PlainText, version: PlainText }).optional(),
   /** All that it still has: running, or ended and not yet released. */
   attempts: z.array(z.object({ attempt_id, epoch, ended: z.boolean() })),
   /** Runs whose workspace it holds; it is told `forget_run` of those that the hub has not open. */

@@ -1,6 +1,7 @@
 import { Limits, Resources } from './amounts.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
+import { NOT_MISLEADING_RULE, notMisleading } from './name-fault.ts'
 import { StepSecrets } from './step-secrets.ts'
 import { VarName } from './variable-name.ts'
 
@@ -12,9 +13,10 @@ export const Filled = z.string().check(z.minLength(1))
 /** A value as YAML writes it; it is a string once it is a variable. */
 export const Scalar = z.union([z.string(), z.number(), z.boolean()])
 
-const name = z
-  .string()
-  .check(z.minLength(1), z.maxLength(200), z.regex(/^[^\p{Cc}]+$/u, 'a name has no control characters'))
+const plain = z.regex(notMisleading, NOT_MISLEADING_RULE)
+const name = z.string().check(z.minLength(1), z.maxLength(200), plain)
+/** A name that is looked up elsewhere. */
+const reference = z.string().check(z.minLength(1), plain)
 const seconds = z.number().check(z.positive(), z.maximum(31_536_000))
 
 /**
@@ -27,9 +29,12 @@ export const InventoryHost = z.strictObject({
     'URL of its host agent, for errand dispatch',
   ),
   token_env: described(z.optional(VarName), 'Environment variable holding the token of this host agent'),
-  runner: described(z.optional(Filled), 'Id of the one runner to use'),
-  group: described(z.optional(Filled), 'Runner group to use'),
-  labels: described(z.optional(z.record(z.string(), z.string())), 'Labels the runner must have'),
+  runner: described(z.optional(reference), 'Id of the one runner to use'),
+  group: described(z.optional(reference), 'Runner group to use'),
+  labels: described(
+    z.optional(z.record(z.string().check(plain), z.string().check(plain))),
+    'Labels the runner must have',
+  ),
 })
 export type InventoryHost = z.infer<typeof InventoryHost>
 
@@ -83,7 +88,7 @@ export type OutputSource = z.infer<typeof OutputSource>
 export const outputRegex = (source: string): RegExp => new RegExp(source, 'mu')
 
 export const Concurrency = z.strictObject({
-  group: z.string().check(z.minLength(1), z.maxLength(200), z.describe('Text; may hold ${VAR}')),
+  group: name.check(z.describe('Text; may hold ${VAR}')),
   limit: described(
     z._default(z.int().check(z.minimum(1)), 1),
     'How many runs of the group run at once; the others wait',
@@ -149,7 +154,9 @@ export const Step = z.strictObject({
 export type Step = z.infer<typeof Step>
 
 export const Inventory = z.strictObject({
-  hosts: z.record(Filled, z.nullable(InventoryHost)).check(z.describe('Hosts by the name that targets use')),
+  hosts: z
+    .record(reference, z.nullable(InventoryHost))
+    .check(z.describe('Hosts by the name that targets use')),
 })
 
 /** A workflow file. Unknown keys are errors. */

@@ -5,7 +5,7 @@ import { answerText, questionText } from './agent-permission.ts'
 import { AgentTools } from './agent-tools.ts'
 import { type Color, type Paint, palette } from './palette.ts'
 import { between, statusColor, whyText } from './summary.ts'
-import { lineText, type TextRules } from './terminal-text.ts'
+import { lineText, pieceText, type TextRules } from './terminal-text.ts'
 
 /** Changed lines of a file that are shown. */
 const DIFF_LINES = 12
@@ -133,7 +133,7 @@ export class AgentDisplay {
     const before = this.#speaking === kind ? '' : this.#clear()
     this.#speaking = kind
     this.#open = !text.endsWith('\n')
-    const safe = this.#streamed(text)
+    const safe = this.#rules.tty ? pieceText(text) : text
     return before + (kind === 'thought' ? this.#paint('dim', safe) : safe)
   }
 
@@ -195,11 +195,6 @@ export class AgentDisplay {
     this.#open = false
     this.#speaking = undefined
     return text
-  }
-
-  /** Of a text that comes in pieces no control character reaches a terminal. */
-  #streamed(text: string): string {
-    return this.#rules.tty ? text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '') : text
   }
 }
 

@@ -1,5 +1,6 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import { titleText } from './agent-title.ts'
+import { withoutTurning } from './terminal-text.ts'
 
 type Question = AgentUpdateOf<'permission'>
 
@@ -11,8 +12,6 @@ const pictureOf = (control: string): string => {
   const code = control.charCodeAt(0)
   return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? '\u2421' : '\ufffd'
 }
-/** What turns the text around it, so that it reads as something else. */
-const turning = /[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g
 
 /** A question of an agent in a line: its title, what the title leaves out of what is to be run, and the other paths. */
 export function questionText(question: Question): string {
@@ -21,10 +20,9 @@ export function questionText(question: Question): string {
   const told = TOLD_BY_PATHS.has(tool_kind) && paths.length > 0
   const parts = [titleText(title, tool_kind), ...(told ? [] : unsaidInput(question)), ...others]
   // A line that looks like one of its own, or a comment, may end where the next begins.
-  return `? ${parts.join('  ')}`
-    .replaceAll('\n', ' \u23ce ')
-    .replace(controls, (char) => pictureOf(char))
-    .replace(turning, '\ufffd')
+  return withoutTurning(
+    `? ${parts.join('  ')}`.replaceAll('\n', ' \u23ce ').replace(controls, (char) => pictureOf(char)),
+  )
 }
 
 /** Arguments that the title does not hold: the model may have worded that, and the command be another. */

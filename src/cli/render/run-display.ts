@@ -133,7 +133,7 @@ export class RunDisplay {
   #attemptFinished(event: EventOf<'attempt.finished'>): string {
     const prefix = this.#prefix(event.attempt)
     const whole = (stream: StreamName): string =>
-      event.output_files?.[stream] ?? this.#options.wholeOutput(event.attempt, stream)
+      lineText(event.output_files?.[stream] ?? this.#options.wholeOutput(event.attempt, stream))
     let text = this.#lines.get(event.attempt)?.end(prefix, whole) ?? ''
     this.#lines.delete(event.attempt)
     this.#agents.delete(event.attempt)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { lineText, terminalText } from './terminal-text.ts'
+import { linesText, lineText, pieceText, terminalText } from './terminal-text.ts'
 
 const terminal = { tty: true, color: true }
 const plain = { tty: true, color: false }
@@ -46,6 +46,19 @@ test('no escape is left, whatever the bytes', () => {
 
 test('other control characters are shown, a tab stays', () => {
   assert.equal(terminalText('a\x00b\x07c\x08d\te', terminal), 'a^@b^Gc^Hd\te')
+})
+
+test('a name does not turn the text around it, and is one line whatever breaks it', () => {
+  for (const turn of ['\u061c', '\u200e', '\u200f', '\u202a', '\u202e', '\u2066', '\u2069'])
+    assert.equal(lineText(`a${turn}b`), 'a\ufffdb')
+  assert.equal(lineText('a\u0085b\u009b2Jc\u2028d\te'), 'a\ufffdbc d e')
+  assert.equal(linesText('a\u202e\nb\r\x07'), 'a\ufffd\nb ^G')
+})
+
+test('output keeps the marks of scripts that run from right to left, and nothing turns it by force', () => {
+  assert.equal(terminalText('\u200fשלום\u200e', terminal), '\u200fשלום\u200e')
+  assert.equal(terminalText('a\u202ecod\u2066e', terminal), 'a\ufffdcod\ufffde')
+  assert.equal(pieceText('a\x1b[2J\u009b\u202eb\tc\n'), 'a[2J\ufffdb\tc\n')
 })
 
 test('of what a progress bar overwrites the last state is shown', () => {

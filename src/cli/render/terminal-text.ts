@@ -9,27 +9,43 @@ const escapes =
   /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]/g
 const colorEscape = /^\x1b\[[0-9;:]*m$/
 const controls = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;:]*m)/g
+/** What turns the text around it, so that it reads as something else. Marks of a direction are a part of longer texts. */
+const overriding = /[\u202a-\u202e\u2066-\u2069]/g
+const turning = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+const breaks = /[\t\r\n\u2028\u2029]+/g
 const RESET = '\x1b[0m'
 
-/** Names and messages, which may hold anything, as one line: all of it, and no control of the terminal. */
+/** Names and messages, which may hold anything, as one line: all of it, and no control of the terminal or of the text's direction. */
 export const lineText = (text: string): string =>
-  terminalText(text.replace(/[\r\n]+/g, ' '), { tty: true, color: false })
+  withoutTurning(terminalText(text.replace(breaks, ' '), { tty: true, color: false }))
+
+/** The same of a text of several lines. */
+export const linesText = (text: string): string => text.split('\n').map(lineText).join('\n')
+
+/** Each character that turns a name around is seen instead. */
+export const withoutTurning = (text: string): string => text.replace(turning, '\ufffd')
+
+/** A piece of a text that comes in pieces, as it may be written to a terminal: no control of it is left. */
+export const pieceText = (text: string): string =>
+  text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '').replace(overriding, '\ufffd')
 
 /** One line of a step's output (no line feed in it) as it may be written to the reader. */
 export function terminalText(line: string, { tty, color }: TextRules): string {
   if (!tty) return line
   // What a terminal would have overwritten is not shown: a progress bar ends as its last state.
   const shown = line.includes('\r') ? (line.split('\r').findLast((part) => part !== '') ?? '') : line
-  if (!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(shown)) return shown
+  if (!/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/.test(shown)) return shown
   let colored = false
   const text = shown.replace(escapes, (sequence) => {
     if (!color || !colorEscape.test(sequence)) return ''
     colored = true
     return sequence
   })
-  const safe = text.replace(controls, (char) => {
-    const code = char.charCodeAt(0)
-    return code < 0x20 ? `^${String.fromCharCode(code + 0x40)}` : '\ufffd'
-  })
+  const safe = text
+    .replace(controls, (char) => {
+      const code = char.charCodeAt(0)
+      return code < 0x20 ? `^${String.fromCharCode(code + 0x40)}` : '\ufffd'
+    })
+    .replace(overriding, '\ufffd')
   return colored ? safe + RESET : safe
 }
