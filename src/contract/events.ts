@@ -16,6 +16,7 @@ const step = z.string()
 /** Number of the attempt within the run, from 1. */
 const attempt = z.number().int().min(1)
 const vars = z.record(z.string(), z.string())
+const placedOn = z.string().optional().describe("The runner's storage (`hello`) when it was placed there")
 
 export const StepPhase = z.enum(['main', 'rollback', 'finally'])
 export type StepPhase = z.infer<typeof StepPhase>
@@ -67,11 +68,17 @@ export const RunEvent = z.discriminatedUnion('type', [
     try: z.number().int().min(1),
     /** Set where it was placed at once. */
     runner: z.string().optional(),
+    storage_id: placedOn,
     epoch: z.number().int().min(0).describe('0: not handed out yet'),
     waiting: z.string().optional().describe('Why it was not placed at once'),
   }),
   at('attempt.waiting', { attempt, why: z.string() }),
-  at('attempt.assigned', { attempt, runner: z.string().optional(), epoch: z.number().int().min(1) }),
+  at('attempt.assigned', {
+    attempt,
+    runner: z.string().optional(),
+    storage_id: placedOn,
+    epoch: z.number().int().min(1),
+  }),
   at('attempt.started', { attempt, pid: z.number().int().optional() }),
   at('attempt.phase', { attempt, phase: z.string(), message: z.string().optional() }),
   at('attempt.secrets', { attempt, secrets: TakenSecrets }),

@@ -23,6 +23,11 @@ export const Hello = z.object({
   runner_id: RunnerId,
   /** Made anew at each start of the runner process: tells a reconnect from a restart. */
   boot_id: z.string().min(1).max(200),
+  /**
+   * Another one after each boot of its machine, and in each folder made anew: while it is the same, nothing that the
+   * runner has written is lost.
+   */
+  storage_id: z.string().min(1).max(200).optional(),
   group: PlainName,
   labels: Labels,
   mode: z.enum(['chat', 'issue', 'all']),
@@ -38,7 +43,15 @@ export const Hello = z.object({
   /** Its container engine, where it has one. */
   containers: z.object({ engine: PlainText, version: PlainText }).optional(),
   /** All that it still has: running, or ended and not yet released. */
-  attempts: z.array(z.object({ attempt_id, epoch, ended: z.boolean() })),
+  attempts: z.array(
+    z.object({
+      attempt_id,
+      epoch,
+      ended: z.boolean(),
+      /** How many reports it has of it, without the end. */
+      reports: z.number().int().min(0).optional(),
+    }),
+  ),
   /** Runs whose workspace it holds; it is told `forget_run` of those that the hub has not open. */
   runs: z.array(z.string()).optional(),
   /** The agents of its machine, as far as it has looked. */

@@ -22,6 +22,7 @@ export function createAttempt(state: RunState, event: EventOf<'attempt.created'>
     host: event.host,
     try: event.try,
     runner: event.runner,
+    storage_id: event.storage_id,
     epoch: event.epoch,
     started: false,
     reports: 0,
@@ -42,6 +43,7 @@ export function setWaiting(state: RunState, attempt: AttemptState, why: string |
 export function assignAttempt(state: RunState, event: EventOf<'attempt.assigned'>): void {
   const attempt = attemptOf(state, event.attempt)
   attempt.runner = event.runner
+  attempt.storage_id = event.storage_id
   attempt.epoch = event.epoch
   attempt.started = false
   attempt.reports = 0

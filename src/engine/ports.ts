@@ -72,6 +72,8 @@ export interface RunStore {
 /** Where an attempt was put. `epoch` grows by one each time it is handed out. */
 export interface Placement {
   runner?: string
+  /** Names what the runner had written by then, where that may be lost: with the power of its machine, or with its folder. */
+  storage_id?: string
   epoch: number
 }
 

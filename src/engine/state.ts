@@ -83,6 +83,7 @@ export interface AttemptState {
   host: string
   try: number
   runner?: string
+  storage_id?: string
   epoch: number
   waiting?: string
   started: boolean

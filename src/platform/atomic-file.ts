@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 /**
@@ -30,11 +30,21 @@ export function writeFileAtomic(
   if (durable) syncFolder(path.dirname(file))
 }
 
+/** Makes all that is in the folder last, and the folder itself: its files, then the names that lead to them. */
+export function syncTree(folder: string): void {
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) sync(path.join(folder, name))
+  syncFolder(folder)
+  syncFolder(path.dirname(folder))
+}
+
 /** Makes what was created, renamed or deleted in the folder last, where the system can do so. */
 export function syncFolder(folder: string): void {
   // Windows opens no folders.
-  if (process.platform === 'win32') return
-  const descriptor = openSync(folder, 'r')
+  if (process.platform !== 'win32') sync(folder)
+}
+
+function sync(file: string): void {
+  const descriptor = openSync(file, 'r')
   try {
     fsyncSync(descriptor)
   } finally {

@@ -79,6 +79,8 @@ export interface HeldAttempt {
 }
 
 export interface Attempts {
+  /** As `hello` tells it. */
+  readonly storageId: string
   /** Finds the attempts of an earlier process of this runner again. Before anything else, once. */
   recover(): Promise<HeldAttempt[]>
   /**

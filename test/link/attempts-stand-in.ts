@@ -13,6 +13,7 @@ export interface Script {
 
 /** Stands in for the attempts on a machine's disk: in memory, and kept over restarts of the link by being the same object. */
 export class AttemptsStandIn implements Attempts {
+  storageId = 'storage'
   readonly held = new Map<string, HeldStandIn>()
   /** Every attempt begun, with its epoch, in order. */
   readonly begun: string[] = []

@@ -47,7 +47,7 @@ test('an attempt runs on a connected runner, and is released when its end is com
     ['started', 'ended'],
   )
   assert.equal(Buffer.concat(kept.chunks.stdout).toString(), 'hello\n')
-  assert.deepEqual(kept.placements, [{ runner: 'r1', epoch: 1 }])
+  assert.deepEqual(kept.placements, [{ runner: 'r1', storage_id: 'storage', epoch: 1 }])
   assert.equal(hub.fleet.runners.list()[0]!.running, 0)
   hub.fleet.runEnded(kept.spec.run_id)
   await until('the runner forgot the run', () => attempts.forgotten.includes(kept.spec.run_id))
@@ -100,7 +100,7 @@ test('a place that is not used is given back', async () => {
   connect(hub.url, new AttemptsStandIn(() => hello), { slots: 1 })
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
   const unused = spec()
-  assert.deepEqual(hub.fleet.place(unused), { runner: 'r1', epoch: 1 })
+  assert.deepEqual(hub.fleet.place(unused), { runner: 'r1', storage_id: 'storage', epoch: 1 })
   const engine = new EngineStandIn()
   const kept = engine.start(hub.fleet, spec())
   assert.equal(kept.placement, undefined)
@@ -121,8 +121,8 @@ test('what a runner rejects is placed on another at once', async () => {
   const kept = engine.start(hub.fleet, spec())
   await until('it ended', () => kept.end?.outcome === 'success')
   assert.deepEqual(kept.placements, [
-    { runner: 'full', epoch: 1 },
-    { runner: 'good', epoch: 2 },
+    { runner: 'full', storage_id: 'storage', epoch: 1 },
+    { runner: 'good', storage_id: 'storage', epoch: 2 },
   ])
   assert.deepEqual(good.begun, [`${kept.spec.attempt_id}/2`])
   assert.deepEqual(engine.complaints, [])
@@ -237,7 +237,7 @@ test('an attempt without a trace on a restarted runner is begun if it never was,
   const ran = engine.start(hub.fleet, spec())
   const inline = engine.start(hub.fleet, spec({ action: 'noop' }))
   await hub.fleet.close()
-  for (const kept of [never, ran, inline]) kept.placement = { runner: 'r1', epoch: 1 }
+  for (const kept of [never, ran, inline]) kept.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
   ran.reports.push({ type: 'started' })
   hub.newFleet()
   engine.resume(hub.fleet)
@@ -251,6 +251,71 @@ test('an attempt without a trace on a restarted runner is begun if it never was,
     assert.equal(kept.end?.reason, 'lost')
   }
   assert.deepEqual(attempts.begun, [`${never.spec.attempt_id}/1`])
+})
+
+test('what a runner may have begun before its storage became another one is lost, and never begun again', async () => {
+  const hub = await openHub()
+  const engine = new EngineStandIn()
+  const placed = engine.start(hub.fleet, spec())
+  const older = engine.start(hub.fleet, spec())
+  await hub.fleet.close()
+  placed.placement = { runner: 'r1', storage_id: 'before the power cut', epoch: 1 }
+  // As a hub of an older version has kept it.
+  older.placement = { runner: 'r1', epoch: 1 }
+  hub.newFleet()
+  engine.resume(hub.fleet)
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => hello)
+  connect(hub.url, attempts)
+  await until('both ended', () => [placed, older].every((kept) => kept.end !== undefined))
+  for (const { end } of [placed, older]) {
+    assert.deepEqual([end?.outcome, end?.reason], ['interrupted', 'lost'])
+    assert.match(end!.message!, /machine was started anew/)
+  }
+  assert.deepEqual(attempts.begun, [])
+})
+
+test('a start that a runner took before it lost its power is not sent to it again', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const first = new AttemptsStandIn(() => forever)
+  const proxy = await openProxy(hub)
+  const runner = connect(proxy.url, first)
+  await until('it is connected', () => hub.fleet.runners.list().length === 1)
+  // It gets its orders, and nobody hears of it.
+  proxy.freeze('to_hub')
+  const kept = new EngineStandIn().start(hub.fleet, spec())
+  await until('it was begun', () => first.begun.length === 1)
+  runner.link.close()
+  proxy.cut()
+  await until('it is away', () => hub.fleet.runners.list()[0]?.status === 'disconnected')
+  const second = new AttemptsStandIn(() => hello)
+  second.storageId = 'after the power cut'
+  connect(hub.url, second)
+  await until('it ended', () => kept.end !== undefined)
+  assert.deepEqual([kept.end?.outcome, kept.end?.reason], ['interrupted', 'lost'])
+  assert.deepEqual(second.begun, [])
+})
+
+test('a runner that has lost some of what it told of an attempt loses the attempt, which it is told to drop', async () => {
+  const hub = await openHub()
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => ({ ...forever, phases: 3 }))
+  const first = connect(hub.url, attempts)
+  await until('it is connected', () => hub.fleet.runners.list().length === 1)
+  const kept = new EngineStandIn().start(hub.fleet, spec())
+  await until('all is told', () => kept.reports.length === 4)
+  first.link.close()
+  await first.done
+  // The end would come under a number that the hub has.
+  const held = attempts.held.get(kept.spec.attempt_id)!
+  held.reports.splice(2)
+  held.cancel()
+  await until('it ended there', () => held.ended)
+  connect(hub.url, attempts)
+  await until('it ended', () => kept.end !== undefined)
+  assert.deepEqual([kept.end?.outcome, kept.end?.reason], ['interrupted', 'lost'])
+  await until('it is dropped', () => attempts.released.length === 1)
 })
 
 test('runners are not answered until the open runs are taken up again', async () => {

@@ -70,6 +70,7 @@ export class ScriptedAttempt implements HeldAttempt {
 
 /** Stand-in for tests: attempts that only do what `onStart` makes of them. */
 export class ScriptedAttempts implements Attempts {
+  readonly storageId = 'storage'
   readonly held = new Map<string, ScriptedAttempt>()
   readonly starts: AttemptSpec[] = []
   readonly forgotten: string[] = []

@@ -16,8 +16,14 @@ export type Stage =
   /** Its end, made here, is being committed. */
   | { type: 'ending' }
 
-/** Which process of the runner was last sent `start`. `unknown`: a hub process before this one may have sent it. */
-export type Sent = { type: 'never' } | { type: 'unknown' } | { type: 'to'; boot: string }
+/**
+ * Which process of the runner was last sent `start`, with which storage. `unknown`: a hub process before this one may have
+ * sent it, to the storage that it was placed on or to none that is still there.
+ */
+export type Sent =
+  | { type: 'never' }
+  | { type: 'unknown'; storage: string | undefined }
+  | { type: 'to'; boot: string; storage: string | undefined }
 
 /** An attempt, as the fleet has it. */
 export interface Assignment {

@@ -80,7 +80,7 @@ export class Dispatch {
     if (choice.type === 'runner') {
       this.#reserved.set(spec.attempt_id, { arrival })
       this.#hold(spec, choice.id)
-      return { runner: choice.id, epoch: 1 }
+      return { ...this.#placeOn(choice.id), epoch: 1 }
     }
     const waiting = choice.type === 'wait' ? choice.why : 'no runner takes it'
     this.#reserved.set(spec.attempt_id, { arrival, waiting })
@@ -184,7 +184,7 @@ export class Dispatch {
   async #assign(assignment: Assignment, runner: string): Promise<void> {
     const { signal, ledger } = this.#options
     const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
-    const placement = { runner, epoch: assignment.epoch + 1 }
+    const placement = { ...this.#placeOn(runner), epoch: assignment.epoch + 1 }
     let wanted: boolean
     for (;;)
       try {
@@ -205,6 +205,10 @@ export class Dispatch {
       assignment.stage = { type: 'placed', runner }
       this.#handOrQueue(assignment, runner)
     } else this.#park(assignment)
+  }
+
+  #placeOn(runner: string): Pick<Placement, 'runner' | 'storage_id'> {
+    return { runner, storage_id: this.#options.runners.get(runner)?.hello?.storage_id }
   }
 
   #park(assignment: Assignment): void {

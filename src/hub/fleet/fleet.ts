@@ -119,7 +119,7 @@ export class Fleet implements StepHost {
       this.#dispatch.begin(assignment, undefined)
       return
     }
-    assignment.sent = { type: 'unknown' }
+    assignment.sent = { type: 'unknown', storage: placement.storage_id }
     assignment.begun = started
     this.#reception.expect(assignment, placement.runner)
     if (started) this.#dispatch.begun(assignment)

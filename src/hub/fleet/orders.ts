@@ -1,11 +1,11 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { HubFrame } from '../../contract/protocol.ts'
+import type { Hello, HubFrame } from '../../contract/protocol.ts'
 import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { SecretSource } from '../../engine/ports.ts'
-import type { Assignment } from './assignment.ts'
+import type { Assignment, Sent } from './assignment.ts'
 import { canceled, type Ledger } from './ledger.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
@@ -84,10 +84,16 @@ function sendStart(
     return
   }
   const link = runner.link!
-  assignment.sent = { type: 'to', boot: link.boot! }
+  assignment.sent = sentTo(runner.hello!)
   link.sendText(frame)
   orderInputs(assignment, link)
 }
+
+export const sentTo = ({ boot_id, storage_id }: Hello): Sent => ({
+  type: 'to',
+  boot: boot_id,
+  storage: storage_id,
+})
 
 /** Sends what was given and not taken yet. */
 export function orderInputs(assignment: Assignment, link: RunnerLink): void {

@@ -5,7 +5,7 @@ import type { Dispatch } from './dispatch.ts'
 import { type KnownRunners, SHOWN_FOR_MS } from './known-runners.ts'
 import type { Ledger } from './ledger.ts'
 import { DEFAULT_GROUP, needOf } from './needs.ts'
-import { orderCancel, orderInputs, orderStart } from './orders.ts'
+import { orderCancel, orderInputs, orderStart, sentTo } from './orders.ts'
 import { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import { takeStock, whenMissing } from './stock.ts'
@@ -71,7 +71,7 @@ export class Reception {
     dispatch.hold(assignment, id)
     if (!runner.link) {
       if (!this.#early) this.#awaitReturn(runner, this.#neverBack)
-    } else if (whenMissing(assignment, runner.link.boot!, isDurable) === 'unsent')
+    } else if (whenMissing(assignment, runner.hello!, isDurable) === 'unsent')
       orderStart(assignment, runner, ledger)
     else this.#gone(assignment, runner)
   }
@@ -173,7 +173,7 @@ export class Reception {
     log(`Runner "${runner.id}" of group "${hello.group}" is connected.`, { runner_id: runner.id })
     for (const assignment of stock.going) {
       dispatch.begun(assignment)
-      assignment.sent = { type: 'to', boot: hello.boot_id }
+      assignment.sent = sentTo(hello)
       assignment.inbox.rewind()
       orderInputs(assignment, link)
       orderCancel(assignment, link, graceMs)
@@ -185,8 +185,12 @@ export class Reception {
     dispatch.rosterChanged(runner)
   }
 
-  #gone(assignment: Assignment, { id }: Runner): void {
-    const message = `Runner "${id}" was restarted and has nothing left of it.`
+  #gone(assignment: Assignment, { id, hello }: Runner): void {
+    const { sent } = assignment
+    const isWhole = sent.type !== 'never' && sent.storage === hello?.storage_id
+    const message = isWhole
+      ? `Runner "${id}" was restarted and has nothing left of it.`
+      : `Runner "${id}" has lost it: its machine was started anew, or its folder is another one. It may have begun.`
     const end = { type: 'ended', outcome: 'interrupted', reason: 'lost', message } as const
     this.#options.ledger.settleVanished(assignment, end)
   }

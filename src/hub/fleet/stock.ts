@@ -20,10 +20,18 @@ export function takeStock(
   const stock: Stock = { standings: [], going: [], unsent: [], gone: [] }
   const byId = new Map(given.map((assignment) => [assignment.spec.attempt_id, assignment]))
   const named = new Set<Assignment>()
-  for (const { attempt_id, epoch } of hello.attempts) {
+  for (const { attempt_id, epoch, reports: has = Number.POSITIVE_INFINITY } of hello.attempts) {
     const assignment = byId.get(attempt_id)
     if (assignment?.epoch === epoch) {
       const { reports, stdout, stderr } = assignment.inbox.committed
+      if (has < reports) {
+        // Its next would come under the number of one that is known, and never count.
+        const why = 'the runner has lost what it told of it'
+        stock.standings.push({ state: 'superseded', attempt_id, epoch, why })
+        stock.gone.push(assignment)
+        named.add(assignment)
+        continue
+      }
       stock.standings.push({ state: 'continue', attempt_id, epoch, reports, streams: { stdout, stderr } })
       stock.going.push(assignment)
       named.add(assignment)
@@ -33,18 +41,20 @@ export function takeStock(
     }
   }
   for (const assignment of given)
-    if (!named.has(assignment)) stock[whenMissing(assignment, hello.boot_id, isDurable)].push(assignment)
+    if (!named.has(assignment)) stock[whenMissing(assignment, hello, isDurable)].push(assignment)
   return stock
 }
 
 /** What a runner does not have was never begun, or is gone. */
 export function whenMissing(
   { begun, sent, spec }: Assignment,
-  boot: string,
+  { boot_id, storage_id }: Pick<Hello, 'boot_id' | 'storage_id'>,
   isDurable: (action: string) => boolean,
 ): 'unsent' | 'gone' {
   if (begun) return 'gone'
-  if (sent.type === 'never' || (sent.type === 'to' && sent.boot === boot)) return 'unsent'
-  // What survives a restart of the runner has a folder from before it begins: no folder, not begun.
-  return isDurable(spec.action) ? 'unsent' : 'gone'
+  if (sent.type === 'never' || (sent.type === 'to' && sent.boot === boot_id)) return 'unsent'
+  // What survives a restart of the runner has a folder from before it begins: no folder, not begun. That holds as long as
+  // no folder can have vanished, as it does where the machine loses its power before it is on the disk.
+  const isWhole = storage_id !== undefined && sent.storage === storage_id
+  return isWhole && isDurable(spec.action) ? 'unsent' : 'gone'
 }

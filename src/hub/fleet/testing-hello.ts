@@ -5,6 +5,7 @@ export const testingHello = {
   version: '0.1.0',
   runner_id: 'r1',
   boot_id: 'b1',
+  storage_id: 's1',
   group: 'default',
   labels: {},
   mode: 'all',

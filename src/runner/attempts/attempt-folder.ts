@@ -3,6 +3,7 @@ import { linkSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeF
 import { join } from 'node:path'
 import * as z from 'zod'
 import { AttemptSpec, type StreamName } from '../../contract/attempt.ts'
+import { syncTree } from '../../platform/atomic-file.ts'
 import { parseStat } from '../../platform/process-tree.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
 import { CageFacts } from '../limits/cage-facts.ts'
@@ -17,6 +18,8 @@ export const AttemptFacts = z.object({
   key: z.string(),
   /** Whether its standard output is read for exports. */
   export_vars: z.boolean(),
+  /** The folders' storage when it was begun; absent where an older version began it. */
+  storage: z.string().optional(),
   /** What carries it out; absent: a process. */
   kind: z.enum(['agent', 'bot']).optional(),
   /** Secrets are hidden in what it puts out; until its end they stand beside this. */
@@ -25,6 +28,9 @@ export const AttemptFacts = z.object({
   cage: CageFacts.optional(),
 })
 export type AttemptFacts = z.infer<typeof AttemptFacts>
+
+/** Whether it goes on after a boot of its machine: its container does, but no process. */
+export const outlivesBoot = ({ kind }: AttemptFacts): boolean => kind === 'bot'
 
 export type Claim =
   | { type: 'none' }
@@ -57,12 +63,16 @@ export class AttemptFolder {
     return join(this.path, name)
   }
 
-  /** Throws where the folder is there already, and then leaves it as it is. */
+  /**
+   * Throws where the folder is there already, and then leaves it as it is. What goes on after a boot of the machine is on
+   * the disk when this returns, even if the power fails.
+   */
   create(facts: AttemptFacts, secrets?: AttemptSecrets): void {
     mkdirSync(this.path, { mode: 0o700 })
     try {
       secrets?.keep()
       writeFileSync(join(this.path, 'spec.json'), JSON.stringify(facts), { mode: 0o600 })
+      if (outlivesBoot(facts)) syncTree(this.path)
     } catch (error) {
       rmSync(this.path, { recursive: true, force: true })
       throw error

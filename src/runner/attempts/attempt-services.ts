@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Cage } from '../limits/cage.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
-import type { AttemptFacts } from './attempt-folder.ts'
+import { type AttemptFacts, outlivesBoot } from './attempt-folder.ts'
 import { AttemptFolders, unwritable } from './attempt-folders.ts'
 import type { FolderAttempt, FolderAttemptOptions } from './folder-attempt.ts'
 import { HeldAttempts } from './held-attempts.ts'
@@ -58,7 +58,8 @@ export class AttemptServices {
     const folder = this.folders.of(spec)
     const key = randomUUID()
     const cage = this.limits.facts(spec.limits, key)
-    const facts = { spec, epoch, key, ...kind, masked: secrets.masker && true, cage }
+    const storage = this.folders.storageId
+    const facts = { spec, epoch, key, storage, ...kind, masked: secrets.masker && true, cage }
     try {
       folder.create(facts, secrets)
     } catch (cause) {
@@ -79,10 +80,24 @@ export class AttemptServices {
   ): Promise<A | undefined> {
     const attempt = this.#keep(left, make)
     if (attempt.ended) return undefined
-    if (!left.facts.masked || left.secrets) return attempt
-    // What it puts out cannot be masked any more: nothing of it may leave this machine.
-    await attempt.abandon()
+    if (left.facts.masked && !left.secrets) {
+      // What it puts out cannot be masked any more: nothing of it may leave this machine.
+      await attempt.abandon()
+      return undefined
+    }
+    if (!this.#lostPower(left.facts)) return attempt
+    // Of what was written last, any part may be missing: also the claim of a command that ran, or half of its output
+    // beside a whole exit code.
+    await attempt.finish({
+      type: 'lost',
+      why: 'Its machine was started anew before its end was told. What became of it is not known.',
+    })
     return undefined
+  }
+
+  #lostPower(facts: AttemptFacts): boolean {
+    const { storage } = facts
+    return storage !== undefined && storage !== this.folders.storageId && !outlivesBoot(facts)
   }
 
   /** After all that is held is closed. */

@@ -59,6 +59,10 @@ class DurableAttempts implements Attempts {
     }
   }
 
+  get storageId(): string {
+    return this.#services.folders.storageId
+  }
+
   async recover(): Promise<HeldAttempt[]> {
     const { folders, held, workspaces, limits } = this.#services
     const taken = await Promise.allSettled(folders.all().map((folder) => this.#recoverOne(folder)))

@@ -5,7 +5,7 @@ import type { Cage } from '../limits/cage.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { type AttemptSecrets, discardSecrets } from '../secrets/attempt-secrets.ts'
 import { dropConversation } from '../sessions/drop-conversation.ts'
-import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
+import { type AttemptFacts, type AttemptFolder, outlivesBoot } from './attempt-folder.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { JournaledReports } from './journaled-reports.ts'
 import { measuredEnd } from './measured-end.ts'
@@ -60,7 +60,7 @@ export abstract class FolderAttempt implements HeldAttempt, Polled {
       onTimeout: (after_ms) => this.stop({ type: 'timeout', after_ms }, this.timeoutGraceMs),
     })
     this.#secrets = secrets
-    this.journal = new JournaledReports(folder.file('reports'))
+    this.journal = new JournaledReports(folder.file('reports'), { durable: outlivesBoot(facts) })
     const onMore = () => this.journal.changed()
     try {
       this.output = new ProcessOutput({ folder, facts, masker: secrets?.outputMasker, onMore })

@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fdatasyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { AttemptReport } from '../../contract/attempt.ts'
 import type { SessionEvent } from '../sessions/session-event.ts'
 import type { Cause } from './outcome.ts'
@@ -17,10 +17,15 @@ export class Journal {
   readonly #path: string
   #fd: number | undefined
   #bytes: number
+  readonly #durable: boolean
 
-  /** What stands behind the last line that is whole is cut off. Throws where the file cannot be opened. */
-  constructor(path: string) {
+  /**
+   * What stands behind the last line that is whole is cut off. `durable`: what was appended is on the disk, even if the power
+   * fails. Throws where the file cannot be opened.
+   */
+  constructor(path: string, { durable }: { durable: boolean }) {
     this.#path = path
+    this.#durable = durable
     this.#fd = openSync(path, 'a+', 0o600)
     const data = readFileSync(this.#fd)
     const { entries, bytes } = parseLines(data)
@@ -39,6 +44,7 @@ export class Journal {
       throw new Error(`${this.#path} could not be written: no space left`)
     }
     this.#bytes += written
+    if (this.#durable) fdatasyncSync(this.#fd)
   }
 
   close(): void {

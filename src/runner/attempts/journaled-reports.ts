@@ -12,9 +12,10 @@ export class JournaledReports extends HeldReports {
   /** How many items of a session's the reports hold. */
   covered = 0
 
-  constructor(path: string) {
+  /** `durable`: what was told is on the disk, even if the power fails. */
+  constructor(path: string, options: { durable: boolean }) {
     super()
-    this.#journal = new Journal(path)
+    this.#journal = new Journal(path, options)
     for (const entry of this.#journal.entries)
       if (entry.type === 'report') {
         super.add(entry.report)

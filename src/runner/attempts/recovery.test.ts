@@ -324,6 +324,83 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
   await attempts.close()
 })
 
+/** As after a boot of the machine: what named the one before is gone, and the kernel has another name. */
+const boot = (here: Place) => rmSync(join(here.path, 'attempts.storage'))
+
+test('after a boot of the machine what has told no end is lost, whatever is left of it, and nothing is begun again', async () => {
+  using here = place()
+  const attempts = here.open()
+  const { storageId: storage } = attempts
+  await attempts.close()
+  const kept = (change: (folder: AttemptFolder) => void) => {
+    const spec = command('echo ran >>runs')
+    const folder = new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
+    folder.create({ spec, epoch: 1, key: spec.attempt_id, storage, export_vars: false })
+    change(folder)
+    return spec
+  }
+  const claimed = `1\n${readFileSync('/proc/self/stat', 'latin1')}${read('/proc/sys/kernel/random/boot_id')}`
+  const specs = [
+    kept(() => {}),
+    kept((folder) => writeFileSync(folder.file('claim.1'), '')),
+    kept((folder) => writeFileSync(folder.file('claim.1'), claimed)),
+    // Half of what it put out, beside a whole exit code.
+    kept((folder) => {
+      writeFileSync(folder.file('claim.1'), claimed)
+      writeFileSync(folder.file('stdout'), 'half of ')
+      writeFileSync(folder.file('exit'), '0 \n')
+    }),
+  ]
+  boot(here)
+  const after = here.open()
+  const held = await after.recover()
+  assert.equal(held.length, specs.length)
+  for (const spec of specs) {
+    const end = await endOf(after.get(spec.attempt_id)!)
+    assert.deepEqual([end.outcome, end.reason], ['interrupted', 'lost'])
+    assert.match(end.message!, /machine was started anew/)
+  }
+  assert.equal(await textOf(after.get(specs[3]!.attempt_id)!), 'half of ')
+  assert.equal(read(inWorkspace(here, 'runs')), '')
+  await after.close()
+})
+
+test('after a boot of the machine what had told its end is told as it was', async () => {
+  using here = place()
+  const spec = command('echo whole; exit 3')
+  const attempts = here.open()
+  await endOf(await attempts.start(spec, 1))
+  await attempts.close()
+  boot(here)
+  const after = here.open()
+  const [held] = await after.recover()
+  assert.equal((await endOf(held!)).exit_code, 3)
+  assert.equal(await textOf(held!), 'whole\n')
+  await after.close()
+})
+
+test('the storage is the same as long as nothing in it can be lost', async () => {
+  using here = place()
+  const idNow = async () => {
+    const attempts = here.open()
+    await attempts.close()
+    return attempts.storageId
+  }
+  const first = await idNow()
+  assert.equal(await idNow(), first)
+  const file = join(here.path, 'attempts.storage')
+  const text = read(file)
+  writeFileSync(file, text.replace(read('/proc/sys/kernel/random/boot_id').trim(), 'another-boot'))
+  const second = await idNow()
+  assert.notEqual(second, first)
+  writeFileSync(file, '')
+  const third = await idNow()
+  assert.notEqual(third, second)
+  // As in a container that was made anew: the kernel is the same.
+  rmSync(join(here.path, 'attempts'), { recursive: true })
+  assert.notEqual(await idNow(), third)
+})
+
 /** Takes up what is there with one descriptor to be had, and says what came of it. */
 const OUT_OF_FILES = `
 import { closeSync, openSync } from 'node:fs'

@@ -30,10 +30,10 @@ export class BotRecord {
     return this.#facts
   }
 
-  /** Throws where it cannot be written. */
+  /** On the disk when it returns, even if the power fails. Throws where it cannot be written. */
   keep(more: Partial<BotFacts>): void {
     this.#facts = { ...this.#facts, ...more }
-    writeFileAtomic(this.#file, JSON.stringify(this.#facts), { mode: 0o600, durable: false })
+    writeFileAtomic(this.#file, JSON.stringify(this.#facts), { mode: 0o600 })
   }
 }
 

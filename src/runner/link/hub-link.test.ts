@@ -9,6 +9,7 @@ import { HubLink, type HubLinkOptions } from './hub-link.ts'
 
 /** Stands in for a machine without attempts. */
 const none: Attempts = {
+  storageId: 'storage',
   recover: async () => [],
   start: async () => {
     throw new Error('nothing is started here')

@@ -82,7 +82,7 @@ export class HubLink {
         const end = await this.#connect({
           url: link,
           token,
-          identity: { ...identity, ...this.#machine, boot_id: this.#bootId },
+          identity: { ...identity, ...this.#machine, boot_id: this.#bootId, storage_id: attempts.storageId },
           holdings,
           lease,
           heartbeatMs: this.#options.heartbeatMs ?? 5_000,

@@ -17,7 +17,7 @@ import { isSheltered } from './link-url.ts'
 import { OutputPump } from './output-pump.ts'
 import { TrackedAttempts } from './tracked-attempts.ts'
 
-export type RunnerIdentity = Omit<Hello, 'type' | 'protocol' | 'boot_id' | 'attempts'>
+export type RunnerIdentity = Omit<Hello, 'type' | 'protocol' | 'boot_id' | 'storage_id' | 'attempts'>
 
 export type SessionEnd =
   /** The hub is not there, or the link broke. `nobody`: its machine answers, and nothing is there at its port. */
@@ -30,7 +30,7 @@ export type SessionEnd =
 export interface SessionOptions {
   url: URL
   token: string
-  identity: RunnerIdentity & { boot_id: string }
+  identity: RunnerIdentity & Pick<Hello, 'boot_id' | 'storage_id'>
   holdings: Holdings
   lease: Lease
   /** Until the hub says another. */
@@ -135,9 +135,12 @@ export class Session {
   #hello(): void {
     this.#watchLiveness(this.#options.heartbeatMs)
     this.#helloAtMs = this.#options.lease.now()
-    const attempts = this.#options.holdings
-      .all()
-      .map(({ spec, epoch, ended }) => ({ attempt_id: spec.attempt_id, epoch, ended }))
+    const attempts = this.#options.holdings.all().map(({ spec, epoch, ended, reports }) => ({
+      attempt_id: spec.attempt_id,
+      epoch,
+      ended,
+      reports: ended ? reports.length - 1 : reports.length,
+    }))
     const runs = this.#options.holdings.runs()
     this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, ...this.#options.identity, attempts, runs })
   }

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -198,6 +206,24 @@ test('a turn that vanished with its machine is lost', async () => {
   const [held] = await attempts.recover()
   const end = await endOf(held!)
   assert.deepEqual([end.outcome, end.reason], ['interrupted', 'lost'])
+  await attempts.close()
+})
+
+test('after a boot of its machine a session is lost, also one that waited: what it had done last may be missing', async () => {
+  using here = sessionPlace()
+  const spec = here.spec('say one', { interactive: true })
+  const kill = await otherRunner(here, [spec])
+  await until(() => journalOf(here, spec).includes('"kind":"idle"'))
+  await kill()
+  await killAgent(here, spec)
+  rmSync(join(here.path, 'attempts.storage'))
+  // As a disk may have it that had not written it: the prompt would be given again.
+  truncateSync(join(folderOf(here, spec), 'reports'))
+  const attempts = here.open()
+  const [held] = await attempts.recover()
+  const end = await endOf(held!)
+  assert.deepEqual([end.outcome, end.reason], ['interrupted', 'lost'])
+  assert.equal(linesOf(here.log).filter((line) => line === 'prompt say one').length, 1)
   await attempts.close()
 })
 
