@@ -16,6 +16,7 @@ export const lineAgent: Agent = {
   name: 'line_agent',
   title: 'Example agent',
   keys: [],
+  usage: 'unknown',
   locate: async () => ({
     type: 'found',
     program: { path: process.execPath, version: process.versions.node },

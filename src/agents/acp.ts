@@ -23,6 +23,7 @@ export const acp: Agent = {
   name: 'acp',
   title: 'Any agent that speaks the Agent Client Protocol',
   keys: [],
+  usage: 'unknown',
   // Which program it is, is told with each request.
   locate: async () => ({ type: 'found', program: { path: '', version: '' } }),
   launch,

@@ -13,6 +13,11 @@ export interface Agent {
   install?: AgentInstall
   /** Environment variables that hold a key for its model; one of them is enough. Empty: it needs none. */
   keys: readonly string[]
+  /**
+   * How it tells the tokens that it uses: of each call of its model as that ends, of a turn at its end, of the last call
+   * of a turn alone, or in a way that nobody here knows. Only the first can be held to a number of them.
+   */
+  usage: 'each_call' | 'each_turn' | 'last_call' | 'unknown'
   /** What this machine has. Starts a program at most to ask for its version; never throws. */
   locate(places: AgentPlaces): Promise<Located>
   /** How the program is started for a session. Throws `invalid_argument` for a request it cannot carry out. */

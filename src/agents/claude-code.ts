@@ -10,6 +10,7 @@ export const claudeCode: Agent = {
   title: 'Claude Code',
   install: { package: pins.claude_code.package, version: pins.claude_code.version },
   keys: claudeKeys,
+  usage: 'each_call',
   locate: (places) => findProgram({ name: 'claude_code', ...places }),
   launch: claudeLaunch,
   modelAt: (url, key) => ({ env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key } }),

@@ -13,6 +13,7 @@ export const codex: Agent = {
   title: 'Codex',
   install: { package: pins.codex.package, version: pins.codex.version },
   keys: ['OPENAI_API_KEY', 'CODEX_API_KEY'],
+  usage: 'each_call',
   locate: (places) => findProgram({ name: 'codex', ...places }),
   launch: codexLaunch,
   modelAt: (url, key) => ({ env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key }, model: 'gpt-5.5' }),

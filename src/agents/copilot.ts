@@ -13,6 +13,8 @@ const profile: AcpProfile = {
   usage: { counts: 'process', cachedInInput: true, thoughtsApart: false },
   model: 'launch',
   refusesInSilence: true,
+  // Some failures it tries again without a word, for over a minute.
+  sizeBeforeCall: true,
   keyHint:
     'Set COPILOT_PROVIDER_API_KEY for a provider of your own, else COPILOT_GITHUB_TOKEN, for the step.',
   asking: { option: 'allow_all', value: 'off' },
@@ -39,6 +41,7 @@ export const copilot: Agent = {
   title: 'GitHub Copilot CLI',
   install: { package: pins.copilot.package, version: pins.copilot.version },
   keys: ['COPILOT_PROVIDER_API_KEY', 'COPILOT_PROVIDER_BASE_URL', ...tokens],
+  usage: 'each_turn',
   locate: (places) => findProgram({ ...places, name: 'copilot' }),
   launch,
   modelAt: (url, key) => ({

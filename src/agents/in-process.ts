@@ -1,5 +1,5 @@
 import type { AgentUpdate, AgentUpdateOf, ToolKind } from '../contract/agent.ts'
-import type { SessionRequest } from './agent.ts'
+import type { Agent, SessionRequest } from './agent.ts'
 
 /**
  * A coding agent that is no program of its own: it works inside the runner, and ends with it. What it may do,
@@ -11,6 +11,7 @@ export interface InProcessAgent {
   title: string
   /** Environment variables that hold a key for its model. `check` tells whether a request can do without. */
   keys: readonly string[]
+  usage: Agent['usage']
   /** Why it cannot carry this request out, and what to do; undefined: it can. Looks at files, never at the network. */
   check(request: SessionRequest): string | undefined
   /**

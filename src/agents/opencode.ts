@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { AgentUpdateOf } from '../contract/agent.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { type JsonObject, object, parsedObject, string } from './acp/json-shape.ts'
 import type { AcpProfile } from './acp/profile.ts'
 import { AcpProtocol } from './acp/protocol.ts'
 import type { Agent, AgentLaunch, AskMode, SessionRequest } from './agent.ts'
+import { modelFailureOf } from './failure-text.ts'
 import { findProgram } from './install/find-program.ts'
 import { pins } from './install/pins.ts'
 
@@ -14,12 +17,35 @@ const profile: AcpProfile = {
   model: 'session',
   keyHint:
     'Set ANTHROPIC_API_KEY, or the key of its other provider, for the step, or log in with "opencode auth login" on the runner.',
+  told: (method, params) => (method === RETRY ? retryOf(params) : undefined),
   // Its write tool tells no diff once it may write without asking.
   diff: ({ filePath, content }) =>
     typeof filePath === 'string' && typeof content === 'string'
       ? { path: filePath, new_text: content }
       : undefined,
 }
+
+const RETRY = '_errand/retry'
+/**
+ * It tries again without a word, for over a minute and a half; its plugins hear of it. A method with an underscore is what
+ * the Agent Client Protocol leaves for others to add.
+ */
+const TELLS_RETRIES = `export const ErrandRetries = async () => ({
+  event: async ({ event }) => {
+    const status = event.type === 'session.status' ? event.properties?.status : undefined
+    if (status?.type !== 'retry') return
+    const params = { message: String(status.message), attempt: status.attempt }
+    process.stdout.write(JSON.stringify({ jsonrpc: '2.0', method: '${RETRY}', params }) + '\\n')
+  },
+})
+`
+function retryOf({ message, attempt }: JsonObject): AgentUpdateOf<'retry'> {
+  const text = string(message) ?? 'The model service failed.'
+  const told = Number.isInteger(attempt) ? { attempt: Number(attempt) } : {}
+  return { kind: 'retry', failure: modelFailureOf(text), message: text, ...told }
+}
+
+const retriesPlugin = ({ home }: SessionRequest): string => join(home, 'opencode', 'errand-retries.js')
 
 const quiet = {
   OPENCODE_DISABLE_AUTOUPDATE: '1',
@@ -46,8 +72,13 @@ export const opencode: Agent = {
     'OPENCODE_API_KEY',
     'OPENCODE_CONFIG_CONTENT',
   ],
+  usage: 'last_call',
   locate: (places) => findProgram({ ...places, name: 'opencode' }),
-  launch: (request) => ({ args: ['acp', ...request.extra_args], env: environment(request) }),
+  launch: (request) => ({
+    args: ['acp', ...request.extra_args],
+    env: environment(request),
+    files: [{ path: retriesPlugin(request), content: TELLS_RETRIES }],
+  }),
   modelAt: (url, key) => ({
     env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key },
     model: 'anthropic/claude-sonnet-4-5',
@@ -92,6 +123,10 @@ function configuration(request: SessionRequest, fresh: boolean): JsonObject {
     ...given,
     provider: { ...providers(env, model), ...object(given.provider) },
     permission: { ...object(given.permission), ...permission },
+    plugin: [
+      ...(Array.isArray(given.plugin) ? given.plugin : []),
+      pathToFileURL(retriesPlugin(request)).href,
+    ],
     ...(ask === 'allow'
       ? {}
       : {

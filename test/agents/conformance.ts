@@ -34,6 +34,8 @@ export interface Subject {
   retriesForever?: boolean
   /** It asks nobody before it reads; a session in which it should is refused. */
   readsUnasked?: boolean
+  /** Which answers of its model service, and how many, it tells that it tries again after; default: one of 429. */
+  retries?: { status: number; after: number }
   /** Updates the agent cannot tell. */
   lacks?: readonly ('usage' | 'diff' | 'deltas')[]
 }
@@ -220,6 +222,27 @@ export async function agentConformance(subject: Subject): Promise<void> {
         assertReplays(bench)
       })
     }
+
+    test('tells that its model service failed and is asked again', async (setup) => {
+      const { status, after } = subject.retries ?? { status: 429, after: 1 }
+      await setup.serve(({ index }) => (index < after ? { fail: { status } } : { text: 'At last.' }))
+      const bench = setup.start()
+      const updates = await bench.turn('Hello.')
+      assertEnd(updates, 'end_turn')
+      assert.match(textOf(updates), /At last\./)
+      assert.ok(
+        updates.some((each) => each.kind === 'retry'),
+        bench.describe(),
+      )
+      assertReplays(bench)
+    })
+
+    test('a model that refuses is no success', async (setup) => {
+      await setup.serve(() => ({ stop: 'refusal' }))
+      const bench = setup.start()
+      const end = (await bench.turn('Hello.')).at(-1)
+      assert.ok(end?.kind === 'turn_ended' && end.stop_reason !== 'end_turn', bench.describe())
+    })
 
     test('a model service that is not there is a failure, never a success', async (setup) => {
       const bench = setup.start({}, await closedPort())

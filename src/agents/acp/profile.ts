@@ -1,4 +1,4 @@
-import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { JsonObject } from './json-shape.ts'
 
 export type FileDiff = NonNullable<AgentUpdateOf<'tool'>['diffs']>[number]
@@ -34,6 +34,10 @@ export interface AcpProfile {
   asking?: { option: string; value: string }
   /** The change that a tool's raw input stands for, where the agent tells it in no other way. */
   diff?(rawInput: JsonObject): FileDiff | undefined
+  /** What a notification that is none of the protocol's tells. */
+  told?(method: string, params: JsonObject): AgentUpdate | undefined
+  /** It tells the size of its context before each call of its model: the same twice running is the same call again. */
+  sizeBeforeCall?: boolean
   /**
    * Whether the last message of a turn, whole, is an error that the agent tells as if its model had said it.
    * `modelWrote`: by what it tells of its tokens, the model did write something.

@@ -353,6 +353,32 @@ describe('the Agent Client Protocol', () => {
     }
   })
 
+  it('takes the same size of the context twice running for a call that is made again, where that is told before it', () => {
+    for (const [sizeBeforeCall, retries] of [
+      [true, [1, 2]],
+      [undefined, []],
+    ] as const) {
+      const talk = new Talk({}, { sizeBeforeCall }).open()
+      const size = (used: number) => talk.tell({ sessionUpdate: 'usage_update', used, size: 1000 })
+      talk.protocol.prompt('Hello.')
+      for (const used of [10, 20, 20, 20, 30]) size(used)
+      talk.text('Hi.')
+      size(30)
+      const told = talk.updates.flatMap((each) => (each.kind === 'retry' ? [each.attempt] : []))
+      assert.deepEqual(told, retries)
+    }
+  })
+
+  it('tells what an agent says beside the protocol of a call that is made again', () => {
+    const told: AcpProfile['told'] = (method, { message }) =>
+      method === '_x/again' ? { kind: 'retry', failure: 'other', message: String(message) } : undefined
+    const talk = new Talk({}, { told }).open()
+    talk.protocol.prompt('Hello.')
+    for (const method of ['_x/again', '_x/other']) talk.say({ method, params: { message: 'slow' } })
+    const retries = talk.updates.filter((each) => each.kind === 'retry')
+    assert.deepEqual(retries, [{ kind: 'retry', failure: 'other', message: 'slow' }])
+  })
+
   it('takes silence for a refusal of an agent that tells it in no other way', () => {
     for (const [refusesInSilence, text, reason] of [
       [true, '', 'refusal'],

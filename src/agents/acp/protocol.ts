@@ -1,4 +1,4 @@
-import type { AgentUpdateOf } from '../../contract/agent.ts'
+import { type AgentUpdateOf, ModelFailure } from '../../contract/agent.ts'
 import type { AgentProtocol, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
 import { endingText } from '../ending.ts'
 import { modelFailureOf } from '../failure-text.ts'
@@ -25,8 +25,7 @@ export class AcpProtocol implements AgentProtocol {
   readonly #permissions: Permissions
   readonly #updates: SessionUpdates
   readonly #usage: UsageMeter
-  readonly #keyHint: string | undefined
-  readonly #refusesInSilence: boolean
+  readonly #profile: AcpProfile
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #sessionId = ''
   /** The first line before the session that is no message. */
@@ -34,8 +33,7 @@ export class AcpProtocol implements AgentProtocol {
 
   constructor(profile: AcpProfile, request: SessionRequest, port: ProtocolPort) {
     this.#port = port
-    this.#keyHint = profile.keyHint
-    this.#refusesInSilence = profile.refusesInSilence === true
+    this.#profile = profile
     this.#rpc = new JsonRpc((line) => port.send(line), {
       notification: (method, params) => this.#notified(method, params),
       request: (id, method, params) => {
@@ -127,6 +125,8 @@ export class AcpProtocol implements AgentProtocol {
   }
 
   #notified(method: string, params: JsonObject): void {
+    const told = this.#phase === 'starting' ? undefined : this.#profile.told?.(method, params)
+    if (told !== undefined) this.#port.update(told)
     const update = object(params.update)
     if (method !== 'session/update' || update === undefined) return
     if (update.sessionUpdate === 'usage_update') this.#usage.told(update)
@@ -148,7 +148,7 @@ export class AcpProtocol implements AgentProtocol {
   #stopped(reason: string | undefined): TurnEnd {
     switch (reason) {
       case 'end_turn':
-        return this.#refusesInSilence && this.#updates.idle && this.#permissions.denied.size === 0
+        return this.#profile.refusesInSilence && this.#updates.idle && this.#permissions.denied.size === 0
           ? { stop_reason: 'refusal', message: 'The agent ended its turn without a word: its model refused.' }
           : { stop_reason: reason }
       case 'max_tokens':
@@ -171,15 +171,17 @@ export class AcpProtocol implements AgentProtocol {
   }
 
   #failedTurn(message: string, error?: RpcError): TurnEnd {
-    const failure =
-      error?.code === AUTH_REQUIRED
+    const named = ModelFailure.safeParse(object(error?.data)?.failure)
+    const failure = named.success
+      ? named.data
+      : error?.code === AUTH_REQUIRED
         ? 'auth'
         : error?.code === INVALID_PARAMS && modelFailureOf(message) === 'other'
           ? undefined
           : modelFailureOf(message)
     return {
       stop_reason: 'error',
-      message: withHint(message, failure === 'auth' ? this.#keyHint : undefined),
+      message: withHint(message, failure === 'auth' ? this.#profile.keyHint : undefined),
       ...(failure === undefined ? {} : { failure }),
     }
   }

@@ -15,6 +15,8 @@ export class SessionUpdates {
   readonly #denied: ReadonlySet<string>
   readonly #openTools = new Set<string>()
   #retries = 0
+  /** Of the context, where nothing came since it was told. */
+  #size: unknown
   /** A text that is a failure if nothing follows. */
   #held: string | undefined
   /** The agent has said beside the messages that its thread is broken. */
@@ -32,6 +34,7 @@ export class SessionUpdates {
 
   turnBegins(): void {
     this.#retries = 0
+    this.#size = undefined
     this.#held = undefined
     this.#systemError = false
     this.#lastMessage = ''
@@ -55,7 +58,15 @@ export class SessionUpdates {
     return this.#idle
   }
 
+  /** The model's service is asked again; in the agent's words. */
+  retried(text: string): void {
+    const attempt = ++this.#retries
+    this.#update({ kind: 'retry', failure: modelFailureOf(text), message: text, attempt })
+  }
+
   take(update: JsonObject): void {
+    if (update.sessionUpdate === 'usage_update') return void this.#sized(update.used)
+    if (update.sessionUpdate !== 'session_info_update') this.#size = undefined
     switch (update.sessionUpdate) {
       case 'agent_message_chunk':
         return void this.#message(string(object(update.content)?.text) ?? '')
@@ -78,13 +89,13 @@ export class SessionUpdates {
     if (aside === undefined) this.#said(text)
     else if (aside.type === 'failure') this.#held = aside.text
     else if (aside.type === 'notice') this.#update({ kind: 'notice', text: aside.text })
-    else if (aside.type === 'retry')
-      this.#update({
-        kind: 'retry',
-        failure: modelFailureOf(aside.text),
-        message: aside.text,
-        attempt: ++this.#retries,
-      })
+    else if (aside.type === 'retry') this.retried(aside.text)
+  }
+
+  #sized(used: unknown): void {
+    const again = this.#profile.sizeBeforeCall && used !== undefined && used === this.#size
+    this.#size = used
+    if (again) this.retried('The model service is asked the same again, and the agent does not say why.')
   }
 
   #thought(text: string): void {

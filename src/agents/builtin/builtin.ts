@@ -11,6 +11,7 @@ export const builtin: InProcessAgent = {
   name: 'builtin',
   title: 'Built-in agent',
   keys: ['OPENAI_API_KEY'],
+  usage: 'each_call',
 
   check(request) {
     const prepared = prepare(request)

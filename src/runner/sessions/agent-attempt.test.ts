@@ -180,7 +180,8 @@ const budgets = [
 for (const [name, prompt, budget, message] of budgets)
   test(`the budget of ${name} stops the session`, async () => {
     using here = sessionPlace()
-    const attempts = here.open()
+    const known = [{ ...acp, usage: 'each_call' as const }]
+    const attempts = here.open({ agents: { ...here.agents, known } })
     const held = await attempts.start(here.spec(prompt, { budget }), 1)
     const key = keyOf(here, held.spec.attempt_id)
     const end = await endOf(held)
@@ -189,6 +190,23 @@ for (const [name, prompt, budget, message] of budgets)
     assert.deepEqual(treeMembers({ mark: markOf(key) }), [])
     await attempts.close()
   })
+
+test('a number of tokens is refused before the start of an agent that does not tell them of each call', async () => {
+  using here = sessionPlace()
+  for (const [usage, words] of [
+    ['each_turn', /at the end of a turn/],
+    ['last_call', /the last call of its model/],
+    ['unknown', /is not known to tell/],
+  ] as const) {
+    const attempts = here.open({ agents: { ...here.agents, known: [{ ...acp, usage }] } })
+    const end = await endOf(await attempts.start(here.spec('say x', { budget: { tokens: 2000 } }), 1))
+    assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
+    assert.match(end.message!, /^budget\.tokens cannot be kept: .* Give budget\.turns or budget\.seconds/)
+    assert.match(end.message!, words)
+    await attempts.close()
+  }
+  assert.deepEqual(linesOf(here.log), [])
+})
 
 test('what verify finds goes back to the agent, until it passes', async () => {
   using here = sessionPlace()
@@ -370,23 +388,25 @@ test('a folder that is not allowed is refused, whatever link leads there', async
   await attempts.close()
 })
 
+/** What the stand-in thinks is told as a call of its model that is made again. */
+const thinksOfRetries = {
+  ...acp,
+  protocol: (request: SessionRequest, port: ProtocolPort) =>
+    acp.protocol(request, {
+      ...port,
+      update: (one) =>
+        port.update(
+          one.kind === 'thought'
+            ? { kind: 'retry', failure: 'rate_limit', message: one.text, attempt: 1 }
+            : one,
+        ),
+    }),
+}
+
 test('an agent that is silent since the model service failed has failed by that, not by its budget', async () => {
   using here = sessionPlace()
-  const failing = {
-    ...acp,
-    protocol: (request: SessionRequest, port: ProtocolPort) =>
-      acp.protocol(request, {
-        ...port,
-        update: (one) =>
-          port.update(
-            one.kind === 'thought'
-              ? { kind: 'retry', failure: 'rate_limit', message: one.text, attempt: 1 }
-              : one,
-          ),
-      }),
-  }
-  const attempts = here.open({ agents: { ...here.agents, known: [failing] } })
-  const budget = { inactivity_seconds: 0.5 }
+  const attempts = here.open({ agents: { ...here.agents, known: [thinksOfRetries] } })
+  const budget = { inactivity_seconds: 3 }
   const waits = await attempts.start(here.spec('say x\nthink slow down\nhang', { budget }), 1)
   const end = await endOf(waits)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'model'])
@@ -411,6 +431,21 @@ test('a program that does not show that it asks is refused where it is to ask, a
   assert.equal(existsSync(inWorkspace(here, 'x')), false)
   const other = await attempts.start(here.spec('write x', { permissions: 'allow' }), 1)
   assert.equal((await endOf(other)).outcome, 'success')
+  await attempts.close()
+})
+
+test('a budget of time that is over while the agent waits to try again names what it waits for', async () => {
+  using here = sessionPlace()
+  const attempts = here.open({ agents: { ...here.agents, known: [thinksOfRetries] } })
+  let message: string | undefined
+  // A machine that is busy may need longer for the start of the agent than that.
+  for (let seconds = 1; message === undefined && seconds < 100; seconds *= 3) {
+    const held = await attempts.start(here.spec('think slow down\nhang', { budget: { seconds } }), 1)
+    const end = await endOf(held)
+    assert.equal(end.reason, 'budget')
+    if (kindsOf(held).includes('retry')) message = end.message
+  }
+  assert.match(message!, /s have passed, and the agent waited to try again: rate_limit: slow down\.$/)
   await attempts.close()
 })
 

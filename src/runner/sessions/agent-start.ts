@@ -9,6 +9,7 @@ import { processEnvironment } from '../attempts/process-environment.ts'
 import type { Launch } from '../attempts/start-failure.ts'
 import type { AgentPlan } from '../ports.ts'
 import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
+import { checkBudget } from './budget-meter.ts'
 import { askMode, asksReading } from './permission-policy.ts'
 import { NotAllowed, refusal } from './refusal.ts'
 import type { Launched } from './session-event.ts'
@@ -147,6 +148,7 @@ export class AgentStart {
 
   async #prepare(): Promise<void> {
     const { plan, agent, services, spec, key, workspace } = this.#options
+    checkBudget(agent, plan.budget)
     this.#cwd = services.workingFolder(plan.cwd, workspace(plan.session?.workspace_of ?? spec.run_id))
     if (isInProcess(agent)) return
     const program = await services.program(agent)

@@ -1,4 +1,22 @@
+import type { Agent } from '../../agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf, Budget, Usage } from '../../contract/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
+
+const told: Record<Exclude<Agent['usage'], 'each_call'>, string> = {
+  each_turn: 'tells how many tokens it used at the end of a turn',
+  last_call: 'tells how many tokens the last call of its model used, and no others',
+  unknown: 'is not known to tell how many tokens each call of its model used',
+}
+
+/** Throws `invalid_argument` for a budget that what the agent tells cannot keep: it would be passed unseen. */
+export function checkBudget({ title, usage }: Pick<Agent, 'title' | 'usage'>, { tokens }: Budget): void {
+  if (tokens === undefined || usage === 'each_call') return
+  throw new ErrandError(
+    'invalid_argument',
+    `budget.tokens cannot be kept: ${title} ${told[usage]}, so ${tokens} could be passed many times over unseen.`,
+    { hint: 'Give budget.turns or budget.seconds, or use claude_code, codex or builtin.' },
+  )
+}
 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 

@@ -152,7 +152,7 @@ export class SessionDriver {
     const { session } = this.kept
     const { attempt, journal } = this.#options
     const overtime = this.#clock.overtime(journal.startedAtMs)
-    if (overtime !== undefined) return void this.#stopForBudget(overtime)
+    if (overtime !== undefined) return void this.#stopForBudget(overtime, session.retry)
     const silence = this.#clock.silence(session)
     if (silence !== undefined && session.retry) {
       // Some wait as long as the service tells them to: an hour, and say nothing.
@@ -163,8 +163,11 @@ export class SessionDriver {
     for (const event of this.#clock.due(session)) this.kept.apply(event)
   }
 
-  #stopForBudget(limit: string): void {
-    const message = `The budget is used up: ${limit}.`
+  /** `retry`: what the agent waited for then. */
+  #stopForBudget(limit: string, retry?: AgentUpdateOf<'retry'>): void {
+    const why =
+      retry && `, and the agent waited to try again: ${retry.failure}: ${retry.message.replace(/\.$/, '')}`
+    const message = `The budget is used up: ${limit}${why ?? ''}.`
     this.#options.attempt.stop({ type: 'failed', reason: 'budget', message }, STOP_GRACE_MS)
   }
 
