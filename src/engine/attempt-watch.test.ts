@@ -171,6 +171,51 @@ test('an output that cannot be sealed fails the attempt rather than keeping it f
   assert.match(view.message ?? '', /stdout could not be kept: The disk is full/)
 })
 
+test('output is told of once it lasts, and what comes meanwhile with the next event', async (t) => {
+  const { submit, engine, host, events, outputs } = scriptedEngine(t, () => 'hold')
+  const syncs: PromiseWithResolvers<void>[] = []
+  outputs.sync = () => {
+    syncs.push(Promise.withResolvers())
+    return syncs.at(-1)!.promise
+  }
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  const toldLengths = async () =>
+    (await events(runId)).flatMap((event) => (event.type === 'output' ? [event.length] : []))
+  await sink.output('stdout', 0, Buffer.from('first'))
+  await until(() => syncs.length === 1)
+  await sink.output('stdout', 5, Buffer.from(' and more'))
+  await sink.report({ type: 'phase', phase: 'later' }, 1)
+  assert.deepEqual(await toldLengths(), [])
+  syncs[0]!.resolve()
+  await until(() => syncs.length === 2)
+  await sink.report({ type: 'phase', phase: 'even later' }, 1)
+  assert.deepEqual(await toldLengths(), [5])
+  const ended = sink.report({ type: 'ended', outcome: 'success' }, 1)
+  syncs[1]!.resolve()
+  await ended
+  await engine.done(runId)
+  assert.deepEqual(await toldLengths(), [5, 9])
+})
+
+test('output that may not last is told of at the end alone, which waits for it', async (t) => {
+  const { submit, engine, host, events, outputs } = scriptedEngine(t, () => 'hold')
+  let failed = false
+  outputs.sync = async () => {
+    failed = true
+    throw new ErrandError('store_failed', 'The disk is broken.')
+  }
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  await sink.output('stdout', 0, Buffer.from('first'))
+  await until(() => failed)
+  await sink.output('stdout', 5, Buffer.from(' and more'))
+  await sink.report({ type: 'ended', outcome: 'success' }, 1)
+  await engine.done(runId)
+  const types = (await events(runId)).map(({ type }) => type).filter((type) => /output|finished/.test(type))
+  assert.deepEqual(types, ['output', 'attempt.finished', 'step.finished', 'run.finished'])
+})
+
 test('an output that cannot be begun fails the attempt, and gives its place back', async (t) => {
   const { play, outputs, host } = scriptedEngine(t)
   outputs.begin = () => {

@@ -26,6 +26,9 @@ export class AttemptWatch implements AttemptSink {
   #joiner = new OutputJoiner()
   #timer: NodeJS.Timeout | undefined
   #toldAtMs = Number.NEGATIVE_INFINITY
+  #telling: Promise<void> | undefined
+  /** Some output may not be on the disk. */
+  #unsynced = false
   #ending: Promise<void> | undefined
   #closed = false
   #givenUp = false
@@ -147,19 +150,40 @@ export class AttemptWatch implements AttemptSink {
   #tell(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    if (this.#closed || this.#over || this.#ending || this.#telling || this.#unsynced) return
     const isFirst = performance.now() - this.#toldAtMs > 2 * OUTPUT_EVENT_MS
     this.#toldAtMs = performance.now()
-    if (this.#closed || this.#over) return
-    const events = this.#ranges(false)
-    if (events.length > 0) void this.#loop.input(events, !isFirst).catch(() => {})
+    this.#telling = this.#tellSynced(!isFirst).finally(() => {
+      this.#telling = undefined
+      if (this.#closed || this.#ending || this.#over) return
+      if (this.#joiner.isFull) this.#tell()
+      else if (this.#joiner.due(false).size > 0)
+        this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
+    })
   }
 
-  #ranges(all: boolean): NewEvent[] {
+  /** What came meanwhile is told with the next. */
+  async #tellSynced(lazy: boolean): Promise<void> {
+    const due = this.#joiner.due(false)
+    try {
+      await Promise.all([...due.keys()].map((stream) => this.#ports.outputs.sync(this.#id, stream)))
+    } catch {
+      // It is told with the end, which says so.
+      this.#unsynced = true
+      return
+    }
+    if (this.#closed) return
+    const events = this.#ranges(due)
+    if (events.length > 0) void this.#loop.input(events, lazy).catch(() => {})
+  }
+
+  #ranges(due: ReadonlyMap<StreamName, number>): NewEvent[] {
     const common = { type: 'output', attempt: this.#number, ...this.#names } as const
-    return this.#joiner.take(all).map((range) => ({ ...common, ...range }))
+    return this.#joiner.take(due).map((range) => ({ ...common, ...range }))
   }
 
   async #end(reported: AttemptEnd): Promise<void> {
+    await this.#telling
     const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, reported)
     clearTimeout(this.#timer)
     let late: Late[] = []
@@ -172,7 +196,7 @@ export class AttemptWatch implements AttemptSink {
     const finished = judge(step, this.#attempt, end, this.#ports.clock.now(), mayRetry)
     this.#forget()
     const became = late.map((each) => lateEvent(this.#number, each))
-    await this.#loop.input([...this.#ranges(true), ...became, finished])
+    await this.#loop.input([...this.#ranges(this.#joiner.due(true)), ...became, finished])
   }
 
   get #untaken(): string[] {

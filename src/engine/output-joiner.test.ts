@@ -15,11 +15,11 @@ test('however text is split, sent again and told of, its ranges join without a h
         const chunk = bytes.subarray(from, kept + length)
         kept = Math.max(kept, from + chunk.length)
         joiner.add('stdout', chunk, kept)
-        if (take) ranges.push(...joiner.take(false))
+        if (take) ranges.push(...joiner.take(joiner.due(false)))
       }
       for (const { offset, length } of ranges)
         assert.equal(Buffer.from(bytes.subarray(offset, offset + length).toString()).length, length)
-      ranges.push(...joiner.take(true))
+      ranges.push(...joiner.take(joiner.due(true)))
       let told = 0
       for (const { offset, length } of ranges) {
         assert.equal(offset, told)
@@ -33,7 +33,7 @@ test('however text is split, sent again and told of, its ranges join without a h
 test('bytes that are no text are not held back', () => {
   const joiner = new OutputJoiner()
   joiner.add('stdout', Buffer.from([0x80, 0x80, 0x80, 0x80]), 4)
-  assert.deepEqual(joiner.take(false), [{ stream: 'stdout', offset: 0, length: 4 }])
+  assert.deepEqual(joiner.take(joiner.due(false)), [{ stream: 'stdout', offset: 0, length: 4 }])
 })
 
 test('a large amount is due at once, and told of in pieces', () => {
@@ -41,7 +41,7 @@ test('a large amount is due at once, and told of in pieces', () => {
   assert.equal(joiner.add('stdout', Buffer.alloc(10), 10), false)
   assert.equal(joiner.add('stdout', Buffer.alloc(2 * OUTPUT_EVENT_BYTES), 10 + 2 * OUTPUT_EVENT_BYTES), true)
   assert.deepEqual(
-    joiner.take(false).map(({ length }) => length),
+    joiner.take(joiner.due(false)).map(({ length }) => length),
     [OUTPUT_EVENT_BYTES, OUTPUT_EVENT_BYTES, 10],
   )
 })

@@ -44,14 +44,29 @@ export class OutputJoiner {
         fresh.length >= 3 ? Buffer.from(fresh) : Buffer.concat([pending.tail, fresh]).subarray(-3)
       pending.kept = kept
     }
-    return pending.kept - pending.told >= OUTPUT_EVENT_BYTES
+    return this.isFull
   }
 
-  /** What is to be told now; `all`: also the beginning of a character, since no more will come. */
-  take(all: boolean): OutputRange[] {
+  /** An event is to be made at once. */
+  get isFull(): boolean {
+    return [...this.#streams.values()].some(({ kept, told }) => kept - told >= OUTPUT_EVENT_BYTES)
+  }
+
+  /** How far what is kept now can be told; `all`: also the beginning of a character, since no more will come. */
+  due(all: boolean): ReadonlyMap<StreamName, number> {
+    const due = new Map<StreamName, number>()
+    for (const [stream, { kept, told, tail }] of this.#streams) {
+      const end = all ? kept : kept - incompleteUtf8(tail)
+      if (end > told) due.set(stream, end)
+    }
+    return due
+  }
+
+  /** What is to be told so that it is told so far. */
+  take(due: ReadonlyMap<StreamName, number>): OutputRange[] {
     const ranges: OutputRange[] = []
-    for (const [stream, pending] of this.#streams) {
-      const end = all ? pending.kept : pending.kept - incompleteUtf8(pending.tail)
+    for (const [stream, end] of due) {
+      const pending = this.#streams.get(stream)!
       while (pending.told < end) {
         const length = Math.min(end - pending.told, OUTPUT_EVENT_BYTES)
         ranges.push({ stream, offset: pending.told, length })

@@ -162,6 +162,11 @@ export interface OutputStore {
   /** As `AttemptSink.output`. */
   append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number>
   length(attemptId: string, stream: StreamName): Promise<number>
+  /**
+   * What was kept when it was called lasts as long as the events do: on the disk, also if the power fails, where those are.
+   * May overlap with the others. Rejects where that is not sure; then no `seal` of the stream succeeds.
+   */
+  sync(attemptId: string, stream: StreamName): Promise<void>
   /** Bytes from start (inclusive) to end (exclusive), cut at the length; empty past the end. */
   read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer>
   /**

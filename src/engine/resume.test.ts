@@ -20,7 +20,7 @@ test('an attempt that runs is taken up where it is, with what the log has of it'
     [
       [
         { started: true, reports: 2, streams: {} },
-        { runner: 'scripted', epoch: 1 },
+        { runner: 'scripted', storage_id: 'storage', epoch: 1 },
       ],
     ],
   )

@@ -42,7 +42,7 @@ export class ScriptedHost implements StepHost {
     const waiting = this.full?.(spec)
     if (waiting !== undefined) return { waiting }
     this.placed.add(spec.attempt_id)
-    return { runner: 'scripted', epoch: 1 }
+    return { runner: 'scripted', storage_id: 'storage', epoch: 1 }
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {

@@ -66,6 +66,7 @@ export class SimulatedOutputs implements OutputStore {
     const bytes = this.kept.get(`${attemptId}/${stream}`) ?? Buffer.alloc(0)
     return { length: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
   }
+  async sync(): Promise<void> {}
   async remove(): Promise<void> {}
   async close(): Promise<void> {}
 }

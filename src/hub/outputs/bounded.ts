@@ -70,6 +70,9 @@ export class BoundedOutputStore implements OutputStore {
     return this.#streams.get(keyOf(attemptId, stream))?.length ?? 0
   }
 
+  /** Nothing of a local run lasts longer than its process. */
+  async sync(): Promise<void> {}
+
   async read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer> {
     const kept = this.#streams.get(keyOf(attemptId, stream))
     if (kept === undefined || start >= Math.min(end, kept.length)) return Buffer.alloc(0)

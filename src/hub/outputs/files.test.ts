@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { it } from 'node:test'
 import { FileOutputStore } from './files.ts'
@@ -38,6 +39,21 @@ it('measures a stream that an earlier hub has written whole', async (t) => {
     length: 5,
     sha256: sha256(Buffer.from('hello')),
   })
+})
+
+it('refuses to seal a stream that could not be synced, though a second try would not fail', async (t) => {
+  const store = new FileOutputStore({ dir: tempFolder(t) })
+  t.after(() => store.close())
+  await store.append('run_a.1', 'stdout', 0, Buffer.from('hello'))
+  const handle = await open(import.meta.filename)
+  await handle.close()
+  const handles = Object.getPrototypeOf(handle)
+  const broken = t.mock.method(handles, 'datasync', async () =>
+    Promise.reject(new Error('the disk is broken')),
+  )
+  await assert.rejects(store.sync('run_a.1', 'stdout'), /the disk is broken/)
+  broken.mock.restore()
+  await assert.rejects(store.seal('run_a.1', 'stdout'), /the disk is broken/)
 })
 
 it('keeps no more files open than it may, and closes the others', async (t) => {

@@ -45,6 +45,13 @@ export class FileOutputStore implements OutputStore {
     return this.#length(this.#file(attemptId, stream))
   }
 
+  async sync(attemptId: string, stream: StreamName): Promise<void> {
+    const file = this.#file(attemptId, stream)
+    const length = this.#length(file)
+    // Also what a process before this one wrote, of which nobody knows whether it did.
+    if (length > 0) await this.#stream(file, length).sync()
+  }
+
   async read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer> {
     const file = this.#file(attemptId, stream)
     const length = this.#length(file)

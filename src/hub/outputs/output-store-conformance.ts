@@ -50,6 +50,19 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.equal((await store.read('run_a.1', 'stderr', 0, 3)).toString(), 'err')
     })
 
+    it('is synced at any time: empty, while more is appended, and before its seal', async (t) => {
+      const { store } = fresh(t)
+      await store.sync('run_a.1', 'stdout')
+      await store.append('run_a.1', 'stdout', 0, Buffer.from('one'))
+      await Promise.all([
+        store.sync('run_a.1', 'stdout'),
+        store.append('run_a.1', 'stdout', 3, Buffer.from('two')),
+        store.sync('run_a.1', 'stdout'),
+      ])
+      assert.equal(await store.length('run_a.1', 'stdout'), 6)
+      assert.equal((await store.seal('run_a.1', 'stdout', true)).sha256, sha256(Buffer.from('onetwo')))
+    })
+
     it('reads from start to before end, cut at the length, and nothing past it', async (t) => {
       const { store } = fresh(t)
       await store.append('run_a.1', 'stdout', 0, Buffer.from('0123456789'))

@@ -14,6 +14,8 @@ export class StreamFile {
   #length: number
   /** Of all up to the length; undefined where the file was there before, and is hashed at the end. */
   #hash: Hash | undefined
+  /** Why what was appended may not be on the disk: the system tells that once. */
+  #unsynced: unknown
 
   /** `kept`: bytes that are in the file already. `rewrite`: what else stands there is none of this stream. */
   constructor(files: OpenFiles, file: string, start: { kept: number } | 'rewrite') {
@@ -47,9 +49,20 @@ export class StreamFile {
     return this.#use('read', (handle) => readRange(handle, start, end))
   }
 
+  /** What was appended by now is on the disk when it resolves. After a failure nobody can know that any more. */
+  async sync(): Promise<void> {
+    if (this.#unsynced !== undefined) throw this.#unsynced
+    try {
+      await this.#use('write', (handle) => handle.datasync())
+    } catch (error) {
+      this.#unsynced ??= error
+      throw error
+    }
+  }
+
   /** Flushes it to disk, closes it, and measures what is there. Nothing is appended after. */
   async seal(): Promise<StreamEnd> {
-    await this.#use('write', (handle) => handle.datasync())
+    await this.sync()
     const hash = this.#hash ?? (await this.#use('read', (handle) => hashFile(handle, this.#length)))
     await this.close()
     return { length: this.#length, sha256: hash.copy().digest('hex') }
