@@ -11,6 +11,7 @@ if [ ${#packages[@]} = 0 ]; then
     docker-registry apache2-utils                         # a registry with a password (htpasswd)
     docker-compose systemd                                # what checks the files of deploy/
     faketime                                              # clocks that are stepped
+    e2fsprogs mount util-linux                            # disks whose power is cut
     user-mode-linux                                       # a guest with cgroup v2, on machines with v1
     bsdutils locales                                      # a terminal (script), and a locale that is not English
   )

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
@@ -157,6 +157,26 @@ test('a bot that ended while no runner was there tells of it, and its log is who
   assert.deepEqual([end.outcome, end.exit_code], ['failed', 4])
   assert.equal(await textOf(attempt!), 'one\ntwo\n')
   assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})
+
+test('after a boot of its machine a bot goes on by its restarts, in its own container', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const args = { restart: { policy: 'on-failure', max_restarts: 3 } }
+  const spec = here.bot('echo begun; while :; do sleep 0.1; done', args)
+  await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
+  const [id] = await here.containers()
+  // As the machine does it, and Docker then tells.
+  await new Docker().getContainer(id!).kill()
+  rmSync(join(here.path, 'attempts.storage'))
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  await until(async () => (await textOf(attempt!)) === 'begun\nbegun\n')
+  assert.deepEqual(await here.containers(), [id])
+  attempt!.cancel(1, 'canceled')
+  assert.equal((await endOf(attempt!)).outcome, 'canceled')
   await attempts.close()
 })
 

@@ -1,0 +1,90 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { basename } from 'node:path'
+import type { TestContext } from 'node:test'
+import { eventually } from '../support/errand-command.ts'
+
+const run = (...[program, ...args]: [string, ...string[]]): string =>
+  execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
+
+/** Why no power can be cut here; false: it can. */
+export function noPowerCut(): string | false {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0)
+    return 'to cut the power of a disk takes Linux and root'
+  try {
+    run('losetup', '--find')
+    run('unshare', '--mount', 'true')
+    run('mkfs.ext4', '-V')
+    return false
+  } catch (error) {
+    return `no power can be cut here: ${(error as Error).message}`
+  }
+}
+
+const SIZE_MB = 192
+
+/** A folder that is a disk of its own, which goes with the test. To be made before what is to be ended with the test. */
+export class PowerCutDisk {
+  #folder = ''
+  #images = ''
+  #count = 0
+  #device = ''
+
+  constructor(t: TestContext) {
+    // Lazily: what works there is ended after.
+    t.after(() => this.#folder !== '' && run('umount', '--lazy', this.#folder))
+  }
+
+  /** `images`: beside it its bytes stand. */
+  mount(folder: string, images: string): void {
+    this.#folder = folder
+    this.#images = images
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    run('truncate', '--size', `${SIZE_MB}M`, this.#image)
+    // Else the kernel goes on making it while the test runs.
+    run('mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0,lazy_journal_init=0', this.#image)
+    this.#mountImage()
+  }
+
+  /**
+   * Takes what the device has at this moment: what was written and not synced is in it or not, as it came. Whoever writes
+   * into the folder must have been stopped before, and ended before `restore` puts that into the folder's place.
+   */
+  async cut(): Promise<{ restore(): void }> {
+    const before = this.#image
+    this.#count++
+    // A device that writes while it is copied would give what it never had at any moment.
+    await eventually('a copy of a device that writes nothing', () => {
+      const written = this.#written()
+      run('cp', '--sparse=always', before, this.#image)
+      return written !== undefined && written === this.#written()
+    })
+    return {
+      restore: () => {
+        run('umount', '--lazy', this.#folder)
+        rmSync(before)
+        this.#mountImage()
+      },
+    }
+  }
+
+  get #image(): string {
+    return `${this.#images}.${this.#count}`
+  }
+
+  #mountImage(): void {
+    this.#device = run('losetup', '--find', '--show', this.#image)
+    run('mount', this.#device, this.#folder)
+    // It goes with the mount.
+    run('losetup', '--detach', this.#device)
+  }
+
+  /** How much it has written; undefined while it does. */
+  #written(): string | undefined {
+    const stat = readFileSync(`/sys/block/${basename(this.#device)}/stat`, 'latin1')
+      .trim()
+      .split(/\s+/)
+    const [, , , , writes, , sectors, , inFlight] = stat
+    return inFlight === '0' ? `${writes} ${sectors}` : undefined
+  }
+}
