@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -14,6 +14,7 @@ import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { endTree } from '../src/platform/process-ending.ts'
 import { environmentOf } from '../src/platform/process-environment.ts'
 import { listProcesses, type ProcessTree, treeMembers } from '../src/platform/process-tree.ts'
@@ -26,6 +27,8 @@ const KEPT_CHARACTERS = 20_000
 const GRACE_MS = 3000
 /** What was told to end, or has lost its parent, may take so long to go by itself on a busy machine. */
 const GOING_MS = 10_000
+/** A Docker engine removes the containers of one file within this, or is not to be waited for. */
+const ENGINE_MS = 120_000
 /** Below /tmp whatever TMPDIR says: the name of a socket has to fit into 107 bytes. */
 const TEMP = existsSync('/tmp') ? realpathSync('/tmp') : tmpdir()
 /** What of this machine's environment reaches a test: where its programs are, and how it gets out. */
@@ -146,6 +149,7 @@ async function runTestFile(
   stop?.removeEventListener('abort', stopped)
   const left = over ? [] : await leftBehind(tree)
   await endTree(tree, 0)
+  if (over || result.failures.length > 0) await removeFromEngine(folder, result, file)
   // Something that nothing connects with the file any more may still hold its output.
   await Promise.race([closed, sleep(GOING_MS, undefined, { ref: false })])
   for (const stream of child.stdio) stream?.destroy()
@@ -165,6 +169,17 @@ async function runTestFile(
   return result
 }
 
+/** What it had at the Docker engine: no test is there any more to remove it. */
+async function removeFromEngine(folder: string, result: FileResult, file: string): Promise<void> {
+  const notes = join(folder, 'made')
+  if (!existsSync(notes)) return
+  const program = join(import.meta.dirname, '../test/support/docker/remove-left.ts')
+  await promisify(execFile)(process.execPath, [program, notes], { timeout: ENGINE_MS }).catch((error) => {
+    const text = `What it has left at the Docker engine could not be removed: ${(error as Error).message}`
+    result.failures.push({ title: file, text })
+  })
+}
+
 /** The same on each machine, but for what says where things are on it. */
 function testEnvironment(folder: string, without: string): NodeJS.ProcessEnv {
   const home = homedir()
@@ -180,6 +195,7 @@ function testEnvironment(folder: string, without: string): NodeJS.ProcessEnv {
     ERRAND_AGENTS_DIR: without.includes('agents') ? '/nonexistent' : agents,
     ...(without.includes('docker') && { DOCKER_HOST: 'unix:///nonexistent' }),
     ERRAND_TEST_WITHOUT: without,
+    ERRAND_TEST_MADE: join(folder, 'made'),
   }
 }
 

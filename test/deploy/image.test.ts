@@ -14,6 +14,7 @@ import {
   dockerFor,
   dockerHere,
   labelled,
+  noteMade,
   removeLabelled,
   type TestDocker,
 } from '../support/docker/docker.ts'
@@ -167,6 +168,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   // Bots, with the variables of the bot runner.
   const bot_id = docker.name('bot')
   const made = `errand.bot=${bot_id}`
+  noteMade('label', made)
   t.after(() => removeLabelled(made))
   const { DOCKER_NETWORK } = botNetworkFor(t)
   const port = await freePort()

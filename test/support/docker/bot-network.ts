@@ -5,12 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import Docker from 'dockerode'
 import { bridgeName, guardChain } from '../../../src/runner/containers/docker/guard-rules.ts'
+import { noteMade } from './docker.ts'
 
 const execute = promisify(execFile)
 
 /** A network for bots that no other test has, as the variable that names it; its rules and it go with the test. */
 export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   const name = `errand-test-${randomBytes(4).toString('hex')}`
+  for (const each of [name, `${name}-builds`]) noteMade('network', each)
   t.after(() => Promise.all([name, `${name}-builds`].map(removeBotNetwork)))
   return { DOCKER_NETWORK: name }
 }

@@ -12,7 +12,7 @@ import { prepareImage } from '../../../src/runner/bots/images/prepare-image.ts'
 import { connectDocker } from '../../../src/runner/containers/docker/connect.ts'
 import type { Attempts } from '../../../src/runner/ports.ts'
 import { botNetworkFor } from './bot-network.ts'
-import { baseImage, labelled, removeLabelled } from './docker.ts'
+import { baseImage, labelled, noteMade, removeLabelled } from './docker.ts'
 
 /** For tests: a runner's folder on the real engine, with a network of its own; nothing of it is left. */
 
@@ -36,6 +36,7 @@ export async function botPlace(t: TestContext, options: Partial<BotsOptions> = {
   const here = place()
   const stateDir = join(here.path, 'bots')
   const label = `errand.runner=${engineName(stateDir)}`
+  noteMade('label', label)
   t.after(async () => {
     await removeLabelled(label)
     await rm(here.path, { recursive: true, force: true })

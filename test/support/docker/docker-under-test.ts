@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test'
 import type { EngineUnderTest } from '../../../src/runner/containers/container-engine-conformance.ts'
 import { connectDocker } from '../../../src/runner/containers/docker/connect.ts'
 import { botNetworkFor } from './bot-network.ts'
-import { baseImage, removeLabelled } from './docker.ts'
+import { baseImage, noteMade, removeLabelled } from './docker.ts'
 
 /** A driver with a network and a runner's name of its own; all of it goes with the test. */
 export async function dockerUnderTest(
@@ -11,6 +11,7 @@ export async function dockerUnderTest(
   env: Readonly<Record<string, string>> = {},
 ): Promise<EngineUnderTest & { network: string }> {
   const runner = `errand-test-${randomBytes(4).toString('hex')}`
+  noteMade('label', `errand.runner=${runner}`)
   // Before its network: a container holds that.
   t.after(() => removeLabelled(`errand.runner=${runner}`))
   const network = botNetworkFor(t)

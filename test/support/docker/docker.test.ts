@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test from 'node:test'
+import { runTestFiles } from '../../../scripts/test-files.ts'
+import { eventually } from '../errand-command.ts'
 import { baseImage, dockerFor, dockerHere, labelled, removeLabelled, type TestDocker } from './docker.ts'
 import { startImageRegistry } from './image-registry.ts'
 
@@ -27,6 +32,42 @@ test('what a test makes in Docker is gone after it', { skip }, async (t) => {
     assert.deepEqual([containers.length, networks.length, volumes.length, images.length], [1, 1, 1, 1])
   })
   assert.deepEqual(await labelled(label), { containers: [], networks: [], volumes: [], images: [] })
+})
+
+test('what a test file had in Docker when it was ended is gone', { skip }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-ended-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const url = (name: string) => JSON.stringify(new URL(name, import.meta.url).href)
+  writeFileSync(
+    join(folder, 'hangs.test.mjs'),
+    `import { writeFileSync } from 'node:fs'
+     import test from 'node:test'
+     import { botNetworkFor } from ${url('bot-network.ts')}
+     import { baseImage, dockerFor } from ${url('docker.ts')}
+     test('hangs', async (t) => {
+       const { DOCKER_NETWORK } = botNetworkFor(t)
+       const { engine, labels } = dockerFor(t)
+       await engine.createNetwork({ Name: DOCKER_NETWORK, Labels: { by: DOCKER_NETWORK } })
+       const create = async (more) => {
+         const Cmd = ['sleep', '1000']
+         const container = await engine.createContainer({ Image: await baseImage('busybox:latest'), Cmd, ...more })
+         await container.start()
+       }
+       await create({ Labels: labels })
+       await create({ Labels: { by: DOCKER_NETWORK }, HostConfig: { NetworkMode: DOCKER_NETWORK } })
+       writeFileSync(${JSON.stringify(join(folder, 'made'))}, ['errand.test=' + labels['errand.test'], 'by=' + DOCKER_NETWORK].join(' '))
+       await new Promise(() => setInterval(() => {}, 1000))
+     })`,
+  )
+  const stop = new AbortController()
+  const run = { concurrency: 1, silenceMs: 120_000, stop: stop.signal }
+  const results = runTestFiles(folder, ['hangs.test.mjs'], run)
+  await eventually('two containers and a network', () => existsSync(join(folder, 'made')))
+  stop.abort()
+  const result = (await results).get('hangs.test.mjs')!
+  assert.deepEqual([result.stopped, result.failures], [true, []])
+  for (const label of readFileSync(join(folder, 'made'), 'utf8').split(' '))
+    assert.deepEqual(await labelled(label), { containers: [], networks: [], volumes: [], images: [] }, label)
 })
 
 test('images that stand on each other go, and one that another test has built on goes with that', {

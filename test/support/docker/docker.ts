@@ -14,7 +14,7 @@
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { appendFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
@@ -67,12 +67,22 @@ export interface TestDocker {
 
 export function dockerFor(t: TestContext): TestDocker {
   const id = randomBytes(4).toString('hex')
+  noteMade('label', `errand.test=${id}`)
   t.after(() => removeLabelled(`errand.test=${id}`))
   return {
     engine: new Docker(),
     labels: { 'errand.test': id },
     name: (suffix) => `errand-test-${id}-${suffix}`,
   }
+}
+
+/**
+ * Notes what is going to be at the engine: all that carries a label (`key=value`), or a network with what is in it. Where a
+ * test file has to be ended no `t.after` comes about, and the test command removes what is noted (`remove-left.ts`).
+ */
+export function noteMade(kind: 'label' | 'network', name: string): void {
+  const notes = process.env.ERRAND_TEST_MADE
+  if (notes !== undefined) appendFileSync(notes, `${kind} ${name}\n`)
 }
 
 export interface Labelled {
