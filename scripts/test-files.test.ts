@@ -144,6 +144,24 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     assert.deepEqual(pids.map(processStat), [undefined, undefined])
   })
 
+test('a terminal that is closed ends all that runs, and so does a reader that goes away', async (t) => {
+  const { folder, start, pidIn } = project(t, {
+    'a.test.ts': hanging,
+    'b.test.ts': passing,
+    'c.test.ts': passing,
+  })
+  for (const within of [
+    (command: string) => ['/usr/bin/script', '-qec', command, '/dev/null'],
+    (command: string) => ['/bin/sh', '-c', `${command} | head -1`],
+  ]) {
+    rmSync(join(folder, 'left'), { force: true })
+    const { child } = start({}, within)
+    const pid = await pidIn('left')
+    child.kill('SIGKILL')
+    await eventually('the end of what it started', () => processStat(pid) === undefined)
+  }
+})
+
 test('tests have the same environment on each machine: no colours, no terminal, a zone, a home of their own', async (t) => {
   const shows = `test('shows', () => {
     const { TZ, LANG, LC_ALL, HOME, TMPDIR, FORCE_COLOR, NO_COLOR, TERM, NODE_OPTIONS } = process.env

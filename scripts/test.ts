@@ -29,11 +29,13 @@ if (files.length === 0) {
 
 const stopping = new AbortController()
 let stoppedBy: NodeJS.Signals | undefined
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.on(signal, () => {
-    stoppedBy ??= signal
-    stopping.abort()
-  })
+const stop = (signal: NodeJS.Signals): void => {
+  stoppedBy ??= signal
+  stopping.abort()
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+// A terminal that was closed, or a reader that has gone away.
+process.stdout.on('error', () => stop('SIGPIPE'))
 
 const startMs = Date.now()
 const run = async (which: readonly string[], concurrency: number) => {
