@@ -5,7 +5,7 @@ import { AgentQuestions } from './agent-questions.ts'
 import type { Approver } from './approver.ts'
 import { exitCodeOfRun } from './exit-codes.ts'
 import { wantsColor } from './render/palette.ts'
-import { eachEvent, FamilyDisplay, type FamilyShow } from './run-family.ts'
+import { eachEvent, FamilyDisplay, type FamilyMember, type FamilyShow } from './run-family.ts'
 import { TextOut } from './text-out.ts'
 
 /** A run as this command follows it, wherever it is carried out. */
@@ -13,6 +13,8 @@ export interface FollowedRun {
   runId: string
   /** The events of this run, or of one that it has started. */
   events(runId: string): AsyncIterable<RunEvent>
+  /** How many runs that one has started may be read at a time; absent: all. */
+  childrenAtOnce?: number
   cancel(force: boolean): Promise<void>
   /** Answers what an agent of it asks; absent: others do. */
   give?(runId: string, input: GivenInput, attempt: number): Promise<unknown>
@@ -53,7 +55,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   })
   let status: RunStatus = 'running'
   try {
-    await eachEvent(run.runId, run.events, async (event, member) => {
+    const tell = async (event: RunEvent, member: FamilyMember): Promise<void> => {
       const { runId } = member
       const isChild = runId !== run.runId
       await out.write(
@@ -62,7 +64,8 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
       if (event.type === 'approval.requested') options.approver?.requested(event, runId)
       if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
       if (event.type === 'run.finished' && !isChild) status = event.status
-    })
+    }
+    await eachEvent(run.runId, { events: run.events, tell, childrenAtOnce: run.childrenAtOnce })
     if (options.json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
   } finally {
     questions.close()

@@ -6,6 +6,7 @@ import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { keyValues } from './key-values.ts'
+import { CHILDREN_AT_ONCE } from './run-family.ts'
 import { whileAway } from './while-away.ts'
 import { mostShownBytes, setOutputPath, shownBytes } from './workflow-outputs.ts'
 import { tellProblems } from './workflow-problems.ts'
@@ -56,6 +57,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     const run = {
       runId,
       events: (id: string) => client.events(id, { reached: true, outputBytes }),
+      childrenAtOnce: CHILDREN_AT_ONCE,
       cancel: async (force: boolean) => void (await whileAway(() => client.runs.cancel(runId, { force }))),
       view: () => client.runs.get(runId),
     }

@@ -4,6 +4,7 @@ import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { hubOptions } from './hub-options.ts'
+import { CHILDREN_AT_ONCE } from './run-family.ts'
 
 const followOption = {
   follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
@@ -15,6 +16,7 @@ async function begun(client: ErrandClient, runId: string, wait: boolean): Promis
   const run = {
     runId,
     events: (id: string) => client.events(id),
+    childrenAtOnce: CHILDREN_AT_ONCE,
     cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
     view: () => client.runs.get(runId),
   }

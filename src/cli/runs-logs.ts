@@ -6,7 +6,7 @@ import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { wantsColor } from './render/palette.ts'
-import { eachEvent, FamilyDisplay } from './run-family.ts'
+import { CHILDREN_AT_ONCE, eachEvent, FamilyDisplay } from './run-family.ts'
 import { TextOut } from './text-out.ts'
 
 export const runsLogs = command({
@@ -57,7 +57,11 @@ async function readable(client: ErrandClient, runId: string, wait: boolean): Pro
   out.whenGone(() => gone.abort())
   const events = (id: string) => (wait ? client.events(id, { signal }) : eventsSoFar(client, id, signal))
   try {
-    await eachEvent(runId, events, (event, member) => out.write(displays.add(event, member)))
+    await eachEvent(runId, {
+      events,
+      tell: (event, member) => out.write(displays.add(event, member)),
+      childrenAtOnce: CHILDREN_AT_ONCE,
+    })
   } catch (error) {
     if (!signal.aborted) throw error
   }

@@ -62,10 +62,17 @@ const cases: Record<string, Case> = {
       exporting('set', 'echo "BOPS_EXPORT:COUNT=3"; echo "BOPS_EXPORT:OK=true"'),
       { name: 'yes', when: '${OK} == "true" && ${COUNT} > 1', cmd: 'echo "count $COUNT"' },
       { name: 'no', when: '${COUNT} > 10 || !${OK}', cmd: 'echo never' },
+      { name: 'here', targets: ['a', 'b'], when: '${ERRAND_HOST} == b', cmd: 'echo "on $ERRAND_HOST"' },
       { name: 'after', cmd: 'echo after' },
     ],
     code: 0,
-    shows: ['main yes local: success', 'main no: skipped condition', 'local yes stdout: count 3'],
+    shows: [
+      'main yes local: success',
+      'main no: skipped condition',
+      'local yes stdout: count 3',
+      'main here a: skipped condition',
+      'b here stdout: on b',
+    ],
   },
   'exports, a value for each host': {
     steps: [
