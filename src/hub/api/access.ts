@@ -103,6 +103,13 @@ export function needAdmin(identity: Identity): void {
     })
 }
 
+/**
+ * Returns the id of a run whose client has chosen one. Ids are those of the whole hub: outside the first tenant the tenant's
+ * tag follows, so that nobody learns from an answer which ids others have taken.
+ */
+export const chosenRunId = ({ idTag }: Identity, given: string | undefined): string | undefined =>
+  given === undefined || idTag === undefined ? given : `${given}-${idTag}`
+
 /** Throws `run_not_found`, also where the run is another's: who may not see it does not learn that it exists. */
 export async function visibleRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
   const record = await engine.get(runId)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { RunRecord } from '../../contract/run.ts'
 import { tokenSha256 } from '../auth/token-text.ts'
 import { oneStep, testingHub } from './testing-hub.ts'
 
@@ -198,6 +199,36 @@ test('the open routes take a wrong token for what it is', async (t) => {
   })
   assert.deepEqual([enrolled.status, enrolled.json.error.code], [401, 'unauthorized'])
   assert.equal((await hub.call('GET', '/health/agents', 'errand_api_wrong')).status, 401)
+})
+
+test('that an id, a key or a name is taken in another tenant shows in no answer', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, eve] = [await hub.user('ann', 'admin'), await hub.user('eve', 'admin', 'elsewhere')]
+  const put = { 'content-type': 'application/gzip' }
+  const make = async (token: string, name: string) => {
+    const run = (body: object, headers = {}) => hub.call('POST', '/api/runs', token, body, headers)
+    const yaml = oneStep('say hi')
+    return [
+      await run({ yaml, run_id: name }),
+      await hub.call('POST', `/api/runs?run_id=${name}2`, token, yaml, {
+        'content-type': 'application/yaml',
+      }),
+      await run({ yaml: oneStep(`say ${token}`) }, { 'idempotency-key': name }),
+      await hub.call('POST', '/api/bots', token, { bot_id: name, code: 'x' }),
+      await hub.call('PUT', `/api/secrets/${name}`, token, { value: 'long enough' }),
+      await hub.call('PUT', '/api/uploads', token, `the archive ${name}`, put),
+      await hub.call('POST', '/api/tokens', token, { name }),
+      await hub.call('POST', '/api/runners/enrollments', token, { name, group: name }),
+    ].map(({ status }) => status)
+  }
+  assert.deepEqual(await make(ann.token, 'taken'), [201, 201, 201, 201, 201, 201, 201, 201])
+  assert.deepEqual(await make(eve.token, 'taken'), await make(eve.token, 'free'))
+  const again = await hub.call('POST', '/api/runs', eve.token, { yaml: oneStep('say hi'), run_id: 'taken' })
+  assert.deepEqual([again.status, again.json.error.code], [409, 'run_exists'], 'what is its own is told')
+  const ids = (await hub.call('GET', '/api/runs', eve.token)).json.runs.map(({ run_id }: RunRecord) => run_id)
+  assert.equal(ids.filter((id: string) => /^(taken|free)2?-[0-9a-f]{12}$/.test(id)).length, 4, ids.join())
+  assert.equal((await hub.call('GET', '/api/runs/taken', eve.token)).status, 404)
+  assert.equal((await hub.call('GET', '/api/runs/taken', ann.token)).json.run_id, 'taken')
 })
 
 test('an admin sees the runs of the tenant, a user only its own', async (t) => {

@@ -7,7 +7,7 @@ import { RunStatus } from '../../contract/status.ts'
 import type { Problem } from '../../engine/file/problem.ts'
 import { runSummary } from '../../engine/run-summary.ts'
 import { checkAgentName } from '../agents/agent-names.ts'
-import { isAdmin, visibleRun } from './access.ts'
+import { chosenRunId, isAdmin, visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { IdempotentRuns } from './idempotency.ts'
 import { blueprintRun } from './run-request.ts'
@@ -53,7 +53,7 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners
         checkAgentName(name, await runners.list(identity.user.tenant))
       const warnings: Problem[] = []
       const submission = {
-        run_id: query.run_id ?? body.run_id,
+        run_id: chosenRunId(identity, query.run_id ?? body.run_id),
         ...(await blueprintRun({ ...body, vars }, checkAgent)),
         repository,
         group: repositories.groupOf(repository),

@@ -1,6 +1,8 @@
+import { createHmac } from 'node:crypto'
 import type { ChangePassword, LoginRequest } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AccountStore, Session, Token, User } from '../store/accounts.ts'
+import { DEFAULT_TENANT } from './first-admin.ts'
 import { DEFAULT_LOGIN_LIMITS, LoginLimit, type LoginLimits } from './login-limit.ts'
 import { Passwords } from './passwords.ts'
 import { Sessions } from './sessions.ts'
@@ -13,6 +15,8 @@ export interface Identity {
   token?: Token
   /** Absent for a token. */
   session?: Session
+  /** Of a tenant other than the first: what nobody of another tenant can guess, for ids that a client chooses. */
+  idTag?: string
 }
 
 /** What a token was found to be; without a user where it is the tenant's own. */
@@ -40,6 +44,7 @@ const CACHE_ENTRIES = 1_000
 export class Auth {
   readonly passwords = new Passwords()
   readonly #accounts: AccountStore
+  readonly #secret: string
   readonly #sessions: Sessions
   readonly #limit: LoginLimit
   readonly #now: () => number
@@ -50,6 +55,7 @@ export class Auth {
   constructor(options: AuthOptions) {
     this.#accounts = options.accounts
     this.#given = new Set((options.given ?? []).map(tokenSha256))
+    this.#secret = options.secret
     this.#now = options.now ?? Date.now
     this.#sessions = new Sessions({ secret: options.secret, accounts: options.accounts, now: this.#now })
     this.#limit = new LoginLimit(options.loginLimits ?? DEFAULT_LOGIN_LIMITS)
@@ -133,7 +139,8 @@ export class Auth {
           hint: 'Use an API token (errand_api_…) or log in.',
         },
       )
-    return { user, token, session }
+    const idTag = user.tenant === DEFAULT_TENANT ? undefined : this.#tagOf(user.tenant)
+    return { user, token, session, idTag }
   }
 
   /** For the runner link: only runner tokens open it. Rejects only where the store fails. */
@@ -183,6 +190,10 @@ export class Auth {
     if (cache.size >= CACHE_ENTRIES) cache.clear()
     cache.set(key, { found, untilMs: Math.min(nowMs + CACHE_MS, expiresMs) })
     return found
+  }
+
+  #tagOf(tenant: string): string {
+    return createHmac('sha256', this.#secret).update(`ids of the tenant ${tenant}`).digest('hex').slice(0, 12)
   }
 
   #isStored(text: string): boolean {
