@@ -39,15 +39,16 @@ const outputs = await Promise.all([
   // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
   // values and answers with such.
   ...[
-    { name: 'cli', entry: 'built', apart: ['main-all', 'main-runner'] },
-    { name: 'main-run', entry: 'main-run', apart: ['open-sessions'] },
-    { name: 'open-sessions', entry: 'open-sessions', apart: [] },
-    { name: 'main-runner', entry: 'main-runner', apart: [] },
-    { name: 'main-all', entry: 'main-all', apart: [] },
+    { name: 'cli', entry: 'cli/built', apart: ['main-all', 'main-runner'] },
+    { name: 'main-run', entry: 'cli/main-run', apart: ['open-sessions'] },
+    { name: 'open-sessions', entry: 'cli/open-sessions', apart: [] },
+    { name: 'main-runner', entry: 'cli/main-runner', apart: [] },
+    { name: 'main-all', entry: 'cli/main-all', apart: [] },
+    { name: 'builtin-agent', entry: 'agents/builtin/program', apart: [] },
   ].map(({ name, entry, apart }) =>
     build({
       ...common,
-      entryPoints: { [name]: `src/cli/${entry}.ts` },
+      entryPoints: { [name]: `src/${entry}.ts` },
       format: 'cjs',
       outExtension: { '.js': '.cjs' },
       define: { 'import.meta.dirname': '__dirname' },

@@ -79,7 +79,7 @@ export interface SessionRequest {
 }
 
 export interface AgentLaunch {
-  /** Absolute; only where the request names the program, which then stands for the located one (`acp`). */
+  /** Absolute; only where it is not the located one: the request names it (`acp`), or that is run by another. */
   program?: string
   /** Arguments after the program. */
   args: readonly string[]

@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import type { SessionRequest } from '../../src/agents/agent.ts'
 import { builtin } from '../../src/agents/builtin/builtin.ts'
-import type { ToolAsk } from '../../src/agents/in-process.ts'
+import type { ToolAsk } from '../../src/agents/builtin/session.ts'
 import { isAlive, treeMembers } from '../../src/platform/process-tree.ts'
 import { benchFolder, textOf } from '../support/agent-bench.ts'
-import { InProcessBench, sessionRequest, until } from '../support/in-process-bench.ts'
+import { BuiltinBench, sessionRequest, until } from '../support/builtin-bench.ts'
 import {
   type ModelServer,
   runTurn,
@@ -24,7 +24,7 @@ class Setup {
   readonly cwd: string
   readonly home: string
   server!: ModelServer
-  readonly #benches: InProcessBench[] = []
+  readonly #benches: BuiltinBench[] = []
 
   constructor(context: TestContext) {
     const { cwd, home, atEnd } = benchFolder(context)
@@ -55,8 +55,8 @@ class Setup {
     change: Partial<SessionRequest> = {},
     env: Record<string, string> = {},
     decide?: (ask: ToolAsk) => 'allow' | 'deny' | Promise<'allow' | 'deny'>,
-  ): InProcessBench {
-    const bench = new InProcessBench(builtin, this.request(change, env), decide)
+  ): BuiltinBench {
+    const bench = new BuiltinBench(this.request(change, env), decide)
     this.#benches.push(bench)
     return bench
   }
@@ -259,8 +259,14 @@ describe('agent builtin', { concurrency: 2 }, () => {
 
   test('says what a request lacks', async (setup) => {
     await setup.serve([])
-    const wrong = (change: Partial<SessionRequest>, env: Record<string, string> = {}) =>
-      builtin.check(setup.request(change, env)) ?? ''
+    const wrong = (change: Partial<SessionRequest>, env: Record<string, string> = {}) => {
+      try {
+        builtin.launch(setup.request(change, env), { path: process.execPath, version: '' })
+        return ''
+      } catch (error) {
+        return (error as Error).message
+      }
+    }
     assert.equal(wrong({}), '')
     assert.equal(wrong({}, { OPENAI_API_KEY: '' }), '')
     assert.match(wrong({}, { OPENAI_API_KEY: '', OPENAI_BASE_URL: '' }), /Set OPENAI_API_KEY/)
@@ -460,9 +466,9 @@ describe('agent builtin', { concurrency: 2 }, () => {
       runTurn(`sleep 600 & echo $$ > ${started}.new; mv ${started}.new ${started}; sleep 600`),
     ])
     const program = `
-      import { builtin } from ${JSON.stringify(new URL('../../src/agents/builtin/builtin.ts', import.meta.url).href)}
+      import { openSession } from ${JSON.stringify(new URL('../../src/agents/builtin/session.ts', import.meta.url).href)}
       const port = { update() {}, permission: async () => 'allow' }
-      const session = builtin.open(JSON.parse(process.argv[1]), port, new AbortController().signal)
+      const session = openSession(JSON.parse(process.argv[1]), port, new AbortController().signal)
       await session.prompt('Run it.', new AbortController().signal)`
     const args = ['--input-type=module', '-e', program, JSON.stringify(setup.request())]
     const runner = spawn(process.execPath, args, { stdio: 'inherit' })

@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Agent, Located, Program, SessionRequest } from '../../src/agents/agent.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
+import type { ErrandError } from '../../src/contract/errors.ts'
 import { AgentBench, type BenchFolder, benchFolder, textOf } from '../support/agent-bench.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
 import type { ModelRequest } from '../support/model-server/request.ts'
@@ -199,7 +200,14 @@ export async function agentConformance(subject: Subject): Promise<void> {
 
     test('tells that a session is not there', async (setup) => {
       await setup.serve([{ text: 'First.' }])
-      const bench = setup.start({ session_id: '00000000-0000-4000-8000-000000000000' })
+      let bench: AgentBench
+      try {
+        bench = setup.start({ session_id: '00000000-0000-4000-8000-000000000000' })
+      } catch (error) {
+        // One that knows it before its program is started.
+        assert.equal((error as ErrandError).code, 'invalid_argument')
+        return
+      }
       await bench.until(() => bench.failure !== undefined || bench.exit !== undefined || bench.readyCount > 0)
       // An agent that finds out with the first prompt says it as the end of that turn.
       if (bench.readyCount > 0 && bench.failure === undefined && bench.exit === undefined) {

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { checkAsks } from '../../src/agents/ask-check/ask-check.ts'
-import { builtin } from '../../src/agents/builtin/builtin.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
@@ -71,7 +70,7 @@ class Spine {
       workspaceDir: join(this.folder, 'workspaces'),
       registry: builtinActionRegistry,
       agents: {
-        known: [...agentRegistry, builtin],
+        known: agentRegistry,
         folder: agentsFolder(process.env),
         sessionsDir: join(this.folder, 'sessions'),
         allowedDirs: [this.cwd],
@@ -188,16 +187,13 @@ const subjects = [
     env: (url: string) => ({ OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: 'k' }),
   },
 ]
-const agents = [...agentRegistry, builtin]
 for (const { name, model, env } of subjects) {
   test(`${name} through hub and runner: asked, answered after both were restarted, and its answer kept`, {
     timeout: 240_000,
   }, async (context) => {
-    const agent = agents.find((each) => each.name === name)!
-    if ('locate' in agent) {
-      const located = await agent.locate({ folder: agentsFolder(process.env), env: process.env })
-      if (located.type !== 'found') return context.skip(agentMissing(agent, located))
-    }
+    const agent = agentRegistry.find((each) => each.name === name)!
+    const located = await agent.locate({ folder: agentsFolder(process.env), env: process.env })
+    if (located.type !== 'found') return context.skip(agentMissing(agent, located))
     const spine = await Spine.open(context)
     const file = join(spine.cwd, 'made.txt')
     const server = await startModelServer({
@@ -210,12 +206,9 @@ for (const { name, model, env } of subjects) {
     )
     const request_id = await spine.question(runId)
     assert.equal(existsSync(file), false)
-    // What runs inside the runner ends with it.
-    if ('locate' in agent) {
-      await spine.restartHub()
-      await spine.closeRunner()
-      await spine.openRunner()
-    }
+    await spine.restartHub()
+    await spine.closeRunner()
+    await spine.openRunner()
     await spine.engine.input(runId, { type: 'permission', request_id, decision: 'allow' })
     const record = await spine.engine.done(runId)
     const log = await spine.log(runId)
@@ -228,9 +221,14 @@ for (const { name, model, env } of subjects) {
   })
 }
 
-test('where nobody can know whether a program asks, that is said', async (context) => {
+test('a program that asks nobody is refused where it is to ask or to use no tools', async (context) => {
   const spine = await Spine.open(context)
-  const runId = await spine.submit({ agent: 'acp', command, prompt: 'say x', permissions: 'ask' })
-  assert.equal((await spine.engine.done(runId)).status, 'success')
-  assert.ok(kinds(await spine.log(runId)).includes('notice'))
+  for (const permissions of ['ask', 'deny']) {
+    const args = { agent: 'acp', command, prompt: 'say x', permissions }
+    const runId = await spine.submit(args, { env: { STAND_IN_UNASKED: 'write' } })
+    const { status, reason, message } = await spine.engine.done(runId)
+    assert.deepEqual([status, reason], ['failed', 'permission'])
+    assert.match(message!, /it wrote a file and asked nobody/)
+    assert.equal((await spine.engine.done(await spine.submit(args))).status, 'success')
+  }
 })

@@ -42,6 +42,10 @@ export class JsonRpc {
     this.#write({ id, result })
   }
 
+  refuse(id: RpcId, error: RpcError): void {
+    this.#write({ id, error })
+  }
+
   line(text: string): void {
     const message = parsedObject(text)
     if (message === undefined) return

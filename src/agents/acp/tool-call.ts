@@ -10,6 +10,8 @@ const statuses: Record<string, NonNullable<ToolUpdate['status']>> = {
   in_progress: 'running',
   completed: 'completed',
   failed: 'failed',
+  // None of the protocol's.
+  denied: 'denied',
 }
 
 /** What a `tool_call`, a `tool_call_update` or the tool call of a permission request says. */
@@ -56,6 +58,7 @@ function fileDiff(diff: JsonObject): FileDiff {
     path: string(diff.path) ?? '',
     old_text: text(diff.oldText),
     new_text: text(diff.newText),
+    unified: text(diff.unified),
   })
 }
 

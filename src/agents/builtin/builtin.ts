@@ -1,47 +1,54 @@
-import { realpathSync, statSync } from 'node:fs'
+import { existsSync, realpathSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { AgentUpdate } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { SessionRequest } from '../agent.ts'
-import type { InProcessAgent } from '../in-process.ts'
-import { Conversation, sessionIn } from './conversation.ts'
-import { BuiltinSession } from './session.ts'
+import type { AcpProfile } from '../acp/profile.ts'
+import { AcpProtocol } from '../acp/protocol.ts'
+import type { Agent, AgentLaunch, Program, SessionRequest } from '../agent.ts'
+import { sessionIn } from './conversation.ts'
 import { type Settings, settingsOf } from './settings.ts'
 
-/** A loop of a few tools on any model behind an OpenAI-compatible service. */
-export const builtin: InProcessAgent = {
+/** What the Agent Client Protocol has no word for comes as the update itself. */
+export const UPDATE = '_errand/update'
+
+const profile: AcpProfile = {
+  agent: 'builtin',
+  // It tells its usage after each answer of the model.
+  usage: { counts: 'prompt', cachedInInput: false, thoughtsApart: false },
+  model: 'launch',
+  told: (method, params) => (method === UPDATE ? AgentUpdate.safeParse(params).data : undefined),
+}
+
+/** A loop of a few tools on any model behind an OpenAI-compatible service: a program like the others, from this package. */
+export const builtin: Agent = {
   name: 'builtin',
   title: 'Built-in agent',
   keys: ['OPENAI_API_KEY'],
   usage: 'each_call',
-
-  check(request) {
-    const prepared = prepare(request)
-    return 'wrong' in prepared ? prepared.wrong : undefined
-  },
-
-  open(request, port, signal) {
-    const prepared = prepare(request)
-    if ('wrong' in prepared) throw new ErrandError('invalid_argument', prepared.wrong)
-    const { settings, cwd } = prepared
-    const { session_id, new_session_id, home } = request
-    const loaded = session_id !== undefined
-    const conversation = loaded ? Conversation.load(home) : Conversation.begin(home, new_session_id)
-    port.update({
-      kind: 'session',
-      agent: 'builtin',
-      model: settings.model,
-      session_id: session_id ?? new_session_id,
-      origin: loaded ? 'loaded' : 'new',
-    })
-    if (conversation.dropped > 0) {
-      const text = `The end of the conversation's file could not be read: ${conversation.dropped} bytes are lost.`
-      port.update({ kind: 'notice', text })
-    }
-    return new BuiltinSession({ request, settings, cwd, conversation, port, signal })
-  },
+  locate: async () => ({ type: 'found', program: { path: programFile(), version: '' } }),
+  launch,
+  modelAt: (url, key) => ({ env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key }, model: 'ask-check' }),
+  protocol: (request, port) => new AcpProtocol(profile, request, port),
 }
 
-/** What a session takes, or why there can be none. */
-function prepare(request: SessionRequest): { settings: Settings; cwd: string } | { wrong: string } {
+function launch(request: SessionRequest, { path }: Program): AgentLaunch {
+  const prepared = prepare(request)
+  if ('wrong' in prepared) throw new ErrandError('invalid_argument', prepared.wrong)
+  const { model, ask, asks_reading, max_turns, home, new_session_id, extra_args } = request
+  const asked = { model, ask, asks_reading, max_turns, home, new_session_id, extra_args }
+  return { program: process.execPath, args: [path, JSON.stringify(asked)], env: {} }
+}
+
+/** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
+function programFile(): string {
+  const files = ['program.ts', 'builtin-agent.cjs', '../builtin-agent.cjs'].map((name) =>
+    join(import.meta.dirname, name),
+  )
+  return files.find((file) => existsSync(file)) ?? files[1]!
+}
+
+/** What a session takes, or why there can be none. Looks at files, never at the network. */
+export function prepare(request: SessionRequest): { settings: Settings; cwd: string } | { wrong: string } {
   const settings = settingsOf(request)
   if ('wrong' in settings) return settings
   if (request.extra_args.length > 0) return { wrong: 'The built-in agent takes no extra_args. Remove them.' }

@@ -1,10 +1,11 @@
-import type { AgentUpdate, Usage } from '../../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf, ToolKind, Usage } from '../../contract/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { SessionRequest } from '../agent.ts'
-import type { InProcessPort, InProcessSession, TurnEnd } from '../in-process.ts'
 import type { Answer, ModelCall } from './answer.ts'
+import { prepare } from './builtin.ts'
 import { commandEnvironment } from './command-environment.ts'
 import { Context } from './context.ts'
-import type { Conversation } from './conversation.ts'
+import { Conversation } from './conversation.ts'
 import { Model } from './model.ts'
 import { PatientModel } from './patient-model.ts'
 import type { Settings } from './settings.ts'
@@ -14,18 +15,66 @@ import { toolbox } from './tools/toolbox.ts'
 
 const nothing: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
+export interface SessionPort {
+  /**
+   * Never `prompt`, `permission`, `permission_answered`, `turn_ended` or `idle`. `usage` comes after each answer of the
+   * model: `turn` is the whole turn's so far, `session` all since it was opened.
+   */
+  update(update: AgentUpdate): void
+  /** Whether a tool may be used. May take as long as a person does. */
+  permission(ask: ToolAsk): Promise<'allow' | 'deny'>
+}
+
+/** What a tool is about to do. */
+export interface ToolAsk {
+  tool_id: string
+  title: string
+  tool_kind: ToolKind
+  /** Absolute, links resolved: what is really read or written. */
+  paths: string[]
+  /** Its arguments, bounded as in the tool's update. */
+  input: string
+}
+
+export type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
+
+/**
+ * Begins the session, or takes up `request.session_id`; a `session` update comes before this returns. Aborting `signal`
+ * is as `close`. Throws `invalid_argument`.
+ */
+export function openSession(request: SessionRequest, port: SessionPort, signal: AbortSignal): BuiltinSession {
+  const prepared = prepare(request)
+  if ('wrong' in prepared) throw new ErrandError('invalid_argument', prepared.wrong)
+  const { settings, cwd } = prepared
+  const { session_id, new_session_id, home } = request
+  const loaded = session_id !== undefined
+  const conversation = loaded ? Conversation.load(home) : Conversation.begin(home, new_session_id)
+  port.update({
+    kind: 'session',
+    agent: 'builtin',
+    model: settings.model,
+    session_id: session_id ?? new_session_id,
+    origin: loaded ? 'loaded' : 'new',
+  })
+  if (conversation.dropped > 0) {
+    const text = `The end of the conversation's file could not be read: ${conversation.dropped} bytes are lost.`
+    port.update({ kind: 'notice', text })
+  }
+  return new BuiltinSession({ request, settings, cwd, conversation, port, signal })
+}
+
 interface BuiltinSessionOptions {
   request: SessionRequest
   settings: Settings
   /** Real path of the request's. */
   cwd: string
   conversation: Conversation
-  port: InProcessPort
+  port: SessionPort
   signal: AbortSignal
 }
 
 /** The loop: ask the model, carry out the tools it calls for, until it calls for none. */
-export class BuiltinSession implements InProcessSession {
+export class BuiltinSession {
   readonly #conversation: Conversation
   readonly #model: PatientModel
   readonly #tools: ToolCalls
@@ -57,6 +106,10 @@ export class BuiltinSession implements InProcessSession {
     signal.addEventListener('abort', () => void this.close(), { once: true, signal: this.#closed.signal })
   }
 
+  /**
+   * One turn, until the model says that it is done. Not called while another is going on. Aborting `signal` ends
+   * it with `canceled`, once nothing that it started is left. Never rejects: what goes wrong is an end, too.
+   */
   async prompt(text: string, signal: AbortSignal): Promise<TurnEnd> {
     const turn = this.#carryOut(text, AbortSignal.any([this.#ended, signal])).catch(
       (error: Error): TurnEnd => ({ stop_reason: 'error', message: error.message }),
@@ -65,6 +118,7 @@ export class BuiltinSession implements InProcessSession {
     return await turn
   }
 
+  /** Ends what is going on, as aborting does, and waits for it. May be called twice. The session can be loaded again. */
   async close(): Promise<void> {
     this.#closed.abort()
     await this.#turn

@@ -2,10 +2,10 @@ import type { AgentUpdateOf, ToolKind } from '../../contract/agent.ts'
 import { isBelow } from '../../platform/real-path.ts'
 import type { AskMode } from '../agent.ts'
 import { clippedValue } from '../clipped.ts'
-import type { InProcessPort } from '../in-process.ts'
 import type { ModelCall } from './answer.ts'
 import { INTERRUPTED } from './message.ts'
 import { realTarget } from './place.ts'
+import type { SessionPort } from './session.ts'
 import { type Tool, ToolError, type ToolResult, type ToolUse } from './tools/tool.ts'
 
 const TITLE_CHARS = 200
@@ -18,7 +18,7 @@ interface ToolCallsOptions {
   asksReading: boolean
   env: Readonly<Record<string, string>>
   tools: readonly Tool[]
-  port: InProcessPort
+  port: SessionPort
 }
 
 /** Carries out what the model asks for, once it is permitted, and tells about it. */

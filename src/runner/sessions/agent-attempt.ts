@@ -84,15 +84,14 @@ export class AgentAttempt extends FolderAttempt {
     return grown || spoke
   }
 
-  override async close(): Promise<void> {
+  override close(): void {
     if (this.closed) return
     this.#told.flush()
     this.closed = true
     this.#hurry.abort()
     this.#driver?.end()
-    const closing = this.#driver?.kept.launches.close()
+    this.#driver?.kept.launches.close()
     super.close()
-    await closing
     this.#driver?.leave()
   }
 
@@ -116,7 +115,7 @@ export class AgentAttempt extends FolderAttempt {
   protected override async sweep(ending: Ending): Promise<boolean> {
     this.#driver?.kept.session.flush()
     this.#told.flush()
-    const { process, talk } = this.#driver?.kept.launches ?? {}
+    const { process } = this.#driver?.kept.launches ?? {}
     if (process && this.#bidsFarewell(ending)) {
       const ended = () => {
         process.poll()
@@ -124,7 +123,6 @@ export class AgentAttempt extends FolderAttempt {
       }
       await this.#news.until(ended, FAREWELL_MS, this.#hurry.signal)
     }
-    await talk?.close()
     const graceMs = this.#hurry.signal.aborted || ending.type === 'lost' ? 0 : 1_000
     return await (process?.stop(graceMs) ?? endTree({ mark: this.mark, members: this.cage.members }, graceMs))
   }

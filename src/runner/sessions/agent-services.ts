@@ -1,7 +1,6 @@
 import { resolve } from 'node:path'
 import type { Agent, Located, Program } from '../../agents/agent.ts'
 import type { AskedFor, AskFinding } from '../../agents/ask-check/ask-check.ts'
-import type { InProcessAgent } from '../../agents/in-process.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { isFolder } from '../../platform/process-program.ts'
@@ -10,13 +9,10 @@ import { passedOn } from '../attempts/process-environment.ts'
 import { SessionHolds } from './session-holds.ts'
 import { SessionHomes } from './session-homes.ts'
 
-export type KnownAgent = Agent | InProcessAgent
-export const isInProcess = (agent: KnownAgent): agent is InProcessAgent => 'open' in agent
-
 export interface AgentsOptions {
   /** Of the runner, for messages; absent: it is nobody's but the person's who reads them. */
   runnerId?: string
-  known: readonly KnownAgent[]
+  known: readonly Agent[]
   /** Where agents are installed: `<folder>/<agent name>/node_modules/…`. */
   folder: string
   /** Folder of the sessions' own folders. */
@@ -63,7 +59,7 @@ export class AgentServices {
   }
 
   /** Throws `invalid_argument` with the names of those there are. */
-  named(name: string): KnownAgent {
+  named(name: string): Agent {
     const { known } = this.options
     const agent = known.find((each) => each.name === name)
     if (agent) return agent
@@ -87,7 +83,7 @@ export class AgentServices {
   }
 
   /** What the agent's process is given: the keys and settings of this machine, and over them what the step sets. */
-  environment(agent: KnownAgent, spec: Pick<AttemptSpec, 'env'>): Record<string, string> {
+  environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>): Record<string, string> {
     return { ...passedOn(this.#env, [...agent.keys, ...SETTINGS]), ...spec.env }
   }
 

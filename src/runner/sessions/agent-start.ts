@@ -3,12 +3,11 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Agent, Program, SessionRequest } from '../../agents/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { ErrandError } from '../../contract/errors.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import { processEnvironment } from '../attempts/process-environment.ts'
 import type { Launch } from '../attempts/start-failure.ts'
 import type { AgentPlan } from '../ports.ts'
-import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
+import type { AgentServices } from './agent-services.ts'
 import { checkBudget } from './budget-meter.ts'
 import { askMode, asksReading } from './permission-policy.ts'
 import { NotAllowed, refusal } from './refusal.ts'
@@ -16,7 +15,7 @@ import type { Launched } from './session-event.ts'
 
 export interface AgentStartOptions {
   plan: AgentPlan
-  agent: KnownAgent
+  agent: Agent
   services: AgentServices
   spec: AttemptSpec
   /** Of the attempt, among all of this machine. */
@@ -85,10 +84,7 @@ export class AgentStart {
     const home = before?.request.home ?? services.homes.take(agent.name, session_id, spec.attempt_id)
     const request = { ...this.#asked(), session_id, max_turns: plan.budget.turns, home }
     const launched: Launched = { type: 'launched', program: this.#program, request }
-    if (isInProcess(agent)) {
-      const why = agent.check(this.request(launched))
-      if (why !== undefined) throw new ErrandError('invalid_argument', why)
-    } else agent.launch(this.request(launched), this.#program!)
+    agent.launch(this.request(launched), this.#program!)
     return launched
   }
 
@@ -98,8 +94,7 @@ export class AgentStart {
 
   /** How the process is started; its files are written. Throws `invalid_argument`. */
   launch(launched: Launched): Launch {
-    const { spec, key } = this.#options
-    const agent = this.#options.agent as Agent
+    const { agent, spec, key } = this.#options
     const { program, args, env, files } = agent.launch(this.request(launched), launched.program!)
     for (const { path, content } of files ?? []) {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
@@ -150,7 +145,6 @@ export class AgentStart {
     const { plan, agent, services, spec, key, workspace } = this.#options
     checkBudget(agent, plan.budget)
     this.#cwd = services.workingFolder(plan.cwd, workspace(plan.session?.workspace_of ?? spec.run_id))
-    if (isInProcess(agent)) return
     const program = await services.program(agent)
     this.#program = program
     const { asks } = services.options
@@ -165,4 +159,4 @@ export class AgentStart {
 }
 
 /** An id is unique among the sessions of an agent. */
-const keyOf = ({ name }: KnownAgent, sessionId: string): string => `${name} ${sessionId}`
+const keyOf = ({ name }: Agent, sessionId: string): string => `${name} ${sessionId}`

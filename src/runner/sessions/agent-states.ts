@@ -1,8 +1,8 @@
 import { tmpdir } from 'node:os'
-import type { AgentPlaces, SessionRequest } from '../../agents/agent.ts'
+import type { Agent, AgentPlaces, SessionRequest } from '../../agents/agent.ts'
 import type { AgentState } from '../../contract/agent.ts'
 import { messageWithHint } from '../../contract/errors.ts'
-import { type AgentServices, isInProcess, type KnownAgent } from './agent-services.ts'
+import type { AgentServices } from './agent-services.ts'
 
 /** Which agents this machine has, and which can be used as things are. Starts programs at most to ask for a version. */
 export async function agentStates(services: AgentServices, env: NodeJS.ProcessEnv): Promise<AgentState[]> {
@@ -10,13 +10,8 @@ export async function agentStates(services: AgentServices, env: NodeJS.ProcessEn
   return await Promise.all(known.map((agent) => stateOf(agent, services, { folder, env })))
 }
 
-async function stateOf(agent: KnownAgent, services: AgentServices, places: AgentPlaces): Promise<AgentState> {
+async function stateOf(agent: Agent, services: AgentServices, places: AgentPlaces): Promise<AgentState> {
   const { name, title } = agent
-  const request = trialRequest(agent, services)
-  if (isInProcess(agent)) {
-    const why = agent.check(request)
-    return { name, title, installed: true, usable: why === undefined, why }
-  }
   const located = await agent.locate(places)
   const install = agent.install && `errand agents install --${name.replaceAll('_', '-')}`
   if (located.type === 'missing')
@@ -26,9 +21,9 @@ async function stateOf(agent: KnownAgent, services: AgentServices, places: Agent
   const { program } = located
   // Its program comes with each request.
   if (program.path === '') return { name, title, installed: true, usable: true }
-  const head = { name, title, installed: true, version: program.version }
+  const head = { name, title, installed: true, version: program.version || undefined }
   try {
-    agent.launch(request, program)
+    agent.launch(trialRequest(agent, services), program)
     return { ...head, usable: true }
   } catch (error) {
     return { ...head, usable: false, why: messageWithHint(error) }
@@ -36,7 +31,7 @@ async function stateOf(agent: KnownAgent, services: AgentServices, places: Agent
 }
 
 /** As of a step that asks for nothing special. */
-function trialRequest(agent: KnownAgent, services: AgentServices): SessionRequest {
+function trialRequest(agent: Agent, services: AgentServices): SessionRequest {
   return {
     cwd: tmpdir(),
     extra_args: [],

@@ -1,3 +1,4 @@
+import type { Agent } from '../../agents/agent.ts'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { JournaledReports } from '../attempts/journaled-reports.ts'
 import type { Ending } from '../attempts/outcome.ts'
@@ -5,7 +6,6 @@ import type { ProcessOutput } from '../attempts/process-output.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { AgentPlan } from '../ports.ts'
 import { AgentLaunches } from './agent-launches.ts'
-import type { KnownAgent } from './agent-services.ts'
 import type { AgentStart } from './agent-start.ts'
 import type { HeardProcessOptions } from './heard-process.ts'
 import { Session } from './session.ts'
@@ -18,7 +18,7 @@ const STDERR_TAIL_BYTES = 8 * 1024
 
 export interface KeptSessionOptions {
   plan: AgentPlan
-  agent: KnownAgent
+  agent: Agent
   start: AgentStart
   /** Where the agent's processes are, and in what they run. */
   place: Pick<HeardProcessOptions, 'path' | 'mark' | 'cage' | 'news'>
@@ -26,7 +26,7 @@ export interface KeptSessionOptions {
   journal: JournaledReports
   output: ProcessOutput
   told: ToldOnce
-  onRunning(pid: number | undefined, startedAtMs: number): void
+  onRunning(pid: number, startedAtMs: number): void
   onStartFailed(ending: Ending): void
   /** What must be kept could not be; the message is the journal's where there is none. */
   onUnkept(message?: string): void
@@ -55,7 +55,6 @@ export class KeptSession {
       onRunning,
       onLine: (line) => this.#line(line),
       onEnd: (ending) => this.#exited(ending),
-      onEvent: (event) => this.apply(event),
       onUnkept,
     })
     this.session = new Session({

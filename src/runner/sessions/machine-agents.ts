@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { checkedOnce } from '../../agents/ask-check/checked-once.ts'
-import { builtin } from '../../agents/builtin/builtin.ts'
 import { agentRegistry } from '../../agents/registry.ts'
 import type { AgentsOptions } from './agent-services.ts'
 
@@ -12,7 +11,7 @@ export function machineAgents(options: {
 }): AgentsOptions {
   const { folder, stateDir, allowedDirs } = options
   return {
-    known: [...agentRegistry, builtin],
+    known: agentRegistry,
     folder,
     sessionsDir: join(stateDir, 'sessions'),
     allowedDirs,

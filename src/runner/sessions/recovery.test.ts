@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startModelServer } from '../../../test/support/model-server/server.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { isAlive, processStat, signal, treeMembers } from '../../platform/process-tree.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
@@ -139,6 +140,50 @@ test('a runner killed at any moments: each prompt is given once, and every updat
   }
   const prompts = all.flatMap((held) => kindsOf(held).filter((kind) => kind === 'prompt')).length
   assert.equal(linesOf(here.log).filter((line) => line.startsWith('prompt ')).length, prompts)
+  await attempts.close()
+})
+
+test('the built-in agent goes on when its runner is killed: no word lost or doubled, no call or command made again', async (t) => {
+  using here = sessionPlace()
+  const said = (name: string) => Array.from({ length: 60 }, (_, i) => `${name} ${i + 1}\n`).join('')
+  const command = 'echo run >>ran; until [ -e go ]; do sleep 0.05; done'
+  const server = await startModelServer({
+    script: [
+      { text: said('one'), toolCalls: [{ kind: 'run', args: { command } }] },
+      { text: said('two'), delayMs: 700 },
+      { text: said('three') },
+    ],
+  })
+  t.after(() => server.stop())
+  const env = { OPENAI_BASE_URL: `${server.url}/v1`, OPENAI_API_KEY: 'k' }
+  const args = { agent: 'builtin', command: undefined, model: 'm', interactive: true }
+  const spec = here.spec('Do it.', args, { env })
+  let kill = await otherRunner(here, [spec])
+  for (let round = 0; round < 8; round++) {
+    if (round === 1) await until(() => linesOf(inWorkspace(here, 'ran')).length > 0, 'its command')
+    await sleep(randomInt(150))
+    await kill()
+    if (round === 2) writeFileSync(inWorkspace(here, 'go'), '')
+    kill = await otherRunner(here, journalOf(here, spec) === '' ? [spec] : [])
+  }
+  await kill()
+  const attempts = here.open()
+  const [held] = await attempts.recover()
+  held!.input!({ type: 'prompt', input_id: 'p', text: 'And more.' })
+  held!.input!({ type: 'close', input_id: 'c' })
+  const end = await endOf(held!)
+  assert.equal(end.outcome, 'success', JSON.stringify(end))
+  assert.equal(messages(held!), said('one') + said('two') + said('three'))
+  assert.equal(await textOf(held!), messages(held!))
+  assert.deepEqual(linesOf(inWorkspace(here, 'ran')), ['run'])
+  assert.equal(server.scripted.length, 3)
+  assert.equal(updatesOf(held!).filter((each) => each.kind === 'session' && each.origin === 'new').length, 1)
+  assert.deepEqual(
+    treeMembers({
+      mark: markOf(JSON.parse(readFileSync(join(folderOf(here, spec), 'spec.json'), 'utf8')).key),
+    }),
+    [],
+  )
   await attempts.close()
 })
 

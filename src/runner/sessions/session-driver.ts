@@ -12,7 +12,7 @@ const STOP_GRACE_MS = 5_000
 
 /** The attempt that the session is. */
 export interface Driven {
-  running(pid: number | undefined, startedAtMs: number): void
+  running(pid: number, startedAtMs: number): void
   stop(cause: Cause, graceMs: number): void
   /** What must be kept could not be; the message is the journal's where there is none. */
   unkept(message?: string): void
@@ -82,9 +82,8 @@ export class SessionDriver {
   async takeUp(cause: Cause | undefined): Promise<void> {
     const { start, attempt } = this.#options
     const { launches } = this.kept
-    const { process, talk } = launches
+    const { process } = launches
     await this.#verifier.endLeft()
-    if (talk) this.kept.apply({ type: 'gone', why: 'The runner that it ran in was restarted.' })
     if (!process) return
     const { alive, claim } = await process.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
     if (alive) this.kept.apply({ type: 'found' })

@@ -1,12 +1,12 @@
-import type { Program, ProtocolFailure, SessionRequest } from '../../agents/agent.ts'
-import type { AgentUpdate, AttemptInput } from '../../contract/agent.ts'
+import type { Program, SessionRequest } from '../../agents/agent.ts'
+import type { AttemptInput } from '../../contract/agent.ts'
 
 /**
  * What a session is told, but for the lines of the agent's program. It is in the journal, with how far the program's
  * lines were read, before it counts: so a later process of this runner comes to the same state.
  */
 export type SessionEvent =
-  /** A process of the agent, or a session inside the runner, is begun; the environment is made anew each time. */
+  /** A process of the agent is begun; the environment is made anew each time. */
   | { type: 'launched'; program?: Program; request: Omit<SessionRequest, 'env'> }
   /** A later runner found the process alive. */
   | { type: 'found' }
@@ -29,10 +29,6 @@ export type SessionEvent =
   | { type: 'idle_over' }
   | { type: 'stop' }
   | { type: 'note'; text: string }
-  /** From an agent inside the runner. */
-  | { type: 'agent'; update: AgentUpdate }
-  | { type: 'agent_ready' }
-  | { type: 'agent_failed'; failure: ProtocolFailure }
 
 export type Launched = Extract<SessionEvent, { type: 'launched' }>
 export type Exited = Extract<SessionEvent, { type: 'exited' }>

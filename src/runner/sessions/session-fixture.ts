@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import { acp } from '../../agents/acp.ts'
+import { builtin } from '../../agents/builtin/builtin.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { attemptSpec, type Place, place, until } from '../attempts/attempt-fixture.ts'
@@ -24,7 +25,7 @@ export interface SessionPlace extends Disposable {
 }
 
 export const sessionAgents = (path: string): AgentsOptions => ({
-  known: [acp],
+  known: [acp, builtin],
   folder: join(path, 'agents'),
   sessionsDir: join(path, 'sessions'),
   allowedDirs: 'any',

@@ -175,12 +175,6 @@ export class Session {
         return void this.#cancelTurn()
       case 'note':
         return void this.#teller.tell({ kind: 'notice', text: event.text })
-      case 'agent':
-        return void this.#update(event.update)
-      case 'agent_ready':
-        return void this.#conversation.ready()
-      case 'agent_failed':
-        return void this.#fail(event.failure.reason, event.failure.message)
     }
   }
 

@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { SessionRequest } from '../../src/agents/agent.ts'
-import type { InProcessAgent, InProcessSession, ToolAsk, TurnEnd } from '../../src/agents/in-process.ts'
+import {
+  type BuiltinSession,
+  openSession,
+  type ToolAsk,
+  type TurnEnd,
+} from '../../src/agents/builtin/session.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
 
 /** A generous deadline: a loaded machine may be slow. */
@@ -8,15 +13,15 @@ const DEADLINE_MS = 180_000
 
 type Decide = (ask: ToolAsk) => 'allow' | 'deny' | Promise<'allow' | 'deny'>
 
-/** One session of an agent that works within this process: what a runner does, without its durability. */
-export class InProcessBench {
+/** One session of the built-in agent within this process, without its program and its protocol. */
+export class BuiltinBench {
   readonly updates: AgentUpdate[] = []
   readonly asked: ToolAsk[] = []
   readonly request: SessionRequest
-  readonly session: InProcessSession
+  readonly session: BuiltinSession
   readonly abort = new AbortController()
 
-  constructor(agent: InProcessAgent, request: SessionRequest, decide: Decide = () => 'allow') {
+  constructor(request: SessionRequest, decide: Decide = () => 'allow') {
     this.request = request
     const port = {
       update: (update: AgentUpdate) => void this.updates.push(update),
@@ -25,7 +30,7 @@ export class InProcessBench {
         return await decide(ask)
       },
     }
-    this.session = agent.open(request, port, this.abort.signal)
+    this.session = openSession(request, port, this.abort.signal)
   }
 
   prompt(text: string, signal: AbortSignal = new AbortController().signal): Promise<TurnEnd> {
