@@ -5,6 +5,7 @@ import { command } from './command.ts'
 import { connection } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { expiresSoon } from './lifetime.ts'
+import { lineText } from './render/terminal-text.ts'
 import { forgetLogin, isSession, type Login, savedLogin, writeLogin } from './saved-login.ts'
 
 export const login = command({
@@ -28,7 +29,7 @@ export const login = command({
     }
     const user = await new ErrandClient({ url, token }).auth.me()
     writeLogin({ url, token })
-    process.stdout.write(`Logged in to ${url} as ${user.name} (${user.role}).\n`)
+    process.stdout.write(`Logged in to ${url} as ${lineText(user.name)} (${lineText(user.role)}).\n`)
     const soon = options.token === undefined ? undefined : expiresSoon(user.expires_at)
     if (soon !== undefined)
       process.stderr.write(`warning: this token expires ${soon}. Make another with: errand tokens create\n`)

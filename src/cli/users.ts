@@ -6,6 +6,7 @@ import { connect, connection } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { oneOf } from './one-of.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
+import { lineText } from './render/terminal-text.ts'
 import { isSession, savedLogin, writeLogin } from './saved-login.ts'
 
 const passwordOption = {
@@ -75,8 +76,8 @@ const add = command({
     const password = await askSecret(`Password for ${name}`, fromStdin ?? false)
     const role = admin ? 'admin' : 'user'
     const user = await connect(hub).users.create({ name: name!, password, role, tenant })
-    process.stdout.write(`${user.name} (${user.role}) is added.\n`)
-    for (const warning of user.warnings) process.stderr.write(`warning: ${warning}\n`)
+    process.stdout.write(`${lineText(user.name)} (${lineText(user.role)}) is added.\n`)
+    for (const warning of user.warnings) process.stderr.write(`warning: ${lineText(warning)}\n`)
     return 0
   },
 })
@@ -130,7 +131,7 @@ async function tellOfRunners(client: ErrandClient, name: string): Promise<void> 
   const ids = [...new Set(theirs.flatMap(({ runner_id }) => runner_id ?? []))]
   if (ids.length > 0)
     process.stdout.write(
-      `Runners that ${name} enrolled go on: ${ids.join(', ')}. Who has had one of these machines may have its token: errand runners remove ID.\n`,
+      `Runners that ${name} enrolled go on: ${lineText(ids.join(', '))}. Who has had one of these machines may have its token: errand runners remove ID.\n`,
     )
 }
 

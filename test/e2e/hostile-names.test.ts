@@ -88,7 +88,7 @@ const answers: Record<string, unknown> = {
   '/api/secrets': { secrets: [{ name: bad, scope: { workflow: bad }, updated_at: bad, updated_by: bad }] },
   '/api/bots': { bots: [bot] },
   '/api/bots/r': bot,
-  '/api/agents': { agents: agents.map((agent) => ({ ...agent, runners: [{ id: bad, usable: true }] })) },
+  '/health/agents': { agents: { [bad]: { ...agents[0], runners: [{ id: bad, usable: true }] } } },
 }
 
 test('no list, page or error of the command line steers a terminal or turns text, whatever a hub answers', async (t) => {
@@ -118,6 +118,7 @@ test('no list, page or error of the command line steers a terminal or turns text
     ['secrets', 'list'],
     ['bot', 'list', '--all'],
     ['bot', 'status', 'r'],
+    ['agents', 'list', '--hub'],
   ]
   const commands = [
     ...lists,
