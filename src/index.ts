@@ -25,6 +25,7 @@ export type {
   Placement,
   RunPage,
   RunQuery,
+  RunSecrets,
   RunStore,
   SecretSource,
   StepHost,

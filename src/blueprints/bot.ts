@@ -1,5 +1,6 @@
 import { BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
 import type { StartBot } from '../contract/bot-api.ts'
+import { isCredentialName } from '../contract/credential-names.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { secretFault } from '../contract/secret-value.ts'
 import { VAR_NAME_RULE, VarName } from '../contract/variable-name.ts'
@@ -31,14 +32,15 @@ export interface KeptSource {
 
 /** A run of a bot: a workflow of one step; and the values of its secrets, which stand nowhere in it. */
 export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOptions) {
-  const { bot_id, env = {}, timeout_seconds = maxSeconds, runner, group, labels, registry_auth } = request
+  const { bot_id, timeout_seconds = maxSeconds, runner, group, labels, registry_auth } = request
   if (timeout_seconds > maxSeconds)
     throw new ErrandError(
       'invalid_argument',
       `timeout_seconds is ${timeout_seconds}; a bot lives ${maxSeconds} seconds (${hours(maxSeconds)}) at most here.`,
       { hint: 'Ask for less, or have the operator set ERRAND_BOT_HOURS.' },
     )
-  const secrets = secretTexts(request.env_vars ?? {}, env)
+  const { env, env_vars } = sortedVariables(request)
+  const secrets = secretTexts(env_vars, env)
   const password = kept === undefined ? registry_auth?.password : kept.password
   if (password !== undefined) secrets[REGISTRY_PASSWORD] = password
   const limits = request.limits ?? BotLimits.parse({})
@@ -97,6 +99,17 @@ export function botOf(workflow: unknown) {
 }
 
 const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`
+
+/** What looks like a credential is a secret, wherever it was given. */
+function sortedVariables({ env: given = {}, env_vars = {} }: Pick<BotRequest, 'env' | 'env_vars'>) {
+  const isSecret = ([name, value]: [string, string | number | boolean]) =>
+    typeof value !== 'boolean' && value !== '' && isCredentialName(name) && !Object.hasOwn(env_vars, name)
+  const entries = Object.entries(given)
+  return {
+    env: Object.fromEntries(entries.filter((entry) => !isSecret(entry))),
+    env_vars: { ...env_vars, ...Object.fromEntries(entries.filter(isSecret)) },
+  }
+}
 
 function plainVariables(env: Readonly<Record<string, string | number | boolean>>): Record<string, string> {
   return Object.fromEntries(

@@ -12,7 +12,7 @@ import { UsageError } from './command.ts'
 import { engineHere } from './engine-here.ts'
 import { exitCodes } from './exit-codes.ts'
 import { knownAgents } from './known-agents.ts'
-import { localFolder, localSessions } from './local-sessions.ts'
+import { keepSecretsIn, localFolder, localSessions } from './local-sessions.ts'
 import { dropOldRuns } from './old-local-runs.ts'
 import { OwnRecord, sweepKilled } from './own-record.ts'
 import { openStateFolder } from './state-folder.ts'
@@ -29,6 +29,7 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   const state = await openStateFolder(folder, newId)
   const { store } = state
   const secrets = new GivenSecrets(ask.secrets)
+  await keepSecretsIn(folder, secrets)
   const record = new OwnRecord({ runs: ask.earlier === undefined ? [] : [ask.earlier], kept: true })
   const swept = sweepKilled()
   const host = localSessions(record, secrets)

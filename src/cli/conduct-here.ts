@@ -11,6 +11,7 @@ import { engineHere } from './engine-here.ts'
 import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { keyValues } from './key-values.ts'
+import { keepSecretsIn } from './local-sessions.ts'
 import { dropOldSpills, spillFolder } from './spill-folder.ts'
 import { openStateFolder } from './state-folder.ts'
 import { setOutputPath, shownBytes } from './workflow-outputs.ts'
@@ -42,6 +43,7 @@ export async function conductHere(
   const runId = options.resume ?? options['run-id'] ?? newRunId()
   const state = options.state === undefined ? undefined : await openStateFolder(options.state, runId)
   const store: RunStore = state?.store ?? new MemoryRunStore()
+  if (options.state !== undefined) await keepSecretsIn(options.state, secrets)
   const spill = spillFolder(options.state)
   const { engine, close } = engineHere(store, host, secrets, spill)
   try {

@@ -22,6 +22,7 @@ export function engineHere(
     store,
     host,
     outputs,
+    runSecrets: secrets,
     admit: (run) => secrets.admit(run),
     concurrency: async () => (await import('./local-concurrency.ts')).openLocalConcurrency(),
     version: productVersion,

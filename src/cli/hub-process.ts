@@ -165,6 +165,7 @@ async function start(
     store,
     host: fleet,
     outputs,
+    runSecrets: secrets,
     admit: async (run) => {
       bots.admit(run)
       await secrets.admit(run)

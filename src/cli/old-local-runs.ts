@@ -14,7 +14,7 @@ export function dropOldRuns(folder: string): void {
       oldestMs
     )
       continue
-    for (const kind of ['runs', 'output', 'attempts'])
+    for (const kind of ['runs', 'output', 'attempts', 'secrets'])
       rmSync(join(folder, kind, runId), { recursive: true, force: true })
   }
 }

@@ -21,6 +21,9 @@ export const StepSecret = z.strictObject({
 export const StepSecrets = z.union([z.array(VarName), z.record(VarName, z.union([VarName, StepSecret]))])
 export type StepSecrets = z.infer<typeof StepSecrets>
 
+/** The names of secrets that one run brought along in its `env` begin so: none that people set is hidden by one. */
+export const RUN_SECRET = 'ERRAND_ENV_'
+
 /** One secret that an attempt is given, by the variable it goes into. */
 export const SecretUse = z.object({
   from: z.enum(['hub', 'mounted']),

@@ -12,6 +12,7 @@ export const Problem = z.object({
   line: z.number().int().optional().describe('Counted from 1'),
   column: z.number().int().optional().describe('Counted from 1'),
   path: z.string().describe('Where in the value, such as `steps[0].args.cmd`'),
+  confidential: z.literal(true).optional().describe('Its line holds a credential, and is not to be shown'),
 })
 export type Problem = z.infer<typeof Problem>
 export const ValidateAnswer = z.object({ valid: z.boolean(), problems: z.array(Problem) })

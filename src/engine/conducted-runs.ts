@@ -2,12 +2,15 @@ import { ErrandError, messageOf } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { RunRecord, RunSpec } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
+import { RUN_SECRET } from '../contract/step-secrets.ts'
+import type { Workflow } from '../contract/workflow.ts'
 import { Children } from './children.ts'
 import { ConcurrencyGroups } from './concurrency-groups.ts'
 import { Conductor, type ConductorPorts } from './conductor.ts'
 import type { EngineOptions } from './engine.ts'
 import type { Submission } from './face.ts'
 import type { Feed } from './feed.ts'
+import { hubSecrets } from './hub-secrets.ts'
 import type { Loader } from './load.ts'
 import { newRun, type Started } from './new-run.ts'
 import { Notifications, notificationOf } from './notifications.ts'
@@ -24,6 +27,8 @@ export class ConductedRuns {
   readonly #ports: ConductorPorts
   readonly #children: Children
   readonly #conductors = new Map<string, Conductor>()
+  /** Runs that are being submitted. */
+  readonly #beginning = new Set<string>()
   readonly #groups: ConcurrencyGroups
   /** Those that were given up, with the store's failure. */
   readonly #lost = new Map<string, unknown>()
@@ -97,9 +102,39 @@ export class ConductedRuns {
   ): Promise<RunRecord> {
     const spec = newRun(plan, submission, started, this.#ports.clock.now())
     if (this.#closed) throw engineClosed()
+    if (this.#beginning.has(spec.run_id)) throw runExists(spec.run_id)
+    this.#beginning.add(spec.run_id)
+    try {
+      return await this.#begin(plan, spec, submission)
+    } finally {
+      this.#beginning.delete(spec.run_id)
+    }
+  }
+
+  isBeginning(runId: string): boolean {
+    return this.#beginning.has(runId)
+  }
+
+  async #begin(
+    plan: Plan,
+    spec: RunSpec,
+    submission: Omit<Submission, 'yaml' | 'workflow'>,
+  ): Promise<RunRecord> {
     // Looked up before anything is placed: an attempt's id must never be another run's.
     if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id)))
       throw runExists(spec.run_id)
+    if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
+    const hasSecrets = await this.#keepSecrets(spec, submission.secrets)
+    try {
+      await this.#create(plan, spec)
+    } catch (error) {
+      if (hasSecrets) await this.#options.runSecrets!.dropOfRun(spec)
+      throw error
+    }
+    return recordOf(this.#options.store, spec.run_id)
+  }
+
+  async #create(plan: Plan, spec: RunSpec): Promise<void> {
     if (this.#options.admit) await this.#options.admit(spec)
     // Until then nobody knows who is inside the group.
     if (plan.workflow.concurrency) {
@@ -117,7 +152,32 @@ export class ConductedRuns {
       conductor.abandon()
       throw error
     }
-    return recordOf(this.#options.store, spec.run_id)
+  }
+
+  /** First, so that no committed run lacks them: what was given, and what it takes over from the run it comes from. */
+  async #keepSecrets(spec: RunSpec, given: Submission['secrets'] = {}): Promise<boolean> {
+    const { runSecrets, store } = this.#options
+    const values: Record<string, string> = { ...given }
+    const missing = hubSecrets(spec.workflow as Workflow)
+      .flatMap(({ names }) => names)
+      .filter((name) => name.startsWith(RUN_SECRET) && !Object.hasOwn(values, name))
+    const from = spec.parent?.run_id ?? spec.retry_of ?? spec.continues
+    if (runSecrets && missing.length > 0 && from !== undefined) {
+      const before = await runSecrets.ofRun((await store.get(from)) ?? { run_id: from, tenant: spec.tenant })
+      for (const name of missing) if (before[name] !== undefined) values[name] = before[name]
+    }
+    if (Object.keys(values).length === 0) return false
+    if (!runSecrets)
+      throw new ErrandError('invalid_argument', 'This engine keeps no secrets of single runs.', {
+        hint: 'Give it EngineOptions.runSecrets.',
+      })
+    try {
+      await runSecrets.setOfRun(spec, values)
+    } catch (error) {
+      await runSecrets.dropOfRun(spec)
+      throw error
+    }
+    return true
   }
 
   /** Takes up runs; new ones enter no concurrency group meanwhile. */

@@ -18,9 +18,19 @@ import type { PassOn } from './late-prompts.ts'
 import { Loader } from './load.ts'
 import type { NotifyOptions } from './notifications.ts'
 import type { Plan } from './plan.ts'
-import type { Clock, Notifier, OutputStore, RunPage, RunQuery, RunStore, StepHost } from './ports.ts'
+import type {
+  Clock,
+  Notifier,
+  OutputStore,
+  RunPage,
+  RunQuery,
+  RunSecrets,
+  RunStore,
+  StepHost,
+} from './ports.ts'
 import { alreadyRolledBack, runNotEnded } from './refusals.ts'
 import { carriedOver, rollbackWorkflow } from './retry.ts'
+import { sealedEnv } from './sealed-env.ts'
 import { initialState, type RunState } from './state.ts'
 import { logOf, recordOf } from './stored-run.ts'
 import { viewOf } from './view.ts'
@@ -35,7 +45,12 @@ export interface EngineOptions {
   notifier?: Notifier
   notify?: NotifyOptions
   clock?: Clock
-  /** Throws to refuse a run, before anything of it is kept. */
+  /**
+   * Keeps the credentials that stand in the `env` of a workflow, apart from it, until the run is removed. Absent: they stay
+   * where they are, and are no secrets.
+   */
+  runSecrets?: RunSecrets
+  /** Throws to refuse a run, before anything of it is kept but its secrets. */
   admit?: (run: RunSpec) => Promise<void>
   /**
    * Goes on with the session of a run with prompts that came too late for it, oldest first; answers the run that has each.
@@ -61,6 +76,8 @@ export class Engine implements EngineFace {
   readonly #store: RunStore
   readonly #outputs: OutputStore
   readonly #loader: Loader
+  readonly #catalog: ActionCatalog
+  readonly #runSecrets: RunSecrets | undefined
   readonly #feed = new Feed()
   readonly #runs: ConductedRuns
   /** Those of each run that are being begun. */
@@ -69,7 +86,9 @@ export class Engine implements EngineFace {
   constructor(options: EngineOptions) {
     this.#store = options.store
     this.#outputs = options.outputs
-    this.#loader = new Loader(options.catalog ?? builtinActions)
+    this.#catalog = options.catalog ?? builtinActions
+    this.#loader = new Loader(this.#catalog)
+    this.#runSecrets = options.runSecrets
     this.#runs = new ConductedRuns(options, this.#loader, this.#feed)
   }
 
@@ -78,7 +97,16 @@ export class Engine implements EngineFace {
     const { group, repository = '' } = submission
     const plan =
       group === undefined ? loaded : this.#loader.again(withinGroup(loaded.workflow, group, repository))
-    return this.#runs.begin(plan, submission, {})
+    if (this.#runSecrets === undefined) return this.#runs.begin(plan, submission, {})
+    const given = new Set(Object.keys(submission.vars ?? {}))
+    const { workflow, values } = sealedEnv(plan.workflow, given, this.#catalog)
+    if (workflow === plan.workflow) return this.#runs.begin(plan, submission, {})
+    const secrets = { ...values, ...submission.secrets }
+    return this.#runs.begin(this.#loader.again(workflow), { ...submission, secrets }, {})
+  }
+
+  isBeginning(runId: string): boolean {
+    return this.#runs.isBeginning(runId)
   }
 
   get(runId: string): Promise<RunRecord | undefined> {
@@ -171,7 +199,11 @@ export class Engine implements EngineFace {
       if (run && (!isFinalRun(run.status) || this.#runs.get(runId))) throw runNotEnded(runId, run.status)
     }
     // The record last: what a failure leaves is found by it, and removed again.
-    for (const runId of runIds) await this.#outputs.remove(runId)
+    for (const runId of runIds) {
+      await this.#outputs.remove(runId)
+      const run = this.#runSecrets && (await this.#store.get(runId))
+      if (run) await this.#runSecrets!.dropOfRun(run)
+    }
     await this.#store.remove(runIds)
     for (const runId of runIds) {
       this.#runs.forget(runId)

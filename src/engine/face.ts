@@ -8,6 +8,8 @@ import type { RunPage, RunQuery } from './ports.ts'
 
 export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflow'> {
   vars?: Record<string, string | number | boolean>
+  /** Values of secrets that this run alone has, by the names that its steps use. Kept before the run is. */
+  secrets?: Readonly<Record<string, string>>
   /** What the workflow was made by. Default `workflow`. */
   blueprint?: string
   /** The ended run whose session with an agent it goes on with. */
@@ -36,6 +38,8 @@ export interface EngineFace {
    * where a host is of another group than the run.
    */
   submit(submission: Submission): Promise<RunRecord>
+  /** Whether a run of this id is being submitted: its secrets may be there before it is. */
+  isBeginning(runId: string): boolean
   get(runId: string): Promise<RunRecord | undefined>
   list(query: RunQuery): Promise<RunPage>
   /** The run with its steps, folded from the log. Throws `run_not_found`. */

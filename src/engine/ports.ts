@@ -155,6 +155,19 @@ export interface SecretSource {
   reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>>
 }
 
+/** Keeps the secrets that one run alone has, sealed where they outlive this process; the run's `SecretSource` knows them. */
+export interface RunSecrets {
+  /** Before anything of the run is kept. */
+  setOfRun(
+    run: Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>,
+    values: Readonly<Record<string, string>>,
+  ): Promise<void>
+  /** By name; none for a run that has none. */
+  ofRun(run: Pick<RunSpec, 'run_id' | 'tenant'>): Promise<Record<string, string>>
+  /** Twice is once. */
+  dropOfRun(run: Pick<RunSpec, 'run_id' | 'tenant'>): Promise<void>
+}
+
 /** Keeps the output bytes of attempts. Length is what is kept; callers of one stream come one at a time. */
 export interface OutputStore {
   /** Before the first `append` of an attempt; idempotent. Reads `max_output_bytes` and `output_path` from the args. */

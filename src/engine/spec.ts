@@ -26,10 +26,8 @@ export function attemptSpec(
 ): AttemptSpec {
   const { step } = planned
   const instance = state[planned.phase][planned.index]!.instances[at.instance]!
-  const { env, lookup } = instanceEnv(plan, state, names, planned, instance)
   const secrets = step.secrets && secretUses(step.secrets)
-  // Over a variable of the same name, which only who started the run can have given.
-  for (const variable of Object.keys(secrets ?? {})) delete env[variable]
+  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, Object.keys(secrets ?? {}))
   const host = plan.workflow.inventory?.hosts[instance.host] ?? {}
   return {
     attempt_id: attemptId(names.run_id, at.number),
@@ -44,7 +42,7 @@ export function attemptSpec(
     try: at.try,
     action: step.action,
     args: secrets
-      ? argsWithMarks(step.args, planned.raw, lookup, secrets)
+      ? argsWithMarks(step.args, planned.raw, lookup, secrets, step.env)
       : fillArgs(step.args, planned.raw, lookup),
     env,
     outputs: step.outputs,

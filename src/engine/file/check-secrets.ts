@@ -1,4 +1,5 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
+import { RUN_SECRET } from '../../contract/step-secrets.ts'
 import { eachUse } from './each-use.ts'
 import { asList, asMap, asText, entriesOf, own } from './loose.ts'
 import type { ValuePath } from './positions.ts'
@@ -12,7 +13,10 @@ interface Place {
   secrets: ReadonlySet<string>
 }
 
-/** A secret has a name of its own, and stands in the arguments of the steps that name it, nowhere else. */
+/**
+ * A secret has a name of its own, and stands in the arguments of the steps that name it, nowhere else. Those that were put
+ * in the place of credentials in `env` are not looked at: there they may stand.
+ */
 export function checkSecrets(report: Report, workflow: unknown, catalog: ActionCatalog): void {
   const places: Place[] = (['steps', 'finally'] as const).flatMap((list) =>
     asList(own(workflow, list)).map((step, index) => ({
@@ -33,8 +37,10 @@ export function checkSecrets(report: Report, workflow: unknown, catalog: ActionC
 }
 
 function variablesOf(secrets: unknown): string[] {
-  const names = Array.isArray(secrets) ? secrets.map(asText) : Object.keys(asMap(secrets) ?? {})
-  return names.filter((name) => name !== undefined)
+  if (Array.isArray(secrets)) return secrets.map(asText).filter((name) => name !== undefined)
+  return entriesOf(secrets).flatMap(([name, use]) =>
+    asText(own(use, 'secret'))?.startsWith(RUN_SECRET) ? [] : [name],
+  )
 }
 
 /** Where each variable of the file comes from that is no secret. */

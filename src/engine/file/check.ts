@@ -1,6 +1,7 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
 import { Workflow } from '../../contract/workflow.ts'
 import { checkAgents } from './check-agents.ts'
+import { checkCredentials } from './check-credentials.ts'
 import { checkInputs } from './check-inputs.ts'
 import { checkNamesAndNeeds } from './check-needs.ts'
 import { checkSecrets } from './check-secrets.ts'
@@ -77,7 +78,10 @@ function checkInto(
   checkSecrets(report, value, catalog)
   if (subs.agents) checkAgents(report, value, subs.agents)
   if (!parsed.success) return undefined
-  if (!report.failed) checkTiming(report, parsed.data, catalog)
+  if (!report.failed) {
+    checkTiming(report, parsed.data, catalog)
+    checkCredentials(report, parsed.data, catalog)
+  }
   return parsed.data
 }
 

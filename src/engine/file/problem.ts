@@ -14,7 +14,7 @@ const before = 60
 export function formatProblemWithSource(problem: Problem, source: string | undefined): string {
   const line =
     problem.line === undefined ? undefined : source?.split('\n')[problem.line - 1]?.replace(/\r$/, '')
-  if (line === undefined) return formatProblem(problem)
+  if (line === undefined || problem.confidential) return formatProblem(problem)
   const column = Math.min(problem.column ?? 1, line.length + 1)
   const from = line.length > maxShown ? Math.max(0, column - before) : 0
   const shown = visible(line.slice(from, from + maxShown))

@@ -11,6 +11,8 @@ export interface Complaint {
   /** A function where finding it takes a while: it is called only for a problem that is kept. */
   hint?: string | (() => string | undefined)
   severity?: Problem['severity']
+  /** Its line in the file is not to be shown. */
+  confidential?: true
 }
 
 /** Collects the problems of one file, with their places. */
@@ -52,7 +54,11 @@ export class Report {
   }
 
   /** `message` is the whole sentence. */
-  add(path: ValuePath, message: string, { at = 'value', hint, severity = 'error' }: Complaint = {}): void {
+  add(
+    path: ValuePath,
+    message: string,
+    { at = 'value', hint, severity = 'error', confidential }: Complaint = {},
+  ): void {
     // Counted by themselves: no number of warnings is a mistake, or hides one.
     const { length } = this.problems.filter((problem) => problem.severity === severity)
     if (length > most[severity]) return
@@ -74,6 +80,7 @@ export class Report {
       ...(this.#file === undefined ? {} : { file: this.#file }),
       ...this.#locate?.(full, at),
       path: formatPath(full),
+      ...(confidential && { confidential }),
     })
   }
 

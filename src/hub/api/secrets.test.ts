@@ -152,3 +152,43 @@ test('a run that names a secret which is not there is refused, and one whose sec
   await hub.call('DELETE', '/api/secrets/A?repository=shop', token)
   assert.equal((await hub.call('POST', `/api/runs/${made.json.run_id}/retry`, token, {})).status, 400)
 })
+
+test('a credential in the env of any request is kept for its run alone, until the run is removed', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const env = { OPENAI_API_KEY: VALUE, REGION: 'north' }
+  const step = { name: 'a', action: 'cmd.run', args: { cmd: 'say x' } }
+  const workflow = { version: 'v0.1', name: 'w', env, steps: [step] }
+  const bodies: object[] = [
+    { workflow },
+    { yaml: JSON.stringify({ ...workflow, env: {}, steps: [{ ...step, env }] }) },
+    { agent: { prompt: 'x', env } },
+    { input: { text: 'x' }, metadata: { env } },
+  ]
+  for (const body of bodies) {
+    const made = await hub.call('POST', '/api/runs', token, body)
+    assert.equal(made.status, 201, made.text)
+    const { run_id } = made.json
+    const run = { tenant: 'default', run_id }
+    assert.deepEqual(await hub.secrets.ofRun(run), { ERRAND_ENV_OPENAI_API_KEY: VALUE })
+    const record = await hub.store.get(run_id)
+    const kept = JSON.stringify([record, await hub.store.events(run_id, 0, 500)])
+    assert.ok(kept.includes('north') && !kept.includes('horse'), kept)
+    await hub.call('POST', `/api/runs/${run_id}/cancel`, token)
+    await hub.engine.done(run_id)
+    assert.equal((await hub.call('DELETE', `/api/runs/${run_id}`, token)).status, 200)
+    assert.deepEqual(await hub.secrets.ofRun(run), {})
+  }
+  const refused = await hub.call('POST', '/api/runs', token, {
+    run_id: 'run_refused',
+    workflow: { ...workflow, steps: [{ ...step, secrets: ['NONE'] }] },
+  })
+  assert.equal(refused.status, 400, refused.text)
+  assert.deepEqual(await hub.secrets.runs(), [])
+  const bot = { bot_id: 'echo', code: 'x', env: { BOT_TOKEN: VALUE, REGION: 'north' } }
+  const started = await hub.call('POST', '/api/bots', token, bot)
+  assert.equal(started.status, 201, started.text)
+  const record = await hub.store.get(started.json.run_id)
+  assert.ok(!JSON.stringify(record).includes('horse'))
+  assert.deepEqual(await hub.secrets.ofRun(record!), { BOT_TOKEN: VALUE })
+})

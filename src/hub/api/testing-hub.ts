@@ -66,7 +66,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     await secrets.admit(run)
   }
   const passOn: PassOn = (runId, inputIds) => followUps.passOn(runId, inputIds)
-  const engine = new Engine({ store, host, outputs, admit, passOn })
+  const engine = new Engine({ store, host, outputs, runSecrets: secrets, admit, passOn })
   const followUps = new FollowUps(engine, accounts)
   const auth = new Auth({ accounts, secret: 'a secret of these tests', ...options.auth })
   const log: string[] = []

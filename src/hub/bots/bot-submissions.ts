@@ -1,7 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import type { EngineFace } from '../../engine/face.ts'
-import type { Secrets } from '../secrets/secrets.ts'
 import type { BotOwner } from './bot-owner.ts'
 import { servesBots } from './serves-bots.ts'
 
@@ -17,17 +16,10 @@ export interface BotSubmission {
 /** The one way in which the run of a bot begins. */
 export class BotSubmissions {
   readonly #engine: Pick<EngineFace, 'submit'>
-  readonly #secrets: Secrets
   readonly #underWay = new Set<string>()
 
-  constructor({ engine, secrets }: { engine: Pick<EngineFace, 'submit'>; secrets: Secrets }) {
+  constructor({ engine }: { engine: Pick<EngineFace, 'submit'> }) {
     this.#engine = engine
-    this.#secrets = secrets
-  }
-
-  /** It may have secrets already, and is no run yet. */
-  isUnderWay(runId: string): boolean {
-    return this.#underWay.has(runId)
   }
 
   /** For `EngineOptions.admit`: quotas would be passed by otherwise. Throws `invalid_argument`, `conflict`. */
@@ -43,17 +35,11 @@ export class BotSubmissions {
       })
   }
 
-  /** Secrets first, so that no committed run lacks them; a run that does not come about leaves none. */
   async submit({ owner, tenant }: BotOwner, submission: BotSubmission): Promise<void> {
-    const { secrets, ...run } = submission
-    const { run_id } = run
+    const { run_id } = submission
     this.#underWay.add(run_id)
     try {
-      await this.#secrets.setOfRun({ run_id, tenant, owner }, secrets)
-      await this.#engine.submit({ ...run, owner, tenant })
-    } catch (error) {
-      await this.#secrets.dropOfRun({ run_id, tenant })
-      throw error
+      await this.#engine.submit({ ...submission, owner, tenant })
     } finally {
       this.#underWay.delete(run_id)
     }

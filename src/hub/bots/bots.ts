@@ -62,7 +62,7 @@ export class Bots {
   /** After the engine has taken up its runs: goes on with what a stop of the hub has interrupted. */
   async resume(): Promise<void> {
     const { engine, uploads, log } = this.#options
-    await this.#spentSecrets.sweep((runId) => this.#submissions.isUnderWay(runId))
+    await this.#spentSecrets.sweep()
     const runs: RunRecord[] = []
     for await (const run of allRuns(engine, { blueprint: 'bot', statuses: open })) runs.push(run)
     for (const run of runs) {

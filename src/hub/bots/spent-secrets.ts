@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/face.ts'
@@ -11,7 +12,7 @@ export interface SpentSecretsOptions {
   log: Log
 }
 
-/** Deletes the secrets of bots that have served. */
+/** Deletes the secrets of bots that have served; those of other runs are kept for a retry, until the run is removed. */
 export class SpentSecrets {
   readonly #options: SpentSecretsOptions
 
@@ -29,12 +30,15 @@ export class SpentSecrets {
     this.#drop(runId, REGISTRY_PASSWORD)
   }
 
-  /** What a stop of the hub has left. `isUnderWay`: the run is being submitted. */
-  async sweep(isUnderWay: (runId: string) => boolean): Promise<void> {
+  /** What a stop of the hub has left. */
+  async sweep(): Promise<void> {
     const { engine, secrets } = this.#options
-    for (const { tenant, run_id } of await secrets.runs()) {
+    for (const [index, { tenant, run_id }] of (await secrets.runs()).entries()) {
+      // There may be one for each run that is kept, and the hub serves meanwhile.
+      if (index % 100 === 99) await setImmediate()
+      const wasBeginning = engine.isBeginning(run_id)
       const run = await engine.get(run_id)
-      if (isUnderWay(run_id)) continue
+      if (wasBeginning || engine.isBeginning(run_id) || (run && run.blueprint !== 'bot')) continue
       if (run === undefined || isFinalRun(run.status)) await secrets.dropOfRun({ tenant, run_id })
       else if (pulledBy(await engine.view(run_id)) !== undefined)
         await secrets.dropOfRun({ tenant, run_id }, REGISTRY_PASSWORD)

@@ -23,7 +23,13 @@ const place = (over: Partial<SecretPlace> = {}): SecretPlace => ({
   ...over,
 })
 const spec = (over: Partial<AttemptSpec> = {}) =>
-  ({ tenant: 'default', workflow_name: 'deploy', secrets: secretUses(['TOKEN']), ...over }) as AttemptSpec
+  ({
+    run_id: 'run_any',
+    tenant: 'default',
+    workflow_name: 'deploy',
+    secrets: secretUses(['TOKEN']),
+    ...over,
+  }) as AttemptSpec
 const newKey = () => randomBytes(32).toString('base64')
 
 async function here(t: TestContext) {
@@ -194,7 +200,7 @@ test('a run whose workflow names what is not there is refused, with all the name
   await secrets.set(place({ scope: 'workflow', scope_name: 'inner' }), VALUE, 'x')
   const step = (name: string, more: object) => ({ name, action: 'noop', args: {}, ...more })
   const run = (steps: object[]) =>
-    ({ tenant: 'default', workflow: { name: 'outer', steps } }) as unknown as RunSpec
+    ({ run_id: 'run_any', tenant: 'default', workflow: { name: 'outer', steps } }) as unknown as RunSpec
   const inner = { name: 'inner', steps: [step('two', { secrets: ['TOKEN'] })] }
   await secrets.admit(run([step('one', { action: 'workflow.run', args: { workflow: inner } })]))
   await secrets.admit(run([step('one', { secrets: { A: { mounted: 'x' } } })]))

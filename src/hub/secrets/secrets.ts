@@ -4,7 +4,7 @@ import type { RunSpec } from '../../contract/run.ts'
 import type { SecretScope, TakenSecrets } from '../../contract/secrets.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 import { hubSecrets } from '../../engine/hub-secrets.ts'
-import type { SecretSource } from '../../engine/ports.ts'
+import type { RunSecrets, SecretSource } from '../../engine/ports.ts'
 import { ROLLBACK_OF } from '../../engine/retry.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import type { SecretPlace, SecretStore, StoredSecret } from '../store/secrets.ts'
@@ -18,8 +18,8 @@ type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
 const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
   ({ tenant, scope: 'run', scope_name: run_id }) as const
 
-/** The secrets of all tenants. A value comes in by `set` and goes out by `reveal`, nowhere else. */
-export class Secrets implements SecretSource {
+/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal`, nowhere else. */
+export class Secrets implements SecretSource, RunSecrets {
   readonly #store: SecretStore
   readonly #keys: KeyRing
 
@@ -83,7 +83,7 @@ export class Secrets implements SecretSource {
     for (const secret of await this.#store.list(user)) await this.#store.remove(secret)
   }
 
-  /** Secrets that one run alone sees, before it is submitted; whoever sets them drops them when it has ended. */
+  /** Secrets that one run alone sees. */
   async setOfRun(run: RunOwner, values: Readonly<Record<string, string>>): Promise<void> {
     for (const [name, value] of Object.entries(values))
       await this.set({ ...placeOfRun(run), name }, value, run.owner)
@@ -135,7 +135,8 @@ export class Secrets implements SecretSource {
     if (names.length === 0) return found
     const tenant = of.tenant ?? DEFAULT_TENANT
     for (const name of names) {
-      const secret = narrowest(await this.#store.named(tenant, name), of)
+      const own = await this.#store.get({ ...placeOfRun({ tenant, run_id: of.run_id }), name })
+      const secret = own ?? narrowest(await this.#store.named(tenant, name), of)
       if (secret) found.set(name, secret)
     }
     const missing = names.filter((name) => !found.has(name))
@@ -144,7 +145,12 @@ export class Secrets implements SecretSource {
   }
 
   async #open(): Promise<Keys> {
-    return this.#keys.keys({ make: (await this.#store.list({})).length === 0 })
+    try {
+      return this.#keys.keys({ make: false })
+    } catch (error) {
+      if ((await this.#store.list({})).length > 0) throw error
+      return this.#keys.keys({ make: true })
+    }
   }
 }
 
@@ -158,16 +164,16 @@ export const whence = ({ name, scope_name, owner, updated_by }: StoredSecret, sc
 })
 
 /**
- * The run's own, else the workflow's, the repository's, the tenant's. Who runs a workflow chooses its name: of what a user has set for a
+ * The workflow's, else the repository's, the tenant's; the run's own goes before them. Who runs a workflow chooses its name: of what a user has set for a
  * name only that user's runs are given anything, before what an admin has set there for all.
  */
 function narrowest(secrets: readonly StoredSecret[], of: Of): StoredSecret | undefined {
   const workflow = of.workflow_name.startsWith(ROLLBACK_OF)
     ? of.workflow_name.slice(ROLLBACK_OF.length)
     : of.workflow_name
-  const names = { run: of.run_id, workflow, repository: of.repository, tenant: '' }
+  const names = { workflow, repository: of.repository, tenant: '' }
   const owners = of.owner === undefined ? [undefined] : [of.owner, undefined]
-  return (['run', 'workflow', 'repository', 'tenant'] as const)
+  return (['workflow', 'repository', 'tenant'] as const)
     .flatMap((scope) =>
       owners.map((owner) =>
         secrets.find((one) => one.scope === scope && one.scope_name === names[scope] && one.owner === owner),

@@ -30,7 +30,7 @@ export interface SecretStore {
   /** Keeps it in the place of the one that is there, whose `created_…` stay. Answers it as it is now. */
   put(secret: StoredSecret): Promise<StoredSecret>
   get(place: SecretPlace): Promise<StoredSecret | undefined>
-  /** Those of one name, of every scope. */
+  /** Those of one name that people set, of every scope. */
   named(tenant: string, name: string): Promise<StoredSecret[]>
   /** By name, then scope. Without an owner: of all. */
   list(filter: Partial<SecretPlace>): Promise<StoredSecret[]>

@@ -63,7 +63,7 @@ export class AttemptSecrets {
     const { spec } = this.#options
     if (spec.secrets === undefined) return spec
     const { env } = this
-    return { ...spec, args: withSecrets(spec.args, env), env: { ...spec.env, ...env } }
+    return { ...spec, args: withSecrets(spec.args, env), env: { ...withSecrets(spec.env, env), ...env } }
   }
 
   /** Writes what is to survive this process. */

@@ -51,4 +51,9 @@ export const secretMigrations: readonly Migration[] = [
       ALTER TABLE secrets_of_all RENAME TO secrets;
     `,
   },
+  {
+    version: 3,
+    name: 'secrets of single runs are found by their run',
+    sql: 'CREATE INDEX secrets_by_scope ON secrets (scope, scope_name)',
+  },
 ]

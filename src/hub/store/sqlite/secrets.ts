@@ -45,17 +45,17 @@ export const sqliteSecrets = (session: Session): SecretStore => {
     get: async (place) => session.read(() => find(place)),
 
     async named(tenant, name) {
-      const sql = 'SELECT * FROM secrets WHERE tenant = ? AND name = ?'
+      const sql = `SELECT * FROM secrets WHERE tenant = ? AND name = ? AND scope <> 'run'`
       return session.read(() => session.all(sql, tenant, name)).map(rowSecret)
     },
 
     async list({ tenant, name, scope, scope_name, owner }) {
-      const sql = `SELECT * FROM secrets
-        WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR name = ?2) AND (?3 IS NULL OR scope = ?3)
-          AND (?4 IS NULL OR scope_name = ?4) AND (?5 IS NULL OR owner = ?5)
-        ORDER BY tenant, name, scope, scope_name, owner`
-      const filter = [tenant, name, scope, scope_name, owner].map((each) => each ?? null)
-      return session.read(() => session.all(sql, ...filter)).map(rowSecret)
+      const given = Object.entries({ tenant, name, scope, scope_name, owner }).filter(
+        ([, value]) => value !== undefined,
+      )
+      const where = given.map(([column]) => `${column} = ?`).join(' AND ') || 'TRUE'
+      const sql = `SELECT * FROM secrets WHERE ${where} ORDER BY tenant, name, scope, scope_name, owner`
+      return session.read(() => session.all(sql, ...given.map(([, value]) => value!))).map(rowSecret)
     },
 
     remove: (place) =>

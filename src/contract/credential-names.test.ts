@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { agentKeyNames, isCredentialName } from './credential-names.ts'
+import { tokenVariables } from './token-variables.ts'
+
+test('names of credentials are known by their end, in any case', () => {
+  const names =
+    'OPENAI_API_KEY AWS_SECRET_ACCESS_KEY SSH_PRIVATE_KEY API_KEY APIKEY apikey TOKEN GITHUB_TOKEN npm_config__authToken ' +
+    'SECRET CLIENT_SECRET PASSWORD PGPASSWORD MYSQL_ROOT_PASSWORD PASSWORD_1 PASSWD DB_PASSWD DB_PASS SMTP_PWD KEY_PASSPHRASE ' +
+    'AZURE_CREDENTIALS GH_PAT SESSION_JWT'
+  for (const name of [...names.split(' '), ...agentKeyNames, ...tokenVariables])
+    assert.ok(isCredentialName(name), name)
+})
+
+test('other variables are not taken for credentials', () => {
+  const names =
+    'KEY PATH PWD OLDPWD PAT PASS HOME KEYBOARD MONKEY TOKENIZERS_PARALLELISM MAX_TOKENS SORT_KEY PRIMARY_KEY ' +
+    'users_partition_key CACHE_KEY SSH_PUBLIC_KEY PASSWORD_FILE TOKEN_PATH KEY_ID AWS_ACCESS_KEY_ID SECRETS_DIR ' +
+    'GOOGLE_APPLICATION_CREDENTIALS PASSWORD_MIN_LENGTH COMPASS BYPASS'
+  for (const name of names.split(' ')) assert.ok(!isCredentialName(name), name)
+})
