@@ -12,7 +12,12 @@ export const login = command({
   summary: 'Log in to a hub; the commands of this user use it from then on.',
   args: '[url]',
   options: {
-    username: { type: 'string', short: 'u', value: 'NAME', help: 'Default: admin' },
+    username: {
+      type: 'string',
+      short: 'u',
+      value: 'NAME',
+      help: 'Default: admin; of another tenant than the first, TENANT/NAME',
+    },
     'password-stdin': { type: 'boolean', help: 'Read the password from standard input' },
     token: { ...hubOptions.token, help: 'Keep this API token instead of asking for a password' },
     forget: { type: 'boolean', help: 'As errand logout' },

@@ -17,7 +17,7 @@ test("the hub's own tokens are of an admin of its first tenant, whoever of anoth
   t.after(() => stores.close())
   const { accounts } = stores
   await ensureAdmin(accounts)
-  const admin = (await accounts.userByName('admin'))!
+  const admin = (await accounts.userByName({ tenant: 'default', name: 'admin' }))!
   const add = (id: string, name: string, tenant: string) =>
     accounts.createUser({ ...admin, id, name, tenant, created_at: new Date().toISOString() } satisfies User)
   const owner = async () => {
@@ -44,7 +44,7 @@ test("the hub's own runner has a token of the tenant, and one that an earlier st
   t.after(() => stores.close())
   const { accounts } = stores
   await ensureAdmin(accounts)
-  const admin = (await accounts.userByName('admin'))!
+  const admin = (await accounts.userByName({ tenant: 'default', name: 'admin' }))!
   const file = join(folder, 'token')
   writeFileSync(file, 'errand_runner_of-before')
   const before = { id: 'token_1', name: 'own', user_id: admin.id, scope: 'runner' as const }

@@ -1,5 +1,6 @@
 import { ErrandClient } from '../client/client.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { DEFAULT_TENANT } from '../hub/auth/first-admin.ts'
 import { askSecret } from './ask-secret.ts'
 import { type CommandGroup, command, UsageError } from './command.ts'
 import { connect, connection } from './connection.ts'
@@ -76,8 +77,11 @@ const add = command({
     const password = await askSecret(`Password for ${name}`, fromStdin ?? false)
     const role = admin ? 'admin' : 'user'
     const user = await connect(hub).users.create({ name: name!, password, role, tenant })
-    process.stdout.write(`${lineText(user.name)} (${lineText(user.role)}) is added.\n`)
-    for (const warning of user.warnings) process.stderr.write(`warning: ${lineText(warning)}\n`)
+    const as = user.tenant === DEFAULT_TENANT ? '' : ` They log in as ${user.tenant}/${user.name}.`
+    process.stdout.write(`${lineText(`${user.name} (${user.role}) is added.${as}`)}
+`)
+    for (const warning of user.warnings) process.stderr.write(`warning: ${lineText(warning)}
+`)
     return 0
   },
 })

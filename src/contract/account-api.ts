@@ -7,7 +7,7 @@ const time = z.string().describe('RFC 3339, UTC')
 export const UserRole = z.enum(['admin', 'user'])
 export type UserRole = z.infer<typeof UserRole>
 
-/** As a run's `owner` shows it. */
+/** As a run's `owner` shows it; unique in a tenant. */
 export const UserName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'a user name is 1-64 letters, digits, ".", "_", "@" or "-"')
@@ -59,7 +59,7 @@ export const PatchUser = z
 export type PatchUser = z.infer<typeof PatchUser>
 
 export const LoginRequest = z.strictObject({
-  username: z.string().min(1).max(256),
+  username: z.string().min(1).max(256).describe('`NAME`; of another tenant than `default`, `TENANT/NAME`'),
   password: z.string().min(1).max(1024),
 })
 export type LoginRequest = z.infer<typeof LoginRequest>

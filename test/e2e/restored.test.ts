@@ -12,7 +12,7 @@ test('a restored hub has lost nothing: users, tokens, sessions, secrets, what wa
   const programs = await startPrograms(t, { runner: 'none' })
   const { client, home, url } = programs
   await client.users.create({ name: 'boss', password: 'long enough', role: 'admin', tenant: 'acme' })
-  const session = (await new ErrandClient({ url }).auth.login('boss', 'long enough')).token
+  const session = (await new ErrandClient({ url }).auth.login('acme/boss', 'long enough')).token
   const { token } = await client.tokens.create({ name: 'old' })
   await client.secrets.set('constructor', { value: 'opened again' })
   const steps = [{ name: 'one', secrets: ['constructor'], cmd: 'test "$constructor" = "opened again"' }]

@@ -215,7 +215,7 @@ test('from the command line people log in, make tokens and users, and what they 
 
 test("the hub's own token is masked in what its runner's steps put out, and that they can read it is told", async (t) => {
   const errand = hub(t)
-  await errand.up()
+  const url = /http:\/\/\S+/.exec((await errand.up()).printed.stdout)![0]
   const token = readFileSync(join(errand.data, 'local-token'), 'utf8').trim()
   assert.match(token, /^errand_api_/)
   const file = join(errand.home, 'steal.yaml')
@@ -246,6 +246,11 @@ test("the hub's own token is masked in what its runner's steps put out, and that
   const told = async () => (await errand.call('doctor')).stdout
   assert.equal((await add('boss', '--admin')).stderr, '')
   assert.equal((await add('far', '--tenant', 'acme')).stderr, '', 'of a tenant that has no runner of the hub')
+  const far = await errand.run(['login', url, '-u', 'acme/far', '--password-stdin'], {
+    stdin: 'a long password',
+  })
+  assert.match(far.stdout, /as far \(user\)/, far.stderr)
+  await errand.run(['logout'])
   assert.ok(!(await told()).includes('Nothing separates'))
   assert.match((await add('anna')).stderr, /^warning: .*can read this hub's files.*--no-runner/)
   assert.match(await told(), /Nothing separates the steps of 1 user from this hub/)

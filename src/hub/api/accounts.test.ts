@@ -95,16 +95,20 @@ test('an admin of the first tenant makes users of others, and they make their ow
   const far = await make(boss.token, { name: 'far', role: 'admin', tenant: 'acme' })
   assert.deepEqual([far.status, far.json.tenant], [201, 'acme'])
   assert.equal((await make(boss.token, { name: 'odd', tenant: 'a/b' })).status, 400)
-  const credentials = { username: 'far', password: 'long enough' }
+  const credentials = { username: 'acme/far', password: 'long enough' }
   const { token } = LoginAnswer.parse(
     (await hub.call('POST', '/api/auth/login', undefined, credentials)).json,
   )
+  const wrong = await hub.call('POST', '/api/auth/login', undefined, { ...credentials, username: 'far' })
+  assert.deepEqual([wrong.status, /TENANT\/NAME/.test(wrong.json.error.hint)], [401, true])
+  // The name of an admin of the first tenant: here it is free, and means another user.
+  assert.equal((await make(token, { name: 'boss' })).json.tenant, 'acme')
   const theirs = await make(token, { name: 'near' })
   assert.equal(theirs.json.tenant, 'acme')
   for (const tenant of ['default', 'third'])
     assert.equal((await make(token, { name: 'spy', role: 'admin', tenant })).status, 403)
   const names = (await hub.call('GET', '/api/users', token)).json.users.map(({ name }: UserView) => name)
-  assert.deepEqual(names.sort(), ['far', 'near'])
+  assert.deepEqual(names.sort(), ['boss', 'far', 'near'])
   assert.ok(!(await hub.call('GET', '/api/users', boss.token)).text.includes('near'))
 })
 

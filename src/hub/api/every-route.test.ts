@@ -205,6 +205,10 @@ test('that an id, a key or a name is taken in another tenant shows in no answer'
   const hub = await testingHub(t)
   const [ann, eve] = [await hub.user('ann', 'admin'), await hub.user('eve', 'admin', 'elsewhere')]
   const put = { 'content-type': 'application/gzip' }
+  // Of one name, so that an answer by the name alone would be another's.
+  const twin = await hub.user('twin', 'user', 'elsewhere')
+  await hub.accounts.createUser({ ...twin, id: 'user_twin_here', tenant: 'default' })
+  const own = await hub.tokenOf('user_twin_here', 'api')
   const make = async (token: string, name: string) => {
     const run = (body: object, headers = {}) => hub.call('POST', '/api/runs', token, body, headers)
     const yaml = oneStep('say hi')
@@ -218,11 +222,20 @@ test('that an id, a key or a name is taken in another tenant shows in no answer'
       await hub.call('PUT', `/api/secrets/${name}`, token, { value: 'long enough' }),
       await hub.call('PUT', '/api/uploads', token, `the archive ${name}`, put),
       await hub.call('POST', '/api/tokens', token, { name }),
+      await hub.call('POST', '/api/users', token, { name, password: 'long enough' }),
       await hub.call('POST', '/api/runners/enrollments', token, { name, group: name }),
     ].map(({ status }) => status)
   }
-  assert.deepEqual(await make(ann.token, 'taken'), [201, 201, 201, 201, 201, 201, 201, 201])
+  assert.deepEqual(await make(ann.token, 'taken'), [201, 201, 201, 201, 201, 201, 201, 201, 201])
   assert.deepEqual(await make(eve.token, 'taken'), await make(eve.token, 'free'))
+  const keyed = async (token: string, cmd: string) =>
+    hub.call('POST', '/api/runs', token, { yaml: oneStep(cmd) }, { 'idempotency-key': 'k' })
+  assert.deepEqual(
+    [(await keyed(own, 'say a')).status, (await keyed(twin.token, 'say b')).status],
+    [201, 201],
+  )
+  assert.equal((await keyed(own, 'say b')).json.error.code, 'idempotency_mismatch')
+  assert.equal((await hub.call('GET', '/api/runs', twin.token)).json.runs.length, 1)
   const again = await hub.call('POST', '/api/runs', eve.token, { yaml: oneStep('say hi'), run_id: 'taken' })
   assert.deepEqual([again.status, again.json.error.code], [409, 'run_exists'], 'what is its own is told')
   const ids = (await hub.call('GET', '/api/runs', eve.token)).json.runs.map(({ run_id }: RunRecord) => run_id)

@@ -3,6 +3,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { newRunId } from '../../contract/ids.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import type { EngineFace, Submission } from '../../engine/face.ts'
+import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import type { AccountStore } from '../store/accounts.ts'
 
 export interface Created {
@@ -40,7 +41,7 @@ export class IdempotentRuns {
   }
 
   async #claimAndCreate(key: string, submission: Submission & { owner: string }): Promise<Created> {
-    const { owner } = submission
+    const owner = keyOwner(submission)
     const request_hash = hash('sha256', JSON.stringify(submission))
     const run_id = submission.run_id ?? newRunId()
     const created_at = new Date().toISOString()
@@ -73,3 +74,7 @@ export class IdempotentRuns {
     }
   }
 }
+
+/** Keys are those of a user, whose name is that of its tenant; in the first tenant as it was before there were others. */
+const keyOwner = ({ owner, tenant = DEFAULT_TENANT }: { owner: string; tenant?: string }): string =>
+  tenant === DEFAULT_TENANT ? owner : `${tenant}/${owner}`

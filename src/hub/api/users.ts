@@ -58,7 +58,7 @@ export function userRoutes(app: ApiApp, { accounts, auth, engine, secrets, ownRu
         )
       // Runs name their owner: whoever has the name sees them.
       if ((await engine.list({ owner: body.name, tenant, limit: 1 })).runs.length > 0)
-        if ((await accounts.userByName(body.name)) === undefined)
+        if ((await accounts.userByName({ tenant, name: body.name })) === undefined)
           throw new ErrandError(
             'conflict',
             `The name "${body.name}" belonged to someone who still has runs here.`,

@@ -19,7 +19,7 @@ async function accountsWithAdmin(t: TestContext) {
   assert.ok(admin)
   const clock = { ms: Date.now() }
   const auth = new Auth({ accounts, secret, now: () => clock.ms })
-  const user = (await accounts.userByName('admin'))!
+  const user = (await accounts.userByName({ tenant: 'default', name: 'admin' }))!
   return { accounts, admin, auth, user, clock }
 }
 

@@ -63,38 +63,42 @@ export class Auth {
 
   /** Throws `rate_limited`, `unauthorized`; neither tells whether the user exists. */
   async login({ username, password }: LoginRequest, address: string) {
-    const user = await this.#accounts.userByName(username)
-    const right = await this.#isRight({ username, password, address }, user)
+    const account = accountOf(username)
+    const user = await this.#accounts.userByName(account)
+    const right = await this.#isRight(user, account, password, address)
     if (user === undefined || !right || user.disabled)
       throw new ErrandError(
         'unauthorized',
         'The user name or the password is wrong, or the user is disabled.',
         {
-          hint: 'Ask an admin for a new password if it is lost.',
+          hint: `Ask an admin for a new password if it is lost. A user of another tenant than "${DEFAULT_TENANT}" logs in as TENANT/NAME.`,
         },
       )
-    this.#limit.forgive(username, address, this.#now())
+    this.#limit.forgive(limitKey(account), address, this.#now())
     return { ...(await this.#sessions.issue(user)), user }
   }
 
   /** Counts as a failure until it is forgiven, but not while it waits for its turn: many right ones at once are none. */
   async #isRight(
-    { username, password, address }: LoginRequest & { address: string },
     user: User | undefined,
+    account: Account,
+    password: string,
+    address: string,
   ): Promise<boolean> {
-    this.#limit.check(username, address, this.#now())
+    const key = limitKey(account)
+    this.#limit.check(key, address, this.#now())
     return this.passwords.verify(password, user?.password_hash, () =>
-      this.#limit.take(username, address, this.#now()),
+      this.#limit.take(key, address, this.#now()),
     )
   }
 
   /** Ends every session of the user, and answers a new one. Throws `rate_limited`, `unauthorized` where the one before is wrong. */
   async changePassword(user: User, { current_password, new_password }: ChangePassword, address: string) {
-    if (!(await this.#isRight({ username: user.name, password: current_password, address }, user)))
+    if (!(await this.#isRight(user, user, current_password, address)))
       throw new ErrandError('unauthorized', 'The current password is wrong.', {
         hint: 'Ask an admin for a new password if it is lost.',
       })
-    this.#limit.forgive(user.name, address, this.#now())
+    this.#limit.forgive(limitKey(user), address, this.#now())
     const password_hash = await this.passwords.hash(new_password)
     const changed = await this.#accounts.updateUser(user.id, { password_hash })
     this.changed()
@@ -238,4 +242,14 @@ export class Auth {
     this.#accounts.touchToken(token.id, new Date(nowMs).toISOString())
     return { found: user === undefined ? { token } : { user, token }, expiresMs }
   }
+}
+
+type Account = Pick<User, 'tenant' | 'name'>
+
+const limitKey = ({ tenant, name }: Account): string => `${tenant}/${name}`
+
+/** Whom a user name at the login means: names are those of a tenant, and neither has a "/". */
+function accountOf(username: string): Account {
+  const [tenant = '', name] = username.split(/\/(.*)/s)
+  return name === undefined ? { tenant: DEFAULT_TENANT, name: username } : { tenant, name }
 }

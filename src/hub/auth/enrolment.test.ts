@@ -11,7 +11,7 @@ async function setup(t: TestContext) {
   t.after(() => stores.close())
   const accounts: AccountStore = stores.accounts
   await ensureAdmin(accounts)
-  const admin = (await accounts.userByName('admin'))!
+  const admin = (await accounts.userByName({ tenant: 'default', name: 'admin' }))!
   const clock = { ms: Date.now() }
   const auth = new Auth({ accounts, secret: 'a secret of these tests', now: () => clock.ms })
   const limits = { perAccount: 3, perAddress: 3, windowMs: 60_000, entries: 10 }

@@ -55,8 +55,8 @@ it('keeps users, each name once whatever its case', async (t) => {
   await assert.rejects(accounts.createUser(user('ADA')), { code: 'conflict' })
   await assert.rejects(accounts.createUser(user('new', { id: ada.id })), { code: 'conflict' })
   assert.deepEqual(await accounts.user(ada.id), ada)
-  assert.deepEqual(await accounts.userByName('ada'), ada)
-  assert.equal(await accounts.userByName('nobody'), undefined)
+  assert.deepEqual(await accounts.userByName({ tenant: 'default', name: 'ada' }), ada)
+  assert.equal(await accounts.userByName({ tenant: 'default', name: 'nobody' }), undefined)
   assert.deepEqual(
     (await accounts.users()).map((each) => each.name),
     ['Ada', 'bob'],
@@ -65,6 +65,17 @@ it('keeps users, each name once whatever its case', async (t) => {
     (await accounts.users({ tenant: 'acme' })).map((each) => each.disabled),
     [true],
   )
+})
+
+it('has one user of a name in each tenant', async (t) => {
+  const accounts = await open(t)
+  const [here, there] = [user('ada'), user('ADA', { tenant: 'acme' })]
+  await accounts.createUser(here)
+  await accounts.createUser(there)
+  assert.deepEqual(await accounts.userByName({ tenant: 'default', name: 'Ada' }), here)
+  assert.deepEqual(await accounts.userByName({ tenant: 'acme', name: 'Ada' }), there)
+  assert.equal(await accounts.userByName({ tenant: 'third', name: 'ada' }), undefined)
+  await assert.rejects(accounts.createUser(user('Ada', { id: 'x', tenant: 'acme' })), { code: 'conflict' })
 })
 
 it('gives a name to one of two that ask for it at once', async (t) => {

@@ -8,7 +8,7 @@ export type Role = 'admin' | 'user'
 
 export interface User {
   id: string
-  /** Unique without regard to the case of ASCII letters; kept as written. */
+  /** Unique in its tenant without regard to the case of ASCII letters; kept as written. */
   name: string
   role: Role
   tenant: string
@@ -87,11 +87,11 @@ export interface SeenRunner {
 }
 
 export interface AccountStore {
-  /** Throws `conflict` where the id or the name is taken. */
+  /** Throws `conflict` where the id, or the name in the tenant, is taken. */
   createUser(user: User): Promise<void>
   user(id: string): Promise<User | undefined>
-  userByName(name: string): Promise<User | undefined>
-  /** By name; all tenants unless one is named. */
+  userByName(of: Pick<User, 'tenant' | 'name'>): Promise<User | undefined>
+  /** By name, then tenant; all tenants unless one is named. */
   users(filter?: { tenant?: string }): Promise<User[]>
   /** Answers the user as it is now. Throws `not_found`. */
   updateUser(id: string, patch: UserPatch): Promise<User>

@@ -115,4 +115,59 @@ export const accountMigrations: readonly Migration[] = [
       CREATE INDEX sessions_by_expiry ON sessions (expires_at);
     `,
   },
+  {
+    version: 5,
+    name: 'names of users by tenant',
+    // Dropping a table deletes its rows, and with users go what is theirs: so tokens and sessions are put aside.
+    sql: `
+      CREATE TABLE users_by_tenant (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL COLLATE NOCASE,
+        role TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        password_hash TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        disabled INTEGER NOT NULL,
+        UNIQUE (tenant, name)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO users_by_tenant SELECT id, name, role, tenant, password_hash, created_at, disabled FROM users;
+      CREATE TABLE tokens_aside AS SELECT * FROM tokens;
+      CREATE TABLE sessions_aside AS SELECT * FROM sessions;
+      DROP TABLE tokens;
+      DROP TABLE sessions;
+      DROP TABLE users;
+      ALTER TABLE users_by_tenant RENAME TO users;
+      CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        user_id TEXT REFERENCES users (id) ON DELETE CASCADE,
+        tenant TEXT,
+        created_by TEXT,
+        scope TEXT NOT NULL,
+        token_sha256 TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL,
+        last_used_at TEXT,
+        expires_at TEXT,
+        revoked_at TEXT,
+        runner_group TEXT,
+        runner_id TEXT,
+        used_at TEXT,
+        CHECK ((user_id IS NULL) <> (tenant IS NULL))
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        created_at TEXT NOT NULL,
+        expires_at TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO tokens SELECT * FROM tokens_aside;
+      INSERT INTO sessions SELECT * FROM sessions_aside;
+      DROP TABLE tokens_aside;
+      DROP TABLE sessions_aside;
+      CREATE INDEX tokens_by_user ON tokens (user_id);
+      CREATE INDEX tokens_by_runner ON tokens (runner_id) WHERE runner_id IS NOT NULL;
+      CREATE INDEX sessions_by_user ON sessions (user_id);
+      CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+    `,
+  },
 ]

@@ -62,6 +62,7 @@ it('gives the tokens of enrolled runners to their tenant, and leaves those that 
     ['t3', 'u1', undefined, undefined],
     ['t4', undefined, 'acme', 'ada'],
   ])
+  assert.equal((await stores.accounts.user('u1'))?.name, 'ada')
   const own = { id: 't1', name: 'runner r1', tenant: 'acme', created_by: 'ada', scope: 'runner' }
   assert.deepEqual(await stores.accounts.tokenByHash('s1'), {
     token: { ...own, token_sha256: 's1', created_at: '2025', group: 'gpu', runner_id: 'r1' },
@@ -70,6 +71,28 @@ it('gives the tokens of enrolled runners to their tenant, and leaves those that 
   assert.deepEqual(
     (await stores.accounts.tokens()).map(({ id }) => id),
     ['t1', 't4'],
+  )
+})
+
+it('keeps users, tokens and sessions when names become those of a tenant', async (t) => {
+  const file = tempFile(t)
+  const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 4)
+  const db = openDatabase(file, { ...hubMigrations, accounts })
+  db.exec(`
+    INSERT INTO users VALUES ('u1', 'ada', 'admin', 'acme', 'hash', '2025', 0);
+    INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at) VALUES ('t1', 'ci', 'u1', 'api', 's1', '2025');
+    INSERT INTO sessions VALUES ('s1', 'u1', '2025', '2026')`)
+  db.close()
+  const stores = await openSqliteStores({ file })
+  t.after(() => stores.close())
+  const user = await stores.accounts.userByName({ tenant: 'acme', name: 'Ada' })
+  assert.equal((await stores.accounts.tokenByHash('s1'))?.token.name, 'ci')
+  assert.deepEqual((await stores.accounts.session('s1'))?.user, user)
+  await stores.accounts.createUser({ ...user!, id: 'u2', tenant: 'default' })
+  await stores.accounts.deleteUser('u1')
+  assert.deepEqual(
+    [await stores.accounts.token('t1'), await stores.accounts.session('s1')],
+    [undefined, undefined],
   )
 })
 

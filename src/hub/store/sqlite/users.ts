@@ -17,12 +17,12 @@ type Users = Pick<
 >
 
 const byId = 'SELECT * FROM users WHERE id = ?'
-const byName = 'SELECT * FROM users WHERE name = ?'
+const byName = 'SELECT * FROM users WHERE tenant = ? AND name = ?'
 
 export const sqliteUsers = (session: Session): Users => ({
   createUser: (user) =>
     session.write(() => {
-      if (session.get(byId, user.id) ?? session.get(byName, user.name)) throw userExists(user)
+      if (session.get(byId, user.id) ?? session.get(byName, user.tenant, user.name)) throw userExists(user)
       const { id, name, role, tenant, password_hash, created_at, disabled } = user
       session.run(
         'INSERT INTO users (id, name, role, tenant, password_hash, created_at, disabled) VALUES (?, ?, ?, ?, ?, ?, ?)',
@@ -36,14 +36,14 @@ export const sqliteUsers = (session: Session): Users => ({
     return row && rowUser(row)
   },
 
-  async userByName(name) {
-    const row = session.read(() => session.get(byName, name))
+  async userByName({ tenant, name }) {
+    const row = session.read(() => session.get(byName, tenant, name))
     return row && rowUser(row)
   },
 
   async users(filter = {}) {
     const tenant = filter.tenant ?? null
-    const sql = 'SELECT * FROM users WHERE ? IS NULL OR tenant = ? ORDER BY name'
+    const sql = 'SELECT * FROM users WHERE ? IS NULL OR tenant = ? ORDER BY name, tenant'
     return session.read(() => session.all(sql, tenant, tenant)).map(rowUser)
   },
 
