@@ -78,10 +78,8 @@ const add = command({
     const role = admin ? 'admin' : 'user'
     const user = await connect(hub).users.create({ name: name!, password, role, tenant })
     const as = user.tenant === DEFAULT_TENANT ? '' : ` They log in as ${user.tenant}/${user.name}.`
-    process.stdout.write(`${lineText(`${user.name} (${user.role}) is added.${as}`)}
-`)
-    for (const warning of user.warnings) process.stderr.write(`warning: ${lineText(warning)}
-`)
+    process.stdout.write(`${lineText(`${user.name} (${user.role}) is added.${as}`)}\n`)
+    for (const warning of user.warnings) process.stderr.write(`warning: ${lineText(warning)}\n`)
     return 0
   },
 })
