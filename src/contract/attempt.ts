@@ -9,7 +9,7 @@ export const StreamName = z.enum(['stdout', 'stderr'])
 export type StreamName = z.infer<typeof StreamName>
 
 /** What a runner must offer to be given an attempt. */
-export const Requirements = z.strictObject({
+export const Requirements = z.object({
   runner: z.string().optional(),
   group: z.string().optional(),
   labels: z.record(z.string(), z.string()).optional(),

@@ -30,6 +30,9 @@ export function encodeOutputFrame(frame: OutputFrame): Buffer {
   return out
 }
 
+/** Whether it is of this kind; of another one only a newer Errand knows what it is. */
+export const isOutputFrame = (data: Buffer): boolean => data.length === 0 || data.readUInt8(0) === KIND
+
 /** Throws `bad_request` for anything that is no such frame. */
 export function decodeOutputFrame(data: Buffer): OutputFrame {
   const stream = data.length >= HEAD ? streams[data.readUInt8(1)] : undefined

@@ -9,8 +9,19 @@ import { Labels, PlainName, PlainText } from './plain-name.ts'
  * frames (`output-frame.ts`). Order and repetition: a report carries `n`, counting from 1 within an attempt and
  * epoch; the hub takes n = last + 1 and ignores what it has; output carries its offset, and the hub's length
  * decides. So resent, doubled and reordered frames change nothing.
+ *
+ * Types of frames and fields that one side does not know it leaves aside, so new ones need no new version. What the other
+ * side has to understand (a new kind of report, of standing, of stream) does, and is said from that version on.
  */
 export const PROTOCOL_VERSION = 1
+/** The oldest version that is still spoken. */
+export const OLDEST_PROTOCOL_VERSION = 1
+
+/** The newest version that a runner's `hello` and this Errand have in common. */
+export function commonProtocol(hello: { protocol: number; newest_protocol?: number }): number | undefined {
+  const newest = Math.min(PROTOCOL_VERSION, hello.newest_protocol ?? hello.protocol)
+  return newest >= Math.max(OLDEST_PROTOCOL_VERSION, hello.protocol) ? newest : undefined
+}
 
 const attempt_id = z.string()
 const epoch = z.number().int().min(1)
@@ -18,7 +29,10 @@ const lengths = z.partialRecord(StreamName, z.number().int().min(0))
 
 export const Hello = z.object({
   type: z.literal('hello'),
+  /** The oldest version that it speaks: a hub that speaks one alone takes no other. */
   protocol: z.number().int(),
+  /** The newest; absent: the same. */
+  newest_protocol: z.number().int().optional(),
   version: PlainText,
   runner_id: RunnerId,
   /** Made anew at each start of the runner process: tells a reconnect from a restart. */
@@ -92,6 +106,7 @@ export type Standing = z.infer<typeof Standing>
 export const HubFrame = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('welcome'),
+    /** That is spoken on this link. */
     protocol: z.number().int(),
     heartbeat_ms: z.number(),
     lost_after_ms: z.number(),

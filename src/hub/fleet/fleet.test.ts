@@ -91,11 +91,95 @@ test('a WebSocket elsewhere is answered 404', async () => {
   assert.deepEqual(await answerTo('good', '/api/nothing'), { status: 404, code: 'not_found' })
 })
 
-test('another protocol is refused for good, with both versions named', async () => {
-  const [refused] = await say([{ type: 'hello', protocol: 99, something: 'else' }])
-  assert.equal(refused?.code, 'protocol_mismatch')
-  assert.equal(refused?.retry, false)
-  assert.match(String(refused?.message), /protocol 99, this hub speaks 1/)
+for (const [what, said, message] of [
+  ['newer', { protocol: 99 }, /protocol 99, this hub speaks 1\. Update Errand where the hub is\./],
+  [
+    'newer, of several versions',
+    { protocol: 2, newest_protocol: 7 },
+    /protocol 2 to 7, this hub speaks 1\. Update Errand where/,
+  ],
+  ['older', { protocol: 0 }, /protocol 0, this hub speaks 1\. Update Errand on the machine of the runner\./],
+  ['impossible', { protocol: 2, newest_protocol: 1 }, /protocol 2 to 1, this hub speaks 1/],
+  ['no number', { protocol: 1, newest_protocol: 'all' }, /protocol 1 to "all", this hub/],
+] as const)
+  test(`a protocol that is ${what} is refused with both versions and the side to update, and may be tried again`, async () => {
+    const [refused] = await say([{ type: 'hello', ...said, something: 'else' }])
+    assert.equal(refused?.code, 'protocol_mismatch')
+    assert.equal(refused?.retry, true)
+    assert.match(String(refused?.message), message)
+  })
+
+test('a runner that speaks newer versions too is welcomed in the one of this hub', async () => {
+  const ws = open()
+  await once(ws, 'open')
+  ws.send(JSON.stringify({ ...hello, runner_id: 'newer', newest_protocol: 7 }))
+  const [data] = await once(ws, 'message')
+  assert.deepEqual([JSON.parse(String(data)).type, JSON.parse(String(data)).protocol], ['welcome', 1])
+  ws.close()
+  await once(ws, 'close')
+})
+
+test('frames and fields that only a newer runner knows are left aside with one line, and the link goes on', async () => {
+  logged.length = 0
+  const ws = open()
+  const heard: Record<string, unknown>[] = []
+  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  await once(ws, 'open')
+  const more = { newer: { nested: [1, 'two', null] } }
+  const attempt = { attempt_id: 'run_x.1', epoch: 1, ...more }
+  for (const frame of [
+    { ...hello, runner_id: 'newer', ...more },
+    { type: 'progress', ...attempt },
+    { type: '\x1b[31mred', ...attempt },
+    { type: 'hasOwnProperty' },
+    { type: 'containers', containers: { engine: 'docker', version: '1', ...more }, ...more },
+    { type: 'draining', ...more },
+    { type: 'claimed', ...attempt },
+    { type: 'rejected', ...attempt, message: 'no' },
+    { type: 'report', ...attempt, n: 1, report: { type: 'started', pid: 1, ...more } },
+    { type: 'report', ...attempt, n: 2, report: { type: 'ended', outcome: 'success', ...more } },
+  ])
+    ws.send(JSON.stringify(frame))
+  for (const bytes of [[2], [255, 1, 2, 3]]) ws.send(Buffer.from(bytes))
+  ws.send(
+    JSON.stringify({
+      type: 'report',
+      ...attempt,
+      attempt_id: 'run_last.1',
+      n: 1,
+      report: { type: 'started' },
+    }),
+  )
+  while (!heard.some(({ attempt_id }) => attempt_id === 'run_last.1')) await once(ws, 'message')
+  assert.ok(
+    heard.every(({ type }) => type === 'welcome' || type === 'superseded'),
+    JSON.stringify(heard),
+  )
+  assert.deepEqual(
+    logged.filter((line) => line.includes('left aside')),
+    [
+      'info: Runner "newer" sends frames that this hub does not know, such as of type progress: they are left aside.',
+    ],
+  )
+  ws.close()
+  await once(ws, 'close')
+})
+
+test('a frame that is known and wrong is still refused after hello, and so is a binary one', async () => {
+  const attempt = { attempt_id: 'run_x.1', epoch: 1 }
+  for (const frame of [
+    { type: 'claimed', attempt_id: 'run_x.1' },
+    { type: 'report', ...attempt, n: 0, report: { type: 'started' } },
+    { type: 'report', ...attempt, n: 1, report: { type: 'surprise' } },
+    { type: 7 },
+    {},
+    Buffer.from([1, 9, 9]),
+    Buffer.alloc(0),
+  ]) {
+    const heard = await say([{ ...hello, runner_id: 'wrong' }, frame])
+    assert.deepEqual([heard.at(-1)?.code, heard.at(-1)?.retry], ['bad_request', true], JSON.stringify(frame))
+  }
+  await assertWell()
 })
 
 test('another protocol that is no text is refused too, and the hub is well', async () => {

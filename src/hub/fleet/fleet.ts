@@ -74,7 +74,9 @@ export class Fleet implements StepHost {
     this.#dispatch = dispatch
     this.#reception = reception
     this.#known = known
-    this.#links = new Links({ authenticate, reception, incoming, heartbeatMs, helloTimeoutMs, recheckMs })
+    this.#links = new Links({
+      ...{ authenticate, reception, incoming, heartbeatMs, helloTimeoutMs, recheckMs, log },
+    })
     this.runners = new ManagedRunners({ ...parts, reception })
   }
 

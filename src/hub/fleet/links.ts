@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
+import type { Log } from '../../platform/log.ts'
 import type { Incoming } from './incoming.ts'
 import type { Reception } from './reception.ts'
 import { type LinkHandlers, type LinkTiming, RunnerLink } from './runner-link.ts'
@@ -12,6 +13,7 @@ export interface LinksOptions extends LinkTiming {
   incoming: Incoming
   /** How long a token may be good no more, by its expiry or for another hub, before its link is closed. */
   recheckMs: number
+  log: Log
 }
 
 /** All connections of runners: taken from servers, counted, looked at again, and closed. */
@@ -33,6 +35,14 @@ export class Links {
       hello: (link, hello) => reception.hello(link, hello),
       frame: (link, frame) => incoming.frame(link, frame),
       output: (link, frame) => incoming.output(link, frame),
+      unknown: (link, kind) => {
+        const name = /^[\w.-]{1,100}$/.test(kind) ? kind : '(no name)'
+        const runner_id = link.hello?.runner_id
+        this.#options.log(
+          `Runner "${runner_id}" sends frames that this hub does not know, such as of type ${name}: they are left aside.`,
+          { runner_id },
+        )
+      },
       closed: (link) => {
         this.#links.delete(link)
         this.#closed++

@@ -1,4 +1,4 @@
-import { type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
+import { commonProtocol, type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Assignment } from './assignment.ts'
 import type { Dispatch } from './dispatch.ts'
@@ -165,7 +165,7 @@ export class Reception {
     const stock = takeStock(hello, ledger.givenTo(runner), isDurable)
     link.send({
       type: 'welcome',
-      protocol: PROTOCOL_VERSION,
+      protocol: commonProtocol(hello) ?? PROTOCOL_VERSION,
       heartbeat_ms: heartbeatMs,
       lost_after_ms: lostAfterMs,
       attempts: stock.standings,

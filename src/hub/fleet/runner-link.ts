@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { ErrandError, type ErrorCode } from '../../contract/errors.ts'
-import { decodeOutputFrame, type OutputFrame } from '../../contract/output-frame.ts'
+import { decodeOutputFrame, isOutputFrame, type OutputFrame } from '../../contract/output-frame.ts'
 import { type Hello, type HubFrame, MAX_FRAME_BYTES, type RunnerFrame } from '../../contract/protocol.ts'
 import { FrameWriter } from '../../platform/frame-writer.ts'
 import { Liveness } from '../../platform/liveness.ts'
@@ -28,6 +28,8 @@ export interface LinkHandlers {
   hello(link: RunnerLink, hello: Hello): void
   frame(link: RunnerLink, frame: Exclude<RunnerFrame, Hello>): void
   output(link: RunnerLink, frame: OutputFrame): void
+  /** The first frame of a kind that this hub does not know; it and all others of such are left aside. */
+  unknown(link: RunnerLink, kind: string): void
   closed(link: RunnerLink): void
 }
 
@@ -54,6 +56,7 @@ export class RunnerLink implements Meter {
   readonly #liveness: Liveness
   readonly #helloTimer: NodeJS.Timeout
   #unkeptBytes = 0
+  #unknownTold = false
 
   constructor(
     ws: WebSocket,
@@ -173,8 +176,9 @@ export class RunnerLink implements Meter {
           `A frame has ${data.length} bytes; ${MAX_FRAME_BYTES} are the most.`,
         )
       if (isBinary) {
-        const frame = decodeOutputFrame(data)
-        if (this.#hello) this.#handlers.output(this, frame)
+        const known = isOutputFrame(data)
+        if (this.#hello && !known) this.#leaveAside('binary')
+        else if (this.#hello) this.#handlers.output(this, decodeOutputFrame(data))
         else throw new ErrandError('bad_request', 'The first frame must be hello.')
       } else this.#receiveText(data.toString())
     } catch (error) {
@@ -185,13 +189,19 @@ export class RunnerLink implements Meter {
 
   #receiveText(text: string): void {
     const frame = parseRunnerFrame(text)
-    if (frame.type !== 'hello') {
+    if (typeof frame === 'string' || frame.type !== 'hello') {
       if (!this.#hello) throw new ErrandError('bad_request', 'The first frame must be hello.')
-      this.#handlers.frame(this, frame)
+      if (typeof frame === 'string') this.#leaveAside(frame)
+      else this.#handlers.frame(this, frame)
     } else if (!this.#hello) {
       this.#hello = frame
       clearTimeout(this.#helloTimer)
       this.#handlers.hello(this, frame)
     }
+  }
+
+  #leaveAside(kind: string): void {
+    if (!this.#unknownTold) this.#handlers.unknown(this, kind)
+    this.#unknownTold = true
   }
 }

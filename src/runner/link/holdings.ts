@@ -24,6 +24,11 @@ export class Holdings {
     return this.#attempts.all().filter((held) => !this.#releasing.has(held.spec.attempt_id))
   }
 
+  /** Whether something of it goes on here. */
+  get running(): boolean {
+    return this.all().some(({ ended }) => !ended)
+  }
+
   /** Runs whose workspace is here. */
   runs(): string[] {
     return this.#attempts.runs().slice(0, MAX_RUNS)

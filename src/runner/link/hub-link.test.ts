@@ -220,15 +220,123 @@ for (const stopped of [true, false])
 test('a hub that refuses for good ends it with the reason', async () => {
   run()
   const { ws } = await nextLink()
-  ws.send(JSON.stringify({ type: 'refused', code: 'protocol_mismatch', message: 'No.', retry: false }))
-  await assert.rejects(done!, { code: 'protocol_mismatch', message: 'No.' })
+  ws.send(JSON.stringify({ type: 'refused', code: 'forbidden', message: 'No.', retry: false }))
+  await assert.rejects(done!, { code: 'forbidden', message: 'No.' })
 })
 
-test('a hub that sends garbage is left, and tried again', async () => {
+test('a runner that is refused for good while a step still runs on it goes on, and says so', async () => {
+  const { attempts, released } = oneHeld()
+  run({ attempts })
+  for (let tries = 0; tries < 2; tries++) {
+    const { ws } = await nextLink()
+    ws.send(JSON.stringify({ type: 'refused', code: 'forbidden', message: 'No.', retry: false }))
+  }
+  assert.deepEqual(released, [])
+  assert.ok(logged.some((line) => /refused runner "r1": No\./.test(line)))
+})
+
+for (const [what, answer, says] of [
+  [
+    'that says so',
+    { type: 'refused', code: 'protocol_mismatch', message: 'Update Errand where the hub is.', retry: false },
+    /Update Errand where the hub is\./,
+  ],
+  [
+    'that is newer',
+    { ...JSON.parse(welcome), protocol: 2 },
+    /The hub speaks protocol 2, this runner speaks 1\. Update Errand on this machine\./,
+  ],
+  [
+    'that is older',
+    { ...JSON.parse(welcome), protocol: 0 },
+    /The hub speaks protocol 0, this runner speaks 1\. Update Errand where the hub is\./,
+  ],
+  [
+    'that says none',
+    { ...JSON.parse(welcome), protocol: undefined },
+    /The hub speaks protocol none, this runner speaks 1\./,
+  ],
+] as const)
+  test(`a hub of another protocol ${what} is tried again slowly, and what runs goes on`, async (t) => {
+    t.mock.method(Math, 'random', () => 0)
+    const { attempts, released } = oneHeld()
+    run({ attempts })
+    const first = await nextLink()
+    const atMs = performance.now()
+    first.ws.send(JSON.stringify(answer))
+    const second = await nextLink()
+    assert.ok(performance.now() - atMs > 900, 'the first wait is a second, none is shorter')
+    second.ws.send(welcome)
+    while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
+    assert.deepEqual(released, [])
+    assert.ok(
+      logged.some((line) => says.test(line)),
+      logged.join('\n'),
+    )
+  })
+
+test('a hub that sends what is no frame is left, and each time later tried again', async (t) => {
+  t.mock.method(Math, 'random', () => 0)
   run()
-  const first = await nextLink()
-  first.ws.send('{"type":"surprise"}')
+  const atMs = performance.now()
+  for (const wrong of ['{"type":', 'null', '{"type":7}', '{"type":"ack"}']) {
+    const { ws } = await nextLink()
+    ws.send(welcome)
+    ws.send(wrong)
+  }
   await nextLink()
+  assert.ok(performance.now() - atMs > 1_400, 'it waits 0.1, 0.2, 0.4 and 0.8 seconds')
+})
+
+test('a hub that takes no frame of the runner is each time later tried again', async (t) => {
+  t.mock.method(Math, 'random', () => 0)
+  run()
+  const atMs = performance.now()
+  for (const end of [
+    (ws: WebSocket) => ws.send('{"type":"refused","code":"bad_request","message":"No.","retry":true}'),
+    (ws: WebSocket) => ws.close(1009),
+    (ws: WebSocket) => ws.close(1008),
+  ]) {
+    const { ws } = await nextLink()
+    ws.send(welcome)
+    end(ws)
+  }
+  await nextLink()
+  assert.ok(performance.now() - atMs > 650, 'it waits 0.1, 0.2 and 0.4 seconds')
+})
+
+test('frames and fields that only a newer hub knows are left aside with one line, and the link goes on', async () => {
+  run()
+  const { ws } = await nextLink()
+  const more = { newer: { nested: [1, 'two', null] } }
+  const attempt = { attempt_id: 'run_x.1', epoch: 1, ...more }
+  for (const frame of [
+    { ...JSON.parse(welcome), ...more },
+    { type: 'progress', ...attempt },
+    { type: '\x1b[31mred' },
+    { type: 'constructor' },
+    { type: 'ack', ...attempt, reports: 1, streams: { stdout: 1 } },
+    { type: 'cancel', ...attempt, grace_ms: 1, reason: 'canceled' },
+    { type: 'release', ...attempt },
+    { type: 'superseded', ...attempt, why: 'it is' },
+    { type: 'forget_run', run_id: 'run_x', ...more },
+    { type: 'start', epoch: 1, spec: { ...spec, ...more, requires: { group: 'default', ...more } }, ...more },
+  ])
+    ws.send(JSON.stringify(frame))
+  ws.send(Buffer.from([7, 7]), { binary: true })
+  const [data] = await once(ws, 'message')
+  const { type, message } = JSON.parse(String(data))
+  assert.deepEqual([type, message], ['rejected', 'nothing is started here'], 'the start was read')
+  ws.send(JSON.stringify({ type: 'start', epoch: 2, spec: { ...spec, requires: { group: 7 } } }))
+  const [unreadable] = await once(ws, 'message')
+  const answer = JSON.parse(String(unreadable))
+  assert.deepEqual([answer.type, answer.attempt_id, answer.epoch], ['rejected', 'run_x.1', 2])
+  assert.match(answer.message, /this runner cannot read it: .*group/s)
+  assert.deepEqual(
+    logged.filter((line) => line.includes('left aside')),
+    ['The hub sends frames that this runner does not know, such as of type progress: they are left aside.'],
+  )
+  assert.equal(sockets.clients.size, 1)
 })
 
 test('what it cannot start it rejects, and with it all else while it drains', async () => {

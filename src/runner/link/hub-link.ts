@@ -30,6 +30,10 @@ export interface HubLinkOptions {
 
 const FIRST_RETRY_MS = 100
 const LAST_RETRY_MS = 10_000
+/** What takes a person, such as an update: tried again without hurry. */
+const SLOW_RETRY = { firstMs: 1_000, maxMs: 300_000 }
+/** Kinds of frames that were left aside: more than these are not told of. */
+const MAX_TOLD = 20
 
 /** The runner's link to its hub: made again whenever it breaks, until it is closed or the hub says never. */
 export class HubLink {
@@ -46,6 +50,8 @@ export class HubLink {
   /** The hub said that it stops. */
   #hubStopped = false
   #draining = false
+  readonly #slowly = new Backoff(SLOW_RETRY)
+  readonly #leftAside = new Set<string>()
   #lastSaid = ''
 
   constructor(options: HubLinkOptions) {
@@ -58,7 +64,8 @@ export class HubLink {
 
   /**
    * Once. Resolves when the signal aborts or after `close`; attempts go on. Rejects with an `ErrandError` where
-   * trying again is no use: a wrong URL or token, another protocol, a hub that refuses this runner.
+   * trying again is no use: a wrong URL or token, a hub that refuses this runner for good. One at which steps still run
+   * goes on all the same, and so does one that only an update can help.
    */
   async run(): Promise<void> {
     const { url, token, identity, attempts, log, signal } = this.#options
@@ -79,6 +86,7 @@ export class HubLink {
     try {
       while (!this.#stop.signal.aborted) {
         const beganAtMs = lease.now()
+        let welcomed = false
         const end = await this.#connect({
           url: link,
           token,
@@ -88,7 +96,8 @@ export class HubLink {
           heartbeatMs: this.#options.heartbeatMs ?? 5_000,
           handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? 10_000,
           welcomed: (lostAfterMs, sentAtMs) => {
-            backoff.reset()
+            welcomed = true
+            this.#slowly.reset()
             lease.welcomed(lostAfterMs, sentAtMs)
             this.#welcomed = true
             this.#hubStopped = false
@@ -96,15 +105,18 @@ export class HubLink {
             this.#revokedAtMs = undefined
             this.#say(`Connected to the hub at ${url} as runner "${identity.runner_id}".`)
           },
+          unknown: (kind) => this.#tellUnknown(kind),
         })
         if (this.#stop.signal.aborted) return
         if (end.type === 'refused' && end.code === 'unavailable') this.#hubStopped = true
+        // Who is welcomed and then misunderstood would be at once again.
+        if (welcomed && (end.type === 'broken' || this.#hubStopped)) backoff.reset()
         // Its next process has not begun by then, and waits from its own start: an upgrade ends nothing.
         if (this.#hubStopped && isNobodyThere(end)) lease.answered(beganAtMs, false)
         // Who is sent away for good ends first what was taken from it: nobody else would.
         if (end.type === 'refused' && !end.retry) await holdings.released()
         if (end.type === 'answered' && end.code === 'token_revoked') await this.#endWhatIsLost(holdings)
-        const waitMs = this.#judge(end, backoff)
+        const waitMs = this.#judge(end, backoff, holdings)
         const mostMs = this.#hubStopped ? lease.askEveryMs(Number.POSITIVE_INFINITY) : waitMs
         await sleep(Math.min(waitMs, mostMs), undefined, { signal: this.#stop.signal }).catch(() => {})
       }
@@ -159,12 +171,14 @@ export class HubLink {
   }
 
   /** How long to wait before the next try; throws where there is to be none. */
-  #judge(end: SessionEnd, backoff: Backoff): number {
+  #judge(end: SessionEnd, backoff: Backoff, holdings: Holdings): number {
     const { url, identity } = this.#options
     if (end.type === 'refused') {
-      if (!end.retry) throw new ErrandError(errorCode(end.code), end.message)
+      const update = end.code === 'protocol_mismatch'
+      if (!end.retry && !update && !holdings.running) throw new ErrandError(errorCode(end.code), end.message)
       this.#say(`The hub at ${url} refused runner "${identity.runner_id}": ${end.message}`)
-    } else if (end.type === 'broken') {
+      if (update || !end.retry) return this.#slowly.next()
+    } else if (end.type === 'broken' || end.type === 'misunderstood') {
       this.#say(`No link to the hub at ${url}: ${end.why}. Trying again.`)
     } else if (end.status === 401) {
       const message = end.message || 'The token is wrong.'
@@ -178,6 +192,15 @@ export class HubLink {
       this.#say(`The hub at ${url} answered ${end.status} instead of a link: ${why} Trying again.`)
     }
     return backoff.next()
+  }
+
+  #tellUnknown(kind: string): void {
+    if (this.#leftAside.has(kind) || this.#leftAside.size >= MAX_TOLD) return
+    this.#leftAside.add(kind)
+    const name = /^[\w.-]{1,100}$/.test(kind) ? kind : '(no name)'
+    this.#options.log(
+      `The hub sends frames that this runner does not know, such as of type ${name}: they are left aside.`,
+    )
   }
 
   /** Not the same thing at every try. */

@@ -1,10 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
+import * as z from 'zod'
 import { messageOf } from '../../contract/errors.ts'
 import {
+  commonProtocol,
   type Hello,
   HubFrame,
   MAX_FRAME_BYTES,
+  OLDEST_PROTOCOL_VERSION,
   PROTOCOL_VERSION,
   type RunnerFrame,
 } from '../../contract/protocol.ts'
@@ -17,11 +20,16 @@ import { isSheltered } from './link-url.ts'
 import { OutputPump } from './output-pump.ts'
 import { TrackedAttempts } from './tracked-attempts.ts'
 
-export type RunnerIdentity = Omit<Hello, 'type' | 'protocol' | 'boot_id' | 'storage_id' | 'attempts'>
+export type RunnerIdentity = Omit<
+  Hello,
+  'type' | 'protocol' | 'newest_protocol' | 'boot_id' | 'storage_id' | 'attempts'
+>
 
 export type SessionEnd =
   /** The hub is not there, or the link broke. `nobody`: its machine answers, and nothing is there at its port. */
   | { type: 'broken'; why: string; nobody?: boolean }
+  /** One side said what the other cannot take: it would again. */
+  | { type: 'misunderstood'; why: string }
   /** The hub said why it does not want the link. */
   | { type: 'refused'; code: string; message: string; retry: boolean }
   /** No WebSocket, but an HTTP answer. */
@@ -38,7 +46,16 @@ export interface SessionOptions {
   handshakeTimeoutMs: number
   /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
   welcomed(lostAfterMs: number, sentAtMs: number): void
+  /** The first frame of a kind that this runner does not know; it and all others of such are left aside. */
+  unknown(kind: string): void
 }
+
+/** As much of a `start` that cannot be read as it takes to say so. */
+const Unreadable = z.object({
+  type: z.literal('start'),
+  epoch: z.number().int().min(1),
+  spec: z.object({ attempt_id: z.string() }),
+})
 
 type Start = Extract<HubFrame, { type: 'start' }>
 /** What a runner tells of its machine whenever it has changed. */
@@ -46,6 +63,10 @@ export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' }
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 
 const CLOSE_TIMEOUT_MS = 2_000
+/** A frame that breaks the protocol, or is of the wrong kind, no text, against the rules, too large (RFC 6455, 7.4.1). */
+const MISUNDERSTOOD = new Set([1002, 1003, 1007, 1008, 1009])
+
+const known: ReadonlySet<unknown> = new Set(HubFrame.options.flatMap(({ shape }) => [...shape.type.values]))
 
 /** One connection to the hub, from hello to its end. What it leaves unsaid the next one says. */
 export class Session {
@@ -62,6 +83,7 @@ export class Session {
   #welcomed = false
   #closed = false
   #draining: boolean
+  #unknownTold = false
   /** Not told to the hub yet. */
   readonly #news = new Map<string, MachineNews>()
 
@@ -90,13 +112,13 @@ export class Session {
       this.#tracked = new TrackedAttempts(new OutputPump(this.#writer))
     })
     ws.on('open', () => this.#hello())
-    ws.on('message', (data) => this.#receive(data as Buffer))
+    ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
     ws.on('pong', (data) => options.lease.answered(Number(data.toString()), this.#welcomed))
     ws.on('unexpected-response', (_, response) => void this.#answered(response))
     ws.on('error', (error) => this.#end({ type: 'broken', why: whyOf(error), nobody: isRefused(error) }))
     ws.on('close', (code, reason) =>
       this.#end({
-        type: 'broken',
+        type: MISUNDERSTOOD.has(code) ? 'misunderstood' : 'broken',
         why: `the link was closed (${code}${reason.length > 0 ? `, ${reason}` : ''})`,
       }),
     )
@@ -142,7 +164,8 @@ export class Session {
       reports: ended ? reports.length - 1 : reports.length,
     }))
     const runs = this.#options.holdings.runs()
-    this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, ...this.#options.identity, attempts, runs })
+    const speaks = { protocol: OLDEST_PROTOCOL_VERSION, newest_protocol: PROTOCOL_VERSION }
+    this.#send({ type: 'hello', ...speaks, ...this.#options.identity, attempts, runs })
   }
 
   #watchLiveness(intervalMs: number): void {
@@ -160,17 +183,56 @@ export class Session {
     })
   }
 
-  #receive(data: Buffer): void {
+  #receive(data: Buffer, isBinary: boolean): void {
     if (this.#closed) return
-    let frame: HubFrame
+    let value: { type?: unknown; protocol?: unknown }
     try {
-      frame = HubFrame.parse(JSON.parse(data.toString()))
+      // No frame of the hub is binary yet.
+      value = isBinary ? { type: 'binary' } : (JSON.parse(data.toString()) ?? {})
     } catch (error) {
-      this.#ws.close(1002)
-      this.#end({ type: 'broken', why: `the hub sent what is no frame: ${messageOf(error)}` })
+      this.#misunderstand(`the hub sent what is no frame: ${messageOf(error)}`)
       return
     }
-    this.#take(frame)
+    const { type, protocol } = value
+    if (typeof type === 'string' && !known.has(type)) {
+      if (!this.#unknownTold) this.#options.unknown(type)
+      this.#unknownTold = true
+    } else if (type === 'welcome' && !(typeof protocol === 'number' && commonProtocol({ protocol })))
+      this.#otherProtocol(protocol)
+    else this.#understand(value)
+  }
+
+  #understand(value: object): void {
+    const parsed = HubFrame.safeParse(value)
+    if (parsed.success) {
+      this.#take(parsed.data)
+      return
+    }
+    const start = Unreadable.safeParse(value)
+    const why = messageOf(parsed.error)
+    // Another runner may be able to; and the link is needed for what runs here.
+    if (start.success) {
+      const { epoch, spec } = start.data
+      const message = `this runner cannot read it: ${why}`
+      this.#send({ type: 'rejected', attempt_id: spec.attempt_id, epoch, message })
+    } else this.#misunderstand(`the hub sent what is no frame: ${why}`)
+  }
+
+  #misunderstand(why: string): void {
+    this.#ws.close(1002)
+    this.#end({ type: 'misunderstood', why })
+  }
+
+  #otherProtocol(protocol: unknown): void {
+    this.#ws.close(1002)
+    const theirs = typeof protocol === 'number' ? protocol : 'none'
+    const newer = typeof protocol === 'number' && protocol > PROTOCOL_VERSION
+    const mine =
+      OLDEST_PROTOCOL_VERSION === PROTOCOL_VERSION
+        ? PROTOCOL_VERSION
+        : `${OLDEST_PROTOCOL_VERSION} to ${PROTOCOL_VERSION}`
+    const message = `The hub speaks protocol ${theirs}, this runner speaks ${mine}. Update Errand ${newer ? 'on this machine' : 'where the hub is'}.`
+    this.#end({ type: 'refused', code: 'protocol_mismatch', message, retry: true })
   }
 
   #take(frame: HubFrame): void {
