@@ -17,6 +17,7 @@ import { masking } from './rows/masking.ts'
 import { idleMemory } from './rows/memory.ts'
 import { memoryOverRuns } from './rows/memory-over-runs.ts'
 import { noopRuns } from './rows/noop-runs.ts'
+import { openRuns } from './rows/open-runs.ts'
 import { outputToReader } from './rows/output.ts'
 import { placement } from './rows/placement.ts'
 import { shellRun } from './rows/shell-run.ts'
@@ -27,6 +28,7 @@ const alone = {
   masking,
   placement,
   'memory-over-runs': memoryOverRuns,
+  'open-runs': openRuns,
   'bot-start': botStart,
 }
 const onHub = {

@@ -205,12 +205,6 @@ async function start(
   await listen(app, host, port)
   const bound = app.server.address() as AddressInfo
   const url = `http://${bound.address.includes(':') ? `[${bound.address}]` : bound.address}:${bound.port}`
-  await engine.resume()
-  takingUp = false
-  fleet.ready()
-  await bots.resume()
-  const retention = new Retention({ engine, accounts, keptMs, log })
-  closers.push(() => retention.close())
   const localToken = await ownToken({
     accounts,
     scope: 'api',
@@ -224,6 +218,12 @@ async function start(
     name: 'runner of the hub',
     file: join(data, 'runner-token'),
   })
+  await engine.resume()
+  takingUp = false
+  fleet.ready()
+  await bots.resume()
+  const retention = new Retention({ engine, accounts, keptMs, log })
+  closers.push(() => retention.close())
   return { url, runnerToken, localToken, reload: () => configFile.reload() }
 }
 

@@ -19,6 +19,9 @@ import { engineClosed, runEnded, runExists } from './refusals.ts'
 import { logOf, recordOf } from './stored-run.ts'
 import { systemClock } from './system-clock.ts'
 
+/** How long runs are taken up in one go. */
+const BUSY_MS = 10
+
 /** The runs that are conducted here, from their beginning, or from when they were taken up, to their end. */
 export class ConductedRuns {
   readonly #options: EngineOptions
@@ -33,6 +36,11 @@ export class ConductedRuns {
   /** Those that were given up, with the store's failure. */
   readonly #lost = new Map<string, unknown>()
   readonly #notifications: Notifications | undefined
+  /** Ids of open runs that are not taken up yet, how many there were, and what is being read. */
+  readonly #left = new Set<string>()
+  #toTakeUp = 0
+  #listing: Promise<unknown> | undefined
+  readonly #loading = new Map<string, Promise<unknown>>()
   /** Settles when nothing is being taken up any more. */
   #takenUp: Promise<unknown> | undefined
   #closed = false
@@ -83,14 +91,23 @@ export class ConductedRuns {
     return this.#conductors.values()
   }
 
-  /** Throws `run_not_found`, `run_ended`, and `unavailable` for one that is conducted elsewhere. */
+  /**
+   * One that is still to be taken up is, before the others; where it is queued, after those that run. Throws
+   * `run_not_found`, `run_ended`, and `unavailable` for one that is conducted elsewhere.
+   */
   async open(runId: string): Promise<Conductor> {
+    const there = this.#conductors.get(runId)
+    if (there) return there
+    await this.#listing
+    if (this.#left.has(runId)) await this.#takeUp(runId, false)
+    await this.#loading.get(runId)?.catch(() => {})
+    if (this.#left.has(runId)) await this.#takenUp
     const conductor = this.#conductors.get(runId)
     if (conductor) return conductor
     const { status } = await recordOf(this.#options.store, runId)
     if (isFinalRun(status)) throw runEnded(runId, status)
     throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`, {
-      hint: 'A hub that has just started takes its open runs up first: try again in a moment.',
+      hint: 'Another process conducts it, or it could not be taken up again: the log of the hub says why.',
     })
   }
 
@@ -180,30 +197,74 @@ export class ConductedRuns {
     return true
   }
 
-  /** Takes up runs; new ones enter no concurrency group meanwhile. */
-  takeUpAll(work: () => Promise<void>): Promise<void> {
-    const done = work()
+  /** How many of the open runs are taken up; undefined where all are. */
+  get takingUp(): { done: number; of: number } | undefined {
+    return this.#left.size === 0 ? undefined : { done: this.#toTakeUp - this.#left.size, of: this.#toTakeUp }
+  }
+
+  /** Takes up the runs that the store holds open, but for those that are conducted here; new ones enter no concurrency group meanwhile. */
+  takeUpAll(open: () => Promise<readonly string[]>): Promise<void> {
+    const done = this.#takeUpAll(open)
     this.#takenUp = Promise.allSettled([this.#takenUp, done])
     return done
   }
 
-  /** Takes up a run that the store holds open, unless it is conducted here. */
-  async takeUp(record: RunRecord): Promise<void> {
-    const { run_id } = record
-    if (this.#closed || this.#conductors.has(run_id)) return
+  async #takeUpAll(open: () => Promise<readonly string[]>): Promise<void> {
+    const listing = open()
+    this.#listing = listing.catch(() => [])
+    for (const runId of await listing) this.#left.add(runId)
+    this.#toTakeUp = this.#left.size
+    let restedAtMs = performance.now()
+    // First those that run: they are inside their concurrency groups already.
+    for (const queuedToo of [false, true])
+      for (const runId of this.#left) {
+        await this.#takeUp(runId, queuedToo)
+        if (performance.now() - restedAtMs < BUSY_MS) continue
+        // A store and a host may answer at once: requests have their turn in between.
+        await new Promise((resolve) => setImmediate(resolve))
+        restedAtMs = performance.now()
+      }
+  }
+
+  /** A run that is left to be taken up; one that is queued only where its turn has come. */
+  async #takeUp(runId: string, queuedToo: boolean): Promise<void> {
+    let record: RunRecord
     try {
-      const plan = this.#loader.again(record.workflow)
-      if (plan.workflow.concurrency) await this.#groups.open()
-      const conductor = new Conductor(this.#ports, record, plan, await logOf(this.#options.store, run_id))
-      if (this.#closed) return
-      this.#conductors.set(run_id, conductor)
-      const waiting = this.#groups.enter(conductor, record.status === 'running')
-      await conductor.resume()
-      if (record.status === 'queued' && waiting === undefined) await conductor.start()
-      await this.#children.takenUp(record)
+      record = await recordOf(this.#options.store, runId)
+    } catch (error) {
+      if (this.#left.delete(runId)) await this.interrupt({ run_id: runId }, error)
+      return
+    }
+    if ((record.status === 'queued' && !queuedToo) || !this.#left.delete(runId)) return
+    const loading = this.#load(record).finally(() => this.#loading.delete(runId))
+    this.#loading.set(runId, loading)
+    try {
+      const conductor = await loading
+      if (conductor) await this.#goOn(conductor, record)
     } catch (error) {
       if (!this.#closed) await this.interrupt(record, error)
     }
+  }
+
+  /** From here on it is conducted. Undefined: it is already, or never will be. */
+  async #load(record: RunRecord): Promise<Conductor | undefined> {
+    const { run_id } = record
+    if (this.#closed || this.#conductors.has(run_id)) return undefined
+    const plan = this.#loader.again(record.workflow)
+    if (plan.workflow.concurrency) await this.#groups.open()
+    const log = await logOf(this.#options.store, run_id)
+    if (this.#closed) return undefined
+    // Runs of one workflow share it.
+    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, log)
+    this.#conductors.set(run_id, conductor)
+    return conductor
+  }
+
+  async #goOn(conductor: Conductor, record: RunRecord): Promise<void> {
+    const waiting = this.#groups.enter(conductor, record.status === 'running')
+    await conductor.resume()
+    if (record.status === 'queued' && waiting === undefined) await conductor.start()
+    await this.#children.takenUp(record)
   }
 
   /** It cannot be taken up again; the others are none the worse for it. */

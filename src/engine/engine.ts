@@ -125,6 +125,10 @@ export class Engine implements EngineFace {
     return open
   }
 
+  takingUp(): { done: number; of: number } | undefined {
+    return this.#runs.takingUp
+  }
+
   async view(runId: string): Promise<RunView> {
     const { record, plan, state } = await this.#folded(runId)
     const [last] = await this.#rollbacksOf(runId)
@@ -232,29 +236,14 @@ export class Engine implements EngineFace {
 
   resume(only?: readonly string[]): Promise<void> {
     return this.#runs.takeUpAll(async () => {
-      const records = await this.#openRecords(only)
-      // First those that run: they are inside their concurrency groups already.
-      const running = (record: RunRecord) => (record.status === 'running' ? 0 : 1)
-      for (const record of records.sort((a, b) => running(a) - running(b))) await this.#runs.takeUp(record)
+      const open = await this.#store.open()
+      return only === undefined ? open : open.filter((runId) => only.includes(runId))
     })
   }
 
   async close(): Promise<void> {
     await this.#runs.close()
     this.#feed.close()
-  }
-
-  async #openRecords(only: readonly string[] | undefined): Promise<RunRecord[]> {
-    const records: RunRecord[] = []
-    for (const runId of await this.#store.open()) {
-      if (only !== undefined && !only.includes(runId)) continue
-      try {
-        records.push(await this.#record(runId))
-      } catch (error) {
-        await this.#runs.interrupt({ run_id: runId }, error)
-      }
-    }
-    return records
   }
 
   #record(runId: string): Promise<RunRecord> {

@@ -90,6 +90,8 @@ export interface EngineFace {
   done(runId: string): Promise<RunRecord>
   /** Takes up the runs that the store holds open; `only` these of them, where given. */
   resume(only?: readonly string[]): Promise<void>
+  /** How many of these it has taken up; undefined where all are. */
+  takingUp(): { done: number; of: number } | undefined
   /** Stops conducting; open runs stay open in the store. */
   close(): Promise<void>
 }

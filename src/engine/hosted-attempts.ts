@@ -43,7 +43,10 @@ export class HostedAttempts {
       this.#ports.outputs.begin(spec)
       return { attempt, spec, watch: this.#watch(attempt.number, spec.step, spec.host) }
     })
-    const lengths = await Promise.all(taken.map(({ attempt, watch }) => watch.recover(attempt.streams)))
+    // What was never handed out has no output: nothing is looked up for it.
+    const lengths = await Promise.all(
+      taken.map(({ attempt, watch }) => (attempt.epoch > 0 ? watch.recover(attempt.streams) : {})),
+    )
     if (this.#closed) return
     this.#rememberRunners()
     for (const [index, { attempt, spec, watch }] of taken.entries()) {

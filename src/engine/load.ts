@@ -39,7 +39,10 @@ export class Loader {
 
   /** The graph of a workflow that was checked when it was submitted. */
   again(workflow: unknown): Plan {
-    return plan(workflow as Workflow, this.#catalog)
+    const key = `checked ${JSON.stringify(workflow)}`
+    const kept = this.#kept.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
+    this.#keep(key, { plan: kept, warnings: [] })
+    return kept
   }
 
   #loaded(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'>): Loaded {
@@ -60,9 +63,13 @@ export class Loader {
         : parseWorkflow(yaml, { file, catalog: this.#catalog, readFile })
     const valid = checked.workflow ?? refuse(checked.problems)
     const loaded = { plan: plan(valid, this.#catalog), warnings: checked.problems }
-    if (key !== undefined && key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
-    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+    if (key !== undefined) this.#keep(key, loaded)
     return loaded
+  }
+
+  #keep(key: string, loaded: Loaded): void {
+    if (key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
+    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
   }
 }
 

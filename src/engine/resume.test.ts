@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
 import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../hub/store/memory.ts'
@@ -269,4 +269,73 @@ test('the host is told which runners have the workspace of a run taken up again'
   await again().resume()
   const requires = { runner: undefined, group: undefined, labels: { gpu: '1' } }
   assert.deepEqual(host.remembered, [[{ run_id: runId, requires }, 'scripted']])
+})
+
+/** Open runs of an engine that was closed, on a store that answers at once, and takes its time for it. */
+async function manyOpen(t: TestContext, count: number, more: object = {}) {
+  const world = scriptedEngine(t, () => 'hold')
+  const runIds: string[] = []
+  for (let n = 0; n < count; n++) runIds.push(await world.submit([step('a')], more))
+  await world.engine.close()
+  const events = world.store.events.bind(world.store)
+  const { promise: all, resolve: letAll } = Promise.withResolvers<void>()
+  let asked = 0
+  world.store.events = async (...args) => {
+    // Those that come first are all that is taken up until the test says so.
+    if (++asked > 3) await all
+    return events(...args)
+  }
+  return { ...world, runIds, letAll, after: world.again() }
+}
+
+test('while open runs are taken up, one that is asked for is first, and how far it is can be seen', async (t) => {
+  const { runIds, letAll, after, store, host } = await manyOpen(t, 20)
+  const held = store.events
+  assert.equal(after.takingUp(), undefined)
+  const resumed = after.resume()
+  await until(() => after.takingUp()?.done === 4)
+  assert.deepEqual(after.takingUp(), { done: 4, of: 20 })
+  const last = runIds.at(-1)!
+  const canceled = after.cancel(last)
+  assert.equal((await after.get(last))!.status, 'running')
+  letAll()
+  await canceled
+  assert.ok(host.resumed.findIndex(({ spec }) => spec.run_id === last) < 6, 'it did not wait for the others')
+  await resumed
+  assert.equal(after.takingUp(), undefined)
+  assert.equal((await after.done(last)).status, 'canceled')
+  assert.equal(host.resumed.length, 20, 'each was taken up once')
+  assert.equal(store.events, held)
+})
+
+test('a queued run that is asked for meanwhile does not pass those that are in its concurrency group', async (t) => {
+  const { runIds, letAll, after, host } = await manyOpen(t, 5, { concurrency: { group: 'one' } })
+  const begun = host.begun.length
+  const resumed = after.resume()
+  const canceled = after.cancel(runIds[4]!)
+  letAll()
+  await Promise.all([canceled, resumed])
+  assert.equal((await after.done(runIds[4]!)).status, 'canceled')
+  assert.equal((await after.get(runIds[1]!))!.status, 'queued')
+  assert.equal(host.begun.length, begun, 'the first is in it, and holds it')
+})
+
+test('requests have their turn while open runs are taken up', async (t) => {
+  const { letAll, after, store } = await manyOpen(t, 50)
+  letAll()
+  const events = store.events
+  store.events = async (...args) => {
+    for (const endMs = performance.now() + 2; performance.now() < endMs; );
+    return events(...args)
+  }
+  let turns = 0
+  let over = false
+  const count = () => {
+    turns++
+    if (!over) setImmediate(count)
+  }
+  setImmediate(count)
+  await after.resume()
+  over = true
+  assert.ok(turns >= 5, `${turns} turns in a hundred milliseconds`)
 })

@@ -1,7 +1,7 @@
 import { Health } from '../../contract/health-api.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 
-export function healthRoutes(app: ApiApp, { version }: ApiContext): void {
+export function healthRoutes(app: ApiApp, { version, engine }: ApiContext): void {
   const startedMs = performance.now()
   app.get(
     '/health',
@@ -14,6 +14,7 @@ export function healthRoutes(app: ApiApp, { version }: ApiContext): void {
       ok: true as const,
       version,
       uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
+      taking_up: engine.takingUp(),
     }),
   )
 }
