@@ -91,7 +91,8 @@ function sealedStep(
       if (onHost) uses[name] = keep(name, text)
     }
   }
-  if (Object.keys(uses).length === 0 && Object.keys(derived).length === 0) return inner
+  const isAsItWas = Object.keys(env).length === Object.keys(step.env ?? {}).length
+  if (isAsItWas && Object.keys(uses).length === 0) return inner
   const { secrets = [] } = step
   const own = Array.isArray(secrets) ? Object.fromEntries(secrets.map((name) => [name, name])) : secrets
   const named = { ...uses, ...own }

@@ -139,7 +139,12 @@ test("a user's secret is given to that user's runs alone, and goes before the on
   await assert.rejects(seen({ owner: 'boss' }), { code: 'secret_not_found' })
   const step = { name: 'one', action: 'noop', args: {}, secrets: ['TOKEN'] }
   const run = (owner: string) =>
-    ({ tenant: 'default', owner, workflow: { name: 'deploy', steps: [step] } }) as unknown as RunSpec
+    ({
+      run_id: 'run_any',
+      tenant: 'default',
+      owner,
+      workflow: { name: 'deploy', steps: [step] },
+    }) as unknown as RunSpec
   await secrets.admit(run('eve'))
   await assert.rejects(secrets.admit(run('boss')), { code: 'invalid_argument' })
   await secrets.dropOfUser({ tenant: 'default', owner: 'eve' })
@@ -171,7 +176,7 @@ test("a secret that a user had set before they had owners is that user's, and op
   stores.close()
   const db = new DatabaseSync(join(dir, 'errand.db'))
   db.exec(`
-    DELETE FROM migrations WHERE part = 'secrets' AND version = 2;
+    DELETE FROM migrations WHERE part = 'secrets' AND version > 1;
     CREATE TABLE before AS SELECT * FROM secrets;
     DROP TABLE secrets;
     ${secretMigrations[0]!.sql}
