@@ -23,11 +23,11 @@ export class FairTurns {
     })
   }
 
-  /** How many wait, of all keys or of one. */
-  waiting(key?: string): number {
-    if (key !== undefined) return this.#waiting.get(key)?.length ?? 0
-    let count = 0
-    for (const line of this.#waiting.values()) count += line.length
+  /** How many turns are under way or come before one that is asked for now. */
+  ahead(key: string): number {
+    const own = this.#waiting.get(key)?.length ?? 0
+    let count = this.#held + own
+    for (const [other, line] of this.#waiting) if (other !== key) count += Math.min(line.length, own + 1)
     return count
   }
 

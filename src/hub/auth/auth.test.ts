@@ -231,3 +231,26 @@ test('a runner token opens the runner link only, and an API token never does', a
   for (const text of [api, session.token, undefined, newTokenText('runner')])
     assert.ok('refused' in (await auth.authenticateRunner(text)))
 })
+
+test('a right login comes through in its turn, however many wrong ones of other addresses wait', async (t) => {
+  const { accounts, admin, auth, user } = await accountsWithAdmin(t)
+  const cheap = 'scrypt$2$1$1$AAAA$AAAA'
+  await accounts.createUser({ ...user, id: 'user_victim', name: 'victim', password_hash: cheap })
+  const order: string[] = []
+  const attack = (address: string) =>
+    auth.login({ username: 'victim', password: 'guess' }, address).catch(({ code }) => void order.push(code))
+  const addresses = Array.from({ length: 60 }, (_, n) => `10.1.0.${n}`)
+  // The first of each address waits in its own name; from then on they are known.
+  const first = await Promise.allSettled(addresses.map(attack))
+  assert.equal(first.length, 60)
+  assert.ok(order.includes('rate_limited'), 'the queue is bounded')
+  await Promise.all(addresses.map(attack))
+  order.length = 0
+  const attacks = addresses.flatMap((address) => [attack(address), attack(address)])
+  const right = auth.login(admin, '10.2.0.1').then(({ user }) => order.push(user.name))
+  await Promise.all([...attacks, right])
+  const answered = order.filter((each) => each !== 'rate_limited')
+  const before = answered.indexOf('admin')
+  assert.ok(before >= 0 && before <= 4, `it waited for ${before} others`)
+  assert.ok(answered.length > 20, `${answered.length} were answered`)
+})

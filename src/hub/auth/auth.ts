@@ -87,9 +87,10 @@ export class Auth {
   ): Promise<boolean> {
     const key = limitKey(account)
     this.#limit.check(key, address, this.#now())
-    return this.passwords.verify(password, user?.password_hash, () =>
-      this.#limit.take(key, address, this.#now()),
-    )
+    return this.passwords.verify(password, user?.password_hash, {
+      from: this.#limit.lineOf(address, this.#now()),
+      begin: () => this.#limit.take(key, address, this.#now()),
+    })
   }
 
   /** Ends every session of the user, and answers a new one. Throws `rate_limited`, `unauthorized` where the one before is wrong. */

@@ -64,3 +64,18 @@ test('its memory is bounded', () => {
   for (let i = 0; i < 1000; i++) limit.take('ann', `10.0.${i >> 8}.${i & 255}`, 0)
   assert.ok(limit.size <= limits.entries)
 })
+
+test('networks that logins have failed from wait in one line, others each in their own', () => {
+  const limit = new LoginLimit(limits)
+  const lines = (nowMs = 0) => [limit.lineOf('10.0.0.1', nowMs), limit.lineOf('10.0.0.2', nowMs)]
+  const [one, other] = lines()
+  assert.notEqual(one, other)
+  limit.take('bob', '10.0.0.1', 0)
+  const [failed, still] = lines()
+  assert.ok(failed !== one && still === other)
+  limit.take('bob', '10.0.0.2', 0)
+  assert.deepEqual(lines(), [failed, failed])
+  limit.forgive('bob', '10.0.0.1', 0)
+  assert.deepEqual(lines(), [one, failed])
+  assert.deepEqual(lines(limits.windowMs), [one, other])
+})

@@ -18,6 +18,9 @@ export const DEFAULT_LOGIN_LIMITS: LoginLimits = {
   entries: 20_000,
 }
 
+/** No network's name. */
+const FAILED_BEFORE = 'failed before'
+
 /** Two leaky buckets a login: each failure adds one, and time takes them away. */
 export class LoginLimit {
   readonly #limits: LoginLimits
@@ -26,6 +29,12 @@ export class LoginLimit {
 
   constructor(limits: LoginLimits = DEFAULT_LOGIN_LIMITS) {
     this.#limits = limits
+  }
+
+  /** In whose name a try waits for its turn: its network's, or, after failures from there, that of all such networks. */
+  lineOf(address: string, nowMs: number): string {
+    const [, all] = this.#keys('', address)
+    return this.#level(all.key, all.limit, nowMs) === 0 ? all.key : FAILED_BEFORE
   }
 
   /** Throws `rate_limited` where one more failure is too many. */

@@ -1,5 +1,7 @@
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { ErrandError } from '../../contract/errors.ts'
+import { FairTurns } from '../../platform/fair-turns.ts'
 
 /**
  * Hashes as `scrypt$N$r$p$salt$hash` (base64url). 16 MiB of memory a hash; OWASP names these costs as equal to
@@ -11,60 +13,74 @@ const MAX_MEMORY_BYTES = 256 * 1024 * 1024
 /** Same costs as a real one: a login of an unknown user takes as long as one with a wrong password. */
 const NOBODY = `scrypt$${COST.N}$${COST.r}$${COST.p}$${'A'.repeat(22)}$${'A'.repeat(43)}`
 
-/** Two at once: they share libuv's four threads with every file operation of the hub. */
-const AT_ONCE = 2
-const MOST_WAITING = 64
+/** They share libuv's four threads with every file operation of the hub, and its cores with all else. */
+const AT_ONCE = Math.max(1, Math.min(2, availableParallelism() - 1))
+/** Some seconds of work: who would wait longer is refused at once. */
+const MOST_AHEAD = 32
 
 export class Passwords {
-  #running = 0
-  readonly #waiting: (() => void)[] = []
+  readonly #turns = new FairTurns(AT_ONCE)
+  #lastMs = 250
 
   async hash(password: string): Promise<string> {
     const salt = randomBytes(16)
-    const key = await this.#derive(password, salt, KEY_BYTES, COST)
+    const key = await this.#derive('', password, salt, KEY_BYTES, COST)
     return `scrypt$${COST.N}$${COST.r}$${COST.p}$${salt.toString('base64url')}$${key.toString('base64url')}`
   }
 
-  /** Without a hash it takes as long and answers false. `begin` is called when its turn has come; what it throws ends it. */
-  async verify(password: string, hash: string | undefined, begin?: () => void): Promise<boolean> {
+  /**
+   * Without a hash it takes as long and answers false. `from`: who asks; those who do take turns. `begin` is called when
+   * the turn has come; what it throws ends it. Throws `rate_limited`, before that.
+   */
+  async verify(
+    password: string,
+    hash: string | undefined,
+    { from = '', begin }: { from?: string; begin?: () => void } = {},
+  ): Promise<boolean> {
     const [kind, N, r, p, salt, key] = (hash ?? NOBODY).split('$')
     if (kind !== 'scrypt' || salt === undefined || key === undefined) return false
     const expected = Buffer.from(key, 'base64url')
     const cost = { N: Number(N), r: Number(r), p: Number(p) }
-    const actual = await this.#derive(password, Buffer.from(salt, 'base64url'), expected.length, cost, begin)
+    const actual = await this.#derive(
+      from,
+      password,
+      Buffer.from(salt, 'base64url'),
+      expected.length,
+      cost,
+      begin,
+    )
     return timingSafeEqual(actual, expected) && hash !== undefined
   }
 
   async #derive(
+    from: string,
     password: string,
     salt: Buffer,
     bytes: number,
     cost: ScryptOptions,
     begin?: () => void,
   ): Promise<Buffer> {
-    if (this.#running >= AT_ONCE) {
-      if (this.#waiting.length >= MOST_WAITING)
-        throw new ErrandError('rate_limited', 'Too many logins at once.', {
-          hint: 'Try again in some seconds.',
-        })
-      await new Promise<void>((go) => this.#waiting.push(go))
-    } else this.#running++
-    try {
-      begin?.()
-      return await new Promise<Buffer>((resolve, reject) =>
-        scrypt(
-          password.normalize('NFKC'),
-          salt,
-          bytes,
-          { ...cost, maxmem: MAX_MEMORY_BYTES },
-          (error, key) => (error === null ? resolve(key) : reject(error)),
-        ),
-      )
-    } finally {
-      // The place is handed on, not freed, so that nobody can come in between.
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#running--
-      else next()
+    const ahead = this.#turns.ahead(from)
+    if (ahead >= MOST_AHEAD) {
+      const retry_after_seconds = Math.ceil((ahead * this.#lastMs) / AT_ONCE / 1000)
+      throw new ErrandError('rate_limited', 'Too many logins at once.', {
+        hint: `Try again in ${retry_after_seconds} s.`,
+        details: { retry_after_seconds },
+      })
     }
+    using _turn = await this.#turns.take(from)
+    begin?.()
+    const begunMs = performance.now()
+    const key = await new Promise<Buffer>((resolve, reject) =>
+      scrypt(
+        password.normalize('NFKC'),
+        salt,
+        bytes,
+        { ...cost, maxmem: MAX_MEMORY_BYTES },
+        (error, derived) => (error === null ? resolve(derived) : reject(error)),
+      ),
+    )
+    this.#lastMs = performance.now() - begunMs
+    return key
   }
 }
