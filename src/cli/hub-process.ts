@@ -23,6 +23,7 @@ import { Retention } from '../hub/retention/retention.ts'
 import { KeyRing } from '../hub/secrets/key-ring.ts'
 import { Secrets } from '../hub/secrets/secrets.ts'
 import { diskError } from '../hub/store/disk-errors.ts'
+import { lostDatabase, startAnew } from '../hub/store/lost-database.ts'
 import { openSqliteStores } from '../hub/store/open-sqlite.ts'
 import type { Log } from '../platform/log.ts'
 import { makeFolderSync } from '../platform/make-folder.ts'
@@ -36,6 +37,8 @@ import { localHubFile, writeLogin } from './saved-login.ts'
 export interface HubOptions {
   /** Data folder: database, output, tokens of this machine. */
   data: string
+  /** What a hub without its database has left is put aside. */
+  isNew?: boolean
   host: string
   port: number
   /** Path of `errand.yaml`, where there is one. */
@@ -99,6 +102,7 @@ export async function startHub(options: HubOptions): Promise<HubProcess> {
 async function start(
   {
     data,
+    isNew,
     host,
     port,
     config,
@@ -118,8 +122,16 @@ async function start(
   closers.push(giveBackMemory())
   const configFile = new ConfigFile({ file: config, log })
   closers.push(() => configFile.close())
+  if (isNew) tellAside(startAnew(data), log)
+  const lost = lostDatabase(data)
+  if (lost !== undefined) throw lost
   const stores = await openSqliteStores({ file: join(data, 'errand.db') })
   closers.push(() => stores.close())
+  if (stores.missingCommits > 0)
+    log(
+      `The database has lost its last ${stores.missingCommits} commits: its write-ahead log (errand.db-wal) was cut short or is gone. Runs go on from what is left; see docs/operations.md.`,
+      { level: 'error' },
+    )
   const { accounts } = stores
   const admin = await ensureAdmin(accounts)
   if (admin !== undefined) tellAdmin(admin)
@@ -225,6 +237,10 @@ async function start(
   const retention = new Retention({ engine, accounts, keptMs, log })
   closers.push(() => retention.close())
   return { url, runnerToken, localToken, reload: () => configFile.reload() }
+}
+
+function tellAside(folder: string | undefined, log: Log): void {
+  if (folder !== undefined) log(`What an earlier hub had left is in ${folder} now.`)
 }
 
 /** A file in its place would hold back the end of every run, for as long as it is there. */

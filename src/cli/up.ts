@@ -43,6 +43,10 @@ export const up = command({
       value: 'TIME',
       help: `How long a runner may be away before what it has is lost (default: ERRAND_LOST_AFTER, ${DEFAULT_LOST_AFTER})`,
     },
+    new: {
+      type: 'boolean',
+      help: 'Begin anew in a data folder whose database is gone; what else is there is put aside',
+    },
     'no-runner': { type: 'boolean', help: 'Only the hub' },
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
@@ -64,6 +68,7 @@ export const up = command({
     const hub = await startHub({
       ...address(options),
       data,
+      isNew: options.new,
       config: configPath(options.config, data),
       log,
       keptMs,

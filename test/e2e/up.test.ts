@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -152,6 +152,45 @@ test('a file where the outputs belong is told at the start, not by each run', as
   const { code, stderr } = await errand.call('up', '--port', '0')
   assert.equal(code, 1)
   assert.match(stderr, /data\/output could not be read or written: EEXIST[\s\S]+hint: A file stands where/)
+})
+
+test('a hub whose database is gone, empty or cut short says so, and begins anew when told to', async (t) => {
+  const { home, data, up, run, call } = hub(t)
+  const env = { ERRAND_DATA: data }
+  const first = await up('--no-runner')
+  const file = join(home, 'flow.yaml')
+  writeFileSync(file, 'version: v0.1\nname: a\nsteps:\n  - {name: one, action: noop}\n')
+  const created = await call('run', '--hub', '--detach', file)
+  assert.equal(created.code, 0, created.stderr)
+  first.child.kill('SIGKILL')
+  await first.finished
+  const doctor = async () => JSON.parse((await run(['doctor', '--json'], { env })).stdout)
+  const ofDatabase = async () =>
+    (await doctor()).findings.filter(({ check }: { check: string }) => check === 'database')
+
+  truncateSync(join(data, 'errand.db-wal'), statSync(join(data, 'errand.db-wal')).size - 1)
+  const [cut] = await ofDatabase()
+  assert.equal(cut.status, 'problem')
+  assert.match(cut.message, /its last \d+ commits are gone/)
+  const second = await up('--no-runner')
+  await eventually('the word of it', () => /lost its last \d+ commits/.test(second.printed.stderr))
+  second.child.kill('SIGTERM')
+  await second.finished
+
+  for (const [how, lose] of [
+    ['gone', () => rmSync(join(data, 'errand.db'))],
+    ['empty', () => writeFileSync(join(data, 'errand.db'), '')],
+  ] as const) {
+    lose()
+    const refused = await run(['up', '--port', '0', '--no-runner'], { env })
+    assert.equal(refused.code, 1, refused.stdout)
+    assert.match(refused.stderr, new RegExp(`errand\\.db is ${how}`))
+    assert.match(refused.stderr, /hint: .*errand up --new/)
+    assert.equal((await ofDatabase())[0].status, 'problem')
+  }
+  const anew = await up('--no-runner', '--new')
+  assert.match(anew.printed.stdout, /The first user of this hub/)
+  assert.ok(readdirSync(data).some((name) => name.startsWith('before-')))
 })
 
 test('a runner that is killed is started again, and the step it had goes on, once', async (t) => {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import { DEFAULT_TENANT } from '../../hub/auth/first-admin.ts'
+import { lostDatabase } from '../../hub/store/lost-database.ts'
 import { DatabaseReader } from '../../hub/store/sqlite/snapshot.ts'
 import { lockHolder } from '../pid-lock.ts'
 import { type Check, type Finding, ok, type Place, problem, warning } from './check.ts'
@@ -9,13 +10,23 @@ import { type Check, type Finding, ok, type Place, problem, warning } from './ch
 export const hubDatabase: Check = {
   name: 'database',
   async run({ data }: Place) {
+    const lost = lostDatabase(data)
+    if (lost !== undefined) return [problem(lost.message, lost.hint!)]
     const file = join(data, 'errand.db')
     if (!existsSync(file)) return []
     let reader: DatabaseReader | undefined
     try {
       reader = new DatabaseReader(file)
       reader.checkForm()
-      return [ok(`The database ${file} is one for this version.`), ...separation(data, reader)]
+      const damage = reader.damage()
+      if (damage.length > 0)
+        return [
+          problem(
+            `The database ${file} is damaged: ${damage.join('; ')}.`,
+            'Stop the hub, keep a copy of the data folder, and restore a backup (docs/operations.md).',
+          ),
+        ]
+      return [ok(`The database ${file} is whole, and one for this version.`), ...separation(data, reader)]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
       return [problem(error.message, error.hint ?? 'See docs/operations.md.')]

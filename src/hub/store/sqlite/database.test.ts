@@ -148,6 +148,7 @@ it('only its owner may read the database, whatever folder it stands in', async (
   const modes = readdirSync(dir).map((name) => [name, statSync(path.join(dir, name)).mode & 0o777])
   assert.deepEqual(modes.sort(), [
     ['errand.db', 0o600],
+    ['errand.db-commits', 0o600],
     ['errand.db-shm', 0o600],
     ['errand.db-wal', 0o600],
   ])

@@ -1,5 +1,6 @@
 import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { missingCommits } from './commit-mark.ts'
 import { hubMigrations } from './hub-migrations.ts'
 import { appliedVersions } from './migrations.ts'
 import { sqliteError } from './sqlite-errors.ts'
@@ -20,6 +21,11 @@ const selectStreams = `
 const selectEnd = `
   SELECT json ->> ('$.streams.' || ?3 || '.sha256') AS sha256, json ->> ('$.streams.' || ?3 || '.length') AS length
   FROM events WHERE run_id = ?1 AND json ->> '$.type' = 'attempt.finished' AND json ->> '$.attempt' = ?2`
+
+const JSON_COLUMNS = [
+  ['events', 'json'],
+  ['run_specs', 'spec'],
+] as const
 
 /** Copies the database as it is at one moment, also while a hub writes to it. Throws `store_failed`, `disk_full`. */
 export function snapshotInto(file: string, copy: string): void {
@@ -50,6 +56,28 @@ export class DatabaseReader {
       appliedVersions(this.#db, this.#file, hubMigrations)
     } catch (error) {
       throw sqliteError(error, this.#file)
+    }
+  }
+
+  /** What is damaged, a sentence for each. A long look: all of the database is read. */
+  damage(): string[] {
+    try {
+      const found = this.#db
+        .prepare('PRAGMA integrity_check(5)')
+        .all()
+        .map((row) => String(row.integrity_check))
+        .filter((text) => text !== 'ok')
+      // What stands in a page is not checked by SQLite.
+      for (const [table, column] of JSON_COLUMNS) {
+        const sql = `SELECT count(*) AS n FROM ${table} WHERE NOT json_valid(${column})`
+        const count = Number(this.#db.prepare(sql).get()?.n)
+        if (count > 0) found.push(`${count} rows of ${table} cannot be read`)
+      }
+      const missing = missingCommits(this.#db, this.#file)
+      if (missing > 0) found.push(`its last ${missing} commits are gone`)
+      return found
+    } catch (error) {
+      return [sqliteError(error, this.#file).message]
     }
   }
 

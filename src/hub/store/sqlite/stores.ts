@@ -1,6 +1,7 @@
 import type { RunStore } from '../../../engine/ports.ts'
 import type { AccountStore } from '../accounts.ts'
 import type { SecretStore } from '../secrets.ts'
+import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
 import { hubMigrations } from './hub-migrations.ts'
 import { sqliteIdempotencyKeys } from './idempotency-keys.ts'
@@ -18,6 +19,8 @@ export interface SqliteStores {
   runs: RunStore
   accounts: AccountStore
   secrets: SecretStore
+  /** How many commits the database had lost when it was opened, as far as that can be told. */
+  missingCommits: number
   /** Commits what was accepted, then closes the database. May be called twice. */
   close(): void
 }
@@ -25,7 +28,8 @@ export interface SqliteStores {
 /** Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
 export function openStores(file: string): SqliteStores {
   const db = openDatabase(file, hubMigrations)
-  const writer = new Writer(db, file)
+  const mark = file === ':memory:' ? undefined : new CommitMark(db, file)
+  const writer = new Writer(db, file, mark)
   const session = new Session(db, file, writer)
   return {
     runs: new SqliteRunStore(session),
@@ -37,10 +41,12 @@ export function openStores(file: string): SqliteStores {
       ...sqliteSettings(session),
     },
     secrets: sqliteSecrets(session),
+    missingCommits: mark?.missing ?? 0,
     close() {
       if (!db.isOpen) return
       writer.flush()
       db.close()
+      mark?.close()
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { ErrandError } from '../../../contract/errors.ts'
+import type { CommitMark } from './commit-mark.ts'
 import { sqliteError } from './sqlite-errors.ts'
 
 interface Job {
@@ -18,12 +19,15 @@ const MAX_BATCH = 1000
 export class Writer {
   readonly #db: DatabaseSync
   readonly #file: string
+  readonly #mark: CommitMark | undefined
   #jobs: Job[] = []
   #timer: NodeJS.Immediate | undefined
 
-  constructor(db: DatabaseSync, file: string) {
+  /** Without a mark commits are not counted. */
+  constructor(db: DatabaseSync, file: string, mark?: CommitMark) {
     this.#db = db
     this.#file = file
+    this.#mark = mark
   }
 
   /**
@@ -56,7 +60,9 @@ export class Writer {
     try {
       this.#db.exec('BEGIN IMMEDIATE')
       for (const job of batch) answers.push(this.#run(job))
+      this.#mark?.count()
       this.#db.exec('COMMIT')
+      this.#mark?.committed()
     } catch (error) {
       this.#rollback()
       // One of them failed in a way that cannot be told apart from its neighbours': each gets its own commit.
