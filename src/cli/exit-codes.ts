@@ -11,6 +11,7 @@ export const exitCodes = {
   unreachable: 5,
   unauthorized: 6,
   not_found: 7,
+  damaged: 8,
   internal: 70,
 } as const
 
@@ -35,6 +36,7 @@ const byError: Partial<Record<ErrorCode, number>> = {
   not_found: exitCodes.not_found,
   run_not_found: exitCodes.not_found,
   secret_not_found: exitCodes.not_found,
+  output_damaged: exitCodes.damaged,
   internal: exitCodes.internal,
 }
 

@@ -2,8 +2,10 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ErrandClient } from '../client/client.ts'
 import { StreamName } from '../contract/attempt.ts'
+import { ErrandError } from '../contract/errors.ts'
 import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
+import { exitCodes } from './exit-codes.ts'
 import { hubOptions } from './hub-options.ts'
 import { wantsColor } from './render/palette.ts'
 import { CHILDREN_AT_ONCE, eachEvent, FamilyDisplay } from './run-family.ts'
@@ -21,19 +23,34 @@ export const runsLogs = command({
   examples: ['errand runs logs run_0123', 'errand runs logs run_0123 --attempt 1 > out.bin'],
   async run({ follow, attempt, stream = 'stdout', ...hub }, [id]) {
     const client = connect(hub)
-    if (attempt === undefined) await readable(client, id!, follow ?? false)
-    else await bytes(client, id!, attempt, stream)
-    return 0
+    const damage =
+      attempt === undefined
+        ? await readable(client, id!, follow ?? false)
+        : await bytes(client, id!, attempt, stream)
+    if (damage === undefined) return exitCodes.success
+    process.stderr.write(`warning: the output is damaged: ${damage}\n`)
+    return exitCodes.damaged
   },
 })
 
-async function bytes(client: ErrandClient, runId: string, attempt: string, stream: string): Promise<void> {
+/** What there is; answers what is wrong with it. */
+async function bytes(
+  client: ErrandClient,
+  runId: string,
+  attempt: string,
+  stream: string,
+): Promise<string | undefined> {
   const name = StreamName.safeParse(stream)
   if (!name.success) throw new UsageError(`--stream is "${stream}"`, 'it is stdout or stderr')
   const number = Number(attempt)
   if (!Number.isInteger(number) || number < 1)
     throw new UsageError(`--attempt is "${attempt}"`, 'it is a number from 1')
-  const body = await client.output(runId, number, name.data)
+  let damage: string | undefined
+  const body = await client.output(runId, number, name.data).catch((error) => {
+    if (!(error instanceof ErrandError) || error.code !== 'output_damaged') throw error
+    damage = error.message
+    return client.output(runId, number, name.data, { damaged: true })
+  })
   try {
     await pipeline(Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]), process.stdout, {
       end: false,
@@ -41,9 +58,11 @@ async function bytes(client: ErrandClient, runId: string, attempt: string, strea
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
   }
+  return damage
 }
 
-async function readable(client: ErrandClient, runId: string, wait: boolean): Promise<void> {
+/** As `bytes`. */
+async function readable(client: ErrandClient, runId: string, wait: boolean): Promise<string | undefined> {
   const tty = process.stdout.isTTY ?? false
   const show = {
     maxBytes: () => Infinity,
@@ -54,17 +73,22 @@ async function readable(client: ErrandClient, runId: string, wait: boolean): Pro
   const out = new TextOut(process.stdout)
   const gone = new AbortController()
   const { signal } = gone
+  let missing = 0
   out.whenGone(() => gone.abort())
   const events = (id: string) => (wait ? client.events(id, { signal }) : eventsSoFar(client, id, signal))
   try {
     await eachEvent(runId, {
       events,
-      tell: (event, member) => out.write(displays.add(event, member)),
+      tell: (event, member) => {
+        if (event.type === 'output') missing += event.missing ?? 0
+        return out.write(displays.add(event, member))
+      },
       childrenAtOnce: CHILDREN_AT_ONCE,
     })
   } catch (error) {
     if (!signal.aborted) throw error
   }
+  return missing === 0 ? undefined : `the hub no longer has ${missing} bytes of it.`
 }
 
 async function* eventsSoFar(client: ErrandClient, runId: string, signal: AbortSignal) {

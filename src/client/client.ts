@@ -67,13 +67,13 @@ export class ErrandClient {
     runId: string,
     attempt: number,
     stream: StreamName,
-    range: { start?: number; end?: number; signal?: AbortSignal } = {},
+    range: { start?: number; end?: number; damaged?: boolean; signal?: AbortSignal } = {},
   ): Promise<ReadableStream<Uint8Array>> {
-    const { start = 0, end, signal } = range
+    const { start = 0, end, damaged = false, signal } = range
     const headers: Record<string, string> = { accept: '*/*' }
     if (end !== undefined && end <= start) return new Blob([]).stream()
     if (start > 0 || end !== undefined) headers.range = `bytes=${start}-${end === undefined ? '' : end - 1}`
-    const path = `/api/runs/${encodeURIComponent(runId)}/attempts/${attempt}/output/${stream}`
+    const path = `/api/runs/${encodeURIComponent(runId)}/attempts/${attempt}/output/${stream}${damaged ? '?damaged=true' : ''}`
     try {
       const response = await this.#http.send('GET', path, { headers, signal })
       return response.body ?? new Blob([]).stream()

@@ -35,6 +35,7 @@ export const errorStatus = {
   run_failed: 502,
   protocol_mismatch: 426,
   internal: 500,
+  output_damaged: 500,
   store_failed: 507,
   disk_full: 507,
   unavailable: 503,

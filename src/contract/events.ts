@@ -92,6 +92,8 @@ export const RunEvent = z.discriminatedUnion('type', [
     length: z.number().int().min(1),
     /** Filled in on the way out, never stored; bytes that are no UTF-8 are U+FFFD. */
     text: z.string().optional(),
+    /** Filled in likewise: so many bytes of it are no longer there. */
+    missing: z.number().int().min(1).optional(),
   }),
   at('attempt.finished', {
     attempt,

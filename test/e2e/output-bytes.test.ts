@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { errandCommand } from '../support/errand-command.ts'
-import { freePort, startPrograms, writeWorkflow } from '../support/programs.ts'
+import { freePort, startPrograms, workflowText, writeWorkflow } from '../support/programs.ts'
 import { outputHash, sha256, wholeLog } from '../support/programs-output.ts'
 
 /** What a step prints, and the same bytes. */
@@ -101,4 +101,22 @@ test('whatever a step prints on a runner can be read from the hub byte for byte'
     event.type === 'output' && event.step === 'one byte of a character at a time' ? [event.text] : [],
   )
   assert.equal(smileys.join(''), '😀😀😀')
+})
+
+test('runs logs of an output that was cut on the hub shows what is there, warns, and ends with 8', async (t) => {
+  const programs = await startPrograms(t)
+  const yaml = workflowText([{ name: 'one', cmd: 'echo kept; echo gone' }])
+  const { run_id } = await programs.client.runs.create({ yaml })
+  await programs.ended(run_id)
+  const whole = await programs.call('runs', 'logs', run_id)
+  assert.deepEqual([whole.code, whole.stderr], [0, ''])
+  truncateSync(join(programs.data, 'output', run_id, '1.stdout'), 5)
+  const bytes = await programs.call('runs', 'logs', run_id, '--attempt', '1')
+  assert.deepEqual([bytes.code, bytes.stdout], [8, 'kept\n'])
+  assert.match(bytes.stderr, /warning: the output is damaged: .*5 of 10 bytes/)
+  const shown = await programs.call('runs', 'logs', run_id)
+  assert.equal(shown.code, 8)
+  assert.match(shown.stdout, /kept/)
+  assert.doesNotMatch(shown.stdout, /gone/)
+  assert.match(shown.stderr, /warning: the output is damaged: the hub no longer has 5 bytes/)
 })

@@ -69,3 +69,12 @@ test('of an output only as much comes as text as was asked for', async () => {
   const beyond: RunEvent = { ...event, seq: 2, offset: 200_000 }
   assert.deepEqual(await jsonOf(texts, beyond), [`<${JSON.stringify(beyond)}>`])
 })
+
+test('an output that is cut short or gone is given as far as it is there, and says how much is missing', async () => {
+  const event: RunEvent = { seq: 1, time, type: 'output', attempt: 1, ...names, offset: 0, length: 100_000 }
+  for (const there of [0, 10, 70_000]) {
+    const { texts } = reader(Buffer.alloc(there, 'x'))
+    const told = JSON.parse((await jsonOf(texts, event)).join('').slice(1, -1))
+    assert.deepEqual(told, { ...event, text: 'x'.repeat(there), missing: 100_000 - there })
+  }
+})

@@ -41,12 +41,15 @@ export class EventText {
     const head = before + JSON.stringify({ ...event, text: '' }).slice(0, -2)
     const tail = `"}${after}`
     let lead = head
-    for await (const { text, isLast } of this.#pieces(event)) {
-      yield lead + JSON.stringify(text).slice(1, -1) + (isLast ? tail : '')
+    let missing = 0
+    for await (const piece of this.#pieces(event)) {
+      missing = piece.missing
+      const isWhole = piece.isLast && missing === 0
+      yield lead + JSON.stringify(piece.text).slice(1, -1) + (isWhole ? tail : '')
       lead = ''
-      if (isLast) return
+      if (isWhole) return
     }
-    yield lead + tail
+    yield `${lead}","missing":${missing}}${after}`
   }
 
   /** The text of an output event. No piece cuts a character in two. */
@@ -59,10 +62,11 @@ export class EventText {
     const decoder = new StringDecoder('utf8')
     for (let at = offset; at < end; ) {
       const bytes = await this.#read(attempt, stream, at, Math.min(end, at + PIECE_BYTES))
-      if (bytes.length === 0) return
       at += bytes.length
-      const isLast = at >= end
-      yield { text: decoder.write(bytes) + (isLast ? decoder.end() : ''), isLast }
+      const missing = bytes.length === 0 ? end - at : 0
+      const isLast = at >= end || missing > 0
+      yield { text: decoder.write(bytes) + (isLast ? decoder.end() : ''), isLast, missing }
+      if (isLast) return
     }
   }
 

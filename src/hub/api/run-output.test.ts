@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { rmSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
 import { oneStep, testingHub } from './testing-hub.ts'
 
@@ -65,4 +67,35 @@ test('a large output arrives whole', async (t) => {
   const { text } = await hub.call('GET', `/api/runs/${run_id}/attempts/1/output/stdout`, token)
   assert.equal(text.length, bytes)
   assert.equal(text.slice(-5), '01234')
+})
+
+test('an output whose file was cut short or is gone is told as damaged, with what is there when asked for', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say 0123456789') })).json
+  await hub.engine.done(run_id)
+  const path = `/api/runs/${run_id}/attempts/1/output/stdout`
+  const file = join(hub.outputFolder(run_id), '1.stdout')
+  for (const [there, lose] of [
+    ['0123', () => truncateSync(file, 4)],
+    ['', () => rmSync(file)],
+  ] as const) {
+    lose()
+    for (const headers of [{}, { range: 'bytes=0-1' }] as Record<string, string>[]) {
+      const refused = await hub.call('GET', path, token, undefined, headers)
+      assert.deepEqual([refused.status, refused.json.error.code], [500, 'output_damaged'])
+      assert.deepEqual(refused.json.error.details, { length: 10, there: there.length })
+      assert.match(refused.json.error.hint, /\?damaged=true/)
+    }
+    assert.equal((await hub.call('HEAD', path, token)).status, 500)
+    const given = await hub.call('GET', `${path}?damaged=true`, token)
+    assert.deepEqual(
+      [given.status, given.text, given.headers.get('content-length')],
+      [200, there, String(there.length)],
+    )
+    const accept = { accept: 'application/json' }
+    const events = (await hub.call('GET', `/api/runs/${run_id}/events`, token, undefined, accept)).json
+    const { text, missing } = events.find(({ type }: { type: string }) => type === 'output')
+    assert.deepEqual([text, missing], [there, 10 - there.length])
+  }
 })

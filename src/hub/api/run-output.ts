@@ -1,7 +1,10 @@
 import * as z from 'zod'
+import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { OutputPath } from '../../contract/event-api.ts'
-import type { RunView } from '../../contract/run.ts'
+import type { RunRecord, RunView } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/face.ts'
 import { visibleRun } from './access.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { readRange } from './byte-range.ts'
@@ -10,6 +13,7 @@ import { readRange } from './byte-range.ts'
 const CHUNK_BYTES = 64 * 1024
 
 export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContext): void {
+  const told = new ToldLengths(engine)
   app.get(
     '/api/runs/:id/attempts/:number/output/:stream',
     {
@@ -19,7 +23,10 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         tags: ['runs'],
         summary: 'The bytes of an output, whole or by range, as far as they are there',
         params: OutputPath,
-        querystring: z.object({ access_token: z.string().optional() }),
+        querystring: z.object({
+          damaged: z.stringbool().optional().describe('What is there, also where bytes are missing'),
+          access_token: z.string().optional(),
+        }),
         headers: z.object({
           range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
         }),
@@ -29,15 +36,26 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         },
       },
     },
-    async ({ identity, params, headers, method }, reply) => {
+    async ({ identity, params, query, headers, method }, reply) => {
       const { id, number, stream } = params
       const onlyHead = method === 'HEAD'
-      await visibleRun(engine, identity, id)
+      const record = await visibleRun(engine, identity, id)
+      // Before the length: what is told is kept already.
+      const known = await told.of(record, number, stream)
       const length = await engine.outputLength(id, number, stream)
-      if (length === 0 && !hasAttempt(await engine.view(id), number))
+      if (known === undefined)
         throw new ErrandError('not_found', `The run "${id}" has no attempt ${number}.`, {
           hint: 'GET /api/runs/:id names the attempts of each step.',
         })
+      if (length < known && !query.damaged)
+        throw new ErrandError(
+          'output_damaged',
+          `Of ${stream} of attempt ${number} the hub has ${length} of ${known} bytes: its file was cut short, or is gone.`,
+          {
+            hint: 'To get what is there ask with ?damaged=true. A backup may have the whole.',
+            details: { length: known, there: length },
+          },
+        )
       const range = onlyHead ? undefined : readRange(headers.range, length)
       if (range === 'unsatisfiable') {
         reply.header('content-range', `bytes */${length}`)
@@ -87,7 +105,40 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
   )
 }
 
-const hasAttempt = (view: RunView, number: number): boolean =>
-  view.steps.some(({ instances }) =>
-    instances.some(({ attempts }) => attempts.some((attempt) => attempt.number === number)),
+/** Runs that have ended whose lengths are kept in mind. */
+const KEPT_RUNS = 100
+
+/** How long each output of a run is by its log. */
+class ToldLengths {
+  readonly #engine: EngineFace
+  /** Of ended runs, the least lately asked for first: a long log is not to be folded again for each range. */
+  readonly #ended = new Map<string, ReadonlyMap<number, Lengths>>()
+
+  constructor(engine: EngineFace) {
+    this.#engine = engine
+  }
+
+  /** Undefined: there is no such attempt. */
+  async of({ run_id, status }: RunRecord, number: number, stream: StreamName): Promise<number | undefined> {
+    const known = this.#ended.get(run_id)
+    const lengths = known ?? lengthsIn(await this.#engine.view(run_id))
+    if (known !== undefined || isFinalRun(status)) {
+      this.#ended.delete(run_id)
+      this.#ended.set(run_id, lengths)
+      if (this.#ended.size > KEPT_RUNS) this.#ended.delete(this.#ended.keys().next().value!)
+    }
+    const attempt = lengths.get(number)
+    return attempt && (attempt[stream]?.length ?? 0)
+  }
+}
+
+type Lengths = Partial<Record<string, { length: number }>>
+
+const lengthsIn = ({ steps }: RunView): ReadonlyMap<number, Lengths> =>
+  new Map(
+    steps.flatMap(({ instances }) =>
+      instances.flatMap(({ attempts }) =>
+        attempts.map(({ number, streams = {} }) => [number, streams] as const),
+      ),
+    ),
   )
