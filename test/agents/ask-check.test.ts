@@ -13,7 +13,14 @@ import { agentMissing } from '../support/agent-subjects.ts'
 const folder = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const signal = new AbortController().signal
 const asked: AskedFor = {
-  request: { cwd: '/', home: '/', ask: 'ask', extra_args: [], new_session_id: '0', env: {} },
+  request: {
+    cwd: '/',
+    home: '/',
+    ask: 'ask',
+    extra_args: [],
+    new_session_id: '00000000-0000-4000-8000-000000000000',
+    env: {},
+  },
   env: process.env,
 }
 
