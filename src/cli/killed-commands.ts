@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { endTree } from '../platform/process-ending.ts'
 import { processesMarked } from '../platform/process-tree.ts'
 import { AttemptFolder } from '../runner/attempts/attempt-folder.ts'
+import { removeAttemptFolders } from '../runner/attempts/attempt-folders.ts'
 import { markOf } from '../runner/attempts/process-environment.ts'
 import { localFolder } from './local-sessions.ts'
 import type { LocalRecord } from './own-record.ts'
@@ -34,6 +35,6 @@ async function sweepRun(runId: string, kept: boolean): Promise<boolean> {
     return facts === undefined ? [] : [markOf(facts.key)]
   })
   const gone = await Promise.all(marks.map((mark) => endTree({ mark }, GRACE_MS)))
-  if (!kept) rmSync(folder, { recursive: true, force: true })
+  if (!kept) removeAttemptFolders(folder)
   return !gone.includes(false)
 }

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { removeAttemptFolders } from '../runner/attempts/attempt-folders.ts'
 
 const KEPT_DAYS = 30
 
@@ -14,7 +15,8 @@ export function dropOldRuns(folder: string): void {
       oldestMs
     )
       continue
-    for (const kind of ['runs', 'output', 'attempts', 'secrets'])
+    for (const kind of ['runs', 'output', 'secrets'])
       rmSync(join(folder, kind, runId), { recursive: true, force: true })
+    removeAttemptFolders(join(folder, 'attempts', runId))
   }
 }

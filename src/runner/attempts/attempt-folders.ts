@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -37,7 +37,7 @@ export class AttemptFolders {
  * before it, and with each folder that was made anew. Where the boot cannot be told, each process has another.
  */
 function storageIdOf(dir: string): string {
-  const file = `${dir}.storage`
+  const file = storageFile(dir)
   const boot = bootId()
   const { ino, birthtimeMs } = statSync(dir)
   const place = `${boot} ${ino} ${birthtimeMs}`
@@ -47,6 +47,13 @@ function storageIdOf(dir: string): string {
   // Whatever a loss of power leaves of this file, the boot after it is another one.
   writeFileAtomic(file, `${another}\n${place}\n`, { mode: 0o600, durable: false })
   return another
+}
+
+const storageFile = (dir: string): string => `${dir}.storage`
+
+/** Removes a folder of attempts' folders with what stands beside it; nothing where it is not there. */
+export function removeAttemptFolders(dir: string): void {
+  for (const path of [dir, storageFile(dir)]) rmSync(path, { recursive: true, force: true })
 }
 
 export const unwritable = ({ path }: AttemptFolder, cause: unknown) =>

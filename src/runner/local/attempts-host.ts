@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
@@ -6,6 +5,7 @@ import { messageOf } from '../../contract/errors.ts'
 import { splitAttemptId } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
+import { removeAttemptFolders } from '../attempts/attempt-folders.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 import { deliver } from './delivery.ts'
 import { HeldDelivery } from './held-delivery.ts'
@@ -139,7 +139,7 @@ export class AttemptsHost implements StepHost {
       attempts.all().map((held) => ended(held).then(() => held.release().catch(() => undefined))),
     )
     await attempts.close()
-    rmSync(join(this.#options.root, runId), { recursive: true, force: true })
+    removeAttemptFolders(join(this.#options.root, runId))
   }
 }
 
