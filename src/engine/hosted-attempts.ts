@@ -84,7 +84,7 @@ export class HostedAttempts {
     for (const { end, runner, host } of state.attempts)
       if (end && runner !== undefined)
         this.#ports.host.remember?.(
-          { run_id: spec.run_id, requires: requirementsOf(plan.workflow, host) },
+          { run_id: spec.run_id, tenant: spec.tenant, requires: requirementsOf(plan.workflow, host) },
           runner,
         )
   }

@@ -71,6 +71,7 @@ export interface RunStore {
 
 /** Where an attempt was put. `epoch` grows by one each time it is handed out. */
 export interface Placement {
+  /** Its id, which is unique in the run's tenant. */
   runner?: string
   /** Names what the runner had written by then, where that may be lost: with the power of its machine, or with its folder. */
   storage_id?: string
@@ -140,7 +141,7 @@ export interface StepHost {
    * Before the `resume` calls of a run taken up again, for each attempt of it that has ended: that runner has the
    * run's workspace.
    */
-  remember?(attempt: { run_id: string; requires: AttemptSpec['requires'] }, runner: string): void
+  remember?(attempt: Pick<AttemptSpec, 'run_id' | 'tenant' | 'requires'>, runner: string): void
   /** May be called twice. Local work is canceled; work on other machines goes on. */
   close(): Promise<void>
 }

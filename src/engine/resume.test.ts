@@ -268,7 +268,7 @@ test('the host is told which runners have the workspace of a run taken up again'
   await engine.close()
   await again().resume()
   const requires = { runner: undefined, group: undefined, labels: { gpu: '1' } }
-  assert.deepEqual(host.remembered, [[{ run_id: runId, requires }, 'scripted']])
+  assert.deepEqual(host.remembered, [[{ run_id: runId, tenant: 'default', requires }, 'scripted']])
 })
 
 /** Open runs of an engine that was closed, on a store that answers at once, and takes its time for it. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import type { FleetOptions } from '../../src/hub/fleet/fleet.ts'
 import { AttemptsStandIn, type Script } from './attempts-stand-in.ts'
-import { EngineStandIn } from './engine-stand-in.ts'
+import { EngineStandIn, type Kept } from './engine-stand-in.ts'
 import { HubSetup, openRunner, type RunnerSetup, spec, until } from './setup.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
@@ -150,8 +150,8 @@ test('a draining runner finishes what it has and is given nothing new', async ()
   const engine = new EngineStandIn()
   const first = engine.start(hub.fleet, spec())
   await until('it started', () => first.reports.length === 1)
-  assert.equal(await hub.fleet.runners.drain('r1'), true)
-  assert.equal(await hub.fleet.runners.drain('nobody'), false)
+  assert.equal(await hub.fleet.runners.drain({ tenant: 'acme', id: 'r1' }), true)
+  assert.equal(await hub.fleet.runners.drain({ tenant: 'acme', id: 'nobody' }), false)
   const second = engine.start(hub.fleet, spec())
   assert.deepEqual(second.whys, ['runner "r1" is draining'])
   hub.fleet.cancel(first.spec.attempt_id, 'canceled')
@@ -427,6 +427,52 @@ test('a slow store makes the hub stop reading: what waits in it is bounded', asy
   for (const kept of all) assert.equal(kept.sha256('stdout'), kept.end?.streams?.stdout?.sha256)
 })
 
+test('two tenants with a runner of one id each have their own work done by it', async () => {
+  const authenticate = async (tenant?: string) => ({ tenant: tenant! })
+  const hub = await openHub({ authenticate })
+  hub.fleet.ready()
+  const tenants = ['acme', 'other'].map((tenant) => ({
+    tenant,
+    attempts: new AttemptsStandIn(({ step }) => (step === 'hold' ? forever : hello)),
+    engine: new EngineStandIn(),
+  }))
+  const [removed] = tenants.map(({ tenant, attempts }) => connect(hub.url, attempts, {}, { token: tenant }))
+  // The hub ends the link of that one.
+  cleanups.splice(-2, 1)
+  await until('both are connected', () => hub.fleet.runners.list().length === 2)
+  const start = ({ tenant, engine }: (typeof tenants)[number], step: string) =>
+    engine.start(hub.fleet, spec({ tenant, step, requires: { runner: 'r1' } }))
+  const done = tenants.map((each) => [start(each, 'work'), start(each, 'work')])
+  await until('all have ended', () => done.flat().every(({ end }) => end?.outcome === 'success'))
+  for (const [index, { attempts }] of tenants.entries()) {
+    const own = done[index]!.map(({ spec }) => spec.attempt_id)
+    assert.deepEqual(
+      attempts.begun.map((begun) => begun.split('/')[0]),
+      own,
+    )
+    assert.deepEqual(
+      done[index]!.map(({ placement }) => placement?.runner),
+      ['r1', 'r1'],
+    )
+  }
+
+  const [held, kept] = tenants.map((each) => start(each, 'hold')) as [Kept, Kept]
+  await until('both have started', () => [held, kept].every(({ reports }) => reports.length === 1))
+  assert.equal(await hub.fleet.runners.drain({ tenant: 'acme', id: 'r1' }), true)
+  assert.deepEqual(start(tenants[0]!, 'work').whys, ['runner "r1" is draining'])
+  const more = start(tenants[1]!, 'work')
+  await until('the other tenant goes on', () => more.end?.outcome === 'success')
+  const given = (tenant: string) =>
+    hub.fleet.runners.attempts({ tenant, id: 'r1' }).map(({ run_id }) => run_id)
+  assert.deepEqual([given('acme'), given('other')], [[held.spec.run_id], [kept.spec.run_id]])
+  assert.equal(await hub.fleet.runners.remove({ tenant: 'acme', id: 'r1' }), true)
+  await assert.rejects(removed!.done, { code: 'forbidden' })
+  await until('what it had is lost', () => held.end?.reason === 'lost')
+  assert.equal(kept.end, undefined)
+  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
+  await until('the other one is canceled', () => kept.end?.outcome === 'canceled')
+})
+
 test('a removed runner is told never to come back, and what it had is lost', async () => {
   const hub = await openHub()
   hub.fleet.ready()
@@ -435,7 +481,7 @@ test('a removed runner is told never to come back, and what it had is lost', asy
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
   const kept = new EngineStandIn().start(hub.fleet, spec())
   await until('it started', () => kept.reports.length === 1)
-  assert.equal(await hub.fleet.runners.remove('r1'), true)
+  assert.equal(await hub.fleet.runners.remove({ tenant: 'acme', id: 'r1' }), true)
   await assert.rejects(runner.done, { code: 'forbidden' })
   await until('it is lost', () => kept.end?.reason === 'lost')
   assert.deepEqual(hub.fleet.runners.list(), [])

@@ -224,9 +224,14 @@ test('that an id, a key or a name is taken in another tenant shows in no answer'
       await hub.call('POST', '/api/tokens', token, { name }),
       await hub.call('POST', '/api/users', token, { name, password: 'long enough' }),
       await hub.call('POST', '/api/runners/enrollments', token, { name, group: name }),
+      await enroll(token, name),
     ].map(({ status }) => status)
   }
-  assert.deepEqual(await make(ann.token, 'taken'), [201, 201, 201, 201, 201, 201, 201, 201, 201])
+  const enroll = async (token: string, runner_id: string) => {
+    const { json } = await hub.call('POST', '/api/runners/enrollments', token, {})
+    return hub.call('POST', '/api/runners/enroll', undefined, { token: json.token, runner_id })
+  }
+  assert.deepEqual(await make(ann.token, 'taken'), [201, 201, 201, 201, 201, 201, 201, 201, 201, 201])
   assert.deepEqual(await make(eve.token, 'taken'), await make(eve.token, 'free'))
   const keyed = async (token: string, cmd: string) =>
     hub.call('POST', '/api/runs', token, { yaml: oneStep(cmd) }, { 'idempotency-key': 'k' })
@@ -242,6 +247,36 @@ test('that an id, a key or a name is taken in another tenant shows in no answer'
   assert.equal(ids.filter((id: string) => /^(taken|free)2?-[0-9a-f]{12}$/.test(id)).length, 4, ids.join())
   assert.equal((await hub.call('GET', '/api/runs/taken', eve.token)).status, 404)
   assert.equal((await hub.call('GET', '/api/runs/taken', ann.token)).json.run_id, 'taken')
+})
+
+test("a runner's id means the one of the caller's tenant", async (t) => {
+  const hub = await testingHub(t)
+  const path = '/api/runners/runner-001'
+  const [here, there] = [await hub.user('ann', 'admin'), await hub.user('bob', 'admin', 'twins')]
+  const statuses = async () =>
+    Promise.all(
+      [here, there].map(async ({ token }) => {
+        const { status, json } = await hub.call('GET', path, token)
+        return status === 200 ? json.status : status
+      }),
+    )
+  assert.equal((await hub.call('POST', `${path}/drain`, there.token)).status, 202)
+  assert.deepEqual(await statuses(), ['connected', 'draining'])
+  assert.equal((await hub.call('POST', `${path}/drain`, here.token)).status, 202)
+  assert.equal((await hub.call('POST', `${path}/resume`, there.token)).status, 202)
+  assert.deepEqual(await statuses(), ['draining', 'connected'])
+  const own = await Promise.all(
+    [here, there].map(({ id }) => hub.tokenOf(id, 'runner', { runner_id: 'runner-001' })),
+  )
+  assert.equal((await hub.call('DELETE', `${path}?force=true`, there.token)).status, 204)
+  assert.deepEqual(await statuses(), ['draining', 404])
+  const revoked = await Promise.all(
+    own.map(async (text) => (await hub.accounts.tokenByHash(tokenSha256(text)))!.token.revoked_at),
+  )
+  assert.deepEqual(
+    revoked.map((at) => at !== undefined),
+    [false, true],
+  )
 })
 
 test('an admin sees the runs of the tenant, a user only its own', async (t) => {

@@ -36,7 +36,7 @@ export function runnerRoutes(app: ApiApp, { runners, accounts, auth }: ApiContex
     { schema: { tags, summary: 'A runner, with what it is at', params, response: { 200: RunnerDetail } } },
     async ({ identity, params }) => {
       const runner = await here(identity, params.id)
-      const shown = (await runners.attempts(runner.id)).filter(
+      const shown = (await runners.attempts({ tenant: identity.user.tenant, id: runner.id })).filter(
         ({ owner }) => isAdmin(identity) || owner === identity.user.name,
       )
       return { ...runner, attempts: shown.map(attemptView) }
@@ -61,7 +61,9 @@ export function runnerRoutes(app: ApiApp, { runners, accounts, auth }: ApiContex
       async ({ identity, params: { id } }, reply) => {
         needAdmin(identity)
         await here(identity, id)
-        if (!(await (action === 'drain' ? runners.drain(id) : runners.undrain(id)))) throw unknownRunner(id)
+        const runner = { tenant: identity.user.tenant, id }
+        if (!(await (action === 'drain' ? runners.drain(runner) : runners.undrain(runner))))
+          throw unknownRunner(id)
         return reply.code(202).send({ id })
       },
     )
@@ -86,9 +88,9 @@ export function runnerRoutes(app: ApiApp, { runners, accounts, auth }: ApiContex
         throw new ErrandError('conflict', `The runner "${id}" is connected.`, {
           hint: `Drain and stop it first; or remove it by force, which loses what it is at: errand runners remove ${id} --force`,
         })
-      const { tenant } = identity.user
-      await accounts.revokeRunnerTokens({ tenant, id }, new Date().toISOString())
-      if (!(await runners.remove(id))) throw unknownRunner(id)
+      const runner = { tenant: identity.user.tenant, id }
+      await accounts.revokeRunnerTokens(runner, new Date().toISOString())
+      if (!(await runners.remove(runner))) throw unknownRunner(id)
       auth.changed()
       return reply.code(204).send()
     },

@@ -19,7 +19,7 @@ import { observedStore } from '../metrics/observed-store.ts'
 import { FileOutputStore } from '../outputs/files.ts'
 import { KeyRing } from '../secrets/key-ring.ts'
 import { Secrets } from '../secrets/secrets.ts'
-import type { Role, TokenScope } from '../store/accounts.ts'
+import type { Role, TenantRunner, TokenScope } from '../store/accounts.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import { type ApiOptions, createApi } from './app.ts'
 import { StandInHost } from './stand-in-host.ts'
@@ -216,13 +216,16 @@ const view: RunnerView = {
   last_seen_at: '2025-01-15T10:00:00Z',
 }
 
+/** One id in two tenants. */
 function standInRunners() {
-  const known = new Map([[view.id, view]])
+  const known = new Map([DEFAULT_TENANT, 'twins'].map((tenant) => [tenant, new Map([[view.id, view]])]))
+  const change = ({ tenant, id }: TenantRunner, to: RunnerView): boolean =>
+    known.get(tenant)?.has(id) === true && known.get(tenant)!.set(id, to).has(id)
   return {
-    list: (tenant: string) => (tenant === DEFAULT_TENANT ? [...known.values()] : []),
+    list: (tenant: string) => [...(known.get(tenant)?.values() ?? [])],
     attempts: () => [],
-    drain: (id: string) => known.has(id) && known.set(id, { ...view, status: 'draining' }).has(id),
-    undrain: (id: string) => known.has(id) && known.set(id, view).has(id),
-    remove: (id: string) => known.delete(id),
+    drain: (runner: TenantRunner) => change(runner, { ...view, status: 'draining' }),
+    undrain: (runner: TenantRunner) => change(runner, view),
+    remove: ({ tenant, id }: TenantRunner) => known.get(tenant)?.delete(id) === true,
   }
 }

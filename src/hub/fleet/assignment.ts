@@ -4,13 +4,13 @@ import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import type { Inbox } from './inbox.ts'
 import type { UserQueue } from './lines.ts'
-import type { Need } from './needs.ts'
+import type { Need, RunnerKey } from './needs.ts'
 
 export type Stage =
   | { type: 'waiting'; why: string }
   /** A runner is chosen, which is being committed. */
-  | { type: 'assigning'; runner: string }
-  | { type: 'placed'; runner: string }
+  | { type: 'assigning'; runner: RunnerKey }
+  | { type: 'placed'; runner: RunnerKey }
   /** The engine wants it no more; a cancel or the run's end follows. */
   | { type: 'parked' }
   /** Its end, made here, is being committed. */
@@ -47,11 +47,11 @@ export interface Assignment {
   cancel?: { reason: Reason; force: boolean }
   /** Given and not taken yet, by id, oldest first. */
   readonly inputs: Map<string, AttemptInput>
-  /** Runners that rejected it, and why. */
-  readonly rejections: Map<string, string>
+  /** Runners that rejected it, and what is said of each. */
+  readonly rejections: Map<RunnerKey, string>
 }
 
 /** The runner it is with, or will be when that is committed. */
-export function runnerOf({ stage }: Assignment): string | undefined {
+export function runnerOf({ stage }: Assignment): RunnerKey | undefined {
   return stage.type === 'assigning' || stage.type === 'placed' ? stage.runner : undefined
 }

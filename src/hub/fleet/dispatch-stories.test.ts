@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
-import { GB, TestingDispatch } from './testing-dispatch.ts'
+import { GB, key, TestingDispatch } from './testing-dispatch.ts'
 
 const chapter = fc.record({
   what: fc.constantFrom(
@@ -40,7 +40,7 @@ test('runners come, go, stop, are drained and come back with less: what can be p
 function happen(world: TestingDispatch, index: number, told: Chapter): void {
   const { what, which, user, cpus, memory_bytes, run } = told
   const id = `r${which % 3}`
-  const runner = world.runners.get(id)
+  const runner = world.runners.get(key(id))
   const list = what === 'cancel' ? world.waiting : world.running
   const one = list[which % (list.length || 1)]
   if (what === 'submit') {

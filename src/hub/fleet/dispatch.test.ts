@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { Assignment } from './assignment.ts'
 import type { Patience } from './dispatch.ts'
-import { GB, TestingDispatch } from './testing-dispatch.ts'
+import { GB, key, TestingDispatch } from './testing-dispatch.ts'
 
 const open: TestingDispatch[] = []
 afterEach(() => {
@@ -197,10 +197,10 @@ test('steps of a run wait for the runner that has its files, and move on when it
     'runner "r1", which has the files of this run, is busy (1 of 1 slots)',
   )
   world.disconnect('r1')
-  assert.deepEqual(second.stage.type === 'assigning' && second.stage.runner, 'r2')
+  assert.deepEqual(second.stage.type === 'assigning' && second.stage.runner, key('r2'))
   assert.ok(!isRunning(third))
   world.end(second)
-  assert.deepEqual(third.stage.type === 'assigning' && third.stage.runner, 'r2')
+  assert.deepEqual(third.stage.type === 'assigning' && third.stage.runner, key('r2'))
 })
 
 test('two steps of a run that wait with different needs move on when its runner goes, and leave no empty line', async () => {
@@ -213,7 +213,7 @@ test('two steps of a run that wait with different needs move on when its runner 
   world.disconnect('r1')
   // Its placing is committed.
   await setImmediate()
-  assert.deepEqual(small.stage, { type: 'placed', runner: 'r2' })
+  assert.deepEqual(small.stage, { type: 'placed', runner: key('r2') })
   assert.equal(large.stage.type, 'waiting')
   world.end(small)
   assert.ok(isRunning(large))
@@ -231,7 +231,7 @@ test('steps of a run wait for the runner that has its files while it is expected
   ) as [Assignment, Assignment]
   const runnerOfIt = ({ stage }: Assignment) => ('runner' in stage ? stage.runner : stage.type)
   world.end(first)
-  assert.equal(runnerOfIt(second), 'r1')
+  assert.equal(runnerOfIt(second), key('r1'))
 
   world.disconnect('r1', true)
   const fourth = world.submit('ann', {}, { run_id: 'run', attempt_id: 'run.4' })
@@ -241,10 +241,10 @@ test('steps of a run wait for the runner that has its files while it is expected
   assert.equal(world.whys.get(fourth)!.at(-1), 'runner "r1", which has the files of this run, is away')
 
   world.connect('r1', { slots: 1 })
-  assert.deepEqual([third, fourth].map(runnerOfIt), ['r1', 'waiting'])
+  assert.deepEqual([third, fourth].map(runnerOfIt), [key('r1'), 'waiting'])
   world.disconnect('r1', true)
   world.disconnect('r1')
-  assert.equal(runnerOfIt(fourth), 'r2', 'it was given up')
+  assert.equal(runnerOfIt(fourth), key('r2'), 'it was given up')
 })
 
 test('a drained runner takes the next steps of the runs whose files it has, as slots become free, and nothing else', () => {
@@ -274,7 +274,7 @@ test('a run of which nothing has begun waits for no runner that goes, and each s
   runner.draining = true
   world.dispatch.rosterChanged(runner)
   world.dispatch.again(first)
-  for (const { stage } of [first, second, third]) assert.equal('runner' in stage && stage.runner, 'r2')
+  for (const { stage } of [first, second, third]) assert.equal('runner' in stage && stage.runner, key('r2'))
   await setImmediate()
   assert.deepEqual(new Set(world.given), new Set([first, second, third]))
   assert.equal(world.given.length, 3)
@@ -297,7 +297,7 @@ test('a runner that comes back gets what waits for its files, though another was
   for (const each of world.running) if (each.spec.owner === 'bob') world.end(each)
   assert.equal(large.stage.type, 'waiting')
   world.end(first)
-  assert.ok(world.runners.get('home')!.held.has(large.spec.attempt_id))
+  assert.ok(world.runners.get(key('home'))!.held.has(large.spec.attempt_id))
 })
 
 test('what waits learns of another cause, and a hundred of them of other figures', (t) => {
@@ -321,7 +321,7 @@ test('what all runners have rejected ends with what they said', () => {
   const world = openWorld()
   world.connect('r1')
   const assignment = world.submit('ann')
-  assignment.rejections.set('r1', 'no')
+  assignment.rejections.set(key('r1'), 'no')
   world.dispatch.again(assignment)
   assert.equal(assignment.stage.type, 'ending')
 })

@@ -5,7 +5,7 @@ import { Backoff } from '../../platform/backoff.ts'
 import { type Assignment, runnerOf } from './assignment.ts'
 import { Homes } from './homes.ts'
 import { canceled, type Ledger } from './ledger.ts'
-import { needKey, needOf, workspaceKey } from './needs.ts'
+import { needKey, needOf, type RunnerKey, workspaceKey } from './needs.ts'
 import { orderStart } from './orders.ts'
 import { Queue } from './queue.ts'
 import type { Runner } from './roster.ts'
@@ -22,7 +22,7 @@ export interface Patience {
 }
 
 export interface DispatchOptions extends Patience {
-  runners: ReadonlyMap<string, Runner>
+  runners: ReadonlyMap<RunnerKey, Runner>
   ledger: Ledger
   signal: AbortSignal
 }
@@ -53,15 +53,8 @@ export class Dispatch {
         void this.#assign(assignment, runner)
       },
       rejected: (assignment) => {
-        const whys = [...assignment.rejections].map(
-          ([runner, why]) => `runner "${runner}" rejected it: ${why}`,
-        )
-        ledger.settle(assignment, {
-          type: 'ended',
-          outcome: 'failed',
-          reason: 'rejected',
-          message: whys.join('; '),
-        })
+        const message = [...assignment.rejections.values()].join('; ')
+        ledger.settle(assignment, { type: 'ended', outcome: 'failed', reason: 'rejected', message })
       },
     })
   }
@@ -75,12 +68,12 @@ export class Dispatch {
     const need = needOf(spec)
     const arrival = ++this.#arrivals
     const home = this.homes.of(spec.run_id, workspaceKey(spec.requires))
-    const stand = { need, key: needKey(need), home, not: new Set<string>() }
+    const stand = { need, key: needKey(need), home, not: new Set<RunnerKey>() }
     const choice = this.#queue.choose(stand, { user: this.#shares.of(spec), arrival })
     if (choice.type === 'runner') {
       this.#reserved.set(spec.attempt_id, { arrival })
-      this.#hold(spec, choice.id)
-      return { ...this.#placeOn(choice.id), epoch: 1 }
+      this.#hold(spec, choice.key)
+      return { ...this.#placeOn(choice.key), epoch: 1 }
     }
     const waiting = choice.type === 'wait' ? choice.why : 'no runner takes it'
     this.#reserved.set(spec.attempt_id, { arrival, waiting })
@@ -95,7 +88,7 @@ export class Dispatch {
   }
 
   /** After `place`; or, for one taken up again, instead of it. */
-  begin(assignment: Assignment, runner: string | undefined): void {
+  begin(assignment: Assignment, runner: RunnerKey | undefined): void {
     const { attempt_id } = assignment.spec
     const told = this.#reserved.get(attempt_id)
     this.#reserved.delete(attempt_id)
@@ -109,7 +102,7 @@ export class Dispatch {
   }
 
   /** It is with that runner, as the log of a run taken up again says. */
-  hold(assignment: Assignment, runner: string): void {
+  hold(assignment: Assignment, runner: RunnerKey): void {
     assignment.arrival = ++this.#arrivals
     this.#place(assignment, runner)
   }
@@ -151,7 +144,7 @@ export class Dispatch {
     this.#queue.rosterChanged(runner)
   }
 
-  #place(assignment: Assignment, runner: string): void {
+  #place(assignment: Assignment, runner: RunnerKey): void {
     assignment.stage = { type: 'placed', runner }
     this.#hold(assignment.spec, runner)
   }
@@ -162,14 +155,14 @@ export class Dispatch {
   }
 
   /** Nothing happens where it is held already. */
-  #hold(spec: AttemptSpec, runnerId: string): void {
-    const runner = this.#options.runners.get(runnerId)
+  #hold(spec: AttemptSpec, key: RunnerKey): void {
+    const runner = this.#options.runners.get(key)
     if (!runner || this.#places.has(spec.attempt_id)) return
     const user = this.#shares.took(spec)
     this.#places.set(spec.attempt_id, { runner, user })
     runner.take(spec)
     const workspace = workspaceKey(spec.requires)
-    if (this.homes.set(spec.run_id, workspace, runnerId)) this.#queue.rehome(spec.run_id, workspace)
+    if (this.homes.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
   }
 
   #free(attemptId: string): void {
@@ -181,7 +174,7 @@ export class Dispatch {
     this.#queue.freed(place.runner)
   }
 
-  async #assign(assignment: Assignment, runner: string): Promise<void> {
+  async #assign(assignment: Assignment, runner: RunnerKey): Promise<void> {
     const { signal, ledger } = this.#options
     const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
     const placement = { ...this.#placeOn(runner), epoch: assignment.epoch + 1 }
@@ -207,8 +200,10 @@ export class Dispatch {
     } else this.#park(assignment)
   }
 
-  #placeOn(runner: string): Pick<Placement, 'runner' | 'storage_id'> {
-    return { runner, storage_id: this.#options.runners.get(runner)?.hello?.storage_id }
+  /** As the log has it, where the run says whose runner it is. */
+  #placeOn(key: RunnerKey): Pick<Placement, 'runner' | 'storage_id'> {
+    const runner = this.#options.runners.get(key)
+    return { runner: runner?.id, storage_id: runner?.hello?.storage_id }
   }
 
   #park(assignment: Assignment): void {
@@ -218,8 +213,8 @@ export class Dispatch {
   }
 
   /** The runner may have gone while the placement was committed; then it was never sent, and any other may have it. */
-  #handOrQueue(assignment: Assignment, id: string): void {
-    const runner = this.#options.runners.get(id)
+  #handOrQueue(assignment: Assignment, key: RunnerKey): void {
+    const runner = this.#options.runners.get(key)
     const { spec, workspace } = assignment
     const goes =
       runner?.status === 'connected' || (runner?.finishing && this.homes.isUsed(spec.run_id, workspace))

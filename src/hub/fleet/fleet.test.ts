@@ -247,10 +247,19 @@ test('a token of one group admits runners of that group only', async () => {
   assert.equal(refused?.retry, false)
 })
 
-test('a runner id of one tenant is no use to another', async () => {
+test('an id that a runner of one tenant has is to another tenant as good as any', async () => {
   await assertWell()
-  const [refused] = await say([{ ...hello, runner_id: 'well' }], 'other')
-  assert.equal(refused?.code, 'forbidden')
+  const answers = ['well', 'nobody'].map(async (runner_id) => {
+    const ws = open('other')
+    await once(ws, 'open')
+    ws.send(JSON.stringify({ ...hello, runner_id }))
+    const [data] = await once(ws, 'message')
+    ws.close()
+    return JSON.parse(String(data))
+  })
+  const [taken, free] = await Promise.all(answers)
+  assert.equal(taken.type, 'welcome')
+  assert.deepEqual(taken, free)
 })
 
 test('an attempt that the hub does not know is superseded, in hello and in later frames', async () => {

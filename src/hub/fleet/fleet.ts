@@ -11,7 +11,7 @@ import { KnownRunners, type RunnerStore } from './known-runners.ts'
 import { canceled, Ledger, NOTHING_KEPT } from './ledger.ts'
 import { Links } from './links.ts'
 import { ManagedRunners } from './managed-runners.ts'
-import { workspaceKey } from './needs.ts'
+import { type RunnerKey, runnerKey, workspaceKey } from './needs.ts'
 import { orderCancel, orderInput } from './orders.ts'
 import { Reception } from './reception.ts'
 import type { Runner } from './roster.ts'
@@ -46,7 +46,7 @@ export interface FleetOptions {
  */
 export class Fleet implements StepHost {
   readonly #graceMs: number
-  readonly #roster = new Map<string, Runner>()
+  readonly #roster = new Map<RunnerKey, Runner>()
   readonly #ledger: Ledger
   readonly #dispatch: Dispatch
   readonly #reception: Reception
@@ -105,7 +105,8 @@ export class Fleet implements StepHost {
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
-    this.#dispatch.begin(this.#ledger.add(spec, placement, NOTHING_KEPT, sink), placement?.runner)
+    const assignment = this.#ledger.add(spec, placement, NOTHING_KEPT, sink)
+    this.#dispatch.begin(assignment, keyOf(spec, placement))
   }
 
   resume(
@@ -153,15 +154,15 @@ export class Fleet implements StepHost {
   runEnded(runId: string): void {
     for (const assignment of this.#dispatch.takeParked(runId)) this.#ledger.remove(assignment)
     // One that is away names the run when it comes back.
-    for (const id of this.#dispatch.homes.take(runId))
-      this.#roster.get(id)?.link?.send({ type: 'forget_run', run_id: runId })
+    for (const key of this.#dispatch.homes.take(runId))
+      this.#roster.get(key)?.link?.send({ type: 'forget_run', run_id: runId })
   }
 
   /** The runner has the workspace of the run: for steps that ended before the run was taken up again. */
-  remember({ run_id, requires }: Pick<AttemptSpec, 'run_id' | 'requires'>, runner: string): void {
-    const workspace = workspaceKey(requires)
-    this.#dispatch.homes.set(run_id, workspace, runner)
-    this.#dispatch.homes.use(run_id, workspace)
+  remember(spec: Pick<AttemptSpec, 'run_id' | 'tenant' | 'requires'>, runner: string): void {
+    const workspace = workspaceKey(spec.requires)
+    this.#dispatch.homes.set(spec, workspace, runnerKey(spec.tenant, runner))
+    this.#dispatch.homes.use(spec.run_id, workspace)
   }
 
   /** What the hub's figures are made of. */
@@ -180,3 +181,7 @@ export class Fleet implements StepHost {
     await this.#links.close()
   }
 }
+
+/** The log has the id alone: the runner is of the run's tenant. */
+const keyOf = ({ tenant }: AttemptSpec, placement: Placement | undefined): RunnerKey | undefined =>
+  placement?.runner === undefined ? undefined : runnerKey(tenant, placement.runner)

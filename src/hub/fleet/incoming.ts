@@ -34,7 +34,10 @@ export class Incoming {
     if (!runner || !assignment) return
     if (frame.type === 'rejected') {
       // One that drains would take it at another time.
-      if (!runner.draining) assignment.rejections.set(runner.id, frame.message)
+      if (!runner.draining) {
+        const why = `runner "${runner.id}" rejected it: ${frame.message}`
+        assignment.rejections.set(runner.key, why)
+      }
       assignment.sent = { type: 'never' }
       this.#options.dispatch.again(assignment)
       return
@@ -69,7 +72,7 @@ export class Incoming {
     if (!runner) return undefined
     const assignment = this.#options.ledger.get(attempt_id)
     const stage = assignment?.stage
-    if (assignment?.epoch === epoch && stage?.type === 'placed' && stage.runner === runner.id)
+    if (assignment?.epoch === epoch && stage?.type === 'placed' && stage.runner === runner.key)
       return assignment
     const why = 'it ended here, or was handed on'
     if (worksOnIt) link.send({ type: 'superseded', attempt_id, epoch, why })

@@ -1,9 +1,10 @@
 import type { Line } from './lines.ts'
+import type { RunnerKey } from './needs.ts'
 import { takes } from './offers.ts'
 import type { Runner } from './roster.ts'
 
 export interface KeptRunnersOptions {
-  runners: ReadonlyMap<string, Runner>
+  runners: ReadonlyMap<RunnerKey, Runner>
   /** How often a line is passed over before a runner is kept for it. */
   patience: number
   /** The longest that a runner is kept: what is on it may go on for days. */
@@ -58,8 +59,8 @@ export class KeptRunners {
   #nearest(line: Line): Runner | undefined {
     let nearest: { runner: Runner; lack: number } | undefined
     for (const runner of this.#options.runners.values()) {
-      if (runner.kept || line.not.has(runner.id) || !takes(runner, line.need)) continue
-      if (line.bound && runner.id !== line.home) continue
+      if (runner.kept || line.not.has(runner.key) || !takes(runner, line.need)) continue
+      if (line.bound && runner.key !== line.home) continue
       const lack = lackOf(runner, line)
       if (nearest === undefined || lack < nearest.lack) nearest = { runner, lack }
     }

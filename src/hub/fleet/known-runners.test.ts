@@ -42,17 +42,22 @@ async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
     server.close()
     close()
   })
-  /** The link and the first frame of the hub on it. */
+  /** The link, the first frame of the hub on it, and all that have come. */
   const connect = async (hello: object = {}, token = 'any') => {
     const { port } = server.address() as AddressInfo
     const ws = new WebSocket(`ws://127.0.0.1:${port}/api/runner-link`, {
       headers: { authorization: `Bearer ${token}` },
     })
     sockets.push(ws)
+    const frames: Record<string, unknown>[] = []
+    ws.on('message', (data) => frames.push(JSON.parse(String(data))))
+    const until = async (count: number) => {
+      while (frames.length < count) await once(ws, 'message')
+    }
     await once(ws, 'open')
     ws.send(JSON.stringify({ ...said, ...hello }))
-    const [data] = await once(ws, 'message')
-    return { ws, answer: JSON.parse(String(data)) as Record<string, unknown> }
+    await until(1)
+    return { ws, answer: frames[0]!, frames, until }
   }
   return { good, restart, connect, fleet: await restart() }
 }
@@ -85,8 +90,8 @@ test('a capacity that is no number is refused, saying which', async (t) => {
 test("a runner stays drained over its restart and the hub's, until it is resumed", async (t) => {
   const { connect, restart, fleet } = await setup(t)
   const { ws } = await connect()
-  assert.equal(await fleet.runners.drain('r1'), true)
-  assert.equal(await fleet.runners.undrain('nobody'), false)
+  assert.equal(await fleet.runners.drain({ tenant: 'acme', id: 'r1' }), true)
+  assert.equal(await fleet.runners.undrain({ tenant: 'acme', id: 'nobody' }), false)
   ws.terminate()
   let now = await restart()
   const [gone] = now.runners.list('acme')
@@ -94,26 +99,49 @@ test("a runner stays drained over its restart and the hub's, until it is resumed
   assert.deepEqual(now.runners.list('other'), [])
   await connect({ boot_id: 'b2' })
   assert.equal(now.runners.list()[0]?.status, 'draining')
-  assert.equal(await now.runners.undrain('r1'), true)
+  assert.equal(await now.runners.undrain({ tenant: 'acme', id: 'r1' }), true)
   assert.equal(now.runners.list()[0]?.status, 'connected')
   now = await restart()
   await connect({ boot_id: 'b2' })
   assert.equal(now.runners.list()[0]?.status, 'connected')
 })
 
-test("the id of a runner is its tenant's over a restart of the hub, until it is removed", async (t) => {
-  const { connect, restart } = await setup(t)
-  const { ws } = await connect()
-  ws.terminate()
+test('two tenants have a runner of one id at once, each kept, drained and removed alone', async (t) => {
+  const { connect, restart, fleet } = await setup(t)
+  const here = { tenant: 'acme', id: 'r1' }
+  const there = { tenant: 'other', id: 'r1' }
+  const statuses = (now: Fleet) =>
+    ['acme', 'other'].map((tenant) =>
+      now.runners
+        .list(tenant)
+        .map(({ id, status }) => `${id} ${status}`)
+        .join(),
+    )
+  const first = [await connect(), await connect({ boot_id: 'b2', hostname: 'theirs' }, 'other')]
+  assert.deepEqual(
+    first.map(({ answer }) => answer.type),
+    ['welcome', 'welcome'],
+  )
+  assert.deepEqual(statuses(fleet), ['r1 connected', 'r1 connected'])
+  assert.equal(fleet.runners.list('other')[0]?.hostname, 'theirs')
+  assert.equal(await fleet.runners.drain(here), true)
+  assert.deepEqual(statuses(fleet), ['r1 draining', 'r1 connected'])
+  assert.equal(await fleet.runners.drain({ tenant: 'third', id: 'r1' }), false)
+
   const now = await restart()
-  const { answer } = await connect({}, 'other')
-  assert.match(String(answer.message), /belongs to another tenant/)
-  assert.equal(await now.runners.remove('r1'), true)
-  assert.deepEqual((await restart()).runners.list(), [])
-  assert.equal((await connect({}, 'other')).answer.type, 'welcome')
+  assert.deepEqual(statuses(now), ['r1 disconnected', 'r1 disconnected'])
+  await connect()
+  const theirs = await connect({ boot_id: 'b2' }, 'other')
+  assert.deepEqual(statuses(now), ['r1 draining', 'r1 connected'])
+  assert.equal(await now.runners.remove(there), true)
+  await theirs.until(2)
+  assert.equal(theirs.frames[1]?.code, 'forbidden')
+  assert.deepEqual(statuses(now), ['r1 draining', ''])
+  assert.equal(await now.runners.undrain(there), false)
+  assert.deepEqual(statuses(await restart()), ['r1 disconnected', ''])
 })
 
-test('what was given to a runner of which nothing is known waits for one of its tenant', async (t) => {
+test("what was given to a runner of which nothing is known waits for its tenant's, and no other learns of the run", async (t) => {
   const { connect, fleet } = await setup(t)
   const sink: AttemptSink = {
     waiting: () => {},
@@ -127,9 +155,35 @@ test('what was given to a runner of which nothing is known waits for one of its 
     ...{ step: 'one', host: 'local', instance: 0, try: 1, action: 'cmd.run', args: { cmd: 'x' }, env: {} },
     requires: {},
   }
-  fleet.resume(spec, { runner: 'r1', epoch: 1 }, { started: false, streams: {} }, sink)
-  assert.match(String((await connect({}, 'other')).answer.message), /belongs to another tenant/)
-  assert.equal((await connect()).answer.type, 'welcome')
+  fleet.remember({ ...spec, run_id: 'run_2' }, 'r1')
+  const placement = { runner: 'r1', storage_id: said.storage_id, epoch: 1 }
+  fleet.resume(spec, placement, { started: false, streams: {} }, sink)
+  const runs = ['run_1', 'run_2', 'run_none']
+  const theirs = await connect(
+    { runs, attempts: [{ attempt_id: 'run_1.1', epoch: 1, ended: false }] },
+    'other',
+  )
+  await theirs.until(4)
+  assert.deepEqual(theirs.answer.attempts, [
+    { state: 'superseded', attempt_id: 'run_1.1', epoch: 1, why: 'it ended here, or was handed on' },
+  ])
+  assert.deepEqual(
+    theirs.frames.slice(1).map(({ type, run_id }) => `${type} ${run_id}`),
+    runs.map((run) => `forget_run ${run}`),
+  )
+  const ours = await connect({ runs })
+  await ours.until(3)
+  assert.deepEqual(
+    ours.frames.slice(1).map(({ type, run_id, spec }) => [type, run_id ?? (spec as AttemptSpec).run_id]),
+    [
+      ['start', 'run_1'],
+      ['forget_run', 'run_none'],
+    ],
+  )
+  fleet.runEnded('run_2')
+  await ours.until(4)
+  assert.deepEqual([ours.frames[3]?.type, ours.frames[3]?.run_id], ['forget_run', 'run_2'])
+  assert.equal(theirs.frames.length, 4)
 })
 
 test('a link whose token is revoked is closed, another stays', async (t) => {

@@ -1,5 +1,6 @@
 import { PROTOCOL_VERSION } from '../../contract/protocol.ts'
-import type { AccountStore, SeenRunner } from '../store/accounts.ts'
+import type { AccountStore, SeenRunner, TenantRunner } from '../store/accounts.ts'
+import type { RunnerKey } from './needs.ts'
 import { Runner } from './roster.ts'
 
 export type RunnerStore = Pick<AccountStore, 'saveRunner' | 'runners' | 'removeRunner'>
@@ -18,17 +19,18 @@ export class KnownRunners {
   }
 
   /** Those of the process before. */
-  async recall(runners: Map<string, Runner>): Promise<void> {
+  async recall(runners: Map<RunnerKey, Runner>): Promise<void> {
     for (const seen of (await this.#store?.runners()) ?? [])
-      if (seen.draining || Date.parse(seen.last_seen_at) > Date.now() - SHOWN_FOR_MS)
-        runners.set(seen.id, recalled(seen))
-      else await this.forget(seen.id)
+      if (seen.draining || Date.parse(seen.last_seen_at) > Date.now() - SHOWN_FOR_MS) {
+        const runner = recalled(seen)
+        runners.set(runner.key, runner)
+      } else await this.forget(seen)
   }
 
   /** Resolves once it is kept. */
   async keep(runner: Runner): Promise<void> {
     const { id, hello, tenant, drained } = runner
-    if (hello === undefined || tenant === undefined) return
+    if (hello === undefined) return
     const { group, hostname, cpus, memory_bytes, labels, mode, version, slots } = hello
     await this.#store?.saveRunner({
       ...{ id, group, hostname, cpus, memory_bytes, labels, mode, version, slots, tenant },
@@ -39,20 +41,19 @@ export class KnownRunners {
   }
 
   /** Resolves once it is gone. */
-  async forget(id: string): Promise<void> {
-    await this.#store?.removeRunner(id)
+  async forget({ tenant, id }: TenantRunner): Promise<void> {
+    await this.#store?.removeRunner({ tenant, id })
   }
 
   /** For what nobody waits for. */
-  inPassing(id: string, work: Promise<void>): void {
+  inPassing({ id }: TenantRunner, work: Promise<void>): void {
     work.catch((error: Error) => this.#log(`What is known of runner "${id}" is not kept: ${error.message}`))
   }
 }
 
 function recalled(seen: SeenRunner): Runner {
   const { id, tenant, draining, first_seen_at, last_seen_at, mode, ...rest } = seen
-  const runner = new Runner(id)
-  runner.tenant = tenant
+  const runner = new Runner(tenant, id)
   runner.drained = draining
   runner.expected = true
   runner.connectedAtMs = Date.parse(first_seen_at)

@@ -6,14 +6,14 @@ import { Backoff } from '../../platform/backoff.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Assignment } from './assignment.ts'
 import { Inbox, type Marks } from './inbox.ts'
-import { DEFAULT_GROUP, needKey, needOf, workspaceKey } from './needs.ts'
+import { DEFAULT_GROUP, needKey, needOf, type RunnerKey, workspaceKey } from './needs.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 export const NOTHING_KEPT: Marks = { reports: 0, stdout: 0, stderr: 0 }
 
 export interface LedgerOptions {
-  runners: ReadonlyMap<string, Runner>
+  runners: ReadonlyMap<RunnerKey, Runner>
   /** It takes no slot and no place in the queue any more. */
   drop(assignment: Assignment): void
   log: Log
@@ -84,7 +84,7 @@ export class Ledger {
 
   givenTo(runner: Runner): Assignment[] {
     const held = [...runner.held.keys()].flatMap((id) => this.#assignments.get(id) ?? [])
-    return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.id)
+    return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.key)
   }
 
   /** Ends it from here, however long the store takes. A runner that still has it is told when it next speaks of it. */

@@ -1,6 +1,6 @@
 import { Heap } from '../../platform/heap.ts'
 import type { Assignment } from './assignment.ts'
-import type { Need } from './needs.ts'
+import type { Need, RunnerKey } from './needs.ts'
 import type { Runner } from './roster.ts'
 import type { User } from './shares.ts'
 import type { Waiting } from './waiting-text.ts'
@@ -16,8 +16,8 @@ export interface UserQueue {
 export interface Line {
   readonly key: string
   readonly need: Need
-  readonly home: string | undefined
-  readonly not: ReadonlySet<string>
+  readonly home: RunnerKey | undefined
+  readonly not: ReadonlySet<RunnerKey>
   /** The home could take them, so that no other runner may. */
   bound: boolean
   waiting: Waiting
@@ -51,7 +51,7 @@ const turnOf = ({ user, waiting }: UserQueue): Turn => ({ user, arrival: waiting
 export class Lines {
   readonly #lines = new Map<string, Line>()
   readonly #loose = new Set<Line>()
-  readonly #byHome = new Map<string, Set<Line>>()
+  readonly #byHome = new Map<RunnerKey, Set<Line>>()
   /** By run and workspace. */
   readonly #byRun = new Map<string, Set<Assignment>>()
   #waiting = 0
@@ -74,14 +74,14 @@ export class Lines {
   }
 
   /** Whose home the runner is. */
-  at(runnerId: string): Iterable<Line> {
-    return this.#byHome.get(runnerId) ?? []
+  at(runner: RunnerKey): Iterable<Line> {
+    return this.#byHome.get(runner) ?? []
   }
 
   /** That the runner may serve, where it offers what they need. */
-  *open(runnerId: string): Iterable<Line> {
+  *open(runner: RunnerKey): Iterable<Line> {
     yield* this.#loose
-    for (const line of this.at(runnerId)) if (line.bound) yield line
+    for (const line of this.at(runner)) if (line.bound) yield line
   }
 
   /** Those of a run that share a workspace. */
@@ -150,12 +150,12 @@ export class Lines {
   }
 }
 
-function addTo<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+function addTo<K, T>(sets: Map<K, Set<T>>, key: K, item: T): void {
   const set = sets.get(key) ?? new Set()
   sets.set(key, set.add(item))
 }
 
-function takeFrom<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+function takeFrom<K, T>(sets: Map<K, Set<T>>, key: K, item: T): void {
   const set = sets.get(key)
   set?.delete(item)
   if (set?.size === 0) sets.delete(key)

@@ -1,13 +1,15 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
+import type { TenantRunner } from '../store/accounts.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { KnownRunners } from './known-runners.ts'
 import type { Ledger } from './ledger.ts'
+import { type RunnerKey, runnerKey } from './needs.ts'
 import type { Reception } from './reception.ts'
 import type { Runner } from './roster.ts'
 
 export interface ManagedRunnersOptions {
-  runners: Map<string, Runner>
+  runners: Map<RunnerKey, Runner>
   known: KnownRunners
   ledger: Ledger
   dispatch: Dispatch
@@ -30,46 +32,49 @@ export class ManagedRunners {
   }
 
   /** What the runner was given and has not ended. */
-  attempts(id: string): AttemptSpec[] {
-    const { runners, ledger } = this.#options
-    const runner = runners.get(id)
-    return runner ? ledger.givenTo(runner).map(({ spec }) => spec) : []
+  attempts(which: TenantRunner): AttemptSpec[] {
+    const runner = this.#find(which)
+    return runner ? this.#options.ledger.givenTo(runner).map(({ spec }) => spec) : []
   }
 
   /** The runner takes nothing new and finishes what it has, until `undrain`; kept when this resolves. False: there is none. */
-  drain(id: string): Promise<boolean> {
-    return this.#setDrained(id, true)
+  drain(which: TenantRunner): Promise<boolean> {
+    return this.#setDrained(which, true)
   }
 
   /** False: there is none. */
-  undrain(id: string): Promise<boolean> {
-    return this.#setDrained(id, false)
+  undrain(which: TenantRunner): Promise<boolean> {
+    return this.#setDrained(which, false)
   }
 
   /** Sends the runner away; what it had is lost, and where it hears of that it ends it. False: there is none. */
-  async remove(id: string): Promise<boolean> {
+  async remove(which: TenantRunner): Promise<boolean> {
     const { runners, known, ledger, dispatch, reception } = this.#options
-    const runner = runners.get(id)
+    const runner = this.#find(which)
     if (!runner) return false
-    const why = `Runner "${id}" was removed from this hub.`
+    const why = `Runner "${runner.id}" was removed from this hub.`
     for (const { spec, epoch } of ledger.givenTo(runner))
       runner.link?.send({ type: 'superseded', attempt_id: spec.attempt_id, epoch, why })
     runner.link?.refuse('forbidden', why, false)
     clearTimeout(runner.lostTimer)
     reception.giveUp(runner, why)
-    runners.delete(id)
+    runners.delete(runner.key)
     dispatch.rosterChanged(runner)
-    await known.forget(id)
+    await known.forget(runner)
     return true
   }
 
-  async #setDrained(id: string, drained: boolean): Promise<boolean> {
-    const { runners, known, dispatch } = this.#options
-    const runner = runners.get(id)
+  async #setDrained(which: TenantRunner, drained: boolean): Promise<boolean> {
+    const { known, dispatch } = this.#options
+    const runner = this.#find(which)
     if (!runner) return false
     runner.drained = drained
     dispatch.rosterChanged(runner)
     await known.keep(runner)
     return true
+  }
+
+  #find({ tenant, id }: TenantRunner): Runner | undefined {
+    return this.#options.runners.get(runnerKey(tenant, id))
   }
 }

@@ -9,6 +9,13 @@ export interface Need {
 
 export const DEFAULT_GROUP = 'default'
 
+/** Names one runner among those of all tenants: ids are unique in a tenant alone. Only the hub's memory knows it, and it is shown nowhere. */
+export type RunnerKey = string & { readonly _brand: 'RunnerKey' }
+
+/** Without a tenant, the first one's. */
+export const runnerKey = (tenant: string | undefined, id: string): RunnerKey =>
+  JSON.stringify([tenant ?? DEFAULT_TENANT, id]) as RunnerKey
+
 export const needOf = ({
   tenant = DEFAULT_TENANT,
   requires,

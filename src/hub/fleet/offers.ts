@@ -1,10 +1,11 @@
 import type { Requirements } from '../../contract/attempt.ts'
-import { groupOf, type Need } from './needs.ts'
+import { groupOf, type Need, type RunnerKey } from './needs.ts'
 
 /** What placement sees of a runner. */
 export interface Candidate {
+  readonly key: RunnerKey
   readonly id: string
-  readonly tenant: string | undefined
+  readonly tenant: string
   readonly group: string
   readonly labels: Readonly<Record<string, string>>
   readonly mode: 'chat' | 'issue' | 'all'

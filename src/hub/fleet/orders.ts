@@ -29,7 +29,7 @@ async function startWithSecrets(assignment: Assignment, runner: Runner, ledger: 
     return (
       assignment.epoch === epoch &&
       stage.type === 'placed' &&
-      stage.runner === runner.id &&
+      stage.runner === runner.key &&
       runner.link === link
     )
   }

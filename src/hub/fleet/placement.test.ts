@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Requirements } from '../../contract/attempt.ts'
-import { needKey, workspaceKey } from './needs.ts'
+import { needKey, runnerKey, workspaceKey } from './needs.ts'
 import type { Candidate } from './offers.ts'
 import { choose, type Wishes } from './placement.ts'
 
 const GB = 1024 ** 3
+const key = (id: string) => runnerKey('acme', id)
 const runner = (id: string, change: Partial<Candidate> = {}): Candidate => ({
+  key: runnerKey(change.tenant ?? 'acme', id),
   id,
   tenant: 'acme',
   group: 'default',
@@ -26,7 +28,7 @@ const runner = (id: string, change: Partial<Candidate> = {}): Candidate => ({
   ...change,
 })
 const chosen = (requires: Requirements, runners: Candidate[], wishes?: Wishes) =>
-  choose({ tenant: 'acme', requires }, new Map(runners.map((each) => [each.id, each])), wishes)
+  choose({ tenant: 'acme', requires }, new Map(runners.map((each) => [each.key, each])), wishes)
 const why = (...args: Parameters<typeof chosen>) => {
   const choice = chosen(...args)
   return choice.type === 'wait' ? choice.why : choice
@@ -34,57 +36,57 @@ const why = (...args: Parameters<typeof chosen>) => {
 
 test('the runner with most free slots is chosen, the first among equals', () => {
   const runners = [runner('a', { used: 3 }), runner('b', { used: 1 }), runner('c', { used: 1 })]
-  assert.deepEqual(chosen({}, runners), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({}, runners), { type: 'runner', key: key('b') })
 })
 
 test('without a group the default one is meant, unless a runner is named', () => {
   const runners = [runner('a', { group: 'x' })]
   assert.equal(why({}, runners), 'no runner in group "default"')
-  assert.deepEqual(chosen({ runner: 'a' }, runners), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({ runner: 'a' }, runners), { type: 'runner', key: key('a') })
 })
 
 test('a run stays where its files are, and waits for that runner', () => {
   const runners = [runner('a', { used: 3 }), runner('b')]
-  assert.deepEqual(chosen({}, runners, { home: 'a' }), { type: 'runner', id: 'a' })
+  assert.deepEqual(chosen({}, runners, { home: key('a') }), { type: 'runner', key: key('a') })
   const full = [runner('a', { used: 4 }), runner('b')]
   assert.equal(
-    why({}, full, { home: 'a' }),
+    why({}, full, { home: key('a') }),
     'runner "a", which has the files of this run, is busy (4 of 4 slots)',
   )
   assert.equal(
-    why({ memory_bytes: 2 * GB }, [runner('a', { freeMemoryBytes: GB }), runner('b')], { home: 'a' }),
+    why({ memory_bytes: 2 * GB }, [runner('a', { freeMemoryBytes: GB }), runner('b')], { home: key('a') }),
     'runner "a", which has the files of this run, has less than 2 GB free (1 GB)',
   )
   const gone = [runner('a', { status: 'disconnected' }), runner('b')]
-  assert.deepEqual(chosen({}, gone, { home: 'a' }), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({}, gone, { home: key('a') }), { type: 'runner', key: key('b') })
 })
 
 test('a run waits for the runner with its files while that one is expected back, where it would take the step', () => {
   const away = runner('a', { status: 'disconnected', awaited: true })
   assert.equal(
-    why({}, [away, runner('b')], { home: 'a' }),
+    why({}, [away, runner('b')], { home: key('a') }),
     'runner "a", which has the files of this run, is away',
   )
-  const elsewhere = { type: 'runner', id: 'b' }
+  const elsewhere = { type: 'runner', key: key('b') }
   assert.deepEqual(chosen({}, [away, runner('b')]), elsewhere)
-  assert.deepEqual(chosen({ cpus: 8 }, [away, runner('b', { cpus: 8 })], { home: 'a' }), elsewhere)
-  assert.deepEqual(chosen({}, [away, runner('b')], { home: 'a', not: new Set(['a']) }), elsewhere)
+  assert.deepEqual(chosen({ cpus: 8 }, [away, runner('b', { cpus: 8 })], { home: key('a') }), elsewhere)
+  assert.deepEqual(chosen({}, [away, runner('b')], { home: key('a'), not: new Set([key('a')]) }), elsewhere)
 })
 
 test('a run stays on the drained runner with its files, and others go elsewhere', () => {
   const drained = runner('a', { status: 'draining', finishing: true })
-  assert.deepEqual(chosen({}, [drained, runner('b')], { home: 'a' }), { type: 'runner', id: 'a' })
-  assert.deepEqual(chosen({}, [drained, runner('b')]), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({}, [drained, runner('b')], { home: key('a') }), { type: 'runner', key: key('a') })
+  assert.deepEqual(chosen({}, [drained, runner('b')]), { type: 'runner', key: key('b') })
   assert.equal(
-    why({}, [{ ...drained, used: 4 }, runner('b')], { home: 'a' }),
+    why({}, [{ ...drained, used: 4 }, runner('b')], { home: key('a') }),
     'runner "a", which has the files of this run, is busy (4 of 4 slots)',
   )
 })
 
 test('a run goes where there is room for the largest of its steps, for it stays there', () => {
   const runners = [runner('a', { cpus: 2 }), runner('b', { cpus: 8, used: 3 })]
-  assert.deepEqual(chosen({ cpus: 1 }, runners), { type: 'runner', id: 'a' })
-  assert.deepEqual(chosen({ cpus: 1, largest: { cpus: 8 } }, runners), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({ cpus: 1 }, runners), { type: 'runner', key: key('a') })
+  assert.deepEqual(chosen({ cpus: 1, largest: { cpus: 8 } }, runners), { type: 'runner', key: key('b') })
 })
 
 test('what waits is told why', () => {
@@ -111,9 +113,10 @@ test('what waits is told why', () => {
 })
 
 test('runners of another tenant are neither used nor told of', () => {
-  const others = [runner('a', { tenant: 'other' }), runner('b', { tenant: undefined })]
+  const others = [runner('a', { tenant: 'other' }), runner('b', { tenant: 'third' })]
   assert.equal(why({}, others), 'no runner is connected')
   assert.equal(why({ runner: 'a' }, [...others, runner('c')]), 'runner "a" is not connected')
+  assert.deepEqual(chosen({ runner: 'a' }, [...others, runner('a')]), { type: 'runner', key: key('a') })
 })
 
 test('a runner takes what its mode is for', () => {
@@ -121,8 +124,8 @@ test('a runner takes what its mode is for', () => {
   assert.equal(why({}, chat), 'no runner in group "default" has mode all')
   assert.equal(why({ mode: 'issue' }, chat), 'no runner in group "default" has mode issue or all')
   assert.equal(why({ runner: 'a' }, chat), 'runner "a" has mode chat, and mode all is needed')
-  assert.deepEqual(chosen({ mode: 'chat' }, chat), { type: 'runner', id: 'a' })
-  assert.deepEqual(chosen({ mode: 'issue' }, [...chat, runner('b')]), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({ mode: 'chat' }, chat), { type: 'runner', key: key('a') })
+  assert.deepEqual(chosen({ mode: 'issue' }, [...chat, runner('b')]), { type: 'runner', key: key('b') })
 })
 
 test('what no connected runner could ever take is told other than what is busy', () => {
@@ -156,11 +159,11 @@ test('free cpus and memory count, and what lacks is told', () => {
     why({ cpus: 1, memory_bytes: GB }, taken),
     `${where} are busy: none has a slot, 1 cpu, 1 GB free at once`,
   )
-  assert.deepEqual(chosen({ cpus: 1.5 }, taken), { type: 'runner', id: 'a' })
-  assert.deepEqual(chosen({ memory_bytes: GB }, taken), { type: 'runner', id: 'b' })
+  assert.deepEqual(chosen({ cpus: 1.5 }, taken), { type: 'runner', key: key('a') })
+  assert.deepEqual(chosen({ memory_bytes: GB }, taken), { type: 'runner', key: key('b') })
   assert.deepEqual(chosen({}, [runner('a', { freeCpus: 0, freeMemoryBytes: 0 })]), {
     type: 'runner',
-    id: 'a',
+    key: key('a'),
   })
 })
 
@@ -173,10 +176,10 @@ test('a runner that is kept free for what is larger is given nothing else', () =
 
 test('what all have rejected is rejected, while it waits for those that may come back', () => {
   const runners = [runner('a')]
-  assert.deepEqual(chosen({}, runners, { not: new Set(['a']) }), { type: 'rejected' })
+  assert.deepEqual(chosen({}, runners, { not: new Set([key('a')]) }), { type: 'rejected' })
   const other = runner('b', { status: 'disconnected' })
   assert.equal(
-    why({}, [...runners, other], { not: new Set(['a']) }),
+    why({}, [...runners, other], { not: new Set([key('a')]) }),
     'those that are connected of group "default" rejected it',
   )
 })

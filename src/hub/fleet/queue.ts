@@ -1,18 +1,18 @@
 import type { Assignment } from './assignment.ts'
 import { KeptRunners } from './kept-runners.ts'
 import { isBefore, type Line, Lines, type Turn, turnIn } from './lines.ts'
-import type { Need } from './needs.ts'
+import type { Need, RunnerKey } from './needs.ts'
 import { goesOn, hasRoom, keeps, offers, takes } from './offers.ts'
 import { type Choice, choose } from './placement.ts'
 import type { Runner } from './roster.ts'
 import type { Shares } from './shares.ts'
 
 export interface QueueOptions {
-  runners: ReadonlyMap<string, Runner>
+  runners: ReadonlyMap<RunnerKey, Runner>
   shares: Shares
-  homeOf(assignment: Assignment): string | undefined
+  homeOf(assignment: Assignment): RunnerKey | undefined
   /** There is room for it: it has left the queue. */
-  give(assignment: Assignment, runner: string): void
+  give(assignment: Assignment, runner: RunnerKey): void
   /** All that could take it have rejected it: it has left the queue. */
   rejected(assignment: Assignment): void
   signal: AbortSignal
@@ -26,8 +26,8 @@ export interface Stand {
   need: Need
   /** Of the need. */
   key: string
-  home: string | undefined
-  not: ReadonlySet<string>
+  home: RunnerKey | undefined
+  not: ReadonlySet<RunnerKey>
 }
 
 /** Of a line, so many are told when only the figures of why they wait have changed. */
@@ -68,7 +68,7 @@ export class Queue {
     const line = this.#lines.get(lineKey(key, home, not))
     if (line) return line.waiting
     const choice = choose(need, this.#options.runners, { home, not })
-    const runner = choice.type === 'runner' && this.#options.runners.get(choice.id)
+    const runner = choice.type === 'runner' && this.#options.runners.get(choice.key)
     if (runner) this.#passOver(runner, turn)
     return choice
   }
@@ -117,7 +117,7 @@ export class Queue {
   /** It came, went, or offers something else. */
   rosterChanged(runner: Runner): void {
     if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
-    for (const line of [...this.#lines.at(runner.id)]) {
+    for (const line of [...this.#lines.at(runner.key)]) {
       // Placing from one line may have emptied another of the same run.
       if (line.users.size === 0) continue
       this.#lines.bind(line, this.#isBound(line))
@@ -128,11 +128,11 @@ export class Queue {
   }
 
   #offer(runner: Runner): void {
-    while (this.#options.runners.get(runner.id) === runner && goesOn(runner)) {
+    while (this.#options.runners.get(runner.key) === runner && goesOn(runner)) {
       const line = this.#nextFor(runner)
       if (!line) return
       this.#passOver(runner, turnIn(line))
-      this.#give(line, runner.id)
+      this.#give(line, runner.key)
     }
   }
 
@@ -141,7 +141,7 @@ export class Queue {
     if (keptFor) return hasRoom(runner, keptFor.need.requires) ? keptFor : undefined
     let next: Line | undefined
     if (runner.used < runner.slots)
-      for (const line of this.#lines.open(runner.id))
+      for (const line of this.#lines.open(runner.key))
         if (
           (!next || isBefore(turnIn(line), turnIn(next))) &&
           hasRoom(runner, line.need.requires) &&
@@ -153,24 +153,24 @@ export class Queue {
 
   /** Lines whose turn is before that one's, and that have no room there. */
   #passOver(runner: Runner, turn: Turn): void {
-    for (const line of this.#lines.open(runner.id))
+    for (const line of this.#lines.open(runner.key))
       if (!hasRoom(runner, line.need.requires) && isBefore(turnIn(line), turn) && this.#mayHave(line, runner))
         this.#keeps.passedOver(line)
   }
 
   #mayHave(line: Line, runner: Runner): boolean {
-    const isHome = line.bound && line.home === runner.id
+    const isHome = line.bound && line.home === runner.key
     const may = isHome ? goesOn(runner) && offers(runner, line.need) : takes(runner, line.need)
-    return may && !line.not.has(runner.id)
+    return may && !line.not.has(runner.key)
   }
 
-  #isBound({ home = '', need, not }: Pick<Line, 'home' | 'need' | 'not'>): boolean {
-    const runner = this.#options.runners.get(home)
-    return runner !== undefined && keeps(runner, need) && !not.has(home)
+  #isBound({ home, need, not }: Pick<Line, 'home' | 'need' | 'not'>): boolean {
+    const runner = home && this.#options.runners.get(home)
+    return runner !== undefined && keeps(runner, need) && !not.has(runner.key)
   }
 
-  #give(line: Line, runner: string): void {
-    this.#settle(line.users.first!.waiting.first!, { type: 'runner', id: runner })
+  #give(line: Line, runner: RunnerKey): void {
+    this.#settle(line.users.first!.waiting.first!, { type: 'runner', key: runner })
   }
 
   /** As many as can be; the others know why they wait. */
@@ -181,7 +181,7 @@ export class Queue {
         this.#tellLine(line, choice)
         return
       }
-      if (choice.type === 'runner') this.#passOver(this.#options.runners.get(choice.id)!, turnIn(line))
+      if (choice.type === 'runner') this.#passOver(this.#options.runners.get(choice.key)!, turnIn(line))
       this.#settle(line.users.first!.waiting.first!, choice)
     }
   }
@@ -189,7 +189,7 @@ export class Queue {
   #settle(assignment: Assignment, choice: Exclude<Choice, { type: 'wait' }>): void {
     const line = assignment.queue?.line
     this.leave(assignment)
-    if (choice.type === 'runner') this.#options.give(assignment, choice.id)
+    if (choice.type === 'runner') this.#options.give(assignment, choice.key)
     else this.#options.rejected(assignment)
     if (line) this.#keeps.release(line)
   }
@@ -229,7 +229,7 @@ export class Queue {
   }
 }
 
-const lineKey = (need: string, home: string | undefined, not: ReadonlySet<string>): string =>
+const lineKey = (need: string, home: RunnerKey | undefined, not: ReadonlySet<RunnerKey>): string =>
   JSON.stringify([need, home, [...not].sort()])
 
 function tell(assignment: Assignment, why: string): void {

@@ -4,14 +4,14 @@ import type { Assignment } from './assignment.ts'
 import type { Dispatch } from './dispatch.ts'
 import { type KnownRunners, SHOWN_FOR_MS } from './known-runners.ts'
 import type { Ledger } from './ledger.ts'
-import { DEFAULT_GROUP, needOf } from './needs.ts'
+import { DEFAULT_GROUP, needOf, type RunnerKey, runnerKey } from './needs.ts'
 import { orderCancel, orderInputs, orderStart, sentTo } from './orders.ts'
 import { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import { takeStock, whenMissing } from './stock.ts'
 
 export interface ReceptionOptions {
-  runners: Map<string, Runner>
+  runners: Map<RunnerKey, Runner>
   known: KnownRunners
   ledger: Ledger
   dispatch: Dispatch
@@ -54,21 +54,18 @@ export class Reception {
 
   /** The runner whose link it is. Frames of a link that was replaced, or not welcomed yet, count for nothing. */
   runnerOf(link: RunnerLink): Runner | undefined {
-    const runner = this.#options.runners.get(link.hello?.runner_id ?? '')
+    const { hello, principal } = link
+    const runner = hello && this.#options.runners.get(runnerKey(principal.tenant, hello.runner_id))
     return runner?.link === link ? runner : undefined
   }
 
   /** The log of a run taken up again says that the runner has it. */
   expect(assignment: Assignment, id: string): void {
     const { runners, dispatch, ledger, isDurable } = this.#options
-    let runner = runners.get(id)
-    if (!runner) {
-      runner = new Runner(id)
-      // Nothing else is known of it; a runner of another tenant must not come in its place.
-      runner.tenant = needOf(assignment.spec).tenant
-      runners.set(id, runner)
-    }
-    dispatch.hold(assignment, id)
+    const { tenant } = needOf(assignment.spec)
+    const runner = runners.get(runnerKey(tenant, id)) ?? new Runner(tenant, id)
+    runners.set(runner.key, runner)
+    dispatch.hold(assignment, runner.key)
     if (!runner.link) {
       if (!this.#early) this.#awaitReturn(runner, this.#neverBack)
     } else if (whenMissing(assignment, runner.hello!, isDurable) === 'unsent')
@@ -81,7 +78,7 @@ export class Reception {
     if (!runner) return
     runner.link = undefined
     runner.lastSeenAtMs = link.lastSeenAtMs
-    this.#options.known.inPassing(runner.id, this.#options.known.keep(runner))
+    this.#options.known.inPassing(runner, this.#options.known.keep(runner))
     // One that says that it goes was told to.
     if (link.left) this.#options.log(`Runner "${runner.id}" has stopped.`, { runner_id: runner.id })
     else this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
@@ -121,13 +118,10 @@ export class Reception {
       link.refuse('forbidden', `The token is for group "${group}", not for "${hello.group}".`, false)
       return
     }
-    if (this.#isForeign(id, tenant)) {
-      link.refuse('forbidden', `The runner id "${id}" belongs to another tenant.`, false)
-      return
-    }
-    for (let older = runners.get(id)?.link; older; older = runners.get(id)?.link) {
+    const key = runnerKey(tenant, id)
+    for (let older = runners.get(key)?.link; older; older = runners.get(key)?.link) {
       if (older.boot !== boot_id && (await older.answers(Math.min(PROBE_MS, heartbeatMs)))) {
-        const { hello: there, connectedAtMs } = runners.get(id)!
+        const { hello: there, connectedAtMs } = runners.get(key)!
         const since = new Date(connectedAtMs).toISOString()
         link.refuse(
           'conflict',
@@ -142,26 +136,21 @@ export class Reception {
     if (!link.closed) this.#welcome(link, hello)
   }
 
-  #isForeign(id: string, tenant: string): boolean {
-    const known = this.#options.runners.get(id)?.tenant
-    return known !== undefined && known !== tenant
-  }
-
   #welcome(link: RunnerLink, hello: Hello): void {
     const { runners, known, ledger, dispatch, isDurable, heartbeatMs, lostAfterMs, graceMs, log } =
       this.#options
-    const runner = runners.get(hello.runner_id) ?? new Runner(hello.runner_id)
-    runners.set(runner.id, runner)
+    const { tenant } = link.principal
+    const runner = runners.get(runnerKey(tenant, hello.runner_id)) ?? new Runner(tenant, hello.runner_id)
+    runners.set(runner.key, runner)
     clearTimeout(runner.lostTimer)
     runner.lostTimer = undefined
     runner.expected = false
     if (runner.hello?.boot_id !== hello.boot_id) runner.draining = false
     runner.hello = hello
-    runner.tenant = link.principal.tenant
     runner.link = link
     if (runner.connectedAtMs > 0) this.reconnects++
     runner.connectedAtMs = Date.now()
-    known.inPassing(runner.id, known.keep(runner))
+    known.inPassing(runner, known.keep(runner))
     const stock = takeStock(hello, ledger.givenTo(runner), isDurable)
     link.send({
       type: 'welcome',
@@ -181,7 +170,7 @@ export class Reception {
     for (const assignment of stock.unsent) orderStart(assignment, runner, ledger)
     for (const assignment of stock.gone) this.#gone(assignment, runner)
     for (const run_id of hello.runs ?? [])
-      if (!dispatch.homes.found(run_id, runner.id)) link.send({ type: 'forget_run', run_id })
+      if (!dispatch.homes.found(run_id, runner)) link.send({ type: 'forget_run', run_id })
     dispatch.rosterChanged(runner)
   }
 
@@ -203,8 +192,8 @@ export class Reception {
       this.giveUp(runner, `Runner "${runner.id}" ${silence}.`)
       if (runner.drained) return
       runner.lostTimer = setTimeout(() => {
-        this.#options.runners.delete(runner.id)
-        this.#options.known.inPassing(runner.id, this.#options.known.forget(runner.id))
+        this.#options.runners.delete(runner.key)
+        this.#options.known.inPassing(runner, this.#options.known.forget(runner))
       }, SHOWN_FOR_MS)
     }, this.#options.lostAfterMs)
   }

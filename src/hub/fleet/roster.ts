@@ -1,14 +1,16 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Hello, RunnerView } from '../../contract/protocol.ts'
 import type { Line } from './lines.ts'
+import { type RunnerKey, runnerKey } from './needs.ts'
 import type { Candidate } from './offers.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 /** A runner, connected or not. Without a `hello` it is only known from the log of a run taken up again. */
 export class Runner implements Candidate {
+  readonly key: RunnerKey
+  readonly tenant: string
   readonly id: string
   hello: Hello | undefined
-  tenant: string | undefined
   link: RunnerLink | undefined
   /** Says that it takes nothing new, until its process is started anew. */
   draining = false
@@ -27,7 +29,9 @@ export class Runner implements Candidate {
   #milliCpus = 0
   #memoryBytes = 0
 
-  constructor(id: string) {
+  constructor(tenant: string, id: string) {
+    this.key = runnerKey(tenant, id)
+    this.tenant = tenant
     this.id = id
   }
 

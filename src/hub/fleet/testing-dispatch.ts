@@ -3,15 +3,18 @@ import { type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
 import type { Assignment } from './assignment.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
 import { Ledger, NOTHING_KEPT } from './ledger.ts'
+import { type RunnerKey, runnerKey } from './needs.ts'
 import { choose } from './placement.ts'
 import { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 export const GB = 1024 ** 3
+/** Of a runner of the tenant that all of it is in. */
+export const key = (id: string): RunnerKey => runnerKey('default', id)
 
 /** A dispatch with real runners and a real ledger; links and sinks are stand-ins that take all they are given. */
 export class TestingDispatch {
-  readonly runners = new Map<string, Runner>()
+  readonly runners = new Map<RunnerKey, Runner>()
   readonly dispatch: Dispatch
   readonly assignments: Assignment[] = []
   /** Those that had waited, in the order in which they were given a runner. */
@@ -34,9 +37,8 @@ export class TestingDispatch {
   }
 
   connect(id: string, change: Partial<Hello> = {}): Runner {
-    const runner = this.runners.get(id) ?? new Runner(id)
-    this.runners.set(id, runner)
-    runner.tenant = 'default'
+    const runner = this.runners.get(key(id)) ?? new Runner('default', id)
+    this.runners.set(runner.key, runner)
     runner.hello = {
       ...{
         type: 'hello',
@@ -55,7 +57,7 @@ export class TestingDispatch {
   }
 
   disconnect(id: string, expected = false): void {
-    const runner = this.runners.get(id)!
+    const runner = this.runners.get(key(id))!
     runner.link = undefined
     runner.expected = expected
     this.dispatch.rosterChanged(runner)
@@ -84,7 +86,7 @@ export class TestingDispatch {
     })
     this.assignments.push(assignment)
     this.whys.set(assignment, whys)
-    this.dispatch.begin(assignment, placement?.runner)
+    this.dispatch.begin(assignment, placement?.runner === undefined ? undefined : key(placement.runner))
     return assignment
   }
 
@@ -110,16 +112,15 @@ export class TestingDispatch {
   /** What is wrong with how things stand; nothing should be. */
   complaints(): string[] {
     const complaints: string[] = []
-    for (const { id, used, slots, freeCpus, freeMemoryBytes, status, held } of this.runners.values()) {
+    for (const { id, cpus, used, slots, freeCpus, freeMemoryBytes, status, held } of this.runners.values()) {
       if (status === 'connected' && (used > slots || freeCpus < 0 || freeMemoryBytes < 0))
         complaints.push(`${id} has more than it offers`)
-      if (held.size === 0 && this.runners.get(id)!.cpus !== freeCpus)
-        complaints.push(`${id} keeps cpus for nothing`)
+      if (held.size === 0 && cpus !== freeCpus) complaints.push(`${id} keeps cpus for nothing`)
     }
     for (const { spec, need, workspace, rejections } of this.waiting) {
       const home = this.dispatch.homes.of(spec.run_id, workspace)
       const choice = choose(need.need, this.runners, { home, not: new Set(rejections.keys()) })
-      if (choice.type === 'runner') complaints.push(`${spec.attempt_id} waits, and ${choice.id} has room`)
+      if (choice.type === 'runner') complaints.push(`${spec.attempt_id} waits, and ${choice.key} has room`)
     }
     return complaints
   }

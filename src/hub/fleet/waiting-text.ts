@@ -21,7 +21,7 @@ export function whyWaits(
   { home, not }: Wishes,
 ): Waiting | { type: 'rejected' } {
   if (home !== undefined && runners[0]?.awaited)
-    return wait('away', `runner "${home}", which has the files of this run, is away`)
+    return wait('away', `runner "${runners[0].id}", which has the files of this run, is away`)
   const known = runners.filter((runner) => runner.tenant === tenant)
   const present = known.filter((runner) => runner.status !== 'disconnected')
   if (present.length === 0) return wait('none', 'no runner is connected')
@@ -44,9 +44,9 @@ export function whyWaits(
         ? `all ${able.length} runners${where} are draining`
         : `runner "${able[0]!.id}" is draining`,
     )
-  const willing = taking.filter((runner) => !not?.has(runner.id))
+  const willing = taking.filter((runner) => !not?.has(runner.key))
   if (willing.length === 0) {
-    const others = known.some((runner) => !not?.has(runner.id) && offers(runner, { tenant, requires }))
+    const others = known.some((runner) => !not?.has(runner.key) && offers(runner, { tenant, requires }))
     return others ? wait('rejected', `those that are connected${where} rejected it`) : { type: 'rejected' }
   }
   const which = home === undefined ? where : ', which has the files of this run,'

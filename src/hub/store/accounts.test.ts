@@ -236,7 +236,7 @@ it('gives an idempotency key to one, for a day, each owner its own', async (t) =
   assert.equal(await claim('run_7'), undefined)
 })
 
-it('remembers runners, and when each was first and last seen', async (t) => {
+it('remembers runners by tenant and id, and when each was first and last seen', async (t) => {
   const accounts = await open(t)
   await accounts.saveRunner(runner('b'))
   await accounts.saveRunner(runner('a', { labels: {} }))
@@ -244,10 +244,15 @@ it('remembers runners, and when each was first and last seen', async (t) => {
   await accounts.saveRunner(runner('b', { group: 'g', cpus: 8, first_seen_at: later, last_seen_at: later }))
   const b = runner('b', { group: 'g', cpus: 8, last_seen_at: later })
   assert.deepEqual(await accounts.runners(), [runner('a', { labels: {} }), b])
-  accounts.touchRunner('b', '2025-01-17T10:00:00.000Z')
-  assert.equal(await accounts.removeRunner('a'), true)
-  assert.equal(await accounts.removeRunner('a'), false)
-  assert.deepEqual(await accounts.runners(), [{ ...b, last_seen_at: '2025-01-17T10:00:00.000Z' }])
+  const there = runner('b', { tenant: 'acme', hostname: 'theirs' })
+  await accounts.saveRunner(there)
+  assert.deepEqual((await accounts.runners()).slice(1), [there, b])
+  const a = { tenant: 'default', id: 'a' }
+  assert.equal(await accounts.removeRunner({ ...a, tenant: 'acme' }), false)
+  assert.equal(await accounts.removeRunner(a), true)
+  assert.equal(await accounts.removeRunner(a), false)
+  assert.equal(await accounts.removeRunner(there), true)
+  assert.deepEqual(await accounts.runners(), [b])
 })
 
 it('keeps settings, and the first value of one that two make at once', async (t) => {

@@ -86,6 +86,9 @@ export interface SeenRunner {
   last_seen_at: string
 }
 
+/** Names a runner: ids are unique in a tenant. */
+export type TenantRunner = Pick<SeenRunner, 'tenant' | 'id'>
+
 export interface AccountStore {
   /** Throws `conflict` where the id, or the name in the tenant, is taken. */
   createUser(user: User): Promise<void>
@@ -120,7 +123,7 @@ export interface AccountStore {
    */
   exchangeToken(enrollId: string, made: NewToken & { runner_id: string }): Promise<boolean>
   /** Revokes the `runner` tokens of a tenant that are for this runner alone; answers how many. */
-  revokeRunnerTokens(runner: { tenant: string; id: string }, at: string): Promise<number>
+  revokeRunnerTokens(runner: TenantRunner, at: string): Promise<number>
   /** Takes those away that were revoked or used up, or have expired, before that time, but none of these names; answers how many. */
   forgetTokens(before: string, butNamed?: readonly string[]): Promise<number>
   /** Notes the use, at most once a minute for a token. Never throws or waits; a failure to write is dropped. */
@@ -139,12 +142,10 @@ export interface AccountStore {
 
   /** Keeps what was seen; `first_seen_at` stays as it was for a runner known already. */
   saveRunner(runner: SeenRunner): Promise<void>
-  /** Notes that it was heard from, at most once a minute for a runner. As `touchToken`. */
-  touchRunner(id: string, at: string): void
-  /** By id. */
+  /** By id, then tenant. */
   runners(): Promise<SeenRunner[]>
   /** False: it was not there. */
-  removeRunner(id: string): Promise<boolean>
+  removeRunner(runner: TenantRunner): Promise<boolean>
 
   setting(key: string): Promise<string | undefined>
   setSetting(key: string, value: string): Promise<void>

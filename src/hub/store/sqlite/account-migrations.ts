@@ -170,4 +170,32 @@ export const accountMigrations: readonly Migration[] = [
       CREATE INDEX sessions_by_expiry ON sessions (expires_at);
     `,
   },
+  {
+    version: 6,
+    name: 'ids of runners by tenant',
+    sql: `
+      CREATE TABLE runners_by_tenant (
+        tenant TEXT NOT NULL,
+        id TEXT NOT NULL,
+        runner_group TEXT NOT NULL,
+        hostname TEXT NOT NULL,
+        cpus REAL NOT NULL,
+        memory_bytes INTEGER NOT NULL,
+        labels TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        version TEXT NOT NULL,
+        slots INTEGER NOT NULL,
+        draining INTEGER NOT NULL,
+        first_seen_at TEXT NOT NULL,
+        last_seen_at TEXT NOT NULL,
+        PRIMARY KEY (tenant, id)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO runners_by_tenant
+        SELECT tenant, id, runner_group, hostname, cpus, memory_bytes, labels, mode, version, slots, draining,
+          first_seen_at, last_seen_at
+        FROM runners;
+      DROP TABLE runners;
+      ALTER TABLE runners_by_tenant RENAME TO runners;
+    `,
+  },
 ]

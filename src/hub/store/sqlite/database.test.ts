@@ -96,6 +96,33 @@ it('keeps users, tokens and sessions when names become those of a tenant', async
   )
 })
 
+it('keeps the runners of all tenants when ids become those of a tenant', async (t) => {
+  const file = tempFile(t)
+  const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 5)
+  const db = openDatabase(file, { ...hubMigrations, accounts })
+  db.exec(`
+    INSERT INTO runners (id, runner_group, hostname, cpus, memory_bytes, labels, mode, version, slots, first_seen_at,
+      last_seen_at, tenant, draining) VALUES
+      ('box1', 'gpu', 'a', 2, 3, '{}', 'all', '0.1.0', 4, '2025', '2026', 'acme', 1),
+      ('box2', 'default', 'b', 2, 3, '{}', 'all', '0.1.0', 4, '2025', '2026', 'default', 0)`)
+  db.close()
+  const stores = await openSqliteStores({ file })
+  t.after(() => stores.close())
+  const [box1, box2] = await stores.accounts.runners()
+  const seen = { cpus: 2, memory_bytes: 3, labels: {}, mode: 'all', version: '0.1.0', slots: 4 }
+  const times = { first_seen_at: '2025', last_seen_at: '2026' }
+  assert.deepEqual(box1, {
+    ...{ id: 'box1', group: 'gpu', hostname: 'a', tenant: 'acme', draining: true },
+    ...{ ...seen, ...times },
+  })
+  assert.deepEqual([box2?.id, box2?.tenant, box2?.draining], ['box2', 'default', false])
+  await stores.accounts.saveRunner({ ...box1!, tenant: 'default', draining: false })
+  assert.deepEqual(
+    (await stores.accounts.runners()).map(({ id, tenant, draining }) => `${id} ${tenant} ${draining}`),
+    ['box1 acme true', 'box1 default false', 'box2 default false'],
+  )
+})
+
 it('refuses a database that a newer version wrote, and leaves it as it is', (t) => {
   const file = tempFile(t)
   openDatabase(file, { part: [one, two] }).close()

@@ -1,9 +1,8 @@
 import type { AccountStore } from '../accounts.ts'
 import { rowRunner } from './account-rows.ts'
-import { seenThrottle } from './seen-throttle.ts'
 import type { Session } from './session.ts'
 
-type Runners = Pick<AccountStore, 'saveRunner' | 'touchRunner' | 'runners' | 'removeRunner'>
+type Runners = Pick<AccountStore, 'saveRunner' | 'runners' | 'removeRunner'>
 
 export const sqliteSeenRunners = (session: Session): Runners => ({
   async saveRunner(runner) {
@@ -13,22 +12,20 @@ export const sqliteSeenRunners = (session: Session): Runners => ({
         `INSERT INTO runners (id, runner_group, hostname, cpus, memory_bytes, labels, mode, version, slots, tenant,
            draining, first_seen_at, last_seen_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET runner_group = excluded.runner_group, hostname = excluded.hostname,
+         ON CONFLICT (tenant, id) DO UPDATE SET runner_group = excluded.runner_group, hostname = excluded.hostname,
            cpus = excluded.cpus, memory_bytes = excluded.memory_bytes, labels = excluded.labels,
            mode = excluded.mode, version = excluded.version, slots = excluded.slots,
-           tenant = excluded.tenant, draining = excluded.draining,
-           last_seen_at = excluded.last_seen_at`,
+           draining = excluded.draining, last_seen_at = excluded.last_seen_at`,
         ...[id, group, hostname, cpus, memory_bytes, JSON.stringify(labels), mode, version, slots],
         ...[tenant, draining ? 1 : 0, runner.first_seen_at, runner.last_seen_at],
       ),
     )
   },
 
-  touchRunner: seenThrottle(session, 'UPDATE runners SET last_seen_at = ? WHERE id = ?'),
-
   async runners() {
-    return session.read(() => session.all('SELECT * FROM runners ORDER BY id')).map(rowRunner)
+    return session.read(() => session.all('SELECT * FROM runners ORDER BY id, tenant')).map(rowRunner)
   },
 
-  removeRunner: (id) => session.write(() => session.run('DELETE FROM runners WHERE id = ?', id) > 0),
+  removeRunner: ({ tenant, id }) =>
+    session.write(() => session.run('DELETE FROM runners WHERE tenant = ? AND id = ?', tenant, id) > 0),
 })
