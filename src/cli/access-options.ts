@@ -1,3 +1,5 @@
+import { parseMachineBytes } from '../contract/amounts.ts'
+import type { OutputLimits } from '../engine/output-quota.ts'
 import { UsageError } from './command.ts'
 
 /** ERRAND_METRICS: `open` lets who is on this machine read /metrics without a token. Throws a UsageError. */
@@ -28,4 +30,24 @@ export function readersPerUser({ ERRAND_MAX_READERS: value = '' }: NodeJS.Proces
   const count = Number(value)
   if (Number.isInteger(count) && count > 0 && count <= 1_000_000) return count
   throw new UsageError(`ERRAND_MAX_READERS is "${value}"`, 'it is a number of readers, such as 256')
+}
+
+const DEFAULT_MAX_OUTPUT_RUN = '10GB'
+
+/** ERRAND_MAX_OUTPUT_RUN, ERRAND_MAX_OUTPUT_USER: how much output a hub keeps. Throws a UsageError. */
+export function outputLimits(env: NodeJS.ProcessEnv): OutputLimits {
+  return {
+    perRunBytes: mostOutput('ERRAND_MAX_OUTPUT_RUN', env.ERRAND_MAX_OUTPUT_RUN || DEFAULT_MAX_OUTPUT_RUN),
+    perUserBytes: mostOutput('ERRAND_MAX_OUTPUT_USER', env.ERRAND_MAX_OUTPUT_USER || 'none'),
+  }
+}
+
+function mostOutput(name: string, text: string): number | undefined {
+  if (text === 'none') return undefined
+  const bytes = parseMachineBytes(text)
+  if (bytes !== undefined) return bytes
+  throw new UsageError(
+    `${name} is "${text}"`,
+    'write it as 10GB or 500MB, at least 1MB, or none for no limit',
+  )
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { builtinActionRegistry } from '../actions/registry.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { Engine } from '../engine/engine.ts'
+import { type OutputLimits, OutputQuota } from '../engine/output-quota.ts'
 import { FollowUps } from '../hub/agents/follow-ups.ts'
 import type { ApiLimits } from '../hub/api/api-context.ts'
 import { createApi } from '../hub/api/app.ts'
@@ -53,6 +54,8 @@ export interface HubOptions {
   /** A runner of its own carries out steps as the hub's user. */
   ownRunner?: boolean
   apiLimits?: Partial<ApiLimits>
+  /** How much output is kept. */
+  outputLimits?: OutputLimits
   /** What each user may have of bots. */
   botQuota?: Partial<BotQuota>
   /** Tokens that the operator has chosen. */
@@ -112,6 +115,7 @@ async function start(
     hosts,
     ownRunner,
     apiLimits,
+    outputLimits = {},
     botQuota,
     givenTokens = {},
     tellAdmin,
@@ -177,6 +181,10 @@ async function start(
     store,
     host: fleet,
     outputs,
+    outputQuota: new OutputQuota(
+      outputLimits,
+      outputLimits.perUserBytes === undefined ? [] : await stores.runs.outputByUser(),
+    ),
     runSecrets: secrets,
     admit: async (run) => {
       bots.admit(run)

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 import { botEnvironment, givenTokens, hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
-import { allowedHosts, metricsOpen, readersPerUser } from './access-options.ts'
+import { allowedHosts, metricsOpen, outputLimits, readersPerUser } from './access-options.ts'
 import { command, UsageError } from './command.ts'
 import { configPath } from './config-path.ts'
 import { containerNote } from './container-note.ts'
@@ -76,6 +76,7 @@ export const up = command({
       openMetrics,
       hosts,
       ownRunner: !options['no-runner'],
+      outputLimits: outputLimits(process.env),
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
       botQuota: {
         ...(maxBots !== undefined && { maxBots }),

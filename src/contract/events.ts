@@ -82,7 +82,7 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('attempt.started', { attempt, pid: z.number().int().optional() }),
   at('attempt.phase', { attempt, phase: z.string(), message: z.string().optional() }),
   at('attempt.secrets', { attempt, secrets: TakenSecrets }),
-  at('attempt.cancel_requested', { attempt, reason: Reason }),
+  at('attempt.cancel_requested', { attempt, reason: Reason, message: z.string().optional() }),
   at('output', {
     attempt,
     step,

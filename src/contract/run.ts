@@ -52,6 +52,8 @@ export interface RunRecord extends RunSpec {
   last_seq: number
   /** Text of the last notifier failure; a notifier never changes a run's result. */
   last_notify_error?: string
+  /** How many bytes of output are kept; set once it has ended, where there are any. */
+  output_bytes?: number
 }
 
 export type RunPatch = Partial<
@@ -65,6 +67,7 @@ export type RunPatch = Partial<
     | 'outputs'
     | 'waiting'
     | 'last_notify_error'
+    | 'output_bytes'
   >
 >
 

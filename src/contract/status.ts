@@ -37,6 +37,7 @@ export const Reason = z.enum([
   'lost', // what carried it out has vanished
   'output_mismatch', // length or SHA-256 of an output differs at the two ends
   'output_failed', // the output could not be written (disk full)
+  'output_limit', // there is more output than the hub keeps of a run or a user; the message says which
   'host_unreachable', // the host did not answer
   'host_refused', // the host answered no (wrong token, unknown action)
   'rejected', // an approval was answered no, or no runner took it

@@ -7,7 +7,8 @@ import type { ConductorPorts } from './conductor.ts'
 import { judge } from './judge.ts'
 import { type Late, lateEvent, passOnLate, untakenPrompts } from './late-prompts.ts'
 import { FIRST_OUTPUT_EVENT_MS, OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
-import type { AttemptSink, Placement } from './ports.ts'
+import type { RunOutput } from './output-quota.ts'
+import { ALL_OUTPUT, type AttemptSink, type Placement } from './ports.ts'
 import { engineClosed } from './refusals.ts'
 import type { RunLoop } from './run-loop.ts'
 import { sealed } from './sealed.ts'
@@ -22,6 +23,7 @@ export class AttemptWatch implements AttemptSink {
   readonly #number: number
   readonly #id: string
   readonly #names: { step: string; host: string }
+  readonly #output: RunOutput | undefined
   readonly #forget: () => void
   #joiner = new OutputJoiner()
   #timer: NodeJS.Timeout | undefined
@@ -30,21 +32,23 @@ export class AttemptWatch implements AttemptSink {
   /** Some output may not be on the disk. */
   #unsynced = false
   #ending: Promise<void> | undefined
+  /** Which limit of its run's output was reached: nothing more is kept. */
+  #overLimit: string | undefined
   #closed = false
   #givenUp = false
 
   constructor(
     loop: RunLoop,
     ports: ConductorPorts,
-    number: number,
-    names: { step: string; host: string },
+    about: { number: number; names: { step: string; host: string }; output: RunOutput | undefined },
     forget: () => void,
   ) {
     this.#loop = loop
     this.#ports = ports
-    this.#number = number
-    this.#id = attemptId(loop.spec.run_id, number)
-    this.#names = names
+    this.#number = about.number
+    this.#id = attemptId(loop.spec.run_id, about.number)
+    this.#names = about.names
+    this.#output = about.output
     this.#forget = forget
   }
 
@@ -59,6 +63,8 @@ export class AttemptWatch implements AttemptSink {
       known.push({ stream, told: told[stream] ?? 0, kept, tail })
     }
     this.#joiner = new OutputJoiner(known)
+    for (const { kept } of known) this.#output?.count(kept)
+    if (this.#attempt.cancel === 'output_limit') this.#overLimit = this.#attempt.cancel_message
     return Object.fromEntries(known.map(({ stream, kept }) => [stream, kept]))
   }
 
@@ -113,11 +119,56 @@ export class AttemptWatch implements AttemptSink {
   async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
     if (this.#givenUp) return offset + bytes.length
     if (this.#closed) throw engineClosed()
-    if (this.#over) return offset + bytes.length
-    const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
-    if (this.#joiner.add(stream, bytes, kept)) this.#tell()
-    else this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
-    return kept
+    const end = offset + bytes.length
+    if (this.#over) return end
+    if (this.#overLimit !== undefined) return ALL_OUTPUT
+    const fresh = Math.max(0, end - this.#joiner.kept(stream))
+    const { fitting, message } = this.#output?.take(fresh) ?? { fitting: fresh }
+    const kept = await this.#keep(
+      stream,
+      offset,
+      bytes.subarray(0, bytes.length - (fresh - fitting)),
+      fitting,
+    )
+    if (message === undefined) return kept
+    this.#endOverLimit(message)
+    return ALL_OUTPUT
+  }
+
+  async #keep(stream: StreamName, offset: number, bytes: Buffer, counted: number): Promise<number> {
+    try {
+      const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
+      if (this.#joiner.add(stream, bytes, kept)) this.#tell()
+      else this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
+      return kept
+    } catch (error) {
+      this.#output?.giveBack(counted)
+      throw error
+    }
+  }
+
+  /** None of what follows is kept. What cleans up is not ended, so that it is done. */
+  #endOverLimit(message: string): void {
+    if (this.#overLimit !== undefined) return
+    this.#overLimit = message
+    const { phase, cancel } = this.#attempt
+    if (phase !== 'main' || cancel !== undefined || this.#over || this.#closed) return
+    const reason = 'output_limit'
+    const asked = { type: 'attempt.cancel_requested', attempt: this.#number, reason, message } as const
+    void this.#loop.input([asked]).then(
+      () => this.#ports.host.cancel(this.#id, reason),
+      () => {},
+    )
+  }
+
+  /** The end as it is kept where not all output is: no success. */
+  #withLimit(end: AttemptEnd): AttemptEnd {
+    const message = this.#overLimit
+    if (message === undefined) return end
+    const canceled = end.outcome === 'canceled' && this.#attempt.cancel === 'output_limit'
+    if (end.outcome === 'success' || canceled)
+      return { ...end, outcome: 'failed', reason: 'output_limit', message }
+    return { ...end, message: end.message === undefined ? message : `${end.message} ${message}` }
   }
 
   length(stream: StreamName): Promise<number> {
@@ -184,7 +235,7 @@ export class AttemptWatch implements AttemptSink {
 
   async #end(reported: AttemptEnd): Promise<void> {
     await this.#telling
-    const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, reported)
+    const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, this.#withLimit(reported))
     clearTimeout(this.#timer)
     let late: Late[] = []
     // Until none was given while the others were passed on: what is read last is committed with the end.
@@ -192,7 +243,9 @@ export class AttemptWatch implements AttemptSink {
       late = await this.#passOn(ids, end)
     const { plan, state } = this.#loop
     const { step } = plan[this.#attempt.phase][this.#attempt.index]!
-    const mayRetry = !(this.#attempt.phase === 'main' && (state.cancel || state.timed_out))
+    const isStopped = this.#attempt.phase === 'main' && (state.cancel || state.timed_out)
+    // Another try would have no room either.
+    const mayRetry = !isStopped && this.#overLimit === undefined
     const finished = judge(step, this.#attempt, end, this.#ports.clock.now(), mayRetry)
     this.#forget()
     const became = late.map((each) => lateEvent(this.#number, each))

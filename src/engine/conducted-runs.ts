@@ -46,7 +46,7 @@ export class ConductedRuns {
   #closed = false
 
   constructor(options: EngineOptions, loader: Loader, feed: Feed) {
-    const { store, host, outputs, clock = systemClock } = options
+    const { store, host, outputs, outputQuota, clock = systemClock } = options
     this.#options = options
     this.#loader = loader
     this.#feed = feed
@@ -54,6 +54,7 @@ export class ConductedRuns {
       store,
       host,
       outputs,
+      outputQuota,
       clock,
       committed: (conductor, events) => this.#committed(conductor, events),
       startChild: (conductor, child) => void this.#children.start(conductor, child),
@@ -152,6 +153,7 @@ export class ConductedRuns {
   }
 
   async #create(plan: Plan, spec: RunSpec): Promise<void> {
+    this.#options.outputQuota?.admit(spec)
     if (this.#options.admit) await this.#options.admit(spec)
     // Until then nobody knows who is inside the group.
     if (plan.workflow.concurrency) {

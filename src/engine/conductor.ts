@@ -13,6 +13,7 @@ import { instanceOf } from './find-in-state.ts'
 import { HostedAttempts } from './hosted-attempts.ts'
 import { addressInput, type InputAddress } from './inputs.ts'
 import type { PassOn } from './late-prompts.ts'
+import type { OutputQuota } from './output-quota.ts'
 import type { Plan } from './plan.ts'
 import type { Clock, OutputStore, RunStore, StepHost } from './ports.ts'
 import { runEnded } from './refusals.ts'
@@ -23,6 +24,8 @@ export interface ConductorPorts {
   store: RunStore
   host: StepHost
   outputs: OutputStore
+  /** As `EngineOptions.outputQuota`. */
+  outputQuota?: OutputQuota
   clock: Clock
   /** After each commit. */
   committed(conductor: Conductor, events: readonly RunEvent[]): void

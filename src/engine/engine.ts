@@ -17,6 +17,7 @@ import type { InputAddress } from './inputs.ts'
 import type { PassOn } from './late-prompts.ts'
 import { Loader } from './load.ts'
 import type { NotifyOptions } from './notifications.ts'
+import type { OutputQuota } from './output-quota.ts'
 import type { Plan } from './plan.ts'
 import type {
   Clock,
@@ -40,6 +41,8 @@ export interface EngineOptions {
   store: RunStore
   host: StepHost
   outputs: OutputStore
+  /** How much output is kept. Absent: all that the store has room for. */
+  outputQuota?: OutputQuota
   /** Default: the actions that ship with Errand. */
   catalog?: ActionCatalog
   notifier?: Notifier
@@ -75,6 +78,7 @@ export interface EngineOptions {
 export class Engine implements EngineFace {
   readonly #store: RunStore
   readonly #outputs: OutputStore
+  readonly #outputQuota: OutputQuota | undefined
   readonly #loader: Loader
   readonly #catalog: ActionCatalog
   readonly #runSecrets: RunSecrets | undefined
@@ -86,6 +90,7 @@ export class Engine implements EngineFace {
   constructor(options: EngineOptions) {
     this.#store = options.store
     this.#outputs = options.outputs
+    this.#outputQuota = options.outputQuota
     this.#catalog = options.catalog ?? builtinActions
     this.#loader = new Loader(this.#catalog)
     this.#runSecrets = options.runSecrets
@@ -198,9 +203,12 @@ export class Engine implements EngineFace {
   }
 
   async remove(runIds: readonly string[]): Promise<void> {
-    for (const runId of runIds) {
+    const runs: RunRecord[] = []
+    for (const runId of new Set(runIds)) {
       const run = await this.#store.get(runId)
-      if (run && (!isFinalRun(run.status) || this.#runs.get(runId))) throw runNotEnded(runId, run.status)
+      if (run === undefined) continue
+      if (!isFinalRun(run.status) || this.#runs.get(runId)) throw runNotEnded(runId, run.status)
+      runs.push(run)
     }
     // The record last: what a failure leaves is found by it, and removed again.
     for (const runId of runIds) {
@@ -209,6 +217,7 @@ export class Engine implements EngineFace {
       if (run) await this.#runSecrets!.dropOfRun(run)
     }
     await this.#store.remove(runIds)
+    for (const run of runs) this.#outputQuota?.release(run)
     for (const runId of runIds) {
       this.#runs.forget(runId)
       this.#feed.tell(runId)

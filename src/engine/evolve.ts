@@ -3,6 +3,7 @@ import type { RunEvent } from '../contract/events.ts'
 import { attemptOf } from './find-in-state.ts'
 import {
   assignAttempt,
+  cancelAttempt,
   createAttempt,
   finishAttempt,
   setPhase,
@@ -66,8 +67,7 @@ function fold(state: RunState, event: RunEvent): void {
       attemptOf(state, event.attempt).secrets = event.secrets
       return
     case 'attempt.cancel_requested':
-      attemptOf(state, event.attempt).cancel = event.reason
-      return
+      return void cancelAttempt(state, event)
     case 'output':
       attemptOf(state, event.attempt).streams[event.stream] = event.offset + event.length
       return

@@ -64,6 +64,12 @@ export function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void
   if (event.phase === 'restarting') attempt.restarts = (attempt.restarts ?? 0) + 1
 }
 
+export function cancelAttempt(state: RunState, event: EventOf<'attempt.cancel_requested'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  attempt.cancel = event.reason
+  attempt.cancel_message = event.message
+}
+
 export function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
   const attempt = attemptOf(state, event.attempt)
   attempt.talk = undefined

@@ -3,20 +3,25 @@ import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { Reason } from '../contract/status.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import type { ConductorPorts } from './conductor.ts'
+import type { RunOutput } from './output-quota.ts'
 import type { Recorded } from './record.ts'
 import type { RunLoop } from './run-loop.ts'
 import { attemptSpec, requirementsOf } from './spec.ts'
+import { keptBytes } from './state.ts'
 
 /** What one run has at its host: its attempts, and who listens to each. */
 export class HostedAttempts {
   readonly #loop: RunLoop
   readonly #ports: ConductorPorts
   readonly #watches = new Map<number, AttemptWatch>()
+  /** What all of them together may put out; undefined: anything. */
+  readonly #output: RunOutput | undefined
   #closed = false
 
   constructor(loop: RunLoop, ports: ConductorPorts) {
     this.#loop = loop
     this.#ports = ports
+    this.#output = ports.outputQuota?.ofRun(loop.spec)
   }
 
   /** Once it is committed. */
@@ -38,6 +43,7 @@ export class HostedAttempts {
   async takeUp(): Promise<void> {
     const { plan, state, names } = this.#loop
     const open = state.attempts.filter((attempt) => !attempt.end)
+    for (const attempt of state.attempts) if (attempt.end) this.#output?.count(keptBytes(attempt))
     const taken = open.map((attempt) => {
       const spec = attemptSpec(plan, state, names, plan[attempt.phase][attempt.index]!, attempt)
       this.#ports.outputs.begin(spec)
@@ -91,7 +97,8 @@ export class HostedAttempts {
 
   #watch(number: number, step: string, host: string): AttemptWatch {
     const forget = () => this.#watches.delete(number)
-    const watch = new AttemptWatch(this.#loop, this.#ports, number, { step, host }, forget)
+    const about = { number, names: { step, host }, output: this.#output }
+    const watch = new AttemptWatch(this.#loop, this.#ports, about, forget)
     this.#watches.set(number, watch)
     return watch
   }

@@ -34,6 +34,11 @@ export class OutputJoiner {
     return [...this.#streams.keys()]
   }
 
+  /** How much of the stream is kept. */
+  kept(stream: StreamName): number {
+    return this.#streams.get(stream)?.kept ?? 0
+  }
+
   /** Bytes that end at `kept`, perhaps not all of them new; answers whether an event is to be made at once. */
   add(stream: StreamName, bytes: Buffer, kept: number): boolean {
     const pending = this.#streams.get(stream) ?? { told: 0, kept: 0, tail: Buffer.alloc(0) }

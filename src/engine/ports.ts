@@ -78,6 +78,9 @@ export interface Placement {
   epoch: number
 }
 
+/** A length that no stream has. */
+export const ALL_OUTPUT = Number.MAX_SAFE_INTEGER
+
 export interface AttemptSink {
   /** Why it still waits; the latest is shown. */
   waiting(why: string): void
@@ -94,7 +97,8 @@ export interface AttemptSink {
   /**
    * Bytes of a stream at their offset. Resolves with the length now kept, once the bytes are kept; the caller
    * waits for that (backpressure). What is there already is ignored; a gap throws `conflict`. Rejects with
-   * `disk_full` where they cannot be kept.
+   * `disk_full` where they cannot be kept. Where there is more than may be kept it resolves with `ALL_OUTPUT`: none of
+   * what follows in the stream need be handed in.
    */
   output(stream: StreamName, offset: number, bytes: Buffer): Promise<number>
   /** Length of the stream as kept here. */

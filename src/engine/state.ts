@@ -90,6 +90,7 @@ export interface AttemptState {
   /** How many reports of its present epoch the log has. */
   reports: number
   cancel?: Reason
+  cancel_message?: string
   /** The last phase it reported, and how often that was `restarting`. */
   at?: { name: string; message?: string; since: string }
   restarts?: number
@@ -114,6 +115,12 @@ export interface Talk {
   questions: Set<string>
   /** No more prompts are to come. */
   closed: boolean
+}
+
+/** How many bytes of its output are kept. */
+export function keptBytes({ end, streams }: AttemptState): number {
+  const { stdout, stderr } = end?.streams ?? {}
+  return (stdout?.length ?? streams.stdout ?? 0) + (stderr?.length ?? streams.stderr ?? 0)
 }
 
 export function initialState(plan: Plan): RunState {

@@ -1,6 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { botEnvironment, givenTokens, logEnvironment, runnerEnvironment } from '../../dialects/environment.ts'
-import { allowedHosts, metricsOpen, readersPerUser } from '../access-options.ts'
+import { allowedHosts, metricsOpen, outputLimits, readersPerUser } from '../access-options.ts'
 import { leaseOf } from '../lease-options.ts'
 import { retentionMs } from '../retention-option.ts'
 import { type Check, type Finding, ok, problem } from './check.ts'
@@ -15,6 +15,7 @@ const readers: readonly ((env: NodeJS.ProcessEnv) => unknown)[] = [
   metricsOpen,
   allowedHosts,
   readersPerUser,
+  outputLimits,
   runnerEnvironment,
 ]
 

@@ -11,6 +11,7 @@ export const patchKeys = [
   'outputs',
   'waiting',
   'last_notify_error',
+  'output_bytes',
 ] as const satisfies readonly (keyof RunPatch)[]
 
 /** A record as it is before anything has happened. */

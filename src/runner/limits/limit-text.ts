@@ -1,14 +1,5 @@
+import { sizeText } from '../../contract/amounts.ts'
 import type { Breach } from './hold.ts'
-
-const UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB'] as const
-
-/** As steps write it: a KB has 1,024 bytes. */
-export function sizeText(bytes: number): string {
-  let value = bytes
-  let unit = 0
-  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024
-  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${UNITS[unit]}`
-}
 
 export const outOfMemory = (usedBytes: number, limitBytes: number): Breach => ({
   reason: 'oom',

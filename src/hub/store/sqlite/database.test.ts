@@ -216,3 +216,33 @@ it('a run that was undone before this was kept apart is known to be', async (t) 
   assert.deepEqual(await ids('run_a'), ['run_undo'])
   assert.deepEqual(await ids('run_undo'), [])
 })
+
+it('counts the output of runs that have ended when the database is brought to this form', async (t) => {
+  const file = tempFile(t)
+  const runs = runMigrations.filter(({ version }) => version <= 4)
+  const db = openDatabase(file, { ...hubMigrations, runs })
+  const add = db.prepare(
+    `INSERT INTO runs (run_id, created_at, status, workflow_name, owner, tenant, last_seq, finished_at)
+      VALUES (?, '2025', ?, 'flow', ?, ?, 2, ?)`,
+  )
+  add.run('run_a', 'success', 'ann', 'default', '2025')
+  add.run('run_b', 'failed', 'ann', 'default', '2025')
+  add.run('run_c', 'running', 'ann', 'default', null)
+  add.run('run_d', 'success', 'ann', 'other', '2025')
+  add.run('run_e', 'success', 'bob', 'default', '2025')
+  const event = db.prepare('INSERT INTO events (run_id, seq, json) VALUES (?, ?, ?)')
+  for (const id of ['run_a', 'run_b', 'run_c', 'run_d'])
+    for (const seq of [1, 2])
+      event.run(id, seq, JSON.stringify({ seq, type: 'output', offset: 0, length: 5 }))
+  event.run('run_e', 1, JSON.stringify({ seq: 1, type: 'run.started', length: 5 }))
+  db.close()
+  const stores = await openSqliteStores({ file })
+  t.after(() => stores.close())
+  const found = (await stores.runs.outputByUser()).map(({ tenant, owner, bytes }) => [tenant, owner, bytes])
+  assert.deepEqual(found, [
+    ['default', 'ann', 20],
+    ['other', 'ann', 10],
+  ])
+  await stores.runs.update('run_c', { events: [], patch: { status: 'success', output_bytes: 100 } })
+  assert.equal((await stores.runs.outputByUser())[0]!.bytes, 120)
+})

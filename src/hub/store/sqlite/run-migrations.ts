@@ -81,4 +81,16 @@ export const runMigrations: readonly Migration[] = [
       CREATE INDEX runs_by_undone ON runs (rolls_back, created_at, run_id) WHERE rolls_back IS NOT NULL;
     `,
   },
+  {
+    version: 5,
+    name: 'how much output is kept of a run that has ended',
+    sql: `
+      ALTER TABLE runs ADD COLUMN output_bytes INTEGER;
+      UPDATE runs SET output_bytes = (
+          SELECT sum(json ->> '$.length') FROM events
+          WHERE events.run_id = runs.run_id AND json ->> '$.type' = 'output'
+        )
+        WHERE finished_at IS NOT NULL;
+    `,
+  },
 ]

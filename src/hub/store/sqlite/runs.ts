@@ -14,6 +14,8 @@ const selectState = 'SELECT status, last_seq FROM runs WHERE run_id = ?'
 const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?'
 const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status)).map((status) => `'${status}'`)
 const selectOpen = `SELECT run_id FROM runs WHERE status IN (${openStatuses}) ORDER BY created_at, run_id`
+const selectOutput =
+  'SELECT tenant, owner, sum(output_bytes) AS bytes FROM runs WHERE output_bytes IS NOT NULL GROUP BY tenant, owner'
 const specColumns = ['run_id', 'created_at', 'workflow_name', 'owner', 'tenant', 'blueprint']
 const fixedColumns = [...specColumns, 'parent_run_id', 'continues', 'rolls_back', 'last_seq']
 const columns = [...fixedColumns, ...patchKeys]
@@ -75,6 +77,16 @@ export class SqliteRunStore implements RunStore {
 
   async open(): Promise<string[]> {
     return this.#session.read(() => this.#session.all(selectOpen)).map((row) => String(row.run_id))
+  }
+
+  /** How many bytes of output are kept of each user's runs that have ended. */
+  async outputByUser(): Promise<{ tenant: string; owner: string; bytes: number }[]> {
+    const rows = this.#session.read(() => this.#session.all(selectOutput))
+    return rows.map(({ tenant, owner, bytes }) => ({
+      tenant: String(tenant),
+      owner: String(owner),
+      bytes: Number(bytes),
+    }))
   }
 
   async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {

@@ -16,7 +16,7 @@ import { Writer } from './writer.ts'
 
 export interface SqliteStores {
   /** Its `close` commits what was accepted, and leaves the database open for the accounts. */
-  runs: RunStore
+  runs: RunStore & Pick<SqliteRunStore, 'outputByUser'>
   accounts: AccountStore
   secrets: SecretStore
   /** How many commits the database had lost when it was opened, as far as that can be told. */
