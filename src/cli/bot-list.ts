@@ -1,8 +1,12 @@
+import { sizeText } from '../contract/amounts.ts'
 import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { durationText } from './render/units.ts'
+
+/** As it was asked for. */
+const memoryText = (size: string | number) => (typeof size === 'number' ? sizeText(size) : size)
 
 export const botList = command({
   summary: 'List bots, newest first: those that have not ended, or all.',
@@ -28,10 +32,11 @@ export const botList = command({
       bot.uptime_seconds === undefined ? '' : durationText(bot.uptime_seconds * 1000),
       String(bot.restarts ?? ''),
       bot.deployment_mode,
+      memoryText(bot.limits.memory),
       bot.update === undefined ? (bot.message ?? '').split('\n')[0] : `update: ${bot.update.state}`,
     ])
     printTable(
-      ['BOT', ...(owners ? ['OWNER'] : []), 'STATE', 'UP', 'RESTARTS', 'MODE', 'WHAT'],
+      ['BOT', ...(owners ? ['OWNER'] : []), 'STATE', 'UP', 'RESTARTS', 'MODE', 'MEMORY', 'WHAT'],
       rows,
       all || state !== undefined
         ? 'There are no such bots.'

@@ -135,6 +135,7 @@ const start = command({
           cpus: found.cpus,
           memory_bytes: found.memoryBytes,
           slots: offered,
+          bots: bots.toldCaps(services.caps),
         },
       })
       finish = () => {
@@ -160,12 +161,13 @@ const start = command({
 })
 
 async function botsHere() {
-  const [{ machineBots }, { watchEngine }, { BotSweeps }] = await Promise.all([
+  const [{ machineBots }, { toldCaps }, { watchEngine }, { BotSweeps }] = await Promise.all([
     import('../runner/bots/machine-bots.ts'),
+    import('../runner/bots/bot-caps.ts'),
     import('../runner/bots/engine-watch.ts'),
     import('../runner/bots/bot-sweeps.ts'),
   ])
-  return { machineBots, watchEngine, BotSweeps }
+  return { machineBots, toldCaps, watchEngine, BotSweeps }
 }
 
 async function agentsHere(folder: string, allowedDirs: readonly string[]) {

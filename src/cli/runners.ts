@@ -37,11 +37,12 @@ const list = command({
         String(one.cpus),
         one.memory,
         `${one.running}/${one.slots}`,
+        one.bots ? `${one.bots} (${one.bots_memory})` : '',
         labelsText(one.labels),
       ])
       const narrowed = [status, group, label].some((each) => each !== undefined)
       printTable(
-        ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'LABELS'],
+        ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'BOTS', 'LABELS'],
         rows,
         narrowed ? 'No runner is like that.' : 'No runner has connected yet.',
       )
@@ -61,12 +62,13 @@ const show = command({
       printJson(one)
       return 0
     }
-    const { attempts, agents, labels, running, slots, containers, ...rest } = one
+    const { attempts, agents, labels, running, slots, bots, bots_memory, containers, ...rest } = one
     const facts = Object.entries(rest).flatMap(([name, value]) =>
       value === undefined ? [] : [[name, String(value)]],
     )
     const usable = agents?.filter((agent) => agent.usable).map(({ name }) => name)
     facts.push(['labels', labelsText(labels)], ['busy', `${running} of ${slots} slots`])
+    if (bots) facts.push(['bots', `${bots}, for which ${bots_memory} of memory is kept`])
     if (usable) facts.push(['agents', usable.join(' ')])
     if (containers) facts.push(['containers', `${containers.engine} ${containers.version}`])
     printTable(['', ''], facts, '')
@@ -97,7 +99,11 @@ const drain = command({
 const LOOK_MS = 500
 
 async function untilIdle(client: ErrandClient, id: string): Promise<void> {
-  while ((await client.runners.get(id)).running > 0) await sleep(LOOK_MS)
+  for (;;) {
+    const { running, bots = 0 } = await client.runners.get(id)
+    if (running + bots === 0) return
+    await sleep(LOOK_MS)
+  }
 }
 
 const resume = command({

@@ -56,6 +56,24 @@ export const Hello = z.object({
   limits: AttemptUsage.shape.held_by.optional(),
   /** Its container engine, where it has one. */
   containers: z.object({ engine: PlainText, version: PlainText }).optional(),
+  /** What its operator has set for bots. */
+  bots: z
+    .object({
+      /** So many cores of bots are one that is kept for them; absent: none is. */
+      cpu_overcommit: z.number().min(1).optional(),
+      /** The most that one may ask for; absent: what the machine has. */
+      most: z
+        .object({
+          memory_bytes: z.number().positive(),
+          cpus: z.number().positive(),
+          processes: z.number().positive(),
+          disk_bytes: z.number().positive(),
+          log_bytes: z.number().positive(),
+        })
+        .partial()
+        .optional(),
+    })
+    .optional(),
   /** All that it still has: running, or ended and not yet released. */
   attempts: z.array(
     z.object({
@@ -156,7 +174,9 @@ export const RunnerView = z.object({
   mode: z.string(),
   version: z.string(),
   slots: z.number().int(),
-  running: z.number().int(),
+  running: z.number().int().describe('Slots that are taken'),
+  bots: z.number().int().optional().describe('Bots that it has; they take no slot'),
+  bots_memory: z.string().optional().describe('Memory that is kept for them'),
   free_cpus: z.number().optional().describe('Cores that are kept for no attempt'),
   free_memory: z.string().optional().describe('Memory that is kept for no attempt'),
   last_seen_at: z.string(),

@@ -14,7 +14,10 @@ const chapter = fc.record({
   cpus: fc.constantFrom(undefined, 0.1, 0.7, 2, 4),
   memory_bytes: fc.constantFrom(undefined, GB, 3 * GB),
   run: fc.constantFrom('run_a', 'run_b', undefined),
+  containers: fc.constantFrom(undefined, undefined, true),
+  overcommit: fc.constantFrom(undefined, 1, 3),
 })
+const withEngine = { containers: { engine: 'docker', version: '0' } }
 type Chapter = typeof chapter extends fc.Arbitrary<infer T> ? T : never
 
 test('runners come, go, stop, are drained and come back with less: what can be placed is, and nothing is twice', async () => {
@@ -38,18 +41,23 @@ test('runners come, go, stop, are drained and come back with less: what can be p
 })
 
 function happen(world: TestingDispatch, index: number, told: Chapter): void {
-  const { what, which, user, cpus, memory_bytes, run } = told
+  const { what, which, user, cpus, memory_bytes, run, containers, overcommit } = told
   const id = `r${which % 3}`
   const runner = world.runners.get(key(id))
   const list = what === 'cancel' ? world.waiting : world.running
   const one = list[which % (list.length || 1)]
   if (what === 'submit') {
-    world.submit(user, { cpus, memory_bytes }, run && { run_id: run, attempt_id: `${run}.${index}` })
+    world.submit(
+      user,
+      { cpus, memory_bytes, containers },
+      run && { run_id: run, attempt_id: `${run}.${index}` },
+    )
   } else if (what === 'connect') {
     // With less than it holds it would be over what it offers, as it may be.
-    if (runner && runner.used > 0) return
+    if (runner && runner.held.size > 0) return
     if (runner) runner.draining = false
-    world.connect(id, { slots: 1 + (which % 3), cpus: 1 + (which % 4) })
+    const bots = { cpu_overcommit: overcommit }
+    world.connect(id, { slots: 1 + (which % 3), cpus: 1 + (which % 4), ...withEngine, bots })
   } else if (what === 'begun' || what === 'again') {
     if (one?.stage.type === 'placed' && !one.begun) world.dispatch[what](one)
   } else if (what === 'end' || what === 'cancel') {
@@ -76,7 +84,7 @@ function assertSound(world: TestingDispatch): void {
 async function assertAllEnds(world: TestingDispatch): Promise<void> {
   await setImmediate()
   for (const runner of world.runners.values()) [runner.drained, runner.draining] = [false, false]
-  for (const id of ['r0', 'r1', 'r2']) world.connect(id, { slots: 3, cpus: 4 })
+  for (const id of ['r0', 'r1', 'r2']) world.connect(id, { slots: 3, cpus: 4, ...withEngine })
   while (world.running.length > 0) {
     world.end(world.running[0]!)
     await setImmediate()

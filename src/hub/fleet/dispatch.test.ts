@@ -300,6 +300,82 @@ test('a runner that comes back gets what waits for its files, though another was
   assert.ok(world.runners.get(key('home'))!.held.has(large.spec.attempt_id))
 })
 
+const small = { containers: true, cpus: 0.5, memory_bytes: 64 * 1024 ** 2 }
+const withEngine = { containers: { engine: 'docker', version: '0' } }
+
+test('twenty bots of half a core stand beside a workflow on two cores, and leave it all slots and cores', () => {
+  const world = openWorld()
+  const runner = world.connect('r1', { cpus: 2, memory_bytes: 2 * GB, slots: 8, ...withEngine })
+  const steps = Array.from({ length: 4 }, () => world.submit('ann', { cpus: 0.5 }))
+  const bots = Array.from({ length: 20 }, () => world.submit('bob', small))
+  assert.ok([...steps, ...bots].every(isRunning))
+  assert.deepEqual([runner.used, runner.freeCpus, runner.freeMemoryBytes], [4, 0, 768 * 1024 ** 2])
+  const { running, bots: count, bots_memory, free_memory } = runner.view(runner.hello!)
+  assert.deepEqual([running, count, bots_memory, free_memory], [4, 20, '1.3GB', '768MB'])
+  const more = Array.from({ length: 4 }, () => world.submit('ann'))
+  assert.ok(more.every(isRunning), 'each slot is for a step')
+  const last = Array.from({ length: 13 }, () => world.submit('bob', small)).at(-1)!
+  assert.equal(
+    world.whys.get(last)!.at(-1),
+    'runner "r1" of group "default" has less than 64 MB free (0 MB)',
+    'and bots find room while no slot is free, until the memory ends',
+  )
+  world.end(bots[0]!)
+  assert.ok(isRunning(last))
+  for (const each of world.running) world.end(each)
+  assert.deepEqual([runner.used, runner.freeCpus, runner.freeMemoryBytes], [0, 2, 2 * GB])
+})
+
+test('where its operator says so a runner keeps cores for bots, and a change of that counts for those it has', () => {
+  const world = openWorld()
+  const runner = world.connect('r1', { cpus: 2, ...withEngine, bots: { cpu_overcommit: 3 } })
+  const bots = Array.from({ length: 13 }, () => world.submit('bob', small))
+  assert.deepEqual(bots.map(isRunning).indexOf(false), 12)
+  assert.match(world.whys.get(bots[12]!)!.at(-1)!, /has less than 0\.1\d* cpus free \(0\)$/)
+  assert.ok(!isRunning(world.submit('ann', { cpus: 0.5 })))
+  world.connect('r1', { cpus: 2, ...withEngine, bots: { cpu_overcommit: 6 } })
+  assert.ok(isRunning(bots[12]!))
+  assert.equal(Math.round(runner.freeCpus * 1000), 417)
+})
+
+test('a bot counts for no step of its owner, and among bots whoever has fewer comes first', () => {
+  const world = openWorld()
+  world.connect('r1', { slots: 1, memory_bytes: 192 * 1024 ** 2, ...withEngine })
+  for (let i = 0; i < 3; i++) world.submit('ann', small)
+  const step = world.submit('cem')
+  const [bobs, anns] = ['bob', 'ann'].map((owner) => world.submit(owner))
+  const [annsBot, bobsBot] = ['ann', 'bob'].map((owner) => world.submit(owner, small))
+  world.end(step)
+  assert.deepEqual(
+    [bobs, anns].map((each) => isRunning(each!)),
+    [true, false],
+    'as they came',
+  )
+  world.end(world.running.find(({ spec }) => spec.requires.containers)!)
+  assert.deepEqual(
+    [annsBot, bobsBot].map((each) => isRunning(each!)),
+    [false, true],
+  )
+})
+
+test('bots that begin pass no step over that waits for a slot, and no runner is kept for a bot', () => {
+  const world = openWorld({ patience: 2 })
+  const runner = world.connect('r1', { slots: 1, memory_bytes: GB, ...withEngine })
+  const [, waiting] = [world.submit('ann'), world.submit('ann')]
+  const bots = Array.from({ length: 8 }, () => world.submit('cem', small))
+  assert.ok(bots.every(isRunning))
+  const large = world.submit('bob', { ...small, memory_bytes: GB })
+  for (const each of bots) {
+    world.end(each)
+    assert.ok(isRunning(world.submit('cem', small)))
+  }
+  assert.deepEqual(
+    [waiting, large].map((each) => isRunning(each!)),
+    [false, false],
+  )
+  assert.ok(!runner.kept)
+})
+
 test('what waits learns of another cause, and a hundred of them of other figures', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const world = openWorld()

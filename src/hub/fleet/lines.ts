@@ -1,6 +1,6 @@
 import { Heap } from '../../platform/heap.ts'
 import type { Assignment } from './assignment.ts'
-import type { Need, RunnerKey } from './needs.ts'
+import { type Need, type RunnerKey, takesSlot } from './needs.ts'
 import type { Runner } from './roster.ts'
 import type { User } from './shares.ts'
 import type { Waiting } from './waiting-text.ts'
@@ -55,6 +55,7 @@ export class Lines {
   /** By run and workspace. */
   readonly #byRun = new Map<string, Set<Assignment>>()
   #waiting = 0
+  #ofBots = 0
 
   get size(): number {
     return this.#lines.size
@@ -63,6 +64,11 @@ export class Lines {
   /** How many attempts there are in all lines. */
   get waiting(): number {
     return this.#waiting
+  }
+
+  /** How many lines wait for no slot. */
+  get ofBots(): number {
+    return this.#ofBots
   }
 
   get(key: string): Line | undefined {
@@ -95,6 +101,7 @@ export class Lines {
     this.#lines.set(line.key, created)
     if (line.home !== undefined) addTo(this.#byHome, line.home, created)
     if (!line.bound) this.#loose.add(created)
+    if (!takesSlot(line.need.requires)) this.#ofBots++
     return created
   }
 
@@ -144,6 +151,7 @@ export class Lines {
     if (line.users.size === 0) {
       this.#lines.delete(line.key)
       this.#loose.delete(line)
+      if (!takesSlot(line.need.requires)) this.#ofBots--
       if (line.home !== undefined) takeFrom(this.#byHome, line.home, line)
     }
     return queue

@@ -24,6 +24,9 @@ export const needOf = ({
   requires,
 })
 
+/** A bot goes on for days and is idle for most of them: slots are for what ends. */
+export const takesSlot = ({ containers }: Requirements): boolean => containers !== true
+
 /** A runner that is named may be of any group. */
 export const groupOf = ({ runner, group }: Requirements): string | undefined =>
   group ?? (runner === undefined ? DEFAULT_GROUP : undefined)

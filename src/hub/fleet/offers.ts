@@ -1,5 +1,5 @@
 import type { Requirements } from '../../contract/attempt.ts'
-import { groupOf, type Need, type RunnerKey } from './needs.ts'
+import { groupOf, type Need, type RunnerKey, takesSlot } from './needs.ts'
 
 /** What placement sees of a runner. */
 export interface Candidate {
@@ -18,6 +18,8 @@ export interface Candidate {
   readonly freeCpus: number
   readonly memoryBytes: number
   readonly freeMemoryBytes: number
+  /** So many cores of bots are one that is kept; undefined: none is kept for bots. */
+  readonly botOvercommit?: number
   /** Nothing new is put on it, so that what is large finds room there. */
   readonly kept: boolean
   readonly status: 'connected' | 'disconnected' | 'draining'
@@ -73,7 +75,25 @@ function isLargeEnough(runner: Candidate, requires: Requirements): boolean {
 }
 
 /** A step that names no amount takes a slot only. */
-export const hasRoom = (runner: Candidate, { cpus = 0, memory_bytes = 0 }: Requirements): boolean =>
-  runner.used < runner.slots &&
-  (cpus === 0 || runner.freeCpus >= cpus) &&
-  (memory_bytes === 0 || runner.freeMemoryBytes >= memory_bytes)
+export const hasRoom = (runner: Candidate, requires: Requirements): boolean =>
+  hasSlot(runner, requires) && hasCpus(runner, requires) && hasMemory(runner, requires)
+
+export const hasSlot = (runner: Candidate, requires: Requirements): boolean =>
+  !takesSlot(requires) || runner.used < runner.slots
+
+export function hasCpus(runner: Candidate, requires: Requirements): boolean {
+  const cpus = keptCpus(runner, requires)
+  return cpus === 0 || runner.freeCpus >= cpus - ROUNDING
+}
+
+export const hasMemory = (runner: Candidate, { memory_bytes = 0 }: Requirements): boolean =>
+  memory_bytes === 0 || runner.freeMemoryBytes >= memory_bytes
+
+/** Of the cores that it asks for: those of a bot are the most that it may use, and shared by weight. */
+export function keptCpus({ botOvercommit }: Candidate, requires: Requirements): number {
+  const { cpus = 0 } = requires
+  if (takesSlot(requires)) return cpus
+  return botOvercommit === undefined ? 0 : cpus / botOvercommit
+}
+/** Of what a division leaves. */
+const ROUNDING = 1e-6

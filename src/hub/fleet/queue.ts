@@ -1,8 +1,9 @@
+import type { Requirements } from '../../contract/attempt.ts'
 import type { Assignment } from './assignment.ts'
 import { KeptRunners } from './kept-runners.ts'
 import { isBefore, type Line, Lines, type Turn, turnIn } from './lines.ts'
-import type { Need, RunnerKey } from './needs.ts'
-import { goesOn, hasRoom, keeps, offers, takes } from './offers.ts'
+import { type Need, type RunnerKey, takesSlot } from './needs.ts'
+import { goesOn, hasCpus, hasMemory, hasRoom, keeps, keptCpus, offers, takes } from './offers.ts'
 import { type Choice, choose } from './placement.ts'
 import type { Runner } from './roster.ts'
 import type { Shares } from './shares.ts'
@@ -69,7 +70,7 @@ export class Queue {
     if (line) return line.waiting
     const choice = choose(need, this.#options.runners, { home, not })
     const runner = choice.type === 'runner' && this.#options.runners.get(choice.key)
-    if (runner) this.#passOver(runner, turn)
+    if (runner) this.#passOver(runner, turn, need.requires)
     return choice
   }
 
@@ -131,7 +132,7 @@ export class Queue {
     while (this.#options.runners.get(runner.key) === runner && goesOn(runner)) {
       const line = this.#nextFor(runner)
       if (!line) return
-      this.#passOver(runner, turnIn(line))
+      this.#passOver(runner, turnIn(line), line.need.requires)
       this.#give(line, runner.key)
     }
   }
@@ -140,7 +141,7 @@ export class Queue {
     const { keptFor } = runner
     if (keptFor) return hasRoom(runner, keptFor.need.requires) ? keptFor : undefined
     let next: Line | undefined
-    if (runner.used < runner.slots)
+    if (runner.used < runner.slots || this.#lines.ofBots > 0)
       for (const line of this.#lines.open(runner.key))
         if (
           (!next || isBefore(turnIn(line), turnIn(next))) &&
@@ -151,11 +152,13 @@ export class Queue {
     return next
   }
 
-  /** Lines whose turn is before that one's, and that have no room there. */
-  #passOver(runner: Runner, turn: Turn): void {
-    for (const line of this.#lines.open(runner.key))
-      if (!hasRoom(runner, line.need.requires) && isBefore(turnIn(line), turn) && this.#mayHave(line, runner))
-        this.#keeps.passedOver(line)
+  /** Lines whose turn is before that one's, and that have no room there. No bot has a runner kept for it: others go on for days. */
+  #passOver(runner: Runner, turn: Turn, given: Requirements): void {
+    for (const line of this.#lines.open(runner.key)) {
+      const { requires } = line.need
+      if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, given, requires)) continue
+      if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#keeps.passedOver(line)
+    }
   }
 
   #mayHave(line: Line, runner: Runner): boolean {
@@ -181,7 +184,8 @@ export class Queue {
         this.#tellLine(line, choice)
         return
       }
-      if (choice.type === 'runner') this.#passOver(this.#options.runners.get(choice.key)!, turnIn(line))
+      if (choice.type === 'runner')
+        this.#passOver(this.#options.runners.get(choice.key)!, turnIn(line), line.need.requires)
       this.#settle(line.users.first!.waiting.first!, choice)
     }
   }
@@ -228,6 +232,12 @@ export class Queue {
     for (const assignment of all.slice(0, most)) tell(assignment, waiting.why)
   }
 }
+
+/** Whether a step that has no room there is passed over by that one: a bot takes no slot. */
+const isInItsWay = (runner: Runner, given: Requirements, step: Requirements): boolean =>
+  takesSlot(given) ||
+  ((given.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
+  (keptCpus(runner, given) > 0 && !hasCpus(runner, step))
 
 const lineKey = (need: string, home: RunnerKey | undefined, not: ReadonlySet<RunnerKey>): string =>
   JSON.stringify([need, home, [...not].sort()])

@@ -1,9 +1,16 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Hello, RunnerView } from '../../contract/protocol.ts'
 import type { Line } from './lines.ts'
-import { type RunnerKey, runnerKey } from './needs.ts'
+import { type RunnerKey, runnerKey, takesSlot } from './needs.ts'
 import type { Candidate } from './offers.ts'
 import type { RunnerLink } from './runner-link.ts'
+
+/** What an attempt asks for. */
+interface Kept {
+  isBot: boolean
+  milliCpus: number
+  memoryBytes: number
+}
 
 /** A runner, connected or not. Without a `hello` it is only known from the log of a run taken up again. */
 export class Runner implements Candidate {
@@ -21,13 +28,13 @@ export class Runner implements Candidate {
   /** Not here, and not given up. */
   expected = false
   lostTimer: NodeJS.Timeout | undefined
-  /** Attempts that take a slot, and what is kept for each. */
-  readonly held = new Map<string, { milliCpus: number; memoryBytes: number }>()
+  /** Attempts that it has, and what each asks for. */
+  readonly held = new Map<string, Kept>()
   /** Nothing else is put on it until one of these has room. */
   keptFor: Line | undefined
-  /** In thousandths, so that what is taken and given back leaves nothing. */
-  #milliCpus = 0
-  #memoryBytes = 0
+  /** Cores in thousandths, so that what is taken and given back leaves nothing. */
+  readonly #steps = { milliCpus: 0, memoryBytes: 0 }
+  readonly #bots = { count: 0, milliCpus: 0, memoryBytes: 0 }
 
   constructor(tenant: string, id: string) {
     this.key = runnerKey(tenant, id)
@@ -45,7 +52,7 @@ export class Runner implements Candidate {
     return this.hello?.slots ?? 0
   }
   get used(): number {
-    return this.held.size
+    return this.held.size - this.#bots.count
   }
   get mode(): 'chat' | 'issue' | 'all' {
     return this.hello?.mode ?? 'all'
@@ -57,13 +64,17 @@ export class Runner implements Candidate {
     return this.hello?.cpus ?? 0
   }
   get freeCpus(): number {
-    return this.cpus - this.#milliCpus / 1000
+    const { botOvercommit = Number.POSITIVE_INFINITY } = this
+    return this.cpus - (this.#steps.milliCpus + this.#bots.milliCpus / botOvercommit) / 1000
   }
   get memoryBytes(): number {
     return this.hello?.memory_bytes ?? 0
   }
   get freeMemoryBytes(): number {
-    return this.memoryBytes - this.#memoryBytes
+    return this.memoryBytes - this.#steps.memoryBytes - this.#bots.memoryBytes
+  }
+  get botOvercommit(): number | undefined {
+    return this.hello?.bots?.cpu_overcommit
   }
   get kept(): boolean {
     return this.keptFor !== undefined
@@ -80,21 +91,26 @@ export class Runner implements Candidate {
     return this.link !== undefined && this.drained && !this.draining
   }
 
-  /** Keeps a slot for it, and what it asks for. */
+  /** Keeps a slot for it, and what it asks for; for a bot no slot. */
   take({ attempt_id, requires }: AttemptSpec): void {
     const { cpus = 0, memory_bytes: memoryBytes = 0 } = requires
-    const kept = { milliCpus: Math.round(cpus * 1000), memoryBytes }
+    const kept = { isBot: !takesSlot(requires), milliCpus: Math.round(cpus * 1000), memoryBytes }
     this.held.set(attempt_id, kept)
-    this.#milliCpus += kept.milliCpus
-    this.#memoryBytes += kept.memoryBytes
+    this.#change(kept, 1)
   }
 
   give(attemptId: string): void {
     const kept = this.held.get(attemptId)
     if (!kept) return
     this.held.delete(attemptId)
-    this.#milliCpus -= kept.milliCpus
-    this.#memoryBytes -= kept.memoryBytes
+    this.#change(kept, -1)
+  }
+
+  #change({ isBot, milliCpus, memoryBytes }: Kept, by: 1 | -1): void {
+    if (isBot) this.#bots.count += by
+    const sum = isBot ? this.#bots : this.#steps
+    sum.milliCpus += by * milliCpus
+    sum.memoryBytes += by * memoryBytes
   }
 
   view(hello: Hello): RunnerView {
@@ -111,6 +127,8 @@ export class Runner implements Candidate {
       version: hello.version,
       slots: hello.slots,
       running: this.used,
+      bots: this.#bots.count,
+      bots_memory: memoryText(this.#bots.memoryBytes),
       free_cpus: Math.max(0, this.freeCpus),
       free_memory: memoryText(Math.max(0, this.freeMemoryBytes)),
       last_seen_at: new Date(this.link?.lastSeenAtMs ?? this.lastSeenAtMs).toISOString(),

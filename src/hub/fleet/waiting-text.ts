@@ -1,6 +1,18 @@
 import type { Requirements } from '../../contract/attempt.ts'
-import { groupOf, type Need } from './needs.ts'
-import { type Candidate, goesOn, hasRoom, isNamed, largestOf, offers, suits } from './offers.ts'
+import { groupOf, type Need, takesSlot } from './needs.ts'
+import {
+  type Candidate,
+  goesOn,
+  hasCpus,
+  hasMemory,
+  hasRoom,
+  hasSlot,
+  isNamed,
+  keptCpus,
+  largestOf,
+  offers,
+  suits,
+} from './offers.ts'
 import type { Wishes } from './placement.ts'
 
 /** Why an attempt waits. The figures in the text may change while the cause stays. */
@@ -110,11 +122,12 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   const several = willing.length > 1
   const who = several ? `all ${willing.length} runners${which}` : `runner "${willing[0]!.id}"${which}`
   const [are, have] = several ? ['are', 'have'] : ['is', 'has']
-  const { cpus = 0, memory_bytes = 0 } = requires
+  const { memory_bytes = 0 } = requires
+  const cpus = Math.min(...willing.map((runner) => keptCpus(runner, requires)))
   const most = (of: (runner: Candidate) => number) => willing.reduce((a, b) => (of(b) > of(a) ? b : a))
-  if (willing.every((runner) => runner.used >= runner.slots))
+  if (!willing.some((runner) => hasSlot(runner, requires)))
     return wait('slots', `${who} ${are} busy (${slotsOf(willing)})`)
-  if (willing.every((runner) => cpus > 0 && runner.freeCpus < cpus)) {
+  if (!willing.some((runner) => hasCpus(runner, requires))) {
     const { id, freeCpus } = most((runner) => runner.freeCpus)
     const free = rounded(freeCpus)
     return wait(
@@ -122,7 +135,7 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
       `${who} ${have} less than ${cpusText(cpus)} free (${several ? `most: ${free} on "${id}"` : free})`,
     )
   }
-  if (willing.every((runner) => memory_bytes > 0 && runner.freeMemoryBytes < memory_bytes)) {
+  if (!willing.some((runner) => hasMemory(runner, requires))) {
     const { id, freeMemoryBytes } = most((runner) => runner.freeMemoryBytes)
     const free = sizeText(freeMemoryBytes)
     return wait(
@@ -133,9 +146,11 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   const kept = willing.filter((runner) => runner.kept && hasRoom(runner, requires))
   if (kept.length > 0)
     return wait('kept', `runner "${kept[0]!.id}"${which} is kept free for a larger step, which waits longer`)
-  const wanted = ['a slot', cpus > 0 && cpusText(cpus), memory_bytes > 0 && sizeText(memory_bytes)].filter(
-    Boolean,
-  )
+  const wanted = [
+    takesSlot(requires) && 'a slot',
+    cpus > 0 && cpusText(cpus),
+    memory_bytes > 0 && sizeText(memory_bytes),
+  ].filter(Boolean)
   return wait('room', `${who} ${are} busy: none has ${wanted.join(', ')} free at once`)
 }
 

@@ -82,6 +82,13 @@ export class HubMetrics {
         ({ running }) => running,
       ),
     )
+    metrics.gauge('errand_runner_bots', 'Bots on the connected runners, by group.', () =>
+      sums(
+        present(fleet()),
+        ({ group }) => ({ group }),
+        ({ bots = 0 }) => bots,
+      ),
+    )
     metrics.counted('errand_runner_links_total', 'Links of runners that were opened, and that ended.', () =>
       byLabel('event', Object.entries(fleet().links)),
     )

@@ -150,7 +150,7 @@ export class BotAttempt extends FolderAttempt {
         plan,
         spec,
         key: facts.key,
-        limits: containerLimits(plan.limits, facts.cage?.limits),
+        limits: containerLimits(plan.limits, facts.cage?.limits, this.#services.caps.cpuOvercommit),
         env: () => this.env,
         record: this.#record,
         folder: folder.path,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BotServeArgs } from '../../contract/bot.ts'
-import { botCaps, checkCaps } from './bot-caps.ts'
+import { botCaps, checkCaps, toldCaps } from './bot-caps.ts'
+import { containerLimits } from './bot-limits.ts'
 
 const plan = (more: object) =>
   BotServeArgs.parse({ bot_id: 'bot', source: { mode: 'image', image: 'busybox' }, ...more })
@@ -49,6 +50,20 @@ test('where the operator names runtimes a bot asks for none beside them', () => 
   })
 })
 
+test('the weight of a bot is its part of the cores that are kept for bots, and its hub is told what is kept', () => {
+  const weight = (env: object, limits: object) =>
+    containerLimits(plan({ limits }).limits, undefined, botCaps({ ...env }).cpuOvercommit).cpuShares
+  assert.deepEqual([weight({}, {}), weight({}, { cpus: 2 }), weight({}, { cpus: 0.001 })], [51, 205, 2])
+  assert.equal(weight({ ERRAND_BOT_CPU_OVERCOMMIT: '1' }, {}), 512)
+  assert.deepEqual(
+    JSON.parse(
+      JSON.stringify(toldCaps(botCaps({ ERRAND_BOT_CPU_OVERCOMMIT: '4', ERRAND_BOT_MAX_MEMORY: '1GB' }))),
+    ),
+    { cpu_overcommit: 4, most: { memory_bytes: 1024 ** 3, processes: 4096, log_bytes: 1024 ** 3 } },
+  )
+  assert.equal(toldCaps(botCaps({}))!.cpu_overcommit, undefined)
+})
+
 test('a setting that cannot be meant is refused with its name', () => {
   for (const [name, value] of [
     ['MEMORY', 'much'],
@@ -60,5 +75,15 @@ test('a setting that cannot be meant is refused with its name', () => {
     assert.throws(() => botCaps({ [`ERRAND_BOT_MAX_${name}`]: value }), {
       code: 'invalid_argument',
       message: new RegExp(`^ERRAND_BOT_MAX_${name} is "${value}"`),
+    })
+  for (const [name, value] of [
+    ['ERRAND_BOT_CPU_OVERCOMMIT', '0.5'],
+    ['ERRAND_BOT_CPU_OVERCOMMIT', 'x'],
+    ['ERRAND_BUILDS', '0'],
+  ] as const)
+    assert.throws(() => botCaps({ [name]: value }), {
+      code: 'invalid_argument',
+      message: new RegExp(`^${name} is "${value}"`),
+      hint: /Write it as/,
     })
 })

@@ -1,16 +1,22 @@
 import { parseBytes } from '../../contract/amounts.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Hello } from '../../contract/protocol.ts'
 import type { BotPlan } from '../ports.ts'
 import { bytes } from './bot-limits.ts'
 
 type Limit = keyof BotPlan['limits']
 type Env = Readonly<Record<string, string | undefined>>
 
-/** The most that a bot may ask for, as its request writes it; more is refused, not cut. Where none is given the machine is it. */
+/** What the operator of the runner has set for bots. */
 export interface BotCaps {
+  /** The most that one may ask for, as its request writes it; more is refused, not cut. Where none is given the machine is it. */
   most: Readonly<Partial<Record<Limit, { text: string; value: number }>>>
   /** The first is that of bots that ask for none; without any, bots may ask for what the engine has. */
   runtimes: readonly string[]
+  /** So many cores of bots are one that is kept for them; undefined: none is. */
+  cpuOvercommit?: number
+  /** Images that are built at once. */
+  builds: number
 }
 
 interface Setting {
@@ -33,6 +39,8 @@ const settings: Readonly<Record<Limit, Setting>> = {
 }
 const limits = Object.keys(settings) as Limit[]
 const RUNTIME = 'ERRAND_BOT_RUNTIME'
+/** One build that hangs holds no other up. */
+const PRESET_BUILDS = '2'
 
 /** From the runner's environment. Throws `invalid_argument`, naming the variable. */
 export function botCaps(env: Env): BotCaps {
@@ -42,16 +50,40 @@ export function botCaps(env: Env): BotCaps {
     if (text === undefined) return []
     const value = read(text)
     if (value !== undefined) return [[limit, { text, value }] as const]
-    throw new ErrandError(
-      'invalid_argument',
-      `${variable} is ${JSON.stringify(text)}, which cannot be used.`,
-      {
-        hint: `Write it as ${example}.`,
-      },
-    )
+    throw unusable(variable, text, example)
   })
+  const { ERRAND_BOT_CPU_OVERCOMMIT: overcommit, ERRAND_BUILDS } = env
+  const cpuOvercommit = overcommit ? Number(overcommit) : undefined
+  if (cpuOvercommit !== undefined && !(cpuOvercommit >= 1 && cpuOvercommit <= 1e6))
+    throw unusable('ERRAND_BOT_CPU_OVERCOMMIT', overcommit!, '10, a number from 1')
+  const builds = count(ERRAND_BUILDS || PRESET_BUILDS)
+  if (builds === undefined) throw unusable('ERRAND_BUILDS', ERRAND_BUILDS!, PRESET_BUILDS)
   const runtimes = (env[RUNTIME] ?? '').split(',').map((each) => each.trim())
-  return { most: Object.fromEntries(most), runtimes: runtimes.filter((each) => each !== '') }
+  return {
+    most: Object.fromEntries(most),
+    runtimes: runtimes.filter((each) => each !== ''),
+    cpuOvercommit,
+    builds,
+  }
+}
+
+const unusable = (variable: string, text: string, example: string) =>
+  new ErrandError('invalid_argument', `${variable} is ${JSON.stringify(text)}, which cannot be used.`, {
+    hint: `Write it as ${example}.`,
+  })
+
+/** What the hub is told of it, so that it asks for nothing that is refused here. */
+export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
+  return {
+    cpu_overcommit: cpuOvercommit,
+    most: {
+      memory_bytes: most.memory?.value,
+      cpus: most.cpus?.value,
+      processes: most.processes?.value,
+      disk_bytes: most.disk?.value,
+      log_bytes: most.log?.value,
+    },
+  }
 }
 
 /** Throws `invalid_argument`, with what was asked for and what may be. */

@@ -124,6 +124,7 @@ export class BotContainer {
           await patiently(() => options.fetchUpload(sha256, file, signal), signal)
           return file
         },
+        buildTurn: (signal) => services.buildTurn(this.#labels.owner, signal, (line) => progress.line(line)),
         phase: (phase) => progress.phase(phase),
         progress: (line) => progress.line(line),
         signal,

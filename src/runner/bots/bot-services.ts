@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { FairTurns } from '../../platform/fair-turns.ts'
 import type { ContainerEngine } from '../containers/ports.ts'
 import { type BotCaps, botCaps } from './bot-caps.ts'
 import { engineName } from './engine-name.ts'
@@ -26,6 +27,7 @@ export class BotServices {
   readonly options: BotsOptions
   readonly uses: ImageUses
   readonly caps: BotCaps
+  readonly #builds: FairTurns
   #engine: Promise<ContainerEngine> | undefined
   #network: { atMs: number; ready: Promise<void> } | undefined
   #runner: string | undefined
@@ -34,6 +36,7 @@ export class BotServices {
   constructor(options: BotsOptions) {
     this.options = options
     this.caps = botCaps(options.env)
+    this.#builds = new FairTurns(this.caps.builds)
     this.uses = new ImageUses(join(options.stateDir, 'image-uses.json'))
   }
 
@@ -62,6 +65,28 @@ export class BotServices {
     })
     this.#network = { atMs: now, ready }
     return ready
+  }
+
+  /** Resolves when an image of this owner may be built, until the turn is disposed of; one that has to wait is told so. */
+  async buildTurn(owner: string, signal: AbortSignal, tell: (line: string) => void): Promise<Disposable> {
+    const { builds } = this.caps
+    if (this.#builds.ahead(owner) >= builds)
+      tell(
+        `It waits for its turn: this runner builds ${builds} ${builds === 1 ? 'image' : 'images'} at once.`,
+      )
+    const turn = this.#builds.take(owner)
+    const { promise: aborted, reject } = Promise.withResolvers<never>()
+    const giveUp = () => reject(signal.reason)
+    signal.addEventListener('abort', giveUp)
+    try {
+      signal.throwIfAborted()
+      return await Promise.race([turn, aborted])
+    } catch (error) {
+      void turn.then((unused) => unused[Symbol.dispose]())
+      throw error
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
   }
 
   /** Containers go on. May be called twice. */

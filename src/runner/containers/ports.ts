@@ -14,7 +14,10 @@ export interface OwnLabels {
 
 export interface ContainerLimits {
   memoryBytes: number
+  /** The most that it may use. */
   cpus: number
+  /** Its weight among all that want a core; default: the ordinary one, 1024. */
+  cpuShares?: number
   processes: number
   tmpBytes: number
 }
@@ -85,7 +88,7 @@ export interface BuildOrder {
   name: string
   labels: OwnLabels
   /** What each of the build's own containers may use; `diskBytes`: of all its files, with those of its image and volumes, and an image. */
-  limits: { memoryBytes: number; cpus: number; processes: number; diskBytes: number }
+  limits: { memoryBytes: number; cpus: number; cpuShares?: number; processes: number; diskBytes: number }
   progress: Progress
   signal: AbortSignal
 }

@@ -65,6 +65,7 @@ export async function imagesUnderTest(
         tempDir,
         secret: () => undefined,
         upload: () => Promise.reject(new Error('there is no upload')),
+        buildTurn: async () => ({ [Symbol.dispose]: () => {} }),
         phase: (phase) => phases.push(phase),
         progress: (line) => lines.push(line),
         signal: new AbortController().signal,

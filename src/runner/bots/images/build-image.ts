@@ -20,8 +20,9 @@ export interface BuildFolder {
 export async function buildImage(
   { folder, dockerfile, keep }: BuildFolder,
   { name, labels }: { name: string; labels: OwnLabels },
-  { engine, settings, progress, signal }: ImageSupply,
+  { engine, settings, buildTurn, progress, signal }: ImageSupply,
 ): Promise<string> {
+  using _turn = await buildTurn(signal)
   const skipped = new SkippedPaths(await readIgnoreFile(folder), [dockerfile, ...keep])
   const late = AbortSignal.timeout(settings.buildTimeoutMs)
   const until = AbortSignal.any([signal, late])

@@ -3,6 +3,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type { BuildOrder } from '../../containers/ports.ts'
 import { AllowedOrigins } from '../../sources/allowed-origins.ts'
 import { GIT_ALLOW } from '../../sources/clone.ts'
+import { cpuShares } from '../bot-limits.ts'
 
 /** Registries beside those of large providers, as the operator allows them. */
 export const REGISTRY_ALLOW = 'ERRAND_REGISTRY_ALLOW'
@@ -25,6 +26,7 @@ type Env = Readonly<Record<string, string | undefined>>
 /** From the runner's environment. Throws `invalid_argument`, naming the variable. */
 export function imageSettings(env: Env): ImageSettings {
   const seconds = positive(env, 'ERRAND_BUILD_SECONDS', 600)
+  const cpus = positive(env, 'ERRAND_BUILD_CPUS', 1)
   return {
     baseImages: {
       python: env.BASE_IMAGE || 'python:3.11-slim',
@@ -32,7 +34,8 @@ export function imageSettings(env: Env): ImageSettings {
     },
     buildLimits: {
       memoryBytes: size(env, 'ERRAND_BUILD_MEMORY', '1GB'),
-      cpus: positive(env, 'ERRAND_BUILD_CPUS', 1),
+      cpus,
+      cpuShares: cpuShares(cpus),
       processes: Math.ceil(positive(env, 'ERRAND_BUILD_PROCESSES', 1000)),
       diskBytes: size(env, 'ERRAND_BUILD_DISK', '10GB'),
     },

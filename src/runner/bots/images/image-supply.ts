@@ -2,6 +2,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type { ContainerEngine, ImageInfo, Progress, PullOrder } from '../../containers/ports.ts'
 import type { ImageName } from './image-name.ts'
 import { type ImageSettings, LOCAL_IMAGES, REGISTRY_ALLOW } from './image-settings.ts'
+import type { ImageOrder } from './ports.ts'
 import { isPublicRegistry } from './public-registries.ts'
 import type { PulledNames } from './pulled-names.ts'
 
@@ -10,6 +11,7 @@ export interface ImageSupply {
   engine: ContainerEngine
   settings: ImageSettings
   pulledNames: PulledNames
+  buildTurn: ImageOrder['buildTurn']
   progress: Progress
   signal: AbortSignal
 }

@@ -19,6 +19,8 @@ export interface ImageOrder {
   secret(variable: string): string | undefined
   /** File of an upload of the hub, its hash verified. Lives until `prepareImage` has ended. */
   upload(sha256: string, signal: AbortSignal): Promise<string>
+  /** Resolves when it may build: a machine builds so many images at once, and owners take turns. Until it is disposed of. */
+  buildTurn(signal: AbortSignal): Promise<Disposable>
   /** Before each long part; the same one twice is once. */
   phase(phase: 'building' | 'pulling'): void
   /** Lines for a person, as they come, not masked: the caller bounds and masks them. */

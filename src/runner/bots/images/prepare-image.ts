@@ -25,6 +25,7 @@ export const prepareImage: PrepareImage = async (order) => {
       engine,
       settings: imageSettings(order.env),
       pulledNames: new PulledNames(order.stateDir, engine),
+      buildTurn: order.buildTurn,
       progress,
       signal,
     }

@@ -77,6 +77,7 @@ async function builtOnce(docker: Docker, network: string, order: BuildOrder): Pr
       memswap: limits.memoryBytes,
       cpuperiod: CPU_PERIOD_US,
       cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
+      cpushares: limits.cpuShares,
       rm: true,
       forcerm: true,
       abortSignal: signal,

@@ -16,7 +16,7 @@ export function hostConfig(
   network: string,
   volumes: readonly string[],
 ): Docker.HostConfig {
-  const { memoryBytes, cpus, processes, tmpBytes } = order.limits
+  const { memoryBytes, cpus, cpuShares, processes, tmpBytes } = order.limits
   const paths = new Set(volumes.map((path) => posix.resolve('/', path)))
   paths.delete(TMP)
   return {
@@ -24,6 +24,7 @@ export function hostConfig(
     Memory: memoryBytes,
     MemorySwap: memoryBytes,
     NanoCpus: Math.round(cpus * 1e9),
+    CpuShares: cpuShares ?? 0,
     PidsLimit: processes,
     ShmSize: tmpBytes,
     CapDrop: ['ALL'],
