@@ -197,7 +197,14 @@ async function start(
   closers.push(() => engine.close())
   const followUps = new FollowUps(engine, accounts)
   const uploads = new Uploads({ dir: join(data, 'uploads'), log })
-  const bots = new Bots({ engine, secrets, uploads, quota: { ...DEFAULT_BOT_QUOTA, ...botQuota }, log })
+  const bots = new Bots({
+    engine,
+    secrets,
+    uploads,
+    quota: { ...DEFAULT_BOT_QUOTA, ...botQuota },
+    checkRoom: (ask) => fleet.runners.checkBot(ask),
+    log,
+  })
   closers.push(() => bots.close())
   const app = createApi({
     engine,

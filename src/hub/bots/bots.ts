@@ -5,9 +5,10 @@ import { newRunId } from '../../contract/ids.ts'
 import type { RunRecord, RunSpec } from '../../contract/run.ts'
 import { secretWarnings } from '../../contract/secret-value.ts'
 import { isFinalRun } from '../../contract/status.ts'
-import type { Workflow } from '../../contract/workflow.ts'
+import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
+import type { BotAsk } from '../fleet/bot-room.ts'
 import { allRuns } from '../retention/run-family.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { begunAgain } from './begun-again.ts'
@@ -29,6 +30,8 @@ export interface BotsOptions {
   secrets: Secrets
   uploads: Uploads
   quota: BotQuota
+  /** Throws `invalid_argument` where no runner that is there could ever hold it. Absent: any may be held. */
+  checkRoom?(ask: BotAsk): void
   /** How long the run of an update must have been up before it takes the place of the one before. */
   settleMs?: number
   log: Log
@@ -84,19 +87,20 @@ export class Bots {
     this.#spentSecrets.dropPassword(runId)
   }
 
-  /** Throws `bot_exists`, `quota_exceeded`, `invalid_argument`, `not_found` (the upload). */
+  /** Throws `bot_exists`, `quota_exceeded`, `invalid_argument` (also where no runner could hold it), `not_found` (the upload). */
   async start(of: BotOwner, given: StartBot): Promise<BotStarted> {
     const request = await uploaded(of.tenant, given, this.#options.uploads)
     const run_id = newRunId()
     const made = botRun(request, { maxSeconds: this.#options.quota.maxSeconds, slot: run_id })
     return this.#locked(of, async () => {
+      this.#checkRoom(of, made.workflow)
       checkQuota(given.bot_id, await this.#known.openRuns(of), this.#options.quota)
       await this.#submissions.submit(of, { run_id, ...made })
       return this.#begun(of, given.bot_id, given)
     })
   }
 
-  /** The same bot from its start, once the present run has ended. Throws `not_found`, `conflict`. */
+  /** The same bot from its start, once the present run has ended. Throws `not_found`, `conflict`, `invalid_argument`. */
   restart(of: BotOwner, botId: string): Promise<BotStarted> {
     return this.#locked(of, async () => {
       const { current, update } = await this.#known.runs(of, botId)
@@ -109,6 +113,7 @@ export class Bots {
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
       const workflow = livesAtMost(again.run.workflow, this.#options.quota.maxSeconds)
+      this.#checkRoom(of, workflow)
       if (!live) workflow.concurrency = { group: `bot ${run_id}`, limit: 1 }
       const replaces = live ? current.run_id : undefined
       await this.#submissions.submit(of, { run_id, blueprint: 'bot', workflow, secrets, replaces })
@@ -117,7 +122,7 @@ export class Bots {
     })
   }
 
-  /** A new run beside the present one, which ends once the new one is up. Throws `not_found`, `conflict`. */
+  /** A new run beside the present one, which ends once the new one is up. Throws `not_found`, `conflict`, `invalid_argument`. */
   async update(of: BotOwner, botId: string, given: UpdateBot): Promise<BotStarted> {
     const change = await uploaded(of.tenant, given, this.#options.uploads)
     return this.#locked(of, async () => {
@@ -132,6 +137,7 @@ export class Bots {
       const { run, secrets } = await begunAgain(current, this.#options)
       const { request, kept } = changedRequest(run, change, secrets, maxSeconds)
       const made = botRun(request, { maxSeconds, slot: run_id, kept })
+      this.#checkRoom(of, made.workflow)
       await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
       this.#replacements.follow({ run_id }, current)
       return this.#begun(of, botId, given)
@@ -166,6 +172,11 @@ export class Bots {
   async close(): Promise<void> {
     this.#options.uploads.close()
     await this.#replacements.close()
+  }
+
+  #checkRoom({ tenant }: BotOwner, workflow: unknown): void {
+    const host = (workflow as Workflow).inventory?.hosts[DEFAULT_HOST] ?? {}
+    this.#options.checkRoom?.({ tenant, host, limits: botOf(workflow).args.limits })
   }
 
   #locked<T>({ tenant, owner }: BotOwner, work: () => Promise<T>): Promise<T> {

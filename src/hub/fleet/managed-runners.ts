@@ -1,6 +1,7 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import type { TenantRunner } from '../store/accounts.ts'
+import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { KnownRunners } from './known-runners.ts'
 import type { Ledger } from './ledger.ts'
@@ -29,6 +30,11 @@ export class ManagedRunners {
     return [...this.#options.runners.values()]
       .filter((runner) => tenant === undefined || runner.tenant === tenant)
       .flatMap((runner) => (runner.hello ? [runner.view(runner.hello)] : []))
+  }
+
+  /** Throws `invalid_argument` where none of those that are there could ever hold it. */
+  checkBot(ask: BotAsk): void {
+    checkBotRoom(this.#options.runners.values(), ask)
   }
 
   /** What the runner was given and has not ended. */

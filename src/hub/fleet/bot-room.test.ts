@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import { BotLimits } from '../../contract/bot.ts'
+import type { Hello } from '../../contract/protocol.ts'
+import { checkBotRoom } from './bot-room.ts'
+import { GB, TestingDispatch } from './testing-dispatch.ts'
+
+const open: TestingDispatch[] = []
+afterEach(() => {
+  for (const world of open.splice(0)) world.close()
+})
+function openWorld() {
+  const world = new TestingDispatch()
+  open.push(world)
+  const check = (limits: object, host: object = {}, tenant = 'default') =>
+    checkBotRoom(world.runners.values(), { tenant, host, limits: BotLimits.parse(limits) })
+  const connect = (id: string, change: Partial<Hello> = {}) =>
+    world.connect(id, { containers: { engine: 'docker', version: '0' }, ...change })
+  return { world, check, connect }
+}
+
+test('what no runner that is there could ever hold is refused with both numbers', () => {
+  const { check, connect } = openWorld()
+  connect('a', { cpus: 2, memory_bytes: 8 * GB })
+  connect('b', { cpus: 1, memory_bytes: 15.99 * GB })
+  check({ memory: '15GB', cpus: 1 })
+  check({ memory: '8GB', cpus: 2 })
+  const refused: [object, RegExp][] = [
+    [{ memory: '999GB' }, /^limits\.memory is 999GB; .* is 15\.9 GB \(on runner "b"\)\.$/],
+    [{ memory: 16 * GB }, /^limits\.memory is 17179869184; .* is 15\.9 GB/],
+    [{ cpus: 2.5 }, /^limits\.cpus is 2\.5; .* is 2 \(on runner "a"\)/],
+    [{ cpus: 2, memory: '9GB' }, /^No connected runner may hold a bot of 2 cpus, 9 GB of memory/],
+  ]
+  for (const [limits, message] of refused)
+    assert.throws(() => check(limits), { code: 'invalid_argument', message, hint: /Ask for less/ })
+})
+
+test('what operators allow counts, each of the limits', () => {
+  const { check, connect } = openWorld()
+  const most = {
+    ...{ memory_bytes: GB, cpus: 0.5, processes: 200, disk_bytes: 64 * 1024 ** 2 },
+    log_bytes: 100 * 1024 ** 2,
+  }
+  connect('a', { bots: { most } })
+  check({ memory: '1GB', processes: 200, disk: '64MB', log: '100MB' })
+  for (const [name, value, told] of [
+    ['memory', '1025MB', '1 GB'],
+    ['cpus', 0.6, '0.5'],
+    ['processes', 201, '200'],
+    ['disk', '65MB', '64 MB'],
+    ['log', '101MB', '100 MB'],
+  ] as const)
+    assert.throws(() => check({ [name]: value }), {
+      code: 'invalid_argument',
+      message: `limits.${name} is ${value}; the most that a bot may have here is ${told} (on runner "a").`,
+      hint: new RegExp(`ERRAND_BOT_MAX_${name.toUpperCase()}`),
+    })
+  // One of an older release tells nothing of that: it refuses by itself.
+  connect('old')
+  check({ processes: 100_000, memory: '2GB', cpus: 4 })
+})
+
+test('it waits where no runner is there that could have it, or a large one may come back', () => {
+  const { world, check, connect } = openWorld()
+  const large = { memory: '999GB' }
+  check(large)
+  world.connect('no-engine')
+  connect('elsewhere', { group: 'gpu' })
+  connect('chats', { mode: 'chat' })
+  check(large)
+  check(large, { runner: 'nobody' })
+  assert.throws(() => check(large, { group: 'gpu' }), /on runner "elsewhere"/)
+  check(large, { group: 'gpu' }, 'other')
+  connect('small')
+  assert.throws(() => check(large), /on runner "small"/)
+  check(large, { labels: { size: 'l' } })
+  connect('large', { memory_bytes: 1000 * GB })
+  check(large)
+  world.disconnect('large', true)
+  check(large)
+  world.disconnect('large')
+  assert.throws(() => check(large), /4 GB \(on runner "small"\)/)
+})

@@ -1,0 +1,89 @@
+import { parseBytes } from '../../contract/amounts.ts'
+import type { Requirements } from '../../contract/attempt.ts'
+import type { BotLimits } from '../../contract/bot.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { isNamed, suits } from './offers.ts'
+import type { Runner } from './roster.ts'
+import { sizeText } from './waiting-text.ts'
+
+/** A bot that is to be: where it may go, and what it asks for. */
+export interface BotAsk {
+  tenant: string
+  host: Pick<Requirements, 'runner' | 'group' | 'labels'>
+  limits: BotLimits
+}
+
+type Limit = keyof BotLimits
+type Amounts = Readonly<Record<Limit, number>>
+const limits: readonly Limit[] = ['memory', 'cpus', 'processes', 'disk', 'log']
+
+/**
+ * Throws `invalid_argument`, with both numbers, where none of the runners that could have the bot may ever hold it.
+ * Where none is there that could have it, or one is away and may come back, it is let through, and waits.
+ */
+export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: asked }: BotAsk): void {
+  const able = [...runners].filter((each) => each.tenant === tenant && isNamed(each, host))
+  const present = able.filter((each) => each.link && suits(each, { ...host, containers: true }))
+  if (present.length === 0) return
+  // What engine one has that is away is not known after a restart of the hub.
+  const away = able.filter((each) => !each.link && each.awaited && suits(each, host))
+  const wanted = amountsOf(asked)
+  const holds = (runner: Runner, which = limits) =>
+    which.every((limit) => mostOf(runner)[limit] >= wanted[limit])
+  if ([...present, ...away].some((runner) => holds(runner))) return
+
+  const limit = limits.find((each) => !present.some((runner) => holds(runner, [each])))
+  if (limit === undefined)
+    throw new ErrandError(
+      'invalid_argument',
+      `No connected runner may hold a bot of ${asked.cpus} cpus, ${textOf('memory', wanted.memory)} of memory and ${asked.processes} processes, for all that each of these can be had.`,
+      { hint: 'Ask for less of one of them. What the runners have: errand runners list' },
+    )
+  const largest = present.reduce((a, b) => (mostOf(b)[limit] > mostOf(a)[limit] ? b : a))
+  const most = mostOf(largest)[limit]
+  const isSet = capOf(largest)[limit] === most
+  throw new ErrandError(
+    'invalid_argument',
+    `limits.${limit} is ${asked[limit]}; the most that a bot may have here is ${textOf(limit, most)} (on runner "${largest.id}").`,
+    {
+      hint: isSet
+        ? `Ask for less, or have the operator of the runner set ERRAND_BOT_MAX_${limit.toUpperCase()}.`
+        : 'Ask for less, or connect a larger runner.',
+      details: { limit, most },
+    },
+  )
+}
+
+const amountsOf = ({ memory, cpus, processes, disk, log }: BotLimits): Amounts => ({
+  memory: parseBytes(String(memory))!,
+  cpus,
+  processes,
+  disk: parseBytes(String(disk))!,
+  log: parseBytes(String(log))!,
+})
+
+/** As its operator has set it. */
+function capOf({ hello }: Runner): Amounts {
+  const { memory_bytes, cpus, processes, disk_bytes, log_bytes } = hello?.bots?.most ?? {}
+  const [memory, disk, log] = [memory_bytes, disk_bytes, log_bytes]
+  const none = Number.POSITIVE_INFINITY
+  return {
+    memory: memory ?? none,
+    cpus: cpus ?? none,
+    processes: processes ?? none,
+    disk: disk ?? none,
+    log: log ?? none,
+  }
+}
+
+function mostOf(runner: Runner): Amounts {
+  const cap = capOf(runner)
+  return {
+    ...cap,
+    memory: Math.min(cap.memory, runner.memoryBytes),
+    cpus: Math.min(cap.cpus, runner.cpus),
+  }
+}
+
+const textOf = (limit: Limit, amount: number): string =>
+  limit === 'cpus' || limit === 'processes' ? String(amount) : sizeText(amount)
