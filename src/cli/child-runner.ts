@@ -11,6 +11,8 @@ export interface ChildRunnerOptions {
   workspace: string
   /** Folders that agents may work in. */
   allowedDirs: readonly string[]
+  /** Steps at once; undefined: as its environment says. */
+  slots?: number
   log(message: string): void
 }
 
@@ -55,11 +57,12 @@ export class ChildRunner {
   }
 
   #begin(startedMs: number): void {
-    const { url, token, localToken, workspace, allowedDirs } = this.#options
-    const allow = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
+    const { url, token, localToken, workspace, allowedDirs, slots } = this.#options
+    const more = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
+    if (slots !== undefined) more.push('--slots', String(slots))
     const child = spawn(
       process.execPath,
-      [process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace, ...allow],
+      [process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace, ...more],
       {
         stdio: ['pipe', 'inherit', 'inherit'],
         // Ctrl-C in the terminal is for the hub, which then ends its runner.

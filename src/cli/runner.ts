@@ -1,9 +1,9 @@
 import { join, resolve } from 'node:path'
 import type { AgentState } from '../contract/agent.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { runnerEnvironment } from '../dialects/environment.ts'
+import { runnerEnvironment, slotsOf } from '../dialects/environment.ts'
 import type { Attempts } from '../runner/ports.ts'
-import { type CommandGroup, command, UsageError } from './command.ts'
+import { type CommandGroup, command } from './command.ts'
 import { takeFolderLock } from './folder-lock.ts'
 import { giveBackMemory } from './give-back.ts'
 import { givenName } from './given-name.ts'
@@ -38,7 +38,11 @@ const start = command({
       value: 'DIR',
       help: 'Folder that agents may work in, beside the workspaces of their runs',
     },
-    slots: { type: 'string', value: 'N', help: 'Attempts at once (default: four for each core, at least 8)' },
+    slots: {
+      type: 'string',
+      value: 'N',
+      help: 'Steps at once (default: ERRAND_SLOTS, four for each core, at least 8)',
+    },
     'until-stdin-ends': {
       type: 'boolean',
       help: 'End when standard input does: for a program that starts it',
@@ -54,7 +58,7 @@ const start = command({
     if (options.id !== undefined) givenName('--id', options.id)
     const group = options.group === undefined ? found.group : givenName('--group', options.group)
     const labels = givenLabels(options.label)
-    const offered = slots(options.slots, found.cpus)
+    const offered = slotsOf({ name: '--slots', value: options.slots }) ?? found.slots
     const folder = runnerWorkspace(options.workspace, found)
     const stop = new AbortController()
     /** What it is at that would end with it; set once there is a link. */
@@ -190,14 +194,6 @@ function givenLabels(given: string[] | undefined): Record<string, string> {
     if (value !== '') givenName(`the value of --label ${name}`, value)
   }
   return labels
-}
-
-function slots(given: string | undefined, cpus: number): number {
-  if (given === undefined) return Math.max(8, Math.floor(cpus) * 4)
-  const number = Number(given)
-  if (!Number.isInteger(number) || number < 1)
-    throw new UsageError(`--slots is "${given}"`, 'it is a number from 1')
-  return number
 }
 
 export const runner: CommandGroup = {

@@ -1,5 +1,11 @@
 import { join, resolve } from 'node:path'
-import { botEnvironment, givenTokens, hubAddress } from '../dialects/environment.ts'
+import {
+  botEnvironment,
+  givenTokens,
+  hubAddress,
+  runnerEnvironment,
+  slotsOf,
+} from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
 import { allowedHosts, metricsOpen, outputLimits, readersPerUser } from './access-options.ts'
 import { command, UsageError } from './command.ts'
@@ -47,6 +53,11 @@ export const up = command({
       type: 'boolean',
       help: 'Begin anew in a data folder whose database is gone; what else is there is put aside',
     },
+    slots: {
+      type: 'string',
+      value: 'N',
+      help: 'Steps that its runner carries out at once (default: ERRAND_SLOTS, four for each core, at least 8)',
+    },
     'no-runner': { type: 'boolean', help: 'Only the hub' },
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
@@ -65,6 +76,7 @@ export const up = command({
     const hosts = allowedHosts(process.env)
     const readers = readersPerUser(process.env)
     const { maxBots, maxSeconds } = botEnvironment(process.env)
+    const slots = ownSlots(options)
     const hub = await startHub({
       ...address(options),
       data,
@@ -96,6 +108,7 @@ export const up = command({
           localToken: hub.localToken,
           workspace: join(data, 'runner'),
           allowedDirs,
+          slots,
           log,
         })
     process.stdout.write(greeting(hub, data))
@@ -114,6 +127,20 @@ export const up = command({
     return 0
   },
 })
+
+/** Of its own runner, whose settings are looked at before anything begins. */
+function ownSlots({
+  slots,
+  'no-runner': none,
+}: {
+  slots?: string
+  'no-runner'?: boolean
+}): number | undefined {
+  if (!none) runnerEnvironment(process.env)
+  else if (slots !== undefined)
+    throw new UsageError('--slots and --no-runner contradict each other', 'a hub alone carries out no steps')
+  return slotsOf({ name: '--slots', value: slots })
+}
 
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
   const given = parseListenAddress(hubAddress(process.env) ?? ':3000')

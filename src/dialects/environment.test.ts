@@ -14,6 +14,9 @@ test('what a runner is not told is measured', () => {
   const found = runnerEnvironment({})
   assert.equal(found.hostname, hostname())
   assert.equal(found.cpus, cpus().length)
+  assert.equal(found.slots, Math.max(8, cpus().length * 4))
+  assert.equal(runnerEnvironment({ ERRAND_CPUS: '10.5' }).slots, 40)
+  assert.equal(runnerEnvironment({ ERRAND_SLOTS: '3', ERRAND_CPUS: '10' }).slots, 3)
   assert.equal(found.memoryBytes, totalmem())
   assert.equal(found.group, 'default')
   assert.equal(found.mode, 'all')
@@ -43,6 +46,7 @@ test('the old names of every variable are taken', () => {
     group: 'g',
     cpus: 2.5,
     memoryBytes: 8 * 1024 ** 3,
+    slots: 8,
     hostname: 'h',
     tenantId: 'acme',
     enrollToken: 'once',
@@ -75,6 +79,9 @@ test('a wrong value is refused under the name it was given', () => {
     ['ERRAND_MODE', 'talk'],
     ['ADOS_CPUS', 'four'],
     ['ERRAND_CPUS', '0'],
+    ['ERRAND_SLOTS', '0'],
+    ['ERRAND_SLOTS', '1.5'],
+    ['ERRAND_SLOTS', 'many'],
     ['ADOS_MEMORY', '8 apples'],
     ['ERRAND_MEMORY', '8'],
   ] as const) {

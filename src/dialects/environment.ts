@@ -15,6 +15,7 @@ const runnerAliases = {
   ERRAND_GROUP: ['ADOS_GROUP'],
   ERRAND_CPUS: ['ADOS_CPUS'],
   ERRAND_MEMORY: ['ADOS_MEMORY'],
+  ERRAND_SLOTS: [],
   ERRAND_HOSTNAME: ['ADOS_HOSTNAME'],
   ERRAND_TENANT_ID: ['ADOS_TENANT_ID'],
   ERRAND_ENROLL_TOKEN: [],
@@ -121,6 +122,8 @@ export interface RunnerEnvironment {
   group: string
   cpus: number
   memoryBytes: number
+  /** Steps at once. */
+  slots: number
   hostname: string
   tenantId?: string
 }
@@ -133,6 +136,7 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
   const mode = get('ERRAND_MODE')
   for (const name of ['ERRAND_RUNNER_ID', 'ERRAND_GROUP', 'ERRAND_HOSTNAME', 'ERRAND_TENANT_ID'] as const)
     checkName(get(name))
+  const offered = cores === undefined ? cpus().length : parseCpus(cores)
   return {
     hubUrl: get('ERRAND_HUB_URL')?.value,
     token: get('ERRAND_TOKEN')?.value,
@@ -141,8 +145,9 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
     workspaceDir: get('WORKSPACE_DIR')?.value,
     mode: mode === undefined ? 'all' : oneOf(mode, runnerModes),
     group: get('ERRAND_GROUP')?.value ?? 'default',
-    cpus: cores === undefined ? cpus().length : parseCpus(cores),
+    cpus: offered,
     memoryBytes: memory === undefined ? totalmem() : parseMemory(memory),
+    slots: slotsOf({ name: 'ERRAND_SLOTS', ...get('ERRAND_SLOTS') }) ?? Math.max(8, Math.floor(offered) * 4),
     hostname: get('ERRAND_HOSTNAME')?.value ?? hostname(),
     tenantId: get('ERRAND_TENANT_ID')?.value,
   }
@@ -163,6 +168,14 @@ function parseCpus(found: Found): number {
   const value = Number(found.value)
   if (!(value > 0 && value <= 100_000)) throw wrong(found, 'It is a number of cores, such as 4 or 0.5.')
   return value
+}
+
+/** How many steps a runner takes at once, of an option or a variable. Throws `invalid_argument`. */
+export function slotsOf({ name, value }: { name: string; value?: string }): number | undefined {
+  if (value === undefined) return undefined
+  const slots = Number(value)
+  if (Number.isInteger(slots) && slots >= 1 && slots <= 100_000) return slots
+  throw wrong({ name, value }, 'It is a number of steps at once, from 1.')
 }
 
 function parseMemory(found: Found): number {

@@ -119,6 +119,30 @@ test('runs show tells what a run waits for, and the combinations of a step apart
   assert.match(await shown('waiter'), /many +local \[K=b\] +failed .*exit code 1/)
 })
 
+test('the runner of errand up takes so many steps at once as it is told, by option or variable', async (t) => {
+  const { up, start, run, call, data } = hub(t)
+  const env = { ERRAND_DATA: data }
+  for (const [args, more, said] of [
+    [['--slots', '0'], {}, /--slots is "0"/],
+    [['--slots', '3', '--no-runner'], {}, /--slots and --no-runner/],
+    [[], { ERRAND_SLOTS: 'many' }, /ERRAND_SLOTS is "many"/],
+  ] as const) {
+    const { code, stderr } = await run(['up', '--port', '0', ...args], { env: { ...env, ...more } })
+    assert.equal(code, 2)
+    assert.match(stderr, said)
+  }
+  const slots = async () => JSON.parse((await call('runners', 'list', '--json')).stdout)[0].slots as number
+  const first = start(['up', '--port', '0'], { env: { ...env, ERRAND_SLOTS: '3' } })
+  await first.until('Connected to the hub')
+  assert.equal(await slots(), 3)
+  first.child.kill('SIGTERM')
+  await first.finished
+  const second = await up('--slots', '2')
+  await eventually('its slots', async () => (await slots()) === 2)
+  second.child.kill('SIGTERM')
+  await second.finished
+})
+
 test('a wrong token ends with 6', async (t) => {
   const errand = hub(t)
   await errand.up('--no-runner')

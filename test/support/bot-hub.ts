@@ -35,7 +35,7 @@ export interface BotHub extends Programs {
 
 export async function startBotHub(
   t: TestContext,
-  { runnerEnv, ...options }: Pick<ProgramsOptions, 'host' | 'hubEnv' | 'runnerEnv'> = {},
+  { runnerEnv, ...options }: Pick<ProgramsOptions, 'host' | 'slots' | 'hubEnv' | 'runnerEnv'> = {},
 ): Promise<BotHub> {
   const engine = new Docker()
   let hub: BotHub | undefined

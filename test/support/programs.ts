@@ -35,6 +35,8 @@ export interface Programs {
 export interface ProgramsOptions {
   /** `own`: the hub starts its runner itself; `apart` (default): `errand runner`; `none`. */
   runner?: 'own' | 'apart' | 'none'
+  /** Of the runner that is started on its own. Default 64. */
+  slots?: number
   /** For the hub, beside what it has. */
   hubArgs?: string[]
   hubEnv?: NodeJS.ProcessEnv
@@ -50,7 +52,7 @@ export interface ProgramsOptions {
 }
 
 export async function startPrograms(t: TestContext, options: ProgramsOptions = {}): Promise<Programs> {
-  const { runner: kind = 'apart', hubArgs = [], hubEnv, runnerEnv, host = '127.0.0.1' } = options
+  const { runner: kind = 'apart', slots = 64, hubArgs = [], hubEnv, runnerEnv, host = '127.0.0.1' } = options
   // Before what removes the folder: steps outlive what started them, and would go on writing there.
   let over = false
   t.after(async () => {
@@ -95,7 +97,7 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
     async startRunner() {
       refuseWhenOver()
       const token = readFileSync(join(data, 'runner-token'), 'utf8').trim()
-      const args = ['runner', '--id', 'apart', '--workspace', runnerFolder, '--slots', '64']
+      const args = ['runner', '--id', 'apart', '--workspace', runnerFolder, '--slots', String(slots)]
       const runner = errand.start(args, {
         env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token, ...runnerEnv },
         within: options.runnerWithin,

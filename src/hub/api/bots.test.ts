@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import type { BotView } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import { testingHub } from './testing-hub.ts'
 
@@ -104,6 +105,30 @@ test('of 20 starts at once exactly three begin, and the others are told what to 
   assert.equal((await hub.call('GET', '/api/runs?blueprint=bot', token)).json.runs.length, 3)
   const { token: bobs } = await hub.user('bob')
   assert.equal((await hub.call('POST', '/api/bots', bobs, { bot_id: 'one', code: 'x' })).status, 201)
+})
+
+test('what no runner could hold is refused before anything begins, and a restart of it ends nothing', async (t) => {
+  let most = 999
+  const checkRoom = ({ limits }: { limits: { cpus: number } }) => {
+    if (limits.cpus <= most) return
+    throw new ErrandError('invalid_argument', `limits.cpus is ${limits.cpus}; the most is ${most}.`)
+  }
+  const { hub, token, call } = await setUp(t, { bots: { checkRoom } })
+  const large = { ...echo, limits: { cpus: 1000 } }
+  const refused = await call('POST', '', large)
+  assert.deepEqual([refused.status, refused.json.error.code], [400, 'invalid_argument'])
+  assert.match(refused.json.error.message, /1000; the most is 999/)
+  const data = { ...large, action: 'start' }
+  const job = await hub.call('POST', '/jobs', token, { blueprint: 'bot_runner', data })
+  assert.deepEqual([job.status, job.json.status, job.json.error.code], [200, 'failure', 'INVALID_ARGUMENT'])
+  assert.deepEqual((await call('GET', '?all=true')).json.bots, [])
+  assert.equal((await call('POST', '', { ...echo, limits: { cpus: 900 } })).status, 201)
+  await botOn(hub)
+  most = 1
+  assert.equal((await call('POST', '/echo/restart')).status, 400)
+  assert.equal((await call('POST', '/echo/update', { limits: { cpus: 800 } })).status, 400)
+  assert.equal((await call('GET', '/echo')).json.state, 'building')
+  assert.equal((await call('POST', '/echo/update', { limits: { cpus: 1 } })).status, 202)
 })
 
 test('20 starts of one bot begin it once', async (t) => {
