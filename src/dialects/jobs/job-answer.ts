@@ -5,10 +5,13 @@ import type { Reason } from '../../contract/status.ts'
 /** States of a job, as the bot runner names them; the last two are final. */
 const jobStates = ['init', 'start_bot', 'stop_bot', 'get_logs', 'completed', 'failed'] as const
 
+/** The first is not final. */
+const jobStatuses = ['running', 'success', 'failure'] as const
+
 export const JobAnswer = z.object({
   job_id: z.string(),
   blueprint: z.literal('bot_runner'),
-  status: z.enum(['success', 'failure']),
+  status: z.enum(jobStatuses).describe('`running` until it is known how it went'),
   state: z.enum(jobStates),
   data: z.record(z.string(), z.unknown()).optional(),
   error: z

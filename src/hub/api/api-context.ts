@@ -24,6 +24,8 @@ export interface ApiLimits {
   keepAliveMs: number
   /** How long an answer of an agent is waited for within a request. */
   chatSeconds: number
+  /** How long the log that a job asks for is. */
+  jobSeconds: number
 }
 export const DEFAULT_READERS_PER_USER = 256
 export const DEFAULT_API_LIMITS: ApiLimits = {
@@ -32,6 +34,7 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
   readersPerUser: DEFAULT_READERS_PER_USER,
   keepAliveMs: 15_000,
   chatSeconds: 300,
+  jobSeconds: 5,
 }
 
 /** What the hub was told of repositories. */

@@ -5,14 +5,15 @@ import { Auth } from '../auth/auth.ts'
 import { keepGivenTokens } from '../auth/given-tokens.ts'
 import { testingHub } from './testing-hub.ts'
 
-async function setUp(t: test.TestContext) {
-  const hub = await testingHub(t)
+async function setUp(t: test.TestContext, options?: Parameters<typeof testingHub>[1]) {
+  const hub = await testingHub(t, options)
   const { token } = await hub.user('ann')
   const job = (data: object, blueprint = 'bot_runner') =>
     hub.call('POST', '/jobs', token, { blueprint, data })
   const look = async (id: string) => (await hub.call('GET', `/jobs/${id}`, token)).json
   return { hub, token, job, look }
 }
+const pick = ({ status, state }: { status: string; state: string }) => [status, state]
 const start = { action: 'start', deployment_mode: 'simple', code: 'print(1)', requirements: ['aiogram>=3.0'] }
 
 test('a job starts a bot, and goes from start_bot to completed', async (t) => {
@@ -20,11 +21,12 @@ test('a job starts a bot, and goes from start_bot to completed', async (t) => {
   const { status, json } = await job({ ...start, bot_id: 'my-bot', env_vars: { BOT_TOKEN: '123456:secret' } })
   assert.deepEqual(
     [status, json.status, json.state, json.data.bot_id],
-    [200, 'success', 'start_bot', 'my-bot'],
+    [200, 'running', 'start_bot', 'my-bot'],
   )
-  while ((await look(json.job_id)).state !== 'start_bot') await sleep(5)
+  while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
+  assert.deepEqual(pick(await look(json.job_id)), ['running', 'start_bot'])
   await hub.host.bots.get('my-bot')!.phase('running')
-  assert.equal((await look(json.job_id)).state, 'completed')
+  assert.deepEqual(pick(await look(json.job_id)), ['success', 'completed'])
   await hub.host.bots.get('my-bot')!.say('hello\n')
   const logs = async () => (await job({ action: 'logs', bot_id: 'my-bot' })).json.data.logs
   while ((await logs()) === '') await sleep(5)
@@ -36,22 +38,77 @@ test('a job starts a bot, and goes from start_bot to completed', async (t) => {
 test('a job stops a bot, and is completed once that has ended', async (t) => {
   const { hub, job, look } = await setUp(t)
   const { job_id } = (await job({ ...start, bot_id: 'my-bot' })).json
-  while ((await look(job_id)).state !== 'start_bot') await sleep(5)
+  while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
   hub.host.deaf = true
   const stopping = (await job({ action: 'stop', bot_id: 'my-bot' })).json
-  assert.deepEqual([stopping.status, stopping.state], ['success', 'stop_bot'])
+  assert.deepEqual([stopping.status, stopping.state], ['running', 'stop_bot'])
   assert.deepEqual(await look(stopping.job_id), stopping)
   hub.host.bots.get('my-bot')!.end({ outcome: 'canceled', reason: 'canceled' })
   await hub.engine.done(job_id)
   const stopped = await look(stopping.job_id)
   assert.deepEqual([stopped.status, stopped.state, stopped.data.state], ['success', 'completed', 'stopped'])
-  assert.equal((await job({ ...start, bot_id: 'my-bot' })).json.status, 'success')
+  assert.equal((await job({ ...start, bot_id: 'my-bot' })).json.status, 'running')
   assert.deepEqual(await look(stopping.job_id), stopped, 'as it was then')
   hub.host.deaf = false
   const second = (await job({ action: 'stop', bot_id: 'my-bot' })).json
   while ((await look(second.job_id)).state !== 'completed') await sleep(5)
   const again = (await job({ action: 'stop', bot_id: 'my-bot' })).json
   assert.deepEqual([again.status, again.state], ['success', 'completed'], 'of one that has ended at once')
+})
+
+test('a job that starts a bot is in init while it waits for a runner, and no success before the bot is up', async (t) => {
+  const { hub, job, look } = await setUp(t)
+  hub.host.full = true
+  const { json } = await job({ ...start, bot_id: 'my-bot' })
+  assert.deepEqual([pick(json), json.data.state], [['running', 'init'], 'start'])
+  assert.deepEqual(pick(await look(json.job_id)), ['running', 'init'])
+  hub.host.full = false
+  hub.host.release()
+  while ((await look(json.job_id)).state !== 'start_bot') await sleep(5)
+  assert.equal((await look(json.job_id)).status, 'running')
+  while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
+  await hub.host.bots.get('my-bot')!.phase('running')
+  assert.deepEqual(pick(await look(json.job_id)), ['success', 'completed'])
+  hub.host.deaf = true
+  const again = (await job({ action: 'restart', bot_id: 'my-bot' })).json
+  assert.deepEqual(pick(again), ['running', 'init'], 'it waits for the end of the one before')
+})
+
+test('a log that takes long is seen in get_logs, then as it was read, or as what went wrong', async (t) => {
+  const { hub, token, job, look } = await setUp(t, { limits: { jobSeconds: 0 } })
+  await job({ ...start, bot_id: 'my-bot' })
+  while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
+  await hub.host.bots.get('my-bot')!.say('hello\n')
+  const log = () => hub.call('GET', '/api/bots/my-bot/logs', token)
+  while ((await log()).json.lines.length === 0) await sleep(5)
+  const { watch } = hub.engine
+  const reading = Promise.withResolvers<void>()
+  hub.engine.watch = async function* (...of) {
+    await reading.promise
+    yield* watch(...of)
+  }
+  const asked = (await job({ action: 'logs', bot_id: 'my-bot' })).json
+  assert.deepEqual([pick(asked), asked.data], [['running', 'get_logs'], { bot_id: 'my-bot' }])
+  assert.deepEqual(await look(asked.job_id), asked)
+  reading.resolve()
+  while ((await look(asked.job_id)).status === 'running') await sleep(5)
+  const read = await look(asked.job_id)
+  assert.deepEqual([pick(read), read.data.logs], [['success', 'completed'], 'hello\n'])
+
+  const failing = Promise.withResolvers<void>()
+  // biome-ignore lint/correctness/useYield: it fails before.
+  hub.engine.watch = async function* () {
+    await failing.promise
+    throw new Error('the disk is gone')
+  }
+  const { job_id } = (await job({ action: 'logs', bot_id: 'my-bot' })).json
+  failing.resolve()
+  while ((await look(job_id)).status === 'running') await sleep(5)
+  const failed = await look(job_id)
+  assert.deepEqual(
+    [pick(failed), failed.error],
+    [['failure', 'failed'], { code: 'INTERNAL', message: 'the disk is gone' }],
+  )
 })
 
 test('a refusal is a failure with its code in capitals', async (t) => {

@@ -16,8 +16,8 @@ const refused = ({ code, message, hint }: ErrandError): z.infer<typeof Refused> 
 })
 
 /** As callers of the bot runner know it; what this answers in its own words is at `/api/bots`. */
-export function jobRoutes(app: ApiApp, { bots, engine }: ApiContext): void {
-  const jobs = new Jobs(bots, engine)
+export function jobRoutes(app: ApiApp, { bots, engine, limits }: ApiContext): void {
+  const jobs = new Jobs({ bots, engine, logMs: limits.jobSeconds * 1000 })
 
   app.post(
     '/jobs',

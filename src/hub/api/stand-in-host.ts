@@ -6,26 +6,32 @@ import type { AttemptSink, Placement, StepHost } from '../../engine/ports.ts'
 import { StandInAgent } from './stand-in-agent.ts'
 import { StandInBot } from './stand-in-bot.ts'
 
+const HERE: Placement = { epoch: 1, runner: 'stand-in' }
+
 /**
  * For tests of the API: stands in for the machines that carry out attempts. The command says what happens:
  * `say TEXT`, `flood BYTES` (of digits), `fail`, `hold` (until `release` or a cancel); of an agent's step, its prompt does. Nothing is executed.
  */
 export class StandInHost implements StepHost {
   readonly #held = new Map<string, (end: Partial<AttemptEnd>) => void>()
+  readonly #waiting: (() => void)[] = []
   readonly #agents = new Map<string, StandInAgent>()
   /** The latest of each id. */
   readonly bots = new Map<string, StandInBot>()
   /** What was carried out, in order. */
   readonly specs: AttemptSpec[] = []
+  /** No machine has room, until this is false again and `release` is called. */
+  full = false
   /** A cancel is not followed: the test says when the attempt ends. */
   deaf = false
 
-  place(): Placement {
-    return { epoch: 1, runner: 'stand-in' }
+  place(): Placement | { waiting: string } {
+    return this.full ? { waiting: 'no runner is connected' } : HERE
   }
 
-  start(spec: AttemptSpec, _placement: Placement | undefined, sink: AttemptSink): void {
-    this.#begin(spec, sink)
+  start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
+    if (placement !== undefined) this.#begin(spec, sink)
+    else this.#waiting.push(() => void sink.assigned(HERE).then(() => this.#begin(spec, sink)))
   }
 
   resume(spec: AttemptSpec, _placement: Placement | undefined, _known: unknown, sink: AttemptSink): void {
@@ -40,8 +46,9 @@ export class StandInHost implements StepHost {
     this.#agents.get(attemptId)?.input(input)
   }
 
-  /** Lets every attempt that holds go on. */
+  /** Lets every attempt that waits or holds go on. */
   release(): void {
+    for (const begin of this.#waiting.splice(0)) begin()
     for (const go of this.#held.values()) go({})
   }
 
