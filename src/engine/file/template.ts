@@ -87,6 +87,12 @@ export interface TemplateMistake {
 
 const maxMistakes = 20
 
+/** `${NAME}` for `${{ env.NAME }}`, `${ NAME }` and `${steps.a.outputs.NAME}`, as other systems write it. */
+function meant(written: string): string | undefined {
+  const name = /^\$\{\{?\s*(?:[\w-]+\.)*([A-Za-z_]\w*)\s*\}/.exec(written)?.[1]
+  return name && `\${${name}}`
+}
+
 /** Each `${` that begins no variable, the first twenty. */
 export function templateMistakes(text: string): TemplateMistake[] {
   if (!text.includes('${')) return []
@@ -95,14 +101,14 @@ export function templateMistakes(text: string): TemplateMistake[] {
     if (match[0] !== '${') continue
     if (mistakes.length === maxMistakes) break
     const rest = text.slice(match.index, match.index + 60)
-    const written = /^\$\{[^}\n]*\}?/.exec(rest)?.[0] ?? rest
+    const written = /^\$\{(?:\{[^}\n]*\}\}|[^}\n]*\}?)/.exec(rest)?.[0] ?? rest
     const nested = /^\$\{[A-Za-z_]\w*:-[^}]*\$\{/.test(rest)
     mistakes.push({
       index: match.index,
       message: nested
         ? `"${written}" has a variable inside its default, which is not possible`
         : `"${written}" is not a variable`,
-      hint: 'write ${NAME} or ${NAME:-default}; for a plain "${" write "$${"',
+      hint: `write ${meant(written) ?? '${NAME} or ${NAME:-default}'}; for a plain "\${" write "$\${"`,
     })
   }
   return mistakes

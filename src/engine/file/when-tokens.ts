@@ -69,15 +69,27 @@ export function readWhen(text: string): WhenToken[] {
     if (Object.hasOwn(insteadOf, plain[0])) {
       throw mistake(`"${plain[0]}" is not an operator`, start, `write ${insteadOf[plain[0]]}`)
     }
+    if (text[at] === '(') throw mistake(`there is no function ${plain[0]}()`, start, functionHint(plain[0]))
     push({ type: 'word', text: plain[0] })
   }
   return tokens
+}
+
+export const noPattern =
+  'only == and != compare text; cut out what counts with outputs: {NAME: {from: stdout, regex: …}}'
+
+function functionHint(name: string): string {
+  if (name === 'success') return 'leave it out: a step runs only where those before it succeeded'
+  if (name === 'failure') return 'put the step under finally:, with when: ${ERRAND_RUN_STATUS} == "failed"'
+  if (name === 'always') return 'put the step under finally:, whose steps run whatever came before'
+  return noPattern
 }
 
 function unreadable(text: string, at: number): ErrandError {
   const character = String.fromCodePoint(text.codePointAt(at)!)
   if (character === '"' || character === "'")
     return mistake('a quote is not closed', at, `end the text with ${character}`)
+  if (text.startsWith('=~', at)) return mistake('"=~" is not an operator', at, noPattern)
   if (character === '=') return mistake('"=" is not an operator', at, 'write ==')
   if (character === '&' || character === '|') {
     return mistake(`"${character}" is not an operator`, at, `write ${character}${character}`)
@@ -85,8 +97,12 @@ function unreadable(text: string, at: number): ErrandError {
   if (character === '$') {
     const [wrong] = templateMistakes(text.slice(at))
     if (wrong?.index === 0) return mistake(wrong.message, at, wrong.hint)
-    return mistake('"$" begins no variable', at, 'write ${NAME}')
+    if (text.startsWith('$(', at))
+      return mistake('no command runs here', at, 'run it in a step before, and compare what its outputs take')
+    const name = /^\$([A-Za-z_]\w*)/.exec(text.slice(at, at + 130))?.[1] ?? 'NAME'
+    return mistake('"$" begins no variable', at, `write \${${name}}`)
   }
+  if (character === '{') return mistake('"{" begins no variable', at, 'a variable is written ${NAME}')
   return mistake(`"${character}" is not expected here`, at, 'text stands in quotes')
 }
 

@@ -1,6 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { fillText, type Lookup, type VariableUse, variableValue } from './template.ts'
-import { readWhen, type WhenToken } from './when-tokens.ts'
+import { noPattern, readWhen, type WhenToken } from './when-tokens.ts'
 
 export type Comparison = '==' | '!=' | '>' | '<' | '>=' | '<='
 export type WhenOperand =
@@ -104,9 +104,12 @@ class Parser {
     const ast = this.#either()
     const rest = this.#tokens[this.#at]
     if (rest?.type === 'operand') {
+      const hint = Object.hasOwn(otherWords, rest.written) ? otherWords[rest.written] : undefined
       throw this.#mistake(
-        `expected && or || before ${rest.written}`,
-        'text of several words stands in quotes',
+        hint === undefined
+          ? `expected && or || before ${rest.written}`
+          : `"${rest.written}" is not an operator`,
+        hint ?? 'text of several words stands in quotes',
       )
     }
     if (rest) throw this.#mistake(`${rest.written} is not expected here`, comparisonHint(rest.written))
@@ -124,42 +127,56 @@ class Parser {
   }
 
   #negated(): WhenAst {
-    if (++this.#depth > maxDepth)
-      throw this.#mistake('the expression is nested too deeply', `at most ${maxDepth} levels`)
+    if (++this.#depth > maxDepth) throw this.#tooDeep()
     try {
       if (this.#take('!')) return { type: 'not', term: this.#negated() }
-      if (!this.#take('(')) return this.#comparison()
+      const at = this.#at
+      if (!this.#take('(')) return this.#comparison({ operand: this.#operand(), at })
       const inner = this.#either()
-      if (!this.#take(')')) throw this.#mistake('a ")" is missing', 'close the parenthesis')
-      return inner
+      this.#close()
+      if (inner.type === 'test') return this.#comparison({ operand: inner.operand, at })
+      if (this.#operator() === undefined) return inner
+      throw this.#mistake(
+        `what stands in the parentheses before ${this.#tokens[this.#at]!.written} is true or false, and no value`,
+        'compare values, such as ${A} == "x", and join comparisons with && or ||',
+      )
     } finally {
       this.#depth--
     }
   }
 
-  #comparison(): WhenAst {
-    const left = this.#operand()
-    const sign = this.#tokens[this.#at]
-    if (sign?.type !== 'sign' || !/^([=!<>]=|[<>])$/.test(sign.written))
-      return { type: 'test', operand: left }
+  #comparison(left: Placed): WhenAst {
+    const operator = this.#operator()
+    if (operator === undefined) return { type: 'test', operand: left.operand }
     this.#at++
-    const operator = sign.written as Comparison
-    const rightAt = this.#at
-    const right = this.#operand()
-    if (operator !== '==' && operator !== '!=') {
-      this.#mustBeNumber(left, operator, rightAt - 2)
-      this.#mustBeNumber(right, operator, rightAt)
-    }
-    return { type: 'compare', operator, left, right }
+    const right = { at: this.#at, operand: this.#value() }
+    if (operator !== '==' && operator !== '!=')
+      for (const side of [left, right]) this.#mustBeNumber(side, operator)
+    return { type: 'compare', operator, left: left.operand, right: right.operand }
   }
 
-  #mustBeNumber(operand: WhenOperand, operator: string, at: number): void {
+  #operator(): Comparison | undefined {
+    const token = this.#tokens[this.#at]
+    return token?.type === 'sign' && comparison.test(token.written)
+      ? (token.written as Comparison)
+      : undefined
+  }
+
+  #mustBeNumber({ operand, at }: Placed, operator: string): void {
     if (operand.type === 'variable' || operand.text.includes('${') || numeric.test(operand.text)) return
     this.#at = at
-    throw this.#mistake(
-      `"${operator}" compares numbers, and ${this.#tokens[at]!.written} is none`,
-      'compare text with == or !=',
-    )
+    const shown = operand.type === 'quoted' ? JSON.stringify(operand.text) : operand.text
+    throw this.#mistake(`"${operator}" compares numbers, and ${shown} is none`, 'compare text with == or !=')
+  }
+
+  /** What is compared with: one value, which may stand in parentheses. */
+  #value(): WhenOperand {
+    if (!this.#take('(')) return this.#operand()
+    if (++this.#depth > maxDepth) throw this.#tooDeep()
+    const operand = this.#value()
+    this.#close()
+    this.#depth--
+    return operand
   }
 
   #operand(): WhenOperand {
@@ -172,11 +189,23 @@ class Parser {
     throw this.#mistake(`expected a value, but ${found}`, 'a value is ${VAR}, "text", a number or a word')
   }
 
+  #close(): void {
+    if (this.#take(')')) return
+    const found = this.#tokens[this.#at]
+    throw found === undefined
+      ? this.#mistake('a ")" is missing', 'close the parenthesis')
+      : this.#mistake(`expected ")", but found ${found.written}`, comparisonHint(found.written))
+  }
+
   #take(sign: string): boolean {
     const token = this.#tokens[this.#at]
     if (token?.type !== 'sign' || token.written !== sign) return false
     this.#at++
     return true
+  }
+
+  #tooDeep(): ErrandError {
+    return this.#mistake('the expression is nested too deeply', `at most ${maxDepth} levels`)
   }
 
   #mistake(message: string, hint?: string): ErrandError {
@@ -185,6 +214,37 @@ class Parser {
   }
 }
 
+const comparison = /^([=!<>]=|[<>])$/
+
+/** A value, and the place of its first token. */
+interface Placed {
+  operand: WhenOperand
+  at: number
+}
+
+const set = 'compare with an empty text: ${NAME:-} != ""'
+const sums = 'nothing is calculated here; let a command do it, and take its result with outputs'
+/** Words that other languages have between two values. */
+const otherWords: Readonly<Record<string, string>> = {
+  is: set,
+  in: 'compare with each: ${NAME} == "a" || ${NAME} == "b"',
+  contains: noPattern,
+  matches: noPattern,
+  eq: 'write ==',
+  '-eq': 'write ==',
+  ne: 'write !=',
+  '-ne': 'write !=',
+  gt: 'write >',
+  '-gt': 'write >',
+  lt: 'write <',
+  '-lt': 'write <',
+  '+': sums,
+  '-': sums,
+  '*': sums,
+  '/': sums,
+  '%': sums,
+}
+
 function comparisonHint(written: string): string {
-  return /^([=!<>]=|[<>])$/.test(written) ? 'join comparisons with && or ||' : 'check the parentheses'
+  return comparison.test(written) ? 'join comparisons with && or ||' : 'check the parentheses'
 }
