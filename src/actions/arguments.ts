@@ -4,12 +4,19 @@ import * as z from '../contract/mini-zod.ts'
 
 /** The step's args once variables are filled in. Throws `invalid_argument` naming what is wrong. */
 export function parseArguments<S extends z.core.$ZodType>(schema: S, spec: AttemptSpec): z.output<S> {
-  const parsed = z.safeParse(schema, spec.args)
+  const parsed = z.safeParse(schema, spec.args, { error: words })
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map(
     (issue) => `${['args', ...issue.path].join('.')}: ${issue.message}`,
   )
-  throw new ErrandError('invalid_argument', `Step "${spec.step}" (${spec.action}): ${problems.join('; ')}.`, {
+  throw new ErrandError('invalid_argument', `${problems.join('; ')}.`, {
     hint: 'These are the values after variables were filled in; check the variables they come from.',
   })
+}
+
+/** What a file's check could not see: only texts have variables. */
+function words(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`
+  if (issue.code === 'too_small' && issue.origin === 'string') return 'must not be empty'
+  return issue.code === 'invalid_type' ? 'is of a wrong type' : undefined
 }

@@ -8,7 +8,7 @@ export const httpRequest: Action = {
   kind: 'inline',
   async run(spec, { signal, write, shown }) {
     const args = parseArguments(HttpRequestArgs, spec)
-    const url = parseUrl(args.url, spec.step)
+    const url = parseUrl(args.url)
     const name = `${args.method} ${shown(args.url).split(/[?#]/, 1)[0]}`
     let request: Request
     try {
@@ -44,18 +44,14 @@ export const httpRequest: Action = {
   },
 }
 
-function parseUrl(text: string, step: string): URL {
+function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.username || url?.password)
-    throw new ErrandError(
-      'invalid_argument',
-      `Step "${step}": args.url has a user name or a password in it.`,
-      {
-        hint: 'Send them as a header: {authorization: "Basic <base64 of name:password>"}.',
-      },
-    )
+    throw new ErrandError('invalid_argument', `args.url has a user name or a password in it.`, {
+      hint: 'Send them as a header: {authorization: "Basic <base64 of name:password>"}.',
+    })
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
-  throw new ErrandError('invalid_argument', `Step "${step}": args.url "${text}" is no http or https URL.`, {
+  throw new ErrandError('invalid_argument', `args.url "${text}" is no http or https URL.`, {
     hint: 'Write it whole, such as https://example.org/path.',
   })
 }

@@ -89,8 +89,10 @@ export class ErrandError extends Error {
 /** What went wrong, of whatever was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** And what to do about it, where that is known. */
+/** And what to do about it, where that is known: two sentences. */
 export const messageWithHint = (error: unknown): string =>
   error instanceof ErrandError && error.hint !== undefined
-    ? `${error.message} ${error.hint}`
+    ? `${asSentence(error.message)} ${error.hint}`
     : messageOf(error)
+
+const asSentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)

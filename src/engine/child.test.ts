@@ -38,7 +38,7 @@ test('a sub-workflow that fails, or cannot begin, fails its step', async (t) => 
   const { play } = scriptedEngine(t, () => 'failed')
   const view = await play([sub('child', [step('work')]), step('after')])
   assert.deepEqual(told(view), ['child: failed child_failed', 'after: skipped upstream'])
-  assert.match(view.message ?? '', /Step "work" failed/)
+  assert.match(view.message ?? '', /Step "child > work" failed/)
   const missing = await play(
     [sub('child', [step('work')], { inputs: { N: { type: 'number' } } }, { N: '${M}' })],
     {},

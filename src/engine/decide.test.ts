@@ -113,7 +113,7 @@ test('a step that does not export what it must fails at once, unless it may', as
   const must = { action: 'vars.set', args: { vars: { OTHER: '1' } }, expect_vars: ['TOKEN'] }
   const view = await play([step('a', must), step('b')])
   assert.deepEqual(told(view), ['a: failed expect_vars', 'b: skipped upstream'])
-  assert.match(view.message ?? '', /did not export TOKEN/)
+  assert.match(view.message ?? '', /TOKEN was not exported/)
   const may = await play([step('a', { ...must, continue_on_error: true }), step('b')])
   assert.deepEqual([may.status, ...told(may)], ['success', 'a: failed expect_vars', 'b: success'])
 })

@@ -64,7 +64,7 @@ function listIn(text: string): unknown[] {
     } catch (cause) {
       throw new ErrandError(
         'invalid_argument',
-        `foreach starts like a JSON list but is none: ${(cause as Error).message}`,
+        `foreach begins like a JSON list, and is none: ${text.trim().slice(0, 60)}`,
         { hint: 'Write a whole list, such as ["a", "b"], or one item a line.', cause },
       )
     }

@@ -60,7 +60,7 @@ test('what is told of an end goes on to stand beside the exports that are missin
     step('a', { ...{ action: 'cmd.run', args: { cmd: 'x', export_vars: true } }, expect_vars: ['T'] }),
   ])
   assert.equal(view.reason, 'expect_vars')
-  assert.match(view.message!, /Step "a" did not export T\. A line is no export\.$/)
+  assert.match(view.message!, /Step "a" failed: T was not exported\. A line is no export\.$/)
 })
 
 test('no try follows a cancellation, neither of what waits for one nor of what was running', async (t) => {

@@ -30,7 +30,7 @@ export function judge(
   if (finished.outcome === 'success' && missing.length > 0) {
     finished.outcome = 'failed'
     finished.reason = 'expect_vars'
-    const message = `Step "${step.name}" did not export ${missing.join(', ')}.`
+    const message = `${missing.join(', ')} ${missing.length === 1 ? 'was' : 'were'} not exported.`
     // It may say of a line that it is no export.
     finished.message = end.message === undefined ? message : `${message} ${end.message}`
   }

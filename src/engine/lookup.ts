@@ -1,4 +1,4 @@
-import { ErrandError } from '../contract/errors.ts'
+import { ErrandError, messageWithHint } from '../contract/errors.ts'
 import type { StepInstance } from '../contract/events.ts'
 import type { RunSpec } from '../contract/run.ts'
 import type { Reason } from '../contract/status.ts'
@@ -97,5 +97,5 @@ function builtins(plan: Plan, names: RunNames): Record<string, string> {
 export function failure(error: unknown): { reason: Reason; message: string } {
   if (!(error instanceof ErrandError)) throw error
   const reason: Reason = error.code === 'unset_variable' ? 'unset_variable' : 'invalid_argument'
-  return { reason, message: error.hint ? `${error.message} ${error.hint}` : error.message }
+  return { reason, message: messageWithHint(error) }
 }

@@ -44,7 +44,7 @@ export function mainOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
     const step = state.main[index]!
     if (step.status === 'skipped' || !blocks(plan, state, index)) continue
     const status = step.status === 'interrupted' ? 'interrupted' : 'failed'
-    return { status, reason: step.reason, message: `Step "${step.name}" ${step.status}: ${step.message}` }
+    return { status, reason: step.reason, message: endOf(step) }
   }
   return { status: 'success' }
 }
@@ -62,6 +62,14 @@ export function runOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
   return {
     status: 'failed',
     reason: bad.reason,
-    message: `Step "${bad.name}" (finally) ${bad.status}: ${bad.message}`,
+    message: endOf(bad, ' (finally)'),
   }
+}
+
+/** `Step "x" failed: why`; of one in sub-workflows, the steps that lead to it: `Step "outer > inner" failed: why`. */
+function endOf({ name, status, reason, message = '' }: StepState, where = ''): string {
+  const within = /^Step "/
+  return reason === 'child_failed' && within.test(message)
+    ? message.replace(within, () => `Step "${name} > `)
+    : `Step "${name}"${where} ${status}: ${message}`
 }

@@ -3,7 +3,6 @@ import type { AttemptSpec } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { NewEvent } from '../contract/events.ts'
 import { newRunId } from '../contract/ids.ts'
-import * as z from '../contract/mini-zod.ts'
 import { fillArgs } from './file/template.ts'
 import type { Intent } from './intents.ts'
 import { failure, instanceEnv, type RunNames } from './lookup.ts'
@@ -150,7 +149,8 @@ function approvalArgs(planned: PlannedStep, instance: number, { plan, state, nam
   const { lookup } = instanceEnv(plan, state, names, planned, of)
   const args = ApprovalArgs.safeParse(fillArgs(planned.step.args, planned.raw, lookup))
   if (args.success) return args.data
-  throw new ErrandError('invalid_argument', `Step "${planned.step.name}": ${z.prettifyError(args.error)}`, {
+  const wrong = args.error.issues.map(({ path }) => ['args', ...path].join('.'))
+  throw new ErrandError('invalid_argument', `${wrong.join(', ')} cannot be used as filled in.`, {
     hint: 'Correct its args, or the variables that they are filled in from.',
   })
 }

@@ -24,7 +24,7 @@ export function carriedOver(
       (instance, position) =>
         instance.status === 'success' &&
         !isUndone(state, index, instance) &&
-        !undone.has(undoName(step.name, index, position)),
+        !undoNames(plan, state, index, position).some((name) => undone.has(name)),
     )
     if (done.length > 0)
       carried[step.name] = done.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
@@ -43,13 +43,14 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
     if (!planned) continue
     for (const [position, instance] of state.main[index]!.instances.entries()) {
       const { host, vars, status } = instance
-      const stepName = undoName(planned.step.name, index, position)
-      if (status !== 'success' || isUndone(state, index, instance) || undone.has(stepName)) continue
+      const names = undoNames(plan, state, index, position)
+      if (status !== 'success' || isUndone(state, index, instance) || names.some((one) => undone.has(one)))
+        continue
       const { action, args, timeout_seconds, env, secrets, resources, limits } = planned.step
       const seen = { ...variablesOn(state.vars, host), ...vars }
       for (const variable of Object.keys(secretUses(secrets ?? []))) delete seen[variable]
       steps.push({
-        name: stepName,
+        name: names[0],
         targets: planned.place === 'engine' ? undefined : [host],
         action,
         args,
@@ -75,9 +76,17 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
   return Workflow.parse({ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory, steps })
 }
 
-/** The name of the step that undoes an instance. Two long names may begin alike. */
-const undoName = (name: string, index: number, position: number): string =>
-  `${name.length > 150 ? `${name.slice(0, 140)}… ${index + 1}` : name} (${position + 1})`
+/**
+ * The name of the step that undoes an instance: the step's own, with a number where it ran several times. Two long names
+ * may begin alike. Behind it the name that it had in earlier releases, where no other step has that.
+ */
+function undoNames(plan: Plan, state: RunState, index: number, position: number): string[] {
+  const { name } = plan.main[index]!.step
+  const numbered = `${name.length > 150 ? `${name.slice(0, 140)}… ${index + 1}` : name} (${position + 1})`
+  const taken = plan.main.some(({ step }) => step.name === numbered)
+  if (state.main[index]!.instances.length === 1) return taken ? [name] : [name, numbered]
+  return [taken ? `${numbered} (${index + 1})` : numbered]
+}
 
 /** Whether the run itself has undone the instance, after a failure. */
 function isUndone({ rollback }: RunState, index: number, { host, vars }: InstanceState): boolean {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { alteredStore } from '../../test/support/altered-store.ts'
 import { inventory, scriptedEngine, step, told } from '../../test/support/scripted-engine.ts'
+import { MemoryRunStore } from '../hub/store/memory.ts'
 
 const rollback = { action: 'vars.set', args: { vars: {} } }
 const undone = (of: { step: string; host: string; action: string }[]) =>
@@ -97,7 +99,7 @@ test('a run that was undone is so for good, also when many ask at once, another 
       assert.match(one.reason.message, new RegExp(`${run_id} is being rolled back, by run ${undo}`))
     }
   assert.deepEqual((await engine.view(run_id)).rollback, { run_id: undo, status: 'running' })
-  await host.endOf('a (1)')
+  await host.endOf('a')
   await engine.done(undo)
   const next = again()
   const already = { code: 'conflict', message: `Run ${run_id} was rolled back already, by run ${undo}.` }
@@ -118,7 +120,7 @@ test('a rollback that failed may be tried again, and what it has undone is not u
   )
   const first = await engine.rollback(run_id)
   assert.equal((await engine.done(first.run_id)).status, 'failed')
-  assert.deepEqual(undone(host.begun), ['b (1)@local', 'a (1)@x', 'a (2)@y'])
+  assert.deepEqual(undone(host.begun), ['b@local', 'a (1)@x', 'a (2)@y'])
   assert.deepEqual((await engine.view(run_id)).rollback, { run_id: first.run_id, status: 'failed' })
   const before = host.begun.length
   const carried = await engine.retry(run_id, { only: 'failed' })
@@ -161,6 +163,34 @@ test('on demand, there may be nothing to undo, or it may be too early', async (t
   const open = await submit([step('hold', { rollback })])
   await assert.rejects(engine.rollback(open), { code: 'run_not_ended' })
   await assert.rejects(engine.rollback('nowhere'), { code: 'run_not_found' })
+})
+
+test('what an earlier release has undone under a name with a number is not undone again', async (t) => {
+  let earlier = ''
+  const kept = new MemoryRunStore()
+  const store = alteredStore(kept, {
+    list: async (query) =>
+      query?.rolls_back === undefined
+        ? kept.list(query)
+        : { runs: [(await kept.get(earlier))!].filter(Boolean) },
+  })
+  const { play, engine, host } = scriptedEngine(
+    t,
+    ({ step }) => (step.startsWith('bad') ? 'failed' : 'success'),
+    { store },
+  )
+  const { run_id } = await play([step('a', { rollback }), step('b', { rollback })])
+  earlier = (await play([step('b (1)'), step('bad (1)')])).run_id
+  await engine.done((await engine.rollback(run_id)).run_id)
+  assert.deepEqual(undone(host.begun), ['a@local'])
+})
+
+test('steps that are named like the number of another are undone by names of their own', async (t) => {
+  const { play, engine, host } = scriptedEngine(t)
+  const on = { targets: ['x', 'y'], rollback }
+  const { run_id } = await play([step('a', on), step('a (1)', { rollback })], inventory('x', 'y'))
+  await engine.done((await engine.rollback(run_id)).run_id)
+  assert.deepEqual(undone(host.begun), ['a (1)@local', 'a (1) (1)@x', 'a (2)@y'])
 })
 
 test('a run whose steps have long names that begin alike is rolled back', async (t) => {

@@ -142,11 +142,12 @@ export class RunDisplay {
       return event.message === undefined
         ? text
         : `${text}${prefix}${this.#paint('yellow', lineText(event.message))}\n`
-    text += `${prefix}${this.#paint(statusColor[event.outcome], lineText(whyText({ ...event, exitCode: event.exit_code })))}`
-    if (event.retry_at !== undefined) {
-      const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))
-      text += this.#paint('yellow', `, tried again in ${durationText(waitMs)}`)
-    }
+    const why = lineText(whyText({ ...event, exitCode: event.exit_code }))
+    const color = statusColor[event.outcome]
+    if (event.retry_at === undefined) return `${text}${prefix}${this.#paint(color, why)}\n`
+    const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))
+    text += `${prefix}${this.#paint(color, why.replace(/\.$/, ''))}`
+    text += this.#paint('yellow', `, tried again in ${durationText(waitMs)}`)
     return `${text}\n`
   }
 

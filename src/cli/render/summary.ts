@@ -21,8 +21,10 @@ export function whyText(of: { reason?: string; message?: string; exitCode?: numb
   if (of.reason === 'exit_code')
     return of.exitCode === undefined ? (message ?? 'exit code') : `exit code ${of.exitCode}`
   const reason = of.reason?.replaceAll('_', ' ')
-  if (reason === undefined || message === undefined || message === reason) return reason ?? message ?? ''
-  return `${reason}: ${message}`
+  if (reason === undefined || message === undefined) return reason ?? message ?? ''
+  // `rejected by ann` and `Variable "X" is not set` say it themselves.
+  const said = message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
+  return said ? message : `${reason}: ${message}`
 }
 
 export const between = (start: string | undefined, end: string | undefined): string =>
