@@ -21,7 +21,14 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   dialects: {
     holds: "old names in, Errand's out",
-    may: ['contract', 'platform', 'engine/ports.ts', 'runner/ports.ts'],
+    may: [
+      'contract',
+      'platform',
+      'engine/ports.ts',
+      'engine/file/safe-parse.ts',
+      'engine/file/sentences.ts',
+      'runner/ports.ts',
+    ],
   },
   hub: {
     holds: 'the control plane: API, auth, stores, fleet',

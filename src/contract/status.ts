@@ -39,7 +39,8 @@ export const Reason = z.enum([
   'output_failed', // the output could not be written (disk full)
   'output_limit', // there is more output than the hub keeps of a run or a user; the message says which
   'host_unreachable', // the host did not answer
-  'host_refused', // the host answered no (wrong token, unknown action)
+  'host_unauthorized', // there is no token for the host, or it does not take it
+  'host_refused', // the host answered no (unknown action, no host agent at all)
   'rejected', // an approval was answered no, or no runner took it
   'child_failed', // a sub-workflow did not succeed
   'upstream', // a step this one needs did not succeed

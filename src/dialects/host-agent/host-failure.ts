@@ -23,13 +23,28 @@ export class HostFailure extends Error {
     return new HostFailure('failed', 'host_unreachable', `${at(trouble)} ${what}. ${hint}`)
   }
 
+  /** `answer`: whole sentences. */
   static refused(trouble: HostTrouble, answer: string): HostFailure {
-    return new HostFailure('failed', 'host_refused', `${at(trouble)} refused. ${answer}`)
+    return new HostFailure('failed', 'host_refused', `${at(trouble)}: ${answer}`)
+  }
+
+  static unauthorized(trouble: HostTrouble, answer: string): HostFailure {
+    return new HostFailure('failed', 'host_unauthorized', `${at(trouble)}: ${answer}`)
   }
 
   static lost(trouble: HostTrouble, what: string, afterMs: number): HostFailure {
     const message = `${at(trouble)} ${what}, for ${afterMs / 1000} s by now. What it was doing may still run there: look before you run it again.`
     return new HostFailure('failed', 'lost', message)
+  }
+
+  /** What is told while it is waited for. */
+  static waiting(trouble: HostTrouble, what: string, sinceMs: number, withinMs: number): string {
+    const [since, until] = [sinceMs, sinceMs + withinMs].map((ms) => new Date(ms).toISOString().slice(11, 19))
+    return `${at(trouble)} ${what}. It is silent since ${since} UTC, and waited for until ${until} (${withinMs / 1000} s).`
+  }
+
+  static back(trouble: HostTrouble): string {
+    return `${at(trouble)} answers again.`
   }
 
   static vanished(trouble: HostTrouble): HostFailure {
@@ -50,11 +65,12 @@ export class HostFailure extends Error {
     return new HostFailure('failed', 'lost', message)
   }
 
-  static odd(trouble: HostTrouble, error: Error): HostFailure {
+  /** `what`: clauses, such as "status is missing". */
+  static odd(trouble: HostTrouble, what: string): HostFailure {
     return new HostFailure(
       'failed',
       'host_refused',
-      `${at(trouble)} answers what no host agent does: ${error.message}. See that its address leads to an "errand agent-server".`,
+      `${at(trouble)} answers what no host agent does: ${what}. See that its address leads to an "errand agent-server".`,
     )
   }
 }

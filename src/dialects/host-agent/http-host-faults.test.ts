@@ -52,7 +52,7 @@ test('a host whose name or address is none, or that has none, says so', async (t
 test('a wrong token, or none, is refused with what to do', async (t) => {
   const { url } = await agent(t, new ScriptedAttempts())
   const [reason, message] = await endOf(t, cmdSpec(url, 'x'), { token: 'other' })
-  assert.equal(reason, 'host_refused')
+  assert.equal(reason, 'host_unauthorized')
   assert.match(message, /token is wrong.*same --token/)
   assert.match((await endOf(t, cmdSpec(url, 'x'), { token: undefined }))[1], /no token for host "web1"/)
   const spec = cmdSpec(url, 'x', { token_env: 'WEB1_TOKEN' })
@@ -89,6 +89,14 @@ test('something that is no host agent is told apart from one', async (t) => {
   assert.match((await endOf(t, cmdSpec(url, 'x')))[1], /does not speak HTTP/)
 })
 
+test('what answers as no host agent does is told in words', async (t) => {
+  const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{"status":"fine"}'
+  const { url } = await tcpServer(t, (socket) => socket.once('data', () => socket.end(answer)))
+  const [reason, message] = await endOf(t, cmdSpec(url, 'x'))
+  assert.equal(reason, 'host_refused')
+  assert.match(message, /answers what no host agent does: task_id is missing; .*status must be "running"/)
+})
+
 test('a host that never answers is given up after a bounded time', async (t) => {
   const { url } = await tcpServer(t, () => {})
   const [reason, message] = await endOf(t, cmdSpec(url, 'x'), { requestTimeoutMs: 50, reachWithinMs: 150 })
@@ -107,6 +115,44 @@ test('a host that falls silent in the middle is lost after a bounded time', asyn
   const end = await sink.ended
   assert.deepEqual([end.outcome, end.reason], ['failed', 'lost'])
   assert.match(end.message!, /may still run there/)
+})
+
+test('a host that is waited for is told with since when and how long, once, and so is its next answer', async (t) => {
+  const attempts = new ScriptedAttempts((attempt) => attempt.write('stdout', 'some'))
+  const first = createHostAgent({ attempts, token: 'T', version: '1' })
+  const { url, port } = await first.listen(':0')
+  const host = httpHost(t)
+  const sink = new KeepingSink()
+  host.start(cmdSpec(url, 'x'), { epoch: 1 }, sink)
+  await until(() => sink.text('stdout') === 'some')
+  await first.close()
+  const phases = () => sink.reports.filter((report) => report.type === 'phase')
+  await until(() => phases().length === 1, 'the notice')
+  const second = createHostAgent({ attempts, token: 'T', version: '1' })
+  t.after(() => second.close())
+  await second.listen(`:${port}`)
+  await until(() => phases().length === 2, 'its next answer')
+  attempts.held.values().next().value!.end({ outcome: 'success' })
+  assert.equal((await sink.ended).outcome, 'success')
+  const [waiting, running] = phases()
+  assert.equal(waiting!.phase, 'waiting')
+  assert.match(
+    waiting!.message!,
+    /^Host "web1" \(http:\S+\) (broke|refused) the connection.*\. It is silent since \d\d:\d\d:\d\d UTC, and waited for until \d\d:\d\d:\d\d \(60 s\)\.$/,
+  )
+  assert.deepEqual([running!.phase, running!.message], ['running', `Host "web1" (${url}) answers again.`])
+  assert.equal(phases().length, 2)
+})
+
+test('a host that takes a request and leaves it without an answer is told to be waited for', async (t) => {
+  const { url } = await tcpServer(t, (socket) => socket.resume())
+  const host = httpHost(t, { overdueAfterMs: 20 })
+  const sink = new KeepingSink()
+  host.start(cmdSpec(url, 'x'), { epoch: 1 }, sink)
+  await until(() => sink.reports.length === 1, 'the notice')
+  const [notice] = sink.reports
+  assert.ok(notice?.type === 'phase' && notice.phase === 'waiting')
+  assert.match(notice.message!, /does not answer\. .*waited for until .* \(20 s\)/)
 })
 
 test('an attempt on a host that never answers can be canceled', async (t) => {

@@ -3,6 +3,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
+import { agentAccess } from './agent-access.ts'
 import { AgentClient, AgentConnections } from './agent-client.ts'
 import { HostFailure } from './host-failure.ts'
 import { RemoteAttempt } from './remote-attempt.ts'
@@ -40,6 +41,7 @@ export class HttpHost implements StepHost {
     this.#limits = {
       requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
       reachWithinMs: options.reachWithinMs ?? 20_000,
+      overdueAfterMs: options.overdueAfterMs ?? 4500,
       lostAfterMs: options.lostAfterMs ?? 60_000,
       cancelGraceMs: options.cancelGraceMs ?? 5000,
       cancelWithinMs: options.cancelWithinMs ?? 15_000,
@@ -124,27 +126,13 @@ export class HttpHost implements StepHost {
   }
 
   /** Throws a `HostFailure` that says what is missing. */
-  #clientOf({ host, address, token_env }: AttemptSpec): AgentClient {
-    if (address === undefined) {
-      const hint = `Write inventory.hosts.${host}.address, such as "http://10.0.0.5:7072"; dispatch needs one for every target.`
-      throw new HostFailure('failed', 'host_unreachable', `Host "${host}" has no address. ${hint}`)
-    }
-    const base = URL.canParse(address) ? new URL(address) : undefined
-    if (base === undefined || !/^https?:$/.test(base.protocol)) {
-      const message = `The address "${address}" of host "${host}" is no URL. Write it as "http://10.0.0.5:7072".`
-      throw new HostFailure('failed', 'host_unreachable', message)
-    }
-    if (!base.pathname.endsWith('/')) base.pathname += '/'
-    const token =
-      token_env === undefined ? this.#options.token : (this.#options.env ?? process.env)[token_env]
-    if (token === undefined || token === '') {
-      const hint =
-        token_env === undefined
-          ? 'Give --token.'
-          : `Set the environment variable ${token_env}, which its inventory entry names.`
-      throw new HostFailure('failed', 'host_refused', `There is no token for host "${host}". ${hint}`)
-    }
-    return new AgentClient(this.#connections, base, token, this.#limits.requestTimeoutMs)
+  #clientOf(spec: AttemptSpec): AgentClient {
+    const { token, env = process.env } = this.#options
+    const access = agentAccess(spec, { token, env })
+    if (access.missing === undefined)
+      return new AgentClient(this.#connections, access.base, access.token, this.#limits.requestTimeoutMs)
+    const reason = access.missing === 'address' ? 'host_unreachable' : 'host_unauthorized'
+    throw new HostFailure('failed', reason, `${access.message} ${access.hint}`)
   }
 }
 

@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
 import { Scalar } from '../../contract/workflow.ts'
+import { readInWords } from './in-words.ts'
 import { RunRequest, type TaskAnswer } from './schema.ts'
 import { attemptIdOf } from './task-id.ts'
-import { flat } from './task-spec.ts'
 
 /**
  * The envelope of the workflow runner's own dispatcher: `{"task": {"ID", "RunID", "Step", "Host", "Vars"}}` in,
@@ -17,25 +17,20 @@ const anything = z.record(z.string(), z.unknown()).nullish()
 const OldTask = z.object({
   id: text,
   runid: text,
-  step: z.preprocess(
-    lowerKeys,
-    z.object({ name: text, action: z.string().min(1), args: anything, with: anything, timeout: text }),
-  ),
-  host: z.preprocess(lowerKeys, z.object({ name: text })).nullish(),
+  step: z.object({ name: text, action: z.string().min(1), args: anything, with: anything, timeout: text }),
+  host: z.object({ name: text }).nullish(),
   vars: anything,
 })
 
 /** The request that an old task stands for, and the id its sender knows it by. Throws `bad_request`. */
 export function fromOldTask(body: { task: unknown }): { request: RunRequest; taskId?: string } {
-  const parsed = OldTask.safeParse(lowerKeys(body.task))
-  if (!parsed.success) throw wrong(parsed.error)
-  const { id, runid, step, host, vars } = parsed.data
+  const { id, runid, step, host, vars } = read(OldTask, lowerKeys(body.task, lowerKeys))
   const { env: argsEnv, dir, ...args } = step.args ?? step.with ?? {}
   if (dir !== undefined) args.cwd = dir
   if (typeof args.export_vars === 'string')
     args.export_vars = /^(1|true|yes|on)$/i.test(args.export_vars.trim())
   if (typeof args.max_output_bytes === 'string') args.max_output_bytes = Number(args.max_output_bytes)
-  const request = RunRequest.safeParse({
+  const request = read(RunRequest, {
     attempt_id: id ? attemptIdOf(id) : undefined,
     run_id: runid || undefined,
     step: step.name || undefined,
@@ -45,14 +40,16 @@ export function fromOldTask(body: { task: unknown }): { request: RunRequest; tas
     env: { ...variables(vars?.env), ...variables(argsEnv) },
     timeout_seconds: seconds(step.timeout),
   })
-  if (!request.success) throw wrong(request.error)
-  return { request: request.data, taskId: id || undefined }
+  return { request, taskId: id || undefined }
 }
 
-const wrong = (error: z.ZodError) =>
-  new ErrandError('bad_request', `The task is wrong: ${flat(error)}.`, {
+function read<S extends z.ZodType>(schema: S, value: unknown): z.infer<S> {
+  const read = readInWords(schema, value, 'it')
+  if (read.wrong === undefined) return read.data
+  throw new ErrandError('bad_request', `The task is wrong: ${read.wrong}.`, {
     hint: 'A task has the step with its action and args: {"task": {"step": {"action": "cmd.run", "args": {"cmd": "..."}}}}',
   })
+}
 
 export function oldAnswer(answer: TaskAnswer): unknown {
   const error =
@@ -74,9 +71,9 @@ export function oldAnswer(answer: TaskAnswer): unknown {
   }
 }
 
-function lowerKeys(value: unknown): unknown {
+function lowerKeys(value: unknown, inner = (held: unknown) => held): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([key, held]) => [key.toLowerCase(), held]))
+  return Object.fromEntries(Object.entries(value).map(([key, held]) => [key.toLowerCase(), inner(held)]))
 }
 
 function variables(value: unknown): Record<string, string | number | boolean> {

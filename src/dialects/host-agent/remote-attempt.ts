@@ -7,12 +7,14 @@ import type { AgentClient, Answer } from './agent-client.ts'
 import { askPatiently } from './ask-patiently.ts'
 import { Delivery } from './delivery.ts'
 import { HostFailure, type HostTrouble } from './host-failure.ts'
+import { readInWords } from './in-words.ts'
 import { pauses, type RemoteLimits } from './remote-limits.ts'
 import { TaskAnswer } from './schema.ts'
 
 /** Long enough for a short command, so that its whole life is one request. */
 const RUN_WAIT_MS = 200
-const POLL_WAIT_MS = 5000
+/** Well below what makes an answer overdue. */
+const POLL_WAIT_MS = 2000
 
 /** One attempt that a host agent carries out. */
 export class RemoteAttempt {
@@ -61,7 +63,7 @@ export class RemoteAttempt {
       await this.#delivery.takeUp(started)
       if (this.#canceled !== undefined) void this.#tellCancel(this.#limits.cancelGraceMs)
       const answer = await this.#ask(() => this.#requestStatus(0))
-      if (answer !== 'unknown') return TaskAnswer.parse(answer)
+      if (answer !== 'unknown') return this.#read(answer)
       if (started) throw HostFailure.vanished(this.#trouble)
       this.#arrived = false
       return this.#submit()
@@ -111,7 +113,7 @@ export class RemoteAttempt {
       const askedAt = performance.now()
       const next = await this.#ask(() => this.#requestStatus(POLL_WAIT_MS))
       if (next === 'unknown') throw HostFailure.vanished(this.#trouble)
-      answer = TaskAnswer.parse(next)
+      answer = this.#read(next)
       if (this.#delivery.hasNews(answer)) continue
       // An agent that does not hold its answer back until there is news is not asked without a pause.
       const early = backoff.next() - (performance.now() - askedAt)
@@ -160,6 +162,7 @@ export class RemoteAttempt {
       limits: this.#limits,
       trouble: this.#trouble,
       signal: this.#stop.signal,
+      tell: (phase, message) => this.#delivery.tell({ type: 'phase', phase, message }).catch(() => {}),
     })
   }
 
@@ -201,12 +204,18 @@ export class RemoteAttempt {
     return sleep(ms, undefined, { signal: this.#stop.signal })
   }
 
+  #read(answer: unknown): TaskAnswer {
+    const read = readInWords(TaskAnswer, answer, 'it')
+    if (read.wrong === undefined) return read.data
+    throw HostFailure.odd(this.#trouble, read.wrong)
+  }
+
   /** The end to tell; none where this was left. */
   #endOf(error: unknown): AttemptEnd | undefined {
     if (this.#delivery.left) return undefined
     const failure = this.#stop.signal.aborted ? HostFailure.silent(this.#trouble) : error
     const { end } =
-      failure instanceof HostFailure ? failure : HostFailure.odd(this.#trouble, failure as Error)
+      failure instanceof HostFailure ? failure : HostFailure.odd(this.#trouble, (failure as Error).message)
     if (this.#canceled === undefined) return end
     return { ...end, outcome: 'canceled', reason: this.#canceled }
   }

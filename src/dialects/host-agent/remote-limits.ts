@@ -4,6 +4,8 @@ export interface RemoteLimits {
   requestTimeoutMs: number
   /** How long a host that has not answered yet is tried. */
   reachWithinMs: number
+  /** When it is told that a host is waited for which leaves a request without an answer. */
+  overdueAfterMs: number
   /** How long one that has answered may be silent. */
   lostAfterMs: number
   /** From SIGTERM to SIGKILL. */

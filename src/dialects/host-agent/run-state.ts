@@ -1,5 +1,5 @@
 import type { HeldAttempt } from '../../runner/ports.ts'
-import type { TaskStatus } from './schema.ts'
+import type { ListedTask, TaskStatus } from './schema.ts'
 import { endOf, taskStatus } from './task-answer.ts'
 
 interface HostState {
@@ -15,7 +15,7 @@ export interface RunState {
   status: TaskStatus
   message?: string
   steps: { name: string; status: TaskStatus; hosts: Record<string, HostState> }[]
-  tasks: { task_id: string; step: string; host: string; try: number; status: TaskStatus; message?: string }[]
+  tasks: ListedTask[]
 }
 
 /** The first that some task has is the run's. */
@@ -44,25 +44,36 @@ export function runState(runId: string, attempts: readonly HeldAttempt[]): RunSt
     status,
     message: cause && endOf(cause)?.message,
     steps: names.map((name) => stepState(name, counted)),
-    tasks: mine.map((attempt) => ({
-      task_id: attempt.spec.attempt_id,
-      step: attempt.spec.step,
-      host: attempt.spec.host,
-      try: attempt.spec.try,
-      status: taskStatus(attempt),
-      message: endOf(attempt)?.message,
-    })),
+    tasks: mine.map(listed),
   }
 }
+
+/** The task without its output. */
+export function listed(attempt: HeldAttempt): ListedTask {
+  const { attempt_id, run_id, workflow_name, step, host, try: number } = attempt.spec
+  return {
+    task_id: attempt_id,
+    run_id,
+    workflow_name,
+    step,
+    host,
+    try: number,
+    status: taskStatus(attempt),
+    message: endOf(attempt)?.message,
+    started_at: startOf(attempt),
+  }
+}
+
+const startOf = ({ reports }: HeldAttempt): string | undefined =>
+  reports.find((report) => report.type === 'started')?.time
 
 function stepState(name: string, attempts: readonly HeldAttempt[]): RunState['steps'][number] {
   const mine = attempts.filter((attempt) => attempt.spec.step === name)
   const hosts: Record<string, HostState> = {}
   for (const attempt of mine) {
     const host = attempt.spec.host
-    const started = attempt.reports.find((report) => report.type === 'started')
     const status = worst([taskStatus(attempt), ...(hosts[host] === undefined ? [] : [hosts[host].status])])
-    hosts[host] = { host, status, message: endOf(attempt)?.message, started_at: started?.time }
+    hosts[host] = { host, status, message: endOf(attempt)?.message, started_at: startOf(attempt) }
   }
   return { name, status: worst(mine.map(taskStatus)), hosts }
 }

@@ -63,6 +63,24 @@ export const CancelQuery = z.object({
 export const TaskStatus = z.enum(['running', 'success', 'failed', 'canceled', 'interrupted'])
 export type TaskStatus = z.infer<typeof TaskStatus>
 
+/** Query of `GET /tasks`. */
+export const TasksQuery = z.object({ run_id: z.string().min(1).optional(), status: TaskStatus.optional() })
+
+/** A task without its output, as `GET /tasks` and `GET /run-status` list it. */
+export const ListedTask = z.object({
+  task_id: z.string(),
+  run_id: z.string(),
+  workflow_name: z.string(),
+  step: z.string(),
+  host: z.string(),
+  try: z.number(),
+  status: TaskStatus,
+  message: z.string().optional(),
+  started_at: z.string().optional(),
+})
+export type ListedTask = z.infer<typeof ListedTask>
+export const TaskList = z.object({ tasks: z.array(ListedTask) })
+
 const length = z.number().int().min(0)
 
 /** A task with a part of its output. `…_offset` is where the next part begins, `…_length` what there is. */

@@ -203,6 +203,91 @@ test('what cannot be done is refused with the reason, and starts nothing', async
   assert.equal(attempts.starts.length, 0)
 })
 
+test('a request that is wrong is answered in words, with what to write', async (t) => {
+  const { ask } = await agent(t, new ScriptedAttempts())
+  const wrongs: [string, string, unknown, string, RegExp][] = [
+    [
+      'POST',
+      '/run',
+      { action: 'cmd.run', args: { cmd: 3, comand: 'x' } },
+      'The args of cmd.run are wrong: cmd must be text, but is the number 3; comand is not known here.',
+      /put it in quotes: "3"/,
+    ],
+    [
+      'POST',
+      '/run',
+      { action: 4, env: [], timeout_seconds: -1 },
+      'The body of the request is wrong: action must be text, but is the number 4; env must be a map of keys and values, but is a list; timeout_seconds must be more than 0.',
+      /quotes/,
+    ],
+    [
+      'POST',
+      '/run',
+      [],
+      'The body of the request is wrong: the body must be a map of keys and values, but is a list.',
+      /./,
+    ],
+    ['POST', '/run', {}, 'The body of the request is wrong: action is missing.', /Send such as \{"action"/],
+    [
+      'GET',
+      '/status?task_id=x&wait_ms=soon',
+      undefined,
+      'The query of the request is wrong: wait_ms must be a number, but is text "soon".',
+      /Such as \/status/,
+    ],
+    [
+      'GET',
+      '/tasks?status=done',
+      undefined,
+      'The query of the request is wrong: status must be "running", "success", "failed", "canceled" or "interrupted", but is text "done".',
+      /./,
+    ],
+    [
+      'POST',
+      '/run',
+      { task: { Step: { Action: 3 } } },
+      'The task is wrong: step.action must be text, but is the number 3.',
+      /A task has the step/,
+    ],
+  ]
+  for (const [method, path, body, message, hint] of wrongs) {
+    const { error } = (await ask(method, path, body)).body
+    assert.equal(error.message, message)
+    assert.match(error.hint, hint)
+  }
+})
+
+test('the tasks of all runs are listed, of one run, or of one status', async (t) => {
+  const { ask } = await agent(
+    t,
+    new ScriptedAttempts(
+      (attempt) => void (attempt.spec.args.cmd === 'end' && attempt.end({ outcome: 'success' })),
+    ),
+    { asyncAfterMs: 1 },
+  )
+  const begin = (attempt_id: string, cmd: string) =>
+    ask('POST', '/run', { attempt_id, workflow_name: 'flow', step: 's', action: 'cmd.run', args: { cmd } })
+  await begin('a.1', 'end')
+  await begin('a.2', 'x')
+  await begin('b.1', 'x')
+  const ids = async (query: string) =>
+    (await ask('GET', `/tasks${query}`)).body.tasks.map((task: { task_id: string }) => task.task_id)
+  assert.deepEqual(await ids(''), ['a.1', 'a.2', 'b.1'])
+  assert.deepEqual(await ids('?run_id=a'), ['a.1', 'a.2'])
+  assert.deepEqual(await ids('?status=running'), ['a.2', 'b.1'])
+  assert.deepEqual((await ask('GET', '/tasks?run_id=b')).body.tasks, [
+    {
+      task_id: 'b.1',
+      run_id: 'b',
+      workflow_name: 'flow',
+      step: 's',
+      host: 'local',
+      try: 1,
+      status: 'running',
+    },
+  ])
+})
+
 test('ended tasks go when their time is over, and the workspace of their run with the last one', async (t) => {
   const attempts = new ScriptedAttempts(echo)
   const { ask } = await agent(t, attempts, { keepEndedMs: 40 })

@@ -83,6 +83,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     '/run-with-secrets': { POST: (asked) => tasks.run(asked) },
     '/status': { GET: (asked) => tasks.status(asked), POST: (asked) => tasks.oldStatus(asked) },
     '/cancel': { POST: (asked) => tasks.cancel(asked) },
+    '/tasks': { GET: (asked) => tasks.list(asked) },
     '/run-status': { GET: (asked) => tasks.runStatus(asked) },
     '/heartbeat': { GET: health, POST: health },
     '/health': { GET: health },

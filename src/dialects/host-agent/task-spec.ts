@@ -1,7 +1,7 @@
 import { builtinActions } from '../../contract/actions.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import * as z from '../../contract/mini-zod.ts'
+import { readInWords } from './in-words.ts'
 import type { RunRequest } from './schema.ts'
 import { requestIds } from './task-id.ts'
 
@@ -43,16 +43,10 @@ function checkAction({ action, args }: RunRequest): void {
         : `The action "${action}" is not carried out by a host agent.`,
       { hint: `This host agent carries out: ${hostActions.join(', ')}.` },
     )
-  const parsed = z.safeParse(known.args, args)
-  if (parsed.success) return
-  throw new ErrandError('invalid_argument', `The args of ${action} are wrong: ${flat(parsed.error)}.`, {
-    hint: 'See docs/workflows.md for what each action takes.',
-    details: parsed.error.issues,
+  const read = readInWords(known.args, args, 'args')
+  if (read.wrong === undefined) return
+  throw new ErrandError('invalid_argument', `The args of ${action} are wrong: ${read.wrong}.`, {
+    details: read.details,
+    hint: read.hint ?? 'See docs/workflows.md for what each action takes.',
   })
 }
-
-/** The issues of a request's body or query, in one line. */
-export const flat = (error: z.core.$ZodError): string =>
-  error.issues
-    .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
-    .join('; ')

@@ -3,13 +3,22 @@ import { DEFAULT_MAX_OUTPUT_BYTES } from '../../contract/actions.ts'
 import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Attempts, HeldAttempt } from '../../runner/ports.ts'
+import { readInWords } from './in-words.ts'
 import { fromOldTask, isOldTask, oldAnswer } from './old-task.ts'
 import type { Retention } from './retention.ts'
-import { runState } from './run-state.ts'
-import { CancelQuery, MAX_RUN_BYTES, MAX_STATUS_BYTES, RunQuery, RunRequest, StatusQuery } from './schema.ts'
+import { listed, runState } from './run-state.ts'
+import {
+  CancelQuery,
+  MAX_RUN_BYTES,
+  MAX_STATUS_BYTES,
+  RunQuery,
+  RunRequest,
+  StatusQuery,
+  TasksQuery,
+} from './schema.ts'
 import { type Part, taskAnswer, taskStatus } from './task-answer.ts'
 import { attemptIdOf } from './task-id.ts'
-import { flat, taskSpec } from './task-spec.ts'
+import { taskSpec } from './task-spec.ts'
 import { waitForChange } from './wait-for-change.ts'
 
 export interface Reply {
@@ -33,6 +42,7 @@ export interface TasksOptions {
 
 /** A request handed out by this door has one epoch: a host agent is given an attempt once. */
 const EPOCH = 1
+const RUN_HINT = 'Send such as {"action": "cmd.run", "args": {"cmd": "echo hello"}}.'
 /** Longest that an answer of `/status` is held back. */
 const MAX_WAIT_MS = 30_000
 
@@ -52,10 +62,10 @@ export class Tasks {
 
   async run(asked: Asked): Promise<Reply> {
     const { attempts, retention, asyncAfterMs } = this.#options
-    const query = parse(RunQuery, asked.query, 'query')
+    const query = parse(RunQuery, asked.query, 'query', 'Such as /run?wait_ms=1000.')
     const body = await asked.body()
     const old = isOldTask(body) ? fromOldTask(body) : undefined
-    const request = old?.request ?? parse(RunRequest, body, 'body')
+    const request = old?.request ?? parse(RunRequest, body, 'body', RUN_HINT)
     const spec = taskSpec(request)
     const attempt = await attempts.start(spec, EPOCH, request.secret_values)
     if (attempt.spec.request_id !== spec.request_id)
@@ -78,7 +88,7 @@ export class Tasks {
   }
 
   async status(asked: Asked): Promise<Reply> {
-    const query = parse(StatusQuery, asked.query, 'query')
+    const query = parse(StatusQuery, asked.query, 'query', 'Such as /status?task_id=ID&stdout_offset=0.')
     const attempt = this.#find(query.task_id)
     const cursor = this.#cursors.get(attempt) ?? { stdout: 0, stderr: 0 }
     const offsets = {
@@ -115,7 +125,12 @@ export class Tasks {
   }
 
   async cancel(asked: Asked): Promise<Reply> {
-    const query = parse(CancelQuery, { ...asked.query, task_id: await this.#taskIdOf(asked) }, 'query')
+    const query = parse(
+      CancelQuery,
+      { ...asked.query, task_id: await this.#taskIdOf(asked) },
+      'query',
+      'Such as /cancel?task_id=ID.',
+    )
     const attempt = this.#find(query.task_id)
     if (attempt.ended)
       throw new ErrandError(
@@ -128,6 +143,16 @@ export class Tasks {
       status: 202,
       body: { task_id: query.task_id, run_id: attempt.spec.run_id, status: taskStatus(attempt) },
     }
+  }
+
+  /** The tasks that there are, oldest first. */
+  async list(asked: Asked): Promise<Reply> {
+    const { run_id, status } = parse(TasksQuery, asked.query, 'query', 'Such as /tasks?status=running.')
+    const tasks = this.#options.attempts
+      .all()
+      .map(listed)
+      .filter((task) => (run_id ?? task.run_id) === task.run_id && (status ?? task.status) === task.status)
+    return { status: 200, body: { tasks } }
   }
 
   async runStatus(asked: Asked): Promise<Reply> {
@@ -163,11 +188,11 @@ function shownBytes(attempt: HeldAttempt): number {
   return Math.min(typeof asked === 'number' ? asked : DEFAULT_MAX_OUTPUT_BYTES, MAX_RUN_BYTES)
 }
 
-function parse<T extends z.ZodType>(schema: T, value: unknown, what: string): z.infer<T> {
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  throw new ErrandError('bad_request', `The ${what} of the request is wrong: ${flat(parsed.error)}.`, {
-    hint: 'See docs/host-agents.md.',
-    details: parsed.error.issues,
+function parse<S extends z.ZodType>(schema: S, value: unknown, what: string, hint: string): z.infer<S> {
+  const read = readInWords(schema, value, `the ${what}`)
+  if (read.wrong === undefined) return read.data
+  throw new ErrandError('bad_request', `The ${what} of the request is wrong: ${read.wrong}.`, {
+    hint: read.hint ?? hint,
+    details: read.details,
   })
 }
