@@ -5,6 +5,7 @@ import type { RunStatus } from '../contract/status.ts'
 import { AgentQuestions } from './agent-questions.ts'
 import { askLine } from './agent-terminal.ts'
 import { exitCodeOfRun } from './exit-codes.ts'
+import { JsonLines } from './json-lines.ts'
 import { AgentDisplay } from './render/agent-display.ts'
 import { wantsColor } from './render/palette.ts'
 import { TextOut } from './text-out.ts'
@@ -60,6 +61,7 @@ export async function followAgent(
     give: run.give,
     write: async (text) => (json ? undefined : await out.write(display.pause() + text)),
   })
+  const lines = new JsonLines(run.runId)
   const ended = new AbortController()
   const signals = new Interrupts(run, { tell: !json, turnFirst: interactive || run.joined !== undefined })
   out.whenGone(() => signals.cancel())
@@ -73,7 +75,7 @@ export async function followAgent(
   let asking: Promise<FollowedTo['goesOn']> | undefined
   try {
     for await (const event of run.events) {
-      await out.write(json ? `${JSON.stringify(event)}\n` : display.add(event))
+      await out.write(json ? lines.event(event, run.runId) : display.add(event))
       if (event.type === 'run.finished') status = event.status
       if (event.type === 'input.taken' && event.input_id === run.joined?.input_id) taken = true
       if (event.type === 'input.passed_on' && own.has(event.input_id))
@@ -94,7 +96,7 @@ export async function followAgent(
     ended.abort()
     // A prompt that was given to a run which had ended has begun another.
     goesOn = (await asking) ?? goesOn
-    if (json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
+    if (json) await out.write(lines.result(await run.view()))
     else if (session && goesOn === undefined && (taken || status !== 'success'))
       await out.write(`${run.continueHint}\n`)
   } finally {

@@ -85,7 +85,7 @@ export async function conductHere(
     if (options.state === undefined) dropOldSpills(spill, runId)
     return exitCode
   } catch (error) {
-    if (source !== undefined && tellProblems(error, source)) return exitCodes.usage
+    if (source !== undefined && tellProblems(error, source, options.json)) return exitCodes.usage
     throw error
   } finally {
     await close()

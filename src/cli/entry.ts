@@ -17,7 +17,7 @@ export async function dispatch(argv: string[], commands: Commands): Promise<numb
   try {
     return await find(argv, commands)
   } catch (error) {
-    return tellError(error)
+    return tellError(error, argv.includes('--json'))
   }
 }
 

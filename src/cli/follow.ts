@@ -4,6 +4,7 @@ import type { RunStatus } from '../contract/status.ts'
 import { AgentQuestions } from './agent-questions.ts'
 import type { Approver } from './approver.ts'
 import { exitCodeOfRun } from './exit-codes.ts'
+import { JsonLines } from './json-lines.ts'
 import { wantsColor } from './render/palette.ts'
 import { eachEvent, FamilyDisplay, type FamilyMember, type FamilyShow } from './run-family.ts'
 import { TextOut } from './text-out.ts'
@@ -32,6 +33,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
   const displays = new FamilyDisplay(options, { tty, color: wantsColor(tty, process.env) })
+  const lines = new JsonLines(run.runId)
   let asked = 0
   const cancel = (): void => {
     asked++
@@ -58,22 +60,16 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     const tell = async (event: RunEvent, member: FamilyMember): Promise<void> => {
       const { runId } = member
       const isChild = runId !== run.runId
-      await out.write(
-        options.json ? jsonLine(event, isChild ? runId : undefined) : displays.add(event, member),
-      )
+      await out.write(options.json ? lines.event(event, runId) : displays.add(event, member))
       if (event.type === 'approval.requested') options.approver?.requested(event, runId)
       if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
       if (event.type === 'run.finished' && !isChild) status = event.status
     }
     await eachEvent(run.runId, { events: run.events, tell, childrenAtOnce: run.childrenAtOnce })
-    if (options.json) await out.write(`${JSON.stringify({ type: 'result', run: await run.view() })}\n`)
+    if (options.json) await out.write(lines.result(await run.view()))
   } finally {
     questions.close()
     options.approver?.close()
   }
   return exitCodeOfRun(status)
 }
-
-/** An event of a child stands in one of its own, since it may name a run too. */
-const jsonLine = (event: RunEvent, run_id: string | undefined): string =>
-  `${JSON.stringify(run_id === undefined ? event : { type: 'child.event', run_id, event })}\n`

@@ -10,6 +10,6 @@ export async function main([, ...argv]: string[]): Promise<number> {
   try {
     return await runCommand('run', run, argv)
   } catch (error) {
-    return tellError(error)
+    return tellError(error, argv.includes('--json'))
   }
 }

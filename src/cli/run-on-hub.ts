@@ -69,7 +69,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
       answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
     })
   } catch (error) {
-    if (tellProblems(error, source)) return exitCodes.usage
+    if (tellProblems(error, source, options.json)) return exitCodes.usage
     throw error
   }
 }

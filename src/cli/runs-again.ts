@@ -8,10 +8,16 @@ import { CHILDREN_AT_ONCE } from './run-family.ts'
 
 const followOption = {
   follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
+  json: { type: 'boolean', help: 'Print JSON: the id, or with --follow one event a line' },
 } as const
 
-async function begun(client: ErrandClient, runId: string, wait: boolean): Promise<number> {
-  process.stdout.write(`${runId}\n`)
+async function begun(
+  client: ErrandClient,
+  runId: string,
+  { follow: wait, json = false }: { follow?: boolean; json?: boolean },
+): Promise<number> {
+  if (!json) process.stdout.write(`${runId}\n`)
+  else if (!wait) process.stdout.write(`${JSON.stringify({ run_id: runId })}\n`)
   if (!wait) return exitCodes.success
   const run = {
     runId,
@@ -21,7 +27,7 @@ async function begun(client: ErrandClient, runId: string, wait: boolean): Promis
     view: () => client.runs.get(runId),
   }
   return await follow(run, {
-    json: false,
+    json,
     maxBytes: () => Infinity,
     wholeOutput: () => '',
     answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
@@ -37,10 +43,10 @@ export const runsRetry = command({
     ...hubOptions,
   },
   examples: ['errand runs retry run_0123 --failed'],
-  async run({ failed, follow: wait, ...hub }, [id]) {
+  async run({ failed, follow, json, ...hub }, [id]) {
     const client = connect(hub)
     const { run_id } = await client.runs.retry(id!, { only: failed ? 'failed' : 'all' })
-    return await begun(client, run_id, wait ?? false)
+    return await begun(client, run_id, { follow, json })
   },
 })
 
@@ -49,9 +55,9 @@ export const runsRollback = command({
   args: '<id>',
   options: { ...followOption, ...hubOptions },
   examples: ['errand runs rollback run_0123'],
-  async run({ follow: wait, ...hub }, [id]) {
+  async run({ follow, json, ...hub }, [id]) {
     const client = connect(hub)
     const { run_id } = await client.runs.rollback(id!)
-    return await begun(client, run_id, wait ?? false)
+    return await begun(client, run_id, { follow, json })
   },
 })

@@ -7,6 +7,7 @@ import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { hubOptions } from './hub-options.ts'
+import { JsonLines } from './json-lines.ts'
 import { wantsColor } from './render/palette.ts'
 import { CHILDREN_AT_ONCE, eachEvent, FamilyDisplay } from './run-family.ts'
 import { TextOut } from './text-out.ts'
@@ -18,14 +19,17 @@ export const runsLogs = command({
     follow: { type: 'boolean', short: 'f', help: 'Go on until the run ends' },
     attempt: { type: 'string', value: 'N', help: 'The whole output of this attempt, byte for byte' },
     stream: { type: 'string', value: 'NAME', help: 'With --attempt: stdout (default) or stderr' },
+    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
     ...hubOptions,
   },
   examples: ['errand runs logs run_0123', 'errand runs logs run_0123 --attempt 1 > out.bin'],
-  async run({ follow, attempt, stream = 'stdout', ...hub }, [id]) {
+  async run({ follow, attempt, stream = 'stdout', json, ...hub }, [id]) {
+    if (json && attempt !== undefined)
+      throw new UsageError('--attempt gives bytes as they are, and --json events', 'write one of them')
     const client = connect(hub)
     const damage =
       attempt === undefined
-        ? await readable(client, id!, follow ?? false)
+        ? await events(client, id!, { wait: follow ?? false, json: json ?? false })
         : await bytes(client, id!, attempt, stream)
     if (damage === undefined) return exitCodes.success
     process.stderr.write(`warning: the output is damaged: ${damage}\n`)
@@ -62,7 +66,11 @@ async function bytes(
 }
 
 /** As `bytes`. */
-async function readable(client: ErrandClient, runId: string, wait: boolean): Promise<string | undefined> {
+async function events(
+  client: ErrandClient,
+  runId: string,
+  { wait, json }: { wait: boolean; json: boolean },
+): Promise<string | undefined> {
   const tty = process.stdout.isTTY ?? false
   const show = {
     maxBytes: () => Infinity,
@@ -70,21 +78,23 @@ async function readable(client: ErrandClient, runId: string, wait: boolean): Pro
     answerHint: (step: string, id: string) => `answer with: errand approve ${id} "${step}"`,
   }
   const displays = new FamilyDisplay(show, { tty, color: wantsColor(tty, process.env) })
+  const lines = new JsonLines(runId)
   const out = new TextOut(process.stdout)
   const gone = new AbortController()
   const { signal } = gone
   let missing = 0
   out.whenGone(() => gone.abort())
-  const events = (id: string) => (wait ? client.events(id, { signal }) : eventsSoFar(client, id, signal))
+  const eventsOf = (id: string) => (wait ? client.events(id, { signal }) : eventsSoFar(client, id, signal))
   try {
     await eachEvent(runId, {
-      events,
+      events: eventsOf,
       tell: (event, member) => {
         if (event.type === 'output') missing += event.missing ?? 0
-        return out.write(displays.add(event, member))
+        return out.write(json ? lines.event(event, member.runId) : displays.add(event, member))
       },
       childrenAtOnce: CHILDREN_AT_ONCE,
     })
+    if (json) await out.write(lines.result(await client.runs.get(runId)))
   } catch (error) {
     if (!signal.aborted) throw error
   }

@@ -1,6 +1,7 @@
 import { type CommandGroup, command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
+import { JsonLines } from './json-lines.ts'
 import { jsonOption, printJson } from './print.ts'
 import { runsRetry, runsRollback } from './runs-again.ts'
 import { runsList } from './runs-list.ts'
@@ -15,9 +16,11 @@ const events = command({
   async run({ after = '0', ...hub }, [id]) {
     if (!/^\d+$/.test(after))
       throw new UsageError(`--after is "${after}"`, 'it is the seq of an event: a number from 0')
-    for await (const event of connect(hub).events(id!, { after: Number(after) })) {
-      process.stdout.write(`${JSON.stringify(event)}\n`)
-    }
+    const client = connect(hub)
+    const lines = new JsonLines(id!)
+    if (Number(after) > 0) lines.knows(await client.runs.get(id!))
+    for await (const event of client.events(id!, { after: Number(after) }))
+      process.stdout.write(lines.event(event, id!))
     return 0
   },
 })

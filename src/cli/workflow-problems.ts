@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { ErrandError } from '../contract/errors.ts'
 import { formatProblemWithSource, type Problem } from '../engine/file/problem.ts'
+import { errorLine } from './tell-error.ts'
 import type { WorkflowSource } from './workflow-source.ts'
 
 /** Every problem with the line it stands in. */
@@ -21,11 +22,12 @@ function readIfThere(file: string): string | undefined {
   }
 }
 
-/** Writes the problems of an `invalid_workflow` to standard error; false for any other error. */
-export function tellProblems(error: unknown, source: WorkflowSource): boolean {
+/** Tells the problems of an `invalid_workflow` as `tellError` tells an error; false for any other error. */
+export function tellProblems(error: unknown, source: WorkflowSource, json = false): boolean {
   if (!(error instanceof ErrandError) || error.code !== 'invalid_workflow') return false
   const { problems } = error.details as { problems?: Problem[] }
   if (problems === undefined) return false
+  if (json) process.stdout.write(errorLine(error))
   process.stderr.write(problemsText(problems, source))
   return true
 }

@@ -76,6 +76,39 @@ test('a file where a folder is to be is told as that', async (t) => {
   }
 })
 
+test('with --json an error is told as JSON too, with the same exit code', async (t) => {
+  const errand = errandCommand(t)
+  const bad = join(errand.home, 'bad.yaml')
+  writeFileSync(bad, 'version: v0.1\nname: bad\nsteps:\n  - name: a\n    action: cmd.rum\n    target: [x]\n')
+  const good = flow(t, 'true').file
+  const nowhere = ['--url', 'http://127.0.0.1:9']
+  const cases: [number, string, string[]][] = [
+    [2, 'invalid_workflow', ['run', bad]],
+    [2, 'invalid_workflow', ['dispatch', bad]],
+    [2, 'invalid_workflow', ['run', '--hub', bad, ...nowhere]],
+    [2, 'bad_request', ['run', join(errand.home, 'none.yaml')]],
+    [2, 'bad_request', ['validate', join(errand.home, 'none.yaml')]],
+    [2, 'bad_request', ['run', good, '--vra', 'A=1']],
+    [2, 'bad_request', ['run', good, '--var', 'A']],
+    [5, 'unavailable', ['run', '--hub', good, ...nowhere]],
+    [5, 'unavailable', ['runs', 'logs', 'x', ...nowhere]],
+    [5, 'unavailable', ['runners', 'list', ...nowhere]],
+  ]
+  for (const [wanted, errorCode, args] of cases) {
+    const { code, stdout, stderr } = await errand.run([...args, '--json'])
+    assert.equal(code, wanted, stderr)
+    const { type, error } = JSON.parse(stdout)
+    assert.deepEqual([type, error.code], ['error', errorCode], stdout)
+    assert.ok(error.message.length > 0 && stderr.includes('hint:'))
+    if (errorCode !== 'invalid_workflow') assert.ok(stderr.includes(error.message) && error.hint.length > 0)
+    else {
+      const [first, second] = error.details.problems
+      assert.deepEqual([first.line, first.column, second.line], [5, 13, 6])
+      assert.match(first.hint, /cmd\.run/)
+    }
+  }
+})
+
 test('a workflow file that is not there or not valid ends with 2, every mistake with its line', async (t) => {
   const errand = errandCommand(t)
   const file = join(errand.home, 'bad.yaml')
@@ -145,6 +178,11 @@ test('--json prints one event a line and the run at the end', async (t) => {
     lines.map((event) => event.seq),
     lines.map((_, index) => index + 1),
   )
+  for (const { type, run_id, step, host } of lines) {
+    assert.equal(run_id, 'my-run', type)
+    if (/^(attempt|output)/.test(type)) assert.deepEqual([step, host], ['one', 'local'], type)
+  }
+  assert.equal(last.run_id, 'my-run')
   assert.equal(lines.find((event) => event.type === 'output' && event.stream === 'stdout').text, 'hi\n')
   assert.equal(last.type, 'result')
   assert.equal(last.run.run_id, 'my-run')
