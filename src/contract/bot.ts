@@ -75,13 +75,52 @@ export const BotLimits = z.strictObject({
   memory: described(z._default(Size, '256MB'), 'Memory, with no swap beside it'),
   cpus: described(z._default(z.number().check(z.positive(), z.maximum(1024)), 0.5), 'Cores'),
   processes: described(z._default(positive, 100), 'Processes and threads'),
-  disk: described(z._default(Size, '64MB'), 'Size of /tmp, the one place it can write to; in memory'),
+  disk: described(z._default(Size, '64MB'), 'Size of /tmp; in memory'),
+  work: described(
+    z._default(Size, '1GB'),
+    'What it may write into its working folder and the volumes of its image, all together, beyond what the image has there; more ends it with reason quota',
+  ),
   log: described(
     z._default(Size, '50MB'),
     'Most log bytes a day; what goes beyond is left out, with a line that says so',
   ),
 })
 export type BotLimits = z.infer<typeof BotLimits>
+
+/** Whether a container may have a place of its own there: not where the machine or the image keeps what every program needs. */
+export function isOwnFolder(path: string): boolean {
+  return (
+    !SYSTEM_FOLDERS.has(path) && !SYSTEM_TREES.some((tree) => path === tree || path.startsWith(`${tree}/`))
+  )
+}
+const SYSTEM_TREES = ['/bin', '/boot', '/dev', '/etc', '/lib', '/proc', '/run', '/sbin', '/sys', '/tmp']
+const SYSTEM_FOLDERS = new Set(
+  ['', 'bin', 'include', 'lib', 'lib64', 'local', 'local/bin', 'local/lib', 'sbin', 'share']
+    .map((name) => `/usr/${name}`.replace(/\/$/, ''))
+    .concat('/', '/lib32', '/lib64', '/libx32', '/var', '/var/lib', '/var/run'),
+)
+
+/** A named place that outlives the bot's containers. */
+export const BotData = z.strictObject({
+  path: described(
+    z._default(
+      z
+        .string()
+        .check(
+          z.regex(
+            /^(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}){1,8}$/,
+            'the path of a place for data is absolute and plain, such as /data or /app/state',
+          ),
+          z.refine(isOwnFolder, 'a folder of the system is no place for data; take one such as /data'),
+        ),
+      '/data',
+    ),
+    'Where the bot finds it',
+  ),
+  size: described(z._default(Size, '1GB'), 'What may stand in it; more ends the bot with reason quota'),
+  runner: described(z.optional(text), 'The runner that has it, where the bot could have been on others'),
+})
+export type BotData = z.infer<typeof BotData>
 
 export const BotRestart = z.strictObject({
   policy: z._default(z.enum(['no', 'on-failure']), 'no'),
@@ -98,6 +137,7 @@ export const BotServeArgs = z.strictObject({
   source: BotSource,
   command: described(z.optional(z.array(text).check(z.minLength(1))), "Instead of the image's own command"),
   limits: z.prefault(BotLimits, {}),
+  data: z.optional(BotData),
   restart: z.prefault(BotRestart, {}),
   runtime: described(z.optional(text), 'Container runtime, such as runsc; default: that of the runner'),
   stop_grace_seconds: described(

@@ -29,12 +29,13 @@ interface Setting {
 const amount = (text: string): number | undefined => (Number(text) > 0 ? Number(text) : undefined)
 const count = (text: string): number | undefined => (/^[1-9]\d*$/.test(text) ? Number(text) : undefined)
 
-/** Memory and cores are bounded by what the runner has to give, and /tmp by the memory; processes and log by nothing else. */
+/** Memory and cores are bounded by what the runner has to give, and /tmp by the memory; processes, the working folder and the log by nothing else. */
 const settings: Readonly<Record<Limit, Setting>> = {
   memory: { variable: 'ERRAND_BOT_MAX_MEMORY', read: parseBytes, example: '2GB' },
   cpus: { variable: 'ERRAND_BOT_MAX_CPUS', read: amount, example: '2' },
   processes: { variable: 'ERRAND_BOT_MAX_PROCESSES', preset: '4096', read: count, example: '500' },
   disk: { variable: 'ERRAND_BOT_MAX_DISK', read: parseBytes, example: '256MB' },
+  work: { variable: 'ERRAND_BOT_MAX_WORK', preset: '10GB', read: parseBytes, example: '2GB' },
   log: { variable: 'ERRAND_BOT_MAX_LOG', preset: '1GB', read: parseBytes, example: '200MB' },
 }
 const limits = Object.keys(settings) as Limit[]

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
+import { extract } from 'tar-stream'
 import type { BuildOrder, ContainerEngine, ContainerOrder, ContainerState, LogPiece } from './ports.ts'
 import { testingBuild } from './testing-build.ts'
 
@@ -175,14 +177,143 @@ export function containerEngineConformance(
     assert.equal(textOf(await use.log(id), 'stdout'), 'wrote /tmp\nfull\nno mount\n')
   })
 
-  check('volumes that its image declares are memory too', async (use) => {
-    const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME /data /tmp /tmp/../more` })
-    const id = await use.create(
-      'head -c 20m /dev/zero >/data/large || echo full; grep -c "tmpfs /data" /proc/mounts',
-      { image },
+  check(
+    'its working folder and volumes begin with what the image has, are writable, and go with it',
+    async (use) => {
+      const { id: image } = await use.build({
+        Dockerfile: `FROM ${use.image}
+RUN mkdir -p /srv/bot /data/in /sealed && echo code >/srv/bot/code && echo seed >/data/in/seed && chown 7:8 /srv/bot && chmod 700 /sealed
+VOLUME /data /tmp /tmp/../more /sealed
+WORKDIR /srv/bot
+USER 99`,
+      })
+      const script = `pwd; cat code /data/in/seed; stat -c '%u:%g %a %n' . code /data /data/in /more /sealed
+      for path in bot.db /data/new /more/new /data/in/new /sealed/new /file /srv/file; do echo x 2>/dev/null >$path && echo wrote $path; done`
+      const order = use.order({ image, command: ['sh', '-c', script] })
+      const { id, volumes } = await use.engine.create(order)
+      assert.equal(volumes.length, 4)
+      await use.engine.start(id)
+      assert.equal(
+        textOf(await use.log(id), 'stdout'),
+        `/srv/bot\ncode\nseed\n7:8 777 .\n0:0 644 code\n0:0 777 /data\n0:0 755 /data/in\n0:0 777 /more\n0:0 700 /sealed\nwrote bot.db\nwrote /data/new\nwrote /more/new\n`,
+      )
+      const found = await use.engine.volumes({ runner: use.runner })
+      assert.deepEqual(found.map(({ name }) => name).sort(), [...volumes].sort())
+      assert.equal(await use.engine.removeVolume(volumes[0]!), false)
+      // A container that begins again finds what it has written; another of the same image does not.
+      await use.engine.start(id)
+      await use.ended(id)
+      assert.match(textOf(await use.log(id), 'stdout'), /code\n[^]*code\n/)
+      await use.engine.remove(id)
+      assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
+      const other = await use.create('ls', { image })
+      await use.engine.start(other)
+      assert.equal(textOf(await use.log(other), 'stdout'), 'code\n')
+    },
+  )
+
+  check('a folder of the system as working folder stays read-only', async (use) => {
+    for (const folder of ['/', '/etc', '/usr/bin']) {
+      const { id: image } = await use.build({
+        Dockerfile: `FROM ${use.image}\nRUN mkdir -p ${folder}\nWORKDIR ${folder}`,
+      })
+      const { id, volumes } = await use.engine.create(
+        use.order({ image, command: ['sh', '-c', 'pwd; echo x 2>/dev/null >file && echo wrote'] }),
+      )
+      assert.deepEqual(volumes, [])
+      await use.engine.start(id)
+      assert.equal(textOf(await use.log(id), 'stdout'), `${folder}\n`)
+    }
+  })
+
+  check(
+    'a place for data outlives its containers, whoever they run as, and is read as a tar',
+    async (use) => {
+      const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nUSER 99` })
+      const volume = `${use.runner}-data`
+      const order = (script: string, more: Partial<ContainerOrder> = {}) =>
+        use.order({
+          command: ['sh', '-c', script],
+          data: { volume, path: '/data' },
+          labels: { runner: use.runner, attempt: 'run_1.1', bot: 'one', owner: 'x/y' },
+          ...more,
+        })
+      const first = await use.engine.create(order('echo kept >/data/file; mkdir /data/sub', { image }))
+      assert.deepEqual(first.volumes, [])
+      await use.engine.start(first.id)
+      await use.ended(first.id)
+      await use.engine.remove(first.id)
+      assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [
+        { name: volume, labels: { runner: use.runner, bot: 'one', owner: 'x/y' } },
+      ])
+      const second = await use.engine.create(
+        order('cat /data/file; echo more >/data/more && while :; do sleep 1; done'),
+      )
+      await use.engine.start(second.id)
+      await use.printed(second.id, 'kept')
+      assert.equal(await use.engine.removeVolume(volume), false)
+      const names: string[] = []
+      const entries = extract()
+      ;(await use.engine.readVolume(volume, { runner: use.runner })).pipe(entries)
+      for await (const entry of entries) {
+        names.push(`${entry.header.uid} ${entry.header.name} ${await text(entry)}`)
+      }
+      assert.deepEqual(names.filter((name) => !name.includes('more')).sort(), [
+        '0 ./ ',
+        '99 ./file kept\n',
+        '99 ./sub/ ',
+      ])
+      await assert.rejects(use.engine.readVolume(`${volume}-none`, { runner: use.runner }), {
+        code: 'not_found',
+      })
+      await use.engine.remove(second.id)
+      assert.equal((await use.engine.containers({ runner: use.runner })).length, 0)
+      assert.equal(await use.engine.removeVolume(volume), true)
+      assert.equal(await use.engine.removeVolume(volume), true)
+      assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
+    },
+  )
+
+  check(
+    'a place for data is not the working folder of the image, whose code it would keep from changing',
+    async (use) => {
+      const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nWORKDIR /app` })
+      const data = { volume: `${use.runner}-data`, path: '/app' }
+      await assert.rejects(use.engine.create(use.order({ image, data })), {
+        code: 'invalid_argument',
+        hint: /\/app\/data/,
+      })
+      assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
+    },
+  )
+
+  check('what stands in volumes is measured, whatever its names, and however it is hidden', async (use) => {
+    const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME /data` })
+    const signal = new AbortController().signal
+    const measured = async (script: string, enoughBytes = Number.POSITIVE_INFINITY) => {
+      const { id, volumes } = await use.engine.create(
+        use.order({ image, command: ['sh', '-c', `cd /data; ${script}`] }),
+      )
+      await use.engine.start(id)
+      await use.ended(id)
+      const bytes = await use.engine.volumeBytes(volumes, { enoughBytes, signal })
+      await use.engine.remove(id)
+      return bytes
+    }
+    assert.equal(await measured('true'), 0)
+    const one = await measured('head -c 3000000 /dev/zero >file; ln file again; truncate -s 1g sparse')
+    assert.ok(one >= 3_000_000 && one < 3_100_000, String(one))
+    const many = await measured('for n in $(seq 100); do : >$n; done')
+    assert.ok(many >= 100 * 4096 && many < 110 * 4096, String(many))
+    const odd = await measured(
+      `name=$(printf '\\377\\376'); mkdir $name && head -c 3000000 /dev/zero >$name/$name`,
     )
-    await use.engine.start(id)
-    assert.equal(textOf(await use.log(id), 'stdout'), 'full\n1\n')
+    assert.ok(odd >= 3_000_000, String(odd))
+    const deep = `for n in $(seq 30); do mkdir ${'d'.repeat(200)} && cd ${'d'.repeat(200)} || break; done`
+    assert.equal(await measured(`${deep}; head -c 3000000 /dev/zero >file`), Number.POSITIVE_INFINITY)
+    const some = await measured('for n in $(seq 9); do head -c 1000000 /dev/zero >$n; done', 2_000_000)
+    assert.ok(some > 2_000_000, String(some))
+    assert.equal(await use.engine.volumeBytes([`${use.runner}-none`], { enoughBytes: 1, signal }), 0)
   })
 
   check('it has one capability and gets no more', async (use) => {

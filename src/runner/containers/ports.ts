@@ -31,6 +31,8 @@ export interface ContainerOrder {
   limits: ContainerLimits
   /** Bytes that the engine keeps of its log (rotated). */
   logBytes: number
+  /** A volume that outlives it, at this path; made where there is none of that name, and labelled without the attempt. */
+  data?: { volume: string; path: string }
   runtime?: string
   stopGraceSeconds: number
   labels: OwnLabels
@@ -59,6 +61,11 @@ export interface FoundContainer {
   labels: OwnLabels
   state: ContainerState
   createdAt: string
+}
+
+export interface FoundVolume {
+  name: string
+  labels: OwnLabels
 }
 
 export interface ImageInfo {
@@ -116,8 +123,12 @@ export interface ContainerEngine {
   tag(id: string, name: string): Promise<void>
   /** A name, or an id with all its names. One that is in use stays, and false is answered. */
   removeImage(nameOrId: string): Promise<boolean>
-  /** Created, not started; the limits are read back, and one that is not as ordered is an error and leaves nothing. */
-  create(order: ContainerOrder): Promise<{ id: string }>
+  /**
+   * Created, not started; the limits are read back, and one that is not as ordered is an error and leaves nothing. Its
+   * working folder and the volumes of its image are volumes of its own, `volumes`, which go with it and begin with what the image
+   * has there; all that may be read there may be written. The rest is read-only.
+   */
+  create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }>
   start(id: string): Promise<void>
   state(id: string): Promise<ContainerState>
   /** Whether anyone has sent it a signal since then, as an engine does that is stopped; false where that is not known any more. */
@@ -137,5 +148,19 @@ export interface ContainerEngine {
   remove(id: string): Promise<void>
   /** Only ours, by these labels. */
   containers(labels: Partial<OwnLabels>): Promise<FoundContainer[]>
+  /** Only ours, by these labels. */
+  volumes(labels: Partial<OwnLabels>): Promise<FoundVolume[]>
+  /**
+   * What stands in them, on the disk, each file with 4 KiB at least. Not counted further than `enoughBytes`; Infinity where
+   * it cannot be measured, as with paths that are too long. One that is gone has nothing.
+   */
+  volumeBytes(
+    names: readonly string[],
+    options: { enoughBytes: number; signal: AbortSignal },
+  ): Promise<number>
+  /** A tar of what stands in it; also while a container uses it. Throws `not_found`. */
+  readVolume(name: string, labels: OwnLabels): Promise<Readable>
+  /** One that is in use stays, and false is answered; one that is gone is no error. */
+  removeVolume(name: string): Promise<boolean>
   close(): void
 }

@@ -36,7 +36,7 @@ async function inspect(docker: Docker, id: string, abortSignal: AbortSignal): Pr
 }
 
 /** Of all volumes, by name; -1 where it cannot be measured. The client's own call would measure the images too. */
-async function volumeSizes(
+export async function volumeSizes(
   { modem }: Docker,
   abortSignal: AbortSignal,
 ): Promise<ReadonlyMap<string, number>> {

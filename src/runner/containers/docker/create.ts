@@ -1,15 +1,21 @@
 import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ContainerOrder } from '../ports.ts'
+import { openPlaces } from './held-volumes.ts'
 import { hostConfig } from './host-config.ts'
-import { imageVolumes } from './image-volumes.ts'
 import { engineLabels } from './own-labels.ts'
 import { differing } from './read-back.ts'
+import { workPlaces } from './work-places.ts'
 
 /** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. */
-export async function create(docker: Docker, network: string, order: ContainerOrder): Promise<string> {
+export async function create(
+  docker: Docker,
+  network: string,
+  order: ContainerOrder,
+): Promise<{ id: string; volumes: string[] }> {
   const image = await docker.getImage(order.image).inspect()
-  const config = hostConfig(order, network, imageVolumes(image.Config))
+  const places = workPlaces(image.Config, order.data?.path)
+  const config = hostConfig(order, network, places)
   const container = await docker.createContainer({
     name: order.name,
     Image: order.image,
@@ -23,7 +29,8 @@ export async function create(docker: Docker, network: string, order: ContainerOr
     HostConfig: config,
   })
   try {
-    const difference = differing(config, await container.inspect())
+    const info = await container.inspect()
+    const difference = differing(config, info)
     if (difference !== undefined)
       throw new ErrandError(
         'unavailable',
@@ -32,9 +39,15 @@ export async function create(docker: Docker, network: string, order: ContainerOr
           hint: '`docker info` warns of what the kernel lacks; for swap, boot it with swapaccount=1 or use cgroup v2.',
         },
       )
+    const mounted = info.Mounts.flatMap(({ Name, Destination }) =>
+      Name === undefined ? [] : [{ volume: Name, path: Destination }],
+    )
+    const { labels, data } = order
+    await openPlaces(docker, container, { user: image.Config?.User, places: mounted, labels })
+    const own = mounted.filter(({ path }) => path !== data?.path)
+    return { id: container.id, volumes: own.map(({ volume }) => volume) }
   } catch (error) {
     await container.remove({ force: true, v: true })
     throw error
   }
-  return container.id
 }

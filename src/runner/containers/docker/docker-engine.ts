@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type {
@@ -6,6 +7,7 @@ import type {
   ContainerOrder,
   ContainerState,
   FoundContainer,
+  FoundVolume,
   ImageInfo,
   LogPiece,
   OwnLabels,
@@ -17,9 +19,11 @@ import { containerState } from './container-state.ts'
 import { create } from './create.ts'
 import { isBeingRemoved, isGone, told } from './errors.ts'
 import { followLog } from './follow-log.ts'
+import { readVolume } from './held-volumes.ts'
 import { image, images, removeImage, tag } from './images.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 import { pull } from './pull.ts'
+import { removeVolume, volumeBytes, volumes } from './volumes.ts'
 import { waitFor } from './wait-for.ts'
 
 /** How long after the end of a container the kernel's word of it may take to get to the engine. */
@@ -73,9 +77,9 @@ export class DockerEngine implements ContainerEngine {
     return this.#told(`remove the image ${nameOrId}`, removeImage(this.#docker, nameOrId))
   }
 
-  async create(order: ContainerOrder): Promise<{ id: string }> {
+  create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }> {
     const created = create(this.#docker, this.#network.bots, order)
-    return { id: await this.#told(`create the container ${order.name}`, created) }
+    return this.#told(`create the container ${order.name}`, created)
   }
 
   async start(id: string): Promise<void> {
@@ -160,6 +164,26 @@ export class DockerEngine implements ContainerEngine {
       createdAt: new Date(Created * 1000).toISOString(),
     }))
     return (await Promise.all(found)).filter(({ state }) => state.type !== 'gone')
+  }
+
+  volumes(labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
+    return this.#told('list volumes', volumes(this.#docker, labels))
+  }
+
+  volumeBytes(
+    names: readonly string[],
+    options: { enoughBytes: number; signal: AbortSignal },
+  ): Promise<number> {
+    const signal = this.#until(options.signal)
+    return this.#learned('measure volumes', volumeBytes(this.#docker, names, { ...options, signal }))
+  }
+
+  readVolume(name: string, labels: OwnLabels): Promise<Readable> {
+    return this.#told(`read the volume ${name}`, readVolume(this.#docker, name, labels))
+  }
+
+  removeVolume(name: string): Promise<boolean> {
+    return this.#told(`remove the volume ${name}`, removeVolume(this.#docker, name))
   }
 
   close(): void {

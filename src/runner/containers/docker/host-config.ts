@@ -1,6 +1,6 @@
-import { posix } from 'node:path'
 import type Docker from 'dockerode'
 import type { ContainerOrder } from '../ports.ts'
+import { engineLabels } from './own-labels.ts'
 
 const TMP = '/tmp'
 const OPEN_FILES = 16_384
@@ -8,17 +8,26 @@ const OPEN_FILES = 16_384
 const LOG_FILES = 2
 
 /**
- * How a bot is held: each field is read back once the container is made. `volumes` are paths that its image declares;
- * they become memory like /tmp, since the engine would give them the machine's disk.
+ * How a bot is held: each field is read back once the container is made. `places` are the paths that it can write to on the
+ * disk: each is a volume without a name, which the engine fills with what the image has there, and removes with the container.
  */
 export function hostConfig(
   order: ContainerOrder,
   network: string,
-  volumes: readonly string[],
+  places: readonly string[],
 ): Docker.HostConfig {
   const { memoryBytes, cpus, cpuShares, processes, tmpBytes } = order.limits
-  const paths = new Set(volumes.map((path) => posix.resolve('/', path)))
-  paths.delete(TMP)
+  const { attempt: _, ...lasting } = order.labels
+  const volume = (Source: string, Target: string, labels: typeof order.labels) => ({
+    Type: 'volume' as const,
+    Source,
+    Target,
+    VolumeOptions: {
+      NoCopy: false,
+      Labels: engineLabels(labels),
+      DriverConfig: { Name: 'local', Options: {} },
+    },
+  })
   return {
     NetworkMode: network,
     Memory: memoryBytes,
@@ -34,12 +43,10 @@ export function hostConfig(
     ReadonlyRootfs: true,
     // Programs may stand in it: who runs code of their own gains nothing by that, and some libraries unpack there.
     Tmpfs: { [TMP]: `rw,exec,nosuid,nodev,size=${tmpBytes},mode=1777` },
-    Mounts: [...paths].map((path) => ({
-      Type: 'tmpfs',
-      Source: '',
-      Target: path,
-      TmpfsOptions: { SizeBytes: tmpBytes, Mode: 0o1777 },
-    })),
+    Mounts: [
+      ...places.map((path) => volume('', path, order.labels)),
+      ...(order.data === undefined ? [] : [volume(order.data.volume, order.data.path, lasting)]),
+    ],
     Binds: [],
     Devices: [],
     IpcMode: 'private',

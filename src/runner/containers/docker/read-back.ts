@@ -11,7 +11,11 @@ export function differing(asked: HostConfig, info: ContainerInspectInfo): string
     if (isDeepStrictEqual(plain(name, held[name]), plain(name, wanted))) continue
     return `${name} is ${JSON.stringify(held[name])}, not ${JSON.stringify(wanted)}`
   }
-  const disk = info.Mounts.find(({ Type }) => (Type as string) !== 'tmpfs')
+  const targets = new Set((asked.Mounts ?? []).map(({ Target }) => Target))
+  const disk = info.Mounts.find(
+    ({ Type, Destination }) =>
+      (Type as string) !== 'tmpfs' && !((Type as string) === 'volume' && targets.has(Destination)),
+  )
   if (disk !== undefined) return `${disk.Destination} is a ${disk.Type} of this machine`
   const networks = Object.keys(info.NetworkSettings.Networks)
   if (!isDeepStrictEqual(networks, [asked.NetworkMode]))

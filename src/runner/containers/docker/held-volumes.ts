@@ -1,0 +1,121 @@
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import type Docker from 'dockerode'
+import type { OwnLabels } from '../ports.ts'
+import { engineLabels } from './own-labels.ts'
+
+/** An image with nothing in it, made where it is not there. */
+const EMPTY_IMAGE = 'errand/empty:1'
+const EMPTY_TAR_BYTES = 1024
+
+/** Of a container that is made. */
+export interface Place {
+  volume: string
+  path: string
+}
+
+/**
+ * Lets the container's user write into each place that others than its owner may read. The engine gives a volume the owner
+ * that the folder has in the image, or root; and not even root may write to what is another's, having no capability for that.
+ */
+export async function openPlaces(
+  docker: Docker,
+  container: Docker.Container,
+  { user, places, labels }: { user: string | undefined; places: readonly Place[]; labels: OwnLabels },
+): Promise<void> {
+  const uid = uidOf(user)
+  const closed: (Place & { mode: number; uid: number; gid: number })[] = []
+  for (const place of places) {
+    const { mode = 0, ...owner } = await folderHeader(container, place.path)
+    const isOpen = (mode & 0o002) !== 0 || (owner.uid === uid && (mode & 0o200) !== 0)
+    const isPrivate = (mode & 0o005) !== 0o005
+    if (!isOpen && !isPrivate)
+      closed.push({ ...place, mode: (mode & 0o7777) | 0o777, uid: owner.uid ?? 0, gid: owner.gid ?? 0 })
+  }
+  if (closed.length === 0) return
+  const { pack } = await import('tar-stream')
+  const holder = await hold(
+    docker,
+    closed.map(({ volume }) => volume),
+    labels,
+  )
+  try {
+    const tar = pack()
+    for (const [index, { mode, uid, gid }] of closed.entries())
+      tar.entry({ name: `${index}/`, type: 'directory', mode, uid, gid })
+    tar.finalize()
+    await holder.putArchive(tar as unknown as NodeJS.ReadableStream, { path: '/' })
+  } finally {
+    await holder.remove({ force: true })
+  }
+}
+
+/** A tar of what stands in a volume. The engine reads it, wherever its disk is, and whatever uses it. */
+export async function readVolume(docker: Docker, name: string, labels: OwnLabels): Promise<Readable> {
+  // A container that names one which is not there would make it.
+  await docker.getVolume(name).inspect()
+  const holder = await hold(docker, [name], labels)
+  const release = () => holder.remove({ force: true }).catch(() => undefined)
+  try {
+    const tar = (await holder.getArchive({ path: '/0/.' })) as Readable
+    tar.once('close', release)
+    return tar
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+/** A container that is never started, and has the volumes at /0, /1 and so on. */
+async function hold(
+  docker: Docker,
+  volumes: readonly string[],
+  labels: OwnLabels,
+): Promise<Docker.Container> {
+  const create = () =>
+    docker.createContainer({
+      Image: EMPTY_IMAGE,
+      Cmd: ['none'],
+      Labels: engineLabels({ runner: labels.runner }),
+      HostConfig: {
+        NetworkMode: 'none',
+        Mounts: volumes.map((Source, index) => ({
+          Type: 'volume',
+          Source,
+          Target: `/${index}`,
+          VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: 'local', Options: {} } },
+        })),
+      },
+    })
+  return await create().catch(async (error) => {
+    if (error.statusCode !== 404) throw error
+    const [repo, tag] = EMPTY_IMAGE.split(':')
+    await text(
+      await docker.importImage(Readable.from([Buffer.alloc(EMPTY_TAR_BYTES)]) as never, { repo, tag }),
+    )
+    return create()
+  })
+}
+
+/** Of the folder itself; what stands in it is not read. */
+async function folderHeader(container: Docker.Container, path: string) {
+  const { extract } = await import('tar-stream')
+  const tar = (await container.getArchive({ path: `${path}/.` })) as Readable
+  const entries = extract()
+  tar.on('error', (error) => entries.destroy(error))
+  tar.pipe(entries)
+  try {
+    for await (const { header } of entries) return header
+    throw new Error(`${path} is no folder`)
+  } finally {
+    tar.destroy()
+    entries.destroy()
+  }
+}
+
+/** Undefined where the engine alone knows, by the image's list of users. */
+function uidOf(user = ''): number | undefined {
+  const [name] = user.split(':')
+  if (name === '' || name === 'root') return 0
+  return /^\d+$/.test(name!) ? Number(name) : undefined
+}

@@ -1,0 +1,75 @@
+import { constants } from 'node:fs'
+import { access } from 'node:fs/promises'
+import type Docker from 'dockerode'
+import { folderSize } from '../../limits/folder-size.ts'
+import type { FoundVolume, OwnLabels } from '../ports.ts'
+import { volumeSizes } from './container-size.ts'
+import { isConflict, isGone } from './errors.ts'
+import { labelFilter, ownLabels } from './own-labels.ts'
+
+/** What a file without content counts, so that nobody fills a disk with those. */
+const LEAST_FILE_BYTES = 4096
+
+export async function volumes(docker: Docker, labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
+  // The client's types want a text, and would have the engine refuse it.
+  const { Volumes } = await docker.listVolumes({ filters: { label: labelFilter(labels) } as never })
+  return (Volumes ?? []).map(({ Name, Labels }) => ({ name: Name, labels: ownLabels(Labels)! }))
+}
+
+/**
+ * Counted here where the engine's disk is this machine's; else the engine is asked, which measures all that it has: that takes
+ * longer, and fewer looks are had of it.
+ */
+export async function volumeBytes(
+  docker: Docker,
+  names: readonly string[],
+  { enoughBytes, signal }: { enoughBytes: number; signal: AbortSignal },
+): Promise<number> {
+  let bytes = 0
+  for (const name of names) {
+    const folder = await folderOf(docker, name)
+    if (folder === undefined) continue
+    if (!(await isSeen(folder))) return await toldBytes(docker, names, signal)
+    const options = { signal, enoughBytes: enoughBytes - bytes, leastBytes: LEAST_FILE_BYTES }
+    bytes += await folderSize(folder, options)
+    if (bytes > enoughBytes) break
+  }
+  signal.throwIfAborted()
+  return bytes
+}
+
+export async function removeVolume(docker: Docker, name: string): Promise<boolean> {
+  try {
+    await docker.getVolume(name).remove()
+  } catch (error) {
+    if (isConflict(error)) return false
+    if (!isGone(error)) throw error
+  }
+  return true
+}
+
+async function folderOf(docker: Docker, name: string): Promise<string | undefined> {
+  try {
+    return (await docker.getVolume(name).inspect()).Mountpoint
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
+/** Whoever is not root could not look into each folder of others, and would count too little. */
+async function isSeen(folder: string): Promise<boolean> {
+  if (process.getuid?.() !== 0) return false
+  return await access(folder, constants.R_OK).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function toldBytes(docker: Docker, names: readonly string[], signal: AbortSignal): Promise<number> {
+  const sizes = await volumeSizes(docker, signal)
+  const bytes = names.map((name) => sizes.get(name) ?? 0)
+  return bytes.some((size) => size < 0)
+    ? Number.POSITIVE_INFINITY
+    : bytes.reduce((sum, size) => sum + size, 0)
+}

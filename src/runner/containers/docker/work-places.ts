@@ -1,0 +1,27 @@
+import { posix } from 'node:path'
+import type Docker from 'dockerode'
+import { isOwnFolder } from '../../../contract/bot.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { imageVolumes } from './image-volumes.ts'
+
+const TMP = '/tmp'
+
+/**
+ * The paths that a container can write to on the disk, and that go with it: its working folder, unless that is one of the
+ * system's, and the volumes that its image declares.
+ */
+export function workPlaces(image: Docker.ImageInspectInfo['Config'] | undefined, data?: string): string[] {
+  const folder = posix.resolve('/', image?.WorkingDir || '/')
+  if (data === folder)
+    throw new ErrandError(
+      'invalid_argument',
+      `The place for data is ${data}, which is the working folder of the image: what stands there would stay as it is now, and no update would change it.`,
+      { hint: `Take a folder of its own, such as ${posix.join(folder, 'data')}.` },
+    )
+  const paths = new Set(imageVolumes(image).map((path) => posix.resolve('/', path)))
+  if (isOwnFolder(folder)) paths.add(folder)
+  // Memory.
+  paths.delete(TMP)
+  if (data !== undefined) paths.delete(data)
+  return [...paths].sort()
+}
