@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import type { AgentState } from '../contract/agent.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { runnerEnvironment, slotsOf } from '../dialects/environment.ts'
+import type { HubLinkOptions } from '../runner/link/hub-link.ts'
 import type { Attempts } from '../runner/ports.ts'
 import { type CommandGroup, command } from './command.ts'
 import { takeFolderLock } from './folder-lock.ts'
@@ -124,6 +125,7 @@ const start = command({
         url,
         token,
         attempts,
+        answer: bots.answers(services),
         leaseFile: join(folder, 'lease.json'),
         signal: stop.signal,
         log,
@@ -171,7 +173,11 @@ async function botsHere() {
     import('../runner/bots/engine-watch.ts'),
     import('../runner/bots/bot-sweeps.ts'),
   ])
-  return { machineBots, toldCaps, watchEngine, BotSweeps }
+  const answers =
+    (services: ReturnType<typeof machineBots>): HubLinkOptions['answer'] =>
+    async (askId, ask, signal) =>
+      (await import('../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
+  return { machineBots, toldCaps, watchEngine, BotSweeps, answers }
 }
 
 async function agentsHere(folder: string, allowedDirs: readonly string[]) {

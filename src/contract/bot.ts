@@ -70,6 +70,9 @@ export const BotSource = z.discriminatedUnion('mode', [
 ])
 export type BotSource = z.infer<typeof BotSource>
 
+/** `limits.work` where none is given: runners of earlier versions do not know it. */
+export const DEFAULT_WORK = '1GB'
+
 /** What a bot's container may use. */
 export const BotLimits = z.strictObject({
   memory: described(z._default(Size, '256MB'), 'Memory, with no swap beside it'),
@@ -77,8 +80,8 @@ export const BotLimits = z.strictObject({
   processes: described(z._default(positive, 100), 'Processes and threads'),
   disk: described(z._default(Size, '64MB'), 'Size of /tmp; in memory'),
   work: described(
-    z._default(Size, '1GB'),
-    'What it may write into its working folder and the volumes of its image, all together, beyond what the image has there; more ends it with reason quota',
+    z.optional(Size),
+    'What it may write into its working folder and the volumes of its image, beyond what the image has there; default 1GB; more ends it with reason quota',
   ),
   log: described(
     z._default(Size, '50MB'),
@@ -100,26 +103,23 @@ const SYSTEM_FOLDERS = new Set(
     .concat('/', '/lib32', '/lib64', '/libx32', '/var', '/var/lib', '/var/run'),
 )
 
+const dataPath = z
+  .string()
+  .check(
+    z.regex(
+      /^(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}){1,8}$/,
+      'the path of a place for data is absolute and plain, such as /data or /app/state',
+    ),
+    z.refine(isOwnFolder, 'a folder of the system is no place for data; take one such as /data'),
+  )
+
 /** A named place that outlives the bot's containers. */
 export const BotData = z.strictObject({
-  path: described(
-    z._default(
-      z
-        .string()
-        .check(
-          z.regex(
-            /^(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}){1,8}$/,
-            'the path of a place for data is absolute and plain, such as /data or /app/state',
-          ),
-          z.refine(isOwnFolder, 'a folder of the system is no place for data; take one such as /data'),
-        ),
-      '/data',
-    ),
-    'Where the bot finds it',
-  ),
+  path: described(z._default(dataPath, '/data'), 'Where the bot finds it'),
   size: described(z._default(Size, '1GB'), 'What may stand in it; more ends the bot with reason quota'),
   runner: described(z.optional(text), 'The runner that has it, where the bot could have been on others'),
 })
+export const WantedPlace = z.strictObject({ path: z.optional(dataPath), size: z.optional(Size) })
 export type BotData = z.infer<typeof BotData>
 
 export const BotRestart = z.strictObject({

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
+import { DataAnswer, DataAsk } from './bot-data.ts'
 import { RunnerId } from './enrolment.ts'
 import { Labels, PlainName, PlainText } from './plain-name.ts'
 
@@ -68,6 +69,7 @@ export const Hello = z.object({
           cpus: z.number().positive(),
           processes: z.number().positive(),
           disk_bytes: z.number().positive(),
+          work_bytes: z.number().positive(),
           log_bytes: z.number().positive(),
         })
         .partial()
@@ -109,6 +111,8 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   z.object({ type: z.literal('agents'), agents: z.array(AgentState) }),
   /** The container engine of its machine, as it found it now; absent: there is none any more. */
   z.object({ type: z.literal('containers'), containers: Hello.shape.containers }),
+  /** To an `ask`, once that is done. */
+  z.object({ type: z.literal('answer'), ask_id: z.string(), answer: DataAnswer }),
 ])
 export type RunnerFrame = z.infer<typeof RunnerFrame>
 
@@ -155,6 +159,8 @@ export const HubFrame = z.discriminatedUnion('type', [
   /** The end is committed, and with it all that came before: the attempt's folder may go. */
   z.object({ type: z.literal('release'), attempt_id, epoch }),
   z.object({ type: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
+  /** Answered over this link, or never: what breaks with it is asked anew. A runner that does not know it says nothing. */
+  z.object({ type: z.literal('ask'), ask_id: z.string(), ask: DataAsk }),
   /** The run has ended: its workspace may go. */
   z.object({ type: z.literal('forget_run'), run_id: z.string() }),
   /** The hub closes the link and says why; `retry: false` means that trying again is no use. */

@@ -1,6 +1,6 @@
 import { parseBytes } from '../../contract/amounts.ts'
 import type { Requirements } from '../../contract/attempt.ts'
-import type { BotLimits } from '../../contract/bot.ts'
+import { type BotLimits, DEFAULT_WORK } from '../../contract/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { isNamed, suits } from './offers.ts'
 import type { Runner } from './roster.ts'
@@ -15,7 +15,7 @@ export interface BotAsk {
 
 type Limit = keyof BotLimits
 type Amounts = Readonly<Record<Limit, number>>
-const limits: readonly Limit[] = ['memory', 'cpus', 'processes', 'disk', 'log']
+const limits: readonly Limit[] = ['memory', 'cpus', 'processes', 'disk', 'work', 'log']
 
 /**
  * Throws `invalid_argument`, with both numbers, where none of the runners that could have the bot may ever hold it.
@@ -54,24 +54,26 @@ export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: 
   )
 }
 
-const amountsOf = ({ memory, cpus, processes, disk, log }: BotLimits): Amounts => ({
+const amountsOf = ({ memory, cpus, processes, disk, work = DEFAULT_WORK, log }: BotLimits): Amounts => ({
   memory: parseBytes(String(memory))!,
   cpus,
   processes,
   disk: parseBytes(String(disk))!,
+  work: parseBytes(String(work))!,
   log: parseBytes(String(log))!,
 })
 
 /** As its operator has set it. */
 function capOf({ hello }: Runner): Amounts {
-  const { memory_bytes, cpus, processes, disk_bytes, log_bytes } = hello?.bots?.most ?? {}
-  const [memory, disk, log] = [memory_bytes, disk_bytes, log_bytes]
+  const { memory_bytes, cpus, processes, disk_bytes, work_bytes, log_bytes } = hello?.bots?.most ?? {}
+  const [memory, disk, work, log] = [memory_bytes, disk_bytes, work_bytes, log_bytes]
   const none = Number.POSITIVE_INFINITY
   return {
     memory: memory ?? none,
     cpus: cpus ?? none,
     processes: processes ?? none,
     disk: disk ?? none,
+    work: work ?? none,
     log: log ?? none,
   }
 }

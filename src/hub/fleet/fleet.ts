@@ -4,6 +4,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'
+import { RunnerAsks } from './asks.ts'
 import type { Assignment } from './assignment.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
 import { Incoming } from './incoming.ts'
@@ -55,6 +56,7 @@ export class Fleet implements StepHost {
   readonly #stop = new AbortController()
   /** For people: what is there, and what an admin does with it. */
   readonly runners: ManagedRunners
+  readonly asks: RunnerAsks
 
   constructor(options: FleetOptions) {
     const { authenticate, isDurable, secrets, log = () => {} } = options
@@ -68,14 +70,16 @@ export class Fleet implements StepHost {
     const known = new KnownRunners(options.store, log)
     const parts = { runners, known, ledger, dispatch }
     const reception = new Reception({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
-    const incoming = new Incoming({ reception, ledger, dispatch })
+    const asks = new RunnerAsks(runners)
+    const incoming = new Incoming({ reception, ledger, dispatch, asks })
+    this.asks = asks
     this.#graceMs = graceMs
     this.#ledger = ledger
     this.#dispatch = dispatch
     this.#reception = reception
     this.#known = known
     this.#links = new Links({
-      ...{ authenticate, reception, incoming, heartbeatMs, helloTimeoutMs, recheckMs, log },
+      ...{ authenticate, reception, incoming, asks, heartbeatMs, helloTimeoutMs, recheckMs, log },
     })
     this.runners = new ManagedRunners({ ...parts, reception })
   }

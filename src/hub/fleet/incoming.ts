@@ -1,5 +1,6 @@
 import type { OutputFrame } from '../../contract/output-frame.ts'
 import type { Hello, RunnerFrame } from '../../contract/protocol.ts'
+import type { RunnerAsks } from './asks.ts'
 import type { Assignment } from './assignment.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { Ledger } from './ledger.ts'
@@ -11,6 +12,7 @@ export interface IncomingOptions {
   reception: Reception
   ledger: Ledger
   dispatch: Dispatch
+  asks: RunnerAsks
 }
 
 type Frame = Exclude<RunnerFrame, Hello>
@@ -28,6 +30,10 @@ export class Incoming {
     const runner = this.#options.reception.runnerOf(link)
     if (frame.type === 'draining' || frame.type === 'agents' || frame.type === 'containers') {
       if (runner) this.#machine(runner, frame)
+      return
+    }
+    if (frame.type === 'answer') {
+      this.#options.asks.answered(link, frame.ask_id, frame.answer)
       return
     }
     const assignment = this.#find(link, frame, frame.type !== 'rejected')

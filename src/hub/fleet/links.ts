@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { Log } from '../../platform/log.ts'
+import type { RunnerAsks } from './asks.ts'
 import type { Incoming } from './incoming.ts'
 import type { Reception } from './reception.ts'
 import { type LinkHandlers, type LinkTiming, RunnerLink } from './runner-link.ts'
@@ -11,6 +12,7 @@ export interface LinksOptions extends LinkTiming {
   authenticate: Authenticate
   reception: Reception
   incoming: Incoming
+  asks: RunnerAsks
   /** How long a token may be good no more, by its expiry or for another hub, before its link is closed. */
   recheckMs: number
   log: Log
@@ -28,7 +30,7 @@ export class Links {
   #stopped = false
 
   constructor(options: LinksOptions) {
-    const { reception, incoming, recheckMs } = options
+    const { reception, incoming, asks, recheckMs } = options
     this.#rechecks = setInterval(() => void this.recheck(), recheckMs).unref()
     this.#options = options
     this.#handlers = {
@@ -46,6 +48,7 @@ export class Links {
       closed: (link) => {
         this.#links.delete(link)
         this.#closed++
+        asks.closed(link)
         if (!this.#stopped) reception.closed(link)
       },
     }

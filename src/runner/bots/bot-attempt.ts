@@ -162,6 +162,7 @@ export class BotAttempt extends FolderAttempt {
       halt: this.#halt.signal,
       leave: this.#leave.signal,
       onStopFailed: (error) => void this.finish(this.#failure(error)),
+      onFull: (message) => this.stop({ type: 'failed', reason: 'quota', message }, 0),
     })
   }
 

@@ -59,7 +59,10 @@ test('the weight of a bot is its part of the cores that are kept for bots, and i
     JSON.parse(
       JSON.stringify(toldCaps(botCaps({ ERRAND_BOT_CPU_OVERCOMMIT: '4', ERRAND_BOT_MAX_MEMORY: '1GB' }))),
     ),
-    { cpu_overcommit: 4, most: { memory_bytes: 1024 ** 3, processes: 4096, log_bytes: 1024 ** 3 } },
+    {
+      cpu_overcommit: 4,
+      most: { memory_bytes: 1024 ** 3, processes: 4096, work_bytes: 10 * 1024 ** 3, log_bytes: 1024 ** 3 },
+    },
   )
   assert.equal(toldCaps(botCaps({}))!.cpu_overcommit, undefined)
 })

@@ -1,4 +1,5 @@
 import { parseBytes } from '../../contract/amounts.ts'
+import { DEFAULT_WORK } from '../../contract/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Hello } from '../../contract/protocol.ts'
 import type { BotPlan } from '../ports.ts'
@@ -82,6 +83,7 @@ export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
       cpus: most.cpus?.value,
       processes: most.processes?.value,
       disk_bytes: most.disk?.value,
+      work_bytes: most.work?.value,
       log_bytes: most.log?.value,
     },
   }
@@ -91,7 +93,7 @@ export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
 export function checkCaps({ limits: asked, runtime }: BotPlan, { most, runtimes }: BotCaps): void {
   for (const limit of limits) {
     const cap = most[limit]
-    const value = asked[limit]
+    const value = asked[limit] ?? DEFAULT_WORK
     if (cap === undefined || (typeof value === 'number' ? value : bytes(value)) <= cap.value) continue
     throw new ErrandError(
       'invalid_argument',

@@ -4,6 +4,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
 import type { ContainerEngine, ContainerLimits, OwnLabels } from '../containers/ports.ts'
 import type { BotPlan } from '../ports.ts'
+import { dataVolume, ownerText } from './bot-data.ts'
 import { bytes } from './bot-limits.ts'
 import type { BotRecord } from './bot-record.ts'
 import type { BotServices } from './bot-services.ts'
@@ -49,7 +50,7 @@ export class BotContainer {
       runner: services.runner,
       attempt: spec.attempt_id,
       bot: plan.bot_id,
-      owner: `${spec.tenant ?? ''}/${spec.owner ?? ''}`,
+      owner: ownerText(spec),
     }
     // Nothing of its bot: the engine's name server tells the names of containers to all that are on their network.
     this.#name = `errand-bot-${key.slice(0, 13)}`
@@ -68,23 +69,33 @@ export class BotContainer {
   async make(progress: BuildProgress, signal: AbortSignal): Promise<string> {
     const { services, engine, record } = this.#options
     await services.networkReady(engine)
-    const id = await this.#makeOnce(progress, signal).catch((error) => {
+    const { id, volumes } = await this.#makeOnce(progress, signal).catch((error) => {
       // A sweep, of ours or of someone else, has removed the image since it was found.
       if (error.code !== 'not_found') throw error
       return this.#makeOnce(progress, signal)
     })
-    record.keep({ container: id })
+    const imageBytes = await engine.volumeBytes(volumes, { enoughBytes: Number.POSITIVE_INFINITY, signal })
+    record.keep({ container: id, places: { work: volumes, imageBytes, data: this.#data?.volume } })
     return id
   }
 
-  async #makeOnce(progress: BuildProgress, signal: AbortSignal): Promise<string> {
+  /** Where its data are, if it is to have any. */
+  get #data(): { volume: string; path: string } | undefined {
+    const { data } = this.#options.plan
+    return data && { volume: dataVolume(this.#labels), path: data.path }
+  }
+
+  async #makeOnce(
+    progress: BuildProgress,
+    signal: AbortSignal,
+  ): Promise<{ id: string; volumes: readonly string[] }> {
     const { services, engine, plan, limits, record, env, onImage } = this.#options
     const image = await this.#image(progress, signal)
     signal.throwIfAborted()
     record.keep({ image })
     onImage()
     services.uses.used(image.id, Date.now())
-    const { id } = await engine.create({
+    return await engine.create({
       name: this.#name,
       image: image.id,
       command: plan.command,
@@ -93,9 +104,9 @@ export class BotContainer {
       logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * KEPT_LOGS),
       runtime: plan.runtime ?? services.caps.runtimes[0],
       stopGraceSeconds: plan.stop_grace_seconds,
+      data: this.#data,
       labels: this.#labels,
     })
-    return id
   }
 
   #secret(variable: string): string | undefined {

@@ -9,6 +9,8 @@ export interface BotFacts {
   image?: PreparedImage
   /** Id of its container, once that is made and its limits were read back. */
   container?: string
+  /** What it has on the disk; absent: nothing. */
+  places?: { work: readonly string[]; imageBytes: number; data?: string }
   /** Start of the container that was reported as `running`. */
   toldStart?: string
   restart?: PlannedRestart

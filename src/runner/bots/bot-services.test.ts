@@ -12,6 +12,7 @@ const servicesWith = (env: NodeJS.ProcessEnv) =>
     connect: never,
     prepareImage: never,
     fetchUpload: never,
+    sendData: never,
   })
 
 /** Lets what was asked for a turn have it. */

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { FairTurns } from '../../platform/fair-turns.ts'
 import type { ContainerEngine } from '../containers/ports.ts'
 import { type BotCaps, botCaps } from './bot-caps.ts'
+import type { SendData } from './bot-data.ts'
 import { engineName } from './engine-name.ts'
 import { ImageUses } from './image-uses.ts'
 import type { PrepareImage } from './images/ports.ts'
@@ -17,6 +18,8 @@ export interface BotsOptions {
   prepareImage: PrepareImage
   /** Puts an upload of the hub, its hash verified, into this file. */
   fetchUpload(sha256: string, file: string, signal: AbortSignal): Promise<void>
+  /** Sends the data of a bot to the hub, which has asked for them. */
+  sendData: SendData
 }
 
 /** The network's guard is looked at no more often than this. */

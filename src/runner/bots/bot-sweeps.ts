@@ -1,7 +1,7 @@
 import { parseBytes } from '../../contract/amounts.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
-import { sweepContainers, sweepImages } from '../containers/sweep.ts'
+import { sweepContainers, sweepImages, sweepVolumes } from '../containers/sweep.ts'
 import type { BotServices } from './bot-services.ts'
 import { hasEngineName } from './engine-name.ts'
 import { PulledNames } from './images/pulled-names.ts'
@@ -57,6 +57,8 @@ export class BotSweeps {
     const engine = await services.engine()
     for (const { name } of await sweepContainers(engine, runner, holds, Date.now()))
       log(`Container ${name}, of no attempt that is here, was removed.`)
+    const volumes = await sweepVolumes(engine, runner, holds)
+    if (volumes > 0) log(`${volumes} working folders of bots that are no more were removed.`)
     if ((await engine.containers({ runner })).length > 0) await services.networkReady(engine)
     const lastUsed = uses.all()
     const removed = await sweepImages(engine, {

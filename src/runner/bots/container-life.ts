@@ -1,12 +1,14 @@
+import { DEFAULT_WORK } from '../../contract/bot.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import type { ContainerEngine } from '../containers/ports.ts'
 import { BotContainer, type BotContainerOptions } from './bot-container.ts'
-import { limitsText } from './bot-limits.ts'
+import { bytes, limitsText } from './bot-limits.ts'
 import type { BotLog } from './bot-log.ts'
 import type { BuildProgress } from './build-progress.ts'
 import { ContainerLog } from './container-log.ts'
 import { ContainerRestarts } from './container-restarts.ts'
 import { patiently } from './patience.ts'
+import { watchPlaces } from './place-watch.ts'
 
 export interface ContainerLifeOptions {
   container: Omit<BotContainerOptions, 'engine'>
@@ -18,6 +20,8 @@ export interface ContainerLifeOptions {
   /** Aborted where this process lets go of it. */
   leave: AbortSignal
   onStopFailed(error: unknown): void
+  /** It has written more than it may; the message says where. */
+  onFull(message: string): void
 }
 
 /** A bot's container, wherever it is, from there to its end. */
@@ -28,6 +32,7 @@ export class ContainerLife {
   #reached = false
   #made: { engine: ContainerEngine; id: string } | undefined
   #graceSeconds = Number.POSITIVE_INFINITY
+  readonly #over = new AbortController()
 
   constructor(options: ContainerLifeOptions) {
     this.#options = options
@@ -40,12 +45,21 @@ export class ContainerLife {
   }
 
   async live(): Promise<Ending> {
+    try {
+      return await this.#live()
+    } finally {
+      this.#over.abort()
+    }
+  }
+
+  async #live(): Promise<Ending> {
     const { container, log: botLog, tell, halt, leave } = this.#options
     const engine = await this.#engine()
     this.#reached = true
     const id = await this.#make(new BotContainer({ ...container, engine }))
     if (id === undefined) return { type: 'stopped' }
     this.#made = { engine, id }
+    this.#watchPlaces(engine)
     if (halt.aborted) this.#stop()
     const log = new ContainerLog({ engine, id, log: botLog, leave })
     const { plan, limits, record } = container
@@ -101,6 +115,24 @@ export class ContainerLife {
     const id = await container.make(progress, this.#haltOrLeave)
     progress.end()
     return id
+  }
+
+  /** As long as it lives: between its restarts too, its places stay. */
+  #watchPlaces(engine: ContainerEngine): void {
+    const { container, onFull } = this.#options
+    const { plan, record } = container
+    const { places } = record.facts
+    if (places === undefined) return
+    const { work, imageBytes, data } = places
+    void watchPlaces({
+      engine,
+      places: {
+        work: { volumes: work, limitBytes: bytes(plan.limits.work ?? DEFAULT_WORK), imageBytes },
+        data: data === undefined ? undefined : { volume: data, limitBytes: bytes(plan.data!.size) },
+      },
+      onFull,
+      signal: AbortSignal.any([this.#haltOrLeave, this.#over.signal]),
+    })
   }
 
   async #start(engine: ContainerEngine, id: string): Promise<void> {

@@ -12,7 +12,7 @@ export async function fetchUpload(
   file: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const response = await fetch(uploadUrl(hub.url, sha256), {
+  const response = await fetch(hubAddress(hub.url, `uploads/${sha256}`), {
     headers: { authorization: `Bearer ${hub.token}` },
     redirect: 'error',
     signal,
@@ -51,11 +51,41 @@ export async function fetchUpload(
   if (found !== sha256) throw failed(sha256, `what came is ${found}`)
 }
 
+/** Sends what the hub has asked for. Throws `unavailable` where the hub is away, or does not want it any more. */
+export async function sendData(
+  hub: { url: string; token: string },
+  askId: string,
+  tar: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  const request = {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${hub.token}`, 'content-type': 'application/x-tar' },
+    body: Readable.toWeb(Readable.from(tar)),
+    duplex: 'half',
+    redirect: 'error',
+    signal,
+  }
+  const response = await fetch(hubAddress(hub.url, `runner-answers/${askId}`), request as never).catch(
+    (cause) => {
+      signal.throwIfAborted()
+      const why = String(cause.cause?.message ?? cause.message)
+      throw new ErrandError('unavailable', `The data could not be sent to the hub: ${why}.`)
+    },
+  )
+  await response.body?.cancel()
+  if (!response.ok)
+    throw new ErrandError(
+      'unavailable',
+      `The data could not be sent to the hub: it answered ${response.status}.`,
+    )
+}
+
 /** A path that the hub stands under is kept. */
-function uploadUrl(hubUrl: string, sha256: string): URL {
+function hubAddress(hubUrl: string, path: string): URL {
   const url = new URL(hubUrl)
   url.protocol = url.protocol.replace(/^ws/, 'http')
-  url.pathname = `${url.pathname.replace(/\/+$/, '')}/api/uploads/${sha256}`
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/api/${path}`
   return url
 }
 

@@ -16,5 +16,6 @@ export function machineBots({ folder, env, hub }: MachineBotsOptions): BotServic
     connect: async (env) => (await import('../containers/docker/connect.ts')).connectDocker(env),
     prepareImage: async (order) => (await import('./images/prepare-image.ts')).prepareImage(order),
     fetchUpload: async (...upload) => (await import('./fetch-upload.ts')).fetchUpload(hub, ...upload),
+    sendData: async (...data) => (await import('./fetch-upload.ts')).sendData(hub, ...data),
   })
 }

@@ -203,7 +203,7 @@ USER 99`,
       // A container that begins again finds what it has written; another of the same image does not.
       await use.engine.start(id)
       await use.ended(id)
-      assert.match(textOf(await use.log(id), 'stdout'), /code\n[^]*code\n/)
+      assert.match(textOf(await use.log(id), 'stdout'), /code\n[\s\S]*code\n/)
       await use.engine.remove(id)
       assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
       const other = await use.create('ls', { image })

@@ -25,6 +25,23 @@ export async function sweepContainers(
   return removed
 }
 
+/**
+ * Removes the volumes that containers of attempts had which this runner does not hold (any more), where no container has them.
+ * Places for data bear no attempt, and stay. Answers how many are gone.
+ */
+export async function sweepVolumes(
+  engine: ContainerEngine,
+  runner: string,
+  holds: (attempt: string) => boolean,
+): Promise<number> {
+  let removed = 0
+  for (const { name, labels } of await engine.volumes({ runner })) {
+    if (labels.attempt === undefined || holds(labels.attempt)) continue
+    if (await engine.removeVolume(name)) removed++
+  }
+  return removed
+}
+
 export interface ImageSweep {
   runner: string
   /** An image not used for so long goes. */

@@ -7,7 +7,13 @@ import type { Attempts } from '../ports.ts'
 import { Holdings } from './holdings.ts'
 import { Lease } from './lease.ts'
 import { linkUrl } from './link-url.ts'
-import { type MachineNews, type RunnerIdentity, Session, type SessionEnd } from './session.ts'
+import {
+  type MachineNews,
+  type RunnerIdentity,
+  Session,
+  type SessionEnd,
+  type SessionOptions,
+} from './session.ts'
 
 export interface HubLinkOptions {
   /** Of the hub: http or https, with the path it stands under. */
@@ -16,6 +22,8 @@ export interface HubLinkOptions {
   identity: RunnerIdentity
   /** Recovered already. */
   attempts: Attempts
+  /** As `SessionOptions.answer`. Absent: this runner has nothing that could be asked for. */
+  answer?: SessionOptions['answer']
   log: Log
   /** As `LeaseOptions.file`. */
   leaseFile?: string
@@ -105,6 +113,7 @@ export class HubLink {
             this.#revokedAtMs = undefined
             this.#say(`Connected to the hub at ${url} as runner "${identity.runner_id}".`)
           },
+          answer: this.#options.answer ?? (async () => ({ exists: false })),
           unknown: (kind) => this.#tellUnknown(kind),
         })
         if (this.#stop.signal.aborted) return

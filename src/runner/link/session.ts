@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import * as z from 'zod'
+import type { DataAnswer } from '../../contract/bot-data.ts'
 import { messageOf } from '../../contract/errors.ts'
 import {
   commonProtocol,
@@ -46,6 +47,8 @@ export interface SessionOptions {
   handshakeTimeoutMs: number
   /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
   welcomed(lostAfterMs: number, sentAtMs: number): void
+  /** What the hub asks; it never rejects. The signal is aborted with the link. */
+  answer(askId: string, ask: Ask['ask'], signal: AbortSignal): Promise<DataAnswer>
   /** The first frame of a kind that this runner does not know; it and all others of such are left aside. */
   unknown(kind: string): void
 }
@@ -58,6 +61,7 @@ const Unreadable = z.object({
 })
 
 type Start = Extract<HubFrame, { type: 'start' }>
+type Ask = Extract<HubFrame, { type: 'ask' }>
 /** What a runner tells of its machine whenever it has changed. */
 export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' }>
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
@@ -82,6 +86,7 @@ export class Session {
   #helloAtMs = 0
   #welcomed = false
   #closed = false
+  readonly #over = new AbortController()
   #draining: boolean
   #unknownTold = false
   /** Not told to the hub yet. */
@@ -145,6 +150,7 @@ export class Session {
 
   #stop(): void {
     this.#closed = true
+    this.#over.abort()
     this.#liveness?.stop()
     clearInterval(this.#asking)
     this.#tracked?.close()
@@ -245,6 +251,7 @@ export class Session {
     } else if (frame.type === 'cancel')
       holdings.cancel(frame.attempt_id, frame.epoch, frame.grace_ms, frame.reason)
     else if (frame.type === 'input') holdings.input(frame.attempt_id, frame.epoch, frame.input)
+    else if (frame.type === 'ask') void this.#answer(frame)
     else if (frame.type === 'forget_run') void holdings.forgetRun(frame.run_id)
     else if (frame.type === 'refused') {
       this.#ws.close(1000)
@@ -278,6 +285,11 @@ export class Session {
     } catch (error) {
       this.#send({ type: 'rejected', ...head, message: messageOf(error) })
     }
+  }
+
+  async #answer({ ask_id, ask }: Ask): Promise<void> {
+    const answer = await this.#options.answer(ask_id, ask, this.#over.signal)
+    this.#send({ type: 'answer', ask_id, answer })
   }
 
   #drop(attempt_id: string, epoch: number): void {

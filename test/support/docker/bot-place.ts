@@ -49,6 +49,7 @@ export async function botPlace(t: TestContext, options: Partial<BotsOptions> = {
     connect: connectDocker,
     prepareImage,
     fetchUpload: () => Promise.reject(new ErrandError('internal', 'This test has no hub.')),
+    sendData: () => Promise.reject(new ErrandError('internal', 'This test has no hub.')),
     ...options,
   })
   t.after(() => services.close())

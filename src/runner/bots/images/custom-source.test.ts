@@ -115,7 +115,9 @@ test('a build that fails shows its last lines, and one that takes too long is en
   })
 })
 
-test('volumes are memory of the bot, and nothing at all in its build', { skip }, async (t) => {
+test('volumes are places of the bot with what its image has there, and nothing at all in its build', {
+  skip,
+}, async (t) => {
   const { build, engine, docker } = await archivesUnderTest(t)
   const { id } = await build({
     Dockerfile: `FROM errand.test/busybox
@@ -123,7 +125,8 @@ ENV DATA=/var/data
 VOLUME $DATA /more
 VOLUME ["/my data"]
 RUN ! grep -E ' (/var/data|/more|/my)' /proc/mounts
-CMD ["sh", "-c", "mount | grep -E 'tmpfs on (/var/data|/more|/my data) ' | wc -l"]
+RUN mkdir /more && echo seed >/more/seed
+CMD ["sh", "-c", "mount | grep -E ' on (/var/data|/more|/my data) ' | grep -vc tmpfs; cat /more/seed"]
 `,
   })
   const { Config } = await docker.engine.getImage(id).inspect()
@@ -144,7 +147,7 @@ CMD ["sh", "-c", "mount | grep -E 'tmpfs on (/var/data|/more|/my data) ' | wc -l
     signal: new AbortController().signal,
   }))
     printed += bytes
-  assert.equal(printed, '3\n')
+  assert.equal(printed, '3\nseed\n')
   // A base image has real ones: a few are taken.
   const base = async (title: string, volumes: string) => {
     const name = docker.name(title)

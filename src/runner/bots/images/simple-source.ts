@@ -63,10 +63,10 @@ export async function writeSimple(
     `FROM ${baseId}`,
     'USER 0:0',
     ...recipe.before,
+    // What is copied first makes the folder, which is then the user's, as all that stands in it is.
+    ...(dependencies.length === 0 ? [] : [copy('dependencies'), 'WORKDIR /app', ...recipe.install]),
+    copy('code'),
     'WORKDIR /app',
-    ...(dependencies.length === 0 ? [] : ['COPY ["dependencies/", "./"]', ...recipe.install]),
-    'COPY ["code/", "./"]',
-    // The one folder that it can write to.
     'ENV HOME=/tmp',
     `USER ${USER}`,
     'ENTRYPOINT []',
@@ -83,6 +83,8 @@ export async function writeSimple(
   }
   return { folder, dockerfile: 'Dockerfile', keep: keep.map(([path]) => path) }
 }
+
+const copy = (folder: string): string => `COPY --chown=${USER} ["${folder}/", "/app/"]`
 
 function cleanFiles(files: Readonly<Record<string, string>>): Map<string, string> {
   const names = new EntryNames()

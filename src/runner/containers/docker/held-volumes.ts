@@ -56,14 +56,27 @@ export async function readVolume(docker: Docker, name: string, labels: OwnLabels
   await docker.getVolume(name).inspect()
   const holder = await hold(docker, [name], labels)
   const release = () => holder.remove({ force: true }).catch(() => undefined)
+  let tar: Readable
   try {
-    const tar = (await holder.getArchive({ path: '/0/.' })) as Readable
-    tar.once('close', release)
-    return tar
+    tar = (await holder.getArchive({ path: '/0/.' })) as Readable
   } catch (error) {
     await release()
     throw error
   }
+  async function* chunks(): AsyncGenerator<Buffer> {
+    try {
+      yield* tar
+    } finally {
+      await release()
+    }
+  }
+  const read = Readable.from(chunks(), { objectMode: false })
+  // One that was never read.
+  read.once('close', () => {
+    tar.destroy()
+    void release()
+  })
+  return read
 }
 
 /** A container that is never started, and has the volumes at /0, /1 and so on. */

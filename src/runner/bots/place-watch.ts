@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sizeText } from '../../contract/amounts.ts'
+import type { ContainerEngine } from '../containers/ports.ts'
+
+const EVERY_MS = 1_000
+/** Of the time, the part that measuring may take. */
+const SHARE = 5
+
+/** What a bot has on the disk, and may have. */
+export interface Places {
+  /** Volumes that go with its container; what they had of the image counts for nothing. */
+  work: { volumes: readonly string[]; limitBytes: number; imageBytes: number }
+  data?: { volume: string; limitBytes: number }
+}
+
+export interface PlaceWatchOptions {
+  engine: ContainerEngine
+  places: Places
+  /** Once: with what there is and what may be. */
+  onFull(message: string): void
+  signal: AbortSignal
+}
+
+/**
+ * Until the signal is aborted: looks what stands in a bot's places, each second, and less often where that takes long. An engine
+ * bounds no volume by itself: a file system of its own for each would take a loop device, which is lost with the next boot of the
+ * machine, and which a runner that is in a container cannot make.
+ */
+export async function watchPlaces({ engine, places, onFull, signal }: PlaceWatchOptions): Promise<void> {
+  while (!signal.aborted) {
+    const began = performance.now()
+    const full = await fullPlace(engine, places, signal).catch(() => undefined)
+    if (signal.aborted) return
+    if (full !== undefined) {
+      onFull(full)
+      return
+    }
+    const tookMs = performance.now() - began
+    await sleep(Math.max(EVERY_MS, tookMs * SHARE), undefined, { signal }).catch(() => undefined)
+  }
+}
+
+/** What to say of the one that has more than it may. */
+export async function fullPlace(
+  engine: ContainerEngine,
+  { work, data }: Places,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const bytesOf = (volumes: readonly string[], limitBytes: number) =>
+    engine.volumeBytes(volumes, { enoughBytes: limitBytes, signal })
+  if (data !== undefined) {
+    const bytes = await bytesOf([data.volume], data.limitBytes)
+    if (bytes > data.limitBytes)
+      return `Its place for data has ${told(bytes)} and may have ${sizeText(data.limitBytes)}. Start it with a larger --data-size, or take the data out with errand bot data export and remove it.`
+  }
+  if (work.volumes.length === 0) return undefined
+  const bytes = await bytesOf(work.volumes, work.limitBytes + work.imageBytes)
+  if (bytes <= work.limitBytes + work.imageBytes) return undefined
+  return `It has written ${told(bytes - work.imageBytes)} into its working folder and volumes and may write ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or let it write less.`
+}
+
+/** Counted no further than to see that it is too much. */
+const told = (bytes: number): string =>
+  Number.isFinite(bytes) ? `${sizeText(bytes)} or more` : 'paths that are too long to be measured'
