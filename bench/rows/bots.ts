@@ -44,7 +44,7 @@ export async function botStart(): Promise<Row[]> {
     ]
   } finally {
     await hub.stop()
-    for (const network of [NETWORK, `${NETWORK}-builds`]) await removeBotNetwork(network)
+    await removeBotNetwork(NETWORK)
   }
 }
 

@@ -59,6 +59,8 @@ export class BotSweeps {
       log(`Container ${name}, of no attempt that is here, was removed.`)
     const volumes = await sweepVolumes(engine, runner, holds)
     if (volumes > 0) log(`${volumes} working folders of bots that are no more were removed.`)
+    for (const name of await engine.sweepNetworks(runner))
+      log(`Network ${name}, of a build that is over, was removed.`)
     if ((await engine.containers({ runner })).length > 0) await services.networkReady(engine)
     const lastUsed = uses.all()
     const removed = await sweepImages(engine, {

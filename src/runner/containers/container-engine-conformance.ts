@@ -379,7 +379,7 @@ USER 99`,
     await use
       .build(
         {
-          Dockerfile: `FROM ${use.image}\nRUN sleep 3; for i in $(seq 200); do sleep 20 & done; echo ${use.runner} $(ls /proc | grep -c '^[0-9]') processes`,
+          Dockerfile: `FROM ${use.image}\nRUN for i in $(seq 200); do sleep 20 & done; echo ${use.runner} $(ls /proc | grep -c '^[0-9]') processes`,
         },
         { progress: (line) => lines.push(line) },
       )

@@ -117,6 +117,7 @@ export interface ContainerEngine {
   /** Its network for bots is there, closed towards this machine and the other bots. Idempotent. Throws where it cannot be closed. */
   prepareNetwork(): Promise<void>
   pull(order: PullOrder): Promise<ImageInfo>
+  /** On a network of its own, closed as `prepareNetwork` has left it, which is gone when it has ended. */
   build(order: BuildOrder): Promise<ImageInfo>
   image(nameOrId: string): Promise<ImageInfo | undefined>
   images(labels: Partial<OwnLabels>): Promise<ImageInfo[]>
@@ -162,5 +163,7 @@ export interface ContainerEngine {
   readVolume(name: string, labels: OwnLabels): Promise<Readable>
   /** One that is in use stays, and false is answered; one that is gone is no error. */
   removeVolume(name: string): Promise<boolean>
+  /** Removes the networks of builds that an earlier process of this runner has left, and rules of networks that are gone. */
+  sweepNetworks(runner: string): Promise<string[]>
   close(): void
 }

@@ -4,7 +4,12 @@ import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import Docker from 'dockerode'
-import { bridgeName, guardChain } from '../../../src/runner/containers/docker/guard-rules.ts'
+import {
+  bridgeName,
+  buildBridges,
+  buildsChain,
+  guardChain,
+} from '../../../src/runner/containers/docker/guard-rules.ts'
 import { noteMade } from './docker.ts'
 
 const execute = promisify(execFile)
@@ -12,21 +17,26 @@ const execute = promisify(execFile)
 /** A network for bots that no other test has, as the variable that names it; its rules and it go with the test. */
 export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   const name = `errand-test-${randomBytes(4).toString('hex')}`
-  for (const each of [name, `${name}-builds`]) noteMade('network', each)
-  t.after(() => Promise.all([name, `${name}-builds`].map(removeBotNetwork)))
+  noteMade('network', name)
+  t.after(() => removeBotNetwork(name))
   return { DOCKER_NETWORK: name }
 }
 
-/** It, and its rules. */
+/** It, those of its builds, and its rules. */
 export async function removeBotNetwork(name: string): Promise<void> {
   const docker = new Docker()
   const networks = await docker.listNetworks({ filters: { name: [name] } })
-  for (const { Id, Name } of networks) if (Name === name) await removedOnceEmpty(docker.getNetwork(Id))
-  const chain = guardChain(name)
-  const rule = (target: string): string[] => ['-D', 'PREROUTING', '-i', bridgeName(name), '-j', target]
-  for (const args of [rule(chain), ['-F', chain], ['-X', chain]])
-    await execute('iptables', ['-w', '10', '-t', 'raw', ...args]).catch(notThere)
-  await execute('ip6tables', ['-w', '10', '-t', 'raw', ...rule('DROP')]).catch(notThere)
+  for (const { Id, Name } of networks)
+    if (Name === name || Name.startsWith(`${name}-build-`)) await removedOnceEmpty(docker.getNetwork(Id))
+  for (const [bridge, chain] of [
+    [bridgeName(name), guardChain(name)],
+    [`${buildBridges(name)}+`, buildsChain(name)],
+  ] as const) {
+    const rule = (target: string): string[] => ['-D', 'PREROUTING', '-i', bridge, '-j', target]
+    for (const args of [rule(chain), ['-F', chain], ['-X', chain]])
+      await execute('iptables', ['-w', '10', '-t', 'raw', ...args]).catch(notThere)
+    await execute('ip6tables', ['-w', '10', '-t', 'raw', ...rule('DROP')]).catch(notThere)
+  }
 }
 
 /** An engine ends an aborted build in its own time. */
@@ -37,6 +47,7 @@ async function removedOnceEmpty(network: Docker.Network): Promise<void> {
       await network.remove()
       return
     } catch (error) {
+      if ((error as { statusCode?: number }).statusCode === 404) return
       if (!/active endpoints/.test((error as Error).message) || Date.now() > deadline) throw error
       await sleep(100)
     }

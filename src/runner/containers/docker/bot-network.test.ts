@@ -9,7 +9,7 @@ import { dockerUnderTest } from '../../../../test/support/docker/docker-under-te
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import type { ContainerEngine, ContainerOrder } from '../ports.ts'
 import { testingBuild } from '../testing-build.ts'
-import { guardChain } from './guard-rules.ts'
+import { buildsChain, guardChain } from './guard-rules.ts'
 
 const execute = promisify(execFile)
 const skip =
@@ -81,8 +81,9 @@ test('rules that someone has removed are set again', { skip }, async (t) => {
   await Promise.all([here.engine.prepareNetwork(), here.engine.prepareNetwork()])
   const before = await rulesOf(here.network)
   assert.ok(before.length > 10)
-  await execute('iptables', ['-w', '10', '-t', 'raw', '-F', guardChain(here.network)])
-  assert.equal((await rulesOf(here.network)).length, 2)
+  for (const chain of [guardChain(here.network), buildsChain(here.network)])
+    await execute('iptables', ['-w', '10', '-t', 'raw', '-F', chain])
+  assert.equal((await rulesOf(here.network)).length, 4)
   await here.engine.prepareNetwork()
   assert.deepEqual(await rulesOf(here.network), before)
 })

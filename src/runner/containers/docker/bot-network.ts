@@ -3,24 +3,23 @@ import { readFile } from 'node:fs/promises'
 import type Docker from 'dockerode'
 import type { NetworkInspectInfo } from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
-import { bridgeName, type GuardedBridge } from './guard-rules.ts'
+import { BRIDGE, ICC, makeBridge } from './bridge.ts'
+import { BuildPlaces } from './build-places.ts'
+import { bridgeName, buildBridges, buildsChain, type GuardedBridge, guardChain } from './guard-rules.ts'
 import { NetworkGuard, notClosed } from './network-guard.ts'
-import type { NetworkSettings } from './network-settings.ts'
+import { type NetworkSettings, rangeText } from './network-settings.ts'
 import { openPlaces } from './open-places.ts'
 
-const ICC = 'com.docker.network.bridge.enable_icc'
-const BRIDGE = 'com.docker.network.bridge.name'
-const MTU = 'com.docker.network.driver.mtu'
 /** Whether packets between two bots of one bridge are shown to its rules. */
 const BRIDGED_TOO = '/proc/sys/net/bridge/bridge-nf-call-iptables'
 
 /**
- * The networks of bots, and of their builds: a build has more capabilities, and could speak on its network in the name of
- * a bot. Both are closed towards this machine, each other and every private address.
+ * The network of bots, and those of their builds, one each: a build has more capabilities, and could speak in the name of
+ * whoever is on its network. All are closed towards this machine, each other and every private address.
  */
 export class BotNetwork {
   readonly bots: string
-  readonly builds: string
+  readonly builds: BuildPlaces
   readonly #docker: Docker
   readonly #settings: NetworkSettings
   readonly #guard = new NetworkGuard()
@@ -30,7 +29,7 @@ export class BotNetwork {
     this.#docker = docker
     this.#settings = settings
     this.bots = settings.name
-    this.builds = `${settings.name}-builds`
+    this.builds = new BuildPlaces(docker, settings)
   }
 
   /** One at a time: two would make the same network twice. */
@@ -41,18 +40,39 @@ export class BotNetwork {
   }
 
   async #prepare(): Promise<void> {
-    const bridges: GuardedBridge[] = []
-    for (const network of [this.bots, this.builds])
-      bridges.push(guardedBridge((await this.#find(network)) ?? (await this.#make(network))))
+    const bots = guardedBridge((await this.#find(this.bots)) ?? (await this.#make()))
     if (this.#settings.guard === 'external') return
-    const elsewhere = bridges.find(({ bridge }) => !existsSync(`/sys/class/net/${bridge}`))
-    if (elsewhere !== undefined)
-      throw notClosed(
-        `its bridge ${elsewhere.bridge} is not on this machine, or not seen from this container`,
-      )
+    if (!existsSync(`/sys/class/net/${bots.bridge}`))
+      throw notClosed(`its bridge ${bots.bridge} is not on this machine, or not seen from this container`)
     const bridgedToo = await readFile(BRIDGED_TOO, 'utf8').catch(() => '')
     if (bridgedToo.trim() !== '1') throw notClosed(`${BRIDGED_TOO} is not 1, so bots would reach each other`)
-    await this.#guard.set(bridges, await openPlaces(this.#settings.allow))
+    const builds: GuardedBridge = {
+      chain: buildsChain(this.bots),
+      bridge: `${buildBridges(this.bots)}+`,
+      subnets: [rangeText(this.#settings.buildSubnets)],
+      forges: true,
+    }
+    await this.#guard.set([bots, builds], await openPlaces(this.#settings.allow))
+  }
+
+  /** Takes away what builds of this runner have left, and the rules of networks that are gone. Answers names of networks. */
+  async sweep(runner: string): Promise<string[]> {
+    const removed = await this.builds.sweep(runner)
+    await this.#removeShared()
+    if (this.#settings.guard === 'iptables') await this.#guard.removeStale()
+    return removed
+  }
+
+  /** Builds of earlier versions had one network together. */
+  async #removeShared(): Promise<void> {
+    const name = `${this.bots}-builds`
+    const found = await this.#find(name)
+    // Another runner's build may be on it.
+    if (found?.Options?.[BRIDGE] === bridgeName(name))
+      await this.#docker
+        .getNetwork(found.Id)
+        .remove()
+        .catch(() => undefined)
   }
 
   async #find(name: string): Promise<NetworkInspectInfo | undefined> {
@@ -61,29 +81,16 @@ export class BotNetwork {
     return found.find(({ Name }) => Name === name)
   }
 
-  async #make(name: string): Promise<NetworkInspectInfo> {
-    const general: NetworkInspectInfo = await this.#docker.getNetwork('bridge').inspect()
-    const mtu = general.Options?.[MTU]
+  async #make(): Promise<NetworkInspectInfo> {
     try {
-      await this.#docker.createNetwork({
-        Name: name,
-        CheckDuplicate: true,
-        Driver: 'bridge',
-        EnableIPv6: false,
-        Options: {
-          [ICC]: 'false',
-          [BRIDGE]: bridgeName(name),
-          // The one of the engine's own network: it knows what the way out can carry.
-          ...(mtu === undefined ? {} : { [MTU]: mtu }),
-        },
-      })
+      await makeBridge(this.#docker, { name: this.bots, bridge: bridgeName(this.bots) })
     } catch (error) {
       // Another runner was quicker.
-      const found = await this.#find(name)
+      const found = await this.#find(this.bots)
       if (found === undefined) throw error
       return found
     }
-    return (await this.#find(name))!
+    return (await this.#find(this.bots))!
   }
 }
 
@@ -94,9 +101,10 @@ function guardedBridge(info: NetworkInspectInfo): GuardedBridge {
       hint: `Remove it (docker network rm ${info.Name}) and it is made as it must be, or set DOCKER_NETWORK to another name.`,
     })
   return {
-    network: info.Name,
+    chain: guardChain(info.Name),
     bridge: info.Options?.[BRIDGE] ?? `br-${info.Id.slice(0, 12)}`,
     subnets: (info.IPAM?.Config ?? []).flatMap(({ Subnet }) => (Subnet === undefined ? [] : [Subnet])),
+    forges: false,
   }
 }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { dockerHere } from '../../../../test/support/docker/docker.ts'
+import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import { EngineCable } from '../../../../test/support/docker/engine-cable.ts'
-import { buildContext } from '../testing-build.ts'
+import { buildContext, testingBuild } from '../testing-build.ts'
 
 const skip = await dockerHere()
 const MiB = 1024 ** 2
@@ -34,4 +34,34 @@ RUN dd if=/dev/zero of=/large bs=1M count=30; sleep 1000`
     { code: 'build_failed', message: /returned a non-zero code: 137/ },
   )
   assert.ok(cable.count(measuring) > 1)
+})
+
+/** Every process begins others as fast as it can; the first one tells how many there were at most. */
+const BOMB = `
+import os, time
+own = os.getpid()
+def fork():
+    try: return os.fork()
+    except OSError: return -1
+most = 0
+until = time.time() + 3
+while time.time() < until:
+    for n in range(20):
+        if fork() == 0: own = 0
+    if own: most = max(most, sum(name.isdigit() for name in os.listdir('/proc')))
+if own: print('at most', most, 'processes', flush=True)
+else: time.sleep(1000)`
+
+test('a fork bomb in a build never has more processes than it may, from the first one on', {
+  skip,
+}, async (t) => {
+  const { engine, runner } = await dockerUnderTest(t)
+  await engine.prepareNetwork()
+  const Dockerfile = `FROM ${await baseImage('python:3.11-slim')}\nENV RUNNER=${runner}\nCOPY bomb.py /\nRUN python3 /bomb.py`
+  const lines: string[] = []
+  const limits = { memoryBytes: 512 * MiB, cpus: 1, processes: 50, diskBytes: 1024 * MiB }
+  const progress = (line: string): void => void lines.push(line)
+  await engine.build(testingBuild(runner, { Dockerfile, 'bomb.py': BOMB }, { limits, progress }))
+  const most = Number(/at most (\d+) processes/.exec(lines.join('\n'))?.[1])
+  assert.ok(most > 40 && most <= 50, `${most} processes`)
 })

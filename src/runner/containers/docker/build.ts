@@ -2,6 +2,7 @@ import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { BuildOrder, OwnLabels } from '../ports.ts'
 import { holdBuilds } from './build-holds.ts'
+import type { BuildPlace } from './build-places.ts'
 import { buildError } from './errors.ts'
 import { checkImageSize } from './image-size.ts'
 import { despiteRemovals } from './lost-layers.ts'
@@ -19,7 +20,7 @@ const CPU_PERIOD_US = 100_000
 export async function build(
   docker: Docker,
   address: string,
-  network: string,
+  place: BuildPlace,
   order: BuildOrder,
 ): Promise<string> {
   const { limits, signal } = order
@@ -37,12 +38,12 @@ export async function build(
     order.progress(line)
   }
   const onFull = () => ended.abort(diskFull())
-  const holding = holdBuilds(docker, network, limits, { signal: over.signal, onFull })
+  const holding = holdBuilds(docker, place.network, limits, { signal: over.signal, onFull })
   try {
     signal.throwIfAborted()
     const until = { ...order, progress, signal: AbortSignal.any([signal, ended.signal]) }
     const imageId = await despiteRemovals(
-      () => builtOnce(docker, network, until),
+      () => builtOnce(docker, place, until),
       () => progress('Docker has just removed a layer that this build stood on; it begins anew.'),
     )
     try {
@@ -63,7 +64,7 @@ export async function build(
   }
 }
 
-async function builtOnce(docker: Docker, network: string, order: BuildOrder): Promise<string> {
+async function builtOnce(docker: Docker, place: BuildPlace, order: BuildOrder): Promise<string> {
   const { limits, signal } = order
   const context = await order.context()
   try {
@@ -72,7 +73,8 @@ async function builtOnce(docker: Docker, network: string, order: BuildOrder): Pr
       dockerfile: order.dockerfile,
       buildargs: { ...order.args },
       labels: engineLabels(order.labels),
-      networkmode: network,
+      networkmode: place.network,
+      ...(place.cgroup === undefined ? {} : { cgroupparent: place.cgroup }),
       memory: limits.memoryBytes,
       memswap: limits.memoryBytes,
       cpuperiod: CPU_PERIOD_US,

@@ -53,12 +53,10 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async build(order: BuildOrder): Promise<ImageInfo> {
-    const { builds } = this.#network
-    const id = await build(this.#docker, this.#address, builds, {
-      ...order,
-      signal: this.#until(order.signal),
-    })
-    return this.#known(id)
+    const until = { ...order, signal: this.#until(order.signal) }
+    const place = { runner: order.labels.runner, processes: order.limits.processes }
+    const built = this.#network.builds.use(place, (place) => build(this.#docker, this.#address, place, until))
+    return this.#known(await this.#told('make a network for a build', built))
   }
 
   image(nameOrId: string): Promise<ImageInfo | undefined> {
@@ -184,6 +182,10 @@ export class DockerEngine implements ContainerEngine {
 
   removeVolume(name: string): Promise<boolean> {
     return this.#told(`remove the volume ${name}`, removeVolume(this.#docker, name))
+  }
+
+  sweepNetworks(runner: string): Promise<string[]> {
+    return this.#told('remove what builds have left', this.#network.sweep(runner))
   }
 
   close(): void {

@@ -9,7 +9,7 @@ test('who may not set rules is told so, with what to do', { skip }, async () => 
   const isRoot = process.geteuid!() === 0
   if (isRoot) process.seteuid!(NOBODY)
   try {
-    const bridge = { network: 'errand-test-none', bridge: 'errand-none', subnets: [] }
+    const bridge = { chain: 'ERRAND-none', bridge: 'errand-none', subnets: [], forges: false }
     await assert.rejects(new NetworkGuard().set([bridge], []), {
       code: 'unavailable',
       message: /^The network of bots cannot be closed: iptables (says: .*|is not installed)/,

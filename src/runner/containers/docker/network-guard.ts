@@ -2,7 +2,15 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { ErrandError } from '../../../contract/errors.ts'
-import { closedIpv6, type GuardedBridge, guardRules, hookFirst, hookRule, ipv6Rule } from './guard-rules.ts'
+import {
+  closedIpv6,
+  type GuardedBridge,
+  guardRules,
+  hookFirst,
+  hookRule,
+  ipv6Rule,
+  staleRules,
+} from './guard-rules.ts'
 import type { OpenPlace } from './open-places.ts'
 
 const execute = promisify(execFile)
@@ -17,7 +25,17 @@ export class NetworkGuard {
 
   async set(bridges: readonly GuardedBridge[], open: readonly OpenPlace[]): Promise<void> {
     await this.#ensure('iptables', bridges.map(hookRule), (hook) => guardRules(bridges, open, hook))
-    if (existsSync('/proc/net/if_inet6')) await this.#ensure('ip6tables', bridges.map(ipv6Rule), closedIpv6)
+    if (hasIpv6()) await this.#ensure('ip6tables', bridges.map(ipv6Rule), closedIpv6)
+  }
+
+  /** Takes away the rules of networks that are gone, whoever has removed them. */
+  async removeStale(): Promise<void> {
+    // In the other order than they are set: a rule whose chain is not seen has none.
+    const printed6 = hasIpv6() ? await table('ip6tables') : ''
+    const printed = { v4: await table('iptables'), v6: printed6 }
+    const { v4, v6 } = staleRules(printed, (bridge) => existsSync(`/sys/class/net/${bridge}`))
+    if (v4.length > 0) await restore('iptables', ['*raw', ...v4, 'COMMIT', ''].join('\n'))
+    if (v6.length > 0) await restore('ip6tables', ['*raw', ...v6, 'COMMIT', ''].join('\n'))
   }
 
   async #ensure(family: Family, first: string[], rulesWith: (hook: string[]) => string): Promise<void> {
@@ -29,6 +47,8 @@ export class NetworkGuard {
     this.#set.set(family, { rules, printed: await table(family) })
   }
 }
+
+const hasIpv6 = (): boolean => existsSync('/proc/net/if_inet6')
 
 const table = (family: Family): Promise<string> => run(family, ['-w', WAIT_SECONDS, '-t', 'raw', '-S'])
 

@@ -13,10 +13,20 @@ export interface NetworkSettings {
   /** Who closes it: this process by iptables, or someone else. */
   guard: 'iptables' | 'external'
   allow: readonly AllowedPlace[]
+  /** Where each build's network is taken from. */
+  buildSubnets: Ipv4Range
+}
+
+/** Addresses as numbers; `bits` of the first are those of all. */
+export interface Ipv4Range {
+  first: number
+  bits: number
 }
 
 const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}$/
 const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$/
+/** For measurements between networks: nobody's on the internet, and closed to bots anyway. */
+const BUILD_SUBNETS = '198.18.0.0/16'
 const OTHER_NETWORKS = ['bridge', 'host', 'none', 'default', 'container']
 
 export function networkSettings(env: Readonly<Record<string, string | undefined>>): NetworkSettings {
@@ -35,8 +45,28 @@ export function networkSettings(env: Readonly<Record<string, string | undefined>
       'It is "iptables", or "external" where someone else closes it.',
     )
   const texts = (env.ERRAND_BOT_ALLOW ?? '').split(',').map((text) => text.trim())
-  return { name, guard, allow: texts.filter((text) => text !== '').map(allowedPlace) }
+  const allow = texts.filter((text) => text !== '').map(allowedPlace)
+  return { name, guard, allow, buildSubnets: range(env.ERRAND_BUILD_SUBNETS || BUILD_SUBNETS) }
 }
+
+function range(text: string): Ipv4Range {
+  const [, address = '', bits] = /^([\d.]+)\/(\d\d?)$/.exec(text) ?? []
+  const first = ipv4Number(address)
+  const isRange = isIPv4(address) && Number(bits) >= 8 && Number(bits) <= 28
+  if (!isRange || first % 2 ** (32 - Number(bits)) !== 0)
+    throw refused(
+      'ERRAND_BUILD_SUBNETS',
+      text,
+      'It is a range of IPv4 addresses that is used for nothing else, such as 198.18.0.0/16: from /8 to /28.',
+    )
+  return { first, bits: Number(bits) }
+}
+
+export const rangeText = ({ first, bits }: Ipv4Range): string =>
+  `${[24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256).join('.')}/${bits}`
+
+export const ipv4Number = (address: string): number =>
+  address.split('.').reduce((number, part) => number * 256 + Number(part), 0)
 
 function allowedPlace(text: string): AllowedPlace {
   const colon = text.lastIndexOf(':')
