@@ -20,7 +20,7 @@ export const botRequestOptions = {
   custom: {
     type: 'string',
     value: 'DIR|FILE|URL',
-    help: 'Build a folder, a tar.gz or a Git URL with a Dockerfile',
+    help: 'Build a folder, a zip, a tar.gz or a Git URL with a Dockerfile',
   },
   ref: { type: 'string', value: 'REF', help: 'With a Git URL: branch, tag or commit' },
   dockerfile: { type: 'string', value: 'PATH', help: 'With --custom: default Dockerfile' },

@@ -52,11 +52,11 @@ export class BotsClient {
     return this.#http.json('GET', at(id, '/logs'), { query: { ...query } })
   }
 
-  /** Keeps a tar or tar.gz, for `upload` of a bot. */
+  /** Keeps a zip, tar or tar.gz, for `upload` of a bot; its bytes say which it is. */
   upload(archive: Uint8Array): Promise<Upload> {
     return this.#http.json('PUT', '/api/uploads', {
       bytes: archive,
-      headers: { 'content-type': 'application/gzip' },
+      headers: { 'content-type': 'application/octet-stream' },
     })
   }
 }

@@ -48,7 +48,7 @@ const source = {
     .string()
     .min(1)
     .optional()
-    .describe('custom: a tar or tar.gz in base64; a large one is uploaded'),
+    .describe('custom: a zip, tar or tar.gz in base64; a large one is uploaded'),
   upload: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'an upload is named by its SHA-256, 64 hexadecimal digits')

@@ -51,7 +51,7 @@ export const BotSource = z.discriminatedUnion('mode', [
     mode: z.literal('archive'),
     upload: described(
       z.string().check(z.regex(/^[0-9a-f]{64}$/, 'an upload is named by its SHA-256, 64 hexadecimal digits')),
-      'A tar or tar.gz that the hub keeps, by its SHA-256',
+      'A zip, tar or tar.gz that the hub keeps, by its SHA-256',
     ),
     dockerfile: z._default(path, 'Dockerfile'),
   }),

@@ -31,7 +31,13 @@ export function readBodies(app: ApiApp): void {
     })
   })
   // Read by the route, as they come.
-  const archives = ['application/gzip', 'application/x-gzip', 'application/x-tar', 'application/octet-stream']
+  const archives = [
+    'application/zip',
+    'application/gzip',
+    'application/x-gzip',
+    'application/x-tar',
+    'application/octet-stream',
+  ]
   app.addContentTypeParser(archives, (request, payload, done) => {
     if (request.routeOptions.config.archive) return done(null, payload)
     done(

@@ -14,15 +14,20 @@ export function uploadRoutes(app: ApiApp, { uploads }: ApiContext): void {
       config: { archive: true },
       schema: {
         tags,
-        summary: 'Keep an archive with the code of a bot: a tar or tar.gz as the body (application/gzip)',
+        summary:
+          'Keep an archive with the code of a bot: a zip, tar or tar.gz as the body (application/zip, application/gzip)',
         response: { 201: Upload },
       },
     },
     async ({ identity, body }, reply) => {
       if (typeof (body as Readable | undefined)?.pipe !== 'function')
-        throw new ErrandError('unsupported_media_type', 'An upload is a tar or tar.gz, sent as it is.', {
-          hint: 'curl -X PUT --data-binary @code.tar.gz -H "content-type: application/gzip" URL/api/uploads',
-        })
+        throw new ErrandError(
+          'unsupported_media_type',
+          'An upload is a zip, a tar or a tar.gz, sent as it is.',
+          {
+            hint: 'curl -X PUT --data-binary @code.tar.gz -H "content-type: application/gzip" URL/api/uploads',
+          },
+        )
       return reply.code(201).send(await uploads.put(identity.user.tenant, body as Readable))
     },
   )

@@ -54,7 +54,7 @@ export class Uploads {
       await file.sync()
       if (length === 0)
         throw new ErrandError('bad_request', 'The upload is empty.', {
-          hint: 'Send a tar or tar.gz as the body.',
+          hint: 'Send a zip, a tar or a tar.gz as the body.',
         })
       const upload = sha256.digest('hex')
       await rename(part, join(folder, upload))
@@ -76,7 +76,7 @@ export class Uploads {
     const text = base64.replace(/\s+/g, '')
     if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text))
       throw new ErrandError('invalid_argument', '"archive" is not base64.', {
-        hint: 'Send the tar.gz in base64, or upload it with: PUT /api/uploads',
+        hint: 'Send the zip or tar.gz in base64, or upload it with: PUT /api/uploads',
       })
     return await this.put(tenant, Readable.from([Buffer.from(text, 'base64')]))
   }

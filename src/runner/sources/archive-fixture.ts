@@ -1,4 +1,6 @@
-/** Tars made by hand, block by block, so that they can hold what no tar program writes. */
+import { crc32, deflateRawSync } from 'node:zlib'
+
+/** Tars and zips made by hand, so that they can hold what no program writes. */
 
 export interface RawEntry {
   name: string
@@ -51,3 +53,82 @@ function header({ name, type = '0', mode = 0o644, linkname = '', size }: RawEntr
 }
 
 const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`
+
+export interface RawZipEntry {
+  name: string | Buffer
+  content?: string | Buffer
+  /** A Unix mode with its kind, such as 0o120777; none where it was made elsewhere. */
+  mode?: number
+  /** 8 is deflate, and what is packed so unless `stored`. */
+  method?: number
+  stored?: Buffer
+  flags?: number
+  /** What the list says, where that is not so. */
+  size?: number
+  crc?: number
+  /** Its header and bytes are those of the entry of this number. */
+  sharedWith?: number
+  /** Sizes and place of the list stand in an extra field of 64 bits. */
+  zip64?: boolean
+}
+
+export function rawZip(entries: readonly RawZipEntry[], { comment = '' } = {}): Buffer {
+  const locals: Buffer[] = []
+  const offsets: number[] = []
+  const list: Buffer[] = []
+  let at = 0
+  for (const [index, entry] of entries.entries()) {
+    const { mode, method = 8, flags = 0x800, zip64 = false, sharedWith } = entry
+    const name = Buffer.from(entry.name)
+    const content = Buffer.from(entry.content ?? '')
+    const stored = entry.stored ?? (method === 8 ? deflateRawSync(content) : content)
+    const crc = entry.crc ?? crc32(content)
+    const size = entry.size ?? content.length
+    const offset = sharedWith === undefined ? at : offsets[sharedWith]!
+    offsets[index] = offset
+    const common = numbers([2, flags], [2, method], [4, 0], [4, crc])
+    const most = 0xffffffff
+    if (sharedWith === undefined) {
+      const sizes = numbers([4, stored.length], [4, size], [2, name.length], [2, 0])
+      const local = Buffer.concat([numbers([4, 0x04034b50], [2, 20]), common, sizes, name, stored])
+      locals.push(local)
+      at += local.length
+    }
+    const extra = zip64
+      ? Buffer.concat([numbers([2, 1], [2, 24]), ...[size, stored.length, offset].map(long)])
+      : Buffer.alloc(0)
+    const sizes = zip64 ? numbers([4, most], [4, most]) : numbers([4, stored.length], [4, size])
+    list.push(
+      Buffer.concat([
+        numbers([4, 0x02014b50], [1, 45], [1, mode === undefined ? 0 : 3], [2, 20]),
+        common,
+        sizes,
+        numbers([2, name.length], [2, extra.length], [2, 0], [2, 0], [2, 0]),
+        numbers([4, (mode ?? 0) * 0x10000], [4, zip64 ? most : offset]),
+        name,
+        extra,
+      ]),
+    )
+  }
+  const central = Buffer.concat(list)
+  const end = numbers([4, 0x06054b50], [2, 0], [2, 0], [2, entries.length], [2, entries.length])
+  const where = numbers([4, central.length], [4, at], [2, comment.length])
+  return Buffer.concat([...locals, central, end, where, Buffer.from(comment)])
+}
+
+/** Little-endian, each of so many bytes. */
+function numbers(...parts: readonly [bytes: number, value: number][]): Buffer {
+  return Buffer.concat(
+    parts.map(([bytes, value]) => {
+      const buffer = Buffer.alloc(bytes)
+      buffer.writeUIntLE(value, 0, bytes)
+      return buffer
+    }),
+  )
+}
+
+function long(value: number): Buffer {
+  const buffer = Buffer.alloc(8)
+  buffer.writeBigUInt64LE(BigInt(value))
+  return buffer
+}

@@ -1,6 +1,7 @@
 import { Transform, type TransformCallback } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
 import { TarHeaderGuard } from './tar-header-guard.ts'
+import { tooManyBytes } from './unpacked-files.ts'
 
 /** Bytes of the blocks of zeros that a tar ends with. */
 const END_BYTES = 1024
@@ -28,12 +29,10 @@ export class BoundedTar extends Transform {
   }
 
   #fault(chunk: Buffer): ErrandError | null {
-    const refused = (why: string, hint: string) =>
-      new ErrandError('source_refused', `The ${this.#what} ${why}.`, { hint })
-    if (this.#bytes > this.#maxBytes)
-      return refused(`holds more than ${this.#maxBytes} bytes when unpacked`, LESS)
+    if (this.#bytes > this.#maxBytes) return tooManyBytes(this.#what, this.#maxBytes)
     const fault = this.#guard.push(chunk)
-    return fault === undefined ? null : refused(fault, again)
+    if (fault === undefined) return null
+    return new ErrandError('source_refused', `The ${this.#what} ${fault}.`, { hint: again })
   }
 
   override _flush(done: TransformCallback): void {
@@ -47,5 +46,4 @@ export class BoundedTar extends Transform {
   }
 }
 
-const LESS = 'Leave out what is not needed to build: data, dependencies, the .git folder.'
 const again = 'Pack and send it again.'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -135,15 +135,30 @@ test('submodules are not fetched, and that is said', async () => {
   assert.ok(lines.includes('Submodules are left out.'))
 })
 
-test('a tree with links, or names that no archive may have, is refused with the entry named', async () => {
+test('links that stay inside a repository are kept', async () => {
+  const { url } = repository([
+    { path: 'inner', content: 'lib/current', mode: '120000' },
+    { path: 'lib/current', content: '../bot.py', mode: '120000' },
+    { path: 'bot.py', content: 'print(1)' },
+  ])
+  const { target } = await cloned({ url })
+  assert.equal(readFileSync(join(target, 'inner'), 'utf8'), 'print(1)')
+  assert.equal(readlinkSync(join(target, 'inner')), 'lib/current')
+})
+
+test('a tree with links that lead out, or names that no archive may have, is refused with the entry named', async () => {
   const cases: [TreeEntry[], RegExp][] = [
-    [[{ path: 'a/link', content: '../../../etc/passwd', mode: '120000' }], /"a\/link" is a symbolic link/],
+    [
+      [{ path: 'a/link', content: '../../../etc/passwd', mode: '120000' }],
+      /"a\/link" is a link that leads out/,
+    ],
     [
       [
-        { path: 'inner', content: 'b', mode: '120000' },
-        { path: 'b', content: '' },
+        { path: 'inner', content: 'b/..', mode: '120000' },
+        { path: 'b', content: '.', mode: '120000' },
+        { path: 'c', content: '' },
       ],
-      /"inner" is a symbolic link/,
+      /"inner" is a link that leads out/,
     ],
     [
       [

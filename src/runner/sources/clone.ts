@@ -9,7 +9,8 @@ import { fetchCommit } from './git-fetch.ts'
 import { checkGitRef } from './git-ref.ts'
 import { gitServer } from './git-server.ts'
 import { type Lookup, systemLookup } from './server-addresses.ts'
-import { DEFAULT_UNPACK_LIMITS, type UnpackLimits, unpack } from './unpack.ts'
+import { DEFAULT_UNPACK_LIMITS, unpack } from './unpack.ts'
+import type { UnpackLimits } from './unpacked-files.ts'
 
 /** Servers that are not on the public internet, or not encrypted, as the operator allows them. */
 export const GIT_ALLOW = 'ERRAND_GIT_ALLOW'

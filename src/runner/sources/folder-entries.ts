@@ -1,21 +1,24 @@
-import { lstat, readdir, realpath, stat } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import type { Stats } from 'node:fs'
+import { lstat, readdir, readlink, realpath } from 'node:fs/promises'
+import { dirname, isAbsolute, join, relative, sep } from 'node:path'
+import type { EntryKind } from './entry-names.ts'
 import { refusedEntry } from './entry-path.ts'
 import type { SkippedPaths } from './skipped-paths.ts'
 
 export interface FolderEntry {
   /** Relative, with "/" between its parts. */
   path: string
-  kind: 'file' | 'folder'
-  /** Where its content is read: not `path` for a link. */
+  kind: EntryKind
+  /** Where it stands. */
   file: string
   size: number
   executable: boolean
+  /** Of a link, wherever that leads: it is followed nowhere. */
+  target?: string
 }
 
 /**
- * All that is to be packed, sorted by path. Links to files within the folder count as those files. With many files and
- * rules it takes long: the signal ends it.
+ * All that is to be packed, sorted by path. With many files and rules it takes long: the signal ends it.
  */
 export async function folderEntries(
   folder: string,
@@ -31,31 +34,25 @@ export async function folderEntries(
       const path = parent === '' ? name : `${parent}/${name}`
       const found = await lstat(join(top, path))
       if (found.isDirectory() && skipped.enters(path)) left.push(path)
-      if (!skipped.has(path)) entries.push(await entryAt(top, path))
+      if (!skipped.has(path)) entries.push(await entryAt(top, path, found))
     }
   }
   return entries.sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-async function entryAt(top: string, path: string): Promise<FolderEntry> {
-  const file = await realpath(join(top, path)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT' && error.code !== 'ELOOP') throw error
-    throw refusedEntry(path, 'is a link that leads nowhere', LINK_HINT)
-  })
-  if (!file.startsWith(top + sep) && file !== top)
-    throw refusedEntry(path, 'is a link that leads out of the folder', LINK_HINT)
-  const stats = await stat(file)
-  if (stats.isDirectory() && file !== join(top, path))
-    throw refusedEntry(path, 'is a link to a folder', LINK_HINT)
-  if (!stats.isDirectory() && !stats.isFile())
+async function entryAt(top: string, path: string, found: Stats): Promise<FolderEntry> {
+  const file = join(top, path)
+  const entry = { path, file, size: found.size, executable: (found.mode & 0o111) !== 0 }
+  if (found.isSymbolicLink()) return { ...entry, kind: 'link', size: 0, target: await targetOf(file, top) }
+  if (!found.isDirectory() && !found.isFile())
     throw refusedEntry(path, 'is neither a file nor a folder', 'Take it out, or name it in .dockerignore.')
-  return {
-    path,
-    kind: stats.isDirectory() ? 'folder' : 'file',
-    file,
-    size: stats.size,
-    executable: (stats.mode & 0o111) !== 0,
-  }
+  return { ...entry, kind: found.isDirectory() ? 'folder' : 'file' }
 }
 
-const LINK_HINT = 'Put a copy in its place, or name it in .dockerignore.'
+/** As it stands there; an absolute path into the folder itself would mean nothing elsewhere, and becomes a relative one. */
+async function targetOf(link: string, top: string): Promise<string> {
+  const target = await readlink(link)
+  if (!isAbsolute(target)) return target
+  const to = await realpath(link).catch(() => '')
+  return to.startsWith(top + sep) ? relative(dirname(link), to) : target
+}

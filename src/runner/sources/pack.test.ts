@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -123,14 +124,36 @@ test('.dockerignore is heeded: comments, folders, stars and exceptions, the last
   assert.ok((await packed(from, { keep: ['Dockerfile'] })).includes('Dockerfile'))
 })
 
-test('links that lead out, nowhere or to folders, and what is no file, are refused by name', async () => {
-  const cases: [string, RegExp, string?][] = [
+test('links that stay inside are packed as links, to files, to folders, and to what is not there yet', async () => {
+  const from = folder({ 'pkg/a.py': 'a', 'node_modules/x': '' })
+  for (const [path, to] of [
+    ['x.py', 'pkg/a.py'],
+    ['lib', 'pkg'],
+    ['pkg/up', '..'],
+    ['gone', 'not/there'],
+    ['modules', 'node_modules/x'],
+    ['absolute', join(from, 'pkg/a.py')],
+  ] as const)
+    symlinkSync(to, join(from, path))
+  const target = join(top, String(count++))
+  const { archive, files } = await pack(from)
+  assert.equal(files, 1)
+  await unpack(Readable.from([archive]), target)
+  for (const path of ['x.py', 'lib/a.py', 'pkg/up/lib/a.py', 'absolute'])
+    assert.equal(readFileSync(join(target, path), 'utf8'), 'a', path)
+  const names = ['x.py', 'lib', 'pkg/up', 'gone', 'modules', 'absolute']
+  assert.deepEqual(
+    names.map((path) => readlinkSync(join(target, path))),
+    ['pkg/a.py', 'pkg', '..', 'not/there', 'node_modules/x', 'pkg/a.py'],
+  )
+})
+
+test('links that lead out or in a circle, and what is no file, are refused by name', async () => {
+  const cases: [string, RegExp][] = [
     ['/etc/passwd', /"x" is a link that leads out/],
     ['..', /"x" is a link that leads out/],
-    ['gone', /"x" is a link that leads nowhere/],
-    ['x', /"x" is a link that leads nowhere/],
-    ['pkg', /"x" is a link to a folder/],
-    ['.', /"x" is a link to a folder/],
+    ['pkg/../..', /"x" is a link that leads out/],
+    ['x', /"x" is a link that leads in a circle/],
   ]
   for (const [to, message] of cases) {
     const from = folder({ 'pkg/a.py': '' })

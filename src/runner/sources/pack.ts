@@ -1,15 +1,17 @@
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { ErrandError } from '../../contract/errors.ts'
+import { checkLinks } from './entry-links.ts'
 import { EntryNames } from './entry-names.ts'
 import { entryPath } from './entry-path.ts'
 import { type FolderEntry, folderEntries } from './folder-entries.ts'
 import { readIgnoreFile } from './ignore-file.ts'
 import { SkippedPaths } from './skipped-paths.ts'
-import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from './unpack.ts'
+import { DEFAULT_UNPACK_LIMITS } from './unpack.ts'
+import type { UnpackLimits } from './unpacked-files.ts'
 
 export interface PackOptions {
   /** Paths that are packed whatever .dockerignore says, such as the Dockerfile. */
@@ -62,6 +64,10 @@ async function mustBeFolder(folder: string): Promise<void> {
 function check(entries: readonly FolderEntry[], limits: UnpackLimits): void {
   const names = new EntryNames()
   for (const { path, kind } of entries) names.add(entryPath(path), kind)
+  checkLinks(
+    new Map(entries.flatMap(({ path, target }) => (target === undefined ? [] : [[path, target]]))),
+    names,
+  )
   const size = entries.reduce((sum, entry) => sum + (entry.kind === 'file' ? entry.size : 0), 0)
   if (size > limits.maxBytes)
     throw tooLarge(`The folder holds more than ${megabytes(limits.maxBytes)}.`, entries)
@@ -79,13 +85,14 @@ function check(entries: readonly FolderEntry[], limits: UnpackLimits): void {
 export async function tarOf(entries: readonly FolderEntry[]): Promise<Readable> {
   const tar = (await import('tar-stream')).pack()
   const filled = (async () => {
-    for (const { path, kind, file, size, executable } of entries) {
+    for (const { path, kind, file, size, executable, target } of entries) {
       const owner = { uid: 0, gid: 0, mtime: new Date(0) }
-      if (kind === 'folder') tar.entry({ ...owner, name: `${path}/`, type: 'directory', mode: 0o755 })
-      // A file that changes meanwhile is not of its size any more, and no tar is made.
+      if (target !== undefined) tar.entry({ ...owner, name: path, type: 'symlink', linkname: target })
+      else if (kind === 'folder') tar.entry({ ...owner, name: `${path}/`, type: 'directory', mode: 0o755 })
+      // A file that changes meanwhile is not of its size any more, and no tar is made; nor where it has become a link.
       else
         await pipeline(
-          createReadStream(file),
+          (await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)).createReadStream(),
           tar.entry({ ...owner, name: path, size, mode: executable ? 0o755 : 0o644 }),
         )
     }

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -60,6 +70,29 @@ test('files and folders come out as they went in, from tar and tar.gz, with tame
   }
 })
 
+const symlink = (name: string, linkname: string): RawEntry => ({ name, type: '2', linkname })
+const file = (name: string): RawEntry => ({ name, content: `of ${name}` })
+
+test('symbolic links that stay inside are kept, in whatever order they come', async () => {
+  const target = await unpacked(
+    rawTar([
+      symlink('early', 'later/file'),
+      symlink('chain', 'dir/again'),
+      symlink('dir', './later/'),
+      file('later/file'),
+      symlink('later/again', '../early'),
+      symlink('later/up', '..'),
+      symlink('a/b/c', '../../later'),
+      symlink('not-there', 'build/made.later'),
+      symlink('self', '.'),
+    ]),
+  )
+  for (const path of ['early', 'chain', 'dir/file', 'a/b/c/file', 'later/up/later/file', 'self/early'])
+    assert.equal(readFileSync(join(target, path), 'utf8'), 'of later/file', path)
+  assert.equal(readlinkSync(join(target, 'chain')), 'dir/again')
+  assert.equal(readlinkSync(join(target, 'not-there')), 'build/made.later')
+})
+
 const evil: [what: string, entries: RawEntry[], message: RegExp][] = [
   ['a path up', [{ name: '../x', content: 'x' }], /"\.\.\/x" leads out/],
   ['a path up in the middle', [{ name: 'a/../../x', content: 'x' }], /leads out/],
@@ -68,15 +101,37 @@ const evil: [what: string, entries: RawEntry[], message: RegExp][] = [
   ['a drive letter with slashes', [{ name: 'C:/x', content: 'x' }], /drive letter/],
   ['a backslash', [{ name: '..\\x', content: 'x' }], /backslash/],
   ['a line end', [{ name: 'a\nb', content: 'x' }], /control character/],
-  ['a symlink', [{ name: 'a', type: '2', linkname: '/etc' }], /"a" is a symbolic link/],
+  ['an absolute symlink', [symlink('a', '/etc'), file('b')], /"a" is a link that leads out/],
+  ['an absolute symlink with a drive', [symlink('a', 'C:/x'), file('b')], /leads out/],
+  ['a symlink up', [symlink('a', '..'), file('b')], /"a" is a link that leads out/],
+  ['a symlink far up', [symlink('a/b/c', '../../../x'), file('b')], /leads out/],
+  ['a symlink up and in again', [symlink('a', '../code/b'), file('b')], /leads out/],
+  ['a symlink up from nothing', [symlink('a', 'no/../../x'), file('b')], /leads out/],
+  ['a symlink to nothing', [symlink('a', ''), file('b')], /leads nowhere/],
+  ['a symlink to itself', [symlink('a', 'a'), file('b')], /in a circle/],
+  ['symlinks in a circle', [symlink('a', 'b/x'), symlink('b', 'a'), file('c')], /in a circle/],
+  ['a long way round', [pax({ linkpath: './'.repeat(505) }), symlink('a', 'x'), file('c')], /too far round/],
+  ['a symlink with a long path', [pax({ linkpath: 'x/'.repeat(600) }), symlink('a', 'x'), file('c')], /1024/],
+  ['a symlink with a backslash', [symlink('a', '..\\x'), file('b')], /backslash/],
+  ['a PAX link path', [pax({ linkpath: '/etc' }), symlink('a', 'b'), file('b')], /leads out/],
   [
-    'a file through a symlink',
-    [
-      { name: 'a', type: '2', linkname: '/tmp' },
-      { name: 'a/x', content: 'x' },
-    ],
-    /"a" is a/,
+    'a symlink that is up only through another one, which comes later',
+    [symlink('x', 'deep/../y'), file('d/e/f'), symlink('deep', 'd'), symlink('z', 'deep/../../q')],
+    /"z" is a link that leads out/,
   ],
+  [
+    'a symlink up after a folder that is a symlink to a higher one',
+    [file('top'), file('a/b/c'), symlink('a/b/up', '../..'), symlink('out', 'a/b/up/../x')],
+    /"out" is a link that leads out/,
+  ],
+  ['a symlink by another case', [file('D/x'), symlink('a', 'd/x')], /leads to "D" in other case/],
+  ['a file below a symlink', [symlink('a', 'd'), file('d/y'), file('a/x')], /"a\/x" lies below "a"/],
+  ['a file below a later symlink', [file('a/x'), symlink('a', 'b')], /second time/],
+  ['a file below a symlink of another case', [symlink('A', 'd'), file('a/x')], /collides/],
+  ['a folder in the place of a symlink', [symlink('a', 'd'), { name: 'a/', type: '5' }], /second time/],
+  ['a symlink in the place of a file', [file('a'), symlink('a', 'b')], /second time/],
+  ['a symlink twice', [symlink('a', 'b'), symlink('a', 'c'), file('d')], /second time/],
+  ['nothing but a symlink', [symlink('a', 'b')], /holds no files/],
   ['a hard link', [{ name: 'a', type: '1', linkname: '/etc/passwd' }], /hard link/],
   ['a character device', [{ name: 'a', type: '3' }], /device/],
   ['a block device', [{ name: 'a', type: '4' }], /device/],
@@ -182,7 +237,7 @@ test('a lying size, a cut-off archive, and what is no archive', async () => {
   assert.match((await refused(whole.subarray(0, 3000))).message, /cannot be read|cut off/)
   assert.match((await refused(rawTar([{ name: 'a', content: 'x' }], { end: false }))).message, /cut off/)
   assert.match((await refused(gzipSync(whole).subarray(0, 60))).message, /cannot be read/)
-  assert.match((await refused(Buffer.from('PK\x03\x04 and so on'))).message, /is a zip file/)
+  assert.match((await refused(Buffer.from('7z\xbc\xaf and so on', 'latin1'))).message, /is a 7z file/)
   assert.match((await refused(Buffer.alloc(0))).message, /is empty/)
   assert.match(
     (await refused(Buffer.from('no archive at all, but text'.repeat(100)))).message,
@@ -207,14 +262,22 @@ test('what stands at the target is neither followed nor replaced', async () => {
   assert.deepEqual(readdirSync(join(parent, 'elsewhere')), [])
 })
 
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work()
+  } catch {
+    return undefined
+  }
+}
+
 test('whatever an archive holds, it is unpacked below its target or refused whole', async () => {
   const part = fc.constantFrom('a', 'A', '..', '.', '', 'b.py', 'é', 'é', 'C:', '\\', '~', ' ')
   const entry = fc.record({
     name: fc.array(part, { minLength: 1, maxLength: 5 }).map((parts) => parts.join('/')),
-    type: fc.constantFrom('0', '0', '0', '5', '1', '2', '3', '6', '7', 'x', 'g', 'L', 'S', 'Z'),
+    type: fc.constantFrom('0', '0', '0', '5', '1', '2', '2', '2', '3', '6', '7', 'x', 'g', 'L', 'S', 'Z'),
     content: fc.constantFrom('', 'x', '20 path=../../evil\n', '../evil\0'),
     mode: fc.constantFrom(0o644, 0o755, 0o4755, 0),
-    linkname: fc.constantFrom('', '..', '/etc'),
+    linkname: fc.constantFrom('', '.', '..', '/etc', 'a', 'A/..', 'a/../..', '../a', 'b.py/../../a', 'é/..'),
   })
   await fc.assert(
     fc.asyncProperty(fc.array(entry, { maxLength: 6 }), fc.boolean(), async (entries, zipped) => {
@@ -230,9 +293,17 @@ test('whatever an archive holds, it is unpacked below its target or refused whol
         result === undefined
           ? readdirSync(join(parent, 'x/code'), { recursive: true, withFileTypes: true })
           : []
-      for (const file of found) assert.ok(file.isFile() || file.isDirectory(), file.name)
+      for (const file of found) {
+        assert.ok(file.isFile() || file.isDirectory() || file.isSymbolicLink(), file.name)
+        // Nothing else stands here: what leads out is at the top of this test, or is not there.
+        const real = attempt(() => realpathSync(join(file.parentPath, file.name)))
+        assert.ok(
+          real === undefined || real.startsWith(join(parent, 'x/code')),
+          `${file.name} leads to ${real}`,
+        )
+      }
     }),
-    { numRuns: 300 },
+    { numRuns: 600 },
   )
 })
 

@@ -1,22 +1,11 @@
-import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { addAbortSignal, Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import type { Extract, Header } from 'tar-stream'
 import { ErrandError } from '../../contract/errors.ts'
-import { BoundedTar } from './bounded-tar.ts'
-import { EntryNames } from './entry-names.ts'
-import { entryPath, refusedEntry } from './entry-path.ts'
-
-type Entry = Extract extends AsyncIterable<infer E> ? E : never
-
-export interface UnpackLimits {
-  /** Of all files together, unpacked. */
-  maxBytes: number
-  maxEntries: number
-}
+import { unpackTar } from './unpack-tar.ts'
+import { unpackZip } from './unpack-zip.ts'
+import { UnpackedFiles, type UnpackLimits } from './unpacked-files.ts'
 
 export const DEFAULT_UNPACK_LIMITS: UnpackLimits = { maxBytes: 500 * 1024 * 1024, maxEntries: 10_000 }
 
@@ -27,9 +16,9 @@ export interface UnpackOptions {
 }
 
 /**
- * Unpacks a tar or tar.gz (told by its first bytes) into `target`, which must not be there. Regular files and folders
- * only. Throws `source_refused`, naming the entry, and leaves nothing then, in `target` or elsewhere. `what` names the
- * source in errors.
+ * Unpacks a tar, tar.gz or zip (told by its first bytes) into `target`, which must not be there: files, folders, and
+ * symbolic links that stay inside. Throws `source_refused`, naming the entry, and leaves nothing then, in `target` or
+ * elsewhere. `what` names the source in errors.
  */
 export async function unpack(
   archive: Readable,
@@ -42,11 +31,11 @@ export async function unpack(
     // Also while nothing has come yet.
     if (signal !== undefined) addAbortSignal(signal, archive)
     await unpackInto(archive, folder, { limits, signal, what })
-    await rename(folder, target)
+    await rename(join(folder, CONTENT), target)
   } catch (error) {
-    await rm(folder, { recursive: true, force: true })
     throw refusal(error, what)
   } finally {
+    await rm(folder, { recursive: true, force: true })
     archive.destroy()
   }
 }
@@ -55,99 +44,26 @@ async function unpackInto(
   archive: Readable,
   folder: string,
   { limits, signal, what }: UnpackOptions & { limits: UnpackLimits; what: string },
-) {
-  const { extract } = await import('tar-stream')
+): Promise<void> {
   const { kind, whole } = await sniffed(archive)
-  const maxBytes = limits.maxBytes + limits.maxEntries * 2 * BLOCK_BYTES + END_PADDING
-  const bounded = new BoundedTar(maxBytes, 4 * limits.maxEntries, what)
-  const entries = extract()
-  const reading =
-    kind === 'gzip'
-      ? pipeline(whole, createGunzip(), bounded, entries, { signal })
-      : pipeline(whole, bounded, entries, { signal })
-  // An entry that is written says nothing where the reading ends before it is begun with.
-  const broken = new AbortController()
-  const readingFailed = reading.then(
-    () => undefined,
-    (error: unknown) => {
-      broken.abort()
-      return { error }
-    },
-  )
-  const names = new EntryNames()
-  let files = 0
-  let seen = 0
-  try {
-    for await (const entry of entries) {
-      if (entry.header.type === 'file' || entry.header.type === 'contiguous-file') files++
-      await write(entry, folder, names, broken.signal)
-      // A folder may stand there any number of times.
-      if (Math.max(names.count, ++seen) <= limits.maxEntries) continue
-      throw new ErrandError(
-        'source_refused',
-        `The ${what} holds more than ${limits.maxEntries} files and folders.`,
-        {
-          hint: 'Leave out what is not needed to build, such as installed dependencies.',
-        },
-      )
-    }
-  } catch (error) {
-    entries.destroy()
-    const failed = await readingFailed
-    throw error instanceof ErrandError || failed === undefined ? error : failed.error
-  }
-  const failed = await readingFailed
-  if (failed !== undefined) throw failed.error
-  if (files === 0)
-    throw new ErrandError('source_refused', `The ${what} holds no files.`, {
-      hint: 'Pack the folder with the code.',
+  const content = join(folder, CONTENT)
+  await mkdir(content, { mode: 0o700 })
+  const files = new UnpackedFiles(content, limits, what)
+  if (kind === 'zip') await unpackZip(whole, files, { limits, signal, file: join(folder, 'archive.zip') })
+  else
+    await unpackTar(whole, files, {
+      limits,
+      signal,
+      what,
+      ...(kind === 'gzip' ? { unzip: createGunzip() } : {}),
     })
+  await files.end()
 }
 
-const BLOCK_BYTES = 512
-/** Writers pad the end to a record, 10 KiB as a rule. */
-const END_PADDING = 1024 * 1024
+/** Beside it stands what is needed until all of it is there. */
+const CONTENT = 'content'
 
-async function write(entry: Entry, folder: string, names: EntryNames, signal: AbortSignal): Promise<void> {
-  const path = checked(entry.header)
-  if (entry.header.type === 'directory') {
-    if (path !== '') {
-      names.add(path, 'folder')
-      await mkdir(join(folder, path), { recursive: true, mode: 0o755 })
-    }
-    return void entry.resume()
-  }
-  if (path === '') throw refusedEntry(entry.header.name, 'is a file without a name', 'Pack the folder again.')
-  names.add(path, 'file')
-  await mkdir(dirname(join(folder, path)), { recursive: true, mode: 0o755 })
-  const mode = ((entry.header.mode ?? 0o644) & 0o111) === 0 ? 0o644 : 0o755
-  // Nothing that stands there is followed or replaced.
-  await pipeline(entry, createWriteStream(join(folder, path), { flags: 'wx', mode }), { signal })
-}
-
-const kinds: Readonly<Record<string, string>> = {
-  symlink: 'a symbolic link',
-  link: 'a hard link',
-  'character-device': 'a device',
-  'block-device': 'a device',
-  fifo: 'a FIFO',
-}
-
-function checked(header: Header): string {
-  const path = entryPath(header.name)
-  const { type, mode = 0, pax } = header
-  if (type !== 'file' && type !== 'contiguous-file' && type !== 'directory') {
-    const what = kinds[String(type)] ?? 'of a kind that is not known here'
-    throw refusedEntry(header.name, `is ${what}`, 'Only regular files and folders are taken.')
-  }
-  if (Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse')))
-    throw refusedEntry(header.name, 'is a sparse file', 'Pack without --sparse.')
-  if ((mode & 0o6000) !== 0)
-    throw refusedEntry(header.name, 'has a setuid or setgid bit', 'Take it away: chmod ug-s.')
-  return path
-}
-
-async function sniffed(archive: Readable): Promise<{ kind: 'tar' | 'gzip'; whole: Readable }> {
+async function sniffed(archive: Readable): Promise<{ kind: 'tar' | 'gzip' | 'zip'; whole: Readable }> {
   const iterator = archive[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   let head = Buffer.alloc(0)
   while (head.length < 4) {
@@ -170,13 +86,19 @@ async function sniffed(archive: Readable): Promise<{ kind: 'tar' | 'gzip'; whole
   const other = Object.entries(otherFormats).find(([magic]) => head.toString('latin1').startsWith(magic))?.[1]
   if (other !== undefined)
     throw new ErrandError('source_refused', `The archive is a ${other} file.`, {
-      hint: 'Send a tar or tar.gz: tar -czf code.tar.gz -C folder .',
+      hint: PACKING,
     })
-  return { kind: head[0] === 0x1f && head[1] === 0x8b ? 'gzip' : 'tar', whole: Readable.from(rest()) }
+  const first = head.toString('latin1')
+  const kind = first.startsWith('\x1f\x8b') ? 'gzip' : ZIP.test(first) ? 'zip' : 'tar'
+  return { kind, whole: Readable.from(rest()) }
 }
 
+/** Its first entry, or its end where it has none. */
+const ZIP = /^PK(?:\x03\x04|\x05\x06)/
+const PACKING = 'Send a zip, a tar or a tar.gz: tar -czf code.tar.gz -C folder .'
+
 const otherFormats: Readonly<Record<string, string>> = {
-  'PK\x03\x04': 'zip',
+  'PK\x07\x08': 'part of a zip',
   BZh: 'bzip2',
   '\xfd7zX': 'xz',
   '(\xb5/\xfd': 'zstd',
@@ -190,8 +112,8 @@ function refusal(error: unknown, what: string): unknown {
   if (name === 'AbortError') return error
   if (code === 'ENOSPC')
     return new ErrandError('disk_full', `There is no room to unpack the ${what}.`, { cause: error })
-  return new ErrandError('source_refused', `The ${what} cannot be read: ${message}.`, {
-    hint: 'Send a whole tar or tar.gz: tar -czf code.tar.gz -C folder .',
+  return new ErrandError('source_refused', `The ${what} cannot be read: ${message.replace(/\.$/, '')}.`, {
+    hint: PACKING,
     cause: error,
   })
 }

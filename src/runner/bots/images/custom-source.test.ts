@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test'
 import type Docker from 'dockerode'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
-import { rawTar } from '../../sources/archive-fixture.ts'
+import { rawTar, rawZip } from '../../sources/archive-fixture.ts'
 import { makeRepository, serveGit } from '../../sources/git-fixture.ts'
 
 const skip = await dockerHere()
@@ -63,6 +63,50 @@ CMD cat /word /app/file && ls -1 /app && wc -l < /copied
   const unnamed = await docker.engine.listImages({ filters: { dangling: ['true'] } })
   const runner = (await docker.engine.getImage(id).inspect()).Config.Labels['errand.runner']
   assert.ok(unnamed.some(({ Labels }) => Labels?.['errand.runner'] === runner))
+})
+
+test('a zip is built like a tar, with its links as links, and with a Dockerfile behind one', {
+  skip,
+}, async (t) => {
+  const { prepare, run } = await imagesUnderTest(t)
+  await baseImage('busybox:latest')
+  const dir = mkdtempSync(join(tmpdir(), 'errand-zips-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const file = join(dir, 'upload')
+  const link = (name: string, content: string) => ({ name, content, mode: 0o120777 })
+  writeFileSync(
+    file,
+    rawZip([
+      link('Dockerfile', 'current/bot.Dockerfile'),
+      link('current', 'docker/v1'),
+      link('.dockerignore', 'docker/ignored'),
+      link('word', 'words/first'),
+      link('all', 'words'),
+      {
+        name: 'docker/v1/bot.Dockerfile',
+        content:
+          'FROM errand.test/busybox\nCOPY . /app\nCMD cat /app/all/first; ls -l /app | wc -l; readlink /app/word\n',
+      },
+      { name: 'docker/ignored', content: 'docker\nsecret\n' },
+      { name: 'secret', content: 'secret' },
+      { name: 'words/first', content: 'word\n' },
+    ]),
+  )
+  const upload = async () => file
+  const source = { mode: 'archive', upload: '0f'.repeat(32), dockerfile: 'Dockerfile' } as const
+  const { id } = await prepare(source, { upload })
+  // Dockerfile, all, current, docker with what is built of in it, word, words; and a line before them.
+  assert.equal(await run(id), 'word\n7\nwords/first\n')
+  writeFileSync(file, rawZip([link('Dockerfile', '../upload'), { name: 'a' }]))
+  await assert.rejects(prepare(source, { upload }), {
+    code: 'source_refused',
+    message: /"Dockerfile" is a link that leads out/,
+  })
+  writeFileSync(file, rawZip([link('Dockerfile', 'not-there'), { name: 'a' }]))
+  await assert.rejects(prepare(source, { upload }), {
+    code: 'source_refused',
+    message: 'There is no file "Dockerfile" to build from.',
+  })
 })
 
 test('the image of a stage that calls itself that of another runner can be found again too', {

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
-import { readFile, stat, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { readFile, realpath, stat, writeFile } from 'node:fs/promises'
+import { basename, join, relative, sep } from 'node:path'
 import type { BotSource } from '../../../contract/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { engineLabels } from '../../containers/docker/own-labels.ts'
@@ -44,15 +44,21 @@ export async function pinCustom(
   order: ImageOrder,
   supply: ImageSupply,
 ): Promise<BuildFolder> {
-  const dockerfile = entryPath(named)
-  const file = join(folder, dockerfile)
-  const found = await stat(file).catch(() => undefined)
-  if (!found?.isFile()) throw await missing(folder, dockerfile)
-  const pinned = await pinnedDockerfile(parseDockerfile(await dockerfileIn(file, found.size)), (name) =>
+  const { file, dockerfile, bytes } = await dockerfileAt(folder, entryPath(named))
+  const pinned = await pinnedDockerfile(parseDockerfile(await dockerfileIn(file, bytes)), (name) =>
     baseImage(name, supply),
   )
   await writeFile(file, dockerfileText(labelledStages(pinned, order.labels.runner)))
   return { folder, dockerfile, keep: [] }
+}
+
+/** Where it really is: it may be a link, or lie behind one, and what stands there is written anew. */
+async function dockerfileAt(folder: string, named: string) {
+  const top = await realpath(folder)
+  const file = await realpath(join(top, named)).catch(() => top)
+  const found = await stat(file)
+  if (!file.startsWith(top + sep) || !found.isFile()) throw await missing(folder, named)
+  return { file, dockerfile: relative(top, file), bytes: found.size }
 }
 
 /**

@@ -1,0 +1,106 @@
+import { createWriteStream } from 'node:fs'
+import { mkdir, symlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import { checkLinks } from './entry-links.ts'
+import { EntryNames } from './entry-names.ts'
+import { entryPath, refusedEntry } from './entry-path.ts'
+
+export interface UnpackLimits {
+  /** Of all files together, unpacked. */
+  maxBytes: number
+  maxEntries: number
+}
+
+/**
+ * What the entries of an archive become in a new folder, whatever its format. Links are made last, when nothing is written
+ * any more: so no entry ever passes through one. Every call throws `source_refused`, naming the entry.
+ */
+export class UnpackedFiles {
+  readonly #folder: string
+  readonly #maxEntries: number
+  readonly #what: string
+  readonly #names = new EntryNames()
+  readonly #links = new Map<string, string>()
+  #entries = 0
+  #files = 0
+
+  /** `what` names the source in errors. */
+  constructor(folder: string, { maxEntries }: UnpackLimits, what: string) {
+    this.#folder = folder
+    this.#maxEntries = maxEntries
+    this.#what = what
+  }
+
+  /** It may stand there any number of times. */
+  async folder(name: string): Promise<void> {
+    const path = entryPath(name)
+    if (path !== '') {
+      this.#names.add(path, 'folder')
+      await mkdir(join(this.#folder, path), { recursive: true, mode: 0o755 })
+    }
+    this.#count()
+  }
+
+  /** `mode`: of a Unix file; all but whether it can be run is left out. */
+  async file(
+    name: string,
+    mode: number,
+    content: AsyncIterable<unknown>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const path = this.#path(name, 'file')
+    if ((mode & 0o6000) !== 0)
+      throw refusedEntry(name, 'has a setuid or setgid bit', 'Take it away: chmod ug-s.')
+    this.#names.add(path, 'file')
+    this.#count()
+    this.#files++
+    const file = join(this.#folder, path)
+    await mkdir(dirname(file), { recursive: true, mode: 0o755 })
+    // Nothing that stands there is followed or replaced.
+    const to = createWriteStream(file, { flags: 'wx', mode: (mode & 0o111) === 0 ? 0o644 : 0o755 })
+    await pipeline(content, to, { signal })
+  }
+
+  link(name: string, target: string): void {
+    const path = this.#path(name, 'link')
+    this.#names.add(path, 'link')
+    this.#count()
+    this.#links.set(path, target)
+  }
+
+  /** After the last entry. */
+  async end(): Promise<void> {
+    checkLinks(this.#links, this.#names)
+    if (this.#files === 0)
+      throw new ErrandError('source_refused', `The ${this.#what} holds no files.`, {
+        hint: 'Pack the folder with the code.',
+      })
+    for (const path of this.#links.keys())
+      await mkdir(dirname(join(this.#folder, path)), { recursive: true, mode: 0o755 })
+    for (const [path, target] of this.#links) await symlink(target, join(this.#folder, path))
+  }
+
+  #path(name: string, kind: 'file' | 'link'): string {
+    const path = entryPath(name)
+    if (path === '') throw refusedEntry(name, `is a ${kind} without a name`, 'Pack the folder again.')
+    return path
+  }
+
+  #count(): void {
+    if (Math.max(this.#names.count, ++this.#entries) <= this.#maxEntries) return
+    throw tooManyEntries(this.#what, this.#maxEntries)
+  }
+}
+
+export const tooManyEntries = (what: string, maxEntries: number): ErrandError =>
+  new ErrandError('source_refused', `The ${what} holds more than ${maxEntries} files and folders.`, {
+    hint: 'Leave out what is not needed to build, such as installed dependencies.',
+  })
+
+/** `what` is bounded, in words. */
+export const tooManyBytes = (what: string, maxBytes: number): ErrandError =>
+  new ErrandError('source_refused', `The ${what} holds more than ${maxBytes} bytes when unpacked.`, {
+    hint: 'Leave out what is not needed to build: data, dependencies, the .git folder.',
+  })
