@@ -2,14 +2,14 @@ import type { BotSource } from '../contract/bot.ts'
 import { deploymentModes, MAX_CODE_BYTES } from '../contract/bot-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { BotRequest } from './bot.ts'
-import { REGISTRY_PASSWORD } from './registry-password.ts'
+import { SOURCE_PASSWORD } from './registry-password.ts'
 
 type Mode = (typeof deploymentModes)[number]
 
 /** Fields of each mode; the first ones say that it is meant. */
 const fields: Readonly<Record<Mode, { says: readonly Field[]; more: readonly Field[] }>> = {
   simple: { says: ['code', 'files'], more: ['entrypoint', 'requirements', 'language', 'base_image'] },
-  custom: { says: ['upload', 'git_url'], more: ['git_ref', 'dockerfile'] },
+  custom: { says: ['upload', 'git_url'], more: ['git_ref', 'git_auth', 'dockerfile'] },
   image: { says: ['docker_image'], more: ['registry_auth'] },
 }
 type Field = Exclude<keyof BotRequest & string, 'bot_id'>
@@ -39,7 +39,7 @@ export function botSource(request: BotRequest): BotSource {
     mode: 'image',
     image: docker_image,
     ...(registry_auth && {
-      registry_auth: { username: registry_auth.username, password_secret: REGISTRY_PASSWORD },
+      registry_auth: { username: registry_auth.username, password_secret: SOURCE_PASSWORD },
     }),
   }
 }
@@ -103,19 +103,25 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
   }
 }
 
-function custom({ upload, git_url, git_ref, dockerfile = 'Dockerfile' }: BotRequest): BotSource {
+function custom({ upload, git_url, git_ref, git_auth, dockerfile = 'Dockerfile' }: BotRequest): BotSource {
   if (upload !== undefined && git_url !== undefined)
     throw wrong('The bot has both an archive and a "git_url".', 'Give one of them.')
   // Before it is kept anywhere: a source can be seen.
   if (git_url !== undefined && /^[^/]*:\/\/[^/]*@/.test(git_url))
     throw wrong(
       '"git_url" has a user name or a password in it.',
-      'Send the code of a private repository as an archive instead.',
+      'Give them beside it, where they are kept secret: --git-token, or "git_auth": {"username": "...", "password": "..."}.',
     )
-  if (git_url !== undefined)
-    return { mode: 'git', url: git_url, ...(git_ref && { ref: git_ref }), dockerfile }
+  if (git_auth?.username?.includes(':'))
+    throw wrong('The user name in "git_auth" has a ":" in it.', 'What follows the ":" may be the password.')
+  if (git_url !== undefined) {
+    const { username } = git_auth ?? {}
+    const auth = git_auth && { git_auth: { ...(username && { username }), password_secret: SOURCE_PASSWORD } }
+    return { mode: 'git', url: git_url, ...(git_ref && { ref: git_ref }), dockerfile, ...auth }
+  }
   if (upload === undefined) throw missing('custom')
-  if (git_ref !== undefined) throw wrong('"git_ref" goes with "git_url" only.', 'Leave it out.')
+  const stray = git_ref === undefined ? git_auth && 'git_auth' : 'git_ref'
+  if (stray !== undefined) throw wrong(`"${stray}" goes with "git_url" only.`, 'Leave it out.')
   return { mode: 'archive', upload, dockerfile }
 }
 

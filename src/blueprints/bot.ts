@@ -8,7 +8,7 @@ import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/work
 import { botSource } from './bot-source.ts'
 import { plain, unplain } from './plain-text.ts'
 import { boundTo } from './pulled-image.ts'
-import { REGISTRY_PASSWORD } from './registry-password.ts'
+import { SOURCE_PASSWORD } from './registry-password.ts'
 
 /** Name of the one step. */
 export const BOT_STEP = 'bot'
@@ -26,13 +26,15 @@ export interface BotRunOptions {
 }
 export interface KeptSource {
   source: BotSource
-  /** Of its registry, where it has one. */
+  /** Of its registry or Git server, where it has one that the run keeps. */
   password?: string
+  /** Name of the secret at the hub that is the password instead. */
+  storedPassword?: string
 }
 
 /** A run of a bot: a workflow of one step; and the values of its secrets, which stand nowhere in it. */
 export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOptions) {
-  const { bot_id, timeout_seconds = maxSeconds, runner, group, labels, registry_auth } = request
+  const { bot_id, timeout_seconds = maxSeconds, runner, group, labels } = request
   if (timeout_seconds > maxSeconds)
     throw new ErrandError(
       'invalid_argument',
@@ -41,8 +43,10 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOp
     )
   const { env, env_vars } = sortedVariables(request)
   const secrets = secretTexts(env_vars, env)
-  const password = kept === undefined ? registry_auth?.password : kept.password
-  if (password !== undefined) secrets[REGISTRY_PASSWORD] = password
+  const { password, storedPassword } = kept ?? givenPassword(request)
+  if (password !== undefined) secrets[SOURCE_PASSWORD] = password
+  const names = Object.fromEntries(Object.keys(secrets).map((name) => [name, name]))
+  if (storedPassword !== undefined) names[SOURCE_PASSWORD] = storedPassword
   const limits = request.limits ?? BotLimits.parse({})
   const { command, runtime, stop_grace_seconds } = request
   const host = { runner: runner ?? boundTo(kept?.source), group, labels }
@@ -66,7 +70,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOp
           stop_grace_seconds,
         },
         env: plain(plainVariables(env)) as Record<string, string>,
-        secrets: Object.fromEntries(Object.keys(secrets).map((name) => [name, name])),
+        secrets: names,
         resources: { cpus: limits.cpus, memory: limits.memory },
         timeout_seconds,
       },
@@ -85,18 +89,30 @@ export function botOf(workflow: unknown) {
   const { steps, inventory, concurrency } = workflow as Workflow
   const { env = {}, secrets = {}, timeout_seconds } = steps[0]!
   const args = steps[0]!.args as BotServeArgs
+  const own = Object.entries(secrets).filter(([name, at]) => name === at)
   const { runner, ...host } = inventory?.hosts[DEFAULT_HOST] ?? {}
   return {
     args,
     env: unplain(env) as Record<string, string>,
     /** Names, in the run's own secrets. */
-    secrets: Object.keys(secrets),
+    secrets: own.map(([name]) => name),
+    storedPassword: own.some(([name]) => name === SOURCE_PASSWORD)
+      ? undefined
+      : (secrets as Record<string, string>)[SOURCE_PASSWORD],
     timeoutSeconds: timeout_seconds,
     /** As its owner has asked for it. */
     host: runner === boundTo(args.source) ? host : { ...host, runner },
     slot: concurrency?.group.replace(/^bot /, '') ?? '',
   }
 }
+
+const givenPassword = ({
+  registry_auth,
+  git_auth,
+}: BotRequest): Pick<KeptSource, 'password' | 'storedPassword'> => ({
+  password: registry_auth?.password ?? git_auth?.password,
+  storedPassword: git_auth?.secret,
+})
 
 const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`
 
@@ -147,7 +163,7 @@ function secretTexts(
 function checkName(field: string, name: string): void {
   const fault = !VarName.safeParse(name).success
     ? VAR_NAME_RULE
-    : name.startsWith('ERRAND_') || name === REGISTRY_PASSWORD
+    : name.startsWith('ERRAND_') || name === SOURCE_PASSWORD
       ? 'Errand keeps that name for itself'
       : undefined
   if (fault === undefined) return

@@ -23,10 +23,23 @@ export const botRequestOptions = {
     help: 'Build a folder, a zip, a tar.gz or a Git URL with a Dockerfile',
   },
   ref: { type: 'string', value: 'REF', help: 'With a Git URL: branch, tag or commit' },
+  'git-token': { type: 'boolean', help: 'With a Git URL: ask for the token of a private repository' },
+  'git-secret': {
+    type: 'string',
+    value: 'NAME',
+    help: 'With a Git URL: the secret of the hub that is the token',
+  },
   dockerfile: { type: 'string', value: 'PATH', help: 'With --custom: default Dockerfile' },
   image: { type: 'string', value: 'IMAGE', help: 'Run a ready image' },
-  username: { type: 'string', value: 'NAME', help: 'With --image: user of its registry' },
-  'password-stdin': { type: 'boolean', help: 'With --username: read the password from standard input' },
+  username: {
+    type: 'string',
+    value: 'NAME',
+    help: 'With --image or a Git URL: user of its server; asks for the password',
+  },
+  'password-stdin': {
+    type: 'boolean',
+    help: 'With --username or --git-token: read it from standard input',
+  },
   env: {
     type: 'string',
     short: 'e',
@@ -78,10 +91,17 @@ export async function botRequest(
   return request
 }
 
+/** The sources that an option belongs to. */
 const ofMode = {
-  simple: ['entrypoint', 'requirement', 'base-image'],
-  custom: ['ref', 'dockerfile'],
-  image: ['username', 'password-stdin'],
+  entrypoint: ['simple'],
+  requirement: ['simple'],
+  'base-image': ['simple'],
+  ref: ['custom'],
+  'git-token': ['custom'],
+  'git-secret': ['custom'],
+  dockerfile: ['custom'],
+  username: ['image', 'custom'],
+  'password-stdin': ['image', 'custom'],
 } as const
 
 function checkMode(given: BotRequestValues, more: readonly string[]): void {
@@ -91,13 +111,12 @@ function checkMode(given: BotRequestValues, more: readonly string[]): void {
       `--${modes[0]} and --${modes[1]} name two sources`,
       'give one of --simple, --custom and --image',
     )
-  for (const [mode, options] of Object.entries(ofMode))
-    for (const option of options)
-      if (given[option] !== undefined && modes[0] !== mode)
-        throw new UsageError(
-          `--${option} goes with --${mode} only`,
-          'run "errand bot start --help" to see what each takes',
-        )
+  for (const [option, of] of Object.entries(ofMode) as [keyof typeof ofMode, readonly string[]][])
+    if (given[option] !== undefined && !of.includes(modes[0] ?? ''))
+      throw new UsageError(
+        `--${option} goes with --${of.join(' or --')} only`,
+        'run "errand bot start --help" to see what each takes',
+      )
   if (more.length > 0 && modes[0] !== 'simple')
     throw new UsageError(`"${more[0]}" is one argument too many`, 'further files go with --simple only')
 }

@@ -61,9 +61,15 @@ export async function customSource(
   custom: string,
 ): Promise<UpdateBotInput> {
   const { ref, dockerfile } = given
-  if (/^[a-z+]+:\/\//i.test(custom))
-    return { deployment_mode: 'custom', git_url: custom, git_ref: ref, dockerfile }
-  if (ref !== undefined) throw new UsageError('--ref goes with a Git URL', 'write --custom https://...')
+  if (/^[a-z+]+:\/\//i.test(custom)) {
+    const git_auth = await gitAuth(given)
+    return { deployment_mode: 'custom', git_url: custom, git_ref: ref, git_auth, dockerfile }
+  }
+  const stray = (['ref', 'git-token', 'git-secret', 'username', 'password-stdin'] as const).find(
+    (option) => given[option] !== undefined,
+  )
+  if (stray !== undefined)
+    throw new UsageError(`--${stray} goes with a Git URL`, 'write --custom https://...')
   const found = statSync(custom, { throwIfNoEntry: false })
   if (found === undefined)
     throw new UsageError(`there is no folder or archive ${custom}`, 'a Git repository is written https://...')
@@ -71,6 +77,24 @@ export async function customSource(
     found.isFile() ? readFileSync(custom) : await packed(custom, dockerfile),
   )
   return { deployment_mode: 'custom', upload, dockerfile }
+}
+
+/** Asks for the token, where one is wanted and the hub keeps none. */
+async function gitAuth(given: BotRequestValues): Promise<UpdateBotInput['git_auth']> {
+  const { username, 'git-token': token, 'git-secret': secret, 'password-stdin': stdin } = given
+  if (secret !== undefined && (token || stdin))
+    throw new UsageError(
+      `--git-secret and --${token ? 'git-token' : 'password-stdin'} are two tokens`,
+      'give one',
+    )
+  if (secret !== undefined) return { username, secret }
+  if (!token && username === undefined) {
+    if (stdin) throw new UsageError('--password-stdin goes with --git-token', 'give both')
+    return undefined
+  }
+  const password = await askSecret(username === undefined ? 'Token' : `Token of ${username}`, stdin ?? false)
+  if (password === '') throw new UsageError('the token is empty', 'leave it out for a public repository')
+  return { username, password }
 }
 
 async function packed(folder: string, dockerfile = 'Dockerfile'): Promise<Uint8Array> {

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { Size } from './amounts.ts'
 import { BotId, BotLimits, BotRestart, botStates } from './bot.ts'
 import { Reason, RunStatus } from './status.ts'
+import { VarName } from './variable-name.ts'
 import { Scalar } from './workflow.ts'
 
 /** Requests and answers of `/api/bots` and `/api/uploads`. No answer has a value of `env_vars`, or a password. */
@@ -56,6 +57,20 @@ const source = {
     .describe('custom: what PUT /api/uploads has answered'),
   git_url: text.optional().describe('custom: https:// address of a Git repository'),
   git_ref: text.optional().describe('custom: branch, tag or commit; default: that of the repository'),
+  git_auth: z
+    .strictObject({
+      username: text.optional().describe('Default: x-access-token, which servers take with a token'),
+      password: z.string().min(1).max(65_536).optional().describe('The token, for one fetch'),
+      secret: z.optional(VarName).describe('Instead of it: name of a secret that the hub keeps'),
+    })
+    .refine(
+      ({ password, secret }) => (password === undefined) !== (secret === undefined),
+      'it has one of "password" and "secret"',
+    )
+    .optional()
+    .describe(
+      'custom: credentials of `git_url`, sent to its server alone; a password is sealed until the image is built, then deleted; no build is given them',
+    ),
   dockerfile: z.string().min(1).max(1024).optional().describe('custom: default: Dockerfile'),
   docker_image: text.optional().describe('image: name of a ready image'),
   registry_auth: z

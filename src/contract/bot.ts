@@ -23,6 +23,12 @@ export const RegistryAuth = z.strictObject({
   password_secret: described(VarName, "Variable, among the step's secrets, that holds the password or token"),
 })
 
+/** Credentials of a Git server; the password is one of the step's secrets, used for one fetch and given to no build. */
+export const GitAuth = z.strictObject({
+  username: z.optional(text),
+  password_secret: RegistryAuth.shape.password_secret,
+})
+
 /** An image that was pulled with credentials, which are kept nowhere: it is taken as it is there. */
 export const PulledImage = z.strictObject({
   username: text,
@@ -30,6 +36,13 @@ export const PulledImage = z.strictObject({
   runner: described(z.optional(text), 'The runner that has it, where the bot could have been on others'),
 })
 export type PulledImage = z.infer<typeof PulledImage>
+
+/** An image of a repository that was fetched with credentials, which are kept nowhere: it is taken as it is there. */
+export const BuiltImage = z.strictObject({
+  username: z.optional(text),
+  attempt_id: described(text, 'Attempt, of the same owner, that has built it'),
+  runner: PulledImage.shape.runner,
+})
 
 /** Where a bot's code comes from. */
 export const BotSource = z.discriminatedUnion('mode', [
@@ -60,6 +73,8 @@ export const BotSource = z.discriminatedUnion('mode', [
     url: described(text, 'https:// address of a Git repository'),
     ref: described(z.optional(text), 'Branch, tag or commit; default: that of the repository'),
     dockerfile: z._default(path, 'Dockerfile'),
+    git_auth: z.optional(GitAuth),
+    built: z.optional(BuiltImage),
   }),
   z.strictObject({
     mode: z.literal('image'),

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { globSync } from 'node:fs'
+import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
 import type { StartBotInput } from '../../src/contract/bot-api.ts'
+import { makeRepository, needsLogin, serveGit } from '../../src/runner/sources/git-fixture.ts'
 import { botsHere, startBotHub } from '../support/bot-hub.ts'
 import { dockerFor } from '../support/docker/docker.ts'
 import { startImageRegistry } from '../support/docker/image-registry.ts'
@@ -83,6 +85,90 @@ test('an image that one user pulled with a password is started by no other, who 
   await assert.rejects(bots.update('hers', {}), { code: 'not_found' })
   assert.ok(!(await bert.bots.list({ all: true })).bots.some(({ bot_id }) => bot_id === 'hers'))
   assert.equal((await anna.bots.get('hers')).state, 'running')
+})
+
+test('a token of a Git server serves one fetch: then it is nowhere, and the bot begins again without it', {
+  skip,
+}, async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'errand-private-git-'))
+  t.after(() => rmSync(root, { recursive: true }))
+  const git = await serveGit(root)
+  t.after(() => git.close())
+  const hub = await startBotHub(t, { runnerEnv: { ERRAND_GIT_ALLOW: git.origin() } })
+  const { bots } = hub.client
+  // Nothing of the fetch is in its build either.
+  makeRepository(join(root, 'bot.git'), [
+    {
+      path: 'Dockerfile',
+      content: `FROM ${hub.images.busybox}\nCOPY . /app\nRUN env >/env; ls -a /app >>/env\nCMD cat /env; exec sleep 1000000\n`,
+    },
+  ])
+  const token = 'a-token-of-the-git-server'
+  git.intercept = needsLogin({ username: 'x-access-token', password: token })
+  const git_url = `${git.origin()}/bot.git`
+
+  await bots.start({ bot_id: 'public', git_url })
+  const refused = await hub.until('public', 'crashed')
+  assert.equal(refused.reason, 'source_refused')
+  assert.match(refused.message!, /no public repository.*--git-token/)
+  await bots.start({ bot_id: 'wrong', git_url, git_auth: { password: 'another-token' } })
+  const wrong = await hub.until('wrong', 'crashed')
+  assert.match(wrong.message!, /may be read with this token/)
+  const events: unknown[] = []
+  for await (const event of hub.client.events(wrong.run_id)) events.push(event)
+  assert.ok(events.length > 3 && !JSON.stringify([wrong, events]).includes('another-token'))
+
+  await hub.client.secrets.set('KEPT', { value: token })
+  await bots.start({ bot_id: 'kept', git_url, git_auth: { secret: 'KEPT' } })
+  await hub.until('kept', 'running')
+  await hub.client.secrets.remove('KEPT')
+  await bots.stop('kept')
+  await hub.until('kept', 'stopped')
+  await assert.rejects(bots.restart('kept'), { code: 'invalid_argument', hint: /errand secrets set KEPT/ })
+
+  const first = await bots.start({ bot_id: 'echo', git_url, git_auth: { password: token } })
+  await hub.until('echo', 'running')
+  const printed = await hub.untilPrinted(first.run_id, 'Dockerfile\n')
+  assert.ok(!printed.includes('TOKEN') && !printed.includes('PASSWORD') && !printed.includes('.git'), printed)
+  const secrets = () => {
+    const db = new DatabaseSync(join(hub.data, 'errand.db'), { readOnly: true })
+    const count = db.prepare('SELECT name FROM secrets').all().length
+    db.close()
+    return count
+  }
+  await eventually('no secrets', () => secrets() === 0)
+  const forms = [token, Buffer.from(`x-access-token:${token}`).toString('base64').replace(/=*$/, '')]
+  const holds = (bytes: Buffer | string) => forms.some((form) => bytes.includes(form))
+  const files = globSync('**/*', { cwd: hub.home, withFileTypes: true }).filter((entry) => entry.isFile())
+  assert.ok(files.length > 10, 'there are files')
+  const paths = files.map(({ parentPath, name }) => join(parentPath, name))
+  assert.deepEqual(
+    paths.filter((path) => holds(readIfThere(path))),
+    [],
+  )
+  const container = await (await hub.containerOf('echo')).inspect()
+  const image = hub.engine.getImage(container.Image)
+  assert.ok(!holds(JSON.stringify([container, await image.inspect(), await image.history()])))
+  for (const { printed } of [hub.hub, hub.runner!]) assert.ok(!holds(JSON.stringify(printed)))
+
+  git.intercept = (_path, response) => {
+    response.writeHead(500).end()
+    return true
+  }
+  const again = await bots.restart('echo')
+  await hub.untilPrinted(again.run_id, 'Dockerfile\n')
+  assert.equal((await (await hub.containerOf('echo')).inspect()).Image, container.Image)
+  await bots.stop('echo')
+  await hub.until('echo', 'stopped')
+  await eventually('no container', async () => (await hub.containers()).length === 0)
+  await image.remove({ force: true })
+  await bots.restart('echo')
+  const gone = await hub.until('echo', 'crashed')
+  assert.equal(gone.reason, 'pull_failed')
+  assert.ok(
+    gone.message!.endsWith(`again: errand bot start echo --custom ${git_url} --git-token`),
+    gone.message,
+  )
 })
 
 test('a password of a registry serves one pull: then it is nowhere, and the bot begins again without it', {

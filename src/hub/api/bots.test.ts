@@ -258,6 +258,70 @@ test("a registry's password is kept until the bot runs; begun again it takes the
   )
 })
 
+test("a Git server's token is kept until the bot runs; begun again it takes what was built of it", async (t) => {
+  const { hub, call } = await setUp(t)
+  const git = { git_url: 'https://git.example/a.git', git_ref: 'v1' }
+  const git_auth = { username: 'ann', password: 'a token of ann' }
+  const { run_id } = (await call('POST', '', { bot_id: 'echo', ...git, git_auth })).json
+  const first = await botOn(hub)
+  const secretsOf = (run_id: string) => hub.secrets.ofRun({ tenant: 'default', run_id })
+  const auth = { username: 'ann', password_secret: 'BOT_REGISTRY_PASSWORD' }
+  const source = { mode: 'git', url: git.git_url, ref: 'v1', dockerfile: 'Dockerfile' }
+  assert.deepEqual(first.spec.args.source, { ...source, git_auth: auth })
+  assert.deepEqual(await hub.secrets.reveal(first.spec), { BOT_REGISTRY_PASSWORD: git_auth.password })
+  for (const path of ['/echo', '/echo?owner=ann'])
+    assert.ok(!(await call('GET', path)).text.includes(git_auth.password))
+  await first.phase('running')
+  await until(async () => Object.keys(await secretsOf(run_id)).length === 0)
+
+  const second = (await call('POST', '/echo/restart')).json.run_id
+  const again = await botOn(hub, 'echo', second)
+  const built = { username: 'ann', attempt_id: first.spec.attempt_id, runner: 'stand-in' }
+  assert.deepEqual(again.spec.args.source, { ...source, built })
+  assert.deepEqual(((await hub.engine.get(second))!.workflow as Workflow).steps[0]!.secrets, {})
+  await again.phase('running')
+  const { update } = (await call('POST', '/echo/update', { env: { A: '1' } })).json
+  assert.deepEqual((await botOn(hub, 'echo', update.run_id)).spec.args.source, { ...source, built })
+})
+
+test('a token that the hub keeps serves each start of its bot, and is told by its name alone', async (t) => {
+  const { hub, call } = await setUp(t)
+  const git = { bot_id: 'echo', git_url: 'https://git.example/a.git' }
+  const missing = await call('POST', '', { ...git, git_auth: { secret: 'GIT_TOKEN' } })
+  assert.deepEqual([missing.status, missing.json.error.code], [400, 'invalid_argument'])
+  assert.match(missing.json.error.hint, /errand secrets set GIT_TOKEN/)
+  const place = { tenant: 'default', scope: 'tenant', scope_name: '', name: 'GIT_TOKEN' } as const
+  await hub.secrets.set(place, 'the kept token', 'admin')
+  const { run_id } = (await call('POST', '', { ...git, git_auth: { secret: 'GIT_TOKEN' } })).json
+  const first = await botOn(hub)
+  const given = { BOT_REGISTRY_PASSWORD: 'the kept token' }
+  const source = {
+    mode: 'git',
+    url: git.git_url,
+    dockerfile: 'Dockerfile',
+    git_auth: { password_secret: 'BOT_REGISTRY_PASSWORD' },
+  }
+  assert.deepEqual([first.spec.args.source, await hub.secrets.reveal(first.spec)], [source, given])
+  await first.phase('running')
+  assert.deepEqual((await call('GET', '/echo')).json.env_vars, [])
+  const { update } = (await call('POST', '/echo/update', { env: { A: '1' } })).json
+  const updated = await botOn(hub, 'echo', update.run_id)
+  assert.deepEqual([updated.spec.args.source, await hub.secrets.reveal(updated.spec)], [source, given])
+  await hub.engine.cancel(update.run_id)
+  await hub.engine.done(update.run_id)
+  await call('POST', '/echo/stop')
+  await hub.engine.done(run_id)
+  const again = (await call('POST', '/echo/restart')).json.run_id
+  const { spec } = await botOn(hub, 'echo', again)
+  assert.deepEqual([spec.args.source, await hub.secrets.reveal(spec)], [source, given])
+
+  for (const git_auth of [{}, { password: 'a', secret: 'A' }, { username: 'a:b', password: 'c' }])
+    assert.equal((await call('POST', '', { ...git, bot_id: 'x', git_auth })).status, 400)
+  const stray = await call('POST', '', { bot_id: 'x', code: 'x', git_auth: { password: 'of nobody' } })
+  assert.match(stray.json.error.message, /"git_auth" is for the mode custom/)
+  assert.ok(!stray.text.includes('of nobody'))
+})
+
 test('an update of a private image takes what is there, or what its own credentials give, on any runner', async (t) => {
   const { hub, call } = await setUp(t)
   const auth = { username: 'ann', password: 'hunter2-of-ann' }

@@ -1,6 +1,6 @@
 import { botOf } from '../../blueprints/bot.ts'
 import { withPulledImage } from '../../blueprints/pulled-image.ts'
-import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 import type { EngineFace } from '../../engine/face.ts'
@@ -13,7 +13,7 @@ export interface BegunAgain {
   secrets: Record<string, string>
 }
 
-/** The password of a registry serves one pull: after that the image is taken where it is. */
+/** A password that the run keeps serves one pull or fetch: after that the image is taken where it is. */
 export async function begunAgain(
   record: RunRecord,
   { engine, secrets }: { engine: Pick<EngineFace, 'view'>; secrets: Secrets },
@@ -21,9 +21,9 @@ export async function begunAgain(
   const run = { ...record, workflow: record.workflow as Workflow }
   // Before the run is looked at: the password goes once that has told that the image is there.
   const values = await secrets.ofRun(run)
-  if (!botOf(run.workflow).secrets.includes(REGISTRY_PASSWORD)) return { run, secrets: values }
+  if (!botOf(run.workflow).secrets.includes(SOURCE_PASSWORD)) return { run, secrets: values }
   const by = pulledBy(await engine.view(run.run_id))
   if (by === undefined) return { run, secrets: values }
-  const { [REGISTRY_PASSWORD]: _, ...variables } = values
+  const { [SOURCE_PASSWORD]: _, ...variables } = values
   return { run: { ...run, workflow: withPulledImage(run.workflow, by) }, secrets: variables }
 }

@@ -1,5 +1,5 @@
 import { type BotRequest, botOf, type KeptSource } from '../../blueprints/bot.ts'
-import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
 import type { BotSource } from '../../contract/bot.ts'
 import { BotLimits, BotRestart } from '../../contract/bot.ts'
 import type { BotChange } from '../../contract/bot-api.ts'
@@ -16,9 +16,9 @@ export function changedRequest(
   secrets: Readonly<Record<string, string>>,
   maxSeconds: number,
 ): { request: BotRequest; kept?: KeptSource } {
-  const { args, env, timeoutSeconds = maxSeconds, host } = botOf(run.workflow)
+  const { args, env, timeoutSeconds = maxSeconds, host, storedPassword } = botOf(run.workflow)
   const { source, command, limits, restart, runtime, stop_grace_seconds } = args
-  const { [REGISTRY_PASSWORD]: password, ...variables } = secrets
+  const { [SOURCE_PASSWORD]: password, ...variables } = secrets
   const fields = sourceFields.filter((field) => given[field as keyof BotChange] !== undefined)
   const ownSource = fields.length > 0 && !isSameImage(source, given, fields)
   const request: BotRequest = {
@@ -36,7 +36,7 @@ export function changedRequest(
     env: { ...without(env, given.env_vars), ...given.env },
     env_vars: { ...without(variables, given.env), ...given.env_vars },
   }
-  return ownSource ? { request } : { request, kept: { source, password } }
+  return ownSource ? { request } : { request, kept: { source, password, storedPassword } }
 }
 
 /** Of an image that needs a password: without one it is not pulled, and what is there is meant. */

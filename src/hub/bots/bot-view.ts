@@ -1,5 +1,5 @@
 import { BOT_STEP, botOf } from '../../blueprints/bot.ts'
-import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
 import type { BotSource } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
@@ -65,7 +65,7 @@ export function botView({ current, update }: BotRuns, seen: Seen, nowMs: number)
     restart: args.restart,
     timeout_seconds: timeoutSeconds,
     env,
-    env_vars: secrets.filter((name) => name !== REGISTRY_PASSWORD),
+    env_vars: secrets.filter((name) => name !== SOURCE_PASSWORD),
     update: update && { ...lifeOf(update, seen), created_at: update.created_at },
   }
 }

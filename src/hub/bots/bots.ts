@@ -107,9 +107,9 @@ export class Bots {
       const live = !isFinalRun(current.status)
       const again = await begunAgain(current, this.#options)
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
-      const { args, secrets: names, slot } = botOf(again.run.workflow)
+      const { args, secrets: names, slot, storedPassword } = botOf(again.run.workflow)
       const secrets = live ? again.secrets : {}
-      if (!live && names.length > 0) throw startAnew(botId, args.source, names)
+      if (!live && names.length > 0) throw startAnew(botId, { ...args, names, storedPassword })
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
       const workflow = livesAtMost(again.run.workflow, this.#options.quota.maxSeconds)

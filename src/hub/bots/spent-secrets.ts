@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { REGISTRY_PASSWORD } from '../../blueprints/registry-password.ts'
+import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
@@ -27,7 +27,7 @@ export class SpentSecrets {
 
   /** The container of the run is up: its image is there. */
   dropPassword(runId: string): void {
-    this.#drop(runId, REGISTRY_PASSWORD)
+    this.#drop(runId, SOURCE_PASSWORD)
   }
 
   /** What a stop of the hub has left. */
@@ -41,7 +41,7 @@ export class SpentSecrets {
       if (wasBeginning || engine.isBeginning(run_id) || (run && run.blueprint !== 'bot')) continue
       if (run === undefined || isFinalRun(run.status)) await secrets.dropOfRun({ tenant, run_id })
       else if (pulledBy(await engine.view(run_id)) !== undefined)
-        await secrets.dropOfRun({ tenant, run_id }, REGISTRY_PASSWORD)
+        await secrets.dropOfRun({ tenant, run_id }, SOURCE_PASSWORD)
     }
   }
 

@@ -17,7 +17,7 @@ export function checkPlan(plan: BotPlan, spec: AttemptSpec): void {
   if (password !== undefined && !Object.hasOwn(spec.secrets ?? {}, password))
     throw new ErrandError(
       'invalid_argument',
-      `The step of bot "${plan.bot_id}" has no secret "${password}", which its registry_auth names.`,
+      `The step of bot "${plan.bot_id}" has no secret "${password}", which its source names.`,
       { hint: 'Name it among the secrets of the step.' },
     )
   // Where a secret stands in a text, the spec as it came has a mark, which no other text can have.

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
 import { AllowedOrigins } from './allowed-origins.ts'
 import { type CloneOptions, clone, DEFAULT_CLONE_LIMITS, GIT_ALLOW, type Repository } from './clone.ts'
-import { makeCertificate, makeRepository, run, serveGit, type TreeEntry } from './git-fixture.ts'
+import { makeCertificate, makeRepository, needsLogin, run, serveGit, type TreeEntry } from './git-fixture.ts'
 import { processesIn } from './processes-in-fixture.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'errand-clone-'))
@@ -60,6 +60,14 @@ async function refused(what: Repository, options: Partial<CloneOptions> = {}): P
   return error
 }
 
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
 const redirect = (response: ServerResponse, location: string, status = 302) => {
   response.writeHead(status, { location }).end()
   return true
@@ -92,6 +100,92 @@ test('a branch, a tag, a commit and the default come out as their files, with th
     lines.some((line) => /Counting objects/.test(line)),
     lines.join('\n'),
   )
+})
+
+test('a private repository is fetched with a token, which no argument and no file has', async () => {
+  const { url } = repository([{ path: 'bot.py', content: 'print(1)' }])
+  const token = `token-${randomBytes(9).toString('hex')}`
+  const forms = [token, Buffer.from(`x-access-token:${token}`).toString('base64')]
+  const check = needsLogin({ username: 'x-access-token', password: token })
+  const target = join(top, String(count++), 'code')
+  let fetches = 0
+  plain.intercept = (path, response, request) => {
+    if (!path.endsWith('git-upload-pack') || path.includes('?')) return check(path, response, request)
+    fetches++
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+    for (const form of forms) {
+      for (const pid of pids) {
+        const line = readIfThere(`/proc/${pid}/cmdline`)
+        assert.ok(!line.includes(form), line.replaceAll('\0', ' '))
+      }
+      for (const entry of readdirSync(dirname(target), { recursive: true, withFileTypes: true }))
+        if (entry.isFile()) assert.ok(!readIfThere(join(entry.parentPath, entry.name)).includes(form))
+    }
+    return check(path, response, request)
+  }
+  const lines: string[] = []
+  const options = { allow, lookup, progress: (line: string) => lines.push(line) }
+  await clone({ url, auth: { password: token } }, target, options)
+  assert.equal(readFileSync(join(target, 'bot.py'), 'utf8'), 'print(1)')
+  assert.ok(fetches > 0)
+  for (const form of forms) assert.ok(!lines.join('\n').includes(form))
+
+  plain.intercept = needsLogin({ username: 'ann', password: token })
+  await cloned({ url, auth: { username: 'ann', password: token } })
+  const none = await refused({ url })
+  assert.match(none.message, /no public repository at .* \(HTTP 401\)/)
+  assert.match(none.hint!, /--git-token/)
+  for (const auth of [{ password: token }, { username: 'ann', password: `${token}.` }]) {
+    const wrong = await refused({ url, auth })
+    assert.match(wrong.message, /no repository at .* that may be read with this token \(HTTP 401\)/)
+    assert.ok(!`${wrong.message}${wrong.hint}`.includes(token))
+  }
+  // Where the server changes its mind, git is what says so.
+  let asked = 0
+  plain.intercept = (path, response, request) =>
+    ++asked > 1 && needsLogin({ username: 'no', password: 'no' })(path, response, request)
+  const later = await refused({ url, auth: { password: token } })
+  assert.match(later.message, /cannot be fetched/)
+  assert.ok(!`${later.message}${later.hint}`.includes(token))
+})
+
+test('a token goes to the server that was named, and to none that this redirects to, nor back', async () => {
+  const { name, url } = repository([{ path: 'bot.py', content: 'print(1)' }])
+  const auth = { username: 'ann', password: 'a token of ann' }
+  const here: (string | undefined)[] = []
+  const there: (string | undefined)[] = []
+  const elsewhere = await serveGit(root)
+  try {
+    const options = { allow: new AllowedOrigins(`${plain.origin()},${elsewhere.origin()}`, GIT_ALLOW) }
+    const login = needsLogin(auth, here)
+    plain.intercept = (path, response, request) =>
+      path.startsWith('/old')
+        ? redirect(response, `/${name}${QUERY}`)
+        : path.startsWith('/away')
+          ? redirect(response, `${elsewhere.origin()}/${name}${QUERY}`)
+          : login(path, response, request)
+    await cloned({ url: `${plain.origin()}/old.git`, auth }, options)
+    assert.ok(here.length > 1 && here.every((header) => header?.startsWith('Basic ')))
+
+    elsewhere.intercept = (_path, _response, request) => {
+      there.push(request.headers.authorization)
+      return false
+    }
+    await cloned({ url: `${plain.origin()}/away.git`, auth }, options)
+    assert.ok(there.length > 1 && there.every((header) => header === undefined), there.join())
+
+    elsewhere.intercept = needsLogin(auth, there)
+    const error = await refused({ url: `${plain.origin()}/away.git`, auth }, options)
+    assert.match(error.message, /redirects to .*, another server, to which the token is not sent/)
+
+    here.length = 0
+    elsewhere.intercept = (_path, response) => redirect(response, `${url}${QUERY}`)
+    await refused({ url: `${plain.origin()}/away.git`, auth }, options)
+    assert.deepEqual(here, [undefined])
+    assert.ok(there.every((header) => header === undefined))
+  } finally {
+    await elsewhere.close()
+  }
 })
 
 test('an old commit is fetched by its id, and only that one', async () => {

@@ -19,7 +19,18 @@ export interface Repository {
   url: string
   /** Branch, tag or full commit id; default: the branch that the repository names. */
   ref?: string
+  /** Sent to the server of the URL, and to no other that it redirects to. */
+  auth?: GitAuth
 }
+
+export interface GitAuth {
+  /** Default: what servers take with a token. */
+  username?: string
+  /** Or a token. */
+  password: string
+}
+
+const TOKEN_USER = 'x-access-token'
 
 export interface CloneLimits extends UnpackLimits {
   timeoutMs: number
@@ -61,14 +72,17 @@ export async function clone(repository: Repository, target: string, options: Clo
 
 async function cloneUntil(
   signal: AbortSignal,
-  { url, ref }: Repository,
+  { url, ref, auth }: Repository,
   target: string,
   options: CloneOptions,
 ): Promise<string> {
   const { lookup = systemLookup, limits = DEFAULT_CLONE_LIMITS, allow, caFile, progress } = options
   if (ref !== undefined) checkGitRef(ref)
   const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
-  const server = await gitServer(url, { allow, variable: GIT_ALLOW, lookup, signal, ca })
+  const server = await gitServer(url, {
+    ...{ allow, variable: GIT_ALLOW, lookup, signal, ca },
+    authorization: auth && basic(auth),
+  })
   await mkdir(dirname(target), { recursive: true })
   const folder = await mkdtemp(join(dirname(target), `.${basename(target)}-git-`))
   try {
@@ -92,6 +106,9 @@ async function cloneUntil(
     await removeTree(folder)
   }
 }
+
+const basic = ({ username = TOKEN_USER, password }: GitAuth): string =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 
 async function tellOfSubmodules(files: string, progress?: (line: string) => void): Promise<void> {
   const found = await stat(join(files, '.gitmodules')).catch(() => undefined)

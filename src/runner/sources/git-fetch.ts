@@ -35,7 +35,7 @@ async function fetched(server: GitServer, ref: string | undefined, options: GitO
   }
   const pinned = {
     config: [...options.config, ...pins(server)],
-    env: { ...options.env, GIT_ALLOW_PROTOCOL: server.url.protocol.slice(0, -1) },
+    env: { ...options.env, ...authEnv(server), GIT_ALLOW_PROTOCOL: server.url.protocol.slice(0, -1) },
   }
   await git([...args, server.url.href, wanted], { ...options, ...pinned, progress }, text).catch(
     (error: unknown) => {
@@ -50,6 +50,16 @@ async function fetched(server: GitServer, ref: string | undefined, options: GitO
       )
     },
   )
+}
+
+/** In the environment of the one process that fetches: arguments can be seen by all users of a machine, files stay. */
+function authEnv({ url, authorization }: GitServer): Record<string, string> {
+  if (authorization === undefined) return {}
+  return {
+    GIT_CONFIG_COUNT: '1',
+    GIT_CONFIG_KEY_0: `http.${url.href}.extraHeader`,
+    GIT_CONFIG_VALUE_0: `Authorization: ${authorization}`,
+  }
 }
 
 /** No look-up by git: it connects to what has been checked. An address of IPv6 itself is looked up nowhere. */

@@ -1,6 +1,11 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
-import { createServer as createHttp, type RequestListener, type ServerResponse } from 'node:http'
+import {
+  createServer as createHttp,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -49,9 +54,20 @@ export interface GitHost {
   /** Paths that were asked for. */
   readonly requests: string[]
   /** Answers a request instead of git where it returns true. */
-  intercept: (path: string, response: ServerResponse) => boolean
+  intercept: (path: string, response: ServerResponse, request: IncomingMessage) => boolean
   close(): Promise<void>
 }
+
+/** For `intercept`: nothing is answered without these credentials; `seen` takes what came in their place. */
+export const needsLogin =
+  ({ username, password }: { username: string; password: string }, seen: (string | undefined)[] = []) =>
+  (_path: string, response: ServerResponse, { headers }: IncomingMessage): boolean => {
+    seen.push(headers.authorization)
+    const wanted = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+    if (headers.authorization === wanted) return false
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end()
+    return true
+  }
 
 /** Serves the repositories below `root` on loopback; with a certificate for git.test where one is given. */
 export async function serveGit(root: string, tls?: { key: string; cert: string }): Promise<GitHost> {
@@ -59,7 +75,7 @@ export async function serveGit(root: string, tls?: { key: string; cert: string }
   const listener: RequestListener = (request, response) => {
     const { pathname, search } = new URL(request.url!, 'http://any')
     requests.push(request.url!)
-    if (host.intercept(request.url!, response)) return
+    if (host.intercept(request.url!, response, request)) return
     const backend = spawn('git', ['http-backend'], {
       env: {
         PATH: process.env.PATH,

@@ -13,12 +13,16 @@ const ADVERTISEMENT = 'application/x-git-upload-pack-advertisement'
 export interface GitServer {
   url: URL
   addresses: readonly string[]
+  /** What is to be sent to it, where it is the server that was named. */
+  authorization?: string
 }
 
 export interface GitServerOptions extends ServerCheck {
   signal: AbortSignal
   /** Certificates to trust, PEM; default: those of the system. */
   ca?: string
+  /** For the server that is named, and for none that it redirects to. */
+  authorization?: string
 }
 
 /**
@@ -27,14 +31,21 @@ export interface GitServerOptions extends ServerCheck {
  */
 export async function gitServer(text: string, options: GitServerOptions): Promise<GitServer> {
   let url = gitUrl(text, options.allow, options.variable)
+  const { origin } = url
+  let { authorization } = options
   for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
     const addresses = await serverAddresses(url, options)
-    const answer = await ask(url, addresses, options)
+    // Once it has led elsewhere, a way back is not trusted either.
+    if (url.origin !== origin) authorization = undefined
+    const answer = await ask(url, addresses, { ...options, authorization })
     answer.destroy()
     const { location } = answer.headers
     if (answer.statusCode! < 300 || answer.statusCode! >= 400 || location === undefined) {
-      checkAnswer(url, answer)
-      return { url, addresses }
+      checkAnswer(url, answer, {
+        given: options.authorization !== undefined,
+        sent: authorization !== undefined,
+      })
+      return { url, addresses, authorization }
     }
     url = redirected(url, location, options)
   }
@@ -61,14 +72,27 @@ function redirected(from: URL, location: string, { allow, variable }: GitServerO
   }
 }
 
-function checkAnswer(url: URL, { statusCode, headers }: IncomingMessage): void {
+function checkAnswer(
+  url: URL,
+  { statusCode, headers }: IncomingMessage,
+  { given, sent }: { given: boolean; sent: boolean },
+): void {
   const refuse = (message: string, hint: string) => new ErrandError('source_refused', message, { hint })
   // Those that keep private repositories to themselves say 404 too.
-  if (statusCode === 401 || statusCode === 403 || statusCode === 404)
+  if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
+    const http = `(HTTP ${statusCode})`
+    if (!given)
+      throw refuse(`There is no public repository at ${url.href} ${http}.`, `Check the address. ${PRIVATE}`)
+    if (!sent)
+      throw refuse(
+        `The address redirects to ${url.href}, another server, to which the token is not sent ${http}.`,
+        'Name the address that the repository has now.',
+      )
     throw refuse(
-      `There is no public repository at ${url.href} (HTTP ${statusCode}).`,
-      `Check the address. ${PRIVATE}`,
+      `There is no repository at ${url.href} that may be read with this token ${http}.`,
+      'Check the address and the token; some servers want the user name that it belongs to, with --username.',
     )
+  }
   if (statusCode !== 200)
     throw refuse(`${url.host} answers HTTP ${statusCode} instead of a repository.`, 'Try again later.')
   if (headers['content-type']?.split(';')[0] !== ADVERTISEMENT)
@@ -78,7 +102,7 @@ function checkAnswer(url: URL, { statusCode, headers }: IncomingMessage): void {
 async function ask(
   url: URL,
   addresses: readonly string[],
-  { signal, ca }: GitServerOptions,
+  { signal, ca, authorization }: GitServerOptions,
 ): Promise<IncomingMessage> {
   const answer = Promise.withResolvers<IncomingMessage>()
   const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(`${url.href}${FIRST_REQUEST}`, {
@@ -86,7 +110,12 @@ async function ask(
     ca,
     lookup: fixedLookup(addresses),
     signal,
-    headers: { 'user-agent': 'git/2 (errand)', 'git-protocol': 'version=2', accept: '*/*' },
+    headers: {
+      'user-agent': 'git/2 (errand)',
+      'git-protocol': 'version=2',
+      accept: '*/*',
+      ...(authorization && { authorization }),
+    },
   })
   request.once('response', answer.resolve)
   // It goes on being listened to: a connection that is dropped later may fail again.

@@ -33,4 +33,4 @@ export function gitUrl(text: string, allow: AllowedOrigins, variable: string): U
 
 export const EXAMPLE = 'Write it as https://host/owner/repository.git.'
 /** For what needs a login. */
-export const PRIVATE = 'Send the code of a private repository as an archive instead.'
+export const PRIVATE = 'Give a token for a private one: --git-token, or "git_auth" beside "git_url".'

@@ -16,16 +16,17 @@ import type { ImageSupply } from './image-supply.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 import type { ImageOrder } from './ports.ts'
 
-type CustomSource = Extract<BotSource, { mode: 'archive' | 'git' }>
+export type CustomSource = Extract<BotSource, { mode: 'archive' | 'git' }>
 
 const DOCKERFILE_BYTES = 1024 * 1024
 
-/** Unpacks or clones it into `folder`, which must not be there. Answers what a person calls it. */
+/** Unpacks or clones it into `folder`, which must not be there; `password`: of its Git server. Answers what a person calls it. */
 export async function fetchCustom(
   source: CustomSource,
   folder: string,
   order: ImageOrder,
   { settings, progress, signal }: ImageSupply,
+  password?: string,
 ): Promise<string> {
   if (source.mode === 'archive') {
     await unpack(createReadStream(await order.upload(source.upload, signal)), folder, { signal })
@@ -33,7 +34,8 @@ export async function fetchCustom(
   }
   const { url, ref } = source
   const { gitServers: allow, caFile } = settings
-  const commit = await clone({ url, ref }, folder, { allow, caFile, progress, signal })
+  const auth = password === undefined ? {} : { auth: { username: source.git_auth?.username, password } }
+  const commit = await clone({ url, ref, ...auth }, folder, { allow, caFile, progress, signal })
   return `${url}@${commit.slice(0, 12)}`
 }
 

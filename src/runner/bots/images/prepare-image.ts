@@ -5,7 +5,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import { shellWord } from '../../../platform/shell-word.ts'
 import { baseImage } from './base-image.ts'
 import { type BuildFolder, buildImage } from './build-image.ts'
-import { fetchCustom, pinCustom } from './custom-source.ts'
+import { type CustomSource, fetchCustom, pinCustom } from './custom-source.ts'
 import { imageName } from './image-name.ts'
 import { imageSettings } from './image-settings.ts'
 import { type ImageSupply, localImage, pulledImage } from './image-supply.ts'
@@ -30,14 +30,11 @@ export const prepareImage: PrepareImage = async (order) => {
       signal,
     }
     if (source.mode === 'image') return await ready(source, order, supply)
+    if (source.mode === 'git' && (source.git_auth ?? source.built) !== undefined)
+      return await privateRepository(source, order, supply)
     order.phase('building')
     if (source.mode === 'simple') return await simple(source, order, supply)
-    const folder = join(order.tempDir, 'context')
-    const title = await fetchCustom(source, folder, order, supply)
-    return {
-      id: await built(await pinCustom(folder, source.dockerfile, order, supply), order, supply),
-      title,
-    }
+    return await custom(source, order, supply)
   } catch (error) {
     // What was cut off throws this and that.
     signal.throwIfAborted()
@@ -51,6 +48,68 @@ async function simple(source: SimpleSource, order: ImageOrder, supply: ImageSupp
   await mkdir(folder)
   const { id } = await baseImage(title, supply)
   return { id: await built(await writeSimple(source, id, folder), order, supply), title }
+}
+
+async function custom(
+  source: CustomSource,
+  order: ImageOrder,
+  supply: ImageSupply,
+  password?: string,
+): Promise<PreparedImage> {
+  const folder = join(order.tempDir, 'context')
+  const title = await fetchCustom(source, folder, order, supply, password)
+  return { id: await built(await pinCustom(folder, source.dockerfile, order, supply), order, supply), title }
+}
+
+/** A password serves one fetch: what was built of it is taken as it is here from then on. */
+async function privateRepository(
+  source: Source<'git'>,
+  order: ImageOrder,
+  supply: ImageSupply,
+): Promise<PreparedImage> {
+  const { url, ref, git_auth, built } = source
+  const keptName = keptNameOf(built, order)
+  const here = await keptImage(keptName, supply)
+  if (here !== undefined) return { id: here, title: url }
+  const password = git_auth && order.secret(git_auth.password_secret)
+  if (password === undefined) {
+    const { username } = git_auth ?? built ?? {}
+    throw goneImage(
+      `The image that was built of ${url} is not on this runner, and the token that it was fetched with is kept nowhere.`,
+      ['--custom', url, ...(ref ? ['--ref', ref] : []), ...(username ? ['--username', username] : [])],
+      order,
+      '--git-token',
+    )
+  }
+  order.phase('building')
+  const image = await custom(source, order, supply, password)
+  await supply.pulledNames.note(keptName, image.id)
+  await supply.engine.tag(image.id, keptName)
+  return image
+}
+
+/** What came by a password has a name of its own, by the attempt that was given that. */
+function keptNameOf(had: { attempt_id: string } | undefined, order: ImageOrder): string {
+  const { attempt, owner } = order.labels
+  return new PrivateNames(order.stateDir, owner).pulled(had?.attempt_id ?? attempt)
+}
+
+async function keptImage(keptName: string, { pulledNames }: ImageSupply): Promise<string | undefined> {
+  const here = await pulledNames.idOf(keptName)
+  if (here !== undefined) await pulledNames.note(keptName, here)
+  return here
+}
+
+function goneImage(
+  message: string,
+  options: readonly string[],
+  { labels }: ImageOrder,
+  last = '',
+): ErrandError {
+  const command = ['errand bot start', labels.bot, ...options.map(shellWord), last].join(' ').trimEnd()
+  return new ErrandError('pull_refused', message, {
+    hint: `Start the bot anew, its password and secret variables given again: ${command}`,
+  })
 }
 
 /** No attempt among its labels: the same files make the same image. */
@@ -82,21 +141,15 @@ async function withPassword(
   order: ImageOrder,
   supply: ImageSupply,
 ): Promise<string> {
-  const { attempt, bot, owner } = order.labels
-  const keptName = new PrivateNames(order.stateDir, owner).pulled(pulled?.attempt_id ?? attempt)
-  const here = await supply.pulledNames.idOf(keptName)
-  if (here !== undefined) {
-    await supply.pulledNames.note(keptName, here)
-    return here
-  }
+  const keptName = keptNameOf(pulled, order)
+  const here = await keptImage(keptName, supply)
+  if (here !== undefined) return here
   const password = registry_auth && order.secret(registry_auth.password_secret)
   if (password === undefined)
-    throw new ErrandError(
-      'pull_refused',
+    throw goneImage(
       `The image ${image} is not on this runner, and the password that it was pulled with is kept nowhere.`,
-      {
-        hint: `Start the bot anew, its password and secret variables given again: errand bot start ${bot} --image ${shellWord(image)} --username ${shellWord(username)}`,
-      },
+      ['--image', image, '--username', username],
+      order,
     )
   order.phase('pulling')
   return (await privateImage(imageName(image), keptName, { username, password }, supply)).id
