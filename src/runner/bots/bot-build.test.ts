@@ -10,6 +10,7 @@ import { gzipSync } from 'node:zlib'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { baseImage, dockerHere, labelled } from '../../../test/support/docker/docker.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
+import { connectDocker } from '../containers/docker/connect.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { fromHub } from '../secrets/secret-fixture.ts'
 import { rawTar } from '../sources/archive-fixture.ts'
@@ -18,7 +19,7 @@ import { fetchUpload } from './fetch-upload.ts'
 const skip = await dockerHere()
 
 /** A hub that has these uploads, and a runner that fetches them there. */
-async function withUploads(t: TestContext) {
+async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>[1]) {
   const uploads = new Map<string, Buffer>()
   const faults: ((response: ServerResponse) => void)[] = []
   const server = createServer((request, response) => {
@@ -31,7 +32,7 @@ async function withUploads(t: TestContext) {
   await once(server, 'listening')
   t.after(() => server.close())
   const hub = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/under/`, token: 'its-token' }
-  const here = await botPlace(t, { fetchUpload: (...upload) => fetchUpload(hub, ...upload) })
+  const here = await botPlace(t, { fetchUpload: (...upload) => fetchUpload(hub, ...upload), ...options })
   return {
     ...here,
     uploads,
@@ -63,6 +64,38 @@ test('a bot is built of an archive that the hub has, and its build tells how it 
   assert.equal(told(attempt)[0], 'building: undefined')
   assert.match(told(attempt).at(-1)!, /^running: /)
   assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})
+
+test('of four bots two are built at once, the others say that they wait, and all run', {
+  skip,
+}, async (t) => {
+  const atOnce = { now: 0, most: 0 }
+  const here = await withUploads(t, {
+    connect: async (env) => {
+      const engine = await connectDocker(env)
+      const build = engine.build.bind(engine)
+      engine.build = async (order) => {
+        atOnce.most = Math.max(atOnce.most, ++atOnce.now)
+        return await build(order).finally(() => atOnce.now--)
+      }
+      return engine
+    },
+  })
+  const attempts = here.open()
+  const bots = await Promise.all(
+    Array.from({ length: 4 }, (_, n) => here.archive([`RUN echo ${n}`, `CMD ["echo", "built ${n}"]`])),
+  )
+  const started = await Promise.all(
+    bots.map((bot, n) => attempts.start({ ...bot, attempt_id: `run_${n}.1` }, 1)),
+  )
+  for (const [n, attempt] of started.entries()) {
+    assert.equal((await endOf(attempt)).outcome, 'success')
+    assert.equal(await textOf(attempt), `built ${n}\n`)
+  }
+  assert.equal(atOnce.most, 2)
+  const waits = /^building: It waits for its turn: this runner builds 2 images at once\.$/
+  assert.ok(started.some((attempt) => told(attempt).some((line) => waits.test(line))))
   await attempts.close()
 })
 
