@@ -376,6 +376,25 @@ test('bots that begin pass no step over that waits for a slot, and no runner is 
   assert.ok(!runner.kept)
 })
 
+test('no runner is kept for a step that its bots leave no room for', () => {
+  const world = openWorld({ patience: 2 })
+  const runner = world.connect('r1', { memory_bytes: GB, ...withEngine })
+  const bot = world.submit('cem', small)
+  const large = world.submit('bob', { memory_bytes: GB })
+  for (let i = 0; i < 8; i++) {
+    const step = world.submit('ann')
+    assert.ok(isRunning(step))
+    world.end(step)
+  }
+  assert.ok(!runner.kept)
+  const filling = world.submit('ann', { memory_bytes: GB / 2 })
+  world.end(bot)
+  for (let i = 0; i < 2; i++) world.submit('ann')
+  assert.ok(runner.kept, 'of a step it is known that it ends')
+  world.end(filling)
+  assert.ok(isRunning(large))
+})
+
 test('what waits learns of another cause, and a hundred of them of other figures', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const world = openWorld()

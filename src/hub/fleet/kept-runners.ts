@@ -61,11 +61,18 @@ export class KeptRunners {
     for (const runner of this.#options.runners.values()) {
       if (runner.kept || line.not.has(runner.key) || !takes(runner, line.need)) continue
       if (line.bound && runner.key !== line.home) continue
+      if (!hasRoomBesideBots(runner, line)) continue
       const lack = lackOf(runner, line)
       if (nearest === undefined || lack < nearest.lack) nearest = { runner, lack }
     }
     return nearest?.runner
   }
+}
+
+/** Where its bots leave too little, nothing is gained by keeping others from it. */
+function hasRoomBesideBots({ forSteps }: Runner, { need }: Line): boolean {
+  const { cpus = 0, memory_bytes = 0 } = need.requires
+  return forSteps.cpus >= cpus && forSteps.memoryBytes >= memory_bytes
 }
 
 /** The share of the runner that must become free. */

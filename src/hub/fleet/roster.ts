@@ -76,6 +76,11 @@ export class Runner implements Candidate {
   get botOvercommit(): number | undefined {
     return this.hello?.bots?.cpu_overcommit
   }
+  /** What steps may have there beside its bots, which go on for days. */
+  get forSteps(): { cpus: number; memoryBytes: number } {
+    const { milliCpus, memoryBytes } = this.#steps
+    return { cpus: this.freeCpus + milliCpus / 1000, memoryBytes: this.freeMemoryBytes + memoryBytes }
+  }
   get kept(): boolean {
     return this.keptFor !== undefined
   }
