@@ -36,7 +36,7 @@ export interface Command<O extends Options = Options> {
 /** Several commands under one word: `errand runs list`. */
 export interface CommandGroup {
   summary: string
-  /** What the one word alone does, with options: `errand runner --group gpu`. */
+  /** What the one word alone does, with options and what it takes: `errand runner --group gpu`, `errand dispatch FILE`. */
   alone?: Command
   commands: Readonly<Record<string, Command>>
 }

@@ -31,12 +31,23 @@ export interface HereOptions {
   resume?: string
 }
 
+/** How a command fits a workflow to the hosts that it has. */
+export interface FitToHosts {
+  /** Names that targets may have beside those of the inventory. */
+  names: readonly string[]
+  /** Throws where a host cannot be used. */
+  fit(workflow: Workflow, vars: Readonly<Record<string, string>>): Workflow
+  /** Told once the run is there, before anything of it is shown. */
+  begins(runId: string): void
+}
+
 /** Runs a workflow file with an engine in this process, on the given hosts. Answers the exit code. */
 export async function conductHere(
   file: string | undefined,
   host: StepHost,
   options: HereOptions,
   secrets: GivenSecrets,
+  hosts?: FitToHosts,
 ): Promise<number> {
   const vars = keyValues('--var', options.var)
   const source = file === undefined ? undefined : await readSource(file)
@@ -53,10 +64,11 @@ export async function conductHere(
       await state!.resume(engine)
     } else
       await engine.submit({
-        ...(await submission(source, options)),
+        ...(await submission(source, options, vars, hosts)),
         run_id: runId,
         vars,
       })
+    hosts?.begins(runId)
     const record = await engine.get(runId)
     const ask = !options.json && file !== '-' && process.stdout.isTTY === true && process.stdin.isTTY === true
     const approver = new Approver({
@@ -93,9 +105,14 @@ export async function conductHere(
   }
 }
 
-async function submission(source: WorkflowSource, options: HereOptions) {
+async function submission(
+  source: WorkflowSource,
+  options: HereOptions,
+  vars: Readonly<Record<string, string>>,
+  hosts: FitToHosts | undefined,
+) {
   const { 'output-path': folder, approve } = options
-  if (folder === undefined && approve === undefined)
+  if (folder === undefined && approve === undefined && hosts === undefined)
     return {
       yaml: source.text,
       file: source.file ?? 'standard input',
@@ -103,7 +120,8 @@ async function submission(source: WorkflowSource, options: HereOptions) {
       onWarnings: (warnings: readonly Problem[]) => process.stderr.write(problemsText(warnings, source)),
     }
   const { checkedWorkflow } = await import('./checked-workflow.ts')
-  const workflow = checkedWorkflow(source)
-  checkApproved(approve ?? [], workflow)
+  const checked = checkedWorkflow(source, hosts?.names)
+  checkApproved(approve ?? [], checked)
+  const workflow = hosts === undefined ? checked : hosts.fit(checked, vars)
   return { workflow: folder === undefined ? workflow : setOutputPath(workflow, folder) }
 }

@@ -1,17 +1,20 @@
-import { command } from './command.ts'
+import { type CommandGroup, command } from './command.ts'
+import { fitTo, hostOption, tokenOption } from './dispatch-hosts.ts'
+import { dispatchCancel, dispatchTasks } from './dispatch-tasks.ts'
 import { runOptions } from './run-options.ts'
 import { fileArgument, fileOption } from './workflow-source.ts'
 
-export const dispatch = command({
-  summary: 'Run a workflow file on the agent servers that its inventory names by address.',
+const alone = command({
+  summary: 'Run a workflow file on the agent servers that its inventory, or --host, names by address.',
   args: '[file|-]',
-  options: {
-    ...fileOption,
-    token: { type: 'string', value: 'TOKEN', help: 'Token of the agent servers (default: ERRAND_TOKEN)' },
-    ...runOptions,
-  },
-  examples: ['errand dispatch --token T flow.yaml'],
+  options: { ...fileOption, ...tokenOption, ...hostOption, ...runOptions },
+  examples: [
+    'errand dispatch --token T flow.yaml',
+    'errand dispatch --token T --host 10.0.0.5:7072 hello.yaml',
+    'errand dispatch --token T --host web1=10.0.0.5 --host web2=10.0.0.6 flow.yaml',
+  ],
   async run(options, args) {
+    const file = fileArgument(options.file, args)
     const [{ conductHere }, { HttpHost }, { GivenSecrets }, { secretValues }] = await Promise.all([
       import('./conduct-here.ts'),
       import('../dialects/host-agent/http-host.ts'),
@@ -21,6 +24,13 @@ export const dispatch = command({
     const token = options.token ?? (process.env.ERRAND_TOKEN || undefined)
     const secrets = new GivenSecrets(secretValues(options.secret))
     const host = new HttpHost({ token, secrets })
-    return await conductHere(fileArgument(options.file, args), host, options, secrets)
+    const hosts = fitTo(options.host, token, options.json ?? false)
+    return await conductHere(file, host, options, secrets, hosts)
   },
 })
+
+export const dispatch: CommandGroup = {
+  summary: 'Look at and end what agent servers are at.',
+  alone,
+  commands: { tasks: dispatchTasks, cancel: dispatchCancel },
+}

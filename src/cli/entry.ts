@@ -36,15 +36,17 @@ async function find(argv: string[], commands: Commands): Promise<number> {
 async function findInGroup(name: string, group: CommandGroup, argv: string[]): Promise<number> {
   const [word, ...rest] = argv
   const { alone } = group
-  if (alone && (word === undefined || (word.startsWith('-') && !helpWords.includes(word))))
-    return await runCommand(name, alone, argv)
-  if (word === undefined || helpWords.includes(word)) {
+  const isHelp = word !== undefined && helpWords.includes(word)
+  const found = word !== undefined && Object.hasOwn(group.commands, word) ? group.commands[word] : undefined
+  // What is no command of the group may be what the one word alone takes.
+  const isOfAlone = word === undefined || word.startsWith('-') || alone?.args !== undefined
+  if (alone && !found && !isHelp && isOfAlone) return await runCommand(name, alone, argv)
+  if (word === undefined || isHelp) {
     const { commandHelp, groupHelp } = await import('./help.ts')
     if (alone) process.stdout.write(`${commandHelp(name, alone)}\n`)
     process.stdout.write(groupHelp(name, group))
     return word === undefined ? exitCodes.usage : 0
   }
-  const found = Object.hasOwn(group.commands, word) ? group.commands[word] : undefined
   if (found === undefined) {
     throw unknown(`no command "${name} ${word}"`, word, Object.keys(group.commands), `errand ${name} --help`)
   }

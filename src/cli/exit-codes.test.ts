@@ -22,5 +22,11 @@ test('each error and each end of a run has one of them; what is not there is 7, 
     assert.equal(exit === exitCodes.unauthorized, status === 401 || status === 403, code)
     assert.equal(exit === exitCodes.usage, status === 400, code)
   }
-  assert.deepEqual(RunStatus.options.map(exitCodeOfRun), [4, 4, 0, 1, 3, 4])
+  assert.deepEqual(
+    RunStatus.options.map((status) => exitCodeOfRun(status)),
+    [4, 4, 0, 1, 3, 4],
+  )
+  assert.equal(exitCodeOfRun('failed', 'host_unreachable'), exitCodes.unreachable)
+  assert.equal(exitCodeOfRun('failed', 'host_unauthorized'), exitCodes.unauthorized)
+  assert.equal(exitCodeOfRun('failed', 'lost'), exitCodes.failed)
 })

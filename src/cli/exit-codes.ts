@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../contract/errors.ts'
-import type { RunStatus } from '../contract/status.ts'
+import type { Reason, RunStatus } from '../contract/status.ts'
 
 /** Stable, for scripts; the table stands in docs/cli.md. */
 export const exitCodes = {
@@ -16,7 +16,9 @@ export const exitCodes = {
 } as const
 
 /** Exit code of a command that waited for a run. A run that has not ended counts as interrupted. */
-export function exitCodeOfRun(status: RunStatus): number {
+export function exitCodeOfRun(status: RunStatus, reason?: Reason): number {
+  if (status === 'failed' && reason === 'host_unreachable') return exitCodes.unreachable
+  if (status === 'failed' && reason === 'host_unauthorized') return exitCodes.unauthorized
   if (status === 'queued' || status === 'running') return exitCodes.interrupted
   return exitCodes[status]
 }

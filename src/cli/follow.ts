@@ -1,6 +1,5 @@
 import type { GivenInput } from '../contract/agent.ts'
 import type { RunEvent } from '../contract/events.ts'
-import type { RunStatus } from '../contract/status.ts'
 import { AgentQuestions } from './agent-questions.ts'
 import type { Approver } from './approver.ts'
 import { exitCodeOfRun } from './exit-codes.ts'
@@ -55,7 +54,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     give: async (input, attempt, runId) => run.give?.(runId, input, attempt),
     write: async (text) => (options.json ? undefined : await out.write(text)),
   })
-  let status: RunStatus = 'running'
+  let exitCode = exitCodeOfRun('running')
   try {
     const tell = async (event: RunEvent, member: FamilyMember): Promise<void> => {
       const { runId } = member
@@ -63,7 +62,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
       await out.write(options.json ? lines.event(event, runId) : displays.add(event, member))
       if (event.type === 'approval.requested') options.approver?.requested(event, runId)
       if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
-      if (event.type === 'run.finished' && !isChild) status = event.status
+      if (event.type === 'run.finished' && !isChild) exitCode = exitCodeOfRun(event.status, event.reason)
     }
     await eachEvent(run.runId, { events: run.events, tell, childrenAtOnce: run.childrenAtOnce })
     if (options.json) await out.write(lines.result(await run.view()))
@@ -71,5 +70,5 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     questions.close()
     options.approver?.close()
   }
-  return exitCodeOfRun(status)
+  return exitCode
 }

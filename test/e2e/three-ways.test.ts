@@ -268,7 +268,7 @@ function essence(lines: string[]): string[] {
 /** What a person sees, without times and ids, what only a hub has to say, and a step's name where another was named last. */
 const seen = (stdout: string): string[] =>
   stdout
-    .replace(/^run \S+ on \S+\n/, '')
+    .replace(/^run \S+( on .*)?\n/, '')
     .replace(/ +\(answer with: .*\)$/gm, '')
     .replace(/approved by admin$/gm, 'approved')
     .replace(/run_[a-z0-9]+/g, 'RUN')

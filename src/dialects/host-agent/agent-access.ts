@@ -20,7 +20,7 @@ export function agentAccess({ host, address, token_env }: NamedHost, sources: To
     return {
       missing: 'address',
       message: `Host "${host}" has no address.`,
-      hint: `Write inventory.hosts.${host}.address, such as "http://10.0.0.5:7072", or give --host ${host}=10.0.0.5:7072.`,
+      hint: `Write inventory.hosts.${host}.address, such as "http://10.0.0.5:7072".`,
     }
   const base = URL.canParse(address) ? new URL(address) : undefined
   if (base === undefined || !/^https?:$/.test(base.protocol))

@@ -2,6 +2,7 @@ import * as http from 'node:http'
 import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { ErrorBody } from '../../contract/errors.ts'
 import { connectFailure } from './connect-errors.ts'
+import type { TaskStatus } from './schema.ts'
 
 /** What came of one request. */
 export type Answer =
@@ -95,6 +96,13 @@ export class AgentClient {
       { method: 'POST', path: 'cancel', query: { task_id: taskId, reason, grace_ms: graceMs } },
       signal,
     )
+  }
+
+  /** The tasks that the agent has, of one run or of one status. */
+  tasks(of: { run_id?: string; status?: TaskStatus }, signal: AbortSignal): Promise<Answer> {
+    const query: Record<string, string> = {}
+    for (const [name, value] of Object.entries(of)) if (value !== undefined) query[name] = value
+    return this.#ask({ method: 'GET', path: 'tasks', query }, signal)
   }
 
   async #ask(request: Request, signal: AbortSignal): Promise<Answer> {

@@ -25,6 +25,8 @@ export interface CheckOptions {
   readFile?: (path: string) => string
   /** Agents that are known beside those that ship with Errand; absent: their names are not looked at. */
   agents?: readonly string[]
+  /** Names that targets may have beside those of the inventory. */
+  hosts?: readonly string[]
 }
 
 /** With `workflow` unless a problem is an error. */
@@ -64,7 +66,7 @@ function checkInto(
   for (const key of ['env', 'outputs'] as const) checkTemplates(report, [key], own(value, key))
   checkTemplates(report, ['concurrency', 'group'], own(own(value, 'concurrency'), 'group'))
 
-  const hosts = hostNames(value)
+  const hosts = hostNames(value, subs.hosts)
   for (const list of ['steps', 'finally'] as const) {
     for (const [index, step] of asList(own(value, list)).entries()) {
       const path = [list, index]
@@ -105,9 +107,9 @@ function isWorkflowMap(report: Report, value: unknown): boolean {
 }
 
 /** Undefined where the inventory is broken: what targets name cannot be told then. */
-function hostNames(workflow: unknown): Set<string> | undefined {
+function hostNames(workflow: unknown, more: readonly string[] = []): Set<string> | undefined {
   const inventory = own(workflow, 'inventory')
-  if (inventory === undefined) return new Set()
+  if (inventory === undefined) return new Set(more)
   const hosts = asMap(own(inventory, 'hosts'))
-  return hosts && new Set(Object.keys(hosts))
+  return hosts && new Set([...Object.keys(hosts), ...more])
 }

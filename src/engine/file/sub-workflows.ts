@@ -24,6 +24,7 @@ export interface SubWorkflows {
   check: Check
   readFile: CheckOptions['readFile']
   agents: CheckOptions['agents']
+  hosts: CheckOptions['hosts']
   /** Folder of the first file, as problems name it. */
   shownFolder: string
   /** Files that lead here, from the first file's folder. */
@@ -33,10 +34,10 @@ export interface SubWorkflows {
   budget: { files: number }
 }
 
-export function subWorkflows({ file, readFile, agents }: CheckOptions, check: Check): SubWorkflows {
+export function subWorkflows({ file, readFile, agents, hosts }: CheckOptions, check: Check): SubWorkflows {
   const chain = file === undefined ? [] : [posix.basename(file)]
   const shownFolder = file === undefined ? '' : posix.dirname(file)
-  return { check, readFile, agents, shownFolder, chain, depth: 0, budget: { files: maxFiles } }
+  return { check, readFile, agents, hosts, shownFolder, chain, depth: 0, budget: { files: maxFiles } }
 }
 
 /** The arguments of `workflow.run` with its workflow checked and, where it is a file, put in place of that. */
