@@ -58,7 +58,7 @@ export const dispatchTasks = command({
           rows,
           all ? 'There are no tasks.' : 'No tasks are running. --all shows those that have ended.',
         )
-      return Math.max(0, ...failures.map(tellError))
+      return Math.max(0, ...failures.map((each) => tellError(each)))
     })
   },
 })
@@ -78,7 +78,7 @@ export const dispatchCancel = command({
   async run({ force, json, ...where }, ids) {
     return await withAgents(where, async (agents) => {
       const { found, failures } = await fromAll(agents, (agent) => agent.find(ids))
-      const exitCode = Math.max(0, ...failures.map(tellError))
+      const exitCode = Math.max(0, ...failures.map((each) => tellError(each)))
       for (const id of ids) {
         const named = found.filter(({ task }) => isNamed(task, id))
         if (named.some(({ task }) => task.status === 'running')) continue
