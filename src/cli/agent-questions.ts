@@ -1,5 +1,5 @@
 import type { AgentUpdate, AgentUpdateOf, GivenInput } from '../contract/agent.ts'
-import { askLine } from './agent-terminal.ts'
+import { YesNoQuestions } from './agent-terminal.ts'
 
 export interface QuestionsOptions {
   /** A person can be asked here. */
@@ -11,6 +11,8 @@ export interface QuestionsOptions {
   /** `attempt`: number of the one that asks, in this run. */
   give(input: GivenInput, attempt: number, runId: string): Promise<unknown>
   write(text: string): Promise<void>
+  /** Where others ask in it too. */
+  terminal?: YesNoQuestions
 }
 
 /** The attempt that asks. */
@@ -23,10 +25,11 @@ interface Asking {
 export class AgentQuestions {
   readonly #options: QuestionsOptions
   readonly #open = new Map<string, AbortController>()
-  #last: Promise<void> = Promise.resolve()
+  readonly #terminal: YesNoQuestions
 
   constructor(options: QuestionsOptions) {
     this.#options = options
+    this.#terminal = options.terminal ?? new YesNoQuestions()
   }
 
   follow(update: AgentUpdate, attempt: number, runId: string): void {
@@ -47,7 +50,7 @@ export class AgentQuestions {
     if (ask) {
       const gone = new AbortController()
       this.#open.set(key, gone)
-      this.#last = this.#last.then(() => this.#ask(request_id, by, gone.signal))
+      void this.#ask(request_id, by, gone.signal)
     } else if (othersCan) void write(`  answer with: ${hint(request_id, by.runId)}\n`)
     else {
       void write('  nobody can be asked here\n')
@@ -61,9 +64,9 @@ export class AgentQuestions {
   }
 
   async #ask(requestId: string, by: Asking, signal: AbortSignal): Promise<void> {
-    const line = await askLine('Allow it? [y/N] ', signal)
-    if (line === undefined && signal.aborted) return
-    const decision = /^y(es)?$/i.test((line ?? '').trim()) ? 'allow' : 'deny'
+    const answer = await this.#terminal.ask('Allow it?', signal)
+    if (signal.aborted) return
+    const decision = answer ? 'allow' : 'deny'
     this.#give({ type: 'permission', request_id: requestId, decision }, by)
   }
 

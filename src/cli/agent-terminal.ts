@@ -27,3 +27,35 @@ export function askLine(question: string, signal?: AbortSignal): Promise<string 
     terminal.question(question, (line) => end(line))
   })
 }
+
+/** Questions to the person at the terminal that are answered with yes or no, one after another. */
+export class YesNoQuestions {
+  #last: Promise<unknown> = Promise.resolve()
+  #open = 0
+
+  /** The terminal is taken: what is typed belongs to a question. */
+  get isAsking(): boolean {
+    return this.#open > 0
+  }
+
+  /** No is the default; what is neither is asked again. Undefined at the end of input, and where the signal aborts. */
+  ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
+    this.#open++
+    const answer = this.#last.then(() => this.#ask(question, signal))
+    this.#last = answer.finally(() => this.#open--)
+    return answer
+  }
+
+  async #ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
+    for (
+      let asked = `${question} [y/N] `;
+      ;
+      asked = `Answer yes or no (no is the default). ${question} [y/N] `
+    ) {
+      const line = await askLine(asked, signal)
+      if (line === undefined) return undefined
+      if (/^\s*y(es)?\s*$/i.test(line)) return true
+      if (/^\s*(no?)?\s*$/i.test(line)) return false
+    }
+  }
+}

@@ -1,5 +1,6 @@
-import type { Interface } from 'node:readline'
 import type { EventOf } from '../contract/events.ts'
+import { YesNoQuestions } from './agent-terminal.ts'
+import { lineText } from './render/terminal-text.ts'
 
 /** `runId`: of the run that asks. */
 export type Answer = (
@@ -22,8 +23,10 @@ export interface ApproverOptions {
 /** Answers the approvals of a run and of those it starts: by option, by asking, else with no where nobody else can. */
 export class Approver {
   readonly #options: ApproverOptions
-  readonly #answered = new Set<string>()
-  #terminal: Interface | undefined
+  /** Shared with who else asks in it. */
+  readonly terminal = new YesNoQuestions()
+  /** What asks, by run and step, for the instances of a step are answered together. */
+  readonly #open = new Map<string, AbortController>()
 
   constructor(options: ApproverOptions) {
     this.#options = options
@@ -34,33 +37,32 @@ export class Approver {
     return this.#options.ask
   }
 
-  requested({ step, expires_at }: EventOf<'approval.requested'>, runId: string): void {
-    // The instances of a step are answered together.
-    const key = `${runId} ${step}`
-    if (this.#answered.has(key)) return
-    this.#answered.add(key)
+  requested({ step, phase, expires_at }: EventOf<'approval.requested'>, runId: string): void {
+    const key = keyOf(step, phase, runId)
+    if (this.#open.has(key)) return
+    const answered = new AbortController()
+    this.#open.set(key, answered)
     const { all, steps, ask, othersCan } = this.#options
     if (all || steps.includes(step)) this.#answer(runId, step, 'approve')
-    else if (ask) void this.#ask(runId, step)
+    else if (ask) void this.#ask(runId, step, answered.signal)
     else if (!othersCan && expires_at === undefined)
       this.#answer(runId, step, 'reject', `nobody can be asked; run with --approve "${step}" or --yes`)
   }
 
-  close(): void {
-    this.#terminal?.close()
-    this.#terminal = undefined
+  /** It needs no answer any more. */
+  answered({ step, phase }: EventOf<'approval.answered'>, runId: string): void {
+    this.#open.get(keyOf(step, phase, runId))?.abort()
   }
 
-  async #ask(runId: string, step: string): Promise<void> {
-    const { createInterface } = await import('node:readline')
-    this.#terminal ??= createInterface({ input: process.stdin, output: process.stdout })
-    // The terminal has gone away; a signal tells of that too.
-    this.#terminal.removeAllListeners('error').on('error', () => {})
-    // While a line is read, Ctrl-C comes here and not as a signal.
-    this.#terminal.removeAllListeners('SIGINT').on('SIGINT', () => process.emit('SIGINT'))
-    this.#terminal.question(`Approve "${step}"? [y/N] `, (text) => {
-      this.#answer(runId, step, /^y(es)?$/i.test(text.trim()) ? 'approve' : 'reject')
-    })
+  close(): void {
+    for (const open of this.#open.values()) open.abort()
+  }
+
+  async #ask(runId: string, step: string, signal: AbortSignal): Promise<void> {
+    const answer = await this.terminal.ask(`Approve "${lineText(step)}"?`, signal)
+    if (signal.aborted) return
+    if (answer === undefined) this.#answer(runId, step, 'reject', 'the input has ended without an answer')
+    else this.#answer(runId, step, answer ? 'approve' : 'reject')
   }
 
   #answer(runId: string, step: string, decision: 'approve' | 'reject', comment?: string): void {
@@ -68,3 +70,5 @@ export class Approver {
     this.#options.answer({ step, decision, comment }, runId).catch(() => {})
   }
 }
+
+const keyOf = (step: string, phase: string, runId: string): string => `${runId} ${phase} ${step}`

@@ -48,13 +48,12 @@ export const botLogs = command({
     } as const
     const found = await client.bots.logs(id!, query)
     const out = new TextOut(process.stdout)
-    const tty = process.stdout.isTTY ?? false
-    const rules = { tty, color: wantsColor(tty, process.env) }
+    const color = wantsColor(process.stdout.isTTY ?? false, process.env)
     const write = async (line: LogLine) =>
       await out.write(
         json
           ? `${JSON.stringify(line)}\n`
-          : `${time ? `${lineText(line.time)} ` : ''}${terminalText(line.text, rules)}\n`,
+          : `${time ? `${lineText(line.time)} ` : ''}${terminalText(line.text, color)}\n`,
       )
     if (found.truncated && !json)
       process.stderr.write(

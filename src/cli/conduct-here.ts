@@ -12,6 +12,7 @@ import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { keyValues } from './key-values.ts'
 import { keepSecretsIn } from './local-sessions.ts'
+import { colorChoice } from './run-options.ts'
 import { dropOldSpills, spillFolder } from './spill-folder.ts'
 import { openStateFolder } from './state-folder.ts'
 import { setOutputPath, shownBytes } from './workflow-outputs.ts'
@@ -25,6 +26,8 @@ export interface HereOptions {
   yes?: boolean
   approve?: string[]
   json?: boolean
+  verbose?: boolean
+  color?: string
   /** Folder that keeps the run, so that it can be taken up again. */
   state?: string
   /** Id of the run in that folder to go on with. */
@@ -50,6 +53,7 @@ export async function conductHere(
   hosts?: FitToHosts,
 ): Promise<number> {
   const vars = keyValues('--var', options.var)
+  const color = colorChoice(options.color)
   const source = file === undefined ? undefined : await readSource(file)
   const runId = options.resume ?? options['run-id'] ?? newRunId()
   const state = options.state === undefined ? undefined : await openStateFolder(options.state, runId)
@@ -89,9 +93,12 @@ export async function conductHere(
     }
     const exitCode = await follow(run, {
       json: options.json ?? false,
+      color,
+      verbose: options.verbose,
       approver,
       maxBytes: shownBytes(record?.workflow),
       wholeOutput: (_attempt, stream) => `give it a folder with --output-path to keep ${stream}`,
+      allRows: () => '--verbose',
     })
     lost.signal.throwIfAborted()
     if (options.state === undefined) dropOldSpills(spill, runId)

@@ -1,10 +1,11 @@
 import type { GivenInput } from '../contract/agent.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { AgentQuestions } from './agent-questions.ts'
+import { YesNoQuestions } from './agent-terminal.ts'
 import type { Approver } from './approver.ts'
 import { exitCodeOfRun } from './exit-codes.ts'
 import { JsonLines } from './json-lines.ts'
-import { wantsColor } from './render/palette.ts'
+import { type ColorChoice, hasLiveLines, wantsColor } from './render/palette.ts'
 import { eachEvent, FamilyDisplay, type FamilyMember, type FamilyShow } from './run-family.ts'
 import { TextOut } from './text-out.ts'
 
@@ -24,6 +25,8 @@ export interface FollowedRun {
 
 export interface FollowOptions extends FamilyShow {
   json: boolean
+  /** When colours are written; absent: where the reader is a terminal. */
+  color?: ColorChoice
   approver?: Approver
 }
 
@@ -31,7 +34,7 @@ export interface FollowOptions extends FamilyShow {
 export async function follow(run: FollowedRun, options: FollowOptions): Promise<number> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
-  const displays = new FamilyDisplay(options, { tty, color: wantsColor(tty, process.env) })
+  const displays = new FamilyDisplay(options, { tty, color: wantsColor(tty, process.env, options.color) })
   const lines = new JsonLines(run.runId)
   let asked = 0
   const cancel = (): void => {
@@ -40,6 +43,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     if (asked <= 2) run.cancel(asked === 2).catch(() => {})
   }
   const onInterrupt = (): void => {
+    out.live('')
     if (asked === 0 && !options.json) process.stderr.write('\nCanceling. Press Ctrl-C again to force it.\n')
     cancel()
   }
@@ -47,13 +51,18 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   process.on('SIGINT', onInterrupt).on('SIGTERM', cancel).on('SIGHUP', cancel)
   out.whenGone(cancel)
 
+  const terminal = options.approver?.terminal ?? new YesNoQuestions()
   const questions = new AgentQuestions({
     ask: run.give !== undefined && options.approver?.asks === true,
     othersCan: run.give === undefined,
     hint: (id, runId) => `errand agents answer ${runId} ${id} allow`,
     give: async (input, attempt, runId) => run.give?.(runId, input, attempt),
     write: async (text) => (options.json ? undefined : await out.write(text)),
+    terminal,
   })
+  const quiet = options.json
+    ? undefined
+    : out.meanwhile(displays, { isLive: hasLiveLines(tty, process.env), isPaused: () => terminal.isAsking })
   let exitCode = exitCodeOfRun('running')
   try {
     const tell = async (event: RunEvent, member: FamilyMember): Promise<void> => {
@@ -61,12 +70,14 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
       const isChild = runId !== run.runId
       await out.write(options.json ? lines.event(event, runId) : displays.add(event, member))
       if (event.type === 'approval.requested') options.approver?.requested(event, runId)
+      if (event.type === 'approval.answered') options.approver?.answered(event, runId)
       if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
       if (event.type === 'run.finished' && !isChild) exitCode = exitCodeOfRun(event.status, event.reason)
     }
     await eachEvent(run.runId, { events: run.events, tell, childrenAtOnce: run.childrenAtOnce })
     if (options.json) await out.write(lines.result(await run.view()))
   } finally {
+    quiet?.()
     questions.close()
     options.approver?.close()
   }

@@ -3,6 +3,7 @@ import type { StreamName } from '../contract/attempt.ts'
 import type { ErrandError } from '../contract/errors.ts'
 import type { EventOf, RunEvent, StepInstance } from '../contract/events.ts'
 import { instanceName } from './render/instance-name.ts'
+import { palette } from './render/palette.ts'
 import { RunDisplay } from './render/run-display.ts'
 import type { TextRules } from './render/terminal-text.ts'
 
@@ -20,6 +21,8 @@ export interface FamilyShow {
   maxBytes(step: string, within: readonly string[]): number
   wholeOutput(attempt: number, stream: StreamName, runId: string): string
   answerHint?(step: string, runId: string): string
+  verbose?: boolean
+  allRows(runId: string): string
 }
 
 /** A family of runs as a person reads it: each run has a display of its own. */
@@ -27,6 +30,7 @@ export class FamilyDisplay {
   readonly #show: FamilyShow
   readonly #rules: TextRules
   readonly #displays = new Map<string, RunDisplay>()
+  readonly #shown = new Set<string>()
 
   constructor(show: FamilyShow, rules: TextRules) {
     this.#show = show
@@ -37,19 +41,36 @@ export class FamilyDisplay {
   add(event: RunEvent, member: FamilyMember): string {
     const { runId } = member
     const display = this.#displays.get(runId) ?? this.#displayOf(member)
-    if (event.type === 'run.finished') this.#displays.delete(runId)
-    else this.#displays.set(runId, display)
+    if (event.type === 'run.finished') {
+      this.#displays.delete(runId)
+      this.#shown.add(runId)
+    } else this.#displays.set(runId, display)
     return display.add(event)
   }
 
+  /** As `RunDisplay.due`, of all of them. */
+  due(nowMs: number): string {
+    return [...this.#displays.values()].map((each) => each.due(nowMs)).join('')
+  }
+
+  /** As `RunDisplay.live`, of all of them. */
+  live(nowMs: number): string {
+    const all = [...this.#displays.values()].map((each) => each.live(nowMs))
+    const text = all.filter((one) => one !== '').join(' · ')
+    return text === '' ? '' : palette(this.#rules.color)('dim', `… ${text}`)
+  }
+
   #displayOf({ runId, steps, path }: FamilyMember): RunDisplay {
-    const { maxBytes, wholeOutput, answerHint } = this.#show
+    const { maxBytes, wholeOutput, answerHint, verbose, allRows } = this.#show
     return new RunDisplay({
       ...this.#rules,
       maxBytes: (step) => maxBytes(step, steps),
       wholeOutput: (attempt, stream) => wholeOutput(attempt, stream, runId),
       answerHint: answerHint && ((step) => answerHint(step, runId)),
       within: path,
+      verbose,
+      allRows: allRows(runId),
+      isShown: (id) => this.#shown.has(id),
     })
   }
 }

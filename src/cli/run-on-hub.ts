@@ -7,6 +7,7 @@ import { exitCodes } from './exit-codes.ts'
 import { follow } from './follow.ts'
 import { keyValues } from './key-values.ts'
 import { CHILDREN_AT_ONCE } from './run-family.ts'
+import { colorChoice } from './run-options.ts'
 import { whileAway } from './while-away.ts'
 import { mostShownBytes, setOutputPath, shownBytes } from './workflow-outputs.ts'
 import { tellProblems } from './workflow-problems.ts'
@@ -20,6 +21,8 @@ export interface HubRunOptions {
   yes?: boolean
   approve?: string[]
   json?: boolean
+  verbose?: boolean
+  color?: string
   detach?: boolean
   url?: string
   token?: string
@@ -28,6 +31,7 @@ export interface HubRunOptions {
 /** Sends a workflow file to a hub and follows the run. Answers the exit code. */
 export async function runOnHub(file: string, options: HubRunOptions): Promise<number> {
   const vars = keyValues('--var', options.var)
+  const color = colorChoice(options.color)
   const source = await readSource(file)
   const client = connect(options)
   try {
@@ -63,9 +67,12 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     }
     return await follow(run, {
       json: options.json ?? false,
+      color,
+      verbose: options.verbose,
       approver,
       maxBytes: shownBytes(workflow),
       wholeOutput: (attempt, stream, id) => `errand runs logs ${id} --attempt ${attempt} --stream ${stream}`,
+      allRows: (id) => `errand runs show ${id} --verbose`,
       answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
     })
   } catch (error) {

@@ -30,6 +30,7 @@ async function begun(
     json,
     maxBytes: () => Infinity,
     wholeOutput: () => '',
+    allRows: (id) => `errand runs show ${id} --verbose`,
     answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
   })
 }

@@ -8,8 +8,9 @@ import { connect } from './connection.ts'
 import { exitCodes } from './exit-codes.ts'
 import { hubOptions } from './hub-options.ts'
 import { JsonLines } from './json-lines.ts'
-import { wantsColor } from './render/palette.ts'
+import { type ColorChoice, hasLiveLines, wantsColor } from './render/palette.ts'
 import { CHILDREN_AT_ONCE, eachEvent, FamilyDisplay } from './run-family.ts'
+import { colorChoice, showOptions } from './run-options.ts'
 import { TextOut } from './text-out.ts'
 
 export const runsLogs = command({
@@ -20,16 +21,17 @@ export const runsLogs = command({
     attempt: { type: 'string', value: 'N', help: 'The whole output of this attempt, byte for byte' },
     stream: { type: 'string', value: 'NAME', help: 'With --attempt: stdout (default) or stderr' },
     json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    ...showOptions,
     ...hubOptions,
   },
   examples: ['errand runs logs run_0123', 'errand runs logs run_0123 --attempt 1 > out.bin'],
-  async run({ follow, attempt, stream = 'stdout', json, ...hub }, [id]) {
+  async run({ follow, attempt, stream = 'stdout', json = false, verbose, color, ...hub }, [id]) {
     if (json && attempt !== undefined)
       throw new UsageError('--attempt gives bytes as they are, and --json events', 'write one of them')
     const client = connect(hub)
     const damage =
       attempt === undefined
-        ? await events(client, id!, { wait: follow ?? false, json: json ?? false })
+        ? await events(client, id!, { wait: follow ?? false, json, verbose, color: colorChoice(color) })
         : await bytes(client, id!, attempt, stream)
     if (damage === undefined) return exitCodes.success
     process.stderr.write(`warning: the output is damaged: ${damage}\n`)
@@ -69,21 +71,25 @@ async function bytes(
 async function events(
   client: ErrandClient,
   runId: string,
-  { wait, json }: { wait: boolean; json: boolean },
+  { wait, json, verbose, color }: { wait: boolean; json: boolean; verbose?: boolean; color?: ColorChoice },
 ): Promise<string | undefined> {
   const tty = process.stdout.isTTY ?? false
   const show = {
     maxBytes: () => Infinity,
     wholeOutput: () => '',
+    verbose,
+    allRows: (id: string) => `errand runs show ${id} --verbose`,
     answerHint: (step: string, id: string) => `answer with: errand approve ${id} "${step}"`,
   }
-  const displays = new FamilyDisplay(show, { tty, color: wantsColor(tty, process.env) })
+  const displays = new FamilyDisplay(show, { tty, color: wantsColor(tty, process.env, color) })
   const lines = new JsonLines(runId)
   const out = new TextOut(process.stdout)
   const gone = new AbortController()
   const { signal } = gone
   let missing = 0
   out.whenGone(() => gone.abort())
+  const isLive = hasLiveLines(tty, process.env)
+  const quiet = wait && !json ? out.meanwhile(displays, { isLive, isPaused: () => false }) : undefined
   const eventsOf = (id: string) => (wait ? client.events(id, { signal }) : eventsSoFar(client, id, signal))
   try {
     await eachEvent(runId, {
@@ -97,6 +103,8 @@ async function events(
     if (json) await out.write(lines.result(await client.runs.get(runId)))
   } catch (error) {
     if (!signal.aborted) throw error
+  } finally {
+    quiet?.()
   }
   return missing === 0 ? undefined : `the hub no longer has ${missing} bytes of it.`
 }

@@ -1,4 +1,4 @@
-import type { RunView } from '../contract/run.ts'
+import type { RunView, StepView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
 import { command } from './command.ts'
 import { connect } from './connection.ts'
@@ -6,60 +6,70 @@ import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
 import { instanceName } from './render/instance-name.ts'
 import { takenSecretsText } from './render/secrets.ts'
-import { between, whyText } from './render/summary.ts'
+import { between, countsText, isFolded, named, stepName, whyText } from './render/summary.ts'
 import { lineText } from './render/terminal-text.ts'
-import { durationText } from './render/units.ts'
+import { durationText, numberText } from './render/units.ts'
 import { holdersText, usageCells } from './render/usage.ts'
 
 export const runsShow = command({
   summary: 'Show a run and its steps.',
   args: '<id>',
-  options: { ...hubOptions, ...jsonOption },
-  examples: ['errand runs show run_0123'],
-  async run({ json, ...hub }, [id]) {
+  options: {
+    verbose: { type: 'boolean', help: 'A row for each instance of a step, however many there are' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runs show run_0123', 'errand runs show run_0123 --verbose'],
+  async run({ verbose = false, json, ...hub }, [id]) {
     const run = await connect(hub).runs.get(id!)
     if (json) {
       printJson(run)
       return 0
     }
-    const rows = run.steps.flatMap((step) => {
-      const name = step.phase === 'main' ? step.step : `${step.step} (${step.phase})`
-      if (step.instances.length === 0) {
-        return [
-          [
-            name,
-            '',
-            step.status,
-            between(step.started_at, step.finished_at),
-            '',
-            '',
-            step.approval?.message ?? whyText(step),
-          ],
-        ]
-      }
-      return step.instances.map((one) => {
-        const asked = one.status === 'waiting' ? step.approval?.message : undefined
-        const took = one.duration_ms === undefined ? '' : durationText(one.duration_ms)
-        return [
-          name,
-          instanceName(one.host, one.vars),
-          one.status,
-          took,
-          ...usageCells(one.attempts),
-          one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
-        ]
-      })
-    })
     const took = between(run.started_at, run.finished_at)
     const head = [run.run_id, run.workflow_name, run.status, took, run.waiting ?? whyText(run)]
     const line = head.filter((text) => text !== '').join('  ')
     process.stdout.write(`${lineText(line)}\n${rollbackText(run)}\n`)
-    printTable(['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, 'No step has begun.')
+    printTable(
+      ['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'],
+      stepRows(run.steps, verbose),
+      'No step has begun.',
+    )
+    if (run.steps.some(({ instances }) => isFolded(instances.length, verbose)))
+      process.stdout.write(`A row for each: errand runs show ${lineText(run.run_id)} --verbose\n`)
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
     process.stdout.write(holdersText(attempts) + takenSecretsText(run.steps))
     return 0
   },
 })
+
+/** A row for each instance; where a step has many, for the first that have failed and for all of them together. */
+export function stepRows(steps: readonly StepView[], verbose: boolean): string[][] {
+  return steps.flatMap((step) => {
+    const { instances, approval, waiting } = step
+    const took = between(step.started_at, step.finished_at)
+    if (instances.length === 0)
+      return [[stepName(step), '', step.status, took, '', '', approval?.message ?? whyText(step)]]
+    const rows = named(instances, verbose).map((one) => {
+      const asked = one.status === 'waiting' ? approval?.message : undefined
+      return [
+        stepName(step),
+        instanceName(one.host, one.vars),
+        one.status,
+        one.duration_ms === undefined ? '' : durationText(one.duration_ms),
+        ...usageCells(one.attempts),
+        one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
+      ]
+    })
+    if (!isFolded(instances.length, verbose)) return rows
+    const asked = instances.some(({ status }) => status === 'waiting') ? approval?.message : undefined
+    const why = [countsText(instances), waiting ?? asked].filter((text) => text !== undefined).join('; ')
+    return [
+      ...rows,
+      [stepName(step), `${numberText(instances.length)} instances`, step.status, took, '', '', why],
+    ]
+  })
+}
 
 /** Whether the run is undone, with the run that says so. */
 function rollbackText({ rollback }: Pick<RunView, 'rollback'>): string {

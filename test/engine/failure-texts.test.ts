@@ -33,7 +33,8 @@ function machine(t: TestContext) {
       color: false,
       maxBytes: () => 1000,
       wholeOutput: () => '',
-    } as ConstructorParameters<typeof RunDisplay>[0])
+      allRows: '--verbose',
+    })
     const events = await store.events(runId, 0, 100_000)
     const shown = events
       .map((event) => display.add(event))

@@ -5,14 +5,12 @@ import { answerText, questionText } from './agent-permission.ts'
 import { AgentTools } from './agent-tools.ts'
 import { type Color, type Paint, palette } from './palette.ts'
 import { between, statusColor, whyText } from './summary.ts'
-import { lineText, pieceText, type TextRules } from './terminal-text.ts'
+import { CLEAR_LINE, lineText, passingLine, pieceText, type TextRules } from './terminal-text.ts'
 
 /** Changed lines of a file that are shown. */
 const DIFF_LINES = 12
 const PASSING_CHARACTERS = 300
 const WHY_CHARACTERS = 200
-/** The terminal itself cuts a line at its edge: what goes on in a second one could not be taken away with the first. */
-const [NO_WRAP, WRAP] = ['\x1b[?7l', '\x1b[?7h']
 
 /** A run of an agent as a person reads it: text to write for each event. */
 export class AgentDisplay {
@@ -133,7 +131,7 @@ export class AgentDisplay {
     const before = this.#speaking === kind ? '' : this.#clear()
     this.#speaking = kind
     this.#open = !text.endsWith('\n')
-    const safe = this.#rules.tty ? pieceText(text) : text
+    const safe = pieceText(text)
     return before + (kind === 'thought' ? this.#paint('dim', safe) : safe)
   }
 
@@ -186,11 +184,11 @@ export class AgentDisplay {
     const before = this.#clear()
     this.#passing = true
     const shown = lineText(firstLine(text).slice(0, PASSING_CHARACTERS))
-    return `${before}${NO_WRAP}${this.#paint('dim', shown)}${WRAP}`
+    return `${before}${passingLine(this.#paint('dim', shown))}`
   }
 
   #clear(): string {
-    const text = this.#passing ? '\r\x1b[K' : this.#open ? '\n' : ''
+    const text = this.#passing ? CLEAR_LINE : this.#open ? '\n' : ''
     this.#passing = false
     this.#open = false
     this.#speaking = undefined

@@ -9,6 +9,7 @@ function show(events: NewEvent[], options: Partial<DisplayOptions> = {}): string
     color: false,
     maxBytes: () => 1000,
     wholeOutput: (attempt, stream) => `<${attempt} ${stream}>`,
+    allRows: '--verbose',
     ...options,
   })
   return events
@@ -128,7 +129,7 @@ test('the summary has a row for each host, with why it failed and how often it w
   assert.equal(
     table,
     'STEP  HOST  STATUS   TIME   WHY\n' +
-      'a     web   failed   4.0 s  2 tries; timeout: after 2 s\n' +
+      'a     web   failed   4.0 s  2 tries; timeout\n' +
       'a     db    success  4.0 s\n' +
       'b           skipped         upstream\n' +
       '\nfailed in 10.0 s: timeout: step a failed\n',
@@ -155,10 +156,10 @@ test('the summary tells which instances were skipped or failed by their conditio
   ])
   assert.equal(
     text,
-    '> a\ndb | when error: "x" is not a number\na failed\n\n' +
+    '> a\na failed on db: when error: "x" is not a number\n\n' +
       'STEP  HOST       STATUS   TIME   WHY\n' +
+      'a     db         failed          when error\n' +
       'a     web [N=1]  skipped         condition\n' +
-      'a     db         failed          when error: "x" is not a number\n' +
       'a     ci         success  1.0 s\n' +
       '\nfailed in 5.0 s\n',
   )
@@ -185,7 +186,7 @@ test('a step that could not begin is in the summary', () => {
     },
     { type: 'run.finished', status: 'failed' },
   ])
-  assert.match(text, /^a +failed +unset variable: \$\{X\} has no value$/m)
+  assert.match(text, /^a failed: unset variable: \$\{X\} has no value\n\nSTEP.*\na +failed +unset variable$/m)
 })
 
 test('names and messages cannot steer the terminal', () => {
@@ -197,4 +198,233 @@ test('why an attempt waits is told once', () => {
   const waiting: NewEvent = { type: 'attempt.waiting', attempt: 1, why: 'all runners are busy' }
   const text = show([started('a', 'web'), created(1, 'a', 'web'), waiting, waiting])
   assert.equal(text, '> a\nweb | waiting: all runners are busy\n')
+})
+
+const many = (count: number): NewEvent => ({
+  type: 'step.started',
+  step: 'build',
+  phase: 'main',
+  instances: Array.from({ length: count }, (_, i) => ({ host: 'ci', vars: { ITEM: String(i) } })),
+})
+const exit = (code: number, more: object = {}) => ({
+  outcome: 'failed',
+  reason: 'exit_code',
+  message: `The command ended with exit code ${code}.`,
+  exit_code: code,
+  ...more,
+})
+const ran = (count: number, isBad: (item: number) => boolean): NewEvent[] =>
+  Array.from({ length: count }, (_, i) => i).flatMap((i) => [
+    created(i + 1, 'build', 'ci', i),
+    output(i + 1, 'build', 'ci', `item ${i}\n`),
+    finished(i + 1, 'build', 'ci', isBad(i) ? exit(2) : undefined),
+  ])
+const theRun: NewEvent = { type: 'run.created', workflow_name: 'w', vars: {} }
+
+test('a failure is told once, where it happens, and named in the summary before what went well', () => {
+  const text = show([
+    theRun,
+    started('ok', 'web'),
+    created(1, 'ok', 'web'),
+    finished(1, 'ok', 'web'),
+    ended('ok'),
+    started('bad', 'web'),
+    created(2, 'bad', 'web'),
+    finished(2, 'bad', 'web', exit(3, { retry_at: new Date(8000).toISOString() })),
+    { ...created(3, 'bad', 'web'), try: 2 } as NewEvent,
+    finished(3, 'bad', 'web', exit(3)),
+    {
+      ...ended('bad', 'failed'),
+      reason: 'exit_code',
+      message: 'The command ended with exit code 3.',
+    } as NewEvent,
+    {
+      type: 'run.finished',
+      status: 'failed',
+      reason: 'exit_code',
+      message: 'Step "bad" failed: The command ended with exit code 3.',
+    },
+  ])
+  assert.equal(
+    text,
+    '> ok\n> bad\n' +
+      'bad failed on web: exit code 3, tried again in 1.0 s\n' +
+      'bad failed on web: exit code 3\n\n' +
+      'STEP  HOST  STATUS   TIME   WHY\n' +
+      'bad   web   failed   3.0 s  2 tries; exit code 3\n' +
+      'ok    web   success  1.0 s\n' +
+      '\nfailed in 11.0 s: step "bad"\n',
+  )
+})
+
+test('a failure that is far up is told again at the end, with the last lines of its standard error', () => {
+  const lines = Array.from({ length: 8 }, (_, i) => `line ${i}\n`).join('')
+  const failing = (after: string): string =>
+    show([
+      theRun,
+      started('bad', 'web'),
+      created(1, 'bad', 'web'),
+      output(1, 'bad', 'web', 'on stdout\n'),
+      { ...output(1, 'bad', 'web', lines), stream: 'stderr' } as NewEvent,
+      finished(1, 'bad', 'web', exit(3)),
+      ended('bad', 'failed'),
+      started('clean up', 'web'),
+      created(2, 'clean up', 'web'),
+      output(2, 'clean up', 'web', after),
+      finished(2, 'clean up', 'web'),
+      { type: 'run.finished', status: 'failed' },
+    ])
+  assert.equal(failing('x\n').split('bad failed on web').length, 2)
+  assert.match(
+    failing('x\n'.repeat(50)),
+    /\n\nbad failed on web: exit code 3\n {2}line 3\n(?: {2}line [4-7]\n){4}\nSTEP/,
+  )
+})
+
+test('many instances of a step share a row; those that have failed are named first, up to a number', () => {
+  const events = [theRun, many(10_000), ...ran(10_000, (item) => item % 500 === 7), ended('build', 'failed')]
+  const all: NewEvent[] = [
+    ...events,
+    { type: 'run.finished', status: 'failed', message: 'Step "build" failed: x' },
+  ]
+  const text = show(all, { allRows: 'errand runs show run_1 --verbose' })
+  const [log, table] = text.split('STEP ')
+  assert.equal(log!.match(/^ci \[ITEM=\d+\] \| item \d+$/gm)!.length, 10_000, 'no line of output is lost')
+  assert.equal(log!.match(/^build failed on/gm)!.length, 11, 'ten, and one again at the end')
+  assert.match(log!, /^build: more have not succeeded; each is told with --verbose$/m)
+  assert.match(log!, /^build: 9,980 succeeded, 20 failed$/m)
+  const rows = table!.split('\n').slice(1)
+  assert.equal(rows.length, 10 + 2 + 3)
+  for (const row of rows.slice(0, 10))
+    assert.match(row, /^build +ci \[ITEM=\d*7\] +failed +\d.* exit code 2$/)
+  assert.match(rows[10]!, /^build +10,000 instances +failed .* 9,980 succeeded, 20 failed$/)
+  assert.equal(rows[11], 'A row for each: errand runs show run_1 --verbose')
+
+  const verbose = show(all, { verbose: true })
+  assert.equal(verbose.match(/^build +ci \[ITEM=\d+\] +(success|failed)/gm)!.length, 10_000)
+  assert.equal(verbose.match(/^build failed on/gm)!.length, 21)
+})
+
+test('why many instances wait is told once', () => {
+  const waits = Array.from({ length: 100 }, (_, i) => ({
+    ...created(i + 1, 'build', 'ci', i),
+    waiting: `all runners are busy, ${i} before it`,
+  })) as NewEvent[]
+  assert.equal(show([many(100), ...waits]), '> build\nbuild | waiting: all runners are busy, 0 before it\n')
+})
+
+test('a run that a step has started tells why it failed, and the step does not tell it again', () => {
+  const shown = (isShown: boolean): string =>
+    show(
+      [
+        started('sub', 'local'),
+        { type: 'child.started', step: 'sub', phase: 'main', instance: 0, run_id: 'c' },
+        { type: 'child.finished', step: 'sub', phase: 'main', instance: 0, run_id: 'c', status: 'failed' },
+        { ...ended('sub', 'failed'), reason: 'child_failed', message: 'It was refused.' } as NewEvent,
+      ],
+      { isShown: () => isShown },
+    )
+  assert.equal(shown(true), '> sub\nsub: runs as c\nsub: c ended failed\n')
+  assert.match(shown(false), /^sub failed: child failed: It was refused\.$/m)
+})
+
+test('a refused approval is told by its answer, and one that nobody gave by how its step ends', () => {
+  const answer = (more: object): string =>
+    show([
+      started('ask', 'local'),
+      {
+        type: 'approval.answered',
+        step: 'ask',
+        phase: 'main',
+        instance: 0,
+        decision: 'reject',
+        ...more,
+      } as NewEvent,
+      { ...ended('ask', 'failed'), reason: 'timeout', message: 'Nobody has answered.' } as NewEvent,
+    ])
+  assert.equal(answer({ by: 'ann', comment: 'no' }), '> ask\nask: rejected by ann: no\n')
+  assert.equal(answer({ reason: 'timeout' }), '> ask\nask failed: timeout: Nobody has answered.\n')
+})
+
+test('standard error is marked, and no line steers a terminal; colours stay where they are wanted', () => {
+  const events: NewEvent[] = [
+    started('a', 'web'),
+    created(1, 'a', 'web'),
+    { ...output(1, 'a', 'web', '\x1b[31mred\x1b[2J\x1b]0;t\x07!\n'), stream: 'stderr' } as NewEvent,
+    output(1, 'a', 'web', 'out\n'),
+  ]
+  for (const tty of [false, true]) assert.equal(show(events, { tty }), '> a\nweb ! red!\nweb | out\n')
+  assert.match(show(events, { color: true }), /\x1b\[33m!\x1b\[0m \x1b\[31mred!\x1b\[0m\n/)
+})
+
+/** A display at a clock of its own, which is 5 minutes ahead of that of the events. */
+function atClock(options: Partial<DisplayOptions> = {}) {
+  const display = new RunDisplay({
+    ...{ tty: false, color: false, maxBytes: () => 1000, wholeOutput: () => '', allRows: '' },
+    ...options,
+  })
+  const AHEAD_MS = 300_000
+  return {
+    add: (second: number, event: NewEvent) =>
+      display.add(
+        { seq: 1, time: new Date(second * 1000).toISOString(), ...event } as RunEvent,
+        second * 1000 + AHEAD_MS,
+      ),
+    due: (second: number) => display.due(second * 1000 + AHEAD_MS),
+    live: (second: number) => display.live(second * 1000 + AHEAD_MS),
+  }
+}
+
+test('a quiet step is told to be running, at growing intervals and for how long', () => {
+  const { add, due } = atClock()
+  add(0, started('build', 'a'))
+  add(0, created(1, 'build', 'a'))
+  const told = Array.from({ length: 1200 }, (_, second) => due(second)).filter((text) => text !== '')
+  const line = (time: string) => `… still running: build on a (${time})\n`
+  assert.deepEqual(told, ['30 s', '1 m 00 s', '2 m 00 s', '5 m 00 s', '10 m 00 s', '15 m 00 s'].map(line))
+  add(1200, output(1, 'build', 'a', 'a sign of life\n'))
+  assert.equal(due(1499), '')
+  assert.equal(due(1500), line('25 m 00 s'))
+  add(1501, finished(1, 'build', 'a'))
+  assert.equal(due(9999), '')
+})
+
+test('steps that are quiet at once have a line each, and many instances of one share it', () => {
+  const { add, due, live } = atClock({ within: ['deploy'] })
+  add(0, started('test', 'b'))
+  add(0, created(1, 'test', 'b'))
+  add(0, many(30))
+  for (const item of [0, 1, 2]) add(item, created(item + 2, 'build', 'ci', item))
+  add(5, finished(2, 'build', 'ci'))
+  const build = 'build: 1 succeeded, 2 running, 27 queued (longest'
+  assert.equal(live(10), `deploy > test on b (10 s) · deploy > ${build} 9 s)`)
+  assert.equal(
+    due(40),
+    `  deploy: … still running: test on b (40 s)\n  deploy: … still running: ${build} 39 s)\n`,
+  )
+})
+
+test('what waits for a machine does not run, and a log that is read later says how long a step has run', () => {
+  const { add, due, live } = atClock()
+  add(0, started('a', 'web'))
+  add(0, { ...created(1, 'a', 'web'), waiting: 'all are busy' } as NewEvent)
+  assert.equal(due(100) + live(100), '')
+  add(100, { type: 'attempt.assigned', attempt: 1, epoch: 1 })
+  assert.equal(live(107), 'a on web (7 s)')
+
+  const late = new RunDisplay({
+    tty: true,
+    color: false,
+    maxBytes: () => 1,
+    wholeOutput: () => '',
+    allRows: '',
+  })
+  const events: [number, NewEvent][] = [
+    [0, started('a', 'web')],
+    [0, created(1, 'a', 'web')],
+    [3600, { type: 'attempt.phase', attempt: 1, phase: 'here' }],
+  ]
+  for (const [second, event] of events)
+    late.add({ seq: 1, time: new Date(second * 1000).toISOString(), ...event } as RunEvent, 5000)
+  assert.equal(late.live(7000), 'a on web (1 h 00 m)')
 })

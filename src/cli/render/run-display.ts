@@ -1,11 +1,21 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentLines } from './agent-line.ts'
-import { instanceName } from './instance-name.ts'
 import { LiveLines } from './live-lines.ts'
 import { type Paint, palette } from './palette.ts'
-import { RunRows } from './run-rows.ts'
-import { between, statusColor, summary, whyText } from './summary.ts'
+import { type Row, RunRows } from './run-rows.ts'
+import { type RunningStep, runningFor, StillRunning } from './still-running.ts'
+import {
+  between,
+  countsText,
+  isFailure,
+  isFolded,
+  MOST_NAMED,
+  statusColor,
+  stepName,
+  summary,
+  whyText,
+} from './summary.ts'
 import { lineText, type TextRules } from './terminal-text.ts'
 import { durationText } from './units.ts'
 
@@ -18,16 +28,39 @@ export interface DisplayOptions extends TextRules {
   within?: readonly string[]
   /** How a person answers an approval; absent: this command asks. */
   answerHint?(step: string): string
+  /** Each instance of a step is told by itself, however many there are. */
+  verbose?: boolean
+  /** How a person sees them all. */
+  allRows: string
+  /** Whether the end of a run that this one has started was shown, with why it failed. */
+  isShown?(runId: string): boolean
 }
+
+/** What was told of the instances of a step: how many have failed for good, lines on such, and on waiting. */
+interface Told {
+  failures: number
+  lines: number
+  waits: number
+}
+
+/** A failure is told again at the end, with its last lines, when so many lines have come since. */
+const FAR_LINES = 20
+/** Failures that are told again. */
+const MOST_AGAIN = 5
 
 /** A run as a person reads it: text for each event, and the summary at the end. */
 export class RunDisplay {
   readonly #options: DisplayOptions
   readonly #paint: Paint
   readonly #rows = new RunRows()
+  readonly #running = new StillRunning()
   readonly #lines = new Map<number, LiveLines>()
   readonly #agents = new Map<number, AgentLines>()
   readonly #waiting = new Map<number, string>()
+  readonly #told = new Map<string, Told>()
+  /** The first instance of each step that has failed for good, with the number of the line they stand in. */
+  readonly #failures: { text: string; line: number }[] = []
+  #written = 0
   #created: string | undefined
   /** The step that was named last: lines of others name their own. */
   #named: string | undefined
@@ -37,10 +70,42 @@ export class RunDisplay {
     this.#paint = palette(options.color)
   }
 
-  /** What to write for this event; often nothing. */
-  add(event: RunEvent): string {
+  /** What to write for this event; often nothing. `nowMs` as for `StillRunning`. */
+  add(event: RunEvent, nowMs: number = performance.now()): string {
     this.#rows.add(event)
+    this.#running.add(event, nowMs)
     const text = this.#text(event)
+    if (this.#failures.length > 0) this.#written += text.split('\n').length - 1
+    return this.#within(text)
+  }
+
+  /** Lines on what has been quiet for long; each is told once for each time. */
+  due(nowMs: number): string {
+    const lines = this.#running
+      .due(nowMs)
+      .map((one) => `${this.#paint('dim', `… still running: ${this.#runningText(one)}`)}\n`)
+    return this.#within(lines.join(''))
+  }
+
+  /** What runs now, in a line without its end; empty where nothing does. */
+  live(nowMs: number): string {
+    const steps = this.#running.steps(nowMs)
+    const within = (this.#options.within ?? []).map((step) => `${lineText(step)} > `).join('')
+    return steps.map((one) => `${within}${this.#runningText(one)}`).join(' · ')
+  }
+
+  #runningText({ step, phase, attempts, longestMs }: RunningStep): string {
+    const rows = this.#rows.ofStep({ step, phase })
+    const longest = runningFor(longestMs)
+    const text =
+      rows.length === 1 || (attempts.length === 1 && !this.#isFolded(rows))
+        ? `${stepName({ step, phase })} on ${this.#rows.of(attempts[0]!)?.host} (${longest})`
+        : `${stepName({ step, phase })}: ${countsText(rows)} (longest ${longest})`
+    return lineText(text)
+  }
+
+  /** Lines of a run within another begin with the steps that lead to it. */
+  #within(text: string): string {
     const { within = [] } = this.#options
     if (within.length === 0 || text === '') return text
     const before = `${'  '.repeat(within.length)}${this.#paint('dim', `${lineText(within.join(' > '))}:`)} `
@@ -74,7 +139,9 @@ export class RunDisplay {
       case 'attempt.phase':
         return `${this.#prefix(event.attempt)}${paint('dim', lineText([event.phase, event.message].filter(Boolean).join(': ')))}\n`
       case 'output':
-        return this.#lines.get(event.attempt)?.add(event, this.#prefix(event.attempt)) ?? ''
+        return (
+          this.#lines.get(event.attempt)?.add(event, (stream) => this.#prefix(event.attempt, stream)) ?? ''
+        )
       case 'agent.update':
         return this.#agentUpdate(event)
       case 'attempt.finished':
@@ -82,40 +149,39 @@ export class RunDisplay {
       case 'approval.requested':
         return this.#approval(event)
       case 'approval.answered':
-        return this.#note(
-          'dim',
-          `${event.step}: ${event.decision === 'approve' ? 'approved' : 'rejected'}${by(event)}`,
-        )
+        return this.#answered(event)
       case 'child.started':
         return this.#note('dim', `${event.step}: runs as ${event.run_id}`)
       case 'child.finished':
-        return this.#note('dim', `${event.step}: ${event.run_id} ended ${event.status}`)
+        return this.#childFinished(event)
       default:
         return ''
     }
   }
 
-  #stepStarted({ step, phase, instances }: EventOf<'step.started'>): string {
-    this.#named = step
+  #stepStarted(event: EventOf<'step.started'>): string {
+    this.#named = event.step
     const paint = this.#paint
-    const failed = instances.flatMap(({ host, vars, ended }) =>
-      ended?.status === 'failed'
-        ? `${this.#before(instanceName(host, vars))}${paint('red', lineText(whyText(ended)))}\n`
-        : [],
-    )
-    return `${paint('bold', `> ${lineText(step)}`)}${phase === 'main' ? '' : paint('dim', ` (${phase})`)}\n${failed.join('')}`
+    const failed = this.#rows
+      .ofStep(event)
+      .filter(({ status }) => status === 'failed')
+      .map((row) => this.#ended(row, whyText(row)))
+    return `${paint('bold', `> ${lineText(event.step)}`)}${event.phase === 'main' ? '' : paint('dim', ` (${event.phase})`)}\n${failed.join('')}`
   }
 
   #attemptCreated(event: EventOf<'attempt.created'>): string {
-    const { tty, color } = this.#options
-    this.#lines.set(event.attempt, new LiveLines(this.#options.maxBytes(event.step), { tty, color }))
+    const lines = new LiveLines(this.#options.maxBytes(event.step), this.#options.color)
+    this.#lines.set(event.attempt, lines)
     return event.waiting === undefined ? '' : this.#attemptWaiting(event.attempt, event.waiting)
   }
 
   #attemptWaiting(attempt: number, why: string): string {
-    if (this.#waiting.get(attempt) === why) return ''
+    const row = this.#rows.of(attempt)
+    if (row === undefined || this.#waiting.get(attempt) === why) return ''
     this.#waiting.set(attempt, why)
-    return `${this.#prefix(attempt)}${this.#paint('yellow', `waiting: ${lineText(why)}`)}\n`
+    const text = `${this.#paint('yellow', `waiting: ${lineText(why)}`)}\n`
+    if (!this.#isFolded(this.#rows.ofStep(row))) return `${this.#prefix(attempt)}${text}`
+    return ++this.#toldOf(row).waits === 1 ? `${this.#before(stepName(row))}${text}` : ''
   }
 
   #agentUpdate({ attempt, update }: EventOf<'agent.update'>): string {
@@ -131,37 +197,65 @@ export class RunDisplay {
   }
 
   #attemptFinished(event: EventOf<'attempt.finished'>): string {
-    const prefix = this.#prefix(event.attempt)
+    const { attempt } = event
+    const prefix = (stream: StreamName): string => this.#prefix(attempt, stream)
     const whole = (stream: StreamName): string =>
-      lineText(event.output_files?.[stream] ?? this.#options.wholeOutput(event.attempt, stream))
-    let text = this.#lines.get(event.attempt)?.end(prefix, whole) ?? ''
-    this.#lines.delete(event.attempt)
-    this.#agents.delete(event.attempt)
-    this.#waiting.delete(event.attempt)
+      lineText(event.output_files?.[stream] ?? this.#options.wholeOutput(attempt, stream))
+    const lines = this.#lines.get(attempt)
+    const text = lines?.end(prefix, whole) ?? ''
+    this.#lines.delete(attempt)
+    this.#agents.delete(attempt)
+    this.#waiting.delete(attempt)
     if (event.outcome === 'success')
       return event.message === undefined
         ? text
-        : `${text}${prefix}${this.#paint('yellow', lineText(event.message))}\n`
-    const why = lineText(whyText({ ...event, exitCode: event.exit_code }))
-    const color = statusColor[event.outcome]
-    if (event.retry_at === undefined) return `${text}${prefix}${this.#paint(color, why)}\n`
+        : `${text}${this.#prefix(attempt)}${this.#paint('yellow', lineText(event.message))}\n`
+    const row = this.#rows.of(attempt)
+    if (row === undefined) return text
+    const why = whyText({ ...event, exitCode: event.exit_code })
+    if (event.retry_at === undefined)
+      return `${text}${this.#ended({ ...row, status: event.outcome }, why, lines?.last())}`
     const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))
-    text += `${prefix}${this.#paint(color, why.replace(/\.$/, ''))}`
-    text += this.#paint('yellow', `, tried again in ${durationText(waitMs)}`)
-    return `${text}\n`
+    const again = `${why.replace(/\.$/, '')}, tried again in ${durationText(waitMs)}`
+    return `${text}${this.#ended({ ...row, status: event.outcome, willRetry: true }, again)}`
   }
 
+  /** The line of an instance that has not succeeded. Of many of a step the first are told, and then that there are more. */
+  #ended(row: Row & { willRetry?: boolean }, why: string, lastLines: readonly string[] = []): string {
+    const told = this.#toldOf(row)
+    if (!row.willRetry) told.failures++
+    told.lines++
+    if (told.lines > MOST_NAMED && this.#isFolded(this.#rows.ofStep(row)))
+      return told.lines > MOST_NAMED + 1
+        ? ''
+        : this.#note('yellow', `${stepName(row)}: more have not succeeded; each is told with --verbose`)
+    const text = this.#endText(row, row.host, why)
+    if (told.failures === 1 && isFailure(row.status) && this.#failures.length < MOST_AGAIN)
+      this.#failures.push({
+        text: `${text}${lastLines.map((line) => `  ${line}\n`).join('')}`,
+        line: this.#written,
+      })
+    return text
+  }
+
+  #endText(
+    { step, phase, status }: Pick<Row, 'step' | 'phase' | 'status'>,
+    host: string,
+    why: string,
+  ): string {
+    const where = host === '' ? '' : ` on ${host}`
+    const because = why === '' || why === status ? '' : `: ${why}`
+    return this.#note(statusColor[status], `${stepName({ step, phase })} ${status}${where}${because}`)
+  }
+
+  /** Why it ended so is told once: by what has failed of it, where something has. */
   #stepFinished(event: EventOf<'step.finished'>): string {
-    const { status, step } = event
-    if (status === 'success') return ''
-    const why = whyText({
-      reason: event.reason === 'exit_code' ? undefined : event.reason,
-      message: event.message,
-    })
-    return this.#note(
-      statusColor[status],
-      `${step} ${status}${why === '' || why === status ? '' : `: ${why}`}`,
-    )
+    const rows = this.#rows.ofStep(event)
+    const isTold = event.status === 'success' || this.#toldOf(event).failures > 0
+    const why = isTold ? '' : whyText(event)
+    if (!this.#isFolded(rows)) return isTold ? '' : this.#endText(event, '', why)
+    const counts = `${countsText(rows)}${why === '' ? '' : `; ${why}`}`
+    return this.#note(statusColor[event.status], `${stepName(event)}: ${counts}`)
   }
 
   #approval(event: EventOf<'approval.requested'>): string {
@@ -170,41 +264,66 @@ export class RunDisplay {
     return this.#note('yellow', text)
   }
 
+  #answered(event: EventOf<'approval.answered'>): string {
+    const { step, decision, by, comment, reason } = event
+    // How the step ends tells why nobody has answered it.
+    if (reason !== undefined) return ''
+    if (decision === 'reject') this.#toldOf(event).failures++
+    const who = `${by === undefined ? '' : ` by ${by}`}${comment === undefined ? '' : `: ${comment}`}`
+    return this.#note('dim', `${step}: ${decision === 'approve' ? 'approved' : 'rejected'}${who}`)
+  }
+
+  #childFinished(event: EventOf<'child.finished'>): string {
+    if (event.status !== 'success' && this.#options.isShown?.(event.run_id)) this.#toldOf(event).failures++
+    return this.#note('dim', `${event.step}: ${event.run_id} ended ${event.status}`)
+  }
+
   #end(event: EventOf<'run.finished'>): string {
     const paint = this.#paint
     const took = between(this.#created, event.time)
-    const why =
-      event.status === 'success'
-        ? ''
-        : whyText({ reason: event.reason === 'exit_code' ? undefined : event.reason, message: event.message })
     const outputs = Object.entries(event.outputs ?? {}).map(([name, value]) => `${name}=${lineText(value)}\n`)
-    const safe = this.#rows.rows.map((row) => ({
-      ...row,
-      step: lineText(row.step),
-      host: lineText(row.host),
-      message: row.message === undefined ? undefined : lineText(row.message),
-    }))
+    const again = this.#failures
+      .filter(({ line }) => this.#written - line > FAR_LINES)
+      .map(({ text }) => `${text}\n`)
+    const table = summary(this.#rows.rows, { ...this.#options, paint })
     return (
-      `\n${summary(safe, paint)}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
-      `${paint(statusColor[event.status], event.status)} in ${took}${why === '' || why === event.status ? '' : `: ${lineText(why)}`}\n`
+      `\n${again.join('')}${table}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
+      `${paint(statusColor[event.status], event.status)} in ${took}${this.#whyEnded(event)}\n`
     )
   }
 
-  /** `host | `, with the step before it where that is not the one named last. */
-  #prefix(attempt: number): string {
-    const row = this.#rows.of(attempt)
-    if (row === undefined) return ''
-    return this.#before(row.step === this.#named ? row.host : `${row.step} ${row.host}`)
+  /** A step that has failed the run is named; why it has is told where it did. */
+  #whyEnded({ status, reason, message }: EventOf<'run.finished'>): string {
+    if (status === 'success') return ''
+    const step = this.#rows.rows.find((row) => message?.startsWith(`Step "${row.step}" `))?.step
+    const why = step === undefined ? whyText({ reason, message }) : `step "${step}"`
+    return why === '' || why === status ? '' : `: ${lineText(why)}`
   }
 
-  #before(where: string): string {
-    return `${this.#paint('cyan', lineText(where))} ${this.#paint('dim', '|')} `
+  /** `host | `, with the step before it where that is not the one named last; `host ! ` of standard error. */
+  #prefix(attempt: number, stream?: StreamName): string {
+    const row = this.#rows.of(attempt)
+    if (row === undefined) return ''
+    return this.#before(row.step === this.#named ? row.host : `${row.step} ${row.host}`, stream)
+  }
+
+  #before(where: string, stream?: StreamName): string {
+    const mark = stream === 'stderr' ? this.#paint('yellow', '!') : this.#paint('dim', '|')
+    return `${this.#paint('cyan', lineText(where))} ${mark} `
+  }
+
+  #isFolded(rows: readonly Row[]): boolean {
+    return isFolded(rows.length, this.#options.verbose)
+  }
+
+  #toldOf({ step, phase }: Pick<Row, 'step' | 'phase'>): Told {
+    const key = `${phase} ${step}`
+    const told = this.#told.get(key) ?? { failures: 0, lines: 0, waits: 0 }
+    this.#told.set(key, told)
+    return told
   }
 
   #note(color: Parameters<Paint>[0], text: string): string {
     return `${this.#paint(color, lineText(text))}\n`
   }
 }
-
-const by = (event: EventOf<'approval.answered'>): string =>
-  `${event.by === undefined ? '' : ` by ${event.by}`}${event.comment === undefined ? '' : `: ${event.comment}`}`

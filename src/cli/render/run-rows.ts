@@ -44,7 +44,13 @@ export class RunRows {
         this.#attempts.set(event.attempt, row)
         row.tries = event.try
         row.startedAt ??= event.time
-        row.status = 'running'
+        row.status = event.waiting === undefined ? 'running' : 'waiting'
+        break
+      }
+      case 'attempt.waiting':
+      case 'attempt.assigned': {
+        const row = this.#attempts.get(event.attempt)
+        if (row !== undefined) row.status = event.type === 'attempt.waiting' ? 'waiting' : 'running'
         break
       }
       case 'attempt.finished': {
@@ -71,6 +77,11 @@ export class RunRows {
   /** The row of an attempt. */
   of(attempt: number): Row | undefined {
     return this.#attempts.get(attempt)
+  }
+
+  /** Those of a step. */
+  ofStep(step: Place): readonly Row[] {
+    return this.#steps.get(key(step)) ?? []
   }
 
   #open(

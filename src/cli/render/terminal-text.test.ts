@@ -2,21 +2,16 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { linesText, lineText, pieceText, terminalText } from './terminal-text.ts'
 
-const terminal = { tty: true, color: true }
-const plain = { tty: true, color: false }
+const WITH_COLOR = true
+const WITHOUT_COLOR = false
 
 test('a message of several lines is one, and no return hides what stands before it', () => {
   assert.equal(lineText('first\r\nsecond\rthird\x07\r\n'), 'first second third^G ')
 })
 
-test('what is no terminal gets a line as it is', () => {
-  const line = 'a\x1b[2Jb\rc\x00\x07'
-  assert.equal(terminalText(line, { tty: false, color: false }), line)
-})
-
 test('colours stay on a terminal and end with the line; without colour they go', () => {
-  assert.equal(terminalText('\x1b[31mred', terminal), '\x1b[31mred\x1b[0m')
-  assert.equal(terminalText('\x1b[1;38;5;9mred\x1b[0m!', plain), 'red!')
+  assert.equal(terminalText('\x1b[31mred', WITH_COLOR), '\x1b[31mred\x1b[0m')
+  assert.equal(terminalText('\x1b[1;38;5;9mred\x1b[0m!', WITHOUT_COLOR), 'red!')
 })
 
 test('nothing moves the cursor, clears the screen, sets a title or answers back', () => {
@@ -32,20 +27,20 @@ test('nothing moves the cursor, clears the screen, sets a title or answers back'
     '\x1b[6n',
     '\x1b(0',
   ]) {
-    assert.equal(terminalText(`a${sequence}b`, terminal), 'ab', JSON.stringify(sequence))
+    assert.equal(terminalText(`a${sequence}b`, WITH_COLOR), 'ab', JSON.stringify(sequence))
   }
 })
 
 test('no escape is left, whatever the bytes', () => {
   for (const tail of ['\x1b', '\x1b[', '\x1b[31', '\x1b]0;x', '\x9b2J', '\x1b\x1b[2J', '\x1b[\x1b[31m2J']) {
-    const shown = terminalText(`a${tail}`, plain)
+    const shown = terminalText(`a${tail}`, WITHOUT_COLOR)
     assert.doesNotMatch(shown, /[\x00-\x08\x0b-\x1f\x7f-\x9f]/, JSON.stringify(tail))
     assert.ok(shown.startsWith('a'))
   }
 })
 
 test('other control characters are shown, a tab stays', () => {
-  assert.equal(terminalText('a\x00b\x07c\x08d\te', terminal), 'a^@b^Gc^Hd\te')
+  assert.equal(terminalText('a\x00b\x07c\x08d\te', WITH_COLOR), 'a^@b^Gc^Hd\te')
 })
 
 test('a name does not turn the text around it, and is one line whatever breaks it', () => {
@@ -56,11 +51,11 @@ test('a name does not turn the text around it, and is one line whatever breaks i
 })
 
 test('output keeps the marks of scripts that run from right to left, and nothing turns it by force', () => {
-  assert.equal(terminalText('\u200fשלום\u200e', terminal), '\u200fשלום\u200e')
-  assert.equal(terminalText('a\u202ecod\u2066e', terminal), 'a\ufffdcod\ufffde')
+  assert.equal(terminalText('\u200fשלום\u200e', WITH_COLOR), '\u200fשלום\u200e')
+  assert.equal(terminalText('a\u202ecod\u2066e', WITH_COLOR), 'a\ufffdcod\ufffde')
   assert.equal(pieceText('a\x1b[2J\u009b\u202eb\tc\n'), 'a[2J\ufffdb\tc\n')
 })
 
 test('of what a progress bar overwrites the last state is shown', () => {
-  assert.equal(terminalText('10%\r50%\r100%\r', terminal), '100%')
+  assert.equal(terminalText('10%\r50%\r100%\r', WITH_COLOR), '100%')
 })

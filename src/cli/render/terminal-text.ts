@@ -1,8 +1,15 @@
 export interface TextRules {
-  /** The reader is a terminal: nothing may move its cursor, change its title or ring its bell. */
+  /** The reader is a terminal: lines may be shown that are gone with the next text. */
   tty: boolean
+  /** The reader wants colours, ours and those of the steps. */
   color: boolean
 }
+
+/** The terminal itself cuts a line at its edge: what goes on in a second one could not be taken away with the first. */
+const [NO_WRAP, WRAP] = ['\x1b[?7l', '\x1b[?7h']
+/** A line for a terminal that `CLEAR_LINE` takes away. */
+export const passingLine = (text: string): string => `${NO_WRAP}${text}${WRAP}`
+export const CLEAR_LINE = '\r\x1b[K'
 
 // CSI, OSC/DCS/PM/APC/SOS with their texts, and the two- and three-byte escapes.
 const escapes =
@@ -17,7 +24,7 @@ const RESET = '\x1b[0m'
 
 /** Names and messages, which may hold anything, as one line: all of it, and no control of the terminal or of the text's direction. */
 export const lineText = (text: string): string =>
-  withoutTurning(terminalText(text.replace(breaks, ' '), { tty: true, color: false }))
+  withoutTurning(terminalText(text.replace(breaks, ' '), false))
 
 /** The same of a text of several lines. */
 export const linesText = (text: string): string => text.split('\n').map(lineText).join('\n')
@@ -29,9 +36,8 @@ export const withoutTurning = (text: string): string => text.replace(turning, '\
 export const pieceText = (text: string): string =>
   text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '').replace(overriding, '\ufffd')
 
-/** One line of a step's output (no line feed in it) as it may be written to the reader. */
-export function terminalText(line: string, { tty, color }: TextRules): string {
-  if (!tty) return line
+/** One line of a step's output (no line feed in it) as it may be written to a terminal, or into a file that may end up in one. */
+export function terminalText(line: string, color: boolean): string {
   // What a terminal would have overwritten is not shown: a progress bar ends as its last state.
   const shown = line.includes('\r') ? (line.split('\r').findLast((part) => part !== '') ?? '') : line
   if (!/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/.test(shown)) return shown

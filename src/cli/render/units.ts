@@ -20,3 +20,6 @@ export function bytesText(bytes: number): string {
 
 /** `1 run`, `2 runs`. */
 export const countText = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`
+
+/** `10,000`. */
+export const numberText = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ',')
