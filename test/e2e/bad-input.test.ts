@@ -168,8 +168,8 @@ test('a host that is down, refuses, hangs or is no agent fails its step, within 
       const { code, stdout, stderr } = await errand.run(['dispatch', '--token', 'T', file])
       assert.equal(code, reason === 'host unreachable' ? 5 : 1, `${name}: ${stdout}\n${stderr}`)
       assert.match(stdout, /good \| on good\n/)
-      const told = stdout.split('\n').find((line) => line.startsWith(`${name} | ${reason}: `))
-      assert.ok(told?.includes(address), `${name}: ${stdout}`)
+      const told = stdout.split('\n').find((line) => line.startsWith(`one failed on ${name}: `))
+      assert.ok(told?.includes(reason) && told.includes(address), `${name}: ${told}`)
       assert.ok(told?.includes(`"${name}"`), told)
     }),
   )

@@ -274,7 +274,7 @@ const seen = (stdout: string): string[] =>
     .replace(/run_[a-z0-9]+/g, 'RUN')
     .replace(/\b[\d.]+ (ms|s)\b/g, 'TIME')
     .replace(/ +/g, ' ')
-    .replace(/^\S+ (?=(local|a|b) \| )/gm, '')
+    .replace(/^\S+ (?=(local|a|b) [|!] )/gm, '')
     .split('\n')
     .sort()
 

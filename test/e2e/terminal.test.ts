@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { errandCommand, eventually } from '../support/errand-command.ts'
+import { workflowText } from '../support/programs.ts'
+
+const program = join(import.meta.dirname, '../../bin/errand')
+const skip = existsSync('/usr/bin/script')
+  ? false
+  : 'there is no "script" to make a terminal (Debian\'s package bsdutils)'
+
+/** `errand run` in a terminal of its own. */
+function inTerminal(t: TestContext, steps: Parameters<typeof workflowText>[0]) {
+  const { home, env } = errandCommand(t)
+  const file = join(home, 'flow.yaml')
+  writeFileSync(file, workflowText(steps))
+  const terminal: ChildProcessWithoutNullStreams = spawn(
+    '/usr/bin/script',
+    ['-qec', `'${program}' run '${file}'`, '/dev/null'],
+    { env, cwd: home },
+  )
+  t.after(() => terminal.kill('SIGKILL'))
+  const shown = { text: '' }
+  terminal.stdout.setEncoding('utf8').on('data', (text) => (shown.text += text))
+  const ended = once(terminal, 'close').then(([code]) => code as number)
+  return {
+    home,
+    shown,
+    ended,
+    type: (text: string) => terminal.stdin.write(text),
+    until: (text: string) => eventually(`"${text}"`, () => shown.text.includes(text)),
+  }
+}
+
+const ask = (name: string, more: object = {}) => ({ name, action: 'approval.wait', ...more })
+
+test('an answer that is neither yes nor no is asked again', { skip }, async (t) => {
+  const { until, type, ended, shown } = inTerminal(t, [ask('deploy')])
+  await until('Approve "deploy"? [y/N] ')
+  type('perhaps\r')
+  await until('Answer yes or no (no is the default). Approve "deploy"? [y/N] ')
+  type(' YES \r')
+  assert.equal(await ended, 0, shown.text)
+  assert.match(shown.text, /deploy: approved/)
+})
+
+test('steps that ask at once are asked one after another, and an empty answer is no', { skip }, async (t) => {
+  const steps = [ask('one', { needs: [] }), ask('two', { needs: [] })]
+  const { until, type, ended, shown } = inTerminal(t, steps)
+  await until('Approve "one"? [y/N] ')
+  type('y\r')
+  await until('Approve "two"? [y/N] ')
+  type('\r')
+  assert.equal(await ended, 1, shown.text)
+  assert.match(shown.text, /one: approved[\s\S]*two: rejected/)
+})
+
+test('the end of input refuses, and Ctrl-C cancels the run', { skip }, async (t) => {
+  const refused = inTerminal(t, [ask('deploy')])
+  await refused.until('[y/N] ')
+  refused.type('\x04')
+  assert.equal(await refused.ended, 1, refused.shown.text)
+  assert.match(refused.shown.text, /deploy: rejected: the input has ended without an answer/)
+
+  const canceled = inTerminal(t, [ask('deploy')])
+  await canceled.until('[y/N] ')
+  canceled.type('\x03')
+  assert.equal(await canceled.ended, 3, canceled.shown.text)
+})
+
+test('a live line says what runs and for how long, and is gone when a line comes', { skip }, async (t) => {
+  const cmd = 'while [ ! -e go ]; do sleep 0.05; done; printf "\\033[31mred\\033[2J\\033[0m\\n" >&2'
+  const { ended, shown, home } = inTerminal(t, [{ name: 'slow', cmd }])
+  const times = (): number => new Set(shown.text.match(/… slow on local \(\d+ s\)/g)).size
+  await eventually('a live line that goes on', () => times() > 1)
+  writeFileSync(join(home, 'go'), '')
+  assert.equal(await ended, 0, shown.text)
+  const [live, after] = shown.text.split('\x1b[31mred')
+  assert.match(live!, /\(\d+ s\)\x1b\[0m\x1b\[\?7h\r+\x1b\[K\x1b\[36mlocal\x1b\[0m \x1b\[33m!\x1b\[0m $/)
+  assert.ok(!after!.includes('…') && !shown.text.includes('\x1b[2J'), shown.text)
+})
