@@ -125,7 +125,7 @@ test('a rule that denies is refused with an agent that does not ask before it do
     const { code, stdout } = await run(['run', file], { cwd })
     assert.equal(code, 1)
     assert.doesNotMatch(stdout, /hunter2/)
-    return /^think +local +failed .*$/m.exec(stdout)?.[0] ?? stdout
+    return /^think failed on local: .*$/m.exec(stdout)?.[0] ?? stdout
   }
   assert.match(await ended('read'), /permission: .*it read a file and asked nobody/)
   assert.match(await ended(''), /denied: .*Read \.env \(by rule 1\)/)

@@ -5,7 +5,6 @@ import { messageOf } from '../../contract/errors.ts'
 import { splitAttemptId } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
-import { removeAttemptFolders } from '../attempts/attempt-folders.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 import { deliver } from './delivery.ts'
 import { HeldDelivery } from './held-delivery.ts'
@@ -139,6 +138,8 @@ export class AttemptsHost implements StepHost {
       attempts.all().map((held) => ended(held).then(() => held.release().catch(() => undefined))),
     )
     await attempts.close()
+    // With it comes the large build of zod, which most commands that have such a host never need.
+    const { removeAttemptFolders } = await import('../attempts/attempt-folders.ts')
     removeAttemptFolders(join(this.#options.root, runId))
   }
 }
