@@ -1,4 +1,4 @@
-import { BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
+import { type BotData, BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
 import type { StartBot } from '../contract/bot-api.ts'
 import { isCredentialName } from '../contract/credential-names.ts'
 import { ErrandError } from '../contract/errors.ts'
@@ -14,7 +14,7 @@ import { SOURCE_PASSWORD } from './registry-password.ts'
 export const BOT_STEP = 'bot'
 
 /** What is asked for, once an archive in base64 has become an upload. */
-export type BotRequest = Omit<StartBot, 'archive'>
+export type BotRequest = Omit<StartBot, 'archive' | 'data'>
 
 export interface BotRunOptions {
   /** Longest life of a bot, and what it has where it asks for none. */
@@ -23,6 +23,7 @@ export interface BotRunOptions {
   slot: string
   /** Instead of the source that the request would give. */
   kept?: KeptSource
+  data?: BotData
 }
 export interface KeptSource {
   source: BotSource
@@ -33,7 +34,7 @@ export interface KeptSource {
 }
 
 /** A run of a bot: a workflow of one step; and the values of its secrets, which stand nowhere in it. */
-export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOptions) {
+export function botRun(request: BotRequest, { maxSeconds, slot, kept, data }: BotRunOptions) {
   const { bot_id, timeout_seconds = maxSeconds, runner, group, labels } = request
   if (timeout_seconds > maxSeconds)
     throw new ErrandError(
@@ -49,7 +50,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOp
   if (storedPassword !== undefined) names[SOURCE_PASSWORD] = storedPassword
   const limits = request.limits ?? BotLimits.parse({})
   const { command, runtime, stop_grace_seconds } = request
-  const host = { runner: runner ?? boundTo(kept?.source), group, labels }
+  const host = { runner: runner ?? data?.runner ?? boundTo(kept?.source), group, labels }
   const chosen = Object.values(host).some((value) => value !== undefined)
   const workflow: WorkflowFile = {
     version: 'v0.1',
@@ -65,6 +66,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept }: BotRunOp
           source: kept?.source ?? botSource(request),
           command,
           limits,
+          data,
           restart: request.restart ?? BotRestart.parse({}),
           runtime: plain(runtime),
           stop_grace_seconds,
@@ -101,7 +103,10 @@ export function botOf(workflow: unknown) {
       : (secrets as Record<string, string>)[SOURCE_PASSWORD],
     timeoutSeconds: timeout_seconds,
     /** As its owner has asked for it. */
-    host: runner === boundTo(args.source) ? host : { ...host, runner },
+    host:
+      runner === (args.data?.runner ?? boundTo(args.source))
+        ? { ...host, runner: undefined }
+        : { ...host, runner },
     slot: concurrency?.group.replace(/^bot /, '') ?? '',
   }
 }
@@ -113,6 +118,17 @@ const givenPassword = ({
   password: registry_auth?.password ?? git_auth?.password,
   storedPassword: git_auth?.secret,
 })
+
+/** The run of a bot as it is begun again, with its data where they are by now. */
+export function withData(workflow: Workflow, data: BotData): Workflow {
+  const { host, args } = botOf(workflow)
+  const runner = host.runner ?? data.runner ?? boundTo(args.source)
+  return {
+    ...workflow,
+    inventory: { ...workflow.inventory, hosts: { [DEFAULT_HOST]: { ...host, runner } } },
+    steps: workflow.steps.map((step) => ({ ...step, args: { ...step.args, data } })),
+  }
+}
 
 const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`
 

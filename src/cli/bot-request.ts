@@ -52,6 +52,18 @@ export const botRequestOptions = {
   cpus: { type: 'string', value: 'N', help: 'Default 0.5' },
   processes: { type: 'string', value: 'N', help: 'Default 100' },
   tmp: { type: 'string', value: 'SIZE', help: 'Size of /tmp; default 64MB' },
+  'work-size': {
+    type: 'string',
+    value: 'SIZE',
+    help: 'What it may write into its working folder and volumes; default 1GB',
+  },
+  data: {
+    type: 'boolean',
+    path: true,
+    value: '[PATH]',
+    help: 'A place that outlives the bot, at an absolute path; default /data',
+  },
+  'data-size': { type: 'string', value: 'SIZE', help: 'What may stand there; default 1GB' },
   'log-size': { type: 'string', value: 'SIZE', help: 'Log bytes a day; default 50MB' },
   restart: { type: 'string', value: 'POLICY', help: 'no (default), on-failure or on-failure:N' },
   'max-time': {
@@ -80,6 +92,7 @@ export async function botRequest(
     env_vars: given.env && botVariables(given.env),
     env: given.plain && keyValues('--plain', given.plain),
     ...limitsOf(given),
+    ...dataOf(given),
     ...(given.restart === undefined ? {} : { restart: restartOf(given.restart) }),
     ...(given['max-time'] === undefined
       ? {}
@@ -127,9 +140,16 @@ function limitsOf(given: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
     cpus: number('--cpus', given.cpus),
     processes: number('--processes', given.processes),
     disk: given.tmp,
+    work: given['work-size'],
     log: given['log-size'],
   }
   return Object.values(limits).some((value) => value !== undefined) ? { limits } : {}
+}
+
+/** A size alone is of data too. */
+function dataOf({ data, 'data-size': size }: BotRequestValues): Pick<UpdateBotInput, 'data'> {
+  if (data === undefined && size === undefined) return {}
+  return { data: { ...(typeof data === 'string' && { path: data }), ...(size !== undefined && { size }) } }
 }
 
 function number(option: string, text: string | undefined): number | undefined {

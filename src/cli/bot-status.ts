@@ -1,3 +1,5 @@
+import { sizeText } from '../contract/amounts.ts'
+import { DEFAULT_WORK } from '../contract/bot.ts'
 import type { BotView } from '../contract/bot-api.ts'
 import { command } from './command.ts'
 import { connect } from './connection.ts'
@@ -24,7 +26,8 @@ export const botStatus = command({
 })
 
 function facts(bot: BotView): string[][] {
-  const { memory, cpus, processes, disk, log } = bot.limits
+  const { memory, cpus, processes, disk, work = DEFAULT_WORK, log } = bot.limits
+  const { data } = bot
   const all: [string, string | number | undefined][] = [
     ['state', bot.state],
     ['up', bot.uptime_seconds === undefined ? undefined : durationText(bot.uptime_seconds * 1000)],
@@ -40,7 +43,15 @@ function facts(bot: BotView): string[][] {
     ['created', bot.created_at],
     ['started', bot.started_at],
     ['ended', bot.finished_at],
-    ['limits', `${memory} memory, ${cpus} cpus, ${processes} processes, ${disk} /tmp, ${log} log a day`],
+    [
+      'limits',
+      `${memory} memory, ${cpus} cpus, ${processes} processes, ${disk} /tmp, ${work} working folder, ${log} log a day`,
+    ],
+    [
+      'data',
+      data &&
+        `${data.path}, ${data.bytes === undefined ? 'size not known now' : sizeText(data.bytes)} of ${sizeText(data.limit_bytes)}${data.runner === undefined ? '' : `, on ${data.runner}`}`,
+    ],
     [
       'restart',
       bot.restart.policy === 'no' ? 'no' : `${bot.restart.policy}, ${bot.restart.max_restarts} times`,

@@ -1,3 +1,4 @@
+import { botData } from './bot-data.ts'
 import { botList } from './bot-list.ts'
 import { botLogs } from './bot-logs.ts'
 import { botRestart } from './bot-restart.ts'
@@ -17,5 +18,6 @@ export const bot: CommandGroup = {
     stop: botStop,
     restart: botRestart,
     update: botUpdate,
+    data: botData,
   },
 }

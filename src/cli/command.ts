@@ -8,6 +8,8 @@ export interface OptionSpec {
   short?: string
   /** May be given several times; the value is then a list. */
   multiple?: boolean
+  /** Of a boolean: an absolute path that stands behind it is its value. */
+  path?: true
   /** What stands for the value in the help, such as `DIR`. */
   value?: string
   help: string
@@ -17,9 +19,11 @@ export type Options = Readonly<Record<string, OptionSpec>>
 export type Values<O extends Options> = {
   [K in keyof O]: O[K] extends { multiple: true }
     ? string[] | undefined
-    : O[K]['type'] extends 'boolean'
-      ? boolean | undefined
-      : string | undefined
+    : O[K] extends { path: true }
+      ? string | true | undefined
+      : O[K]['type'] extends 'boolean'
+        ? boolean | undefined
+        : string | undefined
 }
 
 export interface Command<O extends Options = Options> {
@@ -57,11 +61,20 @@ export async function runCommand(name: string, spec: Command, argv: string[]): P
   const { tokens } = parseArgs({ args: argv, options, strict: false, tokens: true, allowPositionals: true })
   const values: Record<string, unknown> = {}
   const args: string[] = []
+  /** The option that a path may stand behind. */
+  let path: { name: string; index: number } | undefined
   for (const token of tokens) {
-    if (token.kind === 'positional') args.push(token.value)
+    if (token.kind === 'positional' && path?.index === token.index - 1 && token.value.startsWith('/'))
+      values[path.name] = token.value
+    else if (token.kind === 'positional') args.push(token.value)
     if (token.kind !== 'option') continue
     const option = (options as Options)[token.name]
     if (option === undefined) throw unknownOption(name, token.rawName, options)
+    if (option.path) {
+      path = token
+      values[token.name] = token.value ?? true
+      continue
+    }
     if (option.type === 'boolean' && token.value !== undefined) {
       throw new UsageError(
         `${token.rawName} of "errand ${name}" takes no value`,

@@ -201,6 +201,7 @@ async function start(
     engine,
     secrets,
     uploads,
+    data: { store: stores.botData, asks: fleet.asks },
     quota: { ...DEFAULT_BOT_QUOTA, ...botQuota },
     checkRoom: (ask) => fleet.runners.checkBot(ask),
     log,

@@ -75,7 +75,7 @@ export const up = command({
     const openMetrics = metricsOpen(process.env)
     const hosts = allowedHosts(process.env)
     const readers = readersPerUser(process.env)
-    const { maxBots, maxSeconds } = botEnvironment(process.env)
+    const bots = botEnvironment(process.env)
     const slots = ownSlots(options)
     const hub = await startHub({
       ...address(options),
@@ -90,10 +90,7 @@ export const up = command({
       ownRunner: !options['no-runner'],
       outputLimits: outputLimits(process.env),
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
-      botQuota: {
-        ...(maxBots !== undefined && { maxBots }),
-        ...(maxSeconds !== undefined && { maxSeconds }),
-      },
+      botQuota: bots,
       givenTokens: givenTokens(process.env),
       tellAdmin: ({ username, password }) =>
         process.stdout.write(

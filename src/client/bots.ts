@@ -10,6 +10,7 @@ import type {
   UpdateBotInput,
   Upload,
 } from '../contract/bot-api.ts'
+import type { BotDataList, BotDataView } from '../contract/bot-data.ts'
 import type { HubHttp } from './http.ts'
 
 const at = (id: string, rest = '') => `/api/bots/${encodeURIComponent(id)}${rest}`
@@ -50,6 +51,25 @@ export class BotsClient {
   /** The last lines. */
   logs(id: string, query: BotLogsInput = {}): Promise<BotLogs> {
     return this.#http.json('GET', at(id, '/logs'), { query: { ...query } })
+  }
+
+  /** Data of bots, also of those that have ended. */
+  listData(query: BotQuery = {}): Promise<BotDataList> {
+    return this.#http.json('GET', '/api/bot-data', { query })
+  }
+
+  data(id: string, of: BotQuery = {}): Promise<BotDataView> {
+    return this.#http.json('GET', at(id, '/data'), { query: of })
+  }
+
+  /** A tar of all that stands there. What was cut short ends with an error. */
+  async exportData(id: string, of: BotQuery = {}): Promise<ReadableStream<Uint8Array>> {
+    return (await this.#http.send('GET', at(id, '/data/export'), { query: of })).body!
+  }
+
+  /** For good. `force`: stops the bot first, and forgets data whose runner is away. */
+  async removeData(id: string, query: BotQuery & { force?: boolean } = {}): Promise<void> {
+    await this.#http.done('DELETE', at(id, '/data'), { query: { ...query } })
   }
 
   /** Keeps a zip, tar or tar.gz, for `upload` of a bot; its bytes say which it is. */

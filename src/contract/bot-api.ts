@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { Size } from './amounts.ts'
 import { BotId, BotLimits, BotRestart, botStates } from './bot.ts'
+import { WantedData } from './bot-data.ts'
 import { Reason, RunStatus } from './status.ts'
 import { VarName } from './variable-name.ts'
 import { Scalar } from './workflow.ts'
@@ -89,6 +90,7 @@ const settings = {
     .describe('Secret variables: sealed while the bot lives, masked in its log, shown nowhere'),
   env: z.record(z.string(), Scalar).optional().describe('Plain variables, which can be seen'),
   limits: z.optional(BotLimits),
+  data: WantedData.optional(),
   restart: z.optional(BotRestart),
   timeout_seconds: z
     .number()
@@ -122,6 +124,7 @@ export const UpdateBot = z.strictObject({
       cpus: z.number().positive().max(1024).optional(),
       processes: z.number().int().positive().optional(),
       disk: z.optional(Size),
+      work: z.optional(Size),
       log: z.optional(Size),
     })
     .optional(),
@@ -168,6 +171,18 @@ export const BotView = z.object({
       'How often it was started again after a failure; a list does not tell it of those that have ended',
     ),
   limits: BotLimits,
+  data: z
+    .object({
+      path: z.string(),
+      limit_bytes: z.number(),
+      runner: z.string().optional().describe('The runner that has them, once that is known'),
+      bytes: z
+        .number()
+        .optional()
+        .describe('What stands there now; told of a single bot, where its runner can say'),
+    })
+    .optional()
+    .describe('Its place for data, where this run has one'),
   restart: BotRestart,
   timeout_seconds: z.number().optional(),
   env: z.record(z.string(), z.string()),

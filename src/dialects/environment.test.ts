@@ -109,7 +109,13 @@ test('a name that misleads is refused under the name it was given, with the char
 })
 
 test('the quota of bots is read under both names, and checked', () => {
-  assert.deepEqual(botEnvironment({}), { maxBots: undefined, maxSeconds: undefined })
+  assert.deepEqual(botEnvironment({}), {})
+  assert.deepEqual(botEnvironment({ ERRAND_BOT_DATA: '2GB' }), { maxDataBytes: 2 * 1024 ** 3 })
+  assert.deepEqual(botEnvironment({ ERRAND_BOT_DATA: '0' }), { maxDataBytes: 0 })
+  assert.throws(() => botEnvironment({ ERRAND_BOT_DATA: 'much' }), {
+    code: 'invalid_argument',
+    message: /is "much/,
+  })
   assert.deepEqual(botEnvironment({ MAX_BOTS_PER_USER: '5', ERRAND_BOT_HOURS: '0.5' }), {
     maxBots: 5,
     maxSeconds: 1800,

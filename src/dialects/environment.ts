@@ -1,5 +1,5 @@
 import { cpus, hostname, totalmem } from 'node:os'
-import { parseMachineBytes } from '../contract/amounts.ts'
+import { parseBytes, parseMachineBytes } from '../contract/amounts.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { MAX_NAME, nameFault } from '../contract/name-fault.ts'
 import { type LogFormat, type LogLevel, logFormats, logLevels } from '../platform/log.ts'
@@ -31,6 +31,7 @@ const hubAliases = {
   ERRAND_CONFIG: [],
   ERRAND_MAX_BOTS: ['MAX_BOTS_PER_USER'],
   ERRAND_BOT_HOURS: [],
+  ERRAND_BOT_DATA: [],
   ERRAND_CLIENT_TOKEN: ['CLIENT_TOKEN'],
   ERRAND_WORKER_TOKEN: ['GLOBAL_WORKER_TOKEN'],
 } as const
@@ -67,8 +68,8 @@ export const hubAddress = (env: Env): string | undefined => find(hubAliases, env
 /** Path of the hub's `errand.yaml`. */
 export const hubConfig = (env: Env): string | undefined => find(hubAliases, env, 'ERRAND_CONFIG')?.value
 
-/** How many bots a user may have at once, and how long one lives. Throws `invalid_argument`. */
-export function botEnvironment(env: Env): { maxBots?: number; maxSeconds?: number } {
+/** How many bots a user may have at once, how long one lives, and what their data may have. Throws `invalid_argument`. */
+export function botEnvironment(env: Env): { maxBots?: number; maxSeconds?: number; maxDataBytes?: number } {
   const count = find(hubAliases, env, 'ERRAND_MAX_BOTS')
   const time = find(hubAliases, env, 'ERRAND_BOT_HOURS')
   const maxBots = count && Number(count.value)
@@ -77,7 +78,15 @@ export function botEnvironment(env: Env): { maxBots?: number; maxSeconds?: numbe
     throw wrong(count!, 'It is a number of bots, such as 3.')
   if (hours !== undefined && !(hours > 0 && hours <= 8_760))
     throw wrong(time!, 'It is a number of hours, such as 24 or 0.5.')
-  return { maxBots, maxSeconds: hours && hours * 3600 }
+  const size = find(hubAliases, env, 'ERRAND_BOT_DATA')
+  const maxDataBytes = size && (size.value === '0' ? 0 : parseBytes(size.value))
+  if (size !== undefined && maxDataBytes === undefined)
+    throw wrong(size, 'It is a size, such as 5GB; 0 allows none.')
+  return {
+    ...(maxBots !== undefined && { maxBots }),
+    ...(hours !== undefined && { maxSeconds: hours * 3600 }),
+    ...(maxDataBytes !== undefined && { maxDataBytes }),
+  }
 }
 
 /** Tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */

@@ -351,7 +351,9 @@ test('an update of a private image takes what is there, or what its own credenti
 })
 
 test('a bot that has ended and had no secrets can be restarted, within the quota', async (t) => {
-  const { hub, call } = await setUp(t, { bots: { quota: { maxBots: 1, maxSeconds: 3600 } } })
+  const { hub, call } = await setUp(t, {
+    bots: { quota: { maxBots: 1, maxSeconds: 3600, maxDataBytes: 5 * 1024 ** 3 } },
+  })
   const { run_id } = (await call('POST', '', { bot_id: 'one', code: 'x' })).json
   ;(await botOn(hub, 'one')).end({ outcome: 'failed', reason: 'exit_code', exit_code: 1 })
   await hub.engine.done(run_id)
@@ -363,7 +365,7 @@ test('a bot that has ended and had no secrets can be restarted, within the quota
 })
 
 test('a bot that is begun again lives no longer than bots may by then', async (t) => {
-  const quota = { maxBots: 3, maxSeconds: 86_400 }
+  const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
   const { call } = await setUp(t, { bots: { quota } })
   assert.equal((await call('POST', '', { bot_id: 'one', code: 'x' })).json.timeout_seconds, 86_400)
   quota.maxSeconds = 3600
@@ -424,8 +426,8 @@ test('an update is finished by a hub that was restarted in between', async (t) =
   await (await botOn(hub, 'echo', run_id)).phase('running')
   const { Bots } = await import('../bots/bots.ts')
   const { engine, secrets, uploads } = hub
-  const quota = { maxBots: 3, maxSeconds: 86_400 }
-  const next = new Bots({ engine, secrets, uploads, quota, settleMs: 0, log: () => {} })
+  const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
+  const next = new Bots({ engine, secrets, uploads, data: hub.botData, quota, settleMs: 0, log: () => {} })
   t.after(() => next.close())
   await next.resume()
   assert.equal((await engine.done(old)).status, 'canceled')
@@ -445,8 +447,8 @@ test('a restart is finished by a hub that was killed in between, and lost secret
   await secrets.setOfRun({ run_id: 'run_never', tenant: 'default', owner: 'ann' }, { A: 'never submitted' })
   assert.equal((await engine.get('run_half'))!.status, 'queued')
   const { Bots } = await import('../bots/bots.ts')
-  const quota = { maxBots: 3, maxSeconds: 86_400 }
-  const next = new Bots({ engine, secrets, uploads, quota, settleMs: 0, log: () => {} })
+  const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
+  const next = new Bots({ engine, secrets, uploads, data: hub.botData, quota, settleMs: 0, log: () => {} })
   t.after(() => next.close())
   await next.resume()
   assert.equal((await engine.done(old)).status, 'canceled')
@@ -465,8 +467,8 @@ test('a password that has served is deleted by a hub that was killed before it c
   await (await botOn(hub)).phase('running')
   await until(() => up.mock.callCount() > 0)
   const { Bots } = await import('../bots/bots.ts')
-  const quota = { maxBots: 3, maxSeconds: 86_400 }
-  const next = new Bots({ engine, secrets, uploads, quota, log: () => {} })
+  const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
+  const next = new Bots({ engine, secrets, uploads, data: hub.botData, quota, log: () => {} })
   t.after(() => next.close())
   await next.resume()
   const namesOf = async (run_id: string) => Object.keys(await secrets.ofRun({ tenant: 'default', run_id }))

@@ -67,7 +67,7 @@ export function botRoutes(app: ApiApp, { bots }: ApiContext): void {
         response: { 200: BotView },
       },
     },
-    ({ identity, params, query }) => bots.get(ownerOf(identity, query), params.id),
+    ({ identity, params, query }) => bots.status(ownerOf(identity, query), params.id),
   )
 
   app.post(

@@ -1,5 +1,6 @@
 import { agentRoutes } from './agents.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
+import { botDataRoutes } from './bot-data.ts'
 import { botLogRoutes } from './bot-logs.ts'
 import { botRoutes } from './bots.ts'
 import { chatRoutes } from './chat.ts'
@@ -34,6 +35,7 @@ export function resourceRoutes(app: ApiApp, context: ApiContext): void {
     validateRoutes,
     botRoutes,
     botLogRoutes,
+    botDataRoutes,
     uploadRoutes,
     jobRoutes,
     runnerRoutes,

@@ -1,5 +1,10 @@
+import { Readable } from 'node:stream'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
+import type { DataAsks } from '../bots/bot-data.ts'
+import type { TenantRunner } from '../store/accounts.ts'
 
 /** For tests of the API: a bot without a container. It builds or pulls until the test says what happens. */
 export class StandInBot {
@@ -29,5 +34,33 @@ export class StandInBot {
 
   end(end: Partial<AttemptEnd>): void {
     this.#end.resolve(end)
+  }
+}
+
+/** For tests of the API: runners that have this data, by owner and bot. */
+export class StandInDataAsks implements DataAsks {
+  readonly tars = new Map<string, Buffer>()
+  /** Away: nobody answers. */
+  readonly away = new Set<string>()
+
+  async answer({ id }: TenantRunner, ask: DataAsk): Promise<DataAnswer> {
+    this.#checkThere(id)
+    const key = `${ask.owner}/${ask.bot_id}`
+    if (ask.what === 'remove') this.tars.delete(key)
+    const tar = this.tars.get(key)
+    return tar === undefined ? { exists: false } : { exists: true, bytes: tar.length }
+  }
+
+  async body({ id }: TenantRunner, { owner, bot_id }: DataAsk): Promise<Readable> {
+    this.#checkThere(id)
+    return Readable.from([this.tars.get(`${owner}/${bot_id}`)!])
+  }
+
+  async take(): Promise<void> {
+    throw new ErrandError('not_found', 'Nobody waits for this any more.')
+  }
+
+  #checkThere(runner: string): void {
+    if (this.away.has(runner)) throw new ErrandError('unavailable', `Runner "${runner}" is away.`)
   }
 }

@@ -22,6 +22,7 @@ import { Secrets } from '../secrets/secrets.ts'
 import type { Role, TenantRunner, TokenScope } from '../store/accounts.ts'
 import { openSqliteStores } from '../store/open-sqlite.ts'
 import { type ApiOptions, createApi } from './app.ts'
+import { StandInDataAsks } from './stand-in-bot.ts'
 import { StandInHost } from './stand-in-host.ts'
 
 /** A workflow of one step that does what `StandInHost` understands. */
@@ -72,10 +73,12 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const log: string[] = []
   const tell = (line: string) => void log.push(line)
   const uploads = new Uploads({ dir: join(dir, 'uploads'), log: tell })
+  const botData = { store: stores.botData, asks: new StandInDataAsks() }
   const bots = new Bots({
     engine,
     secrets,
     uploads,
+    data: botData,
     quota: DEFAULT_BOT_QUOTA,
     settleMs: 0,
     log: tell,
@@ -187,6 +190,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     secrets,
     bots,
     uploads,
+    botData,
     log,
     user,
     tokenOf,

@@ -1,12 +1,13 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 
-/** How many bots a user may have, and how long one lives. */
+/** How many bots a user may have, how long one lives, and what their data may have together. */
 export interface BotQuota {
   maxBots: number
   maxSeconds: number
+  maxDataBytes: number
 }
-export const DEFAULT_BOT_QUOTA: BotQuota = { maxBots: 3, maxSeconds: 86_400 }
+export const DEFAULT_BOT_QUOTA: BotQuota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
 
 /** Throws `bot_exists` and `quota_exceeded` where one more bot of this id is one too many beside the open runs of its owner. */
 export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots }: BotQuota): void {

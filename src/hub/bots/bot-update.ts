@@ -29,7 +29,7 @@ export function changedRequest(
     timeout_seconds: Math.min(timeoutSeconds, maxSeconds),
     // The command belongs to the source that it was given with.
     ...(ownSource ? {} : { command }),
-    ...defined(given),
+    ...defined(without(given, { data: true })),
     limits: BotLimits.parse({ ...limits, ...defined(given.limits ?? {}) }),
     restart: BotRestart.parse({ ...restart, ...defined(given.restart ?? {}) }),
     // A variable that was plain may become a secret, and the other way round.

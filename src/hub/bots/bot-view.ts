@@ -1,6 +1,7 @@
 import { BOT_STEP, botOf } from '../../blueprints/bot.ts'
 import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
-import type { BotSource } from '../../contract/bot.ts'
+import { parseBytes } from '../../contract/amounts.ts'
+import type { BotData, BotSource } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
@@ -62,12 +63,18 @@ export function botView({ current, update }: BotRuns, seen: Seen, nowMs: number)
         : undefined,
     restarts: seen[current.run_id] && (attempt?.restarts ?? 0),
     limits: args.limits,
+    data: dataOf(args.data, attempt?.runner),
     restart: args.restart,
     timeout_seconds: timeoutSeconds,
     env,
     env_vars: secrets.filter((name) => name !== SOURCE_PASSWORD),
     update: update && { ...lifeOf(update, seen), created_at: update.created_at },
   }
+}
+
+function dataOf(data: BotData | undefined, runner: string | undefined): BotView['data'] {
+  if (data === undefined) return undefined
+  return { path: data.path, limit_bytes: parseBytes(String(data.size))!, runner: data.runner ?? runner }
 }
 
 function lifeOf(run: RunRecord, seen: Seen) {
@@ -93,7 +100,10 @@ export const withoutStep = (message: string | undefined) => message?.replace(STE
 const STEP_ENDED = new RegExp(`^Step "${BOT_STEP}" (failed|interrupted): `)
 
 /** A restart waits for one run alone, whatever its slot is called. */
-const waitsFor = ({ status, waiting, replaces }: RunRecord) =>
-  status === 'queued' && waiting !== undefined && replaces !== undefined
-    ? `It waits for the end of ${replaces}.`
-    : waiting
+function waitsFor({ status, waiting, replaces, workflow, workflow_name }: RunRecord): string | undefined {
+  if (waiting === undefined) return undefined
+  if (status === 'queued' && replaces !== undefined) return `It waits for the end of ${replaces}.`
+  const { data } = botOf(workflow).args
+  if (data?.runner === undefined) return waiting
+  return `${waiting} (its data are on runner "${data.runner}"; to go on without them: errand bot stop ${workflow_name}, and start it without --data)`
+}

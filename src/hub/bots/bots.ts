@@ -1,8 +1,8 @@
-import { botOf, botRun } from '../../blueprints/bot.ts'
+import { botOf, botRun, withData } from '../../blueprints/bot.ts'
 import type { BotStarted, BotView, StartBot, UpdateBot } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId } from '../../contract/ids.ts'
-import type { RunRecord, RunSpec } from '../../contract/run.ts'
+import type { RunRecord, RunSpec, RunView } from '../../contract/run.ts'
 import { secretWarnings } from '../../contract/secret-value.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
@@ -11,7 +11,9 @@ import type { Log } from '../../platform/log.ts'
 import type { BotAsk } from '../fleet/bot-room.ts'
 import { allRuns } from '../retention/run-family.ts'
 import type { Secrets } from '../secrets/secrets.ts'
+import type { BotDataStore } from '../store/sqlite/bot-data.ts'
 import { begunAgain } from './begun-again.ts'
+import { BotDataPlaces, type DataAsks } from './bot-data.ts'
 import type { BotOwner } from './bot-owner.ts'
 import { type BotQuota, checkQuota } from './bot-quota.ts'
 import { BotSubmissions } from './bot-submissions.ts'
@@ -20,6 +22,7 @@ import { uploaded, uploadsInUse } from './bot-uploads.ts'
 import { isUpdate } from './bot-view.ts'
 import { KnownBots, open } from './known-bots.ts'
 import { OwnerLocks } from './owner-locks.ts'
+import { pulledBy } from './pulled-by.ts'
 import { Replacements } from './replacements.ts'
 import { SpentSecrets } from './spent-secrets.ts'
 import { startAnew } from './start-anew.ts'
@@ -29,6 +32,8 @@ export interface BotsOptions {
   engine: EngineFace
   secrets: Secrets
   uploads: Uploads
+  /** Where data of bots are, and who is asked for them. */
+  data: { store: BotDataStore; asks: DataAsks }
   quota: BotQuota
   /** Throws `invalid_argument` where no runner that is there could ever hold it. Absent: any may be held. */
   checkRoom?(ask: BotAsk): void
@@ -47,12 +52,15 @@ export class Bots {
   readonly #submissions: BotSubmissions
   readonly #known: KnownBots
   readonly #spentSecrets: SpentSecrets
+  readonly data: BotDataPlaces
 
   constructor(options: BotsOptions) {
     this.#options = options
     this.#submissions = new BotSubmissions(options)
     this.#known = new KnownBots(options.engine)
     this.#spentSecrets = new SpentSecrets(options)
+    const { maxDataBytes: limitBytes } = options.quota
+    this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
     const { engine, log, settleMs = DEFAULT_SETTLE_MS } = options
     this.#replacements = new Replacements({ engine, log, settleMs })
   }
@@ -69,6 +77,7 @@ export class Bots {
     const runs: RunRecord[] = []
     for await (const run of allRuns(engine, { blueprint: 'bot', statuses: open })) runs.push(run)
     for (const run of runs) {
+      if (isUp(await engine.view(run.run_id))) await this.data.up(run.run_id)
       const old = runs.find(({ run_id }) => run_id === run.replaces)
       if (old === undefined) continue
       if (isUpdate(run, old)) this.#replacements.follow(run, old)
@@ -85,16 +94,30 @@ export class Bots {
   /** Told of each run whose container is up: its image is there, and the password for that has served. */
   up(runId: string): void {
     this.#spentSecrets.dropPassword(runId)
+    this.data
+      .up(runId)
+      .catch((error: Error) =>
+        this.#options.log(
+          `Where the data of run ${runId} are could not be kept; the next start of the hub does it: ${error.message}`,
+          { level: 'warn', run_id: runId },
+        ),
+      )
   }
 
   /** Throws `bot_exists`, `quota_exceeded`, `invalid_argument` (also where no runner could hold it), `not_found` (the upload). */
   async start(of: BotOwner, given: StartBot): Promise<BotStarted> {
     const request = await uploaded(of.tenant, given, this.#options.uploads)
     const run_id = newRunId()
-    const made = botRun(request, { maxSeconds: this.#options.quota.maxSeconds, slot: run_id })
+    const { maxSeconds } = this.#options.quota
+    const options = { maxSeconds, slot: run_id }
+    // What is wrong with it is told before its data are looked for.
+    botRun(request, options)
     return this.#locked(of, async () => {
-      this.#checkRoom(of, made.workflow)
       checkQuota(given.bot_id, await this.#known.openRuns(of), this.#options.quota)
+      const { bot_id: botId, data: wanted, runner } = given
+      const data = await this.data.planned(of, { botId, given: wanted, runner })
+      const made = botRun(request, { ...options, data })
+      this.#checkRoom(of, made.workflow)
       await this.#submissions.submit(of, { run_id, ...made })
       return this.#begun(of, given.bot_id, given)
     })
@@ -112,7 +135,14 @@ export class Bots {
       if (!live && names.length > 0) throw startAnew(botId, { ...args, names, storedPassword })
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
-      const workflow = livesAtMost(again.run.workflow, this.#options.quota.maxSeconds)
+      const { host } = botOf(again.run.workflow)
+      const data = await this.data.planned(of, {
+        botId,
+        before: { data: args.data, run: current },
+        runner: host.runner,
+      })
+      let workflow = livesAtMost(again.run.workflow, this.#options.quota.maxSeconds)
+      if (data !== undefined) workflow = withData(workflow, data)
       this.#checkRoom(of, workflow)
       if (!live) workflow.concurrency = { group: `bot ${run_id}`, limit: 1 }
       const replaces = live ? current.run_id : undefined
@@ -136,7 +166,13 @@ export class Bots {
       const run_id = newRunId()
       const { run, secrets } = await begunAgain(current, this.#options)
       const { request, kept } = changedRequest(run, change, secrets, maxSeconds)
-      const made = botRun(request, { maxSeconds, slot: run_id, kept })
+      const data = await this.data.planned(of, {
+        botId,
+        given: given.data,
+        before: { data: botOf(run.workflow).args.data, run: current },
+        runner: request.runner,
+      })
+      const made = botRun(request, { maxSeconds, slot: run_id, kept, data })
       this.#checkRoom(of, made.workflow)
       await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
       this.#replacements.follow({ run_id }, current)
@@ -156,6 +192,27 @@ export class Bots {
   /** Throws `not_found`. */
   async get(of: BotOwner, botId: string): Promise<BotView> {
     return await this.#known.view(of, botId)
+  }
+
+  /** With what stands in its place for data now. Throws `not_found`. */
+  async status(of: BotOwner, botId: string): Promise<BotView> {
+    const bot = await this.get(of, botId)
+    if (bot.data === undefined) return bot
+    return { ...bot, data: { ...bot.data, bytes: await this.data.measured(of, botId, bot.data.runner) } }
+  }
+
+  /** For good; `force`: ends the bot before, and forgets them where their runner is away. Throws `not_found`, `conflict`, `unavailable`. */
+  async removeData(
+    of: BotOwner,
+    botId: string,
+    { force, by }: { force: boolean; by: string },
+  ): Promise<void> {
+    if (force)
+      for (const run of await this.#known.openRuns(of, botId)) {
+        await this.#cancel(run, 'Its data are removed.', by)
+        for await (const _ of this.#options.engine.watch(run.run_id, 0, undefined, { outputBytes: 0 }));
+      }
+    await this.#locked(of, () => this.data.remove(of, botId, { forget: force }))
   }
 
   /** The run that the bot is now, or was last. Throws `not_found`. */
@@ -202,6 +259,9 @@ export class Bots {
     }
   }
 }
+
+/** Its container is up, or was. */
+const isUp = (view: RunView): boolean => pulledBy(view) !== undefined
 
 const underWay = (botId: string, { run_id }: RunRecord): ErrandError =>
   new ErrandError('conflict', `An update of the bot "${botId}" is under way: run ${run_id}.`, {

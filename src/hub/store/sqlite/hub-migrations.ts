@@ -1,4 +1,5 @@
 import { accountMigrations } from './account-migrations.ts'
+import { botDataMigrations } from './bot-data.ts'
 import type { Migrations } from './migrations.ts'
 import { runMigrations } from './run-migrations.ts'
 import { secretMigrations } from './secret-migrations.ts'
@@ -8,4 +9,5 @@ export const hubMigrations: Migrations = {
   runs: runMigrations,
   accounts: accountMigrations,
   secrets: secretMigrations,
+  bot_data: botDataMigrations,
 }

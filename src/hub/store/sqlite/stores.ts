@@ -1,6 +1,7 @@
 import type { RunStore } from '../../../engine/ports.ts'
 import type { AccountStore } from '../accounts.ts'
 import type { SecretStore } from '../secrets.ts'
+import { type BotDataStore, sqliteBotData } from './bot-data.ts'
 import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
 import { hubMigrations } from './hub-migrations.ts'
@@ -19,6 +20,7 @@ export interface SqliteStores {
   runs: RunStore & Pick<SqliteRunStore, 'outputByUser'>
   accounts: AccountStore
   secrets: SecretStore
+  botData: BotDataStore
   /** How many commits the database had lost when it was opened, as far as that can be told. */
   missingCommits: number
   /** Commits what was accepted, then closes the database. May be called twice. */
@@ -41,6 +43,7 @@ export function openStores(file: string): SqliteStores {
       ...sqliteSettings(session),
     },
     secrets: sqliteSecrets(session),
+    botData: sqliteBotData(session),
     missingCommits: mark?.missing ?? 0,
     close() {
       if (!db.isOpen) return

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
+import { testingHub } from './testing-hub.ts'
+
+const GB = 1024 ** 3
+
+async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1]) {
+  const hub = await testingHub(t, options)
+  const { token } = await hub.user('ann')
+  const call = (method: string, path: string, body?: unknown) => hub.call(method, `/api${path}`, token, body)
+  const start = (bot_id: string, more: object = {}) =>
+    call('POST', '/bots', { bot_id, code: 'print(1)', data: true, ...more })
+  const botOn = async (id: string, not?: string) => {
+    for (const deadline = Date.now() + 120_000; ; ) {
+      const found = hub.host.bots.get(id)
+      if (found !== undefined && found.spec.run_id !== not) return found
+      assert.ok(Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+  /** Up, and known to be. */
+  const up = async (id: string, not?: string) => {
+    const bot = await botOn(id, not)
+    await bot.phase('running')
+    while ((await call('GET', `/bots/${id}/data`)).status !== 200)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    return bot
+  }
+  const runnerOf = async (runId: string) =>
+    ((await hub.engine.get(runId))!.workflow as Workflow).inventory?.hosts[DEFAULT_HOST]?.runner
+  const stop = async (id: string) => {
+    const { run_id } = (await call('POST', `/bots/${id}/stop`)).json
+    await hub.engine.done(run_id)
+  }
+  return { hub, call, start, botOn, up, runnerOf, stop }
+}
+
+test('data of a bot are known once it was up, and it goes back to where they are', async (t) => {
+  const { hub, call, start, up, runnerOf, stop } = await setUp(t)
+  const first = (await start('echo', { data: { path: '/state', size: '2GB' } })).json
+  assert.deepEqual([first.data.path, first.data.limit_bytes], ['/state', 2 * GB])
+  assert.equal(await runnerOf(first.run_id), undefined)
+  assert.equal((await call('GET', '/bots/echo/data')).status, 404)
+  const { spec } = await up('echo')
+  assert.deepEqual(spec.args.data, { path: '/state', size: '2GB' })
+  hub.botData.asks.tars.set('ann/echo', Buffer.from('a tar'))
+  const { created_at, ...view } = (await call('GET', '/bots/echo/data')).json
+  assert.ok(Date.parse(created_at) > 0)
+  const there = { bot_id: 'echo', owner: 'ann', runner: 'stand-in', path: '/state', limit_bytes: 2 * GB }
+  assert.deepEqual(view, { ...there, bytes: 5, in_use: true })
+  assert.equal((await call('GET', '/bots/echo')).json.data.bytes, 5)
+
+  // Each way to begin again finds them: what is not given is as it was.
+  const updated = (await call('POST', '/bots/echo/update', { data: { size: '3GB' } })).json.update.run_id
+  const second = await up('echo', first.run_id)
+  assert.equal(second.spec.run_id, updated)
+  assert.deepEqual(second.spec.args.data, { path: '/state', size: '3GB', runner: 'stand-in' })
+  await hub.engine.done(first.run_id)
+  const restarted = (await call('POST', '/bots/echo/restart')).json
+  await hub.engine.done(updated)
+  assert.equal(await runnerOf(restarted.run_id), 'stand-in')
+  await up('echo', updated)
+  await stop('echo')
+  const again = (await start('echo')).json
+  assert.deepEqual(again.data, { path: '/state', limit_bytes: 3 * GB, runner: 'stand-in' })
+  assert.equal(await runnerOf(again.run_id), 'stand-in')
+  await stop('echo')
+  const elsewhere = await start('echo', { runner: 'other' })
+  assert.deepEqual([elsewhere.status, elsewhere.json.error.code], [409, 'conflict'])
+  assert.match(elsewhere.json.error.message, /on the runner "stand-in", not on "other"/)
+  const without = (await start('echo', { data: false, runner: 'other' })).json
+  assert.equal(without.data, undefined)
+  assert.equal((await call('GET', '/bots/echo/data')).json.in_use, false)
+})
+
+test('a run that has no runner yet is not begun again beside itself: its data would be in two places', async (t) => {
+  const { hub, call, start } = await setUp(t)
+  hub.host.place = () => ({ waiting: 'for a runner' }) as never
+  await start('echo')
+  const update = await call('POST', '/bots/echo/update', { env: { A: '1' } })
+  assert.deepEqual([update.status, update.json.error.code], [409, 'conflict'])
+})
+
+test('data count for a quota of their owner, with both numbers in its refusal', async (t) => {
+  const { call, start, up, stop } = await setUp(t, {
+    bots: { quota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB } },
+  })
+  await start('one')
+  await up('one')
+  await stop('one')
+  await start('two')
+  const third = await start('three', { data: { size: '2GB' } })
+  assert.deepEqual([third.status, third.json.error.code], [409, 'quota_exceeded'])
+  assert.equal(third.json.error.message, 'The data of your bots would have 4 GB; 3 GB is the most.')
+  assert.deepEqual(third.json.error.details.bots, ['one', 'two'])
+  const more = await call('POST', '/bots/two/update', { data: { size: '2.5GB' } })
+  assert.equal(more.json.error.code, 'quota_exceeded')
+  assert.equal((await start('three', { data: { size: '1GB' } })).status, 201)
+  assert.equal((await call('GET', '/bot-data')).json.limit_bytes, 3 * GB)
+})
+
+test('a place for data is a plain path of its own', async (t) => {
+  const { start } = await setUp(t)
+  for (const path of [
+    'data',
+    '/',
+    '/etc',
+    '/etc/bot',
+    '/usr/bin',
+    '/proc/1',
+    '/tmp/x',
+    '/a/../b',
+    '/a//b',
+    '/a b',
+  ])
+    assert.equal((await start('echo', { data: { path } })).status, 400, path)
+})
+
+test('data are exported as they are, and removed once their bot has ended', async (t) => {
+  const { hub, call, start, up, stop } = await setUp(t)
+  const { token: bob } = await hub.user('bob')
+  const { token: boss } = await hub.user('boss', 'admin')
+  await start('echo')
+  await up('echo')
+  const tar = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+  hub.botData.asks.tars.set('ann/echo', tar)
+  const exported = async (token: string, query = '') => {
+    const headers = { authorization: `Bearer ${token}` }
+    const response = await fetch(`${hub.url}/api/bots/echo/data/export${query}`, { headers })
+    return [response.status, Buffer.from(await response.arrayBuffer())] as const
+  }
+  assert.deepEqual(await exported(boss, '?owner=ann'), [200, tar])
+  assert.equal((await exported(bob))[0], 404)
+  assert.equal((await exported(bob, '?owner=ann'))[0], 404)
+  assert.deepEqual((await hub.call('GET', '/api/bot-data?owner=ann', bob)).json.data, [])
+  assert.equal((await hub.call('GET', '/api/bot-data', boss)).json.data.length, 1)
+  const refused = await call('DELETE', '/bots/echo/data')
+  assert.deepEqual([refused.status, refused.json.error.code], [409, 'conflict'])
+  await stop('echo')
+  hub.botData.asks.away.add('stand-in')
+  const away = await call('DELETE', '/bots/echo/data')
+  assert.equal(away.json.error.code, 'unavailable')
+  assert.match(away.json.error.hint, /--force/)
+  assert.equal((await call('GET', '/bots/echo/data')).json.bytes, undefined)
+  hub.botData.asks.away.clear()
+  assert.equal((await call('DELETE', '/bots/echo/data')).status, 204)
+  assert.equal(hub.botData.asks.tars.size, 0)
+  assert.equal((await call('DELETE', '/bots/echo/data')).status, 404)
+  assert.deepEqual((await call('GET', '/bot-data')).json.data, [])
+})
+
+test('force ends the bot first, and forgets data whose runner is away', async (t) => {
+  const { hub, call, start, up } = await setUp(t)
+  const { run_id } = (await start('echo')).json
+  await up('echo')
+  assert.equal((await call('DELETE', '/bots/echo/data?force=true')).status, 204)
+  assert.equal((await hub.engine.done(run_id)).status, 'canceled')
+  await start('echo')
+  await up('echo', run_id)
+  hub.botData.asks.away.add('stand-in')
+  assert.equal((await call('DELETE', '/bots/echo/data?force=true')).status, 204)
+  assert.equal((await call('GET', '/bots/echo/data')).status, 404)
+})

@@ -1,0 +1,220 @@
+import type { Readable } from 'node:stream'
+import { botOf } from '../../blueprints/bot.ts'
+import { parseBytes, sizeText } from '../../contract/amounts.ts'
+import { BotData } from '../../contract/bot.ts'
+import type { BotDataList, BotDataView, DataAnswer, DataAsk, WantedData } from '../../contract/bot-data.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/face.ts'
+import type { TenantRunner } from '../store/accounts.ts'
+import type { BotDataStore, KeptData } from '../store/sqlite/bot-data.ts'
+import type { BotOwner } from './bot-owner.ts'
+import type { KnownBots } from './known-bots.ts'
+
+/** What is asked of the runner that has the data. */
+export interface DataAsks {
+  /** Throws what the runner says, or `unavailable`. */
+  answer(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer>
+  body(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<Readable>
+  /** What a runner sends; throws `not_found` where nobody waits for it. */
+  take(tenant: string, askId: string, body: Readable): Promise<void>
+}
+
+export interface BotDataPlacesOptions {
+  engine: Pick<EngineFace, 'view' | 'get'>
+  store: BotDataStore
+  asks: DataAsks
+  known: KnownBots
+  /** What all data of one user may have together. */
+  limitBytes: number
+}
+
+const MEASURED_WITHIN_MS = 2_000
+const DONE_WITHIN_MS = 60_000
+
+/** What a run of a bot is to have of data. */
+export interface DataOrder {
+  botId: string
+  /** As it was asked for now; undefined: as before. */
+  given?: WantedData
+  /** Of the run in whose place this one comes. */
+  before?: { data?: BotData; run: RunRecord }
+  /** The runner that its owner has named. */
+  runner?: string
+}
+
+/** The data of all bots: where they are, how much they may have, and what becomes of them. */
+export class BotDataPlaces {
+  readonly #options: BotDataPlacesOptions
+
+  constructor(options: BotDataPlacesOptions) {
+    this.#options = options
+  }
+
+  /** Of the run that is to be; undefined: none. Throws `quota_exceeded`, and `conflict` where it could not find its data. */
+  async planned(of: BotOwner, { botId, given, before, runner }: DataOrder): Promise<BotData | undefined> {
+    const asked = given ?? before?.data
+    if (asked === undefined || asked === false) return undefined
+    const kept = await this.#options.store.get({ ...of, bot_id: botId })
+    const { runner: _, ...data } = BotData.parse({
+      ...(kept && { path: kept.path, size: kept.limit_bytes }),
+      ...before?.data,
+      ...(asked === true ? {} : defined(asked)),
+    })
+    await this.#checkQuota(of, botId, bytes(data))
+    const isLive = before?.data !== undefined && !isFinalRun(before.run.status)
+    const home = kept?.runner ?? (isLive ? await this.#runnerOf(before.run) : undefined)
+    if (runner !== undefined && home !== undefined && runner !== home)
+      throw new ErrandError(
+        'conflict',
+        `The data of the bot "${botId}" are on the runner "${home}", not on "${runner}".`,
+        {
+          hint: `Leave --runner out; or take them out (errand bot data export ${botId}), remove them (errand bot data remove ${botId}), and start anew there.`,
+        },
+      )
+    return runner === undefined && home !== undefined ? { ...data, runner: home } : data
+  }
+
+  /** The container of the run is up, and has its data there from now on. */
+  async up(runId: string): Promise<void> {
+    const run = await this.#options.engine.get(runId)
+    if (run?.blueprint !== 'bot') return
+    const { data } = botOf(run.workflow).args
+    if (data === undefined) return
+    const runner = await this.#runnerOf(run)
+    const { tenant, owner, workflow_name: bot_id } = run
+    const created_at = new Date().toISOString()
+    await this.#options.store.put({
+      ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes: bytes(data), created_at },
+    })
+  }
+
+  /** Throws `not_found`. */
+  async get(of: BotOwner, botId: string): Promise<BotDataView> {
+    return await this.#view(await this.#kept(of, botId))
+  }
+
+  /** Without an owner: those of the whole tenant. */
+  async list(of: { tenant: string; owner?: string }): Promise<BotDataList> {
+    const kept = await this.#options.store.list(of)
+    return {
+      data: await Promise.all(kept.map((each) => this.#view(each))),
+      limit_bytes: this.#options.limitBytes,
+    }
+  }
+
+  /** What stands there now; undefined where nobody can say. */
+  async measured(of: BotOwner, botId: string, runner: string | undefined): Promise<number | undefined> {
+    const { asks } = this.#options
+    const id = runner ?? (await this.#options.store.get({ ...of, bot_id: botId }))?.runner
+    if (id === undefined) return undefined
+    const ask = { what: 'measure', bot_id: botId, ...of } as const
+    try {
+      const { exists, bytes } = await asks.answer({ tenant: of.tenant, id }, ask, MEASURED_WITHIN_MS)
+      return exists ? bytes : 0
+    } catch {
+      return undefined
+    }
+  }
+
+  /** A tar, as its runner sends it. Throws `not_found`, `unavailable`. */
+  async export(of: BotOwner, botId: string): Promise<Readable> {
+    const { runner } = await this.#kept(of, botId)
+    const ask = { what: 'export', bot_id: botId, ...of } as const
+    return await this.#options.asks.body({ tenant: of.tenant, id: runner }, ask, DONE_WITHIN_MS)
+  }
+
+  /** For good. The bot has ended. `forget`: also where the runner is away, which then keeps them. Throws `not_found`, `conflict`, `unavailable`. */
+  async remove(of: BotOwner, botId: string, { forget }: { forget: boolean }): Promise<void> {
+    const { store, asks, known } = this.#options
+    const { runner } = await this.#kept(of, botId)
+    if ((await known.openRuns(of, botId)).length > 0)
+      throw new ErrandError('conflict', `The bot "${botId}" has not ended, and its data are in use.`, {
+        hint: `Stop it first (errand bot stop ${botId}), or do both with --force.`,
+      })
+    const ask = { what: 'remove', bot_id: botId, ...of } as const
+    try {
+      await asks.answer({ tenant: of.tenant, id: runner }, ask, DONE_WITHIN_MS)
+    } catch (error) {
+      if (!(error instanceof ErrandError && error.code === 'unavailable')) throw error
+      if (!forget)
+        throw new ErrandError('unavailable', error.message, {
+          hint: `Try again when the runner is back; --force forgets the data, which are then left on it.`,
+          cause: error,
+        })
+    }
+    await store.remove({ ...of, bot_id: botId })
+  }
+
+  /** What a runner sends for an `export`. */
+  async take(tenant: string, askId: string, body: Readable): Promise<void> {
+    await this.#options.asks.take(tenant, askId, body)
+  }
+
+  async #kept(of: BotOwner, botId: string): Promise<KeptData> {
+    const kept = await this.#options.store.get({ ...of, bot_id: botId })
+    if (kept !== undefined) return kept
+    throw new ErrandError('not_found', `There are no data of a bot "${botId}".`, {
+      hint: 'List what there is with: errand bot data list. A bot has data once it was up with --data.',
+    })
+  }
+
+  async #view(kept: KeptData): Promise<BotDataView> {
+    const { tenant, ...view } = kept
+    const { owner, bot_id, runner } = view
+    const [bytes, open] = await Promise.all([
+      this.measured({ tenant, owner }, bot_id, runner),
+      this.#options.known.openRuns({ tenant, owner }, bot_id),
+    ])
+    const in_use = open.some(({ workflow }) => botOf(workflow).args.data !== undefined)
+    return { ...view, bytes, in_use }
+  }
+
+  /** Data that are there count, and those of runs that have not been up yet. */
+  async #checkQuota(of: BotOwner, botId: string, wanted: number): Promise<void> {
+    const { store, known, limitBytes } = this.#options
+    const byBot = new Map<string, number>()
+    const count = (id: string, more: number) => byBot.set(id, Math.max(byBot.get(id) ?? 0, more))
+    for (const { bot_id, limit_bytes } of await store.list(of)) count(bot_id, limit_bytes)
+    for (const { workflow, workflow_name } of await known.openRuns(of)) {
+      const { data } = botOf(workflow).args
+      if (data !== undefined) count(workflow_name, bytes(data))
+    }
+    byBot.delete(botId)
+    const others = [...byBot.values()].reduce((sum, each) => sum + each, 0)
+    if (others + wanted <= limitBytes) return
+    const ids = [...byBot.keys()].sort()
+    throw new ErrandError(
+      'quota_exceeded',
+      `The data of your bots would have ${sizeText(others + wanted)}; ${sizeText(limitBytes)} is the most.`,
+      {
+        hint:
+          ids.length === 0
+            ? 'Ask for less with --data-size, or have the operator set ERRAND_BOT_DATA.'
+            : `Ask for less with --data-size, or remove what you need no more: errand bot data remove ${ids[0]}`,
+        details: { bots: ids, wanted_bytes: wanted, used_bytes: others, max_bytes: limitBytes },
+      },
+    )
+  }
+
+  /** Where the last attempt of an open run was put. */
+  async #runnerOf({ run_id }: RunRecord): Promise<string> {
+    const { steps } = await this.#options.engine.view(run_id)
+    const runner = steps[0]?.instances[0]?.attempts.at(-1)?.runner
+    if (runner !== undefined) return runner
+    throw new ErrandError(
+      'conflict',
+      `The run ${run_id} of this bot has no runner yet, and so no place for its data.`,
+      {
+        hint: 'Wait until it is up, or stop it and start it anew.',
+      },
+    )
+  }
+}
+
+/** Of a text that the contract has checked. */
+const bytes = ({ size }: Pick<BotData, 'size'>): number => parseBytes(String(size))!
+
+const defined = <T extends object>(given: T): T =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T
