@@ -1,6 +1,6 @@
 import type { ActionCatalog, ActionContract } from '../../contract/actions.ts'
 import { VarName } from '../../contract/workflow.ts'
-import { didYouMean } from './did-you-mean.ts'
+import { actionHint } from './hints.ts'
 import { asText, own } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './report.ts'
@@ -25,7 +25,7 @@ export function checkAction(
   if (contract) return contract
   const all = Object.keys(catalog).filter((known) => catalog[known]!.made_by === undefined)
   report.say(path, `names ${JSON.stringify(name.slice(0, 80))}, and there is no such action`, {
-    hint: didYouMean(name, all, `the actions are ${all.join(', ')}`),
+    hint: () => actionHint(name, all),
   })
   return undefined
 }

@@ -1,5 +1,6 @@
 import type { ActionContract } from '../../contract/actions.ts'
 import { checkTemplates } from './check-texts.ts'
+import { valueHint } from './hints.ts'
 import { asMap, entriesOf, valueAt } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './report.ts'
@@ -16,6 +17,7 @@ export function checkArgs(
   path: ValuePath,
   args: unknown,
   contract: ActionContract,
+  action: string,
 ): Record<string, unknown> | undefined {
   const given = asMap(args ?? {})
   if (!given) return undefined
@@ -24,13 +26,18 @@ export function checkArgs(
   }
   const parsed = safeParse(contract.args, given)
   if (parsed.success) return parsed.data as Record<string, unknown>
+  if (args === undefined) {
+    const hint = () => valueHint('step.args', undefined, { action })
+    report.say(path, 'is missing', { at: 'key', hint })
+    return undefined
+  }
   const certain = parsed.error.issues.filter(
     (issue) =>
       contract.place === 'engine' ||
       issue.code === 'invalid_type' ||
       !isTemplate(valueAt(given, issue.path as ValuePath)),
   )
-  for (const finding of findingsOf(certain, contract.args, given)) report.found(finding, path)
+  for (const finding of findingsOf(certain, contract.args, given, action)) report.found(finding, path)
   return certain.length === 0 ? { ...given } : undefined
 }
 

@@ -57,7 +57,12 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
         })
       else
         report.say(path, `names ${quoted}, and there is no such step`, {
-          hint: () => didYouMean(need, positions.keys()),
+          hint: () =>
+            didYouMean(
+              need,
+              positions.keys(),
+              `name a step: ${[...positions.keys()].slice(0, 10).join(', ')}`,
+            ),
         })
       return []
     })

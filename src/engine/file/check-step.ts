@@ -35,7 +35,7 @@ export function checkStep(
   if (action?.place === 'engine') checkEngineStep(report, path, step, String(name))
   if (action) checkExpectedVars(report, path, step, String(name))
   return {
-    args: action && checkArgs(report, [...path, 'args'], own(step, 'args'), action),
+    args: action && checkArgs(report, [...path, 'args'], own(step, 'args'), action, String(name)),
     rollback: checkRollback(report, [...path, 'rollback'], own(step, 'rollback'), catalog),
   }
 }
@@ -50,7 +50,10 @@ function checkRollback(report: Report, path: ValuePath, rollback: unknown, catal
     report.say([...path, 'action'], message, { hint: 'a rollback runs where its step ran' })
     return undefined
   }
-  return action && checkArgs(report, [...path, 'args'], own(rollback, 'args'), action)
+  return (
+    action &&
+    checkArgs(report, [...path, 'args'], own(rollback, 'args'), action, String(own(rollback, 'action')))
+  )
 }
 
 function checkTargets(
@@ -68,10 +71,16 @@ function checkTargets(
     seen.add(target)
     if (hosts === undefined || target === DEFAULT_HOST || hosts.has(target)) continue
     report.say([...path, index], `names ${quoted}, which is not in inventory.hosts`, {
-      hint: () => didYouMean(target, [DEFAULT_HOST, ...hosts], 'add it under inventory.hosts'),
+      hint: () =>
+        target === 'all' || target === '*'
+          ? `name each: targets: [${[...hosts].join(', ') || DEFAULT_HOST}]`
+          : didYouMean(target, [DEFAULT_HOST, ...hosts], hostHint(target)),
     })
   }
 }
+
+const hostHint = (name: string): string =>
+  `write inventory: {hosts: {${/^[\w.-]+$/.test(name) ? name : 'web'}: {address: "http://10.0.0.5:7072"}}} at the top level`
 
 /** `matrix` and `foreach` exclude each other, and a step has a bounded number of instances. */
 function checkInstances(report: Report, path: ValuePath, step: unknown): void {

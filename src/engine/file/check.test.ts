@@ -79,19 +79,19 @@ steps:
     timeout_seconds: 5m
 `
   assert.deepEqual(told(text), [
-    '1:1 name is missing',
+    '1:1 name is missing | write name: demo',
     '1:10 version must be "v0.1", but is text "v0.2" | write version: v0.1',
     '2:1 unknown key "nam" at the top level | did you mean "name"?',
-    '5:21 address in inventory.hosts.web1 is text "ftp://x", but an address starts with http:// or https://',
-    '8:5 unknown key "target" in step "one" | did you mean "targets"?',
+    '5:21 address in inventory.hosts.web1 is text "ftp://x", but an address starts with http:// or https:// | write address: http://x:7072',
+    '8:5 unknown key "target" in step "one" | write targets: [web1]; each is a host of inventory.hosts',
     '9:13 action in step "one" names "cmd.runn", and there is no such action | did you mean "cmd.run"?',
     '11:15 targets[0] in step "two" names "web2", which is not in inventory.hosts | did you mean "web1"?',
-    '13:5 script in args of step "two" is missing',
+    '13:5 script in args of step "two" is missing | write script: echo hello',
     '13:12 unknown key "scrip" in args of step "two" | did you mean "script"?',
     '13:32 shell in args of step "two" must be "sh" or "bash", but is text "zsh" | did you mean "sh"?',
     '14:13 needs[0] in step "two" names "onee", and there is no such step | did you mean "one"?',
     '15:16 when in step "two" does not parse: "=" is not an operator (at character 6) | write ==',
-    '16:22 timeout_seconds in step "two" must be a number, but is text "5m" | write the number alone; a time is in seconds',
+    '16:22 timeout_seconds in step "two" must be a number, but is text "5m" | write timeout_seconds: 300',
   ])
 })
 
@@ -108,10 +108,10 @@ test('a file that is no workflow says what one begins with', () => {
 
 test('wrong types say what is expected, what is there and often what to write', () => {
   const noop = (more: string) => only(steps([`{name: a, action: noop, ${more}}`]))
-  assert.match(noop('targets: local'), /must be a list, but is text "local" \| write \[local\]/)
+  assert.match(noop('targets: local'), /must be a list, but is text "local" \| write targets: \[local\]/)
   assert.match(noop('env: [a]'), /must be a map of keys and values, but is a list/)
   assert.match(noop('continue_on_error: "yes"'), /must be true or false, but is text "yes"/)
-  assert.match(noop('timeout_seconds: "5"'), /must be a number, but is text "5" \| leave out the quotes/)
+  assert.match(noop('timeout_seconds: "5"'), /must be a number, but is text "5" \| write timeout_seconds: 5/)
   assert.match(noop('timeout_seconds: 0'), /timeout_seconds in step "a" must be more than 0/)
   assert.match(noop('retry: {max_attempts: 1.5}'), /max_attempts in retry of step "a" must be a whole number/)
   assert.match(noop('env:'), /env in step "a" must be .*, but is empty \| give it a value/)
@@ -125,7 +125,7 @@ test('wrong types say what is expected, what is there and often what to write', 
     noop('outputs: {A: {from: stdout, rgex: x}}'),
     /unknown key "rgex" in outputs.A of step "a" \| did you mean "regex"/,
   )
-  assert.match(noop('depends_on: [b]'), /did you mean "needs"/)
+  assert.match(noop('depends_on: [b]'), /write needs: \[b\]/)
   assert.match(noop('foreach: 5'), /must be a list or text, but is the number 5/)
   assert.match(
     only(steps(['{name: a, action: cmd.run, args: {cmd: true}}'])),
@@ -136,7 +136,10 @@ test('wrong types say what is expected, what is there and often what to write', 
 })
 
 test('arguments are checked by their action, and rollbacks too', () => {
-  assert.match(only(steps(['{name: a, action: cmd.run}'])), /cmd in args of step "a" is missing/)
+  assert.match(
+    only(steps(['{name: a, action: cmd.run}'])),
+    /args in step "a" is missing \| write args: \{cmd: echo hello\}/,
+  )
   assert.match(only(steps(['{name: a, action: noop, args: {x: 1}}'])), /unknown key "x" in args of step "a"/)
   assert.match(
     only(steps(['{name: a, action: noop, rollback: {action: cmd.run, args: {cmdd: x, cmd: y}}}'])),
@@ -234,7 +237,7 @@ test('targets are hosts of the inventory, or local', () => {
     steps([`{name: a, action: noop, targets: [${targets}]}`], `inventory: {hosts: ${hosts}}\n`)
   assert.deepEqual(check(of('web1, local, "${H}"')).problems, [])
   assert.match(only(of('web2')), /did you mean "web1"/)
-  assert.match(only(of('database')), /add it under inventory\.hosts/)
+  assert.match(only(of('database')), /write inventory: \{hosts: \{database: /)
   assert.match(only(of('web1, web1')), /a second time/)
   assert.match(only(of('any', '[web1]')), /hosts in inventory must be a map/)
 })

@@ -59,7 +59,7 @@ function checkInto(
   if (!isWorkflowMap(report, value)) return undefined
   const parsed = safeParse(Workflow, value)
   if (!parsed.success)
-    for (const finding of findingsOf(parsed.error.issues, Workflow, value)) report.found(finding)
+    for (const finding of findingsOf(parsed.error.issues, Workflow, value, 'file')) report.found(finding)
 
   checkInputs(report, value)
   checkNamesAndNeeds(report, value)
@@ -94,7 +94,8 @@ function putArgs(step: Workflow['steps'][number], checked: CheckedArgs): void {
 
 function isWorkflowMap(report: Report, value: unknown): boolean {
   if (asMap(value)) return true
-  const hint = 'begin with version: v0.1, then name: and steps:'
+  const list = Array.isArray(value) ? '; the list of steps stands under steps:' : ''
+  const hint = `begin with version: v0.1, then name: demo and steps:${list}`
   const empty = value === null || value === undefined
   report.add(
     [],

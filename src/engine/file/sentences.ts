@@ -1,5 +1,6 @@
 import type * as z from 'zod'
 import { didYouMean } from './did-you-mean.ts'
+import { insteadOfKey, keyHint, keysOf, placeOf, type Root, valueHint, variableHint } from './hints.ts'
 import { valueAt } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import { keysAt } from './schema-keys.ts'
@@ -13,45 +14,93 @@ export interface Finding {
 }
 type Issue = z.core.$ZodIssue
 
-/** What zod found, in words. `value` is what the schema was given. */
-export function findingsOf(issues: readonly Issue[], schema: z.core.$ZodType, value: unknown): Finding[] {
-  return issues.flatMap((issue) => findingOf(issue, schema, value))
+/** What is given to a schema. */
+interface Given {
+  schema: z.core.$ZodType
+  value: unknown
+  root: Root
 }
 
-function findingOf(issue: Issue, schema: z.core.$ZodType, value: unknown): Finding[] {
+/** What zod found, in words. `value` is what the schema was given; `root`, where it is a workflow file's or an action's. */
+export function findingsOf(
+  issues: readonly Issue[],
+  schema: z.core.$ZodType,
+  value: unknown,
+  root: Root = '',
+): Finding[] {
+  const given = { schema, value, root }
+  const findings = issues.flatMap((issue) => findingOf(issue, given))
+  const unknown = findings.filter(({ says }) => says === unknownKey)
+  if (unknown.length === 0) return findings
+  return findings.filter(
+    ({ says, path }) => says !== missing || !unknown.some((key) => gives(key, path, given)),
+  )
+}
+
+/** Whether the hint for an unknown key says how to write what is missing beside it. */
+function gives({ path: key }: Finding, path: ValuePath, { value, root }: Given): boolean {
+  const parent = key.slice(0, -1)
+  if (path.length !== key.length || parent.some((part, index) => part !== path[index])) return false
+  const given = valueAt(value, key)
+  const instead = insteadOfKey(placeOf(root, parent), String(key.at(-1)), given)
+  return (
+    instead?.at === undefined && Object.hasOwn((instead && keysOf(instead, given)) ?? {}, String(path.at(-1)))
+  )
+}
+
+function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)))
   const found = valueAt(value, path)
-  const finding = (says: string, hint?: string): Finding[] => [{ path, at: 'value', says, hint }]
+  const place = placeOf(root, path)
+  const instead = () => valueHint(place, found, valueAt(value, path.slice(0, -1)))
+  const finding = (says: string, hint?: string): Finding[] => [
+    { path, at: 'value', says, hint: hint ?? instead },
+  ]
   if (found === undefined && path.length > 0 && issue.code !== 'unrecognized_keys')
-    return finding('is missing', exampleOf(issue, path))
+    return finding(missing, exampleOf(issue, path))
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key) => ({
         path: [...path, key],
         at: 'key',
         says: unknownKey,
-        hint: () => keyHint(key, keysAt(schema, path)),
+        hint: () => keyHint(place, key, valueAt(value, [...path, key]), keysAt(schema, path)),
       }))
     case 'invalid_type':
       return finding(
         `must be ${typeName(issue.expected)}, but is ${describe(found)}`,
-        typeHint(issue.expected, found),
+        typeHint(issue.expected, found, instead),
       )
     case 'invalid_value':
       return finding(
         `must be ${oneOf(issue.values.map(quote))}, but is ${describe(found)}`,
-        valueHint(issue.values, found, path),
+        choiceHint(issue.values, found, path),
       )
     case 'invalid_key':
       return [
-        { path, at: 'key', says: `is no good key: ${issue.issues.map((inner) => inner.message).join('; ')}` },
+        {
+          path,
+          at: 'key',
+          says: `is no good key: ${issue.issues.map((inner) => inner.message).join('; ')}`,
+          hint: variableHint(String(path.at(-1))),
+        },
       ]
     case 'invalid_union':
-      return unionFindings(issue.errors, schema, value, path, found)
+      return unionFindings(issue.errors, { schema, value, root }, path, found, instead)
     case 'too_small':
-      return finding(limit(issue.origin, issue.inclusive ? 'at least' : 'more than', Number(issue.minimum)))
+      return finding(
+        limit(issue.origin, issue.inclusive ? 'at least' : 'more than', Number(issue.minimum)),
+        issue.origin === 'string' || issue.origin === 'array'
+          ? undefined
+          : `write ${path.at(-1)}: ${Math.max(1, Number(issue.minimum))}, or more`,
+      )
     case 'too_big':
-      return finding(limit(issue.origin, issue.inclusive ? 'at most' : 'less than', Number(issue.maximum)))
+      return finding(
+        limit(issue.origin, issue.inclusive ? 'at most' : 'less than', Number(issue.maximum)),
+        issue.origin === 'string' || issue.origin === 'array'
+          ? 'write less, or spread it over several'
+          : `write ${path.at(-1)}: ${Number(issue.maximum)}, or less`,
+      )
     case 'invalid_element':
       return finding(`has a wrong element: ${issue.issues.map((inner) => inner.message).join('; ')}`)
     case 'custom':
@@ -63,14 +112,15 @@ function findingOf(issue: Issue, schema: z.core.$ZodType, value: unknown): Findi
 
 /** Marks an unknown key; it is worded by where it stands. */
 export const unknownKey = 'is not a key'
+const missing = 'is missing'
 
 /** Where only one branch fits the value's type, what is wrong within it; else what the branches are. */
 function unionFindings(
   branches: readonly (readonly Issue[])[],
-  schema: z.core.$ZodType,
-  value: unknown,
+  given: Given,
   path: ValuePath,
   found: unknown,
+  instead: () => string | undefined,
 ): Finding[] {
   const wrongType = (issue: Issue) =>
     issue.path.length === 0 &&
@@ -78,7 +128,7 @@ function unionFindings(
   const fitting = branches.filter((issues) => !issues.some(wrongType))
   if (fitting.length === 1) {
     return fitting[0]!.flatMap((issue) =>
-      findingOf({ ...issue, path: [...path, ...issue.path] } as Issue, schema, value),
+      findingOf({ ...issue, path: [...path, ...issue.path] } as Issue, given),
     )
   }
   const expected = branches.flatMap((issues) => {
@@ -90,7 +140,7 @@ function unionFindings(
     expected.length === 0
       ? `fits nothing that is possible here: ${describe(found)}`
       : `must be ${oneOf([...new Set(expected)])}, but is ${describe(found)}`
-  return [{ path, at: 'value', says, hint: found === null ? emptyHint : undefined }]
+  return [{ path, at: 'value', says, hint: () => instead() ?? (found === null ? emptyHint : undefined) }]
 }
 
 const typeNames: Readonly<Record<string, string>> = {
@@ -130,11 +180,13 @@ export function oneOf(choices: readonly string[]): string {
 
 const emptyHint = 'give it a value, or leave the key out'
 
-function typeHint(expected: string, found: unknown): string | undefined {
-  if (found === null) return emptyHint
+function typeHint(expected: string, found: unknown, instead: () => string | undefined): string | undefined {
   const isText = typeof found === 'string'
   if (isText && found.includes('${') && expected !== 'string')
     return 'a variable is text; write the value itself'
+  const known = instead()
+  if (known !== undefined) return known
+  if (found === null) return emptyHint
   switch (expected) {
     case 'string':
       return typeof found === 'number' || typeof found === 'boolean'
@@ -150,9 +202,7 @@ function typeHint(expected: string, found: unknown): string | undefined {
     case 'number':
     case 'int':
       if (isText && found.trim() !== '' && Number.isFinite(Number(found))) return 'leave out the quotes'
-      return isText && /^\d+(\.\d+)?\s*[a-z]+$/i.test(found)
-        ? 'write the number alone; a time is in seconds'
-        : undefined
+      return isText && /^\d+(\.\d+)?\s*[a-z]+$/i.test(found) ? 'write the number alone' : undefined
     case 'boolean':
       return isText ? 'write true or false, without quotes' : undefined
     default:
@@ -160,7 +210,7 @@ function typeHint(expected: string, found: unknown): string | undefined {
   }
 }
 
-function valueHint(values: readonly unknown[], found: unknown, path: ValuePath): string | undefined {
+function choiceHint(values: readonly unknown[], found: unknown, path: ValuePath): string | undefined {
   if (values.length === 1) return `write ${path.at(-1)}: ${values[0]}`
   return typeof found === 'string'
     ? didYouMean(
@@ -168,36 +218,6 @@ function valueHint(values: readonly unknown[], found: unknown, path: ValuePath):
         values.filter((value) => typeof value === 'string'),
       )
     : undefined
-}
-
-/** Keys that other systems have for what is meant. */
-const otherNames: Readonly<Record<string, string>> = {
-  depends_on: 'needs',
-  dependencies: 'needs',
-  if: 'when',
-  condition: 'when',
-  with: 'args',
-  params: 'args',
-  uses: 'action',
-  hosts: 'targets',
-  timeout: 'timeout_seconds',
-  retries: 'retry',
-  environment: 'env',
-  variables: 'env',
-  vars: 'env',
-  parameters: 'inputs',
-  after: 'needs',
-  on_failure: 'finally',
-  command: 'cmd',
-  run: 'script',
-  jobs: 'steps',
-  tasks: 'steps',
-}
-
-function keyHint(key: string, allowed: readonly string[]): string | undefined {
-  const other = Object.hasOwn(otherNames, key) ? otherNames[key]! : undefined
-  if (other && allowed.includes(other)) return `did you mean "${other}"?`
-  return didYouMean(key, allowed, allowed.length === 0 ? undefined : `possible here: ${allowed.join(', ')}`)
 }
 
 function exampleOf(issue: Issue, path: ValuePath): string | undefined {

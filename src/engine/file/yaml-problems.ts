@@ -77,11 +77,20 @@ function explain(code: string, message: string, before: string): Pick<Problem, '
   }
 }
 
+const slips: Readonly<Record<string, string | undefined>> = {
+  BLOCK_IN_FLOW: 'within { } and [ ] put a text that has ": " or "- " in it in quotes as a whole',
+  BAD_INDENT: 'give this line the indentation of the line that it belongs to; YAML counts spaces',
+  MULTILINE_IMPLICIT_KEY: 'a key stands on one line, with ": " behind it',
+  BAD_DQ_ESCAPE: 'within "…" a \\ is written \\\\; or use single quotes',
+}
+
 /** Most often a value holds a character that means something to YAML. */
 function quotesHint(code: string, before: string): string | undefined {
+  const slip = slips[code]
   if (before.endsWith('$')) return 'within [ ] and { } put it in quotes: "${NAME}"'
   const quotable = ['BAD_SCALAR_START', 'UNEXPECTED_TOKEN', 'MISSING_CHAR', 'BLOCK_AS_IMPLICIT_KEY']
-  if (!quotable.includes(code)) return undefined
+  if (!quotable.includes(code))
+    return slip ?? 'look at the indentation and the quotes of this line and the one before'
   return 'a value with : # { } [ ] & * ! or quotes in it goes in quotes as a whole'
 }
 
