@@ -8,6 +8,11 @@ import { networkSettings } from './network-settings.ts'
 const DEFAULT_SOCKET = '/var/run/docker.sock'
 const ANSWERS_WITHIN_MS = 10_000
 
+interface EngineInfo {
+  ServerVersion: string
+  SecurityOptions: readonly string[]
+}
+
 /** Docker where DOCKER_HOST says, else at its usual socket. The client is loaded here: a runner without bots does without. */
 export async function connectDocker(
   env: Readonly<Record<string, string | undefined>>,
@@ -23,8 +28,10 @@ export async function connectDocker(
   try {
     // The client takes it, its types do not know.
     const within = [{ abortSignal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }] as unknown as []
-    const { Version } = await docker.version(...within)
-    return new DockerEngine(docker, address, Version, new BotNetwork(docker, settings))
+    const { ServerVersion: version, SecurityOptions }: EngineInfo = await docker.info(...within)
+    const hasSeccomp = SecurityOptions.some((option) => /^name=seccomp(,|$)/.test(option))
+    const network = new BotNetwork(docker, settings)
+    return new DockerEngine(docker, address, { version, hasSeccomp }, network)
   } catch (error) {
     if (error instanceof ErrandError) throw error
     throw notReached(address, error)

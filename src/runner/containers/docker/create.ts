@@ -10,24 +10,27 @@ import { workPlaces } from './work-places.ts'
 /** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. */
 export async function create(
   docker: Docker,
-  network: string,
+  { network, hasSeccomp }: { network: string; hasSeccomp: boolean },
   order: ContainerOrder,
 ): Promise<{ id: string; volumes: string[] }> {
   const image = await docker.getImage(order.image).inspect()
   const places = workPlaces(image.Config, order.data?.path)
-  const config = hostConfig(order, network, places)
+  const config = hostConfig(order, { network, hasSeccomp, places })
+  // The client writes what it is not told apart into the address too: variables of the bot, and more than servers take there.
   const container = await docker.createContainer({
-    name: order.name,
-    Image: order.image,
-    ...(order.command === undefined ? {} : { Cmd: [...order.command] }),
-    Env: Object.entries(order.env).map(([name, value]) => `${name}=${value}`),
-    Labels: engineLabels(order.labels),
-    Tty: false,
-    OpenStdin: false,
-    Healthcheck: { Test: ['NONE'] },
-    StopTimeout: Math.ceil(order.stopGraceSeconds),
-    HostConfig: config,
-  })
+    _query: { name: order.name },
+    _body: {
+      Image: order.image,
+      ...(order.command === undefined ? {} : { Cmd: [...order.command] }),
+      Env: Object.entries(order.env).map(([name, value]) => `${name}=${value}`),
+      Labels: engineLabels(order.labels),
+      Tty: false,
+      OpenStdin: false,
+      Healthcheck: { Test: ['NONE'] },
+      StopTimeout: Math.ceil(order.stopGraceSeconds),
+      HostConfig: config,
+    },
+  } as Docker.ContainerCreateOptions)
   try {
     const info = await container.inspect()
     const difference = differing(config, info)

@@ -34,10 +34,17 @@ export class DockerEngine implements ContainerEngine {
   readonly #docker: Docker
   readonly #address: string
   readonly #network: BotNetwork
+  readonly #hasSeccomp: boolean
   readonly #closed = new AbortController()
 
-  constructor(docker: Docker, address: string, version: string, network: BotNetwork) {
+  constructor(
+    docker: Docker,
+    address: string,
+    { version, hasSeccomp }: { version: string; hasSeccomp: boolean },
+    network: BotNetwork,
+  ) {
     this.about = { engine: 'docker', version }
+    this.#hasSeccomp = hasSeccomp
     this.#docker = docker
     this.#address = address
     this.#network = network
@@ -76,7 +83,8 @@ export class DockerEngine implements ContainerEngine {
   }
 
   create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }> {
-    const created = create(this.#docker, this.#network.bots, order)
+    const held = { network: this.#network.bots, hasSeccomp: this.#hasSeccomp }
+    const created = create(this.#docker, held, order)
     return this.#told(`create the container ${order.name}`, created)
   }
 

@@ -1,20 +1,24 @@
 import type Docker from 'dockerode'
 import type { ContainerOrder } from '../ports.ts'
 import { engineLabels } from './own-labels.ts'
+import seccompProfile from './seccomp-profile.json' with { type: 'json' }
 
 const TMP = '/tmp'
 const OPEN_FILES = 16_384
 /** The log is rotated between so many files. */
 const LOG_FILES = 2
+/** Engines before 25 let a container set up io_uring, and use sockets to the machine below this one. */
+const { '//': _source, ...profile } = seccompProfile
+const SECCOMP = `seccomp=${JSON.stringify(profile)}`
 
 /**
- * How a bot is held: each field is read back once the container is made. `places` are the paths that it can write to on the
- * disk: each is a volume without a name, which the engine fills with what the image has there, and removes with the container.
+ * How a bot is held: each field is read back once the container is made. `hasSeccomp`: this kernel has it. `places` are the
+ * paths that it can write to on the disk: each is a volume without a name, which the engine fills with what the image has
+ * there, and removes with the container.
  */
 export function hostConfig(
   order: ContainerOrder,
-  network: string,
-  places: readonly string[],
+  { network, hasSeccomp, places }: { network: string; hasSeccomp: boolean; places: readonly string[] },
 ): Docker.HostConfig {
   const { memoryBytes, cpus, cpuShares, processes, tmpBytes } = order.limits
   const { attempt: _, ...lasting } = order.labels
@@ -38,7 +42,7 @@ export function hostConfig(
     ShmSize: tmpBytes,
     CapDrop: ['ALL'],
     CapAdd: ['NET_BIND_SERVICE'],
-    SecurityOpt: ['no-new-privileges'],
+    SecurityOpt: ['no-new-privileges', ...(hasSeccomp ? [SECCOMP] : [])],
     Privileged: false,
     ReadonlyRootfs: true,
     // Programs may stand in it: who runs code of their own gains nothing by that, and some libraries unpack there.

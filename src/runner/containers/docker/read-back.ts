@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ContainerInspectInfo, HostConfig } from 'dockerode'
 
+/** A profile of system calls has thousands. */
+const SHOWN_CHARACTERS = 200
+
 /**
  * Name of the first thing that the engine does not hold as it was asked to, with both values. Engines leave out what the
  * kernel cannot do, with no more than a warning.
@@ -9,7 +12,7 @@ export function differing(asked: HostConfig, info: ContainerInspectInfo): string
   const held = info.HostConfig as unknown as Record<string, unknown>
   for (const [name, wanted] of Object.entries(asked)) {
     if (isDeepStrictEqual(plain(name, held[name]), plain(name, wanted))) continue
-    return `${name} is ${JSON.stringify(held[name])}, not ${JSON.stringify(wanted)}`
+    return `${name} is ${shown(held[name])}, not ${shown(wanted)}`
   }
   const targets = new Set((asked.Mounts ?? []).map(({ Target }) => Target))
   const disk = info.Mounts.find(
@@ -22,6 +25,8 @@ export function differing(asked: HostConfig, info: ContainerInspectInfo): string
     return `its networks are ${networks.join(', ')}, not ${asked.NetworkMode}`
   return undefined
 }
+
+const shown = (value: unknown): string => String(JSON.stringify(value)).slice(0, SHOWN_CHARACTERS)
 
 /** Engines write the same in several ways: an empty list as null, a capability with and without its prefix. */
 function plain(name: string, value: unknown): unknown {
