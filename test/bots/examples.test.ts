@@ -56,6 +56,7 @@ test('the example bots answer in a chat, started as their READMEs say', { skip }
         ['ho', /^message 2: ho$/],
       ],
     },
+    { name: 'aiogram', says: [['louder', /^LOUDER$/]] },
   ] as const
   for (const [index, { name, says }] of talks.entries()) {
     await t.test(name, async () => {
@@ -68,18 +69,4 @@ test('the example bots answer in a chat, started as their READMEs say', { skip }
       assert.equal(stopped, `${bot} is stopped.\n`)
     })
   }
-
-  await t.test('aiogram, where PyPI is reached; else the refusal has what pip said', async (t) => {
-    const reached = await fetch('https://pypi.org/simple/aiogram/', {
-      signal: AbortSignal.timeout(10_000),
-    }).then(
-      ({ ok }) => ok,
-      () => false,
-    )
-    t.diagnostic(`PyPI is ${reached ? '' : 'not '}reached`)
-    if (reached) {
-      await start('aiogram')
-      assert.equal(await telegram.ask(TOKEN, { chat: 99, text: 'louder' }), 'LOUDER')
-    } else await assert.rejects(start('aiogram'), /No matching distribution found for aiogram>=3\.0/)
-  })
 })
