@@ -49,7 +49,9 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept, data }: Bo
   const names = Object.fromEntries(Object.keys(secrets).map((name) => [name, name]))
   if (storedPassword !== undefined) names[SOURCE_PASSWORD] = storedPassword
   const limits = request.limits ?? BotLimits.parse({})
-  const { command, runtime, stop_grace_seconds } = request
+  const { command, runtime, stop_grace_seconds, refresh } = request
+  const source = kept?.source ?? botSource(request)
+  if (refresh) checkRefresh(bot_id, source)
   const host = { runner: runner ?? data?.runner ?? boundTo(kept?.source), group, labels }
   const chosen = Object.values(host).some((value) => value !== undefined)
   const workflow: WorkflowFile = {
@@ -63,13 +65,14 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept, data }: Bo
         action: 'bot.serve',
         args: {
           bot_id,
-          source: kept?.source ?? botSource(request),
+          source,
           command,
           limits,
           data,
           restart: request.restart ?? BotRestart.parse({}),
           runtime: plain(runtime),
           stop_grace_seconds,
+          refresh: refresh || undefined,
         },
         env: plain(plainVariables(env)) as Record<string, string>,
         secrets: names,
@@ -109,6 +112,26 @@ export function botOf(workflow: unknown) {
         : { ...host, runner },
     slot: concurrency?.group.replace(/^bot /, '') ?? '',
   }
+}
+
+/** Only what is built can be built anew. */
+function checkRefresh(botId: string, source: BotSource): void {
+  const fault =
+    source.mode === 'image'
+      ? [
+          'is of a ready image',
+          'One is pulled anew by itself; one that needs a password, with that given again.',
+        ]
+      : source.mode === 'git' && source.built !== undefined
+        ? [
+            'was fetched with a token that is kept nowhere',
+            'Give its "git_url" and "git_auth" again beside it.',
+          ]
+        : undefined
+  if (fault === undefined) return
+  throw new ErrandError('invalid_argument', `"refresh" cannot build "${botId}" anew: it ${fault[0]}.`, {
+    hint: fault[1],
+  })
 }
 
 const givenPassword = ({

@@ -30,6 +30,10 @@ export const botRequestOptions = {
     help: 'With a Git URL: the secret of the hub that is the token',
   },
   dockerfile: { type: 'string', value: 'PATH', help: 'With --custom: default Dockerfile' },
+  refresh: {
+    type: 'boolean',
+    help: 'With --simple or --custom: look the base image up and install all anew, this once',
+  },
   image: { type: 'string', value: 'IMAGE', help: 'Run a ready image' },
   username: {
     type: 'string',
@@ -85,7 +89,7 @@ export async function botRequest(
   more: readonly string[],
 ): Promise<UpdateBotInput> {
   checkMode(given, more)
-  const { runtime, group, runner } = given
+  const { runtime, group, runner, refresh } = given
   const request: UpdateBotInput = {
     ...(given.simple === undefined ? {} : simpleSource(given, more)),
     ...(given.image === undefined ? {} : await imageSource(given)),
@@ -97,7 +101,7 @@ export async function botRequest(
     ...(given['max-time'] === undefined
       ? {}
       : { timeout_seconds: await seconds('--max-time', given['max-time']) }),
-    ...{ runtime, group, runner },
+    ...{ runtime, group, runner, refresh },
   }
   // Last: what is wrong with the rest is told before anything is sent.
   if (given.custom !== undefined) Object.assign(request, await customSource(client, given, given.custom))

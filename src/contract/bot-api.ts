@@ -103,6 +103,12 @@ const settings = {
     .max(600)
     .optional()
     .describe('Between the request to end and the kill'),
+  refresh: z
+    .boolean()
+    .optional()
+    .describe(
+      'simple, custom: this once, the base image is looked up and all is installed anew, whatever earlier builds have left',
+    ),
   runtime: text.optional().describe('Container runtime, such as runsc; default: that of the runner'),
   runner: z.string().min(1).optional().describe('Id of the one runner to use'),
   group: z.string().min(1).optional().describe('Runner group to use'),

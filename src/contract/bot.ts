@@ -159,6 +159,7 @@ export const BotServeArgs = z.strictObject({
     z._default(z.number().check(z.minimum(0), z.maximum(600)), 10),
     'Between the request to end and the kill',
   ),
+  refresh: described(z.optional(z.boolean()), 'Builds without what earlier builds have left'),
 })
 export type BotServeArgs = z.infer<typeof BotServeArgs>
 

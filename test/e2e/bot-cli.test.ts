@@ -158,6 +158,16 @@ test('a folder is packed and uploaded, an archive and a Git URL are taken as the
     ref: 'v1',
     dockerfile: 'Dockerfile',
   })
+  const git = ['update', 'three', '--custom', 'https://git.example/a.git', '-d']
+  const three = await onMachine('three')
+  await three.phase('running')
+  const token = await bot([...git, '--git-token', '--password-stdin', '--refresh'], { stdin: 'of ann\n' })
+  assert.equal(token.code, 0, token.stderr)
+  const { spec } = await onMachine('three', three.spec.attempt_id)
+  assert.deepEqual(
+    [(await hub.secrets.reveal(spec)).BOT_REGISTRY_PASSWORD, spec.args.refresh],
+    ['of ann', true],
+  )
   const fourth = await bot(['start', 'four', '--image', 'busybox'])
   assert.equal(fourth.code, 1)
   assert.match(fourth.stderr, /^error: Maximum 3 bots\n {2}hint: You have "one", "three", "two"/)
@@ -177,6 +187,14 @@ test('what is typed wrong is told with what to write', async (t) => {
     [['start', 'a', '--simple', 'nothing.py'], /nothing.py cannot be read/],
     [['start', 'a', '--simple', 'image.png'], /not UTF-8 text/],
     [['start', 'a', ...simple, '--entrypoint', 'c.py'], /"c.py" is not among the files/],
+    [['start', 'a', ...simple, '--git-token'], /--git-token goes with --custom only/],
+    [['start', 'a', ...simple, '--username', 'b'], /--username goes with --image or --custom only/],
+    [['start', 'a', '--custom', '.', '--git-token'], /--git-token goes with a Git URL/],
+    [['start', 'a', '--custom', 'https://x.org/a', '--password-stdin'], /goes with --git-token/],
+    [
+      ['start', 'a', '--custom', 'https://x.org/a', '--git-token', '--git-secret', 'B'],
+      /--git-secret and --git-token are two tokens/,
+    ],
     [['start', 'a', '--custom', 'nowhere'], /no folder or archive nowhere/],
     [['start', 'a', ...simple, '-e', 'NOT_SET'], /no such variable in the environment/],
     [['start', 'a', ...simple, '-e', 'A=@nothing'], /file of A cannot be read.*A=@@/s],

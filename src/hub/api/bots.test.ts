@@ -322,6 +322,28 @@ test('a token that the hub keeps serves each start of its bot, and is told by it
   assert.ok(!stray.text.includes('of nobody'))
 })
 
+test('a refresh is for one start: that of a restart is none, and only what is built is built anew', async (t) => {
+  const { hub, call } = await setUp(t)
+  await call('POST', '', { bot_id: 'echo', code: 'x', refresh: true })
+  const first = await botOn(hub)
+  assert.equal(first.spec.args.refresh, true)
+  await first.phase('running')
+  const refreshOf = async (run_id: string) => (await botOn(hub, 'echo', run_id)).spec.args.refresh
+  const update = async (change: object) => (await call('POST', '/echo/update', change)).json.update.run_id
+  const updated = await update({ refresh: true })
+  assert.equal(await refreshOf(updated), true)
+  await hub.engine.cancel(updated)
+  await hub.engine.done(updated)
+  const plain = await update({ env: { A: '1' } })
+  assert.equal(await refreshOf(plain), undefined)
+  await hub.engine.cancel(plain)
+  await hub.engine.done(plain)
+  assert.equal(await refreshOf((await call('POST', '/echo/restart')).json.run_id), undefined)
+  const ready = await call('POST', '', { bot_id: 'b', docker_image: 'busybox', refresh: true })
+  assert.deepEqual([ready.status, ready.json.error.code], [400, 'invalid_argument'])
+  assert.match(ready.json.error.message, /"refresh" cannot build "b" anew: it is of a ready image/)
+})
+
 test('an update of a private image takes what is there, or what its own credentials give, on any runner', async (t) => {
   const { hub, call } = await setUp(t)
   const auth = { username: 'ann', password: 'hunter2-of-ann' }

@@ -1,6 +1,7 @@
 import { botOf } from '../../blueprints/bot.ts'
 import { withPulledImage } from '../../blueprints/pulled-image.ts'
 import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
+import type { BotServeArgs } from '../../contract/bot.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 import type { EngineFace } from '../../engine/face.ts'
@@ -18,7 +19,7 @@ export async function begunAgain(
   record: RunRecord,
   { engine, secrets }: { engine: Pick<EngineFace, 'view'>; secrets: Secrets },
 ): Promise<BegunAgain> {
-  const run = { ...record, workflow: record.workflow as Workflow }
+  const run = { ...record, workflow: withoutRefresh(record.workflow as Workflow) }
   // Before the run is looked at: the password goes once that has told that the image is there.
   const values = await secrets.ofRun(run)
   if (!botOf(run.workflow).secrets.includes(SOURCE_PASSWORD)) return { run, secrets: values }
@@ -26,4 +27,10 @@ export async function begunAgain(
   if (by === undefined) return { run, secrets: values }
   const { [SOURCE_PASSWORD]: _, ...variables } = values
   return { run: { ...run, workflow: withPulledImage(run.workflow, by) }, secrets: variables }
+}
+
+/** It was for that one start. */
+function withoutRefresh(workflow: Workflow): Workflow {
+  const { refresh: _, ...args } = workflow.steps[0]!.args as BotServeArgs
+  return { ...workflow, steps: [{ ...workflow.steps[0]!, args }] }
 }

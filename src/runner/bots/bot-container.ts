@@ -123,6 +123,7 @@ export class BotContainer {
     try {
       return await options.prepareImage({
         source: plan.source,
+        refresh: plan.refresh,
         engine,
         labels: this.#labels,
         env: options.env,

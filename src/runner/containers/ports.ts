@@ -94,6 +94,8 @@ export interface BuildOrder {
   /** What the image is called; and the labels that it gets. */
   name: string
   labels: OwnLabels
+  /** Without what the engine has of earlier builds. */
+  refresh?: boolean
   /** What each of the build's own containers may use; `diskBytes`: of all its files, with those of its image and volumes, and an image. */
   limits: { memoryBytes: number; cpus: number; cpuShares?: number; processes: number; diskBytes: number }
   progress: Progress

@@ -20,7 +20,7 @@ export interface BuildFolder {
 export async function buildImage(
   { folder, dockerfile, keep }: BuildFolder,
   { name, labels }: { name: string; labels: OwnLabels },
-  { engine, settings, buildTurn, progress, signal }: ImageSupply,
+  { engine, settings, refresh, buildTurn, progress, signal }: ImageSupply,
 ): Promise<string> {
   using _turn = await buildTurn(signal)
   const skipped = new SkippedPaths(await readIgnoreFile(folder), [dockerfile, ...keep])
@@ -36,6 +36,7 @@ export async function buildImage(
       name,
       labels,
       limits: settings.buildLimits,
+      refresh,
       progress: (line) => {
         last.push(line)
         if (last.length > TOLD_LINES) last.shift()

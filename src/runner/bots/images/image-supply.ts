@@ -12,6 +12,8 @@ export interface ImageSupply {
   settings: ImageSettings
   pulledNames: PulledNames
   buildTurn: ImageOrder['buildTurn']
+  /** Builds use nothing of earlier ones, and operators' base images are pulled where they can be. */
+  refresh?: boolean
   progress: Progress
   signal: AbortSignal
 }

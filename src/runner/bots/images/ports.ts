@@ -9,6 +9,8 @@ export interface ImageOrder {
   engine: ContainerEngine
   /** `owner` is tenant and owner as one text: only images of this owner, and those of nobody, may be used. */
   labels: OwnLabels & { attempt: string; bot: string; owner: string }
+  /** Nothing that earlier builds have left is used, and the base image is looked up anew. */
+  refresh?: boolean
   /** The runner's environment: BASE_IMAGE and the ERRAND_… settings of builds and pulls. */
   env: Readonly<Record<string, string | undefined>>
   /** Folder that lasts: keys and locks of the images of this runner. */

@@ -1,11 +1,20 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
+import { ErrandError } from '../../../contract/errors.ts'
 import { despiteRemovals } from '../../containers/docker/lost-layers.ts'
 import { readProgress } from '../../containers/docker/progress-events.ts'
+import type { ContainerEngine, ImageInfo } from '../../containers/ports.ts'
 import { buildContext } from '../../containers/testing-build.ts'
+import { baseImage as supplied } from './base-image.ts'
+import { imageSettings } from './image-settings.ts'
+import type { ImageSupply } from './image-supply.ts'
 import type { ImageOrder } from './ports.ts'
+import { PulledNames } from './pulled-names.ts'
 
 const skip = await dockerHere()
 type Simple = Extract<ImageOrder['source'], { mode: 'simple' }>
@@ -63,6 +72,83 @@ print(HELLO, os.getuid(), os.getcwd(), os.environ['HOME'], os.path.basename(sys.
   assert.equal(labels['errand.owner'], 'default/ann')
   assert.equal(labels['errand.attempt'], undefined)
   assert.match(names[0]!, /^errand-bot\/[0-9a-f]{40}\/built:my-Bot$/)
+})
+
+test('what is refreshed is installed anew: a version that came out since is seen then, and not before', {
+  skip,
+}, async (t) => {
+  const { prepare, run } = await imagesUnderTest(t, { ERRAND_LOCAL_IMAGES: 'errand-test-*' })
+  const docker = dockerFor(t)
+  // Its folder of wheels has a newer version of "greeting" at each look.
+  const newest = `import os, time, zipfile
+version = str(time.time_ns())
+os.makedirs('/tmp/wheels', 0o777, exist_ok=True)
+os.chmod('/tmp/wheels', 0o777) if os.getuid() == 0 else None
+info = 'greeting-' + version + '.dist-info/'
+with zipfile.ZipFile('/tmp/wheels/greeting-' + version + '-py3-none-any.whl', 'w') as wheel:
+    wheel.writestr('greeting.py', 'VERSION = ' + version)
+    wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: greeting\\nVersion: ' + version)
+    wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any')
+    wheel.writestr(info + 'RECORD', '')
+`
+  const context = buildContext({
+    Dockerfile: `FROM ${await baseImage('python:3.11-slim')}
+COPY sitecustomize.py /site/
+ENV PYTHONPATH=/site PIP_NO_INDEX=1 PIP_FIND_LINKS=/tmp/wheels
+`,
+    'sitecustomize.py': newest,
+  })
+  const base_image = `${docker.name('newest')}:latest`
+  const answer = await docker.engine.buildImage(context, { t: base_image, labels: docker.labels })
+  assert.notEqual(await readProgress(answer as AsyncIterable<Buffer>, () => {}), undefined)
+  const source = python(
+    { 'bot.py': 'import greeting; print(greeting.VERSION)' },
+    { requirements: ['greeting'], base_image },
+  )
+  const version = async (refresh?: boolean) => BigInt(await run((await prepare(source, { refresh })).id))
+  const first = await version()
+  assert.equal(await version(), first)
+  const second = await version(true)
+  assert.ok(second > first)
+  assert.equal(await version(), second)
+})
+
+test("an operator's base image is looked up anew where that is asked for, and it can be had", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'errand-base-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const image = (id: string): ImageInfo => ({
+    ...{ id, names: [], digests: [], labels: {}, sizeBytes: 1, createdAt: '' },
+  })
+  let pulls = 0
+  const engine = {
+    image: async () => image(pulls === 0 ? 'sha256:old' : 'sha256:new'),
+    pull: async () => {
+      if (++pulls > 1) throw new ErrandError('unavailable', 'The registry does not answer.')
+      return image('sha256:new')
+    },
+  } as Partial<ContainerEngine> as ContainerEngine
+  const lines: string[] = []
+  const idOf = async (refresh: boolean, env: Record<string, string> = {}) => {
+    const supply: ImageSupply = {
+      engine,
+      settings: imageSettings(env),
+      pulledNames: new PulledNames(dir, engine),
+      refresh,
+      progress: (line) => lines.push(line),
+      signal: new AbortController().signal,
+    }
+    return (await supplied('python:3.11-slim', supply)).id
+  }
+  assert.equal(await idOf(false), 'sha256:old')
+  assert.equal(await idOf(true, { ERRAND_LOCAL_IMAGES: 'python' }), 'sha256:old')
+  assert.equal(pulls, 0)
+  assert.equal(await idOf(true), 'sha256:new')
+  assert.equal(pulls, 1)
+  assert.equal(await idOf(true), 'sha256:new')
+  assert.match(
+    lines.join('\n'),
+    /could not be pulled anew, and is used as it is here: The registry does not answer/,
+  )
 })
 
 test('a change of code alone does not install the requirements again', { skip }, async (t) => {

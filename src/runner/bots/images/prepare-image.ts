@@ -26,6 +26,7 @@ export const prepareImage: PrepareImage = async (order) => {
       settings: imageSettings(order.env),
       pulledNames: new PulledNames(order.stateDir, engine),
       buildTurn: order.buildTurn,
+      refresh: order.refresh,
       progress,
       signal,
     }

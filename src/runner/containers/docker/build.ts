@@ -80,6 +80,7 @@ async function builtOnce(docker: Docker, place: BuildPlace, order: BuildOrder): 
       cpuperiod: CPU_PERIOD_US,
       cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
       cpushares: limits.cpuShares,
+      nocache: order.refresh ?? false,
       rm: true,
       forcerm: true,
       abortSignal: signal,
