@@ -45,7 +45,7 @@ function facts(bot: BotView): string[][] {
     ['ended', bot.finished_at],
     [
       'limits',
-      `${memory} memory, ${cpus} cpus, ${processes} processes, ${disk} /tmp, ${work} working folder, ${log} log a day`,
+      `${memory} memory, kept for it, ${cpus} cpus, ${processes} processes, ${disk} /tmp, ${work} working folder, ${log} log a day`,
     ],
     [
       'data',

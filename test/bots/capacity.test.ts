@@ -13,7 +13,7 @@ test('twenty small bots run on two cores beside workflows, which have all slots 
   const hub = await startBotHub(t, {
     slots: 8,
     hubEnv: { ERRAND_MAX_BOTS: '30' },
-    runnerEnv: { ERRAND_CPUS: '2', ERRAND_MEMORY: '2GB' },
+    runnerEnv: { ERRAND_CPUS: '2', ERRAND_MEMORY: '2GB', ERRAND_BOT_MAX_PROCESSES: '200' },
   })
   const ids = Array.from({ length: 20 }, (_, n) => `bot-${n}`)
   const limits = { memory: '16MB' }
@@ -47,6 +47,9 @@ test('twenty small bots run on two cores beside workflows, which have all slots 
     ids.map(() => [51, 0.5e9, 16 * 1024 ** 2]),
   )
 
+  const many = await hub.call('bot', 'start', 'many', '--image', hub.images.busybox, '--processes', '201')
+  assert.equal(many.code, 2)
+  assert.match(many.stderr, /limits\.processes is 201; .* is 200 .*\n.*ERRAND_BOT_MAX_PROCESSES/)
   const huge = ['bot', 'start', 'huge', '--image', hub.images.busybox, '--memory']
   const refused = await hub.call(...huge, '999GB')
   assert.equal(refused.code, 2)

@@ -3,6 +3,7 @@ import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Auth } from '../auth/auth.ts'
 import { keepGivenTokens } from '../auth/given-tokens.ts'
+import { Jobs } from '../bots/jobs.ts'
 import { testingHub } from './testing-hub.ts'
 
 async function setUp(t: test.TestContext, options?: Parameters<typeof testingHub>[1]) {
@@ -49,11 +50,33 @@ test('a job stops a bot, and is completed once that has ended', async (t) => {
   assert.deepEqual([stopped.status, stopped.state, stopped.data.state], ['success', 'completed', 'stopped'])
   assert.equal((await job({ ...start, bot_id: 'my-bot' })).json.status, 'running')
   assert.deepEqual(await look(stopping.job_id), stopped, 'as it was then')
+  const later = new Jobs({ bots: hub.bots, engine: hub.engine, logMs: 0 })
+  const ann = { owner: 'ann', tenant: 'default' }
+  assert.deepEqual(pick(await later.get(ann, stopping.job_id)), ['success', 'completed'], 'a restarted hub')
+  await assert.rejects(later.get({ ...ann, owner: 'bob' }, stopping.job_id), { code: 'not_found' })
   hub.host.deaf = false
   const second = (await job({ action: 'stop', bot_id: 'my-bot' })).json
   while ((await look(second.job_id)).state !== 'completed') await sleep(5)
   const again = (await job({ action: 'stop', bot_id: 'my-bot' })).json
   assert.deepEqual([again.status, again.state], ['success', 'completed'], 'of one that has ended at once')
+})
+
+test('a job that stops a bot with an update under way is completed once both have ended', async (t) => {
+  const { hub, token, job, look } = await setUp(t)
+  const { job_id } = (await job({ ...start, bot_id: 'my-bot' })).json
+  while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
+  const old = hub.host.bots.get('my-bot')!
+  await old.phase('running')
+  const { json: updating } = await hub.call('POST', '/api/bots/my-bot/update', token, { code: 'print(2)' })
+  while (hub.host.bots.get('my-bot') === old) await sleep(5)
+  hub.host.deaf = true
+  const stopping = (await job({ action: 'stop', bot_id: 'my-bot' })).json
+  old.end({ outcome: 'canceled', reason: 'canceled' })
+  await hub.engine.done(job_id)
+  assert.deepEqual(pick(await look(stopping.job_id)), ['running', 'stop_bot'])
+  hub.host.bots.get('my-bot')!.end({ outcome: 'canceled', reason: 'canceled' })
+  await hub.engine.done(updating.update.run_id)
+  assert.deepEqual(pick(await look(stopping.job_id)), ['success', 'completed'])
 })
 
 test('a job that starts a bot is in init while it waits for a runner, and no success before the bot is up', async (t) => {

@@ -2,17 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BotView } from '../../contract/bot-api.ts'
 import { ErrandError, type ErrorCode, messageOf } from '../../contract/errors.ts'
 import { randomText } from '../../contract/random-text.ts'
+import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import { type JobAnswer, jobErrorCode } from '../../dialects/jobs/job-answer.ts'
 import type { Job } from '../../dialects/jobs/job-request.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { BotOwner } from './bot-owner.ts'
-import { withoutStep } from './bot-view.ts'
+import { botView, isUpdate, withoutStep } from './bot-view.ts'
 import type { Bots } from './bots.ts'
+import { open } from './known-bots.ts'
 import { logTail } from './log-tail.ts'
 
-/** Answers of jobs that start nothing are kept for a while, in memory: nothing hangs on them. */
+/** Answers of jobs that neither start nor stop a bot are kept for a while, in memory: nothing hangs on them. */
 const KEPT_ANSWERS = 1_000
+/** Before the id of the run. */
+const STOP = 'stop_'
+/** Open runs of one bot: there is one, and one in whose place it comes, and one to take its. */
+const MOST_RUNS = 10
 const head = { blueprint: 'bot_runner' } as const
 
 export interface JobsOptions {
@@ -22,7 +28,7 @@ export interface JobsOptions {
   logMs: number
 }
 
-/** The bot runner's jobs: each is one call of `Bots`. The job that starts a bot bears the id of its run. */
+/** The bot runner's jobs: each is one call of `Bots`. The job that starts or stops a bot is told by its run, whose id it bears. */
 export class Jobs {
   readonly #options: JobsOptions
   readonly #kept = new Map<string, { of: BotOwner; answer: JobAnswer }>()
@@ -39,20 +45,35 @@ export class Jobs {
     if (job.action === 'logs') return await this.#inTime(of, working, job_id, job.data.bot_id)
     const answer = await working
     if (job.action !== 'stop' || answer.status === 'failure') return this.#keep(of, answer)
-    return await this.#asItIsNow(of, this.#keep(of, { ...answer, status: 'running', state: 'stop_bot' }))
+    return await this.get(of, `${STOP}${(answer.data as unknown as BotView).run_id}`)
   }
 
   /** Throws `not_found`. */
   async get(of: BotOwner, jobId: string): Promise<JobAnswer> {
     const kept = this.#kept.get(jobId)
-    if (kept !== undefined && kept.of.owner === of.owner && kept.of.tenant === of.tenant)
-      return await this.#asItIsNow(of, kept.answer)
-    const run = await this.#options.engine.get(jobId)
+    if (kept !== undefined && kept.of.owner === of.owner && kept.of.tenant === of.tenant) return kept.answer
+    const isStop = jobId.startsWith(STOP)
+    const run = await this.#options.engine.get(isStop ? jobId.slice(STOP.length) : jobId)
     if (run?.blueprint !== 'bot' || run.owner !== of.owner || run.tenant !== of.tenant)
       throw new ErrandError('not_found', `There is no job "${jobId}".`, {
-        hint: 'Jobs that start no bot are kept for a while only.',
+        hint: 'Jobs that neither start nor stop a bot are kept for a while only.',
       })
+    if (isStop) return await this.#stop(of, jobId, run)
     return await this.#start(jobId, { bot_id: run.workflow_name, run_id: jobId })
+  }
+
+  /** A job that stops a bot is done once all that it has stopped has ended. */
+  async #stop(of: BotOwner, job_id: string, run: RunRecord): Promise<JobAnswer> {
+    const { engine } = this.#options
+    const ofBot = { ...of, workflow_name: run.workflow_name, blueprint: 'bot' }
+    const { runs } = await engine.list({ ...ofBot, statuses: open, limit: MOST_RUNS })
+    const isOver =
+      isFinalRun(run.status) && !runs.some((each) => each.replaces === run.run_id && isUpdate(each, run))
+    const data = botView({ current: run }, { [run.run_id]: await engine.view(run.run_id) }, Date.now())
+    const state = isOver
+      ? ({ status: 'success', state: 'completed' } as const)
+      : ({ status: 'running', state: 'stop_bot' } as const)
+    return { job_id, ...head, ...state, data: { ...data } }
   }
 
   /** A job that starts a bot is where its run is: `init` until that has a runner. */
@@ -124,18 +145,6 @@ export class Jobs {
         return { bot_id, logs: lines.map(({ text }) => `${text}\n`).join(''), lines }
       }
     }
-  }
-
-  /** A job that stops a bot is done once all that it has stopped has ended. */
-  async #asItIsNow(of: BotOwner, answer: JobAnswer): Promise<JobAnswer> {
-    if (answer.state !== 'stop_bot') return answer
-    const { bot_id, run_id, update } = answer.data as unknown as BotView
-    for (const id of [run_id, ...(update === undefined ? [] : [update.run_id])]) {
-      const run = await this.#options.engine.get(id)
-      if (run !== undefined && !isFinalRun(run.status)) return answer
-    }
-    const ended = { status: 'success', state: 'completed' } as const
-    return this.#keep(of, { ...answer, ...ended, data: await this.#options.bots.get(of, bot_id) })
   }
 
   #keep(of: BotOwner, answer: JobAnswer): JobAnswer {

@@ -133,6 +133,7 @@ test("an operator's base image is looked up anew where that is asked for, and it
       engine,
       settings: imageSettings(env),
       pulledNames: new PulledNames(dir, engine),
+      buildTurn: () => Promise.reject(new Error('nothing is built here')),
       refresh,
       progress: (line) => lines.push(line),
       signal: new AbortController().signal,
