@@ -78,6 +78,8 @@ export interface ImageInfo {
   onBuild?: readonly string[]
   /** Paths that each container of a build on it has as volumes, with a copy of what stands there; only told by `image`. */
   volumes?: readonly string[]
+  /** What carries out the commands of a build on it, where that is not the usual shell; only told by `image`. */
+  shell?: readonly string[]
   labels: Readonly<Record<string, string>>
   sizeBytes: number
   createdAt: string

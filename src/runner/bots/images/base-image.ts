@@ -41,7 +41,9 @@ function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
   throw new ErrandError(
     'source_refused',
     `The base image ${text} has an ONBUILD instruction that is not taken: ${refused.slice(0, 200)}.`,
-    { hint: 'Use a base image without ONBUILD COPY --from, ONBUILD ADD and ONBUILD VOLUME.' },
+    {
+      hint: 'Use a base image without ONBUILD COPY --from, ONBUILD ADD, ONBUILD VOLUME and ONBUILD RUN --mount.',
+    },
   )
 }
 

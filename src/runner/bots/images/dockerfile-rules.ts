@@ -35,6 +35,7 @@ export function isRefusedTrigger(text: string): boolean {
     /[^\P{Cc}\t]/u.test(text) ||
     ['FROM', 'ONBUILD', 'ADD', 'VOLUME'].includes(instruction.keyword) ||
     opensText(instruction) ||
+    (instruction.keyword === 'RUN' && instruction.flags.length > 0) ||
     copiedFrom(instruction).length > 0
   )
 }

@@ -3,7 +3,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 export interface Instruction {
   /** In capitals. */
   keyword: string
-  /** Such as `--from=build`; those of COPY, ADD and FROM. */
+  /** Such as `--from=build`; those of COPY, ADD, FROM and RUN. */
   flags: readonly string[]
   /** The rest of its line, with what follows it joined to it. */
   rest: string
@@ -23,7 +23,7 @@ const KEYWORDS =
   'ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR'.split(
     ' ',
   )
-const WITH_FLAGS = ['ADD', 'COPY', 'FROM']
+const WITH_FLAGS = ['ADD', 'COPY', 'FROM', 'RUN']
 /** In ASCII: an engine may take a byte of another character for a space, and what follows for one more flag. */
 const PLAIN_FLAG = /^--[a-z-]+=(?:(?!["'\\`$])[!-~])+(?:[ \t]+|$)/
 

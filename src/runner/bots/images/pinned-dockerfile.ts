@@ -11,8 +11,12 @@ import {
 } from './dockerfile-rules.ts'
 import { expanded, readArg } from './dockerfile-variables.ts'
 import { labelledVolumes } from './dockerfile-volumes.ts'
+import { DEFAULT_SHELL, execForm, withoutMounts } from './run-mounts.ts'
 
-/** A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all; and no volumes. */
+/**
+ * A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all; without volumes,
+ * and without mounts.
+ */
 export async function pinnedDockerfile(
   file: Dockerfile,
   imageOf: (name: string) => Promise<ImageInfo>,
@@ -20,6 +24,9 @@ export async function pinnedDockerfile(
   const variables = new Map<string, string>()
   /** Names of the stages before the present one; and of that one. */
   const stages: string[] = []
+  /** What carries out the RUN of the present stage, and those of the others by their names. */
+  let shell = DEFAULT_SHELL
+  const shells = new Map<string, readonly string[]>()
   let present: string | undefined
   let stageCount = 0
   let volumeCount = 0
@@ -39,11 +46,18 @@ export async function pinnedDockerfile(
         keyword: 'COPY',
         flags: await Promise.all(flags.map((flag) => pinnedFlag(instruction, flag))),
       }
+    if (keyword === 'SHELL') shell = execForm(rest) ?? shell
+    if (keyword === 'RUN') return pinnedRun(instruction, shell)
     if (keyword !== 'FROM') return instruction
-    if (present !== undefined) stages.push(present)
+    if (present !== undefined) {
+      stages.push(present)
+      shells.set(present, shell)
+    }
     const { image, stage } = readFrom(instruction, variables)
     const isKnown = image === 'scratch' || stages.includes(image.toLowerCase())
-    const pinned = isKnown ? image : (await imageOf(image)).id
+    const found = isKnown ? undefined : await imageOf(image)
+    const pinned = found?.id ?? image
+    shell = found?.shell ?? shells.get(image.toLowerCase()) ?? DEFAULT_SHELL
     stageCount++
     present = stage?.toLowerCase()
     // Every build here is one for this machine.
@@ -69,6 +83,14 @@ export async function pinnedDockerfile(
   return { ...file, instructions }
 }
 
+function pinnedRun(instruction: NumberedInstruction, shell: readonly string[]): NumberedInstruction {
+  const run = withoutMounts(instruction, shell)
+  if (opensText(run)) throw refusedLine(run.line, ...TEXT)
+  return run
+}
+
+const TEXT = ['begins a text over several lines (<<)', 'Put the text into a file, and COPY it.'] as const
+
 function check(instruction: NumberedInstruction): void {
   const { line, keyword, rest } = instruction
   if (addsAddress(instruction))
@@ -79,8 +101,7 @@ function check(instruction: NumberedInstruction): void {
     )
   if (unpacks(instruction))
     throw refusedLine(line, 'adds an archive, which would be unpacked', 'COPY it, and unpack it in a RUN.')
-  if (opensText(instruction))
-    throw refusedLine(line, 'begins a text over several lines (<<)', 'Put the text into a file, and COPY it.')
+  if (opensText(instruction)) throw refusedLine(line, ...TEXT)
   if (keyword === 'ONBUILD' && isRefusedTrigger(rest))
     throw refusedLine(line, 'has an ONBUILD that is not taken', 'Leave it out: nothing is built on a bot.')
   if (copiedFrom(instruction).length > 1) throw refusedLine(line, 'has --from twice', 'Leave one of them.')

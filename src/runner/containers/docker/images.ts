@@ -11,12 +11,14 @@ const NO_DIGEST = '<none>@<none>'
 export async function image(docker: Docker, nameOrId: string): Promise<ImageInfo | undefined> {
   try {
     const { Id, RepoTags, RepoDigests, Config, Size, Created } = await docker.getImage(nameOrId).inspect()
+    const { Shell } = (Config ?? {}) as { Shell?: string[] }
     return {
       id: Id,
       names: RepoTags ?? [],
       digests: RepoDigests ?? [],
       onBuild: Config?.OnBuild ?? [],
       volumes: Object.keys(Config?.Volumes ?? {}),
+      ...(Shell?.length ? { shell: Shell } : {}),
       labels: Config?.Labels ?? {},
       sizeBytes: Size,
       createdAt: Created,

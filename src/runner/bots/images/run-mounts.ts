@@ -1,0 +1,115 @@
+import { posix } from 'node:path'
+import { type NumberedInstruction, refusedLine } from './dockerfile.ts'
+
+/** What carries out the shell form of RUN, unless SHELL or the base image says otherwise. */
+export const DEFAULT_SHELL: readonly string[] = ['/bin/sh', '-c']
+
+/** A cache may always be empty: a folder that is there for the one RUN, and not in its layer. */
+interface CacheMount {
+  target: string
+  mode: string
+  /** As chown takes it; empty where none is named. */
+  owner: string
+}
+
+const MOUNT = '--mount='
+
+/**
+ * What stands at the target is put aside and back again: so a cache is empty at first, and the layer is as it would be
+ * with a real mount. It fails where one of that cannot be done.
+ */
+const SCRIPT = [
+  't=$1 m=$2 o=$3; shift 3',
+  'if [ -e "$t" ] || [ -L "$t" ]; then a=$t.errand-aside; mv "$t" "$a" || exit; else a=; fi',
+  'mkdir -p "$t" && chmod "$m" "$t" && if [ "$o" ]; then chown "$o" "$t"; fi || exit',
+  '"$@"; c=$?',
+  'chmod -R u+rwX "$t" 2>/dev/null; rm -rf "$t" || exit',
+  'if [ "$a" ]; then mv "$a" "$t" || exit; fi; exit $c',
+].join('; ')
+
+/** A RUN as the classic builder takes it: each cache that it mounts is an empty folder. Throws `source_refused`. */
+export function withoutMounts(run: NumberedInstruction, shell: readonly string[]): NumberedInstruction {
+  const { line, flags, rest } = run
+  if (flags.length === 0) return run
+  const other = flags.find((flag) => !flag.startsWith(MOUNT))
+  if (other !== undefined)
+    throw refusedLine(
+      line,
+      `has the option ${other.split('=')[0]}`,
+      'Leave it out: of the options of RUN --mount=type=cache alone is taken.',
+    )
+  if (rest === '') throw refusedLine(line, 'has no command', 'Write it behind the options of RUN.')
+  const mounts = flags.map((flag) => cacheMount(line, flag.slice(MOUNT.length)))
+  // One that lies in another is made after that, and goes before it.
+  mounts.sort((a, b) => a.target.length - b.target.length)
+  const around = mounts.flatMap(({ target, mode, owner }) => [
+    '/bin/sh',
+    '-c',
+    SCRIPT,
+    'sh',
+    target,
+    mode,
+    owner,
+  ])
+  const command = [...around, ...(execForm(rest) ?? [...shell, rest])]
+  return { ...run, flags: [], rest: JSON.stringify(command) }
+}
+
+/** The list that follows SHELL or RUN; undefined for the form of a shell. */
+export function execForm(rest: string): string[] | undefined {
+  if (!rest.startsWith('[')) return undefined
+  try {
+    const list: unknown = JSON.parse(rest)
+    const isList = Array.isArray(list) && list.length > 0 && list.every((part) => typeof part === 'string')
+    return isList ? list : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const instead: Readonly<Record<string, string>> = {
+  bind: 'COPY the files that it needs, in a step before.',
+  tmpfs: 'Leave it out: write below /tmp, and remove that in the same RUN.',
+  secret:
+    'A build has no secrets: what needs one is fetched before it is packed, or by the bot when it runs.',
+  ssh: 'A build has no keys: fetch private code before it is packed.',
+}
+
+/** Keys that say nothing where a cache is new each time. */
+const WITHOUT_MEANING = ['id', 'sharing', 'readonly', 'ro', 'rw', 'readwrite']
+
+function cacheMount(line: number, text: string): CacheMount {
+  const refuse = (why: string, hint = 'Write it as --mount=type=cache,target=/root/.cache/pip.') =>
+    refusedLine(line, why, hint)
+  const options = new Map(
+    text.split(',').map((option) => {
+      const [key, ...value] = option.split('=')
+      return [key!.toLowerCase(), value.join('=')] as const
+    }),
+  )
+  const type = options.get('type') ?? 'bind'
+  if (type !== 'cache')
+    throw refuse(`mounts what is no cache (type=${type})`, instead[type] ?? 'Leave the mount out.')
+  if (options.has('from') || options.has('source'))
+    throw refuse('has a cache with files of an image or of the build (from=)', 'COPY them in a step before.')
+  const given = options.get('target') ?? options.get('dst') ?? options.get('destination') ?? ''
+  const target = posix.normalize(given).replace(/\/+$/, '')
+  if (given === '' || target === '' || target === '.' || /^\.\.(?:\/|$)/.test(target))
+    throw refuse('has a cache without a target, or with one that holds all')
+  const {
+    mode = '0755',
+    uid = '',
+    gid = '',
+    ...rest
+  } = Object.fromEntries(
+    [...options].filter(
+      ([key]) => !['type', 'target', 'dst', 'destination', ...WITHOUT_MEANING].includes(key),
+    ),
+  )
+  const [unknown] = Object.keys(rest)
+  if (unknown !== undefined) throw refuse(`has a cache with ${JSON.stringify(unknown)}, which is not known`)
+  if (!/^[0-7]{3,4}$/.test(mode) || !/^\d*$/.test(uid) || !/^\d*$/.test(gid))
+    throw refuse('has a cache with a mode, uid or gid that is no number', 'Write it as mode=0755,uid=1000.')
+  const owner = gid === '' ? uid : `${uid}:${gid}`
+  return { target: target.startsWith('/') ? target : `./${target}`, mode, owner }
+}
