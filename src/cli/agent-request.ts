@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { agentRun } from '../blueprints/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../contract/agent-request.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { findingsOf } from '../engine/file/sentences.ts'
 import { UsageError } from './command.ts'
 import { keyValues } from './key-values.ts'
 
@@ -124,11 +125,11 @@ function check(request: AgentRequestInput): void {
     agentRun(request)
     return
   }
-  const { path, message } = error.issues[0]!
+  const { path, says } = findingsOf(error.issues, AgentRequest, request)[0]!
   const option = `--${path.join('-').replaceAll('_', '-')}`
   if (path[0] === 'permissions')
     throw new UsageError(`${option} is "${String(request.permissions)}"`, 'it is ask, allow or deny')
-  throw new UsageError(`${option}: ${message}`)
+  throw new UsageError(`${option} ${says}`)
 }
 
 /** `--cwd` as an absolute path. On a hub it is one of the runner's machine. */

@@ -33,7 +33,8 @@ const source = {
   files: z
     .record(z.string().min(1).max(1024), z.string())
     .optional()
-    .describe('simple: several source texts, by path'),
+    .describe('simple: several source texts, by path')
+    .meta({ examples: [{ 'bot.py': 'print(1)' }] }),
   entrypoint: z
     .string()
     .min(1)
@@ -43,7 +44,8 @@ const source = {
   requirements: z
     .union([z.string(), z.array(z.string().max(1000)).max(1000)])
     .optional()
-    .describe('simple: what pip or npm installs, as a list or as lines'),
+    .describe('simple: what pip or npm installs, as a list or as lines')
+    .meta({ examples: [['aiogram>=3.0']] }),
   language: z.enum(['python', 'node']).optional().describe('simple: default: what the entrypoint ends with'),
   base_image: text.optional().describe('simple: default: the one of the runner'),
   archive: z
@@ -71,7 +73,8 @@ const source = {
     .optional()
     .describe(
       'custom: credentials of `git_url`, sent to its server alone; a password is sealed until the image is built, then deleted; no build is given them',
-    ),
+    )
+    .meta({ examples: [{ password: '...' }] }),
   dockerfile: z.string().min(1).max(1024).optional().describe('custom: default: Dockerfile'),
   docker_image: text.optional().describe('image: name of a ready image'),
   registry_auth: z
@@ -79,16 +82,28 @@ const source = {
     .optional()
     .describe(
       'image: credentials for its pull; sealed until that is done, then deleted; given to no container',
-    ),
+    )
+    .meta({ examples: [{ username: 'ann', password: '...' }] }),
 }
 
 const settings = {
-  command: z.array(text).min(1).max(256).optional().describe("Instead of the image's own command"),
+  command: z
+    .array(text)
+    .min(1)
+    .max(256)
+    .optional()
+    .describe("Instead of the image's own command")
+    .meta({ examples: [['python', 'bot.py']] }),
   env_vars: z
     .record(z.string(), Scalar)
     .optional()
-    .describe('Secret variables: sealed while the bot lives, masked in its log, shown nowhere'),
-  env: z.record(z.string(), Scalar).optional().describe('Plain variables, which can be seen'),
+    .describe('Secret variables: sealed while the bot lives, masked in its log, shown nowhere')
+    .meta({ examples: [{ BOT_TOKEN: '...' }] }),
+  env: z
+    .record(z.string(), Scalar)
+    .optional()
+    .describe('Plain variables, which can be seen')
+    .meta({ examples: [{ LANG: 'C.UTF-8' }] }),
   limits: z.optional(BotLimits),
   data: WantedData.optional(),
   restart: z.optional(BotRestart),
@@ -112,7 +127,11 @@ const settings = {
   runtime: text.optional().describe('Container runtime, such as runsc; default: that of the runner'),
   runner: z.string().min(1).optional().describe('Id of the one runner to use'),
   group: z.string().min(1).optional().describe('Runner group to use'),
-  labels: z.record(z.string(), z.string()).optional().describe('Labels that the runner must have'),
+  labels: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('Labels that the runner must have')
+    .meta({ examples: [{ zone: 'a' }] }),
 }
 
 /** `POST /api/bots`. */

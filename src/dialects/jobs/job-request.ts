@@ -28,8 +28,11 @@ type Actions = typeof actions
 
 export type Job = { [A in keyof Actions]: { action: A; data: z.infer<Actions[A]> } }[keyof Actions]
 
-/** Throws `bad_request`, `invalid_argument`. */
-export function readJob(body: z.infer<typeof JobRequest>): Job {
+/** `check` throws `bad_request` for what the schema does not take. Throws `bad_request`, `invalid_argument`. */
+export function readJob(
+  body: z.infer<typeof JobRequest>,
+  check: (schema: z.ZodType, value: unknown, place: string) => unknown,
+): Job {
   if (body.blueprint !== 'bot_runner')
     throw new ErrandError('invalid_argument', `There is no blueprint "${body.blueprint}" here.`, {
       hint: 'It is "bot_runner". Workflows and agents are started with POST /api/runs.',
@@ -40,10 +43,5 @@ export function readJob(body: z.infer<typeof JobRequest>): Job {
     throw new ErrandError('invalid_argument', `data.action is ${JSON.stringify(action) ?? 'missing'}.`, {
       hint: `It is one of ${names.join(', ')}.`,
     })
-  const parsed = actions[action as keyof Actions].safeParse(data)
-  if (parsed.success) return { action, data: parsed.data } as Job
-  const [issue] = parsed.error.issues
-  throw new ErrandError('bad_request', `${['data', ...issue!.path].join('.')}: ${issue!.message}`, {
-    hint: 'The fields are those of POST /api/bots, described at /docs.',
-  })
+  return { action, data: check(actions[action as keyof Actions], data, 'data') } as Job
 }

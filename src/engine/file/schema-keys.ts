@@ -1,4 +1,4 @@
-import type * as z from 'zod'
+import * as z from '../../contract/mini-zod.ts'
 import type { ValuePath } from './positions.ts'
 
 interface Definition {
@@ -25,4 +25,17 @@ export function keysAt(schema: z.core.$ZodType, path: ValuePath): string[] {
   }
   const inner = definition.element ?? definition.valueType
   return inner && first !== undefined ? keysAt(inner, rest) : []
+}
+
+/** The examples that a schema has for the value at `path`; none where it says none. */
+export function examplesAt(schema: z.core.$ZodType, path: ValuePath): readonly unknown[] {
+  const definition = schema._zod.def as unknown as Definition
+  const [first, ...rest] = path
+  const { examples } = (z.globalRegistry.get(schema) ?? {}) as { examples?: readonly unknown[] }
+  if (path.length === 0 && examples !== undefined) return examples
+  const inner = definition.innerType ?? definition.in
+  if (inner) return examplesAt(inner, path)
+  if (first === undefined) return []
+  const next = definition.shape ? definition.shape[first] : (definition.element ?? definition.valueType)
+  return next ? examplesAt(next, rest) : []
 }

@@ -11,6 +11,8 @@ export interface Finding {
   at: 'key' | 'value'
   says: string
   hint?: string | (() => string | undefined)
+  /** The kind of value that is wanted, where the one that is there is of another. */
+  expected?: string
 }
 type Issue = z.core.$ZodIssue
 
@@ -70,7 +72,7 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
       return finding(
         `must be ${typeName(issue.expected)}, but is ${describe(found)}`,
         typeHint(issue.expected, found, instead),
-      )
+      ).map((each) => ({ ...each, expected: issue.expected }))
     case 'invalid_value':
       return finding(
         `must be ${oneOf(issue.values.map(quote))}, but is ${describe(found)}`,
@@ -81,7 +83,7 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
         {
           path,
           at: 'key',
-          says: `is no good key: ${issue.issues.map((inner) => inner.message).join('; ')}`,
+          says: `is no good key: ${innerSays(issue.issues, { schema, value: path.at(-1), root })}`,
           hint: variableHint(String(path.at(-1))),
         },
       ]
@@ -102,13 +104,24 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
           : `write ${path.at(-1)}: ${Number(issue.maximum)}, or less`,
       )
     case 'invalid_element':
-      return finding(`has a wrong element: ${issue.issues.map((inner) => inner.message).join('; ')}`)
+      return finding(`has a wrong element: ${innerSays(issue.issues, { schema, value: found, root })}`)
     case 'custom':
       return finding(`is not possible: ${issue.message}`)
     default:
       return finding(`is ${describe(found)}, but ${issue.message}`)
   }
 }
+
+/** Of issues whose paths begin at what they are about: a key, or an element. */
+const innerSays = (issues: readonly Issue[], given: Given): string =>
+  issues
+    .flatMap((inner) =>
+      // With words of its own, which are whole.
+      inner.code === 'invalid_format' || inner.code === 'custom'
+        ? [inner.message]
+        : findingOf({ ...inner, path: [] } as Issue, given).map(({ says }) => `it ${says}`),
+    )
+    .join('; ')
 
 /** Marks an unknown key; it is worded by where it stands. */
 export const unknownKey = 'is not a key'
@@ -184,14 +197,12 @@ function typeHint(expected: string, found: unknown, instead: () => string | unde
   const isText = typeof found === 'string'
   if (isText && found.includes('${') && expected !== 'string')
     return 'a variable is text; write the value itself'
+  if (expected === 'string' && (typeof found === 'number' || typeof found === 'boolean'))
+    return `put it in quotes: "${found}"`
   const known = instead()
   if (known !== undefined) return known
   if (found === null) return emptyHint
   switch (expected) {
-    case 'string':
-      return typeof found === 'number' || typeof found === 'boolean'
-        ? `put it in quotes: "${found}"`
-        : undefined
     case 'array':
       return isText
         ? `write [${found.length > 40 ? '…' : found}], or each on its own line after "- "`

@@ -139,3 +139,79 @@ test('what is no HTTP, or no address, gets an answer in the same shape', async (
     assert.equal(JSON.parse(body!).error.code, 'bad_request')
   }
 })
+
+test('a field of the wrong kind is told with what was given, what is wanted, and an example, wherever it came', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const bot = { bot_id: 'a', code: 'x' }
+  const cases: [path: string, body: unknown, message: string, hint: string | RegExp][] = [
+    [
+      '/api/bots',
+      { ...bot, files: [] },
+      'body.files must be a map of keys and values, but is a list.',
+      'Write it as "files": {"bot.py":"print(1)"}.',
+    ],
+    [
+      '/api/bots',
+      { ...bot, code: 5 },
+      'body.code must be text, but is the number 5.',
+      'Write it as "code": "text".',
+    ],
+    [
+      '/api/bots',
+      { ...bot, requirements: 5 },
+      'body.requirements must be text or a list, but is the number 5.',
+      'Write it as "requirements": ["aiogram>=3.0"].',
+    ],
+    [
+      '/api/bots',
+      { ...bot, requirements: [5] },
+      'body.requirements[0] must be text, but is the number 5.',
+      'Write each as "text".',
+    ],
+    [
+      '/api/bots',
+      { ...bot, env_vars: 'A=1' },
+      'body.env_vars must be a map of keys and values, but is text "A=1".',
+      'Write it as "env_vars": {"BOT_TOKEN":"..."}.',
+    ],
+    [
+      '/api/bots',
+      { ...bot, limits: { cpus: '1' } },
+      'body.limits.cpus must be a number, but is text "1".',
+      'Write it as "cpus": 1.',
+    ],
+    [
+      '/api/bots',
+      { ...bot, files: { '': 'x' } },
+      'body.files. is no good key: it must not be empty.',
+      /docs/,
+    ],
+    ['/api/bots', [], 'body must be a map of keys and values, but is a list.', /Send it as JSON/],
+    [
+      '/api/runs',
+      { workflow: 5 },
+      'body.workflow must be a map of keys and values, but is the number 5.',
+      /"workflow": /,
+    ],
+    ['/api/users', { name: 5 }, 'body.name must be text, but is the number 5', /Write it as "name"/],
+  ]
+  for (const [path, body, message, hint] of cases) {
+    const { status, json } = await hub.call('POST', path, token, body)
+    assert.equal(status, 400, path)
+    assert.ok(json.error.message.startsWith(message.replace(/\.$/, '')), json.error.message)
+    if (typeof hint === 'string') assert.equal(json.error.hint, hint)
+    else assert.match(json.error.hint, hint)
+    assert.doesNotMatch(JSON.stringify(json), /Invalid|expected|received/)
+  }
+  const job = async (data: object) =>
+    (await hub.call('POST', '/jobs', token, { blueprint: 'bot_runner', data: { action: 'start', ...data } }))
+      .json.error
+  const { code, message, hint } = await job({ ...bot, files: [] })
+  assert.deepEqual(
+    [code, message],
+    ['BAD_REQUEST', 'data.files must be a map of keys and values, but is a list.'],
+  )
+  assert.equal(hint, 'Write it as "files": {"bot.py":"print(1)"}.')
+  assert.equal((await job({ ...bot, fils: 1 })).hint, 'did you mean "files"?')
+})

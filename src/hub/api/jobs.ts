@@ -5,6 +5,7 @@ import { JobRequest, readJob } from '../../dialects/jobs/job-request.ts'
 import { Jobs } from '../bots/jobs.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { ownerOf } from './bots.ts'
+import { checked } from './request-validator.ts'
 
 const tags = ['bots']
 const config = { clientToken: true }
@@ -37,7 +38,7 @@ export function jobRoutes(app: ApiApp, { bots, engine, limits }: ApiContext): vo
     },
     async ({ identity, body }, reply) => {
       try {
-        return await jobs.run(ownerOf(identity), readJob(body))
+        return await jobs.run(ownerOf(identity), readJob(body, checked))
       } catch (error) {
         if (!(error instanceof ErrandError) || error.status >= 500) throw error
         return reply.code(400).send(refused(error))

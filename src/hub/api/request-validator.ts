@@ -1,8 +1,10 @@
 import type { FastifySchemaCompiler } from 'fastify'
 import type * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
+import type { ValuePath } from '../../engine/file/positions.ts'
 import { formatPath } from '../../engine/file/problem.ts'
 import { safeParse } from '../../engine/file/safe-parse.ts'
+import { examplesAt } from '../../engine/file/schema-keys.ts'
 import { type Finding, findingsOf, unknownKey } from '../../engine/file/sentences.ts'
 
 /** Fastify's names of the parts of a request, and ours. */
@@ -12,13 +14,21 @@ const places: Readonly<Record<string, string>> = { querystring: 'query' }
 export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart = 'body' }) => {
   const place = places[httpPart] ?? httpPart
   return (given: unknown) => {
-    // Fastify hands over a missing body as null.
-    const value = httpPart === 'body' ? (given ?? undefined) : given
-    const parsed = safeParse(schema, value)
-    if (parsed.success) return { value: parsed.data }
-    if (value === undefined) return { error: refusal([{ field: place, message: 'is missing' }]) }
-    return { error: refusal(findingsOf(parsed.error.issues, schema, value).map((each) => told(place, each))) }
+    try {
+      // Fastify hands over a missing body as null.
+      return { value: checked(schema, httpPart === 'body' ? (given ?? undefined) : given, place) }
+    } catch (error) {
+      return { error: error as Error }
+    }
   }
+}
+
+/** What the schema makes of the value. Throws `bad_request`, which names `place` and says what is to stand there. */
+export function checked<S extends z.ZodType>(schema: S, value: unknown, place: string): z.output<S> {
+  const parsed = safeParse(schema, value)
+  if (parsed.success) return parsed.data as z.output<S>
+  if (value === undefined) throw refusal([{ field: place, message: 'is missing' }])
+  throw refusal(findingsOf(parsed.error.issues, schema, value).map((each) => told(place, each, schema)))
 }
 
 interface Told {
@@ -27,12 +37,37 @@ interface Told {
   hint?: string
 }
 
-function told(place: string, { path, at, says, hint }: Finding): Told {
+function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): Told {
   const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
   const message = says === unknownKey ? 'is not known here' : says
   // Hints about values speak of YAML.
-  const meant = at === 'key' ? (typeof hint === 'function' ? hint() : hint) : undefined
+  const meant =
+    at === 'key'
+      ? typeof hint === 'function'
+        ? hint()
+        : hint
+      : inJson(path, examplesAt(schema, path), expected)
   return { field, message, ...(meant === undefined ? {} : { hint: meant }) }
+}
+
+/** Of each kind of value that JSON has. */
+const examples: Readonly<Record<string, unknown>> = {
+  string: 'text',
+  number: 1,
+  int: 1,
+  boolean: true,
+  array: ['...'],
+  object: { name: '...' },
+  record: { name: '...' },
+}
+
+function inJson(path: ValuePath, given: readonly unknown[], expected = ''): string | undefined {
+  const example = given[0] ?? examples[expected]
+  if (example === undefined) return undefined
+  const text = JSON.stringify(example)
+  const name = path.at(-1)
+  if (name === undefined) return `Send it as JSON such as ${text}.`
+  return typeof name === 'string' ? `Write it as ${JSON.stringify(name)}: ${text}.` : `Write each as ${text}.`
 }
 
 function refusal(problems: readonly Told[]): ErrandError {
