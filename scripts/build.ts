@@ -59,6 +59,14 @@ const outputs = await Promise.all([
   ),
 ])
 
+/**
+ * A program that stays keeps its text, and one character beyond Latin-1 doubles all of it: esbuild leaves those of
+ * regular expressions as they are.
+ */
+function ascii(text: string): string {
+  return text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
 function bundlesApart(names: readonly string[]): Plugin {
   return {
     name: 'bundles-apart',
@@ -73,6 +81,7 @@ function bundlesApart(names: readonly string[]): Plugin {
 // What is there is replaced file by file and `cli.cjs` last, so that a build does not disturb an `errand` being started.
 const files = outputs
   .flatMap(({ outputFiles }) => outputFiles!)
+  .map(({ path, text }) => ({ path, contents: Buffer.from(ascii(text)) }))
   .map(({ path, contents }) => {
     if (!path.endsWith('/main-run.cjs')) return { path, contents }
     // The id by which its compiled code is kept.

@@ -6,6 +6,7 @@ import {
   copyFileSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -93,6 +94,14 @@ test('beside its source it runs the build only while nothing there is newer', (t
   }
   rmSync(join(root, 'dist'), { recursive: true })
   assert.match(call(join(root, 'bin/errand')).stdout, /src\/cli\/main\.ts$/)
+})
+
+test('the text of each program has one byte a character, as it is kept in memory', () => {
+  const dist = join(bin, '../dist')
+  const programs = readdirSync(dist).filter((name) => name.endsWith('.cjs'))
+  assert.ok(programs.includes('main-runner.cjs') && programs.includes('main-all.cjs'))
+  for (const name of programs)
+    assert.equal(/[^\0-\x7f]/.exec(readFileSync(join(dist, name), 'utf8'))?.[0], undefined, name)
 })
 
 test('without a pinned node it takes one on the path that is new enough', (t) => {
