@@ -20,8 +20,6 @@ const common: BuildOptions = {
   // yaml's build for browsers is the only one of it that is ESM, which leaves out what is not used.
   alias: { yaml: join(root, 'node_modules/yaml/browser/index.js') },
   external,
-  minifySyntax: true,
-  minifyWhitespace: true,
   legalComments: 'none',
   write: false,
 }
@@ -29,7 +27,8 @@ const outputs = await Promise.all([
   build({
     ...common,
     entryPoints: { index: 'src/index.ts' },
-    // A program that embeds Errand writes its own actions' schemas with the same zod.
+    // Not minified: Node prints the line that threw, and a program that embeds Errand is debugged in it. Such a program
+    // writes its own actions' schemas with the same zod.
     external: [...external, 'zod'],
     format: 'esm',
     splitting: true,
@@ -48,6 +47,8 @@ const outputs = await Promise.all([
   ].map(({ name, entry, apart }) =>
     build({
       ...common,
+      minifySyntax: true,
+      minifyWhitespace: true,
       entryPoints: { [name]: `src/${entry}.ts` },
       format: 'cjs',
       outExtension: { '.js': '.cjs' },

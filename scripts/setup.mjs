@@ -74,7 +74,7 @@ async function takeLock() {
 if (mustInstall() || mustBuild()) {
   await takeLock()
   try {
-    // Not `npm ci`: it refuses a lock file that leaves out optional packages of platforms other than the one it was made on.
+    // Not `npm ci`, which would fetch all of them anew for one that has changed.
     const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
     if (mustInstall()) step('Installing packages', 'npm', ['install', '--no-save', ...quiet])
     if (!existsSync(pinnedNode)) {

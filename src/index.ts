@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+// For programs that name no types of their own: all of what is exported knows Node.
 /** What a program that embeds Errand uses; docs/library.md shows how. */
 export { builtinActionRegistry } from './actions/registry.ts'
 export { ErrandClient } from './client/client.ts'
