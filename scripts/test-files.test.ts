@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { processStat } from '../src/platform/process-tree.ts'
 import { eventually } from '../test/support/errand-command.ts'
@@ -195,6 +195,22 @@ test('tests have the same environment on each machine: no colours, no terminal, 
   assert.ok(!folders.some((path: string) => path.startsWith(home) || existsSync(path)), String(folders))
   // What runs is shown on a line that is written anew.
   assert.match(output, /\r\x1b\[K1 of 1 files left, running: src\/a\.test\.ts/)
+})
+
+test('files share what was compiled, which goes at the end, and what they start knows nothing of it', async (t) => {
+  const shows = (name: string) => `import module from 'node:module'
+test('shows', () => {
+    const told = [module.getCompileCacheDir() ?? '', process.env.NODE_COMPILE_CACHE ?? 'none']
+    fs.writeFileSync('${name}', told.join(' '))
+  })\n`
+  const { folder, run } = project(t, { 'a.test.ts': shows('a'), 'b.test.ts': shows('b') })
+  const { status, output } = await run()
+  assert.equal(status, 0, output)
+  const [a, b] = ['a', 'b'].map((name) => readFileSync(join(folder, name), 'utf8').split(' '))
+  assert.deepEqual(a, b)
+  assert.match(a![0]!, /\/errand-compiled-/)
+  assert.equal(a![1], 'none')
+  assert.equal(existsSync(dirname(a![0]!)), false)
 })
 
 test('on a terminal a failure fails the command', async (t) => {

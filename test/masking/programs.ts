@@ -48,7 +48,7 @@ package main
 import ("fmt"; "os"; "html"; "encoding/json")
 func main() { s := os.Getenv("SECRET"); _ = html.EscapeString; _ = json.Marshal; fmt.Println(${verb}) }
 END
-GOCACHE=/tmp/errand-masking-go GOFLAGS=-buildvcs=false go run main.go`
+GOFLAGS=-buildvcs=false go run main.go`
 const perl = (settings: string) =>
   `perl -MData::Dumper -e '$Data::Dumper::Terse = 1; ${settings} print Dumper($ENV{SECRET})'`
 const jq = (filter: string) => `jq -nr 'env.SECRET | ${filter}'`
