@@ -1,4 +1,5 @@
-import { type CommandGroup, command } from './command.ts'
+import { existsSync } from 'node:fs'
+import { type CommandGroup, command, UsageError } from './command.ts'
 import { fitTo, hostOption, tokenOption } from './dispatch-hosts.ts'
 import { dispatchCancel, dispatchTasks } from './dispatch-tasks.ts'
 import { runOptions } from './run-options.ts'
@@ -15,6 +16,11 @@ const alone = command({
   ],
   async run(options, args) {
     const file = fileArgument(options.file, args)
+    if (Object.hasOwn(dispatch.commands, file) && !existsSync(file))
+      throw new UsageError(
+        `"${file}" stands behind an option`,
+        `write: errand dispatch ${file} --host ADDR ...`,
+      )
     const [{ conductHere }, { HttpHost }, { GivenSecrets }, { secretValues }] = await Promise.all([
       import('./conduct-here.ts'),
       import('../dialects/host-agent/http-host.ts'),

@@ -199,6 +199,9 @@ test('tasks of agents that answer are listed beside one that does not, or takes 
   assert.equal(refused.code, 6)
   assert.match(refused.stderr, /The token is wrong/)
   assert.equal((await dispatch('tasks')).code, 2)
+  const late = await errand.run(['dispatch', '--token', 'T', 'tasks', '--host', address])
+  assert.equal(late.code, 2)
+  assert.match(late.stderr, /hint: write: errand dispatch tasks --host/)
 })
 
 test('--json of a dispatch begins with its run id and hosts', async (t) => {
