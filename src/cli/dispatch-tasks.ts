@@ -88,7 +88,7 @@ export const dispatchCancel = command({
       const ended = await Promise.all(
         running.map(async ({ agent, task }) => {
           const end = await agent.end(task, force ? 0 : GRACE_MS)
-          if (!json) process.stdout.write(`${end.task_id} on ${lineText(end.host)} is ${end.status}.\n`)
+          if (!json) process.stdout.write(`${lineText(`${end.task_id} on ${end.host}`)} is ${end.status}.\n`)
           return end
         }),
       )

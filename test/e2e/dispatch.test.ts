@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { errandCommand, type Started } from '../support/errand-command.ts'
@@ -202,6 +205,22 @@ test('tasks of agents that answer are listed beside one that does not, or takes 
   const late = await errand.run(['dispatch', '--token', 'T', 'tasks', '--host', address])
   assert.equal(late.code, 2)
   assert.match(late.stderr, /hint: write: errand dispatch tasks --host/)
+})
+
+test('an agent of an older version, which cannot list its tasks, is told as one', async (t) => {
+  const errand = errandCommand(t)
+  const old = createServer((_request, response) => {
+    response.writeHead(404, { 'content-type': 'application/json' })
+    response.end('{"error": {"code": "not_found", "message": "There is no /tasks here."}}')
+  }).listen(0, '127.0.0.1')
+  await once(old, 'listening')
+  t.after(() => old.close())
+  const host = `web=127.0.0.1:${(old.address() as AddressInfo).port}`
+  for (const words of [['tasks'], ['cancel', 'run_0123']]) {
+    const { code, stderr } = await errand.run(['dispatch', ...words, '--token', 'T', '--host', host])
+    assert.equal(code, 5)
+    assert.match(stderr, /Host "web" .* is of a version that cannot list its tasks\.\n {2}hint: Update it/)
+  }
 })
 
 test('--json of a dispatch begins with its run id and hosts', async (t) => {
