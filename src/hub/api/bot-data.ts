@@ -9,7 +9,7 @@ import { botParams, ownerOf } from './bots.ts'
 
 const tags = ['bots']
 
-export function botDataRoutes(app: ApiApp, { bots }: ApiContext): void {
+export function botDataRoutes(app: ApiApp, { bots, limits }: ApiContext): void {
   app.get(
     '/api/bot-data',
     {
@@ -55,6 +55,8 @@ export function botDataRoutes(app: ApiApp, { bots }: ApiContext): void {
     },
     async ({ identity, params, query }, reply) => {
       const tar = await bots.data.export(ownerOf(identity, query), params.id)
+      // Who reads nothing for so long would keep the runner at it.
+      reply.raw.setTimeout(limits.slowReaderMs, () => reply.raw.destroy())
       reply
         .header('cache-control', 'no-store')
         .header('content-disposition', `attachment; filename="${params.id}.tar"`)

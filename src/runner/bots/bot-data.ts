@@ -40,7 +40,7 @@ export async function answerData(
     const engine = await services.engine()
     if (!(await engine.volumes({ runner })).some((volume) => volume.name === name)) return none(ask)
     if (ask.what === 'measure') {
-      const bytes = await engine.volumeBytes([name], { enoughBytes: Number.POSITIVE_INFINITY, signal })
+      const bytes = await services.measured(engine, name)
       return { exists: true, ...(Number.isFinite(bytes) && { bytes }) }
     }
     if (ask.what === 'remove') {

@@ -25,6 +25,8 @@ export interface BotsOptions {
 /** The network's guard is looked at no more often than this. */
 const NETWORK_HOLDS_MS = 10_000
 
+const SIZE_HOLDS_MS = 1_000
+
 /** What the bots of this machine share. */
 export class BotServices {
   readonly options: BotsOptions
@@ -34,6 +36,8 @@ export class BotServices {
   #engine: Promise<ContainerEngine> | undefined
   #network: { atMs: number; ready: Promise<void> } | undefined
   #runner: string | undefined
+  readonly #sizes = new Map<string, { bytes: Promise<number>; untilMs: number }>()
+  readonly #closed = new AbortController()
 
   /** Throws `invalid_argument` where a setting is wrong. */
   constructor(options: BotsOptions) {
@@ -92,8 +96,24 @@ export class BotServices {
     }
   }
 
+  /** What stands in the volume, to a second: who asks while it is being measured waits for that. */
+  measured(engine: ContainerEngine, volume: string): Promise<number> {
+    const before = this.#sizes.get(volume)
+    if (before && Date.now() < before.untilMs) return before.bytes
+    const signal = this.#closed.signal
+    const bytes = engine.volumeBytes([volume], { enoughBytes: Number.POSITIVE_INFINITY, signal })
+    const size = { bytes, untilMs: Number.POSITIVE_INFINITY }
+    this.#sizes.set(volume, size)
+    const over = () => {
+      size.untilMs = Date.now() + SIZE_HOLDS_MS
+    }
+    bytes.then(over, over)
+    return bytes
+  }
+
   /** Containers go on. May be called twice. */
   async close(): Promise<void> {
+    this.#closed.abort()
     const engine = await this.#engine?.catch(() => undefined)
     engine?.close()
   }

@@ -182,20 +182,20 @@ export function containerEngineConformance(
     async (use) => {
       const { id: image } = await use.build({
         Dockerfile: `FROM ${use.image}
-RUN mkdir -p /srv/bot /data/in /sealed && echo code >/srv/bot/code && echo seed >/data/in/seed && chown 7:8 /srv/bot && chmod 700 /sealed
-VOLUME /data /tmp /tmp/../more /sealed
+RUN mkdir -p /srv/bot/in /data/in /sealed && echo code >/srv/bot/code && echo seed >/data/in/seed && chown 7:8 /srv/bot && chmod 700 /sealed
+VOLUME /data /tmp /tmp/../more /sealed /srv/bot/in /srv/bot/new/place
 WORKDIR /srv/bot
 USER 99`,
       })
       const script = `pwd; cat code /data/in/seed; stat -c '%u:%g %a %n' . code /data /data/in /more /sealed
-      for path in bot.db /data/new /more/new /data/in/new /sealed/new /file /srv/file; do echo x 2>/dev/null >$path && echo wrote $path; done`
+      for path in bot.db /data/new /more/new /data/in/new /sealed/new in/new new/place/new new/new /file /srv/file; do echo x 2>/dev/null >$path && echo wrote $path; done`
       const order = use.order({ image, command: ['sh', '-c', script] })
       const { id, volumes } = await use.engine.create(order)
-      assert.equal(volumes.length, 4)
+      assert.equal(volumes.length, 6)
       await use.engine.start(id)
       assert.equal(
         textOf(await use.log(id), 'stdout'),
-        `/srv/bot\ncode\nseed\n7:8 777 .\n0:0 644 code\n0:0 777 /data\n0:0 755 /data/in\n0:0 777 /more\n0:0 700 /sealed\nwrote bot.db\nwrote /data/new\nwrote /more/new\n`,
+        `/srv/bot\ncode\nseed\n7:8 777 .\n0:0 644 code\n0:0 777 /data\n0:0 755 /data/in\n0:0 777 /more\n0:0 700 /sealed\nwrote bot.db\nwrote /data/new\nwrote /more/new\nwrote in/new\nwrote new/place/new\n`,
       )
       const found = await use.engine.volumes({ runner: use.runner })
       assert.deepEqual(found.map(({ name }) => name).sort(), [...volumes].sort())
@@ -203,12 +203,12 @@ USER 99`,
       // A container that begins again finds what it has written; another of the same image does not.
       await use.engine.start(id)
       await use.ended(id)
-      assert.match(textOf(await use.log(id), 'stdout'), /code\n[\s\S]*code\n/)
+      assert.match(textOf(await use.log(id), 'stdout'), /code\n.*code\n/s)
       await use.engine.remove(id)
       assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
       const other = await use.create('ls', { image })
       await use.engine.start(other)
-      assert.equal(textOf(await use.log(other), 'stdout'), 'code\n')
+      assert.equal(textOf(await use.log(other), 'stdout'), 'code\nin\nnew\n')
     },
   )
 
@@ -273,6 +273,28 @@ USER 99`,
       assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
     },
   )
+
+  check('a place for data stands in the working folder, and an image has a few volumes', async (use) => {
+    const { id: image } = await use.build({
+      Dockerfile: `FROM ${use.image}\nRUN mkdir /app && echo code >/app/code\nWORKDIR /app\nUSER 99`,
+    })
+    const data = { volume: `${use.runner}-data`, path: '/app/data' }
+    const script =
+      'cat code; [ -e data/file ] && echo second >>data/file || echo first >data/file; cat data/file; echo x >file'
+    for (const printed of ['code\nfirst\n', 'code\nfirst\nsecond\n']) {
+      const { id } = await use.engine.create(use.order({ image, data, command: ['sh', '-c', script] }))
+      await use.engine.start(id)
+      assert.equal(textOf(await use.log(id), 'stdout'), printed)
+      await use.engine.remove(id)
+    }
+    assert.equal(await use.engine.removeVolume(data.volume), true)
+    const paths = Array.from({ length: 17 }, (_, index) => `/v${index}`)
+    const { id: many } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME ${paths.join(' ')}` })
+    await assert.rejects(use.engine.create(use.order({ image: many })), { code: 'invalid_argument' })
+    const { id: deep } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME /a /a/b /a/b/c` })
+    await assert.rejects(use.engine.create(use.order({ image: deep })), { message: /within volumes within/ })
+    assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
+  })
 
   check(
     'a place for data is not the working folder of the image, whose code it would keep from changing',

@@ -46,7 +46,7 @@ export async function create(
       Name === undefined ? [] : [{ volume: Name, path: Destination }],
     )
     const { labels, data } = order
-    await openPlaces(docker, container, { user: image.Config?.User, places: mounted, labels })
+    await openPlaces(docker, container, { user: image.Config?.User, mounted, labels })
     const own = mounted.filter(({ path }) => path !== data?.path)
     return { id: container.id, volumes: own.map(({ volume }) => volume) }
   } catch (error) {

@@ -36,6 +36,8 @@ export class DockerEngine implements ContainerEngine {
   readonly #network: BotNetwork
   readonly #hasSeccomp: boolean
   readonly #closed = new AbortController()
+  /** Of volumes. */
+  readonly #folders = new Map<string, string>()
 
   constructor(
     docker: Docker,
@@ -180,8 +182,8 @@ export class DockerEngine implements ContainerEngine {
     names: readonly string[],
     options: { enoughBytes: number; signal: AbortSignal },
   ): Promise<number> {
-    const signal = this.#until(options.signal)
-    return this.#learned('measure volumes', volumeBytes(this.#docker, names, { ...options, signal }))
+    const look = { ...options, signal: this.#until(options.signal), folders: this.#folders }
+    return this.#learned('measure volumes', volumeBytes(this.#docker, names, look))
   }
 
   readVolume(name: string, labels: OwnLabels): Promise<Readable> {
@@ -189,6 +191,7 @@ export class DockerEngine implements ContainerEngine {
   }
 
   removeVolume(name: string): Promise<boolean> {
+    this.#folders.delete(name)
     return this.#told(`remove the volume ${name}`, removeVolume(this.#docker, name))
   }
 

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type Docker from 'dockerode'
+import type { Header } from 'tar-stream'
 import type { OwnLabels } from '../ports.ts'
 import { engineLabels } from './own-labels.ts'
 
@@ -8,8 +9,8 @@ import { engineLabels } from './own-labels.ts'
 const EMPTY_IMAGE = 'errand/empty:1'
 const EMPTY_TAR_BYTES = 1024
 
-/** Of a container that is made. */
-export interface Place {
+/** What a container that is made has at a path. */
+export interface Mounted {
   volume: string
   path: string
 }
@@ -21,33 +22,37 @@ export interface Place {
 export async function openPlaces(
   docker: Docker,
   container: Docker.Container,
-  { user, places, labels }: { user: string | undefined; places: readonly Place[]; labels: OwnLabels },
+  { user, mounted, labels }: { user: string | undefined; mounted: readonly Mounted[]; labels: OwnLabels },
 ): Promise<void> {
   const uid = uidOf(user)
-  const closed: (Place & { mode: number; uid: number; gid: number })[] = []
-  for (const place of places) {
-    const { mode = 0, ...owner } = await folderHeader(container, place.path)
-    const isOpen = (mode & 0o002) !== 0 || (owner.uid === uid && (mode & 0o200) !== 0)
+  const closed: { name: string; mode: number; uid: number; gid: number }[] = []
+  for (const [index, { path }] of mounted.entries()) {
+    const { mode = 0, uid: owner = 0, gid = 0 } = await folderHeader(container, path)
+    const isOpen = (mode & 0o002) !== 0 || (owner === uid && (mode & 0o200) !== 0)
     const isPrivate = (mode & 0o005) !== 0o005
     if (!isOpen && !isPrivate)
-      closed.push({ ...place, mode: (mode & 0o7777) | 0o777, uid: owner.uid ?? 0, gid: owner.gid ?? 0 })
+      closed.push({ name: `${index}/`, mode: (mode & 0o7777) | 0o777, uid: owner, gid })
   }
   if (closed.length === 0) return
   const { pack } = await import('tar-stream')
-  const holder = await hold(
-    docker,
-    closed.map(({ volume }) => volume),
-    labels,
-  )
+  const volumes = mounted.map(({ volume }) => volume)
+  const holder = await hold(docker, volumes, labels)
   try {
     const tar = pack()
-    for (const [index, { mode, uid, gid }] of closed.entries())
-      tar.entry({ name: `${index}/`, type: 'directory', mode, uid, gid })
+    for (const entry of closed) tar.entry({ ...entry, type: 'directory' })
     tar.finalize()
     await holder.putArchive(tar as unknown as NodeJS.ReadableStream, { path: '/' })
   } finally {
     await holder.remove({ force: true })
   }
+}
+
+/** Those that a runner which was killed has left would keep a volume from being removed. */
+export async function removeHolders(docker: Docker, volume: string): Promise<boolean> {
+  const filters = { volume: [volume], status: ['created'], ancestor: [EMPTY_IMAGE] }
+  const holders = await docker.listContainers({ all: true, filters })
+  for (const { Id } of holders) await docker.getContainer(Id).remove({ force: true })
+  return holders.length > 0
 }
 
 /** A tar of what stands in a volume. The engine reads it, wherever its disk is, and whatever uses it. */
@@ -111,7 +116,7 @@ async function hold(
 }
 
 /** Of the folder itself; what stands in it is not read. */
-async function folderHeader(container: Docker.Container, path: string) {
+async function folderHeader(container: Docker.Container, path: string): Promise<Header> {
   const { extract } = await import('tar-stream')
   const tar = (await container.getArchive({ path: `${path}/.` })) as Readable
   const entries = extract()

@@ -5,6 +5,7 @@ import { folderSize } from '../../limits/folder-size.ts'
 import type { FoundVolume, OwnLabels } from '../ports.ts'
 import { volumeSizes } from './container-size.ts'
 import { isConflict, isGone } from './errors.ts'
+import { removeHolders } from './held-volumes.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 
 /** What a file without content counts, so that nobody fills a disk with those. */
@@ -16,6 +17,13 @@ export async function volumes(docker: Docker, labels: Partial<OwnLabels>): Promi
   return (Volumes ?? []).map(({ Name, Labels }) => ({ name: Name, labels: ownLabels(Labels)! }))
 }
 
+export interface VolumeLook {
+  enoughBytes: number
+  signal: AbortSignal
+  /** Where those are that were looked at before. */
+  folders: Map<string, string>
+}
+
 /**
  * Counted here where the engine's disk is this machine's; else the engine is asked, which measures all that it has: that takes
  * longer, and fewer looks are had of it.
@@ -23,13 +31,17 @@ export async function volumes(docker: Docker, labels: Partial<OwnLabels>): Promi
 export async function volumeBytes(
   docker: Docker,
   names: readonly string[],
-  { enoughBytes, signal }: { enoughBytes: number; signal: AbortSignal },
+  { enoughBytes, signal, folders }: VolumeLook,
 ): Promise<number> {
   let bytes = 0
   for (const name of names) {
-    const folder = await folderOf(docker, name)
+    const folder = folders.get(name) ?? (await folderOf(docker, name))
     if (folder === undefined) continue
-    if (!(await isSeen(folder))) return await toldBytes(docker, names, signal)
+    folders.set(name, folder)
+    if (!(await isSeen(folder))) {
+      folders.delete(name)
+      return await toldBytes(docker, names, signal)
+    }
     const options = { signal, enoughBytes: enoughBytes - bytes, leastBytes: LEAST_FILE_BYTES }
     bytes += await folderSize(folder, options)
     if (bytes > enoughBytes) break
@@ -42,7 +54,7 @@ export async function removeVolume(docker: Docker, name: string): Promise<boolea
   try {
     await docker.getVolume(name).remove()
   } catch (error) {
-    if (isConflict(error)) return false
+    if (isConflict(error)) return (await removeHolders(docker, name)) && removeVolume(docker, name)
     if (!isGone(error)) throw error
   }
   return true

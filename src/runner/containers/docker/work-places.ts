@@ -5,6 +5,10 @@ import { ErrandError } from '../../../contract/errors.ts'
 import { imageVolumes } from './image-volumes.ts'
 
 const TMP = '/tmp'
+/** Each is a volume, and looked at again and again. */
+const MOST_PLACES = 16
+/** Of each the engine makes a copy, and one of what is within it again. */
+const MOST_WITHIN = 1
 
 /**
  * The paths that a container can write to on the disk, and that go with it: its working folder, unless that is one of the
@@ -23,5 +27,14 @@ export function workPlaces(image: Docker.ImageInspectInfo['Config'] | undefined,
   // Memory.
   paths.delete(TMP)
   if (data !== undefined) paths.delete(data)
-  return [...paths].sort()
+  const places = [...paths].sort()
+  const depthOf = (path: string) => places.filter((place) => path.startsWith(`${place}/`)).length
+  const fault =
+    places.length > MOST_PLACES
+      ? `${places.length} volumes; ${MOST_PLACES} are taken`
+      : places.some((path) => depthOf(path) > MOST_WITHIN)
+        ? 'volumes within volumes within volumes'
+        : undefined
+  if (fault === undefined) return places
+  throw new ErrandError('invalid_argument', `The image has ${fault}.`, { hint: 'Use an image with fewer.' })
 }
