@@ -5,8 +5,8 @@ export interface FolderSizeOptions {
   /** Larger is all the same: it need not be counted to its end. */
   enoughBytes: number
   /**
-   * Each file and folder counts so much at least, and what has a path that is too long for the system is Infinity: of a folder
-   * whose owner would gain by what is not counted. Default: each counts what it has.
+   * Each file and folder counts so much at least, what has a path that is too long for the system is Infinity, and what may not
+   * be looked at is an error: of a folder whose owner would gain by what is not counted. Default: each counts what it has.
    */
   leastBytes?: number
 }
@@ -21,6 +21,7 @@ export async function folderSize(
   // Names are bytes: what is no UTF-8 would not be found again by its text.
   const left = [Buffer.from(folder)]
   const unless = (error: NodeJS.ErrnoException): undefined => {
+    if (leastBytes !== undefined && error.code === 'EACCES') throw error
     if (leastBytes !== undefined && error.code === 'ENAMETOOLONG') bytes = Number.POSITIVE_INFINITY
   }
   while (left.length > 0 && !signal.aborted && bytes <= enoughBytes) {

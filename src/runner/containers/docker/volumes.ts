@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import type Docker from 'dockerode'
-import { folderSize } from '../../limits/folder-size.ts'
+import { type FolderSizeOptions, folderSize } from '../../limits/folder-size.ts'
 import type { FoundVolume, OwnLabels } from '../ports.ts'
 import { volumeSizes } from './container-size.ts'
 import { isConflict, isGone } from './errors.ts'
@@ -38,12 +38,13 @@ export async function volumeBytes(
     const folder = folders.get(name) ?? (await folderOf(docker, name))
     if (folder === undefined) continue
     folders.set(name, folder)
-    if (!(await isSeen(folder))) {
+    const options = { signal, enoughBytes: enoughBytes - bytes, leastBytes: LEAST_FILE_BYTES }
+    const seen = await sizeSeen(folder, options)
+    if (seen === undefined) {
       folders.delete(name)
       return await toldBytes(docker, names, signal)
     }
-    const options = { signal, enoughBytes: enoughBytes - bytes, leastBytes: LEAST_FILE_BYTES }
-    bytes += await folderSize(folder, options)
+    bytes += seen
     if (bytes > enoughBytes) break
   }
   signal.throwIfAborted()
@@ -69,13 +70,14 @@ async function folderOf(docker: Docker, name: string): Promise<string | undefine
   }
 }
 
-/** Whoever is not root could not look into each folder of others, and would count too little. */
-async function isSeen(folder: string): Promise<boolean> {
-  if (process.getuid?.() !== 0) return false
-  return await access(folder, constants.R_OK).then(
-    () => true,
-    () => false,
-  )
+/** Undefined where it is not there, or may not all be looked at. */
+async function sizeSeen(folder: string, options: FolderSizeOptions): Promise<number | undefined> {
+  try {
+    await access(folder, constants.R_OK)
+    return await folderSize(folder, options)
+  } catch {
+    return undefined
+  }
 }
 
 async function toldBytes(docker: Docker, names: readonly string[], signal: AbortSignal): Promise<number> {
