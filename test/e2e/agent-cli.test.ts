@@ -186,7 +186,7 @@ test('bad input is an error of its own, and a run that fails says why', async (t
     [['agent', ''], /the prompt is empty/],
     [['agent', 'x', '--permissions', 'maybe'], /--permissions is "maybe"[\s\S]*ask, allow or deny/],
     [['agent', 'x', '--budget-turns', 'many'], /--budget-turns is "many"/],
-    [['agent', 'x', '--budget-turns', '0'], /--budget-turns: /],
+    [['agent', 'x', '--budget-turns', '0'], /--budget-turns must be more than 0/],
     [['agent', 'x', '--command', 'y'], /command is for the agent "acp"/],
     [['agent', 'x', '--detach'], /--detach needs --hub/],
     [['agent', 'x', '-i'], /needs a terminal/],

@@ -38,8 +38,8 @@ export async function unpackZip(
     }
   }
   await pipeline(counted, createWriteStream(file, { flags: 'wx', mode: 0o600 }), { signal })
-  const { openPromise } = await import('yauzl')
-  const zip = await openPromise(file, { autoClose: false, decodeStrings: false })
+  const { default: yauzl } = await import('yauzl')
+  const zip = await yauzl.openPromise(file, { autoClose: false, decodeStrings: false })
   try {
     const size = new ByteCount(limits.maxBytes)
     for (const entry of await listed(zip, limits)) {
@@ -63,13 +63,13 @@ interface ListedEntry {
 
 /** In the order of the list. */
 async function listed(zip: ZipFile, { maxEntries }: UnpackLimits): Promise<ListedEntry[]> {
-  const { getFileNameLowLevel } = await import('yauzl')
+  const { default: yauzl } = await import('yauzl')
   if (zip.entryCount > maxEntries) throw tooManyEntries('archive', maxEntries)
   const entries: ListedEntry[] = []
   for await (const entry of zip.eachEntry()) {
     const { generalPurposeBitFlag, fileNameRaw, extraFields } = entry
     // A backslash stays one, and is refused.
-    const name = getFileNameLowLevel(generalPurposeBitFlag, fileNameRaw, extraFields, true)
+    const name = yauzl.getFileNameLowLevel(generalPurposeBitFlag, fileNameRaw, extraFields, true)
     entries.push({ entry, name, ...kindOf(entry, name) })
   }
   checkPlaces(entries)

@@ -5,6 +5,7 @@ import { readIgnoreFile } from '../../sources/ignore-file.ts'
 import { tarOf } from '../../sources/pack.ts'
 import { SkippedPaths } from '../../sources/skipped-paths.ts'
 import type { ImageSupply } from './image-supply.ts'
+import { withoutScripts } from './run-mounts.ts'
 
 /** So many of a build's last lines go into its error. */
 const TOLD_LINES = 20
@@ -37,7 +38,8 @@ export async function buildImage(
       labels,
       limits: settings.buildLimits,
       refresh,
-      progress: (line) => {
+      progress: (told) => {
+        const line = withoutScripts(told)
         last.push(line)
         if (last.length > TOLD_LINES) last.shift()
         progress(line)
@@ -53,7 +55,7 @@ export async function buildImage(
         cause: error,
       })
     if (!(error instanceof ErrandError) || error.code !== 'build_failed') throw error
-    throw failed(error.message, last, { hint: error.hint, cause: error })
+    throw failed(withoutScripts(error.message), last, { hint: error.hint, cause: error })
   }
 }
 

@@ -42,7 +42,7 @@ test('a RUN with caches is the same command in the same shell, in empty folders'
   assert.deepEqual((await command(`FROM a\nRUN ${cache} pip install -r x`)).slice(4), [
     '/root/.cache/pip',
     '0755',
-    '',
+    '-',
     '/bin/sh',
     '-c',
     'pip install -r x',
@@ -68,7 +68,7 @@ test('a RUN with caches is the same command in the same shell, in empty folders'
 RUN --mount=type=cache,dst=/var/cache/apt/archives/,sharing=locked,id=x --mount=mode=700,uid=5,gid=6,type=cache,destination=/var/./cache x`
   const [outer, within] = [(await command(two)).slice(4, 7), (await command(two)).slice(11, 14)]
   assert.deepEqual(outer, ['/var/cache', '700', '5:6'])
-  assert.deepEqual(within, ['/var/cache/apt/archives', '0755', ''])
+  assert.deepEqual(within, ['/var/cache/apt/archives', '0755', '-'])
   assert.equal(
     (await pinned(`FROM a\nRUN x --mount=type=cache,target=/x`)).at(-1),
     'RUN x --mount=type=cache,target=/x',
@@ -134,6 +134,9 @@ test('what stood at a target is out of sight for the command, and as it was afte
   const second = await run('sub/-new', 'trap : EXIT; stat -c %a sub/-new; exit 7', ',mode=750')
   assert.deepEqual([second.status, second.stdout], [7, '750\n'], second.stderr)
   assert.deepEqual(readdirSync(join(dir, 'sub')), [])
+  const twice = `,mode=755 --mount=type=cache,target=./there`
+  assert.equal((await run('there', 'touch there/x', twice)).status, 0)
+  assert.equal(readFileSync(join(dir, 'there/kept'), 'utf8'), 'kept')
   symlinkSync('there', join(dir, 'link'))
   assert.equal((await run('link', 'rm -rf link')).status, 0)
   assert.equal(readFileSync(join(dir, 'link/kept'), 'utf8'), 'kept')
@@ -147,7 +150,7 @@ test("a build with pip's cache, and with two of them, works, and its layers have
   skip,
 }, async (t) => {
   const base = await baseImage('python:3.11-slim')
-  const { prepare, run, docker } = await imagesUnderTest(t)
+  const { prepare, run, docker, lines } = await imagesUnderTest(t)
   const dir = mkdtempSync(join(tmpdir(), 'errand-caches-'))
   t.after(() => rmSync(dir, { recursive: true }))
   const file = join(dir, 'upload')
@@ -173,6 +176,18 @@ CMD ls /wheels; cat /var/lib/own/file; ls -A /var/lib/own /root/.cache
     ]),
   )
   const source = { mode: 'archive', upload: '0f'.repeat(32), dockerfile: 'Dockerfile' } as const
+  const broken = `FROM ${base}\nRUN --mount=type=cache,target=/a --mount=type=cache,target=/b,uid=5 echo so far; exit 3`
+  const whole = readFileSync(file)
+  writeFileSync(file, rawTar([{ name: 'Dockerfile', content: broken }]))
+  await assert.rejects(prepare(source, { upload: async () => file }), {
+    code: 'build_failed',
+    message: /The command '\/bin\/sh -c echo so far; exit 3' returned a non-zero code: 3/,
+  })
+  assert.ok(
+    lines.some((line) => line.endsWith(': RUN ["/bin/sh","-c","echo so far; exit 3"]')),
+    lines.join('\n'),
+  )
+  writeFileSync(file, whole)
   const { id } = await prepare(source, { upload: async () => file })
   assert.equal(await run(id), 'greeting-1.2-py3-none-any.whl\nkept\n/root/.cache:\n\n/var/lib/own:\nfile\n')
   const [image, from] = await Promise.all([id, base].map((name) => docker.engine.getImage(name).inspect()))

@@ -8,7 +8,7 @@ export const DEFAULT_SHELL: readonly string[] = ['/bin/sh', '-c']
 interface CacheMount {
   target: string
   mode: string
-  /** As chown takes it; empty where none is named. */
+  /** As chown takes it; "-" where none is named. */
   owner: string
 }
 
@@ -20,8 +20,8 @@ const MOUNT = '--mount='
  */
 const SCRIPT = [
   't=$1 m=$2 o=$3; shift 3',
-  'if [ -e "$t" ] || [ -L "$t" ]; then a=$t.errand-aside; mv "$t" "$a" || exit; else a=; fi',
-  'mkdir -p "$t" && chmod "$m" "$t" && if [ "$o" ]; then chown "$o" "$t"; fi || exit',
+  'if [ -e "$t" ] || [ -L "$t" ]; then a=$t.errand-aside.$$; mv "$t" "$a" || exit; else a=; fi',
+  'mkdir -p "$t" && chmod "$m" "$t" && if [ "$o" != - ]; then chown "$o" "$t"; fi || exit',
   '"$@"; c=$?',
   'chmod -R u+rwX "$t" 2>/dev/null; rm -rf "$t" || exit',
   'if [ "$a" ]; then mv "$a" "$t" || exit; fi; exit $c',
@@ -54,6 +54,14 @@ export function withoutMounts(run: NumberedInstruction, shell: readonly string[]
   const command = [...around, ...(execForm(rest) ?? [...shell, rest])]
   return { ...run, flags: [], rest: JSON.stringify(command) }
 }
+
+/** What an engine tells of such a RUN, with the command as it was written. */
+export const withoutScripts = (told: string): string => told.replace(inList, '').replace(inText, '')
+
+const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+// With target, mode and owner, which have neither a blank nor a quote in them.
+const inList = new RegExp(`${literal(`"/bin/sh","-c",${JSON.stringify(SCRIPT)},"sh",`)}(?:"[^"]*",){3}`, 'g')
+const inText = new RegExp(`${literal(`/bin/sh -c ${SCRIPT} sh `)}(?:\\S+ ){3}`, 'g')
 
 /** The list that follows SHELL or RUN; undefined for the form of a shell. */
 export function execForm(rest: string): string[] | undefined {
@@ -110,6 +118,6 @@ function cacheMount(line: number, text: string): CacheMount {
   if (unknown !== undefined) throw refuse(`has a cache with ${JSON.stringify(unknown)}, which is not known`)
   if (!/^[0-7]{3,4}$/.test(mode) || !/^\d*$/.test(uid) || !/^\d*$/.test(gid))
     throw refuse('has a cache with a mode, uid or gid that is no number', 'Write it as mode=0755,uid=1000.')
-  const owner = gid === '' ? uid : `${uid}:${gid}`
+  const owner = (gid === '' ? uid : `${uid}:${gid}`) || '-'
   return { target: target.startsWith('/') ? target : `./${target}`, mode, owner }
 }
