@@ -33,7 +33,12 @@ test('twenty small bots run on two cores beside workflows, which have all slots 
   ]
   await eventually('eight steps at once', () => readdirSync(at).length === 8)
 
-  const shown = await hub.call('runners', 'show', 'apart')
+  await hub.kill('hub')
+  await hub.startHub()
+  const shown = await eventually('the runner at the next hub', async () => {
+    const found = await hub.call('runners', 'show', 'apart')
+    return /^status +connected$/m.test(found.stdout) && found
+  })
   assert.match(shown.stdout, /^busy +8 of 8 slots$/m)
   assert.match(shown.stdout, /^bots +20, for which 320MB of memory is kept$/m)
   assert.match((await hub.call('runners', 'list')).stdout, / 8\/8 +20 \(320MB\)/)
