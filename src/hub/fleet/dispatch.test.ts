@@ -361,10 +361,10 @@ test('a bot counts for no step of its owner, and among bots whoever has fewer co
 test('bots that begin pass no step over that waits for a slot, and no runner is kept for a bot', () => {
   const world = openWorld({ patience: 2 })
   const runner = world.connect('r1', { slots: 1, memory_bytes: GB, ...withEngine })
-  const [, waiting] = [world.submit('ann'), world.submit('ann')]
-  const bots = Array.from({ length: 8 }, () => world.submit('cem', small))
+  const [, waiting] = [world.submit('ann', { memory_bytes: GB / 2 }), world.submit('ann')]
+  const bots = Array.from({ length: 3 }, () => world.submit('cem', small))
   assert.ok(bots.every(isRunning))
-  const large = world.submit('bob', { ...small, memory_bytes: GB })
+  const large = world.submit('bob', { ...small, memory_bytes: 0.75 * GB })
   for (const each of bots) {
     world.end(each)
     assert.ok(isRunning(world.submit('cem', small)))
