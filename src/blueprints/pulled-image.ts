@@ -12,10 +12,10 @@ export function withPulledImage(
 ): Workflow {
   const [step] = workflow.steps
   const { args, secrets } = step!
-  const { source } = args as BotServeArgs
+  const { source, data } = args as BotServeArgs
   const host = workflow.inventory?.hosts[DEFAULT_HOST] ?? {}
-  // Where the bot's owner has named a runner it is that.
-  const here = { attempt_id, ...(host.runner === undefined && { runner }) }
+  // Where the bot's owner has named one it is that.
+  const here = { attempt_id, ...((host.runner === undefined || host.runner === data?.runner) && { runner }) }
   const had = withoutPassword(source, here)
   if (had === undefined) return workflow
   const others = Object.entries(secrets ?? {}).filter(([name]) => name !== SOURCE_PASSWORD)

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
 import type { ContainerEngine, ContainerLimits, OwnLabels } from '../containers/ports.ts'
 import type { BotPlan } from '../ports.ts'
@@ -75,6 +76,12 @@ export class BotContainer {
       return this.#makeOnce(progress, signal)
     })
     const imageBytes = await engine.volumeBytes(volumes, { enoughBytes: Number.POSITIVE_INFINITY, signal })
+    if (!Number.isFinite(imageBytes)) {
+      await engine.remove(id)
+      throw new ErrandError('invalid_argument', 'The image has paths that are too long to be measured.', {
+        hint: 'Make the paths in its working folder and volumes shorter.',
+      })
+    }
     record.keep({ container: id, places: { work: volumes, imageBytes, data: this.#data?.volume } })
     return id
   }

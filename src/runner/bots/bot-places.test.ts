@@ -46,6 +46,25 @@ test('a bot that writes more into its working folder than it may is ended, with 
   await attempts.close()
 })
 
+test('a bot that hides what it writes, in files without a name or paths without an end, is ended', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const image = await withFolder(t)
+  const attempts = here.open()
+  const deep = `for n in $(seq 30); do mkdir ${'d'.repeat(200)} && cd ${'d'.repeat(200)} || break; done`
+  for (const hidden of ['exec 3>file; rm file; head -c 20m /dev/zero >&3', `${deep}; echo x >file`]) {
+    const spec = here.bot(`${hidden}; while :; do sleep 1; done`, {
+      source: { mode: 'image', image },
+      limits: { work: '5MB' },
+    })
+    const attempt = await attempts.start(spec, 1)
+    const end = await endOf(attempt)
+    assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'], hidden)
+  }
+  await attempts.close()
+})
+
 test('data outlive their bot, are found again, and one that is over its limit ends', { skip }, async (t) => {
   const here = await botPlace(t)
   const attempts = here.open()

@@ -59,7 +59,7 @@ export class ContainerLife {
     const id = await this.#make(new BotContainer({ ...container, engine }))
     if (id === undefined) return { type: 'stopped' }
     this.#made = { engine, id }
-    this.#watchPlaces(engine)
+    this.#watchPlaces(engine, id)
     if (halt.aborted) this.#stop()
     const log = new ContainerLog({ engine, id, log: botLog, leave })
     const { plan, limits, record } = container
@@ -118,7 +118,7 @@ export class ContainerLife {
   }
 
   /** As long as it lives: between its restarts too, its places stay. */
-  #watchPlaces(engine: ContainerEngine): void {
+  #watchPlaces(engine: ContainerEngine, id: string): void {
     const { container, onFull } = this.#options
     const { plan, record } = container
     const { places } = record.facts
@@ -126,6 +126,7 @@ export class ContainerLife {
     const { work, imageBytes, data } = places
     void watchPlaces({
       engine,
+      container: id,
       places: {
         work: { volumes: work, limitBytes: bytes(plan.limits.work ?? DEFAULT_WORK), imageBytes },
         data: data === undefined ? undefined : { volume: data, limitBytes: bytes(plan.data!.size) },

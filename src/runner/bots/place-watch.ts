@@ -15,6 +15,8 @@ export interface Places {
 
 export interface PlaceWatchOptions {
   engine: ContainerEngine
+  /** Id of its container. */
+  container: string
   places: Places
   /** Once: with what there is and what may be. */
   onFull(message: string): void
@@ -26,10 +28,16 @@ export interface PlaceWatchOptions {
  * bounds no volume by itself: a file system of its own for each would take a loop device, which is lost with the next boot of the
  * machine, and which a runner that is in a container cannot make.
  */
-export async function watchPlaces({ engine, places, onFull, signal }: PlaceWatchOptions): Promise<void> {
+export async function watchPlaces({
+  engine,
+  container,
+  places,
+  onFull,
+  signal,
+}: PlaceWatchOptions): Promise<void> {
   while (!signal.aborted) {
     const began = performance.now()
-    const full = await fullPlace(engine, places, signal).catch(() => undefined)
+    const full = await fullPlace(engine, container, places, signal).catch(() => undefined)
     if (signal.aborted) return
     if (full !== undefined) {
       onFull(full)
@@ -40,14 +48,20 @@ export async function watchPlaces({ engine, places, onFull, signal }: PlaceWatch
   }
 }
 
-/** What to say of the one that has more than it may. */
-export async function fullPlace(
+/** What to say of the one that has more than it may. What stands in no folder counts for one of them. */
+async function fullPlace(
   engine: ContainerEngine,
+  container: string,
   { work, data }: Places,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const bytesOf = (volumes: readonly string[], limitBytes: number) =>
-    engine.volumeBytes(volumes, { enoughBytes: limitBytes, signal })
+  const nameless = work.volumes[0] ?? data?.volume
+  const bytesOf = (volumes: readonly string[], enoughBytes: number) =>
+    engine.volumeBytes(volumes, {
+      enoughBytes,
+      signal,
+      ...(volumes[0] === nameless && { container }),
+    })
   if (data !== undefined) {
     const bytes = await bytesOf([data.volume], data.limitBytes)
     if (bytes > data.limitBytes)

@@ -157,11 +157,12 @@ export interface ContainerEngine {
   volumes(labels: Partial<OwnLabels>): Promise<FoundVolume[]>
   /**
    * What stands in them, on the disk, each file with 4 KiB at least. Not counted further than `enoughBytes`; Infinity where
-   * it cannot be measured, as with paths that are too long. One that is gone has nothing.
+   * it cannot be measured, as with paths that are too long. One that is gone has nothing. With `container`, also files on
+   * their disk that its processes hold and that stand in no folder any more, as far as those can be seen.
    */
   volumeBytes(
     names: readonly string[],
-    options: { enoughBytes: number; signal: AbortSignal },
+    options: { enoughBytes: number; signal: AbortSignal; container?: string },
   ): Promise<number>
   /** A tar of what stands in it; also while a container uses it. Throws `not_found`. */
   readVolume(name: string, labels: OwnLabels): Promise<Readable>

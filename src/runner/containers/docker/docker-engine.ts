@@ -180,7 +180,7 @@ export class DockerEngine implements ContainerEngine {
 
   volumeBytes(
     names: readonly string[],
-    options: { enoughBytes: number; signal: AbortSignal },
+    options: { enoughBytes: number; signal: AbortSignal; container?: string },
   ): Promise<number> {
     const look = { ...options, signal: this.#until(options.signal), folders: this.#folders }
     return this.#learned('measure volumes', volumeBytes(this.#docker, names, look))

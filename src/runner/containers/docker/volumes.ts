@@ -1,11 +1,12 @@
 import { constants } from 'node:fs'
-import { access } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import type Docker from 'dockerode'
 import { type FolderSizeOptions, folderSize } from '../../limits/folder-size.ts'
 import type { FoundVolume, OwnLabels } from '../ports.ts'
 import { volumeSizes } from './container-size.ts'
 import { isConflict, isGone } from './errors.ts'
 import { removeHolders } from './held-volumes.ts'
+import { namelessBytes } from './nameless-files.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 
 /** What a file without content counts, so that nobody fills a disk with those. */
@@ -20,6 +21,8 @@ export async function volumes(docker: Docker, labels: Partial<OwnLabels>): Promi
 export interface VolumeLook {
   enoughBytes: number
   signal: AbortSignal
+  /** Whose nameless files count too. */
+  container?: string
   /** Where those are that were looked at before. */
   folders: Map<string, string>
 }
@@ -31,7 +34,7 @@ export interface VolumeLook {
 export async function volumeBytes(
   docker: Docker,
   names: readonly string[],
-  { enoughBytes, signal, folders }: VolumeLook,
+  { enoughBytes, signal, container, folders }: VolumeLook,
 ): Promise<number> {
   let bytes = 0
   for (const name of names) {
@@ -45,6 +48,8 @@ export async function volumeBytes(
       return await toldBytes(docker, names, signal)
     }
     bytes += seen
+    if (name === names[0] && container !== undefined)
+      bytes += await namelessBytes(docker, container, (await stat(folder)).dev).catch(() => 0)
     if (bytes > enoughBytes) break
   }
   signal.throwIfAborted()

@@ -1,0 +1,36 @@
+import { readdir, readlink, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type Docker from 'dockerode'
+
+/** Where the kernel shows what a process has open, and what it has in its memory without having it open. */
+const HELD = ['fd', 'map_files']
+
+/**
+ * Bytes of the files that a container's processes hold on this device and that stand in no folder any more: they take the disk
+ * until their last holder ends. 0 where its processes cannot be seen, as from a container.
+ */
+export async function namelessBytes(docker: Docker, id: string, device: number): Promise<number> {
+  const { State } = await docker.getContainer(id).inspect()
+  if (!State.Running) return 0
+  const seen = new Map<number, number>()
+  for (const process of await processesWith(State.Pid))
+    for (const held of HELD) {
+      const folder = join(process, held)
+      for (const name of await readdir(folder).catch(() => [])) {
+        // Followed by the kernel, to a file without a name too.
+        const file = await stat(join(folder, name)).catch(() => undefined)
+        if (file?.isFile() && file.nlink === 0 && file.dev === device) seen.set(file.ino, file.blocks * 512)
+      }
+    }
+  return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0)
+}
+
+/** Folders of all processes in the container of this one: no other has its numbering of processes. */
+async function processesWith(pid: number): Promise<string[]> {
+  const numbering = (process: string) => readlink(join(process, 'ns/pid')).catch(() => undefined)
+  const wanted = await numbering(`/proc/${pid}`)
+  if (wanted === undefined || wanted === (await numbering('/proc/self'))) return []
+  const all = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map((name) => join('/proc', name))
+  const found = await Promise.all(all.map(async (process) => (await numbering(process)) === wanted))
+  return all.filter((_, index) => found[index])
+}
