@@ -74,6 +74,21 @@ test('data of a bot are known once it was up, and it goes back to where they are
   assert.equal((await call('GET', '/bots/echo/data')).json.in_use, false)
 })
 
+test('a hub that was killed before it kept where data are learns it at its next start', async (t) => {
+  const { hub, call, start, up } = await setUp(t)
+  await start('echo')
+  await up('echo')
+  const { engine, secrets, uploads, botData } = hub
+  await botData.store.remove({ tenant: 'default', owner: 'ann', bot_id: 'echo' })
+  assert.equal((await call('GET', '/bots/echo/data')).status, 404)
+  const { Bots } = await import('../bots/bots.ts')
+  const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * GB }
+  const next = new Bots({ engine, secrets, uploads, data: botData, quota, log: () => {} })
+  t.after(() => next.close())
+  await next.resume()
+  assert.equal((await call('GET', '/bots/echo/data')).json.runner, 'stand-in')
+})
+
 test('a run that has no runner yet is not begun again beside itself: its data would be in two places', async (t) => {
   const { hub, call, start } = await setUp(t)
   hub.host.place = () => ({ waiting: 'for a runner' }) as never
