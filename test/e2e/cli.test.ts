@@ -189,6 +189,24 @@ test('--json prints one event a line and the run at the end', async (t) => {
   assert.equal(last.run.status, 'success')
 })
 
+test('what is shown steers no terminal in a pipe either, and has the colours of steps where they are asked for', async (t) => {
+  const errand = flow(t, "printf '\\033[31mred\\033[2J\\033]52;c;aGk=\\007\\n'; echo bad >&2")
+  const shown = async (args: string[], env: NodeJS.ProcessEnv = {}) =>
+    (await errand.run(['run', errand.file, ...args], { env })).stdout
+  for (const text of [
+    await shown([]),
+    await shown(['--color', 'never'], { FORCE_COLOR: '1' }),
+    await shown([], { NO_COLOR: '1', FORCE_COLOR: '1' }),
+  ])
+    assert.match(text, /^> one\nlocal \| red\nlocal ! bad\n\n[^\x1b]*$/)
+  for (const text of [await shown(['--color', 'always']), await shown([], { FORCE_COLOR: '1' })]) {
+    assert.match(text, /\x1b\[31mred\x1b\[0m\n/)
+    assert.doesNotMatch(text, /\x1b[^[]|\x1b\[2J|\x1b\[K/)
+  }
+  const wrong = await errand.run(['run', errand.file, '--color', 'sometimes'])
+  assert.deepEqual([wrong.code, wrong.stdout], [2, ''])
+})
+
 test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends with 3', async (t) => {
   // No other process waits just as long: a pid may be the beginning of another.
   const seconds = `98765.${randomInt(10 ** 9, 10 ** 10)}`

@@ -396,4 +396,21 @@ test('runs of a hub are approved, rejected, canceled and tried again from the co
   const again = await errand.call('runs', 'retry', 'yes', '--failed', '--follow')
   assert.equal(again.code, 0, again.stdout + again.stderr)
   assert.match(again.stdout, /go +local +success/)
+
+  for (const words of [
+    ['logs', 'yes', '--json'],
+    ['events', 'yes'],
+    ['events', 'yes', '--after', '8'],
+  ]) {
+    const lines = (await errand.call('runs', ...words)).stdout.trimEnd().split('\n')
+    const events = lines.map((line) => JSON.parse(line))
+    if (words[0] === 'logs') assert.equal(events.pop().type, 'result')
+    for (const { run_id, type, step, host } of events)
+      assert.deepEqual(
+        [run_id, ...(/^(attempt|output)/.test(type) ? [step, host] : [])],
+        ['yes', ...(/^(attempt|output)/.test(type) ? ['go', 'local'] : [])],
+        type,
+      )
+    assert.ok(events.some(({ type }) => type === 'attempt.finished'))
+  }
 })

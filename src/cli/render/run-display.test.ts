@@ -321,10 +321,12 @@ test('a run that a step has started tells why it failed, and the step does not t
         { type: 'child.started', step: 'sub', phase: 'main', instance: 0, run_id: 'c' },
         { type: 'child.finished', step: 'sub', phase: 'main', instance: 0, run_id: 'c', status: 'failed' },
         { ...ended('sub', 'failed'), reason: 'child_failed', message: 'It was refused.' } as NewEvent,
+        { type: 'run.finished', status: 'failed', message: 'Step "sub" failed: It was refused.' },
       ],
       { isShown: () => isShown },
     )
-  assert.equal(shown(true), '> sub\nsub: runs as c\nsub: c ended failed\n')
+  assert.match(shown(true), /^> sub\nsub: runs as c\nsub: c ended failed\n\nSTEP .*\nsub .* child failed\n\n/)
+  assert.doesNotMatch(shown(true), /refused/)
   assert.match(shown(false), /^sub failed: child failed: It was refused\.$/m)
 })
 

@@ -66,7 +66,10 @@ export class RunRows {
         this.#update(event, { status: 'waiting', startedAt: event.time })
         break
       case 'child.finished':
-        this.#update(event, { status: event.status, message: event.message, finishedAt: event.time })
+        this.#update(event, {
+          ...{ status: event.status, message: event.message, finishedAt: event.time },
+          reason: event.status === 'failed' ? 'child_failed' : undefined,
+        })
         break
       case 'step.finished':
         this.#finish(event)
