@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { standInOptions } from '../support/agent-command.ts'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { workflowText } from '../support/programs.ts'
 
@@ -12,16 +13,16 @@ const skip = existsSync('/usr/bin/script')
   ? false
   : 'there is no "script" to make a terminal (Debian\'s package bsdutils)'
 
-/** `errand run` in a terminal of its own. */
-function inTerminal(t: TestContext, steps: Parameters<typeof workflowText>[0]) {
+/** `errand` in a terminal of its own: `errand run` of the steps, or with these words. */
+function inTerminal(t: TestContext, steps: Parameters<typeof workflowText>[0], words?: readonly string[]) {
   const { home, env } = errandCommand(t)
   const file = join(home, 'flow.yaml')
   writeFileSync(file, workflowText(steps))
-  const terminal: ChildProcessWithoutNullStreams = spawn(
-    '/usr/bin/script',
-    ['-qec', `'${program}' run '${file}'`, '/dev/null'],
-    { env, cwd: home },
-  )
+  const line = [program, ...(words ?? ['run', file])].map((word) => `'${word}'`).join(' ')
+  const terminal: ChildProcessWithoutNullStreams = spawn('/usr/bin/script', ['-qec', line, '/dev/null'], {
+    env,
+    cwd: home,
+  })
   t.after(() => terminal.kill('SIGKILL'))
   const shown = { text: '' }
   terminal.stdout.setEncoding('utf8').on('data', (text) => (shown.text += text))
@@ -69,6 +70,17 @@ test('the end of input refuses, and Ctrl-C cancels the run', { skip }, async (t)
   await canceled.until('[y/N] ')
   canceled.type('\x03')
   assert.equal(await canceled.ended, 3, canceled.shown.text)
+})
+
+test("an agent's question is asked again too", { skip }, async (t) => {
+  const words = ['agent', 'ask asked.txt', '--permissions', 'ask', ...standInOptions]
+  const { until, type, ended, shown, home } = inTerminal(t, [], words)
+  await until('Allow it? [y/N] ')
+  type('what?\r')
+  await until('Answer yes or no (no is the default). Allow it? [y/N] ')
+  type('y\r')
+  assert.equal(await ended, 0, shown.text)
+  assert.ok(existsSync(join(home, 'asked.txt')), shown.text)
 })
 
 test('a live line says what runs and for how long, and is gone when a line comes', { skip }, async (t) => {

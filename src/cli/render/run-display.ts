@@ -1,21 +1,12 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentLines } from './agent-line.ts'
+import { Failures } from './failures.ts'
 import { LiveLines } from './live-lines.ts'
 import { type Paint, palette } from './palette.ts'
 import { type Row, RunRows } from './run-rows.ts'
 import { type RunningStep, runningFor, StillRunning } from './still-running.ts'
-import {
-  between,
-  countsText,
-  isFailure,
-  isFolded,
-  MOST_NAMED,
-  statusColor,
-  stepName,
-  summary,
-  whyText,
-} from './summary.ts'
+import { between, countsText, isFolded, statusColor, stepName, summary, whyText } from './summary.ts'
 import { lineText, type TextRules } from './terminal-text.ts'
 import { durationText } from './units.ts'
 
@@ -36,18 +27,6 @@ export interface DisplayOptions extends TextRules {
   isShown?(runId: string): boolean
 }
 
-/** What was told of the instances of a step: how many have failed for good, lines on such, and on waiting. */
-interface Told {
-  failures: number
-  lines: number
-  waits: number
-}
-
-/** A failure is told again at the end, with its last lines, when so many lines have come since. */
-const FAR_LINES = 20
-/** Failures that are told again. */
-const MOST_AGAIN = 5
-
 /** A run as a person reads it: text for each event, and the summary at the end. */
 export class RunDisplay {
   readonly #options: DisplayOptions
@@ -57,10 +36,9 @@ export class RunDisplay {
   readonly #lines = new Map<number, LiveLines>()
   readonly #agents = new Map<number, AgentLines>()
   readonly #waiting = new Map<number, string>()
-  readonly #told = new Map<string, Told>()
-  /** The first instance of each step that has failed for good, with the number of the line they stand in. */
-  readonly #failures: { text: string; line: number }[] = []
-  #written = 0
+  /** Steps of many instances of which it was told that they wait. */
+  readonly #waitsTold = new Set<string>()
+  readonly #failures: Failures
   #created: string | undefined
   /** The step that was named last: lines of others name their own. */
   #named: string | undefined
@@ -68,6 +46,7 @@ export class RunDisplay {
   constructor(options: DisplayOptions) {
     this.#options = options
     this.#paint = palette(options.color)
+    this.#failures = new Failures(this.#paint)
   }
 
   /** What to write for this event; often nothing. `nowMs` as for `StillRunning`. */
@@ -75,7 +54,7 @@ export class RunDisplay {
     this.#rows.add(event)
     this.#running.add(event, nowMs)
     const text = this.#text(event)
-    if (this.#failures.length > 0) this.#written += text.split('\n').length - 1
+    this.#failures.wrote(text)
     return this.#within(text)
   }
 
@@ -162,10 +141,11 @@ export class RunDisplay {
   #stepStarted(event: EventOf<'step.started'>): string {
     this.#named = event.step
     const paint = this.#paint
-    const failed = this.#rows
-      .ofStep(event)
+    const rows = this.#rows.ofStep(event)
+    const isOneOfMany = this.#isFolded(rows)
+    const failed = rows
       .filter(({ status }) => status === 'failed')
-      .map((row) => this.#ended(row, whyText(row)))
+      .map((row) => this.#failures.ended(row, { why: whyText(row), isOneOfMany }))
     return `${paint('bold', `> ${lineText(event.step)}`)}${event.phase === 'main' ? '' : paint('dim', ` (${event.phase})`)}\n${failed.join('')}`
   }
 
@@ -181,7 +161,10 @@ export class RunDisplay {
     this.#waiting.set(attempt, why)
     const text = `${this.#paint('yellow', `waiting: ${lineText(why)}`)}\n`
     if (!this.#isFolded(this.#rows.ofStep(row))) return `${this.#prefix(attempt)}${text}`
-    return ++this.#toldOf(row).waits === 1 ? `${this.#before(stepName(row))}${text}` : ''
+    const key = `${row.phase} ${row.step}`
+    if (this.#waitsTold.has(key)) return ''
+    this.#waitsTold.add(key)
+    return `${this.#before(stepName(row))}${text}`
   }
 
   #agentUpdate({ attempt, update }: EventOf<'agent.update'>): string {
@@ -212,48 +195,22 @@ export class RunDisplay {
         : `${text}${this.#prefix(attempt)}${this.#paint('yellow', lineText(event.message))}\n`
     const row = this.#rows.of(attempt)
     if (row === undefined) return text
+    const isOneOfMany = this.#isFolded(this.#rows.ofStep(row))
+    const ended = { ...row, status: event.outcome }
     const why = whyText({ ...event, exitCode: event.exit_code })
     if (event.retry_at === undefined)
-      return `${text}${this.#ended({ ...row, status: event.outcome }, why, lines?.last())}`
+      return text + this.#failures.ended(ended, { why, isOneOfMany, lastLines: lines?.last() })
     const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))
     const again = `${why.replace(/\.$/, '')}, tried again in ${durationText(waitMs)}`
-    return `${text}${this.#ended({ ...row, status: event.outcome, willRetry: true }, again)}`
-  }
-
-  /** The line of an instance that has not succeeded. Of many of a step the first are told, and then that there are more. */
-  #ended(row: Row & { willRetry?: boolean }, why: string, lastLines: readonly string[] = []): string {
-    const told = this.#toldOf(row)
-    if (!row.willRetry) told.failures++
-    told.lines++
-    if (told.lines > MOST_NAMED && this.#isFolded(this.#rows.ofStep(row)))
-      return told.lines > MOST_NAMED + 1
-        ? ''
-        : this.#note('yellow', `${stepName(row)}: more have not succeeded; each is told with --verbose`)
-    const text = this.#endText(row, row.host, why)
-    if (told.failures === 1 && isFailure(row.status) && this.#failures.length < MOST_AGAIN)
-      this.#failures.push({
-        text: `${text}${lastLines.map((line) => `  ${line}\n`).join('')}`,
-        line: this.#written,
-      })
-    return text
-  }
-
-  #endText(
-    { step, phase, status }: Pick<Row, 'step' | 'phase' | 'status'>,
-    host: string,
-    why: string,
-  ): string {
-    const where = host === '' ? '' : ` on ${host}`
-    const because = why === '' || why === status ? '' : `: ${why}`
-    return this.#note(statusColor[status], `${stepName({ step, phase })} ${status}${where}${because}`)
+    return text + this.#failures.ended(ended, { why: again, isOneOfMany, isTriedAgain: true })
   }
 
   /** Why it ended so is told once: by what has failed of it, where something has. */
   #stepFinished(event: EventOf<'step.finished'>): string {
     const rows = this.#rows.ofStep(event)
-    const isTold = event.status === 'success' || this.#toldOf(event).failures > 0
+    const isTold = event.status === 'success' || this.#failures.isTold(event)
     const why = isTold ? '' : whyText(event)
-    if (!this.#isFolded(rows)) return isTold ? '' : this.#endText(event, '', why)
+    if (!this.#isFolded(rows)) return isTold ? '' : this.#failures.ended({ ...event, host: '' }, { why })
     const counts = `${countsText(rows)}${why === '' ? '' : `; ${why}`}`
     return this.#note(statusColor[event.status], `${stepName(event)}: ${counts}`)
   }
@@ -268,13 +225,13 @@ export class RunDisplay {
     const { step, decision, by, comment, reason } = event
     // How the step ends tells why nobody has answered it.
     if (reason !== undefined) return ''
-    if (decision === 'reject') this.#toldOf(event).failures++
+    if (decision === 'reject') this.#failures.toldOf(event)
     const who = `${by === undefined ? '' : ` by ${by}`}${comment === undefined ? '' : `: ${comment}`}`
     return this.#note('dim', `${step}: ${decision === 'approve' ? 'approved' : 'rejected'}${who}`)
   }
 
   #childFinished(event: EventOf<'child.finished'>): string {
-    if (event.status !== 'success' && this.#options.isShown?.(event.run_id)) this.#toldOf(event).failures++
+    if (event.status !== 'success' && this.#options.isShown?.(event.run_id)) this.#failures.toldOf(event)
     return this.#note('dim', `${event.step}: ${event.run_id} ended ${event.status}`)
   }
 
@@ -282,12 +239,9 @@ export class RunDisplay {
     const paint = this.#paint
     const took = between(this.#created, event.time)
     const outputs = Object.entries(event.outputs ?? {}).map(([name, value]) => `${name}=${lineText(value)}\n`)
-    const again = this.#failures
-      .filter(({ line }) => this.#written - line > FAR_LINES)
-      .map(({ text }) => `${text}\n`)
     const table = summary(this.#rows.rows, { ...this.#options, paint })
     return (
-      `\n${again.join('')}${table}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
+      `\n${this.#failures.far()}${table}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
       `${paint(statusColor[event.status], event.status)} in ${took}${this.#whyEnded(event)}\n`
     )
   }
@@ -314,13 +268,6 @@ export class RunDisplay {
 
   #isFolded(rows: readonly Row[]): boolean {
     return isFolded(rows.length, this.#options.verbose)
-  }
-
-  #toldOf({ step, phase }: Pick<Row, 'step' | 'phase'>): Told {
-    const key = `${phase} ${step}`
-    const told = this.#told.get(key) ?? { failures: 0, lines: 0, waits: 0 }
-    this.#told.set(key, told)
-    return told
   }
 
   #note(color: Parameters<Paint>[0], text: string): string {

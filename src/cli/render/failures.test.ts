@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { Failures } from './failures.ts'
+import { palette } from './palette.ts'
+
+const failed = (step: string, host = '') => ({ step, phase: 'main', status: 'failed', host }) as const
+const FAR = 'x\n'.repeat(100)
+
+test('at the end one failure of each of a few steps is told again, and no try that was followed by another', () => {
+  const failures = new Failures(palette(false))
+  const line = failures.ended(failed('a', 'web'), { why: 'exit code 1', lastLines: ['last'] })
+  assert.equal(line, 'a failed on web: exit code 1\n')
+  failures.ended(failed('a', 'db'), { why: 'exit code 2, tried again', isTriedAgain: true })
+  failures.ended(failed('a', 'db'), { why: 'exit code 2' })
+  for (const step of ['b', 'c', 'd', 'e', 'f', 'g']) failures.ended(failed(step), { why: 'timeout' })
+  assert.equal(failures.far(), '', 'all of it can still be seen')
+  failures.wrote(FAR)
+  const again = ['b', 'c', 'd', 'e'].map((step) => `${step} failed: timeout\n\n`)
+  assert.equal(failures.far(), `${line}  last\n\n${again.join('')}`)
+})
+
+test('a step is told of when an end of it was told, not a try, and each phase for itself', () => {
+  const failures = new Failures(palette(false))
+  failures.ended(failed('a', 'web'), { why: 'timeout', isTriedAgain: true })
+  assert.equal(failures.isTold(failed('a')), false)
+  failures.ended({ ...failed('a', 'web'), status: 'canceled' }, { why: 'canceled' })
+  assert.equal(failures.isTold(failed('a')), true)
+  assert.equal(failures.isTold({ step: 'a', phase: 'rollback' }), false)
+  failures.wrote(FAR)
+  assert.equal(failures.far(), '', 'what was canceled is no failure')
+})
