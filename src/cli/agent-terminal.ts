@@ -1,7 +1,15 @@
 import { createInterface } from 'node:readline'
+import { CLEAR_LINE } from './render/terminal-text.ts'
 
-/** A line from the person at the terminal; undefined at the end of input, and where the signal aborts. */
-export function askLine(question: string, signal?: AbortSignal): Promise<string | undefined> {
+/**
+ * A line from the person at the terminal; undefined at the end of input, and where the signal aborts. `opened` is given what writes
+ * the question again, with what was typed by then.
+ */
+export function askLine(
+  question: string,
+  signal?: AbortSignal,
+  opened?: (again: () => void) => void,
+): Promise<string | undefined> {
   if (signal?.aborted) return Promise.resolve(undefined)
   const terminal = createInterface({ input: process.stdin, output: process.stdout })
   return new Promise((resolve) => {
@@ -25,6 +33,9 @@ export function askLine(question: string, signal?: AbortSignal): Promise<string 
     terminal.on('error', () => end(undefined))
     terminal.once('close', () => end(undefined))
     terminal.question(question, (line) => end(line))
+    opened?.(() => {
+      if (!ended) terminal.prompt(true)
+    })
   })
 }
 
@@ -32,10 +43,18 @@ export function askLine(question: string, signal?: AbortSignal): Promise<string 
 export class YesNoQuestions {
   #last: Promise<unknown> = Promise.resolve()
   #open = 0
+  #again: (() => void) | undefined
 
   /** The terminal is taken: what is typed belongs to a question. */
   get isAsking(): boolean {
     return this.#open > 0
+  }
+
+  /** Writes by `write` above the question that is open, if one is. */
+  async above(text: string, write: (text: string) => Promise<void>): Promise<void> {
+    if (text === '' || this.#again === undefined) return await write(text)
+    await write(CLEAR_LINE + text)
+    this.#again?.()
   }
 
   /** No is the default; what is neither is asked again. Undefined at the end of input, and where the signal aborts. */
@@ -52,7 +71,10 @@ export class YesNoQuestions {
       ;
       asked = `Answer yes or no (no is the default). ${question} [y/N] `
     ) {
-      const line = await askLine(asked, signal)
+      const line = await askLine(asked, signal, (again) => {
+        this.#again = again
+      })
+      this.#again = undefined
       if (line === undefined) return undefined
       if (/^\s*y(es)?\s*$/i.test(line)) return true
       if (/^\s*(no?)?\s*$/i.test(line)) return false

@@ -50,7 +50,7 @@ export class Approver {
   }
 
   /** It needs no answer any more. */
-  answered({ step, phase }: EventOf<'approval.answered'>, runId: string): void {
+  over({ step, phase }: EventOf<'approval.answered' | 'step.finished'>, runId: string): void {
     this.#open.get(keyOf(step, phase, runId))?.abort()
   }
 

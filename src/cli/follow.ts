@@ -68,9 +68,11 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     const tell = async (event: RunEvent, member: FamilyMember): Promise<void> => {
       const { runId } = member
       const isChild = runId !== run.runId
-      await out.write(options.json ? lines.event(event, runId) : displays.add(event, member))
+      if (event.type === 'approval.answered' || event.type === 'step.finished')
+        options.approver?.over(event, runId)
+      const text = options.json ? lines.event(event, runId) : displays.add(event, member)
+      await terminal.above(text, (shown) => out.write(shown))
       if (event.type === 'approval.requested') options.approver?.requested(event, runId)
-      if (event.type === 'approval.answered') options.approver?.answered(event, runId)
       if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
       if (event.type === 'run.finished' && !isChild) exitCode = exitCodeOfRun(event.status, event.reason)
     }

@@ -59,6 +59,24 @@ test('steps that ask at once are asked one after another, and an empty answer is
   assert.match(shown.text, /one: approved[\s\S]*two: rejected/)
 })
 
+test('what is shown while a question is open stands above it, and a run that ends closes it', {
+  skip,
+}, async (t) => {
+  const talk = { name: 'talk', needs: [], cmd: 'while [ ! -e go ]; do sleep 0.05; done; echo talked' }
+  const { until, type, ended, shown, home } = inTerminal(t, [talk, ask('deploy', { needs: [] })])
+  await until('Approve "deploy"? [y/N] ')
+  type('nonsense')
+  await until('nonsense')
+  writeFileSync(join(home, 'go'), '')
+  await eventually('the question again', () =>
+    /talked[\s\S]*Approve "deploy"\? \[y\/N\] nonsense/.test(shown.text),
+  )
+  assert.match(shown.text, /\r\x1b\[K\x1b\[36mtalk local\x1b\[0m [^\n]* talked\r\n/)
+  type('\x03')
+  assert.equal(await ended, 3, shown.text)
+  assert.match(shown.text, /canceled\x1b\[0m in [^\n]+\n$/)
+})
+
 test('the end of input refuses, and Ctrl-C cancels the run', { skip }, async (t) => {
   const refused = inTerminal(t, [ask('deploy')])
   await refused.until('[y/N] ')
