@@ -398,17 +398,21 @@ test('runs of a hub are approved, rejected, canceled and tried again from the co
   assert.match(again.stdout, /go +local +success/)
 
   for (const words of [
+    ['retry', 'yes', '--failed', '--follow', '--json'],
     ['logs', 'yes', '--json'],
     ['events', 'yes'],
     ['events', 'yes', '--after', '8'],
   ]) {
     const lines = (await errand.call('runs', ...words)).stdout.trimEnd().split('\n')
     const events = lines.map((line) => JSON.parse(line))
-    if (words[0] === 'logs') assert.equal(events.pop().type, 'result')
+    if (words[0] !== 'events') assert.equal(events.pop().type, 'result')
     for (const { run_id, type, step, host } of events)
       assert.deepEqual(
         [run_id, ...(/^(attempt|output)/.test(type) ? [step, host] : [])],
-        ['yes', ...(/^(attempt|output)/.test(type) ? ['go', 'local'] : [])],
+        [
+          words[0] === 'retry' ? events[0].run_id : 'yes',
+          ...(/^(attempt|output)/.test(type) ? ['go', 'local'] : []),
+        ],
         type,
       )
     assert.ok(events.some(({ type }) => type === 'attempt.finished'))

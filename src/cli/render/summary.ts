@@ -103,7 +103,7 @@ export function summary(rows: readonly Row[], { paint, verbose, allRows }: Summa
     if (row < 0) return paint('dim', cell)
     return column === 2 ? paint(statusColor[sorted[row]!.status], cell) : cell
   })
-  return left ? `${text}${paint('dim', `A row for each: ${allRows}`)}\n` : text
+  return left ? `${text}${paint('dim', `A row for each: ${lineText(allRows)}`)}\n` : text
 }
 
 function rowWhy({ tries, reason, message, exitCode }: Row): string {
