@@ -95,7 +95,9 @@ export function keyHint(
   if (allowed.includes(snake(key))) return `write ${snake(key)}`
   const instead = insteadOfKey(place, key, given)
   if (instead) return textOf(instead, given)
-  return didYouMean(key, allowed, allowed.length === 0 ? undefined : `possible here: ${allowed.join(', ')}`)
+  const otherwise =
+    allowed.length > 0 ? `possible here: ${allowed.join(', ')}` : 'nothing can stand here; leave it out'
+  return didYouMean(key, allowed, place === '' && allowed.length === 0 ? undefined : otherwise)
 }
 
 /** Places where an empty value is not just to be left out. */

@@ -34,6 +34,12 @@ export function json(value: unknown): string {
   }
 }
 
+/** Those of a list of texts that can be names of variables. */
+export function names(given: unknown, example: string): string[] {
+  const good = texts(given, example).filter((one) => /^(?!__proto__$)[A-Za-z_]\w{0,127}$/.test(one))
+  return good.length > 0 ? good : [example]
+}
+
 /** `30`, `"30s"`, `"1h30m"` or `"00:30"` in seconds. */
 export function seconds(given: unknown, example = 30): number {
   const text = plain(given).trim().slice(0, 40)
@@ -66,7 +72,8 @@ export function variables(given: unknown, example: Keys = { NAME: 'value' }): Ke
       })
     : entriesOf(given)
   const good = pairs.filter(
-    ([name, value]) => /^[A-Za-z_]\w{0,127}$/.test(name) && scalar(value) && !isCredentialName(name),
+    ([name, value]) =>
+      /^(?!__proto__$)[A-Za-z_]\w{0,127}$/.test(name) && scalar(value) && !isCredentialName(name),
   )
   return good.length > 0 ? Object.fromEntries(good) : example
 }
@@ -91,10 +98,10 @@ export const failed: Keys = {
 }
 export const timeout: Instead = { write: (given) => ({ timeout_seconds: seconds(given) }) }
 export const minutes: Instead = { write: (given) => ({ timeout_seconds: 60 * count(given, 5) }) }
-export const sub = (given: unknown): Keys => ({
-  action: 'workflow.run',
-  args: { file: texts(given, 'part.yaml')[0] },
-})
+/** The file of a sub-workflow. */
+export const part = (given: unknown): string =>
+  texts(given, 'part.yaml').find((path) => !path.includes('${')) ?? 'part.yaml'
+export const sub = (given: unknown): Keys => ({ action: 'workflow.run', args: { file: part(given) } })
 export const leave = (why: string): Instead => ({ say: `leave it out: ${why}` })
 
 /** The URL of a host agent from what is given as a host. */

@@ -6,6 +6,8 @@ import {
   hostUrl,
   type Instead,
   json,
+  names,
+  part,
   plain,
   seconds,
   texts,
@@ -126,7 +128,7 @@ const hosts: Value = (given) => ({
 const list =
   (key: string): Value =>
   (given) =>
-    given === null || asMap(given) ? undefined : { write: { [key]: [given] } }
+    plain(given) === '' ? undefined : { write: { [key]: [plain(given)] } }
 
 const variable: Value = (given) => ({
   say:
@@ -154,11 +156,7 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'file.env.*': variable,
   'file.inputs': (given) => ({
     write: {
-      inputs: Object.fromEntries(
-        texts(given, 'STAGE')
-          .filter((name) => /^[A-Za-z_]\w*$/.test(name))
-          .map((name) => [name, { required: true }]),
-      ),
+      inputs: Object.fromEntries(names(given, 'STAGE').map((name) => [name, { required: true }])),
     },
   }),
   'file.inputs.*': (given) => ({
@@ -174,11 +172,7 @@ export const otherValues: Readonly<Record<string, Value>> = {
           : { write: { type: 'string' } },
   'file.outputs': (given) => ({
     write: {
-      outputs: Object.fromEntries(
-        texts(given, 'RESULT')
-          .filter((name) => /^[A-Za-z_]\w*$/.test(name))
-          .map((name) => [name, `\${${name}}`]),
-      ),
+      outputs: Object.fromEntries(names(given, 'RESULT').map((name) => [name, `\${${name}}`])),
     },
   }),
   'file.concurrency': (given) => ({
@@ -216,13 +210,11 @@ export const otherValues: Readonly<Record<string, Value>> = {
     },
   }),
   'step.secrets': (given) => ({
-    write: { secrets: texts(given, 'TOKEN').map((name) => (/^[A-Za-z_]\w*$/.test(name) ? name : 'TOKEN')) },
+    write: { secrets: names(given, 'TOKEN') },
   }),
   'step.outputs': (given) => ({
     write: {
-      outputs: Object.fromEntries(
-        texts(given, 'RESULT').map((name) => [/^[A-Za-z_]\w*$/.test(name) ? name : 'RESULT', 'stdout']),
-      ),
+      outputs: Object.fromEntries(names(given, 'RESULT').map((name) => [name, 'stdout'])),
     },
   }),
   'step.outputs.*': () => ({
@@ -245,7 +237,8 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'step.rollback.action': () => ({ write: { action: 'cmd.run', args: { cmd: 'echo undo' } } }),
   'step.targets': list('targets'),
   'step.needs': list('needs'),
-  'step.expect_vars': list('expect_vars'),
+  'step.expect_vars': (given) => ({ write: { expect_vars: names(given, 'TOKEN') } }),
+  'step.expect_vars.*': () => ({ say: 'write a name such as TOKEN' }),
   'step.resources': () => ({ write: { resources: { cpus: 2, memory: '4GB' } } }),
   'step.resources.cpus': (given) => ({ write: { cpus: cores(given) } }),
   'step.resources.memory': size('memory', '4GB'),
@@ -278,7 +271,7 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'agent.run.budget': (given) => ({ write: { budget: { seconds: seconds(given, 1800) } } }),
   'approval.wait.timeout_seconds': time,
   'workflow.run.inputs': (given) => ({ write: { inputs: variables(given) } }),
-  'workflow.run.workflow': (given) => (asText(given) ? { write: { file: given } } : undefined),
+  'workflow.run.workflow': (given) => (asText(given) ? { write: { file: part(given) } } : undefined),
 }
 
 function mainArgument(action: unknown, given: unknown): Record<string, unknown> {

@@ -55,8 +55,9 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
   const found = valueAt(value, path)
   const place = placeOf(root, path)
   const instead = () => valueHint(place, found, valueAt(value, path.slice(0, -1)))
+  const last = root === '' ? undefined : lastHint
   const finding = (says: string, hint?: string): Finding[] => [
-    { path, at: 'value', says, hint: hint ?? instead },
+    { path, at: 'value', says, hint: hint ?? (() => instead() ?? last) },
   ]
   if (found === undefined && path.length > 0 && issue.code !== 'unrecognized_keys')
     return finding(missing, exampleOf(issue, path))
@@ -66,7 +67,7 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
         path: [...path, key],
         at: 'key',
         says: unknownKey,
-        hint: () => keyHint(place, key, valueAt(value, [...path, key]), keysAt(schema, path)),
+        hint: () => keyHint(place, key, valueAt(value, [...path, key]), keysAt(schema, path)) ?? last,
       }))
     case 'invalid_type':
       return finding(
@@ -84,7 +85,7 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
           path,
           at: 'key',
           says: `is no good key: ${innerSays(issue.issues, { schema, value: path.at(-1), root })}`,
-          hint: variableHint(String(path.at(-1))),
+          hint: variableHint(String(path.at(-1))) ?? last,
         },
       ]
     case 'invalid_union':
@@ -115,13 +116,17 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
 /** Of issues whose paths begin at what they are about: a key, or an element. */
 const innerSays = (issues: readonly Issue[], given: Given): string =>
   issues
-    .flatMap((inner) =>
+    .flatMap((inner) => {
+      if (inner.code === 'too_small' && inner.origin === 'string') return ['it is empty']
       // With words of its own, which are whole.
-      inner.code === 'invalid_format' || inner.code === 'custom'
+      return inner.code === 'invalid_format' || inner.code === 'custom'
         ? [inner.message]
-        : findingOf({ ...inner, path: [] } as Issue, given).map(({ says }) => `it ${says}`),
-    )
+        : findingOf({ ...inner, path: [] } as Issue, given).map(({ says }) => `it ${says}`)
+    })
     .join('; ')
+
+/** Where nothing better is known. */
+const lastHint = 'what can stand here: docs/workflows.md, or errand schema'
 
 /** Marks an unknown key; it is worded by where it stands. */
 export const unknownKey = 'is not a key'
@@ -153,7 +158,8 @@ function unionFindings(
     expected.length === 0
       ? `fits nothing that is possible here: ${describe(found)}`
       : `must be ${oneOf([...new Set(expected)])}, but is ${describe(found)}`
-  return [{ path, at: 'value', says, hint: () => instead() ?? (found === null ? emptyHint : undefined) }]
+  const otherwise = found === null ? emptyHint : given.root === '' ? undefined : lastHint
+  return [{ path, at: 'value', says, hint: () => instead() ?? otherwise }]
 }
 
 const typeNames: Readonly<Record<string, string>> = {
@@ -215,7 +221,7 @@ function typeHint(expected: string, found: unknown, instead: () => string | unde
       if (isText && found.trim() !== '' && Number.isFinite(Number(found))) return 'leave out the quotes'
       return isText && /^\d+(\.\d+)?\s*[a-z]+$/i.test(found) ? 'write the number alone' : undefined
     case 'boolean':
-      return isText ? 'write true or false, without quotes' : undefined
+      return isText ? 'write true or false, without quotes' : 'write true or false'
     default:
       return undefined
   }

@@ -6,6 +6,8 @@ import {
   type Instead,
   json,
   leave,
+  part,
+  scalar,
   seconds,
   texts,
   variables,
@@ -18,8 +20,7 @@ const noSsh = leave('Errand uses no SSH; start "errand agent-server" on that hos
 const wait: Instead = { write: (given) => ({ backoff: { delay_seconds: seconds(given, 5) } }) }
 
 /** Keys of the arguments of any action. */
-const ofArgs: Words = [
-  ['dir workdir working_dir working_directory chdir folder work_dir', folder],
+const ofAll: Words = [
   ['env environment vars variables', { write: (given) => ({ env: variables(given) }), at: 'beside args' }],
   [
     'timeout timeout_secs timeout_sec timeout_seconds',
@@ -29,14 +30,21 @@ const ofArgs: Words = [
     'retries retry',
     { write: (given) => ({ retry: { max_attempts: count(given, 2) + 1 } }), at: 'beside args' },
   ],
-  ['export exports export_env', { write: { export_vars: true } }],
+  ['register', { write: { outputs: { RESULT: 'stdout' } }, at: 'beside args' }],
+  ['ignore_errors', { write: { continue_on_error: true }, at: 'beside args' }],
+]
+const ofOutput: Words = [
   ['max_output output_limit', { write: { max_output_bytes: 65536 } }],
   [
     'output_dir output_folder log_dir',
     { write: (given) => ({ output_path: texts(given, '/tmp/output')[0] }) },
   ],
-  ['register', { write: { outputs: { RESULT: 'stdout' } }, at: 'beside args' }],
-  ['ignore_errors', { write: { continue_on_error: true }, at: 'beside args' }],
+  ...ofAll,
+]
+const ofProcess: Words = [
+  ['dir workdir working_dir working_directory chdir folder work_dir', folder],
+  ['export exports export_env', { write: { export_vars: true } }],
+  ...ofOutput,
 ]
 
 /** Keys of other maps, by their place. */
@@ -55,7 +63,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       },
     ],
     ['path', folder],
-    ...ofArgs,
+    ...ofProcess,
   ],
   'shell.run': [
     [
@@ -77,7 +85,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
         say: 'the script stands in the file itself',
       },
     ],
-    ...ofArgs,
+    ...ofProcess,
   ],
   'http.request': [
     ['uri endpoint address', { write: (given) => ({ url: texts(given, 'https://example.org/api')[0] }) }],
@@ -108,7 +116,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       { write: { headers: { authorization: 'Bearer ${TOKEN}' } }, say: 'and secrets: [TOKEN] beside args' },
     ],
     ['verify insecure validate_certs follow_redirects', leave('Errand has nothing by that name')],
-    ...ofArgs,
+    ...ofOutput,
   ],
   'file.write': [
     [
@@ -131,7 +139,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'owner group append backup',
       { write: { action: 'cmd.run', args: { cmd: 'chown shop: /etc/shop.conf' } }, at: 'in the step' },
     ],
-    ...ofArgs,
+    ...ofAll,
   ],
   'vars.set': [],
   'approval.wait': [
@@ -147,10 +155,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     ['default on_expire', { write: { on_timeout: 'reject' } }],
   ],
   'workflow.run': [
-    [
-      'path name uses workflow_file source ref',
-      { write: (given) => ({ file: texts(given, 'part.yaml')[0] }) },
-    ],
+    ['path name uses workflow_file source ref', { write: (given) => ({ file: part(given) }) }],
     ['vars params with args env variables parameters', { write: (given) => ({ inputs: variables(given) }) }],
   ],
   'agent.run': [
@@ -166,8 +171,8 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     ['max_turns turns', { write: (given) => ({ budget: { turns: count(given, 50) } }) }],
     ['max_tokens tokens', { write: { budget: { tokens: 400000 } } }],
     ['tests test check', { write: (given) => ({ verify: texts(given, 'npm test') }) }],
-    ['working_directory', folder],
-    ...ofArgs,
+    ['dir workdir working_dir working_directory chdir folder', folder],
+    ...ofOutput,
   ],
   'step.retry': [
     [
@@ -231,9 +236,13 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
   'file.inputs.*': [
     [
       'options choices values allowed',
-      { write: (given) => ({ enum: asList(given).length > 0 ? given : ['dev', 'prod'] }) },
+      {
+        write: (given) => ({
+          enum: asList(given).filter(scalar).length > 0 ? asList(given).filter(scalar) : ['dev', 'prod'],
+        }),
+      },
     ],
-    ['value default_value', { write: (given) => ({ default: given ?? 'dev' }) }],
+    ['value default_value', { write: (given) => ({ default: scalar(given) ? given : 'dev' }) }],
     [
       'help label title name desc message',
       { write: (given) => ({ description: texts(given, 'where to deploy')[0] }) },
@@ -283,6 +292,6 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'path jsonpath json_path jq key field',
       { write: (given) => ({ json: texts(given, 'items.0.id')[0]!.replace(/^\$?\./, '') }) },
     ],
-    ['pattern match regexp', { write: (given) => ({ regex: texts(given, '^v(.*)')[0] }) }],
+    ['pattern match regexp', { write: { regex: '^v(.*)' } }],
   ],
 }

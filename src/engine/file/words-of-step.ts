@@ -4,8 +4,10 @@ import {
   example,
   failed,
   type Instead,
+  type Keys,
   leave,
   minutes,
+  names,
   plain,
   scalar,
   seconds,
@@ -15,7 +17,7 @@ import {
   variables,
   type Words,
 } from './instead.ts'
-import { asList, asMap, asText, own } from './loose.ts'
+import { asList, asText, entriesOf, own } from './loose.ts'
 
 const loops: Instead = {
   write: (given) => ({
@@ -38,6 +40,17 @@ const docker: Instead = {
   }),
   say: 'a step runs on its host itself',
 }
+
+/** Those keys of a matrix that are a variable with its values. */
+function lists(matrix: unknown): Keys {
+  const good = entriesOf(matrix).filter(
+    ([name, values]) =>
+      names(name, '').includes(name) && asList(values).some(scalar) && asList(values).every(scalar),
+  )
+  return good.length > 0 ? Object.fromEntries(good) : { NODE: [22, 24] }
+}
+
+const takesArgs = ['cmd', 'script', 'url', 'path', 'prompt', 'file']
 
 /** Keys of a step. */
 export const wordsOfStep: Words = [
@@ -71,7 +84,9 @@ export const wordsOfStep: Words = [
   [
     'with params parameters arguments input config options',
     {
-      write: (given) => ({ args: asMap(given) ?? { cmd: 'echo hello' } }),
+      write: (given) => ({
+        args: takesArgs.some((name) => own(given, name)) ? given : { cmd: 'echo hello' },
+      }),
       say: 'what an action takes is in docs/workflows.md',
     },
   ],
@@ -132,7 +147,7 @@ export const wordsOfStep: Words = [
     'loop with_items with_list with_sequence with_dict with_fileglob for items for_each each range with_param loop_control',
     loops,
   ],
-  ['strategy', { write: (given) => ({ matrix: asMap(own(given, 'matrix')) ?? { NODE: [22, 24] } }) }],
+  ['strategy', { write: (given) => ({ matrix: lists(own(given, 'matrix')) }) }],
   [
     'parallel',
     {
@@ -167,14 +182,14 @@ export const wordsOfStep: Words = [
   ],
   [
     'must_vars required_vars must_export exports',
-    { write: (given) => ({ expect_vars: texts(given, 'TOKEN') }) },
+    { write: (given) => ({ expect_vars: names(given, 'TOKEN') }) },
   ],
   ['export_vars max_output_bytes output_path', { say: 'write it under args' }],
   [
     'register output result stdout_to save_as set_output export',
     {
       write: (given) => ({
-        outputs: { [/^[A-Za-z_]\w*$/.test(plain(given)) ? plain(given) : 'RESULT']: 'stdout' },
+        outputs: { [names(given, 'RESULT')[0]!]: 'stdout' },
       }),
     },
   ],
@@ -186,10 +201,7 @@ export const wordsOfStep: Words = [
     'id title label step display_name task',
     { write: (given) => ({ name: texts(given, 'build')[0] }), say: 'a step has this name alone' },
   ],
-  [
-    'secret',
-    { write: (given) => ({ secrets: texts(given, 'TOKEN').filter((name) => /^[A-Za-z_]\w*$/.test(name)) }) },
-  ],
+  ['secret', { write: (given) => ({ secrets: names(given, 'TOKEN') }) }],
   [
     'notify handlers listen',
     leave('what comes after it is a step of its own, with when: where it is not always wanted'),

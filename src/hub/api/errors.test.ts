@@ -184,7 +184,7 @@ test('a field of the wrong kind is told with what was given, what is wanted, and
     [
       '/api/bots',
       { ...bot, files: { '': 'x' } },
-      'body.files. is no good key: it must not be empty.',
+      'body.files. is no good key: it is empty.',
       /docs/,
     ],
     ['/api/bots', [], 'body must be a map of keys and values, but is a list.', /Send it as JSON/],
