@@ -94,8 +94,9 @@ function putArgs(step: Workflow['steps'][number], checked: CheckedArgs): void {
 
 function isWorkflowMap(report: Report, value: unknown): boolean {
   if (asMap(value)) return true
-  const list = Array.isArray(value) ? '; the list of steps stands under steps:' : ''
-  const hint = `begin with version: v0.1, then name: demo and steps:${list}`
+  const hint = Array.isArray(value)
+    ? 'begin with version: v0.1 and name: demo; the list of steps stands under steps:'
+    : 'begin with version: v0.1, then name: demo and steps:'
   const empty = value === null || value === undefined
   report.add(
     [],

@@ -1,7 +1,7 @@
 import { stringify } from 'yaml'
 import { Step, Workflow } from '../../contract/workflow.ts'
 import { didYouMean } from './did-you-mean.ts'
-import { command, type Instead, type Keys, type Words } from './instead.ts'
+import { command, type Instead, type Keys, scalar, type Words } from './instead.ts'
 import { asMap, own } from './loose.ts'
 import { otherActions, otherValues } from './other-values.ts'
 import type { ValuePath } from './positions.ts'
@@ -92,7 +92,8 @@ export function keyHint(
   given: unknown,
   allowed: readonly string[],
 ): string | undefined {
-  if (allowed.includes(snake(key))) return `write ${snake(key)}`
+  const word = snake(key)
+  if (allowed.includes(word)) return `write ${word}${scalar(given) ? `: ${inline(given)}` : ''}`
   const instead = insteadOfKey(place, key, given)
   if (instead) return textOf(instead, given)
   const otherwise =

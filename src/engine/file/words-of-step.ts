@@ -50,6 +50,14 @@ function lists(matrix: unknown): Keys {
   return good.length > 0 ? Object.fromEntries(good) : { NODE: [22, 24] }
 }
 
+/** A condition, with `${ }` around a bare name that is compared. */
+function condition(given: unknown): string {
+  const text = asText(given) ?? ''
+  const bare = /^([A-Za-z_]\w*) *([=!]=) *(\w+|"[^"$]*"|'[^'$]*')$/.exec(text)
+  if (bare) return `\${${bare[1]}} ${bare[2]} ${bare[3]}`
+  return /^\$\{\w+\}( *[=!]= *[\w"]+)?$/.test(text) ? text : '${STAGE} == "prod"'
+}
+
 const takesArgs = ['cmd', 'script', 'url', 'path', 'prompt', 'file']
 
 /** Keys of a step. */
@@ -100,13 +108,10 @@ export const wordsOfStep: Words = [
   ],
   ['vars variables environment env_vars environ', { write: (given) => ({ env: variables(given) }) }],
   [
-    'if condition only_if unless skip_if rules only except preconditions precondition run_if',
-    {
-      write: (given) => ({
-        when: asText(given)?.includes('${') && !asText(given)!.includes('${{') ? given : '${STAGE} == "prod"',
-      }),
-    },
+    'if condition only_if rules only preconditions precondition run_if',
+    { write: (given) => ({ when: condition(given) }) },
   ],
+  ['unless skip_if except', { write: { when: '${STAGE} != "prod"' } }],
   [
     'failed_when changed_when check_mode',
     leave('a step fails where its command ends with another code than 0: write exit 1 in it'),
