@@ -37,6 +37,10 @@ const files: Record<string, { yaml: string; says: RegExp[] }> = {
     yaml: `${head}  - {name: a, action: noop, wen: x}\n`,
     says: [/:4:/, /did you mean "when"\?/],
   },
+  'words of another system': {
+    yaml: `${head}  - {name: a, run: npm ci, timeout: 5m}\n`,
+    says: [/:4:/, /write action: cmd\.run and args: \{cmd: npm ci\}/, /write timeout_seconds: 300/],
+  },
   'an argument that is missing': { yaml: `${head}  - {name: a, action: cmd.run}\n`, says: [/:4:/, /cmd/] },
 }
 

@@ -117,7 +117,7 @@ test('a workflow file that is not there or not valid ends with 2, every mistake 
     const { code, stderr } = await errand.run([...words, file])
     assert.equal(code, 2)
     assert.ok(stderr.includes(`${file}:5:`) && stderr.includes('did you mean "cmd.run"?'), stderr)
-    assert.ok(stderr.includes(`${file}:6:`) && stderr.includes('did you mean "targets"?'), stderr)
+    assert.ok(stderr.includes(`${file}:6:`) && stderr.includes('hint: write targets: [x];'), stderr)
   }
   const missing = await errand.run(['run', join(errand.home, 'bda.yaml')])
   assert.equal(missing.code, 2)

@@ -187,5 +187,13 @@ test('a file is checked without running anything', async (t) => {
       ({ line, hint }: { line?: number; hint?: string }) => line === 5 && /action/.test(hint ?? ''),
     ),
   )
+  const other = { yaml: 'version: v0.1\nname: w\nsteps: [{name: a, run: npm ci}]\n' }
+  const { problems } = (await hub.call('POST', '/api/validate', token, other)).json
+  const hint = 'write action: cmd.run and args: {cmd: npm ci}'
+  assert.deepEqual(
+    problems.map(({ hint }: { hint?: string }) => hint),
+    [hint],
+  )
+  assert.equal((await hub.call('POST', '/api/runs', token, other)).json.error.hint, hint)
   assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 0)
 })
