@@ -1,5 +1,5 @@
 import type { ActionContract } from '../../contract/actions.ts'
-import { checkTemplates } from './check-texts.ts'
+import { checkShellText, checkTemplates } from './check-texts.ts'
 import { valueHint } from './hints.ts'
 import { asMap, entriesOf, valueAt } from './loose.ts'
 import type { ValuePath } from './positions.ts'
@@ -22,7 +22,8 @@ export function checkArgs(
   const given = asMap(args ?? {})
   if (!given) return undefined
   for (const [key, value] of entriesOf(given)) {
-    if (!contract.raw.includes(key)) checkTemplates(report, [...path, key], value)
+    const check = contract.raw.includes(key) ? checkShellText : checkTemplates
+    check(report, [...path, key], value)
   }
   const parsed = safeParse(contract.args, given)
   if (parsed.success) return parsed.data as Record<string, unknown>

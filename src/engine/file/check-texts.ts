@@ -4,7 +4,7 @@ import { asText, entriesOf, own } from './loose.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './report.ts'
 import { templateMistakes } from './template.ts'
-import { parseWhen } from './when.ts'
+import { parseWhen, type WhenAst } from './when.ts'
 
 const maxDepth = 100
 
@@ -26,7 +26,12 @@ export function checkWhen(report: Report, path: ValuePath, when: unknown): void 
   const text = asText(when)
   if (text === undefined) return
   try {
-    parseWhen(text)
+    const bare = bareWord(parseWhen(text))
+    if (bare !== undefined)
+      report.say(path, `compares no variable: ${bare} is plain text, so it always ends the same`, {
+        hint: `a variable is written \${${bare}}`,
+        severity: 'warning',
+      })
   } catch (error) {
     if (!(error instanceof ErrandError)) throw error
     const column = (error.details as { column: number }).column
@@ -35,6 +40,37 @@ export function checkWhen(report: Report, path: ValuePath, when: unknown): void 
       hint: error.hint,
     })
   }
+}
+
+/** The first word that looks like a variable's name, in a test or comparison that has no variable. */
+function bareWord(ast: WhenAst): string | undefined {
+  if (ast.type === 'not') return bareWord(ast.term)
+  if ('terms' in ast) {
+    for (const term of ast.terms) {
+      const found = bareWord(term)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+  const operands = ast.type === 'test' ? [ast.operand] : [ast.left, ast.right]
+  if (operands.some((one) => one.type === 'variable' || one.text.includes('${'))) return undefined
+  return operands.flatMap((one) =>
+    one.type === 'word' && /^(?!(?:true|false)$)[A-Za-z_]\w*$/.test(one.text) ? one.text : [],
+  )[0]
+}
+
+/** What a shell is given stands there for it to read; of another system's expressions it knows nothing. */
+export function checkShellText(report: Report, path: ValuePath, text: unknown): void {
+  const found = /\$\{\{\s*([\w.]+)[^}\n]{0,100}\}\}/.exec(asText(text) ?? '')
+  if (!found) return
+  const [written, names] = found
+  const [kind, name = 'NAME'] = names!.split('.')
+  const variable = `"$${/^[A-Za-z_]\w*$/.test(name) ? name : 'NAME'}"`
+  report.say(path, `has ${written}, which no shell knows`, {
+    at: found.index,
+    severity: 'warning',
+    hint: kind === 'secrets' ? `write ${variable}, and secrets: [${name}] in the step` : `write ${variable}`,
+  })
 }
 
 /** Regular expressions that outputs are cut out with. */

@@ -296,6 +296,34 @@ test('the default and choices of an input fit its type', () => {
   assert.match(of('type: int'), /must be "string", "number" or "boolean"/)
 })
 
+test('what reads like a variable and is none is warned of', () => {
+  assert.deepEqual(
+    told(
+      steps(['{name: a, action: noop, when: OK == "true" && ${B}}'.replace(/when: (.*)}$/, "when: '$1'}")]),
+    ),
+    [
+      '4:35 when in step "a" compares no variable: OK is plain text, so it always ends the same | a variable is written ${OK}',
+    ],
+  )
+  assert.match(only(steps(["{name: a, action: noop, when: '!deploy'}"])), /deploy is plain text/)
+  for (const fine of ['true', '1 == 1', '${A} == ok', 'ok == "${A}"', '"a" == "b"', 'linux-x64 == "x"'])
+    assert.deepEqual(told(steps([`{name: a, action: noop, when: '${fine}'}`])), [])
+  const cmd = 'echo ${{ secrets.TOKEN }}'
+  const { workflow, problems } = check(steps([`{name: a, action: cmd.run, args: {cmd: '${cmd}'}}`]))
+  assert.ok(workflow)
+  assert.deepEqual(
+    problems.map(({ column, severity, message, hint }) => [column, severity, message, hint]),
+    [
+      [
+        50,
+        'warning',
+        'cmd in args of step "a" has ${{ secrets.TOKEN }}, which no shell knows',
+        'write "$TOKEN", and secrets: [TOKEN] in the step',
+      ],
+    ],
+  )
+})
+
 test('many mistakes are told up to a bound', () => {
   const { problems } = check(steps(Array.from({ length: 3000 }, (_, i) => `{name: s${i}, action: nope}`)))
   assert.equal(problems.length, 1001)
