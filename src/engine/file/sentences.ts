@@ -32,22 +32,24 @@ export function findingsOf(
 ): Finding[] {
   const given = { schema, value, root }
   const findings = issues.flatMap((issue) => findingOf(issue, given))
-  const unknown = findings.filter(({ says }) => says === unknownKey)
-  if (unknown.length === 0) return findings
+  const unknown = new Map<string, Finding[]>()
+  for (const finding of findings)
+    if (finding.says === unknownKey)
+      unknown.set(parentOf(finding), [...(unknown.get(parentOf(finding)) ?? []).slice(0, 9), finding])
+  if (unknown.size === 0) return findings
   return findings.filter(
-    ({ says, path }) => says !== missing || !unknown.some((key) => gives(key, path, given)),
+    (one) => one.says !== missing || !unknown.get(parentOf(one))?.some((key) => gives(key, one.path, given)),
   )
 }
 
+const parentOf = ({ path }: Finding): string => JSON.stringify(path.slice(0, -1))
+
 /** Whether the hint for an unknown key says how to write what is missing beside it. */
 function gives({ path: key }: Finding, path: ValuePath, { value, root }: Given): boolean {
-  const parent = key.slice(0, -1)
-  if (path.length !== key.length || parent.some((part, index) => part !== path[index])) return false
   const given = valueAt(value, key)
-  const instead = insteadOfKey(placeOf(root, parent), String(key.at(-1)), given)
-  return (
-    instead?.at === undefined && Object.hasOwn((instead && keysOf(instead, given)) ?? {}, String(path.at(-1)))
-  )
+  const instead = insteadOfKey(placeOf(root, key.slice(0, -1)), String(key.at(-1)), given)
+  if (instead === undefined || instead.at !== undefined) return false
+  return Object.hasOwn(keysOf(instead, given) ?? {}, String(path.at(-1)))
 }
 
 function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
