@@ -61,7 +61,7 @@ function bareWord(ast: WhenAst): string | undefined {
 
 /** What a shell is given stands there for it to read; of another system's expressions it knows nothing. */
 export function checkShellText(report: Report, path: ValuePath, text: unknown): void {
-  const found = /\$\{\{\s*([\w.]+)[^}\n]{0,100}\}\}/.exec(asText(text) ?? '')
+  const found = /\$\{\{\s*([\w.]{1,100})[^}\n]{0,100}\}\}/.exec(asText(text) ?? '')
   if (!found) return
   const [written, names] = found
   const [kind, name = 'NAME'] = names!.split('.')

@@ -164,8 +164,9 @@ function flow(value: unknown, depth = 0): string {
     const entries = Object.entries(map).slice(0, most.entries)
     return `{${entries.map(([key, held]) => `${inner(key)}: ${inner(held)}`).join(', ')}}`
   }
-  if (typeof value === 'string' && /[\n\t]/.test(value)) return JSON.stringify(value)
-  const text = stringify([typeof value === 'string' ? value.slice(0, 500) : value], inOneLine)
+  const short = typeof value === 'string' ? value.slice(0, 500) : value
+  if (typeof short === 'string' && /[\n\t]/.test(short)) return JSON.stringify(short)
+  const text = stringify([short], inOneLine)
   return text.trim().slice(1, -1)
 }
 

@@ -112,7 +112,7 @@ export const hostUrl = (given: unknown): string => {
 
 /** Cores, of `500m` too. */
 export function cores(given: unknown): number {
-  const [, number, milli] = /^(\d*\.?\d+)(m?)$/.exec(plain(given)) ?? []
+  const [, number, milli] = /^(\d*\.?\d+)(m?)$/.exec(plain(given).slice(0, 20)) ?? []
   const value = Number(number ?? 2) / (milli ? 1000 : 1)
   return value > 0 && value <= 100_000 ? value : 2
 }
