@@ -103,7 +103,11 @@ export class ContainerLife {
     const { container, leave } = this.#options
     const { services, record } = container
     const connect = () => services.engine()
-    return record.facts.container === undefined ? await connect() : await patiently(connect, leave)
+    if (record.facts.container !== undefined) return await patiently(connect, leave)
+    const engine = await connect()
+    // Beside the look for what is there already; what fails is asked for again by who waits for it.
+    services.networkReady(engine).catch(() => undefined)
+    return engine
   }
 
   /** Undefined: it is to end before there is one. */

@@ -23,7 +23,7 @@ export class BotNetwork {
   readonly #docker: Docker
   readonly #settings: NetworkSettings
   readonly #guard = new NetworkGuard()
-  #preparing: Promise<void> = Promise.resolve()
+  #changing: Promise<void> = Promise.resolve()
 
   constructor(docker: Docker, settings: NetworkSettings) {
     this.#docker = docker
@@ -32,11 +32,15 @@ export class BotNetwork {
     this.builds = new BuildPlaces(docker, settings)
   }
 
-  /** One at a time: two would make the same network twice. */
   prepare(): Promise<void> {
-    const prepared = this.#preparing.then(() => this.#prepare())
-    this.#preparing = prepared.catch(() => {})
-    return prepared
+    return this.#oneAtATime(() => this.#prepare())
+  }
+
+  /** Two would make the same network twice, or one take away what the other has just made. */
+  #oneAtATime(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changing.then(change)
+    this.#changing = changed.catch(() => {})
+    return changed
   }
 
   async #prepare(): Promise<void> {
@@ -59,7 +63,7 @@ export class BotNetwork {
   async sweep(runner: string): Promise<string[]> {
     const removed = await this.builds.sweep(runner)
     await this.#removeShared()
-    if (this.#settings.guard === 'iptables') await this.#guard.removeStale()
+    if (this.#settings.guard === 'iptables') await this.#oneAtATime(() => this.#guard.removeStale())
     return removed
   }
 

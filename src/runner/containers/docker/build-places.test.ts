@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -9,8 +12,8 @@ import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docke
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import { testingBuild } from '../testing-build.ts'
-import { buildCgroups } from './build-cgroup.ts'
-import { freeSubnets } from './build-places.ts'
+import { buildCgroups, makeBuildCgroup } from './build-cgroup.ts'
+import { cgroupName, freeSubnets } from './build-places.ts'
 import { bridgeName, buildBridges, buildsChain, guardChain } from './guard-rules.ts'
 
 const execute = promisify(execFile)
@@ -158,7 +161,7 @@ test('the network of a build and its cgroup are gone when it has ended, however 
   const build = (instruction: string, stop?: AbortController) => {
     const progress = (line: string): void => {
       if (line !== 'begun') return
-      during.push(buildCgroups(`errand-build-${here.runner}`))
+      during.push(buildCgroups(cgroupName(here.runner, '')))
       stop?.abort()
     }
     const Dockerfile = `FROM ${here.image}\nRUN echo ${here.runner}; echo begun; ${instruction}`
@@ -167,7 +170,7 @@ test('the network of a build and its cgroup are gone when it has ended, however 
   }
   const nothingLeft = async () => {
     assert.deepEqual(await networksOf(here), [])
-    assert.deepEqual(buildCgroups(`errand-build-${here.runner}`), [])
+    assert.deepEqual(buildCgroups(cgroupName(here.runner, '')), [])
   }
   await build('true')
   await nothingLeft()
@@ -211,7 +214,7 @@ test('what a killed runner’s build has left is swept, what another is at stays
   assert.ok(said.includes('still here'))
   assert.deepEqual(await swept, [left])
   assert.deepEqual(await networksOf(here), [])
-  assert.deepEqual(buildCgroups(`errand-build-${here.runner}`), [])
+  assert.deepEqual(buildCgroups(cgroupName(here.runner, '')), [])
 })
 
 test('the rules of a network that someone has removed go with the next sweep', { skip }, async (t) => {
@@ -267,6 +270,27 @@ test('a build is given addresses that no route leads to, and told where there ar
     message: /198\.51\.100\.0\/28/,
     hint: /ERRAND_BUILD_SUBNETS/,
   })
+})
+
+test('where systemd has the cgroups it is told the limit before the slice begins, and without it there is none', {
+  skip: existsSync('/proc/self/ns/cgroup') ? false : 'cgroups are a thing of Linux',
+}, async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'errand-systemctl-'))
+  const path = process.env.PATH
+  t.after(() => {
+    process.env.PATH = path
+    rmSync(dir, { recursive: true })
+  })
+  const engine = new Docker({ socketPath: '/var/run/docker.sock' })
+  engine.info = async () => ({ CgroupDriver: 'systemd' })
+  process.env.PATH = dir
+  assert.equal(await makeBuildCgroup(engine, cgroupName('errand-1', 'a'), 7), undefined)
+  writeFileSync(join(dir, 'systemctl'), `#!/bin/sh\necho "$@" >${dir}/said\n`, { mode: 0o755 })
+  assert.equal(await makeBuildCgroup(engine, cgroupName('errand-1', 'a'), 7), 'errand_build_errand_1_a.slice')
+  assert.equal(
+    readFileSync(join(dir, 'said'), 'utf8'),
+    'set-property --runtime errand_build_errand_1_a.slice TasksMax=7\n',
+  )
 })
 
 async function lines(

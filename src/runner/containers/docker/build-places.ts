@@ -58,11 +58,18 @@ export class BuildPlaces {
   async sweep(runner: string): Promise<string[]> {
     const filters = { label: labelFilter({ runner }) }
     const networks = await this.#docker.listNetworks({ filters })
-    const left = networks.map(({ Name }) => Name).filter((name) => !this.#used.has(name))
-    for (const name of left) await removeBridge(this.#docker, name)
+    const removed: string[] = []
+    for (const { Name } of networks) {
+      if (this.#used.has(Name)) continue
+      // One that the engine does not let go of yet is asked for again by the next sweep.
+      await removeBridge(this.#docker, Name).then(
+        () => removed.push(Name),
+        () => undefined,
+      )
+    }
     for (const name of buildCgroups(cgroupName(runner, '')))
       if (!this.#used.has(name)) await removeBuildCgroup(name)
-    return left
+    return removed
   }
 
   async #make(name: string, id: string, runner: string): Promise<void> {
@@ -81,7 +88,9 @@ export class BuildPlaces {
   }
 }
 
-const cgroupName = (runner: string, id: string): string => `errand-build-${runner}-${id}`
+/** Without the sign by which systemd puts one into another. */
+export const cgroupName = (runner: string, id: string): string =>
+  `errand_build_${runner}_${id}`.replaceAll('-', '_')
 
 /** Some, from anywhere in the range, that no route of this machine leads to. */
 export function freeSubnets(range: Ipv4Range, taken: readonly Ipv4Range[]): string[] {

@@ -24,8 +24,10 @@ export class NetworkGuard {
   readonly #set = new Map<Family, { rules: string; printed: string }>()
 
   async set(bridges: readonly GuardedBridge[], open: readonly OpenPlace[]): Promise<void> {
-    await this.#ensure('iptables', bridges.map(hookRule), (hook) => guardRules(bridges, open, hook))
-    if (hasIpv6()) await this.#ensure('ip6tables', bridges.map(ipv6Rule), closedIpv6)
+    const families: Family[] = hasIpv6() ? ['iptables', 'ip6tables'] : ['iptables']
+    const [printed, printed6] = await Promise.all(families.map(table))
+    await this.#ensure('iptables', printed!, bridges.map(hookRule), (hook) => guardRules(bridges, open, hook))
+    if (printed6 !== undefined) await this.#ensure('ip6tables', printed6, bridges.map(ipv6Rule), closedIpv6)
   }
 
   /** Takes away the rules of networks that are gone, whoever has removed them. */
@@ -38,8 +40,12 @@ export class NetworkGuard {
     if (v6.length > 0) await restore('ip6tables', ['*raw', ...v6, 'COMMIT', ''].join('\n'))
   }
 
-  async #ensure(family: Family, first: string[], rulesWith: (hook: string[]) => string): Promise<void> {
-    const printed = await table(family)
+  async #ensure(
+    family: Family,
+    printed: string,
+    first: string[],
+    rulesWith: (hook: string[]) => string,
+  ): Promise<void> {
     const rules = rulesWith([])
     const before = this.#set.get(family)
     if (before?.rules === rules && before.printed === printed) return
