@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,6 +13,7 @@ import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docke
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import { testingBuild } from '../testing-build.ts'
+import { makeBridge } from './bridge.ts'
 import { buildCgroups, makeBuildCgroup } from './build-cgroup.ts'
 import { cgroupName, freeSubnets } from './build-places.ts'
 import { bridgeName, buildBridges, buildsChain, guardChain } from './guard-rules.ts'
@@ -231,8 +233,18 @@ test('the rules of a network that someone has removed go with the next sweep', {
   assert.ok(before.length > 30)
   await here.engine.sweepNetworks(here.runner)
   assert.deepEqual(await rules(), before)
-  await new Docker().getNetwork(here.network).remove()
+  const docker = dockerFor(t)
+  // As an earlier version had one for all builds; and one of someone else by such a name.
+  const earlier = { name: `${here.network}-builds`, bridge: bridgeName(`${here.network}-builds`) }
+  const foreign = { name: `${here.network}-builds-2`, bridge: `x-${randomBytes(4).toString('hex')}` }
+  for (const each of [earlier, foreign]) await makeBridge(docker.engine, { ...each, labels: docker.labels })
+  await docker.engine.getNetwork(here.network).remove()
   await here.engine.sweepNetworks(here.runner)
+  const left = await docker.engine.listNetworks({ filters: { name: [here.network] } })
+  assert.deepEqual(
+    left.map(({ Name }) => Name),
+    [foreign.name],
+  )
   assert.deepEqual(await rules(), [])
   await here.engine.prepareNetwork()
   assert.equal((await rules()).length, before.length)
@@ -270,6 +282,23 @@ test('a build is given addresses that no route leads to, and told where there ar
     message: /198\.51\.100\.0\/28/,
     hint: /ERRAND_BUILD_SUBNETS/,
   })
+})
+
+test('an engine that has no addresses left is told apart, with what to do', async () => {
+  // As Docker 20.10 and 29 say it.
+  for (const message of [
+    'could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network',
+    'all predefined address pools have been fully subnetted',
+  ]) {
+    const engine = new Docker({ socketPath: '/no/such/socket' })
+    engine.getNetwork = () => ({ inspect: async () => ({}) }) as unknown as Docker.Network
+    engine.createNetwork = () => Promise.reject(Object.assign(new Error(message), { statusCode: 500 }))
+    await assert.rejects(makeBridge(engine, { name: 'bots', bridge: 'errand-1' }), {
+      code: 'unavailable',
+      message: /no addresses left for the network bots/,
+      hint: /docker network prune.*default-address-pools/,
+    })
+  }
 })
 
 test('where systemd has the cgroups it is told the limit before the slice begins, and without it there is none', {
