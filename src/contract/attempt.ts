@@ -38,6 +38,10 @@ export type AttemptLimits = z.infer<typeof AttemptLimits>
 export const AttemptUsage = z.object({
   peak_memory_bytes: z.number().optional(),
   cpu_ms: z.number().optional(),
+  /** Of a bot. */
+  peak_cpus: z.number().optional(),
+  network_received_bytes: z.number().optional(),
+  network_sent_bytes: z.number().optional(),
   /** What measured it, and held it to its limits. */
   held_by: z.enum(['cgroup_v2', 'cgroup_v1', 'watchdog']),
   /** Limits that it was given and that this machine cannot hold it to. */
@@ -108,7 +112,12 @@ export type AttemptEnd = z.infer<typeof AttemptEnd>
 /** What a host tells of an attempt, in order. `ended` is the last. */
 export const AttemptReport = z.discriminatedUnion('type', [
   z.object({ type: z.literal('started'), pid: z.number().int().optional(), time: z.string().optional() }),
-  z.object({ type: z.literal('phase'), phase: z.string(), message: z.string().optional() }),
+  z.object({
+    type: z.literal('phase'),
+    phase: z.string(),
+    message: z.string().optional(),
+    reason: z.optional(Reason),
+  }),
   /** What an agent says and does; at most `MAX_UPDATE_BYTES` as JSON. */
   z.object({ type: z.literal('update'), update: AgentUpdate }),
   /** The input has reached the agent, or has become pointless. */

@@ -80,7 +80,12 @@ export const RunEvent = z.discriminatedUnion('type', [
     epoch: z.number().int().min(1),
   }),
   at('attempt.started', { attempt, pid: z.number().int().optional() }),
-  at('attempt.phase', { attempt, phase: z.string(), message: z.string().optional() }),
+  at('attempt.phase', {
+    attempt,
+    phase: z.string(),
+    message: z.string().optional(),
+    reason: z.optional(Reason).describe('Why it is at that'),
+  }),
   at('attempt.secrets', { attempt, secrets: TakenSecrets }),
   at('attempt.cancel_requested', { attempt, reason: Reason, message: z.string().optional() }),
   at('output', {

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
+import { BotLive } from './bot.ts'
 import { DataAnswer, DataAsk } from './bot-data.ts'
 import { RunnerId } from './enrolment.ts'
 import { Labels, PlainName, PlainText } from './plain-name.ts'
@@ -113,6 +114,8 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   z.object({ type: z.literal('containers'), containers: Hello.shape.containers }),
   /** To an `ask`, once that is done. */
   z.object({ type: z.literal('answer'), ask_id: z.string(), answer: DataAnswer }),
+  /** How bots that it has are now: each takes the place of what was told of it before. All of them over each new link. */
+  z.object({ type: z.literal('bots'), bots: z.array(BotLive) }),
 ])
 export type RunnerFrame = z.infer<typeof RunnerFrame>
 

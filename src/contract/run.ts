@@ -113,7 +113,12 @@ export const InstanceView = z.object({
       runner: z.string().optional(),
       waiting: z.string().optional(),
       phase: z
-        .object({ name: z.string(), message: z.string().optional(), since: z.string() })
+        .object({
+          name: z.string(),
+          message: z.string().optional(),
+          reason: z.optional(Reason),
+          since: z.string(),
+        })
         .optional()
         .describe('What it said last that it is at'),
       restarts: z.number().int().optional().describe('How often it said that it begins again'),

@@ -56,6 +56,8 @@ export const Reason = z.enum([
   'source_refused', // an archive, repository or requirement is not acceptable; the message names the entry
   'build_failed', // an image could not be built; the message has the last lines
   'pull_failed', // an image is not there, or may not be had
+  'engine_restarted', // of a bot that goes on: its container engine, or its machine, was started anew
+  'unhealthy', // of a bot that goes on: its health check failed too often
   'internal', // Errand itself went wrong; the message says how
 ])
 export type Reason = z.infer<typeof Reason>

@@ -60,8 +60,9 @@ export function startAttempt(state: RunState, event: EventOf<'attempt.started'>)
 export function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void {
   const attempt = attemptOf(state, event.attempt)
   attempt.reports++
-  attempt.at = { name: event.phase, message: event.message, since: event.time }
-  if (event.phase === 'restarting') attempt.restarts = (attempt.restarts ?? 0) + 1
+  const { phase: name, message, reason, time: since } = event
+  attempt.at = { name, message, reason, since }
+  if (name === 'restarting' && reason !== 'engine_restarted') attempt.restarts = (attempt.restarts ?? 0) + 1
 }
 
 export function cancelAttempt(state: RunState, event: EventOf<'attempt.cancel_requested'>): void {

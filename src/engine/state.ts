@@ -91,8 +91,8 @@ export interface AttemptState {
   reports: number
   cancel?: Reason
   cancel_message?: string
-  /** The last phase it reported, and how often that was `restarting`. */
-  at?: { name: string; message?: string; since: string }
+  /** The last phase it reported, and how often that was `restarting` after a failure. */
+  at?: { name: string; message?: string; reason?: Reason; since: string }
   restarts?: number
   /** Which it was given, where its hub keeps them. */
   secrets?: TakenSecrets
