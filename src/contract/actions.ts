@@ -148,7 +148,7 @@ export const builtinActions: ActionCatalog = {
   'agent.run': { args: AgentRunArgs, raw: ['verify', 'output_schema'], place: 'host', inputs: true },
   'bot.serve': {
     args: BotServeArgs,
-    raw: ['source', 'command'],
+    raw: ['source', 'command', 'health'],
     place: 'host',
     containers: true,
     made_by: 'errand bot start',

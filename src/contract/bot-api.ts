@@ -1,6 +1,15 @@
 import * as z from 'zod'
 import { Size } from './amounts.ts'
-import { BotId, BotLimits, BotRestart, botStates } from './bot.ts'
+import {
+  BotHealth,
+  BotHealthCheck,
+  BotId,
+  BotLimits,
+  BotRestart,
+  BotUsage,
+  botStates,
+  restartPolicies,
+} from './bot.ts'
 import { WantedData } from './bot-data.ts'
 import { Reason, RunStatus } from './status.ts'
 import { VarName } from './variable-name.ts'
@@ -107,11 +116,13 @@ const settings = {
   limits: z.optional(BotLimits),
   data: WantedData.optional(),
   restart: z.optional(BotRestart),
+  health: z.optional(BotHealthCheck).describe('Instead of the image\'s own check; "none": it has none'),
   timeout_seconds: z
-    .number()
-    .positive()
+    .union([z.number().positive(), z.null(), z.literal('unlimited')])
     .optional()
-    .describe('Default and most: the time that the hub gives a bot (24 h)'),
+    .describe(
+      'Longest life; null or "unlimited": without end, where the hub allows it. Default: the time that the hub gives a bot (24 h)',
+    ),
   stop_grace_seconds: z
     .number()
     .min(0)
@@ -155,7 +166,7 @@ export const UpdateBot = z.strictObject({
     .optional(),
   restart: z
     .strictObject({
-      policy: z.enum(['no', 'on-failure']).optional(),
+      policy: z.enum(restartPolicies).optional(),
       max_restarts: z.number().int().min(1).max(1000).optional(),
     })
     .optional(),
@@ -175,6 +186,8 @@ const life = {
   reason: z.optional(Reason),
   message: z.string().optional().describe('How it ended, what it waits for, or what it is at'),
   exit_code: z.number().int().optional(),
+  engine_away_since: time.optional().describe('Since then its container engine has not answered'),
+  health: z.optional(BotHealth).describe('Of one that has a check, while its container is up'),
 }
 
 export const BotView = z.object({
@@ -209,7 +222,9 @@ export const BotView = z.object({
     .optional()
     .describe('Its place for data, where this run has one'),
   restart: BotRestart,
-  timeout_seconds: z.number().optional(),
+  health_check: z.optional(BotHealthCheck).describe("Absent: the image's own, if it has one"),
+  timeout_seconds: z.number().nullable().optional().describe('Longest life; null: without end'),
+  usage: z.optional(BotUsage).describe('Now, at most and so far; of one that has ended what is kept of it'),
   env: z.record(z.string(), z.string()),
   env_vars: z.array(z.string()).describe('Names of its secret variables'),
   update: z

@@ -137,14 +137,44 @@ export const BotData = z.strictObject({
 export const WantedPlace = z.strictObject({ path: z.optional(dataPath), size: z.optional(Size) })
 export type BotData = z.infer<typeof BotData>
 
+export const restartPolicies = ['no', 'on-failure', 'always', 'unless-stopped'] as const
 export const BotRestart = z.strictObject({
-  policy: z._default(z.enum(['no', 'on-failure']), 'no'),
+  policy: z._default(z.enum(restartPolicies), 'no'),
   max_restarts: described(
     z._default(z.int().check(z.minimum(1), z.maximum(1000)), 5),
-    'A bot that fails more often, with less than ten minutes of life each time, is left crashed',
+    'With on-failure: a bot that fails more often, with less than ten minutes of life each time, is left crashed',
   ),
 })
 export type BotRestart = z.infer<typeof BotRestart>
+
+/** Nothing is checked more often than this: each check is a process that the engine starts. */
+export const LEAST_HEALTH_SECONDS = 5
+const interval = z.number().check(z.minimum(LEAST_HEALTH_SECONDS), z.maximum(86_400))
+
+/** How a bot is asked whether it is well: instead of what its image says, which counts where this is absent. */
+export const BotHealthCheck = z.union([
+  z.literal('none'),
+  z.strictObject({
+    cmd: described(
+      z.union([text, z.array(text).check(z.minLength(1), z.maxLength(256))]),
+      'Run in the container, as a line of its shell or a program with arguments; exit code 0 means well',
+    ),
+    interval_seconds: described(z._default(interval, 30), 'Between two checks'),
+    timeout_seconds: described(
+      z._default(z.number().check(z.minimum(1), z.maximum(3600)), 30),
+      'A check that takes longer has failed',
+    ),
+    retries: described(
+      z._default(z.int().check(z.minimum(1), z.maximum(1000)), 3),
+      'It is unhealthy after so many failures in a row',
+    ),
+    start_period_seconds: described(
+      z._default(z.number().check(z.minimum(0), z.maximum(86_400)), 0),
+      'From its start, failures do not count for so long',
+    ),
+  }),
+])
+export type BotHealthCheck = z.infer<typeof BotHealthCheck>
 
 /** Arguments of `bot.serve`. Its environment is the step's `env`, and its secrets the step's `secrets`. */
 export const BotServeArgs = z.strictObject({
@@ -154,6 +184,7 @@ export const BotServeArgs = z.strictObject({
   limits: z.prefault(BotLimits, {}),
   data: z.optional(BotData),
   restart: z.prefault(BotRestart, {}),
+  health: z.optional(BotHealthCheck),
   runtime: described(z.optional(text), 'Container runtime, such as runsc; default: that of the runner'),
   stop_grace_seconds: described(
     z._default(z.number().check(z.minimum(0), z.maximum(600)), 10),
@@ -169,3 +200,46 @@ export type BotState = (typeof botStates)[number]
 
 /** Phases that `bot.serve` reports, beside `restarting`. */
 export const botPhases = ['building', 'pulling', 'running'] as const
+
+const moment = z.string().check(z.maxLength(64))
+const count = z.number().check(z.minimum(0))
+const usage = (unit: string) => described(z.optional(count), unit)
+
+/** What a bot uses and has used: now, and the most that was seen. */
+export const BotUsage = z.object({
+  at: described(z.optional(moment), 'When it was measured (RFC 3339)'),
+  cpus: usage('Cores'),
+  peak_cpus: usage('Most cores'),
+  cpu_ms: usage('Time of cores, so far'),
+  memory_bytes: usage('Memory, without what is only a copy of files'),
+  peak_memory_bytes: usage('Most memory'),
+  network_bytes_per_second: usage('Received and sent'),
+  peak_network_bytes_per_second: usage('Most received and sent'),
+  network_received_bytes: usage('So far'),
+  network_sent_bytes: usage('So far'),
+  disk_read_bytes: usage('So far'),
+  disk_written_bytes: usage('So far'),
+  disk_bytes: usage('What it has on disk'),
+})
+export type BotUsage = z.infer<typeof BotUsage>
+
+/** Most bytes of a check's output that are shown. */
+export const MAX_HEALTH_OUTPUT = 2048
+export const BotHealth = z.object({
+  state: z.enum(['starting', 'healthy', 'unhealthy']),
+  output: described(
+    z.optional(z.string().check(z.maxLength(2 * MAX_HEALTH_OUTPUT))),
+    'What its last check said',
+  ),
+  checked_at: z.optional(moment),
+})
+export type BotHealth = z.infer<typeof BotHealth>
+
+/** How a bot's attempt is just now. Kept in no log: its runner tells it again and again. */
+export const BotLive = z.object({
+  attempt_id: z.string(),
+  engine_away_since: described(z.optional(moment), 'Its container engine has not answered since then'),
+  health: z.optional(BotHealth),
+  usage: z.optional(BotUsage),
+})
+export type BotLive = z.infer<typeof BotLive>
