@@ -151,6 +151,71 @@ export function containerEngineConformance(
     assert.deepEqual(await use.engine.containers({ runner: `${use.runner}-other` }), [])
   })
 
+  check(
+    'it tells what happens to a container while it does, and what it has seen of one since its start',
+    async (use) => {
+      const heard: string[] = []
+      const enough = new AbortController()
+      const opened = Promise.withResolvers<void>()
+      const told = Promise.withResolvers<void>()
+      const listening = (async () => {
+        for await (const event of use.engine.events({ runner: use.runner }, enough.signal)) {
+          if (event.type === 'open') opened.resolve()
+          else heard.push(event.type)
+          if (heard.filter((type) => type === 'ended').length === 2) told.resolve()
+        }
+      })().catch(() => {})
+      await opened.promise
+      const itself = await use.run('exit 0')
+      const { startedAt } = await use.ended(itself)
+      const seen = await use.engine.history(itself, startedAt)
+      assert.deepEqual([...seen.seen], ['start', 'ended'])
+      const stopped = await use.run(FOR_EVER)
+      await use.printed(stopped, 'up')
+      await use.engine.stop(stopped, 60)
+      const ended = await use.ended(stopped)
+      const { seen: all } = await use.engine.history(stopped, ended.startedAt)
+      assert.deepEqual([...all], ['start', 'signaled', 'ended'])
+      assert.deepEqual([...(await use.engine.history(stopped, '2999-01-01T00:00:00Z')).seen], [])
+      await told.promise
+      enough.abort()
+      await listening
+      assert.deepEqual(heard, ['start', 'ended', 'start', 'signaled', 'ended'])
+      await use.engine.ping(60_000)
+    },
+  )
+
+  check('what a container uses is told while it runs', async (use) => {
+    const id = await use.run(`head -c 6m /dev/zero >/tmp/file; ${FOR_EVER}`)
+    await use.printed(id, 'up')
+    const used = (await use.engine.use(id))!
+    assert.ok(
+      used.memoryBytes >= 6 * MiB && used.memoryBytes < 64 * MiB && used.cpuMs > 0,
+      JSON.stringify(used),
+    )
+    await use.engine.stop(id, 60)
+    assert.equal(await use.engine.use(id), undefined)
+    await use.engine.remove(id)
+    assert.equal(await use.engine.use(id), undefined)
+  })
+
+  check('a container has the check that was ordered, else that of its image', async (use) => {
+    const of = async (part: Partial<ContainerOrder>) => {
+      const id = await use.create(FOR_EVER, part)
+      await use.engine.start(id)
+      const state = await use.engine.state(id)
+      return state.type === 'running' ? state.health?.state : state.type
+    }
+    const times = { intervalSeconds: 60, timeoutSeconds: 1, retries: 1, startPeriodSeconds: 0 }
+    assert.equal(await of({}), undefined)
+    assert.equal(await of({ health: { cmd: 'true', ...times } }), 'starting')
+    const { id: image } = await use.build({
+      Dockerfile: `FROM ${use.image}\nLABEL errand.test.run=${use.runner}\nHEALTHCHECK CMD true`,
+    })
+    assert.equal(await of({ image }), 'starting')
+    assert.equal(await of({ image, health: 'none' }), undefined)
+  })
+
   check('more memory than it may have ends it, which is told from another kill', async (use) => {
     const id = await use.run('exec tail /dev/zero')
     const { exitCode, startedAt } = await use.ended(id)

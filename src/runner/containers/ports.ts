@@ -35,15 +35,63 @@ export interface ContainerOrder {
   data?: { volume: string; path: string }
   runtime?: string
   stopGraceSeconds: number
+  /** Absent: the one of its image, if that has any. */
+  health?: HealthOrder
   labels: OwnLabels
+}
+
+/** `none`: there is no check. */
+export type HealthOrder =
+  | 'none'
+  | {
+      cmd: string | readonly string[]
+      intervalSeconds: number
+      timeoutSeconds: number
+      retries: number
+      startPeriodSeconds: number
+    }
+
+/** `output`: of the last check, as the container has said it. */
+export interface ContainerHealth {
+  state: 'starting' | 'healthy' | 'unhealthy'
+  output?: string
+  checkedAt?: string
 }
 
 /** Of one that dies at once `finishedAt` may be a few milliseconds before `startedAt`. */
 export type ContainerState =
   | { type: 'created' }
-  | { type: 'running'; pid: number; startedAt: string }
+  | { type: 'running'; pid: number; startedAt: string; health?: ContainerHealth }
   | { type: 'exited'; exitCode: number; oom: boolean; startedAt: string; finishedAt: string; error?: string }
   | { type: 'gone' }
+
+/** Something that the engine has seen happen to a container. `signaled`: by whoever; also by an engine that is stopped. */
+export interface ContainerEvent {
+  id: string
+  type: 'start' | 'signaled' | 'ended' | 'health'
+  atMs: number
+}
+
+/**
+ * What this process of an engine has seen happen to a container since a time, up to its end. `knownFromMs`: it may have
+ * forgotten what was before, and has forgotten nothing of its own time where that is -Infinity.
+ */
+export interface EngineHistory {
+  seen: ReadonlySet<ContainerEvent['type']>
+  knownFromMs: number
+}
+
+/** What a container uses and has used since its start. */
+export interface ContainerUse {
+  atMs: number
+  cpuMs: number
+  memoryBytes: number
+  receivedBytes: number
+  sentBytes: number
+  readBytes: number
+  writtenBytes: number
+  heldBy: 'cgroup_v2' | 'cgroup_v1'
+}
 
 /**
  * One piece of a container's log. `time` has nanoseconds, as the engine writes it; pieces may share one. Engines keep text:
@@ -136,8 +184,14 @@ export interface ContainerEngine {
   create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }>
   start(id: string): Promise<void>
   state(id: string): Promise<ContainerState>
-  /** Whether anyone has sent it a signal since then, as an engine does that is stopped; false where that is not known any more. */
-  wasSignaled(id: string, since: string): Promise<boolean>
+  /** What is known of it since then, a start of it. Of one that has just ended an engine may take a second to know. */
+  history(id: string, since: string): Promise<EngineHistory>
+  /** What happens to containers of these labels: `open` once it is listened to, then as it happens. Ends or throws where the engine goes. */
+  events(labels: Partial<OwnLabels>, signal: AbortSignal): AsyncIterable<ContainerEvent | { type: 'open' }>
+  /** Throws `unavailable` where there is no answer within the time; so it does as soon as the engine is being stopped. */
+  ping(withinMs: number): Promise<void>
+  /** Undefined where it does not run. */
+  use(id: string): Promise<ContainerUse | undefined>
   /** Whether a process of it was ended for its memory since then. An engine may learn of that after the end, and its `state` never. */
   wasOutOfMemory(id: string, since: string): Promise<boolean>
   /** Resolves with the state once it no longer runs. */

@@ -9,20 +9,23 @@ const MAX_BYTES = 256 * 1024
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** The engine's version, asked without its client, which takes memory; undefined where none answers. */
-export async function askVersion(env: Env): Promise<string | undefined> {
+/**
+ * The engine's version, asked without its client, which takes memory; undefined where none answers. Over a connection of its
+ * own: an engine that is being stopped takes no new one, and answers for a while over those that it has.
+ */
+export async function askVersion(env: Env, withinMs = WITHIN_MS): Promise<string | undefined> {
   try {
-    const { Version } = JSON.parse(await get('/version', env)) as { Version?: unknown }
+    const { Version } = JSON.parse(await get('/version', env, withinMs)) as { Version?: unknown }
     return typeof Version === 'string' ? Version : undefined
   } catch {
     return undefined
   }
 }
 
-function get(path: string, env: Env): Promise<string> {
+function get(path: string, env: Env, withinMs: number): Promise<string> {
   const { tls, ...at } = address(env)
   const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const asking = (tls ? httpsRequest : httpRequest)({ ...at, ...tls, path, agent: false, timeout: WITHIN_MS })
+  const asking = (tls ? httpsRequest : httpRequest)({ ...at, ...tls, path, agent: false, timeout: withinMs })
   asking.on('timeout', () => asking.destroy(new Error('it does not answer')))
   asking.on('error', reject)
   asking.on('response', (response) => {

@@ -31,7 +31,7 @@ export async function connectDocker(
     const { ServerVersion: version, SecurityOptions }: EngineInfo = await docker.info(...within)
     const hasSeccomp = SecurityOptions.some((option) => /^name=seccomp(,|$)/.test(option))
     const network = new BotNetwork(docker, settings)
-    return new DockerEngine(docker, address, { version, hasSeccomp }, network)
+    return new DockerEngine(docker, address, { version, hasSeccomp, env }, network)
   } catch (error) {
     if (error instanceof ErrandError) throw error
     throw notReached(address, error)

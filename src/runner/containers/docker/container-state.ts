@@ -1,9 +1,10 @@
 import type { ContainerInspectInfo } from 'dockerode'
-import type { ContainerState } from '../ports.ts'
+import type { ContainerHealth, ContainerState } from '../ports.ts'
 
 /** `state` of what an engine tells of a container. */
 export function containerState(state: ContainerInspectInfo['State']): ContainerState {
-  if (state.Running) return { type: 'running', pid: state.Pid, startedAt: state.StartedAt }
+  if (state.Running)
+    return { type: 'running', pid: state.Pid, startedAt: state.StartedAt, ...healthOf(state.Health) }
   if (state.Status === 'created' && state.Error === '') return { type: 'created' }
   return {
     type: 'exited',
@@ -14,4 +15,12 @@ export function containerState(state: ContainerInspectInfo['State']): ContainerS
     finishedAt: state.FinishedAt,
     ...(state.Error === '' ? {} : { error: state.Error }),
   }
+}
+
+/** Nothing where it has no check. */
+function healthOf(health: ContainerInspectInfo['State']['Health']): { health?: ContainerHealth } {
+  const state = health?.Status
+  if (state !== 'starting' && state !== 'healthy' && state !== 'unhealthy') return {}
+  const last = health?.Log?.at(-1)
+  return { health: { state, output: last?.Output, checkedAt: last?.End } }
 }

@@ -1,6 +1,7 @@
 import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ContainerOrder } from '../ports.ts'
+import { healthcheck } from './healthcheck.ts'
 import { openPlaces } from './held-volumes.ts'
 import { hostConfig } from './host-config.ts'
 import { engineLabels } from './own-labels.ts'
@@ -26,7 +27,7 @@ export async function create(
       Labels: engineLabels(order.labels),
       Tty: false,
       OpenStdin: false,
-      Healthcheck: { Test: ['NONE'] },
+      Healthcheck: healthcheck(order.health, image.Config.Healthcheck),
       StopTimeout: Math.ceil(order.stopGraceSeconds),
       HostConfig: config,
     },

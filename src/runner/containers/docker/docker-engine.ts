@@ -4,8 +4,11 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type {
   BuildOrder,
   ContainerEngine,
+  ContainerEvent,
   ContainerOrder,
   ContainerState,
+  ContainerUse,
+  EngineHistory,
   FoundContainer,
   FoundVolume,
   ImageInfo,
@@ -13,11 +16,14 @@ import type {
   OwnLabels,
   PullOrder,
 } from '../ports.ts'
+import { askVersion } from './ask-version.ts'
 import type { BotNetwork } from './bot-network.ts'
 import { build } from './build.ts'
 import { containerState } from './container-state.ts'
+import { containerUse } from './container-use.ts'
 import { create } from './create.ts'
-import { isBeingRemoved, isGone, told } from './errors.ts'
+import { engineEvents, engineHistory } from './engine-events.ts'
+import { isBeingRemoved, isGone, notReached, told } from './errors.ts'
 import { followLog } from './follow-log.ts'
 import { readVolume } from './held-volumes.ts'
 import { image, images, removeImage, tag } from './images.ts'
@@ -29,22 +35,27 @@ import { waitFor } from './wait-for.ts'
 /** How long after the end of a container the kernel's word of it may take to get to the engine. */
 const LATE_SECONDS = 3
 
+type Env = Readonly<Record<string, string | undefined>>
+
 export class DockerEngine implements ContainerEngine {
   readonly about: { engine: string; version: string }
   readonly #docker: Docker
   readonly #address: string
   readonly #network: BotNetwork
   readonly #hasSeccomp: boolean
+  readonly #env: Env
   readonly #closed = new AbortController()
   /** Of volumes. */
   readonly #folders = new Map<string, string>()
 
+  /** `env`: as the client has read it. */
   constructor(
     docker: Docker,
     address: string,
-    { version, hasSeccomp }: { version: string; hasSeccomp: boolean },
+    { version, hasSeccomp, env }: { version: string; hasSeccomp: boolean; env: Env },
     network: BotNetwork,
   ) {
+    this.#env = env
     this.about = { engine: 'docker', version }
     this.#hasSeccomp = hasSeccomp
     this.#docker = docker
@@ -104,18 +115,41 @@ export class DockerEngine implements ContainerEngine {
     }
   }
 
-  wasSignaled(id: string, since: string): Promise<boolean> {
-    return this.#hadEvent(id, 'kill', since, Math.ceil(Date.now() / 1000))
+  history(id: string, since: string): Promise<EngineHistory> {
+    const asked = engineHistory(this.#docker, id, Date.parse(since))
+    return this.#learned(`look up what has ended the container ${id}`, asked)
   }
 
   wasOutOfMemory(id: string, since: string): Promise<boolean> {
-    return this.#hadEvent(id, 'oom', since, Math.ceil(Date.now() / 1000) + LATE_SECONDS)
+    const from = Math.floor(Date.parse(since) / 1000)
+    const until = Math.ceil(Date.now() / 1000) + LATE_SECONDS
+    const asked = { since: from, until, filters: { container: [id], event: ['oom'] } }
+    return this.#learned(`look up what has ended the container ${id}`, hadEvent(this.#docker, asked))
   }
 
-  #hadEvent(id: string, event: string, since: string, until: number): Promise<boolean> {
-    const from = Math.floor(Date.parse(since) / 1000)
-    const asked = { since: from, until, filters: { container: [id], event: [event] } }
-    return this.#learned(`look up what has ended the container ${id}`, hadEvent(this.#docker, asked))
+  async *events(
+    labels: Partial<OwnLabels>,
+    signal: AbortSignal,
+  ): AsyncGenerator<ContainerEvent | { type: 'open' }> {
+    const events = engineEvents(this.#docker, labels, this.#until(signal))
+    try {
+      for (;;) {
+        const next = await this.#learned('tell what happens to containers', events.next())
+        if (next.done) break
+        yield next.value
+      }
+    } finally {
+      await events.return(undefined)
+    }
+  }
+
+  async ping(withinMs: number): Promise<void> {
+    if ((await askVersion(this.#env, withinMs)) === undefined) throw notReached(this.#address, undefined)
+  }
+
+  async use(id: string): Promise<ContainerUse | undefined> {
+    const asked = containerUse(this.#docker, id)
+    return await this.#learned(`look up what the container ${id} uses`, asked)
   }
 
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {

@@ -65,7 +65,7 @@ function codeOf(
 }
 
 export function notReached(address: string, cause: unknown): ErrandError {
-  const denied = ['EACCES', 'EPERM'].includes((cause as EngineFailure).code ?? '')
+  const denied = ['EACCES', 'EPERM'].includes((cause as EngineFailure | undefined)?.code ?? '')
   return new ErrandError('unavailable', `Docker is not reachable at ${address}.`, {
     hint: denied
       ? 'This user may not use its socket: add the user to the group "docker", or set DOCKER_HOST.'

@@ -26,7 +26,7 @@ export async function readProgress(
   const layers = new Map<string, string>()
   let imageId: string | undefined
   let partial = ''
-  for await (const event of eventsOf(answer)) {
+  for await (const event of jsonLines<ProgressEvent>(answer)) {
     if (event.error !== undefined) throw new Error(event.errorDetail?.message ?? event.error)
     imageId = event.aux?.ID ?? imageId
     if (event.stream !== undefined) {
@@ -48,13 +48,14 @@ function tell(line: string, progress: Progress): void {
   if (text !== '') progress(text)
 }
 
-async function* eventsOf(answer: AsyncIterable<Buffer | string>): AsyncGenerator<ProgressEvent> {
+/** An engine's answer that goes on: a value in each line. */
+export async function* jsonLines<T>(answer: AsyncIterable<Buffer | string>): AsyncGenerator<T> {
   const decoder = new StringDecoder('utf8')
   let rest = ''
   for await (const chunk of answer) {
     const lines = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split('\n')
     rest = lines.pop()!
-    for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as ProgressEvent
+    for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as T
   }
-  if (rest.trim() !== '') yield JSON.parse(rest) as ProgressEvent
+  if (rest.trim() !== '') yield JSON.parse(rest) as T
 }
