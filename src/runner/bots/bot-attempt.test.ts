@@ -125,6 +125,31 @@ test('a bot is started again after a failure, each time later, until it fails to
   await attempts.close()
 })
 
+test('a bot with always is started again after a good end too, and one that someone stops', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const attempts = here.open()
+  const restart = { policy: 'always' }
+  const ending = await attempts.start(here.bot('echo once', { restart }), 1)
+  await until(async () => (await textOf(ending)).startsWith('once\nonce\nonce\n'))
+  const told = ending.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
+  assert.ok(told.includes('Exit code 0. Restart 2 in 2 s.'), JSON.stringify(told))
+  const script = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'
+  const stopped = await attempts.start(here.bot(script, { restart: { policy: 'unless-stopped' } }), 1)
+  await until(() => stopped.length('stdout') > 0)
+  const of = { 'errand.attempt': stopped.spec.attempt_id }
+  const filters = { label: Object.entries(of).map((pair) => pair.join('=')) }
+  const [container] = await new Docker().listContainers({ filters })
+  await new Docker().getContainer(container!.Id).stop({ t: 60 })
+  await until(async () => (await textOf(stopped)) === 'up\nup\n')
+  // The one end that neither comes back from.
+  for (const attempt of [ending, stopped]) attempt.cancel(5_000, 'canceled')
+  for (const attempt of [ending, stopped]) assert.equal((await endOf(attempt)).outcome, 'canceled')
+  assert.deepEqual(await here.containers(), [])
+  await attempts.close()
+})
+
 test('a bot that someone else stops has not succeeded, however well it takes it', { skip }, async (t) => {
   const here = await botPlace(t)
   const attempts = here.open()

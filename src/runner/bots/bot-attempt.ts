@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptUsage } from '../../contract/attempt.ts'
 import { pullSecret } from '../../contract/pull-secret.ts'
+import type { Reason } from '../../contract/status.ts'
 import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
 import type { BotPlan } from '../ports.ts'
 import { checkCaps } from './bot-caps.ts'
 import { bytes, containerLimits } from './bot-limits.ts'
 import { BotLog } from './bot-log.ts'
+import { BotMeter } from './bot-meter.ts'
 import { BotRecord } from './bot-record.ts'
 import type { BotServices } from './bot-services.ts'
 import { BuildProgress } from './build-progress.ts'
@@ -26,6 +29,7 @@ export interface BotAttemptOptions extends FolderAttemptOptions {
 export class BotAttempt extends FolderAttempt {
   readonly #services: BotServices
   readonly #record: BotRecord
+  readonly #meter: BotMeter
   /** Aborted where the attempt is to end: nothing is built and nothing begun any more. */
   readonly #halt = new AbortController()
   /** Aborted where this process lets go of it. */
@@ -45,6 +49,7 @@ export class BotAttempt extends FolderAttempt {
     super(options)
     this.#services = options.services
     this.#record = record
+    this.#meter = new BotMeter(record.facts.usage)
   }
 
   /** It cannot be carried out. */
@@ -87,6 +92,8 @@ export class BotAttempt extends FolderAttempt {
     this.#log?.flush()
     this.#log?.close()
     this.#progress?.end()
+    this.#services.live.drop(this.spec.attempt_id)
+    this.#keepUsage()
     super.close()
   }
 
@@ -106,9 +113,10 @@ export class BotAttempt extends FolderAttempt {
     this.#progress?.end()
     this.#log?.end()
     this.#log?.close()
+    this.#services.live.drop(this.spec.attempt_id)
     const { atMs } = this.#record.facts.ending ?? { atMs: Date.now() }
     try {
-      this.#record.keep({ ending: { how: ending, atMs } })
+      this.#record.keep({ ending: { how: ending, atMs }, usage: this.#meter.facts })
       if (this.#life?.reached || this.#record.facts.container !== undefined) await this.#removeContainers()
     } catch {
       // The sweep of what no attempt has any more removes it.
@@ -116,9 +124,9 @@ export class BotAttempt extends FolderAttempt {
     return true
   }
 
-  protected override usage(): undefined {
-    // The engine measures its containers itself.
-    return undefined
+  /** As its engine has measured it. */
+  protected override usage(): AttemptUsage | undefined {
+    return this.#meter.total()
   }
 
   protected override async lastWords(): Promise<string | undefined> {
@@ -127,11 +135,25 @@ export class BotAttempt extends FolderAttempt {
     return await lastLines(this.output)
   }
 
+  /** A later process goes on from it. */
+  #keepUsage(): void {
+    const { facts } = this.#meter
+    if (facts === undefined || this.#record.facts.ending !== undefined) return
+    try {
+      this.#record.keep({ usage: facts })
+    } catch {
+      // It would only tell less.
+    }
+  }
+
   #open(plan: BotPlan): void {
     checkPlan(plan, this.spec)
     const { masker, spec, facts, folder } = this
     const { stdout, stderr } = this.output.files
-    const tell = (phase: string, message?: string) => void this.journal.add({ type: 'phase', phase, message })
+    const tell = (phase: string, message?: string, reason?: Reason) =>
+      void this.journal.add({ type: 'phase', phase, message, reason })
+    const mask = (text: string, isCut = false) =>
+      (isCut ? masker?.maskBeginning(text) : masker?.maskText(text)) ?? text
     this.#log = new BotLog({
       fds: { stdout: stdout.fd, stderr: stderr.fd },
       cursorFile: folder.file('log-cursor'),
@@ -143,7 +165,7 @@ export class BotAttempt extends FolderAttempt {
           0,
         ),
     })
-    this.#progress = new BuildProgress(tell, (text) => masker?.maskText(text) ?? text)
+    this.#progress = new BuildProgress(tell, mask)
     this.#life = new ContainerLife({
       container: {
         services: this.#services,
@@ -158,7 +180,9 @@ export class BotAttempt extends FolderAttempt {
       },
       log: this.#log,
       progress: this.#progress,
+      meter: this.#meter,
       tell,
+      mask,
       halt: this.#halt.signal,
       leave: this.#leave.signal,
       onStopFailed: (error) => void this.finish(this.#failure(error)),

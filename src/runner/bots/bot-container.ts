@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
-import type { ContainerEngine, ContainerLimits, OwnLabels } from '../containers/ports.ts'
+import type { ContainerEngine, ContainerLimits, HealthOrder, OwnLabels } from '../containers/ports.ts'
 import type { BotPlan } from '../ports.ts'
 import { dataVolume, ownerText } from './bot-data.ts'
 import { bytes } from './bot-limits.ts'
@@ -112,6 +112,7 @@ export class BotContainer {
       runtime: plan.runtime ?? services.caps.runtimes[0],
       stopGraceSeconds: plan.stop_grace_seconds,
       data: this.#data,
+      health: healthOrder(plan.health),
       labels: this.#labels,
     })
   }
@@ -157,6 +158,17 @@ export class BotContainer {
     }
   }
 }
+
+const healthOrder = (check: BotPlan['health']): HealthOrder | undefined =>
+  check === undefined || check === 'none'
+    ? check
+    : {
+        cmd: check.cmd,
+        intervalSeconds: check.interval_seconds,
+        timeoutSeconds: check.timeout_seconds,
+        retries: check.retries,
+        startPeriodSeconds: check.start_period_seconds,
+      }
 
 /** There is no image; `cause` says why. */
 export class ImageError extends Error {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { writeFileAtomic } from '../../platform/atomic-file.ts'
 import type { Ending } from '../attempts/outcome.ts'
+import type { MeterFacts } from './bot-meter.ts'
 import type { PreparedImage } from './images/ports.ts'
 import type { PlannedRestart } from './restart-policy.ts'
 
@@ -13,7 +14,12 @@ export interface BotFacts {
   places?: { work: readonly string[]; imageBytes: number; data?: string }
   /** Start of the container that was reported as `running`. */
   toldStart?: string
+  /** Boot of the machine that this start was in. */
+  boot?: string
   restart?: PlannedRestart
+  /** A start that is ended since its health check failed, and what that said. */
+  unhealthy?: { startedAt: string; output?: string }
+  usage?: MeterFacts
   /** It has ended, its log is read to the end; what is left of it may be removed. */
   ending?: { how: Ending; atMs: number }
 }

@@ -4,8 +4,10 @@ import type { ContainerEngine } from '../containers/ports.ts'
 import { type BotCaps, botCaps } from './bot-caps.ts'
 import type { SendData } from './bot-data.ts'
 import { engineName } from './engine-name.ts'
+import { EnginePresence } from './engine-presence.ts'
 import { ImageUses } from './image-uses.ts'
 import type { PrepareImage } from './images/ports.ts'
+import { LiveBots } from './live-bots.ts'
 
 export interface BotsOptions {
   /** Folder that lasts: what this runner is called at the engine, keys of images. */
@@ -33,7 +35,9 @@ export class BotServices {
   readonly uses: ImageUses
   readonly caps: BotCaps
   readonly #builds: FairTurns
+  readonly live = new LiveBots()
   #engine: Promise<ContainerEngine> | undefined
+  #presence: EnginePresence | undefined
   #network: { atMs: number; ready: Promise<void> } | undefined
   #runner: string | undefined
   readonly #sizes = new Map<string, { bytes: Promise<number>; untilMs: number }>()
@@ -60,6 +64,19 @@ export class BotServices {
       throw error
     })
     return this.#engine
+  }
+
+  /** Listens to the engine from the first call on. */
+  presence(): EnginePresence {
+    if (this.#presence === undefined) {
+      this.#presence = new EnginePresence({ engine: () => this.engine(), runner: this.runner })
+      this.#presence.onChange((event) => {
+        // An engine that is started anew may have its own idea of the rules.
+        if (event === undefined) this.#network = undefined
+      })
+      this.live.watch(this.#presence)
+    }
+    return this.#presence
   }
 
   /** The network for bots is there, and closed. */
@@ -114,6 +131,8 @@ export class BotServices {
   /** Containers go on. May be called twice. */
   async close(): Promise<void> {
     this.#closed.abort()
+    this.live.close()
+    this.#presence?.close()
     const engine = await this.#engine?.catch(() => undefined)
     engine?.close()
   }

@@ -1,20 +1,31 @@
-import { DEFAULT_WORK } from '../../contract/bot.ts'
+import { type BotHealth, DEFAULT_WORK } from '../../contract/bot.ts'
+import type { Reason } from '../../contract/status.ts'
+import { bootId } from '../../platform/process-tree.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import type { ContainerEngine } from '../containers/ports.ts'
 import { BotContainer, type BotContainerOptions } from './bot-container.ts'
 import { bytes, limitsText } from './bot-limits.ts'
 import type { BotLog } from './bot-log.ts'
+import type { BotMeter } from './bot-meter.ts'
 import type { BuildProgress } from './build-progress.ts'
 import { ContainerLog } from './container-log.ts'
 import { ContainerRestarts } from './container-restarts.ts'
+import { ContainerWatch } from './container-watch.ts'
+import type { EnginePresence } from './engine-presence.ts'
 import { patiently } from './patience.ts'
 import { watchPlaces } from './place-watch.ts'
+
+/** How much of a bot's usage a kill of this process may lose. */
+const USAGE_KEPT_MS = 5 * 60_000
 
 export interface ContainerLifeOptions {
   container: Omit<BotContainerOptions, 'engine'>
   log: BotLog
   progress: BuildProgress
-  tell(phase: 'running' | 'restarting', message: string): void
+  meter: BotMeter
+  tell(phase: string, message?: string, reason?: Reason): void
+  /** Hides the secrets of the bot; of a text that was cut, the beginning of one at its end too. */
+  mask(text: string, isCut: boolean): string
   /** Aborted where it is to end: nothing is built and nothing begun any more. */
   halt: AbortSignal
   /** Aborted where this process lets go of it. */
@@ -33,6 +44,7 @@ export class ContainerLife {
   #made: { engine: ContainerEngine; id: string } | undefined
   #graceSeconds = Number.POSITIVE_INFINITY
   readonly #over = new AbortController()
+  #usageKeptAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ContainerLifeOptions) {
     this.#options = options
@@ -54,31 +66,46 @@ export class ContainerLife {
 
   async #live(): Promise<Ending> {
     const { container, log: botLog, tell, halt, leave } = this.#options
+    const { plan, limits, record, services, spec } = container
+    const presence = services.presence()
+    services.live.set(spec.attempt_id, {}, { soon: false })
     const engine = await this.#engine()
     this.#reached = true
-    const id = await this.#make(new BotContainer({ ...container, engine }))
+    const id = await this.#make(new BotContainer({ ...container, engine }), presence)
     if (id === undefined) return { type: 'stopped' }
     this.#made = { engine, id }
     this.#watchPlaces(engine, id)
     if (halt.aborted) this.#stop()
-    const log = new ContainerLog({ engine, id, log: botLog, leave })
-    const { plan, limits, record } = container
-    const restarts = new ContainerRestarts({ engine, id, plan, limits, record, tell, halt, leave })
-    for (;;) {
-      const state = await patiently(() => engine.state(id), leave)
+    const asked = { engine, id, patiently: this.#patiently, leave }
+    const log = new ContainerLog({ ...asked, log: botLog })
+    const restarts = new ContainerRestarts({ ...asked, plan, limits, record, presence, tell, halt })
+    for (let seenAtMs = Date.now(); ; ) {
+      const state = await this.#patiently(() => engine.state(id))
       if (state.type === 'gone') return { type: 'lost', why: 'Its container was removed by someone else.' }
       if (state.type === 'running') {
+        // What closes the network of one that has outlived its engine may not have; what fails the next sweep tells.
+        if (presence.wasAwaySince(seenAtMs)) await services.networkReady(engine).catch(() => {})
+        seenAtMs = Date.now()
+        const watch = this.#watch(engine, presence, id, state.startedAt)
         this.#tellRunning(id, state.startedAt)
-        await log.follow()
+        try {
+          await log.follow()
+        } finally {
+          watch.close()
+        }
       } else if (state.type === 'created') {
         if (halt.aborted) return { type: 'stopped' }
         await this.#start(engine, id)
       } else {
         if (state.error === undefined) this.#tellRunning(id, state.startedAt)
         await log.readRest()
-        const ending = await restarts.after(state, log.wasAway)
+        const ending = await restarts.after(state)
         if (ending !== undefined) return ending
-        await patiently(() => this.#start(engine, id), this.#haltOrLeave)
+        await patiently(
+          () => this.#start(engine, id),
+          this.#haltOrLeave,
+          () => !halt.aborted,
+        )
       }
     }
   }
@@ -100,25 +127,75 @@ export class ContainerLife {
 
   /** What was begun already is waited for; anything new is told at once that there is no engine. */
   async #engine(): Promise<ContainerEngine> {
-    const { container, leave } = this.#options
-    const { services, record } = container
+    const { services, record } = this.#options.container
     const connect = () => services.engine()
-    if (record.facts.container !== undefined) return await patiently(connect, leave)
+    if (record.facts.container !== undefined) return await this.#patiently(connect)
     const engine = await connect()
     // Beside the look for what is there already; what fails is asked for again by who waits for it.
     services.networkReady(engine).catch(() => undefined)
     return engine
   }
 
-  /** Undefined: it is to end before there is one. */
-  async #make(container: BotContainer): Promise<string | undefined> {
-    const { progress, halt, leave } = this.#options
-    const found = await patiently(() => container.find(), leave)
-    if (found !== undefined) return found
-    if (halt.aborted) return undefined
-    const id = await container.make(progress, this.#haltOrLeave)
-    progress.end()
-    return id
+  /** As long as it takes: the bot lives on without its engine, or is to be started again by it. */
+  readonly #patiently = <T>(ask: () => Promise<T>): Promise<T> => {
+    const { container, halt, leave } = this.#options
+    return patiently(ask, leave, () => container.record.facts.container !== undefined && !halt.aborted)
+  }
+
+  /** Undefined: it is to end before there is one. Begun anew where the engine has gone meanwhile. */
+  async #make(container: BotContainer, presence: EnginePresence): Promise<string | undefined> {
+    const { progress, halt } = this.#options
+    for (;;) {
+      const found = await this.#patiently(() => container.find())
+      if (found !== undefined) return found
+      if (halt.aborted) return undefined
+      const beganAtMs = Date.now()
+      try {
+        const id = await container.make(progress, this.#haltOrLeave)
+        progress.end()
+        return id
+      } catch (error) {
+        this.#haltOrLeave.throwIfAborted()
+        if (!presence.wasAwaySince(beganAtMs)) throw error
+        progress.line('The container engine has gone away: this begins anew when it is back.')
+      }
+    }
+  }
+
+  #watch(engine: ContainerEngine, presence: EnginePresence, id: string, startedAt: string): ContainerWatch {
+    const { container, meter, mask } = this.#options
+    const { services, spec } = container
+    const { live } = services
+    const onUnhealthy = (health: BotHealth) => this.#endUnhealthy(startedAt, health)
+    const onMeasured = () => this.#keepUsage()
+    const options = { engine, presence, live, meter, mask, onUnhealthy, onMeasured, id, startedAt }
+    return new ContainerWatch({ ...options, attemptId: spec.attempt_id })
+  }
+
+  /** Restarted by its policy, as after any failure; without one it is only shown. */
+  #endUnhealthy(startedAt: string, { output }: BotHealth): void {
+    const { container, halt, leave, onStopFailed } = this.#options
+    const { plan, record } = container
+    if (plan.restart.policy === 'no' || halt.aborted || leave.aborted || this.#made === undefined) return
+    const { engine, id } = this.#made
+    try {
+      record.keep({ unhealthy: { startedAt, output } })
+    } catch {
+      // Then it counts as one that someone else has stopped.
+    }
+    patiently(() => engine.stop(id, plan.stop_grace_seconds), leave).catch(onStopFailed)
+  }
+
+  /** A later process of this runner goes on from it, but for some minutes. */
+  #keepUsage(): void {
+    const { container, meter } = this.#options
+    if (Date.now() - this.#usageKeptAtMs < USAGE_KEPT_MS) return
+    this.#usageKeptAtMs = Date.now()
+    try {
+      container.record.keep({ usage: meter.facts })
+    } catch {
+      // It would only tell less.
+    }
   }
 
   /** As long as it lives: between its restarts too, its places stay. */
@@ -155,6 +232,6 @@ export class ContainerLife {
     const { toldStart, image } = container.record.facts
     if (toldStart === startedAt) return
     tell('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
-    container.record.keep({ toldStart: startedAt })
+    container.record.keep({ toldStart: startedAt, boot: bootId() })
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ContainerEngine } from '../containers/ports.ts'
 import type { BotLog } from './bot-log.ts'
-import { isAway, patiently } from './patience.ts'
+import { isAway } from './patience.ts'
 
 /** Once a container has ended, how long its log may take to say so too. */
 const LOG_END_MS = 5_000
@@ -16,6 +16,8 @@ export interface ContainerLogOptions {
   id: string
   /** Where it is written. */
   log: BotLog
+  /** Asks again while the engine is away. */
+  patiently<T>(ask: () => Promise<T>): Promise<T>
   /** Aborted where this process lets go of it. */
   leave: AbortSignal
 }
@@ -23,21 +25,14 @@ export interface ContainerLogOptions {
 /** Reads a container's log at its engine. */
 export class ContainerLog {
   readonly #options: ContainerLogOptions
-  #wasAway = false
 
   constructor(options: ContainerLogOptions) {
     this.#options = options
   }
 
-  /** The engine could not be asked when the log broke off last. */
-  get wasAway(): boolean {
-    return this.#wasAway
-  }
-
   /** Until the container has ended, or the engine is away. */
   async follow(): Promise<void> {
     const { engine, id, leave } = this.#options
-    this.#wasAway = false
     const over = new AbortController()
     const signal = AbortSignal.any([leave, over.signal])
     const read = this.#read(true, signal)
@@ -47,8 +42,7 @@ export class ContainerLog {
       // An engine may never end a log that was rotated.
       await Promise.race([read, sleep(LOG_END_MS, undefined, { signal })])
     } catch (error) {
-      if (isAway(error)) this.#wasAway = await engine.state(id).then(() => false, isAway)
-      else if (!(await this.#isGone())) throw error
+      if (!isAway(error) && !(await this.#isGone())) throw error
       await sleep(AGAIN_MS, undefined, { signal: leave })
     } finally {
       over.abort()
@@ -58,9 +52,9 @@ export class ContainerLog {
 
   /** What there is, of a container that has ended. */
   async readRest(): Promise<void> {
-    const { leave } = this.#options
+    const { leave, patiently } = this.#options
     try {
-      await patiently(() => this.#read(false, leave), leave)
+      await patiently(() => this.#read(false, leave))
     } catch (error) {
       if (!(await this.#isGone())) throw error
     }
@@ -69,9 +63,9 @@ export class ContainerLog {
 
   /** Someone else removes it, which takes an engine a moment: that its log cannot be read tells nothing then. */
   async #isGone(): Promise<boolean> {
-    const { engine, id, leave } = this.#options
+    const { engine, id, leave, patiently } = this.#options
     for (const until = performance.now() + REMOVAL_MS; performance.now() < until; ) {
-      const state = await patiently(() => engine.state(id), leave)
+      const state = await patiently(() => engine.state(id))
       if (state.type === 'gone') return true
       await sleep(AGAIN_MS, undefined, { signal: leave })
     }

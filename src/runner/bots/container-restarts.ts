@@ -1,14 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Reason } from '../../contract/status.ts'
+import { bootId } from '../../platform/process-tree.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import type { ContainerEngine, ContainerLimits } from '../containers/ports.ts'
 import type { BotPlan } from '../ports.ts'
 import type { BotRecord } from './bot-record.ts'
-import { exitEnding, exitText } from './exit-ending.ts'
-import { patiently } from './patience.ts'
-import { type Exited, nextRestart } from './restart-policy.ts'
+import type { EnginePresence } from './engine-presence.ts'
+import { exitEnding, exitText, unhealthyText } from './exit-ending.ts'
+import { type Exited, isKeptUp, nextRestart, type PlannedRestart } from './restart-policy.ts'
 
-/** Exit code after SIGKILL. */
+/** Exit codes after SIGKILL and SIGTERM, and of what an engine has lost sight of. */
 const KILLED = 137
+const TERMINATED = 143
+const NOT_KNOWN = 255
+const ANSWERS_WITHIN_MS = 20_000
+/** An engine that is stopped is away so soon after the end of a container. */
+const AWAY_SOON_MS = 60_000
+const UNSEEN_END =
+  'It ended by itself while its container engine was away, as far as that can be told: nothing was heard of a signal.'
 
 export interface ContainerRestartsOptions {
   engine: ContainerEngine
@@ -17,7 +26,10 @@ export interface ContainerRestartsOptions {
   plan: BotPlan
   limits: ContainerLimits
   record: BotRecord
-  tell(phase: 'restarting', message: string): void
+  presence: EnginePresence
+  tell(phase: 'restarting', message: string, reason?: Reason): void
+  /** Asks again while the engine is away. */
+  patiently<T>(ask: () => Promise<T>): Promise<T>
   /** Aborted where the attempt is to end. */
   halt: AbortSignal
   /** Aborted where this process lets go of it. */
@@ -32,36 +44,96 @@ export class ContainerRestarts {
     this.#options = options
   }
 
-  /** The end of the attempt; or undefined, once it is time to start it again. `wasAway`: its engine was, meanwhile. */
-  async after(exited: Exited, wasAway: boolean): Promise<Ending | undefined> {
-    const { plan, limits, record, tell, halt } = this.#options
+  /** The end of the attempt; or undefined, once it is time to start it again. */
+  async after(exited: Exited): Promise<Ending | undefined> {
+    const { plan, limits, record, halt } = this.#options
     const exit = await this.#withMemory(exited)
     const before = record.facts.restart
-    const restart = halt.aborted ? undefined : nextRestart(plan.restart, exit, before, Date.now())
-    const failed = exitEnding(exit, limits, before?.inARow ?? 0)
-    if (exit.exitCode === 0 && !halt.aborted && (wasAway || (await this.#wasSignaled(exit))))
+    const unhealthy =
+      record.facts.unhealthy?.startedAt === exit.startedAt ? record.facts.unhealthy : undefined
+    const failed = exitEnding(exit, limits, before?.inARow ?? 0, unhealthy)
+    if (halt.aborted || failed.type === 'start_failed') return failed
+    // Planned by an earlier process of this runner.
+    if (before?.after === exit.finishedAt) return (await this.#isDue(before.dueAtMs)) ? undefined : failed
+    const by = exit.oom || unhealthy !== undefined ? 'itself' : await this.#endedBy(exit)
+    if (by === 'engine' || by === 'machine') return await this.#takenAlong(exit, by)
+    if (by === 'someone' && exit.exitCode === 0 && !isKeptUp(plan.restart))
       return { type: 'lost', why: 'Its container was stopped by its engine, or by someone else.' }
-    if (restart === undefined || failed.type === 'start_failed') return failed
-    if (restart !== before) {
-      const inSeconds = Math.ceil((restart.dueAtMs - Date.now()) / 1000)
-      const which = `Restart ${restart.inARow} of ${plan.restart.max_restarts}`
-      tell('restarting', `${exitText(exit)}. ${which} in ${inSeconds} s.`)
-      record.keep({ restart })
+    const restart = nextRestart(plan.restart, exit, before, Date.now(), unhealthy && { failed: true })
+    if (restart === undefined) {
+      const isGoodEnd = by === 'itself_unseen' && failed.type === 'exited' && exit.exitCode === 0
+      return isGoodEnd ? { ...failed, message: UNSEEN_END } : failed
     }
+    const inSeconds = Math.ceil((restart.dueAtMs - Date.now()) / 1000)
+    const count = plan.restart.policy === 'on-failure' ? ` of ${plan.restart.max_restarts}` : ''
+    const why = unhealthy === undefined ? exitText(exit) : unhealthyText(unhealthy)
+    this.#plan(
+      restart,
+      `${why}. Restart ${restart.inARow}${count} in ${inSeconds} s.`,
+      unhealthy && 'unhealthy',
+    )
     return (await this.#isDue(restart.dueAtMs)) ? undefined : failed
+  }
+
+  /** The bot did nothing wrong: it is started again, which counts for nothing. */
+  async #takenAlong(exit: Exited, by: 'engine' | 'machine'): Promise<Ending | undefined> {
+    const { plan, record, engine, patiently } = this.#options
+    if (by === 'machine' && plan.restart.policy === 'no')
+      return { type: 'lost', why: 'Its machine was started anew, and it has no --restart.' }
+    const inARow = record.facts.restart?.inARow ?? 0
+    const what = by === 'machine' ? 'machine was started anew' : 'container engine was stopped'
+    const message = `Its ${what}, and the bot with it (${exitText(exit).toLowerCase()}). It is started again.`
+    this.#plan({ after: exit.finishedAt, inARow, dueAtMs: Date.now() }, message, 'engine_restarted')
+    // One that is just being stopped would start it, and end it again.
+    await patiently(() => engine.ping(ANSWERS_WITHIN_MS))
+    return undefined
+  }
+
+  #plan(restart: PlannedRestart, message: string, reason?: Reason): void {
+    this.#options.tell('restarting', message, reason)
+    this.#options.record.keep({ restart })
+  }
+
+  /**
+   * An engine that is stopped ends its containers, and one that was killed does so when it is back; what they make of that, an
+   * exit code of 0 too, tells nothing. It forgets it with its own end: so what this process has heard counts, and where
+   * it was not there either, the exit code.
+   */
+  async #endedBy({
+    startedAt,
+    finishedAt,
+    exitCode,
+  }: Exited): Promise<'itself' | 'itself_unseen' | 'someone' | 'engine' | 'machine'> {
+    const { engine, id, presence, record, patiently } = this.#options
+    const { seen, knownFromMs } = await patiently(() => engine.history(id, startedAt))
+    const startedAtMs = Date.parse(startedAt)
+    const finishedAtMs = Date.parse(finishedAt)
+    // Where it has forgotten too much, it is only known whether it was away.
+    const isKnown = knownFromMs < finishedAtMs || presence.wasAwaySince(finishedAtMs - AWAY_SOON_MS)
+    const isUnseen = !seen.has('ended') && isKnown
+    if (!isUnseen) {
+      if (!seen.has('signaled')) return 'itself'
+      const isYounger = knownFromMs < startedAtMs && !seen.has('start')
+      if (isYounger && !presence.heardSignal(id, startedAtMs)) return 'engine'
+      // It may be just being stopped.
+      return await engine.ping(ANSWERS_WITHIN_MS).then(
+        () => 'someone',
+        () => 'engine',
+      )
+    }
+    const { boot = '' } = record.facts
+    if (boot !== '' && boot !== bootId()) return 'machine'
+    if (presence.heardSignal(id, startedAtMs)) return 'engine'
+    const isBySignal = exitCode === TERMINATED || exitCode === KILLED || exitCode === NOT_KNOWN
+    if (presence.hasListenedAt(finishedAtMs)) return isBySignal ? 'engine' : 'itself_unseen'
+    return isBySignal || exitCode === 0 ? 'engine' : 'itself_unseen'
   }
 
   /** With what the engine came to know of its memory only after the end. */
   async #withMemory(exit: Exited): Promise<Exited> {
-    const { engine, id, halt, leave } = this.#options
+    const { engine, id, halt, patiently } = this.#options
     if (exit.oom || exit.exitCode !== KILLED || halt.aborted) return exit
-    return { ...exit, oom: await patiently(() => engine.wasOutOfMemory(id, exit.startedAt), leave) }
-  }
-
-  /** An engine that is stopped asks its containers to end, and they may do so as if all were well. */
-  async #wasSignaled({ startedAt }: Exited): Promise<boolean> {
-    const { engine, id, leave } = this.#options
-    return await patiently(() => engine.wasSignaled(id, startedAt), leave)
+    return { ...exit, oom: await patiently(() => engine.wasOutOfMemory(id, exit.startedAt)) }
   }
 
   /** Waits; false where it is to end before. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/backoff.ts'
 
-/** How long an engine, or the hub, may be away: it is updated, or its machine is slow to start it. */
+/** How long an engine, or the hub, may be away where nothing says otherwise: it is updated, or its machine is slow to start it. */
 const PATIENCE_MS = 10 * 60_000
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 5_000
@@ -13,16 +13,24 @@ export class EngineLost extends Error {}
 export const isAway = (error: unknown): error is ErrandError =>
   error instanceof ErrandError && error.code === 'unavailable'
 
-/** Asks again while what is asked is away. Throws `EngineLost`, or what else it throws. */
-export async function patiently<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * Asks again while what is asked is away, and as long as it takes while `isWorthIt`. Throws `EngineLost`, or what else
+ * it throws.
+ */
+export async function patiently<T>(
+  ask: () => Promise<T>,
+  signal: AbortSignal,
+  isWorthIt: () => boolean = () => false,
+): Promise<T> {
   const backoff = new Backoff({ firstMs: FIRST_WAIT_MS, maxMs: LAST_WAIT_MS })
-  const until = performance.now() + PATIENCE_MS
+  let until = performance.now() + PATIENCE_MS
   for (;;) {
     signal.throwIfAborted()
     try {
       return await ask()
     } catch (error) {
       if (!isAway(error)) throw error
+      if (isWorthIt()) until = performance.now() + PATIENCE_MS
       if (performance.now() > until)
         throw new EngineLost(`${error.message} This has been so for ${PATIENCE_MS / 60_000} minutes.`)
     }

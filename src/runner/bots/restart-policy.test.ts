@@ -35,3 +35,19 @@ test('a good end, and a policy that says no, are left as they are', () => {
   assert.equal(nextRestart(policy, exited(1, { exitCode: 0 }), undefined, 0), undefined)
   assert.equal(nextRestart({ policy: 'no', max_restarts: 5 }, exited(1), undefined, 0), undefined)
 })
+
+test('always and unless-stopped begin again after a good end too, as often as it takes', () => {
+  for (const policy of ['always', 'unless-stopped'] as const) {
+    const kept = { policy, max_restarts: 1 }
+    let before: PlannedRestart | undefined
+    for (let minute = 1; minute <= 20; minute++)
+      before = nextRestart(kept, exited(minute, { exitCode: 0 }), before, 0)
+    assert.deepEqual([before?.inARow, before?.dueAtMs], [20, 60_000])
+  }
+})
+
+test('an end that counts as a failure is one whatever the exit code', () => {
+  const good = exited(1, { exitCode: 0 })
+  assert.equal(nextRestart(policy, good, undefined, 0, { failed: true })?.inARow, 1)
+  assert.equal(nextRestart({ ...policy, policy: 'no' }, good, undefined, 0, { failed: true }), undefined)
+})

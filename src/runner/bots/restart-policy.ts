@@ -16,19 +16,24 @@ export interface PlannedRestart {
   dueAtMs: number
 }
 
-/** When a container that has ended is started again; undefined: it is left as it is. */
+/** It is restarted after an end that is no failure too. */
+export const isKeptUp = ({ policy }: BotRestart): boolean =>
+  policy === 'always' || policy === 'unless-stopped'
+
+/** When a container that has ended is started again; undefined: it is left as it is. `failed`: whatever its exit code. */
 export function nextRestart(
-  { policy, max_restarts }: BotRestart,
+  restart: BotRestart,
   exit: Exited,
   before: PlannedRestart | undefined,
   nowMs: number,
+  { failed = exit.exitCode !== 0 }: { failed?: boolean } = {},
 ): PlannedRestart | undefined {
-  if (policy === 'no' || exit.exitCode === 0) return undefined
+  if (restart.policy === 'no' || !(failed || isKeptUp(restart))) return undefined
   // Planned by an earlier process of this runner.
   if (before?.after === exit.finishedAt) return before
   const isLong = Date.parse(exit.finishedAt) - Date.parse(exit.startedAt) >= LONG_LIFE_MS
   const inARow = (isLong ? 0 : (before?.inARow ?? 0)) + 1
-  if (inARow > max_restarts) return undefined
+  if (restart.policy === 'on-failure' && inARow > restart.max_restarts) return undefined
   const waitMs = Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(inARow - 1, 16))
   return { after: exit.finishedAt, inARow, dueAtMs: nowMs + waitMs }
 }

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { BotHealth } from '../../contract/bot.ts'
+import type { ContainerHealth, ContainerState } from '../containers/ports.ts'
+import { createMasker } from '../masking/masker.ts'
+import { BotMeter } from './bot-meter.ts'
+import { ContainerWatch } from './container-watch.ts'
+import type { EnginePresence, PresenceListener } from './engine-presence.ts'
+import { LiveBots } from './live-bots.ts'
+
+const SECRET = 'a-secret-of-this-bot-which-is-long-enough'
+const startedAt = '2026-01-01T00:00:00Z'
+
+/** The health that is shown once the engine has told of this one. */
+async function shown(health: ContainerHealth): Promise<BotHealth> {
+  let tell: PresenceListener = () => {}
+  const onChange = (listener: PresenceListener) => {
+    tell = listener
+    return () => {}
+  }
+  const presence = { onChange }
+  const masker = createMasker([SECRET])
+  const live = new LiveBots()
+  const news = Promise.withResolvers<BotHealth>()
+  live.onNews(([bot]) => bot?.health?.state === health.state && news.resolve(bot.health))
+  let state: ContainerState = { type: 'running', pid: 1, startedAt }
+  const watch = new ContainerWatch({
+    engine: { state: async () => state, use: async () => undefined },
+    presence: presence as unknown as EnginePresence,
+    live,
+    meter: new BotMeter(undefined),
+    attemptId: 'run_1.1',
+    id: 'c',
+    startedAt,
+    mask: (text, isCut) => (isCut ? masker.maskBeginning(text) : masker.maskText(text)),
+    onUnhealthy: () => {},
+    onMeasured: () => {},
+  })
+  state = { ...state, health }
+  tell({ id: 'c', type: 'health', atMs: 0 })
+  const told = await news.promise
+  watch.close()
+  live.close()
+  return told
+}
+
+test('what a check says is masked whole, and where the engine has cut a secret its beginning is hidden too', async () => {
+  const plain = await shown({ state: 'healthy', output: `ok ${SECRET}\n` })
+  assert.equal(plain.output, 'ok ***')
+  // Masking makes it so short that the cut end comes to be shown.
+  const many = `${SECRET} `.repeat(200)
+  const cut = await shown({ state: 'unhealthy', output: `${many.slice(0, 4096)}...` })
+  assert.match(cut.output!, /^(\*\*\* )+(\*\*\*)?$/)
+  const long = await shown({ state: 'healthy', output: 'x'.repeat(4000) })
+  assert.equal(long.output!.length, 2048)
+})

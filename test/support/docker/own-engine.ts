@@ -1,0 +1,136 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import Docker from 'dockerode'
+
+const execute = promisify(execFile)
+const WITHIN_MS = 120_000
+
+/** Reason to skip what stops and kills an engine of its own. */
+export async function ownEngineHere(): Promise<string | false> {
+  if (process.getuid?.() !== 0) return 'only root starts an engine of its own'
+  const missing = await execute('sh', ['-c', 'command -v dockerd containerd unshare ip']).then(
+    () => false,
+    () => true,
+  )
+  return missing && 'an engine of its own takes dockerd, containerd, unshare and ip'
+}
+
+/** A dockerd beside the one of this machine, in a network of its own, that a test may stop, kill and begin again. */
+export class OwnEngine {
+  readonly docker: Docker
+  readonly #dir: string
+  readonly #arguments: readonly string[]
+  #exited: Promise<unknown> = Promise.resolve()
+  /** As a service of its own, which outlives a dockerd. */
+  #containerd: ChildProcess | undefined
+
+  private constructor(dir: string, args: readonly string[]) {
+    this.#dir = dir
+    this.#arguments = args
+    this.docker = new Docker({ socketPath: join(dir, 'docker.sock') })
+  }
+
+  /** It runs, and goes with the test, and all that it has. */
+  static async start(t: TestContext, args: readonly string[] = []): Promise<OwnEngine> {
+    const engine = new OwnEngine(mkdtempSync(join(tmpdir(), 'errand-engine-')), args)
+    t.after(() => engine.#remove())
+    await engine.begin()
+    return engine
+  }
+
+  get address(): string {
+    return `unix://${join(this.#dir, 'docker.sock')}`
+  }
+
+  /** Copies an image of the machine's engine. */
+  async take(image: string): Promise<void> {
+    await execute('sh', ['-c', 'docker save "$0" | docker -H "$1" load', image, this.address])
+  }
+
+  async begin(): Promise<void> {
+    const path = (name: string) => join(this.#dir, name)
+    const stdio = ['ignore', openSync(path('log'), 'a'), openSync(path('log'), 'a')] as const
+    if (this.#containerd === undefined) {
+      const config = [
+        'version = 2',
+        `root = "${path('containerd')}"`,
+        `state = "${path('containerd-state')}"`,
+        'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+        `[grpc]\naddress = "${path('containerd.sock')}"`,
+      ]
+      writeFileSync(path('containerd.toml'), config.join('\n'))
+      this.#containerd = spawn('containerd', ['-c', path('containerd.toml')], {
+        stdio: [...stdio],
+        detached: true,
+      })
+    }
+    const options = ['--data-root', path('data'), '--exec-root', path('run'), '--pidfile', path('docker.pid')]
+    const addresses = ['-H', this.address, '--containerd', path('containerd.sock')]
+    const dockerd = ['dockerd', ...options, ...addresses, ...this.#arguments]
+    const inOwnNetwork = ['-n', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh', ...dockerd]
+    const deadline = Date.now() + WITHIN_MS
+    // Begun again where it gives up, as a service is: it waits for some seconds alone.
+    while (!(await this.#answers())) {
+      if (Date.now() > deadline)
+        throw new Error(`dockerd does not answer: ${readFileSync(path('log'), 'utf8').slice(-2000)}`)
+      await rm(path('docker.pid'), { force: true })
+      const child = spawn('unshare', inOwnNetwork, { stdio: [...stdio], detached: true })
+      this.#exited = once(child, 'exit')
+      while (child.exitCode === null && Date.now() < deadline && !(await this.#answers())) await sleep(50)
+    }
+  }
+
+  /** As `systemctl stop docker`: it ends its containers. */
+  async stop(): Promise<void> {
+    process.kill(this.#pid, 'SIGTERM')
+    await this.#exited
+  }
+
+  /** As a crash: its containers go on. */
+  async kill(): Promise<void> {
+    process.kill(this.#pid, 'SIGKILL')
+    await this.#exited
+  }
+
+  /** It neither answers nor hangs up. */
+  hang(): void {
+    process.kill(this.#pid, 'SIGSTOP')
+  }
+
+  goOn(): void {
+    process.kill(this.#pid, 'SIGCONT')
+  }
+
+  get #pid(): number {
+    return Number(readFileSync(join(this.#dir, 'docker.pid'), 'utf8'))
+  }
+
+  async #answers(): Promise<boolean> {
+    return await this.docker.ping().then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async #remove(): Promise<void> {
+    if (existsSync(join(this.#dir, 'docker.pid'))) this.goOn()
+    if (!(await this.#answers())) await this.begin()
+    for (const { Id } of await this.docker.listContainers({ all: true }))
+      await this.docker.getContainer(Id).remove({ force: true })
+    await this.stop()
+    this.#containerd?.kill('SIGKILL')
+    const mounts = readFileSync('/proc/mounts', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' ')[1] ?? '')
+    for (const mount of mounts.filter((path) => path.startsWith(this.#dir)).reverse())
+      await execute('umount', ['-l', mount]).catch(() => {})
+    await rm(this.#dir, { recursive: true, force: true })
+  }
+}
