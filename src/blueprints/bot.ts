@@ -17,8 +17,10 @@ export const BOT_STEP = 'bot'
 export type BotRequest = Omit<StartBot, 'archive' | 'data'>
 
 export interface BotRunOptions {
-  /** Longest life of a bot, and what it has where it asks for none. */
+  /** Longest life of a bot; Infinity: without end. */
   maxSeconds: number
+  /** Life of one that asks for none; default: the longest. */
+  defaultSeconds?: number
   /** Runs of one slot come one after another. */
   slot: string
   /** Instead of the source that the request would give. */
@@ -34,14 +36,10 @@ export interface KeptSource {
 }
 
 /** A run of a bot: a workflow of one step; and the values of its secrets, which stand nowhere in it. */
-export function botRun(request: BotRequest, { maxSeconds, slot, kept, data }: BotRunOptions) {
-  const { bot_id, timeout_seconds = maxSeconds, runner, group, labels } = request
-  if (timeout_seconds > maxSeconds)
-    throw new ErrandError(
-      'invalid_argument',
-      `timeout_seconds is ${timeout_seconds}; a bot lives ${maxSeconds} seconds (${hours(maxSeconds)}) at most here.`,
-      { hint: 'Ask for less, or have the operator set ERRAND_BOT_HOURS.' },
-    )
+export function botRun(request: BotRequest, options: BotRunOptions) {
+  const { slot, kept, data } = options
+  const { bot_id, runner, group, labels } = request
+  const seconds = lifeSeconds(request, options)
   const { env, env_vars } = sortedVariables(request)
   const secrets = secretTexts(env_vars, env)
   const { password, storedPassword } = kept ?? givenPassword(request)
@@ -49,7 +47,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept, data }: Bo
   const names = Object.fromEntries(Object.keys(secrets).map((name) => [name, name]))
   if (storedPassword !== undefined) names[SOURCE_PASSWORD] = storedPassword
   const limits = request.limits ?? BotLimits.parse({})
-  const { command, runtime, stop_grace_seconds, refresh } = request
+  const { command, runtime, stop_grace_seconds, health, refresh } = request
   const source = kept?.source ?? botSource(request)
   if (refresh) checkRefresh(bot_id, source)
   const host = { runner: runner ?? data?.runner ?? boundTo(kept?.source), group, labels }
@@ -70,6 +68,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept, data }: Bo
           limits,
           data,
           restart: request.restart ?? BotRestart.parse({}),
+          health,
           runtime: plain(runtime),
           stop_grace_seconds,
           refresh: refresh || undefined,
@@ -77,7 +76,7 @@ export function botRun(request: BotRequest, { maxSeconds, slot, kept, data }: Bo
         env: plain(plainVariables(env)) as Record<string, string>,
         secrets: names,
         resources: { cpus: limits.cpus, memory: limits.memory },
-        timeout_seconds,
+        timeout_seconds: Number.isFinite(seconds) ? seconds : undefined,
       },
     ],
   }
@@ -104,7 +103,8 @@ export function botOf(workflow: unknown) {
     storedPassword: own.some(([name]) => name === SOURCE_PASSWORD)
       ? undefined
       : (secrets as Record<string, string>)[SOURCE_PASSWORD],
-    timeoutSeconds: timeout_seconds,
+    /** Infinity: its life has no end. */
+    timeoutSeconds: timeout_seconds ?? Number.POSITIVE_INFINITY,
     /** As its owner has asked for it. */
     host:
       runner === (args.data?.runner ?? boundTo(args.source))
@@ -151,6 +151,21 @@ export function withData(workflow: Workflow, data: BotData): Workflow {
     inventory: { ...workflow.inventory, hosts: { [DEFAULT_HOST]: { ...host, runner } } },
     steps: workflow.steps.map((step) => ({ ...step, args: { ...step.args, data } })),
   }
+}
+
+/** Infinity: without end. */
+function lifeSeconds(
+  { timeout_seconds }: Pick<BotRequest, 'timeout_seconds'>,
+  { maxSeconds, defaultSeconds = maxSeconds }: BotRunOptions,
+): number {
+  const isEndless = timeout_seconds === null || timeout_seconds === 'unlimited'
+  const seconds = isEndless ? Number.POSITIVE_INFINITY : (timeout_seconds ?? defaultSeconds)
+  if (seconds <= maxSeconds) return seconds
+  throw new ErrandError(
+    'invalid_argument',
+    `timeout_seconds is ${timeout_seconds}; a bot lives ${maxSeconds} seconds (${hours(maxSeconds)}) at most here.`,
+    { hint: 'Ask for less, or have the operator set ERRAND_BOT_HOURS.' },
+  )
 }
 
 const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`

@@ -204,6 +204,8 @@ async function start(
     data: { store: stores.botData, asks: fleet.asks },
     quota: { ...DEFAULT_BOT_QUOTA, ...botQuota },
     checkRoom: (ask) => fleet.runners.checkBot(ask),
+    live: (attemptId) => fleet.liveBot(attemptId),
+    heardForMs: (attemptId) => fleet.heardForMs(attemptId),
     log,
   })
   closers.push(() => bots.close())

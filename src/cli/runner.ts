@@ -126,6 +126,7 @@ const start = command({
         token,
         attempts,
         answer: bots.answers(services),
+        bots: () => services.live.all(),
         leaseFile: join(folder, 'lease.json'),
         signal: stop.signal,
         log,
@@ -153,6 +154,7 @@ const start = command({
         bots.watchEngine(process.env, (containers) => link.tell({ type: 'containers', containers })),
         new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
         services,
+        { close: services.live.onNews((bots) => link.tell({ type: 'bots', bots })) },
       )
       watches.push({ close: giveBackMemory() })
       await link.run()

@@ -32,6 +32,7 @@ const hubAliases = {
   ERRAND_MAX_BOTS: ['MAX_BOTS_PER_USER'],
   ERRAND_BOT_HOURS: [],
   ERRAND_BOT_DATA: [],
+  ERRAND_BOT_DEFAULT_HOURS: [],
   ERRAND_CLIENT_TOKEN: ['CLIENT_TOKEN'],
   ERRAND_WORKER_TOKEN: ['GLOBAL_WORKER_TOKEN'],
 } as const
@@ -68,25 +69,41 @@ export const hubAddress = (env: Env): string | undefined => find(hubAliases, env
 /** Path of the hub's `errand.yaml`. */
 export const hubConfig = (env: Env): string | undefined => find(hubAliases, env, 'ERRAND_CONFIG')?.value
 
-/** How many bots a user may have at once, how long one lives, and what their data may have. Throws `invalid_argument`. */
-export function botEnvironment(env: Env): { maxBots?: number; maxSeconds?: number; maxDataBytes?: number } {
+/**
+ * How many bots a user may have at once, how long one lives, how long one that asks for no time, and what their data may have.
+ * Infinity: without end. Throws `invalid_argument`.
+ */
+export function botEnvironment(env: Env): {
+  maxBots?: number
+  maxSeconds?: number
+  defaultSeconds?: number
+  maxDataBytes?: number
+} {
   const count = find(hubAliases, env, 'ERRAND_MAX_BOTS')
-  const time = find(hubAliases, env, 'ERRAND_BOT_HOURS')
   const maxBots = count && Number(count.value)
-  const hours = time && Number(time.value)
   if (maxBots !== undefined && !(Number.isInteger(maxBots) && maxBots >= 0 && maxBots <= 10_000))
     throw wrong(count!, 'It is a number of bots, such as 3.')
-  if (hours !== undefined && !(hours > 0 && hours <= 8_760))
-    throw wrong(time!, 'It is a number of hours, such as 24 or 0.5.')
+  const maxSeconds = hourSeconds(find(hubAliases, env, 'ERRAND_BOT_HOURS'))
+  const defaultSeconds = hourSeconds(find(hubAliases, env, 'ERRAND_BOT_DEFAULT_HOURS'))
   const size = find(hubAliases, env, 'ERRAND_BOT_DATA')
   const maxDataBytes = size && (size.value === '0' ? 0 : parseBytes(size.value))
   if (size !== undefined && maxDataBytes === undefined)
     throw wrong(size, 'It is a size, such as 5GB; 0 allows none.')
   return {
     ...(maxBots !== undefined && { maxBots }),
-    ...(hours !== undefined && { maxSeconds: hours * 3600 }),
+    ...(maxSeconds !== undefined && { maxSeconds }),
+    ...(defaultSeconds !== undefined && { defaultSeconds }),
     ...(maxDataBytes !== undefined && { maxDataBytes }),
   }
+}
+
+function hourSeconds(found: Found | undefined): number | undefined {
+  if (found === undefined) return undefined
+  if (found.value.toLowerCase() === 'unlimited') return Number.POSITIVE_INFINITY
+  const hours = Number(found.value)
+  if (!(hours > 0 && hours <= 8_760))
+    throw wrong(found, 'It is a number of hours, such as 24 or 0.5, or "unlimited".')
+  return hours * 3600
 }
 
 /** Tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
+import type { BotLive } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
+import type { BotQuota } from '../bots/bot-quota.ts'
 import { testingHub } from './testing-hub.ts'
 
 type Hub = Awaited<ReturnType<typeof testingHub>>
@@ -416,6 +418,106 @@ test('an update ends the old bot once the new one is up', async (t) => {
   assert.deepEqual([record.status, record.message], ['canceled', `Updated to ${run_id}.`])
   const now = (await call('GET', '/echo')).json
   assert.deepEqual([now.run_id, now.state, now.update], [run_id, 'running', undefined])
+})
+
+test('an update of a bot with a check takes over once it is healthy; one that is unhealthy is ended', async (t) => {
+  const live = new Map<string, BotLive>()
+  const { hub, call } = await setUp(t, { bots: { live: (id) => live.get(id) } })
+  const health = { cmd: 'true', interval_seconds: 5 }
+  const { run_id: old } = (await call('POST', '', { ...echo, health })).json
+  await (await botOn(hub)).phase('running')
+  const update = async (state: 'starting' | 'unhealthy') => {
+    const { run_id } = (await call('POST', '/echo/update', { code: 'y' })).json.update
+    const bot = await botOn(hub, 'echo', run_id)
+    const { attempt_id } = bot.spec
+    assert.deepEqual((bot.spec.args.health as { cmd: string }).cmd, 'true')
+    live.set(attempt_id, { attempt_id, health: { state, output: 'not yet' } })
+    await bot.phase('running')
+    return { run_id, attempt_id }
+  }
+  const bad = await update('unhealthy')
+  const ended = await hub.engine.done(bad.run_id)
+  assert.deepEqual(
+    [ended.status, ended.message],
+    ['canceled', 'It was unhealthy, so the one before goes on: not yet'],
+  )
+  const { run_id, attempt_id } = await update('starting')
+  const view = await until(async () => {
+    const { json } = await call('GET', '/echo')
+    return json.update?.health?.state === 'starting' && json
+  })
+  assert.deepEqual([view.run_id, view.state, view.update.state], [old, 'running', 'running'])
+  assert.equal((await hub.engine.get(old))!.status, 'running')
+  live.set(attempt_id, { attempt_id, health: { state: 'healthy' } })
+  assert.equal((await hub.engine.done(old)).message, `Updated to ${run_id}.`)
+  const now = (await call('GET', '/echo')).json
+  assert.deepEqual([now.run_id, now.state, now.health], [run_id, 'running', { state: 'healthy' }])
+})
+
+test('what its runner tells of a bot is shown while it lives; an engine that is away stands before what it is at', async (t) => {
+  const live = new Map<string, BotLive>()
+  const { hub, call } = await setUp(t, { bots: { live: (id) => live.get(id) } })
+  await call('POST', '', { ...echo, restart: { policy: 'always' } })
+  const bot = await botOn(hub)
+  const { attempt_id } = bot.spec
+  await bot.phase('running', 'up')
+  const since = '2026-01-02T03:04:05.000Z'
+  const usage = { cpus: 0.25, memory_bytes: 1e6, peak_memory_bytes: 2e6 }
+  live.set(attempt_id, { attempt_id, usage, engine_away_since: since })
+  const view = async (): Promise<BotView> => (await call('GET', '/echo')).json
+  const away = await until(async () => {
+    const seen = await view()
+    return seen.state === 'running' && seen
+  })
+  assert.deepEqual([away.usage, away.engine_away_since], [usage, since])
+  assert.equal(away.message, `Its container engine has not answered since ${since}.`)
+  assert.deepEqual(away.restart.policy, 'always')
+  live.set(attempt_id, { attempt_id, usage })
+  assert.deepEqual([(await view()).message, (await view()).engine_away_since], ['up', undefined])
+  // What its engine has done counts for no failure, and is told with its reason.
+  await bot.phase('restarting', 'Its container engine was stopped.', 'engine_restarted')
+  const again = await view()
+  assert.deepEqual([again.state, again.reason, again.restarts], ['start', 'engine_restarted', 0])
+  await bot.phase('running', 'up')
+  bot.end({
+    outcome: 'failed',
+    reason: 'exit_code',
+    exit_code: 1,
+    usage: { held_by: 'cgroup_v2', peak_memory_bytes: 3e6, cpu_ms: 7 },
+  })
+  const ended = await until(async () => {
+    const seen = await view()
+    return seen.state === 'crashed' && seen
+  })
+  assert.deepEqual(ended.usage, { peak_memory_bytes: 3e6, cpu_ms: 7 })
+})
+
+test('a life without end is had where the operator allows it, and asked for', async (t) => {
+  const quota: BotQuota = { maxBots: 9, maxSeconds: 86_400 }
+  const { hub, call } = await setUp(t, { bots: { quota } })
+  for (const timeout_seconds of [null, 'unlimited']) {
+    const { status, json } = await call('POST', '', { bot_id: 'one', code: 'x', timeout_seconds })
+    assert.deepEqual([status, json.error.code], [400, 'invalid_argument'])
+    assert.match(json.error.message, /lives 86400 seconds \(24 hours\) at most here/)
+    assert.match(json.error.hint, /ERRAND_BOT_HOURS/)
+  }
+  quota.maxSeconds = Number.POSITIVE_INFINITY
+  const lives = async (bot_id: string, more: object) =>
+    (await call('POST', '', { bot_id, code: 'x', ...more })).json.timeout_seconds
+  assert.equal(await lives('asks-none', {}), 86_400)
+  assert.equal(await lives('long', { timeout_seconds: 2_592_000 }), 2_592_000)
+  assert.equal(await lives('null', { timeout_seconds: null }), null)
+  assert.equal(await lives('endless', { timeout_seconds: 'unlimited' }), null)
+  const bot = await botOn(hub, 'endless')
+  assert.equal(bot.spec.timeout_ms, undefined)
+  const { run_id } = (await call('POST', '/endless/restart')).json
+  await botOn(hub, 'endless', run_id)
+  assert.equal((await call('GET', '/endless')).json.timeout_seconds, null)
+  quota.defaultSeconds = Number.POSITIVE_INFINITY
+  assert.equal(await lives('endless-too', {}), null)
+  // What had no end gets one with the next start where the operator has set it since.
+  Object.assign(quota, { maxSeconds: 7200, defaultSeconds: undefined })
+  assert.equal((await call('POST', '/endless/restart')).json.timeout_seconds, 7200)
 })
 
 test('an update that fails leaves the old bot, and says so', async (t) => {

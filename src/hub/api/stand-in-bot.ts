@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import type { DataAsks } from '../bots/bot-data.ts'
 import type { TenantRunner } from '../store/accounts.ts'
@@ -24,8 +25,8 @@ export class StandInBot {
     return await this.#end.promise
   }
 
-  phase(phase: string, message?: string): Promise<void> {
-    return this.#sink.report({ type: 'phase', phase, message }, 1)
+  phase(phase: string, message?: string, reason?: Reason): Promise<void> {
+    return this.#sink.report({ type: 'phase', phase, message, reason }, 1)
   }
 
   async say(text: string, stream: StreamName = 'stdout'): Promise<void> {

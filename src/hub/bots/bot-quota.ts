@@ -4,10 +4,18 @@ import type { RunRecord } from '../../contract/run.ts'
 /** How many bots a user may have, how long one lives, and what their data may have together. */
 export interface BotQuota {
   maxBots: number
+  /** Infinity: without end. */
   maxSeconds: number
   maxDataBytes: number
+  /** Life of one that asks for none; default: the longest, or a day where that has no end. */
+  defaultSeconds?: number
 }
-export const DEFAULT_BOT_QUOTA: BotQuota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
+const DAY_SECONDS = 86_400
+export const DEFAULT_BOT_QUOTA: BotQuota = { maxBots: 3, maxSeconds: DAY_SECONDS, maxDataBytes: 5 * 1024 ** 3 }
+
+/** Of a bot that asks for none. */
+export const defaultSeconds = ({ maxSeconds, defaultSeconds }: BotQuota): number =>
+  Math.min(defaultSeconds ?? (Number.isFinite(maxSeconds) ? maxSeconds : DAY_SECONDS), maxSeconds)
 
 /** Throws `bot_exists` and `quota_exceeded` where one more bot of this id is one too many beside the open runs of its owner. */
 export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots }: BotQuota): void {

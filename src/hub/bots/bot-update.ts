@@ -16,8 +16,9 @@ export function changedRequest(
   secrets: Readonly<Record<string, string>>,
   maxSeconds: number,
 ): { request: BotRequest; kept?: KeptSource } {
-  const { args, env, timeoutSeconds = maxSeconds, host, storedPassword } = botOf(run.workflow)
-  const { source, command, limits, restart, runtime, stop_grace_seconds } = args
+  const { args, env, timeoutSeconds, host, storedPassword } = botOf(run.workflow)
+  const { source, command, limits, restart, health, runtime, stop_grace_seconds } = args
+  const seconds = Math.min(timeoutSeconds, maxSeconds)
   const { [SOURCE_PASSWORD]: password, ...variables } = secrets
   const fields = sourceFields.filter((field) => given[field as keyof BotChange] !== undefined)
   const ownSource = fields.length > 0 && !isSameImage(source, given, fields)
@@ -26,7 +27,8 @@ export function changedRequest(
     ...host,
     runtime,
     stop_grace_seconds,
-    timeout_seconds: Math.min(timeoutSeconds, maxSeconds),
+    timeout_seconds: Number.isFinite(seconds) ? seconds : null,
+    health,
     // The command belongs to the source that it was given with.
     ...(ownSource ? {} : { command }),
     ...defined(without(given, { data: true })),

@@ -1,7 +1,8 @@
 import { BOT_STEP, botOf } from '../../blueprints/bot.ts'
 import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
 import { parseBytes } from '../../contract/amounts.ts'
-import type { BotData, BotSource } from '../../contract/bot.ts'
+import type { AttemptUsage } from '../../contract/attempt.ts'
+import type { BotData, BotLive, BotSource, BotUsage } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
@@ -41,11 +42,19 @@ const outlived = (run: RunRecord, old: RunRecord): boolean =>
 /** What is known of a run by its steps, where they were looked at. */
 export type Seen = Readonly<Record<string, RunView | undefined>>
 
-export function botView({ current, update }: BotRuns, seen: Seen, nowMs: number): BotView {
+/** How an attempt is just now, where its runner has told. */
+export type LiveOf = (attemptId: string) => BotLive | undefined
+
+export function botView(
+  { current, update }: BotRuns,
+  seen: Seen,
+  nowMs: number,
+  live: LiveOf = () => undefined,
+): BotView {
   const { args, env, secrets, timeoutSeconds } = botOf(current.workflow)
   const { source } = args
   const attempt = lastAttempt(seen[current.run_id])
-  const life = lifeOf(current, seen)
+  const life = lifeOf(current, seen, live)
   const since = attempt?.phase?.name === 'running' ? attempt.phase.since : undefined
   return {
     bot_id: current.workflow_name,
@@ -65,10 +74,14 @@ export function botView({ current, update }: BotRuns, seen: Seen, nowMs: number)
     limits: args.limits,
     data: dataOf(args.data, attempt?.runner),
     restart: args.restart,
-    timeout_seconds: timeoutSeconds,
+    health_check: args.health,
+    timeout_seconds: Number.isFinite(timeoutSeconds) ? timeoutSeconds : null,
+    usage: isFinalRun(current.status)
+      ? keptUsage(attempt?.usage)
+      : attempt && live(attempt.attempt_id)?.usage,
     env,
     env_vars: secrets.filter((name) => name !== SOURCE_PASSWORD),
-    update: update && { ...lifeOf(update, seen), created_at: update.created_at },
+    update: update && { ...lifeOf(update, seen, live), created_at: update.created_at },
   }
 }
 
@@ -77,19 +90,35 @@ function dataOf(data: BotData | undefined, runner: string | undefined): BotView[
   return { path: data.path, limit_bytes: parseBytes(String(data.size))!, runner: data.runner ?? runner }
 }
 
-function lifeOf(run: RunRecord, seen: Seen) {
+const keptUsage = (usage: AttemptUsage | undefined): BotUsage | undefined => {
+  if (usage === undefined) return undefined
+  const { held_by, not_held, ...kept } = usage
+  return kept
+}
+
+function lifeOf(run: RunRecord, seen: Seen, live: LiveOf) {
   const { run_id, status } = run
   const step = seen[run_id]?.steps[0]?.instances[0]
-  const phase = lastAttempt(seen[run_id])?.phase
+  const attempt = lastAttempt(seen[run_id])
+  const phase = attempt?.phase
   const ended = isFinalRun(status)
-  const reason = ended ? (step?.reason ?? run.reason) : undefined
+  const reason = ended
+    ? (step?.reason ?? run.reason)
+    : phase?.name === 'restarting'
+      ? phase.reason
+      : undefined
+  const now = ended || attempt === undefined ? undefined : live(attempt.attempt_id)
+  const away =
+    now?.engine_away_since && `Its container engine has not answered since ${now.engine_away_since}.`
   return {
     run_id,
     state: botState({ status, reason: reason ?? run.reason, phase: phase?.name }),
     status,
     reason,
-    message: ended ? (withoutStep(run.message) ?? step?.message) : (waitsFor(run) ?? phase?.message),
+    message: ended ? (withoutStep(run.message) ?? step?.message) : (away ?? waitsFor(run) ?? phase?.message),
     exit_code: step?.exit_code,
+    engine_away_since: now?.engine_away_since,
+    health: phase?.name === 'running' ? now?.health : undefined,
   }
 }
 

@@ -1,4 +1,5 @@
 import { botOf, botRun, withData } from '../../blueprints/bot.ts'
+import type { BotLive } from '../../contract/bot.ts'
 import type { BotStarted, BotView, StartBot, UpdateBot } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId } from '../../contract/ids.ts'
@@ -15,7 +16,7 @@ import type { BotDataStore } from '../store/sqlite/bot-data.ts'
 import { begunAgain } from './begun-again.ts'
 import { BotDataPlaces, type DataAsks } from './bot-data.ts'
 import type { BotOwner } from './bot-owner.ts'
-import { type BotQuota, checkQuota } from './bot-quota.ts'
+import { type BotQuota, checkQuota, defaultSeconds } from './bot-quota.ts'
 import { BotSubmissions } from './bot-submissions.ts'
 import { changedRequest } from './bot-update.ts'
 import { uploaded, uploadsInUse } from './bot-uploads.ts'
@@ -37,6 +38,10 @@ export interface BotsOptions {
   quota: BotQuota
   /** Throws `invalid_argument` where no runner that is there could ever hold it. Absent: any may be held. */
   checkRoom?(ask: BotAsk): void
+  /** How a bot's attempt is just now, as its runner has told; default: nothing is known. */
+  live?(attemptId: string): BotLive | undefined
+  /** For how long its runner has been heard of without a break; default: for ever. */
+  heardForMs?(attemptId: string): number
   /** How long the run of an update must have been up before it takes the place of the one before. */
   settleMs?: number
   log: Log
@@ -57,12 +62,13 @@ export class Bots {
   constructor(options: BotsOptions) {
     this.#options = options
     this.#submissions = new BotSubmissions(options)
-    this.#known = new KnownBots(options.engine)
+    const { live = () => undefined } = options
+    this.#known = new KnownBots(options.engine, live)
     this.#spentSecrets = new SpentSecrets(options)
     const { maxDataBytes: limitBytes } = options.quota
     this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
-    const { engine, log, settleMs = DEFAULT_SETTLE_MS } = options
-    this.#replacements = new Replacements({ engine, log, settleMs })
+    const { engine, log, settleMs = DEFAULT_SETTLE_MS, heardForMs = () => settleMs } = options
+    this.#replacements = new Replacements({ engine, live, heardForMs, log, settleMs })
   }
 
   /** For `EngineOptions.admit`. Throws `invalid_argument`, `conflict`. */
@@ -108,8 +114,7 @@ export class Bots {
   async start(of: BotOwner, given: StartBot): Promise<BotStarted> {
     const request = await uploaded(of.tenant, given, this.#options.uploads)
     const run_id = newRunId()
-    const { maxSeconds } = this.#options.quota
-    const options = { maxSeconds, slot: run_id }
+    const options = { ...this.#life(), slot: run_id }
     // What is wrong with it is told before its data are looked for.
     botRun(request, options)
     return this.#locked(of, async () => {
@@ -172,7 +177,7 @@ export class Bots {
         before: { data: botOf(run.workflow).args.data, run: current },
         runner: request.runner,
       })
-      const made = botRun(request, { maxSeconds, slot: run_id, kept, data })
+      const made = botRun(request, { ...this.#life(), slot: run_id, kept, data })
       this.#checkRoom(of, made.workflow)
       await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
       this.#replacements.follow({ run_id }, current)
@@ -236,6 +241,11 @@ export class Bots {
     this.#options.checkRoom?.({ tenant, host, limits: botOf(workflow).args.limits })
   }
 
+  #life() {
+    const { quota } = this.#options
+    return { maxSeconds: quota.maxSeconds, defaultSeconds: defaultSeconds(quota) }
+  }
+
   #locked<T>({ tenant, owner }: BotOwner, work: () => Promise<T>): Promise<T> {
     return this.#locks.run(JSON.stringify([tenant, owner]), work)
   }
@@ -272,8 +282,9 @@ const underWay = (botId: string, { run_id }: RunRecord): ErrandError =>
 /** The operator may have shortened the life of bots since it was started. */
 const livesAtMost = (workflow: Workflow, maxSeconds: number): Workflow => ({
   ...workflow,
-  steps: workflow.steps.map((step) => ({
-    ...step,
-    timeout_seconds: Math.min(step.timeout_seconds ?? maxSeconds, maxSeconds),
-  })),
+  steps: workflow.steps.map((step) => {
+    const { timeout_seconds = Number.POSITIVE_INFINITY, ...rest } = step
+    const seconds = Math.min(timeout_seconds, maxSeconds)
+    return Number.isFinite(seconds) ? { ...rest, timeout_seconds: seconds } : rest
+  }),
 })

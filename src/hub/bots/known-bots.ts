@@ -5,7 +5,7 @@ import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { BotOwner } from './bot-owner.ts'
 import { isLive } from './bot-state.ts'
-import { type BotRuns, botRuns, botView } from './bot-view.ts'
+import { type BotRuns, botRuns, botView, type LiveOf } from './bot-view.ts'
 
 /** Statuses of runs that have not ended. */
 export const open = ['queued', 'running'] as const
@@ -16,8 +16,11 @@ const LISTED_RUNS = 500
 export class KnownBots {
   readonly #engine: Pick<EngineFace, 'list' | 'view'>
 
-  constructor(engine: Pick<EngineFace, 'list' | 'view'>) {
+  readonly #live: LiveOf
+
+  constructor(engine: Pick<EngineFace, 'list' | 'view'>, live: LiveOf = () => undefined) {
     this.#engine = engine
+    this.#live = live
   }
 
   /** Newest first: those of one bot, or of all. */
@@ -56,7 +59,7 @@ export class KnownBots {
     const seen: Record<string, RunView> = {}
     for (const run of [runs.current, runs.update])
       if (run !== undefined && isLookedAt(run)) seen[run.run_id] = await this.#engine.view(run.run_id)
-    return botView(runs, seen, Date.now())
+    return botView(runs, seen, Date.now(), this.#live)
   }
 
   async #runs(query: {

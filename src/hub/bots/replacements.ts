@@ -4,20 +4,32 @@ import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
+import type { LiveOf } from './bot-view.ts'
 
 type Run = Pick<RunRecord, 'run_id'>
 
+/** Between two looks at a run whose health is waited for. */
+const LOOK_MS = 300
+
+interface ReplacementsOptions {
+  engine: EngineFace
+  live: LiveOf
+  heardForMs(attemptId: string): number
+  log: Log
+  settleMs: number
+}
+
 /**
- * Updates under way: a run that is to take the place of another. When it has been up for `settleMs`, by its log, the
- * other one is canceled; when it ends before, the other one stays. All that is known stands in the runs, so that a
+ * Updates under way: a run that is to take the place of another. When it has been up for `settleMs`, by its log, and is
+ * healthy where it has a check, the other one is canceled; when it ends before, or is unhealthy, the other one stays. All that is known stands in the runs, so that a
  * restarted hub goes on.
  */
 export class Replacements {
-  readonly #options: { engine: EngineFace; log: Log; settleMs: number }
+  readonly #options: ReplacementsOptions
   readonly #stop = new AbortController()
   readonly #under = new Map<string, Promise<void>>()
 
-  constructor(options: { engine: EngineFace; log: Log; settleMs: number }) {
+  constructor(options: ReplacementsOptions) {
     this.#options = options
   }
 
@@ -43,18 +55,29 @@ export class Replacements {
   }
 
   async #replace(runId: string, oldId: string): Promise<void> {
-    const { engine, settleMs } = this.#options
+    const { engine, live, heardForMs, settleMs } = this.#options
     const { signal } = this.#stop
     for (let after = 0; ; ) {
       const up = await this.#nextUp(runId, after)
       if (up === undefined) return
       after = up.seq
       await sleep(Math.max(0, Date.parse(up.time) + settleMs - Date.now()), undefined, { signal })
-      const { status, steps } = await engine.view(runId)
-      if (isFinalRun(status)) return
-      const phase = steps[0]?.instances[0]?.attempts.at(-1)?.phase
-      if (phase?.name !== 'running' || phase.since !== up.time) continue
-      return await this.#retire(oldId, `Updated to ${runId}.`)
+      for (;;) {
+        const { status, steps } = await engine.view(runId)
+        if (isFinalRun(status)) return
+        const attempt = steps[0]?.instances[0]?.attempts.at(-1)
+        if (attempt?.phase?.name !== 'running' || attempt.phase.since !== up.time) break
+        const { health } = live(attempt.attempt_id) ?? {}
+        // A runner tells of a check when it is back: before that there may be one.
+        const isKnown = heardForMs(attempt.attempt_id) >= settleMs
+        if (isKnown && (health === undefined || health.state === 'healthy'))
+          return await this.#retire(oldId, `Updated to ${runId}.`)
+        if (isKnown && health?.state === 'unhealthy') {
+          const said = health.output ? `: ${health.output}` : ''
+          return await this.#retire(runId, `It was unhealthy, so the one before goes on${said}`)
+        }
+        await sleep(LOOK_MS, undefined, { signal })
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { BotLive } from '../../contract/bot.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import type { Inbox } from './inbox.ts'
@@ -44,6 +45,8 @@ export interface Assignment {
   sent: Sent
   /** The runner has said that it has it. */
   begun: boolean
+  /** What its runner has told last of the bot that it is. */
+  live?: BotLive
   cancel?: { reason: Reason; force: boolean }
   /** Given and not taken yet, by id, oldest first. */
   readonly inputs: Map<string, AttemptInput>

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { BotLive } from '../../contract/bot.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'
@@ -167,6 +168,18 @@ export class Fleet implements StepHost {
     const workspace = workspaceKey(spec.requires)
     this.#dispatch.homes.set(spec, workspace, runnerKey(spec.tenant, runner))
     this.#dispatch.homes.use(spec.run_id, workspace)
+  }
+
+  /** How the bot is that the attempt is, as its runner has told last; undefined where it has told nothing. */
+  liveBot(attemptId: string): BotLive | undefined {
+    return this.#ledger.get(attemptId)?.live
+  }
+
+  /** For how long the attempt's runner has been connected; 0 while it is away. */
+  heardForMs(attemptId: string): number {
+    const { stage } = this.#ledger.get(attemptId) ?? {}
+    const runner = stage?.type === 'placed' ? this.#roster.get(stage.runner) : undefined
+    return runner?.link === undefined ? 0 : Date.now() - runner.connectedAtMs
   }
 
   /** What the hub's figures are made of. */

@@ -1,3 +1,4 @@
+import type { BotLive } from '../../contract/bot.ts'
 import type { OutputFrame } from '../../contract/output-frame.ts'
 import type { Hello, RunnerFrame } from '../../contract/protocol.ts'
 import type { RunnerAsks } from './asks.ts'
@@ -36,6 +37,10 @@ export class Incoming {
       this.#options.asks.answered(link, frame.ask_id, frame.answer)
       return
     }
+    if (frame.type === 'bots') {
+      if (runner) for (const bot of frame.bots) this.#bot(runner, bot)
+      return
+    }
     const assignment = this.#find(link, frame, frame.type !== 'rejected')
     if (!runner || !assignment) return
     if (frame.type === 'rejected') {
@@ -66,6 +71,13 @@ export class Incoming {
       return
     }
     this.#options.dispatch.rosterChanged(runner)
+  }
+
+  /** It is in no log: whoever asks is told what was said last. */
+  #bot(runner: Runner, bot: BotLive): void {
+    const assignment = this.#options.ledger.get(bot.attempt_id)
+    const { stage } = assignment ?? {}
+    if (stage?.type === 'placed' && stage.runner === runner.key) assignment!.live = bot
   }
 
   /** What the frame is about. A runner that is at something it should not be at is told so, if it works on it. */

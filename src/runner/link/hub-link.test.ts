@@ -121,6 +121,23 @@ test('it says hello with its token, and comes back after a break as the same pro
   assert.equal(second.hello.boot_id, first.hello.boot_id)
 })
 
+test('how its bots are is told over each new link, and then what changes; nothing of it is said again', async () => {
+  const bots = [{ attempt_id: 'run_x.1', health: { state: 'healthy' as const } }]
+  run({ bots: () => bots })
+  for (const _ of ['first', 'second']) {
+    const { ws } = await nextLink()
+    // Of before the link there is nothing to keep: all of it follows.
+    link!.tell({ type: 'bots', bots: [{ attempt_id: 'run_old.1' }] })
+    ws.send(welcome)
+    const [told] = await once(ws, 'message')
+    assert.deepEqual(JSON.parse(String(told)), { type: 'bots', bots })
+    link!.tell({ type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
+    const [changed] = await once(ws, 'message')
+    assert.deepEqual(JSON.parse(String(changed)), { type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
+    ws.terminate()
+  }
+})
+
 test('a hub that is not there is tried again, and said once', async () => {
   const { port } = server.address() as AddressInfo
   run()

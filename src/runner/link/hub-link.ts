@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { BotLive } from '../../contract/bot.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/backoff.ts'
 import type { Log } from '../../platform/log.ts'
@@ -24,6 +25,8 @@ export interface HubLinkOptions {
   attempts: Attempts
   /** As `SessionOptions.answer`. Absent: this runner has nothing that could be asked for. */
   answer?: SessionOptions['answer']
+  /** How the bots of this machine are now. */
+  bots?(): BotLive[]
   log: Log
   /** As `LeaseOptions.file`. */
   leaseFile?: string
@@ -114,6 +117,7 @@ export class HubLink {
             this.#say(`Connected to the hub at ${url} as runner "${identity.runner_id}".`)
           },
           answer: this.#options.answer ?? (async () => ({ exists: false })),
+          bots: this.#options.bots,
           unknown: (kind) => this.#tellUnknown(kind),
         })
         if (this.#stop.signal.aborted) return
@@ -144,7 +148,7 @@ export class HubLink {
   /** What this machine has from now on. */
   tell(news: MachineNews): void {
     if (news.type === 'agents') this.#machine.agents = news.agents
-    else this.#machine.containers = news.containers
+    else if (news.type === 'containers') this.#machine.containers = news.containers
     this.#session?.tell(news)
   }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import * as z from 'zod'
+import type { BotLive } from '../../contract/bot.ts'
 import type { DataAnswer } from '../../contract/bot-data.ts'
 import { messageOf } from '../../contract/errors.ts'
 import {
@@ -49,6 +50,8 @@ export interface SessionOptions {
   welcomed(lostAfterMs: number, sentAtMs: number): void
   /** What the hub asks; it never rejects. The signal is aborted with the link. */
   answer(askId: string, ask: Ask['ask'], signal: AbortSignal): Promise<DataAnswer>
+  /** How the bots of its machine are: all of them are told over each new link. */
+  bots?(): BotLive[]
   /** The first frame of a kind that this runner does not know; it and all others of such are left aside. */
   unknown(kind: string): void
 }
@@ -63,7 +66,7 @@ const Unreadable = z.object({
 type Start = Extract<HubFrame, { type: 'start' }>
 type Ask = Extract<HubFrame, { type: 'ask' }>
 /** What a runner tells of its machine whenever it has changed. */
-export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' }>
+export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' | 'bots' }>
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 
 const CLOSE_TIMEOUT_MS = 2_000
@@ -138,7 +141,7 @@ export class Session {
 
   tell(news: MachineNews): void {
     if (this.#welcomed) this.#send(news)
-    else this.#news.set(news.type, news)
+    else if (news.type !== 'bots') this.#news.set(news.type, news)
   }
 
   /** Ends the link; attempts go on. May be called twice. */
@@ -266,6 +269,9 @@ export class Session {
     this.#watchLiveness(frame.heartbeat_ms)
     if (this.#draining) this.#send({ type: 'draining' })
     for (const news of this.#news.values()) this.#send(news)
+    // Before what they report: who waits for one that is up is to know whether it has a check.
+    const bots = this.#options.bots?.() ?? []
+    if (bots.length > 0) this.#send({ type: 'bots', bots })
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
     for (const standing of frame.attempts) {
       const attempt = held.get(standing.attempt_id)
