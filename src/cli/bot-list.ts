@@ -1,4 +1,5 @@
 import { sizeText } from '../contract/amounts.ts'
+import { lifeText } from './bot-status.ts'
 import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
@@ -28,15 +29,16 @@ export const botList = command({
     const rows = bots.map((bot) => [
       bot.bot_id,
       ...(owners ? [bot.owner] : []),
-      bot.state,
+      bot.health === undefined ? bot.state : `${bot.state} (${bot.health.state})`,
       bot.uptime_seconds === undefined ? '' : durationText(bot.uptime_seconds * 1000),
       String(bot.restarts ?? ''),
       bot.deployment_mode,
+      lifeText(bot) ?? '',
       memoryText(bot.limits.memory),
       bot.update === undefined ? (bot.message ?? '').split('\n')[0] : `update: ${bot.update.state}`,
     ])
     printTable(
-      ['BOT', ...(owners ? ['OWNER'] : []), 'STATE', 'UP', 'RESTARTS', 'MODE', 'MEMORY', 'WHAT'],
+      ['BOT', ...(owners ? ['OWNER'] : []), 'STATE', 'UP', 'RESTARTS', 'MODE', 'LIFE', 'MEMORY', 'WHAT'],
       rows,
       all || state !== undefined
         ? 'There are no such bots.'

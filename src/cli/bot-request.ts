@@ -1,4 +1,5 @@
 import type { ErrandClient } from '../client/client.ts'
+import { restartPolicies } from '../contract/bot.ts'
 import type { UpdateBotInput } from '../contract/bot-api.ts'
 import { customSource, imageSource, simpleSource } from './bot-source.ts'
 import { botVariables } from './bot-variables.ts'
@@ -69,11 +70,29 @@ export const botRequestOptions = {
   },
   'data-size': { type: 'string', value: 'SIZE', help: 'What may stand there; default 1GB' },
   'log-size': { type: 'string', value: 'SIZE', help: 'Log bytes a day; default 50MB' },
-  restart: { type: 'string', value: 'POLICY', help: 'no (default), on-failure or on-failure:N' },
+  restart: {
+    type: 'string',
+    value: 'POLICY',
+    help: 'no (default), on-failure, on-failure:N, always or unless-stopped',
+  },
+  'health-cmd': { type: 'string', value: 'CMD', help: "Check of its health, instead of the image's own" },
+  'health-interval': {
+    type: 'string',
+    value: 'TIME',
+    help: 'With --health-cmd: between two checks; default 30s',
+  },
+  'health-timeout': { type: 'string', value: 'TIME', help: 'With --health-cmd: longest check; default 30s' },
+  'health-retries': { type: 'string', value: 'N', help: 'With --health-cmd: failures in a row; default 3' },
+  'health-start-period': {
+    type: 'string',
+    value: 'TIME',
+    help: 'With --health-cmd: time in which no failure counts',
+  },
+  'no-healthcheck': { type: 'boolean', help: 'Leave the check of the image out' },
   'max-time': {
     type: 'string',
     value: 'TIME',
-    help: "Longest life, such as 2h; default and most: the hub's (24h)",
+    help: "Longest life, such as 2h, or unlimited; default and most: the hub's (24h)",
   },
   runtime: { type: 'string', value: 'NAME', help: 'Container runtime, such as runsc' },
   group: { type: 'string', value: 'GROUP', help: 'Runner group to use' },
@@ -98,9 +117,8 @@ export async function botRequest(
     ...limitsOf(given),
     ...dataOf(given),
     ...(given.restart === undefined ? {} : { restart: restartOf(given.restart) }),
-    ...(given['max-time'] === undefined
-      ? {}
-      : { timeout_seconds: await seconds('--max-time', given['max-time']) }),
+    ...(given['max-time'] === undefined ? {} : { timeout_seconds: await lifeSeconds(given['max-time']) }),
+    ...(await healthOf(given)),
     ...{ runtime, group, runner, refresh },
   }
   // Last: what is wrong with the rest is told before anything is sent.
@@ -164,13 +182,42 @@ function number(option: string, text: string | undefined): number | undefined {
 }
 
 function restartOf(text: string): NonNullable<UpdateBotInput['restart']> {
-  const [, policy, times] = /^(no|on-failure)(?::(\d+))?$/.exec(text) ?? []
-  if (policy === undefined || (policy === 'no' && times !== undefined))
-    throw new UsageError(`--restart is "${text}"`, 'it is no, on-failure or on-failure:N')
+  const [, name, times] = /^([a-z-]+)(?::(\d+))?$/.exec(text) ?? []
+  const policy = restartPolicies.find((each) => each === name)
+  if (policy === undefined || (policy !== 'on-failure' && times !== undefined))
+    throw new UsageError(
+      `--restart is "${text}"`,
+      'it is no, on-failure, on-failure:N, always or unless-stopped',
+    )
   return {
-    policy: policy as 'no' | 'on-failure',
+    policy,
     ...(times === undefined ? {} : { max_restarts: Number(times) }),
   }
+}
+
+const lifeSeconds = async (text: string): Promise<number | 'unlimited'> =>
+  text === 'unlimited' ? text : await seconds('--max-time', text)
+
+async function healthOf(given: BotRequestValues): Promise<Pick<UpdateBotInput, 'health'>> {
+  const cmd = given['health-cmd']
+  const times = ['health-interval', 'health-timeout', 'health-start-period'] as const
+  const alone = [...times, 'health-retries' as const].find((option) => given[option] !== undefined)
+  if (given['no-healthcheck'] && (cmd ?? alone) !== undefined)
+    throw new UsageError('--no-healthcheck goes with no other option of health', 'leave one of them out')
+  if (given['no-healthcheck']) return { health: 'none' }
+  if (cmd === undefined) {
+    if (alone === undefined) return {}
+    throw new UsageError(`--${alone} goes with --health-cmd`, 'give the command that is to be run too')
+  }
+  const [interval_seconds, timeout_seconds, start_period_seconds] = (await Promise.all(
+    times.map((option) => {
+      const text = given[option]
+      return text === undefined || /^0s?$/.test(text) ? text && 0 : seconds(`--${option}`, text)
+    }),
+  )) as (number | undefined)[]
+  const retries = number('--health-retries', given['health-retries'])
+  const check = { cmd, interval_seconds, timeout_seconds, retries, start_period_seconds }
+  return { health: check }
 }
 
 async function seconds(option: string, text: string): Promise<number> {

@@ -1,11 +1,11 @@
 import { sizeText } from '../contract/amounts.ts'
-import { DEFAULT_WORK } from '../contract/bot.ts'
+import { type BotUsage, DEFAULT_WORK } from '../contract/bot.ts'
 import type { BotView } from '../contract/bot-api.ts'
 import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
-import { durationText } from './render/units.ts'
+import { bytesText, durationText } from './render/units.ts'
 
 /** For an admin: whose bot is meant. */
 export const botOwnerOption = {
@@ -25,12 +25,58 @@ export const botStatus = command({
   },
 })
 
+/** Its longest life. */
+export function lifeText({ timeout_seconds }: BotView): string | undefined {
+  if (timeout_seconds === null) return 'unlimited'
+  return timeout_seconds === undefined ? undefined : durationText(timeout_seconds * 1000)
+}
+
+/** Now, at most and so far, as far as it is known. */
+function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
+  const text = (now: string | undefined, most: string | undefined, so: string | undefined) => {
+    const parts = [now, most && `at most ${most}`, so && `${so} so far`].filter(Boolean)
+    return parts.length === 0 ? undefined : parts.join(', ')
+  }
+  const told = <T>(value: T | undefined, show: (value: T) => string) =>
+    value === undefined ? undefined : show(value)
+  const { network_received_bytes: got, network_sent_bytes: sent } = usage
+  const perSecond = (bytes: number) => `${bytesText(bytes)}/s`
+  const cores = (count: number) => `${Number(count.toFixed(2))} cores`
+  return [
+    ['cpu', text(told(usage.cpus, cores), told(usage.peak_cpus, cores), told(usage.cpu_ms, durationText))],
+    [
+      'memory',
+      text(told(usage.memory_bytes, bytesText), told(usage.peak_memory_bytes, bytesText), undefined),
+    ],
+    [
+      'network',
+      text(
+        told(usage.network_bytes_per_second, perSecond),
+        told(usage.peak_network_bytes_per_second, perSecond),
+        got === undefined || sent === undefined
+          ? undefined
+          : `${bytesText(got)} received and ${bytesText(sent)} sent`,
+      ),
+    ],
+    ['disk', text(told(usage.disk_bytes, bytesText), undefined, diskText(usage))],
+  ]
+}
+
+function diskText({ disk_read_bytes: read, disk_written_bytes: written }: BotUsage): string | undefined {
+  if (!read && !written) return undefined
+  return `${bytesText(read ?? 0)} read and ${bytesText(written ?? 0)} written`
+}
+
 function facts(bot: BotView): string[][] {
   const { memory, cpus, processes, disk, work = DEFAULT_WORK, log } = bot.limits
   const { data } = bot
   const all: [string, string | number | undefined][] = [
     ['state', bot.state],
     ['up', bot.uptime_seconds === undefined ? undefined : durationText(bot.uptime_seconds * 1000)],
+    [
+      'health',
+      bot.health && [bot.health.state, bot.health.output?.split('\n')[0]].filter(Boolean).join(': '),
+    ],
     ['why', bot.reason?.replaceAll('_', ' ')],
     ['message', bot.message],
     ['exit code', bot.exit_code],
@@ -54,9 +100,12 @@ function facts(bot: BotView): string[][] {
     ],
     [
       'restart',
-      bot.restart.policy === 'no' ? 'no' : `${bot.restart.policy}, ${bot.restart.max_restarts} times`,
+      bot.restart.policy === 'on-failure'
+        ? `on-failure, ${bot.restart.max_restarts} times`
+        : bot.restart.policy,
     ],
-    ['time', bot.timeout_seconds === undefined ? undefined : durationText(bot.timeout_seconds * 1000)],
+    ['time', lifeText(bot)],
+    ...usageFacts(bot),
     ['secrets', bot.env_vars.join(', ')],
     [
       'env',

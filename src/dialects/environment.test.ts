@@ -119,7 +119,6 @@ test('the quota of bots is read under both names, and checked', () => {
   assert.deepEqual(botEnvironment({ MAX_BOTS_PER_USER: '5', ERRAND_BOT_HOURS: '0.5' }), {
     maxBots: 5,
     maxSeconds: 1800,
-    defaultSeconds: undefined,
   })
   const endless = botEnvironment({ ERRAND_BOT_HOURS: 'unlimited', ERRAND_BOT_DEFAULT_HOURS: '2' })
   assert.deepEqual([endless.maxSeconds, endless.defaultSeconds], [Number.POSITIVE_INFINITY, 7200])

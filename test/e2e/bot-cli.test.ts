@@ -3,13 +3,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BotSource } from '../../src/contract/bot.ts'
+import type { BotLive, BotSource } from '../../src/contract/bot.ts'
 import { testingHub } from '../../src/hub/api/testing-hub.ts'
+import { DEFAULT_BOT_QUOTA } from '../../src/hub/bots/bot-quota.ts'
 import { errandCommand } from '../support/errand-command.ts'
 
 /** The real command line and hub; a stand-in for the machines. */
-async function setUp(t: TestContext) {
-  const hub = await testingHub(t)
+async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1]) {
+  const hub = await testingHub(t, options)
   const { token } = await hub.user('ann')
   const errand = errandCommand(t)
   const env = { ERRAND_URL: undefined, AVTOMATIKA_URL: hub.url, AVTOMATIKA_TOKEN: token }
@@ -173,6 +174,50 @@ test('a folder is packed and uploaded, an archive and a Git URL are taken as the
   assert.match(fourth.stderr, /^error: Maximum 3 bots\n {2}hint: You have "one", "three", "two"/)
 })
 
+test('a check of health, a policy and a life without end are asked for, and shown with what it uses', async (t) => {
+  const live = new Map<string, BotLive>()
+  const quota = { maxBots: 3, maxSeconds: Number.POSITIVE_INFINITY }
+  const { errand, bot, onMachine } = await setUp(t, {
+    bots: { quota: { ...DEFAULT_BOT_QUOTA, ...quota }, live: (id) => live.get(id) },
+  })
+  writeFileSync(join(errand.home, 'bot.py'), 'x')
+  const health = ['--health-cmd', 'test -e $HOME', '--health-interval', '9s', '--health-retries', '2']
+  const args = ['--simple', 'bot.py', ...health, '--health-start-period', '0s', '--max-time', 'unlimited']
+  const started = await bot(['start', 'echo', ...args, '--restart', 'unless-stopped', '--detach'])
+  assert.equal(started.code, 0, started.stderr)
+  const echo = await onMachine('echo')
+  assert.deepEqual(echo.spec.args.health, {
+    cmd: 'test -e $HOME',
+    interval_seconds: 9,
+    timeout_seconds: 30,
+    retries: 2,
+    start_period_seconds: 0,
+  })
+  assert.equal(echo.spec.timeout_ms, undefined)
+  await echo.phase('running')
+  const { attempt_id } = echo.spec
+  live.set(attempt_id, {
+    attempt_id,
+    health: { state: 'unhealthy', output: 'no answer\nat all' },
+    usage: { cpus: 0.254, peak_cpus: 0.5, cpu_ms: 61_000, memory_bytes: 5e6, peak_memory_bytes: 7.5e6 },
+  })
+  const { stdout } = await bot(['status', 'echo'])
+  for (const row of [
+    /^health +unhealthy: no answer$/m,
+    /^restart +unless-stopped$/m,
+    /^time +unlimited$/m,
+    /^cpu +0\.25 cores, at most 0\.5 cores, 1 m 01 s so far$/m,
+    /^memory +5\.0 MB, at most 7\.5 MB$/m,
+  ])
+    assert.match(stdout, row)
+  assert.match((await bot(['list'])).stdout, /^echo +running \(unhealthy\) .* unlimited/m)
+  assert.equal(JSON.parse((await bot(['status', 'echo', '--json'])).stdout).timeout_seconds, null)
+  await bot(['update', 'echo', '--no-healthcheck', '--max-time', '2h', '--restart', 'always', '--detach'])
+  const { spec } = await onMachine('echo', attempt_id)
+  assert.deepEqual([spec.args.health, spec.timeout_ms], ['none', 7_200_000])
+  assert.equal((spec.args.restart as { policy: string }).policy, 'always')
+})
+
 test('what is typed wrong is told with what to write', async (t) => {
   const { errand, bot } = await setUp(t)
   writeFileSync(join(errand.home, 'bot.py'), 'x')
@@ -199,7 +244,15 @@ test('what is typed wrong is told with what to write', async (t) => {
     [['start', 'a', ...simple, '-e', 'NOT_SET'], /no such variable in the environment/],
     [['start', 'a', ...simple, '-e', 'A=@nothing'], /file of A cannot be read.*A=@@/s],
     [['start', 'a', ...simple, '--cpus', 'many'], /--cpus is "many"/],
-    [['start', 'a', ...simple, '--restart', 'always'], /it is no, on-failure or on-failure:N/],
+    [['start', 'a', ...simple, '--restart', 'sometimes'], /it is no, on-failure, on-failure:N, always or/],
+    [['start', 'a', ...simple, '--restart', 'always:3'], /it is no, on-failure, on-failure:N, always or/],
+    [['start', 'a', ...simple, '--health-interval', '9s'], /--health-interval goes with --health-cmd/],
+    [
+      ['start', 'a', ...simple, '--no-healthcheck', '--health-cmd', 'x'],
+      /goes with no other option of health/,
+    ],
+    [['start', 'a', ...simple, '--health-cmd', 'x', '--health-interval', '1s'], /interval_seconds/],
+    [['start', 'a', ...simple, '--max-time', 'unlimited'], /24 hours\) at most/],
     [['start', 'a', ...simple, '--max-time', '48h'], /24 hours\) at most/],
     [['logs', 'a', '--tail', 'all'], /--tail is "all"/],
     [['status', 'nobody'], /There is no bot "nobody"/, 7],

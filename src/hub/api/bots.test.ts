@@ -4,7 +4,7 @@ import type { BotLive } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
-import type { BotQuota } from '../bots/bot-quota.ts'
+import { type BotQuota, DEFAULT_BOT_QUOTA } from '../bots/bot-quota.ts'
 import { testingHub } from './testing-hub.ts'
 
 type Hub = Awaited<ReturnType<typeof testingHub>>
@@ -493,7 +493,7 @@ test('what its runner tells of a bot is shown while it lives; an engine that is 
 })
 
 test('a life without end is had where the operator allows it, and asked for', async (t) => {
-  const quota: BotQuota = { maxBots: 9, maxSeconds: 86_400 }
+  const quota: BotQuota = { ...DEFAULT_BOT_QUOTA, maxBots: 9 }
   const { hub, call } = await setUp(t, { bots: { quota } })
   for (const timeout_seconds of [null, 'unlimited']) {
     const { status, json } = await call('POST', '', { bot_id: 'one', code: 'x', timeout_seconds })

@@ -11,7 +11,11 @@ export interface BotQuota {
   defaultSeconds?: number
 }
 const DAY_SECONDS = 86_400
-export const DEFAULT_BOT_QUOTA: BotQuota = { maxBots: 3, maxSeconds: DAY_SECONDS, maxDataBytes: 5 * 1024 ** 3 }
+export const DEFAULT_BOT_QUOTA: BotQuota = {
+  maxBots: 3,
+  maxSeconds: DAY_SECONDS,
+  maxDataBytes: 5 * 1024 ** 3,
+}
 
 /** Of a bot that asks for none. */
 export const defaultSeconds = ({ maxSeconds, defaultSeconds }: BotQuota): number =>
