@@ -35,7 +35,7 @@ async function openFleet(helloTimeoutMs: number) {
     await fleet.close()
     server.close()
   }
-  return { port, close }
+  return { port, close, fleet }
 }
 
 before(async () => {
@@ -260,6 +260,64 @@ test('an id that a runner of one tenant has is to another tenant as good as any'
   const [taken, free] = await Promise.all(answers)
   assert.equal(taken.type, 'welcome')
   assert.deepEqual(taken, free)
+})
+
+test('how a bot is counts from the runner that has it, as long as that is there', async () => {
+  const connect = async (runner_id: string) => {
+    const ws = open()
+    await once(ws, 'open')
+    ws.send(JSON.stringify({ ...hello, runner_id }))
+    await once(ws, 'message')
+    return ws
+  }
+  const [own, other] = await Promise.all(['bots-own', 'bots-other'].map(connect))
+  const attempt_id = 'run_bot.1'
+  const spec = {
+    ...{ attempt_id, run_id: 'run_bot', workflow_name: 'echo', tenant: 'acme', step: 'bot', host: 'local' },
+    ...{ instance: 0, try: 1, action: 'bot.serve', args: {}, env: {}, requires: { runner: 'bots-own' } },
+  }
+  const { fleet } = here
+  const placement = fleet.place(spec)
+  assert.ok('epoch' in placement)
+  const assigned = once(own!, 'message')
+  fleet.start(spec, placement, {
+    waiting: () => {},
+    secrets: () => {},
+    assigned: async () => true,
+    report: async () => {},
+    output: async (_stream, offset, bytes) => offset + bytes.length,
+    length: async () => 0,
+  })
+  await assigned
+  assert.equal(fleet.liveBot(attempt_id), undefined)
+  assert.ok(fleet.heardForMs(attempt_id) >= 0)
+  const tell = async (ws: WebSocket, state: 'healthy' | 'unhealthy') => {
+    ws.send(
+      JSON.stringify({
+        type: 'bots',
+        bots: [{ attempt_id, health: { state } }, { attempt_id: 'run_none.1' }],
+      }),
+    )
+    // Frames are taken in their order: what is answered came after it.
+    ws.send(
+      JSON.stringify({
+        type: 'report',
+        attempt_id: 'run_none.1',
+        epoch: 1,
+        n: 1,
+        report: { type: 'started' },
+      }),
+    )
+    await once(ws, 'message')
+  }
+  await tell(other!, 'unhealthy')
+  assert.equal(fleet.liveBot(attempt_id), undefined)
+  await tell(own!, 'healthy')
+  assert.equal(fleet.liveBot(attempt_id)?.health?.state, 'healthy')
+  own!.terminate()
+  while (fleet.heardForMs(attempt_id) > 0) await new Promise(setImmediate)
+  assert.equal(fleet.liveBot(attempt_id)?.health?.state, 'healthy')
+  other!.close()
 })
 
 test('an attempt that the hub does not know is superseded, in hello and in later frames', async () => {
