@@ -2,7 +2,7 @@ import { type BotHealth, DEFAULT_WORK } from '../../contract/bot.ts'
 import type { Reason } from '../../contract/status.ts'
 import { bootId } from '../../platform/process-tree.ts'
 import type { Ending } from '../attempts/outcome.ts'
-import type { ContainerEngine } from '../containers/ports.ts'
+import type { ContainerEngine, ContainerState } from '../containers/ports.ts'
 import { BotContainer, type BotContainerOptions } from './bot-container.ts'
 import { bytes, limitsText } from './bot-limits.ts'
 import type { BotLog } from './bot-log.ts'
@@ -17,6 +17,7 @@ import { watchPlaces } from './place-watch.ts'
 
 /** How much of a bot's usage a kill of this process may lose. */
 const USAGE_KEPT_MS = 5 * 60_000
+const ANSWERS_WITHIN_MS = 20_000
 
 export interface ContainerLifeOptions {
   container: Omit<BotContainerOptions, 'engine'>
@@ -34,6 +35,14 @@ export interface ContainerLifeOptions {
   /** It has written more than it may; the message says where. */
   onFull(message: string): void
 }
+
+type Running = Extract<ContainerState, { type: 'running' }>
+
+const answers = (engine: ContainerEngine): Promise<boolean> =>
+  engine.ping(ANSWERS_WITHIN_MS).then(
+    () => true,
+    () => false,
+  )
 
 /** A bot's container, wherever it is, from there to its end. */
 export class ContainerLife {
@@ -71,7 +80,7 @@ export class ContainerLife {
     services.live.set(spec.attempt_id, {}, { soon: false })
     const engine = await this.#engine()
     this.#reached = true
-    const id = await this.#make(new BotContainer({ ...container, engine }), presence)
+    const id = await this.#make(engine, presence)
     if (id === undefined) return { type: 'stopped' }
     this.#made = { engine, id }
     this.#watchPlaces(engine, id)
@@ -86,7 +95,7 @@ export class ContainerLife {
         // What closes the network of one that has outlived its engine may not have; what fails the next sweep tells.
         if (presence.wasAwaySince(seenAtMs)) await services.networkReady(engine).catch(() => {})
         seenAtMs = Date.now()
-        const watch = this.#watch(engine, presence, id, state.startedAt)
+        const watch = this.#watch(engine, presence, id, state)
         this.#tellRunning(id, state.startedAt)
         try {
           await log.follow()
@@ -95,17 +104,13 @@ export class ContainerLife {
         }
       } else if (state.type === 'created') {
         if (halt.aborted) return { type: 'stopped' }
-        await this.#start(engine, id)
+        await this.#startPatiently(engine, id)
       } else {
         if (state.error === undefined) this.#tellRunning(id, state.startedAt)
         await log.readRest()
         const ending = await restarts.after(state)
         if (ending !== undefined) return ending
-        await patiently(
-          () => this.#start(engine, id),
-          this.#haltOrLeave,
-          () => !halt.aborted,
-        )
+        await this.#startPatiently(engine, id)
       }
     }
   }
@@ -143,8 +148,9 @@ export class ContainerLife {
   }
 
   /** Undefined: it is to end before there is one. Begun anew where the engine has gone meanwhile. */
-  async #make(container: BotContainer, presence: EnginePresence): Promise<string | undefined> {
+  async #make(engine: ContainerEngine, presence: EnginePresence): Promise<string | undefined> {
     const { progress, halt } = this.#options
+    const container = new BotContainer({ ...this.#options.container, engine })
     for (;;) {
       const found = await this.#patiently(() => container.find())
       if (found !== undefined) return found
@@ -156,19 +162,24 @@ export class ContainerLife {
         return id
       } catch (error) {
         this.#haltOrLeave.throwIfAborted()
-        if (!presence.wasAwaySince(beganAtMs)) throw error
+        if (!presence.wasAwaySince(beganAtMs) && (await answers(engine))) throw error
         progress.line('The container engine has gone away: this begins anew when it is back.')
       }
     }
   }
 
-  #watch(engine: ContainerEngine, presence: EnginePresence, id: string, startedAt: string): ContainerWatch {
+  #watch(
+    engine: ContainerEngine,
+    presence: EnginePresence,
+    id: string,
+    { startedAt, health }: Running,
+  ): ContainerWatch {
     const { container, meter, mask } = this.#options
     const { services, spec } = container
     const { live } = services
     const onUnhealthy = (health: BotHealth) => this.#endUnhealthy(startedAt, health)
     const onMeasured = () => this.#keepUsage()
-    const options = { engine, presence, live, meter, mask, onUnhealthy, onMeasured, id, startedAt }
+    const options = { engine, presence, live, meter, mask, onUnhealthy, onMeasured, id, startedAt, health }
     return new ContainerWatch({ ...options, attemptId: spec.attempt_id })
   }
 
@@ -215,6 +226,15 @@ export class ContainerLife {
       onFull,
       signal: AbortSignal.any([this.#haltOrLeave, this.#over.signal]),
     })
+  }
+
+  #startPatiently(engine: ContainerEngine, id: string): Promise<void> {
+    const { halt } = this.#options
+    return patiently(
+      () => this.#start(engine, id),
+      this.#haltOrLeave,
+      () => !halt.aborted,
+    )
   }
 
   async #start(engine: ContainerEngine, id: string): Promise<void> {

@@ -20,6 +20,8 @@ export interface ContainerWatchOptions {
   /** Of the container. */
   id: string
   startedAt: string
+  /** As it was found running. */
+  health?: ContainerHealth
   /** Hides the secrets of the bot; of a text that was cut, the beginning of one at its end too. */
   mask(text: string, isCut: boolean): string
   onUnhealthy(health: BotHealth): void
@@ -43,7 +45,7 @@ export class ContainerWatch {
     this.#forget = presence.onChange((event) => {
       if (event?.type === 'health' && event.id === id) void this.#lookAtHealth()
     })
-    void this.#lookAtHealth()
+    this.#tell(options.health)
     this.#schedule(Math.min(FIRST_MS, everyMs))
   }
 
@@ -65,11 +67,16 @@ export class ContainerWatch {
 
   /** What fails is tried again the next time. */
   async #lookAtHealth(): Promise<void> {
-    const { engine, id, startedAt, live, attemptId, onUnhealthy } = this.#options
+    const { engine, id, startedAt } = this.#options
     const state = await engine.state(id).catch(() => undefined)
     if (this.#closed || state?.type !== 'running' || state.startedAt !== startedAt) return
-    this.#hasCheck = state.health !== undefined
-    const health = state.health && this.#shown(state.health)
+    this.#tell(state.health)
+  }
+
+  #tell(found: ContainerHealth | undefined): void {
+    const { live, attemptId, onUnhealthy } = this.#options
+    this.#hasCheck = found !== undefined
+    const health = found && this.#shown(found)
     const text = JSON.stringify(health) ?? ''
     if (text === this.#told) return
     this.#told = text

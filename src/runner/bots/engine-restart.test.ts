@@ -8,16 +8,17 @@ import { OwnEngine, ownEngineHere } from '../../../test/support/docker/own-engin
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { connectDocker } from '../containers/docker/connect.ts'
 import type { HeldAttempt } from '../ports.ts'
-import { BotServices } from './bot-services.ts'
+import { BotServices, type BotsOptions } from './bot-services.ts'
+import { prepareImage } from './images/prepare-image.ts'
 
 const skip = (await dockerHere()) || (await ownEngineHere())
 
 /** A runner on an engine of its own, which the test stops and kills. */
-async function setUp(t: TestContext, args: readonly string[] = []) {
+async function setUp(t: TestContext, args: readonly string[] = [], options: Partial<BotsOptions> = {}) {
   const engine = await OwnEngine.start(t, args)
   await engine.take(await baseImage('busybox:latest'))
   const own = { DOCKER_HOST: engine.address, ERRAND_BOT_NETWORK_GUARD: 'external' }
-  const here = await botPlace(t, { connect: (env) => connectDocker({ ...env, ...own }) })
+  const here = await botPlace(t, { connect: (env) => connectDocker({ ...env, ...own }), ...options })
   /** As after a restart of the runner: nothing that its process knew. */
   const again = () => {
     const services = new BotServices(here.services.options)
@@ -193,6 +194,34 @@ test('an engine that hangs is told to be away, and that it is back', { skip }, a
   engine.goOn()
   await until(() => here.services.live.all()[0]?.engine_away_since === undefined)
   assert.deepEqual(names(bot), ['running'])
+  bot.cancel(1_000, 'canceled')
+  assert.equal((await endOf(bot)).outcome, 'canceled')
+  await attempts.close()
+})
+
+test('a bot whose image is being made while the engine goes begins that anew', { skip }, async (t) => {
+  const begun = Promise.withResolvers<void>()
+  const gone = Promise.withResolvers<void>()
+  let count = 0
+  const { engine, here } = await setUp(t, [], {
+    prepareImage: async (order) => {
+      if (++count > 1) return await prepareImage(order)
+      order.phase('building')
+      begun.resolve()
+      await gone.promise
+      await order.engine.image('gone')
+      throw new Error('the engine was there')
+    },
+  })
+  const attempts = here.open()
+  const bot = await attempts.start(here.bot(talker(0)), 1)
+  await begun.promise
+  await engine.stop()
+  gone.resolve()
+  await until(() => phases(bot).some(({ message }) => message?.includes('begins anew')))
+  await engine.begin()
+  await has(bot, 'begun')
+  assert.ok(count > 1)
   bot.cancel(1_000, 'canceled')
   assert.equal((await endOf(bot)).outcome, 'canceled')
   await attempts.close()
