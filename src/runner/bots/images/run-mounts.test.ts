@@ -20,6 +20,8 @@ import { dockerfileText, parseDockerfile } from './dockerfile.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 
 const skip = await dockerHere()
+/** Of who builds. */
+const HOME = '/root'
 
 /** The lines that the engine is given. */
 async function pinned(text: string, shell?: string[]): Promise<string[]> {
@@ -37,10 +39,10 @@ async function command(text: string, shell?: string[]): Promise<string[]> {
 }
 
 test('a RUN with caches is the same command in the same shell, in empty folders', async () => {
-  const cache = '--mount=type=cache,target=/root/.cache/pip'
+  const cache = `--mount=type=cache,target=${HOME}/.cache/pip`
   const inner = async (text: string, shell?: string[]) => (await command(text, shell)).slice(7)
   assert.deepEqual((await command(`FROM a\nRUN ${cache} pip install -r x`)).slice(4), [
-    '/root/.cache/pip',
+    `${HOME}/.cache/pip`,
     '0755',
     '-',
     '/bin/sh',
@@ -160,12 +162,12 @@ RUN mkdir -p /var/lib/own && echo kept > /var/lib/own/file
 ENV PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY setup.py .
-RUN --mount=type=cache,target=/root/.cache/pip \\
+RUN --mount=type=cache,target=${HOME}/.cache/pip \\
     --mount=type=cache,target=/var/lib/own,sharing=locked \\
-    test -z "$(ls -A /root/.cache/pip /var/lib/own | grep -v :)" \\
+    test -z "$(ls -A ${HOME}/.cache/pip /var/lib/own | grep -v :)" \\
     && python -m pip wheel --no-build-isolation --no-deps -w /wheels . \\
-    && head -c 3000000 /dev/urandom | tee /root/.cache/pip/large > /var/lib/own/large
-CMD ls /wheels; cat /var/lib/own/file; ls -A /var/lib/own /root/.cache
+    && head -c 3000000 /dev/urandom | tee ${HOME}/.cache/pip/large > /var/lib/own/large
+CMD ls /wheels; cat /var/lib/own/file; ls -A /var/lib/own ${HOME}/.cache
 `
   const setup = "from setuptools import setup; setup(name='greeting', version='1.2', py_modules=[])"
   writeFileSync(
@@ -189,7 +191,7 @@ CMD ls /wheels; cat /var/lib/own/file; ls -A /var/lib/own /root/.cache
   )
   writeFileSync(file, whole)
   const { id } = await prepare(source, { upload: async () => file })
-  assert.equal(await run(id), 'greeting-1.2-py3-none-any.whl\nkept\n/root/.cache:\n\n/var/lib/own:\nfile\n')
+  assert.equal(await run(id), `greeting-1.2-py3-none-any.whl\nkept\n${HOME}/.cache:\n\n/var/lib/own:\nfile\n`)
   const [image, from] = await Promise.all([id, base].map((name) => docker.engine.getImage(name).inspect()))
   assert.ok(image!.Size - from!.Size < 1_000_000, `${image!.Size - from!.Size} bytes`)
 })

@@ -87,7 +87,7 @@ const instead: Readonly<Record<string, string>> = {
 const WITHOUT_MEANING = ['id', 'sharing', 'readonly', 'ro', 'rw', 'readwrite']
 
 function cacheMount(line: number, text: string): CacheMount {
-  const refuse = (why: string, hint = 'Write it as --mount=type=cache,target=/root/.cache/pip.') =>
+  const refuse = (why: string, hint = 'Write it as --mount=type=cache,target=/var/cache/pip.') =>
     refusedLine(line, why, hint)
   const options = new Map(
     text.split(',').map((option) => {
