@@ -58,7 +58,10 @@ function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
           : `${bytesText(got)} received and ${bytesText(sent)} sent`,
       ),
     ],
-    ['disk', text(told(usage.disk_bytes, bytesText), undefined, diskText(usage))],
+    [
+      'disk',
+      text(told(usage.disk_bytes, bytesText), told(usage.peak_disk_bytes, bytesText), diskText(usage)),
+    ],
   ]
 }
 

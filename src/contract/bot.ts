@@ -219,7 +219,8 @@ export const BotUsage = z.object({
   network_sent_bytes: usage('So far'),
   disk_read_bytes: usage('So far'),
   disk_written_bytes: usage('So far'),
-  disk_bytes: usage('What it has on disk'),
+  disk_bytes: usage('What it has written into its working folder and volumes, and its data'),
+  peak_disk_bytes: usage('The most that was seen of that'),
 })
 export type BotUsage = z.infer<typeof BotUsage>
 

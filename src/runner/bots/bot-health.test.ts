@@ -84,8 +84,9 @@ test('what a bot uses is told while it runs, over restarts of the runner too, an
   skip,
 }, async (t) => {
   const { here, live, attempts } = await setUp(t)
-  const script = 'head -c 8m /dev/zero >/tmp/file; trap "exit 0" TERM; while :; do :; done'
-  const attempt = await attempts.start(here.bot(script), 1)
+  const script =
+    'head -c 8m /dev/zero >/tmp/file; head -c 3m /dev/zero >/state/file; trap "exit 0" TERM; while :; do :; done'
+  const attempt = await attempts.start(here.bot(script, { data: { path: '/state', size: '50MB' } }), 1)
   const usage = async (of: HeldAttempt) => {
     await until(() => live(of)?.usage !== undefined)
     return live(of)!.usage!
@@ -102,6 +103,7 @@ test('what a bot uses is told while it runs, over restarts of the runner too, an
   const more = await usage(again!)
   assert.ok(more.cpu_ms! > used.cpu_ms!)
   assert.ok(more.peak_memory_bytes! >= used.peak_memory_bytes!)
+  await until(() => (live(again!)?.usage?.disk_bytes ?? 0) >= 3 * 1024 ** 2)
   again!.cancel(1_000, 'canceled')
   const end = (await endOf(again!)).usage!
   assert.ok(end.cpu_ms! >= more.cpu_ms! && end.peak_memory_bytes! >= 8 * 1024 ** 2)

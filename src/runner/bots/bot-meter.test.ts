@@ -26,6 +26,18 @@ test('what is used now is measured between two looks, and the most that was seen
   assert.deepEqual([idle.network_bytes_per_second, idle.peak_network_bytes_per_second], [0, 500])
 })
 
+test('what stands on the disk is told with the next look, and the most outlives this process', () => {
+  const first = new BotMeter(undefined)
+  first.onDisk(900)
+  first.onDisk(300)
+  const seen = first.take(use(10, 0, 0), at(0))
+  assert.deepEqual([seen.disk_bytes, seen.peak_disk_bytes], [300, 900])
+  const later = new BotMeter(JSON.parse(JSON.stringify(first.facts)))
+  later.onDisk(50)
+  const again = later.take(use(20, 0, 0), at(0))
+  assert.deepEqual([again.disk_bytes, again.peak_disk_bytes], [50, 900])
+})
+
 test('what was used is added up over restarts of the container and of the runner', () => {
   const first = new BotMeter(undefined)
   first.take(use(10, 5_000, 700, 40), at(0))

@@ -14,6 +14,7 @@ export interface MeterFacts {
   peakCpus: number
   peakMemoryBytes: number
   peakNetworkPerSecond: number
+  peakDiskBytes?: number
   heldBy: AttemptUsage['held_by']
 }
 
@@ -27,9 +28,18 @@ export class BotMeter {
   /** The one before, of this process and this container. */
   #previous: ContainerUse | undefined
   #seen: BotUsage = {}
+  #diskBytes: number | undefined
+  #peakDiskBytes: number | undefined
 
   constructor(facts: MeterFacts | undefined) {
     this.#facts = facts
+    this.#peakDiskBytes = facts?.peakDiskBytes
+  }
+
+  /** What stands in its places on the disk; told with what is taken next. */
+  onDisk(bytes: number): void {
+    this.#diskBytes = bytes
+    this.#peakDiskBytes = Math.max(this.#peakDiskBytes ?? 0, bytes)
   }
 
   get facts(): MeterFacts | undefined {
@@ -56,6 +66,7 @@ export class BotMeter {
       peakCpus: Math.max(old?.peakCpus ?? 0, cpus ?? 0),
       peakMemoryBytes: Math.max(old?.peakMemoryBytes ?? 0, use.memoryBytes),
       peakNetworkPerSecond: Math.max(old?.peakNetworkPerSecond ?? 0, perSecond ?? 0),
+      peakDiskBytes: this.#peakDiskBytes,
       heldBy: use.heldBy,
     }
     const total = sum(before, use)
@@ -72,6 +83,8 @@ export class BotMeter {
       network_sent_bytes: total.sentBytes,
       disk_read_bytes: total.readBytes,
       disk_written_bytes: total.writtenBytes,
+      disk_bytes: this.#diskBytes,
+      peak_disk_bytes: this.#peakDiskBytes,
     }
     return this.#seen
   }

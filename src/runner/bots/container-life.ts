@@ -223,6 +223,7 @@ export class ContainerLife {
         work: { volumes: work, limitBytes: bytes(plan.limits.work ?? DEFAULT_WORK), imageBytes },
         data: data === undefined ? undefined : { volume: data, limitBytes: bytes(plan.data!.size) },
       },
+      onMeasured: (bytes) => this.#options.meter.onDisk(bytes),
       onFull,
       signal: AbortSignal.any([this.#haltOrLeave, this.#over.signal]),
     })

@@ -18,6 +18,8 @@ export interface PlaceWatchOptions {
   /** Id of its container. */
   container: string
   places: Places
+  /** What stands in them now, beyond what they had of the image. */
+  onMeasured(bytes: number): void
   /** Once: with what there is and what may be. */
   onFull(message: string): void
   signal: AbortSignal
@@ -32,29 +34,31 @@ export async function watchPlaces({
   engine,
   container,
   places,
+  onMeasured,
   onFull,
   signal,
 }: PlaceWatchOptions): Promise<void> {
   while (!signal.aborted) {
     const began = performance.now()
-    const full = await fullPlace(engine, container, places, signal).catch(() => undefined)
+    const found = await look(engine, container, places, signal).catch(() => undefined)
     if (signal.aborted) return
-    if (full !== undefined) {
-      onFull(full)
+    if (typeof found === 'string') {
+      onFull(found)
       return
     }
+    if (found !== undefined) onMeasured(found)
     const tookMs = performance.now() - began
     await sleep(Math.max(EVERY_MS, tookMs * SHARE), undefined, { signal }).catch(() => undefined)
   }
 }
 
-/** What to say of the one that has more than it may. What stands in no folder counts for one of them. */
-async function fullPlace(
+/** What stands in them; or what to say of the one that has more than it may. What stands in no folder counts for one of them. */
+async function look(
   engine: ContainerEngine,
   container: string,
   { work, data }: Places,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<number | string> {
   const nameless = work.volumes[0] ?? data?.volume
   const bytesOf = (volumes: readonly string[], enoughBytes: number) =>
     engine.volumeBytes(volumes, {
@@ -62,15 +66,17 @@ async function fullPlace(
       signal,
       ...(volumes[0] === nameless && { container }),
     })
+  let dataBytes = 0
   if (data !== undefined) {
-    const bytes = await bytesOf([data.volume], data.limitBytes)
-    if (bytes > data.limitBytes)
-      return `Its place for data has ${told(bytes)} and may have ${sizeText(data.limitBytes)}. Start it with a larger --data-size, or take the data out with errand bot data export and remove it.`
+    dataBytes = await bytesOf([data.volume], data.limitBytes)
+    if (dataBytes > data.limitBytes)
+      return `Its place for data has ${told(dataBytes)} and may have ${sizeText(data.limitBytes)}. Start it with a larger --data-size, or take the data out with errand bot data export and remove it.`
   }
-  if (work.volumes.length === 0) return undefined
+  if (work.volumes.length === 0) return dataBytes
   const bytes = await bytesOf(work.volumes, work.limitBytes + work.imageBytes)
-  if (bytes <= work.limitBytes + work.imageBytes) return undefined
-  return `It has written ${told(bytes - work.imageBytes)} into its working folder and volumes and may write ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or let it write less.`
+  const written = bytes - work.imageBytes
+  if (written <= work.limitBytes) return dataBytes + Math.max(0, written)
+  return `It has written ${told(written)} into its working folder and volumes and may write ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or let it write less.`
 }
 
 /** Counted no further than to see that it is too much. */
