@@ -8,10 +8,10 @@ import { engineLabels } from './own-labels.ts'
 import { differing } from './read-back.ts'
 import { workPlaces } from './work-places.ts'
 
-/** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. */
+/** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. `isHere`: its disk is this machine's. */
 export async function create(
   docker: Docker,
-  { network, hasSeccomp }: { network: string; hasSeccomp: boolean },
+  { network, hasSeccomp, isHere }: { network: string; hasSeccomp: boolean; isHere: boolean },
   order: ContainerOrder,
 ): Promise<{ id: string; volumes: string[] }> {
   const image = await docker.getImage(order.image).inspect()
@@ -43,8 +43,8 @@ export async function create(
           hint: '`docker info` warns of what the kernel lacks; for swap, boot it with swapaccount=1 or use cgroup v2.',
         },
       )
-    const mounted = info.Mounts.flatMap(({ Name, Destination }) =>
-      Name === undefined ? [] : [{ volume: Name, path: Destination }],
+    const mounted = info.Mounts.flatMap(({ Name, Destination, Source }) =>
+      Name === undefined ? [] : [{ volume: Name, path: Destination, folder: isHere ? Source : undefined }],
     )
     const { labels, data } = order
     await openPlaces(docker, container, { user: image.Config?.User, mounted, labels })

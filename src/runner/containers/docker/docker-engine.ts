@@ -63,6 +63,11 @@ export class DockerEngine implements ContainerEngine {
     this.#network = network
   }
 
+  /** An engine that is spoken to by a socket of this machine has its disk here too. */
+  get #isHere(): boolean {
+    return this.#address.startsWith('/')
+  }
+
   prepareNetwork(): Promise<void> {
     return this.#told('prepare the network of bots', this.#network.prepare())
   }
@@ -96,7 +101,7 @@ export class DockerEngine implements ContainerEngine {
   }
 
   create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }> {
-    const held = { network: this.#network.bots, hasSeccomp: this.#hasSeccomp }
+    const held = { network: this.#network.bots, hasSeccomp: this.#hasSeccomp, isHere: this.#isHere }
     const created = create(this.#docker, held, order)
     return this.#told(`create the container ${order.name}`, created)
   }
@@ -216,7 +221,12 @@ export class DockerEngine implements ContainerEngine {
     names: readonly string[],
     options: { enoughBytes: number; signal: AbortSignal; container?: string },
   ): Promise<number> {
-    const look = { ...options, signal: this.#until(options.signal), folders: this.#folders }
+    const look = {
+      ...options,
+      isHere: this.#isHere,
+      signal: this.#until(options.signal),
+      folders: this.#folders,
+    }
     return this.#learned('measure volumes', volumeBytes(this.#docker, names, look))
   }
 

@@ -1,9 +1,12 @@
+import { chmod, lstat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type Docker from 'dockerode'
 import type { Header } from 'tar-stream'
 import type { OwnLabels } from '../ports.ts'
+import { isBeingRemoved, isGone } from './errors.ts'
 import { engineLabels } from './own-labels.ts'
+import { waitFor } from './wait-for.ts'
 
 /** An image with nothing in it, made where it is not there. */
 const EMPTY_IMAGE = 'errand/empty:1'
@@ -13,6 +16,8 @@ const EMPTY_TAR_BYTES = 1024
 export interface Mounted {
   volume: string
   path: string
+  /** The volume's folder, where that is on this machine. */
+  folder?: string
 }
 
 /**
@@ -26,12 +31,17 @@ export async function openPlaces(
 ): Promise<void> {
   const uid = uidOf(user)
   const closed: { name: string; mode: number; uid: number; gid: number }[] = []
-  for (const [index, { path }] of mounted.entries()) {
-    const { mode = 0, uid: owner = 0, gid = 0 } = await folderHeader(container, path)
+  for (const [index, { path, folder = '' }] of mounted.entries()) {
+    // Quicker than the engine; where it may not be looked at or changed from here, the engine does.
+    const here = await lstat(folder).catch(() => undefined)
+    const { mode = 0, uid: owner = 0, gid = 0 } = here ?? (await folderHeader(container, path))
     const isOpen = (mode & 0o002) !== 0 || (owner === uid && (mode & 0o200) !== 0)
     const isPrivate = (mode & 0o005) !== 0o005
-    if (!isOpen && !isPrivate)
-      closed.push({ name: `${index}/`, mode: (mode & 0o7777) | 0o777, uid: owner, gid })
+    if (isOpen || isPrivate) continue
+    const open = (mode & 0o7777) | 0o777
+    const changed = here && (await chmod(folder, open).catch(() => 'not from here'))
+    if (here === undefined || changed !== undefined)
+      closed.push({ name: `${index}/`, mode: open, uid: owner, gid })
   }
   if (closed.length === 0) return
   const { pack } = await import('tar-stream')
@@ -51,7 +61,13 @@ export async function openPlaces(
 export async function removeHolders(docker: Docker, volume: string): Promise<boolean> {
   const filters = { volume: [volume], status: ['created'], ancestor: [EMPTY_IMAGE] }
   const holders = await docker.listContainers({ all: true, filters })
-  for (const { Id } of holders) await docker.getContainer(Id).remove({ force: true })
+  for (const { Id } of holders) {
+    const holder = docker.getContainer(Id)
+    await holder.remove({ force: true }).catch(async (error) => {
+      if (isBeingRemoved(error)) await waitFor(holder, 'removed').catch(unlessGone)
+      else unlessGone(error)
+    })
+  }
   return holders.length > 0
 }
 
@@ -82,6 +98,10 @@ export async function readVolume(docker: Docker, name: string, labels: OwnLabels
     void release()
   })
   return read
+}
+
+function unlessGone(error: unknown): void {
+  if (!isGone(error)) throw error
 }
 
 /** A container that is never started, and has the volumes at /0, /1 and so on. */

@@ -21,6 +21,8 @@ export async function volumes(docker: Docker, labels: Partial<OwnLabels>): Promi
 export interface VolumeLook {
   enoughBytes: number
   signal: AbortSignal
+  /** The engine's disk is this machine's. */
+  isHere: boolean
   /** Whose nameless files count too. */
   container?: string
   /** Where those are that were looked at before. */
@@ -34,7 +36,7 @@ export interface VolumeLook {
 export async function volumeBytes(
   docker: Docker,
   names: readonly string[],
-  { enoughBytes, signal, container, folders }: VolumeLook,
+  { enoughBytes, signal, container, isHere, folders }: VolumeLook,
 ): Promise<number> {
   let bytes = 0
   for (const name of names) {
@@ -42,7 +44,7 @@ export async function volumeBytes(
     if (folder === undefined) continue
     folders.set(name, folder)
     const options = { signal, enoughBytes: enoughBytes - bytes, leastBytes: LEAST_FILE_BYTES }
-    const seen = await sizeSeen(folder, options)
+    const seen = isHere ? await sizeSeen(folder, options) : undefined
     if (seen === undefined) {
       folders.delete(name)
       return await toldBytes(docker, names, signal)

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { create } from './create.ts'
+import { readVolume } from './held-volumes.ts'
+import { removeVolume, volumeBytes } from './volumes.ts'
+
+const skip = await dockerHere()
+
+test('where the disk of the engine is elsewhere its folders are opened, measured and let go all the same', {
+  skip,
+}, async (t) => {
+  const docker = dockerFor(t)
+  const { engine } = docker
+  const base = await engine.createContainer({
+    Image: await baseImage('busybox:latest'),
+    Labels: docker.labels,
+  })
+  const repo = `errand.test/${docker.name('folder')}`
+  await base.commit({ repo, changes: 'WORKDIR /app\nUSER 99' })
+  const labels = { runner: docker.name('runner') }
+  const volume = docker.name('data')
+  const limits = { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, processes: 20, tmpBytes: 1024 ** 2 }
+  const { id, volumes } = await create(
+    engine,
+    { network: 'none', hasSeccomp: true, isHere: false },
+    {
+      ...{ name: docker.name('bot'), image: repo, env: {}, limits, labels, logBytes: 1024 ** 2 },
+      command: [
+        'sh',
+        '-c',
+        'head -c 2000000 /dev/zero >file && head -c 1000000 /dev/zero >/data/file && stat -c "%u %a" . /data',
+      ],
+      data: { volume, path: '/data' },
+      stopGraceSeconds: 1,
+    },
+  )
+  const container = engine.getContainer(id)
+  await container.start()
+  assert.equal((await container.wait()).StatusCode, 0)
+  const log = await container.logs({ stdout: true })
+  assert.match(log.toString(), /0 777\n.{0,8}0 777\n/s)
+  const look = { enoughBytes: Number.POSITIVE_INFINITY, isHere: false, folders: new Map<string, string>() }
+  const bytes = await volumeBytes(engine, volumes, { ...look, signal: new AbortController().signal })
+  assert.ok(bytes >= 2_000_000 && bytes < 2_100_000, String(bytes))
+  assert.equal(await removeVolume(engine, volume), false)
+  await container.remove({ v: true })
+  // What a runner leaves that is killed meanwhile.
+  ;(await readVolume(engine, volume, labels)).resume()
+  await engine.createContainer({
+    Image: 'errand/empty:1',
+    Cmd: ['none'],
+    Labels: docker.labels,
+    HostConfig: { Mounts: [{ Type: 'volume', Source: volume, Target: '/0' }] },
+  })
+  assert.equal(await removeVolume(engine, volume), true)
+})
