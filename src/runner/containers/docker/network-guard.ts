@@ -24,9 +24,12 @@ export class NetworkGuard {
   readonly #set = new Map<Family, { rules: string; printed: string }>()
 
   async set(bridges: readonly GuardedBridge[], open: readonly OpenPlace[]): Promise<void> {
-    const families: Family[] = hasIpv6() ? ['iptables', 'ip6tables'] : ['iptables']
-    const [printed, printed6] = await Promise.all(families.map(table))
-    await this.#ensure('iptables', printed!, bridges.map(hookRule), (hook) => guardRules(bridges, open, hook))
+    const asked6 = hasIpv6() ? table('ip6tables') : undefined
+    // Where neither may be asked the first one tells why.
+    asked6?.catch(() => undefined)
+    const printed = await table('iptables')
+    await this.#ensure('iptables', printed, bridges.map(hookRule), (hook) => guardRules(bridges, open, hook))
+    const printed6 = await asked6
     if (printed6 !== undefined) await this.#ensure('ip6tables', printed6, bridges.map(ipv6Rule), closedIpv6)
   }
 
