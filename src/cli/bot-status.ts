@@ -5,7 +5,7 @@ import { command } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
 import { jsonOption, printJson, printTable } from './print.ts'
-import { bytesText, durationText } from './render/units.ts'
+import { durationText } from './render/units.ts'
 
 /** For an admin: whose bot is meant. */
 export const botOwnerOption = {
@@ -40,14 +40,11 @@ function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
   const told = <T>(value: T | undefined, show: (value: T) => string) =>
     value === undefined ? undefined : show(value)
   const { network_received_bytes: got, network_sent_bytes: sent } = usage
-  const perSecond = (bytes: number) => `${bytesText(bytes)}/s`
+  const perSecond = (bytes: number) => `${sizeText(bytes)}/s`
   const cores = (count: number) => `${Number(count.toFixed(2))} cores`
   return [
     ['cpu', text(told(usage.cpus, cores), told(usage.peak_cpus, cores), told(usage.cpu_ms, durationText))],
-    [
-      'memory',
-      text(told(usage.memory_bytes, bytesText), told(usage.peak_memory_bytes, bytesText), undefined),
-    ],
+    ['memory', text(told(usage.memory_bytes, sizeText), told(usage.peak_memory_bytes, sizeText), undefined)],
     [
       'network',
       text(
@@ -55,19 +52,16 @@ function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
         told(usage.peak_network_bytes_per_second, perSecond),
         got === undefined || sent === undefined
           ? undefined
-          : `${bytesText(got)} received and ${bytesText(sent)} sent`,
+          : `${sizeText(got)} received and ${sizeText(sent)} sent`,
       ),
     ],
-    [
-      'disk',
-      text(told(usage.disk_bytes, bytesText), told(usage.peak_disk_bytes, bytesText), diskText(usage)),
-    ],
+    ['disk', text(told(usage.disk_bytes, sizeText), told(usage.peak_disk_bytes, sizeText), diskText(usage))],
   ]
 }
 
 function diskText({ disk_read_bytes: read, disk_written_bytes: written }: BotUsage): string | undefined {
   if (!read && !written) return undefined
-  return `${bytesText(read ?? 0)} read and ${bytesText(written ?? 0)} written`
+  return `${sizeText(read ?? 0)} read and ${sizeText(written ?? 0)} written`
 }
 
 function facts(bot: BotView): string[][] {

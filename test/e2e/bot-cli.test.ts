@@ -207,7 +207,7 @@ test('a check of health, a policy and a life without end are asked for, and show
     /^restart +unless-stopped$/m,
     /^time +unlimited$/m,
     /^cpu +0\.25 cores, at most 0\.5 cores, 1 m 01 s so far$/m,
-    /^memory +5\.0 MB, at most 7\.5 MB$/m,
+    /^memory +4\.8 MB, at most 7\.2 MB$/m,
   ])
     assert.match(stdout, row)
   assert.match((await bot(['list'])).stdout, /^echo +running \(unhealthy\) .* unlimited/m)
