@@ -25,8 +25,8 @@ export class Approver {
   readonly #options: ApproverOptions
   /** Shared with who else asks in it. */
   readonly terminal = new YesNoQuestions()
-  /** What asks, by run and step, for the instances of a step are answered together. */
-  readonly #open = new Map<string, AbortController>()
+  /** What asks, by run and step, for the instances of a step that ask at one time are answered together. */
+  readonly #open = new Map<string, { instances: Set<number>; answered: AbortController }>()
 
   constructor(options: ApproverOptions) {
     this.#options = options
@@ -37,11 +37,13 @@ export class Approver {
     return this.#options.ask
   }
 
-  requested({ step, phase, expires_at }: EventOf<'approval.requested'>, runId: string): void {
+  requested({ step, phase, instance, expires_at }: EventOf<'approval.requested'>, runId: string): void {
     const key = keyOf(step, phase, runId)
-    if (this.#open.has(key)) return
+    const before = this.#open.get(key)
+    before?.instances.add(instance)
+    if (before !== undefined) return
     const answered = new AbortController()
-    this.#open.set(key, answered)
+    this.#open.set(key, { instances: new Set([instance]), answered })
     const { all, steps, ask, othersCan } = this.#options
     if (all || steps.includes(step)) this.#answer(runId, step, 'approve')
     else if (ask) void this.#ask(runId, step, answered.signal)
@@ -50,12 +52,20 @@ export class Approver {
   }
 
   /** It needs no answer any more. */
-  over({ step, phase }: EventOf<'approval.answered' | 'step.finished'>, runId: string): void {
-    this.#open.get(keyOf(step, phase, runId))?.abort()
+  over(event: EventOf<'approval.answered' | 'step.finished'>, runId: string): void {
+    const key = keyOf(event.step, event.phase, runId)
+    const open = this.#open.get(key)
+    if (open === undefined) return
+    if (event.type === 'approval.answered') {
+      open.instances.delete(event.instance)
+      if (open.instances.size > 0) return
+    }
+    this.#open.delete(key)
+    open.answered.abort()
   }
 
   close(): void {
-    for (const open of this.#open.values()) open.abort()
+    for (const { answered } of this.#open.values()) answered.abort()
   }
 
   async #ask(runId: string, step: string, signal: AbortSignal): Promise<void> {

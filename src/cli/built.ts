@@ -6,6 +6,8 @@ import { loadProgram } from './kept-code.ts'
 /** Where the build starts; the source starts in main.ts. */
 const compiled = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled')
 const argv = process.argv.slice(2)
+// Where nothing is left to wait for before there is an end.
+process.exitCode = 70
 
 if (argv[0] === 'run') {
   // A bundle of its own: what a command needs to start is most of the time it takes.

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 // from here the next time.
 enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled'))
 
+// Where nothing is left to wait for before there is an end.
+process.exitCode = 70
 import('./main-all.ts')
   .then(({ main }) => main(process.argv.slice(2)))
   .then((exitCode) => {

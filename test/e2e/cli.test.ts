@@ -279,6 +279,14 @@ test('an approval that nobody can give is refused with what to do about it', asy
   assert.match(refused.stdout, /--approve "ask" or --yes/)
   assert.equal((await errand.run(['run', file, '--yes'])).code, 0)
   assert.equal((await errand.run(['run', file, '--approve', 'ask'])).code, 0)
+  // Instances that ask one after another.
+  const more =
+    '  - {name: ask, action: approval.wait, foreach: [a, b, c], max_parallel: 1}\n  - {name: go, action: noop}\n'
+  writeFileSync(file, `version: v0.1\nname: flow\nsteps:\n${more}`)
+  const all = await errand.run(['run', file, '--yes'])
+  assert.equal(all.code, 0, all.stderr)
+  assert.match(all.stdout, /^go +.* success/m)
+  assert.equal((await errand.run(['run', file])).code, 1)
   for (const way of [
     ['run'],
     ['dispatch', '--token', 'T'],
