@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type * as z from 'zod'
 import { ErrandError, type ErrorCode, errorStatus } from '../contract/errors.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import { agentAccess, type NamedHost } from '../dialects/host-agent/agent-access.ts'
@@ -39,9 +40,10 @@ export const dispatchTasks = command({
   ],
   async run({ run, all, json, ...where }) {
     return await withAgents(where, async (agents) => {
-      const { found: tasks, failures } = await fromAll(agents, (agent) =>
-        agent.list({ run_id: run, status: all ? undefined : 'running' }),
+      const { found, failures } = await settled(
+        agents.map((agent) => agent.list({ run_id: run, status: all ? undefined : 'running' })),
       )
+      const tasks = found.flat()
       const rows = tasks.map(({ task_id, host, status, step, workflow_name, started_at, message }) => [
         task_id,
         host,
@@ -77,37 +79,36 @@ export const dispatchCancel = command({
   ],
   async run({ force, json, ...where }, ids) {
     return await withAgents(where, async (agents) => {
-      const { found, failures } = await fromAll(agents, (agent) => agent.find(ids))
-      const exitCode = Math.max(0, ...failures.map((each) => tellError(each)))
+      const { found, failures } = await settled(agents.map((agent) => agent.find(ids)))
+      const tasks = found.flat()
+      const faults = [...failures]
       for (const id of ids) {
-        const named = found.filter(({ task }) => isNamed(task, id))
+        const named = tasks.filter(({ task }) => isNamed(task, id))
         if (named.some(({ task }) => task.status === 'running')) continue
-        if (named.length > 0 || exitCode === 0) throw noneRunning(id, named.length > 0)
+        // It may be on one that does not answer.
+        if (named.length > 0 || failures.length === 0) faults.push(noneRunning(id, named.length > 0))
       }
-      const running = found.filter(({ task }) => task.status === 'running')
-      const ended = await Promise.all(
+      const running = tasks.filter(({ task }) => task.status === 'running')
+      const ended = await settled(
         running.map(async ({ agent, task }) => {
           const end = await agent.end(task, force ? 0 : GRACE_MS)
           if (!json) process.stdout.write(`${lineText(`${end.task_id} on ${end.host}`)} is ${end.status}.\n`)
           return end
         }),
       )
-      if (json) printJson(ended)
-      return exitCode
+      if (json) printJson(ended.found)
+      return Math.max(0, ...[...faults, ...ended.failures].map((each) => tellError(each)))
     })
   },
 })
 
 const isNamed = ({ task_id, run_id }: ListedTask, id: string): boolean => task_id === id || run_id === id
 
-/** What each of them answers; one that does not hinders no other. */
-async function fromAll<T>(
-  agents: readonly Agent[],
-  ask: (agent: Agent) => Promise<T[]>,
-): Promise<{ found: T[]; failures: ErrandError[] }> {
-  const answers = await Promise.allSettled(agents.map(ask))
+/** What comes of each; one that fails hinders no other. */
+async function settled<T>(works: readonly Promise<T>[]): Promise<{ found: T[]; failures: unknown[] }> {
+  const answers = await Promise.allSettled(works)
   return {
-    found: answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : [])),
+    found: answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : [])),
     failures: answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : [])),
   }
 }
@@ -206,10 +207,11 @@ class Agent {
       throw new ErrandError('host_refused', `${this.#at} is of a version that cannot list its tasks.`, {
         hint: 'Update it.',
       })
-    const read = readInWords(TaskList, this.#body(answer), 'it')
-    if (read.wrong !== undefined)
-      throw this.#refusal('host_refused', `answers what no host agent does: ${read.wrong}.`)
-    return read.data.tasks.map((task) => ({ ...task, host: this.#name, address: this.#address }))
+    return this.#read(TaskList, answer).tasks.map((task) => ({
+      ...task,
+      host: this.#name,
+      address: this.#address,
+    }))
   }
 
   /** The tasks that the ids name, each a task's or a run's. */
@@ -232,7 +234,7 @@ class Agent {
         1000,
         never,
       )
-      const { status, message } = TaskAnswer.parse(this.#body(answer))
+      const { status, message } = this.#read(TaskAnswer, answer)
       if (status !== 'running') return { ...task, status, message }
       if (performance.now() > giveUpAt)
         throw new ErrandError('conflict', `${task.task_id} on ${this.#at} has not ended.`, {
@@ -240,6 +242,12 @@ class Agent {
         })
       await sleep(50)
     }
+  }
+
+  #read<S extends z.core.$ZodType>(schema: S, answer: Answer): z.output<S> {
+    const read = readInWords(schema, this.#body(answer), 'it')
+    if (read.wrong === undefined) return read.data
+    throw this.#refusal('host_refused', `answers what no host agent does: ${read.wrong}.`)
   }
 
   get #at(): string {

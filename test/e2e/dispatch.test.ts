@@ -175,7 +175,9 @@ test('a dispatch begins with its run id, by which what it has left on the agents
   assert.equal(one.code, 0, one.stderr)
   assert.match(one.stdout, new RegExp(`^${tasks[0]!.task_id} on 127\\.0\\.0\\.1:\\d+ is canceled\\.\\n$`))
   assert.equal((await dispatch('tasks', '-f', file)).stdout.trim().split('\n').length, 2)
-  const rest = await dispatch('cancel', '-f', file, runId, '--json')
+  const rest = await dispatch('cancel', '-f', file, 'run_unknown', runId, '--json')
+  assert.equal(rest.code, 7, rest.stderr)
+  assert.match(rest.stderr, /knows a task or run "run_unknown"/)
   assert.deepEqual(
     JSON.parse(rest.stdout).map((task: { status: string; host: string }) => [task.host, task.status]),
     [['web2', 'canceled']],
