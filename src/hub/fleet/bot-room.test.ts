@@ -39,7 +39,7 @@ test('what operators allow counts, each of the limits', () => {
   const { check, connect } = openWorld()
   const most = {
     ...{ memory_bytes: GB, cpus: 0.5, processes: 200, disk_bytes: 64 * 1024 ** 2 },
-    log_bytes: 100 * 1024 ** 2,
+    ...{ work_bytes: 2 * GB, log_bytes: 100 * 1024 ** 2 },
   }
   connect('a', { bots: { most } })
   check({ memory: '1GB', processes: 200, disk: '64MB', log: '100MB' })
@@ -48,6 +48,7 @@ test('what operators allow counts, each of the limits', () => {
     ['cpus', 0.6, '0.5'],
     ['processes', 201, '200'],
     ['disk', '65MB', '64 MB'],
+    ['work', '3GB', '2 GB'],
     ['log', '101MB', '100 MB'],
   ] as const)
     assert.throws(() => check({ [name]: value }), {
@@ -55,6 +56,8 @@ test('what operators allow counts, each of the limits', () => {
       message: `limits.${name} is ${value}; the most that a bot may have here is ${told} (on runner "a").`,
       hint: new RegExp(`ERRAND_BOT_MAX_${name.toUpperCase()}`),
     })
+  connect('small', { bots: { most: { work_bytes: GB / 2 } } })
+  assert.throws(() => check({}, { runner: 'small' }), { message: /^limits\.work is 1GB; .* is 512 MB/ })
   // One of an older release tells nothing of that: it refuses by itself.
   connect('old')
   check({ processes: 100_000, memory: '2GB', cpus: 4 })

@@ -44,7 +44,7 @@ export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: 
   const isSet = capOf(largest)[limit] === most
   throw new ErrandError(
     'invalid_argument',
-    `limits.${limit} is ${asked[limit]}; the most that a bot may have here is ${textOf(limit, most)} (on runner "${largest.id}").`,
+    `limits.${limit} is ${asked[limit] ?? DEFAULT_WORK}; the most that a bot may have here is ${textOf(limit, most)} (on runner "${largest.id}").`,
     {
       hint: isSet
         ? `Ask for less, or have the operator of the runner set ERRAND_BOT_MAX_${limit.toUpperCase()}.`
