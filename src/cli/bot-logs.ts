@@ -6,7 +6,7 @@ import { botOwnerOption } from './bot-status.ts'
 import { command, UsageError } from './command.ts'
 import { connect } from './connection.ts'
 import { hubOptions } from './hub-options.ts'
-import { jsonOption, printJson } from './print.ts'
+import { jsonOption, jsonText, printJson } from './print.ts'
 import { wantsColor } from './render/palette.ts'
 import { linesText, lineText, terminalText } from './render/terminal-text.ts'
 import { TextOut } from './text-out.ts'
@@ -52,7 +52,7 @@ export const botLogs = command({
     const write = async (line: LogLine) =>
       await out.write(
         json
-          ? `${JSON.stringify(line)}\n`
+          ? `${jsonText(line)}\n`
           : `${time ? `${lineText(line.time)} ` : ''}${terminalText(line.text, color)}\n`,
       )
     if (found.truncated && !json)

@@ -8,6 +8,7 @@ import { fillText, type Lookup } from '../engine/file/template.ts'
 import { evaluateWhen, parseWhen } from '../engine/file/when.ts'
 import { UsageError } from './command.ts'
 import type { FitToHosts } from './conduct-here.ts'
+import { jsonText } from './print.ts'
 import { lineText } from './render/terminal-text.ts'
 
 const DEFAULT_PORT = 7072
@@ -50,7 +51,7 @@ export function fitTo(
         used.map(({ host, address }) => (address!.endsWith(host) ? host : `${host} (${address})`)),
       )
       const text = json
-        ? JSON.stringify({ type: 'dispatch', run_id, hosts: addresses })
+        ? jsonText({ type: 'dispatch', run_id, hosts: addresses })
         : `run ${run_id}${where === '' ? '' : ` on ${lineText(where)}`}`
       process.stdout.write(`${text}\n`)
     },
@@ -205,7 +206,7 @@ export function checkHosts(hosts: Iterable<NamedHost & { steps: string[] }>, sou
     missing === 'address' ? [hint, `Or give it with --host ${host}=10.0.0.5:${DEFAULT_PORT}.`] : [hint],
   )
   throw new ErrandError(code, lines.join('\n'), {
-    hint: [...new Set(hints)].join('\n        '),
+    hint: [...new Set(hints)].join('\n'),
     details: faults.map(({ host, missing, steps }) => ({ host, missing, steps })),
   })
 }

@@ -15,7 +15,8 @@ export function tellError(error: unknown, json = false): number {
   }
   // A hub, a file or a program may have worded it.
   process.stderr.write(`error: ${linesText(error.message)}\n`)
-  if (error.hint !== undefined) process.stderr.write(`  hint: ${linesText(error.hint)}\n`)
+  if (error.hint !== undefined)
+    process.stderr.write(`  hint: ${linesText(error.hint).replaceAll('\n', '\n        ')}\n`)
   return exitCodeOfError(error.code)
 }
 

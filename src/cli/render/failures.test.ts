@@ -19,6 +19,20 @@ test('at the end one failure of each of a few steps is told again, and no try th
   assert.equal(failures.far(), `${line}  last\n\n${again.join('')}`)
 })
 
+test('of many instances the first that have failed are told, whatever was tried again before', () => {
+  const failures = new Failures(palette(false))
+  const told = (isTriedAgain: boolean) =>
+    Array.from({ length: 30 }, (_, index) =>
+      failures.ended(failed('a', `h${index}`), { why: 'exit code 1', isTriedAgain, isOneOfMany: true }),
+    ).filter((line) => line !== '')
+  const tries = told(true)
+  assert.match(tries.at(-1)!, /^a: more are tried again; each is told with --verbose\n$/)
+  const ends = told(false)
+  assert.equal(ends.length, tries.length)
+  assert.equal(ends[0], 'a failed on h0: exit code 1\n')
+  assert.match(ends.at(-1)!, /^a: more have not succeeded; each is told with --verbose\n$/)
+})
+
 test('a step is told of when an end of it was told, not a try, and each phase for itself', () => {
   const failures = new Failures(palette(false))
   failures.ended(failed('a', 'web'), { why: 'timeout', isTriedAgain: true })

@@ -24,8 +24,8 @@ interface HowEnded {
 /** Tells what has not succeeded: each once, in full, where it happens; and at the end what is far up by then. */
 export class Failures {
   readonly #paint: Paint
-  /** By step: how much was told of what has not succeeded, and whether any of that was an end. */
-  readonly #told = new Map<string, { lines: number; isEnd: boolean }>()
+  /** By step: how many tries and ends were told, and whether an end was, by this or other means. */
+  readonly #told = new Map<string, { tries: number; ends: number; isEnd: boolean }>()
   /** The first of each step, and how many lines were written before it. */
   readonly #first: { text: string; line: number }[] = []
   #written = 0
@@ -38,7 +38,7 @@ export class Failures {
   ended(what: Ended, { why, isTriedAgain = false, isOneOfMany = false, lastLines = [] }: HowEnded): string {
     const told = this.#of(what)
     const isFirst = !isTriedAgain && !told.isEnd
-    told.lines++
+    const count = isTriedAgain ? ++told.tries : ++told.ends
     told.isEnd ||= !isTriedAgain
     const { status, host } = what
     const where = host === '' ? '' : ` on ${host}`
@@ -48,9 +48,10 @@ export class Failures {
       const last = lastLines.map((line) => `  ${line}\n`).join('')
       this.#first.push({ text: `${text}${last}`, line: this.#written })
     }
-    if (!isOneOfMany || told.lines <= MOST_NAMED) return text
-    if (told.lines > MOST_NAMED + 1) return ''
-    return this.#line('waiting', `${stepName(what)}: more have not succeeded; each is told with --verbose`)
+    if (!isOneOfMany || count <= MOST_NAMED) return text
+    if (count > MOST_NAMED + 1) return ''
+    const more = isTriedAgain ? 'more are tried again' : 'more have not succeeded'
+    return this.#line('waiting', `${stepName(what)}: ${more}; each is told with --verbose`)
   }
 
   /** Why a step has not succeeded was told by other means. */
@@ -73,9 +74,9 @@ export class Failures {
     return far.map(({ text }) => `${text}\n`).join('')
   }
 
-  #of({ step, phase }: Pick<Row, 'step' | 'phase'>): { lines: number; isEnd: boolean } {
+  #of({ step, phase }: Pick<Row, 'step' | 'phase'>): { tries: number; ends: number; isEnd: boolean } {
     const key = `${phase} ${step}`
-    const told = this.#told.get(key) ?? { lines: 0, isEnd: false }
+    const told = this.#told.get(key) ?? { tries: 0, ends: 0, isEnd: false }
     this.#told.set(key, told)
     return told
   }
