@@ -16,6 +16,8 @@ import type { RunnersFace } from './runners-face.ts'
 export interface ApiLimits {
   /** Largest request body. */
   bodyBytes: number
+  /** A request must have arrived whole within this; where its route is `endless`, no two of its bytes are further apart. */
+  requestMs: number
   /** A reader of events or output that takes nothing for this long is cut off. */
   slowReaderMs: number
   /** Most streams of events, logs and output that a user may have open. */
@@ -30,6 +32,7 @@ export interface ApiLimits {
 export const DEFAULT_READERS_PER_USER = 256
 export const DEFAULT_API_LIMITS: ApiLimits = {
   bodyBytes: 8 * 1024 * 1024,
+  requestMs: 120_000,
   slowReaderMs: 60_000,
   readersPerUser: DEFAULT_READERS_PER_USER,
   keepAliveMs: 15_000,

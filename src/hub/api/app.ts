@@ -19,7 +19,7 @@ import {
   DEFAULT_API_LIMITS,
   type Repositories,
 } from './api-context.ts'
-import { readBodies } from './body-parsers.ts'
+import { arrivesWithin, readBodies } from './body-parsers.ts'
 import { docsRoutes } from './docs.ts'
 import { answerBrokenRequest, answerErrors, sendError } from './error-answers.ts'
 import { PacedResponses } from './paced-response.ts'
@@ -53,8 +53,8 @@ export interface ApiOptions {
   log: Log
 }
 
-/** A request must have arrived whole within this. */
-const REQUEST_TIMEOUT_MS = 120_000
+/** The head of a request must have arrived within this; its body has `ApiLimits.requestMs`. */
+const HEADERS_TIMEOUT_MS = 60_000
 
 /**
  * The hub's HTTP API, not yet listening. `app.server` is there for others' `upgrade` listeners; whoever upgrades a
@@ -74,9 +74,13 @@ export function createApi(options: ApiOptions): ApiApp {
     bodyLimit: limits.bodyBytes,
     exposeHeadRoutes: false,
     genReqId: () => randomUUID(),
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Node's would hold for every route.
+    requestTimeout: 0,
     routerOptions: { ignoreTrailingSlash: true },
-    frameworkErrors: (error, request, reply) => void sendError(error as FastifyError, request, reply, errors),
+    frameworkErrors(error, request, reply) {
+      arrivesWithin(request.raw, reply.raw, limits.requestMs)
+      sendError(error as FastifyError, request, reply, errors)
+    },
     clientErrorHandler: answerBrokenRequest,
     schemaController: {
       // Given here, so that Fastify does not load its own compilers (some megabytes).
@@ -87,10 +91,11 @@ export function createApi(options: ApiOptions): ApiApp {
     },
   }).withTypeProvider<ZodTypeProvider>()
 
+  app.server.headersTimeout = HEADERS_TIMEOUT_MS
   keepRouteTable(app)
   logRequests(app, options.log)
   answerErrors(app, errors)
-  readBodies(app)
+  readBodies(app, limits)
   guard(app, {
     auth: options.auth,
     hosts: options.hosts ?? [],

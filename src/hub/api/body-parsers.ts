@@ -1,6 +1,8 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ErrandError } from '../../contract/errors.ts'
 import { isNestedDeeper } from '../../platform/nesting.ts'
-import type { ApiApp } from './api-context.ts'
+import type { ApiApp, ApiLimits } from './api-context.ts'
+import { answerBrokenRequest } from './error-answers.ts'
 import { refusedName } from './refused-name.ts'
 
 /** What is deeper is read, but cannot surely be gone through on the stack. */
@@ -10,11 +12,18 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Takes an archive as its body, as a stream. */
     archive?: boolean
+    /** Its body may take as long as it comes. */
+    endless?: boolean
   }
 }
 
 /** JSON, where an empty body is none; and YAML, which stands for `{yaml: <the text>}`. */
-export function readBodies(app: ApiApp): void {
+export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestMs'>): void {
+  app.addHook('onRequest', async (request, reply) => arrivesWithin(request.raw, reply.raw, requestMs))
+  // By then it is known that the sender may use the route.
+  app.addHook('preParsing', async ({ raw, routeOptions }) => {
+    if (routeOptions.config.endless) arrivesSteadily(raw, requestMs)
+  })
   const json = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
@@ -52,6 +61,29 @@ export function readBodies(app: ApiApp): void {
   })
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
   app.addContentTypeParser(yaml, { parseAs: 'string' }, (_request, body, done) => done(null, { yaml: body }))
+}
+
+const deadlines = new WeakMap<IncomingMessage, NodeJS.Timeout>()
+
+/** Ends the connection where the body has not come whole by then. */
+export function arrivesWithin(request: IncomingMessage, response: ServerResponse, ms: number): void {
+  const { socket, headers } = request
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+  const late = () => {
+    if (request.complete) return
+    if (response.headersSent) return void socket.destroy()
+    answerBrokenRequest({ code: 'ERR_HTTP_REQUEST_TIMEOUT' }, socket)
+    socket.destroySoon()
+  }
+  const timer = setTimeout(late, ms).unref()
+  deadlines.set(request, timer)
+  request.once('close', () => clearTimeout(timer))
+}
+
+/** Ends the connection where no byte has come for so long, and not before. */
+function arrivesSteadily(request: IncomingMessage, ms: number): void {
+  clearTimeout(deadlines.get(request))
+  request.setTimeout(ms, () => request.socket.destroy())
 }
 
 const tooDeep = (): ErrandError =>

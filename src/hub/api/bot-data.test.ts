@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import { testingHub } from './testing-hub.ts'
@@ -176,4 +180,54 @@ test('force ends the bot first, and forgets data whose runner is away', async (t
   hub.botData.asks.away.add('stand-in')
   assert.equal((await call('DELETE', '/bots/echo/data?force=true')).status, 204)
   assert.equal((await call('GET', '/bots/echo/data')).status, 404)
+})
+
+test('what a runner sends may take as long as it comes; any other body has its time', async (t) => {
+  const requestMs = 500
+  const { hub } = await setUp(t, { limits: { requestMs } })
+  const runner = await hub.user('runner', 'admin')
+  const token = await hub.tokenOf(runner.id, 'runner')
+  let taken = Promise.resolve('')
+  hub.botData.asks.take = async (_tenant?: string, _id?: string, body?: Readable) => {
+    taken = text(body!)
+    await taken
+  }
+  const answers = '/api/runner-answers/7ac1c8c4-5d5f-4d3c-8a43-9ad6a8b0ef0d'
+  /** A request whose body has no end yet, and all that is answered. */
+  const sending = async (method: string, path: string, type: string, bearer: string) => {
+    const socket = connect(Number(new URL(hub.url).port), '127.0.0.1')
+    t.after(() => socket.destroy())
+    socket.on('error', () => {})
+    await once(socket, 'connect')
+    const head = [`${method} ${path} HTTP/1.1`, 'host: 127.0.0.1', `content-type: ${type}`]
+    head.push(`authorization: Bearer ${bearer}`, 'transfer-encoding: chunked', 'connection: close')
+    socket.write(`${head.join('\r\n')}\r\n\r\n`)
+    return { socket, answer: text(socket).catch(() => '') }
+  }
+  const { socket, answer } = await sending('PUT', answers, 'application/x-tar', token)
+  // As long as a request of another route is cut, and longer.
+  const others = await Promise.all([
+    sending('POST', '/api/runs', 'application/json', runner.token),
+    sending('POST', '/api/runs?bad=%', 'application/json', runner.token),
+    sending('PUT', '/%', 'application/json', 'nobody'),
+  ])
+  let chunks = 0
+  const drip = setInterval(() => {
+    chunks++
+    for (const each of [socket, ...others.map((other) => other.socket)])
+      if (each.writable) each.write('1\r\nx\r\n')
+  }, 20)
+  t.after(() => clearInterval(drip))
+  const [late] = await Promise.all(others.map((other) => other.answer))
+  assert.match(late!, /^HTTP\/1.1 408 .*did not arrive in time/s)
+  const again = await sending('POST', '/api/runs', 'application/json', runner.token)
+  assert.match(await again.answer, /^HTTP\/1.1 408 /)
+  clearInterval(drip)
+  socket.write('0\r\n\r\n')
+  assert.match(await answer, /^HTTP\/1.1 204 /)
+  assert.equal((await taken).length, chunks)
+  // One from which nothing comes any more ends.
+  const silent = await sending('PUT', answers, 'application/x-tar', token)
+  assert.doesNotMatch(await silent.answer, /204/)
+  await assert.rejects(taken)
 })

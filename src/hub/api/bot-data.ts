@@ -85,7 +85,7 @@ export function botDataRoutes(app: ApiApp, { bots, limits }: ApiContext): void {
   app.put(
     '/api/runner-answers/:id',
     {
-      config: { runner: true, archive: true },
+      config: { runner: true, archive: true, endless: true },
       schema: {
         tags: ['runners'],
         summary: 'What the hub has asked a runner for, for runners',
