@@ -9,6 +9,8 @@ export const DataAsk = z.object({
   bot_id: z.string(),
   owner: z.string(),
   tenant: z.string(),
+  /** What may stand there: an export that is far longer is not of data. */
+  limit_bytes: z.number().optional(),
 })
 export type DataAsk = z.infer<typeof DataAsk>
 

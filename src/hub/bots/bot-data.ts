@@ -120,8 +120,8 @@ export class BotDataPlaces {
 
   /** A tar, as its runner sends it. Throws `not_found`, `unavailable`. */
   async export(of: BotOwner, botId: string): Promise<Readable> {
-    const { runner } = await this.#kept(of, botId)
-    const ask = { what: 'export', bot_id: botId, ...of } as const
+    const { runner, limit_bytes } = await this.#kept(of, botId)
+    const ask = { what: 'export', bot_id: botId, ...of, limit_bytes } as const
     return await this.#options.asks.body({ tenant: of.tenant, id: runner }, ask, DONE_WITHIN_MS)
   }
 

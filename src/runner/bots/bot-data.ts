@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { sizeText } from '../../contract/amounts.ts'
 import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { BotServices } from './bot-services.ts'
@@ -24,6 +26,31 @@ export function dataVolume({ runner, owner, bot }: DataOf): string {
 
 /** Sends the tar to the hub, as the body of what it has asked for. */
 export type SendData = (askId: string, tar: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>
+
+/** A tar may be so many times as long as the data may be on the disk, and this long in any case. */
+const LONGEST_TIMES = 16
+const LONGEST_BYTES = 1024 ** 3
+
+/** A file with holes takes no room on the disk, and all of its length in a tar. */
+function boundedTar({ bot_id, limit_bytes }: DataAsk): Transform {
+  const mostBytes =
+    limit_bytes === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(LONGEST_BYTES, LONGEST_TIMES * limit_bytes)
+  let bytes = 0
+  return new Transform({
+    transform(chunk: Uint8Array, _, done) {
+      bytes += chunk.length
+      if (bytes <= mostBytes) return done(null, chunk)
+      const longest = `${sizeText(mostBytes)} is the most for data that may have ${sizeText(limit_bytes!)}`
+      done(
+        new ErrandError('quota_exceeded', `The tar of the data of bot "${bot_id}" is too long: ${longest}.`, {
+          hint: 'Large files with holes in them (sparse files) are the likely cause: remove them.',
+        }),
+      )
+    },
+  })
+}
 
 /** Does what the hub asks of the data of a bot, which may run meanwhile. Never rejects. */
 export async function answerData(
@@ -50,7 +77,7 @@ export async function answerData(
       })
     }
     const tar = await engine.readVolume(name, { runner })
-    await pipeline(tar, (chunks: AsyncIterable<Uint8Array>) =>
+    await pipeline(tar, boundedTar(ask), (chunks: AsyncIterable<Uint8Array>) =>
       services.options.sendData(askId, chunks, signal),
     )
     return { exists: true }

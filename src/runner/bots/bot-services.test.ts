@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { place } from '../attempts/attempt-fixture.ts'
+import type { ContainerEngine } from '../containers/ports.ts'
+import { answerData, dataVolume, ownerText } from './bot-data.ts'
 import { BotServices } from './bot-services.ts'
 
 const never = () => Promise.reject(new Error('not in this test'))
-const servicesWith = (env: NodeJS.ProcessEnv) =>
+const servicesWith = (env: NodeJS.ProcessEnv, more: Partial<BotServices['options']> = {}) =>
   new BotServices({
     stateDir: place().path,
     env,
@@ -13,6 +16,7 @@ const servicesWith = (env: NodeJS.ProcessEnv) =>
     prepareImage: never,
     fetchUpload: never,
     sendData: never,
+    ...more,
   })
 
 /** Lets what was asked for a turn have it. */
@@ -64,4 +68,41 @@ test('a build that is given up while it waits holds nobody up', async () => {
   )
   first[Symbol.dispose]()
   ;(await next)[Symbol.dispose]()
+})
+
+test('a tar that is far longer than the data may be ends with both numbers', async () => {
+  const gb = 1024 ** 3
+  const block = Buffer.alloc(1024 ** 2)
+  let tarBytes = 0
+  function* tar() {
+    for (let left = tarBytes; left > 0; left -= block.length) yield block
+  }
+  let sentBytes = 0
+  const ask = { what: 'export', bot_id: 'keeper', owner: 'ann', tenant: 'default' } as const
+  const volume = { name: '' }
+  const engine = { volumes: async () => [volume], readVolume: async () => Readable.from(tar()) }
+  const services = servicesWith(
+    {},
+    {
+      connect: async () => engine as unknown as ContainerEngine,
+      async sendData(_, chunks) {
+        sentBytes = 0
+        for await (const chunk of chunks) sentBytes += chunk.length
+      },
+    },
+  )
+  volume.name = dataVolume({ runner: services.runner, owner: ownerText(ask), bot: ask.bot_id })
+  const exported = async (bytes: number, limit_bytes?: number) => {
+    tarBytes = bytes
+    return await answerData('a', { ...ask, limit_bytes }, services, new AbortController().signal)
+  }
+  assert.deepEqual(await exported(gb, gb / 1024), { exists: true })
+  assert.equal(sentBytes, gb)
+  const { error } = await exported(3 * gb, gb / 1024)
+  assert.equal(error?.code, 'quota_exceeded')
+  assert.match(error!.message, /1 GB is the most for data that may have 1 MB/)
+  assert.equal(sentBytes, gb)
+  // A hub of an earlier version does not say how much there may be.
+  assert.deepEqual(await exported(2 * gb), { exists: true })
+  assert.deepEqual(await exported(2 * gb, gb / 4), { exists: true })
 })
