@@ -119,6 +119,44 @@ test('data count for a quota of their owner, with both numbers in its refusal', 
   assert.equal((await call('GET', '/bot-data')).json.limit_bytes, 3 * GB)
 })
 
+test('less room than before is had only by data that fit it', async (t) => {
+  const { hub, call, start, up, stop } = await setUp(t, {
+    bots: { quota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB } },
+  })
+  const limit = async () => (await call('GET', '/bots/one/data')).json.limit_bytes
+  const shrunk = () => start('one', { data: { size: '1MB' } })
+  const first = (await start('one', { data: { size: '2GB' } })).json.run_id
+  await up('one')
+  const beside = await call('POST', '/bots/one/update', { data: { size: '1MB' } })
+  assert.deepEqual([beside.status, beside.json.error.code], [409, 'conflict'])
+  assert.match(beside.json.error.message, /may write 2 GB of data: they cannot have 1 MB beside it/)
+  await stop('one')
+  hub.botData.asks.tars.set('ann/one', Buffer.alloc(2 * 1024 ** 2))
+  const full = await shrunk()
+  assert.deepEqual([full.status, full.json.error.code], [409, 'conflict'])
+  assert.match(full.json.error.message, /data of the bot "one" have 2 MB: they cannot have 1 MB/)
+  assert.match(full.json.error.hint, /--data-size 2GB/)
+  hub.botData.asks.away.add('stand-in')
+  const unknown = await shrunk()
+  assert.deepEqual([unknown.status, unknown.json.error.code], [409, 'conflict'])
+  assert.match(unknown.json.error.message, /had 2 GB, and how much stands there is not known now/)
+  hub.botData.asks.away.clear()
+  assert.equal((await start('two', { data: { size: '2GB' } })).json.error.code, 'quota_exceeded')
+  assert.equal(await limit(), 2 * GB)
+  // What came to stand there since then counts in full.
+  hub.botData.asks.tars.set('ann/one', Buffer.alloc(10))
+  const second = (await shrunk()).json.run_id
+  hub.botData.asks.tars.set('ann/one', Buffer.alloc(2 * 1024 ** 2))
+  await up('one', first)
+  await stop('one')
+  assert.equal(await limit(), 2 * GB)
+  hub.botData.asks.tars.set('ann/one', Buffer.alloc(10))
+  assert.equal((await shrunk()).status, 201)
+  await up('one', second)
+  while ((await limit()) !== 1024 ** 2) await new Promise((resolve) => setTimeout(resolve, 5))
+  assert.equal((await start('two', { data: { size: '2GB' } })).status, 201)
+})
+
 test('a place for data is a plain path of its own', async (t) => {
   const { start } = await setUp(t)
   for (const path of [

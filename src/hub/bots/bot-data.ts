@@ -52,7 +52,7 @@ export class BotDataPlaces {
     this.#options = options
   }
 
-  /** Of the run that is to be; undefined: none. Throws `quota_exceeded`, and `conflict` where it could not find its data. */
+  /** Of the run that is to be; undefined: none. Throws `quota_exceeded`, and `conflict` where it could not find its data, or they would not fit. */
   async planned(of: BotOwner, { botId, given, before, runner }: DataOrder): Promise<BotData | undefined> {
     const asked = given ?? before?.data
     if (asked === undefined || asked === false) return undefined
@@ -63,6 +63,7 @@ export class BotDataPlaces {
       ...(asked === true ? {} : defined(asked)),
     })
     await this.#checkQuota(of, botId, bytes(data))
+    await this.#checkFits(of, botId, bytes(data), kept)
     const isLive = before?.data !== undefined && !isFinalRun(before.run.status)
     const home = kept?.runner ?? (isLive ? await this.#runnerOf(before.run) : undefined)
     if (runner !== undefined && home !== undefined && runner !== home)
@@ -85,8 +86,12 @@ export class BotDataPlaces {
     const runner = await this.#runnerOf(run)
     const { tenant, owner, workflow_name: bot_id } = run
     const created_at = new Date().toISOString()
+    const kept = await this.#options.store.get({ tenant, owner, bot_id })
+    const standing = await this.#standing(kept, bytes(data))
+    // Where more may stand than its limit says, all of it goes on counting.
+    const limit_bytes = standing === undefined || standing > bytes(data) ? kept!.limit_bytes : bytes(data)
     await this.#options.store.put({
-      ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes: bytes(data), created_at },
+      ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes, created_at },
     })
   }
 
@@ -169,6 +174,39 @@ export class BotDataPlaces {
     ])
     const in_use = open.some(({ workflow }) => botOf(workflow).args.data !== undefined)
     return { ...view, bytes, in_use }
+  }
+
+  /** What may not fit a limit: measured where it is below the one before. */
+  async #standing(kept: KeptData | undefined, limitBytes: number): Promise<number | undefined> {
+    if (kept === undefined || kept.limit_bytes <= limitBytes) return 0
+    const { tenant, owner, bot_id, runner } = kept
+    return await this.measured({ tenant, owner }, bot_id, runner)
+  }
+
+  /** A limit is what counts for the quota: one that is lowered must hold for what stands there. */
+  async #checkFits(of: BotOwner, botId: string, wanted: number, kept: KeptData | undefined): Promise<void> {
+    for (const { workflow } of await this.#options.known.openRuns(of, botId)) {
+      const { data } = botOf(workflow).args
+      if (data !== undefined && bytes(data) > wanted)
+        throw new ErrandError(
+          'conflict',
+          `The bot "${botId}" runs, and may write ${sizeText(bytes(data))} of data: they cannot have ${sizeText(wanted)} beside it.`,
+          { hint: `Stop it first (errand bot stop ${botId}), then start it with less.` },
+        )
+    }
+    const standing = await this.#standing(kept, wanted)
+    if (standing !== undefined && standing <= wanted) return
+    const there =
+      standing === undefined
+        ? `had ${sizeText(kept!.limit_bytes)}, and how much stands there is not known now`
+        : `have ${sizeText(standing)}`
+    throw new ErrandError(
+      'conflict',
+      `The data of the bot "${botId}" ${there}: they cannot have ${sizeText(wanted)}.`,
+      {
+        hint: `Leave them their room with --data-size ${sizeText(kept!.limit_bytes).replace(' ', '')}, or take them out (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
+      },
+    )
   }
 
   /** Data that are there count, and those of runs that have not been up yet. */
