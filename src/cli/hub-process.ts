@@ -169,9 +169,7 @@ async function start(
     seen(runId, events) {
       metrics.seen(runId, events)
       logRun(log, runId, events)
-      if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
-      else if (events.some((event) => event.type === 'attempt.phase' && event.phase === 'running'))
-        bots.up(runId)
+      bots.seen(runId, events)
     },
     read(runId, events) {
       if (takingUp) metrics.recall(runId, events)

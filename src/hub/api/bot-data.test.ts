@@ -93,6 +93,22 @@ test('a hub that was killed before it kept where data are learns it at its next 
   assert.equal((await call('GET', '/bots/echo/data')).json.runner, 'stand-in')
 })
 
+test('data of a run that was up and has ended in one commit are known', async (t) => {
+  const { hub, call, start, botOn } = await setUp(t)
+  const { run_id } = (await start('echo')).json
+  const bot = await botOn('echo')
+  bot.end({ outcome: 'success' })
+  await hub.engine.done(run_id)
+  assert.equal((await call('GET', '/bots/echo/data')).status, 404)
+  const last = (await hub.store.events(run_id, 0, 1000)).at(-1)!
+  assert.equal(last.type, 'run.finished')
+  const { attempt_id } = bot.spec
+  const up = { ...last, type: 'attempt.phase', attempt_id, phase: 'running' } as never
+  hub.bots.seen(run_id, [up, last])
+  while ((await call('GET', '/bots/echo/data')).status !== 200)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+})
+
 test('a run that has no runner yet is not begun again beside itself: its data would be in two places', async (t) => {
   const { hub, call, start } = await setUp(t)
   hub.host.place = () => ({ waiting: 'for a runner' }) as never

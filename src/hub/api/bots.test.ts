@@ -3,6 +3,7 @@ import test, { type TestContext } from 'node:test'
 import type { BotLive } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import { type BotQuota, DEFAULT_BOT_QUOTA } from '../bots/bot-quota.ts'
 import { testingHub } from './testing-hub.ts'
@@ -583,13 +584,16 @@ test('a restart is finished by a hub that was killed in between, and lost secret
 test('a password that has served is deleted by a hub that was killed before it could', async (t) => {
   const { hub, call } = await setUp(t)
   const { engine, secrets, uploads, bots } = hub
-  const up = t.mock.method(bots, 'up', () => {})
+  let isUp = false
+  t.mock.method(bots, 'seen', (_: string, events: readonly RunEvent[]) => {
+    isUp ||= events.some((event) => event.type === 'attempt.phase' && event.phase === 'running')
+  })
   const registry_auth = { username: 'ann', password: 'hunter2-of-ann' }
   const image = { docker_image: 'registry.example/echo', registry_auth, env_vars: { BOT_TOKEN: TOKEN } }
   const { run_id } = (await call('POST', '', { bot_id: 'echo', ...image })).json
   const { run_id: waits } = (await call('POST', '', { bot_id: 'waits', ...image })).json
   await (await botOn(hub)).phase('running')
-  await until(() => up.mock.callCount() > 0)
+  await until(() => isUp)
   const { Bots } = await import('../bots/bots.ts')
   const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
   const next = new Bots({ engine, secrets, uploads, data: hub.botData, quota, log: () => {} })

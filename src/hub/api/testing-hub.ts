@@ -56,9 +56,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
   const store = observedStore(stores.runs, {
     seen(runId, events) {
       metrics.seen(runId, events)
-      if (events.at(-1)?.type === 'run.finished') bots.ended(runId)
-      else if (events.some((event) => event.type === 'attempt.phase' && event.phase === 'running'))
-        bots.up(runId)
+      bots.seen(runId, events)
     },
     read: () => {},
   })

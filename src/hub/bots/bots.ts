@@ -2,6 +2,7 @@ import { botOf, botRun, withData } from '../../blueprints/bot.ts'
 import type { BotLive } from '../../contract/bot.ts'
 import type { BotStarted, BotView, StartBot, UpdateBot } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
 import { newRunId } from '../../contract/ids.ts'
 import type { RunRecord, RunSpec, RunView } from '../../contract/run.ts'
 import { secretWarnings } from '../../contract/secret-value.ts'
@@ -92,14 +93,13 @@ export class Bots {
     uploads.keepOnly(() => uploadsInUse(engine, uploads))
   }
 
-  /** Told of each run that has ended. */
-  ended(runId: string): void {
-    this.#spentSecrets.dropAll(runId)
-  }
-
-  /** Told of each run whose container is up: its image is there, and the password for that has served. */
-  up(runId: string): void {
-    this.#spentSecrets.dropPassword(runId)
+  /** Told of the events of each commit: one may hold that a container is up and that its run has ended. */
+  seen(runId: string, events: readonly RunEvent[]): void {
+    const hasEnded = events.at(-1)?.type === 'run.finished'
+    if (hasEnded) this.#spentSecrets.dropAll(runId)
+    if (!events.some((event) => event.type === 'attempt.phase' && event.phase === 'running')) return
+    // Its image is there, and the password for that has served.
+    if (!hasEnded) this.#spentSecrets.dropPassword(runId)
     this.data
       .up(runId)
       .catch((error: Error) =>
