@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { sizeText } from '../../contract/amounts.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
@@ -19,6 +20,8 @@ import { patiently } from './patience.ts'
  */
 const KEPT_LOGS = 4
 const LEAST_LOG_BYTES = 128 * 1024 ** 2
+/** What an image may have where its bot may write: it is copied there, and counted. */
+const MOST_IMAGE_BYTES = 100 * 1024 ** 3
 
 export interface BotContainerOptions {
   services: BotServices
@@ -75,11 +78,14 @@ export class BotContainer {
       if (error.code !== 'not_found') throw error
       return this.#makeOnce(progress, signal)
     })
-    const imageBytes = await engine.volumeBytes(volumes, { enoughBytes: Number.POSITIVE_INFINITY, signal })
-    if (!Number.isFinite(imageBytes)) {
+    const imageBytes = await engine.volumeBytes(volumes, { enoughBytes: MOST_IMAGE_BYTES, signal })
+    if (imageBytes > MOST_IMAGE_BYTES) {
       await engine.remove(id)
-      throw new ErrandError('invalid_argument', 'The image has paths that are too long to be measured.', {
-        hint: 'Make the paths in its working folder and volumes shorter.',
+      const what = Number.isFinite(imageBytes)
+        ? `${sizeText(imageBytes)} or more`
+        : 'paths that are too long to be measured'
+      throw new ErrandError('invalid_argument', `The image has ${what} in its working folder and volumes.`, {
+        hint: 'Build it with less there, in shorter paths.',
       })
     }
     record.keep({ container: id, places: { work: volumes, imageBytes, data: this.#data?.volume } })

@@ -28,6 +28,8 @@ export interface BotsOptions {
 const NETWORK_HOLDS_MS = 10_000
 
 const SIZE_HOLDS_MS = 1_000
+/** Data are counted no further, or a bot that makes files without end would have them counted without end. */
+const MEASURED_BYTES = 1024 ** 4
 
 /** What the bots of this machine share. */
 export class BotServices {
@@ -118,7 +120,7 @@ export class BotServices {
     const before = this.#sizes.get(volume)
     if (before && Date.now() < before.untilMs) return before.bytes
     const signal = this.#closed.signal
-    const bytes = engine.volumeBytes([volume], { enoughBytes: Number.POSITIVE_INFINITY, signal })
+    const bytes = engine.volumeBytes([volume], { enoughBytes: MEASURED_BYTES, signal })
     const size = { bytes, untilMs: Number.POSITIVE_INFINITY }
     this.#sizes.set(volume, size)
     const over = () => {
