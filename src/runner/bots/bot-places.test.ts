@@ -46,6 +46,27 @@ test('a bot that writes more into its working folder than it may is ended, with 
   await attempts.close()
 })
 
+test('a bot that writes too much while it is stopped is ended at once, and its end keeps its cause', {
+  skip,
+}, async (t) => {
+  const here = await botPlace(t)
+  const image = await withFolder(t)
+  const attempts = here.open()
+  const fill = 'head -c 20m /dev/zero >file; while :; do sleep 0.1; done'
+  const spec = here.bot(`trap "${fill}" TERM; echo up; while :; do sleep 0.1; done`, {
+    source: { mode: 'image', image },
+    limits: { work: '5MB' },
+    stop_grace_seconds: 600,
+  })
+  const attempt = await attempts.start(spec, 1)
+  await until(async () => (await textOf(attempt)) === 'up\n')
+  attempt.cancel(600_000, 'canceled')
+  const end = await endOf(attempt)
+  assert.deepEqual([end.outcome, end.reason], ['canceled', 'canceled'])
+  assert.deepEqual(await volumesOf(here), [])
+  await attempts.close()
+})
+
 test('a bot that hides what it writes, in files without a name or paths without an end, is ended', {
   skip,
 }, async (t) => {

@@ -209,7 +209,7 @@ export class ContainerLife {
     }
   }
 
-  /** As long as it lives: between its restarts too, its places stay. */
+  /** As long as it lives: between its restarts its places stay, and while it is stopped it may still write. */
   #watchPlaces(engine: ContainerEngine, id: string): void {
     const { container, onFull } = this.#options
     const { plan, record } = container
@@ -225,7 +225,7 @@ export class ContainerLife {
       },
       onMeasured: (bytes) => this.#options.meter.onDisk(bytes),
       onFull,
-      signal: AbortSignal.any([this.#haltOrLeave, this.#over.signal]),
+      signal: AbortSignal.any([this.#options.leave, this.#over.signal]),
     })
   }
 
