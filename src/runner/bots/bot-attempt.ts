@@ -117,7 +117,11 @@ export class BotAttempt extends FolderAttempt {
     const { atMs } = this.#record.facts.ending ?? { atMs: Date.now() }
     try {
       this.#record.keep({ ending: { how: ending, atMs }, usage: this.#meter.facts })
-      if (this.#life?.reached || this.#record.facts.container !== undefined) await this.#removeContainers()
+      const { container, newData } = this.#record.facts
+      if (this.#life?.reached || container !== undefined || newData !== undefined)
+        await this.#removeContainers()
+      // It never came up: the place for its data has nothing, and is known to nobody.
+      if (newData !== undefined) await (await this.#services.engine()).removeVolume(newData)
     } catch {
       // The sweep of what no attempt has any more removes it.
     }

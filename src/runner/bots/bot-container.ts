@@ -108,6 +108,7 @@ export class BotContainer {
     record.keep({ image })
     onImage()
     services.uses.used(image.id, Date.now())
+    await this.#noteNewData()
     return await engine.create({
       name: this.#name,
       image: image.id,
@@ -121,6 +122,16 @@ export class BotContainer {
       health: healthOrder(plan.health),
       labels: this.#labels,
     })
+  }
+
+  /** Before it is made with the container: nobody else would know that it is there for nothing. */
+  async #noteNewData(): Promise<void> {
+    const { engine, record } = this.#options
+    const volume = this.#data?.volume
+    if (volume === undefined || record.facts.newData === volume) return
+    const { runner } = this.#labels
+    if ((await engine.volumes({ runner })).some(({ name }) => name === volume)) return
+    record.keep({ newData: volume })
   }
 
   #secret(variable: string): string | undefined {

@@ -12,6 +12,8 @@ export interface BotFacts {
   container?: string
   /** What it has on the disk; absent: nothing. */
   places?: { work: readonly string[]; imageBytes: number; data?: string }
+  /** Volume for its data that was not there before it; until it is told that it runs. */
+  newData?: string
   /** Start of the container that was reported as `running`. */
   toldStart?: string
   /** Boot of the machine that this start was in. */

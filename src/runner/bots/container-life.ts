@@ -250,8 +250,10 @@ export class ContainerLife {
   /** Once for each start of the container. */
   #tellRunning(id: string, startedAt: string): void {
     const { container, tell } = this.#options
-    const { toldStart, image } = container.record.facts
+    const { toldStart, image, newData } = container.record.facts
     if (toldStart === startedAt) return
+    // From here on they may be asked for.
+    if (newData !== undefined) container.record.keep({ newData: undefined })
     tell('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
     container.record.keep({ toldStart: startedAt, boot: bootId() })
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
-import { dockerHere } from '../../../test/support/docker/docker.ts'
+import { dockerHere, labelled } from '../../../test/support/docker/docker.ts'
 import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { connectDocker } from '../containers/docker/connect.ts'
@@ -128,5 +128,24 @@ test('an image that is removed before its container is made is brought there aga
   cable.on(/^POST .*\/containers\/create$/, { status: 404, message: 'No such image: sha256:0123' })
   const attempt = await attempts.start(here.bot('echo up'), 1)
   assert.deepEqual([(await endOf(attempt)).outcome, await textOf(attempt)], ['success', 'up\n'])
+  await attempts.close()
+})
+
+test('a bot that never comes up leaves no place for data, unless that was there before it', {
+  skip,
+}, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  const volumes = async () => (await labelled(here.label)).volumes.length
+  const bot = () => here.bot('exit 0', { bot_id: 'keeper', data: { path: '/data', size: '1GB' } })
+  const failed = async () => {
+    cable.on(START, { status: 500, message: 'no such thing' })
+    assert.equal((await endOf(await attempts.start(bot(), 1))).reason, 'start_failed')
+  }
+  await failed()
+  assert.equal(await volumes(), 0)
+  assert.equal((await endOf(await attempts.start(bot(), 1))).outcome, 'success')
+  assert.equal(await volumes(), 1)
+  await failed()
+  assert.equal(await volumes(), 1)
   await attempts.close()
 })
