@@ -7,6 +7,7 @@ import { baseImage, dockerFor, dockerHere, labelled } from '../../../test/suppor
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { answerData, dataVolume, ownerText } from './bot-data.ts'
 import { BotSweeps } from './bot-sweeps.ts'
+import { pauseMs } from './place-watch.ts'
 
 const skip = await dockerHere()
 const never = new AbortController().signal
@@ -206,4 +207,8 @@ test('the sweep removes working folders that no attempt has any more, and leaves
   const data = dataVolume({ runner: here.services.runner, owner: ownerText(spec), bot: 'keeper' })
   assert.deepEqual(await volumesOf(here), [data])
   await attempts.close()
+})
+
+test('a bot whose places take long to measure is looked at each ten seconds all the same', () => {
+  assert.deepEqual([10, 1_000, 60_000].map(pauseMs), [1_000, 5_000, 10_000])
 })

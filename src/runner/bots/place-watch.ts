@@ -5,6 +5,8 @@ import type { ContainerEngine } from '../containers/ports.ts'
 const EVERY_MS = 1_000
 /** Of the time, the part that measuring may take. */
 const SHARE = 5
+/** What a bot makes slow to measure is looked at all the same. */
+const MOST_MS = 10_000
 
 /** What a bot has on the disk, and may have. */
 export interface Places {
@@ -48,9 +50,12 @@ export async function watchPlaces({
     }
     if (found !== undefined) onMeasured(found)
     const tookMs = performance.now() - began
-    await sleep(Math.max(EVERY_MS, tookMs * SHARE), undefined, { signal }).catch(() => undefined)
+    await sleep(pauseMs(tookMs), undefined, { signal }).catch(() => undefined)
   }
 }
+
+/** Until the next look, behind one that took so long. */
+export const pauseMs = (tookMs: number): number => Math.min(MOST_MS, Math.max(EVERY_MS, tookMs * SHARE))
 
 /** What stands in them; or what to say of the one that has more than it may. What stands in no folder counts for one of them. */
 async function look(
@@ -81,4 +86,6 @@ async function look(
 
 /** Counted no further than to see that it is too much. */
 const told = (bytes: number): string =>
-  Number.isFinite(bytes) ? `${sizeText(bytes)} or more` : 'paths that are too long to be measured'
+  Number.isFinite(bytes)
+    ? `${sizeText(bytes)} or more`
+    : 'paths that are too long, or too many open files, to be measured'

@@ -211,7 +211,7 @@ export interface ContainerEngine {
   volumes(labels: Partial<OwnLabels>): Promise<FoundVolume[]>
   /**
    * What stands in them, on the disk, each name of a file with 4 KiB at least. Not counted further than `enoughBytes`; Infinity where
-   * it cannot be measured, as with paths that are too long. One that is gone has nothing. With `container`, also files on
+   * it cannot be measured, as with paths that are too long or too many open files. One that is gone has nothing. With `container`, also files on
    * their disk that its processes hold and that stand in no folder any more, as far as those can be seen.
    */
   volumeBytes(

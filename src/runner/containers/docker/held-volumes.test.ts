@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { until } from '../../attempts/attempt-fixture.ts'
 import { create } from './create.ts'
 import { readVolume } from './held-volumes.ts'
+import { namelessBytes } from './nameless-files.ts'
 import { removeVolume, volumeBytes } from './volumes.ts'
 
 const skip = await dockerHere()
@@ -54,4 +58,31 @@ test('where the disk of the engine is elsewhere its folders are opened, measured
     HostConfig: { Mounts: [{ Type: 'volume', Source: volume, Target: '/0' }] },
   })
   assert.equal(await removeVolume(engine, volume), true)
+})
+
+test('files without a name are counted, and too many open ones cannot be measured', {
+  skip: skip || (process.getuid?.() === 0 ? false : 'only root sees what processes have open'),
+}, async (t) => {
+  const docker = dockerFor(t)
+  const volume = docker.name('held')
+  await docker.engine.createVolume({ Name: volume, Labels: docker.labels })
+  const container = await docker.engine.createContainer({
+    Image: await baseImage('busybox:latest'),
+    Labels: docker.labels,
+    Cmd: [
+      'sh',
+      '-c',
+      'exec 3>/held/file; rm /held/file; head -c 1m /dev/zero >&3; touch /held/done; sleep 1000',
+    ],
+    HostConfig: { Mounts: [{ Type: 'volume', Source: volume, Target: '/held' }] },
+  })
+  await container.start()
+  const folder = (await docker.engine.getVolume(volume).inspect()).Mountpoint
+  await until(() => existsSync(join(folder, 'done')))
+  const look = { device: statSync(folder).dev, signal: new AbortController().signal }
+  const bytes = await namelessBytes(docker.engine, container.id, look)
+  assert.ok(bytes >= 1024 ** 2 && bytes < 1.1 * 1024 ** 2, String(bytes))
+  const tooMany = await namelessBytes(docker.engine, container.id, { ...look, mostHeld: 3 })
+  assert.equal(tooMany, Number.POSITIVE_INFINITY)
+  await container.remove({ force: true, v: true })
 })

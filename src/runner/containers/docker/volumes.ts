@@ -50,8 +50,10 @@ export async function volumeBytes(
       return await toldBytes(docker, names, signal)
     }
     bytes += seen
-    if (name === names[0] && container !== undefined)
-      bytes += await namelessBytes(docker, container, (await stat(folder)).dev).catch(() => 0)
+    if (name === names[0] && container !== undefined) {
+      const device = (await stat(folder)).dev
+      bytes += await namelessBytes(docker, container, { device, signal }).catch(() => 0)
+    }
     if (bytes > enoughBytes) break
   }
   signal.throwIfAborted()
