@@ -109,6 +109,21 @@ test('data of a run that was up and has ended in one commit are known', async (t
     await new Promise((resolve) => setTimeout(resolve, 5))
 })
 
+test('a user who has data of bots is not removed: the next of that name would have them', async (t) => {
+  const { hub, call, start, up, stop } = await setUp(t)
+  const { token: boss } = await hub.user('boss', 'admin')
+  await start('echo')
+  await up('echo')
+  await stop('echo')
+  const remove = () => hub.call('DELETE', '/api/users/user_ann', boss)
+  const refused = await remove()
+  assert.deepEqual([refused.status, refused.json.error.code], [409, 'conflict'])
+  assert.match(refused.json.error.hint, /errand bot data remove echo --owner ann$/)
+  assert.equal((await call('GET', '/auth/me')).status, 200)
+  assert.equal((await hub.call('DELETE', '/api/bots/echo/data?owner=ann', boss)).status, 204)
+  assert.equal((await remove()).status, 204)
+})
+
 test('a run that has no runner yet is not begun again beside itself: its data would be in two places', async (t) => {
   const { hub, call, start } = await setUp(t)
   hub.host.place = () => ({ waiting: 'for a runner' }) as never

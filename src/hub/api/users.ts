@@ -27,7 +27,10 @@ export const userView = ({ id, name, role, tenant, disabled, created_at }: User)
   created_at,
 })
 
-export function userRoutes(app: ApiApp, { accounts, auth, engine, secrets, ownRunner }: ApiContext): void {
+export function userRoutes(
+  app: ApiApp,
+  { accounts, auth, bots, engine, secrets, ownRunner }: ApiContext,
+): void {
   app.get(
     '/api/users',
     {
@@ -113,6 +116,18 @@ export function userRoutes(app: ApiApp, { accounts, auth, engine, secrets, ownRu
       needAdmin(identity)
       const user = await sameTenant(identity, params.id)
       notYourself(identity, user)
+      const { tenant, name: owner } = user
+      const { data } = await bots.data.list({ tenant, owner })
+      if (data.length > 0)
+        // They are kept by name: whoever has it next would have them.
+        throw new ErrandError(
+          'conflict',
+          `The user "${owner}" has data of bots: ${data.map(({ bot_id }) => bot_id).join(', ')}.`,
+          {
+            hint: `Take out what is still needed, and remove them: errand bot data remove ${data[0]!.bot_id} --owner ${owner}`,
+            details: { bots: data.map(({ bot_id }) => bot_id) },
+          },
+        )
       await accounts.deleteUser(user.id)
       await secrets.dropOfUser({ tenant: user.tenant, owner: user.name })
       auth.changed()
