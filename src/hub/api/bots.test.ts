@@ -455,6 +455,29 @@ test('an update of a bot with a check takes over once it is healthy; one that is
   assert.deepEqual([now.run_id, now.state, now.health], [run_id, 'running', { state: 'healthy' }])
 })
 
+test('an update takes over only when its container engine has told whether it is healthy', async (t) => {
+  const away = new Map<string, BotLive>()
+  let looks = 0
+  const live = (id: string) => {
+    const now = away.get(id)
+    if (now) looks++
+    return now
+  }
+  const { hub, call } = await setUp(t, { bots: { live } })
+  const { run_id: old } = (await call('POST', '', echo)).json
+  await (await botOn(hub)).phase('running')
+  const { run_id } = (await call('POST', '/echo/update', { code: 'y' })).json.update
+  const bot = await botOn(hub, 'echo', run_id)
+  const { attempt_id } = bot.spec
+  away.set(attempt_id, { attempt_id, engine_away_since: '2026-01-02T03:04:05.000Z' })
+  await bot.phase('running')
+  const statusOf = async () => (await hub.engine.get(old))!.status
+  await until(async () => looks > 2 || (await statusOf()) !== 'running')
+  assert.equal(await statusOf(), 'running')
+  away.delete(attempt_id)
+  assert.equal((await hub.engine.done(old)).message, `Updated to ${run_id}.`)
+})
+
 test('what its runner tells of a bot is shown while it lives; an engine that is away stands before what it is at', async (t) => {
   const live = new Map<string, BotLive>()
   const { hub, call } = await setUp(t, { bots: { live: (id) => live.get(id) } })

@@ -67,9 +67,9 @@ export class Replacements {
         if (isFinalRun(status)) return
         const attempt = steps[0]?.instances[0]?.attempts.at(-1)
         if (attempt?.phase?.name !== 'running' || attempt.phase.since !== up.time) break
-        const { health } = live(attempt.attempt_id) ?? {}
-        // A runner tells of a check when it is back: before that there may be one.
-        const isKnown = heardForMs(attempt.attempt_id) >= settleMs
+        const { health, engine_away_since } = live(attempt.attempt_id) ?? {}
+        // A runner tells of a check when it is back, and its engine too: before that there may be one.
+        const isKnown = engine_away_since === undefined && heardForMs(attempt.attempt_id) >= settleMs
         if (isKnown && (health === undefined || health.state === 'healthy'))
           return await this.#retire(oldId, `Updated to ${runId}.`)
         if (isKnown && health?.state === 'unhealthy') {
