@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
+import type { BotLive } from '../../contract/bot.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import { testingHub } from './testing-hub.ts'
 
@@ -15,10 +16,15 @@ async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1])
   const call = (method: string, path: string, body?: unknown) => hub.call(method, `/api${path}`, token, body)
   const start = (bot_id: string, more: object = {}) =>
     call('POST', '/bots', { bot_id, code: 'print(1)', data: true, ...more })
-  const botOn = async (id: string, not?: string) => {
+  const botOn = async (id: string, not?: string, runId?: string) => {
     for (const deadline = Date.now() + 120_000; ; ) {
       const found = hub.host.bots.get(id)
-      if (found !== undefined && found.spec.run_id !== not) return found
+      if (
+        found !== undefined &&
+        found.spec.run_id !== not &&
+        (runId ?? found.spec.run_id) === found.spec.run_id
+      )
+        return found
       assert.ok(Date.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
@@ -122,6 +128,52 @@ test('a user who has data of bots is not removed: the next of that name would ha
   assert.equal((await call('GET', '/auth/me')).status, 200)
   assert.equal((await hub.call('DELETE', '/api/bots/echo/data?owner=ann', boss)).status, 204)
   assert.equal((await remove()).status, 204)
+})
+
+test('an update has its own place for data while it is under way; one that fails leaves the one before', async (t) => {
+  const live = new Map<string, BotLive>()
+  const { hub, call, start, botOn, up } = await setUp(t, { bots: { live: (id) => live.get(id) } })
+  const place = async () => {
+    const { path, limit_bytes } = (await call('GET', '/bots/echo/data')).json
+    return `${path} ${limit_bytes / GB}`
+  }
+  const becomes = async (wanted: string) => {
+    for (const deadline = Date.now() + 60_000; (await place()) !== wanted; ) {
+      assert.ok(Date.now() < deadline, await place())
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+  const old = (await start('echo')).json.run_id
+  await up('echo')
+  await becomes('/data 1')
+  const update = async () => {
+    const data = { path: '/other', size: '2GB' }
+    const { run_id } = (await call('POST', '/bots/echo/update', { data })).json.update
+    const bot = await botOn('echo', undefined, run_id)
+    const { attempt_id } = bot.spec
+    live.set(attempt_id, { attempt_id, health: { state: 'starting' } })
+    await bot.phase('running')
+    await becomes('/other 2')
+    return bot
+  }
+  const bad = await update()
+  const { engine, secrets, uploads, botData } = hub
+  const { Bots } = await import('../bots/bots.ts')
+  const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * GB }
+  const options = { engine, secrets, uploads, data: botData, quota, log: () => {} }
+  const next = new Bots({ ...options, live: (id) => live.get(id) })
+  await next.resume()
+  assert.equal(await place(), '/other 2')
+  await next.close()
+  const { attempt_id } = bad.spec
+  live.set(attempt_id, { attempt_id, health: { state: 'unhealthy' } })
+  assert.equal((await hub.engine.done(bad.spec.run_id)).status, 'canceled')
+  await becomes('/data 1')
+  const ends = await update()
+  ends.end({ outcome: 'failed', reason: 'exit_code' })
+  await hub.engine.done(ends.spec.run_id)
+  await becomes('/data 1')
+  assert.equal((await hub.engine.get(old))!.status, 'running')
 })
 
 test('a run that has no runner yet is not begun again beside itself: its data would be in two places', async (t) => {

@@ -11,6 +11,7 @@ import type { TenantRunner } from '../store/accounts.ts'
 import type { BotDataStore, KeptData } from '../store/sqlite/bot-data.ts'
 import type { BotOwner } from './bot-owner.ts'
 import type { KnownBots } from './known-bots.ts'
+import { OwnerLocks } from './owner-locks.ts'
 
 /** What is asked of the runner that has the data. */
 export interface DataAsks {
@@ -47,6 +48,7 @@ export interface DataOrder {
 /** The data of all bots: where they are, how much they may have, and what becomes of them. */
 export class BotDataPlaces {
   readonly #options: BotDataPlacesOptions
+  readonly #ups = new OwnerLocks()
 
   constructor(options: BotDataPlacesOptions) {
     this.#options = options
@@ -81,6 +83,11 @@ export class BotDataPlaces {
   async up(runId: string): Promise<void> {
     const run = await this.#options.engine.get(runId)
     if (run?.blueprint !== 'bot') return
+    const { tenant, owner, workflow_name } = run
+    await this.#ups.run(JSON.stringify([tenant, owner, workflow_name]), () => this.#up(run))
+  }
+
+  async #up(run: RunRecord): Promise<void> {
     const { data } = botOf(run.workflow).args
     if (data === undefined) return
     const runner = await this.#runnerOf(run)

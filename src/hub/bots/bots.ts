@@ -69,7 +69,10 @@ export class Bots {
     const { maxDataBytes: limitBytes } = options.quota
     this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
     const { engine, log, settleMs = DEFAULT_SETTLE_MS, heardForMs = () => settleMs } = options
-    this.#replacements = new Replacements({ engine, live, heardForMs, log, settleMs })
+    this.#replacements = new Replacements({
+      ...{ engine, live, heardForMs, log, settleMs },
+      stays: (runId) => this.#stays(runId),
+    })
   }
 
   /** For `EngineOptions.admit`. Throws `invalid_argument`, `conflict`. */
@@ -83,8 +86,12 @@ export class Bots {
     await this.#spentSecrets.sweep()
     const runs: RunRecord[] = []
     for await (const run of allRuns(engine, { blueprint: 'bot', statuses: open })) runs.push(run)
+    const up: RunRecord[] = []
+    for (const run of runs) if (isUp(await engine.view(run.run_id))) up.push(run)
     for (const run of runs) {
-      if (isUp(await engine.view(run.run_id))) await this.data.up(run.run_id)
+      // Of two that are up the newer one says where its data are to be.
+      if (up.includes(run) && !up.some(({ replaces }) => replaces === run.run_id))
+        await this.data.up(run.run_id)
       const old = runs.find(({ run_id }) => run_id === run.replaces)
       if (old === undefined) continue
       if (isUpdate(run, old)) this.#replacements.follow(run, old)
@@ -239,6 +246,14 @@ export class Bots {
   #checkRoom({ tenant }: BotOwner, workflow: unknown): void {
     const host = (workflow as Workflow).inventory?.hosts[DEFAULT_HOST] ?? {}
     this.#options.checkRoom?.({ tenant, host, limits: botOf(workflow).args.limits })
+  }
+
+  /** An update has failed: its place for data is the one before again. */
+  async #stays(runId: string): Promise<void> {
+    const { engine } = this.#options
+    const run = await engine.get(runId)
+    if (run !== undefined && !isFinalRun(run.status) && isUp(await engine.view(runId)))
+      await this.data.up(runId)
   }
 
   #life() {

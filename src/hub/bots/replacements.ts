@@ -15,6 +15,8 @@ interface ReplacementsOptions {
   engine: EngineFace
   live: LiveOf
   heardForMs(attemptId: string): number
+  /** Told of the run before where it goes on. */
+  stays(runId: string): Promise<void>
   log: Log
   settleMs: number
 }
@@ -55,16 +57,16 @@ export class Replacements {
   }
 
   async #replace(runId: string, oldId: string): Promise<void> {
-    const { engine, live, heardForMs, settleMs } = this.#options
+    const { engine, live, heardForMs, stays, settleMs } = this.#options
     const { signal } = this.#stop
     for (let after = 0; ; ) {
       const up = await this.#nextUp(runId, after)
-      if (up === undefined) return
+      if (up === undefined) return await stays(oldId)
       after = up.seq
       await sleep(Math.max(0, Date.parse(up.time) + settleMs - Date.now()), undefined, { signal })
       for (;;) {
         const { status, steps } = await engine.view(runId)
-        if (isFinalRun(status)) return
+        if (isFinalRun(status)) return await stays(oldId)
         const attempt = steps[0]?.instances[0]?.attempts.at(-1)
         if (attempt?.phase?.name !== 'running' || attempt.phase.since !== up.time) break
         const { health, engine_away_since } = live(attempt.attempt_id) ?? {}
@@ -74,7 +76,8 @@ export class Replacements {
           return await this.#retire(oldId, `Updated to ${runId}.`)
         if (isKnown && health?.state === 'unhealthy') {
           const said = health.output ? `: ${health.output}` : ''
-          return await this.#retire(runId, `It was unhealthy, so the one before goes on${said}`)
+          await this.#retire(runId, `It was unhealthy, so the one before goes on${said}`)
+          return await stays(oldId)
         }
         await sleep(LOOK_MS, undefined, { signal })
       }
