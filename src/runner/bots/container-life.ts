@@ -194,7 +194,15 @@ export class ContainerLife {
     } catch {
       // Then it counts as one that someone else has stopped.
     }
-    patiently(() => engine.stop(id, plan.stop_grace_seconds), leave).catch(onStopFailed)
+    // An engine that was away may have started it anew meanwhile.
+    const stop = async (): Promise<void> => {
+      const state = await engine.state(id)
+      if (state.type === 'running' && state.startedAt === startedAt)
+        await engine.stop(id, plan.stop_grace_seconds)
+    }
+    patiently(stop, leave, () => !halt.aborted).catch((error) => {
+      if (!leave.aborted) onStopFailed(error)
+    })
   }
 
   /** A later process of this runner goes on from it, but for some minutes. */

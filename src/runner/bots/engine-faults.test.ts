@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import Docker from 'dockerode'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { dockerHere, labelled } from '../../../test/support/docker/docker.ts'
 import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
@@ -147,5 +148,37 @@ test('a bot that never comes up leaves no place for data, unless that was there 
   assert.equal(await volumes(), 1)
   await failed()
   assert.equal(await volumes(), 1)
+  await attempts.close()
+})
+
+test('the stop of an unhealthy bot that its engine did not carry out is not that of its next start', {
+  skip,
+}, async (t) => {
+  const { cable, here, attempts } = await wired(t)
+  cable.on(STOP, 'held')
+  const attempt = await attempts.start(
+    here.bot('trap "exit 0" TERM; echo up; while :; do sleep 0.1; done', {
+      data: { path: '/data', size: '1GB' },
+      restart: { policy: 'always' },
+      health: {
+        cmd: '[ -e /data/fine ]',
+        ...{ interval_seconds: 5, timeout_seconds: 2, retries: 1, start_period_seconds: 0 },
+      },
+    }),
+    1,
+  )
+  await until(() => cable.count(STOP) > 0, 'the stop')
+  const [id] = await here.containers()
+  cable.pull()
+  await cable.inside(id!, ['touch', '/data/fine'])
+  // As an engine that comes back does.
+  await new Docker().getContainer(id!).restart({ t: 5 })
+  cable.plug()
+  const { live } = here.services
+  await until(() => live.all().some(({ health }) => health?.state === 'healthy'), 'healthy')
+  assert.equal(cable.count(STOP), 1)
+  assert.equal(await textOf(attempt), 'up\nup\n')
+  attempt.cancel(1_000, 'canceled')
+  assert.equal((await endOf(attempt)).outcome, 'canceled')
   await attempts.close()
 })
