@@ -111,6 +111,10 @@ export class ContainerRestarts {
     // Where it has forgotten too much, it is only known whether it was away.
     const isKnown = knownFromMs < finishedAtMs || presence.wasAwaySince(finishedAtMs - AWAY_SOON_MS)
     const isUnseen = !seen.has('ended') && isKnown
+    const { boot = '' } = record.facts
+    const isBoot = boot !== '' && boot !== bootId()
+    // Neither its end nor its start is of this boot; a busy engine need not have been found away for that.
+    if (isBoot && !seen.has('ended') && !seen.has('start')) return 'machine'
     if (!isUnseen) {
       if (!seen.has('signaled')) return 'itself'
       const isYounger = knownFromMs < startedAtMs && !seen.has('start')
@@ -121,8 +125,7 @@ export class ContainerRestarts {
         () => 'engine',
       )
     }
-    const { boot = '' } = record.facts
-    if (boot !== '' && boot !== bootId()) return 'machine'
+    if (isBoot) return 'machine'
     if (presence.heardSignal(id, startedAtMs)) return 'engine'
     const isBySignal = exitCode === TERMINATED || exitCode === KILLED || exitCode === NOT_KNOWN
     if (presence.hasListenedAt(finishedAtMs)) return isBySignal ? 'engine' : 'itself_unseen'
