@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { EMPTY_IMAGE } from '../../containers/docker/held-volumes.ts'
 import { imageName } from './image-name.ts'
 import { imageSettings } from './image-settings.ts'
 import { isPublicRegistry } from './public-registries.ts'
@@ -68,6 +69,7 @@ test('ids, names of bots’ own images and what is no name are refused', () => {
     'errand-bot/x/built:a',
     'docker.io/errand-bot/x',
     'x.org/errand-bot/x',
+    EMPTY_IMAGE,
   ]
   for (const name of bad) assert.throws(() => imageName(name), { code: 'invalid_argument' }, name)
 })

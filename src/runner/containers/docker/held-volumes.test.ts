@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { until } from '../../attempts/attempt-fixture.ts'
 import { create } from './create.ts'
-import { readVolume } from './held-volumes.ts'
+import { EMPTY_IMAGE, readVolume } from './held-volumes.ts'
 import { namelessBytes } from './nameless-files.ts'
 import { removeVolume, volumeBytes } from './volumes.ts'
 
@@ -52,7 +52,7 @@ test('where the disk of the engine is elsewhere its folders are opened, measured
   // What a runner leaves that is killed meanwhile.
   ;(await readVolume(engine, volume, labels)).resume()
   await engine.createContainer({
-    Image: 'errand/empty:1',
+    Image: EMPTY_IMAGE,
     Cmd: ['none'],
     Labels: docker.labels,
     HostConfig: { Mounts: [{ Type: 'volume', Source: volume, Target: '/0' }] },

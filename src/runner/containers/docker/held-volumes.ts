@@ -8,8 +8,8 @@ import { isBeingRemoved, isGone } from './errors.ts'
 import { engineLabels } from './own-labels.ts'
 import { waitFor } from './wait-for.ts'
 
-/** An image with nothing in it, made where it is not there. */
-const EMPTY_IMAGE = 'errand/empty:1'
+/** An image with nothing in it, made where it is not there. No bot may ask for one by such a name. */
+export const EMPTY_IMAGE = 'errand-bot/empty:1'
 const EMPTY_TAR_BYTES = 1024
 
 /** What a container that is made has at a path. */
