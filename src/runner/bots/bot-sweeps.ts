@@ -1,6 +1,7 @@
 import { parseBytes } from '../../contract/amounts.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
+import type { ContainerEngine } from '../containers/ports.ts'
 import { sweepContainers, sweepImages, sweepVolumes } from '../containers/sweep.ts'
 import type { BotServices } from './bot-services.ts'
 import { hasEngineName } from './engine-name.ts'
@@ -36,9 +37,7 @@ export class BotSweeps {
     const { services, log } = this.#options
     if (!hasEngineName(services.options.stateDir)) return Promise.resolve()
     this.#running ??= this.#sweep()
-      .catch((error: ErrandError) =>
-        log(`What bots left could not be looked for: ${error.message}`, { level: 'warn' }),
-      )
+      .catch((error: ErrandError) => log(failed(error.message), { level: 'warn' }))
       .finally(() => {
         this.#running = undefined
       })
@@ -52,16 +51,36 @@ export class BotSweeps {
   }
 
   async #sweep(): Promise<void> {
-    const { services, holds, log } = this.#options
-    const { runner, uses } = services
+    const { services, log } = this.#options
     const engine = await services.engine()
-    for (const { name } of await sweepContainers(engine, runner, holds, Date.now()))
+    // What fails in one is no reason to leave the others undone.
+    for (const part of [this.#sweepContainers, this.#sweepVolumes, this.#sweepNetworks, this.#sweepImages])
+      await part.call(this, engine).catch(({ message }: Error) => log(failed(message), { level: 'warn' }))
+  }
+
+  async #sweepContainers(engine: ContainerEngine): Promise<void> {
+    const { services, holds, log } = this.#options
+    for (const { name } of await sweepContainers(engine, services.runner, holds, Date.now()))
       log(`Container ${name}, of no attempt that is here, was removed.`)
-    const volumes = await sweepVolumes(engine, runner, holds)
+  }
+
+  async #sweepVolumes(engine: ContainerEngine): Promise<void> {
+    const { services, holds, log } = this.#options
+    const volumes = await sweepVolumes(engine, services.runner, holds)
     if (volumes > 0) log(`${volumes} working folders of bots that are no more were removed.`)
+  }
+
+  async #sweepNetworks(engine: ContainerEngine): Promise<void> {
+    const { services, log } = this.#options
+    const { runner } = services
     for (const name of await engine.sweepNetworks(runner))
       log(`Network ${name}, of a build that is over, was removed.`)
     if ((await engine.containers({ runner })).length > 0) await services.networkReady(engine)
+  }
+
+  async #sweepImages(engine: ContainerEngine): Promise<void> {
+    const { services, log } = this.#options
+    const { runner, uses } = services
     const lastUsed = uses.all()
     const removed = await sweepImages(engine, {
       runner,
@@ -77,6 +96,8 @@ export class BotSweeps {
     log(`${removed.length + names.length} images of bots that were no longer used were removed.`)
   }
 }
+
+const failed = (message: string): string => `What bots left could not be looked for: ${message}`
 
 function keptImages(env: NodeJS.ProcessEnv): { days: number; bytes: number } {
   const days = Number(env.ERRAND_BOT_IMAGE_DAYS || 7)
