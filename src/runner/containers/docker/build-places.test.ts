@@ -15,7 +15,7 @@ import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import { testingBuild } from '../testing-build.ts'
 import { makeBridge } from './bridge.ts'
 import { buildCgroups, makeBuildCgroup } from './build-cgroup.ts'
-import { cgroupName, freeSubnets } from './build-places.ts'
+import { BuildPlaces, cgroupName, freeSubnets } from './build-places.ts'
 import { bridgeName, buildBridges, buildsChain, guardChain } from './guard-rules.ts'
 
 const execute = promisify(execFile)
@@ -299,6 +299,37 @@ test('an engine that has no addresses left is told apart, with what to do', asyn
       hint: /docker network prune.*default-address-pools/,
     })
   }
+})
+
+test('what is still being made for a build when the rest fails is made before it is taken away', {
+  skip: existsSync('/proc/self/ns/cgroup') ? false : 'cgroups are a thing of Linux',
+}, async () => {
+  const steps: string[] = []
+  const failed = Promise.withResolvers<void>()
+  const engine = new Docker({ socketPath: '/var/run/docker.sock' })
+  engine.getNetwork = () => {
+    failed.resolve()
+    return { inspect: () => Promise.reject(new Error('no network')) } as unknown as Docker.Network
+  }
+  engine.listContainers = async () => {
+    steps.push('taken away')
+    throw new Error('no engine')
+  }
+  engine.info = async () => {
+    await failed.promise
+    // More turns than the failure takes to arrive.
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate)
+    steps.push('made')
+    throw new Error('no cgroup')
+  }
+  const settings = { name: 'errand-none', buildSubnets: { first: 0xc633_6400, bits: 24 } }
+  const places = new BuildPlaces(engine, settings as never)
+  const order = { runner: 'errand-none', processes: 1 }
+  await assert.rejects(
+    places.use(order, async () => assert.fail('nothing is built')),
+    /no network/,
+  )
+  assert.deepEqual(steps, ['made', 'taken away'])
 })
 
 test('where systemd has the cgroups it is told the limit before the slice begins, and without it there is none', {

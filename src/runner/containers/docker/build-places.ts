@@ -40,11 +40,14 @@ export class BuildPlaces {
     const cgroup = cgroupName(runner, id)
     this.#used.add(network).add(cgroup)
     try {
-      const [, parent] = await Promise.all([
+      // Both have ended before either is taken away again.
+      const made = [
         this.#make(network, id, runner),
         makeBuildCgroup(this.#docker, cgroup, processes),
-      ])
-      return await build({ network, cgroup: parent })
+      ] as const
+      await Promise.allSettled(made)
+      await made[0]
+      return await build({ network, cgroup: await made[1] })
     } finally {
       // What cannot be removed now the sweep removes.
       await removeBridge(this.#docker, network).catch(() => undefined)
