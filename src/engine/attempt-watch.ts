@@ -55,16 +55,20 @@ export class AttemptWatch implements AttemptSink {
   /** After a restart: what the output store has beyond the log is told again. Answers the lengths kept. */
   async recover(told: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
     const { outputs } = this.#ports
+    const overLimit = this.#attempt.cancel === 'output_limit'
     const known = []
     for (const stream of ['stdout', 'stderr'] as const) {
-      const kept = await outputs.length(this.#id, stream)
-      if (kept === 0 && !told[stream]) continue
+      const synced = told[stream] ?? 0
+      // Over the limit nothing is sent again; it was synced before that counted.
+      const cut = overLimit ? undefined : outputs.recover?.(this.#id, stream, synced)
+      const kept = await (cut ?? outputs.length(this.#id, stream))
+      if (kept === 0 && synced === 0) continue
       const tail = await outputs.read(this.#id, stream, Math.max(0, kept - 3), kept)
-      known.push({ stream, told: told[stream] ?? 0, kept, tail })
+      known.push({ stream, told: synced, kept, tail })
     }
     this.#joiner = new OutputJoiner(known)
     for (const { kept } of known) this.#output?.count(kept)
-    if (this.#attempt.cancel === 'output_limit') this.#overLimit = this.#attempt.cancel_message
+    if (overLimit) this.#overLimit = this.#attempt.cancel_message
     return Object.fromEntries(known.map(({ stream, kept }) => [stream, kept]))
   }
 
@@ -153,12 +157,17 @@ export class AttemptWatch implements AttemptSink {
     this.#overLimit = message
     const { phase, cancel } = this.#attempt
     if (phase !== 'main' || cancel !== undefined || this.#over || this.#closed) return
+    void this.#askForEnd(message).catch(() => {})
+  }
+
+  /** From then on nothing is sent again: what there is has to outlast a failure of the power by itself. */
+  async #askForEnd(message: string): Promise<void> {
+    const { streams } = this.#joiner
+    await Promise.allSettled(streams.map((stream) => this.#ports.outputs.sync(this.#id, stream)))
+    if (this.#over || this.#closed) return
     const reason = 'output_limit'
-    const asked = { type: 'attempt.cancel_requested', attempt: this.#number, reason, message } as const
-    void this.#loop.input([asked]).then(
-      () => this.#ports.host.cancel(this.#id, reason),
-      () => {},
-    )
+    await this.#loop.input([{ type: 'attempt.cancel_requested', attempt: this.#number, reason, message }])
+    this.#ports.host.cancel(this.#id, reason)
   }
 
   /** The end as it is kept where not all output is: no success. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, told } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
 import { OutputQuota } from './output-quota.ts'
-import { ALL_OUTPUT } from './ports.ts'
+import { ALL_OUTPUT, type OutputStore } from './ports.ts'
 
 const run = (run_id: string, owner = 'ann', tenant = 'default') => ({ run_id, owner, tenant })
 type User = { tenant: string; owner: string }
@@ -185,6 +185,46 @@ for (const [when, told] of [
     assert.equal(asked.length, 1)
     assert.equal((await after.get(runId))?.output_bytes, 15)
   })
+
+test('what is not sent again, as it is over the limit, is synced before that counts, and taken over whole', async (t) => {
+  const outputQuota = new OutputQuota({ perRunBytes: 15 })
+  const { submit, engine, host, outputs, events, again } = scriptedEngine(t, () => 'hold', { outputQuota })
+  host.obeys = false
+  const runId = await submit([step('a')])
+  const isAsked = async () => (await events(runId)).some(({ type }) => type === 'attempt.cancel_requested')
+  let synced = 0
+  const store: OutputStore = outputs
+  store.sync = async (id, stream) => {
+    if (!(await isAsked())) synced = await outputs.length(id, stream)
+  }
+  await host.of('a').sink.output('stdout', 0, Buffer.concat([tenA, tenA]))
+  await until(isAsked)
+  assert.equal(synced, 15)
+  await engine.close()
+  store.recover = () => Promise.reject(new Error('it was cut'))
+  await again().resume()
+  assert.deepEqual(host.resumed[0]!.known.streams, { stdout: 15 })
+})
+
+test('after a restart the host is asked for all again that no event tells of', async (t) => {
+  const { submit, engine, host, outputs, again } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  await host.of('a').sink.output('stdout', 0, tenA)
+  await engine.close()
+  const store: OutputStore = outputs
+  store.recover = async (id, stream, synced) => {
+    const kept = outputs.kept.get(`${id}/${stream}`)
+    if (kept) outputs.kept.set(`${id}/${stream}`, kept.subarray(0, synced))
+    return outputs.length(id, stream)
+  }
+  const after = again()
+  await after.resume()
+  assert.deepEqual(host.resumed[0]!.known.streams, {})
+  await host.of('a').sink.output('stdout', 0, tenA)
+  await host.endOf('a')
+  assert.equal((await after.done(runId)).status, 'success')
+  assert.equal(outputs.kept.get(`${runId}.1/stdout`)!.length, 10)
+})
 
 test('bytes that could not be kept are not counted', async (t) => {
   const outputQuota = new OutputQuota({ perRunBytes: 15 })

@@ -181,6 +181,11 @@ export interface OutputStore {
   append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number>
   length(attemptId: string, stream: StreamName): Promise<number>
   /**
+   * After a restart, before anything else of the stream: of what is kept, only the first `syncedBytes` are sure to be what was
+   * appended, if the power failed. Answers how much is kept from now on. Absent: nothing outlives a failure of the power.
+   */
+  recover?(attemptId: string, stream: StreamName, syncedBytes: number): Promise<number>
+  /**
    * What was kept when it was called lasts as long as the events do: on the disk, also if the power fails, where those are.
    * May overlap with the others. Rejects where that is not sure; then no `seal` of the stream succeeds.
    */

@@ -28,6 +28,22 @@ it('a hub that starts again goes on where the file ends, and hashes the whole', 
   assert.deepEqual(openBelow(dir), [])
 })
 
+it('takes nothing that was not synced over from an earlier hub, as the power may have failed', async (t) => {
+  const dir = tempFolder(t)
+  const first = new FileOutputStore({ dir })
+  await first.append('run_a.1', 'stdout', 0, Buffer.from('synced\0and not\0\0'))
+  await first.close()
+  const second = new FileOutputStore({ dir })
+  t.after(() => second.close())
+  assert.equal(await second.recover('run_a.1', 'stdout', 7), 7)
+  assert.equal(await second.recover('run_a.1', 'stdout', 100), 7, 'what is gone is not made up')
+  assert.equal(await second.recover('run_a.1', 'stderr', 0), 0)
+  await second.append('run_a.1', 'stdout', 7, Buffer.from('again'))
+  const whole = Buffer.from('synced\0again')
+  assert.deepEqual(await second.seal('run_a.1', 'stdout'), { length: 12, sha256: sha256(whole) })
+  assert.deepEqual(readFileSync(path.join(dir, 'run_a', '1.stdout')), whole)
+})
+
 it('measures a stream that an earlier hub has written whole', async (t) => {
   const dir = tempFolder(t)
   const first = new FileOutputStore({ dir })

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { rm, truncate } from 'node:fs/promises'
 import path from 'node:path'
 import type { StreamEnd, StreamName } from '../../contract/attempt.ts'
 import { RunId } from '../../contract/ids.ts'
@@ -43,6 +43,19 @@ export class FileOutputStore implements OutputStore {
 
   async length(attemptId: string, stream: StreamName): Promise<number> {
     return this.#length(this.#file(attemptId, stream))
+  }
+
+  /** What was not synced goes: a file that was, in part, has zeros in place of the rest. Whoever sent it has it still. */
+  async recover(attemptId: string, stream: StreamName, syncedBytes: number): Promise<number> {
+    const file = this.#file(attemptId, stream)
+    const length = this.#length(file)
+    if (length <= syncedBytes) return length
+    try {
+      await truncate(file, syncedBytes)
+    } catch (error) {
+      throw diskError(error, file)
+    }
+    return syncedBytes
   }
 
   async sync(attemptId: string, stream: StreamName): Promise<void> {

@@ -1,8 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { AttemptSpec, type StreamName } from '../../contract/attempt.ts'
+import { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { syncTree } from '../../platform/atomic-file.ts'
 import { parseStat } from '../../platform/process-tree.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
@@ -134,6 +147,14 @@ export class AttemptFolder {
     return readText(this.file('exit.unheld'))?.trim()
   }
 
+  /**
+   * After a failure of the power: takes the zeros off the end of its output. A file that was not synced may have its length
+   * and not its bytes.
+   */
+  cutZeros(): void {
+    for (const stream of StreamName.options) cutZeros(this.file(stream))
+  }
+
   async remove(): Promise<void> {
     await removeTree(this.path)
   }
@@ -146,5 +167,33 @@ function readText(file: string): string | undefined {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     throw error
+  }
+}
+
+const LOOK_BYTES = 64 * 1024
+
+function cutZeros(file: string): void {
+  let descriptor: number
+  try {
+    descriptor = openSync(file, 'r+')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  try {
+    const { size } = fstatSync(descriptor)
+    const bytes = Buffer.alloc(LOOK_BYTES)
+    let end = size
+    for (let whole = true; whole && end > 0; ) {
+      const start = Math.max(0, end - LOOK_BYTES)
+      const read = readSync(descriptor, bytes, 0, end - start, start)
+      let kept = read
+      while (kept > 0 && bytes[kept - 1] === 0) kept--
+      whole = kept === 0
+      end = start + kept
+    }
+    if (end < size) ftruncateSync(descriptor, end)
+  } finally {
+    closeSync(descriptor)
   }
 }

@@ -3,10 +3,11 @@ import { resolve } from 'node:path'
 import type { Cage } from '../limits/cage.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
-import { type AttemptFacts, outlivesBoot } from './attempt-folder.ts'
+import { type AttemptFacts, type AttemptFolder, outlivesBoot } from './attempt-folder.ts'
 import { AttemptFolders, unwritable } from './attempt-folders.ts'
 import type { FolderAttempt, FolderAttemptOptions } from './folder-attempt.ts'
 import { HeldAttempts } from './held-attempts.ts'
+import { Journal } from './journal.ts'
 import type { Left, Order } from './kinds/attempt-kind.ts'
 import { Poller } from './poller.ts'
 import { markOf } from './process-environment.ts'
@@ -78,6 +79,9 @@ export class AttemptServices {
     left: Left,
     make: (options: FolderAttemptOptions) => A,
   ): Promise<A | undefined> {
+    const lostPower = this.#lostPower(left.facts)
+    // An end that was told has measured its output.
+    if (lostPower && !hasEnded(left.folder)) left.folder.cutZeros()
     const attempt = this.#keep(left, make)
     if (attempt.ended) return undefined
     if (left.facts.masked && !left.secrets) {
@@ -85,7 +89,7 @@ export class AttemptServices {
       await attempt.abandon()
       return undefined
     }
-    if (!this.#lostPower(left.facts)) return attempt
+    if (!lostPower) return attempt
     // Of what was written last, any part may be missing: also the claim of a command that ran, or half of its output
     // beside a whole exit code.
     await attempt.finish({
@@ -129,4 +133,10 @@ export class AttemptServices {
     const workspace = { folder: own ?? process.cwd(), growth: own === undefined }
     return this.limits.cage(cage ?? this.limits.facts(spec.limits, key), { mark: markOf(key), workspace })
   }
+}
+
+function hasEnded(folder: AttemptFolder): boolean {
+  const journal = new Journal(folder.file('reports'), { durable: false })
+  journal.close()
+  return journal.entries.some((entry) => entry.type === 'report' && entry.report.type === 'ended')
 }

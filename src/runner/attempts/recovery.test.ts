@@ -347,7 +347,7 @@ test('after a boot of the machine what has told no end is lost, whatever is left
     // Half of what it put out, beside a whole exit code.
     kept((folder) => {
       writeFileSync(folder.file('claim.1'), claimed)
-      writeFileSync(folder.file('stdout'), 'half of ')
+      writeFileSync(folder.file('stdout'), `half of ${'\0'.repeat(100_000)}`)
       writeFileSync(folder.file('exit'), '0 \n')
     }),
   ]
@@ -367,7 +367,7 @@ test('after a boot of the machine what has told no end is lost, whatever is left
 
 test('after a boot of the machine what had told its end is told as it was', async () => {
   using here = place()
-  const spec = command('echo whole; exit 3')
+  const spec = command("printf 'whole\\n\\0\\0'; exit 3")
   const attempts = here.open()
   await endOf(await attempts.start(spec, 1))
   await attempts.close()
@@ -375,7 +375,7 @@ test('after a boot of the machine what had told its end is told as it was', asyn
   const after = here.open()
   const [held] = await after.recover()
   assert.equal((await endOf(held!)).exit_code, 3)
-  assert.equal(await textOf(held!), 'whole\n')
+  assert.equal(await textOf(held!), 'whole\n\0\0')
   await after.close()
 })
 
