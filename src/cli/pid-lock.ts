@@ -1,5 +1,6 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { bootId, parseStat, procText, signal } from '../platform/process-tree.ts'
 
 /** Who holds a lock: a process, told from a later one with the same number by when it started. */
 export interface Holder {
@@ -9,27 +10,17 @@ export interface Holder {
 
 /** The process's start, in ticks since boot, and the boot; empty where the system does not say, or it has ended. */
 function startOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const [state, ticks] = [fields[0], fields[19]]
-    // One that was killed keeps its number until its parent asks for its end, which may be never.
-    if (state === 'Z' || state === 'X') return ''
-    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${ticks}`
-  } catch {
-    return ''
-  }
+  // One that was killed keeps its number until its parent asks for its end, which may be never.
+  const stat = parseStat(procText(pid, 'stat') ?? '')
+  const boot = bootId()
+  return stat === undefined || boot === '' ? '' : `${boot} ${stat.start}`
 }
 
 export const thisProcess = (): Holder => ({ pid: process.pid, started: startOf(process.pid) })
 
 /** Whether that very process is alive. */
 export function isHolding({ pid, started }: Holder): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
+  if (!signal(pid, 0)) return false
   return started === '' || startOf(pid) === started
 }
 

@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs'
 import type { Metrics } from './metrics.ts'
+import { openDescriptors } from './process-tree.ts'
 
 /** How often the event loop's lag is looked at: seldom, so that an idle process stays idle. */
 const LOOK_MS = 500
@@ -26,7 +26,10 @@ export function addProcessMetrics(metrics: Metrics): () => void {
   const one = (value: number) => [{ value }]
   metrics.gauge('process_resident_memory_bytes', 'Resident memory.', () => one(process.memoryUsage.rss()))
   metrics.counted('process_cpu_seconds_total', 'CPU time, user and system.', () => one(cpuSeconds()))
-  metrics.gauge('process_open_fds', 'Open file descriptors.', openDescriptors)
+  metrics.gauge('process_open_fds', 'Open file descriptors.', () => {
+    const count = openDescriptors()
+    return count === undefined ? [] : one(count)
+  })
   metrics.gauge('process_start_time_seconds', 'When the process started, since 1970.', () =>
     one(startedSeconds),
   )
@@ -36,13 +39,4 @@ export function addProcessMetrics(metrics: Metrics): () => void {
     () => one(worstLag()),
   )
   return () => clearInterval(timer)
-}
-
-function openDescriptors(): { value: number }[] {
-  try {
-    return [{ value: readdirSync('/proc/self/fd').length }]
-  } catch {
-    // A system without /proc: the figure is left out.
-    return []
-  }
 }

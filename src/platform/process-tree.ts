@@ -1,10 +1,15 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
-import { environmentOf } from './process-environment.ts'
 
 /** Some fifty numbers, and a name of at most 64 bytes. */
 const MAX_STAT_BYTES = 2048
+/** Clock ticks of a second in /proc: the same on every Linux that Node runs on. */
+const TICKS = 100
+/** The auxiliary vector's key of the size of a page. */
+const AT_PAGESZ = 6n
+/** A process that begins a program is through with that after a few looks; later where it has to wait for its turn in the middle of it. */
+const MAX_LOOKS = 100
 
-/** A process as /proc shows it. */
+/** A process as /proc/<pid>/stat shows it. */
 export interface ProcessStat {
   pid: number
   parent: number
@@ -12,6 +17,11 @@ export interface ProcessStat {
   session: number
   /** Clock ticks since boot, as text: with the pid it names a process for good, until the next boot. */
   start: string
+  threads: number
+  /** CPU time of its own and of the children that it has waited for. */
+  cpuMs: number
+  childrenCpuMs: number
+  residentPages: number
 }
 
 /** What belongs together: a process group, and all that carries `mark` (`NAME=value`) in its environment. */
@@ -23,23 +33,42 @@ export interface ProcessTree {
   members?(): readonly number[]
 }
 
-/** Undefined for what is no line of /proc/<pid>/stat, and for a zombie, which is dead but for its parent. */
-export function parseStat(line: string): ProcessStat | undefined {
-  // The name stands in parentheses and may itself hold any character.
-  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
-  const [state, parent, group, session] = fields
-  const start = fields[19]
-  if (start === undefined || state === 'Z' || state === 'X') return undefined
-  return {
-    pid: Number.parseInt(line, 10),
-    parent: Number(parent),
-    group: Number(group),
-    session: Number(session),
-    start: start.trim(),
+/** The text of a file that /proc has of a process; undefined where that is gone or may not be read, or there is no /proc. */
+export function procText(pid: number | 'self', file: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
+  } catch {
+    return undefined
   }
 }
 
-/** Undefined: no such live process, or no /proc. Throws where it cannot be told (no descriptors left). */
+/** The fields of a line of /proc/<pid>/stat behind the name, which stands in parentheses and may itself hold any character. */
+const fieldsOf = (line: string): string[] => line.slice(line.lastIndexOf(')') + 2).split(' ')
+
+/** The process of a line of /proc/<pid>/stat; undefined for a zombie, which is dead but for its parent, and for what is no such line. */
+export function parseStat(line: string): ProcessStat | undefined {
+  const fields = fieldsOf(line)
+  const start = fields[19]
+  if (start === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined
+  const number = (index: number) => Number(fields[index])
+  return {
+    pid: Number.parseInt(line, 10),
+    parent: number(1),
+    group: number(2),
+    session: number(3),
+    start: start.trim(),
+    threads: number(17),
+    cpuMs: cpuMsOf(fields, 11),
+    childrenCpuMs: cpuMsOf(fields, 13),
+    residentPages: number(21),
+  }
+}
+
+/** The sum of figures in ticks: from the first of the two of its own, or of its children's, to the last. */
+const cpuMsOf = (fields: readonly string[], first: 11 | 13): number =>
+  (fields.slice(first, 15).reduce((sum, field) => sum + Number(field), 0) * 1000) / TICKS
+
+/** The live process with this pid; undefined where there is none, or no /proc. Throws where it cannot be told (no descriptors left). */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
     return parseStat(statLine(pid))
@@ -61,6 +90,50 @@ function statLine(pid: number): string {
   }
 }
 
+/** CPU time of a child of this process and of all that it has waited for; also while it is dead and not yet reaped. */
+export function spentCpuMs(pid: number): number | undefined {
+  const fields = fieldsOf(procText(pid, 'stat') ?? '')
+  // By now the number may be another's.
+  return Number(fields[1]) === process.pid ? cpuMsOf(fields, 11) : undefined
+}
+
+/**
+ * The memory that a process uses: of pages that several share, its part; and what of it is swapped out. Undefined where it is
+ * gone, or where that may not be read.
+ */
+export function proportionalBytes(pid: number): number | undefined {
+  const text = procText(pid, 'smaps_rollup')
+  if (text === undefined) return undefined
+  const kiB = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0)
+  return (kiB('Pss') + kiB('SwapPss')) * 1024
+}
+
+/** The size of a page of memory. */
+export function pageBytes(): number {
+  const words = Buffer.from(procText('self', 'auxv') ?? '', 'latin1')
+  for (let at = 0; at + 16 <= words.length; at += 16)
+    if (words.readBigUInt64LE(at) === AT_PAGESZ) return Number(words.readBigUInt64LE(at + 8))
+  return 4096
+}
+
+/** Whether memory can leave the resident sets of processes without being freed. */
+export function hasSwap(): boolean {
+  try {
+    return readFileSync('/proc/swaps', 'latin1').trim().includes('\n')
+  } catch {
+    return false
+  }
+}
+
+/** How many files this process has open; undefined where there is no /proc. */
+export function openDescriptors(): number | undefined {
+  try {
+    return readdirSync('/proc/self/fd').length
+  } catch {
+    return undefined
+  }
+}
+
 /** Names one boot of this machine; empty where it cannot be told. */
 export function bootId(): string {
   try {
@@ -70,13 +143,13 @@ export function bootId(): string {
   }
 }
 
-/** Is the process with this pid, and this start where it is known, alive? */
+/** Whether the process with this pid, and this start where it is known, is alive. */
 export function isAlive(pid: number, start: string): boolean {
   if (start !== '') return processStat(pid)?.start === start
   return signal(pid, 0)
 }
 
-/** False: nothing there to take it. */
+/** Sends a signal, and answers whether there is something to take it. */
 export function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, name)
@@ -94,6 +167,36 @@ export function groupMembers(group: number): number[] {
   return all.filter((each) => each.group === group).map((each) => each.pid)
 }
 
+/**
+ * The environment with which a process began its program, with a zero byte before each variable; empty where it cannot
+ * be read, or there is none. While the process begins another program there is none to see: then it is looked at again,
+ * and undefined is answered where that lasts.
+ */
+export function environmentOf(pid: number): string | undefined {
+  try {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const text = readFileSync(`/proc/${pid}/environ`, 'latin1')
+      if (text !== '') return `\0${text}`
+      if (!beginsProgram(pid)) return ''
+    }
+    return undefined
+  } catch {
+    // It is gone, or another user's.
+    return ''
+  }
+}
+
+/**
+ * Then the kernel knows no place of its environment yet, or one without an end; where its code stands is written last.
+ * One that has no memory is dead, or the kernel's own.
+ */
+function beginsProgram(pid: number): boolean {
+  const fields = fieldsOf(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  const [memory, code, start, end] = [fields[20], fields[23], fields[47], fields[48]]
+  return memory !== '0' && (code === '0' || start !== end)
+}
+
+/** Whether the process has the variable `mark` (`NAME=value`) in its environment. */
 export function hasMark(pid: number, mark: string): boolean {
   return environmentOf(pid)?.includes(`\0${mark}\0`) ?? false
 }
@@ -105,7 +208,7 @@ export function processesMarked(beginning: string): number[] {
 }
 
 /** All live processes of the tree: the group, what carries the mark, and what these started. Never this process. */
-export function treeMembers(tree: ProcessTree): ProcessStat[] {
+export function treeMembers(tree: ProcessTree): Pick<ProcessStat, 'pid' | 'group' | 'start'>[] {
   const { group } = tree
   const inGroup = group !== undefined && signal(-group, 0)
   const more = new Set(tree.members?.())
@@ -117,7 +220,7 @@ export function treeMembers(tree: ProcessTree): ProcessStat[] {
   )
     return []
   const all = listProcesses()
-  if (all === undefined) return inGroup ? [{ pid: -group, parent: 0, group, session: 0, start: '' }] : []
+  if (all === undefined) return inGroup ? [{ pid: -group, group, start: '' }] : []
   const found = new Map<number, ProcessStat>()
   // Threads of the kernel are in no group, and have no environment to look at.
   for (const each of all)
@@ -133,7 +236,7 @@ export function treeMembers(tree: ProcessTree): ProcessStat[] {
   return [...found.values()]
 }
 
-/** Undefined where there is no /proc. */
+/** The pids of all processes; undefined where there is no /proc. */
 function processIds(): number[] | undefined {
   try {
     const names = readdirSync('/proc')
@@ -141,6 +244,13 @@ function processIds(): number[] | undefined {
   } catch {
     return undefined
   }
+}
+
+/** All live processes that may be looked at. Throws where there is no /proc. */
+export function visibleProcesses(): ProcessStat[] {
+  const pids = processIds()
+  if (pids === undefined) throw new Error('There is no /proc.')
+  return pids.map((pid) => parseStat(procText(pid, 'stat') ?? '')).filter((each) => each !== undefined)
 }
 
 /** All live processes; undefined where there is no /proc, or it cannot be read. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { procText } from '../../platform/process-tree.ts'
 import { type Check, ok, warning } from './check.ts'
 
 /** A hub with some thousand readers and runners has one for each. */
@@ -7,13 +7,9 @@ const FEW = 4096
 export const descriptors: Check = {
   name: 'descriptors',
   async run() {
-    let limits: string
-    try {
-      limits = readFileSync('/proc/self/limits', 'latin1')
-    } catch {
-      // A system without /proc.
-      return []
-    }
+    const limits = procText('self', 'limits')
+    // A system without /proc.
+    if (limits === undefined) return []
     // Node raises its own limit to the hard one, which is the second figure.
     const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1] ?? 'unlimited'
     if (hard === 'unlimited' || Number(hard) >= FEW) return [ok(`Open files: at most ${hard}.`)]

@@ -20,7 +20,6 @@ import { syncTree } from '../../platform/atomic-file.ts'
 import { parseStat } from '../../platform/process-tree.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
 import { CageFacts } from '../limits/cage-facts.ts'
-import { childrenCpuMs } from '../limits/spent-cpu.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 
 /** What is fixed for an attempt, in `spec.json`. */
@@ -139,7 +138,7 @@ export class AttemptFolder {
     const match = /^(\d+) ?(.*)\n$/.exec(text ?? '')
     if (match === null) return undefined
     const atMs = statSync(this.file('exit')).mtimeMs
-    return { code: Number(match[1]), atMs, cpuMs: childrenCpuMs(match[2]!) }
+    return { code: Number(match[1]), atMs, cpuMs: parseStat(match[2]!)?.childrenCpuMs }
   }
 
   /** The cgroup that its command could not be put into, and so was not run. */

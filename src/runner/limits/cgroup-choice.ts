@@ -1,5 +1,6 @@
 import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { parseStat, procText } from '../../platform/process-tree.ts'
 import { makeCgroup, removeCgroup } from './cgroup-folder.ts'
 import { cgroupPlaces } from './cgroup-places.ts'
 import type { V1Folders } from './cgroup-v1.ts'
@@ -20,7 +21,7 @@ const NEEDED = ['memory', 'pids'] as const
 /** Makes the cgroups `name`, and says so; a watchdog where no version can be had, or where that is wanted. */
 export function chooseLimits(name: string, wanted?: HeldBy): LimitChoice {
   if (wanted === 'watchdog') return { heldBy: 'watchdog', why: 'ERRAND_LIMITS asks for it' }
-  const text = (file: string) => readControl(`/proc/self/${file}`) ?? ''
+  const text = (file: string) => procText('self', file) ?? ''
   const { v1, v2 } = cgroupPlaces(text('mountinfo'), text('cgroup'))
   const whys: string[] = []
   if (wanted !== 'cgroup_v1') {
@@ -105,10 +106,7 @@ function isRelated(pid: number, within: ReadonlySet<number>): boolean {
   return false
 }
 
-function parentOf(pid: number): number {
-  const line = readControl(`/proc/${pid}/stat`) ?? ''
-  return Number(line.slice(line.lastIndexOf(')') + 2).split(' ')[1] ?? 0)
-}
+const parentOf = (pid: number): number => parseStat(procText(pid, 'stat') ?? '')?.parent ?? 0
 
 function writable(folder: string): boolean {
   try {

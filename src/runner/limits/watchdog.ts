@@ -1,8 +1,8 @@
 import type { AttemptLimits } from '../../contract/attempt.ts'
+import { hasSwap, type ProcessStat, proportionalBytes } from '../../platform/process-tree.ts'
 import type { Breach, Hold } from './hold.ts'
 import { outOfMemory, tooManyProcesses } from './limit-text.ts'
-import { keyOf, type ProcessTable, type TableEntry } from './process-table.ts'
-import { hasSwap, proportionalBytes } from './shared-memory.ts'
+import { keyOf, type ProcessTable } from './process-table.ts'
 
 /** How old a look may be where a limit hangs on it, and where only the peak does. */
 const LIMITED_MS = 100
@@ -27,9 +27,9 @@ export class WatchdogHold implements Hold {
   readonly #table: ProcessTable
   readonly #swaps = hasSwap()
   #root: number | undefined
-  #looked: readonly TableEntry[] | undefined
+  #looked: readonly ProcessStat[] | undefined
   #known = new Set<string>()
-  #members: TableEntry[] = []
+  #members: ProcessStat[] = []
   #peakBytes = 0
   #wasOver = false
   #cpuMs = 0
@@ -83,9 +83,9 @@ export class WatchdogHold implements Hold {
     return true
   }
 
-  #memory(own: readonly TableEntry[]): number {
+  #memory(own: readonly ProcessStat[]): number {
     const { memory_bytes = Infinity } = this.#limits
-    const resident = sum(own.map(({ residentBytes }) => residentBytes))
+    const resident = sum(own.map(({ residentPages }) => residentPages)) * this.#table.pageBytes
     // Shared pages are counted once for each process here: it cannot be more than that, unless it is swapped out.
     if (!this.#swaps && resident <= Math.min(this.#peakBytes * WORTH, memory_bytes)) return resident
     const usedNow = () =>
@@ -97,7 +97,7 @@ export class WatchdogHold implements Hold {
     return used
   }
 
-  #find(entries: readonly TableEntry[]): TableEntry[] {
+  #find(entries: readonly ProcessStat[]): ProcessStat[] {
     const members = entries.filter((entry) => this.#isOwn(entry))
     const pids = new Set(members.map(({ pid }) => pid))
     for (let before = -1; before !== pids.size; ) {
@@ -112,7 +112,7 @@ export class WatchdogHold implements Hold {
     return members
   }
 
-  #isOwn(entry: TableEntry): boolean {
+  #isOwn(entry: ProcessStat): boolean {
     if (entry.pid === process.pid) return false
     return (
       entry.pid === this.#root ||

@@ -1,7 +1,7 @@
 import type { AttemptSpec, AttemptUsage } from '../../contract/attempt.ts'
+import { spentCpuMs } from '../../platform/process-tree.ts'
 import type { Cage } from '../limits/cage.ts'
 import type { Breach } from '../limits/hold.ts'
-import { spentCpuMs } from '../limits/spent-cpu.ts'
 import type { LocalCages } from './local-cages.ts'
 
 /** What is over sooner is not worth loading what measures memory. */

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type Docker from 'dockerode'
+import { procText } from '../../../platform/process-tree.ts'
 import { cgroupsBelow, makeCgroup, removeCgroup } from '../../limits/cgroup-folder.ts'
 import { cgroupPlaces } from '../../limits/cgroup-places.ts'
-import { readControl, tryControl } from '../../limits/control-file.ts'
+import { tryControl } from '../../limits/control-file.ts'
 
 const execute = promisify(execFile)
 /** Of the namespace of cgroups that a machine boots with; an engine's paths are of that one. */
@@ -82,7 +83,7 @@ function sharesCgroups({ modem }: Docker): boolean {
 
 /** Folders of the topmost cgroups. */
 function cgroupRoots(): ReturnType<typeof cgroupPlaces> {
-  const text = (file: string) => readControl(`/proc/self/${file}`) ?? ''
+  const text = (file: string) => procText('self', file) ?? ''
   const topmost = text('cgroup').replace(/^(\d+:[^:]*:).*$/gm, '$1/')
   return cgroupPlaces(text('mountinfo'), topmost)
 }
