@@ -1,7 +1,6 @@
 import type { BotSource } from '../contract/bot.ts'
-import { deploymentModes, MAX_CODE_BYTES } from '../contract/bot-api.ts'
+import { deploymentModes, MAX_CODE_BYTES, type StartBot } from '../contract/bot-api.ts'
 import { ErrandError } from '../contract/errors.ts'
-import type { BotRequest } from './bot.ts'
 import { SOURCE_PASSWORD } from './registry-password.ts'
 
 type Mode = (typeof deploymentModes)[number]
@@ -12,6 +11,9 @@ const fields: Readonly<Record<Mode, { says: readonly Field[]; more: readonly Fie
   custom: { says: ['upload', 'git_url'], more: ['git_ref', 'git_auth', 'dockerfile'] },
   image: { says: ['docker_image'], more: ['registry_auth'] },
 }
+/** The request for a bot, once an archive in base64 has become an upload. */
+export type BotRequest = Omit<StartBot, 'archive' | 'data'>
+
 type Field = Exclude<keyof BotRequest & string, 'bot_id'>
 
 const needs: Readonly<Record<Mode, string>> = {

@@ -1,20 +1,16 @@
 import { type BotData, BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
-import type { StartBot } from '../contract/bot-api.ts'
 import { isCredentialName } from '../contract/credential-names.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { secretFault } from '../contract/secret-value.ts'
 import { VAR_NAME_RULE, VarName } from '../contract/variable-name.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
-import { botSource } from './bot-source.ts'
+import { type BotRequest, botSource } from './bot-source.ts'
 import { plain, unplain } from './plain-text.ts'
 import { boundTo } from './pulled-image.ts'
 import { SOURCE_PASSWORD } from './registry-password.ts'
 
 /** Name of the one step. */
 export const BOT_STEP = 'bot'
-
-/** What is asked for, once an archive in base64 has become an upload. */
-export type BotRequest = Omit<StartBot, 'archive' | 'data'>
 
 export interface BotRunOptions {
   /** Longest life of a bot; Infinity: without end. */

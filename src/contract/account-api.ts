@@ -2,7 +2,7 @@ import * as z from 'zod'
 
 /** Requests and answers of `/api/users` and `/api/auth/login`. */
 
-const time = z.string().describe('RFC 3339, UTC')
+export const time = z.string().describe('RFC 3339, UTC')
 
 export const UserRole = z.enum(['admin', 'user'])
 export type UserRole = z.infer<typeof UserRole>

@@ -1,9 +1,8 @@
 import * as z from 'zod'
+import { time } from './account-api.ts'
 import { PlainName } from './plain-name.ts'
 
 /** Requests and answers of `/api/tokens`. */
-
-const time = z.string().describe('RFC 3339, UTC')
 
 export const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])
 export type TokenScope = z.infer<typeof TokenScope>

@@ -188,3 +188,6 @@ export type WorkflowFile = z.input<typeof Workflow>
 
 /** The host of a step that names no targets. */
 export const DEFAULT_HOST = 'local'
+
+/** Most instances of one step. */
+export const MAX_INSTANCES = 10_000

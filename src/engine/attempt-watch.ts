@@ -3,14 +3,13 @@ import type { AttemptEnd, AttemptReport, StreamName } from '../contract/attempt.
 import type { NewEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import type { TakenSecrets } from '../contract/secrets.ts'
-import type { ConductorPorts } from './conductor.ts'
 import { judge } from './judge.ts'
 import { type Late, lateEvent, passOnLate, untakenPrompts } from './late-prompts.ts'
 import { FIRST_OUTPUT_EVENT_MS, OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
 import type { RunOutput } from './output-quota.ts'
 import { ALL_OUTPUT, type AttemptSink, type Placement } from './ports.ts'
 import { engineClosed } from './refusals.ts'
-import type { RunLoop } from './run-loop.ts'
+import type { RunLoop, RunPorts } from './run-loop.ts'
 import { sealed } from './sealed.ts'
 
 /** Of these many come, one soon after another. */
@@ -19,7 +18,7 @@ const pieces: ReadonlySet<string> = new Set(['message', 'thought', 'tool'])
 /** What a host tells of one attempt, on its way into the log. */
 export class AttemptWatch implements AttemptSink {
   readonly #loop: RunLoop
-  readonly #ports: ConductorPorts
+  readonly #ports: RunPorts
   readonly #number: number
   readonly #id: string
   readonly #names: { step: string; host: string }
@@ -39,7 +38,7 @@ export class AttemptWatch implements AttemptSink {
 
   constructor(
     loop: RunLoop,
-    ports: ConductorPorts,
+    ports: RunPorts,
     about: { number: number; names: { step: string; host: string }; output: RunOutput | undefined },
     forget: () => void,
   ) {

@@ -1,11 +1,11 @@
 import { WorkflowRunArgs } from '../contract/actions.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { EventOf } from '../contract/events.ts'
-import type { Conductor } from './conductor.ts'
+import type { RunSpec } from '../contract/run.ts'
 import { fillArgs } from './file/template.ts'
 import { instanceOf } from './find-in-state.ts'
 import { instanceEnv } from './lookup.ts'
-import { plannedStep } from './plan.ts'
+import { type Plan, plannedStep } from './plan.ts'
 import type { RunState } from './state.ts'
 
 /** How deep sub-workflows may stand in one another. */
@@ -14,9 +14,18 @@ const MAX_DEPTH = 10
 /** A sub-workflow, and the instance that waits for it. */
 export type ChildStart = Pick<EventOf<'child.started'>, 'step' | 'phase' | 'instance' | 'run_id'>
 
-/** What a sub-workflow is started with. Throws for inputs that do not work out and for too deep a nesting. */
-export function childSubmission(conductor: Conductor, child: ChildStart) {
-  const { plan, state, spec } = conductor
+/** A run with sub-workflows, as far as they are its. */
+export interface ParentRun {
+  readonly spec: RunSpec
+  readonly plan: Plan
+  readonly state: RunState
+  childFinished(end: Omit<EventOf<'child.finished'>, 'seq' | 'time' | 'type'>): Promise<void>
+  /** Whether it has asked for the end of a child, and whether by force; undefined: it has not. */
+  canceledChild(runId: string): boolean | undefined
+}
+
+/** The submission that a sub-workflow is started with. Throws for inputs that do not work out and for too deep a nesting. */
+export function childSubmission({ plan, state, spec }: ParentRun, child: ChildStart) {
   const depth = (spec.parent?.depth ?? 0) + 1
   if (depth > MAX_DEPTH)
     throw new ErrandError(

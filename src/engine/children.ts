@@ -2,20 +2,19 @@ import { messageOf } from '../contract/errors.ts'
 import type { EventOf } from '../contract/events.ts'
 import type { RunSpec } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
-import { type ChildStart, childSubmission } from './child.ts'
-import type { Conductor } from './conductor.ts'
+import { type ChildStart, childSubmission, type ParentRun } from './child.ts'
 import type { Submission } from './face.ts'
 import type { RunStore } from './ports.ts'
 
 export interface ChildrenPorts {
   store: RunStore
-  conductor(runId: string): Conductor | undefined
+  conductor(runId: string): ParentRun | undefined
   begin(submission: Submission, parent: NonNullable<RunSpec['parent']>): Promise<unknown>
   cancel(runId: string, options: { message: string; force: boolean }): Promise<void>
   closed(): boolean
 }
 
-/** What passes between a run and its sub-workflows, which are runs of their own. */
+/** The dealings between a run and its sub-workflows, which are runs of their own. */
 export class Children {
   readonly #ports: ChildrenPorts
 
@@ -24,7 +23,7 @@ export class Children {
   }
 
   /** Begins a child whose start is committed, unless it is there. */
-  async start(above: Conductor, child: ChildStart): Promise<void> {
+  async start(above: ParentRun, child: ChildStart): Promise<void> {
     const { step, phase, instance, run_id } = child
     const { run_id: parentId, owner, tenant, repository } = above.spec
     const end = (status: 'canceled' | 'failed', message?: string) =>
@@ -73,7 +72,7 @@ export class Children {
   }
 
   /** The end that the parent asked for came before the child was there to be told. */
-  async #pass(above: Conductor, runId: string): Promise<void> {
+  async #pass(above: ParentRun, runId: string): Promise<void> {
     const force = above.canceledChild(runId)
     if (force !== undefined) await this.cancel(runId, force)
   }

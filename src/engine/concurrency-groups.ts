@@ -1,15 +1,24 @@
-import type { Conductor } from './conductor.ts'
+import type { RunSpec } from '../contract/run.ts'
 import { fillText, lookupIn } from './file/template.ts'
 import { type ConcurrencyGate, Gate } from './gate.ts'
+import type { Plan } from './plan.ts'
+
+/** A run that may be in a concurrency group. */
+export interface GroupMember {
+  readonly spec: RunSpec
+  readonly plan: Plan
+  /** Its turn has come. */
+  start(): Promise<void>
+}
 
 /** The places of runs in the concurrency groups that their workflows name. */
 export class ConcurrencyGroups {
-  readonly #conductor: (runId: string) => Conductor | undefined
+  readonly #conductor: (runId: string) => GroupMember | undefined
   readonly #makeGate: () => ConcurrencyGate | Promise<ConcurrencyGate>
   #gate: ConcurrencyGate | undefined
 
   constructor(
-    conductor: (runId: string) => Conductor | undefined,
+    conductor: (runId: string) => GroupMember | undefined,
     makeGate: () => ConcurrencyGate | Promise<ConcurrencyGate> = () => new Gate(),
   ) {
     this.#conductor = conductor
@@ -23,7 +32,7 @@ export class ConcurrencyGroups {
   }
 
   /** Undefined: it may run. Otherwise why it waits; it is started when its turn comes. `running`: it runs already. */
-  enter(conductor: Conductor, running: boolean): string | undefined {
+  enter(conductor: GroupMember, running: boolean): string | undefined {
     const { concurrency } = conductor.plan.workflow
     const gate = this.#gate
     if (!concurrency || !gate) return undefined

@@ -3,43 +3,29 @@ import type { EventOf, NewEvent, RunEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import type { RunSpec } from '../contract/run.ts'
 import type { Reason } from '../contract/status.ts'
-import type { Log } from '../platform/log.ts'
 import { approvalAnswers } from './approvals.ts'
-import { type ChildStart, openChildren } from './child.ts'
+import { type ChildStart, openChildren, type ParentRun } from './child.ts'
 import { ChildCancels } from './child-cancels.ts'
+import type { GroupMember } from './concurrency-groups.ts'
 import type { Decided } from './decide-all.ts'
 import type { EngineFace } from './face.ts'
 import { instanceOf } from './find-in-state.ts'
 import { HostedAttempts } from './hosted-attempts.ts'
 import { addressInput, type InputAddress } from './inputs.ts'
-import type { PassOn } from './late-prompts.ts'
-import type { OutputQuota } from './output-quota.ts'
 import type { Plan } from './plan.ts'
-import type { Clock, OutputStore, RunStore, StepHost } from './ports.ts'
 import { runEnded } from './refusals.ts'
-import { RunLoop } from './run-loop.ts'
+import { RunLoop, type RunPorts } from './run-loop.ts'
 import type { RunState } from './state.ts'
 
-export interface ConductorPorts {
-  store: RunStore
-  host: StepHost
-  outputs: OutputStore
-  /** As `EngineOptions.outputQuota`. */
-  outputQuota?: OutputQuota
-  clock: Clock
+export interface ConductorPorts extends RunPorts {
   /** After each commit. */
   committed(conductor: Conductor, events: readonly RunEvent[]): void
   startChild(conductor: Conductor, child: ChildStart): void
   cancelChild(runId: string, force: boolean): void
-  /** As `EngineOptions.passOn`. */
-  passOn?: PassOn
-  /** As `CommitterOptions.failed`. */
-  storeFailed(runId: string, error: unknown, tries: number): number | undefined
-  log: Log
 }
 
 /** One run that is conducted here: what may be asked of it, and what it has going on in the world. */
-export class Conductor {
+export class Conductor implements ParentRun, GroupMember {
   readonly spec: RunSpec
   readonly plan: Plan
   readonly state: RunState
@@ -126,7 +112,7 @@ export class Conductor {
     if (instance.status === 'waiting') await this.#loop.input([{ type: 'child.finished', ...end }])
   }
 
-  /** Whether this run has asked for the end of a child, and whether by force; undefined: it has not. */
+  /** As `ParentRun.canceledChild`. */
   canceledChild(runId: string): boolean | undefined {
     return this.#childCancels.get(runId)
   }

@@ -4,31 +4,18 @@ import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
-import type { RunRecord, RunSpec, RunView } from '../contract/run.ts'
+import type { RunRecord, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
-import type { Log } from '../platform/log.ts'
 import { ConductedRuns } from './conducted-runs.ts'
 import { evolve } from './evolve.ts'
-import type { EngineFace, Submission } from './face.ts'
+import type { EngineFace, EngineOptions, Submission } from './face.ts'
 import { Feed } from './feed.ts'
-import type { ConcurrencyGate } from './gate.ts'
 import { withinGroup } from './group.ts'
 import type { InputAddress } from './inputs.ts'
-import type { PassOn } from './late-prompts.ts'
 import { Loader } from './load.ts'
-import type { NotifyOptions } from './notifications.ts'
 import type { OutputQuota } from './output-quota.ts'
 import type { Plan } from './plan.ts'
-import type {
-  Clock,
-  Notifier,
-  OutputStore,
-  RunPage,
-  RunQuery,
-  RunSecrets,
-  RunStore,
-  StepHost,
-} from './ports.ts'
+import type { OutputStore, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { alreadyRolledBack, runNotEnded } from './refusals.ts'
 import { carriedOver, rollbackWorkflow } from './retry.ts'
 import { sealedEnv } from './sealed-env.ts'
@@ -36,43 +23,6 @@ import { initialState, type RunState } from './state.ts'
 import { logOf, recordOf } from './stored-run.ts'
 import { viewOf } from './view.ts'
 import { watch } from './watch.ts'
-
-export interface EngineOptions {
-  store: RunStore
-  host: StepHost
-  outputs: OutputStore
-  /** How much output is kept. Absent: all that the store has room for. */
-  outputQuota?: OutputQuota
-  /** Default: the actions that ship with Errand. */
-  catalog?: ActionCatalog
-  notifier?: Notifier
-  notify?: NotifyOptions
-  clock?: Clock
-  /**
-   * Keeps the credentials that stand in the `env` of a workflow, apart from it, until the run is removed. Absent: they stay
-   * where they are, and are no secrets.
-   */
-  runSecrets?: RunSecrets
-  /** Throws to refuse a run, before anything of it is kept but its secrets. */
-  admit?: (run: RunSpec) => Promise<void>
-  /**
-   * Goes on with the session of a run with prompts that came too late for it, oldest first; answers the run that has each.
-   * It is asked before the end of that one is committed, and again after a failure (5xx) or a crash in between, or where
-   * more have come: then no prompt is to be given twice. Throws to refuse. Absent: they are dropped.
-   */
-  passOn?: PassOn
-  /** Where runs wait for others of their concurrency group; asked with the first that is in one. Default: within this engine. */
-  concurrency?: () => ConcurrencyGate | Promise<ConcurrencyGate>
-  /** Told to notifiers. */
-  version?: string
-  /**
-   * When the store cannot keep an event: `retry` goes on trying, each second, and nothing moves on meanwhile;
-   * `abandon` gives the run up after three tries, ends its processes and makes `done` reject. Default `retry`.
-   */
-  onStoreFailure?: 'retry' | 'abandon'
-  /** Told of what needs a person's attention. */
-  log?: Log
-}
 
 /** Conducts runs: the hub, the CLI and programs that embed Errand use this same class with other ports. */
 export class Engine implements EngineFace {

@@ -1,11 +1,8 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { StepInstance } from '../contract/events.ts'
-import { DEFAULT_HOST } from '../contract/workflow.ts'
+import { DEFAULT_HOST, MAX_INSTANCES } from '../contract/workflow.ts'
 import { fillText, type Lookup } from './file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
-
-/** Most instances of one step. */
-export const MAX_INSTANCES = 10_000
 
 /**
  * The instances of a step: each item or matrix combination on each target. Throws `ErrandError` for a target

@@ -1,10 +1,25 @@
+import type { ActionCatalog } from '../contract/actions.ts'
 import type { GivenInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
-import type { CreateRun, RunRecord, RunView } from '../contract/run.ts'
+import type { CreateRun, RunRecord, RunSpec, RunView } from '../contract/run.ts'
+import type { Log } from '../platform/log.ts'
 import type { Problem } from './file/problem.ts'
+import type { ConcurrencyGate } from './gate.ts'
 import type { InputAddress } from './inputs.ts'
-import type { RunPage, RunQuery } from './ports.ts'
+import type { PassOn } from './late-prompts.ts'
+import type { NotifyOptions } from './notifications.ts'
+import type { OutputQuota } from './output-quota.ts'
+import type {
+  Clock,
+  Notifier,
+  OutputStore,
+  RunPage,
+  RunQuery,
+  RunSecrets,
+  RunStore,
+  StepHost,
+} from './ports.ts'
 
 export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflow'> {
   vars?: Record<string, string | number | boolean>
@@ -31,7 +46,45 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   onWarnings?: (warnings: readonly Problem[]) => void
 }
 
-/** What the hub's API, the CLI and an embedding program use of the engine; `Engine` implements it. */
+/** The ports of an engine, and how it is to behave. */
+export interface EngineOptions {
+  store: RunStore
+  host: StepHost
+  outputs: OutputStore
+  /** How much output is kept. Absent: all that the store has room for. */
+  outputQuota?: OutputQuota
+  /** Default: the actions that ship with Errand. */
+  catalog?: ActionCatalog
+  notifier?: Notifier
+  notify?: NotifyOptions
+  clock?: Clock
+  /**
+   * Keeps the credentials that stand in the `env` of a workflow, apart from it, until the run is removed. Absent: they stay
+   * where they are, and are no secrets.
+   */
+  runSecrets?: RunSecrets
+  /** Throws to refuse a run, before anything of it is kept but its secrets. */
+  admit?: (run: RunSpec) => Promise<void>
+  /**
+   * Goes on with the session of a run with prompts that came too late for it, oldest first; answers the run that has each.
+   * It is asked before the end of that one is committed, and again after a failure (5xx) or a crash in between, or where
+   * more have come: then no prompt is to be given twice. Throws to refuse. Absent: they are dropped.
+   */
+  passOn?: PassOn
+  /** Where runs wait for others of their concurrency group; asked with the first that is in one. Default: within this engine. */
+  concurrency?: () => ConcurrencyGate | Promise<ConcurrencyGate>
+  /** Told to notifiers. */
+  version?: string
+  /**
+   * When the store cannot keep an event: `retry` goes on trying, each second, and nothing moves on meanwhile;
+   * `abandon` gives the run up after three tries, ends its processes and makes `done` reject. Default `retry`.
+   */
+  onStoreFailure?: 'retry' | 'abandon'
+  /** Told of what needs a person's attention. */
+  log?: Log
+}
+
+/** The engine as the hub's API, the CLI and an embedding program use it; `Engine` implements it. */
 export interface EngineFace {
   /**
    * Resolves once the run is committed. Throws `invalid_workflow` (details: problems), `run_exists`, `invalid_argument`

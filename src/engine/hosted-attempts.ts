@@ -2,23 +2,22 @@ import { messageOf } from '../contract/errors.ts'
 import { attemptId, splitAttemptId } from '../contract/ids.ts'
 import type { Reason } from '../contract/status.ts'
 import { AttemptWatch } from './attempt-watch.ts'
-import type { ConductorPorts } from './conductor.ts'
 import type { RunOutput } from './output-quota.ts'
 import type { Recorded } from './record.ts'
-import type { RunLoop } from './run-loop.ts'
+import type { RunLoop, RunPorts } from './run-loop.ts'
 import { attemptSpec, requirementsOf } from './spec.ts'
 import { keptBytes } from './state.ts'
 
 /** What one run has at its host: its attempts, and who listens to each. */
 export class HostedAttempts {
   readonly #loop: RunLoop
-  readonly #ports: ConductorPorts
+  readonly #ports: RunPorts
   readonly #watches = new Map<number, AttemptWatch>()
   /** What all of them together may put out; undefined: anything. */
   readonly #output: RunOutput | undefined
   #closed = false
 
-  constructor(loop: RunLoop, ports: ConductorPorts) {
+  constructor(loop: RunLoop, ports: RunPorts) {
     this.#loop = loop
     this.#ports = ports
     this.#output = ports.outputQuota?.ofRun(loop.spec)

@@ -3,13 +3,16 @@ import { messageOf } from '../contract/errors.ts'
 import type { NewEvent, RunEvent } from '../contract/events.ts'
 import type { RunSpec } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
+import type { Log } from '../platform/log.ts'
 import { Committer } from './committer.ts'
-import type { ConductorPorts } from './conductor.ts'
 import { type Decided, decideAll } from './decide-all.ts'
 import { evolve } from './evolve.ts'
+import type { PassOn } from './late-prompts.ts'
 import type { RunNames } from './lookup.ts'
 import { mainOutcome } from './outcome.ts'
+import type { OutputQuota } from './output-quota.ts'
 import type { Plan } from './plan.ts'
+import type { Clock, OutputStore, RunStore, StepHost } from './ports.ts'
 import { engineClosed } from './refusals.ts'
 import { RunWriter } from './run-writer.ts'
 import { initialState, type RunState } from './state.ts'
@@ -17,8 +20,22 @@ import { WakeUp } from './wake-up.ts'
 
 type Effect = () => void
 
-export interface RunLoopPorts
-  extends Pick<ConductorPorts, 'store' | 'host' | 'clock' | 'storeFailed' | 'log'> {
+/** The ports of the engine that all of its runs have. */
+export interface RunPorts {
+  store: RunStore
+  host: StepHost
+  outputs: OutputStore
+  /** As `EngineOptions.outputQuota`. */
+  outputQuota?: OutputQuota
+  clock: Clock
+  /** As `EngineOptions.passOn`. */
+  passOn?: PassOn
+  /** As `CommitterOptions.failed`. */
+  storeFailed(runId: string, error: unknown, tries: number): number | undefined
+  log: Log
+}
+
+export interface RunLoopPorts extends RunPorts {
   /** After each commit. */
   committed(events: readonly RunEvent[]): void
   /** What is to be done in the world once it is committed. */

@@ -5,7 +5,7 @@ import { scriptedEngine, step, until } from '../../test/support/scripted-engine.
 import type { Script } from '../../test/support/scripted-host.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { MemoryRunStore } from '../hub/store/memory.ts'
-import type { EngineOptions } from './engine.ts'
+import type { EngineOptions } from './face.ts'
 
 /** An engine whose store fails with `failing.with`, where that is set. */
 function failingWorld(t: TestContext, script: () => Script, options: Partial<EngineOptions> = {}) {

@@ -1,6 +1,5 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
-import { DEFAULT_HOST } from '../../contract/workflow.ts'
-import { MAX_INSTANCES } from '../expand.ts'
+import { DEFAULT_HOST, MAX_INSTANCES } from '../../contract/workflow.ts'
 import { checkAction, checkEngineStep, checkExpectedVars } from './check-action.ts'
 import { checkArgs, isTemplate } from './check-args.ts'
 import { checkOutputs, checkTemplates, checkWhen } from './check-texts.ts'

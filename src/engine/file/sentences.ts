@@ -1,4 +1,4 @@
-import type * as z from 'zod'
+import type * as z from '../../contract/mini-zod.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { insteadOfKey, keyHint, keysOf, placeOf, type Root, valueHint, variableHint } from './hints.ts'
 import { valueAt } from './loose.ts'

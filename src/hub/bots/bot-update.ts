@@ -1,4 +1,5 @@
-import { type BotRequest, botOf, type KeptSource } from '../../blueprints/bot.ts'
+import { botOf, type KeptSource } from '../../blueprints/bot.ts'
+import type { BotRequest } from '../../blueprints/bot-source.ts'
 import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
 import type { BotSource } from '../../contract/bot.ts'
 import { BotLimits, BotRestart } from '../../contract/bot.ts'
