@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { it } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { testEvents } from './testing-runs.ts'
 import { openTestStore } from './testing-stores.ts'
 
-const writer = path.join(import.meta.dirname, 'testing-writer.ts')
+const writer = fileURLToPath(new URL('./testing-writer.ts', import.meta.url))
 
 for (const kind of ['sqlite', 'file'] as const)
   it(`${kind}: what was acknowledged is there after kill -9 in the middle of writing, and no commit is halved`, async (t) => {
