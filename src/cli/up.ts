@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { ErrandError } from '../contract/errors.ts'
 import {
   botEnvironment,
   givenTokens,
@@ -12,9 +13,13 @@ import { command, UsageError } from './command.ts'
 import { configPath } from './config-path.ts'
 import { containerNote } from './container-note.ts'
 import { dataFolder } from './errand-home.ts'
+import { takeFolderLock } from './folder-lock.ts'
+import { giveBackMemory } from './give-back.ts'
 import { DEFAULT_HEARTBEAT, DEFAULT_LOST_AFTER, leaseOf } from './lease-options.ts'
+import { productVersion } from './product-version.ts'
 import { programLog } from './program-log.ts'
 import { DEFAULT_RETENTION, retentionMs } from './retention-option.ts'
+import { localHubFile, writeLogin } from './saved-login.ts'
 import { untilSignal } from './until-signal.ts'
 
 export const up = command({
@@ -62,8 +67,10 @@ export const up = command({
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
   async run(options) {
-    const [{ startHub }, { ChildRunner }, { sweepKilled }] = await Promise.all([
-      import('./hub-process.ts'),
+    const [{ startHub }, quota, actions, { ChildRunner }, { sweepKilled }] = await Promise.all([
+      import('../hub/start-hub.ts'),
+      import('../hub/bots/bot-quota.ts'),
+      import('../actions/registry.ts'),
       import('./child-runner.ts'),
       import('./own-record.ts'),
     ])
@@ -75,13 +82,17 @@ export const up = command({
     const openMetrics = metricsOpen(process.env)
     const hosts = allowedHosts(process.env)
     const readers = readersPerUser(process.env)
-    const bots = botEnvironment(process.env)
+    const botQuota = { ...quota.DEFAULT_BOT_QUOTA, ...botEnvironment(process.env) }
     const slots = ownSlots(options)
-    const hub = await startHub({
+    const hubOptions = {
       ...address(options),
       data,
       isNew: options.new,
+      version: productVersion,
+      env: process.env,
       config: configPath(options.config, data),
+      // A process outlives the runner that started it, a session has a folder; what a runner does in itself has nothing.
+      isDurable: (action: string) => actions.builtinActionRegistry[action]?.kind !== 'inline',
       log,
       keptMs,
       lease,
@@ -90,40 +101,63 @@ export const up = command({
       ownRunner: !options['no-runner'],
       outputLimits: outputLimits(process.env),
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
-      botQuota: bots,
+      botQuota,
       givenTokens: givenTokens(process.env),
-      tellAdmin: ({ username, password }) =>
-        process.stdout.write(
-          `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown this once)\n`,
-        ),
-    })
-    const runner = options['no-runner']
-      ? undefined
-      : new ChildRunner({
-          url: hub.url,
-          token: hub.runnerToken,
-          localToken: hub.localToken,
-          workspace: join(data, 'runner'),
-          allowedDirs,
-          slots,
-          log,
-        })
-    process.stdout.write(greeting(hub, data))
-    const swept = sweepKilled()
-    // A terminal that closes ends it; without one SIGHUP asks, as of other servers, to read the configuration again.
-    if (process.stdin.isTTY) await untilSignal()
-    else {
-      process.on('SIGHUP', hub.reload)
-      await untilSignal(['SIGINT', 'SIGTERM'])
-      process.off('SIGHUP', hub.reload)
+      own: {
+        tellAdmin: ({ username, password }: { username: string; password: string }) =>
+          void process.stdout.write(
+            `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown this once)\n`,
+          ),
+        opened: ({ url, localToken }: { url: string; localToken: string }) =>
+          writeLogin({ url, token: localToken }, localHubFile(data)),
+      },
     }
-    process.stdout.write('Stopping. What is still running is picked up by the next start.\n')
-    await runner?.close()
-    await hub.close()
-    await swept
-    return 0
+    const lock = lockedDataFolder(data)
+    const keepMemory = giveBackMemory()
+    try {
+      const hub = await startHub(hubOptions)
+      const runner = options['no-runner']
+        ? undefined
+        : new ChildRunner({
+            url: hub.url,
+            token: hub.runnerToken!,
+            localToken: hub.localToken!,
+            workspace: join(data, 'runner'),
+            allowedDirs,
+            slots,
+            log,
+          })
+      process.stdout.write(greeting(hub, data))
+      const swept = sweepKilled()
+      // A terminal that closes ends it; without one SIGHUP asks, as of other servers, to read the configuration again.
+      if (process.stdin.isTTY) await untilSignal()
+      else {
+        process.on('SIGHUP', hub.reload)
+        await untilSignal(['SIGINT', 'SIGTERM'])
+        process.off('SIGHUP', hub.reload)
+      }
+      process.stdout.write('Stopping. What is still running is picked up by the next start.\n')
+      await runner?.close()
+      await hub.close()
+      await swept
+      return 0
+    } finally {
+      keepMemory()
+      lock.release()
+    }
   },
 })
+
+/** Takes the folder for this process. Throws `data_folder_locked`. */
+function lockedDataFolder(data: string): { release(): void } {
+  const lock = takeFolderLock({ path: data, what: 'data folder', option: '--data' }, 'lock')
+  if (!('holder' in lock)) return lock
+  throw new ErrandError(
+    'data_folder_locked',
+    `The data folder ${data} is in use by process ${lock.holder.pid}.`,
+    { hint: 'Stop that one first, or give this one another folder with --data.' },
+  )
+}
 
 /** Of its own runner, whose settings are looked at before anything begins. */
 function ownSlots({

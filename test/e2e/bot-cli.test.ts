@@ -178,7 +178,8 @@ test('a check of health, a policy and a life without end are asked for, and show
   const live = new Map<string, BotLive>()
   const quota = { maxBots: 3, maxSeconds: Number.POSITIVE_INFINITY }
   const { errand, bot, onMachine } = await setUp(t, {
-    bots: { quota: { ...DEFAULT_BOT_QUOTA, ...quota }, live: (id) => live.get(id) },
+    botQuota: { ...DEFAULT_BOT_QUOTA, ...quota },
+    machines: { liveBot: (id) => live.get(id) },
   })
   writeFileSync(join(errand.home, 'bot.py'), 'x')
   const health = ['--health-cmd', 'test -e $HOME', '--health-interval', '9s', '--health-retries', '2']

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { startHub } from '../../src/cli/hub-process.ts'
 import { ErrandClient } from '../../src/client/client.ts'
 import type { Health } from '../../src/contract/health-api.ts'
+import { startHub } from '../../src/hub/start-hub.ts'
 import { seedOpenRuns } from '../support/open-runs.ts'
 import { freePort } from '../support/programs.ts'
 
@@ -21,7 +21,12 @@ test('a hub with many open runs answers from the start, says how far it is, and 
   const data = folder(t)
   await seedOpenRuns(data, COUNT)
   const port = await freePort()
-  const starting = startHub({ data, host: '127.0.0.1', port, tellAdmin: () => {}, log: () => {} })
+  const starting = startHub({
+    ...{ data, host: '127.0.0.1', port, version: '0.0.0-test', env: {} },
+    isDurable: () => true,
+    own: { tellAdmin: () => {} },
+    log: () => {},
+  })
   t.after(async () => (await starting).close())
   const url = `http://127.0.0.1:${port}`
   const health = async () => (await fetch(`${url}/health`)).json() as Promise<Health>

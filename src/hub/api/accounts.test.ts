@@ -146,7 +146,7 @@ test('a name that would mislead in a list is refused, with the field and the cha
 
 test('failed logins are slowed down, with the time to wait', async (t) => {
   const loginLimits = { perAccount: 2, perAddress: 10, windowMs: 60_000, entries: 100 }
-  const hub = await testingHub(t, { auth: { loginLimits } })
+  const hub = await testingHub(t, { loginLimits })
   const login = () => hub.call('POST', '/api/auth/login', undefined, { username: 'ann', password: 'wrong' })
   assert.equal((await login()).status, 401)
   assert.equal((await login()).status, 401)

@@ -189,7 +189,7 @@ test('a chat that is left before its run is there cancels it', async (t) => {
 })
 
 test('a chat gives up in the end, and a hub that stops says so', async (t) => {
-  const { post, engine } = await setup(t, { limits: { chatSeconds: 0.2 } })
+  const { post, engine } = await setup(t, { apiLimits: { chatSeconds: 0.2 } })
   const late = await post('/api/chat', { message: 'hold' })
   assert.equal(late.status, 503)
   assert.match(late.json.error.message, /no answer within 0\.2 s/)
@@ -355,14 +355,7 @@ test('what cannot be gone on with says why', async (t) => {
 test('an agent that neither ships with Errand nor is one of a runner is refused before a run is made', async (t) => {
   const mine = { name: 'mine', title: 'Mine', installed: true, usable: true }
   const views = [runner('a', [mine]), runner('b', [])]
-  const runners = {
-    list: () => views,
-    attempts: () => [],
-    drain: () => false,
-    undrain: () => false,
-    remove: () => false,
-  }
-  const { call, token, engine } = await setup(t, { runners })
+  const { call, token, engine } = await setup(t, { machines: { list: () => views } })
   const asked = [
     ['/api/runs', { agent: { prompt: 'x', agent: 'claud' } }],
     ['/api/runs', { input: { text: 'x' }, metadata: { agent_type: 'claud' } }],
@@ -403,14 +396,7 @@ test('the agents of the fleet are shown, without the names of runners to those w
     runner('b', [have, { name: 'mine', title: 'Mine', installed: true, usable: true }]),
     runner('c', [{ ...have, name: 'gone' }], 'disconnected'),
   ]
-  const runners = {
-    list: () => views,
-    attempts: () => [],
-    drain: () => false,
-    undrain: () => false,
-    remove: () => false,
-  }
-  const { call, token } = await setup(t, { runners })
+  const { call, token } = await setup(t, { machines: { list: () => views } })
   const bare = AgentsHealth.parse((await call('GET', '/health/agents')).json).agents
   assert.deepEqual(Object.keys(bare).sort(), [
     ...['acp', 'builtin', 'claude_code', 'codex', 'copilot', 'mine', 'opencode'],

@@ -132,7 +132,7 @@ test('a user who has data of bots is not removed: the next of that name would ha
 
 test('an update has its own place for data while it is under way; one that fails leaves the one before', async (t) => {
   const live = new Map<string, BotLive>()
-  const { hub, call, start, botOn, up } = await setUp(t, { bots: { live: (id) => live.get(id) } })
+  const { hub, call, start, botOn, up } = await setUp(t, { machines: { liveBot: (id) => live.get(id) } })
   const place = async () => {
     const { path, limit_bytes } = (await call('GET', '/bots/echo/data')).json
     return `${path} ${limit_bytes / GB}`
@@ -186,7 +186,7 @@ test('a run that has no runner yet is not begun again beside itself: its data wo
 
 test('data count for a quota of their owner, with both numbers in its refusal', async (t) => {
   const { call, start, up, stop } = await setUp(t, {
-    bots: { quota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB } },
+    botQuota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB },
   })
   await start('one')
   await up('one')
@@ -204,7 +204,7 @@ test('data count for a quota of their owner, with both numbers in its refusal', 
 
 test('less room than before is had only by data that fit it', async (t) => {
   const { hub, call, start, up, stop } = await setUp(t, {
-    bots: { quota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB } },
+    botQuota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB },
   })
   const limit = async () => (await call('GET', '/bots/one/data')).json.limit_bytes
   const shrunk = () => start('one', { data: { size: '1MB' } })
@@ -305,7 +305,7 @@ test('force ends the bot first, and forgets data whose runner is away', async (t
 
 test('what a runner sends may take as long as it comes; any other body has its time', async (t) => {
   const requestMs = 2000
-  const { hub } = await setUp(t, { limits: { requestMs } })
+  const { hub } = await setUp(t, { apiLimits: { requestMs } })
   const runner = await hub.user('runner', 'admin')
   const token = await hub.tokenOf(runner.id, 'runner')
   let taken = Promise.resolve('')

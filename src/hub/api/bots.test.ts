@@ -116,7 +116,7 @@ test('what no runner could hold is refused before anything begins, and a restart
     if (limits.cpus <= most) return
     throw new ErrandError('invalid_argument', `limits.cpus is ${limits.cpus}; the most is ${most}.`)
   }
-  const { hub, token, call } = await setUp(t, { bots: { checkRoom } })
+  const { hub, token, call } = await setUp(t, { machines: { checkBot: checkRoom } })
   const large = { ...echo, limits: { cpus: 1000 } }
   const refused = await call('POST', '', large)
   assert.deepEqual([refused.status, refused.json.error.code], [400, 'invalid_argument'])
@@ -377,7 +377,7 @@ test('an update of a private image takes what is there, or what its own credenti
 
 test('a bot that has ended and had no secrets can be restarted, within the quota', async (t) => {
   const { hub, call } = await setUp(t, {
-    bots: { quota: { maxBots: 1, maxSeconds: 3600, maxDataBytes: 5 * 1024 ** 3 } },
+    botQuota: { maxBots: 1, maxSeconds: 3600, maxDataBytes: 5 * 1024 ** 3 },
   })
   const { run_id } = (await call('POST', '', { bot_id: 'one', code: 'x' })).json
   ;(await botOn(hub, 'one')).end({ outcome: 'failed', reason: 'exit_code', exit_code: 1 })
@@ -391,7 +391,7 @@ test('a bot that has ended and had no secrets can be restarted, within the quota
 
 test('a bot that is begun again lives no longer than bots may by then', async (t) => {
   const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
-  const { call } = await setUp(t, { bots: { quota } })
+  const { call } = await setUp(t, { botQuota: quota })
   assert.equal((await call('POST', '', { bot_id: 'one', code: 'x' })).json.timeout_seconds, 86_400)
   quota.maxSeconds = 3600
   assert.equal((await call('POST', '/one/restart')).json.timeout_seconds, 3600)
@@ -423,7 +423,7 @@ test('an update ends the old bot once the new one is up', async (t) => {
 
 test('an update of a bot with a check takes over once it is healthy; one that is unhealthy is ended', async (t) => {
   const live = new Map<string, BotLive>()
-  const { hub, call } = await setUp(t, { bots: { live: (id) => live.get(id) } })
+  const { hub, call } = await setUp(t, { machines: { liveBot: (id) => live.get(id) } })
   const health = { cmd: 'true', interval_seconds: 5 }
   const { run_id: old } = (await call('POST', '', { ...echo, health })).json
   await (await botOn(hub)).phase('running')
@@ -463,7 +463,7 @@ test('an update takes over only when its container engine has told whether it is
     if (now) looks++
     return now
   }
-  const { hub, call } = await setUp(t, { bots: { live } })
+  const { hub, call } = await setUp(t, { machines: { liveBot: live } })
   const { run_id: old } = (await call('POST', '', echo)).json
   await (await botOn(hub)).phase('running')
   const { run_id } = (await call('POST', '/echo/update', { code: 'y' })).json.update
@@ -480,7 +480,7 @@ test('an update takes over only when its container engine has told whether it is
 
 test('what its runner tells of a bot is shown while it lives; an engine that is away stands before what it is at', async (t) => {
   const live = new Map<string, BotLive>()
-  const { hub, call } = await setUp(t, { bots: { live: (id) => live.get(id) } })
+  const { hub, call } = await setUp(t, { machines: { liveBot: (id) => live.get(id) } })
   await call('POST', '', { ...echo, restart: { policy: 'always' } })
   const bot = await botOn(hub)
   const { attempt_id } = bot.spec
@@ -518,7 +518,7 @@ test('what its runner tells of a bot is shown while it lives; an engine that is 
 
 test('a life without end is had where the operator allows it, and asked for', async (t) => {
   const quota: BotQuota = { ...DEFAULT_BOT_QUOTA, maxBots: 9 }
-  const { hub, call } = await setUp(t, { bots: { quota } })
+  const { hub, call } = await setUp(t, { botQuota: quota })
   for (const timeout_seconds of [null, 'unlimited']) {
     const { status, json } = await call('POST', '', { bot_id: 'one', code: 'x', timeout_seconds })
     assert.deepEqual([status, json.error.code], [400, 'invalid_argument'])
@@ -567,7 +567,7 @@ test('an update that fails leaves the old bot, and says so', async (t) => {
 })
 
 test('an update is finished by a hub that was restarted in between', async (t) => {
-  const { hub, call } = await setUp(t, { bots: { settleMs: 3_600_000 } })
+  const { hub, call } = await setUp(t, { botSettleMs: 3_600_000 })
   const { run_id: old } = (await call('POST', '', echo)).json
   await botOn(hub)
   const { run_id } = (await call('POST', '/echo/update', { code: 'y' })).json.update

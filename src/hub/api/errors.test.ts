@@ -22,7 +22,7 @@ function assertError(answer: Answer, status: number, code: string, says?: RegExp
 }
 
 test('every refusal has one shape, the right status, and says what is wrong', async (t) => {
-  const hub = await testingHub(t, { limits: { bodyBytes: 10_000 } })
+  const hub = await testingHub(t, { apiLimits: { bodyBytes: 10_000 } })
   const { token } = await hub.user('ann')
   const post = (body: unknown, headers?: Record<string, string>) =>
     hub.call('POST', '/api/runs', token, body, headers)

@@ -98,7 +98,7 @@ test('a job that starts a bot is in init while it waits for a runner, and no suc
 })
 
 test('a log that takes long is seen in get_logs, then as it was read, or as what went wrong', async (t) => {
-  const { hub, token, job, look } = await setUp(t, { limits: { jobSeconds: 0 } })
+  const { hub, token, job, look } = await setUp(t, { apiLimits: { jobSeconds: 0 } })
   await job({ ...start, bot_id: 'my-bot' })
   while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
   await hub.host.bots.get('my-bot')!.say('hello\n')
@@ -182,10 +182,9 @@ test('jobs of others are not there', async (t) => {
 })
 
 test("the operator's own tokens are taken, the client's in its header too, and no more once they change", async (t) => {
-  const hub = await testingHub(t, { auth: { given: ['client-token-of-old', 'worker-token-of-old'] } })
-  await hub.user('boss', 'admin')
   const given = { client: 'client-token-of-old', runner: 'worker-token-of-old' }
-  await keepGivenTokens(hub.accounts, given)
+  const hub = await testingHub(t, { givenTokens: given })
+  await hub.user('boss', 'admin')
   await keepGivenTokens(hub.accounts, given)
   const body = { blueprint: 'bot_runner', data: { action: 'list' } }
   const ask = (headers: Record<string, string>) => hub.call('POST', '/jobs', undefined, body, headers)

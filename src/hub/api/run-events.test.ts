@@ -90,7 +90,7 @@ test('as JSON the events that are there come as a list, also of a run that goes 
 })
 
 test('a quiet stream says that it is there, and ends with its token', async (t) => {
-  const hub = await testingHub(t, { limits: { keepAliveMs: 10 } })
+  const hub = await testingHub(t, { apiLimits: { keepAliveMs: 10 } })
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
   const response = await fetch(`${hub.url}/api/runs/${run_id}/events?access_token=${token}`)
@@ -107,7 +107,7 @@ test('a quiet stream says that it is there, and ends with its token', async (t) 
 })
 
 test("an admin who is one no more sees no further event of another's run", async (t) => {
-  const hub = await testingHub(t, { limits: { keepAliveMs: 10 } })
+  const hub = await testingHub(t, { apiLimits: { keepAliveMs: 10 } })
   const [ann, boss, chief] = [
     await hub.user('ann'),
     await hub.user('boss', 'admin'),
@@ -133,7 +133,7 @@ async function stoppedReader(hub: Hub, path: string, token: string): Promise<Soc
 }
 
 test('a reader that takes nothing is cut off, costs no memory, and can go on later', async (t) => {
-  const hub = await testingHub(t, { limits: { slowReaderMs: 300 } })
+  const hub = await testingHub(t, { apiLimits: { slowReaderMs: 300 } })
   const { token } = await hub.user('ann')
   const run = await ended(hub, token, `flood ${64 * 1024 * 1024}`)
   const socket = await stoppedReader(hub, `/api/runs/${run}/events`, token)
@@ -151,7 +151,7 @@ test('a reader that takes nothing is cut off, costs no memory, and can go on lat
 })
 
 test('a user has only so many readers at once, of events and of output, whatever others have', async (t) => {
-  const hub = await testingHub(t, { limits: { readersPerUser: 3 } })
+  const hub = await testingHub(t, { apiLimits: { readersPerUser: 3 } })
   const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
   const held = async (token: string) =>
     (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json.run_id

@@ -1,27 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { RunnerView } from '../../contract/protocol.ts'
-import type { RunSpec } from '../../contract/run.ts'
-import { Engine } from '../../engine/engine.ts'
-import type { PassOn } from '../../engine/late-prompts.ts'
-import { FollowUps } from '../agents/follow-ups.ts'
-import { Auth, type AuthOptions } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
-import { DEFAULT_BOT_QUOTA } from '../bots/bot-quota.ts'
-import { Bots, type BotsOptions } from '../bots/bots.ts'
-import { Uploads } from '../bots/uploads.ts'
-import { HubMetrics } from '../metrics/hub-metrics.ts'
-import { observedStore } from '../metrics/observed-store.ts'
-import { FileOutputStore } from '../outputs/files.ts'
-import { KeyRing } from '../secrets/key-ring.ts'
-import { Secrets } from '../secrets/secrets.ts'
+import { type HubOptions, type Machines, startHub } from '../start-hub.ts'
 import type { Role, TenantRunner, TokenScope } from '../store/accounts.ts'
-import { openSqliteStores } from '../store/open-sqlite.ts'
-import { type ApiOptions, createApi } from './app.ts'
 import { StandInDataAsks } from './stand-in-bot.ts'
 import { StandInHost } from './stand-in-host.ts'
 
@@ -29,83 +14,64 @@ import { StandInHost } from './stand-in-host.ts'
 export const oneStep = (cmd: string): string =>
   `version: v0.1\nname: demo\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: ${JSON.stringify(cmd)}}\n`
 
-type Options = Partial<Omit<ApiOptions, 'auth' | 'bots'>> & {
-  auth?: Partial<AuthOptions>
-  bots?: Partial<BotsOptions>
-}
+type Options = Omit<Partial<HubOptions>, 'machines'> & { machines?: StandInAnswers }
 
-/** A hub for tests: the real engine, store, auth and API over loopback; a stand-in for the machines. */
-export async function testingHub(t: TestContext, options: Options = {}) {
-  const stores = await openSqliteStores({ file: ':memory:' })
-  const { accounts } = stores
-  const host = new StandInHost()
-  const dir = await mkdtemp(join(tmpdir(), 'errand-api-'))
-  const outputs = new FileOutputStore({ dir })
-  const keys = new KeyRing({ env: {}, file: join(dir, 'secrets.key') })
-  const secrets = new Secrets(stores.secrets, keys)
-  const metrics = new HubMetrics({
-    version: '0.0.0-test',
-    openRuns: () => engine.openRuns(),
-    fleet: () => ({
+/** Answers of the stand-in machines. */
+type StandInAnswers = Partial<Pick<Machines, 'liveBot'> & Pick<Machines['runners'], 'checkBot' | 'list'>>
+
+/** For tests: machines that carry out nothing and have one connected runner, in two tenants. */
+class StandInMachines extends StandInHost implements Machines {
+  readonly asks = new StandInDataAsks()
+  readonly runners: Machines['runners']
+  readonly liveBot: Machines['liveBot']
+
+  constructor({ liveBot = () => undefined, checkBot = () => {}, ...runners }: StandInAnswers) {
+    super()
+    this.liveBot = liveBot
+    this.runners = { ...standInRunners(), checkBot, ...runners }
+  }
+
+  heardForMs(): number {
+    return Number.POSITIVE_INFINITY
+  }
+
+  figures() {
+    return {
       runners: [view],
       waiting: new Map([['gpu', 2]]),
       links: { opened: 1, closed: 0 },
       reconnects: 0,
-    }),
-  })
-  const store = observedStore(stores.runs, {
-    seen(runId, events) {
-      metrics.seen(runId, events)
-      bots.seen(runId, events)
-    },
-    read: () => {},
-  })
-  const admit = async (run: RunSpec) => {
-    bots.admit(run)
-    await secrets.admit(run)
+    }
   }
-  const passOn: PassOn = (runId, inputIds) => followUps.passOn(runId, inputIds)
-  const engine = new Engine({ store, host, outputs, runSecrets: secrets, admit, passOn })
-  const followUps = new FollowUps(engine, accounts)
-  const auth = new Auth({ accounts, secret: 'a secret of these tests', ...options.auth })
-  const log: string[] = []
-  const tell = (line: string) => void log.push(line)
-  const uploads = new Uploads({ dir: join(dir, 'uploads'), log: tell })
-  const botData = { store: stores.botData, asks: new StandInDataAsks() }
-  const bots = new Bots({
-    engine,
-    secrets,
-    uploads,
-    data: botData,
-    quota: DEFAULT_BOT_QUOTA,
-    settleMs: 0,
-    log: tell,
-    ...options.bots,
-  })
-  const app = createApi({
-    engine,
-    accounts,
-    runners: standInRunners(),
-    secrets,
-    metrics,
-    version: '0.0.0-test',
-    log: tell,
-    followUps,
-    uploads,
-    ...options,
-    bots,
-    auth,
-  })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 
+  attach(): void {}
+  ready(): void {}
+  async recall(): Promise<void> {}
+  async recheck(): Promise<void> {}
+}
+
+/** A hub for tests, on loopback and in memory, without a first user; a stand-in for the machines. */
+export async function testingHub(t: TestContext, { machines: answers = {}, ...options }: Options = {}) {
+  const dir = await mkdtemp(join(tmpdir(), 'errand-api-'))
+  const host = new StandInMachines(answers)
+  const log: string[] = []
+  const hub = await startHub({
+    data: dir,
+    database: ':memory:',
+    host: '127.0.0.1',
+    port: 0,
+    version: '0.0.0-test',
+    env: {},
+    isDurable: () => true,
+    machines: host,
+    botSettleMs: 0,
+    log: (line) => void log.push(line),
+    ...options,
+  })
+  const { url, app, engine, auth, accounts, stores, outputs, secrets, bots, uploads } = hub
+  const botData = { store: stores.botData, asks: host.asks }
   const close = async () => {
-    metrics.close()
-    await app.close()
-    await bots.close()
-    await engine.close()
-    await outputs.close()
-    stores.close()
+    await hub.close()
     await rm(dir, { recursive: true, force: true })
   }
   t.after(close)
@@ -198,7 +164,7 @@ export async function testingHub(t: TestContext, options: Options = {}) {
     watched,
     store: stores.runs,
     outputs,
-    outputFolder: (runId: string) => join(dir, runId),
+    outputFolder: (runId: string) => join(dir, 'output', runId),
   }
 }
 

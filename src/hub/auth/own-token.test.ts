@@ -3,12 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { Auth } from '../hub/auth/auth.ts'
-import { ensureAdmin } from '../hub/auth/first-admin.ts'
-import { tokenSha256 } from '../hub/auth/token-text.ts'
-import type { User } from '../hub/store/accounts.ts'
-import { openSqliteStores } from '../hub/store/open-sqlite.ts'
+import type { User } from '../store/accounts.ts'
+import { openSqliteStores } from '../store/open-sqlite.ts'
+import { Auth } from './auth.ts'
+import { ensureAdmin } from './first-admin.ts'
 import { ownToken } from './own-token.ts'
+import { tokenSha256 } from './token-text.ts'
 
 test("the hub's own tokens are of an admin of its first tenant, whoever of another comes first by name", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))

@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { newId } from '../hub/auth/account-id.ts'
-import { DEFAULT_TENANT, hubAdmin } from '../hub/auth/first-admin.ts'
-import { newTokenText, tokenSha256 } from '../hub/auth/token-text.ts'
-import type { AccountStore, Token, TokenScope, User } from '../hub/store/accounts.ts'
-import { diskError } from '../hub/store/disk-errors.ts'
-import { writeFileAtomic } from '../platform/atomic-file.ts'
+import { writeFileAtomic } from '../../platform/atomic-file.ts'
+import type { AccountStore, Token, TokenScope, User } from '../store/accounts.ts'
+import { diskError } from '../store/disk-errors.ts'
+import { newId } from './account-id.ts'
+import { DEFAULT_TENANT, hubAdmin } from './first-admin.ts'
+import { newTokenText, tokenSha256 } from './token-text.ts'
 
 export interface OwnToken {
   accounts: AccountStore

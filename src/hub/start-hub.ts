@@ -1,0 +1,344 @@
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import type { BotLive } from '../contract/bot.ts'
+import { ErrandError } from '../contract/errors.ts'
+import { Engine } from '../engine/engine.ts'
+import { type OutputLimits, OutputQuota } from '../engine/output-quota.ts'
+import type { StepHost } from '../engine/ports.ts'
+import type { Log } from '../platform/log.ts'
+import { makeFolderSync } from '../platform/make-folder.ts'
+import { FollowUps } from './agents/follow-ups.ts'
+import type { ApiApp, ApiLimits } from './api/api-context.ts'
+import { createApi } from './api/app.ts'
+import type { RunnersFace } from './api/runners-face.ts'
+import { Auth } from './auth/auth.ts'
+import { ensureAdmin } from './auth/first-admin.ts'
+import { keepGivenTokens } from './auth/given-tokens.ts'
+import type { LoginLimits } from './auth/login-limit.ts'
+import { ownToken } from './auth/own-token.ts'
+import { sessionSecret } from './auth/sessions.ts'
+import type { DataAsks } from './bots/bot-data.ts'
+import { type BotQuota, DEFAULT_BOT_QUOTA } from './bots/bot-quota.ts'
+import { Bots } from './bots/bots.ts'
+import { Uploads } from './bots/uploads.ts'
+import { ConfigFile } from './config/config-file.ts'
+import type { BotAsk } from './fleet/bot-room.ts'
+import { Fleet } from './fleet/fleet.ts'
+import { type FleetFigures, HubMetrics } from './metrics/hub-metrics.ts'
+import { observedStore } from './metrics/observed-store.ts'
+import { logRun } from './metrics/run-log-lines.ts'
+import { FileOutputStore } from './outputs/files.ts'
+import { Retention } from './retention/retention.ts'
+import { KeyRing } from './secrets/key-ring.ts'
+import { Secrets } from './secrets/secrets.ts'
+import type { AccountStore } from './store/accounts.ts'
+import { diskError } from './store/disk-errors.ts'
+import { lostDatabase, startAnew } from './store/lost-database.ts'
+import { openSqliteStores } from './store/open-sqlite.ts'
+import type { SqliteStores } from './store/sqlite/stores.ts'
+
+/** The machines that carry out attempts, as a hub needs them. `Fleet` is that of connected runners. */
+export interface Machines extends StepHost {
+  readonly runners: RunnersFace & { checkBot(ask: BotAsk): void }
+  readonly asks: DataAsks
+  liveBot(attemptId: string): BotLive | undefined
+  heardForMs(attemptId: string): number
+  figures(): FleetFigures
+  /** Knows what the process before knew of them. Before the runs are taken up. */
+  recall(): Promise<void>
+  /** Takes their links on the server of the API. */
+  attach(server: Server): void
+  /** Looks at the tokens of open links again. */
+  recheck(): Promise<void>
+  /** All open runs are taken up again: from now on machines are welcome. */
+  ready(): void
+  close(): Promise<void>
+}
+
+/** What the programs and people of the hub's own machine are given. */
+export interface OwnAccess {
+  /** Called at the first start on this folder, at once: what follows may fail, and the next start does not know the password. */
+  tellAdmin(admin: { username: string; password: string }): void
+  /** Called when requests are answered, before open runs are taken up. The token is for the commands of this machine's user. */
+  opened?(hub: { url: string; localToken: string }): void
+}
+
+export interface HubOptions {
+  /** Data folder: database, output, tokens of this machine. The caller holds its lock. */
+  data: string
+  /** Default: `errand.db` in the data folder; `:memory:` is one that nothing lasts of. */
+  database?: string
+  /** What a hub without its database has left is put aside. */
+  isNew?: boolean
+  host: string
+  port: number
+  version: string
+  /** Where the key of the secrets is looked up. */
+  env: Readonly<Record<string, string | undefined>>
+  /** Path of `errand.yaml`, where there is one. */
+  config?: string
+  /** Whether what the action does outlives the runner's process. */
+  isDurable(action: string): boolean
+  /** Default: the runners that connect. */
+  machines?: Machines
+  /** How long ended runs are kept; absent: for ever. */
+  keptMs?: number
+  lease?: { heartbeatMs: number; lostAfterMs: number }
+  /** Who is on this machine reads the figures without a token. */
+  openMetrics?: boolean
+  /** Names under which a proxy on this machine passes people on. */
+  hosts?: readonly string[]
+  /** A runner of its own carries out steps as the hub's user. */
+  ownRunner?: boolean
+  apiLimits?: Partial<ApiLimits>
+  loginLimits?: LoginLimits
+  /** How much output is kept. */
+  outputLimits?: OutputLimits
+  /** What each user may have of bots. */
+  botQuota?: BotQuota
+  /** How long the run of an update must have been up before it takes the place of the one before. */
+  botSettleMs?: number
+  /** Tokens that the operator has chosen. */
+  givenTokens?: { client?: string; runner?: string }
+  /** Absent: no first user and no tokens of this machine are made. */
+  own?: OwnAccess
+  log: Log
+}
+
+/** A hub that serves, and its parts. */
+export interface Hub {
+  url: string
+  /** For a runner on this machine. Undefined without `own`, as is the next. */
+  runnerToken?: string
+  /** For the commands of this machine's user; acts as an admin. */
+  localToken?: string
+  app: ApiApp
+  engine: Engine
+  accounts: AccountStore
+  auth: Auth
+  stores: SqliteStores
+  outputs: FileOutputStore
+  secrets: Secrets
+  uploads: Uploads
+  bots: Bots
+  /** Reads the configuration again. */
+  reload(): void
+  /** Stops serving; runs stay open in the store. May be called twice. */
+  close(): Promise<void>
+}
+
+/** Starts a hub with SQLite and files under one folder. Throws `address_in_use`, `invalid_argument`, `store_failed`, and leaves nothing open then. */
+export async function startHub(options: HubOptions): Promise<Hub> {
+  const closers: (() => unknown)[] = []
+  let closing: Promise<void> | undefined
+  const closeAll = async (): Promise<void> => {
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer()
+  }
+  const close = (): Promise<void> => (closing ??= closeAll())
+  try {
+    return { ...(await start(options, closers)), close }
+  } catch (error) {
+    await close().catch((failure: Error) => options.log(`While stopping: ${failure.message}`))
+    throw error
+  }
+}
+
+/** What is to be closed again is put into `closers` as it is opened, and closed in the opposite order. */
+async function start(options: HubOptions, closers: (() => unknown)[]): Promise<Omit<Hub, 'close'>> {
+  const { data, version, own, outputLimits = {}, log } = options
+  const configFile = new ConfigFile({ file: options.config, log })
+  closers.push(() => configFile.close())
+  const stores = await openStores(options)
+  closers.push(() => stores.close())
+  const { accounts } = stores
+  const admin = own && (await ensureAdmin(accounts))
+  if (admin !== undefined) own!.tellAdmin(admin)
+  const auth = await openAuth(accounts, options)
+  const outputs = new FileOutputStore({ dir: madeFolder(join(data, 'output')) })
+  closers.push(() => outputs.close())
+  const keys = new KeyRing({ env: options.env, file: join(data, 'secrets.key') })
+  const secrets = new Secrets(stores.secrets, keys)
+  await resealed(secrets, log)
+  const machines: Machines =
+    options.machines ??
+    new Fleet({
+      authenticate: (token) => auth.authenticateRunner(token),
+      isDurable: options.isDurable,
+      secrets,
+      store: accounts,
+      log,
+      ...options.lease,
+    })
+  await machines.recall()
+  auth.onChanged(() => void machines.recheck())
+  const metrics = new HubMetrics({
+    version,
+    openRuns: () => engine.openRuns(),
+    fleet: () => machines.figures(),
+  })
+  closers.push(() => metrics.close())
+  let takingUp = true
+  const store = observedStore(stores.runs, {
+    seen(runId, events) {
+      metrics.seen(runId, events)
+      logRun(log, runId, events)
+      bots.seen(runId, events)
+    },
+    read(runId, events) {
+      if (takingUp) metrics.recall(runId, events)
+    },
+  })
+  const engine = new Engine({
+    store,
+    host: machines,
+    outputs,
+    outputQuota: new OutputQuota(
+      outputLimits,
+      outputLimits.perUserBytes === undefined ? [] : await stores.runs.outputByUser(),
+    ),
+    runSecrets: secrets,
+    admit: async (run) => {
+      bots.admit(run)
+      await secrets.admit(run)
+    },
+    passOn: (runId, inputIds) => followUps.passOn(runId, inputIds),
+    version,
+    log,
+  })
+  closers.push(() => engine.close())
+  const followUps = new FollowUps(engine, accounts)
+  const uploads = new Uploads({ dir: join(data, 'uploads'), log })
+  const bots = new Bots({
+    engine,
+    secrets,
+    uploads,
+    data: { store: stores.botData, asks: machines.asks },
+    quota: options.botQuota ?? DEFAULT_BOT_QUOTA,
+    checkRoom: (ask) => machines.runners.checkBot(ask),
+    live: (attemptId) => machines.liveBot(attemptId),
+    heardForMs: (attemptId) => machines.heardForMs(attemptId),
+    settleMs: options.botSettleMs,
+    log,
+  })
+  closers.push(() => bots.close())
+  const app = createApi({
+    engine,
+    accounts,
+    runners: machines.runners,
+    repositories: configFile,
+    secrets,
+    bots,
+    followUps,
+    uploads,
+    auth,
+    version,
+    metrics,
+    openMetrics: options.openMetrics,
+    hosts: options.hosts,
+    ownRunner: options.ownRunner,
+    limits: options.apiLimits,
+    log,
+  })
+  machines.attach(app.server)
+  closers.push(
+    () => app.close(),
+    () => machines.close(),
+  )
+  const url = await listen(app, options)
+  const tokens = own && (await ownTokens(accounts, data))
+  if (tokens !== undefined) own!.opened?.({ url, localToken: tokens.localToken })
+  await engine.resume()
+  takingUp = false
+  machines.ready()
+  await bots.resume()
+  const retention = new Retention({ engine, accounts, keptMs: options.keptMs, log })
+  closers.push(() => retention.close())
+  const parts = { app, engine, accounts, auth, stores, outputs, secrets, uploads, bots }
+  return { url, ...tokens, ...parts, reload: () => configFile.reload() }
+}
+
+async function openStores({ data, database, isNew, log }: HubOptions): Promise<SqliteStores> {
+  const aside = isNew ? startAnew(data) : undefined
+  if (aside !== undefined) log(`What an earlier hub had left is in ${aside} now.`)
+  const lost = lostDatabase(data)
+  if (lost !== undefined) throw lost
+  const stores = await openSqliteStores({ file: database ?? join(data, 'errand.db') })
+  if (stores.missingCommits > 0)
+    log(
+      `The database has lost its last ${stores.missingCommits} commits: its write-ahead log (errand.db-wal) was cut short or is gone. Runs go on from what is left; see docs/operations.md.`,
+      { level: 'error' },
+    )
+  return stores
+}
+
+async function openAuth(
+  accounts: AccountStore,
+  { givenTokens = {}, loginLimits }: HubOptions,
+): Promise<Auth> {
+  await keepGivenTokens(accounts, givenTokens)
+  const given = Object.values(givenTokens).filter((text) => text !== undefined)
+  return new Auth({ accounts, secret: await sessionSecret(accounts), given, loginLimits })
+}
+
+/** A file in its place would hold back the end of every run, for as long as it is there. */
+function madeFolder(path: string): string {
+  try {
+    makeFolderSync(path, 0o700)
+    return path
+  } catch (error) {
+    throw diskError(error, path)
+  }
+}
+
+/** A hub without its key works; what needs a secret does not. */
+async function resealed(secrets: Secrets, log: Log): Promise<void> {
+  try {
+    const count = await secrets.reseal()
+    if (count > 0)
+      log(`Secrets sealed with the first key now: ${count}. The hub needs the other keys no more.`)
+  } catch (error) {
+    const { message, hint = '' } = error as ErrandError
+    log(`Steps that have secrets will fail: ${message} ${hint}`)
+  }
+}
+
+/** Listens, and returns the URL. */
+async function listen(app: ApiApp, { host, port }: { host: string; port: number }): Promise<string> {
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') {
+      throw new ErrandError('address_in_use', `Port ${port} on ${host} is taken by another program.`, {
+        hint: `Choose another with --port, such as: errand up --port ${port + 1}`,
+        cause,
+      })
+    }
+    throw new ErrandError('invalid_argument', `Cannot listen on ${host}:${port}: ${message}`, {
+      hint: 'Name an address of this machine with --host, and a port that this user may take with --port.',
+      cause,
+    })
+  }
+  const { address, port: bound } = app.server.address() as AddressInfo
+  return `http://${address.includes(':') ? `[${address}]` : address}:${bound}`
+}
+
+async function ownTokens(
+  accounts: AccountStore,
+  data: string,
+): Promise<{ localToken: string; runnerToken: string }> {
+  const localToken = await ownToken({
+    accounts,
+    scope: 'api',
+    name: 'command line of the hub',
+    file: join(data, 'local-token'),
+  })
+  const runnerToken = await ownToken({
+    accounts,
+    scope: 'runner',
+    name: 'runner of the hub',
+    file: join(data, 'runner-token'),
+  })
+  return { localToken, runnerToken }
+}
