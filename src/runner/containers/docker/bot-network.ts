@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import type Docker from 'dockerode'
-import type { NetworkInspectInfo } from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import { BRIDGE, ICC, makeBridge } from './bridge.ts'
 import { BuildPlaces } from './build-places.ts'
+import type { NetworkAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { bridgeName, buildBridges, buildsChain, type GuardedBridge, guardChain } from './guard-rules.ts'
 import { NetworkGuard, notClosed } from './network-guard.ts'
 import { type NetworkSettings, rangeText } from './network-settings.ts'
@@ -20,12 +20,12 @@ const BRIDGED_TOO = '/proc/sys/net/bridge/bridge-nf-call-iptables'
 export class BotNetwork {
   readonly bots: string
   readonly builds: BuildPlaces
-  readonly #docker: Docker
+  readonly #docker: DockerClient
   readonly #settings: NetworkSettings
   readonly #guard = new NetworkGuard()
   #changing: Promise<void> = Promise.resolve()
 
-  constructor(docker: Docker, settings: NetworkSettings) {
+  constructor(docker: DockerClient, settings: NetworkSettings) {
     this.#docker = docker
     this.#settings = settings
     this.bots = settings.name
@@ -73,19 +73,18 @@ export class BotNetwork {
     const found = await this.#find(name)
     // Another runner's build may be on it.
     if (found?.Options?.[BRIDGE] === bridgeName(name))
-      await this.#docker
-        .getNetwork(found.Id)
-        .remove()
-        .catch(() => undefined)
+      await this.#docker.ask('DELETE', `/networks/${found.Id}`).catch(() => undefined)
   }
 
-  async #find(name: string): Promise<NetworkInspectInfo | undefined> {
+  async #find(name: string): Promise<NetworkAnswer | undefined> {
     // The engine's filter also finds names that contain this one.
-    const found = await this.#docker.listNetworks({ filters: { name: [name] } })
+    const found = await this.#docker.ask<NetworkAnswer[]>('GET', '/networks', {
+      query: { filters: { name: [name] } },
+    })
     return found.find(({ Name }) => Name === name)
   }
 
-  async #make(): Promise<NetworkInspectInfo> {
+  async #make(): Promise<NetworkAnswer> {
     try {
       await makeBridge(this.#docker, { name: this.bots, bridge: bridgeName(this.bots) })
     } catch (error) {
@@ -98,7 +97,7 @@ export class BotNetwork {
   }
 }
 
-function guardedBridge(info: NetworkInspectInfo): GuardedBridge {
+function guardedBridge(info: NetworkAnswer): GuardedBridge {
   const difference = differs(info)
   if (difference !== undefined)
     throw new ErrandError('conflict', `The network ${info.Name} is there, but ${difference}.`, {
@@ -112,7 +111,7 @@ function guardedBridge(info: NetworkInspectInfo): GuardedBridge {
   }
 }
 
-function differs({ Driver, EnableIPv6, Options }: NetworkInspectInfo): string | undefined {
+function differs({ Driver, EnableIPv6, Options }: NetworkAnswer): string | undefined {
   if (Driver !== 'bridge') return `its driver is "${Driver}", not "bridge"`
   if (EnableIPv6) return 'it has IPv6'
   if (Options?.[ICC] !== 'false') return `its containers reach each other (${ICC} is not "false")`

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
+import type { ListedContainer, NetworkAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { isBeingRemoved, isGone } from './errors.ts'
 
 export const ICC = 'com.docker.network.bridge.enable_icc'
@@ -21,24 +22,26 @@ export interface BridgeOrder {
 
 /** A network whose containers do not reach each other. */
 export async function makeBridge(
-  docker: Docker,
+  docker: DockerClient,
   { name, bridge, subnet, labels }: BridgeOrder,
 ): Promise<void> {
-  const { Options: general }: Docker.NetworkInspectInfo = await docker.getNetwork('bridge').inspect()
+  const { Options: general } = await docker.ask<NetworkAnswer>('GET', '/networks/bridge')
   const mtu = general?.[MTU]
   try {
-    await docker.createNetwork({
-      Name: name,
-      CheckDuplicate: true,
-      Driver: 'bridge',
-      EnableIPv6: false,
-      ...(subnet === undefined ? {} : { IPAM: { Config: [{ Subnet: subnet }] } }),
-      ...(labels === undefined ? {} : { Labels: labels }),
-      Options: {
-        [ICC]: 'false',
-        [BRIDGE]: bridge,
-        // The one of the engine's own network: it knows what the way out can carry.
-        ...(mtu === undefined ? {} : { [MTU]: mtu }),
+    await docker.ask('POST', '/networks/create', {
+      body: {
+        Name: name,
+        CheckDuplicate: true,
+        Driver: 'bridge',
+        EnableIPv6: false,
+        ...(subnet === undefined ? {} : { IPAM: { Config: [{ Subnet: subnet }] } }),
+        ...(labels === undefined ? {} : { Labels: labels }),
+        Options: {
+          [ICC]: 'false',
+          [BRIDGE]: bridge,
+          // The one of the engine's own network: it knows what the way out can carry.
+          ...(mtu === undefined ? {} : { [MTU]: mtu }),
+        },
       },
     })
   } catch (error) {
@@ -55,18 +58,17 @@ export async function makeBridge(
 export const isTaken = (error: unknown): boolean => /overlap/i.test((error as Error).message)
 
 /** Removes a network, with the containers that are still on it. One that is gone is no error. */
-export async function removeBridge(docker: Docker, name: string): Promise<void> {
+export async function removeBridge(docker: DockerClient, name: string): Promise<void> {
   for (const until = performance.now() + PATIENCE_MS; ; await sleep(AGAIN_MS)) {
-    const inside = await docker.listContainers({ all: true, filters: { network: [name] } })
+    const inside = await docker.ask<ListedContainer[]>('GET', '/containers/json', {
+      query: { all: true, filters: { network: [name] } },
+    })
     for (const { Id } of inside)
-      await docker
-        .getContainer(Id)
-        .remove({ force: true, v: true })
-        .catch((error) => {
-          if (!isGone(error) && !isBeingRemoved(error)) throw error
-        })
+      await docker.ask('DELETE', `/containers/${Id}`, { query: { force: true, v: true } }).catch((error) => {
+        if (!isGone(error) && !isBeingRemoved(error)) throw error
+      })
     try {
-      return await docker.getNetwork(name).remove()
+      return void (await docker.ask('DELETE', `/networks/${name}`))
     } catch (error) {
       if (isGone(error)) return
       // A container that the engine is just making, or is removing.

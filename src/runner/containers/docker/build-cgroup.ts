@@ -3,11 +3,11 @@ import { readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import type Docker from 'dockerode'
 import { procText } from '../../../platform/process-tree.ts'
 import { cgroupsBelow, makeCgroup, removeCgroup } from '../../limits/cgroup-folder.ts'
 import { cgroupPlaces } from '../../limits/cgroup-places.ts'
-import { tryControl } from '../../limits/control-file.ts'
+import { readControl, tryControl } from '../../limits/control-file.ts'
+import type { DockerClient } from './docker-client.ts'
 
 const execute = promisify(execFile)
 /** Of the namespace of cgroups that a machine boots with; an engine's paths are of that one. */
@@ -23,12 +23,12 @@ const AGAIN_MS = 20
  * that. Answers what the engine is to be told; undefined where its cgroups are not this machine's, or not for us to make.
  */
 export async function makeBuildCgroup(
-  docker: Docker,
+  docker: DockerClient,
   name: string,
   processes: number,
 ): Promise<string | undefined> {
   if (!sharesCgroups(docker)) return undefined
-  const { CgroupDriver } = (await docker.info()) as { CgroupDriver?: string }
+  const { CgroupDriver } = await docker.ask<{ CgroupDriver?: string }>('GET', '/info')
   if (CgroupDriver === 'systemd')
     return (await systemctl('set-property', '--runtime', slice(name), `TasksMax=${processes}`))
       ? slice(name)
@@ -70,12 +70,9 @@ async function systemctl(...args: string[]): Promise<boolean> {
   )
 }
 
-function sharesCgroups({ modem }: Docker): boolean {
+function sharesCgroups({ isHere }: DockerClient): boolean {
   try {
-    return (
-      (modem as { socketPath?: string }).socketPath !== undefined &&
-      readlinkSync('/proc/self/ns/cgroup') === FIRST_NAMESPACE
-    )
+    return isHere && readlinkSync('/proc/self/ns/cgroup') === FIRST_NAMESPACE
   } catch {
     return false
   }

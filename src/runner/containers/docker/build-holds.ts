@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type Docker from 'dockerode'
 import type { BuildOrder } from '../ports.ts'
 import { containerBytes } from './container-size.ts'
+import type { ListedContainer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { engineFolder, isAlmostFull } from './engine-disk.ts'
 
 const EVERY_MS = 500
@@ -11,7 +12,7 @@ const EVERY_MS = 500
  * has no options for. One that becomes too large is killed; `onFull` is called where the disk has no room for more.
  */
 export async function holdBuilds(
-  docker: Docker,
+  docker: DockerClient,
   network: string,
   limits: BuildOrder['limits'],
   { signal, onFull }: { signal: AbortSignal; onFull(): void },
@@ -22,8 +23,7 @@ export async function holdBuilds(
     for (const id of await running(docker, network)) {
       if (limited.has(id)) continue
       await docker
-        .getContainer(id)
-        .update({ PidsLimit: limits.processes })
+        .ask('POST', `/containers/${id}/update`, { body: { PidsLimit: limits.processes } })
         .then(() => limited.add(id), hasEnded)
     }
   }
@@ -57,15 +57,17 @@ async function nowAndThen(look: () => Promise<void>, signal: AbortSignal): Promi
 }
 
 async function killIfTooLarge(
-  docker: Docker,
+  docker: DockerClient,
   id: string,
   diskBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
-  if ((await containerBytes(docker, id, signal)) > diskBytes) await docker.getContainer(id).kill()
+  if ((await containerBytes(docker, id, signal)) > diskBytes)
+    await docker.ask('POST', `/containers/${id}/kill`)
 }
 
-async function running(docker: Docker, network: string): Promise<string[]> {
-  const found = await docker.listContainers({ filters: { network: [network] } }).catch(() => [])
+async function running(docker: DockerClient, network: string): Promise<string[]> {
+  const query = { filters: { network: [network] } }
+  const found = await docker.ask<ListedContainer[]>('GET', '/containers/json', { query }).catch(() => [])
   return found.map(({ Id }) => Id)
 }

@@ -16,6 +16,7 @@ import { testingBuild } from '../testing-build.ts'
 import { makeBridge } from './bridge.ts'
 import { buildCgroups, makeBuildCgroup } from './build-cgroup.ts'
 import { BuildPlaces, cgroupName, freeSubnets } from './build-places.ts'
+import { DockerClient, DockerFailure } from './docker-client.ts'
 import { bridgeName, buildBridges, buildsChain, guardChain } from './guard-rules.ts'
 
 const execute = promisify(execFile)
@@ -237,7 +238,8 @@ test('the rules of a network that someone has removed go with the next sweep', {
   // As an earlier version had one for all builds; and one of someone else by such a name.
   const earlier = { name: `${here.network}-builds`, bridge: bridgeName(`${here.network}-builds`) }
   const foreign = { name: `${here.network}-builds-2`, bridge: `x-${randomBytes(4).toString('hex')}` }
-  for (const each of [earlier, foreign]) await makeBridge(docker.engine, { ...each, labels: docker.labels })
+  for (const each of [earlier, foreign])
+    await makeBridge(new DockerClient(process.env), { ...each, labels: docker.labels })
   await docker.engine.getNetwork(here.network).remove()
   await here.engine.sweepNetworks(here.runner)
   const left = await docker.engine.listNetworks({ filters: { name: [here.network] } })
@@ -290,9 +292,10 @@ test('an engine that has no addresses left is told apart, with what to do', asyn
     'could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network',
     'all predefined address pools have been fully subnetted',
   ]) {
-    const engine = new Docker({ socketPath: '/no/such/socket' })
-    engine.getNetwork = () => ({ inspect: async () => ({}) }) as unknown as Docker.Network
-    engine.createNetwork = () => Promise.reject(Object.assign(new Error(message), { statusCode: 500 }))
+    const engine = dockerStandIn({
+      'GET /networks/bridge': async () => ({}),
+      'POST /networks/create': () => Promise.reject(new DockerFailure('/networks/create', 500, { message })),
+    })
     await assert.rejects(makeBridge(engine, { name: 'bots', bridge: 'errand-1' }), {
       code: 'unavailable',
       message: /no addresses left for the network bots/,
@@ -306,22 +309,23 @@ test('what is still being made for a build when the rest fails is made before it
 }, async () => {
   const steps: string[] = []
   const failed = Promise.withResolvers<void>()
-  const engine = new Docker({ socketPath: '/var/run/docker.sock' })
-  engine.getNetwork = () => {
-    failed.resolve()
-    return { inspect: () => Promise.reject(new Error('no network')) } as unknown as Docker.Network
-  }
-  engine.listContainers = async () => {
-    steps.push('taken away')
-    throw new Error('no engine')
-  }
-  engine.info = async () => {
-    await failed.promise
-    // More turns than the failure takes to arrive.
-    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate)
-    steps.push('made')
-    throw new Error('no cgroup')
-  }
+  const engine = dockerStandIn({
+    'GET /networks/bridge': () => {
+      failed.resolve()
+      return Promise.reject(new Error('no network'))
+    },
+    'GET /containers/json': async () => {
+      steps.push('taken away')
+      throw new Error('no engine')
+    },
+    'GET /info': async () => {
+      await failed.promise
+      // More turns than the failure takes to arrive.
+      for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate)
+      steps.push('made')
+      throw new Error('no cgroup')
+    },
+  })
   const settings = { name: 'errand-none', buildSubnets: { first: 0xc633_6400, bits: 24 } }
   const places = new BuildPlaces(engine, settings as never)
   const order = { runner: 'errand-none', processes: 1 }
@@ -341,8 +345,7 @@ test('where systemd has the cgroups it is told the limit before the slice begins
     process.env.PATH = path
     rmSync(dir, { recursive: true })
   })
-  const engine = new Docker({ socketPath: '/var/run/docker.sock' })
-  engine.info = async () => ({ CgroupDriver: 'systemd' })
+  const engine = dockerStandIn({ 'GET /info': async () => ({ CgroupDriver: 'systemd' }) })
   process.env.PATH = dir
   assert.equal(await makeBuildCgroup(engine, cgroupName('errand-1', 'a'), 7), undefined)
   writeFileSync(join(dir, 'systemctl'), `#!/bin/sh\necho "$@" >${dir}/said\n`, { mode: 0o755 })
@@ -352,6 +355,13 @@ test('where systemd has the cgroups it is told the limit before the slice begins
     'set-property --runtime errand_build_errand_1_a.slice TasksMax=7\n',
   )
 })
+
+/** A client whose requests are answered here. */
+function dockerStandIn(answers: Record<string, () => Promise<unknown>>): DockerClient {
+  const client = new DockerClient({ DOCKER_HOST: 'unix:///no/such/socket' })
+  const ask = (method: string, path: string) => answers[`${method} ${path}`]!()
+  return Object.assign(client, { ask })
+}
 
 async function lines(
   { engine, runner }: EngineUnderTest,

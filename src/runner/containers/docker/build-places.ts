@@ -1,9 +1,10 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import { isTaken, makeBridge, removeBridge } from './bridge.ts'
 import { buildCgroups, makeBuildCgroup, removeBuildCgroup } from './build-cgroup.ts'
+import type { NetworkAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { buildBridges } from './guard-rules.ts'
 import { type Ipv4Range, ipv4Number, type NetworkSettings, rangeText } from './network-settings.ts'
 import { engineLabels, labelFilter } from './own-labels.ts'
@@ -22,11 +23,11 @@ export interface BuildPlace {
 
 /** Makes them and takes them away again; what a crash has left is found by the runner's name. */
 export class BuildPlaces {
-  readonly #docker: Docker
+  readonly #docker: DockerClient
   readonly #settings: NetworkSettings
   readonly #used = new Set<string>()
 
-  constructor(docker: Docker, settings: NetworkSettings) {
+  constructor(docker: DockerClient, settings: NetworkSettings) {
     this.#docker = docker
     this.#settings = settings
   }
@@ -59,8 +60,8 @@ export class BuildPlaces {
 
   /** Removes those of builds that an earlier process of the runner has begun. Answers the names of networks. */
   async sweep(runner: string): Promise<string[]> {
-    const filters = { label: labelFilter({ runner }) }
-    const networks = await this.#docker.listNetworks({ filters })
+    const query = { filters: { label: labelFilter({ runner }) } }
+    const networks = await this.#docker.ask<NetworkAnswer[]>('GET', '/networks', { query })
     const removed: string[] = []
     for (const { Name } of networks) {
       if (this.#used.has(Name)) continue

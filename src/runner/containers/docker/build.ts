@@ -1,8 +1,9 @@
-import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { BuildOrder, OwnLabels } from '../ports.ts'
 import { holdBuilds } from './build-holds.ts'
 import type { BuildPlace } from './build-places.ts'
+import type { ImageAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { buildError } from './errors.ts'
 import { checkImageSize } from './image-size.ts'
 import { despiteRemovals } from './lost-layers.ts'
@@ -17,12 +18,7 @@ const CPU_PERIOD_US = 100_000
  * Builds with the engine's classic builder: BuildKit holds no build to a limit of memory, nor to a network. Answers the
  * image's id. Aborted or failed, no container of the build stays; its layers are named as ours, for the sweep.
  */
-export async function build(
-  docker: Docker,
-  address: string,
-  place: BuildPlace,
-  order: BuildOrder,
-): Promise<string> {
+export async function build(docker: DockerClient, place: BuildPlace, order: BuildOrder): Promise<string> {
   const { limits, signal } = order
   const last: string[] = []
   let layer: string | undefined
@@ -49,7 +45,7 @@ export async function build(
     try {
       await checkImageSize(docker, imageId, limits)
     } catch (error) {
-      await docker.getImage(order.name).remove()
+      await docker.ask('DELETE', `/images/${order.name}`)
       throw error
     }
     return imageId
@@ -57,18 +53,18 @@ export async function build(
     if (layer !== undefined) await claimLayers(docker, layer, order.labels)
     signal.throwIfAborted()
     ended.signal.throwIfAborted()
-    throw buildError(address, last, error)
+    throw buildError(docker.address, last, error)
   } finally {
     over.abort()
     await holding
   }
 }
 
-async function builtOnce(docker: Docker, place: BuildPlace, order: BuildOrder): Promise<string> {
+async function builtOnce(docker: DockerClient, place: BuildPlace, order: BuildOrder): Promise<string> {
   const { limits, signal } = order
   const context = await order.context()
   try {
-    const answer = await docker.buildImage(context, {
+    const query = {
       t: order.name,
       dockerfile: order.dockerfile,
       buildargs: { ...order.args },
@@ -83,9 +79,9 @@ async function builtOnce(docker: Docker, place: BuildPlace, order: BuildOrder): 
       nocache: order.refresh ?? false,
       rm: true,
       forcerm: true,
-      abortSignal: signal,
-    })
-    const imageId = await readProgress(answer as AsyncIterable<Buffer>, order.progress)
+    }
+    const answer = await docker.open('POST', '/build', { query, tar: context, signal })
+    const imageId = await readProgress(answer, order.progress)
     if (imageId === undefined) throw new Error('the engine has ended the build without an image')
     return imageId
   } finally {
@@ -102,23 +98,20 @@ const diskFull = () =>
  * What a build has made before it failed is a cache for the next one, and carries no label: an image on top of its last
  * layer does, and takes the layers along when it is removed.
  */
-async function claimLayers(docker: Docker, layer: string, labels: OwnLabels): Promise<void> {
+async function claimLayers(docker: DockerClient, layer: string, labels: OwnLabels): Promise<void> {
   try {
-    const { RepoTags, RepoDigests } = await docker.getImage(layer).inspect()
+    const { RepoTags, RepoDigests } = await docker.ask<ImageAnswer>('GET', `/images/${layer}/json`)
     // The base image itself: not ours.
     if ((RepoTags ?? []).length > 0 || (RepoDigests ?? []).length > 0) return
-    const container = await docker.createContainer({
-      Image: layer,
-      Cmd: ['none'],
-      Labels: engineLabels({ runner: labels.runner }),
-    })
+    const body = { Image: layer, Cmd: ['none'], Labels: engineLabels({ runner: labels.runner }) }
+    const { Id } = await docker.ask<{ Id: string }>('POST', '/containers/create', { body })
     try {
       const changes = Object.entries(engineLabels(labels)).map(
         ([name, value]) => `LABEL ${name}=${JSON.stringify(value)}`,
       )
-      await container.commit({ changes: changes.join('\n') })
+      await docker.ask('POST', '/commit', { query: { container: Id, changes: changes.join('\n') }, body: {} })
     } finally {
-      await container.remove({ force: true, v: true })
+      await docker.ask('DELETE', `/containers/${Id}`, { query: { force: true, v: true } })
     }
   } catch {
     // The failed build is what matters, and is told.

@@ -1,5 +1,4 @@
-import type Docker from 'dockerode'
-import { dial } from './dial.ts'
+import type { DockerClient } from './docker-client.ts'
 
 interface Sized {
   SizeRw?: number
@@ -7,11 +6,16 @@ interface Sized {
   Mounts: readonly { Type: string; Name?: string }[]
 }
 
+interface MeasuredVolume {
+  Name: string
+  UsageData?: { Size: number }
+}
+
 /**
  * Bytes of all its files: of its image, what it has changed, and its volumes. Infinity where the engine cannot measure
  * them: a process can make paths that are too long for it.
  */
-export async function containerBytes(docker: Docker, id: string, signal: AbortSignal): Promise<number> {
+export async function containerBytes(docker: DockerClient, id: string, signal: AbortSignal): Promise<number> {
   const { SizeRw = 0, SizeRootFs, Mounts } = await inspect(docker, id, signal)
   if (SizeRw < 0) return Number.POSITIVE_INFINITY
   const volumes = Mounts.filter(({ Type }) => Type === 'volume').map(({ Name }) => Name)
@@ -23,11 +27,10 @@ export async function containerBytes(docker: Docker, id: string, signal: AbortSi
     : bytes.reduce((sum, size) => sum + size, SizeRootFs)
 }
 
-async function inspect(docker: Docker, id: string, abortSignal: AbortSignal): Promise<Sized> {
-  // With a size the engine measures it; the client's types know neither.
-  const options = { size: true, abortSignal } as object
+async function inspect(docker: DockerClient, id: string, signal: AbortSignal): Promise<Sized> {
   try {
-    return (await docker.getContainer(id).inspect(options)) as unknown as Sized
+    // With a size the engine measures it.
+    return await docker.ask<Sized>('GET', `/containers/${id}/json`, { query: { size: true }, signal })
   } catch (error) {
     // So say engines that would tell no -1.
     if ((error as { statusCode?: number }).statusCode !== 500) throw error
@@ -35,18 +38,12 @@ async function inspect(docker: Docker, id: string, abortSignal: AbortSignal): Pr
   }
 }
 
-/** Of all volumes, by name; -1 where it cannot be measured. The client's own call would measure the images too. */
+/** Of all volumes, by name; -1 where it cannot be measured. Without the type the images would be measured too. */
 export async function volumeSizes(
-  { modem }: Docker,
-  abortSignal: AbortSignal,
+  docker: DockerClient,
+  signal: AbortSignal,
 ): Promise<ReadonlyMap<string, number>> {
-  const request = {
-    path: '/system/df?',
-    method: 'GET',
-    abortSignal,
-    statusCodes: { 200: true, 500: 'server error' },
-    options: { type: 'volume' },
-  }
-  const { Volumes } = await dial<{ Volumes: Docker.VolumeInspectInfo[] | null }>(modem, request)
+  const request = { query: { type: 'volume' }, signal }
+  const { Volumes } = await docker.ask<{ Volumes: MeasuredVolume[] | null }>('GET', '/system/df', request)
   return new Map((Volumes ?? []).map(({ Name, UsageData }) => [Name, UsageData?.Size ?? -1]))
 }

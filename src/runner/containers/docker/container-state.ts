@@ -1,8 +1,8 @@
-import type { ContainerInspectInfo } from 'dockerode'
 import type { ContainerHealth, ContainerState } from '../ports.ts'
+import type { StateAnswer } from './docker-answers.ts'
 
 /** `state` of what an engine tells of a container. */
-export function containerState(state: ContainerInspectInfo['State']): ContainerState {
+export function containerState(state: StateAnswer): ContainerState {
   if (state.Running)
     return { type: 'running', pid: state.Pid, startedAt: state.StartedAt, ...healthOf(state.Health) }
   if (state.Status === 'created' && state.Error === '') return { type: 'created' }
@@ -18,7 +18,7 @@ export function containerState(state: ContainerInspectInfo['State']): ContainerS
 }
 
 /** Nothing where it has no check. */
-function healthOf(health: ContainerInspectInfo['State']['Health']): { health?: ContainerHealth } {
+function healthOf(health: StateAnswer['Health']): { health?: ContainerHealth } {
   const state = health?.Status
   if (state !== 'starting' && state !== 'healthy' && state !== 'unhealthy') return {}
   const last = health?.Log?.at(-1)

@@ -1,5 +1,5 @@
-import type Docker from 'dockerode'
 import type { ContainerUse } from '../ports.ts'
+import type { DockerClient } from './docker-client.ts'
 import { isConflict, isGone } from './errors.ts'
 
 /** What is read of an engine's figures; some are missing where a kernel, or a runtime, does not tell them. */
@@ -12,12 +12,10 @@ interface Figures {
 }
 
 /** What a container uses now; the engine is asked once, and waits for no second figure. Undefined where it does not run. */
-export async function containerUse(docker: Docker, id: string): Promise<ContainerUse | undefined> {
+export async function containerUse(docker: DockerClient, id: string): Promise<ContainerUse | undefined> {
   let told: Figures
   try {
-    // The client's types do not know it.
-    const asked = { stream: false, 'one-shot': true } as { stream: false }
-    told = (await docker.getContainer(id).stats(asked)) as unknown as Figures
+    told = await docker.ask('GET', `/containers/${id}/stats`, { query: { stream: false, 'one-shot': true } })
   } catch (error) {
     if (isGone(error) || isConflict(error)) return undefined
     throw error

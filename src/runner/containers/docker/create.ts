@@ -1,6 +1,7 @@
-import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ContainerOrder } from '../ports.ts'
+import type { ContainerAnswer, ImageAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { healthcheck } from './healthcheck.ts'
 import { openPlaces } from './held-volumes.ts'
 import { hostConfig } from './host-config.ts'
@@ -10,30 +11,29 @@ import { workPlaces } from './work-places.ts'
 
 /** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. `isHere`: its disk is this machine's. */
 export async function create(
-  docker: Docker,
+  docker: DockerClient,
   { network, hasSeccomp, isHere }: { network: string; hasSeccomp: boolean; isHere: boolean },
   order: ContainerOrder,
 ): Promise<{ id: string; volumes: string[] }> {
-  const image = await docker.getImage(order.image).inspect()
+  const image = await docker.ask<ImageAnswer>('GET', `/images/${order.image}/json`)
   const places = workPlaces(image.Config, order.data?.path)
   const config = hostConfig(order, { network, hasSeccomp, places })
-  // The client writes what it is not told apart into the address too: variables of the bot, and more than servers take there.
-  const container = await docker.createContainer({
-    _query: { name: order.name },
-    _body: {
+  const { Id: id } = await docker.ask<{ Id: string }>('POST', '/containers/create', {
+    query: { name: order.name },
+    body: {
       Image: order.image,
       ...(order.command === undefined ? {} : { Cmd: [...order.command] }),
       Env: Object.entries(order.env).map(([name, value]) => `${name}=${value}`),
       Labels: engineLabels(order.labels),
       Tty: false,
       OpenStdin: false,
-      Healthcheck: healthcheck(order.health, image.Config.Healthcheck),
+      Healthcheck: healthcheck(order.health, image.Config?.Healthcheck),
       StopTimeout: Math.ceil(order.stopGraceSeconds),
       HostConfig: config,
     },
-  } as Docker.ContainerCreateOptions)
+  })
   try {
-    const info = await container.inspect()
+    const info = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
     const difference = differing(config, info)
     if (difference !== undefined)
       throw new ErrandError(
@@ -47,11 +47,11 @@ export async function create(
       Name === undefined ? [] : [{ volume: Name, path: Destination, folder: isHere ? Source : undefined }],
     )
     const { labels, data } = order
-    await openPlaces(docker, container, { user: image.Config?.User, mounted, labels })
+    await openPlaces(docker, id, { user: image.Config?.User, mounted, labels })
     const own = mounted.filter(({ path }) => path !== data?.path)
-    return { id: container.id, volumes: own.map(({ volume }) => volume) }
+    return { id, volumes: own.map(({ volume }) => volume) }
   } catch (error) {
-    await container.remove({ force: true, v: true })
+    await docker.ask('DELETE', `/containers/${id}`, { query: { force: true, v: true } })
     throw error
   }
 }

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type {
   BuildOrder,
@@ -22,6 +21,8 @@ import { build } from './build.ts'
 import { containerState } from './container-state.ts'
 import { containerUse } from './container-use.ts'
 import { create } from './create.ts'
+import type { ContainerAnswer, ListedContainer } from './docker-answers.ts'
+import type { DockerClient, DockerEnv } from './docker-client.ts'
 import { engineEvents, engineHistory } from './engine-events.ts'
 import { isBeingRemoved, isGone, notReached, told } from './errors.ts'
 import { followLog } from './follow-log.ts'
@@ -35,37 +36,27 @@ import { waitFor } from './wait-for.ts'
 /** How long after the end of a container the kernel's word of it may take to get to the engine. */
 const LATE_SECONDS = 3
 
-type Env = Readonly<Record<string, string | undefined>>
-
 export class DockerEngine implements ContainerEngine {
   readonly about: { engine: string; version: string }
-  readonly #docker: Docker
-  readonly #address: string
+  readonly #docker: DockerClient
   readonly #network: BotNetwork
   readonly #hasSeccomp: boolean
-  readonly #env: Env
+  readonly #env: DockerEnv
   readonly #closed = new AbortController()
   /** Of volumes. */
   readonly #folders = new Map<string, string>()
 
   /** `env`: as the client has read it. */
   constructor(
-    docker: Docker,
-    address: string,
-    { version, hasSeccomp, env }: { version: string; hasSeccomp: boolean; env: Env },
+    docker: DockerClient,
+    { version, hasSeccomp, env }: { version: string; hasSeccomp: boolean; env: DockerEnv },
     network: BotNetwork,
   ) {
     this.#env = env
     this.about = { engine: 'docker', version }
     this.#hasSeccomp = hasSeccomp
     this.#docker = docker
-    this.#address = address
     this.#network = network
-  }
-
-  /** An engine that is spoken to by a socket of this machine has its disk here too. */
-  get #isHere(): boolean {
-    return this.#address.startsWith('/')
   }
 
   prepareNetwork(): Promise<void> {
@@ -73,14 +64,14 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async pull(order: PullOrder): Promise<ImageInfo> {
-    await pull(this.#docker, this.#address, { ...order, signal: this.#until(order.signal) })
+    await pull(this.#docker, { ...order, signal: this.#until(order.signal) })
     return this.#known(order.image)
   }
 
   async build(order: BuildOrder): Promise<ImageInfo> {
     const until = { ...order, signal: this.#until(order.signal) }
     const place = { runner: order.labels.runner, processes: order.limits.processes }
-    const built = this.#network.builds.use(place, (place) => build(this.#docker, this.#address, place, until))
+    const built = this.#network.builds.use(place, (place) => build(this.#docker, place, until))
     return this.#known(await this.#told('make a network for a build', built))
   }
 
@@ -101,18 +92,18 @@ export class DockerEngine implements ContainerEngine {
   }
 
   create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }> {
-    const held = { network: this.#network.bots, hasSeccomp: this.#hasSeccomp, isHere: this.#isHere }
+    const held = { network: this.#network.bots, hasSeccomp: this.#hasSeccomp, isHere: this.#docker.isHere }
     const created = create(this.#docker, held, order)
     return this.#told(`create the container ${order.name}`, created)
   }
 
   async start(id: string): Promise<void> {
-    await this.#told(`start the container ${id}`, this.#docker.getContainer(id).start())
+    await this.#told(`start the container ${id}`, this.#docker.ask('POST', `/containers/${id}/start`))
   }
 
   async state(id: string): Promise<ContainerState> {
     try {
-      const { State } = await this.#docker.getContainer(id).inspect()
+      const { State } = await this.#docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
       return containerState(State)
     } catch (error) {
       if (isGone(error)) return { type: 'gone' }
@@ -149,7 +140,8 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async ping(withinMs: number): Promise<void> {
-    if ((await askVersion(this.#env, withinMs)) === undefined) throw notReached(this.#address, undefined)
+    if ((await askVersion(this.#env, withinMs)) === undefined)
+      throw notReached(this.#docker.address, undefined)
   }
 
   async use(id: string): Promise<ContainerUse | undefined> {
@@ -160,7 +152,7 @@ export class DockerEngine implements ContainerEngine {
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
     const abortSignal = this.#until(signal)
     abortSignal.throwIfAborted()
-    const waited = waitFor(this.#docker.getContainer(id), 'not-running', abortSignal)
+    const waited = waitFor(this.#docker, id, 'not-running', abortSignal)
     await this.#learned(`wait for the container ${id}`, unlessGone(waited))
     return this.state(id)
   }
@@ -170,7 +162,7 @@ export class DockerEngine implements ContainerEngine {
     options: { since?: string; follow: boolean; signal: AbortSignal },
   ): AsyncGenerator<LogPiece> {
     const signal = this.#until(options.signal)
-    const pieces = followLog(this.#docker.getContainer(id), { ...options, signal })
+    const pieces = followLog(this.#docker, id, { ...options, signal })
     try {
       for (;;) {
         const next = await this.#told(`read the log of the container ${id}`, pieces.next())
@@ -183,7 +175,8 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async stop(id: string, graceSeconds: number): Promise<void> {
-    const stopped = this.#docker.getContainer(id).stop({ t: Math.ceil(graceSeconds) })
+    const query = { t: Math.ceil(graceSeconds) }
+    const stopped = this.#docker.ask('POST', `/containers/${id}/stop`, { query })
     // "It does not run" comes as an error too.
     const ended = stopped.catch((error) => {
       if (error.statusCode !== 304) throw error
@@ -192,17 +185,18 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async remove(id: string): Promise<void> {
-    const container = this.#docker.getContainer(id)
-    const removed = container.remove({ force: true, v: true }).catch(async (error) => {
+    const query = { force: true, v: true }
+    const removed = this.#docker.ask('DELETE', `/containers/${id}`, { query }).catch(async (error) => {
       if (!isBeingRemoved(error)) throw error
-      await waitFor(container, 'removed')
+      await waitFor(this.#docker, id, 'removed')
     })
     await this.#told(`remove the container ${id}`, unlessGone(removed))
   }
 
   async containers(labels: Partial<OwnLabels>): Promise<FoundContainer[]> {
-    const filters = { label: labelFilter(labels) }
-    const listed = await this.#told('list containers', this.#docker.listContainers({ all: true, filters }))
+    const query = { all: true, filters: { label: labelFilter(labels) } }
+    const asked = this.#docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
+    const listed = await this.#told('list containers', asked)
     const found = listed.map(async ({ Id, Names, Labels, Created }) => ({
       id: Id,
       name: Names[0]!.replace(/^\//, ''),
@@ -223,7 +217,7 @@ export class DockerEngine implements ContainerEngine {
   ): Promise<number> {
     const look = {
       ...options,
-      isHere: this.#isHere,
+      isHere: this.#docker.isHere,
       signal: this.#until(options.signal),
       folders: this.#folders,
     }
@@ -248,7 +242,7 @@ export class DockerEngine implements ContainerEngine {
   }
 
   #told<T>(doing: string, call: Promise<T>): Promise<T> {
-    return told(doing, this.#address, call)
+    return told(doing, this.#docker.address, call)
   }
 
   /** What fails in the engine itself tells nothing of a container: it is asked again, like one that is away. */
@@ -276,8 +270,8 @@ export class DockerEngine implements ContainerEngine {
 }
 
 /** Waits until then where there is none. */
-async function hadEvent(docker: Docker, asked: Docker.GetEventsOptions): Promise<boolean> {
-  for await (const _ of await docker.getEvents(asked)) return true
+async function hadEvent(docker: DockerClient, query: object): Promise<boolean> {
+  for await (const _ of await docker.open('GET', '/events', { query: { ...query } })) return true
   return false
 }
 

@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises'
-import type Docker from 'dockerode'
+import type { DockerClient } from './docker-client.ts'
 
 /** What the engine's disk keeps for the machine. */
 const KEPT_FREE_BYTES = 1024 ** 3
@@ -7,8 +7,8 @@ const KEPT_FREE_BYTES = 1024 ** 3
 const KEPT_FREE_FILES = 100_000
 
 /** Folder of the engine's data; undefined where it does not say. */
-export async function engineFolder(docker: Docker): Promise<string | undefined> {
-  const info = await docker.info().catch(() => undefined)
+export async function engineFolder(docker: DockerClient): Promise<string | undefined> {
+  const info = await docker.ask<{ DockerRootDir?: string }>('GET', '/info').catch(() => undefined)
   return info?.DockerRootDir
 }
 

@@ -1,7 +1,5 @@
-import type { Readable } from 'node:stream'
-import type Docker from 'dockerode'
 import type { ContainerEvent, EngineHistory, OwnLabels } from '../ports.ts'
-import { dial } from './dial.ts'
+import type { DockerClient } from './docker-client.ts'
 import { labelFilter } from './own-labels.ts'
 import { jsonLines } from './progress-events.ts'
 
@@ -25,16 +23,16 @@ const types: Readonly<Record<string, ContainerEvent['type']>> = {
 
 /** What happens to our containers from now on; ends, or throws, where the engine goes away. */
 export async function* engineEvents(
-  docker: Docker,
+  docker: DockerClient,
   labels: Partial<OwnLabels>,
-  abortSignal: AbortSignal,
+  signal: AbortSignal,
 ): AsyncGenerator<ContainerEvent | { type: 'open' }> {
   const filters = {
     type: ['container'],
     label: labelFilter(labels),
     event: [...Object.keys(types), 'health_status'],
   }
-  const answer = await ask(docker, { filters }, abortSignal)
+  const answer = await docker.open('GET', '/events', { query: { filters }, signal })
   yield { type: 'open' }
   for await (const told of jsonLines<Told>(answer)) {
     const event = containerEvent(told)
@@ -43,14 +41,19 @@ export async function* engineEvents(
 }
 
 /** Read no further than the end of a container that ended by itself. */
-export async function engineHistory(docker: Docker, id: string, sinceMs: number): Promise<EngineHistory> {
+export async function engineHistory(
+  docker: DockerClient,
+  id: string,
+  sinceMs: number,
+): Promise<EngineHistory> {
   const done = new AbortController()
-  const asked = { since: '1', until: String((Date.now() + LATE_MS) / 1000) }
+  const query = { since: '1', until: String((Date.now() + LATE_MS) / 1000) }
   let count = 0
   let oldestMs = Number.POSITIVE_INFINITY
   const seen = new Set<ContainerEvent['type']>()
   try {
-    for await (const told of jsonLines<Told>(await ask(docker, asked, done.signal))) {
+    const answer = await docker.open('GET', '/events', { query, signal: done.signal })
+    for await (const told of jsonLines<Told>(answer)) {
       const atMs = told.timeNano / 1e6
       count++
       oldestMs = Math.min(oldestMs, atMs)
@@ -68,16 +71,4 @@ export async function engineHistory(docker: Docker, id: string, sinceMs: number)
 function containerEvent({ Type, Action, Actor, timeNano }: Told): ContainerEvent | undefined {
   const type = Action.startsWith('health_status') ? 'health' : types[Action]
   return Type === 'container' && type !== undefined ? { id: Actor.ID, type, atMs: timeNano / 1e6 } : undefined
-}
-
-function ask(docker: Docker, options: object, abortSignal: AbortSignal): Promise<Readable> {
-  const request = {
-    path: '/events?',
-    method: 'GET',
-    abortSignal,
-    isStream: true,
-    statusCodes: { 200: true, 400: 'bad parameter', 500: 'server error' },
-    options,
-  }
-  return dial(docker.modem, request)
 }

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
-import type { Container } from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { LogPiece } from '../ports.ts'
-import { dial } from './dial.ts'
+import type { ContainerAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { isGone } from './errors.ts'
 import { logFrames } from './log-frames.ts'
 import { RepeatedPieces } from './repeated-pieces.ts'
@@ -17,28 +17,33 @@ interface LogOptions {
  * A container's log from `since` on; ends quietly when the signal is aborted. The engine may end a log that it follows
  * with the container's last piece unsent: so the end of it is read once more.
  */
-export async function* followLog(container: Container, options: LogOptions): AsyncGenerator<LogPiece> {
+export async function* followLog(
+  docker: DockerClient,
+  id: string,
+  options: LogOptions,
+): AsyncGenerator<LogPiece> {
   const { since, follow, signal } = options
   const repeated = new RepeatedPieces()
   let last = since
-  for await (const piece of readLog(container, options)) {
+  for await (const piece of readLog(docker, id, options)) {
     if (repeated.isRepeated(piece)) continue
     last = piece.time
     yield piece
   }
-  if (!follow || signal.aborted || !(await hasEnded(container))) return
+  if (!follow || signal.aborted || !(await hasEnded(docker, id))) return
   repeated.readAgain()
-  for await (const piece of readLog(container, { since: last, follow: false, signal }))
+  for await (const piece of readLog(docker, id, { since: last, follow: false, signal }))
     if (!repeated.isRepeated(piece)) yield piece
 }
 
 async function* readLog(
-  container: Container,
+  docker: DockerClient,
+  id: string,
   { since, follow, signal }: LogOptions,
 ): AsyncGenerator<LogPiece> {
   if (signal.aborted) return
   try {
-    const chunks = await logStream(container, since, follow, signal)
+    const chunks = await logStream(docker, id, since, follow, signal)
     for await (const piece of logFrames(chunks)) {
       // An engine may begin at the whole second.
       if (since === undefined || piece.time >= since) yield piece
@@ -49,9 +54,9 @@ async function* readLog(
 }
 
 /** False where it is gone, and its log with it. */
-async function hasEnded(container: Container): Promise<boolean> {
+async function hasEnded(docker: DockerClient, id: string): Promise<boolean> {
   try {
-    const { Id, State } = await container.inspect()
+    const { Id, State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
     if (!State.Running) return true
     throw new ErrandError('unavailable', `The log of the container ${Id} has ended before the container.`, {
       hint: 'Read on from the last piece.',
@@ -62,23 +67,15 @@ async function hasEnded(container: Container): Promise<boolean> {
   }
 }
 
-/** Asked of the client's lower half: its own call takes a log that is not followed into memory as a whole. */
 function logStream(
-  { id, modem }: Container,
+  docker: DockerClient,
+  id: string,
   since: string | undefined,
   follow: boolean,
-  abortSignal: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Readable> {
-  const options = { stdout: true, stderr: true, timestamps: true, follow }
-  const request = {
-    path: `/containers/${id}/logs?`,
-    method: 'GET',
-    abortSignal,
-    isStream: true,
-    statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
-    options: since === undefined ? options : { ...options, since: unixTime(since) },
-  }
-  return dial(modem, request)
+  const query = { stdout: true, stderr: true, timestamps: true, follow, since: since && unixTime(since) }
+  return docker.open('GET', `/containers/${id}/logs`, { query, signal })
 }
 
 /** `2026-01-31T10:20:30.123456789Z` in seconds, with the nanoseconds as they stand there. */

@@ -1,9 +1,9 @@
-import type Docker from 'dockerode'
 import { LEAST_HEALTH_SECONDS } from '../../../contract/bot.ts'
 import type { HealthOrder } from '../ports.ts'
+import type { HealthConfig } from './docker-answers.ts'
 
 const NANO = 1e9
-const NONE: Docker.HealthConfig = { Test: ['NONE'] }
+const NONE: HealthConfig = { Test: ['NONE'] }
 const DEFAULT_SECONDS = 30
 const MOST_SECONDS = 86_400
 const DEFAULT_RETRIES = 3
@@ -15,8 +15,8 @@ const MOST_RETRIES = 1000
  */
 export function healthcheck(
   order: HealthOrder | undefined,
-  ofImage: Docker.HealthConfig | null | undefined,
-): Docker.HealthConfig {
+  ofImage: HealthConfig | null | undefined,
+): HealthConfig {
   if (order === 'none') return NONE
   if (order !== undefined) {
     const { cmd, intervalSeconds, timeoutSeconds, retries, startPeriodSeconds } = order

@@ -5,11 +5,13 @@ import { test } from 'node:test'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { until } from '../../attempts/attempt-fixture.ts'
 import { create } from './create.ts'
+import { DockerClient } from './docker-client.ts'
 import { EMPTY_IMAGE, readVolume } from './held-volumes.ts'
 import { namelessBytes } from './nameless-files.ts'
 import { removeVolume, volumeBytes } from './volumes.ts'
 
 const skip = await dockerHere()
+const client = new DockerClient(process.env)
 
 test('where the disk of the engine is elsewhere its folders are opened, measured and let go all the same', {
   skip,
@@ -26,7 +28,7 @@ test('where the disk of the engine is elsewhere its folders are opened, measured
   const volume = docker.name('data')
   const limits = { memoryBytes: 64 * 1024 ** 2, cpus: 0.5, processes: 20, tmpBytes: 1024 ** 2 }
   const { id, volumes } = await create(
-    engine,
+    client,
     { network: 'none', hasSeccomp: true, isHere: false },
     {
       ...{ name: docker.name('bot'), image: repo, env: {}, limits, labels, logBytes: 1024 ** 2 },
@@ -45,19 +47,19 @@ test('where the disk of the engine is elsewhere its folders are opened, measured
   const log = await container.logs({ stdout: true })
   assert.match(log.toString(), /0 777\n.{0,8}0 777\n/s)
   const look = { enoughBytes: Number.POSITIVE_INFINITY, isHere: false, folders: new Map<string, string>() }
-  const bytes = await volumeBytes(engine, volumes, { ...look, signal: new AbortController().signal })
+  const bytes = await volumeBytes(client, volumes, { ...look, signal: new AbortController().signal })
   assert.ok(bytes >= 2_000_000 && bytes < 2_100_000, String(bytes))
-  assert.equal(await removeVolume(engine, volume), false)
+  assert.equal(await removeVolume(client, volume), false)
   await container.remove({ v: true })
   // What a runner leaves that is killed meanwhile.
-  ;(await readVolume(engine, volume, labels)).resume()
+  ;(await readVolume(client, volume, labels)).resume()
   await engine.createContainer({
     Image: EMPTY_IMAGE,
     Cmd: ['none'],
     Labels: docker.labels,
     HostConfig: { Mounts: [{ Type: 'volume', Source: volume, Target: '/0' }] },
   })
-  assert.equal(await removeVolume(engine, volume), true)
+  assert.equal(await removeVolume(client, volume), true)
 })
 
 test('files without a name are counted, and too many open ones cannot be measured', {
@@ -80,9 +82,9 @@ test('files without a name are counted, and too many open ones cannot be measure
   const folder = (await docker.engine.getVolume(volume).inspect()).Mountpoint
   await until(() => existsSync(join(folder, 'done')))
   const look = { device: statSync(folder).dev, signal: new AbortController().signal }
-  const bytes = await namelessBytes(docker.engine, container.id, look)
+  const bytes = await namelessBytes(client, container.id, look)
   assert.ok(bytes >= 1024 ** 2 && bytes < 1.1 * 1024 ** 2, String(bytes))
-  const tooMany = await namelessBytes(docker.engine, container.id, { ...look, mostHeld: 3 })
+  const tooMany = await namelessBytes(client, container.id, { ...look, mostHeld: 3 })
   assert.equal(tooMany, Number.POSITIVE_INFINITY)
   await container.remove({ force: true, v: true })
 })

@@ -1,9 +1,9 @@
 import { chmod, lstat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
-import type Docker from 'dockerode'
 import type { Header } from 'tar-stream'
 import type { OwnLabels } from '../ports.ts'
+import type { ListedContainer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 import { isBeingRemoved, isGone } from './errors.ts'
 import { engineLabels } from './own-labels.ts'
 import { waitFor } from './wait-for.ts'
@@ -25,8 +25,8 @@ export interface Mounted {
  * that the folder has in the image, or root; and not even root may write to what is another's, having no capability for that.
  */
 export async function openPlaces(
-  docker: Docker,
-  container: Docker.Container,
+  docker: DockerClient,
+  container: string,
   { user, mounted, labels }: { user: string | undefined; mounted: readonly Mounted[]; labels: OwnLabels },
 ): Promise<void> {
   const uid = uidOf(user)
@@ -34,7 +34,7 @@ export async function openPlaces(
   for (const [index, { path, folder = '' }] of mounted.entries()) {
     // Quicker than the engine; where it may not be looked at or changed from here, the engine does.
     const here = await lstat(folder).catch(() => undefined)
-    const { mode = 0, uid: owner = 0, gid = 0 } = here ?? (await folderHeader(container, path))
+    const { mode = 0, uid: owner = 0, gid = 0 } = here ?? (await folderHeader(docker, container, path))
     const isOpen = (mode & 0o002) !== 0 || (owner === uid && (mode & 0o200) !== 0)
     const isPrivate = (mode & 0o005) !== 0o005
     if (isOpen || isPrivate) continue
@@ -51,20 +51,21 @@ export async function openPlaces(
     const tar = pack()
     for (const entry of closed) tar.entry({ ...entry, type: 'directory' })
     tar.finalize()
-    await holder.putArchive(tar as unknown as NodeJS.ReadableStream, { path: '/' })
+    const request = { query: { path: '/' }, tar: tar as unknown as Readable }
+    await docker.ask('PUT', `/containers/${holder}/archive`, request)
   } finally {
-    await holder.remove({ force: true })
+    await remove(docker, holder)
   }
 }
 
 /** Those that a runner which was killed has left would keep a volume from being removed. */
-export async function removeHolders(docker: Docker, volume: string): Promise<boolean> {
+export async function removeHolders(docker: DockerClient, volume: string): Promise<boolean> {
   const filters = { volume: [volume], status: ['created'], ancestor: [EMPTY_IMAGE] }
-  const holders = await docker.listContainers({ all: true, filters })
+  const query = { all: true, filters }
+  const holders = await docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
   for (const { Id } of holders) {
-    const holder = docker.getContainer(Id)
-    await holder.remove({ force: true }).catch(async (error) => {
-      if (isBeingRemoved(error)) await waitFor(holder, 'removed').catch(unlessGone)
+    await remove(docker, Id).catch(async (error) => {
+      if (isBeingRemoved(error)) await waitFor(docker, Id, 'removed').catch(unlessGone)
       else unlessGone(error)
     })
   }
@@ -72,14 +73,14 @@ export async function removeHolders(docker: Docker, volume: string): Promise<boo
 }
 
 /** A tar of what stands in a volume. The engine reads it, wherever its disk is, and whatever uses it. */
-export async function readVolume(docker: Docker, name: string, labels: OwnLabels): Promise<Readable> {
+export async function readVolume(docker: DockerClient, name: string, labels: OwnLabels): Promise<Readable> {
   // A container that names one which is not there would make it.
-  await docker.getVolume(name).inspect()
+  await docker.ask('GET', `/volumes/${name}`)
   const holder = await hold(docker, [name], labels)
-  const release = () => holder.remove({ force: true }).catch(() => undefined)
+  const release = () => remove(docker, holder).catch(() => undefined)
   let tar: Readable
   try {
-    tar = (await holder.getArchive({ path: '/0/.' })) as Readable
+    tar = await docker.open('GET', `/containers/${holder}/archive`, { query: { path: '/0/.' } })
   } catch (error) {
     await release()
     throw error
@@ -105,40 +106,35 @@ function unlessGone(error: unknown): void {
 }
 
 /** A container that is never started, and has the volumes at /0, /1 and so on. */
-async function hold(
-  docker: Docker,
-  volumes: readonly string[],
-  labels: OwnLabels,
-): Promise<Docker.Container> {
-  const create = () =>
-    docker.createContainer({
-      Image: EMPTY_IMAGE,
-      Cmd: ['none'],
-      Labels: engineLabels({ runner: labels.runner }),
-      HostConfig: {
-        NetworkMode: 'none',
-        Mounts: volumes.map((Source, index) => ({
-          Type: 'volume',
-          Source,
-          Target: `/${index}`,
-          VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: 'local', Options: {} } },
-        })),
-      },
-    })
+async function hold(docker: DockerClient, volumes: readonly string[], labels: OwnLabels): Promise<string> {
+  const body = {
+    Image: EMPTY_IMAGE,
+    Cmd: ['none'],
+    Labels: engineLabels({ runner: labels.runner }),
+    HostConfig: {
+      NetworkMode: 'none',
+      Mounts: volumes.map((Source, index) => ({
+        Type: 'volume',
+        Source,
+        Target: `/${index}`,
+        VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: 'local', Options: {} } },
+      })),
+    },
+  }
+  const create = async () => (await docker.ask<{ Id: string }>('POST', '/containers/create', { body })).Id
   return await create().catch(async (error) => {
-    if (error.statusCode !== 404) throw error
+    if (!isGone(error)) throw error
     const [repo, tag] = EMPTY_IMAGE.split(':')
-    await text(
-      await docker.importImage(Readable.from([Buffer.alloc(EMPTY_TAR_BYTES)]) as never, { repo, tag }),
-    )
+    const query = { fromSrc: '-', repo, tag }
+    await docker.ask('POST', '/images/create', { query, tar: Readable.from([Buffer.alloc(EMPTY_TAR_BYTES)]) })
     return create()
   })
 }
 
 /** Of the folder itself; what stands in it is not read. */
-async function folderHeader(container: Docker.Container, path: string): Promise<Header> {
+async function folderHeader(docker: DockerClient, container: string, path: string): Promise<Header> {
   const { extract } = await import('tar-stream')
-  const tar = (await container.getArchive({ path: `${path}/.` })) as Readable
+  const tar = await docker.open('GET', `/containers/${container}/archive`, { query: { path: `${path}/.` } })
   const entries = extract()
   tar.on('error', (error) => entries.destroy(error))
   tar.pipe(entries)
@@ -150,6 +146,9 @@ async function folderHeader(container: Docker.Container, path: string): Promise<
     entries.destroy()
   }
 }
+
+const remove = (docker: DockerClient, id: string) =>
+  docker.ask('DELETE', `/containers/${id}`, { query: { force: true } })
 
 /** Undefined where the engine alone knows, by the image's list of users. */
 function uidOf(user = ''): number | undefined {

@@ -1,5 +1,5 @@
-import type Docker from 'dockerode'
 import type { ContainerOrder } from '../ports.ts'
+import type { HostConfig } from './docker-answers.ts'
 import { engineLabels } from './own-labels.ts'
 import seccompProfile from './seccomp-profile.json' with { type: 'json' }
 
@@ -19,7 +19,7 @@ const SECCOMP = `seccomp=${JSON.stringify(profile)}`
 export function hostConfig(
   order: ContainerOrder,
   { network, hasSeccomp, places }: { network: string; hasSeccomp: boolean; places: readonly string[] },
-): Docker.HostConfig {
+): HostConfig {
   const { memoryBytes, cpus, cpuShares, processes, tmpBytes } = order.limits
   const { attempt: _, ...lasting } = order.labels
   const volume = (Source: string, Target: string, labels: typeof order.labels) => ({
@@ -72,5 +72,5 @@ export function hostConfig(
       Config: { 'max-size': String(Math.ceil(order.logBytes / LOG_FILES)), 'max-file': String(LOG_FILES) },
     },
     ...(order.runtime === undefined ? {} : { Runtime: order.runtime }),
-  } as Docker.HostConfig
+  }
 }

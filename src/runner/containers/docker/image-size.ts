@@ -1,17 +1,15 @@
-import type Docker from 'dockerode'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { BuildOrder } from '../ports.ts'
+import type { ImageAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 
 /** Throws `build_failed` where an image is larger than one may be that is built. One that is gone again is not. */
 export async function checkImageSize(
-  docker: Docker,
+  docker: DockerClient,
   id: string,
   { diskBytes }: BuildOrder['limits'],
 ): Promise<void> {
-  const image = await docker
-    .getImage(id)
-    .inspect()
-    .catch(() => undefined)
+  const image = await docker.ask<ImageAnswer>('GET', `/images/${id}/json`).catch(() => undefined)
   if (image === undefined || image.Size <= diskBytes) return
   const [has, most] = [image.Size, diskBytes].map((bytes) => `${Math.round(bytes / 1024 ** 2)} MB`)
   throw new ErrandError(

@@ -1,4 +1,4 @@
-import type Docker from 'dockerode'
+import type { ImageConfig } from './docker-answers.ts'
 
 const PREFIX = 'errand.volume.'
 
@@ -9,10 +9,7 @@ const PREFIX = 'errand.volume.'
 export const volumeLabel = (number: number): string => `${PREFIX}${number}`
 
 /** Paths that an image declares as volumes, one way or the other. */
-export function imageVolumes({
-  Volumes,
-  Labels,
-}: Partial<Pick<Docker.ImageInspectInfo['Config'], 'Volumes' | 'Labels'>> = {}): string[] {
+export function imageVolumes({ Volumes, Labels }: Pick<ImageConfig, 'Volumes' | 'Labels'> = {}): string[] {
   const labelled = Object.entries(Labels ?? {}).filter(([name]) => name.startsWith(PREFIX))
   return [...Object.keys(Volumes ?? {}), ...labelled.map(([, path]) => path)]
 }

@@ -1,6 +1,7 @@
 import { opendir, readdir, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type Docker from 'dockerode'
+import type { ContainerAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
 
 /** Where the kernel shows what a process has open, and what it has in its memory without having it open. */
 const HELD = ['fd', 'map_files']
@@ -12,11 +13,11 @@ const MOST_HELD = 400_000
  * until their last holder ends. 0 where its processes cannot be seen, as from a container; Infinity where they hold too many.
  */
 export async function namelessBytes(
-  docker: Docker,
+  docker: DockerClient,
   id: string,
   { device, signal, mostHeld = MOST_HELD }: { device: number; signal: AbortSignal; mostHeld?: number },
 ): Promise<number> {
-  const { State } = await docker.getContainer(id).inspect()
+  const { State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
   if (!State.Running) return 0
   const seen = new Map<number, number>()
   let held = 0

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { ContainerInspectInfo, HostConfig } from 'dockerode'
+import type { ContainerAnswer, HostConfig } from './docker-answers.ts'
 
 /** A profile of system calls has thousands. */
 const SHOWN_CHARACTERS = 200
@@ -8,16 +8,15 @@ const SHOWN_CHARACTERS = 200
  * Name of the first thing that the engine does not hold as it was asked to, with both values. Engines leave out what the
  * kernel cannot do, with no more than a warning.
  */
-export function differing(asked: HostConfig, info: ContainerInspectInfo): string | undefined {
-  const held = info.HostConfig as unknown as Record<string, unknown>
+export function differing(asked: HostConfig, info: ContainerAnswer): string | undefined {
+  const held = info.HostConfig
   for (const [name, wanted] of Object.entries(asked)) {
     if (isDeepStrictEqual(plain(name, held[name]), plain(name, wanted))) continue
     return `${name} is ${shown(held[name])}, not ${shown(wanted)}`
   }
-  const targets = new Set((asked.Mounts ?? []).map(({ Target }) => Target))
+  const targets = new Set(asked.Mounts.map(({ Target }) => Target))
   const disk = info.Mounts.find(
-    ({ Type, Destination }) =>
-      (Type as string) !== 'tmpfs' && !((Type as string) === 'volume' && targets.has(Destination)),
+    ({ Type, Destination }) => Type !== 'tmpfs' && !(Type === 'volume' && targets.has(Destination)),
   )
   if (disk !== undefined) return `${disk.Destination} is a ${disk.Type} of this machine`
   const networks = Object.keys(info.NetworkSettings.Networks)

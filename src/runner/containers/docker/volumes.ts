@@ -1,20 +1,26 @@
 import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
-import type Docker from 'dockerode'
 import { type FolderSizeOptions, folderSize } from '../../limits/folder-size.ts'
 import type { FoundVolume, OwnLabels } from '../ports.ts'
 import { volumeSizes } from './container-size.ts'
+import type { DockerClient } from './docker-client.ts'
 import { isConflict, isGone } from './errors.ts'
 import { removeHolders } from './held-volumes.ts'
 import { namelessBytes } from './nameless-files.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 
+interface ListedVolume {
+  Name: string
+  Labels: Record<string, string> | null
+  Mountpoint: string
+}
+
 /** What a file without content counts, so that nobody fills a disk with those. */
 const LEAST_FILE_BYTES = 4096
 
-export async function volumes(docker: Docker, labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
-  // The client's types want a text, and would have the engine refuse it.
-  const { Volumes } = await docker.listVolumes({ filters: { label: labelFilter(labels) } as never })
+export async function volumes(docker: DockerClient, labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
+  const query = { filters: { label: labelFilter(labels) } }
+  const { Volumes } = await docker.ask<{ Volumes: ListedVolume[] | null }>('GET', '/volumes', { query })
   return (Volumes ?? []).map(({ Name, Labels }) => ({ name: Name, labels: ownLabels(Labels)! }))
 }
 
@@ -34,7 +40,7 @@ export interface VolumeLook {
  * longer, and fewer looks are had of it.
  */
 export async function volumeBytes(
-  docker: Docker,
+  docker: DockerClient,
   names: readonly string[],
   { enoughBytes, signal, container, isHere, folders }: VolumeLook,
 ): Promise<number> {
@@ -60,9 +66,9 @@ export async function volumeBytes(
   return bytes
 }
 
-export async function removeVolume(docker: Docker, name: string): Promise<boolean> {
+export async function removeVolume(docker: DockerClient, name: string): Promise<boolean> {
   try {
-    await docker.getVolume(name).remove()
+    await docker.ask('DELETE', `/volumes/${name}`)
   } catch (error) {
     if (isConflict(error)) return (await removeHolders(docker, name)) && removeVolume(docker, name)
     if (!isGone(error)) throw error
@@ -70,9 +76,9 @@ export async function removeVolume(docker: Docker, name: string): Promise<boolea
   return true
 }
 
-async function folderOf(docker: Docker, name: string): Promise<string | undefined> {
+async function folderOf(docker: DockerClient, name: string): Promise<string | undefined> {
   try {
-    return (await docker.getVolume(name).inspect()).Mountpoint
+    return (await docker.ask<ListedVolume>('GET', `/volumes/${name}`)).Mountpoint
   } catch (error) {
     if (isGone(error)) return undefined
     throw error
@@ -89,7 +95,11 @@ async function sizeSeen(folder: string, options: FolderSizeOptions): Promise<num
   }
 }
 
-async function toldBytes(docker: Docker, names: readonly string[], signal: AbortSignal): Promise<number> {
+async function toldBytes(
+  docker: DockerClient,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<number> {
   const sizes = await volumeSizes(docker, signal)
   const bytes = names.map((name) => sizes.get(name) ?? 0)
   return bytes.some((size) => size < 0)

@@ -1,24 +1,11 @@
-import type { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
-import type { Container } from 'dockerode'
-import { dial } from './dial.ts'
+import type { DockerClient } from './docker-client.ts'
 
-/**
- * Until the container has come to that. Asked of the client's lower half: an engine begins its answer at once, and where it
- * goes away before the end of it the client's own call never ends.
- */
+/** Until the container has come to that. Throws where the engine goes away meanwhile. */
 export async function waitFor(
-  { id, modem }: Container,
+  docker: DockerClient,
+  id: string,
   condition: 'not-running' | 'removed',
-  abortSignal?: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<void> {
-  const request = {
-    path: `/containers/${id}/wait?`,
-    method: 'POST',
-    abortSignal,
-    isStream: true,
-    statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
-    options: { condition },
-  }
-  await text(await dial<Readable>(modem, request))
+  await docker.ask('POST', `/containers/${id}/wait`, { query: { condition }, signal })
 }

@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
-import type Docker from 'dockerode'
 import { isOwnFolder } from '../../../contract/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
+import type { ImageConfig } from './docker-answers.ts'
 import { imageVolumes } from './image-volumes.ts'
 
 const TMP = '/tmp'
@@ -14,7 +14,7 @@ const MOST_WITHIN = 1
  * The paths that a container can write to on the disk, and that go with it: its working folder, unless that is one of the
  * system's, and the volumes that its image declares.
  */
-export function workPlaces(image: Docker.ImageInspectInfo['Config'] | undefined, data?: string): string[] {
+export function workPlaces(image: ImageConfig | undefined, data?: string): string[] {
   const folder = posix.resolve('/', image?.WorkingDir || '/')
   if (data === folder)
     throw new ErrandError(

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { type TestContext, test } from 'node:test'
+import { DockerClient } from './docker-client.ts'
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => unknown
+
+/** A client of something that answers on a socket as an engine does. */
+async function clientOf(t: TestContext, answer: Answer): Promise<DockerClient> {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
+  const server = createServer(answer)
+  server.listen(join(folder, 'docker.sock'))
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+    rmSync(folder, { recursive: true })
+  })
+  return new DockerClient({ DOCKER_HOST: `unix://${folder}/docker.sock` })
+}
+
+test('a request is sent with its query, body, archive and credentials as the engine reads them', async (t) => {
+  const docker = await clientOf(t, async (request, response) => {
+    const { method, url, headers } = request
+    response.end(JSON.stringify({ method, url, headers, body: await text(request) }))
+  })
+  interface Heard {
+    method: string
+    url: string
+    headers: Record<string, string>
+    body: string
+  }
+  const asked = await docker.ask<Heard>('POST', '/containers/create', {
+    query: { name: 'a b', all: true, filters: { label: ['x=1'] }, changes: ['A', 'B'], none: undefined },
+    body: { Env: ['ä=1'] },
+  })
+  assert.equal(asked.method, 'POST')
+  const { pathname, searchParams } = new URL(asked.url, 'http://docker')
+  assert.equal(pathname, '/containers/create')
+  assert.deepEqual(
+    [...searchParams],
+    [
+      ['name', 'a b'],
+      ['all', 'true'],
+      ['filters', '{"label":["x=1"]}'],
+      ['changes', 'A'],
+      ['changes', 'B'],
+    ],
+  )
+  assert.equal(asked.body, '{"Env":["ä=1"]}')
+  assert.deepEqual(
+    [asked.headers['content-type'], asked.headers['content-length']],
+    ['application/json', '16'],
+  )
+
+  // Its bytes have "+", "/" and "=" in the usual base64.
+  const auth = { username: '??>', password: '~~~?', serveraddress: 'x' }
+  const sent = await docker.ask<Heard>('PUT', '/build', { tar: Readable.from(['one', 'two']), auth })
+  assert.deepEqual(
+    [sent.url, sent.body, sent.headers['content-type']],
+    ['/build', 'onetwo', 'application/tar'],
+  )
+  const told = sent.headers['x-registry-auth']!
+  assert.match(told, /^[\w-]+=*$/)
+  assert.equal(told.length % 4, 0)
+  assert.deepEqual(JSON.parse(Buffer.from(told, 'base64url').toString()), auth)
+
+  const plain = await docker.ask<Heard>('POST', '/containers/1/start')
+  assert.deepEqual(
+    [plain.url, plain.body, plain.headers['content-type']],
+    ['/containers/1/start', '', undefined],
+  )
+})
+
+test('an answer that is no success is thrown with its status and what the engine says', async (t) => {
+  const docker = await clientOf(t, ({ url }, response) => {
+    if (url === '/plain') response.writeHead(502).end('<html>')
+    else response.writeHead(url === '/full' ? 500 : 404).end('{"message": "it says so"}')
+  })
+  await assert.rejects(docker.ask('GET', '/containers/1/json'), {
+    message: '(HTTP code 404) no such container - it says so ',
+    statusCode: 404,
+    json: { message: 'it says so' },
+  })
+  await assert.rejects(docker.ask('GET', '/full'), { message: '(HTTP code 500) server error - it says so ' })
+  await assert.rejects(docker.ask('GET', '/plain'), {
+    message: '(HTTP code 502) unexpected - <html> ',
+    json: undefined,
+  })
+  await assert.rejects(docker.open('GET', '/other'), {
+    message: '(HTTP code 404) unexpected - it says so ',
+    json: undefined,
+  })
+})
+
+test('an engine that goes away in the middle of an answer, or is none, fails the call', async (t) => {
+  const docker = await clientOf(t, (_, response) => {
+    response.writeHead(200).write('{"half": ')
+    setImmediate(() => response.destroy())
+  })
+  await assert.rejects(docker.ask('GET', '/info'), { code: 'ECONNRESET' })
+  const begun = await docker.open('GET', '/events')
+  await assert.rejects(text(begun), { code: 'ECONNRESET' })
+  const none = new DockerClient({ DOCKER_HOST: 'unix:///no/such/docker.sock' })
+  await assert.rejects(none.ask('GET', '/info'), { code: 'ENOENT' })
+})
+
+test('a signal ends a request before its answer and in the middle of it', async (t) => {
+  const docker = await clientOf(t, ({ url }, response) => {
+    if (url === '/begun') response.writeHead(200).write('{"half": ')
+  })
+  for (const path of ['/silent', '/begun']) {
+    const asking = docker.ask('GET', path, { signal: AbortSignal.timeout(50) })
+    await assert.rejects(asking, ({ name }: Error) => /^(Abort|Timeout)Error$/.test(name))
+  }
+  const done = new AbortController()
+  const begun = await docker.open('GET', '/begun', { signal: done.signal })
+  done.abort()
+  await assert.rejects(text(begun))
+})
+
+test('the engine is where DOCKER_HOST says, and here only by a socket', () => {
+  const at = (env: Record<string, string>) => {
+    const { address, isHere } = new DockerClient(env)
+    return [address, isHere]
+  }
+  assert.deepEqual(at({}), ['/var/run/docker.sock', true])
+  assert.deepEqual(at({ DOCKER_HOST: 'unix:///run/user/1/docker.sock' }), ['/run/user/1/docker.sock', true])
+  assert.deepEqual(at({ DOCKER_HOST: 'tcp://10.0.0.7:2375' }), ['tcp://10.0.0.7:2375', false])
+})
