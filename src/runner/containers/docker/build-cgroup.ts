@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { procText } from '../../../platform/process-tree.ts'
 import { cgroupsBelow, makeCgroup, removeCgroup } from '../../limits/cgroup-folder.ts'
 import { cgroupPlaces } from '../../limits/cgroup-places.ts'
-import { readControl, tryControl } from '../../limits/control-file.ts'
+import { tryControl } from '../../limits/control-file.ts'
 import type { DockerClient } from './docker-client.ts'
 
 const execute = promisify(execFile)
