@@ -1,4 +1,3 @@
-import type { AttemptSpec, StreamName } from './attempt.ts'
 import { splitAttemptId } from './ids.ts'
 
 /** What a file system takes everywhere; short enough that a name of three of them stays under 255 bytes. */
@@ -6,8 +5,8 @@ const safe = (name: string): string => name.replace(/[^A-Za-z0-9._-]/g, '_').sli
 
 /** Name of the file in `output_path` that a person finds one stream of an attempt in. */
 export function outputFileName(
-  spec: Pick<AttemptSpec, 'attempt_id' | 'run_id' | 'step' | 'host'>,
-  stream: StreamName,
+  spec: { attempt_id: string; run_id: string; step: string; host: string },
+  stream: string,
 ): string {
   const { number } = splitAttemptId(spec.attempt_id)
   return `${safe(spec.run_id)}.${safe(spec.step)}.${safe(spec.host)}.${number}.${stream}.log`

@@ -5,7 +5,6 @@ import { PlainName } from './plain-name.ts'
 /** Requests and answers of `/api/tokens`. */
 
 export const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])
-export type TokenScope = z.infer<typeof TokenScope>
 /** How long an API token is good where nothing else is said. */
 export const API_TOKEN_SECONDS = 90 * 86_400
 
