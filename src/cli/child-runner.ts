@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { Backoff } from '../platform/backoff.ts'
+import { spawnGroup } from '../platform/process-ending.ts'
 
 export interface ChildRunnerOptions {
   url: string
@@ -60,13 +61,11 @@ export class ChildRunner {
     const { url, token, localToken, workspace, allowedDirs, slots } = this.#options
     const more = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
     if (slots !== undefined) more.push('--slots', String(slots))
-    const child = spawn(
-      process.execPath,
-      [process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace, ...more],
+    // Ctrl-C in the terminal is for the hub, which then ends its runner.
+    const child = spawnGroup(
+      [process.execPath, process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace, ...more],
       {
         stdio: ['pipe', 'inherit', 'inherit'],
-        // Ctrl-C in the terminal is for the hub, which then ends its runner.
-        detached: true,
         // The key of the hub's secrets is no business of a runner.
         env: {
           ...process.env,

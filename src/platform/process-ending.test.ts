@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { endTree, sweepGroup } from './process-ending.ts'
+import { ChildTree, endTree, spawnTree, sweepGroup } from './process-ending.ts'
 import { isAlive, processStat, treeMembers } from './process-tree.ts'
 
 /** Starts a shell with a group and a mark of its own, once it has written a line. */
@@ -64,4 +66,57 @@ test('a sweep leaves alone what is not ours', async () => {
   )
   assert.equal(dead(Number(left.line)), false)
   await endTree(left, 0)
+})
+
+test('a tree that was started is told by its mark, and ends whole', async () => {
+  const { child, tree } = spawnTree<'stdout'>(
+    ['/bin/sh', '-c', 'setsid sleep 1000 & echo $TEST_MARK; wait'],
+    {
+      env: { PATH: process.env.PATH },
+      mark: 'TEST_MARK=a=b',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
+  assert.equal(String((await once(child.stdout, 'data'))[0]).trim(), 'a=b')
+  const members = treeMembers({ mark: 'TEST_MARK=a=b' })
+  assert.equal(members.length, 2)
+  assert.equal(await tree.stop(10_000), true)
+  assert.ok(members.every(({ pid }) => dead(pid)))
+})
+
+test('a tree ends once: asked again it can only go quicker, and what is stopped is not swept beside that', async () => {
+  const { child, group, mark } = await shell('trap "" TERM; echo ready; while :; do sleep 1; done')
+  let sealed = 0
+  const tree = new ChildTree(mark, { seal: () => void sealed++ })
+  assert.equal(tree.sweep(), undefined)
+  tree.group = group
+  const gone = tree.stop(600_000)
+  assert.equal(tree.stop(600_000), gone)
+  assert.equal(tree.sweep(), gone)
+  assert.equal(sealed, 0)
+  assert.equal(tree.stop(0), gone)
+  assert.equal(await gone, true)
+  assert.equal(sealed, 1)
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  assert.equal(child.signalCode, 'SIGKILL')
+})
+
+test('what was hurried gets no grace', async () => {
+  const { group, mark } = await shell('trap "" TERM; echo ready; while :; do sleep 1; done')
+  const tree = new ChildTree(mark)
+  tree.group = group
+  tree.hurry()
+  assert.equal(await tree.stop(600_000), true)
+})
+
+test('no other file starts a process in a group of its own, or signals one by its number', () => {
+  const root = join(import.meta.dirname, '../..')
+  const files = globSync('src/**/*.ts', { cwd: root }).filter(
+    (file) => !/\.test\.ts$|fixture|conformance/.test(file) && !file.startsWith('src/platform/'),
+  )
+  assert.ok(files.length > 100)
+  assert.deepEqual(
+    files.filter((file) => /\bdetached: true|\bprocess\.kill\(/.test(readFileSync(join(root, file), 'utf8'))),
+    [],
+  )
 })

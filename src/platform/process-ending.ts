@@ -1,8 +1,72 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { groupMembers, isAlive, type ProcessTree, signal, treeMembers } from './process-tree.ts'
 
 /** A process that SIGKILL does not end within this hangs in the kernel; waiting longer helps nobody. */
 const UNKILLABLE_AFTER_MS = 10_000
+/** For background processes of a command that has ended: long enough to say goodbye, too short to be waited for. */
+const SWEEP_GRACE_MS = 300
+
+/** A child with these of its streams as pipes. */
+export type ChildWith<Streams extends 'stdin' | 'stdout' | 'stderr'> = ChildProcess & {
+  [Stream in Streams]: NonNullable<ChildProcess[Stream]>
+}
+
+export type GroupOptions = Pick<SpawnOptions, 'cwd' | 'env' | 'stdio'>
+
+/** Starts a program in a session, and so a group, of its own. Throws or emits `error` as `spawn` does. */
+export const spawnGroup = <Streams extends 'stdin' | 'stdout' | 'stderr' = never>(
+  [program, ...args]: readonly string[],
+  options: GroupOptions,
+): ChildWith<Streams> => spawn(program!, args, { ...options, detached: true }) as ChildWith<Streams>
+
+/** A process with all that it starts: told from all others by its group and by a mark in the environment, and ended together. */
+export class ChildTree {
+  /** Left out before it is started, and where its number may meanwhile be another's. */
+  group: number | undefined
+  readonly #mark: string
+  readonly #more: { members?: () => readonly number[]; seal?: () => void }
+  readonly #force = new AbortController()
+  #stopping: Promise<boolean> | undefined
+
+  /** `members`: further processes that belong to it; `seal` keeps it from starting others, once the grace is over. */
+  constructor(mark: string, more: { members?: () => readonly number[]; seal?: () => void } = {}) {
+    this.#mark = mark
+    this.#more = more
+  }
+
+  /** Ends all of it; false where something survives. A second call can only make it quicker. */
+  stop(graceMs: number): Promise<boolean> {
+    if (graceMs === 0) this.hurry()
+    const { members, seal } = this.#more
+    const tree = { group: this.group, mark: this.#mark, members }
+    this.#stopping ??= endTree(tree, graceMs, this.#force.signal, seal)
+    return this.#stopping
+  }
+
+  /** There is no grace, or none any more. */
+  hurry(): void {
+    this.#force.abort()
+  }
+
+  /** Its first process has ended: ends what that has left in its group, as nothing outlives it. */
+  sweep(): Promise<boolean> | undefined {
+    return this.#stopping ?? (this.group === undefined ? undefined : sweepGroup(this.group, SWEEP_GRACE_MS))
+  }
+}
+
+/** Starts a program whose tree can be ended whole: `mark` (`NAME=value`) is put into its environment. Throws or emits `error` as `spawn` does. */
+export function spawnTree<Streams extends 'stdin' | 'stdout' | 'stderr' = never>(
+  argv: readonly string[],
+  { mark, env, ...options }: GroupOptions & { mark: string },
+): { child: ChildWith<Streams>; tree: ChildTree } {
+  const at = mark.indexOf('=')
+  const marked = { ...env, [mark.slice(0, at)]: mark.slice(at + 1) }
+  const child = spawnGroup<Streams>(argv, { ...options, env: marked })
+  const tree = new ChildTree(mark)
+  tree.group = child.pid
+  return { child, tree }
+}
 
 /**
  * SIGTERM to the whole tree, the grace (cut short by `force`), SIGKILL until nothing of it is left. Resolves with

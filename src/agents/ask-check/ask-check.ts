@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { AgentUpdate } from '../../contract/agent.ts'
-import { endTree } from '../../platform/process-ending.ts'
+import { spawnTree } from '../../platform/process-ending.ts'
 import type { Agent, Program, SessionRequest } from '../agent.ts'
 import { endingText } from '../ending.ts'
 import { type AskingModel, openAskingModel } from './asking-model.ts'
@@ -105,11 +104,11 @@ async function askedBy(
   }
   const { promise, resolve } = Promise.withResolvers<AskFinding>()
   const no = (why: string, sure: boolean) => resolve(refused(agent, program, why, sure))
-  const mark = randomUUID()
-  const child = spawn(launch.program ?? program.path, [...launch.args], {
+  const argv = [launch.program ?? program.path, ...launch.args]
+  const { child, tree } = spawnTree<'stdin' | 'stdout' | 'stderr'>(argv, {
     cwd: request.cwd,
-    detached: true,
-    env: { ...env, ...launch.env, [MARK]: mark },
+    env: { ...env, ...launch.env },
+    mark: `${MARK}=${randomUUID()}`,
   })
   const updates: AgentUpdate[] = []
   let prompted = false
@@ -161,13 +160,9 @@ async function askedBy(
   const finding = await promise
   clearTimeout(timer)
   signal.removeEventListener('abort', stop)
-  await ended(child, mark)
+  await tree.stop(0)
+  for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy()
   return finding
-}
-
-async function ended(child: ChildProcess, mark: string): Promise<void> {
-  await endTree({ group: child.pid, mark: `${MARK}=${mark}` }, 0)
-  for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy()
 }
 
 const refused = (agent: Agent, { version }: Program, why: string, sure: boolean): AskFinding => ({

@@ -1,16 +1,13 @@
 import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { endTree, sweepGroup } from '../../platform/process-ending.ts'
-import { groupMembers, hasMark, isAlive, type ProcessTree } from '../../platform/process-tree.ts'
+import { ChildTree, endTree } from '../../platform/process-ending.ts'
+import { groupMembers, hasMark, isAlive } from '../../platform/process-tree.ts'
 import type { Cage } from '../limits/cage.ts'
 import { UNHELD, unheldText } from '../limits/enter-script.ts'
 import type { AttemptFolder } from './attempt-folder.ts'
 import type { Ending } from './outcome.ts'
 import { checkLaunch, type Launch, startFailure } from './start-failure.ts'
 import { NOT_CLAIMED, spawnWrapped, type WrappedCommand } from './wrapper.ts'
-
-/** For background processes of a command that has ended: long enough to say goodbye, too short to be waited for. */
-const SWEEP_GRACE_MS = 300
 
 export interface FoundWrapper {
   pid: number
@@ -31,15 +28,15 @@ export interface WrappedProcessOptions {
 /** A process behind a wrapper: started under a claim or found again, watched, and ended with all that it started. */
 export class WrappedProcess {
   readonly #options: WrappedProcessOptions
-  readonly #force = new AbortController()
+  readonly #tree: ChildTree
   #child: ChildProcess | undefined
   /** Set while a process found again, which is no child of this one, is watched. */
   #watched: FoundWrapper | undefined
-  #group: number | undefined
-  #stopping: Promise<boolean> | undefined
 
   constructor(options: WrappedProcessOptions) {
+    const { mark, cage } = options
     this.#options = options
+    this.#tree = new ChildTree(mark, { members: cage.members, seal: () => cage.seal() })
   }
 
   /** Starts it under this claim; answers its pid. A failure to do so is its end, not an error. */
@@ -69,7 +66,7 @@ export class WrappedProcess {
       child.once('error', failed)
       if (child.pid === undefined) return undefined
       this.#child = child
-      this.#group = child.pid
+      this.#tree.group = child.pid
       cage.begun(child.pid)
       child.once('exit', (code, signal) => this.#exited(code, signal))
       return child.pid
@@ -82,7 +79,7 @@ export class WrappedProcess {
   /** Watches a process that an earlier runner started. */
   watch(wrapper: FoundWrapper): void {
     this.#watched = wrapper
-    this.#group = wrapper.pid
+    this.#tree.group = wrapper.pid
     this.#options.cage.begun(wrapper.pid)
   }
 
@@ -103,23 +100,21 @@ export class WrappedProcess {
     const { folder, mark, onEnd } = this.#options
     // By now the group's number may be another's.
     const ours = groupMembers(wrapperPid).some((pid) => hasMark(pid, mark))
-    this.#group = ours ? wrapperPid : undefined
+    this.#tree.group = ours ? wrapperPid : undefined
     const exit = folder.exit()
     if (exit !== undefined) return onEnd(this.#unheld() ?? { type: 'exited', code: exit.code }, exit.atMs)
-    await endTree(this.#tree(), 0)
+    await endTree({ group: this.#tree.group, mark, members: this.#options.cage.members }, 0)
     onEnd(lost(wrapperPid))
   }
 
   /** Ends it and all that it started; false where something of it survives. A second call can only make it quicker. */
   stop(graceMs: number): Promise<boolean> {
-    if (this.#stopping !== undefined && graceMs === 0) this.#force.abort()
-    this.#stopping ??= endTree(this.#tree(), graceMs, this.#force.signal, () => this.#options.cage.seal())
-    return this.#stopping
+    return this.#tree.stop(graceMs)
   }
 
   /** Ends what it has left behind in its group: nothing outlives its step. */
   sweep(): Promise<boolean> | undefined {
-    return this.#stopping ?? (this.#group === undefined ? undefined : sweepGroup(this.#group, SWEEP_GRACE_MS))
+    return this.#tree.sweep()
   }
 
   /** As far as its exit code tells. */
@@ -131,10 +126,6 @@ export class WrappedProcess {
   /** Stops waiting for it. */
   unref(): void {
     this.#child?.unref()
-  }
-
-  #tree(): ProcessTree {
-    return { group: this.#group, mark: this.#options.mark, members: this.#options.cage.members }
   }
 
   #unheld(): Ending | undefined {

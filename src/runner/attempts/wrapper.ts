@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { spawnGroup } from '../../platform/process-ending.ts'
 import { ENTER } from '../limits/enter-script.ts'
 
 /**
@@ -90,10 +91,10 @@ export function spawnWrapped(command: WrappedCommand): ChildProcess {
   const script = input === undefined ? WRAPPER : WRAPPER_WITH_INPUT
   const more = input === undefined ? [] : [input.file, input.tail]
   const files = [claimFile, exitFile, ...more]
-  return spawn('/bin/sh', ['-c', script, 'errand', ...files, String(enter.length), ...enter, ...argv], {
+  const args = ['-c', script, 'errand', ...files, String(enter.length), ...enter, ...argv]
+  return spawnGroup(['/bin/sh', ...args], {
     cwd,
     env,
-    detached: true,
     stdio: ['ignore', 'ignore', 'ignore', stdoutFd, stderrFd],
   })
 }

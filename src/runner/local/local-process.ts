@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
-import { endTree, sweepGroup } from '../../platform/process-ending.ts'
+import { ChildTree } from '../../platform/process-ending.ts'
 import { attemptEnd } from '../attempts/attempt-end.ts'
 import { callAt } from '../attempts/deadline.ts'
 import { ExportScanner } from '../attempts/export-scanner.ts'
@@ -17,8 +17,6 @@ import type { LocalCages } from './local-cages.ts'
 import { type LocalChild, spawnLocal } from './local-child.ts'
 import { LocalLimits } from './local-limits.ts'
 import { OutputPump } from './output-pump.ts'
-
-const SWEEP_GRACE_MS = 300
 
 export interface LocalProcessOptions {
   spec: AttemptSpec
@@ -38,15 +36,13 @@ export interface LocalProcessOptions {
 /** One command, run as a child of this process. */
 export class LocalProcess {
   readonly #options: LocalProcessOptions
-  readonly #force = new AbortController()
   readonly #scanner: ExportScanner | undefined
   readonly #values: OutputValues | undefined
   readonly #masked: Readonly<Record<StreamName, StreamMasker>> | undefined
   readonly #limits: LocalLimits
   readonly #ended = Promise.withResolvers<Ending>()
+  readonly #tree: ChildTree
   #cause: Cause | undefined
-  #pid: number | undefined
-  #stopping: Promise<boolean> | undefined
   #over = false
 
   constructor(options: LocalProcessOptions) {
@@ -61,6 +57,8 @@ export class LocalProcess {
       cages,
       onBreach: (breach) => this.stop({ type: 'failed', ...breach }, true),
     })
+    const { members } = this.#limits
+    this.#tree = new ChildTree(markOf(key), { members, seal: () => this.#limits.seal() })
     this.#masked = masker && { stdout: masker.stream(), stderr: masker.stream() }
   }
 
@@ -85,18 +83,17 @@ export class LocalProcess {
 
   /** The first cause counts; a later call can only make it quicker. */
   stop(cause: Cause, force = false): void {
-    if (force) this.#force.abort()
+    if (force) this.#tree.hurry()
     if (this.#cause !== undefined || this.#over) return
     this.#cause = cause
-    if (this.#pid !== undefined) this.#endAll(this.#pid)
+    if (this.#tree.group !== undefined) this.#endAll()
   }
 
-  #endAll(pid: number): void {
-    const { key, graceMs } = this.#options
-    const tree = { group: pid, mark: markOf(key), members: this.#limits.members }
-    this.#stopping = endTree(tree, graceMs, this.#force.signal, () => this.#limits.seal())
+  #endAll(): void {
     // What not even SIGKILL ends is not waited for.
-    void this.#stopping.then((gone) => gone || this.#ended.resolve({ type: 'stopped' }))
+    void this.#tree
+      .stop(this.#options.graceMs)
+      .then((gone) => gone || this.#ended.resolve({ type: 'stopped' }))
   }
 
   async #carryOut(writtenScript: () => string | undefined): Promise<AttemptEnd> {
@@ -116,7 +113,7 @@ export class LocalProcess {
         if (child.pid !== undefined) {
           pumps.push(...this.#pumps(child))
           child.stdout.once('end', () => this.#limits.ending())
-          this.#pid = child.pid
+          this.#tree.group = child.pid
           this.#limits.begun(child.pid)
           onStarted(child.pid)
         }
@@ -129,12 +126,13 @@ export class LocalProcess {
     this.#over = true
     takeBack?.()
     const breach = await this.#limits.lastLook()
-    if (breach !== undefined && this.#cause === undefined && this.#pid !== undefined) {
+    const ran = this.#tree.group !== undefined
+    if (breach !== undefined && this.#cause === undefined && ran) {
       this.#cause = { type: 'failed', ...breach }
-      this.#force.abort()
-      this.#endAll(this.#pid)
+      this.#tree.hurry()
+      this.#endAll()
     }
-    if (this.#pid !== undefined) await (this.#stopping ?? sweepGroup(this.#pid, SWEEP_GRACE_MS))
+    await this.#tree.sweep()
     for (const pump of pumps) pump.processEnded()
     for (const pump of pumps) await pump.drained
     const { masker } = this.#options
@@ -142,7 +140,7 @@ export class LocalProcess {
     const cause = this.#cause
     const usage = this.#limits.end()
     const end = attemptEnd({ ending, cause, scanner: this.#scanner, values: this.#values, masker, hidden })
-    return this.#pid === undefined ? end : { ...end, usage }
+    return ran ? { ...end, usage } : end
   }
 
   #pumps(child: LocalChild): OutputPump[] {

@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process'
-import { endTree } from '../../platform/process-ending.ts'
+import { endTree, spawnTree } from '../../platform/process-ending.ts'
 import type { Masker } from '../masking/masker.ts'
 
 /** How much of the output goes back to the agent. */
@@ -32,12 +31,13 @@ export async function runVerify(
   command: string,
   { cwd, env, key, signal, masker }: VerifyOptions,
 ): Promise<VerifyResult | undefined> {
-  let child: ReturnType<typeof begin>
+  let begun: ReturnType<typeof begin>
   try {
-    child = begin(command, { cwd, env: { ...env, [MARK]: key } })
+    begun = begin(command, { cwd, env, mark: `${MARK}=${key}` })
   } catch (error) {
     return { passed: false, how: notStarted(error as Error), output: '' }
   }
+  const { child, tree } = begun
   let tail = Buffer.alloc(0)
   const take = (chunk: Buffer) => {
     tail = Buffer.from(Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES))
@@ -62,7 +62,7 @@ export async function runVerify(
   signal.removeEventListener('abort', stop)
   // What has been written is there; who still holds the pipe is ended.
   await new Promise((resolve) => setImmediate(resolve))
-  await endTree({ group: child.pid, mark: `${MARK}=${key}` }, 0)
+  await tree.stop(0)
   child.stdout.destroy()
   child.stderr.destroy()
   for (const stream of masked) if (stream) take(stream.end())
@@ -71,13 +71,11 @@ export async function runVerify(
 }
 
 /** Throws for some of what keeps it from being started: a folder that is a file by now, a command of 200 KB. */
-function begin(command: string, options: { cwd: string; env: NodeJS.ProcessEnv }) {
-  return spawn('/bin/sh', ['-c', command], {
+const begin = (command: string, options: { cwd: string; env: NodeJS.ProcessEnv; mark: string }) =>
+  spawnTree<'stdout' | 'stderr'>(['/bin/sh', '-c', command], {
     ...options,
-    detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-}
 
 const notStarted = ({ message }: Error): string => `it could not be started: ${message}`
 

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough, pipeline, type Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
-import { endTree } from '../../platform/process-ending.ts'
+import { spawnTree } from '../../platform/process-ending.ts'
 import { GitLines } from './git-lines.ts'
 
 export interface GitOptions {
@@ -58,23 +57,22 @@ export async function git<T>(
 ): Promise<T> {
   const { folder, signal } = options
   signal.throwIfAborted()
-  const mark = randomUUID()
   const blocks = String(Math.ceil(options.maxFileBytes / BLOCK_BYTES))
   const settings = [...config, ...options.config].flatMap((setting) => ['-c', setting])
-  const child = spawn('/bin/sh', ['-c', LIMITED, 'sh', blocks, ...settings, ...args], {
+  const argv = ['/bin/sh', '-c', LIMITED, 'sh', blocks, ...settings, ...args]
+  const { child, tree } = spawnTree<'stdout' | 'stderr'>(argv, {
     cwd: folder,
-    env: { ...environment(folder), ...options.env, [MARK]: mark },
-    detached: true,
+    env: { ...environment(folder), ...options.env },
+    mark: `${MARK}=${randomUUID()}`,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   // Read from now on: what is not yet listened to at the exit would be thrown away.
   const output = new PassThrough()
   pipeline(child.stdout, output, () => undefined)
-  const tree = { group: child.pid, mark: `${MARK}=${mark}` }
   const lines = new GitLines(options.progress)
   child.stderr.on('data', (chunk: Buffer) => lines.push(chunk))
   const end = async () => {
-    await endTree(tree, 0)
+    await tree.stop(0)
     for (const stream of [child.stdout, child.stderr]) stream.destroy()
   }
   const stop = () => void end()

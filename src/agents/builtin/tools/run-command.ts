@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
-import { endTree } from '../../../platform/process-ending.ts'
+import { spawnTree } from '../../../platform/process-ending.ts'
 import { OutputEnds } from './output-ends.ts'
 import { defineTool, OUTPUT_BYTES, ToolError } from './tool.ts'
 
@@ -48,21 +48,19 @@ async function carriedOut(
   signal: AbortSignal,
   timeoutMs: number,
 ): Promise<{ ending: string; output: string }> {
-  const mark = randomUUID()
-  const child = spawn('/bin/sh', ['-c', SHELL, 'sh', command], {
+  const { child, tree } = spawnTree(['/bin/sh', '-c', SHELL, 'sh', command], {
     cwd,
-    detached: true,
-    env: { ...env, ERRAND_TOOL_MARK: mark },
+    env,
+    mark: `ERRAND_TOOL_MARK=${randomUUID()}`,
     stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
   })
   const output = new OutputEnds(HEAD_BYTES, OUTPUT_BYTES - HEAD_BYTES)
   child.stdout?.on('data', (chunk: Buffer) => output.push(chunk))
   const closed = once(child, 'close').catch(() => undefined)
-  const tree = { group: child.pid, mark: `ERRAND_TOOL_MARK=${mark}` }
   const cut = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
   const ending = await exited(child, cut)
   // Also what it left behind: it would hold the pipes open.
-  const gone = await endTree(tree, GRACE_MS)
+  const gone = await tree.stop(GRACE_MS)
   // What got away with another environment may hold them for ever.
   await Promise.race([closed, sleep(PIPES_MS, undefined, { ref: false })])
   for (const stream of child.stdio) stream?.destroy()
