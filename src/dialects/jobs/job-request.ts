@@ -2,12 +2,7 @@ import * as z from 'zod'
 import { BotId } from '../../contract/bot.ts'
 import { BotLogsQuery, StartBot } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
-
-/** `POST /jobs` of the bot runner. */
-export const JobRequest = z.object({
-  blueprint: z.string().describe('`bot_runner`'),
-  data: z.record(z.string(), z.unknown()).describe('`action`, and what it takes'),
-})
+import type { JobRequest } from '../../contract/job-api.ts'
 
 const bot = { bot_id: BotId }
 /** What each action takes beside its name, in the words of `/api/bots`. */
@@ -30,7 +25,7 @@ export type Job = { [A in keyof Actions]: { action: A; data: z.infer<Actions[A]>
 
 /** `check` throws `bad_request` for what the schema does not take. Throws `bad_request`, `invalid_argument`. */
 export function readJob(
-  body: z.infer<typeof JobRequest>,
+  body: JobRequest,
   check: (schema: z.ZodType, value: unknown, place: string) => unknown,
 ): Job {
   if (body.blueprint !== 'bot_runner')

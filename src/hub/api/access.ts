@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Route } from '../../contract/routes/route.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Auth, Identity } from '../auth/auth.ts'
@@ -14,18 +15,8 @@ declare module 'fastify' {
     runnerTenant: string
   }
   interface FastifyContextConfig {
-    /** Answers without a token. */
-    public?: boolean
-    /** Takes the token as `?access_token=` too: a browser's EventSource and links can send no header. */
-    queryToken?: boolean
-    /** Takes a token of the scope `metrics` too, or none where the hub's figures are open. */
-    metrics?: boolean
-    /** Answers under any host name: it tells nothing and changes nothing. */
-    anyHost?: boolean
-    /** Takes the token of a runner, and no other. */
-    runner?: boolean
-    /** Takes the token as `X-Client-Token` too, as the bot runner's callers send it. */
-    clientToken?: boolean
+    /** Every route that is served is one of the table. */
+    route?: Route
   }
 }
 
@@ -44,13 +35,13 @@ export function guard(app: ApiApp, rules: AccessRules): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
     if (request.is404) return
-    const { config } = request.routeOptions
-    if (config.metrics) {
+    const { who, anyHost } = request.routeOptions.config.route!
+    if (who === 'metrics') {
       if (!rules.openMetrics || !isLocal(request))
         request.identity = await rules.auth.authenticate(bearer(request), 'metrics')
-    } else if (config.runner) request.runnerTenant = await runnerTenant(rules.auth, bearer(request))
-    else if (!config.public) request.identity = await rules.auth.authenticate(bearer(request))
-    else if (!config.anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
+    } else if (who === 'runner') request.runnerTenant = await runnerTenant(rules.auth, bearer(request))
+    else if (who !== 'anyone') request.identity = await rules.auth.authenticate(bearer(request))
+    else if (!anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
       throw new ErrandError(
         'forbidden',
         `This hub does not answer to the name "${request.headers.host}" here.`,
@@ -58,6 +49,10 @@ export function guard(app: ApiApp, rules: AccessRules): void {
           hint: 'Use its address, or start the hub with the name in ERRAND_HOST_ALLOW; with a token neither is needed.',
         },
       )
+  })
+  // By now it is known whether the request is one: what is wrong with it is told to anybody who has a token.
+  app.addHook('preHandler', async ({ identity, routeOptions }) => {
+    if (routeOptions.config.route?.who === 'admin') needAdmin(identity)
   })
 }
 
@@ -86,10 +81,10 @@ export function bearer(request: FastifyRequest): string | undefined {
       })
     return token
   }
-  const { clientToken, queryToken } = request.routeOptions.config
+  const tokenIn = request.routeOptions.config.route?.tokenIn
   const client = request.headers['x-client-token']
-  if (clientToken && typeof client === 'string') return client
-  if (!queryToken) return undefined
+  if (tokenIn === 'x-client-token' && typeof client === 'string') return client
+  if (tokenIn !== 'query') return undefined
   const { access_token } = request.query as { access_token?: unknown }
   return typeof access_token === 'string' ? access_token : undefined
 }

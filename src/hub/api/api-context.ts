@@ -1,6 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
-import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { FastifyInstance } from 'fastify'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
@@ -65,10 +63,4 @@ export interface ApiContext {
   log: Log
 }
 
-export type ApiApp = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  ZodTypeProvider
->
+export type ApiApp = FastifyInstance

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyError } from 'fastify'
-import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { EngineFace } from '../../engine/face.ts'
 import type { Log } from '../../platform/log.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
@@ -20,12 +19,11 @@ import {
   type Repositories,
 } from './api-context.ts'
 import { arrivesWithin, readBodies } from './body-parsers.ts'
-import { docsRoutes } from './docs.ts'
 import { answerBrokenRequest, answerErrors, sendError } from './error-answers.ts'
+import { handlersOf } from './handlers.ts'
 import { PacedResponses } from './paced-response.ts'
 import { requestValidator } from './request-validator.ts'
-import { resourceRoutes } from './resources.ts'
-import { keepRouteTable } from './route-table.ts'
+import { registerRoutes } from './routes.ts'
 import type { RunnersFace } from './runners-face.ts'
 import { closeUnused } from './unused-connections.ts'
 
@@ -89,10 +87,9 @@ export function createApi(options: ApiOptions): ApiApp {
         buildSerializer: () => () => JSON.stringify,
       },
     },
-  }).withTypeProvider<ZodTypeProvider>()
+  })
 
   app.server.headersTimeout = HEADERS_TIMEOUT_MS
-  keepRouteTable(app)
   logRequests(app, options.log)
   answerErrors(app, errors)
   readBodies(app, limits)
@@ -106,7 +103,6 @@ export function createApi(options: ApiOptions): ApiApp {
     context.streams.close()
     closeUnusedConnections()
   })
-  resourceRoutes(app, context)
-  docsRoutes(app, context)
+  registerRoutes(app, handlersOf(app, context))
   return app
 }

@@ -8,21 +8,12 @@ import { refusedName } from './refused-name.ts'
 /** What is deeper is read, but cannot surely be gone through on the stack. */
 const MOST_DEEP = 1_000
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Takes an archive as its body, as a stream. */
-    archive?: boolean
-    /** Its body may take as long as it comes. */
-    endless?: boolean
-  }
-}
-
 /** JSON, where an empty body is none; and YAML, which stands for `{yaml: <the text>}`. */
 export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestMs'>): void {
   app.addHook('onRequest', async (request, reply) => arrivesWithin(request.raw, reply.raw, requestMs))
   // By then it is known that the sender may use the route.
   app.addHook('preParsing', async ({ raw, routeOptions }) => {
-    if (routeOptions.config.endless) arrivesSteadily(raw, requestMs)
+    if (routeOptions.config.route?.endless) arrivesSteadily(raw, requestMs)
   })
   const json = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
@@ -48,7 +39,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
     'application/octet-stream',
   ]
   app.addContentTypeParser(archives, (request, payload, done) => {
-    if (request.routeOptions.config.archive) return done(null, payload)
+    if (request.routeOptions.config.route?.archive) return done(null, payload)
     done(
       new ErrandError(
         'unsupported_media_type',

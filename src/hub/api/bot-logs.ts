@@ -1,38 +1,21 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import * as z from 'zod'
-import { BotLogs, BotLogsQuery, LogLine } from '../../contract/bot-api.ts'
+import type { LogLine } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { StreamLines } from '../../platform/stream-lines.ts'
 import type { Identity } from '../auth/auth.ts'
 import { type LogWanted, logTail, wants } from '../bots/log-tail.ts'
 import { visibleRun } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
-import { botParams, ownerOf } from './bots.ts'
+import type { ApiContext } from './api-context.ts'
+import { ownerOf } from './bots.ts'
 import { sendEventStream } from './event-stream.ts'
 import { EventText } from './event-text.ts'
+import type { Handlers } from './routes.ts'
 
-export function botLogRoutes(app: ApiApp, context: ApiContext): void {
+export function botLogHandlers(context: ApiContext) {
   const { bots, engine } = context
-  app.get(
-    '/api/bots/:id/logs',
-    {
-      config: { queryToken: true },
-      schema: {
-        tags: ['bots'],
-        summary:
-          'The last lines of a bot, searched; with follow=true each further line as a Server-Sent Event',
-        params: botParams,
-        querystring: BotLogsQuery.extend({ access_token: z.string().optional() }),
-        response: {
-          200: {
-            description: 'The lines',
-            content: { 'application/json': { schema: BotLogs }, 'text/event-stream': { schema: LogLine } },
-          },
-        },
-      },
-    },
-    async (request, reply) => {
+  return {
+    'GET /api/bots/:id/logs': async (request, reply) => {
       const { id } = request.params
       const { owner, follow, tail, search, since, stream } = request.query
       const of = ownerOf(request.identity, { owner })
@@ -42,7 +25,7 @@ export function botLogRoutes(app: ApiApp, context: ApiContext): void {
       const found = await logTail(engine, run, run.last_seq, wanted)
       return { bot_id: id, run_id: run.run_id, ...found, seq: run.last_seq }
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 async function sendLines(

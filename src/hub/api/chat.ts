@@ -1,37 +1,27 @@
 import type { FastifyReply } from 'fastify'
 import { agentRun } from '../../blueprints/agent.ts'
-import { ChatAnswer } from '../../contract/agent-api.ts'
-import { ChatRequest } from '../../contract/agent-request.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { chatAgentRequest } from '../../dialects/agent-api.ts'
 import { AgentAnswer } from '../agents/agent-answer.ts'
 import { checkAgentName } from '../agents/agent-names.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
 /** The most of an answer that goes into one body. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
-export function chatRoutes(app: ApiApp, { engine, limits, runners }: ApiContext): void {
+export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiApp) {
   const stopping = new AbortController()
   app.addHook('preClose', async () => stopping.abort())
 
-  app.post(
-    '/api/chat',
-    {
-      schema: {
-        tags: ['runs'],
-        summary: 'Ask an agent and wait for the whole answer; a caller that goes away cancels it',
-        body: ChatRequest,
-        response: { 200: ChatAnswer },
-      },
-    },
-    async ({ identity, body }, reply) => {
+  return {
+    'POST /api/chat': async ({ identity, body }, reply) => {
       const { user } = identity
       const asked = chatAgentRequest(body, limits.chatSeconds)
       const made = agentRun(asked)
       if (asked.agent !== undefined) checkAgentName(asked.agent, await runners.list(user.tenant))
       const { run_id } = await engine.submit({ ...made, owner: user.name, tenant: user.tenant })
-      const answer = await wait(run_id, reply as FastifyReply)
+      const answer = await wait(run_id, reply)
       const failure = answer.failure(run_id)
       if (failure) throw failure
       const message = await text(run_id, answer.attempt)
@@ -39,7 +29,7 @@ export function chatRoutes(app: ApiApp, { engine, limits, runners }: ApiContext)
       const { usage, denied } = answer
       return { run_id, message, usage, denied, role: 'assistant' as const, content: message, timestamp }
     },
-  )
+  } satisfies Partial<Handlers>
 
   /** Until the run has ended. One that nobody waits for any more is canceled. */
   async function wait(runId: string, reply: FastifyReply): Promise<AgentAnswer> {

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiApp, ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
 /** What `openapi.ts` makes of the routes. */
 export interface ApiDocs {
@@ -11,26 +13,30 @@ export interface ApiDocs {
 }
 
 /** The documentation, made when it is first asked for: an idle hub has no memory to spare for it. */
-export function docsRoutes(app: ApiApp, context: ApiContext): void {
+export function docsHandlers({ version }: ApiContext, app: ApiApp) {
   let docs: Promise<ApiDocs> | undefined
   const load = () => {
-    docs ??= import('./openapi.ts').then(({ describeApi }) => describeApi(context))
+    docs ??= import('./openapi.ts').then(({ describeApi }) => describeApi(version, app.routeNames()))
     return docs
   }
-  const config = { public: true, anyHost: true }
 
-  app.get('/api/openapi.json', { config, schema: { hide: true } }, async (_request, reply) => {
-    reply.type('application/json; charset=utf-8')
-    return reply.send((await load()).document)
-  })
-  app.get('/', { config, schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
-  for (const url of ['/docs', '/docs/*'])
-    app.get(url, { config, schema: { hide: true } }, async (request, reply) => {
-      const { answer } = await load()
-      reply.hijack()
-      answer(request.raw, reply.raw)
-    })
+  const page = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { answer } = await load()
+    reply.hijack()
+    answer(request.raw, reply.raw)
+    return undefined
+  }
   app.addHook('onClose', async () => {
     await (await docs?.catch(() => undefined))?.close()
   })
+
+  return {
+    'GET /api/openapi.json': async (_request, reply) => {
+      reply.type('application/json; charset=utf-8')
+      return reply.send((await load()).document)
+    },
+    'GET /': (_request, reply) => reply.redirect('/docs'),
+    'GET /docs': page,
+    'GET /docs/*': page,
+  } satisfies Partial<Handlers>
 }

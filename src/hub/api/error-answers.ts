@@ -13,7 +13,7 @@ const READ_AWAY_MS = 30_000
 /** Every error leaves in one shape, whoever threw it. */
 export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: Log }): void {
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    const isUnread = error.code === TOO_LARGE || request.routeOptions.config.archive
+    const isUnread = error.code === TOO_LARGE || request.routeOptions.config.route?.archive
     if (!isUnread || request.raw.complete) return sendError(error, request, reply, options)
     reply.header('connection', 'close')
     await answerUnread(request, reply, errorText(error, request, reply, options))

@@ -1,95 +1,39 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { Route } from '../../contract/routes/route.ts'
+import { type RouteName, routes } from '../../contract/routes/table.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { tokenSha256 } from '../auth/token-text.ts'
 import { oneStep, testingHub } from './testing-hub.ts'
 
-/**
- * What every route is about. `open`: answers without a token. `own`: of nothing but the caller and its tenant.
- * `login`: of the session or password that is sent, which the tokens here are not. `runners`: for their tokens alone, looked at in uploads.test.ts. Else what its `:id` or `:name` names: another tenant is answered as if it were not there. A new route has to be put here.
- */
-const classes: Readonly<
-  Record<
-    string,
-    | 'open'
-    | 'own'
-    | 'login'
-    | 'hub'
-    | 'runners'
-    | 'run'
-    | 'runner'
-    | 'token'
-    | 'user'
-    | 'secret'
-    | 'bot'
-    | 'job'
-  >
-> = {
-  'GET /': 'open',
-  'GET /docs': 'open',
-  'GET /docs/*': 'open',
-  'GET /api/openapi.json': 'open',
-  'GET /health': 'open',
-  'GET /health/agents': 'open',
-  'POST /api/auth/login': 'open',
-  'POST /api/runners/enroll': 'open',
-  'POST /api/auth/logout': 'login',
-  'POST /api/auth/password': 'login',
-  'GET /metrics': 'hub',
-  'POST /api/runs': 'own',
-  'GET /api/runs': 'own',
-  'POST /api/chat': 'own',
-  'POST /api/validate': 'own',
-  'GET /api/auth/me': 'own',
-  'GET /api/runners': 'own',
-  'POST /api/runners/enrollments': 'own',
-  'GET /api/tokens': 'own',
-  'POST /api/tokens': 'own',
-  'GET /api/users': 'own',
-  'POST /api/users': 'own',
-  'GET /api/secrets': 'own',
-  'PUT /api/secrets/:name': 'own',
-  'DELETE /api/secrets/:name': 'secret',
-  'GET /api/runs/:id': 'run',
-  'DELETE /api/runs/:id': 'run',
-  'GET /api/runs/:id/workflow': 'run',
-  'POST /api/runs/:id/cancel': 'run',
-  'POST /api/runs/:id/retry': 'run',
-  'POST /api/runs/:id/rollback': 'run',
-  'POST /api/runs/:id/approve': 'run',
-  'POST /api/runs/:id/reject': 'run',
-  'POST /api/runs/:id/input': 'run',
-  'GET /api/runs/:id/events': 'run',
-  'GET /api/runs/:id/attempts/:number/output/:stream': 'run',
-  'HEAD /api/runs/:id/attempts/:number/output/:stream': 'run',
-  'GET /run-status': 'run',
-  'GET /api/bots': 'own',
-  'POST /api/bots': 'own',
-  'GET /api/bots/:id': 'bot',
-  'POST /api/bots/:id/stop': 'bot',
-  'POST /api/bots/:id/restart': 'bot',
-  'POST /api/bots/:id/update': 'bot',
-  'GET /api/bots/:id/logs': 'bot',
-  'GET /api/bot-data': 'own',
-  'GET /api/bots/:id/data': 'bot',
-  'GET /api/bots/:id/data/export': 'bot',
-  'DELETE /api/bots/:id/data': 'bot',
-  'PUT /api/runner-answers/:id': 'runners',
-  'PUT /api/uploads': 'own',
-  'GET /api/uploads/:id': 'runners',
-  'POST /jobs': 'own',
-  'GET /jobs/:id': 'job',
-  'GET /api/runners/:id': 'runner',
-  'POST /api/runners/:id/drain': 'runner',
-  'POST /api/runners/:id/resume': 'runner',
-  'DELETE /api/runners/:id': 'runner',
-  'DELETE /api/tokens/:id': 'token',
-  'PATCH /api/users/:id': 'user',
-  'DELETE /api/users/:id': 'user',
+type Thing = 'run' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
+
+/** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
+const things: Readonly<Record<string, Thing>> = {
+  '/api/runs/:id': 'run',
+  '/run-status': 'run',
+  '/api/bots/:id': 'bot',
+  '/jobs/:id': 'job',
+  '/api/runners/:id': 'runner',
+  '/api/tokens/:id': 'token',
+  '/api/users/:id': 'user',
+  '/api/secrets/:name': 'secret',
 }
 
+function thingOf(name: RouteName): Thing | undefined {
+  // Makes the caller's own, whatever others have of that name.
+  if (name === 'PUT /api/secrets/:name') return undefined
+  const path = name.split(' ')[1]!
+  const found = Object.keys(things).find((prefix) => path === prefix || path.startsWith(`${prefix}/`))
+  assert.ok(found !== undefined || !path.includes(':'), `${name}: say in this test what its path names`)
+  return found === undefined ? undefined : things[found]
+}
+
+/** Of the session or password that is sent, which the tokens here are not. */
+const ofTheLogin: readonly RouteName[] = ['POST /api/auth/logout', 'POST /api/auth/password']
+
 /** Bodies that are whole, so that who asks is all that is wrong with a request. */
-const bodies: Readonly<Record<string, object | string>> = {
+const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/runs': { yaml: oneStep('say hi') },
   'POST /api/chat': { message: 'say hi' },
   'POST /api/bots': { bot_id: 'another', code: 'x' },
@@ -105,6 +49,30 @@ const bodies: Readonly<Record<string, object | string>> = {
   'POST /api/runs/:id/reject': { step: 'one' },
   'POST /api/runs/:id/input': { close: true },
 }
+
+/** A request of this route, whole but for who sends it. */
+function requestOf(name: RouteName, id: string) {
+  const { head, archive, body: takes }: Route = routes[name]
+  const [method, path] = name.split(' ') as [string, string]
+  const url = path
+    .replace(/:id|:name/, id)
+    .replace(':number', '1')
+    .replace(':stream', 'stdout')
+    .replace('/run-status', `/run-status?run_id=${id}`)
+  const body = bodies[name] ?? (archive || takes ? {} : undefined)
+  const headers = archive ? { 'content-type': 'application/gzip' } : undefined
+  return { methods: head ? [method, 'HEAD'] : [method], url, body, headers }
+}
+
+test('what the table of routes has is served, and nothing else is', async (t) => {
+  const served = (names: readonly string[]) => [...names].sort()
+  const inTable = Object.entries<Route>(routes).flatMap(([name, { head }]) =>
+    head ? [name, name.replace('GET', 'HEAD')] : [name],
+  )
+  assert.deepEqual(served((await testingHub(t)).app.routeNames()), served(inTable))
+  const { app } = await testingHub(t, { metrics: undefined })
+  assert.deepEqual(served([...app.routeNames(), 'GET /metrics']), served(inTable), 'a hub without figures')
+})
 
 test('every route is open to the right token alone, and tells another tenant nothing', async (t) => {
   const hub = await testingHub(t)
@@ -127,62 +95,80 @@ test('every route is open to the right token alone, and tells another tenant not
   const revoked = await hub.tokenOf(boss.id, 'api')
   const { id: revokedId } = (await hub.accounts.tokenByHash(tokenSha256(revoked)))!.token
   await hub.accounts.revokeToken(revokedId, new Date().toISOString())
-  const others = {
-    unauthorized: [undefined, 'errand_api_wrong'],
-    token_revoked: [revoked],
-    forbidden: [await hub.tokenOf(boss.id, 'runner'), await hub.tokenOf(boss.id, 'enroll')],
-  }
+  const [runner, enroll] = [await hub.tokenOf(boss.id, 'runner'), await hub.tokenOf(boss.id, 'enroll')]
   const metrics = await hub.tokenOf(boss.id, 'metrics')
 
-  for (const route of hub.app.routeNames()) {
-    const about = classes[route]
-    assert.ok(about, `${route} is new: put it into the classes of this test`)
-    if (about === 'open' || about === 'runners') continue
-    const [method, url] = route.split(' ') as [string, string]
-    const body = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[route] ?? {}) : undefined
-    const headers =
-      method === 'PUT' && url === '/api/uploads' ? { 'content-type': 'application/gzip' } : undefined
-    const to = (id: string) =>
-      url
-        .replace(/:id|:name/, id)
-        .replace(':number', '1')
-        .replace(':stream', 'stdout')
-        .replace('/run-status', `/run-status?run_id=${id}`)
-    const path = to(about === 'own' || about === 'login' || about === 'hub' ? 'NEW' : ids[about])
+  for (const [key, route] of Object.entries<Route>(routes)) {
+    const name = key as RouteName
+    const { who } = route
+    if (who === 'anyone') continue
+    const thing = who === 'runner' ? undefined : thingOf(name)
+    const { methods, url, body, headers } = requestOf(name, thing === undefined ? 'NEW' : ids[thing])
+    for (const method of methods) {
+      const refusals: [status: number, code: string, tokens: (string | undefined)[]][] = [
+        [401, 'unauthorized', [undefined, 'errand_api_wrong']],
+        who === 'runner'
+          ? [401, 'unauthorized', [ann.token, boss.token, revoked, enroll, metrics]]
+          : [401, 'token_revoked', [revoked]],
+        [403, 'forbidden', who === 'runner' ? [] : [runner, enroll]],
+        [403, 'forbidden', who === 'runner' || who === 'metrics' ? [] : [metrics]],
+        [403, 'forbidden', who === 'admin' || who === 'metrics' ? [ann.token] : []],
+      ]
+      for (const [status, code, tokens] of refusals)
+        for (const text of tokens) {
+          const answer = await hub.call(method, url, text, body, headers)
+          assert.equal(answer.status, status, name)
+          if (status === 401) assert.equal(answer.headers.get('www-authenticate'), 'Bearer', name)
+          if (method !== 'HEAD') assert.equal(answer.json.error.code, code, name)
+        }
+      if (who === 'runner') continue
 
-    for (const [code, tokens] of Object.entries(others))
-      for (const text of tokens) {
-        const answer = await hub.call(method, path, text, body, headers)
-        assert.equal(answer.status, code === 'forbidden' ? 403 : 401, route)
-        if (answer.status === 401) assert.equal(answer.headers.get('www-authenticate'), 'Bearer', route)
-        if (method !== 'HEAD') assert.equal(answer.json.error.code, code, route)
+      const answer = await hub.call(method, url, eve.token, body, headers)
+      if (ofTheLogin.includes(name)) assert.ok([400, 401].includes(answer.status), `${name}: ${answer.text}`)
+      else if (who === 'metrics') assert.equal(answer.status, 403, name)
+      else if (thing === undefined) {
+        assert.ok(
+          answer.status < 300,
+          `${name}: ${answer.text} (a body that is whole can be put into this test)`,
+        )
+        assert.ok(Object.keys(route.answers).includes(`${answer.status}`), `${name} answers ${answer.status}`)
+        for (const mark of [...Object.values(ids), 'ann', 'boss', 'nobody sees'])
+          assert.ok(!answer.text.includes(mark), `${name} tells of ${mark}`)
+      } else {
+        const absent = await hub.call(method, requestOf(name, 'NOBODY_HERE').url, eve.token, body)
+        assert.deepEqual([answer.status, absent.status], [404, 404], name)
+        assert.equal(answer.text.replaceAll(ids[thing], 'NOBODY_HERE'), absent.text, name)
       }
-
-    if (about !== 'hub')
-      assert.equal((await hub.call(method, path, metrics, body, headers)).status, 403, route)
-    const answer = await hub.call(method, path, eve.token, body, headers)
-    if (about === 'own') {
-      assert.ok(answer.status < 300, `${route}: ${answer.text}`)
-      for (const mark of [...Object.values(ids), 'ann', 'boss', 'nobody sees'])
-        assert.ok(!answer.text.includes(mark), `${route} tells of ${mark}`)
-    } else if (about === 'login') assert.ok([400, 401].includes(answer.status), `${route}: ${answer.text}`)
-    else if (about === 'hub') assert.equal(answer.status, 403, route)
-    else {
-      const absent = await hub.call(method, to('NOBODY_HERE'), eve.token, body)
-      assert.deepEqual([answer.status, absent.status], [404, 404], route)
-      assert.equal(answer.text.replaceAll(ids[about], 'NOBODY_HERE'), absent.text, route)
+      // Nor does another user of the tenant learn of a run or a bot.
+      if (thing === 'run' || thing === 'bot' || thing === 'job')
+        assert.equal((await hub.call(method, url, bob.token, body)).status, 404, name)
     }
-    // Nor does another user of the tenant learn of a run or a bot.
-    if (about === 'run' || about === 'bot' || about === 'job')
-      assert.equal((await hub.call(method, path, bob.token, body)).status, 404, route)
   }
 
-  const names = new Set(hub.app.routeNames())
-  for (const route of Object.keys(classes)) assert.ok(names.has(route), `${route} is gone`)
   assert.equal((await hub.engine.get(run.run_id))?.status, 'running')
   assert.equal((await hub.call('GET', '/api/runners/runner-001', boss.token)).json.status, 'connected')
   assert.equal((await hub.call('GET', '/api/auth/me', ann.token)).json.disabled, false)
   assert.equal((await hub.secrets.get(place))?.created_by, 'ann')
+})
+
+test('a body that is wrong is refused by every route that takes one, once it is known who asks', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
+  for (const [key, { who, body }] of Object.entries<Route>(routes)) {
+    if (body === undefined) continue
+    const {
+      methods: [method],
+      url,
+    } = requestOf(key as RouteName, 'NOBODY_HERE')
+    for (const wrong of ['"text"', '[]', '{', '{"__proto__": 1}']) {
+      const answer = await hub.call(method!, url, who === 'anyone' ? undefined : boss.token, wrong)
+      assert.equal(answer.status, 400, `${key} with ${wrong}`)
+      assert.equal(answer.json.error.code.toLowerCase(), 'bad_request', key)
+      if (who === 'anyone') continue
+      assert.equal((await hub.call(method!, url, undefined, wrong)).status, 401, key)
+      assert.equal((await hub.call(method!, url, ann.token, wrong)).status, 400, key)
+    }
+  }
 })
 
 test('the open routes take a wrong token for what it is', async (t) => {
@@ -194,8 +180,8 @@ test('the open routes take a wrong token for what it is', async (t) => {
         .filter(([, operation]) => operation.security?.length === 0)
         .map(([method]) => `${method.toUpperCase()} ${path}`),
   )
-  const wanted = Object.keys(classes).filter(
-    (route) => classes[route] === 'open' && document.paths[route.split(' ')[1]!],
+  const wanted = Object.entries<Route>(routes).flatMap(([name, { who, tag }]) =>
+    who === 'anyone' && tag !== undefined ? [name] : [],
   )
   assert.deepEqual(open.sort(), wanted.sort())
   const enrolled = await hub.call('POST', '/api/runners/enroll', undefined, {

@@ -1,20 +1,15 @@
-import { Health } from '../../contract/health-api.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
-export function healthRoutes(app: ApiApp, { version, engine }: ApiContext): void {
+export function healthHandlers({ version, engine }: ApiContext) {
   const startedMs = performance.now()
-  app.get(
-    '/health',
-    {
-      config: { public: true, anyHost: true },
-      schema: { tags: ['hub'], summary: 'Is it up', security: [], response: { 200: Health } },
-    },
-    () => ({
+  return {
+    'GET /health': () => ({
       status: 'ok' as const,
       ok: true as const,
       version,
       uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
       taking_up: engine.takingUp(),
     }),
-  )
+  } satisfies Partial<Handlers>
 }

@@ -1,24 +1,13 @@
-import * as z from 'zod'
 import type { GivenInput } from '../../contract/agent.ts'
-import { InputAccepted, RunInput } from '../../contract/agent-api.ts'
+import type { RunInput } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { visibleRun } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
-export function inputRoutes(app: ApiApp, { engine, followUps }: ApiContext): void {
-  app.post(
-    '/api/runs/:id/input',
-    {
-      schema: {
-        tags: ['runs'],
-        summary:
-          'Give a prompt, an answer or an end to the agent of a run; what comes of it, its events tell',
-        params: z.object({ id: z.string().describe('The run') }),
-        body: RunInput.prefault({}),
-        response: { 202: InputAccepted },
-      },
-    },
-    async ({ identity, params, body }, reply) => {
+export function inputHandlers({ engine, followUps }: ApiContext) {
+  return {
+    'POST /api/runs/:id/input': async ({ identity, params, body }, reply) => {
       const record = await visibleRun(engine, identity, params.id)
       const input = givenInput(body)
       reply.code(202)
@@ -27,7 +16,7 @@ export function inputRoutes(app: ApiApp, { engine, followUps }: ApiContext): voi
         return await followUps.give(record, input, { ...to, interactive: body.interactive })
       return { run_id: record.run_id, ...(await engine.input(record.run_id, input, to)) }
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 const kinds = ['prompt', 'permission', 'cancel_turn', 'close'] as const

@@ -1,62 +1,40 @@
-import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
-import { JobAnswer, jobErrorCode } from '../../dialects/jobs/job-answer.ts'
-import { JobRequest, readJob } from '../../dialects/jobs/job-request.ts'
+import type { JobRefused } from '../../contract/job-api.ts'
+import { jobErrorCode } from '../../dialects/jobs/job-answer.ts'
+import { readJob } from '../../dialects/jobs/job-request.ts'
 import { Jobs } from '../bots/jobs.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
 import { ownerOf } from './bots.ts'
 import { checked } from './request-validator.ts'
+import type { Handlers } from './routes.ts'
 
-const tags = ['bots']
-const config = { clientToken: true }
-const Refused = JobAnswer.pick({ status: true, error: true })
-
-const refused = ({ code, message, hint }: ErrandError): z.infer<typeof Refused> => ({
+const refused = ({ code, message, hint }: ErrandError): JobRefused => ({
   status: 'failure',
   error: { code: jobErrorCode(code), message, hint },
 })
 
 /** As callers of the bot runner know it; what this answers in its own words is at `/api/bots`. */
-export function jobRoutes(app: ApiApp, { bots, engine, limits }: ApiContext): void {
+export function jobHandlers({ bots, engine, limits }: ApiContext) {
   const jobs = new Jobs({ bots, engine, logMs: limits.jobSeconds * 1000 })
 
-  app.post(
-    '/jobs',
-    {
-      config,
-      schema: {
-        tags,
-        summary: "A job of the bot runner; how it went stands in the answer's `status`",
-        body: JobRequest,
-        response: { 200: JobAnswer, 400: Refused },
+  return {
+    'POST /jobs': {
+      async handle({ identity, body }, reply) {
+        try {
+          return await jobs.run(ownerOf(identity), readJob(body, checked))
+        } catch (error) {
+          if (!(error instanceof ErrandError) || error.status >= 500) throw error
+          reply.code(400)
+          return refused(error)
+        }
       },
       // What is no job at all: no JSON, or a list.
-      errorHandler(error: Error, _, reply) {
+      refuse(error, reply) {
         if (!(error instanceof ErrandError) || error.status !== 400) throw error
         return reply.code(400).send(refused(error))
       },
     },
-    async ({ identity, body }, reply) => {
-      try {
-        return await jobs.run(ownerOf(identity), readJob(body, checked))
-      } catch (error) {
-        if (!(error instanceof ErrandError) || error.status >= 500) throw error
-        return reply.code(400).send(refused(error))
-      }
-    },
-  )
 
-  app.get(
-    '/jobs/:id',
-    {
-      config,
-      schema: {
-        tags,
-        summary: 'A job of the bot runner',
-        params: z.object({ id: z.string().describe('The job') }),
-        response: { 200: JobAnswer },
-      },
-    },
-    ({ identity, params }) => jobs.get(ownerOf(identity), params.id),
-  )
+    'GET /jobs/:id': ({ identity, params }) => jobs.get(ownerOf(identity), params.id),
+  } satisfies Partial<Handlers>
 }

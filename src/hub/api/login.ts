@@ -1,65 +1,30 @@
-import * as z from 'zod'
-import { ChangePassword, LoginAnswer, LoginRequest, Me } from '../../contract/account-api.ts'
+import type { LoginAnswer } from '../../contract/account-api.ts'
 import type { Auth } from '../auth/auth.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 import { userView } from './users.ts'
 
-const tags = ['accounts']
-
-export function loginRoutes(app: ApiApp, { auth }: ApiContext): void {
-  app.post(
-    '/api/auth/login',
-    {
-      config: { public: true },
-      schema: {
-        tags,
-        summary: 'User name and password to a token for 12 hours',
-        security: [],
-        body: LoginRequest,
-        response: { 200: LoginAnswer },
-      },
-    },
-    async (request, reply) => {
+export function loginHandlers({ auth }: ApiContext) {
+  return {
+    'POST /api/auth/login': async (request, reply) => {
       reply.header('cache-control', 'no-store')
       return loginAnswer(await auth.login(request.body, request.ip))
     },
-  )
 
-  app.post(
-    '/api/auth/logout',
-    {
-      schema: { tags, summary: 'End the session that is sent, at once', response: { 204: z.void() } },
-    },
-    async ({ identity }, reply) => {
+    'POST /api/auth/logout': async ({ identity }) => {
       await auth.logout(identity)
-      return reply.code(204).send()
     },
-  )
 
-  app.post(
-    '/api/auth/password',
-    {
-      schema: {
-        tags,
-        summary: 'Change your password: ends all your sessions, and answers a new one',
-        body: ChangePassword,
-        response: { 200: LoginAnswer },
-      },
-    },
-    async ({ identity, body, ip }, reply) => {
+    'POST /api/auth/password': async ({ identity, body, ip }, reply) => {
       reply.header('cache-control', 'no-store')
       return loginAnswer(await auth.changePassword(identity.user, body, ip))
     },
-  )
 
-  app.get(
-    '/api/auth/me',
-    { schema: { tags, summary: 'Who this token acts as, and until when', response: { 200: Me } } },
-    ({ identity: { user, token, session } }) => ({
+    'GET /api/auth/me': ({ identity: { user, token, session } }) => ({
       ...userView(user),
       expires_at: (token ?? session)?.expires_at,
     }),
-  )
+  } satisfies Partial<Handlers>
 }
 
 const loginAnswer = ({ token, expires_at, user }: Awaited<ReturnType<Auth['login']>>): LoginAnswer => ({

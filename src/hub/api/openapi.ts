@@ -1,19 +1,18 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify from 'fastify'
-import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
 import { ErrorAnswer } from '../../contract/error-answer.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { Route } from '../../contract/routes/route.ts'
+import { routes } from '../../contract/routes/table.ts'
 import type { ApiDocs } from './docs.ts'
-import { resourceRoutes } from './resources.ts'
-import { keepRouteTable } from './route-table.ts'
+import { addressOf, schemaOf } from './routes.ts'
 
-/** Reads the same routes into an app of its own, which serves nothing but their description. */
-export async function describeApi(context: ApiContext): Promise<ApiDocs> {
-  const app: ApiApp = Fastify({ exposeHeadRoutes: false }).withTypeProvider<ZodTypeProvider>()
+/** The description of those of the routes that are served, by an app of its own which serves nothing else. */
+export async function describeApi(version: string, served: readonly string[]): Promise<ApiDocs> {
+  const app = Fastify({ exposeHeadRoutes: false })
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => JSON.stringify)
-  keepRouteTable(app)
   app.addHook('onRoute', ({ schema }) => {
     if (schema === undefined || schema.hide === true) return
     const response = schema.response as Record<string, unknown> | undefined
@@ -23,7 +22,7 @@ export async function describeApi(context: ApiContext): Promise<ApiDocs> {
     transform: jsonSchemaTransform,
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Errand', version: context.version, description: 'The API of an Errand hub.' },
+      info: { title: 'Errand', version: version, description: 'The API of an Errand hub.' },
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
       security: [{ bearer: [] }],
       tags: [
@@ -43,7 +42,11 @@ export async function describeApi(context: ApiContext): Promise<ApiDocs> {
     theme: { title: 'Errand API', favicon: [] },
     uiConfig: { docExpansion: 'list', layout: 'BaseLayout' },
   })
-  await app.register(async (inner) => resourceRoutes(inner as unknown as ApiApp, context))
+  await app.register(async (inner) => {
+    for (const [name, route] of Object.entries<Route>(routes))
+      if (route.tag !== undefined && served.includes(name))
+        inner.route({ ...addressOf(name), schema: schemaOf(route), handler: () => {} })
+  })
   await app.ready()
   const document = JSON.stringify(app.swagger())
   return {

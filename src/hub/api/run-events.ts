@@ -1,46 +1,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import * as z from 'zod'
-import { EventList, EventsQuery } from '../../contract/event-api.ts'
-import { RunEvent } from '../../contract/events.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { Identity } from '../auth/auth.ts'
 import { visibleRun } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
 import { openStream, sendEventStream } from './event-stream.ts'
 import { EventText } from './event-text.ts'
 import type { PacedResponse } from './paced-response.ts'
+import type { Handlers } from './routes.ts'
 
-const EventsHeaders = z.object({
-  'last-event-id': z
-    .string()
-    .regex(/^\d*$/, 'the seq of an event is a number')
-    .optional()
-    .describe('As `after`; goes before it'),
-})
-
-export function runEventRoutes(app: ApiApp, context: ApiContext): void {
-  app.get(
-    '/api/runs/:id/events',
-    {
-      config: { queryToken: true },
-      schema: {
-        tags: ['runs'],
-        summary:
-          'Events as Server-Sent Events until the run has ended; as a JSON array with Accept: application/json',
-        params: z.object({ id: z.string().describe('The run') }),
-        querystring: EventsQuery,
-        headers: EventsHeaders,
-        response: {
-          200: {
-            description: 'The events',
-            content: { 'text/event-stream': { schema: RunEvent }, 'application/json': { schema: EventList } },
-          },
-          204: z.void().describe('The run has ended, and Last-Event-ID names its last event'),
-        },
-      },
-    },
-    async (request, reply) => {
+export function runEventHandlers(context: ApiContext) {
+  return {
+    'GET /api/runs/:id/events': async (request, reply) => {
       await context.streams.turn(request.identity.user.id)
       const record = await visibleRun(context.engine, request.identity, request.params.id)
       const lastId = request.headers['last-event-id']
@@ -58,7 +29,7 @@ export function runEventRoutes(app: ApiApp, context: ApiContext): void {
         return await (reply as FastifyReply).code(204).send()
       await sendStream(context, request, reply, { record, after, outputBytes: request.query.output_bytes })
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 interface Wanted {

@@ -1,42 +1,23 @@
-import * as z from 'zod'
 import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { OutputPath } from '../../contract/event-api.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/face.ts'
 import { visibleRun } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
 import { readRange } from './byte-range.ts'
+import type { Handlers } from './routes.ts'
 
 /** Most bytes that are held for a reader. */
 const CHUNK_BYTES = 64 * 1024
 
-export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContext): void {
+export function runOutputHandlers({ engine, streams, log }: ApiContext) {
   const told = new ToldLengths(engine)
-  app.get(
-    '/api/runs/:id/attempts/:number/output/:stream',
-    {
-      config: { queryToken: true },
-      exposeHeadRoute: true,
-      schema: {
-        tags: ['runs'],
-        summary: 'The bytes of an output, whole or by range, as far as they are there',
-        params: OutputPath,
-        querystring: z.object({
-          damaged: z.stringbool().optional().describe('What is there, also where bytes are missing'),
-          access_token: z.string().optional(),
-        }),
-        headers: z.object({
-          range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
-        }),
-        response: {
-          200: { description: 'The whole', content: { 'text/plain': { schema: z.string() } } },
-          206: { description: 'The range', content: { 'text/plain': { schema: z.string() } } },
-        },
-      },
-    },
-    async ({ identity, params, query, headers, method }, reply) => {
+  return {
+    'GET /api/runs/:id/attempts/:number/output/:stream': async (
+      { identity, params, query, headers, method },
+      reply,
+    ) => {
       const { id, number, stream } = params
       const onlyHead = method === 'HEAD'
       const record = await visibleRun(engine, identity, id)
@@ -102,7 +83,7 @@ export function runOutputRoutes(app: ApiApp, { engine, streams, log }: ApiContex
         paced.destroy()
       }
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 /** Runs that have ended whose lengths are kept in mind. */

@@ -1,26 +1,17 @@
-import * as z from 'zod'
 import type { RunRecord, StepView } from '../../contract/run.ts'
-import { RunStatusView } from '../../contract/run-api.ts'
+import type { RunStatusView } from '../../contract/run-api.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import { visibleRun } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
-export function runStatusRoutes(app: ApiApp, { engine }: ApiContext): void {
-  app.get(
-    '/run-status',
-    {
-      schema: {
-        tags: ['runs'],
-        summary: "A run's state, as the workflow runner tells it",
-        querystring: z.object({ run_id: z.string() }),
-        response: { 200: RunStatusView },
-      },
-    },
-    async ({ identity, query }) => {
+export function runStatusHandlers({ engine }: ApiContext) {
+  return {
+    'GET /run-status': async ({ identity, query }) => {
       const record = await visibleRun(engine, identity, query.run_id)
       return runStatus(record, (await engine.view(record.run_id)).steps)
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 const telling: readonly StepStatus[] = ['failed', 'interrupted', 'canceled', 'running', 'waiting']

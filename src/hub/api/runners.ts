@@ -1,16 +1,14 @@
-import * as z from 'zod'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { RunnerView } from '../../contract/protocol.ts'
-import { RunnerDetail, RunnerList, RunnersQuery } from '../../contract/runner-api.ts'
+import type { RunnersQuery } from '../../contract/runner-api.ts'
 import type { Identity } from '../auth/auth.ts'
-import { isAdmin, needAdmin } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { TenantRunner } from '../store/accounts.ts'
+import { isAdmin } from './access.ts'
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
-const tags = ['runners']
-const params = z.object({ id: z.string().describe('The runner') })
-
-export function runnerRoutes(app: ApiApp, { runners, accounts, auth }: ApiContext): void {
+export function runnerHandlers({ runners, accounts, auth }: ApiContext) {
   /** Throws `not_found`, also where it is another tenant's. */
   async function here({ user }: Identity, id: string): Promise<RunnerView> {
     const runner = (await runners.list(user.tenant)).find((each) => each.id === id)
@@ -18,71 +16,35 @@ export function runnerRoutes(app: ApiApp, { runners, accounts, auth }: ApiContex
     return runner
   }
 
-  app.get(
-    '/api/runners',
-    {
-      schema: {
-        tags,
-        summary: 'The runners, as a bare list',
-        querystring: RunnersQuery,
-        response: { 200: RunnerList },
-      },
-    },
-    async ({ identity, query }) => (await runners.list(identity.user.tenant)).filter(fitting(query)),
-  )
+  async function change(
+    identity: Identity,
+    id: string,
+    to: (runner: TenantRunner) => boolean | Promise<boolean>,
+  ): Promise<{ id: string }> {
+    await here(identity, id)
+    if (!(await to({ tenant: identity.user.tenant, id }))) throw unknownRunner(id)
+    return { id }
+  }
 
-  app.get(
-    '/api/runners/:id',
-    { schema: { tags, summary: 'A runner, with what it is at', params, response: { 200: RunnerDetail } } },
-    async ({ identity, params }) => {
+  return {
+    'GET /api/runners': async ({ identity, query }) =>
+      (await runners.list(identity.user.tenant)).filter(fitting(query)),
+
+    'GET /api/runners/:id': async ({ identity, params }) => {
       const runner = await here(identity, params.id)
       const shown = (await runners.attempts({ tenant: identity.user.tenant, id: runner.id })).filter(
         ({ owner }) => isAdmin(identity) || owner === identity.user.name,
       )
       return { ...runner, attempts: shown.map(attemptView) }
     },
-  )
 
-  for (const [action, summary] of [
-    ['drain', 'Give it nothing new and let it finish, until it is resumed (admin)'],
-    ['resume', 'Give a drained runner work again (admin)'],
-  ] as const)
-    app.post(
-      `/api/runners/:id/${action}`,
-      {
-        schema: {
-          tags,
-          summary,
-          params,
-          body: z.strictObject({}).prefault({}),
-          response: { 202: z.object({ id: z.string() }) },
-        },
-      },
-      async ({ identity, params: { id } }, reply) => {
-        needAdmin(identity)
-        await here(identity, id)
-        const runner = { tenant: identity.user.tenant, id }
-        if (!(await (action === 'drain' ? runners.drain(runner) : runners.undrain(runner))))
-          throw unknownRunner(id)
-        return reply.code(202).send({ id })
-      },
-    )
+    'POST /api/runners/:id/drain': ({ identity, params }) =>
+      change(identity, params.id, (runner) => runners.drain(runner)),
 
-  app.delete(
-    '/api/runners/:id',
-    {
-      schema: {
-        tags,
-        summary: 'Forget a runner and revoke its own token (admin)',
-        params,
-        querystring: z.strictObject({
-          force: z.stringbool().default(false).describe('Also one that is connected; what it has is lost'),
-        }),
-        response: { 204: z.void() },
-      },
-    },
-    async ({ identity, params: { id }, query }, reply) => {
-      needAdmin(identity)
+    'POST /api/runners/:id/resume': ({ identity, params }) =>
+      change(identity, params.id, (runner) => runners.undrain(runner)),
+
+    'DELETE /api/runners/:id': async ({ identity, params: { id }, query }) => {
       const { status } = await here(identity, id)
       if (status !== 'disconnected' && !query.force)
         throw new ErrandError('conflict', `The runner "${id}" is connected.`, {
@@ -92,9 +54,8 @@ export function runnerRoutes(app: ApiApp, { runners, accounts, auth }: ApiContex
       await accounts.revokeRunnerTokens(runner, new Date().toISOString())
       if (!(await runners.remove(runner))) throw unknownRunner(id)
       auth.changed()
-      return reply.code(204).send()
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 /** Throws `bad_request`. */

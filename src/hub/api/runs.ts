@@ -1,52 +1,19 @@
-import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
-import { RunId } from '../../contract/ids.ts'
-import { CreateRun, ListRuns, RunView } from '../../contract/run.ts'
-import { RunCreated, RunList, RunWorkflow } from '../../contract/run-api.ts'
 import { RunStatus } from '../../contract/status.ts'
 import type { Problem } from '../../engine/file/problem.ts'
 import { runSummary } from '../../engine/run-summary.ts'
 import { checkAgentName } from '../agents/agent-names.ts'
 import { chosenRunId, isAdmin, visibleRun } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
 import { IdempotentRuns } from './idempotency.ts'
+import type { Handlers } from './routes.ts'
 import { blueprintRun } from './run-request.ts'
 
-const tags = ['runs']
-const params = z.object({ id: z.string().describe('The run') })
-const CreateHeaders = z.object({
-  'idempotency-key': z
-    .string()
-    .min(1)
-    .max(255)
-    .optional()
-    .describe('A repeat with the same key and body answers 200 and the same run'),
-})
-const CreateQuery = z.strictObject({
-  var: z
-    .union([z.string(), z.array(z.string())])
-    .optional()
-    .describe('`KEY=value`, any number of times; beside a body of YAML'),
-  run_id: z.optional(RunId).describe('As `run_id` in the body'),
-  repository: CreateRun.shape.repository,
-})
-
-export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners }: ApiContext): void {
+export function runHandlers({ engine, accounts, repositories, runners }: ApiContext) {
   const idempotent = new IdempotentRuns(engine, accounts)
 
-  app.post(
-    '/api/runs',
-    {
-      schema: {
-        tags,
-        summary: 'Start a run: of a workflow (JSON, or application/yaml), or of an agent',
-        headers: CreateHeaders,
-        querystring: CreateQuery,
-        body: CreateRun,
-        response: { 201: RunCreated, 200: RunCreated },
-      },
-    },
-    async ({ identity, body, query, headers }, reply) => {
+  return {
+    'POST /api/runs': async ({ identity, body, query, headers }, reply) => {
       const vars = query.var === undefined ? body.vars : { ...body.vars, ...variables([query.var].flat()) }
       const repository = query.repository ?? body.repository
       const checkAgent = async (name: string) =>
@@ -69,19 +36,8 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners
       reply.code(fresh ? 201 : 200).header('location', `/api/runs/${record.run_id}`)
       return { ...runSummary(record), ...(warnings.length > 0 && { warnings }) }
     },
-  )
 
-  app.get(
-    '/api/runs',
-    {
-      schema: {
-        tags,
-        summary: 'Runs, newest first: yours; for an admin, all',
-        querystring: ListRuns,
-        response: { 200: RunList },
-      },
-    },
-    async ({ identity, query }) => {
+    'GET /api/runs': async ({ identity, query }) => {
       const { user } = identity
       const { status, owner, created_after, created_before, ...rest } = query
       if (!isAdmin(identity) && owner !== undefined && owner !== user.name) return { runs: [] }
@@ -95,25 +51,17 @@ export function runRoutes(app: ApiApp, { engine, accounts, repositories, runners
       })
       return { runs: page.runs.map(runSummary), next_cursor: page.next_cursor }
     },
-  )
 
-  app.get(
-    '/api/runs/:id',
-    { schema: { tags, summary: 'A run with its steps', params, response: { 200: RunView } } },
-    async ({ identity, params }) => {
+    'GET /api/runs/:id': async ({ identity, params }) => {
       await visibleRun(engine, identity, params.id)
       return await engine.view(params.id)
     },
-  )
 
-  app.get(
-    '/api/runs/:id/workflow',
-    { schema: { tags, summary: 'What the run was made of', params, response: { 200: RunWorkflow } } },
-    async ({ identity, params }) => {
+    'GET /api/runs/:id/workflow': async ({ identity, params }) => {
       const { run_id, workflow_name, workflow, vars } = await visibleRun(engine, identity, params.id)
       return { run_id, workflow_name, workflow, vars }
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 function variables(pairs: readonly string[]): Record<string, string> {

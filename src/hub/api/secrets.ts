@@ -1,23 +1,12 @@
-import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
 import { secretFault, secretWarnings } from '../../contract/secret-value.ts'
-import {
-  ListSecrets,
-  PutSecret,
-  SecretAddress,
-  SecretKept,
-  SecretList,
-  SecretName,
-  type SecretScope,
-  type SecretView,
-} from '../../contract/secrets.ts'
+import type { SecretAddress, SecretScope, SecretView } from '../../contract/secrets.ts'
 import type { Identity } from '../auth/auth.ts'
 import { whence } from '../secrets/secrets.ts'
 import type { SecretPlace, StoredSecret } from '../store/secrets.ts'
 import { isAdmin, needAdmin } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
-
-const tags = ['secrets']
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
 const secretView = (secret: StoredSecret): SecretView => ({
   ...whence(secret, secret.scope as SecretScope),
@@ -26,18 +15,9 @@ const secretView = (secret: StoredSecret): SecretView => ({
   updated_at: secret.updated_at,
 })
 
-export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
-  app.get(
-    '/api/secrets',
-    {
-      schema: {
-        tags,
-        summary: 'The secrets of the tenant, and your own; for an admin, all. Never their values',
-        querystring: ListSecrets,
-        response: { 200: SecretList },
-      },
-    },
-    async ({ identity, query }) => {
+export function secretHandlers({ secrets }: ApiContext) {
+  return {
+    'GET /api/secrets': async ({ identity, query }) => {
       const { name, scope, repository, workflow, owner } = query
       const { user } = identity
       const found = (await secrets.list({ tenant: user.tenant, name, scope, owner }))
@@ -53,20 +33,8 @@ export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
         ),
       }
     },
-  )
 
-  app.put(
-    '/api/secrets/:name',
-    {
-      schema: {
-        tags,
-        summary: 'Keep a secret, in the place of the one that is there',
-        params: SecretName,
-        body: PutSecret,
-        response: { 200: SecretKept, 201: SecretKept },
-      },
-    },
-    async ({ identity, params, body }, reply) => {
+    'PUT /api/secrets/:name': async ({ identity, params, body }, reply) => {
       const { value, ...address } = body
       const fault = secretFault(value)
       if (fault !== undefined)
@@ -81,28 +49,15 @@ export function secretRoutes(app: ApiApp, { secrets }: ApiContext): void {
       reply.code(before === undefined ? 201 : 200)
       return { ...secretView(kept), warnings: secretWarnings(value as string) }
     },
-  )
 
-  app.delete(
-    '/api/secrets/:name',
-    {
-      schema: {
-        tags,
-        summary: 'Delete a secret, at once',
-        params: SecretName,
-        querystring: SecretAddress,
-        response: { 204: z.void() },
-      },
-    },
-    async ({ identity, params, query }, reply) => {
+    'DELETE /api/secrets/:name': async ({ identity, params, query }) => {
       const place = placeOf(identity, params.name, query)
       if (!(await secrets.remove(place)))
         throw new ErrandError('secret_not_found', `There is no secret "${params.name}"${scopeText(place)}.`, {
           hint: 'List them with: errand secrets list',
         })
-      return reply.code(204).send()
     },
-  )
+  } satisfies Partial<Handlers>
 }
 
 /**

@@ -1,21 +1,11 @@
-import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
-import {
-  API_TOKEN_SECONDS,
-  CreateToken,
-  ListTokens,
-  TokenCreated,
-  TokenList,
-  type TokenStatus,
-  type TokenView,
-} from '../../contract/token-api.ts'
+import { API_TOKEN_SECONDS, type TokenStatus, type TokenView } from '../../contract/token-api.ts'
 import { newId } from '../auth/account-id.ts'
 import { newTokenText, tokenSha256 } from '../auth/token-text.ts'
 import type { NewToken, Token, User } from '../store/accounts.ts'
 import { isAdmin, needAdmin } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
-
-const tags = ['accounts']
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
 function statusOf({ revoked_at, used_at, expires_at }: Token): TokenStatus {
   if (revoked_at !== undefined) return 'revoked'
@@ -38,18 +28,9 @@ const tokenView = (token: Token, user: string): TokenView => ({
   revoked_at: token.revoked_at,
 })
 
-export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
-  app.get(
-    '/api/tokens',
-    {
-      schema: {
-        tags,
-        summary: 'Your tokens; for an admin, all',
-        querystring: ListTokens,
-        response: { 200: TokenList },
-      },
-    },
-    async ({ identity, query }) => {
+export function tokenHandlers({ accounts, auth }: ApiContext) {
+  return {
+    'GET /api/tokens': async ({ identity, query }) => {
       const { user } = identity
       const users: User[] = isAdmin(identity) ? await accounts.users({ tenant: user.tenant }) : [user]
       const names = new Map(users.map(({ id, name }) => [id, name]))
@@ -62,19 +43,8 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
         tokens: all.filter((token) => asked.every((key) => (query[key] ?? token[key]) === token[key])),
       }
     },
-  )
 
-  app.post(
-    '/api/tokens',
-    {
-      schema: {
-        tags,
-        summary: 'A new token; its text is shown this once. Others than API tokens are for admins to make',
-        body: CreateToken,
-        response: { 201: TokenCreated },
-      },
-    },
-    async ({ identity, body }, reply) => {
+    'POST /api/tokens': async ({ identity, body }, reply) => {
       // A runner is handed everybody's work, and the figures are of all that the hub does.
       if (body.scope !== 'api') needAdmin(identity)
       if (body.scope !== 'runner' && body.group !== undefined)
@@ -96,22 +66,11 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
         group: body.group,
       }
       await accounts.createToken(token)
-      reply.code(201).header('cache-control', 'no-store')
+      reply.header('cache-control', 'no-store')
       return { ...tokenView(token, identity.user.name), token: text }
     },
-  )
 
-  app.delete(
-    '/api/tokens/:id',
-    {
-      schema: {
-        tags,
-        summary: 'Revoke a token, at once',
-        params: z.object({ id: z.string() }),
-        response: { 204: z.void() },
-      },
-    },
-    async ({ identity, params }, reply) => {
+    'DELETE /api/tokens/:id': async ({ identity, params }) => {
       const token = await accounts.token(params.id)
       const owner = token?.user_id === undefined ? undefined : await accounts.user(token.user_id)
       const theirs = isAdmin(identity)
@@ -123,7 +82,6 @@ export function tokenRoutes(app: ApiApp, { accounts, auth }: ApiContext): void {
         })
       await accounts.revokeToken(token.id, new Date().toISOString())
       auth.changed()
-      return reply.code(204).send()
     },
-  )
+  } satisfies Partial<Handlers>
 }

@@ -1,25 +1,11 @@
 import type { Readable } from 'node:stream'
-import * as z from 'zod'
-import { MAX_UPLOAD_BYTES, StartBot, Upload } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
-const tags = ['bots']
-
-export function uploadRoutes(app: ApiApp, { uploads }: ApiContext): void {
-  app.put(
-    '/api/uploads',
-    {
-      bodyLimit: MAX_UPLOAD_BYTES,
-      config: { archive: true },
-      schema: {
-        tags,
-        summary:
-          'Keep an archive with the code of a bot: a zip, tar or tar.gz as the body (application/zip, application/gzip)',
-        response: { 201: Upload },
-      },
-    },
-    async ({ identity, body }, reply) => {
+export function uploadHandlers({ uploads }: ApiContext) {
+  return {
+    'PUT /api/uploads': async ({ identity, body }) => {
       if (typeof (body as Readable | undefined)?.pipe !== 'function')
         throw new ErrandError(
           'unsupported_media_type',
@@ -28,24 +14,10 @@ export function uploadRoutes(app: ApiApp, { uploads }: ApiContext): void {
             hint: 'curl -X PUT --data-binary @code.tar.gz -H "content-type: application/gzip" URL/api/uploads',
           },
         )
-      return reply.code(201).send(await uploads.put(identity.user.tenant, body as Readable))
+      return await uploads.put(identity.user.tenant, body as Readable)
     },
-  )
 
-  app.get(
-    '/api/uploads/:id',
-    {
-      config: { runner: true },
-      schema: {
-        tags,
-        summary: 'The bytes of an upload, for runners',
-        params: z.object({ id: StartBot.shape.upload.unwrap() }),
-        response: {
-          200: { description: 'The bytes', content: { 'application/octet-stream': { schema: z.string() } } },
-        },
-      },
-    },
-    async ({ runnerTenant, params }, reply) => {
+    'GET /api/uploads/:id': async ({ runnerTenant, params }, reply) => {
       const { bytes, stream } = await uploads.open(runnerTenant, params.id)
       reply
         .header('content-length', bytes)
@@ -53,5 +25,5 @@ export function uploadRoutes(app: ApiApp, { uploads }: ApiContext): void {
         .type('application/octet-stream')
       return reply.send(stream as unknown as string)
     },
-  )
+  } satisfies Partial<Handlers>
 }

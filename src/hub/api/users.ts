@@ -1,22 +1,11 @@
-import * as z from 'zod'
-import {
-  CreateUser,
-  ListUsers,
-  PatchUser,
-  UserCreated,
-  UserList,
-  UserView,
-} from '../../contract/account-api.ts'
+import type { UserView } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newId } from '../auth/account-id.ts'
 import type { Identity } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 import type { User } from '../store/accounts.ts'
-import { needAdmin } from './access.ts'
-import type { ApiApp, ApiContext } from './api-context.ts'
-
-const tags = ['accounts']
-const params = z.object({ id: z.string() })
+import type { ApiContext } from './api-context.ts'
+import type { Handlers } from './routes.ts'
 
 export const userView = ({ id, name, role, tenant, disabled, created_at }: User): UserView => ({
   id,
@@ -27,17 +16,9 @@ export const userView = ({ id, name, role, tenant, disabled, created_at }: User)
   created_at,
 })
 
-export function userRoutes(
-  app: ApiApp,
-  { accounts, auth, bots, engine, secrets, ownRunner }: ApiContext,
-): void {
-  app.get(
-    '/api/users',
-    {
-      schema: { tags, summary: 'The users (admin)', querystring: ListUsers, response: { 200: UserList } },
-    },
-    async ({ identity, query: { name, role, status } }) => {
-      needAdmin(identity)
+export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner }: ApiContext) {
+  return {
+    'GET /api/users': async ({ identity, query: { name, role, status } }) => {
       const all = (await accounts.users({ tenant: identity.user.tenant })).map(userView)
       const fits = (user: UserView): boolean =>
         (name ?? user.name) === user.name &&
@@ -45,13 +26,8 @@ export function userRoutes(
         (status === undefined || (status === 'disabled') === user.disabled)
       return { users: all.filter(fits) }
     },
-  )
 
-  app.post(
-    '/api/users',
-    { schema: { tags, summary: 'A new user (admin)', body: CreateUser, response: { 201: UserCreated } } },
-    async ({ identity, body }, reply) => {
-      needAdmin(identity)
+    'POST /api/users': async ({ identity, body }) => {
       const { tenant = identity.user.tenant } = body
       if (tenant !== identity.user.tenant && identity.user.tenant !== DEFAULT_TENANT)
         throw new ErrandError(
@@ -79,23 +55,10 @@ export function userRoutes(
         disabled: false,
       }
       await accounts.createUser(user)
-      return reply.code(201).send({ ...userView(user), warnings: ownRunner ? separationWarnings(user) : [] })
+      return { ...userView(user), warnings: ownRunner ? separationWarnings(user) : [] }
     },
-  )
 
-  app.patch(
-    '/api/users/:id',
-    {
-      schema: {
-        tags,
-        summary: 'Reset a password, change the role, disable (admin)',
-        params,
-        body: PatchUser,
-        response: { 200: UserView },
-      },
-    },
-    async ({ identity, params, body }) => {
-      needAdmin(identity)
+    'PATCH /api/users/:id': async ({ identity, params, body }) => {
       const user = await sameTenant(identity, params.id)
       if (body.disabled === true || body.role === 'user') notYourself(identity, user)
       const { password, ...rest } = body
@@ -105,15 +68,8 @@ export function userRoutes(
       auth.changed()
       return userView(changed)
     },
-  )
 
-  app.delete(
-    '/api/users/:id',
-    {
-      schema: { tags, summary: 'Remove a user with its tokens (admin)', params, response: { 204: z.void() } },
-    },
-    async ({ identity, params }, reply) => {
-      needAdmin(identity)
+    'DELETE /api/users/:id': async ({ identity, params }) => {
       const user = await sameTenant(identity, params.id)
       notYourself(identity, user)
       const { tenant, name: owner } = user
@@ -131,9 +87,8 @@ export function userRoutes(
       await accounts.deleteUser(user.id)
       await secrets.dropOfUser({ tenant: user.tenant, owner: user.name })
       auth.changed()
-      return reply.code(204).send()
     },
-  )
+  } satisfies Partial<Handlers>
 
   async function sameTenant(identity: Identity, id: string): Promise<User> {
     const user = await accounts.user(id)

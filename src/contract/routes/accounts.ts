@@ -1,0 +1,124 @@
+import * as z from 'zod'
+import {
+  ChangePassword,
+  CreateUser,
+  ListUsers,
+  LoginAnswer,
+  LoginRequest,
+  Me,
+  PatchUser,
+  UserCreated,
+  UserList,
+  UserView,
+} from '../account-api.ts'
+import { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList, SecretName } from '../secrets.ts'
+import { CreateToken, ListTokens, TokenCreated, TokenList } from '../token-api.ts'
+import { nothing, routeTable } from './route.ts'
+
+const tag = 'accounts'
+const params = z.object({ id: z.string() })
+
+export const secretRoutes = routeTable({
+  'GET /api/secrets': {
+    who: 'user',
+    tag: 'secrets',
+    summary: 'The secrets of the tenant, and your own; for an admin, all. Never their values',
+    query: ListSecrets,
+    answers: { 200: SecretList },
+  },
+  'PUT /api/secrets/:name': {
+    who: 'user',
+    tag: 'secrets',
+    summary: 'Keep a secret, in the place of the one that is there',
+    params: SecretName,
+    body: PutSecret,
+    answers: { 200: SecretKept, 201: SecretKept },
+  },
+  'DELETE /api/secrets/:name': {
+    who: 'user',
+    tag: 'secrets',
+    summary: 'Delete a secret, at once',
+    params: SecretName,
+    query: SecretAddress,
+    answers: { 204: nothing },
+  },
+})
+
+export const accountRoutes = routeTable({
+  'POST /api/auth/login': {
+    who: 'anyone',
+    tag,
+    summary: 'User name and password to a token for 12 hours',
+    body: LoginRequest,
+    answers: { 200: LoginAnswer },
+  },
+  'POST /api/auth/logout': {
+    who: 'user',
+    tag,
+    summary: 'End the session that is sent, at once',
+    answers: { 204: nothing },
+  },
+  'POST /api/auth/password': {
+    who: 'user',
+    tag,
+    summary: 'Change your password: ends all your sessions, and answers a new one',
+    body: ChangePassword,
+    answers: { 200: LoginAnswer },
+  },
+  'GET /api/auth/me': {
+    who: 'user',
+    tag,
+    summary: 'Who this token acts as, and until when',
+    answers: { 200: Me },
+  },
+  'GET /api/tokens': {
+    who: 'user',
+    tag,
+    summary: 'Your tokens; for an admin, all',
+    query: ListTokens,
+    answers: { 200: TokenList },
+  },
+  'POST /api/tokens': {
+    who: 'user',
+    tag,
+    summary: 'A new token; its text is shown this once. Others than API tokens are for admins to make',
+    body: CreateToken,
+    answers: { 201: TokenCreated },
+  },
+  'DELETE /api/tokens/:id': {
+    who: 'user',
+    tag,
+    summary: 'Revoke a token, at once',
+    params,
+    answers: { 204: nothing },
+  },
+  'GET /api/users': {
+    who: 'admin',
+    tag,
+    summary: 'The users (admin)',
+    query: ListUsers,
+    answers: { 200: UserList },
+  },
+  'POST /api/users': {
+    who: 'admin',
+    tag,
+    summary: 'A new user (admin)',
+    body: CreateUser,
+    answers: { 201: UserCreated },
+  },
+  'PATCH /api/users/:id': {
+    who: 'admin',
+    tag,
+    summary: 'Reset a password, change the role, disable (admin)',
+    params,
+    body: PatchUser,
+    answers: { 200: UserView },
+  },
+  'DELETE /api/users/:id': {
+    who: 'admin',
+    tag,
+    summary: 'Remove a user with its tokens (admin)',
+    params,
+    answers: { 204: nothing },
+  },
+})

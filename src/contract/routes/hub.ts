@@ -1,0 +1,46 @@
+import * as z from 'zod'
+import { AgentsHealth } from '../agent-api.ts'
+import { Health } from '../health-api.ts'
+import { content, routeTable } from './route.ts'
+
+const tag = 'hub'
+
+export const hubRoutes = routeTable({
+  'GET /health': { who: 'anyone', tag, summary: 'Is it up', anyHost: true, answers: { 200: Health } },
+  'GET /metrics': {
+    who: 'metrics',
+    tag,
+    summary: 'Figures of the hub, as Prometheus reads them: for an admin, or a token of the scope `metrics`',
+    answers: { 200: content('Text format 0.0.4', 'text/plain') },
+  },
+  'GET /health/agents': {
+    who: 'anyone',
+    tag,
+    summary: 'Which agents are installed and usable on the connected runners; with a token, on which',
+    answers: { 200: AgentsHealth },
+  },
+  'GET /api/openapi.json': {
+    who: 'anyone',
+    summary: 'The description of this API',
+    anyHost: true,
+    answers: { 200: z.unknown() },
+  },
+  'GET /': {
+    who: 'anyone',
+    summary: 'Leads to the documentation',
+    anyHost: true,
+    answers: { 302: content('The way', 'text/html') },
+  },
+  'GET /docs': {
+    who: 'anyone',
+    summary: 'The documentation, as a page',
+    anyHost: true,
+    answers: { 200: content('The page', 'text/html') },
+  },
+  'GET /docs/*': {
+    who: 'anyone',
+    summary: 'What the page loads',
+    anyHost: true,
+    answers: { 200: content('The file', '*/*') },
+  },
+})

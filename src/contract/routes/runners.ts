@@ -1,0 +1,66 @@
+import * as z from 'zod'
+import { CreateEnrollment, EnrollmentCreated, EnrollRunner, RunnerEnrolled } from '../enrolment.ts'
+import { RunnerDetail, RunnerList, RunnersQuery } from '../runner-api.ts'
+import { nothing, routeTable } from './route.ts'
+
+const tag = 'runners'
+const params = z.object({ id: z.string().describe('The runner') })
+
+export const runnerRoutes = routeTable({
+  'GET /api/runners': {
+    who: 'user',
+    tag,
+    summary: 'The runners, as a bare list',
+    query: RunnersQuery,
+    answers: { 200: RunnerList },
+  },
+  'GET /api/runners/:id': {
+    who: 'user',
+    tag,
+    summary: 'A runner, with what it is at',
+    params,
+    answers: { 200: RunnerDetail },
+  },
+  'POST /api/runners/:id/drain': {
+    who: 'admin',
+    tag,
+    summary: 'Give it nothing new and let it finish, until it is resumed (admin)',
+    params,
+    body: z.strictObject({}).prefault({}),
+    answers: { 202: z.object({ id: z.string() }) },
+  },
+  'POST /api/runners/:id/resume': {
+    who: 'admin',
+    tag,
+    summary: 'Give a drained runner work again (admin)',
+    params,
+    body: z.strictObject({}).prefault({}),
+    answers: { 202: z.object({ id: z.string() }) },
+  },
+  'DELETE /api/runners/:id': {
+    who: 'admin',
+    tag,
+    summary: 'Forget a runner and revoke its own token (admin)',
+    params,
+    query: z.strictObject({
+      force: z.stringbool().default(false).describe('Also one that is connected; what it has is lost'),
+    }),
+    answers: { 204: nothing },
+  },
+  'POST /api/runners/enrollments': {
+    who: 'admin',
+    tag,
+    summary: 'A token that makes one machine a runner, shown this once (admin)',
+    body: CreateEnrollment.prefault({}),
+    answers: { 201: EnrollmentCreated },
+  },
+  'POST /api/runners/enroll': {
+    who: 'anyone',
+    tag,
+    summary: "Exchange an enrolment token for a runner's own; from the machine, once",
+    // The token in its body is what opens it, under whatever name the machine knows the hub.
+    anyHost: true,
+    body: EnrollRunner,
+    answers: { 201: RunnerEnrolled },
+  },
+})

@@ -1,0 +1,188 @@
+import * as z from 'zod'
+import { ChatAnswer, InputAccepted, RunInput } from '../agent-api.ts'
+import { ChatRequest } from '../agent-request.ts'
+import { EventList, EventsQuery, OutputPath } from '../event-api.ts'
+import { RunEvent } from '../events.ts'
+import { RunId } from '../ids.ts'
+import { CreateRun, ListRuns, RunSummary, RunView } from '../run.ts'
+import {
+  Accepted,
+  AnswerApproval,
+  CancelRun,
+  RetryRun,
+  RunCreated,
+  RunList,
+  RunStatusView,
+  RunsDeleted,
+  RunWorkflow,
+} from '../run-api.ts'
+import { ValidateAnswer, ValidateRequest } from '../validate-api.ts'
+import { content, nothing, routeTable } from './route.ts'
+
+const tag = 'runs'
+const params = z.object({ id: z.string().describe('The run') })
+const CreateHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .describe('A repeat with the same key and body answers 200 and the same run'),
+})
+const CreateQuery = z.strictObject({
+  var: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('`KEY=value`, any number of times; beside a body of YAML'),
+  run_id: z.optional(RunId).describe('As `run_id` in the body'),
+  repository: CreateRun.shape.repository,
+})
+const EventsHeaders = z.object({
+  'last-event-id': z
+    .string()
+    .regex(/^\d*$/, 'the seq of an event is a number')
+    .optional()
+    .describe('As `after`; goes before it'),
+})
+
+export const runRoutes = routeTable({
+  'POST /api/runs': {
+    who: 'user',
+    tag,
+    summary: 'Start a run: of a workflow (JSON, or application/yaml), or of an agent',
+    headers: CreateHeaders,
+    query: CreateQuery,
+    body: CreateRun,
+    answers: { 201: RunCreated, 200: RunCreated },
+  },
+  'GET /api/runs': {
+    who: 'user',
+    tag,
+    summary: 'Runs, newest first: yours; for an admin, all',
+    query: ListRuns,
+    answers: { 200: RunList },
+  },
+  'GET /api/runs/:id': {
+    who: 'user',
+    tag,
+    summary: 'A run with its steps',
+    params,
+    answers: { 200: RunView },
+  },
+  'GET /api/runs/:id/workflow': {
+    who: 'user',
+    tag,
+    summary: 'What the run was made of',
+    params,
+    answers: { 200: RunWorkflow },
+  },
+  'POST /api/runs/:id/cancel': {
+    who: 'user',
+    tag,
+    summary: 'Cancel; the end comes as an event',
+    params,
+    body: CancelRun.prefault({}),
+    answers: { 202: Accepted },
+  },
+  'POST /api/runs/:id/retry': {
+    who: 'user',
+    tag,
+    summary: 'A new run of the same workflow: of all of it, or of what failed',
+    params,
+    body: RetryRun.prefault({}),
+    answers: { 201: RunSummary },
+  },
+  'POST /api/runs/:id/rollback': {
+    who: 'user',
+    tag,
+    summary: 'A new run that undoes what succeeded, in reverse',
+    params,
+    body: z.strictObject({}).prefault({}),
+    answers: { 201: RunSummary },
+  },
+  'DELETE /api/runs/:id': {
+    who: 'user',
+    tag,
+    summary: 'Delete an ended run, and the runs that it has started: events, output, all',
+    params,
+    answers: { 200: RunsDeleted },
+  },
+  'POST /api/runs/:id/approve': {
+    who: 'user',
+    tag,
+    summary: 'Say yes to a waiting approval',
+    params,
+    body: AnswerApproval,
+    answers: { 200: Accepted },
+  },
+  'POST /api/runs/:id/reject': {
+    who: 'user',
+    tag,
+    summary: 'Say no to a waiting approval',
+    params,
+    body: AnswerApproval,
+    answers: { 200: Accepted },
+  },
+  'POST /api/runs/:id/input': {
+    who: 'user',
+    tag,
+    summary: 'Give a prompt, an answer or an end to the agent of a run; what comes of it, its events tell',
+    params,
+    body: RunInput.prefault({}),
+    answers: { 202: InputAccepted },
+  },
+  'POST /api/chat': {
+    who: 'user',
+    tag,
+    summary: 'Ask an agent and wait for the whole answer; a caller that goes away cancels it',
+    body: ChatRequest,
+    answers: { 200: ChatAnswer },
+  },
+  'GET /api/runs/:id/events': {
+    who: 'user',
+    tag,
+    summary:
+      'Events as Server-Sent Events until the run has ended; as a JSON array with Accept: application/json',
+    tokenIn: 'query',
+    params,
+    query: EventsQuery,
+    headers: EventsHeaders,
+    answers: {
+      200: {
+        description: 'The events',
+        content: { 'text/event-stream': { schema: RunEvent }, 'application/json': { schema: EventList } },
+      },
+      204: nothing.describe('The run has ended, and Last-Event-ID names its last event'),
+    },
+  },
+  'GET /api/runs/:id/attempts/:number/output/:stream': {
+    who: 'user',
+    tag,
+    summary: 'The bytes of an output, whole or by range, as far as they are there',
+    tokenIn: 'query',
+    head: true,
+    params: OutputPath,
+    query: z.object({
+      damaged: z.stringbool().optional().describe('What is there, also where bytes are missing'),
+      access_token: z.string().optional(),
+    }),
+    headers: z.object({
+      range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
+    }),
+    answers: { 200: content('The whole', 'text/plain'), 206: content('The range', 'text/plain') },
+  },
+  'GET /run-status': {
+    who: 'user',
+    tag,
+    summary: "A run's state, as the workflow runner tells it",
+    query: z.object({ run_id: z.string() }),
+    answers: { 200: RunStatusView },
+  },
+  'POST /api/validate': {
+    who: 'user',
+    tag,
+    summary: 'Every mistake in a workflow file; nothing is run',
+    body: ValidateRequest,
+    answers: { 200: ValidateAnswer },
+  },
+})

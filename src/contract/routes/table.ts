@@ -1,0 +1,39 @@
+import type * as z from 'zod'
+import { accountRoutes, secretRoutes } from './accounts.ts'
+import { botRoutes } from './bots.ts'
+import { hubRoutes } from './hub.ts'
+import type { JsonAnswers } from './route.ts'
+import { runnerRoutes } from './runners.ts'
+import { runRoutes } from './runs.ts'
+
+/**
+ * Every route of a hub, in the order in which the documentation shows them. The hub serves, checks and describes
+ * them from it; a client takes the types alone, as it has no use for the schemas.
+ */
+export const routes = {
+  ...runRoutes,
+  ...botRoutes,
+  ...runnerRoutes,
+  ...secretRoutes,
+  ...accountRoutes,
+  ...hubRoutes,
+}
+
+export type Routes = typeof routes
+export type RouteName = keyof Routes
+
+type Query<Q, As> = { [K in keyof Q]: Q[K] | (K extends keyof As ? As[K] : never) }
+
+/** The parts of a request that a caller of the route sends. In a query what is no text is sent as one. */
+export type Given<N extends RouteName> = (Routes[N] extends { params: infer P extends z.ZodType }
+  ? { params: z.input<P> }
+  : unknown) &
+  (Routes[N] extends { query: infer Q extends z.ZodType }
+    ? Record<never, never> extends z.input<Q>
+      ? { query?: Query<z.input<Q>, z.output<Q>> }
+      : { query: Query<z.input<Q>, z.output<Q>> }
+    : unknown) &
+  (Routes[N] extends { body: infer B extends z.ZodType } ? { body: z.input<B> } : unknown)
+
+/** The JSON that a caller of the route is answered. */
+export type AnswerOf<N extends RouteName> = z.output<JsonAnswers<Routes[N]>>
