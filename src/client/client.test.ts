@@ -2,11 +2,14 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
+import { build } from 'esbuild'
 import type { RunEvent } from '../contract/events.ts'
 import { oneStep, testingHub } from '../hub/api/testing-hub.ts'
 import { ErrandClient } from './client.ts'
+import { HubHttp } from './http.ts'
 
 type Fault = { after: number; how: 'cut' | 'silence' }
 
@@ -119,6 +122,32 @@ test('a run is made, followed, read and repeated through the client', async (t) 
   const session = await client.auth.login('bob', 'long enough')
   assert.equal((await new ErrandClient({ url: hub.url, token: session.token }).users.list()).users.length, 2)
   await client.users.remove(bob.id)
+})
+
+test('the client loads no schema, and the table of routes says what it may send', async () => {
+  const { metafile } = await build({
+    entryPoints: [join(import.meta.dirname, 'client.ts')],
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'silent',
+  })
+  const loaded = Object.keys(metafile.inputs)
+  assert.ok(loaded.some((path) => path.endsWith('client/http.ts')))
+  assert.deepEqual(
+    loaded.filter((path) => /node_modules|contract\/routes/.test(path)),
+    [],
+  )
+  const http = new HubHttp({ url: 'http://127.0.0.1:9', fetch: async () => new Response('{}') })
+  // @ts-expect-error No such route.
+  await http.json('GET /api/run')
+  // @ts-expect-error It has no such field.
+  await http.json('POST /api/runs/:id/cancel', { params: { id: 'a' }, body: { forse: true } })
+  // @ts-expect-error It is not of this type.
+  const name: number = (await http.json('GET /api/auth/me')).name
+  assert.equal(name, undefined)
 })
 
 test("a refusal is the server's error, with its code and hint", async (t) => {

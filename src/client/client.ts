@@ -41,17 +41,17 @@ export class ErrandClient {
   }
 
   health(signal?: AbortSignal): Promise<Health> {
-    return this.#http.json('GET', '/health', { signal })
+    return this.#http.json('GET /health', { signal })
   }
 
   /** The agents of the connected runners. */
   agents(signal?: AbortSignal): Promise<AgentsHealth> {
-    return this.#http.json('GET', '/health/agents', { signal })
+    return this.#http.json('GET /health/agents', { signal })
   }
 
   /** Asks an agent and waits for the whole answer. Aborting cancels the run. */
   chat(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
-    return this.#http.json('POST', '/api/chat', { body: request, signal })
+    return this.#http.json('POST /api/chat', { body: request, signal })
   }
 
   /**
@@ -73,9 +73,13 @@ export class ErrandClient {
     const headers: Record<string, string> = { accept: '*/*' }
     if (end !== undefined && end <= start) return new Blob([]).stream()
     if (start > 0 || end !== undefined) headers.range = `bytes=${start}-${end === undefined ? '' : end - 1}`
-    const path = `/api/runs/${encodeURIComponent(runId)}/attempts/${attempt}/output/${stream}${damaged ? '?damaged=true' : ''}`
     try {
-      const response = await this.#http.send('GET', path, { headers, signal })
+      const response = await this.#http.send('GET /api/runs/:id/attempts/:number/output/:stream', {
+        params: { id: runId, number: attempt, stream },
+        query: damaged ? { damaged } : {},
+        headers,
+        signal,
+      })
       return response.body ?? new Blob([]).stream()
     } catch (error) {
       if (error instanceof ErrandError && error.code === 'range_not_satisfiable') return new Blob([]).stream()

@@ -74,7 +74,8 @@ async function* connection(
     else timer.refresh()
   }, options.silenceMs ?? 45_000)
   try {
-    const response = await http.send('GET', `/api/runs/${encodeURIComponent(runId)}/events`, {
+    const response = await http.send('GET /api/runs/:id/events', {
+      params: { id: runId },
       headers: { accept: 'text/event-stream', 'last-event-id': String(last) },
       query: { output_bytes: options.outputBytes },
       signal: AbortSignal.any(signals),

@@ -1,4 +1,6 @@
 import { ErrandError, type ErrorCode, errorStatus } from '../contract/errors.ts'
+// The types alone: the schemas cost more to load than a call does.
+import type { AnswerOf, Given, RouteName } from '../contract/routes/table.ts'
 
 export interface ClientOptions {
   /** The hub's address; a path before `/api` is kept. */
@@ -8,13 +10,22 @@ export interface ClientOptions {
   fetch?: typeof globalThis.fetch
 }
 
-export interface CallOptions {
-  query?: Record<string, string | number | boolean | readonly string[] | undefined>
-  body?: unknown
-  /** Instead of `body`: sent as they are. */
+interface Extras {
+  /** Instead of a body: sent as they are. */
   bytes?: Uint8Array
   headers?: Record<string, string>
   signal?: AbortSignal
+}
+/** Each part of a request that the table of routes says the route takes, and what any call may have. */
+type Call<N extends RouteName> = Given<N> & Extras
+/** May be left out where nothing must be given. */
+type CallOf<N extends RouteName> = Record<never, never> extends Call<N> ? [call?: Call<N>] : [call: Call<N>]
+
+type Query = Record<string, string | number | boolean | readonly string[] | undefined>
+interface AnyCall extends Extras {
+  params?: Record<string, string | number>
+  query?: Query
+  body?: unknown
 }
 
 /** One door to the hub: addresses, the token, and errors as the server says them. */
@@ -34,7 +45,9 @@ export class HubHttp {
   }
 
   /** Throws what the server answered, or `unavailable`. The body is not read yet. */
-  async send(method: string, path: string, options: CallOptions = {}): Promise<Response> {
+  async send<N extends RouteName>(route: N, ...[call]: CallOf<N>): Promise<Response> {
+    const options: AnyCall = call ?? {}
+    const [method, path] = route.split(' ') as [string, string]
     const headers: Record<string, string> = { accept: 'application/json', ...options.headers }
     if (this.#token !== undefined) headers.authorization = `Bearer ${this.#token}`
     let body: string | Uint8Array<ArrayBuffer> | undefined
@@ -46,7 +59,7 @@ export class HubHttp {
     }
     let response: Response
     try {
-      response = await this.#fetch(this.address(path, options.query), {
+      response = await this.#fetch(this.#address(path, options), {
         method,
         headers,
         body,
@@ -61,24 +74,26 @@ export class HubHttp {
     return response
   }
 
-  async json<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
-    const response = await this.send(method, path, options)
+  async json<N extends RouteName>(route: N, ...call: CallOf<N>): Promise<AnswerOf<N>> {
+    const response = await this.send(route, ...call)
     try {
-      return (await response.json()) as T
+      return (await response.json()) as AnswerOf<N>
     } catch (cause) {
-      if (options.signal?.aborted) throw options.signal.reason
+      const { signal } = (call[0] ?? {}) as Extras
+      if (signal?.aborted) throw signal.reason
       throw this.#stranger(response, cause)
     }
   }
 
-  /** For calls whose answer has no body. */
-  async done(method: string, path: string, options: CallOptions = {}): Promise<void> {
-    const response = await this.send(method, path, options)
+  /** For calls whose answer has no body, or one that nobody needs. */
+  async done<N extends RouteName>(route: N, ...call: CallOf<N>): Promise<void> {
+    const response = await this.send(route, ...call)
     await response.body?.cancel()
   }
 
-  address(path: string, query: CallOptions['query'] = {}): string {
-    const url = new URL(this.url + path)
+  #address(path: string, { params = {}, query = {} }: AnyCall): string {
+    const filled = path.replace(/:(\w+)/g, (_, name) => encodeURIComponent(String(params[name])))
+    const url = new URL(this.url + filled)
     for (const [key, value] of Object.entries(query))
       for (const each of [value ?? []].flat()) url.searchParams.append(key, String(each))
     return url.href

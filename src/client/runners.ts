@@ -8,8 +8,6 @@ import type { RunnerView } from '../contract/protocol.ts'
 import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { HubHttp } from './http.ts'
 
-const at = (id: string, rest = '') => `/api/runners/${encodeURIComponent(id)}${rest}`
-
 export class RunnersClient {
   readonly #http: HubHttp
 
@@ -18,35 +16,35 @@ export class RunnersClient {
   }
 
   list(query: RunnersQuery = {}): Promise<RunnerView[]> {
-    return this.#http.json('GET', '/api/runners', { query })
+    return this.#http.json('GET /api/runners', { query })
   }
 
   /** With what it is at. */
   get(id: string): Promise<RunnerDetail> {
-    return this.#http.json('GET', at(id))
+    return this.#http.json('GET /api/runners/:id', { params: { id } })
   }
 
   /** A token that makes one machine a runner. */
   createEnrollment(given: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
-    return this.#http.json('POST', '/api/runners/enrollments', { body: given })
+    return this.#http.json('POST /api/runners/enrollments', { body: given })
   }
 
   /** Exchanges such a token for the runner's own; needs no other. */
   enroll(request: EnrollRunner): Promise<RunnerEnrolled> {
-    return this.#http.json('POST', '/api/runners/enroll', { body: request })
+    return this.#http.json('POST /api/runners/enroll', { body: request })
   }
 
   /** It takes nothing new and finishes what it has, until it is resumed. */
   drain(id: string): Promise<void> {
-    return this.#http.done('POST', at(id, '/drain'), { body: {} })
+    return this.#http.done('POST /api/runners/:id/drain', { params: { id }, body: {} })
   }
 
   resume(id: string): Promise<void> {
-    return this.#http.done('POST', at(id, '/resume'), { body: {} })
+    return this.#http.done('POST /api/runners/:id/resume', { params: { id }, body: {} })
   }
 
   /** Forgets a runner and revokes its own token. One that is connected needs `force`, and loses what it has. */
   remove(id: string, { force }: { force?: boolean } = {}): Promise<void> {
-    return this.#http.done('DELETE', at(id), { query: { force } })
+    return this.#http.done('DELETE /api/runners/:id', { params: { id }, query: { force } })
   }
 }
