@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
+import { hostAgentRoutes } from '../../contract/routes/host-agent.ts'
 import { type ScriptedAttempt, ScriptedAttempts } from './scripted-attempts.ts'
 import { createHostAgent, type HostAgentOptions } from './server.ts'
 
@@ -148,20 +149,23 @@ test('/run-status tells of a run what its last tries came to', async (t) => {
 
 test('a wrong or missing token gets 401 and the reason, everywhere but at /health', async (t) => {
   const { ask } = await agent(t, new ScriptedAttempts())
-  for (const [method, path] of [
-    ['POST', '/run'],
-    ['GET', '/status?task_id=x'],
-    ['POST', '/cancel?task_id=x'],
-    ['GET', '/run-status?run_id=x'],
-    ['POST', '/heartbeat'],
-    ['GET', '/nowhere'],
-  ] as const) {
+  const guarded = Object.entries(hostAgentRoutes).flatMap(([name, { who }]) =>
+    who === 'anyone' ? [] : [name],
+  )
+  for (const name of [...guarded, 'GET /nowhere', 'DELETE /run']) {
+    const [method, path] = name.split(' ') as [string, string]
     const wrong = await ask(method, path, undefined, { authorization: 'Bearer other' })
     assert.equal(wrong.status, 401)
     assert.equal(wrong.body.error.code, 'unauthorized')
     assert.match(wrong.body.error.message, /token is wrong/)
     const missing = await ask(method, path, undefined, { authorization: '' })
     assert.match(missing.body.error.message, /token is missing/)
+  }
+  for (const name of Object.keys(hostAgentRoutes)) {
+    const [method, path] = name.split(' ') as [string, string]
+    const { status, body } = await ask(method, path, method === 'POST' ? '"text"' : undefined)
+    assert.ok(status < 500 && ![401, 404, 405].includes(status), `${name} is served: ${status}`)
+    if (status !== 200) assert.equal(body.error.code, 'bad_request', name)
   }
   assert.equal((await ask('GET', '/health', undefined, { authorization: '' })).status, 200)
   const old = await ask('POST', '/heartbeat', undefined, { authorization: '', 'x-runner-token': TOKEN })

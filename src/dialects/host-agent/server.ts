@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { hostname } from 'node:os'
 import { ErrandError } from '../../contract/errors.ts'
+import { type HostAgentRoute, hostAgentRoutes } from '../../contract/routes/host-agent.ts'
 import type { Attempts } from '../../runner/ports.ts'
 import { bearerCheck } from './bearer.ts'
 import { jsonBody } from './json-body.ts'
@@ -77,17 +78,19 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
       capability: hostActions,
     },
   })
-  const routes: Record<string, Record<string, Route>> = {
-    '/run': { POST: (asked) => tasks.run(asked) },
-    // The same: an agent that knows no secrets has it not, and would carry the step out without them.
-    '/run-with-secrets': { POST: (asked) => tasks.run(asked) },
-    '/status': { GET: (asked) => tasks.status(asked), POST: (asked) => tasks.oldStatus(asked) },
-    '/cancel': { POST: (asked) => tasks.cancel(asked) },
-    '/tasks': { GET: (asked) => tasks.list(asked) },
-    '/run-status': { GET: (asked) => tasks.runStatus(asked) },
-    '/heartbeat': { GET: health, POST: health },
-    '/health': { GET: health },
+  const routes: Record<HostAgentRoute, Route> = {
+    'POST /run': (asked) => tasks.run(asked),
+    'POST /run-with-secrets': (asked) => tasks.run(asked),
+    'GET /status': (asked) => tasks.status(asked),
+    'POST /status': (asked) => tasks.oldStatus(asked),
+    'POST /cancel': (asked) => tasks.cancel(asked),
+    'GET /tasks': (asked) => tasks.list(asked),
+    'GET /run-status': (asked) => tasks.runStatus(asked),
+    'GET /heartbeat': health,
+    'POST /heartbeat': health,
+    'GET /health': health,
   }
+  const known = Object.keys(routes).map((name) => name.split(' ') as [method: string, path: string])
 
   const server = createServer((request, response) => {
     const gone = new AbortController()
@@ -108,20 +111,24 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         hint: 'Try again once it has been started anew.',
       })
     const url = new URL(request.url ?? '/', 'http://host')
-    const methods = routes[url.pathname]
-    // Whoever has no token is not even told which routes there are.
-    if (url.pathname !== '/health') checkToken(request)
-    if (methods === undefined)
+    const methods = known.flatMap(([method, path]) => (path === url.pathname ? [method] : []))
+    const name = `${request.method} ${url.pathname}` as HostAgentRoute
+    // Whoever has no token is not even told which routes there are; a path that answers anyone does so to any method.
+    if (!methods.some((method) => isOpen(`${method} ${url.pathname}`))) checkToken(request)
+    if (methods.length === 0)
       throw new ErrandError('not_found', `There is no ${url.pathname} here.`, {
-        hint: `A host agent answers ${Object.keys(routes).join(', ')}.`,
+        hint: `A host agent answers ${[...new Set(known.map(([, path]) => path))].join(', ')}.`,
       })
-    const route = methods[request.method ?? '']
-    if (route === undefined)
+    if (!Object.hasOwn(routes, name))
       throw new ErrandError('method_not_allowed', `${url.pathname} does not take ${request.method}.`, {
-        hint: `Use ${Object.keys(methods).join(' or ')}.`,
+        hint: `Use ${methods.join(' or ')}.`,
       })
     const query = Object.fromEntries(url.searchParams)
-    return route({ query, body: () => jsonBody(request, options.maxBodyBytes ?? MAX_BODY_BYTES), gone })
+    return routes[name]({
+      query,
+      body: () => jsonBody(request, options.maxBodyBytes ?? MAX_BODY_BYTES),
+      gone,
+    })
   }
 
   let listening: Promise<ListenAddress & { url: string }> | undefined
@@ -157,6 +164,8 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     },
   }
 }
+
+const isOpen = (name: string): boolean => hostAgentRoutes[name as HostAgentRoute].who === 'anyone'
 
 function errorReply(error: unknown, log: (line: string) => void): Reply {
   if (error instanceof ErrandError) return { status: error.status, body: error.toBody() }
