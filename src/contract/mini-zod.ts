@@ -2,8 +2,11 @@ import { config, type core, globalRegistry } from 'zod/mini'
 import en from 'zod/v4/locales/en.js'
 
 /**
- * zod's small build, for the schemas that `errand run` needs: the same schemas, made in a third of the time, which is
- * most of what it takes to start. That build leaves the wording of problems to its users; this is the other one's.
+ * The small build of zod, for the schemas that `errand run` needs. It stands beside the other one for its start alone: bundled,
+ * with 150 schemas, it is 25 kB and not 131 kB, and takes about 20 ms less, where all of a short run takes some 50. What only
+ * hubs, runners and agents read is written with the other, whose schemas (`z.string().optional()`) read better, and
+ * that programs which embed Errand write their own with. Both make the same schemas, and each takes the other's.
+ * The small build leaves the wording of problems to its users; this is the other one's.
  */
 config(en())
 
