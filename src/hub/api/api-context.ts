@@ -59,7 +59,7 @@ export interface ApiContext {
   limits: ApiLimits
   streams: PacedResponses
   ownRunner?: boolean
-  metrics?: HubMetrics
+  metrics: HubMetrics
   log: Log
 }
 

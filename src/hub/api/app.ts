@@ -44,8 +44,7 @@ export interface ApiOptions {
   hosts?: readonly string[]
   /** A runner of the hub's own carries out steps as the hub's user. */
   ownRunner?: boolean
-  /** Absent: there is no `/metrics`. */
-  metrics?: HubMetrics
+  metrics: HubMetrics
   /** Who is on this machine reads `/metrics` without a token. */
   openMetrics?: boolean
   log: Log

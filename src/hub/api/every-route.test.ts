@@ -70,8 +70,6 @@ test('what the table of routes has is served, and nothing else is', async (t) =>
     head ? [name, name.replace('GET', 'HEAD')] : [name],
   )
   assert.deepEqual(served((await testingHub(t)).app.routeNames()), served(inTable))
-  const { app } = await testingHub(t, { metrics: undefined })
-  assert.deepEqual(served([...app.routeNames(), 'GET /metrics']), served(inTable), 'a hub without figures')
 })
 
 test('every route is open to the right token alone, and tells another tenant nothing', async (t) => {

@@ -30,8 +30,6 @@ export type Handlers = {
     | Handle<Routes[N]>
     /** `refuse`: answers a request that could not be read, or was not as its schemas say. */
     | { handle: Handle<Routes[N]>; refuse(error: Error, reply: FastifyReply): unknown }
-    /** This hub does not serve it. */
-    | undefined
 }
 
 /** Puts the routes of the table to the handlers of their names. */
@@ -39,7 +37,6 @@ export function registerRoutes(app: ApiApp, handlers: Handlers): void {
   rememberRoutes(app)
   for (const [name, route] of Object.entries<Route>(routes)) {
     const handler = handlers[name as RouteName]
-    if (handler === undefined) continue
     const { handle, refuse } = typeof handler === 'function' ? { handle: handler } : handler
     const answer = handle as (request: FastifyRequest, reply: FastifyReply) => unknown
     const [status, another] = Object.keys(route.answers)
