@@ -13,8 +13,8 @@ import type { RunEvent } from '../../src/contract/events.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { BoundedOutputStore } from '../../src/hub/outputs/bounded.ts'
 import { MemoryRunStore } from '../../src/hub/store/memory.ts'
-import { openAttempts } from '../../src/runner/attempts/attempts.ts'
 import { AttemptsHost } from '../../src/runner/local/attempts-host.ts'
+import { openAttempts } from '../../src/runner/open-attempts.ts'
 import { lineAgent } from './line-agent.ts'
 
 /** An engine on this machine that knows the example beside all other agents. */

@@ -38,7 +38,7 @@ export const agentServer = command({
     }
     const [{ openAttempts }, { builtinActionRegistry }, { createHostAgent }, limitsHere, mounted] =
       await Promise.all([
-        import('../runner/attempts/attempts.ts'),
+        import('../runner/open-attempts.ts'),
         import('../actions/registry.ts'),
         import('../dialects/host-agent/server.ts'),
         import('../runner/limits/limits-here.ts'),

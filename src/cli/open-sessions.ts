@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { builtinActionRegistry } from '../actions/registry.ts'
 import { agentsFolder } from '../agents/install/native-binary.ts'
-import { openAttempts } from '../runner/attempts/attempts.ts'
+import { openAttempts } from '../runner/open-attempts.ts'
 import type { Attempts } from '../runner/ports.ts'
 import { mountedSecretsDir } from '../runner/secrets/mounted-secret.ts'
 import { ownSecrets } from '../runner/secrets/own-secrets.ts'

@@ -90,7 +90,7 @@ const start = command({
       agents,
       bots,
     ] = await Promise.all([
-      import('../runner/attempts/attempts.ts'),
+      import('../runner/open-attempts.ts'),
       import('../runner/attempts/inline-done.ts'),
       import('../actions/registry.ts'),
       import('../runner/link/hub-link.ts'),

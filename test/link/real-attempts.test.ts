@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
-import { openAttempts } from '../../src/runner/attempts/attempts.ts'
+import { openAttempts } from '../../src/runner/open-attempts.ts'
 import { EngineStandIn } from './engine-stand-in.ts'
 import { HubSetup, openRunner, spec, until } from './setup.ts'
 

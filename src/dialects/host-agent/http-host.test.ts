@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { builtinActionRegistry } from '../../actions/registry.ts'
-import { openAttempts } from '../../runner/attempts/attempts.ts'
+import { openAttempts } from '../../runner/open-attempts.ts'
 import { createHostAgent, type HostAgentOptions } from './server.ts'
 import { cmdSpec, folder, httpHost, KeepingSink, until } from './testing-hosts.ts'
 

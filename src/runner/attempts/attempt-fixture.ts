@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { type AttemptsOptions, openAttempts } from '../open-attempts.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
-import { type AttemptsOptions, openAttempts } from './attempts.ts'
 
 /** For tests: folders of their own, attempts in them, and waiting for conditions. */
 

@@ -1,17 +1,31 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
+import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Cage } from '../limits/cage.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
+import type { Action } from '../ports.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
-import { type AttemptFacts, type AttemptFolder, outlivesBoot } from './attempt-folder.ts'
+import { Attempt, type AttemptOptions } from './attempt.ts'
+import { type AttemptFacts, outlivesBoot } from './attempt-folder.ts'
 import { AttemptFolders, unwritable } from './attempt-folders.ts'
-import type { FolderAttempt, FolderAttemptOptions } from './folder-attempt.ts'
+import type { DriverKind } from './driver.ts'
+import { inlineDriver } from './drivers/inline.ts'
 import { HeldAttempts } from './held-attempts.ts'
-import { Journal } from './journal.ts'
-import type { Left, Order } from './kinds/attempt-kind.ts'
+import { JournaledReports } from './journaled-reports.ts'
+import { dropSecrets, type Left, openKept } from './kept.ts'
+import { MemoryOutput } from './memory-output.ts'
 import { Poller } from './poller.ts'
 import { markOf } from './process-environment.ts'
 import type { Workspaces } from './workspaces.ts'
+
+/** An attempt that is to be started. */
+export interface Order<A extends Action = Action> {
+  spec: AttemptSpec
+  epoch: number
+  action: A
+  secrets: AttemptSecrets
+}
 
 export interface AttemptServicesOptions {
   /** Folder of the attempts' folders; one process at a time. */
@@ -51,45 +65,62 @@ export class AttemptServices {
   }
 
   /** Makes the folder of a new attempt, and holds it. Throws `disk_full` where that cannot be written. */
-  create<A extends FolderAttempt>(
-    { spec, epoch, secrets }: Omit<Order, 'action'>,
-    kind: Pick<AttemptFacts, 'kind' | 'export_vars'>,
-    make: (options: FolderAttemptOptions) => A,
-  ): A {
+  create({ spec, epoch, action, secrets }: Order, kind: DriverKind): Attempt {
     const folder = this.folders.of(spec)
     const key = randomUUID()
-    const cage = this.limits.facts(spec.limits, key)
-    const storage = this.folders.storageId
-    const facts = { spec, epoch, key, storage, ...kind, masked: secrets.masker && true, cage }
+    const facts: AttemptFacts = {
+      ...{ spec, epoch, key },
+      storage: this.folders.storageId,
+      kind: kind.kind,
+      export_vars: kind.exportsVars?.(action, secrets.filledSpec) === true,
+      masked: secrets.masker && true,
+      cage: this.limits.facts(spec.limits, key),
+    }
     try {
       folder.create(facts, secrets)
     } catch (cause) {
       throw unwritable(folder, cause)
     }
     try {
-      return this.#keep({ folder, facts, secrets }, make)
+      return this.#keep({ folder, facts, secrets }, kind, () => action)
     } catch (cause) {
       void folder.remove().catch(() => undefined)
       throw unwritable(folder, cause)
     }
   }
 
+  /** Holds a new attempt that ends with this process: nothing of it needs to be on the disk. */
+  createHere(order: Order<Extract<Action, { kind: 'inline' }>>): Attempt {
+    const { spec, epoch, secrets } = order
+    const folder = this.folders.of(spec)
+    try {
+      secrets.writeFiles()
+    } catch (cause) {
+      secrets.discard()
+      throw unwritable(folder, cause)
+    }
+    const { masker, warnings } = secrets
+    const output = new MemoryOutput({ spec, masker, folder: folder.path })
+    return this.#hold({
+      ...{ spec, epoch, output, masker, warnings },
+      journal: new JournaledReports(),
+      path: folder.path,
+      driver: inlineDriver(order, output, this.workspaces.path(spec.run_id)),
+      dropSecrets: () => secrets.discard(),
+      remove: () => output.remove(),
+    })
+  }
+
   /** Holds an attempt of an earlier process of this runner; undefined where it is not to go on. */
-  async takeIn<A extends FolderAttempt>(
-    left: Left,
-    make: (options: FolderAttemptOptions) => A,
-  ): Promise<A | undefined> {
-    const lostPower = this.#lostPower(left.facts)
-    // An end that was told has measured its output.
-    if (lostPower && !hasEnded(left.folder)) left.folder.cutZeros()
-    const attempt = this.#keep(left, make)
+  async takeIn(left: Left, kind: DriverKind, action: () => Action): Promise<Attempt | undefined> {
+    const attempt = this.#keep(left, kind, action)
     if (attempt.ended) return undefined
     if (left.facts.masked && !left.secrets) {
       // What it puts out cannot be masked any more: nothing of it may leave this machine.
       await attempt.abandon()
       return undefined
     }
-    if (!lostPower) return attempt
+    if (!this.#lostPower(left.facts)) return attempt
     // Of what was written last, any part may be missing: also the claim of a command that ran, or half of its output
     // beside a whole exit code.
     await attempt.finish({
@@ -110,20 +141,34 @@ export class AttemptServices {
     if (this.held.all().every((attempt) => attempt.ended)) this.limits.close()
   }
 
-  #keep<A extends FolderAttempt>(
-    { folder, facts, secrets }: Omit<Left, 'action'>,
-    make: (options: FolderAttemptOptions) => A,
-  ): A {
-    const attempt = make({
-      folder,
-      facts,
-      cage: this.#cage(facts),
-      secrets,
-      poller: this.#poller,
-      timeoutGraceMs: this.timeoutGraceMs,
-      outputDir: this.outputDir,
-      onReleased: () => this.held.forget(attempt),
+  #keep(left: Left, kind: DriverKind, action: () => Action): Attempt {
+    const { folder, facts, secrets } = left
+    const kept = openKept(left, this.#cage(facts), () => {
+      if (this.#lostPower(facts)) folder.cutZeros()
+      kind.mend?.(folder)
     })
+    const { spec, epoch, key } = facts
+    const { journal, output, cage } = kept
+    return this.#hold({
+      ...{ spec, epoch, key, journal, output },
+      cage: kind.limitsItself ? undefined : cage,
+      masker: secrets?.masker,
+      warnings: secrets?.warnings ?? [],
+      poller: this.#poller,
+      path: folder.path,
+      driver: (attempt) => kind.driver(attempt, kept, action),
+      dropSecrets: () => {
+        dropSecrets(kept)
+        if (facts.masked) kind.dropSecrets?.(kept)
+      },
+      remove: () => folder.remove(),
+    })
+  }
+
+  #hold(options: Omit<AttemptOptions, 'timeoutGraceMs' | 'outputDir' | 'onReleased'>): Attempt {
+    const { timeoutGraceMs, outputDir } = this
+    const onReleased = () => this.held.forget(attempt)
+    const attempt: Attempt = new Attempt({ ...options, timeoutGraceMs, outputDir, onReleased })
     this.held.add(attempt)
     return attempt
   }
@@ -133,10 +178,4 @@ export class AttemptServices {
     const workspace = { folder: own ?? process.cwd(), growth: own === undefined }
     return this.limits.cage(cage ?? this.limits.facts(spec.limits, key), { mark: markOf(key), workspace })
   }
-}
-
-function hasEnded(folder: AttemptFolder): boolean {
-  const journal = new Journal(folder.file('reports'), { durable: false })
-  journal.close()
-  return journal.entries.some((entry) => entry.type === 'report' && entry.report.type === 'ended')
 }

@@ -2,61 +2,38 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
 import { endTree } from '../../platform/process-ending.ts'
-import type { BotServices } from '../bots/bot-services.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt } from '../ports.ts'
-import { AgentServices, type AgentsOptions } from '../sessions/agent-services.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { noDescriptors } from './attempt-folders.ts'
 import { AttemptServices, type AttemptServicesOptions } from './attempt-services.ts'
-import { AgentKind } from './kinds/agent-kind.ts'
-import type { AttemptKind } from './kinds/attempt-kind.ts'
-import { BotKind } from './kinds/bot-kind.ts'
-import { InlineKind } from './kinds/inline-kind.ts'
-import { ProcessKind } from './kinds/process-kind.ts'
+import type { DriverKind } from './driver.ts'
+import { processDrivers } from './drivers/process.ts'
 import { markOf, passedOn } from './process-environment.ts'
-import { Workspaces } from './workspaces.ts'
 
-export interface AttemptsOptions extends Omit<AttemptServicesOptions, 'workspaces'> {
+export interface DurableAttemptsOptions extends AttemptServicesOptions {
   registry: ActionRegistry
-  /** Folder of the runs' workspaces. */
-  workspaceDir: string
-  /** `run` (default): commands run in their run's workspace. `cwd`: in this process's folder. */
-  workspace?: 'run' | 'cwd'
   /** This process's environment, of which commands get only the list in `process-environment.ts`. */
-  env?: NodeJS.ProcessEnv
-  /** The agents of this machine; absent: it carries out none. */
-  agents?: AgentsOptions
-  /** What the bots of this machine share; absent: it carries out none. */
-  bots?: BotServices
+  env: NodeJS.ProcessEnv
+  /** What carries out more than commands and inline actions; absent: this machine carries out none of these. */
+  drivers: { agent?: DriverKind; bot?: DriverKind }
   /** Is told of what cannot be taken up again. */
   log?: Log
 }
 
-export function openAttempts(options: AttemptsOptions): Attempts {
-  return new DurableAttempts(options)
-}
-
-class DurableAttempts implements Attempts {
+/** The attempts of this machine, in their folders: started, found again, held until they are released. */
+export class DurableAttempts implements Attempts {
   readonly #registry: ActionRegistry
   readonly #services: AttemptServices
   readonly #log: Log | undefined
-  readonly #kinds: { inline: InlineKind; process: ProcessKind; agent: AgentKind; bot: BotKind }
+  readonly #drivers: { process: DriverKind; agent?: DriverKind; bot?: DriverKind }
   #closed = false
 
-  constructor(options: AttemptsOptions) {
-    const { registry, workspaceDir, workspace, env = process.env, agents, bots } = options
-    const agentServices = agents && new AgentServices(agents, env)
-    const workspaces = new Workspaces(workspace === 'cwd' ? undefined : workspaceDir, agentServices?.homes)
-    const services = new AttemptServices({ ...options, workspaces })
+  constructor(options: DurableAttemptsOptions) {
+    const { registry, env, drivers, log, workspaces } = options
     this.#registry = registry
-    this.#services = services
-    this.#log = options.log
-    this.#kinds = {
-      inline: new InlineKind(services),
-      process: new ProcessKind(services, passedOn(env)),
-      agent: new AgentKind(services, agentServices, env),
-      bot: new BotKind(services, bots),
-    }
+    this.#services = new AttemptServices(options)
+    this.#log = log
+    this.#drivers = { ...drivers, process: processDrivers({ workspaces, env: passedOn(env) }) }
   }
 
   get storageId(): string {
@@ -79,14 +56,20 @@ class DurableAttempts implements Attempts {
   ): Promise<HeldAttempt> {
     const { folders, held, secrets } = this.#services
     const action = this.#action(spec)
-    const kind: AttemptKind = this.#kinds[action.kind]
-    if (kind.load) await kind.load()
+    if (action.kind !== 'inline') await this.#drivers[action.kind]?.load?.()
     for (;;) {
       if (this.#closed) throw new ErrandError('unavailable', 'This runner is closing and starts nothing new.')
       const there = held.get(spec.attempt_id)
       // Nothing is awaited in between, so that two calls for one attempt cannot both start it.
-      if (there === undefined)
-        return kind.start({ spec, epoch, action, secrets: secrets.of(spec, given, folders.of(spec).path) })
+      if (there === undefined) {
+        const order = { spec, epoch, secrets: secrets.of(spec, given, folders.of(spec).path) }
+        const attempt =
+          action.kind === 'inline'
+            ? this.#services.createHere({ ...order, action })
+            : this.#services.create({ ...order, action }, this.#kindOf(action.kind, spec))
+        attempt.begin()
+        return attempt
+      }
       if (there.epoch === epoch) return there
       if (there.epoch > epoch)
         throw new ErrandError(
@@ -142,7 +125,17 @@ class DurableAttempts implements Attempts {
   async #takeUp(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
     const secrets = this.#services.secrets.recall(facts.spec, folder.path)
     const action = () => this.#action(facts.spec)
-    await this.#kinds[facts.kind ?? 'process'].recover({ folder, facts, secrets, action })
+    const kind = this.#kindOf(facts.kind ?? 'process', facts.spec)
+    await kind.load?.()
+    const attempt = await this.#services.takeIn({ folder, facts, secrets }, kind, action)
+    await attempt?.recover()
+  }
+
+  /** Throws where this machine carries out none of these. */
+  #kindOf(name: 'process' | 'agent' | 'bot', { action }: AttemptSpec): DriverKind {
+    const kind = this.#drivers[name]
+    if (kind !== undefined) return kind
+    throw new ErrandError('invalid_argument', `This machine carries out no ${name}s, as "${action}" needs.`)
   }
 
   #action(spec: AttemptSpec): Action {

@@ -7,7 +7,7 @@ import { command, place } from './attempt-fixture.ts'
 /** Fills the disk but for so many blocks, and tells how an attempt then goes. */
 const PROGRAM = `
 import { appendFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { openAttempts } from ${JSON.stringify(new URL('attempts.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
 const [path, blocks, spec] = process.argv.slice(1)
 const attempts = openAttempts({

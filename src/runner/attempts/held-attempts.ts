@@ -1,18 +1,15 @@
 import type { HeldAttempt } from '../ports.ts'
-import type { FolderAttempt } from './folder-attempt.ts'
-import type { InlineAttempt } from './inline-attempt.ts'
-
-type Held = FolderAttempt | InlineAttempt
+import type { Attempt } from './attempt.ts'
 
 /** The attempts that this machine has: running, or ended and not yet released. */
 export class HeldAttempts {
-  readonly #byId = new Map<string, Held>()
+  readonly #byId = new Map<string, Attempt>()
 
-  get(attemptId: string): Held | undefined {
+  get(attemptId: string): Attempt | undefined {
     return this.#byId.get(attemptId)
   }
 
-  all(): Held[] {
+  all(): Attempt[] {
     return [...this.#byId.values()]
   }
 
@@ -22,10 +19,10 @@ export class HeldAttempts {
 
   /** By which the processes and cgroups of those are known that outlive this process. */
   keys(): Set<string> {
-    return new Set(this.all().flatMap((one) => ('facts' in one ? [one.facts.key] : [])))
+    return new Set(this.all().flatMap((one) => one.key ?? []))
   }
 
-  add(attempt: Held): void {
+  add(attempt: Attempt): void {
     this.#byId.set(attempt.spec.attempt_id, attempt)
   }
 

@@ -1,27 +1,40 @@
+import type { AttemptReport } from '../../contract/attempt.ts'
 import type { SessionEvent } from '../sessions/session-event.ts'
-import { HeldReports } from './held-reports.ts'
-import { Journal } from './journal.ts'
+import type { Journal } from './journal.ts'
 import type { Cause } from './outcome.ts'
 
-/** Reports that are in the journal before anyone is told of them, so that what was told is there after a restart. */
-export class JournaledReports extends HeldReports {
-  readonly #journal: Journal
-  #cause: Cause | undefined
+/**
+ * The reports of one attempt, and who is told of them. With a journal each is there before anyone is told, so that what was
+ * told is there after a restart; without one they are gone with this process.
+ */
+export class JournaledReports {
+  readonly list: AttemptReport[] = []
   /** What an earlier process of this runner told the session, with the place among the agent's lines. */
   readonly events: { at: number; event: SessionEvent }[] = []
   /** How many items of a session's the reports hold. */
   covered = 0
+  readonly #journal: Journal | undefined
+  readonly #listeners = new Set<() => void>()
+  readonly #end = Promise.withResolvers<void>()
+  #cause: Cause | undefined
 
-  /** `durable`: what was told is on the disk, even if the power fails. */
-  constructor(path: string, options: { durable: boolean }) {
-    super()
-    this.#journal = new Journal(path, options)
-    for (const entry of this.#journal.entries)
+  constructor(journal?: Journal) {
+    this.#journal = journal
+    for (const entry of journal?.entries ?? [])
       if (entry.type === 'report') {
-        super.add(entry.report)
+        this.#add(entry.report)
         this.covered = entry.covers ?? this.covered
       } else if (entry.type === 'cause') this.#cause ??= entry.cause
       else this.events.push(entry)
+  }
+
+  get ended(): boolean {
+    return this.list.at(-1)?.type === 'ended'
+  }
+
+  /** Resolves once `ended` is there. */
+  get whenEnded(): Promise<void> {
+    return this.#end.promise
   }
 
   /** Why the attempt is ended, also where that was ordered before a restart; the first cause counts. */
@@ -39,7 +52,7 @@ export class JournaledReports extends HeldReports {
     if (this.#cause !== undefined) return
     this.#cause = cause
     try {
-      this.#journal.append({ type: 'cause', cause })
+      this.#journal?.append({ type: 'cause', cause })
     } catch {
       // A restart in this very moment would find the attempt lost instead of canceled: no success either way.
     }
@@ -47,22 +60,37 @@ export class JournaledReports extends HeldReports {
 
   /** Throws where it cannot be written; then it must not count. */
   keepEvent(at: number, event: SessionEvent): void {
-    this.#journal.append({ type: 'event', at, event })
+    this.#journal?.append({ type: 'event', at, event })
   }
 
   /** Where the journal cannot be written, `otherwise` is told instead of the report. Answers whether it could. */
-  override add(report: HeldReports['list'][number], otherwise = report, covers?: number): boolean {
+  add(report: AttemptReport, otherwise = report, covers?: number): boolean {
+    let kept = true
     try {
-      this.#journal.append({ type: 'report', n: this.list.length + 1, report, covers })
+      this.#journal?.append({ type: 'report', n: this.list.length + 1, report, covers })
     } catch {
-      super.add(otherwise)
-      return false
+      kept = false
     }
-    super.add(report)
-    return true
+    this.#add(kept ? report : otherwise)
+    return kept
+  }
+
+  changed(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   close(): void {
-    this.#journal.close()
+    this.#journal?.close()
+  }
+
+  #add(report: AttemptReport): void {
+    this.list.push(report)
+    if (report.type === 'ended') this.#end.resolve()
+    this.changed()
   }
 }

@@ -1,17 +1,38 @@
-import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptEnd, AttemptSpec, StreamEnd, StreamName } from '../../contract/attempt.ts'
 import type { Masker } from '../masking/masker.ts'
 import { attemptEnd } from './attempt-end.ts'
+import type { ExportScanner } from './export-scanner.ts'
 import type { JournaledReports } from './journaled-reports.ts'
 import type { Cause, Ending } from './outcome.ts'
 import { outputFolder, placeOutputFiles } from './output-files.ts'
-import type { ProcessOutput } from './process-output.ts'
+import type { OutputValues } from './output-values.ts'
+
+/** The output of an attempt, wherever it stands: what of it may leave this machine. */
+export interface AttemptOutput {
+  readonly scanner?: ExportScanner
+  readonly values?: OutputValues
+  /** Whether something of it stands for a secret. */
+  readonly hidden: boolean
+  length(stream: StreamName): number
+  read(stream: StreamName, offset: number, max: number): Promise<Buffer>
+  /** True: there is more than when it was last looked. */
+  refresh(): boolean
+  /** Nothing more counts; the lengths are final once `finish` has resolved. */
+  freeze(): void
+  finish(): Promise<Record<StreamName, StreamEnd>>
+  /** After `finish`. The file must not be there. */
+  placeAt(stream: StreamName, target: string): Promise<void>
+  close(): void
+}
 
 export interface Measurable {
   spec: AttemptSpec
   ending: Ending
   journal: JournaledReports
   /** Frozen. */
-  output: ProcessOutput
+  output: AttemptOutput
+  /** Exported by what carried it out. */
+  exports: Record<string, string> | undefined
   /** What a relative `output_path` is seen from. */
   outputDir: string
   masker: Masker | undefined
@@ -23,7 +44,7 @@ export interface Measurable {
 
 /** The end of an attempt by what it has put out, which is put where the step asks for it. */
 export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
-  const { spec, ending, journal, output, outputDir, masker, closed, lastWords } = attempt
+  const { spec, ending, journal, output, exports, outputDir, masker, closed, lastWords } = attempt
   let unread: Cause | undefined
   const fail = (message: string) => {
     unread ??= journal.cause ?? { type: 'failed', reason: 'output_failed', message }
@@ -36,17 +57,19 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
   }
   let output_files: AttemptEnd['output_files']
   const folder = outputFolder(spec, outputDir)
-  const ran = ending.type !== 'start_failed' && ending.type !== 'action_failed'
+  const failed = ending.type === 'action_failed'
+  const ran = ending.type !== 'start_failed' && (!failed || ending.ran === true)
   if (folder !== undefined && ran && !closed()) {
     try {
       output_files = await placeOutputFiles(spec, folder, output)
     } catch (error) {
-      fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
+      // Why it failed is worth more.
+      if (!failed) fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
     }
   }
   const cause = unread ?? journal.cause
   const { scanner, values, hidden } = output
-  const end = attemptEnd({ ending, cause, scanner, values, masker, hidden })
+  const end = attemptEnd({ ending, cause, scanner, values, exports, masker, hidden })
   const words = cause === undefined ? await lastWords() : undefined
   if (words !== undefined) end.message = `${end.message ?? ''}\n${words}`.trimStart()
   return { ...end, streams, output_files }

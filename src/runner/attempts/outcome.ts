@@ -15,7 +15,8 @@ export type Ending =
   | { type: 'exited'; code: number; reason?: Reason; message?: string }
   | { type: 'signaled'; signal: string }
   | { type: 'done' }
-  | { type: 'action_failed'; reason: Reason; message: string }
+  /** `ran`: it did something, and has put out what it did. */
+  | { type: 'action_failed'; reason: Reason; message: string; ran?: boolean }
   | { type: 'start_failed'; message: string }
   | { type: 'lost'; why: string }
   /** Ended by Errand, with no exit code to be had. */

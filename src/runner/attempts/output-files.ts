@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { type AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { outputFileName } from '../../contract/output-file-name.ts'
 import { makeFolder } from '../../platform/make-folder.ts'
-import type { ProcessOutput } from './process-output.ts'
+import type { AttemptOutput } from './measured-end.ts'
 
 /** `args.output_path` of the step, seen from `outputDir`; undefined where it has none. */
 export function outputFolder(spec: AttemptSpec, outputDir: string): string | undefined {
@@ -15,7 +15,7 @@ export function outputFolder(spec: AttemptSpec, outputDir: string): string | und
 export async function placeOutputFiles(
   spec: AttemptSpec,
   folder: string,
-  output: ProcessOutput,
+  output: AttemptOutput,
 ): Promise<Record<StreamName, string>> {
   await makeFolder(folder)
   const placed = { stdout: '', stderr: '' }

@@ -5,6 +5,7 @@ import type { Masker } from '../masking/masker.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { ExportScanner } from './export-scanner.ts'
 import { MaskedFile } from './masked-file.ts'
+import type { AttemptOutput } from './measured-end.ts'
 import { OutputValues } from './output-values.ts'
 import { StreamDigest } from './stream-digest.ts'
 
@@ -20,7 +21,7 @@ export interface ProcessOutputOptions {
 }
 
 /** The two output files of a process, and what of them may leave this machine: as they grow, and at the end. */
-export class ProcessOutput {
+export class ProcessOutput implements AttemptOutput {
   /** What the process writes. */
   readonly files: Readonly<Record<StreamName, TailFile>>
   readonly scanner: ExportScanner | undefined

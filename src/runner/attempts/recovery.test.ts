@@ -24,7 +24,7 @@ import { spawnWrapped } from './wrapper.ts'
 
 /** A runner in a process of its own, which starts the attempts it is given and says so on its output. */
 const RUNNER = `
-import { openAttempts } from ${JSON.stringify(new URL('attempts.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
 const [path, specs] = process.argv.slice(1)
 const attempts = openAttempts({
@@ -404,7 +404,7 @@ test('the storage is the same as long as nothing in it can be lost', async () =>
 /** Takes up what is there with one descriptor to be had, and says what came of it. */
 const OUT_OF_FILES = `
 import { closeSync, openSync } from 'node:fs'
-import { openAttempts } from ${JSON.stringify(new URL('attempts.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 const path = process.argv[1]
 const attempts = openAttempts({ dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: {} })
 const all = []

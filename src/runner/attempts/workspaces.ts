@@ -2,15 +2,22 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { RunId } from '../../contract/ids.ts'
 import { removeTree } from '../../platform/remove-tree.ts'
-import type { SessionHomes } from '../sessions/session-homes.ts'
+
+/** The folders of sessions that a later run may go on with. */
+interface SessionFolders {
+  /** Of whose runs they are. */
+  runs(): ReadonlySet<string>
+  /** Takes away those that were not used for long, but for those of these attempts. */
+  sweep(inUse: ReadonlySet<string>): Promise<void>
+}
 
 /** Where the steps of a run work: in a folder for each run, or all in this process's folder. */
 export class Workspaces {
   readonly #root: string | undefined
-  readonly #homes: SessionHomes | undefined
+  readonly #homes: SessionFolders | undefined
 
   /** Without a root no run has a folder of its own. `homes`: of the sessions that a later run may go on with. */
-  constructor(root: string | undefined, homes: SessionHomes | undefined) {
+  constructor(root: string | undefined, homes: SessionFolders | undefined) {
     this.#root = root === undefined ? undefined : resolve(root)
     this.#homes = homes
   }

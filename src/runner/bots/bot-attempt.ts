@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptUsage } from '../../contract/attempt.ts'
 import { pullSecret } from '../../contract/pull-secret.ts'
 import type { Reason } from '../../contract/status.ts'
-import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
-import type { Cause, Ending } from '../attempts/outcome.ts'
-import type { BotPlan } from '../ports.ts'
+import { noDescriptors } from '../attempts/attempt-folders.ts'
+import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
+import type { Kept } from '../attempts/kept.ts'
+import type { Ending } from '../attempts/outcome.ts'
+import type { Action, BotPlan } from '../ports.ts'
 import { checkCaps } from './bot-caps.ts'
 import { bytes, containerLimits } from './bot-limits.ts'
 import { BotLog } from './bot-log.ts'
@@ -21,12 +23,25 @@ import { restoreLog } from './restore-log.ts'
 /** How long a call to the engine that cannot be broken off is waited for. What it does yet is found by a later process. */
 const LEAVE_MS = 5_000
 
-export interface BotAttemptOptions extends FolderAttemptOptions {
-  services: BotServices
+/** Bots in their containers. */
+export function botDrivers(services: BotServices): DriverKind {
+  return {
+    kind: 'bot',
+    limitsItself: true,
+    mend(folder) {
+      // What has ended was written whole, and cut where it held a secret.
+      if (new BotRecord(folder.file('bot')).facts.ending) return
+      restoreLog(folder.file('log-cursor'), { stdout: folder.file('stdout'), stderr: folder.file('stderr') })
+    },
+    driver: (attempt, kept, action) => new BotDriver(attempt, kept, action, services),
+  }
 }
 
-/** An attempt that is a bot in a container. The container goes on without this process; a later one takes it up. */
-export class BotAttempt extends FolderAttempt {
+/** A bot in a container. The container goes on without this process; a later one takes it up. */
+class BotDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #kept: Kept
+  readonly #action: () => Action
   readonly #services: BotServices
   readonly #record: BotRecord
   readonly #meter: BotMeter
@@ -39,81 +54,51 @@ export class BotAttempt extends FolderAttempt {
   #life: ContainerLife | undefined
   #working: Promise<void> | undefined
 
-  /** Takes in what the folder holds; starts and watches nothing. */
-  constructor(options: BotAttemptOptions) {
-    const { folder } = options
-    const record = new BotRecord(folder.file('bot'))
-    // What has ended was written whole, and cut where it held a secret.
-    if (!record.facts.ending)
-      restoreLog(folder.file('log-cursor'), { stdout: folder.file('stdout'), stderr: folder.file('stderr') })
-    super(options)
-    this.#services = options.services
-    this.#record = record
-    this.#meter = new BotMeter(record.facts.usage)
+  constructor(attempt: Driven, kept: Kept, action: () => Action, services: BotServices) {
+    this.#attempt = attempt
+    this.#kept = kept
+    this.#action = action
+    this.#services = services
+    this.#record = new BotRecord(kept.folder.file('bot'))
+    this.#meter = new BotMeter(this.#record.facts.usage)
   }
 
-  /** It cannot be carried out. */
-  refuse(error: unknown): void {
-    void this.finish(this.#failure(error))
-  }
-
-  begin(plan: BotPlan): void {
+  begin(): void {
     try {
+      const plan = this.#plan()
       checkCaps(plan, this.#services.caps)
       this.#open(plan)
     } catch (error) {
-      this.refuse(error)
+      this.#refuse(error)
       return
     }
-    this.running(undefined, Date.now())
+    this.#attempt.running(undefined, Date.now())
     this.#working = this.#carryOut()
   }
 
-  /** Goes on where an earlier process of this runner was. */
-  async recover(plan: BotPlan): Promise<void> {
-    this.#open(plan)
-    this.running(undefined, this.journal.startedAtMs ?? Date.now())
-    if (this.cause !== undefined) this.stop(this.cause, this.timeoutGraceMs)
-    this.#working = this.#carryOut()
+  async recover(): Promise<void> {
+    const attempt = this.#attempt
+    try {
+      this.#open(this.#plan())
+      attempt.running(undefined, attempt.journal.startedAtMs ?? Date.now())
+      attempt.stopAsOrdered()
+      this.#working = this.#carryOut()
+    } catch (error) {
+      if (noDescriptors(error)) throw error
+      this.#refuse(error)
+    }
   }
 
-  /** Now and then, by the poller, and whenever its log has grown. */
-  poll(): boolean {
-    const grown = this.output.refresh()
-    if (grown) this.journal.changed()
-    return grown
-  }
-
-  override async close(): Promise<void> {
-    if (this.closed) return
-    this.closed = true
-    this.#leave.abort()
-    await Promise.race([this.#working, sleep(LEAVE_MS, undefined, { ref: false })])
-    this.#log?.flush()
-    this.#log?.close()
-    this.#progress?.end()
-    this.#services.live.drop(this.spec.attempt_id)
-    this.#keepUsage()
-    super.close()
-  }
-
-  protected override async endAll(): Promise<void> {
-    // Where the engine is away, the sweep finds it.
-    await this.#removeContainers().catch(() => undefined)
-  }
-
-  protected override stop(cause: Cause, graceMs: number): void {
-    if (this.finishing || this.closed) return
-    this.keepCause(cause)
+  stop(graceMs: number): void {
     this.#halt.abort()
     this.#life?.stop({ atOnce: graceMs === 0 })
   }
 
-  protected override async sweep(ending: Ending): Promise<boolean> {
+  async sweep(ending: Ending): Promise<Swept> {
     this.#progress?.end()
     this.#log?.end()
     this.#log?.close()
-    this.#services.live.drop(this.spec.attempt_id)
+    this.#services.live.drop(this.#attempt.spec.attempt_id)
     const { atMs } = this.#record.facts.ending ?? { atMs: Date.now() }
     try {
       this.#record.keep({ ending: { how: ending, atMs }, usage: this.#meter.facts })
@@ -125,18 +110,41 @@ export class BotAttempt extends FolderAttempt {
     } catch {
       // The sweep of what no attempt has any more removes it.
     }
-    return true
+    return {}
   }
 
   /** As its engine has measured it. */
-  protected override usage(): AttemptUsage | undefined {
+  usage(): AttemptUsage | undefined {
     return this.#meter.total()
   }
 
-  protected override async lastWords(): Promise<string | undefined> {
+  async lastWords(): Promise<string | undefined> {
     const how = this.#record.facts.ending?.how
     if (how?.type !== 'exited' || how.code === 0) return undefined
-    return await lastLines(this.output)
+    return await lastLines(this.#kept.output)
+  }
+
+  async kill(): Promise<void> {
+    // Where the engine is away, the sweep finds it.
+    await this.#removeContainers().catch(() => undefined)
+  }
+
+  async leave(): Promise<void> {
+    this.#leave.abort()
+    await Promise.race([this.#working, sleep(LEAVE_MS, undefined, { ref: false })])
+    this.#log?.flush()
+    this.#log?.close()
+    this.#progress?.end()
+    this.#services.live.drop(this.#attempt.spec.attempt_id)
+    this.#keepUsage()
+  }
+
+  /** Throws where it cannot be carried out, or is no bot any more. */
+  #plan(): BotPlan {
+    const { facts, secrets } = this.#kept
+    const action = this.#action()
+    if (action.kind !== 'bot') throw new Error(`"${facts.spec.action}" is no bot any more.`)
+    return action.prepare(secrets?.filledSpec ?? facts.spec)
   }
 
   /** A later process goes on from it. */
@@ -151,23 +159,21 @@ export class BotAttempt extends FolderAttempt {
   }
 
   #open(plan: BotPlan): void {
-    checkPlan(plan, this.spec)
-    const { masker, spec, facts, folder } = this
-    const { stdout, stderr } = this.output.files
+    const attempt = this.#attempt
+    const { masker, spec } = attempt
+    checkPlan(plan, spec)
+    const { facts, folder, output, secrets } = this.#kept
+    const { stdout, stderr } = output.files
     const tell = (phase: string, message?: string, reason?: Reason) =>
-      void this.journal.add({ type: 'phase', phase, message, reason })
+      void attempt.journal.add({ type: 'phase', phase, message, reason })
     const mask = (text: string, isCut = false) =>
       (isCut ? masker?.maskBeginning(text) : masker?.maskText(text)) ?? text
     this.#log = new BotLog({
       fds: { stdout: stdout.fd, stderr: stderr.fd },
       cursorFile: folder.file('log-cursor'),
       perDayBytes: bytes(plan.limits.log),
-      onWritten: () => this.poll(),
-      onFailed: ({ message }) =>
-        this.stop(
-          { type: 'failed', reason: 'output_failed', message: `Its log could not be written: ${message}.` },
-          0,
-        ),
+      onWritten: () => void attempt.refresh(),
+      onFailed: ({ message }) => attempt.unkept(`Its log could not be written: ${message}.`),
     })
     this.#progress = new BuildProgress(tell, mask)
     this.#life = new ContainerLife({
@@ -177,10 +183,14 @@ export class BotAttempt extends FolderAttempt {
         spec,
         key: facts.key,
         limits: containerLimits(plan.limits, facts.cage?.limits, this.#services.caps.cpuOvercommit),
-        env: () => this.env,
+        env: () => this.#kept.env,
         record: this.#record,
         folder: folder.path,
-        onImage: () => this.dropSecret(pullSecret(spec)),
+        // From now on it is not needed: it is not kept, and its processes do not get it.
+        onImage: () => {
+          const password = pullSecret(spec)
+          if (password !== undefined) secrets?.drop(password)
+        },
       },
       log: this.#log,
       progress: this.#progress,
@@ -189,8 +199,8 @@ export class BotAttempt extends FolderAttempt {
       mask,
       halt: this.#halt.signal,
       leave: this.#leave.signal,
-      onStopFailed: (error) => void this.finish(this.#failure(error)),
-      onFull: (message) => this.stop({ type: 'failed', reason: 'quota', message }, 0),
+      onStopFailed: (error) => void attempt.finish(this.#failure(error)),
+      onFull: (message) => attempt.stop({ type: 'failed', reason: 'quota', message }, 0),
     })
   }
 
@@ -203,14 +213,19 @@ export class BotAttempt extends FolderAttempt {
     } catch (error) {
       how = this.#failure(error)
     }
-    await this.finish(how, ending?.atMs)
+    await this.#attempt.finish(how, { endedAtMs: ending?.atMs })
   }
 
   async #removeContainers(): Promise<void> {
     const engine = await this.#services.engine()
     const { runner } = this.#services
-    for (const { id } of await engine.containers({ runner, attempt: this.spec.attempt_id }))
+    for (const { id } of await engine.containers({ runner, attempt: this.#attempt.spec.attempt_id }))
       await engine.remove(id)
+  }
+
+  /** It cannot be carried out. */
+  #refuse(error: unknown): void {
+    void this.#attempt.finish(this.#failure(error))
   }
 
   #failure(error: unknown): Ending {

@@ -19,7 +19,7 @@ const source = (path: string): string => JSON.stringify(new URL(path, import.met
 
 /** A runner in a process of its own, which starts one bot or finds it again. */
 const RUNNER = `
-import { openAttempts } from ${source('../attempts/attempts.ts')}
+import { openAttempts } from ${source('../open-attempts.ts')}
 import { builtinActionRegistry } from ${source('../../actions/registry.ts')}
 import { BotServices } from ${source('./bot-services.ts')}
 import { connectDocker } from ${source('../containers/docker/connect.ts')}

@@ -2,8 +2,12 @@ import { resolve } from 'node:path'
 import type { AttemptEnd, AttemptReport, AttemptSpec } from '../../contract/attempt.ts'
 import { tokenVariables } from '../../contract/token-variables.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
-import { InlineRun } from '../attempts/inline-run.ts'
+import { attemptEnd } from '../attempts/attempt-end.ts'
+import { callAt } from '../attempts/deadline.ts'
+import { InlineRun } from '../attempts/drivers/inline.ts'
+import type { Cause } from '../attempts/outcome.ts'
 import { processEnvironment } from '../attempts/process-environment.ts'
+import { PushedOutput } from '../attempts/pushed-output.ts'
 import type { Action, ActionRegistry } from '../ports.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { type Begun, begunLater, ended, failed } from './begun.ts'
@@ -66,7 +70,6 @@ export class LocalActions {
   }
 
   #begin(spec: AttemptSpec, action: Action, told: Told, secrets?: AttemptSecrets): Begun {
-    const { cwd, graceMs } = this.#options
     let started: Promise<unknown> | undefined
     const onStarted = (pid?: number) => {
       started = told.report({ type: 'started', pid, time: new Date().toISOString() })
@@ -89,11 +92,9 @@ export class LocalActions {
         return { stop: (cause, force) => local.stop(cause, force), end: afterStart(local.run()) }
       }
       case 'inline': {
-        const write = orderlyOutput(told.sink)
-        const inline = new InlineRun({ action, spec, secrets, cwd, timeoutGraceMs: graceMs, write })
         onStarted()
-        const stop: Begun['stop'] = (cause, force) => inline.stop(cause, force ? 0 : graceMs)
-        return { stop, end: afterStart(inline.run()) }
+        const { stop, end } = this.#inline(spec, action, told.sink, secrets)
+        return { stop, end: afterStart(end) }
       }
       case 'agent':
         return ended('host_refused', 'This machine carries out no agents here.')
@@ -103,6 +104,36 @@ export class LocalActions {
           'Bots need a hub and a runner: start both with errand up, then errand bot.',
         )
     }
+  }
+
+  #inline(
+    spec: AttemptSpec,
+    action: Extract<Action, { kind: 'inline' }>,
+    sink: AttemptSink,
+    secrets: AttemptSecrets | undefined,
+  ): Begun {
+    const { cwd, graceMs } = this.#options
+    const { masker } = secrets ?? {}
+    const output = new PushedOutput(spec, masker, orderlyOutput(sink))
+    const run = new InlineRun({ action, spec, secrets, cwd, output })
+    const startedAtMs = Date.now()
+    let cause: Cause | undefined
+    const stop: Begun['stop'] = (why, force) => {
+      cause ??= why
+      run.stop(force ? 0 : graceMs)
+    }
+    const { timeout_ms: after_ms } = spec
+    const takeBack =
+      after_ms === undefined
+        ? undefined
+        : callAt(startedAtMs + after_ms, () => stop({ type: 'timeout', after_ms }))
+    const end = run.run().then(({ ending, exports }): AttemptEnd => {
+      takeBack?.()
+      const { values, hidden } = output
+      const duration_ms = Math.max(0, Date.now() - startedAtMs)
+      return { ...attemptEnd({ ending, cause, values, exports, masker, hidden }), duration_ms }
+    })
+    return { stop, end }
   }
 
   #process(

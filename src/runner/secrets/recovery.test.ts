@@ -13,7 +13,7 @@ import { filesWithSecrets, fromHub, key, token } from './secret-fixture.ts'
 
 /** A runner in a process of its own, which starts one attempt with its secrets. */
 const RUNNER = `
-import { openAttempts } from ${JSON.stringify(new URL('../attempts/attempts.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
 const [path, spec, values] = process.argv.slice(1)
 const attempts = openAttempts({

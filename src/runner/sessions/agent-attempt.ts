@@ -1,14 +1,18 @@
 import { join } from 'node:path'
 import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
-import type { AttemptEnd } from '../../contract/attempt.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
 import { endTree } from '../../platform/process-ending.ts'
-import { FolderAttempt, type FolderAttemptOptions } from '../attempts/folder-attempt.ts'
-import type { Cause, Ending } from '../attempts/outcome.ts'
+import { noDescriptors } from '../attempts/attempt-folders.ts'
+import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
+import type { Kept } from '../attempts/kept.ts'
+import type { Ending } from '../attempts/outcome.ts'
 import { passedOn, processEnvironment } from '../attempts/process-environment.ts'
-import type { AgentPlan } from '../ports.ts'
+import type { Workspaces } from '../attempts/workspaces.ts'
+import type { Action, AgentPlan } from '../ports.ts'
 import type { AgentServices } from './agent-services.ts'
 import { AgentStart } from './agent-start.ts'
 import { Baseline } from './baseline.ts'
+import { dropConversation } from './drop-conversation.ts'
 import { News } from './news.ts'
 import { refusal } from './refusal.ts'
 import { SessionDriver } from './session-driver.ts'
@@ -21,101 +25,101 @@ const FAREWELL_MS = 3_000
 /** Of the grace of a stop, the most that the agent may take to end its turn. */
 const END_OF_TURN_MS = 2_000
 
-export interface AgentAttemptOptions extends FolderAttemptOptions {
+export interface AgentDriversOptions {
   services: AgentServices
-  /** Makes the workspace of a run. */
-  workspace(runId: string): string
+  workspaces: Workspaces
   /** The runner's environment. */
   env: NodeJS.ProcessEnv
 }
 
-/** An attempt that is a session with an agent. A later process of this runner goes on where this one ends. */
-export class AgentAttempt extends FolderAttempt {
-  readonly #options: AgentAttemptOptions
+/** Sessions with agents. */
+export function agentDrivers(options: AgentDriversOptions): DriverKind {
+  return {
+    kind: 'agent',
+    driver: (attempt, kept, action) => new AgentDriver(attempt, kept, action, options),
+    // What the machine's own secrets need is only that nothing of them leaves it.
+    dropSecrets: ({ folder, facts }) => {
+      if (facts.spec.secrets) dropConversation(folder.path)
+    },
+  }
+}
+
+/** A session with an agent. A later process of this runner goes on where this one ends. */
+class AgentDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #kept: Kept
+  readonly #action: () => Action
+  readonly #options: AgentDriversOptions
   readonly #told: ToldOnce
   readonly #baseline: Baseline
   readonly #hurry = new AbortController()
   readonly #news = new News()
   /** Undefined where the plan cannot be carried out. */
-  #driver: SessionDriver | undefined
+  #session: SessionDriver | undefined
   #stopping = false
 
-  /** Takes in what the folder holds; starts and watches nothing. */
-  constructor(options: AgentAttemptOptions) {
-    super(options)
+  constructor(attempt: Driven, kept: Kept, action: () => Action, options: AgentDriversOptions) {
+    this.#attempt = attempt
+    this.#kept = kept
+    this.#action = action
     this.#options = options
-    const { stdout } = this.output.files
-    this.#told = new ToldOnce({ journal: this.journal, stdout, onUnkept: (message) => this.#unkept(message) })
-    this.#baseline = new Baseline(join(this.folder.path, 'files-before'), passedOn(options.env))
+    const { journal, output, folder } = kept
+    const { stdout } = output.files
+    this.#told = new ToldOnce({ journal, stdout, onUnkept: (message) => attempt.unkept(message) })
+    this.#baseline = new Baseline(join(folder.path, 'files-before'), passedOn(options.env))
   }
 
-  /** It cannot be carried out. */
-  refuse(error: unknown): void {
-    void this.finish(refusal(error, this.#options.services.options.runnerId))
+  begin(): void {
+    try {
+      this.#open().goOn()
+    } catch (error) {
+      this.#refuse(error)
+    }
   }
 
-  begin(plan: AgentPlan): void {
-    this.#open(plan)?.goOn()
-  }
-
-  /** Goes on where an earlier process of this runner was. */
-  async recover(plan: AgentPlan): Promise<void> {
-    const driver = this.#open(plan)
-    if (!driver) return
-    await driver.replay()
-    const { startedAtMs } = this.journal
-    if (startedAtMs !== undefined) this.running(undefined, startedAtMs)
-    await driver.takeUp(this.cause)
-    if (this.cause !== undefined) this.stop(this.cause, this.timeoutGraceMs)
-    driver.kept.launches.process?.hear()
-    driver.goOn()
+  async recover(): Promise<void> {
+    const attempt = this.#attempt
+    try {
+      const session = this.#open()
+      await session.replay()
+      const { startedAtMs } = attempt.journal
+      if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)
+      await session.takeUp(attempt.cause)
+      attempt.stopAsOrdered()
+      session.kept.launches.process?.hear()
+      session.goOn()
+    } catch (error) {
+      if (noDescriptors(error)) throw error
+      this.#refuse(error)
+    }
   }
 
   input(input: AttemptInput): void {
-    this.#driver?.kept.input(input)
+    this.#session?.kept.input(input)
   }
 
-  /** Now and then, by the poller. */
   poll(): boolean {
-    const grown = this.output.refresh()
-    if (grown) this.journal.changed()
-    const spoke = this.#driver?.poll() === true
-    this.lookAtLimits()
-    return grown || spoke
+    return this.#session?.poll() === true
   }
 
-  override close(): void {
-    if (this.closed) return
-    this.#told.flush()
-    this.closed = true
-    this.#hurry.abort()
-    this.#driver?.end()
-    this.#driver?.kept.launches.close()
-    super.close()
-    this.#driver?.leave()
-  }
-
-  protected override stop(cause: Cause, graceMs: number): void {
-    // A second order can only make it quicker.
+  stop(graceMs: number): void {
     if (graceMs === 0) this.#hurry.abort()
-    if (graceMs === 0 && this.finishing) void this.#driver?.kept.launches.process?.stop(0)
-    if (this.finishing || this.closed || this.#stopping) return
+    if (this.#stopping) return
     this.#stopping = true
-    this.keepCause(cause)
-    this.#driver?.stop()
+    this.#session?.stop()
     void this.#bringDown(graceMs)
   }
 
   /** While it says goodbye by itself, the rest is looked at. */
-  protected override letEnd(ending: Ending): void {
-    this.#driver?.end()
-    if (this.#bidsFarewell(ending)) this.#driver?.kept.launches.process?.endInput()
+  farewell(ending: Ending): void {
+    this.#session?.end()
+    if (this.#bidsFarewell(ending)) this.#session?.kept.launches.process?.endInput()
   }
 
-  protected override async sweep(ending: Ending): Promise<boolean> {
-    this.#driver?.kept.session.flush()
+  async sweep(ending: Ending): Promise<Swept> {
+    this.#session?.kept.session.flush()
     this.#told.flush()
-    const { process } = this.#driver?.kept.launches ?? {}
+    const { process } = this.#session?.kept.launches ?? {}
     if (process && this.#bidsFarewell(ending)) {
       const ended = () => {
         process.poll()
@@ -124,84 +128,110 @@ export class AgentAttempt extends FolderAttempt {
       await this.#news.until(ended, FAREWELL_MS, this.#hurry.signal)
     }
     const graceMs = this.#hurry.signal.aborted || ending.type === 'lost' ? 0 : 1_000
-    return await (process?.stop(graceMs) ?? endTree({ mark: this.mark, members: this.cage.members }, graceMs))
+    const { mark, cage } = this.#kept
+    const gone = await (process?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
+    return { survives: !gone, denied: await this.#tellLast() }
   }
 
-  protected override async beforeMeasure(): Promise<Pick<AttemptEnd, 'denied'>> {
-    if (!this.#driver) return {}
-    this.#driver.leave()
-    const { launches, session } = this.#driver.kept
-    launches.process?.close()
-    await tellValues(this.output.values, session, this.#baseline, this.masker)
-    const denied = session.denials.told
-    if (denied === undefined) return {}
-    return { denied: this.masker ? (this.masker.maskJson(denied) as DeniedUses) : denied }
+  hurry(): void {
+    this.#hurry.abort()
+    void this.#session?.kept.launches.process?.stop(0)
   }
 
-  /** A failure by them names them itself. */
-  protected override async lastWords(): Promise<string | undefined> {
-    const { session } = this.#driver?.kept ?? {}
+  /** A failure by denials names them itself. */
+  async lastWords(): Promise<string | undefined> {
+    const { session } = this.#session?.kept ?? {}
     if (session?.end?.type === 'failed' && session.end.reason === 'denied') return undefined
     const words = session?.denials.summary
-    return words && (this.masker?.maskText(words) ?? words)
+    return words && (this.#attempt.masker?.maskText(words) ?? words)
+  }
+
+  async kill(): Promise<void> {
+    await endTree({ mark: this.#kept.mark }, 0)
+  }
+
+  leave(): void {
+    this.#told.flush()
+    this.#hurry.abort()
+    this.#session?.end()
+    this.#session?.kept.launches.close()
+    this.#session?.leave()
+  }
+
+  /** Nothing of it runs any more: what is known of the session beside its output. */
+  async #tellLast(): Promise<DeniedUses | undefined> {
+    if (!this.#session) return undefined
+    this.#session.leave()
+    const { masker } = this.#attempt
+    const { launches, session } = this.#session.kept
+    launches.process?.close()
+    await tellValues(this.#kept.output.values, session, this.#baseline, masker)
+    const denied = session.denials.told
+    return denied && masker ? (masker.maskJson(denied) as DeniedUses) : denied
   }
 
   #bidsFarewell(ending: Ending): boolean {
-    const alive = this.#driver?.kept.launches.process?.ended === false
+    const alive = this.#session?.kept.launches.process?.ended === false
     return alive && ending.type !== 'lost' && !this.#hurry.signal.aborted
   }
 
-  #open(plan: AgentPlan): SessionDriver | undefined {
-    const { services, workspace, env } = this.#options
-    const { path } = this.folder
-    const { mark, cage, masker, journal, output } = this
-    const { key } = this.facts
-    try {
-      const agent = services.named(plan.agent)
-      const spec = { ...this.spec, env: this.env }
-      this.#driver = new SessionDriver({
-        plan,
-        agent,
-        start: new AgentStart({ plan, agent, services, spec, key, path, workspace }),
-        place: { path, mark, cage, news: this.#news },
-        env: processEnvironment(passedOn(env), this.env, spec, key),
-        key,
-        masker,
-        baseline: this.#baseline,
-        journal,
-        output,
-        told: this.#told,
-        attempt: {
-          running: (pid, startedAtMs) => this.running(pid, startedAtMs),
-          stop: (cause, graceMs) => this.stop(cause, graceMs),
-          unkept: (message) => this.#unkept(message),
-          conclude: (end) => this.#conclude(end),
-          finish: (ending) => this.finish(ending),
-        },
-      })
-      return this.#driver
-    } catch (error) {
-      this.refuse(error)
-      return undefined
-    }
+  /** Throws where the plan cannot be carried out. */
+  #open(): SessionDriver {
+    const attempt = this.#attempt
+    const { folder, facts, secrets, cage, mark, journal, output, env } = this.#kept
+    const { services, workspaces, env: ownEnv } = this.#options
+    const { path } = folder
+    const { key } = facts
+    const plan = planOf(this.#action(), secrets?.filledSpec ?? facts.spec)
+    const agent = services.named(plan.agent)
+    const spec = { ...facts.spec, env }
+    const workspace = (runId: string) => workspaces.create(runId)
+    this.#session = new SessionDriver({
+      plan,
+      agent,
+      start: new AgentStart({ plan, agent, services, spec, key, path, workspace }),
+      place: { path, mark, cage, news: this.#news },
+      env: processEnvironment(passedOn(ownEnv), env, spec, key),
+      key,
+      masker: attempt.masker,
+      baseline: this.#baseline,
+      journal,
+      output,
+      told: this.#told,
+      attempt: {
+        running: (pid, startedAtMs) => attempt.running(pid, startedAtMs),
+        stop: (cause, graceMs) => attempt.stop(cause, graceMs),
+        unkept: (message) => attempt.unkept(message),
+        conclude: (end) => this.#conclude(end),
+        finish: (ending) => attempt.finish(ending),
+      },
+    })
+    return this.#session
   }
 
   #conclude(end: SessionEnd): void {
-    if (end.type === 'canceled') this.keepCause({ type: 'canceled', reason: 'canceled' })
-    void this.finish(endingOf(end))
+    if (end.type === 'canceled') this.#attempt.journal.keepCause({ type: 'canceled', reason: 'canceled' })
+    void this.#attempt.finish(endingOf(end))
   }
 
   async #bringDown(graceMs: number): Promise<void> {
-    const driver = this.#driver
-    if (driver?.kept.session.inTurn && graceMs > 0) {
-      driver.kept.apply({ type: 'stop' })
-      const ended = () => !driver.kept.session.inTurn
+    const session = this.#session
+    if (session?.kept.session.inTurn && graceMs > 0) {
+      session.kept.apply({ type: 'stop' })
+      const ended = () => !session.kept.session.inTurn
       await this.#news.until(ended, Math.min(graceMs / 2, END_OF_TURN_MS), this.#hurry.signal)
     }
-    await this.finish({ type: 'stopped' })
+    await this.#attempt.finish({ type: 'stopped' })
   }
 
-  #unkept(message = this.unwritten()): void {
-    this.stop({ type: 'failed', reason: 'output_failed', message }, 0)
+  /** It cannot be carried out. */
+  #refuse(error: unknown): void {
+    void this.#attempt.finish(refusal(error, this.#options.services.options.runnerId))
   }
+}
+
+/** Throws where it cannot be carried out, or is no agent any more. */
+function planOf(action: Action, spec: AttemptSpec): AgentPlan {
+  if (action.kind !== 'agent') throw new Error(`"${spec.action}" is no agent any more.`)
+  return action.prepare(spec)
 }

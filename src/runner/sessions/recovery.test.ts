@@ -24,7 +24,7 @@ import { kindsOf, linesOf, type SessionPlace, sessionPlace, update, updatesOf } 
 
 /** A runner in a process of its own, which takes up what it has and starts what it is given. */
 const RUNNER = `
-import { openAttempts } from ${JSON.stringify(new URL('../attempts/attempts.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
 import { sessionAgents } from ${JSON.stringify(new URL('session-fixture.ts', import.meta.url).href)}
 const [path, specs] = process.argv.slice(1)

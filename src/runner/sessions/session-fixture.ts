@@ -6,7 +6,7 @@ import { builtin } from '../../agents/builtin/builtin.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { attemptSpec, type Place, place, until } from '../attempts/attempt-fixture.ts'
-import type { AttemptsOptions } from '../attempts/attempts.ts'
+import type { AttemptsOptions } from '../open-attempts.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 import type { AgentsOptions } from './agent-services.ts'
 

@@ -8,7 +8,7 @@ import { place } from '../attempts/attempt-fixture.ts'
 const PROGRAM = `
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, utimesSync } from 'node:fs'
-import { openAttempts } from ${JSON.stringify(new URL('../attempts/attempts.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 const path = process.argv[1]
 const homes = path + '/sessions/homes'
 for (const name of ['run_kept.1', 'run_old.1']) {

@@ -1,0 +1,290 @@
+import type { AttemptInput } from '../../contract/agent.ts'
+import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { messageOf } from '../../contract/errors.ts'
+import type { Cage } from '../limits/cage.ts'
+import type { Masker } from '../masking/masker.ts'
+import type { HeldAttempt } from '../ports.ts'
+import { AttemptState } from './attempt-state.ts'
+import { callAt } from './deadline.ts'
+import type { Driven, Driver, Over } from './driver.ts'
+import type { JournaledReports } from './journaled-reports.ts'
+import { type AttemptOutput, measuredEnd } from './measured-end.ts'
+import type { Cause, Ending } from './outcome.ts'
+import type { Polled, Poller } from './poller.ts'
+
+export interface AttemptOptions {
+  spec: AttemptSpec
+  epoch: number
+  /** Value of the mark in its processes' environment; absent: nothing of it outlives this process. */
+  key?: string
+  /** With those of an earlier process of this runner. Where the last is its end, there is nothing to drive. */
+  journal: JournaledReports
+  output: AttemptOutput
+  /** What its processes run in; absent: nothing that this machine limits by itself. */
+  cage?: Cage
+  masker?: Masker
+  /** In words, which secrets of the step are not hidden, or not in all forms. */
+  warnings: readonly string[]
+  /** Absent: nothing of it needs to be looked at. */
+  poller?: Poller
+  /** Between SIGTERM and SIGKILL where the timeout has passed. */
+  timeoutGraceMs: number
+  /** What a relative `output_path` is seen from. */
+  outputDir: string
+  /** Where its journal stands, for messages. */
+  path: string
+  /** What carries it out. */
+  driver(attempt: Driven): Driver
+  /** Its end is kept: what it has of secrets is not needed any more. */
+  dropSecrets(): void
+  /** Nothing of it is to be left. */
+  remove(): Promise<void>
+  onReleased(): void
+}
+
+/** One attempt, from its start to its release, whatever carries it out: what is told of it, its time, its limits, its end. */
+export class Attempt implements HeldAttempt, Driven, Polled {
+  readonly spec: AttemptSpec
+  readonly epoch: number
+  readonly key: string | undefined
+  readonly journal: JournaledReports
+  readonly masker: Masker | undefined
+  readonly #options: AttemptOptions
+  readonly #output: AttemptOutput
+  readonly #cage: Cage | undefined
+  readonly #state: AttemptState
+  /** Undefined where it had ended before this process. */
+  readonly #driver: Driver | undefined
+  #takeBackDeadline: () => void = () => undefined
+
+  /** Starts and watches nothing. */
+  constructor(options: AttemptOptions) {
+    const { spec, epoch, key, journal, output, cage, masker } = options
+    this.spec = spec
+    this.epoch = epoch
+    this.key = key
+    this.journal = journal
+    this.masker = masker
+    this.#options = options
+    this.#output = output
+    this.#cage = cage
+    this.#state = new AttemptState(journal.ended ? 'ended' : 'starting')
+    if (journal.ended) this.#over(true)
+    else this.#driver = options.driver(this)
+  }
+
+  get reports(): readonly AttemptReport[] {
+    return this.journal.list
+  }
+  get ended(): boolean {
+    return this.journal.ended
+  }
+  get cause(): Cause | undefined {
+    return this.journal.cause
+  }
+
+  length(stream: StreamName): number {
+    return this.#output.length(stream)
+  }
+
+  async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {
+    return await this.#output.read(stream, offset, max)
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.journal.onChange(listener)
+  }
+
+  begin(): void {
+    this.#driver?.begin()
+  }
+
+  async recover(): Promise<void> {
+    await this.#driver?.recover?.()
+  }
+
+  input(input: AttemptInput): void {
+    this.#driver?.input?.(input)
+  }
+
+  cancel(graceMs: number, reason: string): void {
+    this.stop({ type: 'canceled', reason }, graceMs)
+  }
+
+  endAsLost(graceMs: number, message: string): void {
+    this.stop({ type: 'failed', reason: 'lost', message }, graceMs)
+  }
+
+  async release(): Promise<void> {
+    if (!this.ended && this.#state.now !== 'left') {
+      this.cancel(0, 'canceled')
+      await this.journal.whenEnded
+    }
+    await this.#options.remove()
+    this.#state.move('released')
+    this.#options.onReleased()
+  }
+
+  /** Stops watching; what can go on without this process does. */
+  async close(): Promise<void> {
+    const { leave } = this.#driver ?? {}
+    if (this.#driver && !leave) {
+      this.stop({ type: 'closed' }, 0)
+      return await this.journal.whenEnded
+    }
+    if (!this.#state.move('left')) return
+    this.#unwatch()
+    const leaving = this.#driver?.leave?.()
+    if (leaving) await leaving
+    this.#cage?.close()
+    this.#letGo()
+  }
+
+  /** Ends all of it, now, and tells nobody; nothing of it is left. */
+  async abandon(): Promise<void> {
+    await this.close()
+    await this.#driver?.kill()
+    this.#options.onReleased()
+    await this.#options.remove()
+  }
+
+  /** Now and then, by the poller. */
+  poll(): boolean {
+    const grown = this.refresh()
+    const news = this.#driver?.poll?.() === true
+    const breach = this.#cage?.look()
+    if (breach !== undefined) this.stop({ type: 'failed', ...breach }, 0)
+    return grown || news
+  }
+
+  refresh(): boolean {
+    const grown = this.#output.refresh()
+    if (grown) this.journal.changed()
+    return grown
+  }
+
+  running(pid: number | undefined, startedAtMs: number): void {
+    const { warnings, poller } = this.#options
+    if (this.journal.startedAtMs === undefined) {
+      const kept = this.journal.add({ type: 'started', pid, time: new Date(startedAtMs).toISOString() })
+      if (!kept) this.unkept()
+      for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
+    }
+    this.#state.move('running')
+    if (this.#isOver) return
+    this.#limitTime(this.journal.startedAtMs ?? startedAtMs)
+    poller?.add(this)
+  }
+
+  stop(cause: Cause, graceMs: number): void {
+    const first = this.#state.move('stopping')
+    if (first) this.journal.keepCause(cause)
+    if (first || (this.#state.now === 'stopping' && graceMs === 0)) this.#driver?.stop(graceMs)
+    else if (this.#state.now === 'measuring' && graceMs === 0) this.#driver?.hurry?.()
+  }
+
+  stopAsOrdered(): void {
+    if (this.cause !== undefined) this.stop(this.cause, this.#options.timeoutGraceMs)
+  }
+
+  unkept(message = this.#unwritten): void {
+    this.stop({ type: 'failed', reason: 'output_failed', message }, 0)
+  }
+
+  async finish(ending: Ending, { endedAtMs = Date.now(), exports }: Over = {}): Promise<void> {
+    if (!this.#state.move('measuring')) return
+    try {
+      await this.#finish(ending, endedAtMs, exports)
+    } catch (error) {
+      await this.#finishAnyway(error)
+    }
+  }
+
+  async #finish(ending: Ending, endedAtMs: number, exports: Over['exports']): Promise<void> {
+    const { spec, journal, masker } = this
+    const driver = this.#driver!
+    this.#unwatch()
+    driver.farewell?.(ending)
+    await this.#lookLast()
+    const { survives, denied } = await driver.sweep(ending)
+    this.#output.freeze()
+    journal.changed()
+    const end: AttemptEnd = await measuredEnd({
+      ...{ spec, ending, journal, exports, masker },
+      output: this.#output,
+      outputDir: this.#options.outputDir,
+      closed: () => this.#state.now === 'left',
+      lastWords: async () => await driver.lastWords?.(),
+    })
+    if (denied !== undefined) end.denied = denied
+    const { startedAtMs } = journal
+    if (startedAtMs !== undefined) {
+      // What never ran has used nothing.
+      const usage = driver.usage ? driver.usage() : this.#cage?.usage()
+      if (usage !== undefined) end.usage = usage
+      end.duration_ms = Math.max(0, Math.round(endedAtMs - startedAtMs))
+    }
+    if (survives) end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
+    this.#tellEnd(end)
+  }
+
+  /** Nothing of this should come up, and must not end the runner with all else that it carries out. */
+  async #finishAnyway(error: unknown): Promise<void> {
+    await this.#driver?.kill().catch(() => undefined)
+    if (this.#state.now !== 'measuring') return
+    const text = `Its end could not be told: ${messageOf(error)}.`
+    const message = this.masker?.maskText(text) ?? text
+    this.#output.freeze()
+    this.#tellEnd({ type: 'ended', outcome: 'failed', reason: 'internal', message })
+  }
+
+  #tellEnd(end: AttemptEnd): void {
+    if (!this.#state.move('ended')) return
+    const message = this.#unwritten
+    const unkept = { outcome: 'failed', reason: 'output_failed', message, exports: undefined } as const
+    this.#over(this.journal.add(end, { ...end, ...unkept }))
+  }
+
+  /** Its end is told; `kept`: and will be after a restart. */
+  #over(kept: boolean): void {
+    this.#cage?.end()
+    this.#letGo()
+    if (kept) this.#options.dropSecrets()
+  }
+
+  /** What ended quicker than it was looked at. */
+  async #lookLast(): Promise<void> {
+    const breach = await this.#cage?.lastLook()
+    if (breach !== undefined) this.journal.keepCause({ type: 'failed', ...breach })
+  }
+
+  #limitTime(sinceMs: number): void {
+    const { timeout_ms: after_ms } = this.spec
+    this.#takeBackDeadline()
+    if (after_ms === undefined) return
+    const { timeoutGraceMs } = this.#options
+    this.#takeBackDeadline = callAt(sinceMs + after_ms, () =>
+      this.stop({ type: 'timeout', after_ms }, timeoutGraceMs),
+    )
+  }
+
+  /** Twice is once. */
+  #unwatch(): void {
+    this.#takeBackDeadline()
+    this.#options.poller?.remove(this)
+  }
+
+  #letGo(): void {
+    this.#unwatch()
+    this.journal.close()
+    this.#output.close()
+  }
+
+  get #isOver(): boolean {
+    return !['starting', 'running', 'stopping'].includes(this.#state.now)
+  }
+
+  get #unwritten(): string {
+    return `The attempt's journal in ${this.#options.path} could not be written.`
+  }
+}

@@ -1,0 +1,97 @@
+import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
+import type { AttemptSpec, AttemptUsage } from '../../contract/attempt.ts'
+import type { Masker } from '../masking/masker.ts'
+import type { Action } from '../ports.ts'
+import type { AttemptFolder } from './attempt-folder.ts'
+import type { JournaledReports } from './journaled-reports.ts'
+import type { Kept } from './kept.ts'
+import type { Cause, Ending } from './outcome.ts'
+
+/**
+ * Something that carries out one attempt: a process, an action of this process, an agent, a bot. The attempt tells it what
+ * to do; what comes of that it tells the attempt through `Driven`. It keeps no state of the attempt's.
+ */
+export interface Driver {
+  /** Begins, at once. What cannot be begun is the attempt's end (`finish`), not an error. */
+  begin(): void
+  /**
+   * Goes on where an earlier process of this runner was; absent: nothing of it outlives its process. Rejects only where
+   * nothing can be told of any file just now: then it is left as it is.
+   */
+  recover?(): Promise<void>
+  /** Something for what it carries out, once or more often. */
+  input?(input: AttemptInput): void
+  /** Now and then while it goes on. True: there is news. */
+  poll?(): boolean
+  /** Ends what goes on, within this grace, and then calls `finish`. A second call, with 0, can only make it quicker. */
+  stop(graceMs: number): void
+  /** Its end is known: what can end by itself is told so, before all else is looked at. */
+  farewell?(ending: Ending): void
+  /** Ends what it leaves behind. What it has to tell beside its output is told by then. */
+  sweep(ending: Ending): Promise<Swept>
+  /** While it sweeps: without a grace from now on. */
+  hurry?(): void
+  /** What the end's message ends with; the output is final. Asked where it came to its end by itself. */
+  lastWords?(): Promise<string | undefined>
+  /** What it used; absent: what the limits have measured. */
+  usage?(): AttemptUsage | undefined
+  /** Ends all of it without a grace. Nobody watches it any more, and nothing is told. */
+  kill(): Promise<void>
+  /** This process lets go of it, and what runs goes on; absent: it cannot, and is ended. */
+  leave?(): void | Promise<void>
+}
+
+/** What is left when a driver has swept. */
+export interface Swept {
+  /** A process of it could not be killed. */
+  survives?: boolean
+  denied?: DeniedUses
+}
+
+/** An attempt, as its driver sees it. */
+export interface Driven {
+  readonly spec: AttemptSpec
+  /** What is told of it. Its end is told by `finish` alone. */
+  readonly journal: JournaledReports
+  /** Why it is ended; known also where the order was given before a restart. */
+  readonly cause: Cause | undefined
+  /** Hides its secrets; undefined where there are none. */
+  readonly masker: Masker | undefined
+  /** It is there: told once, watched, and its time is limited. */
+  running(pid: number | undefined, startedAtMs: number): void
+  /** There is more of its output. */
+  refresh(): boolean
+  /** Ends it for this reason; the first one counts. */
+  stop(cause: Cause, graceMs: number): void
+  /** Carries out the order to end that came before a restart; nothing where there was none. */
+  stopAsOrdered(): void
+  /** What had to be kept could not be: ends it at once. Without a message it is the journal. */
+  unkept(message?: string): void
+  /** It is over, once: what is left is swept, its output measured, its end told. Never rejects. */
+  finish(ending: Ending, more?: Over): Promise<void>
+}
+
+export interface Over {
+  /** Default: now. */
+  endedAtMs?: number
+  /** Variables that it exported itself. */
+  exports?: Record<string, string>
+}
+
+/** How the attempts of one kind of action are carried out on this machine, where they stand in folders. */
+export interface DriverKind {
+  /** In the facts of an attempt; absent: a process. */
+  readonly kind?: 'agent' | 'bot'
+  /** Nothing of it runs below this process: the machine's limits are kept and measured by who runs it. */
+  readonly limitsItself?: boolean
+  /** Awaited before the first driver is made; absent: there is nothing to load. */
+  load?(): Promise<void>
+  /** Whether standard output is read for exported variables. */
+  exportsVars?(action: Action, spec: AttemptSpec): boolean
+  /** Before the output in it is opened, where it has not ended. */
+  mend?(folder: AttemptFolder): void
+  /** `action` throws where this runner does not have it; it may be of another kind by now. */
+  driver(attempt: Driven, kept: Kept, action: () => Action): Driver
+  /** The end is kept: deletes what it holds of the step's secrets. */
+  dropSecrets?(kept: Kept): void
+}

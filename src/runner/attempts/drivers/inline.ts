@@ -1,0 +1,128 @@
+import type { AttemptSpec, StreamName } from '../../../contract/attempt.ts'
+import { ErrandError, messageWithHint } from '../../../contract/errors.ts'
+import type { Action } from '../../ports.ts'
+import type { AttemptSecrets } from '../../secrets/attempt-secrets.ts'
+import { callAt } from '../deadline.ts'
+import type { Driven, Driver, Swept } from '../driver.ts'
+import type { Ending } from '../outcome.ts'
+import type { PushedOutput } from '../pushed-output.ts'
+
+type InlineAction = Extract<Action, { kind: 'inline' }>
+type Output = Pick<PushedOutput, 'push' | 'end'>
+
+/** An action that this process carries out itself, and that is gone with it. */
+export function inlineDriver(
+  { action, spec, secrets }: { action: InlineAction; spec: AttemptSpec; secrets: AttemptSecrets },
+  output: Output,
+  cwd: string,
+): (attempt: Driven) => Driver {
+  return (attempt) => {
+    const push = async (stream: StreamName, bytes: Buffer) => {
+      await output.push(stream, bytes)
+      attempt.refresh()
+    }
+    const told = { push, end: () => output.end() }
+    return new InlineDriver(attempt, new InlineRun({ action, spec, secrets, cwd, output: told }))
+  }
+}
+
+class InlineDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #run: InlineRun
+
+  constructor(attempt: Driven, run: InlineRun) {
+    this.#attempt = attempt
+    this.#run = run
+  }
+
+  begin(): void {
+    this.#attempt.running(undefined, Date.now())
+    void this.#run.run().then(({ ending, exports }) => this.#attempt.finish(ending, { exports }))
+  }
+
+  stop(graceMs: number): void {
+    this.#run.stop(graceMs)
+  }
+
+  async sweep(): Promise<Swept> {
+    return {}
+  }
+
+  async kill(): Promise<void> {
+    this.#run.stop(0)
+  }
+}
+
+export interface InlineRunOptions {
+  action: InlineAction
+  spec: AttemptSpec
+  /** Absent: it has none. */
+  secrets?: AttemptSecrets
+  cwd: string
+  /** `push` may reject: then that is why the action failed. */
+  output: Output
+}
+
+/** One inline action, carried out. */
+export class InlineRun {
+  readonly #options: InlineRunOptions
+  readonly #abort = new AbortController()
+  readonly #givenUp = Promise.withResolvers<Ending>()
+  #over = false
+
+  constructor(options: InlineRunOptions) {
+    this.#options = options
+  }
+
+  /** Carries it out, once. Never rejects. */
+  async run(): Promise<{ ending: Ending; exports?: Record<string, string> }> {
+    const { action, secrets, cwd, output } = this.#options
+    const spec = secrets?.filledSpec ?? this.#options.spec
+    let exports: Record<string, string> | undefined
+    const act = async (): Promise<Ending> => {
+      const context = {
+        signal: this.#abort.signal,
+        env: spec.env,
+        cwd,
+        shown: (text: string) => secrets?.masker?.maskText(text) ?? text,
+        write: async (stream: StreamName, data: Buffer | string) => {
+          if (this.#over) throw new ErrandError('unavailable', 'This attempt has ended.')
+          await output.push(stream, typeof data === 'string' ? Buffer.from(data) : data)
+        },
+      }
+      exports = (await action.run(spec, context)).exports
+      return { type: 'done' }
+    }
+    let ending = await Promise.race([act().catch(failed), this.#givenUp.promise])
+    this.#over = true
+    try {
+      // Where it was given up, it may be writing yet.
+      if (ending.type !== 'stopped') await output.end()
+    } catch (error) {
+      if (ending.type === 'done') ending = failed(error)
+    }
+    // Lets go of the timer of a stop.
+    this.#givenUp.resolve(ending)
+    return { ending, exports }
+  }
+
+  /** Aborts the action; what has not ended after the grace is given up. A second call can only make it quicker. */
+  stop(graceMs: number): void {
+    if (graceMs === 0) this.#givenUp.resolve({ type: 'stopped' })
+    if (this.#abort.signal.aborted) return
+    this.#abort.abort()
+    const takeBack = callAt(Date.now() + graceMs, () => this.#givenUp.resolve({ type: 'stopped' }))
+    void this.#givenUp.promise.then(takeBack)
+  }
+}
+
+function failed(error: unknown): Ending {
+  const code = error instanceof ErrandError ? error.code : undefined
+  const reason =
+    code === 'invalid_argument'
+      ? 'invalid_argument'
+      : code === 'disk_full'
+        ? 'output_failed'
+        : 'action_failed'
+  return { type: 'action_failed', reason, message: messageWithHint(error), ran: true }
+}

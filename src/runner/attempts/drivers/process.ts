@@ -1,0 +1,156 @@
+import { resolve } from 'node:path'
+import type { AttemptSpec } from '../../../contract/attempt.ts'
+import { type ErrandError, messageOf } from '../../../contract/errors.ts'
+import { endTree } from '../../../platform/process-ending.ts'
+import type { Action, ProcessPlan } from '../../ports.ts'
+import { noDescriptors } from '../attempt-folders.ts'
+import type { Driven, Driver, DriverKind, Swept } from '../driver.ts'
+import type { Kept } from '../kept.ts'
+import type { Ending } from '../outcome.ts'
+import { processEnvironment } from '../process-environment.ts'
+import { takeUp } from '../recovery.ts'
+import type { Launch } from '../start-failure.ts'
+import type { Workspaces } from '../workspaces.ts'
+import { type FoundWrapper, WrappedProcess } from '../wrapped-process.ts'
+
+export interface ProcessDriversOptions {
+  workspaces: Workspaces
+  /** What commands get of this machine's environment. */
+  env: Readonly<Record<string, string>>
+}
+
+/** Commands: each a process that writes into its attempt's folder, and so outlives this one. */
+export function processDrivers(options: ProcessDriversOptions): DriverKind {
+  return {
+    exportsVars(action, spec) {
+      try {
+        return planOf(action, spec).export_vars
+      } catch {
+        return false
+      }
+    },
+    driver: (attempt, kept, action) => new ProcessDriver(attempt, kept, action, options),
+  }
+}
+
+class ProcessDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #kept: Kept
+  readonly #action: () => Action
+  readonly #options: ProcessDriversOptions
+  readonly #process: WrappedProcess
+
+  constructor(attempt: Driven, kept: Kept, action: () => Action, options: ProcessDriversOptions) {
+    const { folder, mark, cage } = kept
+    this.#attempt = attempt
+    this.#kept = kept
+    this.#action = action
+    this.#options = options
+    const onEnd = (ending: Ending, endedAtMs?: number) => void attempt.finish(ending, { endedAtMs })
+    this.#process = new WrappedProcess({ folder, mark, cage, onEnd })
+  }
+
+  begin(): void {
+    this.#begin(1)
+  }
+
+  async recover(): Promise<void> {
+    const attempt = this.#attempt
+    const bereft = {
+      mark: this.#kept.mark,
+      get cause() {
+        return attempt.cause
+      },
+      watch: (wrapper: FoundWrapper, startedAtMs: number) => this.#watch(wrapper, startedAtMs),
+      settle: (wrapperPid: number) => this.#process.settle(wrapperPid),
+      finish: (ending: Ending) => attempt.finish(ending),
+    }
+    try {
+      await takeUp(bereft, this.#kept.folder, (claim) => this.#begin(claim))
+    } catch (error) {
+      if (noDescriptors(error)) throw error
+      await this.kill()
+      await attempt.finish({
+        type: 'lost',
+        why: `What is left of it could not be read: ${messageOf(error)}.`,
+      })
+    }
+  }
+
+  poll(): boolean {
+    this.#process.poll()
+    return false
+  }
+
+  stop(graceMs: number): void {
+    void this.#process.stop(graceMs).then(() => this.#attempt.finish(this.#process.endingFound()))
+  }
+
+  async sweep(ending: Ending): Promise<Swept> {
+    if (ending.type === 'start_failed') return {}
+    // Past a limit nothing is left alone, not even what has left the group.
+    const isFailed = this.#attempt.cause?.type === 'failed'
+    return { survives: (await (isFailed ? this.#process.stop(0) : this.#process.sweep())) === false }
+  }
+
+  usage() {
+    const { cage, folder } = this.#kept
+    return cage.usage(folder.exit()?.cpuMs)
+  }
+
+  async kill(): Promise<void> {
+    await endTree({ mark: this.#kept.mark }, 0)
+  }
+
+  leave(): void {
+    this.#process.unref()
+  }
+
+  /** Under this claim. */
+  #begin(claim: number): void {
+    const { facts, secrets } = this.#kept
+    let plan: ProcessPlan
+    try {
+      plan = planOf(this.#action(), secrets?.filledSpec ?? facts.spec)
+    } catch (error) {
+      const { code, message } = error as ErrandError
+      const reason = code === 'invalid_argument' ? 'invalid_argument' : 'action_failed'
+      return void this.#attempt.finish({ type: 'action_failed', reason, message })
+    }
+    let launch: Launch
+    try {
+      launch = this.#launch(plan)
+    } catch (error) {
+      const message = `The workspace could not be made: ${(error as Error).message}.`
+      return void this.#attempt.finish({ type: 'start_failed', message })
+    }
+    const { stdout, stderr } = this.#kept.output.files
+    const streams = { script: plan.script, stdoutFd: stdout.fd, stderrFd: stderr.fd }
+    const pid = this.#process.begin(launch, claim, streams)
+    if (pid !== undefined) this.#attempt.running(pid, Date.now())
+  }
+
+  /** One that an earlier runner started. */
+  #watch(wrapper: FoundWrapper, startedAtMs: number): void {
+    this.#process.watch(wrapper)
+    this.#attempt.running(wrapper.pid, startedAtMs)
+    this.#attempt.stopAsOrdered()
+  }
+
+  #launch(plan: ProcessPlan): Launch {
+    const { facts, secrets } = this.#kept
+    const { env, workspaces } = this.#options
+    const workspace = workspaces.create(facts.spec.run_id)
+    return {
+      argv: plan.argv,
+      cwd: plan.cwd === undefined ? workspace : resolve(workspace, plan.cwd),
+      env: processEnvironment(env, { ...plan.env, ...secrets?.env }, facts.spec, facts.key),
+    }
+  }
+}
+
+/** Throws where it cannot be carried out, or is no process any more. */
+function planOf(action: Action, spec: AttemptSpec): ProcessPlan {
+  if (action.kind !== 'process') throw new Error(`"${spec.action}" is no process any more.`)
+  return action.prepare(spec)
+}

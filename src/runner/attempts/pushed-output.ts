@@ -1,0 +1,42 @@
+import { type AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import type { Masker, StreamMasker } from '../masking/masker.ts'
+import { OutputValues } from './output-values.ts'
+
+/** The output of what this process carries out itself: masked and read for values, before it is kept anywhere. */
+export class PushedOutput {
+  /** Undefined where the step takes none. */
+  readonly values: OutputValues | undefined
+  readonly #masked: Readonly<Record<StreamName, StreamMasker>> | undefined
+  readonly #keep: (stream: StreamName, bytes: Buffer) => Promise<void>
+
+  constructor(
+    spec: AttemptSpec,
+    masker: Masker | undefined,
+    keep: (stream: StreamName, bytes: Buffer) => Promise<void>,
+  ) {
+    this.values = spec.outputs === undefined ? undefined : new OutputValues(spec)
+    this.#masked = masker && { stdout: masker.stream(), stderr: masker.stream() }
+    this.#keep = keep
+  }
+
+  /** Whether something of it stands for a secret. */
+  get hidden(): boolean {
+    return this.#masked !== undefined && (this.#masked.stdout.hidden || this.#masked.stderr.hidden)
+  }
+
+  async push(stream: StreamName, bytes: Buffer): Promise<void> {
+    await this.#take(stream, this.#masked?.[stream].push(bytes) ?? bytes)
+  }
+
+  /** Nothing follows: what was held back, as it may have become a secret, goes out. */
+  async end(): Promise<void> {
+    for (const stream of StreamName.options)
+      if (this.#masked) await this.#take(stream, this.#masked[stream].end())
+  }
+
+  async #take(stream: StreamName, bytes: Buffer): Promise<void> {
+    if (bytes.length === 0) return
+    this.values?.push(stream, bytes)
+    await this.#keep(stream, bytes)
+  }
+}

@@ -1,0 +1,46 @@
+import { DurableAttempts, type DurableAttemptsOptions } from './attempts/attempts.ts'
+import type { DriverKind } from './attempts/driver.ts'
+import { Workspaces } from './attempts/workspaces.ts'
+import type { BotServices } from './bots/bot-services.ts'
+import type { Attempts } from './ports.ts'
+import { agentDrivers } from './sessions/agent-attempt.ts'
+import { AgentServices, type AgentsOptions } from './sessions/agent-services.ts'
+
+export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspaces' | 'drivers' | 'env'> {
+  /** Folder of the runs' workspaces. */
+  workspaceDir: string
+  /** `run` (default): commands run in their run's workspace. `cwd`: in this process's folder. */
+  workspace?: 'run' | 'cwd'
+  /** Default: this process's. */
+  env?: NodeJS.ProcessEnv
+  /** The agents of this machine; absent: it carries out none. */
+  agents?: AgentsOptions
+  /** What the bots of this machine share; absent: it carries out none. */
+  bots?: BotServices
+}
+
+/** The attempts of this machine, with all that may carry them out. */
+export function openAttempts(options: AttemptsOptions): Attempts {
+  const { workspaceDir, workspace, env = process.env, agents, bots } = options
+  const services = agents && new AgentServices(agents, env)
+  const workspaces = new Workspaces(workspace === 'cwd' ? undefined : workspaceDir, services?.homes)
+  const drivers = {
+    agent: services && agentDrivers({ services, env, workspaces }),
+    bot: bots && loadedBotDrivers(bots),
+  }
+  return new DurableAttempts({ ...options, env, workspaces, drivers })
+}
+
+/** Loaded with the first bot. */
+function loadedBotDrivers(bots: BotServices): DriverKind {
+  let loaded: DriverKind | undefined
+  return {
+    kind: 'bot',
+    limitsItself: true,
+    async load() {
+      loaded ??= (await import('./bots/bot-attempt.ts')).botDrivers(bots)
+    },
+    mend: (folder) => loaded!.mend!(folder),
+    driver: (attempt, kept, action) => loaded!.driver(attempt, kept, action),
+  }
+}
