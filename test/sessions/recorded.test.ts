@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import { endOf, textOf } from '../../src/runner/attempts/attempt-fixture.ts'
-import { openAttempts } from '../../src/runner/attempts/attempts.ts'
+import { openAttempts } from '../../src/runner/open-attempts.ts'
 import { layOut, RECORDED, storyOf } from './recording.ts'
 
 const cuts = {
