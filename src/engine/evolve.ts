@@ -7,8 +7,8 @@ import {
   createAttempt,
   finishAttempt,
   setPhase,
-  setWaiting,
   startAttempt,
+  waitAttempt,
 } from './fold-attempt.ts'
 import { createRun, finishRun, requestCancel, startRun } from './fold-run.ts'
 import { endStep, startStep } from './fold-step.ts'
@@ -49,7 +49,7 @@ function fold(state: RunState, event: RunEvent): void {
     case 'attempt.created':
       return void createAttempt(state, event)
     case 'attempt.waiting':
-      return void setWaiting(state, attemptOf(state, event.attempt), event.why)
+      return void waitAttempt(state, event)
     case 'attempt.assigned':
       return void assignAttempt(state, event)
     case 'attempt.started':

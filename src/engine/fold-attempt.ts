@@ -5,6 +5,7 @@ import { attemptOf, instanceOf } from './find-in-state.ts'
 import { freshTalk } from './inputs.ts'
 import { setStatus } from './instance-status.ts'
 import type { AttemptState, RunState } from './state.ts'
+import { moveAttempt } from './transitions.ts'
 
 export function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void {
   const { step, instance } = instanceOf(state, event)
@@ -33,8 +34,14 @@ export function createAttempt(state: RunState, event: EventOf<'attempt.created'>
   setWaiting(state, attempt, event.waiting)
 }
 
+export function waitAttempt(state: RunState, event: EventOf<'attempt.waiting'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'waiting')
+  setWaiting(state, attempt, event.why)
+}
+
 /** `why` undefined: it waits no longer. */
-export function setWaiting(state: RunState, attempt: AttemptState, why: string | undefined): void {
+function setWaiting(state: RunState, attempt: AttemptState, why: string | undefined): void {
   attempt.waiting = why
   if (why === undefined) state.unplaced.delete(attempt.number)
   else state.unplaced.add(attempt.number)
@@ -42,6 +49,7 @@ export function setWaiting(state: RunState, attempt: AttemptState, why: string |
 
 export function assignAttempt(state: RunState, event: EventOf<'attempt.assigned'>): void {
   const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'assigned')
   attempt.runner = event.runner
   attempt.storage_id = event.storage_id
   attempt.epoch = event.epoch
@@ -53,6 +61,7 @@ export function assignAttempt(state: RunState, event: EventOf<'attempt.assigned'
 
 export function startAttempt(state: RunState, event: EventOf<'attempt.started'>): void {
   const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'started')
   attempt.started = true
   attempt.reports++
 }
@@ -73,6 +82,7 @@ export function cancelAttempt(state: RunState, event: EventOf<'attempt.cancel_re
 
 export function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
   const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'ended')
   attempt.talk = undefined
   const { outcome, streams, output_files, usage, denied } = event
   attempt.end = { outcome, streams, output_files, usage, denied }

@@ -1,8 +1,22 @@
 import { ErrandError } from '../contract/errors.ts'
-import type { StepStatus } from '../contract/status.ts'
+import type { RunStatus, StepStatus } from '../contract/status.ts'
+import type { AttemptState } from './state.ts'
 
-/** Every legal move, in one table: from a status to those that may follow it. A run has no `waiting`, `skipped`. */
-const moves = {
+/** How far an attempt is: it has no machine, has one, is at it there, or is over. */
+export type AttemptStatus = 'waiting' | 'assigned' | 'started' | 'ended'
+
+interface Statuses {
+  run: RunStatus
+  step: StepStatus
+  instance: StepStatus
+  attempt: AttemptStatus
+}
+type Moves = {
+  readonly [W in keyof Statuses]: Readonly<Partial<Record<Statuses[W], readonly Statuses[W][]>>>
+}
+
+/** Every legal move: from a status to those that may follow it; final ones have none. ARCHITECTURE.md draws them. */
+export const moves: Moves = {
   run: {
     queued: ['running', 'canceled', 'interrupted', 'failed'],
     running: ['success', 'failed', 'canceled', 'interrupted'],
@@ -16,16 +30,36 @@ const moves = {
     running: ['waiting', 'success', 'failed', 'canceled', 'interrupted'],
     waiting: ['running', 'success', 'failed', 'canceled', 'interrupted'],
   },
-} as const satisfies Record<string, Partial<Record<StepStatus, readonly StepStatus[]>>>
-
-export type Moving = keyof typeof moves
+  attempt: {
+    waiting: ['assigned', 'ended'],
+    assigned: ['waiting', 'started', 'ended'],
+    // Back: it is handed out anew, since its machine is gone, or has it no more.
+    started: ['waiting', 'assigned', 'ended'],
+  },
+}
 
 /** Answers `to`; throws for a move that is not in the table, since then the log is not one of ours. */
-export function move<S extends StepStatus>(what: Moving, which: string, from: StepStatus, to: S): S {
-  const allowed: Partial<Record<StepStatus, readonly StepStatus[]>> = moves[what]
-  if (!allowed[from]?.includes(to))
+export function move<W extends keyof Statuses, S extends Statuses[W]>(
+  what: W,
+  which: string,
+  from: Statuses[W],
+  to: S,
+): S {
+  if (!moves[what][from]?.includes(to))
     throw new ErrandError('internal', `The event log moves ${what} ${which} from ${from} to ${to}.`, {
       hint: 'The log is damaged, or was written by another version.',
     })
   return to
+}
+
+export function attemptStatus({ end, waiting, epoch, started }: AttemptState): AttemptStatus {
+  if (end) return 'ended'
+  if (waiting !== undefined || epoch === 0) return 'waiting'
+  return started ? 'started' : 'assigned'
+}
+
+/** Throws as `move`. To wait for another reason, or to be assigned anew, is no move. */
+export function moveAttempt(attempt: AttemptState, to: AttemptStatus): void {
+  const from = attemptStatus(attempt)
+  if (from !== to || to === 'started' || to === 'ended') move('attempt', `${attempt.number}`, from, to)
 }

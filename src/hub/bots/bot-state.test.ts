@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type BotState, botPhases } from '../../contract/bot.ts'
 import { Reason, RunStatus } from '../../contract/status.ts'
-import { botState, isLive } from './bot-state.ts'
+import { moves } from '../../engine/transitions.ts'
+import { botMoves, botState, isLive, type Standing } from './bot-state.ts'
 
 test('every status, phase and reason has the state that stands in this table', () => {
   const open: Record<string, BotState> = {
@@ -34,4 +35,30 @@ test('every status, phase and reason has the state that stands in this table', (
         assert.equal(state, wanted, `${status} ${reason} ${phase}`)
         assert.equal(isLive(state), status === 'queued' || status === 'running')
       }
+})
+
+/** The phases that may follow each; a bot whose image is there has neither of the first two. */
+const phases: Readonly<Record<string, readonly string[]>> = {
+  none: botPhases,
+  building: ['running'],
+  pulling: ['running'],
+  running: ['restarting'],
+  restarting: ['running'],
+}
+
+test('a bot goes from state to state as its run and its phases do, and no other way', () => {
+  const named = (phase: string) => (phase === 'none' ? undefined : phase)
+  const led = new Set<string>()
+  const note = (from: Standing, to: Standing) => {
+    if (botState(from) !== botState(to)) led.add(`${botState(from)} ${botState(to)}`)
+  }
+  for (const [phase, after] of Object.entries(phases)) {
+    const from: Standing = { status: 'running', phase: named(phase) }
+    for (const next of after) note(from, { status: 'running', phase: next })
+    for (const status of moves.run.running!)
+      for (const reason of [undefined, ...Reason.options]) note(from, { ...from, status, reason })
+  }
+  for (const status of moves.run.queued!) note({ status: 'queued' }, { status })
+  const table = Object.entries(botMoves).flatMap(([from, tos]) => tos.map((to) => `${from} ${to}`))
+  assert.deepEqual([...led].sort(), table.sort())
 })

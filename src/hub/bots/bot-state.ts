@@ -1,7 +1,7 @@
 import type { BotState } from '../../contract/bot.ts'
 import type { Reason, RunStatus } from '../../contract/status.ts'
 
-/** What the state of a bot is read off. */
+/** The facts that the state of a bot is read off. */
 export interface Standing {
   status: RunStatus
   reason?: Reason
@@ -32,5 +32,18 @@ export function botState({ status, reason, phase }: Standing): BotState {
   return reason === 'timeout' ? 'timeout' : byEnd[status]
 }
 
-/** It has not ended. */
-export const isLive = (state: BotState): boolean => !['stopped', 'crashed', 'timeout'].includes(state)
+const ends = ['stopped', 'crashed', 'timeout'] as const
+
+/** The states that may follow each, as users see them; ARCHITECTURE.md draws them. */
+export const botMoves: Readonly<Record<BotState, readonly BotState[]>> = {
+  start: ['building', 'pulling', 'running', ...ends],
+  building: ['running', ...ends],
+  pulling: ['running', ...ends],
+  running: ['start', ...ends],
+  stopped: [],
+  crashed: [],
+  timeout: [],
+}
+
+/** Whether something still follows: it has not ended. */
+export const isLive = (state: BotState): boolean => botMoves[state].length > 0

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import test from 'node:test'
+import { moves } from '../src/engine/transitions.ts'
+import { botMoves } from '../src/hub/bots/bot-state.ts'
+
+/** Where a state leads, and what brings it there where the diagram says so. */
+type Arrows = Readonly<Record<string, readonly string[] | Readonly<Record<string, string>>>>
+
+/** The tables that the diagrams of ARCHITECTURE.md draw, by the headings above them, each with what it begins with. */
+const tables: Readonly<Record<string, { moves: Arrows; begins: readonly string[] }>> = {
+  Run: { moves: moves.run, begins: ['queued'] },
+  Step: { moves: moves.step, begins: ['queued'] },
+  // What the start of its step settles: taken over from an earlier run, or its condition does not hold, or is wrong.
+  Instance: { moves: moves.instance, begins: ['queued', 'success', 'skipped', 'failed'] },
+  Attempt: { moves: moves.attempt, begins: ['waiting', 'assigned'] },
+  Bot: { moves: botMoves, begins: ['start'] },
+}
+
+const page = readFileSync(new URL('../ARCHITECTURE.md', import.meta.url), 'utf8')
+const drawn = new Map(
+  [...page.matchAll(/^### (.+)\n(?:(?!#).*\n)*?```mermaid\nstateDiagram-v2\n([^`]*)```/gm)].map(
+    ([, heading, text]) => [heading!, text!.trim().split(/\n\s*/)],
+  ),
+)
+
+/** The lines of the diagram that shows a table whole. */
+function linesOf({ moves: arrows, begins }: (typeof tables)[string]): string[] {
+  const lines = begins.map((state) => `[*] --> ${state}`)
+  const states = new Set(begins)
+  for (const [from, next] of Object.entries(arrows)) {
+    states.add(from)
+    const labelled = Array.isArray(next) ? next.map((to) => [to, '']) : Object.entries(next)
+    for (const [to, label] of labelled) {
+      states.add(to!)
+      lines.push(`${from} --> ${to}${label ? `: ${label}` : ''}`)
+    }
+  }
+  for (const state of states) {
+    const next = arrows[state] ?? []
+    if (Object.keys(next).length === 0) lines.push(`${state} --> [*]`)
+  }
+  return lines
+}
+
+for (const [heading, table] of Object.entries(tables))
+  test(`the diagram "${heading}" in ARCHITECTURE.md has each move of its table, and no other`, () => {
+    assert.deepEqual((drawn.get(heading) ?? []).toSorted(), linesOf(table).toSorted())
+  })
+
+test('no diagram of states in ARCHITECTURE.md goes unchecked', () => {
+  assert.equal(page.split('stateDiagram').length - 1, drawn.size)
+  assert.deepEqual([...drawn.keys()].sort(), Object.keys(tables).sort())
+})
+
+const classes = /^export class (\w+) implements (.+) \{$/gm
+
+test('the table of ports in ARCHITECTURE.md names each class that carries one out', () => {
+  const ports = new Map(
+    [...page.matchAll(/^\| (`\w+`(?:, `\w+`)*) \| (.*`.*) \|$/gm)].flatMap(([, names, carriers]) =>
+      names!.split(', ').map((name) => [name.slice(1, -1), carriers!] as const),
+    ),
+  )
+  const source = new URL('../src/', import.meta.url)
+  const carriers: [string, string][] = []
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((one) =>
+    one.endsWith('.ts'),
+  )
+  for (const file of files)
+    for (const [, name, implemented] of readFileSync(new URL(file, source), 'utf8').matchAll(classes)) {
+      // Those that stand in for one in tests are no part of the product.
+      if (name!.startsWith('StandIn')) continue
+      for (const port of implemented!.split(', ')) if (ports.has(port)) carriers.push([port, name!])
+    }
+  for (const [port, text] of ports) {
+    const named = [...text.matchAll(/`(\w+)`/g)].map(([, name]) => name!)
+    const there = carriers.filter(([of]) => of === port).map(([, name]) => name)
+    assert.deepEqual(named.sort(), there.sort(), port)
+  }
+  assert.ok(ports.has('StepHost') && ports.has('RunStore'))
+})
