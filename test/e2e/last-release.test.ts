@@ -5,11 +5,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
 import { eventually } from '../support/errand-command.ts'
-import { startPrograms, workflowText } from '../support/programs.ts'
-import { outputHash, sha256, textOf, wholeLog } from '../support/programs-output.ts'
+import { type Programs, type ProgramsOptions, startPrograms, workflowText } from '../support/programs.ts'
+import {
+  numbered,
+  numberedLines,
+  outputHash,
+  readIfThere,
+  sha256,
+  textOf,
+  wholeLog,
+} from '../support/programs-output.ts'
 
-/** Hub and runner of neighbouring releases work together. Nothing was released before this commit. */
-const LAST_RELEASE = '4abf015f77a501e1d09f91583176ddcaa82b4df6'
+/** Hub and runner of neighbouring releases work together, and each release goes on with what the last one has left. */
+const LAST_RELEASE = 'd1e9d5c55c4299349650663707a644167eb2ba2a'
 
 const root = join(import.meta.dirname, '../..')
 const folder = mkdtempSync(join(tmpdir(), 'errand-last-release-'))
@@ -83,3 +91,109 @@ for (const [what, which] of [
     const printedByBoth = `${programs.hub.printed.stderr}${programs.runner!.printed.stderr}`
     assert.doesNotMatch(printedByBoth, /left aside|no frame|refused/)
   })
+
+const COUNT = 400
+const SECRET = 'k7#Vq-of-the-hub-9$Zt'
+const CREDENTIAL = 'c0-of-the-file-#4$xY'
+
+/** A command that shows a variable, which is masked, and its hash, which is not. */
+const show = (variable: string) => `echo "${variable} is $${variable}"; printf %s "$${variable}" | sha256sum`
+const shown = (variable: string, value: string) => `${variable} is ***\n${sha256(value)}  -\n`
+
+const countTo = (last: number) => `i=1; while [ $i -le ${last} ]; do echo "line $i"; i=$((i+1)); done`
+
+/** Makes a run that has ended, and one for each way to be open; the runner has two slots. Resolves when they are that far. */
+async function makeRuns({ client, home, ended }: Programs) {
+  const marks = ['counts', 'knows'].map((name) => join(home, name))
+  const [counts, knows] = marks as [string, string]
+  const create = (run_id: string, ...flow: Parameters<typeof workflowText>) =>
+    client.runs.create({ run_id, yaml: workflowText(...flow) })
+  await client.secrets.set('DEPLOY', { value: SECRET })
+  await create('ended', [{ name: 'count', cmd: countTo(COUNT) }])
+  await ended('ended')
+  await create('counts', [
+    { name: 'count', cmd: numberedLines(counts, COUNT) },
+    { name: 'after', cmd: 'echo after' },
+  ])
+  const secrets = { FROM_HUB: 'DEPLOY' }
+  const wait = `echo x >>"${knows}"; while [ ! -e "${knows}.go" ]; do sleep 0.02; done`
+  await create(
+    'knows',
+    [
+      { name: 'before', secrets, cmd: `${show('FROM_HUB')}; ${show('API_TOKEN')}` },
+      { name: 'during', secrets, cmd: `${show('FROM_HUB')}; ${wait}; ${show('FROM_HUB')}` },
+      { name: 'after', secrets, cmd: `${show('FROM_HUB')}; ${show('API_TOKEN')}` },
+    ],
+    { env: { API_TOKEN: CREDENTIAL } },
+  )
+  await create('asks', [
+    { name: 'ask', action: 'approval.wait', args: { message: 'Go on?' } },
+    { name: 'after', cmd: 'echo after' },
+  ])
+  await eventually('the commands', () => marks.every((mark) => existsSync(mark)))
+  await create('waits', [{ name: 'late', cmd: 'echo late' }])
+  await eventually('why it waits', async () => (await client.runs.get('waits')).waiting !== undefined)
+  await eventually('the first half of the output', async () => {
+    const [step] = (await client.runs.get('counts')).steps
+    return (step!.instances[0]!.attempts[0]!.streams?.stdout?.length ?? 0) > 0
+  })
+  return marks
+}
+
+/** Lets the runs of `makeRuns` go on, and looks at what each has come to. */
+async function assertAllEndRight({ client, ended }: Programs, marks: readonly string[]): Promise<void> {
+  for (const mark of marks) writeFileSync(`${mark}.go`, '')
+  await client.runs.approve('asks', { step: 'ask' })
+  const texts: Record<string, readonly (readonly [attempt: number, text: string])[]> = {
+    ended: [[1, numbered(COUNT)]],
+    counts: [
+      [1, numbered(COUNT)],
+      [2, 'after\n'],
+    ],
+    knows: [
+      [1, shown('FROM_HUB', SECRET) + shown('API_TOKEN', CREDENTIAL)],
+      [2, shown('FROM_HUB', SECRET).repeat(2)],
+      [3, shown('FROM_HUB', SECRET) + shown('API_TOKEN', CREDENTIAL)],
+    ],
+    asks: [[1, 'after\n']],
+    waits: [[1, 'late\n']],
+  }
+  for (const [runId, attempts] of Object.entries(texts)) {
+    const run = await ended(runId)
+    assert.equal(run.status, 'success', JSON.stringify(run))
+    const log = await wholeLog(client, runId)
+    for (const [attempt, text] of attempts) {
+      assert.equal(textOf(log, attempt), text, `${runId}.${attempt}`)
+      assert.equal((await outputHash(client, runId, attempt)).sha256, sha256(text), `${runId}.${attempt}`)
+    }
+    assert.equal(log.filter(({ type }) => type === 'attempt.created').length, attempts.length, runId)
+    assert.doesNotMatch(JSON.stringify(log), /of-the-hub|of-the-file/)
+  }
+  for (const mark of marks) assert.equal(readIfThere(mark), 'x\n', 'the command began once')
+}
+
+test('this release goes on with the open runs of the last one, after kill -9 of its hub and runner', {
+  skip,
+}, async (t) => {
+  const which: ProgramsOptions = { hubWithin: within, runnerWithin: within, slots: 2 }
+  const programs = await startPrograms(t, which)
+  const marks = await makeRuns(programs)
+  await programs.kill('hub', 'runner')
+  which.hubWithin = undefined
+  which.runnerWithin = undefined
+  await programs.startHub()
+  await programs.startRunner()
+  await assertAllEndRight(programs, marks)
+})
+
+test('a runner of this release goes on with what one of the last has begun, at a hub of the last', {
+  skip,
+}, async (t) => {
+  const which: ProgramsOptions = { hubWithin: within, runnerWithin: within, slots: 2 }
+  const programs = await startPrograms(t, which)
+  const marks = await makeRuns(programs)
+  await programs.kill('runner')
+  which.runnerWithin = undefined
+  await programs.startRunner()
+  await assertAllEndRight(programs, marks)
+})
