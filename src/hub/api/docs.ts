@@ -16,7 +16,7 @@ export interface ApiDocs {
 export function docsHandlers({ version }: ApiContext, app: ApiApp) {
   let docs: Promise<ApiDocs> | undefined
   const load = () => {
-    docs ??= import('./openapi.ts').then(({ describeApi }) => describeApi(version, app.routeNames()))
+    docs ??= import('./openapi.ts').then(({ describeApi }) => describeApi(version))
     return docs
   }
 

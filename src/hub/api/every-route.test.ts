@@ -169,6 +169,19 @@ test('a body that is wrong is refused by every route that takes one, once it is 
   }
 })
 
+test('the documentation has each route with what it answers', async (t) => {
+  const { paths } = (await (await testingHub(t)).call('GET', '/api/openapi.json')).json
+  for (const [name, { tag, summary, answers }] of Object.entries<Route>(routes)) {
+    const [method, path] = name.split(' ') as [string, string]
+    const shown = paths[path.replace(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()]
+    if (tag === undefined) assert.equal(shown, undefined, name)
+    else {
+      assert.deepEqual([shown.tags, shown.summary], [[tag], summary], name)
+      assert.deepEqual(Object.keys(shown.responses), [...Object.keys(answers), '4XX'], name)
+    }
+  }
+})
+
 test('the open routes take a wrong token for what it is', async (t) => {
   const hub = await testingHub(t)
   const document = (await hub.call('GET', '/api/openapi.json')).json

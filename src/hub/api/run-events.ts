@@ -52,7 +52,7 @@ function sendStream(
     allow: (identity: Identity) => visibleRun(engine, identity, record.run_id),
   } as const
   return sendEventStream(context, request, reply, about, async (paced) => {
-    const left = metrics?.reader(after > 0)
+    const left = metrics.reader(after > 0)
     const texts = eventText(context, request, record, outputBytes)
     try {
       for await (const event of engine.watch(record.run_id, after, paced.gone, WITHOUT_TEXT)) {
@@ -61,7 +61,7 @@ function sendStream(
       }
       paced.end()
     } finally {
-      left?.()
+      left()
     }
   })
 }
