@@ -1,12 +1,25 @@
-/** The rooms of `src/` and `web/`, and whom each may import: a room, or one file of a room. Checked by `walls.ts`. */
+/** A room of `src/` or `web/`: a folder, of several the one furthest in. Checked by `walls.ts`. */
 export interface Room {
   holds: string
+  /** Whom it may import beside itself: rooms, folders of rooms, single files of rooms. */
   may: readonly string[] | 'everything'
 }
 
 export const rooms: Readonly<Record<string, Room>> = {
   contract: { holds: 'what crosses a wire or a disk: schemas, their types, error codes', may: [] },
   platform: { holds: 'small tools that know nothing of Errand', may: [] },
+  config: {
+    holds: "the table of Errand's variables, and its configuration file",
+    may: [
+      'contract',
+      'platform',
+      'engine/file/parse.ts',
+      'engine/file/problem.ts',
+      'engine/file/report.ts',
+      'engine/file/safe-parse.ts',
+      'engine/file/sentences.ts',
+    ],
+  },
   engine: { holds: 'decides what to do next, and conducts it', may: ['contract', 'platform'] },
   blueprints: { holds: 'requests into workflows, one file each', may: ['contract', 'platform'] },
   client: { holds: 'the typed API client', may: ['contract', 'platform'] },
@@ -14,10 +27,13 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'what a step can do on a machine, one file each',
     may: ['contract', 'platform', 'runner/ports.ts'],
   },
-  agents: { holds: 'coding agents, one file each', may: ['contract', 'platform', 'runner/ports.ts'] },
+  agents: {
+    holds: 'coding agents, one file each',
+    may: ['contract', 'platform', 'config', 'runner/ports.ts'],
+  },
   runner: {
     holds: 'carries out attempts so that nothing is lost',
-    may: ['contract', 'platform', 'actions', 'agents', 'engine/ports.ts'],
+    may: ['contract', 'platform', 'config', 'actions', 'agents', 'engine/ports.ts'],
   },
   dialects: {
     holds: "old names in, Errand's out",
@@ -32,7 +48,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   hub: {
     holds: 'the control plane: API, auth, stores, fleet',
-    may: ['contract', 'platform', 'engine', 'blueprints', 'dialects'],
+    may: ['contract', 'platform', 'config', 'engine', 'blueprints', 'dialects'],
   },
   cli: { holds: 'one file a command; the only room that joins hub and runner', may: 'everything' },
   'index.ts': { holds: "the library's face", may: 'everything' },
@@ -47,3 +63,15 @@ export function roomsTable(): string {
   })
   return ['| room | holds | may import |', '|---|---|---|', ...rows].join('\n')
 }
+
+/** Circles of files that are meant, each with its reason; three at most. Files that import each other's types alone make none. */
+export const allowedCircles: readonly { files: readonly string[]; why: string }[] = []
+
+/** Pairs of folders that import each other as yet, each with its reason. */
+export const allowedPairs: readonly { folders: readonly [string, string]; why: string }[] = [
+  { folders: ['src/hub/agents', 'src/hub/api'], why: 'runs that are created once for a key stand in api' },
+  { folders: ['src/hub/outputs', 'src/hub/store'], why: 'the errors of a full disk stand in store' },
+  { folders: ['src/runner/attempts', 'src/runner/sessions'], why: 'attempts begin their own kinds' },
+  { folders: ['src/runner/attempts', 'src/runner/bots'], why: 'attempts begin their own kinds' },
+  { folders: ['src/runner/attempts', 'src/runner/limits'], why: 'test support of both stands in src' },
+]

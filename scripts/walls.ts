@@ -1,7 +1,9 @@
-// npm run walls [-- --write]: no room imports what it may not, and ARCHITECTURE.md shows the same table (--write puts it there).
-import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
+// npm run walls [-- --write]: no room imports what it may not, no two folders import each other, files import in no circle,
+// and the tables in ARCHITECTURE.md and docs/ are those of the code (--write puts them there).
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
-import { rooms, roomsTable } from './rooms.ts'
+import { allowedCircles, allowedPairs, type Room, rooms, roomsTable } from './rooms.ts'
+import { settingsTable } from './settings-table.ts'
 
 export interface Break {
   file: string
@@ -9,66 +11,213 @@ export interface Break {
   message: string
 }
 
-// Static, dynamic, type-only and re-exporting imports of a file of ours.
-const importing = /\b(?:from|import)\s*\(?\s*(['"])(\.{1,2}\/[^'"]+)\1/g
-
-/** The room of a file, and its path below that; undefined for what stands outside all rooms. */
-function place(file: string): { room: string; rest: string } | undefined {
-  const parts = file.split('/')
-  if (parts[0] === 'web') return { room: 'web', rest: parts.slice(1).join('/') }
-  return parts[0] === 'src' ? { room: parts[1]!, rest: parts.slice(2).join('/') } : undefined
+export interface Import {
+  /** Path of the file below the project's folder. */
+  target: string
+  line: number
+  /** `dynamic`: only when it is come to. `type`: nothing of it is there when the program runs. */
+  kind: 'value' | 'dynamic' | 'type'
 }
 
-/** Breaks in one file, given by its path below the project's folder. */
-export function breaksOf(file: string, text: string): Break[] {
-  const from = place(file)
-  const room = from && rooms[from.room]
-  if (from === undefined || room === undefined) {
-    return [{ file, line: 1, message: `"${from?.room ?? file}" is no room of scripts/rooms.ts` }]
+const FROM = /^(?:import|export)\s+(type\s)?([^'"`;]*?)\s*\bfrom\s*(['"])(\.{1,2}\/[^'"]+)\3/gm
+const BARE = /^import\s*(['"])(\.{1,2}\/[^'"]+)\1/gm
+const CALLED = /\bimport\s*\(\s*(['"])(\.{1,2}\/[^'"]+)\1\s*\)(\.[A-Z])?/g
+
+/** Imports of files of ours: static, dynamic, type-only and passed on. */
+export function importsOf(file: string, text: string): Import[] {
+  const found: Import[] = []
+  const add = (index: number, path: string, kind: Import['kind']) => {
+    const line = text.slice(0, index).split('\n').length
+    found.push({ target: normalize(join(dirname(file), path)), line, kind })
   }
-  const { may } = room
+  for (const { index, 1: type, 2: clause = '', 4: path } of text.matchAll(FROM)) {
+    const names = /^\{([^}]*)\}$/.exec(clause.trim())?.[1]?.split(',') ?? ['all']
+    const isType = type || names.every((name) => name.trim() === '' || name.trim().startsWith('type '))
+    add(index, path!, isType ? 'type' : 'value')
+  }
+  for (const { index, 2: path } of text.matchAll(BARE)) add(index, path!, 'value')
+  for (const { index, 2: path, 3: member } of text.matchAll(CALLED))
+    add(index, path!, member === undefined ? 'dynamic' : 'type')
+  return found.sort((a, b) => a.line - b.line)
+}
+
+type Rooms = Readonly<Record<string, Room>>
+
+/** The name of the file's room, of several the one furthest in; undefined outside all. */
+function roomOf(file: string, known: Rooms): string | undefined {
+  const path = file.replace(/^src\//, '')
+  if (path === file && !file.startsWith('web/')) return undefined
+  const names = Object.keys(known).filter((name) => path === name || path.startsWith(`${name}/`))
+  return names.sort((a, b) => b.length - a.length)[0]
+}
+
+/** Imports that the file's room may not have: whom it may names rooms, folders of rooms and single files. */
+export function breaksOf(file: string, text: string, known: Rooms = rooms): Break[] {
+  const from = roomOf(file, known)
+  if (from === undefined) {
+    const name = file.startsWith('src/') ? file.split('/')[1] : file
+    return [{ file, line: 1, message: `"${name}" is no room of scripts/rooms.ts` }]
+  }
+  const { may } = known[from]!
   if (may === 'everything') return []
-  const breaks: Break[] = []
-  for (const match of text.matchAll(importing)) {
-    const target = normalize(join(dirname(file), match[2]!))
-    const to = place(target)
-    if (to?.room === from.room) continue
-    if (to !== undefined && (may.includes(to.room) || may.includes(`${to.room}/${to.rest}`))) continue
-    const line = text.slice(0, match.index).split('\n').length
-    breaks.push({ file, line, message: `${from.room} may not import ${target}` })
-  }
-  return breaks
+  return importsOf(file, text).flatMap(({ target, line }) => {
+    const room = roomOf(target, known)
+    const path = target.replace(/^src\//, '')
+    const isFree =
+      room === from ||
+      (room !== undefined && may.some((one) => one === room || path === one || path.startsWith(`${one}/`)))
+    return isFree ? [] : [{ file, line, message: `${from} may not import ${target}` }]
+  })
 }
 
-const START = '<!-- rooms -->'
-const END = '<!-- /rooms -->'
+export type Files = ReadonlyMap<string, readonly Import[]>
 
-/** What is wrong with the table in ARCHITECTURE.md, or the text with the right one. */
-export function architecture(text: string): { text: string } | { message: string } {
-  const start = text.indexOf(START)
-  const end = text.indexOf(END)
-  if (start < 0 || end < start) return { message: `has no table between ${START} and ${END}` }
-  return { text: `${text.slice(0, start + START.length)}\n${roomsTable()}\n${text.slice(end)}` }
+/** The two folders at which the ways to the files part; undefined where one of them holds the other. */
+function apart(file: string, target: string): [string, string] | undefined {
+  const [from, to] = [dirname(file).split('/'), dirname(target).split('/')]
+  const at = from.findIndex((name, index) => name !== to[index])
+  if (at < 0 || at >= to.length) return undefined
+  return [from.slice(0, at + 1).join('/'), to.slice(0, at + 1).join('/')]
+}
+
+/** Pairs of folders of which each imports the other, with all below them and but for types; told where the smaller side does. */
+export function twoWayPairs(files: Files, allowed: typeof allowedPairs = allowedPairs): Break[] {
+  const ways = new Map<string, Break[]>()
+  for (const [file, imports] of files)
+    for (const { target, line, kind } of imports) {
+      const folders = apart(file, target)
+      if (kind === 'type' || folders === undefined) continue
+      const way = folders.join(' ')
+      ways.set(way, [...(ways.get(way) ?? []), { file, line, message: `imports ${target}` }])
+    }
+  const known = new Set(allowed.map(({ folders }) => [...folders].sort().join(' ')))
+  const there = new Set<string>()
+  const found = [...ways].flatMap(([way, breaks]) => {
+    const [from, to] = way.split(' ') as [string, string]
+    const back = ways.get(`${to} ${from}`)
+    if (back === undefined || back.length < breaks.length || (back.length === breaks.length && to < from))
+      return []
+    const pair = [from, to].sort().join(' ')
+    there.add(pair)
+    if (known.has(pair)) return []
+    return breaks.map((one) => ({ ...one, message: `${one.message}, and ${to} imports ${from}` }))
+  })
+  const gone = [...known].filter((pair) => !there.has(pair))
+  return [
+    ...found,
+    ...gone.map((pair) => stale(`${pair} import each other no more: take them off allowedPairs`)),
+  ]
+}
+
+const stale = (message: string): Break => ({ file: 'scripts/rooms.ts', line: 1, message })
+
+/** Circles of files that import each other as they are loaded, types aside; each as its files in order. */
+export function circlesOf(files: Files): string[][] {
+  const values = (file: string) =>
+    (files.get(file) ?? []).filter(({ kind }) => kind === 'value').map(({ target }) => target)
+  const circles: string[][] = []
+  const done = new Set<string>()
+  for (const start of [...files.keys()].sort()) {
+    if (done.has(start)) continue
+    const circle = wayBack(start, values)
+    if (circle === undefined) continue
+    for (const file of circle) done.add(file)
+    circles.push(circle)
+  }
+  return circles
+}
+
+/** The shortest way from a file to itself. */
+function wayBack(start: string, values: (file: string) => string[]): string[] | undefined {
+  const before = new Map<string, string>()
+  const open = [start]
+  for (const file of open)
+    for (const target of values(file)) {
+      if (target === start) {
+        const way = [file]
+        for (let at = file; at !== start; at = before.get(at)!) way.unshift(before.get(at)!)
+        return way
+      }
+      if (before.has(target)) continue
+      before.set(target, file)
+      open.push(target)
+    }
+  return undefined
+}
+
+/** Circles beyond those of the list in `rooms.ts`, and what the list has too many. */
+export function circleBreaks(files: Files, allowed: typeof allowedCircles = allowedCircles): Break[] {
+  const key = (circle: readonly string[]) => [...circle].sort().join()
+  const circles = circlesOf(files)
+  const known = new Set(allowed.map(({ files: circle }) => key(circle)))
+  const there = new Set(circles.map(key))
+  return [
+    ...circles
+      .filter((circle) => !known.has(key(circle)))
+      .map((circle) => ({
+        file: circle[0]!,
+        line: 1,
+        message: `circle: ${[...circle, circle[0]].join(' > ')}`,
+      })),
+    ...allowed
+      .filter(({ files: circle }) => !there.has(key(circle)))
+      .map(({ files: circle }) =>
+        stale(`the circle of ${circle.join(', ')} is gone: take it off allowedCircles`),
+      ),
+  ]
+}
+
+/** Tables that stand in pages between comments of their names. */
+const tables: readonly { page: string; name: string; text(): string }[] = [
+  { page: 'ARCHITECTURE.md', name: 'rooms', text: roomsTable },
+  { page: 'docs/cli.md', name: 'settings', text: () => settingsTable('cli') },
+  { page: 'docs/runners.md', name: 'bot-settings', text: () => settingsTable('bots') },
+]
+
+/** The page with the table in its place, or what is wrong with the page. */
+export function withTable(page: string, name: string, table: string): { text: string } | { message: string } {
+  const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
+  const start = page.indexOf(open)
+  const end = page.indexOf(close)
+  if (start < 0 || end < start) return { message: `has no table between ${open} and ${close}` }
+  return { text: `${page.slice(0, start + open.length)}\n${table}\n${page.slice(end)}` }
+}
+
+function tableBreaks(root: string, write: boolean): Break[] {
+  return tables.flatMap(({ page: file, name, text }) => {
+    const page = join(root, file)
+    const before = readFileSync(page, 'utf8')
+    const after = withTable(before, name, text())
+    if ('message' in after) return [{ file, line: 1, message: after.message }]
+    if (write) writeFileSync(page, after.text)
+    else if (after.text !== before)
+      return [
+        {
+          file,
+          line: 1,
+          message: `the table "${name}" is not that of the code; run: npm run walls -- --write`,
+        },
+      ]
+    return []
+  })
 }
 
 function main(): void {
   const root = join(import.meta.dirname, '..')
-  const files = globSync('{src,web}/**/*.{ts,tsx}', { cwd: root }).filter(
+  const names = globSync('{src,web}/**/*.{ts,tsx}', { cwd: root })
     // Tests may join what the product keeps apart.
-    (file) => !file.endsWith('.test.ts') && !file.includes('node_modules/'),
-  )
-  const breaks = files.sort().flatMap((file) => breaksOf(file, readFileSync(join(root, file), 'utf8')))
-  const page = join(root, 'ARCHITECTURE.md')
-  const before = existsSync(page) ? readFileSync(page, 'utf8') : ''
-  const after = architecture(before)
-  if ('message' in after) breaks.push({ file: 'ARCHITECTURE.md', line: 1, message: after.message })
-  else if (process.argv.includes('--write')) writeFileSync(page, after.text)
-  else if (after.text !== before) {
-    const message = 'the table of rooms is not that of scripts/rooms.ts; run: npm run walls -- --write'
-    breaks.push({ file: 'ARCHITECTURE.md', line: 1, message })
-  }
+    .filter((file) => !file.endsWith('.test.ts') && !file.includes('node_modules/'))
+    .sort()
+  const texts = new Map(names.map((file) => [file, readFileSync(join(root, file), 'utf8')]))
+  const files = new Map([...texts].map(([file, text]) => [file, importsOf(file, text)]))
+  const breaks = [
+    ...[...texts].flatMap(([file, text]) => breaksOf(file, text)),
+    ...twoWayPairs(files),
+    ...circleBreaks(files),
+    ...tableBreaks(root, process.argv.includes('--write')),
+  ]
   for (const { file, line, message } of breaks) console.error(`${file}:${line}: ${message}`)
-  console.log(`${files.length} files, ${breaks.length} walls broken`)
+  console.log(`${files.size} files, ${breaks.length} walls broken`)
   if (breaks.length > 0) process.exitCode = 1
 }
 

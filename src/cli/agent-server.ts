@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setting } from '../config/read-setting.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { command, UsageError } from './command.ts'
 import { errandHome } from './errand-home.ts'
@@ -25,7 +26,7 @@ export const agentServer = command({
     'errand agent-server --addr :7072 --token T',
     'errand agent-server --addr 0.0.0.0:7072 --token T',
   ],
-  async run({ addr = ':7072', token = process.env.ERRAND_TOKEN, data }) {
+  async run({ addr = ':7072', token = setting(process.env, 'ERRAND_TOKEN of agent servers'), data }) {
     if (token === undefined || token === '')
       throw new UsageError('an agent server needs a token', 'give it with --token or ERRAND_TOKEN')
     // Several servers on one machine have a folder each.

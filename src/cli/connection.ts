@@ -1,5 +1,5 @@
 import { ErrandClient } from '../client/client.ts'
-import { clientEnvironment } from '../dialects/environment.ts'
+import { clientEnvironment } from '../config/environment.ts'
 import { type Login, localHub, savedLogin } from './saved-login.ts'
 
 const DEFAULT_URL = 'http://127.0.0.1:3000'

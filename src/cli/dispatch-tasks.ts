@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
+import { setting } from '../config/read-setting.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../contract/errors.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import { agentAccess, type NamedHost } from '../dialects/host-agent/agent-access.ts'
@@ -134,7 +135,10 @@ async function withAgents(where: Where, work: (agents: Agent[]) => Promise<numbe
   const hosts = await hostsAt(where)
   const connections = new AgentConnections()
   try {
-    const sources = { token: where.token ?? process.env.ERRAND_TOKEN, env: process.env }
+    const sources = {
+      token: where.token ?? setting(process.env, 'ERRAND_TOKEN of agent servers'),
+      env: process.env,
+    }
     const agents: Agent[] = []
     let exitCode = 0
     for (const host of hosts) {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { setting } from '../config/read-setting.ts'
 import { type CommandGroup, command, UsageError } from './command.ts'
 import { fitTo, hostOption, tokenOption } from './dispatch-hosts.ts'
 import { dispatchCancel, dispatchTasks } from './dispatch-tasks.ts'
@@ -27,7 +28,7 @@ const alone = command({
       import('../engine/given-secrets.ts'),
       import('./secret-values.ts'),
     ])
-    const token = options.token ?? (process.env.ERRAND_TOKEN || undefined)
+    const token = options.token ?? setting(process.env, 'ERRAND_TOKEN of agent servers')
     const secrets = new GivenSecrets(secretValues(options.secret))
     const host = new HttpHost({ token, secrets })
     const hosts = fitTo(options.host, token, options.json ?? false)

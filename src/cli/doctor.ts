@@ -1,5 +1,5 @@
+import { setting } from '../config/read-setting.ts'
 import type { ErrandError } from '../contract/errors.ts'
-import { hubAddress } from '../dialects/environment.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
 import { command } from './command.ts'
 import { connection } from './connection.ts'
@@ -27,8 +27,8 @@ export const doctor = command({
     const { env } = process
     const place: Place = {
       data: dataFolder(data),
-      workspace: runnerWorkspace(workspace, { workspaceDir: env.WORKSPACE_DIR || undefined }),
-      listen: parseListenAddress(hubAddress(env) ?? ':3000'),
+      workspace: runnerWorkspace(workspace, { workspaceDir: setting(env, 'WORKSPACE_DIR') }),
+      listen: parseListenAddress(setting(env, 'ERRAND_ADDR')),
       hub: { ...connection(hub), known: isKnown(hub.url, env) },
       env,
     }
@@ -45,10 +45,8 @@ export const doctor = command({
   },
 })
 
-const isKnown = (url: string | undefined, { ERRAND_URL, AVTOMATIKA_URL }: NodeJS.ProcessEnv): boolean =>
-  [url, ERRAND_URL || undefined, AVTOMATIKA_URL || undefined, savedLogin(), localHub()].some(
-    (each) => each !== undefined,
-  )
+const isKnown = (url: string | undefined, env: NodeJS.ProcessEnv): boolean =>
+  [url, setting(env, 'ERRAND_URL'), savedLogin(), localHub()].some((each) => each !== undefined)
 
 /** A check that breaks is a finding itself. */
 async function run(check: Check, place: Place): Promise<Finding[]> {

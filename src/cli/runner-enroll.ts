@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { runnerEnvironment } from '../dialects/environment.ts'
+import { runnerEnvironment } from '../config/environment.ts'
 import { command, UsageError } from './command.ts'
 import { givenName } from './given-name.ts'
 import { enrol, enrolmentFile } from './runner-enrolment.ts'

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import type { RunnerEnvironment } from '../dialects/environment.ts'
+import type { RunnerEnvironment } from '../config/environment.ts'
 import { UsageError } from './command.ts'
 import { type Enrolment, enrolledWith, enrolPatiently, keptEnrolment } from './runner-enrolment.ts'
 

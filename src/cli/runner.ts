@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
+import { runnerEnvironment, slotsOption } from '../config/environment.ts'
 import type { AgentState } from '../contract/agent.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { runnerEnvironment, slotsOf } from '../dialects/environment.ts'
 import type { HubLinkOptions } from '../runner/link/hub-link.ts'
 import type { Attempts } from '../runner/ports.ts'
 import { type CommandGroup, command } from './command.ts'
@@ -59,7 +59,7 @@ const start = command({
     if (options.id !== undefined) givenName('--id', options.id)
     const group = options.group === undefined ? found.group : givenName('--group', options.group)
     const labels = givenLabels(options.label)
-    const offered = slotsOf({ name: '--slots', value: options.slots }) ?? found.slots
+    const offered = slotsOption(options.slots) ?? found.slots
     const folder = runnerWorkspace(options.workspace, found)
     const stop = new AbortController()
     /** What it is at that would end with it; set once there is a link. */

@@ -1,24 +1,25 @@
 import { join, resolve } from 'node:path'
-import { ErrandError } from '../contract/errors.ts'
 import {
+  allowedHosts,
   botEnvironment,
   givenTokens,
-  hubAddress,
+  leaseOf,
+  outputLimits,
+  retentionMs,
   runnerEnvironment,
-  slotsOf,
-} from '../dialects/environment.ts'
+  slotsOption,
+} from '../config/environment.ts'
+import { setting } from '../config/read-setting.ts'
+import { settings } from '../config/settings.ts'
+import { ErrandError } from '../contract/errors.ts'
 import { parseListenAddress } from '../dialects/host-agent/listen-address.ts'
-import { allowedHosts, metricsOpen, outputLimits, readersPerUser } from './access-options.ts'
 import { command, UsageError } from './command.ts'
-import { configPath } from './config-path.ts'
 import { containerNote } from './container-note.ts'
 import { dataFolder } from './errand-home.ts'
 import { takeFolderLock } from './folder-lock.ts'
 import { giveBackMemory } from './give-back.ts'
-import { DEFAULT_HEARTBEAT, DEFAULT_LOST_AFTER, leaseOf } from './lease-options.ts'
 import { productVersion } from './product-version.ts'
 import { programLog } from './program-log.ts'
-import { DEFAULT_RETENTION, retentionMs } from './retention-option.ts'
 import { localHubFile, writeLogin } from './saved-login.ts'
 import { untilSignal } from './until-signal.ts'
 
@@ -42,17 +43,17 @@ export const up = command({
     retention: {
       type: 'string',
       value: 'TIME',
-      help: `How long ended runs are kept, such as 30d, or forever (default: ERRAND_RETENTION, ${DEFAULT_RETENTION})`,
+      help: `How long ended runs are kept, such as 30d, or forever (default: ERRAND_RETENTION, ${settings.ERRAND_RETENTION.default})`,
     },
     heartbeat: {
       type: 'string',
       value: 'TIME',
-      help: `A runner is asked for a sign of life so often; after three without one its link is made anew (default: ERRAND_HEARTBEAT, ${DEFAULT_HEARTBEAT})`,
+      help: `A runner is asked for a sign of life so often; after three without one its link is made anew (default: ERRAND_HEARTBEAT, ${settings.ERRAND_HEARTBEAT.default})`,
     },
     'lost-after': {
       type: 'string',
       value: 'TIME',
-      help: `How long a runner may be away before what it has is lost (default: ERRAND_LOST_AFTER, ${DEFAULT_LOST_AFTER})`,
+      help: `How long a runner may be away before what it has is lost (default: ERRAND_LOST_AFTER, ${settings.ERRAND_LOST_AFTER.default})`,
     },
     new: {
       type: 'boolean',
@@ -67,21 +68,23 @@ export const up = command({
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
   async run(options) {
-    const [{ startHub }, quota, actions, { ChildRunner }, { sweepKilled }] = await Promise.all([
-      import('../hub/start-hub.ts'),
-      import('../hub/bots/bot-quota.ts'),
-      import('../actions/registry.ts'),
-      import('./child-runner.ts'),
-      import('./own-record.ts'),
-    ])
+    const [{ startHub }, { configPath }, quota, actions, { ChildRunner }, { sweepKilled }] =
+      await Promise.all([
+        import('../hub/start-hub.ts'),
+        import('../config/config-file.ts'),
+        import('../hub/bots/bot-quota.ts'),
+        import('../actions/registry.ts'),
+        import('./child-runner.ts'),
+        import('./own-record.ts'),
+      ])
     const log = programLog()
     const data = dataFolder(options.data)
     const allowedDirs = options['allow-dir'] ?? []
     const keptMs = retentionMs(options.retention, process.env)
     const lease = leaseOf(options, process.env)
-    const openMetrics = metricsOpen(process.env)
+    const openMetrics = setting(process.env, 'ERRAND_METRICS') === 'open'
     const hosts = allowedHosts(process.env)
-    const readers = readersPerUser(process.env)
+    const readers = setting(process.env, 'ERRAND_MAX_READERS')
     const botQuota = { ...quota.DEFAULT_BOT_QUOTA, ...botEnvironment(process.env) }
     const slots = ownSlots(options)
     const hubOptions = {
@@ -90,7 +93,7 @@ export const up = command({
       isNew: options.new,
       version: productVersion,
       env: process.env,
-      config: configPath(options.config, data),
+      config: configPath(options.config, data, process.env),
       // A process outlives the runner that started it, a session has a folder; what a runner does in itself has nothing.
       isDurable: (action: string) => actions.builtinActionRegistry[action]?.kind !== 'inline',
       log,
@@ -170,11 +173,11 @@ function ownSlots({
   if (!none) runnerEnvironment(process.env)
   else if (slots !== undefined)
     throw new UsageError('--slots and --no-runner contradict each other', 'a hub alone carries out no steps')
-  return slotsOf({ name: '--slots', value: slots })
+  return slotsOption(slots)
 }
 
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
-  const given = parseListenAddress(hubAddress(process.env) ?? ':3000')
+  const given = parseListenAddress(setting(process.env, 'ERRAND_ADDR'))
   const number = port === undefined ? given.port : Number(port)
   if (port?.trim() === '' || !Number.isInteger(number) || number < 0 || number > 65_535)
     throw new UsageError(`--port is "${port}"`, 'it is a number up to 65535')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { tokenVariables } from '../config/settings.ts'
 import { agentKeyNames, isCredentialName } from './credential-names.ts'
-import { tokenVariables } from './token-variables.ts'
 
 test('names of credentials are known by their end, in any case', () => {
   const names =

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, sep } from 'node:path'
+import { setting } from '../../config/read-setting.ts'
 import { type Machine, type Pin, pins } from './pins.ts'
 
 /** Beside the node_modules of an agent that unpacks itself. */
@@ -8,7 +9,7 @@ export const CACHE = 'cache'
 
 /** Where agents are installed for this user: ERRAND_AGENTS_DIR, or below the home folder. */
 export function agentsFolder(env: NodeJS.ProcessEnv): string {
-  return env.ERRAND_AGENTS_DIR || join(env.HOME || homedir(), '.errand', 'agents')
+  return setting(env, 'ERRAND_AGENTS_DIR') ?? join(env.HOME || homedir(), '.errand', 'agents')
 }
 
 export function thisMachine(): Machine {

@@ -1,5 +1,5 @@
+import { runnerEnvironment } from '../../config/environment.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { runnerEnvironment } from '../../dialects/environment.ts'
 import { keptEnrolment } from '../runner-enrolment.ts'
 import { type Check, ok, type Place, problem } from './check.ts'
 

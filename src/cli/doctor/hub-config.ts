@@ -1,12 +1,11 @@
+import { ConfigFile, configPath } from '../../config/config-file.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { ConfigFile } from '../../hub/config/config-file.ts'
-import { configPath } from '../config-path.ts'
 import { type Check, ok, problem, warning } from './check.ts'
 
 export const hubConfig: Check = {
   name: 'config',
-  async run({ data }) {
-    const file = configPath(undefined, data)
+  async run({ data, env }) {
+    const file = configPath(undefined, data, env)
     if (file === undefined) return [ok('There is no errand.yaml; a hub needs none.')]
     const warnings: string[] = []
     try {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { setting } from '../../config/read-setting.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { writeFileAtomic } from '../../platform/atomic-file.ts'
 import { KEY_BYTES, type SecretKey, secretKey } from './sealing.ts'
@@ -28,14 +29,15 @@ export class KeyRing {
 
   /** Whether somebody has said what the key is, or where. */
   get given(): boolean {
-    const { ERRAND_SECRETS_KEY, ERRAND_SECRETS_KEY_FILE } = this.#options.env
-    return Boolean(ERRAND_SECRETS_KEY || ERRAND_SECRETS_KEY_FILE)
+    const { env } = this.#options
+    return [setting(env, 'ERRAND_SECRETS_KEY'), setting(env, 'ERRAND_SECRETS_KEY_FILE')].some(Boolean)
   }
 
   /** Makes the key file where none is named and there is none, if that is allowed. Throws `store_failed`. */
   keys(options: { make: boolean }): Keys {
     const { env, file } = this.#options
-    const { ERRAND_SECRETS_KEY: given, ERRAND_SECRETS_KEY_FILE: named } = env
+    const given = setting(env, 'ERRAND_SECRETS_KEY')
+    const named = setting(env, 'ERRAND_SECRETS_KEY_FILE')
     if (given) return parse(given, 'ERRAND_SECRETS_KEY')
     const path = named || file
     const from = named ? `${path} (ERRAND_SECRETS_KEY_FILE)` : path

@@ -1,4 +1,5 @@
-import { parseBytes } from '../../contract/amounts.ts'
+import { type Env, setting, settingText } from '../../config/read-setting.ts'
+import type { SettingKey } from '../../config/settings.ts'
 import { DEFAULT_WORK } from '../../contract/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Hello } from '../../contract/protocol.ts'
@@ -6,7 +7,6 @@ import type { BotPlan } from '../ports.ts'
 import { bytes } from './bot-limits.ts'
 
 type Limit = keyof BotPlan['limits']
-type Env = Readonly<Record<string, string | undefined>>
 
 /** What the operator of the runner has set for bots. */
 export interface BotCaps {
@@ -20,59 +20,31 @@ export interface BotCaps {
   builds: number
 }
 
-interface Setting {
-  variable: string
-  preset?: string
-  read(text: string): number | undefined
-  example: string
-}
-
-const amount = (text: string): number | undefined => (Number(text) > 0 ? Number(text) : undefined)
-const count = (text: string): number | undefined => (/^[1-9]\d*$/.test(text) ? Number(text) : undefined)
-
 /** Memory and cores are bounded by what the runner has to give, and /tmp by the memory; processes, the working folder and the log by nothing else. */
-const settings: Readonly<Record<Limit, Setting>> = {
-  memory: { variable: 'ERRAND_BOT_MAX_MEMORY', read: parseBytes, example: '2GB' },
-  cpus: { variable: 'ERRAND_BOT_MAX_CPUS', read: amount, example: '2' },
-  processes: { variable: 'ERRAND_BOT_MAX_PROCESSES', preset: '4096', read: count, example: '500' },
-  disk: { variable: 'ERRAND_BOT_MAX_DISK', read: parseBytes, example: '256MB' },
-  work: { variable: 'ERRAND_BOT_MAX_WORK', preset: '10GB', read: parseBytes, example: '2GB' },
-  log: { variable: 'ERRAND_BOT_MAX_LOG', preset: '1GB', read: parseBytes, example: '200MB' },
-}
-const limits = Object.keys(settings) as Limit[]
+const variables = {
+  memory: 'ERRAND_BOT_MAX_MEMORY',
+  cpus: 'ERRAND_BOT_MAX_CPUS',
+  processes: 'ERRAND_BOT_MAX_PROCESSES',
+  disk: 'ERRAND_BOT_MAX_DISK',
+  work: 'ERRAND_BOT_MAX_WORK',
+  log: 'ERRAND_BOT_MAX_LOG',
+} as const satisfies Record<Limit, SettingKey>
+const limits = Object.keys(variables) as Limit[]
 const RUNTIME = 'ERRAND_BOT_RUNTIME'
-/** One build that hangs holds no other up. */
-const PRESET_BUILDS = '2'
 
 /** From the runner's environment. Throws `invalid_argument`, naming the variable. */
 export function botCaps(env: Env): BotCaps {
   const most = limits.flatMap((limit) => {
-    const { variable, preset, read, example } = settings[limit]
-    const text = env[variable] || preset
-    if (text === undefined) return []
-    const value = read(text)
-    if (value !== undefined) return [[limit, { text, value }] as const]
-    throw unusable(variable, text, example)
+    const value = setting(env, variables[limit])
+    return value === undefined ? [] : [[limit, { text: settingText(env, variables[limit])!, value }] as const]
   })
-  const { ERRAND_BOT_CPU_OVERCOMMIT: overcommit, ERRAND_BUILDS } = env
-  const cpuOvercommit = overcommit ? Number(overcommit) : undefined
-  if (cpuOvercommit !== undefined && !(cpuOvercommit >= 1 && cpuOvercommit <= 1e6))
-    throw unusable('ERRAND_BOT_CPU_OVERCOMMIT', overcommit!, '10, a number from 1')
-  const builds = count(ERRAND_BUILDS || PRESET_BUILDS)
-  if (builds === undefined) throw unusable('ERRAND_BUILDS', ERRAND_BUILDS!, PRESET_BUILDS)
-  const runtimes = (env[RUNTIME] ?? '').split(',').map((each) => each.trim())
   return {
     most: Object.fromEntries(most),
-    runtimes: runtimes.filter((each) => each !== ''),
-    cpuOvercommit,
-    builds,
+    runtimes: setting(env, RUNTIME),
+    cpuOvercommit: setting(env, 'ERRAND_BOT_CPU_OVERCOMMIT'),
+    builds: setting(env, 'ERRAND_BUILDS'),
   }
 }
-
-const unusable = (variable: string, text: string, example: string) =>
-  new ErrandError('invalid_argument', `${variable} is ${JSON.stringify(text)}, which cannot be used.`, {
-    hint: `Write it as ${example}.`,
-  })
 
 /** What the hub is told of it, so that it asks for nothing that is refused here. */
 export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
@@ -98,7 +70,7 @@ export function checkCaps({ limits: asked, runtime }: BotPlan, { most, runtimes 
     throw new ErrandError(
       'invalid_argument',
       `limits.${limit} is ${value}; a bot on this runner may ask for ${cap.text} at most.`,
-      { hint: `Ask for less, or have the operator of the runner set ${settings[limit].variable}.` },
+      { hint: `Ask for less, or have the operator of the runner set ${variables[limit]}.` },
     )
   }
   if (runtime === undefined || runtimes.length === 0 || runtimes.includes(runtime)) return

@@ -1,5 +1,5 @@
-import { parseBytes } from '../../contract/amounts.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { setting } from '../../config/read-setting.ts'
+import type { ErrandError } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
 import type { ContainerEngine } from '../containers/ports.ts'
 import { sweepContainers, sweepImages, sweepVolumes } from '../containers/sweep.ts'
@@ -100,12 +100,5 @@ export class BotSweeps {
 const failed = (message: string): string => `What bots left could not be looked for: ${message}`
 
 function keptImages(env: NodeJS.ProcessEnv): { days: number; bytes: number } {
-  const days = Number(env.ERRAND_BOT_IMAGE_DAYS || 7)
-  const bytes = parseBytes(env.ERRAND_BOT_IMAGE_SPACE || '20GB')
-  if (!(days > 0)) throw wrong('ERRAND_BOT_IMAGE_DAYS', env, 'It is a number of days, such as 7.')
-  if (bytes === undefined) throw wrong('ERRAND_BOT_IMAGE_SPACE', env, 'It is an amount, such as 20GB.')
-  return { days, bytes }
+  return { days: setting(env, 'ERRAND_BOT_IMAGE_DAYS'), bytes: setting(env, 'ERRAND_BOT_IMAGE_SPACE') }
 }
-
-const wrong = (name: string, env: NodeJS.ProcessEnv, hint: string): ErrandError =>
-  new ErrandError('invalid_argument', `${name} is "${env[name]}".`, { hint })

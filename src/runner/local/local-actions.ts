@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
+import { tokenVariables } from '../../config/settings.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec } from '../../contract/attempt.ts'
-import { tokenVariables } from '../../contract/token-variables.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { attemptEnd } from '../attempts/attempt-end.ts'
 import { callAt } from '../attempts/deadline.ts'

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setting } from '../../config/read-setting.ts'
 import { ErrandError } from '../../contract/errors.ts'
 
 /** The folder of this machine's mounted secrets. */
-export const mountedSecretsDir = (env: NodeJS.ProcessEnv): string => env.ERRAND_SECRETS_DIR || '/run/secrets'
+export const mountedSecretsDir = (env: NodeJS.ProcessEnv): string => setting(env, 'ERRAND_SECRETS_DIR')
 
 /** A secret that was mounted into this machine, without the line break at its end. Throws `invalid_argument`. */
 export function mountedSecret(folder: string, name: string): string {

@@ -1,5 +1,5 @@
+import { tokenVariables } from '../../config/settings.ts'
 import { agentKeyNames } from '../../contract/credential-names.ts'
-import { tokenVariables } from '../../contract/token-variables.ts'
 
 /** Variables of an environment that let whoever has them act for it. */
 const OWN = [...tokenVariables, ...agentKeyNames]

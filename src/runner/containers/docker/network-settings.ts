@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net'
+import { type Env, setting } from '../../../config/read-setting.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 
 /** A place that the operator opens to bots although its address is a private one. */
@@ -25,28 +26,19 @@ export interface Ipv4Range {
 
 const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}$/
 const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$/
-/** For measurements between networks: nobody's on the internet, and closed to bots anyway. */
-const BUILD_SUBNETS = '198.18.0.0/16'
 const OTHER_NETWORKS = ['bridge', 'host', 'none', 'default', 'container']
 
-export function networkSettings(env: Readonly<Record<string, string | undefined>>): NetworkSettings {
-  const name = env.DOCKER_NETWORK || 'bot_runner_network'
+export function networkSettings(env: Env): NetworkSettings {
+  const name = setting(env, 'DOCKER_NETWORK')
   if (!NETWORK_NAME.test(name) || OTHER_NETWORKS.includes(name))
     throw refused(
       'DOCKER_NETWORK',
       name,
       'Name a network of its own for bots, of letters, digits, "_", "." and "-".',
     )
-  const guard = env.ERRAND_BOT_NETWORK_GUARD || 'iptables'
-  if (guard !== 'iptables' && guard !== 'external')
-    throw refused(
-      'ERRAND_BOT_NETWORK_GUARD',
-      guard,
-      'It is "iptables", or "external" where someone else closes it.',
-    )
-  const texts = (env.ERRAND_BOT_ALLOW ?? '').split(',').map((text) => text.trim())
-  const allow = texts.filter((text) => text !== '').map(allowedPlace)
-  return { name, guard, allow, buildSubnets: range(env.ERRAND_BUILD_SUBNETS || BUILD_SUBNETS) }
+  const guard = setting(env, 'ERRAND_BOT_NETWORK_GUARD')
+  const allow = setting(env, 'ERRAND_BOT_ALLOW').map(allowedPlace)
+  return { name, guard, allow, buildSubnets: range(setting(env, 'ERRAND_BUILD_SUBNETS')) }
 }
 
 function range(text: string): Ipv4Range {

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ConfigFile } from './config-file.ts'
-import { parseConfig } from './config-text.ts'
+import { ConfigFile, parseConfig } from './config-file.ts'
 
 const sample = 'repos: [{name: frontend-app, work_runner_group: frontend-runners}]\n'
 

@@ -3,12 +3,15 @@ import { cpus, hostname, totalmem } from 'node:os'
 import test from 'node:test'
 import { ErrandError } from '../contract/errors.ts'
 import {
+  allowedHosts,
   botEnvironment,
   clientEnvironment,
   givenTokens,
-  hubAddress,
+  leaseOf,
+  outputLimits,
   runnerEnvironment,
 } from './environment.ts'
+import { setting } from './read-setting.ts'
 
 test('what a runner is not told is measured', () => {
   const found = runnerEnvironment({})
@@ -55,7 +58,7 @@ test('the old names of every variable are taken', () => {
     url: 'u',
     token: 't',
   })
-  assert.equal(hubAddress({ OPENRUNNER_ADDR: ':4000' }), ':4000')
+  assert.equal(setting({ OPENRUNNER_ADDR: ':4000' }, 'ERRAND_ADDR'), ':4000')
 })
 
 test("Errand's own name wins, and an empty value counts as not set", () => {
@@ -135,4 +138,48 @@ test("the operator's own tokens are read under both names; a short one is refuse
     () => givenTokens({ CLIENT_TOKEN: 'short' }),
     ({ message }: Error) => message.startsWith('CLIENT_TOKEN is no') && !message.includes('short'),
   )
+})
+
+test('names of the hub are read one by one; what is no name is refused', () => {
+  assert.deepEqual(allowedHosts({}), [])
+  assert.deepEqual(allowedHosts({ ERRAND_HOST_ALLOW: ' Hub.Example.com, hub,' }), ['hub.example.com', 'hub'])
+  for (const wrong of ['https://hub', 'hub:3000', 'a b', '*.example.com'])
+    assert.throws(() => allowedHosts({ ERRAND_HOST_ALLOW: `hub,${wrong}` }), {
+      message: `ERRAND_HOST_ALLOW has "${wrong}"`,
+    })
+})
+
+test('figures are open where that is said, and nothing else can be', () => {
+  assert.deepEqual(
+    [setting({}, 'ERRAND_METRICS'), setting({ ERRAND_METRICS: 'open' }, 'ERRAND_METRICS')],
+    [undefined, 'open'],
+  )
+  assert.throws(() => setting({ ERRAND_METRICS: 'yes' }, 'ERRAND_METRICS'), /ERRAND_METRICS is "yes"/)
+})
+
+test('how much output a hub keeps is read as an amount; each limit can be taken away', () => {
+  const read = (run?: string, user?: string) =>
+    outputLimits({ ERRAND_MAX_OUTPUT_RUN: run, ERRAND_MAX_OUTPUT_USER: user })
+  assert.deepEqual(read(), { perRunBytes: 10 * 1024 ** 3, perUserBytes: undefined })
+  assert.deepEqual(read('', ''), read())
+  assert.deepEqual(read('500MB', '1.5 TB'), { perRunBytes: 500 * 1024 ** 2, perUserBytes: 1.5 * 1024 ** 4 })
+  assert.deepEqual(read('none', 'none'), { perRunBytes: undefined, perUserBytes: undefined })
+  assert.throws(() => read('10'), /ERRAND_MAX_OUTPUT_RUN is "10"/)
+  assert.throws(() => read('', 'lots'), /ERRAND_MAX_OUTPUT_USER is "lots"/)
+})
+
+test('heartbeat and lease come from the options, else the environment, else they are the usual', () => {
+  assert.deepEqual(leaseOf({}, {}), { heartbeatMs: 5_000, lostAfterMs: 60_000 })
+  const env = { ERRAND_HEARTBEAT: '2s', ERRAND_LOST_AFTER: '10m' }
+  assert.deepEqual(leaseOf({}, env), { heartbeatMs: 2_000, lostAfterMs: 600_000 })
+  assert.deepEqual(leaseOf({ heartbeat: '0.5s' }, env), { heartbeatMs: 500, lostAfterMs: 600_000 })
+})
+
+test('a time that is none, too short or too long is refused, and said which', () => {
+  for (const text of ['5', 'soon', '0s', '0.05s', '4w', '-1s'])
+    assert.throws(() => leaseOf({ 'lost-after': text }, {}), {
+      code: 'bad_request',
+      message: `--lost-after is "${text}"`,
+    })
+  assert.throws(() => leaseOf({}, { ERRAND_HEARTBEAT: 'x' }), /ERRAND_HEARTBEAT is "x"/)
 })

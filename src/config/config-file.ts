@@ -1,0 +1,154 @@
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import * as z from 'zod'
+import { ErrandError } from '../contract/errors.ts'
+import { PlainName, plainName } from '../contract/plain-name.ts'
+import { parseYaml } from '../engine/file/parse.ts'
+import { formatProblem, type Problem, sortProblems } from '../engine/file/problem.ts'
+import { Report } from '../engine/file/report.ts'
+import { safeParse } from '../engine/file/safe-parse.ts'
+import { findingsOf, unknownKey } from '../engine/file/sentences.ts'
+import { type Env, setting } from './read-setting.ts'
+
+const Repository = z.strictObject({
+  name: plainName(500),
+  /** The one runner group that runs for it go to. */
+  work_runner_group: PlainName.optional(),
+})
+const Config = z.strictObject({ repos: z.array(Repository).nullable().optional() })
+
+/** What `errand.yaml` says. */
+export interface HubConfig {
+  /** Groups by the name of the repository. */
+  groups: ReadonlyMap<string, string>
+  /** What is not understood, and passed over. */
+  warnings: string[]
+}
+
+const NO_CONFIG: HubConfig = { groups: new Map(), warnings: [] }
+
+/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings. */
+export function parseConfig(text: string, file: string): HubConfig {
+  const { value = null, locate, problems: faults } = parseYaml(text)
+  const problems: Problem[] = faults.map((fault) => ({ ...fault, file }))
+  const report = new Report(value, { file, locate, problems })
+  const parsed = safeParse(Config, value ?? {})
+  if (!parsed.success)
+    for (const finding of findingsOf(parsed.error.issues, Config, value)) {
+      const [key, complaint] = [finding.path.at(-1), { at: finding.at, hint: finding.hint }]
+      if (finding.path.length === 0) report.add([], `the file ${finding.says}`, complaint)
+      else if (finding.says !== unknownKey) report.found(finding)
+      else
+        report.add(finding.path, `unknown key "${key}" is passed over`, { ...complaint, severity: 'warning' })
+    }
+  const repos = report.failed ? [] : ((value ?? {}) as z.infer<typeof Config>).repos
+  const groups = new Map<string, string>()
+  for (const [index, { name, work_runner_group: group }] of (repos ?? []).entries()) {
+    if (groups.has(name))
+      report.add(['repos', index, 'name'], `repository "${name}" stands here a second time`)
+    if (group !== undefined) groups.set(name, group)
+  }
+  if (report.failed) throw refusal(file, problems)
+  return { groups, warnings: sortProblems(problems).map(formatProblem) }
+}
+
+function refusal(file: string, problems: Problem[]): ErrandError {
+  const errors = sortProblems(problems).filter(({ severity }) => severity === 'error')
+  const [
+    {
+      line,
+      column,
+      message,
+      hint = 'Such as: repos: [{name: frontend-app, work_runner_group: frontend-runners}]',
+    },
+  ] = errors as [Problem]
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  const place = line === undefined ? file : `${file}:${line}:${column}`
+  return new ErrandError('invalid_argument', `${place}: ${message}${more}.`, { hint, details: { problems } })
+}
+
+/** How often the file is looked at: it may be replaced, linked or mounted, which only its state tells of. */
+const LOOK_MS = 2_000
+
+export interface ConfigFileOptions {
+  /** Absent: there is none. */
+  file: string | undefined
+  log(message: string): void
+}
+
+/** The hub's configuration as its file says, now and after each change. One that is wrong later changes nothing. */
+export class ConfigFile {
+  readonly #options: ConfigFileOptions
+  #config: HubConfig = NO_CONFIG
+  /** State of the file just before it was read last. */
+  #seen = ''
+  #timer: NodeJS.Timeout | undefined
+
+  /** Throws `invalid_argument` for a file that cannot be read or is wrong. */
+  constructor(options: ConfigFileOptions) {
+    this.#options = options
+    if (options.file === undefined) return
+    const { file } = options
+    this.#read(file)
+    this.#timer = setInterval(() => {
+      if (stateOf(file) !== this.#seen) this.reload()
+    }, LOOK_MS).unref()
+  }
+
+  /** The runner group of a repository; undefined: any. */
+  groupOf(repository: string | undefined): string | undefined {
+    return repository === undefined ? undefined : this.#config.groups.get(repository)
+  }
+
+  /** Reads the file again; where that fails what was read before holds. */
+  reload(): void {
+    const { file, log } = this.#options
+    if (file === undefined) return
+    try {
+      this.#read(file)
+      log(`${file} was read again.`)
+    } catch (error) {
+      log(`${(error as Error).message} What was read before still holds.`)
+    }
+  }
+
+  /** May be called twice. */
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #read(file: string): void {
+    this.#seen = stateOf(file)
+    this.#config = parseConfig(textOf(file), file)
+    for (const warning of this.#config.warnings) this.#options.log(warning)
+  }
+}
+
+/** Another one for another file, or the same one changed. */
+function stateOf(file: string): string {
+  try {
+    const { ino, size, mtimeNs } = statSync(file, { bigint: true })
+    return `${ino} ${size} ${mtimeNs}`
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new ErrandError('invalid_argument', `${file} cannot be read: ${(cause as Error).message}.`, {
+      hint: 'Name another with --config, or leave that out.',
+      cause,
+    })
+  }
+}
+
+/** The hub's configuration: `--config`, ERRAND_CONFIG, or the first that is there. */
+export function configPath(given: string | undefined, data: string, env: Env): string | undefined {
+  const named = given ?? setting(env, 'ERRAND_CONFIG')
+  if (named !== undefined) return resolve(named)
+  const names = ['errand.yaml', 'ados.yaml']
+  return [...names, ...names.map((name) => join(data, name))].map((path) => resolve(path)).find(existsSync)
+}

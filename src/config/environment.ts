@@ -1,0 +1,128 @@
+import { cpus, hostname, totalmem } from 'node:os'
+import { ErrandError } from '../contract/errors.ts'
+import { type Env, readSetting, setting } from './read-setting.ts'
+import { settings } from './settings.ts'
+
+/** How the command line reaches a hub. */
+export const clientEnvironment = (env: Env): { url?: string; token?: string } => ({
+  url: setting(env, 'ERRAND_URL'),
+  token: setting(env, 'ERRAND_TOKEN'),
+})
+
+/**
+ * How many bots a user may have at once, how long one lives, how long one that asks for no time, and what their data may have.
+ * Infinity: without end. Throws `invalid_argument`.
+ */
+export function botEnvironment(env: Env): {
+  maxBots?: number
+  maxSeconds?: number
+  defaultSeconds?: number
+  maxDataBytes?: number
+} {
+  const maxBots = setting(env, 'ERRAND_MAX_BOTS')
+  const maxSeconds = setting(env, 'ERRAND_BOT_HOURS')
+  const defaultSeconds = setting(env, 'ERRAND_BOT_DEFAULT_HOURS')
+  const maxDataBytes = setting(env, 'ERRAND_BOT_DATA')
+  return {
+    ...(maxBots !== undefined && { maxBots }),
+    ...(maxSeconds !== undefined && { maxSeconds }),
+    ...(defaultSeconds !== undefined && { defaultSeconds }),
+    ...(maxDataBytes !== undefined && { maxDataBytes }),
+  }
+}
+
+/** Tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */
+export const givenTokens = (env: Env): { client?: string; runner?: string } => ({
+  client: setting(env, 'ERRAND_CLIENT_TOKEN'),
+  runner: setting(env, 'ERRAND_WORKER_TOKEN'),
+})
+
+/** Names under which a proxy on this machine passes people on. Throws `bad_request`. */
+export function allowedHosts(env: Env): string[] {
+  const names = setting(env, 'ERRAND_HOST_ALLOW').map((name) => name.toLowerCase())
+  const wrong = names.find((name) => !/^[a-z0-9._-]+$/.test(name))
+  if (wrong === undefined) return names
+  throw new ErrandError('bad_request', `ERRAND_HOST_ALLOW has "${wrong}"`, {
+    hint: 'write names alone, with commas between: hub.example.com,hub',
+  })
+}
+
+/** How much output a hub keeps; undefined: all. Throws `bad_request`. */
+export const outputLimits = (env: Env): { perRunBytes?: number; perUserBytes?: number } => ({
+  perRunBytes: limited(setting(env, 'ERRAND_MAX_OUTPUT_RUN')),
+  perUserBytes: limited(setting(env, 'ERRAND_MAX_OUTPUT_USER')),
+})
+
+/** How long ended runs are kept: `--retention`, else ERRAND_RETENTION. Undefined: for ever. Throws `bad_request`. */
+export const retentionMs = (given: string | undefined, env: Env): number | undefined =>
+  limited(
+    given === undefined
+      ? setting(env, 'ERRAND_RETENTION')
+      : readSetting('ERRAND_RETENTION', { name: '--retention', value: given }),
+  )
+
+/** How soon a silent link is given up, and how long a runner may stay away before what it has is lost. */
+export interface Lease {
+  heartbeatMs: number
+  lostAfterMs: number
+}
+
+/** `--heartbeat` and `--lost-after`, else ERRAND_HEARTBEAT and ERRAND_LOST_AFTER. Throws `bad_request`. */
+export function leaseOf(given: { heartbeat?: string; 'lost-after'?: string }, env: Env): Lease {
+  const read = (option: keyof typeof given, key: 'ERRAND_HEARTBEAT' | 'ERRAND_LOST_AFTER'): number => {
+    const value = given[option]
+    return value === undefined ? setting(env, key) : readSetting(key, { name: `--${option}`, value })
+  }
+  return {
+    heartbeatMs: read('heartbeat', 'ERRAND_HEARTBEAT'),
+    lostAfterMs: read('lost-after', 'ERRAND_LOST_AFTER'),
+  }
+}
+
+const limited = (value: number): number | undefined => (Number.isFinite(value) ? value : undefined)
+
+export const runnerModes = settings.ERRAND_MODE.choices
+export type RunnerMode = (typeof runnerModes)[number]
+
+export interface RunnerEnvironment {
+  hubUrl?: string
+  token?: string
+  /** Exchanged at the first start for a token that is kept. */
+  enrollToken?: string
+  runnerId?: string
+  workspaceDir?: string
+  mode: RunnerMode
+  group: string
+  cpus: number
+  memoryBytes: number
+  /** Steps at once. */
+  slots: number
+  hostname: string
+  tenantId?: string
+}
+
+/** What a runner's environment says, with what is measured where it says nothing. Throws `invalid_argument`. */
+export function runnerEnvironment(env: Env): RunnerEnvironment {
+  const names = {
+    runnerId: setting(env, 'ERRAND_RUNNER_ID'),
+    group: setting(env, 'ERRAND_GROUP'),
+    hostname: setting(env, 'ERRAND_HOSTNAME') ?? hostname(),
+    tenantId: setting(env, 'ERRAND_TENANT_ID'),
+  }
+  const offered = setting(env, 'ERRAND_CPUS') ?? cpus().length
+  return {
+    hubUrl: setting(env, 'ERRAND_HUB_URL'),
+    token: setting(env, 'ERRAND_TOKEN of runner'),
+    enrollToken: setting(env, 'ERRAND_ENROLL_TOKEN'),
+    workspaceDir: setting(env, 'WORKSPACE_DIR'),
+    mode: setting(env, 'ERRAND_MODE'),
+    cpus: offered,
+    memoryBytes: setting(env, 'ERRAND_MEMORY') ?? totalmem(),
+    slots: setting(env, 'ERRAND_SLOTS') ?? Math.max(8, Math.floor(offered) * 4),
+    ...names,
+  }
+}
+
+/** How many steps a runner takes at once, as an option says. Throws `invalid_argument`. */
+export const slotsOption = (value: string | undefined): number | undefined =>
+  value === undefined ? undefined : readSetting('ERRAND_SLOTS', { name: '--slots', value })

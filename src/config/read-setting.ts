@@ -1,0 +1,124 @@
+import { parseBytes, parseMachineBytes } from '../contract/amounts.ts'
+import { ErrandError } from '../contract/errors.ts'
+import { MAX_NAME, nameFault } from '../contract/name-fault.ts'
+import { parseDuration } from '../platform/duration.ts'
+import { namesOf, type Setting, type SettingKey, settings } from './settings.ts'
+
+export type Env = Readonly<Record<string, string | undefined>>
+
+/** A value and the name that it was given under: a variable's, an old one's or an option's. */
+export interface Found {
+  name: string
+  value: string
+}
+
+/** Undefined where a value cannot be used; some say themselves what is wrong. */
+const readers = {
+  text: ({ value }) => value,
+  name: checkedName,
+  list: ({ value }) =>
+    value
+      .split(',')
+      .map((each) => each.trim())
+      .filter((each) => each !== ''),
+  choice: ({ value }, { choices = [] }) => (choices.includes(value) ? value : undefined),
+  number: ({ value }, setting) => within(Number(value), setting),
+  whole: ({ value }, setting) =>
+    Number.isInteger(Number(value)) ? within(Number(value), setting) : undefined,
+  count: ({ value }, setting) => (/^[1-9]\d*$/.test(value) ? within(Number(value), setting) : undefined),
+  size: ({ value }) => parseBytes(value),
+  machine_size: ({ value }) => parseMachineBytes(value),
+  size_or_none: ({ value }) => (value === '0' ? 0 : parseBytes(value)),
+  /** Infinity: no limit. */
+  output_size: ({ value }) => (value === 'none' ? Number.POSITIVE_INFINITY : parseMachineBytes(value)),
+  /** In seconds; Infinity: without end. */
+  hours: ({ value }) =>
+    value.toLowerCase() === 'unlimited'
+      ? Number.POSITIVE_INFINITY
+      : scaled(within(Number(value), { above: 0, to: 8_760 }), 3600),
+  /** In milliseconds. */
+  duration: ({ value }, setting) => within(parseDuration(value) ?? Number.NaN, setting),
+  /** In milliseconds; Infinity: for ever. */
+  retention: ({ value }) =>
+    value === '0' || value === 'forever'
+      ? Number.POSITIVE_INFINITY
+      : within(parseDuration(value) ?? Number.NaN, { above: 0 }),
+  own_token: checkedToken,
+} satisfies Record<Setting['type'], (found: Found, setting: Setting) => unknown>
+
+type Row<K extends SettingKey> = (typeof settings)[K]
+type Read<K extends SettingKey> =
+  Row<K> extends { choices: readonly (infer C)[] }
+    ? C
+    : NonNullable<ReturnType<(typeof readers)[Row<K>['type']]>>
+type Default<K extends SettingKey> = Row<K> extends { default: string } ? never : undefined
+
+/** The variable as it is set, by its own name before its old ones; an empty one counts as not set. */
+export function findSetting(env: Env, key: SettingKey): Found | undefined {
+  for (const name of namesOf(key)) {
+    const value = env[name]
+    if (value !== undefined && value !== '') return { name, value }
+  }
+  return undefined
+}
+
+/** The text that counts: the variable's, else its default. */
+export function settingText<K extends SettingKey>(env: Env, key: K): string | Default<K> {
+  return (findSetting(env, key)?.value ?? (settings[key] as Setting).default) as string | Default<K>
+}
+
+/** The value, or its default. Throws `invalid_argument` (`bad_request` for some) that names the variable, where it cannot be used. */
+export function setting<K extends SettingKey>(env: Env, key: K): Read<K> | Default<K> {
+  const { default: otherwise } = settings[key] as Setting
+  const found =
+    findSetting(env, key) ?? (otherwise === undefined ? undefined : { name: key, value: otherwise })
+  return (found && readSetting(key, found)) as Read<K> | Default<K>
+}
+
+/** Reads a value as the setting's that was given otherwise, such as by an option, which a refusal then names. */
+export function readSetting<K extends SettingKey>(key: K, found: Found): Read<K> {
+  const row = settings[key] as Setting
+  const lower = key === 'ERRAND_LOG_LEVEL' ? { ...found, value: found.value.toLowerCase() } : found
+  const value = readers[row.type](lower, row)
+  if (value === undefined) throw refusal(row, lower)
+  return value as Read<K>
+}
+
+function refusal({ hint, choices, refused }: Setting, { name, value }: Found): ErrandError {
+  const says = { hint: hint ?? `It is one of: ${choices!.join(', ')}.` }
+  if (refused === 'usage') return new ErrandError('bad_request', `${name} is "${value}"`, says)
+  if (refused === 'unusable')
+    return new ErrandError(
+      'invalid_argument',
+      `${name} is ${JSON.stringify(value)}, which cannot be used.`,
+      says,
+    )
+  return new ErrandError('invalid_argument', `${name} is "${value}".`, says)
+}
+
+function within(
+  number: number,
+  { from, above, to, below }: Pick<Setting, 'from' | 'above' | 'to' | 'below'>,
+): number | undefined {
+  const isBelow = (to === undefined || number <= to) && (below === undefined || number < below)
+  const isAbove = (from === undefined || number >= from) && (above === undefined || number > above)
+  return !Number.isNaN(number) && isBelow && isAbove ? number : undefined
+}
+
+const scaled = (number: number | undefined, by: number): number | undefined => number && number * by
+
+function checkedName({ name, value }: Found): string {
+  const fault = nameFault(value, MAX_NAME)
+  if (fault === undefined) return value
+  throw new ErrandError('invalid_argument', `${name} is no name: ${fault}.`, {
+    hint: 'Write it in letters, digits and "-", such as server-01.',
+  })
+}
+
+/** The text of one that is wrong is not told. */
+function checkedToken({ name, value }: Found): string {
+  if (/^[\x21-\x7e]{16,512}$/.test(value)) return value
+  throw new ErrandError('invalid_argument', `${name} is no good token.`, {
+    hint: 'It has 16 characters or more, without blanks. Make one with: openssl rand -hex 32',
+  })
+}

@@ -1,0 +1,404 @@
+/** One variable of the environment that Errand reads. */
+export interface Setting {
+  type: SettingType
+  /** Names that older systems had for it; Errand's own wins. */
+  old?: readonly string[]
+  /** As it would be written. */
+  default?: string
+  /** Of a `choice`. */
+  choices?: readonly string[]
+  /** Bounds of a number. */
+  from?: number
+  above?: number
+  to?: number
+  below?: number
+  /** The hint where a value cannot be used. */
+  hint?: string
+  /** How one that cannot be used is refused; default: `invalid_argument`, `NAME is "VALUE".` */
+  refused?: 'unusable' | 'usage'
+  /** Whoever has its value may act for Errand: it is masked, and no step is given it. */
+  token?: true
+  /** The page of the docs whose table it stands in; absent: it is passed between Errand's own processes. */
+  page?: 'cli' | 'bots' | 'agents'
+  /** What reads it, for the docs. */
+  for?: string
+  about: string
+}
+
+/** How a value is read; what each is stands in `read-setting.ts`. */
+export type SettingType =
+  | 'text'
+  | 'name'
+  | 'list'
+  | 'choice'
+  | 'number'
+  | 'whole'
+  | 'count'
+  | 'size'
+  | 'machine_size'
+  | 'size_or_none'
+  | 'output_size'
+  | 'hours'
+  | 'duration'
+  | 'retention'
+  | 'own_token'
+
+/**
+ * Every variable that Errand reads, under its own name; one name that is read for several things has them behind it
+ * (`ERRAND_TOKEN of runner`). The tables in the docs are made of this one. It is data alone: `errand run` loads it.
+ */
+export const settings = {
+  ERRAND_URL: {
+    ...{ type: 'text', old: ['AVTOMATIKA_URL'], page: 'cli', for: 'commands for a hub' },
+    about: 'the hub',
+  },
+  ERRAND_TOKEN: {
+    ...{ type: 'text', old: ['AVTOMATIKA_TOKEN'], token: true, page: 'cli', for: 'commands for a hub' },
+    about: 'API token',
+  },
+  'ERRAND_TOKEN of agent servers': {
+    ...{ type: 'text', token: true, page: 'cli', for: '`agent-server`, `dispatch`' },
+    about: 'token of the host agents',
+  },
+  ERRAND_DATA: {
+    ...{ type: 'text', page: 'cli', for: '`up`, commands' },
+    about: 'data folder, `~/.errand/data`',
+  },
+  ERRAND_ADDR: {
+    ...{ type: 'text', old: ['OPENRUNNER_ADDR'], default: ':3000', page: 'cli', for: '`up`' },
+    about: 'where to listen, `127.0.0.1:3000`',
+  },
+  ERRAND_HEARTBEAT: {
+    ...{ type: 'duration', default: '5s', from: 100, to: 2 ** 31 - 1, refused: 'usage' },
+    hint: 'write it as 5s or 10m, 0.1s to 24d',
+    ...{ page: 'cli', for: '`up`', about: 'how often runners are asked for a sign of life, `5s`' },
+  },
+  ERRAND_LOST_AFTER: {
+    ...{ type: 'duration', default: '60s', from: 100, to: 2 ** 31 - 1, refused: 'usage' },
+    hint: 'write it as 5s or 10m, 0.1s to 24d',
+    ...{ page: 'cli', for: '`up`', about: 'how long one may be away before its work is lost, `60s`' },
+  },
+  ERRAND_RETENTION: {
+    ...{ type: 'retention', default: '90d', refused: 'usage' },
+    hint: 'write it as 30d, 12h or 2w, or forever to keep all',
+    ...{ page: 'cli', for: '`up`', about: 'how long ended runs are kept, `90d`' },
+  },
+  ERRAND_MAX_OUTPUT_RUN: {
+    ...{ type: 'output_size', default: '10GB', refused: 'usage' },
+    hint: 'write it as 10GB or 500MB, at least 1MB, or none for no limit',
+    ...{ page: 'cli', for: '`up`' },
+    about:
+      'output that the hub keeps of a run, `10GB` ([operations.md](operations.md#how-much-output-is-kept))',
+  },
+  ERRAND_MAX_OUTPUT_USER: {
+    ...{ type: 'output_size', default: 'none', refused: 'usage' },
+    hint: 'write it as 10GB or 500MB, at least 1MB, or none for no limit',
+    ...{ page: 'cli', for: '`up`', about: 'output that it keeps of all runs of a user, `none`' },
+  },
+  ERRAND_MAX_BOTS: {
+    ...{ type: 'whole', old: ['MAX_BOTS_PER_USER'], from: 0, to: 10_000 },
+    hint: 'It is a number of bots, such as 3.',
+    ...{ page: 'cli', for: '`up`', about: 'bots of a user at once, `3` ([bots.md](bots.md#quotas))' },
+  },
+  ERRAND_BOT_HOURS: {
+    ...{ type: 'hours', hint: 'It is a number of hours, such as 24 or 0.5, or "unlimited".' },
+    ...{ page: 'cli', for: '`up`', about: 'longest life of a bot, `24`; `unlimited`' },
+  },
+  ERRAND_BOT_DEFAULT_HOURS: {
+    ...{ type: 'hours', hint: 'It is a number of hours, such as 24 or 0.5, or "unlimited".' },
+    ...{
+      page: 'cli',
+      for: '`up`',
+      about: 'life of a bot that asks for none ([bots.md](bots.md#quotas))',
+    },
+  },
+  ERRAND_BOT_DATA: {
+    ...{ type: 'size_or_none', hint: 'It is a size, such as 5GB; 0 allows none.' },
+    ...{ page: 'cli', for: '`up`' },
+    about: "data of a user's bots together, `5GB` ([bots.md](bots.md#where-a-bot-can-write))",
+  },
+  ERRAND_CLIENT_TOKEN: {
+    ...{ type: 'own_token', old: ['CLIENT_TOKEN'], page: 'cli', for: '`up`' },
+    about: 'token of your choice for the user `client` ([bots.md](bots.md#for-callers-of-the-bot-runner))',
+  },
+  ERRAND_WORKER_TOKEN: {
+    ...{ type: 'own_token', old: ['GLOBAL_WORKER_TOKEN'], page: 'cli', for: '`up`' },
+    about: 'token of your choice for all runners',
+  },
+  ERRAND_HOST_ALLOW: {
+    ...{ type: 'list', default: '', page: 'cli', for: '`up`' },
+    about: "names under which a proxy on the hub's machine passes people on ([deploy.md](deploy.md))",
+  },
+  ERRAND_MAX_READERS: {
+    ...{ type: 'whole', from: 1, to: 1_000_000, refused: 'usage' },
+    hint: 'it is a number of readers, such as 256',
+    ...{ page: 'cli', for: '`up`' },
+    about: 'streams of events, logs and output that a user may have open, `256`',
+  },
+  ERRAND_METRICS: {
+    type: 'choice',
+    choices: ['open'],
+    ...{ refused: 'usage', hint: 'it is open, or not set' },
+    ...{ page: 'cli', for: '`up`', about: '`open`: `/metrics` needs no token on this machine' },
+  },
+  ERRAND_LOG_FORMAT: {
+    type: 'choice',
+    choices: ['text', 'json'],
+    ...{ default: 'text', page: 'cli', for: '`up`, `runner`', about: '`text` or `json`' },
+  },
+  ERRAND_LOG_LEVEL: {
+    type: 'choice',
+    choices: ['debug', 'info', 'warn', 'error'],
+    ...{ default: 'info', old: ['RUNNER_LOG_LEVEL'], page: 'cli', for: '`up`, `runner`' },
+    about: '`debug`, `info`, `warn` or `error`',
+  },
+  ERRAND_CONFIG: {
+    ...{ type: 'text', page: 'cli', for: '`up`' },
+    about: 'its `errand.yaml` ([runners.md](runners.md#groups-labels-modes))',
+  },
+  ERRAND_SECRETS_KEY: {
+    ...{ type: 'text', page: 'cli', for: '`up`' },
+    about: 'key of the secrets; else `secrets.key` in the data folder',
+  },
+  ERRAND_SECRETS_KEY_FILE: {
+    ...{ type: 'text', page: 'cli', for: '`up`', about: 'the file that holds it' },
+  },
+  ERRAND_SECRETS_DIR: {
+    ...{ type: 'text', default: '/run/secrets', page: 'cli', for: 'all that run steps' },
+    about: 'folder of [mounted secrets](secrets.md#mounted-secrets), `/run/secrets`',
+  },
+  ERRAND_AGENTS_DIR: {
+    ...{ type: 'text', page: 'cli', for: '`agent`, `agents`, `runner`' },
+    about: 'where agents are installed, `~/.errand/agents`',
+  },
+  ERRAND_HUB_URL: {
+    ...{ type: 'text', old: ['ADOS_API_URL', 'ORCHESTRATOR_URL'], page: 'cli', for: '`runner`' },
+    about: 'the hub',
+  },
+  'ERRAND_TOKEN of runner': {
+    ...{ type: 'text', old: ['ADOS_TOKEN', 'WORKER_TOKEN'], token: true, page: 'cli', for: '`runner`' },
+    about: 'runner token',
+  },
+  ERRAND_ENROLL_TOKEN: {
+    ...{ type: 'text', token: true, page: 'cli', for: '`runner`' },
+    about: 'exchanged at the first start for a token that is kept',
+  },
+  ERRAND_RUNNER_ID: {
+    ...{ type: 'name', old: ['ADOS_RUNNER_ID', 'WORKER_ID'], page: 'cli', for: '`runner`' },
+    about: 'unique id, else the hostname',
+  },
+  WORKSPACE_DIR: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about: 'where work happens, `~/.errand/workspace`; what a relative `output_path` is seen from',
+  },
+  ERRAND_LIMIT_MEMORY: {
+    ...{ type: 'machine_size', hint: 'It is an amount of memory, such as 512MB.' },
+    ...{ page: 'cli', for: '`runner`, `up`, `agent-server`' },
+    about: 'most memory that one try of a step gets ([limits.md](limits.md#the-machines-own-limits))',
+  },
+  ERRAND_LIMIT_CPUS: {
+    ...{ type: 'number', above: 0, to: 100_000, hint: 'It is a number of cores, such as 2 or 0.5.' },
+    ...{ page: 'cli', for: '`runner`, `up`, `agent-server`', about: 'most cores of one try' },
+  },
+  ERRAND_LIMIT_PROCESSES: {
+    ...{ type: 'count', to: 999_999_999, hint: 'It is a number from 1, such as 200.' },
+    ...{ page: 'cli', for: '`runner`, `up`, `agent-server`', about: 'most processes of one try' },
+  },
+  ERRAND_LIMIT_DISK: {
+    ...{ type: 'machine_size', hint: 'It is a size, such as 10GB.' },
+    ...{ page: 'cli', for: '`runner`, `up`, `agent-server`', about: 'most disk of one try' },
+  },
+  ERRAND_LIMITS: {
+    type: 'choice',
+    choices: ['auto', 'cgroup_v2', 'cgroup_v1', 'watchdog'],
+    ...{ default: 'auto', page: 'cli', for: '`runner`, `up`, `agent-server`, `run`' },
+    about: 'what holds limits: `auto`, `cgroup_v2`, `cgroup_v1` or `watchdog`',
+  },
+  ERRAND_MODE: {
+    type: 'choice',
+    choices: ['chat', 'issue', 'all'],
+    ...{
+      default: 'all',
+      old: ['ADOS_MODE'],
+      page: 'cli',
+      for: '`runner`',
+      about: '`chat`, `issue` or `all`',
+    },
+  },
+  ERRAND_GROUP: {
+    ...{ type: 'name', default: 'default', old: ['ADOS_GROUP'], page: 'cli', for: '`runner`' },
+    about: 'group, `default`',
+  },
+  ERRAND_CPUS: {
+    ...{ type: 'number', above: 0, to: 100_000, old: ['ADOS_CPUS'] },
+    hint: 'It is a number of cores, such as 4 or 0.5.',
+    ...{ page: 'cli', for: '`runner`', about: 'cores that it offers (`4`), else measured' },
+  },
+  ERRAND_MEMORY: {
+    ...{ type: 'machine_size', old: ['ADOS_MEMORY'] },
+    hint: 'It is an amount of memory, such as 8GB or 512MB.',
+    ...{ page: 'cli', for: '`runner`', about: 'memory that it offers (`8GB`), else measured' },
+  },
+  ERRAND_SLOTS: {
+    ...{ type: 'whole', from: 1, to: 100_000, hint: 'It is a number of steps at once, from 1.' },
+    ...{ page: 'cli', for: '`runner`, `up`', about: 'steps at once, as `--slots`' },
+  },
+  ERRAND_HOSTNAME: {
+    ...{ type: 'name', old: ['ADOS_HOSTNAME'], page: 'cli', for: '`runner`', about: 'name shown' },
+  },
+  ERRAND_TENANT_ID: {
+    ...{ type: 'name', old: ['ADOS_TENANT_ID'], page: 'cli', for: '`runner`' },
+    about: 'tenant that it expects its token to be of',
+  },
+  // The hub's own, which it tells its own runner for the runner to mask.
+  ERRAND_LOCAL_TOKEN: { type: 'text', token: true, about: "the token of the hub's own machine" },
+
+  DOCKER_NETWORK: {
+    ...{ type: 'text', default: 'bot_runner_network', page: 'bots' },
+    about: "name of the bots' network, `bot_runner_network`",
+  },
+  ERRAND_BOT_ALLOW: {
+    ...{ type: 'list', default: '', page: 'bots' },
+    about: 'private places that bots may reach all the same: `db.internal:5432,10.0.0.7:8080`',
+  },
+  ERRAND_BOT_NETWORK_GUARD: {
+    type: 'choice',
+    choices: ['iptables', 'external'],
+    ...{ default: 'iptables', refused: 'unusable' },
+    hint: 'It is "iptables", or "external" where someone else closes it.',
+    page: 'bots',
+    about:
+      "`iptables`, or `external` where someone else closes the networks: the bots' bridge `errand-…`, and those of builds, `erb-…`, where packets with a forged sender are to be dropped too",
+  },
+  ERRAND_BOT_MAX_MEMORY: {
+    ...{ type: 'size', hint: 'Write it as 2GB.', refused: 'unusable', page: 'bots' },
+    about:
+      'the most memory that a bot may ask for, such as `2GB`; one that asks for more is refused. Unset: as the runner has it',
+  },
+  ERRAND_BOT_MAX_CPUS: {
+    ...{ type: 'number', above: 0, hint: 'Write it as 2.', refused: 'unusable', page: 'bots' },
+    about: 'the most cores, such as `2`. Unset: as the runner has them',
+  },
+  ERRAND_BOT_MAX_PROCESSES: {
+    ...{ type: 'count', default: '4096', hint: 'Write it as 500.', refused: 'unusable', page: 'bots' },
+    about: 'the most processes, `4096`',
+  },
+  ERRAND_BOT_MAX_DISK: {
+    ...{ type: 'size', hint: 'Write it as 256MB.', refused: 'unusable', page: 'bots' },
+    about: 'the most of `/tmp`, such as `256MB`',
+  },
+  ERRAND_BOT_MAX_WORK: {
+    ...{ type: 'size', default: '10GB', hint: 'Write it as 2GB.', refused: 'unusable', page: 'bots' },
+    about: 'the most of a working folder, `10GB`',
+  },
+  ERRAND_BOT_MAX_LOG: {
+    ...{ type: 'size', default: '1GB', hint: 'Write it as 200MB.', refused: 'unusable', page: 'bots' },
+    about: 'the most log a day, `1GB`',
+  },
+  ERRAND_BOT_RUNTIME: {
+    ...{ type: 'list', default: '', page: 'bots' },
+    about:
+      'container runtime of bots, such as `runsc`; several are separated by commas: the first is for bots that ask for none, and no other may be asked for',
+  },
+  ERRAND_BOT_CPU_OVERCOMMIT: {
+    ...{ type: 'number', from: 1, to: 1e6, hint: 'Write it as 10, a number from 1.', refused: 'unusable' },
+    page: 'bots',
+    about:
+      'for so many cores that bots ask for one is kept, such as `4`; `1`: each bot has its own. Unset: none is kept',
+  },
+  BASE_IMAGE: {
+    ...{ type: 'text', default: 'python:3.11-slim', page: 'bots' },
+    about: 'what simple bots in Python are built on, `python:3.11-slim`',
+  },
+  ERRAND_NODE_BASE_IMAGE: {
+    ...{ type: 'text', default: 'node:20-slim', page: 'bots' },
+    about: 'what those in Node are built on, `node:20-slim`',
+  },
+  ERRAND_BUILD_MEMORY: {
+    ...{ type: 'size', default: '1GB', hint: 'It is a size such as 1GB.', refused: 'unusable', page: 'bots' },
+    about: 'memory of a build, `1GB`',
+  },
+  ERRAND_BUILD_CPUS: {
+    ...{ type: 'number', default: '1', above: 0, below: 1e6, refused: 'unusable' },
+    ...{ hint: 'It is a number such as 1.', page: 'bots', about: 'cores of a build, `1`' },
+  },
+  ERRAND_BUILD_PROCESSES: {
+    ...{ type: 'number', default: '1000', above: 0, below: 1e6, refused: 'unusable' },
+    ...{ hint: 'It is a number such as 1000.', page: 'bots', about: 'processes of a build, `1000`' },
+  },
+  ERRAND_BUILD_DISK: {
+    ...{ type: 'size', default: '10GB', hint: 'It is a size such as 10GB.', refused: 'unusable' },
+    page: 'bots',
+    about:
+      "disk of a build, `10GB`: its image, base and all, with what it writes into volumes. One also ends when the engine's disk has less than 1 GB, or room for less than 100,000 files (inodes), free",
+  },
+  ERRAND_BUILD_SECONDS: {
+    ...{ type: 'number', default: '600', above: 0, below: 1e6, refused: 'unusable' },
+    ...{ hint: 'It is a number such as 600.', page: 'bots', about: 'how long a build may take, `600`' },
+  },
+  ERRAND_BUILDS: {
+    ...{ type: 'count', default: '2', hint: 'Write it as 2.', refused: 'unusable', page: 'bots' },
+    about:
+      "images that are built at once, `2`; owners take turns. A build's memory is not kept for it: so many times `ERRAND_BUILD_MEMORY` may be used beside what runs",
+  },
+  // For measurements between networks: nobody's on the internet, and closed to bots anyway.
+  ERRAND_BUILD_SUBNETS: {
+    ...{ type: 'text', default: '198.18.0.0/16', page: 'bots' },
+    about:
+      'addresses for the networks of builds, 16 each: `198.18.0.0/16`. A range from /8 to /28 that the machine uses for nothing else',
+  },
+  ERRAND_GIT_ALLOW: {
+    ...{ type: 'text', default: '', page: 'bots' },
+    about: 'Git servers that are not on the public internet',
+  },
+  ERRAND_REGISTRY_ALLOW: {
+    ...{ type: 'text', default: '', page: 'bots' },
+    about:
+      "registries beside those of large providers (Docker Hub, ghcr.io, quay.io, gcr.io, ECR, ACR ...). The engine goes wherever a registry sends it, in this machine's network too: name only those that you trust",
+  },
+  ERRAND_LOCAL_IMAGES: {
+    ...{ type: 'list', default: '', page: 'bots' },
+    about: 'images, `*` for any text, that are used as they are on this machine',
+  },
+  ERRAND_BOT_IMAGE_DAYS: {
+    ...{ type: 'number', default: '7', above: 0, hint: 'It is a number of days, such as 7.', page: 'bots' },
+    about: 'images of bots go when unused for so long, `7`',
+  },
+  ERRAND_BOT_IMAGE_SPACE: {
+    ...{ type: 'size', default: '20GB', hint: 'It is an amount, such as 20GB.', page: 'bots' },
+    about: 'or beyond so much, `20GB`',
+  },
+
+  // Of a step's environment, in which the built-in agent finds and checks them by its own schema.
+  ERRAND_MODEL: { type: 'text', default: 'gpt-4.1', page: 'agents', about: 'where no `model` is given' },
+  ERRAND_MODEL_TIMEOUT_SECONDS: {
+    ...{ type: 'text', default: '120', page: 'agents' },
+    about: 'how long the service may say nothing, 300 at most',
+  },
+  ERRAND_MODEL_RETRIES: {
+    ...{ type: 'text', default: '3', page: 'agents', about: 'tries of a request after the first' },
+  },
+  ERRAND_MODEL_MAX_TOKENS: { type: 'text', page: 'agents', about: 'most tokens of one answer' },
+  ERRAND_MODEL_CONTEXT_CHARS: {
+    ...{ type: 'text', default: '400000', page: 'agents' },
+    about: 'characters of the conversation; past it old outputs of tools are shortened',
+  },
+} as const satisfies Readonly<Record<string, Setting>>
+
+export type SettingKey = keyof typeof settings
+
+/** The variable's own name. */
+export const nameOf = (key: string): string => key.split(' ', 1)[0]!
+
+/** Every name that it is looked up by, in order. */
+export const namesOf = (key: SettingKey): readonly string[] => [
+  nameOf(key),
+  ...((settings[key] as Setting).old ?? []),
+]
+
+export const settingKeys = Object.keys(settings) as SettingKey[]
+
+/** Variables that hold a token of Errand itself, by all their names. */
+export const tokenVariables: readonly string[] = [
+  ...new Set(settingKeys.filter((key) => (settings[key] as Setting).token).flatMap(namesOf)),
+]
