@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 
 /** Loaded from where they are installed: only the hub, the runner's link and bots need them, and some read files of their own. */
-const external = ['fastify', '@fastify/swagger', '@fastify/swagger-ui', 'ws', 'dockerode']
+const external = ['fastify', '@fastify/swagger', '@fastify/swagger-ui', 'ws']
 
 const common: BuildOptions = {
   absWorkingDir: root,

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
-import type Docker from 'dockerode'
 import { botNetworkFor } from '../support/docker/bot-network.ts'
 import { composeHere, composeUp } from '../support/docker/compose.ts'
 import {
@@ -18,6 +17,7 @@ import {
   removeLabelled,
   type TestDocker,
 } from '../support/docker/docker.ts'
+import type { ContainerApi } from '../support/docker/docker-api.ts'
 import { inside } from '../support/docker/inside.ts'
 import { eventually } from '../support/errand-command.ts'
 import { freePort, workflowText } from '../support/programs.ts'
@@ -86,7 +86,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   })
   const network = `${hubProject}_default`
   const hub = await containerOf(hubProject, 'hub')
-  const healthy = async (container: Docker.Container): Promise<boolean> => {
+  const healthy = async (container: ContainerApi): Promise<boolean> => {
     try {
       await inside(container, ['node', '/opt/errand/deploy/healthcheck.mjs'])
       return true

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
-import type Docker from 'dockerode'
 import { baseImage, dockerFor, dockerHere } from '../support/docker/docker.ts'
 import { inside } from '../support/docker/inside.ts'
 import { eventually } from '../support/errand-command.ts'
@@ -52,8 +51,7 @@ test('under systemd a step outlives the restart of runner and hub, and both are 
     ],
     { env: { ...process.env, DOCKER_BUILDKIT: '0' } },
   )
-  // The types know no CgroupnsMode.
-  const hostConfig: Docker.HostConfig & { CgroupnsMode: string } = {
+  const hostConfig = {
     CapAdd: ['SYS_ADMIN', 'SYS_PTRACE'],
     SecurityOpt: ['seccomp=unconfined', 'apparmor=unconfined'],
     CgroupnsMode: 'host',

@@ -2,10 +2,10 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
-import Docker from 'dockerode'
 import type { BotState, BotView, StartBotInput } from '../../src/contract/bot-api.ts'
 import { botNetworkFor } from './docker/bot-network.ts'
 import { baseImage, dockerHere, removeLabelled } from './docker/docker.ts'
+import { type ContainerApi, DockerApi } from './docker/docker-api.ts'
 import { eventually } from './errand-command.ts'
 import { endProcessesOf, type Programs, type ProgramsOptions, startPrograms } from './programs.ts'
 
@@ -16,7 +16,7 @@ export async function botsHere(): Promise<string | false> {
 
 /** A hub and a runner of bots, as processes of their own; bots, images and network go with the test. */
 export interface BotHub extends Programs {
-  engine: Docker
+  engine: DockerApi
   network: string
   /** Stand-ins for the images that users build on. */
   images: { python: string; node: string; busybox: string }
@@ -25,8 +25,8 @@ export interface BotHub extends Programs {
   /** Waits until the bot is in this state. */
   until(botId: string, state: BotState): Promise<BotView>
   /** The containers that the runner has made, ended ones too. */
-  containers(): Promise<Docker.ContainerInfo[]>
-  containerOf(botId: string): Promise<Docker.Container>
+  containers(): ReturnType<DockerApi['listContainers']>
+  containerOf(botId: string): Promise<ContainerApi>
   /** All that the bot's run has printed. */
   printed(runId: string, stream?: 'stdout' | 'stderr'): Promise<string>
   /** Waits until this stands in it. */
@@ -37,7 +37,7 @@ export async function startBotHub(
   t: TestContext,
   { runnerEnv, ...options }: Pick<ProgramsOptions, 'host' | 'slots' | 'hubEnv' | 'runnerEnv'> = {},
 ): Promise<BotHub> {
-  const engine = new Docker()
+  const engine = new DockerApi()
   let hub: BotHub | undefined
   // Hooks are called in this order: the programs would begin again what is removed, and the network goes when it is empty.
   t.after(() => hub && removeBots(hub))

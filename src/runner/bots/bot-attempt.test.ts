@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import Docker from 'dockerode'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { dockerHere } from '../../../test/support/docker/docker.ts'
+import { DockerApi } from '../../../test/support/docker/docker-api.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import type { HeldAttempt } from '../ports.ts'
 
@@ -140,8 +140,8 @@ test('a bot with always is started again after a good end too, and one that some
   await until(() => stopped.length('stdout') > 0)
   const of = { 'errand.attempt': stopped.spec.attempt_id }
   const filters = { label: Object.entries(of).map((pair) => pair.join('=')) }
-  const [container] = await new Docker().listContainers({ filters })
-  await new Docker().getContainer(container!.Id).stop({ t: 60 })
+  const [container] = await new DockerApi().listContainers({ filters })
+  await new DockerApi().getContainer(container!.Id).stop({ t: 60 })
   await until(async () => (await textOf(stopped)) === 'up\nup\n')
   // The one end that neither comes back from.
   for (const attempt of [ending, stopped]) attempt.cancel(5_000, 'canceled')
@@ -159,7 +159,7 @@ test('a bot that someone else stops has not succeeded, however well it takes it'
   )
   await until(() => attempt.length('stdout') > 0)
   const [id] = await here.containers()
-  await new Docker().getContainer(id!).stop({ t: 60 })
+  await new DockerApi().getContainer(id!).stop({ t: 60 })
   const end = await endOf(attempt)
   assert.deepEqual([end.outcome, end.reason], ['interrupted', 'lost'])
   assert.equal(end.message, 'Its container was stopped by its engine, or by someone else.')
@@ -173,7 +173,7 @@ test('a container that someone else removes is lost', { skip }, async (t) => {
   const attempt = await attempts.start(here.bot('sleep 1000'), 1)
   await isRunning(attempt)
   const [id] = await here.containers()
-  await new Docker().getContainer(id!).remove({ force: true })
+  await new DockerApi().getContainer(id!).remove({ force: true })
   const end = await endOf(attempt)
   // Whoever looks while it goes sees the kill.
   assert.match(`${end.outcome} ${end.reason}`, /^(interrupted lost|failed signal)$/)

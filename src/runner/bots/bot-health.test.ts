@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import Docker from 'dockerode'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
+import { DockerApi } from '../../../test/support/docker/docker-api.ts'
 import { endOf, until } from '../attempts/attempt-fixture.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { fromHub, token } from '../secrets/secret-fixture.ts'
@@ -47,7 +47,7 @@ test("the check of a bot's image counts, what it says is masked, and a bot may l
   await until(() => phases(without).includes('running'))
   assert.equal(health(without), undefined)
   const [id] = await here.containers()
-  const { Config } = await new Docker().getContainer(id!).inspect()
+  const { Config } = await new DockerApi().getContainer(id!).inspect()
   if (Config.Healthcheck?.Test?.[0] !== 'NONE') assert.equal(Config.Healthcheck?.Interval, 5e9)
   for (const attempt of [well, without]) attempt.cancel(1_000, 'canceled')
   await Promise.all([well, without].map(endOf))

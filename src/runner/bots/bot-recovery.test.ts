@@ -6,9 +6,9 @@ import { existsSync, globSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import Docker from 'dockerode'
 import { type BotPlace, botPlace } from '../../../test/support/docker/bot-place.ts'
 import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
+import { DockerApi } from '../../../test/support/docker/docker-api.ts'
 import { startImageRegistry } from '../../../test/support/docker/image-registry.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
@@ -150,7 +150,7 @@ test('a bot that ended while no runner was there tells of it, and its log is who
   const spec = here.bot('echo one; sleep 1; echo two; exit 4')
   await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
   const [id] = await here.containers()
-  await new Docker().getContainer(id!).wait()
+  await new DockerApi().getContainer(id!).wait()
   const attempts = here.open()
   const [attempt] = await attempts.recover()
   const end = await endOf(attempt!)
@@ -169,7 +169,7 @@ test('after a boot of its machine a bot goes on by its restarts, in its own cont
   await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
   const [id] = await here.containers()
   // As the machine does it, and Docker then tells.
-  await new Docker().getContainer(id!).kill()
+  await new DockerApi().getContainer(id!).kill()
   rmSync(join(here.path, 'attempts.storage'))
   const attempts = here.open()
   const [attempt] = await attempts.recover()
@@ -185,7 +185,7 @@ test('a container that someone has given another name is taken up all the same',
   const spec = here.bot('echo one; sleep 3; echo two; exit 4')
   await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
   const [id] = await here.containers()
-  await new Docker().getContainer(id!).rename({ name: `errand-test-${id!.slice(0, 12)}` })
+  await new DockerApi().getContainer(id!).rename({ name: `errand-test-${id!.slice(0, 12)}` })
   const attempts = here.open()
   const [attempt] = await attempts.recover()
   const end = await endOf(attempt!)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import Docker from 'dockerode'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { dockerHere, labelled } from '../../../test/support/docker/docker.ts'
+import { DockerApi } from '../../../test/support/docker/docker-api.ts'
 import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
 import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
 import { connectDocker } from '../containers/docker/connect.ts'
@@ -172,7 +172,7 @@ test('the stop of an unhealthy bot that its engine did not carry out is not that
   cable.pull()
   await cable.inside(id!, ['touch', '/data/fine'])
   // As an engine that comes back does.
-  await new Docker().getContainer(id!).restart({ t: 5 })
+  await new DockerApi().getContainer(id!).restart({ t: 5 })
   cable.plug()
   const { live } = here.services
   await until(() => live.all().some(({ health }) => health?.state === 'healthy'), 'healthy')

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import Docker from 'dockerode'
 import {
   bridgeName,
   buildBridges,
@@ -11,6 +10,7 @@ import {
   guardChain,
 } from '../../../src/runner/containers/docker/guard-rules.ts'
 import { noteMade } from './docker.ts'
+import { DockerApi, type ThingApi } from './docker-api.ts'
 
 const execute = promisify(execFile)
 
@@ -24,7 +24,7 @@ export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
 
 /** It, those of its builds, and its rules. */
 export async function removeBotNetwork(name: string): Promise<void> {
-  const docker = new Docker()
+  const docker = new DockerApi()
   const networks = await docker.listNetworks({ filters: { name: [name] } })
   for (const { Id, Name } of networks)
     if (Name === name || Name.startsWith(`${name}-build-`)) await removedOnceEmpty(docker.getNetwork(Id))
@@ -40,7 +40,7 @@ export async function removeBotNetwork(name: string): Promise<void> {
 }
 
 /** An engine ends an aborted build in its own time. */
-async function removedOnceEmpty(network: Docker.Network): Promise<void> {
+async function removedOnceEmpty(network: ThingApi<unknown>): Promise<void> {
   const deadline = Date.now() + 180_000
   for (;;) {
     try {

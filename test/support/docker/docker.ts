@@ -18,7 +18,7 @@ import { appendFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
-import Docker from 'dockerode'
+import { DockerApi } from './docker-api.ts'
 import { listImages, removeImages } from './remove-images.ts'
 
 const execute = promisify(execFile)
@@ -36,7 +36,7 @@ export async function dockerHere(): Promise<string | false> {
 
 async function answers(): Promise<boolean> {
   try {
-    await new Docker().ping()
+    await new DockerApi().ping()
     return true
   } catch {
     return false
@@ -58,7 +58,7 @@ export async function baseImage(name: BaseImage): Promise<string> {
 }
 
 export interface TestDocker {
-  engine: Docker
+  engine: DockerApi
   /** For each container, network, volume and image that the test makes: all that carry them go with it. */
   labels: Record<string, string>
   /** A name that no other test has. */
@@ -70,7 +70,7 @@ export function dockerFor(t: TestContext): TestDocker {
   noteMade('label', `errand.test=${id}`)
   t.after(() => removeLabelled(`errand.test=${id}`))
   return {
-    engine: new Docker(),
+    engine: new DockerApi(),
     labels: { 'errand.test': id },
     name: (suffix) => `errand-test-${id}-${suffix}`,
   }
@@ -94,7 +94,7 @@ export interface Labelled {
 
 /** Ids (of volumes: names) of what carries the label, `key` or `key=value`; containers that have ended too. */
 export async function labelled(label: string): Promise<Labelled> {
-  const engine = new Docker()
+  const engine = new DockerApi()
   const filters = { label: [label] }
   const [containers, networks, volumes, images] = await Promise.all([
     engine.listContainers({ all: true, filters }),
@@ -105,13 +105,13 @@ export async function labelled(label: string): Promise<Labelled> {
   return {
     containers: containers.map(({ Id }) => Id),
     networks: networks.map(({ Id }) => Id),
-    volumes: volumes.Volumes.map(({ Name }) => Name),
+    volumes: (volumes.Volumes ?? []).map(({ Name }) => Name),
     images: images.map(({ Id }) => Id),
   }
 }
 
 export async function removeLabelled(label: string): Promise<void> {
-  const engine = new Docker()
+  const engine = new DockerApi()
   const { containers, networks, volumes } = await labelled(label)
   await Promise.all(containers.map((id) => removed(engine.getContainer(id).remove({ force: true, v: true }))))
   await Promise.all([

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import Docker from 'dockerode'
+import { DockerApi } from './docker-api.ts'
 
 const ENGINE = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace('unix://', '')
 
@@ -75,9 +75,7 @@ export class EngineCable {
 
   /** Runs a command in a container, beside the cable. */
   async inside(id: string, command: string[]): Promise<void> {
-    const run = await new Docker().getContainer(id).exec({ Cmd: command })
-    const answer = await run.start({ Detach: true })
-    answer.resume()
+    await new DockerApi().getContainer(id).begin(...command)
   }
 
   #take(asked: IncomingMessage, answer: ServerResponse): void {

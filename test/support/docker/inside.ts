@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import type { Container } from 'dockerode'
+import type { ContainerApi } from './docker-api.ts'
 
 /** What the command prints in the container; fails where it does. */
-export async function inside({ id }: Container, command: readonly string[], input = ''): Promise<string> {
+export async function inside({ id }: ContainerApi, command: readonly string[], input = ''): Promise<string> {
   const child = spawn('docker', ['exec', '-i', id, ...command])
   let printed = ''
   let errors = ''

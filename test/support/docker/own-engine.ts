@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import Docker from 'dockerode'
+import { DockerApi } from './docker-api.ts'
 
 const execute = promisify(execFile)
 const WITHIN_MS = 120_000
@@ -24,7 +24,7 @@ export async function ownEngineHere(): Promise<string | false> {
 
 /** A dockerd beside the one of this machine, in a network of its own, that a test may stop, kill and begin again. */
 export class OwnEngine {
-  readonly docker: Docker
+  readonly docker: DockerApi
   readonly #dir: string
   readonly #arguments: readonly string[]
   #exited: Promise<unknown> = Promise.resolve()
@@ -34,7 +34,7 @@ export class OwnEngine {
   private constructor(dir: string, args: readonly string[]) {
     this.#dir = dir
     this.#arguments = args
-    this.docker = new Docker({ socketPath: join(dir, 'docker.sock') })
+    this.docker = new DockerApi({ DOCKER_HOST: `unix://${join(dir, 'docker.sock')}` })
   }
 
   /** It runs, and goes with the test, and all that it has. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type Docker from 'dockerode'
 import { despiteRemovals } from '../../../src/runner/containers/docker/lost-layers.ts'
+import type { DockerApi, ImageApi, ListedImage } from './docker-api.ts'
 
 const PATIENCE_MS = 180_000
 
@@ -9,7 +9,7 @@ const PATIENCE_MS = 180_000
  * happens where both build the same, loses its names: the engine removes it with what stands on it. Throws where one stays
  * for any other reason.
  */
-export async function removeImages(engine: Docker, label: string): Promise<void> {
+export async function removeImages(engine: DockerApi, label: string): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS
   for (;;) {
     const images = await listImages(engine, { filters: { label: [label] } })
@@ -26,8 +26,10 @@ export async function removeImages(engine: Docker, label: string): Promise<void>
 }
 
 /** Other tests remove images at this moment. */
-export const listImages = (engine: Docker, options: Docker.ListImagesOptions): Promise<Docker.ImageInfo[]> =>
-  despiteRemovals(() => engine.listImages(options))
+export const listImages = (
+  engine: DockerApi,
+  options: Readonly<Record<string, unknown>>,
+): Promise<ListedImage[]> => despiteRemovals(() => engine.listImages(options))
 
 interface Failure {
   statusCode?: number
@@ -35,7 +37,7 @@ interface Failure {
 }
 
 /** Undefined where it is gone. */
-async function failureOf(image: Docker.Image): Promise<Failure | undefined> {
+async function failureOf(image: ImageApi): Promise<Failure | undefined> {
   try {
     await despiteRemovals(() => image.remove({ force: true }))
   } catch (error) {
@@ -50,7 +52,7 @@ async function failureOf(image: Docker.Image): Promise<Failure | undefined> {
  * Ids of all that an image of someone else stands on. One without a name and labels is nobody's: it is in the making, or was
  * left behind.
  */
-async function builtByOthers(engine: Docker, label: string): Promise<Set<string>> {
+async function builtByOthers(engine: DockerApi, label: string): Promise<Set<string>> {
   const all = await listImages(engine, { all: true })
   const ours = new Set(
     (await listImages(engine, { all: true, filters: { label: [label] } })).map(({ Id }) => Id),
@@ -65,8 +67,8 @@ async function builtByOthers(engine: Docker, label: string): Promise<Set<string>
   return under
 }
 
-const names = ({ RepoTags }: Docker.ImageInfo) => (RepoTags ?? []).filter((name) => name !== '<none>:<none>')
+const names = ({ RepoTags }: ListedImage) => (RepoTags ?? []).filter((name) => name !== '<none>:<none>')
 
-async function unname(engine: Docker, images: readonly Docker.ImageInfo[]): Promise<void> {
+async function unname(engine: DockerApi, images: readonly ListedImage[]): Promise<void> {
   for (const name of images.flatMap(names)) await failureOf(engine.getImage(name))
 }

@@ -1,10 +1,10 @@
 // remove-left.ts FILE: removes from the engine what a test file had noted there (`noteMade`) before it was ended.
 import { readFileSync } from 'node:fs'
-import Docker from 'dockerode'
 import { removeBotNetwork } from './bot-network.ts'
 import { removeLabelled } from './docker.ts'
+import { DockerApi } from './docker-api.ts'
 
-const engine = new Docker()
+const engine = new DockerApi()
 const notes = readFileSync(process.argv[2]!, 'utf8').trim().split('\n')
 const named = (kind: string) =>
   notes.filter((note) => note.startsWith(`${kind} `)).map((note) => note.slice(kind.length + 1))

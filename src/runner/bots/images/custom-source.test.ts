@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import type Docker from 'dockerode'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import { rawTar, rawZip } from '../../sources/archive-fixture.ts'
@@ -260,7 +259,7 @@ test('neither a name of a stage nor a base image leads to the image of another u
     Image: 'errand.test/busybox',
     Labels: docker.labels,
     OnBuild: [`COPY \\\n--from=${stolen} /secret /stolen`],
-  } as Docker.ContainerCreateOptions)
+  })
   const name = docker.name('base')
   await container.commit({ repo: name })
   await assert.rejects(build({ Dockerfile: `FROM ${name}\n` }), {

@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import Docker from 'dockerode'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { DockerApi } from '../../../../test/support/docker/docker-api.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 import type { EngineUnderTest } from '../container-engine-conformance.ts'
 import { testingBuild } from '../testing-build.ts'
@@ -109,7 +109,7 @@ test('two builds at once neither see nor reach each other, nor speak in each oth
     Name: shared,
     Labels: docker.labels,
     IPAM: { Config: [{ Subnet: freeSubnets({ first: 0xc612_0000, bits: 16 }, [])[0] }] },
-  } as Docker.NetworkCreateOptions)
+  })
   const started = async (Image: string, Cmd: string[]) => {
     const container = await docker.engine.createContainer({
       Image,
@@ -278,7 +278,7 @@ test('a build is given addresses that no route leads to, and told where there ar
     Name: docker.name('taken'),
     Labels: docker.labels,
     IPAM: { Config: [{ Subnet: '198.51.100.0/24' }] },
-  } as Docker.NetworkCreateOptions)
+  })
   await assert.rejects(lines(here, `FROM ${here.image}`, {}), {
     code: 'unavailable',
     message: /198\.51\.100\.0\/28/,
@@ -380,7 +380,7 @@ async function lines(
 }
 
 async function networksOf({ runner }: EngineUnderTest): Promise<string[]> {
-  const found = await new Docker().listNetworks({ filters: { label: [`errand.runner=${runner}`] } })
+  const found = await new DockerApi().listNetworks({ filters: { label: [`errand.runner=${runner}`] } })
   return found.map(({ Name }) => Name)
 }
 

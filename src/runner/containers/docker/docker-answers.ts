@@ -1,4 +1,4 @@
-/** What is read of the engine's answers, where more than one file reads it. */
+/** The fields that are read of Docker's answers, where more than one file reads them. */
 
 export interface HealthConfig {
   Test?: string[]

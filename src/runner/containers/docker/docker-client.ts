@@ -53,7 +53,7 @@ export class DockerClient {
     this.#to = addressee(env, this.address)
   }
 
-  /** What the engine answers, as a whole; undefined where that is nothing, or no JSON. */
+  /** The engine's whole answer; undefined where that is nothing, or no JSON. */
   async ask<T = unknown>(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<T> {
     const response = await this.#send(method, path, request)
     if (request.signal !== undefined) addAbortSignal(request.signal, response)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import Docker from 'dockerode'
 import { type BaseImage, baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
+import { DockerApi } from '../../../../test/support/docker/docker-api.ts'
 import { dockerUnderTest } from '../../../../test/support/docker/docker-under-test.ts'
 
 const skip = await dockerHere()
@@ -63,7 +63,7 @@ test('a bot can neither set up io_uring nor use sockets of the kernel or of the 
     let printed = ''
     const signal = new AbortController().signal
     for await (const { bytes } of here.engine.logs(id, { follow: true, signal })) printed += bytes
-    const { HostConfig } = await new Docker().getContainer(id).inspect()
+    const { HostConfig } = await new DockerApi().getContainer(id).inspect()
     return { printed, options: HostConfig.SecurityOpt as string[] }
   }
   const { printed, options } = await run('python:3.11-slim', ['python3', '-c', REFUSED])
