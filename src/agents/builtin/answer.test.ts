@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ChatCompletionChunk } from 'openai/resources/chat/completions'
 import { AnswerReader } from './answer.ts'
 
 /** As services send them, which is not always as the types say. */
 function read(...choices: object[]) {
   const reader = new AnswerReader()
-  for (const choice of choices) reader.take({ choices: [choice] } as unknown as ChatCompletionChunk)
+  for (const choice of choices) reader.take({ choices: [choice] })
   return reader.answer
 }
 const calls = (...tool_calls: object[]) => ({ delta: { tool_calls } })
@@ -40,7 +39,6 @@ test('an answer without an end has none, and the other names of thoughts are kno
   assert.equal(read({ delta: { content: 'Half' } }).finish, undefined)
   assert.equal(read({ delta: { refusal: 'No.' } }, { delta: {}, finish_reason: 'stop' }).finish, 'refusal')
   const reader = new AnswerReader()
-  const chunk = { choices: [{ delta: { reasoning: 'Hm.' } }] } as unknown as ChatCompletionChunk
-  assert.deepEqual(reader.take(chunk), { text: '', thought: 'Hm.' })
-  assert.deepEqual(reader.take({} as ChatCompletionChunk), { text: '', thought: '' })
+  assert.deepEqual(reader.take({ choices: [{ delta: { reasoning: 'Hm.' } }] }), { text: '', thought: 'Hm.' })
+  assert.deepEqual(reader.take({}), { text: '', thought: '' })
 })

@@ -1,4 +1,3 @@
-import type { ChatCompletionChunk } from 'openai/resources/chat/completions'
 import type { Usage } from '../../contract/agent.ts'
 
 /** One answer of the model, whole or as far as it came. */
@@ -17,6 +16,25 @@ export interface ModelCall {
   arguments: string
 }
 
+/** A piece of a streamed answer, as services send it: what they leave out differs. */
+export interface AnswerChunk {
+  choices?: readonly { delta?: Delta; finish_reason?: string | null }[]
+  usage?: {
+    prompt_tokens?: number
+    completion_tokens?: number
+    prompt_tokens_details?: { cached_tokens?: number } | null
+  } | null
+}
+
+/** With the fields that only other services than OpenAI's have. */
+interface Delta {
+  content?: string | null
+  refusal?: string | null
+  reasoning_content?: string
+  reasoning?: string
+  tool_calls?: readonly { index?: number; id?: string; function?: { name?: string; arguments?: string } }[]
+}
+
 /** Past it no model means what it says. */
 const MOST_CHARS = 8 * 1024 * 1024
 
@@ -30,7 +48,7 @@ export class AnswerReader {
   #chars = 0
 
   /** Answers what of the chunk is for people. */
-  take(chunk: ChatCompletionChunk): { text: string; thought: string } {
+  take(chunk: AnswerChunk): { text: string; thought: string } {
     if (chunk.usage !== undefined && chunk.usage !== null) this.#usage = usageOf(chunk.usage)
     const choice = chunk.choices?.[0]
     const delta: Delta = choice?.delta ?? {}
@@ -68,15 +86,12 @@ export class AnswerReader {
   }
 }
 
-/** With the fields that only other services than OpenAI's have. */
-type Delta = Partial<ChatCompletionChunk.Choice.Delta> & { reasoning_content?: string; reasoning?: string }
-
 function finishOf(reason: string): NonNullable<Answer['finish']> {
   if (reason === 'length') return 'length'
   return reason === 'content_filter' ? 'refusal' : 'stop'
 }
 
-function usageOf(usage: NonNullable<ChatCompletionChunk['usage']>): Usage {
+function usageOf(usage: NonNullable<AnswerChunk['usage']>): Usage {
   const count = (value: number | undefined) => Math.max(0, Math.round(Number(value) || 0))
   const cached = count(usage.prompt_tokens_details?.cached_tokens)
   return {

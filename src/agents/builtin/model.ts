@@ -1,10 +1,10 @@
-import type { OpenAI } from 'openai'
-import type { ChatCompletionCreateParamsStreaming } from 'openai/resources/chat/completions'
-import { type Answer, AnswerReader } from './answer.ts'
+import { type Answer, type AnswerChunk, AnswerReader } from './answer.ts'
 import { type CallFailure, callFailure } from './call-failure.ts'
 import type { Message } from './message.ts'
 import type { Settings } from './settings.ts'
 import type { Tool } from './tools/tool.ts'
+
+const OPENAI_URL = 'https://api.openai.com/v1'
 
 /** How one request ended; what came until then is in the answer. */
 export type Asked =
@@ -18,8 +18,7 @@ export type Heard = (piece: { text: string; thought: string }) => void
 /** A model behind Chat Completions. One request at a time, and never one by itself. */
 export class Model {
   readonly #settings: Settings
-  readonly #tools: ChatCompletionCreateParamsStreaming['tools']
-  #client: Promise<OpenAI> | undefined
+  readonly #tools: readonly object[]
 
   constructor(settings: Settings, tools: readonly Tool[]) {
     this.#settings = settings
@@ -30,8 +29,6 @@ export class Model {
   }
 
   async ask(system: string, messages: readonly Message[], heard: Heard, signal: AbortSignal): Promise<Asked> {
-    this.#client ??= this.#connect()
-    const client = await this.#client
     const reader = new AnswerReader()
     const silence = new Silence(this.#settings.timeoutMs)
     let begun = false
@@ -44,11 +41,10 @@ export class Model {
       return { type: 'failed', answer, failure: this.#told(callFailure(error, begun)) }
     }
     try {
-      const stream = await client.chat.completions.create(this.#body(system, messages), {
-        signal: AbortSignal.any([signal, silence.signal]),
-      })
+      const until = AbortSignal.any([signal, silence.signal])
+      const response = await this.#post(this.#body(system, messages), until)
       begun = true
-      for await (const chunk of stream) {
+      for await (const chunk of chunksOf(response)) {
         silence.broken()
         heard(reader.take(chunk))
       }
@@ -60,7 +56,7 @@ export class Model {
     }
   }
 
-  #body(system: string, messages: readonly Message[]): ChatCompletionCreateParamsStreaming {
+  #body(system: string, messages: readonly Message[]): object {
     const { model, maxTokens, baseUrl } = this.#settings
     // Others than OpenAI know the older name of it.
     const limit = baseUrl === undefined ? 'max_completion_tokens' : 'max_tokens'
@@ -74,28 +70,77 @@ export class Model {
     }
   }
 
-  async #connect(): Promise<OpenAI> {
-    const { OpenAI } = await import('openai')
-    const { apiKey, baseUrl, organization, project } = this.#settings
-    return new OpenAI({
-      apiKey,
-      // What is left undefined the library takes from the environment of the runner, which is not the step's.
-      baseURL: baseUrl ?? null,
-      organization: organization ?? null,
-      project: project ?? null,
-      adminAPIKey: null,
-      webhookSecret: null,
-      maxRetries: 0,
-      // `Silence` keeps the time, the stream's as well.
-      timeout: 2 ** 31 - 1,
-      logLevel: 'off',
+  async #post(body: object, signal: AbortSignal): Promise<Response> {
+    const { apiKey, baseUrl = OPENAI_URL, organization, project } = this.#settings
+    const headers = {
+      Accept: 'application/json',
+      'Content-Type': 'application/json',
+      Authorization: `Bearer ${apiKey}`,
+      ...(organization === undefined ? {} : { 'OpenAI-Organization': organization }),
+      ...(project === undefined ? {} : { 'OpenAI-Project': project }),
+    }
+    const url = `${baseUrl.replace(/\/$/, '')}/chat/completions`
+    const request = { method: 'POST', headers, body: JSON.stringify(body), signal }
+    const response = await fetch(url, request).catch((cause: unknown) => {
+      throw new Error('Connection error.', { cause })
     })
+    if (response.ok) return response
+    throw await refusalOf(response)
   }
 
   #told(failure: CallFailure): CallFailure {
     const { baseUrl, model } = this.#settings
-    const { origin, pathname } = new URL(baseUrl ?? 'https://api.openai.com/v1')
+    const { origin, pathname } = new URL(baseUrl ?? OPENAI_URL)
     return { ...failure, message: `${model} at ${origin}${pathname}: ${failure.message}` }
+  }
+}
+
+/** The service's words instead of an answer, or in the middle of one. */
+class ServiceError extends Error {
+  readonly status: number | undefined
+  readonly headers: Headers
+  readonly error: unknown
+  readonly code: string | null | undefined
+
+  /** `text`: where it says nothing in the usual form. */
+  constructor(headers: Headers, error: unknown, status?: number, text?: string) {
+    const { message, code } = (error ?? {}) as { message?: unknown; code?: string | null }
+    const said = message || error
+    const words = typeof message === 'string' && message !== '' ? message : said ? JSON.stringify(said) : text
+    super(
+      [status, words || (status ? 'status code (no body)' : '(no status code or body)')]
+        .filter(Boolean)
+        .join(' '),
+    )
+    this.status = status
+    this.headers = headers
+    this.error = error
+    this.code = code
+  }
+}
+
+async function refusalOf(response: Response): Promise<ServiceError> {
+  const text = await response.text().catch(String)
+  try {
+    const { error } = JSON.parse(text) as { error?: unknown }
+    return new ServiceError(response.headers, error, response.status)
+  } catch {
+    return new ServiceError(response.headers, undefined, response.status, text)
+  }
+}
+
+/** The pieces of a streamed answer; throws where one of them is an error. */
+async function* chunksOf({ body, headers }: Response): AsyncGenerator<AnswerChunk> {
+  if (body === null) throw new Error('The answer has no body.')
+  const { EventSourceParserStream } = await import('eventsource-parser/stream')
+  const events = body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())
+  let done = false
+  for await (const { data } of events) {
+    done ||= data.startsWith('[DONE]')
+    if (done) continue
+    const chunk = JSON.parse(data) as (AnswerChunk & { error?: unknown }) | null
+    if (chunk?.error) throw new ServiceError(headers, chunk.error)
+    if (chunk !== null) yield chunk
   }
 }
 

@@ -20,7 +20,7 @@ const environment = z.object({
 export interface Settings {
   model: string
   apiKey: string
-  /** Absent: the library's own. */
+  /** Absent: OpenAI's. */
   baseUrl?: string
   organization?: string
   project?: string

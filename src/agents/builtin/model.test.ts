@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { json } from 'node:stream/consumers'
+import { type TestContext, test } from 'node:test'
+import { type Asked, Model } from './model.ts'
+import type { Settings } from './settings.ts'
+
+type Serve = (response: ServerResponse, request: IncomingMessage, body: unknown) => unknown
+
+/** What a model answers that is served so, and what of it people hear. */
+async function ask(
+  t: TestContext,
+  serve: Serve,
+  { signal = new AbortController().signal, ...more }: Partial<Settings> & { signal?: AbortSignal } = {},
+): Promise<{ asked: Asked; heard: string }> {
+  const server = createServer(async (request, response) => serve(response, request, await json(request)))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const settings: Settings = {
+    model: 'm',
+    apiKey: 'key',
+    baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/`,
+    timeoutMs: 60_000,
+    retries: 0,
+    contextChars: 1000,
+    ...more,
+  }
+  const tool = { name: 'look', description: 'looks', parameters: { type: 'object' } }
+  let heard = ''
+  const model = new Model(settings, [tool as never])
+  const asked = await model.ask(
+    'be brief',
+    [{ role: 'user', content: 'hello' }],
+    ({ text }) => (heard += text),
+    signal,
+  )
+  return { asked, heard }
+}
+
+const event = (data: object | string) =>
+  `data: ${typeof data === 'string' ? data : JSON.stringify(data)}\r\n\r\n`
+const piece = (content: string) => event({ choices: [{ delta: { content } }] })
+const end = event({ choices: [{ delta: {}, finish_reason: 'stop' }] })
+
+function failureOf({ asked }: { asked: Asked }) {
+  assert.equal(asked.type, 'failed')
+  const { failure, message, passing, waitMs } = asked.type === 'failed' ? asked.failure : assert.fail()
+  return { failure, message: message.replace(/^m at http:\/\/127\.0\.0\.1:\d+\/v1\/: /, ''), passing, waitMs }
+}
+
+test('a request says what the service needs to know, and its answer is read however it comes cut', async (t) => {
+  let told: { url?: string; headers?: IncomingMessage['headers']; body?: unknown } = {}
+  const text = `: a comment\r\n\r\n${piece('Gr')}${piece('üße')}${end}${event('[DONE]')}${piece('more')}`
+  const serve: Serve = async (response, { url, headers }, body) => {
+    told = { url, headers, body }
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    for (const byte of Buffer.from(text)) {
+      response.write(Buffer.from([byte]))
+      await new Promise(setImmediate)
+    }
+    response.end()
+  }
+  const { asked, heard } = await ask(t, serve, { organization: 'org', project: 'proj', maxTokens: 7 })
+  assert.equal(asked.type, 'answered')
+  assert.deepEqual([asked.answer.text, asked.answer.finish, heard], ['Grüße', 'stop', 'Grüße'])
+  assert.equal(told.url, '/v1/chat/completions')
+  const { authorization, 'openai-organization': organization, 'openai-project': project } = told.headers!
+  assert.deepEqual([authorization, organization, project], ['Bearer key', 'org', 'proj'])
+  assert.deepEqual(told.body, {
+    model: 'm',
+    messages: [
+      { role: 'system', content: 'be brief' },
+      { role: 'user', content: 'hello' },
+    ],
+    tools: [
+      { type: 'function', function: { name: 'look', description: 'looks', parameters: { type: 'object' } } },
+    ],
+    stream: true,
+    stream_options: { include_usage: true },
+    max_tokens: 7,
+  })
+})
+
+test('a refusal is told with its status and the words of the service', async (t) => {
+  const refused = (status: number, body: string, headers = {}) =>
+    ask(t, (response) => response.writeHead(status, headers).end(body)).then(failureOf)
+  const error = { message: 'Slow down.', code: 'rate_limit_exceeded' }
+  assert.deepEqual(await refused(429, JSON.stringify({ error }), { 'retry-after': '2' }), {
+    failure: 'rate_limit',
+    message: '429 Slow down.',
+    passing: true,
+    waitMs: 2000,
+  })
+  assert.equal((await refused(401, '{"error": "no"}')).message, '401 "no"')
+  assert.equal((await refused(502, '<html>')).message, '502 <html>')
+  assert.equal((await refused(500, '{}')).message, '500 status code (no body)')
+  const unknown = JSON.stringify({ error: { message: 'No such model.', code: 'model_not_found' } })
+  assert.equal((await refused(404, unknown)).failure, 'bad_model')
+})
+
+test('an error in the stream, one that breaks off, and one without an end are failures, with what came before', async (t) => {
+  const said = await ask(t, (response) =>
+    response.end(piece('Ha') + event({ error: { message: 'Overloaded' } })),
+  )
+  assert.equal(said.asked.answer.text, 'Ha')
+  assert.equal(failureOf(said).message, 'Overloaded')
+  const broken = await ask(t, (response) => {
+    response.write(piece('Ha'))
+    setImmediate(() => response.destroy())
+  })
+  assert.deepEqual([failureOf(broken).failure, failureOf(broken).passing], ['broken_stream', true])
+  const short = await ask(t, (response) => response.end(piece('Ha')))
+  assert.equal(failureOf(short).message, 'The stream of the answer stopped before its end.')
+  const garbled = await ask(t, (response) => response.end(event('{"choices": [')))
+  assert.equal(failureOf(garbled).failure, 'broken_stream')
+})
+
+test('a service that is not there, or says nothing, is told, and a cancel ends the request', async (t) => {
+  const none = await ask(t, () => {}, { baseUrl: 'http://127.0.0.1:1/v1' })
+  assert.equal(none.asked.type, 'failed')
+  assert.match(JSON.stringify(none.asked), /unreachable.*Connection error\.: fetch failed: .*bad port/)
+  const silent = await ask(t, () => {}, { timeoutMs: 20 })
+  assert.equal(failureOf(silent).message, 'The service of the model said nothing for 0.02 s.')
+  const cancel = new AbortController()
+  const { asked } = await ask(t, () => cancel.abort(), { signal: cancel.signal })
+  assert.equal(asked.type, 'canceled')
+  const later = new AbortController()
+  const begun = await ask(
+    t,
+    (response) => {
+      response.write(piece('Ha'))
+      setTimeout(() => later.abort(), 20)
+    },
+    { signal: later.signal },
+  )
+  assert.equal(begun.asked.type, 'canceled')
+})
