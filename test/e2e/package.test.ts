@@ -16,7 +16,10 @@ import { type TestContext, test } from 'node:test'
 
 const root = join(import.meta.dirname, '../..')
 const text = (path: string): string => readFileSync(join(root, path), 'utf8')
-const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> }
+const { dependencies, devDependencies } = JSON.parse(text('package.json')) as Record<
+  'dependencies' | 'devDependencies',
+  Record<string, string>
+>
 interface Locked {
   engines?: { node?: string }
   optionalDependencies?: Record<string, string>
@@ -133,6 +136,22 @@ test('no line of the library is long, so that what Node prints of it can be read
     )
     assert.ok(longest < 1000, `${name} has a line of ${longest} characters`)
   }
+})
+
+test('what is built loads no package that an install leaves out', () => {
+  const built = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })
+  const files = built.filter((name) => /\.c?js$/.test(name))
+  assert.ok(files.length >= 6, files.join())
+  const loaded = /\b(?:require|import)\(["']([^"']+)["']\)|\b(?:from|import)\s*["']([^"']+)["']/g
+  for (const file of files)
+    for (const [, required, imported] of text(`dist/${file}`).matchAll(loaded)) {
+      const [scope, name] = (required ?? imported)!.split('/')
+      const of = scope!.startsWith('@') ? `${scope}/${name}` : scope!
+      assert.ok(
+        !(of in devDependencies),
+        `dist/${file} loads ${of}: make it a dependency, or no external of the build`,
+      )
+    }
 })
 
 test('the lock holds every optional package, so that "npm ci" works wherever it was made', () => {
