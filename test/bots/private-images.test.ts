@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -8,14 +8,29 @@ import test, { type TestContext } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
 import type { StartBotInput } from '../../src/contract/bot-api.ts'
 import { makeRepository, needsLogin, serveGit } from '../../src/runner/sources/git-fixture.ts'
-import { botsHere, startBotHub } from '../support/bot-hub.ts'
+import { type BotHub, botsHere, startBotHub } from '../support/bot-hub.ts'
 import { dockerFor } from '../support/docker/docker.ts'
 import { startImageRegistry } from '../support/docker/image-registry.ts'
 import { eventually } from '../support/errand-command.ts'
-import { readIfThere } from '../support/programs-output.ts'
+import { filesWith, formsOf, holds } from '../support/secret-search.ts'
 
 const skip = await botsHere()
 const PASSWORD = 'not-a-word-of-it'
+
+/** Names of the secrets that the hub still has. */
+function keptSecrets({ data }: BotHub): unknown[] {
+  const db = new DatabaseSync(join(data, 'errand.db'), { readOnly: true })
+  const names = db.prepare('SELECT name FROM secrets').all()
+  db.close()
+  return names.map(({ name }) => name)
+}
+
+/** None of the forms stands in a file of the hub or the runner, in what they print, nor in what the engine shows. */
+function assertNowhere(hub: BotHub, forms: readonly string[], shown: readonly object[]): void {
+  assert.deepEqual(filesWith(hub.home, forms), [])
+  const printed = [hub.hub, hub.runner!].map((program) => program.printed)
+  assert.ok(!holds(JSON.stringify([shown, printed]), forms))
+}
 
 /** A hub, and a registry with an image of Anna behind its password. */
 async function privateImage(t: TestContext, script: string) {
@@ -130,26 +145,11 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   await hub.until('echo', 'running')
   const printed = await hub.untilPrinted(first.run_id, 'Dockerfile\n')
   assert.ok(!printed.includes('TOKEN') && !printed.includes('PASSWORD') && !printed.includes('.git'), printed)
-  const secrets = () => {
-    const db = new DatabaseSync(join(hub.data, 'errand.db'), { readOnly: true })
-    const count = db.prepare('SELECT name FROM secrets').all().length
-    db.close()
-    return count
-  }
-  await eventually('no secrets', () => secrets() === 0)
+  await eventually('no secrets', () => keptSecrets(hub).length === 0)
   const forms = [token, Buffer.from(`x-access-token:${token}`).toString('base64').replace(/=*$/, '')]
-  const holds = (bytes: Buffer | string) => forms.some((form) => bytes.includes(form))
-  const files = globSync('**/*', { cwd: hub.home, withFileTypes: true }).filter((entry) => entry.isFile())
-  assert.ok(files.length > 10, 'there are files')
-  const paths = files.map(({ parentPath, name }) => join(parentPath, name))
-  assert.deepEqual(
-    paths.filter((path) => holds(readIfThere(path))),
-    [],
-  )
   const container = await (await hub.containerOf('echo')).inspect()
   const image = hub.engine.getImage(container.Image)
-  assert.ok(!holds(JSON.stringify([container, await image.inspect(), await image.history()])))
-  for (const { printed } of [hub.hub, hub.runner!]) assert.ok(!holds(JSON.stringify(printed)))
+  assertNowhere(hub, forms, [container, await image.inspect(), await image.history()])
 
   git.intercept = (_path, response) => {
     response.writeHead(500).end()
@@ -184,29 +184,10 @@ test('a password of a registry serves one pull: then it is nowhere, and the bot 
   for (const id of ['bare', 'full']) await hub.until(id, 'running')
   await hub.untilPrinted(full.run_id, 'I am ***\n')
 
-  const secrets = () => {
-    const db = new DatabaseSync(join(hub.data, 'errand.db'), { readOnly: true })
-    const names = db.prepare('SELECT name FROM secrets').all()
-    db.close()
-    return names.map(({ name }) => name)
-  }
-  await eventually('the secrets without it', () => secrets().join() === 'NAME')
-  const forms = ['utf8', 'base64', 'hex'].map((form) =>
-    Buffer.from(password)
-      .toString(form as BufferEncoding)
-      .replace(/=*$/, ''),
-  )
-  const holds = (bytes: Buffer | string) => forms.some((form) => bytes.includes(form))
-  const files = globSync('**/*', { cwd: hub.home, withFileTypes: true }).filter((entry) => entry.isFile())
-  assert.ok(files.length > 10, 'there are files')
-  const paths = files.map(({ parentPath, name }) => join(parentPath, name))
-  assert.deepEqual(
-    paths.filter((path) => holds(readIfThere(path))),
-    [],
-  )
+  await eventually('the secrets without it', () => keptSecrets(hub).join() === 'NAME')
+  const forms = formsOf(password)
   const container = await hub.containerOf('full')
-  assert.ok(!holds(JSON.stringify([await container.inspect(), await hub.engine.getImage(Id).inspect()])))
-  for (const { printed } of [hub.hub, hub.runner!]) assert.ok(!holds(JSON.stringify(printed)))
+  assertNowhere(hub, forms, [await container.inspect(), await hub.engine.getImage(Id).inspect()])
 
   registry.pause()
   const imageOf = async (id: string) => (await (await hub.containerOf(id)).inspect()).Image

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
 import { botsHere, startBotHub } from '../support/bot-hub.ts'
 import { eventually } from '../support/errand-command.ts'
+import { filesWith, formsOf } from '../support/secret-search.ts'
 
 const execute = promisify(execFile)
 const skip = await botsHere()
@@ -21,29 +20,7 @@ print("to errors:", token, "and on", file=sys.stderr, flush=True)
 print("done", flush=True)
 while True: time.sleep(1000)
 `
-const forms = [
-  TOKEN,
-  Buffer.from(TOKEN).toString('base64').replace(/=*$/, ''),
-  Buffer.from(TOKEN).toString('hex'),
-]
-
-/** Files below that hold the token, in any form. */
-const filesWith = (folder: string): string[] =>
-  globSync('**/*', { cwd: folder }).filter((file) => {
-    const bytes = readIfThere(join(folder, file))
-    return forms.some((form) => bytes.includes(form))
-  })
-
-/** Empty for a folder, and for what has gone meanwhile. */
-function readIfThere(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'EISDIR' || code === 'ENXIO') return Buffer.alloc(0)
-    throw error
-  }
-}
+const forms = formsOf(TOKEN)
 
 test("a bot's token is in no image, log, answer or file of the hub, and nowhere once the bot has ended", {
   skip,
@@ -84,7 +61,7 @@ test("a bot's token is in no image, log, answer or file of the hub, and nowhere 
   const programs = [hub.hub, hub.runner!].map(({ printed }) => JSON.stringify(printed))
   for (const place of [shown, JSON.stringify(rest), ...events, JSON.stringify(answers), ...programs])
     for (const form of forms) assert.ok(!place.includes(form), place.slice(0, 500))
-  assert.deepEqual(filesWith(hub.data), [])
+  assert.deepEqual(filesWith(hub.data, forms), [])
 
   // It must begin again with its variables, also after a restart of the hub; then they go with it.
   await hub.kill('hub')
@@ -94,6 +71,6 @@ test("a bot's token is in no image, log, answer or file of the hub, and nowhere 
   await hub.client.bots.stop('teller')
   await hub.until('teller', 'stopped')
   await eventually('no container', async () => (await hub.containers()).length === 0)
-  await eventually('no file that has it', () => filesWith(hub.home).length === 0)
+  await eventually('no file that has it', () => filesWith(hub.home, forms).length === 0)
   await assert.rejects(hub.client.bots.restart('teller'), { code: 'conflict', message: /went with it/ })
 })
