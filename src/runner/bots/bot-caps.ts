@@ -8,7 +8,7 @@ import { bytes } from './bot-limits.ts'
 
 type Limit = keyof BotPlan['limits']
 
-/** What the operator of the runner has set for bots. */
+/** The operator's settings for bots on this runner. */
 export interface BotCaps {
   /** The most that one may ask for, as its request writes it; more is refused, not cut. Where none is given the machine is it. */
   most: Readonly<Partial<Record<Limit, { text: string; value: number }>>>
@@ -46,7 +46,7 @@ export function botCaps(env: Env): BotCaps {
   }
 }
 
-/** What the hub is told of it, so that it asks for nothing that is refused here. */
+/** The caps as the hub is told of them, so that it asks for nothing that is refused here. */
 export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
   return {
     cpu_overcommit: cpuOvercommit,

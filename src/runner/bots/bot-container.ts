@@ -20,7 +20,7 @@ import { patiently } from './patience.ts'
  */
 const KEPT_LOGS = 4
 const LEAST_LOG_BYTES = 128 * 1024 ** 2
-/** What an image may have where its bot may write: it is copied there, and counted. */
+/** The most that an image may have where its bot may write: it is copied there, and counted. */
 const MOST_IMAGE_BYTES = 100 * 1024 ** 3
 
 export interface BotContainerOptions {

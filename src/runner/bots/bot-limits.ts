@@ -8,7 +8,7 @@ const ORDINARY_SHARES = 1024
 /** Where no cores are kept for bots: ten that are busy get as much as one step. */
 const PRESET_OVERCOMMIT = 10
 
-/** What its container may use; `most` is what the step and this machine allow. */
+/** The limits of its container; `most` is what the step and this machine allow. */
 export function containerLimits(
   limits: BotLimits,
   most: AttemptLimits = {},

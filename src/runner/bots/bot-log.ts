@@ -155,7 +155,7 @@ export class BotLog {
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#options.fds[stream], bytes, at)
   }
 
-  /** What was not written whole is cut off again, so that nobody sees what the cursor does not cover. */
+  /** Cuts off again what was not written whole, so that nobody sees what the cursor does not cover. */
   #giveUp(error: Error): void {
     this.close()
     try {

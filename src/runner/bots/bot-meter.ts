@@ -4,7 +4,7 @@ import type { ContainerUse } from '../containers/ports.ts'
 
 type Counted = Pick<ContainerUse, 'cpuMs' | 'receivedBytes' | 'sentBytes' | 'readBytes' | 'writtenBytes'>
 
-/** What a later process of the runner goes on from. */
+/** The figures from which a later process of the runner goes on. */
 export interface MeterFacts {
   /** Start of the container that was measured last. */
   startedAt: string
@@ -19,7 +19,7 @@ export interface MeterFacts {
 }
 
 const NOTHING: Counted = { cpuMs: 0, receivedBytes: 0, sentBytes: 0, readBytes: 0, writtenBytes: 0 }
-/** What is measured over less is no more than noise. */
+/** A measurement over less is no more than noise. */
 const LEAST_MS = 500
 
 /** Adds up what a bot uses, over restarts of its container, of its engine and of this runner. */
@@ -36,7 +36,7 @@ export class BotMeter {
     this.#peakDiskBytes = facts?.peakDiskBytes
   }
 
-  /** What stands in its places on the disk; told with what is taken next. */
+  /** Takes what stands in its places on the disk; told with what is taken next. */
   onDisk(bytes: number): void {
     this.#diskBytes = bytes
     this.#peakDiskBytes = Math.max(this.#peakDiskBytes ?? 0, bytes)

@@ -5,12 +5,12 @@ import type { MeterFacts } from './bot-meter.ts'
 import type { PreparedImage } from './images/ports.ts'
 import type { PlannedRestart } from './restart-policy.ts'
 
-/** What a later process of this runner has to know of a bot beside what its engine tells. */
+/** The facts of a bot that a later process of this runner has to know beside what its engine tells. */
 export interface BotFacts {
   image?: PreparedImage
   /** Id of its container, once that is made and its limits were read back. */
   container?: string
-  /** What it has on the disk; absent: nothing. */
+  /** The places that it has on the disk; absent: none. */
   places?: { work: readonly string[]; imageBytes: number; data?: string }
   /** Volume for its data that was not there before it; until it is told that it runs. */
   newData?: string
@@ -22,7 +22,7 @@ export interface BotFacts {
   /** A start that is ended since its health check failed, and what that said. */
   unhealthy?: { startedAt: string; output?: string }
   usage?: MeterFacts
-  /** It has ended, its log is read to the end; what is left of it may be removed. */
+  /** Set once it has ended and its log is read to the end: what is left of it may be removed. */
   ending?: { how: Ending; atMs: number }
 }
 

@@ -31,7 +31,7 @@ const SIZE_HOLDS_MS = 1_000
 /** Data are counted no further, or a bot that makes files without end would have them counted without end. */
 const MEASURED_BYTES = 1024 ** 4
 
-/** What the bots of this machine share. */
+/** The things that the bots of this machine share. */
 export class BotServices {
   readonly options: BotsOptions
   readonly uses: ImageUses
@@ -53,7 +53,7 @@ export class BotServices {
     this.uses = new ImageUses(join(options.stateDir, 'image-uses.json'))
   }
 
-  /** What this runner is called at the engine; made at the first use. */
+  /** The runner's name at the engine; made at the first use. */
   get runner(): string {
     this.#runner ??= engineName(this.options.stateDir)
     return this.#runner
@@ -115,7 +115,7 @@ export class BotServices {
     }
   }
 
-  /** What stands in the volume, to a second: who asks while it is being measured waits for that. */
+  /** The bytes in the volume, to a second: who asks while it is being measured waits for that. */
   measured(engine: ContainerEngine, volume: string): Promise<number> {
     const before = this.#sizes.get(volume)
     if (before && Date.now() < before.untilMs) return before.bytes

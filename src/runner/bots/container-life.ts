@@ -32,7 +32,7 @@ export interface ContainerLifeOptions {
   /** Aborted where this process lets go of it. */
   leave: AbortSignal
   onStopFailed(error: unknown): void
-  /** It has written more than it may; the message says where. */
+  /** Called when it has written more than it may; the message says where. */
   onFull(message: string): void
 }
 
@@ -130,7 +130,7 @@ export class ContainerLife {
     patiently(() => engine.stop(id, this.#graceSeconds), leave).catch(onStopFailed)
   }
 
-  /** What was begun already is waited for; anything new is told at once that there is no engine. */
+  /** Waits for the engine where its container was begun already; else it is told at once that there is none. */
   async #engine(): Promise<ContainerEngine> {
     const { services, record } = this.#options.container
     const connect = () => services.engine()

@@ -50,7 +50,7 @@ export class ContainerLog {
     }
   }
 
-  /** What there is, of a container that has ended. */
+  /** Reads what there is, of a container that has ended. */
   async readRest(): Promise<void> {
     const { leave, patiently } = this.#options
     try {

@@ -36,7 +36,7 @@ export interface ContainerRestartsOptions {
   leave: AbortSignal
 }
 
-/** What follows when a container has ended. */
+/** The consequences of a container's end: it is begun again, or the attempt ends. */
 export class ContainerRestarts {
   readonly #options: ContainerRestartsOptions
 

@@ -65,7 +65,7 @@ export class ContainerWatch {
     if (!this.#closed) this.#schedule(this.#options.everyMs ?? EVERY_MS)
   }
 
-  /** What fails is tried again the next time. */
+  /** A look that fails is tried again the next time. */
   async #lookAtHealth(): Promise<void> {
     const { engine, id, startedAt } = this.#options
     const state = await engine.state(id).catch(() => undefined)

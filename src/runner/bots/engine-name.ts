@@ -8,7 +8,7 @@ const file = (stateDir: string): string => join(stateDir, 'engine-name')
 /** Whether this folder's runner has had a bot: only then anything of it can be at an engine. */
 export const hasEngineName = (stateDir: string): boolean => existsSync(file(stateDir))
 
-/** What a runner's containers and images are labelled with: of its folder, so that two with one id are told apart. */
+/** The label of a runner's containers and images: of its folder, so that two with one id are told apart. */
 export function engineName(stateDir: string): string {
   if (hasEngineName(stateDir)) return readFileSync(file(stateDir), 'utf8')
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })

@@ -45,12 +45,12 @@ export class EnginePresence {
     return this.#awaySinceMs === undefined ? undefined : new Date(this.#awaySinceMs).toISOString()
   }
 
-  /** It was away at some time since then. */
+  /** Whether it was away at some time since then. */
   wasAwaySince(ms: number): boolean {
     return this.#awaySinceMs !== undefined || this.#lastGoneMs >= ms
   }
 
-  /** This process has listened at that time, or before it until the engine went away. */
+  /** Whether this process has listened at that time, or before it until the engine went away. */
   hasListenedAt(ms: number): boolean {
     return this.#listensSinceMs <= ms
   }

@@ -4,7 +4,7 @@ import { ImageError } from './bot-container.ts'
 import { imageReasons } from './images/ports.ts'
 import { EngineLost } from './patience.ts'
 
-/** What an error means for its attempt. `phase`: what was told of its image last. */
+/** The ending of an attempt by an error. `phase`: what was told of its image last. */
 export function failureEnding(error: unknown, phase: string | undefined): Ending {
   if (error instanceof EngineLost) return { type: 'lost', why: error.message }
   const { cause: source = error } = error as { cause?: unknown }

@@ -1,7 +1,7 @@
 import type { BotLive } from '../../contract/bot.ts'
 import type { EnginePresence } from './engine-presence.ts'
 
-/** What changes all the time is told together, so often. */
+/** Between two tellings of what changes all the time. */
 const TELL_MS = 15_000
 
 type Part = Omit<BotLive, 'attempt_id' | 'engine_away_since'>
@@ -39,7 +39,7 @@ export class LiveBots {
     else this.#timer ??= setTimeout(() => this.#tell([]), this.#tellMs).unref()
   }
 
-  /** It has ended, or is let go. */
+  /** Called when it has ended, or is let go. */
   drop(attemptId: string): void {
     this.#bots.delete(attemptId)
     this.#waiting.delete(attemptId)

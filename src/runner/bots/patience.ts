@@ -7,7 +7,7 @@ const PATIENCE_MS = 10 * 60_000
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 5_000
 
-/** What was asked was away for too long. */
+/** Thrown where the one that was asked was away for too long. */
 export class EngineLost extends Error {}
 
 export const isAway = (error: unknown): error is ErrandError =>

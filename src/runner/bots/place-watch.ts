@@ -5,10 +5,10 @@ import type { ContainerEngine } from '../containers/ports.ts'
 const EVERY_MS = 1_000
 /** Of the time, the part that measuring may take. */
 const SHARE = 5
-/** What a bot makes slow to measure is looked at all the same. */
+/** The longest pause: a place that a bot makes slow to measure is looked at all the same. */
 const MOST_MS = 10_000
 
-/** What a bot has on the disk, and may have. */
+/** The places of a bot on the disk, and how much may stand there. */
 export interface Places {
   /** Volumes that go with its container; what they had of the image counts for nothing. */
   work: { volumes: readonly string[]; limitBytes: number; imageBytes: number }
@@ -20,7 +20,7 @@ export interface PlaceWatchOptions {
   /** Id of its container. */
   container: string
   places: Places
-  /** What stands in them now, beyond what they had of the image. */
+  /** Told what stands in them now, beyond what they had of the image. */
   onMeasured(bytes: number): void
   /** Once: with what there is and what may be. */
   onFull(message: string): void
@@ -57,7 +57,7 @@ export async function watchPlaces({
 /** Until the next look, behind one that took so long. */
 export const pauseMs = (tookMs: number): number => Math.min(MOST_MS, Math.max(EVERY_MS, tookMs * SHARE))
 
-/** What stands in them; or what to say of the one that has more than it may. What stands in no folder counts for one of them. */
+/** Returns what stands in them; or what to say of the one that has more than it may. Files that stand in no folder count for one of them. */
 async function look(
   engine: ContainerEngine,
   container: string,

@@ -16,7 +16,7 @@ export interface PlannedRestart {
   dueAtMs: number
 }
 
-/** It is restarted after an end that is no failure too. */
+/** Whether it is restarted after an end that is no failure too. */
 export const isKeptUp = ({ policy }: BotRestart): boolean =>
   policy === 'always' || policy === 'unless-stopped'
 

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 
-/** What bots need of a container engine. One conformance suite runs on every implementation. */
+/** The needs of bots in a container engine. One conformance suite runs on every implementation. */
 
 /** Labels that every container, network and image of ours carries; nothing without them is ever touched. */
 export interface OwnLabels {
@@ -73,7 +73,7 @@ export interface ContainerEvent {
 }
 
 /**
- * What this process of an engine has seen happen to a container since a time, up to its end. `knownFromMs`: it may have
+ * The events of a container since a time, up to its end, that this process of an engine has seen. `knownFromMs`: it may have
  * forgotten what was before, and has forgotten nothing of its own time where that is -Infinity.
  */
 export interface EngineHistory {
@@ -81,7 +81,7 @@ export interface EngineHistory {
   knownFromMs: number
 }
 
-/** What a container uses and has used since its start. */
+/** A container's use, now and since its start. */
 export interface ContainerUse {
   atMs: number
   cpuMs: number
@@ -126,7 +126,7 @@ export interface ImageInfo {
   onBuild?: readonly string[]
   /** Paths that each container of a build on it has as volumes, with a copy of what stands there; only told by `image`. */
   volumes?: readonly string[]
-  /** What carries out the commands of a build on it, where that is not the usual shell; only told by `image`. */
+  /** The shell of a build on it, where that is not the usual shell; only told by `image`. */
   shell?: readonly string[]
   labels: Readonly<Record<string, string>>
   sizeBytes: number
@@ -141,12 +141,12 @@ export interface BuildOrder {
   context(): Promise<Readable>
   dockerfile: string
   args: Readonly<Record<string, string>>
-  /** What the image is called; and the labels that it gets. */
+  /** The image's name; and the labels that it gets. */
   name: string
   labels: OwnLabels
   /** Without what the engine has of earlier builds. */
   refresh?: boolean
-  /** What each of the build's own containers may use; `diskBytes`: of all its files, with those of its image and volumes, and an image. */
+  /** The limits of each of the build's own containers; `diskBytes`: of all its files, with those of its image and volumes, and an image. */
   limits: { memoryBytes: number; cpus: number; cpuShares?: number; processes: number; diskBytes: number }
   progress: Progress
   signal: AbortSignal
@@ -184,9 +184,9 @@ export interface ContainerEngine {
   create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }>
   start(id: string): Promise<void>
   state(id: string): Promise<ContainerState>
-  /** What is known of it since then, a start of it. Of one that has just ended an engine may take a second to know. */
+  /** The events that are known of it since then, a start of it. Of one that has just ended an engine may take a second to know. */
   history(id: string, since: string): Promise<EngineHistory>
-  /** What happens to containers of these labels: `open` once it is listened to, then as it happens. Ends or throws where the engine goes. */
+  /** The events of containers of these labels: `open` once it is listened to, then as it happens. Ends or throws where the engine goes. */
   events(labels: Partial<OwnLabels>, signal: AbortSignal): AsyncIterable<ContainerEvent | { type: 'open' }>
   /** Throws `unavailable` where there is no answer within the time; so it does as soon as the engine is being stopped. */
   ping(withinMs: number): Promise<void>
@@ -210,7 +210,7 @@ export interface ContainerEngine {
   /** Only ours, by these labels. */
   volumes(labels: Partial<OwnLabels>): Promise<FoundVolume[]>
   /**
-   * What stands in them, on the disk, each name of a file with 4 KiB at least. Not counted further than `enoughBytes`; Infinity where
+   * The bytes that stand in them, on the disk, each name of a file with 4 KiB at least. Not counted further than `enoughBytes`; Infinity where
    * it cannot be measured, as with paths that are too long or too many open files. One that is gone has nothing. With `container`, also files on
    * their disk that its processes hold and that stand in no folder any more, as far as those can be seen.
    */

@@ -15,7 +15,7 @@ export class EntryNames {
     return this.#seen.size
   }
 
-  /** What stands for this path on a file system that folds case or Unicode forms. */
+  /** The path that stands for this one on a file system that folds case or Unicode forms. */
   at(path: string): SeenEntry | undefined {
     return this.#seen.get(fold(path))
   }

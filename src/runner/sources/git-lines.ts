@@ -18,7 +18,7 @@ export class GitLines {
     for (const part of parts) this.#take(part)
   }
 
-  /** What it says last, preferring its own errors. */
+  /** The last that it says, preferring its own errors. */
   last(): string {
     this.#take(this.#rest)
     this.#rest = ''

@@ -13,7 +13,7 @@ const ADVERTISEMENT = 'application/x-git-upload-pack-advertisement'
 export interface GitServer {
   url: URL
   addresses: readonly string[]
-  /** What is to be sent to it, where it is the server that was named. */
+  /** The header to be sent to it, where it is the server that was named. */
   authorization?: string
 }
 

@@ -60,7 +60,7 @@ async function mustBeFolder(folder: string): Promise<void> {
   })
 }
 
-/** What the other side would refuse is said here, before anything is sent. */
+/** Refuses what the other side would refuse, before anything is sent. */
 function check(entries: readonly FolderEntry[], limits: UnpackLimits): void {
   const names = new EntryNames()
   for (const { path, kind } of entries) names.add(entryPath(path), kind)

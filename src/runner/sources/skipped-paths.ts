@@ -11,7 +11,7 @@ interface Rule {
   skip: boolean
 }
 
-/** What of a folder is not packed, by the rules of .dockerignore: the last line that fits a path decides. */
+/** The paths of a folder that are not packed, by the rules of .dockerignore: the last line that fits a path decides. */
 export class SkippedPaths {
   readonly #rules: readonly Rule[]
   readonly #exceptions: boolean

@@ -20,7 +20,7 @@ export class TarHeaderGuard {
     this.#maxHeaders = maxHeaders
   }
 
-  /** What is wrong, in words that follow a name. */
+  /** Returns what is wrong, in words that follow a name. */
   push(chunk: Buffer): string | undefined {
     const bytes = this.#part.length === 0 ? chunk : Buffer.concat([this.#part, chunk])
     const whole = bytes.length - (bytes.length % BLOCK_BYTES)

@@ -11,9 +11,9 @@ type Entry = Extract extends AsyncIterable<infer E> ? E : never
 export interface TarOptions {
   limits: UnpackLimits
   signal?: AbortSignal
-  /** What the tar is, in errors. */
+  /** The tar's name in errors. */
   what: string
-  /** What its bytes go through first. */
+  /** The stream that its bytes go through first. */
   unzip?: Transform
 }
 

@@ -8,7 +8,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { refusedEntry } from './entry-path.ts'
 import { tooManyBytes, tooManyEntries, type UnpackedFiles, type UnpackLimits } from './unpacked-files.ts'
 
-/** What stands before the bytes of an entry, at the least. */
+/** The least that stands before the bytes of an entry. */
 const HEADER_BYTES = 30
 const STORED = 0
 const DEFLATED = 8

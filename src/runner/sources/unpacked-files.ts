@@ -14,7 +14,7 @@ export interface UnpackLimits {
 }
 
 /**
- * What the entries of an archive become in a new folder, whatever its format. Links are made last, when nothing is written
+ * The entries of an archive as they come into a new folder, whatever its format. Links are made last, when nothing is written
  * any more: so no entry ever passes through one. Every call throws `source_refused`, naming the entry.
  */
 export class UnpackedFiles {
@@ -33,7 +33,7 @@ export class UnpackedFiles {
     this.#what = what
   }
 
-  /** It may stand there any number of times. */
+  /** Makes a folder; it may stand there any number of times. */
   async folder(name: string): Promise<void> {
     const path = entryPath(name)
     if (path !== '') {

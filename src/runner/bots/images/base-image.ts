@@ -34,7 +34,7 @@ async function operatorsImage(name: ImageName, supply: ImageSupply): Promise<Ima
   })
 }
 
-/** What a base image does in the build on top of it is held to the rules of a Dockerfile. */
+/** Holds what a base image does in the build on top of it to the rules of a Dockerfile. */
 function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
   const refused = onBuild.find(isRefusedTrigger)
   if (refused === undefined) return

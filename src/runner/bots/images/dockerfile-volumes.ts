@@ -1,7 +1,7 @@
 import { volumeLabel } from '../../containers/docker/image-volumes.ts'
 import { type NumberedInstruction, refusedLine } from './dockerfile.ts'
 
-/** What stands between double quotes as it is, but for variables. */
+/** A text that stands between double quotes as it is, but for variables. */
 const PLAIN_PATH = /^[^\p{Cc}"'\\`]+$/u
 
 /** A LABEL in the place of a VOLUME; `count`: how many volumes the file has before it. */

@@ -24,7 +24,7 @@ export async function pinnedDockerfile(
   const variables = new Map<string, string>()
   /** Names of the stages before the present one; and of that one. */
   const stages: string[] = []
-  /** What carries out the RUN of the present stage, and those of the others by their names. */
+  /** The shell of the present stage's RUN, and those of the others by their names. */
   let shell = DEFAULT_SHELL
   const shells = new Map<string, readonly string[]>()
   let present: string | undefined

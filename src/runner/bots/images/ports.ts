@@ -34,7 +34,7 @@ export interface ImageOrder {
 export interface PreparedImage {
   /** `sha256:…` */
   id: string
-  /** What a person calls it: the name that was pulled, or what it was built from. */
+  /** Its name for people: the name that was pulled, or what it was built from. */
   title: string
 }
 

@@ -89,7 +89,7 @@ async function privateRepository(
   return image
 }
 
-/** What came by a password has a name of its own, by the attempt that was given that. */
+/** The own name of an image that came by a password, by the attempt that was given that. */
 function keptNameOf(had: { attempt_id: string } | undefined, order: ImageOrder): string {
   const { attempt, owner } = order.labels
   return new PrivateNames(order.stateDir, owner).pulled(had?.attempt_id ?? attempt)

@@ -6,7 +6,7 @@ import type { ContainerEngine } from '../../containers/ports.ts'
 
 interface Note {
   name: string
-  /** What it meant then; unknown while it is being pulled. */
+  /** The image that it meant then; unknown while it is being pulled. */
   id?: string
   used_at: number
 }

@@ -8,7 +8,7 @@ export interface RequirementLine {
   place: string
 }
 
-/** What a list asks for, without blank lines and comments. Throws `source_refused` for what is more than one line. */
+/** Returns what a list asks for, without blank lines and comments. Throws `source_refused` for what is more than one line. */
 export function requirementLines(list: readonly string[], file: string): RequirementLine[] {
   return list.flatMap((raw, index) => {
     const place = `Line ${index + 1} of ${file}`

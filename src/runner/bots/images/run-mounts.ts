@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { type NumberedInstruction, refusedLine } from './dockerfile.ts'
 
-/** What carries out the shell form of RUN, unless SHELL or the base image says otherwise. */
+/** The program that carries out the shell form of RUN, unless SHELL or the base image says otherwise. */
 export const DEFAULT_SHELL: readonly string[] = ['/bin/sh', '-c']
 
 /** A cache may always be empty: a folder that is there for the one RUN, and not in its layer. */
@@ -55,7 +55,7 @@ export function withoutMounts(run: NumberedInstruction, shell: readonly string[]
   return { ...run, flags: [], rest: JSON.stringify(command) }
 }
 
-/** What an engine tells of such a RUN, with the command as it was written. */
+/** The engine's line of such a RUN, with the command as it was written. */
 export const withoutScripts = (told: string): string => told.replace(inList, '').replace(inText, '')
 
 const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')

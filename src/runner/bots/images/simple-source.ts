@@ -10,7 +10,7 @@ import { pythonRecipe } from './python-recipe.ts'
 
 export type SimpleSource = Extract<BotSource, { mode: 'simple' }>
 
-/** What one language needs of a simple bot. */
+/** The needs of one language in a simple bot. */
 export interface Recipe {
   /** Files that the dependencies are installed from, in a layer before that of the code. */
   dependencies: Readonly<Record<string, string>>

@@ -13,7 +13,7 @@ const AGAIN_MS = 100
 
 export interface BridgeOrder {
   name: string
-  /** What the machine calls it. */
+  /** Its name on the machine. */
   bridge: string
   /** Else the engine takes one of its own. */
   subnet?: string

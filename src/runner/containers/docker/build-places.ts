@@ -14,7 +14,7 @@ const SUBNET_BITS = 28
 /** Others may take the same one at that moment. */
 const TRIES = 50
 
-/** What one build has to itself at the engine. */
+/** The things that one build has to itself at the engine. */
 export interface BuildPlace {
   network: string
   /** Cgroup for its containers, with its limit of processes; absent where none can be made. */

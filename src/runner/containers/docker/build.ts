@@ -95,7 +95,7 @@ const diskFull = () =>
   })
 
 /**
- * What a build has made before it failed is a cache for the next one, and carries no label: an image on top of its last
+ * The layers that a build has made before it failed are a cache for the next one, and carry no label: an image on top of the last
  * layer does, and takes the layers along when it is removed.
  */
 async function claimLayers(docker: DockerClient, layer: string, labels: OwnLabels): Promise<void> {

@@ -2,7 +2,7 @@ import type { ContainerUse } from '../ports.ts'
 import type { DockerClient } from './docker-client.ts'
 import { isConflict, isGone } from './errors.ts'
 
-/** What is read of an engine's figures; some are missing where a kernel, or a runtime, does not tell them. */
+/** The figures that are read of an engine's; some are missing where a kernel, or a runtime, does not tell them. */
 interface Figures {
   read: string
   cpu_stats?: { cpu_usage?: { total_usage?: number } }
@@ -11,7 +11,7 @@ interface Figures {
   blkio_stats?: { io_service_bytes_recursive?: { op: string; value: number }[] | null }
 }
 
-/** What a container uses now; the engine is asked once, and waits for no second figure. Undefined where it does not run. */
+/** A container's use now; the engine is asked once, and waits for no second figure. Undefined where it does not run. */
 export async function containerUse(docker: DockerClient, id: string): Promise<ContainerUse | undefined> {
   let told: Figures
   try {

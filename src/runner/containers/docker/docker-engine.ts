@@ -245,7 +245,7 @@ export class DockerEngine implements ContainerEngine {
     return told(doing, this.#docker.address, call)
   }
 
-  /** What fails in the engine itself tells nothing of a container: it is asked again, like one that is away. */
+  /** A failure in the engine itself tells nothing of a container: it is asked again, like one that is away. */
   async #learned<T>(doing: string, call: Promise<T>): Promise<T> {
     try {
       return await this.#told(doing, call)

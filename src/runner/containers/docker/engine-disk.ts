@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import type { DockerClient } from './docker-client.ts'
 
-/** What the engine's disk keeps for the machine. */
+/** The bytes that the engine's disk keeps for the machine. */
 const KEPT_FREE_BYTES = 1024 ** 3
 /** Files without content take no bytes that an engine counts. */
 const KEPT_FREE_FILES = 100_000

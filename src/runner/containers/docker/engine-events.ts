@@ -21,7 +21,7 @@ const types: Readonly<Record<string, ContainerEvent['type']>> = {
   die: 'ended',
 }
 
-/** What happens to our containers from now on; ends, or throws, where the engine goes away. */
+/** The events of our containers from now on; ends, or throws, where the engine goes away. */
 export async function* engineEvents(
   docker: DockerClient,
   labels: Partial<OwnLabels>,

@@ -1,6 +1,6 @@
 import { ErrandError } from '../../../contract/errors.ts'
 
-/** What an engine's error looks like: a status where it has answered, a code where the connection failed. */
+/** An engine's error: a status where it has answered, a code where the connection failed. */
 interface EngineFailure {
   statusCode?: number
   code?: string
@@ -18,14 +18,14 @@ const NOT_REACHED = [
   'ENOTFOUND',
   'ETIMEDOUT',
 ]
-/** What registries and Docker say in many words; all texts of theirs that anything hangs on stand here. */
+/** The many words of registries and Docker; all texts of theirs that anything hangs on stand here. */
 const UNAUTHORIZED =
   /unauthorized|no basic auth credentials|access to the resource is denied|pull access denied|authentication required|incorrect username or password/i
 const UNKNOWN_IMAGE =
   /manifest unknown|manifest for .* not found|not found: manifest|name unknown|no matching manifest|no such image/i
 const NO_REGISTRY =
   /dial tcp|no such host|i\/o timeout|connection refused|TLS handshake|Client\.Timeout|toomanyrequests|too many requests/i
-/** What follows is an answer, maybe not of the registry but of a server that it has sent the engine to. */
+/** Words that an answer follows, maybe not of the registry but of a server that it has sent the engine to. */
 const FOREIGN_TEXT = /(response body|decode token response|unmarshalling content): .*/s
 const DISK_FULL = /no space left on device/i
 const MOUNT_SYNTAX =

@@ -65,7 +65,7 @@ export function closedIpv6(hook: string[]): string {
   return ['*raw', ...hook, 'COMMIT', ''].join('\n')
 }
 
-/** What is to be changed for these rules to stand first, of what `iptables -S PREROUTING` prints. */
+/** The changes for these rules to stand first, of what `iptables -S PREROUTING` prints. */
 export function hookFirst(printed: string, rules: readonly string[]): string[] {
   const present = printed.split('\n').filter((line) => line.startsWith(`-A ${HOOK} `))
   // What only drops, or is another such guard's, may stand before them.

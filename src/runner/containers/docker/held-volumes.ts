@@ -12,7 +12,7 @@ import { waitFor } from './wait-for.ts'
 export const EMPTY_IMAGE = 'errand-bot/empty:1'
 const EMPTY_TAR_BYTES = 1024
 
-/** What a container that is made has at a path. */
+/** A volume of a container that is made, and its path there. */
 export interface Mounted {
   volume: string
   path: string

@@ -71,7 +71,7 @@ export async function removeImage(docker: DockerClient, nameOrId: string): Promi
   return true
 }
 
-/** What is to be removed for an image to be gone; undefined where a container is made of it. */
+/** The names to be removed for an image to be gone; undefined where a container is made of it. */
 async function namesOf(docker: DockerClient, id: string): Promise<string[] | undefined> {
   // Also those of images built on it.
   const query = { all: true, filters: { ancestor: [id] } }

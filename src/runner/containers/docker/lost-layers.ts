@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const TRIES = 8
 const FIRST_WAIT_MS = 20
-/** What Docker says; a build's text comes in its stream, the others with status 500. */
+/** Docker's words for it; a build's text comes in its stream, the others with status 500. */
 const LOST =
   /^(\(HTTP code 500\) server error - )?(unrecognized image ID|failed to export image: failed to set parent|failed to get digest|failed to get destination image)/
 

@@ -2,7 +2,7 @@ import type { LogPiece } from '../ports.ts'
 
 type Piece = Pick<LogPiece, 'stream' | 'time' | 'bytes'>
 
-/** What a stream's newest pieces were: their time, how many have it, the first of them, and whether the last ended its line. */
+/** The newest pieces of a stream: their time, how many have it, the first of them, and whether the last ended its line. */
 interface Newest {
   time: string
   taken: number

@@ -15,7 +15,7 @@ interface ListedVolume {
   Mountpoint: string
 }
 
-/** What a file without content counts, so that nobody fills a disk with those. */
+/** The bytes that a file without content counts, so that nobody fills a disk with those. */
 const LEAST_FILE_BYTES = 4096
 
 export async function volumes(docker: DockerClient, labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
