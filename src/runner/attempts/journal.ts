@@ -1,6 +1,6 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { AttemptReport } from '../../contract/attempt.ts'
-import type { SessionEvent } from '../sessions/session-event.ts'
+import type { SessionEvent } from '../sessions/session-state.ts'
 import type { Cause } from './outcome.ts'
 
 /** `cause` stands before the signals it leads to, so that a restarted runner knows why the process died. */

@@ -1,5 +1,5 @@
 import type { AttemptReport } from '../../contract/attempt.ts'
-import type { SessionEvent } from '../sessions/session-event.ts'
+import type { SessionEvent } from '../sessions/session-state.ts'
 import type { Journal } from './journal.ts'
 import type { Cause } from './outcome.ts'
 

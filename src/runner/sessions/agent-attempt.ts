@@ -16,9 +16,9 @@ import { dropConversation } from './drop-conversation.ts'
 import { News } from './news.ts'
 import { refusal } from './refusal.ts'
 import { SessionDriver } from './session-driver.ts'
-import { endingOf, type SessionEnd } from './session-end.ts'
+import { endingOf, type SessionEnd } from './session-outcome.ts'
 import { tellValues } from './session-values.ts'
-import { ToldOnce } from './told-once.ts'
+import { UpdatePipeline } from './update-pipeline.ts'
 
 /** How long an agent may take to end by itself, once its input has ended. */
 const FAREWELL_MS = 3_000
@@ -50,7 +50,7 @@ class AgentDriver implements Driver {
   readonly #kept: Kept
   readonly #action: () => Action
   readonly #options: AgentDriversOptions
-  readonly #told: ToldOnce
+  readonly #updates: UpdatePipeline
   readonly #baseline: Baseline
   readonly #hurry = new AbortController()
   readonly #news = new News()
@@ -65,7 +65,12 @@ class AgentDriver implements Driver {
     this.#options = options
     const { journal, output, folder } = kept
     const { stdout } = output.files
-    this.#told = new ToldOnce({ journal, stdout, onUnkept: (message) => attempt.unkept(message) })
+    this.#updates = new UpdatePipeline({
+      journal,
+      stdout,
+      masker: attempt.masker,
+      onUnkept: (message) => attempt.unkept(message),
+    })
     this.#baseline = new Baseline(join(folder.path, 'files-before'), passedOn(options.env))
   }
 
@@ -86,7 +91,7 @@ class AgentDriver implements Driver {
       if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)
       await session.takeUp(attempt.cause)
       attempt.stopAsOrdered()
-      session.kept.launches.process?.hear()
+      session.journaled.child?.hear()
       session.goOn()
     } catch (error) {
       if (noDescriptors(error)) throw error
@@ -95,7 +100,7 @@ class AgentDriver implements Driver {
   }
 
   input(input: AttemptInput): void {
-    this.#session?.kept.input(input)
+    this.#session?.journaled.input(input)
   }
 
   poll(): boolean {
@@ -113,34 +118,33 @@ class AgentDriver implements Driver {
   /** While it says goodbye by itself, the rest is looked at. */
   farewell(ending: Ending): void {
     this.#session?.end()
-    if (this.#bidsFarewell(ending)) this.#session?.kept.launches.process?.endInput()
+    if (this.#bidsFarewell(ending)) this.#session?.journaled.child?.endInput()
   }
 
   async sweep(ending: Ending): Promise<Swept> {
-    this.#session?.kept.session.flush()
-    this.#told.flush()
-    const { process } = this.#session?.kept.launches ?? {}
-    if (process && this.#bidsFarewell(ending)) {
+    this.#updates.end()
+    const { child } = this.#session?.journaled ?? {}
+    if (child && this.#bidsFarewell(ending)) {
       const ended = () => {
-        process.poll()
-        return process.ended
+        child.poll()
+        return child.ended
       }
       await this.#news.until(ended, FAREWELL_MS, this.#hurry.signal)
     }
     const graceMs = this.#hurry.signal.aborted || ending.type === 'lost' ? 0 : 1_000
     const { mark, cage } = this.#kept
-    const gone = await (process?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
+    const gone = await (child?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
     return { survives: !gone, denied: await this.#tellLast() }
   }
 
   hurry(): void {
     this.#hurry.abort()
-    void this.#session?.kept.launches.process?.stop(0)
+    void this.#session?.journaled.child?.stop(0)
   }
 
   /** A failure by denials names them itself. */
   async lastWords(): Promise<string | undefined> {
-    const { session } = this.#session?.kept ?? {}
+    const { session } = this.#session?.journaled ?? {}
     if (session?.end?.type === 'failed' && session.end.reason === 'denied') return undefined
     const words = session?.denials.summary
     return words && (this.#attempt.masker?.maskText(words) ?? words)
@@ -151,10 +155,10 @@ class AgentDriver implements Driver {
   }
 
   leave(): void {
-    this.#told.flush()
+    this.#updates.flush()
     this.#hurry.abort()
     this.#session?.end()
-    this.#session?.kept.launches.close()
+    this.#session?.journaled.close()
     this.#session?.leave()
   }
 
@@ -163,15 +167,15 @@ class AgentDriver implements Driver {
     if (!this.#session) return undefined
     this.#session.leave()
     const { masker } = this.#attempt
-    const { launches, session } = this.#session.kept
-    launches.process?.close()
+    const { session } = this.#session.journaled
+    this.#session.journaled.close()
     await tellValues(this.#kept.output.values, session, this.#baseline, masker)
     const denied = session.denials.told
     return denied && masker ? (masker.maskJson(denied) as DeniedUses) : denied
   }
 
   #bidsFarewell(ending: Ending): boolean {
-    const alive = this.#session?.kept.launches.process?.ended === false
+    const alive = this.#session?.journaled.child?.ended === false
     return alive && ending.type !== 'lost' && !this.#hurry.signal.aborted
   }
 
@@ -197,7 +201,7 @@ class AgentDriver implements Driver {
       baseline: this.#baseline,
       journal,
       output,
-      told: this.#told,
+      updates: this.#updates,
       attempt: {
         running: (pid, startedAtMs) => attempt.running(pid, startedAtMs),
         stop: (cause, graceMs) => attempt.stop(cause, graceMs),
@@ -216,9 +220,9 @@ class AgentDriver implements Driver {
 
   async #bringDown(graceMs: number): Promise<void> {
     const session = this.#session
-    if (session?.kept.session.inTurn && graceMs > 0) {
-      session.kept.apply({ type: 'stop' })
-      const ended = () => !session.kept.session.inTurn
+    if (session?.journaled.session.inTurn && graceMs > 0) {
+      session.journaled.apply({ type: 'stop' })
+      const ended = () => !session.journaled.session.inTurn
       await this.#news.until(ended, Math.min(graceMs / 2, END_OF_TURN_MS), this.#hurry.signal)
     }
     await this.#attempt.finish({ type: 'stopped' })

@@ -11,7 +11,7 @@ import type { AgentServices } from './agent-services.ts'
 import { checkBudget } from './budget-meter.ts'
 import { askMode, asksReading } from './permission-policy.ts'
 import { NotAllowed, refusal } from './refusal.ts'
-import type { Launched } from './session-event.ts'
+import type { Launched } from './session-state.ts'
 
 export interface AgentStartOptions {
   plan: AgentPlan

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MAX_UPDATE_BYTES } from '../../contract/agent.ts'
 import { answerValue } from './answer-value.ts'
-import { boundedUpdate } from './bounded-update.ts'
+import { boundedUpdate } from './update-pipeline.ts'
 
 const schema = {
   type: 'object',

@@ -1,8 +1,44 @@
 import type { AgentPlan } from '../ports.ts'
-import { type AnswerValue, answerValue, valueWrong } from './answer-value.ts'
-import type { PromptQueue } from './prompt-queue.ts'
-import type { SessionEvent } from './session-event.ts'
-import type { UpdateTeller } from './update-teller.ts'
+import { type AnswerValue, answerValue, valueWanted, valueWrong } from './answer-value.ts'
+import type { SessionEvent } from './session-state.ts'
+import type { UpdatePipeline } from './update-pipeline.ts'
+
+export interface Prompt {
+  id: string
+  text: string
+  /** What the agent is told, where that is more. */
+  whole?: string
+  /** By a person or program, while the session ran. */
+  given: boolean
+}
+
+/** The prompts that the agent is still to be given, in order. */
+export class PromptQueue {
+  readonly #prompts: Prompt[]
+
+  /** The step's own comes first. */
+  constructor({ prompt, output_schema }: AgentPlan) {
+    const whole = output_schema && prompt + valueWanted(output_schema)
+    this.#prompts = [{ id: 'first', text: prompt, whole, given: false }]
+  }
+
+  get empty(): boolean {
+    return this.#prompts.length === 0
+  }
+
+  give(id: string, text: string): void {
+    this.#prompts.push({ id, text, given: true })
+  }
+
+  /** Before all others: what was asked for is not done yet. */
+  ask(id: string, text: string): void {
+    this.#prompts.unshift({ id, text, given: false })
+  }
+
+  take(): Prompt | undefined {
+    return this.#prompts.shift()
+  }
+}
 
 /**
  * Whether what the agent calls done is done: the verify commands, one after another, then the value in its answer.
@@ -11,7 +47,7 @@ import type { UpdateTeller } from './update-teller.ts'
 export class Checks {
   readonly #plan: AgentPlan
   readonly #prompts: PromptQueue
-  readonly #teller: UpdateTeller
+  readonly #updates: Pick<UpdatePipeline, 'tell' | 'answer'>
   readonly #readValue: ((answer: string) => AnswerValue) | undefined
   /** Position of the verify command that is to be run. */
   #verifying: number | undefined
@@ -21,10 +57,10 @@ export class Checks {
   #valueJson: string | undefined
 
   /** Throws `invalid_argument`. */
-  constructor(plan: AgentPlan, prompts: PromptQueue, teller: UpdateTeller) {
+  constructor(plan: AgentPlan, prompts: PromptQueue, updates: Pick<UpdatePipeline, 'tell' | 'answer'>) {
     this.#plan = plan
     this.#prompts = prompts
-    this.#teller = teller
+    this.#updates = updates
     this.#readValue = plan.output_schema && answerValue(plan.output_schema)
   }
 
@@ -57,7 +93,7 @@ export class Checks {
     const position = this.#verifying
     if (position === undefined) return undefined
     const command = verify[position]!
-    this.#teller.tell({ kind: 'verify', command, status: passed ? 'passed' : 'failed', output })
+    this.#updates.tell({ kind: 'verify', command, status: passed ? 'passed' : 'failed', output })
     if (passed && position + 1 < verify.length) {
       this.#verify(position + 1)
       return undefined
@@ -82,12 +118,12 @@ export class Checks {
   #verify(position: number): void {
     this.#verifying = position
     this.#begun++
-    this.#teller.tell({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
+    this.#updates.tell({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
   }
 
   #checkValue(): string | undefined {
     const { output_schema } = this.#plan
-    const found = this.#readValue?.(this.#teller.answer)
+    const found = this.#readValue?.(this.#updates.answer)
     if (found === undefined || output_schema === undefined) return undefined
     if ('json' in found) {
       this.#valueJson = found.json

@@ -1,23 +1,23 @@
-import type { AgentUpdateOf, AttemptInput } from '../../contract/agent.ts'
+import type { AgentUpdateOf, AttemptInput, ToolKind } from '../../contract/agent.ts'
 import type { Denials } from './denials.ts'
-import type { SessionEvent } from './session-event.ts'
-import type { UpdateTeller } from './update-teller.ts'
+import type { SessionEvent } from './session-state.ts'
+import type { UpdatePipeline } from './update-pipeline.ts'
 
 type Question = AgentUpdateOf<'permission'>
 type Asked = Extract<SessionEvent, { type: 'asked' }>
 type Answer = Extract<AttemptInput, { type: 'permission' }>
 type Decided = Extract<SessionEvent, { type: 'decided' }>
 
-/** What the agent asks whether it may: nobody has looked at it, or a person is asked, until it is answered. */
+/** The questions of an agent whether it may: nobody has looked at it, or a person is asked, until it is answered. */
 export class Questions {
-  readonly #teller: UpdateTeller
+  readonly #updates: Pick<UpdatePipeline, 'tell'>
   readonly #denials: Denials
   readonly #undecided = new Map<string, Question>()
   /** With when their time is over. */
   readonly #asked = new Map<string, { question: Question; expiresAt: string }>()
 
-  constructor(teller: UpdateTeller, denials: Denials) {
-    this.#teller = teller
+  constructor(updates: Pick<UpdatePipeline, 'tell'>, denials: Denials) {
+    this.#updates = updates
     this.#denials = denials
   }
 
@@ -40,7 +40,7 @@ export class Questions {
     const question = this.#undecided.get(request_id)
     if (!question || !this.#undecided.delete(request_id)) return
     this.#asked.set(request_id, { question, expiresAt: expires_at })
-    this.#teller.tell({ ...question, expires_at })
+    this.#updates.tell({ ...question, expires_at })
   }
 
   /** Answers whether the agent still waits for it. */
@@ -52,8 +52,8 @@ export class Questions {
     if (decision === 'deny') this.#denials.answered((question ?? asked)!, answer)
     // That everything is allowed needs no trail.
     const silent = by === 'policy' && decision === 'allow'
-    if (question && !silent) this.#teller.tell(question)
-    if (!silent) this.#teller.tell({ kind: 'permission_answered', ...answer })
+    if (question && !silent) this.#updates.tell(question)
+    if (!silent) this.#updates.tell({ kind: 'permission_answered', ...answer })
     return true
   }
 
@@ -64,15 +64,55 @@ export class Questions {
     this.#asked.delete(request_id)
     const by = nobody ? 'nobody' : 'person'
     if (decision === 'deny') this.#denials.answered(question, { by })
-    this.#teller.tell({ kind: 'permission_answered', request_id, decision, by, who })
+    this.#updates.tell({ kind: 'permission_answered', request_id, decision, by, who })
     return true
   }
 
   /** The turn that they belong to is over. */
   drop(): void {
     for (const request_id of this.#asked.keys())
-      this.#teller.tell({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
+      this.#updates.tell({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
     this.#asked.clear()
     this.#undecided.clear()
+  }
+}
+
+interface Call {
+  kind?: ToolKind
+  paths: string[]
+  changes: string[]
+}
+
+/** The tool calls of an agent: what is known of each while it is open, and which files they changed. */
+export class ToolCalls {
+  readonly #open = new Map<string, Call>()
+  readonly changed = new Set<string>()
+
+  follow(update: AgentUpdateOf<'tool'>): void {
+    const call = this.#open.get(update.tool_id) ?? { paths: [], changes: [] }
+    call.kind = update.tool_kind ?? call.kind
+    if (update.paths) call.paths = update.paths
+    if (update.diffs) call.changes = update.diffs.map((diff) => diff.path)
+    this.#open.set(update.tool_id, call)
+    if (update.status === undefined || update.status === 'pending' || update.status === 'running') return
+    this.#open.delete(update.tool_id)
+    if (update.status !== 'completed') return
+    for (const path of call.changes) this.changed.add(path)
+  }
+
+  /** The question with what is known of its tool call beside it. */
+  complete(question: AgentUpdateOf<'permission'>): AgentUpdateOf<'permission'> {
+    const call = question.tool_id === undefined ? undefined : this.#open.get(question.tool_id)
+    if (!call) return question
+    const paths = [...new Set([...(question.paths ?? []), ...call.paths, ...call.changes])]
+    return {
+      ...question,
+      tool_kind: question.tool_kind ?? call.kind,
+      ...(paths.length > 0 ? { paths } : {}),
+    }
+  }
+
+  turnEnded(): void {
+    this.#open.clear()
   }
 }

@@ -1,7 +1,7 @@
 import { type Clocks, Moments } from '../../platform/moments.ts'
 import type { AgentPlan } from '../ports.ts'
 import type { Session } from './session.ts'
-import type { SessionEvent } from './session-event.ts'
+import type { SessionEvent } from './session-state.ts'
 
 /** A restarted runner is given within this what was answered while it was away: it was accepted. */
 const ANSWERS_MS = 5_000

@@ -1,11 +1,12 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { Cause, Ending } from '../attempts/outcome.ts'
+import type { Masker } from '../masking/masker.ts'
 import type { Baseline } from './baseline.ts'
-import { KeptSession, type KeptSessionOptions } from './kept-session.ts'
+import { JournaledSession, type JournaledSessionOptions } from './journaled-session.ts'
 import { checkRules, decide } from './permission-policy.ts'
 import { SessionClock } from './session-clock.ts'
-import type { SessionEnd } from './session-end.ts'
-import type { SessionEvent } from './session-event.ts'
+import type { SessionEnd } from './session-outcome.ts'
+import type { SessionEvent } from './session-state.ts'
 import { Verifier } from './verifier.ts'
 
 const STOP_GRACE_MS = 5_000
@@ -22,10 +23,11 @@ export interface Driven {
   finish(ending: Ending): Promise<void>
 }
 
-type OfKept = Omit<KeptSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnkept' | 'onNews'>
-export interface SessionDriverOptions extends OfKept {
+type OfSession = Omit<JournaledSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnkept' | 'onNews'>
+export interface SessionDriverOptions extends OfSession {
   /** Environment of verify commands. */
   env: NodeJS.ProcessEnv
+  masker?: Masker
   /** Of the attempt, among all of this machine. */
   key: string
   baseline: Baseline
@@ -34,7 +36,7 @@ export interface SessionDriverOptions extends OfKept {
 
 /** Brings about in the world what a session waits for, and tells it of that. */
 export class SessionDriver {
-  readonly kept: KeptSession
+  readonly journaled: JournaledSession
   readonly #options: SessionDriverOptions
   readonly #clock: SessionClock
   readonly #verifier: Verifier
@@ -51,9 +53,9 @@ export class SessionDriver {
       env,
       attemptKey: key,
       masker,
-      onResult: (result) => this.kept.apply({ type: 'verified', ...result }),
+      onResult: (result) => this.journaled.apply({ type: 'verified', ...result }),
     })
-    this.kept = new KeptSession({
+    this.journaled = new JournaledSession({
       ...options,
       onRunning: (pid, startedAtMs) => attempt.running(pid, startedAtMs),
       onStartFailed: (ending) => void attempt.finish(ending),
@@ -69,50 +71,49 @@ export class SessionDriver {
   async replay(): Promise<void> {
     const { start, baseline } = this.#options
     this.#clock.recovered()
-    const { request } = this.kept.firstLaunched ?? {}
+    const { request } = this.journaled.firstLaunched ?? {}
     // Before anything is waited for: what is begun meanwhile finds it there.
     start.keep(request?.session_id)
     await baseline.recover(request?.cwd)
-    await this.kept.replay()
+    await this.journaled.replay()
     // It may have gone on for longer than sessions are kept.
-    start.sessionsKnown(this.kept.session.sessionId, this.kept.launches.last)
+    start.sessionsKnown(this.journaled.session.sessionId, this.journaled.lastLaunched)
   }
 
   /** Looks for what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */
   async takeUp(cause: Cause | undefined): Promise<void> {
     const { start, attempt } = this.#options
-    const { launches } = this.kept
-    const { process } = launches
+    const { child } = this.journaled
     await this.#verifier.endLeft()
-    if (!process) return
-    const { alive, claim } = await process.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
-    if (alive) this.kept.apply({ type: 'found' })
+    if (!child) return
+    const { alive, claim } = await child.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
+    if (alive) this.journaled.apply({ type: 'found' })
     if (claim === undefined) return
     try {
       await start.prepare()
       await this.#enter()
-      launches.begin(claim)
+      this.journaled.begin(claim)
     } catch (error) {
       void attempt.finish(start.refusal(error))
     }
   }
 
   goOn(): void {
-    const { session, launches } = this.kept
+    const { session, lastLaunched } = this.journaled
     if (this.#halted) return
-    for (const question of session.undecided) this.kept.apply(this.#lookAt(question))
+    for (const question of session.undecided) this.journaled.apply(this.#lookAt(question))
     if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
     if (session.end) return void this.#options.attempt.conclude(session.end)
     const { verifying } = session
-    if (verifying) this.#verifier.run(verifying, launches.last!.request.cwd)
+    if (verifying) this.#verifier.run(verifying, lastLaunched!.request.cwd)
     else this.#verifier.stop()
     if (session.wantsProcess && !this.#launching) void this.#launch()
-    if (session.waits && session.waitsUntil === undefined) this.kept.apply(this.#clock.waits())
+    if (session.waits && session.waitsUntil === undefined) this.journaled.apply(this.#clock.waits())
   }
 
   /** Now and then. True: the agent has said something. */
   poll(): boolean {
-    const spoke = this.kept.launches.process?.poll() === true
+    const spoke = this.journaled.child?.poll() === true
     if (!this.#halted) this.#lookAtClock()
     return spoke
   }
@@ -130,25 +131,25 @@ export class SessionDriver {
 
   /** Nothing counts any more. May be called twice. */
   end(): void {
-    this.kept.end()
+    this.journaled.end()
     this.#verifier.stop()
     this.#options.start.close()
   }
 
   get #halted(): boolean {
-    return this.#stopping || this.kept.over
+    return this.#stopping || this.journaled.over
   }
 
   #lookAt(question: AgentUpdateOf<'permission'>): SessionEvent {
     const { request_id } = question
     const { permissions } = this.#options.plan
-    const decision = decide(permissions, question, this.kept.launches.last!.request.cwd)
+    const decision = decide(permissions, question, this.journaled.lastLaunched!.request.cwd)
     if (decision.decision === 'ask') return this.#clock.asked(request_id)
     return { type: 'decided', request_id, ...decision }
   }
 
   #lookAtClock(): void {
-    const { session } = this.kept
+    const { session } = this.journaled
     const { attempt, journal } = this.#options
     const overtime = this.#clock.overtime(journal.startedAtMs)
     if (overtime !== undefined) return void this.#stopForBudget(overtime, session.retry)
@@ -159,7 +160,7 @@ export class SessionDriver {
       return void attempt.stop({ type: 'failed', reason: 'model', message }, STOP_GRACE_MS)
     }
     if (silence !== undefined) return void this.#stopForBudget(silence)
-    for (const event of this.#clock.due(session)) this.kept.apply(event)
+    for (const event of this.#clock.due(session)) this.journaled.apply(event)
   }
 
   /** `retry`: what the agent waited for then. */
@@ -173,21 +174,21 @@ export class SessionDriver {
   async #enter(): Promise<void> {
     await this.#options.start.enter((runId) => {
       const text = `Run ${runId} is in this session: this one goes on with it once that has ended.`
-      this.kept.apply({ type: 'note', text })
+      this.journaled.apply({ type: 'note', text })
     })
   }
 
   async #launch(): Promise<void> {
     const { start, baseline, output, attempt } = this.#options
-    const { session, launches } = this.kept
+    const { session, lastLaunched } = this.journaled
     this.#launching = true
     try {
       await start.prepare()
       await this.#enter()
       if (output.values.wants('files')) await baseline.take(start.cwd)
       if (this.#halted) return
-      this.kept.apply(start.launched(session.sessionId, launches.last))
-      if (!this.kept.over) launches.begin()
+      this.journaled.apply(start.launched(session.sessionId, lastLaunched))
+      if (!this.journaled.over) this.journaled.begin()
     } catch (error) {
       void attempt.finish(start.refusal(error))
     } finally {

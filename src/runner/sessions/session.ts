@@ -1,26 +1,33 @@
+import type { AgentProtocol, ProtocolPort } from '../../agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf, AttemptInput } from '../../contract/agent.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AgentPlan } from '../ports.ts'
-import { AgentUpdates } from './agent-updates.ts'
-import { Checks } from './checks.ts'
-import { type Connect, Conversation } from './conversation.ts'
+import { BudgetMeter } from './budget-meter.ts'
+import { Checks, type Prompt, PromptQueue } from './checks.ts'
 import { Denials } from './denials.ts'
-import { Finish } from './finish.ts'
-import { type Prompt, PromptQueue } from './prompt-queue.ts'
-import { Questions } from './questions.ts'
-import { SerialCalls } from './serial-calls.ts'
-import { endOfExit, failed, type SessionEnd, unsaidWords } from './session-end.ts'
-import type { Exited, SessionEvent } from './session-event.ts'
-import { UpdateTeller, type UpdateTellerOptions } from './update-teller.ts'
+import { Questions, ToolCalls } from './questions.ts'
+import { endOfExit, endOfTurn, failed, type SessionEnd, unsaidWords } from './session-outcome.ts'
+import { type Exited, type Launched, type SessionEvent, SessionState } from './session-state.ts'
+import type { UpdatePipeline } from './update-pipeline.ts'
 
-export interface SessionOptions extends UpdateTellerOptions {
+/** Begins to speak with a process that is begun. */
+export type Connect = (launched: Launched, port: Omit<ProtocolPort, 'send'>) => AgentProtocol
+
+export interface SessionOptions {
   plan: AgentPlan
   /** Of the agent, for messages. */
   title: string
   /** Of the agent, as runs name it. */
   agent: string
   connect: Connect
+  /** Takes all that it tells, and knows the agent's last message. */
+  updates: Pick<UpdatePipeline, 'tell' | 'prompt' | 'inputTaken' | 'turnBegins' | 'answer'>
+  /** The agent has told its id of the session. */
+  onSessionId(sessionId: string | undefined): void
 }
+
+/** After these the model service has answered. */
+const DOES: ReadonlySet<AgentUpdate['kind']> = new Set(['message', 'thought', 'tool', 'turn_ended'])
 
 /**
  * A session with an agent: what was asked for, what the agent says, and what follows. It depends on nothing but the
@@ -31,46 +38,41 @@ export interface SessionOptions extends UpdateTellerOptions {
 export class Session {
   readonly #options: SessionOptions
   readonly #calls = new SerialCalls(() => this.#goOn())
-  readonly #conversation: Conversation
-  readonly #teller: UpdateTeller
+  readonly #state = new SessionState()
   readonly #prompts: PromptQueue
   readonly #questions: Questions
   readonly #checks: Checks
-  readonly #updates: AgentUpdates
-  readonly #finish: Finish
+  readonly #tools = new ToolCalls()
+  readonly #meter: BudgetMeter
   readonly denials: Denials
+  #protocol: AgentProtocol | undefined
+  #launches = 0
+  #sessionId: string | undefined
+  #retry: AgentUpdateOf<'retry'> | undefined
   #waitsUntil: string | undefined
+  /** No more prompts are to come. */
+  #closed: boolean
+  #lastTurn: AgentUpdateOf<'turn_ended'> | undefined
+  #end: SessionEnd | undefined
 
   /** Throws `invalid_argument`. */
   constructor(options: SessionOptions) {
-    const { plan, connect } = options
+    const { plan, updates } = options
     this.#options = options
-    this.#conversation = new Conversation({
-      connect,
-      calls: this.#calls,
-      port: {
-        update: (update) => this.#update(update),
-        failed: ({ reason, message }) => this.#fail(reason, message),
-      },
-    })
-    this.#teller = new UpdateTeller(options)
+    this.#closed = !plan.interactive
     this.#prompts = new PromptQueue(plan)
+    this.#meter = new BudgetMeter(plan.budget)
     this.denials = new Denials(plan)
-    this.#questions = new Questions(this.#teller, this.denials)
-    this.#checks = new Checks(plan, this.#prompts, this.#teller)
-    this.#updates = new AgentUpdates(options, this.#teller, this.#questions, this.denials)
-    this.#finish = new Finish(plan.interactive, () => {
-      const { failure } = this.denials
-      return failure === undefined ? undefined : failed('denied', failure)
-    })
+    this.#questions = new Questions(updates, this.denials)
+    this.#checks = new Checks(plan, this.#prompts, updates)
   }
 
   /** A process is to be begun, with `sessionId` where there is one. */
   get wantsProcess(): boolean {
-    return this.#conversation.phase === 'down' && !this.#prompts.empty && !this.#resting
+    return this.#state.agent === 'down' && !this.#prompts.empty && !this.#state.resting
   }
   get sessionId(): string | undefined {
-    return this.#updates.sessionId
+    return this.#sessionId
   }
   /** Questions of the agent that nobody has looked at. */
   get undecided(): readonly AgentUpdateOf<'permission'>[] {
@@ -82,76 +84,64 @@ export class Session {
   }
   /** The command that is to be run now, and which it is of all that were. */
   get verifying(): { command: string; number: number } | undefined {
-    return this.#finish.over ? undefined : this.#checks.verifying
+    return this.#state.over ? undefined : this.#checks.verifying
   }
   /** It has nothing to do, and more may come. */
   get waits(): boolean {
-    const { phase } = this.#conversation
-    const quiet = phase === 'ready' || (phase === 'down' && this.#finish.hadTurn)
-    return quiet && this.#prompts.empty && !this.#resting && this.#options.plan.interactive
+    const { agent, resting } = this.#state
+    const quiet = agent === 'ready' || (agent === 'down' && this.#lastTurn !== undefined)
+    return quiet && this.#prompts.empty && !resting && this.#options.plan.interactive
   }
   get waitsUntil(): string | undefined {
     return this.#waitsUntil
   }
   /** The agent is at work, and is waited for. */
   get busy(): boolean {
-    const { phase } = this.#conversation
-    const works = phase === 'starting' || phase === 'busy' || (phase === 'ended' && !this.#resting)
+    const { agent, resting } = this.#state
+    const works = agent === 'starting' || agent === 'busy' || (agent === 'ended' && !resting)
     return works && !this.#questions.waits
   }
   /** A prompt is with the agent. */
   get inTurn(): boolean {
-    return this.#conversation.phase === 'busy'
+    return this.#state.agent === 'busy'
   }
   /** The model service has failed, and nothing came since of what the agent does. */
   get retry(): AgentUpdateOf<'retry'> | undefined {
-    return this.#updates.retry
+    return this.#retry
   }
   /** Which limit of the budget is reached. */
   get breach(): string | undefined {
-    return this.#updates.breach
+    return this.#meter.breach
   }
   get end(): SessionEnd | undefined {
-    return this.#finish.end
+    return this.#end
   }
   get answer(): string {
-    return this.#teller.answer
+    return this.#options.updates.answer
   }
   get valueJson(): string | undefined {
     return this.#checks.valueJson
   }
   get changedPaths(): ReadonlySet<string> {
-    return this.#updates.changedPaths
+    return this.#tools.changed
   }
 
   /** A line of the program's standard output. */
   line(text: string): void {
-    this.#calls.add(() => this.#conversation.line(text))
+    this.#calls.add(() => this.#protocol?.line(text))
   }
 
   apply(event: SessionEvent): void {
     this.#calls.add(() => this.#apply(event))
   }
 
-  /** It is over: nothing of a message is held back any more. */
-  flush(): void {
-    this.#teller.flush()
-  }
-
-  /** Nothing more is asked of the agent, for ever or until the checks are through. */
-  get #resting(): boolean {
-    return this.#finish.over || this.#checks.verifying !== undefined
-  }
-
   #apply(event: SessionEvent): void {
+    const { updates } = this.#options
     switch (event.type) {
       case 'launched':
-        return void this.#conversation.launched(event)
-      case 'found': {
-        const { agent } = this.#options
-        const session_id = this.sessionId
-        return void this.#teller.tell({ kind: 'session', agent, session_id, origin: 'same' })
-      }
+        return void this.#connect(event)
+      case 'found':
+        return void this.#found()
       case 'gone':
         return void this.#gone(event.why)
       case 'exited':
@@ -161,105 +151,206 @@ export class Session {
       case 'asked':
         return void this.#questions.ask(event)
       case 'decided':
-        if (this.#questions.decide(event)) this.#conversation.answer(event.request_id, event.decision)
+        if (this.#questions.decide(event)) this.#protocol?.answer(event.request_id, event.decision)
         return
       case 'verified':
-        return void this.#fail('verify', this.#checks.verified(event))
+        return void this.#checked(this.#checks.verified(event))
       case 'waits':
         this.#waitsUntil = event.until
-        return void this.#teller.tell({ kind: 'idle', until: event.until })
+        return void updates.tell({ kind: 'idle', until: event.until })
       case 'idle_over':
-        return void this.#finish.close()
+        this.#closed = true
+        return
       case 'stop':
-        this.#finish.stop()
+        this.#state.move('stopped')
         return void this.#cancelTurn()
       case 'note':
-        return void this.#teller.tell({ kind: 'notice', text: event.text })
+        return void updates.tell({ kind: 'notice', text: event.text })
     }
   }
 
+  #connect(launched: Launched): void {
+    const number = ++this.#launches
+    this.#state.move('launched')
+    // A process that is over has no say any more.
+    const call = (what: () => void) => {
+      if (number === this.#launches) this.#calls.add(what)
+    }
+    this.#protocol = this.#options.connect(launched, {
+      update: (update) => call(() => this.#update(update)),
+      ready: () => call(() => this.#state.move('ready')),
+      failed: ({ reason, message }) => call(() => this.#fail(reason, message)),
+    })
+    this.#protocol.begin()
+  }
+
+  #found(): void {
+    const { agent, updates, onSessionId } = this.#options
+    onSessionId(this.#sessionId)
+    updates.tell({ kind: 'session', agent, session_id: this.#sessionId, origin: 'same' })
+  }
+
   #update(update: AgentUpdate): void {
-    this.#updates.take(update)
+    const { updates, onSessionId } = this.#options
+    if (update.kind === 'permission') return void this.#questions.come(this.#tools.complete(update))
+    if (update.kind === 'retry') this.#retry = update
+    else if (DOES.has(update.kind)) this.#retry = undefined
+    if (update.kind === 'session') {
+      this.#sessionId = update.session_id ?? this.#sessionId
+      onSessionId(update.session_id)
+    } else if (update.kind === 'tool') {
+      this.#tools.follow(update)
+      this.denials.follow(update)
+    } else if (update.kind === 'usage') this.#warnOfCost(update)
+    updates.tell(update)
+    this.#meter.follow(update)
     if (update.kind === 'turn_ended') this.#turnEnded(update)
   }
 
+  #warnOfCost(usage: AgentUpdateOf<'usage'>): void {
+    if (!this.#meter.findsNoCost(usage)) return
+    const text = `${this.#options.title} does not tell what it costs: budget.cost_usd cannot be kept.`
+    this.#options.updates.tell({ kind: 'notice', text })
+  }
+
   #turnEnded(turn: AgentUpdateOf<'turn_ended'>): void {
-    this.#conversation.turnEnded()
-    this.#updates.turnEnded()
-    this.#finish.turnEnded(turn, !this.#prompts.empty)
-    if (turn.stop_reason === 'end_turn' && !this.#finish.over) this.#fail('verify', this.#checks.begin())
+    this.#state.move('turn_ended')
+    this.#questions.drop()
+    this.#tools.turnEnded()
+    this.#settleTurn(turn)
+    if (turn.stop_reason === 'end_turn' && !this.#state.over) this.#checked(this.#checks.begin())
+  }
+
+  /** One that a person canceled ends nothing where prompts are left. */
+  #settleTurn(turn: AgentUpdateOf<'turn_ended'>): void {
+    this.#lastTurn = turn
+    if (turn.stop_reason === 'end_turn' || this.#options.plan.interactive) return
+    if (turn.stop_reason !== 'canceled' || this.#prompts.empty) this.#settle(endOfTurn(turn))
   }
 
   #input(input: AttemptInput): void {
     if (input.type === 'prompt') return void this.#prompts.give(input.input_id, input.text)
     if (input.type === 'permission') {
-      if (this.#questions.answer(input)) this.#conversation.answer(input.request_id, input.decision)
-    } else if (input.type === 'close') this.#finish.close()
+      if (this.#questions.answer(input)) this.#protocol?.answer(input.request_id, input.decision)
+    } else if (input.type === 'close') this.#closed = true
     else this.#cancelTurn()
-    this.#teller.inputTaken(input.input_id)
+    this.#options.updates.inputTaken(input.input_id)
   }
 
   #cancelTurn(): void {
     if (this.verifying) this.#cancelChecks()
     if (!this.inTurn) return
     this.#questions.drop()
-    this.#conversation.cancelTurn()
+    this.#protocol?.cancelTurn()
   }
 
   /** The agent has ended its turn, and has nothing to do with them. */
   #cancelChecks(): void {
     const turn = { kind: 'turn_ended', stop_reason: 'canceled' } as const
     this.#checks.drop()
-    this.#teller.tell(turn)
-    this.#finish.turnEnded(turn, !this.#prompts.empty)
+    this.#state.move('checked')
+    this.#options.updates.tell(turn)
+    this.#settleTurn(turn)
+  }
+
+  /** The checks have come a step further; `wrong`: why the session has failed by them, where it has. */
+  #checked(wrong: string | undefined): void {
+    this.#state.move(this.#checks.verifying ? 'verify' : 'checked')
+    if (wrong !== undefined) this.#fail('verify', wrong)
   }
 
   #gone(why: string): void {
     const mid = this.inTurn
-    this.#conversation.over()
-    this.#questions.drop()
-    if (mid) this.#finish.settle({ type: 'lost', why })
+    this.#processOver()
+    if (mid) this.#settle({ type: 'lost', why })
   }
 
   #exited(exit: Exited): void {
-    this.#conversation.exited(exit)
+    const { type: _, ...how } = exit
+    this.#protocol?.exited(how)
     // Behind what the protocol makes of it.
     this.#calls.add(() => {
-      const { phase } = this.#conversation
-      this.#conversation.over()
-      this.#questions.drop()
-      if (this.#finish.stopped) return
-      this.#finish.settle(endOfExit(this.#options.title, exit, phase))
-      const words = unsaidWords(exit, this.#finish.end)
+      const { agent } = this.#state
+      this.#processOver()
+      if (this.#state.work === 'stopped') return
+      const { title, updates } = this.#options
+      this.#settle(endOfExit(title, exit, agent))
+      const words = unsaidWords(exit, this.#end)
       if (words !== undefined)
-        this.#teller.tell({ kind: 'notice', text: `Its standard error ends with:\n${words}` })
+        updates.tell({ kind: 'notice', text: `Its standard error ends with:\n${words}` })
     })
   }
 
-  /** With no message it has not failed. */
-  #fail(reason: Reason, message: string | undefined): void {
-    if (message !== undefined) this.#finish.settle(failed(reason, message))
+  #processOver(): void {
+    this.#protocol = undefined
+    this.#state.move('process_over')
+    this.#questions.drop()
+  }
+
+  #fail(reason: Reason, message: string): void {
+    this.#settle(failed(reason, message))
+  }
+
+  /** The first cause wins, and a session that is stopped has none of its own. */
+  #settle(end: SessionEnd | undefined): void {
+    if (end && this.#state.move('settled')) this.#end = end
   }
 
   /** Hands out the next prompt, or ends, where nothing is under way. */
   #goOn(): void {
-    if (this.#resting) return
-    const { phase } = this.#conversation
+    const { agent, resting } = this.#state
+    if (resting) return
     if (this.#prompts.empty) {
-      if (phase !== 'starting' && phase !== 'busy') this.#finish.nothingLeft()
-    } else if (phase === 'ready') this.#prompt(this.#prompts.take()!)
+      if (agent !== 'starting' && agent !== 'busy') this.#nothingLeft()
+    } else if (agent === 'ready') this.#prompt(this.#prompts.take()!)
+  }
+
+  #nothingLeft(): void {
+    if (!this.#closed) return
+    const end: SessionEnd = this.#lastTurn ? endOfTurn(this.#lastTurn) : { type: 'canceled' }
+    const { failure } = this.denials
+    this.#settle(end.type === 'success' && failure !== undefined ? failed('denied', failure) : end)
   }
 
   #prompt({ id, text, whole, given }: Prompt): void {
-    this.#conversation.turnBegins()
+    const { updates } = this.#options
+    this.#state.move('prompted')
     this.#waitsUntil = undefined
-    this.#updates.turnBegins()
+    updates.turnBegins()
+    this.#meter.turnBegins()
+    this.denials.turnBegins()
     if (given) {
       this.#checks.promptGiven()
       this.denials.promptGiven()
     }
-    this.#teller.prompt(id, text)
-    if (given) this.#teller.inputTaken(id)
-    this.#conversation.prompt(whole ?? text)
+    updates.prompt(id, text)
+    if (given) updates.inputTaken(id)
+    this.#protocol!.prompt(whole ?? text)
+  }
+}
+
+/** Calls, one at a time: what is called for by a call is done after it has returned. */
+class SerialCalls {
+  readonly #calls: (() => void)[] = []
+  readonly #onDone: () => void
+  #working = false
+
+  /** `onDone`: none is left, until it calls for more. */
+  constructor(onDone: () => void) {
+    this.#onDone = onDone
+  }
+
+  add(call: () => void): void {
+    this.#calls.push(call)
+    if (this.#working) return
+    this.#working = true
+    try {
+      for (let next = this.#calls.shift(); next; next = this.#calls.shift()) {
+        next()
+        if (this.#calls.length === 0) this.#onDone()
+      }
+    } finally {
+      this.#working = false
+    }
   }
 }

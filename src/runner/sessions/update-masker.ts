@@ -1,7 +1,17 @@
 import { clipNote } from '../../agents/clipped.ts'
 import type { AgentUpdate } from '../../contract/agent.ts'
 import type { Masker, StreamMasker } from '../masking/masker.ts'
-import { endsMessage } from './spoken.ts'
+
+const ends: ReadonlySet<AgentUpdate['kind']> = new Set([
+  'thought',
+  'tool',
+  'prompt',
+  'turn_ended',
+  'permission',
+])
+
+/** Whether a message is over with it. */
+export const endsMessage = ({ kind }: AgentUpdate): boolean => ends.has(kind)
 
 type Piece = Extract<AgentUpdate, { kind: 'message' | 'thought' }>
 

@@ -1,31 +1,28 @@
-import type { Agent } from '../../agents/agent.ts'
+import { join } from 'node:path'
+import type { Agent, AgentProtocol } from '../../agents/agent.ts'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { JournaledReports } from '../attempts/journaled-reports.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import type { ProcessOutput } from '../attempts/process-output.ts'
-import type { Masker } from '../masking/masker.ts'
 import type { AgentPlan } from '../ports.ts'
-import { AgentLaunches } from './agent-launches.ts'
+import { AgentChild, type AgentChildOptions } from './agent-child.ts'
 import type { AgentStart } from './agent-start.ts'
-import type { HeardProcessOptions } from './heard-process.ts'
-import { Session } from './session.ts'
-import type { Launched, SessionEvent } from './session-event.ts'
-import type { ToldOnce } from './told-once.ts'
-import type { Told } from './update-teller.ts'
+import { type Connect, Session } from './session.ts'
+import type { Launched, SessionEvent } from './session-state.ts'
+import type { UpdatePipeline } from './update-pipeline.ts'
 
 /** How much of the end of its standard error is told where an agent fails. */
 const STDERR_TAIL_BYTES = 8 * 1024
 
-export interface KeptSessionOptions {
+export interface JournaledSessionOptions {
   plan: AgentPlan
   agent: Agent
   start: AgentStart
-  /** Where the agent's processes are, and in what they run. */
-  place: Pick<HeardProcessOptions, 'path' | 'mark' | 'cage' | 'news'>
-  masker?: Masker
+  /** Folder of the attempt, each process has one in it; and in what they run. */
+  place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'news'>
   journal: JournaledReports
   output: ProcessOutput
-  told: ToldOnce
+  updates: UpdatePipeline
   onRunning(pid: number, startedAtMs: number): void
   onStartFailed(ending: Ending): void
   /** What must be kept could not be; the message is the journal's where there is none. */
@@ -34,43 +31,47 @@ export interface KeptSessionOptions {
   onNews(): void
 }
 
-/** A session and the agent that it is with: each event is kept before it counts, so that all of it can be replayed. */
-export class KeptSession {
+/**
+ * A session and the processes of the agent that it is with, one after another. Each event is kept before it counts, so
+ * that all of it can be replayed.
+ */
+export class JournaledSession {
   readonly session: Session
-  readonly launches: AgentLaunches
-  readonly #options: KeptSessionOptions
+  readonly #options: JournaledSessionOptions
   readonly #seen = new Set<string>()
+  #child: AgentChild | undefined
+  #lastLaunched: Launched | undefined
+  #launches = 0
   #replaying = false
   #over = false
 
   /** Throws `invalid_argument`. */
-  constructor(options: KeptSessionOptions) {
-    const { plan, agent, start, place, masker, output, told, onRunning, onUnkept } = options
+  constructor(options: JournaledSessionOptions) {
+    const { plan, agent, start, updates } = options
     this.#options = options
-    this.launches = new AgentLaunches({
-      ...place,
-      agent,
-      start,
-      stderr: output.files.stderr,
-      onRunning,
-      onLine: (line) => this.#line(line),
-      onEnd: (ending) => this.#exited(ending),
-      onUnkept,
-    })
     this.session = new Session({
       plan,
       title: agent.title,
       agent: agent.name,
-      masker,
-      tell: (item) => this.#tell(item),
-      say: (text) => told.say(text),
-      connect: this.launches.connect,
+      updates,
+      connect: this.#connect,
+      onSessionId: (sessionId) => {
+        if (!this.#replaying) start.sessionsKnown(sessionId, this.#lastLaunched)
+      },
     })
   }
 
   /** Nothing counts any more. */
   get over(): boolean {
     return this.#over
+  }
+  /** The process that there is now. */
+  get child(): AgentChild | undefined {
+    return this.#child
+  }
+  /** How the last process was launched, also where it is over. */
+  get lastLaunched(): Launched | undefined {
+    return this.#lastLaunched
   }
   /** The first launch that is in the journal. */
   get firstLaunched(): Launched | undefined {
@@ -81,10 +82,15 @@ export class KeptSession {
   async replay(): Promise<void> {
     this.#replaying = true
     for (const { at, event } of this.#options.journal.events) {
-      await this.launches.process?.replay(at, event.type === 'exited')
+      await this.#child?.replay(at, event.type === 'exited')
       this.#take(event)
     }
     this.#replaying = false
+  }
+
+  /** Starts the process that was launched. Throws `invalid_argument`. */
+  begin(claim = 1): void {
+    this.#child?.begin(this.#options.start.launch(this.#lastLaunched!), claim)
   }
 
   input(input: AttemptInput): void {
@@ -95,7 +101,7 @@ export class KeptSession {
     if (this.#over) return
     const { journal, onUnkept, onNews } = this.#options
     try {
-      journal.keepEvent(this.launches.process?.offset ?? 0, event)
+      journal.keepEvent(this.#child?.offset ?? 0, event)
     } catch {
       return void onUnkept()
     }
@@ -103,17 +109,47 @@ export class KeptSession {
     onNews()
   }
 
+  /** Nothing counts any more. */
   end(): void {
     this.#over = true
-    this.launches.process?.ignore()
+    this.#child?.ignore()
+  }
+
+  /** Its process goes on. May be called twice. */
+  close(): void {
+    this.#child?.close()
   }
 
   /** It is in the journal: it counts. */
   #take(event: SessionEvent): void {
     if (event.type === 'input') this.#seen.add(event.input.input_id)
-    if (event.type === 'launched') this.launches.launched(event)
+    if (event.type === 'launched') this.#launched(event)
     this.session.apply(event)
-    if (event.type === 'exited' || event.type === 'gone') this.launches.over()
+    if (event.type !== 'exited' && event.type !== 'gone') return
+    this.#child?.close()
+    this.#child = undefined
+  }
+
+  /** Makes ready for the process; `begin` follows. */
+  #launched(event: Launched): void {
+    const { place, output, onRunning, onUnkept } = this.#options
+    this.#lastLaunched = event
+    this.#child?.close()
+    this.#child = new AgentChild({
+      ...place,
+      path: join(place.path, `process.${++this.#launches}`),
+      stderr: output.files.stderr,
+      onRunning,
+      onLine: (line) => this.#line(line),
+      onEnd: (ending) => this.#exited(ending),
+      onUnkept,
+    })
+  }
+
+  readonly #connect: Connect = (launched, port): AgentProtocol => {
+    const { agent, start } = this.#options
+    const child = this.#child
+    return agent.protocol(start.request(launched), { ...port, send: (line) => child!.send(line) })
   }
 
   #line(line: string): void {
@@ -128,12 +164,5 @@ export class KeptSession {
     const stderr = (await output.tail('stderr', STDERR_TAIL_BYTES)).toString()
     if (end.type === 'exited') this.apply({ type: 'exited', code: end.code, stderr })
     else this.apply({ type: 'exited', signal: end.type === 'signaled' ? end.signal : undefined, stderr })
-  }
-
-  #tell(item: Told): void {
-    const { start, told } = this.#options
-    if (item.type === 'update' && item.update.kind === 'session' && !this.#replaying)
-      start.sessionsKnown(item.update.session_id, this.launches.last)
-    told.tell(item)
   }
 }

@@ -1,8 +1,7 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { Ending } from '../attempts/outcome.ts'
-import type { Phase } from './conversation.ts'
-import type { Exited } from './session-event.ts'
+import type { Exited, Phase } from './session-state.ts'
 
 export type SessionEnd =
   | { type: 'success' }
@@ -48,7 +47,7 @@ export function endOfExit(title: string, exit: Exited, phase: Phase): SessionEnd
   return undefined
 }
 
-/** What the process wrote last, where the session failed and that does not say it. */
+/** The last words of the process, where the session failed and that does not say it. */
 export function unsaidWords(exit: Exited, end: SessionEnd | undefined): string | undefined {
   const words = lastWords(exit)
   return end?.type === 'failed' && words !== '' && !end.message.includes(words.slice(-200))

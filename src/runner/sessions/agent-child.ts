@@ -1,10 +1,24 @@
+import { type FSWatcher, mkdirSync, readFileSync, watch } from 'node:fs'
+import { join } from 'node:path'
+import { hasMark, signal } from '../../platform/process-tree.ts'
+import { TailFile } from '../../platform/tail-file.ts'
+import { AttemptFolder } from '../attempts/attempt-folder.ts'
 import type { Ending } from '../attempts/outcome.ts'
 import { type Bereft, takeUp } from '../attempts/recovery.ts'
 import type { Launch } from '../attempts/start-failure.ts'
-import { AgentProcess, type AgentProcessOptions } from './agent-process.ts'
+import { WrappedProcess } from '../attempts/wrapped-process.ts'
+import type { Cage } from '../limits/cage.ts'
+import { LineReader, LineWriter } from './line-files.ts'
 import type { News } from './news.ts'
 
-export interface HeardProcessOptions extends Omit<AgentProcessOptions, 'onSaid' | 'onEnd'> {
+export interface AgentChildOptions {
+  /** Folder of this process; made where it is not there. */
+  path: string
+  mark: string
+  /** What the attempt's processes run in. */
+  cage: Cage
+  /** The attempt's standard error, which the program appends to. */
+  stderr: TailFile
   /** Its end is news at once. */
   news: News
   /** It is there: begun, or found alive. */
@@ -15,33 +29,47 @@ export interface HeardProcessOptions extends Omit<AgentProcessOptions, 'onSaid' 
   onUnkept(message: string): void
 }
 
-/** A process of an agent that is listened to, line by line, to its end. It may be one of an earlier runner's. */
-export class HeardProcess {
-  readonly #options: HeardProcessOptions
-  readonly #process: AgentProcess
+/**
+ * A process of an agent, which may be one of an earlier runner's. Its pipes are files, so that what it says and what it
+ * is told outlives this process; it is listened to, line by line, to its end.
+ */
+export class AgentChild {
+  readonly #options: AgentChildOptions
+  readonly #folder: AttemptFolder
+  readonly #process: WrappedProcess
+  readonly #output: TailFile
+  readonly #lines: LineReader
+  readonly #input: LineWriter
+  #watcher: FSWatcher | undefined
   #listening = false
   #reading = false
   #readAgain = false
   #ending: Ending | undefined
 
-  constructor(options: HeardProcessOptions) {
+  constructor(options: AgentChildOptions) {
+    const { path, mark, cage, news } = options
     this.#options = options
-    this.#process = new AgentProcess({
-      ...options,
-      onSaid: () => {
-        if (this.#process.output.refresh()) this.hear()
-      },
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    this.#folder = new AttemptFolder(path)
+    this.#process = new WrappedProcess({
+      folder: this.#folder,
+      mark,
+      cage,
       onEnd: (ending) => {
         this.#ending ??= ending
-        options.news.come()
+        news.come()
         this.hear()
       },
     })
+    this.#output = new TailFile(join(path, 'wire'))
+    this.#lines = new LineReader(this.#output)
+    this.#input = new LineWriter(join(path, 'input'))
+    this.#watch()
   }
 
   /** Bytes of the lines handed out. */
   get offset(): number {
-    return this.#process.wire.offset
+    return this.#lines.offset
   }
   get ended(): boolean {
     return this.#ending !== undefined
@@ -50,7 +78,12 @@ export class HeardProcess {
   /** A failure to start it is its end. */
   begin(launch: Launch, claim: number): void {
     this.#listening = true
-    const pid = this.#process.begin(launch, claim)
+    const file = (name: string) => join(this.#folder.path, name)
+    const pid = this.#process.begin(launch, claim, {
+      stdoutFd: this.#output.fd,
+      stderrFd: this.#options.stderr.fd,
+      input: { file: file('input'), tail: file('tail') },
+    })
     if (pid !== undefined) this.#options.onRunning(pid, Date.now())
   }
 
@@ -60,7 +93,7 @@ export class HeardProcess {
       this.#options.onLine(line)
       return true
     }
-    await this.#process.wire.read(offset, again, all)
+    await this.#lines.read(offset, again, all)
   }
 
   /**
@@ -69,7 +102,6 @@ export class HeardProcess {
    */
   async takeUp(attempt: Pick<Bereft, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
     const { mark, onRunning } = this.#options
-    const { folder, process, output } = this.#process
     let alive = false
     let claim: number | undefined
     const bereft: Bereft = {
@@ -77,26 +109,26 @@ export class HeardProcess {
       mark,
       watch: (wrapper, atMs) => {
         alive = true
-        process.watch(wrapper)
+        this.#process.watch(wrapper)
         onRunning(wrapper.pid, atMs)
       },
-      settle: (pid) => process.settle(pid),
+      settle: (pid) => this.#process.settle(pid),
     }
     this.#listening = true
     this.#reading = true
-    await takeUp(bereft, folder, (next) => {
+    await takeUp(bereft, this.#folder, (next) => {
       claim = next
     })
     // What the earlier runner had read, and may have answered, comes before anything that is new.
-    await this.#handOut(output.size)
+    await this.#handOut(this.#output.size)
     this.#reading = false
     return { alive, claim }
   }
 
   /** Now and then. True: it has said something. */
   poll(): boolean {
-    this.#process.process.poll()
-    const spoke = this.#process.output.refresh()
+    this.#process.poll()
+    const spoke = this.#output.refresh()
     if (spoke) this.hear()
     return spoke
   }
@@ -118,7 +150,7 @@ export class HeardProcess {
 
   send(line: string): void {
     try {
-      this.#process.input.send(line)
+      this.#input.send(line)
     } catch (error) {
       this.#options.onUnkept(`What the agent is told could not be kept: ${(error as Error).message}.`)
     }
@@ -129,28 +161,49 @@ export class HeardProcess {
     this.#listening = false
   }
 
+  /** The end of its input: agents take that for a farewell. */
   endInput(): void {
-    this.#process.endInput()
+    try {
+      const pid = Number.parseInt(readFileSync(join(this.#folder.path, 'tail'), 'utf8'), 10)
+      // Its number may be another's by now.
+      if (pid > 1 && hasMark(pid, this.#options.mark)) signal(pid, 'SIGTERM')
+    } catch {
+      // It had not begun: there is nothing that waits for input.
+    }
   }
 
   /** False where something of it survives. */
   stop(graceMs: number): Promise<boolean> {
-    return this.#process.process.stop(graceMs)
+    return this.#process.stop(graceMs)
   }
 
   /** It goes on. May be called twice. */
   close(): void {
     this.#listening = false
-    this.#process.close()
+    this.#process.unref()
+    this.#watcher?.close()
+    this.#output.close()
+    this.#input.close()
+  }
+
+  /** Tells at once that it has said something, where the system can say so; `poll` finds what that misses. */
+  #watch(): void {
+    try {
+      this.#watcher = watch(this.#output.path, { persistent: false }, () => {
+        if (this.#output.refresh()) this.hear()
+      })
+      this.#watcher.on('error', () => this.#watcher?.close())
+    } catch {
+      // The system watches no more files: looking now and then is slower, and enough.
+    }
   }
 
   async #read(): Promise<void> {
     this.#readAgain = false
     // Asked for before the size: all that was said before the end is read before it.
     const ending = this.#ending
-    const { output } = this.#process
-    output.refresh()
-    await this.#handOut(output.size, ending !== undefined)
+    this.#output.refresh()
+    await this.#handOut(this.#output.size, ending !== undefined)
     if (ending !== undefined && this.#listening) await this.#options.onEnd(ending)
   }
 
@@ -159,6 +212,6 @@ export class HeardProcess {
       this.#options.onLine(line)
       return this.#listening
     }
-    await this.#process.wire.read(end, hand, all)
+    await this.#lines.read(end, hand, all)
   }
 }

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { TailFile } from '../../platform/tail-file.ts'
-import { InputFile } from './input-file.ts'
-import { MAX_LINE_BYTES, Wire } from './wire.ts'
+import { LineReader, LineWriter, MAX_LINE_BYTES } from './line-files.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -14,7 +13,7 @@ test('lines are handed out once they are whole, up to where they are asked for',
   const path = join(folder, 'wire')
   writeFileSync(path, 'one\ntwo\nthr')
   const file = new TailFile(path)
-  const wire = new Wire(file)
+  const wire = new LineReader(file)
   const lines: string[] = []
   const take = (line: string) => lines.push(line) > 0
   await wire.read(4, take)
@@ -32,7 +31,7 @@ test('reading stops where it is told to, and goes on there', async () => {
   const path = join(folder, 'stop')
   writeFileSync(path, 'a\nb\nc\n')
   const file = new TailFile(path)
-  const wire = new Wire(file)
+  const wire = new LineReader(file)
   const lines: string[] = []
   for (let i = 0; i < 3; i++) await wire.read(file.size, (line) => lines.push(line) < 0)
   assert.deepEqual(lines, ['a', 'b', 'c'])
@@ -44,25 +43,25 @@ test('a line that no protocol has is left out, and does not stay in memory', asy
   writeFileSync(path, `${'x'.repeat(MAX_LINE_BYTES + 1)}\nfine\n`)
   const file = new TailFile(path)
   const lines: string[] = []
-  await new Wire(file).read(file.size, (line) => lines.push(line) > 0)
+  await new LineReader(file).read(file.size, (line) => lines.push(line) > 0)
   assert.deepEqual(lines, ['fine'])
   file.close()
 })
 
 test('what is sent again is compared, a line that was cut off is completed, and another is refused', () => {
   const path = join(folder, 'input')
-  const first = new InputFile(path)
+  const first = new LineWriter(path)
   first.send('one')
   first.send('two')
   first.close()
   writeFileSync(path, readFileSync(path, 'utf8').slice(0, -2))
-  const again = new InputFile(path)
+  const again = new LineWriter(path)
   again.send('one')
   again.send('two')
   again.send('three')
   again.close()
   assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\nthree\n')
-  const other = new InputFile(path)
+  const other = new LineWriter(path)
   assert.throws(() => other.send('other'), /something else/)
   other.close()
 })

@@ -1,0 +1,237 @@
+import { writeSync } from 'node:fs'
+import { clipped } from '../../agents/clipped.ts'
+import { type AgentUpdate, MAX_UPDATE_BYTES } from '../../contract/agent.ts'
+import type { AttemptReport } from '../../contract/attempt.ts'
+import type { TailFile } from '../../platform/tail-file.ts'
+import type { JournaledReports } from '../attempts/journaled-reports.ts'
+import type { Masker } from '../masking/masker.ts'
+import { endsMessage, UpdateMasker } from './update-masker.ts'
+
+export interface UpdatePipelineOptions {
+  journal: Pick<JournaledReports, 'add' | 'covered'>
+  /** The step's standard output: what the agent says, as text. */
+  stdout: Pick<TailFile, 'fd' | 'size'>
+  /** Hides the secrets in what is reported; absent: there are none. */
+  masker?: Masker
+  /** No message: it is the journal. */
+  onUnkept(message?: string): void
+}
+
+type Told = Extract<AttemptReport, { type: 'update' | 'input_taken' }>
+
+const MOST_SHOWN_PROMPT_BYTES = MAX_UPDATE_BYTES / 4
+
+/**
+ * The one way of a session's updates to its reports. In this order long messages are split, written to the standard
+ * output as a person reads them, masked and bounded; then what an earlier process of this runner has told is left out,
+ * and what comes in small pieces is joined. Up to there a session that is replayed passes the same items in the same
+ * order, so that their number tells which they are.
+ */
+export class UpdatePipeline {
+  readonly #options: UpdatePipelineOptions
+  readonly #text = new MessageText()
+  readonly #masked: UpdateMasker | undefined
+  readonly #joined: Joiner
+  /** Of the standard output, what an earlier process of this runner has written. */
+  readonly #saidBefore: number
+  #said = 0
+  #items = 0
+
+  /** Made before anything is written to the standard output. */
+  constructor(options: UpdatePipelineOptions) {
+    const { masker, stdout, journal, onUnkept } = options
+    this.#options = options
+    this.#saidBefore = stdout.size
+    this.#masked = masker && new UpdateMasker(masker, (update) => this.#report(update))
+    this.#joined = new Joiner((item, last) => {
+      if (!journal.add(item, item, last)) onUnkept()
+    })
+  }
+
+  /** The last message of the turn, whole; empty where it has none. */
+  get answer(): string {
+    return this.#text.answer
+  }
+
+  turnBegins(): void {
+    this.#text.answer = ''
+  }
+
+  tell(update: AgentUpdate): void {
+    if (update.kind === 'message' || update.kind === 'thought')
+      for (const text of pieces(update.text)) this.#pass({ kind: update.kind, text })
+    else this.#pass(update)
+  }
+
+  prompt(inputId: string, text: string): void {
+    const shown = this.#options.masker?.maskText(text) ?? text
+    this.#pass({ kind: 'prompt', input_id: inputId, text: clipped(shown, MOST_SHOWN_PROMPT_BYTES) })
+  }
+
+  inputTaken(inputId: string): void {
+    this.#tellOnce({ type: 'input_taken', input_id: inputId })
+  }
+
+  /** Nothing waits to be joined any more; a message may go on. */
+  flush(): void {
+    this.#joined.flush()
+  }
+
+  /** Nothing more comes: nothing of a message is held back any more. May be called twice. */
+  end(): void {
+    this.#masked?.flush()
+    this.flush()
+  }
+
+  #pass(update: AgentUpdate): void {
+    this.#say(this.#text.follow(update))
+    if (this.#masked) this.#masked.tell(update)
+    else this.#report(update)
+  }
+
+  #say(text: string): void {
+    const bytes = Buffer.from(text)
+    const known = Math.max(0, Math.min(bytes.length, this.#saidBefore - this.#said))
+    this.#said += bytes.length
+    const { stdout, onUnkept } = this.#options
+    try {
+      for (let at = known; at < bytes.length; ) at += writeSync(stdout.fd, bytes, at)
+    } catch (error) {
+      onUnkept(`Its output could not be kept: ${(error as Error).message}.`)
+    }
+  }
+
+  #report(update: AgentUpdate): void {
+    this.#tellOnce({ type: 'update', update: boundedUpdate(update) })
+  }
+
+  #tellOnce(item: Told): void {
+    const number = ++this.#items
+    if (number > this.#options.journal.covered) this.#joined.add(item, number)
+  }
+}
+
+/** Longer texts come as several updates; a character is at most three bytes of UTF-8. */
+const MAX_PIECE_CHARACTERS = 20_000
+
+/** A long text in pieces that cut no character in two. */
+function pieces(text: string): string[] {
+  if (text.length <= MAX_PIECE_CHARACTERS) return [text]
+  const found: string[] = []
+  for (let at = 0; at < text.length; ) {
+    let end = Math.min(text.length, at + MAX_PIECE_CHARACTERS)
+    const last = text.charCodeAt(end - 1)
+    if (end < text.length && last >= 0xd800 && last < 0xdc00) end--
+    found.push(text.slice(at, end))
+    at = end
+  }
+  return found
+}
+
+/** The part of one message that is kept. */
+const MAX_ANSWER_CHARACTERS = 8 * 1024 * 1024
+
+/** The messages of an agent: the last one whole, and all of them as the text that a person reads. */
+class MessageText {
+  answer = ''
+  #open = false
+  #lastCharacter = ''
+
+  /** The text that comes with it: a message begins on a line of its own. */
+  follow(update: AgentUpdate): string {
+    if (update.kind === 'message') return this.#message(update.text)
+    if (!endsMessage(update) || !this.#open) return ''
+    this.#open = false
+    return this.#lastCharacter === '\n' ? '' : '\n'
+  }
+
+  #message(text: string): string {
+    if (text === '') return ''
+    if (!this.#open) this.answer = ''
+    this.#open = true
+    this.#lastCharacter = text.at(-1)!
+    if (this.answer.length < MAX_ANSWER_CHARACTERS) this.answer += text
+    return text
+  }
+}
+
+/** The update as it is, or with its longest texts cut so that it is within the limit. */
+export function boundedUpdate(update: AgentUpdate): AgentUpdate {
+  let found = update
+  for (let mostBytes = 64 * 1024; size(found) > MAX_UPDATE_BYTES && mostBytes >= 64; mostBytes /= 2)
+    found = cut(update, mostBytes, Math.max(4, mostBytes / 64)) as AgentUpdate
+  return found
+}
+
+function size(update: AgentUpdate): number {
+  const text = JSON.stringify(update)
+  return text.length * 3 <= MAX_UPDATE_BYTES ? text.length : Buffer.byteLength(text)
+}
+
+function cut(value: unknown, mostBytes: number, mostItems: number): unknown {
+  if (typeof value === 'string') return clipped(value, mostBytes)
+  if (Array.isArray(value)) return value.slice(0, mostItems).map((each) => cut(each, mostBytes, mostItems))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, cut(each, mostBytes, mostItems)]),
+  )
+}
+
+/** About ten updates a second of what comes in small pieces. */
+const JOIN_MS = 100
+const MAX_JOINED_CHARACTERS = 20_000
+
+/** Joins the pieces of a message, and the states of a tool, to fewer and larger updates; all else passes at once. */
+class Joiner {
+  readonly #emit: (item: Told, last: number) => void
+  /** `last`: the number of the last item that is in it. */
+  #pending: { item: Told; last: number } | undefined
+  #emittedAtMs = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(emit: (item: Told, last: number) => void) {
+    this.#emit = emit
+  }
+
+  /** Items are numbered from 1. */
+  add(item: Told, number: number): void {
+    const joined = this.#pending && join(this.#pending.item, item)
+    if (!joined) this.flush()
+    this.#pending = { item: joined ?? item, last: number }
+    if (!mayWait(item) || performance.now() - this.#emittedAtMs >= JOIN_MS) this.flush()
+    else this.#timer ??= setTimeout(() => this.flush(), JOIN_MS)
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const pending = this.#pending
+    if (!pending) return
+    this.#pending = undefined
+    this.#emittedAtMs = performance.now()
+    this.#emit(pending.item, pending.last)
+  }
+}
+
+function mayWait(item: Told): boolean {
+  if (item.type !== 'update') return false
+  const { update } = item
+  if (update.kind === 'tool') return update.status === 'running' || update.status === undefined
+  return update.kind === 'message' || update.kind === 'thought'
+}
+
+function join(a: Told, b: Told): Told | undefined {
+  if (a.type !== 'update' || b.type !== 'update') return undefined
+  const update = joinUpdates(a.update, b.update)
+  return update && { type: 'update', update }
+}
+
+function joinUpdates(a: AgentUpdate, b: AgentUpdate): AgentUpdate | undefined {
+  if ((a.kind === 'message' && b.kind === 'message') || (a.kind === 'thought' && b.kind === 'thought'))
+    return a.text.length + b.text.length > MAX_JOINED_CHARACTERS ? undefined : { ...a, text: a.text + b.text }
+  if (a.kind === 'tool' && b.kind === 'tool' && a.tool_id === b.tool_id) {
+    const given = Object.entries(b).filter(([, value]) => value !== undefined)
+    return { ...a, ...Object.fromEntries(given) }
+  }
+  return undefined
+}
