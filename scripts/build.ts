@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { largeCommands } from '../src/cli/large-commands.ts'
 import { lazyBuiltins } from './lazy-builtins.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -38,10 +39,11 @@ const outputs = await Promise.all([
   // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
   // values and answers with such.
   ...[
-    { name: 'cli', entry: 'cli/built', apart: ['main-all', 'main-runner'] },
+    { name: 'cli', entry: 'cli/built', apart: ['main-client', 'main-all', 'main-runner'] },
     { name: 'main-run', entry: 'cli/main-run', apart: ['open-sessions'] },
     { name: 'open-sessions', entry: 'cli/open-sessions', apart: [] },
     { name: 'main-runner', entry: 'cli/main-runner', apart: [] },
+    { name: 'main-client', entry: 'cli/main-client', apart: largeCommands },
     { name: 'main-all', entry: 'cli/main-all', apart: [] },
     { name: 'builtin-agent', entry: 'agents/builtin/program', apart: [] },
   ].map(({ name, entry, apart }) =>
@@ -68,13 +70,15 @@ function ascii(text: string): string {
   return text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+/** Files that the start of the command line names are loaded from bundles of their own, or never. */
 function bundlesApart(names: readonly string[]): Plugin {
   return {
     name: 'bundles-apart',
     setup: ({ onResolve }) =>
-      onResolve({ filter: /^\.\/[\w-]+\.ts$/ }, ({ path }) => {
-        const name = path.slice(2, -3)
-        return names.includes(name) ? { path: `./${name}.cjs`, external: true } : undefined
+      onResolve({ filter: /\.ts$/ }, ({ path, importer }) => {
+        const name = basename(path, '.ts')
+        const isOfStart = /\/(built|commands|local-sessions)\.ts$/.test(importer)
+        return isOfStart && names.includes(name) ? { path: `./${name}.cjs`, external: true } : undefined
       }),
   }
 }
@@ -85,9 +89,11 @@ const files = outputs
   .map(({ path, text }) => ({ path, contents: Buffer.from(ascii(text)) }))
   .map(({ path, contents }) => {
     if (!path.endsWith('/main-run.cjs')) return { path, contents }
-    // The id by which its compiled code is kept.
-    const id = createHash('sha256').update(contents).digest('hex').slice(0, 16)
-    return { path, contents: Buffer.concat([Buffer.from(`// ${id}\n`), contents]) }
+    // As kept-code.ts loads it: the id by which its compiled code is kept, and a function.
+    const head = '(function (exports, require, module, __filename, __dirname) {'
+    const text = `${head}${contents}\n})\n`
+    const id = createHash('sha256').update(text).digest('hex').slice(0, 16)
+    return { path, contents: Buffer.from(`// ${id}\n${text}`) }
   })
 files.sort((a, b) => Number(a.path.endsWith('/cli.cjs')) - Number(b.path.endsWith('/cli.cjs')))
 for (const file of files) {

@@ -2,6 +2,7 @@ import { enableCompileCache } from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { loadProgram } from './kept-code.ts'
+import { largeCommands } from './large-commands.ts'
 
 /** Where the build starts; the source starts in main.ts. */
 const compiled = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled')
@@ -16,15 +17,24 @@ if (argv[0] === 'run') {
   main(argv).then((exitCode) => {
     process.exitCode = exitCode
     if (exitCode === 0 && isUsual(argv)) keep()
+    // All is over and written by then: what Node would take apart goes with the process (2 ms of 90).
+    process.on('exit', () => process.exit())
   })
 } else {
   enableCompileCache(compiled)
-  const program = argv[0] === 'runner' ? import('./main-runner.ts') : import('./main-all.ts')
-  program
+  program(argv)
     .then(({ main }) => main(argv))
     .then((exitCode) => {
       process.exitCode = exitCode
     })
+}
+
+/** What talks to a hub needs a fifth of all; the runner stays, and so does the text of its program. */
+function program([word, ...rest]: readonly string[]): Promise<Pick<typeof import('./main-all.ts'), 'main'>> {
+  if (word === 'runner') return import('./main-runner.ts')
+  return [word, ...rest].some((each) => largeCommands.includes(each!))
+    ? import('./main-all.ts')
+    : import('./main-client.ts')
 }
 
 /** It has called the functions that most runs call, so that their code is what is worth keeping. */

@@ -17,7 +17,11 @@ function folders(t: TestContext) {
   const write = (id: string, answer: string) =>
     writeFileSync(
       file,
-      `// ${id}\nexports.place = __filename\nexports.main = () => require('node:path').join('${answer}', 'x')\n`,
+      `// ${id}
+(function (exports, require, module, __filename, __dirname) {
+  exports.place = __filename
+  exports.main = () => require('node:path').join('${answer}', 'x')
+})`,
     )
   const load = () => {
     const program = loadProgram(file, cache, require)

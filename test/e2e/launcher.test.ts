@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -16,6 +17,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { commands } from '../../src/cli/commands.ts'
+import { largeCommands } from '../../src/cli/large-commands.ts'
 import { eventually } from '../support/errand-command.ts'
 import { processesOf } from '../support/programs.ts'
 
@@ -92,14 +95,38 @@ test('beside its source it runs the build only while nothing there is newer', (t
     assert.match(call(join(root, 'bin/errand')).stdout, /src\/cli\/main\.ts$/, path)
     at(path, 1000)
   }
+  // A test is not a part of the build.
+  put('lib/node_modules/errand/src/cli/render/x.test.ts', '')
+  at('src/cli/render', 1000)
+  assert.match(call(join(root, 'bin/errand')).stdout, /dist\/cli\.cjs$/)
   rmSync(join(root, 'dist'), { recursive: true })
   assert.match(call(join(root, 'bin/errand')).stdout, /src\/cli\/main\.ts$/)
+})
+
+test('the build finds every command, those that talk to a hub in a quarter of the code', () => {
+  const dist = join(bin, '../dist')
+  for (const name of Object.keys(commands)) {
+    const { stdout, stderr, status } = call(process.execPath, [join(dist, 'cli.cjs'), name, '--help'])
+    assert.equal(status, 0, `${name}: ${stderr}`)
+    assert.match(stdout, new RegExp(`errand ${name}`), name)
+  }
+  for (const words of [
+    ['help', 'up'],
+    ['help', 'runs'],
+    ['--help'],
+    ['--version'],
+    ['runs', 'list', '--help'],
+  ])
+    assert.equal(call(process.execPath, [join(dist, 'cli.cjs'), ...words]).status, 0, words.join(' '))
+  assert.ok(largeCommands.every((name) => Object.hasOwn(commands, name)))
+  const size = (name: string) => statSync(join(dist, name)).size
+  assert.ok(size('main-client.cjs') * 4 < size('main-all.cjs'), `${size('main-client.cjs')} bytes`)
 })
 
 test('the text of each program has one byte a character, as it is kept in memory', () => {
   const dist = join(bin, '../dist')
   const programs = readdirSync(dist).filter((name) => name.endsWith('.cjs'))
-  assert.ok(programs.includes('main-runner.cjs') && programs.includes('main-all.cjs'))
+  assert.ok(programs.includes('main-client.cjs') && programs.includes('main-all.cjs'))
   for (const name of programs)
     assert.equal(/[^\0-\x7f]/.exec(readFileSync(join(dist, name), 'utf8'))?.[0], undefined, name)
 })
