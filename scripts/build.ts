@@ -39,19 +39,19 @@ const outputs = await Promise.all([
   // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
   // values and answers with such.
   ...[
-    { name: 'cli', entry: 'cli/built', apart: ['main-client', 'main-all', 'main-runner'] },
-    { name: 'main-run', entry: 'cli/main-run', apart: ['open-sessions'] },
-    { name: 'open-sessions', entry: 'cli/open-sessions', apart: [] },
-    { name: 'main-runner', entry: 'cli/main-runner', apart: [] },
-    { name: 'main-client', entry: 'cli/main-client', apart: largeCommands },
-    { name: 'main-all', entry: 'cli/main-all', apart: [] },
-    { name: 'builtin-agent', entry: 'agents/builtin/program', apart: [] },
+    { name: 'cli', entry: 'src/cli/built.ts', apart: ['main-client', 'main-all', 'main-runner'] },
+    { name: 'main-run', entry: 'src/cli/main-run.ts', apart: ['open-sessions'] },
+    { name: 'open-sessions', entry: 'src/cli/open-sessions.ts', apart: [] },
+    { name: 'main-runner', entry: 'src/cli/main-runner.ts', apart: [] },
+    { name: 'main-client', entry: 'src/cli/main-client.ts', apart: largeCommands },
+    { name: 'main-all', entry: 'src/cli/main-all.ts', apart: [] },
+    { name: 'builtin-agent', entry: 'src/agents/builtin/program.ts', apart: [] },
   ].map(({ name, entry, apart }) =>
     build({
       ...common,
       minifySyntax: true,
       minifyWhitespace: true,
-      entryPoints: { [name]: `src/${entry}.ts` },
+      entryPoints: { [name]: entry },
       format: 'cjs',
       outExtension: { '.js': '.cjs' },
       define: { 'import.meta.dirname': '__dirname' },
@@ -70,15 +70,16 @@ function ascii(text: string): string {
   return text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** Files that the start of the command line names are loaded from bundles of their own, or never. */
+/** What the command line imports when it is needed is, where it has one of these names, loaded from a bundle of its own. */
 function bundlesApart(names: readonly string[]): Plugin {
   return {
     name: 'bundles-apart',
     setup: ({ onResolve }) =>
-      onResolve({ filter: /\.ts$/ }, ({ path, importer }) => {
+      onResolve({ filter: /\.ts$/ }, ({ path, importer, kind }) => {
         const name = basename(path, '.ts')
-        const isOfStart = /\/(built|commands|local-sessions)\.ts$/.test(importer)
-        return isOfStart && names.includes(name) ? { path: `./${name}.cjs`, external: true } : undefined
+        const isApart =
+          kind === 'dynamic-import' && importer.startsWith(join(root, 'src/cli/')) && names.includes(name)
+        return isApart ? { path: `./${name}.cjs`, external: true } : undefined
       }),
   }
 }

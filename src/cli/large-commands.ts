@@ -1,4 +1,4 @@
-/** The commands that need more than what talks to a hub; each is a file of this folder. */
+/** Names of the commands that need more than what talks to a hub: the build leaves files of these names out of `main-client.ts`. */
 export const largeCommands: readonly string[] = [
   'run',
   'agent',
