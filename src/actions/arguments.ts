@@ -14,7 +14,7 @@ export function parseArguments<S extends z.core.$ZodType>(schema: S, spec: Attem
   })
 }
 
-/** What a file's check could not see: only texts have variables. */
+/** Returns the words for a mistake that a file's check could not see: only texts have variables. */
 function words(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`
   if (issue.code === 'too_small' && issue.origin === 'string') return 'must not be empty'

@@ -21,7 +21,7 @@ export function agentRun(given: AgentRequestInput) {
   return agentWorkflow(args, { env, secrets, timeout_seconds, host: { runner, group, labels } })
 }
 
-/** What the blueprint makes of arguments of `agent.run`, which are taken as they stand. */
+/** Returns the workflow of arguments of `agent.run`, which are taken as they stand. */
 export function agentWorkflow(
   args: StepArgs & { prompt: string; output_schema?: unknown },
   {
@@ -79,7 +79,7 @@ const withoutUnset = (args: StepArgs): StepArgs =>
 
 const TITLE_CHARACTERS = 80
 
-/** What the run is called: how its prompt begins. */
+/** Returns the name of the run: how its prompt begins. */
 function titleOf(prompt: string): string {
   const line = prompt
     .slice(0, 10_000)

@@ -84,7 +84,7 @@ export function botRun(request: BotRequest, options: BotRunOptions) {
   }
 }
 
-/** What a run of a bot was made with. */
+/** Returns what a run of a bot was made with. */
 export function botOf(workflow: unknown) {
   const { steps, inventory, concurrency } = workflow as Workflow
   const { env = {}, secrets = {}, timeout_seconds } = steps[0]!
@@ -166,7 +166,7 @@ function lifeSeconds(
 
 const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`
 
-/** What looks like a credential is a secret, wherever it was given. */
+/** Sorts variables: one that looks like a credential is a secret, wherever it was given. */
 function sortedVariables({ env: given = {}, env_vars = {} }: Pick<BotRequest, 'env' | 'env_vars'>) {
   const isSecret = ([name, value]: [string, string | number | boolean]) =>
     typeof value !== 'boolean' && value !== '' && isCredentialName(name) && !Object.hasOwn(env_vars, name)

@@ -6,7 +6,7 @@ import { described } from './mini-zod.ts'
 import { Filled, VarName } from './workflow.ts'
 
 /**
- * What the parser needs to know of an action: the schema of its `args`, and which of them are handed over as
+ * The facts of an action that the parser needs: the schema of its `args`, and which of them are handed over as
  * written (a shell expands `${VAR}` there itself; everywhere else Errand fills it in as text).
  */
 export interface ActionContract {

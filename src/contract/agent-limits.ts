@@ -1,6 +1,6 @@
 import * as z from './mini-zod.ts'
 
-/** What bounds an agent: how a step limits it, and how large its messages may be. */
+/** The bounds of an agent: how a step limits it, and how large its messages may be. */
 
 /** Largest update, as JSON. */
 export const MAX_UPDATE_BYTES = 256 * 1024

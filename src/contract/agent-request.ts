@@ -5,7 +5,7 @@ import { Scalar, VarName } from './workflow.ts'
 
 const { session: _session, ...asked } = AgentRunArgs.shape
 
-/** What to ask an agent: the arguments of `agent.run`, taken as they stand (a `${` in them is no variable). */
+/** A request to an agent: the arguments of `agent.run`, taken as they stand (a `${` in them is no variable). */
 export const AgentRequest = z.strictObject({
   ...asked,
   env: z.record(VarName, Scalar).optional().describe('Variables for the agent, such as the key of its model'),

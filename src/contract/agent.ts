@@ -10,7 +10,7 @@ export {
   ToolKind,
 } from './agent-limits.ts'
 
-/** What agents do and say: one vocabulary for all of them, shaped like the Agent Client Protocol's session updates. */
+/** An update of an agent: one vocabulary for all of them, shaped like the Agent Client Protocol's session updates. */
 
 export const ToolStatus = z.enum(['pending', 'running', 'completed', 'failed', 'denied'])
 
@@ -135,7 +135,7 @@ export type DeniedUse = z.infer<typeof DeniedUse>
 export const DeniedUses = z.object({ count: z.number().int().min(1), first: z.array(DeniedUse).max(20) })
 export type DeniedUses = z.infer<typeof DeniedUses>
 
-/** What a person or program gives to a running attempt. The id makes repeating it harmless. */
+/** An input that a person or program gives to a running attempt. The id makes repeating it harmless. */
 export const AttemptInput = z.discriminatedUnion('type', [
   z.object({ type: z.literal('prompt'), input_id: text, text: text.min(1) }),
   z.object({
@@ -144,7 +144,7 @@ export const AttemptInput = z.discriminatedUnion('type', [
     request_id: text,
     decision: z.enum(['allow', 'deny']),
     who: text.optional(),
-    /** It is no person's: there is nobody who could be asked. */
+    /** Set where it is no person's: there is nobody who could be asked. */
     nobody: z.literal(true).optional(),
   }),
   /** Ends the turn, not the session. */
@@ -167,7 +167,7 @@ export const AgentState = z.object({
   title: text,
   installed: z.boolean(),
   version: text.optional(),
-  /** It is there, and what it needs (a key, a log-in) is found. Whether the key is good is not tried. */
+  /** Whether it is there, and what it needs (a key, a log-in) is found. Whether the key is good is not tried. */
   usable: z.boolean(),
   /** Why it is not usable. */
   why: text.optional(),

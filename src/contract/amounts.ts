@@ -21,7 +21,7 @@ export function sizeText(bytes: number): string {
   return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${sizeUnits[unit]}`
 }
 
-/** What a machine has or allows: with less than a MB somebody forgot the unit. */
+/** An amount that a machine has or allows: with less than a MB somebody forgot the unit. */
 export function parseMachineBytes(text: string): number | undefined {
   const bytes = parseBytes(text)
   return bytes !== undefined && bytes >= 1024 ** 2 ? bytes : undefined
@@ -33,14 +33,14 @@ export const Size = z
   .check(z.refine((size) => parseBytes(String(size)) !== undefined, 'a size is written such as 512MB or 4GB'))
 const Cpus = z.number().check(z.positive(), z.maximum(100_000))
 
-/** What a runner must have free to be given the step; it is kept for the step while it runs. */
+/** The amounts that a runner must have free to be given the step; they are kept for the step while it runs. */
 export const Resources = z.strictObject({
   cpus: described(z.optional(Cpus), 'Cores, such as 2 or 0.5; default: that of limits'),
   memory: described(z.optional(Size), 'Memory, such as 2GB; default: that of limits'),
 })
 export type Resources = z.infer<typeof Resources>
 
-/** What one try of the step may use; past it, it is ended (or, for CPUs, held back). */
+/** The amounts that one try of the step may use; past them, it is ended (or, for CPUs, held back). */
 export const Limits = z.strictObject({
   cpus: described(z.optional(Cpus), 'Cores that its processes share'),
   memory: described(z.optional(Size), 'Memory of all its processes together; more ends it with reason oom'),

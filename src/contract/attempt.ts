@@ -8,7 +8,7 @@ import { OutputSource, StepArgs } from './workflow.ts'
 export const StreamName = z.enum(['stdout', 'stderr'])
 export type StreamName = z.infer<typeof StreamName>
 
-/** What a runner must offer to be given an attempt. */
+/** The requirements that a runner must meet to be given an attempt. */
 export const Requirements = z.object({
   runner: z.string().optional(),
   group: z.string().optional(),
@@ -25,7 +25,7 @@ export const Requirements = z.object({
 })
 export type Requirements = z.infer<typeof Requirements>
 
-/** What the processes of an attempt may use together. */
+/** The limits of an attempt's processes together. */
 export const AttemptLimits = z.object({
   cpus: z.number().optional(),
   memory_bytes: z.number().optional(),
@@ -34,7 +34,7 @@ export const AttemptLimits = z.object({
 })
 export type AttemptLimits = z.infer<typeof AttemptLimits>
 
-/** What an attempt's processes used, all together. */
+/** The usage of an attempt's processes, all together. */
 export const AttemptUsage = z.object({
   peak_memory_bytes: z.number().optional(),
   cpu_ms: z.number().optional(),
@@ -42,7 +42,7 @@ export const AttemptUsage = z.object({
   peak_cpus: z.number().optional(),
   network_received_bytes: z.number().optional(),
   network_sent_bytes: z.number().optional(),
-  /** What measured it, and held it to its limits. */
+  /** The means that measured it, and held it to its limits. */
   held_by: z.enum(['cgroup_v2', 'cgroup_v1', 'watchdog']),
   /** Limits that it was given and that this machine cannot hold it to. */
   not_held: z.array(z.enum(['cpus', 'memory_bytes', 'processes', 'disk_bytes'])).optional(),
@@ -71,7 +71,7 @@ export const AttemptSpec = z.object({
   /** Every variable the step sees; a process gets them as its environment. */
   env: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), OutputSource).optional(),
-  /** What it is given beside `env`, by variable; the values come with its start and stand nowhere else. */
+  /** Secrets that it is given beside `env`, by variable; the values come with its start and stand nowhere else. */
   secrets: z.record(z.string(), SecretUse).optional(),
   timeout_ms: z.number().optional(),
   /** `stop`: its runner ends it before the hub gives it up, as another try could begin elsewhere. Absent: it goes on. */
@@ -109,7 +109,7 @@ export const AttemptEnd = z.object({
 })
 export type AttemptEnd = z.infer<typeof AttemptEnd>
 
-/** What a host tells of an attempt, in order. `ended` is the last. */
+/** A report of a host on an attempt, in order. `ended` is the last. */
 export const AttemptReport = z.discriminatedUnion('type', [
   z.object({ type: z.literal('started'), pid: z.number().int().optional(), time: z.string().optional() }),
   z.object({
@@ -118,7 +118,7 @@ export const AttemptReport = z.discriminatedUnion('type', [
     message: z.string().optional(),
     reason: z.optional(Reason),
   }),
-  /** What an agent says and does; at most `MAX_UPDATE_BYTES` as JSON. */
+  /** An update of an agent; at most `MAX_UPDATE_BYTES` as JSON. */
   z.object({ type: z.literal('update'), update: AgentUpdate }),
   /** The input has reached the agent, or has become pointless. */
   z.object({ type: z.literal('input_taken'), input_id: z.string() }),

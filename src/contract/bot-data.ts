@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { WantedPlace } from './bot.ts'
 
-/** What a hub asks a runner about the data of a bot, and the requests and answers of `/api/bots/:id/data`. */
+/** The questions of a hub to a runner about the data of a bot, and the requests and answers of `/api/bots/:id/data`. */
 
 export const DataAsk = z.object({
   /** `export`: the tar comes as the body of `PUT /api/runner-answers/<ask id>`, and the answer after it. */
@@ -9,7 +9,7 @@ export const DataAsk = z.object({
   bot_id: z.string(),
   owner: z.string(),
   tenant: z.string(),
-  /** What may stand there: an export that is far longer is not of data. */
+  /** The most that may stand there: an export that is far longer is not of data. */
   limit_bytes: z.number().optional(),
 })
 export type DataAsk = z.infer<typeof DataAsk>
@@ -23,7 +23,7 @@ export const DataAnswer = z.object({
 })
 export type DataAnswer = z.infer<typeof DataAnswer>
 
-/** What a bot is to have of data; false: nothing, and what there is stays where it is. */
+/** The data that a bot is to have; false: none, and what there is stays where it is. */
 export const WantedData = z
   .union([z.boolean(), WantedPlace])
   .describe('A place that outlives restarts, updates and stops; true: as it was, else 1 GB at /data')

@@ -88,7 +88,7 @@ export type BotSource = z.infer<typeof BotSource>
 /** `limits.work` where none is given: runners of earlier versions do not know it. */
 export const DEFAULT_WORK = '1GB'
 
-/** What a bot's container may use. */
+/** The limits of a bot's container. */
 export const BotLimits = z.strictObject({
   memory: described(z._default(Size, '256MB'), 'Memory, with no swap beside it'),
   cpus: described(z._default(z.number().check(z.positive(), z.maximum(1024)), 0.5), 'Cores'),
@@ -205,7 +205,7 @@ const moment = z.string().check(z.maxLength(64))
 const count = z.number().check(z.minimum(0))
 const usage = (unit: string) => described(z.optional(count), unit)
 
-/** What a bot uses and has used: now, and the most that was seen. */
+/** The usage of a bot: now, and the most that was seen. */
 export const BotUsage = z.object({
   at: described(z.optional(moment), 'When it was measured (RFC 3339)'),
   cpus: usage('Cores'),

@@ -86,7 +86,7 @@ export class ErrandError extends Error {
   }
 }
 
-/** What went wrong, of whatever was thrown. */
+/** Returns the message of whatever was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** And what to do about it, where that is known: two sentences. */

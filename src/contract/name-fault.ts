@@ -9,7 +9,7 @@ export const notMisleading = new RegExp(`^[^${MISLEADING}]*$`, 'u')
 export const NOT_MISLEADING_RULE =
   'it has no control characters, and none that are never seen or turn the text around'
 
-/** What is wrong with a name that people read in lists and write in commands; undefined: nothing. */
+/** Returns what is wrong with a name that people read in lists and write in commands; undefined: nothing. */
 export function nameFault(name: string, most: number): string | undefined {
   const found = misleading.exec(name)
   if (found !== null) {

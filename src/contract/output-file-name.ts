@@ -1,6 +1,6 @@
 import { splitAttemptId } from './ids.ts'
 
-/** What a file system takes everywhere; short enough that a name of three of them stays under 255 bytes. */
+/** Returns a name that every file system takes; short enough that a name of three of them stays under 255 bytes. */
 const safe = (name: string): string => name.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 70)
 
 /** Name of the file in `output_path` that a person finds one stream of an attempt in. */

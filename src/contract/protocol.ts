@@ -54,11 +54,11 @@ export const Hello = z.object({
   memory_bytes: z.number().positive(),
   /** How many attempts it takes at once. */
   slots: z.number().int().min(1),
-  /** What holds attempts to their limits on its machine. */
+  /** The means that holds attempts to their limits on its machine. */
   limits: AttemptUsage.shape.held_by.optional(),
   /** Its container engine, where it has one. */
   containers: z.object({ engine: PlainText, version: PlainText }).optional(),
-  /** What its operator has set for bots. */
+  /** The settings of its operator for bots. */
   bots: z
     .object({
       /** So many cores of bots are one that is kept for them; absent: none is. */
@@ -96,7 +96,7 @@ export type Hello = z.infer<typeof Hello>
 
 export const RunnerFrame = z.discriminatedUnion('type', [
   Hello,
-  /** It will run; what it needs to survive a restart is on its disk. */
+  /** An attempt will run; what it needs to survive a restart is on its disk. */
   z.object({ type: z.literal('claimed'), attempt_id, epoch }),
   z.object({ type: z.literal('rejected'), attempt_id, epoch, message: z.string() }),
   z.object({
@@ -119,7 +119,7 @@ export const RunnerFrame = z.discriminatedUnion('type', [
 ])
 export type RunnerFrame = z.infer<typeof RunnerFrame>
 
-/** What the hub makes of an attempt named in `hello`. */
+/** The answer of the hub to an attempt named in `hello`. */
 export const Standing = z.discriminatedUnion('state', [
   /** Go on; the hub has reports up to `reports` and this much of each stream. */
   z.object({ state: z.literal('continue'), attempt_id, epoch, reports: z.number().int(), streams: lengths }),

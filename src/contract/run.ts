@@ -9,10 +9,10 @@ import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Scalar } from './workflow.ts'
 
-/** What makes a run, as the store keeps it; it never changes. */
+/** The making of a run, as the store keeps it; it never changes. */
 export interface RunSpec {
   run_id: string
-  /** What made it: `workflow`, `agent`, `bot`. */
+  /** The blueprint that made it: `workflow`, `agent`, `bot`. */
   blueprint: string
   workflow_name: string
   /** The workflow, validated, with every default filled in; `Workflow` in `workflow.ts`. */

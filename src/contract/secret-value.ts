@@ -14,7 +14,7 @@ export function secretFault(value: unknown): string | undefined {
   return bytes > MAX_SECRET_BYTES ? `has ${bytes} bytes; the most is ${MAX_SECRET_BYTES}` : undefined
 }
 
-/** What who sets the value should know. */
+/** Returns what who sets the value should know. */
 export function secretWarnings(value: string): string[] {
   if (bytesOf(value.trim()) >= MIN_MASKED_BYTES) return []
   return [`It has under ${MIN_MASKED_BYTES} bytes: so short a value cannot be masked in what a step prints.`]

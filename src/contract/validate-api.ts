@@ -3,7 +3,7 @@ import * as z from 'zod'
 /** `POST /api/validate`. */
 
 export const ValidateRequest = z.strictObject({ yaml: z.string().max(4 * 1024 * 1024) })
-/** What is wrong with a workflow file, or may be. */
+/** A problem that a workflow file has, or may have. */
 export const Problem = z.object({
   severity: z.enum(['error', 'warning']),
   message: z.string(),

@@ -1,6 +1,6 @@
 import * as z from './mini-zod.ts'
 
-/** What a variable's name is, in words. */
+/** The rule of a variable's name, in words. */
 export const VAR_NAME_RULE =
   'a variable name is letters, digits and "_", 128 at most, not starting with a digit, and not "__proto__"'
 

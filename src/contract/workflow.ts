@@ -97,7 +97,7 @@ export const Concurrency = z.strictObject({
 
 export const StepArgs = z.record(z.string(), z.unknown())
 
-/** What to run to undo a step that succeeded; it runs on the same hosts. */
+/** The action that undoes a step that succeeded; it runs on the same hosts. */
 export const Rollback = z.strictObject({
   action: z.string().check(z.minLength(1), z.describe('What to do to undo the step')),
   args: described(z._default(StepArgs, {}), 'Arguments of that action'),
@@ -183,7 +183,7 @@ export const Workflow = z.strictObject({
   ),
 })
 export type Workflow = z.infer<typeof Workflow>
-/** What a person may write: defaults left out. */
+/** The workflow as a person may write it: defaults left out. */
 export type WorkflowFile = z.input<typeof Workflow>
 
 /** The host of a step that names no targets. */

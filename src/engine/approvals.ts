@@ -3,7 +3,7 @@ import type { NewEvent } from '../contract/events.ts'
 import type { EngineFace } from './face.ts'
 import type { RunState } from './state.ts'
 
-/** What an answer to a step's questions is in the log. Throws `approval_not_pending`, and changes nothing. */
+/** Returns the events of an answer to a step's questions. Throws `approval_not_pending`, and changes nothing. */
 export function approvalAnswers(
   runId: string,
   { main, finally: atTheEnd }: RunState,

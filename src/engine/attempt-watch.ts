@@ -15,7 +15,7 @@ import { sealed } from './sealed.ts'
 /** Of these many come, one soon after another. */
 const pieces: ReadonlySet<string> = new Set(['message', 'thought', 'tool'])
 
-/** What a host tells of one attempt, on its way into the log. */
+/** The listener to one attempt: takes what its host tells of it into the log. */
 export class AttemptWatch implements AttemptSink {
   readonly #loop: RunLoop
   readonly #ports: RunPorts
@@ -221,7 +221,7 @@ export class AttemptWatch implements AttemptSink {
     })
   }
 
-  /** What came meanwhile is told with the next. */
+  /** Syncs and tells what is due; what comes meanwhile is told with the next. */
   async #tellSynced(lazy: boolean): Promise<void> {
     const due = this.#joiner.due(false)
     try {

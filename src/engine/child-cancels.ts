@@ -12,7 +12,7 @@ export class ChildCancels {
     return this.#forced.get(runId)
   }
 
-  /** What is to be done for it after the commit. Deciding asks until the child has ended; once is enough. */
+  /** Returns what is to be done for it after the commit. Deciding asks until the child has ended; once is enough. */
   ask(runId: string, force: boolean): (() => void)[] {
     const before = this.#forced.get(runId)
     if (before === true || before === force) return []

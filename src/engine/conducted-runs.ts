@@ -268,7 +268,7 @@ export class ConductedRuns {
     await this.#children.takenUp(record)
   }
 
-  /** It cannot be taken up again; the others are none the worse for it. */
+  /** Ends a run that cannot be taken up again; the others are none the worse for it. */
   async interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
     const { run_id } = run
     const message = `It could not be taken up again: ${messageOf(error)}`

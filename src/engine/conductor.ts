@@ -136,7 +136,7 @@ export class Conductor implements ParentRun, GroupMember {
     await this.#loop.flush().catch(() => {})
   }
 
-  /** What is to be done in the world once it is committed. */
+  /** Returns what is to be done in the world once it is committed. */
   #effectsOf({ intent, recorded: { events, start } }: Decided): (() => void)[] {
     if (start) return [() => this.#attempts.start(start)]
     switch (intent.type) {
@@ -153,7 +153,7 @@ export class Conductor implements ParentRun, GroupMember {
     }
   }
 
-  /** What ends all that is open now. */
+  /** Returns what ends all that is open now. */
   #endAll(reason: Reason): () => void {
     const children = openChildren(this.state)
     return () => {

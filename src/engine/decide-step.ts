@@ -19,7 +19,7 @@ export interface StepRules {
   carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
 }
 
-/** What to do for one step that is not final and whose needs are met. */
+/** Returns what to do for one step that is not final and whose needs are met. */
 export function decideStep(
   plan: Plan,
   state: RunState,

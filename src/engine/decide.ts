@@ -19,7 +19,7 @@ export interface Facts {
 }
 
 /**
- * What to do next, given all that happened. Main steps, then (where they failed) rollbacks in reverse, then
+ * Returns what to do next, given all that happened. Main steps, then (where they failed) rollbacks in reverse, then
  * `finally` steps, then the end. Asked again after its answers are folded, it answers what is left.
  */
 export function decide(facts: Facts): Intent[] {

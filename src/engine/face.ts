@@ -25,7 +25,7 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   vars?: Record<string, string | number | boolean>
   /** Values of secrets that this run alone has, by the names that its steps use. Kept before the run is. */
   secrets?: Readonly<Record<string, string>>
-  /** What the workflow was made by. Default `workflow`. */
+  /** The blueprint that made the workflow. Default `workflow`. */
   blueprint?: string
   /** The ended run whose session with an agent it goes on with. */
   continues?: string

@@ -2,7 +2,7 @@ import { ErrandError } from '../contract/errors.ts'
 import type { StepPhase } from '../contract/events.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 
-/** What an event speaks of. Each throws where the state has no such thing: then the log is not this run's. */
+/** Returns what an event speaks of. Each throws where the state has no such thing: then the log is not this run's. */
 export function stepOf(state: RunState, phase: StepPhase, name: string): StepState {
   const step = state[phase][state.positions[phase].get(name) ?? -1]
   if (!step)

@@ -17,7 +17,7 @@ export function startRun(state: RunState, event: EventOf<'run.started'>): void {
   state.waiting = undefined
 }
 
-/** What settled the run before it keeps its word: the first cause wins. */
+/** Folds a cancel. Where the run was settled before, that keeps its word: the first cause wins. */
 export function requestCancel(
   state: RunState,
   { force, by, message }: EventOf<'run.cancel_requested'>,

@@ -3,7 +3,7 @@ import { instanceOf } from './find-in-state.ts'
 import { setStatus } from './instance-status.ts'
 import type { RunState } from './state.ts'
 
-/** What no machine carries out: its instances wait for a person, or for another run. */
+/** Folds what no machine carries out: its instances wait for a person, or for another run. */
 export function requestApproval(state: RunState, event: EventOf<'approval.requested'>): void {
   const { step, instance } = instanceOf(state, event)
   setStatus(step, instance, 'waiting')

@@ -8,12 +8,12 @@ import type { RunLoop, RunPorts } from './run-loop.ts'
 import { attemptSpec, requirementsOf } from './spec.ts'
 import { keptBytes } from './state.ts'
 
-/** What one run has at its host: its attempts, and who listens to each. */
+/** The attempts that one run has at its host, and who listens to each. */
 export class HostedAttempts {
   readonly #loop: RunLoop
   readonly #ports: RunPorts
   readonly #watches = new Map<number, AttemptWatch>()
-  /** What all of them together may put out; undefined: anything. */
+  /** The output that all of them together may put out; undefined: anything. */
   readonly #output: RunOutput | undefined
   #closed = false
 
@@ -72,7 +72,7 @@ export class HostedAttempts {
     for (const { number, end } of this.#loop.state.attempts) if (!end) this.cancel(number, reason, true)
   }
 
-  /** What runs is left to its host, and nothing more is heard of it. */
+  /** Leaves what runs to its host; nothing more is heard of it. */
   close(): void {
     this.#closed = true
     for (const watch of this.#watches.values()) watch.close()

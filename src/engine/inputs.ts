@@ -16,7 +16,7 @@ export interface InputAddress {
 export interface Addressed {
   attempt: AttemptState
   input: AttemptInput
-  /** It was given before: nothing is left to do. */
+  /** Whether it was given before: then nothing is left to do. */
   known: boolean
 }
 

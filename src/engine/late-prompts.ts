@@ -6,7 +6,7 @@ import type { AttemptState, RunState } from './state.ts'
 /** As `EngineOptions.passOn`. */
 export type PassOn = (runId: string, inputIds: readonly string[]) => Promise<string[]>
 
-/** What became of a prompt that came too late. */
+/** The fate of a prompt that came too late. */
 export type Late = { input_id: string } & ({ run_id: string } | { message: string })
 
 /** Ids of the prompts that were given to an attempt and that it has not taken, oldest first. */

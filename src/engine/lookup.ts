@@ -8,7 +8,7 @@ import type { Plan, PlannedStep } from './plan.ts'
 import type { RunState } from './state.ts'
 import { valueOn, variablesOn } from './variables.ts'
 
-/** What a run is called and how it stands, as steps may read it. */
+/** The name of a run and how it stands, as steps may read it. */
 export interface RunNames {
   run_id: string
   /** Whose run it is and what for; what a machine is given says so. */

@@ -5,7 +5,7 @@ import type { Submission } from './face.ts'
 import { firstVariables } from './load.ts'
 import type { Plan } from './plan.ts'
 
-/** What a run is begun by that was not submitted by itself. */
+/** The origin of a run that was not submitted by itself. */
 export type Started = Pick<RunSpec, 'parent' | 'retry_of' | 'rolls_back' | 'carried'>
 
 /** A run before anything of it is kept. Throws `invalid_argument`, and as `firstVariables`. */

@@ -45,7 +45,7 @@ export class Notifications {
     await this.#chains.get(runId)
   }
 
-  /** What has not been sent is given up. */
+  /** Gives up what has not been sent. */
   async close(): Promise<void> {
     this.#abort.abort()
     await Promise.all(this.#chains.values())
@@ -62,7 +62,7 @@ export class Notifications {
     if (failure !== undefined) await this.#failed(notification.run_id, failure).catch(() => {})
   }
 
-  /** What went wrong. A notifier that does not come back is left behind: it must not hold up the end of a run. */
+  /** Answers what went wrong. A notifier that does not come back is left behind: it must not hold up the end of a run. */
   async #try(notification: Notification): Promise<string | undefined> {
     const { timeoutMs } = this.#options
     const stop = new AbortController()
@@ -99,7 +99,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** What an event says to a notifier; most say nothing. */
+/** Returns what an event says to a notifier; most say nothing. */
 export function notificationOf(
   event: RunEvent,
   run: { run_id: string; workflow_name: string },

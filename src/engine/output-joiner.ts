@@ -14,7 +14,7 @@ export interface OutputRange {
 }
 
 interface Pending {
-  /** What events have told of, and what is kept. */
+  /** The lengths that events have told of, and that are kept. */
   told: number
   kept: number
   /** The last bytes kept, at most 3. */
@@ -67,7 +67,7 @@ export class OutputJoiner {
     return due
   }
 
-  /** What is to be told so that it is told so far. */
+  /** Returns the ranges that are to be told so that it is told so far. */
   take(due: ReadonlyMap<StreamName, number>): OutputRange[] {
     const ranges: OutputRange[] = []
     for (const [stream, end] of due) {

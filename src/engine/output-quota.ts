@@ -77,11 +77,11 @@ export class OutputQuota {
 interface Limit {
   count: Count
   mostBytes: number
-  /** What is told where it is reached. */
+  /** Told where it is reached. */
   message: string
 }
 
-/** What one run may still put out. */
+/** The output that one run may still put out. */
 export class RunOutput {
   readonly #limits: readonly Limit[]
 
@@ -108,7 +108,7 @@ export class RunOutput {
     return { fitting, message }
   }
 
-  /** What was counted is not kept after all. */
+  /** Takes back what was counted, and is not kept after all. */
   giveBack(bytes: number): void {
     this.count(-bytes)
   }

@@ -2,7 +2,7 @@ import type { RunPatch } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
 import { keptBytes, type RunState } from './state.ts'
 
-/** What the store's record says of a state. */
+/** Returns what the store's record says of a state. */
 export function patchOf(state: RunState): RunPatch {
   const { status, reason, message, started_at, finished_at, outputs } = state
   const output_bytes = isFinalRun(status) ? outputBytes(state) : undefined

@@ -143,7 +143,7 @@ function recordExpiry(planned: PlannedStep, instance: number, facts: RecordFacts
   }
 }
 
-/** What an approval asks for, its texts filled in. Throws `unset_variable`, `invalid_argument`. */
+/** Returns what an approval asks for, its texts filled in. Throws `unset_variable`, `invalid_argument`. */
 function approvalArgs(planned: PlannedStep, instance: number, { plan, state, names }: RecordFacts) {
   const of = state[planned.phase][planned.index]!.instances[instance]!
   const { lookup } = instanceEnv(plan, state, names, planned, of)

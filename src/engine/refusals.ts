@@ -2,7 +2,7 @@ import { ErrandError } from '../contract/errors.ts'
 import type { RunRecord } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
 
-/** What is refused because nothing is committed any more. */
+/** The refusal of all that would be committed after the engine was closed. */
 export const engineClosed = (): ErrandError =>
   new ErrandError('unavailable', 'The engine is closed.', { hint: 'Try again when it is up.' })
 

@@ -4,7 +4,7 @@ import { DEFAULT_HOST, type Step, type Workflow } from '../contract/workflow.ts'
 
 type Amounts = Pick<Requirements, 'cpus' | 'memory_bytes'>
 
-/** What must be free for the step: what it asks for, else all that it may use. */
+/** The amounts that must be free for the step: what it asks for, else all that it may use. */
 export const reserved = ({ resources, limits }: Step): Amounts => ({
   cpus: resources?.cpus ?? limits?.cpus,
   memory_bytes: bytesOf(resources?.memory ?? limits?.memory),

@@ -10,7 +10,7 @@ import { variablesOn } from './variables.ts'
 export const ROLLBACK_OF = 'rollback of '
 
 /**
- * What a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back.
+ * Returns what a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back.
  * `undone`: names of the steps that have succeeded in runs that roll this one back.
  */
 export function carriedOver(

@@ -38,7 +38,7 @@ export interface RunPorts {
 export interface RunLoopPorts extends RunPorts {
   /** After each commit. */
   committed(events: readonly RunEvent[]): void
-  /** What is to be done in the world once it is committed. */
+  /** Returns what is to be done in the world once it is committed. */
   effectsOf(decided: Decided): Effect[]
   /** The same where the run is broken off. Asked before that is folded: what is open still is. */
   brokenOff(): Effect
@@ -82,7 +82,7 @@ export class RunLoop {
   get closed(): boolean {
     return this.#closed
   }
-  /** What a step of it is told of the run. */
+  /** The names that a step of it is told. */
   get names(): RunNames {
     const over = this.state.first_open >= this.state.main.length
     const status = over ? mainOutcome(this.plan, this.state).status : undefined

@@ -11,7 +11,7 @@ export class RunWriter {
   readonly #state: RunState
   #created: boolean
   #notifyError: string | undefined
-  /** What the store's record says, and what it will say once the events being written are there. */
+  /** The store's record as it is, and as it will be once the events being written are there. */
   #patched: RunPatch
   #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
 

@@ -10,13 +10,13 @@ import { bytesOf, reserved } from './reserve.ts'
 import { argsWithMarks } from './secret-args.ts'
 import type { RunState } from './state.ts'
 
-/** What the inventory asks of the runner that a host's steps go to. */
+/** Returns what the inventory asks of the runner that a host's steps go to. */
 export function requirementsOf(workflow: Workflow, name: string): AttemptSpec['requires'] {
   const { runner, group, labels } = workflow.inventory?.hosts[name] ?? {}
   return { runner, group, labels }
 }
 
-/** What a machine is given for a try of an instance. Throws `unset_variable`, `invalid_argument`. */
+/** Returns what a machine is given for a try of an instance. Throws `unset_variable`, `invalid_argument`. */
 export function attemptSpec(
   plan: Plan,
   state: RunState,

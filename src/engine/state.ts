@@ -6,7 +6,7 @@ import type { Reason, RunStatus, StepStatus } from '../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { Variables } from './variables.ts'
 
-/** What folding a run's log gives. It belongs to whoever folds: `evolve` changes it in place. */
+/** The state that folding a run's log gives. It belongs to whoever folds: `evolve` changes it in place. */
 export interface RunState {
   status: RunStatus
   seq: number
@@ -105,7 +105,7 @@ export interface AttemptState {
   late?: { input_id: string; run_id?: string }[]
 }
 
-/** What passes between people and an attempt that takes inputs. */
+/** The talk between people and an attempt that takes inputs. */
 export interface Talk {
   /** Ids of all inputs given. */
   given: Set<string>

@@ -30,7 +30,7 @@ export function checkAction(
   return undefined
 }
 
-/** What a step that the engine itself carries out cannot have, and what to do instead. */
+/** The keys that a step which the engine itself carries out cannot have, and what to do instead. */
 const hostOnly: Readonly<Record<string, string>> = {
   targets: 'leave targets out',
   retry: 'leave retry out, or put it on the steps of the sub-workflow',

@@ -59,7 +59,7 @@ function bareWord(ast: WhenAst): string | undefined {
   )[0]
 }
 
-/** What a shell is given stands there for it to read; of another system's expressions it knows nothing. */
+/** Warns of another system's expressions in a shell's text: the shell reads that as it stands, and knows nothing of them. */
 export function checkShellText(report: Report, path: ValuePath, text: unknown): void {
   const found = /\$\{\{\s*([\w.]{1,100})[^}\n]{0,100}\}\}/.exec(asText(text) ?? '')
   if (!found) return

@@ -9,7 +9,7 @@ import { wordsOfFile } from './words-of-file.ts'
 import { wordsByPlace } from './words-of-maps.ts'
 import { wordsOfStep } from './words-of-step.ts'
 
-/** What a schema describes: a workflow file, or the arguments of the action of this name; `''` is neither. */
+/** The thing that a schema describes: a workflow file, or the arguments of the action of this name; `''` is neither. */
 export type Root = 'file' | (string & {})
 
 /** Where something stands, the same for all steps, hosts and names: `file`, `step.retry`, `file.inputs.*`, `cmd.run.cmd`. */
@@ -27,7 +27,7 @@ export function placeOf(root: Root, path: ValuePath): string {
 }
 const mapsOfNames = ['hosts', 'inputs', 'env', 'outputs', 'matrix', 'secrets', 'labels', 'vars', 'headers']
 
-/** What to write instead of a key that is none here; undefined where nothing is known of it. */
+/** Returns what to write instead of a key that is none here; undefined where nothing is known of it. */
 export function insteadOfKey(place: string, key: string, given: unknown): Instead | undefined {
   if (place === '' || place.startsWith('.')) return undefined
   const word = snake(key.replace(/^ansible\.\w+\./, ''))
@@ -112,7 +112,7 @@ const toldWhenEmpty = [
   'step.action',
 ]
 
-/** What to write for a value of a wrong kind, or (`given` is undefined) one that is missing. */
+/** Returns what to write for a value of a wrong kind, or (`given` is undefined) one that is missing. */
 function insteadOfValue(place: string, given: unknown, parent: unknown): Instead | undefined {
   if (given === null && !toldWhenEmpty.includes(place)) return undefined
   return Object.hasOwn(otherValues, place) ? otherValues[place]!(given, parent) : undefined

@@ -3,7 +3,7 @@ import { describe, oneOf } from './sentences.ts'
 
 type Scalar = string | number | boolean
 
-/** What keeps a value from being one of this input, as it follows the input's name; undefined where it fits. */
+/** Returns why a value is none of this input, as it follows the input's name; undefined where it fits. */
 export function misfit(value: Scalar, input: Pick<Input, 'type' | 'enum'>): string | undefined {
   const text = String(value)
   if (input.type === 'number' && !isNumber(text)) return `must be a number, but is ${describe(value)}`

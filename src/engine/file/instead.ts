@@ -3,7 +3,7 @@ import { asMap, asText, entriesOf, own } from './loose.ts'
 
 export type Keys = Readonly<Record<string, unknown>>
 
-/** What to write instead of something that another system has. */
+/** The words to write instead of something that another system has. */
 export interface Instead {
   /** The keys and their values, from what is written there. */
   write?: Keys | ((given: unknown) => Keys | undefined)

@@ -26,7 +26,7 @@ export function own(value: unknown, key: string): unknown {
   return map && Object.hasOwn(map, key) ? map[key] : undefined
 }
 
-/** What stands at a path. */
+/** Returns the value at a path. */
 export function valueAt(value: unknown, path: readonly (string | number)[]): unknown {
   return path.reduce<unknown>(
     (inner, part) => (Array.isArray(inner) ? inner[Number(part)] : own(inner, String(part))),

@@ -23,7 +23,7 @@ export type ValuePath = readonly (string | number)[]
  */
 export type Locate = (path: ValuePath, at: 'key' | 'value' | number) => Position | undefined
 
-/** What each alias stands for. */
+/** The nodes that aliases stand for. */
 type Targets = ReadonlyMap<Alias, Node>
 
 export function locator(contents: unknown, targets: Targets, source: string, lines: LineCounter): Locate {

@@ -63,7 +63,7 @@ function hintLine({ hint }: Problem): string[] {
   return hint === undefined ? [] : [`  hint: ${visible(hint)}`]
 }
 
-/** What a file says must not steer the terminal that shows it. One column stays one column. */
+/** Returns a file's text so that it does not steer the terminal that shows it. One column stays one column. */
 function visible(text: string): string {
   return text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (character) =>
     character === '\t' ? ' ' : '\uFFFD',

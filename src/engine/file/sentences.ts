@@ -16,14 +16,14 @@ export interface Finding {
 }
 type Issue = z.core.$ZodIssue
 
-/** What is given to a schema. */
+/** A value that is given to a schema. */
 interface Given {
   schema: z.core.$ZodType
   value: unknown
   root: Root
 }
 
-/** What zod found, in words. `value` is what the schema was given; `root`, where it is a workflow file's or an action's. */
+/** Returns zod's issues in words. `value` is what the schema was given; `root`, where it is a workflow file's or an action's. */
 export function findingsOf(
   issues: readonly Issue[],
   schema: z.core.$ZodType,

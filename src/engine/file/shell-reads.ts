@@ -2,7 +2,7 @@
 const otherInterpreter = /^#!(?!.*\b(?:ba|da|k|z)?sh\b)/
 /** Other texts may set variables then, or this one is not expanded as a whole. */
 const unclear = /(?:^|[\s;&|(])(?:\.|source|eval)\s|<<-?\s*['"\\]/
-/** What the shell leaves as it is: escaped, in single quotes, a comment. */
+/** Text that the shell leaves as it is: escaped, in single quotes, a comment. */
 const literal = /\\[\s\S]|"(?:\\[\s\S]|[^"\\])*"|'[^']*'|(?<=^|\s)#.*/gm
 const read = /\$\{?[#!]?([A-Za-z_]\w*)/g
 const bare = /(?<![\w$]|\$\{[#!]?)[A-Za-z_]\w*/g

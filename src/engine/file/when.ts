@@ -5,7 +5,7 @@ import { noPattern, readWhen, type WhenToken } from './when-tokens.ts'
 export type Comparison = '==' | '!=' | '>' | '<' | '>=' | '<='
 export type WhenOperand =
   | ({ type: 'variable' } & VariableUse)
-  /** What stood in quotes; may hold variables. */
+  /** The text in quotes; may hold variables. */
   | { type: 'quoted'; text: string }
   | { type: 'word'; text: string }
 export type WhenAst =
@@ -169,7 +169,7 @@ class Parser {
     throw this.#mistake(`"${operator}" compares numbers, and ${shown} is none`, 'compare text with == or !=')
   }
 
-  /** What is compared with: one value, which may stand in parentheses. */
+  /** The other side of a comparison: one value, which may stand in parentheses. */
   #value(): WhenOperand {
     if (!this.#take('(')) return this.#operand()
     if (++this.#depth > maxDepth) throw this.#tooDeep()

@@ -28,7 +28,7 @@ export function yamlProblems(faults: readonly YamlFault[], text: string, lines: 
   return [...kept.values()].slice(0, maxProblems)
 }
 
-/** What is thrown where there is no document to speak of. */
+/** Returns the problem of a text in which there is no document to speak of. */
 export function unreadable(error: unknown): Problem {
   const message = error instanceof Error ? error.message : String(error)
   return atStart(error instanceof RangeError ? tooDeep : `not valid YAML: ${firstLine(message)}`)

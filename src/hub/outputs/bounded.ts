@@ -15,7 +15,7 @@ import { newBytes, streamPlace } from './stream-name.ts'
 export interface BoundedOutputOptions {
   /** Folder for streams that outgrow memory: `<spillDir>/<run id>/<attempt number>.<stream>`. Made when needed. */
   spillDir: string
-  /** What `output_path` is relative to (default: this process's folder). */
+  /** The folder that `output_path` is relative to (default: this process's). */
   cwd?: string
   /** Bytes of ended streams that stay in memory, over all runs; beyond it the oldest go to `spillDir`. */
   maxEndedBytes?: number

@@ -49,7 +49,7 @@ export class StreamFile {
     return this.#use('read', (handle) => readRange(handle, start, end))
   }
 
-  /** What was appended by now is on the disk when it resolves. After a failure nobody can know that any more. */
+  /** Resolves when what was appended by now is on the disk. After a failure nobody can know that any more. */
   async sync(): Promise<void> {
     if (this.#unsynced !== undefined) throw this.#unsynced
     try {

@@ -11,7 +11,7 @@ import type { SecretPlace, SecretStore, StoredSecret } from '../store/secrets.ts
 import type { KeyRing, Keys } from './key-ring.ts'
 import { seal, unseal } from './sealing.ts'
 
-/** What decides which secrets a run sees. */
+/** The facts that decide which secrets a run sees. */
 type Of = Pick<AttemptSpec, 'tenant' | 'repository' | 'workflow_name' | 'run_id' | 'owner'>
 
 type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>

@@ -17,7 +17,7 @@ const systemCode = (error: unknown): string | undefined =>
 
 export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENOENT'
 
-/** What an error of node:fs at this path means to a person. An ErrandError stays as it is. */
+/** Returns what an error of node:fs at this path means to a person. An ErrandError stays as it is. */
 export function diskError(error: unknown, path: string): ErrandError {
   if (error instanceof ErrandError) return error
   const code = systemCode(error)

@@ -122,7 +122,7 @@ export class FileRunStore implements RunStore {
     return record && { ...record }
   }
 
-  /** What there is to list. A run that has ended stays as it is, so it is read once. */
+  /** Returns all that there is to list. A run that has ended stays as it is, so it is read once. */
   #all(): Listed[] {
     const all: Listed[] = []
     for (const runId of this.#folders.runIds()) {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import { diskError } from './disk-errors.ts'
 
-/** What a hub makes in its data folder after its database, and what belongs to that alone. */
+/** The files that a hub makes in its data folder after its database, and those that belong to that alone. */
 const TOKEN = 'local-token'
 const OUTPUT = 'output'
 const OF_A_DATABASE = ['errand.db', 'errand.db-wal', 'errand.db-shm', 'errand.db-commits', OUTPUT, 'uploads']

@@ -1,7 +1,7 @@
 import type { RunRecord } from '../../contract/run.ts'
 import { type CheckedQuery, compareKeys, type ListKey, writeCursor } from './run-query.ts'
 
-/** What a list is filtered by. */
+/** The fields that a list is filtered by. */
 export type Listed = Pick<
   RunRecord,
   | 'run_id'

@@ -32,7 +32,7 @@ export interface Change {
   patch?: RunPatch
 }
 
-/** What ends an open run as interrupted. */
+/** Returns the change that ends an open run as interrupted. */
 export function interruption(lastSeq: number, message: string): Change {
   const time = new Date().toISOString()
   const end = { status: 'interrupted', reason: 'interrupted', message } as const

@@ -19,7 +19,7 @@ import { diskError, isMissing } from '../disk-errors.ts'
 import { runExists } from '../run-errors.ts'
 import { commitLines, specLine } from './log-lines.ts'
 
-/** What `run.json` holds: the record as it followed from that many bytes of the log. Behind the log, it counts for nothing. */
+/** The content of `run.json`: the record as it followed from that many bytes of the log. Behind the log, it counts for nothing. */
 interface Summary {
   log_bytes: number
   record: RunRecord
@@ -80,7 +80,7 @@ export class RunFolders {
     })
   }
 
-  /** It is gone from the list at once, whatever becomes of what it held. */
+  /** Takes it from the list at once, whatever becomes of what it held. */
   remove(runId: string): void {
     if (this.logBytes(runId) === undefined) return
     const leaving = path.join(this.#dir, `.old-${runId}-${process.pid}`)
@@ -102,7 +102,7 @@ export class RunFolders {
     }
   }
 
-  /** It only saves reading the log, so a failure to write it is none of the run's. */
+  /** Writes what only saves reading the log, so a failure to write it is none of the run's. */
   writeSummary(record: RunRecord, logBytes: number): void {
     const summary: Summary = { log_bytes: logBytes, record }
     try {

@@ -59,7 +59,7 @@ export class DatabaseReader {
     }
   }
 
-  /** What is damaged, a sentence for each. A long look: all of the database is read. */
+  /** Returns what is damaged, a sentence for each. A long look: all of the database is read. */
   damage(): string[] {
     try {
       const found = this.#db
@@ -91,7 +91,7 @@ export class DatabaseReader {
       }
   }
 
-  /** What the hub measured at the end of the attempt; undefined where it has not ended. */
+  /** Returns what the hub measured at the end of the attempt; undefined where it has not ended. */
   end({ run_id, attempt, stream }: KnownStream): { sha256: string; length: number } | undefined {
     const row = this.#db.prepare(selectEnd).get(run_id, attempt, stream)
     return typeof row?.sha256 === 'string' ? { sha256: row.sha256, length: Number(row.length) } : undefined

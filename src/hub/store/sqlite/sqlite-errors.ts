@@ -26,7 +26,7 @@ const primaryCode = (error: unknown): number | undefined => {
   return error.errcode & 0xff
 }
 
-/** What an error of node:sqlite means to a person. An ErrandError stays as it is. */
+/** Returns what an error of node:sqlite means to a person. An ErrandError stays as it is. */
 export function sqliteError(error: unknown, file: string): ErrandError {
   if (error instanceof ErrandError) return error
   const code = primaryCode(error)
