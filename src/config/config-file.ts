@@ -17,11 +17,11 @@ const Repository = z.strictObject({
 })
 const Config = z.strictObject({ repos: z.array(Repository).nullable().optional() })
 
-/** What `errand.yaml` says. */
+/** The contents of `errand.yaml`. */
 export interface HubConfig {
   /** Groups by the name of the repository. */
   groups: ReadonlyMap<string, string>
-  /** What is not understood, and passed over. */
+  /** Complaints about what is not understood, and passed over. */
   warnings: string[]
 }
 

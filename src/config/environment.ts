@@ -101,7 +101,7 @@ export interface RunnerEnvironment {
   tenantId?: string
 }
 
-/** What a runner's environment says, with what is measured where it says nothing. Throws `invalid_argument`. */
+/** Returns what a runner's environment says, with what is measured where it says nothing. Throws `invalid_argument`. */
 export function runnerEnvironment(env: Env): RunnerEnvironment {
   const names = {
     runnerId: setting(env, 'ERRAND_RUNNER_ID'),

@@ -20,7 +20,7 @@ export interface Setting {
   token?: true
   /** The page of the docs whose table it stands in; absent: it is passed between Errand's own processes. */
   page?: 'cli' | 'bots' | 'agents'
-  /** What reads it, for the docs. */
+  /** The programs that read it, for the docs. */
   for?: string
   about: string
 }

@@ -56,7 +56,7 @@ export interface Machines extends StepHost {
   close(): Promise<void>
 }
 
-/** What the programs and people of the hub's own machine are given. */
+/** The access that the programs and people of the hub's own machine are given. */
 export interface OwnAccess {
   /** Called at the first start on this folder, at once: what follows may fail, and the next start does not know the password. */
   tellAdmin(admin: { username: string; password: string }): void
@@ -69,7 +69,7 @@ export interface HubOptions {
   data: string
   /** Default: `errand.db` in the data folder; `:memory:` is one that nothing lasts of. */
   database?: string
-  /** What a hub without its database has left is put aside. */
+  /** Whether what a hub without its database has left is put aside. */
   isNew?: boolean
   host: string
   port: number
@@ -95,7 +95,7 @@ export interface HubOptions {
   loginLimits?: LoginLimits
   /** How much output is kept. */
   outputLimits?: OutputLimits
-  /** What each user may have of bots. */
+  /** The bots that each user may have. */
   botQuota?: BotQuota
   /** How long the run of an update must have been up before it takes the place of the one before. */
   botSettleMs?: number
@@ -144,7 +144,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   }
 }
 
-/** What is to be closed again is put into `closers` as it is opened, and closed in the opposite order. */
+/** Opens all parts; how each is closed again is put into `closers` as it is opened, and done in the opposite order. */
 async function start(options: HubOptions, closers: (() => unknown)[]): Promise<Omit<Hub, 'close'>> {
   const { data, version, own, outputLimits = {}, log } = options
   const configFile = new ConfigFile({ file: options.config, log })

@@ -4,7 +4,7 @@ import type { ErrorBody } from '../../contract/errors.ts'
 import { connectFailure } from './connect-errors.ts'
 import type { TaskStatus } from './schema.ts'
 
-/** What came of one request. */
+/** The outcome of one request. */
 export type Answer =
   | { type: 'ok'; status: number; body: unknown }
   | { type: 'refused'; status: number; code?: string; message: string }

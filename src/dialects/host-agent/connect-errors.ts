@@ -1,4 +1,4 @@
-/** What the failure of a request says: `again` where the next try may do better, or the request may have arrived. */
+/** The meaning of a failed request: `again` where the next try may do better, or the request may have arrived. */
 export interface ConnectFailure {
   again: boolean
   /** Continues "Host … ": "refused the connection". */

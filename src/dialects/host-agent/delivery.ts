@@ -5,7 +5,7 @@ import { Backoff } from '../../platform/backoff.ts'
 import { RemoteStream } from './remote-stream.ts'
 import type { TaskAnswer } from './schema.ts'
 
-/** What an agent's answers bring of one attempt, on its way to the sink: each report and byte once, in order. */
+/** The news of one attempt that an agent's answers bring, on the way to the sink: each report and byte once, in order. */
 export class Delivery {
   readonly #sink: AttemptSink
   readonly #streams: Record<StreamName, RemoteStream>

@@ -37,7 +37,7 @@ export class HostFailure extends Error {
     return new HostFailure('failed', 'lost', message)
   }
 
-  /** What is told while it is waited for. */
+  /** The words that tell of it while it is waited for. */
   static waiting(trouble: HostTrouble, what: string, sinceMs: number, withinMs: number): string {
     const [since, until] = [sinceMs, sinceMs + withinMs].map((ms) => new Date(ms).toISOString().slice(11, 19))
     return `${at(trouble)} ${what}. It is silent since ${since} UTC, and waited for until ${until} (${withinMs / 1000} s).`

@@ -23,7 +23,7 @@ const order: readonly TaskStatus[] = ['running', 'failed', 'interrupted', 'cance
 const worst = (statuses: readonly TaskStatus[]): TaskStatus =>
   order.find((status) => statuses.includes(status)) ?? 'success'
 
-/** What this agent knows of a run: the tasks it was given. Of several tries only the last one counts. */
+/** This agent's knowledge of a run: the tasks it was given. Of several tries only the last one counts. */
 export function runState(runId: string, attempts: readonly HeldAttempt[]): RunState | undefined {
   const mine = attempts.filter((attempt) => attempt.spec.run_id === runId)
   if (mine.length === 0) return undefined

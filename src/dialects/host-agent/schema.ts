@@ -4,7 +4,7 @@ import { RunId } from '../../contract/ids.ts'
 import { SecretUse } from '../../contract/step-secrets.ts'
 import { OutputSource, Scalar, StepArgs, VarName } from '../../contract/workflow.ts'
 
-/** What is asked of a host agent, and what it answers. */
+/** The requests to a host agent, and its answers. */
 
 /** `POST /run`. Only `action` must be there; ids are made up where they are missing. */
 export const RunRequest = z.object({

@@ -12,7 +12,7 @@ import { hostActions } from './task-spec.ts'
 import { type Asked, type Reply, Tasks } from './tasks.ts'
 
 export interface HostAgentOptions {
-  /** What carries the tasks out. The agent recovers it; whoever opened it closes it, after the agent. */
+  /** The attempts that carry the tasks out. The agent recovers them; whoever opened them closes them, after the agent. */
   attempts: Attempts
   token: string
   version: string

@@ -5,7 +5,7 @@ import { readInWords } from './in-words.ts'
 import type { RunRequest } from './schema.ts'
 import { requestIds } from './task-id.ts'
 
-/** What a request asks to be done. Throws `bad_request` or `invalid_argument` where it cannot be. */
+/** Returns the spec of what a request asks to be done. Throws `bad_request` or `invalid_argument` where it cannot be. */
 export function taskSpec(request: RunRequest): AttemptSpec {
   checkAction(request)
   const env: Record<string, string> = {}

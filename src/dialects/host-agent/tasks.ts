@@ -46,7 +46,7 @@ const RUN_HINT = 'Send such as {"action": "cmd.run", "args": {"cmd": "echo hello
 /** Longest that an answer of `/status` is held back. */
 const MAX_WAIT_MS = 30_000
 
-/** What the routes of a host agent do. */
+/** The work of a host agent's routes. */
 export class Tasks {
   readonly #options: TasksOptions
   /** How far those who give no offsets have read. */

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 
-/** The name of an error there: `QUOTA_EXCEEDED`. */
+/** An error's name there: `QUOTA_EXCEEDED`. */
 export const jobErrorCode = (code: ErrorCode | Reason): string => code.toUpperCase()

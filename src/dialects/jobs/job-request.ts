@@ -5,7 +5,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { JobRequest } from '../../contract/job-api.ts'
 
 const bot = { bot_id: BotId }
-/** What each action takes beside its name, in the words of `/api/bots`. */
+/** The fields that each action takes beside its name, in the words of `/api/bots`. */
 const actions = {
   start: StartBot,
   stop: z.strictObject(bot),

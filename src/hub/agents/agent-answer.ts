@@ -3,7 +3,7 @@ import type { DeniedUses, Usage } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 
-/** What a run of an agent came to, read off its events. */
+/** The answer of an agent's run, read off its events. */
 export class AgentAnswer {
   usage: z.infer<typeof Usage> | undefined
   /** Number of the latest attempt. */

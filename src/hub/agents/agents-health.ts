@@ -3,7 +3,7 @@ import type { AgentHealth, AgentsHealth } from '../../contract/agent-api.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import { shippedAgents } from '../../contract/shipped-agents.ts'
 
-/** What the connected runners have, agent by agent; the ones that ship with Errand also where no runner tells of them. */
+/** The agents of the connected runners, one by one; the ones that ship with Errand also where no runner tells of them. */
 export function agentsHealth(runners: readonly RunnerView[], showRunners: boolean): AgentsHealth {
   const connected = runners.filter(({ status }) => status !== 'disconnected')
   const told = connected.flatMap(({ id, agents = [] }) => agents.map((agent) => ({ id, agent })))

@@ -19,10 +19,10 @@ export interface Identity {
   idTag?: string
 }
 
-/** What a token was found to be; without a user where it is the tenant's own. */
+/** The finding about a token; without a user where it is the tenant's own. */
 type Found = Identity | { user?: undefined; token: Token; session?: undefined }
 
-/** What the runner link makes of a token: which runners it is for. */
+/** A token as the runner link takes it: which runners it is for. */
 export type RunnerIdentity =
   | { tenant: string; group?: string; runner_id?: string }
   | { refused: string; revoked?: boolean }

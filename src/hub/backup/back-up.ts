@@ -92,7 +92,7 @@ class BackupWriter {
     return { ...head, files: this.#files.length, bytes: this.#bytes, damaged: this.#damaged }
   }
 
-  /** Answers the runs whose output is gone since they were removed meanwhile. */
+  /** Returns the runs whose output is gone since they were removed meanwhile. */
   async #addOutputs(snapshot: string): Promise<Set<string>> {
     const reader = new DatabaseReader(snapshot)
     const live = new DatabaseReader(path.join(this.#data, DATABASE))

@@ -29,7 +29,7 @@ export async function begunAgain(
   return { run: { ...run, workflow: withPulledImage(run.workflow, by) }, secrets: variables }
 }
 
-/** It was for that one start. */
+/** Returns the workflow without `refresh`, which was for that one start. */
 function withoutRefresh(workflow: Workflow): Workflow {
   const { refresh: _, ...args } = workflow.steps[0]!.args as BotServeArgs
   return { ...workflow, steps: [{ ...workflow.steps[0]!, args }] }

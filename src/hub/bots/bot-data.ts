@@ -13,12 +13,12 @@ import type { BotOwner } from './bot-owner.ts'
 import type { KnownBots } from './known-bots.ts'
 import { OwnerLocks } from './owner-locks.ts'
 
-/** What is asked of the runner that has the data. */
+/** The questions to the runner that has the data. */
 export interface DataAsks {
   /** Throws what the runner says, or `unavailable`. */
   answer(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer>
   body(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<Readable>
-  /** What a runner sends; throws `not_found` where nobody waits for it. */
+  /** Takes what a runner sends; throws `not_found` where nobody waits for it. */
   take(tenant: string, askId: string, body: Readable): Promise<void>
 }
 
@@ -27,14 +27,14 @@ export interface BotDataPlacesOptions {
   store: BotDataStore
   asks: DataAsks
   known: KnownBots
-  /** What all data of one user may have together. */
+  /** The most that all data of one user may have together. */
   limitBytes: number
 }
 
 const MEASURED_WITHIN_MS = 2_000
 const DONE_WITHIN_MS = 60_000
 
-/** What a run of a bot is to have of data. */
+/** The data that a run of a bot is to have. */
 export interface DataOrder {
   botId: string
   /** As it was asked for now; undefined: as before. */
@@ -116,7 +116,7 @@ export class BotDataPlaces {
     }
   }
 
-  /** What stands there now; undefined where nobody can say. */
+  /** The bytes that stand there now; undefined where nobody can say. */
   async measured(of: BotOwner, botId: string, runner: string | undefined): Promise<number | undefined> {
     const { asks } = this.#options
     const id = runner ?? (await this.#options.store.get({ ...of, bot_id: botId }))?.runner
@@ -159,7 +159,7 @@ export class BotDataPlaces {
     await store.remove({ ...of, bot_id: botId })
   }
 
-  /** What a runner sends for an `export`. */
+  /** Takes what a runner sends for an `export`. */
   async take(tenant: string, askId: string, body: Readable): Promise<void> {
     await this.#options.asks.take(tenant, askId, body)
   }
@@ -183,7 +183,7 @@ export class BotDataPlaces {
     return { ...view, bytes, in_use }
   }
 
-  /** What may not fit a limit: measured where it is below the one before. */
+  /** The bytes that may not fit a limit: measured where it is below the one before. */
   async #standing(kept: KeptData | undefined, limitBytes: number): Promise<number | undefined> {
     if (kept === undefined || kept.limit_bytes <= limitBytes) return 0
     const { tenant, owner, bot_id, runner } = kept

@@ -45,5 +45,5 @@ export const botMoves: Readonly<Record<BotState, readonly BotState[]>> = {
   timeout: [],
 }
 
-/** Whether something still follows: it has not ended. */
+/** Whether it has not ended: something still follows. */
 export const isLive = (state: BotState): boolean => botMoves[state].length > 0

@@ -39,7 +39,7 @@ export const isUpdate = (run: RunRecord, old: RunRecord): boolean =>
 const outlived = (run: RunRecord, old: RunRecord): boolean =>
   !isFinalRun(old.status) || (isFinalRun(run.status) && (run.finished_at ?? '') < (old.finished_at ?? ''))
 
-/** What is known of a run by its steps, where they were looked at. */
+/** The knowledge of a run by its steps, where they were looked at. */
 export type Seen = Readonly<Record<string, RunView | undefined>>
 
 /** How an attempt is just now, where its runner has told. */

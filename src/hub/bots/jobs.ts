@@ -38,7 +38,7 @@ export class Jobs {
     this.#options = options
   }
 
-  /** What went wrong stands in the answer, but for failures of the hub itself. */
+  /** Carries out a job; what went wrong stands in the answer, but for failures of the hub itself. */
   async run(of: BotOwner, job: Job): Promise<JobAnswer> {
     if (job.action === 'start' || job.action === 'restart') return await this.#begun(of, job)
     const job_id = `job_${randomText(16)}`

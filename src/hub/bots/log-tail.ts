@@ -126,7 +126,7 @@ async function readChunk(
   return chunk
 }
 
-/** What of its line stands before this place of a stream. */
+/** The part of a line that stands before this place of a stream. */
 async function lineBegun(
   engine: Reads,
   runId: string,

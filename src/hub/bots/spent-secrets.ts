@@ -30,7 +30,7 @@ export class SpentSecrets {
     this.#drop(runId, SOURCE_PASSWORD)
   }
 
-  /** What a stop of the hub has left. */
+  /** Drops what a stop of the hub has left. */
   async sweep(): Promise<void> {
     const { engine, secrets } = this.#options
     for (const [index, { tenant, run_id }] of (await secrets.runs()).entries()) {

@@ -81,7 +81,7 @@ export class Uploads {
     return await this.put(tenant, Readable.from([Buffer.from(text, 'base64')]))
   }
 
-  /** It is about to be used: it stays for another while. Throws `not_found`. */
+  /** Keeps one that is about to be used for another while. Throws `not_found`. */
   async use(tenant: string, upload: string): Promise<void> {
     const now = new Date()
     try {
@@ -117,7 +117,7 @@ export class Uploads {
     sweep()
   }
 
-  /** Answers how many it has removed. */
+  /** Returns how many were removed. */
   async sweep(inUse: () => Promise<ReadonlySet<string>>, nowMs: number): Promise<number> {
     const paths = await filesBelow(this.#options.dir)
     if (paths.length === 0) return 0

@@ -4,7 +4,7 @@ import type { Assignment } from './assignment.ts'
 /** Tells a runner over one link what is committed of its attempts; acks of one turn of the event loop are joined. */
 export class Acks {
   readonly #send: (frame: HubFrame) => void
-  /** What is to be acked, and whether what follows is to be sent again. */
+  /** The marks to be acked, and whether what follows them is to be sent again. */
   readonly #due = new Map<Assignment, boolean>()
 
   constructor(send: (frame: HubFrame) => void) {

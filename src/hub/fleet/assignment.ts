@@ -45,7 +45,7 @@ export interface Assignment {
   sent: Sent
   /** The runner has said that it has it. */
   begun: boolean
-  /** What its runner has told last of the bot that it is. */
+  /** The last that its runner has told of the bot that it is. */
   live?: BotLive
   cancel?: { reason: Reason; force: boolean }
   /** Given and not taken yet, by id, oldest first. */

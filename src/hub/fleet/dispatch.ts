@@ -37,7 +37,7 @@ export class Dispatch {
   readonly #parked = new Set<Assignment>()
   /** Placed or told to wait, while their creation is committed. */
   readonly #reserved = new Map<string, { arrival: number; waiting?: string }>()
-  /** What has room on a runner, and whose it is. */
+  /** The attempts that hold room on a runner, and whose they are. */
   readonly #places = new Map<string, { runner: Runner; user: User }>()
   #arrivals = 0
 
@@ -101,7 +101,7 @@ export class Dispatch {
     this.#handOrQueue(assignment, runner)
   }
 
-  /** It is with that runner, as the log of a run taken up again says. */
+  /** Counts the attempt as one of that runner, as the log of a run taken up again says. */
   hold(assignment: Assignment, runner: RunnerKey): void {
     assignment.arrival = ++this.#arrivals
     this.#place(assignment, runner)
@@ -125,7 +125,7 @@ export class Dispatch {
     this.#enqueue(assignment, '')
   }
 
-  /** It is over: what it held goes to the next. */
+  /** Gives what an attempt held, which is over, to the next. */
   drop(assignment: Assignment): void {
     this.#queue.leave(assignment)
     this.#parked.delete(assignment)

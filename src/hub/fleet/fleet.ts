@@ -182,7 +182,7 @@ export class Fleet implements StepHost {
     return runner?.link === undefined ? 0 : Date.now() - runner.connectedAtMs
   }
 
-  /** What the hub's figures are made of. */
+  /** The facts that the hub's figures are made of. */
   figures() {
     return {
       runners: this.runners.list(),

@@ -16,7 +16,7 @@ export interface Meter {
 export interface InboxOptions {
   sink: AttemptSink
   epoch: number
-  /** What is committed already. */
+  /** The marks of what is committed already. */
   from: Marks
   /** To be called when something was committed, or when `resend` is asked for. */
   ack(resend: boolean): void

@@ -19,7 +19,7 @@ export interface IncomingOptions {
 type Frame = Exclude<RunnerFrame, Hello>
 type MachineFrame = Extract<Frame, { type: 'draining' | 'agents' | 'containers' }>
 
-/** What welcomed runners say: of their machine, and of attempts. */
+/** The frames of welcomed runners: of their machine, and of attempts. */
 export class Incoming {
   readonly #options: IncomingOptions
 
@@ -73,14 +73,14 @@ export class Incoming {
     this.#options.dispatch.rosterChanged(runner)
   }
 
-  /** It is in no log: whoever asks is told what was said last. */
+  /** The state of bots is in no log: whoever asks is told what was said last. */
   #bot(runner: Runner, bot: BotLive): void {
     const assignment = this.#options.ledger.get(bot.attempt_id)
     const { stage } = assignment ?? {}
     if (stage?.type === 'placed' && stage.runner === runner.key) assignment!.live = bot
   }
 
-  /** What the frame is about. A runner that is at something it should not be at is told so, if it works on it. */
+  /** Returns the attempt that the frame is about. A runner that is at something it should not be at is told so, if it works on it. */
   #find(
     link: RunnerLink,
     { attempt_id, epoch }: { attempt_id: string; epoch: number },

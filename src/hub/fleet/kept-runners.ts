@@ -29,7 +29,7 @@ export class KeptRunners {
     })
   }
 
-  /** It was the line's turn, and there was no room for it. */
+  /** Counts that it was the line's turn, and there was no room for it. */
   passedOver(line: Line): void {
     line.passed++
     if (line.passed < this.#options.patience || line.kept || this.#options.signal.aborted) return

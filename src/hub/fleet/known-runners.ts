@@ -8,7 +8,7 @@ export type RunnerStore = Pick<AccountStore, 'saveRunner' | 'runners' | 'removeR
 /** How long a runner that went away is still shown. One that an admin drained stays: it would come back undrained. */
 export const SHOWN_FOR_MS = 24 * 3_600_000
 
-/** What outlives the hub's process of its runners: that they were there, and which of them are drained. */
+/** The knowledge of runners that outlives the hub's process: that they were there, and which of them are drained. */
 export class KnownRunners {
   readonly #store: RunnerStore | undefined
   readonly #log: (message: string) => void

@@ -14,7 +14,7 @@ export const NOTHING_KEPT: Marks = { reports: 0, stdout: 0, stderr: 0 }
 
 export interface LedgerOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
-  /** It takes no slot and no place in the queue any more. */
+  /** Called for one that takes no slot and no place in the queue any more. */
   drop(assignment: Assignment): void
   log: Log
   /** Absent: there are none. */

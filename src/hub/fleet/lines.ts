@@ -30,7 +30,7 @@ export interface Line {
   kept: Runner | undefined
 }
 
-/** What decides whose turn it is. */
+/** The facts that decide whose turn it is. */
 export interface Turn {
   user: User
   arrival: number
@@ -130,7 +130,7 @@ export class Lines {
     addTo(this.#byRun, `${spec.run_id} ${workspace}`, assignment)
   }
 
-  /** Answers the queue that it stood in; an empty line is there no more. */
+  /** Returns the queue that it stood in; an empty line is there no more. */
   remove(assignment: Assignment): UserQueue | undefined {
     const { queue, spec, workspace } = assignment
     if (!queue) return undefined

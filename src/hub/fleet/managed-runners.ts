@@ -17,7 +17,7 @@ export interface ManagedRunnersOptions {
   reception: Reception
 }
 
-/** What people see of the runners, and what an admin does with them. */
+/** The runners as people see them, and what an admin does with them. */
 export class ManagedRunners {
   readonly #options: ManagedRunnersOptions
 
@@ -37,7 +37,7 @@ export class ManagedRunners {
     checkBotRoom(this.#options.runners.values(), ask)
   }
 
-  /** What the runner was given and has not ended. */
+  /** The attempts that the runner was given and has not ended. */
   attempts(which: TenantRunner): AttemptSpec[] {
     const runner = this.#find(which)
     return runner ? this.#options.ledger.givenTo(runner).map(({ spec }) => spec) : []

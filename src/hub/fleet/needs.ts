@@ -1,7 +1,7 @@
 import type { AttemptSpec, Requirements } from '../../contract/attempt.ts'
 import { DEFAULT_TENANT } from '../auth/first-admin.ts'
 
-/** What an attempt asks of a runner, and whose runners it may have. */
+/** The demands of an attempt on a runner, and whose runners it may have. */
 export interface Need {
   tenant: string
   requires: Requirements

@@ -1,7 +1,7 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import { groupOf, type Need, type RunnerKey, takesSlot } from './needs.ts'
 
-/** What placement sees of a runner. */
+/** A runner as placement sees it. */
 export interface Candidate {
   readonly key: RunnerKey
   readonly id: string
@@ -13,7 +13,7 @@ export interface Candidate {
   readonly slots: number
   /** Slots taken. */
   readonly used: number
-  /** What it offers, and what of that is not kept for an attempt. */
+  /** The resources that it offers, and what of them is not kept for an attempt. */
   readonly cpus: number
   readonly freeCpus: number
   readonly memoryBytes: number
@@ -23,7 +23,7 @@ export interface Candidate {
   /** Nothing new is put on it, so that what is large finds room there. */
   readonly kept: boolean
   readonly status: 'connected' | 'disconnected' | 'draining'
-  /** It is away, or ends just now, and has time to come back. */
+  /** Set while it is away, or ends just now, and has time to come back. */
   readonly awaited: boolean
   /** An admin drains it: it takes the next steps of what has files there, and nothing else. */
   readonly finishing: boolean
@@ -37,7 +37,7 @@ export const takes = (runner: Candidate, need: Need): boolean =>
 export const keeps = (home: Candidate, need: Need): boolean =>
   (goesOn(home) || home.awaited) && offers(home, need)
 
-/** It is there, and what works there may begin its next step. */
+/** Whether the runner is there, and what works there may begin its next step. */
 export const goesOn = ({ status, finishing }: Candidate): boolean => status === 'connected' || finishing
 
 /** Whether it would do, were it connected and empty. */
@@ -63,7 +63,7 @@ export function suits(runner: Candidate, { labels = {}, mode, containers }: Requ
   return Object.entries(labels).every(([name, value]) => runner.labels[name] === value)
 }
 
-/** What the runner must offer: the run stays there, so also for the largest of its steps. */
+/** The amounts that the runner must offer: the run stays there, so also for the largest of its steps. */
 export const largestOf = ({ cpus = 0, memory_bytes = 0, largest }: Requirements) => ({
   cpus: Math.max(cpus, largest?.cpus ?? 0),
   memoryBytes: Math.max(memory_bytes, largest?.memory_bytes ?? 0),

@@ -74,7 +74,7 @@ export class Queue {
     return choice
   }
 
-  /** It has a runner at once, or waits and is told why. */
+  /** Gives the attempt a runner at once, or has it wait and tells it why. */
   enter(assignment: Assignment): void {
     const { spec, arrival } = assignment
     const turn = { user: this.#options.shares.of(spec), arrival }
@@ -99,7 +99,7 @@ export class Queue {
       if (this.leave(assignment)) this.enter(assignment)
   }
 
-  /** It may have room now. */
+  /** Looks at a runner that may have room now. */
   freed(runner: Runner): void {
     this.#freed.add(runner)
     if (this.#offering) return
@@ -115,7 +115,7 @@ export class Queue {
     this.#tellSoon()
   }
 
-  /** It came, went, or offers something else. */
+  /** Looks at all lines of a runner that came, went, or offers something else. */
   rosterChanged(runner: Runner): void {
     if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
     for (const line of [...this.#lines.at(runner.key)]) {

@@ -87,7 +87,7 @@ export class Reception {
     this.#options.dispatch.rosterChanged(runner)
   }
 
-  /** What it has is lost. */
+  /** Counts all that the runner has as lost. */
   giveUp(runner: Runner, message: string): void {
     const { ledger, dispatch } = this.#options
     runner.expected = false

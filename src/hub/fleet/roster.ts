@@ -5,7 +5,7 @@ import { type RunnerKey, runnerKey, takesSlot } from './needs.ts'
 import type { Candidate } from './offers.ts'
 import type { RunnerLink } from './runner-link.ts'
 
-/** What an attempt asks for. */
+/** The resources kept for an attempt. */
 interface Kept {
   isBot: boolean
   milliCpus: number
@@ -76,7 +76,7 @@ export class Runner implements Candidate {
   get botOvercommit(): number | undefined {
     return this.hello?.bots?.cpu_overcommit
   }
-  /** What steps may have there beside its bots, which go on for days. */
+  /** The resources that steps may have there beside its bots, which go on for days. */
   get forSteps(): { cpus: number; memoryBytes: number } {
     const { milliCpus, memoryBytes } = this.#steps
     return { cpus: this.freeCpus + milliCpus / 1000, memoryBytes: this.freeMemoryBytes + memoryBytes }

@@ -29,7 +29,7 @@ export class Shares {
     return this.#users.get(key) ?? { key, running: 0, turn: ++this.#turns, queues: new Set() }
   }
 
-  /** It waits: it is kept until `leave`. */
+  /** Keeps a user who waits, until `leave`. */
   enter(owned: Owned): User {
     const user = this.of(owned)
     this.#users.set(user.key, user)

@@ -5,9 +5,9 @@ export interface Stock {
   standings: Standing[]
   /** The runner goes on with these. */
   going: Assignment[]
-  /** It never had these. */
+  /** Those that it never had. */
   unsent: Assignment[]
-  /** It had these and has lost them. */
+  /** Those that it had and has lost. */
   gone: Assignment[]
 }
 
@@ -45,7 +45,7 @@ export function takeStock(
   return stock
 }
 
-/** What a runner does not have was never begun, or is gone. */
+/** Whether an attempt that a runner does not have was never begun, or is gone. */
 export function whenMissing(
   { begun, sent, spec }: Assignment,
   { boot_id, storage_id }: Pick<Hello, 'boot_id' | 'storage_id'>,

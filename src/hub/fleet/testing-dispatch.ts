@@ -109,7 +109,7 @@ export class TestingDispatch {
     return this.running.filter(({ spec }) => spec.owner === owner).length
   }
 
-  /** What is wrong with how things stand; nothing should be. */
+  /** The faults of how things stand; there should be none. */
   complaints(): string[] {
     const complaints: string[] = []
     for (const { id, cpus, used, slots, freeCpus, freeMemoryBytes, status, held } of this.runners.values()) {

@@ -1,4 +1,4 @@
-/** What a runner says first, for tests. */
+/** The first frame of a runner, for tests. */
 export const testingHello = {
   type: 'hello',
   protocol: 1,

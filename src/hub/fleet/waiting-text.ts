@@ -72,7 +72,7 @@ function whoIsMissing(requires: Requirements, present: readonly Candidate[]): st
   return `runner "${requires.runner}"${group === undefined ? '' : ` of group "${group}"`} is not connected`
 }
 
-/** What no runner of these has, whatever they do: said of none of several, and of one. */
+/** Says what no runner of these has, whatever they do: of none of several, and of one. */
 function whatIsLacking(
   requires: Requirements,
   runners: readonly Candidate[],

@@ -5,7 +5,7 @@ import { Metrics, type Reading } from '../../platform/metrics.ts'
 import { addProcessMetrics } from '../../platform/process-metrics.ts'
 import { PlacementDelays } from './placement-delays.ts'
 
-/** What the fleet tells of itself. */
+/** The fleet as it tells of itself. */
 export interface FleetFigures {
   runners: RunnerView[]
   /** Attempts that wait for a runner, by group. */

@@ -23,7 +23,7 @@ export class PlacementDelays {
     else if (event.type === 'run.finished') this.#waiting.delete(runId)
   }
 
-  /** What a run taken up again has told before, in order: of what still waits, the time since when. */
+  /** Takes in what a run taken up again has told before, in order: of what still waits, the time since when. */
   recall(runId: string, events: readonly RunEvent[]): void {
     for (const event of events) {
       if (event.type === 'attempt.created' && event.epoch === 0)

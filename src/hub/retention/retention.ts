@@ -61,7 +61,7 @@ export class Retention {
   }
 }
 
-/** Answers how many runs it has removed. */
+/** Returns how many runs were removed. */
 export async function sweep(
   { engine, accounts, keptMs }: Pick<RetentionOptions, 'engine' | 'accounts'> & { keptMs: number },
   nowMs: number,
