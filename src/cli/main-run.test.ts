@@ -10,7 +10,7 @@ const LOADED = [
   'src/cli/main-run.ts',
   'src/cli/conduct-here.ts',
   'src/runner/local/local-host.ts',
-  'src/runner/local/local-process.ts',
+  'src/runner/local/child-driver.ts',
   'src/actions/registry.ts',
   'src/cli/local-sessions.ts',
   'src/engine/given-secrets.ts',

@@ -12,6 +12,9 @@ import { type AttemptOutput, measuredEnd } from './measured-end.ts'
 import type { Cause, Ending } from './outcome.ts'
 import type { Polled, Poller } from './poller.ts'
 
+/** What an attempt needs of the cage that its processes run in. */
+export type AttemptLimiter = Pick<Cage, 'look' | 'lastLook' | 'usage' | 'close' | 'end'>
+
 export interface AttemptOptions {
   spec: AttemptSpec
   epoch: number
@@ -21,7 +24,7 @@ export interface AttemptOptions {
   journal: JournaledReports
   output: AttemptOutput
   /** What its processes run in; absent: nothing that this machine limits by itself. */
-  cage?: Cage
+  cage?: AttemptLimiter
   masker?: Masker
   /** In words, which secrets of the step are not hidden, or not in all forms. */
   warnings: readonly string[]
@@ -29,8 +32,8 @@ export interface AttemptOptions {
   poller?: Poller
   /** Between SIGTERM and SIGKILL where the timeout has passed. */
   timeoutGraceMs: number
-  /** What a relative `output_path` is seen from. */
-  outputDir: string
+  /** What a relative `output_path` is seen from; absent: who takes the output puts it there. */
+  outputDir?: string
   /** Where its journal stands, for messages. */
   path: string
   /** What carries it out. */
@@ -51,7 +54,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   readonly masker: Masker | undefined
   readonly #options: AttemptOptions
   readonly #output: AttemptOutput
-  readonly #cage: Cage | undefined
+  readonly #cage: AttemptLimiter | undefined
   readonly #state: AttemptState
   /** Undefined where it had ended before this process. */
   readonly #driver: Driver | undefined
@@ -191,16 +194,16 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.stop({ type: 'failed', reason: 'output_failed', message }, 0)
   }
 
-  async finish(ending: Ending, { endedAtMs = Date.now(), exports }: Over = {}): Promise<void> {
+  async finish(ending: Ending, over: Over = {}): Promise<void> {
     if (!this.#state.move('measuring')) return
     try {
-      await this.#finish(ending, endedAtMs, exports)
+      await this.#finish(ending, over)
     } catch (error) {
       await this.#finishAnyway(error)
     }
   }
 
-  async #finish(ending: Ending, endedAtMs: number, exports: Over['exports']): Promise<void> {
+  async #finish(ending: Ending, { endedAtMs = Date.now(), beganAtMs, exports }: Over): Promise<void> {
     const { spec, journal, masker } = this
     const driver = this.#driver!
     this.#unwatch()
@@ -218,11 +221,12 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     })
     if (denied !== undefined) end.denied = denied
     const { startedAtMs } = journal
+    const sinceMs = startedAtMs ?? beganAtMs
+    if (sinceMs !== undefined) end.duration_ms = Math.max(0, Math.round(endedAtMs - sinceMs))
     if (startedAtMs !== undefined) {
       // What never ran has used nothing.
       const usage = driver.usage ? driver.usage() : this.#cage?.usage()
       if (usage !== undefined) end.usage = usage
-      end.duration_ms = Math.max(0, Math.round(endedAtMs - startedAtMs))
     }
     if (survives) end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
     this.#tellEnd(end)

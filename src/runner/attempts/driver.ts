@@ -74,6 +74,8 @@ export interface Driven {
 export interface Over {
   /** Default: now. */
   endedAtMs?: number
+  /** When that was tried, of what could not be started; absent: its end says no duration then. */
+  beganAtMs?: number
   /** Variables that it exported itself. */
   exports?: Record<string, string>
 }

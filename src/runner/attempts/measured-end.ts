@@ -19,7 +19,8 @@ export interface AttemptOutput {
   refresh(): boolean
   /** Nothing more counts; the lengths are final once `finish` has resolved. */
   freeze(): void
-  finish(): Promise<Record<StreamName, StreamEnd>>
+  /** Undefined where who takes it knows how long it is. */
+  finish(): Promise<Record<StreamName, StreamEnd> | undefined>
   /** After `finish`. The file must not be there. */
   placeAt(stream: StreamName, target: string): Promise<void>
   close(): void
@@ -33,8 +34,8 @@ export interface Measurable {
   output: AttemptOutput
   /** Exported by what carried it out. */
   exports: Record<string, string> | undefined
-  /** What a relative `output_path` is seen from. */
-  outputDir: string
+  /** What a relative `output_path` is seen from; undefined: who takes the output puts it there. */
+  outputDir: string | undefined
   masker: Masker | undefined
   /** This process lets go of it, and a later one measures it again. */
   closed(): boolean

@@ -1,6 +1,8 @@
-import { type AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { Masker, StreamMasker } from '../masking/masker.ts'
 import { OutputValues } from './output-values.ts'
+
+const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 
 /** The output of what this process carries out itself: masked and read for values, before it is kept anywhere. */
 export class PushedOutput {
@@ -30,8 +32,7 @@ export class PushedOutput {
 
   /** Nothing follows: what was held back, as it may have become a secret, goes out. */
   async end(): Promise<void> {
-    for (const stream of StreamName.options)
-      if (this.#masked) await this.#take(stream, this.#masked[stream].end())
+    for (const stream of STREAMS) if (this.#masked) await this.#take(stream, this.#masked[stream].end())
   }
 
   async #take(stream: StreamName, bytes: Buffer): Promise<void> {

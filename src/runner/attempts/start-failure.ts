@@ -1,11 +1,20 @@
+import { resolve } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import { findProgram, isFolder } from '../../platform/process-program.ts'
+import type { ProcessPlan } from '../ports.ts'
 
 export interface Launch {
   argv: readonly string[]
   cwd: string
   env: NodeJS.ProcessEnv
 }
+
+/** The command of a plan, in this folder unless the plan names one. `env`: its whole environment. */
+export const launchOf = ({ argv, cwd }: ProcessPlan, folder: string, env: NodeJS.ProcessEnv): Launch => ({
+  argv,
+  cwd: cwd === undefined ? folder : resolve(folder, cwd),
+  env,
+})
 
 /** The program's file. Throws where the program or the folder is not there, naming it. */
 export function checkLaunch({ argv, cwd, env }: Launch): string {

@@ -11,31 +11,37 @@ export class HeldDelivery {
   readonly #held: HeldAttempt
   readonly #sink: AttemptSink
   readonly #signal: AbortSignal
+  readonly #atAbort: 'leaves' | 'ends'
   readonly #sent: Record<StreamName, number>
   #reports: number
 
-  /** `from`: what the engine has already. */
+  /**
+   * `from`: what the engine has already. `atAbort`: whether it is left as it is when the signal aborts, for a later process to
+   * go on with (the default), or ends here, and the rest is told as far as that can be done at once.
+   */
   constructor(
     held: HeldAttempt,
     sink: AttemptSink,
     from: { reports: number } & Partial<Record<StreamName, number>>,
     signal: AbortSignal,
+    atAbort: 'leaves' | 'ends' = 'leaves',
   ) {
     this.#held = held
     this.#sink = sink
     this.#signal = signal
+    this.#atAbort = atAbort
     this.#reports = from.reports
     this.#sent = { stdout: from.stdout ?? 0, stderr: from.stderr ?? 0 }
   }
 
-  /** Resolves when its end is kept, or the signal aborts. */
+  /** Resolves when its end is told, or it is left. */
   async run(): Promise<void> {
     let changed = Promise.withResolvers<void>()
     const tell = () => changed.resolve()
     const stopListening = this.#held.onChange(tell)
-    this.#signal.addEventListener('abort', tell)
+    if (this.#atAbort === 'leaves') this.#signal.addEventListener('abort', tell)
     try {
-      while (!this.#signal.aborted) {
+      while (!this.#left) {
         changed = Promise.withResolvers<void>()
         if (await this.#round()) return
         if (!this.#more()) await changed.promise
@@ -53,7 +59,7 @@ export class HeldDelivery {
       const report = this.#held.reports[this.#reports]
       if (!report || (report.type === 'ended' && this.#outputLeft())) return false
       await deliver(() => this.#sink.report(report, this.#held.epoch), this.#signal)
-      if (this.#signal.aborted) return false
+      if (this.#left) return false
       this.#reports++
       if (report.type === 'ended') return true
     }
@@ -65,6 +71,10 @@ export class HeldDelivery {
     const bytes = await this.#held.read(stream, offset, CHUNK_BYTES)
     const kept = await deliver(() => this.#sink.output(stream, offset, bytes), this.#signal)
     if (kept !== undefined) this.#sent[stream] = kept
+  }
+
+  get #left(): boolean {
+    return this.#atAbort === 'leaves' && this.#signal.aborted
   }
 
   #outputLeft(): boolean {

@@ -9,7 +9,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { secretMark } from '../../contract/step-secrets.ts'
 import type { AttemptSink, Placement } from '../../engine/ports.ts'
 import { processStat, signal } from '../../platform/process-tree.ts'
-import { attemptSpec, command, until } from '../attempts/attempt-fixture.ts'
+import { attemptSpec, command, endOf, place, until } from '../attempts/attempt-fixture.ts'
 import { found, fromHub, key, printForms, token } from '../secrets/secret-fixture.ts'
 import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
@@ -165,6 +165,34 @@ test('exit codes, signals, exports, outputs and failures to start are told as on
   assert.match((await end('bot.serve', {})).message!, /^Bots need a hub and a runner: .*errand up/)
 })
 
+test('a step ends here as it does on a runner, and leaves nothing on the disk', async (t) => {
+  const { run, cwd } = hostIn(t)
+  using there = place()
+  const attempts = there.open()
+  t.after(() => attempts.close())
+  const specs: Parameters<typeof attemptSpec>[] = [
+    ['cmd.run', { cmd: 'echo BOPS_EXPORT:A=1; echo err >&2; exit 3', export_vars: true }],
+    ['cmd.run', { cmd: 'echo out' }, { outputs: { O: 'stdout' } }],
+    ['cmd.run', { cmd: 'kill -9 $$' }],
+    ['cmd.run', { cmd: 'true', cwd: '/nowhere' }],
+    ['cmd.run', { cmd: 'trap "" TERM; while :; do sleep 1; done' }, { timeout_ms: 100 }],
+    ['shell.run', { script: '#!/nowhere/python\n' }],
+    ['shell.run', { script: '#!/bin/sh\nexit 9' }],
+    ['vars.set', { vars: { B: 2 } }],
+  ]
+  const told = (end: AttemptEnd) => {
+    const { outcome, reason, message, exit_code, signal, exports } = end
+    return { outcome, reason, message, exit_code, signal, exports }
+  }
+  const before = readdirSync(tmpdir())
+  for (const spec of specs) {
+    const onRunner = await attempts.start(attemptSpec(...spec), 1)
+    assert.deepEqual(told((await run(attemptSpec(...spec))).end!), told(await endOf(onRunner)))
+  }
+  assert.deepEqual(readdirSync(cwd), [])
+  assert.deepEqual(readdirSync(tmpdir()), before)
+})
+
 test('a script file is gone after its step', async (t) => {
   const { run } = hostIn(t)
   const sink = await run(attemptSpec('shell.run', { script: '#!/bin/sh\necho "$0"' }))
@@ -249,6 +277,19 @@ test('a forced cancel does not wait for the grace', async (t) => {
   host.cancel(spec.attempt_id, 'canceled', true)
   await until(() => sink.end !== undefined)
   assert.equal(sink.end?.outcome, 'canceled')
+})
+
+test('a forced cancel does not wait for what a command that has ended leaves behind', async (t) => {
+  const { host, start } = hostIn(t, { graceMs: 600_000 })
+  const left = '(trap "" TERM; exec 1>&- 2>&-; while :; do sleep 1; done) &'
+  const spec = command(`${left} trap 'exit 5' TERM; echo $$; while :; do sleep 0.01; done`)
+  const sink = start(spec)
+  await until(() => sink.text().endsWith('\n'))
+  host.cancel(spec.attempt_id, 'canceled')
+  await until(() => processStat(Number(sink.text())) === undefined)
+  host.cancel(spec.attempt_id, 'canceled', true)
+  await until(() => sink.end !== undefined)
+  assert.deepEqual([sink.end?.outcome, sink.end?.exit_code], ['canceled', 5])
 })
 
 test('beyond the limit attempts wait in order, and a waiting one can be canceled', async (t) => {

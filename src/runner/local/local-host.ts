@@ -4,10 +4,12 @@ import type { AttemptReport, AttemptSpec, StreamName } from '../../contract/atte
 import { randomText } from '../../contract/random-text.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
+import type { Attempt } from '../attempts/attempt.ts'
 import type { Cause } from '../attempts/outcome.ts'
 import type { ActionRegistry } from '../ports.ts'
 import { deliver } from './delivery.ts'
-import { LocalActions } from './local-actions.ts'
+import { HeldDelivery } from './held-delivery.ts'
+import { LocalAttempts } from './local-attempts.ts'
 import { LocalQueue } from './local-queue.ts'
 
 export interface LocalHostOptions {
@@ -27,7 +29,7 @@ export interface LocalHostOptions {
 }
 
 interface Work {
-  stop(cause: Cause, force?: boolean): void
+  stop(cause: Cause, graceMs: number): void
   done: Promise<void>
 }
 
@@ -35,7 +37,8 @@ interface Work {
 export class LocalHost implements StepHost {
   readonly #registry: ActionRegistry
   readonly #sessions: StepHost | undefined
-  readonly #actions: LocalActions
+  readonly #attempts: LocalAttempts
+  readonly #graceMs: number
   readonly #queue: LocalQueue
   readonly #running = new Map<string, Work>()
   readonly #stop = new AbortController()
@@ -45,7 +48,8 @@ export class LocalHost implements StepHost {
     const key = options.key ?? randomText(26)
     this.#registry = registry
     this.#sessions = sessions
-    this.#actions = new LocalActions({ registry, cwd: resolve(cwd), graceMs, key, secrets })
+    this.#graceMs = graceMs
+    this.#attempts = new LocalAttempts({ registry, cwd: resolve(cwd), graceMs, key, secrets })
     this.#queue = new LocalQueue({
       limit,
       running: () => this.#running.size,
@@ -98,7 +102,7 @@ export class LocalHost implements StepHost {
   cancel(attemptId: string, reason: Reason, force = false): void {
     this.#sessions?.cancel(attemptId, reason, force)
     this.#queue.cancel(attemptId, reason)
-    this.#running.get(attemptId)?.stop({ type: 'canceled', reason }, force)
+    this.#running.get(attemptId)?.stop({ type: 'canceled', reason }, force ? 0 : this.#graceMs)
   }
 
   runEnded(runId: string): void {
@@ -108,10 +112,10 @@ export class LocalHost implements StepHost {
   async close(): Promise<void> {
     this.#queue.clear()
     const works = [...this.#running.values()]
-    for (const work of works) work.stop({ type: 'closed' })
+    for (const work of works) work.stop({ type: 'closed' }, this.#graceMs)
     this.#stop.abort()
     await Promise.all([...works.map((work) => work.done), this.#sessions?.close()])
-    await this.#actions.close()
+    await this.#attempts.close()
   }
 
   #isSession({ action }: AttemptSpec): boolean {
@@ -119,9 +123,24 @@ export class LocalHost implements StepHost {
   }
 
   #run(spec: AttemptSpec, epoch: number, sink: AttemptSink): void {
-    const report = (each: AttemptReport) => this.#report(sink, each, epoch)
-    const { stop, end } = this.#actions.begin(spec, { sink, report })
-    const done = end.then(report).then(() => {
+    let stopped: Cause | undefined
+    let begun: Attempt | undefined
+    const begin = async (attempt: Attempt): Promise<void> => {
+      begun = attempt
+      const told = new HeldDelivery(attempt, sink, { reports: 0 }, this.#stop.signal, 'ends').run()
+      if (stopped === undefined) attempt.begin()
+      else {
+        attempt.journal.keepCause(stopped)
+        await attempt.finish({ type: 'stopped' })
+      }
+      await told
+    }
+    const stop: Work['stop'] = (cause, graceMs) => {
+      stopped ??= cause
+      begun?.stop(cause, graceMs)
+    }
+    const made = this.#attempts.make({ spec, epoch, sink })
+    const done = (made instanceof Promise ? made.then(begin) : begin(made)).then(() => {
       this.#running.delete(spec.attempt_id)
       this.#queue.startNext()
     })

@@ -1,4 +1,4 @@
-import type { AttemptSpec, AttemptUsage } from '../../contract/attempt.ts'
+import type { AttemptLimits, AttemptUsage } from '../../contract/attempt.ts'
 import { spentCpuMs } from '../../platform/process-tree.ts'
 import type { Cage } from '../limits/cage.ts'
 import type { Breach } from '../limits/hold.ts'
@@ -10,21 +10,20 @@ const MEASURE_MS = 500
 const HOLD_MS = 50
 
 export interface LocalLimitsOptions {
-  spec: AttemptSpec
+  limits: AttemptLimits | undefined
   /** Value of the mark in its processes' environment. */
   key: string
   /** Its working folder, whose growth its disk limit counts. */
   folder: string
   cages(): Promise<LocalCages>
-  /** It is past a limit. */
-  onBreach(breach: Breach): void
 }
 
-/** The limits of one local step, and what it uses. */
-export class LocalLimits {
+/** A cage for one local step, and what it uses: made only where there are limits, or where there is time to measure. */
+export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | 'close' | 'end'> {
   readonly #options: LocalLimitsOptions
   #cage: Cage | undefined
   #pid: number | undefined
+  #onBreach: (breach: Breach) => void = () => undefined
   #timer: NodeJS.Timeout | undefined
   #cpuMs: number | undefined
   #over = false
@@ -34,20 +33,22 @@ export class LocalLimits {
   }
 
   get limited(): boolean {
-    return Object.values(this.#options.spec.limits ?? {}).some((limit) => limit !== undefined)
+    return Object.values(this.#options.limits ?? {}).some((limit) => limit !== undefined)
   }
 
   /** Where it is limited, before it is begun: the cgroups that it puts itself into. Throws where it cannot be held. */
   async make(): Promise<readonly string[]> {
-    const { spec, key, folder, cages } = this.#options
-    this.#cage = (await cages()).holding(spec.limits!, key, folder)
+    const { limits, key, folder, cages } = this.#options
+    this.#cage = (await cages()).holding(limits!, key, folder)
     this.#cage.make()
     await this.#cage.prepare()
     return this.#cage.enter
   }
 
-  begun(pid: number): void {
+  /** From now on it is looked at; `onBreach` is told that it is past a limit. */
+  begun(pid: number, onBreach: (breach: Breach) => void): void {
     this.#pid = pid
+    this.#onBreach = onBreach
     this.#cage?.begun(pid)
     this.#again(this.#cage === undefined ? MEASURED_AFTER_MS : HOLD_MS)
   }
@@ -63,18 +64,30 @@ export class LocalLimits {
     this.#cage?.seal()
   }
 
+  look(): Breach | undefined {
+    return this.#cage?.look()
+  }
+
   /** It has ended: what it went past at the last. */
   async lastLook(): Promise<Breach | undefined> {
+    this.close()
+    return await this.#cage?.lastLook()
+  }
+
+  usage(): AttemptUsage {
+    return this.#cage?.usage(this.#cpuMs) ?? { cpu_ms: this.#cpuMs, held_by: 'watchdog' }
+  }
+
+  /** Watches no longer. */
+  close(): void {
     this.#over = true
     clearTimeout(this.#timer)
-    return this.#cage === undefined ? undefined : await this.#cage.lastLook()
   }
 
   /** Nothing of it runs any more. */
-  end(): AttemptUsage {
-    const usage = this.#cage?.usage(this.#cpuMs) ?? { cpu_ms: this.#cpuMs, held_by: 'watchdog' }
+  end(): void {
+    this.close()
     this.#cage?.end()
-    return usage
   }
 
   #again(inMs: number): void {
@@ -82,15 +95,15 @@ export class LocalLimits {
   }
 
   async #look(): Promise<void> {
-    const { key, folder, cages, onBreach } = this.#options
+    const { key, folder, cages } = this.#options
     if (this.#cage === undefined) {
       const cage = (await cages()).measuring(key, folder)
       cage.begun(this.#pid!)
       this.#cage = cage
     }
     if (this.#over) return
-    const breach = this.#cage.look()
+    const breach = this.look()
     if (breach === undefined) this.#again(this.limited ? HOLD_MS : MEASURE_MS)
-    else onBreach(breach)
+    else this.#onBreach(breach)
   }
 }

@@ -12,7 +12,7 @@ type Output = Pick<PushedOutput, 'push' | 'end'>
 
 /** An action that this process carries out itself, and that is gone with it. */
 export function inlineDriver(
-  { action, spec, secrets }: { action: InlineAction; spec: AttemptSpec; secrets: AttemptSecrets },
+  { action, spec, secrets }: { action: InlineAction; spec: AttemptSpec; secrets?: AttemptSecrets },
   output: Output,
   cwd: string,
 ): (attempt: Driven) => Driver {

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import type { AttemptSpec } from '../../../contract/attempt.ts'
 import { type ErrandError, messageOf } from '../../../contract/errors.ts'
 import { endTree } from '../../../platform/process-ending.ts'
@@ -9,7 +8,7 @@ import type { Kept } from '../kept.ts'
 import type { Ending } from '../outcome.ts'
 import { processEnvironment } from '../process-environment.ts'
 import { takeUp } from '../recovery.ts'
-import type { Launch } from '../start-failure.ts'
+import { type Launch, launchOf } from '../start-failure.ts'
 import type { Workspaces } from '../workspaces.ts'
 import { type FoundWrapper, WrappedProcess } from '../wrapped-process.ts'
 
@@ -141,11 +140,8 @@ class ProcessDriver implements Driver {
     const { facts, secrets } = this.#kept
     const { env, workspaces } = this.#options
     const workspace = workspaces.create(facts.spec.run_id)
-    return {
-      argv: plan.argv,
-      cwd: plan.cwd === undefined ? workspace : resolve(workspace, plan.cwd),
-      env: processEnvironment(env, { ...plan.env, ...secrets?.env }, facts.spec, facts.key),
-    }
+    const own = { ...plan.env, ...secrets?.env }
+    return launchOf(plan, workspace, processEnvironment(env, own, facts.spec, facts.key))
   }
 }
 

@@ -1,0 +1,151 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import type { StreamName } from '../../contract/attempt.ts'
+import { ChildTree, type ChildWith, spawnGroup } from '../../platform/process-ending.ts'
+import type { Driven, Driver, Swept } from '../attempts/driver.ts'
+import type { Cause, Ending } from '../attempts/outcome.ts'
+import { markOf } from '../attempts/process-environment.ts'
+import type { PushedOutput } from '../attempts/pushed-output.ts'
+import { checkLaunch, type Launch, startFailure } from '../attempts/start-failure.ts'
+import { ENTER, UNHELD, unheldText } from '../limits/enter-script.ts'
+import type { LocalLimits } from './local-limits.ts'
+import { OutputPump } from './output-pump.ts'
+
+export interface ChildDriverOptions {
+  launch: Launch
+  /** Its path becomes the last argument. */
+  script?: string
+  /** Value of the mark in the process's environment. */
+  key: string
+  output: Pick<PushedOutput, 'push' | 'end'>
+  limits: LocalLimits
+}
+
+/** A command as a child of this process: what it puts out comes through pipes, and nothing of it is on the disk. */
+export class ChildDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #options: ChildDriverOptions
+  readonly #tree: ChildTree
+  #pumps: OutputPump[] = []
+  #scriptFolder: string | undefined
+  #beganAtMs = 0
+
+  constructor(attempt: Driven, options: ChildDriverOptions) {
+    const { key, limits } = options
+    this.#attempt = attempt
+    this.#options = options
+    this.#tree = new ChildTree(markOf(key), { members: limits.members, seal: () => limits.seal() })
+  }
+
+  begin(): void {
+    this.#beganAtMs = Date.now()
+    void this.#begin().catch((error) => {
+      const message = startFailure(error, this.#options.launch)
+      this.#over({ type: 'start_failed', message })
+    })
+  }
+
+  stop(graceMs: number): void {
+    // Before it is started its limits are made, and what comes after that looks for the cause.
+    if (this.#tree.group === undefined) return
+    // What not even SIGKILL ends is not waited for.
+    void this.#tree.stop(graceMs).then((gone) => gone || this.#over({ type: 'stopped' }))
+  }
+
+  hurry(): void {
+    this.#tree.hurry()
+  }
+
+  async sweep(): Promise<Swept> {
+    if (this.#tree.group !== undefined) {
+      // Past a limit nothing is left alone, not even what has left the group.
+      const isFailed = this.#attempt.cause?.type === 'failed'
+      await (isFailed ? this.#tree.stop(0) : this.#tree.sweep())
+    }
+    for (const pump of this.#pumps) pump.processEnded()
+    for (const pump of this.#pumps) await pump.drained
+    await this.#options.output.end().catch(this.#refused)
+    if (this.#scriptFolder !== undefined) rmSync(this.#scriptFolder, { recursive: true, force: true })
+    return {}
+  }
+
+  async kill(): Promise<void> {
+    await this.#tree.stop(0)
+  }
+
+  async #begin(): Promise<void> {
+    const { launch, limits } = this.#options
+    const argv = this.#argv()
+    const enter = limits.limited ? await limits.make() : []
+    if (this.#attempt.cause !== undefined) return this.#over({ type: 'stopped' })
+    const child = spawnWithin(enter, { ...launch, argv }, (ending) => this.#over(ending))
+    child.once('error', (error) => this.#over({ type: 'start_failed', message: startFailure(error, launch) }))
+    if (child.pid === undefined) return
+    this.#pumps = [this.#pump('stdout', child.stdout), this.#pump('stderr', child.stderr)]
+    child.stdout.once('end', () => limits.ending())
+    this.#tree.group = child.pid
+    limits.begun(child.pid, (breach) => this.#attempt.stop({ type: 'failed', ...breach }, 0))
+    this.#attempt.running(child.pid, Date.now())
+  }
+
+  #argv(): readonly string[] {
+    const { launch, script, key } = this.#options
+    if (script === undefined) return launch.argv
+    this.#scriptFolder = mkdtempSync(join(tmpdir(), `errand-${key.replace('/', '-')}-`))
+    const file = join(this.#scriptFolder, 'script')
+    writeFileSync(file, script, { mode: 0o600 })
+    return [...launch.argv, file]
+  }
+
+  #pump(stream: StreamName, pipe: Readable): OutputPump {
+    const { output } = this.#options
+    return new OutputPump({ pipe, push: (bytes) => output.push(stream, bytes), onError: this.#refused })
+  }
+
+  readonly #refused = (error: unknown): void => {
+    const message = `Its output could not be kept: ${(error as Error).message}.`
+    const cause: Cause = { type: 'failed', reason: 'output_failed', message }
+    // Where the process has ended already, there is nothing to stop, and it counts all the same.
+    this.#attempt.journal.keepCause(cause)
+    this.#attempt.stop(cause, 0)
+  }
+
+  #over(ending: Ending): void {
+    void this.#attempt.finish(ending, { beganAtMs: this.#beganAtMs })
+  }
+}
+
+/** Starts a command in a group of its own, within these cgroups. Throws or emits `error` as `spawn` does. */
+function spawnWithin(
+  enter: readonly string[],
+  launch: Launch,
+  onEnd: (ending: Ending) => void,
+): ChildWith<'stdout' | 'stderr'> {
+  const { argv, cwd, env } = launch
+  const options = { cwd, env }
+  if (enter.length === 0) {
+    const child = spawnGroup<'stdout' | 'stderr'>(argv, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+    child.once('exit', (code, signal) => onEnd(endingOf(code, signal)))
+    return child
+  }
+  const script = `errand_unheld=/dev/fd/3\n${ENTER}\nerrand_enter "$@"`
+  const args = ['-c', script, 'errand', String(enter.length), ...enter, checkLaunch(launch), ...argv.slice(1)]
+  const child = spawnGroup<'stdout' | 'stderr'>(['/bin/sh', ...args], {
+    ...options,
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  })
+  const unheld = text(child.stdio[3] as Readable)
+  unheld.catch(() => undefined)
+  child.once('exit', async (code, signal) => {
+    const cgroup = code === UNHELD ? (await unheld.catch(() => '')).trim() : ''
+    onEnd(cgroup === '' ? endingOf(code, signal) : { type: 'start_failed', message: unheldText(cgroup) })
+  })
+  return child
+}
+
+function endingOf(code: number | null, signal: NodeJS.Signals | null): Ending {
+  return signal === null ? { type: 'exited', code: code ?? 0 } : { type: 'signaled', signal }
+}

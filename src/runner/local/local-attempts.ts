@@ -1,0 +1,185 @@
+import { tokenVariables } from '../../config/settings.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Reason } from '../../contract/status.ts'
+import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
+import { Attempt, type AttemptOptions } from '../attempts/attempt.ts'
+import type { Driven, Driver } from '../attempts/driver.ts'
+import { inlineDriver } from '../attempts/drivers/inline.ts'
+import { JournaledReports } from '../attempts/journaled-reports.ts'
+import type { Ending } from '../attempts/outcome.ts'
+import { processEnvironment } from '../attempts/process-environment.ts'
+import { launchOf } from '../attempts/start-failure.ts'
+import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
+import { ChildDriver } from './child-driver.ts'
+import type { LocalCages } from './local-cages.ts'
+import { LocalLimits } from './local-limits.ts'
+import { LocalSecrets } from './local-secrets.ts'
+import { SinkOutput } from './sink-output.ts'
+
+export interface LocalAttemptsOptions {
+  registry: ActionRegistry
+  /** Where commands run. */
+  cwd: string
+  /** Between SIGTERM and SIGKILL. */
+  graceMs: number
+  /** With an attempt's id it names its processes and temporary folders among all of this machine. */
+  key: string
+  /** Has the values of the secrets that steps name. */
+  secrets: SecretSource | undefined
+}
+
+/** An attempt that is to be begun. */
+export interface LocalOrder {
+  spec: AttemptSpec
+  epoch: number
+  /** Where its output goes. */
+  sink: AttemptSink
+}
+
+type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>
+
+/** Variables of this process that no command gets. */
+const KEPT_BACK = [...tokenVariables, 'ERRAND_SECRETS_KEY']
+
+/** Makes the attempts that this process carries out by itself or as its children, and of which nothing is on the disk. */
+export class LocalAttempts {
+  readonly #options: LocalAttemptsOptions
+  readonly #env: NodeJS.ProcessEnv
+  readonly #secrets: LocalSecrets
+  #cages: Promise<LocalCages> | undefined
+
+  constructor(options: LocalAttemptsOptions) {
+    const { key, secrets } = options
+    this.#options = options
+    this.#env = { ...process.env }
+    for (const name of KEPT_BACK) delete this.#env[name]
+    this.#secrets = new LocalSecrets({ source: secrets, env: this.#env, key })
+  }
+
+  /** What cannot be carried out ends as soon as it is begun. */
+  make(order: LocalOrder): Attempt | Promise<Attempt> {
+    const { registry } = this.#options
+    const { spec } = order
+    const action = Object.hasOwn(registry, spec.action) ? registry[spec.action] : undefined
+    if (action === undefined)
+      return this.#refused(order, refusal(`This machine has no action "${spec.action}".`))
+    if (spec.secrets === undefined) return this.#make(order, action)
+    return this.#secrets.of(spec).then(
+      (secrets) => this.#make(order, action, secrets),
+      (error) => this.#refused(order, failure(error)),
+    )
+  }
+
+  /** After all that was made has ended. */
+  async close(): Promise<void> {
+    await this.#cages?.then((cages) => cages.close())
+  }
+
+  #make(order: LocalOrder, action: Action, secrets?: AttemptSecrets): Attempt {
+    switch (action.kind) {
+      case 'process':
+        return this.#process(order, action, secrets)
+      case 'inline': {
+        const output = this.#output(order, secrets)
+        const driver = inlineDriver({ action, spec: order.spec, secrets }, output, this.#options.cwd)
+        return this.#attempt(order, { output, driver }, secrets)
+      }
+      case 'agent':
+        return this.#refused(order, refusal('This machine carries out no agents here.'), secrets)
+      case 'bot':
+        return this.#refused(
+          order,
+          refusal('Bots need a hub and a runner: start both with errand up, then errand bot.'),
+          secrets,
+        )
+    }
+  }
+
+  #process(order: LocalOrder, action: ActionOf<'process'>, secrets: AttemptSecrets | undefined): Attempt {
+    const { key: ownKey, cwd } = this.#options
+    const { spec } = order
+    let plan: ProcessPlan
+    try {
+      plan = action.prepare(secrets?.filledSpec ?? spec)
+    } catch (error) {
+      return this.#refused(order, failure(error), secrets)
+    }
+    const key = `${ownKey}/${spec.attempt_id}`
+    const own = secrets ? { ...plan.env, ...secrets.env } : plan.env
+    const launch = launchOf(plan, cwd, processEnvironment(this.#env, own, spec, key))
+    const output = this.#output(order, secrets, plan.export_vars)
+    const limits = new LocalLimits({ limits: spec.limits, key, folder: launch.cwd, cages: this.#loadCages })
+    const options = { launch, script: plan.script, key, output, limits }
+    const driver = (attempt: Driven) => new ChildDriver(attempt, options)
+    return this.#attempt(order, { output, cage: limits, driver }, secrets)
+  }
+
+  /** One that ends so, once it is begun. */
+  #refused(order: LocalOrder, ending: Ending, secrets?: AttemptSecrets): Attempt {
+    const driver = (attempt: Driven) => new RefusingDriver(attempt, ending)
+    return this.#attempt(order, { output: this.#output(order, secrets), driver }, secrets)
+  }
+
+  #output({ spec, sink }: LocalOrder, secrets: AttemptSecrets | undefined, exportsVars = false): SinkOutput {
+    return new SinkOutput({ spec, sink, masker: secrets?.masker, exportsVars })
+  }
+
+  #attempt(
+    { spec, epoch }: LocalOrder,
+    more: Pick<AttemptOptions, 'output' | 'cage' | 'driver'>,
+    secrets: AttemptSecrets | undefined,
+  ): Attempt {
+    return new Attempt({
+      ...more,
+      spec,
+      epoch,
+      journal: new JournaledReports(),
+      masker: secrets?.masker,
+      warnings: secrets?.warnings ?? [],
+      timeoutGraceMs: this.#options.graceMs,
+      path: 'this process',
+      dropSecrets: () => secrets?.discard(),
+      remove: async () => undefined,
+      onReleased: () => undefined,
+    })
+  }
+
+  /** A module of its own: most local steps need nothing of it. */
+  readonly #loadCages = (): Promise<LocalCages> => {
+    this.#cages ??= import('./local-cages.ts').then(({ LocalCages }) => new LocalCages(this.#env))
+    return this.#cages
+  }
+}
+
+/** Carries out nothing. */
+class RefusingDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #ending: Ending
+
+  constructor(attempt: Driven, ending: Ending) {
+    this.#attempt = attempt
+    this.#ending = ending
+  }
+
+  begin(): void {
+    void this.#attempt.finish(this.#ending)
+  }
+  stop(): void {}
+  async sweep() {
+    return {}
+  }
+  async kill(): Promise<void> {}
+}
+
+const refusal = (message: string): Ending => ended('host_refused', message)
+
+function failure(error: unknown): Ending {
+  const { message, hint } = error as ErrandError
+  const reason =
+    error instanceof ErrandError && error.code === 'invalid_argument' ? 'invalid_argument' : 'action_failed'
+  return ended(reason, hint === undefined ? message : `${message} ${hint}`)
+}
+
+const ended = (reason: Reason, message: string): Ending => ({ type: 'action_failed', reason, message })
