@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -133,4 +136,31 @@ test('the engine is where DOCKER_HOST says, and here only by a socket', () => {
   assert.deepEqual(at({}), ['/var/run/docker.sock', true])
   assert.deepEqual(at({ DOCKER_HOST: 'unix:///run/user/1/docker.sock' }), ['/run/user/1/docker.sock', true])
   assert.deepEqual(at({ DOCKER_HOST: 'tcp://10.0.0.7:2375' }), ['tcp://10.0.0.7:2375', false])
+})
+
+test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PATH, and its own is looked at', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const at = (name: string) => join(folder, name)
+  const subject = ['-subj', '/CN=docker', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const made = ['-newkey', 'rsa:2048', '-nodes', '-keyout', at('key.pem'), '-out', at('cert.pem')]
+  execFileSync('openssl', ['req', '-x509', '-days', '2', ...subject, ...made], { stdio: 'ignore' })
+  copyFileSync(at('cert.pem'), at('ca.pem'))
+  const [key, cert] = [readFileSync(at('key.pem')), readFileSync(at('cert.pem'))]
+  // Whoever has no certificate of the same authority is turned away.
+  const server = createTlsServer({ key, cert, ca: cert, requestCert: true }, (_, response) =>
+    response.end('{"Version": "29.1"}'),
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const { port } = server.address() as AddressInfo
+  const env = { DOCKER_HOST: `tcp://127.0.0.1:${port}`, DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: folder }
+  assert.deepEqual(await new DockerClient(env).ask('GET', '/version'), { Version: '29.1' })
+  const elsewhere = new DockerClient({ ...env, DOCKER_HOST: `tcp://localhost:${port}` })
+  await assert.rejects(elsewhere.ask('GET', '/version'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
+  assert.throws(() => new DockerClient({ ...env, DOCKER_CERT_PATH: at('none') }), { code: 'ENOENT' })
 })
