@@ -39,9 +39,10 @@ const outputs = await Promise.all([
   // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
   // values and answers with such.
   ...[
-    { name: 'cli', entry: 'src/cli/built.ts', apart: ['main-client', 'main-all', 'main-runner'] },
+    { name: 'cli', entry: 'src/cli/built.ts', apart: ['main-client', 'main-all', 'main-hub', 'main-runner'] },
     { name: 'main-run', entry: 'src/cli/main-run.ts', apart: ['open-sessions'] },
     { name: 'open-sessions', entry: 'src/cli/open-sessions.ts', apart: [] },
+    { name: 'main-hub', entry: 'src/cli/main-hub.ts', apart: [] },
     { name: 'main-runner', entry: 'src/cli/main-runner.ts', apart: [] },
     { name: 'main-client', entry: 'src/cli/main-client.ts', apart: largeCommands },
     { name: 'main-all', entry: 'src/cli/main-all.ts', apart: [] },

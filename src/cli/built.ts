@@ -29,8 +29,9 @@ if (argv[0] === 'run') {
     })
 }
 
-/** What talks to a hub needs a fifth of all; the runner stays, and so does the text of its program. */
+/** Commands that talk to a hub need a fifth of all the code; hub and runner stay, and so does the text of their programs. */
 function program([word, ...rest]: readonly string[]): Promise<Pick<typeof import('./main-all.ts'), 'main'>> {
+  if (word === 'up') return import('./main-hub.ts')
   if (word === 'runner') return import('./main-runner.ts')
   return [word, ...rest].some((each) => largeCommands.includes(each!))
     ? import('./main-all.ts')

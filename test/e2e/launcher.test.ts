@@ -121,6 +121,8 @@ test('the build finds every command, those that talk to a hub in a quarter of th
   assert.ok(largeCommands.every((name) => Object.hasOwn(commands, name)))
   const size = (name: string) => statSync(join(dist, name)).size
   assert.ok(size('main-client.cjs') * 4 < size('main-all.cjs'), `${size('main-client.cjs')} bytes`)
+  for (const name of ['main-hub.cjs', 'main-runner.cjs'])
+    assert.ok(size(name) * 1.8 < size('main-all.cjs'), `${name} has ${size(name)} bytes`)
 })
 
 test('the text of each program has one byte a character, as it is kept in memory', () => {
