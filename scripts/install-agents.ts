@@ -2,11 +2,12 @@
 
 import { installAgents } from '../src/agents/install/install-agents.ts'
 import { agentsFolder } from '../src/agents/install/native-binary.ts'
-import { installableAgents } from '../src/agents/install/pins.ts'
+import { agentInstalls } from '../src/agents/registry.ts'
 
 const folder = agentsFolder(process.env)
 try {
-  await installAgents({ names: installableAgents, folder, log: (line) => console.log(line) })
+  const names = Object.keys(agentInstalls)
+  await installAgents({ names, installs: agentInstalls, folder, log: (line) => console.log(line) })
 } catch (error) {
   console.error(`error: ${(error as Error).message}`)
   process.exitCode = 1

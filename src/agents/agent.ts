@@ -1,9 +1,10 @@
 import type { AgentUpdate } from '../contract/agent.ts'
 
 /**
- * A coding agent behind one interface: one file each, and one line in `registry.ts`. The program is started by the
- * runner, which owns its input, its output, the clock and the process tree; an agent only says how it is found and
- * started, and speaks its protocol.
+ * A coding agent behind one interface: a folder each, and one line in `registry.ts`. The program is started by the
+ * runner, which owns its input, its output, the clock and the process tree; an agent only says what it needs, how it is
+ * found and started, and speaks its protocol. What it needs stands here alone: what is installed, handed on and masked
+ * follows from it.
  */
 export interface Agent {
   /** As runs name it: `claude_code`. */
@@ -11,8 +12,17 @@ export interface Agent {
   title: string
   /** Where it comes from; absent: it is not installed by Errand. */
   install?: AgentInstall
-  /** Environment variables that hold a key for its model; one of them is enough. Empty: it needs none. */
+  /**
+   * Environment variables that hold a key for its model; one of them is enough. Empty: it needs none. It is given those of
+   * its machine, and no attempt on that may put one out.
+   */
   keys: readonly string[]
+  /** Other variables that hold a secret of it: no attempt may put one out, and only a step gives it one. */
+  secrets?: readonly string[]
+  /** Variables that it goes by. Agents are given those of the machine that any of them goes by. */
+  settings?: readonly string[]
+  /** Variables that hold all of its configuration, keys perhaps: it alone is given those of its machine. */
+  configuration?: readonly string[]
   /**
    * How it tells the tokens that it uses: of each call of its model as that ends, of a turn at its end, of the last call
    * of a turn alone, or in a way that nobody here knows. Only the first can be held to a number of them.
@@ -31,10 +41,27 @@ export interface Agent {
   protocol(request: SessionRequest, port: ProtocolPort): AgentProtocol
 }
 
+/** The kind of machine a native program is for. */
+export interface Machine {
+  platform: string
+  arch: string
+  /** An x64 processor that is too old for AVX2. */
+  old?: boolean
+}
+
+/** A program that `errand agents install` can fetch, at the version that its agent was tested with. */
 export interface AgentInstall {
   /** npm package and the pinned version. */
   package: string
   version: string
+  /** Its name on PATH. */
+  program: string
+  /** Native programs below node_modules, the first that is there is the one. npm brings what fits the machine's libc. */
+  natives(machine: Machine): readonly string[]
+  /** The space an install takes, roughly. */
+  megabytes: number
+  /** Environment variable of a folder that it unpacks itself into; it is then filled at the install, for all to share. */
+  cacheVariable?: string
 }
 
 export interface AgentPlaces {

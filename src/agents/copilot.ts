@@ -3,10 +3,9 @@ import { join } from 'node:path'
 import { ErrandError } from '../contract/errors.ts'
 import type { AcpProfile, Aside } from './acp/profile.ts'
 import { AcpProtocol } from './acp/protocol.ts'
-import type { Agent, AgentLaunch, Program, SessionRequest } from './agent.ts'
+import type { Agent, AgentInstall, AgentLaunch, Program, SessionRequest } from './agent.ts'
 import { findProgram } from './install/find-program.ts'
 import { sharedCache } from './install/native-binary.ts'
-import { pins } from './install/pins.ts'
 
 const profile: AcpProfile = {
   agent: 'copilot',
@@ -36,13 +35,29 @@ const tokens = ['COPILOT_GITHUB_TOKEN', 'GH_TOKEN', 'GITHUB_TOKEN']
 /** It would ask nobody with these. */
 const allowing = /^--(allow-|yolo|autopilot|assisted-approval|mode(=|$))/
 
+const install: AgentInstall = {
+  package: '@github/copilot',
+  version: '1.0.102',
+  program: 'copilot',
+  natives: ({ platform, arch }) =>
+    [platform, ...(platform === 'linux' ? ['linuxmusl'] : [])].map(
+      (system) => `@github/copilot-${system}-${arch}/copilot`,
+    ),
+  megabytes: 430,
+  cacheVariable: 'COPILOT_CACHE_HOME',
+}
+
 export const copilot: Agent = {
   name: 'copilot',
   title: 'GitHub Copilot CLI',
-  install: { package: pins.copilot.package, version: pins.copilot.version },
-  keys: ['COPILOT_PROVIDER_API_KEY', 'COPILOT_PROVIDER_BASE_URL', ...tokens],
+  install,
+  keys: ['COPILOT_PROVIDER_API_KEY', ...tokens],
+  settings: [
+    ...['COPILOT_PROVIDER_BASE_URL', 'COPILOT_PROVIDER_TYPE', 'COPILOT_PROVIDER_WIRE_API'],
+    ...['COPILOT_MODEL', 'COPILOT_HOME', 'COPILOT_OFFLINE'],
+  ],
   usage: 'each_turn',
-  locate: (places) => findProgram({ ...places, name: 'copilot' }),
+  locate: (places) => findProgram({ name: 'copilot', install, ...places }),
   launch,
   modelAt: (url, key) => ({
     env: { COPILOT_PROVIDER_BASE_URL: `${url}/v1`, COPILOT_PROVIDER_API_KEY: key },

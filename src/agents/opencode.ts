@@ -6,10 +6,10 @@ import { ErrandError } from '../contract/errors.ts'
 import { type JsonObject, object, parsedObject, string } from './acp/json-shape.ts'
 import type { AcpProfile } from './acp/profile.ts'
 import { AcpProtocol } from './acp/protocol.ts'
-import type { Agent, AgentLaunch, AskMode, SessionRequest } from './agent.ts'
+import type { Agent, AgentInstall, AgentLaunch, AskMode, SessionRequest } from './agent.ts'
 import { modelFailureOf } from './failure-text.ts'
 import { findProgram } from './install/find-program.ts'
-import { pins } from './install/pins.ts'
+import { withMusl } from './install/native-binary.ts'
 
 const profile: AcpProfile = {
   agent: 'opencode',
@@ -55,10 +55,24 @@ const quiet = {
   OPENCODE_DISABLE_SHARE: '1',
 }
 
+const install: AgentInstall = {
+  package: 'opencode-ai',
+  version: '1.18.33',
+  program: 'opencode',
+  natives: (machine) => {
+    const name = `opencode-${machine.platform}-${machine.arch}`
+    const names = [name, `${name}-baseline`].flatMap((each) => withMusl(machine, each))
+    return (machine.old ? names.filter((each) => each.includes('baseline')) : names).map(
+      (each) => `${each}/bin/opencode`,
+    )
+  },
+  megabytes: 360,
+}
+
 export const opencode: Agent = {
   name: 'opencode',
   title: 'OpenCode',
-  install: { package: pins.opencode.package, version: pins.opencode.version },
+  install,
   keys: [
     'ANTHROPIC_API_KEY',
     'OPENAI_API_KEY',
@@ -70,10 +84,11 @@ export const opencode: Agent = {
     'DEEPSEEK_API_KEY',
     'XAI_API_KEY',
     'OPENCODE_API_KEY',
-    'OPENCODE_CONFIG_CONTENT',
   ],
+  settings: ['ANTHROPIC_BASE_URL', 'OPENAI_BASE_URL', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
+  configuration: ['OPENCODE_CONFIG_CONTENT'],
   usage: 'last_call',
-  locate: (places) => findProgram({ ...places, name: 'opencode' }),
+  locate: (places) => findProgram({ name: 'opencode', install, ...places }),
   launch: (request) => ({
     args: ['acp', ...request.extra_args],
     env: environment(request),

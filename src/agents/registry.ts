@@ -1,10 +1,20 @@
 import { acp } from './acp.ts'
-import type { Agent } from './agent.ts'
+import type { Agent, AgentInstall } from './agent.ts'
 import { builtin } from './builtin/builtin.ts'
 import { claudeCode } from './claude-code.ts'
 import { codex } from './codex.ts'
 import { copilot } from './copilot.ts'
 import { opencode } from './opencode.ts'
 
-/** All agents there are; a new one is its file and a line here. */
+/** All agents there are; a new one is its folder and a line here. */
 export const agentRegistry: readonly Agent[] = [claudeCode, codex, opencode, copilot, acp, builtin]
+
+/** By the names of their agents, what can be installed. */
+export const agentInstalls: Readonly<Record<string, AgentInstall>> = Object.fromEntries(
+  agentRegistry.flatMap(({ name, install }) => (install ? [[name, install]] : [])),
+)
+
+/** Variables that hold a key or another secret of an agent. */
+export const agentSecrets: readonly string[] = [
+  ...new Set(agentRegistry.flatMap(({ keys, secrets = [] }) => [...keys, ...secrets])),
+]

@@ -1,3 +1,5 @@
+import { installFlag } from '../agents/install/native-binary.ts'
+import { agentInstalls } from '../agents/registry.ts'
 import type { AgentState } from '../contract/agent.ts'
 import { agentsHere } from './agents-here.ts'
 import { type CommandGroup, command, type OptionSpec, UsageError } from './command.ts'
@@ -40,10 +42,11 @@ const list = command({
 })
 
 /** A flag for each agent that can be installed. */
-const flags = ['claude-code', 'codex', 'opencode', 'copilot'] as const
-const flagOptions = Object.fromEntries(
-  flags.map((flag) => [flag, { type: 'boolean', help: `Install ${flag}` }]),
-) as Record<(typeof flags)[number], { type: 'boolean'; help: string } & OptionSpec>
+const flagOptions: Record<string, { type: 'boolean'; help: string } & OptionSpec> = Object.fromEntries(
+  Object.keys(agentInstalls)
+    .map(installFlag)
+    .map((flag) => [flag, { type: 'boolean', help: `Install ${flag}` }]),
+)
 
 const install = command({
   summary:
@@ -51,18 +54,19 @@ const install = command({
   options: { ...flagOptions, ...jsonOption },
   examples: ['errand agents install', 'errand agents install --codex --opencode'],
   async run({ json, ...given }) {
-    const [{ installAgents }, { agentsFolder }, { pins, installableAgents }] = await Promise.all([
+    const [{ installAgents }, { agentsFolder }] = await Promise.all([
       import('../agents/install/install-agents.ts'),
       import('../agents/install/native-binary.ts'),
-      import('../agents/install/pins.ts'),
     ])
-    const wanted = installableAgents.filter((name) => (given as Record<string, unknown>)[pins[name].flag])
+    const all = Object.keys(agentInstalls)
+    const wanted = all.filter((name) => (given as Record<string, unknown>)[installFlag(name)])
     const stop = new AbortController()
     const onSignal = (): void => stop.abort()
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
     try {
       const installed = await installAgents({
-        names: wanted.length === 0 ? installableAgents : wanted,
+        names: wanted.length === 0 ? all : wanted,
+        installs: agentInstalls,
         folder: agentsFolder(process.env),
         log: (line) => process.stderr.write(`${line}\n`),
         signal: stop.signal,

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { tokenVariables } from '../config/settings.ts'
-import { agentKeyNames, isCredentialName } from './credential-names.ts'
+import { isCredentialName } from './credential-names.ts'
 
 test('names of credentials are known by their end, in any case', () => {
   const names =
     'OPENAI_API_KEY AWS_SECRET_ACCESS_KEY SSH_PRIVATE_KEY API_KEY APIKEY apikey TOKEN GITHUB_TOKEN npm_config__authToken ' +
     'SECRET CLIENT_SECRET PASSWORD PGPASSWORD MYSQL_ROOT_PASSWORD PASSWORD_1 PASSWD DB_PASSWD DB_PASS SMTP_PWD KEY_PASSPHRASE ' +
-    'AZURE_CREDENTIALS GH_PAT SESSION_JWT'
-  for (const name of [...names.split(' '), ...agentKeyNames, ...tokenVariables])
-    assert.ok(isCredentialName(name), name)
+    'AZURE_CREDENTIALS GH_PAT SESSION_JWT ANTHROPIC_CUSTOM_HEADERS AWS_BEARER_TOKEN_BEDROCK'
+  for (const name of [...names.split(' '), ...tokenVariables]) assert.ok(isCredentialName(name), name)
 })
 
 test('other variables are not taken for credentials', () => {

@@ -1,13 +1,5 @@
-/** Keys of models and forges, as agents and what they call read them. */
-export const agentKeyNames: readonly string[] = [
-  ...['GITHUB_TOKEN', 'GH_TOKEN', 'GIT_TOKEN', 'COPILOT_GITHUB_TOKEN', 'COPILOT_PROVIDER_API_KEY'],
-  ...['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'ANTHROPIC_CUSTOM_HEADERS', 'CLAUDE_CODE_OAUTH_TOKEN'],
-  ...['OPENAI_API_KEY', 'CODEX_API_KEY', 'AWS_BEARER_TOKEN_BEDROCK'],
-  ...['OPENROUTER_API_KEY', 'OPENCODE_API_KEY', 'GEMINI_API_KEY', 'GOOGLE_GENERATIVE_AI_API_KEY'],
-  ...['GROQ_API_KEY', 'MISTRAL_API_KEY', 'DEEPSEEK_API_KEY', 'XAI_API_KEY'],
-]
-
-const agentKeys = new Set(agentKeyNames)
+/** Credentials whose names end in no such way. */
+const oddlyNamed = new Set(['ANTHROPIC_CUSTOM_HEADERS', 'AWS_BEARER_TOKEN_BEDROCK'])
 
 /** How the name of a credential ends; `KEY`, `PASS`, `PWD` and `PAT` by themselves are other things too. */
 const CREDENTIAL =
@@ -19,4 +11,4 @@ const NO_CREDENTIAL =
 
 /** Whether a variable of this name holds a credential, as far as a name can tell. */
 export const isCredentialName = (name: string): boolean =>
-  agentKeys.has(name) || (CREDENTIAL.test(name) && !NO_CREDENTIAL.test(name))
+  oddlyNamed.has(name) || (CREDENTIAL.test(name) && !NO_CREDENTIAL.test(name))

@@ -4,16 +4,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { findProgram } from '../../src/agents/install/find-program.ts'
-import {
-  agentsFolder,
-  nativeBinary,
-  sharedCache,
-  thisMachine,
-} from '../../src/agents/install/native-binary.ts'
-import { pins } from '../../src/agents/install/pins.ts'
+import { agentsFolder, nativeIn, sharedCache, thisMachine } from '../../src/agents/install/native-binary.ts'
+import { agentInstalls } from '../../src/agents/registry.ts'
 
 const ownVersion = process.version.slice(1)
-const codexNative = pins.codex.natives(thisMachine())[0]!
+const codex = agentInstalls.codex!
+const codexNative = codex.natives(thisMachine())[0]!
 
 describe('finding an agent', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'errand-find-'))
@@ -35,15 +31,20 @@ describe('finding an agent', () => {
   }
 
   const find = (folder: string, path: string) =>
-    findProgram({ name: 'codex', folder: join(scratch, folder), env: { PATH: join(scratch, path) } })
+    findProgram({
+      name: 'codex',
+      install: codex,
+      folder: join(scratch, folder),
+      env: { PATH: join(scratch, path) },
+    })
 
   it('takes the installed one before that on PATH', async () => {
     const path = putNative(`a/codex/node_modules/${codexNative}`)
     put('a/codex/node_modules/@openai/codex/package.json', '{"version":"0.169.0"}')
     putNative('a/bin/codex')
     assert.deepEqual(await find('a', 'a/bin'), { type: 'found', program: { path, version: '0.169.0' } })
-    assert.equal(nativeBinary(join(scratch, 'a'), 'codex'), path)
-    assert.equal(nativeBinary(join(scratch, 'a'), 'opencode'), undefined)
+    assert.equal(nativeIn(join(scratch, 'a/codex'), codex), path)
+    assert.equal(nativeIn(join(scratch, 'a/opencode'), agentInstalls.opencode!), undefined)
   })
 
   it('takes a native program on PATH, with the version it tells', async () => {
@@ -89,8 +90,8 @@ describe('finding an agent', () => {
 
   it('knows the programs of other machines, and of old processors', () => {
     const mac = { platform: 'darwin', arch: 'arm64' }
-    const native = (name: keyof typeof pins, machine: typeof mac & { old?: boolean }) =>
-      pins[name].natives(machine)
+    const native = (name: string, machine: typeof mac & { old?: boolean }) =>
+      agentInstalls[name]!.natives(machine)
     assert.deepEqual(native('claude_code', mac), ['@anthropic-ai/claude-code-darwin-arm64/claude'])
     assert.deepEqual(native('codex', mac), [
       '@openai/codex-darwin-arm64/vendor/aarch64-apple-darwin/bin/codex',

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import type { AgentInstall } from '../../src/agents/agent.ts'
 import { type InstallOptions, installAgents } from '../../src/agents/install/install-agents.ts'
-import type { Pin } from '../../src/agents/install/pins.ts'
 import { startNpmRegistry, type TestPackage } from '../support/npm-registry.ts'
 
 const says = (text: string) => `#!/bin/sh\n${text}\n`
@@ -19,10 +19,9 @@ const packagesOf = (
   { name: `${name}-native`, version, files: { 'bin/program': program } },
 ]
 
-const pinOf = (name: string, version: string, rest: Partial<Pin> = {}): Pin => ({
+const pinOf = (name: string, version: string, rest: Partial<AgentInstall> = {}): AgentInstall => ({
   package: name,
   version,
-  flag: name.slice(6),
   program: 'no-such-program',
   natives: () => [`${name}-native/bin/program`],
   megabytes: 1,
@@ -61,12 +60,12 @@ describe('installing agents', () => {
   })
 
   /** A folder of its own, with what is logged. */
-  function site(pins: Record<string, Pin>, change: Partial<InstallOptions> = {}) {
+  function site(installs: Record<string, AgentInstall>, change: Partial<InstallOptions> = {}) {
     const folder = join(scratch, `agents-${count++}`)
     const lines: string[] = []
     const log = (line: string) => lines.push(line)
     const install = (more: Partial<InstallOptions> = {}) =>
-      installAgents({ names: Object.keys(pins), folder, log, env, pins, ...change, ...more })
+      installAgents({ names: Object.keys(installs), folder, log, env, installs, ...change, ...more })
     const names = () =>
       readdirSync(folder)
         .filter((name) => name !== '.install-lock')
@@ -87,7 +86,7 @@ describe('installing agents', () => {
     const { folder, install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     await install()
     mkdirSync(join(folder, '.staging/good/node_modules'), { recursive: true })
-    const [installed] = await install({ pins: { good: pinOf('@test/good', '1.1.0') } })
+    const [installed] = await install({ installs: { good: pinOf('@test/good', '1.1.0') } })
     assert.match(readFileSync(installed!.path, 'utf8'), /1\.1\.0/)
     assert.deepEqual(names(), ['good'])
   })
@@ -95,14 +94,16 @@ describe('installing agents', () => {
   it('puts nothing in place that does not start, and keeps what was there', async () => {
     const { install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     await install()
-    const pins = (pin: Pin) => ({ pins: { good: pin } })
-    await assert.rejects(install(pins(pinOf('@test/crashes', '1.0.0'))), {
+    const installs = (pin: AgentInstall) => ({ installs: { good: pin } })
+    await assert.rejects(install(installs(pinOf('@test/crashes', '1.0.0'))), {
       code: 'unavailable',
       message: /@test\/crashes@1\.0\.0 was fetched, but .* exits with code 3: cannot start/,
       hint: /else name another agent/,
     })
-    await assert.rejects(install(pins(pinOf('@test/lies', '1.0.0'))), { message: /says it is 9\.9\.9/ })
-    await assert.rejects(install(pins(pinOf('@test/empty', '1.0.0'))), { message: /holds no program for/ })
+    await assert.rejects(install(installs(pinOf('@test/lies', '1.0.0'))), { message: /says it is 9\.9\.9/ })
+    await assert.rejects(install(installs(pinOf('@test/empty', '1.0.0'))), {
+      message: /holds no program for/,
+    })
     assert.deepEqual(names(), ['good'])
     assert.equal((await install())[0]?.fresh, false)
   })
@@ -146,11 +147,11 @@ describe('installing agents', () => {
       message:
         /the npm registry is not reachable \(ECONNREFUSED\): [^\n]*connect ECONNREFUSED 127\.0\.0\.1:9$/,
     })
-    await assert.rejects(install({ pins: { good: pinOf('@test/good', '7.0.0') } }), {
+    await assert.rejects(install({ installs: { good: pinOf('@test/good', '7.0.0') } }), {
       code: 'not_found',
       message: /@test\/good@7\.0\.0 could not be installed: the npm registry does not have it \(ETARGET\)/,
     })
-    await assert.rejects(install({ pins: { good: pinOf('@test/good', '1.0.0', { megabytes: 1e12 }) } }), {
+    await assert.rejects(install({ installs: { good: pinOf('@test/good', '1.0.0', { megabytes: 1e12 }) } }), {
       code: 'disk_full',
       hint: /errand agents install --good/,
     })

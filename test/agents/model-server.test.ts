@@ -4,15 +4,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { agentsFolder, nativeBinary, sharedCache } from '../../src/agents/install/native-binary.ts'
-import type { InstallableAgent } from '../../src/agents/install/pins.ts'
-import { agentRegistry } from '../../src/agents/registry.ts'
+import { agentsFolder, nativeIn, sharedCache } from '../../src/agents/install/native-binary.ts'
+import { agentInstalls, agentRegistry } from '../../src/agents/registry.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
 import { startModelServer, writeFileScript } from '../support/model-server/server.ts'
 
 interface Case {
   title: string
-  agent: InstallableAgent
+  agent: string
   model?: string
   args(url: string, model: string): string[]
   env(url: string, home: string, model: string, path: string): Record<string, string | undefined>
@@ -101,7 +100,7 @@ describe('the model server makes the real program write a file:', () => {
   const folder = agentsFolder(process.env)
 
   for (const { title, agent, model = 'test-model', args, env, prompt } of cases) {
-    const path = nativeBinary(folder, agent)
+    const path = nativeIn(join(folder, agent), agentInstalls[agent]!)
     const skip = path === undefined && agentMissing(agentRegistry.find(({ name }) => name === agent)!)
     it(title, { skip, timeout: 120_000 }, async (context) => {
       const scratch = mkdtempSync(join(tmpdir(), 'errand-model-server-'))

@@ -6,7 +6,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { claudeCode } from '../../src/agents/claude-code.ts'
-import { nativeBinary } from '../../src/agents/install/native-binary.ts'
+import { nativeIn } from '../../src/agents/install/native-binary.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { runIdIn, standInOptions } from '../support/agent-command.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
@@ -114,7 +114,8 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
   assert.deepEqual([health.agents.acp?.usable, health.agents.builtin?.usable], [true, false])
 })
 
-const noClaude = nativeBinary(agents, 'claude_code') === undefined ? agentMissing(claudeCode) : false
+const noClaude =
+  nativeIn(join(agents, 'claude_code'), claudeCode.install!) === undefined ? agentMissing(claudeCode) : false
 const noCurl =
   existsSync('/usr/bin/curl') || existsSync('/bin/curl') ? false : "there is no curl (Debian's package curl)"
 

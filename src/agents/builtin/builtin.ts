@@ -24,6 +24,7 @@ export const builtin: Agent = {
   name: 'builtin',
   title: 'Built-in agent',
   keys: ['OPENAI_API_KEY'],
+  settings: ['OPENAI_BASE_URL', 'ERRAND_MODEL'],
   usage: 'each_call',
   locate: async () => ({ type: 'found', program: { path: programFile(), version: '' } }),
   launch,

@@ -1,40 +1,43 @@
 import { accessSync, closeSync, constants, openSync, readSync, realpathSync, statSync } from 'node:fs'
 import { delimiter, dirname, join, resolve } from 'node:path'
-import type { AgentPlaces, Located } from '../agent.ts'
-import { installedVersion, nativeIn } from './native-binary.ts'
-import { type InstallableAgent, installCommand, type Pin, pins } from './pins.ts'
+import type { AgentInstall, AgentPlaces, Located } from '../agent.ts'
+import { installCommand, installedVersion, nativeIn } from './native-binary.ts'
 import { programVersion } from './program-version.ts'
 
 export interface ProgramSought extends AgentPlaces {
-  name: InstallableAgent
-  /** On PATH. Default: the pin's. */
-  binaryName?: string
+  /** Of the agent. */
+  name: string
+  install: AgentInstall
 }
 
 /** The one that Errand installed, else the native program behind the one on PATH. Never throws. */
-export async function findProgram({ name, folder, env, binaryName }: ProgramSought): Promise<Located> {
-  const pin: Pin = pins[name]
+export async function findProgram({ name, install, folder, env }: ProgramSought): Promise<Located> {
   const own = join(folder, name)
-  const version = installedVersion(own, pin)
-  const native = nativeIn(own, pin)
+  const version = installedVersion(own, install)
+  const native = nativeIn(own, install)
   if (version !== undefined && native !== undefined)
     return { type: 'found', program: { path: native, version } }
-  const program = binaryName ?? pin.program
+  const { program } = install
   const path = onPath(program, env)
-  if (path !== undefined) return await fromPath(path, pin, env)
+  if (path !== undefined) return await fromPath(path, name, install, env)
   if (version !== undefined) {
     const machine = `${process.platform}-${process.arch}`
-    return { type: 'broken', why: `${own} holds no ${pin.package} program for ${machine}` }
+    return { type: 'broken', why: `${own} holds no ${install.package} program for ${machine}` }
   }
-  return { type: 'missing', why: `${pin.package} is not in ${folder}, nor is "${program}" on PATH` }
+  return { type: 'missing', why: `${install.package} is not in ${folder}, nor is "${program}" on PATH` }
 }
 
-async function fromPath(path: string, pin: Pin, env: NodeJS.ProcessEnv): Promise<Located> {
+async function fromPath(
+  path: string,
+  name: string,
+  install: AgentInstall,
+  env: NodeJS.ProcessEnv,
+): Promise<Located> {
   try {
-    const native = behind(path, pin)
+    const native = behind(path, install)
     if (native === undefined) {
       const why = `${path} is a script, and the native program it starts is not found beside it`
-      return { type: 'broken', why: `${why}; run: ${installCommand(pin)}` }
+      return { type: 'broken', why: `${why}; run: ${installCommand(name)}` }
     }
     return { type: 'found', program: { path: native, version: await programVersion(native, env) } }
   } catch (error) {
@@ -43,11 +46,11 @@ async function fromPath(path: string, pin: Pin, env: NodeJS.ProcessEnv): Promise
 }
 
 /** Killing a wrapper would leave what it started: the program itself is looked up as the wrapper does. */
-function behind(path: string, pin: Pin): string | undefined {
+function behind(path: string, install: AgentInstall): string | undefined {
   const real = realpathSync(path)
   if (!isScript(real)) return real
   for (let folder = dirname(real); ; folder = dirname(folder)) {
-    const native = nativeIn(folder, pin)
+    const native = nativeIn(folder, install)
     if (native !== undefined || folder === dirname(folder)) return native
   }
 }

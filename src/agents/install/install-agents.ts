@@ -2,20 +2,21 @@ import { existsSync } from 'node:fs'
 import { mkdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
+import type { AgentInstall } from '../agent.ts'
 import { withInstallLock } from './install-lock.ts'
-import { CACHE, installedVersion, nativeIn } from './native-binary.ts'
+import { CACHE, installCommand, installedVersion, nativeIn } from './native-binary.ts'
 import { npmEnvironment, npmInstall } from './npm-install.ts'
-import { pins as allPins, installCommand, type Pin } from './pins.ts'
 import { programVersion } from './program-version.ts'
 
 export interface InstallOptions {
   names: readonly string[]
+  /** By the names of their agents, all that can be installed. */
+  installs: Readonly<Record<string, AgentInstall>>
   /** Each agent comes to `<folder>/<name>`. */
   folder: string
   /** Lines for a person. */
   log(line: string): void
   env?: NodeJS.ProcessEnv
-  pins?: Readonly<Record<string, Pin>>
   signal?: AbortSignal
 }
 
@@ -33,11 +34,11 @@ export interface InstalledAgent {
  * time waits for the first. Throws at the first that fails; those before it stay.
  */
 export async function installAgents(options: InstallOptions): Promise<InstalledAgent[]> {
-  const { names, folder, log, env = process.env, pins = allPins as Record<string, Pin>, signal } = options
+  const { names, installs, folder, log, env = process.env, signal } = options
   const wanted = [...new Set(names)].map((name) => {
-    const pin = pins[name]
-    if (pin !== undefined) return { name, pin }
-    const hint = `Agents to install: ${Object.keys(pins).join(', ')}.`
+    const install = installs[name]
+    if (install !== undefined) return { name, install }
+    const hint = `Agents to install: ${Object.keys(installs).join(', ')}.`
     throw new ErrandError('invalid_argument', `"${name}" is no agent that can be installed`, { hint })
   })
   const waiting = () => log(`Waiting for another install into ${folder} ...`)
@@ -47,8 +48,8 @@ export async function installAgents(options: InstallOptions): Promise<InstalledA
     await rm(staging, { recursive: true, force: true })
     const done: InstalledAgent[] = []
     try {
-      for (const { name, pin } of wanted)
-        done.push(await installOne(name, pin, { folder, staging, env, log, signal }))
+      for (const { name, install } of wanted)
+        done.push(await installOne(name, install, { folder, staging, env, log, signal }))
     } finally {
       await rm(staging, { recursive: true, force: true })
     }
@@ -64,53 +65,53 @@ interface Site {
   signal?: AbortSignal
 }
 
-async function installOne(name: string, pin: Pin, site: Site): Promise<InstalledAgent> {
+async function installOne(name: string, install: AgentInstall, site: Site): Promise<InstalledAgent> {
   const { folder, staging, env, log, signal } = site
   const target = join(folder, name)
-  const { version } = pin
-  const there = nativeIn(target, pin)
-  if (there !== undefined && installedVersion(target, pin) === version) {
+  const { version } = install
+  const there = nativeIn(target, install)
+  if (there !== undefined && installedVersion(target, install) === version) {
     log(`${name} ${version} is installed`)
     return { name, version, path: there, fresh: false }
   }
-  await requireSpace(pin, folder)
-  log(`Installing ${name} ${version} (about ${pin.megabytes} MB) ...`)
+  await requireSpace(name, install, folder)
+  log(`Installing ${name} ${version} (about ${install.megabytes} MB) ...`)
   const startMs = Date.now()
   const made = join(staging, name)
   await mkdir(made, { recursive: true, mode: 0o700 })
-  await npmInstall(pin, made, env, signal)
-  await tryOut(pin, site, made)
+  await npmInstall(install, made, env, signal)
+  await tryOut(install, site, made)
   if (existsSync(target)) await rename(target, join(staging, `${name}.old`))
   await rename(made, target)
   log(`Installed ${name} ${version} in ${((Date.now() - startMs) / 1000).toFixed(1)} s`)
-  return { name, version, path: nativeIn(target, pin)!, fresh: true }
+  return { name, version, path: nativeIn(target, install)!, fresh: true }
 }
 
-async function requireSpace(pin: Pin, folder: string): Promise<void> {
+async function requireSpace(name: string, install: AgentInstall, folder: string): Promise<void> {
   const { bavail, bsize } = await statfs(folder)
   const freeMegabytes = Math.floor((bavail * bsize) / 1e6)
-  if (freeMegabytes >= pin.megabytes) return
+  if (freeMegabytes >= install.megabytes) return
   throw new ErrandError(
     'disk_full',
-    `${pin.package} takes about ${pin.megabytes} MB, and ${folder} has ${freeMegabytes} MB free`,
+    `${install.package} takes about ${install.megabytes} MB, and ${folder} has ${freeMegabytes} MB free`,
     {
-      hint: `Free some space, or set ERRAND_AGENTS_DIR to a folder elsewhere, and run: ${installCommand(pin)}`,
+      hint: `Free some space, or set ERRAND_AGENTS_DIR to a folder elsewhere, and run: ${installCommand(name)}`,
     },
   )
 }
 
 /** It must start and tell the version that was asked for. */
-async function tryOut(pin: Pin, { staging, env, signal }: Site, made: string): Promise<void> {
-  const native = nativeIn(made, pin)
+async function tryOut(install: AgentInstall, { staging, env, signal }: Site, made: string): Promise<void> {
+  const native = nativeIn(made, install)
   const failed = (why: string, cause?: unknown) =>
-    new ErrandError('unavailable', `${pin.package}@${pin.version} was fetched, but ${why}`, {
+    new ErrandError('unavailable', `${install.package}@${install.version} was fetched, but ${why}`, {
       hint: `It has to run on this machine (${process.platform}-${process.arch}); else name another agent.`,
       cause,
     })
   if (native === undefined) throw failed(`holds no program for ${process.platform}-${process.arch}`)
   const home = join(staging, 'home')
   await mkdir(home, { recursive: true, mode: 0o700 })
-  const cache = pin.cacheVariable === undefined ? {} : { [pin.cacheVariable]: join(made, CACHE) }
+  const cache = install.cacheVariable === undefined ? {} : { [install.cacheVariable]: join(made, CACHE) }
   const version = await programVersion(
     native,
     { ...npmEnvironment(env), HOME: home, ...cache },
@@ -118,5 +119,5 @@ async function tryOut(pin: Pin, { staging, env, signal }: Site, made: string): P
   ).catch((error: Error) => {
     throw signal?.aborted ? error : failed(error.message, error)
   })
-  if (version !== pin.version) throw failed(`its program says it is ${version}`)
+  if (version !== install.version) throw failed(`its program says it is ${version}`)
 }

@@ -2,7 +2,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, sep } from 'node:path'
 import { setting } from '../../config/read-setting.ts'
-import { type Machine, type Pin, pins } from './pins.ts'
+import type { AgentInstall, Machine } from '../agent.ts'
+
+/** The command that a person is to type. */
+export const installCommand = (name: string): string => `errand agents install --${installFlag(name)}`
+
+/** Of `errand agents install --<flag>`. */
+export const installFlag = (name: string): string => name.replaceAll('_', '-')
 
 /** Beside the node_modules of an agent that unpacks itself. */
 export const CACHE = 'cache'
@@ -25,18 +31,16 @@ function hasAvx2(): boolean {
   }
 }
 
-/** The program of `pin` in a folder that has a node_modules. */
-export function nativeIn(folder: string, pin: Pin, machine = thisMachine()): string | undefined {
-  return pin
+/** The names of a Linux package for either libc, the one for glibc first. */
+export const withMusl = ({ platform }: Machine, name: string): string[] =>
+  platform === 'linux' ? [name, `${name}-musl`] : [name]
+
+/** The program of an install in a folder that has a node_modules. */
+export function nativeIn(folder: string, install: AgentInstall, machine = thisMachine()): string | undefined {
+  return install
     .natives(machine)
     .map((path) => join(folder, 'node_modules', path))
     .find((path) => existsSync(path))
-}
-
-/** The native program of an installed agent; undefined where it is not installed (for this kind of machine). */
-export function nativeBinary(folder: string, name: string, machine = thisMachine()): string | undefined {
-  const pin = (pins as Record<string, Pin>)[name]
-  return pin && nativeIn(join(folder, name), pin, machine)
 }
 
 /** For the program's `cacheVariable`: the folder filled at its install; undefined for one Errand did not install. */
@@ -47,9 +51,9 @@ export function sharedCache(programPath: string): string | undefined {
 }
 
 /** The version of the package in `<folder>/node_modules`. */
-export function installedVersion(folder: string, pin: Pin): string | undefined {
+export function installedVersion(folder: string, install: AgentInstall): string | undefined {
   try {
-    const text = readFileSync(join(folder, 'node_modules', pin.package, 'package.json'), 'utf8')
+    const text = readFileSync(join(folder, 'node_modules', install.package, 'package.json'), 'utf8')
     const { version } = JSON.parse(text) as { version?: unknown }
     return typeof version === 'string' ? version : undefined
   } catch {

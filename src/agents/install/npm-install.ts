@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { ErrandError } from '../../contract/errors.ts'
-import type { Pin } from './pins.ts'
+import type { AgentInstall } from '../agent.ts'
 
 const passed = new Set(
   [
@@ -27,7 +27,7 @@ export const npmEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
 
 /** Installs the pinned package into `<folder>/node_modules`, running none of its scripts. */
 export async function npmInstall(
-  pin: Pin,
+  install: AgentInstall,
   folder: string,
   env: NodeJS.ProcessEnv,
   signal?: AbortSignal,
@@ -36,13 +36,13 @@ export async function npmInstall(
     ...['install', '--prefix', folder, '--save-exact', '--ignore-scripts', '--include=optional'],
     ...['--no-audit', '--no-fund', '--no-progress', '--no-update-notifier', '--loglevel=error'],
     ...['--fetch-retries=2', '--fetch-retry-mintimeout=500', '--fetch-retry-maxtimeout=5000'],
-    ...['--', `${pin.package}@${pin.version}`],
+    ...['--', `${install.package}@${install.version}`],
   ]
   await new Promise<void>((resolve, reject) => {
     const options = { cwd: folder, env: npmEnvironment(env), signal, maxBuffer: 16 << 20 }
     const child = execFile('npm', args, options, (error, _stdout, stderr) => {
       if (error === null) resolve()
-      else reject(signal?.aborted ? error : asErrandError(error, stderr, pin, folder))
+      else reject(signal?.aborted ? error : asErrandError(error, stderr, install, folder))
     })
     child.stdin?.end()
   })
@@ -52,10 +52,10 @@ export async function npmInstall(
 function asErrandError(
   error: { code?: string | number | null; message: string },
   stderr: string,
-  pin: Pin,
+  install: AgentInstall,
   folder: string,
 ): ErrandError {
-  const what = `${pin.package}@${pin.version} could not be installed`
+  const what = `${install.package}@${install.version} could not be installed`
   const code = /^npm (?:error|ERR!) code (\S+)/m.exec(stderr)?.[1] ?? ''
   if (error.code === 'ENOENT') {
     const hint = 'Install Node.js with npm, and see that npm is on PATH.'

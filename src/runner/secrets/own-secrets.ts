@@ -1,10 +1,13 @@
+import { agentSecrets } from '../../agents/registry.ts'
 import { tokenVariables } from '../../config/settings.ts'
-import { agentKeyNames } from '../../contract/credential-names.ts'
+
+/** Tokens of forges. */
+const FORGES = ['GITHUB_TOKEN', 'GH_TOKEN', 'GIT_TOKEN']
 
 /** Variables of an environment that let whoever has them act for it. */
-const OWN = [...tokenVariables, ...agentKeyNames]
+const OWN = [...tokenVariables, ...FORGES, ...agentSecrets]
 
-/** What no attempt that has this environment may put out, by name: keys of agents, and tokens; `token`: a runner's own. */
+/** The values that no attempt with this environment may put out, by name: keys of agents, and tokens; `token`: a runner's own. */
 export function ownSecrets(env: NodeJS.ProcessEnv, token?: string): Record<string, string> {
   const found = OWN.flatMap((name) => (env[name] ? [[name, env[name]] as const] : []))
   return { ...(token === undefined ? {} : { ERRAND_TOKEN: token }), ...Object.fromEntries(found) }

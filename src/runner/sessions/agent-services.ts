@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { Agent, Located, Program } from '../../agents/agent.ts'
 import type { AskedFor, AskFinding } from '../../agents/ask-check/ask-check.ts'
+import { installCommand } from '../../agents/install/native-binary.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { isFolder } from '../../platform/process-program.ts'
@@ -26,18 +27,8 @@ export interface AgentsOptions {
   asks?(agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal): Promise<AskFinding>
 }
 
-/** What agents take from the environment of the runner beside their keys. */
+/** Settings of the machine that all agents are given, beside their own. */
 const SETTINGS = [
-  ...['ANTHROPIC_BASE_URL', 'ANTHROPIC_MODEL', 'OPENAI_BASE_URL', 'ERRAND_MODEL'],
-  ...['COPILOT_PROVIDER_BASE_URL', 'COPILOT_PROVIDER_TYPE', 'COPILOT_PROVIDER_WIRE_API', 'COPILOT_MODEL'],
-  ...[
-    'CLAUDE_CONFIG_DIR',
-    'CODEX_HOME',
-    'COPILOT_HOME',
-    'COPILOT_OFFLINE',
-    'XDG_CONFIG_HOME',
-    'XDG_DATA_HOME',
-  ],
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
   ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
 ]
@@ -50,12 +41,14 @@ export class AgentServices {
   readonly homes: SessionHomes
   readonly holds = new SessionHolds()
   readonly #env: NodeJS.ProcessEnv
+  readonly #settings: readonly string[]
   readonly #located = new Map<string, { atMs: number; found: Promise<Located> }>()
 
   constructor(options: AgentsOptions, env: NodeJS.ProcessEnv) {
     this.options = options
     this.homes = new SessionHomes(options.sessionsDir)
     this.#env = env
+    this.#settings = [...SETTINGS, ...options.known.flatMap(({ settings = [] }) => settings)]
   }
 
   /** Throws `invalid_argument` with the names of those there are. */
@@ -78,13 +71,14 @@ export class AgentServices {
     if (located.type === 'found') return located.program
     this.#located.delete(agent.name)
     const what = located.type === 'missing' ? 'is not installed here' : 'cannot be used'
-    const hint = agent.install && `errand agents install --${agent.name.replaceAll('_', '-')} installs it.`
+    const hint = agent.install && `${installCommand(agent.name)} installs it.`
     throw new ErrandError('invalid_argument', `${agent.title} ${what}: ${located.why}.`, { hint })
   }
 
-  /** What the agent's process is given: the keys and settings of this machine, and over them what the step sets. */
+  /** The environment that the agent's process is given: the keys and settings of this machine, and over them what the step sets. */
   environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>): Record<string, string> {
-    return { ...passedOn(this.#env, [...agent.keys, ...SETTINGS]), ...spec.env }
+    const { keys, configuration = [] } = agent
+    return { ...passedOn(this.#env, [...keys, ...configuration, ...this.#settings]), ...spec.env }
   }
 
   /** Throws `invalid_argument` for a folder that is not there, or that agents may not work in. */

@@ -1,10 +1,11 @@
 import { tmpdir } from 'node:os'
 import type { Agent, AgentPlaces, SessionRequest } from '../../agents/agent.ts'
+import { installCommand } from '../../agents/install/native-binary.ts'
 import type { AgentState } from '../../contract/agent.ts'
 import { messageWithHint } from '../../contract/errors.ts'
 import type { AgentServices } from './agent-services.ts'
 
-/** Which agents this machine has, and which can be used as things are. Starts programs at most to ask for a version. */
+/** The agents that this machine has, and which can be used as things are. Starts programs at most to ask for a version. */
 export async function agentStates(services: AgentServices, env: NodeJS.ProcessEnv): Promise<AgentState[]> {
   const { known, folder } = services.options
   return await Promise.all(known.map((agent) => stateOf(agent, services, { folder, env })))
@@ -13,7 +14,7 @@ export async function agentStates(services: AgentServices, env: NodeJS.ProcessEn
 async function stateOf(agent: Agent, services: AgentServices, places: AgentPlaces): Promise<AgentState> {
   const { name, title } = agent
   const located = await agent.locate(places)
-  const install = agent.install && `errand agents install --${name.replaceAll('_', '-')}`
+  const install = agent.install && installCommand(name)
   if (located.type === 'missing')
     return { name, title, installed: false, usable: false, why: 'it is not installed', install }
   if (located.type === 'broken')

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { agentInstalls, agentRegistry, agentSecrets } from '../../src/agents/registry.ts'
+import { agents } from '../../src/cli/agents.ts'
+import { isCredentialName } from '../../src/contract/credential-names.ts'
+import { command, endOf, place, textOf } from '../../src/runner/attempts/attempt-fixture.ts'
+import { ownSecrets } from '../../src/runner/secrets/own-secrets.ts'
+import { AgentServices } from '../../src/runner/sessions/agent-services.ts'
+
+const secretIn = (name: string) => `a-value-of-${name.toLowerCase()}-Zq7`
+
+test('a secret that an agent declares is masked in all that its machine puts out, and known for one by its name', async () => {
+  assert.ok(agentSecrets.length > 10)
+  using here = place()
+  const env = Object.fromEntries(agentSecrets.map((name) => [name, secretIn(name)]))
+  const attempts = here.open({ ownSecrets: ownSecrets(env) })
+  const said = agentSecrets.map((name) => `echo ${name} is ${secretIn(name)}`).join(' && ')
+  const held = await attempts.start(command(`sh -c ${JSON.stringify(said)}`), 1)
+  await endOf(held)
+  assert.deepEqual(
+    (await textOf(held)).trimEnd().split('\n'),
+    agentSecrets.map((name) => `${name} is ***`),
+  )
+  for (const name of agentSecrets) assert.ok(isCredentialName(name), name)
+  await attempts.close()
+})
+
+test('no name that was masked before agents declared theirs is forgotten', () => {
+  const names =
+    'GITHUB_TOKEN GH_TOKEN GIT_TOKEN COPILOT_GITHUB_TOKEN COPILOT_PROVIDER_API_KEY ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ' +
+    'ANTHROPIC_CUSTOM_HEADERS CLAUDE_CODE_OAUTH_TOKEN OPENAI_API_KEY CODEX_API_KEY AWS_BEARER_TOKEN_BEDROCK ' +
+    'OPENROUTER_API_KEY OPENCODE_API_KEY GEMINI_API_KEY GOOGLE_GENERATIVE_AI_API_KEY GROQ_API_KEY MISTRAL_API_KEY ' +
+    'DEEPSEEK_API_KEY XAI_API_KEY'
+  const env = Object.fromEntries(names.split(' ').map((name) => [name, secretIn(name)]))
+  assert.deepEqual(ownSecrets({ ...env, HOME: '/home/user' }), env)
+})
+
+test('an agent is given its own keys and configuration, the settings of all, and nothing else of its machine', () => {
+  const settings = agentRegistry.flatMap((agent) => agent.settings ?? [])
+  const own = (agent: (typeof agentRegistry)[number]) => [...agent.keys, ...(agent.configuration ?? [])]
+  const names = [...agentRegistry.flatMap(own), ...agentSecrets, ...settings, 'HTTPS_PROXY', 'SOME_OTHER']
+  const env = Object.fromEntries(names.map((name) => [name, secretIn(name)]))
+  const options = { known: agentRegistry, folder: '/srv/agents', sessionsDir: '/srv', allowedDirs: [] }
+  const services = new AgentServices(options, env)
+  for (const agent of agentRegistry) {
+    const given = Object.keys(services.environment(agent, { env: {} })).filter((name) => names.includes(name))
+    assert.deepEqual(given.sort(), [...new Set([...own(agent), ...settings, 'HTTPS_PROXY'])].sort())
+  }
+})
+
+test('each install that an agent declares has its flag, at one version', () => {
+  const { install } = agents.commands
+  assert.ok(install && 'options' in install)
+  const declared = agentRegistry.filter((agent) => agent.install).map(({ name }) => name)
+  assert.deepEqual(Object.keys(agentInstalls), declared)
+  const flags = declared.map((name) => name.replaceAll('_', '-'))
+  assert.deepEqual(
+    Object.keys(install.options ?? {}).filter((name) => name !== 'json'),
+    flags,
+  )
+  for (const { version } of Object.values(agentInstalls)) assert.match(version, /^\d+\.\d+\.\d+$/)
+})
+
+test('the table of the documentation has a row for each agent, and names no variable that it does not declare', () => {
+  const text = readFileSync(join(import.meta.dirname, '../../docs/agents.md'), 'utf8')
+  for (const { name, keys, settings = [], install } of agentRegistry) {
+    const row = text.split('\n').find((line) => line.startsWith(`| \`${name}\` |`))
+    assert.ok(row, name)
+    for (const [variable] of row.matchAll(/(?<=`)[A-Z][A-Z_]+(?=`)/g))
+      assert.ok([...keys, ...settings].includes(variable), `${name}: ${variable}`)
+    if (install) assert.ok(text.includes(`\`--${name.replaceAll('_', '-')}\``), name)
+  }
+})
