@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import test from 'node:test'
 import { moves } from '../src/engine/transitions.ts'
 import { botMoves } from '../src/hub/bots/bot-state.ts'
+import { moves as attemptMoves } from '../src/runner/attempts/attempt-state.ts'
 
 /** Where a state leads, and what brings it there where the diagram says so. */
 type Arrows = Readonly<Record<string, readonly string[] | Readonly<Record<string, string>>>>
@@ -14,6 +15,7 @@ const tables: Readonly<Record<string, { moves: Arrows; begins: readonly string[]
   // What the start of its step settles: taken over from an earlier run, or its condition does not hold, or is wrong.
   Instance: { moves: moves.instance, begins: ['queued', 'success', 'skipped', 'failed'] },
   Attempt: { moves: moves.attempt, begins: ['waiting', 'assigned'] },
+  'Attempt on its machine': { moves: attemptMoves, begins: ['starting', 'ended'] },
   Bot: { moves: botMoves, begins: ['start'] },
 }
 

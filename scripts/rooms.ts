@@ -71,7 +71,5 @@ export const allowedCircles: readonly { files: readonly string[]; why: string }[
 export const allowedPairs: readonly { folders: readonly [string, string]; why: string }[] = [
   { folders: ['src/hub/agents', 'src/hub/api'], why: 'runs that are created once for a key stand in api' },
   { folders: ['src/hub/outputs', 'src/hub/store'], why: 'the errors of a full disk stand in store' },
-  { folders: ['src/runner/attempts', 'src/runner/sessions'], why: 'attempts begin their own kinds' },
-  { folders: ['src/runner/attempts', 'src/runner/bots'], why: 'attempts begin their own kinds' },
   { folders: ['src/runner/attempts', 'src/runner/limits'], why: 'test support of both stands in src' },
 ]
