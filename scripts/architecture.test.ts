@@ -4,6 +4,7 @@ import test from 'node:test'
 import { moves } from '../src/engine/transitions.ts'
 import { botMoves } from '../src/hub/bots/bot-state.ts'
 import { moves as attemptMoves } from '../src/runner/attempts/attempt-state.ts'
+import { sessionMoves } from '../src/runner/sessions/session-state.ts'
 
 /** Where a state leads, and what brings it there where the diagram says so. */
 type Arrows = Readonly<Record<string, readonly string[] | Readonly<Record<string, string>>>>
@@ -16,7 +17,21 @@ const tables: Readonly<Record<string, { moves: Arrows; begins: readonly string[]
   Instance: { moves: moves.instance, begins: ['queued', 'success', 'skipped', 'failed'] },
   Attempt: { moves: moves.attempt, begins: ['waiting', 'assigned'] },
   'Attempt on its machine': { moves: attemptMoves, begins: ['starting', 'ended'] },
+  'Session: its agent': { moves: sessionArrows('agent'), begins: ['down'] },
+  'Session: its work': { moves: sessionArrows('work'), begins: ['open'] },
   Bot: { moves: botMoves, begins: ['start'] },
+}
+
+/** The moves of one half of a session's state, with what makes each. */
+function sessionArrows(half: 'agent' | 'work'): Arrows {
+  const arrows: Record<string, Record<string, string>> = {}
+  for (const [happening, led] of Object.entries<{ agent?: object; work?: object }>(sessionMoves))
+    for (const [from, to] of Object.entries<string>({ ...led[half] })) {
+      const next = arrows[from] ?? {}
+      next[to] = next[to] === undefined ? happening : `${next[to]}, ${happening}`
+      arrows[from] = next
+    }
+  return arrows
 }
 
 const page = readFileSync(new URL('../ARCHITECTURE.md', import.meta.url), 'utf8')
