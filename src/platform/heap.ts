@@ -26,7 +26,7 @@ export class Heap<T> {
     this.#rise(item)
   }
 
-  /** Its place in the order has changed. */
+  /** An item's place in the order has changed. */
   moved(item: T): void {
     this.#rise(item)
     this.#sink(item)

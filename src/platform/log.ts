@@ -3,7 +3,7 @@ export type LogLevel = (typeof logLevels)[number]
 export const logFormats = ['text', 'json'] as const
 export type LogFormat = (typeof logFormats)[number]
 
-/** What a line is about, beside its message. */
+/** The things that a line is about, beside its message. */
 export interface LogFields {
   run_id?: string
   attempt_id?: string
@@ -24,7 +24,7 @@ export interface LogOptions {
 }
 
 /**
- * What must not stand in a log, wherever it comes from: tokens and sessions of ours, and what follows "Bearer". In a URL
+ * The texts that must not stand in a log, wherever they come from: tokens and sessions of ours, and what follows "Bearer". In a URL
  * an escape (`%2F`) may stand before them.
  */
 const SECRETS = /errand_[a-z]+_[A-Za-z0-9_-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=\bBearer(?: |%20))\S{8,}/g

@@ -18,7 +18,7 @@ export function globPattern(glob: string): PathGlob {
 function placesOf(glob: string): Place[] {
   const places: Place[] = []
   const braces: { starts: number[]; ends: { to: number[] }[] }[] = []
-  /** What is within comes any number of times. */
+  /** Lets the places within come any number of times. */
   const repeated = (...within: Place[]): void => {
     const start = places.length
     places.push({ to: [start + 1, start + within.length + 2] }, ...within, { to: [start] })

@@ -49,13 +49,16 @@ export class ChildTree {
     this.#force.abort()
   }
 
-  /** Its first process has ended: ends what that has left in its group, as nothing outlives it. */
+  /** Ends what its first process, which has ended, has left in its group: nothing outlives that. */
   sweep(): Promise<boolean> | undefined {
     return this.#stopping ?? (this.group === undefined ? undefined : sweepGroup(this.group, SWEEP_GRACE_MS))
   }
 }
 
-/** Starts a program whose tree can be ended whole: `mark` (`NAME=value`) is put into its environment. Throws or emits `error` as `spawn` does. */
+/**
+ * Starts a program whose tree can be ended whole: `mark` (`NAME=value`) is put into its environment. Throws or emits `error` as
+ * `spawn` does.
+ */
 export function spawnTree<Streams extends 'stdin' | 'stdout' | 'stderr' = never>(
   argv: readonly string[],
   { mark, env, ...options }: GroupOptions & { mark: string },
@@ -93,7 +96,7 @@ export async function endTree(
 }
 
 /**
- * What a command left behind in its group when it ended: SIGTERM, the grace, SIGKILL. `ours` tells which of the
+ * Ends what a command left behind in its group when it ended: SIGTERM, the grace, SIGKILL. `ours` tells which of the
  * group's processes count. Answers at once, without a promise, where there is nothing.
  */
 export function sweepGroup(
@@ -141,7 +144,7 @@ async function waitUntil(condition: () => boolean, withinMs: number, cut?: Abort
   }
 }
 
-/** What cannot be told just now (no descriptors left) is asked again. */
+/** Whether it holds; false where that cannot be told just now (no descriptors left), so that it is asked again. */
 function holds(condition: () => boolean): boolean {
   try {
     return condition()

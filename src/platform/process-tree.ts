@@ -24,7 +24,7 @@ export interface ProcessStat {
   residentPages: number
 }
 
-/** What belongs together: a process group, and all that carries `mark` (`NAME=value`) in its environment. */
+/** Processes that belong together: a process group, and all that carries `mark` (`NAME=value`) in its environment. */
 export interface ProcessTree {
   /** Left out where the group's number may meanwhile be another's. */
   group?: number

@@ -15,7 +15,7 @@ export class StreamLines<Stream extends string> {
     return [...lines, ...rest]
   }
 
-  /** What has not ended in a line break, by stream; nothing is left open after it. */
+  /** The texts that have not ended in a line break, by stream; nothing is left open after it. */
   rest(): [Stream, string][] {
     const open = [...this.#open].filter(([, text]) => text !== '')
     this.#open.clear()

@@ -1,11 +1,11 @@
 import * as z from 'zod'
 import { AttemptLimits } from '../../contract/attempt.ts'
 
-/** What is kept of an attempt's limits, so that a later process of this runner finds what holds them. */
+/** The facts that are kept of an attempt's limits, so that a later process of this runner finds what holds them. */
 export const CageFacts = z.object({
   held_by: z.enum(['cgroup_v2', 'cgroup_v1', 'watchdog']),
   limits: AttemptLimits,
-  /** Its cgroups, by controller; of version 2 there is one, named `unified` (and `cpu` where that can be limited). */
+  /** The attempt's cgroups, by controller; of version 2 there is one, named `unified` (and `cpu` where that can be limited). */
   folders: z.record(z.string(), z.string()),
 })
 export type CageFacts = z.infer<typeof CageFacts>

@@ -3,7 +3,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import type { Breach, Hold } from './hold.ts'
 
-/** What one attempt's processes run in: held to its limits, and measured. */
+/** A scope that one attempt's processes run in: held to its limits, and measured. */
 export class Cage {
   readonly #hold: Hold
   readonly #disk: DiskWatch | undefined
@@ -37,7 +37,7 @@ export class Cage {
     await this.#disk?.prepare()
   }
 
-  /** Its wrapper is this process; called again for each that follows. */
+  /** The attempt's wrapper is this process; called again for each that follows. */
   begun(pid: number): void {
     this.#hold.begun(pid)
     this.#disk?.start()
@@ -48,12 +48,12 @@ export class Cage {
     return this.#hold.look() ?? this.#disk?.breach
   }
 
-  /** It has ended: what it went past at the last. */
+  /** The limit that an attempt which has ended went past at the last. */
   async lastLook(): Promise<Breach | undefined> {
     return this.#hold.look() ?? (await this.#disk?.last())
   }
 
-  /** Its processes, as far as they are known beside the tree that they make. */
+  /** The attempt's processes, as far as they are known beside the tree that they make. */
   readonly members = (): number[] => this.#hold.members()
 
   /** Before all are killed: nothing new is started. */

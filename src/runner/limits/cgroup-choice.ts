@@ -8,7 +8,7 @@ import { controllersBelow } from './cgroup-v2.ts'
 import { readControl, readPids, tryControl, writeControl } from './control-file.ts'
 import type { HeldBy } from './hold.ts'
 
-/** What this machine offers, and the cgroups below which those of attempts are made. */
+/** The way in which this machine holds limits, and the cgroups below which those of attempts are made. */
 export type LimitChoice =
   | { heldBy: 'cgroup_v2'; base: string; cpu: boolean }
   | { heldBy: 'cgroup_v1'; bases: V1Folders }

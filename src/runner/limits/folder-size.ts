@@ -13,7 +13,10 @@ export interface FolderSizeOptions {
   leastBytes?: number
 }
 
-/** What stands in a folder, in bytes of the disk; the content of a file with several names counts once, links are not followed. */
+/**
+ * The size of all that stands in a folder, in bytes of the disk; the content of a file with several names counts once, links
+ * are not followed.
+ */
 export async function folderSize(
   folder: string,
   { signal, enoughBytes, leastBytes }: FolderSizeOptions,

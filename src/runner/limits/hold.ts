@@ -8,7 +8,7 @@ export interface Breach {
   message: string
 }
 
-/** What holds the processes of one attempt together, keeps them to their limits and measures them. */
+/** A limiter holds the processes of one attempt together, keeps them to their limits and measures them. */
 export interface Hold {
   readonly heldBy: HeldBy
   /** Limits that it was asked for and does not keep. */
@@ -27,6 +27,6 @@ export interface Hold {
   seal(): void
   /** After the last `look`. */
   measure(): Pick<AttemptUsage, 'peak_memory_bytes' | 'cpu_ms'>
-  /** What it made on this machine is gone; false where a process left behind still needs it. May be called twice. */
+  /** Removes all that it made on this machine; false where a process left behind still needs it. May be called twice. */
   remove(): boolean
 }

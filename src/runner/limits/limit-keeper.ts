@@ -21,7 +21,7 @@ export interface LimitKeeperOptions {
 export interface CageOptions {
   /** `NAME=value` in its processes' environment. */
   mark: string
-  /** What its disk limit counts. */
+  /** The folder that its disk limit counts. */
   workspace: { folder: string; growth: boolean }
 }
 
@@ -38,7 +38,7 @@ export class LimitKeeper {
     this.#defaults = defaults
   }
 
-  /** What will hold an attempt; `name` is unique among all of this machine. Makes nothing. */
+  /** The facts of what will hold an attempt; `name` is unique among all of this machine. Makes nothing. */
   facts(limits: AttemptLimits | undefined, name: string): CageFacts {
     const { choice } = this
     const held = { held_by: choice.heldBy, limits: least(limits ?? {}, this.#defaults) }
@@ -55,7 +55,7 @@ export class LimitKeeper {
     return { ...held, folders }
   }
 
-  /** What holds it: made already where an earlier process of this runner began it. */
+  /** The scope that holds it: made already where an earlier process of this runner began it. */
   cage(facts: CageFacts, options: CageOptions): Cage {
     this.#sweep()
     const { limits } = facts

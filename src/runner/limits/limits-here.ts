@@ -4,7 +4,7 @@ import { chooseLimits, type LimitChoice } from './cgroup-choice.ts'
 import { defaultLimits, wantedHolder } from './default-limits.ts'
 import { LimitKeeper } from './limit-keeper.ts'
 
-/** What holds the attempts that stand in this folder, found once at the start. Throws `invalid_argument`. */
+/** The keeper of the limits of the attempts that stand in this folder, found once at the start. Throws `invalid_argument`. */
 export function limitsHere(dir: string, env: NodeJS.ProcessEnv): LimitKeeper {
   const defaults = defaultLimits(env)
   const wanted = wantedHolder(env)

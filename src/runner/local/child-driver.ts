@@ -16,7 +16,7 @@ import { OutputPump } from './output-pump.ts'
 
 export interface ChildDriverOptions {
   launch: Launch
-  /** Its path becomes the last argument. */
+  /** A script whose path becomes the last argument. */
   script?: string
   /** Value of the mark in the process's environment. */
   key: string

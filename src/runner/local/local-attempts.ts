@@ -58,7 +58,7 @@ export class LocalAttempts {
     this.#secrets = new LocalSecrets({ source: secrets, env: this.#env, key })
   }
 
-  /** What cannot be carried out ends as soon as it is begun. */
+  /** An attempt that is not begun yet; one that cannot be carried out ends as soon as it is. */
   make(order: LocalOrder): Attempt | Promise<Attempt> {
     const { registry } = this.#options
     const { spec } = order

@@ -10,7 +10,7 @@ import { LimitKeeper } from '../limits/limit-keeper.ts'
 
 const PREFIX = 'errand-run-'
 
-/** What the steps of a local run are held by. A module of its own: most local steps need none of it. */
+/** The scopes of the steps of a local run. A module of its own: most local steps need none of it. */
 export class LocalCages {
   readonly #env: NodeJS.ProcessEnv
   readonly #measuring = new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'there is no limit' } })

@@ -4,7 +4,7 @@ import type { Cage } from '../limits/cage.ts'
 import type { Breach } from '../limits/hold.ts'
 import type { LocalCages } from './local-cages.ts'
 
-/** What is over sooner is not worth loading what measures memory. */
+/** A step that is over sooner is not worth loading what measures memory. */
 const MEASURED_AFTER_MS = 250
 const MEASURE_MS = 500
 const HOLD_MS = 50
@@ -13,7 +13,7 @@ export interface LocalLimitsOptions {
   limits: AttemptLimits | undefined
   /** Value of the mark in its processes' environment. */
   key: string
-  /** Its working folder, whose growth its disk limit counts. */
+  /** The step's working folder, whose growth its disk limit counts. */
   folder: string
   cages(): Promise<LocalCages>
 }
@@ -53,7 +53,7 @@ export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | '
     this.#again(this.#cage === undefined ? MEASURED_AFTER_MS : HOLD_MS)
   }
 
-  /** It is about to end, or has ended and is not yet reaped: its CPU time is whole now. */
+  /** Takes in its CPU time, which is whole when it is about to end, or has ended and is not yet reaped. */
   ending(): void {
     if (this.#pid !== undefined) this.#cpuMs = spentCpuMs(this.#pid) ?? this.#cpuMs
   }
@@ -68,7 +68,7 @@ export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | '
     return this.#cage?.look()
   }
 
-  /** It has ended: what it went past at the last. */
+  /** The limit that a step which has ended went past at the last. */
   async lastLook(): Promise<Breach | undefined> {
     this.close()
     return await this.#cage?.lastLook()

@@ -44,12 +44,12 @@ export class LocalQueue {
     return { epoch: EPOCH }
   }
 
-  /** Its place is not held for it any more. */
+  /** Holds its place for it no more. */
   leave(attemptId: string): void {
     this.#placed.delete(attemptId)
   }
 
-  /** It has no place: it runs when its turn comes. */
+  /** Queues one that has no place: it runs when its turn comes. */
   add(spec: AttemptSpec, sink: AttemptSink): void {
     this.#queued.set(spec.attempt_id, { spec, sink })
     this.startNext()
@@ -75,7 +75,7 @@ export class LocalQueue {
     }
   }
 
-  /** What waits is not begun any more. */
+  /** Lets none begin of those that wait. */
   clear(): void {
     this.#queued.clear()
   }

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 
 /** Beyond this much not yet taken, the pipe is not read, and so the process waits. */
 const HIGH_WATER_BYTES = 256 * 1024
-/** What a background process that kept the pipe may still send after its step's end. */
+/** The most that a background process that kept the pipe may still send after its step's end. */
 const LATE_BYTES = 1024 * 1024
 const LATE_QUIET_MS = 100
 

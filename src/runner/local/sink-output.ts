@@ -61,7 +61,7 @@ export class SinkOutput implements AttemptOutput {
   async placeAt(): Promise<void> {}
   close(): void {}
 
-  /** What is pushed before the sink has taken the last of its stream comes behind that. */
+  /** Hands on behind what the sink has not yet taken of the stream. */
   #handOn(stream: StreamName, bytes: Buffer): Promise<void> {
     if (stream === 'stdout') this.scanner?.push(bytes)
     const taken = this.#last[stream].then(async () => {
