@@ -7,7 +7,7 @@ import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { PROTOCOL_VERSION } from '../src/contract/protocol.ts'
-import { Backoff } from '../src/platform/backoff.ts'
+import { Backoff } from '../src/platform/time.ts'
 
 const { url, runnerToken, token, runId, name, count } = JSON.parse(process.argv[2]!) as {
   url: string

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import test from 'node:test'
-import { moves } from '../src/engine/transitions.ts'
-import { botMoves } from '../src/hub/bots/bot-state.ts'
+import { moves } from '../src/engine/core/transitions.ts'
+import { botMoves } from '../src/hub/bots/bot-view.ts'
 import { moves as attemptMoves } from '../src/runner/attempts/attempt-state.ts'
 import { sessionMoves } from '../src/runner/sessions/session-state.ts'
 

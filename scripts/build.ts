@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
-import { largeCommands } from '../src/cli/large-commands.ts'
+import { largeCommands } from '../src/cli/startup/large-commands.ts'
 import { lazyBuiltins } from './lazy-builtins.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -39,13 +39,17 @@ const outputs = await Promise.all([
   // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
   // values and answers with such.
   ...[
-    { name: 'cli', entry: 'src/cli/built.ts', apart: ['main-client', 'main-all', 'main-hub', 'main-runner'] },
-    { name: 'main-run', entry: 'src/cli/main-run.ts', apart: ['open-sessions'] },
-    { name: 'open-sessions', entry: 'src/cli/open-sessions.ts', apart: [] },
-    { name: 'main-hub', entry: 'src/cli/main-hub.ts', apart: [] },
-    { name: 'main-runner', entry: 'src/cli/main-runner.ts', apart: [] },
-    { name: 'main-client', entry: 'src/cli/main-client.ts', apart: largeCommands },
-    { name: 'main-all', entry: 'src/cli/main-all.ts', apart: [] },
+    {
+      name: 'cli',
+      entry: 'src/cli/startup/built.ts',
+      apart: ['main-client', 'main-all', 'main-hub', 'main-runner'],
+    },
+    { name: 'main-run', entry: 'src/cli/startup/main-run.ts', apart: ['open-sessions'] },
+    { name: 'open-sessions', entry: 'src/cli/startup/open-sessions.ts', apart: [] },
+    { name: 'main-hub', entry: 'src/cli/startup/main-hub.ts', apart: [] },
+    { name: 'main-runner', entry: 'src/cli/startup/main-runner.ts', apart: [] },
+    { name: 'main-client', entry: 'src/cli/startup/main-client.ts', apart: largeCommands },
+    { name: 'main-all', entry: 'src/cli/startup/main-all.ts', apart: [] },
     { name: 'builtin-agent', entry: 'src/agents/builtin/program.ts', apart: [] },
   ].map(({ name, entry, apart }) =>
     build({

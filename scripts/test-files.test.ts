@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { processStat } from '../src/platform/process-tree.ts'
+import { processStat } from '../src/platform/proc.ts'
 import { eventually } from '../test/support/errand-command.ts'
 
 const root = join(import.meta.dirname, '..')

@@ -15,9 +15,9 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { endTree } from '../src/platform/process-ending.ts'
-import { environmentOf, listProcesses, type ProcessTree, treeMembers } from '../src/platform/process-tree.ts'
-import { removeTree } from '../src/platform/remove-tree.ts'
+import { endTree } from '../src/platform/child-tree.ts'
+import { removeTree } from '../src/platform/files.ts'
+import { environmentOf, listProcesses, type ProcessTree, treeMembers } from '../src/platform/proc.ts'
 import type { TestLine } from '../test/support/test-reporter.ts'
 
 /** So much of what a test file prints is kept, its end. */

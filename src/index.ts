@@ -3,6 +3,7 @@
 /** What a program that embeds Errand uses; docs/library.md shows how. */
 export { builtinActionRegistry } from './actions/registry.ts'
 export { ErrandClient } from './client/client.ts'
+export { HttpHost } from './compat/host-agent/http-host.ts'
 export { type ActionCatalog, type ActionContract, builtinActions } from './contract/actions.ts'
 export { type AttemptEnd, type AttemptReport, type AttemptSpec, StreamName } from './contract/attempt.ts'
 export { ErrandError, type ErrorCode } from './contract/errors.ts'
@@ -11,13 +12,8 @@ export { newRunId } from './contract/ids.ts'
 export type { RunRecord, RunSummary, RunView } from './contract/run.ts'
 export type { AttemptOutcome, Reason, RunStatus, StepStatus } from './contract/status.ts'
 export type { Workflow, WorkflowFile } from './contract/workflow.ts'
-export { HttpHost } from './dialects/host-agent/http-host.ts'
+export type { EngineFace, EngineOptions, Submission } from './engine/api.ts'
 export { Engine } from './engine/engine.ts'
-export type { EngineFace, EngineOptions, Submission } from './engine/face.ts'
-export { checkWorkflow, parseWorkflow } from './engine/file/check.ts'
-export { formatProblem, type Problem } from './engine/file/problem.ts'
-export { workflowSchema } from './engine/file/schema.ts'
-export { GivenSecrets } from './engine/given-secrets.ts'
 export type {
   AttemptSink,
   Clock,
@@ -32,9 +28,13 @@ export type {
   SecretSource,
   StepHost,
 } from './engine/ports.ts'
-export { BoundedOutputStore } from './hub/outputs/bounded.ts'
-export { FileRunStore } from './hub/store/file.ts'
-export { MemoryRunStore } from './hub/store/memory.ts'
-export { openSqliteRunStore } from './hub/store/open-sqlite.ts'
+export { checkWorkflow, parseWorkflow } from './engine/workflow-file/check.ts'
+export { formatProblem, type Problem } from './engine/workflow-file/problems.ts'
+export { workflowSchema } from './engine/workflow-file/schema.ts'
 export { LocalHost } from './runner/local/local-host.ts'
 export type { Action, ActionRegistry, InlineContext, InlineResult, ProcessPlan } from './runner/ports.ts'
+export { BoundedOutputStore } from './stores/outputs/bounded.ts'
+export { FileRunStore } from './stores/runs/file.ts'
+export { MemoryRunStore } from './stores/runs/memory.ts'
+export { GivenSecrets } from './stores/secrets/given-secrets.ts'
+export { openSqliteRunStore } from './stores/sqlite/open.ts'

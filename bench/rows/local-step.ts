@@ -1,9 +1,9 @@
 import { tmpdir } from 'node:os'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { Engine } from '../../src/engine/engine.ts'
-import { BoundedOutputStore } from '../../src/hub/outputs/bounded.ts'
-import { MemoryRunStore } from '../../src/hub/store/memory.ts'
 import { LocalHost } from '../../src/runner/local/local-host.ts'
+import { BoundedOutputStore } from '../../src/stores/outputs/bounded.ts'
+import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
 import { bareSpawn, byTurns, type Row, shellCommand, timed } from '../measure.ts'
 
 async function stepsMs(count: number): Promise<number> {

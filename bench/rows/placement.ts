@@ -1,4 +1,4 @@
-import { TestingDispatch } from '../../src/hub/fleet/testing-dispatch.ts'
+import { TestingDispatch } from '../../test/support/hub/dispatch-fixture.ts'
 import type { Row } from '../measure.ts'
 
 const RUNNERS = 100

@@ -1,5 +1,4 @@
-import { AgentRunArgs } from '../contract/actions.ts'
-import { Permissions } from '../contract/agent-limits.ts'
+import { AgentRunArgs, Permissions } from '../contract/actions.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 

@@ -2,7 +2,7 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { FileWriteArgs } from '../contract/actions.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { makeFolder } from '../platform/make-folder.ts'
+import { makeFolder } from '../platform/files.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 

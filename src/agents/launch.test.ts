@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
-import { acp } from './acp.ts'
+import { acp } from './acp/acp.ts'
 import type { SessionRequest } from './agent.ts'
-import { copilot } from './copilot.ts'
-import { opencode } from './opencode.ts'
+import { copilot } from './copilot/copilot.ts'
+import { opencode } from './opencode/opencode.ts'
 
 const program = { path: '/opt/agent', version: '1' }
 const request = (change: Partial<SessionRequest> = {}): SessionRequest => ({

@@ -1,10 +1,10 @@
-import { acp } from './acp.ts'
+import { acp } from './acp/acp.ts'
 import type { Agent, AgentInstall } from './agent.ts'
 import { builtin } from './builtin/builtin.ts'
-import { claudeCode } from './claude-code.ts'
-import { codex } from './codex.ts'
-import { copilot } from './copilot.ts'
-import { opencode } from './opencode.ts'
+import { claudeCode } from './claude-code/claude-code.ts'
+import { codex } from './codex/codex.ts'
+import { copilot } from './copilot/copilot.ts'
+import { opencode } from './opencode/opencode.ts'
 
 /** All agents there are; a new one is its folder and a line here. */
 export const agentRegistry: readonly Agent[] = [claudeCode, codex, opencode, copilot, acp, builtin]

@@ -5,10 +5,9 @@ import fc from 'fast-check'
 import { builtinActions } from '../contract/actions.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { Workflow } from '../contract/workflow.ts'
-import { checkWorkflow, parseWorkflow } from '../engine/file/check.ts'
-import { fillArgs } from '../engine/file/template.ts'
-import { agentRun } from './agent.ts'
-import { continuationRun } from './continuation.ts'
+import { checkWorkflow, parseWorkflow } from '../engine/workflow-file/check.ts'
+import { fillArgs } from '../engine/workflow-file/template.ts'
+import { agentRun, continuationRun } from './agent.ts'
 
 const dollars = fc
   .array(fc.constantFrom('$', '{', '}', 'A', ':-', '${A}', '$${', ' '), { minLength: 1, maxLength: 12 })

@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { builtinActions } from '../contract/actions.ts'
 import { StartBot } from '../contract/bot-api.ts'
 import type { Workflow } from '../contract/workflow.ts'
-import { checkWorkflow } from '../engine/file/check.ts'
-import { fillArgs } from '../engine/file/template.ts'
+import { checkWorkflow } from '../engine/workflow-file/check.ts'
+import { fillArgs } from '../engine/workflow-file/template.ts'
 import { botOf, botRun } from './bot.ts'
 
 const made = (request: object) =>

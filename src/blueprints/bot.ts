@@ -1,13 +1,11 @@
 import { type BotData, BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
 import { isCredentialName } from '../contract/credential-names.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { secretFault } from '../contract/secret-value.ts'
-import { VAR_NAME_RULE, VarName } from '../contract/variable-name.ts'
+import { VAR_NAME_RULE, VarName } from '../contract/names.ts'
+import { secretFault } from '../contract/step-secrets.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
-import { type BotRequest, botSource } from './bot-source.ts'
-import { plain, unplain } from './plain-text.ts'
-import { boundTo } from './pulled-image.ts'
-import { SOURCE_PASSWORD } from './registry-password.ts'
+import { type BotRequest, botSource, boundTo, SOURCE_PASSWORD } from './bot-source.ts'
+import { plain, unplain } from './workflow.ts'
 
 /** Name of the one step. */
 export const BOT_STEP = 'bot'

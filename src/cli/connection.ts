@@ -1,6 +1,9 @@
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { ErrandClient } from '../client/client.ts'
 import { clientEnvironment } from '../config/environment.ts'
-import { type Login, localHub, savedLogin } from './saved-login.ts'
+import { writeFileAtomic } from '../platform/files.ts'
+import { dataFolder, errandHome } from './local/errand-home.ts'
 
 const DEFAULT_URL = 'http://127.0.0.1:3000'
 
@@ -17,3 +20,37 @@ const sameHub = (a: string, b: string): boolean => a.replace(/\/+$/, '') === b.r
 
 export const connect = (given: { url?: string; token?: string }): ErrandClient =>
   new ErrandClient(connection(given))
+
+/** A hub and what opens it. */
+export interface Login {
+  url: string
+  token: string
+}
+
+const loginFile = (): string => join(errandHome(), 'login.json')
+
+/** Where `errand up` leaves its address and a token for the commands of the same user on the same machine. */
+export const localHubFile = (folder: string): string => join(folder, 'local.json')
+
+function read(file: string): Login | undefined {
+  try {
+    const { url, token } = JSON.parse(readFileSync(file, 'utf8')) as Partial<Login>
+    return typeof url === 'string' && typeof token === 'string' ? { url, token } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export const savedLogin = (): Login | undefined => read(loginFile())
+export const localHub = (): Login | undefined => read(localHubFile(dataFolder(undefined)))
+
+/** Readable by this user only. */
+export function writeLogin(login: Login, file: string = loginFile()): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  writeFileAtomic(file, `${JSON.stringify(login, null, 2)}\n`, { mode: 0o600 })
+}
+
+/** Tells the JWT of a login from the tokens that are made for programs. */
+export const isSession = (token: string): boolean => token.startsWith('eyJ')
+
+export const forgetLogin = (): void => rmSync(loginFile(), { force: true })

@@ -1,8 +1,7 @@
-import { didYouMean } from '../engine/file/did-you-mean.ts'
+import { didYouMean } from '../engine/workflow-file/hints/did-you-mean.ts'
 import { type CommandGroup, runCommand, UsageError } from './command.ts'
 import type { Entry } from './commands.ts'
-import { exitCodes } from './exit-codes.ts'
-import { tellError } from './tell-error.ts'
+import { exitCodes, tellError } from './exit-codes.ts'
 
 const helpWords = ['help', '--help', '-h']
 
@@ -42,7 +41,7 @@ async function findInGroup(name: string, group: CommandGroup, argv: string[]): P
   const isOfAlone = word === undefined || word.startsWith('-') || alone?.args !== undefined
   if (alone && !found && !isHelp && isOfAlone) return await runCommand(name, alone, argv)
   if (word === undefined || isHelp) {
-    const { commandHelp, groupHelp } = await import('./help.ts')
+    const { commandHelp, groupHelp } = await import('./command.ts')
     if (alone) process.stdout.write(`${commandHelp(name, alone)}\n`)
     process.stdout.write(groupHelp(name, group))
     return word === undefined ? exitCodes.usage : 0
@@ -54,7 +53,7 @@ async function findInGroup(name: string, group: CommandGroup, argv: string[]): P
 }
 
 async function showOverview(commands: Commands): Promise<number> {
-  const { overview } = await import('./help.ts')
+  const { overview } = await import('./command.ts')
   process.stdout.write(overview(Object.entries(commands).map(([name, { summary }]) => [name, summary])))
   return 0
 }

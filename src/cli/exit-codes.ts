@@ -1,5 +1,7 @@
-import type { ErrorCode } from '../contract/errors.ts'
+import { ErrandError, type ErrorCode, messageOf } from '../contract/errors.ts'
 import type { Reason, RunStatus } from '../contract/status.ts'
+import { jsonText } from './print.ts'
+import { linesText } from './render/terminal-text.ts'
 
 /** Stable, for scripts; the table stands in docs/cli.md. */
 export const exitCodes = {
@@ -44,3 +46,26 @@ const byError: Partial<Record<ErrorCode, number>> = {
 
 /** Exit code of a command that ended with an error; what is not listed is a failure like any other. */
 export const exitCodeOfError = (code: ErrorCode): number => byError[code] ?? exitCodes.failed
+
+/** Tells an error on standard error, and with `json` on standard output too; answers the exit code. */
+export function tellError(error: unknown, json = false): number {
+  if (json) process.stdout.write(errorLine(error))
+  if (!(error instanceof ErrandError)) {
+    process.stderr.write(
+      `error: ${linesText(error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`,
+    )
+    process.stderr.write('  hint: this is a mistake in Errand; please report it with the lines above\n')
+    return exitCodes.internal
+  }
+  // A hub, a file or a program may have worded it.
+  process.stderr.write(`error: ${linesText(error.message)}\n`)
+  if (error.hint !== undefined)
+    process.stderr.write(`  hint: ${linesText(error.hint).replaceAll('\n', '\n        ')}\n`)
+  return exitCodeOfError(error.code)
+}
+
+/** An error as the API words it, in a line of `--json`. */
+export function errorLine(error: unknown): string {
+  const told = error instanceof ErrandError ? error : new ErrandError('internal', messageOf(error))
+  return `${jsonText({ type: 'error', ...told.toBody() })}\n`
+}

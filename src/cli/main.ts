@@ -8,7 +8,7 @@ enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'),
 
 // Where nothing is left to wait for before there is an end.
 process.exitCode = 70
-import('./main-all.ts')
+import('./startup/main-all.ts')
   .then(({ main }) => main(process.argv.slice(2)))
   .then((exitCode) => {
     process.exitCode = exitCode

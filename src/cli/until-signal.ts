@@ -1,3 +1,6 @@
+import { setting } from '../config/read-setting.ts'
+import { createLog, type Log, type LogFields } from '../platform/log.ts'
+
 /** Resolves at the first of these signals; a second one ends the process at once. */
 export function untilSignal(
   signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'],
@@ -10,3 +13,12 @@ export function untilSignal(
     for (const signal of signals) process.on(signal, onSignal)
   })
 }
+
+/** The log of a program that goes on for long: on standard error, as the environment says. Throws `invalid_argument`. */
+export const programLog = (fields?: LogFields): Log =>
+  createLog({
+    format: setting(process.env, 'ERRAND_LOG_FORMAT'),
+    level: setting(process.env, 'ERRAND_LOG_LEVEL'),
+    write: (line) => void process.stderr.write(line),
+    fields,
+  })

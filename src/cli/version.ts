@@ -1,5 +1,5 @@
+import manifest from '../../package.json' with { type: 'json' }
 import { command } from './command.ts'
-import { productVersion } from './product-version.ts'
 
 export const version = command({
   summary: 'Print the version of Errand and of the Node it runs on.',
@@ -15,3 +15,5 @@ export const version = command({
     return 0
   },
 })
+
+export const productVersion: string = manifest.version

@@ -1,8 +1,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
+import { builtinActions } from '../contract/actions.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { didYouMean } from '../engine/file/did-you-mean.ts'
+import type { Workflow } from '../contract/workflow.ts'
+import { parseWorkflow } from '../engine/workflow-file/check.ts'
+import { didYouMean } from '../engine/workflow-file/hints/did-you-mean.ts'
+import { formatProblemWithSource, type Problem } from '../engine/workflow-file/problems.ts'
 import { UsageError } from './command.ts'
+import { errorLine } from './exit-codes.ts'
 
 /** A workflow as given on the command line. */
 export interface WorkflowSource {
@@ -60,4 +65,45 @@ function nearby(file: string): string {
   const folder = dirname(file)
   if (!existsSync(folder)) return `there is no folder ${folder} either`
   return didYouMean(basename(file), readdirSync(folder)) ?? `a path is seen from ${process.cwd()}`
+}
+
+/**
+ * The workflow, checked, with its sub-workflow files put in; warnings are told. `hosts`: names that targets may have beside
+ * those of its inventory. Throws `invalid_workflow`.
+ */
+export function checkedWorkflow(source: WorkflowSource, hosts?: readonly string[]): Workflow {
+  const { text, file, readFile } = source
+  const { workflow, problems } = parseWorkflow(text, { file, readFile, catalog: builtinActions, hosts })
+  if (workflow === undefined)
+    throw new ErrandError('invalid_workflow', 'The workflow has mistakes.', { details: { problems } })
+  process.stderr.write(problemsText(problems, source))
+  return workflow
+}
+
+/** Every problem with the line it stands in. */
+export function problemsText(problems: readonly Problem[], source: WorkflowSource): string {
+  const texts = new Map<string | undefined, string | undefined>([[source.file, source.text]])
+  const textOf = (file: string | undefined): string | undefined => {
+    if (!texts.has(file)) texts.set(file, readIfThere(file!))
+    return texts.get(file)
+  }
+  return problems.map((problem) => `${formatProblemWithSource(problem, textOf(problem.file))}\n`).join('')
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+/** Tells the problems of an `invalid_workflow` as `tellError` tells an error; false for any other error. */
+export function tellProblems(error: unknown, source: WorkflowSource, json = false): boolean {
+  if (!(error instanceof ErrandError) || error.code !== 'invalid_workflow') return false
+  const { problems } = error.details as { problems?: Problem[] }
+  if (problems === undefined) return false
+  if (json) process.stdout.write(errorLine(error))
+  process.stderr.write(problemsText(problems, source))
+  return true
 }

@@ -1,16 +1,19 @@
-import type { AgentsHealth, ChatAnswer } from '../contract/agent-api.ts'
-import type { ChatRequest } from '../contract/agent-request.ts'
+import type { AgentsHealth, ChatAnswer, ChatRequest } from '../contract/agent-api.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
-import type { Health } from '../contract/health-api.ts'
-import { AuthClient, TokensClient, UsersClient } from './accounts.ts'
-import { BotsClient } from './bots.ts'
+import type { Health } from '../contract/run-api.ts'
 import { type FollowOptions, followEvents } from './events.ts'
 import { type ClientOptions, HubHttp } from './http.ts'
-import { RunnersClient } from './runners.ts'
-import { RunsClient } from './runs.ts'
-import { SecretsClient } from './secrets.ts'
+import {
+  AuthClient,
+  BotsClient,
+  RunnersClient,
+  RunsClient,
+  SecretsClient,
+  TokensClient,
+  UsersClient,
+} from './resources.ts'
 
 /**
  * The hub's API, typed. A refusal is an `ErrandError` with the server's code, message and hint; a hub that does

@@ -1,7 +1,7 @@
 import { parseBytes, parseMachineBytes } from '../contract/amounts.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { MAX_NAME, nameFault } from '../contract/name-fault.ts'
-import { parseDuration } from '../platform/duration.ts'
+import { MAX_NAME, nameFault } from '../contract/names.ts'
+import { parseDuration } from '../platform/time.ts'
 import { namesOf, type Setting, type SettingKey, settings } from './settings.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>

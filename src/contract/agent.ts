@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { ToolKind } from './agent-limits.ts'
+import { ToolKind } from './actions.ts'
 
 export {
   Budget,
@@ -8,7 +8,7 @@ export {
   PermissionRule,
   Permissions,
   ToolKind,
-} from './agent-limits.ts'
+} from './actions.ts'
 
 /** An update of an agent: one vocabulary for all of them, shaped like the Agent Client Protocol's session updates. */
 

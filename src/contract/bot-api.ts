@@ -11,8 +11,8 @@ import {
   restartPolicies,
 } from './bot.ts'
 import { WantedData } from './bot-data.ts'
+import { VarName } from './names.ts'
 import { Reason, RunStatus } from './status.ts'
-import { VarName } from './variable-name.ts'
 import { Scalar } from './workflow.ts'
 
 /** Requests and answers of `/api/bots` and `/api/uploads`. No answer has a value of `env_vars`, or a password. */

@@ -1,5 +1,5 @@
+import { closeSync, openSync, readSync } from 'node:fs'
 import * as z from './mini-zod.ts'
-import { digits32, randomText } from './random-text.ts'
 
 /**
  * A run id: `run_` and what follows. A caller may bring its own (letters, digits, `_`, `-`, up to 100
@@ -23,4 +23,42 @@ export const attemptId = (runId: string, number: number): string => `${runId}.${
 export function splitAttemptId(id: string): { runId: string; number: number } {
   const dot = id.lastIndexOf('.')
   return { runId: id.slice(0, dot), number: Number(id.slice(dot + 1)) }
+}
+
+/** Digits of numbers to the base 32, in the order in which they sort. */
+const digits32 = '0123456789abcdefghijklmnopqrstuv'
+
+/** Characters of chance that nobody can guess, 5 bits each. */
+export function randomText(characters: number): string {
+  let text = ''
+  for (const byte of randomBytes(characters)) text += digits32[byte & 31]
+  return text
+}
+
+/** From the kernel itself: to load Node's cryptography takes as long as to check a workflow. */
+function randomBytes(count: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(count)
+  try {
+    const device = openSync('/dev/urandom', 'r')
+    try {
+      if (readSync(device, bytes) === count) return bytes
+    } finally {
+      closeSync(device)
+    }
+  } catch {
+    // There is none here, or no descriptor is left.
+  }
+  return crypto.getRandomValues(bytes)
+}
+
+/** Returns a name that every file system takes; short enough that a name of three of them stays under 255 bytes. */
+const safe = (name: string): string => name.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 70)
+
+/** Name of the file in `output_path` that a person finds one stream of an attempt in. */
+export function outputFileName(
+  spec: { attempt_id: string; run_id: string; step: string; host: string },
+  stream: string,
+): string {
+  const { number } = splitAttemptId(spec.attempt_id)
+  return `${safe(spec.run_id)}.${safe(spec.step)}.${safe(spec.host)}.${number}.${stream}.log`
 }

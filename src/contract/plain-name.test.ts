@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { nameFault } from './name-fault.ts'
+import { nameFault } from './names.ts'
 import { Labels, PlainName } from './plain-name.ts'
 import { Hello } from './protocol.ts'
 

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { MAX_NAME, nameFault } from './name-fault.ts'
+import { MAX_NAME, nameFault } from './names.ts'
 
 const checked = (fault: (text: string) => string | undefined) =>
   z.string().superRefine((text, context) => {

@@ -3,7 +3,7 @@ import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
 import { BotLive } from './bot.ts'
 import { DataAnswer, DataAsk } from './bot-data.ts'
-import { RunnerId } from './enrolment.ts'
+import { ErrandError } from './errors.ts'
 import { Labels, PlainName, PlainText } from './plain-name.ts'
 
 /**
@@ -28,6 +28,11 @@ export function commonProtocol(hello: { protocol: number; newest_protocol?: numb
 const attempt_id = z.string()
 const epoch = z.number().int().min(1)
 const lengths = z.partialRecord(StreamName, z.number().int().min(0))
+
+/** How a machine becomes a runner: an admin makes a token that is good once, and the machine exchanges it for its own. */
+
+/** As runners are known by. */
+const RunnerId = PlainName
 
 export const Hello = z.object({
   type: z.literal('hello'),
@@ -201,3 +206,87 @@ export const MAX_FRAME_BYTES = 4 * 1024 * 1024
 export const MAX_OUTPUT_CHUNK = 256 * 1024
 /** How far a runner may be ahead of the hub's acks, per attempt, in output bytes. */
 export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024
+
+/** `POST /api/runners/enrollments` */
+export const CreateEnrollment = z.strictObject({
+  name: PlainName.default('enrolment').describe('Shown in the list of tokens'),
+  group: PlainName.optional().describe('The one runner group that it may serve'),
+  expires_in_seconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(30 * 86_400)
+    .default(3600),
+})
+export type CreateEnrollment = z.infer<typeof CreateEnrollment>
+export type CreateEnrollmentInput = z.input<typeof CreateEnrollment>
+
+export const EnrollmentCreated = z.object({
+  id: z.string(),
+  token: z.string().describe('Shown this once, good once'),
+  group: z.string().optional(),
+  expires_at: z.string(),
+})
+export type EnrollmentCreated = z.infer<typeof EnrollmentCreated>
+
+/** `POST /api/runners/enroll` */
+export const EnrollRunner = z.strictObject({
+  token: z.string().min(1).max(500).describe('Of `POST /api/runners/enrollments`'),
+  runner_id: RunnerId,
+})
+export type EnrollRunner = z.infer<typeof EnrollRunner>
+
+export const RunnerEnrolled = z.object({
+  runner_id: z.string(),
+  token: z.string().describe('Opens the runner link for this runner alone. Shown this once'),
+  tenant: z.string(),
+  group: z.string().optional(),
+})
+export type RunnerEnrolled = z.infer<typeof RunnerEnrolled>
+
+/**
+ * A binary frame of output: 1 byte kind (1), 1 byte stream, 4 bytes epoch, 8 bytes offset, 2 bytes id length,
+ * the attempt's id in UTF-8, then the bytes. Numbers are big-endian.
+ */
+export interface OutputFrame {
+  attempt_id: string
+  epoch: number
+  stream: StreamName
+  offset: number
+  bytes: Buffer
+}
+
+const KIND = 1
+const HEAD = 16
+const streams: readonly StreamName[] = ['stdout', 'stderr']
+
+export function encodeOutputFrame(frame: OutputFrame): Buffer {
+  const id = Buffer.from(frame.attempt_id)
+  const out = Buffer.allocUnsafe(HEAD + id.length + frame.bytes.length)
+  out.writeUInt8(KIND, 0)
+  out.writeUInt8(streams.indexOf(frame.stream), 1)
+  out.writeUInt32BE(frame.epoch, 2)
+  out.writeBigUInt64BE(BigInt(frame.offset), 6)
+  out.writeUInt16BE(id.length, 14)
+  id.copy(out, HEAD)
+  frame.bytes.copy(out, HEAD + id.length)
+  return out
+}
+
+/** Whether it is of this kind; of another one only a newer Errand knows what it is. */
+export const isOutputFrame = (data: Buffer): boolean => data.length === 0 || data.readUInt8(0) === KIND
+
+/** Throws `bad_request` for anything that is no such frame. */
+export function decodeOutputFrame(data: Buffer): OutputFrame {
+  const stream = data.length >= HEAD ? streams[data.readUInt8(1)] : undefined
+  const idLength = data.length >= HEAD ? data.readUInt16BE(14) : 0
+  if (stream === undefined || data.readUInt8(0) !== KIND || data.length < HEAD + idLength)
+    throw new ErrandError('bad_request', `A binary frame of ${data.length} bytes is no output frame.`)
+  return {
+    stream,
+    epoch: data.readUInt32BE(2),
+    offset: Number(data.readBigUInt64BE(6)),
+    attempt_id: data.toString('utf8', HEAD, HEAD + idLength),
+    bytes: data.subarray(HEAD + idLength),
+  }
+}

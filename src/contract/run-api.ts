@@ -1,11 +1,25 @@
 import * as z from 'zod'
+import { StreamName } from './attempt.ts'
+import { RunEvent } from './events.ts'
+import { RunId } from './ids.ts'
 import { type ListRuns, RunSummary } from './run.ts'
 import { RunStatus } from './status.ts'
-import { Problem } from './validate-api.ts'
 
 /** Requests and answers of `/api/runs` that do not already stand in `run.ts`. */
 
 const time = z.string().describe('RFC 3339, UTC')
+
+/** A problem that a workflow file has, or may have. */
+export const Problem = z.object({
+  severity: z.enum(['error', 'warning']),
+  message: z.string(),
+  hint: z.string().optional(),
+  file: z.string().optional(),
+  line: z.number().int().optional().describe('Counted from 1'),
+  column: z.number().int().optional().describe('Counted from 1'),
+  path: z.string().describe('Where in the value, such as `steps[0].args.cmd`'),
+  confidential: z.literal(true).optional().describe('Its line holds a credential, and is not to be shown'),
+})
 
 export const RunCreated = RunSummary.extend({
   warnings: z.array(Problem).optional().describe('What the check of its workflow warns of'),
@@ -58,3 +72,55 @@ export const RunStatusView = z.object({
   last_notify_error: z.string().optional(),
 })
 export type RunStatusView = z.infer<typeof RunStatusView>
+
+/** What every refused or failed request is answered with, as `ErrandError.toBody` makes it. */
+
+export const ErrorAnswer = z.object({
+  error: z.object({
+    code: z.string().describe('Stable; may be scripted against'),
+    message: z.string(),
+    hint: z.string().optional(),
+    details: z.unknown().optional(),
+  }),
+})
+
+/** How a run's log and output are read. */
+
+export const EventsQuery = z.object({
+  after: z.coerce.number().int().min(0).optional().describe('Only events with a greater `seq`'),
+  limit: z.coerce.number().int().min(1).max(10_000).default(1000).describe('For JSON only'),
+  output_bytes: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe('Of each stream of an attempt only so many bytes come as text; default: all'),
+  access_token: z.string().optional(),
+})
+export const EventList = z.array(RunEvent)
+
+export const OutputPath = z.object({ id: RunId, number: z.coerce.number().int().min(1), stream: StreamName })
+
+/** `GET /health`. */
+
+export const Health = z.object({
+  status: z.literal('ok'),
+  ok: z.literal(true),
+  version: z.string(),
+  uptime_seconds: z.number(),
+  taking_up: z
+    .object({ done: z.number(), of: z.number() })
+    .optional()
+    .describe(
+      'Set after a start while open runs are taken up again: how many of them are. Runners are welcomed when all are',
+    ),
+})
+export type Health = z.infer<typeof Health>
+
+/** `POST /api/validate`. */
+
+export const ValidateRequest = z.strictObject({ yaml: z.string().max(4 * 1024 * 1024) })
+
+export type Problem = z.infer<typeof Problem>
+export const ValidateAnswer = z.object({ valid: z.boolean(), problems: z.array(Problem) })
+export type ValidateAnswer = z.infer<typeof ValidateAnswer>

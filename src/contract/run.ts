@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { DeniedUses } from './agent.ts'
-import { AgentRequest, OldInput, OldMetadata } from './agent-request.ts'
+import { AgentRequest, OldInput, OldMetadata } from './agent-api.ts'
 import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'

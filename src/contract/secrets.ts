@@ -1,6 +1,6 @@
 import * as z from 'zod'
+import { VarName } from './names.ts'
 import { plainName } from './plain-name.ts'
-import { VarName } from './variable-name.ts'
 
 /** Secrets that a hub keeps: requests and answers. No answer has a value. */
 

@@ -1,6 +1,6 @@
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
-import { VarName } from './variable-name.ts'
+import { VarName } from './names.ts'
 
 /** Where one secret of a step comes from, and how its processes get it. */
 export const StepSecret = z.strictObject({
@@ -65,4 +65,41 @@ export function withSecrets(value: unknown, values: Readonly<Record<string, stri
   if (Array.isArray(value)) return value.map((inner: unknown) => withSecrets(inner, values))
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withSecrets(inner, values)]))
+}
+
+export const MAX_SECRET_BYTES = 64 * 1024
+/** A shorter value stands in texts by chance: it cannot be masked. */
+const MIN_MASKED_BYTES = 6
+
+const utf8Bytes = (text: string): number => new TextEncoder().encode(text).length
+
+/** Why a value can be no secret, in words that do not tell it. */
+export function secretFault(value: unknown): string | undefined {
+  if (typeof value !== 'string') return 'must be text'
+  if (value === '') return 'must not be empty'
+  if (value.includes('\0')) return 'must not hold a NUL character'
+  if (!value.isWellFormed()) return 'must be text that UTF-8 can hold'
+  const bytes = utf8Bytes(value)
+  return bytes > MAX_SECRET_BYTES ? `has ${bytes} bytes; the most is ${MAX_SECRET_BYTES}` : undefined
+}
+
+/** Returns what who sets the value should know. */
+export function secretWarnings(value: string): string[] {
+  if (utf8Bytes(value.trim()) >= MIN_MASKED_BYTES) return []
+  return [`It has under ${MIN_MASKED_BYTES} bytes: so short a value cannot be masked in what a step prints.`]
+}
+
+/** A text from a file or from standard input: the line break at the end of a single line is none of the secret's. */
+export const secretText = (text: string): string =>
+  /^[^\n]*\n$/.test(text) ? text.replace(/\r?\n$/, '') : text
+
+/** The variable, among the secrets of a step, that serves to have a bot's image, by a pull or a fetch, and nothing else. */
+export function pullSecret({ action, args }: { action: string; args: object }): string | undefined {
+  if (action !== 'bot.serve') return undefined
+  interface Auth {
+    password_secret?: unknown
+  }
+  const { source } = args as { source?: { registry_auth?: Auth; git_auth?: Auth } }
+  const name = (source?.registry_auth ?? source?.git_auth)?.password_secret
+  return typeof name === 'string' ? name : undefined
 }

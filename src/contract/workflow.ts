@@ -1,9 +1,8 @@
 import { Limits, Resources } from './amounts.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
-import { NOT_MISLEADING_RULE, notMisleading } from './name-fault.ts'
-import { StepSecrets } from './step-secrets.ts'
-import { VarName } from './variable-name.ts'
+import { NOT_MISLEADING_RULE, notMisleading, VarName } from './names.ts'
+import { StepSecrets, secretUses } from './step-secrets.ts'
 
 export { VarName }
 
@@ -191,3 +190,15 @@ export const DEFAULT_HOST = 'local'
 
 /** Most instances of one step. */
 export const MAX_INSTANCES = 10_000
+
+/** The secrets of a hub that a workflow names, and those that its sub-workflows do: each under its workflow's name. */
+export function hubSecrets(workflow: Workflow): { workflow_name: string; names: string[] }[] {
+  const steps = [...workflow.steps, ...(workflow.finally ?? [])]
+  const names = steps
+    .flatMap(({ secrets }) => Object.values(secretUses(secrets ?? [])))
+    .flatMap(({ from, name }) => (from === 'hub' ? [name] : []))
+  const inner = steps.flatMap(({ action, args }) =>
+    action === 'workflow.run' && args.workflow ? hubSecrets(args.workflow as Workflow) : [],
+  )
+  return [{ workflow_name: workflow.name, names: [...new Set(names)] }, ...inner]
+}

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
 import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
-import { MemoryRunStore } from '../hub/store/memory.ts'
+import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('a run has the id it is given, once', async (t) => {
   const { submit, engine, host } = scriptedEngine(t)
@@ -119,7 +119,7 @@ test('a closed engine takes nothing up, and closing it again does no harm', asyn
 test('a program ends by itself once it has closed the engine', async () => {
   const program = `
     import { Engine } from './src/engine/engine.ts'
-    import { MemoryRunStore } from './src/hub/store/memory.ts'
+    import { MemoryRunStore } from './src/stores/runs/memory.ts'
     import { ScriptedHost } from './test/support/scripted-host.ts'
     import { SimulatedOutputs } from './test/support/simulated-world.ts'
     const host = new ScriptedHost(({ step }) => (step === 'b' ? 'hold' : 'success'))

@@ -6,23 +6,25 @@ import type { RunEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import type { RunRecord, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
-import { ConductedRuns } from './conducted-runs.ts'
-import { evolve } from './evolve.ts'
-import type { EngineFace, EngineOptions, Submission } from './face.ts'
-import { Feed } from './feed.ts'
-import { withinGroup } from './group.ts'
-import type { InputAddress } from './inputs.ts'
-import { Loader } from './load.ts'
-import type { OutputQuota } from './output-quota.ts'
-import type { Plan } from './plan.ts'
+import {
+  alreadyRolledBack,
+  type EngineFace,
+  type EngineOptions,
+  runNotEnded,
+  type Submission,
+} from './api.ts'
+import { evolve } from './core/evolve.ts'
+import type { InputAddress } from './core/inputs.ts'
+import type { Plan } from './core/plan.ts'
+import { carriedOver, rollbackWorkflow } from './core/retry.ts'
+import { initialState, type RunState } from './core/state.ts'
+import { viewOf } from './core/view.ts'
 import type { OutputStore, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
-import { alreadyRolledBack, runNotEnded } from './refusals.ts'
-import { carriedOver, rollbackWorkflow } from './retry.ts'
-import { sealedEnv } from './sealed-env.ts'
-import { initialState, type RunState } from './state.ts'
-import { logOf, recordOf } from './stored-run.ts'
-import { viewOf } from './view.ts'
-import { watch } from './watch.ts'
+import { ActiveRuns } from './runtime/active-runs.ts'
+import type { OutputQuota } from './runtime/output-quota.ts'
+import { Loader, withinGroup } from './runtime/submission.ts'
+import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
+import { sealedEnv } from './workflow-file/sealed-env.ts'
 
 /** Conducts runs: the hub, the CLI and programs that embed Errand use this same class with other ports. */
 export class Engine implements EngineFace {
@@ -33,7 +35,7 @@ export class Engine implements EngineFace {
   readonly #catalog: ActionCatalog
   readonly #runSecrets: RunSecrets | undefined
   readonly #feed = new Feed()
-  readonly #runs: ConductedRuns
+  readonly #runs: ActiveRuns
   /** Those of each run that are being begun. */
   readonly #rollbacks = new Map<string, Promise<void>>()
 
@@ -44,7 +46,7 @@ export class Engine implements EngineFace {
     this.#catalog = options.catalog ?? builtinActions
     this.#loader = new Loader(this.#catalog)
     this.#runSecrets = options.runSecrets
-    this.#runs = new ConductedRuns(options, this.#loader, this.#feed)
+    this.#runs = new ActiveRuns(options, this.#loader, this.#feed)
   }
 
   async submit(submission: Submission): Promise<RunRecord> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
 import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
-import { MemoryRunStore } from '../hub/store/memory.ts'
+import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('an attempt that runs is taken up where it is, with what the log has of it', async (t) => {
   const { submit, engine, host, again, store } = scriptedEngine(t, () => 'hold')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
 import { inventory, scriptedEngine, step, told } from '../../test/support/scripted-engine.ts'
-import { MemoryRunStore } from '../hub/store/memory.ts'
+import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 const rollback = { action: 'vars.set', args: { vars: {} } }
 const undone = (of: { step: string; host: string; action: string }[]) =>

@@ -4,8 +4,8 @@ import { alteredStore } from '../../test/support/altered-store.ts'
 import { scriptedEngine, step, until } from '../../test/support/scripted-engine.ts'
 import type { Script } from '../../test/support/scripted-host.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { MemoryRunStore } from '../hub/store/memory.ts'
-import type { EngineOptions } from './face.ts'
+import { MemoryRunStore } from '../stores/runs/memory.ts'
+import type { EngineOptions } from './api.ts'
 
 /** An engine whose store fails with `failing.with`, where that is set. */
 function failingWorld(t: TestContext, script: () => Script, options: Partial<EngineOptions> = {}) {

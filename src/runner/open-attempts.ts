@@ -1,9 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DurableAttempts, type DurableAttemptsOptions } from './attempts/attempts.ts'
 import type { DriverKind } from './attempts/driver.ts'
 import { Workspaces } from './attempts/workspaces.ts'
 import type { BotServices } from './bots/bot-services.ts'
-import type { Attempts } from './ports.ts'
-import { agentDrivers } from './sessions/agent-attempt.ts'
+import type { ActionRegistry, Attempts } from './ports.ts'
+import { agentDrivers } from './sessions/agent-driver.ts'
 import { AgentServices, type AgentsOptions } from './sessions/agent-services.ts'
 
 export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspaces' | 'drivers' | 'env'> {
@@ -38,9 +39,19 @@ function loadedBotDrivers(bots: BotServices): DriverKind {
     kind: 'bot',
     limitsItself: true,
     async load() {
-      loaded ??= (await import('./bots/bot-attempt.ts')).botDrivers(bots)
+      loaded ??= (await import('./bots/bot-driver.ts')).botDrivers(bots)
     },
     mend: (folder) => loaded!.mend!(folder),
     driver: (attempt, kept, action) => loaded!.driver(attempt, kept, action),
   }
+}
+
+/** Short against the time that a service manager or container engine gives a program to stop (10 s and more). */
+const WITHIN_MS = 5_000
+const POLL_MS = 20
+
+/** Waits a little for what would end with this process: until the hub has all of it, or the time is over. */
+export async function inlineDone(attempts: Pick<Attempts, 'all'>, registry: ActionRegistry): Promise<void> {
+  const left = () => attempts.all().some(({ spec }) => registry[spec.action]?.kind === 'inline')
+  for (let waitedMs = 0; left() && waitedMs < WITHIN_MS; waitedMs += POLL_MS) await sleep(POLL_MS)
 }

@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { SessionRequest } from '../../src/agents/agent.ts'
 import { builtin } from '../../src/agents/builtin/builtin.ts'
 import type { ToolAsk } from '../../src/agents/builtin/session.ts'
-import { isAlive, treeMembers } from '../../src/platform/process-tree.ts'
+import { isAlive, treeMembers } from '../../src/platform/proc.ts'
 import { benchFolder, textOf } from '../support/agent-bench.ts'
 import { BuiltinBench, sessionRequest, until } from '../support/builtin-bench.ts'
 import {

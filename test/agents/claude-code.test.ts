@@ -1,4 +1,4 @@
-import { claudeCode } from '../../src/agents/claude-code.ts'
+import { claudeCode } from '../../src/agents/claude-code/claude-code.ts'
 import { agentConformance } from './conformance.ts'
 
 await agentConformance({

@@ -1,4 +1,4 @@
-import { codex } from '../../src/agents/codex.ts'
+import { codex } from '../../src/agents/codex/codex.ts'
 import { agentConformance } from './conformance.ts'
 
 await agentConformance({

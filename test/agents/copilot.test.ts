@@ -1,4 +1,4 @@
-import { copilot } from '../../src/agents/copilot.ts'
+import { copilot } from '../../src/agents/copilot/copilot.ts'
 import { agentConformance } from './conformance.ts'
 
 await agentConformance({

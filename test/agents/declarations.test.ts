@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { agentInstalls, agentRegistry, agentSecrets } from '../../src/agents/registry.ts'
-import { agents } from '../../src/cli/agents.ts'
+import { agents } from '../../src/cli/commands/agent/agents.ts'
 import { isCredentialName } from '../../src/contract/credential-names.ts'
-import { command, endOf, place, textOf } from '../../src/runner/attempts/attempt-fixture.ts'
-import { ownSecrets } from '../../src/runner/secrets/own-secrets.ts'
+import { ownSecrets } from '../../src/runner/secrets/machine-secrets.ts'
 import { AgentServices } from '../../src/runner/sessions/agent-services.ts'
+import { command, endOf, place, textOf } from '../support/runner/attempt-fixture.ts'
 
 const secretIn = (name: string) => `a-value-of-${name.toLowerCase()}-Zq7`
 

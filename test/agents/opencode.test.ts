@@ -1,4 +1,4 @@
-import { opencode } from '../../src/agents/opencode.ts'
+import { opencode } from '../../src/agents/opencode/opencode.ts'
 import { agentConformance } from './conformance.ts'
 
 await agentConformance({

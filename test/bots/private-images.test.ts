@@ -7,12 +7,12 @@ import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
 import type { StartBotInput } from '../../src/contract/bot-api.ts'
-import { makeRepository, needsLogin, serveGit } from '../../src/runner/sources/git-fixture.ts'
 import { type BotHub, botsHere, startBotHub } from '../support/bot-hub.ts'
 import { dockerFor } from '../support/docker/docker.ts'
 import { startImageRegistry } from '../support/docker/image-registry.ts'
 import { eventually } from '../support/errand-command.ts'
 import { filesWith, formsOf, holds } from '../support/secret-search.ts'
+import { makeRepository, needsLogin, serveGit } from '../support/sources/git-fixture.ts'
 
 const skip = await botsHere()
 const PASSWORD = 'not-a-word-of-it'

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
-import { openSqliteStores } from '../../src/hub/store/open-sqlite.ts'
+import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BotLive, BotSource } from '../../src/contract/bot.ts'
-import { testingHub } from '../../src/hub/api/testing-hub.ts'
-import { DEFAULT_BOT_QUOTA } from '../../src/hub/bots/bot-quota.ts'
+import { DEFAULT_BOT_QUOTA } from '../../src/hub/bots/bot-admission.ts'
 import { errandCommand } from '../support/errand-command.ts'
+import { testingHub } from '../support/hub/hub-fixture.ts'
 
 /** The real command line and hub; a stand-in for the machines. */
 async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1]) {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import type { Finding } from '../../src/cli/doctor/check.ts'
-import { openSqliteStores } from '../../src/hub/store/open-sqlite.ts'
+import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { errandCommand } from '../support/errand-command.ts'
 import { startPrograms } from '../support/programs.ts'
 

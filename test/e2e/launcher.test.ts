@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { commands } from '../../src/cli/commands.ts'
-import { largeCommands } from '../../src/cli/large-commands.ts'
+import { largeCommands } from '../../src/cli/startup/large-commands.ts'
 import { eventually } from '../support/errand-command.ts'
 import { processesOf } from '../support/programs.ts'
 

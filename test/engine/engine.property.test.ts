@@ -6,12 +6,12 @@ import type { AttemptSpec } from '../../src/contract/attempt.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { isFinalRun } from '../../src/contract/status.ts'
 import { Workflow, type WorkflowFile } from '../../src/contract/workflow.ts'
+import { evolve } from '../../src/engine/core/evolve.ts'
+import { plan } from '../../src/engine/core/plan.ts'
+import { initialState, type RunState } from '../../src/engine/core/state.ts'
 import { Engine } from '../../src/engine/engine.ts'
-import { evolve } from '../../src/engine/evolve.ts'
-import { plan } from '../../src/engine/plan.ts'
 import type { RunStore } from '../../src/engine/ports.ts'
-import { initialState, type RunState } from '../../src/engine/state.ts'
-import { MemoryRunStore } from '../../src/hub/store/memory.ts'
+import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
 import {
   dyingStore,
   type Scripted,

@@ -9,9 +9,9 @@ import { type TestContext, test } from 'node:test'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { RunDisplay } from '../../src/cli/render/run-display.ts'
 import { Engine } from '../../src/engine/engine.ts'
-import { BoundedOutputStore } from '../../src/hub/outputs/bounded.ts'
-import { MemoryRunStore } from '../../src/hub/store/memory.ts'
 import { LocalHost } from '../../src/runner/local/local-host.ts'
+import { BoundedOutputStore } from '../../src/stores/outputs/bounded.ts'
+import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
 
 /** An engine that runs steps on this machine. */
 function machine(t: TestContext) {

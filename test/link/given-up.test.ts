@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { Engine } from '../../src/engine/engine.ts'
-import { MemoryRunStore } from '../../src/hub/store/memory.ts'
+import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
 import { SimulatedOutputs } from '../support/simulated-world.ts'
 import { AttemptsStandIn } from './attempts-stand-in.ts'
 import { HubSetup, openRunner, until } from './setup.ts'

@@ -5,11 +5,11 @@ import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
-import { attemptSpec, endOf, place, until } from '../../src/runner/attempts/attempt-fixture.ts'
 import { AttemptFacts } from '../../src/runner/attempts/attempt-folder.ts'
 import type { Attempts, HeldAttempt } from '../../src/runner/ports.ts'
 import { agentSubjects } from '../support/agent-subjects.ts'
 import { runTurn, type Script, startModelServer, writeFileTurn } from '../support/model-server/server.ts'
+import { attemptSpec, endOf, place, until } from '../support/runner/attempt-fixture.ts'
 import { RECORDED, recordingOf, STAND_IN } from './recording.ts'
 
 class Stage {

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
-import { endOf, textOf } from '../../src/runner/attempts/attempt-fixture.ts'
 import { openAttempts } from '../../src/runner/open-attempts.ts'
+import { endOf, textOf } from '../support/runner/attempt-fixture.ts'
 import { layOut, RECORDED, storyOf } from './recording.ts'
 
 const cuts = {

@@ -12,8 +12,8 @@ import type {
   SessionRequest,
 } from '../../src/agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
-import { endTree } from '../../src/platform/process-ending.ts'
-import { signal, treeMembers } from '../../src/platform/process-tree.ts'
+import { endTree } from '../../src/platform/child-tree.ts'
+import { signal, treeMembers } from '../../src/platform/proc.ts'
 
 /** A generous deadline: a loaded machine may take long for the first start of a CLI. */
 const DEADLINE_MS = 120_000

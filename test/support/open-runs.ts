@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Engine } from '../../src/engine/engine.ts'
-import { openSqliteStores } from '../../src/hub/store/open-sqlite.ts'
+import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { ScriptedHost } from './scripted-host.ts'
 import { SimulatedOutputs } from './simulated-world.ts'
 

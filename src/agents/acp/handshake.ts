@@ -1,11 +1,17 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { ProtocolFailure, SessionRequest } from '../agent.ts'
-import { modelFailureOf } from '../failure-text.ts'
-import { errorText, type JsonRpc, type RpcError } from './json-rpc.ts'
-import { type JsonObject, object, string } from './json-shape.ts'
+import { modelFailureOf } from '../failure.ts'
+import {
+  errorText,
+  type JsonObject,
+  type JsonRpc,
+  object,
+  objects,
+  type RpcError,
+  string,
+} from './json-rpc.ts'
 import { type AcpProfile, withHint } from './profile.ts'
-import { modelChoice, sessionOptions } from './session-options.ts'
-import { present } from './tool-call.ts'
+import { present } from './session-updates.ts'
 
 const PROTOCOL_VERSION = 1
 const AUTH_REQUIRED = -32000
@@ -144,4 +150,40 @@ function refused(
       message: `The agent wants to be logged in or given a key: ${withHint(text, keyHint)}`,
     }
   return { reason, message: `The agent refused ${method}: ${text}` }
+}
+
+/** What the answer to `session/new` or `session/load` offers to be set. */
+interface SessionOption {
+  id: string
+  category: string | undefined
+  value: string | undefined
+  choices: string[]
+}
+
+function sessionOptions(session: JsonObject): SessionOption[] {
+  return objects(session.configOptions).map((option) => ({
+    id: string(option.id) ?? '',
+    category: string(option.category),
+    value: string(option.currentValue),
+    // Choices may stand in groups.
+    choices: objects(option.options)
+      .flatMap((choice) => (Array.isArray(choice.options) ? objects(choice.options) : [choice]))
+      .map((choice) => string(choice.value) ?? ''),
+  }))
+}
+
+/** How the model of a session is chosen, and which it is. */
+type ModelChoice =
+  | { type: 'option'; option: string; current?: string; choices: string[] }
+  | { type: 'models'; current?: string; choices: string[] }
+
+/** Undefined: the agent lets nobody choose. */
+function modelChoice(session: JsonObject): ModelChoice | undefined {
+  const option = sessionOptions(session).find(({ category }) => category === 'model')
+  if (option !== undefined)
+    return { type: 'option', option: option.id, current: option.value, choices: option.choices }
+  const models = object(session.models)
+  if (models === undefined) return undefined
+  const choices = objects(models.availableModels).map((model) => string(model.modelId) ?? '')
+  return { type: 'models', current: string(models.currentModelId), choices }
 }

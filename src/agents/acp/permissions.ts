@@ -1,8 +1,6 @@
 import type { ProtocolPort, SessionRequest } from '../agent.ts'
-import type { JsonRpc, RpcId } from './json-rpc.ts'
-import { type JsonObject, object } from './json-shape.ts'
-import { cancelledOutcome, outcomeFor } from './permission-options.ts'
-import { present, toolUpdate } from './tool-call.ts'
+import { type JsonObject, type JsonRpc, object, objects, type RpcId, string } from './json-rpc.ts'
+import { present, toolUpdate } from './session-updates.ts'
 
 /** The questions of one process, each answered exactly once. */
 export class Permissions {
@@ -70,4 +68,24 @@ export class Permissions {
     }
     this.#rpc.answer(question.id, outcomeFor(question.params, decision))
   }
+}
+
+type Decision = 'allow' | 'deny'
+
+/** Once is better than always: what is allowed next time is Errand's to decide. */
+const kinds: Record<Decision, readonly string[]> = {
+  allow: ['allow_once', 'allow_always'],
+  deny: ['reject_once', 'reject_always'],
+}
+
+const cancelledOutcome = { outcome: { outcome: 'cancelled' } }
+
+/** The answer to a `session/request_permission`; cancelled where it offers no such option. */
+function outcomeFor(params: JsonObject, decision: Decision): JsonObject {
+  const options = objects(params.options)
+  for (const kind of kinds[decision]) {
+    const optionId = string(options.find((option) => option.kind === kind)?.optionId)
+    if (optionId !== undefined) return { outcome: { outcome: 'selected', optionId } }
+  }
+  return cancelledOutcome
 }

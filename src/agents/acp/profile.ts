@@ -1,5 +1,5 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
-import type { JsonObject } from './json-shape.ts'
+import type { JsonObject } from './json-rpc.ts'
 
 export type FileDiff = NonNullable<AgentUpdateOf<'tool'>['diffs']>[number]
 

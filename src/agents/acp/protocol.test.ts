@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { AgentUpdate } from '../../contract/agent.ts'
-import { acp } from '../acp.ts'
 import type { ProtocolFailure, SessionRequest } from '../agent.ts'
-import { type JsonObject, object } from './json-shape.ts'
+import { acp } from './acp.ts'
+import { type JsonObject, object } from './json-rpc.ts'
 import type { AcpProfile } from './profile.ts'
 import { AcpProtocol } from './protocol.ts'
 

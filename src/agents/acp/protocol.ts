@@ -1,10 +1,17 @@
 import { type AgentUpdateOf, ModelFailure } from '../../contract/agent.ts'
 import type { AgentProtocol, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
-import { endingText } from '../ending.ts'
-import { modelFailureOf } from '../failure-text.ts'
+import { endingText, modelFailureOf } from '../failure.ts'
 import { Handshake } from './handshake.ts'
-import { errorText, JsonRpc, type RpcAnswer, type RpcError } from './json-rpc.ts'
-import { type JsonObject, object, parsedObject, string } from './json-shape.ts'
+import {
+  errorText,
+  type JsonObject,
+  JsonRpc,
+  object,
+  parsedObject,
+  type RpcAnswer,
+  type RpcError,
+  string,
+} from './json-rpc.ts'
 import { Permissions } from './permissions.ts'
 import { type AcpProfile, withHint } from './profile.ts'
 import { SessionUpdates } from './session-updates.ts'

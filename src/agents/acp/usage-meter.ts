@@ -1,5 +1,5 @@
 import type { AgentUpdate, Usage } from '../../contract/agent.ts'
-import { count, type JsonObject, object } from './json-shape.ts'
+import { count, type JsonObject, object } from './json-rpc.ts'
 import type { AcpProfile } from './profile.ts'
 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }

@@ -1,9 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { parsedObject, string } from '../acp/json-shape.ts'
-import { answerShape } from './model-answers.ts'
-import { offeredTools, writingCall } from './offered-tools.ts'
+import { type JsonObject, object, objects, parsedObject, string } from '../acp/json-rpc.ts'
 
 const MAX_BODY_BYTES = 32 * 1024 * 1024
 
@@ -64,3 +62,221 @@ async function textOf(request: IncomingMessage): Promise<string> {
   }
   return Buffer.concat(chunks).toString('utf8')
 }
+
+/** What the model says: a call of a tool, or a word. */
+type Said = { call: ToolUse } | { text: string }
+
+/** One way of asking a model: the answer as the events of a stream, and as one object. */
+interface AnswerShape {
+  stream(said: Said, model: string): { name?: string; data: unknown }[]
+  whole(said: Said, model: string): unknown
+  /** Sent behind the last event. */
+  end?: string
+}
+
+const ID = 'call_ask_check'
+const usage = { input_tokens: 1, output_tokens: 1 }
+const inputJson = (call: ToolUse) => JSON.stringify(call.input)
+
+/** `POST …/messages`. */
+const messages: AnswerShape = {
+  whole(said, model) {
+    const block =
+      'text' in said
+        ? { type: 'text', text: said.text }
+        : { type: 'tool_use', id: ID, name: said.call.tool.name, input: said.call.input }
+    const stop_reason = 'text' in said ? 'end_turn' : 'tool_use'
+    return {
+      id: 'msg_1',
+      type: 'message',
+      role: 'assistant',
+      model,
+      content: [block],
+      stop_reason,
+      stop_sequence: null,
+      usage,
+    }
+  },
+  stream(said, model) {
+    const event = (type: string, rest: object = {}) => ({ name: type, data: { type, ...rest } })
+    const [empty, delta] =
+      'text' in said
+        ? [
+            { type: 'text', text: '' },
+            { type: 'text_delta', text: said.text },
+          ]
+        : [
+            { type: 'tool_use', id: ID, name: said.call.tool.name, input: {} },
+            { type: 'input_json_delta', partial_json: inputJson(said.call) },
+          ]
+    const message = { ...(this.whole(said, model) as object), content: [], stop_reason: null }
+    const stop_reason = 'text' in said ? 'end_turn' : 'tool_use'
+    return [
+      event('message_start', { message }),
+      event('content_block_start', { index: 0, content_block: empty }),
+      event('content_block_delta', { index: 0, delta }),
+      event('content_block_stop', { index: 0 }),
+      event('message_delta', { delta: { stop_reason, stop_sequence: null }, usage }),
+      event('message_stop'),
+    ]
+  },
+}
+
+function responseItem(said: Said): object {
+  if ('text' in said) {
+    const content = [{ type: 'output_text', text: said.text, annotations: [] }]
+    return { id: 'msg_1', type: 'message', status: 'completed', role: 'assistant', content }
+  }
+  const { tool, input } = said.call
+  const namespace = tool.namespace === undefined ? {} : { namespace: tool.namespace }
+  const common = { status: 'completed', call_id: ID, name: tool.name, ...namespace }
+  return tool.custom
+    ? { ...common, id: 'ctc_1', type: 'custom_tool_call', input: String(input) }
+    : { ...common, id: 'fc_1', type: 'function_call', arguments: inputJson(said.call) }
+}
+
+/** `POST …/responses`. */
+const responses: AnswerShape = {
+  whole: (said, model) => ({
+    id: 'resp_1',
+    object: 'response',
+    created_at: 1_700_000_000,
+    status: 'completed',
+    model,
+    output: [responseItem(said)],
+    error: null,
+    tools: [],
+    usage: { ...usage, total_tokens: 2 },
+  }),
+  stream(said, model) {
+    const whole = this.whole(said, model) as object
+    const item = responseItem(said)
+    const event = (type: string, rest: object) => ({ name: type, data: { type, ...rest } })
+    return [
+      event('response.created', { response: { ...whole, status: 'in_progress', output: [], usage: null } }),
+      event('response.output_item.added', { output_index: 0, item: { ...item, status: 'in_progress' } }),
+      event('response.output_item.done', { output_index: 0, item }),
+      event('response.completed', { response: whole }),
+    ]
+  },
+}
+
+const choice = (said: Said) =>
+  'text' in said
+    ? { role: 'assistant', content: said.text }
+    : {
+        role: 'assistant',
+        content: null,
+        tool_calls: [
+          {
+            index: 0,
+            id: ID,
+            type: 'function',
+            function: { name: said.call.tool.name, arguments: inputJson(said.call) },
+          },
+        ],
+      }
+
+const chatUsage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
+const head = (object: string, model: string) => ({ id: 'chatcmpl-1', object, created: 1_700_000_000, model })
+
+/** `POST …/chat/completions`. */
+const chat: AnswerShape = {
+  whole: (said, model) => ({
+    ...head('chat.completion', model),
+    choices: [{ index: 0, message: choice(said), finish_reason: 'text' in said ? 'stop' : 'tool_calls' }],
+    usage: chatUsage,
+  }),
+  stream(said, model) {
+    const chunk = (delta: object, finish_reason: string | null) => ({
+      data: { ...head('chat.completion.chunk', model), choices: [{ index: 0, delta, finish_reason }] },
+    })
+    return [
+      chunk(choice(said), null),
+      chunk({}, 'text' in said ? 'stop' : 'tool_calls'),
+      { data: { ...head('chat.completion.chunk', model), choices: [], usage: chatUsage } },
+    ]
+  },
+  end: 'data: [DONE]\n\n',
+}
+
+/** By the path that is asked; undefined for what is no question to a model. */
+function answerShape(path: string): AnswerShape | undefined {
+  if (path.endsWith('/messages')) return messages
+  if (path.endsWith('/responses')) return responses
+  return path.endsWith('/chat/completions') ? chat : undefined
+}
+
+/** A tool as a program offers it to a model. */
+interface OfferedTool {
+  name: string
+  /** Takes a text, not JSON. */
+  custom: boolean
+  /** Names of its arguments. */
+  properties: string[]
+  namespace?: string
+}
+
+/** The tools in a request, whichever of the three ways of asking it is; some stand in items of the input. */
+function offeredTools(body: JsonObject): OfferedTool[] {
+  return [...toolsIn(body.tools), ...objects(body.input).flatMap((item) => toolsIn(item.tools))]
+}
+
+function toolsIn(tools: unknown, namespace?: string): OfferedTool[] {
+  return objects(tools).flatMap((tool): OfferedTool[] => {
+    if (tool.type === 'namespace') return toolsIn(tool.tools, string(tool.name))
+    const inner = object(tool.function) ?? tool
+    const schema = object(inner.parameters) ?? object(inner.input_schema)
+    const name = string(inner.name)
+    if (name === undefined) return []
+    const properties = Object.keys(object(schema?.properties) ?? {})
+    return [
+      { name, custom: tool.type === 'custom', properties, ...(namespace === undefined ? {} : { namespace }) },
+    ]
+  })
+}
+
+interface ToolUse {
+  tool: OfferedTool
+  /** A text for a custom tool, else an object. */
+  input: unknown
+}
+
+/** A call that makes the file, by the tool for that or else by a shell; undefined where none is offered. */
+function writingCall(tools: readonly OfferedTool[], path: string, content: string): ToolUse | undefined {
+  const patch = `*** Begin Patch\n*** Add File: ${path}\n+${content}\n*** End Patch\n`
+  const command = `printf '%s' '${content}' > '${path}'`
+  const ways: [RegExp, (tool: OfferedTool) => unknown][] = [
+    [
+      /^(write|write_file|create|create_file)$/i,
+      (tool) =>
+        named(tool, {
+          file_path: path,
+          filePath: path,
+          path,
+          content,
+          contents: content,
+          file_text: content,
+        }),
+    ],
+    [/^apply_patch$/, (tool) => (tool.custom ? patch : named(tool, { input: patch, patchText: patch }))],
+    [/^exec$/, () => `text(await tools.apply_patch(${JSON.stringify(patch)}))`],
+    [
+      /^(bash|shell|shell_command|exec_command|run_command)$/i,
+      (tool) => ({
+        ...(tool.name === 'shell'
+          ? { command: ['sh', '-c', command] }
+          : named(tool, { command, cmd: command })),
+        ...named(tool, { description: 'Makes a file' }),
+      }),
+    ],
+  ]
+  for (const [name, input] of ways) {
+    const tool = tools.find((each) => name.test(each.name))
+    if (tool) return { tool, input: input(tool) }
+  }
+  return undefined
+}
+
+const named = (tool: OfferedTool, values: Record<string, unknown>) =>
+  Object.fromEntries(Object.entries(values).filter(([name]) => tool.properties.includes(name)))

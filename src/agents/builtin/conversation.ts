@@ -1,7 +1,26 @@
 import { appendFileSync, closeSync, ftruncateSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { INTERRUPTED, Message, unansweredCalls } from './message.ts'
+
+/** A message of the conversation, as Chat Completions and the conversation's file have it. */
+export const Message = z.discriminatedUnion('role', [
+  z.object({ role: z.literal('user'), content: z.string() }),
+  z.object({
+    role: z.literal('assistant'),
+    content: z.string().nullable(),
+    tool_calls: z
+      .array(
+        z.object({
+          id: z.string(),
+          type: z.literal('function'),
+          /** A JSON object as text. */
+          function: z.object({ name: z.string(), arguments: z.string() }),
+        }),
+      )
+      .optional(),
+  }),
+  z.object({ role: z.literal('tool'), tool_call_id: z.string(), content: z.string() }),
+])
 
 const Line = z.discriminatedUnion('type', [
   z.object({ type: z.literal('session'), session_id: z.string() }),
@@ -110,4 +129,82 @@ function parsed(text: string): Line | undefined {
   } catch {
     return undefined
   }
+}
+
+/** The newest messages are never shortened: the model is at work with them. */
+const KEPT_WHOLE = 6
+const LONG_CHARS = 400
+const SHORT_CHARS = 200
+
+/** What of a long conversation is sent to the model. The conversation itself stays whole. */
+export class Context {
+  #maxChars: number
+  /** All before this are shortened. */
+  #shortened = 0
+
+  constructor(maxChars: number) {
+    this.#maxChars = maxChars
+  }
+
+  view(messages: readonly Message[]): Message[] {
+    const sizes = messages.map((each, index) => sizeOf(index < this.#shortened ? shortened(each) : each))
+    let total = sizes.reduce((sum, size) => sum + size, 0)
+    // Down to half at once: a service's cache holds as long as the beginning stays the same.
+    if (total > this.#maxChars) {
+      while (total > this.#maxChars / 2 && this.#shortened < messages.length - KEPT_WHOLE) {
+        const index = this.#shortened++
+        total += sizeOf(shortened(messages[index]!)) - sizes[index]!
+      }
+    }
+    return messages.map((each, index) => (index < this.#shortened ? shortened(each) : each))
+  }
+
+  /** The model takes less than was thought. False: nothing is left that could be shortened. */
+  tighten(messages: readonly Message[]): boolean {
+    const before = this.view(messages).reduce((sum, each) => sum + sizeOf(each), 0)
+    this.#maxChars = before / 2
+    return this.view(messages).reduce((sum, each) => sum + sizeOf(each), 0) < before
+  }
+}
+
+function sizeOf(message: Message): number {
+  const calls = message.role === 'assistant' ? (message.tool_calls ?? []) : []
+  return calls.reduce((sum, call) => sum + call.function.arguments.length, message.content?.length ?? 0)
+}
+
+/** Outputs of tools, and what files were written with, cut to their beginning. What people and the model said stays. */
+function shortened(message: Message): Message {
+  if (message.role === 'tool') return { ...message, content: short(message.content) }
+  if (message.role !== 'assistant' || message.tool_calls === undefined) return message
+  return {
+    ...message,
+    tool_calls: message.tool_calls.map((call) => {
+      if (call.function.arguments.length <= LONG_CHARS) return call
+      const values = JSON.parse(call.function.arguments, (_, value) =>
+        typeof value === 'string' ? short(value) : value,
+      )
+      return { ...call, function: { ...call.function, arguments: JSON.stringify(values) } }
+    }),
+  }
+}
+
+function short(text: string): string {
+  if (text.length <= LONG_CHARS) return text
+  return `${text.slice(0, SHORT_CHARS)}\n… (left out: ${text.length - SHORT_CHARS} more characters)`
+}
+
+export type Message = z.infer<typeof Message>
+
+/** What a call without a result is answered. */
+export const INTERRUPTED = 'interrupted: whether it had an effect is not known'
+
+/** Calls at the end of the conversation that have no result. Services refuse a conversation that holds any. */
+function unansweredCalls(messages: readonly Message[]): string[] {
+  const last = messages.findLastIndex((each) => each.role === 'assistant')
+  const message = messages[last]
+  if (message?.role !== 'assistant') return []
+  const answered = new Set(
+    messages.slice(last + 1).flatMap((each) => (each.role === 'tool' ? [each.tool_call_id] : [])),
+  )
+  return (message.tool_calls ?? []).map(({ id }) => id).filter((id) => !answered.has(id))
 }

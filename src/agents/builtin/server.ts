@@ -1,7 +1,6 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import { messageWithHint } from '../../contract/errors.ts'
-import { JsonRpc, type RpcId } from '../acp/json-rpc.ts'
-import { type JsonObject, object, objects, string } from '../acp/json-shape.ts'
+import { type JsonObject, JsonRpc, object, objects, type RpcId, string } from '../acp/json-rpc.ts'
 import type { SessionRequest } from '../agent.ts'
 import { UPDATE } from './builtin.ts'
 import { type BuiltinSession, openSession, type ToolAsk, type TurnEnd } from './session.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ToolFixture } from './tools/tool-fixture.ts'
+import { ToolFixture } from '../../../test/support/agents/tool-fixture.ts'
 
 test('no path leads out of the working folder, whatever it looks like', async (context) => {
   const tools = new ToolFixture(context)

@@ -1,11 +1,15 @@
 import type { AgentUpdateOf, ToolKind } from '../../contract/agent.ts'
-import { isBelow } from '../../platform/real-path.ts'
+import { isBelow, realPath } from '../../platform/files.ts'
 import type { AskMode } from '../agent.ts'
 import { clippedValue } from '../clipped.ts'
 import type { ModelCall } from './answer.ts'
-import { INTERRUPTED } from './message.ts'
-import { realTarget } from './place.ts'
+import { INTERRUPTED } from './conversation.ts'
 import type { SessionPort } from './session.ts'
+import { editFile, writeFile } from './tools/change-file.ts'
+import { listFiles } from './tools/list-files.ts'
+import { readFile } from './tools/read-file.ts'
+import { runCommand } from './tools/run-command.ts'
+import { search } from './tools/search.ts'
 import { type Tool, ToolError, type ToolResult, type ToolUse } from './tools/tool.ts'
 
 const TITLE_CHARS = 200
@@ -128,3 +132,16 @@ function titled(text: string): string {
   const cut = line.length < text.length || line.length > TITLE_CHARS
   return cut ? `${line.slice(0, TITLE_CHARS)}…` : line
 }
+
+/** What a path of the model really leads to, links resolved, whether it exists or would be created. */
+function realTarget(cwd: string, path: string): string {
+  if (path.includes('\0')) throw new ToolError('A path has no NUL in it.')
+  try {
+    return realPath(path, cwd)
+  } catch (error) {
+    throw new ToolError((error as Error).message)
+  }
+}
+
+/** All tools there are; a new one is its file and a name here. */
+export const toolbox: readonly Tool[] = [readFile, writeFile, editFile, search, listFiles, runCommand]

@@ -1,12 +1,10 @@
-import type { AgentUpdateOf } from '../../contract/agent.ts'
-import { count, type JsonObject, object, parsedObject, string } from '../acp/json-shape.ts'
-import { present } from '../acp/tool-call.ts'
+import type { AgentUpdateOf, ModelFailure } from '../../contract/agent.ts'
+import { count, type JsonObject, object, parsedObject, string } from '../acp/json-rpc.ts'
+import { present } from '../acp/session-updates.ts'
 import type { AgentProtocol, ProtocolPort, SessionRequest } from '../agent.ts'
-import { endingText } from '../ending.ts'
-import { claudeFailure, turnEnd } from './failure.ts'
-import { Messages } from './messages.ts'
-import { Questions } from './questions.ts'
-import { ClaudeUsage } from './usage.ts'
+import { endingText, failureOfStatus, modelFailureOf } from '../failure.ts'
+import { ClaudeUsage, Messages } from './messages.ts'
+import { Questions } from './tools.ts'
 
 const INITIALIZE = 'errand-initialize'
 
@@ -153,5 +151,39 @@ export class ClaudeProtocol implements AgentProtocol {
 
   #send(line: JsonObject): void {
     this.#port.send(JSON.stringify(line))
+  }
+}
+
+const named: Record<string, ModelFailure> = {
+  authentication_failed: 'auth',
+  billing_error: 'auth',
+  rate_limit: 'rate_limit',
+  overloaded: 'overloaded',
+  model_not_found: 'bad_model',
+}
+
+/** `status`, and its own name for the error, of a `result` or an `api_retry`. */
+function claudeFailure(status: unknown, name: unknown, text: string): ModelFailure {
+  if (typeof status === 'number') return failureOfStatus(status)
+  const byText = modelFailureOf(text)
+  return named[string(name) ?? ''] ?? byText
+}
+
+/** How a turn ended by a `result`. Its subtype is `success` even where the model could not be used. */
+function turnEnd(result: JsonObject, errorName: unknown): Omit<AgentUpdateOf<'turn_ended'>, 'kind'> {
+  const errors = Array.isArray(result.errors) ? result.errors.filter((each) => typeof each === 'string') : []
+  const message = string(result.result) ?? errors.join('\n')
+  const failed = result.is_error === true || result.subtype !== 'success'
+  if (result.subtype === 'error_max_turns') return { stop_reason: 'max_turns', message }
+  if (result.stop_reason === 'refusal') return { stop_reason: 'refusal', message }
+  if (result.api_error === 'max_output_tokens' || result.stop_reason === 'max_tokens')
+    return { stop_reason: 'max_tokens', ...(failed ? { message } : {}) }
+  if (!failed) return { stop_reason: 'end_turn' }
+  const ofModel = result.terminal_reason === 'api_error' || typeof result.api_error_status === 'number'
+  const failure = ofModel ? claudeFailure(result.api_error_status, errorName, message) : undefined
+  return {
+    stop_reason: 'error',
+    message: message === '' ? 'Claude Code ended the turn for a reason it does not tell.' : message,
+    ...(failure === undefined ? {} : { failure }),
   }
 }

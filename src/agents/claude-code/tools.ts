@@ -1,7 +1,8 @@
 import type { AgentUpdateOf, ToolKind } from '../../contract/agent.ts'
-import { type JsonObject, string } from '../acp/json-shape.ts'
-import { present } from '../acp/tool-call.ts'
-import { clippedValue } from '../clipped.ts'
+import { type JsonObject, object, objects, string } from '../acp/json-rpc.ts'
+import { present } from '../acp/session-updates.ts'
+import type { ProtocolPort, SessionRequest } from '../agent.ts'
+import { clipped, clippedValue, DIFF_TEXT_BYTES } from '../clipped.ts'
 
 type Tool = AgentUpdateOf<'tool'>
 type Parts = Pick<Tool, 'title' | 'tool_kind' | 'paths' | 'input'>
@@ -33,7 +34,7 @@ const known: Record<string, Known> = {
   Skill: { kind: 'other', verb: 'Skill', about: ['skill', 'command'] },
 }
 
-export const kindOfTool = (name: string): ToolKind => known[name]?.kind ?? 'other'
+const kindOfTool = (name: string): ToolKind => known[name]?.kind ?? 'other'
 
 /** What is to be told of a tool call, and of the question whether it may be made. */
 export function toolParts(name: string, input: JsonObject): Parts {
@@ -50,3 +51,131 @@ export function toolParts(name: string, input: JsonObject): Parts {
     input: Object.keys(input).length === 0 ? undefined : clippedValue(input),
   })
 }
+
+type Plan = AgentUpdateOf<'plan'>
+
+/** The plan that a tool call states. */
+export function planOf(tool: string, input: JsonObject): Plan | undefined {
+  if (tool === 'TodoWrite') return { kind: 'plan', entries: objects(input.todos).map(entry) }
+  const text = tool === 'ExitPlanMode' ? string(input.plan) : undefined
+  if (text === undefined || text.trim() === '') return undefined
+  const items = text.split('\n').flatMap((line) => /^\s*(?:[-*]|\d+[.)])\s+(.+)$/.exec(line)?.[1] ?? [])
+  const texts = items.length === 0 ? [text.trim()] : items
+  return { kind: 'plan', entries: texts.map((each) => ({ text: each, status: 'pending' })) }
+}
+
+function entry({ content, status }: JsonObject): Plan['entries'][number] {
+  const text = string(content) ?? ''
+  return { text, status: status === 'in_progress' || status === 'completed' ? status : 'pending' }
+}
+
+type FileDiff = NonNullable<Tool['diffs']>[number]
+
+/** The tools that a `user` line tells the results of. */
+export function toolResults(line: JsonObject): Tool[] {
+  const blocks = objects(object(line.message)?.content).filter(({ type }) => type === 'tool_result')
+  const metas = new Map(objects(line.tool_result_meta).map((meta) => [string(meta.id), meta]))
+  return blocks.map((block) => {
+    const id = string(block.tool_use_id) ?? ''
+    const failed = block.is_error === true
+    const status = failed ? (refused(metas.get(id)) ? 'denied' : 'failed') : 'completed'
+    // It belongs to all blocks of the line, so it says whose it is only where there is one.
+    const detail = blocks.length === 1 && !failed ? object(line.tool_use_result) : undefined
+    const diff = detail === undefined ? undefined : fileDiff(detail)
+    return present({
+      kind: 'tool',
+      tool_id: id,
+      status,
+      output: clippedValue(contentText(block.content)),
+      diffs: diff === undefined ? undefined : [diff],
+    })
+  })
+}
+
+function refused(meta: JsonObject | undefined): boolean {
+  return (
+    object(meta?.permission_decision)?.decision === 'reject' || meta?.non_execution_kind === 'permission-rule'
+  )
+}
+
+function contentText(content: unknown): string | undefined {
+  if (typeof content === 'string') return content
+  const parts = objects(content).map(({ type, text }) => string(text) ?? `(${string(type) ?? 'unknown'})`)
+  return parts.length === 0 ? undefined : parts.join('\n')
+}
+
+/** Of `Write` and `Edit`: the whole texts where they are small, else the patch. */
+function fileDiff(result: JsonObject): FileDiff | undefined {
+  const path = string(result.filePath)
+  if (path === undefined || result.structuredPatch === undefined) return undefined
+  const content = string(result.content)
+  const old = string(result.originalFile)
+  if (content !== undefined && old === undefined) return { path, new_text: clipped(content, DIFF_TEXT_BYTES) }
+  const unified = objects(result.structuredPatch).map(hunk).join('')
+  return unified === '' ? undefined : { path, unified: clipped(unified, DIFF_TEXT_BYTES) }
+}
+
+function hunk({ oldStart, oldLines, newStart, newLines, lines }: JsonObject): string {
+  const texts = Array.isArray(lines) ? lines.filter((line) => typeof line === 'string') : []
+  return `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@\n${texts.map((line) => `${line}\n`).join('')}`
+}
+
+/** What the program asks over its control channel. */
+export class Questions {
+  readonly #ask: SessionRequest['ask']
+  readonly #port: ProtocolPort
+  /** The input of the tool by the question's id: it goes back with the answer. */
+  readonly #open = new Map<string, JsonObject>()
+
+  constructor(ask: SessionRequest['ask'], port: ProtocolPort) {
+    this.#ask = ask
+    this.#port = port
+  }
+
+  /** A `control_request`. */
+  asked(line: JsonObject): void {
+    const id = string(line.request_id)
+    const request = object(line.request) ?? {}
+    if (id === undefined) return
+    const tool = string(request.tool_name) ?? 'tool'
+    const input = object(request.input) ?? {}
+    if (request.subtype !== 'can_use_tool') this.#refuse(id, string(request.subtype) ?? 'unknown')
+    else if (this.#ask === 'ask') this.#put(id, tool, input, string(request.tool_use_id))
+    else this.#decide(id, input, this.#ask === 'allow' || readsOnly(tool))
+  }
+
+  /** A `control_cancel_request`: the turn was interrupted. */
+  withdrawn(line: JsonObject): void {
+    this.#open.delete(string(line.request_id) ?? '')
+  }
+
+  answer(requestId: string, decision: 'allow' | 'deny'): void {
+    const input = this.#open.get(requestId)
+    if (input === undefined) return
+    this.#open.delete(requestId)
+    this.#decide(requestId, input, decision === 'allow')
+  }
+
+  #put(id: string, tool: string, input: JsonObject, toolId: string | undefined): void {
+    this.#open.set(id, input)
+    const { title = tool, ...parts } = toolParts(tool, input)
+    this.#port.update(present({ kind: 'permission', request_id: id, tool_id: toolId, title, ...parts }))
+  }
+
+  #decide(id: string, input: JsonObject, allowed: boolean): void {
+    const response = allowed
+      ? { behavior: 'allow', updatedInput: input }
+      : { behavior: 'deny', message: 'Denied: this is not permitted here. Go on without it.' }
+    this.#respond({ subtype: 'success', request_id: id, response })
+  }
+
+  #refuse(id: string, subtype: string): void {
+    this.#respond({ subtype: 'error', request_id: id, error: `Not supported: ${subtype}` })
+  }
+
+  #respond(response: JsonObject): void {
+    this.#port.send(JSON.stringify({ type: 'control_response', response }))
+  }
+}
+
+const readsOnly = (tool: string): boolean => ['read', 'search', 'think'].includes(kindOfTool(tool))

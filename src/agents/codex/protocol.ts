@@ -1,13 +1,19 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
-import { errorText, JsonRpc, type RpcAnswer } from '../acp/json-rpc.ts'
-import { type JsonObject, object, string } from '../acp/json-shape.ts'
-import type { AgentProtocol, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
-import { endingText } from '../ending.ts'
-import { modelFailureOf } from '../failure-text.ts'
-import { Approvals } from './approvals.ts'
-import { codexError } from './failure.ts'
-import { sessionUpdate, threadRequest } from './thread.ts'
-import { ThreadEvents } from './thread-events.ts'
+import {
+  errorText,
+  type JsonObject,
+  JsonRpc,
+  object,
+  type RpcAnswer,
+  type RpcId,
+  string,
+} from '../acp/json-rpc.ts'
+import { present } from '../acp/session-updates.ts'
+import type { AgentProtocol, AskMode, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
+import { clippedValue } from '../clipped.ts'
+import { endingText, modelFailureOf } from '../failure.ts'
+import { commandParts } from './items.ts'
+import { codexError, ThreadEvents } from './thread-events.ts'
 
 type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
 
@@ -152,4 +158,116 @@ function ending(turn: JsonObject): TurnEnd {
     return { stop_reason: 'error', message: 'Codex broke off its turn, and nobody had canceled it.' }
   if (turn.status === 'completed' && error === undefined) return { stop_reason: 'end_turn' }
   return { stop_reason: 'error', ...codexError(error ?? {}) }
+}
+
+/**
+ * `ask`: without a sandbox, so that what was allowed can be done, but codex asks before every command and patch.
+ * `deny`: what a sandbox lets do is done without asking, all else is asked, and then denied. (Asking before everything
+ * would deny reading, too, since codex reads by commands; with `never` it rejects patches silently.)
+ */
+const modes: Record<AskMode, { approvalPolicy: string; sandbox: string }> = {
+  allow: { approvalPolicy: 'never', sandbox: 'danger-full-access' },
+  ask: { approvalPolicy: 'untrusted', sandbox: 'danger-full-access' },
+  deny: { approvalPolicy: 'on-request', sandbox: 'read-only' },
+}
+
+function threadRequest(request: SessionRequest): { method: string; params: JsonObject } {
+  const { cwd, model, ask, session_id } = request
+  const params = { cwd, ...modes[ask], approvalsReviewer: 'user', ...(model === undefined ? {} : { model }) }
+  // Only a sandbox hides calls.
+  if (session_id === undefined)
+    return { method: 'thread/start', params: { ...params, experimentalRawEvents: ask === 'deny' } }
+  return { method: 'thread/resume', params: { threadId: session_id, ...params, excludeTurns: true } }
+}
+
+/** From the answers to `thread/start` (or `resume`) and to `initialize`. */
+function sessionUpdate(answer: JsonObject, server: JsonObject, loaded: boolean): AgentUpdateOf<'session'> {
+  const thread = object(answer.thread)
+  return present({
+    kind: 'session',
+    agent: 'codex',
+    version: /\/(\d[^ ]*)/.exec(string(server.userAgent) ?? '')?.[1],
+    model: string(answer.model),
+    session_id: string(thread?.id),
+    origin: loaded ? 'loaded' : 'new',
+  })
+}
+
+type Tool = AgentUpdateOf<'tool'>
+
+/** The questions of one process. */
+export class Approvals {
+  readonly #ask: SessionRequest['ask']
+  readonly #rpc: JsonRpc
+  readonly #port: ProtocolPort
+  readonly #open = new Map<string, RpcId>()
+  /** What is known of the tools in question: the question about a patch does not tell it. */
+  readonly #tools = new Map<string, Tool>()
+
+  constructor(ask: SessionRequest['ask'], rpc: JsonRpc, port: ProtocolPort) {
+    this.#ask = ask
+    this.#rpc = rpc
+    this.#port = port
+  }
+
+  tool(tool: Tool): void {
+    this.#tools.set(tool.tool_id, tool)
+  }
+
+  /** False: there is no such question. */
+  asked(id: RpcId, method: string, params: JsonObject): boolean {
+    if (method === 'mcpServer/elicitation/request') {
+      this.#rpc.answer(id, { action: 'decline', content: null, _meta: null })
+      const server = string(params.serverName) ?? 'A server'
+      this.#port.update({ kind: 'notice', text: `${server} asked for input that nobody can give: declined.` })
+      return true
+    }
+    const command = method === 'item/commandExecution/requestApproval'
+    if (!command && method !== 'item/fileChange/requestApproval') return false
+    if (this.#ask !== 'ask') this.#decide(id, this.#ask)
+    else this.#put(id, command ? commandParts(params) : {}, params)
+    return true
+  }
+
+  /** `serverRequest/resolved`: it was answered, or the turn has ended. */
+  resolved(id: unknown): void {
+    for (const [requestId, open] of this.#open) if (open === id) this.#open.delete(requestId)
+  }
+
+  answer(requestId: string, decision: 'allow' | 'deny'): void {
+    const id = this.#open.get(requestId)
+    if (id === undefined) return
+    this.#open.delete(requestId)
+    this.#decide(id, decision)
+  }
+
+  turnEnds(): void {
+    this.#open.clear()
+    this.#tools.clear()
+  }
+
+  #put(id: RpcId, parts: Partial<Tool>, params: JsonObject): void {
+    const toolId = string(params.itemId) ?? ''
+    const known = this.#tools.get(toolId)
+    // The tool's id makes it distinct from those of an earlier process of this thread.
+    const requestId = `${toolId}.${id}`
+    this.#open.set(requestId, id)
+    const reason = string(params.reason)
+    const title = (parts.title || known?.title) ?? 'Use a tool'
+    this.#port.update(
+      present({
+        kind: 'permission',
+        request_id: requestId,
+        tool_id: toolId === '' ? undefined : toolId,
+        title: reason === undefined ? title : `${title} (${reason})`,
+        tool_kind: parts.tool_kind ?? known?.tool_kind ?? 'other',
+        paths: parts.paths ?? known?.paths,
+        input: parts.input ?? clippedValue(known?.diffs),
+      }),
+    )
+  }
+
+  #decide(id: RpcId, decision: 'allow' | 'deny'): void {
+    this.#rpc.answer(id, { decision: decision === 'allow' ? 'accept' : 'decline' })
+  }
 }

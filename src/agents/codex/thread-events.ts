@@ -1,12 +1,10 @@
-import type { AgentUpdateOf } from '../../contract/agent.ts'
-import { type JsonObject, object, objects, string } from '../acp/json-shape.ts'
-import { present } from '../acp/tool-call.ts'
+import type { AgentUpdateOf, ModelFailure, Usage } from '../../contract/agent.ts'
+import { count, type JsonObject, object, objects, parsedObject, string } from '../acp/json-rpc.ts'
+import { present } from '../acp/session-updates.ts'
 import type { ProtocolPort } from '../agent.ts'
-import type { Approvals } from './approvals.ts'
-import { type CodexError, codexError, retryNumber } from './failure.ts'
-import { toolOfItem } from './items.ts'
-import { UnseenCalls } from './unseen-calls.ts'
-import { CodexUsage } from './usage.ts'
+import { failureOfStatus, modelFailureOf } from '../failure.ts'
+import { toolOfItem, UnseenCalls } from './items.ts'
+import type { Approvals } from './protocol.ts'
 
 /** Codex waits for a network that is not there for ever, ever longer: this many are about 40 seconds. */
 const MOST_WAITS = 4
@@ -119,4 +117,94 @@ export class ThreadEvents {
     this.#port.update(present({ kind: 'retry', ...told, attempt: attempt ?? this.#waits }))
     return this.#waits >= MOST_WAITS ? told : undefined
   }
+}
+
+const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
+
+/** Codex counts over a thread, resumed or not; a thread of an agent below it counts by itself. */
+class CodexUsage {
+  readonly #threads = new Map<string, Usage>()
+  #turn = none
+
+  turnBegins(): void {
+    this.#turn = none
+  }
+
+  /** The same of a turn that is over: it comes once, late or early, when a thread is resumed. */
+  toldBefore(threadId: string, usage: JsonObject): void {
+    this.#threads.set(threadId, normal(object(usage.total) ?? {}))
+  }
+
+  /** `thread/tokenUsage/updated`. */
+  told(threadId: string, usage: JsonObject): AgentUpdateOf<'usage'> {
+    const total = normal(object(usage.total) ?? {})
+    // Of a resumed thread only the last call is new.
+    const before = this.#threads.get(threadId) ?? minus(total, normal(object(usage.last) ?? {}))
+    this.#threads.set(threadId, total)
+    this.#turn = plus(this.#turn, minus(total, before))
+    return { kind: 'usage', turn: this.#turn, session: [...this.#threads.values()].reduce(plus, none) }
+  }
+}
+
+function normal(usage: JsonObject): Usage {
+  const cached = count(usage.cachedInputTokens)
+  return {
+    input_tokens: Math.max(0, count(usage.inputTokens) - cached),
+    cached_input_tokens: cached,
+    output_tokens: count(usage.outputTokens),
+  }
+}
+
+const combined = (a: Usage, b: Usage, each: (a: number, b: number) => number): Usage => ({
+  input_tokens: each(a.input_tokens, b.input_tokens),
+  cached_input_tokens: each(a.cached_input_tokens, b.cached_input_tokens),
+  output_tokens: each(a.output_tokens, b.output_tokens),
+})
+const plus = (a: Usage, b: Usage) => combined(a, b, (x, y) => x + y)
+const minus = (a: Usage, b: Usage) => combined(a, b, (x, y) => Math.max(0, x - y))
+
+const named: Record<string, ModelFailure> = {
+  unauthorized: 'auth',
+  usageLimitExceeded: 'rate_limit',
+  rateLimitExceeded: 'rate_limit',
+  serverOverloaded: 'overloaded',
+  flexUnavailable: 'overloaded',
+  policyCapacityUnavailable: 'overloaded',
+  internalServerError: 'server_error',
+  modelNotFound: 'bad_model',
+  contextWindowExceeded: 'other',
+  cyberPolicy: 'other',
+  misalignmentPolicyViolation: 'other',
+}
+
+interface CodexError {
+  message: string
+  failure: ModelFailure
+}
+
+/** An `error` of codex. Its message is at times the whole body of the service's answer. */
+export function codexError(error: JsonObject): CodexError {
+  const more = string(error.additionalDetails)
+  const said = more ?? string(error.message) ?? 'unknown error'
+  const body = object(parsedObject(said)?.error)
+  const message = string(body?.message) ?? said
+  return { message, failure: failureOf(error.codexErrorInfo, message) }
+}
+
+function failureOf(info: unknown, message: string): ModelFailure {
+  if (typeof info === 'string' && named[info] !== undefined) return named[info]
+  const [detail] = Object.values(object(info) ?? {})
+  const status = object(detail)?.httpStatusCode
+  if (typeof status === 'number') return failureOfStatus(status)
+  // Codex appends the same cause to both, so the beginning decides.
+  if (/^stream disconnected/i.test(message)) return 'broken_stream'
+  if (/^connection failed/i.test(message)) return 'unreachable'
+  if (/high demand/i.test(message)) return 'server_error'
+  return modelFailureOf(message)
+}
+
+/** `Reconnecting... 2/3`: the number of the try; absent where codex would try for ever. */
+function retryNumber(error: JsonObject): number | undefined {
+  const match = /(\d+)\/\d+/.exec(string(error.message) ?? '')
+  return match === null ? undefined : Number(match[1])
 }

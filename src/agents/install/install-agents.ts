@@ -1,12 +1,13 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { mkdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AgentInstall } from '../agent.ts'
-import { withInstallLock } from './install-lock.ts'
+import { programVersion } from './find-program.ts'
 import { CACHE, installCommand, installedVersion, nativeIn } from './native-binary.ts'
 import { npmEnvironment, npmInstall } from './npm-install.ts'
-import { programVersion } from './program-version.ts'
 
 export interface InstallOptions {
   names: readonly string[]
@@ -120,4 +121,35 @@ async function tryOut(install: AgentInstall, { staging, env, signal }: Site, mad
     throw signal?.aborted ? error : failed(error.message, error)
   })
   if (version !== install.version) throw failed(`its program says it is ${version}`)
+}
+
+const BUSY = 5
+
+/** One install at a time in a folder: a lock of the system's, which no dead process can leave behind. */
+async function withInstallLock<T>(
+  folder: string,
+  options: { waiting(): void; signal?: AbortSignal },
+  body: () => Promise<T>,
+): Promise<T> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const lock = new DatabaseSync(join(folder, '.install-lock'), { timeout: 0 })
+  try {
+    for (let told = false; !taken(lock); told = true) {
+      if (!told) options.waiting()
+      await sleep(200, undefined, { signal: options.signal })
+    }
+    return await body()
+  } finally {
+    lock.close()
+  }
+}
+
+function taken(lock: DatabaseSync): boolean {
+  try {
+    lock.exec('BEGIN EXCLUSIVE')
+    return true
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode === BUSY) return false
+    throw error
+  }
 }

@@ -1,8 +1,9 @@
+import { ConfigFile, configPath } from '../../config/config-file.ts'
 import { allowedHosts } from '../../config/environment.ts'
 import { setting } from '../../config/read-setting.ts'
 import { settingKeys } from '../../config/settings.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { type Check, type Finding, ok, problem } from './check.ts'
+import { type Check, type Finding, ok, problem, warning } from './check.ts'
 
 export const environment: Check = {
   name: 'environment',
@@ -17,5 +18,23 @@ export const environment: Check = {
         found.push(problem(error.message, error.hint ?? 'See docs/cli.md.'))
       }
     return found.length > 0 ? found : [ok('The variables of hub and runner can be understood.')]
+  },
+}
+
+export const hubConfig: Check = {
+  name: 'config',
+  async run({ data, env }) {
+    const file = configPath(undefined, data, env)
+    if (file === undefined) return [ok('There is no errand.yaml; a hub needs none.')]
+    const warnings: string[] = []
+    try {
+      new ConfigFile({ file, log: (message) => warnings.push(message) }).close()
+    } catch (error) {
+      if (!(error instanceof ErrandError)) throw error
+      return [problem(error.message, error.hint ?? 'See docs/runners.md.')]
+    }
+    return warnings.length === 0
+      ? [ok(`${file} is understood.`)]
+      : warnings.map((message) => warning(message, 'Correct or remove it.'))
   },
 }

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { AgentUpdate } from '../../contract/agent.ts'
 import type { RunEvent } from '../../contract/events.ts'
-import { shortDiff } from './agent-diff.ts'
-import { AgentDisplay } from './agent-display.ts'
+import { AgentDisplay, shortDiff } from './agent-display.ts'
 
 const time = '2026-01-01T00:00:00.000Z'
 const updateEvent = (update: AgentUpdate): RunEvent => ({

@@ -1,5 +1,5 @@
-import type { AgentUpdateOf } from '../../contract/agent.ts'
-import { titleText } from './agent-title.ts'
+import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
+import { type Color, withoutTurning } from './terminal-text.ts'
 
 interface Call {
   title?: string
@@ -53,4 +53,104 @@ function labelOf({ title, kind, paths = [] }: Call, id: string): string {
   const what = titleText(title, kind) ?? id
   const where = paths.filter((path) => !what.includes(path) && !what.includes(path.split('/').at(-1)!))
   return [what, ...where.slice(0, 2)].join('  ')
+}
+
+/** What a tool is about to do; some agents' titles are a path alone, and do not say what is done to it. */
+const titleText = (title: string | undefined, kind: string | undefined): string | undefined =>
+  title !== undefined && kind !== undefined && /^\S*\/\S*$/.test(title) ? `${kind} ${title}` : (title ?? kind)
+
+type Question = AgentUpdateOf<'permission'>
+
+/** Their names and paths say what is done. */
+const TOLD_BY_PATHS: ReadonlySet<Question['tool_kind']> = new Set(['read', 'edit', 'search', 'think'])
+/** A terminal would carry these out, and hide what stands beside them of a command that a shell runs whole. */
+const controls = /[\x00-\x1f\x7f-\x9f]/g
+const pictureOf = (control: string): string => {
+  const code = control.charCodeAt(0)
+  return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? '\u2421' : '\ufffd'
+}
+
+/** A question of an agent in a line: its title, what the title leaves out of what is to be run, and the other paths. */
+export function questionText(question: Question): string {
+  const { title, tool_kind, paths = [] } = question
+  const others = paths.filter((path) => !title.includes(path))
+  const told = TOLD_BY_PATHS.has(tool_kind) && paths.length > 0
+  const parts = [titleText(title, tool_kind), ...(told ? [] : unsaidInput(question)), ...others]
+  // A line that looks like one of its own, or a comment, may end where the next begins.
+  return withoutTurning(
+    `? ${parts.join('  ')}`.replaceAll('\n', ' \u23ce ').replace(controls, (char) => pictureOf(char)),
+  )
+}
+
+/** Arguments that the title does not hold: the model may have worded that, and the command be another. */
+function unsaidInput({ title, input = '' }: Question): string[] {
+  const told = [title]
+  return argumentsIn(input).flatMap(([name, text]) => {
+    if (name === 'description' || told.some((each) => each.includes(text))) return []
+    told.push(text)
+    return [name === '' ? text : `${name}: ${text}`]
+  })
+}
+
+/** By their names; a list is as many of one name. One text where it is no JSON, such as JSON that was cut. */
+function argumentsIn(input: string): [name: string, text: string][] {
+  try {
+    const value: unknown = JSON.parse(input)
+    if (typeof value === 'object' && value !== null)
+      return Object.entries(value).flatMap(([name, each]) =>
+        [each]
+          .flat()
+          .map((one): [string, string] => [name, typeof one === 'string' ? one : JSON.stringify(one)]),
+      )
+  } catch {
+    // As it is.
+  }
+  return [['', input]]
+}
+
+/** How it was answered, and by whom where that is known. */
+export function answerText({ decision, by, who, rule }: AgentUpdateOf<'permission_answered'>): string {
+  const word = decision === 'allow' ? 'allowed' : 'denied'
+  if (by === 'nobody') return `${word}: nobody could be asked`
+  const name = who ?? rule ?? (by === 'person' ? undefined : by)
+  return name === undefined ? word : `${word} by ${name}`
+}
+
+interface AgentLine {
+  color: Color
+  text: string
+}
+
+/** Of a step that is an agent's session, what a person reads beside its output, which is what the agent says. */
+export class AgentLines {
+  readonly #tools = new AgentTools()
+
+  add(update: AgentUpdate): AgentLine | undefined {
+    switch (update.kind) {
+      case 'tool': {
+        const { ended } = this.#tools.follow(update)
+        if (ended === undefined) return undefined
+        return {
+          color: ended.status === 'completed' ? 'dim' : 'yellow',
+          text: `${ended.status} ${ended.label}`,
+        }
+      }
+      case 'permission':
+        return { color: 'yellow', text: questionText(update) }
+      case 'permission_answered':
+        return { color: 'dim', text: answerText(update) }
+      case 'verify':
+        if (update.status === 'running') return undefined
+        return {
+          color: update.status === 'passed' ? 'green' : 'red',
+          text: `verify ${update.status}: ${update.command}`,
+        }
+      case 'retry':
+        return { color: 'yellow', text: `the model service failed (${update.failure}), tried again` }
+      case 'notice':
+        return { color: 'dim', text: update.text }
+      default:
+        return undefined
+    }
+  }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Failures } from './failures.ts'
-import { palette } from './palette.ts'
+import { palette } from './terminal-text.ts'
 
 const failed = (step: string, host = '') => ({ step, phase: 'main', status: 'failed', host }) as const
 const FAR = 'x\n'.repeat(100)

@@ -1,7 +1,6 @@
-import type { Paint } from './palette.ts'
 import type { Row } from './run-rows.ts'
 import { isFailure, MOST_NAMED, statusColor, stepName } from './summary.ts'
-import { lineText } from './terminal-text.ts'
+import { lineText, type Paint } from './terminal-text.ts'
 
 /** A failure is told again at the end, with its last lines, when so many lines have come since. */
 const FAR_LINES = 20

@@ -1,14 +1,12 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
-import { AgentLines } from './agent-line.ts'
+import { AgentLines } from './agent-tools.ts'
 import { Failures } from './failures.ts'
-import { LiveLines } from './live-lines.ts'
-import { type Paint, palette } from './palette.ts'
+import { LiveLines, type RunningStep, runningFor, StillRunning } from './live-lines.ts'
 import { type Row, RunRows } from './run-rows.ts'
-import { type RunningStep, runningFor, StillRunning } from './still-running.ts'
 import { between, countsText, isFolded, statusColor, stepName, summary, whyText } from './summary.ts'
-import { lineText, type TextRules } from './terminal-text.ts'
-import { durationText } from './units.ts'
+import { durationText } from './table.ts'
+import { lineText, type Paint, palette, type TextRules } from './terminal-text.ts'
 
 export interface DisplayOptions extends TextRules {
   /** Bytes of a stream of one attempt of this step that are shown. */

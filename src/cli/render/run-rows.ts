@@ -1,6 +1,5 @@
 import type { EventOf, RunEvent, StepPhase } from '../../contract/events.ts'
 import { isFinalStep, type Reason, type StepStatus } from '../../contract/status.ts'
-import { instanceName } from './instance-name.ts'
 
 /** One line of the summary: a step on one host, or a step that ran on none. */
 export interface Row {
@@ -117,3 +116,12 @@ type Place = Pick<Row, 'step' | 'phase'>
 /** A step and its rollback have one name. */
 const key = ({ step, phase }: Place): string => `${phase} ${step}`
 const placeOf = ({ step, phase }: Place): Place => ({ step, phase })
+
+/** `web-1`, or `web-1 [node=20]` for one combination of a matrix. */
+export function instanceName(host: string, vars: Record<string, string> | undefined): string {
+  if (vars === undefined) return host
+  const values = Object.entries(vars).map(
+    ([name, value]) => `${name}=${value.length > 30 ? `${value.slice(0, 29)}…` : value}`,
+  )
+  return `${host} [${values.join(' ')}]`
+}

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { whyText } from './summary.ts'
+import type { StepView } from '../../contract/run.ts'
+import { holdersText, secretScopeText, takenSecretsText, usageCells, whyText } from './summary.ts'
+
+const MiB = 1024 ** 2
 
 test('why something failed is one line, and says the exit code or else what the message says of it', () => {
   assert.equal(whyText({ reason: 'exit_code', exitCode: 3, message: 'long' }), 'exit code 3')
@@ -8,4 +11,56 @@ test('why something failed is one line, and says the exit code or else what the 
   assert.equal(whyText({ reason: 'exit_code', message }), message)
   assert.equal(whyText({ reason: 'host_unreachable', message: 'web1\nmore' }), 'host unreachable: web1')
   assert.equal(whyText({}), '')
+})
+
+test('the figures of every try stand beside each other', () => {
+  const tries = [
+    { usage: { peak_memory_bytes: 150.4 * MiB, cpu_ms: 1300, held_by: 'cgroup_v2' as const } },
+    { usage: { cpu_ms: 20, held_by: 'watchdog' as const, not_held: ['cpus' as const] } },
+    {},
+  ]
+  assert.deepEqual(usageCells(tries), ['150 MB, ?', '1.3 s, 20 ms'])
+  assert.equal(
+    holdersText(tries),
+    'Measured, and held to what limits they have, by cgroups (v2) and a watchdog; not held: cpus.\n',
+  )
+})
+
+test('what was not measured leaves its cells empty', () => {
+  assert.deepEqual(usageCells([{}]), ['', ''])
+  assert.deepEqual(usageCells([{ usage: { held_by: 'watchdog', peak_memory_bytes: 3 * 1024 * MiB } }]), [
+    '3.0 GB',
+    '',
+  ])
+  assert.equal(holdersText([{}]), '')
+})
+
+test('what a secret is for is said with whose runs they are', () => {
+  assert.deepEqual(
+    [
+      {},
+      { workflow: 'deploy' },
+      { workflow: 'deploy', owner: 'ann' },
+      { repository: 'shop', owner: 'ann' },
+    ].map(secretScopeText),
+    ['all runs', 'runs of deploy', 'runs of deploy by ann', 'runs for shop by ann'],
+  )
+})
+
+test('each step is shown once with the secrets that it was given last', () => {
+  const given = (updated_by: string) => ({
+    TOKEN: { name: 'TOKEN', scope: 'tenant', updated_by },
+    KEY: { name: 'SSH_KEY', scope: 'workflow', workflow: 'deploy', owner: 'ann', updated_by: 'ann' },
+  })
+  const tries = { attempts: [{ secrets: given('old') }, { secrets: given('boss') }, {}] }
+  const steps = [
+    { step: 'one', instances: [tries, tries] },
+    { step: 'two', instances: [{ attempts: [{}] }] },
+  ] as unknown as StepView[]
+  assert.equal(
+    takenSecretsText(steps),
+    'Secret TOKEN of one: the one for all runs, set by boss.\n' +
+      'Secret KEY (SSH_KEY) of one: the one for runs of deploy by ann, set by ann.\n',
+  )
+  assert.equal(takenSecretsText(steps.slice(1)), '')
 })

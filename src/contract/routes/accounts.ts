@@ -1,18 +1,21 @@
 import * as z from 'zod'
 import {
   ChangePassword,
+  CreateToken,
   CreateUser,
+  ListTokens,
   ListUsers,
   LoginAnswer,
   LoginRequest,
   Me,
   PatchUser,
+  TokenCreated,
+  TokenList,
   UserCreated,
   UserList,
   UserView,
 } from '../account-api.ts'
 import { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList, SecretName } from '../secrets.ts'
-import { CreateToken, ListTokens, TokenCreated, TokenList } from '../token-api.ts'
 import { nothing, routeTable } from './route.ts'
 
 const tag = 'accounts'

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { AgentsHealth } from '../agent-api.ts'
-import { Health } from '../health-api.ts'
+import { Health } from '../run-api.ts'
 import { content, routeTable } from './route.ts'
 
 const tag = 'hub'

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { CreateEnrollment, EnrollmentCreated, EnrollRunner, RunnerEnrolled } from '../enrolment.ts'
+import { CreateEnrollment, EnrollmentCreated, EnrollRunner, RunnerEnrolled } from '../protocol.ts'
 import { RunnerDetail, RunnerList, RunnersQuery } from '../runner-api.ts'
 import { nothing, routeTable } from './route.ts'
 

@@ -1,7 +1,5 @@
 import * as z from 'zod'
-import { ChatAnswer, InputAccepted, RunInput } from '../agent-api.ts'
-import { ChatRequest } from '../agent-request.ts'
-import { EventList, EventsQuery, OutputPath } from '../event-api.ts'
+import { ChatAnswer, ChatRequest, InputAccepted, RunInput } from '../agent-api.ts'
 import { RunEvent } from '../events.ts'
 import { RunId } from '../ids.ts'
 import { CreateRun, ListRuns, RunSummary, RunView } from '../run.ts'
@@ -9,14 +7,18 @@ import {
   Accepted,
   AnswerApproval,
   CancelRun,
+  EventList,
+  EventsQuery,
+  OutputPath,
   RetryRun,
   RunCreated,
   RunList,
   RunStatusView,
   RunsDeleted,
   RunWorkflow,
+  ValidateAnswer,
+  ValidateRequest,
 } from '../run-api.ts'
-import { ValidateAnswer, ValidateRequest } from '../validate-api.ts'
 import { content, nothing, routeTable } from './route.ts'
 
 const tag = 'runs'

@@ -1,13 +1,14 @@
-import { continuationRun, findSession, type SessionFound } from '../../blueprints/continuation.ts'
-import type { AttemptInput, GivenInput } from '../../contract/agent.ts'
+import type * as z from 'zod'
+import { continuationRun, findSession, type SessionFound } from '../../blueprints/agent.ts'
+import type { AttemptInput, DeniedUses, GivenInput, Usage } from '../../contract/agent.ts'
 import type { InputAccepted } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
-import type { EngineFace } from '../../engine/face.ts'
-import { IdempotentRuns } from '../api/idempotency.ts'
-import type { AccountStore } from '../store/accounts.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
+import { IdempotentRuns } from '../idempotent-runs.ts'
 
 /** As the agent's first prompt is called in its updates. */
 const FIRST_INPUT = 'first'
@@ -104,3 +105,55 @@ const isHad = (
   inputId: string,
 ): event is EventOf<'input.taken'> | EventOf<'input.passed_on'> =>
   (event.type === 'input.taken' || event.type === 'input.passed_on') && event.input_id === inputId
+
+/** The answer of an agent's run, read off its events. */
+export class AgentAnswer {
+  usage: z.infer<typeof Usage> | undefined
+  /** Number of the latest attempt. */
+  attempt: number | undefined
+  /** Why it waits for a runner. */
+  waiting: string | undefined
+  finished: EventOf<'run.finished'> | undefined
+  #attemptEnd: EventOf<'attempt.finished'> | undefined
+
+  /** Every event, in order. */
+  add(event: RunEvent): void {
+    switch (event.type) {
+      case 'attempt.created':
+        this.attempt = event.attempt
+        this.waiting = event.waiting
+        break
+      case 'attempt.waiting':
+        this.waiting = event.why
+        break
+      case 'attempt.assigned':
+        this.waiting = undefined
+        break
+      case 'agent.update':
+        if (event.update.kind === 'usage') this.usage = event.update.session
+        break
+      case 'attempt.finished':
+        this.#attemptEnd = event
+        break
+      case 'run.finished':
+        this.finished = event
+    }
+  }
+
+  get denied(): DeniedUses | undefined {
+    return this.#attemptEnd?.denied
+  }
+
+  /** Why it did not succeed. Throws nothing; only after `run.finished`. */
+  failure(runId: string): ErrandError | undefined {
+    if (this.finished === undefined || this.finished.status === 'success') return undefined
+    const { reason, message } = this.#attemptEnd ?? this.finished
+    const { status } = this.finished
+    const code = reason === 'invalid_argument' ? 'invalid_argument' : 'run_failed'
+    const why = message ?? `The run ended as ${status}${reason === undefined ? '' : ` (${reason})`}.`
+    return new ErrandError(code, why, {
+      hint: `Its events say more: errand runs events ${runId}`,
+      details: { run_id: runId, status, reason },
+    })
+  }
+}

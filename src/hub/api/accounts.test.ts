@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import test from 'node:test'
-import { LoginAnswer, UserView } from '../../contract/account-api.ts'
-import { TokenCreated } from '../../contract/token-api.ts'
-import { oneStep, testingHub } from './testing-hub.ts'
+import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
+import { LoginAnswer, TokenCreated, UserView } from '../../contract/account-api.ts'
 
 test('a login gives a token that acts as its user, until the password is reset', async (t) => {
   const hub = await testingHub(t)

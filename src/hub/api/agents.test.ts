@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
+import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { AgentsHealth, ChatAnswer, InputAccepted } from '../../contract/agent-api.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
-import { testingHub } from './testing-hub.ts'
 
 async function setup(t: TestContext, options: Parameters<typeof testingHub>[1] = {}) {
   const hub = await testingHub(t, options)

@@ -1,8 +1,15 @@
-import { agentsHealth } from '../agents/agents-health.ts'
-import { DEFAULT_TENANT } from '../auth/first-admin.ts'
-import { bearer } from './access.ts'
-import type { ApiContext } from './api-context.ts'
-import type { Handlers } from './routes.ts'
+import type { FastifyReply } from 'fastify'
+import { agentRun } from '../../blueprints/agent.ts'
+import { chatAgentRequest } from '../../compat/agent-api.ts'
+import type { GivenInput } from '../../contract/agent.ts'
+import type { RunInput } from '../../contract/agent-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { AgentAnswer } from '../agents/follow-ups.ts'
+import { agentsHealth, checkAgentName } from '../agents/known-agents.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+import { bearer, visibleRun } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
 
 export function agentHandlers({ runners, auth }: ApiContext) {
   return {
@@ -13,4 +20,102 @@ export function agentHandlers({ runners, auth }: ApiContext) {
       return agentsHealth(views, identity !== undefined)
     },
   } satisfies Partial<Handlers>
+}
+
+/** The most of an answer that goes into one body. */
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiApp) {
+  const stopping = new AbortController()
+  app.addHook('preClose', async () => stopping.abort())
+
+  return {
+    'POST /api/chat': async ({ identity, body }, reply) => {
+      const { user } = identity
+      const asked = chatAgentRequest(body, limits.chatSeconds)
+      const made = agentRun(asked)
+      if (asked.agent !== undefined) checkAgentName(asked.agent, await runners.list(user.tenant))
+      const { run_id } = await engine.submit({ ...made, owner: user.name, tenant: user.tenant })
+      const answer = await wait(run_id, reply)
+      const failure = answer.failure(run_id)
+      if (failure) throw failure
+      const message = await text(run_id, answer.attempt)
+      const timestamp = answer.finished!.time
+      const { usage, denied } = answer
+      return { run_id, message, usage, denied, role: 'assistant' as const, content: message, timestamp }
+    },
+  } satisfies Partial<Handlers>
+
+  /** Until the run has ended. One that nobody waits for any more is canceled. */
+  async function wait(runId: string, reply: FastifyReply): Promise<AgentAnswer> {
+    const left = new AbortController()
+    const leave = () => left.abort()
+    reply.raw.once('close', leave)
+    if (reply.raw.destroyed) leave()
+    const late = AbortSignal.timeout(limits.chatSeconds * 1000)
+    const answer = new AgentAnswer()
+    try {
+      const signal = AbortSignal.any([left.signal, late, stopping.signal])
+      for await (const event of engine.watch(runId, 0, signal)) answer.add(event)
+    } catch (error) {
+      if (!left.signal.aborted && !late.aborted && !stopping.signal.aborted) throw error
+    } finally {
+      reply.raw.off('close', leave)
+    }
+    if (answer.finished) return answer
+    const details = { run_id: runId }
+    if (stopping.signal.aborted && !left.signal.aborted)
+      throw new ErrandError('unavailable', `The hub is stopping; run ${runId} goes on.`, {
+        hint: `Follow it with: errand runs events ${runId}`,
+        details,
+      })
+    const message = left.signal.aborted ? 'nobody waits for the answer any more' : 'the answer took too long'
+    // It may have ended at this moment.
+    await engine.cancel(runId, { message }).catch(() => {})
+    const why = answer.waiting === undefined ? '' : ` It waited: ${answer.waiting}.`
+    throw new ErrandError('unavailable', `There was no answer within ${limits.chatSeconds} s.${why}`, {
+      hint: 'Begin a run with POST /api/runs for what takes longer; its events are a stream.',
+      details,
+    })
+  }
+
+  async function text(runId: string, attempt: number | undefined): Promise<string> {
+    if (attempt === undefined) return ''
+    const length = await engine.outputLength(runId, attempt, 'stdout')
+    const bytes = await engine.output(runId, attempt, 'stdout', 0, Math.min(length, MAX_ANSWER_BYTES))
+    return bytes.toString('utf8').replace(/\n$/, '')
+  }
+}
+
+export function inputHandlers({ engine, followUps }: ApiContext) {
+  return {
+    'POST /api/runs/:id/input': async ({ identity, params, body }, reply) => {
+      const record = await visibleRun(engine, identity, params.id)
+      const input = givenInput(body)
+      reply.code(202)
+      const to = { by: identity.user.name, step: body.step }
+      if (input.type === 'prompt')
+        return await followUps.give(record, input, { ...to, interactive: body.interactive })
+      return { run_id: record.run_id, ...(await engine.input(record.run_id, input, to)) }
+    },
+  } satisfies Partial<Handlers>
+}
+
+const kinds = ['prompt', 'permission', 'cancel_turn', 'close'] as const
+
+/** Throws `bad_request`. */
+function givenInput({ input_id, prompt, permission, ...rest }: RunInput): GivenInput {
+  const given = kinds.filter((kind) => ({ prompt, permission, ...rest })[kind] !== undefined)
+  const [kind, other] = given
+  if (kind === undefined || other !== undefined)
+    throw new ErrandError(
+      'bad_request',
+      `body: exactly one of ${kinds.map((each) => `"${each}"`).join(', ')} is needed.`,
+      {
+        hint: 'Such as {"prompt": "..."} or {"permission": {"request_id": "...", "decision": "allow"}}.',
+      },
+    )
+  if (prompt !== undefined) return { type: 'prompt', input_id, text: prompt }
+  if (permission !== undefined) return { type: 'permission', input_id, ...permission }
+  return { type: kind === 'close' ? 'close' : 'cancel_turn', input_id }
 }

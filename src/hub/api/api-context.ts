@@ -1,15 +1,16 @@
 import type { FastifyInstance } from 'fastify'
-import type { EngineFace } from '../../engine/face.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { RunnerView } from '../../contract/protocol.ts'
+import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
+import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
-import type { HubMetrics } from '../metrics/hub-metrics.ts'
-import type { Secrets } from '../secrets/secrets.ts'
-import type { AccountStore } from '../store/accounts.ts'
-import type { PacedResponses } from './paced-response.ts'
-import type { RunnersFace } from './runners-face.ts'
+import type { HubMetrics } from '../ops/hub-metrics.ts'
+import type { Secrets } from '../secrets.ts'
+import type { PacedResponses } from './http/paced-response.ts'
 
 export interface ApiLimits {
   /** Largest request body. */
@@ -64,3 +65,17 @@ export interface ApiContext {
 }
 
 export type ApiApp = FastifyInstance
+
+/** What the API needs of the fleet. */
+export interface RunnersFace {
+  /** The tenant's runners, connected or not. */
+  list(tenant: string): RunnerView[] | Promise<RunnerView[]>
+  /** What it was given and has not ended; none where it is not known. */
+  attempts(runner: TenantRunner): AttemptSpec[] | Promise<AttemptSpec[]>
+  /** It takes nothing new and finishes what it has, until `undrain`. False: it is not known. */
+  drain(runner: TenantRunner): boolean | Promise<boolean>
+  /** False: it is not known. */
+  undrain(runner: TenantRunner): boolean | Promise<boolean>
+  /** Forgets it and closes its link; what it had is lost. False: it is not known. */
+  remove(runner: TenantRunner): boolean | Promise<boolean>
+}

@@ -1,31 +1,43 @@
 import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import Fastify, { type FastifyError } from 'fastify'
-import type { EngineFace } from '../../engine/face.ts'
+import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
-import type { HubMetrics } from '../metrics/hub-metrics.ts'
-import type { Secrets } from '../secrets/secrets.ts'
-import type { AccountStore } from '../store/accounts.ts'
-import { guard } from './access.ts'
-import { logRequests } from './access-log.ts'
+import type { HubMetrics } from '../ops/hub-metrics.ts'
+import type { Secrets } from '../secrets.ts'
+import { loginHandlers, tokenHandlers, userHandlers } from './accounts.ts'
+import { agentHandlers, chatHandlers, inputHandlers } from './agents.ts'
 import {
   type ApiApp,
   type ApiContext,
   type ApiLimits,
   DEFAULT_API_LIMITS,
   type Repositories,
+  type RunnersFace,
 } from './api-context.ts'
-import { arrivesWithin, readBodies } from './body-parsers.ts'
-import { answerBrokenRequest, answerErrors, sendError } from './error-answers.ts'
-import { handlersOf } from './handlers.ts'
-import { PacedResponses } from './paced-response.ts'
-import { requestValidator } from './request-validator.ts'
-import { registerRoutes } from './routes.ts'
-import type { RunnersFace } from './runners-face.ts'
-import { closeUnused } from './unused-connections.ts'
+import { botDataHandlers } from './bot-data.ts'
+import { botLogHandlers } from './bot-logs.ts'
+import { botHandlers } from './bots.ts'
+import { guard } from './http/access.ts'
+import { arrivesWithin, readBodies } from './http/body-parsers.ts'
+import { answerBrokenRequest, answerErrors, sendError } from './http/error-answers.ts'
+import { PacedResponses } from './http/paced-response.ts'
+import { requestValidator } from './http/request-validator.ts'
+import { type Handlers, registerRoutes } from './http/routes.ts'
+import { docsHandlers, healthHandlers, metricsHandlers } from './hub.ts'
+import { jobHandlers } from './jobs.ts'
+import { runEventHandlers } from './run-events.ts'
+import { runOutputHandlers } from './run-output.ts'
+import { enrolmentHandlers, runnerHandlers } from './runners.ts'
+import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
+import { secretHandlers } from './secrets.ts'
+import { uploadHandlers } from './uploads.ts'
 
 export interface ApiOptions {
   engine: EngineFace
@@ -104,4 +116,59 @@ export function createApi(options: ApiOptions): ApiApp {
   })
   registerRoutes(app, handlersOf(app, context))
   return app
+}
+
+/** A line at `debug` for each request; without its query, which may hold a token. */
+function logRequests(app: ApiApp, log: Log): void {
+  app.addHook('onResponse', async ({ method, url, identity, id }, reply) => {
+    const path = url.split('?')[0]!
+    const status = reply.raw.statusCode
+    const ms = Math.round(reply.elapsedTime)
+    const user = (identity as typeof identity | null)?.user.name
+    log(`${method} ${path} ${status}`, { level: 'debug', method, path, status, ms, user, request_id: id })
+  })
+}
+
+/**
+ * Answers how to close the connections that have not carried a request yet. Node takes them for busy, and browsers
+ * open some ahead: a server that stops would wait for them for a minute.
+ */
+function closeUnused(server: Server): () => void {
+  const open = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+  return () => {
+    for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
+  }
+}
+
+/** One for each route: the compiler knows of one that is missing, or that is none of the table. */
+function handlersOf(app: ApiApp, context: ApiContext): Handlers {
+  return {
+    ...runHandlers(context),
+    ...runActionHandlers(context),
+    ...inputHandlers(context),
+    ...chatHandlers(context, app),
+    ...runEventHandlers(context),
+    ...runOutputHandlers(context),
+    ...runStatusHandlers(context),
+    ...validateHandlers(context),
+    ...botHandlers(context),
+    ...botLogHandlers(context),
+    ...botDataHandlers(context),
+    ...uploadHandlers(context),
+    ...jobHandlers(context),
+    ...runnerHandlers(context),
+    ...enrolmentHandlers(context),
+    ...secretHandlers(context),
+    ...loginHandlers(context),
+    ...tokenHandlers(context),
+    ...userHandlers(context),
+    ...healthHandlers(context),
+    ...metricsHandlers(context),
+    ...agentHandlers(context),
+    ...docsHandlers(context, app),
+  }
 }

@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
-import { isAdmin } from './access.ts'
 import type { ApiContext } from './api-context.ts'
 import { ownerOf } from './bots.ts'
-import type { Handlers } from './routes.ts'
+import { isAdmin } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
 
 export function botDataHandlers({ bots, limits }: ApiContext) {
   return {

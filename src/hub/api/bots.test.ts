@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
+import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import type { BotLive } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
-import { type BotQuota, DEFAULT_BOT_QUOTA } from '../bots/bot-quota.ts'
-import { testingHub } from './testing-hub.ts'
+import { type BotQuota, DEFAULT_BOT_QUOTA } from '../bots/bot-admission.ts'
 
 type Hub = Awaited<ReturnType<typeof testingHub>>
 

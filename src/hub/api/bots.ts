@@ -1,10 +1,10 @@
 import { type BotQuery, BotState } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Identity } from '../auth/auth.ts'
-import type { BotOwner } from '../bots/bot-owner.ts'
-import { isAdmin } from './access.ts'
+import type { BotOwner } from '../bots/bot-admission.ts'
 import type { ApiContext } from './api-context.ts'
-import type { Handlers } from './routes.ts'
+import { isAdmin } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
 
 export function botHandlers({ bots }: ApiContext) {
   return {

@@ -1,12 +1,11 @@
+import { jobErrorCode, readJob } from '../../compat/jobs.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { JobRefused } from '../../contract/job-api.ts'
-import { jobErrorCode } from '../../dialects/jobs/job-answer.ts'
-import { readJob } from '../../dialects/jobs/job-request.ts'
 import { Jobs } from '../bots/jobs.ts'
 import type { ApiContext } from './api-context.ts'
 import { ownerOf } from './bots.ts'
-import { checked } from './request-validator.ts'
-import type { Handlers } from './routes.ts'
+import { checked } from './http/request-validator.ts'
+import type { Handlers } from './http/routes.ts'
 
 const refused = ({ code, message, hint }: ErrandError): JobRefused => ({
   status: 'failure',

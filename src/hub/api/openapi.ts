@@ -2,11 +2,11 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify from 'fastify'
 import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
-import { ErrorAnswer } from '../../contract/error-answer.ts'
 import type { Route } from '../../contract/routes/route.ts'
 import { routes } from '../../contract/routes/table.ts'
-import type { ApiDocs } from './docs.ts'
-import { addressOf, schemaOf } from './routes.ts'
+import { ErrorAnswer } from '../../contract/run-api.ts'
+import { addressOf, schemaOf } from './http/routes.ts'
+import type { ApiDocs } from './hub.ts'
 
 /** The description of the routes, made by an app of its own that serves nothing else. */
 export async function describeApi(version: string): Promise<ApiDocs> {

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import type { ErrorBody } from '../../contract/errors.ts'
 import { RunEvent } from '../../contract/events.ts'
-import { oneStep, testingHub } from './testing-hub.ts'
+import { FairTurns } from '../../platform/fair-turns.ts'
+import { EventText } from './run-events.ts'
+
+const seqs = (text: string) => [...text.matchAll(/^id: (\d+)$/gm)].map(([, seq]) => Number(seq))
+
+const time = '2026-01-31T10:00:00.000Z'
+const names = { step: 'one', host: 'local', stream: 'stdout' } as const
 
 type Hub = Awaited<ReturnType<typeof testingHub>>
 
@@ -18,8 +26,6 @@ async function ended(hub: Hub, token: string, cmd: string): Promise<string> {
   await hub.engine.done(run_id)
   return run_id
 }
-
-const seqs = (text: string) => [...text.matchAll(/^id: (\d+)$/gm)].map(([, seq]) => Number(seq))
 
 test('the events of a run come as a stream that ends with it, each in order and whole', async (t) => {
   const hub = await testingHub(t)
@@ -268,4 +274,75 @@ test('only so much of each output comes as text as a reader asks for', async (t)
   assert.deepEqual(await outputs('?output_bytes=2'), [[7, 'gr']])
   assert.deepEqual(await outputs('?output_bytes=0'), [[7, undefined]])
   assert.equal((await hub.call('GET', `/api/runs/${run_id}/events?output_bytes=x`, token)).status, 400)
+})
+
+function reader(bytes: Buffer, outputBytes?: number) {
+  const reads: number[] = []
+  const engine = {
+    output: async (_run: string, _number: number, _stream: string, start: number, end: number) => {
+      const part = bytes.subarray(start, end)
+      reads.push(part.length)
+      return part
+    },
+  }
+  const texts = new EventText({ engine, turns: new FairTurns(1), user: 'ann', runId: 'run_a', outputBytes })
+  return { texts, reads }
+}
+
+async function jsonOf(texts: EventText, event: RunEvent): Promise<string[]> {
+  const pieces = []
+  for await (const piece of texts.json(event, '<', '>')) pieces.push(piece)
+  return pieces
+}
+
+test('an output event in pieces is the JSON of the event with its text, whatever bytes it has', async () => {
+  const valid = Buffer.from('"grüße" \\ 🙂\n\u0000\u2028'.repeat(9_000))
+  for (const bytes of [
+    Buffer.from('one line\n'),
+    valid,
+    valid.subarray(1),
+    valid.subarray(2, valid.length - 1),
+    randomBytes(100_000),
+    Buffer.alloc(100_001, Buffer.from('🙂').subarray(0, 3)),
+  ])
+    for (const offset of [0, 3]) {
+      const event: RunEvent = {
+        seq: 7,
+        time,
+        type: 'output',
+        attempt: 1,
+        ...names,
+        offset,
+        length: bytes.length - offset,
+      }
+      const { texts, reads } = reader(bytes)
+      const pieces = await jsonOf(texts, event)
+      const text = bytes.subarray(offset).toString('utf8')
+      assert.equal(pieces.join(''), `<${JSON.stringify({ ...event, text })}>`)
+      assert.ok(Math.max(...reads) <= 64 * 1024, `${Math.max(...reads)} bytes were held`)
+      assert.equal(pieces.length, reads.length, 'one write for each piece')
+    }
+})
+
+test('of an output only as much comes as text as was asked for', async () => {
+  const bytes = Buffer.from('x'.repeat(200_000))
+  const event: RunEvent = { seq: 1, time, type: 'output', attempt: 1, ...names, offset: 0, length: 200_000 }
+  const { texts, reads } = reader(bytes, 100_000)
+  const text = JSON.parse((await jsonOf(texts, event)).join('').slice(1, -1)).text
+  assert.equal(text, 'x'.repeat(100_000))
+  assert.equal(
+    reads.reduce((sum, each) => sum + each, 0),
+    100_000,
+  )
+  const beyond: RunEvent = { ...event, seq: 2, offset: 200_000 }
+  assert.deepEqual(await jsonOf(texts, beyond), [`<${JSON.stringify(beyond)}>`])
+})
+
+test('an output that is cut short or gone is given as far as it is there, and says how much is missing', async () => {
+  const event: RunEvent = { seq: 1, time, type: 'output', attempt: 1, ...names, offset: 0, length: 100_000 }
+  for (const there of [0, 10, 70_000]) {
+    const { texts } = reader(Buffer.alloc(there, 'x'))
+    const told = JSON.parse((await jsonOf(texts, event)).join('').slice(1, -1))
+    assert.deepEqual(told, { ...event, text: 'x'.repeat(there), missing: 100_000 - there })
+  }
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { oneStep, testingHub } from './testing-hub.ts'
+import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 
 test('an output is read whole and by range', async (t) => {
   const hub = await testingHub(t)

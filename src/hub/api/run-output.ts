@@ -2,11 +2,10 @@ import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
-import type { EngineFace } from '../../engine/face.ts'
-import { visibleRun } from './access.ts'
+import type { EngineFace } from '../../engine/api.ts'
 import type { ApiContext } from './api-context.ts'
-import { readRange } from './byte-range.ts'
-import type { Handlers } from './routes.ts'
+import { visibleRun } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
 
 /** Most bytes that are held for a reader. */
 const CHUNK_BYTES = 64 * 1024
@@ -123,3 +122,25 @@ const lengthsIn = ({ steps }: RunView): ReadonlyMap<number, Lengths> =>
       ),
     ),
   )
+
+/**
+ * One range of a `Range` header as start (inclusive) and end (exclusive). Nothing for what is no range of bytes,
+ * or several: RFC 9110 has those answered with the whole.
+ */
+function readRange(
+  header: string | undefined,
+  length: number,
+): { start: number; end: number } | 'unsatisfiable' | undefined {
+  const [whole, first, last] = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? '') ?? []
+  if (whole === undefined || (first === '' && last === '')) return undefined
+  if (first === '') {
+    const suffix = Number(last)
+    return suffix === 0 || length === 0
+      ? 'unsatisfiable'
+      : { start: Math.max(0, length - suffix), end: length }
+  }
+  const start = Number(first)
+  const end = last === '' ? length : Math.min(length, Number(last) + 1)
+  if (last !== '' && Number(last) < start) return undefined
+  return start >= length ? 'unsatisfiable' : { start, end }
+}

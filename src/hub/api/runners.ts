@@ -2,11 +2,12 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { RunnerView } from '../../contract/protocol.ts'
 import type { RunnersQuery } from '../../contract/runner-api.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
 import type { Identity } from '../auth/auth.ts'
-import type { TenantRunner } from '../store/accounts.ts'
-import { isAdmin } from './access.ts'
+import { Enrolments } from '../auth/enrolment.ts'
 import type { ApiContext } from './api-context.ts'
-import type { Handlers } from './routes.ts'
+import { isAdmin } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
 
 export function runnerHandlers({ runners, accounts, auth }: ApiContext) {
   /** Throws `not_found`, also where it is another tenant's. */
@@ -88,3 +89,20 @@ const attemptView = ({ attempt_id, run_id, workflow_name, step, host, owner }: A
 
 const unknownRunner = (id: string) =>
   new ErrandError('not_found', `There is no runner "${id}".`, { hint: 'List them with: errand runners list' })
+
+export function enrolmentHandlers({ accounts, auth }: ApiContext) {
+  const enrolments = new Enrolments({ accounts, auth })
+
+  return {
+    'POST /api/runners/enrollments': async ({ identity, body }, reply) => {
+      reply.header('cache-control', 'no-store')
+      return await enrolments.create(identity.user, body)
+    },
+
+    'POST /api/runners/enroll': async ({ body, ip }, reply) => {
+      const enrolled = await enrolments.exchange(body, ip)
+      reply.header('cache-control', 'no-store')
+      return enrolled
+    },
+  } satisfies Partial<Handlers>
+}

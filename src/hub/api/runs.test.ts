@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { RunSummary, RunView } from '../../contract/run.ts'
 import { RunCreated, RunList } from '../../contract/run-api.ts'
-import { oneStep, testingHub } from './testing-hub.ts'
 
 test('a run is created from JSON, from a workflow as a value, and from YAML with variables in the address', async (t) => {
   const hub = await testingHub(t)

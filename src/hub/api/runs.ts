@@ -1,13 +1,22 @@
+import { agentRun } from '../../blueprints/agent.ts'
+import { workflowRun } from '../../blueprints/workflow.ts'
+import { oldAgentRequest } from '../../compat/agent-api.ts'
+import { builtinActions } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { RunStatus } from '../../contract/status.ts'
-import type { Problem } from '../../engine/file/problem.ts'
-import { runSummary } from '../../engine/run-summary.ts'
-import { checkAgentName } from '../agents/agent-names.ts'
-import { chosenRunId, isAdmin, visibleRun } from './access.ts'
+import type { CreateRun, RunRecord, StepView } from '../../contract/run.ts'
+import type { AnswerApproval, RunStatusView } from '../../contract/run-api.ts'
+import { RunStatus, type StepStatus } from '../../contract/status.ts'
+import type { Submission } from '../../engine/api.ts'
+import { runSummary } from '../../engine/core/view.ts'
+import { parseWorkflow } from '../../engine/workflow-file/check.ts'
+import type { Problem } from '../../engine/workflow-file/problems.ts'
+import { agentsOf, checkAgentName } from '../agents/known-agents.ts'
+import type { Identity } from '../auth/auth.ts'
+import { IdempotentRuns } from '../idempotent-runs.ts'
+import { deleteRun } from '../ops/retention.ts'
 import type { ApiContext } from './api-context.ts'
-import { IdempotentRuns } from './idempotency.ts'
-import type { Handlers } from './routes.ts'
-import { blueprintRun } from './run-request.ts'
+import { chosenRunId, isAdmin, visibleRun } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
 
 export function runHandlers({ engine, accounts, repositories, runners }: ApiContext) {
   const idempotent = new IdempotentRuns(engine, accounts)
@@ -93,4 +102,133 @@ function moment(field: string, text: string | undefined): string | undefined {
   throw new ErrandError('bad_request', `query.${field}: "${text}" is no time.`, {
     hint: 'Write it as 2026-01-31T10:00:00Z.',
   })
+}
+
+type Made = Pick<Submission, 'blueprint' | 'yaml' | 'workflow' | 'vars'>
+
+const shapes = ['yaml', 'workflow', 'agent', 'input'] as const
+
+/**
+ * What a request to create a run asks for, by the shape that it has. Throws `bad_request` and what blueprints and
+ * `checkAgent` throw.
+ */
+async function blueprintRun(body: CreateRun, checkAgent: (name: string) => Promise<void>): Promise<Made> {
+  const given = shapes.filter((shape) => body[shape] !== undefined)
+  const [shape, other] = given
+  if (shape === undefined || other !== undefined)
+    throw new ErrandError(
+      'bad_request',
+      `body: exactly one of "yaml", "workflow" and "agent" is needed${listed(given)}.`,
+      {
+        hint: 'A workflow: its text as "yaml", or the same as JSON in "workflow". An agent: {"agent": {"prompt": "..."}}.',
+      },
+    )
+  const blueprint = shape === 'yaml' || shape === 'workflow' ? 'workflow' : 'agent'
+  if (body.blueprint !== undefined && body.blueprint !== blueprint)
+    throw new ErrandError('bad_request', `body: blueprint "${body.blueprint}" does not take "${shape}".`, {
+      hint: `It takes ${body.blueprint === 'agent' ? '"agent"' : '"yaml" or "workflow"'}.`,
+    })
+  if (body.metadata !== undefined && shape !== 'input')
+    throw new ErrandError('bad_request', 'body: "metadata" stands beside "input" only.', {
+      hint: 'Leave it out, or ask as the agent API does: {"input": {"text": "..."}, "metadata": {...}}',
+    })
+  if (blueprint === 'workflow') return workflowRun(body)
+  if (Object.keys(body.vars).length > 0)
+    throw new ErrandError('bad_request', 'body.vars: a run of an agent has no variables.', {
+      hint: 'What the agent is to see in its environment goes into "agent": {"env": {...}}.',
+    })
+  const asked = body.agent ?? oldAgentRequest(body.input!, body.metadata)
+  const made = agentRun(asked)
+  if (asked.agent !== undefined) await checkAgent(asked.agent)
+  return made
+}
+
+const listed = (given: readonly string[]) =>
+  given.length === 0 ? '' : `, not ${given.map((shape) => `"${shape}"`).join(' and ')} at once`
+
+export function validateHandlers({ runners }: ApiContext) {
+  return {
+    'POST /api/validate': async ({ identity, body }) => {
+      const agents = agentsOf(await runners.list(identity.user.tenant))
+      const { problems } = parseWorkflow(body.yaml, { catalog: builtinActions, agents })
+      return { valid: problems.every(({ severity }) => severity !== 'error'), problems }
+    },
+  } satisfies Partial<Handlers>
+}
+
+export function runStatusHandlers({ engine }: ApiContext) {
+  return {
+    'GET /run-status': async ({ identity, query }) => {
+      const record = await visibleRun(engine, identity, query.run_id)
+      return runStatus(record, (await engine.view(record.run_id)).steps)
+    },
+  } satisfies Partial<Handlers>
+}
+
+const telling: readonly StepStatus[] = ['failed', 'interrupted', 'canceled', 'running', 'waiting']
+
+function runStatus(record: RunRecord, steps: readonly StepView[]): RunStatusView {
+  const wanted = record.finished_at === undefined ? telling.slice(3) : telling.slice(0, 3)
+  const step = record.status === 'success' ? undefined : steps.find(({ status }) => wanted.includes(status))
+  const instance = step?.instances.find(({ status }) => wanted.includes(status))
+  const failed = record.status !== 'success' && record.finished_at !== undefined
+  return {
+    run_id: record.run_id,
+    workflow_name: record.workflow_name,
+    status: record.status,
+    step: step?.step,
+    host: instance?.host,
+    error: failed ? (record.message ?? step?.message ?? record.reason) : undefined,
+    started_at: record.started_at,
+    finished_at: record.finished_at,
+    last_notify_error: record.last_notify_error,
+  }
+}
+
+export function runActionHandlers({ engine, accounts }: ApiContext) {
+  /** What the run is after the change. */
+  const accepted = async (runId: string) => ({ run_id: runId, status: (await engine.get(runId))!.status })
+
+  const decide = async (
+    identity: Identity,
+    runId: string,
+    answer: AnswerApproval & { decision: 'approve' | 'reject' },
+  ) => {
+    await visibleRun(engine, identity, runId)
+    await engine.answer(runId, { ...answer, by: identity.user.name })
+    return await accepted(runId)
+  }
+
+  return {
+    'POST /api/runs/:id/cancel': async ({ identity, params, body }) => {
+      await visibleRun(engine, identity, params.id)
+      await engine.cancel(params.id, { by: identity.user.name, ...body })
+      return await accepted(params.id)
+    },
+
+    'POST /api/runs/:id/retry': async ({ identity, params, body }, reply) => {
+      await visibleRun(engine, identity, params.id)
+      const record = await engine.retry(params.id, { only: body.only, owner: identity.user.name })
+      reply.header('location', `/api/runs/${record.run_id}`)
+      return runSummary(record)
+    },
+
+    'POST /api/runs/:id/rollback': async ({ identity, params }, reply) => {
+      await visibleRun(engine, identity, params.id)
+      const record = await engine.rollback(params.id, { owner: identity.user.name })
+      reply.header('location', `/api/runs/${record.run_id}`)
+      return runSummary(record)
+    },
+
+    'DELETE /api/runs/:id': async ({ identity, params }) => {
+      const run = await visibleRun(engine, identity, params.id)
+      return { deleted: await deleteRun(engine, accounts, run) }
+    },
+
+    'POST /api/runs/:id/approve': ({ identity, params, body }) =>
+      decide(identity, params.id, { ...body, decision: 'approve' }),
+
+    'POST /api/runs/:id/reject': ({ identity, params, body }) =>
+      decide(identity, params.id, { ...body, decision: 'reject' }),
+  } satisfies Partial<Handlers>
 }

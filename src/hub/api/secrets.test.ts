@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { SecretKept, SecretList, type SecretView } from '../../contract/secrets.ts'
-import { testingHub } from './testing-hub.ts'
 
 const VALUE = 'correct horse battery'
 const flow = (secrets: string) =>

@@ -1,12 +1,12 @@
 import { ErrandError } from '../../contract/errors.ts'
-import { secretFault, secretWarnings } from '../../contract/secret-value.ts'
 import type { SecretAddress, SecretScope, SecretView } from '../../contract/secrets.ts'
+import { secretFault, secretWarnings } from '../../contract/step-secrets.ts'
+import type { SecretPlace, StoredSecret } from '../../stores/secrets/secret-store.ts'
 import type { Identity } from '../auth/auth.ts'
-import { whence } from '../secrets/secrets.ts'
-import type { SecretPlace, StoredSecret } from '../store/secrets.ts'
-import { isAdmin, needAdmin } from './access.ts'
+import { whence } from '../secrets.ts'
 import type { ApiContext } from './api-context.ts'
-import type { Handlers } from './routes.ts'
+import { isAdmin, needAdmin } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
 
 const secretView = (secret: StoredSecret): SecretView => ({
   ...whence(secret, secret.scope as SecretScope),

@@ -4,8 +4,8 @@ import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import test from 'node:test'
+import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { Uploads } from '../bots/uploads.ts'
-import { testingHub } from './testing-hub.ts'
 
 const bytes = 'the bytes of an archive'
 const sha256 = hash('sha256', bytes)

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
 import type { ApiContext } from './api-context.ts'
-import type { Handlers } from './routes.ts'
+import type { Handlers } from './http/routes.ts'
 
 export function uploadHandlers({ uploads }: ApiContext) {
   return {

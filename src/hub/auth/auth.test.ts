@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import { SignJWT } from 'jose'
-import type { AccountStore } from '../store/accounts.ts'
-import { openSqliteStores } from '../store/open-sqlite.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
+import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Auth } from './auth.ts'
-import { ensureAdmin } from './first-admin.ts'
 import { SESSION_MS, sessionSecret } from './sessions.ts'
-import { newTokenText, tokenSha256 } from './token-text.ts'
+import { ensureAdmin, newTokenText, tokenSha256 } from './tokens.ts'
 
 const HOUR_MS = 3_600_000
 const secret = 'a secret of these tests'

@@ -1,12 +1,11 @@
 import { createHmac } from 'node:crypto'
 import type { ChangePassword, LoginRequest } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { AccountStore, Session, Token, User } from '../store/accounts.ts'
-import { DEFAULT_TENANT } from './first-admin.ts'
+import type { AccountStore, Session, Token, User } from '../../stores/accounts.ts'
 import { DEFAULT_LOGIN_LIMITS, LoginLimit, type LoginLimits } from './login-limit.ts'
 import { Passwords } from './passwords.ts'
 import { Sessions } from './sessions.ts'
-import { isEnrolmentToken, isStoredToken, tokenSha256 } from './token-text.ts'
+import { DEFAULT_TENANT, isEnrolmentToken, isStoredToken, tokenSha256 } from './tokens.ts'
 
 /** Who a request comes from. */
 export interface Identity {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import type { AccountStore } from '../store/accounts.ts'
-import { openSqliteStores } from '../store/open-sqlite.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
+import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Auth } from './auth.ts'
 import { Enrolments } from './enrolment.ts'
-import { ensureAdmin } from './first-admin.ts'
+import { ensureAdmin } from './tokens.ts'
 
 async function setup(t: TestContext) {
   const stores = await openSqliteStores({ file: ':memory:' })

@@ -1,15 +1,14 @@
+import { ErrandError } from '../../contract/errors.ts'
 import type {
   CreateEnrollment,
   EnrollmentCreated,
   EnrollRunner,
   RunnerEnrolled,
-} from '../../contract/enrolment.ts'
-import { ErrandError } from '../../contract/errors.ts'
-import type { AccountStore, User } from '../store/accounts.ts'
-import { newId } from './account-id.ts'
+} from '../../contract/protocol.ts'
+import type { AccountStore, User } from '../../stores/accounts.ts'
 import type { Auth } from './auth.ts'
 import { LoginLimit, type LoginLimits } from './login-limit.ts'
-import { isEnrolmentToken, newTokenText, tokenSha256 } from './token-text.ts'
+import { isEnrolmentToken, newId, newTokenText, tokenSha256 } from './tokens.ts'
 
 /** Failed tries of one address before it must wait. */
 const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {

@@ -1,8 +1,8 @@
 import { hash, randomBytes } from 'node:crypto'
 import { errors, jwtVerify, SignJWT } from 'jose'
 import { ErrandError } from '../../contract/errors.ts'
-import type { AccountStore, Session, User } from '../store/accounts.ts'
-import { newId } from './account-id.ts'
+import type { AccountStore, Session, User } from '../../stores/accounts.ts'
+import { newId } from './tokens.ts'
 
 /** How long a login lasts. */
 export const SESSION_MS = 12 * 60 * 60 * 1000

@@ -6,12 +6,11 @@ import type { BotDataList, BotDataView, DataAnswer, DataAsk, WantedData } from '
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
-import type { EngineFace } from '../../engine/face.ts'
-import type { TenantRunner } from '../store/accounts.ts'
-import type { BotDataStore, KeptData } from '../store/sqlite/bot-data.ts'
-import type { BotOwner } from './bot-owner.ts'
-import type { KnownBots } from './known-bots.ts'
-import { OwnerLocks } from './owner-locks.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
+import type { BotDataStore, KeptData } from '../../stores/sqlite/bot-data.ts'
+import { type BotOwner, OwnerLocks } from './bot-admission.ts'
+import type { KnownBots } from './bot-view.ts'
 
 /** The questions to the runner that has the data. */
 export interface DataAsks {

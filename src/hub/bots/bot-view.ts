@@ -1,15 +1,17 @@
 import { BOT_STEP, botOf } from '../../blueprints/bot.ts'
-import { SOURCE_PASSWORD } from '../../blueprints/registry-password.ts'
+import { SOURCE_PASSWORD } from '../../blueprints/bot-source.ts'
 import { parseBytes } from '../../contract/amounts.ts'
 import type { AttemptUsage } from '../../contract/attempt.ts'
-import type { BotData, BotLive, BotSource, BotUsage } from '../../contract/bot.ts'
+import type { BotData, BotLive, BotSource, BotState, BotUsage } from '../../contract/bot.ts'
 import type { BotView } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
-import { isFinalRun } from '../../contract/status.ts'
-import { botState } from './bot-state.ts'
+import { isFinalRun, type Reason, type RunStatus } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import type { BotOwner } from './bot-admission.ts'
 
 /** The run that a bot is now, and one that is to take its place or failed to. */
-export interface BotRuns {
+interface BotRuns {
   current: RunRecord
   update?: RunRecord
 }
@@ -22,7 +24,7 @@ const modes = {
 } as const satisfies Record<BotSource['mode'], BotView['deployment_mode']>
 
 /** Of the runs of one bot, newest first. */
-export function botRuns(runs: readonly RunRecord[]): BotRuns | undefined {
+function botRuns(runs: readonly RunRecord[]): BotRuns | undefined {
   const [newest] = runs
   if (newest === undefined) return undefined
   const old = runs.find(({ run_id }) => run_id === newest.replaces)
@@ -135,4 +137,124 @@ function waitsFor({ status, waiting, replaces, workflow, workflow_name }: RunRec
   const { data } = botOf(workflow).args
   if (data?.runner === undefined) return waiting
   return `${waiting} (its data are on runner "${data.runner}"; to go on without them: errand bot stop ${workflow_name}, and start it without --data)`
+}
+
+/** The facts that the state of a bot is read off. */
+export interface Standing {
+  status: RunStatus
+  reason?: Reason
+  /** The last phase that its attempt reported. */
+  phase?: string
+}
+
+/** While its run is open: a bot that begins again after a failure is at its start. */
+const byPhase: Readonly<Record<string, BotState>> = {
+  building: 'building',
+  pulling: 'pulling',
+  running: 'running',
+  restarting: 'start',
+}
+
+/** Once it has ended. One that ended by itself, with exit code 0, has stopped. */
+const byEnd: Readonly<Record<Exclude<RunStatus, 'queued' | 'running'>, BotState>> = {
+  success: 'stopped',
+  canceled: 'stopped',
+  failed: 'crashed',
+  interrupted: 'crashed',
+}
+
+/** The state that users see. */
+export function botState({ status, reason, phase }: Standing): BotState {
+  if (status === 'queued') return 'start'
+  if (status === 'running') return (phase === undefined ? undefined : byPhase[phase]) ?? 'start'
+  return reason === 'timeout' ? 'timeout' : byEnd[status]
+}
+
+const ends = ['stopped', 'crashed', 'timeout'] as const
+
+/** The states that may follow each, as users see them; ARCHITECTURE.md draws them. */
+export const botMoves: Readonly<Record<BotState, readonly BotState[]>> = {
+  start: ['building', 'pulling', 'running', ...ends],
+  building: ['running', ...ends],
+  pulling: ['running', ...ends],
+  running: ['start', ...ends],
+  stopped: [],
+  crashed: [],
+  timeout: [],
+}
+
+/** Whether it has not ended: something still follows. */
+export const isLive = (state: BotState): boolean => botMoves[state].length > 0
+
+/** Statuses of runs that have not ended. */
+export const open = ['queued', 'running'] as const
+/** Runs looked at for a list with those that have ended. */
+const LISTED_RUNS = 500
+
+/** Looks bots up: each is the newest of the runs that bear its id. */
+export class KnownBots {
+  readonly #engine: Pick<EngineFace, 'list' | 'view'>
+
+  readonly #live: LiveOf
+
+  constructor(engine: Pick<EngineFace, 'list' | 'view'>, live: LiveOf = () => undefined) {
+    this.#engine = engine
+    this.#live = live
+  }
+
+  /** Newest first: those of one bot, or of all. */
+  async openRuns(of: BotOwner, botId?: string): Promise<RunRecord[]> {
+    return await this.#runs({ ...of, botId, statuses: open })
+  }
+
+  /** Throws `not_found`. */
+  async runs(of: BotOwner, botId: string): Promise<BotRuns> {
+    const found = botRuns(await this.#runs({ ...of, botId }))
+    if (found !== undefined) return found
+    throw new ErrandError('not_found', `There is no bot "${botId}".`, {
+      hint: 'List yours with: errand bot list',
+    })
+  }
+
+  /** Throws `not_found`. */
+  async view(of: BotOwner, botId: string): Promise<BotView> {
+    const { current, update } = await this.runs(of, botId)
+    return await this.#view({ current, update }, () => true)
+  }
+
+  /** Newest first. Without an owner: those of the whole tenant; `ended`: also those that have. */
+  async list(of: { tenant: string; owner?: string }, { ended }: { ended: boolean }): Promise<BotView[]> {
+    const live = await this.#runs({ ...of, statuses: open })
+    const runs = ended ? withLive(await this.#runs(of), live) : live
+    const byBot = Map.groupBy(runs, ({ owner, workflow_name }) => JSON.stringify([owner, workflow_name]))
+    const views: BotView[] = []
+    // What has ended is told by its record; looking at its whole log would take too long for a list.
+    for (const group of byBot.values())
+      views.push(await this.#view(botRuns(group)!, ({ status }) => !isFinalRun(status)))
+    return ended ? views : views.filter(({ state }) => isLive(state))
+  }
+
+  async #view(runs: BotRuns, isLookedAt: (run: RunRecord) => boolean): Promise<BotView> {
+    const seen: Record<string, RunView> = {}
+    for (const run of [runs.current, runs.update])
+      if (run !== undefined && isLookedAt(run)) seen[run.run_id] = await this.#engine.view(run.run_id)
+    return botView(runs, seen, Date.now(), this.#live)
+  }
+
+  async #runs(query: {
+    tenant: string
+    owner?: string
+    botId?: string
+    statuses?: readonly ('queued' | 'running')[]
+  }): Promise<RunRecord[]> {
+    const { tenant, owner, botId, statuses } = query
+    const filter = { tenant, owner, workflow_name: botId, statuses, blueprint: 'bot', limit: LISTED_RUNS }
+    return (await this.#engine.list(filter)).runs
+  }
+}
+
+/** A bot that lives on while others come and go has the older run. Newest first. */
+function withLive(newest: readonly RunRecord[], live: readonly RunRecord[]): RunRecord[] {
+  const listed = new Set(newest.map(({ run_id }) => run_id))
+  return [...newest, ...live.filter(({ run_id }) => !listed.has(run_id))]
 }

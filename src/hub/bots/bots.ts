@@ -5,30 +5,29 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import { newRunId } from '../../contract/ids.ts'
 import type { RunRecord, RunSpec, RunView } from '../../contract/run.ts'
-import { secretWarnings } from '../../contract/secret-value.ts'
 import { isFinalRun } from '../../contract/status.ts'
+import { secretWarnings } from '../../contract/step-secrets.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
-import type { EngineFace } from '../../engine/face.ts'
+import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
+import type { BotDataStore } from '../../stores/sqlite/bot-data.ts'
 import type { BotAsk } from '../fleet/bot-room.ts'
-import { allRuns } from '../retention/run-family.ts'
-import type { Secrets } from '../secrets/secrets.ts'
-import type { BotDataStore } from '../store/sqlite/bot-data.ts'
-import { begunAgain } from './begun-again.ts'
+import { allRuns } from '../ops/retention.ts'
+import type { Secrets } from '../secrets.ts'
+import {
+  type BotOwner,
+  type BotQuota,
+  BotSubmissions,
+  checkQuota,
+  defaultSeconds,
+  OwnerLocks,
+} from './bot-admission.ts'
 import { BotDataPlaces, type DataAsks } from './bot-data.ts'
-import type { BotOwner } from './bot-owner.ts'
-import { type BotQuota, checkQuota, defaultSeconds } from './bot-quota.ts'
-import { BotSubmissions } from './bot-submissions.ts'
-import { changedRequest } from './bot-update.ts'
-import { uploaded, uploadsInUse } from './bot-uploads.ts'
-import { isUpdate } from './bot-view.ts'
-import { KnownBots, open } from './known-bots.ts'
-import { OwnerLocks } from './owner-locks.ts'
-import { pulledBy } from './pulled-by.ts'
-import { Replacements } from './replacements.ts'
-import { SpentSecrets } from './spent-secrets.ts'
-import { startAnew } from './start-anew.ts'
-import type { Uploads } from './uploads.ts'
+import { BotSecretCleanup, pulledBy } from './bot-secret-cleanup.ts'
+import { isUpdate, KnownBots, open } from './bot-view.ts'
+import { changedRequest, mustStartAnew, restartSpec } from './restart-spec.ts'
+import { RollingUpdates } from './rolling-updates.ts'
+import { type Uploads, uploaded, uploadsInUse } from './uploads.ts'
 
 export interface BotsOptions {
   engine: EngineFace
@@ -54,10 +53,10 @@ const DEFAULT_SETTLE_MS = 5_000
 export class Bots {
   readonly #options: BotsOptions
   readonly #locks = new OwnerLocks()
-  readonly #replacements: Replacements
+  readonly #rollingUpdates: RollingUpdates
   readonly #submissions: BotSubmissions
   readonly #known: KnownBots
-  readonly #spentSecrets: SpentSecrets
+  readonly #secretCleanup: BotSecretCleanup
   readonly data: BotDataPlaces
 
   constructor(options: BotsOptions) {
@@ -65,11 +64,11 @@ export class Bots {
     this.#submissions = new BotSubmissions(options)
     const { live = () => undefined } = options
     this.#known = new KnownBots(options.engine, live)
-    this.#spentSecrets = new SpentSecrets(options)
+    this.#secretCleanup = new BotSecretCleanup(options)
     const { maxDataBytes: limitBytes } = options.quota
     this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
     const { engine, log, settleMs = DEFAULT_SETTLE_MS, heardForMs = () => settleMs } = options
-    this.#replacements = new Replacements({
+    this.#rollingUpdates = new RollingUpdates({
       ...{ engine, live, heardForMs, log, settleMs },
       stays: (runId) => this.#stays(runId),
     })
@@ -83,7 +82,7 @@ export class Bots {
   /** After the engine has taken up its runs: goes on with what a stop of the hub has interrupted. */
   async resume(): Promise<void> {
     const { engine, uploads, log } = this.#options
-    await this.#spentSecrets.sweep()
+    await this.#secretCleanup.sweep()
     const runs: RunRecord[] = []
     for await (const run of allRuns(engine, { blueprint: 'bot', statuses: open })) runs.push(run)
     const up: RunRecord[] = []
@@ -94,7 +93,7 @@ export class Bots {
         await this.data.up(run.run_id)
       const old = runs.find(({ run_id }) => run_id === run.replaces)
       if (old === undefined) continue
-      if (isUpdate(run, old)) this.#replacements.follow(run, old)
+      if (isUpdate(run, old)) this.#rollingUpdates.follow(run, old)
       else await this.#cancel(old, `Restarted as ${run.run_id}.`).catch((error) => log(String(error)))
     }
     uploads.keepOnly(() => uploadsInUse(engine, uploads))
@@ -103,10 +102,10 @@ export class Bots {
   /** Told of the events of each commit: one may hold that a container is up and that its run has ended. */
   seen(runId: string, events: readonly RunEvent[]): void {
     const hasEnded = events.at(-1)?.type === 'run.finished'
-    if (hasEnded) this.#spentSecrets.dropAll(runId)
+    if (hasEnded) this.#secretCleanup.dropAll(runId)
     if (!events.some((event) => event.type === 'attempt.phase' && event.phase === 'running')) return
     // Its image is there, and the password for that has served.
-    if (!hasEnded) this.#spentSecrets.dropPassword(runId)
+    if (!hasEnded) this.#secretCleanup.dropPassword(runId)
     this.data
       .up(runId)
       .catch((error: Error) =>
@@ -140,11 +139,11 @@ export class Bots {
     return this.#locked(of, async () => {
       const { current, update } = await this.#known.runs(of, botId)
       const live = !isFinalRun(current.status)
-      const again = await begunAgain(current, this.#options)
+      const again = await restartSpec(current, this.#options)
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
       const { args, secrets: names, slot, storedPassword } = botOf(again.run.workflow)
       const secrets = live ? again.secrets : {}
-      if (!live && names.length > 0) throw startAnew(botId, { ...args, names, storedPassword })
+      if (!live && names.length > 0) throw mustStartAnew(botId, { ...args, names, storedPassword })
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
       const { host } = botOf(again.run.workflow)
@@ -176,7 +175,7 @@ export class Bots {
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
       const { maxSeconds } = this.#options.quota
       const run_id = newRunId()
-      const { run, secrets } = await begunAgain(current, this.#options)
+      const { run, secrets } = await restartSpec(current, this.#options)
       const { request, kept } = changedRequest(run, change, secrets, maxSeconds)
       const data = await this.data.planned(of, {
         botId,
@@ -187,7 +186,7 @@ export class Bots {
       const made = botRun(request, { ...this.#life(), slot: run_id, kept, data })
       this.#checkRoom(of, made.workflow)
       await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
-      this.#replacements.follow({ run_id }, current)
+      this.#rollingUpdates.follow({ run_id }, current)
       return this.#begun(of, botId, given)
     })
   }
@@ -240,7 +239,7 @@ export class Bots {
   /** May be called twice. Bots go on. */
   async close(): Promise<void> {
     this.#options.uploads.close()
-    await this.#replacements.close()
+    await this.#rollingUpdates.close()
   }
 
   #checkRoom({ tenant }: BotOwner, workflow: unknown): void {

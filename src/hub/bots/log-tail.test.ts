@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
 import type { RunEvent } from '../../contract/events.ts'
-import { StreamLines } from '../../platform/stream-lines.ts'
+import { StreamLines } from '../../platform/text.ts'
 import { logTail } from './log-tail.ts'
 
 type Piece = { stream: 'stdout' | 'stderr'; text: string }

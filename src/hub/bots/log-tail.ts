@@ -1,6 +1,6 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import { type BotLogs, type LogLine, MAX_LOG_LINES } from '../../contract/bot-api.ts'
-import type { EngineFace } from '../../engine/face.ts'
+import type { EngineFace } from '../../engine/api.ts'
 
 export interface LogWanted {
   /** The last so many lines. */

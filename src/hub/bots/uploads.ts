@@ -3,10 +3,13 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { MAX_UPLOAD_BYTES, type Upload } from '../../contract/bot-api.ts'
+import { botOf } from '../../blueprints/bot.ts'
+import { MAX_UPLOAD_BYTES, type StartBot, type Upload } from '../../contract/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
-import { diskError, isMissing } from '../store/disk-errors.ts'
+import { diskError, isMissing } from '../../stores/disk-errors.ts'
+import { allRuns } from '../ops/retention.ts'
 
 export interface UploadsOptions {
   dir: string
@@ -175,3 +178,30 @@ const full = (most: number) =>
   new ErrandError('quota_exceeded', `The uploads of this tenant have ${most} bytes at most.`, {
     hint: 'Those that no bot uses are removed within two hours; deleting ended runs of bots lets go of theirs.',
   })
+
+/** An archive in the request becomes an upload; one that is named must be there. */
+export async function uploaded<T extends Pick<StartBot, 'archive' | 'upload' | 'git_url'>>(
+  tenant: string,
+  { archive, ...request }: T,
+  uploads: Uploads,
+): Promise<Omit<T, 'archive'>> {
+  if (archive !== undefined) {
+    if (request.upload !== undefined || request.git_url !== undefined)
+      throw new ErrandError('invalid_argument', 'The bot has several archives.', {
+        hint: 'Give one of "archive", "upload" and "git_url".',
+      })
+    return { ...request, upload: (await uploads.putText(tenant, archive)).upload }
+  }
+  if (request.upload !== undefined) await uploads.use(tenant, request.upload)
+  return request
+}
+
+/** Paths of those that a run of a bot is made of. */
+export async function uploadsInUse(engine: EngineFace, uploads: Uploads): Promise<Set<string>> {
+  const used = new Set<string>()
+  for await (const { tenant, workflow } of allRuns(engine, { blueprint: 'bot' })) {
+    const { source } = botOf(workflow).args
+    if (source.mode === 'archive') used.add(uploads.pathOf(tenant, source.upload))
+  }
+  return used
+}

@@ -2,9 +2,9 @@ import { parseBytes } from '../../contract/amounts.ts'
 import type { Requirements } from '../../contract/attempt.ts'
 import { type BotLimits, DEFAULT_WORK } from '../../contract/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { isNamed, suits } from './offers.ts'
+import { isNamed, suits } from './matching.ts'
+import { sizeText } from './placement.ts'
 import type { Runner } from './roster.ts'
-import { sizeText } from './waiting-text.ts'
 
 /** A bot that is to be: where it may go, and what it asks for. */
 export interface BotAsk {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
-import { GB, key, TestingDispatch } from './testing-dispatch.ts'
+import { GB, key, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
 
 const chapter = fc.record({
   what: fc.constantFrom(

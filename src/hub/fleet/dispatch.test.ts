@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
-import type { Assignment } from './assignment.ts'
+import { GB, key, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
+import type { Assignment } from './assignments.ts'
 import type { Patience } from './dispatch.ts'
-import { GB, key, TestingDispatch } from './testing-dispatch.ts'
 
 const open: TestingDispatch[] = []
 afterEach(() => {

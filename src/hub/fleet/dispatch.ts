@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Placement } from '../../engine/ports.ts'
-import { Backoff } from '../../platform/backoff.ts'
-import { type Assignment, runnerOf } from './assignment.ts'
-import { Homes } from './homes.ts'
-import { canceled, type Ledger } from './ledger.ts'
-import { needKey, needOf, type RunnerKey, workspaceKey } from './needs.ts'
-import { orderStart } from './orders.ts'
+import { Backoff } from '../../platform/time.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
+import { type Assignment, type Assignments, canceled, runnerOf } from './assignments.ts'
+import { needKey, needOf, type RunnerKey, workspaceKey } from './matching.ts'
 import { Queue } from './queue.ts'
 import type { Runner } from './roster.ts'
-import { Shares, type User } from './shares.ts'
+import { commandStart } from './runner-commands.ts'
+import { FairShare, type User } from './wait-queues.ts'
 
 /** How long what waits is told nothing, and is passed over. */
 export interface Patience {
@@ -23,15 +22,15 @@ export interface Patience {
 
 export interface DispatchOptions extends Patience {
   runners: ReadonlyMap<RunnerKey, Runner>
-  ledger: Ledger
+  assignments: Assignments
   signal: AbortSignal
 }
 
 /** Who gets which attempt: what is free, the queue of those that wait, and why they do. */
 export class Dispatch {
-  readonly homes = new Homes()
+  readonly affinity = new RunAffinity()
   readonly #options: DispatchOptions
-  readonly #shares = new Shares()
+  readonly #fairShare = new FairShare()
   readonly #queue: Queue
   /** The sink wants these no more: a cancel or the end of the run takes them away. */
   readonly #parked = new Set<Assignment>()
@@ -42,11 +41,11 @@ export class Dispatch {
   #arrivals = 0
 
   constructor(options: DispatchOptions) {
-    const { runners, ledger, signal, patience = 10, keepMs = 600_000, tellEveryMs = 500 } = options
+    const { runners, assignments, signal, patience = 10, keepMs = 600_000, tellEveryMs = 500 } = options
     this.#options = options
     this.#queue = new Queue({
-      ...{ runners, signal, patience, keepMs, tellEveryMs, shares: this.#shares },
-      homeOf: ({ spec, workspace }) => this.homes.of(spec.run_id, workspace),
+      ...{ runners, signal, patience, keepMs, tellEveryMs, fairShare: this.#fairShare },
+      homeOf: ({ spec, workspace }) => this.affinity.of(spec.run_id, workspace),
       give: (assignment, runner) => {
         assignment.stage = { type: 'assigning', runner }
         this.#hold(assignment.spec, runner)
@@ -54,7 +53,7 @@ export class Dispatch {
       },
       rejected: (assignment) => {
         const message = [...assignment.rejections.values()].join('; ')
-        ledger.settle(assignment, { type: 'ended', outcome: 'failed', reason: 'rejected', message })
+        assignments.settle(assignment, { type: 'ended', outcome: 'failed', reason: 'rejected', message })
       },
     })
   }
@@ -67,9 +66,9 @@ export class Dispatch {
   place(spec: AttemptSpec): Placement | { waiting: string } {
     const need = needOf(spec)
     const arrival = ++this.#arrivals
-    const home = this.homes.of(spec.run_id, workspaceKey(spec.requires))
+    const home = this.affinity.of(spec.run_id, workspaceKey(spec.requires))
     const stand = { need, key: needKey(need), home, not: new Set<RunnerKey>() }
-    const choice = this.#queue.choose(stand, { user: this.#shares.of(spec), arrival })
+    const choice = this.#queue.choose(stand, { user: this.#fairShare.of(spec), arrival })
     if (choice.type === 'runner') {
       this.#reserved.set(spec.attempt_id, { arrival })
       this.#hold(spec, choice.key)
@@ -110,18 +109,19 @@ export class Dispatch {
   /** Its runner has it. */
   begun(assignment: Assignment): void {
     assignment.begun = true
-    this.homes.use(assignment.spec.run_id, assignment.workspace)
+    this.affinity.use(assignment.spec.run_id, assignment.workspace)
   }
 
   /** Its runner does not take it: another one may, unless it was canceled. */
   again(assignment: Assignment): void {
     if (assignment.cancel) {
-      this.#options.ledger.settle(assignment, canceled(assignment.cancel.reason))
+      this.#options.assignments.settle(assignment, canceled(assignment.cancel.reason))
       return
     }
     const { run_id, attempt_id } = assignment.spec
     this.#free(attempt_id)
-    if (this.homes.leaveUnused(run_id, assignment.workspace)) this.#queue.rehome(run_id, assignment.workspace)
+    if (this.affinity.leaveUnused(run_id, assignment.workspace))
+      this.#queue.rehome(run_id, assignment.workspace)
     this.#enqueue(assignment, '')
   }
 
@@ -158,11 +158,11 @@ export class Dispatch {
   #hold(spec: AttemptSpec, key: RunnerKey): void {
     const runner = this.#options.runners.get(key)
     if (!runner || this.#places.has(spec.attempt_id)) return
-    const user = this.#shares.took(spec)
+    const user = this.#fairShare.took(spec)
     this.#places.set(spec.attempt_id, { runner, user })
     runner.take(spec)
     const workspace = workspaceKey(spec.requires)
-    if (this.homes.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
+    if (this.affinity.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
   }
 
   #free(attemptId: string): void {
@@ -170,12 +170,12 @@ export class Dispatch {
     if (!place) return
     this.#places.delete(attemptId)
     place.runner.give(attemptId)
-    this.#shares.gave(place.user)
+    this.#fairShare.gave(place.user)
     this.#queue.freed(place.runner)
   }
 
   async #assign(assignment: Assignment, runner: RunnerKey): Promise<void> {
-    const { signal, ledger } = this.#options
+    const { signal, assignments } = this.#options
     const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
     const placement = { ...this.#placeOn(runner), epoch: assignment.epoch + 1 }
     let wanted: boolean
@@ -184,16 +184,16 @@ export class Dispatch {
         wanted = await assignment.sink.assigned(placement)
         break
       } catch (error) {
-        ledger.failed(assignment, error)
+        assignments.failed(assignment, error)
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
         if (signal.aborted) return
       }
     if (signal.aborted || assignment.stage.type !== 'assigning') return
     if (wanted) {
       assignment.epoch = placement.epoch
-      ledger.nextEpoch(assignment)
+      assignments.nextEpoch(assignment)
     }
-    if (assignment.cancel) ledger.settle(assignment, canceled(assignment.cancel.reason))
+    if (assignment.cancel) assignments.settle(assignment, canceled(assignment.cancel.reason))
     else if (wanted) {
       assignment.stage = { type: 'placed', runner }
       this.#handOrQueue(assignment, runner)
@@ -217,8 +217,74 @@ export class Dispatch {
     const runner = this.#options.runners.get(key)
     const { spec, workspace } = assignment
     const goes =
-      runner?.status === 'connected' || (runner?.finishing && this.homes.isUsed(spec.run_id, workspace))
-    if (runner && goes) orderStart(assignment, runner, this.#options.ledger)
+      runner?.status === 'connected' || (runner?.finishing && this.affinity.isUsed(spec.run_id, workspace))
+    if (runner && goes) commandStart(assignment, runner, this.#options.assignments)
     else this.again(assignment)
+  }
+}
+
+interface Home {
+  runner: RunnerKey
+  used: boolean
+}
+
+interface Places {
+  tenant: string
+  byWorkspace: Map<string, Home>
+  /** On which it has been. */
+  seen: Set<RunnerKey>
+}
+
+/** On which runner a run works, so that its steps share one workspace. Hosts with equal needs share one. */
+class RunAffinity {
+  readonly #runs = new Map<string, Places>()
+
+  of(runId: string, workspace: string): RunnerKey | undefined {
+    return this.#runs.get(runId)?.byWorkspace.get(workspace)?.runner
+  }
+
+  /** True: it was another one, or none. */
+  set(
+    { run_id, tenant = DEFAULT_TENANT }: Pick<AttemptSpec, 'run_id' | 'tenant'>,
+    workspace: string,
+    runner: RunnerKey,
+  ): boolean {
+    const run: Places = this.#runs.get(run_id) ?? { tenant, byWorkspace: new Map(), seen: new Set() }
+    this.#runs.set(run_id, run)
+    const changed = run.byWorkspace.get(workspace)?.runner !== runner
+    if (changed) run.byWorkspace.set(workspace, { runner, used: false })
+    run.seen.add(runner)
+    return changed
+  }
+
+  /** A step has begun there, so that there may be files. */
+  use(runId: string, workspace: string): void {
+    const home = this.#runs.get(runId)?.byWorkspace.get(workspace)
+    if (home) home.used = true
+  }
+
+  isUsed(runId: string, workspace: string): boolean {
+    return this.#runs.get(runId)?.byWorkspace.get(workspace)?.used === true
+  }
+
+  /** Nothing of the run waits for a runner on which none of it has begun. True: it has no home any more. */
+  leaveUnused(runId: string, workspace: string): boolean {
+    const { byWorkspace } = this.#runs.get(runId) ?? {}
+    return byWorkspace?.get(workspace)?.used === false && byWorkspace.delete(workspace)
+  }
+
+  /** The runner says that it has a workspace of the run. False: its tenant has no such run open. */
+  found(runId: string, { tenant, key }: Runner): boolean {
+    const run = this.#runs.get(runId)
+    if (run?.tenant !== tenant) return false
+    run.seen.add(key)
+    return true
+  }
+
+  /** Forgets the run; answers the runners it has been on. */
+  take(runId: string): Iterable<RunnerKey> {
+    const seen = this.#runs.get(runId)?.seen ?? []
+    this.#runs.delete(runId)
+    return seen
   }
 }

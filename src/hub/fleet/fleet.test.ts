@@ -4,9 +4,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 import { WebSocket } from 'ws'
+import { testingHello as hello } from '../../../test/support/hub/dispatch-fixture.ts'
 import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
 import { Fleet } from './fleet.ts'
-import { testingHello as hello } from './testing-hello.ts'
 
 const logged: string[] = []
 /** Patient, so that no other test than the one of that ends by it. */

@@ -2,22 +2,20 @@ import type { Server } from 'node:http'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { BotLive } from '../../contract/bot.ts'
+import type { RunnerView } from '../../contract/protocol.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'
-import { RunnerAsks } from './asks.ts'
-import type { Assignment } from './assignment.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
+import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
+import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
-import { Incoming } from './incoming.ts'
-import { KnownRunners, type RunnerStore } from './known-runners.ts'
-import { canceled, Ledger, NOTHING_KEPT } from './ledger.ts'
-import { Links } from './links.ts'
-import { ManagedRunners } from './managed-runners.ts'
-import { type RunnerKey, runnerKey, workspaceKey } from './needs.ts'
-import { orderCancel, orderInput } from './orders.ts'
-import { Reception } from './reception.ts'
-import type { Runner } from './roster.ts'
-import type { Authenticate } from './upgrade.ts'
+import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
+import { KnownRunners, type Runner, type RunnerStore } from './roster.ts'
+import { RunnerAsks } from './runner-asks.ts'
+import { commandCancel, commandInput } from './runner-commands.ts'
+import { RunnerHandshake } from './runner-handshake.ts'
+import { type Authenticate, Incoming, RunnerLinks } from './runner-links.ts'
 
 export interface FleetOptions {
   authenticate: Authenticate
@@ -49,11 +47,11 @@ export interface FleetOptions {
 export class Fleet implements StepHost {
   readonly #graceMs: number
   readonly #roster = new Map<RunnerKey, Runner>()
-  readonly #ledger: Ledger
+  readonly #assignments: Assignments
   readonly #dispatch: Dispatch
-  readonly #reception: Reception
+  readonly #handshake: RunnerHandshake
   readonly #known: KnownRunners
-  readonly #links: Links
+  readonly #links: RunnerLinks
   readonly #stop = new AbortController()
   /** For people: what is there, and what an admin does with it. */
   readonly runners: ManagedRunners
@@ -66,23 +64,23 @@ export class Fleet implements StepHost {
     const runners = this.#roster
     const { signal } = this.#stop
     const drop = (assignment: Assignment) => this.#dispatch.drop(assignment)
-    const ledger = new Ledger({ runners, drop, log, secrets, signal })
-    const dispatch = new Dispatch({ runners, ledger, signal, ...options.placement })
+    const assignments = new Assignments({ runners, drop, log, secrets, signal })
+    const dispatch = new Dispatch({ runners, assignments, signal, ...options.placement })
     const known = new KnownRunners(options.store, log)
-    const parts = { runners, known, ledger, dispatch }
-    const reception = new Reception({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
+    const parts = { runners, known, assignments, dispatch }
+    const handshake = new RunnerHandshake({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
     const asks = new RunnerAsks(runners)
-    const incoming = new Incoming({ reception, ledger, dispatch, asks })
+    const incoming = new Incoming({ handshake, assignments, dispatch, asks })
     this.asks = asks
     this.#graceMs = graceMs
-    this.#ledger = ledger
+    this.#assignments = assignments
     this.#dispatch = dispatch
-    this.#reception = reception
+    this.#handshake = handshake
     this.#known = known
-    this.#links = new Links({
-      ...{ authenticate, reception, incoming, asks, heartbeatMs, helloTimeoutMs, recheckMs, log },
+    this.#links = new RunnerLinks({
+      ...{ authenticate, handshake, incoming, asks, heartbeatMs, helloTimeoutMs, recheckMs, log },
     })
-    this.runners = new ManagedRunners({ ...parts, reception })
+    this.runners = new ManagedRunners({ ...parts, handshake })
   }
 
   /** Takes links on the server's `/api/runner-link`. */
@@ -102,7 +100,7 @@ export class Fleet implements StepHost {
 
   /** All open runs are taken up again: from now on runners are welcome. May be called twice. */
   ready(): void {
-    this.#reception.open()
+    this.#handshake.open()
   }
 
   place(spec: AttemptSpec): Placement | { waiting: string } {
@@ -110,7 +108,7 @@ export class Fleet implements StepHost {
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
-    const assignment = this.#ledger.add(spec, placement, NOTHING_KEPT, sink)
+    const assignment = this.#assignments.add(spec, placement, NOTHING_KEPT, sink)
     this.#dispatch.begin(assignment, keyOf(spec, placement))
   }
 
@@ -121,7 +119,7 @@ export class Fleet implements StepHost {
     sink: AttemptSink,
   ): void {
     const { started, streams, reports = started ? 1 : 0, inputs = [] } = known
-    const assignment = this.#ledger.add(spec, placement, { ...NOTHING_KEPT, ...streams, reports }, sink)
+    const assignment = this.#assignments.add(spec, placement, { ...NOTHING_KEPT, ...streams, reports }, sink)
     for (const input of inputs) assignment.inputs.set(input.input_id, input)
     if (placement?.runner === undefined) {
       this.#dispatch.begin(assignment, undefined)
@@ -129,55 +127,56 @@ export class Fleet implements StepHost {
     }
     assignment.sent = { type: 'unknown', storage: placement.storage_id }
     assignment.begun = started
-    this.#reception.expect(assignment, placement.runner)
+    this.#handshake.expect(assignment, placement.runner)
     if (started) this.#dispatch.begun(assignment)
   }
 
   cancel(attemptId: string, reason: Reason, force = false): void {
     if (this.#dispatch.unplace(attemptId)) return
-    const assignment = this.#ledger.get(attemptId)
+    const assignment = this.#assignments.get(attemptId)
     if (!assignment || (assignment.cancel && (assignment.cancel.force || !force))) return
     const { stage } = assignment
     assignment.cancel = { reason: assignment.cancel?.reason ?? reason, force }
     if (stage.type === 'placed') {
       const link = this.#roster.get(stage.runner)?.link
-      if (link) orderCancel(assignment, link, this.#graceMs)
+      if (link) commandCancel(assignment, link, this.#graceMs)
       // Nobody to wait for: what is left of it is stopped when its runner comes back.
-      else if (force) this.#ledger.settle(assignment, canceled(assignment.cancel.reason))
-    } else if (stage.type !== 'assigning') this.#ledger.settle(assignment, canceled(assignment.cancel.reason))
+      else if (force) this.#assignments.settle(assignment, canceled(assignment.cancel.reason))
+    } else if (stage.type !== 'assigning')
+      this.#assignments.settle(assignment, canceled(assignment.cancel.reason))
   }
 
   input(attemptId: string, input: AttemptInput): void {
-    const assignment = this.#ledger.get(attemptId)
+    const assignment = this.#assignments.get(attemptId)
     if (!assignment || assignment.inputs.has(input.input_id)) return
     assignment.inputs.set(input.input_id, input)
     const { stage } = assignment
     const link = stage.type === 'placed' ? this.#roster.get(stage.runner)?.link : undefined
-    if (link) orderInput(assignment, link, input)
+    if (link) commandInput(assignment, link, input)
   }
 
   runEnded(runId: string): void {
-    for (const assignment of this.#dispatch.takeParked(runId)) this.#ledger.remove(assignment)
+    for (const assignment of this.#dispatch.takeParked(runId)) this.#assignments.remove(assignment)
     // One that is away names the run when it comes back.
-    for (const key of this.#dispatch.homes.take(runId))
+    for (const key of this.#dispatch.affinity.take(runId))
       this.#roster.get(key)?.link?.send({ type: 'forget_run', run_id: runId })
   }
 
   /** The runner has the workspace of the run: for steps that ended before the run was taken up again. */
   remember(spec: Pick<AttemptSpec, 'run_id' | 'tenant' | 'requires'>, runner: string): void {
     const workspace = workspaceKey(spec.requires)
-    this.#dispatch.homes.set(spec, workspace, runnerKey(spec.tenant, runner))
-    this.#dispatch.homes.use(spec.run_id, workspace)
+    this.#dispatch.affinity.set(spec, workspace, runnerKey(spec.tenant, runner))
+    this.#dispatch.affinity.use(spec.run_id, workspace)
   }
 
   /** How the bot is that the attempt is, as its runner has told last; undefined where it has told nothing. */
   liveBot(attemptId: string): BotLive | undefined {
-    return this.#ledger.get(attemptId)?.live
+    return this.#assignments.get(attemptId)?.live
   }
 
   /** For how long the attempt's runner has been connected; 0 while it is away. */
   heardForMs(attemptId: string): number {
-    const { stage } = this.#ledger.get(attemptId) ?? {}
+    const { stage } = this.#assignments.get(attemptId) ?? {}
     const runner = stage?.type === 'placed' ? this.#roster.get(stage.runner) : undefined
     return runner?.link === undefined ? 0 : Date.now() - runner.connectedAtMs
   }
@@ -186,15 +185,15 @@ export class Fleet implements StepHost {
   figures() {
     return {
       runners: this.runners.list(),
-      waiting: this.#ledger.waiting(),
+      waiting: this.#assignments.waiting(),
       links: this.#links.counts,
-      reconnects: this.#reception.reconnects,
+      reconnects: this.#handshake.reconnects,
     }
   }
 
   async close(): Promise<void> {
     this.#stop.abort()
-    this.#reception.close()
+    this.#handshake.close()
     await this.#links.close()
   }
 }
@@ -202,3 +201,79 @@ export class Fleet implements StepHost {
 /** The log has the id alone: the runner is of the run's tenant. */
 const keyOf = ({ tenant }: AttemptSpec, placement: Placement | undefined): RunnerKey | undefined =>
   placement?.runner === undefined ? undefined : runnerKey(tenant, placement.runner)
+
+interface ManagedRunnersOptions {
+  runners: Map<RunnerKey, Runner>
+  known: KnownRunners
+  assignments: Assignments
+  dispatch: Dispatch
+  handshake: RunnerHandshake
+}
+
+/** The runners as people see them, and what an admin does with them. */
+class ManagedRunners {
+  readonly #options: ManagedRunnersOptions
+
+  constructor(options: ManagedRunnersOptions) {
+    this.#options = options
+  }
+
+  /** Those of the tenant, or all. */
+  list(tenant?: string): RunnerView[] {
+    return [...this.#options.runners.values()]
+      .filter((runner) => tenant === undefined || runner.tenant === tenant)
+      .flatMap((runner) => (runner.hello ? [runner.view(runner.hello)] : []))
+  }
+
+  /** Throws `invalid_argument` where none of those that are there could ever hold it. */
+  checkBot(ask: BotAsk): void {
+    checkBotRoom(this.#options.runners.values(), ask)
+  }
+
+  /** The attempts that the runner was given and has not ended. */
+  attempts(which: TenantRunner): AttemptSpec[] {
+    const runner = this.#find(which)
+    return runner ? this.#options.assignments.givenTo(runner).map(({ spec }) => spec) : []
+  }
+
+  /** The runner takes nothing new and finishes what it has, until `undrain`; kept when this resolves. False: there is none. */
+  drain(which: TenantRunner): Promise<boolean> {
+    return this.#setDrained(which, true)
+  }
+
+  /** False: there is none. */
+  undrain(which: TenantRunner): Promise<boolean> {
+    return this.#setDrained(which, false)
+  }
+
+  /** Sends the runner away; what it had is lost, and where it hears of that it ends it. False: there is none. */
+  async remove(which: TenantRunner): Promise<boolean> {
+    const { runners, known, assignments, dispatch, handshake } = this.#options
+    const runner = this.#find(which)
+    if (!runner) return false
+    const why = `Runner "${runner.id}" was removed from this hub.`
+    for (const { spec, epoch } of assignments.givenTo(runner))
+      runner.link?.send({ type: 'superseded', attempt_id: spec.attempt_id, epoch, why })
+    runner.link?.refuse('forbidden', why, false)
+    clearTimeout(runner.lostTimer)
+    handshake.giveUp(runner, why)
+    runners.delete(runner.key)
+    dispatch.rosterChanged(runner)
+    await known.forget(runner)
+    return true
+  }
+
+  async #setDrained(which: TenantRunner, drained: boolean): Promise<boolean> {
+    const { known, dispatch } = this.#options
+    const runner = this.#find(which)
+    if (!runner) return false
+    runner.drained = drained
+    dispatch.rosterChanged(runner)
+    await known.keep(runner)
+    return true
+  }
+
+  #find({ tenant, id }: TenantRunner): Runner | undefined {
+    return this.#options.runners.get(runnerKey(tenant, id))
+  }
+}

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptReport, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
-import { Backoff } from '../../platform/backoff.ts'
+import { Backoff } from '../../platform/time.ts'
 
 /** Reports by number, and bytes of each stream. */
 export type Marks = Record<'reports' | StreamName, number>

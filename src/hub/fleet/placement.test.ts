@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Requirements } from '../../contract/attempt.ts'
-import { needKey, runnerKey, workspaceKey } from './needs.ts'
-import type { Candidate } from './offers.ts'
+import { type Candidate, needKey, runnerKey, workspaceKey } from './matching.ts'
 import { choose, type Wishes } from './placement.ts'
 
 const GB = 1024 ** 3

@@ -1,6 +1,23 @@
-import { type Need, type RunnerKey, takesSlot } from './needs.ts'
-import { type Candidate, goesOn, hasRoom, keeps, takes } from './offers.ts'
-import { type Waiting, whyWaits } from './waiting-text.ts'
+import type { Requirements } from '../../contract/attempt.ts'
+import {
+  type Candidate,
+  goesOn,
+  groupOf,
+  hasCpus,
+  hasMemory,
+  hasRoom,
+  hasSlot,
+  isNamed,
+  keeps,
+  keptCpus,
+  largestOf,
+  type Need,
+  offers,
+  type RunnerKey,
+  suits,
+  takes,
+  takesSlot,
+} from './matching.ts'
 
 export interface Wishes {
   /** Where the files of the run are. */
@@ -34,3 +51,155 @@ export function choose(need: Need, runners: ReadonlyMap<RunnerKey, Candidate>, w
 
 const hasMoreSlots = (a: Candidate, b: Candidate): boolean => a.slots - a.used > b.slots - b.used
 const hasMoreMemory = (a: Candidate, b: Candidate): boolean => a.freeMemoryBytes > b.freeMemoryBytes
+
+/** Why an attempt waits. The figures in the text may change while the cause stays. */
+export interface Waiting {
+  type: 'wait'
+  /** `none`: no runner that is connected could ever take it; `away`, `busy`, `kept`: it waits for those that can. */
+  cause: 'none' | 'away' | 'draining' | 'rejected' | 'slots' | 'cpus' | 'memory' | 'room' | 'kept'
+  why: string
+}
+
+const GB = 1024 ** 3
+const MB = 1024 ** 2
+
+/** For one that `choose` finds no place for. `home`: it waits for that runner alone, the only one in the list. */
+function whyWaits(
+  { tenant, requires }: Need,
+  runners: readonly Candidate[],
+  { home, not }: Wishes,
+): Waiting | { type: 'rejected' } {
+  if (home !== undefined && runners[0]?.awaited)
+    return wait('away', `runner "${runners[0].id}", which has the files of this run, is away`)
+  const known = runners.filter((runner) => runner.tenant === tenant)
+  const present = known.filter((runner) => runner.status !== 'disconnected')
+  if (present.length === 0) return wait('none', 'no runner is connected')
+
+  const group = groupOf(requires)
+  const where = group === undefined ? '' : ` of group "${group}"`
+  const named = present.filter((runner) => isNamed(runner, requires))
+  if (named.length === 0) return wait('none', whoIsMissing(requires, present))
+  const none = requires.runner === undefined ? `no runner in group "${group}"` : `runner "${requires.runner}"`
+  const lacks = whatIsLacking(requires, named)
+  if (lacks !== undefined)
+    return wait('none', requires.runner === undefined ? `${none} ${lacks.none}` : `${none} ${lacks.one}`)
+
+  const able = named.filter((runner) => offers(runner, { tenant, requires }))
+  const taking = able.filter(home === undefined ? ({ status }) => status === 'connected' : goesOn)
+  if (taking.length === 0)
+    return wait(
+      'draining',
+      able.length > 1
+        ? `all ${able.length} runners${where} are draining`
+        : `runner "${able[0]!.id}" is draining`,
+    )
+  const willing = taking.filter((runner) => !not?.has(runner.key))
+  if (willing.length === 0) {
+    const others = known.some((runner) => !not?.has(runner.key) && offers(runner, { tenant, requires }))
+    return others ? wait('rejected', `those that are connected${where} rejected it`) : { type: 'rejected' }
+  }
+  const which = home === undefined ? where : ', which has the files of this run,'
+  return noRoom(requires, willing, which)
+}
+
+function whoIsMissing(requires: Requirements, present: readonly Candidate[]): string {
+  const group = groupOf(requires)
+  if (group !== undefined && !present.some((runner) => runner.group === group))
+    return `no runner in group "${group}"`
+  return `runner "${requires.runner}"${group === undefined ? '' : ` of group "${group}"`} is not connected`
+}
+
+/** Says what no runner of these has, whatever they do: of none of several, and of one. */
+function whatIsLacking(
+  requires: Requirements,
+  runners: readonly Candidate[],
+): { none: string; one: string } | undefined {
+  const { mode, labels = {}, containers } = requires
+  let left = runners.filter((runner) => suits(runner, { mode }))
+  if (left.length === 0) {
+    const modes = mode === undefined ? 'all' : `${mode} or all`
+    return { none: `has mode ${modes}`, one: `has mode ${runners[0]!.mode}, and mode ${modes} is needed` }
+  }
+  left = left.filter((runner) => suits(runner, { mode, labels }))
+  if (left.length === 0) {
+    const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
+    const text = `label${wanted.length > 1 ? 's' : ''} ${wanted.join(', ')}`
+    return { none: `has ${text}`, one: `does not have ${text}` }
+  }
+  left = left.filter((runner) => suits(runner, { mode, labels, containers }))
+  if (left.length === 0) {
+    const hint = "start Docker there, or set the runner's DOCKER_HOST"
+    return { none: `has a container engine (${hint})`, one: `has no container engine (${hint})` }
+  }
+
+  const { cpus, memoryBytes } = largestOf(requires)
+  const enough = left.filter((runner) => runner.cpus >= cpus)
+  const most = (of: (runner: Candidate) => number) => left.reduce((a, b) => (of(b) > of(a) ? b : a))
+  if (enough.length === 0) {
+    const { id, cpus: has } = most((runner) => runner.cpus)
+    return {
+      none: `offers ${cpusText(cpus)} (most: ${has} on "${id}")`,
+      one: `offers ${cpusText(has)}, and ${cpus} are needed`,
+    }
+  }
+  if (enough.some((runner) => runner.memoryBytes >= memoryBytes)) return undefined
+  const { id, memoryBytes: has } = most((runner) => runner.memoryBytes)
+  const size = sizeText(memoryBytes)
+  if (has < memoryBytes)
+    return {
+      none: `offers ${size} of memory (most: ${sizeText(has)} on "${id}")`,
+      one: `offers ${sizeText(has)} of memory, and ${size} is needed`,
+    }
+  const both = `offers ${cpusText(cpus)} and ${size} of memory together`
+  return { none: both, one: both }
+}
+
+/** They could take it, and have no room now. `which`: said of those runners, after their number or name. */
+function noRoom(requires: Requirements, willing: readonly Candidate[], which: string): Waiting {
+  const several = willing.length > 1
+  const who = several ? `all ${willing.length} runners${which}` : `runner "${willing[0]!.id}"${which}`
+  const [are, have] = several ? ['are', 'have'] : ['is', 'has']
+  const { memory_bytes = 0 } = requires
+  const cpus = Math.min(...willing.map((runner) => keptCpus(runner, requires)))
+  const most = (of: (runner: Candidate) => number) => willing.reduce((a, b) => (of(b) > of(a) ? b : a))
+  if (!willing.some((runner) => hasSlot(runner, requires)))
+    return wait('slots', `${who} ${are} busy (${slotsOf(willing)})`)
+  if (!willing.some((runner) => hasCpus(runner, requires))) {
+    const { id, freeCpus } = most((runner) => runner.freeCpus)
+    const free = rounded(freeCpus)
+    return wait(
+      'cpus',
+      `${who} ${have} less than ${cpusText(cpus)} free (${several ? `most: ${free} on "${id}"` : free})`,
+    )
+  }
+  if (!willing.some((runner) => hasMemory(runner, requires))) {
+    const { id, freeMemoryBytes } = most((runner) => runner.freeMemoryBytes)
+    const free = sizeText(freeMemoryBytes)
+    return wait(
+      'memory',
+      `${who} ${have} less than ${sizeText(memory_bytes)} free (${several ? `largest: ${free} on "${id}"` : free})`,
+    )
+  }
+  const kept = willing.filter((runner) => runner.kept && hasRoom(runner, requires))
+  if (kept.length > 0)
+    return wait('kept', `runner "${kept[0]!.id}"${which} is kept free for a larger step, which waits longer`)
+  const wanted = [
+    takesSlot(requires) && 'a slot',
+    cpus > 0 && cpusText(cpus),
+    memory_bytes > 0 && sizeText(memory_bytes),
+  ].filter(Boolean)
+  return wait('room', `${who} ${are} busy: none has ${wanted.join(', ')} free at once`)
+}
+
+const wait = (cause: Waiting['cause'], why: string): Waiting => ({ type: 'wait', cause, why })
+/** Never more than there is. */
+const rounded = (amount: number): number => Math.max(0, Math.floor(amount * 10) / 10)
+const cpusText = (cpus: number): string => `${cpus} ${cpus === 1 ? 'cpu' : 'cpus'}`
+/** Rounded down, so that it is never more than there is. */
+export const sizeText = (bytes: number): string =>
+  bytes >= GB ? `${rounded(bytes / GB)} GB` : `${Math.max(0, Math.floor(bytes / MB))} MB`
+
+function slotsOf(runners: readonly Candidate[]): string {
+  const sum = (of: (runner: Candidate) => number) => runners.reduce((total, runner) => total + of(runner), 0)
+  return `${sum((runner) => runner.used)} of ${sum((runner) => runner.slots)} slots`
+}

@@ -1,16 +1,25 @@
 import type { Requirements } from '../../contract/attempt.ts'
-import type { Assignment } from './assignment.ts'
-import { KeptRunners } from './kept-runners.ts'
-import { isBefore, type Line, Lines, type Turn, turnIn } from './lines.ts'
-import { type Need, type RunnerKey, takesSlot } from './needs.ts'
-import { goesOn, hasCpus, hasMemory, hasRoom, keeps, keptCpus, offers, takes } from './offers.ts'
+import type { Assignment } from './assignments.ts'
+import {
+  goesOn,
+  hasCpus,
+  hasMemory,
+  hasRoom,
+  keeps,
+  keptCpus,
+  type Need,
+  offers,
+  type RunnerKey,
+  takes,
+  takesSlot,
+} from './matching.ts'
 import { type Choice, choose } from './placement.ts'
 import type { Runner } from './roster.ts'
-import type { Shares } from './shares.ts'
+import { type FairShare, isBefore, type Line, type Turn, turnIn, WaitQueues } from './wait-queues.ts'
 
 export interface QueueOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
-  shares: Shares
+  fairShare: FairShare
   homeOf(assignment: Assignment): RunnerKey | undefined
   /** There is room for it: it has left the queue. */
   give(assignment: Assignment, runner: RunnerKey): void
@@ -40,8 +49,8 @@ const TOLD_OF_LINE = 100
  */
 export class Queue {
   readonly #options: QueueOptions
-  readonly #lines = new Lines()
-  readonly #keeps: KeptRunners
+  readonly #waitQueues = new WaitQueues()
+  readonly #keeps: Reservations
   /** With room that has not been offered yet. */
   readonly #freed = new Set<Runner>()
   #offering = false
@@ -50,7 +59,7 @@ export class Queue {
   constructor(options: QueueOptions) {
     const { runners, patience, keepMs, signal } = options
     this.#options = options
-    this.#keeps = new KeptRunners({
+    this.#keeps = new Reservations({
       runners,
       patience,
       keepMs,
@@ -61,12 +70,12 @@ export class Queue {
   }
 
   get size(): number {
-    return this.#lines.waiting
+    return this.#waitQueues.waiting
   }
 
   /** For one that does not wait yet; whoever is told a runner takes it. */
   choose({ need, key, home, not }: Stand, turn: Turn): Choice {
-    const line = this.#lines.get(lineKey(key, home, not))
+    const line = this.#waitQueues.get(lineKey(key, home, not))
     if (line) return line.waiting
     const choice = choose(need, this.#options.runners, { home, not })
     const runner = choice.type === 'runner' && this.#options.runners.get(choice.key)
@@ -77,7 +86,7 @@ export class Queue {
   /** Gives the attempt a runner at once, or has it wait and tells it why. */
   enter(assignment: Assignment): void {
     const { spec, arrival } = assignment
-    const turn = { user: this.#options.shares.of(spec), arrival }
+    const turn = { user: this.#options.fairShare.of(spec), arrival }
     const choice = this.choose(this.#standOf(assignment), turn)
     if (choice.type === 'wait') this.#line(assignment, choice)
     else this.#settle(assignment, choice)
@@ -85,9 +94,9 @@ export class Queue {
 
   /** False: it does not wait. */
   leave(assignment: Assignment): boolean {
-    const queue = this.#lines.remove(assignment)
+    const queue = this.#waitQueues.remove(assignment)
     if (!queue) return false
-    this.#options.shares.leave(queue.user)
+    this.#options.fairShare.leave(queue.user)
     if (queue.line.users.size === 0) this.#keeps.release(queue.line)
     return true
   }
@@ -95,7 +104,7 @@ export class Queue {
   /** The run has another home: what waits of it waits for that one. */
   rehome(runId: string, workspace: string): void {
     // One that is placed makes a home itself, and the others are placed there before it is their turn here.
-    for (const assignment of this.#lines.ofRun(runId, workspace))
+    for (const assignment of this.#waitQueues.ofRun(runId, workspace))
       if (this.leave(assignment)) this.enter(assignment)
   }
 
@@ -118,10 +127,10 @@ export class Queue {
   /** Looks at all lines of a runner that came, went, or offers something else. */
   rosterChanged(runner: Runner): void {
     if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
-    for (const line of [...this.#lines.at(runner.key)]) {
+    for (const line of [...this.#waitQueues.at(runner.key)]) {
       // Placing from one line may have emptied another of the same run.
       if (line.users.size === 0) continue
-      this.#lines.bind(line, this.#isBound(line))
+      this.#waitQueues.bind(line, this.#isBound(line))
       if (!line.bound) this.#placeAll(line)
       else if (line.kept && line.kept !== runner) this.#keeps.release(line)
     }
@@ -141,8 +150,8 @@ export class Queue {
     const { keptFor } = runner
     if (keptFor) return hasRoom(runner, keptFor.need.requires) ? keptFor : undefined
     let next: Line | undefined
-    if (runner.used < runner.slots || this.#lines.ofBots > 0)
-      for (const line of this.#lines.open(runner.key))
+    if (runner.used < runner.slots || this.#waitQueues.ofBots > 0)
+      for (const line of this.#waitQueues.open(runner.key))
         if (
           (!next || isBefore(turnIn(line), turnIn(next))) &&
           hasRoom(runner, line.need.requires) &&
@@ -154,7 +163,7 @@ export class Queue {
 
   /** Lines whose turn is before that one's, and that have no room there. No bot has a runner kept for it: others go on for days. */
   #passOver(runner: Runner, turn: Turn, given: Requirements): void {
-    for (const line of this.#lines.open(runner.key)) {
+    for (const line of this.#waitQueues.open(runner.key)) {
       const { requires } = line.need
       if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, given, requires)) continue
       if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#keeps.passedOver(line)
@@ -202,9 +211,16 @@ export class Queue {
     const { need, key, home, not } = this.#standOf(assignment)
     const name = lineKey(key, home, not)
     const line =
-      this.#lines.get(name) ??
-      this.#lines.create({ key: name, need, home, not, bound: this.#isBound({ home, need, not }), waiting })
-    this.#lines.add(line, assignment, this.#options.shares.enter(assignment.spec))
+      this.#waitQueues.get(name) ??
+      this.#waitQueues.create({
+        key: name,
+        need,
+        home,
+        not,
+        bound: this.#isBound({ home, need, not }),
+        waiting,
+      })
+    this.#waitQueues.add(line, assignment, this.#options.fairShare.enter(assignment.spec))
     tell(assignment, line.waiting.why)
   }
 
@@ -216,10 +232,10 @@ export class Queue {
 
   /** Runners come and go, and slots fill: those that wait are told at most so often. */
   #tellSoon(): void {
-    if (this.#teller || this.#lines.size === 0 || this.#options.signal.aborted) return
+    if (this.#teller || this.#waitQueues.size === 0 || this.#options.signal.aborted) return
     this.#teller = setTimeout(() => {
       this.#teller = undefined
-      for (const line of this.#lines.all()) this.#placeAll(line)
+      for (const line of this.#waitQueues.all()) this.#placeAll(line)
     }, this.#options.tellEveryMs)
   }
 
@@ -247,4 +263,87 @@ function tell(assignment: Assignment, why: string): void {
   if (told === why) return
   assignment.stage = { type: 'waiting', why }
   assignment.sink.waiting(why)
+}
+
+interface ReservationsOptions {
+  runners: ReadonlyMap<RunnerKey, Runner>
+  /** How often a line is passed over before a runner is kept for it. */
+  patience: number
+  /** The longest that a runner is kept: what is on it may go on for days. */
+  keepMs: number
+  /** The runner is open to all again. */
+  freed(runner: Runner): void
+  signal: AbortSignal
+}
+
+/**
+ * Keeps what is large from waiting for ever behind what is small: a line that was passed over too often gets a runner
+ * on which nothing else is put, until it has room there or the time is over.
+ */
+class Reservations {
+  readonly #options: ReservationsOptions
+  readonly #timers = new Map<Line, NodeJS.Timeout>()
+
+  constructor(options: ReservationsOptions) {
+    this.#options = options
+    options.signal.addEventListener('abort', () => {
+      for (const timer of this.#timers.values()) clearTimeout(timer)
+    })
+  }
+
+  /** Counts that it was the line's turn, and there was no room for it. */
+  passedOver(line: Line): void {
+    line.passed++
+    if (line.passed < this.#options.patience || line.kept || this.#options.signal.aborted) return
+    const runner = this.#nearest(line)
+    if (!runner) return
+    line.kept = runner
+    runner.keptFor = line
+    this.#timers.set(
+      line,
+      setTimeout(() => this.release(line), this.#options.keepMs),
+    )
+  }
+
+  /** One of the line was placed, or it is there no more, or the runner cannot take it. */
+  release(line: Line): void {
+    const { kept } = line
+    line.passed = 0
+    line.kept = undefined
+    clearTimeout(this.#timers.get(line))
+    this.#timers.delete(line)
+    if (!kept) return
+    kept.keptFor = undefined
+    this.#options.freed(kept)
+  }
+
+  /** The one that lacks least of the room, the first among equals. */
+  #nearest(line: Line): Runner | undefined {
+    let nearest: { runner: Runner; lack: number } | undefined
+    for (const runner of this.#options.runners.values()) {
+      if (runner.kept || line.not.has(runner.key) || !takes(runner, line.need)) continue
+      if (line.bound && runner.key !== line.home) continue
+      if (!hasRoomBesideBots(runner, line)) continue
+      const lack = lackOf(runner, line)
+      if (nearest === undefined || lack < nearest.lack) nearest = { runner, lack }
+    }
+    return nearest?.runner
+  }
+}
+
+/** Where its bots leave too little, nothing is gained by keeping others from it. */
+function hasRoomBesideBots({ forSteps }: Runner, { need }: Line): boolean {
+  const { cpus = 0, memory_bytes = 0 } = need.requires
+  return forSteps.cpus >= cpus && forSteps.memoryBytes >= memory_bytes
+}
+
+/** The share of the runner that must become free. */
+function lackOf(runner: Runner, { need }: Line): number {
+  const { cpus = 0, memory_bytes = 0 } = need.requires
+  const { freeCpus, freeMemoryBytes, slots, used } = runner
+  return Math.max(
+    (cpus - freeCpus) / runner.cpus,
+    (memory_bytes - freeMemoryBytes) / runner.memoryBytes,
+    (1 - (slots - used)) / slots,
+  )
 }

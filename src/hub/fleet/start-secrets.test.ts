@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket } from 'ws'
+import { testingHello as hello } from '../../../test/support/hub/dispatch-fixture.ts'
 import type { AttemptReport, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { HubFrame } from '../../contract/protocol.ts'
@@ -11,7 +12,6 @@ import type { TakenSecrets } from '../../contract/secrets.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { Fleet } from './fleet.ts'
-import { testingHello as hello } from './testing-hello.ts'
 
 const spec: AttemptSpec = {
   ...{ attempt_id: 'run_1.1', run_id: 'run_1', workflow_name: 'flow', tenant: 'acme', owner: 'ann' },

@@ -1,11 +1,13 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import {
   closeSync,
+  existsSync,
   fstatSync,
   ftruncateSync,
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   readSync,
   rmSync,
@@ -13,13 +15,13 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { AttemptSpec, StreamName } from '../../contract/attempt.ts'
-import { syncTree } from '../../platform/atomic-file.ts'
-import { parseStat } from '../../platform/process-tree.ts'
-import { removeTree } from '../../platform/remove-tree.ts'
-import { CageFacts } from '../limits/cage-facts.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { removeTree, syncTree, writeFileAtomic } from '../../platform/files.ts'
+import { bootId, parseStat } from '../../platform/proc.ts'
+import { ScopeFacts } from '../limits/scope-facts.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 
 /** What is fixed for an attempt, in `spec.json`. */
@@ -37,7 +39,7 @@ export const AttemptFacts = z.object({
   /** Secrets are hidden in what it puts out; until its end they stand beside this. */
   masked: z.boolean().optional(),
   /** What holds its processes to their limits; absent where an older version began it. */
-  cage: CageFacts.optional(),
+  cage: ScopeFacts.optional(),
 })
 export type AttemptFacts = z.infer<typeof AttemptFacts>
 
@@ -196,3 +198,59 @@ function cutZeros(file: string): void {
     closeSync(descriptor)
   }
 }
+
+/** The folder of the attempts' folders; one process at a time. */
+export class AttemptFolders {
+  /** While it is the same, nothing that was written here is lost. */
+  readonly storageId: string
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = resolve(dir)
+    mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
+    this.storageId = storageIdOf(this.#dir)
+  }
+
+  /** Those that are there. */
+  all(): AttemptFolder[] {
+    return readdirSync(this.#dir).map((name) => new AttemptFolder(join(this.#dir, name)))
+  }
+
+  /** The attempt's, there or not. Throws for an id that might lead out of here. */
+  of(spec: AttemptSpec): AttemptFolder {
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,150}$/.test(spec.attempt_id))
+      throw new ErrandError('invalid_argument', `"${spec.attempt_id}" is no attempt id.`)
+    return new AttemptFolder(join(this.#dir, spec.attempt_id))
+  }
+}
+
+/**
+ * The id that stands beside the folder, made anew after each boot of the machine, which may have lost what was written last
+ * before it, and with each folder that was made anew. Where the boot cannot be told, each process has another.
+ */
+function storageIdOf(dir: string): string {
+  const file = storageFile(dir)
+  const boot = bootId()
+  const { ino, birthtimeMs } = statSync(dir)
+  const place = `${boot} ${ino} ${birthtimeMs}`
+  const [id, placeThen] = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : []
+  if (id && boot !== '' && placeThen === place) return id
+  const another = randomUUID()
+  // Whatever a loss of power leaves of this file, the boot after it is another one.
+  writeFileAtomic(file, `${another}\n${place}\n`, { mode: 0o600, durable: false })
+  return another
+}
+
+const storageFile = (dir: string): string => `${dir}.storage`
+
+/** Removes a folder of attempts' folders with what stands beside it; nothing where it is not there. */
+export function removeAttemptFolders(dir: string): void {
+  for (const path of [dir, storageFile(dir)]) rmSync(path, { recursive: true, force: true })
+}
+
+export const unwritable = ({ path }: AttemptFolder, cause: unknown) =>
+  new ErrandError('disk_full', `${path} could not be written: ${(cause as Error).message}.`, { cause })
+
+/** Nothing can be told of any file just now. */
+export const noDescriptors = (error: unknown): boolean =>
+  ['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '')

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { attemptSpec } from '../../../test/support/runner/attempt-fixture.ts'
 import type { AttemptEnd } from '../../contract/attempt.ts'
-import type { Cage } from '../limits/cage.ts'
+import type { Scope } from '../limits/scope.ts'
 import { Attempt, type AttemptOptions } from './attempt.ts'
-import { attemptSpec } from './attempt-fixture.ts'
 import type { Driven, Driver } from './driver.ts'
-import { JournaledReports } from './journaled-reports.ts'
+import { AttemptJournal } from './journal.ts'
 import { MemoryOutput } from './memory-output.ts'
 
 /** An attempt with a driver that notes what it is told, and does nothing but what is given. */
@@ -29,7 +29,7 @@ function driven(own: Partial<Driver> = {}, more: Partial<AttemptOptions> = {}, t
   }
   const attempt: Attempt = new Attempt({
     ...{ spec, epoch: 1, output, masker: undefined, warnings: [] },
-    ...{ journal: new JournaledReports(), timeoutGraceMs: 70, outputDir: '/', path: '/nowhere' },
+    ...{ journal: new AttemptJournal(), timeoutGraceMs: 70, outputDir: '/', path: '/nowhere' },
     driver: (attempt) => {
       of = attempt
       return driver
@@ -125,7 +125,7 @@ test('what is released while it runs is ended first; what is abandoned is killed
 })
 
 test('an order to end from before a restart is carried out when there is something to end', () => {
-  const journal = new JournaledReports()
+  const journal = new AttemptJournal()
   journal.keepCause({ type: 'canceled', reason: 'rejected' })
   const { of, told } = driven({}, { journal })
   of.running(1, Date.now())
@@ -146,7 +146,7 @@ test('its time is over so long after its first start, and a limit that it has go
     lastLook: async () => undefined,
     usage: () => ({ held_by: 'watchdog' }),
     end: () => undefined,
-  } as unknown as Cage
+  } as unknown as Scope
   const { attempt, of, told } = driven({}, { cage })
   of.running(1, Date.now())
   attempt.poll()
@@ -165,7 +165,7 @@ test('a driver that fails at the end fails the attempt alone, and what is left o
 })
 
 test('what had ended before this process is not driven, and can be released', async () => {
-  const journal = new JournaledReports()
+  const journal = new AttemptJournal()
   journal.add({ type: 'ended', outcome: 'success' })
   const driver = () => assert.fail('it was driven')
   const told: string[] = []

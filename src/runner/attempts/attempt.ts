@@ -1,19 +1,18 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
-import type { Cage } from '../limits/cage.ts'
+import type { Scope } from '../limits/scope.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { AttemptState } from './attempt-state.ts'
-import { callAt } from './deadline.ts'
 import type { Driven, Driver, Over } from './driver.ts'
-import type { JournaledReports } from './journaled-reports.ts'
+import type { AttemptJournal } from './journal.ts'
 import { type AttemptOutput, measuredEnd } from './measured-end.ts'
-import type { Cause, Ending } from './outcome.ts'
-import type { Polled, Poller } from './poller.ts'
+import { callAt, type Polled, type Poller } from './timers.ts'
+import type { Cause, Ending } from './verdict.ts'
 
 /** What an attempt needs of the cage that its processes run in. */
-export type AttemptLimiter = Pick<Cage, 'look' | 'lastLook' | 'usage' | 'close' | 'end'>
+export type AttemptLimiter = Pick<Scope, 'look' | 'lastLook' | 'usage' | 'close' | 'end'>
 
 export interface AttemptOptions {
   spec: AttemptSpec
@@ -21,7 +20,7 @@ export interface AttemptOptions {
   /** Value of the mark in its processes' environment; absent: nothing of it outlives this process. */
   key?: string
   /** With those of an earlier process of this runner. Where the last is its end, there is nothing to drive. */
-  journal: JournaledReports
+  journal: AttemptJournal
   output: AttemptOutput
   /** What its processes run in; absent: nothing that this machine limits by itself. */
   cage?: AttemptLimiter
@@ -50,7 +49,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   readonly spec: AttemptSpec
   readonly epoch: number
   readonly key: string | undefined
-  readonly journal: JournaledReports
+  readonly journal: AttemptJournal
   readonly masker: Masker | undefined
   readonly #options: AttemptOptions
   readonly #output: AttemptOutput

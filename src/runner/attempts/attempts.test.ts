@@ -3,8 +3,15 @@ import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { processStat } from '../../platform/process-tree.ts'
-import { attemptSpec, command, endOf, place, textOf, until } from './attempt-fixture.ts'
+import {
+  attemptSpec,
+  command,
+  endOf,
+  place,
+  textOf,
+  until,
+} from '../../../test/support/runner/attempt-fixture.ts'
+import { processStat } from '../../platform/proc.ts'
 
 const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('hex')
 

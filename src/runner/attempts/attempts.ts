@@ -1,16 +1,15 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
+import { endTree } from '../../platform/child-tree.ts'
 import type { Log } from '../../platform/log.ts'
-import { endTree } from '../../platform/process-ending.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt } from '../ports.ts'
-import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
-import { noDescriptors } from './attempt-folders.ts'
-import { AttemptServices, type AttemptServicesOptions } from './attempt-services.ts'
+import { type AttemptFacts, type AttemptFolder, noDescriptors } from './attempt-folder.ts'
+import { AttemptTable, type AttemptTableOptions } from './attempt-table.ts'
 import type { DriverKind } from './driver.ts'
 import { processDrivers } from './drivers/process.ts'
-import { markOf, passedOn } from './process-environment.ts'
+import { markOf, passedOn } from './launch.ts'
 
-export interface DurableAttemptsOptions extends AttemptServicesOptions {
+export interface DurableAttemptsOptions extends AttemptTableOptions {
   registry: ActionRegistry
   /** This process's environment, of which commands get only the list in `process-environment.ts`. */
   env: NodeJS.ProcessEnv
@@ -23,7 +22,7 @@ export interface DurableAttemptsOptions extends AttemptServicesOptions {
 /** The attempts of this machine, in their folders: started, found again, held until they are released. */
 export class DurableAttempts implements Attempts {
   readonly #registry: ActionRegistry
-  readonly #services: AttemptServices
+  readonly #services: AttemptTable
   readonly #log: Log | undefined
   readonly #drivers: { process: DriverKind; agent?: DriverKind; bot?: DriverKind }
   #closed = false
@@ -31,7 +30,7 @@ export class DurableAttempts implements Attempts {
   constructor(options: DurableAttemptsOptions) {
     const { registry, env, drivers, log, workspaces } = options
     this.#registry = registry
-    this.#services = new AttemptServices(options)
+    this.#services = new AttemptTable(options)
     this.#log = log
     this.#drivers = { ...drivers, process: processDrivers({ workspaces, env: passedOn(env) }) }
   }

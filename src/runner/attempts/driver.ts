@@ -2,10 +2,10 @@ import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
 import type { AttemptSpec, AttemptUsage } from '../../contract/attempt.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Action } from '../ports.ts'
+import type { AttemptFiles } from './attempt-files.ts'
 import type { AttemptFolder } from './attempt-folder.ts'
-import type { JournaledReports } from './journaled-reports.ts'
-import type { Kept } from './kept.ts'
-import type { Cause, Ending } from './outcome.ts'
+import type { AttemptJournal } from './journal.ts'
+import type { Cause, Ending } from './verdict.ts'
 
 /**
  * Something that carries out one attempt: a process, an action of this process, an agent, a bot. The attempt tells it what
@@ -52,7 +52,7 @@ export interface Swept {
 export interface Driven {
   readonly spec: AttemptSpec
   /** What is told of it. Its end is told by `finish` alone. */
-  readonly journal: JournaledReports
+  readonly journal: AttemptJournal
   /** Why it is ended; known also where the order was given before a restart. */
   readonly cause: Cause | undefined
   /** Hides its secrets; undefined where there are none. */
@@ -93,7 +93,7 @@ export interface DriverKind {
   /** Before the output in it is opened, where it has not ended. */
   mend?(folder: AttemptFolder): void
   /** `action` throws where this runner does not have it; it may be of another kind by now. */
-  driver(attempt: Driven, kept: Kept, action: () => Action): Driver
+  driver(attempt: Driven, kept: AttemptFiles, action: () => Action): Driver
   /** The end is kept: deletes what it holds of the step's secrets. */
-  dropSecrets?(kept: Kept): void
+  dropSecrets?(kept: AttemptFiles): void
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { noMountNamespace } from '../../../test/faults/small-disk.ts'
-import { command, place } from './attempt-fixture.ts'
+import { command, place } from '../../../test/support/runner/attempt-fixture.ts'
 
 /** Fills the disk but for so many blocks, and tells how an attempt then goes. */
 const PROGRAM = `

@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { AttemptReport } from '../../contract/attempt.ts'
 import type { SessionEvent } from '../sessions/session-state.ts'
-import type { Cause } from './outcome.ts'
+import type { Cause } from './verdict.ts'
 
 /** `cause` stands before the signals it leads to, so that a restarted runner knows why the process died. */
 export type JournalEntry =
@@ -12,7 +12,7 @@ export type JournalEntry =
   | { type: 'event'; at: number; event: SessionEvent }
 
 /** The reports of an attempt, one JSON text a line, numbered from 1. */
-export class Journal {
+export class JournalFile {
   readonly entries: readonly JournalEntry[]
   readonly #path: string
   #fd: number | undefined
@@ -65,4 +65,96 @@ function parseLines(data: Buffer): { entries: JournalEntry[]; bytes: number } {
     bytes = end + 1
   }
   return { entries, bytes }
+}
+
+/**
+ * The reports of one attempt, and who is told of them. With a journal each is there before anyone is told, so that what was
+ * told is there after a restart; without one they are gone with this process.
+ */
+export class AttemptJournal {
+  readonly list: AttemptReport[] = []
+  /** What an earlier process of this runner told the session, with the place among the agent's lines. */
+  readonly events: { at: number; event: SessionEvent }[] = []
+  /** How many items of a session's the reports hold. */
+  covered = 0
+  readonly #journal: JournalFile | undefined
+  readonly #listeners = new Set<() => void>()
+  readonly #end = Promise.withResolvers<void>()
+  #cause: Cause | undefined
+
+  constructor(journal?: JournalFile) {
+    this.#journal = journal
+    for (const entry of journal?.entries ?? [])
+      if (entry.type === 'report') {
+        this.#add(entry.report)
+        this.covered = entry.covers ?? this.covered
+      } else if (entry.type === 'cause') this.#cause ??= entry.cause
+      else this.events.push(entry)
+  }
+
+  get ended(): boolean {
+    return this.list.at(-1)?.type === 'ended'
+  }
+
+  /** Resolves once `ended` is there. */
+  get whenEnded(): Promise<void> {
+    return this.#end.promise
+  }
+
+  /** Why the attempt is ended, also where that was ordered before a restart; the first cause counts. */
+  get cause(): Cause | undefined {
+    return this.#cause
+  }
+
+  get startedAtMs(): number | undefined {
+    const started = this.list.find((report) => report.type === 'started')
+    return started?.time === undefined ? undefined : Date.parse(started.time)
+  }
+
+  /** Before the signals it leads to. Where the disk is full the order counts all the same. */
+  keepCause(cause: Cause): void {
+    if (this.#cause !== undefined) return
+    this.#cause = cause
+    try {
+      this.#journal?.append({ type: 'cause', cause })
+    } catch {
+      // A restart in this very moment would find the attempt lost instead of canceled: no success either way.
+    }
+  }
+
+  /** Throws where it cannot be written; then it must not count. */
+  keepEvent(at: number, event: SessionEvent): void {
+    this.#journal?.append({ type: 'event', at, event })
+  }
+
+  /** Where the journal cannot be written, `otherwise` is told instead of the report. Answers whether it could. */
+  add(report: AttemptReport, otherwise = report, covers?: number): boolean {
+    let kept = true
+    try {
+      this.#journal?.append({ type: 'report', n: this.list.length + 1, report, covers })
+    } catch {
+      kept = false
+    }
+    this.#add(kept ? report : otherwise)
+    return kept
+  }
+
+  changed(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  close(): void {
+    this.#journal?.close()
+  }
+
+  #add(report: AttemptReport): void {
+    this.list.push(report)
+    if (report.type === 'ended') this.#end.resolve()
+    this.changed()
+  }
 }

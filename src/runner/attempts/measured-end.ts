@@ -1,11 +1,13 @@
+import { rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import type { AttemptEnd, AttemptSpec, StreamEnd, StreamName } from '../../contract/attempt.ts'
+import { outputFileName } from '../../contract/ids.ts'
+import { makeFolder } from '../../platform/files.ts'
 import type { Masker } from '../masking/masker.ts'
-import { attemptEnd } from './attempt-end.ts'
-import type { ExportScanner } from './export-scanner.ts'
-import type { JournaledReports } from './journaled-reports.ts'
-import type { Cause, Ending } from './outcome.ts'
-import { outputFolder, placeOutputFiles } from './output-files.ts'
+import type { ExportScanner } from './exported-variables.ts'
+import type { AttemptJournal } from './journal.ts'
 import type { OutputValues } from './output-values.ts'
+import { attemptEnd, type Cause, type Ending } from './verdict.ts'
 
 /** The output of an attempt, wherever it stands: what of it may leave this machine. */
 export interface AttemptOutput {
@@ -29,7 +31,7 @@ export interface AttemptOutput {
 export interface Measurable {
   spec: AttemptSpec
   ending: Ending
-  journal: JournaledReports
+  journal: AttemptJournal
   /** Frozen. */
   output: AttemptOutput
   /** Exported by what carried it out. */
@@ -74,4 +76,30 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
   const words = cause === undefined ? await lastWords() : undefined
   if (words !== undefined) end.message = `${end.message ?? ''}\n${words}`.trimStart()
   return { ...end, streams, output_files }
+}
+
+const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
+
+/** `args.output_path` of the step, seen from `outputDir`; undefined where it has none, or it is not for this machine. */
+function outputFolder(spec: AttemptSpec, outputDir: string | undefined): string | undefined {
+  const path = spec.args.output_path
+  if (outputDir === undefined || typeof path !== 'string' || path === '') return undefined
+  return resolve(outputDir, path)
+}
+
+/** Puts the output into the folder, and answers where. May be done again. */
+async function placeOutputFiles(
+  spec: AttemptSpec,
+  folder: string,
+  output: AttemptOutput,
+): Promise<Record<StreamName, string>> {
+  await makeFolder(folder)
+  const placed = { stdout: '', stderr: '' }
+  for (const stream of STREAMS) {
+    const target = join(folder, outputFileName(spec, stream))
+    await rm(target, { force: true })
+    await output.placeAt(stream, target)
+    placed[stream] = target
+  }
+  return placed
 }

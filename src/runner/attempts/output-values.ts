@@ -1,6 +1,6 @@
 import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { type OutputSource, outputRegex } from '../../contract/workflow.ts'
-import { TimeGuard } from '../../platform/time-guard.ts'
+import { TimeGuard } from '../../platform/untrusted-input.ts'
 
 /** Longest value; what is longer is cut, with its size and a reference beside it. */
 export const MAX_VALUE_BYTES = 64 * 1024

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { RunId } from '../../contract/ids.ts'
-import { removeTree } from '../../platform/remove-tree.ts'
+import { removeTree } from '../../platform/files.ts'
 
 /** The folders of sessions that a later run may go on with. */
 interface SessionFolders {

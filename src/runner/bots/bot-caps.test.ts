@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BotServeArgs } from '../../contract/bot.ts'
-import { botCaps, checkCaps, toldCaps } from './bot-caps.ts'
-import { containerLimits } from './bot-limits.ts'
+import { botCaps, checkCaps, containerLimits, toldCaps } from './bot-caps.ts'
 
 const plan = (more: object) =>
   BotServeArgs.parse({ bot_id: 'bot', source: { mode: 'image', image: 'busybox' }, ...more })

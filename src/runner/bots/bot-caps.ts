@@ -1,10 +1,13 @@
 import { type Env, setting, settingText } from '../../config/read-setting.ts'
 import type { SettingKey } from '../../config/settings.ts'
-import { DEFAULT_WORK } from '../../contract/bot.ts'
+import { parseBytes } from '../../contract/amounts.ts'
+import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
+import { type BotLimits, DEFAULT_WORK } from '../../contract/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Hello } from '../../contract/protocol.ts'
+import { pullSecret } from '../../contract/step-secrets.ts'
+import type { ContainerLimits } from '../docker/docker-engine.ts'
 import type { BotPlan } from '../ports.ts'
-import { bytes } from './bot-limits.ts'
 
 type Limit = keyof BotPlan['limits']
 
@@ -79,4 +82,63 @@ export function checkCaps({ limits: asked, runtime }: BotPlan, { most, runtimes 
     `The runtime "${runtime}" is none that bots on this runner may use: ${runtimes.join(', ')}.`,
     { hint: `Leave it out, or have the operator of the runner add it to ${RUNTIME}.` },
   )
+}
+
+/** Of an ordinary group of processes that wants a core. */
+const ORDINARY_SHARES = 1024
+/** Where no cores are kept for bots: ten that are busy get as much as one step. */
+const PRESET_OVERCOMMIT = 10
+
+/** The limits of its container; `most` is what the step and this machine allow. */
+export function containerLimits(
+  limits: BotLimits,
+  most: AttemptLimits = {},
+  cpuOvercommit = PRESET_OVERCOMMIT,
+): ContainerLimits {
+  const { cpus = Infinity, memory_bytes = Infinity, processes = Infinity, disk_bytes = Infinity } = most
+  return {
+    memoryBytes: Math.min(bytes(limits.memory), memory_bytes),
+    cpus: Math.min(limits.cpus, cpus),
+    cpuShares: cpuShares(Math.min(limits.cpus, cpus), cpuOvercommit),
+    processes: Math.min(limits.processes, processes),
+    tmpBytes: Math.min(bytes(limits.disk), disk_bytes),
+  }
+}
+
+/** All bots for which a core is kept have together the weight of one. */
+export const cpuShares = (cpus: number, cpuOvercommit = PRESET_OVERCOMMIT): number =>
+  Math.max(2, Math.round((ORDINARY_SHARES * cpus) / cpuOvercommit))
+
+/** Of a text that the contract has checked. */
+export const bytes = (size: string | number): number => parseBytes(String(size))!
+
+export const limitsText = ({ memoryBytes, cpus, processes }: ContainerLimits): string =>
+  `${megabytes(memoryBytes)}, ${cpus} CPU, ${processes} processes`
+
+export const megabytes = (size: number): string => `${Math.round(size / 1024 ** 2)} MB`
+
+/** Throws `invalid_argument` where a secret would go where it may not, or cannot. */
+export function checkPlan(plan: BotPlan, spec: AttemptSpec): void {
+  const secrets = Object.entries(spec.secrets ?? {})
+  const inFile = secrets.find(([, { as }]) => as === 'file')
+  if (inFile)
+    throw new ErrandError(
+      'invalid_argument',
+      `Secret ${inFile[0]} of bot "${plan.bot_id}" is to be a file, and a bot sees no files of its machine.`,
+      { hint: 'Leave "as: file" out: it is then a variable of the bot.' },
+    )
+  const password = pullSecret(spec)
+  if (password !== undefined && !Object.hasOwn(spec.secrets ?? {}, password))
+    throw new ErrandError(
+      'invalid_argument',
+      `The step of bot "${plan.bot_id}" has no secret "${password}", which its source names.`,
+      { hint: 'Name it among the secrets of the step.' },
+    )
+  // Where a secret stands in a text, the spec as it came has a mark, which no other text can have.
+  if (JSON.stringify(spec.args.source ?? {}).includes('\\u0000'))
+    throw new ErrandError(
+      'invalid_argument',
+      `The source of bot "${plan.bot_id}" names a secret, which would then stand in its image.`,
+      { hint: "Read it from the bot's environment." },
+    )
 }

@@ -1,18 +1,19 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { sizeText } from '../../contract/amounts.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { removeTree } from '../../platform/remove-tree.ts'
-import type { ContainerEngine, ContainerLimits, HealthOrder, OwnLabels } from '../containers/ports.ts'
+import { removeTree } from '../../platform/files.ts'
+import type { Ending } from '../attempts/verdict.ts'
+import type { ContainerLimits, DockerEngine, HealthOrder, OwnLabels } from '../docker/docker-engine.ts'
 import type { BotPlan } from '../ports.ts'
+import { bytes } from './bot-caps.ts'
 import { dataVolume, ownerText } from './bot-data.ts'
-import { bytes } from './bot-limits.ts'
 import type { BotRecord } from './bot-record.ts'
 import type { BotServices } from './bot-services.ts'
-import type { BuildProgress } from './build-progress.ts'
-import type { PreparedImage } from './images/ports.ts'
-import { patiently } from './patience.ts'
+import { imageReasons, type PreparedImage } from './images/image-order.ts'
+import { DockerLost, retryWhileDockerAway } from './retry-while-docker-away.ts'
 
 /**
  * An engine keeps more of a log than a bot may write a day: its own notation takes up to twice the bytes, and what it drops
@@ -25,7 +26,7 @@ const MOST_IMAGE_BYTES = 100 * 1024 ** 3
 
 export interface BotContainerOptions {
   services: BotServices
-  engine: ContainerEngine
+  engine: DockerEngine
   plan: BotPlan
   spec: AttemptSpec
   /** Of the attempt: unique among all. */
@@ -158,7 +159,7 @@ export class BotContainer {
         upload: async (sha256, signal) => {
           const file = join(folder, 'upload')
           // Both may have been killed, and this one begun again first.
-          await patiently(() => options.fetchUpload(sha256, file, signal), signal)
+          await retryWhileDockerAway(() => options.fetchUpload(sha256, file, signal), signal)
           return file
         },
         buildTurn: (signal) => services.buildTurn(this.#labels.owner, signal, (line) => progress.line(line)),
@@ -188,8 +189,82 @@ const healthOrder = (check: BotPlan['health']): HealthOrder | undefined =>
       }
 
 /** There is no image; `cause` says why. */
-export class ImageError extends Error {
+class ImageError extends Error {
   constructor(cause: Error) {
     super(cause.message, { cause })
+  }
+}
+
+/** The ending of an attempt by an error. `phase`: what was told of its image last. */
+export function failureEnding(error: unknown, phase: string | undefined): Ending {
+  if (error instanceof DockerLost) return { type: 'lost', why: error.message }
+  const { cause: source = error } = error as { cause?: unknown }
+  if (error instanceof ImageError) {
+    const code = source instanceof ErrandError ? source.code : ''
+    const reason = imageReasons[code] ?? (phase === 'pulling' ? 'pull_failed' : undefined)
+    if (reason) return { type: 'action_failed', reason, message: told(source) }
+    return { type: 'start_failed', message: told(source) }
+  }
+  if (error instanceof ErrandError && error.code === 'invalid_argument')
+    return { type: 'action_failed', reason: 'invalid_argument', message: told(error) }
+  return { type: 'start_failed', message: told(error) }
+}
+
+function told(error: unknown): string {
+  const { message, hint } = error as ErrandError
+  return hint === undefined ? message : `${message} ${hint}`
+}
+
+const BETWEEN_MS = 500
+const MAX_CHARACTERS = 300
+
+/** Tells of a build or pull: each phase at once, and its last line now and then. */
+export class BuildProgress {
+  readonly #tell: (phase: string, line?: string) => void
+  readonly #mask: (text: string) => string
+  #phase = ''
+  #line: string | undefined
+  #toldAtMs = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(tell: (phase: string, line?: string) => void, mask: (text: string) => string) {
+    this.#tell = tell
+    this.#mask = mask
+  }
+
+  get current(): string {
+    return this.#phase
+  }
+
+  phase(phase: string): void {
+    if (phase === this.#phase) return
+    this.#phase = phase
+    this.#line = undefined
+    this.#now()
+  }
+
+  line(text: string): void {
+    // Bars are drawn over and over in one line.
+    const shown = stripVTControlCharacters(text)
+      .split(/[\r\n]/)
+      .findLast((part) => part.trim() !== '')
+    if (shown === undefined) return
+    this.#line = this.#mask(shown)
+      .replace(/\p{Cc}/gu, ' ')
+      .trim()
+      .slice(0, MAX_CHARACTERS)
+    this.#timer ??= setTimeout(() => this.#now(), Math.max(0, this.#toldAtMs + BETWEEN_MS - Date.now()))
+  }
+
+  /** Nothing follows. */
+  end(): void {
+    clearTimeout(this.#timer)
+  }
+
+  #now(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#toldAtMs = Date.now()
+    this.#tell(this.#phase, this.#line)
   }
 }

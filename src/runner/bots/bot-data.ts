@@ -5,7 +5,7 @@ import { sizeText } from '../../contract/amounts.ts'
 import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { BotServices } from './bot-services.ts'
-import { hasEngineName } from './engine-name.ts'
+import { hasDockerName } from './docker-here.ts'
 
 /** Who has a place for data: its owner is tenant and owner, as one text. */
 export interface DataOf {
@@ -61,7 +61,7 @@ export async function answerData(
 ): Promise<DataAnswer> {
   try {
     // A runner that had no bot yet has none of its data, and need not have an engine.
-    if (!hasEngineName(services.options.stateDir)) return none(ask)
+    if (!hasDockerName(services.options.stateDir)) return none(ask)
     const { runner } = services
     const name = dataVolume({ runner, owner: ownerText(ask), bot: ask.bot_id })
     const engine = await services.engine()

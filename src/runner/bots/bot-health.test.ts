@@ -3,9 +3,9 @@ import { type TestContext, test } from 'node:test'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
 import { DockerApi } from '../../../test/support/docker/docker-api.ts'
-import { endOf, until } from '../attempts/attempt-fixture.ts'
+import { endOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { fromHub, token } from '../../../test/support/runner/secret-fixture.ts'
 import type { HeldAttempt } from '../ports.ts'
-import { fromHub, token } from '../secrets/secret-fixture.ts'
 
 const skip = await dockerHere()
 const UP = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'

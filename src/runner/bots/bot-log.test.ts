@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { dockerHere } from '../../../test/support/docker/docker.ts'
-import { endOf, textOf } from '../attempts/attempt-fixture.ts'
-import type { LogPiece } from '../containers/ports.ts'
+import { endOf, textOf } from '../../../test/support/runner/attempt-fixture.ts'
+import type { LogPiece } from '../docker/docker-engine.ts'
 import { BotLog } from './bot-log.ts'
-import { restoreLog } from './restore-log.ts'
+import { restoreLog } from './log-cursor.ts'
 
 const skip = await dockerHere()
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ContainerUse } from '../containers/ports.ts'
+import type { ContainerUse } from '../docker/docker-engine.ts'
 import { BotMeter } from './bot-meter.ts'
 
 const at = (second: number): string => new Date(second * 1000).toISOString()

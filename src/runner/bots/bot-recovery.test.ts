@@ -10,9 +10,9 @@ import { type BotPlace, botPlace } from '../../../test/support/docker/bot-place.
 import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
 import { DockerApi } from '../../../test/support/docker/docker-api.ts'
 import { startImageRegistry } from '../../../test/support/docker/image-registry.ts'
+import { endOf, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { filesWithSecrets, found, fromHub, token } from '../../../test/support/runner/secret-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { endOf, textOf, until } from '../attempts/attempt-fixture.ts'
-import { filesWithSecrets, found, fromHub, token } from '../secrets/secret-fixture.ts'
 
 const skip = await dockerHere()
 const source = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
@@ -22,7 +22,7 @@ const RUNNER = `
 import { openAttempts } from ${source('../open-attempts.ts')}
 import { builtinActionRegistry } from ${source('../../actions/registry.ts')}
 import { BotServices } from ${source('./bot-services.ts')}
-import { connectDocker } from ${source('../containers/docker/connect.ts')}
+import { connectDocker } from ${source('../docker/connected-docker.ts')}
 import { prepareImage } from ${source('./images/prepare-image.ts')}
 const [path, spec, values] = process.argv.slice(1)
 const bots = new BotServices({

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { place } from '../attempts/attempt-fixture.ts'
-import type { ContainerEngine } from '../containers/ports.ts'
+import { place } from '../../../test/support/runner/attempt-fixture.ts'
+import type { DockerEngine } from '../docker/docker-engine.ts'
 import { answerData, dataVolume, ownerText } from './bot-data.ts'
 import { BotServices } from './bot-services.ts'
 
@@ -84,7 +84,7 @@ test('a tar that is far longer than the data may be ends with both numbers', asy
   const services = servicesWith(
     {},
     {
-      connect: async () => engine as unknown as ContainerEngine,
+      connect: async () => engine as unknown as DockerEngine,
       async sendData(_, chunks) {
         sentBytes = 0
         for await (const chunk of chunks) sentBytes += chunk.length

@@ -1,13 +1,14 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FairTurns } from '../../platform/fair-turns.ts'
-import type { ContainerEngine } from '../containers/ports.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { DockerEngine } from '../docker/docker-engine.ts'
 import { type BotCaps, botCaps } from './bot-caps.ts'
 import type { SendData } from './bot-data.ts'
-import { engineName } from './engine-name.ts'
-import { EnginePresence } from './engine-presence.ts'
-import { ImageUses } from './image-uses.ts'
-import type { PrepareImage } from './images/ports.ts'
-import { LiveBots } from './live-bots.ts'
+import { LiveBots } from './container-watch.ts'
+import { dockerName } from './docker-here.ts'
+import { DockerPresence } from './docker-presence.ts'
+import type { PrepareImage } from './images/image-order.ts'
 
 export interface BotsOptions {
   /** Folder that lasts: what this runner is called at the engine, keys of images. */
@@ -15,7 +16,7 @@ export interface BotsOptions {
   /** The runner's environment. */
   env: NodeJS.ProcessEnv
   /** Throws `unavailable` where there is no engine. */
-  connect(env: NodeJS.ProcessEnv): Promise<ContainerEngine>
+  connect(env: NodeJS.ProcessEnv): Promise<DockerEngine>
   /** The runner's, loaded for the first bot. */
   prepareImage: PrepareImage
   /** Puts an upload of the hub, its hash verified, into this file. */
@@ -38,8 +39,8 @@ export class BotServices {
   readonly caps: BotCaps
   readonly #builds: FairTurns
   readonly live = new LiveBots()
-  #engine: Promise<ContainerEngine> | undefined
-  #presence: EnginePresence | undefined
+  #engine: Promise<DockerEngine> | undefined
+  #presence: DockerPresence | undefined
   #network: { atMs: number; ready: Promise<void> } | undefined
   #runner: string | undefined
   readonly #sizes = new Map<string, { bytes: Promise<number>; untilMs: number }>()
@@ -55,12 +56,12 @@ export class BotServices {
 
   /** The runner's name at the engine; made at the first use. */
   get runner(): string {
-    this.#runner ??= engineName(this.options.stateDir)
+    this.#runner ??= dockerName(this.options.stateDir)
     return this.#runner
   }
 
   /** Connected at the first use. */
-  engine(): Promise<ContainerEngine> {
+  engine(): Promise<DockerEngine> {
     this.#engine ??= this.options.connect(this.options.env).catch((error) => {
       this.#engine = undefined
       throw error
@@ -69,9 +70,9 @@ export class BotServices {
   }
 
   /** Listens to the engine from the first call on. */
-  presence(): EnginePresence {
+  presence(): DockerPresence {
     if (this.#presence === undefined) {
-      this.#presence = new EnginePresence({ engine: () => this.engine(), runner: this.runner })
+      this.#presence = new DockerPresence({ engine: () => this.engine(), runner: this.runner })
       this.#presence.onChange((event) => {
         // An engine that is started anew may have its own idea of the rules.
         if (event === undefined) this.#network = undefined
@@ -82,7 +83,7 @@ export class BotServices {
   }
 
   /** The network for bots is there, and closed. */
-  networkReady(engine: ContainerEngine): Promise<void> {
+  networkReady(engine: DockerEngine): Promise<void> {
     const now = Date.now()
     if (this.#network && now - this.#network.atMs < NETWORK_HOLDS_MS) return this.#network.ready
     const ready = engine.prepareNetwork().catch((error) => {
@@ -116,7 +117,7 @@ export class BotServices {
   }
 
   /** The bytes in the volume, to a second: who asks while it is being measured waits for that. */
-  measured(engine: ContainerEngine, volume: string): Promise<number> {
+  measured(engine: DockerEngine, volume: string): Promise<number> {
     const before = this.#sizes.get(volume)
     if (before && Date.now() < before.untilMs) return before.bytes
     const signal = this.#closed.signal
@@ -138,4 +139,58 @@ export class BotServices {
     const engine = await this.#engine?.catch(() => undefined)
     engine?.close()
   }
+}
+
+/** When an image was last made a bot of, by its id, in a file: an engine does not know. */
+class ImageUses {
+  readonly #file: string
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  used(imageId: string, atMs: number): void {
+    this.#write({ ...this.all(), [imageId]: atMs })
+  }
+
+  forget(imageIds: readonly string[]): void {
+    const left = Object.entries(this.all()).filter(([id]) => !imageIds.includes(id))
+    this.#write(Object.fromEntries(left))
+  }
+
+  all(): Record<string, number> {
+    try {
+      return JSON.parse(readFileSync(this.#file, 'utf8')) as Record<string, number>
+    } catch {
+      return {}
+    }
+  }
+
+  /** Without it images go by when they were built: no reason to fail a bot. */
+  #write(uses: Record<string, number>): void {
+    try {
+      writeFileAtomic(this.#file, JSON.stringify(uses), { mode: 0o600, durable: false })
+    } catch {
+      // The disk is full, and the bot will say so.
+    }
+  }
+}
+
+export interface MachineBotsOptions {
+  /** The runner's folder. */
+  folder: string
+  env: NodeJS.ProcessEnv
+  hub: { url: string; token: string }
+}
+
+/** The bots of a runner's machine. What only a bot needs is loaded with the first one. */
+export function machineBots({ folder, env, hub }: MachineBotsOptions): BotServices {
+  return new BotServices({
+    stateDir: join(folder, 'bots'),
+    env,
+    connect: async (env) => (await import('../docker/connected-docker.ts')).connectDocker(env),
+    prepareImage: async (order) => (await import('./images/prepare-image.ts')).prepareImage(order),
+    fetchUpload: async (...upload) => (await import('./fetch-upload.ts')).fetchUpload(hub, ...upload),
+    sendData: async (...data) => (await import('./fetch-upload.ts')).sendData(hub, ...data),
+  })
 }

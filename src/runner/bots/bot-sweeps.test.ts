@@ -3,15 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { ImageInfo } from '../containers/ports.ts'
+import type { ImageInfo } from '../docker/docker-engine.ts'
 import type { BotServices } from './bot-services.ts'
 import { BotSweeps } from './bot-sweeps.ts'
-import { engineName } from './engine-name.ts'
+import { dockerName } from './docker-here.ts'
 
 test('a part of the sweep that fails is told, and the others are done', async (t) => {
   const stateDir = mkdtempSync(join(tmpdir(), 'errand-sweeps-'))
   t.after(() => rmSync(stateDir, { recursive: true }))
-  const runner = engineName(stateDir)
+  const runner = dockerName(stateDir)
   const image = { id: 'sha256:a', labels: {}, names: [], digests: [], sizeBytes: 1, createdAt: '2020-01-01' }
   const removed: string[] = []
   const fails = (what: string) => () => Promise.reject(new Error(what))

@@ -1,10 +1,10 @@
 import { setting } from '../../config/read-setting.ts'
 import type { ErrandError } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
-import type { ContainerEngine } from '../containers/ports.ts'
-import { sweepContainers, sweepImages, sweepVolumes } from '../containers/sweep.ts'
+import type { DockerEngine } from '../docker/docker-engine.ts'
+import { sweepContainers, sweepImages, sweepVolumes } from '../docker/sweep.ts'
 import type { BotServices } from './bot-services.ts'
-import { hasEngineName } from './engine-name.ts'
+import { hasDockerName } from './docker-here.ts'
 import { PulledNames } from './images/pulled-names.ts'
 
 const EVERY_MS = 10 * 60_000
@@ -35,7 +35,7 @@ export class BotSweeps {
   /** Never rejects. Of a runner that had no bot yet there is nothing to find. */
   sweep(): Promise<void> {
     const { services, log } = this.#options
-    if (!hasEngineName(services.options.stateDir)) return Promise.resolve()
+    if (!hasDockerName(services.options.stateDir)) return Promise.resolve()
     this.#running ??= this.#sweep()
       .catch((error: ErrandError) => log(failed(error.message), { level: 'warn' }))
       .finally(() => {
@@ -58,19 +58,19 @@ export class BotSweeps {
       await part.call(this, engine).catch(({ message }: Error) => log(failed(message), { level: 'warn' }))
   }
 
-  async #sweepContainers(engine: ContainerEngine): Promise<void> {
+  async #sweepContainers(engine: DockerEngine): Promise<void> {
     const { services, holds, log } = this.#options
     for (const { name } of await sweepContainers(engine, services.runner, holds, Date.now()))
       log(`Container ${name}, of no attempt that is here, was removed.`)
   }
 
-  async #sweepVolumes(engine: ContainerEngine): Promise<void> {
+  async #sweepVolumes(engine: DockerEngine): Promise<void> {
     const { services, holds, log } = this.#options
     const volumes = await sweepVolumes(engine, services.runner, holds)
     if (volumes > 0) log(`${volumes} working folders of bots that are no more were removed.`)
   }
 
-  async #sweepNetworks(engine: ContainerEngine): Promise<void> {
+  async #sweepNetworks(engine: DockerEngine): Promise<void> {
     const { services, log } = this.#options
     const { runner } = services
     for (const name of await engine.sweepNetworks(runner))
@@ -78,7 +78,7 @@ export class BotSweeps {
     if ((await engine.containers({ runner })).length > 0) await services.networkReady(engine)
   }
 
-  async #sweepImages(engine: ContainerEngine): Promise<void> {
+  async #sweepImages(engine: DockerEngine): Promise<void> {
     const { services, log } = this.#options
     const { runner, uses } = services
     const lastUsed = uses.all()

@@ -1,19 +1,17 @@
 import { type BotHealth, DEFAULT_WORK } from '../../contract/bot.ts'
 import type { Reason } from '../../contract/status.ts'
-import { bootId } from '../../platform/process-tree.ts'
-import type { Ending } from '../attempts/outcome.ts'
-import type { ContainerEngine, ContainerState } from '../containers/ports.ts'
-import { BotContainer, type BotContainerOptions } from './bot-container.ts'
-import { bytes, limitsText } from './bot-limits.ts'
-import type { BotLog } from './bot-log.ts'
+import { bootId } from '../../platform/proc.ts'
+import type { Ending } from '../attempts/verdict.ts'
+import type { ContainerState, DockerEngine } from '../docker/docker-engine.ts'
+import { bytes, limitsText } from './bot-caps.ts'
+import { BotContainer, type BotContainerOptions, type BuildProgress } from './bot-container.ts'
+import { type BotLog, ContainerLog } from './bot-log.ts'
 import type { BotMeter } from './bot-meter.ts'
-import type { BuildProgress } from './build-progress.ts'
-import { ContainerLog } from './container-log.ts'
 import { ContainerRestarts } from './container-restarts.ts'
 import { ContainerWatch } from './container-watch.ts'
-import type { EnginePresence } from './engine-presence.ts'
-import { patiently } from './patience.ts'
+import type { DockerPresence } from './docker-presence.ts'
 import { watchPlaces } from './place-watch.ts'
+import { retryWhileDockerAway } from './retry-while-docker-away.ts'
 
 /** How much of a bot's usage a kill of this process may lose. */
 const USAGE_KEPT_MS = 5 * 60_000
@@ -38,7 +36,7 @@ export interface ContainerLifeOptions {
 
 type Running = Extract<ContainerState, { type: 'running' }>
 
-const answers = (engine: ContainerEngine): Promise<boolean> =>
+const answers = (engine: DockerEngine): Promise<boolean> =>
   engine.ping(ANSWERS_WITHIN_MS).then(
     () => true,
     () => false,
@@ -50,7 +48,7 @@ export class ContainerLife {
   /** Either of them is aborted. */
   readonly #haltOrLeave: AbortSignal
   #reached = false
-  #made: { engine: ContainerEngine; id: string } | undefined
+  #made: { engine: DockerEngine; id: string } | undefined
   #graceSeconds = Number.POSITIVE_INFINITY
   readonly #over = new AbortController()
   #usageKeptAtMs = Number.NEGATIVE_INFINITY
@@ -127,11 +125,11 @@ export class ContainerLife {
     const { leave, onStopFailed } = this.#options
     if (this.#made === undefined) return
     const { engine, id } = this.#made
-    patiently(() => engine.stop(id, this.#graceSeconds), leave).catch(onStopFailed)
+    retryWhileDockerAway(() => engine.stop(id, this.#graceSeconds), leave).catch(onStopFailed)
   }
 
   /** Waits for the engine where its container was begun already; else it is told at once that there is none. */
-  async #engine(): Promise<ContainerEngine> {
+  async #engine(): Promise<DockerEngine> {
     const { services, record } = this.#options.container
     const connect = () => services.engine()
     if (record.facts.container !== undefined) return await this.#patiently(connect)
@@ -144,11 +142,15 @@ export class ContainerLife {
   /** As long as it takes: the bot lives on without its engine, or is to be started again by it. */
   readonly #patiently = <T>(ask: () => Promise<T>): Promise<T> => {
     const { container, halt, leave } = this.#options
-    return patiently(ask, leave, () => container.record.facts.container !== undefined && !halt.aborted)
+    return retryWhileDockerAway(
+      ask,
+      leave,
+      () => container.record.facts.container !== undefined && !halt.aborted,
+    )
   }
 
   /** Undefined: it is to end before there is one. Begun anew where the engine has gone meanwhile. */
-  async #make(engine: ContainerEngine, presence: EnginePresence): Promise<string | undefined> {
+  async #make(engine: DockerEngine, presence: DockerPresence): Promise<string | undefined> {
     const { progress, halt } = this.#options
     const container = new BotContainer({ ...this.#options.container, engine })
     for (;;) {
@@ -169,8 +171,8 @@ export class ContainerLife {
   }
 
   #watch(
-    engine: ContainerEngine,
-    presence: EnginePresence,
+    engine: DockerEngine,
+    presence: DockerPresence,
     id: string,
     { startedAt, health }: Running,
   ): ContainerWatch {
@@ -200,7 +202,7 @@ export class ContainerLife {
       if (state.type === 'running' && state.startedAt === startedAt)
         await engine.stop(id, plan.stop_grace_seconds)
     }
-    patiently(stop, leave, () => !halt.aborted).catch((error) => {
+    retryWhileDockerAway(stop, leave, () => !halt.aborted).catch((error) => {
       if (!leave.aborted) onStopFailed(error)
     })
   }
@@ -218,7 +220,7 @@ export class ContainerLife {
   }
 
   /** As long as it lives: between its restarts its places stay, and while it is stopped it may still write. */
-  #watchPlaces(engine: ContainerEngine, id: string): void {
+  #watchPlaces(engine: DockerEngine, id: string): void {
     const { container, onFull } = this.#options
     const { plan, record } = container
     const { places } = record.facts
@@ -237,16 +239,16 @@ export class ContainerLife {
     })
   }
 
-  #startPatiently(engine: ContainerEngine, id: string): Promise<void> {
+  #startPatiently(engine: DockerEngine, id: string): Promise<void> {
     const { halt } = this.#options
-    return patiently(
+    return retryWhileDockerAway(
       () => this.#start(engine, id),
       this.#haltOrLeave,
       () => !halt.aborted,
     )
   }
 
-  async #start(engine: ContainerEngine, id: string): Promise<void> {
+  async #start(engine: DockerEngine, id: string): Promise<void> {
     const { container, halt } = this.#options
     await container.services.networkReady(engine)
     if (halt.aborted) return

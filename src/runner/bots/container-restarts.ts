@@ -1,13 +1,13 @@
+import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reason } from '../../contract/status.ts'
-import { bootId } from '../../platform/process-tree.ts'
-import type { Ending } from '../attempts/outcome.ts'
-import type { ContainerEngine, ContainerLimits } from '../containers/ports.ts'
+import { bootId } from '../../platform/proc.ts'
+import type { Ending } from '../attempts/verdict.ts'
+import type { ContainerLimits, DockerEngine } from '../docker/docker-engine.ts'
 import type { BotPlan } from '../ports.ts'
-import type { BotRecord } from './bot-record.ts'
-import type { EnginePresence } from './engine-presence.ts'
-import { exitEnding, exitText, unhealthyText } from './exit-ending.ts'
-import { type Exited, isKeptUp, nextRestart, type PlannedRestart } from './restart-policy.ts'
+import { megabytes } from './bot-caps.ts'
+import { type BotRecord, type Exited, isKeptUp, nextRestart, type PlannedRestart } from './bot-record.ts'
+import type { DockerPresence } from './docker-presence.ts'
 
 /** Exit codes after SIGKILL and SIGTERM, and of what an engine has lost sight of. */
 const KILLED = 137
@@ -20,13 +20,13 @@ const UNSEEN_END =
   'It ended by itself while its container engine was away, as far as that can be told: nothing was heard of a signal.'
 
 export interface ContainerRestartsOptions {
-  engine: ContainerEngine
+  engine: DockerEngine
   /** Of the container. */
   id: string
   plan: BotPlan
   limits: ContainerLimits
   record: BotRecord
-  presence: EnginePresence
+  presence: DockerPresence
   tell(phase: 'restarting', message: string, reason?: Reason): void
   /** Asks again while the engine is away. */
   patiently<T>(ask: () => Promise<T>): Promise<T>
@@ -152,3 +152,34 @@ export class ContainerRestarts {
     }
   }
 }
+
+/** How a container came to its end, as the attempt's. `restarts`: how often in a row it was begun again before. */
+function exitEnding(
+  exit: Exited,
+  limits: ContainerLimits,
+  restarts: number,
+  unhealthy?: { output?: string },
+): Ending {
+  const { exitCode: code, oom, error } = exit
+  if (error !== undefined)
+    return { type: 'start_failed', message: `The container could not be started: ${error}.` }
+  const again =
+    restarts === 0 ? '' : ` It was restarted ${restarts === 1 ? 'once' : `${restarts} times`} before.`
+  if (unhealthy !== undefined)
+    return { type: 'action_failed', reason: 'action_failed', message: `${unhealthyText(unhealthy)}.${again}` }
+  if (code === 0) return { type: 'exited', code, message: 'It ended by itself.' }
+  if (!oom) return { type: 'exited', code, message: `${exitText(exit)}.${again}` }
+  const message = `${exitText(exit)}; it may use ${megabytes(limits.memoryBytes)}.${again}`
+  return { type: 'exited', code, reason: 'oom', message }
+}
+
+/** In a few words, such as `Exit code 3`. */
+function exitText({ exitCode: code, oom }: Exited): string {
+  if (oom) return `Out of memory (exit code ${code})`
+  const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0]
+  return signal === undefined ? `Exit code ${code}` : `Killed by ${signal} (exit code ${code})`
+}
+
+/** In a few words, with what its last check said. */
+const unhealthyText = ({ output = '' }: { output?: string }): string =>
+  `Unhealthy${output === '' ? '' : `: ${output.replace(/\s+/g, ' ').slice(0, 200).replace(/\.$/, '')}`}`

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BotHealth } from '../../contract/bot.ts'
-import type { ContainerHealth, ContainerState } from '../containers/ports.ts'
+import type { ContainerHealth, ContainerState } from '../docker/docker-engine.ts'
 import { createMasker } from '../masking/masker.ts'
 import { BotMeter } from './bot-meter.ts'
-import { ContainerWatch } from './container-watch.ts'
-import type { EnginePresence, PresenceListener } from './engine-presence.ts'
-import { LiveBots } from './live-bots.ts'
+import { ContainerWatch, LiveBots } from './container-watch.ts'
+import type { DockerPresence, PresenceListener } from './docker-presence.ts'
 
 const SECRET = 'a-secret-of-this-bot-which-is-long-enough'
 const startedAt = '2026-01-01T00:00:00Z'
@@ -26,7 +25,7 @@ async function shown(health: ContainerHealth): Promise<BotHealth> {
   let state: ContainerState = { type: 'running', pid: 1, startedAt }
   const watch = new ContainerWatch({
     engine: { state: async () => state, use: async () => undefined },
-    presence: presence as unknown as EnginePresence,
+    presence: presence as unknown as DockerPresence,
     live,
     meter: new BotMeter(undefined),
     attemptId: 'run_1.1',

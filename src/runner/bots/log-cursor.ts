@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { writeFileAtomic } from '../../platform/atomic-file.ts'
-import type { AllowanceState } from './log-allowance.ts'
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync } from 'node:fs'
+import type { StreamName } from '../../contract/attempt.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
 
 /** How far one stream of a container's log has been taken. */
 export interface StreamCursor {
@@ -60,3 +60,59 @@ export function sinceOf({ stdout, stderr }: LogCursor): string | undefined {
 
 export const newestOf = ({ stdout, stderr }: Pick<LogCursor, 'stdout' | 'stderr'>): string =>
   [stdout.time, stderr.time].sort()[1]!
+
+const DAY_MS = 24 * 60 * 60 * 1000
+/** Once it is used up, nothing is admitted before this share of it is there again: few long gaps, not many short ones. */
+const REOPENED_AT = 0.01
+
+interface AllowanceState {
+  leftBytes: number
+  /** Time of the last piece, which is the only clock here: what is read again counts the same again. */
+  atMs: number
+  usedUp: boolean
+}
+
+/** How many bytes of log a bot may still write: `perDayBytes` at first, and as many a day that come back bit by bit. */
+export class LogAllowance {
+  readonly #perDayBytes: number
+  readonly state: AllowanceState
+
+  constructor(perDayBytes: number, state?: AllowanceState) {
+    this.#perDayBytes = perDayBytes
+    this.state = { leftBytes: perDayBytes, atMs: 0, usedUp: false, ...state }
+  }
+
+  /** Takes the bytes from it, or says no. */
+  admits(bytes: number, atMs: number): boolean {
+    const { state } = this
+    if (state.atMs > 0 && atMs > state.atMs)
+      state.leftBytes = Math.min(
+        this.#perDayBytes,
+        state.leftBytes + (this.#perDayBytes * (atMs - state.atMs)) / DAY_MS,
+      )
+    state.atMs = Math.max(state.atMs, atMs)
+    if (state.usedUp && state.leftBytes >= this.#perDayBytes * REOPENED_AT) state.usedUp = false
+    if (bytes > state.leftBytes) state.usedUp = true
+    if (state.usedUp) return false
+    state.leftBytes -= bytes
+    return true
+  }
+}
+
+/**
+ * Cuts the files of an earlier process of this runner off where its cursor stands. Where they are shorter (the power
+ * failed), all of the log is read again.
+ */
+export function restoreLog(cursorFile: string, files: Readonly<Record<StreamName, string>>): void {
+  const { stdout, stderr } = readCursor(cursorFile) ?? newCursor()
+  const fds = { stdout: openSync(files.stdout, 'a', 0o600), stderr: openSync(files.stderr, 'a', 0o600) }
+  try {
+    const isWhole = fstatSync(fds.stdout).size >= stdout.length && fstatSync(fds.stderr).size >= stderr.length
+    if (!isWhole) rmSync(cursorFile, { force: true })
+    ftruncateSync(fds.stdout, isWhole ? stdout.length : 0)
+    ftruncateSync(fds.stderr, isWhole ? stderr.length : 0)
+  } finally {
+    closeSync(fds.stdout)
+    closeSync(fds.stderr)
+  }
+}

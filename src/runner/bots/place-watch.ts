@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sizeText } from '../../contract/amounts.ts'
-import type { ContainerEngine } from '../containers/ports.ts'
+import type { DockerEngine } from '../docker/docker-engine.ts'
 
 const EVERY_MS = 1_000
 /** Of the time, the part that measuring may take. */
@@ -16,7 +16,7 @@ export interface Places {
 }
 
 export interface PlaceWatchOptions {
-  engine: ContainerEngine
+  engine: DockerEngine
   /** Id of its container. */
   container: string
   places: Places
@@ -59,7 +59,7 @@ export const pauseMs = (tookMs: number): number => Math.min(MOST_MS, Math.max(EV
 
 /** Returns what stands in them; or what to say of the one that has more than it may. Files that stand in no folder count for one of them. */
 async function look(
-  engine: ContainerEngine,
+  engine: DockerEngine,
   container: string,
   { work, data }: Places,
   signal: AbortSignal,

@@ -1,3 +1,3 @@
-import { limitConformance } from './limit-conformance.ts'
+import { limitConformance } from '../../../test/support/limits/limit-conformance.ts'
 
 limitConformance('cgroup_v1')

@@ -1,9 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import type { AttemptLimits } from '../../contract/attempt.ts'
-import { removeCgroup } from './cgroup-folder.ts'
-import { readNumber, readPids, tryControl, writeControl } from './control-file.ts'
-import type { Breach, Hold } from './hold.ts'
-import { machineOutOfMemory, outOfMemory } from './limit-text.ts'
+import { readNumber, readPids, removeCgroup, tryControl, writeControl } from './cgroups.ts'
+import { type Breach, type Limiter, machineOutOfMemory, outOfMemory } from './limiter.ts'
 
 const PERIOD_US = 100_000
 /** The kernel takes no smaller share of a period. */
@@ -20,7 +18,7 @@ export interface V1Folders {
 }
 
 /** Cgroups of version 1, one in each hierarchy. */
-export class CgroupV1Hold implements Hold {
+export class CgroupV1Limiter implements Limiter {
   readonly heldBy = 'cgroup_v1'
   readonly notHeld: readonly (keyof AttemptLimits)[]
   readonly enter: readonly string[]

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type GuestRun, guestMissing, inGuest, runInGuest } from '../../../test/support/guest/guest.ts'
-import { limitConformance, limitsMissing } from './limit-conformance.ts'
+import { limitConformance, limitsMissing } from '../../../test/support/limits/limit-conformance.ts'
 
 const missing = limitsMissing('cgroup_v2')
 if (!missing || inGuest()) limitConformance('cgroup_v2')

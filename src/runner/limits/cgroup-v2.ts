@@ -1,16 +1,14 @@
 import { mkdirSync } from 'node:fs'
 import type { AttemptLimits } from '../../contract/attempt.ts'
-import { removeCgroup } from './cgroup-folder.ts'
-import { readControl, readNumber, readPids, tryControl, writeControl } from './control-file.ts'
-import type { Breach, Hold } from './hold.ts'
-import { machineOutOfMemory, outOfMemory } from './limit-text.ts'
+import { readControl, readNumber, readPids, removeCgroup, tryControl, writeControl } from './cgroups.ts'
+import { type Breach, type Limiter, machineOutOfMemory, outOfMemory } from './limiter.ts'
 
 const PERIOD_US = 100_000
 /** The kernel takes no smaller share of a period. */
 const LEAST_QUOTA_US = 1_000
 
 /** A cgroup of version 2. */
-export class CgroupV2Hold implements Hold {
+export class CgroupV2Limiter implements Limiter {
   readonly heldBy = 'cgroup_v2'
   readonly notHeld: readonly (keyof AttemptLimits)[]
   readonly enter: readonly string[]

@@ -1,16 +1,22 @@
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { join, resolve } from 'node:path'
 import type { AttemptLimits } from '../../contract/attempt.ts'
-import { Cage } from './cage.ts'
-import type { CageFacts } from './cage-facts.ts'
-import { basesOf, giveBack, type LimitChoice } from './cgroup-choice.ts'
-import { cgroupsBelow, removeCgroup } from './cgroup-folder.ts'
-import { CgroupV1Hold, type V1Folders } from './cgroup-v1.ts'
-import { CgroupV2Hold } from './cgroup-v2.ts'
+import { CgroupV1Limiter, type V1Folders } from './cgroup-v1.ts'
+import { CgroupV2Limiter } from './cgroup-v2.ts'
+import { cgroupsBelow, removeCgroup } from './cgroups.ts'
 import { DiskWatch } from './disk-watch.ts'
-import type { Hold } from './hold.ts'
-import { least } from './least-limits.ts'
-import { ProcessTable } from './process-table.ts'
-import { WatchdogHold } from './watchdog.ts'
+import {
+  basesOf,
+  chooseLimits,
+  defaultLimits,
+  giveBack,
+  type LimitChoice,
+  wantedHolder,
+} from './limit-choice.ts'
+import type { Limiter } from './limiter.ts'
+import { Scope } from './scope.ts'
+import type { ScopeFacts } from './scope-facts.ts'
+import { ProcessTable, WatchdogLimiter } from './watchdog.ts'
 
 export interface LimitKeeperOptions {
   choice: LimitChoice
@@ -18,7 +24,7 @@ export interface LimitKeeperOptions {
   defaults?: AttemptLimits
 }
 
-export interface CageOptions {
+export interface ScopeOptions {
   /** `NAME=value` in its processes' environment. */
   mark: string
   /** The folder that its disk limit counts. */
@@ -31,7 +37,7 @@ export class LimitKeeper {
   readonly #defaults: AttemptLimits
   readonly #table = new ProcessTable()
   /** Of attempts that are over, where a process left behind keeps them from being removed. */
-  readonly #left = new Set<Hold>()
+  readonly #left = new Set<Limiter>()
 
   constructor({ choice, defaults = {} }: LimitKeeperOptions) {
     this.choice = choice
@@ -39,9 +45,9 @@ export class LimitKeeper {
   }
 
   /** The facts of what will hold an attempt; `name` is unique among all of this machine. Makes nothing. */
-  facts(limits: AttemptLimits | undefined, name: string): CageFacts {
+  facts(limits: AttemptLimits | undefined, name: string): ScopeFacts {
     const { choice } = this
-    const held = { held_by: choice.heldBy, limits: least(limits ?? {}, this.#defaults) }
+    const held = { held_by: choice.heldBy, limits: minLimits(limits ?? {}, this.#defaults) }
     // To put a process into a cgroup takes the kernel about a millisecond: only what has a limit pays for it.
     if (choice.heldBy === 'watchdog' || Object.values(held.limits).every((limit) => limit === undefined))
       return { ...held, held_by: 'watchdog', folders: {} }
@@ -56,7 +62,7 @@ export class LimitKeeper {
   }
 
   /** The scope that holds it: made already where an earlier process of this runner began it. */
-  cage(facts: CageFacts, options: CageOptions): Cage {
+  scope(facts: ScopeFacts, options: ScopeOptions): Scope {
     this.#sweep()
     const { limits } = facts
     const hold = this.#hold(facts, options)
@@ -64,7 +70,7 @@ export class LimitKeeper {
       limits.disk_bytes === undefined
         ? undefined
         : new DiskWatch({ ...options.workspace, limitBytes: limits.disk_bytes })
-    return new Cage(hold, disk, () => {
+    return new Scope(hold, disk, () => {
       if (!hold.remove()) this.#left.add(hold)
     })
   }
@@ -81,14 +87,51 @@ export class LimitKeeper {
     giveBack(this.choice)
   }
 
-  #hold({ held_by, limits, folders }: CageFacts, { mark }: CageOptions): Hold {
+  #hold({ held_by, limits, folders }: ScopeFacts, { mark }: ScopeOptions): Limiter {
     if (held_by === 'cgroup_v2')
-      return new CgroupV2Hold({ folder: folders.unified!, cpu: folders.cpu !== undefined }, limits)
-    if (held_by === 'cgroup_v1') return new CgroupV1Hold(folders as unknown as V1Folders, limits)
-    return new WatchdogHold({ mark, limits, table: this.#table })
+      return new CgroupV2Limiter({ folder: folders.unified!, cpu: folders.cpu !== undefined }, limits)
+    if (held_by === 'cgroup_v1') return new CgroupV1Limiter(folders as unknown as V1Folders, limits)
+    return new WatchdogLimiter({ mark, limits, table: this.#table })
   }
 
   #sweep(): void {
     for (const hold of this.#left) if (hold.remove()) this.#left.delete(hold)
+  }
+}
+
+/** Of each limit the lower. */
+export function minLimits(a: AttemptLimits, b: AttemptLimits): AttemptLimits {
+  const of = (key: keyof AttemptLimits) => {
+    const value = Math.min(a[key] ?? Infinity, b[key] ?? Infinity)
+    return value === Infinity ? undefined : value
+  }
+  return {
+    cpus: of('cpus'),
+    memory_bytes: of('memory_bytes'),
+    processes: of('processes'),
+    disk_bytes: of('disk_bytes'),
+  }
+}
+
+/** The keeper of the limits of the attempts that stand in this folder, found once at the start. Throws `invalid_argument`. */
+export function limitsHere(dir: string, env: NodeJS.ProcessEnv): LimitKeeper {
+  const defaults = defaultLimits(env)
+  const wanted = wantedHolder(env)
+  return new LimitKeeper({ choice: chooseLimits(cgroupName(dir), wanted), defaults })
+}
+
+/** The same for each process of one runner, so that a later one finds what an earlier one made. */
+export const cgroupName = (dir: string): string =>
+  `errand-${createHash('sha256').update(resolve(dir)).digest('hex').slice(0, 12)}`
+
+/** For a person: what holds limits here. */
+export function limitsText(choice: LimitChoice): string {
+  switch (choice.heldBy) {
+    case 'cgroup_v2':
+      return `Limits are held by cgroups (v2)${choice.cpu ? '' : '; CPU limits are not held'}.`
+    case 'cgroup_v1':
+      return `Limits are held by cgroups (v1)${choice.bases.cpu ? '' : '; CPU limits are not held'}.`
+    case 'watchdog':
+      return `Limits are held by a watchdog, CPU limits not at all: no cgroups can be had (${choice.why}).`
   }
 }

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { processStat } from '../../platform/process-tree.ts'
-import { until } from '../attempts/attempt-fixture.ts'
-import { limitConformance, noPerl } from './limit-conformance.ts'
-import { ProcessTable } from './process-table.ts'
-import { WatchdogHold } from './watchdog.ts'
+import { limitConformance, noPerl } from '../../../test/support/limits/limit-conformance.ts'
+import { until } from '../../../test/support/runner/attempt-fixture.ts'
+import { processStat } from '../../platform/proc.ts'
+import { ProcessTable, WatchdogLimiter } from './watchdog.ts'
 
 const MiB = 1024 ** 2
 
@@ -28,7 +27,7 @@ test('watchdog: what has ended since the processes were listed counts no more', 
   for (const { pid } of children) process.kill(pid, 'SIGKILL')
   await until(() => children.every(({ pid }) => processStat(pid) === undefined))
 
-  const hold = new WatchdogHold({ mark: 'NONE=1', limits: { memory_bytes: 1024 * MiB }, table })
+  const hold = new WatchdogLimiter({ mark: 'NONE=1', limits: { memory_bytes: 1024 * MiB }, table })
   hold.begun(wrapper.pid!)
   hold.look()
   assert.ok(hold.measure().peak_memory_bytes! < 250 * MiB, `${hold.measure().peak_memory_bytes}`)

@@ -1,8 +1,15 @@
 import type { AttemptLimits } from '../../contract/attempt.ts'
-import { hasSwap, type ProcessStat, proportionalBytes } from '../../platform/process-tree.ts'
-import type { Breach, Hold } from './hold.ts'
-import { outOfMemory, tooManyProcesses } from './limit-text.ts'
-import { keyOf, type ProcessTable } from './process-table.ts'
+import {
+  environmentOf,
+  hasSwap,
+  type ProcessStat,
+  pageBytes,
+  parseStat,
+  procText,
+  proportionalBytes,
+  visibleProcesses,
+} from '../../platform/proc.ts'
+import { type Breach, type Limiter, outOfMemory, tooManyProcesses } from './limiter.ts'
 
 /** How old a look may be where a limit hangs on it, and where only the peak does. */
 const LIMITED_MS = 100
@@ -18,7 +25,7 @@ export interface WatchdogOptions {
 }
 
 /** Looks at the processes of an attempt now and then: for machines without cgroups. */
-export class WatchdogHold implements Hold {
+export class WatchdogLimiter implements Limiter {
   readonly heldBy = 'watchdog'
   readonly enter = []
   readonly notHeld: readonly (keyof AttemptLimits)[]
@@ -124,3 +131,47 @@ export class WatchdogHold implements Hold {
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
+
+/** Of the time, the part that looking may take. */
+const SHARE = 20
+
+/** All processes of this machine, looked at once for all that want to know. */
+export class ProcessTable {
+  readonly pageBytes = pageBytes()
+  #entries: readonly ProcessStat[] = []
+  #marks = new Map<string, string>()
+  #atMs = -Infinity
+  #tookMs = 0
+
+  /** As they are now, or were at most so long ago; longer where looking is slow. */
+  entries(maxAgeMs: number): readonly ProcessStat[] {
+    const now = performance.now()
+    if (now - this.#atMs >= Math.max(maxAgeMs, this.#tookMs * SHARE)) {
+      this.#entries = visibleProcesses()
+      this.#tookMs = performance.now() - now
+      this.#atMs = performance.now()
+      const living = new Set(this.#entries.map(keyOf))
+      for (const key of this.#marks.keys()) if (!living.has(key)) this.#marks.delete(key)
+    }
+    return this.#entries
+  }
+
+  /** As it is now, of one that was there; 0 where it is gone. */
+  residentBytes({ pid, start }: ProcessStat): number {
+    const now = parseStat(procText(pid, 'stat') ?? '')
+    return now?.start === start ? now.residentPages * this.pageBytes : 0
+  }
+
+  /** Of `ERRAND_ATTEMPT_MARK=…` in its environment at its start; read once, where it can be. */
+  mark(entry: ProcessStat): string {
+    const key = keyOf(entry)
+    const known = this.#marks.get(key)
+    if (known !== undefined) return known
+    const environment = environmentOf(entry.pid)
+    const mark = /\0(ERRAND_ATTEMPT_MARK=[^\0]*)/.exec(environment ?? '')?.[1] ?? ''
+    if (environment !== undefined) this.#marks.set(key, mark)
+    return mark
+  }
+}
+
+const keyOf = ({ pid, start }: ProcessStat): string => `${pid} ${start}`

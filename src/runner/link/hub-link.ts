@@ -2,19 +2,19 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BotLive } from '../../contract/bot.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
-import { Backoff } from '../../platform/backoff.ts'
 import type { Log } from '../../platform/log.ts'
+import { Backoff } from '../../platform/time.ts'
 import type { Attempts } from '../ports.ts'
-import { Holdings } from './holdings.ts'
-import { Lease } from './lease.ts'
-import { linkUrl } from './link-url.ts'
+import { AttemptGateway } from './attempt-gateway.ts'
 import {
+  type ConnectionEnd,
+  type ConnectionOptions,
+  HubConnection,
   type MachineNews,
   type RunnerIdentity,
-  Session,
-  type SessionEnd,
-  type SessionOptions,
-} from './session.ts'
+} from './hub-connection.ts'
+import { Lease } from './lease.ts'
+import { linkUrl } from './link-url.ts'
 
 export interface HubLinkOptions {
   /** Of the hub: http or https, with the path it stands under. */
@@ -23,8 +23,8 @@ export interface HubLinkOptions {
   identity: RunnerIdentity
   /** Recovered already. */
   attempts: Attempts
-  /** As `SessionOptions.answer`. Absent: this runner has nothing that could be asked for. */
-  answer?: SessionOptions['answer']
+  /** As `ConnectionOptions.answer`. Absent: this runner has nothing that could be asked for. */
+  answer?: ConnectionOptions['answer']
   /** How the bots of this machine are now. */
   bots?(): BotLive[]
   log: Log
@@ -51,7 +51,7 @@ export class HubLink {
   readonly #options: HubLinkOptions
   readonly #stop = new AbortController()
   readonly #bootId = randomUUID()
-  #session: Session | undefined
+  #session: HubConnection | undefined
   readonly #machine: Pick<RunnerIdentity, 'agents' | 'containers'> = {}
   #welcomed = false
   /** From the last welcome; undefined before the first. */
@@ -81,7 +81,7 @@ export class HubLink {
   async run(): Promise<void> {
     const { url, token, identity, attempts, log, signal } = this.#options
     const link = linkUrl(url)
-    const holdings = new Holdings(attempts, log)
+    const holdings = new AttemptGateway(attempts, log)
     const lease = new Lease({
       runnerId: identity.runner_id,
       held: () => holdings.all(),
@@ -158,8 +158,8 @@ export class HubLink {
     this.#session?.close()
   }
 
-  async #connect(options: ConstructorParameters<typeof Session>[0]): Promise<SessionEnd> {
-    this.#session = new Session(options, this.#draining)
+  async #connect(options: ConstructorParameters<typeof HubConnection>[0]): Promise<ConnectionEnd> {
+    this.#session = new HubConnection(options, this.#draining)
     const end = await this.#session.ended
     this.#session = undefined
     this.#welcomed = false
@@ -170,7 +170,7 @@ export class HubLink {
    * A token that was revoked never opens a link again, and a hub that answers has by then given up what this runner
    * has: nobody else would end it. A token that is merely unknown may be so by a mistake at the hub.
    */
-  async #endWhatIsLost(holdings: Holdings): Promise<void> {
+  async #endWhatIsLost(holdings: AttemptGateway): Promise<void> {
     if (this.#lostAfterMs === undefined) return
     this.#revokedAtMs ??= performance.now()
     const left = holdings.all()
@@ -184,7 +184,7 @@ export class HubLink {
   }
 
   /** How long to wait before the next try; throws where there is to be none. */
-  #judge(end: SessionEnd, backoff: Backoff, holdings: Holdings): number {
+  #judge(end: ConnectionEnd, backoff: Backoff, holdings: AttemptGateway): number {
     const { url, identity } = this.#options
     if (end.type === 'refused') {
       const update = end.code === 'protocol_mismatch'
@@ -228,6 +228,6 @@ const errorCode = (code: string): ErrorCode =>
   Object.hasOwn(errorStatus, code) ? (code as ErrorCode) : 'host_refused'
 
 /** Nothing is at the hub's port; or what stands before it, as a proxy, has no hub. */
-const isNobodyThere = (end: SessionEnd): boolean =>
+const isNobodyThere = (end: ConnectionEnd): boolean =>
   (end.type === 'broken' && end.nobody === true) ||
   (end.type === 'answered' && (end.status === 502 || end.status === 503))

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import * as z from 'zod'
 import type { Log } from '../../platform/log.ts'
-import { bootId } from '../../platform/process-tree.ts'
+import { bootId } from '../../platform/proc.ts'
 import type { HeldAttempt } from '../ports.ts'
 
 export interface LeaseOptions {

@@ -1,9 +1,16 @@
 import type { AttemptReport, StreamName } from '../../contract/attempt.ts'
-import { MAX_FRAME_BYTES, MAX_OUTPUT_CHUNK, OUTPUT_WINDOW_BYTES } from '../../contract/protocol.ts'
+import { messageOf } from '../../contract/errors.ts'
+import {
+  encodeOutputFrame,
+  MAX_FRAME_BYTES,
+  MAX_OUTPUT_CHUNK,
+  OUTPUT_WINDOW_BYTES,
+} from '../../contract/protocol.ts'
+import type { FrameWriter } from '../../platform/websocket.ts'
 import type { HeldAttempt } from '../ports.ts'
 
 /** Of each stream; absent: 0. */
-export type Lengths = Partial<Record<StreamName, number>>
+type Lengths = Partial<Record<StreamName, number>>
 
 export interface Chunk {
   stream: StreamName
@@ -12,7 +19,7 @@ export interface Chunk {
 }
 
 /** How far the hub is with one attempt, over one link: what is to be sent next. */
-export class Outgoing {
+class Outgoing {
   readonly held: HeldAttempt
   #sentReports: number
   #sent: Record<StreamName, number>
@@ -93,5 +100,147 @@ export class Outgoing {
     if (Buffer.byteLength(JSON.stringify(report)) < MAX_FRAME_BYTES - 1024) return report
     const message = 'The exported variables are too large to be sent to the hub.'
     return { ...report, outcome: 'failed', reason: 'exports_too_large', message, exports: undefined }
+  }
+}
+
+/** More than this unsent in the socket: reading output waits. */
+const HIGH_BYTES = 1024 * 1024
+const READ_TRIES = 5
+const READ_RETRY_MS = 500
+
+/** Sends reports as they come, and output in turns: an attempt that writes much does not hold up the others. */
+export class OutputPump {
+  readonly #writer: FrameWriter
+  readonly #waiting = new Set<Outgoing>()
+  readonly #retries = new Set<NodeJS.Timeout>()
+  #running = false
+  #closed = false
+
+  constructor(writer: FrameWriter) {
+    this.#writer = writer
+  }
+
+  /** There may be something new to send. */
+  wake(outgoing: Outgoing): void {
+    if (this.#closed || outgoing.closed) return
+    this.#sendReports(outgoing)
+    if (!outgoing.nextChunk()) return
+    this.#waiting.add(outgoing)
+    void this.#run()
+  }
+
+  /** May be called twice. */
+  close(): void {
+    this.#closed = true
+    this.#waiting.clear()
+    for (const timer of this.#retries) clearTimeout(timer)
+    this.#retries.clear()
+  }
+
+  #sendReports(outgoing: Outgoing): void {
+    const { spec, epoch } = outgoing.held
+    for (let next = outgoing.nextReport(); next; next = outgoing.nextReport())
+      this.#writer.send(JSON.stringify({ type: 'report', attempt_id: spec.attempt_id, epoch, ...next }))
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return
+    this.#running = true
+    for (const outgoing of this.#waiting) {
+      this.#waiting.delete(outgoing)
+      await this.#sendChunk(outgoing)
+      // Back to the end of the line, and its end is sent where this was the last of it.
+      this.wake(outgoing)
+    }
+    this.#running = false
+  }
+
+  async #sendChunk(outgoing: Outgoing): Promise<void> {
+    const chunk = outgoing.nextChunk()
+    if (!chunk) return
+    const { held } = outgoing
+    const { stream, offset, maxBytes } = chunk
+    let bytes: Buffer
+    try {
+      bytes = await held.read(stream, offset, maxBytes)
+      if (bytes.length === 0) throw new Error(`there is nothing at ${offset}`)
+      outgoing.readFailures = 0
+    } catch (error) {
+      return this.#unreadable(outgoing, messageOf(error))
+    }
+    if (this.#closed || outgoing.closed || !outgoing.took(chunk, bytes.length)) return
+    const frame = { attempt_id: held.spec.attempt_id, epoch: held.epoch, stream, offset, bytes }
+    await this.#writer.sendPaced(encodeOutputFrame(frame), HIGH_BYTES)
+  }
+
+  /** A read that fails is tried again a few times; then the attempt fails with that. */
+  #unreadable(outgoing: Outgoing, why: string): void {
+    if (this.#closed || outgoing.closed) return
+    outgoing.readFailures++
+    if (outgoing.readFailures >= READ_TRIES) {
+      outgoing.broken = `Its output could not be read on the runner: ${why}`
+      return
+    }
+    outgoing.paused = true
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer)
+      outgoing.paused = false
+      this.wake(outgoing)
+    }, READ_RETRY_MS)
+    this.#retries.add(timer)
+  }
+}
+
+/** The attempts whose reports and output go over one link. */
+export class TrackedAttempts {
+  readonly #pump: OutputPump
+  readonly #tracked = new Map<string, { outgoing: Outgoing; unwatch: () => void }>()
+  #closed = false
+
+  constructor(pump: OutputPump) {
+    this.#pump = pump
+  }
+
+  /** From what the hub has. Nothing happens where it is tracked already. */
+  track(held: HeldAttempt, reports: number, streams: Lengths): void {
+    const id = held.spec.attempt_id
+    const there = this.#tracked.get(id)
+    if (this.#closed || there?.outgoing.held === held) return
+    if (there) this.#untrack(id)
+    const outgoing = new Outgoing(held, reports, streams)
+    this.#tracked.set(id, { outgoing, unwatch: held.onChange(() => this.#pump.wake(outgoing)) })
+    this.#pump.wake(outgoing)
+  }
+
+  acked(id: string, epoch: number, reports: number, streams: Lengths, resend: boolean): void {
+    const outgoing = this.#find(id, epoch)
+    if (!outgoing) return
+    outgoing.ack(reports, streams, resend)
+    this.#pump.wake(outgoing)
+  }
+
+  /** The hub wants to hear no more of it. */
+  drop(id: string, epoch: number): void {
+    if (this.#find(id, epoch)) this.#untrack(id)
+  }
+
+  /** May be called twice. */
+  close(): void {
+    this.#closed = true
+    this.#pump.close()
+    for (const id of [...this.#tracked.keys()]) this.#untrack(id)
+  }
+
+  #find(id: string, epoch: number): Outgoing | undefined {
+    const outgoing = this.#tracked.get(id)?.outgoing
+    return outgoing?.held.epoch === epoch ? outgoing : undefined
+  }
+
+  #untrack(id: string): void {
+    const tracked = this.#tracked.get(id)
+    if (!tracked) return
+    this.#tracked.delete(id)
+    tracked.outgoing.closed = true
+    tracked.unwatch()
   }
 }

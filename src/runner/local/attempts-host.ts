@@ -6,8 +6,7 @@ import { splitAttemptId } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
-import { deliver } from './delivery.ts'
-import { HeldDelivery } from './held-delivery.ts'
+import { deliver, HeldDelivery } from './delivery.ts'
 
 export interface AttemptsHostOptions {
   /** Each run has a folder of its own below it. */
@@ -139,7 +138,7 @@ export class AttemptsHost implements StepHost {
     )
     await attempts.close()
     // With it comes the large build of zod, which most commands that have such a host never need.
-    const { removeAttemptFolders } = await import('../attempts/attempt-folders.ts')
+    const { removeAttemptFolders } = await import('../attempts/attempt-folder.ts')
     removeAttemptFolders(join(this.#options.root, runId))
   }
 }

@@ -1,4 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { StreamName } from '../../contract/attempt.ts'
+import type { AttemptSink } from '../../engine/ports.ts'
+import type { HeldAttempt } from '../ports.ts'
 
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 5_000
@@ -12,5 +15,88 @@ export async function deliver<T>(tell: () => Promise<T>, signal: AbortSignal): P
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) return undefined
     }
+  }
+}
+
+const CHUNK_BYTES = 256 * 1024
+const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
+
+/** Hands what an attempt says to the engine, in order, until its end. */
+export class HeldDelivery {
+  readonly #held: HeldAttempt
+  readonly #sink: AttemptSink
+  readonly #signal: AbortSignal
+  readonly #atAbort: 'leaves' | 'ends'
+  readonly #sent: Record<StreamName, number>
+  #reports: number
+
+  /**
+   * `from`: what the engine has already. `atAbort`: whether it is left as it is when the signal aborts, for a later process to
+   * go on with (the default), or ends here, and the rest is told as far as that can be done at once.
+   */
+  constructor(
+    held: HeldAttempt,
+    sink: AttemptSink,
+    from: { reports: number } & Partial<Record<StreamName, number>>,
+    signal: AbortSignal,
+    atAbort: 'leaves' | 'ends' = 'leaves',
+  ) {
+    this.#held = held
+    this.#sink = sink
+    this.#signal = signal
+    this.#atAbort = atAbort
+    this.#reports = from.reports
+    this.#sent = { stdout: from.stdout ?? 0, stderr: from.stderr ?? 0 }
+  }
+
+  /** Resolves when its end is told, or it is left. */
+  async run(): Promise<void> {
+    let changed = Promise.withResolvers<void>()
+    const tell = () => changed.resolve()
+    const stopListening = this.#held.onChange(tell)
+    if (this.#atAbort === 'leaves') this.#signal.addEventListener('abort', tell)
+    try {
+      while (!this.#left) {
+        changed = Promise.withResolvers<void>()
+        if (await this.#round()) return
+        if (!this.#more()) await changed.promise
+      }
+    } finally {
+      stopListening()
+      this.#signal.removeEventListener('abort', tell)
+    }
+  }
+
+  /** True: its end is told. */
+  async #round(): Promise<boolean> {
+    for (const stream of STREAMS) await this.#output(stream)
+    for (;;) {
+      const report = this.#held.reports[this.#reports]
+      if (!report || (report.type === 'ended' && this.#outputLeft())) return false
+      await deliver(() => this.#sink.report(report, this.#held.epoch), this.#signal)
+      if (this.#left) return false
+      this.#reports++
+      if (report.type === 'ended') return true
+    }
+  }
+
+  async #output(stream: StreamName): Promise<void> {
+    const offset = this.#sent[stream]
+    if (this.#held.length(stream) <= offset) return
+    const bytes = await this.#held.read(stream, offset, CHUNK_BYTES)
+    const kept = await deliver(() => this.#sink.output(stream, offset, bytes), this.#signal)
+    if (kept !== undefined) this.#sent[stream] = kept
+  }
+
+  get #left(): boolean {
+    return this.#atAbort === 'leaves' && this.#signal.aborted
+  }
+
+  #outputLeft(): boolean {
+    return STREAMS.some((stream) => this.#held.length(stream) > this.#sent[stream])
+  }
+
+  #more(): boolean {
+    return this.#outputLeft() || this.#held.reports.length > this.#reports
   }
 }

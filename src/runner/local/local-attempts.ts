@@ -1,22 +1,24 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { tokenVariables } from '../../config/settings.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { randomText } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { Attempt, type AttemptOptions } from '../attempts/attempt.ts'
 import type { Driven, Driver } from '../attempts/driver.ts'
 import { inlineDriver } from '../attempts/drivers/inline.ts'
-import { JournaledReports } from '../attempts/journaled-reports.ts'
-import type { Ending } from '../attempts/outcome.ts'
-import { processEnvironment } from '../attempts/process-environment.ts'
-import { launchOf } from '../attempts/start-failure.ts'
+import { AttemptJournal } from '../attempts/journal.ts'
+import { launchOf, processEnvironment } from '../attempts/launch.ts'
+import type { Ending } from '../attempts/verdict.ts'
 import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
+import type { MachineSecrets } from '../secrets/machine-secrets.ts'
 import { ChildDriver } from './child-driver.ts'
-import type { LocalCages } from './local-cages.ts'
 import { LocalLimits } from './local-limits.ts'
-import { LocalSecrets } from './local-secrets.ts'
-import { SinkOutput } from './sink-output.ts'
+import { SinkOutput } from './local-output.ts'
+import type { LocalScopes } from './local-scopes.ts'
 
 export interface LocalAttemptsOptions {
   registry: ActionRegistry
@@ -48,7 +50,7 @@ export class LocalAttempts {
   readonly #options: LocalAttemptsOptions
   readonly #env: NodeJS.ProcessEnv
   readonly #secrets: LocalSecrets
-  #cages: Promise<LocalCages> | undefined
+  #scopes: Promise<LocalScopes> | undefined
 
   constructor(options: LocalAttemptsOptions) {
     const { key, secrets } = options
@@ -74,7 +76,7 @@ export class LocalAttempts {
 
   /** After all that was made has ended. */
   async close(): Promise<void> {
-    await this.#cages?.then((cages) => cages.close())
+    await this.#scopes?.then((scopes) => scopes.close())
   }
 
   #make(order: LocalOrder, action: Action, secrets?: AttemptSecrets): Attempt {
@@ -110,7 +112,7 @@ export class LocalAttempts {
     const own = secrets ? { ...plan.env, ...secrets.env } : plan.env
     const launch = launchOf(plan, cwd, processEnvironment(this.#env, own, spec, key))
     const output = this.#output(order, secrets, plan.export_vars)
-    const limits = new LocalLimits({ limits: spec.limits, key, folder: launch.cwd, cages: this.#loadCages })
+    const limits = new LocalLimits({ limits: spec.limits, key, folder: launch.cwd, scopes: this.#loadScopes })
     const options = { launch, script: plan.script, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
     return this.#attempt(order, { output, cage: limits, driver }, secrets)
@@ -135,7 +137,7 @@ export class LocalAttempts {
       ...more,
       spec,
       epoch,
-      journal: new JournaledReports(),
+      journal: new AttemptJournal(),
       masker: secrets?.masker,
       warnings: secrets?.warnings ?? [],
       timeoutGraceMs: this.#options.graceMs,
@@ -147,9 +149,9 @@ export class LocalAttempts {
   }
 
   /** A module of its own: most local steps need nothing of it. */
-  readonly #loadCages = (): Promise<LocalCages> => {
-    this.#cages ??= import('./local-cages.ts').then(({ LocalCages }) => new LocalCages(this.#env))
-    return this.#cages
+  readonly #loadScopes = (): Promise<LocalScopes> => {
+    this.#scopes ??= import('./local-scopes.ts').then(({ LocalScopes }) => new LocalScopes(this.#env))
+    return this.#scopes
   }
 }
 
@@ -183,3 +185,38 @@ function failure(error: unknown): Ending {
 }
 
 const ended = (reason: Reason, message: string): Ending => ({ type: 'action_failed', reason, message })
+
+interface LocalSecretsOptions {
+  /** Has the values of the secrets that steps name; absent: only those that were mounted are known. */
+  source: SecretSource | undefined
+  env: NodeJS.ProcessEnv
+  /** Names the temporary folders of this program's secrets. */
+  key: string
+}
+
+/** The secrets of the steps that this process carries out. */
+class LocalSecrets {
+  readonly #options: LocalSecretsOptions
+  #machine: Promise<MachineSecrets> | undefined
+
+  constructor(options: LocalSecretsOptions) {
+    this.#options = options
+  }
+
+  /** For one attempt, and those in files are written. Throws `invalid_argument` where one is missing. */
+  async of(spec: AttemptSpec): Promise<AttemptSecrets> {
+    const { source, key } = this.#options
+    const given = (await source?.reveal(spec)) ?? {}
+    this.#machine ??= this.#load()
+    const folder = join(tmpdir(), `errand-${key}-secrets-${randomText(26)}`)
+    const secrets = (await this.#machine).of(spec, given, folder)
+    secrets.writeFiles()
+    return secrets
+  }
+
+  /** Only who has secrets waits for what hides them to be loaded. */
+  async #load(): Promise<MachineSecrets> {
+    const { MachineSecrets, mountedSecretsDir } = await import('../secrets/machine-secrets.ts')
+    return new MachineSecrets({}, mountedSecretsDir(this.#options.env))
+  }
+}

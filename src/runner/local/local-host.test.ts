@@ -3,14 +3,14 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { attemptSpec, command, endOf, place, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { found, fromHub, key, printForms, token } from '../../../test/support/runner/secret-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { secretMark } from '../../contract/step-secrets.ts'
 import type { AttemptSink, Placement } from '../../engine/ports.ts'
-import { processStat, signal } from '../../platform/process-tree.ts'
-import { attemptSpec, command, endOf, place, until } from '../attempts/attempt-fixture.ts'
-import { found, fromHub, key, printForms, token } from '../secrets/secret-fixture.ts'
+import { processStat, signal } from '../../platform/proc.ts'
 import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
 /** Keeps what it is told; `onOutput` may delay or refuse bytes. */

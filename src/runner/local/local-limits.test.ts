@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { attemptSpec, command, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
-import { attemptSpec, command, until } from '../attempts/attempt-fixture.ts'
-import { chooseLimits, giveBack } from '../limits/cgroup-choice.ts'
+import { chooseLimits, giveBack } from '../limits/limit-choice.ts'
 import { LocalHost } from './local-host.ts'
 
 const MiB = 1024 ** 2

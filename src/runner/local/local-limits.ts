@@ -1,8 +1,8 @@
 import type { AttemptLimits, AttemptUsage } from '../../contract/attempt.ts'
-import { spentCpuMs } from '../../platform/process-tree.ts'
-import type { Cage } from '../limits/cage.ts'
-import type { Breach } from '../limits/hold.ts'
-import type { LocalCages } from './local-cages.ts'
+import { spentCpuMs } from '../../platform/proc.ts'
+import type { Breach } from '../limits/limiter.ts'
+import type { Scope } from '../limits/scope.ts'
+import type { LocalScopes } from './local-scopes.ts'
 
 /** A step that is over sooner is not worth loading what measures memory. */
 const MEASURED_AFTER_MS = 250
@@ -15,13 +15,13 @@ export interface LocalLimitsOptions {
   key: string
   /** The step's working folder, whose growth its disk limit counts. */
   folder: string
-  cages(): Promise<LocalCages>
+  scopes(): Promise<LocalScopes>
 }
 
-/** A cage for one local step, and what it uses: made only where there are limits, or where there is time to measure. */
-export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | 'close' | 'end'> {
+/** A scope for one local step, and what it uses: made only where there are limits, or where there is time to measure. */
+export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 'close' | 'end'> {
   readonly #options: LocalLimitsOptions
-  #cage: Cage | undefined
+  #scope: Scope | undefined
   #pid: number | undefined
   #onBreach: (breach: Breach) => void = () => undefined
   #timer: NodeJS.Timeout | undefined
@@ -38,19 +38,19 @@ export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | '
 
   /** Where it is limited, before it is begun: the cgroups that it puts itself into. Throws where it cannot be held. */
   async make(): Promise<readonly string[]> {
-    const { limits, key, folder, cages } = this.#options
-    this.#cage = (await cages()).holding(limits!, key, folder)
-    this.#cage.make()
-    await this.#cage.prepare()
-    return this.#cage.enter
+    const { limits, key, folder, scopes } = this.#options
+    this.#scope = (await scopes()).holding(limits!, key, folder)
+    this.#scope.make()
+    await this.#scope.prepare()
+    return this.#scope.enter
   }
 
   /** From now on it is looked at; `onBreach` is told that it is past a limit. */
   begun(pid: number, onBreach: (breach: Breach) => void): void {
     this.#pid = pid
     this.#onBreach = onBreach
-    this.#cage?.begun(pid)
-    this.#again(this.#cage === undefined ? MEASURED_AFTER_MS : HOLD_MS)
+    this.#scope?.begun(pid)
+    this.#again(this.#scope === undefined ? MEASURED_AFTER_MS : HOLD_MS)
   }
 
   /** Takes in its CPU time, which is whole when it is about to end, or has ended and is not yet reaped. */
@@ -58,24 +58,24 @@ export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | '
     if (this.#pid !== undefined) this.#cpuMs = spentCpuMs(this.#pid) ?? this.#cpuMs
   }
 
-  readonly members = (): readonly number[] => this.#cage?.members() ?? []
+  readonly members = (): readonly number[] => this.#scope?.members() ?? []
 
   seal(): void {
-    this.#cage?.seal()
+    this.#scope?.seal()
   }
 
   look(): Breach | undefined {
-    return this.#cage?.look()
+    return this.#scope?.look()
   }
 
   /** The limit that a step which has ended went past at the last. */
   async lastLook(): Promise<Breach | undefined> {
     this.close()
-    return await this.#cage?.lastLook()
+    return await this.#scope?.lastLook()
   }
 
   usage(): AttemptUsage {
-    return this.#cage?.usage(this.#cpuMs) ?? { cpu_ms: this.#cpuMs, held_by: 'watchdog' }
+    return this.#scope?.usage(this.#cpuMs) ?? { cpu_ms: this.#cpuMs, held_by: 'watchdog' }
   }
 
   /** Watches no longer. */
@@ -87,7 +87,7 @@ export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | '
   /** Nothing of it runs any more. */
   end(): void {
     this.close()
-    this.#cage?.end()
+    this.#scope?.end()
   }
 
   #again(inMs: number): void {
@@ -95,11 +95,11 @@ export class LocalLimits implements Pick<Cage, 'look' | 'lastLook' | 'usage' | '
   }
 
   async #look(): Promise<void> {
-    const { key, folder, cages } = this.#options
-    if (this.#cage === undefined) {
-      const cage = (await cages()).measuring(key, folder)
-      cage.begun(this.#pid!)
-      this.#cage = cage
+    const { key, folder, scopes } = this.#options
+    if (this.#scope === undefined) {
+      const scope = (await scopes()).measuring(key, folder)
+      scope.begun(this.#pid!)
+      this.#scope = scope
     }
     if (this.#over) return
     const breach = this.look()

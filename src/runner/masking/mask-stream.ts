@@ -1,4 +1,3 @@
-import { CoveredRanges, type Range } from './covered-ranges.ts'
 import type { PatternMatcher } from './pattern-matcher.ts'
 import { joinWrappedLines, runEndingAt } from './wrapped-lines.ts'
 
@@ -81,4 +80,32 @@ export class MaskStream {
 
 function joined(parts: readonly Buffer[]): Buffer {
   return parts.length === 1 ? parts[0]! : parts.length === 0 ? nothing : Buffer.concat(parts)
+}
+
+interface Range {
+  start: number
+  /** Exclusive. */
+  end: number
+}
+
+/** What matches cover together; ranges that overlap or touch become one. */
+class CoveredRanges {
+  /** Ascending, with something between each two. */
+  readonly list: Range[] = []
+
+  /** Ends ascend from call to call; starts need not. */
+  add(start: number, end: number): void {
+    let first = start
+    let last = end
+    for (
+      let before = this.list.at(-1);
+      before !== undefined && before.end >= first;
+      before = this.list.at(-1)
+    ) {
+      first = Math.min(first, before.start)
+      last = Math.max(last, before.end)
+      this.list.pop()
+    }
+    this.list.push({ start: first, end: last })
+  }
 }

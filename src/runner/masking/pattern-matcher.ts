@@ -1,6 +1,3 @@
-import { PatternTrie } from './pattern-trie.ts'
-import { WINDOW_BYTES, WindowFilter } from './window-filter.ts'
-
 /** Finds where patterns stand in a text; each has at least `WINDOW_BYTES`. */
 export class PatternMatcher {
   readonly #filter: WindowFilter
@@ -35,6 +32,137 @@ export class PatternMatcher {
         }
       }
       if (at >= length) return length - trie.openDepth(state)
+    }
+  }
+}
+
+/** Bytes of each pattern's beginning that are looked at; no pattern is shorter. */
+const WINDOW_BYTES = 6
+const BLOCK_BYTES = 3
+const LAST = WINDOW_BYTES - 1
+
+/**
+ * Skips what no pattern can begin with (after Wu and Manber): a block of three bytes that stands in no pattern's
+ * first six lets four bytes be passed over at once.
+ */
+class WindowFilter {
+  /** By the hash of a block: how far the window may move; 0: a pattern may begin where it stands. */
+  readonly #shifts = new Uint8Array(65_536).fill(WINDOW_BYTES - BLOCK_BYTES + 1)
+
+  constructor(patterns: readonly Uint8Array[]) {
+    for (const pattern of patterns)
+      for (let at = BLOCK_BYTES - 1; at < WINDOW_BYTES; at++) {
+        const block = hash(pattern[at - 2]!, pattern[at - 1]!, pattern[at]!)
+        this.#shifts[block] = Math.min(this.#shifts[block]!, LAST - at)
+      }
+  }
+
+  /** The first place from `from` on where a pattern may begin, or where too little follows to tell. */
+  next(text: Uint8Array, length: number, from: number): number {
+    const shifts = this.#shifts
+    let at = from + LAST
+    while (at < length) {
+      const shift = shifts[hash(text[at - 2]!, text[at - 1]!, text[at]!)]!
+      if (shift === 0) break
+      at += shift
+    }
+    return at - LAST
+  }
+}
+
+const hash = (a: number, b: number, c: number) => ((a << 11) ^ (b << 5) ^ c) & 0xffff
+
+/**
+ * An Aho-Corasick automaton over bytes. A state stands for the longest end of what was read that some pattern begins
+ * with; state 0 for none. About 21 bytes a state, and as many states as all patterns have bytes, at most.
+ */
+class PatternTrie {
+  readonly #rootChild = new Int32Array(256)
+  readonly #byte: Uint8Array
+  readonly #firstChild: Int32Array
+  readonly #sibling: Int32Array
+  /** The state of the longest proper end of a state that is one too. */
+  readonly #fallback: Int32Array
+  readonly #depth: Int32Array
+  readonly #longestEnd: Int32Array
+  #states = 1
+
+  constructor(patterns: readonly Uint8Array[]) {
+    const most = patterns.reduce((sum, { length }) => sum + length, 1)
+    this.#byte = new Uint8Array(most)
+    this.#firstChild = new Int32Array(most)
+    this.#sibling = new Int32Array(most)
+    this.#fallback = new Int32Array(most)
+    this.#depth = new Int32Array(most)
+    this.#longestEnd = new Int32Array(most)
+    for (const pattern of patterns) this.#insert(pattern)
+    this.#link()
+  }
+
+  next(state: number, byte: number): number {
+    for (let at = state; at !== 0; at = this.#fallback[at]!) {
+      const child = this.#child(at, byte)
+      if (child !== 0) return child
+    }
+    return this.#rootChild[byte]!
+  }
+
+  /** How many of the last bytes read some pattern begins with. */
+  depth(state: number): number {
+    return this.#depth[state]!
+  }
+
+  /** Length of the longest pattern that ends here; 0 for none. */
+  longestEnd(state: number): number {
+    return this.#longestEnd[state]!
+  }
+
+  /** As `depth`, but of what can still become more than it is. */
+  openDepth(state: number): number {
+    let open = state
+    while (open !== 0 && this.#firstChild[open] === 0) open = this.#fallback[open]!
+    return this.#depth[open]!
+  }
+
+  #child(state: number, byte: number): number {
+    let child = this.#firstChild[state]!
+    while (child !== 0 && this.#byte[child] !== byte) child = this.#sibling[child]!
+    return child
+  }
+
+  #insert(pattern: Uint8Array): void {
+    let state = 0
+    for (const byte of pattern) {
+      const child = state === 0 ? this.#rootChild[byte]! : this.#child(state, byte)
+      state = child === 0 ? this.#add(state, byte) : child
+    }
+    this.#longestEnd[state] = pattern.length
+  }
+
+  #add(parent: number, byte: number): number {
+    const state = this.#states++
+    this.#byte[state] = byte
+    this.#depth[state] = this.#depth[parent]! + 1
+    if (parent === 0) this.#rootChild[byte] = state
+    else {
+      this.#sibling[state] = this.#firstChild[parent]!
+      this.#firstChild[parent] = state
+    }
+    return state
+  }
+
+  /** In order of depth: a state falls back to a shorter one, which must be linked before. */
+  #link(): void {
+    const queue = new Int32Array(this.#states)
+    let filled = 0
+    for (const state of this.#rootChild) if (state !== 0) queue[filled++] = state
+    for (let taken = 0; taken < filled; taken++) {
+      const state = queue[taken]!
+      if (this.#longestEnd[state] === 0) this.#longestEnd[state] = this.#longestEnd[this.#fallback[state]!]!
+      for (let child = this.#firstChild[state]!; child !== 0; child = this.#sibling[child]!) {
+        this.#fallback[child] = this.next(this.#fallback[state]!, this.#byte[child]!)
+        queue[filled++] = child
+      }
     }
   }
 }

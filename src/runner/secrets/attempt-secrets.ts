@@ -2,7 +2,7 @@ import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { withSecrets } from '../../contract/step-secrets.ts'
-import { writeFileAtomic } from '../../platform/atomic-file.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
 import type { Masker } from '../masking/masker.ts'
 
 const FILES = 'secret-files'

@@ -5,10 +5,24 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import {
+  attemptSpec,
+  command,
+  endOf,
+  place,
+  textOf,
+  until,
+} from '../../../test/support/runner/attempt-fixture.ts'
+import {
+  filesWithSecrets,
+  found,
+  fromHub,
+  key,
+  printForms,
+  token,
+} from '../../../test/support/runner/secret-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { secretMark } from '../../contract/step-secrets.ts'
-import { attemptSpec, command, endOf, place, textOf, until } from '../attempts/attempt-fixture.ts'
-import { filesWithSecrets, found, fromHub, key, printForms, token } from './secret-fixture.ts'
 
 const values = { TOKEN: token, KEY: key }
 const secrets = { TOKEN: fromHub('TOKEN'), KEY: fromHub('KEY') }

@@ -5,11 +5,18 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import {
+  command,
+  endOf,
+  type Place,
+  place,
+  textOf,
+  until,
+} from '../../../test/support/runner/attempt-fixture.ts'
+import { filesWithSecrets, fromHub, key, token } from '../../../test/support/runner/secret-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { processStat } from '../../platform/process-tree.ts'
-import { command, endOf, type Place, place, textOf, until } from '../attempts/attempt-fixture.ts'
+import { processStat } from '../../platform/proc.ts'
 import { createMasker } from '../masking/masker.ts'
-import { filesWithSecrets, fromHub, key, token } from './secret-fixture.ts'
 
 /** A runner in a process of its own, which starts one attempt with its secrets. */
 const RUNNER = `

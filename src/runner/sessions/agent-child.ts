@@ -1,26 +1,25 @@
 import { type FSWatcher, mkdirSync, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
-import { hasMark, signal } from '../../platform/process-tree.ts'
+import { hasMark, signal } from '../../platform/proc.ts'
 import { TailFile } from '../../platform/tail-file.ts'
+import { type Adoptable, adopt } from '../attempts/adopt.ts'
 import { AttemptFolder } from '../attempts/attempt-folder.ts'
-import type { Ending } from '../attempts/outcome.ts'
-import { type Bereft, takeUp } from '../attempts/recovery.ts'
-import type { Launch } from '../attempts/start-failure.ts'
+import type { Launch } from '../attempts/launch.ts'
+import type { Ending } from '../attempts/verdict.ts'
 import { WrappedProcess } from '../attempts/wrapped-process.ts'
-import type { Cage } from '../limits/cage.ts'
+import type { Scope } from '../limits/scope.ts'
 import { LineReader, LineWriter } from './line-files.ts'
-import type { News } from './news.ts'
 
 export interface AgentChildOptions {
   /** Folder of this process; made where it is not there. */
   path: string
   mark: string
   /** What the attempt's processes run in. */
-  cage: Cage
+  cage: Scope
   /** The attempt's standard error, which the program appends to. */
   stderr: TailFile
   /** Its end is news at once. */
-  news: News
+  news: WaitUntil
   /** It is there: begun, or found alive. */
   onRunning(pid: number, startedAtMs: number): void
   onLine(line: string): void
@@ -100,11 +99,11 @@ export class AgentChild {
    * Looks for what an earlier runner began, and hands out what that had not kept. `claim`: it never ran, and is to be
    * begun under this one. `hear` follows.
    */
-  async takeUp(attempt: Pick<Bereft, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
+  async takeUp(attempt: Pick<Adoptable, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
     const { mark, onRunning } = this.#options
     let alive = false
     let claim: number | undefined
-    const bereft: Bereft = {
+    const bereft: Adoptable = {
       ...attempt,
       mark,
       watch: (wrapper, atMs) => {
@@ -116,7 +115,7 @@ export class AgentChild {
     }
     this.#listening = true
     this.#reading = true
-    await takeUp(bereft, this.#folder, (next) => {
+    await adopt(bereft, this.#folder, (next) => {
       claim = next
     })
     // What the earlier runner had read, and may have answered, comes before anything that is new.
@@ -213,5 +212,29 @@ export class AgentChild {
       return this.#listening
     }
     await this.#lines.read(end, hand, all)
+  }
+}
+
+/** How often it is looked without any news. */
+const LOOK_MS = 4
+
+/** For one who waits for something: it is looked whether it is there at each news, and now and then. */
+export class WaitUntil {
+  #look: () => void = () => undefined
+
+  come(): void {
+    this.#look()
+  }
+
+  /** Until the condition holds, the time is over or the signal says so. Of several the last hears of news at once. */
+  async until(condition: () => boolean, withinMs: number, stop: AbortSignal): Promise<void> {
+    const until = performance.now() + withinMs
+    while (!condition() && performance.now() < until && !stop.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#look = resolve
+      const look = setTimeout(resolve, LOOK_MS)
+      await promise
+      clearTimeout(look)
+    }
   }
 }

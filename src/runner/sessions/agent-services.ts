@@ -4,11 +4,10 @@ import type { AskedFor, AskFinding } from '../../agents/ask-check/ask-check.ts'
 import { installCommand } from '../../agents/install/native-binary.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { isFolder } from '../../platform/process-program.ts'
-import { isBelow, realPath } from '../../platform/real-path.ts'
-import { passedOn } from '../attempts/process-environment.ts'
-import { SessionHolds } from './session-holds.ts'
+import { isBelow, isFolder, realPath } from '../../platform/files.ts'
+import { passedOn } from '../attempts/launch.ts'
 import { SessionHomes } from './session-homes.ts'
+import { SessionLocks } from './session-locks.ts'
 
 export interface AgentsOptions {
   /** Of the runner, for messages; absent: it is nobody's but the person's who reads them. */
@@ -39,7 +38,7 @@ const LOCATED_FOR_MS = 30_000
 export class AgentServices {
   readonly options: AgentsOptions
   readonly homes: SessionHomes
-  readonly holds = new SessionHolds()
+  readonly holds = new SessionLocks()
   readonly #env: NodeJS.ProcessEnv
   readonly #settings: readonly string[]
   readonly #located = new Map<string, { atMs: number; found: Promise<Located> }>()

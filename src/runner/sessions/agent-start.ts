@@ -3,14 +3,13 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Agent, Program, SessionRequest } from '../../agents/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import type { Ending } from '../attempts/outcome.ts'
-import { processEnvironment } from '../attempts/process-environment.ts'
-import type { Launch } from '../attempts/start-failure.ts'
+import { type ErrandError, messageWithHint } from '../../contract/errors.ts'
+import { type Launch, processEnvironment } from '../attempts/launch.ts'
+import type { Ending } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
 import type { AgentServices } from './agent-services.ts'
 import { checkBudget } from './budget-meter.ts'
 import { askMode, asksReading } from './permission-policy.ts'
-import { NotAllowed, refusal } from './refusal.ts'
 import type { Launched } from './session-state.ts'
 
 export interface AgentStartOptions {
@@ -160,3 +159,19 @@ export class AgentStart {
 
 /** An id is unique among the sessions of an agent. */
 const keyOf = ({ name }: Agent, sessionId: string): string => `${name} ${sessionId}`
+
+/** The program cannot be held to the permissions of the step. */
+class NotAllowed extends Error {}
+
+/** The end of an attempt that cannot be carried out; the runner is named where it is one of a fleet. */
+export function refusal(error: unknown, runnerId: string | undefined): Ending {
+  const { code } = error as ErrandError
+  const reason =
+    error instanceof NotAllowed
+      ? 'permission'
+      : code === 'invalid_argument'
+        ? code
+        : ('start_failed' as const)
+  const where = runnerId === undefined ? '' : `On runner "${runnerId}": `
+  return { type: 'action_failed', reason, message: where + messageWithHint(error) }
+}

@@ -1,24 +1,76 @@
 import { execFile } from 'node:child_process'
 import { existsSync, lstatSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import { promisify } from 'node:util'
-import { realPath } from '../../platform/real-path.ts'
+import { realPath, writeFileAtomic } from '../../platform/files.ts'
+import type { OutputValues } from '../attempts/output-values.ts'
+import type { Masker } from '../masking/masker.ts'
+import type { Session } from './session.ts'
+
+/** What the working folder was like before the agent came, kept over restarts. */
+export class Baseline {
+  readonly #file: string
+  readonly #env: NodeJS.ProcessEnv
+  #taken: { cwd: string; state?: RepositoryState } | undefined
+
+  constructor(file: string, env: NodeJS.ProcessEnv) {
+    this.#file = file
+    this.#env = env
+  }
+
+  /** The first call counts. */
+  async take(cwd: string): Promise<void> {
+    if (this.#taken) return
+    const state = await repositoryState(cwd, this.#env)
+    this.#taken = { cwd, state }
+    // Each file that is made costs the start of a session up to a millisecond: that there is nothing needs none.
+    if (state) writeFileAtomic(this.#file, JSON.stringify(this.#taken), { mode: 0o600, durable: false })
+  }
+
+  /** `cwd`: where an agent was begun, and so it was taken before. */
+  async recover(cwd: string | undefined): Promise<void> {
+    try {
+      this.#taken = JSON.parse(await readFile(this.#file, 'utf8'))
+    } catch {
+      if (cwd !== undefined) this.#taken = { cwd }
+    }
+  }
+
+  /** Paths that changed since; `told` are those that the agent names. */
+  async changed(told: Iterable<string>): Promise<string[]> {
+    if (!this.#taken) return [...told].sort()
+    return await changedFiles(this.#taken.cwd, this.#env, told, this.#taken.state)
+  }
+}
+
+/** What a step's outputs may be taken from, beside its streams. */
+export async function tellValues(
+  values: OutputValues,
+  { answer, valueJson, changedPaths }: Session,
+  baseline: Baseline,
+  masker: Masker | undefined,
+): Promise<void> {
+  values.tell('answer', masker?.maskText(answer) ?? answer)
+  if (valueJson !== undefined)
+    values.tell('value', masker ? JSON.stringify(masker.maskJson(JSON.parse(valueJson))) : valueJson)
+  if (!values.wants('files')) return
+  const files = await baseline.changed(changedPaths)
+  values.tell('files', JSON.stringify(masker?.maskJson(files) ?? files))
+}
 
 const run = promisify(execFile)
 const GIT_LIMIT_MS = 20_000
 
 /** What a repository is like: where it stands, and what differs from that. */
-export interface RepositoryState {
+interface RepositoryState {
   head: string
   /** Path below the working folder → what tells two states of it apart. */
   dirty: Record<string, string>
 }
 
 /** Undefined where the folder is in no repository, or git cannot say. */
-export async function repositoryState(
-  cwd: string,
-  env: NodeJS.ProcessEnv,
-): Promise<RepositoryState | undefined> {
+async function repositoryState(cwd: string, env: NodeJS.ProcessEnv): Promise<RepositoryState | undefined> {
   try {
     if (!inRepository(cwd)) return undefined
     const status = await git(cwd, env, [
@@ -54,7 +106,7 @@ function inRepository(cwd: string): boolean {
 }
 
 /** Paths, below the working folder where they are, that changed: told by the agent, or seen by git. Sorted. */
-export async function changedFiles(
+async function changedFiles(
   cwd: string,
   env: NodeJS.ProcessEnv,
   told: Iterable<string>,

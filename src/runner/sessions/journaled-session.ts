@@ -1,9 +1,11 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Agent, AgentProtocol } from '../../agents/agent.ts'
 import type { AttemptInput } from '../../contract/agent.ts'
-import type { JournaledReports } from '../attempts/journaled-reports.ts'
-import type { Ending } from '../attempts/outcome.ts'
-import type { ProcessOutput } from '../attempts/process-output.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { FileOutput } from '../attempts/file-output.ts'
+import type { AttemptJournal, JournalEntry } from '../attempts/journal.ts'
+import type { Ending } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
 import { AgentChild, type AgentChildOptions } from './agent-child.ts'
 import type { AgentStart } from './agent-start.ts'
@@ -20,8 +22,8 @@ export interface JournaledSessionOptions {
   start: AgentStart
   /** Folder of the attempt, each process has one in it; and in what they run. */
   place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'news'>
-  journal: JournaledReports
-  output: ProcessOutput
+  journal: AttemptJournal
+  output: FileOutput
   updates: UpdatePipeline
   onRunning(pid: number, startedAtMs: number): void
   onStartFailed(ending: Ending): void
@@ -164,5 +166,21 @@ export class JournaledSession {
     const stderr = (await output.tail('stderr', STDERR_TAIL_BYTES)).toString()
     if (end.type === 'exited') this.apply({ type: 'exited', code: end.code, stderr })
     else this.apply({ type: 'exited', signal: end.type === 'signaled' ? end.signal : undefined, stderr })
+  }
+}
+
+/** Of a session that is over, deletes all that its agent said and was told; what it reported stays. */
+export function dropConversation(folder: string): void {
+  for (const name of readdirSync(folder))
+    if (/^(process\.\d+|temp|files-before)$/.test(name))
+      rmSync(join(folder, name), { recursive: true, force: true })
+  const journal = join(folder, 'reports')
+  const reports = readFileSync(journal, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && (JSON.parse(line) as JournalEntry).type === 'report')
+  try {
+    writeFileAtomic(journal, `${reports.join('\n')}\n`, { mode: 0o600, durable: false })
+  } catch {
+    // No space: it goes with its folder.
   }
 }

@@ -1,7 +1,13 @@
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkedOnce } from '../../agents/ask-check/checked-once.ts'
+import type { Agent, AgentPlaces, SessionRequest } from '../../agents/agent.ts'
+import { checkedOnce } from '../../agents/ask-check/ask-check.ts'
+import { installCommand } from '../../agents/install/native-binary.ts'
 import { agentRegistry } from '../../agents/registry.ts'
-import type { AgentsOptions } from './agent-services.ts'
+import type { AgentState } from '../../contract/agent.ts'
+import { messageWithHint } from '../../contract/errors.ts'
+import { ChangeWatch } from '../../platform/time.ts'
+import type { AgentServices, AgentsOptions } from './agent-services.ts'
 
 /** All agents that Errand knows, on this machine. `stateDir` holds their sessions. */
 export function machineAgents(options: {
@@ -18,3 +24,50 @@ export function machineAgents(options: {
     asks: checkedOnce(join(stateDir, 'ask-checks.json')),
   }
 }
+
+/** The agents that this machine has, and which can be used as things are. Starts programs at most to ask for a version. */
+export async function agentStates(services: AgentServices, env: NodeJS.ProcessEnv): Promise<AgentState[]> {
+  const { known, folder } = services.options
+  return await Promise.all(known.map((agent) => stateOf(agent, services, { folder, env })))
+}
+
+async function stateOf(agent: Agent, services: AgentServices, places: AgentPlaces): Promise<AgentState> {
+  const { name, title } = agent
+  const located = await agent.locate(places)
+  const install = agent.install && installCommand(name)
+  if (located.type === 'missing')
+    return { name, title, installed: false, usable: false, why: 'it is not installed', install }
+  if (located.type === 'broken')
+    return { name, title, installed: true, usable: false, why: located.why, install }
+  const { program } = located
+  // Its program comes with each request.
+  if (program.path === '') return { name, title, installed: true, usable: true }
+  const head = { name, title, installed: true, version: program.version || undefined }
+  try {
+    agent.launch(trialRequest(agent, services), program)
+    return { ...head, usable: true }
+  } catch (error) {
+    return { ...head, usable: false, why: messageWithHint(error) }
+  }
+}
+
+/** As of a step that asks for nothing special. */
+function trialRequest(agent: Agent, services: AgentServices): SessionRequest {
+  return {
+    cwd: tmpdir(),
+    extra_args: [],
+    ask: 'allow',
+    new_session_id: '00000000-0000-4000-8000-000000000000',
+    env: services.environment(agent, { env: {} }),
+    home: tmpdir(),
+  }
+}
+
+const LOOKED_EVERY_MS = 120_000
+
+/** Tells which agents this machine has. */
+export const watchAgents = (
+  services: AgentServices,
+  tell: (agents: AgentState[]) => void,
+): ChangeWatch<AgentState[]> =>
+  new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look: () => agentStates(services, process.env), tell })

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type AgentUpdateOf, Permissions } from '../../contract/agent.ts'
-import { globPattern } from '../../platform/path-glob.ts'
-import { realPath } from '../../platform/real-path.ts'
+import { realPath } from '../../platform/files.ts'
+import { globPattern } from '../../platform/untrusted-input.ts'
 import { askMode, asksReading, decide } from './permission-policy.ts'
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-test-')))

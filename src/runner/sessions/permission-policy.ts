@@ -2,8 +2,8 @@ import { relative } from 'node:path'
 import type { AskMode } from '../../agents/agent.ts'
 import type { AgentUpdateOf, Permissions } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { globPattern } from '../../platform/path-glob.ts'
-import { isBelow, realPath } from '../../platform/real-path.ts'
+import { isBelow, realPath } from '../../platform/files.ts'
+import { globPattern } from '../../platform/untrusted-input.ts'
 
 export type Decision =
   | { decision: 'allow' | 'deny'; by: 'rule' | 'policy'; rule?: string }

@@ -1,4 +1,4 @@
-import { type Clocks, Moments } from '../../platform/moments.ts'
+import { type Clocks, Moments } from '../../platform/time.ts'
 import type { AgentPlan } from '../ports.ts'
 import type { Session } from './session.ts'
 import type { SessionEvent } from './session-state.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { noMountNamespace } from '../../../test/faults/small-disk.ts'
-import { place } from '../attempts/attempt-fixture.ts'
+import { place } from '../../../test/support/runner/attempt-fixture.ts'
 
 /** Takes its attempts up with two sessions that were not used for eight days: a disk stands in one of them. */
 const PROGRAM = `

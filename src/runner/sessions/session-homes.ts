@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { writeFileAtomic } from '../../platform/atomic-file.ts'
-import { removeTree } from '../../platform/remove-tree.ts'
+import { removeTree, writeFileAtomic } from '../../platform/files.ts'
 
 /** How long a session can be taken up again after it was last used. */
 const KEPT_MS = 7 * 24 * 3_600_000

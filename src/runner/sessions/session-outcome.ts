@@ -1,6 +1,6 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { Ending } from '../attempts/outcome.ts'
+import type { Ending } from '../attempts/verdict.ts'
 import type { Exited, Phase } from './session-state.ts'
 
 export type SessionEnd =

@@ -3,12 +3,12 @@ import { clipped } from '../../agents/clipped.ts'
 import { type AgentUpdate, MAX_UPDATE_BYTES } from '../../contract/agent.ts'
 import type { AttemptReport } from '../../contract/attempt.ts'
 import type { TailFile } from '../../platform/tail-file.ts'
-import type { JournaledReports } from '../attempts/journaled-reports.ts'
+import type { AttemptJournal } from '../attempts/journal.ts'
 import type { Masker } from '../masking/masker.ts'
 import { endsMessage, UpdateMasker } from './update-masker.ts'
 
 export interface UpdatePipelineOptions {
-  journal: Pick<JournaledReports, 'add' | 'covered'>
+  journal: Pick<AttemptJournal, 'add' | 'covered'>
   /** The step's standard output: what the agent says, as text. */
   stdout: Pick<TailFile, 'fd' | 'size'>
   /** Hides the secrets in what is reported; absent: there are none. */

@@ -1,5 +1,5 @@
+import { endTree, spawnTree } from '../../platform/child-tree.ts'
 import type { Masker } from '../masking/masker.ts'
-import { endLeftVerify, runVerify, type VerifyResult } from './verify-command.ts'
 
 export interface VerifierOptions {
   env: NodeJS.ProcessEnv
@@ -44,4 +44,92 @@ export class Verifier {
     const result = await runVerify(command, { cwd, env, key: attemptKey, signal, masker })
     if (result) onResult(result)
   }
+}
+
+/** How much of the output goes back to the agent. */
+const TAIL_BYTES = 8 * 1024
+/** A command that hangs must not hold the step for ever. */
+const LIMIT_MS = 30 * 60_000
+const MARK = 'ERRAND_VERIFY_MARK'
+
+interface VerifyResult {
+  passed: boolean
+  /** In words: "exit code 1". */
+  how: string
+  output: string
+}
+
+interface VerifyOptions {
+  cwd: string
+  env: NodeJS.ProcessEnv
+  /** Key of the attempt, of which one command runs at a time. */
+  key: string
+  signal: AbortSignal
+  masker?: Masker
+}
+
+/** Ends what a runner that was killed has left of one: beside it the command would run twice. */
+const endLeftVerify = (key: string): Promise<boolean> => endTree({ mark: `${MARK}=${key}` }, 0)
+
+/** Runs a command by /bin/sh; nothing of it is left afterwards. Undefined where the signal ended it. */
+async function runVerify(
+  command: string,
+  { cwd, env, key, signal, masker }: VerifyOptions,
+): Promise<VerifyResult | undefined> {
+  let begun: ReturnType<typeof begin>
+  try {
+    begun = begin(command, { cwd, env, mark: `${MARK}=${key}` })
+  } catch (error) {
+    return { passed: false, how: notStarted(error as Error), output: '' }
+  }
+  const { child, tree } = begun
+  let tail = Buffer.alloc(0)
+  const take = (chunk: Buffer) => {
+    tail = Buffer.from(Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES))
+  }
+  // Before it is cut: half a secret would not be known for one.
+  const masked = [child.stdout, child.stderr].map((pipe) => {
+    const stream = masker?.stream()
+    pipe.on('data', (chunk: Buffer) => take(stream?.push(chunk) ?? chunk))
+    return stream
+  })
+  const ended = Promise.withResolvers<string>()
+  child.once('error', (error) => ended.resolve(notStarted(error)))
+  child.once('exit', (code, killedBy) =>
+    ended.resolve(killedBy === null ? `exit code ${code}` : `killed by ${killedBy}`),
+  )
+  const stop = () => ended.resolve('stopped')
+  const timer = setTimeout(() => ended.resolve(`it took longer than ${LIMIT_MS / 60_000} minutes`), LIMIT_MS)
+  signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
+  const how = await ended.promise
+  clearTimeout(timer)
+  signal.removeEventListener('abort', stop)
+  // What has been written is there; who still holds the pipe is ended.
+  await new Promise((resolve) => setImmediate(resolve))
+  await tree.stop(0)
+  child.stdout.destroy()
+  child.stderr.destroy()
+  for (const stream of masked) if (stream) take(stream.end())
+  if (signal.aborted) return undefined
+  return { passed: how === 'exit code 0', how, output: textOf(tail) }
+}
+
+/** Throws for some of what keeps it from being started: a folder that is a file by now, a command of 200 KB. */
+const begin = (command: string, options: { cwd: string; env: NodeJS.ProcessEnv; mark: string }) =>
+  spawnTree<'stdout' | 'stderr'>(['/bin/sh', '-c', command], {
+    ...options,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+
+const notStarted = ({ message }: Error): string => `it could not be started: ${message}`
+
+/** From the first whole character, without colours. */
+function textOf(tail: Buffer): string {
+  let start = 0
+  while (start < 3 && start < tail.length && (tail[start]! & 0xc0) === 0x80) start++
+  return tail
+    .toString('utf8', start)
+    .replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '')
+    .trim()
 }

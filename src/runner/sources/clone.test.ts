@@ -5,11 +5,18 @@ import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
+import {
+  makeCertificate,
+  makeRepository,
+  needsLogin,
+  processesIn,
+  run,
+  serveGit,
+  type TreeEntry,
+} from '../../../test/support/sources/git-fixture.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { AllowedOrigins } from './allowed-origins.ts'
 import { type CloneOptions, clone, DEFAULT_CLONE_LIMITS, GIT_ALLOW, type Repository } from './clone.ts'
-import { makeCertificate, makeRepository, needsLogin, run, serveGit, type TreeEntry } from './git-fixture.ts'
-import { processesIn } from './processes-in-fixture.ts'
+import { AllowedOrigins } from './server-addresses.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'errand-clone-'))
 const root = join(top, 'repositories')

@@ -3,8 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { folderEntries } from './folder-entries.ts'
-import { SkippedPaths } from './skipped-paths.ts'
+import { folderEntries, SkippedPaths } from './folder-entries.ts'
 
 test('the look through a folder ends with its signal, however many files are left', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-entries-'))

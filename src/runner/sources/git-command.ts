@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough, pipeline, type Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { ErrandError } from '../../contract/errors.ts'
-import { spawnTree } from '../../platform/process-ending.ts'
-import { GitLines } from './git-lines.ts'
+import { spawnTree } from '../../platform/child-tree.ts'
 
 export interface GitOptions {
   /** A folder of its own: the repository, and its home. */
@@ -118,3 +118,64 @@ function failed(last: string, how: number | string | null): ErrandError {
     hint: 'Check its address, and the name of the branch, tag or commit.',
   })
 }
+
+const MAX_LINE_LENGTH = 300
+
+/** The lines of git's standard error, safe to show: a server writes some of them. */
+class GitLines {
+  readonly #progress?: (line: string) => void
+  readonly #decoder = new TextDecoder()
+  #rest = ''
+  #last = ''
+
+  constructor(progress?: (line: string) => void) {
+    this.#progress = progress
+  }
+
+  push(chunk: Buffer): void {
+    // It rewrites its line of progress after a carriage return.
+    const parts = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split(/[\r\n]/)
+    this.#rest = parts.pop()!.slice(0, MAX_LINE_LENGTH)
+    for (const part of parts) this.#take(part)
+  }
+
+  /** The last that it says, preferring its own errors. */
+  last(): string {
+    this.#take(this.#rest)
+    this.#rest = ''
+    return this.#last
+  }
+
+  #take(part: string): void {
+    const line = part
+      .slice(0, MAX_LINE_LENGTH)
+      .replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '')
+      .replace(/\p{Cc}/gu, ' ')
+      .trim()
+    if (line === '') return
+    if (/^(?:fatal|error): /.test(line) || !/^(?:fatal|error): /.test(this.#last)) this.#last = line
+    this.#progress?.(line)
+  }
+}
+
+/** Knows http.curloptResolve: an older one would look names up itself. */
+const LEAST = [2, 37] as const
+
+/** Throws `source_refused` where this machine has no Git that can be held to the addresses that were checked. */
+export async function checkGitVersion(options: GitOptions): Promise<void> {
+  const said = await git(['--version'], options, text).catch((cause: Error) => {
+    options.signal.throwIfAborted()
+    throw unknownGit('The runner has no Git', cause)
+  })
+  const [major, minor] = /(\d+)\.(\d+)/.exec(said)?.slice(1).map(Number) ?? []
+  if (major === undefined || minor === undefined)
+    throw unknownGit(`The runner's Git says ${JSON.stringify(said)}`)
+  if (major < LEAST[0] || (major === LEAST[0] && minor < LEAST[1]))
+    throw unknownGit(`The runner's Git is too old: ${major}.${minor}`)
+}
+
+const unknownGit = (what: string, cause?: unknown) =>
+  new ErrandError('source_refused', `${what}.`, {
+    hint: `Install Git ${LEAST.join('.')} or newer on the runner, or send the code as an archive.`,
+    cause,
+  })

@@ -2,7 +2,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { ErrandError } from '../../contract/errors.ts'
-import { EXAMPLE, gitUrl, PRIVATE } from './git-url.ts'
+import { gitUrl, PRIVATE_HINT, URL_EXAMPLE } from './git-url.ts'
 import { type ServerCheck, serverAddresses } from './server-addresses.ts'
 
 const MAX_REDIRECTS = 5
@@ -82,7 +82,10 @@ function checkAnswer(
   if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
     const http = `(HTTP ${statusCode})`
     if (!given)
-      throw refuse(`There is no public repository at ${url.href} ${http}.`, `Check the address. ${PRIVATE}`)
+      throw refuse(
+        `There is no public repository at ${url.href} ${http}.`,
+        `Check the address. ${PRIVATE_HINT}`,
+      )
     if (!sent)
       throw refuse(
         `The address redirects to ${url.href}, another server, to which the token is not sent ${http}.`,
@@ -96,7 +99,7 @@ function checkAnswer(
   if (statusCode !== 200)
     throw refuse(`${url.host} answers HTTP ${statusCode} instead of a repository.`, 'Try again later.')
   if (headers['content-type']?.split(';')[0] !== ADVERTISEMENT)
-    throw refuse(`${url.href} is no Git repository with smart HTTP.`, EXAMPLE)
+    throw refuse(`${url.href} is no Git repository with smart HTTP.`, URL_EXAMPLE)
 }
 
 async function ask(

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
-import { AllowedOrigins } from './allowed-origins.ts'
-import { checkGitRef } from './git-ref.ts'
-import { gitUrl } from './git-url.ts'
+import { checkGitRef, gitUrl } from './git-url.ts'
+import { AllowedOrigins } from './server-addresses.ts'
 
 const VARIABLE = 'ERRAND_GIT_ALLOW'
 const none = new AllowedOrigins('', VARIABLE)

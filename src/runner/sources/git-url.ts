@@ -1,24 +1,23 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { AllowedOrigins } from './allowed-origins.ts'
-import { allowEntry } from './server-addresses.ts'
+import { type AllowedOrigins, allowEntry } from './server-addresses.ts'
 
-const MAX_LENGTH = 2048
+const MAX_URL_LENGTH = 2048
 
 /**
  * The URL of a repository, in its one normal form. Throws `source_refused` for all but https:// (http:// where the
  * operator allows that server), and repeats nothing of what may be a password.
  */
 export function gitUrl(text: string, allow: AllowedOrigins, variable: string): URL {
-  const refuse = (why: string, hint = EXAMPLE) =>
+  const refuse = (why: string, hint = URL_EXAMPLE) =>
     new ErrandError('source_refused', `The address of the repository ${why}.`, { hint })
-  if (text.length > MAX_LENGTH) throw refuse(`is longer than ${MAX_LENGTH} characters`)
+  if (text.length > MAX_URL_LENGTH) throw refuse(`is longer than ${MAX_URL_LENGTH} characters`)
   if (/[\s\\\p{Cc}]/u.test(text)) throw refuse('has a space, a backslash or a control character in it')
   if (!/^https?:\/\//i.test(text)) throw refuse('does not begin with https://')
   const url = URL.parse(text)
   if (url === null || url.hostname === '') throw refuse('is no URL')
   if (url.hostname.endsWith('.')) throw refuse('has a server name that ends with "."')
   if (url.username !== '' || url.password !== '' || text.split('/')[2]!.includes('@'))
-    throw refuse('has a user name or a password in it', PRIVATE)
+    throw refuse('has a user name or a password in it', PRIVATE_HINT)
   if (text.includes('?') || text.includes('#')) throw refuse('has a "?" or "#" in it')
   if (/%(?:[01][0-9a-f]|7f)/i.test(url.pathname)) throw refuse('has a control character in it')
   url.pathname = url.pathname.replace(/\/+$/, '')
@@ -31,6 +30,34 @@ export function gitUrl(text: string, allow: AllowedOrigins, variable: string): U
   return url
 }
 
-export const EXAMPLE = 'Write it as https://host/owner/repository.git.'
+export const URL_EXAMPLE = 'Write it as https://host/owner/repository.git.'
 /** For what needs a login. */
-export const PRIVATE = 'Give a token for a private one: --git-token, or "git_auth" beside "git_url".'
+export const PRIVATE_HINT = 'Give a token for a private one: --git-token, or "git_auth" beside "git_url".'
+
+const MAX_REF_LENGTH = 255
+
+/** A full commit id, of SHA-1 or SHA-256. */
+export const isCommitId = (ref: string): boolean => /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/i.test(ref)
+
+/** Throws `source_refused` for what is no name of a branch or tag (git check-ref-format) and no full commit id. */
+export function checkGitRef(ref: string): void {
+  const why = refFault(ref)
+  if (why === undefined) return
+  const shown = JSON.stringify(ref.slice(0, 100))
+  throw new ErrandError('source_refused', `${shown} ${why}, and so is no branch, tag or commit.`, {
+    hint: 'Name a branch, a tag or a full commit id, such as main or v1.2.',
+  })
+}
+
+function refFault(ref: string): string | undefined {
+  if (ref === '' || ref === '@') return 'is not a name'
+  if (ref.length > MAX_REF_LENGTH) return `is longer than ${MAX_REF_LENGTH} characters`
+  if (ref.startsWith('-')) return 'begins with "-"'
+  if (/[\p{Cc}\p{Cs}\s~^:?*[\\]/u.test(ref)) return 'has a space or one of ~ ^ : ? * [ \\ in it'
+  if (ref.includes('..') || ref.includes('@{')) return 'has ".." or "@{" in it'
+  if (ref.endsWith('.')) return 'ends with "."'
+  const parts = ref.split('/')
+  if (parts.some((part) => part === '' || part.startsWith('.') || part.endsWith('.lock')))
+    return 'has a part that is empty, begins with "." or ends with ".lock"'
+  return undefined
+}

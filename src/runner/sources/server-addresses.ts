@@ -1,9 +1,7 @@
 import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { ErrandError } from '../../contract/errors.ts'
-import type { AllowedOrigins } from './allowed-origins.ts'
-import { isPublicAddress } from './public-address.ts'
 
 /** The addresses of a name. */
 export type Lookup = (host: string) => Promise<readonly string[]>
@@ -51,3 +49,74 @@ const notFound = (host: string, cause?: Error) =>
     hint: "Check the name, and the runner's network.",
     cause,
   })
+
+/** Not of the public internet: IANA's special-purpose registry, and what clouds answer their guests on. */
+const notPublic4 = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '168.63.129.16/32',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.0.2.0/24',
+  '192.88.99.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+]
+/** All of IPv6 that is public today; what maps or translates IPv4 by a prefix of its own lies outside. */
+const public6 = '2000::/3'
+/** Of it: protocol assignments with Teredo, documentation, and 6to4, which holds any IPv4 address. */
+const notPublic6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']
+
+/** False also for what is no address. */
+export function isPublicAddress(address: string): boolean {
+  const family = isIP(address)
+  if (family === 4) return !within(address, 'ipv4', notPublic4)
+  // A zone names a network of this machine.
+  if (family !== 6 || address.includes('%')) return false
+  return within(address, 'ipv6', [public6]) && !within(address, 'ipv6', notPublic6)
+}
+
+function within(address: string, family: 'ipv4' | 'ipv6', subnets: readonly string[]): boolean {
+  const list = new BlockList()
+  for (const subnet of subnets) {
+    const [net, bits] = subnet.split('/')
+    list.addSubnet(net!, Number(bits), family)
+  }
+  return list.check(address, family)
+}
+
+/** Servers that the operator of a runner lets it speak to, wherever they are: `host`, `host:port` or `http://host:port`. */
+export class AllowedOrigins {
+  readonly #origins: ReadonlySet<string>
+
+  /** `variable` is where the comma-separated text comes from. Throws `invalid_argument` for what is no server. */
+  constructor(text: string, variable: string) {
+    const entries = text.split(',').map((entry) => entry.trim())
+    this.#origins = new Set(entries.filter((entry) => entry !== '').map((entry) => origin(entry, variable)))
+  }
+
+  /** Scheme, host and port are the same; https and its port 443 where nothing else was said. */
+  has(url: URL): boolean {
+    return this.#origins.has(url.origin)
+  }
+}
+
+function origin(entry: string, variable: string): string {
+  const url = URL.parse(entry.includes('://') ? entry : `https://${entry}`)
+  const web = url?.protocol === 'https:' || url?.protocol === 'http:'
+  if (web && !entry.includes('*') && url.href === `${url.origin}/`) return url.origin
+  throw new ErrandError(
+    'invalid_argument',
+    `${variable} names ${JSON.stringify(entry)}, which is no server.`,
+    {
+      hint: 'Write host, host:port or http://host:port, separated by commas.',
+    },
+  )
+}

@@ -1,10 +1,9 @@
-import type { Readable, Transform } from 'node:stream'
+import { type Readable, Transform, type TransformCallback } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Extract, Header } from 'tar-stream'
 import { ErrandError } from '../../contract/errors.ts'
-import { BoundedTar } from './bounded-tar.ts'
-import { entryPath, refusedEntry } from './entry-path.ts'
-import type { UnpackedFiles, UnpackLimits } from './unpacked-files.ts'
+import { entryPath, refusedEntry } from './archive-entries.ts'
+import { tooManyBytes, type UnpackedFiles, type UnpackLimits } from './unpacked-files.ts'
 
 type Entry = Extract extends AsyncIterable<infer E> ? E : never
 
@@ -80,4 +79,94 @@ function check({ name, type, mode = 0, pax }: Header): void {
     throw refusedEntry(name, 'is a sparse file', 'Pack without --sparse.')
   if ((mode & 0o6000) !== 0)
     throw refusedEntry(name, 'has a setuid or setgid bit', 'Take it away: chmod ug-s.')
+}
+
+/** Bytes of the blocks of zeros that a tar ends with. */
+const END_BLOCKS_BYTES = 1024
+
+/** Passes an unpacked tar on, counting real bytes: what a header says of a size decides nothing. */
+class BoundedTar extends Transform {
+  readonly #maxBytes: number
+  readonly #guard: TarHeaderGuard
+  readonly #what: string
+  #bytes = 0
+  #tail = Buffer.alloc(0)
+
+  /** `maxHeaders`: of those that only change what follows them. `what` is bounded, in words. */
+  constructor(maxBytes: number, maxHeaders: number, what: string) {
+    super()
+    this.#maxBytes = maxBytes
+    this.#guard = new TarHeaderGuard(maxHeaders)
+    this.#what = what
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#bytes += chunk.length
+    this.#tail = Buffer.concat([this.#tail.subarray(-END_BLOCKS_BYTES), chunk.subarray(-END_BLOCKS_BYTES)])
+    done(this.#fault(chunk), chunk)
+  }
+
+  #fault(chunk: Buffer): ErrandError | null {
+    if (this.#bytes > this.#maxBytes) return tooManyBytes(this.#what, this.#maxBytes)
+    const fault = this.#guard.push(chunk)
+    if (fault === undefined) return null
+    return new ErrandError('source_refused', `The ${this.#what} ${fault}.`, { hint: again })
+  }
+
+  override _flush(done: TransformCallback): void {
+    const end = this.#tail.subarray(-END_BLOCKS_BYTES)
+    const whole = end.length === END_BLOCKS_BYTES && end.every((byte) => byte === 0)
+    done(
+      whole
+        ? null
+        : new ErrandError('source_refused', `The ${this.#what} is cut off: it has no end.`, { hint: again }),
+    )
+  }
+}
+
+const again = 'Pack and send it again.'
+
+const HEADER_BLOCK_BYTES = 512
+const TYPE_AT = 156
+const SIZE_AT = 124
+const MAGIC_AT = 257
+const MAGIC = Buffer.from('ustar')
+
+/** Most bytes of a header that changes the entry after it (x, L, K), or all entries (g), by its type. */
+const maxHeaderBytes: Readonly<Record<string, number>> = { x: 64 * 1024, L: 4096, K: 4096, N: 4096, g: 4096 }
+
+/**
+ * Finds headers that cost more than what they stand for: a reader merges each global one into every entry. Looks at all
+ * blocks, so that no lie about a size hides one.
+ */
+class TarHeaderGuard {
+  readonly #maxHeaders: number
+  #part: Buffer = Buffer.alloc(0)
+  #headers = 0
+
+  constructor(maxHeaders: number) {
+    this.#maxHeaders = maxHeaders
+  }
+
+  /** Returns what is wrong, in words that follow a name. */
+  push(chunk: Buffer): string | undefined {
+    const bytes = this.#part.length === 0 ? chunk : Buffer.concat([this.#part, chunk])
+    const whole = bytes.length - (bytes.length % HEADER_BLOCK_BYTES)
+    this.#part = bytes.subarray(whole)
+    for (let at = 0; at < whole; at += HEADER_BLOCK_BYTES) {
+      const most = maxHeaderBytes[String.fromCharCode(bytes[at + TYPE_AT]!)]
+      if (most === undefined || MAGIC.compare(bytes, at + MAGIC_AT, at + MAGIC_AT + MAGIC.length) !== 0)
+        continue
+      if (!(sizeOf(bytes, at) <= most)) return 'holds a header that is too large'
+      if (++this.#headers > this.#maxHeaders) return 'holds too many headers'
+    }
+    return undefined
+  }
+}
+
+/** NaN for what is not octal: a size that needs more is too large here. */
+function sizeOf(bytes: Buffer, at: number): number {
+  if (bytes[at + SIZE_AT]! >= 0x80) return Number.NaN
+  const text = bytes.toString('latin1', at + SIZE_AT, at + SIZE_AT + 12)
+  return Number.parseInt(text.replace(/^[ \0]+/, '') || '0', 8)
 }

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
+import { type RawZipEntry, rawZip } from '../../../test/support/sources/archive-fixture.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { type RawZipEntry, rawZip } from './archive-fixture.ts'
 import { unpack } from './unpack.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'errand-unzip-'))

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { crc32 } from 'node:zlib'
 import type { Entry, ZipFile } from 'yauzl'
 import { ErrandError } from '../../contract/errors.ts'
-import { refusedEntry } from './entry-path.ts'
+import { refusedEntry } from './archive-entries.ts'
 import { tooManyBytes, tooManyEntries, type UnpackedFiles, type UnpackLimits } from './unpacked-files.ts'
 
 /** The least that stands before the bytes of an entry. */

@@ -16,8 +16,8 @@ import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
+import { pax, type RawEntry, rawTar } from '../../../test/support/sources/archive-fixture.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { pax, type RawEntry, rawTar } from './archive-fixture.ts'
 import { unpack } from './unpack.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'errand-unpack-'))

@@ -3,9 +3,7 @@ import { mkdir, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { ErrandError } from '../../contract/errors.ts'
-import { checkLinks } from './entry-links.ts'
-import { EntryNames } from './entry-names.ts'
-import { entryPath, refusedEntry } from './entry-path.ts'
+import { checkLinks, EntryNames, entryPath, refusedEntry } from './archive-entries.ts'
 
 export interface UnpackLimits {
   /** Of all files together, unpacked. */

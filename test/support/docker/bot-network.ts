@@ -8,7 +8,7 @@ import {
   buildBridges,
   buildsChain,
   guardChain,
-} from '../../../src/runner/containers/docker/guard-rules.ts'
+} from '../../../src/runner/docker/network-guard.ts'
 import { noteMade } from './docker.ts'
 import { DockerApi, type ThingApi } from './docker-api.ts'
 

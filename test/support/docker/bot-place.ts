@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 import { ErrandError } from '../../../src/contract/errors.ts'
-import { attemptSpec, place } from '../../../src/runner/attempts/attempt-fixture.ts'
 import { BotServices, type BotsOptions } from '../../../src/runner/bots/bot-services.ts'
-import { engineName } from '../../../src/runner/bots/engine-name.ts'
+import { dockerName } from '../../../src/runner/bots/docker-here.ts'
 import { prepareImage } from '../../../src/runner/bots/images/prepare-image.ts'
-import { connectDocker } from '../../../src/runner/containers/docker/connect.ts'
+import { connectDocker } from '../../../src/runner/docker/connected-docker.ts'
 import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
 import type { Attempts } from '../../../src/runner/ports.ts'
+import { attemptSpec, place } from '../runner/attempt-fixture.ts'
 import { botNetworkFor } from './bot-network.ts'
 import { baseImage, labelled, noteMade, removeLabelled } from './docker.ts'
 
@@ -35,7 +35,7 @@ export async function botPlace(t: TestContext, options: Partial<BotsOptions> = {
   const image = await baseImage('busybox:latest')
   const here = place()
   const stateDir = join(here.path, 'bots')
-  const label = `errand.runner=${engineName(stateDir)}`
+  const label = `errand.runner=${dockerName(stateDir)}`
   noteMade('label', label)
   t.after(async () => {
     await removeLabelled(label)

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
-import type { EngineUnderTest } from '../../../src/runner/containers/container-engine-conformance.ts'
-import { connectDocker } from '../../../src/runner/containers/docker/connect.ts'
+import { connectDocker } from '../../../src/runner/docker/connected-docker.ts'
 import { botNetworkFor } from './bot-network.ts'
 import { baseImage, noteMade, removeLabelled } from './docker.ts'
+import type { EngineUnderTest } from './docker-engine-conformance.ts'
 
 /** A driver with a network and a runner's name of its own; all of it goes with the test. */
 export async function dockerUnderTest(

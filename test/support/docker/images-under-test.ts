@@ -2,14 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { ImageOrder, PreparedImage } from '../../../src/runner/bots/images/ports.ts'
+import type { ImageOrder, PreparedImage } from '../../../src/runner/bots/images/image-order.ts'
 import { prepareImage } from '../../../src/runner/bots/images/prepare-image.ts'
-import type { ContainerEngine } from '../../../src/runner/containers/ports.ts'
+import type { DockerEngine } from '../../../src/runner/docker/docker-engine.ts'
 import { dockerFor, type TestDocker } from './docker.ts'
 import { dockerUnderTest } from './docker-under-test.ts'
 
 export interface ImagesUnderTest {
-  engine: ContainerEngine
+  engine: DockerEngine
   docker: TestDocker
   stateDir: string
   /** What was told so far. */

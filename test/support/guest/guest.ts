@@ -11,7 +11,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, unwatchFile, watchFile } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { endTree } from '../../../src/platform/process-ending.ts'
+import { endTree } from '../../../src/platform/child-tree.ts'
 import type { EndedTest, TestLine } from '../test-reporter.ts'
 
 const PROGRAM = '/usr/bin/linux.uml'

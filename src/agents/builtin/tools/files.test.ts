@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ToolFixture } from './tool-fixture.ts'
+import { ToolFixture } from '../../../../test/support/agents/tool-fixture.ts'
 
 test('a file is read whole, by range, and in parts where it is long', async (context) => {
   const tools = new ToolFixture(context)

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { processStat } from '../../../platform/process-tree.ts'
-import { OutputEnds } from './output-ends.ts'
-import { ToolFixture } from './tool-fixture.ts'
+import { ToolFixture } from '../../../../test/support/agents/tool-fixture.ts'
+import { processStat } from '../../../platform/proc.ts'
+import { OutputEnds } from './run-command.ts'
 
 test('a command answers its code and its output, in the order it came', async (context) => {
   const tools = new ToolFixture(context)

@@ -4,8 +4,7 @@ import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
-import { spawnTree } from '../../../platform/process-ending.ts'
-import { OutputEnds } from './output-ends.ts'
+import { spawnTree } from '../../../platform/child-tree.ts'
 import { defineTool, OUTPUT_BYTES, ToolError } from './tool.ts'
 
 const GRACE_MS = 2000
@@ -77,5 +76,77 @@ async function exited(child: ChildProcess, cut: AbortSignal): Promise<string | u
   } catch (error) {
     if (cut.aborted) return undefined
     throw error
+  }
+}
+
+/** What a shell needs of the machine. */
+const machine = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
+
+/** Keys of models' services, and of Errand itself: no command has a use for them. */
+const keys =
+  /^(OPENAI_API_KEY|OPENAI_ADMIN_KEY|ANTHROPIC_API_KEY|ANTHROPIC_AUTH_TOKEN|CLAUDE_CODE_OAUTH_TOKEN|CODEX_API_KEY|COPILOT_PROVIDER_API_KEY|COPILOT_GITHUB_TOKEN|ERRAND_TOKEN|ADOS_TOKEN)$/
+
+/** The environment of the commands that the model runs. `step` is what the step sees. */
+export function commandEnvironment(
+  base: NodeJS.ProcessEnv,
+  step: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const own = Object.entries(step).filter(([name]) => !keys.test(name))
+  const passed = machine.flatMap((name) => {
+    const value = base[name]
+    return value === undefined ? [] : [[name, value]]
+  })
+  // There is nobody to page through output or to type a password.
+  return {
+    PAGER: 'cat',
+    GIT_PAGER: 'cat',
+    GIT_TERMINAL_PROMPT: '0',
+    ...Object.fromEntries([...passed, ...own]),
+  }
+}
+
+/** Keeps the beginning and the end of what a command puts out, however much it is. */
+export class OutputEnds {
+  readonly #headBytes: number
+  readonly #tailBytes: number
+  readonly #head: Buffer[] = []
+  #headLength = 0
+  #tail: Buffer[] = []
+  #tailLength = 0
+  #dropped = 0
+
+  constructor(headBytes: number, tailBytes: number) {
+    this.#headBytes = headBytes
+    this.#tailBytes = tailBytes
+  }
+
+  push(chunk: Buffer): void {
+    const head = chunk.subarray(0, this.#headBytes - this.#headLength)
+    if (head.length > 0) {
+      this.#head.push(head)
+      this.#headLength += head.length
+    }
+    const rest = chunk.subarray(head.length)
+    if (rest.length === 0) return
+    this.#tail.push(rest)
+    this.#tailLength += rest.length
+    if (this.#tailLength > this.#tailBytes * 2) this.#trim()
+  }
+
+  text(): string {
+    if (this.#tailLength > this.#tailBytes) this.#trim()
+    const [head, tail] = [Buffer.concat(this.#head), Buffer.concat(this.#tail)]
+    // Only where something is missing between them may a character be broken.
+    if (this.#dropped === 0) return Buffer.concat([head, tail]).toString()
+    return `${head}\n… (${this.#dropped} bytes left out)\n${tail}`
+  }
+
+  #trim(): void {
+    const tail = Buffer.concat(this.#tail)
+    const kept = tail.subarray(Math.max(0, tail.length - this.#tailBytes))
+    this.#dropped += tail.length - kept.length
+    // A copy: a slice would hold the memory of all.
+    this.#tail = [Buffer.from(kept)]
+    this.#tailLength = kept.length
   }
 }

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { globPattern } from './glob.ts'
-import { ToolFixture } from './tool-fixture.ts'
+import { ToolFixture } from '../../../../test/support/agents/tool-fixture.ts'
+import { globPattern } from './list-files.ts'
 
 const git = (cwd: string, ...args: string[]) =>
   execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', ...args], { cwd, stdio: 'ignore' })

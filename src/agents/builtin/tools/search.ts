@@ -1,10 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import * as z from 'zod'
-import { TimeGuard } from '../../../platform/time-guard.ts'
-import { filesBelow } from './file-list.ts'
-import { globPattern } from './glob.ts'
-import { isBinary, openRegular, WHOLE_FILE_BYTES } from './text-file.ts'
+import { TimeGuard } from '../../../platform/untrusted-input.ts'
+import { filesBelow, globPattern } from './list-files.ts'
+import { isBinary, openRegular, WHOLE_FILE_BYTES } from './read-file.ts'
 import { defineTool, OUTPUT_BYTES, ToolError, type ToolResult, type Work } from './tool.ts'
 
 const MOST_MATCHES = 200

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { attemptSpec, endOf, place, textOf } from '../../../../test/support/runner/attempt-fixture.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { Action, ActionRegistry } from '../../ports.ts'
-import { attemptSpec, endOf, place, textOf } from '../attempt-fixture.ts'
 
 type Run = Extract<Action, { kind: 'inline' }>['run']
 const registry = (run: Run): ActionRegistry => ({ test: { kind: 'inline', run } })

@@ -2,10 +2,10 @@ import type { AttemptSpec, StreamName } from '../../../contract/attempt.ts'
 import { ErrandError, messageWithHint } from '../../../contract/errors.ts'
 import type { Action } from '../../ports.ts'
 import type { AttemptSecrets } from '../../secrets/attempt-secrets.ts'
-import { callAt } from '../deadline.ts'
 import type { Driven, Driver, Swept } from '../driver.ts'
-import type { Ending } from '../outcome.ts'
 import type { PushedOutput } from '../pushed-output.ts'
+import { callAt } from '../timers.ts'
+import type { Ending } from '../verdict.ts'
 
 type InlineAction = Extract<Action, { kind: 'inline' }>
 type Output = Pick<PushedOutput, 'push' | 'end'>

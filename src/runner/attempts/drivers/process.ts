@@ -1,14 +1,13 @@
 import type { AttemptSpec } from '../../../contract/attempt.ts'
 import { type ErrandError, messageOf } from '../../../contract/errors.ts'
-import { endTree } from '../../../platform/process-ending.ts'
+import { endTree } from '../../../platform/child-tree.ts'
 import type { Action, ProcessPlan } from '../../ports.ts'
-import { noDescriptors } from '../attempt-folders.ts'
+import { adopt } from '../adopt.ts'
+import type { AttemptFiles } from '../attempt-files.ts'
+import { noDescriptors } from '../attempt-folder.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../driver.ts'
-import type { Kept } from '../kept.ts'
-import type { Ending } from '../outcome.ts'
-import { processEnvironment } from '../process-environment.ts'
-import { takeUp } from '../recovery.ts'
-import { type Launch, launchOf } from '../start-failure.ts'
+import { type Launch, launchOf, processEnvironment } from '../launch.ts'
+import type { Ending } from '../verdict.ts'
 import type { Workspaces } from '../workspaces.ts'
 import { type FoundWrapper, WrappedProcess } from '../wrapped-process.ts'
 
@@ -34,12 +33,12 @@ export function processDrivers(options: ProcessDriversOptions): DriverKind {
 
 class ProcessDriver implements Driver {
   readonly #attempt: Driven
-  readonly #kept: Kept
+  readonly #kept: AttemptFiles
   readonly #action: () => Action
   readonly #options: ProcessDriversOptions
   readonly #process: WrappedProcess
 
-  constructor(attempt: Driven, kept: Kept, action: () => Action, options: ProcessDriversOptions) {
+  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: ProcessDriversOptions) {
     const { folder, mark, cage } = kept
     this.#attempt = attempt
     this.#kept = kept
@@ -65,7 +64,7 @@ class ProcessDriver implements Driver {
       finish: (ending: Ending) => attempt.finish(ending),
     }
     try {
-      await takeUp(bereft, this.#kept.folder, (claim) => this.#begin(claim))
+      await adopt(bereft, this.#kept.folder, (claim) => this.#begin(claim))
     } catch (error) {
       if (noDescriptors(error)) throw error
       await this.kill()

@@ -1,9 +1,7 @@
 import { ErrandError } from '../../../contract/errors.ts'
-import type { OwnLabels } from '../../containers/ports.ts'
-import { folderEntries } from '../../sources/folder-entries.ts'
-import { readIgnoreFile } from '../../sources/ignore-file.ts'
+import type { OwnLabels } from '../../docker/docker-engine.ts'
+import { folderEntries, readIgnoreFile, SkippedPaths } from '../../sources/folder-entries.ts'
 import { tarOf } from '../../sources/pack.ts'
-import { SkippedPaths } from '../../sources/skipped-paths.ts'
 import type { ImageSupply } from './image-supply.ts'
 import { withoutScripts } from './run-mounts.ts'
 

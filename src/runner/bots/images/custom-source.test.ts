@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
-import { rawTar, rawZip } from '../../sources/archive-fixture.ts'
-import { makeRepository, serveGit } from '../../sources/git-fixture.ts'
+import { rawTar, rawZip } from '../../../../test/support/sources/archive-fixture.ts'
+import { makeRepository, serveGit } from '../../../../test/support/sources/git-fixture.ts'
 
 const skip = await dockerHere()
 

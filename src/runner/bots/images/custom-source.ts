@@ -3,18 +3,16 @@ import { readFile, realpath, stat, writeFile } from 'node:fs/promises'
 import { basename, join, relative, sep } from 'node:path'
 import type { BotSource } from '../../../contract/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
-import { engineLabels } from '../../containers/docker/own-labels.ts'
+import { dockerLabels } from '../../docker/own-labels.ts'
+import { entryPath } from '../../sources/archive-entries.ts'
 import { clone } from '../../sources/clone.ts'
-import { entryPath } from '../../sources/entry-path.ts'
-import { folderEntries } from '../../sources/folder-entries.ts'
-import { SkippedPaths } from '../../sources/skipped-paths.ts'
+import { folderEntries, SkippedPaths } from '../../sources/folder-entries.ts'
 import { unpack } from '../../sources/unpack.ts'
-import { baseImage } from './base-image.ts'
 import type { BuildFolder } from './build-image.ts'
 import { type Dockerfile, dockerfileText, parseDockerfile } from './dockerfile.ts'
-import type { ImageSupply } from './image-supply.ts'
+import type { ImageOrder } from './image-order.ts'
+import { baseImage, type ImageSupply } from './image-supply.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
-import type { ImageOrder } from './ports.ts'
 
 export type CustomSource = Extract<BotSource, { mode: 'archive' | 'git' }>
 
@@ -70,7 +68,7 @@ async function dockerfileAt(folder: string, named: string) {
 function labelledStages(file: Dockerfile, runner: string): Dockerfile {
   const first = file.instructions.findIndex(({ keyword }) => keyword === 'FROM')
   const last = file.instructions.findLastIndex(({ keyword }) => keyword === 'FROM')
-  const labels = Object.entries(engineLabels({ runner }))
+  const labels = Object.entries(dockerLabels({ runner }))
   const rest = labels.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(' ')
   const instructions = file.instructions.flatMap((instruction, index) => {
     if (instruction.keyword !== 'FROM') return [instruction]

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { dockerfileText, parseDockerfile } from './dockerfile.ts'
-import { isRefusedTrigger } from './dockerfile-rules.ts'
+import { dockerfileText, isRefusedTrigger, parseDockerfile } from './dockerfile.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 
 /** What the engine is given, and the images that were asked for. */

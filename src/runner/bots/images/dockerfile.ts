@@ -1,6 +1,6 @@
 import { ErrandError } from '../../../contract/errors.ts'
 
-export interface Instruction {
+interface Instruction {
   /** In capitals. */
   keyword: string
   /** Such as `--from=build`; those of COPY, ADD, FROM and RUN. */
@@ -60,7 +60,7 @@ export function dockerfileText({ joiner, instructions }: Dockerfile): string {
 }
 
 /** Undefined where it is none. */
-export function instructionOf(text: string): Instruction | undefined {
+function instructionOf(text: string): Instruction | undefined {
   const match = /^\s*([A-Za-z]+)(?:[ \t]+(.*))?$/s.exec(text.trimEnd())
   if (match === null) return undefined
   const keyword = match[1]!.toUpperCase()
@@ -101,4 +101,72 @@ function joinerOf(lines: readonly string[]): '\\' | '`' {
     if (directive[1]!.toLowerCase() === 'escape') return directive[2] === '`' ? '`' : '\\'
   }
   return '\\'
+}
+
+/** The images or stages that it copies from. */
+export const copiedFrom = ({ flags }: Instruction): string[] =>
+  flags.filter((flag) => flag.startsWith(FROM_FLAG)).map((flag) => flag.slice(FROM_FLAG.length))
+
+export const FROM_FLAG = '--from='
+
+/**
+ * Whether it adds, or could add, something from an address: the engine itself would fetch it, past all that holds a
+ * build. An address needs a colon, and nothing in a plain path can come to mean one.
+ */
+export const addsAddress = ({ keyword, rest }: Instruction): boolean =>
+  keyword === 'ADD' && /[:$\\`]/.test(rest)
+
+/** Whether it adds what the engine itself would unpack: a little becomes much then, past all that holds a build. */
+export const unpacks = ({ keyword, rest }: Instruction): boolean =>
+  keyword === 'ADD' && /\.(?:tar|tgz|tbz2?|txz|t?gz|bz2|xz|zst)(?=["',\s]|$)/i.test(rest)
+
+/**
+ * Whether a newer engine would take the lines that follow for a text (<<EOF), and so for other instructions than are read
+ * here. It fills in ${…} before it looks.
+ */
+export const opensText = ({ keyword, rest }: Instruction): boolean =>
+  ['ADD', 'COPY', 'RUN', 'ONBUILD'].includes(keyword) && /(?:^|[\s}])\d*<<(?!<)|<(?:\}|\$\{)/.test(rest)
+
+/**
+ * Whether the text after ONBUILD is refused: in the build that carries it out nobody looks at it again. One of an image may
+ * have several lines, which the engine would join.
+ */
+export function isRefusedTrigger(text: string): boolean {
+  const instruction = instructionOf(text)
+  return (
+    instruction === undefined ||
+    /[^\P{Cc}\t]/u.test(text) ||
+    ['FROM', 'ONBUILD', 'ADD', 'VOLUME'].includes(instruction.keyword) ||
+    opensText(instruction) ||
+    (instruction.keyword === 'RUN' && instruction.flags.length > 0) ||
+    copiedFrom(instruction).length > 0
+  )
+}
+
+const VARIABLE = /\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^${}]*))?\})/g
+
+/** Takes the defaults of an ARG before the first FROM; what has none, or is not written plainly, has no value. */
+export function readArg(rest: string, variables: Map<string, string>): void {
+  for (const [, name, quoted, single, plain] of rest.matchAll(
+    /([A-Za-z_]\w*)(?:=(?:"([^"]*)"|'([^']*)'|(\S*)))?(?=\s|$)/g,
+  )) {
+    const given = quoted ?? single ?? plain
+    const value = given === undefined ? undefined : expanded(given, variables)
+    if (value === undefined) variables.delete(name!)
+    else variables.set(name!, value)
+  }
+}
+
+/** Undefined where a variable has no value. */
+export function expanded(text: string, variables: ReadonlyMap<string, string>): string | undefined {
+  let whole = true
+  const result = text.replace(VARIABLE, (_all, bare, braced, sign, word) => {
+    const value = variables.get(bare ?? braced)
+    const isSet = value !== undefined && (value !== '' || sign?.startsWith(':') !== true)
+    if (sign?.endsWith('+')) return isSet ? word : ''
+    if (isSet) return value
+    if (sign === undefined) whole = false
+    return word ?? ''
+  })
+  return whole && result !== '' ? result : undefined
 }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { EMPTY_IMAGE } from '../../containers/docker/held-volumes.ts'
-import { imageName } from './image-name.ts'
-import { imageSettings } from './image-settings.ts'
-import { isPublicRegistry } from './public-registries.ts'
+import { EMPTY_IMAGE } from '../../docker/held-volumes.ts'
+import { imageName, isPublicRegistry } from './image-name.ts'
+import { imageSettings } from './image-supply.ts'
 
 const digest = `sha256:${'0f'.repeat(32)}`
 

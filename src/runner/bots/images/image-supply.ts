@@ -1,14 +1,17 @@
+import { type Env, setting } from '../../../config/read-setting.ts'
 import { ErrandError } from '../../../contract/errors.ts'
-import type { ContainerEngine, ImageInfo, Progress, PullOrder } from '../../containers/ports.ts'
-import type { ImageName } from './image-name.ts'
-import { type ImageSettings, LOCAL_IMAGES, REGISTRY_ALLOW } from './image-settings.ts'
-import type { ImageOrder } from './ports.ts'
-import { isPublicRegistry } from './public-registries.ts'
+import type { BuildOrder, DockerEngine, ImageInfo, Progress, PullOrder } from '../../docker/docker-engine.ts'
+import { GIT_ALLOW } from '../../sources/clone.ts'
+import { AllowedOrigins } from '../../sources/server-addresses.ts'
+import { cpuShares } from '../bot-caps.ts'
+import { isRefusedTrigger } from './dockerfile.ts'
+import { type ImageName, imageName, isPublicRegistry } from './image-name.ts'
+import type { ImageOrder } from './image-order.ts'
 import type { PulledNames } from './pulled-names.ts'
 
 /** Where images come from. What is used is named by its id from then on: a name may come to mean another image. */
 export interface ImageSupply {
-  engine: ContainerEngine
+  engine: DockerEngine
   settings: ImageSettings
   pulledNames: PulledNames
   buildTurn: ImageOrder['buildTurn']
@@ -66,4 +69,100 @@ function checkRegistry({ registry }: ImageName, { settings }: ImageSupply): void
   throw new ErrandError('source_refused', `No images are pulled from the registry ${registry} here.`, {
     hint: `The operator of the runner can allow it: ${REGISTRY_ALLOW}=${registry}.`,
   })
+}
+
+/** Registries beside those of large providers, as the operator allows them. */
+const REGISTRY_ALLOW = 'ERRAND_REGISTRY_ALLOW'
+/** Names of images, `*` for any text, that are used as they are on this machine. */
+const LOCAL_IMAGES = 'ERRAND_LOCAL_IMAGES'
+
+interface ImageSettings {
+  baseImages: Readonly<Record<'python' | 'node', string>>
+  buildLimits: BuildOrder['limits']
+  buildTimeoutMs: number
+  localImages: readonly RegExp[]
+  registries: AllowedOrigins
+  gitServers: AllowedOrigins
+  /** Of git. */
+  caFile?: string
+}
+
+/** From the runner's environment. Throws `invalid_argument`, naming the variable. */
+export function imageSettings(env: Env): ImageSettings {
+  const seconds = setting(env, 'ERRAND_BUILD_SECONDS')
+  const cpus = setting(env, 'ERRAND_BUILD_CPUS')
+  return {
+    baseImages: { python: setting(env, 'BASE_IMAGE'), node: setting(env, 'ERRAND_NODE_BASE_IMAGE') },
+    buildLimits: {
+      memoryBytes: setting(env, 'ERRAND_BUILD_MEMORY'),
+      cpus,
+      cpuShares: cpuShares(cpus),
+      processes: Math.ceil(setting(env, 'ERRAND_BUILD_PROCESSES')),
+      diskBytes: setting(env, 'ERRAND_BUILD_DISK'),
+    },
+    buildTimeoutMs: seconds * 1000,
+    localImages: setting(env, LOCAL_IMAGES).map(namePattern),
+    registries: new AllowedOrigins(setting(env, REGISTRY_ALLOW), REGISTRY_ALLOW),
+    gitServers: new AllowedOrigins(setting(env, GIT_ALLOW), GIT_ALLOW),
+    ...(env.GIT_SSL_CAINFO ? { caFile: env.GIT_SSL_CAINFO } : {}),
+  }
+}
+
+/** One without a tag is one for every tag. */
+function namePattern(text: string): RegExp {
+  const literal = text.split('*').map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'))
+  const hasTag = /[:@][^/]*$/.test(text)
+  return new RegExp(`^${literal.join('.*')}${hasTag ? '' : '(?:[:@][^/]*)?'}$`)
+}
+
+/** Each is a copy of what stands there, in each step of a build: more than a few would fill the disk. */
+const MOST_VOLUMES = 4
+
+/** An image to build on. Those that the operator names, for simple bots, are used as they are here, unless it is to be anew. */
+export async function baseImage(text: string, supply: ImageSupply): Promise<ImageInfo> {
+  const { settings, pulledNames, progress } = supply
+  const name = imageName(text)
+  const isOperators = Object.values(settings.baseImages).some((base) => imageName(base).text === name.text)
+  const here = isOperators ? await operatorsImage(name, supply) : await localImage(name, supply)
+  if (here !== undefined && (await pulledNames.has(name.text))) await pulledNames.note(name.text, here.id)
+  const image = here ?? (await pulledImage(name, supply))
+  checkTriggers(text, image)
+  checkVolumes(text, image)
+  progress(`Base image ${name.text}: ${image.id}`)
+  return image
+}
+
+/** Anew, it is what its registry gives now; one that is this machine's own has none, and one that does not answer is told of. */
+async function operatorsImage(name: ImageName, supply: ImageSupply): Promise<ImageInfo | undefined> {
+  const here = await supply.engine.image(name.text)
+  if (!supply.refresh || here === undefined || (await localImage(name, supply)) !== undefined) return here
+  return await pulledImage(name, supply).catch((error: Error) => {
+    supply.signal.throwIfAborted()
+    supply.progress(
+      `Base image ${name.text} could not be pulled anew, and is used as it is here: ${error.message}`,
+    )
+    return here
+  })
+}
+
+/** Holds what a base image does in the build on top of it to the rules of a Dockerfile. */
+function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
+  const refused = onBuild.find(isRefusedTrigger)
+  if (refused === undefined) return
+  throw new ErrandError(
+    'source_refused',
+    `The base image ${text} has an ONBUILD instruction that is not taken: ${refused.slice(0, 200)}.`,
+    {
+      hint: 'Use a base image without ONBUILD COPY --from, ONBUILD ADD, ONBUILD VOLUME and ONBUILD RUN --mount.',
+    },
+  )
+}
+
+function checkVolumes(text: string, { volumes = [] }: ImageInfo): void {
+  if (volumes.length <= MOST_VOLUMES) return
+  throw new ErrandError(
+    'source_refused',
+    `The base image ${text} has ${volumes.length} volumes; ${MOST_VOLUMES} are taken.`,
+    { hint: 'Use a base image with fewer.' },
+  )
 }

@@ -1,16 +1,19 @@
 import { ErrandError } from '../../../contract/errors.ts'
-import type { ImageInfo } from '../../containers/ports.ts'
-import { type Dockerfile, type NumberedInstruction, refusedLine } from './dockerfile.ts'
+import type { ImageInfo } from '../../docker/docker-engine.ts'
+import { volumeLabel } from '../../docker/images.ts'
 import {
   addsAddress,
   copiedFrom,
+  type Dockerfile,
+  expanded,
   FROM_FLAG,
   isRefusedTrigger,
+  type NumberedInstruction,
   opensText,
+  readArg,
+  refusedLine,
   unpacks,
-} from './dockerfile-rules.ts'
-import { expanded, readArg } from './dockerfile-variables.ts'
-import { labelledVolumes } from './dockerfile-volumes.ts'
+} from './dockerfile.ts'
 import { DEFAULT_SHELL, execForm, withoutMounts } from './run-mounts.ts'
 
 /**
@@ -122,4 +125,37 @@ function readFrom(
     `has a variable without a value: ${JSON.stringify(name.slice(0, 100))}`,
     'Give it one before, such as ARG TAG=3.11-slim; ${TAG} and ${TAG:-value} are known here.',
   )
+}
+
+/** A text that stands between double quotes as it is, but for variables. */
+const PLAIN_PATH = /^[^\p{Cc}"'\\`]+$/u
+
+/** A LABEL in the place of a VOLUME; `count`: how many volumes the file has before it. */
+function labelledVolumes(
+  instruction: NumberedInstruction,
+  count: number,
+): { label: NumberedInstruction; count: number } {
+  const paths = volumePaths(instruction)
+  const rest = paths.map((path, index) => `${volumeLabel(count + index + 1)}="${path}"`).join(' ')
+  return { label: { ...instruction, keyword: 'LABEL', rest }, count: count + paths.length }
+}
+
+function volumePaths({ line, rest }: NumberedInstruction): string[] {
+  const paths = rest.startsWith('[') ? listed(rest) : rest.split(/[ \t]+/)
+  if (paths.length > 0 && paths.every((path) => typeof path === 'string' && PLAIN_PATH.test(path)))
+    return paths as string[]
+  throw refusedLine(
+    line,
+    'has a path that is not written plainly',
+    'Write it as VOLUME /data /more, or as VOLUME ["/data"].',
+  )
+}
+
+function listed(rest: string): unknown[] {
+  try {
+    const list: unknown = JSON.parse(rest)
+    return Array.isArray(list) ? list : []
+  } catch {
+    return []
+  }
 }

@@ -3,17 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { buildContext } from '../../../../test/support/docker/build-fixture.ts'
 import { baseImage, dockerFor, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
 import { ErrandError } from '../../../contract/errors.ts'
-import { despiteRemovals } from '../../containers/docker/lost-layers.ts'
-import { readProgress } from '../../containers/docker/progress-events.ts'
-import type { ContainerEngine, ImageInfo } from '../../containers/ports.ts'
-import { buildContext } from '../../containers/testing-build.ts'
-import { baseImage as supplied } from './base-image.ts'
-import { imageSettings } from './image-settings.ts'
-import type { ImageSupply } from './image-supply.ts'
-import type { ImageOrder } from './ports.ts'
+import { readProgress } from '../../docker/docker-answers.ts'
+import type { DockerEngine, ImageInfo } from '../../docker/docker-engine.ts'
+import { despiteRemovals } from '../../docker/docker-errors.ts'
+import type { ImageOrder } from './image-order.ts'
+import { type ImageSupply, imageSettings, baseImage as supplied } from './image-supply.ts'
 import { PulledNames } from './pulled-names.ts'
 
 const skip = await dockerHere()
@@ -126,7 +124,7 @@ test("an operator's base image is looked up anew where that is asked for, and it
       if (++pulls > 1) throw new ErrandError('unavailable', 'The registry does not answer.')
       return image('sha256:new')
     },
-  } as Partial<ContainerEngine> as ContainerEngine
+  } as Partial<DockerEngine> as DockerEngine
   const lines: string[] = []
   const idOf = async (refresh: boolean, env: Record<string, string> = {}) => {
     const supply: ImageSupply = {

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { startImageRegistry } from '../../../../test/support/docker/image-registry.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
-import type { ImageOrder } from './ports.ts'
+import type { ImageOrder } from './image-order.ts'
 import { PulledNames } from './pulled-names.ts'
 
 const skip = await dockerHere()

@@ -1,5 +1,9 @@
-import type { ImageInfo, PullOrder } from '../../containers/ports.ts'
-import type { ImageName } from './image-name.ts'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { writeFileAtomic } from '../../../platform/files.ts'
+import type { ImageInfo, PullOrder } from '../../docker/docker-engine.ts'
+import { type ImageName, PRIVATE_PART } from './image-name.ts'
 import { type ImageSupply, isOurs, pulledImage } from './image-supply.ts'
 
 /**
@@ -37,4 +41,31 @@ async function hide(
   )
   for (const digest of digests) await engine.removeImage(digest)
   if (before === undefined) await pulledNames.forget(name.text)
+}
+
+/** Names for the images of one owner that nobody else can guess: they are made with a key of this runner. */
+export class PrivateNames {
+  readonly #folder: string
+
+  constructor(stateDir: string, owner: string) {
+    this.#folder = createHmac('sha256', runnerKey(stateDir)).update(owner).digest('hex').slice(0, 40)
+  }
+
+  built(bot: string): string {
+    return `${PRIVATE_PART}/${this.#folder}/built:${bot}`
+  }
+
+  /** By the attempt that has pulled it: a tag may come to mean another image, and a bot begins again with its own. */
+  pulled(attemptId: string): string {
+    return `${PRIVATE_PART}/${this.#folder}/pulled:${createHash('sha256').update(attemptId).digest('hex')}`
+  }
+}
+
+function runnerKey(stateDir: string): string {
+  const file = join(stateDir, 'image-names.key')
+  if (!existsSync(file)) {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+    writeFileAtomic(file, randomBytes(32).toString('hex'), { mode: 0o600 })
+  }
+  return readFileSync(file, 'utf8')
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeFileAtomic } from '../../../platform/atomic-file.ts'
-import type { ContainerEngine } from '../../containers/ports.ts'
+import { writeFileAtomic } from '../../../platform/files.ts'
+import type { DockerEngine } from '../../docker/docker-engine.ts'
 
 interface Note {
   name: string
@@ -17,9 +17,9 @@ interface Note {
  */
 export class PulledNames {
   readonly #dir: string
-  readonly #engine: ContainerEngine
+  readonly #engine: DockerEngine
 
-  constructor(stateDir: string, engine: ContainerEngine) {
+  constructor(stateDir: string, engine: DockerEngine) {
     this.#dir = join(stateDir, 'pulled')
     this.#engine = engine
   }

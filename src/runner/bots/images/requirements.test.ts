@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nodeRecipe } from './node-recipe.ts'
-import { nodeRequirements } from './node-requirements.ts'
-import { pythonRequirements } from './python-requirements.ts'
-import { requirementLines } from './requirement-lines.ts'
+import { nodeRequirements, pythonRequirements, requirementLines } from './requirements.ts'
+import { nodeRecipe } from './simple-source.ts'
 
 const python = (...list: string[]) => pythonRequirements(requirementLines(list, 'requirements'))
 const node = (...list: string[]) => nodeRequirements(requirementLines(list, 'requirements'))

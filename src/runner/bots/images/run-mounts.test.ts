@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { baseImage, dockerHere } from '../../../../test/support/docker/docker.ts'
 import { imagesUnderTest } from '../../../../test/support/docker/images-under-test.ts'
-import { rawTar } from '../../sources/archive-fixture.ts'
+import { rawTar } from '../../../../test/support/sources/archive-fixture.ts'
 import { dockerfileText, parseDockerfile } from './dockerfile.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 

@@ -2,16 +2,14 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { BotSource } from '../../../contract/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
-import { EntryNames } from '../../sources/entry-names.ts'
-import { entryPath, refusedEntry } from '../../sources/entry-path.ts'
+import { EntryNames, entryPath, refusedEntry } from '../../sources/archive-entries.ts'
 import type { BuildFolder } from './build-image.ts'
-import { nodeRecipe } from './node-recipe.ts'
-import { pythonRecipe } from './python-recipe.ts'
+import { nodeRequirements, pythonRequirements, requirementLines } from './requirements.ts'
 
 export type SimpleSource = Extract<BotSource, { mode: 'simple' }>
 
 /** The needs of one language in a simple bot. */
-export interface Recipe {
+interface Recipe {
   /** Files that the dependencies are installed from, in a layer before that of the code. */
   dependencies: Readonly<Record<string, string>>
   /** Instructions before and after they are copied. */
@@ -26,6 +24,12 @@ type Language = 'python' | 'node'
 /** Numeric, so that an engine can see that it is not root's. */
 const USER = '65532:65532'
 const languages: Readonly<Record<string, Language>> = { py: 'python', js: 'node', mjs: 'node', cjs: 'node' }
+
+const OPTIONS = '--omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --cache=/tmp/npm-cache'
+
+const isObject = (value: unknown): value is Record<string, never> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
 const recipes = { python: pythonRecipe, node: nodeRecipe }
 
 /** Of the source, or of the ending of its entrypoint. */
@@ -97,4 +101,70 @@ function cleanFiles(files: Readonly<Record<string, string>>): Map<string, string
       return [path, text]
     }),
   )
+}
+
+/**
+ * Dependencies from the list, and from a package.json among the files; with its package-lock.json where nothing is added.
+ * Scripts of packages are not run.
+ */
+export function nodeRecipe(requirements: readonly string[], files: ReadonlyMap<string, string>): Recipe {
+  const listed = nodeRequirements(requirementLines(requirements, 'requirements'))
+  const isMore = Object.keys(listed).length > 0
+  const own = files.get('package.json')
+  const lock = isMore || own === undefined ? undefined : files.get('package-lock.json')
+  const manifest: Manifest = own === undefined ? { private: true } : packageJson(own)
+  const merged = isMore ? { ...manifest, dependencies: { ...manifest.dependencies, ...listed } } : manifest
+  const command = lock === undefined ? 'install' : 'ci'
+  return {
+    dependencies:
+      !isMore && own === undefined
+        ? {}
+        : {
+            'package.json': `${JSON.stringify(merged, null, 2)}\n`,
+            ...(lock === undefined ? {} : { 'package-lock.json': lock }),
+          },
+    before: ['ENV NODE_ENV=production'],
+    install: [`RUN npm ${command} ${OPTIONS} && rm -rf /tmp/npm-cache`],
+    program: 'node',
+  }
+}
+
+interface Manifest {
+  private?: boolean
+  dependencies?: Record<string, string>
+}
+
+function packageJson(text: string): Manifest {
+  const refused = (why: string, cause?: unknown) =>
+    new ErrandError('source_refused', `package.json ${why}.`, {
+      hint: 'Write it as {"dependencies": {"telegraf": "^4.16"}}.',
+      cause,
+    })
+  let manifest: unknown
+  try {
+    manifest = JSON.parse(text)
+  } catch (error) {
+    throw refused(`is no JSON: ${(error as Error).message}`, error)
+  }
+  if (!isObject(manifest)) throw refused('is no object')
+  if (manifest.dependencies !== undefined && !isObject(manifest.dependencies))
+    throw refused('has "dependencies" that are no object')
+  return manifest
+}
+
+/** Dependencies from the list, and from a requirements.txt among the files, which is held to the same grammar. */
+function pythonRecipe(requirements: readonly string[], files: ReadonlyMap<string, string>): Recipe {
+  const own = files.get('requirements.txt')?.split(/\r?\n/) ?? []
+  const lines = pythonRequirements([
+    ...requirementLines(requirements, 'requirements'),
+    ...requirementLines(own, 'requirements.txt'),
+  ])
+  return {
+    dependencies: lines.length === 0 ? {} : { 'requirements.txt': `${lines.join('\n')}\n` },
+    before: [
+      'ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore',
+    ],
+    install: ['RUN ["python", "-m", "pip", "install", "--no-cache-dir", "-r", "requirements.txt"]'],
+    program: 'python',
+  }
 }

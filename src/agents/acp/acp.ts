@@ -1,0 +1,51 @@
+import { ErrandError } from '../../contract/errors.ts'
+import { findProgram } from '../../platform/files.ts'
+import type { Agent, AgentLaunch, SessionRequest } from '../agent.ts'
+import { modelFailureOf } from '../failure.ts'
+import type { AcpProfile } from './profile.ts'
+import { AcpProtocol } from './protocol.ts'
+
+const profile: AcpProfile = {
+  agent: 'acp',
+  usage: { counts: 'prompt', cachedInInput: false, thoughtsApart: false },
+  model: 'session',
+  endsInError,
+}
+
+/** Such as "API Error: 529 overloaded". A model that was asked what a program prints may well answer so, too. */
+function endsInError(message: string, modelWrote: boolean): boolean {
+  if (!/^\W{0,3}(?:[\w-]+ ){0,3}error(?: \(?\d{3}\)?)?: *\S/i.test(message)) return false
+  return !modelWrote || modelFailureOf(message) !== 'other'
+}
+
+/** Any command that speaks the Agent Client Protocol on its standard input and output. */
+export const acp: Agent = {
+  name: 'acp',
+  title: 'Any agent that speaks the Agent Client Protocol',
+  keys: [],
+  usage: 'unknown',
+  // Which program it is, is told with each request.
+  locate: async () => ({ type: 'found', program: { path: '', version: '' } }),
+  launch,
+  protocol: (request, port) => new AcpProtocol(profile, request, port),
+}
+
+function launch({ command, extra_args, env, cwd }: SessionRequest): AgentLaunch {
+  const [name, ...args] = command ?? []
+  if (name === undefined) {
+    throw new ErrandError('invalid_argument', 'The agent "acp" needs a command.', {
+      hint: 'Give the program and its arguments as a list: command: [my-agent, --acp], or --command my-agent --command --acp.',
+    })
+  }
+  const program = findProgram(name, env.PATH ?? process.env.PATH ?? '', cwd)
+  if (program === undefined) {
+    throw new ErrandError(
+      'invalid_argument',
+      `The agent's program "${name}" is not there, or cannot be run.`,
+      {
+        hint: 'Give its absolute path, or the PATH it is found on.',
+      },
+    )
+  }
+  return { program, args: [...args, ...extra_args], env: {} }
+}

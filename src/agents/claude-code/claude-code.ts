@@ -1,0 +1,149 @@
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Agent, AgentInstall, AgentLaunch, AskMode, SessionRequest } from '../agent.ts'
+import { findProgram } from '../install/find-program.ts'
+import { withMusl } from '../install/native-binary.ts'
+import { ClaudeProtocol } from './protocol.ts'
+
+const install: AgentInstall = {
+  package: '@anthropic-ai/claude-code',
+  version: '2.1.329',
+  program: 'claude',
+  natives: (machine) =>
+    withMusl(machine, `@anthropic-ai/claude-code-${machine.platform}-${machine.arch}`).map(
+      (name) => `${name}/claude`,
+    ),
+  megabytes: 370,
+}
+
+const claudeKeys = ['ANTHROPIC_API_KEY', 'CLAUDE_CODE_OAUTH_TOKEN', 'ANTHROPIC_AUTH_TOKEN'] as const
+
+/** Tools for somebody who sits there, and such that would begin turns by themselves later. */
+const unfit = ['AskUserQuestion', 'EnterPlanMode', 'Monitor', 'ScheduleWakeup', 'CronCreate']
+
+/** About half a minute for a service that only fails; its own default is three minutes. */
+const MOST_RETRIES = '6'
+
+/** Would take back what the ask mode promises. */
+const forbidden =
+  /^--(settings|setting-sources|permission-mode|permission-prompt-tool|permission-prompts|allow-?ed-?tools|allowedTools|dangerously-skip-permissions|allow-dangerously-skip-permissions)(=|$)/
+
+/** Asked about even where settings of the project would allow them. */
+const changing = [
+  'Bash',
+  'Edit',
+  'Write',
+  'NotebookEdit',
+  'WebFetch',
+  'WebSearch',
+  'Skill',
+  'Task',
+  'Workflow',
+]
+const reading = ['Read', 'Grep', 'Glob']
+
+/** Other services, that have keys of their own. */
+const otherServices = ['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_USE_FOUNDRY']
+
+/** By its own protocol of JSON lines, which tells more than the adapter for the Agent Client Protocol (retries, costs). */
+export const claudeCode: Agent = {
+  name: 'claude_code',
+  title: 'Claude Code',
+  install,
+  keys: claudeKeys,
+  secrets: ['ANTHROPIC_CUSTOM_HEADERS', 'AWS_BEARER_TOKEN_BEDROCK'],
+  settings: ['ANTHROPIC_BASE_URL', 'ANTHROPIC_MODEL', 'CLAUDE_CONFIG_DIR'],
+  usage: 'each_call',
+  locate: (places) => findProgram({ name: 'claude_code', install, ...places }),
+  launch: claudeLaunch,
+  modelAt: (url, key) => ({ env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key } }),
+  protocol: (request, port) => new ClaudeProtocol(request, port),
+}
+
+export function claudeLaunch(request: SessionRequest): AgentLaunch {
+  const { env, session_id, new_session_id, model, max_turns } = request
+  const ownFolder = hasKey(env)
+  if (!ownFolder && !loggedIn(env))
+    throw new ErrandError(
+      'invalid_argument',
+      'Claude Code has no key for its model, and nobody is logged in.',
+      {
+        hint: 'Set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN for the step, or log in with "claude" on the runner.',
+      },
+    )
+  return {
+    args: [
+      ...['-p', '--input-format', 'stream-json', '--output-format', 'stream-json'],
+      ...['--include-partial-messages', '--verbose'],
+      ...permissionArguments(request),
+      ...['--disallowedTools', unfit.join(',')],
+      ...(model === undefined ? [] : ['--model', model]),
+      ...(max_turns === undefined ? [] : ['--max-turns', String(max_turns)]),
+      ...(session_id === undefined ? ['--session-id', new_session_id] : ['--resume', session_id]),
+      ...request.extra_args,
+    ],
+    env: {
+      DISABLE_AUTOUPDATER: '1',
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+      CLAUDE_CODE_MAX_RETRIES: env.CLAUDE_CODE_MAX_RETRIES ?? MOST_RETRIES,
+      // A turn ends when it is told to have ended: nothing goes on behind it.
+      CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: '1',
+      CLAUDE_CODE_DISABLE_CRON: '1',
+      // Its plan as one list, not as calls that change one.
+      CLAUDE_CODE_ENABLE_TASKS: '0',
+      ...permissionEnvironment(request.ask),
+      // Else a killed one leaves its sockets and the outputs of its tools in the machine's own folder.
+      CLAUDE_CODE_TMPDIR: join(request.home, 'tmp'),
+      // With a key it needs nothing of the user's; a login stays where it is.
+      ...(ownFolder ? { CLAUDE_CONFIG_DIR: join(request.home, 'claude') } : {}),
+    },
+  }
+}
+
+function hasKey(env: SessionRequest['env']): boolean {
+  return [...claudeKeys, ...otherServices].some((name) => (env[name] ?? '') !== '')
+}
+
+function loggedIn(env: SessionRequest['env']): boolean {
+  const home = env.HOME || homedir()
+  const folder = env.CLAUDE_CONFIG_DIR || join(home, '.claude')
+  // On a Mac the login itself is in the keychain.
+  const signs = [
+    join(folder, '.credentials.json'),
+    ...(process.platform === 'darwin' ? [join(home, '.claude.json')] : []),
+  ]
+  return signs.some((path) => existsSync(path))
+}
+
+function permissionArguments({ ask, cwd, extra_args, asks_reading }: SessionRequest): string[] {
+  const prompts = ['--permission-prompt-tool', 'stdio']
+  if (ask === 'allow') return [...prompts, '--permission-mode', 'bypassPermissions']
+  const wrong = extra_args.find((argument) => forbidden.test(argument))
+  if (wrong !== undefined)
+    throw new ErrandError(
+      'invalid_argument',
+      `Claude Code may not be started with "${wrong}" where tools are asked about.`,
+      {
+        hint: 'Leave it out, or set the permissions of the step to allow everything.',
+      },
+    )
+  const rules = ask === 'ask' && asks_reading === true ? [...changing, ...reading] : changing
+  // Hooks of the project run commands that nobody was asked about.
+  const settings = { disableAllHooks: true, permissions: { ask: rules } }
+  // Its settings redirect the model and its key, and, like its MCP servers, begin programs before anything is asked.
+  const ofNoProject = ['--setting-sources', 'user', '--strict-mcp-config', ...instructions(cwd)]
+  return [...prompts, '--permission-mode', 'default', '--settings', JSON.stringify(settings), ...ofNoProject]
+}
+
+/** They would go with the settings. */
+function instructions(cwd: string): string[] {
+  const path = join(cwd, 'CLAUDE.md')
+  return existsSync(path) ? ['--append-system-prompt-file', path] : []
+}
+
+/** It refuses to allow everything as root, unless it is told that it stands in a sandbox. */
+function permissionEnvironment(ask: AskMode): Record<string, string> {
+  return ask === 'allow' && process.getuid?.() === 0 ? { IS_SANDBOX: '1' } : {}
+}

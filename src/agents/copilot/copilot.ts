@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import type { AcpProfile, Aside } from '../acp/profile.ts'
+import { AcpProtocol } from '../acp/protocol.ts'
+import type { Agent, AgentInstall, AgentLaunch, Program, SessionRequest } from '../agent.ts'
+import { findProgram } from '../install/find-program.ts'
+import { sharedCache } from '../install/native-binary.ts'
+
+const profile: AcpProfile = {
+  agent: 'copilot',
+  usage: { counts: 'process', cachedInInput: true, thoughtsApart: false },
+  model: 'launch',
+  refusesInSilence: true,
+  // Some failures it tries again without a word, for over a minute.
+  sizeBeforeCall: true,
+  keyHint:
+    'Set COPILOT_PROVIDER_API_KEY for a provider of your own, else COPILOT_GITHUB_TOKEN, for the step.',
+  asking: { option: 'allow_all', value: 'off' },
+  aside,
+}
+
+/** Each comes as one whole chunk among those of the model. */
+function aside(text: string, during: { tool: boolean }): Aside | undefined {
+  if (/^Error: \S/.test(text)) return { type: 'failure', text: text.slice('Error: '.length) }
+  if (/^Info: .*Retrying\.\.\.$/.test(text)) return { type: 'retry', text: text.slice('Info: '.length) }
+  // The path of the tool call that is under way.
+  if (during.tool && /^Info: \/\S*$/.test(text)) return { type: 'noise' }
+  if (/^Info: Operation cancelled/.test(text) || (during.tool && /^Info: \S/.test(text)))
+    return { type: 'notice', text: text.slice('Info: '.length) }
+  return undefined
+}
+
+const tokens = ['COPILOT_GITHUB_TOKEN', 'GH_TOKEN', 'GITHUB_TOKEN']
+/** It would ask nobody with these. */
+const allowing = /^--(allow-|yolo|autopilot|assisted-approval|mode(=|$))/
+
+const install: AgentInstall = {
+  package: '@github/copilot',
+  version: '1.0.102',
+  program: 'copilot',
+  natives: ({ platform, arch }) =>
+    [platform, ...(platform === 'linux' ? ['linuxmusl'] : [])].map(
+      (system) => `@github/copilot-${system}-${arch}/copilot`,
+    ),
+  megabytes: 430,
+  cacheVariable: 'COPILOT_CACHE_HOME',
+}
+
+export const copilot: Agent = {
+  name: 'copilot',
+  title: 'GitHub Copilot CLI',
+  install,
+  keys: ['COPILOT_PROVIDER_API_KEY', ...tokens],
+  settings: [
+    ...['COPILOT_PROVIDER_BASE_URL', 'COPILOT_PROVIDER_TYPE', 'COPILOT_PROVIDER_WIRE_API'],
+    ...['COPILOT_MODEL', 'COPILOT_HOME', 'COPILOT_OFFLINE'],
+  ],
+  usage: 'each_turn',
+  locate: (places) => findProgram({ name: 'copilot', install, ...places }),
+  launch,
+  modelAt: (url, key) => ({
+    env: { COPILOT_PROVIDER_BASE_URL: `${url}/v1`, COPILOT_PROVIDER_API_KEY: key },
+    model: 'ask-check',
+  }),
+  protocol: (request, port) => new AcpProtocol(profile, request, port),
+}
+
+function launch(request: SessionRequest, program: Program): AgentLaunch {
+  const { ask, asks_reading, extra_args, model } = request
+  if (ask === 'ask' && asks_reading)
+    throw new ErrandError(
+      'invalid_argument',
+      'Copilot asks nobody before it reads: a rule that denies reading, or asks about it, cannot be kept.',
+      {
+        hint: 'Give such rules the tools that Copilot asks about (edit, delete, move, execute, fetch, other), or use another agent.',
+      },
+    )
+  const unasked = extra_args.find((arg) => allowing.test(arg))
+  if (ask !== 'allow' && unasked !== undefined) {
+    throw new ErrandError('invalid_argument', `With ${unasked}, Copilot would use tools without asking.`, {
+      hint: 'Remove it from extra_args, or let permissions be "allow".',
+    })
+  }
+  const allow = ask === 'allow' ? ['--allow-all-tools', '--allow-all-urls'] : []
+  // There is nobody at its terminal; what it wants to know it must ask with its answer.
+  const args = ['--acp', '--no-auto-update', '--no-ask-user', '--no-remote', ...allow]
+  return {
+    args: [...args, ...(model === undefined ? [] : ['--model', model]), ...extra_args],
+    env: environment(request, program),
+  }
+}
+
+function environment({ env, home, ask }: SessionRequest, program: Program): AgentLaunch['env'] {
+  const cache = sharedCache(program.path)
+  const users = env.COPILOT_HOME ?? join(env.HOME ?? home, '.copilot')
+  const provided = env.COPILOT_PROVIDER_BASE_URL !== undefined
+  const keyed = provided || tokens.some((name) => env[name] !== undefined)
+  return {
+    COPILOT_AUTO_UPDATE: 'false',
+    // The user's own login is used where nothing else is given.
+    COPILOT_HOME: keyed || !existsSync(users) ? join(home, 'copilot') : users,
+    ...(cache === undefined ? {} : { COPILOT_CACHE_HOME: cache }),
+    // With a provider of one's own nothing else is to be reached.
+    ...(provided && env.COPILOT_OFFLINE === undefined ? { COPILOT_OFFLINE: 'true' } : {}),
+    ...(ask === 'allow' ? {} : { COPILOT_ALLOW_ALL: 'false', COPILOT_ASSISTED_APPROVAL: 'false' }),
+  }
+}

@@ -1,0 +1,208 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { AgentUpdateOf } from '../../contract/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { type JsonObject, object, parsedObject, string } from '../acp/json-rpc.ts'
+import type { AcpProfile } from '../acp/profile.ts'
+import { AcpProtocol } from '../acp/protocol.ts'
+import type { Agent, AgentInstall, AgentLaunch, AskMode, SessionRequest } from '../agent.ts'
+import { modelFailureOf } from '../failure.ts'
+import { findProgram } from '../install/find-program.ts'
+import { withMusl } from '../install/native-binary.ts'
+
+const profile: AcpProfile = {
+  agent: 'opencode',
+  usage: { counts: 'last_step', cachedInInput: false, thoughtsApart: true },
+  model: 'session',
+  keyHint:
+    'Set ANTHROPIC_API_KEY, or the key of its other provider, for the step, or log in with "opencode auth login" on the runner.',
+  told: (method, params) => (method === RETRY ? retryOf(params) : undefined),
+  // Its write tool tells no diff once it may write without asking.
+  diff: ({ filePath, content }) =>
+    typeof filePath === 'string' && typeof content === 'string'
+      ? { path: filePath, new_text: content }
+      : undefined,
+}
+
+const RETRY = '_errand/retry'
+/**
+ * It tries again without a word, for over a minute and a half; its plugins hear of it. A method with an underscore is what
+ * the Agent Client Protocol leaves for others to add.
+ */
+const TELLS_RETRIES = `export const ErrandRetries = async () => ({
+  event: async ({ event }) => {
+    const status = event.type === 'session.status' ? event.properties?.status : undefined
+    if (status?.type !== 'retry') return
+    const params = { message: String(status.message), attempt: status.attempt }
+    process.stdout.write(JSON.stringify({ jsonrpc: '2.0', method: '${RETRY}', params }) + '\\n')
+  },
+})
+`
+function retryOf({ message, attempt }: JsonObject): AgentUpdateOf<'retry'> {
+  const text = string(message) ?? 'The model service failed.'
+  const told = Number.isInteger(attempt) ? { attempt: Number(attempt) } : {}
+  return { kind: 'retry', failure: modelFailureOf(text), message: text, ...told }
+}
+
+const retriesPlugin = ({ home }: SessionRequest): string => join(home, 'opencode', 'errand-retries.js')
+
+const quiet = {
+  OPENCODE_DISABLE_AUTOUPDATE: '1',
+  OPENCODE_DISABLE_MODELS_FETCH: '1',
+  OPENCODE_DISABLE_DEFAULT_PLUGINS: '1',
+  OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
+  OPENCODE_DISABLE_SHARE: '1',
+}
+
+const install: AgentInstall = {
+  package: 'opencode-ai',
+  version: '1.18.33',
+  program: 'opencode',
+  natives: (machine) => {
+    const name = `opencode-${machine.platform}-${machine.arch}`
+    const names = [name, `${name}-baseline`].flatMap((each) => withMusl(machine, each))
+    return (machine.old ? names.filter((each) => each.includes('baseline')) : names).map(
+      (each) => `${each}/bin/opencode`,
+    )
+  },
+  megabytes: 360,
+}
+
+export const opencode: Agent = {
+  name: 'opencode',
+  title: 'OpenCode',
+  install,
+  keys: [
+    'ANTHROPIC_API_KEY',
+    'OPENAI_API_KEY',
+    'OPENROUTER_API_KEY',
+    'GEMINI_API_KEY',
+    'GOOGLE_GENERATIVE_AI_API_KEY',
+    'GROQ_API_KEY',
+    'MISTRAL_API_KEY',
+    'DEEPSEEK_API_KEY',
+    'XAI_API_KEY',
+    'OPENCODE_API_KEY',
+  ],
+  settings: ['ANTHROPIC_BASE_URL', 'OPENAI_BASE_URL', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
+  configuration: ['OPENCODE_CONFIG_CONTENT'],
+  usage: 'last_call',
+  locate: (places) => findProgram({ name: 'opencode', install, ...places }),
+  launch: (request) => ({
+    args: ['acp', ...request.extra_args],
+    env: environment(request),
+    files: [{ path: retriesPlugin(request), content: TELLS_RETRIES }],
+  }),
+  modelAt: (url, key) => ({
+    env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key },
+    model: 'anthropic/claude-sonnet-4-5',
+  }),
+  protocol: (request, port) => new AcpProtocol(profile, request, port),
+}
+
+function environment(request: SessionRequest): AgentLaunch['env'] {
+  const own = ownFolders(request)
+  return {
+    ...quiet,
+    // A repository must not allow itself what a person was to be asked for.
+    ...(request.ask === 'allow' ? {} : { OPENCODE_DISABLE_PROJECT_CONFIG: '1' }),
+    ...(own ?? {}),
+    OPENCODE_CONFIG_CONTENT: JSON.stringify(configuration(request, own !== undefined)),
+  }
+}
+
+/** Undefined: the user has set it up, and what is set up there is used. */
+function ownFolders({ env, home }: SessionRequest): Record<string, string> | undefined {
+  const config = env.XDG_CONFIG_HOME ?? join(env.HOME ?? home, '.config')
+  const data = env.XDG_DATA_HOME ?? join(env.HOME ?? home, '.local', 'share')
+  const signs = [
+    join(data, 'opencode', 'auth.json'),
+    ...['opencode.json', 'opencode.jsonc', 'config.json'].map((name) => join(config, 'opencode', name)),
+  ]
+  if (env.OPENCODE_CONFIG_CONTENT === undefined && signs.some((path) => existsSync(path))) return undefined
+  return Object.fromEntries(
+    ['CONFIG', 'DATA', 'STATE', 'CACHE'].map((name) => [
+      `XDG_${name}_HOME`,
+      join(home, 'opencode', name.toLowerCase()),
+    ]),
+  )
+}
+
+function configuration(request: SessionRequest, fresh: boolean): JsonObject {
+  const { env, ask, model, cwd } = request
+  const given = givenConfiguration(env.OPENCODE_CONFIG_CONTENT)
+  const permission = permissions(request)
+  const build = object(object(given.agent)?.build)
+  return {
+    ...given,
+    provider: { ...providers(env, model), ...object(given.provider) },
+    permission: { ...object(given.permission), ...permission },
+    plugin: [
+      ...(Array.isArray(given.plugin) ? given.plugin : []),
+      pathToFileURL(retriesPlugin(request)).href,
+    ],
+    ...(ask === 'allow'
+      ? {}
+      : {
+          default_agent: 'build',
+          agent: { ...object(given.agent), build: { ...build, permission } },
+          // Its instructions would go with the repository's configuration.
+          instructions: [
+            ...(Array.isArray(given.instructions) ? given.instructions : []),
+            join(cwd, 'AGENTS.md'),
+          ],
+        }),
+    // Without a model and a key it would send everything to its maker's free one, unasked.
+    ...(fresh && env.OPENCODE_API_KEY === undefined && given.disabled_providers === undefined
+      ? { disabled_providers: ['opencode'] }
+      : {}),
+  }
+}
+
+function givenConfiguration(text: string | undefined): JsonObject {
+  if (text === undefined) return {}
+  const parsed = parsedObject(text)
+  if (parsed !== undefined) return parsed
+  throw new ErrandError('invalid_argument', 'OPENCODE_CONFIG_CONTENT is not a JSON object.', {
+    hint: 'It stands in the environment of the step; see the configuration of OpenCode.',
+  })
+}
+
+function permissions({ ask, asks_reading }: SessionRequest): Record<string, AskMode> {
+  const changing = { edit: ask, bash: ask, webfetch: ask, websearch: ask, external_directory: ask }
+  // Without a word it asks before it reads `.env`.
+  const reading: Record<string, AskMode> = ask === 'allow' ? { read: ask } : {}
+  if (ask === 'ask' && asks_reading) Object.assign(reading, { read: ask, grep: ask, glob: ask, list: ask })
+  return {
+    ...changing,
+    ...reading,
+    // What an agent below it asks, it asks nobody, and waits for ever.
+    task: ask === 'allow' ? 'allow' : 'deny',
+    // The question about a tool that goes round in circles would be asked of nobody.
+    doom_loop: ask === 'ask' ? 'ask' : 'allow',
+  }
+}
+
+/** Base URLs from the variables that the vendors' own programs take; a model that it has no entry for is let through. */
+function providers(env: SessionRequest['env'], model: string | undefined): JsonObject {
+  const [, wanted, name] = /^([^/]+)\/(.+)$/.exec(model ?? '') ?? []
+  const entry = (provider: string, url: string | undefined) =>
+    url === undefined
+      ? {}
+      : {
+          [provider]: {
+            options: { baseURL: withVersion(url) },
+            models: wanted === provider && name !== undefined ? { [name]: {} } : {},
+          },
+        }
+  return {
+    ...entry('anthropic', string(env.ANTHROPIC_BASE_URL)),
+    ...entry('openai', string(env.OPENAI_BASE_URL)),
+  }
+}
+
+const withVersion = (url: string): string => {
+  const base = url.replace(/\/+$/, '')
+  return /\/v\d+$/.test(base) ? base : `${base}/v1`
+}

@@ -1,0 +1,109 @@
+import { type CommandGroup, command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { expiresSoon, hubOptions, lifetimeSeconds, oneOf } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+
+const scopes = ['api', 'runner', 'enroll', 'metrics'] as const
+const statuses = ['good', 'used', 'expired', 'revoked'] as const
+
+const list = command({
+  summary: 'List tokens.',
+  options: {
+    name: { type: 'string', value: 'NAME', help: 'Only those of this name' },
+    scope: { type: 'string', value: 'SCOPE', help: `Only those of this scope: ${scopes.join(', ')}` },
+    status: { type: 'string', value: 'STATUS', help: `Only those that are ${statuses.join(', ')}` },
+    user: { type: 'string', value: 'NAME', help: 'Only those that act as this user' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand tokens list', 'errand tokens list --scope runner --status good'],
+  async run({ json, name, scope, status, user, ...hub }) {
+    const { tokens } = await connect(hub).tokens.list({
+      name,
+      scope: oneOf('--scope', scope, scopes),
+      status: oneOf('--status', status, statuses),
+      user,
+    })
+    if (json) printJson(tokens)
+    else {
+      const rows = tokens.map((one) => [
+        one.id,
+        one.name,
+        one.scope,
+        one.user,
+        one.status,
+        one.status === 'good' ? expiryText(one.expires_at) : (one.expires_at ?? 'never'),
+        one.last_used_at ?? 'never',
+      ])
+      const narrowed = [name, scope, status, user].some((each) => each !== undefined)
+      printTable(
+        ['ID', 'NAME', 'SCOPE', 'USER', 'STATUS', 'EXPIRES', 'LAST USED'],
+        rows,
+        narrowed ? 'No token is like that.' : 'There are no tokens.',
+      )
+    }
+    return 0
+  },
+})
+
+const create = command({
+  summary: 'Make a token; its text is shown this once.',
+  args: '<name>',
+  options: {
+    scope: {
+      type: 'string',
+      value: 'SCOPE',
+      help: '"api" to act as you (default), "runner" to connect a runner, "metrics" to read /metrics',
+    },
+    group: { type: 'string', value: 'GROUP', help: 'The one group that a runner token may serve' },
+    'expires-in': {
+      type: 'string',
+      value: 'TIME',
+      help: '15m, 1h, 30d, or seconds (default: 90 days for "api", the others do not expire)',
+    },
+    never: { type: 'boolean', help: 'It does not expire' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: [
+    'errand tokens create laptop',
+    'errand tokens create ci --expires-in 30d',
+    'errand tokens create server-01 --scope runner',
+  ],
+  async run({ scope: given, group, 'expires-in': expires, never, json, ...hub }, [name]) {
+    if (never && expires !== undefined)
+      throw new UsageError('--never and --expires-in are given at once', 'leave one of them out')
+    const scope = oneOf('--scope', given, ['api', 'runner', 'metrics'])
+    const expires_in_seconds = never ? null : lifetimeSeconds('--expires-in', expires)
+    const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds })
+    if (json) printJson(made)
+    else {
+      process.stdout.write(`${made.token}\n`)
+      const until = made.expires_at === undefined ? 'does not expire' : `is good until ${made.expires_at}`
+      process.stderr.write(`It ${until}.\n`)
+    }
+    return 0
+  },
+})
+
+const revoke = command({
+  summary: 'Revoke a token, at once.',
+  args: '<id>',
+  options: hubOptions,
+  examples: ['errand tokens revoke token_abc'],
+  async run(hub, [id]) {
+    await connect(hub).tokens.revoke(id!)
+    process.stdout.write(`${id} is revoked.\n`)
+    return 0
+  },
+})
+
+const expiryText = (expires_at: string | undefined): string => {
+  const soon = expiresSoon(expires_at)
+  return soon === undefined ? (expires_at ?? 'never') : `${expires_at} (${soon})`
+}
+
+export const tokens: CommandGroup = {
+  summary: 'Manage the tokens of a hub.',
+  commands: { list, create, revoke },
+}

@@ -1,0 +1,190 @@
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  agentRun,
+  continuationRun,
+  findSession,
+  firstOf,
+  type SessionFound,
+} from '../../../blueprints/agent.ts'
+import { shippedAgents } from '../../../contract/actions.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { newRunId } from '../../../contract/ids.ts'
+import { isFinalRun } from '../../../contract/status.ts'
+import type { Engine } from '../../../engine/engine.ts'
+import type { RunStore } from '../../../engine/ports.ts'
+import { didYouMean } from '../../../engine/workflow-file/hints/did-you-mean.ts'
+import { removeAttemptFolders } from '../../../runner/attempts/attempt-folder.ts'
+import { GivenSecrets } from '../../../stores/secrets/given-secrets.ts'
+import { UsageError } from '../../command.ts'
+import { exitCodes } from '../../exit-codes.ts'
+import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
+import { engineHere } from '../../local/conduct-local.ts'
+import { OwnRecord, sweepKilled } from '../../local/local-run-registry.ts'
+import { keepSecretsIn, localFolder, localSessions } from '../../local/local-sessions.ts'
+import { takeFolderLock } from '../../local/pid-lock.ts'
+import { openStateFolder } from '../../local/state-folder.ts'
+import type { AgentAsk } from './agent-on-hub.ts'
+import { knownAgents } from './known-agents.ts'
+
+/** Asks an agent with an engine in this process. The run is kept, so that it can be gone on with. Answers the exit code. */
+export async function agentHere(ask: AgentAsk): Promise<number> {
+  const folder = localFolder()
+  const newId = ask.runId ?? newRunId()
+  // First, for what is wrong with it should leave nothing behind.
+  const asked = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
+  if (asked?.agent !== undefined) await checkAgent(asked.agent)
+  const request = asked && agentRun(asked)
+  dropOldRuns(folder)
+  const state = await openStateFolder(folder, newId)
+  const { store } = state
+  const secrets = new GivenSecrets(ask.secrets)
+  await keepSecretsIn(folder, secrets)
+  const record = new OwnRecord({ runs: ask.earlier === undefined ? [] : [ask.earlier], kept: true })
+  const swept = sweepKilled()
+  const host = localSessions(record, secrets)
+  const { engine, close } = engineHere(store, host, secrets, join(folder, 'output'))
+  const releases = [state.release]
+  try {
+    const goOn = () =>
+      continueHere({
+        ...ask,
+        ...{ earlier: ask.earlier!, interactive: ask.show.interactive },
+        ...{ newId, engine, store, folder, releases },
+      })
+    for (;;) {
+      const run: Continued = request
+        ? { runId: (await engine.submit({ ...request, run_id: newId })).run_id, after: 0 }
+        : await goOn()
+      const { exitCode, taken } = await follow(engine, run, ask.show)
+      // One that was canceled meanwhile is not to go on by itself.
+      if (taken || exitCode === exitCodes.canceled) return exitCode
+      // The prompt came too late for that run; given again it begins one that goes on.
+      if (!ask.show.json) process.stdout.write('It is given again, to the same session.\n')
+    }
+  } finally {
+    await close()
+    for (const release of releases) release()
+    await swept
+    record.close()
+  }
+}
+
+async function checkAgent(name: string): Promise<void> {
+  const shipped: readonly string[] = shippedAgents
+  if (shipped.includes(name)) return
+  const names = await knownAgents()
+  if (names.includes(name)) return
+  const hint = didYouMean(name, names, `the agents are ${names.join(', ')}`)
+  throw new UsageError(`--agent is "${name}", and there is no such agent`, hint)
+}
+
+async function follow(engine: Engine, { runId, after, joined }: Continued, show: AgentShow) {
+  // A run that its store can no longer keep ends in no event, only here.
+  const lost = new AbortController()
+  engine.done(runId).catch((error: unknown) => lost.abort(error))
+  const followed = await followAgent(
+    {
+      runId,
+      joined,
+      events: engine.watch(runId, after, lost.signal),
+      give: async (input) => ({ run_id: runId, ...(await engine.input(runId, input)) }),
+      cancel: (force) => engine.cancel(runId, { force }),
+      view: () => engine.view(runId),
+      continueHint: `${runId}: go on with errand agent --continue ${runId} "..."`,
+    },
+    show,
+  )
+  lost.signal.throwIfAborted()
+  return followed
+}
+
+interface ContinueHere {
+  /** Run to go on with. */
+  earlier: string
+  prompt: string
+  interactive: boolean
+  /** Id of the run that does, where the earlier one has ended. */
+  newId: string
+  engine: Engine
+  store: RunStore
+  folder: string
+  /** What is to be called at the end. */
+  releases: (() => void)[]
+}
+
+interface Continued {
+  runId: string
+  after: number
+  /** The run was there before, and was given the prompt. */
+  joined?: { input_id: string }
+}
+
+/**
+ * The run that has the prompt, and the event after which it is about that. Throws `run_not_found`, and `conflict` for
+ * a run that another process is at.
+ */
+async function continueHere(options: ContinueHere): Promise<Continued> {
+  const { earlier, prompt, interactive, newId, engine, store, folder } = options
+  const record = await store.get(earlier)
+  if (record === undefined)
+    throw new ErrandError('run_not_found', `There is no run ${earlier} of an agent on this machine.`, {
+      hint: 'A run of a hub is gone on with by: errand agent --hub --continue RUN "...".',
+    })
+  if (!isFinalRun(record.status)) {
+    // The command that ran it was killed; its agent may still be at it.
+    const state = await openStateFolder(folder, earlier)
+    options.releases.push(state.release)
+    await state.resume(engine)
+    const joined = await given(engine, earlier, prompt)
+    if (joined) return { runId: earlier, after: record.last_seq, joined }
+    await engine.done(earlier)
+  }
+  const found: SessionFound = {}
+  for (const event of await store.events(earlier, 0, Number.MAX_SAFE_INTEGER)) findSession(found, event)
+  const made = continuationRun((await store.get(earlier))!, found, { prompt, interactive })
+  options.releases.push(takeSession(folder, firstOf(record)))
+  return { runId: (await engine.submit({ ...made, run_id: newId })).run_id, after: 0 }
+}
+
+/** Undefined: it has ended, or ends. */
+async function given(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
+  try {
+    return await engine.input(runId, { type: 'prompt', text })
+  } catch (error) {
+    if (error instanceof ErrandError && (error.code === 'run_ended' || error.code === 'no_input'))
+      return undefined
+    throw error
+  }
+}
+
+/** For this process alone; the answer lets go of it. Throws `conflict`. */
+function takeSession(folder: string, firstRun: string): () => void {
+  const place = { path: folder, what: 'state folder', option: 'HOME' }
+  const lock = takeFolderLock(place, join('locks', `session.${firstRun}`))
+  if ('release' in lock) return lock.release
+  throw new ErrandError(
+    'conflict',
+    `Another command goes on with the session of run ${firstRun}: process ${lock.holder.pid}.`,
+    { hint: 'Wait for it, or end it with Ctrl-C where it runs.' },
+  )
+}
+
+const KEPT_DAYS = 30
+
+/** Of the runs kept on this machine those that nothing has come to for long go. */
+function dropOldRuns(folder: string): void {
+  const runs = join(folder, 'runs')
+  if (!existsSync(runs)) return
+  const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
+  for (const runId of readdirSync(runs)) {
+    if (
+      (statSync(join(runs, runId, 'events.jsonl'), { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) >=
+      oldestMs
+    )
+      continue
+    for (const kind of ['runs', 'output', 'secrets'])
+      rmSync(join(folder, kind, runId), { recursive: true, force: true })
+    removeAttemptFolders(join(folder, 'attempts', runId))
+  }
+}

@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto'
+import type { ErrandClient } from '../../../client/client.ts'
+import type { GivenInput } from '../../../contract/agent.ts'
+import type { AgentRequestInput, RunInput } from '../../../contract/agent-api.ts'
+import { connect } from '../../connection.ts'
+import { exitCodes } from '../../exit-codes.ts'
+import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
+import { whileAway } from '../../follow/retry-unavailable.ts'
+
+export interface AgentAsk {
+  show: AgentShow
+  /** Run to go on with. */
+  earlier: string | undefined
+  prompt: string
+  runId: string | undefined
+  /** Values for a run on this machine. */
+  secrets: Record<string, string>
+  /** What is asked for; `cwd` is where none is given. */
+  request(cwd: string | undefined): AgentRequestInput
+}
+
+type AgentOnHub = AgentAsk & { repository?: string }
+
+export async function agentOnHub(
+  ask: AgentOnHub & { detach: boolean; url?: string; token?: string },
+): Promise<number> {
+  const { show, detach } = ask
+  const client = connect(ask)
+  let run = await begin(client, ask)
+  if (detach) {
+    process.stdout.write(show.json ? `${JSON.stringify({ run_id: run.runId })}\n` : `${run.runId}\n`)
+    return exitCodes.success
+  }
+  for (;;) {
+    if (!show.json) process.stdout.write(`run ${run.runId} on ${client.url}\n`)
+    const { exitCode, taken, goesOn } = await follow(client, run, show)
+    if (goesOn === undefined) return taken || exitCode !== exitCodes.success ? exitCode : exitCodes.failed
+    run = { ...goesOn, after: 0 }
+  }
+}
+
+interface Begun {
+  runId: string
+  after: number
+  joined?: { input_id: string }
+  passedOn?: string
+}
+
+/** The run, and the event after which this prompt is what it is about. The key makes repeating it harmless. */
+async function begin(client: ErrandClient, ask: AgentOnHub): Promise<Begun> {
+  const key = randomUUID()
+  if (ask.earlier === undefined) {
+    const request = ask.request(undefined)
+    const run = { agent: request, run_id: ask.runId, repository: ask.repository }
+    const made = await client.runs.create(run, { idempotencyKey: key })
+    return { runId: made.run_id, after: 0 }
+  }
+  const { last_seq } = await client.runs.get(ask.earlier)
+  const input = { prompt: ask.prompt, input_id: key, interactive: ask.show.interactive }
+  const { run_id, continues } = await client.runs.input(ask.earlier, input)
+  if (continues !== undefined) return { runId: run_id, after: 0 }
+  return { runId: run_id, after: last_seq, joined: { input_id: key } }
+}
+
+const follow = (client: ErrandClient, { runId, after, joined, passedOn }: Begun, show: AgentShow) =>
+  followAgent(
+    {
+      runId,
+      joined,
+      passedOn,
+      events: client.events(runId, { after }),
+      give: (input) => {
+        const body = asBody(input)
+        return whileAway(() => client.runs.input(runId, body))
+      },
+      cancel: async (force) => void (await whileAway(() => client.runs.cancel(runId, { force }))),
+      view: () => client.runs.get(runId),
+      answerHint: (requestId) => `errand agents answer ${runId} ${requestId} allow`,
+      continueHint: `${runId}: go on with errand agent --hub --continue ${runId} "..."`,
+    },
+    show,
+  )
+
+function asBody(input: GivenInput): RunInput {
+  // With one it may be sent again.
+  const { input_id = randomUUID() } = input
+  switch (input.type) {
+    case 'prompt':
+      return { input_id, prompt: input.text }
+    case 'permission':
+      return { input_id, permission: { request_id: input.request_id, decision: input.decision } }
+    case 'cancel_turn':
+      return { input_id, cancel_turn: true }
+    case 'close':
+      return { input_id, close: true }
+  }
+}

@@ -1,0 +1,153 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { agentRun } from '../../../blueprints/agent.ts'
+import { AgentRequest, type AgentRequestInput } from '../../../contract/agent-api.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { findingsOf } from '../../../engine/workflow-file/sentences.ts'
+import { UsageError } from '../../command.ts'
+import { keyValues } from '../../option-values.ts'
+
+/** Options of `errand agent` that say what is asked, and of whom. */
+export const agentOptions = {
+  agent: {
+    type: 'string',
+    short: 'a',
+    value: 'NAME',
+    help: 'Which agent (default claude_code); see errand agents list',
+  },
+  cwd: {
+    type: 'string',
+    value: 'DIR',
+    help: 'Working folder (default: this one; with --hub: one of the run)',
+  },
+  model: { type: 'string', short: 'm', value: 'MODEL', help: "Model (default: the agent's own)" },
+  permissions: {
+    type: 'string',
+    value: 'MODE',
+    help: 'ask, allow (default) or deny what its tools are about to do',
+  },
+  'fail-on-denied': {
+    type: 'boolean',
+    help: 'Fail if a tool was denied (default: if nobody could be asked, or nothing was permitted)',
+  },
+  'allow-denied': { type: 'boolean', help: 'Do not fail because a tool was denied' },
+  verify: { type: 'string', multiple: true, value: 'COMMAND', help: 'Must pass before the run succeeds' },
+  'verify-attempts': {
+    type: 'string',
+    value: 'N',
+    help: 'How often it may try to make them pass (default 3)',
+  },
+  'budget-seconds': { type: 'string', value: 'N', help: 'Stop after this time' },
+  'budget-inactivity-seconds': {
+    type: 'string',
+    value: 'N',
+    help: 'Stop after this time of silence (default 300)',
+  },
+  'budget-turns': { type: 'string', value: 'N', help: 'Stop after so many turns of the model' },
+  'budget-tokens': { type: 'string', value: 'N', help: 'Stop after so many tokens' },
+  'budget-cost-usd': { type: 'string', value: 'USD', help: 'Stop at this cost, where the agent tells it' },
+  'output-schema': {
+    type: 'string',
+    value: 'FILE',
+    help: 'JSON Schema of a value that the answer must hold',
+  },
+  'extra-arg': { type: 'string', multiple: true, value: 'ARG', help: "Argument for the agent's own program" },
+  command: {
+    type: 'string',
+    multiple: true,
+    value: 'WORD',
+    help: 'With --agent acp: its program, then its arguments',
+  },
+  env: { type: 'string', short: 'e', multiple: true, value: 'K=V', help: 'Variable for the agent' },
+  interactive: { type: 'boolean', short: 'i', help: 'Stay in the session: ask for further prompts here' },
+} as const
+
+type Given = { [K in keyof typeof agentOptions]?: string | string[] | boolean } & {
+  agent?: string
+  cwd?: string
+  model?: string
+  permissions?: string
+  verify?: string[]
+  command?: string[]
+  env?: string[]
+  interactive?: boolean
+}
+
+/** What the options ask for. Throws `UsageError` for a value that cannot be. */
+export function agentRequest(
+  prompt: string,
+  given: Given,
+  cwd: string | undefined,
+  secrets: string[] | undefined,
+): AgentRequestInput {
+  const text = (name: keyof Given) => given[name] as string | undefined
+  const number = (name: keyof Given): number | undefined => {
+    const value = text(name)
+    if (value === undefined) return undefined
+    const found = Number(value)
+    if (value.trim() === '' || !Number.isFinite(found))
+      throw new UsageError(`--${name} is "${value}"`, 'it is a number')
+    return found
+  }
+  if (given['fail-on-denied'] && given['allow-denied'])
+    throw new UsageError('--fail-on-denied and --allow-denied are given', 'give one of them')
+  const request = withoutUnset({
+    prompt,
+    agent: given.agent?.replaceAll('-', '_'),
+    cwd,
+    model: given.model,
+    permissions: given.permissions,
+    fail_on_denied: given['fail-on-denied'] ? true : given['allow-denied'] ? false : undefined,
+    verify: given.verify,
+    verify_attempts: number('verify-attempts'),
+    budget: withoutUnset({
+      seconds: number('budget-seconds'),
+      inactivity_seconds: number('budget-inactivity-seconds'),
+      turns: number('budget-turns'),
+      tokens: number('budget-tokens'),
+      cost_usd: number('budget-cost-usd'),
+    }),
+    output_schema: schemaIn(text('output-schema')),
+    extra_args: given['extra-arg'],
+    command: given.command,
+    env: given.env && keyValues('--env', given.env),
+    secrets,
+    interactive: given.interactive,
+  }) as AgentRequestInput
+  check(request)
+  return request
+}
+
+/** As the hub would answer, but in the words of the command line. */
+function check(request: AgentRequestInput): void {
+  const { success, error } = AgentRequest.safeParse(request)
+  if (success) {
+    agentRun(request)
+    return
+  }
+  const { path, says } = findingsOf(error.issues, AgentRequest, request)[0]!
+  const option = `--${path.join('-').replaceAll('_', '-')}`
+  if (path[0] === 'permissions')
+    throw new UsageError(`${option} is "${String(request.permissions)}"`, 'it is ask, allow or deny')
+  throw new UsageError(`${option} ${says}`)
+}
+
+/** `--cwd` as an absolute path. On a hub it is one of the runner's machine. */
+export const folderOf = (cwd: string | undefined): string | undefined =>
+  cwd === undefined ? undefined : resolve(cwd)
+
+function schemaIn(file: string | undefined): Record<string, unknown> | undefined {
+  if (file === undefined) return undefined
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+  } catch (cause) {
+    throw new ErrandError(
+      'bad_request',
+      `${file} is no JSON Schema that can be read: ${(cause as Error).message}`,
+      { cause },
+    )
+  }
+}
+
+const withoutUnset = (values: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))

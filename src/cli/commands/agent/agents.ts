@@ -1,0 +1,118 @@
+import { installFlag } from '../../../agents/install/native-binary.ts'
+import { agentInstalls } from '../../../agents/registry.ts'
+import type { AgentState } from '../../../contract/agent.ts'
+import { type CommandGroup, command, type OptionSpec, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { localFolder } from '../../local/local-sessions.ts'
+import { hubOptions } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+
+const list = command({
+  summary: 'List the agents there are: on this machine, or on the runners of a hub with --hub.',
+  options: { hub: { type: 'boolean', help: 'Those of the connected runners' }, ...hubOptions, ...jsonOption },
+  examples: ['errand agents list', 'errand agents list --hub --json'],
+  async run({ hub, json, ...where }) {
+    const agents: (AgentState & { runners?: { id: string; usable: boolean }[] })[] = hub
+      ? Object.values((await connect(where).agents()).agents)
+      : await agentsHere()
+    if (json) printJson(agents)
+    else {
+      const rows = agents.map(({ name, installed, version, usable, why, install, runners }) => [
+        name,
+        version ?? (installed ? 'yes' : 'no'),
+        usable ? 'yes' : 'no',
+        ...(hub
+          ? [
+              (runners ?? [])
+                .filter((one) => one.usable)
+                .map(({ id }) => id)
+                .join(' '),
+            ]
+          : []),
+        usable ? '' : [why, installed ? undefined : install].filter(Boolean).join('; '),
+      ])
+      printTable(
+        ['AGENT', 'INSTALLED', 'USABLE', ...(hub ? ['RUNNERS'] : []), 'WHY NOT'],
+        rows,
+        'There are no agents.',
+      )
+    }
+    return 0
+  },
+})
+
+/** A flag for each agent that can be installed. */
+const flagOptions: Record<string, { type: 'boolean'; help: string } & OptionSpec> = Object.fromEntries(
+  Object.keys(agentInstalls)
+    .map(installFlag)
+    .map((flag) => [flag, { type: 'boolean', help: `Install ${flag}` }]),
+)
+
+const install = command({
+  summary:
+    'Install coding agents for this user, at the versions that Errand was tested with; all by default.',
+  options: { ...flagOptions, ...jsonOption },
+  examples: ['errand agents install', 'errand agents install --codex --opencode'],
+  async run({ json, ...given }) {
+    const [{ installAgents }, { agentsFolder }] = await Promise.all([
+      import('../../../agents/install/install-agents.ts'),
+      import('../../../agents/install/native-binary.ts'),
+    ])
+    const all = Object.keys(agentInstalls)
+    const wanted = all.filter((name) => (given as Record<string, unknown>)[installFlag(name)])
+    const stop = new AbortController()
+    const onSignal = (): void => stop.abort()
+    process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+    try {
+      const installed = await installAgents({
+        names: wanted.length === 0 ? all : wanted,
+        installs: agentInstalls,
+        folder: agentsFolder(process.env),
+        log: (line) => process.stderr.write(`${line}\n`),
+        signal: stop.signal,
+      })
+      if (json) printJson(installed)
+      else
+        for (const { name, version, path } of installed) process.stdout.write(`${name} ${version}  ${path}\n`)
+    } catch (error) {
+      if (!stop.signal.aborted) throw error
+      process.stderr.write('Stopped; nothing half-made is left.\n')
+      return 3
+    } finally {
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    }
+    return 0
+  },
+})
+
+const answer = command({
+  summary: 'Answer what the agent of a run on a hub asks before it uses a tool.',
+  args: '<run-id> <request-id> <allow|deny>',
+  options: hubOptions,
+  examples: ['errand agents answer run_0123 question-1 allow'],
+  async run(hub, [runId, request_id, decision]) {
+    if (decision !== 'allow' && decision !== 'deny')
+      throw new UsageError(`the answer is "${decision}"`, 'it is allow or deny')
+    await connect(hub).runs.input(runId!, { permission: { request_id: request_id!, decision } })
+    process.stdout.write(`${request_id} is ${decision === 'allow' ? 'allowed' : 'denied'}.\n`)
+    return 0
+  },
+})
+
+export const agents: CommandGroup = {
+  summary: 'List and install coding agents, and answer what they ask.',
+  commands: { list, install, answer },
+}
+
+/** The agents of this machine, as this user has them. */
+export async function agentsHere(): Promise<AgentState[]> {
+  const [{ machineAgents }, { AgentServices }, { agentStates }, { agentsFolder }] = await Promise.all([
+    import('../../../runner/sessions/machine-agents.ts'),
+    import('../../../runner/sessions/agent-services.ts'),
+    import('../../../runner/sessions/machine-agents.ts'),
+    import('../../../agents/install/native-binary.ts'),
+  ])
+  const { env } = process
+  const options = machineAgents({ folder: agentsFolder(env), stateDir: localFolder(), allowedDirs: 'any' })
+  return await agentStates(new AgentServices(options, env), env)
+}

@@ -1,0 +1,12 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { shippedAgents } from '../../../contract/actions.ts'
+import { knownAgents } from './known-agents.ts'
+
+test('the agents that are said to ship are in the registry', async () => {
+  const known = await knownAgents()
+  assert.deepEqual(
+    shippedAgents.filter((name) => !known.includes(name)),
+    [],
+  )
+})

@@ -1,0 +1,109 @@
+import { createWriteStream } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ErrandClient } from '../../../client/client.ts'
+import { sizeText } from '../../../contract/amounts.ts'
+import type { BotQuery } from '../../../contract/bot-api.ts'
+import { command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+import { botOwnerOption } from './bot-status.ts'
+
+const actions = ['list', 'export', 'remove'] as const
+
+export const botData = command({
+  summary: "List the data of bots, export one's as a tar, or remove them for good.",
+  args: '<list|export|remove> [id]',
+  options: {
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FILE|-',
+      help: 'export: where to (default ID.tar; - is standard output)',
+    },
+    force: {
+      type: 'boolean',
+      help: 'remove: stop the bot first, and forget data whose runner is away',
+    },
+    ...botOwnerOption,
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: [
+    'errand bot data list',
+    'errand bot data export echo -o echo.tar',
+    'errand bot data export echo -o - | tar -tv',
+    'errand bot data remove echo',
+  ],
+  async run({ output, force, owner, json, ...hub }, [action, id]) {
+    if (!actions.some((each) => each === action))
+      throw new UsageError(`"errand bot data" does not ${action}`, `it is one of ${actions.join(', ')}`)
+    if ((action === 'list') !== (id === undefined))
+      throw new UsageError(
+        `"errand bot data ${action}" ${action === 'list' ? 'names no bot' : 'needs the id of a bot'}`,
+      )
+    for (const [option, of, given] of [
+      ['output', 'export', output],
+      ['force', 'remove', force],
+    ] as const)
+      if (given !== undefined && action !== of)
+        throw new UsageError(`--${option} goes with "errand bot data ${of}" only`)
+    const client = connect(hub)
+    if (action === 'list') await list(client, { owner }, json)
+    else if (action === 'export') {
+      const bytes = await exported(client, id!, { owner }, output ?? `${id}.tar`)
+      if (json && output !== '-') printJson({ bot_id: id, file: output ?? `${id}.tar`, bytes })
+      else process.stderr.write(`The data of ${id}: a tar of ${sizeText(bytes)}.\n`)
+    } else {
+      await client.bots.removeData(id!, { owner, force })
+      if (json) printJson({ bot_id: id, removed: true })
+      else process.stdout.write(`The data of ${id} are removed.\n`)
+    }
+    return 0
+  },
+})
+
+async function list(client: ErrandClient, of: BotQuery, json: boolean | undefined): Promise<void> {
+  const answer = await client.bots.listData(of)
+  if (json) return printJson(answer)
+  const owners = new Set(answer.data.map(({ owner }) => owner)).size > 1
+  printTable(
+    ['BOT', ...(owners ? ['OWNER'] : []), 'SIZE', 'LIMIT', 'PATH', 'RUNNER', 'IN USE'],
+    answer.data.map(({ bot_id, owner, bytes, limit_bytes, path, runner = '', in_use }) => [
+      bot_id,
+      ...(owners ? [owner] : []),
+      bytes === undefined ? 'not known now' : sizeText(bytes),
+      sizeText(limit_bytes),
+      path,
+      runner,
+      in_use ? 'yes' : '',
+    ]),
+    'No bot has data. errand bot start ID --data ... gives it a place for some.',
+  )
+}
+
+/** Into a file that has its name once it is whole. Answers its size. */
+async function exported(client: ErrandClient, id: string, of: BotQuery, to: string): Promise<number> {
+  const tar = Readable.fromWeb(
+    (await client.bots.exportData(id, of)) as Parameters<typeof Readable.fromWeb>[0],
+  )
+  let bytes = 0
+  tar.on('data', (chunk: Uint8Array) => {
+    bytes += chunk.length
+  })
+  if (to === '-') {
+    await pipeline(tar, process.stdout, { end: false })
+    return bytes
+  }
+  const part = `${to}.part`
+  try {
+    await pipeline(tar, createWriteStream(part, { mode: 0o600 }))
+    await rename(part, to)
+  } catch (error) {
+    await rm(part, { force: true })
+    throw error
+  }
+  return bytes
+}

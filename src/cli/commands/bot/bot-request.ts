@@ -1,0 +1,278 @@
+import { readFileSync } from 'node:fs'
+import type { ErrandClient } from '../../../client/client.ts'
+import { restartPolicies } from '../../../contract/bot.ts'
+import type { UpdateBotInput } from '../../../contract/bot-api.ts'
+import { VarName } from '../../../contract/names.ts'
+import { secretFault } from '../../../contract/step-secrets.ts'
+import { UsageError, type Values } from '../../command.ts'
+import { keyValues } from '../../option-values.ts'
+import { decodedSecret } from '../../secret-values.ts'
+import { customSource, imageSource, simpleSource } from './bot-source.ts'
+
+/** What a bot is made of, for `start` and `update`. */
+export const botRequestOptions = {
+  simple: { type: 'string', value: 'FILE', help: 'Run this source text; more of them may follow the id' },
+  entrypoint: { type: 'string', value: 'FILE', help: 'With --simple: which of several files is run' },
+  requirement: {
+    type: 'string',
+    short: 'r',
+    multiple: true,
+    value: 'REQ',
+    help: 'With --simple: what pip or npm installs, or @FILE',
+  },
+  'base-image': { type: 'string', value: 'IMAGE', help: "With --simple: instead of the runner's own" },
+  custom: {
+    type: 'string',
+    value: 'DIR|FILE|URL',
+    help: 'Build a folder, a zip, a tar.gz or a Git URL with a Dockerfile',
+  },
+  ref: { type: 'string', value: 'REF', help: 'With a Git URL: branch, tag or commit' },
+  'git-token': { type: 'boolean', help: 'With a Git URL: ask for the token of a private repository' },
+  'git-secret': {
+    type: 'string',
+    value: 'NAME',
+    help: 'With a Git URL: the secret of the hub that is the token',
+  },
+  dockerfile: { type: 'string', value: 'PATH', help: 'With --custom: default Dockerfile' },
+  refresh: {
+    type: 'boolean',
+    help: 'With --simple or --custom: look the base image up and install all anew, this once',
+  },
+  image: { type: 'string', value: 'IMAGE', help: 'Run a ready image' },
+  username: {
+    type: 'string',
+    value: 'NAME',
+    help: 'With --image or a Git URL: user of its server; asks for the password',
+  },
+  'password-stdin': {
+    type: 'boolean',
+    help: 'With --username or --git-token: read it from standard input',
+  },
+  env: {
+    type: 'string',
+    short: 'e',
+    multiple: true,
+    value: 'K=V',
+    help: 'Secret variable: K=V, K (from the environment) or K=@FILE',
+  },
+  plain: { type: 'string', multiple: true, value: 'K=V', help: 'Variable that is no secret' },
+  memory: { type: 'string', value: 'SIZE', help: 'Default 256MB' },
+  cpus: { type: 'string', value: 'N', help: 'Default 0.5' },
+  processes: { type: 'string', value: 'N', help: 'Default 100' },
+  tmp: { type: 'string', value: 'SIZE', help: 'Size of /tmp; default 64MB' },
+  'work-size': {
+    type: 'string',
+    value: 'SIZE',
+    help: 'What it may write into its working folder and volumes; default 1GB',
+  },
+  data: {
+    type: 'boolean',
+    path: true,
+    value: '[PATH]',
+    help: 'A place that outlives the bot, at an absolute path; default /data',
+  },
+  'data-size': { type: 'string', value: 'SIZE', help: 'What may stand there; default 1GB' },
+  'log-size': { type: 'string', value: 'SIZE', help: 'Log bytes a day; default 50MB' },
+  restart: {
+    type: 'string',
+    value: 'POLICY',
+    help: 'no (default), on-failure, on-failure:N, always or unless-stopped',
+  },
+  'health-cmd': { type: 'string', value: 'CMD', help: "Check of its health, instead of the image's own" },
+  'health-interval': {
+    type: 'string',
+    value: 'TIME',
+    help: 'With --health-cmd: between two checks; default 30s',
+  },
+  'health-timeout': { type: 'string', value: 'TIME', help: 'With --health-cmd: longest check; default 30s' },
+  'health-retries': { type: 'string', value: 'N', help: 'With --health-cmd: failures in a row; default 3' },
+  'health-start-period': {
+    type: 'string',
+    value: 'TIME',
+    help: 'With --health-cmd: time in which no failure counts',
+  },
+  'no-healthcheck': { type: 'boolean', help: 'Leave the check of the image out' },
+  'max-time': {
+    type: 'string',
+    value: 'TIME',
+    help: "Longest life, such as 2h, or unlimited; default and most: the hub's (24h)",
+  },
+  runtime: { type: 'string', value: 'NAME', help: 'Container runtime, such as runsc' },
+  group: { type: 'string', value: 'GROUP', help: 'Runner group to use' },
+  runner: { type: 'string', value: 'ID', help: 'The one runner to use' },
+} as const
+
+export type BotRequestValues = Values<typeof botRequestOptions>
+
+/** The request that the options mean; what is not given is not in it. A folder is packed and uploaded. */
+export async function botRequest(
+  client: ErrandClient,
+  given: BotRequestValues,
+  more: readonly string[],
+): Promise<UpdateBotInput> {
+  checkMode(given, more)
+  const { runtime, group, runner, refresh } = given
+  const request: UpdateBotInput = {
+    ...(given.simple === undefined ? {} : simpleSource(given, more)),
+    ...(given.image === undefined ? {} : await imageSource(given)),
+    env_vars: given.env && botVariables(given.env),
+    env: given.plain && keyValues('--plain', given.plain),
+    ...limitsOf(given),
+    ...dataOf(given),
+    ...(given.restart === undefined ? {} : { restart: restartOf(given.restart) }),
+    ...(given['max-time'] === undefined ? {} : { timeout_seconds: await lifeSeconds(given['max-time']) }),
+    ...(await healthOf(given)),
+    ...{ runtime, group, runner, refresh },
+  }
+  // Last: what is wrong with the rest is told before anything is sent.
+  if (given.custom !== undefined) Object.assign(request, await customSource(client, given, given.custom))
+  return request
+}
+
+/** The sources that an option belongs to. */
+const ofMode = {
+  entrypoint: ['simple'],
+  requirement: ['simple'],
+  'base-image': ['simple'],
+  ref: ['custom'],
+  'git-token': ['custom'],
+  'git-secret': ['custom'],
+  dockerfile: ['custom'],
+  username: ['image', 'custom'],
+  'password-stdin': ['image', 'custom'],
+} as const
+
+function checkMode(given: BotRequestValues, more: readonly string[]): void {
+  const modes = (['simple', 'custom', 'image'] as const).filter((mode) => given[mode] !== undefined)
+  if (modes.length > 1)
+    throw new UsageError(
+      `--${modes[0]} and --${modes[1]} name two sources`,
+      'give one of --simple, --custom and --image',
+    )
+  for (const [option, of] of Object.entries(ofMode) as [keyof typeof ofMode, readonly string[]][])
+    if (given[option] !== undefined && !of.includes(modes[0] ?? ''))
+      throw new UsageError(
+        `--${option} goes with --${of.join(' or --')} only`,
+        'run "errand bot start --help" to see what each takes',
+      )
+  if (more.length > 0 && modes[0] !== 'simple')
+    throw new UsageError(`"${more[0]}" is one argument too many`, 'further files go with --simple only')
+}
+
+function limitsOf(given: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
+  const limits = {
+    memory: given.memory,
+    cpus: number('--cpus', given.cpus),
+    processes: number('--processes', given.processes),
+    disk: given.tmp,
+    work: given['work-size'],
+    log: given['log-size'],
+  }
+  return Object.values(limits).some((value) => value !== undefined) ? { limits } : {}
+}
+
+/** A size alone is of data too. */
+function dataOf({ data, 'data-size': size }: BotRequestValues): Pick<UpdateBotInput, 'data'> {
+  if (data === undefined && size === undefined) return {}
+  return { data: { ...(typeof data === 'string' && { path: data }), ...(size !== undefined && { size }) } }
+}
+
+function number(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (text.trim() !== '' && value > 0) return value
+  throw new UsageError(`${option} is "${text}"`, 'it is a number above 0')
+}
+
+function restartOf(text: string): NonNullable<UpdateBotInput['restart']> {
+  const [, name, times] = /^([a-z-]+)(?::(\d+))?$/.exec(text) ?? []
+  const policy = restartPolicies.find((each) => each === name)
+  if (policy === undefined || (policy !== 'on-failure' && times !== undefined))
+    throw new UsageError(
+      `--restart is "${text}"`,
+      'it is no, on-failure, on-failure:N, always or unless-stopped',
+    )
+  return {
+    policy,
+    ...(times === undefined ? {} : { max_restarts: Number(times) }),
+  }
+}
+
+const lifeSeconds = async (text: string): Promise<number | 'unlimited'> =>
+  text === 'unlimited' ? text : await seconds('--max-time', text)
+
+async function healthOf(given: BotRequestValues): Promise<Pick<UpdateBotInput, 'health'>> {
+  const cmd = given['health-cmd']
+  const times = ['health-interval', 'health-timeout', 'health-start-period'] as const
+  const alone = [...times, 'health-retries' as const].find((option) => given[option] !== undefined)
+  if (given['no-healthcheck'] && (cmd ?? alone) !== undefined)
+    throw new UsageError('--no-healthcheck goes with no other option of health', 'leave one of them out')
+  if (given['no-healthcheck']) return { health: 'none' }
+  if (cmd === undefined) {
+    if (alone === undefined) return {}
+    throw new UsageError(`--${alone} goes with --health-cmd`, 'give the command that is to be run too')
+  }
+  const [interval_seconds, timeout_seconds, start_period_seconds] = (await Promise.all(
+    times.map((option) => {
+      const text = given[option]
+      return text === undefined || /^0s?$/.test(text) ? text && 0 : seconds(`--${option}`, text)
+    }),
+  )) as (number | undefined)[]
+  const retries = number('--health-retries', given['health-retries'])
+  const check = { cmd, interval_seconds, timeout_seconds, retries, start_period_seconds }
+  return { health: check }
+}
+
+async function seconds(option: string, text: string): Promise<number> {
+  const { parseDuration } = await import('../../../platform/time.ts')
+  const ms = parseDuration(text)
+  if (ms !== undefined && ms > 0) return ms / 1000
+  throw new UsageError(`${option} is "${text}"`, 'it is a time such as 30m or 12h')
+}
+
+/**
+ * Values of `-e`: `K=V`, `K` (from the environment), `K=@FILE`; a value that begins with `@` is written `K=@@...`. An
+ * error does not tell a value.
+ */
+function botVariables(given: readonly string[] = []): Record<string, string> {
+  return Object.fromEntries(given.map(botVariable))
+}
+
+function botVariable(text: string): [string, string] {
+  const at = text.indexOf('=')
+  const name = at < 0 ? text : text.slice(0, at)
+  if (!VarName.safeParse(name).success)
+    throw new UsageError(
+      'a variable of -e has no good name',
+      'write -e BOT_TOKEN=..., -e BOT_TOKEN (from the environment) or -e BOT_TOKEN=@FILE',
+    )
+  const value = at < 0 ? fromEnvironment(name) : fromText(name, text.slice(at + 1))
+  const fault = secretFault(value)
+  if (fault !== undefined)
+    throw new UsageError(`the value of ${name} ${fault}`, `an empty one is given with --plain ${name}=`)
+  return [name, value]
+}
+
+function fromEnvironment(name: string): string {
+  const value = process.env[name]
+  if (value !== undefined) return value
+  throw new UsageError(
+    `-e names ${name}, and there is no such variable in the environment`,
+    `set it, or write -e ${name}=VALUE or -e ${name}=@FILE`,
+  )
+}
+
+function fromText(name: string, value: string): string {
+  if (value.startsWith('@@')) return value.slice(1)
+  if (!value.startsWith('@')) return value
+  let bytes: Uint8Array
+  try {
+    bytes = readFileSync(value.slice(1))
+  } catch (error) {
+    throw new UsageError(
+      `the file of ${name} cannot be read: ${(error as Error).message}`,
+      `a value that begins with "@" is written -e ${name}=@@...`,
+    )
+  }
+  return decodedSecret(name, bytes)
+}

@@ -1,0 +1,117 @@
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, relative, resolve, sep } from 'node:path'
+import type { ErrandClient } from '../../../client/client.ts'
+import type { UpdateBotInput } from '../../../contract/bot-api.ts'
+import { UsageError } from '../../command.ts'
+import { askSecret } from '../../secret-values.ts'
+import type { BotRequestValues } from './bot-request.ts'
+
+/** Source texts, by their paths below the folder that all of them stand in. */
+export function simpleSource(given: BotRequestValues, more: readonly string[]): UpdateBotInput {
+  const paths = [given.simple!, ...more]
+  const base = commonFolder(paths.map((path) => resolve(path)))
+  const nameOf = (path: string) => relative(base, resolve(path)).split(sep).join('/')
+  const files: Record<string, string> = {}
+  for (const path of paths) files[nameOf(path)] = sourceText(path)
+  // As it was typed among the files, or as it is called in the bot.
+  const typed = paths.find((path) => resolve(path) === resolve(given.entrypoint ?? paths[0]!))
+  const entrypoint = given.entrypoint === undefined || typed !== undefined ? nameOf(typed!) : given.entrypoint
+  return {
+    deployment_mode: 'simple',
+    files,
+    entrypoint,
+    requirements: given.requirement?.flatMap(requirement),
+    base_image: given['base-image'],
+  }
+}
+
+/** `@requirements.txt` is its lines. */
+const requirement = (text: string): string[] =>
+  text.startsWith('@')
+    ? sourceText(text.slice(1))
+        .split(/\r?\n/)
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#'))
+    : [text]
+
+function commonFolder(paths: readonly string[]): string {
+  let folder = dirname(paths[0]!)
+  while (!paths.every((path) => path.startsWith(folder === sep ? sep : folder + sep)))
+    folder = dirname(folder)
+  return folder
+}
+
+function sourceText(path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
+      throw new UsageError(
+        `${path} is not UTF-8 text`,
+        'a bot with other files is started with --custom FOLDER',
+      )
+    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, 'name a file of source text')
+  }
+}
+
+/** A Git URL, an archive, or a folder, which is packed; the latter two are uploaded. */
+export async function customSource(
+  client: ErrandClient,
+  given: BotRequestValues,
+  custom: string,
+): Promise<UpdateBotInput> {
+  const { ref, dockerfile } = given
+  if (/^[a-z+]+:\/\//i.test(custom)) {
+    const git_auth = await gitAuth(given)
+    return { deployment_mode: 'custom', git_url: custom, git_ref: ref, git_auth, dockerfile }
+  }
+  const stray = (['ref', 'git-token', 'git-secret', 'username', 'password-stdin'] as const).find(
+    (option) => given[option] !== undefined,
+  )
+  if (stray !== undefined)
+    throw new UsageError(`--${stray} goes with a Git URL`, 'write --custom https://...')
+  const found = statSync(custom, { throwIfNoEntry: false })
+  if (found === undefined)
+    throw new UsageError(`there is no folder or archive ${custom}`, 'a Git repository is written https://...')
+  const { upload } = await client.bots.upload(
+    found.isFile() ? readFileSync(custom) : await packed(custom, dockerfile),
+  )
+  return { deployment_mode: 'custom', upload, dockerfile }
+}
+
+/** Asks for the token, where one is wanted and the hub keeps none. */
+async function gitAuth(given: BotRequestValues): Promise<UpdateBotInput['git_auth']> {
+  const { username, 'git-token': token, 'git-secret': secret, 'password-stdin': stdin } = given
+  if (secret !== undefined && (token || stdin))
+    throw new UsageError(
+      `--git-secret and --${token ? 'git-token' : 'password-stdin'} are two tokens`,
+      'give one',
+    )
+  if (secret !== undefined) return { username, secret }
+  if (!token && username === undefined) {
+    if (stdin) throw new UsageError('--password-stdin goes with --git-token', 'give both')
+    return undefined
+  }
+  const password = await askSecret(username === undefined ? 'Token' : `Token of ${username}`, stdin ?? false)
+  if (password === '') throw new UsageError('the token is empty', 'leave it out for a public repository')
+  return { username, password }
+}
+
+async function packed(folder: string, dockerfile = 'Dockerfile'): Promise<Uint8Array> {
+  const { pack } = await import('../../../runner/sources/pack.ts')
+  return (await pack(folder, { keep: [dockerfile] })).archive
+}
+
+/** Asks for the password, where there is a user. */
+export async function imageSource(given: BotRequestValues): Promise<UpdateBotInput> {
+  const { username } = given
+  const source = { deployment_mode: 'image', docker_image: given.image }
+  if (username === undefined) {
+    if (given['password-stdin']) throw new UsageError('--password-stdin goes with --username', 'give both')
+    return source
+  }
+  const password = await askSecret(`Password of ${username}`, given['password-stdin'] ?? false)
+  if (password === '')
+    throw new UsageError('the password is empty', 'leave --username out for a public image')
+  return { ...source, registry_auth: { username, password } }
+}

@@ -1,0 +1,73 @@
+import { ErrandError } from '../../../contract/errors.ts'
+import { backUp } from '../../../hub/ops/backup.ts'
+import { restore as restoreFrom } from '../../../hub/ops/restore.ts'
+import { command, UsageError } from '../../command.ts'
+import { dataFolder } from '../../local/errand-home.ts'
+import { takeFolderLock } from '../../local/pid-lock.ts'
+import { jsonOption, printJson } from '../../print.ts'
+import { bytesText, countText } from '../../render/table.ts'
+import { productVersion } from '../../version.ts'
+
+export const backup = command({
+  summary: "Back up a hub's data folder of this machine, also while the hub is at work.",
+  options: {
+    to: { type: 'string', value: 'PATH', help: 'An archive (.tar, .tar.gz, .tgz), or else a folder' },
+    data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
+    'with-key': { type: 'boolean', help: 'With the key of the secrets: who has the backup can read them' },
+    ...jsonOption,
+  },
+  examples: [
+    'errand backup --to errand-2026-01-31.tar.gz',
+    'errand backup --to /mnt/backups/monday --with-key',
+  ],
+  async run({ to, data, 'with-key': withKey = false, json }) {
+    if (to === undefined) throw new UsageError('a backup needs a place to go to', 'give it with --to')
+    const made = await backUp({ data: dataFolder(data), to, withKey, version: productVersion })
+    for (const name of made.damaged)
+      process.stderr.write(`warning: ${name} is not what was kept there; it is backed up as it is\n`)
+    if (json) printJson({ to, ...made })
+    else
+      process.stdout.write(
+        `${to} holds ${countText(made.runs, 'run')} in ${countText(made.files, 'file')}, ${bytesText(made.bytes)}.\n` +
+          (withKey ? '' : 'The key of the secrets is not in it: keep that apart (--with-key puts it in).\n'),
+      )
+    return 0
+  },
+})
+
+export const restore = command({
+  summary: 'Put a backup into an empty data folder, checked file by file.',
+  args: '<backup>',
+  options: {
+    data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
+    ...jsonOption,
+  },
+  examples: [
+    'errand restore errand-2026-01-31.tar.gz',
+    'errand restore /mnt/backups/monday --data /srv/errand',
+  ],
+  async run({ data: given, json }, [from]) {
+    const data = dataFolder(given)
+    const lock = takeFolderLock({ path: data, what: 'data folder', option: '--data' }, 'lock')
+    if ('holder' in lock)
+      throw new ErrandError(
+        'data_folder_locked',
+        `The data folder ${data} is in use by the hub with process id ${lock.holder.pid}.`,
+        { hint: 'A backup goes into an empty folder: name one with --data.' },
+      )
+    try {
+      const head = await restoreFrom({ from: from!, data, lockFile: 'lock' })
+      if (json) printJson({ data, ...head })
+      else
+        process.stdout.write(
+          `${data} holds ${countText(head.runs, 'run')}, as of ${head.created_at}. Start the hub with: errand up --data ${data}\n` +
+            (head.with_key
+              ? ''
+              : 'The key of the secrets was not in the backup: put secrets.key back for them.\n'),
+        )
+    } finally {
+      lock.release()
+    }
+    return 0
+  },
+})

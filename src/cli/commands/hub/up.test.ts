@@ -1,0 +1,11 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { containerNote } from './up.ts'
+
+test('a hub on the loopback of a container says how it is reached, by the port that it has', () => {
+  const inside = [import.meta.filename]
+  assert.match(containerNote('http://127.0.0.1:8080', inside)!, /ERRAND_ADDR=0\.0\.0\.0:8080\./)
+  assert.match(containerNote('http://[::1]:3000', inside)!, /ERRAND_ADDR=0\.0\.0\.0:3000\./)
+  assert.equal(containerNote('http://0.0.0.0:3000', inside), undefined)
+  assert.equal(containerNote('http://127.0.0.1:3000', ['/no/such/mark']), undefined)
+})

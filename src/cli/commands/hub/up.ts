@@ -1,0 +1,203 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseListenAddress } from '../../../compat/host-agent/listen-address.ts'
+import {
+  allowedHosts,
+  botEnvironment,
+  givenTokens,
+  leaseOf,
+  outputLimits,
+  retentionMs,
+  runnerEnvironment,
+  slotsOption,
+} from '../../../config/environment.ts'
+import { setting } from '../../../config/read-setting.ts'
+import { settings } from '../../../config/settings.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { giveBackMemory } from '../../../platform/release-memory.ts'
+import { command, UsageError } from '../../command.ts'
+import { localHubFile, writeLogin } from '../../connection.ts'
+import { dataFolder } from '../../local/errand-home.ts'
+import { takeFolderLock } from '../../local/pid-lock.ts'
+import { programLog, untilSignal } from '../../until-signal.ts'
+import { productVersion } from '../../version.ts'
+
+export const up = command({
+  summary: 'Start a hub, and a runner of its own beside it.',
+  options: {
+    host: { type: 'string', value: 'HOST', help: 'Address to listen on (default 127.0.0.1)' },
+    port: { type: 'string', short: 'p', value: 'PORT', help: 'Port (default 3000)' },
+    data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
+    'allow-dir': {
+      type: 'string',
+      multiple: true,
+      value: 'DIR',
+      help: "Folder that agents may work in, beside their runs' own",
+    },
+    config: {
+      type: 'string',
+      value: 'FILE',
+      help: 'Repositories and their groups (default: ERRAND_CONFIG, errand.yaml or ados.yaml here or in the data folder)',
+    },
+    retention: {
+      type: 'string',
+      value: 'TIME',
+      help: `How long ended runs are kept, such as 30d, or forever (default: ERRAND_RETENTION, ${settings.ERRAND_RETENTION.default})`,
+    },
+    heartbeat: {
+      type: 'string',
+      value: 'TIME',
+      help: `A runner is asked for a sign of life so often; after three without one its link is made anew (default: ERRAND_HEARTBEAT, ${settings.ERRAND_HEARTBEAT.default})`,
+    },
+    'lost-after': {
+      type: 'string',
+      value: 'TIME',
+      help: `How long a runner may be away before what it has is lost (default: ERRAND_LOST_AFTER, ${settings.ERRAND_LOST_AFTER.default})`,
+    },
+    new: {
+      type: 'boolean',
+      help: 'Begin anew in a data folder whose database is gone; what else is there is put aside',
+    },
+    slots: {
+      type: 'string',
+      value: 'N',
+      help: 'Steps that its runner carries out at once (default: ERRAND_SLOTS, four for each core, at least 8)',
+    },
+    'no-runner': { type: 'boolean', help: 'Only the hub' },
+  },
+  examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
+  async run(options) {
+    const [{ startHub }, { configPath }, quota, actions, { ChildRunner }, { sweepKilled }] =
+      await Promise.all([
+        import('../../../hub/start-hub.ts'),
+        import('../../../config/config-file.ts'),
+        import('../../../hub/bots/bot-admission.ts'),
+        import('../../../actions/registry.ts'),
+        import('./child-runner.ts'),
+        import('../../local/local-run-registry.ts'),
+      ])
+    const log = programLog()
+    const data = dataFolder(options.data)
+    const allowedDirs = options['allow-dir'] ?? []
+    const keptMs = retentionMs(options.retention, process.env)
+    const lease = leaseOf(options, process.env)
+    const openMetrics = setting(process.env, 'ERRAND_METRICS') === 'open'
+    const hosts = allowedHosts(process.env)
+    const readers = setting(process.env, 'ERRAND_MAX_READERS')
+    const botQuota = { ...quota.DEFAULT_BOT_QUOTA, ...botEnvironment(process.env) }
+    const slots = ownSlots(options)
+    const hubOptions = {
+      ...address(options),
+      data,
+      isNew: options.new,
+      version: productVersion,
+      env: process.env,
+      config: configPath(options.config, data, process.env),
+      // A process outlives the runner that started it, a session has a folder; what a runner does in itself has nothing.
+      isDurable: (action: string) => actions.builtinActionRegistry[action]?.kind !== 'inline',
+      log,
+      keptMs,
+      lease,
+      openMetrics,
+      hosts,
+      ownRunner: !options['no-runner'],
+      outputLimits: outputLimits(process.env),
+      apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
+      botQuota,
+      givenTokens: givenTokens(process.env),
+      own: {
+        tellAdmin: ({ username, password }: { username: string; password: string }) =>
+          void process.stdout.write(
+            `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown this once)\n`,
+          ),
+        opened: ({ url, localToken }: { url: string; localToken: string }) =>
+          writeLogin({ url, token: localToken }, localHubFile(data)),
+      },
+    }
+    const lock = lockedDataFolder(data)
+    const keepMemory = giveBackMemory()
+    try {
+      const hub = await startHub(hubOptions)
+      const runner = options['no-runner']
+        ? undefined
+        : new ChildRunner({
+            url: hub.url,
+            token: hub.runnerToken!,
+            localToken: hub.localToken!,
+            workspace: join(data, 'runner'),
+            allowedDirs,
+            slots,
+            log,
+          })
+      process.stdout.write(greeting(hub, data))
+      const swept = sweepKilled()
+      // A terminal that closes ends it; without one SIGHUP asks, as of other servers, to read the configuration again.
+      if (process.stdin.isTTY) await untilSignal()
+      else {
+        process.on('SIGHUP', hub.reload)
+        await untilSignal(['SIGINT', 'SIGTERM'])
+        process.off('SIGHUP', hub.reload)
+      }
+      process.stdout.write('Stopping. What is still running is picked up by the next start.\n')
+      await runner?.close()
+      await hub.close()
+      await swept
+      return 0
+    } finally {
+      keepMemory()
+      lock.release()
+    }
+  },
+})
+
+/** Takes the folder for this process. Throws `data_folder_locked`. */
+function lockedDataFolder(data: string): { release(): void } {
+  const lock = takeFolderLock({ path: data, what: 'data folder', option: '--data' }, 'lock')
+  if (!('holder' in lock)) return lock
+  throw new ErrandError(
+    'data_folder_locked',
+    `The data folder ${data} is in use by process ${lock.holder.pid}.`,
+    { hint: 'Stop that one first, or give this one another folder with --data.' },
+  )
+}
+
+/** Of its own runner, whose settings are looked at before anything begins. */
+function ownSlots({
+  slots,
+  'no-runner': none,
+}: {
+  slots?: string
+  'no-runner'?: boolean
+}): number | undefined {
+  if (!none) runnerEnvironment(process.env)
+  else if (slots !== undefined)
+    throw new UsageError('--slots and --no-runner contradict each other', 'a hub alone carries out no steps')
+  return slotsOption(slots)
+}
+
+function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
+  const given = parseListenAddress(setting(process.env, 'ERRAND_ADDR'))
+  const number = port === undefined ? given.port : Number(port)
+  if (port?.trim() === '' || !Number.isInteger(number) || number < 0 || number > 65_535)
+    throw new UsageError(`--port is "${port}"`, 'it is a number up to 65535')
+  return { host: host ?? given.host, port: number }
+}
+
+function greeting({ url }: { url: string }, data: string): string {
+  const lines = [`Errand is up at ${url}`, `  API      ${url}/docs`, `  data     ${data}`]
+  if (data !== dataFolder(undefined))
+    lines.push(`  commands find it with ERRAND_DATA=${resolve(data)}, or after errand login`)
+  const note = containerNote(url)
+  if (note !== undefined) lines.push(`  note     ${note}`)
+  return `${lines.join('\n')}\n`
+}
+
+const MARKS = ['/.dockerenv', '/run/.containerenv']
+
+/** For a hub that nobody outside its container can reach: published ports do not lead to the container's loopback. */
+export function containerNote(url: string, marks = MARKS): string | undefined {
+  const { hostname, port } = new URL(url)
+  const isLoopback = /^127\.|^localhost$|^\[::1\]$/.test(hostname)
+  if (!isLoopback || !marks.some((file) => existsSync(file))) return undefined
+  return `Only this container reaches it. For others, and for published ports, set ERRAND_ADDR=0.0.0.0:${port}.`
+}

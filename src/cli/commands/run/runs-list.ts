@@ -1,0 +1,67 @@
+import { command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions, momentOf } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+import { between, whyText } from '../../render/summary.ts'
+import { lineText } from '../../render/terminal-text.ts'
+
+function limitOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const limit = Number(text)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 500)
+    throw new UsageError(`--limit is "${text}"`, 'it is a number from 1 to 500; --cursor goes on')
+  return limit
+}
+
+export const runsList = command({
+  summary: 'List runs, newest first.',
+  options: {
+    status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
+    workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
+    blueprint: { type: 'string', value: 'NAME', help: 'Only runs of this blueprint: workflow, agent or bot' },
+    owner: { type: 'string', value: 'NAME', help: 'Only runs of this user' },
+    since: {
+      type: 'string',
+      value: 'TIME',
+      help: 'Only runs created since, such as 2026-01-31 or 12h (ago)',
+    },
+    until: { type: 'string', value: 'TIME', help: 'Only runs created before that' },
+    limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runs list', 'errand runs list --status failed --since 7d --limit 10'],
+  async run({ status, workflow, blueprint, owner, since, until, limit, cursor, json, ...hub }) {
+    const page = await connect(hub).runs.list({
+      status,
+      workflow_name: workflow,
+      blueprint,
+      owner,
+      created_after: momentOf('--since', since),
+      created_before: momentOf('--until', until),
+      limit: limitOf(limit),
+      cursor,
+    })
+    if (json) printJson(page)
+    else {
+      const rows = page.runs.map((run) => [
+        run.run_id,
+        run.workflow_name,
+        run.status,
+        run.created_at,
+        between(run.started_at, run.finished_at),
+        run.waiting ?? whyText(run),
+      ])
+      const narrowed = [status, workflow, blueprint, owner, since, until].some((each) => each !== undefined)
+      printTable(
+        ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'],
+        rows,
+        narrowed ? 'No run is like that.' : 'There are no runs.',
+      )
+      if (page.next_cursor !== undefined)
+        process.stdout.write(`More: errand runs list --cursor ${lineText(page.next_cursor)}\n`)
+    }
+    return 0
+  },
+})

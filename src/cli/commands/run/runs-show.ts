@@ -1,0 +1,89 @@
+import type { RunView, StepView } from '../../../contract/run.ts'
+import { isFinalRun } from '../../../contract/status.ts'
+import { command } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+import { instanceName } from '../../render/run-rows.ts'
+import {
+  between,
+  countsText,
+  holdersText,
+  isFolded,
+  named,
+  stepName,
+  takenSecretsText,
+  usageCells,
+  whyText,
+} from '../../render/summary.ts'
+import { durationText, numberText } from '../../render/table.ts'
+import { lineText } from '../../render/terminal-text.ts'
+
+export const runsShow = command({
+  summary: 'Show a run and its steps.',
+  args: '<id>',
+  options: {
+    verbose: { type: 'boolean', help: 'A row for each instance of a step, however many there are' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runs show run_0123', 'errand runs show run_0123 --verbose'],
+  async run({ verbose = false, json, ...hub }, [id]) {
+    const run = await connect(hub).runs.get(id!)
+    if (json) {
+      printJson(run)
+      return 0
+    }
+    const took = between(run.started_at, run.finished_at)
+    const head = [run.run_id, run.workflow_name, run.status, took, run.waiting ?? whyText(run)]
+    const line = head.filter((text) => text !== '').join('  ')
+    process.stdout.write(`${lineText(line)}\n${rollbackText(run)}\n`)
+    printTable(
+      ['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'],
+      stepRows(run.steps, verbose),
+      'No step has begun.',
+    )
+    if (run.steps.some(({ instances }) => isFolded(instances.length, verbose)))
+      process.stdout.write(`A row for each: errand runs show ${lineText(run.run_id)} --verbose\n`)
+    const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
+    process.stdout.write(holdersText(attempts) + takenSecretsText(run.steps))
+    return 0
+  },
+})
+
+/** A row for each instance; where a step has many, for the first that have failed and for all of them together. */
+export function stepRows(steps: readonly StepView[], verbose: boolean): string[][] {
+  return steps.flatMap((step) => {
+    const { instances, approval, waiting } = step
+    const took = between(step.started_at, step.finished_at)
+    if (instances.length === 0)
+      return [[stepName(step), '', step.status, took, '', '', approval?.message ?? whyText(step)]]
+    const rows = named(instances, verbose).map((one) => {
+      const asked = one.status === 'waiting' ? approval?.message : undefined
+      return [
+        stepName(step),
+        instanceName(one.host, one.vars),
+        one.status,
+        one.duration_ms === undefined ? '' : durationText(one.duration_ms),
+        ...usageCells(one.attempts),
+        one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
+      ]
+    })
+    if (!isFolded(instances.length, verbose)) return rows
+    const asked = instances.some(({ status }) => status === 'waiting') ? approval?.message : undefined
+    const why = [countsText(instances), waiting ?? asked].filter((text) => text !== undefined).join('; ')
+    return [
+      ...rows,
+      [stepName(step), `${numberText(instances.length)} instances`, step.status, took, '', '', why],
+    ]
+  })
+}
+
+/** Whether the run is undone, with the run that says so. */
+function rollbackText({ rollback }: Pick<RunView, 'rollback'>): string {
+  if (rollback === undefined) return ''
+  const { status } = rollback
+  const run_id = lineText(rollback.run_id)
+  if (status === 'success') return `rolled back by ${run_id}\n`
+  return isFinalRun(status) ? `its rollback ${run_id} ended ${status}\n` : `being rolled back by ${run_id}\n`
+}

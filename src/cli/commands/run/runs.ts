@@ -1,0 +1,134 @@
+import type { ErrandClient } from '../../../client/client.ts'
+import { type CommandGroup, command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { exitCodes } from '../../exit-codes.ts'
+import { follow } from '../../follow/follow.ts'
+import { JsonLines } from '../../follow/json-lines.ts'
+import { CHILDREN_AT_ONCE } from '../../follow/run-family.ts'
+import { hubOptions } from '../../option-values.ts'
+import { jsonOption, printJson } from '../../print.ts'
+import { runsList } from './runs-list.ts'
+import { runsLogs } from './runs-logs.ts'
+import { runsShow } from './runs-show.ts'
+
+const events = command({
+  summary: 'Print the events of a run as JSON, one a line, as they come until it ends.',
+  args: '<id>',
+  options: { after: { type: 'string', value: 'SEQ', help: 'Only events after this one' }, ...hubOptions },
+  examples: ['errand runs events run_0123'],
+  async run({ after = '0', ...hub }, [id]) {
+    if (!/^\d+$/.test(after))
+      throw new UsageError(`--after is "${after}"`, 'it is the seq of an event: a number from 0')
+    const client = connect(hub)
+    const lines = new JsonLines(id!)
+    if (Number(after) > 0) lines.knows(await client.runs.get(id!))
+    for await (const event of client.events(id!, { after: Number(after) }))
+      process.stdout.write(lines.event(event, id!))
+    return 0
+  },
+})
+
+const cancel = command({
+  summary: 'Cancel a run.',
+  args: '<id>',
+  options: {
+    force: { type: 'boolean', help: 'Also end its finally steps' },
+    message: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the run' },
+    ...hubOptions,
+  },
+  examples: ['errand runs cancel run_0123'],
+  async run({ force, message, ...hub }, [id]) {
+    await connect(hub).runs.cancel(id!, { force, message })
+    process.stdout.write(`${id} is being canceled.\n`)
+    return 0
+  },
+})
+
+const remove = command({
+  summary: 'Delete runs that have ended, with their output and the runs they have started.',
+  args: '<id> [more...]',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runs delete run_0123'],
+  async run({ json, ...hub }, ids) {
+    const client = connect(hub)
+    const deleted: string[] = []
+    for (const id of ids) {
+      const answer = await client.runs.delete(id)
+      deleted.push(...answer.deleted)
+      if (!json) for (const gone of answer.deleted) process.stdout.write(`${gone} is deleted.\n`)
+    }
+    if (json) printJson({ deleted })
+    return 0
+  },
+})
+
+const followOption = {
+  follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
+  json: { type: 'boolean', help: 'Print JSON: the id, or with --follow one event a line' },
+} as const
+
+const runsRetry = command({
+  summary: 'Run it again, as a new run.',
+  args: '<id>',
+  options: {
+    failed: { type: 'boolean', help: 'Only what did not succeed; the rest is taken over' },
+    ...followOption,
+    ...hubOptions,
+  },
+  examples: ['errand runs retry run_0123 --failed'],
+  async run({ failed, follow, json, ...hub }, [id]) {
+    const client = connect(hub)
+    const { run_id } = await client.runs.retry(id!, { only: failed ? 'failed' : 'all' })
+    return await begun(client, run_id, { follow, json })
+  },
+})
+
+const runsRollback = command({
+  summary: 'Undo what succeeded, in reverse, as a new run.',
+  args: '<id>',
+  options: { ...followOption, ...hubOptions },
+  examples: ['errand runs rollback run_0123'],
+  async run({ follow, json, ...hub }, [id]) {
+    const client = connect(hub)
+    const { run_id } = await client.runs.rollback(id!)
+    return await begun(client, run_id, { follow, json })
+  },
+})
+
+export const runs: CommandGroup = {
+  summary: 'Look at and control the runs of a hub.',
+  commands: {
+    list: runsList,
+    show: runsShow,
+    events,
+    logs: runsLogs,
+    cancel,
+    retry: runsRetry,
+    rollback: runsRollback,
+    delete: remove,
+  },
+}
+
+async function begun(
+  client: ErrandClient,
+  runId: string,
+  { follow: wait, json = false }: { follow?: boolean; json?: boolean },
+): Promise<number> {
+  if (!json) process.stdout.write(`${runId}\n`)
+  else if (!wait) process.stdout.write(`${JSON.stringify({ run_id: runId })}\n`)
+  if (!wait) return exitCodes.success
+  const run = {
+    runId,
+    events: (id: string) => client.events(id),
+    childrenAtOnce: CHILDREN_AT_ONCE,
+    cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
+    view: () => client.runs.get(runId),
+  }
+  return await follow(run, {
+    json,
+    maxBytes: () => Infinity,
+    wholeOutput: () => '',
+    allRows: (id) => `errand runs show ${id} --verbose`,
+    answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
+  })
+}

@@ -1,0 +1,128 @@
+import { hash } from 'node:crypto'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { homedir, hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandClient } from '../../../client/client.ts'
+import type { RunnerEnvironment } from '../../../config/environment.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { writeFileAtomic } from '../../../platform/files.ts'
+import { Backoff } from '../../../platform/time.ts'
+import { UsageError } from '../../command.ts'
+
+/** What a machine was given when it became a runner. */
+interface Enrolment {
+  hub_url: string
+  runner_id: string
+  token: string
+  /** SHA-256 of the enrolment token: another one in the environment means that the machine is to enrol anew. */
+  enrolled_with: string
+}
+
+interface Enrolling {
+  url: string
+  /** The enrolment token. */
+  token: string
+  runnerId: string
+  /** The runner's own; what it is given is kept below it. */
+  workspace: string
+}
+
+export const enrolmentFile = (workspace: string): string => join(workspace, '.errand', 'runner.json')
+
+/** What is kept for the runner of that workspace. Throws `invalid_argument` for a file that is none of ours. */
+export function keptEnrolment(workspace: string): Enrolment | undefined {
+  const file = enrolmentFile(workspace)
+  try {
+    const { hub_url, runner_id, token, enrolled_with } = JSON.parse(readFileSync(file, 'utf8')) as Enrolment
+    for (const text of [hub_url, runner_id, token])
+      if (typeof text !== 'string') throw new Error('it is not whole')
+    return { hub_url, runner_id, token, enrolled_with }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new ErrandError('invalid_argument', `${file} cannot be read: ${(cause as Error).message}.`, {
+      hint: 'Remove it and enrol this machine anew: errand runner enroll',
+      cause,
+    })
+  }
+}
+
+/** Whether that token is the one by which the machine has what it has. */
+const enrolledWith = (kept: Enrolment, token: string): boolean => kept.enrolled_with === sha256(token)
+
+/** Makes this machine a runner of the hub: its token is kept, readable by this user only. */
+export async function enrol({ url, token, runnerId, workspace }: Enrolling): Promise<Enrolment> {
+  const file = enrolmentFile(workspace)
+  // Before the token is used up.
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  const client = new ErrandClient({ url })
+  const given = await client.runners.enroll({ token, runner_id: runnerId })
+  const kept = {
+    hub_url: client.url,
+    runner_id: given.runner_id,
+    token: given.token,
+    enrolled_with: sha256(token),
+  }
+  writeFileAtomic(file, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 })
+  return kept
+}
+
+/** As `enrol`, however long the hub is not there: both may have been started together. */
+async function enrolPatiently(
+  enrolling: Enrolling,
+  { log, signal }: { log(message: string): void; signal: AbortSignal },
+): Promise<Enrolment> {
+  const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
+  for (let told = false; ; told = true)
+    try {
+      return await enrol(enrolling)
+    } catch (error) {
+      const later = error instanceof ErrandError && ['unavailable', 'rate_limited'].includes(error.code)
+      if (!later || signal.aborted) throw error
+      if (!told) log(`Not enrolled yet: ${error.message} Trying again.`)
+      await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+      if (signal.aborted) throw error
+    }
+}
+
+const sha256 = (text: string): string => hash('sha256', text, 'hex')
+
+export const workspaceOption = {
+  workspace: {
+    type: 'string',
+    value: 'DIR',
+    help: 'Where work happens (default: WORKSPACE_DIR, ~/.errand/workspace)',
+  },
+} as const
+
+/** The folder of a runner's attempts and workspaces, and of what it was given when it was enrolled. */
+export const runnerWorkspace = (
+  given: string | undefined,
+  { workspaceDir }: { workspaceDir?: string },
+): string => resolve(given ?? workspaceDir ?? join(homedir(), '.errand', 'workspace'))
+
+/** Who the runner is, and of which hub: as it is told, else as it was enrolled; it enrols where it has not yet. */
+export async function identityOf(
+  options: { url?: string; token?: string; id?: string },
+  found: RunnerEnvironment,
+  workspace: string,
+  patience: Parameters<typeof enrolPatiently>[1],
+): Promise<{ url: string; token: string; id: string }> {
+  let kept: Enrolment | undefined = keptEnrolment(workspace)
+  const url = options.url ?? found.hubUrl ?? kept?.hub_url
+  if (url === undefined)
+    throw new UsageError('a runner needs the address of its hub', 'give it with --url or ERRAND_HUB_URL')
+  const given = options.token ?? found.token
+  const once = found.enrollToken
+  if (given === undefined && once !== undefined && !(kept && enrolledWith(kept, once))) {
+    const runnerId = options.id ?? found.runnerId ?? kept?.runner_id ?? hostname()
+    kept = await enrolPatiently({ url, token: once, runnerId, workspace }, patience)
+  }
+  const token = given ?? kept?.token
+  if (token === undefined)
+    throw new UsageError(
+      'this machine is not enrolled',
+      'make a token with: errand runners enroll-token, and give it to: errand runner enroll',
+    )
+  return { url, token, id: options.id ?? found.runnerId ?? kept?.runner_id ?? hostname() }
+}

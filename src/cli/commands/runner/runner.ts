@@ -1,0 +1,204 @@
+import { join, resolve } from 'node:path'
+import { runnerEnvironment, slotsOption } from '../../../config/environment.ts'
+import type { AgentState } from '../../../contract/agent.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { giveBackMemory } from '../../../platform/release-memory.ts'
+import type { HubLinkOptions } from '../../../runner/link/hub-link.ts'
+import type { Attempts } from '../../../runner/ports.ts'
+import { type CommandGroup, command } from '../../command.ts'
+import { takeFolderLock } from '../../local/pid-lock.ts'
+import { givenName, keyValues } from '../../option-values.ts'
+import { programLog, untilSignal } from '../../until-signal.ts'
+import { productVersion } from '../../version.ts'
+import { enroll } from './runner-enroll.ts'
+import { identityOf, runnerWorkspace, workspaceOption } from './runner-enrolment.ts'
+
+const start = command({
+  summary: 'Start a runner: it connects to a hub and carries out steps on this machine.',
+  options: {
+    url: {
+      type: 'string',
+      value: 'URL',
+      help: 'The hub (default: ERRAND_HUB_URL, the one it was enrolled at)',
+    },
+    token: {
+      type: 'string',
+      value: 'TOKEN',
+      help: 'Runner token (default: ERRAND_TOKEN, the one it was given when it was enrolled)',
+    },
+    id: { type: 'string', value: 'ID', help: 'Unique id (default: ERRAND_RUNNER_ID, the hostname)' },
+    group: { type: 'string', value: 'GROUP', help: 'Group (default: ERRAND_GROUP, "default")' },
+    label: { type: 'string', multiple: true, value: 'K=V', help: 'Label that steps can ask for' },
+    ...workspaceOption,
+    'allow-dir': {
+      type: 'string',
+      multiple: true,
+      value: 'DIR',
+      help: 'Folder that agents may work in, beside the workspaces of their runs',
+    },
+    slots: {
+      type: 'string',
+      value: 'N',
+      help: 'Steps at once (default: ERRAND_SLOTS, four for each core, at least 8)',
+    },
+    'until-stdin-ends': {
+      type: 'boolean',
+      help: 'End when standard input does: for a program that starts it',
+    },
+  },
+  examples: [
+    'errand runner enroll --hub http://hub:3000 --token errand_enroll_... && errand runner',
+    'errand runner --url http://hub:3000 --token errand_runner_...',
+    'errand runner --group gpu --label gpu=1',
+  ],
+  async run(options) {
+    const found = runnerEnvironment(process.env)
+    if (options.id !== undefined) givenName('--id', options.id)
+    const group = options.group === undefined ? found.group : givenName('--group', options.group)
+    const labels = givenLabels(options.label)
+    const offered = slotsOption(options.slots) ?? found.slots
+    const folder = runnerWorkspace(options.workspace, found)
+    const stop = new AbortController()
+    /** What it is at that would end with it; set once there is a link. */
+    let finish = async (): Promise<void> => {}
+    const leave = (): void => void finish().then(() => stop.abort())
+    // Before there is anything to leave in order.
+    void untilSignal().then(leave)
+    const lock = takeFolderLock({ path: folder, what: 'workspace', option: '--workspace' }, 'lock')
+    if ('holder' in lock) {
+      throw new ErrandError(
+        'data_folder_locked',
+        `The workspace ${folder} is in use by the runner with process id ${lock.holder.pid}.`,
+        {
+          hint: 'Give each runner on a machine its own folder with --workspace.',
+        },
+      )
+    }
+    if (options['until-stdin-ends']) process.stdin.on('end', leave).resume()
+    const log = programLog({ runner_id: options.id ?? found.runnerId })
+    const [
+      { inlineDone, openAttempts },
+      { builtinActionRegistry },
+      { HubLink },
+      { mountedSecretsDir, ownSecrets },
+      limitsHere,
+      agents,
+      bots,
+    ] = await Promise.all([
+      import('../../../runner/open-attempts.ts'),
+      import('../../../actions/registry.ts'),
+      import('../../../runner/link/hub-link.ts'),
+      import('../../../runner/secrets/machine-secrets.ts'),
+      import('../../../runner/limits/limit-keeper.ts'),
+      agentsHere(folder, options['allow-dir'] ?? []),
+      botsHere(),
+    ])
+    let attempts: Attempts | undefined
+    const watches: { close(): void | Promise<void> }[] = []
+    try {
+      const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
+      log(limitsHere.limitsText(limits.choice))
+      const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
+      const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
+      attempts = openAttempts({
+        dir: join(folder, 'attempts'),
+        limits,
+        workspaceDir: join(folder, 'runs'),
+        outputDir: folder,
+        registry: builtinActionRegistry,
+        agents: { ...agents.options, runnerId: id },
+        bots: services,
+        ownSecrets: ownSecrets(process.env, token),
+        mountedSecretsDir: mountedSecretsDir(process.env),
+        log,
+      })
+      await attempts.recover()
+      const held = attempts
+      const link = new HubLink({
+        url,
+        token,
+        attempts,
+        answer: bots.answers(services),
+        bots: () => services.live.all(),
+        leaseFile: join(folder, 'lease.json'),
+        signal: stop.signal,
+        log,
+        identity: {
+          version: productVersion,
+          runner_id: id,
+          tenant: found.tenantId,
+          group,
+          labels,
+          mode: found.mode,
+          limits: limits.choice.heldBy,
+          hostname: found.hostname,
+          cpus: found.cpus,
+          memory_bytes: found.memoryBytes,
+          slots: offered,
+          bots: bots.toldCaps(services.caps),
+        },
+      })
+      finish = () => {
+        link.drain()
+        return inlineDone(held, builtinActionRegistry)
+      }
+      watches.push(
+        agents.watch((states) => link.tell({ type: 'agents', agents: states })),
+        bots.watchEngine(process.env, (containers) => link.tell({ type: 'containers', containers })),
+        new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
+        services,
+        { close: services.live.onNews((bots) => link.tell({ type: 'bots', bots })) },
+      )
+      watches.push({ close: giveBackMemory() })
+      await link.run()
+    } finally {
+      process.stdin.destroy()
+      await attempts?.close()
+      for (const watch of watches) await watch.close()
+      lock.release()
+    }
+    return 0
+  },
+})
+
+async function botsHere() {
+  const [{ machineBots }, { toldCaps }, { watchDocker: watchEngine }, { BotSweeps }] = await Promise.all([
+    import('../../../runner/bots/bot-services.ts'),
+    import('../../../runner/bots/bot-caps.ts'),
+    import('../../../runner/bots/docker-here.ts'),
+    import('../../../runner/bots/bot-sweeps.ts'),
+  ])
+  const answers =
+    (services: ReturnType<typeof machineBots>): HubLinkOptions['answer'] =>
+    async (askId, ask, signal) =>
+      (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
+  return { machineBots, toldCaps, watchEngine, BotSweeps, answers }
+}
+
+async function agentsHere(folder: string, allowedDirs: readonly string[]) {
+  const [{ machineAgents }, { agentsFolder }, { AgentServices }, { watchAgents }] = await Promise.all([
+    import('../../../runner/sessions/machine-agents.ts'),
+    import('../../../agents/install/native-binary.ts'),
+    import('../../../runner/sessions/agent-services.ts'),
+    import('../../../runner/sessions/machine-agents.ts'),
+  ])
+  const dirs = allowedDirs.map((dir) => resolve(dir))
+  const options = machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: dirs })
+  const services = new AgentServices(options, process.env)
+  return { options, watch: (tell: (agents: AgentState[]) => void) => watchAgents(services, tell) }
+}
+
+function givenLabels(given: string[] | undefined): Record<string, string> {
+  const labels = keyValues('--label', given)
+  for (const [name, value] of Object.entries(labels)) {
+    givenName('--label', name)
+    if (value !== '') givenName(`the value of --label ${name}`, value)
+  }
+  return labels
+}
+
+export const runner: CommandGroup = {
+  summary: 'Start a runner on this machine, or make this machine one.',
+  alone: start,
+  commands: { enroll },
+}

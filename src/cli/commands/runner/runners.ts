@@ -1,0 +1,163 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ErrandClient } from '../../../client/client.ts'
+import { type CommandGroup, command } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions, lifetimeSeconds } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+
+const labelsText = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
+
+const list = command({
+  summary: 'List the runners of a hub.',
+  options: {
+    status: {
+      type: 'string',
+      value: 'STATUS',
+      help: 'connected, draining, disconnected; several with commas',
+    },
+    group: { type: 'string', value: 'GROUP', help: 'Only those of this group' },
+    label: { type: 'string', multiple: true, value: 'K=V', help: 'Only those with this label' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runners list', 'errand runners list --group gpu --status connected'],
+  async run({ status, group, label, json, ...hub }) {
+    const all = await connect(hub).runners.list({ status, group, label })
+    if (json) printJson(all)
+    else {
+      const rows = all.map((one) => [
+        one.id,
+        one.group,
+        one.status,
+        one.hostname,
+        String(one.cpus),
+        one.memory,
+        `${one.running}/${one.slots}`,
+        one.bots ? `${one.bots} (${one.bots_memory})` : '',
+        labelsText(one.labels),
+      ])
+      const narrowed = [status, group, label].some((each) => each !== undefined)
+      printTable(
+        ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'BOTS', 'LABELS'],
+        rows,
+        narrowed ? 'No runner is like that.' : 'No runner has connected yet.',
+      )
+    }
+    return 0
+  },
+})
+
+const show = command({
+  summary: 'Show a runner, and what it is at.',
+  args: '<id>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runners show server-01'],
+  async run({ json, ...hub }, [id]) {
+    const one = await connect(hub).runners.get(id!)
+    if (json) {
+      printJson(one)
+      return 0
+    }
+    const { attempts, agents, labels, running, slots, bots, bots_memory, containers, ...rest } = one
+    const facts = Object.entries(rest).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, String(value)]],
+    )
+    const usable = agents?.filter((agent) => agent.usable).map(({ name }) => name)
+    facts.push(['labels', labelsText(labels)], ['busy', `${running} of ${slots} slots`])
+    if (bots) facts.push(['bots', `${bots}, for which ${bots_memory} of memory is kept`])
+    if (usable) facts.push(['agents', usable.join(' ')])
+    if (containers) facts.push(['containers', `${containers.engine} ${containers.version}`])
+    printTable(['', ''], facts, '')
+    process.stdout.write('\n')
+    const rows = attempts.map((at) => [at.run_id, at.workflow_name, at.step, at.host, at.owner])
+    printTable(['RUN', 'WORKFLOW', 'STEP', 'HOST', 'OWNER'], rows, 'It is at nothing.')
+    return 0
+  },
+})
+
+const drain = command({
+  summary: 'Let a runner finish what it has and take nothing new, until it is resumed.',
+  args: '<id>',
+  options: { wait: { type: 'boolean', help: 'Wait until it has nothing left' }, ...hubOptions },
+  examples: ['errand runners drain server-01', 'errand runners drain server-01 --wait'],
+  async run({ wait, ...hub }, [id]) {
+    const client = connect(hub)
+    await client.runners.drain(id!)
+    process.stdout.write(`${id} takes nothing new.\n`)
+    if (wait) {
+      await untilIdle(client, id!)
+      process.stdout.write(`${id} has nothing left.\n`)
+    }
+    return 0
+  },
+})
+
+const LOOK_MS = 500
+
+async function untilIdle(client: ErrandClient, id: string): Promise<void> {
+  for (;;) {
+    const { running, bots = 0 } = await client.runners.get(id)
+    if (running + bots === 0) return
+    await sleep(LOOK_MS)
+  }
+}
+
+const resume = command({
+  summary: 'Give a drained runner work again.',
+  args: '<id>',
+  options: hubOptions,
+  examples: ['errand runners resume server-01'],
+  async run(hub, [id]) {
+    await connect(hub).runners.resume(id!)
+    process.stdout.write(`${id} is given work again.\n`)
+    return 0
+  },
+})
+
+const remove = command({
+  summary: 'Forget a runner that is gone, and revoke its own token.',
+  args: '<id>',
+  options: {
+    force: { type: 'boolean', help: 'Also one that is connected: what it is at is lost' },
+    ...hubOptions,
+  },
+  examples: ['errand runners remove server-01'],
+  async run({ force, ...hub }, [id]) {
+    await connect(hub).runners.remove(id!, { force })
+    process.stdout.write(`${id} is forgotten.\n`)
+    return 0
+  },
+})
+
+const enrollToken = command({
+  summary: 'Make a token that makes one machine a runner; its text is shown this once.',
+  options: {
+    expires: { type: 'string', value: 'TIME', help: 'How long it is good: 15m, 1h (default), 7d' },
+    group: { type: 'string', value: 'GROUP', help: 'The one group that the runner may serve' },
+    name: { type: 'string', value: 'NAME', help: 'What it is called in errand tokens list' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runners enroll-token', 'errand runners enroll-token --group gpu --expires 15m'],
+  async run({ expires, group, name, json, ...hub }) {
+    const client = connect(hub)
+    const expires_in_seconds = lifetimeSeconds('--expires', expires)
+    const made = await client.runners.createEnrollment({ expires_in_seconds, group, name })
+    if (json) printJson(made)
+    else {
+      process.stdout.write(`${made.token}\n`)
+      process.stderr.write(
+        `Good once, until ${made.expires_at}. On the machine: errand runner enroll --hub ${client.url} --token TOKEN\n`,
+      )
+    }
+    return 0
+  },
+})
+
+export const runners: CommandGroup = {
+  summary: 'Look at and control the runners of a hub.',
+  commands: { list, show, drain, resume, remove, 'enroll-token': enrollToken },
+}

@@ -1,0 +1,98 @@
+import { parseListenAddress } from '../../compat/host-agent/listen-address.ts'
+import { setting } from '../../config/read-setting.ts'
+import type { ErrandError } from '../../contract/errors.ts'
+import { command } from '../command.ts'
+import { runnerWorkspace, workspaceOption } from '../commands/runner/runner-enrolment.ts'
+import { connection, localHub, savedLogin } from '../connection.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { dataFolder } from '../local/errand-home.ts'
+import { hubOptions } from '../option-values.ts'
+import { jsonOption, printJson } from '../print.ts'
+import { lineText, palette, wantsColor } from '../render/terminal-text.ts'
+import { type Check, type Finding, type Place, problem } from './check.ts'
+import { environment, hubConfig } from './environment.ts'
+import { dataFolders, hubDatabase, secretsKey, staleLocks } from './hub-data.ts'
+import { cgroups, clock, codingAgents, descriptors, docker, git, nodeVersion } from './machine.ts'
+import { enrolment, hubPort, hubReach } from './reach.ts'
+
+export const doctor = command({
+  summary: 'Find what is missing or wrong on this machine, and say what to do about it.',
+  options: {
+    data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
+    ...workspaceOption,
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand doctor', 'errand doctor --url http://hub:3000 --json'],
+  async run({ data, workspace, json, ...hub }) {
+    const { env } = process
+    const place: Place = {
+      data: dataFolder(data),
+      workspace: runnerWorkspace(workspace, { workspaceDir: setting(env, 'WORKSPACE_DIR') }),
+      listen: parseListenAddress(setting(env, 'ERRAND_ADDR')),
+      hub: { ...connection(hub), known: isKnown(hub.url, env) },
+      env,
+    }
+    const found = await Promise.all(
+      allChecks.map(async (check) => ({ check: check.name, findings: await run(check, place) })),
+    )
+    const findings = found.flatMap(({ check, findings }) =>
+      findings.map((finding) => ({ check, ...finding })),
+    )
+    const isOk = findings.every(({ status }) => status !== 'problem')
+    if (json) printJson({ ok: isOk, findings })
+    else process.stdout.write(`${findings.map(asText).join('')}\n${summaryOf(findings)}\n`)
+    return isOk ? exitCodes.success : exitCodes.failed
+  },
+})
+
+const isKnown = (url: string | undefined, env: NodeJS.ProcessEnv): boolean =>
+  [url, setting(env, 'ERRAND_URL'), savedLogin(), localHub()].some((each) => each !== undefined)
+
+/** A check that breaks is a finding itself. */
+async function run(check: Check, place: Place): Promise<Finding[]> {
+  try {
+    return await check.run(place)
+  } catch (error) {
+    const { message, hint = 'Run it again, or report this as a mistake in Errand.' } = error as ErrandError
+    return [problem(`This could not be looked at: ${message.replace(/\.$/, '')}.`, hint)]
+  }
+}
+
+const marks = {
+  ok: { text: 'ok', color: 'green' },
+  warning: { text: '!!', color: 'yellow' },
+  problem: { text: 'XX', color: 'red' },
+} as const
+
+function asText({ check, status, message, fix }: Finding & { check: string }): string {
+  const paint = palette(wantsColor(process.stdout.isTTY ?? false, process.env))
+  const { text, color } = marks[status]
+  const then = fix === undefined ? '' : `${' '.repeat(16)}${paint('dim', `-> ${lineText(fix)}`)}\n`
+  return `${paint(color, text)} ${check.padEnd(12)} ${lineText(message)}\n${then}`
+}
+
+function summaryOf(findings: readonly Finding[]): string {
+  const count = (status: Finding['status']) => findings.filter((each) => each.status === status).length
+  return `Problems: ${count('problem')}, warnings: ${count('warning')}.`
+}
+
+/** In the order in which they are shown; a new one is its file and a line here. */
+const allChecks: readonly Check[] = [
+  nodeVersion,
+  environment,
+  dataFolders,
+  staleLocks,
+  hubConfig,
+  hubDatabase,
+  hubPort,
+  hubReach,
+  clock,
+  secretsKey,
+  enrolment,
+  descriptors,
+  cgroups,
+  docker,
+  git,
+  codingAgents,
+]

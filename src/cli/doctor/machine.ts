@@ -1,0 +1,182 @@
+import { execFile } from 'node:child_process'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { ErrandError } from '../../contract/errors.ts'
+import { procText } from '../../platform/proc.ts'
+import { limitsHere, limitsText } from '../../runner/limits/limit-keeper.ts'
+import { agentsHere } from '../commands/agent/agents.ts'
+import { type Check, ok, type Place, problem, warning } from './check.ts'
+
+const WITHIN_MS = 5_000
+
+export const docker: Check = {
+  name: 'docker',
+  async run({ env }: Place) {
+    const at = env.DOCKER_HOST || 'unix:///var/run/docker.sock'
+    try {
+      await ping(at)
+      return [ok(`Docker answers at ${at}.`)]
+    } catch (error) {
+      return [
+        warning(
+          `Docker is not reachable at ${at}: ${(error as Error).message}.`,
+          'Start Docker, let this user reach it, or set DOCKER_HOST. Only bots and containers need it.',
+        ),
+      ]
+    }
+  },
+}
+
+function ping(at: string): Promise<void> {
+  const socketPath = at.startsWith('unix://') ? at.slice('unix://'.length) : undefined
+  const { hostname, port } = socketPath === undefined ? new URL(at) : { hostname: 'localhost', port: '' }
+  return new Promise((resolve, reject) => {
+    const asking = request({
+      socketPath,
+      host: hostname,
+      port: port || 2375,
+      path: '/_ping',
+      timeout: WITHIN_MS,
+    })
+    asking.on('timeout', () => asking.destroy(new Error('it does not answer')))
+    asking.on('error', reject)
+    asking.on('response', (response) => {
+      response.resume()
+      if (response.statusCode === 200) resolve()
+      else reject(new Error(`it answers ${response.statusCode}`))
+    })
+    asking.end()
+  })
+}
+
+const LEAST = 24
+
+export const nodeVersion: Check = {
+  name: 'node',
+  async run() {
+    const { version, execPath } = process
+    if (Number(version.slice(1).split('.')[0]) >= LEAST) return [ok(`Node ${version} (${execPath})`)]
+    return [
+      problem(
+        `Node ${version} is too old.`,
+        `Install Node ${LEAST} or newer, or run "npm install" in the folder of Errand, which brings its own.`,
+      ),
+    ]
+  },
+}
+
+export const git: Check = {
+  name: 'git',
+  async run() {
+    try {
+      const { stdout } = await promisify(execFile)('git', ['--version'])
+      return [ok(stdout.trim())]
+    } catch {
+      return [
+        warning(
+          'git is not installed.',
+          'Install it (apt-get install git) for steps that work on repositories.',
+        ),
+      ]
+    }
+  },
+}
+
+export const cgroups: Check = {
+  name: 'limits',
+  async run({ workspace, env }: Place) {
+    try {
+      const { choice } = limitsHere(join(workspace, 'attempts'), env)
+      const text = limitsText(choice)
+      if (choice.heldBy !== 'watchdog') return [ok(text)]
+      return [
+        warning(
+          text,
+          'For exact limits run the runner as root, or in a cgroup that is delegated to it (systemd: Delegate=yes).',
+        ),
+      ]
+    } catch (error) {
+      if (!(error instanceof ErrandError)) throw error
+      return [problem(error.message, error.hint ?? 'See docs/limits.md.')]
+    }
+  },
+}
+
+const CLOCK_WITHIN_MS = 10_000
+/** The hub tells its time in whole seconds, and the answer takes its time too. */
+const MUCH_SECONDS = 5
+
+export const clock: Check = {
+  name: 'clock',
+  async run({ hub: { url, known } }: Place) {
+    if (!known) return []
+    const startedMs = Date.now()
+    let date: string | null
+    try {
+      const response = await fetch(`${url.replace(/\/+$/, '')}/health`, {
+        signal: AbortSignal.timeout(CLOCK_WITHIN_MS),
+      })
+      await response.body?.cancel()
+      date = response.headers.get('date')
+    } catch {
+      // That it cannot be reached is told by another check.
+      return []
+    }
+    const hubMs = Date.parse(date ?? '')
+    if (Number.isNaN(hubMs)) return []
+    const aheadSeconds = Math.round(((startedMs + Date.now()) / 2 - hubMs) / 1000)
+    if (Math.abs(aheadSeconds) <= MUCH_SECONDS) return [ok('The clock agrees with that of the hub.')]
+    const how = aheadSeconds > 0 ? 'ahead of' : 'behind'
+    return [
+      warning(
+        `The clock is ${Math.abs(aheadSeconds)} s ${how} that of the hub.`,
+        'Let both be set by NTP (timedatectl set-ntp true): times shown and tokens that expire depend on it.',
+      ),
+    ]
+  },
+}
+
+/** A hub with some thousand readers and runners has one for each. */
+const FEW = 4096
+
+export const descriptors: Check = {
+  name: 'descriptors',
+  async run() {
+    const limits = procText('self', 'limits')
+    // A system without /proc.
+    if (limits === undefined) return []
+    // Node raises its own limit to the hard one, which is the second figure.
+    const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1] ?? 'unlimited'
+    if (hard === 'unlimited' || Number(hard) >= FEW) return [ok(`Open files: at most ${hard}.`)]
+    return [
+      warning(
+        `At most ${hard} files may be open at once: too few for many runners and readers.`,
+        'Raise the limit: ulimit -Hn 65536 as root, or LimitNOFILE=65536 in the systemd unit.',
+      ),
+    ]
+  },
+}
+
+export const codingAgents: Check = {
+  name: 'agents',
+  async run() {
+    const agents = (await agentsHere()).filter(({ name }) => name !== 'acp')
+    const usable = agents.filter((agent) => agent.usable)
+    const findings = usable.map(({ title, version }) => ok(`${title} ${version ?? ''}`.trimEnd()))
+    const broken = agents.filter(
+      ({ usable, installed, version }) => !usable && installed && version !== undefined,
+    )
+    for (const { title, why, install } of broken)
+      findings.push(
+        warning(`${title} cannot be used: ${why?.replace(/\.$/, '')}.`, install ?? 'See docs/agents.md.'),
+      )
+    if (usable.length > 0 || broken.length > 0) return findings
+    return [
+      warning(
+        'No coding agent can be used here.',
+        'errand agents install; then errand agents list says what is missing.',
+      ),
+    ]
+  },
+}

@@ -1,0 +1,87 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { ErrandClient } from '../../client/client.ts'
+import { runnerEnvironment } from '../../config/environment.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { keptEnrolment } from '../commands/runner/runner-enrolment.ts'
+import { isSession } from '../connection.ts'
+import { lockHolder } from '../local/pid-lock.ts'
+import { expiresSoon } from '../option-values.ts'
+import { type Check, type Finding, ok, type Place, problem, warning } from './check.ts'
+
+const WITHIN_MS = 10_000
+
+export const hubReach: Check = {
+  name: 'hub',
+  async run({ hub: { url, token, known } }: Place) {
+    if (!known) return [ok('No hub is named for the commands here; errand run needs none.')]
+    const client = new ErrandClient({ url, token })
+    try {
+      const { version } = await client.health(AbortSignal.timeout(WITHIN_MS))
+      return [ok(`The hub at ${url} answers (version ${version}).`), await tokenOf(client, token)]
+    } catch (error) {
+      const { message, hint } = asErrand(error)
+      return [problem(message, hint ?? 'Look at the address, and whether the hub is up.')]
+    }
+  },
+}
+
+async function tokenOf(client: ErrandClient, token: string | undefined): Promise<Finding> {
+  if (token === undefined)
+    return warning('There is no token for that hub.', `errand login ${client.url}, or set ERRAND_TOKEN.`)
+  try {
+    const { expires_at } = await client.auth.me()
+    const soon = isSession(token) ? undefined : expiresSoon(expires_at)
+    if (soon === undefined) return ok('The token for that hub is good.')
+    return warning(`The token for that hub expires ${soon}.`, 'Make another with: errand tokens create')
+  } catch (error) {
+    const { message, hint } = asErrand(error)
+    return problem(message, hint ?? `errand login ${client.url}`)
+  }
+}
+
+const asErrand = (error: unknown): { message: string; hint?: string } =>
+  error instanceof ErrandError ? error : { message: `The hub does not answer: ${(error as Error).message}.` }
+
+export const hubPort: Check = {
+  name: 'port',
+  async run({ data, listen: { host, port } }: Place) {
+    const holder = lockHolder(join(data, 'lock'))
+    if (holder?.alive) return [ok(`A hub runs here, with process id ${holder.pid}.`)]
+    const server = createServer().listen(port, host)
+    try {
+      await once(server, 'listening')
+      return [ok(`Port ${port} on ${host} is free for a hub.`)]
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      const what = code === 'EADDRINUSE' ? 'is taken by another program' : `cannot be used: ${message}`
+      return [
+        problem(
+          `Port ${port} on ${host} ${what}.`,
+          `Start the hub with another: errand up --port ${port + 1}`,
+        ),
+      ]
+    } finally {
+      server.close()
+    }
+  },
+}
+
+export const enrolment: Check = {
+  name: 'runner',
+  async run({ workspace, env }: Place) {
+    try {
+      const { hubUrl, token } = runnerEnvironment(env)
+      if (hubUrl !== undefined && token !== undefined)
+        return [ok(`A runner here takes its hub (${hubUrl}) and token from the environment.`)]
+      const kept = keptEnrolment(workspace)
+      if (kept === undefined)
+        return [ok('This machine is enrolled as no runner; errand runner enroll makes it one.')]
+      return [ok(`This machine is enrolled as runner "${kept.runner_id}" of ${kept.hub_url}.`)]
+    } catch (error) {
+      if (!(error instanceof ErrandError)) throw error
+      return [problem(error.message, error.hint ?? 'See docs/runners.md.')]
+    }
+  },
+}

@@ -1,0 +1,175 @@
+import { randomUUID } from 'node:crypto'
+import type { GivenInput } from '../../contract/agent.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunStatus } from '../../contract/status.ts'
+import { exitCodeOfRun } from '../exit-codes.ts'
+import { AgentDisplay } from '../render/agent-display.ts'
+import { wantsColor } from '../render/terminal-text.ts'
+import { AgentQuestions, askLine } from './agent-questions.ts'
+import { JsonLines } from './json-lines.ts'
+import { TextOut } from './text-out.ts'
+
+/** A run of an agent as this command follows it, wherever it is carried out. */
+export interface FollowedAgent {
+  runId: string
+  events: AsyncIterable<RunEvent>
+  /** Answers the run that has it. */
+  give(input: GivenInput): Promise<{ run_id: string }>
+  cancel(force: boolean): Promise<void>
+  /** The run for the last line of `--json`. */
+  view(): Promise<unknown>
+  /** It was there before, and was given this prompt: what is followed is its turn. */
+  joined?: { input_id: string }
+  /** A prompt of this reader that was passed on to it. */
+  passedOn?: string
+  /** How others answer a question; absent: nobody else can. */
+  answerHint?(requestId: string): string
+  /** How to go on when it has ended. */
+  continueHint: string
+}
+
+export interface AgentShow {
+  json: boolean
+  /** Further prompts are asked for here. */
+  interactive: boolean
+  /** Standard input is taken by the prompt. */
+  fromStdin: boolean
+}
+
+export interface FollowedTo {
+  exitCode: number
+  /** False: it ended before it looked at the prompt it was given. */
+  taken: boolean
+  /** The run that has a prompt of this reader which came too late for this one. */
+  goesOn?: { runId: string; passedOn: string }
+}
+
+/** Shows the run until it ends. Ctrl-C cancels the turn, then the run. */
+export async function followAgent(
+  run: FollowedAgent,
+  { json, interactive, fromStdin }: AgentShow,
+): Promise<FollowedTo> {
+  const out = new TextOut(process.stdout)
+  const tty = process.stdout.isTTY ?? false
+  const display = new AgentDisplay({ tty, color: wantsColor(tty, process.env) })
+  const person = tty && process.stdin.isTTY === true && !json && !fromStdin
+  const questions = new AgentQuestions({
+    ask: person,
+    othersCan: run.answerHint !== undefined,
+    hint: (id) => run.answerHint?.(id) ?? '',
+    give: run.give,
+    write: async (text) => (json ? undefined : await out.write(display.pause() + text)),
+  })
+  const lines = new JsonLines(run.runId)
+  const ended = new AbortController()
+  const signals = new Interrupts(run, { tell: !json, turnFirst: interactive || run.joined !== undefined })
+  out.whenGone(() => signals.cancel())
+
+  let status: RunStatus = 'running'
+  let session = run.joined !== undefined
+  let taken = run.joined === undefined
+  let lastTurn = ''
+  let goesOn: FollowedTo['goesOn']
+  const own = new Set([run.joined?.input_id, run.passedOn])
+  let asking: Promise<FollowedTo['goesOn']> | undefined
+  try {
+    for await (const event of run.events) {
+      await out.write(json ? lines.event(event, run.runId) : display.add(event))
+      if (event.type === 'run.finished') status = event.status
+      if (event.type === 'input.taken' && event.input_id === run.joined?.input_id) taken = true
+      if (event.type === 'input.passed_on' && own.has(event.input_id))
+        goesOn = { runId: event.run_id, passedOn: event.input_id }
+      if (event.type !== 'agent.update') continue
+      const { update } = event
+      if (update.kind === 'session') session ||= update.session_id !== undefined
+      questions.follow(update, event.attempt, run.runId)
+      if (update.kind === 'prompt') signals.turnBegins()
+      if (update.kind === 'turn_ended') lastTurn = update.stop_reason
+      if (update.kind !== 'idle') continue
+      if (interactive) asking = askNext(run, display, ended.signal, own)
+      else if (taken && (run.joined ?? run.passedOn) !== undefined) {
+        status = lastTurn === 'end_turn' ? 'success' : lastTurn === 'canceled' ? 'canceled' : 'failed'
+        break
+      }
+    }
+    ended.abort()
+    // A prompt that was given to a run which had ended has begun another.
+    goesOn = (await asking) ?? goesOn
+    if (json) await out.write(lines.result(await run.view()))
+    else if (session && goesOn === undefined && (taken || status !== 'success'))
+      await out.write(`${run.continueHint}\n`)
+  } finally {
+    ended.abort()
+    questions.close()
+    signals.close()
+  }
+  return { exitCode: exitCodeOfRun(status), taken, goesOn }
+}
+
+/** An empty line is asked again; the end of input ends the session. Answers where another run has what was given. */
+async function askNext(
+  run: FollowedAgent,
+  display: AgentDisplay,
+  signal: AbortSignal,
+  own: Set<string | undefined>,
+): Promise<FollowedTo['goesOn']> {
+  let line: string | undefined
+  do line = await askLine('> ', signal)
+  while (line !== undefined && line.trim() === '')
+  if (signal.aborted) return undefined
+  const input_id = randomUUID()
+  const input: GivenInput =
+    line === undefined ? { type: 'close', input_id } : { type: 'prompt', input_id, text: line }
+  display.seen(input_id)
+  own.add(input_id)
+  try {
+    const { run_id } = await run.give(input)
+    return run_id === run.runId ? undefined : { runId: run_id, passedOn: input_id }
+  } catch {
+    // It may have ended while the line was typed.
+    return undefined
+  }
+}
+
+/** What a person's Ctrl-C cancels: the turn where more may follow, then the run, then it by force. Other signals: the run. */
+class Interrupts {
+  readonly #run: FollowedAgent
+  readonly #tell: boolean
+  readonly #first: number
+  #asked: number
+  readonly #onInterrupt = (): void => {
+    this.#asked++
+    const next = [
+      '',
+      'the turn. Press Ctrl-C again to cancel the run',
+      'the run. Press Ctrl-C again to force it',
+    ][this.#asked]
+    if (this.#tell && next) process.stderr.write(`\nCanceling ${next}.\n`)
+    if (this.#asked === 1) this.#run.give({ type: 'cancel_turn' }).catch(() => this.cancel())
+    else if (this.#asked <= 3) this.cancel(this.#asked === 3)
+  }
+  readonly #onSignal = (): void => this.cancel()
+
+  constructor(run: FollowedAgent, { tell, turnFirst }: { tell: boolean; turnFirst: boolean }) {
+    this.#run = run
+    this.#tell = tell
+    // Without a turn to come, the end of this one is that of the run.
+    this.#first = turnFirst ? 0 : 1
+    this.#asked = this.#first
+    process.on('SIGINT', this.#onInterrupt).on('SIGTERM', this.#onSignal).on('SIGHUP', this.#onSignal)
+  }
+
+  /** Ctrl-C is for this turn again. */
+  turnBegins(): void {
+    this.#asked = this.#first
+  }
+
+  cancel(force = false): void {
+    // It may have ended meanwhile; then there is nothing to cancel.
+    this.#run.cancel(force).catch(() => {})
+  }
+
+  close(): void {
+    process.off('SIGINT', this.#onInterrupt).off('SIGTERM', this.#onSignal).off('SIGHUP', this.#onSignal)
+  }
+}

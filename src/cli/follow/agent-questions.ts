@@ -1,0 +1,162 @@
+import { createInterface } from 'node:readline'
+import type { AgentUpdate, AgentUpdateOf, GivenInput } from '../../contract/agent.ts'
+import { CLEAR_LINE } from '../render/terminal-text.ts'
+
+export interface QuestionsOptions {
+  /** A person can be asked here. */
+  ask: boolean
+  /** Somebody else may answer (on a hub), so that what is not answered here waits. */
+  othersCan: boolean
+  /** How they do. */
+  hint(requestId: string, runId: string): string
+  /** `attempt`: number of the one that asks, in this run. */
+  give(input: GivenInput, attempt: number, runId: string): Promise<unknown>
+  write(text: string): Promise<void>
+  /** Where others ask in it too. */
+  terminal?: YesNoQuestions
+}
+
+/** The attempt that asks. */
+interface Asking {
+  attempt: number
+  runId: string
+}
+
+/** Answers what an agent asks: by asking the person here, one question after another; else with no where nobody can. */
+export class AgentQuestions {
+  readonly #options: QuestionsOptions
+  readonly #open = new Map<string, AbortController>()
+  readonly #terminal: YesNoQuestions
+
+  constructor(options: QuestionsOptions) {
+    this.#options = options
+    this.#terminal = options.terminal ?? new YesNoQuestions()
+  }
+
+  follow(update: AgentUpdate, attempt: number, runId: string): void {
+    const by = { attempt, runId }
+    if (update.kind === 'permission') this.#asked(update, by)
+    if (update.kind === 'permission_answered') this.#answered(keyOf(update.request_id, by))
+  }
+
+  close(): void {
+    for (const key of [...this.#open.keys()]) this.#answered(key)
+  }
+
+  /** A question that waits for a person has a time until which it does. */
+  #asked({ request_id, expires_at }: AgentUpdateOf<'permission'>, by: Asking): void {
+    const key = keyOf(request_id, by)
+    if (expires_at === undefined || this.#open.has(key)) return
+    const { ask, othersCan, hint, write } = this.#options
+    if (ask) {
+      const gone = new AbortController()
+      this.#open.set(key, gone)
+      void this.#ask(request_id, by, gone.signal)
+    } else if (othersCan) void write(`  answer with: ${hint(request_id, by.runId)}\n`)
+    else {
+      void write('  nobody can be asked here\n')
+      this.#give({ type: 'permission', request_id, decision: 'deny', nobody: true }, by)
+    }
+  }
+
+  #answered(key: string): void {
+    this.#open.get(key)?.abort()
+    this.#open.delete(key)
+  }
+
+  async #ask(requestId: string, by: Asking, signal: AbortSignal): Promise<void> {
+    const answer = await this.#terminal.ask('Allow it?', signal)
+    if (signal.aborted) return
+    const decision = answer ? 'allow' : 'deny'
+    this.#give({ type: 'permission', request_id: requestId, decision }, by)
+  }
+
+  #give(answer: GivenInput, { attempt, runId }: Asking): void {
+    // Its time may be over meanwhile.
+    this.#options.give(answer, attempt, runId).catch(() => {})
+  }
+}
+
+/** Two sessions may call their questions alike. */
+const keyOf = (requestId: string, { attempt, runId }: Asking): string => `${runId} ${attempt} ${requestId}`
+
+/**
+ * A line from the person at the terminal; undefined at the end of input, and where the signal aborts. `opened` is given what writes
+ * the question again, with what was typed by then.
+ */
+export function askLine(
+  question: string,
+  signal?: AbortSignal,
+  opened?: (again: () => void) => void,
+): Promise<string | undefined> {
+  if (signal?.aborted) return Promise.resolve(undefined)
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  return new Promise((resolve) => {
+    let ended = false
+    const end = (line: string | undefined): void => {
+      // Closing fails where the terminal is gone, and says so by ending it once more.
+      if (ended) return
+      ended = true
+      signal?.removeEventListener('abort', stop)
+      resolve(line)
+      terminal.close()
+    }
+    const stop = (): void => {
+      process.stdout.write('\n')
+      end(undefined)
+    }
+    signal?.addEventListener('abort', stop)
+    // While a line is read, Ctrl-C comes here and not as a signal.
+    terminal.on('SIGINT', () => process.emit('SIGINT'))
+    // The terminal has gone away; a signal tells of that too.
+    terminal.on('error', () => end(undefined))
+    terminal.once('close', () => end(undefined))
+    terminal.question(question, (line) => end(line))
+    opened?.(() => {
+      if (!ended) terminal.prompt(true)
+    })
+  })
+}
+
+/** Questions to the person at the terminal that are answered with yes or no, one after another. */
+export class YesNoQuestions {
+  #last: Promise<unknown> = Promise.resolve()
+  #open = 0
+  #again: (() => void) | undefined
+
+  /** The terminal is taken: what is typed belongs to a question. */
+  get isAsking(): boolean {
+    return this.#open > 0
+  }
+
+  /** Writes by `write` above the question that is open, if one is. */
+  async above(text: string, write: (text: string) => Promise<void>): Promise<void> {
+    if (text === '' || this.#again === undefined) return await write(text)
+    await write(CLEAR_LINE + text)
+    this.#again?.()
+  }
+
+  /** No is the default; what is neither is asked again. Undefined at the end of input, and where the signal aborts. */
+  ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
+    this.#open++
+    const answer = this.#last.then(() => this.#ask(question, signal))
+    this.#last = answer.finally(() => this.#open--)
+    return answer
+  }
+
+  async #ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
+    for (
+      let asked = `${question} [y/N] `;
+      ;
+      asked = `Answer yes or no (no is the default). ${question} [y/N] `
+    ) {
+      const line = await askLine(asked, signal, (again) => {
+        this.#again = again
+      })
+      this.#again = undefined
+      if (line === undefined) return undefined
+      if (/^\s*y(es)?\s*$/i.test(line)) return true
+      if (/^\s*(no?)?\s*$/i.test(line)) return false
+    }
+  }
+}

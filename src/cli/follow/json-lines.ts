@@ -1,0 +1,62 @@
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunView } from '../../contract/run.ts'
+import { jsonText } from '../print.ts'
+
+/** What an event is about, where it does not say so itself. */
+interface Place {
+  step?: string
+  host?: string
+}
+
+/**
+ * The lines of `--json`: the events of a run and of those it has started, each with its `run_id`, and with its step and its host
+ * where it is of one. An event whose `run_id` is that of another run has its own as `in_run_id`.
+ */
+export class JsonLines {
+  readonly #runId: string
+  readonly #attempts = new Map<string, Place>()
+  readonly #hosts = new Map<string, readonly string[]>()
+
+  constructor(runId: string) {
+    this.#runId = runId
+  }
+
+  /** The attempts of a run whose beginning is not among the events. */
+  knows({ run_id, steps }: RunView): void {
+    for (const { step, instances } of steps)
+      for (const { host, attempts } of instances)
+        for (const { number } of attempts) this.#attempts.set(`${run_id} ${number}`, { step, host })
+  }
+
+  /** An event of a child stands in one of its own, as the log of another run. */
+  event(event: RunEvent, runId: string): string {
+    const own = 'run_id' in event ? { in_run_id: runId } : { run_id: runId }
+    const whole = { ...event, ...own, ...this.#placeOf(event, runId) }
+    return this.#line(runId === this.#runId ? whole : { type: 'child.event', run_id: runId, event: whole })
+  }
+
+  /** The last line. */
+  result(run: unknown): string {
+    return this.#line({ type: 'result', run_id: this.#runId, run })
+  }
+
+  #placeOf(event: RunEvent, runId: string): Place {
+    if (event.type === 'step.started')
+      this.#hosts.set(
+        `${runId} ${event.phase} ${event.step}`,
+        event.instances.map(({ host }) => host),
+      )
+    if ('attempt' in event) {
+      const key = `${runId} ${event.attempt}`
+      if (event.type === 'attempt.created') this.#attempts.set(key, { step: event.step, host: event.host })
+      return this.#attempts.get(key) ?? {}
+    }
+    if ('instance' in event)
+      return { host: this.#hosts.get(`${runId} ${event.phase} ${event.step}`)?.[event.instance] }
+    return {}
+  }
+
+  #line(value: unknown): string {
+    return `${jsonText(value)}\n`
+  }
+}

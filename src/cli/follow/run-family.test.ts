@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrandError, type ErrorCode } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import { eachEvent } from './run-family.ts'
+
+const at = { step: 's', phase: 'main' } as const
+const event = (seq: number, more: object) => ({ seq, time: '2026-01-01T00:00:00.000Z', ...more }) as RunEvent
+const started = (seq: number, run_id: string, instance = 0) =>
+  event(seq, { type: 'child.started', ...at, instance, run_id })
+const ended = (seq: number, run_id: string) =>
+  event(seq, { type: 'child.finished', ...at, instance: 0, run_id, status: 'success' })
+const finished = (seq: number) => event(seq, { type: 'run.finished', status: 'success' })
+const logOf = (...events: RunEvent[]) => events
+const failing = (code: ErrorCode) => new ErrandError(code, 'no')
+
+/** What is told of a family: `run seq`, in order. `open` is called with each log that is opened; what it throws, the log throws. */
+async function toldOf(
+  logs: Record<string, RunEvent[]>,
+  open: (runId: string) => void,
+  childrenAtOnce?: number,
+) {
+  const told: string[] = []
+  const paths = new Map<string, string>()
+  let reading = 0
+  let most = 0
+  async function* events(runId: string) {
+    open(runId)
+    most = Math.max(most, ++reading)
+    try {
+      for (const one of logs[runId]!) {
+        await new Promise(setImmediate)
+        yield one
+      }
+    } finally {
+      reading--
+    }
+  }
+  await eachEvent('top', {
+    events,
+    childrenAtOnce,
+    tell: async ({ seq }, { runId, path }) => {
+      told.push(`${runId} ${seq}`)
+      paths.set(runId, path.join(' > '))
+    },
+  })
+  return { told, most, paths }
+}
+
+test('events of a child come between its start and its end, at any depth, with the steps that lead to it', async () => {
+  const instances = [{ host: 'local', vars: { ITEM: 'i' } }]
+  const { told, paths } = await toldOf(
+    {
+      top: [
+        event(1, { type: 'step.started', ...at, instances }),
+        started(2, 'a'),
+        ended(3, 'a'),
+        finished(4),
+      ],
+      a: [event(1, { type: 'run.started' }), started(2, 'b'), ended(3, 'b'), finished(4)],
+      b: logOf(event(1, { type: 'run.started' }), finished(2)),
+    },
+    () => {},
+  )
+  assert.deepEqual(told, ['top 1', 'top 2', 'a 1', 'a 2', 'b 1', 'b 2', 'a 3', 'a 4', 'top 3', 'top 4'])
+  assert.deepEqual(Object.fromEntries(paths), { top: '', a: 's [ITEM=i]', b: 's [ITEM=i] > s' })
+})
+
+test('a child that is not there yet, or cannot be read for a moment, is told whole and once; one that never comes holds up nobody', async () => {
+  let opened = 0
+  const gone = failing('run_not_found')
+  const { told } = await toldOf(
+    {
+      top: [started(1, 'late'), started(2, 'never'), ended(3, 'late'), ended(4, 'never'), finished(5)],
+      late: logOf(event(1, { type: 'run.started' }), finished(2)),
+    },
+    (runId) => {
+      if (runId === 'never') throw gone
+      if (runId === 'late' && ++opened < 3) throw opened === 1 ? gone : failing('rate_limited')
+    },
+  )
+  assert.deepEqual(
+    told.filter((one) => one.startsWith('late')),
+    ['late 1', 'late 2'],
+  )
+  assert.deepEqual(told.slice(-3), ['top 3', 'top 4', 'top 5'])
+  await assert.rejects(
+    toldOf({ top: [] }, () => {
+      throw gone
+    }),
+    gone,
+  )
+})
+
+test('a log that breaks off in the middle goes on where it was', async () => {
+  let opened = 0
+  const half = event(1, { type: 'run.started' })
+  const told: string[] = []
+  await eachEvent('top', {
+    async *events(runId) {
+      if (runId === 'top') return yield* [started(1, 'a'), ended(2, 'a'), finished(3)]
+      yield half
+      if (++opened === 1) throw failing('rate_limited')
+      yield finished(2)
+    },
+    tell: async ({ seq }, { runId }) => void told.push(`${runId} ${seq}`),
+  })
+  assert.deepEqual(told, ['top 1', 'a 1', 'a 2', 'top 2', 'top 3'])
+})
+
+test('only so many children are read at a time, and one that has ended waits for none of the others', async () => {
+  const names = Array.from({ length: 30 }, (_, index) => `c${index}`)
+  const starts = names.map((name, index) => started(index + 1, name))
+  const ends = names.toReversed().map((name, index) => ended(31 + index, name))
+  const children = Object.fromEntries(
+    names.map((name) => [name, logOf(event(1, { type: 'run.started' }), finished(2))]),
+  )
+  const { told, most } = await toldOf({ top: [...starts, ...ends, finished(61)], ...children }, () => {}, 3)
+  assert.equal(told.length, 61 + 60)
+  assert.equal(new Set(told).size, told.length)
+  // The parent, three, and the one whose end is to be told.
+  assert.ok(most <= 5, `${most} at once`)
+})

@@ -1,0 +1,322 @@
+import type {
+  ChangePassword,
+  CreateTokenInput,
+  CreateUserInput,
+  ListTokens,
+  ListUsers,
+  LoginAnswer,
+  Me,
+  PatchUser,
+  TokenCreated,
+  TokenList,
+  UserCreated,
+  UserList,
+  UserView,
+} from '../contract/account-api.ts'
+import type { InputAccepted, RunInput } from '../contract/agent-api.ts'
+import type {
+  BotList,
+  BotLogs,
+  BotLogsInput,
+  BotQuery,
+  BotStarted,
+  BotView,
+  ListBotsInput,
+  StartBotInput,
+  UpdateBotInput,
+  Upload,
+} from '../contract/bot-api.ts'
+import type { BotDataList, BotDataView } from '../contract/bot-data.ts'
+import type {
+  CreateEnrollmentInput,
+  EnrollmentCreated,
+  EnrollRunner,
+  RunnerEnrolled,
+  RunnerView,
+} from '../contract/protocol.ts'
+import type { CreateRunInput, RunSummary, RunView } from '../contract/run.ts'
+import type {
+  Accepted,
+  AnswerApproval,
+  CancelRunInput,
+  ListRunsInput,
+  RetryRunInput,
+  RunCreated,
+  RunList,
+  RunStatusView,
+  RunsDeleted,
+  RunWorkflow,
+  ValidateAnswer,
+} from '../contract/run-api.ts'
+import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
+import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
+import type { HubHttp } from './http.ts'
+
+export class AuthClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  /** The token of the answer is for a new client; this one stays as it is. */
+  login(username: string, password: string): Promise<LoginAnswer> {
+    return this.#http.json('POST /api/auth/login', { body: { username, password } })
+  }
+
+  /** Ends the session of this client. */
+  logout(): Promise<void> {
+    return this.#http.done('POST /api/auth/logout')
+  }
+
+  /** Ends all sessions of the user; the token of the answer is a new one. */
+  changePassword(passwords: ChangePassword): Promise<LoginAnswer> {
+    return this.#http.json('POST /api/auth/password', { body: passwords })
+  }
+
+  me(): Promise<Me> {
+    return this.#http.json('GET /api/auth/me')
+  }
+}
+
+export class TokensClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  list(filter: ListTokens = {}): Promise<TokenList> {
+    return this.#http.json('GET /api/tokens', { query: filter })
+  }
+
+  create(token: CreateTokenInput): Promise<TokenCreated> {
+    return this.#http.json('POST /api/tokens', { body: token })
+  }
+
+  revoke(id: string): Promise<void> {
+    return this.#http.done('DELETE /api/tokens/:id', { params: { id } })
+  }
+}
+
+export class UsersClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  list(filter: ListUsers = {}): Promise<UserList> {
+    return this.#http.json('GET /api/users', { query: filter })
+  }
+
+  create(user: CreateUserInput): Promise<UserCreated> {
+    return this.#http.json('POST /api/users', { body: user })
+  }
+
+  update(id: string, patch: PatchUser): Promise<UserView> {
+    return this.#http.json('PATCH /api/users/:id', { params: { id }, body: patch })
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#http.done('DELETE /api/users/:id', { params: { id } })
+  }
+}
+
+export class SecretsClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  /** Never with their values. */
+  list(filter: ListSecrets = {}): Promise<SecretList> {
+    return this.#http.json('GET /api/secrets', { query: filter })
+  }
+
+  /** Keeps it, in the place of the one that is there. Without a repository or workflow it is for all runs. */
+  set(name: string, secret: PutSecret): Promise<SecretKept> {
+    return this.#http.json('PUT /api/secrets/:name', { params: { name }, body: secret })
+  }
+
+  remove(name: string, address: SecretAddress = {}): Promise<void> {
+    return this.#http.done('DELETE /api/secrets/:name', { params: { name }, query: address })
+  }
+}
+
+export class RunnersClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  list(query: RunnersQuery = {}): Promise<RunnerView[]> {
+    return this.#http.json('GET /api/runners', { query })
+  }
+
+  /** With what it is at. */
+  get(id: string): Promise<RunnerDetail> {
+    return this.#http.json('GET /api/runners/:id', { params: { id } })
+  }
+
+  /** A token that makes one machine a runner. */
+  createEnrollment(given: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
+    return this.#http.json('POST /api/runners/enrollments', { body: given })
+  }
+
+  /** Exchanges such a token for the runner's own; needs no other. */
+  enroll(request: EnrollRunner): Promise<RunnerEnrolled> {
+    return this.#http.json('POST /api/runners/enroll', { body: request })
+  }
+
+  /** It takes nothing new and finishes what it has, until it is resumed. */
+  drain(id: string): Promise<void> {
+    return this.#http.done('POST /api/runners/:id/drain', { params: { id }, body: {} })
+  }
+
+  resume(id: string): Promise<void> {
+    return this.#http.done('POST /api/runners/:id/resume', { params: { id }, body: {} })
+  }
+
+  /** Forgets a runner and revokes its own token. One that is connected needs `force`, and loses what it has. */
+  remove(id: string, { force }: { force?: boolean } = {}): Promise<void> {
+    return this.#http.done('DELETE /api/runners/:id', { params: { id }, query: { force } })
+  }
+}
+
+export class BotsClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  start(bot: StartBotInput): Promise<BotStarted> {
+    return this.#http.json('POST /api/bots', { body: bot })
+  }
+
+  list(query: ListBotsInput = {}): Promise<BotList> {
+    return this.#http.json('GET /api/bots', { query })
+  }
+
+  get(id: string, of: BotQuery = {}): Promise<BotView> {
+    return this.#http.json('GET /api/bots/:id', { params: { id }, query: of })
+  }
+
+  /** Ends it; the end comes as an event of its run. One that has ended stays as it is. */
+  stop(id: string, of: BotQuery = {}): Promise<BotView> {
+    return this.#http.json('POST /api/bots/:id/stop', { params: { id }, query: of, body: {} })
+  }
+
+  restart(id: string, of: BotQuery = {}): Promise<BotStarted> {
+    return this.#http.json('POST /api/bots/:id/restart', { params: { id }, query: of, body: {} })
+  }
+
+  /** `update` of the answer is the run that is to take its place. */
+  update(id: string, change: UpdateBotInput, of: BotQuery = {}): Promise<BotStarted> {
+    return this.#http.json('POST /api/bots/:id/update', { params: { id }, query: of, body: change })
+  }
+
+  /** The last lines. */
+  logs(id: string, query: BotLogsInput = {}): Promise<BotLogs> {
+    return this.#http.json('GET /api/bots/:id/logs', { params: { id }, query })
+  }
+
+  /** Data of bots, also of those that have ended. */
+  listData(query: BotQuery = {}): Promise<BotDataList> {
+    return this.#http.json('GET /api/bot-data', { query })
+  }
+
+  data(id: string, of: BotQuery = {}): Promise<BotDataView> {
+    return this.#http.json('GET /api/bots/:id/data', { params: { id }, query: of })
+  }
+
+  /** A tar of all that stands there. What was cut short ends with an error. */
+  async exportData(id: string, of: BotQuery = {}): Promise<ReadableStream<Uint8Array>> {
+    return (await this.#http.send('GET /api/bots/:id/data/export', { params: { id }, query: of })).body!
+  }
+
+  /** For good. `force`: stops the bot first, and forgets data whose runner is away. */
+  async removeData(id: string, query: BotQuery & { force?: boolean } = {}): Promise<void> {
+    await this.#http.done('DELETE /api/bots/:id/data', { params: { id }, query })
+  }
+
+  /** Keeps a zip, tar or tar.gz, for `upload` of a bot; its bytes say which it is. */
+  upload(archive: Uint8Array): Promise<Upload> {
+    return this.#http.json('PUT /api/uploads', {
+      bytes: archive,
+      headers: { 'content-type': 'application/octet-stream' },
+    })
+  }
+}
+
+export class RunsClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  /** With a key the call may be repeated: the same key and body give the same run. */
+  create(
+    run: CreateRunInput,
+    options: { idempotencyKey?: string; signal?: AbortSignal } = {},
+  ): Promise<RunCreated> {
+    const headers: Record<string, string> =
+      options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey }
+    return this.#http.json('POST /api/runs', { body: run, headers, signal: options.signal })
+  }
+
+  list(query: ListRunsInput = {}): Promise<RunList> {
+    return this.#http.json('GET /api/runs', { query })
+  }
+
+  get(runId: string): Promise<RunView> {
+    return this.#http.json('GET /api/runs/:id', { params: { id: runId } })
+  }
+
+  workflow(runId: string): Promise<RunWorkflow> {
+    return this.#http.json('GET /api/runs/:id/workflow', { params: { id: runId } })
+  }
+
+  cancel(runId: string, options: CancelRunInput = {}): Promise<Accepted> {
+    return this.#http.json('POST /api/runs/:id/cancel', { params: { id: runId }, body: options })
+  }
+
+  /** An ended run, with the runs that it has started. */
+  delete(runId: string): Promise<RunsDeleted> {
+    return this.#http.json('DELETE /api/runs/:id', { params: { id: runId } })
+  }
+
+  /** Gives something to the run's agent. A prompt for a run that has ended begins one that goes on with its session. */
+  input(runId: string, input: RunInput): Promise<InputAccepted> {
+    return this.#http.json('POST /api/runs/:id/input', { params: { id: runId }, body: input })
+  }
+
+  retry(runId: string, options: RetryRunInput = {}): Promise<RunSummary> {
+    return this.#http.json('POST /api/runs/:id/retry', { params: { id: runId }, body: options })
+  }
+
+  rollback(runId: string): Promise<RunSummary> {
+    return this.#http.json('POST /api/runs/:id/rollback', { params: { id: runId }, body: {} })
+  }
+
+  approve(runId: string, answer: AnswerApproval): Promise<Accepted> {
+    return this.#http.json('POST /api/runs/:id/approve', { params: { id: runId }, body: answer })
+  }
+
+  reject(runId: string, answer: AnswerApproval): Promise<Accepted> {
+    return this.#http.json('POST /api/runs/:id/reject', { params: { id: runId }, body: answer })
+  }
+
+  /** In the shape of the workflow runner's `/run-status`. */
+  status(runId: string): Promise<RunStatusView> {
+    return this.#http.json('GET /run-status', { query: { run_id: runId } })
+  }
+
+  validate(yaml: string): Promise<ValidateAnswer> {
+    return this.#http.json('POST /api/validate', { body: { yaml } })
+  }
+}

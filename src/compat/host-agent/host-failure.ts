@@ -1,0 +1,148 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptEnd } from '../../contract/attempt.ts'
+import type { Reason } from '../../contract/status.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { Answer } from './agent-client.ts'
+
+/** The host that is in trouble. */
+export interface HostTrouble {
+  host: string
+  address: string
+}
+
+const at = ({ host, address }: HostTrouble) => `Host "${host}" (${address})`
+
+/** The end of an attempt that its agent did not tell. */
+export class HostFailure extends Error {
+  readonly end: AttemptEnd
+
+  constructor(outcome: AttemptEnd['outcome'], reason: Reason, message: string) {
+    super(message)
+    this.end = { type: 'ended', outcome, reason, message }
+  }
+
+  static unreachable(trouble: HostTrouble, what: string): HostFailure {
+    const hint = 'Start "errand agent-server" there, or correct its address in the inventory.'
+    return new HostFailure('failed', 'host_unreachable', `${at(trouble)} ${what}. ${hint}`)
+  }
+
+  /** `answer`: whole sentences. */
+  static refused(trouble: HostTrouble, answer: string): HostFailure {
+    return new HostFailure('failed', 'host_refused', `${at(trouble)}: ${answer}`)
+  }
+
+  static unauthorized(trouble: HostTrouble, answer: string): HostFailure {
+    return new HostFailure('failed', 'host_unauthorized', `${at(trouble)}: ${answer}`)
+  }
+
+  static lost(trouble: HostTrouble, what: string, afterMs: number): HostFailure {
+    const message = `${at(trouble)} ${what}, for ${afterMs / 1000} s by now. What it was doing may still run there: look before you run it again.`
+    return new HostFailure('failed', 'lost', message)
+  }
+
+  /** The words that tell of it while it is waited for. */
+  static waiting(trouble: HostTrouble, what: string, sinceMs: number, withinMs: number): string {
+    const [since, until] = [sinceMs, sinceMs + withinMs].map((ms) => new Date(ms).toISOString().slice(11, 19))
+    return `${at(trouble)} ${what}. It is silent since ${since} UTC, and waited for until ${until} (${withinMs / 1000} s).`
+  }
+
+  static back(trouble: HostTrouble): string {
+    return `${at(trouble)} answers again.`
+  }
+
+  static vanished(trouble: HostTrouble): HostFailure {
+    const message = `${at(trouble)} no longer has this attempt: its agent was restarted, and nothing of it is left. Run it again, or give the step a retry.`
+    return new HostFailure('interrupted', 'lost', message)
+  }
+
+  static incomplete(trouble: HostTrouble): HostFailure {
+    return new HostFailure(
+      'failed',
+      'output_mismatch',
+      `${at(trouble)} does not give the rest of the output. See what its agent prints there, and run it again.`,
+    )
+  }
+
+  static silent(trouble: HostTrouble): HostFailure {
+    const message = `${at(trouble)} did not say in time that it has ended. It may still run there: look before you run it again.`
+    return new HostFailure('failed', 'lost', message)
+  }
+
+  /** `what`: clauses, such as "status is missing". */
+  static odd(trouble: HostTrouble, what: string): HostFailure {
+    return new HostFailure(
+      'failed',
+      'host_refused',
+      `${at(trouble)} answers what no host agent does: ${what}. See that its address leads to an "errand agent-server".`,
+    )
+  }
+}
+
+interface Patience {
+  /** The agent has the attempt that is asked about. */
+  arrived: boolean
+  limits: RemoteLimits
+  /** The host, as a failure names it. */
+  trouble: HostTrouble
+  /** Ends it, as a rejection. */
+  signal: AbortSignal
+  /** Told when the host is being waited for, and when it answers again. What it does is waited for. */
+  tell(phase: 'waiting' | 'running', message: string): Promise<void>
+}
+
+/** Asks until there is an answer, for as long as that may take. `unknown`: the agent does not have it. */
+export async function askPatiently(request: () => Promise<Answer>, patience: Patience): Promise<unknown> {
+  const { arrived, limits, trouble, signal } = patience
+  const since = performance.now()
+  const sinceTime = Date.now()
+  const backoff = new Backoff(pauses)
+  let mayHaveArrived = arrived
+  let told: Promise<void> | undefined
+  const tellWaiting = (what: string, withinMs: number): void => {
+    told ??= patience.tell('waiting', HostFailure.waiting(trouble, what, sinceTime, withinMs))
+  }
+  for (;;) {
+    const overdue = setTimeout(
+      () => tellWaiting('does not answer', arrived ? limits.lostAfterMs : limits.reachWithinMs),
+      limits.overdueAfterMs,
+    )
+    const answer = await request().finally(() => clearTimeout(overdue))
+    await told
+    signal.throwIfAborted()
+    if (answer.type !== 'failed' && told) await patience.tell('running', HostFailure.back(trouble))
+    if (answer.type === 'ok') return answer.body
+    if (answer.type === 'refused') {
+      if (answer.code === 'not_found') return 'unknown'
+      if (answer.status === 401 || answer.status === 403)
+        throw HostFailure.unauthorized(trouble, answer.message)
+      throw HostFailure.refused(trouble, answer.message)
+    }
+    mayHaveArrived ||= answer.again
+    const withinMs = arrived ? limits.lostAfterMs : mayHaveArrived ? limits.reachWithinMs : 0
+    if (performance.now() - since >= withinMs) {
+      if (arrived) throw HostFailure.lost(trouble, answer.message, withinMs)
+      throw HostFailure.unreachable(trouble, answer.message)
+    }
+    tellWaiting(answer.message, withinMs)
+    await sleep(backoff.next(), undefined, { signal })
+  }
+}
+
+/** How long things may take on the way to a host agent. */
+export interface RemoteLimits {
+  /** How long one request may take. */
+  requestTimeoutMs: number
+  /** How long a host that has not answered yet is tried. */
+  reachWithinMs: number
+  /** When it is told that a host is waited for which leaves a request without an answer. */
+  overdueAfterMs: number
+  /** How long one that has answered may be silent. */
+  lostAfterMs: number
+  /** From SIGTERM to SIGKILL. */
+  cancelGraceMs: number
+  /** How much later the end of a canceled attempt must be known. */
+  cancelWithinMs: number
+}
+
+/** Between requests of which the one before brought nothing. */
+export const pauses = { firstMs: 50, maxMs: 500 }

@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptEnd, AttemptReport, StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { AttemptSink, Placement } from '../../engine/ports.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { TaskAnswer } from './wire.ts'
+
+/** The news of one attempt that an agent's answers bring, on the way to the sink: each report and byte once, in order. */
+export class Delivery {
+  readonly #sink: AttemptSink
+  readonly #streams: Record<StreamName, RemoteStream>
+  /** Nothing more is told to the sink. */
+  readonly #left = new AbortController()
+  #placement: Placement | undefined
+  #reports = 0
+  #toldStarted = false
+
+  constructor(sink: AttemptSink, placement: Placement | undefined) {
+    this.#sink = sink
+    this.#placement = placement
+    this.#streams = { stdout: new RemoteStream('stdout', sink), stderr: new RemoteStream('stderr', sink) }
+  }
+
+  get left(): boolean {
+    return this.#left.signal.aborted
+  }
+
+  /** Where the next answer is to begin. */
+  get from(): { reports: number; streams: Record<StreamName, number> } {
+    const { stdout, stderr } = this.#streams
+    return { reports: this.#reports, streams: { stdout: stdout.offset, stderr: stderr.offset } }
+  }
+
+  /** Goes on from what the sink was told at an earlier time. */
+  async takeUp(started: boolean): Promise<void> {
+    this.#toldStarted = started
+    await this.#streams.stdout.takeUp()
+    await this.#streams.stderr.takeUp()
+  }
+
+  /** False: the engine wants it no more. */
+  async assigned(): Promise<boolean> {
+    if (this.#placement !== undefined) return true
+    const placement = { epoch: 1 }
+    const wanted = await this.#persist(() => this.#sink.assigned(placement))
+    this.#placement = placement
+    return wanted
+  }
+
+  hasNews(answer: TaskAnswer): boolean {
+    const { stdout, stderr } = this.#streams
+    const reports = answer.reports?.length ?? 0
+    return reports > 0 || answer.stdout_offset > stdout.offset || answer.stderr_offset > stderr.offset
+  }
+
+  /** Hands on all reports but the end, which it answers: that waits for the output. */
+  async takeReports({ reports = [] }: TaskAnswer): Promise<AttemptEnd | undefined> {
+    let end: AttemptEnd | undefined
+    this.#reports += reports.length
+    for (const report of reports) {
+      if (report.type === 'ended') end = report
+      else await this.tell(report)
+    }
+    return end
+  }
+
+  /** Rejects where the sink cannot keep it. */
+  async takeOutput({ stdout_base64 = '', stderr_base64 = '' }: TaskAnswer): Promise<void> {
+    await this.#streams.stdout.take(Buffer.from(stdout_base64, 'base64'))
+    await this.#streams.stderr.take(Buffer.from(stderr_base64, 'base64'))
+  }
+
+  /** All output that the answer tells of is kept. */
+  isWhole(answer: TaskAnswer): boolean {
+    const { stdout, stderr } = this.#streams
+    return stdout.offset >= answer.stdout_length && stderr.offset >= answer.stderr_length
+  }
+
+  async tell(report: AttemptReport): Promise<void> {
+    if (report.type === 'started' && this.#toldStarted) return
+    if (report.type === 'started') this.#toldStarted = true
+    await this.#persist(() => this.#sink.report(report, this.#placement?.epoch ?? 1))
+  }
+
+  /** The sink is told no more; what is being told rejects. */
+  leave(): void {
+    this.#left.abort()
+  }
+
+  /** Repeats what the store could not take, until this is left. */
+  async #persist<T>(write: () => Promise<T>): Promise<T> {
+    const backoff = new Backoff({ firstMs: 100, maxMs: 5000 })
+    for (;;) {
+      try {
+        this.#left.signal.throwIfAborted()
+        return await write()
+      } catch {
+        await sleep(backoff.next(), undefined, { signal: this.#left.signal })
+      }
+    }
+  }
+}
+
+/** One stream of an attempt on its way from an agent to the sink. */
+class RemoteStream {
+  readonly #name: StreamName
+  readonly #sink: AttemptSink
+  #offset = 0
+
+  constructor(name: StreamName, sink: AttemptSink) {
+    this.#name = name
+    this.#sink = sink
+  }
+
+  /** How much is kept; what is asked for begins here. */
+  get offset(): number {
+    return this.#offset
+  }
+
+  /** Goes on from what the sink keeps of an earlier time. */
+  async takeUp(): Promise<void> {
+    this.#offset = await this.#sink.length(this.#name)
+  }
+
+  /** Hands over what follows the offset; resolves once it is kept. Rejects where it cannot be kept. */
+  async take(bytes: Buffer): Promise<void> {
+    if (bytes.length === 0) return
+    try {
+      this.#offset = await this.#sink.output(this.#name, this.#offset, bytes)
+    } catch (error) {
+      if (!(error instanceof ErrandError && error.code === 'conflict')) throw error
+      await this.takeUp()
+    }
+  }
+}

@@ -1,0 +1,233 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { hostname } from 'node:os'
+import { ErrandError } from '../../contract/errors.ts'
+import { type HostAgentRoute, hostAgentRoutes } from '../../contract/routes/host-agent.ts'
+import type { Attempts } from '../../runner/ports.ts'
+import { type ListenAddress, listenOn, parseListenAddress, urlOf } from './listen-address.ts'
+import { hostActions } from './task-spec.ts'
+import { type Asked, type Reply, TaskRetention, Tasks } from './tasks.ts'
+import { MAX_BODY_BYTES } from './wire.ts'
+
+export interface HostAgentOptions {
+  /** The attempts that carry the tasks out. The agent recovers them; whoever opened them closes them, after the agent. */
+  attempts: Attempts
+  token: string
+  version: string
+  /** `/run` answers 202 after this time. Default 4,000. */
+  asyncAfterMs?: number
+  /** From SIGTERM to SIGKILL where the one who cancels does not say. Default 5,000. */
+  cancelGraceMs?: number
+  /** Default 8 MiB. */
+  maxBodyBytes?: number
+  /** Default one hour. */
+  keepEndedMs?: number
+  /** Default 1,000. */
+  keepEnded?: number
+  /** Default one minute, or `keepEndedMs` where that is less. */
+  keepAtLeastMs?: number
+  log?: (line: string) => void
+}
+
+export interface HostAgent {
+  /** Finds the tasks of an earlier start again, and listens. ":7072" is loopback. Throws `address_in_use`. */
+  listen(address: string): Promise<ListenAddress & { url: string }>
+  /** Stops answering; tasks go on. May be called twice. */
+  close(): Promise<void>
+}
+
+type Route = (asked: Asked) => Promise<Reply>
+
+/** Serves the workflow runner's host-agent protocol. Throws `invalid_argument` without a token. */
+export function createHostAgent(options: HostAgentOptions): HostAgent {
+  if (options.token.trim() === '')
+    throw new ErrandError(
+      'invalid_argument',
+      'A host agent needs a token: without one anybody could run commands here.',
+      {
+        hint: 'Start it with --token and a long random text, the same that dispatch is given.',
+      },
+    )
+  const { attempts, log = () => {}, keepEndedMs = 3_600_000 } = options
+  const keepAtLeastMs = Math.min(options.keepAtLeastMs ?? 60_000, keepEndedMs)
+  const retention = new TaskRetention(
+    attempts,
+    { keepEndedMs, keepEnded: options.keepEnded ?? 1000, keepAtLeastMs },
+    log,
+  )
+  const tasks = new Tasks({
+    attempts,
+    retention,
+    asyncAfterMs: options.asyncAfterMs ?? 4000,
+    cancelGraceMs: options.cancelGraceMs ?? 5000,
+  })
+  const checkToken = bearerCheck(options.token.trim())
+  const closing = new AbortController()
+
+  const health: Route = async () => ({
+    status: 200,
+    body: {
+      status: 'ok',
+      version: options.version,
+      hostname: hostname(),
+      running: tasks.running,
+      time: new Date().toISOString(),
+      timestamp: Math.floor(Date.now() / 1000),
+      capability: hostActions,
+    },
+  })
+  const routes: Record<HostAgentRoute, Route> = {
+    'POST /run': (asked) => tasks.run(asked),
+    'POST /run-with-secrets': (asked) => tasks.run(asked),
+    'GET /status': (asked) => tasks.status(asked),
+    'POST /status': (asked) => tasks.oldStatus(asked),
+    'POST /cancel': (asked) => tasks.cancel(asked),
+    'GET /tasks': (asked) => tasks.list(asked),
+    'GET /run-status': (asked) => tasks.runStatus(asked),
+    'GET /heartbeat': health,
+    'POST /heartbeat': health,
+    'GET /health': health,
+  }
+  const known = Object.keys(routes).map((name) => name.split(' ') as [method: string, path: string])
+
+  const server = createServer((request, response) => {
+    const gone = new AbortController()
+    const leave = () => gone.abort()
+    closing.signal.addEventListener('abort', leave)
+    response.on('close', () => {
+      closing.signal.removeEventListener('abort', leave)
+      leave()
+    })
+    answer(request, gone.signal)
+      .catch((error: unknown) => errorReply(error, log))
+      .then((reply) => send(response, reply, closing.signal.aborted))
+  })
+
+  async function answer(request: IncomingMessage, gone: AbortSignal): Promise<Reply> {
+    if (closing.signal.aborted)
+      throw new ErrandError('unavailable', 'This host agent is closing.', {
+        hint: 'Try again once it has been started anew.',
+      })
+    const url = new URL(request.url ?? '/', 'http://host')
+    const methods = known.flatMap(([method, path]) => (path === url.pathname ? [method] : []))
+    const name = `${request.method} ${url.pathname}` as HostAgentRoute
+    // Whoever has no token is not even told which routes there are; a path that answers anyone does so to any method.
+    if (!methods.some((method) => isOpen(`${method} ${url.pathname}`))) checkToken(request)
+    if (methods.length === 0)
+      throw new ErrandError('not_found', `There is no ${url.pathname} here.`, {
+        hint: `A host agent answers ${[...new Set(known.map(([, path]) => path))].join(', ')}.`,
+      })
+    if (!Object.hasOwn(routes, name))
+      throw new ErrandError('method_not_allowed', `${url.pathname} does not take ${request.method}.`, {
+        hint: `Use ${methods.join(' or ')}.`,
+      })
+    const query = Object.fromEntries(url.searchParams)
+    return routes[name]({
+      query,
+      body: () => jsonBody(request, options.maxBodyBytes ?? MAX_BODY_BYTES),
+      gone,
+    })
+  }
+
+  let listening: Promise<ListenAddress & { url: string }> | undefined
+  let closed: Promise<void> | undefined
+  return {
+    listen(address) {
+      listening ??= (async () => {
+        const wanted = parseListenAddress(address)
+        for (const attempt of await attempts.recover()) retention.watch(attempt)
+        const bound = await listenOn(server, wanted)
+        retention.start()
+        return { ...bound, url: urlOf(bound) }
+      })()
+      return listening
+    },
+    close() {
+      closed ??= (async () => {
+        closing.abort()
+        await listening?.catch(() => {})
+        retention.close()
+        if (!server.listening) return
+        await new Promise<void>((resolve) => {
+          // Answers under way get this long; then their connections are cut.
+          const cut = setTimeout(() => server.closeAllConnections(), 2000)
+          server.close(() => {
+            clearTimeout(cut)
+            resolve()
+          })
+          server.closeIdleConnections()
+        })
+      })()
+      return closed
+    },
+  }
+}
+
+const isOpen = (name: string): boolean => hostAgentRoutes[name as HostAgentRoute].who === 'anyone'
+
+function errorReply(error: unknown, log: (line: string) => void): Reply {
+  if (error instanceof ErrandError) return { status: error.status, body: error.toBody() }
+  log(`a request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  const internal = new ErrandError('internal', 'The host agent failed to answer this request.', {
+    hint: 'Its log says why.',
+  })
+  return { status: internal.status, body: internal.toBody() }
+}
+
+function send(response: ServerResponse, { status, body }: Reply, closing: boolean): void {
+  if (response.destroyed) return
+  const bytes = Buffer.from(`${JSON.stringify(body)}\n`)
+  const close = closing || status === 413 ? { connection: 'close' } : {}
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...close })
+  response.end(bytes)
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest()
+
+/** Checks the token of a request: `Authorization: Bearer T`, or `X-Runner-Token: T` as the old clients send too. */
+function bearerCheck(token: string): (request: IncomingMessage) => void {
+  const expected = digest(token)
+  return (request) => {
+    const bearer = /^bearer\s+(.*)$/i.exec(request.headers.authorization ?? '')?.[1]?.trim()
+    const given = bearer ?? request.headers['x-runner-token']
+    if (typeof given !== 'string' || given === '')
+      throw new ErrandError('unauthorized', 'The token is missing.', {
+        hint: 'Send the header "Authorization: Bearer <token>" with the token that the agent server was started with.',
+      })
+    // Hashes have one length, so the comparison tells nothing of the token by its time.
+    if (!timingSafeEqual(digest(given), expected))
+      throw new ErrandError(
+        'unauthorized',
+        'The token is wrong: it is not the one this agent server was started with.',
+        {
+          hint: 'Give dispatch and agent-server the same --token.',
+        },
+      )
+  }
+}
+
+/** The JSON body of a request. Throws `body_too_large`, `bad_request`. An empty body is `{}`. */
+async function jsonBody(request: IncomingMessage, maxBytes: number): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length <= maxBytes) chunks.push(chunk)
+    // What is over the limit is read to its end, or the client would see a broken connection and not the
+    // answer; but not without a bound.
+    else if (length > maxBytes * 8) break
+  }
+  if (length > maxBytes)
+    throw new ErrandError('body_too_large', `The body is larger than ${maxBytes} bytes.`, {
+      hint: 'Put large data into a file or fetch it from within the step.',
+    })
+  if (length === 0) return {}
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch (cause) {
+    throw new ErrandError('bad_request', `The body is no JSON: ${(cause as Error).message}.`, {
+      hint: 'Send one JSON object.',
+      cause,
+    })
+  }
+}

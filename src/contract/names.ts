@@ -1,0 +1,36 @@
+import * as z from './mini-zod.ts'
+
+/**
+ * Of control, line breaks, what turns the direction of text, halves of characters, and those that are never seen: a list
+ * shows another name than is meant. The joiners (U+200C, U+200D) are a part of some scripts.
+ */
+const MISLEADING = String.raw`\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0`
+const misleading = new RegExp(`[${MISLEADING}]`, 'u')
+/** A text, perhaps empty, that holds none of them. */
+export const notMisleading = new RegExp(`^[^${MISLEADING}]*$`, 'u')
+export const NOT_MISLEADING_RULE =
+  'it has no control characters, and none that are never seen or turn the text around'
+
+/** Returns what is wrong with a name that people read in lists and write in commands; undefined: nothing. */
+export function nameFault(name: string, most: number): string | undefined {
+  const found = misleading.exec(name)
+  if (found !== null) {
+    const code = found[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')
+    return `it holds the character U+${code} at place ${found.index + 1}`
+  }
+  if (name.trim() === '') return 'it is empty'
+  if (name !== name.trim()) return 'it begins or ends with a blank'
+  return name.length > most ? `it has ${name.length} characters, ${most} are the most` : undefined
+}
+
+/** Most characters of the name of a runner, a group, a token, a label and of its value. */
+export const MAX_NAME = 200
+
+/** The rule of a variable's name, in words. */
+export const VAR_NAME_RULE =
+  'a variable name is letters, digits and "_", 128 at most, not starting with a digit, and not "__proto__"'
+
+/** A variable's name, as a process's environment takes it. JavaScript keeps `__proto__` for itself: JSON loses it. */
+export const VarName = z
+  .string()
+  .check(z.regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/, VAR_NAME_RULE))

@@ -1,0 +1,97 @@
+import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
+import { attemptId } from '../../contract/ids.ts'
+import { type SecretUse, secretMark, secretUses } from '../../contract/step-secrets.ts'
+import type { Step, Workflow } from '../../contract/workflow.ts'
+import { fillArgs, type Lookup } from '../workflow-file/template.ts'
+import { isLastTry } from './attempt-result.ts'
+import { instanceEnv, type RunNames } from './lookup.ts'
+import { bytesOf, type Plan, type PlannedStep, reserved } from './plan.ts'
+import type { RunState } from './state.ts'
+
+/** Returns what the inventory asks of the runner that a host's steps go to. */
+export function requirementsOf(workflow: Workflow, name: string): AttemptSpec['requires'] {
+  const { runner, group, labels } = workflow.inventory?.hosts[name] ?? {}
+  return { runner, group, labels }
+}
+
+/** Returns what a machine is given for a try of an instance. Throws `unset_variable`, `invalid_argument`. */
+export function attemptSpec(
+  plan: Plan,
+  state: RunState,
+  names: RunNames,
+  planned: PlannedStep,
+  at: { number: number; instance: number; try: number },
+): AttemptSpec {
+  const { step } = planned
+  const instance = state[planned.phase][planned.index]!.instances[at.instance]!
+  const secrets = step.secrets && secretUses(step.secrets)
+  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, Object.keys(secrets ?? {}))
+  const host = plan.workflow.inventory?.hosts[instance.host] ?? {}
+  return {
+    attempt_id: attemptId(names.run_id, at.number),
+    run_id: names.run_id,
+    workflow_name: plan.workflow.name,
+    owner: names.of?.owner,
+    tenant: names.of?.tenant,
+    repository: names.of?.repository,
+    step: step.name,
+    host: instance.host,
+    instance: at.instance,
+    try: at.try,
+    action: step.action,
+    args: secrets
+      ? argsWithMarks(step.args, planned.raw, lookup, secrets, step.env)
+      : fillArgs(step.args, planned.raw, lookup),
+    env,
+    outputs: step.outputs,
+    timeout_ms: step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000,
+    on_disconnect: step.on_disconnect ?? (isLastTry(step, at.try) ? undefined : 'stop'),
+    secrets,
+    limits: limitsOf(step),
+    requires: {
+      ...requirementsOf(plan.workflow, instance.host),
+      ...reserved(step),
+      containers: planned.containers,
+      largest: plan.largest.get(instance.host),
+      // A conversation with an agent may be had where nothing else may run.
+      mode: names.of?.blueprint === 'agent' ? 'chat' : undefined,
+    },
+    address: host.address,
+    token_env: host.token_env,
+  }
+}
+
+function limitsOf({ limits }: Step): AttemptLimits | undefined {
+  if (limits === undefined) return undefined
+  const { cpus, memory, processes, disk } = limits
+  return { cpus, memory_bytes: bytesOf(memory), processes, disk_bytes: bytesOf(disk) }
+}
+
+/**
+ * The arguments of a step that has secrets: a mark where the value of one goes. No other NUL is left in them, so that
+ * no variable's value can pass for a mark; `env`: the step's own variables, whose texts have marks and no other NUL.
+ */
+export function argsWithMarks(
+  args: Readonly<Record<string, unknown>>,
+  rawKeys: readonly string[],
+  lookup: Lookup,
+  uses: Readonly<Record<string, SecretUse>>,
+  env: object = {},
+): Record<string, unknown> {
+  const marked: Lookup = {
+    get: (name) => {
+      if (Object.hasOwn(uses, name)) return secretMark(name)
+      const value = lookup.get(name)
+      return Object.hasOwn(env, name) ? value : value?.replaceAll('\0', '')
+    },
+    names: () => [...lookup.names(), ...Object.keys(uses)],
+  }
+  return fillArgs(withoutNuls(args) as Record<string, unknown>, rawKeys, marked)
+}
+
+function withoutNuls(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('\0', '')
+  if (Array.isArray(value)) return value.map(withoutNuls)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withoutNuls(inner)]))
+}

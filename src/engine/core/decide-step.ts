@@ -1,0 +1,161 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { StepInstance } from '../../contract/events.ts'
+import { isFinalStep, type Reason } from '../../contract/status.ts'
+import type { Lookup } from '../workflow-file/template.ts'
+import { evaluateWhen } from '../workflow-file/when.ts'
+import { expand } from './expand.ts'
+import type { Intent } from './intents.ts'
+import { failure, instanceLookup, type RunNames, runLookup } from './lookup.ts'
+import { stepOutcome } from './outcome.ts'
+import type { Plan, PlannedStep } from './plan.ts'
+import type { InstanceState, RunState, StepState } from './state.ts'
+
+export interface StepRules {
+  names: RunNames
+  due(atMs: number): boolean
+  /** Why nothing new may begin and what runs must end. */
+  stop?: Reason
+  force: boolean
+  carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
+}
+
+/** Returns what to do for one step that is not final and whose needs are met. */
+export function decideStep(
+  plan: Plan,
+  state: RunState,
+  planned: PlannedStep,
+  step: StepState,
+  rules: StepRules,
+): Intent[] {
+  if (step.status === 'queued') return begin(plan, state, planned, rules)
+  const intents: Intent[] = rules.stop
+    ? stopInstances(state, step, rules)
+    : startInstances(planned, step, rules)
+  if (intents.length > 0) return intents
+  const dropped = step.first_open < step.instances.length
+  if (dropped && (!rules.stop || step.instances.some(isBusy))) return []
+  const outcome = dropped ? { status: 'canceled' as const, reason: rules.stop } : stepOutcome(step)
+  return [{ type: 'finish_step', planned, ...outcome }]
+}
+
+function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRules): Intent[] {
+  const lookup = runLookup(plan, state, rules.names)
+  const skipped: Intent = {
+    type: 'skip_step',
+    planned,
+    reason: 'condition',
+    message: `when: ${planned.step.when} is false`,
+  }
+  let instances: StepInstance[]
+  try {
+    instances = expand(plan, planned, lookup)
+  } catch (error) {
+    // What it would run on does not work out, but nobody asks where it is not to run at all.
+    return [isFalse(planned, lookup) ? skipped : { type: 'fail_step', planned, ...failure(error) }]
+  }
+  const all = withCarried(instances, rules.carried?.[planned.step.name]).map((instance) =>
+    instance.carried ? instance : withCondition(plan, state, planned, rules.names, instance),
+  )
+  const none =
+    all.length === 0 ? isFalse(planned, lookup) : all.every(({ ended }) => ended?.status === 'skipped')
+  return [none ? skipped : { type: 'start_step', planned, instances: all }]
+}
+
+/** Whether `when` is false whatever the instance; not where that hangs on one. */
+function isFalse({ when }: PlannedStep, lookup: Lookup): boolean {
+  try {
+    return when !== undefined && !evaluateWhen(when, lookup)
+  } catch (error) {
+    failure(error)
+    return false
+  }
+}
+
+/** The instance, ended where its `when` does not hold or cannot be evaluated. */
+function withCondition(
+  plan: Plan,
+  state: RunState,
+  planned: PlannedStep,
+  names: RunNames,
+  instance: StepInstance,
+): StepInstance {
+  if (!planned.when) return instance
+  try {
+    if (evaluateWhen(planned.when, instanceLookup(plan, state, names, planned, instance))) return instance
+    return { ...instance, ended: { status: 'skipped', reason: 'condition' } }
+  } catch (error) {
+    const { reason, message } = failure(error)
+    return {
+      ...instance,
+      ended: { status: 'failed', reason: reason === 'unset_variable' ? reason : 'when_error', message },
+    }
+  }
+}
+
+function withCarried(
+  instances: StepInstance[],
+  carried: NonNullable<StepRules['carried']>[string] = [],
+): StepInstance[] {
+  const key = (of: { host: string; vars?: Record<string, string> }) =>
+    JSON.stringify([of.host, of.vars ?? {}])
+  const done = new Map(carried.map((instance) => [key(instance), instance.exports]))
+  return instances.map((instance) => {
+    const exports = done.get(key(instance))
+    return exports ? { ...instance, carried: exports } : instance
+  })
+}
+
+/** Something on a machine, or another run, is still at it. */
+function isBusy(instance: InstanceState): boolean {
+  return instance.status === 'running' || (instance.child !== undefined && !isFinalStep(instance.status))
+}
+
+function startInstances(planned: PlannedStep, step: StepState, { due }: StepRules): Intent[] {
+  const { queued = 0, running = 0, waiting = 0 } = step.tally
+  const most = planned.step.max_parallel ?? Number.POSITIVE_INFINITY
+  if (waiting === 0 && (queued === 0 || running >= most)) return []
+  const intents: Intent[] = []
+  const retrying =
+    waiting === 0 ? 0 : step.instances.filter((instance) => instance.retry_at !== undefined).length
+  let busy = running + waiting - retrying
+  for (let index = step.first_open; index < step.instances.length; index++) {
+    const instance = step.instances[index]!
+    if (instance.approval?.expires_at) {
+      const at_ms = Date.parse(instance.approval.expires_at)
+      intents.push(
+        due(at_ms) ? { type: 'expire_approval', planned, instance: index } : { type: 'wake', at_ms },
+      )
+    } else if (instance.retry_at !== undefined && !due(instance.retry_at))
+      intents.push({ type: 'wake', at_ms: instance.retry_at })
+    else if ((instance.status === 'queued' || instance.retry_at !== undefined) && busy < most) {
+      intents.push(startInstance(planned, index, instance))
+      busy++
+    }
+  }
+  return intents
+}
+
+function startInstance(planned: PlannedStep, index: number, instance: InstanceState): Intent {
+  switch (planned.step.action) {
+    case 'approval.wait':
+      return { type: 'request_approval', planned, instance: index }
+    case 'workflow.run':
+      return { type: 'start_child', planned, instance: index }
+    default:
+      if (planned.place === 'engine')
+        throw new ErrandError('internal', `The engine cannot carry out action ${planned.step.action}.`)
+      return { type: 'start_attempt', planned, instance: index, try: instance.attempts.length + 1 }
+  }
+}
+
+function stopInstances(state: RunState, step: StepState, { stop, force }: StepRules): Intent[] {
+  const intents: Intent[] = []
+  for (const instance of step.instances) {
+    if (!isBusy(instance)) continue
+    if (instance.child) intents.push({ type: 'cancel_child', run_id: instance.child, force })
+    const attempt = state.attempts[(instance.attempts.at(-1) ?? 0) - 1]
+    if (attempt && !attempt.end && !attempt.cancel)
+      intents.push({ type: 'cancel_attempt', number: attempt.number, reason: stop!, force })
+  }
+  return intents
+}

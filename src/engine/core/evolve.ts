@@ -1,0 +1,286 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { EventOf, RunEvent } from '../../contract/events.ts'
+import { isFinalRun, isFinalStep, type StepStatus } from '../../contract/status.ts'
+import { foldLate, foldTalk, freshTalk } from './inputs.ts'
+import {
+  type AttemptState,
+  attemptOf,
+  instanceOf,
+  mergeExports,
+  type RunState,
+  setVariables,
+  stepOf,
+} from './state.ts'
+import { move, moveAttempt, setInstances, setStatus } from './transitions.ts'
+
+/** Folds one event into the state, in place. Throws for an event that cannot come here. */
+export function evolve(state: RunState, event: RunEvent): void {
+  if (event.seq !== state.seq + 1)
+    throw new ErrandError('internal', `Event ${event.seq} follows event ${state.seq}: the log has a hole.`)
+  fold(state, event)
+  state.seq = event.seq
+}
+
+function fold(state: RunState, event: RunEvent): void {
+  switch (event.type) {
+    case 'run.created':
+      return void createRun(state, event)
+    case 'run.waiting':
+      state.waiting = event.why
+      return
+    case 'run.started':
+      return void startRun(state, event)
+    case 'run.cancel_requested':
+      return void requestCancel(state, event)
+    case 'run.timed_out':
+      state.timed_out = true
+      return
+    case 'run.finished':
+      return void finishRun(state, event)
+    case 'step.started':
+      return void startStep(state, event)
+    case 'step.skipped':
+      return void endStep(state, event, 'skipped')
+    case 'step.finished':
+      return void endStep(state, event, event.status)
+    case 'attempt.created':
+      return void createAttempt(state, event)
+    case 'attempt.waiting':
+      return void waitAttempt(state, event)
+    case 'attempt.assigned':
+      return void assignAttempt(state, event)
+    case 'attempt.started':
+      return void startAttempt(state, event)
+    case 'attempt.phase':
+      return void setPhase(state, event)
+    case 'agent.update':
+    case 'input.given':
+    case 'input.taken':
+      return void foldTalk(attemptOf(state, event.attempt), event)
+    case 'input.passed_on':
+    case 'input.dropped':
+      return void foldLate(attemptOf(state, event.attempt), event)
+    case 'attempt.secrets':
+      attemptOf(state, event.attempt).secrets = event.secrets
+      return
+    case 'attempt.cancel_requested':
+      return void cancelAttempt(state, event)
+    case 'output':
+      attemptOf(state, event.attempt).streams[event.stream] = event.offset + event.length
+      return
+    case 'attempt.finished':
+      return void finishAttempt(state, event)
+    case 'approval.requested':
+      return void requestApproval(state, event)
+    case 'approval.answered':
+      return void answerApproval(state, event)
+    case 'child.started':
+      return void startChild(state, event)
+    case 'child.finished':
+      return void finishChild(state, event)
+  }
+}
+
+function createRun(state: RunState, event: EventOf<'run.created'>): void {
+  state.created_at = event.time
+  setVariables(state.vars, event.vars)
+}
+
+function startRun(state: RunState, event: EventOf<'run.started'>): void {
+  state.status = move('run', '', state.status, 'running')
+  state.started_at = event.time
+  state.waiting = undefined
+}
+
+/** Folds a cancel. Where the run was settled before, that keeps its word: the first cause wins. */
+function requestCancel(state: RunState, { force, by, message }: EventOf<'run.cancel_requested'>): void {
+  const late = state.cancel?.late ?? (state.timed_out || state.first_open >= state.main.length)
+  state.cancel = { force, late, by, message }
+}
+
+/** A run may be ended from outside (`interrupted`): whatever was open in it ends with it. */
+function finishRun(state: RunState, event: EventOf<'run.finished'>): void {
+  if (!isFinalRun(event.status)) throw new ErrandError('internal', `run.finished says ${event.status}.`)
+  state.status = move('run', '', state.status, event.status)
+  Object.assign(state, {
+    finished_at: event.time,
+    reason: event.reason,
+    message: event.message,
+    outputs: event.outputs,
+    waiting: undefined,
+  })
+  for (const step of [...state.main, ...state.rollback, ...state.finally]) {
+    if (!step || isFinalStep(step.status)) continue
+    const open = step.status === 'running'
+    if (!open && step.phase === 'rollback') continue
+    step.status = open ? 'interrupted' : 'skipped'
+    step.reason = open ? 'interrupted' : 'upstream'
+    for (const instance of step.instances)
+      if (!isFinalStep(instance.status)) setStatus(step, instance, 'interrupted')
+  }
+}
+
+function startStep(state: RunState, event: EventOf<'step.started'>): void {
+  const step = stepOf(state, event.phase, event.step)
+  step.status = move('step', `"${step.name}"`, step.status, 'running')
+  step.started_at = event.time
+  setInstances(
+    step,
+    event.instances.map(({ ended, ...instance }) => ({
+      ...instance,
+      ...(ended ?? { status: instance.carried ? 'success' : 'queued' }),
+      exports: instance.carried,
+      attempts: [],
+    })),
+  )
+}
+
+function endStep(
+  state: RunState,
+  event: EventOf<'step.skipped'> | EventOf<'step.finished'>,
+  status: StepStatus,
+): void {
+  const step = stepOf(state, event.phase, event.step)
+  step.status = move('step', `"${step.name}"`, step.status, status)
+  step.reason = event.reason
+  step.message = event.message
+  step.finished_at = event.time
+  for (const instance of step.instances)
+    if (!isFinalStep(instance.status)) setStatus(step, instance, 'canceled')
+  if (event.phase !== 'main') return
+  mergeExports(state.vars, step.instances)
+  const index = state.positions.main.get(step.name)!
+  state.finished_order.push(index)
+  state.ready.delete(index)
+  for (const dependent of step.dependents) {
+    const next = state.main[dependent]!
+    if (--next.open_needs === 0 && !isFinalStep(next.status)) state.ready.add(dependent)
+  }
+  while (state.first_open < state.main.length && isFinalStep(state.main[state.first_open]!.status))
+    state.first_open++
+}
+
+/** Folds what no machine carries out: its instances wait for a person, or for another run. */
+function requestApproval(state: RunState, event: EventOf<'approval.requested'>): void {
+  const { step, instance } = instanceOf(state, event)
+  setStatus(step, instance, 'waiting')
+  instance.approval = { message: event.message, expires_at: event.expires_at }
+}
+
+function answerApproval(state: RunState, event: EventOf<'approval.answered'>): void {
+  const { step, instance } = instanceOf(state, event)
+  const approved = event.decision === 'approve'
+  setStatus(step, instance, approved ? 'success' : 'failed')
+  if (approved) return
+  instance.reason = event.reason ?? 'rejected'
+  instance.message = event.reason
+    ? event.comment
+    : `rejected${event.by ? ` by ${event.by}` : ''}${event.comment ? `: ${event.comment}` : ''}`
+}
+
+function startChild(state: RunState, event: EventOf<'child.started'>): void {
+  const { step, instance } = instanceOf(state, event)
+  setStatus(step, instance, 'waiting')
+  instance.child = event.run_id
+}
+
+function finishChild(state: RunState, event: EventOf<'child.finished'>): void {
+  const { step, instance } = instanceOf(state, event)
+  const ended = event.status === 'success' ? 'success' : event.status === 'canceled' ? 'canceled' : 'failed'
+  setStatus(step, instance, ended)
+  instance.exports = event.outputs
+  if (ended === 'success') return
+  instance.reason = ended === 'canceled' ? 'canceled' : 'child_failed'
+  instance.message = event.message
+}
+
+function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void {
+  const { step, instance } = instanceOf(state, event)
+  if (event.attempt !== state.attempts.length + 1)
+    throw new ErrandError('internal', `Attempt ${event.attempt} follows attempt ${state.attempts.length}.`)
+  setStatus(step, instance, 'running')
+  instance.retry_at = undefined
+  instance.attempts.push(event.attempt)
+  const attempt: AttemptState = {
+    number: event.attempt,
+    phase: event.phase,
+    step: event.step,
+    index: state.positions[event.phase].get(event.step)!,
+    instance: event.instance,
+    host: event.host,
+    try: event.try,
+    runner: event.runner,
+    storage_id: event.storage_id,
+    epoch: event.epoch,
+    started: false,
+    reports: 0,
+    streams: {},
+    talk: step.inputs ? freshTalk() : undefined,
+  }
+  state.attempts.push(attempt)
+  setWaiting(state, attempt, event.waiting)
+}
+
+function waitAttempt(state: RunState, event: EventOf<'attempt.waiting'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'waiting')
+  setWaiting(state, attempt, event.why)
+}
+
+/** `why` undefined: it waits no longer. */
+function setWaiting(state: RunState, attempt: AttemptState, why: string | undefined): void {
+  attempt.waiting = why
+  if (why === undefined) state.unplaced.delete(attempt.number)
+  else state.unplaced.add(attempt.number)
+}
+
+function assignAttempt(state: RunState, event: EventOf<'attempt.assigned'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'assigned')
+  attempt.runner = event.runner
+  attempt.storage_id = event.storage_id
+  attempt.epoch = event.epoch
+  attempt.started = false
+  attempt.reports = 0
+  attempt.at = undefined
+  setWaiting(state, attempt, undefined)
+}
+
+function startAttempt(state: RunState, event: EventOf<'attempt.started'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'started')
+  attempt.started = true
+  attempt.reports++
+}
+
+function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  attempt.reports++
+  const { phase: name, message, reason, time: since } = event
+  attempt.at = { name, message, reason, since }
+  if (name === 'restarting' && reason !== 'engine_restarted') attempt.restarts = (attempt.restarts ?? 0) + 1
+}
+
+function cancelAttempt(state: RunState, event: EventOf<'attempt.cancel_requested'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  attempt.cancel = event.reason
+  attempt.cancel_message = event.message
+}
+
+function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  moveAttempt(attempt, 'ended')
+  attempt.talk = undefined
+  const { outcome, streams, output_files, usage, denied } = event
+  attempt.end = { outcome, streams, output_files, usage, denied }
+  setWaiting(state, attempt, undefined)
+  const { step, instance } = instanceOf(state, attempt)
+  if (isFinalStep(instance.status)) return
+  instance.reason = event.reason
+  instance.message = event.message
+  instance.exit_code = event.exit_code
+  instance.duration_ms = event.duration_ms
+  instance.exports = event.exports
+  setStatus(step, instance, event.retry_at ? 'waiting' : event.outcome)
+  instance.retry_at = event.retry_at ? Date.parse(event.retry_at) : undefined
+}

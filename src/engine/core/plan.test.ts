@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { builtinActions } from '../../contract/actions.ts'
+import type { RunSpec } from '../../contract/run.ts'
+import type { Workflow } from '../../contract/workflow.ts'
+import { parseWorkflow } from '../workflow-file/check.ts'
+import { attemptSpec } from './attempt-spec.ts'
+import { plan } from './plan.ts'
+import { initialState } from './state.ts'
+
+const GB = 1024 ** 3
+
+function workflow(text: string): Workflow {
+  const parsed = parseWorkflow(`version: v0.1\nname: flow\n${text}`, { catalog: builtinActions })
+  assert.deepEqual(parsed.problems, [])
+  return parsed.workflow as Workflow
+}
+
+/** What the first step asks of a runner, on that host. */
+function asked(text: string, host = 'local', blueprint = 'workflow') {
+  const planned = plan(workflow(text), builtinActions)
+  const state = initialState(planned)
+  state.main[0]!.instances.push({ host, status: 'queued' } as never)
+  const of = { owner: 'ann', tenant: 'acme', blueprint } as RunSpec
+  const at = { number: 1, instance: 0, try: 1 }
+  const { requires } = attemptSpec(planned, state, { run_id: 'r', of }, planned.main[0]!, at)
+  return JSON.parse(JSON.stringify(requires))
+}
+
+test('a step asks for its resources, else for what it may use at most', () => {
+  const text = (keys: string) => `steps: [{name: a, action: noop, ${keys}}]`
+  const amounts = { cpus: 2, memory_bytes: GB }
+  assert.deepEqual(asked(text('timeout_seconds: 5')), {})
+  assert.deepEqual(asked(text('limits: {cpus: 2, memory: 1GB}')), { ...amounts, largest: amounts })
+  assert.deepEqual(asked(text('resources: {cpus: 2}, limits: {cpus: 4, memory: 1GB}')), {
+    ...amounts,
+    largest: amounts,
+  })
+})
+
+test('each step says what the largest step on its host asks for', () => {
+  const text = `
+inventory: {hosts: {box: {group: x}, other: {group: y}}}
+steps:
+  - {name: a, action: noop, targets: [box]}
+  - {name: b, action: noop, targets: [box, other], resources: {cpus: 3}}
+  - {name: c, action: noop, targets: ["\${WHERE:-box}"], resources: {cpus: 2, memory: 2GB}}
+finally:
+  - {name: d, action: noop, targets: [other], resources: {cpus: 5}}
+`
+  assert.deepEqual(asked(text, 'box'), { group: 'x', largest: { cpus: 3, memory_bytes: 2 * GB } })
+  assert.deepEqual(asked(text, 'other').largest, { cpus: 5, memory_bytes: 2 * GB })
+  assert.deepEqual(asked(text, 'local').largest, { cpus: 2, memory_bytes: 2 * GB })
+})
+
+test('a run that asks an agent is a conversation, which runners for those alone take', () => {
+  const text = 'steps: [{name: a, action: noop}]'
+  assert.deepEqual(asked(text, 'local', 'agent'), { mode: 'chat' })
+  assert.deepEqual(asked(text, 'local', 'workflow'), {})
+})

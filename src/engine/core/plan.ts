@@ -1,0 +1,136 @@
+import type { ActionCatalog } from '../../contract/actions.ts'
+import { parseBytes } from '../../contract/amounts.ts'
+import type { Requirements } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { StepPhase } from '../../contract/events.ts'
+import { DEFAULT_HOST, type Step, type Workflow } from '../../contract/workflow.ts'
+import { parseWhen, type WhenAst } from '../workflow-file/when.ts'
+
+/** A step with all that deciding needs worked out once. */
+export interface PlannedStep {
+  phase: StepPhase
+  /** Position in its phase's list. */
+  index: number
+  step: Step
+  /** Positions, in the same list, of the steps that come before; and of those that come after it. */
+  needs: readonly number[]
+  dependents: readonly number[]
+  when?: WhenAst
+  place: 'host' | 'engine'
+  /** Its attempts take inputs. */
+  inputs: boolean
+  /** Only a machine with a container engine can do it. */
+  containers?: true
+  /** Names of the arguments handed over as written. */
+  raw: readonly string[]
+}
+
+/** The graph of a workflow. `rollback[i]` undoes `main[i]`, where that step has a rollback. */
+export interface Plan {
+  workflow: Workflow
+  main: readonly PlannedStep[]
+  rollback: readonly (PlannedStep | undefined)[]
+  finally: readonly PlannedStep[]
+  /** The most that a step asks for, by host. */
+  largest: ReturnType<typeof largestByHost>
+}
+
+/** Makes the graph. The workflow has been checked (`file/check.ts`); an unknown action throws all the same. */
+export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
+  const isGraph = workflow.steps.some((step) => step.needs !== undefined)
+  const positions = new Map(workflow.steps.map((step, index) => [step.name, index]))
+  const needsOf = (step: Step, index: number) => {
+    if (!isGraph) return index === 0 ? [] : [index - 1]
+    return [...new Set(step.needs)].map((name) => positions.get(name) ?? missing(`step "${name}"`))
+  }
+  const planned = (step: Step, phase: StepPhase, index: number, needs: readonly number[]): PlannedStep => {
+    const action = catalog[step.action] ?? missing(`action "${step.action}"`)
+    const when = step.when === undefined ? undefined : parseWhen(step.when)
+    return {
+      phase,
+      index,
+      step,
+      needs,
+      dependents: [],
+      when,
+      place: action.place,
+      inputs: action.inputs === true,
+      containers: action.containers,
+      raw: action.raw,
+    }
+  }
+  const main = workflow.steps.map((step, index) => planned(step, 'main', index, needsOf(step, index)))
+  return {
+    workflow,
+    main: withDependents(main),
+    rollback: workflow.steps.map((step, index) =>
+      step.rollback ? planned(rollbackStep(step), 'rollback', index, []) : undefined,
+    ),
+    finally: (workflow.finally ?? []).map((step, index) =>
+      planned(step, 'finally', index, index === 0 ? [] : [index - 1]),
+    ),
+    largest: largestByHost(workflow),
+  }
+}
+
+function withDependents(steps: readonly PlannedStep[]): PlannedStep[] {
+  const dependents: number[][] = steps.map(() => [])
+  for (const { index, needs } of steps) for (const need of needs) dependents[need]!.push(index)
+  return steps.map((step) => ({ ...step, dependents: dependents[step.index]! }))
+}
+
+/** A step's rollback as a step of its own: same name, same environment, nothing that decides. */
+function rollbackStep(step: Step): Step {
+  const { name, env, secrets, resources, limits } = step
+  const { action, args, timeout_seconds } = step.rollback!
+  return { name, action, args, timeout_seconds, env, secrets, resources, limits, continue_on_error: true }
+}
+
+function missing(what: string): never {
+  throw new ErrandError('invalid_workflow', `The workflow names ${what}, which is not known here.`, {
+    hint: 'Check the file with: errand validate. A run of another version of Errand may need that version.',
+  })
+}
+
+/** The planned step that an event speaks of. */
+export function plannedStep(of: Plan, phase: StepPhase, name: string): PlannedStep {
+  const list = of[phase]
+  const found = list.find((planned) => planned?.step.name === name)
+  return found ?? missing(`step "${name}" (${phase})`)
+}
+
+type Amounts = Pick<Requirements, 'cpus' | 'memory_bytes'>
+
+/** The amounts that must be free for the step: what it asks for, else all that it may use. */
+export const reserved = ({ resources, limits }: Step): Amounts => ({
+  cpus: resources?.cpus ?? limits?.cpus,
+  memory_bytes: bytesOf(resources?.memory ?? limits?.memory),
+})
+
+/** The most that a step asks for, by host; hosts of which nothing is asked are left out. */
+function largestByHost({ steps, finally: last = [], inventory }: Workflow): Map<string, Amounts> {
+  const largest = new Map<string, Amounts>()
+  for (const step of [...steps, ...last]) {
+    const { cpus, memory_bytes } = reserved(step)
+    if (cpus === undefined && memory_bytes === undefined) continue
+    // A target that holds a variable may be any host.
+    const anywhere = step.targets?.some((target) => target.includes('${'))
+    const hosts = anywhere
+      ? [DEFAULT_HOST, ...Object.keys(inventory?.hosts ?? {})]
+      : (step.targets ?? [DEFAULT_HOST])
+    for (const host of hosts) {
+      const known = largest.get(host)
+      largest.set(host, {
+        cpus: greater(known?.cpus, cpus),
+        memory_bytes: greater(known?.memory_bytes, memory_bytes),
+      })
+    }
+  }
+  return largest
+}
+
+const greater = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.max(a, b)
+
+export const bytesOf = (size: string | number | undefined): number | undefined =>
+  size === undefined ? undefined : parseBytes(String(size))

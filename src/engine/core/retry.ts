@@ -1,0 +1,106 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunSpec } from '../../contract/run.ts'
+import { secretUses } from '../../contract/step-secrets.ts'
+import { Workflow } from '../../contract/workflow.ts'
+import type { Plan } from './plan.ts'
+import { type InstanceState, type RunState, variablesOn } from './state.ts'
+
+/** How the name of a run that rolls another one back begins. */
+export const ROLLBACK_OF = 'rollback of '
+
+/**
+ * Returns what a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back.
+ * `undone`: names of the steps that have succeeded in runs that roll this one back.
+ */
+export function carriedOver(
+  plan: Plan,
+  state: RunState,
+  undone: ReadonlySet<string>,
+): NonNullable<RunSpec['carried']> {
+  const carried: NonNullable<RunSpec['carried']> = {}
+  for (const { index, step } of plan.main) {
+    const done = state.main[index]!.instances.filter(
+      (instance, position) =>
+        instance.status === 'success' &&
+        !isUndone(state, index, instance) &&
+        !undoNames(plan, state, index, position).some((name) => undone.has(name)),
+    )
+    if (done.length > 0)
+      carried[step.name] = done.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
+  }
+  return carried
+}
+
+/**
+ * The rollbacks of a run as a workflow of their own, but for those `undone`: the step that ended last first, each with
+ * the variables as its host and item saw them. Throws `conflict` where there is nothing to undo.
+ */
+export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySet<string>): Workflow {
+  const steps: unknown[] = []
+  for (const index of [...state.finished_order].reverse()) {
+    const planned = plan.rollback[index]
+    if (!planned) continue
+    for (const [position, instance] of state.main[index]!.instances.entries()) {
+      const { host, vars, status } = instance
+      const names = undoNames(plan, state, index, position)
+      if (status !== 'success' || isUndone(state, index, instance) || names.some((one) => undone.has(one)))
+        continue
+      const { action, args, timeout_seconds, env, secrets, resources, limits } = planned.step
+      const seen = { ...variablesOn(state.vars, host), ...vars }
+      for (const variable of Object.keys(secretUses(secrets ?? []))) delete seen[variable]
+      steps.push({
+        name: names[0],
+        targets: planned.place === 'engine' ? undefined : [host],
+        action,
+        args,
+        timeout_seconds,
+        // Literal values: what looks like a variable in them is none.
+        env: { ...literal(seen), ...env },
+        secrets,
+        resources,
+        limits,
+        continue_on_error: false,
+      })
+    }
+  }
+  if (steps.length === 0)
+    throw new ErrandError(
+      'conflict',
+      'There is nothing to roll back: no step that succeeded has a rollback left to run.',
+      {
+        hint: 'A step is undone by its "rollback:", once it has succeeded; errand runs show tells which have.',
+      },
+    )
+  const { inventory, name } = plan.workflow
+  return Workflow.parse({ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory, steps })
+}
+
+/**
+ * The name of the step that undoes an instance: the step's own, with a number where it ran several times. Two long names
+ * may begin alike. Behind it the name that it had in earlier releases, where no other step has that.
+ */
+function undoNames(plan: Plan, state: RunState, index: number, position: number): string[] {
+  const { name } = plan.main[index]!.step
+  const numbered = `${name.length > 150 ? `${name.slice(0, 140)}… ${index + 1}` : name} (${position + 1})`
+  const taken = plan.main.some(({ step }) => step.name === numbered)
+  if (state.main[index]!.instances.length === 1) return taken ? [name] : [name, numbered]
+  return [taken ? `${numbered} (${index + 1})` : numbered]
+}
+
+/** Whether the run itself has undone the instance, after a failure. */
+function isUndone({ rollback }: RunState, index: number, { host, vars }: InstanceState): boolean {
+  return (
+    rollback[index]?.instances.some(
+      (undo) =>
+        undo.status === 'success' &&
+        undo.host === host &&
+        JSON.stringify(undo.vars ?? {}) === JSON.stringify(vars ?? {}),
+    ) ?? false
+  )
+}
+
+function literal(values: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, value.replaceAll('${', () => '$${')]),
+  )
+}

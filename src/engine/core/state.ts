@@ -1,0 +1,224 @@
+import type { AttemptInput } from '../../contract/agent.ts'
+import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { StepInstance, StepPhase } from '../../contract/events.ts'
+import type { TakenSecrets } from '../../contract/secrets.ts'
+import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
+import type { Plan, PlannedStep } from './plan.ts'
+
+/** The state that folding a run's log gives. It belongs to whoever folds: `evolve` changes it in place. */
+export interface RunState {
+  status: RunStatus
+  seq: number
+  created_at: string
+  started_at?: string
+  finished_at?: string
+  reason?: Reason
+  message?: string
+  outputs?: Record<string, string>
+  waiting?: string
+  /** `late`: how the main steps end was settled before it came. */
+  cancel?: { force: boolean; late: boolean; by?: string; message?: string }
+  timed_out: boolean
+  vars: Variables
+  main: StepState[]
+  rollback: (StepState | undefined)[]
+  finally: StepState[]
+  /** Position of each step in its list, by name. */
+  positions: Record<StepPhase, ReadonlyMap<string, number>>
+  /** Main steps before this position are all final. */
+  first_open: number
+  /** Positions of main steps that are not final, but all that they need is. */
+  ready: Set<number>
+  /** Positions of main steps in the order in which they ended. */
+  finished_order: number[]
+  /** The attempt with number n is at n - 1. */
+  attempts: AttemptState[]
+  /** Numbers of the attempts that wait to be placed. */
+  unplaced: Set<number>
+}
+
+export interface StepState {
+  phase: StepPhase
+  name: string
+  status: StepStatus
+  reason?: Reason
+  message?: string
+  started_at?: string
+  finished_at?: string
+  instances: InstanceState[]
+  /** How many instances have a status; kept, so that a step with thousands of them need not be counted each time. */
+  tally: Partial<Record<StepStatus, number>>
+  /** Instances before this position are all final. */
+  first_open: number
+  /** Main steps only: how many of its needs are not final, and the positions of the steps that need it. */
+  open_needs: number
+  /** Its attempts take inputs. */
+  inputs: boolean
+  dependents: readonly number[]
+}
+
+export interface InstanceState extends Omit<StepInstance, 'ended'> {
+  status: StepStatus
+  reason?: Reason
+  message?: string
+  exit_code?: number
+  duration_ms?: number
+  exports?: Record<string, string>
+  /** Numbers of its attempts, oldest first. */
+  attempts: number[]
+  /** Milliseconds since 1970; set while it waits for its next try. */
+  retry_at?: number
+  approval?: { message: string; expires_at?: string }
+  child?: string
+}
+
+export interface AttemptState {
+  number: number
+  phase: StepPhase
+  step: string
+  /** Position of the step in its phase's list. */
+  index: number
+  instance: number
+  host: string
+  try: number
+  runner?: string
+  storage_id?: string
+  epoch: number
+  waiting?: string
+  started: boolean
+  /** How many reports of its present epoch the log has. */
+  reports: number
+  cancel?: Reason
+  cancel_message?: string
+  /** The last phase it reported, and how often that was `restarting` after a failure. */
+  at?: { name: string; message?: string; reason?: Reason; since: string }
+  restarts?: number
+  /** Which it was given, where its hub keeps them. */
+  secrets?: TakenSecrets
+  /** Output bytes that the log tells of. */
+  streams: Partial<Record<StreamName, number>>
+  end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files' | 'usage' | 'denied'>
+  /** Set where it takes inputs. */
+  talk?: Talk
+  /** Prompts that came too late for it, and the run that goes on with them. */
+  late?: { input_id: string; run_id?: string }[]
+}
+
+/** The talk between people and an attempt that takes inputs. */
+export interface Talk {
+  /** Ids of all inputs given. */
+  given: Set<string>
+  /** Given, and not taken yet. */
+  untaken: AttemptInput[]
+  /** Ids of permission requests that nobody has answered. */
+  questions: Set<string>
+  /** No more prompts are to come. */
+  closed: boolean
+}
+
+/** How many bytes of its output are kept. */
+export function keptBytes({ end, streams }: AttemptState): number {
+  const { stdout, stderr } = end?.streams ?? {}
+  return (stdout?.length ?? streams.stdout ?? 0) + (stderr?.length ?? streams.stderr ?? 0)
+}
+
+export function initialState(plan: Plan): RunState {
+  const main = plan.main.map((planned) => fresh(planned))
+  const undo = plan.rollback.map((planned) => planned && fresh(planned))
+  const last = plan.finally.map((planned) => fresh(planned))
+  return {
+    status: 'queued',
+    seq: 0,
+    created_at: '',
+    timed_out: false,
+    vars: new Map(),
+    main,
+    rollback: undo,
+    finally: last,
+    positions: { main: positionsOf(main), rollback: positionsOf(undo), finally: positionsOf(last) },
+    first_open: 0,
+    ready: new Set(plan.main.flatMap(({ index, needs }) => (needs.length === 0 ? [index] : []))),
+    finished_order: [],
+    attempts: [],
+    unplaced: new Set(),
+  }
+}
+
+const fresh = ({ phase, step, needs, dependents, inputs }: PlannedStep): StepState => ({
+  phase,
+  name: step.name,
+  status: 'queued',
+  instances: [],
+  tally: {},
+  first_open: 0,
+  open_needs: needs.length,
+  inputs,
+  dependents,
+})
+
+const positionsOf = (steps: readonly (StepState | undefined)[]) =>
+  new Map(steps.flatMap((step, index) => (step ? [[step.name, index] as const] : [])))
+
+/** Returns what an event speaks of. Each throws where the state has no such thing: then the log is not this run's. */
+export function stepOf(state: RunState, phase: StepPhase, name: string): StepState {
+  const step = state[phase][state.positions[phase].get(name) ?? -1]
+  if (!step)
+    throw new ErrandError(
+      'internal',
+      `The event log names step "${name}" (${phase}), which the workflow has not.`,
+    )
+  return step
+}
+
+export function instanceOf(
+  state: RunState,
+  at: { phase: StepPhase; step: string; instance: number },
+): { step: StepState; instance: InstanceState } {
+  const step = stepOf(state, at.phase, at.step)
+  const instance = step.instances[at.instance]
+  if (!instance)
+    throw new ErrandError('internal', `The event log names instance ${at.instance} of step "${at.step}".`)
+  return { step, instance }
+}
+
+export function attemptOf(state: RunState, number: number): AttemptState {
+  const attempt = state.attempts[number - 1]
+  if (!attempt)
+    throw new ErrandError('internal', `The event log names attempt ${number}, which was never created.`)
+  return attempt
+}
+
+/**
+ * Variables of a run. A step that exports one replaces it whole: `value` is its last instance's, `hosts` each
+ * host's own, which later steps on that host see.
+ */
+interface Variable {
+  value: string
+  hosts?: Record<string, string>
+}
+type Variables = Map<string, Variable>
+
+export function setVariables(variables: Variables, values: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(values)) variables.set(name, { value })
+}
+
+/** Takes over what a step's instances exported, in their order, so that the outcome does not hang on timing. */
+export function mergeExports(variables: Variables, instances: readonly InstanceState[]): void {
+  const merged: Variables = new Map()
+  for (const { host, exports } of instances)
+    for (const [name, value] of Object.entries(exports ?? {}))
+      merged.set(name, { value, hosts: { ...merged.get(name)?.hosts, [host]: value } })
+  for (const [name, variable] of merged) variables.set(name, variable)
+}
+
+/** A variable's value as a host sees it. */
+export const valueOn = ({ value, hosts }: Variable, host: string): string =>
+  hosts && Object.hasOwn(hosts, host) ? hosts[host]! : value
+
+/** All variables as a host sees them. */
+export function variablesOn(variables: Variables, host: string): Record<string, string> {
+  const seen: Record<string, string> = {}
+  for (const [name, variable] of variables) seen[name] = valueOn(variable, host)
+  return seen
+}

@@ -1,0 +1,347 @@
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunRecord, RunSpec } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import { RUN_SECRET } from '../../contract/step-secrets.ts'
+import { hubSecrets, type Workflow } from '../../contract/workflow.ts'
+import { type EngineOptions, engineClosed, runEnded, runExists, type Submission } from '../api.ts'
+import type { Plan } from '../core/plan.ts'
+import { Children } from './child-runs.ts'
+import { systemClock } from './clock.ts'
+import { ConcurrencyGroups } from './concurrency-limiter.ts'
+import { Conductor, type ConductorPorts } from './conductor.ts'
+import { Notifications, notificationOf } from './notifications.ts'
+import { type Loader, newRun, type Started } from './submission.ts'
+import { type Feed, logOf, recordOf } from './watch.ts'
+
+/** How long runs are taken up in one go. */
+const BUSY_MS = 10
+
+/** The runs that are conducted here, from their beginning, or from when they were taken up, to their end. */
+export class ActiveRuns {
+  readonly #options: EngineOptions
+  readonly #loader: Loader
+  readonly #feed: Feed
+  readonly #ports: ConductorPorts
+  readonly #children: Children
+  readonly #conductors = new Map<string, Conductor>()
+  /** Runs that are being submitted. */
+  readonly #beginning = new Set<string>()
+  readonly #groups: ConcurrencyGroups
+  /** Those that were given up, with the store's failure. */
+  readonly #lost = new Map<string, unknown>()
+  readonly #notifications: Notifications | undefined
+  /** Ids of open runs that are not taken up yet, how many there were, and what is being read. */
+  readonly #left = new Set<string>()
+  #toTakeUp = 0
+  #listing: Promise<unknown> | undefined
+  readonly #loading = new Map<string, Promise<unknown>>()
+  /** Settles when nothing is being taken up any more. */
+  #takenUp: Promise<unknown> | undefined
+  #closed = false
+
+  constructor(options: EngineOptions, loader: Loader, feed: Feed) {
+    const { store, host, outputs, outputQuota, clock = systemClock } = options
+    this.#options = options
+    this.#loader = loader
+    this.#feed = feed
+    this.#ports = {
+      store,
+      host,
+      outputs,
+      outputQuota,
+      clock,
+      committed: (conductor, events) => this.#committed(conductor, events),
+      startChild: (conductor, child) => void this.#children.start(conductor, child),
+      cancelChild: (runId, force) => void this.#children.cancel(runId, force),
+      passOn: options.passOn,
+      storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
+      log: (message, about) => options.log?.(message, about),
+    }
+    this.#groups = new ConcurrencyGroups((runId) => this.#conductors.get(runId), options.concurrency)
+    this.#children = new Children({
+      store,
+      conductor: (runId) => this.#conductors.get(runId),
+      begin: (submission, parent) => this.begin(loader.load(submission), submission, { parent }),
+      cancel: async (runId, how) => await (await this.open(runId)).cancel(how),
+      closed: () => this.#closed,
+    })
+    if (options.notifier)
+      this.#notifications = new Notifications(options.notifier, options.notify ?? {}, (runId, error) => {
+        // The store takes one write of a run at a time: while it is conducted, they are its conductor's.
+        const conductor = this.#conductors.get(runId)
+        if (conductor) return conductor.notifyFailed(error)
+        return store.update(runId, { events: [], patch: { last_notify_error: error } })
+      })
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  get(runId: string): Conductor | undefined {
+    return this.#conductors.get(runId)
+  }
+
+  all(): Iterable<Conductor> {
+    return this.#conductors.values()
+  }
+
+  /**
+   * One that is still to be taken up is, before the others; where it is queued, after those that run. Throws
+   * `run_not_found`, `run_ended`, and `unavailable` for one that is conducted elsewhere.
+   */
+  async open(runId: string): Promise<Conductor> {
+    const there = this.#conductors.get(runId)
+    if (there) return there
+    await this.#listing
+    if (this.#left.has(runId)) await this.#takeUp(runId, false)
+    await this.#loading.get(runId)?.catch(() => {})
+    if (this.#left.has(runId)) await this.#takenUp
+    const conductor = this.#conductors.get(runId)
+    if (conductor) return conductor
+    const { status } = await recordOf(this.#options.store, runId)
+    if (isFinalRun(status)) throw runEnded(runId, status)
+    throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`, {
+      hint: 'Another process conducts it, or it could not be taken up again: the log of the hub says why.',
+    })
+  }
+
+  /** Resolves once the run is committed. */
+  async begin(
+    plan: Plan,
+    submission: Omit<Submission, 'yaml' | 'workflow'>,
+    started: Started,
+  ): Promise<RunRecord> {
+    const spec = newRun(plan, submission, started, this.#ports.clock.now())
+    if (this.#closed) throw engineClosed()
+    if (this.#beginning.has(spec.run_id)) throw runExists(spec.run_id)
+    this.#beginning.add(spec.run_id)
+    try {
+      return await this.#begin(plan, spec, submission)
+    } finally {
+      this.#beginning.delete(spec.run_id)
+    }
+  }
+
+  isBeginning(runId: string): boolean {
+    return this.#beginning.has(runId)
+  }
+
+  async #begin(
+    plan: Plan,
+    spec: RunSpec,
+    submission: Omit<Submission, 'yaml' | 'workflow'>,
+  ): Promise<RunRecord> {
+    // Looked up before anything is placed: an attempt's id must never be another run's.
+    if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id)))
+      throw runExists(spec.run_id)
+    if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
+    const hasSecrets = await this.#keepSecrets(spec, submission.secrets)
+    try {
+      await this.#create(plan, spec)
+    } catch (error) {
+      if (hasSecrets) await this.#options.runSecrets!.dropOfRun(spec)
+      throw error
+    }
+    return recordOf(this.#options.store, spec.run_id)
+  }
+
+  async #create(plan: Plan, spec: RunSpec): Promise<void> {
+    this.#options.outputQuota?.admit(spec)
+    if (this.#options.admit) await this.#options.admit(spec)
+    // Until then nobody knows who is inside the group.
+    if (plan.workflow.concurrency) {
+      await this.#takenUp
+      await this.#groups.open()
+    }
+    if (this.#closed) throw engineClosed()
+    if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
+    const conductor = new Conductor(this.#ports, spec, plan)
+    this.#conductors.set(spec.run_id, conductor)
+    try {
+      await conductor.create(this.#groups.enter(conductor, false))
+    } catch (error) {
+      this.#letGo(spec.run_id)
+      conductor.abandon()
+      throw error
+    }
+  }
+
+  /** First, so that no committed run lacks them: what was given, and what it takes over from the run it comes from. */
+  async #keepSecrets(spec: RunSpec, given: Submission['secrets'] = {}): Promise<boolean> {
+    const { runSecrets, store } = this.#options
+    const values: Record<string, string> = { ...given }
+    const missing = hubSecrets(spec.workflow as Workflow)
+      .flatMap(({ names }) => names)
+      .filter((name) => name.startsWith(RUN_SECRET) && !Object.hasOwn(values, name))
+    const from = spec.parent?.run_id ?? spec.retry_of ?? spec.continues
+    if (runSecrets && missing.length > 0 && from !== undefined) {
+      const before = await runSecrets.ofRun((await store.get(from)) ?? { run_id: from, tenant: spec.tenant })
+      for (const name of missing) if (before[name] !== undefined) values[name] = before[name]
+    }
+    if (Object.keys(values).length === 0) return false
+    if (!runSecrets)
+      throw new ErrandError('invalid_argument', 'This engine keeps no secrets of single runs.', {
+        hint: 'Give it EngineOptions.runSecrets.',
+      })
+    try {
+      await runSecrets.setOfRun(spec, values)
+    } catch (error) {
+      await runSecrets.dropOfRun(spec)
+      throw error
+    }
+    return true
+  }
+
+  /** How many of the open runs are taken up; undefined where all are. */
+  get takingUp(): { done: number; of: number } | undefined {
+    return this.#left.size === 0 ? undefined : { done: this.#toTakeUp - this.#left.size, of: this.#toTakeUp }
+  }
+
+  /** Takes up the runs that the store holds open, but for those that are conducted here; new ones enter no concurrency group meanwhile. */
+  takeUpAll(open: () => Promise<readonly string[]>): Promise<void> {
+    const done = this.#takeUpAll(open)
+    this.#takenUp = Promise.allSettled([this.#takenUp, done])
+    return done
+  }
+
+  async #takeUpAll(open: () => Promise<readonly string[]>): Promise<void> {
+    const listing = open()
+    this.#listing = listing.catch(() => [])
+    for (const runId of await listing) this.#left.add(runId)
+    this.#toTakeUp = this.#left.size
+    let restedAtMs = performance.now()
+    // First those that run: they are inside their concurrency groups already.
+    for (const queuedToo of [false, true])
+      for (const runId of this.#left) {
+        await this.#takeUp(runId, queuedToo)
+        if (performance.now() - restedAtMs < BUSY_MS) continue
+        // A store and a host may answer at once: requests have their turn in between.
+        await new Promise((resolve) => setImmediate(resolve))
+        restedAtMs = performance.now()
+      }
+  }
+
+  /** A run that is left to be taken up; one that is queued only where its turn has come. */
+  async #takeUp(runId: string, queuedToo: boolean): Promise<void> {
+    let record: RunRecord
+    try {
+      record = await recordOf(this.#options.store, runId)
+    } catch (error) {
+      if (this.#left.delete(runId)) await this.interrupt({ run_id: runId }, error)
+      return
+    }
+    if ((record.status === 'queued' && !queuedToo) || !this.#left.delete(runId)) return
+    const loading = this.#load(record).finally(() => this.#loading.delete(runId))
+    this.#loading.set(runId, loading)
+    try {
+      const conductor = await loading
+      if (conductor) await this.#goOn(conductor, record)
+    } catch (error) {
+      if (!this.#closed) await this.interrupt(record, error)
+    }
+  }
+
+  /** From here on it is conducted. Undefined: it is already, or never will be. */
+  async #load(record: RunRecord): Promise<Conductor | undefined> {
+    const { run_id } = record
+    if (this.#closed || this.#conductors.has(run_id)) return undefined
+    const plan = this.#loader.again(record.workflow)
+    if (plan.workflow.concurrency) await this.#groups.open()
+    const log = await logOf(this.#options.store, run_id)
+    if (this.#closed) return undefined
+    // Runs of one workflow share it.
+    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, log)
+    this.#conductors.set(run_id, conductor)
+    return conductor
+  }
+
+  async #goOn(conductor: Conductor, record: RunRecord): Promise<void> {
+    const waiting = this.#groups.enter(conductor, record.status === 'running')
+    await conductor.resume()
+    if (record.status === 'queued' && waiting === undefined) await conductor.start()
+    await this.#children.takenUp(record)
+  }
+
+  /** Ends a run that cannot be taken up again; the others are none the worse for it. */
+  async interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
+    const { run_id } = run
+    const message = `It could not be taken up again: ${messageOf(error)}`
+    this.#options.log?.(`Run ${run_id}: ${message}`, { level: 'error', run_id })
+    const conductor = this.#conductors.get(run_id)
+    this.#letGo(run_id)
+    conductor?.abandon()
+    try {
+      await this.#options.store.markInterrupted(message, [run_id])
+    } catch (cause) {
+      const text = `Run ${run_id} could not be marked interrupted: ${messageOf(cause)}`
+      this.#options.log?.(text, { level: 'error', run_id })
+    }
+    this.#feed.tell(run_id)
+    this.#children.ended(run, { status: 'interrupted', message })
+  }
+
+  /** Throws the store's failure for which the run was given up. */
+  needNotLost(runId: string): void {
+    if (this.#lost.has(runId)) throw this.#lost.get(runId)
+  }
+
+  /** Resolves when notifiers have been told all that has happened so far. */
+  async told(runId: string): Promise<void> {
+    await this.#notifications?.settled(runId)
+  }
+
+  /** The run was removed. */
+  forget(runId: string): void {
+    this.#lost.delete(runId)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#conductors.values()].map((conductor) => conductor.close()))
+    this.#conductors.clear()
+    this.#groups.close()
+    await this.#notifications?.close()
+  }
+
+  /** The run is no longer conducted here. */
+  #letGo(runId: string): void {
+    this.#conductors.delete(runId)
+    this.#groups.leave(runId)
+  }
+
+  #committed({ spec, state }: Conductor, events: readonly RunEvent[]): void {
+    const { run_id, workflow_name } = spec
+    if (this.#notifications)
+      for (const event of events) {
+        const notification = notificationOf(event, { run_id, workflow_name }, this.#options.version ?? '0')
+        if (notification) this.#notifications.add(notification)
+      }
+    if (events.at(-1)?.type === 'run.finished') {
+      this.#letGo(run_id)
+      this.#children.ended(spec, state)
+    }
+    this.#feed.tell(run_id)
+  }
+
+  #storeFailed(run_id: string, error: unknown, tries: number): number | undefined {
+    const code = error instanceof ErrandError ? error.code : 'internal'
+    const hopeless = ['run_exists', 'run_not_found', 'conflict'].includes(code)
+    const message = `Run ${run_id}: its events cannot be kept (try ${tries}): ${messageOf(error)}`
+    this.#options.log?.(message, { level: 'error', run_id })
+    if (!hopeless && this.#options.onStoreFailure !== 'abandon') return 1000
+    if (!hopeless && tries < 3) return 100
+    this.#giveUp(run_id, error)
+    return undefined
+  }
+
+  #giveUp(runId: string, error: unknown): void {
+    this.#lost.set(runId, error)
+    const conductor = this.#conductors.get(runId)
+    this.#letGo(runId)
+    conductor?.abandon()
+    if (conductor) this.#children.ended(conductor.spec, { status: 'failed', message: messageOf(error) })
+    this.#feed.tell(runId)
+  }
+}

@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { alteredStore } from '../../../test/support/altered-store.ts'
+import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { MemoryRunStore } from '../../stores/runs/memory.ts'
+
+const types = (events: { type: string }[]) =>
+  events.map(({ type }) => type).filter((type) => type.startsWith('attempt.'))
+
+test('an attempt that waits says why, and is assigned later', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  host.full = () => 'no runner is free'
+  const runId = await submit([step('a')])
+  assert.equal((await engine.get(runId))?.waiting, 'no runner is free')
+  const seen = async () => {
+    const { status, steps } = await engine.view(runId)
+    const { status: ofStep, waiting, instances } = steps[0]!
+    return [status, ofStep, waiting, instances[0]?.status, instances[0]?.waiting]
+  }
+  assert.deepEqual(await seen(), ['running', 'waiting', 'no runner is free', 'waiting', 'no runner is free'])
+  const { sink } = host.of('a')
+  sink.waiting('no runner is there')
+  sink.waiting('no runner is there')
+  await until(async () => (await engine.get(runId))?.waiting === 'no runner is there')
+  assert.equal(await sink.assigned({ runner: 'r1', epoch: 1 }), true)
+  const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
+  assert.deepEqual(
+    [attempt?.runner, attempt?.waiting, (await engine.get(runId))?.waiting],
+    ['r1', undefined, undefined],
+  )
+  await sink.report({ type: 'started' }, 1)
+  await sink.report({ type: 'ended', outcome: 'success' }, 1)
+  await engine.done(runId)
+  assert.deepEqual(types(await events(runId)), [
+    'attempt.created',
+    'attempt.waiting',
+    'attempt.assigned',
+    'attempt.started',
+    'attempt.finished',
+  ])
+})
+
+test('which secrets an attempt is given is told once, and again where it was given others', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  const given = (updated_by: string) => ({ TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by } })
+  for (const by of ['boss', 'boss', 'ann']) sink.secrets!(given(by))
+  await sink.report({ type: 'ended', outcome: 'success' }, 1)
+  await engine.done(runId)
+  sink.secrets!(given('late'))
+  const told = (await events(runId)).flatMap((event) =>
+    event.type === 'attempt.secrets' ? [event.secrets] : [],
+  )
+  assert.deepEqual(told, [given('boss'), given('ann')])
+  const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
+  assert.deepEqual(attempt?.secrets, given('ann'))
+})
+
+test('the run tells of the attempt that has waited longest', async (t) => {
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold')
+  host.full = ({ step }) => `no runner for ${step}`
+  const runId = await submit(['a', 'b', 'c'].map((name) => step(name, { needs: [] })))
+  assert.equal((await engine.get(runId))?.waiting, 'no runner for a')
+  await host.of('a').sink.assigned({ epoch: 1 })
+  assert.equal((await engine.get(runId))?.waiting, 'no runner for b')
+})
+
+test('what was canceled while it waited is not wanted any more', async (t) => {
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold')
+  host.full = () => 'full'
+  host.obeys = false
+  const runId = await submit([step('a')])
+  const { sink, spec } = host.of('a')
+  await engine.cancel(runId)
+  assert.equal(await sink.assigned({ epoch: 1 }), false)
+  await host.end(spec.attempt_id, { outcome: 'canceled' })
+  assert.equal((await engine.done(runId)).status, 'canceled')
+  assert.equal(await sink.assigned({ epoch: 1 }), false)
+})
+
+test('a host that is not to begin what it has room for has heard by then that it was canceled', async (t) => {
+  const store = new MemoryRunStore()
+  const keeping = Promise.withResolvers<void>()
+  const keep = Promise.withResolvers<void>()
+  const slow = alteredStore(store, {
+    update: async (...args) => {
+      keeping.resolve()
+      await keep.promise
+      await store.update(...args)
+    },
+  })
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold', { store: slow })
+  host.full = () => 'full'
+  const runId = await submit([step('a')])
+  const { sink, spec } = host.of('a')
+  const canceled = engine.cancel(runId)
+  await keeping.promise
+  const assigned = sink.assigned({ epoch: 1 })
+  keep.resolve()
+  assert.equal(await assigned, false)
+  assert.deepEqual(
+    host.canceled.map(({ id }) => id),
+    [spec.attempt_id],
+  )
+  await canceled
+  assert.equal((await engine.done(runId)).status, 'canceled')
+})
+
+test('handed out again, reports of the older epoch change nothing', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  await sink.report({ type: 'started', pid: 1 }, 1)
+  await sink.assigned({ runner: 'other', epoch: 2 })
+  await sink.report({ type: 'phase', phase: 'old' }, 1)
+  await sink.report({ type: 'ended', outcome: 'failed' }, 1)
+  await sink.report({ type: 'started', pid: 2 }, 2)
+  await sink.report({ type: 'started', pid: 2 }, 2)
+  await sink.report({ type: 'ended', outcome: 'success' }, 2)
+  assert.equal((await engine.done(runId)).status, 'success')
+  assert.deepEqual(types(await events(runId)), [
+    'attempt.created',
+    'attempt.started',
+    'attempt.assigned',
+    'attempt.started',
+    'attempt.finished',
+  ])
+})
+
+test('the first end counts; what comes after it changes nothing', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a'), step('b')])
+  const { sink } = host.of('a')
+  const ends = (['success', 'failed'] as const).map((outcome) => sink.report({ type: 'ended', outcome }, 1))
+  await Promise.all(ends)
+  await sink.report({ type: 'phase', phase: 'late' }, 1)
+  assert.equal(await sink.output('stdout', 0, Buffer.from('late')), 4)
+  await host.endOf('b')
+  await sink.report({ type: 'ended', outcome: 'failed' }, 1)
+  await engine.done(runId)
+  assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: success'])
+  assert.equal((await events(runId)).at(-1)?.type, 'run.finished')
+})
+
+test('a success whose output differs at the two ends is a failure, and says so', async (t) => {
+  const { play } = scriptedEngine(t, () => ({
+    writes: 'abc',
+    streams: { stdout: { length: 5, sha256: 'x' } },
+  }))
+  const view = await play([step('a')])
+  assert.deepEqual(told(view), ['a: failed output_mismatch'])
+  assert.match(view.message ?? '', /stdout is 5 bytes where it was made and 3 bytes here/)
+})
+
+test('a failure keeps its own reason where the output differs too', async (t) => {
+  const { play } = scriptedEngine(t, () => ({
+    outcome: 'failed',
+    reason: 'oom',
+    streams: { stdout: { length: 5, sha256: 'x' } },
+  }))
+  assert.deepEqual(told(await play([step('a')])), ['a: failed oom'])
+})
+
+test('an output that cannot be sealed fails the attempt rather than keeping it for ever', async (t) => {
+  const { play, outputs } = scriptedEngine(t, () => ({ writes: 'abc' }))
+  outputs.seal = async () => Promise.reject(new ErrandError('disk_full', 'The disk is full.'))
+  const view = await play([step('a')])
+  assert.deepEqual(told(view), ['a: failed output_failed'])
+  assert.match(view.message ?? '', /stdout could not be kept: The disk is full/)
+})
+
+test('output is told of once it lasts, and what comes meanwhile with the next event', async (t) => {
+  const { submit, engine, host, events, outputs } = scriptedEngine(t, () => 'hold')
+  const syncs: PromiseWithResolvers<void>[] = []
+  outputs.sync = () => {
+    syncs.push(Promise.withResolvers())
+    return syncs.at(-1)!.promise
+  }
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  const toldLengths = async () =>
+    (await events(runId)).flatMap((event) => (event.type === 'output' ? [event.length] : []))
+  await sink.output('stdout', 0, Buffer.from('first'))
+  await until(() => syncs.length === 1)
+  await sink.output('stdout', 5, Buffer.from(' and more'))
+  await sink.report({ type: 'phase', phase: 'later' }, 1)
+  assert.deepEqual(await toldLengths(), [])
+  syncs[0]!.resolve()
+  await until(() => syncs.length === 2)
+  await sink.report({ type: 'phase', phase: 'even later' }, 1)
+  assert.deepEqual(await toldLengths(), [5])
+  const ended = sink.report({ type: 'ended', outcome: 'success' }, 1)
+  syncs[1]!.resolve()
+  await ended
+  await engine.done(runId)
+  assert.deepEqual(await toldLengths(), [5, 9])
+})
+
+test('output that may not last is told of at the end alone, which waits for it', async (t) => {
+  const { submit, engine, host, events, outputs } = scriptedEngine(t, () => 'hold')
+  let failed = false
+  outputs.sync = async () => {
+    failed = true
+    throw new ErrandError('store_failed', 'The disk is broken.')
+  }
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  await sink.output('stdout', 0, Buffer.from('first'))
+  await until(() => failed)
+  await sink.output('stdout', 5, Buffer.from(' and more'))
+  await sink.report({ type: 'ended', outcome: 'success' }, 1)
+  await engine.done(runId)
+  const types = (await events(runId)).map(({ type }) => type).filter((type) => /output|finished/.test(type))
+  assert.deepEqual(types, ['output', 'attempt.finished', 'step.finished', 'run.finished'])
+})
+
+test('an output that cannot be begun fails the attempt, and gives its place back', async (t) => {
+  const { play, outputs, host } = scriptedEngine(t)
+  outputs.begin = () => {
+    throw new ErrandError('disk_full', 'The folder cannot be made.')
+  }
+  assert.deepEqual(told(await play([step('a')])), ['a: failed output_failed'])
+  assert.deepEqual([host.ran, host.placed.size], [[], 0])
+})
+
+test('an end that is reported several times is committed once', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  await Promise.all([1, 2, 3].map(() => sink.report({ type: 'ended', outcome: 'success' }, 1)))
+  await engine.done(runId)
+  assert.deepEqual(types(await events(runId)), ['attempt.created', 'attempt.finished'])
+})

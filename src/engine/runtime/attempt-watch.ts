@@ -1,0 +1,317 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { AttemptEnd, AttemptReport, StreamEnd, StreamName } from '../../contract/attempt.ts'
+import { messageOf } from '../../contract/errors.ts'
+import type { NewEvent } from '../../contract/events.ts'
+import { attemptId } from '../../contract/ids.ts'
+import type { TakenSecrets } from '../../contract/secrets.ts'
+import { engineClosed } from '../api.ts'
+import { attemptResult } from '../core/attempt-result.ts'
+import { type Late, lateEvent, passOnLate, untakenPrompts } from '../core/inputs.ts'
+import { ALL_OUTPUT, type AttemptSink, type OutputStore, type Placement } from '../ports.ts'
+import { FIRST_OUTPUT_EVENT_MS, OUTPUT_EVENT_MS, OutputJoiner } from './output-joiner.ts'
+import type { RunOutput } from './output-quota.ts'
+import type { RunLoop, RunPorts } from './run-loop.ts'
+
+/** Of these many come, one soon after another. */
+const pieces: ReadonlySet<string> = new Set(['message', 'thought', 'tool'])
+
+/** The listener to one attempt: takes what its host tells of it into the log. */
+export class AttemptWatch implements AttemptSink {
+  readonly #loop: RunLoop
+  readonly #ports: RunPorts
+  readonly #number: number
+  readonly #id: string
+  readonly #names: { step: string; host: string }
+  readonly #output: RunOutput | undefined
+  readonly #forget: () => void
+  #joiner = new OutputJoiner()
+  #timer: NodeJS.Timeout | undefined
+  #toldAtMs = Number.NEGATIVE_INFINITY
+  #telling: Promise<void> | undefined
+  /** Some output may not be on the disk. */
+  #unsynced = false
+  #ending: Promise<void> | undefined
+  /** Which limit of its run's output was reached: nothing more is kept. */
+  #overLimit: string | undefined
+  #closed = false
+  #givenUp = false
+
+  constructor(
+    loop: RunLoop,
+    ports: RunPorts,
+    about: { number: number; names: { step: string; host: string }; output: RunOutput | undefined },
+    forget: () => void,
+  ) {
+    this.#loop = loop
+    this.#ports = ports
+    this.#number = about.number
+    this.#id = attemptId(loop.spec.run_id, about.number)
+    this.#names = about.names
+    this.#output = about.output
+    this.#forget = forget
+  }
+
+  /** After a restart: what the output store has beyond the log is told again. Answers the lengths kept. */
+  async recover(told: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
+    const { outputs } = this.#ports
+    const overLimit = this.#attempt.cancel === 'output_limit'
+    const known = []
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const synced = told[stream] ?? 0
+      // Over the limit nothing is sent again; it was synced before that counted.
+      const cut = overLimit ? undefined : outputs.recover?.(this.#id, stream, synced)
+      const kept = await (cut ?? outputs.length(this.#id, stream))
+      if (kept === 0 && synced === 0) continue
+      const tail = await outputs.read(this.#id, stream, Math.max(0, kept - 3), kept)
+      known.push({ stream, told: synced, kept, tail })
+    }
+    this.#joiner = new OutputJoiner(known)
+    for (const { kept } of known) this.#output?.count(kept)
+    if (overLimit) this.#overLimit = this.#attempt.cancel_message
+    return Object.fromEntries(known.map(({ stream, kept }) => [stream, kept]))
+  }
+
+  waiting(why: string): void {
+    if (this.#attempt.end || this.#attempt.waiting === why) return
+    void this.#loop.input([{ type: 'attempt.waiting', attempt: this.#number, why }], true).catch(() => {})
+  }
+
+  secrets(taken: TakenSecrets): void {
+    if (this.#attempt.end || isDeepStrictEqual(this.#attempt.secrets ?? {}, taken)) return
+    const event = { type: 'attempt.secrets', attempt: this.#number, secrets: taken } as const
+    void this.#loop.input([event], true).catch(() => {})
+  }
+
+  async assigned(placement: Placement): Promise<boolean> {
+    if (this.#givenUp) return false
+    if (this.#attempt.end || this.#attempt.cancel) {
+      // Until then the host may not have heard of the cancel.
+      await this.#loop.flush().catch(() => {})
+      return false
+    }
+    await this.#loop.input([{ type: 'attempt.assigned', attempt: this.#number, ...placement }])
+    return !this.#attempt.end
+  }
+
+  async report(report: AttemptReport, epoch: number): Promise<void> {
+    if (this.#givenUp) return
+    if (this.#over) return this.#ending ?? this.#loop.flush()
+    if (this.#closed) throw engineClosed()
+    if (epoch < this.#attempt.epoch) return
+    const attempt = this.#number
+    if (report.type === 'ended') {
+      this.#ending ??= this.#end(report).catch((error) => {
+        this.#ending = undefined
+        throw error
+      })
+      return this.#ending
+    }
+    if (report.type === 'phase')
+      return this.#loop.input([{ ...report, type: 'attempt.phase', attempt }], true)
+    if (report.type === 'update')
+      return this.#loop.input(
+        [{ ...this.#names, type: 'agent.update', attempt, update: report.update }],
+        pieces.has(report.update.kind),
+      )
+    if (report.type === 'input_taken')
+      return this.#loop.input([{ type: 'input.taken', attempt, input_id: report.input_id }], true)
+    if (this.#attempt.started) return this.#loop.flush()
+    return this.#loop.input([{ type: 'attempt.started', attempt, pid: report.pid }], true)
+  }
+
+  async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
+    if (this.#givenUp) return offset + bytes.length
+    if (this.#closed) throw engineClosed()
+    const end = offset + bytes.length
+    if (this.#over) return end
+    if (this.#overLimit !== undefined) return ALL_OUTPUT
+    const fresh = Math.max(0, end - this.#joiner.kept(stream))
+    const { fitting, message } = this.#output?.take(fresh) ?? { fitting: fresh }
+    const kept = await this.#keep(
+      stream,
+      offset,
+      bytes.subarray(0, bytes.length - (fresh - fitting)),
+      fitting,
+    )
+    if (message === undefined) return kept
+    this.#endOverLimit(message)
+    return ALL_OUTPUT
+  }
+
+  async #keep(stream: StreamName, offset: number, bytes: Buffer, counted: number): Promise<number> {
+    try {
+      const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
+      if (this.#joiner.add(stream, bytes, kept)) this.#tell()
+      else this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
+      return kept
+    } catch (error) {
+      this.#output?.giveBack(counted)
+      throw error
+    }
+  }
+
+  /** None of what follows is kept. What cleans up is not ended, so that it is done. */
+  #endOverLimit(message: string): void {
+    if (this.#overLimit !== undefined) return
+    this.#overLimit = message
+    const { phase, cancel } = this.#attempt
+    if (phase !== 'main' || cancel !== undefined || this.#over || this.#closed) return
+    void this.#askForEnd(message).catch(() => {})
+  }
+
+  /** From then on nothing is sent again: what there is has to outlast a failure of the power by itself. */
+  async #askForEnd(message: string): Promise<void> {
+    const { streams } = this.#joiner
+    await Promise.allSettled(streams.map((stream) => this.#ports.outputs.sync(this.#id, stream)))
+    if (this.#over || this.#closed) return
+    const reason = 'output_limit'
+    await this.#loop.input([{ type: 'attempt.cancel_requested', attempt: this.#number, reason, message }])
+    this.#ports.host.cancel(this.#id, reason)
+  }
+
+  /** The end as it is kept where not all output is: no success. */
+  #withLimit(end: AttemptEnd): AttemptEnd {
+    const message = this.#overLimit
+    if (message === undefined) return end
+    const canceled = end.outcome === 'canceled' && this.#attempt.cancel === 'output_limit'
+    if (end.outcome === 'success' || canceled)
+      return { ...end, outcome: 'failed', reason: 'output_limit', message }
+    return { ...end, message: end.message === undefined ? message : `${end.message} ${message}` }
+  }
+
+  length(stream: StreamName): Promise<number> {
+    return this.#ports.outputs.length(this.#id, stream)
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  /** Its run is given up: what is still told is dropped, so that its host lets go of it. */
+  giveUp(): void {
+    this.#givenUp = true
+    this.close()
+  }
+
+  get #over(): boolean {
+    return this.#attempt.end !== undefined || this.#loop.ended
+  }
+
+  get #attempt() {
+    return this.#loop.state.attempts[this.#number - 1]!
+  }
+
+  #waitMs(): number {
+    return Math.max(FIRST_OUTPUT_EVENT_MS, this.#toldAtMs + OUTPUT_EVENT_MS - performance.now())
+  }
+
+  #tell(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#closed || this.#over || this.#ending || this.#telling || this.#unsynced) return
+    const isFirst = performance.now() - this.#toldAtMs > 2 * OUTPUT_EVENT_MS
+    this.#toldAtMs = performance.now()
+    this.#telling = this.#tellSynced(!isFirst).finally(() => {
+      this.#telling = undefined
+      if (this.#closed || this.#ending || this.#over) return
+      if (this.#joiner.isFull) this.#tell()
+      else if (this.#joiner.due(false).size > 0)
+        this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
+    })
+  }
+
+  /** Syncs and tells what is due; what comes meanwhile is told with the next. */
+  async #tellSynced(lazy: boolean): Promise<void> {
+    const due = this.#joiner.due(false)
+    try {
+      await Promise.all([...due.keys()].map((stream) => this.#ports.outputs.sync(this.#id, stream)))
+    } catch {
+      // It is told with the end, which says so.
+      this.#unsynced = true
+      return
+    }
+    if (this.#closed) return
+    const events = this.#ranges(due)
+    if (events.length > 0) void this.#loop.input(events, lazy).catch(() => {})
+  }
+
+  #ranges(due: ReadonlyMap<StreamName, number>): NewEvent[] {
+    const common = { type: 'output', attempt: this.#number, ...this.#names } as const
+    return this.#joiner.take(due).map((range) => ({ ...common, ...range }))
+  }
+
+  async #end(reported: AttemptEnd): Promise<void> {
+    await this.#telling
+    const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, this.#withLimit(reported))
+    clearTimeout(this.#timer)
+    let late: Late[] = []
+    // Until none was given while the others were passed on: what is read last is committed with the end.
+    for (let ids = this.#untaken; ids.length > late.length; ids = this.#untaken)
+      late = await this.#passOn(ids, end)
+    const { plan, state } = this.#loop
+    const { step } = plan[this.#attempt.phase][this.#attempt.index]!
+    const isStopped = this.#attempt.phase === 'main' && (state.cancel || state.timed_out)
+    // Another try would have no room either.
+    const mayRetry = !isStopped && this.#overLimit === undefined
+    const finished = attemptResult(step, this.#attempt, end, this.#ports.clock.now(), mayRetry)
+    this.#forget()
+    const became = late.map((each) => lateEvent(this.#number, each))
+    await this.#loop.input([...this.#ranges(this.#joiner.due(true)), ...became, finished])
+  }
+
+  get #untaken(): string[] {
+    return untakenPrompts(this.#attempt)
+  }
+
+  async #passOn(ids: readonly string[], end: AttemptEnd): Promise<Late[]> {
+    const { spec, state } = this.#loop
+    // Whoever goes on with them reads them, and the session, from the log.
+    await this.#loop.flush()
+    const run = { run_id: spec.run_id, state, attempt: this.#attempt, end }
+    return passOnLate(ids, run, this.#ports.passOn)
+  }
+}
+
+type Failure = Pick<AttemptEnd, 'reason' | 'message'>
+
+/**
+ * The end of an attempt with its streams as they are kept here. A success whose output differs, or could not be
+ * kept, is none.
+ */
+async function sealed(
+  outputs: OutputStore,
+  attemptId: string,
+  known: readonly StreamName[],
+  reported: AttemptEnd,
+): Promise<AttemptEnd> {
+  const sent = reported.streams ?? {}
+  const streams = { ...sent }
+  const output_files = { ...reported.output_files }
+  const seal = async (stream: StreamName): Promise<Failure | undefined> => {
+    const there = sent[stream]
+    try {
+      const { file, ...kept } = await outputs.seal(attemptId, stream, there !== undefined)
+      streams[stream] = kept
+      if (file) output_files[stream] ??= file
+      return there && differing(stream, there, kept)
+    } catch (error) {
+      return { reason: 'output_failed', message: `${stream} could not be kept: ${messageOf(error)}` }
+    }
+  }
+  const all = new Set([...known, ...(Object.keys(sent) as StreamName[])])
+  const failures = await Promise.all([...all].map(seal))
+  const failure = reported.outcome === 'success' ? failures.find((one) => one !== undefined) : undefined
+  return {
+    ...reported,
+    ...(failure ? { outcome: 'failed', ...failure } : {}),
+    streams: Object.keys(streams).length > 0 ? streams : undefined,
+    output_files: Object.keys(output_files).length > 0 ? output_files : undefined,
+  }
+}
+
+function differing(stream: StreamName, there: StreamEnd, kept: StreamEnd): Failure | undefined {
+  if (there.length === kept.length && there.sha256 === kept.sha256) return undefined
+  const message = `${stream} is ${there.length} bytes where it was made and ${kept.length} bytes here, or differs.`
+  return { reason: 'output_mismatch', message }
+}

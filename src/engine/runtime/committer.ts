@@ -1,0 +1,191 @@
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunPatch, RunSpec } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import { keptBytes, type RunState } from '../core/state.ts'
+import type { RunStore } from '../ports.ts'
+
+interface Batch {
+  events: RunEvent[]
+  after: (() => void)[]
+  settled: PromiseWithResolvers<void>
+}
+
+export interface CommitterOptions {
+  /** Keeps events; one call at a time. */
+  write(events: RunEvent[]): Promise<void>
+  /** After each commit, before its effects. */
+  committed(events: RunEvent[]): void
+  /** A write failed: answers how long to wait before it is tried again; undefined gives up. */
+  failed(error: unknown, tries: number): number | undefined
+  /** `committed` or an effect threw, which neither may: the others go on. */
+  broke(error: unknown): void
+}
+
+/** How long an event that nobody waits for may wait for company. */
+const LAZY_MS = 25
+
+/**
+ * Commits the events of one run in order, one write at a time; what comes during a write shares the next one.
+ * Effects run after their events are committed, never before.
+ */
+export class Committer {
+  readonly #options: CommitterOptions
+  #batch: Batch | undefined
+  #writing = false
+  #lazy: NodeJS.Timeout | undefined
+  #gaveUp: unknown
+
+  constructor(options: CommitterOptions) {
+    this.#options = options
+  }
+
+  /** Resolves after the commit; rejects only after giving up. `lazy`: it may wait a moment for others. */
+  add(events: readonly RunEvent[], effects: readonly (() => void)[], lazy: boolean): Promise<void> {
+    if (this.#gaveUp !== undefined) return Promise.reject(this.#gaveUp)
+    this.#batch ??= { events: [], after: [], settled: Promise.withResolvers() }
+    // One by one: a hundred thousand are more than a call takes arguments.
+    for (const event of events) this.#batch.events.push(event)
+    for (const effect of effects) this.#batch.after.push(effect)
+    const { promise } = this.#batch.settled
+    if (!lazy) this.#run()
+    else this.#lazy ??= setTimeout(() => this.#run(), LAZY_MS)
+    return promise
+  }
+
+  /** Resolves when all that was added so far is committed. */
+  async flush(): Promise<void> {
+    if (this.#batch || this.#writing || this.#gaveUp !== undefined) await this.add([], [], false)
+  }
+
+  #run(): void {
+    clearTimeout(this.#lazy)
+    this.#lazy = undefined
+    if (this.#writing || !this.#batch) return
+    this.#writing = true
+    // A microtask later, so that what is added in one go is one write.
+    queueMicrotask(() => void this.#drain())
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#batch) {
+      const batch: Batch = this.#batch
+      this.#batch = undefined
+      batch.settled.promise.catch(() => {})
+      try {
+        await this.#write(batch.events)
+      } catch (error) {
+        this.#gaveUp = error
+        batch.settled.reject(error)
+        this.#drop(error)
+        break
+      }
+      for (const effect of [() => this.#options.committed(batch.events), ...batch.after])
+        this.#carryOut(effect)
+      batch.settled.resolve()
+    }
+    this.#writing = false
+  }
+
+  #carryOut(effect: () => void): void {
+    try {
+      effect()
+    } catch (error) {
+      this.#options.broke(error)
+    }
+  }
+
+  #drop(error: unknown): void {
+    this.#batch?.settled.promise.catch(() => {})
+    this.#batch?.settled.reject(error)
+    this.#batch = undefined
+  }
+
+  async #write(events: RunEvent[]): Promise<void> {
+    for (let tries = 1; ; tries++)
+      try {
+        return await this.#options.write(events)
+      } catch (error) {
+        const waitMs = this.#options.failed(error, tries)
+        if (waitMs === undefined) throw error
+        await new Promise((resolve) => setTimeout(resolve, waitMs))
+      }
+  }
+}
+
+/** Keeps the events of one run, and in the same write what its record says once they are there. */
+export class RunWriter {
+  readonly #store: RunStore
+  readonly #spec: RunSpec
+  readonly #state: RunState
+  #created: boolean
+  #notifyError: string | undefined
+  /** The store's record as it is, and as it will be once the events being written are there. */
+  #patched: RunPatch
+  #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
+
+  /** `state` is that of the run as it is conducted; at this moment, all of it is kept. */
+  constructor(store: RunStore, spec: RunSpec, state: RunState) {
+    this.#store = store
+    this.#spec = spec
+    this.#state = state
+    this.#created = state.seq > 0
+    this.#patched = patchOf(state)
+  }
+
+  /** Whether the store has the run. */
+  get created(): boolean {
+    return this.#created
+  }
+
+  /** From the next write on, the record has this text of a notifier's failure. */
+  notifyFailed(error: string): void {
+    this.#notifyError = error
+  }
+
+  /** One call at a time; the same events again where a write has failed. */
+  async write(events: RunEvent[]): Promise<void> {
+    // Taken once: by the time that a failed write is tried again, the state is further on than these events.
+    if (this.#next?.events !== events)
+      this.#next = { events, patch: { ...patchOf(this.#state), last_notify_error: this.#notifyError } }
+    const patch = patchBetween(this.#patched, this.#next.patch)
+    if (!this.#created) await this.#store.create(this.#spec, events, patch)
+    else if (events.length > 0 || Object.keys(patch).length > 0)
+      await this.#store.update(this.#spec.run_id, { events, patch })
+    this.#created = true
+    this.#patched = this.#next.patch
+  }
+}
+
+/** Returns what the store's record says of a state. */
+function patchOf(state: RunState): RunPatch {
+  const { status, reason, message, started_at, finished_at, outputs } = state
+  const output_bytes = isFinalRun(status) ? outputBytes(state) : undefined
+  return {
+    status,
+    reason,
+    message,
+    started_at,
+    finished_at,
+    outputs,
+    waiting: waitingOf(state),
+    output_bytes,
+  }
+}
+
+/** Undefined for none, as most runs' records need not say. */
+function outputBytes({ attempts }: RunState): number | undefined {
+  return attempts.reduce((sum, attempt) => sum + keptBytes(attempt), 0) || undefined
+}
+
+/** The fields that differ; one that is gone is there as undefined. */
+function patchBetween(before: RunPatch, after: RunPatch): RunPatch {
+  return Object.fromEntries(
+    Object.entries(after).filter(([key, value]) => before[key as keyof RunPatch] !== value),
+  )
+}
+
+function waitingOf(state: RunState): string | undefined {
+  if (state.waiting !== undefined) return state.waiting
+  const [first] = state.unplaced
+  return first === undefined ? undefined : state.attempts[first - 1]!.waiting
+}

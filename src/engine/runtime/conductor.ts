@@ -1,0 +1,283 @@
+import type { GivenInput } from '../../contract/agent.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { EventOf, NewEvent, RunEvent } from '../../contract/events.ts'
+import { attemptId, splitAttemptId } from '../../contract/ids.ts'
+import type { RunSpec } from '../../contract/run.ts'
+import type { Reason } from '../../contract/status.ts'
+import { type EngineFace, runEnded } from '../api.ts'
+import { attemptSpec, requirementsOf } from '../core/attempt-spec.ts'
+import { addressInput, type InputAddress } from '../core/inputs.ts'
+import type { Plan } from '../core/plan.ts'
+import type { Recorded } from '../core/record.ts'
+import { instanceOf, keptBytes, type RunState } from '../core/state.ts'
+import { AttemptWatch } from './attempt-watch.ts'
+import { ChildCancels, type ChildStart, openChildren, type ParentRun } from './child-runs.ts'
+import type { GroupMember } from './concurrency-limiter.ts'
+import type { RunOutput } from './output-quota.ts'
+import { type Decided, RunLoop, type RunPorts } from './run-loop.ts'
+
+export interface ConductorPorts extends RunPorts {
+  /** After each commit. */
+  committed(conductor: Conductor, events: readonly RunEvent[]): void
+  startChild(conductor: Conductor, child: ChildStart): void
+  cancelChild(runId: string, force: boolean): void
+}
+
+/** One run that is conducted here: what may be asked of it, and what it has going on in the world. */
+export class Conductor implements ParentRun, GroupMember {
+  readonly spec: RunSpec
+  readonly plan: Plan
+  readonly state: RunState
+  readonly #ports: ConductorPorts
+  readonly #loop: RunLoop
+  readonly #attempts: HostedAttempts
+  readonly #childCancels: ChildCancels
+
+  /** A new run; or one taken up again, with the events of its log. */
+  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, log: readonly RunEvent[] = []) {
+    this.#ports = ports
+    this.#loop = new RunLoop(
+      {
+        ...ports,
+        committed: (events) => ports.committed(this, events),
+        effectsOf: (decided) => this.#effectsOf(decided),
+        brokenOff: () => this.#endAll('internal'),
+      },
+      spec,
+      plan,
+      log,
+    )
+    this.spec = spec
+    this.plan = plan
+    this.state = this.#loop.state
+    this.#attempts = new HostedAttempts(this.#loop, ports)
+    this.#childCancels = new ChildCancels((runId, force) => ports.cancelChild(runId, force))
+  }
+
+  /** Commits the new run. With `waiting` it stays queued until `start`. */
+  async create(waiting: string | undefined): Promise<void> {
+    const created: NewEvent = {
+      type: 'run.created',
+      workflow_name: this.spec.workflow_name,
+      vars: this.spec.vars,
+    }
+    await this.#loop.input([
+      created,
+      waiting === undefined ? { type: 'run.started' } : { type: 'run.waiting', why: waiting },
+    ])
+  }
+
+  /** Its turn has come; nothing happens where it was canceled meanwhile. */
+  start(): Promise<void> {
+    return this.state.status === 'queued' ? this.#loop.input([{ type: 'run.started' }]) : this.#loop.flush()
+  }
+
+  /** Picks up what the log holds open: attempts and children. */
+  async resume(): Promise<void> {
+    // Listed first: what begins while the outputs are looked up is no matter of taking up.
+    const children = openChildren(this.state)
+    await this.#attempts.takeUp()
+    if (this.#loop.closed) return
+    for (const child of children) this.#ports.startChild(this, child)
+    await this.#loop.input([])
+  }
+
+  async cancel(options: { by?: string; message?: string; force: boolean }): Promise<void> {
+    if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
+    const { cancel } = this.state
+    if (cancel && (cancel.force || !options.force)) return this.#loop.flush()
+    await this.#loop.input([{ type: 'run.cancel_requested', ...options }])
+    if (options.force) this.#attempts.endAll('canceled')
+  }
+
+  /** Throws as `approvalAnswers`. */
+  async answer(answer: Parameters<EngineFace['answer']>[1]): Promise<void> {
+    await this.#loop.input(approvalAnswers(this.spec.run_id, this.state, answer))
+  }
+
+  /** Gives an input to the attempt that takes it; answers its id. Throws as `addressInput`. */
+  async give(given: GivenInput, to: InputAddress): Promise<string> {
+    if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
+    const { attempt, input, known } = addressInput(this.spec.run_id, this.state, given, to)
+    if (known) await this.#loop.flush()
+    else await this.#loop.input([{ type: 'input.given', attempt: attempt.number, input, by: to.by }])
+    if (!known && !this.#loop.closed)
+      this.#ports.host.input?.(attemptId(this.spec.run_id, attempt.number), input)
+    return input.input_id
+  }
+
+  async childFinished(end: Omit<EventOf<'child.finished'>, 'seq' | 'time' | 'type'>): Promise<void> {
+    const { instance } = instanceOf(this.state, end)
+    if (instance.status === 'waiting') await this.#loop.input([{ type: 'child.finished', ...end }])
+  }
+
+  /** As `ParentRun.canceledChild`. */
+  canceledChild(runId: string): boolean | undefined {
+    return this.#childCancels.get(runId)
+  }
+
+  /** As `RunLoop.notifyFailed`. */
+  notifyFailed(error: string): Promise<void> {
+    return this.#loop.notifyFailed(error)
+  }
+
+  /** The run is given up: what was placed for it, or runs, is ended. */
+  abandon(): void {
+    this.#loop.close()
+    this.#attempts.giveUp()
+    this.#endAll('canceled')()
+  }
+
+  /** Stops conducting; what runs is left to its host. Twice is once. */
+  async close(): Promise<void> {
+    this.#loop.close()
+    this.#attempts.close()
+    await this.#loop.flush().catch(() => {})
+  }
+
+  /** Returns what is to be done in the world once it is committed. */
+  #effectsOf({ intent, recorded: { events, start } }: Decided): (() => void)[] {
+    if (start) return [() => this.#attempts.start(start)]
+    switch (intent.type) {
+      case 'cancel_attempt':
+        return [() => this.#attempts.cancel(intent.number, intent.reason, intent.force)]
+      case 'start_child':
+        return events.flatMap((event) =>
+          event.type === 'child.started' ? () => this.#ports.startChild(this, event) : [],
+        )
+      case 'cancel_child':
+        return this.#childCancels.ask(intent.run_id, intent.force)
+      default:
+        return []
+    }
+  }
+
+  /** Returns what ends all that is open now. */
+  #endAll(reason: Reason): () => void {
+    const children = openChildren(this.state)
+    return () => {
+      this.#attempts.endAll(reason)
+      this.#childCancels.endAll(children)
+    }
+  }
+}
+
+/** Returns the events of an answer to a step's questions. Throws `approval_not_pending`, and changes nothing. */
+function approvalAnswers(
+  runId: string,
+  { main, finally: atTheEnd }: RunState,
+  answer: Parameters<EngineFace['answer']>[1],
+): NewEvent[] {
+  const waiting = [...main, ...atTheEnd].filter((step) => step.instances.some(({ approval }) => approval))
+  const events: NewEvent[] = []
+  for (const { name, phase, instances } of waiting)
+    for (const [instance, { approval }] of instances.entries())
+      if (name === answer.step && approval)
+        events.push({ type: 'approval.answered', ...answer, phase, instance })
+  if (events.length > 0) return events
+  throw new ErrandError(
+    'approval_not_pending',
+    `Step "${answer.step}" of run ${runId} waits for no approval.`,
+    {
+      hint:
+        waiting.length > 0
+          ? `Waiting: ${waiting.map(({ name }) => `"${name}"`).join(', ')}.`
+          : 'No step of this run waits for one.',
+    },
+  )
+}
+
+/** The attempts that one run has at its host, and who listens to each. */
+class HostedAttempts {
+  readonly #loop: RunLoop
+  readonly #ports: RunPorts
+  readonly #watches = new Map<number, AttemptWatch>()
+  /** The output that all of them together may put out; undefined: anything. */
+  readonly #output: RunOutput | undefined
+  #closed = false
+
+  constructor(loop: RunLoop, ports: RunPorts) {
+    this.#loop = loop
+    this.#ports = ports
+    this.#output = ports.outputQuota?.ofRun(loop.spec)
+  }
+
+  /** Once it is committed. */
+  start({ spec, placement }: NonNullable<Recorded['start']>): void {
+    if (this.#closed) return
+    const watch = this.#watch(splitAttemptId(spec.attempt_id).number, spec.step, spec.host)
+    try {
+      this.#ports.outputs.begin(spec)
+    } catch (error) {
+      this.#ports.host.cancel(spec.attempt_id, 'output_failed', true)
+      const message = messageOf(error)
+      const end = { type: 'ended', outcome: 'failed', reason: 'output_failed', message } as const
+      return void watch.report(end, placement?.epoch ?? 0).catch(() => {})
+    }
+    this.#ports.host.start(spec, placement, watch)
+  }
+
+  /** Picks up those that the log holds open. */
+  async takeUp(): Promise<void> {
+    const { plan, state, names } = this.#loop
+    const open = state.attempts.filter((attempt) => !attempt.end)
+    for (const attempt of state.attempts) if (attempt.end) this.#output?.count(keptBytes(attempt))
+    const taken = open.map((attempt) => {
+      const spec = attemptSpec(plan, state, names, plan[attempt.phase][attempt.index]!, attempt)
+      this.#ports.outputs.begin(spec)
+      return { attempt, spec, watch: this.#watch(attempt.number, spec.step, spec.host) }
+    })
+    // What was never handed out has no output: nothing is looked up for it.
+    const lengths = await Promise.all(
+      taken.map(({ attempt, watch }) => (attempt.epoch > 0 ? watch.recover(attempt.streams) : {})),
+    )
+    if (this.#closed) return
+    this.#rememberRunners()
+    for (const [index, { attempt, spec, watch }] of taken.entries()) {
+      const { epoch, runner, storage_id, started, reports, cancel, talk } = attempt
+      const placement = epoch > 0 ? { runner, storage_id, epoch } : undefined
+      const known = { started, streams: lengths[index]!, reports, ...(talk && { inputs: talk.untaken }) }
+      this.#ports.host.resume(spec, placement, known, watch)
+      if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, state.cancel?.force)
+    }
+  }
+
+  cancel(number: number, reason: Reason, force?: boolean): void {
+    this.#ports.host.cancel(attemptId(this.#loop.spec.run_id, number), reason, force)
+  }
+
+  /** Ends by force all that have not ended. */
+  endAll(reason: Reason): void {
+    for (const { number, end } of this.#loop.state.attempts) if (!end) this.cancel(number, reason, true)
+  }
+
+  /** Leaves what runs to its host; nothing more is heard of it. */
+  close(): void {
+    this.#closed = true
+    for (const watch of this.#watches.values()) watch.close()
+  }
+
+  /** As `close`, for a run that is given up: its host is to let go of them. */
+  giveUp(): void {
+    this.#closed = true
+    for (const watch of this.#watches.values()) watch.giveUp()
+  }
+
+  #rememberRunners(): void {
+    const { plan, state, spec } = this.#loop
+    for (const { end, runner, host } of state.attempts)
+      if (end && runner !== undefined)
+        this.#ports.host.remember?.(
+          { run_id: spec.run_id, tenant: spec.tenant, requires: requirementsOf(plan.workflow, host) },
+          runner,
+        )
+  }
+
+  #watch(number: number, step: string, host: string): AttemptWatch {
+    const forget = () => this.#watches.delete(number)
+    const about = { number, names: { step, host }, output: this.#output }
+    const watch = new AttemptWatch(this.#loop, this.#ports, about, forget)
+    this.#watches.set(number, watch)
+    return watch
+  }
+}

@@ -1,0 +1,130 @@
+import { messageOf } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunStatus } from '../../contract/status.ts'
+import type { Notification, Notifier } from '../ports.ts'
+
+export interface NotifyOptions {
+  /** Tries in all; default 3. */
+  maxAttempts?: number
+  /** Wait between tries; default 1,000. */
+  delayMs?: number
+  /** How long one try may take; default 30,000. */
+  timeoutMs?: number
+}
+
+/** Tells a notifier of each change of state, in order for each run. What fails is kept, and changes nothing. */
+export class Notifications {
+  readonly #notifier: Notifier
+  readonly #options: Required<NotifyOptions>
+  readonly #failed: (runId: string, error: string) => Promise<void>
+  readonly #chains = new Map<string, Promise<void>>()
+  readonly #abort = new AbortController()
+
+  constructor(
+    notifier: Notifier,
+    options: NotifyOptions,
+    failed: (runId: string, error: string) => Promise<void>,
+  ) {
+    this.#notifier = notifier
+    const { maxAttempts = 3, delayMs = 1000, timeoutMs = 30_000 } = options
+    this.#options = { maxAttempts, delayMs, timeoutMs }
+    this.#failed = failed
+  }
+
+  add(notification: Notification): void {
+    const { run_id } = notification
+    const chain = (this.#chains.get(run_id) ?? Promise.resolve()).then(() => this.#send(notification))
+    this.#chains.set(run_id, chain)
+    void chain.then(() => {
+      if (this.#chains.get(run_id) === chain) this.#chains.delete(run_id)
+    })
+  }
+
+  /** Resolves when all that was added for the run is sent or given up. */
+  async settled(runId: string): Promise<void> {
+    await this.#chains.get(runId)
+  }
+
+  /** Gives up what has not been sent. */
+  async close(): Promise<void> {
+    this.#abort.abort()
+    await Promise.all(this.#chains.values())
+  }
+
+  async #send(notification: Notification): Promise<void> {
+    const { maxAttempts, delayMs } = this.#options
+    let failure: string | undefined
+    for (let attempt = 1; attempt <= maxAttempts && !this.#abort.signal.aborted; attempt++) {
+      if (attempt > 1) await pause(delayMs, this.#abort.signal)
+      failure = await this.#try(notification)
+      if (failure === undefined) return
+    }
+    if (failure !== undefined) await this.#failed(notification.run_id, failure).catch(() => {})
+  }
+
+  /** Answers what went wrong. A notifier that does not come back is left behind: it must not hold up the end of a run. */
+  async #try(notification: Notification): Promise<string | undefined> {
+    const { timeoutMs } = this.#options
+    const stop = new AbortController()
+    const signal = AbortSignal.any([this.#abort.signal, stop.signal])
+    const timedOut = pause(timeoutMs, signal).then(() => {
+      throw new Error(
+        this.#abort.signal.aborted ? 'closed before it was sent' : `no answer within ${timeoutMs} ms`,
+      )
+    })
+    const sent = (async () => this.#notifier.notify(notification, signal))()
+    try {
+      await Promise.race([sent, timedOut])
+      return undefined
+    } catch (error) {
+      return messageOf(error)
+    } finally {
+      sent.catch(() => {})
+      timedOut.catch(() => {})
+      stop.abort()
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done, { once: true })
+    function done() {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+  })
+}
+
+/** Returns what an event says to a notifier; most say nothing. */
+export function notificationOf(
+  event: RunEvent,
+  run: { run_id: string; workflow_name: string },
+  version: string,
+): Notification | undefined {
+  const of = (status: RunStatus, more: Partial<Notification> = {}): Notification => ({
+    run_id: run.run_id,
+    workflow_name: run.workflow_name,
+    status,
+    timestamp: event.time,
+    version,
+    ...more,
+  })
+  switch (event.type) {
+    case 'run.created':
+      return of('queued')
+    case 'run.started':
+      return of('running')
+    case 'attempt.created':
+      return of('running', { step: event.step, host: event.host })
+    case 'attempt.finished':
+      return of(event.outcome, { step: event.step, host: event.host, error: event.message })
+    case 'run.finished':
+      return of(event.status, { error: event.message })
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { builtinActions } from '../../contract/actions.ts'
+import type { Workflow } from '../../contract/workflow.ts'
+import { parseWorkflow } from '../workflow-file/check.ts'
+import { withinGroup } from './submission.ts'
+
+const parsed = (yaml: string): Workflow => {
+  const { workflow, problems } = parseWorkflow(yaml, { catalog: builtinActions })
+  assert.deepEqual(problems, [])
+  return workflow!
+}
+const head = 'version: v0.1\nname: flow\n'
+const step = '  - name: one\n    action: cmd.run\n    args: {cmd: ls}\n'
+
+test('every host is put into the group, also the one that nobody has written down', () => {
+  const bare = withinGroup(parsed(`${head}steps:\n${step}`), 'front', 'app')
+  assert.deepEqual(bare.inventory, { hosts: { local: { group: 'front' } } })
+  const yaml = `${head}inventory:\n  hosts:\n    a:\n    b: {labels: {gpu: "1"}}\n    c: {group: front}\nsteps:\n${step}`
+  assert.deepEqual(withinGroup(parsed(yaml), 'front', 'app').inventory?.hosts, {
+    local: { group: 'front' },
+    a: { group: 'front' },
+    b: { labels: { gpu: '1' }, group: 'front' },
+    c: { group: 'front' },
+  })
+})
+
+const nested = (group: string) => `${head}steps:
+  - name: sub
+    action: workflow.run
+    args:
+      workflow:
+        version: v0.1
+        name: inner
+        inventory: {hosts: {box: {group: ${group}}}}
+        steps:
+          - name: deep
+            targets: [box]
+            action: cmd.run
+            args: {cmd: ls}
+`
+
+test('sub-workflows are put into the group too, and the given workflow stays as it was', () => {
+  const workflow = parsed(nested('front'))
+  const before = structuredClone(workflow)
+  const within = withinGroup(workflow, 'front', 'app')
+  const inner = within.steps[0]!.args.workflow as Workflow
+  assert.deepEqual(inner.inventory?.hosts, { local: { group: 'front' }, box: { group: 'front' } })
+  assert.deepEqual(workflow, before)
+})
+
+test('a host of another group is refused, with both groups and the repository named', () => {
+  for (const yaml of [nested('back'), `${head}inventory: {hosts: {box: {group: back}}}\nsteps:\n${step}`])
+    assert.throws(() => withinGroup(parsed(yaml), 'front', 'app'), {
+      code: 'invalid_argument',
+      message: /Host "box" .* is of group "back", but runs for the repository "app" go to group "front"/,
+    })
+})

@@ -1,0 +1,171 @@
+import type { ActionCatalog } from '../../contract/actions.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { newRunId, RunId } from '../../contract/ids.ts'
+import type { RunSpec } from '../../contract/run.ts'
+import { DEFAULT_HOST, type InventoryHost, type Workflow } from '../../contract/workflow.ts'
+import type { Submission } from '../api.ts'
+import { type Plan, plan } from '../core/plan.ts'
+import { checkWorkflow, parseWorkflow } from '../workflow-file/check.ts'
+import { resolveInputs } from '../workflow-file/inputs.ts'
+import type { Problem } from '../workflow-file/problems.ts'
+import { fillText, lookupIn } from '../workflow-file/template.ts'
+
+/** How many workflows are kept ready, so that the same one again costs nothing; and how large one may be. */
+const KEPT = 100
+const KEPT_LENGTH = 256 * 1024
+
+interface Loaded {
+  plan: Plan
+  warnings: readonly Problem[]
+}
+
+/** Turns what is submitted into a graph; the latest ones are kept. */
+export class Loader {
+  readonly #catalog: ActionCatalog
+  /** That of workflows which are values: commands make those, too. */
+  readonly #ofValues: ActionCatalog
+  readonly #kept = new Map<string, Loaded>()
+
+  constructor(catalog: ActionCatalog) {
+    this.#catalog = catalog
+    const contracts = Object.entries(catalog)
+    this.#ofValues = Object.fromEntries(contracts.map(([name, { made_by, ...rest }]) => [name, rest]))
+  }
+
+  /** Throws `invalid_workflow`, with every problem in `details`. */
+  load(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file' | 'onWarnings'>): Plan {
+    const { plan, warnings } = this.#loaded(submission)
+    if (warnings.length > 0) submission.onWarnings?.(warnings)
+    return plan
+  }
+
+  /** The graph of a workflow that was checked when it was submitted. */
+  again(workflow: unknown): Plan {
+    const key = `checked ${JSON.stringify(workflow)}`
+    const kept = this.#kept.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
+    this.#keep(key, { plan: kept, warnings: [] })
+    return kept
+  }
+
+  #loaded(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'>): Loaded {
+    const { yaml, workflow } = submission
+    if ((yaml === undefined) === (workflow === undefined))
+      throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".', {
+        hint: '"yaml" is the text of a file, "workflow" the same as JSON; send one of them.',
+      })
+    // A file may not have all that a value may, though it reads the same.
+    const text = yaml === undefined ? `value ${JSON.stringify(workflow)}` : `file ${yaml}`
+    const key = submission.readFile ? undefined : text
+    const kept = key === undefined ? undefined : this.#kept.get(key)
+    if (kept) return kept
+    const { file, readFile } = submission
+    const checked =
+      yaml === undefined
+        ? checkWorkflow(workflow, { catalog: this.#ofValues })
+        : parseWorkflow(yaml, { file, catalog: this.#catalog, readFile })
+    const valid = checked.workflow ?? refuse(checked.problems)
+    const loaded = { plan: plan(valid, this.#catalog), warnings: checked.problems }
+    if (key !== undefined) this.#keep(key, loaded)
+    return loaded
+  }
+
+  #keep(key: string, loaded: Loaded): void {
+    if (key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
+    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+  }
+}
+
+function refuse(problems: readonly Problem[]): never {
+  const errors = problems.filter(({ severity }) => severity === 'error')
+  const first = errors[0]
+  const where = first?.line === undefined ? '' : ` (line ${first.line}, column ${first.column})`
+  throw new ErrandError(
+    'invalid_workflow',
+    `The workflow has ${errors.length === 1 ? 'a mistake' : `${errors.length} mistakes`}: ${first?.message}${where}`,
+    { hint: first?.hint, details: { problems } },
+  )
+}
+
+/**
+ * The variables a run begins with: `env` of the workflow (its texts filled in), and over it what was given.
+ * Throws `invalid_argument` for inputs that are missing or wrong, `unset_variable`.
+ */
+function firstVariables(workflow: Workflow, given: Submission['vars']): Record<string, string> {
+  const inputs = resolveInputs(workflow, given ?? {})
+  const vars: Record<string, string> = { ...inputs }
+  for (const [name, value] of Object.entries(workflow.env ?? {}))
+    if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), lookupIn(vars))
+  return vars
+}
+
+/** The origin of a run that was not submitted by itself. */
+export type Started = Pick<RunSpec, 'parent' | 'retry_of' | 'rolls_back' | 'carried'>
+
+/** A run before anything of it is kept. Throws `invalid_argument`, and as `firstVariables`. */
+export function newRun(
+  { workflow }: Plan,
+  submission: Omit<Submission, 'yaml' | 'workflow'>,
+  started: Started,
+  nowMs: number,
+): RunSpec {
+  const run_id = RunId.safeParse(submission.run_id ?? newRunId())
+  if (!run_id.success)
+    throw new ErrandError(
+      'invalid_argument',
+      `"${submission.run_id}" is no run id: ${run_id.error.issues[0]?.message}.`,
+      { hint: 'Such as deploy-42; or leave it out, and one is made.' },
+    )
+  return {
+    run_id: run_id.data,
+    blueprint: submission.blueprint ?? 'workflow',
+    workflow_name: workflow.name,
+    workflow,
+    vars: firstVariables(workflow, submission.vars),
+    owner: submission.owner ?? 'local',
+    tenant: submission.tenant ?? 'default',
+    created_at: new Date(nowMs).toISOString(),
+    ...(submission.repository === undefined ? {} : { repository: submission.repository }),
+    ...(submission.continues === undefined ? {} : { continues: submission.continues }),
+    ...(submission.replaces === undefined ? {} : { replaces: submission.replaces }),
+    ...started,
+  }
+}
+
+/**
+ * The workflow with every host of it, and of its sub-workflows, in one runner group. Throws `invalid_argument` where a
+ * host names another.
+ */
+export function withinGroup(workflow: Workflow, group: string, repository: string): Workflow {
+  const hosts = Object.entries<InventoryHost | null>({ [DEFAULT_HOST]: null, ...workflow.inventory?.hosts })
+  for (const [name, host] of hosts)
+    if (host?.group !== undefined && host.group !== group)
+      throw new ErrandError(
+        'invalid_argument',
+        `Host "${name}" of workflow "${workflow.name}" is of group "${host.group}", but runs for the repository "${repository}" go to group "${group}".`,
+        { hint: "Leave the host's group out, or start the run without the repository." },
+      )
+  return {
+    ...workflow,
+    inventory: { hosts: Object.fromEntries(hosts.map(([name, host]) => [name, { ...host, group }])) },
+    steps: workflow.steps.map((step) => ({
+      ...step,
+      ...subWorkflowWithin(step, group, repository),
+      ...(step.rollback && {
+        rollback: { ...step.rollback, ...subWorkflowWithin(step.rollback, group, repository) },
+      }),
+    })),
+    ...(workflow.finally && {
+      finally: workflow.finally.map((step) => ({ ...step, ...subWorkflowWithin(step, group, repository) })),
+    }),
+  }
+}
+
+/** The arguments of a `workflow.run`, which hold a checked workflow. */
+function subWorkflowWithin(
+  { action, args }: { action: string; args: Record<string, unknown> },
+  group: string,
+  repository: string,
+) {
+  if (action !== 'workflow.run' || typeof args.workflow !== 'object') return {}
+  return { args: { ...args, workflow: withinGroup(args.workflow as Workflow, group, repository) } }
+}

@@ -1,0 +1,203 @@
+import type { ActionCatalog } from '../../contract/actions.ts'
+import { isCredentialName } from '../../contract/credential-names.ts'
+import { RUN_SECRET, secretUses, secretWarnings } from '../../contract/step-secrets.ts'
+import type { Step, Workflow } from '../../contract/workflow.ts'
+import { asList, asMap, asText, entriesOf, own } from './loose-values.ts'
+import type { ValuePath } from './positions.ts'
+import type { Report } from './problems.ts'
+import { fillText, lookupIn, variableUses } from './template.ts'
+import { declaredExports, eachUse, knownExports } from './variable-uses.ts'
+
+interface Place {
+  path: ValuePath
+  step: unknown
+  /** Variables of its secrets. */
+  secrets: ReadonlySet<string>
+}
+
+/**
+ * A secret has a name of its own, and stands in the arguments of the steps that name it, nowhere else. Those that were put
+ * in the place of credentials in `env` are not looked at: there they may stand.
+ */
+export function checkSecrets(report: Report, workflow: unknown, catalog: ActionCatalog): void {
+  const places: Place[] = (['steps', 'finally'] as const).flatMap((list) =>
+    asList(own(workflow, list)).map((step, index) => ({
+      path: [list, index],
+      step,
+      secrets: new Set(variablesOf(own(step, 'secrets'))),
+    })),
+  )
+  const all = new Set(places.flatMap(({ secrets }) => [...secrets]))
+  if (all.size === 0) return
+  const variables = plainVariables(workflow)
+  for (const place of places) {
+    checkNames(report, place, variables)
+    checkUses(report, place, all, catalog)
+  }
+  for (const key of ['env', 'outputs'] as const) refuse(report, [key], own(workflow, key), all)
+  refuse(report, ['concurrency', 'group'], own(own(workflow, 'concurrency'), 'group'), all)
+}
+
+function variablesOf(secrets: unknown): string[] {
+  if (Array.isArray(secrets)) return secrets.map(asText).filter((name) => name !== undefined)
+  return entriesOf(secrets).flatMap(([name, use]) =>
+    asText(own(use, 'secret'))?.startsWith(RUN_SECRET) ? [] : [name],
+  )
+}
+
+/** Where each variable of the file comes from that is no secret. */
+function plainVariables(workflow: unknown): Map<string, string> {
+  const found = new Map<string, string>()
+  const add = (names: readonly string[], from: string) => {
+    for (const name of names) found.set(name, from)
+  }
+  add(Object.keys(asMap(own(workflow, 'inputs')) ?? {}), 'an input')
+  add(Object.keys(asMap(own(workflow, 'env')) ?? {}), 'a variable of env')
+  for (const list of ['steps', 'finally'] as const)
+    for (const step of asList(own(workflow, list)))
+      add(declaredExports(step), `a variable that step ${JSON.stringify(own(step, 'name'))} sets`)
+  return found
+}
+
+function checkNames(
+  report: Report,
+  { path, step, secrets }: Place,
+  variables: ReadonlyMap<string, string>,
+): void {
+  const given = own(step, 'secrets')
+  const at = (name: string): ValuePath => [
+    ...path,
+    'secrets',
+    Array.isArray(given) ? given.lastIndexOf(name) : name,
+  ]
+  for (const name of secrets) {
+    const other =
+      variables.get(name) ??
+      (own(own(step, 'env'), name) !== undefined ? 'a variable of env of the step' : undefined) ??
+      (own(own(step, 'matrix'), name) !== undefined ? 'a variable of its matrix' : undefined) ??
+      (name === 'ITEM' && own(step, 'foreach') !== undefined ? 'the item of foreach' : undefined) ??
+      (name.startsWith('ERRAND_') ? 'a name that Errand keeps for itself' : undefined)
+    if (other !== undefined)
+      report.say(at(name), `is called ${JSON.stringify(name)}, which is ${other}`, {
+        hint: `give it another variable: secrets: {OTHER_NAME: ${name}}`,
+      })
+    const source = asMap(own(given, name))
+    if (source && Object.hasOwn(source, 'mounted') && Object.hasOwn(source, 'secret'))
+      report.say([...at(name), 'mounted'], 'cannot stand beside secret', { at: 'key', hint: 'keep one' })
+  }
+  if (Array.isArray(given) && given.length > secrets.size)
+    report.say([...path, 'secrets'], 'names a secret twice', { hint: 'name it once' })
+}
+
+function checkUses(
+  report: Report,
+  { path, step, secrets }: Place,
+  all: ReadonlySet<string>,
+  catalog: ActionCatalog,
+): void {
+  for (const key of ['when', 'targets', 'foreach', 'env'] as const)
+    refuse(report, [...path, key], own(step, key), all)
+  for (const [holder, at] of [
+    [step, path],
+    [own(step, 'rollback'), [...path, 'rollback']],
+  ] as const) {
+    const action = asText(own(holder, 'action')) ?? ''
+    const raw = Object.hasOwn(catalog, action) ? catalog[action]!.raw : []
+    for (const [key, value] of entriesOf(own(holder, 'args'))) {
+      if (raw.includes(key)) continue
+      const to = [...at, 'args', key]
+      if (action === 'vars.set')
+        refuse(report, to, value, all, 'a secret cannot become a variable; name it where it is used')
+      else if (key === 'output_path') refuse(report, to, value, all)
+      else
+        eachUse(to, value, all, (where, index, name) => {
+          if (secrets.has(name)) return
+          const message = `uses the secret ${JSON.stringify(name)}, which its step does not name`
+          report.say(where, message, { at: index, hint: `add it to the step: secrets: [${name}]` })
+        })
+    }
+  }
+}
+
+const argsOnly = 'secrets can be used in args only'
+
+function refuse(
+  report: Report,
+  path: ValuePath,
+  value: unknown,
+  all: ReadonlySet<string>,
+  hint = argsOnly,
+): void {
+  eachUse(path, value, all, (where, index, name) =>
+    report.say(where, `uses the secret ${JSON.stringify(name)}`, { at: index, hint }),
+  )
+}
+
+type Names = ReadonlySet<string>
+
+/** Warns of credentials that stand in `env`, without showing their lines. The workflow has no mistakes. */
+export function checkCredentials(report: Report, workflow: Workflow, catalog: ActionCatalog): void {
+  const warn = (path: ValuePath, env: Step['env'], read: Names) => {
+    for (const [name, value] of Object.entries(env ?? {})) {
+      const text = credentialText(name, value)
+      if (text === undefined) continue
+      const short = secretWarnings(text).length > 0 ? '; it is too short to be masked in output' : ''
+      const says = read.has(name)
+        ? 'looks like a credential, and stands in clear in the run, which reads it itself (when, targets, outputs and the like)'
+        : `looks like a credential, and stands in the file${short}`
+      report.say([...path, 'env', name], says, {
+        severity: 'warning',
+        at: 'key',
+        confidential: true,
+        hint: `keep it with errand secrets set ${name}, and name it in the steps: secrets: [${name}]; what is no secret can be an input`,
+      })
+    }
+  }
+  warn([], workflow.env, readByEngine(workflow, catalog))
+  for (const list of ['steps', 'finally'] as const)
+    for (const [index, step] of (workflow[list] ?? []).entries())
+      warn([list, index], step.env, readOfStep(step, catalog))
+}
+
+/** The value where a variable of `env` looks like a credential that stands there itself, and not as another variable's. */
+export function credentialText(name: string, value: unknown): string | undefined {
+  if (!isCredentialName(name) || (typeof value !== 'string' && typeof value !== 'number')) return undefined
+  const text = String(value)
+  if (text === '' || text.includes('\0') || variableUses(text).length > 0) return undefined
+  return fillText(text, lookupIn({}))
+}
+
+/** Variables that the engine needs the values of: it decides by them, fills them in itself, or a step sets them. */
+export function readByEngine(workflow: Workflow, catalog: ActionCatalog): Names {
+  const { inputs = {}, env = {}, outputs, concurrency, inventory } = workflow
+  const read = new Set([...Object.keys(inputs), ...usesIn([outputs, concurrency?.group, inventory])])
+  for (const step of [...workflow.steps, ...(workflow.finally ?? [])])
+    for (const name of [...readOfStep(step, catalog), ...knownExports(step)]) read.add(name)
+  // Each stands before those that use it.
+  for (const [name, value] of Object.entries(env).reverse())
+    if (read.has(name)) for (const other of usesIn(value)) read.add(other)
+  return read
+}
+
+/** The same, of the step alone. */
+export function readOfStep(step: Step, catalog: ActionCatalog): Names {
+  const read = new Set(usesIn([step.when, step.targets, step.foreach]))
+  for (const { action, args } of [step, ...(step.rollback ? [step.rollback] : [])]) {
+    const { workflow: _, ...texts } = args
+    // What vars.set sets is a variable of the run.
+    const isRead = catalog[action]?.place === 'engine' || action === 'vars.set'
+    const own = isRead ? texts : { output_path: args.output_path }
+    for (const name of usesIn(own)) read.add(name)
+  }
+  const env = Object.entries(step.env ?? {}).reverse()
+  for (const [name, value] of env) if (read.has(name)) for (const other of usesIn(value)) read.add(other)
+  for (const name of Object.keys(secretUses(step.secrets ?? []))) read.delete(name)
+  return read
+}
+
+/** Names of the variables that the texts of a value use. */
+export function usesIn(value: unknown): string[] {
+  const names: string[] = []
+  eachUse([], value, { has: () => true }, (_path, _index, name) => names.push(name))
+  return names
+}

@@ -1,0 +1,123 @@
+import type { ActionCatalog } from '../../contract/actions.ts'
+import { secretUses } from '../../contract/step-secrets.ts'
+import type { Step, Workflow } from '../../contract/workflow.ts'
+import type { ValuePath } from './positions.ts'
+import type { Report } from './problems.ts'
+import { eachUse, knownExports, shellReads } from './variable-uses.ts'
+
+/** Arguments that a shell reads. */
+const shellArgs: Readonly<Record<string, string>> = {
+  'cmd.run': 'cmd',
+  'shell.run': 'script',
+  'agent.run': 'verify',
+}
+
+/**
+ * Warns of a step of a graph that reads what another step sets, where neither needs the other: which of them is first is
+ * chance then, and so what is read. The workflow has no mistakes.
+ */
+export function checkTiming(report: Report, workflow: Workflow, catalog: ActionCatalog): void {
+  const { steps } = workflow
+  if (steps.every(({ needs }) => needs === undefined)) return
+  const setters = settersOf(workflow)
+  if (setters.size === 0) return
+  const positions = new Map(steps.map(({ name }, index) => [name, index]))
+  const { before, after } = stepOrder(
+    steps.map(({ needs = [] }) => needs.map((name) => positions.get(name)!)),
+  )
+  for (const [index, step] of steps.entries()) {
+    const told = new Set<string>()
+    eachRead(['steps', index], step, setters, catalog, (path, at, name) => {
+      const open = setters.get(name)! & ~(before[index]! | after[index]! | bit(index))
+      if (open === 0n || told.has(name)) return
+      told.add(name)
+      const setter = JSON.stringify(steps[first(open)]!.name)
+      const needs = step.needs?.length ? `add ${setter} to its needs` : `write needs: [${setter}]`
+      report.say(path, `reads ${name}, which step ${setter} sets, and it is chance which of them is first`, {
+        severity: 'warning',
+        at,
+        hint: `${needs}; or give one of the variables another name`,
+      })
+    })
+  }
+}
+
+/** Which steps set each variable that the file does not give at the start. */
+function settersOf({ steps, inputs = {}, env = {} }: Workflow): Map<string, bigint> {
+  const setters = new Map<string, bigint>()
+  for (const [index, step] of steps.entries())
+    for (const name of knownExports(step))
+      if (!Object.hasOwn(inputs, name) && !Object.hasOwn(env, name))
+        setters.set(name, (setters.get(name) ?? 0n) | bit(index))
+  return setters
+}
+
+type Names = { has(name: string): boolean }
+
+/** Each of these variables that a step takes from the run; those of its own hide the run's. */
+function eachRead(
+  path: ValuePath,
+  step: Step,
+  names: Names,
+  catalog: ActionCatalog,
+  found: (path: ValuePath, at: number, name: string) => void,
+): void {
+  for (const key of ['targets', 'foreach'] as const) eachUse([...path, key], step[key], names, found)
+  const item = [...Object.keys(step.matrix ?? {}), ...(step.foreach === undefined ? [] : ['ITEM'])]
+  const ofInstance = new Set([...item, ...Object.keys(step.env ?? {})])
+  const ofRun: Names = { has: (name) => names.has(name) && !ofInstance.has(name) }
+  eachUse([...path, 'when'], step.when, ofRun, found)
+  const own = new Set([...item, ...Object.keys(secretUses(step.secrets ?? []))])
+  const others: Names = { has: (name) => names.has(name) && !own.has(name) }
+  for (const [name, value] of Object.entries(step.env ?? {})) {
+    eachUse([...path, 'env', name], value, others, found)
+    own.add(name)
+  }
+  const { raw } = catalog[step.action]!
+  for (const [key, value] of Object.entries(step.args))
+    if (!raw.includes(key)) eachUse([...path, 'args', key], value, others, found)
+    else if (shellArgs[step.action] === key) eachShellRead([...path, 'args', key], value, others, found)
+}
+
+function eachShellRead(
+  path: ValuePath,
+  value: unknown,
+  names: Names,
+  found: (path: ValuePath, at: number, name: string) => void,
+): void {
+  if (typeof value === 'string') {
+    for (const { name, index } of shellReads(value)) if (names.has(name)) found(path, index, name)
+  } else
+    for (const [index, text] of (value as string[]).entries())
+      eachShellRead([...path, index], text, names, found)
+}
+
+/** Sets of steps, as bits by position: a graph may have thousands. */
+interface StepOrder {
+  /** Of each step, those that have ended when it begins. */
+  before: readonly bigint[]
+  /** Of each step, those that begin when it has ended. */
+  after: readonly bigint[]
+}
+
+const bit = (position: number): bigint => 1n << BigInt(position)
+
+/** The first of a set that is not empty. */
+const first = (steps: bigint): number => (steps & -steps).toString(2).length - 1
+
+/** `needs`: of each step the positions of those it needs, without a circle. */
+function stepOrder(needs: readonly (readonly number[])[]): StepOrder {
+  const dependents: number[][] = needs.map(() => [])
+  for (const [step, own] of needs.entries()) for (const need of own) dependents[need]!.push(step)
+  const open = needs.map((own) => own.length)
+  const sorted = [...needs.keys()].filter((step) => open[step] === 0)
+  for (const step of sorted) for (const next of dependents[step]!) if (--open[next]! === 0) sorted.push(next)
+  return { before: reach(needs, sorted), after: reach(dependents, sorted.reverse()) }
+}
+
+/** All that the edges lead to, directly or through others; whom they lead to comes first in `sorted`. */
+function reach(edges: readonly (readonly number[])[], sorted: readonly number[]): bigint[] {
+  const reached = edges.map(() => 0n)
+  for (const step of sorted) for (const next of edges[step]!) reached[step]! |= reached[next]! | bit(next)
+  return reached
+}

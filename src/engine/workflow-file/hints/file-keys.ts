@@ -1,0 +1,156 @@
+import { asText } from '../loose-values.ts'
+import {
+  command,
+  count,
+  example,
+  failed,
+  type Instead,
+  type Keys,
+  leave,
+  minutes,
+  sub,
+  texts,
+  timeout,
+  variables,
+  type Words,
+} from './instead.ts'
+
+const noSchedule = leave(
+  'a file does not say when it runs; start it from cron or another system, with: errand run FILE',
+)
+const inEachStep = (example: Keys): Instead => ({ write: example, at: 'in the step' })
+
+/** Keys at the top level. */
+export const wordsOfFile: Words = [
+  [
+    'jobs tasks job task plays playbook pipeline nodes spec templates',
+    {
+      write: { steps: [example] },
+      say: 'steps are one list; needs: orders them where they are not one after another',
+    },
+  ],
+  [
+    'stages stage',
+    leave('steps run in the order of their list; where some have needs: [other-step], they are a graph'),
+  ],
+  [
+    'services containers',
+    { say: 'steps run commands that end; what goes on running is a bot: errand bot start web --image nginx' },
+  ],
+  ['on schedule schedules cron trigger triggers interval every timer timers start_at', noSchedule],
+  [
+    'vars variables environment env_vars globals environ',
+    { write: (given) => ({ env: asText(given) === undefined ? variables(given) : { STAGE: given } }) },
+  ],
+  [
+    'vars_files env_file dotenv env_from',
+    {
+      write: { env: { NAME: 'value' } },
+      say: 'values from outside are given by: errand run FILE --var NAME=value',
+    },
+  ],
+  [
+    'params parameters arguments args input options vars_prompt',
+    {
+      write: (given) => ({
+        inputs: Object.fromEntries(
+          Object.entries(variables(given)).map(([name, value]) => [name, { default: value }]),
+        ),
+      }),
+    },
+  ],
+  [
+    'hosts host targets target nodes_list',
+    {
+      write: (given) => ({
+        inventory: {
+          hosts: Object.fromEntries(
+            texts(given, 'web').map((name) => [
+              /^[\w.-]+$/.test(name) ? name : 'web',
+              { address: 'http://10.0.0.5:7072' },
+            ]),
+          ),
+        },
+      }),
+      say: 'and name it in the steps: targets: [web]',
+    },
+  ],
+  [
+    'groups host_groups children inventories',
+    {
+      write: { inventory: { hosts: { web1: { group: 'web' } } } },
+      say: 'hosts have no groups of their own: targets names each host; group: is a group of runners on a hub',
+    },
+  ],
+  [
+    'handlers',
+    {
+      write: { finally: [{ ...example, name: 'restart' }] },
+      say: 'what runs only after a change is a step with when:',
+    },
+  ],
+  ['on_failure on_error rescue on_fail', { write: { finally: [failed] } }],
+  [
+    'after_script post always cleanup teardown on_exit handler_on on_success after after_all post_tasks after_each',
+    { write: { finally: [{ ...example, name: 'tidy' }] }, say: 'they run at the end, whatever came before' },
+  ],
+  [
+    'before_script pre_tasks setup init before before_all pre',
+    { write: { steps: [{ ...example, name: 'prepare' }] }, say: 'it is the first of the steps' },
+  ],
+  [
+    'defaults default',
+    leave('each step says for itself what differs, such as shell: bash under args of shell.run'),
+  ],
+  [
+    'include includes import imports import_playbook uses extends',
+    { write: (given) => ({ steps: [{ name: 'part', ...sub(given) }] }) },
+  ],
+  [
+    'permissions run_name log_dir mail_on smtp error_mail info_mail hist_retention_days gather_facts become remote_user connection strategy image cache artifacts dotenv_files silent set shopt tags any_errors_fatal entrypoint networks volumes',
+    leave('Errand has nothing by that name'),
+  ],
+  ['timeout timeout_sec timeout_secs time_limit max_time', timeout],
+  ['timeout_minutes timeout_in_minutes', minutes],
+  ['retry retries retry_policy', inEachStep({ retry: { max_attempts: 3 } })],
+  [
+    'max_active_runs max_concurrent_runs parallelism max_parallel parallel serial forks',
+    {
+      write: (given) => ({ concurrency: { group: 'NAME', limit: count(given, 1) } }),
+      say: 'that counts runs; steps run at once where they have needs:',
+    },
+  ],
+  ['max_active_steps', leave('a step with matrix or foreach has max_parallel')],
+  ['secrets secret', inEachStep({ secrets: ['TOKEN'] })],
+  ['when if condition preconditions only except rules', inEachStep({ when: '${STAGE} == "prod"' })],
+  ['needs depends depends_on dependencies', inEachStep({ needs: ['other-step'] })],
+  ['continue_on_error ignore_errors fail_fast', inEachStep({ continue_on_error: true })],
+  ['matrix', inEachStep({ matrix: { NODE: [22, 24] } })],
+  ['foreach loop', inEachStep({ foreach: ['a', 'b'] })],
+  [
+    'cwd dir workdir working_dir working_directory chdir',
+    {
+      write: (given) => ({ cwd: texts(given, '/srv/app')[0] }),
+      at: 'under args',
+      say: 'each step says it for itself',
+    },
+  ],
+  [
+    'shell executable executor',
+    { write: { action: 'shell.run', args: { shell: 'bash', script: 'echo hello' } }, at: 'in the step' },
+  ],
+  [
+    'script run command cmd cmds commands',
+    { write: (given) => ({ steps: [{ name: 'run', ...command(given) }] }) },
+  ],
+  [
+    'title label workflow id workflow_name generate_name',
+    { write: (given) => ({ name: texts(given, 'demo')[0] }) },
+  ],
+  ['desc summary doc', { write: (given) => ({ description: texts(given, 'what it is for')[0] }) }],
+  ['output', { write: { outputs: { RESULT: '${VAR}' } } }],
+  [
+    'api_version kind metadata connections settings static_data entry_point',
+    { say: 'this is no file of Errand: one begins with version: v0.1, then name: and steps:' },
+  ],
+]

@@ -1,0 +1,173 @@
+import { stringify } from 'yaml'
+import { Step, Workflow } from '../../../contract/workflow.ts'
+import { asMap, own } from '../loose-values.ts'
+import type { ValuePath } from '../positions.ts'
+import { didYouMean } from './did-you-mean.ts'
+import { wordsOfFile } from './file-keys.ts'
+import { command, type Instead, type Keys, scalar, type Words } from './instead.ts'
+import { wordsByPlace } from './other-keys.ts'
+import { wordsOfStep } from './step-keys.ts'
+import { otherActions, otherValues } from './values.ts'
+
+/** The thing that a schema describes: a workflow file, or the arguments of the action of this name; `''` is neither. */
+export type Root = 'file' | (string & {})
+
+/** Where something stands, the same for all steps, hosts and names: `file`, `step.retry`, `file.inputs.*`, `cmd.run.cmd`. */
+export function placeOf(root: Root, path: ValuePath): string {
+  const [list, index, ...rest] = path
+  const inStep = root === 'file' && (list === 'steps' || list === 'finally') && typeof index === 'number'
+  let place = inStep ? 'step' : root
+  let before: string | number = ''
+  for (const part of inStep ? rest : path) {
+    const any: boolean = typeof part === 'number' || mapsOfNames.includes(String(before))
+    place += any ? '.*' : `.${part}`
+    before = any ? '' : part
+  }
+  return place
+}
+const mapsOfNames = ['hosts', 'inputs', 'env', 'outputs', 'matrix', 'secrets', 'labels', 'vars', 'headers']
+
+/** Returns what to write instead of a key that is none here; undefined where nothing is known of it. */
+export function insteadOfKey(place: string, key: string, given: unknown): Instead | undefined {
+  if (place === '' || place.startsWith('.')) return undefined
+  const word = snake(key.replace(/^ansible\.\w+\./, ''))
+  if (place === 'vars.set') return { write: { vars: { [key]: given } } }
+  const found = find(wordsAt(place), word)
+  if (found) return found
+  const isArgs = !place.startsWith('file') && !place.startsWith('step')
+  if (isArgs && Object.hasOwn(Step.shape, word))
+    return { say: `write ${word} beside args, in the step itself` }
+  if (place === 'step' && Object.hasOwn(Workflow.shape, word))
+    return { say: word === 'description' ? 'write it as a comment: # …' : `write ${word} at the top level` }
+  if (place === 'step' && (given === null || own(given, 'action') !== undefined))
+    return {
+      write: { name: key, action: own(given, 'action') ?? 'noop' },
+      say: 'name is a key beside the others',
+    }
+  if (place === 'file' && Object.hasOwn(Step.shape, word)) return { say: `write ${word} in the step` }
+  return place === 'file' ? insteadOfJob(key, given) : undefined
+}
+
+/** A name of a variable out of one that is none. */
+export function variableHint(name: string): string | undefined {
+  const fitting = name
+    .replace(/\W+/g, '_')
+    .replace(/^(?=\d)/, '_')
+    .slice(0, 128)
+  return /^(?!__proto__$)[A-Za-z_]\w*$/.test(fitting) ? `write ${fitting}` : undefined
+}
+
+/** A map at the top level that looks like a job or a task. */
+function insteadOfJob(key: string, given: unknown): Instead | undefined {
+  const holder = ['script', 'run', 'command', 'cmds', 'cmd', 'commands'].find(
+    (name) => own(given, name) !== undefined,
+  )
+  if (holder === undefined) return undefined
+  const lines = own(given, holder)
+  return { write: { steps: [{ name: key, ...command(lines) }] } }
+}
+
+function wordsAt(place: string): Words {
+  if (place === 'file') return wordsOfFile
+  if (place === 'step') return wordsOfStep
+  return Object.hasOwn(wordsByPlace, place) ? wordsByPlace[place]! : []
+}
+
+function find(words: Words, word: string): Instead | undefined {
+  return words.find(([names]) => names.split(' ').includes(word))?.[1]
+}
+
+/** `timeout-minutes` and `timeoutMinutes` are `timeout_minutes`. */
+function snake(key: string): string {
+  return key
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replaceAll('-', '_')
+    .toLowerCase()
+}
+
+/** The hint for a key that is none here. */
+export function keyHint(
+  place: string,
+  key: string,
+  given: unknown,
+  allowed: readonly string[],
+): string | undefined {
+  const word = snake(key)
+  if (allowed.includes(word)) return `write ${word}${scalar(given) ? `: ${inline(given)}` : ''}`
+  const instead = insteadOfKey(place, key, given)
+  if (instead) return textOf(instead, given)
+  const otherwise =
+    allowed.length > 0 ? `possible here: ${allowed.join(', ')}` : 'nothing can stand here; leave it out'
+  return didYouMean(key, allowed, place === '' && allowed.length === 0 ? undefined : otherwise)
+}
+
+/** Places where an empty value is not just to be left out. */
+const toldWhenEmpty = [
+  'file.steps',
+  'file.inputs.*',
+  'file.env.*',
+  'step',
+  'step.env.*',
+  'step.name',
+  'step.action',
+]
+
+/** Returns what to write for a value of a wrong kind, or (`given` is undefined) one that is missing. */
+function insteadOfValue(place: string, given: unknown, parent: unknown): Instead | undefined {
+  if (given === null && !toldWhenEmpty.includes(place)) return undefined
+  return Object.hasOwn(otherValues, place) ? otherValues[place]!(given, parent) : undefined
+}
+
+export function valueHint(place: string, given: unknown, parent: unknown): string | undefined {
+  const instead = insteadOfValue(place, given, parent)
+  return instead && textOf(instead, given)
+}
+
+/** The hint for an action that is none; the names of those that are, where nothing is known of it. */
+export function actionHint(name: string, all: readonly string[]): string {
+  const instead = find(otherActions, name.toLowerCase())
+  if (instead) return textOf(instead, name)!
+  return name.includes('/')
+    ? 'no action of others can be used; write what it does as a command: action: cmd.run'
+    : didYouMean(name, all, `the actions are ${all.join(', ')}`)!
+}
+
+export function keysOf({ write }: Instead, given: unknown): Keys | undefined {
+  return typeof write === 'function' ? write(given) : write
+}
+
+export function textOf(instead: Instead, given: unknown): string | undefined {
+  const keys = keysOf(instead, given)
+  const { at, say } = instead
+  if (keys === undefined) return say
+  const written = Object.entries(keys).map(([key, value]) => `${key}: ${inline(value)}`)
+  const all = [written.slice(0, -1).join(', '), written.at(-1)].filter((part) => part !== '').join(' and ')
+  return `write ${all}${at === undefined ? '' : ` ${at}`}${say === undefined ? '' : `; ${say}`}`
+}
+
+const maxShown = 120
+
+/** A value as it may stand in one line, also within a list or a map. */
+function inline(value: unknown): string {
+  const text = flow(value)
+  return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text
+}
+
+const most = { entries: 12, depth: 6 }
+
+function flow(value: unknown, depth = 0): string {
+  if (depth > most.depth) return '…'
+  const inner = (one: unknown) => flow(one, depth + 1)
+  if (Array.isArray(value)) return `[${value.slice(0, most.entries).map(inner).join(', ')}]`
+  const map = asMap(value)
+  if (map) {
+    const entries = Object.entries(map).slice(0, most.entries)
+    return `{${entries.map(([key, held]) => `${inner(key)}: ${inner(held)}`).join(', ')}}`
+  }
+  const short = typeof value === 'string' ? value.slice(0, 500) : value
+  if (typeof short === 'string' && /[\n\t]/.test(short)) return JSON.stringify(short)
+  const text = stringify([short], inOneLine)
+  return text.trim().slice(1, -1)
+}
+
+const inOneLine = { collectionStyle: 'flow', flowCollectionPadding: false, lineWidth: 0 } as const

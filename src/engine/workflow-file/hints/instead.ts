@@ -1,0 +1,118 @@
+import { isCredentialName } from '../../../contract/credential-names.ts'
+import { asMap, asText, entriesOf, own } from '../loose-values.ts'
+
+export type Keys = Readonly<Record<string, unknown>>
+
+/** The words to write instead of something that another system has. */
+export interface Instead {
+  /** The keys and their values, from what is written there. */
+  write?: Keys | ((given: unknown) => Keys | undefined)
+  /** Where they stand, where that is not here. */
+  at?: 'under args' | 'beside args' | 'in the step' | 'at the top level'
+  say?: string
+}
+/** Names, apart from each other by a space, as `snake` makes them. */
+export type Words = readonly (readonly [names: string, instead: Instead])[]
+
+export const scalar = (value: unknown): boolean => ['string', 'number', 'boolean'].includes(typeof value)
+
+/** A list of texts: of one, that one. */
+export function texts(given: unknown, example: string): string[] {
+  const list = (Array.isArray(given) ? given : [given]).filter((one) => typeof one === 'string' && one !== '')
+  return list.length > 0 ? (list as string[]) : [example]
+}
+
+/** A text, number or boolean as text; nothing of what else it may be. */
+export const plain = (value: unknown): string => (scalar(value) ? String(value) : '')
+
+/** A value as JSON, as far as it is such. */
+export function json(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? '{}'
+  } catch {
+    return '{}'
+  }
+}
+
+/** Those of a list of texts that can be names of variables. */
+export function names(given: unknown, example: string): string[] {
+  const good = texts(given, example).filter((one) => /^(?!__proto__$)[A-Za-z_]\w{0,127}$/.test(one))
+  return good.length > 0 ? good : [example]
+}
+
+/** `30`, `"30s"`, `"1h30m"` or `"00:30"` in seconds. */
+export function seconds(given: unknown, example = 30): number {
+  const text = plain(given).trim().slice(0, 40)
+  const [, hours = 0, minutes, rest] = /^(?:(\d+):)?(\d+):(\d+)$/.exec(text) ?? []
+  if (rest !== undefined) return bounded(Number(hours) * 3600 + Number(minutes) * 60 + Number(rest), example)
+  const part = /(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|$)[a-z]*\s*/gi
+  if (text.replace(part, '') !== '') return example
+  const parts = [...text.matchAll(part)]
+  return bounded(
+    parts.reduce((sum, [, number, unit]) => sum + Number(number) * unitSeconds[unit!.toLowerCase()]!, 0),
+    example,
+  )
+}
+const unitSeconds: Readonly<Record<string, number>> = { '': 1, ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 }
+const bounded = (value: number, example: number): number =>
+  value > 0 && value <= 31_536_000 ? value : example
+
+/** A whole number from 1, below `most`. */
+export function count(given: unknown, example = 3, most = 100): number {
+  const number = Number(plain(given) || Number.NaN)
+  return Number.isInteger(number) && number > 0 && number < most ? number : example
+}
+
+/** A map of variables from a map, a list of `NAME=value`, or one of `{name, value}`; no credential is repeated. */
+export function variables(given: unknown, example: Keys = { NAME: 'value' }): Keys {
+  const pairs = Array.isArray(given)
+    ? given.map((one): [string, unknown] => {
+        const [, name = '', value = ''] = /^([^=:]*)[=:]\s*(.*)$/.exec(asText(one) ?? '') ?? []
+        return asMap(one) ? [plain(own(one, 'name')), own(one, 'value')] : [name, value]
+      })
+    : entriesOf(given)
+  const good = pairs.filter(
+    ([name, value]) =>
+      /^(?!__proto__$)[A-Za-z_]\w{0,127}$/.test(name) && scalar(value) && !isCredentialName(name),
+  )
+  return good.length > 0 ? Object.fromEntries(good) : example
+}
+
+/** The action for a command of one line or many. */
+export function command(given: unknown): Keys {
+  const lines = asMap(given)
+    ? texts(own(given, 'cmd') ?? own(given, 'run'), 'echo hello')
+    : texts(given, 'echo hello')
+  const text = lines.join('\n')
+  return text.includes('\n')
+    ? { action: 'shell.run', args: { script: text } }
+    : { action: 'cmd.run', args: { cmd: text } }
+}
+
+export const example: Keys = { name: 'hello', action: 'cmd.run', args: { cmd: 'echo hello' } }
+export const failed: Keys = {
+  name: 'tell',
+  when: '${ERRAND_RUN_STATUS} == "failed"',
+  action: 'cmd.run',
+  args: { cmd: 'echo "it failed"' },
+}
+export const timeout: Instead = { write: (given) => ({ timeout_seconds: seconds(given) }) }
+export const minutes: Instead = { write: (given) => ({ timeout_seconds: 60 * count(given, 5) }) }
+/** The file of a sub-workflow. */
+export const part = (given: unknown): string =>
+  texts(given, 'part.yaml').find((path) => !path.includes('${')) ?? 'part.yaml'
+export const sub = (given: unknown): Keys => ({ action: 'workflow.run', args: { file: part(given) } })
+export const leave = (why: string): Instead => ({ say: `leave it out: ${why}` })
+
+/** The URL of a host agent from what is given as a host. */
+export const hostUrl = (given: unknown): string => {
+  const host = /^[\w.-]+(:\d+)?$/.exec(asText(given) ?? '')?.[0] ?? '10.0.0.5'
+  return `http://${host}${host.includes(':') ? '' : ':7072'}`
+}
+
+/** Cores, of `500m` too. */
+export function cores(given: unknown): number {
+  const [, number, milli] = /^(\d*\.?\d+)(m?)$/.exec(plain(given).slice(0, 20)) ?? []
+  const value = Number(number ?? 2) / (milli ? 1000 : 1)
+  return value > 0 && value <= 100_000 ? value : 2
+}

@@ -1,0 +1,284 @@
+import { asList, asText, entriesOf, own } from '../loose-values.ts'
+import {
+  command,
+  count,
+  example,
+  failed,
+  type Instead,
+  type Keys,
+  leave,
+  minutes,
+  names,
+  plain,
+  scalar,
+  seconds,
+  sub,
+  texts,
+  timeout,
+  variables,
+  type Words,
+} from './instead.ts'
+
+const loops: Instead = {
+  write: (given) => ({
+    foreach: asList(given).length > 0 && asList(given).every(scalar) ? given : ['a', 'b'],
+  }),
+  say: 'each is ${ITEM}, in a command "$ITEM"',
+}
+const machine: Instead = {
+  say: 'name a host: write targets: [build] here, and inventory: {hosts: {build: {labels: {os: linux}}}} at the top level',
+}
+const afterFailure: Instead = {
+  write: { finally: [failed] },
+  at: 'at the top level',
+  say: 'or rollback: in this step, to undo it',
+}
+const docker: Instead = {
+  write: (given) => ({
+    action: 'cmd.run',
+    args: { cmd: `docker run --rm ${texts(given, 'node:22')[0]} npm test` },
+  }),
+  say: 'a step runs on its host itself',
+}
+
+/** Those keys of a matrix that are a variable with its values. */
+function lists(matrix: unknown): Keys {
+  const good = entriesOf(matrix).filter(
+    ([name, values]) =>
+      names(name, '').includes(name) && asList(values).some(scalar) && asList(values).every(scalar),
+  )
+  return good.length > 0 ? Object.fromEntries(good) : { NODE: [22, 24] }
+}
+
+/** A condition, with `${ }` around a bare name that is compared. */
+function condition(given: unknown): string {
+  const text = asText(given) ?? ''
+  const bare = /^([A-Za-z_]\w*) *([=!]=) *(\w+|"[^"$]*"|'[^'$]*')$/.exec(text)
+  if (bare) return `\${${bare[1]}} ${bare[2]} ${bare[3]}`
+  return /^\$\{\w+\}( *[=!]= *[\w"]+)?$/.test(text) ? text : '${STAGE} == "prod"'
+}
+
+const takesArgs = ['cmd', 'script', 'url', 'path', 'prompt', 'file']
+
+/** Keys of a step. */
+export const wordsOfStep: Words = [
+  ['run command cmd script bash sh exec cmds commands raw win_shell powershell', { write: command }],
+  [
+    'shell',
+    {
+      write: (given) =>
+        /^(\/bin\/)?(ba)?sh\b/.test(plain(given))
+          ? {
+              action: 'shell.run',
+              args: { shell: plain(given).includes('bash') ? 'bash' : 'sh', script: 'echo hello' },
+            }
+          : command(given),
+    },
+  ],
+  [
+    'uses',
+    {
+      write: (given) => ({
+        action: 'cmd.run',
+        args: {
+          cmd: plain(given).includes('checkout')
+            ? 'git clone --depth 1 https://example.org/shop.git .'
+            : 'npm test',
+        },
+      }),
+      say: 'no action of others can be used; write what it does as a command',
+    },
+  ],
+  [
+    'with params parameters arguments input config options',
+    {
+      write: (given) => ({
+        args: takesArgs.some((name) => own(given, name)) ? given : { cmd: 'echo hello' },
+      }),
+      say: 'what an action takes is in docs/workflows.md',
+    },
+  ],
+  [
+    'inputs',
+    {
+      write: (given) => ({ inputs: variables(given) }),
+      at: 'under args',
+      say: 'of workflow.run; other actions have no inputs',
+    },
+  ],
+  ['vars variables environment env_vars environ', { write: (given) => ({ env: variables(given) }) }],
+  [
+    'if condition only_if rules only preconditions precondition run_if',
+    { write: (given) => ({ when: condition(given) }) },
+  ],
+  ['unless skip_if except', { write: { when: '${STAGE} != "prod"' } }],
+  [
+    'failed_when changed_when check_mode',
+    leave('a step fails where its command ends with another code than 0: write exit 1 in it'),
+  ],
+  [
+    'depends depends_on dependencies deps after requires wait_for need depend',
+    { write: (given) => ({ needs: texts(given, 'other-step') }) },
+  ],
+  [
+    'retries retry_count max_retries retry_attempts',
+    { write: (given) => ({ retry: { max_attempts: count(given, 2) + 1 } }), say: 'the first try counts too' },
+  ],
+  [
+    'attempts max_attempts tries max_tries',
+    { write: (given) => ({ retry: { max_attempts: count(given) } }) },
+  ],
+  [
+    'retry_policy retry_strategy retryable retry_on',
+    {
+      write: (given) => ({ retry: { max_attempts: count(own(given, 'limit'), 2) + 1 } }),
+      say: 'the first try counts too',
+    },
+  ],
+  [
+    'until repeat_policy repeat',
+    {
+      write: { retry: { max_attempts: 10, backoff: { delay_seconds: 5, factor: 1 } } },
+      say: 'and let the command fail until it is so',
+    },
+  ],
+  [
+    'delay retry_delay backoff retry_interval interval',
+    { write: (given) => ({ retry: { max_attempts: 3, backoff: { delay_seconds: seconds(given, 5) } } }) },
+  ],
+  ['timeout timeout_sec timeout_secs time_limit max_time active_deadline_seconds deadline async', timeout],
+  ['timeout_minutes timeout_in_minutes', minutes],
+  [
+    'loop with_items with_list with_sequence with_dict with_fileglob for items for_each each range with_param loop_control',
+    loops,
+  ],
+  ['strategy', { write: (given) => ({ matrix: lists(own(given, 'matrix')) }) }],
+  [
+    'parallel',
+    {
+      write: (given) => (typeof given === 'number' ? { max_parallel: count(given) } : undefined),
+      say: 'steps run at once where they name what comes before them: needs: [other-step]',
+    },
+  ],
+  [
+    'throttle max_workers forks parallelism concurrency max_concurrent',
+    { write: (given) => ({ max_parallel: count(given) }) },
+  ],
+  [
+    'hosts host target node nodes delegate_to',
+    { write: (given) => ({ targets: texts(given, 'web') }), say: 'each is a host of inventory.hosts' },
+  ],
+  ['runs_on tags agent pool node_selector runner group', machine],
+  ['image container docker', docker],
+  [
+    'ignore_errors allow_failure ignore_failure ignore_error continue_on continue soft_fail allow_failures optional',
+    { write: { continue_on_error: true } },
+  ],
+  [
+    'fail_fast any_errors_fatal',
+    {
+      write: (given) => (given === false ? { continue_on_error: true } : undefined),
+      say: 'a step that fails ends the run, unless it has continue_on_error: true',
+    },
+  ],
+  [
+    'cwd dir workdir working_dir working_directory chdir work_dir',
+    { write: (given) => ({ cwd: texts(given, '/srv/app')[0] }), at: 'under args' },
+  ],
+  [
+    'must_vars required_vars must_export exports',
+    { write: (given) => ({ expect_vars: names(given, 'TOKEN') }) },
+  ],
+  ['export_vars max_output_bytes output_path', { say: 'write it under args' }],
+  [
+    'register output result stdout_to save_as set_output export',
+    {
+      write: (given) => ({
+        outputs: { [names(given, 'RESULT')[0]!]: 'stdout' },
+      }),
+    },
+  ],
+  [
+    'stdout stderr log',
+    { write: (given) => ({ output_path: texts(given, '/tmp/output')[0] }), at: 'under args' },
+  ],
+  [
+    'id title label step display_name task',
+    { write: (given) => ({ name: texts(given, 'build')[0] }), say: 'a step has this name alone' },
+  ],
+  ['secret', { write: (given) => ({ secrets: names(given, 'TOKEN') }) }],
+  [
+    'notify handlers listen',
+    leave('what comes after it is a step of its own, with when: where it is not always wanted'),
+  ],
+  [
+    'become become_user sudo user run_as',
+    {
+      write: { action: 'cmd.run', args: { cmd: 'sudo systemctl restart shop' } },
+      say: 'sudo is a part of the command',
+    },
+  ],
+  ['rescue on_failure on_error on_fail', afterFailure],
+  [
+    'always on_exit on_success finally post after_script cleanup',
+    { write: { finally: [{ ...example, name: 'tidy' }] }, at: 'at the top level' },
+  ],
+  ['undo revert compensate', { write: (given) => ({ rollback: command(given) }) }],
+  ['block steps tasks', { write: sub, say: 'or write the steps after this one' }],
+  [
+    'workflow include include_tasks import_tasks include_role import_role call sub_workflow subworkflow child trigger extends template_ref dag',
+    { write: sub },
+  ],
+  [
+    'artifacts archive_artifacts',
+    {
+      write: { action: 'cmd.run', args: { cmd: 'cp -r dist /srv/artifacts/' } },
+      say: 'files stay where a command puts them',
+    },
+  ],
+  [
+    'cache before_script checkout services gather_facts no_log no_tty environment_url coverage interruptible resource_group delegate_facts run_once position type_version parameters_ui mail_on_error signal_on_stop silent',
+    leave('Errand has nothing by that name'),
+  ],
+  [
+    'sleep pause wait',
+    { write: (given) => ({ action: 'cmd.run', args: { cmd: `sleep ${seconds(given, 5)}` } }) },
+  ],
+  [
+    'copy template',
+    { write: { action: 'file.write', args: { path: '/etc/shop.conf', content: 'level = ${LEVEL}\n' } } },
+  ],
+  [
+    'debug echo print',
+    {
+      write: (given) => ({
+        action: 'cmd.run',
+        args: { cmd: `echo "${texts(own(given, 'msg') ?? given, 'hello')[0]!.replaceAll('"', '')}"` },
+      }),
+    },
+  ],
+  ['set_fact set_vars set', { write: (given) => ({ action: 'vars.set', args: { vars: variables(given) } }) }],
+  [
+    'uri http get_url fetch',
+    {
+      write: (given) => ({
+        action: 'http.request',
+        args: { url: asText(own(given, 'url')) ?? 'https://example.org/api' },
+      }),
+    },
+  ],
+  [
+    'approval manual input_request gate',
+    { write: { action: 'approval.wait', args: { message: 'Deploy?' } } },
+  ],
+  ['service systemd', { write: { action: 'cmd.run', args: { cmd: 'systemctl restart shop' } } }],
+  [
+    'apt yum dnf apk package pip npm',
+    { write: { action: 'cmd.run', args: { cmd: 'apt-get install -y jq' } } },
+  ],
+  [
+    'git',
+    { write: { action: 'cmd.run', args: { cmd: 'git clone --depth 1 https://example.org/shop.git' } } },
+  ],
+  ['file', { write: { action: 'cmd.run', args: { cmd: 'mkdir -p /srv/shop' } } }],
+]

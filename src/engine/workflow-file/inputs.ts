@@ -1,0 +1,77 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { Input, Workflow } from '../../contract/workflow.ts'
+import { nearest } from './hints/did-you-mean.ts'
+import { describe, oneOf } from './sentences.ts'
+
+type Given = Readonly<Record<string, string | number | boolean>>
+export interface InputProblem {
+  input: string
+  message: string
+}
+
+/**
+ * The variables that a run starts with: what is given, and the defaults of inputs that are not. A name that is
+ * no input is allowed. Throws `invalid_argument` with all that is wrong (details: `InputProblem[]`).
+ */
+export function resolveInputs(workflow: Workflow, given: Given): Record<string, string> {
+  const problems = inputProblems(workflow, given)
+  if (problems.length > 0) {
+    const missing = problems.find(({ input }) => !Object.hasOwn(given, input))
+    throw new ErrandError(
+      'invalid_argument',
+      `Workflow "${workflow.name}": ${problems.map(({ message }) => message).join('; ')}.`,
+      {
+        hint: missing ? `Give a value, such as --var ${missing.input}=…` : undefined,
+        details: problems,
+      },
+    )
+  }
+  const values: Record<string, string> = {}
+  for (const [name, input] of Object.entries(workflow.inputs ?? {})) {
+    if (input.default !== undefined) values[name] = String(input.default)
+  }
+  for (const [name, value] of Object.entries(given)) values[name] = String(value)
+  return values
+}
+
+/** All that is wrong with the values given for a workflow's inputs; `isOpen` values are not known yet. */
+export function inputProblems(
+  workflow: Workflow,
+  given: Given,
+  isOpen: (value: unknown) => boolean = () => false,
+): InputProblem[] {
+  const inputs = workflow.inputs ?? {}
+  const undeclared = Object.keys(given).filter((name) => !Object.hasOwn(inputs, name))
+  return Object.entries(inputs).flatMap(([name, input]) => {
+    if (!Object.hasOwn(given, name)) {
+      if (!input.required || input.default !== undefined) return []
+      const near = nearest(name, undeclared)
+      return [{ input: name, message: `input ${name} is missing${near ? ` (you gave ${near})` : ''}` }]
+    }
+    const value = given[name]!
+    const wrong = isOpen(value) ? undefined : misfit(value, input)
+    return wrong ? [{ input: name, message: `input ${name} ${wrong}` }] : []
+  })
+}
+
+type Scalar = string | number | boolean
+
+/** Returns why a value is none of this input, as it follows the input's name; undefined where it fits. */
+export function misfit(value: Scalar, input: Pick<Input, 'type' | 'enum'>): string | undefined {
+  const text = String(value)
+  if (input.type === 'number' && !isNumber(text)) return `must be a number, but is ${describe(value)}`
+  if (input.type === 'boolean' && text !== 'true' && text !== 'false')
+    return `must be true or false, but is ${describe(value)}`
+  if (input.enum && !input.enum.some((choice) => String(choice) === text)) {
+    return `must be ${oneOf(input.enum.map(String))}, but is ${describe(value)}`
+  }
+  return undefined
+}
+
+function isNumber(text: string): boolean {
+  return /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)
+}
+
+export function isScalar(value: unknown): value is Scalar {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+}

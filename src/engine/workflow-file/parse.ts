@@ -1,0 +1,226 @@
+import {
+  type Alias,
+  type Document,
+  isPair,
+  isScalar,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type Scalar,
+  visit,
+  type YAMLMap,
+  type YAMLSeq,
+} from 'yaml'
+import { keyOf, type Locate, locator } from './positions.ts'
+import { type Problem, sortProblems } from './problems.ts'
+
+export interface ParsedYaml {
+  /** Absent where there are problems. */
+  value?: unknown
+  locate: Locate
+  problems: Problem[]
+}
+
+/** Reads one YAML document. Mistakes of the YAML itself are problems, at most twenty of them. */
+export function parseYaml(text: string): ParsedYaml {
+  const lines = new LineCounter()
+  try {
+    // The library's own search for repeated keys takes a time that grows with their square.
+    const options = { lineCounter: lines, merge: true, prettyErrors: false, uniqueKeys: false }
+    const document = parseDocument(text, options)
+    const { faults, targets } = review(document)
+    const locate = locator(document.contents, targets, text, lines)
+    const all = [...document.errors, ...document.warnings, ...faults]
+    if (all.length > 0) return { locate, problems: yamlProblems(all, text, lines) }
+    const value: unknown = document.toJS({ maxAliasCount: -1 })
+    if (targets.size > 0 && expandedSize(value) > maxExpandedSize) {
+      return { locate, problems: [tooMuchByAliases()] }
+    }
+    return { value, locate, problems: [] }
+  } catch (error) {
+    return { locate: () => undefined, problems: [unreadable(error)] }
+  }
+}
+
+/** The library looks through all of them for each alias. */
+const maxAnchorsAndAliases = 2000
+
+/**
+ * Finds repeated and reserved keys and aliases of nothing, keeps numbers that become variables as they are written, and
+ * answers what each alias stands for.
+ */
+function review(document: Document): { faults: YamlFault[]; targets: Map<Alias, Node> } {
+  const faults: YamlFault[] = []
+  const anchors = new Map<string, Node>()
+  const targets = new Map<Alias, Node>()
+  let named = 0
+  const count = (node: Node) => {
+    if (++named === maxAnchorsAndAliases)
+      faults.push({ code: 'TOO_MANY_ALIASES', message: '', pos: node.range ?? [0] })
+  }
+  const name = (node: YAMLMap | YAMLSeq | Scalar) => {
+    if (node.anchor === undefined) return
+    anchors.set(node.anchor, node)
+    count(node)
+  }
+  visit(document, {
+    Alias(_key, node: Alias, ancestors) {
+      const target = anchors.get(node.source)
+      if (!target || ancestors.includes(target)) {
+        faults.push({
+          code: target ? 'CIRCULAR_ALIAS' : 'BAD_ALIAS',
+          message: node.source,
+          pos: node.range ?? [0],
+        })
+      } else targets.set(node, target)
+      count(node)
+    },
+    Seq: (_key, node: YAMLSeq) => name(node),
+    Map(_key, node: YAMLMap) {
+      name(node)
+      const seen = new Set<string>()
+      for (const pair of node.items) {
+        if (!isScalar(pair.key)) continue
+        const key = keyOf(pair)
+        if (key === '__proto__')
+          faults.push({ code: 'RESERVED_KEY', message: key, pos: pair.key.range ?? [0] })
+        if (seen.has(key)) faults.push({ code: 'DUPLICATE_KEY', message: key, pos: pair.key.range ?? [0] })
+        seen.add(key)
+      }
+    },
+    Scalar(key, node: Scalar, ancestors) {
+      name(node)
+      if (typeof node.value !== 'number' || key === 'key') return
+      if (node.source === undefined || node.source === String(node.value)) return
+      if (becomesText.test(pathOf(ancestors, node))) node.value = node.source
+    },
+  })
+  return { faults, targets }
+}
+
+/** In characters and entries; a file without aliases is bounded by its own length. */
+const maxExpandedSize = 8 * 1024 * 1024
+
+/** How large a value is with everything that aliases share written out. */
+function expandedSize(value: unknown, sizes = new Map<object, number>()): number {
+  if (typeof value === 'string') return value.length
+  if (typeof value !== 'object' || value === null) return 1
+  const known = sizes.get(value)
+  if (known !== undefined) return known
+  let size = 1
+  for (const [key, inner] of Object.entries(value)) size += key.length + 1 + expandedSize(inner, sizes)
+  sizes.set(value, size)
+  return size
+}
+
+/** A number that becomes a variable keeps its digits: 3.10 is not 3.1. */
+const becomesText =
+  /^(.*\.args\.workflow\.)?(env|inputs\.[^.]+\.(default|enum)|(steps|finally)\.\d+\.(env|matrix|foreach|args\.(vars|inputs)))(\.|$)/
+
+function pathOf(ancestors: readonly unknown[], node: unknown): string {
+  const path: (string | number)[] = []
+  for (const [index, ancestor] of ancestors.entries()) {
+    if (isPair(ancestor)) path.push(keyOf(ancestor))
+    const next = ancestors[index + 1] ?? node
+    const items = (ancestor as { items?: unknown }).items
+    if (!isPair(next) && Array.isArray(items)) path.push(items.indexOf(next))
+  }
+  return path.join('.')
+}
+
+/** As the library reports it, or we in its manner: `pos` begins with the offset in the text. */
+interface YamlFault {
+  code: string
+  message: string
+  pos: readonly number[]
+}
+
+const maxProblems = 20
+const tooDeep = 'the file is nested too deeply'
+
+/** One slip in YAML tends to be reported several times over: the first of each line is kept. */
+function yamlProblems(faults: readonly YamlFault[], text: string, lines: LineCounter): Problem[] {
+  const all = faults.map(({ code, message, pos }): Problem => {
+    const { line, col } = lines.linePos(pos[0] ?? 0)
+    return {
+      severity: 'error',
+      path: '',
+      line,
+      column: col,
+      ...explain(code, message, text.slice(0, pos[0])),
+    }
+  })
+  const kept = new Map<number | undefined, Problem>()
+  for (const problem of sortProblems(all)) if (!kept.has(problem.line)) kept.set(problem.line, problem)
+  return [...kept.values()].slice(0, maxProblems)
+}
+
+/** Returns the problem of a text in which there is no document to speak of. */
+function unreadable(error: unknown): Problem {
+  const message = error instanceof Error ? error.message : String(error)
+  return atStart(error instanceof RangeError ? tooDeep : `not valid YAML: ${firstLine(message)}`)
+}
+
+function tooMuchByAliases(): Problem {
+  return { ...atStart('the file is too large with its aliases written out'), hint: aliasHint }
+}
+
+const aliasHint = 'an alias (*name) repeats all that its anchor (&name) holds; use fewer'
+
+function atStart(message: string): Problem {
+  return { severity: 'error', path: '', line: 1, column: 1, message }
+}
+
+function explain(code: string, message: string, before: string): Pick<Problem, 'message' | 'hint'> {
+  if (message.startsWith('Maximum call stack')) return { message: tooDeep }
+  switch (code) {
+    case 'MULTIPLE_DOCS':
+      return {
+        message: 'the file holds several YAML documents',
+        hint: 'keep one workflow in a file, without a second "---"',
+      }
+    case 'DUPLICATE_KEY':
+      return { message: `key "${message}" is written twice`, hint: 'keep one of them' }
+    case 'RESERVED_KEY':
+      return { message: `nothing can be named "${message}"`, hint: 'choose another name' }
+    case 'TAB_AS_INDENT':
+      return { message: 'a tab is used to indent', hint: 'YAML is indented with spaces only' }
+    case 'TAG_RESOLVE_FAILED':
+      return {
+        message: `YAML reads "!" here as a tag: ${firstLine(message)}`,
+        hint: 'put the whole value in quotes',
+      }
+    case 'TOO_MANY_ALIASES':
+      return { message: 'the file has too many anchors and aliases', hint: 'write some of them out' }
+    case 'CIRCULAR_ALIAS':
+      return { message: `alias *${message} stands inside its own anchor`, hint: aliasHint }
+    case 'BAD_ALIAS':
+      return {
+        message: `no anchor &${message} stands before this alias`,
+        hint: 'put text that begins with "*" in quotes',
+      }
+    default:
+      return { message: `not valid YAML: ${firstLine(message)}`, hint: quotesHint(code, before) }
+  }
+}
+
+const slips: Readonly<Record<string, string | undefined>> = {
+  BLOCK_IN_FLOW: 'within { } and [ ] put a text that has ": " or "- " in it in quotes as a whole',
+  BAD_INDENT: 'give this line the indentation of the line that it belongs to; YAML counts spaces',
+  MULTILINE_IMPLICIT_KEY: 'a key stands on one line, with ": " behind it',
+  BAD_DQ_ESCAPE: 'within "…" a \\ is written \\\\; or use single quotes',
+}
+
+/** Most often a value holds a character that means something to YAML. */
+function quotesHint(code: string, before: string): string | undefined {
+  const slip = slips[code]
+  if (before.endsWith('$')) return 'within [ ] and { } put it in quotes: "${NAME}"'
+  const quotable = ['BAD_SCALAR_START', 'UNEXPECTED_TOKEN', 'MISSING_CHAR', 'BLOCK_AS_IMPLICIT_KEY']
+  if (!quotable.includes(code))
+    return slip ?? 'look at the indentation and the quotes of this line and the one before'
+  return 'a value with : # { } [ ] & * ! or quotes in it goes in quotes as a whole'
+}
+
+function firstLine(message: string): string {
+  return message.split('\n', 1)[0]!
+}

@@ -1,0 +1,57 @@
+import { shippedAgents } from '../../contract/actions.ts'
+import type { AgentState } from '../../contract/agent.ts'
+import type { AgentHealth, AgentsHealth } from '../../contract/agent-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunnerView } from '../../contract/protocol.ts'
+
+/** The agents of the connected runners, one by one; the ones that ship with Errand also where no runner tells of them. */
+export function agentsHealth(runners: readonly RunnerView[], showRunners: boolean): AgentsHealth {
+  const connected = runners.filter(({ status }) => status !== 'disconnected')
+  const told = connected.flatMap(({ id, agents = [] }) => agents.map((agent) => ({ id, agent })))
+  const names = new Set<string>([...shippedAgents, ...told.map(({ agent }) => agent.name)])
+  const agents: Record<string, AgentHealth> = {}
+  for (const name of names) {
+    const have = told.filter(({ agent }) => agent.name === name)
+    const best = bestOf(have.map(({ agent }) => agent)) ?? untold(name, connected)
+    agents[name] = {
+      ...best,
+      available: best.usable,
+      error: best.why,
+      ...(showRunners ? { runners: have.map(({ id, agent }) => ({ id, ...standing(agent) })) } : {}),
+    }
+  }
+  return { agents }
+}
+
+/** The one that can do most. */
+const bestOf = (states: readonly AgentState[]): AgentState | undefined =>
+  states.find(({ usable }) => usable) ?? states.find(({ installed }) => installed) ?? states[0]
+
+const standing = ({ version, usable, why }: AgentState) => ({ version, usable, why })
+
+function untold(name: string, connected: readonly RunnerView[]): AgentState {
+  const why =
+    connected.length === 0
+      ? 'no runner is connected'
+      : connected.every(({ agents }) => agents === undefined)
+        ? 'the runners have not told yet what they have'
+        : 'no connected runner knows it'
+  return { name, title: name, installed: false, usable: false, why }
+}
+
+/** Names of the agents that the runners have, of their own too. */
+export const agentsOf = (runners: readonly RunnerView[]): string[] =>
+  runners.flatMap(({ agents = [] }) => agents.map(({ name }) => name))
+
+/**
+ * Throws `invalid_argument` for an agent that neither ships with Errand nor is one of the tenant's runners'. A runner that has
+ * not told yet what it has may know it.
+ */
+export function checkAgentName(name: string, runners: readonly RunnerView[]): void {
+  if (runners.some(({ agents }) => agents === undefined)) return
+  const names = new Set<string>([...shippedAgents, ...agentsOf(runners)])
+  if (names.has(name)) return
+  throw new ErrandError('invalid_argument', `There is no agent "${name.slice(0, 80)}".`, {
+    hint: `There are: ${[...names].join(', ')}.`,
+  })
+}

@@ -1,0 +1,234 @@
+import {
+  API_TOKEN_SECONDS,
+  type LoginAnswer,
+  type TokenStatus,
+  type TokenView,
+  type UserView,
+} from '../../contract/account-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { NewToken, Token, User } from '../../stores/accounts.ts'
+import type { Auth, Identity } from '../auth/auth.ts'
+import { DEFAULT_TENANT, newId, newTokenText, tokenSha256 } from '../auth/tokens.ts'
+import type { ApiContext } from './api-context.ts'
+import { isAdmin, needAdmin } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
+
+const userView = ({ id, name, role, tenant, disabled, created_at }: User): UserView => ({
+  id,
+  name,
+  role,
+  tenant,
+  disabled,
+  created_at,
+})
+
+export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner }: ApiContext) {
+  return {
+    'GET /api/users': async ({ identity, query: { name, role, status } }) => {
+      const all = (await accounts.users({ tenant: identity.user.tenant })).map(userView)
+      const fits = (user: UserView): boolean =>
+        (name ?? user.name) === user.name &&
+        (role ?? user.role) === user.role &&
+        (status === undefined || (status === 'disabled') === user.disabled)
+      return { users: all.filter(fits) }
+    },
+
+    'POST /api/users': async ({ identity, body }) => {
+      const { tenant = identity.user.tenant } = body
+      if (tenant !== identity.user.tenant && identity.user.tenant !== DEFAULT_TENANT)
+        throw new ErrandError(
+          'forbidden',
+          `Users of another tenant are for admins of the tenant "${DEFAULT_TENANT}" to make.`,
+          { hint: 'Ask one of them.' },
+        )
+      // Runs name their owner: whoever has the name sees them.
+      if ((await engine.list({ owner: body.name, tenant, limit: 1 })).runs.length > 0)
+        if ((await accounts.userByName({ tenant, name: body.name })) === undefined)
+          throw new ErrandError(
+            'conflict',
+            `The name "${body.name}" belonged to someone who still has runs here.`,
+            {
+              hint: 'Take another name, so that the new user does not see them.',
+            },
+          )
+      const user: User = {
+        id: newId('user'),
+        name: body.name,
+        role: body.role,
+        tenant,
+        password_hash: await auth.passwords.hash(body.password),
+        created_at: new Date().toISOString(),
+        disabled: false,
+      }
+      await accounts.createUser(user)
+      return { ...userView(user), warnings: ownRunner ? separationWarnings(user) : [] }
+    },
+
+    'PATCH /api/users/:id': async ({ identity, params, body }) => {
+      const user = await sameTenant(identity, params.id)
+      if (body.disabled === true || body.role === 'user') notYourself(identity, user)
+      const { password, ...rest } = body
+      const patch =
+        password === undefined ? rest : { ...rest, password_hash: await auth.passwords.hash(password) }
+      const changed = await accounts.updateUser(user.id, patch)
+      auth.changed()
+      return userView(changed)
+    },
+
+    'DELETE /api/users/:id': async ({ identity, params }) => {
+      const user = await sameTenant(identity, params.id)
+      notYourself(identity, user)
+      const { tenant, name: owner } = user
+      const { data } = await bots.data.list({ tenant, owner })
+      if (data.length > 0)
+        // They are kept by name: whoever has it next would have them.
+        throw new ErrandError(
+          'conflict',
+          `The user "${owner}" has data of bots: ${data.map(({ bot_id }) => bot_id).join(', ')}.`,
+          {
+            hint: `Take out what is still needed, and remove them: errand bot data remove ${data[0]!.bot_id} --owner ${owner}`,
+            details: { bots: data.map(({ bot_id }) => bot_id) },
+          },
+        )
+      await accounts.deleteUser(user.id)
+      await secrets.dropOfUser({ tenant: user.tenant, owner: user.name })
+      auth.changed()
+    },
+  } satisfies Partial<Handlers>
+
+  async function sameTenant(identity: Identity, id: string): Promise<User> {
+    const user = await accounts.user(id)
+    if (user === undefined || user.tenant !== identity.user.tenant)
+      throw new ErrandError('not_found', `There is no user with the id "${id}".`, {
+        hint: 'List them with: errand users list',
+      })
+    return user
+  }
+}
+
+/** The hub's own runner is of the first tenant. */
+const separationWarnings = ({ name, role, tenant }: User): string[] =>
+  role === 'admin' || tenant !== DEFAULT_TENANT
+    ? []
+    : [
+        `Steps and agents of "${name}" can read this hub's files, its admin token among them: the hub's own runner carries them out as the hub's user. With users that you trust less than an admin start it with --no-runner, and runners as another user or on other machines.`,
+      ]
+
+/** So that there is always an admin left. */
+function notYourself(identity: Identity, user: User): void {
+  if (user.id === identity.user.id)
+    throw new ErrandError('conflict', 'You cannot take your own access away.', {
+      hint: 'Let another admin do it.',
+    })
+}
+
+export function loginHandlers({ auth }: ApiContext) {
+  return {
+    'POST /api/auth/login': async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      return loginAnswer(await auth.login(request.body, request.ip))
+    },
+
+    'POST /api/auth/logout': async ({ identity }) => {
+      await auth.logout(identity)
+    },
+
+    'POST /api/auth/password': async ({ identity, body, ip }, reply) => {
+      reply.header('cache-control', 'no-store')
+      return loginAnswer(await auth.changePassword(identity.user, body, ip))
+    },
+
+    'GET /api/auth/me': ({ identity: { user, token, session } }) => ({
+      ...userView(user),
+      expires_at: (token ?? session)?.expires_at,
+    }),
+  } satisfies Partial<Handlers>
+}
+
+const loginAnswer = ({ token, expires_at, user }: Awaited<ReturnType<Auth['login']>>): LoginAnswer => ({
+  token,
+  expires_at,
+  access_token: token,
+  token_type: 'Bearer',
+  expires_in: Math.max(0, Math.round((Date.parse(expires_at) - Date.now()) / 1000)),
+  user: { ...userView(user), username: user.name },
+})
+
+function statusOf({ revoked_at, used_at, expires_at }: Token): TokenStatus {
+  if (revoked_at !== undefined) return 'revoked'
+  if (used_at !== undefined) return 'used'
+  return expires_at !== undefined && Date.parse(expires_at) <= Date.now() ? 'expired' : 'good'
+}
+
+const tokenView = (token: Token, user: string): TokenView => ({
+  id: token.id,
+  name: token.name,
+  scope: token.scope,
+  status: statusOf(token),
+  user,
+  group: token.group,
+  runner_id: token.runner_id,
+  created_at: token.created_at,
+  last_used_at: token.last_used_at,
+  used_at: token.used_at,
+  expires_at: token.expires_at,
+  revoked_at: token.revoked_at,
+})
+
+export function tokenHandlers({ accounts, auth }: ApiContext) {
+  return {
+    'GET /api/tokens': async ({ identity, query }) => {
+      const { user } = identity
+      const users: User[] = isAdmin(identity) ? await accounts.users({ tenant: user.tenant }) : [user]
+      const names = new Map(users.map(({ id, name }) => [id, name]))
+      const tokens = await accounts.tokens(isAdmin(identity) ? { tenant: user.tenant } : { user_id: user.id })
+      const all = tokens.map((token) =>
+        tokenView(token, names.get(token.user_id ?? '') ?? token.created_by ?? ''),
+      )
+      const asked = ['name', 'scope', 'status', 'user'] as const
+      return {
+        tokens: all.filter((token) => asked.every((key) => (query[key] ?? token[key]) === token[key])),
+      }
+    },
+
+    'POST /api/tokens': async ({ identity, body }, reply) => {
+      // A runner is handed everybody's work, and the figures are of all that the hub does.
+      if (body.scope !== 'api') needAdmin(identity)
+      if (body.scope !== 'runner' && body.group !== undefined)
+        throw new ErrandError('bad_request', 'body.group: only a runner token has a group.', {
+          hint: 'Leave it out, or make a token of the scope "runner".',
+        })
+      const text = newTokenText(body.scope)
+      const nowMs = Date.now()
+      const { expires_in_seconds = body.scope === 'api' ? API_TOKEN_SECONDS : null } = body
+      const token: NewToken = {
+        id: newId('token'),
+        name: body.name,
+        user_id: identity.user.id,
+        scope: body.scope,
+        token_sha256: tokenSha256(text),
+        created_at: new Date(nowMs).toISOString(),
+        expires_at:
+          expires_in_seconds === null ? undefined : new Date(nowMs + expires_in_seconds * 1000).toISOString(),
+        group: body.group,
+      }
+      await accounts.createToken(token)
+      reply.header('cache-control', 'no-store')
+      return { ...tokenView(token, identity.user.name), token: text }
+    },
+
+    'DELETE /api/tokens/:id': async ({ identity, params }) => {
+      const token = await accounts.token(params.id)
+      const owner = token?.user_id === undefined ? undefined : await accounts.user(token.user_id)
+      const theirs = isAdmin(identity)
+        ? (owner?.tenant ?? token?.tenant) === identity.user.tenant
+        : owner?.id === identity.user.id
+      if (token === undefined || !theirs)
+        throw new ErrandError('not_found', `There is no token with the id "${params.id}".`, {
+          hint: 'List them with: errand tokens list',
+        })
+      await accounts.revokeToken(token.id, new Date().toISOString())
+      auth.changed()
+    },
+  } satisfies Partial<Handlers>
+}

@@ -1,0 +1,141 @@
+import { isIP } from 'node:net'
+import type { FastifyRequest } from 'fastify'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { Route } from '../../../contract/routes/route.ts'
+import type { RunRecord } from '../../../contract/run.ts'
+import type { EngineFace } from '../../../engine/api.ts'
+import type { Auth, Identity } from '../../auth/auth.ts'
+import type { ApiApp } from '../api-context.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set but on public routes, and those for runners. */
+    identity: Identity
+    /** Set on routes for runners: whose runner asks. */
+    runnerTenant: string
+  }
+  interface FastifyContextConfig {
+    /** Every route that is served is one of the table. */
+    route?: Route
+  }
+}
+
+export interface AccessRules {
+  auth: Auth
+  /** Names under which a proxy on this machine passes people on. */
+  hosts: readonly string[]
+  /** Who is on this machine reads the hub's figures without a token. */
+  openMetrics: boolean
+}
+
+/** Before anything of a request is looked at: who it is, and whether that is enough. */
+export function guard(app: ApiApp, rules: AccessRules): void {
+  app.decorateRequest('identity', null as unknown as Identity)
+  app.decorateRequest('runnerTenant', '')
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
+    if (request.is404) return
+    const { who, anyHost } = request.routeOptions.config.route!
+    if (who === 'metrics') {
+      if (!rules.openMetrics || !isLocal(request))
+        request.identity = await rules.auth.authenticate(bearer(request), 'metrics')
+    } else if (who === 'runner') request.runnerTenant = await runnerTenant(rules.auth, bearer(request))
+    else if (who !== 'anyone') request.identity = await rules.auth.authenticate(bearer(request))
+    else if (!anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
+      throw new ErrandError(
+        'forbidden',
+        `This hub does not answer to the name "${request.headers.host}" here.`,
+        {
+          hint: 'Use its address, or start the hub with the name in ERRAND_HOST_ALLOW; with a token neither is needed.',
+        },
+      )
+  })
+  // By now it is known whether the request is one: what is wrong with it is told to anybody who has a token.
+  app.addHook('preHandler', async ({ identity, routeOptions }) => {
+    if (routeOptions.config.route?.who === 'admin') needAdmin(identity)
+  })
+}
+
+async function runnerTenant(auth: Auth, token: string | undefined): Promise<string> {
+  const runner = await auth.authenticateRunner(token)
+  if ('tenant' in runner) return runner.tenant
+  throw new ErrandError('unauthorized', runner.refused, { hint: 'Only runners read this.' })
+}
+
+/** It comes from this machine, and was passed on by no proxy. */
+function isLocal({ headers, socket }: FastifyRequest): boolean {
+  const { remoteAddress = '', localAddress } = socket
+  const loopback = /^(::ffff:)?127\.|^::1$/.test(remoteAddress)
+  const passedOn = headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined
+  return loopback && !passedOn && isSafeHost(headers.host, localAddress, [])
+}
+
+/** The token of a request, wherever this route takes it from. */
+export function bearer(request: FastifyRequest): string | undefined {
+  const header = request.headers.authorization
+  if (header !== undefined) {
+    const [, token] = /^Bearer +(\S+) *$/i.exec(header) ?? []
+    if (token === undefined)
+      throw new ErrandError('unauthorized', 'The Authorization header is not of the form "Bearer <token>".', {
+        hint: 'Send "Authorization: Bearer <token>".',
+      })
+    return token
+  }
+  const tokenIn = request.routeOptions.config.route?.tokenIn
+  const client = request.headers['x-client-token']
+  if (tokenIn === 'x-client-token' && typeof client === 'string') return client
+  if (tokenIn !== 'query') return undefined
+  const { access_token } = request.query as { access_token?: unknown }
+  return typeof access_token === 'string' ? access_token : undefined
+}
+
+export const isAdmin = ({ user }: Identity): boolean => user.role === 'admin'
+
+export function needAdmin(identity: Identity): void {
+  if (!isAdmin(identity))
+    throw new ErrandError('forbidden', `Only an admin may do this; "${identity.user.name}" is none.`, {
+      hint: 'Ask an admin.',
+    })
+}
+
+/**
+ * Returns the id of a run whose client has chosen one. Ids are those of the whole hub: outside the first tenant the tenant's
+ * tag follows, so that nobody learns from an answer which ids others have taken.
+ */
+export const chosenRunId = ({ idTag }: Identity, given: string | undefined): string | undefined =>
+  given === undefined || idTag === undefined ? given : `${given}-${idTag}`
+
+/** Throws `run_not_found`, also where the run is another's: who may not see it does not learn that it exists. */
+export async function visibleRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
+  const record = await engine.get(runId)
+  if (record === undefined || !maySee(identity, record))
+    throw new ErrandError('run_not_found', `There is no run "${runId}".`, {
+      hint: 'List yours with: errand runs list',
+    })
+  return record
+}
+
+const maySee = (identity: Identity, record: RunRecord): boolean =>
+  record.tenant === identity.user.tenant && (isAdmin(identity) || record.owner === identity.user.name)
+
+/**
+ * Whether a `Host` header cannot come from DNS rebinding: a web page whose own name was made to point at this
+ * machine, so that its scripts count as of the same origin. Such a page sends its own name; an address or
+ * `localhost` is no page's name, and one that came in from another machine met the hub where it was put on purpose.
+ */
+function isSafeHost(
+  header: string | undefined,
+  localAddress: string | undefined,
+  allowed: readonly string[],
+): boolean {
+  if (header === undefined) return true
+  if (localAddress === undefined || !isLoopback(localAddress)) return true
+  const name = header
+    .replace(/:\d+$/, '')
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
+    .toLowerCase()
+  return isIP(name) !== 0 || name === 'localhost' || name.endsWith('.localhost') || allowed.includes(name)
+}
+
+const isLoopback = (address: string): boolean => /^(::ffff:)?127\.|^::1$/.test(address)

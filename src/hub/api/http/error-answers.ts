@@ -1,0 +1,142 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { Log } from '../../../platform/log.ts'
+import type { ApiApp } from '../api-context.ts'
+
+const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE'
+/** Of a body that is not taken: so much is read, for so long, so that its sender gets to the answer. */
+const READ_AWAY_BYTES = 256 * 1024 * 1024
+const READ_AWAY_MS = 30_000
+
+/** Every error leaves in one shape, whoever threw it. */
+export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: Log }): void {
+  app.setErrorHandler(async (error: FastifyError, request, reply) => {
+    const isUnread = error.code === TOO_LARGE || request.routeOptions.config.route?.archive
+    if (!isUnread || request.raw.complete) return sendError(error, request, reply, options)
+    reply.header('connection', 'close')
+    await answerUnread(request, reply, errorText(error, request, reply, options))
+  })
+  app.setNotFoundHandler((request) => {
+    const path = request.url.split('?', 1)[0]!
+    const methods = app.methodsOf(path)
+    if (methods.length === 0)
+      throw new ErrandError('not_found', `There is nothing at ${path}.`, {
+        hint: 'See /docs for what there is.',
+      })
+    throw new ErrandError('method_not_allowed', `${path} does not take ${request.method}.`, {
+      hint: `It takes ${methods.join(', ')}.`,
+      details: { allow: methods },
+    })
+  })
+}
+
+export function sendError(...of: Parameters<typeof errorText>): FastifyReply {
+  return of[2].send(errorText(...of))
+}
+
+/** The body of the answer; its status and headers are set. */
+function errorText(
+  error: FastifyError | ErrandError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: { bodyBytes: number; log: Log },
+): string {
+  const known = error instanceof ErrandError ? error : translate(error, options.bodyBytes)
+  // That a run failed is no failure of the hub.
+  if (known === undefined || (known.status >= 500 && known.code !== 'run_failed')) {
+    const where = `${request.method} ${request.routeOptions.url ?? 'unknown route'}`
+    options.log(`request ${request.id}: ${where} failed: ${traceOf(error)}`, {
+      level: 'error',
+      request_id: request.id,
+    })
+  }
+  const told =
+    known ??
+    new ErrandError('internal', 'The hub failed at this request.', {
+      hint: `Its log says more, under request ${request.id}.`,
+      details: { request_id: request.id },
+    })
+  if (told.status === 401) reply.header('www-authenticate', 'Bearer')
+  const details = told.details as { retry_after_seconds?: number; allow?: string[] } | undefined
+  if (told.code === 'rate_limited') reply.header('retry-after', String(details?.retry_after_seconds ?? 5))
+  if (told.code === 'method_not_allowed') reply.header('allow', details?.allow?.join(', ') ?? '')
+  reply.code(told.status).type('application/json; charset=utf-8')
+  return JSON.stringify(told.toBody())
+}
+
+/** For what is not even HTTP. */
+export function answerBrokenRequest(error: Pick<NodeJS.ErrnoException, 'code'>, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const told = new ErrandError(
+    'bad_request',
+    late ? 'The request did not arrive in time.' : `The request is not valid HTTP (${error.code}).`,
+  )
+  const body = JSON.stringify(told.toBody())
+  socket.end(
+    `HTTP/1.1 ${late ? '408 Request Timeout' : '400 Bad Request'}\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+/**
+ * Answers while the body is still on its way. A connection that is closed with bytes unread is reset, and the answer
+ * may be lost with it: so the rest is read away, within bounds, before the end.
+ */
+async function answerUnread(
+  { raw: request }: FastifyRequest,
+  reply: FastifyReply,
+  text: string,
+): Promise<void> {
+  const { raw: response } = reply.hijack()
+  response.on('error', () => response.destroy())
+  response.writeHead(reply.statusCode, {
+    ...(reply.getHeaders() as Record<string, string>),
+    'content-length': Buffer.byteLength(text),
+  })
+  response.write(text)
+  await readAway(request)
+  response.end()
+}
+
+function readAway(request: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let left = READ_AWAY_BYTES
+    const onData = (chunk: Buffer): void => {
+      left -= chunk.length
+      if (left < 0) done()
+    }
+    const done = (): void => {
+      clearTimeout(late)
+      request.off('data', onData).off('end', done).off('close', done)
+      request.pause()
+      resolve()
+    }
+    const late = setTimeout(done, READ_AWAY_MS)
+    if (request.complete || request.destroyed) return done()
+    request.on('data', onData).on('end', done).on('close', done).resume()
+  })
+}
+
+function translate(error: FastifyError, bodyBytes: number): ErrandError | undefined {
+  if (error.code === TOO_LARGE)
+    return new ErrandError('body_too_large', `The body is larger than the limit of ${bodyBytes} bytes.`, {
+      hint: 'Split it, or keep large files on the machine that runs the step.',
+      details: { limit_bytes: bodyBytes },
+    })
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new ErrandError('unsupported_media_type', 'This content type is not understood here.', {
+      hint: 'Send application/json; a workflow may also be sent as application/yaml.',
+    })
+  const status = error.statusCode ?? 500
+  if (status < 400 || status > 499) return undefined
+  return new ErrandError('bad_request', error.message, { cause: error })
+}
+
+/** With its causes; the request's own text is not in it. */
+function traceOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by: ${error.cause.stack ?? error.cause.message}` : ''
+  return (error.stack ?? error.message) + cause
+}

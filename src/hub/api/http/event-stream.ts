@@ -1,0 +1,78 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { Identity } from '../../auth/auth.ts'
+import type { ApiContext } from '../api-context.ts'
+import { bearer } from './access.ts'
+import type { PacedResponse } from './paced-response.ts'
+
+/** What is streamed, in words for the log and the reader. */
+interface Streamed {
+  what: 'events' | 'log'
+  runId: string
+  /** What a reader does that was too slow. */
+  goOn: string
+  /** Rejects where this user, as it is now, may not see it. */
+  allow(identity: Identity): Promise<unknown>
+}
+
+/**
+ * Server-Sent Events as `send` writes them: with keep-alives, and ended by an error event where the reader takes nothing,
+ * where its user may not see it any more, and where `send` throws.
+ */
+export async function sendEventStream(
+  context: ApiContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { what, runId, goOn, allow }: Streamed,
+  send: (paced: PacedResponse) => Promise<void>,
+): Promise<void> {
+  const { limits, log, auth } = context
+  const token = bearer(request)
+  const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
+    hint: goOn,
+  })
+  const paced = openStream(context, request, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
+  const keepAlive = setInterval(() => {
+    if (!paced.waiting) void paced.write(': keep-alive\n\n')
+    auth
+      .authenticate(token)
+      .then(allow)
+      .catch((error) => {
+        if (error instanceof ErrandError && error.status < 500) paced.finish(errorEvent(error))
+      })
+  }, limits.keepAliveMs)
+  try {
+    await send(paced)
+  } catch (error) {
+    if (paced.gone.aborted) return
+    log(`${what} of ${runId} broke off: ${(error as Error).stack}`, { level: 'error', run_id: runId })
+    paced.finish(
+      errorEvent(new ErrandError('unavailable', `The ${what} could not be read.`, { hint: 'Try again.' })),
+    )
+  } finally {
+    clearInterval(keepAlive)
+  }
+}
+
+/** Throws `rate_limited` where the user has too many already. */
+export function openStream(
+  { streams }: ApiContext,
+  { identity }: FastifyRequest,
+  reply: FastifyReply,
+  contentType: string,
+  slowWords?: string,
+): PacedResponse {
+  streams.admit(identity.user.id)
+  reply.hijack()
+  reply.raw.writeHead(200, {
+    ...(reply.getHeaders() as Record<string, string>),
+    'content-type': contentType,
+    'cache-control': 'no-store',
+    // Or nginx would hold events back.
+    'x-accel-buffering': 'no',
+  })
+  reply.raw.flushHeaders()
+  return streams.open(reply.raw, identity.user.id, slowWords)
+}
+
+const errorEvent = (error: ErrandError): string => `event: error\ndata: ${JSON.stringify(error.toBody())}\n\n`

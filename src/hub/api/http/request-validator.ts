@@ -1,0 +1,84 @@
+import type { FastifySchemaCompiler } from 'fastify'
+import type * as z from 'zod'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { ValuePath } from '../../../engine/workflow-file/positions.ts'
+import { formatPath } from '../../../engine/workflow-file/problems.ts'
+import {
+  examplesAt,
+  type Finding,
+  findingsOf,
+  safeParse,
+  unknownKey,
+} from '../../../engine/workflow-file/sentences.ts'
+
+/** Fastify's names of the parts of a request, and ours. */
+const places: Readonly<Record<string, string>> = { querystring: 'query' }
+
+/** Checks a part of a request by its schema; what is wrong with it is told in sentences, all of it in `details`. */
+export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart = 'body' }) => {
+  const place = places[httpPart] ?? httpPart
+  return (given: unknown) => {
+    try {
+      // Fastify hands over a missing body as null.
+      return { value: checked(schema, httpPart === 'body' ? (given ?? undefined) : given, place) }
+    } catch (error) {
+      return { error: error as Error }
+    }
+  }
+}
+
+/** What the schema makes of the value. Throws `bad_request`, which names `place` and says what is to stand there. */
+export function checked<S extends z.ZodType>(schema: S, value: unknown, place: string): z.output<S> {
+  const parsed = safeParse(schema, value)
+  if (parsed.success) return parsed.data as z.output<S>
+  if (value === undefined) throw refusal([{ field: place, message: 'is missing' }])
+  throw refusal(findingsOf(parsed.error.issues, schema, value).map((each) => told(place, each, schema)))
+}
+
+interface Told {
+  field: string
+  message: string
+  hint?: string
+}
+
+function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): Told {
+  const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
+  const message = says === unknownKey ? 'is not known here' : says
+  // Hints about values speak of YAML.
+  const meant =
+    at === 'key'
+      ? typeof hint === 'function'
+        ? hint()
+        : hint
+      : inJson(path, examplesAt(schema, path), expected)
+  return { field, message, ...(meant === undefined ? {} : { hint: meant }) }
+}
+
+/** Of each kind of value that JSON has. */
+const examples: Readonly<Record<string, unknown>> = {
+  string: 'text',
+  number: 1,
+  int: 1,
+  boolean: true,
+  array: ['...'],
+  object: { name: '...' },
+  record: { name: '...' },
+}
+
+function inJson(path: ValuePath, given: readonly unknown[], expected = ''): string | undefined {
+  const example = given[0] ?? examples[expected]
+  if (example === undefined) return undefined
+  const text = JSON.stringify(example)
+  const name = path.at(-1)
+  if (name === undefined) return `Send it as JSON such as ${text}.`
+  return typeof name === 'string' ? `Write it as ${JSON.stringify(name)}: ${text}.` : `Write each as ${text}.`
+}
+
+function refusal(problems: readonly Told[]): ErrandError {
+  const [first] = problems
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
+  return new ErrandError('bad_request', `${first!.field} ${first!.message}${more}.`, {
+    hint: first!.hint ?? 'The fields are described at /docs.',
+    details: problems,
+  })
+}

@@ -1,0 +1,74 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ErrandError } from '../../contract/errors.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
+import type { ApiApp, ApiContext } from './api-context.ts'
+import { needAdmin } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
+
+export function healthHandlers({ version, engine }: ApiContext) {
+  const startedMs = performance.now()
+  return {
+    'GET /health': () => ({
+      status: 'ok' as const,
+      ok: true as const,
+      version,
+      uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
+      taking_up: engine.takingUp(),
+    }),
+  } satisfies Partial<Handlers>
+}
+
+/** Of the whole hub, whatever tenant: for its operators, who are the admins of the first tenant. */
+export function metricsHandlers({ metrics }: ApiContext) {
+  return {
+    'GET /metrics': async ({ identity }, reply) => {
+      // Absent where the hub lets everybody on its machine read them.
+      if (identity !== null) needAdmin(identity)
+      if (identity !== null && identity.user.tenant !== DEFAULT_TENANT)
+        throw new ErrandError('forbidden', 'The figures of the hub are for the admins of its first tenant.', {
+          hint: 'One of them makes a token that reads them: errand tokens create NAME --scope metrics',
+        })
+      reply.header('cache-control', 'no-store').type('text/plain; version=0.0.4; charset=utf-8')
+      return reply.serializer((text) => text as string).send(metrics.text())
+    },
+  } satisfies Partial<Handlers>
+}
+
+/** What `openapi.ts` makes of the routes. */
+export interface ApiDocs {
+  /** The OpenAPI document, as JSON. */
+  document: string
+  /** Answers a request under `/docs`. */
+  answer(request: IncomingMessage, response: ServerResponse): void
+  close(): Promise<void>
+}
+
+/** The documentation, made when it is first asked for: an idle hub has no memory to spare for it. */
+export function docsHandlers({ version }: ApiContext, app: ApiApp) {
+  let docs: Promise<ApiDocs> | undefined
+  const load = () => {
+    docs ??= import('./openapi.ts').then(({ describeApi }) => describeApi(version))
+    return docs
+  }
+
+  const page = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { answer } = await load()
+    reply.hijack()
+    answer(request.raw, reply.raw)
+    return undefined
+  }
+  app.addHook('onClose', async () => {
+    await (await docs?.catch(() => undefined))?.close()
+  })
+
+  return {
+    'GET /api/openapi.json': async (_request, reply) => {
+      reply.type('application/json; charset=utf-8')
+      return reply.send((await load()).document)
+    },
+    'GET /': (_request, reply) => reply.redirect('/docs'),
+    'GET /docs': page,
+    'GET /docs/*': page,
+  } satisfies Partial<Handlers>
+}

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import type { User } from '../../stores/accounts.ts'
+import { openSqliteStores } from '../../stores/sqlite/open.ts'
+import { Auth } from './auth.ts'
+import { ensureAdmin, keepGivenTokens, ownToken, tokenSha256 } from './tokens.ts'
+
+const [first, second] = ['the-first-runner-token', 'the-second-runner-token']
+
+async function hub(t: TestContext) {
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const { accounts } = stores
+  await ensureAdmin(accounts)
+  const auth = new Auth({ accounts, secret: 'a secret of these tests', given: [first, second] })
+  const tenantOf = async (token: string) => {
+    const runner = await auth.authenticateRunner(token)
+    return 'refused' in runner ? undefined : runner.tenant
+  }
+  const add = async (name: string, change: Partial<User> = {}) => {
+    const user: User = {
+      ...{
+        id: `user_${name}`,
+        name,
+        role: 'admin',
+        tenant: 'default',
+        password_hash: 'none',
+        disabled: false,
+      },
+      created_at: new Date(Date.now() + 1000).toISOString(),
+      ...change,
+    }
+    await accounts.createUser(user)
+  }
+  return { accounts, tenantOf, add }
+}
+
+test("the operator's tokens are of the first tenant, whatever users of others are called", async (t) => {
+  const { accounts, tenantOf, add } = await hub(t)
+  await add('aaron', { tenant: 'acme' })
+  await keepGivenTokens(accounts, { runner: first })
+  assert.equal(await tenantOf(first), 'default')
+  await add('client', { tenant: 'acme', role: 'user' })
+  await keepGivenTokens(accounts, { client: 'client-token-of-the-operator' })
+  const clients = (await accounts.users()).filter(({ name }) => name === 'client')
+  assert.deepEqual(clients.map(({ tenant }) => tenant).sort(), ['acme', 'default'])
+})
+
+test("the operator's runner token is nobody's who could be demoted", async (t) => {
+  const { accounts, tenantOf } = await hub(t)
+  await keepGivenTokens(accounts, { runner: first })
+  const [admin] = await accounts.users()
+  await accounts.updateUser(admin!.id, { role: 'user' })
+  assert.equal(await tenantOf(first), 'default')
+})
+
+test('a token that was chosen before is revoked, also where another admin comes first now', async (t) => {
+  const { accounts, tenantOf, add } = await hub(t)
+  await keepGivenTokens(accounts, { runner: first })
+  await add('aaron', { created_at: '2020-01-01T00:00:00.000Z' })
+  await keepGivenTokens(accounts, { runner: second })
+  assert.equal(await tenantOf(first), undefined, 'it is revoked')
+  assert.equal(await tenantOf(second), 'default')
+})
+
+test("the hub's own tokens are of an admin of its first tenant, whoever of another comes first by name", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const { accounts } = stores
+  await ensureAdmin(accounts)
+  const admin = (await accounts.userByName({ tenant: 'default', name: 'admin' }))!
+  const add = (id: string, name: string, tenant: string) =>
+    accounts.createUser({ ...admin, id, name, tenant, created_at: new Date().toISOString() } satisfies User)
+  const owner = async () => {
+    const text = await ownToken({ accounts, scope: 'api', name: 'own', file: join(folder, 'token') })
+    return (await accounts.tokenByHash(tokenSha256(text)))?.user?.name
+  }
+  await add('user_a', 'aaron', 'acme')
+  assert.equal(await owner(), 'admin')
+  await add('user_z', 'zoe', 'default')
+  await accounts.updateUser(admin.id, { disabled: true })
+  assert.equal(await owner(), 'zoe')
+  await accounts.updateUser(admin.id, { disabled: false })
+  assert.equal(await owner(), 'zoe', 'the one of the last start is good')
+  await accounts.updateUser('user_z', { role: 'user' })
+  assert.equal(await owner(), 'admin')
+  const [of_zoe] = (await accounts.tokens({ user_id: 'user_z' })).filter(({ name }) => name === 'own')
+  assert.notEqual(of_zoe?.revoked_at, undefined, 'a user has no token that the hub made for itself')
+})
+
+test("the hub's own runner has a token of the tenant, and one that an earlier start made in an admin's name is revoked", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const { accounts } = stores
+  await ensureAdmin(accounts)
+  const admin = (await accounts.userByName({ tenant: 'default', name: 'admin' }))!
+  const file = join(folder, 'token')
+  writeFileSync(file, 'errand_runner_of-before')
+  const before = { id: 'token_1', name: 'own', user_id: admin.id, scope: 'runner' as const }
+  const token_sha256 = tokenSha256('errand_runner_of-before')
+  await accounts.createToken({ ...before, token_sha256, created_at: new Date().toISOString() })
+  const own = () => ownToken({ accounts, scope: 'runner', name: 'own', file })
+  const text = await own()
+  await accounts.updateUser(admin.id, { role: 'user' })
+  assert.equal(await own(), text)
+  assert.notEqual((await accounts.token('token_1'))?.revoked_at, undefined)
+  const auth = new Auth({ accounts, secret: 'a secret of these tests' })
+  const principal = { tenant: 'default', group: undefined, runner_id: undefined }
+  assert.deepEqual(await auth.authenticateRunner(text), principal)
+})
+
+test('a folder in the place of the file of a token is named', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const stores = await openSqliteStores({ file: ':memory:' })
+  t.after(() => stores.close())
+  const { accounts } = stores
+  await ensureAdmin(accounts)
+  // As Docker leaves one where a file is mounted that is not there.
+  const file = join(folder, 'token')
+  mkdirSync(file)
+  await assert.rejects(ownToken({ accounts, scope: 'runner', name: 'own', file }), {
+    code: 'store_failed',
+    message: /token could not be read or written: EISDIR/,
+  })
+})

@@ -1,0 +1,181 @@
+import { hash, randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { AccountStore, NewToken, Token, TokenScope, User } from '../../stores/accounts.ts'
+import { diskError } from '../../stores/disk-errors.ts'
+import { Passwords } from './passwords.ts'
+
+/** The user that the operator's client token acts as. It has no password. */
+const CLIENT_USER = 'client'
+
+const nameOf = (scope: 'api' | 'runner'): string => `given to the hub at its start (${scope})`
+
+/** Names of tokens that the operator has chosen. One that was revoked is kept: forgotten, it would be good again at the next start. */
+export const givenTokenNames: readonly string[] = [nameOf('api'), nameOf('runner')]
+
+/**
+ * Keeps the tokens that the operator has chosen, as the ones that a hub makes: their hashes. One that was chosen
+ * before, and is not now, is revoked.
+ */
+export async function keepGivenTokens(
+  accounts: AccountStore,
+  given: { client?: string; runner?: string },
+): Promise<void> {
+  const users = await accounts.users({ tenant: DEFAULT_TENANT })
+  const client = users.find(({ name }) => name === CLIENT_USER)
+  if (given.client !== undefined || client !== undefined)
+    await keep(accounts, { user_id: (client ?? (await newClient(accounts))).id }, 'api', given.client)
+  await keep(accounts, { tenant: DEFAULT_TENANT }, 'runner', given.runner)
+}
+
+async function keep(
+  accounts: AccountStore,
+  whose: Pick<NewToken, 'user_id' | 'tenant'>,
+  scope: 'api' | 'runner',
+  text: string | undefined,
+): Promise<void> {
+  const name = nameOf(scope)
+  const sha256 = text === undefined ? undefined : tokenSha256(text)
+  const known = sha256 === undefined ? undefined : await accounts.tokenByHash(sha256)
+  for (const token of await accounts.tokens())
+    if (
+      token.name === name &&
+      token.scope === scope &&
+      token.revoked_at === undefined &&
+      token.id !== known?.token.id
+    )
+      await accounts.revokeToken(token.id, new Date().toISOString())
+  if (sha256 === undefined || known !== undefined) return
+  const created_at = new Date().toISOString()
+  await accounts.createToken({
+    id: newId('token'),
+    name,
+    scope,
+    ...whose,
+    token_sha256: sha256,
+    created_at,
+  })
+}
+
+async function newClient(accounts: AccountStore): Promise<User> {
+  const user: User = {
+    id: newId('user'),
+    name: CLIENT_USER,
+    role: 'user',
+    tenant: DEFAULT_TENANT,
+    password_hash: 'none',
+    created_at: new Date().toISOString(),
+    disabled: false,
+  }
+  await accounts.createUser(user)
+  return user
+}
+
+interface OwnToken {
+  accounts: AccountStore
+  scope: TokenScope
+  name: string
+  /** Keeps the token's text for the next start, readable by this user only. */
+  file: string
+}
+
+/**
+ * Returns a token for what runs on the hub's own machine, the one of the last start while it is good: of its runner, which
+ * is the tenant's, or one that acts as the hub's first admin. One that is good no more for this is revoked.
+ */
+export async function ownToken({ accounts, scope, name, file }: OwnToken): Promise<string> {
+  const kept = readKept(file)
+  const found = kept === undefined ? undefined : await accounts.tokenByHash(tokenSha256(kept))
+  if (found !== undefined && isGood(found, scope)) return kept!
+  if (found !== undefined) await accounts.revokeToken(found.token.id, new Date().toISOString())
+  const admin = scope === 'runner' ? undefined : await hubAdmin(accounts)
+  if (scope !== 'runner' && admin === undefined) throw new Error('there is no admin left who is not disabled')
+  const text = newTokenText(scope)
+  await accounts.createToken({
+    id: newId('token'),
+    name,
+    scope,
+    ...(admin === undefined ? { tenant: DEFAULT_TENANT } : { user_id: admin.id }),
+    token_sha256: tokenSha256(text),
+    created_at: new Date().toISOString(),
+  })
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileAtomic(file, `${text}\n`, { mode: 0o600 })
+  } catch (error) {
+    throw diskError(error, file)
+  }
+  return text
+}
+
+function isGood({ token, user }: { token: Token; user?: User }, scope: TokenScope): boolean {
+  if (token.revoked_at !== undefined || token.scope !== scope) return false
+  if (scope === 'runner') return token.tenant === DEFAULT_TENANT
+  return user?.tenant === DEFAULT_TENANT && user.role === 'admin' && !user.disabled
+}
+
+function readKept(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim() || undefined
+  } catch {
+    return undefined
+  }
+}
+
+export const DEFAULT_TENANT = 'default'
+
+/** Whose the tokens are that the hub has of itself: of the first tenant's admins who are not disabled the one who was first. */
+async function hubAdmin(accounts: AccountStore): Promise<User | undefined> {
+  const users = await accounts.users({ tenant: DEFAULT_TENANT })
+  const admins = users.filter(({ role, disabled }) => role === 'admin' && !disabled)
+  return admins.sort((a, b) => (a.created_at < b.created_at ? -1 : 1))[0]
+}
+
+/** Where there is no user yet: makes `admin` with a random password and answers it, this once. */
+export async function ensureAdmin(
+  accounts: AccountStore,
+): Promise<{ username: string; password: string } | undefined> {
+  if ((await accounts.users()).length > 0) return undefined
+  const username = 'admin'
+  const password = randomBytes(15).toString('base64url')
+  try {
+    await accounts.createUser({
+      id: newId('user'),
+      name: username,
+      role: 'admin',
+      tenant: DEFAULT_TENANT,
+      password_hash: await new Passwords().hash(password),
+      created_at: new Date().toISOString(),
+      disabled: false,
+    })
+  } catch (error) {
+    // Another hub on the same store was faster, and has shown its password.
+    if (error instanceof ErrandError && error.code === 'conflict') return undefined
+    throw error
+  }
+  return { username, password }
+}
+
+/** An id for a user, a token or a session. */
+export const newId = (prefix: 'user' | 'token' | 'session'): string =>
+  `${prefix}_${randomBytes(12).toString('base64url')}`
+
+/** The prefix says what a token is for, to people and to secret scanners. */
+const prefixes: Record<TokenScope, string> = {
+  api: 'errand_api_',
+  runner: 'errand_runner_',
+  enroll: 'errand_enroll_',
+  metrics: 'errand_metrics_',
+}
+
+/** A new token's text: 256 bits of chance, so that a plain hash of it is enough. */
+export const newTokenText = (scope: TokenScope): string =>
+  prefixes[scope] + randomBytes(32).toString('base64url')
+
+export const isStoredToken = (text: string): boolean => text.startsWith('errand_')
+
+export const isEnrolmentToken = (text: string): boolean => text.startsWith(prefixes.enroll)
+
+export const tokenSha256 = (text: string): string => hash('sha256', text, 'hex')

@@ -1,0 +1,125 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord, RunSpec } from '../../contract/run.ts'
+import type { Workflow } from '../../contract/workflow.ts'
+import type { EngineFace } from '../../engine/api.ts'
+
+/** A run of a bot as it is to be; `secrets`: values that stand nowhere in it. */
+export interface BotSubmission {
+  run_id: string
+  blueprint: string
+  workflow: Record<string, unknown>
+  secrets: Readonly<Record<string, string>>
+  replaces?: string
+}
+
+/** The one way in which the run of a bot begins. */
+export class BotSubmissions {
+  readonly #engine: Pick<EngineFace, 'submit'>
+  readonly #underWay = new Set<string>()
+
+  constructor({ engine }: { engine: Pick<EngineFace, 'submit'> }) {
+    this.#engine = engine
+  }
+
+  /** For `EngineOptions.admit`: quotas would be passed by otherwise. Throws `invalid_argument`, `conflict`. */
+  admit(run: RunSpec): void {
+    if (this.#underWay.has(run.run_id)) return
+    if (run.blueprint === 'bot')
+      throw new ErrandError('conflict', 'The run of a bot is not repeated by itself.', {
+        hint: `Begin the bot again with: errand bot restart ${run.workflow_name}`,
+      })
+    if (servesBots(run.workflow))
+      throw new ErrandError('invalid_argument', 'A workflow has no steps of the action bot.serve on a hub.', {
+        hint: 'Start the bot with: errand bot start',
+      })
+  }
+
+  async submit({ owner, tenant }: BotOwner, submission: BotSubmission): Promise<void> {
+    const { run_id } = submission
+    this.#underWay.add(run_id)
+    try {
+      await this.#engine.submit({ ...submission, owner, tenant })
+    } finally {
+      this.#underWay.delete(run_id)
+    }
+  }
+}
+
+/** A step of the workflow, of a rollback or of a sub-workflow serves a bot. */
+function servesBots(workflow: unknown): boolean {
+  const { steps, finally: last = [] } = workflow as Workflow
+  return [...steps, ...last].some(({ rollback, ...step }) =>
+    [step, ...(rollback === undefined ? [] : [rollback])].some(
+      ({ action, args }) =>
+        action === 'bot.serve' ||
+        (action === 'workflow.run' && args.workflow !== undefined && servesBots(args.workflow)),
+    ),
+  )
+}
+
+/** How many bots a user may have, how long one lives, and what their data may have together. */
+export interface BotQuota {
+  maxBots: number
+  /** Infinity: without end. */
+  maxSeconds: number
+  maxDataBytes: number
+  /** Life of one that asks for none; default: the longest, or a day where that has no end. */
+  defaultSeconds?: number
+}
+const DAY_SECONDS = 86_400
+export const DEFAULT_BOT_QUOTA: BotQuota = {
+  maxBots: 3,
+  maxSeconds: DAY_SECONDS,
+  maxDataBytes: 5 * 1024 ** 3,
+}
+
+/** Of a bot that asks for none. */
+export const defaultSeconds = ({ maxSeconds, defaultSeconds }: BotQuota): number =>
+  Math.min(defaultSeconds ?? (Number.isFinite(maxSeconds) ? maxSeconds : DAY_SECONDS), maxSeconds)
+
+/** Throws `bot_exists` and `quota_exceeded` where one more bot of this id is one too many beside the open runs of its owner. */
+export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots }: BotQuota): void {
+  const same = open.find(({ workflow_name }) => workflow_name === botId)
+  if (same !== undefined)
+    throw new ErrandError('bot_exists', `You have a bot "${botId}" already: run ${same.run_id}.`, {
+      hint: `Change it with: errand bot update ${botId}, begin it again with: errand bot restart ${botId}, or choose another id.`,
+      details: { run_id: same.run_id },
+    })
+  const bots = [...new Set(open.map(({ workflow_name }) => workflow_name))].sort()
+  if (bots.length < maxBots) return
+  throw new ErrandError('quota_exceeded', `Maximum ${maxBots} ${maxBots === 1 ? 'bot' : 'bots'}`, {
+    hint:
+      bots.length === 0
+        ? 'No bots are allowed on this hub.'
+        : `You have ${bots.map((id) => `"${id}"`).join(', ')}. End one with: errand bot stop ${bots[0]}`,
+    details: { bots, max: maxBots },
+  })
+}
+
+/**
+ * One thing at a time for each key, in the order in which they were asked for. In this process alone, which is enough: a
+ * second hub on the same data does not start (`data_folder_locked`).
+ */
+export class OwnerLocks {
+  readonly #last = new Map<string, Promise<unknown>>()
+
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(key)
+    const mine = (async () => {
+      await before?.catch(() => {})
+      return await work()
+    })()
+    this.#last.set(key, mine)
+    try {
+      return await mine
+    } finally {
+      if (this.#last.get(key) === mine) this.#last.delete(key)
+    }
+  }
+}
+
+/** Whose bots: names are unique within a tenant. */
+export interface BotOwner {
+  owner: string
+  tenant: string
+}

@@ -1,0 +1,68 @@
+import { setImmediate } from 'node:timers/promises'
+import { SOURCE_PASSWORD } from '../../blueprints/bot-source.ts'
+import type { RunView } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import type { Log } from '../../platform/log.ts'
+import type { Secrets } from '../secrets.ts'
+
+export interface BotSecretCleanupOptions {
+  engine: EngineFace
+  secrets: Secrets
+  log: Log
+}
+
+/** Deletes the secrets of bots that have served; those of other runs are kept for a retry, until the run is removed. */
+export class BotSecretCleanup {
+  readonly #options: BotSecretCleanupOptions
+
+  constructor(options: BotSecretCleanupOptions) {
+    this.#options = options
+  }
+
+  /** The run has ended. */
+  dropAll(runId: string): void {
+    this.#drop(runId)
+  }
+
+  /** The container of the run is up: its image is there. */
+  dropPassword(runId: string): void {
+    this.#drop(runId, SOURCE_PASSWORD)
+  }
+
+  /** Drops what a stop of the hub has left. */
+  async sweep(): Promise<void> {
+    const { engine, secrets } = this.#options
+    for (const [index, { tenant, run_id }] of (await secrets.runs()).entries()) {
+      // There may be one for each run that is kept, and the hub serves meanwhile.
+      if (index % 100 === 99) await setImmediate()
+      const wasBeginning = engine.isBeginning(run_id)
+      const run = await engine.get(run_id)
+      if (wasBeginning || engine.isBeginning(run_id) || (run && run.blueprint !== 'bot')) continue
+      if (run === undefined || isFinalRun(run.status)) await secrets.dropOfRun({ tenant, run_id })
+      else if (pulledBy(await engine.view(run_id)) !== undefined)
+        await secrets.dropOfRun({ tenant, run_id }, SOURCE_PASSWORD)
+    }
+  }
+
+  #drop(runId: string, name?: string): void {
+    const { engine, secrets, log } = this.#options
+    void (async () => {
+      const run = await engine.get(runId)
+      if (run?.blueprint === 'bot') await secrets.dropOfRun(run, name)
+    })().catch((error: Error) =>
+      log(
+        `The secrets of run ${runId} could not be deleted; the next start of the hub does it: ${error.message}`,
+        { level: 'warn', run_id: runId },
+      ),
+    )
+  }
+}
+
+/** The attempt of a bot's run that has its image, and where; undefined where none has told so yet. */
+export function pulledBy({ steps }: RunView): { attempt_id: string; runner: string } | undefined {
+  const attempt = steps[0]?.instances[0]?.attempts.at(-1)
+  if (attempt?.runner === undefined) return undefined
+  const { attempt_id, runner, phase } = attempt
+  return phase?.name === 'running' || phase?.name === 'restarting' ? { attempt_id, runner } : undefined
+}

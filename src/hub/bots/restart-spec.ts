@@ -1,0 +1,125 @@
+import { botOf, type KeptSource } from '../../blueprints/bot.ts'
+import { type BotRequest, SOURCE_PASSWORD, withPulledImage } from '../../blueprints/bot-source.ts'
+import { BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../../contract/bot.ts'
+import { type BotChange, sourceFields } from '../../contract/bot-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import type { Workflow } from '../../contract/workflow.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import { shellWord } from '../../platform/text.ts'
+import type { Secrets } from '../secrets.ts'
+import { pulledBy } from './bot-secret-cleanup.ts'
+
+/** A run as it is to be begun again, with the secrets that it has. */
+export interface RestartSpec {
+  run: RunRecord & { workflow: Workflow }
+  secrets: Record<string, string>
+}
+
+/** A password that the run keeps serves one pull or fetch: after that the image is taken where it is. */
+export async function restartSpec(
+  record: RunRecord,
+  { engine, secrets }: { engine: Pick<EngineFace, 'view'>; secrets: Secrets },
+): Promise<RestartSpec> {
+  const run = { ...record, workflow: withoutRefresh(record.workflow as Workflow) }
+  // Before the run is looked at: the password goes once that has told that the image is there.
+  const values = await secrets.ofRun(run)
+  if (!botOf(run.workflow).secrets.includes(SOURCE_PASSWORD)) return { run, secrets: values }
+  const by = pulledBy(await engine.view(run.run_id))
+  if (by === undefined) return { run, secrets: values }
+  const { [SOURCE_PASSWORD]: _, ...variables } = values
+  return { run: { ...run, workflow: withPulledImage(run.workflow, by) }, secrets: variables }
+}
+
+/** Returns the workflow without `refresh`, which was for that one start. */
+function withoutRefresh(workflow: Workflow): Workflow {
+  const { refresh: _, ...args } = workflow.steps[0]!.args as BotServeArgs
+  return { ...workflow, steps: [{ ...workflow.steps[0]!, args }] }
+}
+
+/**
+ * The request that a bot would have been started with as it is to be: what was not given stays, of `env` and
+ * `env_vars` each variable by itself. `kept`: its source, where none was given.
+ */
+export function changedRequest(
+  run: RunRecord,
+  given: BotChange,
+  secrets: Readonly<Record<string, string>>,
+  maxSeconds: number,
+): { request: BotRequest; kept?: KeptSource } {
+  const { args, env, timeoutSeconds, host, storedPassword } = botOf(run.workflow)
+  const { source, command, limits, restart, health, runtime, stop_grace_seconds } = args
+  const seconds = Math.min(timeoutSeconds, maxSeconds)
+  const { [SOURCE_PASSWORD]: password, ...variables } = secrets
+  const fields = sourceFields.filter((field) => given[field as keyof BotChange] !== undefined)
+  const ownSource = fields.length > 0 && !isSameImage(source, given, fields)
+  const request: BotRequest = {
+    bot_id: run.workflow_name,
+    ...host,
+    runtime,
+    stop_grace_seconds,
+    timeout_seconds: Number.isFinite(seconds) ? seconds : null,
+    health,
+    // The command belongs to the source that it was given with.
+    ...(ownSource ? {} : { command }),
+    ...defined(without(given, { data: true })),
+    limits: BotLimits.parse({ ...limits, ...defined(given.limits ?? {}) }),
+    restart: BotRestart.parse({ ...restart, ...defined(given.restart ?? {}) }),
+    // A variable that was plain may become a secret, and the other way round.
+    env: { ...without(env, given.env_vars), ...given.env },
+    env_vars: { ...without(variables, given.env), ...given.env_vars },
+  }
+  return ownSource ? { request } : { request, kept: { source, password, storedPassword } }
+}
+
+/** Of an image that needs a password: without one it is not pulled, and what is there is meant. */
+function isSameImage(source: BotSource, given: BotChange, fields: readonly string[]): boolean {
+  if (source.mode !== 'image' || (source.registry_auth ?? source.pulled) === undefined) return false
+  return (
+    given.docker_image === source.image &&
+    (given.deployment_mode ?? 'image') === 'image' &&
+    fields.every((field) => field === 'docker_image' || field === 'deployment_mode')
+  )
+}
+
+const defined = <T extends object>(given: T): T =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T
+
+const without = <T>(from: Readonly<Record<string, T>>, names: Readonly<Record<string, unknown>> = {}) =>
+  Object.fromEntries(Object.entries(from).filter(([name]) => !Object.hasOwn(names, name)))
+
+interface EndedBot {
+  source: BotSource
+  /** Names of secrets that went with it. */
+  names: readonly string[]
+  /** Name of one that the hub keeps on, where that is the password of its source. */
+  storedPassword?: string
+}
+
+/** The bot has ended, and a run of it would lack these secrets: what starts it again, under the same id. */
+export function mustStartAnew(botId: string, { source, names, storedPassword }: EndedBot): ErrandError {
+  const variables = names.filter((name) => name !== SOURCE_PASSWORD).map((name) => `-e ${name}`)
+  const given = startOptions(source, storedPassword).map(shellWord)
+  const command = ['errand bot start', botId, ...given, ...variables].join(' ')
+  return new ErrandError('conflict', `The bot "${botId}" has ended, and its secrets went with it.`, {
+    hint: `Start it anew under the same id, its secrets given again: ${command}`,
+  })
+}
+
+function startOptions(source: BotSource, storedPassword?: string): string[] {
+  if (source.mode === 'simple') {
+    const others = Object.keys(source.files).filter((path) => path !== source.entrypoint)
+    return ['--simple', source.entrypoint, ...others]
+  }
+  if (source.mode === 'git') {
+    const { url, ref } = source
+    const auth = source.git_auth ?? source.built
+    const token = storedPassword === undefined ? ['--git-token'] : ['--git-secret', storedPassword]
+    const user = auth?.username === undefined ? [] : ['--username', auth.username]
+    return ['--custom', url, ...(ref ? ['--ref', ref] : []), ...(auth ? [...user, ...token] : [])]
+  }
+  if (source.mode === 'archive') return ['--custom', 'FOLDER']
+  const { image, registry_auth, pulled } = source
+  const { username } = registry_auth ?? pulled ?? {}
+  return ['--image', image, ...(username === undefined ? [] : ['--username', username])]
+}

@@ -1,0 +1,143 @@
+import type { AttemptSpec, Requirements } from '../../contract/attempt.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
+
+/** The demands of an attempt on a runner, and whose runners it may have. */
+export interface Need {
+  tenant: string
+  requires: Requirements
+}
+
+export const DEFAULT_GROUP = 'default'
+
+/** Names one runner among those of all tenants: ids are unique in a tenant alone. Only the hub's memory knows it, and it is shown nowhere. */
+export type RunnerKey = string & { readonly _brand: 'RunnerKey' }
+
+/** Without a tenant, the first one's. */
+export const runnerKey = (tenant: string | undefined, id: string): RunnerKey =>
+  JSON.stringify([tenant ?? DEFAULT_TENANT, id]) as RunnerKey
+
+export const needOf = ({
+  tenant = DEFAULT_TENANT,
+  requires,
+}: Pick<AttemptSpec, 'tenant' | 'requires'>): Need => ({
+  tenant,
+  requires,
+})
+
+/** A bot goes on for days and is idle for most of them: slots are for what ends. */
+export const takesSlot = ({ containers }: Requirements): boolean => containers !== true
+
+/** A runner that is named may be of any group. */
+export const groupOf = ({ runner, group }: Requirements): string | undefined =>
+  group ?? (runner === undefined ? DEFAULT_GROUP : undefined)
+
+/** Equal for steps of a run that share a workspace, whatever they use of the machine. */
+export const workspaceKey = ({ runner, group, labels }: Requirements): string =>
+  JSON.stringify([runner, group, sorted(labels)])
+
+/** Equal for equal needs. */
+export function needKey({ tenant, requires }: Need): string {
+  const { runner, group, labels, cpus, memory_bytes, largest, mode, containers } = requires
+  const amounts = [cpus, memory_bytes, largest?.cpus, largest?.memory_bytes]
+  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts])
+}
+
+const sorted = (labels: Requirements['labels']) =>
+  labels && Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))
+
+/** A runner as placement sees it. */
+export interface Candidate {
+  readonly key: RunnerKey
+  readonly id: string
+  readonly tenant: string
+  readonly group: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly mode: 'chat' | 'issue' | 'all'
+  readonly containers: boolean
+  readonly slots: number
+  /** Slots taken. */
+  readonly used: number
+  /** The resources that it offers, and what of them is not kept for an attempt. */
+  readonly cpus: number
+  readonly freeCpus: number
+  readonly memoryBytes: number
+  readonly freeMemoryBytes: number
+  /** So many cores of bots are one that is kept; undefined: none is kept for bots. */
+  readonly botOvercommit?: number
+  /** Nothing new is put on it, so that what is large finds room there. */
+  readonly kept: boolean
+  readonly status: 'connected' | 'disconnected' | 'draining'
+  /** Set while it is away, or ends just now, and has time to come back. */
+  readonly awaited: boolean
+  /** An admin drains it: it takes the next steps of what has files there, and nothing else. */
+  readonly finishing: boolean
+}
+
+/** Connected, and would have room for it if it had nothing else. */
+export const takes = (runner: Candidate, need: Need): boolean =>
+  runner.status === 'connected' && offers(runner, need)
+
+/** Whether what works there stays: the files are there, and it takes the next step too, now or once it is back. */
+export const keeps = (home: Candidate, need: Need): boolean =>
+  (goesOn(home) || home.awaited) && offers(home, need)
+
+/** Whether the runner is there, and what works there may begin its next step. */
+export const goesOn = ({ status, finishing }: Candidate): boolean => status === 'connected' || finishing
+
+/** Whether it would do, were it connected and empty. */
+export function offers(runner: Candidate, { tenant, requires }: Need): boolean {
+  return (
+    runner.tenant === tenant &&
+    isNamed(runner, requires) &&
+    suits(runner, requires) &&
+    isLargeEnough(runner, requires)
+  )
+}
+
+/** The one that is named, or of the group. */
+export function isNamed(runner: Candidate, requires: Requirements): boolean {
+  const group = groupOf(requires)
+  if (group !== undefined && runner.group !== group) return false
+  return requires.runner === undefined || runner.id === requires.runner
+}
+
+export function suits(runner: Candidate, { labels = {}, mode, containers }: Requirements): boolean {
+  if (runner.mode !== 'all' && runner.mode !== mode) return false
+  if (containers && !runner.containers) return false
+  return Object.entries(labels).every(([name, value]) => runner.labels[name] === value)
+}
+
+/** The amounts that the runner must offer: the run stays there, so also for the largest of its steps. */
+export const largestOf = ({ cpus = 0, memory_bytes = 0, largest }: Requirements) => ({
+  cpus: Math.max(cpus, largest?.cpus ?? 0),
+  memoryBytes: Math.max(memory_bytes, largest?.memory_bytes ?? 0),
+})
+
+function isLargeEnough(runner: Candidate, requires: Requirements): boolean {
+  const { cpus, memoryBytes } = largestOf(requires)
+  return runner.cpus >= cpus && runner.memoryBytes >= memoryBytes
+}
+
+/** A step that names no amount takes a slot only. */
+export const hasRoom = (runner: Candidate, requires: Requirements): boolean =>
+  hasSlot(runner, requires) && hasCpus(runner, requires) && hasMemory(runner, requires)
+
+export const hasSlot = (runner: Candidate, requires: Requirements): boolean =>
+  !takesSlot(requires) || runner.used < runner.slots
+
+export function hasCpus(runner: Candidate, requires: Requirements): boolean {
+  const cpus = keptCpus(runner, requires)
+  return cpus === 0 || runner.freeCpus >= cpus - ROUNDING
+}
+
+export const hasMemory = (runner: Candidate, { memory_bytes = 0 }: Requirements): boolean =>
+  memory_bytes === 0 || runner.freeMemoryBytes >= memory_bytes
+
+/** Of the cores that it asks for: those of a bot are the most that it may use, and shared by weight. */
+export function keptCpus({ botOvercommit }: Candidate, requires: Requirements): number {
+  const { cpus = 0 } = requires
+  if (takesSlot(requires)) return cpus
+  return botOvercommit === undefined ? 0 : cpus / botOvercommit
+}
+/** Of what a division leaves. */
+const ROUNDING = 1e-6

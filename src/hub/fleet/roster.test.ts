@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { WebSocket } from 'ws'
+import { testingHello as said } from '../../../test/support/hub/dispatch-fixture.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptSink } from '../../engine/ports.ts'
+import { openSqliteStores } from '../../stores/sqlite/open.ts'
+import { Fleet, type FleetOptions } from './fleet.ts'
+
+/** A hub of nothing but a fleet and its store, which can be replaced as by a restart. */
+async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { accounts, close } = await openSqliteStores({ file: ':memory:' })
+  const good = new Map<string, { tenant: string; runner_id?: string }>([
+    ['any', { tenant: 'acme' }],
+    ['own', { tenant: 'acme', runner_id: 'r1' }],
+    ['other', { tenant: 'other' }],
+  ])
+  const sockets: WebSocket[] = []
+  let fleet: Fleet
+  const restart = async (): Promise<Fleet> => {
+    await fleet?.close()
+    fleet = new Fleet({
+      authenticate: async (token) => good.get(token) ?? { refused: 'The token was revoked.' },
+      isDurable: () => true,
+      store: accounts,
+      ...options,
+    })
+    await fleet.recall()
+    fleet.attach(server)
+    fleet.ready()
+    return fleet
+  }
+  t.after(async () => {
+    for (const ws of sockets) ws.terminate()
+    await fleet.close()
+    server.close()
+    close()
+  })
+  /** The link, the first frame of the hub on it, and all that have come. */
+  const connect = async (hello: object = {}, token = 'any') => {
+    const { port } = server.address() as AddressInfo
+    const ws = new WebSocket(`ws://127.0.0.1:${port}/api/runner-link`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    sockets.push(ws)
+    const frames: Record<string, unknown>[] = []
+    ws.on('message', (data) => frames.push(JSON.parse(String(data))))
+    const until = async (count: number) => {
+      while (frames.length < count) await once(ws, 'message')
+    }
+    await once(ws, 'open')
+    ws.send(JSON.stringify({ ...said, ...hello }))
+    await until(1)
+    return { ws, answer: frames[0]!, frames, until }
+  }
+  return { good, restart, connect, fleet: await restart() }
+}
+
+test('a token of one runner opens the link for that runner alone', async (t) => {
+  const { connect } = await setup(t)
+  const { answer } = await connect({ runner_id: 'r2' }, 'own')
+  assert.deepEqual([answer.type, answer.code, answer.retry], ['refused', 'forbidden', false])
+  assert.match(String(answer.message), /for the runner "r1", not for "r2"/)
+  assert.equal((await connect({}, 'own')).answer.type, 'welcome')
+})
+
+test('a runner that was told another tenant than its token has is refused', async (t) => {
+  const { connect } = await setup(t)
+  const { answer } = await connect({ tenant: 'elsewhere' })
+  assert.equal(answer.code, 'forbidden')
+  assert.match(String(answer.message), /not for the tenant "elsewhere"/)
+  assert.equal((await connect({ tenant: 'acme' })).answer.type, 'welcome')
+})
+
+test('a capacity that is no number is refused, saying which', async (t) => {
+  const { connect } = await setup(t)
+  for (const wrong of [{ cpus: 'four' }, { cpus: 0 }, { memory_bytes: null }, { slots: 1.5 }]) {
+    const { answer } = await connect(wrong)
+    assert.deepEqual([answer.code, answer.retry], ['invalid_argument', false])
+    assert.match(String(answer.message), new RegExp(`"hello" is wrong at "${Object.keys(wrong)[0]}"`))
+  }
+})
+
+test("a runner stays drained over its restart and the hub's, until it is resumed", async (t) => {
+  const { connect, restart, fleet } = await setup(t)
+  const { ws } = await connect()
+  assert.equal(await fleet.runners.drain({ tenant: 'acme', id: 'r1' }), true)
+  assert.equal(await fleet.runners.undrain({ tenant: 'acme', id: 'nobody' }), false)
+  ws.terminate()
+  let now = await restart()
+  const [gone] = now.runners.list('acme')
+  assert.deepEqual([gone?.id, gone?.status, gone?.hostname], ['r1', 'disconnected', 'server-01'])
+  assert.deepEqual(now.runners.list('other'), [])
+  await connect({ boot_id: 'b2' })
+  assert.equal(now.runners.list()[0]?.status, 'draining')
+  assert.equal(await now.runners.undrain({ tenant: 'acme', id: 'r1' }), true)
+  assert.equal(now.runners.list()[0]?.status, 'connected')
+  now = await restart()
+  await connect({ boot_id: 'b2' })
+  assert.equal(now.runners.list()[0]?.status, 'connected')
+})
+
+test('two tenants have a runner of one id at once, each kept, drained and removed alone', async (t) => {
+  const { connect, restart, fleet } = await setup(t)
+  const here = { tenant: 'acme', id: 'r1' }
+  const there = { tenant: 'other', id: 'r1' }
+  const statuses = (now: Fleet) =>
+    ['acme', 'other'].map((tenant) =>
+      now.runners
+        .list(tenant)
+        .map(({ id, status }) => `${id} ${status}`)
+        .join(),
+    )
+  const first = [await connect(), await connect({ boot_id: 'b2', hostname: 'theirs' }, 'other')]
+  assert.deepEqual(
+    first.map(({ answer }) => answer.type),
+    ['welcome', 'welcome'],
+  )
+  assert.deepEqual(statuses(fleet), ['r1 connected', 'r1 connected'])
+  assert.equal(fleet.runners.list('other')[0]?.hostname, 'theirs')
+  assert.equal(await fleet.runners.drain(here), true)
+  assert.deepEqual(statuses(fleet), ['r1 draining', 'r1 connected'])
+  assert.equal(await fleet.runners.drain({ tenant: 'third', id: 'r1' }), false)
+
+  const now = await restart()
+  assert.deepEqual(statuses(now), ['r1 disconnected', 'r1 disconnected'])
+  await connect()
+  const theirs = await connect({ boot_id: 'b2' }, 'other')
+  assert.deepEqual(statuses(now), ['r1 draining', 'r1 connected'])
+  assert.equal(await now.runners.remove(there), true)
+  await theirs.until(2)
+  assert.equal(theirs.frames[1]?.code, 'forbidden')
+  assert.deepEqual(statuses(now), ['r1 draining', ''])
+  assert.equal(await now.runners.undrain(there), false)
+  assert.deepEqual(statuses(await restart()), ['r1 disconnected', ''])
+})
+
+test("what was given to a runner of which nothing is known waits for its tenant's, and no other learns of the run", async (t) => {
+  const { connect, fleet } = await setup(t)
+  const sink: AttemptSink = {
+    waiting: () => {},
+    assigned: async () => true,
+    report: async () => {},
+    output: async (_stream, offset, bytes) => offset + bytes.length,
+    length: async () => 0,
+  }
+  const spec: AttemptSpec = {
+    ...{ attempt_id: 'run_1.1', run_id: 'run_1', workflow_name: 'flow', tenant: 'acme' },
+    ...{ step: 'one', host: 'local', instance: 0, try: 1, action: 'cmd.run', args: { cmd: 'x' }, env: {} },
+    requires: {},
+  }
+  fleet.remember({ ...spec, run_id: 'run_2' }, 'r1')
+  const placement = { runner: 'r1', storage_id: said.storage_id, epoch: 1 }
+  fleet.resume(spec, placement, { started: false, streams: {} }, sink)
+  const runs = ['run_1', 'run_2', 'run_none']
+  const theirs = await connect(
+    { runs, attempts: [{ attempt_id: 'run_1.1', epoch: 1, ended: false }] },
+    'other',
+  )
+  await theirs.until(4)
+  assert.deepEqual(theirs.answer.attempts, [
+    { state: 'superseded', attempt_id: 'run_1.1', epoch: 1, why: 'it ended here, or was handed on' },
+  ])
+  assert.deepEqual(
+    theirs.frames.slice(1).map(({ type, run_id }) => `${type} ${run_id}`),
+    runs.map((run) => `forget_run ${run}`),
+  )
+  const ours = await connect({ runs })
+  await ours.until(3)
+  assert.deepEqual(
+    ours.frames.slice(1).map(({ type, run_id, spec }) => [type, run_id ?? (spec as AttemptSpec).run_id]),
+    [
+      ['start', 'run_1'],
+      ['forget_run', 'run_none'],
+    ],
+  )
+  fleet.runEnded('run_2')
+  await ours.until(4)
+  assert.deepEqual([ours.frames[3]?.type, ours.frames[3]?.run_id], ['forget_run', 'run_2'])
+  assert.equal(theirs.frames.length, 4)
+})
+
+test('a link whose token is revoked is closed, another stays', async (t) => {
+  const { good, connect, fleet } = await setup(t)
+  const own = await connect({}, 'own')
+  await connect({ runner_id: 'r2' })
+  good.delete('own')
+  const refused = once(own.ws, 'message')
+  await fleet.recheck()
+  const { code, message, retry } = JSON.parse(String((await refused)[0]))
+  assert.deepEqual([code, message, retry], ['unauthorized', 'The token was revoked.', true])
+  assert.deepEqual(
+    fleet.runners.list().map(({ id, status }) => `${id} ${status}`),
+    ['r1 disconnected', 'r2 connected'],
+  )
+})
+
+test('a link whose token is good no more is closed though nothing tells of that', async (t) => {
+  const { good, connect } = await setup(t, { recheckMs: 10 })
+  const { ws } = await connect({}, 'own')
+  const refused = once(ws, 'message')
+  good.delete('own')
+  assert.equal(JSON.parse(String((await refused)[0])).code, 'unauthorized')
+})
+
+test('a machine that came back takes the place of its link that is dead; while that one answers it is told', async (t) => {
+  const { connect } = await setup(t)
+  const { ws } = await connect()
+  const { answer } = await connect({ boot_id: 'b2' })
+  assert.deepEqual([answer.code, answer.retry], ['conflict', true])
+  assert.match(String(answer.message), /"r1" is taken by another process, on server-01/)
+  // As of a machine that lost its power: nothing says that the link is gone.
+  ws.pause()
+  assert.equal((await connect({ boot_id: 'b2' })).answer.type, 'welcome')
+})

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
+import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
+import { type RunnerKey, runnerKey } from './matching.ts'
+import type { Runner } from './roster.ts'
+import type { RunnerLink } from './runner-link.ts'
+
+interface PendingAsk {
+  link: RunnerLink
+  tenant: string
+  /** The answer, or its body. */
+  settle(with_: DataAnswer | Readable | ErrandError): void
+}
+
+/** Asks runners what only they know, or have. An answer comes over the link that was asked, or not at all. */
+export class RunnerAsks {
+  readonly #runners: ReadonlyMap<RunnerKey, Runner>
+  readonly #pending = new Map<string, PendingAsk>()
+
+  constructor(runners: ReadonlyMap<RunnerKey, Runner>) {
+    this.#runners = runners
+  }
+
+  /** Throws what the runner says, or `unavailable`. */
+  async answer(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer> {
+    const settled = await this.#asked(of, ask, withinMs)
+    if ('exists' in settled) return settled
+    throw new ErrandError('internal', `Runner "${of.id}" sent a body where none was asked for.`)
+  }
+
+  /** The bytes that it sends, while they come. Throws what the runner says, or `unavailable`. */
+  async body(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<Readable> {
+    const settled = await this.#asked(of, ask, withinMs)
+    if (!('exists' in settled)) return settled
+    throw new ErrandError('internal', `Runner "${of.id}" sent nothing.`)
+  }
+
+  /** The runner has said so. What nobody waits for any more is left aside. */
+  answered(link: RunnerLink, askId: string, answer: DataAnswer): void {
+    const pending = this.#pending.get(askId)
+    if (pending?.link !== link) return
+    const { error } = answer
+    if (error === undefined) pending.settle(answer)
+    else {
+      const code = Object.hasOwn(errorStatus, error.code) ? (error.code as ErrorCode) : 'internal'
+      pending.settle(new ErrandError(code, error.message, { hint: error.hint }))
+    }
+  }
+
+  /** A runner of the tenant sends it. Resolves when it was read to its end. Throws `not_found` where nobody waits for it. */
+  async take(tenant: string, askId: string, body: Readable): Promise<void> {
+    const pending = this.#pending.get(askId)
+    if (pending?.tenant !== tenant)
+      throw new ErrandError('not_found', 'Nobody waits for this any more.', { hint: 'Ask anew.' })
+    pending.settle(body)
+    await finished(body)
+  }
+
+  closed(link: RunnerLink): void {
+    for (const pending of this.#pending.values())
+      if (pending.link === link)
+        pending.settle(
+          new ErrandError('unavailable', 'The link to the runner broke.', { hint: 'Try again.' }),
+        )
+  }
+
+  async #asked(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer | Readable> {
+    const { tenant, id } = of
+    const link = this.#runners.get(runnerKey(tenant, id))?.link
+    if (link === undefined)
+      throw new ErrandError('unavailable', `Runner "${id}" is away.`, {
+        hint: 'Try again when it is back: errand runners',
+      })
+    const askId = randomUUID()
+    const { promise, resolve } = Promise.withResolvers<DataAnswer | Readable | ErrandError>()
+    const late = new ErrandError(
+      'unavailable',
+      `Runner "${id}" has not answered within ${withinMs / 1000} s.`,
+      {
+        hint: 'Try again; a runner of an earlier version has to be updated for this.',
+      },
+    )
+    const timer = setTimeout(() => resolve(late), withinMs)
+    this.#pending.set(askId, { link, tenant, settle: resolve })
+    try {
+      link.send({ type: 'ask', ask_id: askId, ask })
+      const settled = await promise
+      if (settled instanceof Error) throw settled
+      return settled
+    } finally {
+      clearTimeout(timer)
+      this.#pending.delete(askId)
+    }
+  }
+}

@@ -1,0 +1,255 @@
+import { commonProtocol, type Hello, PROTOCOL_VERSION, type Standing } from '../../contract/protocol.ts'
+import type { Log } from '../../platform/log.ts'
+import type { Assignment, Assignments } from './assignments.ts'
+import type { Dispatch } from './dispatch.ts'
+import { DEFAULT_GROUP, needOf, type RunnerKey, runnerKey } from './matching.ts'
+import { type KnownRunners, Runner, SHOWN_FOR_MS } from './roster.ts'
+import { commandCancel, commandInputs, commandStart, sentTo } from './runner-commands.ts'
+import type { RunnerLink } from './runner-link.ts'
+
+export interface RunnerHandshakeOptions {
+  runners: Map<RunnerKey, Runner>
+  known: KnownRunners
+  assignments: Assignments
+  dispatch: Dispatch
+  isDurable(action: string): boolean
+  heartbeatMs: number
+  lostAfterMs: number
+  graceMs: number
+  log: Log
+}
+
+/** How long an older link may take to show that its runner lives. */
+const PROBE_MS = 2_000
+
+/** Runners come, are compared with what they were given, go, and are given up when they stay away. */
+export class RunnerHandshake {
+  readonly #options: RunnerHandshakeOptions
+  /** Welcomes of runners that had been here before, also before the hub's start. */
+  reconnects = 0
+  /** As a runner was last seen is kept when it comes and goes: of one that a killed hub had, the time is an old one. */
+  readonly #neverBack = `has not come back since the hub was started at ${new Date().toISOString()}`
+  /** Until `open`: who said hello. */
+  #early: [RunnerLink, Hello][] | undefined = []
+
+  constructor(options: RunnerHandshakeOptions) {
+    this.#options = options
+  }
+
+  /** Runners are answered from now on, and those that don't come are waited for. May be called twice. */
+  open(): void {
+    const early = this.#early ?? []
+    this.#early = undefined
+    for (const runner of this.#options.runners.values()) this.#awaitReturn(runner, this.#neverBack)
+    for (const [link, hello] of early) void this.#greet(link, hello)
+  }
+
+  hello(link: RunnerLink, hello: Hello): void {
+    if (this.#early) this.#early.push([link, hello])
+    else void this.#greet(link, hello)
+  }
+
+  /** The runner whose link it is. Frames of a link that was replaced, or not welcomed yet, count for nothing. */
+  runnerOf(link: RunnerLink): Runner | undefined {
+    const { hello, principal } = link
+    const runner = hello && this.#options.runners.get(runnerKey(principal.tenant, hello.runner_id))
+    return runner?.link === link ? runner : undefined
+  }
+
+  /** The log of a run taken up again says that the runner has it. */
+  expect(assignment: Assignment, id: string): void {
+    const { runners, dispatch, assignments, isDurable } = this.#options
+    const { tenant } = needOf(assignment.spec)
+    const runner = runners.get(runnerKey(tenant, id)) ?? new Runner(tenant, id)
+    runners.set(runner.key, runner)
+    dispatch.hold(assignment, runner.key)
+    if (!runner.link) {
+      if (!this.#early) this.#awaitReturn(runner, this.#neverBack)
+    } else if (whenMissing(assignment, runner.hello!, isDurable) === 'unsent')
+      commandStart(assignment, runner, assignments)
+    else this.#gone(assignment, runner)
+  }
+
+  closed(link: RunnerLink): void {
+    const runner = this.runnerOf(link)
+    if (!runner) return
+    runner.link = undefined
+    runner.lastSeenAtMs = link.lastSeenAtMs
+    this.#options.known.inPassing(runner, this.#options.known.keep(runner))
+    // One that says that it goes was told to.
+    if (link.left) this.#options.log(`Runner "${runner.id}" has stopped.`, { runner_id: runner.id })
+    else this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
+    const since = new Date(runner.lastSeenAtMs).toISOString()
+    this.#awaitReturn(runner, `has not been heard of since ${since}`)
+    this.#options.dispatch.rosterChanged(runner)
+  }
+
+  /** Counts all that the runner has as lost. */
+  giveUp(runner: Runner, message: string): void {
+    const { assignments, dispatch } = this.#options
+    runner.expected = false
+    for (const assignment of assignments.givenTo(runner))
+      assignments.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason: 'lost', message })
+    dispatch.rosterChanged(runner)
+  }
+
+  /** May be called twice. */
+  close(): void {
+    for (const runner of this.#options.runners.values()) clearTimeout(runner.lostTimer)
+  }
+
+  async #greet(link: RunnerLink, hello: Hello): Promise<void> {
+    const { runners, heartbeatMs } = this.#options
+    const { runner_id: id, boot_id } = hello
+    const { tenant, group, runner_id: bound } = link.principal
+    if (bound !== undefined && bound !== id) {
+      link.refuse('forbidden', `The token is for the runner "${bound}", not for "${id}".`, false)
+      return
+    }
+    if (hello.tenant !== undefined && hello.tenant !== tenant) {
+      link.refuse('forbidden', `The token is not for the tenant "${hello.tenant}".`, false)
+      return
+    }
+    if (group !== undefined && hello.group === DEFAULT_GROUP) hello.group = group
+    if (group !== undefined && hello.group !== group) {
+      link.refuse('forbidden', `The token is for group "${group}", not for "${hello.group}".`, false)
+      return
+    }
+    const key = runnerKey(tenant, id)
+    for (let older = runners.get(key)?.link; older; older = runners.get(key)?.link) {
+      if (older.boot !== boot_id && (await older.answers(Math.min(PROBE_MS, heartbeatMs)))) {
+        const { hello: there, connectedAtMs } = runners.get(key)!
+        const since = new Date(connectedAtMs).toISOString()
+        link.refuse(
+          'conflict',
+          `The runner id "${id}" is taken by another process, on ${there?.hostname} (${older.address}), connected since ${since}. ` +
+            'Give each machine an id of its own: a copied one has to be enrolled anew.',
+          true,
+        )
+        return
+      }
+      older.terminate()
+    }
+    if (!link.closed) this.#welcome(link, hello)
+  }
+
+  #welcome(link: RunnerLink, hello: Hello): void {
+    const { runners, known, assignments, dispatch, isDurable, heartbeatMs, lostAfterMs, graceMs, log } =
+      this.#options
+    const { tenant } = link.principal
+    const runner = runners.get(runnerKey(tenant, hello.runner_id)) ?? new Runner(tenant, hello.runner_id)
+    runners.set(runner.key, runner)
+    clearTimeout(runner.lostTimer)
+    runner.lostTimer = undefined
+    runner.expected = false
+    if (runner.hello?.boot_id !== hello.boot_id) runner.draining = false
+    runner.hello = hello
+    runner.link = link
+    if (runner.connectedAtMs > 0) this.reconnects++
+    runner.connectedAtMs = Date.now()
+    known.inPassing(runner, known.keep(runner))
+    const stock = reconcile(hello, assignments.givenTo(runner), isDurable)
+    link.send({
+      type: 'welcome',
+      protocol: commonProtocol(hello) ?? PROTOCOL_VERSION,
+      heartbeat_ms: heartbeatMs,
+      lost_after_ms: lostAfterMs,
+      attempts: stock.standings,
+    })
+    log(`Runner "${runner.id}" of group "${hello.group}" is connected.`, { runner_id: runner.id })
+    for (const assignment of stock.going) {
+      dispatch.begun(assignment)
+      assignment.sent = sentTo(hello)
+      assignment.inbox.rewind()
+      commandInputs(assignment, link)
+      commandCancel(assignment, link, graceMs)
+    }
+    for (const assignment of stock.unsent) commandStart(assignment, runner, assignments)
+    for (const assignment of stock.gone) this.#gone(assignment, runner)
+    for (const run_id of hello.runs ?? [])
+      if (!dispatch.affinity.found(run_id, runner)) link.send({ type: 'forget_run', run_id })
+    dispatch.rosterChanged(runner)
+  }
+
+  #gone(assignment: Assignment, { id, hello }: Runner): void {
+    const { sent } = assignment
+    const isWhole = sent.type !== 'never' && sent.storage === hello?.storage_id
+    const message = isWhole
+      ? `Runner "${id}" was restarted and has nothing left of it.`
+      : `Runner "${id}" has lost it: its machine was started anew, or its folder is another one. It may have begun.`
+    const end = { type: 'ended', outcome: 'interrupted', reason: 'lost', message } as const
+    this.#options.assignments.settleVanished(assignment, end)
+  }
+
+  /** The time that it has to come back starts now. */
+  #awaitReturn(runner: Runner, silence: string): void {
+    if (runner.link || runner.lostTimer) return
+    runner.expected = true
+    runner.lostTimer = setTimeout(() => {
+      this.giveUp(runner, `Runner "${runner.id}" ${silence}.`)
+      if (runner.drained) return
+      runner.lostTimer = setTimeout(() => {
+        this.#options.runners.delete(runner.key)
+        this.#options.known.inPassing(runner, this.#options.known.forget(runner))
+      }, SHOWN_FOR_MS)
+    }, this.#options.lostAfterMs)
+  }
+}
+
+interface Reconciled {
+  standings: Standing[]
+  /** The runner goes on with these. */
+  going: Assignment[]
+  /** Those that it never had. */
+  unsent: Assignment[]
+  /** Those that it had and has lost. */
+  gone: Assignment[]
+}
+
+/** Compares what a runner says it has with what was given to it. */
+function reconcile(
+  hello: Hello,
+  given: readonly Assignment[],
+  isDurable: (action: string) => boolean,
+): Reconciled {
+  const stock: Reconciled = { standings: [], going: [], unsent: [], gone: [] }
+  const byId = new Map(given.map((assignment) => [assignment.spec.attempt_id, assignment]))
+  const named = new Set<Assignment>()
+  for (const { attempt_id, epoch, reports: has = Number.POSITIVE_INFINITY } of hello.attempts) {
+    const assignment = byId.get(attempt_id)
+    if (assignment?.epoch === epoch) {
+      const { reports, stdout, stderr } = assignment.inbox.committed
+      if (has < reports) {
+        // Its next would come under the number of one that is known, and never count.
+        const why = 'the runner has lost what it told of it'
+        stock.standings.push({ state: 'superseded', attempt_id, epoch, why })
+        stock.gone.push(assignment)
+        named.add(assignment)
+        continue
+      }
+      stock.standings.push({ state: 'continue', attempt_id, epoch, reports, streams: { stdout, stderr } })
+      stock.going.push(assignment)
+      named.add(assignment)
+    } else {
+      const why = assignment ? `it has epoch ${assignment.epoch} now` : 'it ended here, or was handed on'
+      stock.standings.push({ state: 'superseded', attempt_id, epoch, why })
+    }
+  }
+  for (const assignment of given)
+    if (!named.has(assignment)) stock[whenMissing(assignment, hello, isDurable)].push(assignment)
+  return stock
+}
+
+/** Whether an attempt that a runner does not have was never begun, or is gone. */
+function whenMissing(
+  { begun, sent, spec }: Assignment,
+  { boot_id, storage_id }: Pick<Hello, 'boot_id' | 'storage_id'>,
+  isDurable: (action: string) => boolean,
+): 'unsent' | 'gone' {
+  if (begun) return 'gone'
+  if (sent.type === 'never' || (sent.type === 'to' && sent.boot === boot_id)) return 'unsent'
+  // What survives a restart of the runner has a folder from before it begins: no folder, not begun. That holds as long as
+  // no folder can have vanished, as it does where the machine loses its power before it is on the disk.
+  const isWhole = storage_id !== undefined && sent.storage === storage_id
+  return isWhole && isDurable(spec.action) ? 'unsent' : 'gone'
+}

@@ -1,0 +1,227 @@
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { Heap } from '../../platform/heap.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
+import type { Assignment } from './assignments.ts'
+import { type Need, type RunnerKey, takesSlot } from './matching.ts'
+import type { Waiting } from './placement.ts'
+import type { Runner } from './roster.ts'
+
+/** Attempts of one user in a line, first come first served. */
+export interface UserQueue {
+  readonly line: Line
+  readonly user: User
+  readonly waiting: Heap<Assignment>
+}
+
+/** Waiting attempts with the same needs, the same home and the same rejections: where one has room, each has. */
+export interface Line {
+  readonly key: string
+  readonly need: Need
+  readonly home: RunnerKey | undefined
+  readonly not: ReadonlySet<RunnerKey>
+  /** The home could take them, so that no other runner may. */
+  bound: boolean
+  waiting: Waiting
+  /** The user whose turn it is first. */
+  readonly users: Heap<UserQueue>
+  readonly byUser: Map<User, UserQueue>
+  /** How often it was its turn and it did not fit. */
+  passed: number
+  /** Nothing else is put on this runner until one of the line has room there. */
+  kept: Runner | undefined
+}
+
+/** The facts that decide whose turn it is. */
+export interface Turn {
+  user: User
+  arrival: number
+}
+
+/** Fewer slots come first, then who was given one longer ago, then who came earlier. */
+export function isBefore(a: Turn, b: Turn): boolean {
+  if (a.user.running !== b.user.running) return a.user.running < b.user.running
+  if (a.user.turn !== b.user.turn) return a.user.turn < b.user.turn
+  return a.arrival < b.arrival
+}
+
+/** Of the first in the line. */
+export const turnIn = (line: Line): Turn => turnOf(line.users.first!)
+const turnOf = ({ user, waiting }: UserQueue): Turn => ({ user, arrival: waiting.first!.arrival })
+
+/** All that wait, in lines. */
+export class WaitQueues {
+  readonly #lines = new Map<string, Line>()
+  readonly #loose = new Set<Line>()
+  readonly #byHome = new Map<RunnerKey, Set<Line>>()
+  /** By run and workspace. */
+  readonly #byRun = new Map<string, Set<Assignment>>()
+  #waiting = 0
+  #ofBots = 0
+
+  get size(): number {
+    return this.#lines.size
+  }
+
+  /** How many attempts there are in all lines. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** How many lines wait for no slot. */
+  get ofBots(): number {
+    return this.#ofBots
+  }
+
+  get(key: string): Line | undefined {
+    return this.#lines.get(key)
+  }
+
+  all(): Line[] {
+    return [...this.#lines.values()]
+  }
+
+  /** Whose home the runner is. */
+  at(runner: RunnerKey): Iterable<Line> {
+    return this.#byHome.get(runner) ?? []
+  }
+
+  /** That the runner may serve, where it offers what they need. */
+  *open(runner: RunnerKey): Iterable<Line> {
+    yield* this.#loose
+    for (const line of this.at(runner)) if (line.bound) yield line
+  }
+
+  /** Those of a run that share a workspace. */
+  ofRun(runId: string, workspace: string): Assignment[] {
+    return [...(this.#byRun.get(`${runId} ${workspace}`) ?? [])]
+  }
+
+  create(line: Pick<Line, 'key' | 'need' | 'home' | 'not' | 'bound' | 'waiting'>): Line {
+    const users = new Heap<UserQueue>((a, b) => isBefore(turnOf(a), turnOf(b)))
+    const created: Line = { ...line, users, byUser: new Map(), passed: 0, kept: undefined }
+    this.#lines.set(line.key, created)
+    if (line.home !== undefined) addTo(this.#byHome, line.home, created)
+    if (!line.bound) this.#loose.add(created)
+    if (!takesSlot(line.need.requires)) this.#ofBots++
+    return created
+  }
+
+  bind(line: Line, bound: boolean): void {
+    line.bound = bound
+    if (bound) this.#loose.delete(line)
+    else this.#loose.add(line)
+  }
+
+  add(line: Line, assignment: Assignment, user: User): void {
+    const queue = line.byUser.get(user) ?? {
+      line,
+      user,
+      waiting: new Heap<Assignment>((a, b) => a.arrival < b.arrival),
+    }
+    queue.waiting.add(assignment)
+    if (queue.waiting.size > 1) line.users.moved(queue)
+    else {
+      line.byUser.set(user, queue)
+      line.users.add(queue)
+      user.queues.add(queue)
+    }
+    assignment.queue = queue
+    this.#waiting++
+    const { spec, workspace } = assignment
+    addTo(this.#byRun, `${spec.run_id} ${workspace}`, assignment)
+  }
+
+  /** Returns the queue that it stood in; an empty line is there no more. */
+  remove(assignment: Assignment): UserQueue | undefined {
+    const { queue, spec, workspace } = assignment
+    if (!queue) return undefined
+    const { line, user, waiting } = queue
+    assignment.queue = undefined
+    this.#waiting--
+    takeFrom(this.#byRun, `${spec.run_id} ${workspace}`, assignment)
+    // While it is still in the order that it is taken out of.
+    if (waiting.size === 1) {
+      line.users.delete(queue)
+      line.byUser.delete(user)
+      user.queues.delete(queue)
+      waiting.delete(assignment)
+    } else {
+      waiting.delete(assignment)
+      line.users.moved(queue)
+    }
+    if (line.users.size === 0) {
+      this.#lines.delete(line.key)
+      this.#loose.delete(line)
+      if (!takesSlot(line.need.requires)) this.#ofBots--
+      if (line.home !== undefined) takeFrom(this.#byHome, line.home, line)
+    }
+    return queue
+  }
+}
+
+function addTo<K, T>(sets: Map<K, Set<T>>, key: K, item: T): void {
+  const set = sets.get(key) ?? new Set()
+  sets.set(key, set.add(item))
+}
+
+function takeFrom<K, T>(sets: Map<K, Set<T>>, key: K, item: T): void {
+  const set = sets.get(key)
+  set?.delete(item)
+  if (set?.size === 0) sets.delete(key)
+}
+
+/**
+ * Someone whose attempts have slots, or wait for them: an owner within a tenant. With bots an owner is another one than
+ * with steps: they take no slots from each other.
+ */
+export interface User {
+  readonly key: string
+  /** Slots that it has, or bots. */
+  running: number
+  /** When it was last given one, or began to wait; the clock is the count of such events. */
+  turn: number
+  readonly queues: Set<UserQueue>
+}
+
+type Owned = Pick<AttemptSpec, 'tenant' | 'owner' | 'requires'>
+
+/** How many slots each user has, and how many bots. */
+export class FairShare {
+  readonly #users = new Map<string, User>()
+  #turns = 0
+
+  /** The user as it is now; one that has nothing comes after all others that have nothing. */
+  of({ tenant = DEFAULT_TENANT, owner = '', requires }: Owned): User {
+    const key = JSON.stringify([tenant, owner, takesSlot(requires)])
+    return this.#users.get(key) ?? { key, running: 0, turn: ++this.#turns, queues: new Set() }
+  }
+
+  /** Keeps a user who waits, until `leave`. */
+  enter(owned: Owned): User {
+    const user = this.of(owned)
+    this.#users.set(user.key, user)
+    return user
+  }
+
+  took(owned: Owned): User {
+    const user = this.enter(owned)
+    user.turn = ++this.#turns
+    this.#change(user, 1)
+    return user
+  }
+
+  gave(user: User): void {
+    this.#change(user, -1)
+    this.leave(user)
+  }
+
+  /** Nothing is kept of one that has nothing and waits for nothing. */
+  leave(user: User): void {
+    if (user.running === 0 && user.queues.size === 0) this.#users.delete(user.key)
+  }
+
+  #change(user: User, by: 1 | -1): void {
+    user.running += by
+    for (const queue of user.queues) queue.line.users.moved(queue)
+  }
+}

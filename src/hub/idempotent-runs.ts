@@ -1,0 +1,80 @@
+import { hash } from 'node:crypto'
+import { ErrandError } from '../contract/errors.ts'
+import { newRunId } from '../contract/ids.ts'
+import type { RunRecord } from '../contract/run.ts'
+import type { EngineFace, Submission } from '../engine/api.ts'
+import type { AccountStore } from '../stores/accounts.ts'
+import { DEFAULT_TENANT } from './auth/tokens.ts'
+
+export interface Created {
+  record: RunRecord
+  /** False: the key's run was there already. */
+  fresh: boolean
+}
+
+/**
+ * Creates a run once for a key. The key is claimed with the run's id before the run is made, so that a repeat
+ * after a crash in between makes that very run. A refused request gives its key back.
+ */
+export class IdempotentRuns {
+  readonly #engine: EngineFace
+  readonly #accounts: AccountStore
+  /** By owner and key: of two at once, the second waits for the first. */
+  readonly #pending = new Map<string, Promise<unknown>>()
+
+  constructor(engine: EngineFace, accounts: AccountStore) {
+    this.#engine = engine
+    this.#accounts = accounts
+  }
+
+  async create(key: string, submission: Submission & { owner: string }): Promise<Created> {
+    const place = `${submission.tenant}\n${submission.owner}\n${key}`
+    for (let before = this.#pending.get(place); before !== undefined; before = this.#pending.get(place))
+      await before.catch(() => undefined)
+    const mine = this.#claimAndCreate(key, submission)
+    this.#pending.set(place, mine)
+    try {
+      return await mine
+    } finally {
+      this.#pending.delete(place)
+    }
+  }
+
+  async #claimAndCreate(key: string, submission: Submission & { owner: string }): Promise<Created> {
+    const owner = keyOwner(submission)
+    const request_hash = hash('sha256', JSON.stringify(submission))
+    const run_id = submission.run_id ?? newRunId()
+    const created_at = new Date().toISOString()
+    const earlier = await this.#accounts.claimKey({ key, owner, request_hash, run_id, created_at })
+    if (earlier !== undefined && earlier.request_hash !== request_hash)
+      throw new ErrandError(
+        'idempotency_mismatch',
+        `The Idempotency-Key "${key}" was used for another request.`,
+        {
+          hint: 'Use a new key for a new request; a repeat must have the same body.',
+          details: { run_id: earlier.run_id },
+        },
+      )
+    if (earlier !== undefined) {
+      const record = await this.#engine.get(earlier.run_id)
+      if (record !== undefined) return { record, fresh: false }
+    }
+    try {
+      const record = await this.#engine.submit({ ...submission, run_id: earlier?.run_id ?? run_id })
+      return { record, fresh: true }
+    } catch (error) {
+      if (!(error instanceof ErrandError)) throw error
+      if (error.code === 'run_exists' && earlier !== undefined) {
+        // Another hub was at it at the same moment.
+        const record = await this.#engine.get(earlier.run_id)
+        if (record !== undefined) return { record, fresh: false }
+      }
+      if (error.status < 500) await this.#accounts.releaseKey(owner, key)
+      throw error
+    }
+  }
+}
+
+/** Keys are those of a user, whose name is that of its tenant; in the first tenant as it was before there were others. */
+const keyOwner = ({ owner, tenant = DEFAULT_TENANT }: { owner: string; tenant?: string }): string =>
+  tenant === DEFAULT_TENANT ? owner : `${tenant}/${owner}`

@@ -1,0 +1,186 @@
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip, createGzip } from 'node:zlib'
+import { extract, pack } from 'tar-stream'
+import * as z from 'zod'
+import { ErrandError } from '../../contract/errors.ts'
+import { makeFolder } from '../../platform/files.ts'
+import { diskError, isMissing } from '../../stores/disk-errors.ts'
+
+/** Where a backup goes. Files come one at a time. */
+export interface BackupTarget {
+  /** A path beside the target for a file that is not in it yet. */
+  readonly scratch: string
+  add(name: string, bytes: number, pieces: AsyncIterable<Buffer>): Promise<void>
+  /** All is in it: the target appears under its name. */
+  finish(): Promise<void>
+  /** Leaves nothing of it. After `finish` it does nothing. May be called twice. */
+  discard(): Promise<void>
+}
+
+const archive = /\.(tar|tar\.gz|tgz)$/
+
+/** An archive where the name says so, else a folder. Throws `conflict` where something is there already, `store_failed`. */
+export async function backupTarget(to: string): Promise<BackupTarget> {
+  const target = path.resolve(to)
+  try {
+    if (await isThere(target))
+      throw new ErrandError('conflict', `${to} is there already.`, { hint: 'Name another file or folder.' })
+    const making = `${target}.${process.pid}.making`
+    await makeFolder(path.dirname(target))
+    return archive.test(target) ? archiveTarget(target, making) : await folderTarget(target, making)
+  } catch (error) {
+    throw diskError(error, to)
+  }
+}
+
+/** An empty folder is nothing. */
+async function isThere(target: string): Promise<boolean> {
+  const found = await stat(target).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
+  return found !== undefined && !(found.isDirectory() && (await readdir(target)).length === 0)
+}
+
+async function folderTarget(target: string, making: string): Promise<BackupTarget> {
+  const scratch = `${making}-scratch`
+  await mkdir(making, { mode: 0o700 })
+  return {
+    scratch,
+    async add(name, _, pieces) {
+      const file = path.join(making, name)
+      await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
+      await pipeline(pieces, createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true }))
+    },
+    async finish() {
+      await rm(scratch, { force: true })
+      await rm(target, { recursive: true, force: true })
+      await rename(making, target)
+    },
+    async discard() {
+      await rm(scratch, { force: true })
+      await rm(making, { recursive: true, force: true })
+    },
+  }
+}
+
+function archiveTarget(target: string, making: string): BackupTarget {
+  const scratch = `${making}-scratch`
+  const tar = pack()
+  const file = createWriteStream(making, { flags: 'wx', mode: 0o600, flush: true })
+  const written = target.endsWith('.tar') ? pipeline(tar, file) : pipeline(tar, createGzip(), file)
+  // A failure to write is told by the one who waits for the next file, or for the end.
+  const failed = written.then(
+    () => new Promise<never>(() => {}),
+    (error) => Promise.reject(error),
+  )
+  failed.catch(() => {})
+  return {
+    scratch,
+    async add(name, bytes, pieces) {
+      const entry = tar.entry({ name, size: bytes, mode: 0o600 })
+      await Promise.race([pipeline(Readable.from(pieces), entry), failed])
+    },
+    async finish() {
+      tar.finalize()
+      await written
+      await rm(scratch, { force: true })
+      await rename(making, target)
+    },
+    async discard() {
+      tar.destroy()
+      await written.catch(() => {})
+      await rm(scratch, { force: true })
+      await rm(making, { force: true })
+    },
+  }
+}
+
+/** Name of the list of what a backup holds; it is written last. */
+export const LIST = 'backup.jsonl'
+export const DATABASE = 'errand.db'
+export const KEY = 'secrets.key'
+/** The code of bots: a folder for each tenant, files named by their SHA-256. */
+export const UPLOADS = 'uploads'
+/** Files of a data folder that are kept as they are, where they are there. */
+export const CONFIG_FILES = ['errand.yaml', 'ados.yaml']
+
+/** Everything that a backup may hold: nothing else is ever written into a data folder. */
+const KNOWN =
+  /^(errand\.db|secrets\.key|errand\.yaml|ados\.yaml|output\/[A-Za-z0-9][\w-]{0,99}\/\d+\.(stdout|stderr)|uploads\/[0-9a-f]{32}\/[0-9a-f]{64})$/
+
+/** The first line of the list. */
+export const BackupHead = z.object({
+  format: z.literal(1),
+  errand: z.string(),
+  created_at: z.string(),
+  runs: z.number().int(),
+  with_key: z.boolean(),
+})
+export type BackupHead = z.infer<typeof BackupHead>
+
+/** Each further line. */
+export const BackupFile = z.object({
+  path: z.string().regex(KNOWN),
+  bytes: z.number().int(),
+  sha256: z.string(),
+})
+export type BackupFile = z.infer<typeof BackupFile>
+
+export const isKnown = (path: string): boolean => path === LIST || KNOWN.test(path)
+
+export const damaged = (from: string, why: string): ErrandError =>
+  new ErrandError('store_failed', `The backup ${from} is damaged: ${why}.`, {
+    hint: 'Nothing was restored. Use another backup.',
+  })
+
+interface BackupEntry {
+  name: string
+  /** To be read to its end before the next entry. */
+  content: AsyncIterable<Uint8Array>
+}
+
+/** The files of a backup, one after the other, in any order. Throws `not_found`, and `store_failed` for a broken archive. */
+export async function* backupEntries(from: string): AsyncGenerator<BackupEntry> {
+  const found = await stat(from).catch(() => undefined)
+  if (found === undefined)
+    throw new ErrandError('not_found', `There is no backup ${from}.`, {
+      hint: `Name what errand backup --to has made; a path is seen from ${process.cwd()}`,
+    })
+  if (found.isDirectory()) yield* folderEntries(from)
+  else yield* archiveEntries(from)
+}
+
+async function* folderEntries(folder: string): AsyncGenerator<BackupEntry> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isDirectory()) continue
+    const file = path.join(entry.parentPath, entry.name)
+    const name = path.relative(folder, file)
+    if (!entry.isFile()) throw damaged(folder, `${name} is no file`)
+    yield { name, content: createReadStream(file) }
+  }
+}
+
+async function* archiveEntries(file: string): AsyncGenerator<BackupEntry> {
+  const entries = extract()
+  const bytes = createReadStream(file)
+  const fail = (error: Error) => entries.destroy(damaged(file, error.message))
+  bytes.on('error', fail)
+  const plain: Readable = file.endsWith('.tar') ? bytes : bytes.pipe(createGunzip()).on('error', fail)
+  plain.pipe(entries)
+  try {
+    for await (const entry of entries) {
+      const { name, type } = entry.header
+      if (type !== 'file') throw damaged(file, `${name} is no file`)
+      yield { name, content: entry as unknown as AsyncIterable<Uint8Array> }
+    }
+  } catch (error) {
+    throw error instanceof ErrandError ? error : damaged(file, (error as Error).message)
+  } finally {
+    bytes.destroy()
+    entries.destroy()
+  }
+}

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import type { RunEvent } from '../../contract/events.ts'
+import { Metrics } from '../../platform/metrics.ts'
+import { PlacementDelays } from './hub-metrics.ts'
+
+const at = (second: number) => new Date(second * 1000).toISOString()
+
+/** An event of the run's first attempt. */
+function event(type: 'attempt.created' | 'attempt.assigned' | 'attempt.finished', second: number, epoch = 0) {
+  return { seq: 1, time: at(second), type, attempt: 1, epoch } as unknown as RunEvent
+}
+
+function delays() {
+  const metrics = new Metrics()
+  const tested = new PlacementDelays(metrics.histogram('delay', 'Delay.', [1, 10]))
+  return {
+    tested,
+    lines: () =>
+      metrics
+        .text()
+        .split('\n')
+        .filter((line) => /_(count|sum)/.test(line)),
+  }
+}
+
+test('the delay is the time from the creation to the runner; one that has it at once waits for nothing', () => {
+  const { tested, lines } = delays()
+  tested.seen('run_a', event('attempt.created', 100))
+  tested.seen('run_a', event('attempt.assigned', 105, 1))
+  tested.seen('run_b', event('attempt.created', 100, 1))
+  assert.deepEqual(lines(), ['delay_sum 5', 'delay_count 2'])
+})
+
+test('what waits since before the start is counted with all of its time, what had its runner is not', () => {
+  const { tested, lines } = delays()
+  tested.recall('waits', [event('attempt.created', 100)])
+  tested.recall('had', [event('attempt.created', 100), event('attempt.assigned', 101, 1)])
+  tested.recall('over', [event('attempt.created', 100), event('attempt.finished', 101)])
+  assert.deepEqual(lines(), ['delay_sum 0', 'delay_count 0'])
+  for (const run of ['waits', 'had', 'over']) tested.seen(run, event('attempt.assigned', 160, 2))
+  assert.deepEqual(lines(), ['delay_sum 60', 'delay_count 1'])
+})

@@ -1,0 +1,60 @@
+import type { RunEvent } from '../../contract/events.ts'
+import { attemptId } from '../../contract/ids.ts'
+import type { RunStore } from '../../engine/ports.ts'
+import type { Log } from '../../platform/log.ts'
+
+type Told = (runId: string, events: readonly RunEvent[]) => void
+
+/** The same store; `seen` is told of the events of each commit, after it, `read` of those that are read. They must not throw. */
+export function observedStore(store: RunStore, { seen, read }: { seen: Told; read: Told }): RunStore {
+  return {
+    capabilities: store.capabilities,
+    async create(spec, events, patch) {
+      await store.create(spec, events, patch)
+      seen(spec.run_id, events)
+    },
+    async update(runId, change) {
+      await store.update(runId, change)
+      seen(runId, change.events)
+    },
+    get: (runId) => store.get(runId),
+    list: (query) => store.list(query),
+    async events(runId, after, limit) {
+      const events = await store.events(runId, after, limit)
+      read(runId, events)
+      return events
+    },
+    open: () => store.open(),
+    markInterrupted: (message, runIds) => store.markInterrupted(message, runIds),
+    remove: (runIds) => store.remove(runIds),
+    close: () => store.close(),
+  }
+}
+
+/** The log's lines about a run, from its committed events: that it ended otherwise than well; at `debug` each step of it. */
+export function logRun(log: Log, run_id: string, events: readonly RunEvent[]): void {
+  for (const event of events) {
+    if (event.type === 'run.created')
+      log(`Run ${run_id} of "${event.workflow_name}" was created.`, { level: 'debug', run_id })
+    else if (event.type === 'run.finished') {
+      const level = event.status === 'success' ? 'debug' : 'info'
+      log(`Run ${run_id} ended: ${withWhy(event.status, event)}`, { level, run_id })
+    } else if (event.type === 'attempt.assigned' || event.type === 'attempt.started') {
+      const attempt_id = attemptId(run_id, event.attempt)
+      const what = event.type === 'attempt.started' ? 'has started' : `was given to "${event.runner}"`
+      log(`Attempt ${attempt_id} ${what}.`, { level: 'debug', run_id, attempt_id })
+    } else if (event.type === 'attempt.finished') {
+      const attempt_id = attemptId(run_id, event.attempt)
+      const end = withWhy(event.outcome, event)
+      log(`Attempt ${attempt_id} of step "${event.step}" ended: ${end}`, {
+        level: 'debug',
+        run_id,
+        attempt_id,
+      })
+    }
+  }
+}
+
+/** Messages may hold what a step printed: the reason is enough for the log. */
+const withWhy = (end: string, { reason }: { reason?: string }): string =>
+  reason === undefined || reason === end ? `${end}.` : `${end} (${reason}).`

@@ -1,0 +1,169 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import { finalRunStatuses, isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import type { RunQuery } from '../../engine/ports.ts'
+import type { Log } from '../../platform/log.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
+import { givenTokenNames } from '../auth/tokens.ts'
+
+export interface RetentionOptions {
+  engine: Pick<EngineFace, 'get' | 'list' | 'remove'>
+  accounts: Pick<AccountStore, 'forgetKeys' | 'forgetTokens'>
+  /** How long an ended run is kept after its end; absent: for ever. */
+  keptMs?: number
+  log: Log
+}
+
+const HOUR_MS = 3_600_000
+/** How long a token is still listed that was revoked, was used up or has expired. */
+const TOKENS_KEPT_MS = 30 * 24 * HOUR_MS
+/** Runs of one removal; after each comes a pause, so that the hub is never busy with this alone. */
+const AT_ONCE = 50
+const PAUSE_MS = 10
+
+/**
+ * Removes tokens that are no good any more, and runs when their time is over. A run goes in one with the runs it has started and the ones that go on with
+ * its session or undo it, when the last of them has been over for so long.
+ */
+export class Retention {
+  readonly #options: RetentionOptions
+  readonly #stop = new AbortController()
+  readonly #done: Promise<void>
+
+  /** Sweeps at once, and then again and again until it is closed. */
+  constructor(options: RetentionOptions) {
+    this.#options = options
+    this.#done = this.#loop()
+  }
+
+  /** Resolves when what is under way is finished. May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#done
+  }
+
+  async #loop(): Promise<void> {
+    const { engine, accounts, keptMs, log } = this.#options
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      try {
+        await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString(), givenTokenNames)
+        const removed =
+          keptMs === undefined ? 0 : await sweep({ engine, accounts, keptMs }, Date.now(), signal)
+        if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)
+      } catch (error) {
+        const why = error instanceof Error ? error.message : error
+        log(`Old runs and tokens could not be removed; it is tried again later: ${why}`, { level: 'warn' })
+      }
+      await sleep(HOUR_MS, undefined, { signal, ref: false }).catch(() => {})
+    }
+  }
+}
+
+/** Returns how many runs were removed. */
+export async function sweep(
+  { engine, accounts, keptMs }: Pick<RetentionOptions, 'engine' | 'accounts'> & { keptMs: number },
+  nowMs: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  const before = new Date(nowMs - keptMs).toISOString()
+  const isOver = ({ status, finished_at }: RunRecord) =>
+    isFinalRun(status) && finished_at !== undefined && finished_at < before
+  let removed = 0
+  let batch: string[] = []
+  const removeBatch = async () => {
+    await engine.remove(batch)
+    await accounts.forgetKeys(batch)
+    removed += batch.length
+    batch = []
+    await sleep(PAUSE_MS)
+  }
+  for await (const run of allRuns(engine, { statuses: finalRunStatuses, created_before: before })) {
+    if (signal?.aborted) break
+    if (!isOver(run) || (await hasHead(engine, run))) continue
+    const family = await withContinuations(engine, run)
+    if (!family.every(isOver)) continue
+    batch.push(...family.map(({ run_id }) => run_id))
+    if (batch.length >= AT_ONCE) await removeBatch()
+  }
+  // Also where there is none: it finishes what a kill has left of an earlier one.
+  await removeBatch()
+  return removed
+}
+
+/** Another run, which is still there, takes this one with it. */
+async function hasHead(
+  engine: Pick<EngineFace, 'get'>,
+  { parent, continues, rolls_back }: RunRecord,
+): Promise<boolean> {
+  for (const id of [parent?.run_id, continues, rolls_back])
+    if (id !== undefined && (await engine.get(id)) !== undefined) return true
+  return false
+}
+
+type Lists = Pick<EngineFace, 'list'>
+
+const PAGE = 500
+
+/** The run and all that it has started, and what those have: the run first. */
+const withChildren = (engine: Lists, run: RunRecord): Promise<RunRecord[]> =>
+  spread(engine, run, ({ run_id }) => [{ parent_run_id: run_id }])
+
+/** As `withChildren`, and the runs that go on with the session of one of them, or undo one. */
+const withContinuations = (engine: Lists, run: RunRecord): Promise<RunRecord[]> =>
+  spread(engine, run, ({ run_id }) => [
+    { parent_run_id: run_id },
+    { continues: run_id },
+    { rolls_back: run_id },
+  ])
+
+async function spread(
+  engine: Lists,
+  run: RunRecord,
+  next: (run: RunRecord) => Omit<RunQuery, 'limit'>[],
+): Promise<RunRecord[]> {
+  const family = new Map([[run.run_id, run]])
+  for (const member of family.values())
+    for (const query of next(member))
+      for await (const found of allRuns(engine, query))
+        if (!family.has(found.run_id)) family.set(found.run_id, found)
+  return [...family.values()]
+}
+
+/** All pages of a list. Runs may be removed meanwhile. */
+export async function* allRuns(engine: Lists, query: Omit<RunQuery, 'limit'>): AsyncGenerator<RunRecord> {
+  for (let cursor: string | undefined; ; ) {
+    const page = await engine.list({ ...query, limit: PAGE, cursor })
+    yield* page.runs
+    cursor = page.next_cursor
+    if (cursor === undefined) return
+  }
+}
+
+/**
+ * Removes an ended run and the runs it has started; those that go on with its session stay. Answers their ids. Throws
+ * `run_not_ended`, and `conflict` for a run that another one has started and that goes with that one, and for one by which
+ * another one is known to be undone.
+ */
+export async function deleteRun(
+  engine: Pick<EngineFace, 'get' | 'list' | 'remove'>,
+  accounts: Pick<AccountStore, 'forgetKeys'>,
+  run: RunRecord,
+): Promise<string[]> {
+  const parentId = run.parent?.run_id
+  if (parentId !== undefined && (await engine.get(parentId)) !== undefined)
+    throw new ErrandError('conflict', `Run ${run.run_id} belongs to run ${parentId}, which has started it.`, {
+      hint: `errand runs delete ${parentId} deletes both.`,
+    })
+  const { rolls_back } = run
+  if (rolls_back !== undefined && run.status === 'success' && (await engine.get(rolls_back)) !== undefined)
+    throw new ErrandError('conflict', `Run ${rolls_back} is known to be rolled back by run ${run.run_id}.`, {
+      hint: `Delete that run first: errand runs delete ${rolls_back}`,
+    })
+  const ids = (await withChildren(engine, run)).map(({ run_id }) => run_id)
+  await engine.remove(ids)
+  await accounts.forgetKeys(ids)
+  return ids
+}

@@ -1,0 +1,217 @@
+import type { AttemptSpec } from '../contract/attempt.ts'
+import { ErrandError, type ErrorCode } from '../contract/errors.ts'
+import type { RunSpec } from '../contract/run.ts'
+import type { SecretScope, TakenSecrets } from '../contract/secrets.ts'
+import { hubSecrets, type Workflow } from '../contract/workflow.ts'
+import { ROLLBACK_OF } from '../engine/core/retry.ts'
+import type { RunSecrets, SecretSource } from '../engine/ports.ts'
+import { type KeyRing, type Keys, seal, unseal } from '../stores/secrets/key-ring.ts'
+import type { SecretPlace, SecretStore, StoredSecret } from '../stores/secrets/secret-store.ts'
+import { DEFAULT_TENANT } from './auth/tokens.ts'
+
+/** The facts that decide which secrets a run sees. */
+type Of = Pick<AttemptSpec, 'tenant' | 'repository' | 'workflow_name' | 'run_id' | 'owner'>
+
+type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
+const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
+  ({ tenant, scope: 'run', scope_name: run_id }) as const
+
+/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal`, nowhere else. */
+export class Secrets implements SecretSource, RunSecrets {
+  readonly #store: SecretStore
+  readonly #keys: KeyRing
+
+  constructor(store: SecretStore, keys: KeyRing) {
+    this.#store = store
+    this.#keys = keys
+  }
+
+  /** `store_failed` where there is no key. */
+  async set(place: SecretPlace, value: string, by: string): Promise<StoredSecret> {
+    const keys = await this.#open()
+    const [key] = keys.all
+    const now = new Date().toISOString()
+    return this.#store.put({
+      ...place,
+      sealed: seal(value, key, place),
+      key_id: key.id,
+      ...{ created_at: now, created_by: by, updated_at: now, updated_by: by },
+    })
+  }
+
+  get(place: SecretPlace): Promise<StoredSecret | undefined> {
+    return this.#store.get(place)
+  }
+
+  list(filter: Partial<SecretPlace> & { tenant: string }): Promise<StoredSecret[]> {
+    return this.#store.list(filter)
+  }
+
+  remove(place: SecretPlace): Promise<boolean> {
+    return this.#store.remove(place)
+  }
+
+  async reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>> {
+    const uses = Object.entries(spec.secrets ?? {}).filter(([, { from }]) => from === 'hub')
+    const found = await this.#seenBy(
+      spec,
+      uses.map(([, { name }]) => name),
+    )
+    const keys = this.#keys.keys({ make: false })
+    const values = uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)])
+    tell?.(
+      Object.fromEntries(
+        uses.flatMap(([variable, { name }]) => {
+          const secret = found.get(name)!
+          return secret.scope === 'run' ? [] : [[variable, whence(secret, secret.scope)]]
+        }),
+      ),
+    )
+    return Object.fromEntries(values)
+  }
+
+  /** Throws `invalid_argument` for a run whose workflow names secrets that are not there. */
+  async admit({ run_id, tenant, owner, repository, workflow }: RunSpec): Promise<void> {
+    for (const { workflow_name, names } of hubSecrets(workflow as Workflow))
+      await this.#seenBy({ run_id, tenant, owner, repository, workflow_name }, names, 'invalid_argument')
+  }
+
+  /** The user is gone: nobody who is given the name later gets what was theirs. */
+  async dropOfUser(user: { tenant: string; owner: string }): Promise<void> {
+    for (const secret of await this.#store.list(user)) await this.#store.remove(secret)
+  }
+
+  /** Secrets that one run alone sees. */
+  async setOfRun(run: RunOwner, values: Readonly<Record<string, string>>): Promise<void> {
+    for (const [name, value] of Object.entries(values))
+      await this.set({ ...placeOfRun(run), name }, value, run.owner)
+  }
+
+  /** Their values, for another run of the same thing. */
+  async ofRun(run: Omit<RunOwner, 'owner'>): Promise<Record<string, string>> {
+    const found = await this.#store.list(placeOfRun(run))
+    if (found.length === 0) return {}
+    const keys = this.#keys.keys({ make: false })
+    return Object.fromEntries(found.map((secret) => [secret.name, opened(secret, keys)]))
+  }
+
+  /** All of them, or one. */
+  async dropOfRun(run: Omit<RunOwner, 'owner'>, name?: string): Promise<void> {
+    const of = { ...placeOfRun(run), name }
+    for (const secret of await this.#store.list(of)) await this.#store.remove(secret)
+  }
+
+  /** The runs that have secrets of their own. */
+  async runs(): Promise<Omit<RunOwner, 'owner'>[]> {
+    const found = await this.#store.list({ scope: 'run' })
+    const byRun = new Map(found.map(({ tenant, scope_name }) => [scope_name, { tenant, run_id: scope_name }]))
+    return [...byRun.values()]
+  }
+
+  /**
+   * Seals with the first key what was sealed with another, and answers how many those were. Throws `store_failed`
+   * where there are secrets and no key, or one that none of the keys opens, and where what was given is no key.
+   */
+  async reseal(): Promise<number> {
+    const secrets = await this.#store.list({})
+    if (secrets.length === 0 && !this.#keys.given) return 0
+    const keys = this.#keys.keys({ make: false })
+    const [key] = keys.all
+    const old = secrets.filter(({ key_id }) => key_id !== key.id)
+    for (const secret of old)
+      await this.#store.reseal(secret, seal(opened(secret, keys), key, secret), key.id)
+    return old.length
+  }
+
+  /** Throws the code, naming all that are not there. */
+  async #seenBy(
+    of: Of,
+    names: readonly string[],
+    code: ErrorCode = 'secret_not_found',
+  ): Promise<Map<string, StoredSecret>> {
+    const found = new Map<string, StoredSecret>()
+    if (names.length === 0) return found
+    const tenant = of.tenant ?? DEFAULT_TENANT
+    for (const name of names) {
+      const own = await this.#store.get({ ...placeOfRun({ tenant, run_id: of.run_id }), name })
+      const secret = own ?? narrowest(await this.#store.named(tenant, name), of)
+      if (secret) found.set(name, secret)
+    }
+    const missing = names.filter((name) => !found.has(name))
+    if (missing.length > 0) throw notFound(missing, of, code)
+    return found
+  }
+
+  async #open(): Promise<Keys> {
+    try {
+      return this.#keys.keys({ make: false })
+    } catch (error) {
+      if ((await this.#store.list({})).length > 0) throw error
+      return this.#keys.keys({ make: true })
+    }
+  }
+}
+
+/** Where a secret stands, as people are told of it. */
+export const whence = ({ name, scope_name, owner, updated_by }: StoredSecret, scope: SecretScope) => ({
+  name,
+  scope,
+  ...(scope === 'tenant' ? {} : { [scope]: scope_name }),
+  ...(owner === undefined ? {} : { owner }),
+  updated_by,
+})
+
+/**
+ * The workflow's, else the repository's, the tenant's; the run's own goes before them. Who runs a workflow chooses its name: of what a user has set for a
+ * name only that user's runs are given anything, before what an admin has set there for all.
+ */
+function narrowest(secrets: readonly StoredSecret[], of: Of): StoredSecret | undefined {
+  const workflow = of.workflow_name.startsWith(ROLLBACK_OF)
+    ? of.workflow_name.slice(ROLLBACK_OF.length)
+    : of.workflow_name
+  const names = { workflow, repository: of.repository, tenant: '' }
+  const owners = of.owner === undefined ? [undefined] : [of.owner, undefined]
+  return (['workflow', 'repository', 'tenant'] as const)
+    .flatMap((scope) =>
+      owners.map((owner) =>
+        secrets.find((one) => one.scope === scope && one.scope_name === names[scope] && one.owner === owner),
+      ),
+    )
+    .find((secret) => secret !== undefined)
+}
+
+function opened(secret: StoredSecret, { all, from }: Keys): string {
+  const key = all.find(({ id }) => id === secret.key_id)
+  if (key === undefined)
+    throw new ErrandError(
+      'store_failed',
+      `The secret "${secret.name}" was sealed with the key ${secret.key_id}, and ${from} has ${all.map(({ id }) => id).join(', ')}.`,
+      { hint: 'Give the hub the key that it had before, or set the secret again.' },
+    )
+  try {
+    return unseal(secret.sealed, key, secret)
+  } catch (cause) {
+    throw new ErrandError('store_failed', `The secret "${secret.name}" is damaged.`, {
+      hint: `Set it again with: errand secrets set ${secret.name}`,
+      cause,
+    })
+  }
+}
+
+function notFound(
+  missing: readonly string[],
+  { repository, workflow_name }: Of,
+  code: ErrorCode,
+): ErrandError {
+  const names = missing.map((name) => `"${name}"`).join(', ')
+  const what = missing.length === 1 ? `is no secret ${names}` : `are no secrets ${names}`
+  const scopes = [
+    `workflow "${workflow_name}"`,
+    ...(repository === undefined ? [] : [`repository "${repository}"`]),
+    'all runs',
+  ]
+  return new ErrandError(code, `There ${what} for ${scopes.join(', or ')}.`, {
+    hint: `Set it with: errand secrets set ${missing[0]}`,
+    details: { secrets: missing },
+  })
+}

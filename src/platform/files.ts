@@ -1,0 +1,186 @@
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import path, { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
+
+/**
+ * Puts a whole file in the place of the one that is there: a reader, or a start after a crash, finds the old one or
+ * the new one. `durable` (default true): it is on the disk when this returns, even if the power fails.
+ * Throws what node:fs throws, and leaves nothing then.
+ */
+export function writeFileAtomic(
+  file: string,
+  data: string | Uint8Array,
+  options: { mode?: number; durable?: boolean } = {},
+): void {
+  const { mode = 0o644, durable = true } = options
+  // No random bytes: loading what makes them takes a command that does nothing else a tenth of its time.
+  const temporary = `${file}.${process.pid}.${process.hrtime.bigint().toString(36)}.tmp`
+  try {
+    const descriptor = openSync(temporary, 'wx', mode)
+    try {
+      writeFileSync(descriptor, data)
+      if (durable) fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+  if (durable) syncFolder(path.dirname(file))
+}
+
+/** Makes all that is in the folder last, and the folder itself: its files, then the names that lead to them. */
+export function syncTree(folder: string): void {
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+    syncFile(path.join(folder, name))
+  syncFolder(folder)
+  syncFolder(path.dirname(folder))
+}
+
+/** Makes what was created, renamed or deleted in the folder last, where the system can do so. */
+export function syncFolder(folder: string): void {
+  // Windows opens no folders.
+  if (process.platform !== 'win32') syncFile(folder)
+}
+
+function syncFile(file: string): void {
+  const descriptor = openSync(file, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/**
+ * Makes a folder and those on the way to it; one that is there is no error. For paths that others choose: Node's own
+ * `recursive` goes on for ever, on a thread that nothing ends, where a folder is there and takes no new ones (`/proc`).
+ */
+export async function makeFolder(path: string, mode?: number): Promise<void> {
+  try {
+    await mkdir(path, { mode })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOENT' || dirname(path) === path) return await mustBeFolder(path, error)
+    await makeFolder(dirname(path), mode)
+    await mkdir(path, { mode }).catch((again: unknown) => mustBeFolder(path, again))
+  }
+}
+
+/** The same, before anything else goes on. */
+export function makeFolderSync(path: string, mode?: number): void {
+  for (let tries = 1; ; tries++)
+    try {
+      mkdirSync(path, { mode })
+      return
+    } catch (error) {
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'ENOENT' || dirname(path) === path || tries === 2) throw error
+      makeFolderSync(dirname(path), mode)
+    }
+}
+
+async function mustBeFolder(path: string, error: unknown): Promise<void> {
+  const found = await stat(path).catch(() => undefined)
+  if (!found?.isDirectory()) throw error
+}
+
+/** Deletes a folder with all that is in it; none there is no error. */
+export async function removeTree(path: string): Promise<void> {
+  const options = { recursive: true, force: true, maxRetries: 3 }
+  await rm(path, options).catch(async () => {
+    // Build tools leave folders that may not be written to (Go's module cache).
+    await unlockFolders(path)
+    await rm(path, options)
+  })
+}
+
+async function unlockFolders(path: string): Promise<void> {
+  await chmod(path, 0o700)
+  for (const entry of await readdir(path, { withFileTypes: true }))
+    if (entry.isDirectory()) await unlockFolders(join(path, entry.name))
+}
+
+/** As the kernel does. */
+const MOST_LINKS = 40
+
+/**
+ * The file that a path leads to, as the kernel finds it: each link is followed before a `..` behind it counts, and
+ * what is not there yet is where it would be made. Throws for a circle of links.
+ */
+export function realPath(path: string, cwd: string): string {
+  const waiting = parts(isAbsolute(path) ? path : `${resolve(cwd)}/${path}`)
+  let at = '/'
+  let links = 0
+  for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
+    if (part === '..') {
+      at = dirname(at)
+      continue
+    }
+    const next = join(at, part)
+    const target = linkAt(next)
+    if (target === undefined) {
+      at = next
+      continue
+    }
+    if (++links > MOST_LINKS) throw new Error(`${path} leads through too many links`)
+    if (isAbsolute(target)) at = '/'
+    waiting.unshift(...parts(target))
+  }
+  return at
+}
+
+const parts = (path: string) => path.split('/').filter((part) => part !== '' && part !== '.')
+
+function linkAt(path: string): string | undefined {
+  try {
+    return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined
+  } catch (error) {
+    // A folder that may not be looked into hides links from this process as from the agent.
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined
+    throw error
+  }
+}
+
+/** Whether a path is the folder or below it; both as `realPath` answers them. */
+export const isBelow = (path: string, folder: string): boolean =>
+  path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
+
+/** The file that a program's name stands for, looked up as a shell does; undefined where there is none to run. */
+export function findProgram(name: string, path: string, cwd: string): string | undefined {
+  const candidates = name.includes('/')
+    ? [resolve(cwd, name)]
+    : path.split(delimiter).map((folder) => resolve(cwd, folder || '.', name))
+  return candidates.find(isProgram)
+}
+
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return statSync(file).isFile()
+  } catch {
+    return false
+  }
+}
+
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}

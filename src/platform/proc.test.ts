@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { environmentOf, parseStat, processStat, procText, spentCpuMs, visibleProcesses } from './proc.ts'
+
+test('a process is known by its environment also while it begins one program after another', async (t) => {
+  const again = 'exec sh -c "$AGAIN"'
+  const child = spawn('sh', ['-c', again], { env: { PATH: process.env.PATH, AGAIN: again, MARK: 'x' } })
+  t.after(() => child.kill('SIGKILL'))
+  await once(child, 'spawn')
+  let seen = 0
+  for (let looks = 0; looks < 3000; looks++) {
+    const environment = environmentOf(child.pid!)
+    if (environment === undefined) continue
+    assert.ok(`${environment}\0`.includes('\0MARK=x\0'), `look ${looks}`)
+    seen++
+  }
+  assert.ok(seen > 0)
+})
+
+test('a process without an environment, one that is gone and the first one of the machine are answered', async (t) => {
+  const child = spawn('/bin/sleep', ['1000'], { env: {} })
+  t.after(() => child.kill('SIGKILL'))
+  await once(child, 'spawn')
+  assert.equal(environmentOf(child.pid!), '')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  assert.equal(environmentOf(child.pid!), '')
+  assert.equal(typeof environmentOf(1), 'string')
+})
+
+const LINE =
+  '42 (a) b (c) R 7 40 41 0 -1 4194304 1 0 0 0 100 20 3 4 20 0 5 0 9001 1000 17 18446744073709551615'
+
+test('a process is read from its line, whatever its name', () => {
+  assert.deepEqual(parseStat(`${LINE}\n`), {
+    pid: 42,
+    parent: 7,
+    group: 40,
+    session: 41,
+    start: '9001',
+    threads: 5,
+    cpuMs: 1270,
+    childrenCpuMs: 70,
+    residentPages: 17,
+  })
+  assert.equal(parseStat(LINE.replace(' R ', ' Z ')), undefined)
+  assert.equal(parseStat(''), undefined)
+  assert.equal(parseStat('42 (cut) R 7 40'), undefined)
+})
+
+test('what a child has used is known until it is reaped, and of nobody else', async () => {
+  const burn = 'i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done'
+  const child = spawn('sh', ['-c', `${burn}; echo done; read _`], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  child.kill('SIGKILL')
+  // Without a turn of the event loop it is not reaped.
+  while (processStat(child.pid!) !== undefined);
+  assert.ok(spentCpuMs(child.pid!)! > 0)
+  await once(child, 'exit')
+  assert.equal(spentCpuMs(child.pid!), undefined)
+  assert.equal(spentCpuMs(1), undefined)
+})
+
+test('this process is among those that may be looked at', () => {
+  const own = visibleProcesses().find(({ pid }) => pid === process.pid)
+  assert.equal(own?.start, processStat(process.pid)!.start)
+  assert.ok(own!.residentPages > 0)
+  assert.equal(procText('self', 'no such file'), undefined)
+})
+
+test('no other file reads what /proc has of a process', () => {
+  const root = join(import.meta.dirname, '../..')
+  const own = join(import.meta.filename, '..', import.meta.filename.replace(/.*\/(.*)\.test\.ts$/, '$1.ts'))
+  // What a process has open, and what it is part of, are files like others.
+  const read = /['"`]\/proc\/(?:self|thread-self|\d+|\$\{[^}]*\})\/(?!fd\b|ns\/)/
+  const files = globSync('src/**/*.ts', { cwd: root }).filter(
+    (file) => !/\.test\.ts$|fixture|conformance/.test(file) && join(root, file) !== own,
+  )
+  assert.ok(files.length > 100 && read.test(readFileSync(own, 'utf8')))
+  assert.deepEqual(
+    files.filter((file) => read.test(readFileSync(join(root, file), 'utf8'))),
+    [],
+  )
+})

@@ -1,0 +1,36 @@
+/** Longest line that is kept whole; the rest of a longer one comes as further lines. */
+const MAX_LINE_CHARACTERS = 64 * 1024
+
+/** Cuts the text of several streams into lines, each stream by itself. */
+export class StreamLines<Stream extends string> {
+  readonly #open = new Map<Stream, string>()
+
+  /** The lines that this text ends. */
+  push(stream: Stream, text: string): string[] {
+    const parts = ((this.#open.get(stream) ?? '') + text).split('\n')
+    const last = parts.pop()!
+    const lines = parts.flatMap(bounded).map((line) => line.replace(/\r$/, ''))
+    const rest = bounded(last)
+    this.#open.set(stream, rest.pop() ?? '')
+    return [...lines, ...rest]
+  }
+
+  /** The texts that have not ended in a line break, by stream; nothing is left open after it. */
+  rest(): [Stream, string][] {
+    const open = [...this.#open].filter(([, text]) => text !== '')
+    this.#open.clear()
+    return open
+  }
+}
+
+function bounded(line: string): string[] {
+  if (line.length <= MAX_LINE_CHARACTERS) return [line]
+  const parts: string[] = []
+  for (let at = 0; at < line.length; at += MAX_LINE_CHARACTERS)
+    parts.push(line.slice(at, at + MAX_LINE_CHARACTERS))
+  return parts
+}
+
+/** A text as one word for a shell: what is shown is copied, and whoever chose the text may not have meant well. */
+export const shellWord = (text: string): string =>
+  /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

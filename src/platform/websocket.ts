@@ -1,0 +1,71 @@
+import type { Socket } from 'node:net'
+import type { WebSocket } from 'ws'
+
+/** Half heartbeats without a sign of life after which the other end counts as gone: at least 2.5, at most 3 heartbeats. */
+const MISSED_MAX = 5
+
+/**
+ * Finds out that the other end of a WebSocket is gone though the socket never closes. Counts half heartbeats, not
+ * time, so that a process that was stopped for a while doesn't give up links that are well. Whoever has heard nothing
+ * for half a heartbeat asks. While reading is paused nothing can be heard, and nothing is counted.
+ */
+export class Liveness {
+  #heard = true
+  #missed = 0
+  readonly #timer: NodeJS.Timeout
+
+  constructor(ws: WebSocket, heartbeatMs: number, gone: () => void) {
+    const heard = () => {
+      this.#heard = true
+    }
+    ws.on('message', heard).on('ping', heard).on('pong', heard)
+    this.#timer = setInterval(() => {
+      if (this.#heard || ws.isPaused) {
+        this.#heard = false
+        this.#missed = 0
+        return
+      }
+      this.#missed++
+      if (this.#missed >= MISSED_MAX) gone()
+      // Once a heartbeat, so that the last one has the time of one to be answered.
+      else if (this.#missed % 2 === 1) ws.ping(() => {})
+    }, heartbeatMs / 2)
+  }
+
+  /** May be called twice. */
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+}
+
+/** Sends WebSocket frames; those of one turn of the event loop leave in one write. */
+export class FrameWriter {
+  readonly #ws: WebSocket
+  readonly #socket: Socket
+  #corked = false
+
+  constructor(ws: WebSocket, socket: Socket) {
+    this.#ws = ws
+    this.#socket = socket
+  }
+
+  /** A frame for a closed socket is dropped; whoever sends learns that by the close. */
+  send(data: string | Buffer, sent: (error?: Error | null) => void = () => {}): void {
+    if (!this.#corked) {
+      this.#corked = true
+      this.#socket.cork()
+      setImmediate(() => {
+        this.#corked = false
+        this.#socket.uncork()
+      })
+    }
+    this.#ws.send(data, sent)
+  }
+
+  /** Sends, and resolves at once, or, with more than `highBytes` unsent, when this frame has left. */
+  async sendPaced(data: Buffer, highBytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.send(data, () => resolve())
+    if (this.#ws.bufferedAmount > highBytes) await promise
+  }
+}

@@ -1,0 +1,59 @@
+import type { Scope } from '../limits/scope.ts'
+import { type AttemptSecrets, discardSecrets } from '../secrets/attempt-secrets.ts'
+import { type AttemptFacts, type AttemptFolder, outlivesBoot } from './attempt-folder.ts'
+import { FileOutput } from './file-output.ts'
+import { AttemptJournal, JournalFile } from './journal.ts'
+import { markOf } from './launch.ts'
+
+/** An attempt that an earlier process of this runner has left, or that is just made. */
+export interface Left {
+  folder: AttemptFolder
+  facts: AttemptFacts
+  /** Undefined where there were none, or they are gone. */
+  secrets: AttemptSecrets | undefined
+}
+
+/** What stands in an attempt's folder, opened. */
+export interface AttemptFiles extends Left {
+  /** What its processes run in. */
+  cage: Scope
+  /** `NAME=value` in the environment of its processes. */
+  mark: string
+  /** What they get of the step. */
+  env: Readonly<Record<string, string>>
+  journal: AttemptJournal
+  output: FileOutput
+}
+
+/**
+ * Takes in what the folder holds; starts nothing. `mend`: called before the output of one that has not ended is opened. Throws
+ * where a file cannot be opened.
+ */
+export function openFiles({ folder, facts, secrets }: Left, cage: Scope, mend: () => void): AttemptFiles {
+  const file = new JournalFile(folder.file('reports'), { durable: outlivesBoot(facts) })
+  const journal = new AttemptJournal(file)
+  const mark = markOf(facts.key)
+  const onMore = () => journal.changed()
+  try {
+    const end = journal.list.at(-1)
+    if (end?.type !== 'ended') mend()
+    const output = new FileOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
+    if (end?.type === 'ended') output.found(end, facts.masked === true)
+    return {
+      ...{ folder, facts, secrets, cage, mark, journal, output },
+      get env() {
+        return { ...facts.spec.env, ...secrets?.env }
+      },
+    }
+  } catch (error) {
+    file.close()
+    throw error
+  }
+}
+
+/** Its end is kept: nothing of its secrets is needed any more. */
+export function dropSecrets({ folder, facts, output }: AttemptFiles): void {
+  if (!facts.masked) return
+  discardSecrets(folder.path)
+  output.dropSecrets()
+}

@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { LimitKeeper } from '../limits/limit-keeper.ts'
+import type { Scope } from '../limits/scope.ts'
+import type { Action, HeldAttempt } from '../ports.ts'
+import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
+import { MachineSecrets } from '../secrets/machine-secrets.ts'
+import { Attempt, type AttemptOptions } from './attempt.ts'
+import { dropSecrets, type Left, openFiles } from './attempt-files.ts'
+import { type AttemptFacts, AttemptFolders, outlivesBoot, unwritable } from './attempt-folder.ts'
+import type { DriverKind } from './driver.ts'
+import { inlineDriver } from './drivers/inline.ts'
+import { AttemptJournal } from './journal.ts'
+import { markOf } from './launch.ts'
+import { MemoryOutput } from './memory-output.ts'
+import { Poller } from './timers.ts'
+import type { Workspaces } from './workspaces.ts'
+
+/** An attempt that is to be started. */
+export interface Order<A extends Action = Action> {
+  spec: AttemptSpec
+  epoch: number
+  action: A
+  secrets: AttemptSecrets
+}
+
+export interface AttemptTableOptions {
+  /** Folder of the attempts' folders; one process at a time. */
+  dir: string
+  workspaces: Workspaces
+  /** What a relative `output_path` is seen from (default: this process's folder). */
+  outputDir?: string
+  /** Between SIGTERM and SIGKILL where a timeout has passed (default 5 s). */
+  timeoutGraceMs?: number
+  /** What holds attempts to their limits; absent: a watchdog. */
+  limits?: LimitKeeper
+  /** Values that no attempt may put out, beside its own secrets, by name. */
+  ownSecrets?: Readonly<Record<string, string>>
+  /** Folder of the secrets that were mounted into this machine (default /run/secrets). */
+  mountedSecretsDir?: string
+}
+
+/** What the attempts of this machine share, whatever their kind. */
+export class AttemptTable {
+  readonly held = new HeldAttempts()
+  readonly folders: AttemptFolders
+  readonly workspaces: Workspaces
+  readonly outputDir: string
+  readonly timeoutGraceMs: number
+  readonly limits: LimitKeeper
+  readonly secrets: MachineSecrets
+  readonly #poller = new Poller()
+
+  constructor(options: AttemptTableOptions) {
+    const { dir, workspaces, outputDir, timeoutGraceMs, limits, ownSecrets, mountedSecretsDir } = options
+    this.workspaces = workspaces
+    this.outputDir = resolve(outputDir ?? '.')
+    this.timeoutGraceMs = timeoutGraceMs ?? 5_000
+    this.limits = limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'it was not asked for' } })
+    this.secrets = new MachineSecrets(ownSecrets, mountedSecretsDir)
+    this.folders = new AttemptFolders(dir)
+  }
+
+  /** Makes the folder of a new attempt, and holds it. Throws `disk_full` where that cannot be written. */
+  create({ spec, epoch, action, secrets }: Order, kind: DriverKind): Attempt {
+    const folder = this.folders.of(spec)
+    const key = randomUUID()
+    const facts: AttemptFacts = {
+      ...{ spec, epoch, key },
+      storage: this.folders.storageId,
+      kind: kind.kind,
+      export_vars: kind.exportsVars?.(action, secrets.filledSpec) === true,
+      masked: secrets.masker && true,
+      cage: this.limits.facts(spec.limits, key),
+    }
+    try {
+      folder.create(facts, secrets)
+    } catch (cause) {
+      throw unwritable(folder, cause)
+    }
+    try {
+      return this.#keep({ folder, facts, secrets }, kind, () => action)
+    } catch (cause) {
+      void folder.remove().catch(() => undefined)
+      throw unwritable(folder, cause)
+    }
+  }
+
+  /** Holds a new attempt that ends with this process: nothing of it needs to be on the disk. */
+  createHere(order: Order<Extract<Action, { kind: 'inline' }>>): Attempt {
+    const { spec, epoch, secrets } = order
+    const folder = this.folders.of(spec)
+    try {
+      secrets.writeFiles()
+    } catch (cause) {
+      secrets.discard()
+      throw unwritable(folder, cause)
+    }
+    const { masker, warnings } = secrets
+    const output = new MemoryOutput({ spec, masker, folder: folder.path })
+    return this.#hold({
+      ...{ spec, epoch, output, masker, warnings },
+      journal: new AttemptJournal(),
+      path: folder.path,
+      driver: inlineDriver(order, output, this.workspaces.path(spec.run_id)),
+      dropSecrets: () => secrets.discard(),
+      remove: () => output.remove(),
+    })
+  }
+
+  /** Holds an attempt of an earlier process of this runner; undefined where it is not to go on. */
+  async takeIn(left: Left, kind: DriverKind, action: () => Action): Promise<Attempt | undefined> {
+    const attempt = this.#keep(left, kind, action)
+    if (attempt.ended) return undefined
+    if (left.facts.masked && !left.secrets) {
+      // What it puts out cannot be masked any more: nothing of it may leave this machine.
+      await attempt.abandon()
+      return undefined
+    }
+    if (!this.#lostPower(left.facts)) return attempt
+    // Of what was written last, any part may be missing: also the claim of a command that ran, or half of its output
+    // beside a whole exit code.
+    await attempt.finish({
+      type: 'lost',
+      why: 'Its machine was started anew before its end was told. What became of it is not known.',
+    })
+    return undefined
+  }
+
+  #lostPower(facts: AttemptFacts): boolean {
+    const { storage } = facts
+    return storage !== undefined && storage !== this.folders.storageId && !outlivesBoot(facts)
+  }
+
+  /** After all that is held is closed. */
+  close(): void {
+    this.#poller.close()
+    if (this.held.all().every((attempt) => attempt.ended)) this.limits.close()
+  }
+
+  #keep(left: Left, kind: DriverKind, action: () => Action): Attempt {
+    const { folder, facts, secrets } = left
+    const kept = openFiles(left, this.#cage(facts), () => {
+      if (this.#lostPower(facts)) folder.cutZeros()
+      kind.mend?.(folder)
+    })
+    const { spec, epoch, key } = facts
+    const { journal, output, cage } = kept
+    return this.#hold({
+      ...{ spec, epoch, key, journal, output },
+      cage: kind.limitsItself ? undefined : cage,
+      masker: secrets?.masker,
+      warnings: secrets?.warnings ?? [],
+      poller: this.#poller,
+      path: folder.path,
+      driver: (attempt) => kind.driver(attempt, kept, action),
+      dropSecrets: () => {
+        dropSecrets(kept)
+        if (facts.masked) kind.dropSecrets?.(kept)
+      },
+      remove: () => folder.remove(),
+    })
+  }
+
+  #hold(options: Omit<AttemptOptions, 'timeoutGraceMs' | 'outputDir' | 'onReleased'>): Attempt {
+    const { timeoutGraceMs, outputDir } = this
+    const onReleased = () => this.held.forget(attempt)
+    const attempt: Attempt = new Attempt({ ...options, timeoutGraceMs, outputDir, onReleased })
+    this.held.add(attempt)
+    return attempt
+  }
+
+  #cage({ spec, key, cage }: AttemptFacts): Scope {
+    const own = this.workspaces.own(spec.run_id)
+    const workspace = { folder: own ?? process.cwd(), growth: own === undefined }
+    return this.limits.scope(cage ?? this.limits.facts(spec.limits, key), { mark: markOf(key), workspace })
+  }
+}
+
+/** The attempts that this machine has: running, or ended and not yet released. */
+class HeldAttempts {
+  readonly #byId = new Map<string, Attempt>()
+
+  get(attemptId: string): Attempt | undefined {
+    return this.#byId.get(attemptId)
+  }
+
+  all(): Attempt[] {
+    return [...this.#byId.values()]
+  }
+
+  ids(): Set<string> {
+    return new Set(this.#byId.keys())
+  }
+
+  /** By which the processes and cgroups of those are known that outlive this process. */
+  keys(): Set<string> {
+    return new Set(this.all().flatMap((one) => one.key ?? []))
+  }
+
+  add(attempt: Attempt): void {
+    this.#byId.set(attempt.spec.attempt_id, attempt)
+  }
+
+  /** Leaves one alone that has come in its place. */
+  forget(attempt: HeldAttempt): void {
+    const id = attempt.spec.attempt_id
+    if (this.#byId.get(id) === attempt) this.#byId.delete(id)
+  }
+}

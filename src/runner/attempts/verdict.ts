@@ -1,0 +1,156 @@
+import { constants } from 'node:os'
+import type { AttemptEnd } from '../../contract/attempt.ts'
+import { Reason } from '../../contract/status.ts'
+import { MASK } from '../masking/mask-stream.ts'
+import type { Masker } from '../masking/masker.ts'
+import { ExportedVars, type ExportScanner, MAX_EXPORT_BYTES } from './exported-variables.ts'
+import type { OutputValues } from './output-values.ts'
+
+/** Why Errand itself ended an attempt. The first cause wins, also over what the process then does. */
+export type Cause =
+  | { type: 'canceled'; reason: string }
+  | { type: 'timeout'; after_ms: number }
+  | { type: 'failed'; reason: Reason; message: string }
+  | { type: 'closed' }
+
+/** How what carried out the attempt came to its end. */
+export type Ending =
+  /** `reason` and `message` where more is known of it than its code. */
+  | { type: 'exited'; code: number; reason?: Reason; message?: string }
+  | { type: 'signaled'; signal: string }
+  | { type: 'done' }
+  /** `ran`: it did something, and has put out what it did. */
+  | { type: 'action_failed'; reason: Reason; message: string; ran?: boolean }
+  | { type: 'start_failed'; message: string }
+  | { type: 'lost'; why: string }
+  /** Ended by Errand, with no exit code to be had. */
+  | { type: 'stopped' }
+
+export type Verdict = Pick<AttemptEnd, 'outcome' | 'reason' | 'message' | 'exit_code' | 'signal'>
+
+function verdictOf(ending: Ending, cause?: Cause): Verdict {
+  const own = ownVerdict(ending)
+  if (cause === undefined) return own
+  const process = { exit_code: own.exit_code, signal: own.signal }
+  switch (cause.type) {
+    case 'canceled': {
+      const reason = Reason.safeParse(cause.reason)
+      return { ...process, outcome: 'canceled', reason: reason.success ? reason.data : 'canceled' }
+    }
+    case 'timeout':
+      return {
+        ...process,
+        outcome: 'failed',
+        reason: 'timeout',
+        message: `Stopped after ${cause.after_ms / 1000} s.`,
+      }
+    case 'failed':
+      return { ...process, outcome: 'failed', reason: cause.reason, message: cause.message }
+    case 'closed':
+      return { ...process, outcome: 'interrupted', reason: 'interrupted', message: 'Errand was closed.' }
+  }
+}
+
+function ownVerdict(ending: Ending): Verdict {
+  switch (ending.type) {
+    case 'done':
+      return { outcome: 'success' }
+    case 'exited': {
+      const verdict = exited(ending.code)
+      const { reason = verdict.reason, message = verdict.message } = ending
+      return { ...verdict, reason, message }
+    }
+    case 'signaled':
+      return signaled(ending.signal, 128 + (constants.signals[ending.signal as NodeJS.Signals] ?? 0))
+    case 'start_failed':
+      return { outcome: 'failed', reason: 'start_failed', message: ending.message }
+    case 'action_failed':
+      return { outcome: 'failed', reason: ending.reason, message: ending.message }
+    case 'lost':
+      return { outcome: 'interrupted', reason: 'lost', message: ending.why }
+    case 'stopped':
+      return { outcome: 'interrupted', reason: 'interrupted' }
+  }
+}
+
+function exited(code: number): Verdict {
+  if (code === 0) return { outcome: 'success', exit_code: 0 }
+  // A shell says 128 + n of a command that signal n killed.
+  const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0]
+  if (signal !== undefined) return signaled(signal, code)
+  return {
+    outcome: 'failed',
+    reason: 'exit_code',
+    message: `The command ended with exit code ${code}.`,
+    exit_code: code,
+  }
+}
+
+const signaled = (signal: string, code: number): Verdict => ({
+  outcome: 'failed',
+  reason: 'signal',
+  message: `The command was killed by ${signal}.`,
+  exit_code: code,
+  signal,
+})
+
+interface Endings {
+  ending: Ending
+  cause?: Cause
+  scanner?: ExportScanner
+  values?: OutputValues
+  /** What an inline action exported itself. */
+  exports?: Record<string, string>
+  /** Hides the secrets in its texts. `scanner` and `values` have seen nothing but masked output. */
+  masker?: Masker
+  /** Something in that output stands for a secret. */
+  hidden?: boolean
+}
+
+/** The end of an attempt as it is reported; lengths, files and duration are added by who knows them. */
+export function attemptEnd({ masker, hidden, ...endings }: Endings): AttemptEnd {
+  const end = unmaskedEnd(endings)
+  return masker ? maskedEnd(end, masker, hidden === true) : end
+}
+
+function unmaskedEnd({
+  ending,
+  cause,
+  scanner,
+  values,
+  exports,
+}: Omit<Endings, 'masker' | 'hidden'>): AttemptEnd {
+  const verdict = verdictOf(ending, cause)
+  const end: AttemptEnd = { type: 'ended', ...verdict }
+  const endedByItself = cause === undefined && ['exited', 'signaled', 'done'].includes(ending.type)
+  if (!endedByItself || (scanner ?? values ?? exports) === undefined) return end
+  scanner?.end()
+  const taken = values?.evaluate(verdict.exit_code)
+  const all = scanner?.found ?? new ExportedVars()
+  all.setAll(Object.entries(exports ?? {}))
+  all.setAll(taken?.values ?? [])
+  if (all.tooLarge)
+    return {
+      ...end,
+      outcome: 'failed',
+      reason: 'exports_too_large',
+      message: `The exported variables are larger than ${MAX_EXPORT_BYTES} bytes in all. Write what is large to a file.`,
+    }
+  const texts = [end.message, scanner?.warning, ...(taken?.unset ?? [])]
+  const message = texts.filter((text) => text !== undefined).join(' ')
+  return { ...end, exports: all.toRecord(), message: message === '' ? undefined : message }
+}
+
+function maskedEnd(end: AttemptEnd, masker: Masker, hidden: boolean): AttemptEnd {
+  const message = end.message && masker.maskText(end.message)
+  if (end.exports === undefined) return { ...end, message }
+  const exports: Record<string, string> = {}
+  const without: string[] = []
+  for (const [name, value] of Object.entries(end.exports)) {
+    exports[name] = masker.maskText(value)
+    if (exports[name] !== value || (hidden && value.includes(MASK))) without.push(name)
+  }
+  if (without.length === 0) return { ...end, exports, message }
+  const warning = `A secret cannot be exported: it is ${MASK} in ${without.join(', ')}.`
+  return { ...end, exports, message: message ? `${message} ${warning}` : warning }
+}

@@ -1,0 +1,231 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptUsage } from '../../contract/attempt.ts'
+import type { Reason } from '../../contract/status.ts'
+import { pullSecret } from '../../contract/step-secrets.ts'
+import type { AttemptFiles } from '../attempts/attempt-files.ts'
+import { noDescriptors } from '../attempts/attempt-folder.ts'
+import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
+import type { Ending } from '../attempts/verdict.ts'
+import type { Action, BotPlan } from '../ports.ts'
+import { bytes, checkCaps, checkPlan, containerLimits } from './bot-caps.ts'
+import { BuildProgress, failureEnding } from './bot-container.ts'
+import { BotLog, lastLines } from './bot-log.ts'
+import { BotMeter } from './bot-meter.ts'
+import { BotRecord } from './bot-record.ts'
+import type { BotServices } from './bot-services.ts'
+import { ContainerLife } from './container-life.ts'
+import { restoreLog } from './log-cursor.ts'
+
+/** How long a call to the engine that cannot be broken off is waited for. What it does yet is found by a later process. */
+const LEAVE_MS = 5_000
+
+/** Bots in their containers. */
+export function botDrivers(services: BotServices): DriverKind {
+  return {
+    kind: 'bot',
+    limitsItself: true,
+    mend(folder) {
+      // What has ended was written whole, and cut where it held a secret.
+      if (new BotRecord(folder.file('bot')).facts.ending) return
+      restoreLog(folder.file('log-cursor'), { stdout: folder.file('stdout'), stderr: folder.file('stderr') })
+    },
+    driver: (attempt, kept, action) => new BotDriver(attempt, kept, action, services),
+  }
+}
+
+/** A bot in a container. The container goes on without this process; a later one takes it up. */
+class BotDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #kept: AttemptFiles
+  readonly #action: () => Action
+  readonly #services: BotServices
+  readonly #record: BotRecord
+  readonly #meter: BotMeter
+  /** Aborted where the attempt is to end: nothing is built and nothing begun any more. */
+  readonly #halt = new AbortController()
+  /** Aborted where this process lets go of it. */
+  readonly #leave = new AbortController()
+  #log: BotLog | undefined
+  #progress: BuildProgress | undefined
+  #life: ContainerLife | undefined
+  #working: Promise<void> | undefined
+
+  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, services: BotServices) {
+    this.#attempt = attempt
+    this.#kept = kept
+    this.#action = action
+    this.#services = services
+    this.#record = new BotRecord(kept.folder.file('bot'))
+    this.#meter = new BotMeter(this.#record.facts.usage)
+  }
+
+  begin(): void {
+    try {
+      const plan = this.#plan()
+      checkCaps(plan, this.#services.caps)
+      this.#open(plan)
+    } catch (error) {
+      this.#refuse(error)
+      return
+    }
+    this.#attempt.running(undefined, Date.now())
+    this.#working = this.#carryOut()
+  }
+
+  async recover(): Promise<void> {
+    const attempt = this.#attempt
+    try {
+      this.#open(this.#plan())
+      attempt.running(undefined, attempt.journal.startedAtMs ?? Date.now())
+      attempt.stopAsOrdered()
+      this.#working = this.#carryOut()
+    } catch (error) {
+      if (noDescriptors(error)) throw error
+      this.#refuse(error)
+    }
+  }
+
+  stop(graceMs: number): void {
+    this.#halt.abort()
+    this.#life?.stop({ atOnce: graceMs === 0 })
+  }
+
+  async sweep(ending: Ending): Promise<Swept> {
+    this.#progress?.end()
+    this.#log?.end()
+    this.#log?.close()
+    this.#services.live.drop(this.#attempt.spec.attempt_id)
+    const { atMs } = this.#record.facts.ending ?? { atMs: Date.now() }
+    try {
+      this.#record.keep({ ending: { how: ending, atMs }, usage: this.#meter.facts })
+      const { container, newData } = this.#record.facts
+      if (this.#life?.reached || container !== undefined || newData !== undefined)
+        await this.#removeContainers()
+      // It never came up: the place for its data has nothing, and is known to nobody.
+      if (newData !== undefined) await (await this.#services.engine()).removeVolume(newData)
+    } catch {
+      // The sweep of what no attempt has any more removes it.
+    }
+    return {}
+  }
+
+  /** As its engine has measured it. */
+  usage(): AttemptUsage | undefined {
+    return this.#meter.total()
+  }
+
+  async lastWords(): Promise<string | undefined> {
+    const how = this.#record.facts.ending?.how
+    if (how?.type !== 'exited' || how.code === 0) return undefined
+    return await lastLines(this.#kept.output)
+  }
+
+  async kill(): Promise<void> {
+    // Where the engine is away, the sweep finds it.
+    await this.#removeContainers().catch(() => undefined)
+  }
+
+  async leave(): Promise<void> {
+    this.#leave.abort()
+    await Promise.race([this.#working, sleep(LEAVE_MS, undefined, { ref: false })])
+    this.#log?.flush()
+    this.#log?.close()
+    this.#progress?.end()
+    this.#services.live.drop(this.#attempt.spec.attempt_id)
+    this.#keepUsage()
+  }
+
+  /** Throws where it cannot be carried out, or is no bot any more. */
+  #plan(): BotPlan {
+    const { facts, secrets } = this.#kept
+    const action = this.#action()
+    if (action.kind !== 'bot') throw new Error(`"${facts.spec.action}" is no bot any more.`)
+    return action.prepare(secrets?.filledSpec ?? facts.spec)
+  }
+
+  /** A later process goes on from it. */
+  #keepUsage(): void {
+    const { facts } = this.#meter
+    if (facts === undefined || this.#record.facts.ending !== undefined) return
+    try {
+      this.#record.keep({ usage: facts })
+    } catch {
+      // It would only tell less.
+    }
+  }
+
+  #open(plan: BotPlan): void {
+    const attempt = this.#attempt
+    const { masker, spec } = attempt
+    checkPlan(plan, spec)
+    const { facts, folder, output, secrets } = this.#kept
+    const { stdout, stderr } = output.files
+    const tell = (phase: string, message?: string, reason?: Reason) =>
+      void attempt.journal.add({ type: 'phase', phase, message, reason })
+    const mask = (text: string, isCut = false) =>
+      (isCut ? masker?.maskBeginning(text) : masker?.maskText(text)) ?? text
+    this.#log = new BotLog({
+      fds: { stdout: stdout.fd, stderr: stderr.fd },
+      cursorFile: folder.file('log-cursor'),
+      perDayBytes: bytes(plan.limits.log),
+      onWritten: () => void attempt.refresh(),
+      onFailed: ({ message }) => attempt.unkept(`Its log could not be written: ${message}.`),
+    })
+    this.#progress = new BuildProgress(tell, mask)
+    this.#life = new ContainerLife({
+      container: {
+        services: this.#services,
+        plan,
+        spec,
+        key: facts.key,
+        limits: containerLimits(plan.limits, facts.cage?.limits, this.#services.caps.cpuOvercommit),
+        env: () => this.#kept.env,
+        record: this.#record,
+        folder: folder.path,
+        // From now on it is not needed: it is not kept, and its processes do not get it.
+        onImage: () => {
+          const password = pullSecret(spec)
+          if (password !== undefined) secrets?.drop(password)
+        },
+      },
+      log: this.#log,
+      progress: this.#progress,
+      meter: this.#meter,
+      tell,
+      mask,
+      halt: this.#halt.signal,
+      leave: this.#leave.signal,
+      onStopFailed: (error) => void attempt.finish(this.#failure(error)),
+      onFull: (message) => attempt.stop({ type: 'failed', reason: 'quota', message }, 0),
+    })
+  }
+
+  /** Never rejects. */
+  async #carryOut(): Promise<void> {
+    const { ending } = this.#record.facts
+    let how: Ending
+    try {
+      how = ending?.how ?? (await this.#life!.live())
+    } catch (error) {
+      how = this.#failure(error)
+    }
+    await this.#attempt.finish(how, { endedAtMs: ending?.atMs })
+  }
+
+  async #removeContainers(): Promise<void> {
+    const engine = await this.#services.engine()
+    const { runner } = this.#services
+    for (const { id } of await engine.containers({ runner, attempt: this.#attempt.spec.attempt_id }))
+      await engine.remove(id)
+  }
+
+  /** It cannot be carried out. */
+  #refuse(error: unknown): void {
+    void this.#attempt.finish(this.#failure(error))
+  }
+
+  #failure(error: unknown): Ending {
+    if (this.#halt.signal.aborted) return { type: 'stopped' }
+    return failureEnding(error, this.#progress?.current)
+  }
+}

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { botPlace } from '../../../test/support/docker/bot-place.ts'
+import { baseImage, dockerHere } from '../../../test/support/docker/docker.ts'
+import { OwnEngine, ownEngineHere } from '../../../test/support/docker/own-engine.ts'
+import { endOf, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { connectDocker } from '../docker/connected-docker.ts'
+import type { HeldAttempt } from '../ports.ts'
+import { BotServices, type BotsOptions } from './bot-services.ts'
+import { prepareImage } from './images/prepare-image.ts'
+
+const skip = (await dockerHere()) || (await ownEngineHere())
+
+/** A runner on an engine of its own, which the test stops and kills. */
+async function setUp(t: TestContext, args: readonly string[] = [], options: Partial<BotsOptions> = {}) {
+  const engine = await OwnEngine.start(t, args)
+  await engine.take(await baseImage('busybox:latest'))
+  const own = { DOCKER_HOST: engine.address, ERRAND_BOT_NETWORK_GUARD: 'external' }
+  const here = await botPlace(t, { connect: (env) => connectDocker({ ...env, ...own }), ...options })
+  /** As after a restart of the runner: nothing that its process knew. */
+  const again = () => {
+    const services = new BotServices(here.services.options)
+    t.after(() => services.close())
+    return { services, attempts: here.open({ bots: services }) }
+  }
+  return { engine, here, again }
+}
+
+type Phase = { phase: string; reason?: string; message?: string }
+const phases = ({ reports }: HeldAttempt): Phase[] =>
+  reports.flatMap((report) => (report.type === 'phase' ? [report as Phase] : []))
+const names = (attempt: HeldAttempt): string[] =>
+  phases(attempt).map(({ phase, reason }) => (reason === undefined ? phase : `${phase} ${reason}`))
+const lines = async (attempt: HeldAttempt): Promise<string[]> => (await textOf(attempt)).trim().split('\n')
+const has = (attempt: HeldAttempt, line: string, times = 1) =>
+  until(async () => (await lines(attempt)).filter((each) => each === line).length >= times, line)
+
+/** Says when it begins and is asked to end. */
+const TALKER = `echo begun; trap 'echo asked; exit CODE' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done`
+const talker = (code: number | 'deaf') =>
+  code === 'deaf' ? TALKER.replace('exit CODE', ':') : TALKER.replace('CODE', String(code))
+
+/** Each life of the bot has told lines 1, 2, 3 ... with none missing and none twice. */
+function checkLines(all: readonly string[], lives: number): void {
+  const told = all.filter((line) => line !== 'asked')
+  assert.equal(told.filter((line) => line === 'begun').length, lives)
+  let next = 0
+  for (const line of told) {
+    next = line === 'begun' ? 1 : next + 1
+    if (line !== 'begun') assert.equal(line, `line ${next - 1}`)
+  }
+}
+
+test('a stop of the engine ends no bot, whatever it makes of the signal: it comes back with it, and its log is whole', {
+  skip,
+}, async (t) => {
+  const { engine, here } = await setUp(t)
+  const attempts = here.open()
+  const bots = await Promise.all(
+    ([0, 3, 143, 'deaf'] as const).map((code) => attempts.start(here.bot(talker(code)), 1)),
+  )
+  await Promise.all(bots.map((bot) => has(bot, 'line 5')))
+  await engine.stop()
+  await until(() => here.services.live.all().every((bot) => bot.engine_away_since !== undefined))
+  await engine.begin()
+  await Promise.all(bots.map((bot) => has(bot, 'begun', 2)))
+  await Promise.all(bots.map((bot) => has(bot, 'line 5', 2)))
+  for (const bot of bots) {
+    assert.deepEqual(names(bot), ['running', 'restarting engine_restarted', 'running'])
+    assert.match(phases(bot)[1]!.message!, /^Its container engine was stopped, and the bot with it/)
+    checkLines(await lines(bot), 2)
+  }
+  assert.ok(here.services.live.all().every((bot) => bot.engine_away_since === undefined))
+  // Twice is no more than once.
+  await engine.stop()
+  await engine.begin()
+  await Promise.all(bots.map((bot) => has(bot, 'begun', 3)))
+  for (const bot of bots) bot.cancel(1_000, 'canceled')
+  for (const bot of bots) assert.equal((await endOf(bot)).outcome, 'canceled')
+  await attempts.close()
+})
+
+test('a crash of the engine leaves bots running; one that it ends when it is back is started again, one that ended has ended', {
+  skip,
+}, async (t) => {
+  const { engine, here } = await setUp(t)
+  const attempts = here.open()
+  const talking = await attempts.start(here.bot(talker(0)), 1)
+  const ending = (code: number) => `echo up; until [ -e /tmp/end ]; do sleep 0.1; done; exit ${code}`
+  const done = await attempts.start(here.bot(ending(0)), 1)
+  const failing = await attempts.start(here.bot(ending(3)), 1)
+  await Promise.all([has(talking, 'line 5'), has(done, 'up'), has(failing, 'up')])
+  const running = await Promise.all(
+    (await engine.docker.listContainers()).map(({ Id }) => engine.docker.getContainer(Id).inspect()),
+  )
+  await engine.kill()
+  await until(() => here.services.live.all().every((bot) => bot.engine_away_since !== undefined))
+  const ended = running.filter(({ Config }) => Config.Cmd.some((word) => word.includes('/tmp/end')))
+  const tmp = ({ State }: (typeof ended)[number]) => join('/proc', String(State.Pid), 'root', 'tmp')
+  for (const each of ended) writeFileSync(join(tmp(each), 'end'), '')
+  await until(() => ended.every((each) => !existsSync(tmp(each))))
+  await engine.begin()
+  const [end, failed] = await Promise.all([endOf(done), endOf(failing)])
+  assert.deepEqual([end.outcome, end.exit_code], ['success', 0], end.message)
+  assert.match(
+    end.message!,
+    /ended by itself while its container engine was away, as far as that can be told/,
+  )
+  assert.deepEqual([failed.outcome, failed.reason, failed.exit_code], ['failed', 'exit_code', 3])
+  await has(talking, 'begun', 2)
+  await has(talking, 'line 5', 2)
+  assert.deepEqual(names(talking), ['running', 'restarting engine_restarted', 'running'])
+  checkLines(await lines(talking), 2)
+  talking.cancel(1_000, 'canceled')
+  assert.equal((await endOf(talking)).outcome, 'canceled')
+  await attempts.close()
+})
+
+test('an engine that keeps containers while it is away leaves a bot as it is, and an end by hand after that is one', {
+  skip,
+}, async (t) => {
+  const { engine, here } = await setUp(t, ['--live-restore'])
+  const attempts = here.open()
+  const bot = await attempts.start(here.bot(talker(143)), 1)
+  await has(bot, 'line 5')
+  await engine.stop()
+  await until(() => here.services.live.all()[0]?.engine_away_since !== undefined)
+  await engine.begin()
+  await until(() => here.services.live.all()[0]?.engine_away_since === undefined)
+  const before = (await lines(bot)).length
+  await until(async () => (await lines(bot)).length > before + 20)
+  assert.deepEqual(names(bot), ['running'])
+  checkLines(await lines(bot), 1)
+  const [container] = await engine.docker.listContainers()
+  await engine.docker.getContainer(container!.Id).stop()
+  const end = await endOf(bot)
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'signal'])
+  await attempts.close()
+})
+
+test('a runner that is started anew with its engine takes its bots up again; after a boot their policy decides', {
+  skip,
+}, async (t) => {
+  const { engine, here, again } = await setUp(t)
+  const attempts = here.open()
+  const policy = { restart: { policy: 'on-failure', max_restarts: 1 } }
+  const bots = await Promise.all([
+    attempts.start(here.bot(talker(0)), 1),
+    attempts.start(here.bot(talker(143), policy), 1),
+    attempts.start(here.bot(talker(3)), 1),
+    attempts.start(here.bot(talker(0)), 1),
+    attempts.start(here.bot(talker(0), policy), 1),
+  ])
+  await Promise.all(bots.map((bot) => has(bot, 'line 5')))
+  await attempts.close()
+  await here.services.close()
+  await engine.stop()
+  // As if these two had begun before a boot of the machine.
+  for (const { spec } of bots.slice(3)) {
+    const file = join(here.path, 'attempts', spec.attempt_id, 'bot')
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), boot: 'another' }))
+  }
+  const next = again()
+  const found = await next.attempts.recover()
+  const of = (index: number) => found.find(({ spec }) => spec.attempt_id === bots[index]!.spec.attempt_id)!
+  await engine.begin()
+  for (const index of [0, 1, 4]) {
+    await has(of(index), 'begun', 2)
+    await until(() => names(of(index)).length === 3)
+    assert.deepEqual(names(of(index)), ['running', 'restarting engine_restarted', 'running'])
+    checkLines(await lines(of(index)), 2)
+  }
+  assert.match(phases(of(4))[1]!.message!, /^Its machine was started anew/)
+  // Nobody was there to hear of a signal, and with this code it may have failed by itself.
+  const failed = await endOf(of(2))
+  assert.deepEqual([failed.outcome, failed.exit_code], ['failed', 3])
+  const crashed = await endOf(of(3))
+  assert.deepEqual([crashed.outcome, crashed.reason], ['interrupted', 'lost'])
+  assert.match(crashed.message!, /machine was started anew, and it has no --restart/)
+  for (const index of [0, 1, 4]) of(index).cancel(1_000, 'canceled')
+  for (const index of [0, 1, 4]) assert.equal((await endOf(of(index))).outcome, 'canceled')
+  await next.attempts.close()
+})
+
+test('an engine that hangs is told to be away, and that it is back', { skip }, async (t) => {
+  const { engine, here } = await setUp(t)
+  const attempts = here.open()
+  const bot = await attempts.start(here.bot(talker(0)), 1)
+  await has(bot, 'line 5')
+  engine.hang()
+  await until(() => here.services.live.all()[0]?.engine_away_since !== undefined)
+  engine.goOn()
+  await until(() => here.services.live.all()[0]?.engine_away_since === undefined)
+  assert.deepEqual(names(bot), ['running'])
+  bot.cancel(1_000, 'canceled')
+  assert.equal((await endOf(bot)).outcome, 'canceled')
+  await attempts.close()
+})
+
+test('a bot whose image is being made while the engine goes begins that anew', { skip }, async (t) => {
+  const begun = Promise.withResolvers<void>()
+  const gone = Promise.withResolvers<void>()
+  let count = 0
+  const { engine, here } = await setUp(t, [], {
+    prepareImage: async (order) => {
+      if (++count > 1) return await prepareImage(order)
+      order.phase('building')
+      begun.resolve()
+      await gone.promise
+      await order.engine.image('gone')
+      throw new Error('the engine was there')
+    },
+  })
+  const attempts = here.open()
+  const bot = await attempts.start(here.bot(talker(0)), 1)
+  await begun.promise
+  await engine.stop()
+  gone.resolve()
+  await until(() => phases(bot).some(({ message }) => message?.includes('begins anew')))
+  await engine.begin()
+  await has(bot, 'begun')
+  assert.ok(count > 1)
+  bot.cancel(1_000, 'canceled')
+  assert.equal((await endOf(bot)).outcome, 'canceled')
+  await attempts.close()
+})

@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import type { ListedContainer, NetworkAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
+import { isBeingRemoved, isGone } from './docker-errors.ts'
+
+export const ICC = 'com.docker.network.bridge.enable_icc'
+export const BRIDGE = 'com.docker.network.bridge.name'
+const MTU = 'com.docker.network.driver.mtu'
+/** How long an engine may take to let go of a container. */
+const PATIENCE_MS = 10_000
+const AGAIN_MS = 100
+
+export interface BridgeOrder {
+  name: string
+  /** Its name on the machine. */
+  bridge: string
+  /** Else the engine takes one of its own. */
+  subnet?: string
+  labels?: Record<string, string>
+}
+
+/** A network whose containers do not reach each other. */
+export async function makeBridge(
+  docker: DockerClient,
+  { name, bridge, subnet, labels }: BridgeOrder,
+): Promise<void> {
+  const { Options: general } = await docker.ask<NetworkAnswer>('GET', '/networks/bridge')
+  const mtu = general?.[MTU]
+  try {
+    await docker.ask('POST', '/networks/create', {
+      body: {
+        Name: name,
+        CheckDuplicate: true,
+        Driver: 'bridge',
+        EnableIPv6: false,
+        ...(subnet === undefined ? {} : { IPAM: { Config: [{ Subnet: subnet }] } }),
+        ...(labels === undefined ? {} : { Labels: labels }),
+        Options: {
+          [ICC]: 'false',
+          [BRIDGE]: bridge,
+          // The one of the engine's own network: it knows what the way out can carry.
+          ...(mtu === undefined ? {} : { [MTU]: mtu }),
+        },
+      },
+    })
+  } catch (error) {
+    if (!/non-overlapping IPv4 address pool|predefined address pools/.test((error as Error).message))
+      throw error
+    throw new ErrandError('unavailable', `Docker has no addresses left for the network ${name}.`, {
+      hint: 'Remove networks that are not used (docker network prune), or give Docker more "default-address-pools" in its daemon.json.',
+      cause: error,
+    })
+  }
+}
+
+/** Whether another network has these addresses. */
+export const isTaken = (error: unknown): boolean => /overlap/i.test((error as Error).message)
+
+/** Removes a network, with the containers that are still on it. One that is gone is no error. */
+export async function removeBridge(docker: DockerClient, name: string): Promise<void> {
+  for (const until = performance.now() + PATIENCE_MS; ; await sleep(AGAIN_MS)) {
+    const inside = await docker.ask<ListedContainer[]>('GET', '/containers/json', {
+      query: { all: true, filters: { network: [name] } },
+    })
+    for (const { Id } of inside)
+      await docker.ask('DELETE', `/containers/${Id}`, { query: { force: true, v: true } }).catch((error) => {
+        if (!isGone(error) && !isBeingRemoved(error)) throw error
+      })
+    try {
+      return void (await docker.ask('DELETE', `/networks/${name}`))
+    } catch (error) {
+      if (isGone(error)) return
+      // A container that the engine is just making, or is removing.
+      if (!/active endpoints/.test((error as Error).message) || performance.now() > until) throw error
+    }
+  }
+}

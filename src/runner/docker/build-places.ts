@@ -1,0 +1,213 @@
+import { execFile } from 'node:child_process'
+import { randomBytes, randomInt } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { ErrandError } from '../../contract/errors.ts'
+import { procText } from '../../platform/proc.ts'
+import { cgroupPlaces, cgroupsBelow, makeCgroup, removeCgroup, tryControl } from '../limits/cgroups.ts'
+import { isTaken, makeBridge, removeBridge } from './bridge.ts'
+import type { NetworkAnswer } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
+import { buildBridges } from './network-guard.ts'
+import { type Ipv4Range, ipv4Number, type NetworkSettings, rangeText } from './network-settings.ts'
+import { dockerLabels, labelFilter } from './own-labels.ts'
+
+/** A build has one container at a time; so each network has room for a few. */
+const SUBNET_BITS = 28
+/** Others may take the same one at that moment. */
+const TRIES = 50
+
+/** The things that one build has to itself at the engine. */
+export interface BuildPlace {
+  network: string
+  /** Cgroup for its containers, with its limit of processes; absent where none can be made. */
+  cgroup: string | undefined
+}
+
+/** Makes them and takes them away again; what a crash has left is found by the runner's name. */
+export class BuildPlaces {
+  readonly #docker: DockerClient
+  readonly #settings: NetworkSettings
+  readonly #used = new Set<string>()
+
+  constructor(docker: DockerClient, settings: NetworkSettings) {
+    this.#docker = docker
+    this.#settings = settings
+  }
+
+  async use<T>(
+    { runner, processes }: { runner: string; processes: number },
+    build: (place: BuildPlace) => Promise<T>,
+  ): Promise<T> {
+    const id = randomBytes(5).toString('hex').slice(0, 5)
+    const network = `${this.#settings.name}-build-${id}`
+    const cgroup = cgroupName(runner, id)
+    this.#used.add(network).add(cgroup)
+    try {
+      // Both have ended before either is taken away again.
+      const made = [
+        this.#make(network, id, runner),
+        makeBuildCgroup(this.#docker, cgroup, processes),
+      ] as const
+      await Promise.allSettled(made)
+      await made[0]
+      return await build({ network, cgroup: await made[1] })
+    } finally {
+      // What cannot be removed now the sweep removes.
+      await removeBridge(this.#docker, network).catch(() => undefined)
+      await removeBuildCgroup(cgroup)
+      this.#used.delete(network)
+      this.#used.delete(cgroup)
+    }
+  }
+
+  /** Removes those of builds that an earlier process of the runner has begun. Answers the names of networks. */
+  async sweep(runner: string): Promise<string[]> {
+    const query = { filters: { label: labelFilter({ runner }) } }
+    const networks = await this.#docker.ask<NetworkAnswer[]>('GET', '/networks', { query })
+    const removed: string[] = []
+    for (const { Name } of networks) {
+      if (this.#used.has(Name)) continue
+      // One that the engine does not let go of yet is asked for again by the next sweep.
+      await removeBridge(this.#docker, Name).then(
+        () => removed.push(Name),
+        () => undefined,
+      )
+    }
+    for (const name of buildCgroups(cgroupName(runner, '')))
+      if (!this.#used.has(name)) await removeBuildCgroup(name)
+    return removed
+  }
+
+  async #make(name: string, id: string, runner: string): Promise<void> {
+    const { name: bots, buildSubnets } = this.#settings
+    const order = { name, bridge: buildBridges(bots) + id, labels: dockerLabels({ runner }) }
+    for (const subnet of freeSubnets(buildSubnets, routes())) {
+      try {
+        return await makeBridge(this.#docker, { ...order, subnet })
+      } catch (error) {
+        if (!isTaken(error)) throw error
+      }
+    }
+    throw new ErrandError('unavailable', `No addresses are free for a build in ${rangeText(buildSubnets)}.`, {
+      hint: 'Set ERRAND_BUILD_SUBNETS of the runner to a range of IPv4 addresses that its machine uses for nothing else, such as 10.213.0.0/16.',
+    })
+  }
+}
+
+/** Without the sign by which systemd puts one into another. */
+export const cgroupName = (runner: string, id: string): string =>
+  `errand_build_${runner}_${id}`.replaceAll('-', '_')
+
+/** Some, from anywhere in the range, that no route of this machine leads to. */
+export function freeSubnets(range: Ipv4Range, taken: readonly Ipv4Range[]): string[] {
+  const size = 2 ** (32 - SUBNET_BITS)
+  const count = 2 ** (SUBNET_BITS - range.bits)
+  const from = randomInt(count)
+  const found: string[] = []
+  for (let index = 0; index < count && found.length < TRIES; index++) {
+    const subnet = { first: range.first + ((from + index) % count) * size, bits: SUBNET_BITS }
+    if (!taken.some((other) => overlap(subnet, other))) found.push(rangeText(subnet))
+  }
+  return found
+}
+
+function overlap(a: Ipv4Range, b: Ipv4Range): boolean {
+  const size = 2 ** (32 - Math.min(a.bits, b.bits))
+  return Math.floor(a.first / size) === Math.floor(b.first / size)
+}
+
+/** All but those to everywhere else. The kernel writes addresses as it has them in memory. */
+function routes(): Ipv4Range[] {
+  const lines = readFileSync('/proc/net/route', 'utf8').split('\n').slice(1)
+  return lines.flatMap((line) => {
+    const [, destination, , , , , , mask] = line.split('\t')
+    if (destination === undefined || mask === undefined) return []
+    const bits = [...Number.parseInt(mask, 16).toString(2)].filter((bit) => bit === '1').length
+    const first = ipv4Number(Buffer.from(destination, 'hex').reverse().join('.'))
+    return bits === 0 ? [] : [{ first, bits }]
+  })
+}
+
+const execute = promisify(execFile)
+/** Of the namespace of cgroups that a machine boots with; an engine's paths are of that one. */
+const FIRST_NAMESPACE = 'cgroup:[4026531835]'
+/** Where systemd keeps what was set for units until the machine is booted again. */
+const SYSTEMD_SETTINGS = '/run/systemd/system.control'
+/** How long what was killed may take to be gone. */
+const PATIENCE_MS = 5_000
+const AGAIN_MS = 20
+
+/**
+ * A cgroup for the containers of one build to begin in, with its limit of processes set: the classic builder has no option for
+ * that. Answers what the engine is to be told; undefined where its cgroups are not this machine's, or not for us to make.
+ */
+export async function makeBuildCgroup(
+  docker: DockerClient,
+  name: string,
+  processes: number,
+): Promise<string | undefined> {
+  if (!sharesCgroups(docker)) return undefined
+  const { CgroupDriver } = await docker.ask<{ CgroupDriver?: string }>('GET', '/info')
+  if (CgroupDriver === 'systemd')
+    return (await systemctl('set-property', '--runtime', slice(name), `TasksMax=${processes}`))
+      ? slice(name)
+      : undefined
+  const { v1, v2 } = cgroupRoots()
+  const root = v1.get('pids') ?? v2
+  if (root === undefined || !makeCgroup(join(root, name))) return undefined
+  if (tryControl(join(root, name, 'pids.max'), processes)) return `/${name}`
+  removeCgroup(join(root, name))
+  return undefined
+}
+
+/** With what the engine has made of it in other hierarchies. Where a process stays in one, so does that. */
+async function removeBuildCgroup(name: string): Promise<void> {
+  if (cgroupsBelow(SYSTEMD_SETTINGS).includes(`${slice(name)}.d`)) {
+    await systemctl('stop', slice(name))
+    await systemctl('revert', slice(name))
+  }
+  const removed = () => allRoots().map((root) => removeCgroup(join(root, name)))
+  for (const until = performance.now() + PATIENCE_MS; ; await sleep(AGAIN_MS))
+    if (removed().every(Boolean) || performance.now() > until) return
+}
+
+/** Names of those that begin so. */
+export function buildCgroups(prefix: string): string[] {
+  const ofSystemd = cgroupsBelow(SYSTEMD_SETTINGS).map((folder) => folder.replace(/\.slice\.d$/, ''))
+  const names = [...allRoots().flatMap(cgroupsBelow), ...ofSystemd]
+  return [...new Set(names)].filter((name) => name.startsWith(prefix))
+}
+
+/** One below the root has no "-" in its name. */
+const slice = (name: string): string => `${name}.slice`
+
+/** One that is not there yet takes it too. False where systemd is not there, or refuses. */
+async function systemctl(...args: string[]): Promise<boolean> {
+  return await execute('systemctl', args).then(
+    () => true,
+    () => false,
+  )
+}
+
+function sharesCgroups({ isHere }: DockerClient): boolean {
+  try {
+    return isHere && readlinkSync('/proc/self/ns/cgroup') === FIRST_NAMESPACE
+  } catch {
+    return false
+  }
+}
+
+/** Folders of the topmost cgroups. */
+function cgroupRoots(): ReturnType<typeof cgroupPlaces> {
+  const text = (file: string) => procText('self', file) ?? ''
+  const topmost = text('cgroup').replace(/^(\d+:[^:]*:).*$/gm, '$1/')
+  return cgroupPlaces(text('mountinfo'), topmost)
+}
+
+function allRoots(): string[] {
+  const { v1, v2 } = cgroupRoots()
+  return [...new Set([...v1.values(), ...(v2 === undefined ? [] : [v2])])]
+}

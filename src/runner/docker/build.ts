@@ -1,0 +1,206 @@
+import { statfs } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import type { BuildPlace } from './build-places.ts'
+import { type ImageAnswer, type ListedContainer, readProgress } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
+import type { BuildOrder, OwnLabels } from './docker-engine.ts'
+import { buildError, despiteRemovals } from './docker-errors.ts'
+import { checkImageSize } from './images.ts'
+import { dockerLabels } from './own-labels.ts'
+import { containerBytes } from './volumes.ts'
+
+/** So many of a build's last lines are kept for its error. */
+const KEPT_LINES = 40
+const CPU_PERIOD_US = 100_000
+
+/**
+ * Builds with the engine's classic builder: BuildKit holds no build to a limit of memory, nor to a network. Answers the
+ * image's id. Aborted or failed, no container of the build stays; its layers are named as ours, for the sweep.
+ */
+export async function build(docker: DockerClient, place: BuildPlace, order: BuildOrder): Promise<string> {
+  const { limits, signal } = order
+  const last: string[] = []
+  let layer: string | undefined
+  const over = new AbortController()
+  const ended = new AbortController()
+  const progress = (line: string): void => {
+    const made = /^ ---> ([0-9a-f]{12,64})$/.exec(line)?.[1]
+    // A step that copies has no container that is held.
+    if (made !== undefined) checkImageSize(docker, made, limits).catch((error) => ended.abort(error))
+    layer = made ?? layer
+    last.push(line)
+    if (last.length > KEPT_LINES) last.shift()
+    order.progress(line)
+  }
+  const onFull = () => ended.abort(diskFull())
+  const holding = holdBuilds(docker, place.network, limits, { signal: over.signal, onFull })
+  try {
+    signal.throwIfAborted()
+    const until = { ...order, progress, signal: AbortSignal.any([signal, ended.signal]) }
+    const imageId = await despiteRemovals(
+      () => builtOnce(docker, place, until),
+      () => progress('Docker has just removed a layer that this build stood on; it begins anew.'),
+    )
+    try {
+      await checkImageSize(docker, imageId, limits)
+    } catch (error) {
+      await docker.ask('DELETE', `/images/${order.name}`)
+      throw error
+    }
+    return imageId
+  } catch (error) {
+    if (layer !== undefined) await claimLayers(docker, layer, order.labels)
+    signal.throwIfAborted()
+    ended.signal.throwIfAborted()
+    throw buildError(docker.address, last, error)
+  } finally {
+    over.abort()
+    await holding
+  }
+}
+
+async function builtOnce(docker: DockerClient, place: BuildPlace, order: BuildOrder): Promise<string> {
+  const { limits, signal } = order
+  const context = await order.context()
+  try {
+    const query = {
+      t: order.name,
+      dockerfile: order.dockerfile,
+      buildargs: { ...order.args },
+      labels: dockerLabels(order.labels),
+      networkmode: place.network,
+      ...(place.cgroup === undefined ? {} : { cgroupparent: place.cgroup }),
+      memory: limits.memoryBytes,
+      memswap: limits.memoryBytes,
+      cpuperiod: CPU_PERIOD_US,
+      cpuquota: Math.round(limits.cpus * CPU_PERIOD_US),
+      cpushares: limits.cpuShares,
+      nocache: order.refresh ?? false,
+      rm: true,
+      forcerm: true,
+    }
+    const answer = await docker.open('POST', '/build', { query, tar: context, signal })
+    const imageId = await readProgress(answer, order.progress)
+    if (imageId === undefined) throw new Error('the engine has ended the build without an image')
+    return imageId
+  } finally {
+    context.destroy()
+  }
+}
+
+const diskFull = () =>
+  new ErrandError('disk_full', 'The build was ended: the disk of Docker is almost full.', {
+    hint: 'Free space where Docker keeps its data; `docker system df` says what takes it, and `df -i` whether it has no room for more files.',
+  })
+
+/**
+ * The layers that a build has made before it failed are a cache for the next one, and carry no label: an image on top of the last
+ * layer does, and takes the layers along when it is removed.
+ */
+async function claimLayers(docker: DockerClient, layer: string, labels: OwnLabels): Promise<void> {
+  try {
+    const { RepoTags, RepoDigests } = await docker.ask<ImageAnswer>('GET', `/images/${layer}/json`)
+    // The base image itself: not ours.
+    if ((RepoTags ?? []).length > 0 || (RepoDigests ?? []).length > 0) return
+    const body = { Image: layer, Cmd: ['none'], Labels: dockerLabels({ runner: labels.runner }) }
+    const { Id } = await docker.ask<{ Id: string }>('POST', '/containers/create', { body })
+    try {
+      const changes = Object.entries(dockerLabels(labels)).map(
+        ([name, value]) => `LABEL ${name}=${JSON.stringify(value)}`,
+      )
+      await docker.ask('POST', '/commit', { query: { container: Id, changes: changes.join('\n') }, body: {} })
+    } finally {
+      await docker.ask('DELETE', `/containers/${Id}`, { query: { force: true, v: true } })
+    }
+  } catch {
+    // The failed build is what matters, and is told.
+  }
+}
+
+const EVERY_MS = 500
+
+/**
+ * Until the signal is aborted: holds the containers of builds, all that are on their network, to what the classic builder
+ * has no options for. One that becomes too large is killed; `onFull` is called where the disk has no room for more.
+ */
+async function holdBuilds(
+  docker: DockerClient,
+  network: string,
+  limits: BuildOrder['limits'],
+  { signal, onFull }: { signal: AbortSignal; onFull(): void },
+): Promise<void> {
+  const folder = await dockerFolder(docker)
+  const limited = new Set<string>()
+  const limitAll = async (): Promise<void> => {
+    for (const id of await runningOn(docker, network)) {
+      if (limited.has(id)) continue
+      await docker
+        .ask('POST', `/containers/${id}/update`, { body: { PidsLimit: limits.processes } })
+        .then(() => limited.add(id), mayHaveEnded)
+    }
+  }
+  const measured = new Map<string, Promise<void>>()
+  const measureAll = async (): Promise<void> => {
+    for (const id of await runningOn(docker, network)) {
+      if (measured.has(id)) continue
+      const measuring = killIfTooLarge(docker, id, limits.diskBytes, signal).catch(mayHaveEnded)
+      measured.set(
+        id,
+        measuring.finally(() => measured.delete(id)),
+      )
+    }
+  }
+  const lookAtDisk = async (): Promise<void> => {
+    if (folder !== undefined && (await isAlmostFull(folder))) onFull()
+  }
+  // Each at its own pace, and each container too: of one with many files an engine takes minutes to tell the size.
+  await Promise.all([limitAll, measureAll, lookAtDisk].map((look) => nowAndThen(look, signal)))
+  await Promise.all(measured.values())
+}
+
+/** A container that has ended meanwhile cannot be held, and need not be. */
+const mayHaveEnded = (): void => undefined
+
+async function nowAndThen(look: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await look()
+    await sleep(EVERY_MS, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+async function killIfTooLarge(
+  docker: DockerClient,
+  id: string,
+  diskBytes: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if ((await containerBytes(docker, id, signal)) > diskBytes)
+    await docker.ask('POST', `/containers/${id}/kill`)
+}
+
+async function runningOn(docker: DockerClient, network: string): Promise<string[]> {
+  const query = { filters: { network: [network] } }
+  const found = await docker.ask<ListedContainer[]>('GET', '/containers/json', { query }).catch(() => [])
+  return found.map(({ Id }) => Id)
+}
+
+/** The bytes that the engine's disk keeps for the machine. */
+const KEPT_FREE_BYTES = 1024 ** 3
+/** Files without content take no bytes that an engine counts. */
+const KEPT_FREE_FILES = 100_000
+
+/** Folder of the engine's data; undefined where it does not say. */
+async function dockerFolder(docker: DockerClient): Promise<string | undefined> {
+  const info = await docker.ask<{ DockerRootDir?: string }>('GET', '/info').catch(() => undefined)
+  return info?.DockerRootDir
+}
+
+/** Whether the disk of a folder has no room for more, in bytes or in files; false where it is not seen from here. */
+export async function isAlmostFull(folder: string): Promise<boolean> {
+  const found = await statfs(folder).catch(() => undefined)
+  if (found === undefined) return false
+  const { bavail, bsize, files, ffree } = found
+  // Some file systems make room for files as they come, and tell of none.
+  return bavail * bsize < KEPT_FREE_BYTES || (files > 0 && ffree < KEPT_FREE_FILES)
+}

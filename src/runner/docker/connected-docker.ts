@@ -1,0 +1,308 @@
+import type { Readable } from 'node:stream'
+import { ErrandError } from '../../contract/errors.ts'
+import { BotNetwork } from './bot-network.ts'
+import { build } from './build.ts'
+import {
+  containerEvents,
+  containerHistory,
+  containerState,
+  containerUse,
+  waitFor,
+} from './container-state.ts'
+import { createContainer } from './create-container.ts'
+import type { ContainerAnswer, ListedContainer } from './docker-answers.ts'
+import { askVersion, DockerClient, type DockerEnv, dockerAddress } from './docker-client.ts'
+import type {
+  BuildOrder,
+  ContainerEvent,
+  ContainerHistory,
+  ContainerOrder,
+  ContainerState,
+  ContainerUse,
+  DockerEngine,
+  FoundContainer,
+  FoundVolume,
+  ImageInfo,
+  LogPiece,
+  OwnLabels,
+  PullOrder,
+} from './docker-engine.ts'
+import { isBeingRemoved, isGone, notReached, told } from './docker-errors.ts'
+import { followLog } from './docker-log.ts'
+import { readVolume } from './held-volumes.ts'
+import { image, images, pull, removeImage, tag } from './images.ts'
+import { networkSettings } from './network-settings.ts'
+import { labelFilter, ownLabels } from './own-labels.ts'
+import { removeVolume, volumeBytes, volumes } from './volumes.ts'
+
+/** How long after the end of a container the kernel's word of it may take to get to the engine. */
+const LATE_SECONDS = 3
+
+class ConnectedDocker implements DockerEngine {
+  readonly about: { engine: string; version: string }
+  readonly #docker: DockerClient
+  readonly #network: BotNetwork
+  readonly #hasSeccomp: boolean
+  readonly #env: DockerEnv
+  readonly #closed = new AbortController()
+  /** Of volumes. */
+  readonly #folders = new Map<string, string>()
+
+  /** `env`: as the client has read it. */
+  constructor(
+    docker: DockerClient,
+    { version, hasSeccomp, env }: { version: string; hasSeccomp: boolean; env: DockerEnv },
+    network: BotNetwork,
+  ) {
+    this.#env = env
+    this.about = { engine: 'docker', version }
+    this.#hasSeccomp = hasSeccomp
+    this.#docker = docker
+    this.#network = network
+  }
+
+  prepareNetwork(): Promise<void> {
+    return this.#told('prepare the network of bots', this.#network.prepare())
+  }
+
+  async pull(order: PullOrder): Promise<ImageInfo> {
+    await pull(this.#docker, { ...order, signal: this.#until(order.signal) })
+    return this.#known(order.image)
+  }
+
+  async build(order: BuildOrder): Promise<ImageInfo> {
+    const until = { ...order, signal: this.#until(order.signal) }
+    const place = { runner: order.labels.runner, processes: order.limits.processes }
+    const built = this.#network.builds.use(place, (place) => build(this.#docker, place, until))
+    return this.#known(await this.#told('make a network for a build', built))
+  }
+
+  image(nameOrId: string): Promise<ImageInfo | undefined> {
+    return this.#told(`look up the image ${nameOrId}`, image(this.#docker, nameOrId))
+  }
+
+  images(labels: Partial<OwnLabels>): Promise<ImageInfo[]> {
+    return this.#told('list images', images(this.#docker, labels))
+  }
+
+  tag(id: string, name: string): Promise<void> {
+    return this.#told(`name an image ${name}`, tag(this.#docker, id, name))
+  }
+
+  removeImage(nameOrId: string): Promise<boolean> {
+    return this.#told(`remove the image ${nameOrId}`, removeImage(this.#docker, nameOrId))
+  }
+
+  create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }> {
+    const held = { network: this.#network.bots, hasSeccomp: this.#hasSeccomp, isHere: this.#docker.isHere }
+    const created = createContainer(this.#docker, held, order)
+    return this.#told(`create the container ${order.name}`, created)
+  }
+
+  async start(id: string): Promise<void> {
+    await this.#told(`start the container ${id}`, this.#docker.ask('POST', `/containers/${id}/start`))
+  }
+
+  async state(id: string): Promise<ContainerState> {
+    try {
+      const { State } = await this.#docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
+      return containerState(State)
+    } catch (error) {
+      if (isGone(error)) return { type: 'gone' }
+      return this.#learned(`look up the container ${id}`, Promise.reject(error))
+    }
+  }
+
+  history(id: string, since: string): Promise<ContainerHistory> {
+    const asked = containerHistory(this.#docker, id, Date.parse(since))
+    return this.#learned(`look up what has ended the container ${id}`, asked)
+  }
+
+  wasOutOfMemory(id: string, since: string): Promise<boolean> {
+    const from = Math.floor(Date.parse(since) / 1000)
+    const until = Math.ceil(Date.now() / 1000) + LATE_SECONDS
+    const asked = { since: from, until, filters: { container: [id], event: ['oom'] } }
+    return this.#learned(`look up what has ended the container ${id}`, hadEvent(this.#docker, asked))
+  }
+
+  async *events(
+    labels: Partial<OwnLabels>,
+    signal: AbortSignal,
+  ): AsyncGenerator<ContainerEvent | { type: 'open' }> {
+    const events = containerEvents(this.#docker, labels, this.#until(signal))
+    try {
+      for (;;) {
+        const next = await this.#learned('tell what happens to containers', events.next())
+        if (next.done) break
+        yield next.value
+      }
+    } finally {
+      await events.return(undefined)
+    }
+  }
+
+  async ping(withinMs: number): Promise<void> {
+    if ((await askVersion(this.#env, withinMs)) === undefined)
+      throw notReached(this.#docker.address, undefined)
+  }
+
+  async use(id: string): Promise<ContainerUse | undefined> {
+    const asked = containerUse(this.#docker, id)
+    return await this.#learned(`look up what the container ${id} uses`, asked)
+  }
+
+  async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
+    const abortSignal = this.#until(signal)
+    abortSignal.throwIfAborted()
+    const waited = waitFor(this.#docker, id, 'not-running', abortSignal)
+    await this.#learned(`wait for the container ${id}`, unlessGone(waited))
+    return this.state(id)
+  }
+
+  async *logs(
+    id: string,
+    options: { since?: string; follow: boolean; signal: AbortSignal },
+  ): AsyncGenerator<LogPiece> {
+    const signal = this.#until(options.signal)
+    const pieces = followLog(this.#docker, id, { ...options, signal })
+    try {
+      for (;;) {
+        const next = await this.#told(`read the log of the container ${id}`, pieces.next())
+        if (next.done) break
+        yield next.value
+      }
+    } finally {
+      await pieces.return(undefined)
+    }
+  }
+
+  async stop(id: string, graceSeconds: number): Promise<void> {
+    const query = { t: Math.ceil(graceSeconds) }
+    const stopped = this.#docker.ask('POST', `/containers/${id}/stop`, { query })
+    // "It does not run" comes as an error too.
+    const ended = stopped.catch((error) => {
+      if (error.statusCode !== 304) throw error
+    })
+    await this.#told(`stop the container ${id}`, unlessGone(ended))
+  }
+
+  async remove(id: string): Promise<void> {
+    const query = { force: true, v: true }
+    const removed = this.#docker.ask('DELETE', `/containers/${id}`, { query }).catch(async (error) => {
+      if (!isBeingRemoved(error)) throw error
+      await waitFor(this.#docker, id, 'removed')
+    })
+    await this.#told(`remove the container ${id}`, unlessGone(removed))
+  }
+
+  async containers(labels: Partial<OwnLabels>): Promise<FoundContainer[]> {
+    const query = { all: true, filters: { label: labelFilter(labels) } }
+    const asked = this.#docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
+    const listed = await this.#told('list containers', asked)
+    const found = listed.map(async ({ Id, Names, Labels, Created }) => ({
+      id: Id,
+      name: Names[0]!.replace(/^\//, ''),
+      labels: ownLabels(Labels)!,
+      state: await this.state(Id),
+      createdAt: new Date(Created * 1000).toISOString(),
+    }))
+    return (await Promise.all(found)).filter(({ state }) => state.type !== 'gone')
+  }
+
+  volumes(labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
+    return this.#told('list volumes', volumes(this.#docker, labels))
+  }
+
+  volumeBytes(
+    names: readonly string[],
+    options: { enoughBytes: number; signal: AbortSignal; container?: string },
+  ): Promise<number> {
+    const look = {
+      ...options,
+      isHere: this.#docker.isHere,
+      signal: this.#until(options.signal),
+      folders: this.#folders,
+    }
+    return this.#learned('measure volumes', volumeBytes(this.#docker, names, look))
+  }
+
+  readVolume(name: string, labels: OwnLabels): Promise<Readable> {
+    return this.#told(`read the volume ${name}`, readVolume(this.#docker, name, labels))
+  }
+
+  removeVolume(name: string): Promise<boolean> {
+    this.#folders.delete(name)
+    return this.#told(`remove the volume ${name}`, removeVolume(this.#docker, name))
+  }
+
+  sweepNetworks(runner: string): Promise<string[]> {
+    return this.#told('remove what builds have left', this.#network.sweep(runner))
+  }
+
+  close(): void {
+    this.#closed.abort()
+  }
+
+  #told<T>(doing: string, call: Promise<T>): Promise<T> {
+    return told(doing, this.#docker.address, call)
+  }
+
+  /** A failure in the engine itself tells nothing of a container: it is asked again, like one that is away. */
+  async #learned<T>(doing: string, call: Promise<T>): Promise<T> {
+    try {
+      return await this.#told(doing, call)
+    } catch (error) {
+      if (!(error instanceof ErrandError) || error.code !== 'internal') throw error
+      throw new ErrandError('unavailable', error.message, { cause: error })
+    }
+  }
+
+  #until(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#closed.signal])
+  }
+
+  async #known(nameOrId: string): Promise<ImageInfo> {
+    const found = await this.image(nameOrId)
+    if (found === undefined)
+      throw new ErrandError('not_found', `The image ${nameOrId} is gone again.`, {
+        hint: 'Try it once more.',
+      })
+    return found
+  }
+}
+
+/** Waits until then where there is none. */
+async function hadEvent(docker: DockerClient, query: object): Promise<boolean> {
+  for await (const _ of await docker.open('GET', '/events', { query: { ...query } })) return true
+  return false
+}
+
+async function unlessGone(call: Promise<unknown>): Promise<void> {
+  await call.catch((error) => {
+    if (!isGone(error)) throw error
+  })
+}
+
+const ANSWERS_WITHIN_MS = 10_000
+
+interface DockerInfo {
+  ServerVersion: string
+  SecurityOptions: readonly string[]
+}
+
+/** Docker where DOCKER_HOST says, else at its usual socket. */
+export async function connectDocker(env: DockerEnv): Promise<DockerEngine> {
+  const settings = networkSettings(env)
+  try {
+    const docker = new DockerClient(env)
+    const signal = AbortSignal.timeout(ANSWERS_WITHIN_MS)
+    const { ServerVersion: version, SecurityOptions } = await docker.ask<DockerInfo>('GET', '/info', {
+      signal,
+    })
+    const hasSeccomp = SecurityOptions.some((option) => /^name=seccomp(,|$)/.test(option))
+    return new ConnectedDocker(docker, { version, hasSeccomp, env }, new BotNetwork(docker, settings))
+  } catch (error) {
+    if (error instanceof ErrandError) throw error
+    throw notReached(dockerAddress(env), error)
+  }
+}

@@ -1,0 +1,129 @@
+import { posix } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { isOwnFolder } from '../../contract/bot.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { ContainerAnswer, HostConfig, ImageAnswer, ImageConfig } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
+import type { ContainerOrder } from './docker-engine.ts'
+import { makeWritable } from './held-volumes.ts'
+import { healthcheck, hostConfig } from './host-config.ts'
+import { imageVolumes } from './images.ts'
+import { dockerLabels } from './own-labels.ts'
+
+/** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. `isHere`: its disk is this machine's. */
+export async function createContainer(
+  docker: DockerClient,
+  { network, hasSeccomp, isHere }: { network: string; hasSeccomp: boolean; isHere: boolean },
+  order: ContainerOrder,
+): Promise<{ id: string; volumes: string[] }> {
+  const image = await docker.ask<ImageAnswer>('GET', `/images/${order.image}/json`)
+  const places = workPlaces(image.Config, order.data?.path)
+  const config = hostConfig(order, { network, hasSeccomp, places })
+  const { Id: id } = await docker.ask<{ Id: string }>('POST', '/containers/create', {
+    query: { name: order.name },
+    body: {
+      Image: order.image,
+      ...(order.command === undefined ? {} : { Cmd: [...order.command] }),
+      Env: Object.entries(order.env).map(([name, value]) => `${name}=${value}`),
+      Labels: dockerLabels(order.labels),
+      Tty: false,
+      OpenStdin: false,
+      Healthcheck: healthcheck(order.health, image.Config?.Healthcheck),
+      StopTimeout: Math.ceil(order.stopGraceSeconds),
+      HostConfig: config,
+    },
+  })
+  try {
+    const info = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
+    const difference = differenceFrom(config, info)
+    if (difference !== undefined)
+      throw new ErrandError(
+        'unavailable',
+        `Docker does not hold the container to its limits: ${difference}.`,
+        {
+          hint: '`docker info` warns of what the kernel lacks; for swap, boot it with swapaccount=1 or use cgroup v2.',
+        },
+      )
+    const mounted = info.Mounts.flatMap(({ Name, Destination, Source }) =>
+      Name === undefined ? [] : [{ volume: Name, path: Destination, folder: isHere ? Source : undefined }],
+    )
+    const { labels, data } = order
+    await makeWritable(docker, id, { user: image.Config?.User, mounted, labels })
+    const own = mounted.filter(({ path }) => path !== data?.path)
+    return { id, volumes: own.map(({ volume }) => volume) }
+  } catch (error) {
+    await docker.ask('DELETE', `/containers/${id}`, { query: { force: true, v: true } })
+    throw error
+  }
+}
+
+/** A profile of system calls has thousands. */
+const SHOWN_CHARACTERS = 200
+
+/**
+ * Name of the first thing that the engine does not hold as it was asked to, with both values. Engines leave out what the
+ * kernel cannot do, with no more than a warning.
+ */
+function differenceFrom(asked: HostConfig, info: ContainerAnswer): string | undefined {
+  const held = info.HostConfig
+  for (const [name, wanted] of Object.entries(asked)) {
+    if (isDeepStrictEqual(comparable(name, held[name]), comparable(name, wanted))) continue
+    return `${name} is ${shown(held[name])}, not ${shown(wanted)}`
+  }
+  const targets = new Set(asked.Mounts.map(({ Target }) => Target))
+  const disk = info.Mounts.find(
+    ({ Type, Destination }) => Type !== 'tmpfs' && !(Type === 'volume' && targets.has(Destination)),
+  )
+  if (disk !== undefined) return `${disk.Destination} is a ${disk.Type} of this machine`
+  const networks = Object.keys(info.NetworkSettings.Networks)
+  if (!isDeepStrictEqual(networks, [asked.NetworkMode]))
+    return `its networks are ${networks.join(', ')}, not ${asked.NetworkMode}`
+  return undefined
+}
+
+const shown = (value: unknown): string => String(JSON.stringify(value)).slice(0, SHOWN_CHARACTERS)
+
+/** Engines write the same in several ways: an empty list as null, a capability with and without its prefix. */
+function comparable(name: string, value: unknown): unknown {
+  if (value === null || value === undefined) return []
+  if (typeof value === 'object' && Object.keys(value).length === 0) return []
+  if (name === 'CapAdd' || name === 'CapDrop')
+    return (value as string[]).map((capability) => capability.replace(/^CAP_/, ''))
+  if (name === 'Mounts') return (value as { Target: string }[]).map(({ Target }) => Target).sort()
+  return value
+}
+
+const IN_MEMORY = '/tmp'
+/** Each is a volume, and looked at again and again. */
+const MOST_PLACES = 16
+/** Of each the engine makes a copy, and one of what is within it again. */
+const MOST_WITHIN = 1
+
+/**
+ * The paths that a container can write to on the disk, and that go with it: its working folder, unless that is one of the
+ * system's, and the volumes that its image declares.
+ */
+function workPlaces(image: ImageConfig | undefined, data?: string): string[] {
+  const folder = posix.resolve('/', image?.WorkingDir || '/')
+  if (data === folder)
+    throw new ErrandError(
+      'invalid_argument',
+      `The place for data is ${data}, which is the working folder of the image: what stands there would stay as it is now, and no update would change it.`,
+      { hint: `Take a folder of its own, such as ${posix.join(folder, 'data')}.` },
+    )
+  const paths = new Set(imageVolumes(image).map((path) => posix.resolve('/', path)))
+  if (isOwnFolder(folder)) paths.add(folder)
+  // Memory.
+  paths.delete(IN_MEMORY)
+  if (data !== undefined) paths.delete(data)
+  const places = [...paths].sort()
+  const depthOf = (path: string) => places.filter((place) => path.startsWith(`${place}/`)).length
+  const fault =
+    places.length > MOST_PLACES
+      ? `${places.length} volumes; ${MOST_PLACES} are taken`
+      : places.some((path) => depthOf(path) > MOST_WITHIN)
+        ? 'volumes within volumes within volumes'
+        : undefined
+  if (fault === undefined) return places
+  throw new ErrandError('invalid_argument', `The image has ${fault}.`, { hint: 'Use an image with fewer.' })
+}

@@ -1,0 +1,133 @@
+import { StringDecoder } from 'node:string_decoder'
+import { stripVTControlCharacters } from 'node:util'
+import type { Progress } from './docker-engine.ts'
+
+/** The fields that are read of Docker's answers, where more than one file reads them. */
+
+export interface HealthConfig {
+  Test?: string[]
+  Interval?: number
+  Timeout?: number
+  Retries?: number
+  StartPeriod?: number
+}
+
+export interface ImageConfig {
+  User?: string
+  WorkingDir?: string
+  OnBuild?: string[] | null
+  Volumes?: Record<string, object> | null
+  Labels?: Record<string, string> | null
+  Shell?: string[] | null
+  Healthcheck?: HealthConfig | null
+}
+
+export interface ImageAnswer {
+  Id: string
+  RepoTags: string[] | null
+  RepoDigests: string[] | null
+  Config?: ImageConfig
+  Size: number
+  Created: string
+}
+
+export interface StateAnswer {
+  Status: string
+  Running: boolean
+  OOMKilled: boolean
+  Pid: number
+  ExitCode: number
+  Error: string
+  StartedAt: string
+  FinishedAt: string
+  Health?: { Status: string; Log?: { Output: string; End: string }[] | null }
+}
+
+export interface ContainerAnswer {
+  Id: string
+  State: StateAnswer
+  HostConfig: Readonly<Record<string, unknown>>
+  Mounts: { Type: string; Name?: string; Source: string; Destination: string }[]
+  NetworkSettings: { Networks: Record<string, object> }
+}
+
+export interface ListedContainer {
+  Id: string
+  ImageID: string
+  Names: string[]
+  Labels: Record<string, string>
+  Created: number
+}
+
+export interface NetworkAnswer {
+  Id: string
+  Name: string
+  Driver: string
+  EnableIPv6: boolean
+  Options?: Record<string, string> | null
+  IPAM?: { Config?: { Subnet?: string }[] | null }
+}
+
+/** How a container is held: as it is asked for, and read back. */
+export type HostConfig = Readonly<Record<string, unknown>> & {
+  NetworkMode: string
+  Mounts: readonly { Type: string; Source: string; Target: string; VolumeOptions: object }[]
+}
+
+/** Longest line that is told; a build may print without ever ending one. */
+const LINE_CHARACTERS = 4096
+
+/** One line of what an engine sends while it builds or pulls. */
+interface ProgressEvent {
+  stream?: string
+  status?: string
+  id?: string
+  error?: string
+  errorDetail?: { message: string }
+  aux?: { ID?: string }
+}
+
+/**
+ * Reads an engine's answer to its end and tells its lines, of a layer only what changes. Answers the id of the image
+ * that was built. An error in the middle is thrown: the answer's status said "fine" long before.
+ */
+export async function readProgress(
+  answer: AsyncIterable<Buffer | string>,
+  progress: Progress,
+): Promise<string | undefined> {
+  const layers = new Map<string, string>()
+  let imageId: string | undefined
+  let partial = ''
+  for await (const event of jsonLines<ProgressEvent>(answer)) {
+    if (event.error !== undefined) throw new Error(event.errorDetail?.message ?? event.error)
+    imageId = event.aux?.ID ?? imageId
+    if (event.stream !== undefined) {
+      const lines = (partial + event.stream).split(/\r?\n|\r/)
+      partial = lines.pop()!.slice(0, LINE_CHARACTERS)
+      for (const line of lines) tellLine(line, progress)
+    }
+    const layer = event.id ?? ''
+    if (event.status === undefined || layers.get(layer) === event.status) continue
+    layers.set(layer, event.status)
+    tellLine(layer === '' ? event.status : `${layer}: ${event.status}`, progress)
+  }
+  tellLine(partial, progress)
+  return imageId
+}
+
+function tellLine(line: string, progress: Progress): void {
+  const text = stripVTControlCharacters(line).trimEnd().slice(0, LINE_CHARACTERS)
+  if (text !== '') progress(text)
+}
+
+/** An engine's answer that goes on: a value in each line. */
+export async function* jsonLines<T>(answer: AsyncIterable<Buffer | string>): AsyncGenerator<T> {
+  const decoder = new StringDecoder('utf8')
+  let rest = ''
+  for await (const chunk of answer) {
+    const lines = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split('\n')
+    rest = lines.pop()!
+    for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as T
+  }
+  if (rest.trim() !== '') yield JSON.parse(rest) as T
+}

@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { join } from 'node:path'
+import { addAbortSignal, type Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+
+const DEFAULT_SOCKET = '/var/run/docker.sock'
+
+export type DockerEnv = Readonly<Record<string, string | undefined>>
+export type DockerMethod = 'GET' | 'POST' | 'PUT' | 'DELETE'
+
+export interface DockerRequest {
+  /** Lists are repeated, objects become JSON, and what is undefined is left out. */
+  query?: Readonly<Record<string, unknown>>
+  /** Sent as JSON. */
+  body?: object
+  /** Sent instead of a body. */
+  tar?: Readable
+  /** For the registry that the engine asks. */
+  auth?: { username: string; password: string; serveraddress: string }
+  /** Ends the request, and what is still read of its answer. */
+  signal?: AbortSignal
+  /** On a connection of its own. */
+  apart?: boolean
+}
+
+/** An answer of the engine that is none of success; `json` where it was read as a whole. */
+export class DockerFailure extends Error {
+  readonly statusCode: number
+  readonly json: { message?: string } | undefined
+
+  constructor(path: string, statusCode: number, said: unknown, json?: { message?: string }) {
+    const { message, error } = (said ?? {}) as { message?: string; error?: string }
+    super(`(HTTP code ${statusCode}) ${reason(path, statusCode)} - ${message || error || said} `)
+    this.statusCode = statusCode
+    this.json = json
+  }
+}
+
+/** Plain requests to Docker's API, over its socket or by TCP. A failed connection throws with the code of the system's call. */
+export class DockerClient {
+  /** Where it is found, for people: the socket's path, or as DOCKER_HOST says. */
+  readonly address: string
+  /** An engine that is spoken to by a socket of this machine has its disk and cgroups here too. */
+  readonly isHere: boolean
+  readonly #to: ReturnType<typeof addressee>
+
+  /** Docker where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else at its usual socket. */
+  constructor(env: DockerEnv) {
+    this.address = dockerAddress(env)
+    this.isHere = this.address.startsWith('/')
+    this.#to = addressee(env, this.address)
+  }
+
+  /** The engine's whole answer; undefined where that is nothing, or no JSON. */
+  async ask<T = unknown>(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<T> {
+    const response = await this.#send(method, path, request)
+    if (request.signal !== undefined) addAbortSignal(request.signal, response)
+    const said = await text(response)
+    const json = parsed(said)
+    if (isSuccess(response)) return json as T
+    throw new DockerFailure(path, response.statusCode!, json ?? said, json as object | undefined)
+  }
+
+  /** An answer that goes on: each byte as it comes. Throws where the engine goes away before its end. */
+  async open(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<IncomingMessage> {
+    const response = await this.#send(method, path, request)
+    if (isSuccess(response)) return response
+    const said = await text(response)
+    throw new DockerFailure(path, response.statusCode!, parsed(said) ?? said)
+  }
+
+  #send(method: DockerMethod, path: string, request: DockerRequest): Promise<IncomingMessage> {
+    const { query, body, tar, auth, signal, apart } = request
+    const { tls, ...to } = this.#to
+    const json = body === undefined ? undefined : JSON.stringify(body)
+    const headers = {
+      ...(json === undefined
+        ? {}
+        : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(json) }),
+      ...(tar === undefined ? {} : { 'Content-Type': 'application/tar' }),
+      ...(auth === undefined ? {} : { 'X-Registry-Auth': registryAuth(auth) }),
+    }
+    return new Promise((resolve, reject) => {
+      const options = { ...to, ...tls, method, path: path + queryText(query), headers, signal }
+      const sent = (tls ? httpsRequest : httpRequest)(apart ? { ...options, agent: false } : options)
+      sent.on('error', reject)
+      sent.on('response', resolve)
+      if (tar === undefined) sent.end(json)
+      else tar.on('error', (error) => sent.destroy(error)).pipe(sent)
+    })
+  }
+}
+
+/** As people know it; of a socket, its path. */
+export const dockerAddress = (env: DockerEnv): string =>
+  (env.DOCKER_HOST || `unix://${DEFAULT_SOCKET}`).replace(/^unix:\/\//, '')
+
+function addressee(env: DockerEnv, address: string) {
+  if (address.startsWith('/')) return { socketPath: address, host: 'localhost' }
+  const { hostname, port } = new URL(address.includes('//') ? address : `tcp://${address}`)
+  if (!env.DOCKER_TLS_VERIFY) return { host: hostname, port: port || 2375 }
+  const file = (name: string) => readFileSync(join(env.DOCKER_CERT_PATH || '.', name))
+  const tls = { ca: file('ca.pem'), cert: file('cert.pem'), key: file('key.pem') }
+  return { host: hostname, port: port || 2376, tls }
+}
+
+function queryText(query: DockerRequest['query'] = {}): string {
+  const pairs = Object.entries(query).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value])
+      .filter((each) => each !== undefined)
+      .map((each): [string, string] => [
+        name,
+        typeof each === 'object' ? JSON.stringify(each) : String(each),
+      ]),
+  )
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`
+}
+
+/** In the alphabet of URLs, but filled up with "=": so the engine wants it. */
+const registryAuth = (auth: object): string =>
+  Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
+
+const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300
+
+function parsed(said: string): unknown {
+  try {
+    return JSON.parse(said)
+  } catch {
+    return undefined
+  }
+}
+
+function reason(path: string, statusCode: number): string {
+  if (statusCode === 500) return 'server error'
+  return statusCode === 404 && path.startsWith('/containers/') ? 'no such container' : 'unexpected'
+}
+
+const WITHIN_MS = 5_000
+const MAX_CHARACTERS = 256 * 1024
+
+/**
+ * The engine's version; undefined where none answers. Over a connection of its own: an engine that is being stopped takes no
+ * new one, and answers for a while over those that it has.
+ */
+export async function askVersion(env: DockerEnv, withinMs = WITHIN_MS): Promise<string | undefined> {
+  try {
+    const request = { apart: true, signal: AbortSignal.timeout(withinMs) }
+    const answer = await new DockerClient(env).open('GET', '/version', request)
+    let text = ''
+    for await (const chunk of answer.setEncoding('utf8')) {
+      text += chunk
+      if (text.length > MAX_CHARACTERS) return undefined
+    }
+    const { Version } = JSON.parse(text) as { Version?: unknown }
+    return typeof Version === 'string' ? Version : undefined
+  } catch {
+    return undefined
+  }
+}

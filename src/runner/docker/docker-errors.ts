@@ -1,0 +1,175 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+
+/** An engine's error: a status where it has answered, a code where the connection failed. */
+interface AnyFailure {
+  statusCode?: number
+  code?: string
+  message: string
+  json?: { message?: string }
+}
+
+const NOT_REACHED = [
+  'ENOENT',
+  'ECONNREFUSED',
+  'EACCES',
+  'EPERM',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+]
+/** The many words of registries and Docker; all texts of theirs that anything hangs on stand here. */
+const UNAUTHORIZED =
+  /unauthorized|no basic auth credentials|access to the resource is denied|pull access denied|authentication required|incorrect username or password/i
+const UNKNOWN_IMAGE =
+  /manifest unknown|manifest for .* not found|not found: manifest|name unknown|no matching manifest|no such image/i
+const NO_REGISTRY =
+  /dial tcp|no such host|i\/o timeout|connection refused|TLS handshake|Client\.Timeout|toomanyrequests|too many requests/i
+/** Words that an answer follows, maybe not of the registry but of a server that it has sent the engine to. */
+const FOREIGN_TEXT = /(response body|decode token response|unmarshalling content): .*/s
+const DISK_FULL = /no space left on device/i
+const MOUNT_SYNTAX =
+  /the --mount option requires BuildKit|Unknown flag: (mount|link|security|network)|requires BuildKit/i
+
+/** Runs a call to the engine; what it throws becomes an `ErrandError` that says what was `doing`. */
+export async function told<T>(doing: string, address: string, call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    throw dockerError(doing, address, error)
+  }
+}
+
+export function dockerError(doing: string, address: string, error: unknown): Error {
+  if (error instanceof ErrandError || isAbort(error)) return error as Error
+  const failure = error as AnyFailure
+  if (failure.statusCode === undefined && NOT_REACHED.includes(failure.code ?? ''))
+    return notReached(address, error)
+  const text = sentence(failure.json?.message ?? failure.message)
+  if (DISK_FULL.test(text))
+    return new ErrandError('disk_full', `Docker could not ${doing}: its disk is full.`, {
+      hint: 'Free space where Docker keeps its data; `docker system df` says what takes it.',
+      cause: error,
+    })
+  return new ErrandError(codeOf(failure.statusCode), `Docker could not ${doing}: ${text}`, { cause: error })
+}
+
+function codeOf(
+  status: number | undefined,
+): 'not_found' | 'conflict' | 'invalid_argument' | 'internal' | 'unavailable' {
+  // So answers what stands before an engine that is away.
+  if (status === 502 || status === 503 || status === 504) return 'unavailable'
+  if (status === 404) return 'not_found'
+  if (status === 409) return 'conflict'
+  return status === 400 ? 'invalid_argument' : 'internal'
+}
+
+export function notReached(address: string, cause: unknown): ErrandError {
+  const denied = ['EACCES', 'EPERM'].includes((cause as AnyFailure | undefined)?.code ?? '')
+  return new ErrandError('unavailable', `Docker is not reachable at ${address}.`, {
+    hint: denied
+      ? 'This user may not use its socket: add the user to the group "docker", or set DOCKER_HOST.'
+      : 'Start Docker, or set DOCKER_HOST.',
+    cause,
+  })
+}
+
+/** A pull fails by its answer or in the middle of it, with the same texts. */
+export function pullError(image: string, address: string, withAuth: boolean, error: unknown): Error {
+  if (error instanceof ErrandError || isAbort(error)) return error as Error
+  const failure = error as AnyFailure
+  const text = (failure.json?.message ?? failure.message).replace(FOREIGN_TEXT, '$1')
+  const hint = (
+    code: 'not_found' | 'pull_refused' | 'unavailable',
+    message: string,
+    hint: string,
+  ): ErrandError => new ErrandError(code, message, { hint, cause: error })
+  if (UNAUTHORIZED.test(text))
+    return withAuth
+      ? hint(
+          'pull_refused',
+          `The registry refuses the credentials for ${image}.`,
+          'Check user name and password.',
+        )
+      : hint(
+          'pull_refused',
+          `The image ${image} is not there, or needs credentials.`,
+          'Check its name, or give the credentials of its registry.',
+        )
+  if (UNKNOWN_IMAGE.test(text))
+    return hint(
+      'not_found',
+      `There is no image ${image}: ${sentence(text)}`,
+      'Check its name, tag and platform.',
+    )
+  if (NO_REGISTRY.test(text))
+    return hint(
+      'unavailable',
+      `The registry of ${image} does not answer: ${sentence(text)}`,
+      'Try again later.',
+    )
+  return dockerError(`pull ${image}`, address, { ...failure, message: text, json: undefined })
+}
+
+export function buildError(address: string, lines: readonly string[], error: unknown): Error {
+  if (error instanceof ErrandError || isAbort(error)) return error as Error
+  const failure = error as AnyFailure
+  if (failure.statusCode === undefined && NOT_REACHED.includes(failure.code ?? ''))
+    return notReached(address, error)
+  const text = failure.json?.message ?? failure.message
+  return new ErrandError('build_failed', `The image could not be built: ${sentence(text)}`, {
+    hint: buildHint(text),
+    details: { lines },
+    cause: error,
+  })
+}
+
+function buildHint(text: string): string | undefined {
+  if (MOUNT_SYNTAX.test(text))
+    return 'Bots are built by the classic builder, which can be limited: leave out what only BuildKit knows, such as RUN --mount.'
+  if (UNAUTHORIZED.test(text) || UNKNOWN_IMAGE.test(text))
+    return 'Check the image after FROM: it must be there without credentials.'
+  if (/returned a non-zero code: 137/.test(text))
+    return 'The command was killed, most likely since it used more memory or disk than a build may.'
+  if (DISK_FULL.test(text)) return 'Free space where Docker keeps its data.'
+  return undefined
+}
+
+/** Engines answer 404 for what is not there. */
+export const isGone = (error: unknown): boolean => (error as AnyFailure).statusCode === 404
+export const isConflict = (error: unknown): boolean => (error as AnyFailure).statusCode === 409
+export const isBeingRemoved = (error: unknown): boolean =>
+  isConflict(error) && /already in progress/.test((error as AnyFailure).message)
+
+const isAbort = (error: unknown): boolean => (error as Error)?.name === 'AbortError'
+
+function sentence(text: string): string {
+  const one = text.replace(/\s+/g, ' ').trim()
+  return /[.!?]$/.test(one) ? one : `${one}.`
+}
+
+const TRIES = 8
+const FIRST_WAIT_MS = 20
+/** Docker's words for it; a build's text comes in its stream, the others with status 500. */
+const LOST =
+  /^(\(HTTP code 500\) server error - )?(unrecognized image ID|failed to export image: failed to set parent|failed to get digest|failed to get destination image)/
+
+/**
+ * Docker fails what looks through its images, or builds on cached layers, where another removes one of them at that moment.
+ * Such a call is made again, a few times.
+ */
+export async function despiteRemovals<T>(
+  call: () => Promise<T>,
+  again: () => void = () => undefined,
+): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await call()
+    } catch (error) {
+      if (tried === TRIES || !LOST.test((error as Error).message)) throw error
+      again()
+      await sleep(FIRST_WAIT_MS * 2 ** tried)
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import { ErrandError } from '../../contract/errors.ts'
+import { type ImageAnswer, type ImageConfig, type ListedContainer, readProgress } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
+import type { BuildOrder, ImageInfo, OwnLabels, PullOrder } from './docker-engine.ts'
+import { despiteRemovals, isConflict, isGone, pullError } from './docker-errors.ts'
+import { labelFilter } from './own-labels.ts'
+
+interface ListedImage {
+  Id: string
+  RepoTags: string[] | null
+  RepoDigests: string[] | null
+  Labels: Record<string, string> | null
+  Size: number
+  Created: number
+}
+
+const NO_NAME = '<none>:<none>'
+const NO_DIGEST = '<none>@<none>'
+
+export async function image(docker: DockerClient, nameOrId: string): Promise<ImageInfo | undefined> {
+  try {
+    const found = await docker.ask<ImageAnswer>('GET', `/images/${nameOrId}/json`)
+    const { Id, RepoTags, RepoDigests, Config, Size, Created } = found
+    return {
+      id: Id,
+      names: RepoTags ?? [],
+      digests: RepoDigests ?? [],
+      onBuild: Config?.OnBuild ?? [],
+      volumes: Object.keys(Config?.Volumes ?? {}),
+      ...(Config?.Shell?.length ? { shell: Config.Shell } : {}),
+      labels: Config?.Labels ?? {},
+      sizeBytes: Size,
+      createdAt: Created,
+    }
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
+export async function images(docker: DockerClient, labels: Partial<OwnLabels>): Promise<ImageInfo[]> {
+  const query = { filters: { label: labelFilter(labels) } }
+  const found = await despiteRemovals(() => docker.ask<ListedImage[]>('GET', '/images/json', { query }))
+  return found.map(({ Id, RepoTags, RepoDigests, Labels, Size, Created }) => ({
+    id: Id,
+    names: (RepoTags ?? []).filter((name) => name !== NO_NAME),
+    digests: (RepoDigests ?? []).filter((name) => name !== NO_DIGEST),
+    labels: Labels ?? {},
+    sizeBytes: Size,
+    createdAt: new Date(Created * 1000).toISOString(),
+  }))
+}
+
+export async function tag(docker: DockerClient, id: string, name: string): Promise<void> {
+  await docker.ask('POST', `/images/${id}/tag`, { query: splitImageName(name) })
+}
+
+/** Never by force: that would take an image from under a container that does not run just now. */
+export async function removeImage(docker: DockerClient, nameOrId: string): Promise<boolean> {
+  const names = nameOrId.startsWith('sha256:') ? await namesOf(docker, nameOrId) : [nameOrId]
+  if (names === undefined) return false
+  for (const name of names) {
+    try {
+      await despiteRemovals(() => docker.ask('DELETE', `/images/${name}`))
+    } catch (error) {
+      if (isConflict(error)) return false
+      if (!isGone(error)) throw error
+    }
+  }
+  return true
+}
+
+/** The names to be removed for an image to be gone; undefined where a container is made of it. */
+async function namesOf(docker: DockerClient, id: string): Promise<string[] | undefined> {
+  // Also those of images built on it.
+  const query = { all: true, filters: { ancestor: [id] } }
+  const containers = await docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
+  if (containers.some(({ ImageID }) => ImageID === id)) return undefined
+  const names = (await image(docker, id))?.names ?? []
+  return names.length === 0 ? [id] : [...names]
+}
+
+/** `registry:5000/path` and `tag` of a name; the tag of one without any is `latest`. Digests stay with the path. */
+function splitImageName(name: string): { repo: string; tag?: string } {
+  if (name.includes('@')) return { repo: name }
+  const colon = name.lastIndexOf(':')
+  if (colon < 0 || name.indexOf('/', colon) >= 0) return { repo: name, tag: 'latest' }
+  return { repo: name.slice(0, colon), tag: name.slice(colon + 1) }
+}
+
+/** Host of the registry that a name leads to. */
+function registryOf(name: string): string {
+  const first = name.split('/')[0]!
+  const isHost = name.includes('/') && (/[.:]/.test(first) || first === 'localhost')
+  return isHost ? first : 'docker.io'
+}
+
+const PREFIX = 'errand.volume.'
+
+/**
+ * An image that is built here declares its volumes by labels: of a real one each step of the build would get a copy of its
+ * own on the machine's disk, made by the engine, which no limit of the build holds and no end of it ends.
+ */
+export const volumeLabel = (number: number): string => `${PREFIX}${number}`
+
+/** Paths that an image declares as volumes, one way or the other. */
+export function imageVolumes({ Volumes, Labels }: Pick<ImageConfig, 'Volumes' | 'Labels'> = {}): string[] {
+  const labelled = Object.entries(Labels ?? {}).filter(([name]) => name.startsWith(PREFIX))
+  return [...Object.keys(Volumes ?? {}), ...labelled.map(([, path]) => path)]
+}
+
+/** Throws `build_failed` where an image is larger than one may be that is built. One that is gone again is not. */
+export async function checkImageSize(
+  docker: DockerClient,
+  id: string,
+  { diskBytes }: BuildOrder['limits'],
+): Promise<void> {
+  const image = await docker.ask<ImageAnswer>('GET', `/images/${id}/json`).catch(() => undefined)
+  if (image === undefined || image.Size <= diskBytes) return
+  const [has, most] = [image.Size, diskBytes].map((bytes) => `${Math.round(bytes / 1024 ** 2)} MB`)
+  throw new ErrandError(
+    'build_failed',
+    `The image has ${has}, and one that is built here may have ${most} of disk.`,
+    { hint: 'Leave out of it what is not needed; its base image counts too.' },
+  )
+}
+
+export async function pull(docker: DockerClient, order: PullOrder): Promise<void> {
+  const { image, auth, progress, signal } = order
+  const at = auth && { ...auth, serveraddress: registryOf(image) }
+  try {
+    signal.throwIfAborted()
+    // What it has by that digest it would give to anybody, without a word to the registry.
+    if (image.includes('@')) await docker.ask('GET', `/distribution/${image}/json`, { auth: at })
+    const [repo, digest] = image.split('@')
+    const named = digest === undefined ? splitImageName(image) : { repo, tag: digest }
+    const query = { fromImage: named.repo, tag: named.tag }
+    await readProgress(await docker.open('POST', '/images/create', { query, auth: at, signal }), progress)
+  } catch (error) {
+    signal.throwIfAborted()
+    throw pullError(image, docker.address, auth !== undefined, error)
+  }
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import {
+  bridgeName,
+  buildBridges,
+  buildsChain,
+  guardChain,
+  guardRules,
+  hookFirst,
+  NetworkGuard,
+  staleRules,
+} from './network-guard.ts'
+
+const NOBODY = 65_534
+const skip = process.platform === 'linux' ? false : 'iptables is a thing of Linux'
+
+const bridge = { chain: 'ERRAND-bots', bridge: 'errand-bots', subnets: ['203.0.113.0/24'], forges: false }
+
+test('who may not set rules is told so, with what to do', { skip }, async () => {
+  const isRoot = process.geteuid!() === 0
+  if (isRoot) process.seteuid!(NOBODY)
+  try {
+    const bridge = { chain: 'ERRAND-none', bridge: 'errand-none', subnets: [], forges: false }
+    await assert.rejects(new NetworkGuard().set([bridge], []), {
+      code: 'unavailable',
+      message: /^The network of bots cannot be closed: iptables (says: .*|is not installed)/,
+      hint: /as root.*ERRAND_BOT_NETWORK_GUARD=external/,
+    })
+  } finally {
+    if (isRoot) process.seteuid!(0)
+  }
+})
+
+test('what is open comes before what is closed, and the own subnet is closed too', () => {
+  const lines = guardRules([bridge], [{ address: '10.0.0.2', port: 53 }], []).split('\n')
+  const open = lines.findIndex((line) => line.includes('-d 10.0.0.2 -p udp --dport 53 -j RETURN'))
+  const machine = lines.findIndex((line) => line.includes('! --dst-type UNICAST -j DROP'))
+  assert.ok(open > 0 && machine > open)
+  for (const range of ['10.0.0.0/8', '169.254.0.0/16', '100.64.0.0/10', '203.0.113.0/24'])
+    assert.ok(lines.findIndex((line) => line.endsWith(`-d ${range} -j DROP`)) > machine, range)
+})
+
+test('a name of any length gives a bridge that Linux takes', () => {
+  for (const name of ['a', 'n'.repeat(100)]) {
+    assert.ok(bridgeName(name).length <= 15)
+    assert.ok(`${buildBridges(name)}12345`.length <= 15)
+  }
+  assert.notEqual(bridgeName('bots'), bridgeName('bots-2'))
+})
+
+test('a forged sender is dropped before anything is let through, where one can be forged', () => {
+  const open = [{ address: '10.0.0.2', port: 53 }]
+  const forged = '-A ERRAND-bots -m rpfilter --invert -j DROP'
+  const lines = guardRules([{ ...bridge, forges: true }], open, []).split('\n')
+  assert.equal(
+    lines.findIndex((line) => line.startsWith('-A')),
+    lines.indexOf(forged),
+  )
+  assert.ok(!guardRules([bridge], open, []).includes('rpfilter'))
+})
+
+test('rules of networks that are gone are taken away, with those of their builds, and no others', () => {
+  const rulesOf = (name: string, bridge = bridgeName(name)) => ({
+    chains: [guardChain(name), buildsChain(name)],
+    hooks: [
+      `-A PREROUTING -i ${bridge} -j ${guardChain(name)}`,
+      `-A PREROUTING -i ${buildBridges(name)}+ -j ${buildsChain(name)}`,
+    ],
+    v6: [bridge, `${buildBridges(name)}+`].map((each) => `-A PREROUTING -i ${each} -j DROP`),
+  })
+  const [gone, here, named] = [rulesOf('gone'), rulesOf('here'), rulesOf('named', 'br-1234')]
+  const all = [gone, here, named]
+  const v4 = [
+    ...all.flatMap(({ chains }) => chains.map((chain) => `-N ${chain}`)),
+    '-N ERRAND-OF-OTHERS',
+    ...all.flatMap(({ hooks }) => hooks),
+    '-A PREROUTING -i gone0 -j ERRAND-OF-OTHERS',
+    ...gone.chains.map((chain) => `-A ${chain} -d 10.0.0.0/8 -j DROP`),
+  ]
+  const v6 = [...all.flatMap((rules) => rules.v6), '-A PREROUTING -i gone0 -j DROP']
+  const there = [bridgeName('here'), 'br-1234']
+  const stale = staleRules({ v4: v4.join('\n'), v6: v6.join('\n') }, (name) => there.includes(name))
+  assert.deepEqual(stale, {
+    v4: [
+      ...gone.hooks.map((rule) => rule.replace('-A', '-D')),
+      ...gone.chains.map((chain) => `-F ${chain}`),
+      ...gone.chains.map((chain) => `-X ${chain}`),
+    ],
+    v6: gone.v6.map((rule) => rule.replace('-A', '-D')),
+  })
+})
+
+test('the hook is put first, moved there, or left where it stands among its like', () => {
+  const own = '-i errand-1 -j ERRAND-1'
+  const other = '-A PREROUTING -i errand-2 -j ERRAND-2'
+  const foreign = '-A PREROUTING -i errand-1 -j ACCEPT'
+  const insert = `-I PREROUTING 1 ${own}`
+  assert.deepEqual(hookFirst('-P PREROUTING ACCEPT\n', [own]), [insert])
+  assert.deepEqual(hookFirst(`${other}\n-A PREROUTING ${own}\n${foreign}\n`, [own]), [])
+  assert.deepEqual(hookFirst(`${foreign}\n-A PREROUTING ${own}\n`, [own]), [`-D PREROUTING ${own}`, insert])
+})

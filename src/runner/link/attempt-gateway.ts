@@ -1,0 +1,128 @@
+import type { AttemptInput } from '../../contract/agent.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { Log } from '../../platform/log.ts'
+import type { Attempts, HeldAttempt } from '../ports.ts'
+
+/** As many as surely go into one frame; of what is forgotten the next link names fewer. */
+const MAX_RUNS = 10_000
+
+/** The runner's attempts, whatever becomes of a link while they are started or released. */
+export class AttemptGateway {
+  readonly #attempts: Attempts
+  readonly #log: Log
+  readonly #starting = new Map<string, { epoch: number; held: Promise<HeldAttempt> }>()
+  readonly #releasing = new Map<string, Promise<void>>()
+  readonly #dropping = new Set<Promise<void>>()
+
+  constructor(attempts: Attempts, log: Log) {
+    this.#attempts = attempts
+    this.#log = log
+  }
+
+  all(): HeldAttempt[] {
+    return this.#attempts.all().filter((held) => !this.#releasing.has(held.spec.attempt_id))
+  }
+
+  /** Whether something of it goes on here. */
+  get running(): boolean {
+    return this.all().some(({ ended }) => !ended)
+  }
+
+  /** Runs whose workspace is here. */
+  runs(): string[] {
+    return this.#attempts.runs().slice(0, MAX_RUNS)
+  }
+
+  /** Idempotent, also while it is starting. An older epoch of it is dropped first. */
+  async start(
+    spec: AttemptSpec,
+    epoch: number,
+    secrets?: Readonly<Record<string, string>>,
+  ): Promise<HeldAttempt> {
+    const id = spec.attempt_id
+    const other = this.#starting.get(id)
+    if (other?.epoch === epoch) return other.held
+    const held = this.#startAfter(spec, epoch, secrets, other?.held)
+    this.#starting.set(id, { epoch, held })
+    try {
+      const taken = await held
+      const about = { level: 'debug', run_id: spec.run_id, attempt_id: id } as const
+      this.#log(`Attempt ${id} of step "${spec.step}" was taken.`, about)
+      return taken
+    } finally {
+      if (this.#starting.get(id)?.held === held) this.#starting.delete(id)
+    }
+  }
+
+  cancel(id: string, epoch: number, graceMs: number, reason: string): void {
+    void this.#find(id, epoch).then((held) => held?.cancel(graceMs, reason))
+  }
+
+  /** One that takes no inputs leaves it aside. */
+  input(id: string, epoch: number, input: AttemptInput): void {
+    void this.#find(id, epoch).then((held) => held?.input?.(input))
+  }
+
+  /** Forgets it, and stops it first where it still runs. */
+  release(id: string, epoch: number): void {
+    const dropping = this.#find(id, epoch)
+      .then((held) => held && this.#release(held))
+      .finally(() => this.#dropping.delete(dropping))
+    this.#dropping.add(dropping)
+  }
+
+  /** What was to be released is. */
+  async released(): Promise<void> {
+    await Promise.all(this.#dropping)
+  }
+
+  async forgetRun(runId: string): Promise<void> {
+    await Promise.all([...this.#dropping, ...this.#releasing.values()])
+    try {
+      await this.#attempts.forgetRun(runId)
+    } catch (error) {
+      this.#log(`The workspace of ${runId} could not be deleted: ${messageOf(error)}`, {
+        level: 'warn',
+        run_id: runId,
+      })
+    }
+  }
+
+  async #startAfter(
+    spec: AttemptSpec,
+    epoch: number,
+    secrets: Readonly<Record<string, string>> | undefined,
+    other: Promise<HeldAttempt> | undefined,
+  ): Promise<HeldAttempt> {
+    await other?.catch(() => {})
+    const id = spec.attempt_id
+    const there = this.#attempts.get(id)
+    if (there && there.epoch > epoch)
+      throw new ErrandError('conflict', `${id} runs here under epoch ${there.epoch}, which is newer.`)
+    if (there && there.epoch < epoch) await this.#release(there)
+    await this.#releasing.get(id)
+    return this.#attempts.start(spec, epoch, secrets)
+  }
+
+  async #find(id: string, epoch: number): Promise<HeldAttempt | undefined> {
+    const starting = this.#starting.get(id)
+    if (starting?.epoch === epoch) return starting.held.catch(() => undefined)
+    const held = this.#attempts.get(id)
+    return held?.epoch === epoch ? held : undefined
+  }
+
+  #release(held: HeldAttempt): Promise<void> {
+    const id = held.spec.attempt_id
+    const running = this.#releasing.get(id)
+    if (running) return running
+    const releasing = held
+      .release()
+      .catch((error) =>
+        this.#log(`${id} could not be released: ${messageOf(error)}`, { level: 'warn', attempt_id: id }),
+      )
+      .finally(() => this.#releasing.delete(id))
+    this.#releasing.set(id, releasing)
+    return releasing
+  }
+}

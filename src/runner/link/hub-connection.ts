@@ -1,0 +1,339 @@
+import type { IncomingMessage } from 'node:http'
+import { WebSocket } from 'ws'
+import * as z from 'zod'
+import type { BotLive } from '../../contract/bot.ts'
+import type { DataAnswer } from '../../contract/bot-data.ts'
+import { messageOf } from '../../contract/errors.ts'
+import {
+  commonProtocol,
+  type Hello,
+  HubFrame,
+  MAX_FRAME_BYTES,
+  OLDEST_PROTOCOL_VERSION,
+  PROTOCOL_VERSION,
+  type RunnerFrame,
+} from '../../contract/protocol.ts'
+import { FrameWriter, Liveness } from '../../platform/websocket.ts'
+import type { AttemptGateway } from './attempt-gateway.ts'
+import type { Lease } from './lease.ts'
+import { isSheltered } from './link-url.ts'
+import { OutputPump, TrackedAttempts } from './outgoing.ts'
+
+export type RunnerIdentity = Omit<
+  Hello,
+  'type' | 'protocol' | 'newest_protocol' | 'boot_id' | 'storage_id' | 'attempts'
+>
+
+export type ConnectionEnd =
+  /** The hub is not there, or the link broke. `nobody`: its machine answers, and nothing is there at its port. */
+  | { type: 'broken'; why: string; nobody?: boolean }
+  /** One side said what the other cannot take: it would again. */
+  | { type: 'misunderstood'; why: string }
+  /** The hub said why it does not want the link. */
+  | { type: 'refused'; code: string; message: string; retry: boolean }
+  /** No WebSocket, but an HTTP answer. */
+  | { type: 'answered'; status: number; code: string; message: string }
+
+export interface ConnectionOptions {
+  url: URL
+  token: string
+  identity: RunnerIdentity & Pick<Hello, 'boot_id' | 'storage_id'>
+  holdings: AttemptGateway
+  lease: Lease
+  /** Until the hub says another. */
+  heartbeatMs: number
+  handshakeTimeoutMs: number
+  /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
+  welcomed(lostAfterMs: number, sentAtMs: number): void
+  /** What the hub asks; it never rejects. The signal is aborted with the link. */
+  answer(askId: string, ask: Ask['ask'], signal: AbortSignal): Promise<DataAnswer>
+  /** How the bots of its machine are: all of them are told over each new link. */
+  bots?(): BotLive[]
+  /** The first frame of a kind that this runner does not know; it and all others of such are left aside. */
+  unknown(kind: string): void
+}
+
+/** As much of a `start` that cannot be read as it takes to say so. */
+const Unreadable = z.object({
+  type: z.literal('start'),
+  epoch: z.number().int().min(1),
+  spec: z.object({ attempt_id: z.string() }),
+})
+
+type Start = Extract<HubFrame, { type: 'start' }>
+type Ask = Extract<HubFrame, { type: 'ask' }>
+/** What a runner tells of its machine whenever it has changed. */
+export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' | 'bots' }>
+type Welcome = Extract<HubFrame, { type: 'welcome' }>
+
+const CLOSE_TIMEOUT_MS = 2_000
+/** A frame that breaks the protocol, or is of the wrong kind, no text, against the rules, too large (RFC 6455, 7.4.1). */
+const MISUNDERSTOOD = new Set([1002, 1003, 1007, 1008, 1009])
+
+const known: ReadonlySet<unknown> = new Set(HubFrame.options.flatMap(({ shape }) => [...shape.type.values]))
+
+/** One connection to the hub, from hello to its end. What it leaves unsaid the next one says. */
+export class HubConnection {
+  /** How it ended. Never rejects. */
+  readonly ended: Promise<ConnectionEnd>
+  readonly #options: ConnectionOptions
+  readonly #ws: WebSocket
+  readonly #end: (end: ConnectionEnd) => void
+  #writer: FrameWriter | undefined
+  #tracked: TrackedAttempts | undefined
+  #liveness: Liveness | undefined
+  #asking: NodeJS.Timeout | undefined
+  #helloAtMs = 0
+  #welcomed = false
+  #closed = false
+  readonly #over = new AbortController()
+  #draining: boolean
+  #unknownTold = false
+  /** Not told to the hub yet. */
+  readonly #news = new Map<string, MachineNews>()
+
+  constructor(options: ConnectionOptions, draining: boolean) {
+    this.#options = options
+    this.#draining = draining
+    const { promise, resolve } = Promise.withResolvers<ConnectionEnd>()
+    this.ended = promise
+    this.#end = (end) => {
+      this.#stop()
+      resolve(end)
+    }
+    const ws = new WebSocket(options.url, {
+      headers: { authorization: `Bearer ${options.token}` },
+      perMessageDeflate: false,
+      maxPayload: MAX_FRAME_BYTES,
+      handshakeTimeout: options.handshakeTimeoutMs,
+      closeTimeout: CLOSE_TIMEOUT_MS,
+      // Masks only keep a frame from looking like a request to a proxy that reads along (RFC 6455, 10.3); byte by
+      // byte, they are the dearest part of sending output.
+      ...(isSheltered(options.url) && { generateMask: (mask: Buffer) => void mask.fill(0) }),
+    } as ConstructorParameters<typeof WebSocket>[2])
+    this.#ws = ws
+    ws.on('upgrade', (response) => {
+      this.#writer = new FrameWriter(ws, response.socket)
+      this.#tracked = new TrackedAttempts(new OutputPump(this.#writer))
+    })
+    ws.on('open', () => this.#hello())
+    ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
+    ws.on('pong', (data) => options.lease.answered(Number(data.toString()), this.#welcomed))
+    ws.on('unexpected-response', (_, response) => void this.#answered(response))
+    ws.on('error', (error) => this.#end({ type: 'broken', why: whyOf(error), nobody: isRefused(error) }))
+    ws.on('close', (code, reason) =>
+      this.#end({
+        type: MISUNDERSTOOD.has(code) ? 'misunderstood' : 'broken',
+        why: `the link was closed (${code}${reason.length > 0 ? `, ${reason}` : ''})`,
+      }),
+    )
+  }
+
+  /** Takes nothing new from here on. */
+  drain(): void {
+    if (this.#draining) return
+    this.#draining = true
+    if (this.#welcomed) this.#send({ type: 'draining' })
+  }
+
+  tell(news: MachineNews): void {
+    if (this.#welcomed) this.#send(news)
+    else if (news.type !== 'bots') this.#news.set(news.type, news)
+  }
+
+  /** Ends the link; attempts go on. May be called twice. */
+  close(): void {
+    if (this.#ws.readyState === WebSocket.CONNECTING) this.#ws.terminate()
+    else this.#ws.close(1001)
+    this.#end({ type: 'broken', why: 'the runner closed it' })
+  }
+
+  #stop(): void {
+    this.#closed = true
+    this.#over.abort()
+    this.#liveness?.stop()
+    clearInterval(this.#asking)
+    this.#tracked?.close()
+  }
+
+  #send(frame: RunnerFrame): void {
+    if (!this.#closed) this.#writer?.send(JSON.stringify(frame))
+  }
+
+  #hello(): void {
+    this.#watchLiveness(this.#options.heartbeatMs)
+    this.#helloAtMs = this.#options.lease.now()
+    const attempts = this.#options.holdings.all().map(({ spec, epoch, ended, reports }) => ({
+      attempt_id: spec.attempt_id,
+      epoch,
+      ended,
+      reports: ended ? reports.length - 1 : reports.length,
+    }))
+    const runs = this.#options.holdings.runs()
+    const speaks = { protocol: OLDEST_PROTOCOL_VERSION, newest_protocol: PROTOCOL_VERSION }
+    this.#send({ type: 'hello', ...speaks, ...this.#options.identity, attempts, runs })
+  }
+
+  #watchLiveness(intervalMs: number): void {
+    const { lease } = this.#options
+    clearInterval(this.#asking)
+    // The answer bears what was sent with it (RFC 6455, 5.5.3): when that was.
+    this.#asking = setInterval(
+      () => this.#ws.ping(String(lease.now()), undefined, () => {}),
+      lease.askEveryMs(intervalMs),
+    )
+    this.#liveness?.stop()
+    this.#liveness = new Liveness(this.#ws, intervalMs, () => {
+      this.#ws.terminate()
+      this.#end({ type: 'broken', why: 'the hub has not been heard of for three heartbeats' })
+    })
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    if (this.#closed) return
+    let value: { type?: unknown; protocol?: unknown }
+    try {
+      // No frame of the hub is binary yet.
+      value = isBinary ? { type: 'binary' } : (JSON.parse(data.toString()) ?? {})
+    } catch (error) {
+      this.#misunderstand(`the hub sent what is no frame: ${messageOf(error)}`)
+      return
+    }
+    const { type, protocol } = value
+    if (typeof type === 'string' && !known.has(type)) {
+      if (!this.#unknownTold) this.#options.unknown(type)
+      this.#unknownTold = true
+    } else if (type === 'welcome' && !(typeof protocol === 'number' && commonProtocol({ protocol })))
+      this.#otherProtocol(protocol)
+    else this.#understand(value)
+  }
+
+  #understand(value: object): void {
+    const parsed = HubFrame.safeParse(value)
+    if (parsed.success) {
+      this.#take(parsed.data)
+      return
+    }
+    const start = Unreadable.safeParse(value)
+    const why = messageOf(parsed.error)
+    // Another runner may be able to; and the link is needed for what runs here.
+    if (start.success) {
+      const { epoch, spec } = start.data
+      const message = `this runner cannot read it: ${why}`
+      this.#send({ type: 'rejected', attempt_id: spec.attempt_id, epoch, message })
+    } else this.#misunderstand(`the hub sent what is no frame: ${why}`)
+  }
+
+  #misunderstand(why: string): void {
+    this.#ws.close(1002)
+    this.#end({ type: 'misunderstood', why })
+  }
+
+  #otherProtocol(protocol: unknown): void {
+    this.#ws.close(1002)
+    const theirs = typeof protocol === 'number' ? protocol : 'none'
+    const newer = typeof protocol === 'number' && protocol > PROTOCOL_VERSION
+    const mine =
+      OLDEST_PROTOCOL_VERSION === PROTOCOL_VERSION
+        ? PROTOCOL_VERSION
+        : `${OLDEST_PROTOCOL_VERSION} to ${PROTOCOL_VERSION}`
+    const message = `The hub speaks protocol ${theirs}, this runner speaks ${mine}. Update Errand ${newer ? 'on this machine' : 'where the hub is'}.`
+    this.#end({ type: 'refused', code: 'protocol_mismatch', message, retry: true })
+  }
+
+  #take(frame: HubFrame): void {
+    const { holdings } = this.#options
+    if (frame.type === 'welcome') this.#welcome(frame)
+    else if (frame.type === 'start') void this.#start(frame)
+    else if (frame.type === 'ack') {
+      const { attempt_id, epoch, reports, streams, resend = false } = frame
+      this.#tracked!.acked(attempt_id, epoch, reports, streams, resend)
+    } else if (frame.type === 'cancel')
+      holdings.cancel(frame.attempt_id, frame.epoch, frame.grace_ms, frame.reason)
+    else if (frame.type === 'input') holdings.input(frame.attempt_id, frame.epoch, frame.input)
+    else if (frame.type === 'ask') void this.#answer(frame)
+    else if (frame.type === 'forget_run') void holdings.forgetRun(frame.run_id)
+    else if (frame.type === 'refused') {
+      this.#ws.close(1000)
+      this.#end(frame)
+    } else this.#drop(frame.attempt_id, frame.epoch)
+  }
+
+  #welcome(frame: Welcome): void {
+    if (this.#welcomed) return
+    this.#welcomed = true
+    this.#options.welcomed(frame.lost_after_ms, this.#helloAtMs)
+    this.#watchLiveness(frame.heartbeat_ms)
+    if (this.#draining) this.#send({ type: 'draining' })
+    for (const news of this.#news.values()) this.#send(news)
+    // Before what they report: who waits for one that is up is to know whether it has a check.
+    const bots = this.#options.bots?.() ?? []
+    if (bots.length > 0) this.#send({ type: 'bots', bots })
+    const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
+    for (const standing of frame.attempts) {
+      const attempt = held.get(standing.attempt_id)
+      if (standing.state === 'superseded') this.#drop(standing.attempt_id, standing.epoch)
+      else if (attempt?.epoch === standing.epoch)
+        this.#tracked!.track(attempt, standing.reports, standing.streams)
+    }
+  }
+
+  async #start({ spec, epoch, secrets }: Start): Promise<void> {
+    const head = { attempt_id: spec.attempt_id, epoch }
+    try {
+      if (this.#draining) throw new Error('the runner is draining')
+      const held = await this.#options.holdings.start(spec, epoch, secrets)
+      this.#send({ type: 'claimed', ...head })
+      this.#tracked!.track(held, 0, {})
+    } catch (error) {
+      this.#send({ type: 'rejected', ...head, message: messageOf(error) })
+    }
+  }
+
+  async #answer({ ask_id, ask }: Ask): Promise<void> {
+    const answer = await this.#options.answer(ask_id, ask, this.#over.signal)
+    this.#send({ type: 'answer', ask_id, answer })
+  }
+
+  #drop(attempt_id: string, epoch: number): void {
+    this.#tracked!.drop(attempt_id, epoch)
+    this.#options.holdings.release(attempt_id, epoch)
+  }
+
+  async #answered(response: IncomingMessage): Promise<void> {
+    const error = await errorOfAnswer(response)
+    this.#ws.terminate()
+    this.#end({ type: 'answered', status: response.statusCode ?? 0, ...error })
+  }
+}
+
+/** Connecting to a name with several addresses fails with one error for each. */
+function whyOf(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map(messageOf).join(', ') : messageOf(error)
+}
+
+function isRefused(error: Error): boolean {
+  const errors: unknown[] = error instanceof AggregateError ? error.errors : [error]
+  return errors.every((each) => (each as NodeJS.ErrnoException).code === 'ECONNREFUSED')
+}
+
+const MAX_BYTES = 64 * 1024
+
+/** The error that was answered instead of a link; its texts are empty where there is none. */
+async function errorOfAnswer(response: IncomingMessage): Promise<{ code: string; message: string }> {
+  let body = ''
+  try {
+    for await (const chunk of response) {
+      body += chunk
+      if (body.length > MAX_BYTES) break
+    }
+  } catch {
+    // Half an answer is as good as none: the status says enough.
+  }
+  try {
+    const { code, message } = JSON.parse(body).error
+    return { code: String(code), message: String(message) }
+  } catch {
+    return { code: '', message: '' }
+  }
+}

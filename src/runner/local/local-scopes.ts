@@ -1,0 +1,62 @@
+import { dirname, join } from 'node:path'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { processStat } from '../../platform/proc.ts'
+import { markOf } from '../attempts/launch.ts'
+import { cgroupsBelow, removeCgroup } from '../limits/cgroups.ts'
+import { basesOf, chooseLimits, wantedHolder } from '../limits/limit-choice.ts'
+import { LimitKeeper } from '../limits/limit-keeper.ts'
+import type { Scope } from '../limits/scope.ts'
+
+const PREFIX = 'errand-run-'
+
+/** The scopes of the steps of a local run. A module of its own: most local steps need none of it. */
+export class LocalScopes {
+  readonly #env: NodeJS.ProcessEnv
+  readonly #measuring = new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'there is no limit' } })
+  #keeper: LimitKeeper | undefined
+  #made = 0
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.#env = env
+  }
+
+  /** Measures only. */
+  measuring(key: string, folder: string): Scope {
+    return this.#scope(this.#measuring, {}, key, folder)
+  }
+
+  /** Holds it to its limits. Throws `invalid_argument` for a wrong ERRAND_LIMITS. */
+  holding(limits: NonNullable<AttemptSpec['limits']>, key: string, folder: string): Scope {
+    this.#keeper ??= this.#choose()
+    return this.#scope(this.#keeper, limits, key, folder)
+  }
+
+  close(): void {
+    this.#keeper?.close()
+  }
+
+  #scope(
+    keeper: LimitKeeper,
+    limits: NonNullable<AttemptSpec['limits']>,
+    key: string,
+    folder: string,
+  ): Scope {
+    const facts = keeper.facts(limits, String(++this.#made))
+    // It is a person's folder: only what the step adds counts.
+    return keeper.scope(facts, { mark: markOf(key), workspace: { folder, growth: true } })
+  }
+
+  #choose(): LimitKeeper {
+    const choice = chooseLimits(`${PREFIX}${process.pid}`, wantedHolder(this.#env))
+    for (const base of basesOf(choice)) sweepKilled(dirname(base))
+    return new LimitKeeper({ choice })
+  }
+}
+
+/** Removes the cgroups of local runs that were killed. */
+function sweepKilled(folder: string): void {
+  for (const name of cgroupsBelow(folder)) {
+    const pid = Number(name.startsWith(PREFIX) ? name.slice(PREFIX.length) : Number.NaN)
+    if (pid > 0 && processStat(pid) === undefined) removeCgroup(join(folder, name))
+  }
+}

@@ -1,0 +1,239 @@
+import { join } from 'node:path'
+import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { endTree } from '../../platform/child-tree.ts'
+import type { AttemptFiles } from '../attempts/attempt-files.ts'
+import { noDescriptors } from '../attempts/attempt-folder.ts'
+import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
+import { passedOn, processEnvironment } from '../attempts/launch.ts'
+import type { Ending } from '../attempts/verdict.ts'
+import type { Workspaces } from '../attempts/workspaces.ts'
+import type { Action, AgentPlan } from '../ports.ts'
+import { WaitUntil } from './agent-child.ts'
+import type { AgentServices } from './agent-services.ts'
+import { AgentStart, refusal } from './agent-start.ts'
+import { Baseline, tellValues } from './changed-files.ts'
+import { dropConversation } from './journaled-session.ts'
+import { SessionDriver } from './session-driver.ts'
+import { endingOf, type SessionEnd } from './session-outcome.ts'
+import { UpdatePipeline } from './update-pipeline.ts'
+
+/** How long an agent may take to end by itself, once its input has ended. */
+const FAREWELL_MS = 3_000
+/** Of the grace of a stop, the most that the agent may take to end its turn. */
+const END_OF_TURN_MS = 2_000
+
+export interface AgentDriversOptions {
+  services: AgentServices
+  workspaces: Workspaces
+  /** The runner's environment. */
+  env: NodeJS.ProcessEnv
+}
+
+/** Sessions with agents. */
+export function agentDrivers(options: AgentDriversOptions): DriverKind {
+  return {
+    kind: 'agent',
+    driver: (attempt, kept, action) => new AgentDriver(attempt, kept, action, options),
+    // What the machine's own secrets need is only that nothing of them leaves it.
+    dropSecrets: ({ folder, facts }) => {
+      if (facts.spec.secrets) dropConversation(folder.path)
+    },
+  }
+}
+
+/** A session with an agent. A later process of this runner goes on where this one ends. */
+class AgentDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #kept: AttemptFiles
+  readonly #action: () => Action
+  readonly #options: AgentDriversOptions
+  readonly #updates: UpdatePipeline
+  readonly #baseline: Baseline
+  readonly #hurry = new AbortController()
+  readonly #news = new WaitUntil()
+  /** Undefined where the plan cannot be carried out. */
+  #session: SessionDriver | undefined
+  #stopping = false
+
+  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: AgentDriversOptions) {
+    this.#attempt = attempt
+    this.#kept = kept
+    this.#action = action
+    this.#options = options
+    const { journal, output, folder } = kept
+    const { stdout } = output.files
+    this.#updates = new UpdatePipeline({
+      journal,
+      stdout,
+      masker: attempt.masker,
+      onUnkept: (message) => attempt.unkept(message),
+    })
+    this.#baseline = new Baseline(join(folder.path, 'files-before'), passedOn(options.env))
+  }
+
+  begin(): void {
+    try {
+      this.#open().goOn()
+    } catch (error) {
+      this.#refuse(error)
+    }
+  }
+
+  async recover(): Promise<void> {
+    const attempt = this.#attempt
+    try {
+      const session = this.#open()
+      await session.replay()
+      const { startedAtMs } = attempt.journal
+      if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)
+      await session.takeUp(attempt.cause)
+      attempt.stopAsOrdered()
+      session.journaled.child?.hear()
+      session.goOn()
+    } catch (error) {
+      if (noDescriptors(error)) throw error
+      this.#refuse(error)
+    }
+  }
+
+  input(input: AttemptInput): void {
+    this.#session?.journaled.input(input)
+  }
+
+  poll(): boolean {
+    return this.#session?.poll() === true
+  }
+
+  stop(graceMs: number): void {
+    if (graceMs === 0) this.#hurry.abort()
+    if (this.#stopping) return
+    this.#stopping = true
+    this.#session?.stop()
+    void this.#bringDown(graceMs)
+  }
+
+  /** While it says goodbye by itself, the rest is looked at. */
+  farewell(ending: Ending): void {
+    this.#session?.end()
+    if (this.#bidsFarewell(ending)) this.#session?.journaled.child?.endInput()
+  }
+
+  async sweep(ending: Ending): Promise<Swept> {
+    this.#updates.end()
+    const { child } = this.#session?.journaled ?? {}
+    if (child && this.#bidsFarewell(ending)) {
+      const ended = () => {
+        child.poll()
+        return child.ended
+      }
+      await this.#news.until(ended, FAREWELL_MS, this.#hurry.signal)
+    }
+    const graceMs = this.#hurry.signal.aborted || ending.type === 'lost' ? 0 : 1_000
+    const { mark, cage } = this.#kept
+    const gone = await (child?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
+    return { survives: !gone, denied: await this.#tellLast() }
+  }
+
+  hurry(): void {
+    this.#hurry.abort()
+    void this.#session?.journaled.child?.stop(0)
+  }
+
+  /** A failure by denials names them itself. */
+  async lastWords(): Promise<string | undefined> {
+    const { session } = this.#session?.journaled ?? {}
+    if (session?.end?.type === 'failed' && session.end.reason === 'denied') return undefined
+    const words = session?.denials.summary
+    return words && (this.#attempt.masker?.maskText(words) ?? words)
+  }
+
+  async kill(): Promise<void> {
+    await endTree({ mark: this.#kept.mark }, 0)
+  }
+
+  leave(): void {
+    this.#updates.flush()
+    this.#hurry.abort()
+    this.#session?.end()
+    this.#session?.journaled.close()
+    this.#session?.leave()
+  }
+
+  /** Nothing of it runs any more: what is known of the session beside its output. */
+  async #tellLast(): Promise<DeniedUses | undefined> {
+    if (!this.#session) return undefined
+    this.#session.leave()
+    const { masker } = this.#attempt
+    const { session } = this.#session.journaled
+    this.#session.journaled.close()
+    await tellValues(this.#kept.output.values, session, this.#baseline, masker)
+    const denied = session.denials.told
+    return denied && masker ? (masker.maskJson(denied) as DeniedUses) : denied
+  }
+
+  #bidsFarewell(ending: Ending): boolean {
+    const alive = this.#session?.journaled.child?.ended === false
+    return alive && ending.type !== 'lost' && !this.#hurry.signal.aborted
+  }
+
+  /** Throws where the plan cannot be carried out. */
+  #open(): SessionDriver {
+    const attempt = this.#attempt
+    const { folder, facts, secrets, cage, mark, journal, output, env } = this.#kept
+    const { services, workspaces, env: ownEnv } = this.#options
+    const { path } = folder
+    const { key } = facts
+    const plan = planOf(this.#action(), secrets?.filledSpec ?? facts.spec)
+    const agent = services.named(plan.agent)
+    const spec = { ...facts.spec, env }
+    const workspace = (runId: string) => workspaces.create(runId)
+    this.#session = new SessionDriver({
+      plan,
+      agent,
+      start: new AgentStart({ plan, agent, services, spec, key, path, workspace }),
+      place: { path, mark, cage, news: this.#news },
+      env: processEnvironment(passedOn(ownEnv), env, spec, key),
+      key,
+      masker: attempt.masker,
+      baseline: this.#baseline,
+      journal,
+      output,
+      updates: this.#updates,
+      attempt: {
+        running: (pid, startedAtMs) => attempt.running(pid, startedAtMs),
+        stop: (cause, graceMs) => attempt.stop(cause, graceMs),
+        unkept: (message) => attempt.unkept(message),
+        conclude: (end) => this.#conclude(end),
+        finish: (ending) => attempt.finish(ending),
+      },
+    })
+    return this.#session
+  }
+
+  #conclude(end: SessionEnd): void {
+    if (end.type === 'canceled') this.#attempt.journal.keepCause({ type: 'canceled', reason: 'canceled' })
+    void this.#attempt.finish(endingOf(end))
+  }
+
+  async #bringDown(graceMs: number): Promise<void> {
+    const session = this.#session
+    if (session?.journaled.session.inTurn && graceMs > 0) {
+      session.journaled.apply({ type: 'stop' })
+      const ended = () => !session.journaled.session.inTurn
+      await this.#news.until(ended, Math.min(graceMs / 2, END_OF_TURN_MS), this.#hurry.signal)
+    }
+    await this.#attempt.finish({ type: 'stopped' })
+  }
+
+  /** It cannot be carried out. */
+  #refuse(error: unknown): void {
+    void this.#attempt.finish(refusal(error, this.#options.services.options.runnerId))
+  }
+}
+
+/** Throws where it cannot be carried out, or is no agent any more. */
+function planOf(action: Action, spec: AttemptSpec): AgentPlan {
+  if (action.kind !== 'agent') throw new Error(`"${spec.action}" is no agent any more.`)
+  return action.prepare(spec)
+}

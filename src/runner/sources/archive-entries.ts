@@ -1,0 +1,146 @@
+import { ErrandError } from '../../contract/errors.ts'
+
+const MAX_PATH_BYTES = 1024
+const MAX_NAME_BYTES = 255
+const MAX_DEPTH = 64
+
+/** An entry that is not acceptable: which, why and what to do. */
+export function refusedEntry(name: string, why: string, hint: string): ErrandError {
+  return new ErrandError('source_refused', `Entry ${JSON.stringify(shown(name))} ${why}.`, { hint })
+}
+
+const shown = (name: string) => (name.length > 200 ? `${name.slice(0, 200)}…` : name)
+
+/**
+ * The clean relative path of an entry, with "/" between its parts and no "." in it; empty for the top folder itself.
+ * Throws `source_refused` for a path that leads, or could be read as leading, anywhere else than below the top folder.
+ */
+export function entryPath(name: string): string {
+  const refuse = (why: string, hint: string) => refusedEntry(name, why, hint)
+  if (/\p{Cc}/u.test(name)) throw refuse('has a control character in its name', 'Rename the file.')
+  if (name.includes('�')) throw refuse('has a name that is not UTF-8', 'Rename the file.')
+  if (name.includes('\\'))
+    throw refuse('has a backslash in its name', 'Separate folders with "/", and rename files that hold one.')
+  if (/^[A-Za-z]:/.test(name)) throw refuse('begins with a drive letter', relative)
+  if (name.startsWith('/')) throw refuse('has an absolute path', relative)
+  const parts = name.split('/').filter((part) => part !== '' && part !== '.')
+  if (parts.includes('..')) throw refuse('leads out of its folder by ".."', relative)
+  if (parts.length > MAX_DEPTH) throw refuse(`lies more than ${MAX_DEPTH} folders deep`, 'Use fewer folders.')
+  if (parts.some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES))
+    throw refuse(`has a name of more than ${MAX_NAME_BYTES} bytes`, 'Shorten it.')
+  const path = parts.join('/')
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES)
+    throw refuse(`has a path of more than ${MAX_PATH_BYTES} bytes`, 'Shorten it.')
+  return path
+}
+
+const relative = 'Pack the folder with paths that are relative to it: tar -czf code.tar.gz -C folder .'
+
+export type EntryKind = 'file' | 'folder' | 'link'
+
+interface SeenEntry {
+  path: string
+  kind: EntryKind
+}
+
+/** The names seen so far: none may stand for another on a file system that folds case or Unicode forms. */
+export class EntryNames {
+  readonly #seen = new Map<string, SeenEntry>()
+
+  get count(): number {
+    return this.#seen.size
+  }
+
+  /** The path that stands for this one on a file system that folds case or Unicode forms. */
+  at(path: string): SeenEntry | undefined {
+    return this.#seen.get(fold(path))
+  }
+
+  /** Takes in a path with the folders above it. Throws `source_refused` where it collides. */
+  add(path: string, kind: EntryKind): void {
+    const parts = path.split('/')
+    for (let depth = 1; depth < parts.length; depth++)
+      this.#addOne(parts.slice(0, depth).join('/'), 'folder', path)
+    this.#addOne(path, kind, path)
+  }
+
+  #addOne(path: string, kind: EntryKind, entry: string): void {
+    const folded = fold(path)
+    const before = this.#seen.get(folded)
+    if (before === undefined) return void this.#seen.set(folded, { path, kind })
+    if (before.path !== path)
+      throw refusedEntry(
+        entry,
+        `collides with ${JSON.stringify(before.path)}, which differs by case or Unicode form only`,
+        'Rename one of them.',
+      )
+    if (kind === 'folder' && before.kind === 'folder') return
+    if (path !== entry && before.kind === 'link')
+      throw refusedEntry(
+        entry,
+        `lies below ${JSON.stringify(path)}, which is a link`,
+        'Pack the folder again.',
+      )
+    throw refusedEntry(entry, 'stands there a second time', 'Pack each file once.')
+  }
+}
+
+/** Equal for names that some file system takes for one. */
+const fold = (path: string) => path.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
+
+const MAX_TARGET_BYTES = 1024
+/** Links that one may lead through, and folders that are passed on the way. */
+const MAX_HOPS = 16
+const MAX_STEPS = 500
+
+/** Symbolic links by their paths, each with the text that it holds. */
+type EntryLinks = ReadonlyMap<string, string>
+
+/**
+ * Throws `source_refused` for a link that leads, by itself or through others, out of the top folder. `names` holds all
+ * that there is, the links too; one that leads to nothing inside is taken, as it may be made later.
+ */
+export function checkLinks(links: EntryLinks, names: EntryNames): void {
+  for (const [path, target] of links) {
+    const why = targetFault(target) ?? wayFault(path, links, names)
+    if (why !== undefined) throw refusedEntry(path, `is a link that ${why}`, LINK_HINT)
+  }
+}
+
+function targetFault(target: string): string | undefined {
+  if (target === '') return 'leads nowhere'
+  if (Buffer.byteLength(target) > MAX_TARGET_BYTES) return `leads further than ${MAX_TARGET_BYTES} bytes`
+  if (/[\p{Cc}\\�]/u.test(target)) return 'leads to a name with a control character or a backslash in it'
+  if (target.startsWith('/') || /^[A-Za-z]:/.test(target))
+    return 'leads out of the folder: its path is absolute'
+  return undefined
+}
+
+/** Goes the way that a kernel goes: ".." after a link is above what the link leads to. */
+function wayFault(path: string, links: EntryLinks, names: EntryNames): string | undefined {
+  const at = path.split('/').slice(0, -1)
+  const left = links.get(path)!.split('/').reverse()
+  let hops = 0
+  for (let steps = 0; left.length > 0; steps++) {
+    if (steps > MAX_STEPS) return 'leads too far round'
+    const part = left.pop()!
+    if (part === '' || part === '.') continue
+    if (part === '..') {
+      if (at.pop() === undefined) return 'leads out of the folder'
+      continue
+    }
+    const here = [...at, part].join('/')
+    const found = names.at(here)
+    if (found !== undefined && found.path !== here)
+      return `leads to ${JSON.stringify(found.path)} in other case or another Unicode form`
+    const further = found?.kind === 'link' ? links.get(here) : undefined
+    if (further === undefined) at.push(part)
+    else if (further.startsWith('/')) return 'leads out of the folder through another one'
+    else if (++hops > MAX_HOPS) return 'leads in a circle, or through too many others'
+    else left.push(...further.split('/').reverse())
+  }
+  return undefined
+}
+
+const LINK_HINT =
+  'Let it lead, by a relative path, to what is inside the folder; or put a copy in its place, or name it in .dockerignore.'

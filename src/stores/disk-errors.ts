@@ -1,0 +1,33 @@
+import { ErrandError, messageOf } from '../contract/errors.ts'
+
+const fileInTheWay = 'A file stands where a folder is needed. Move it away, or name another folder.'
+const hints: Record<string, string> = {
+  EROFS: 'The file system is mounted read-only. Mount it writable, or name another folder.',
+  EACCES: 'Make it readable and writable for this user.',
+  EPERM: 'Make it readable and writable for this user.',
+  EEXIST: fileInTheWay,
+  ENOTDIR: fileInTheWay,
+  EMFILE: 'Too many files are open. Raise the limit (ulimit -n).',
+  ENFILE: 'Too many files are open on this machine. Raise its limit.',
+  EIO: 'Look at the disk: the system reports input or output errors there.',
+}
+
+const systemCode = (error: unknown): string | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+
+export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENOENT'
+
+/** Returns what an error of node:fs at this path means to a person. An ErrandError stays as it is. */
+export function diskError(error: unknown, path: string): ErrandError {
+  if (error instanceof ErrandError) return error
+  const code = systemCode(error)
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new ErrandError('disk_full', `No space is left to write ${path}.`, {
+      hint: 'Free some space on that disk; what is kept already is whole.',
+      cause: error,
+    })
+  return new ErrandError('store_failed', `${path} could not be read or written: ${messageOf(error)}.`, {
+    hint: (code === undefined ? undefined : hints[code]) ?? 'Look at that path, then try again.',
+    cause: error,
+  })
+}

@@ -1,0 +1,192 @@
+import { hash } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import path from 'node:path'
+import { DEFAULT_MAX_OUTPUT_BYTES } from '../../contract/actions.ts'
+import type { AttemptSpec, StreamEnd, StreamName } from '../../contract/attempt.ts'
+import { outputFileName, RunId } from '../../contract/ids.ts'
+import type { OutputStore } from '../../engine/ports.ts'
+import { diskError } from '../disk-errors.ts'
+import { OpenFiles, PRIVATE_FOLDER } from './open-files.ts'
+import { EMPTY_STREAM, newBytes, StreamFile, streamPlace } from './stream-file.ts'
+
+export interface BoundedOutputOptions {
+  /** Folder for streams that outgrow memory: `<spillDir>/<run id>/<attempt number>.<stream>`. Made when needed. */
+  spillDir: string
+  /** The folder that `output_path` is relative to (default: this process's). */
+  cwd?: string
+  /** Bytes of ended streams that stay in memory, over all runs; beyond it the oldest go to `spillDir`. */
+  maxEndedBytes?: number
+}
+
+type Kept = MemoryStream | StreamFile
+
+const MAX_OPEN_FILES = 64
+const MAX_ENDED_BYTES = 64 * 1024 * 1024
+
+/**
+ * Outputs of runs on this machine with no hub: in memory up to `max_output_bytes` a stream (default 1 MiB); a stream
+ * that outgrows it goes whole to a file, and one whose step has an `output_path` is in its file from the first byte.
+ * It knows only what was written by this process.
+ */
+export class BoundedOutputStore implements OutputStore {
+  readonly #spillDir: string
+  readonly #cwd: string
+  readonly #maxEndedBytes: number
+  /** Those below an `output_path`. */
+  readonly #files = new OpenFiles(MAX_OPEN_FILES)
+  readonly #spills = new OpenFiles(MAX_OPEN_FILES, PRIVATE_FOLDER)
+  /** Attempts whose args say something about output. */
+  readonly #specs = new Map<string, AttemptSpec>()
+  readonly #streams = new Map<string, Kept>()
+  /** Ended streams in memory, oldest first. */
+  readonly #ended = new Map<string, MemoryStream>()
+  #endedBytes = 0
+
+  constructor(options: BoundedOutputOptions) {
+    this.#spillDir = path.resolve(options.spillDir)
+    this.#cwd = options.cwd ?? process.cwd()
+    this.#maxEndedBytes = options.maxEndedBytes ?? MAX_ENDED_BYTES
+  }
+
+  begin(spec: AttemptSpec): void {
+    const { max_output_bytes, output_path } = spec.args
+    if (max_output_bytes !== undefined || output_path !== undefined) this.#specs.set(spec.attempt_id, spec)
+  }
+
+  async append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
+    const key = keyOf(attemptId, stream)
+    const kept = this.#streams.get(key)
+    const fresh = newBytes(attemptId, stream, kept?.length ?? 0, offset, bytes)
+    if (fresh.length === 0) return kept?.length ?? 0
+    const target = await this.#room(key, attemptId, stream, fresh.length)
+    await target.append(fresh)
+    return target.length
+  }
+
+  async length(attemptId: string, stream: StreamName): Promise<number> {
+    return this.#streams.get(keyOf(attemptId, stream))?.length ?? 0
+  }
+
+  /** Nothing of a local run lasts longer than its process. */
+  async sync(): Promise<void> {}
+
+  async read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer> {
+    const kept = this.#streams.get(keyOf(attemptId, stream))
+    if (kept === undefined || start >= Math.min(end, kept.length)) return Buffer.alloc(0)
+    return kept.read(start, Math.min(end, kept.length))
+  }
+
+  async seal(attemptId: string, stream: StreamName, hashed: boolean): Promise<StreamEnd & { file?: string }> {
+    const key = keyOf(attemptId, stream)
+    const kept = this.#streams.get(key)
+    if (kept === undefined) return EMPTY_STREAM
+    if (kept instanceof StreamFile) return { ...(await kept.seal()), file: kept.file }
+    const end = kept.seal(hashed)
+    if (!this.#ended.has(key)) await this.#keepEnded(key, kept)
+    return end
+  }
+
+  async remove(runId: string): Promise<void> {
+    for (const [key, kept] of this.#streams) {
+      if (streamPlace(...partsOf(key)).runId !== runId) continue
+      if (kept instanceof StreamFile) await kept.close()
+      this.#streams.delete(key)
+      this.#forgetEnded(key)
+    }
+    for (const [attemptId, spec] of this.#specs) if (spec.run_id === runId) this.#specs.delete(attemptId)
+    if (!RunId.safeParse(runId).success) return
+    const folder = path.join(this.#spillDir, runId)
+    await rm(folder, { recursive: true, force: true }).catch((error) => {
+      throw diskError(error, folder)
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#files.closeAll()
+    await this.#spills.closeAll()
+  }
+
+  /** Where the stream goes on, with room for so many more bytes. */
+  async #room(key: string, attemptId: string, stream: StreamName, bytes: number): Promise<Kept> {
+    const kept = this.#streams.get(key)
+    if (kept instanceof StreamFile) return kept
+    const spec = this.#specs.get(attemptId)
+    const { output_path: folder, max_output_bytes: max } = spec?.args ?? {}
+    if (kept === undefined && spec !== undefined && typeof folder === 'string')
+      return this.#set(
+        key,
+        new StreamFile(this.#files, path.resolve(this.#cwd, folder, outputFileName(spec, stream)), 'rewrite'),
+      )
+    const limit = typeof max === 'number' ? max : DEFAULT_MAX_OUTPUT_BYTES
+    if ((kept?.length ?? 0) + bytes > limit) return this.#spill(key, kept)
+    return kept ?? this.#set(key, new MemoryStream())
+  }
+
+  async #spill(key: string, kept: MemoryStream | undefined): Promise<StreamFile> {
+    const { runId, file } = streamPlace(...partsOf(key))
+    const target = new StreamFile(this.#spills, path.join(this.#spillDir, runId, file), 'rewrite')
+    if (kept !== undefined) await target.append(kept.read(0, kept.length))
+    return this.#set(key, target)
+  }
+
+  async #keepEnded(key: string, kept: MemoryStream): Promise<void> {
+    this.#ended.set(key, kept)
+    this.#endedBytes += kept.length
+    for (const [oldest, ended] of this.#ended) {
+      if (this.#endedBytes <= this.#maxEndedBytes) return
+      this.#forgetEnded(oldest)
+      const file = await this.#spill(oldest, ended)
+      await file.close()
+    }
+  }
+
+  #forgetEnded(key: string): void {
+    this.#endedBytes -= this.#ended.get(key)?.length ?? 0
+    this.#ended.delete(key)
+  }
+
+  #set<T extends Kept>(key: string, kept: T): T {
+    this.#streams.set(key, kept)
+    return kept
+  }
+}
+
+const keyOf = (attemptId: string, stream: StreamName): string => `${attemptId} ${stream}`
+const partsOf = (key: string): [string, StreamName] => {
+  const space = key.lastIndexOf(' ')
+  return [key.slice(0, space), key.slice(space + 1) as StreamName]
+}
+
+const FIRST_BYTES = 1024
+
+/** One stream in memory, in one block that grows: a byte at a time must not cost an object a byte. */
+class MemoryStream {
+  #block = Buffer.alloc(0)
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  append(bytes: Buffer): void {
+    const length = this.#length + bytes.length
+    if (length > this.#block.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, length, this.#block.length * 2))
+      this.#block.copy(grown, 0, 0, this.#length)
+      this.#block = grown
+    }
+    bytes.copy(this.#block, this.#length)
+    this.#length = length
+  }
+
+  /** A view: what is written is never changed. */
+  read(start: number, end: number): Buffer {
+    return this.#block.subarray(start, end)
+  }
+
+  /** Loading what hashes would take a short command a tenth of its time. */
+  seal(hashed: boolean): StreamEnd {
+    if (!hashed) return { length: this.#length }
+    return { length: this.#length, sha256: hash('sha256', this.read(0, this.#length), 'hex') }
+  }
+}

@@ -1,0 +1,290 @@
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import path from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import { RunId } from '../../contract/ids.ts'
+import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
+import { syncFolder, writeFileAtomic } from '../../platform/files.ts'
+import { diskError, isMissing } from '../disk-errors.ts'
+import { commitLines, RunLog, specLine } from './file-log.ts'
+import { checkQuery, compareKeys, cutPage, type Listed, matches } from './run-query.ts'
+import { type Change, checkOrder, interruption, runExists, runNotFound } from './run-record.ts'
+
+const MAX_LOGS = 256
+
+/**
+ * A folder per run: `events.jsonl`, which decides, and `run.json`, which a list is quicker by. Each commit is on disk
+ * when its call resolves. Another process may read the same folder; a run is written by one.
+ */
+export class FileRunStore implements RunStore {
+  readonly capabilities = { durable: true }
+  readonly #folders: RunFolders
+  readonly #maxLogs: number
+  readonly #logs = new Map<string, RunLog>()
+  readonly #listed = new Map<string, Listed>()
+
+  /**
+   * Makes the folder. `maxLogs`: logs held in memory (default 256); others are read again when they are needed.
+   * Throws `store_failed`, `disk_full`.
+   */
+  constructor(options: { dir: string; maxLogs?: number }) {
+    this.#folders = new RunFolders(options.dir)
+    this.#maxLogs = options.maxLogs ?? MAX_LOGS
+  }
+
+  async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
+    if (!RunId.safeParse(spec.run_id).success)
+      throw new ErrandError('bad_request', `This cannot be a run's id: ${spec.run_id}`, {
+        hint: 'A run id is 1-100 letters, digits, "_" or "-".',
+      })
+    checkOrder(spec.run_id, 0, events)
+    this.#folders.create(spec, events, patch)
+    this.#summarize(this.#log(spec.run_id)!)
+  }
+
+  async update(runId: string, change: Change): Promise<void> {
+    const log = this.#log(runId)
+    if (log === undefined) throw runNotFound(runId)
+    log.append(change)
+    if (change.patch !== undefined) this.#summarize(log)
+  }
+
+  async get(runId: string): Promise<RunRecord | undefined> {
+    const record = this.#log(runId)?.record
+    return record && { ...record }
+  }
+
+  async list(query: RunQuery): Promise<RunPage> {
+    const checked = checkQuery(query)
+    const found = this.#all().filter((run) => matches(checked, run))
+    const { runs, ...rest } = cutPage(found.sort(compareKeys), query.limit)
+    return { runs: runs.map((run) => this.#read(run.run_id)).filter((run) => run !== undefined), ...rest }
+  }
+
+  async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {
+    return this.#log(runId)?.events(after, limit) ?? []
+  }
+
+  async open(): Promise<string[]> {
+    const open = this.#all().filter((run) => !isFinalRun(run.status))
+    return open.sort((a, b) => compareKeys(b, a)).map((run) => run.run_id)
+  }
+
+  async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {
+    const marked: string[] = []
+    for (const runId of runIds ?? (await this.open())) {
+      const record = this.#log(runId)?.record
+      if (record === undefined || isFinalRun(record.status)) continue
+      await this.update(runId, interruption(record.last_seq, message))
+      marked.push(runId)
+    }
+    return marked
+  }
+
+  async remove(runIds: readonly string[]): Promise<void> {
+    for (const runId of runIds) {
+      this.#logs.delete(runId)
+      this.#listed.delete(runId)
+      this.#folders.remove(runId)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#logs.clear()
+    this.#listed.clear()
+  }
+
+  #summarize(log: RunLog): void {
+    const record = log.record!
+    this.#listed.set(record.run_id, listed(record))
+    this.#folders.writeSummary(record, log.bytes)
+  }
+
+  /** The run's log as it is now; undefined where there is no such run. */
+  #log(runId: string): RunLog | undefined {
+    const bytes = this.#folders.logBytes(runId)
+    if (bytes === undefined) return undefined
+    const log = this.#logs.get(runId) ?? new RunLog(this.#folders.logFile(runId))
+    if (log.bytes !== bytes) log.refresh()
+    this.#logs.delete(runId)
+    this.#logs.set(runId, log)
+    if (this.#logs.size > this.#maxLogs) this.#logs.delete(this.#logs.keys().next().value!)
+    return log.record === undefined ? undefined : log
+  }
+
+  #read(runId: string): RunRecord | undefined {
+    const kept = this.#logs.get(runId)
+    const bytes = this.#folders.logBytes(runId)
+    if (bytes === undefined) return undefined
+    if (kept?.bytes === bytes && kept.record !== undefined) return { ...kept.record }
+    const record = this.#folders.readSummary(runId, bytes) ?? this.#log(runId)?.record
+    return record && { ...record }
+  }
+
+  /** Returns all that there is to list. A run that has ended stays as it is, so it is read once. */
+  #all(): Listed[] {
+    const all: Listed[] = []
+    for (const runId of this.#folders.runIds()) {
+      let run = this.#listed.get(runId)
+      if (run === undefined || !isFinalRun(run.status)) {
+        const record = this.#read(runId)
+        if (record === undefined) continue
+        run = listed(record)
+        this.#listed.set(runId, run)
+      }
+      all.push(run)
+    }
+    return all
+  }
+}
+
+const listed = (record: RunRecord): Listed => {
+  const { run_id, created_at, status, workflow_name, owner, tenant, blueprint } = record
+  const { parent, continues, rolls_back } = record
+  return {
+    run_id,
+    created_at,
+    status,
+    workflow_name,
+    owner,
+    tenant,
+    blueprint,
+    ...(parent && { parent }),
+    continues,
+    rolls_back,
+  }
+}
+
+/** The content of `run.json`: the record as it followed from that many bytes of the log. Behind the log, it counts for nothing. */
+interface Summary {
+  log_bytes: number
+  record: RunRecord
+}
+
+/** A folder that a crash has left half made is older than this before it is taken for one. */
+const STALE_MS = 60_000
+
+/** The folders of runs below one folder. A name that starts with a dot is a run being made or removed. */
+class RunFolders {
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = dir
+    this.#try(dir, () => {
+      mkdirSync(dir, { recursive: true, mode: 0o700 })
+      for (const name of readdirSync(dir)) {
+        const folder = path.join(dir, name)
+        if (name.startsWith('.old-') || (name.startsWith('.new-') && isOlder(folder, STALE_MS)))
+          rmSync(folder, { recursive: true, force: true })
+      }
+    })
+  }
+
+  logFile(runId: string): string {
+    return path.join(this.#dir, runId, 'events.jsonl')
+  }
+
+  runIds(): string[] {
+    return this.#try(this.#dir, () => readdirSync(this.#dir)).filter((name) => RunId.safeParse(name).success)
+  }
+
+  /** Undefined: there is no such run. */
+  logBytes(runId: string): number | undefined {
+    if (!RunId.safeParse(runId).success) return undefined
+    const file = this.logFile(runId)
+    return this.#try(file, () => statSync(file, { throwIfNoEntry: false })?.size)
+  }
+
+  /** The folder appears with its first commit in it. Throws `run_exists`. */
+  create(spec: RunSpec, events: readonly RunEvent[], patch: RunPatch | undefined): void {
+    const folder = path.join(this.#dir, spec.run_id)
+    const making = path.join(this.#dir, `.new-${spec.run_id}-${process.pid}`)
+    this.#try(folder, () => {
+      if (statSync(folder, { throwIfNoEntry: false }) !== undefined) throw runExists(spec.run_id)
+      try {
+        mkdirSync(making, { mode: 0o700 })
+        writeSynced(
+          path.join(making, 'events.jsonl'),
+          specLine(spec) + commitLines(0, { events, patch }).join(''),
+        )
+        renameSync(making, folder)
+      } catch (error) {
+        rmSync(making, { recursive: true, force: true })
+        throw statSync(folder, { throwIfNoEntry: false }) === undefined ? error : runExists(spec.run_id)
+      }
+      syncFolder(this.#dir)
+    })
+  }
+
+  /** Takes it from the list at once, whatever becomes of what it held. */
+  remove(runId: string): void {
+    if (this.logBytes(runId) === undefined) return
+    const leaving = path.join(this.#dir, `.old-${runId}-${process.pid}`)
+    this.#try(leaving, () => {
+      renameSync(path.join(this.#dir, runId), leaving)
+      syncFolder(this.#dir)
+      rmSync(leaving, { recursive: true, force: true })
+    })
+  }
+
+  /** The summary where it is as new as the log. */
+  readSummary(runId: string, logBytes: number): RunRecord | undefined {
+    try {
+      const summary = JSON.parse(readFileSync(this.#summaryFile(runId), 'utf8')) as Summary
+      return summary.log_bytes === logBytes ? summary.record : undefined
+    } catch (error) {
+      if (isMissing(error) || error instanceof SyntaxError) return undefined
+      throw diskError(error, this.#summaryFile(runId))
+    }
+  }
+
+  /** Writes what only saves reading the log, so a failure to write it is none of the run's. */
+  writeSummary(record: RunRecord, logBytes: number): void {
+    const summary: Summary = { log_bytes: logBytes, record }
+    try {
+      writeFileAtomic(this.#summaryFile(record.run_id), `${JSON.stringify(summary)}\n`, { durable: false })
+    } catch {
+      // The commit stands in the log, and the summary of before is seen to be older.
+    }
+  }
+
+  #summaryFile(runId: string): string {
+    return path.join(this.#dir, runId, 'run.json')
+  }
+
+  #try<T>(at: string, work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw diskError(error, at)
+    }
+  }
+}
+
+function writeSynced(file: string, text: string): void {
+  const descriptor = openSync(file, 'wx')
+  try {
+    writeFileSync(descriptor, text)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function isOlder(folder: string, ms: number): boolean {
+  const stat = statSync(folder, { throwIfNoEntry: false })
+  return stat !== undefined && Date.now() - stat.mtimeMs > ms
+}

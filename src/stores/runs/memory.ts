@@ -1,0 +1,98 @@
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
+import { checkQuery, compareKeys, cutPage, matches } from './run-query.ts'
+import {
+  applyPatch,
+  type Change,
+  checkOrder,
+  interruption,
+  newRecord,
+  runExists,
+  runNotFound,
+} from './run-record.ts'
+
+interface KeptRun {
+  record: RunRecord
+  events: RunEvent[]
+}
+
+/** Keeps runs as long as this process lives. */
+export class MemoryRunStore implements RunStore {
+  readonly capabilities = { durable: false }
+  readonly #runs = new Map<string, KeptRun>()
+  #warn: ((message: string) => void) | undefined
+
+  /** `warn` is called once, with the first run. */
+  constructor(options: { warn?: (message: string) => void } = {}) {
+    this.#warn = options.warn
+  }
+
+  async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
+    if (this.#runs.has(spec.run_id)) throw runExists(spec.run_id)
+    checkOrder(spec.run_id, 0, events)
+    const run: KeptRun = { record: newRecord(spec), events: [] }
+    append(run, { events, patch })
+    this.#runs.set(spec.run_id, run)
+    this.#warn?.('Runs are kept in memory only: nothing of them lasts when this process ends.')
+    this.#warn = undefined
+  }
+
+  async update(runId: string, change: Change): Promise<void> {
+    const run = this.#runs.get(runId)
+    if (run === undefined) throw runNotFound(runId)
+    checkOrder(runId, run.record.last_seq, change.events)
+    append(run, change)
+  }
+
+  async get(runId: string): Promise<RunRecord | undefined> {
+    const run = this.#runs.get(runId)
+    return run && { ...run.record }
+  }
+
+  async list(query: RunQuery): Promise<RunPage> {
+    const checked = checkQuery(query)
+    const found = [...this.#runs.values()]
+      .map((run) => run.record)
+      .filter((record) => matches(checked, record))
+    const page = cutPage(found.sort(compareKeys), query.limit)
+    return { ...page, runs: page.runs.map((record) => ({ ...record })) }
+  }
+
+  async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {
+    // Event n is at index n - 1, since there is no hole.
+    return this.#runs.get(runId)?.events.slice(after, after + limit) ?? []
+  }
+
+  async open(): Promise<string[]> {
+    return [...this.#runs.values()]
+      .map((run) => run.record)
+      .filter((record) => !isFinalRun(record.status))
+      .sort((a, b) => compareKeys(b, a))
+      .map((record) => record.run_id)
+  }
+
+  async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {
+    const marked: string[] = []
+    for (const runId of runIds ?? (await this.open())) {
+      const run = this.#runs.get(runId)
+      if (run === undefined || isFinalRun(run.record.status)) continue
+      append(run, interruption(run.record.last_seq, message))
+      marked.push(runId)
+    }
+    return marked
+  }
+
+  async remove(runIds: readonly string[]): Promise<void> {
+    for (const runId of runIds) this.#runs.delete(runId)
+  }
+
+  async close(): Promise<void> {}
+}
+
+function append(run: KeptRun, change: Change): void {
+  for (const event of change.events) run.events.push(event)
+  run.record.last_seq += change.events.length
+  applyPatch(run.record, change.patch)
+}

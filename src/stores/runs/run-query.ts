@@ -1,0 +1,99 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import type { RunQuery } from '../../engine/ports.ts'
+
+/** A run's place in every list: by creation, then by id, newest first. */
+interface ListKey {
+  created_at: string
+  run_id: string
+}
+
+/** A query with its times in one notation and its cursor read. */
+export interface CheckedQuery extends Omit<RunQuery, 'cursor'> {
+  /** Only runs that come after this one in the list. */
+  after?: ListKey
+}
+
+/** Throws `bad_request`. */
+export function checkQuery(query: RunQuery): CheckedQuery {
+  const { cursor, ...rest } = query
+  if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > 500)
+    throw new ErrandError('bad_request', `A list of ${query.limit} runs was asked for.`, {
+      hint: 'Ask for 1 to 500, and for the rest by the cursor.',
+    })
+  return {
+    ...rest,
+    created_after: checkTime('created_after', query.created_after),
+    created_before: checkTime('created_before', query.created_before),
+    ...(cursor === undefined ? {} : { after: readCursor(cursor) }),
+  }
+}
+
+function checkTime(name: string, value: string | undefined): string | undefined {
+  if (value === undefined) return undefined
+  const time = new Date(value)
+  if (Number.isNaN(time.getTime()))
+    throw new ErrandError('bad_request', `${name} is no time: ${value}`, {
+      hint: 'Write it as 2025-01-15T10:00:00Z.',
+    })
+  return time.toISOString()
+}
+
+const writeCursor = (key: ListKey): string =>
+  Buffer.from(JSON.stringify([key.created_at, key.run_id])).toString('base64url')
+
+function readCursor(cursor: string): ListKey {
+  try {
+    const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    if (Array.isArray(parts) && typeof parts[0] === 'string' && typeof parts[1] === 'string')
+      return { created_at: parts[0], run_id: parts[1] }
+  } catch {
+    // Falls through: it is no cursor.
+  }
+  throw new ErrandError('bad_request', `This is no cursor of a list of runs: ${cursor}`, {
+    hint: 'Send next_cursor of the page before, unchanged, or none.',
+  })
+}
+
+/** Negative where `a` comes first in a list. */
+export function compareKeys(a: ListKey, b: ListKey): number {
+  if (a.created_at !== b.created_at) return a.created_at > b.created_at ? -1 : 1
+  if (a.run_id === b.run_id) return 0
+  return a.run_id > b.run_id ? -1 : 1
+}
+
+/** The fields that a list is filtered by. */
+export type Listed = Pick<
+  RunRecord,
+  | 'run_id'
+  | 'created_at'
+  | 'status'
+  | 'workflow_name'
+  | 'owner'
+  | 'tenant'
+  | 'blueprint'
+  | 'parent'
+  | 'continues'
+  | 'rolls_back'
+>
+
+export function matches(query: CheckedQuery, run: Listed): boolean {
+  if (query.statuses !== undefined && !query.statuses.includes(run.status)) return false
+  if (query.workflow_name !== undefined && query.workflow_name !== run.workflow_name) return false
+  if (query.owner !== undefined && query.owner !== run.owner) return false
+  if (query.tenant !== undefined && query.tenant !== run.tenant) return false
+  if (query.blueprint !== undefined && query.blueprint !== run.blueprint) return false
+  if (query.parent_run_id !== undefined && query.parent_run_id !== run.parent?.run_id) return false
+  if (query.continues !== undefined && query.continues !== run.continues) return false
+  if (query.rolls_back !== undefined && query.rolls_back !== run.rolls_back) return false
+  if (query.created_after !== undefined && run.created_at <= query.created_after) return false
+  if (query.created_before !== undefined && run.created_at >= query.created_before) return false
+  return query.after === undefined || compareKeys(run, query.after) > 0
+}
+
+/** The page of what was found, sorted, where `found` holds one more than the limit if there are more. */
+export function cutPage<T extends ListKey>(found: T[], limit: number): { runs: T[]; next_cursor?: string } {
+  const runs = found.slice(0, limit)
+  const last = runs.at(-1)
+  return found.length > limit && last !== undefined ? { runs, next_cursor: writeCursor(last) } : { runs }
+}

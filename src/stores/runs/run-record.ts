@@ -1,0 +1,66 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
+
+/** The fields of a record that may change, in one order for all stores. */
+export const patchKeys = [
+  'status',
+  'reason',
+  'message',
+  'started_at',
+  'finished_at',
+  'outputs',
+  'waiting',
+  'last_notify_error',
+  'output_bytes',
+] as const satisfies readonly (keyof RunPatch)[]
+
+/** A record as it is before anything has happened. */
+export const newRecord = (spec: RunSpec): RunRecord => ({ ...spec, status: 'queued', last_seq: 0 })
+
+/** Changes the record in place. A key that is there with the value undefined takes the field away; status stays. */
+export function applyPatch(record: RunRecord, patch: RunPatch | undefined): void {
+  if (patch === undefined) return
+  for (const key of patchKeys) {
+    if (!(key in patch)) continue
+    if (patch[key] !== undefined) Object.assign(record, { [key]: patch[key] })
+    else if (key !== 'status') delete record[key]
+  }
+}
+
+export interface Change {
+  events: readonly RunEvent[]
+  patch?: RunPatch
+}
+
+/** Returns the change that ends an open run as interrupted. */
+export function interruption(lastSeq: number, message: string): Change {
+  const time = new Date().toISOString()
+  const end = { status: 'interrupted', reason: 'interrupted', message } as const
+  return {
+    events: [{ seq: lastSeq + 1, time, type: 'run.finished', ...end }],
+    patch: { ...end, finished_at: time, waiting: undefined },
+  }
+}
+
+/** Throws `conflict` unless the events follow `lastSeq` with no hole. */
+export function checkOrder(runId: string, lastSeq: number, events: readonly RunEvent[]): void {
+  let expected = lastSeq + 1
+  for (const event of events) {
+    if (event.seq !== expected) throw outOfOrder(runId, expected, event.seq)
+    expected++
+  }
+}
+
+export const outOfOrder = (runId: string, expected: number, found: number): ErrandError =>
+  new ErrandError('conflict', `Run ${runId} expects event ${expected} next, and was given ${found}.`, {
+    hint: 'Something else has written to this run. Read it again before writing.',
+  })
+
+export const runExists = (runId: string): ErrandError =>
+  new ErrandError('run_exists', `There is a run ${runId} already.`, {
+    hint: 'Choose another run id, or leave it out.',
+  })
+
+export const runNotFound = (runId: string): ErrandError =>
+  new ErrandError('run_not_found', `There is no run ${runId}.`, { hint: 'List the runs to see their ids.' })

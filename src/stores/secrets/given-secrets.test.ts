@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { secretUses } from '../../contract/step-secrets.ts'
+import { GivenSecrets } from './given-secrets.ts'
+
+const spec = (secrets: Parameters<typeof secretUses>[0]) => ({ secrets: secretUses(secrets) }) as AttemptSpec
+
+test('an attempt is given those that it names, under the variables that it names', async () => {
+  const given = new GivenSecrets({ A: 'a', B: 'b' })
+  assert.deepEqual(await given.reveal(spec({ X: 'A', KEY: { mounted: 'key', as: 'env' } })), { X: 'a' })
+  assert.deepEqual(await given.reveal({} as AttemptSpec), {})
+  await assert.rejects(given.reveal(spec(['A', 'toString'])), {
+    code: 'secret_not_found',
+    message: /not given: "toString"\./,
+  })
+})
+
+test('a run is refused with the names of all that are missing, also in sub-workflows', async () => {
+  const step = (secrets: string[]) => ({ name: 'one', action: 'noop', args: {}, secrets })
+  const inner = { name: 'inner', steps: [step(['B', 'C'])] }
+  const workflow = {
+    name: 'outer',
+    steps: [step(['A', 'C']), { name: 'two', action: 'workflow.run', args: { workflow: inner } }],
+    finally: [step(['D'])],
+  }
+  await assert.rejects(new GivenSecrets({ A: 'a' }).admit({ workflow }), {
+    code: 'invalid_argument',
+    message: /"C", "D", "B"/,
+  })
+  await new GivenSecrets({ A: '', B: '', C: '', D: '' }).admit({ workflow })
+})

@@ -1,0 +1,86 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import type { Migration } from './database.ts'
+import type { SqlSession } from './session.ts'
+
+/** Whose data, of which bot. */
+export interface DataOfBot {
+  tenant: string
+  owner: string
+  bot_id: string
+}
+
+/** Where the data of a bot are: known from the first time that it was up with them, until they are removed. */
+export interface KeptData extends DataOfBot {
+  runner: string
+  path: string
+  limit_bytes: number
+  created_at: string
+}
+
+/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+export interface BotDataStore {
+  /** In the place of what is there, whose `created_at` stays. */
+  put(data: KeptData): Promise<void>
+  get(of: DataOfBot): Promise<KeptData | undefined>
+  /** By owner, then bot; without an owner those of the whole tenant. */
+  list(of: { tenant: string; owner?: string }): Promise<KeptData[]>
+  remove(of: DataOfBot): Promise<void>
+}
+
+export const botDataMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'data of bots',
+    sql: `
+      CREATE TABLE bot_data (
+        tenant TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        bot_id TEXT NOT NULL,
+        runner TEXT NOT NULL,
+        path TEXT NOT NULL,
+        limit_bytes INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        PRIMARY KEY (tenant, owner, bot_id)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+]
+
+const OF = 'tenant = ? AND owner = ? AND bot_id = ?'
+const values = ({ tenant, owner, bot_id }: DataOfBot) => [tenant, owner, bot_id]
+
+const rowData = (row: Record<string, SQLOutputValue>): KeptData => ({
+  tenant: String(row.tenant),
+  owner: String(row.owner),
+  bot_id: String(row.bot_id),
+  runner: String(row.runner),
+  path: String(row.path),
+  limit_bytes: Number(row.limit_bytes),
+  created_at: String(row.created_at),
+})
+
+export const sqliteBotData = (session: SqlSession): BotDataStore => ({
+  async put(data) {
+    const { runner, path, limit_bytes, created_at } = data
+    const sql = `INSERT INTO bot_data (tenant, owner, bot_id, runner, path, limit_bytes, created_at)
+      VALUES (?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET runner = excluded.runner, path = excluded.path, limit_bytes = excluded.limit_bytes`
+    await session.write(() => session.run(sql, ...values(data), runner, path, limit_bytes, created_at))
+  },
+
+  async get(of) {
+    const row = session.read(() => session.get(`SELECT * FROM bot_data WHERE ${OF}`, ...values(of)))
+    return row && rowData(row)
+  },
+
+  async list({ tenant, owner }) {
+    const where = owner === undefined ? 'tenant = ?' : 'tenant = ? AND owner = ?'
+    const sql = `SELECT * FROM bot_data WHERE ${where} ORDER BY owner, bot_id`
+    const of = owner === undefined ? [tenant] : [tenant, owner]
+    return session.read(() => session.all(sql, ...of)).map(rowData)
+  },
+
+  async remove(of) {
+    await session.write(() => session.run(`DELETE FROM bot_data WHERE ${OF}`, ...values(of)))
+  },
+})

@@ -1,0 +1,122 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { ErrandError } from '../../contract/errors.ts'
+import { diskError } from '../disk-errors.ts'
+import { sqliteError } from './session.ts'
+
+/** How long another program may hold the database before a call fails. */
+const BUSY_TIMEOUT_MS = 5000
+/** The write-ahead log is cut back to this after a burst. */
+const KEPT_WAL_BYTES = 16 * 1024 * 1024
+const CACHE_KIB = 8 * 1024
+
+/**
+ * Opens or makes the database and brings it to this version's form. `:memory:` is one that nothing lasts of.
+ * Throws `store_failed` or `disk_full`.
+ */
+export function openDatabase(file: string, migrations: Migrations): DatabaseSync {
+  let db: DatabaseSync | undefined
+  try {
+    if (file !== ':memory:') makePrivate(file)
+    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
+    // Pages that become free can then go back to the system; only a new database takes this.
+    if (db.prepare('PRAGMA page_count').get()?.page_count === 0) db.exec('PRAGMA auto_vacuum = INCREMENTAL')
+    db.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA journal_size_limit = ${KEPT_WAL_BYTES};
+      PRAGMA cache_size = -${CACHE_KIB};
+      PRAGMA temp_store = MEMORY;
+      -- What is deleted is written over, such as a sealed secret.
+      PRAGMA secure_delete = FAST;
+    `)
+    migrate(db, file, migrations)
+    return db
+  } catch (error) {
+    if (db?.isOpen) db.close()
+    throw sqliteError(error, file)
+  }
+}
+
+/** It holds the key of all sessions, so only its owner may read it; SQLite gives its side files the same mode. */
+function makePrivate(file: string): void {
+  try {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+    closeSync(openSync(file, 'a', 0o600))
+  } catch (error) {
+    throw diskError(error, file)
+  }
+}
+
+/** A step from one form of the database to the next. One that has been released never changes. */
+export interface Migration {
+  /** From 1, with no hole. */
+  version: number
+  name: string
+  sql: string
+}
+
+/** Migrations by the part of the database that they make. */
+export type Migrations = Readonly<Record<string, readonly Migration[]>>
+
+/** Marks a file as Errand's ("ERND"), so that another program's database is never written into. */
+const APPLICATION_ID = 0x45524e44
+
+/** Brings the database to this version's form, in one transaction. Throws `store_failed` where it is not ours or newer. */
+function migrate(db: DatabaseSync, file: string, migrations: Migrations): void {
+  db.exec('BEGIN IMMEDIATE')
+  const applied = appliedVersions(db, file, migrations)
+  db.exec(`CREATE TABLE IF NOT EXISTS migrations (
+    part TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, applied_at TEXT NOT NULL,
+    PRIMARY KEY (part, version)
+  ) STRICT, WITHOUT ROWID`)
+  const note = db.prepare('INSERT INTO migrations (part, version, name, applied_at) VALUES (?, ?, ?, ?)')
+  for (const [part, list] of Object.entries(migrations))
+    for (const { version, name, sql } of list) {
+      if (version <= (applied.get(part) ?? 0)) continue
+      db.exec(sql)
+      note.run(part, version, name, new Date().toISOString())
+    }
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
+  db.exec('COMMIT')
+}
+
+/** How far each part is; changes nothing. Throws `store_failed` where the database is not ours or newer. */
+export function appliedVersions(
+  db: DatabaseSync,
+  file: string,
+  migrations: Migrations,
+): ReadonlyMap<string, number> {
+  checkOwner(db, file)
+  if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").get() === undefined)
+    return new Map()
+  const applied = new Map(
+    db
+      .prepare('SELECT part, max(version) AS version FROM migrations GROUP BY part')
+      .all()
+      .map((row) => [String(row.part), Number(row.version)]),
+  )
+  for (const [part, version] of applied) {
+    const known = migrations[part]?.at(-1)?.version ?? 0
+    if (version > known) throw newerDatabase(file, part, version, known)
+  }
+  return applied
+}
+
+function checkOwner(db: DatabaseSync, file: string): void {
+  const id = db.prepare('PRAGMA application_id').get()?.application_id
+  if (id === APPLICATION_ID) return
+  const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n
+  if (id === 0 && tables === 0) return
+  throw new ErrandError('store_failed', `The database ${file} belongs to another program.`, {
+    hint: 'Name another file, or move this one away.',
+  })
+}
+
+const newerDatabase = (file: string, part: string, version: number, known: number): ErrandError =>
+  new ErrandError(
+    'store_failed',
+    `The database ${file} was written by a newer Errand (${part} version ${version}, this one knows ${known}).`,
+    { hint: 'Use that version of Errand or a newer one, or another data folder.' },
+  )

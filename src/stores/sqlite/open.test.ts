@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { lostDatabase, startAnew } from './open.ts'
+
+function folder(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'errand-lost-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  return dir
+}
+
+test('an empty folder, one with a database, and a first start that was broken off have lost none', (t) => {
+  const data = folder(t)
+  assert.equal(lostDatabase(join(data, 'not there')), undefined)
+  mkdirSync(join(data, 'output'))
+  writeFileSync(join(data, 'errand.db'), '')
+  assert.equal(lostDatabase(data), undefined)
+  assert.equal(startAnew(data), undefined)
+  writeFileSync(join(data, 'local-token'), 'a token')
+  writeFileSync(join(data, 'errand.db'), 'a database')
+  assert.equal(lostDatabase(data), undefined)
+})
+
+test('a database that is gone or empty is missed beside what a hub has left, which can be put aside', (t) => {
+  for (const left of ['local-token', 'output/run_a']) {
+    const data = folder(t)
+    mkdirSync(join(data, 'output'))
+    writeFileSync(join(data, left), 'x')
+    writeFileSync(join(data, 'secrets.key'), 'a key')
+    const gone = lostDatabase(data)!
+    assert.equal(gone.code, 'store_failed')
+    assert.match(gone.message, /errand\.db is gone/)
+    assert.match(gone.hint!, /errand restore.*errand up --new/)
+    writeFileSync(join(data, 'errand.db'), '')
+    writeFileSync(join(data, 'errand.db-wal'), 'what may be left of it')
+    assert.match(lostDatabase(data)!.message, /errand\.db is empty/)
+    const aside = startAnew(data)!
+    assert.ok(existsSync(join(aside, left)) && existsSync(join(aside, 'errand.db-wal')))
+    assert.deepEqual(readdirSync(data).sort(), [aside.slice(data.length + 1), 'secrets.key'])
+    assert.equal(lostDatabase(data), undefined)
+  }
+})

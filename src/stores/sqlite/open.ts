@@ -1,0 +1,74 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunStore } from '../../engine/ports.ts'
+import { diskError } from '../disk-errors.ts'
+import type { SqliteStores } from './stores.ts'
+
+/**
+ * Opens or makes the database `file`; `:memory:` is one that nothing lasts of. node:sqlite is loaded only now. One
+ * process at a time may use a file. Throws `store_failed`, `disk_full`.
+ */
+export async function openSqliteStores(options: { file: string }): Promise<SqliteStores> {
+  const { openStores } = await import('./stores.ts')
+  return openStores(options.file)
+}
+
+/** The runs alone, for a program that embeds the engine: closing the store closes the database. */
+export async function openSqliteRunStore(options: { file: string }): Promise<RunStore> {
+  const { runs, close } = await openSqliteStores(options)
+  return {
+    capabilities: runs.capabilities,
+    create: (spec, events, patch) => runs.create(spec, events, patch),
+    update: (runId, change) => runs.update(runId, change),
+    get: (runId) => runs.get(runId),
+    list: (query) => runs.list(query),
+    events: (runId, after, limit) => runs.events(runId, after, limit),
+    open: () => runs.open(),
+    markInterrupted: (message, runIds) => runs.markInterrupted(message, runIds),
+    remove: (runIds) => runs.remove(runIds),
+    close: async () => close(),
+  }
+}
+
+/** The files that a hub makes in its data folder after its database, and those that belong to that alone. */
+const TOKEN = 'local-token'
+const OUTPUT = 'output'
+const OF_A_DATABASE = ['errand.db', 'errand.db-wal', 'errand.db-shm', 'errand.db-commits', OUTPUT, 'uploads']
+
+/** The refusal of a data folder in which a hub has been, and whose database is gone or empty; else undefined. */
+export function lostDatabase(data: string): ErrandError | undefined {
+  const file = join(data, 'errand.db')
+  const bytes = statSync(file, { throwIfNoEntry: false })?.size
+  if (bytes !== undefined && bytes > 0) return undefined
+  const left = existsSync(join(data, TOKEN)) ? [TOKEN] : []
+  if (hasContent(join(data, OUTPUT))) left.push(OUTPUT)
+  if (left.length === 0) return undefined
+  return new ErrandError(
+    'store_failed',
+    `The database ${file} is ${bytes === undefined ? 'gone' : 'empty'}, but a hub has been here: there is ${left.join(' and ')}.`,
+    {
+      hint: 'Put it back, or restore a backup into another folder (errand restore). To begin anew here, with no runs and no users: errand up --new',
+    },
+  )
+}
+
+/** Puts aside what a hub has left whose database is gone; answers in which folder, where there was something. */
+export function startAnew(data: string, now = new Date()): string | undefined {
+  if (lostDatabase(data) === undefined) return undefined
+  const aside = join(data, `before-${now.toISOString().replaceAll(':', '-')}`)
+  try {
+    mkdirSync(aside, { mode: 0o700 })
+    for (const name of [...OF_A_DATABASE, TOKEN])
+      if (existsSync(join(data, name))) renameSync(join(data, name), join(aside, name))
+    return aside
+  } catch (error) {
+    throw diskError(error, aside)
+  }
+}
+
+function hasContent(folder: string): boolean {
+  return (
+    (statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false) && readdirSync(folder).length > 0
+  )
+}

@@ -1,0 +1,236 @@
+import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
+import type { RunEvent } from '../../contract/events.ts'
+import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
+import { isFinalRun, RunStatus } from '../../contract/status.ts'
+import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
+import { type CheckedQuery, checkQuery, compareKeys, cutPage } from '../runs/run-query.ts'
+import {
+  type Change,
+  checkOrder,
+  interruption,
+  newRecord,
+  outOfOrder,
+  patchKeys,
+  runExists,
+  runNotFound,
+} from '../runs/run-record.ts'
+import { RunRemoval } from './run-removal.ts'
+import type { SqlSession } from './session.ts'
+
+const selectRun = 'SELECT * FROM runs JOIN run_specs USING (n) WHERE run_id = ?'
+const selectState = 'SELECT status, last_seq FROM runs WHERE run_id = ?'
+const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?'
+const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status)).map((status) => `'${status}'`)
+const selectOpen = `SELECT run_id FROM runs WHERE status IN (${openStatuses}) ORDER BY created_at, run_id`
+const selectOutput =
+  'SELECT tenant, owner, sum(output_bytes) AS bytes FROM runs WHERE output_bytes IS NOT NULL GROUP BY tenant, owner'
+const specColumns = ['run_id', 'created_at', 'workflow_name', 'owner', 'tenant', 'blueprint']
+const fixedColumns = [...specColumns, 'parent_run_id', 'continues', 'rolls_back', 'last_seq']
+const columns = [...fixedColumns, ...patchKeys]
+const insertRun = `INSERT INTO runs (${columns}) VALUES (${columns.map(() => '?')})`
+const insertSpec = 'INSERT INTO run_specs (n, spec) VALUES (last_insert_rowid(), ?)'
+const insertEvent = 'INSERT INTO events (run_id, seq, json) VALUES (?, ?, ?)'
+
+/** Runs in a SQLite database. */
+export class SqliteRunStore implements RunStore {
+  readonly capabilities = { durable: true }
+  readonly #session: SqlSession
+  readonly #lists: RunLists
+  readonly #removal: RunRemoval
+
+  constructor(session: SqlSession) {
+    this.#session = session
+    this.#lists = new RunLists(session)
+    this.#removal = new RunRemoval(session)
+  }
+
+  async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
+    checkOrder(spec.run_id, 0, events)
+    const { values } = patchColumns({ ...noFields, ...patch, status: patch?.status ?? 'queued' })
+    const json = JSON.stringify(spec)
+    const texts = events.map((event) => JSON.stringify(event))
+    await this.#session.write(() => {
+      if (this.#session.get(selectState, spec.run_id) !== undefined) throw runExists(spec.run_id)
+      if (this.#removal.isUnderWay(spec.run_id)) throw runExists(spec.run_id)
+      const { run_id, created_at, workflow_name, owner, tenant, blueprint } = spec
+      const names = [run_id, created_at, workflow_name, owner, tenant, blueprint]
+      const others = [spec.parent?.run_id ?? null, spec.continues ?? null, spec.rolls_back ?? null]
+      const fixed = [...names, ...others, events.length]
+      this.#session.run(insertRun, ...fixed, ...values)
+      this.#session.run(insertSpec, json)
+      this.#appendEvents(spec.run_id, 1, texts)
+    })
+  }
+
+  async update(runId: string, change: Change): Promise<void> {
+    const first = change.events[0]
+    if (first !== undefined) checkOrder(runId, first.seq - 1, change.events)
+    const texts = change.events.map((event) => JSON.stringify(event))
+    await this.#session.write(() => this.#apply(runId, first?.seq, texts, change.patch))
+  }
+
+  async get(runId: string): Promise<RunRecord | undefined> {
+    const row = this.#session.read(() => this.#session.get(selectRun, runId))
+    return row && rowRecord(row)
+  }
+
+  async list(query: RunQuery): Promise<RunPage> {
+    return this.#session.read(() => this.#lists.list(query))
+  }
+
+  async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {
+    const rows = this.#session.read(() => this.#session.all(selectEvents, runId, after, limit))
+    return rows.map((row) => JSON.parse(String(row.json)) as RunEvent)
+  }
+
+  async open(): Promise<string[]> {
+    return this.#session.read(() => this.#session.all(selectOpen)).map((row) => String(row.run_id))
+  }
+
+  /** How many bytes of output are kept of each user's runs that have ended. */
+  async outputByUser(): Promise<{ tenant: string; owner: string; bytes: number }[]> {
+    const rows = this.#session.read(() => this.#session.all(selectOutput))
+    return rows.map(({ tenant, owner, bytes }) => ({
+      tenant: String(tenant),
+      owner: String(owner),
+      bytes: Number(bytes),
+    }))
+  }
+
+  async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {
+    const wanted = runIds ?? (await this.open())
+    const marked = await Promise.all(
+      wanted.map((runId) => this.#session.write(() => this.#interrupt(runId, message))),
+    )
+    return wanted.filter((_, index) => marked[index])
+  }
+
+  remove(runIds: readonly string[]): Promise<void> {
+    return this.#removal.remove(runIds)
+  }
+
+  async close(): Promise<void> {
+    this.#session.flush()
+  }
+
+  #interrupt(runId: string, message: string): boolean {
+    const state = this.#session.get(selectState, runId)
+    if (state === undefined || isFinalRun(state.status as RunStatus)) return false
+    const { events, patch } = interruption(Number(state.last_seq), message)
+    const texts = events.map((event) => JSON.stringify(event))
+    this.#apply(runId, events[0]?.seq, texts, patch)
+    return true
+  }
+
+  /** Within a transaction. `firstSeq` is of the first event, where there is one. */
+  #apply(runId: string, firstSeq: number | undefined, texts: string[], patch: RunPatch | undefined): void {
+    const { keys, values } = patchColumns(patch)
+    const set = ['last_seq = last_seq + ?', ...keys.map((key) => `${key} = ?`)]
+    const expected = firstSeq === undefined ? null : firstSeq - 1
+    const update = `UPDATE runs SET ${set} WHERE run_id = ? AND (? IS NULL OR last_seq = ?)`
+    const changes = this.#session.run(update, texts.length, ...values, runId, expected, expected)
+    if (changes === 0) {
+      const state = this.#session.get(selectState, runId)
+      if (state === undefined) throw runNotFound(runId)
+      throw outOfOrder(runId, Number(state.last_seq) + 1, firstSeq ?? 0)
+    }
+    if (firstSeq !== undefined) this.#appendEvents(runId, firstSeq, texts)
+  }
+
+  #appendEvents(runId: string, firstSeq: number, texts: string[]): void {
+    let seq = firstSeq
+    for (const text of texts) this.#session.run(insertEvent, runId, seq++, text)
+  }
+}
+
+const noFields = Object.fromEntries(patchKeys.map((key) => [key, undefined])) as RunPatch
+
+type Row = Record<string, SQLOutputValue>
+
+type PatchKey = (typeof patchKeys)[number]
+
+/** The columns that a patch changes, with their values. */
+function patchColumns(patch: RunPatch | undefined): { keys: PatchKey[]; values: SQLInputValue[] } {
+  if (patch === undefined) return { keys: [], values: [] }
+  const keys = patchKeys.filter((key) => key in patch && !(key === 'status' && patch.status === undefined))
+  return { keys, values: keys.map((key) => columnValue(patch[key])) }
+}
+
+const columnValue = (value: RunPatch[PatchKey]): SQLInputValue =>
+  value === undefined ? null : typeof value === 'object' ? JSON.stringify(value) : value
+
+/** A row of `runs` with its `spec`, as a record. */
+function rowRecord(row: Row): RunRecord {
+  const record = newRecord(JSON.parse(String(row.spec)) as RunSpec)
+  for (const key of patchKeys) {
+    const value = row[key]
+    if (value === null || value === undefined) continue
+    Object.assign(record, { [key]: key === 'outputs' ? JSON.parse(String(value)) : value })
+  }
+  record.last_seq = Number(row.last_seq)
+  return record
+}
+
+/** Lists of runs, newest first, each read in the order of an index. */
+class RunLists {
+  readonly #session: SqlSession
+
+  constructor(session: SqlSession) {
+    this.#session = session
+  }
+
+  list(query: RunQuery): RunPage {
+    const checked = checkQuery(query)
+    const rows = statusesToRead(checked).flatMap((status) => this.#read(checked, status))
+    const found = rows.map((row) => ({ created_at: String(row.created_at), run_id: String(row.run_id), row }))
+    const { runs, ...rest } = cutPage(found.sort(compareKeys), query.limit)
+    return { runs: runs.map(({ row }) => rowRecord({ ...row, ...this.#spec(row) })), ...rest }
+  }
+
+  #read(query: CheckedQuery, status: RunStatus | undefined): Row[] {
+    const where: string[] = []
+    const values: SQLInputValue[] = []
+    const filter = (condition: string, ...given: (string | undefined)[]) => {
+      if (given.some((value) => value === undefined)) return
+      where.push(condition)
+      values.push(...(given as string[]))
+    }
+    const special = query.blueprint === 'workflow' ? undefined : query.blueprint
+    filter('status = ?', status)
+    filter('workflow_name = ?', query.workflow_name)
+    filter('owner = ?', query.owner)
+    // The plus keeps the tenant's index out of use where another is narrower.
+    const narrower = query.owner ?? query.workflow_name ?? ofOneRun(query) ?? special
+    filter(narrower === undefined ? 'tenant = ?' : '+tenant = ?', query.tenant)
+    filter('parent_run_id = ?', query.parent_run_id)
+    filter('continues = ?', query.continues)
+    filter('rolls_back = ?', query.rolls_back)
+    filter('blueprint = ?', query.blueprint)
+    // As the index says it, or it is not used.
+    if (special !== undefined) where.push("blueprint <> 'workflow'")
+    filter('created_at > ?', query.created_after)
+    filter('created_at < ?', query.created_before)
+    filter('(created_at, run_id) < (?, ?)', query.after?.created_at, query.after?.run_id)
+    const conditions = where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`
+    const sql = `SELECT * FROM runs${conditions} ORDER BY created_at DESC, run_id DESC LIMIT ?`
+    return this.#session.all(sql, ...values, query.limit + 1)
+  }
+
+  #spec(row: Row): Row | undefined {
+    return this.#session.get('SELECT spec FROM run_specs WHERE n = ?', row.n ?? null)
+  }
+}
+
+/**
+ * One query for each status, joined here: an index that begins with the status gives the order only for one. The
+ * indexes by owner, workflow and tenant do so; the others serve all statuses in one query.
+ */
+function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
+  if (query.statuses !== undefined) return [...new Set(query.statuses)]
+  const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
+  return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]
+}
+
+/** The run whose children, continuations or rollbacks are asked for. */
+const ofOneRun = ({ parent_run_id, continues, rolls_back }: CheckedQuery): string | undefined =>
+  parent_run_id ?? continues ?? rolls_back

@@ -1,0 +1,135 @@
+import { chmodSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { missingCommits } from './commit-mark.ts'
+import { appliedVersions } from './database.ts'
+import { hubMigrations } from './schema.ts'
+import { sqliteError } from './session.ts'
+
+/** One stream of an attempt, as far as the log tells of it. */
+export interface KnownStream {
+  run_id: string
+  attempt: number
+  stream: string
+  length: number
+}
+
+// Events of one run stand together, so that no more than those of one are sorted at a time.
+const selectStreams = `
+  SELECT run_id, json ->> '$.attempt' AS attempt, json ->> '$.stream' AS stream,
+    max((json ->> '$.offset') + (json ->> '$.length')) AS length
+  FROM events WHERE json ->> '$.type' = 'output' GROUP BY run_id, attempt, stream`
+const selectEnd = `
+  SELECT json ->> ('$.streams.' || ?3 || '.sha256') AS sha256, json ->> ('$.streams.' || ?3 || '.length') AS length
+  FROM events WHERE run_id = ?1 AND json ->> '$.type' = 'attempt.finished' AND json ->> '$.attempt' = ?2`
+
+const JSON_COLUMNS = [
+  ['events', 'json'],
+  ['run_specs', 'spec'],
+] as const
+
+/** Copies the database as it is at one moment, also while a hub writes to it. Throws `store_failed`, `disk_full`. */
+export function snapshotInto(file: string, copy: string): void {
+  const db = openReading(file)
+  try {
+    db.prepare('VACUUM INTO ?').run(copy)
+    chmodSync(copy, 0o600)
+  } catch (error) {
+    throw sqliteError(error, copy)
+  } finally {
+    db.close()
+  }
+}
+
+/** Looks into a database without changing it. Another process may write to it. */
+export class DatabaseReader {
+  readonly #db: DatabaseSync
+  readonly #file: string
+
+  constructor(file: string) {
+    this.#db = openReading(file)
+    this.#file = file
+  }
+
+  /** Throws `store_failed` where a hub of this version would not take the database. */
+  checkForm(): void {
+    try {
+      appliedVersions(this.#db, this.#file, hubMigrations)
+    } catch (error) {
+      throw sqliteError(error, this.#file)
+    }
+  }
+
+  /** Returns what is damaged, a sentence for each. A long look: all of the database is read. */
+  damage(): string[] {
+    try {
+      const found = this.#db
+        .prepare('PRAGMA integrity_check(5)')
+        .all()
+        .map((row) => String(row.integrity_check))
+        .filter((text) => text !== 'ok')
+      // What stands in a page is not checked by SQLite.
+      for (const [table, column] of JSON_COLUMNS) {
+        const sql = `SELECT count(*) AS n FROM ${table} WHERE NOT json_valid(${column})`
+        const count = Number(this.#db.prepare(sql).get()?.n)
+        if (count > 0) found.push(`${count} rows of ${table} cannot be read`)
+      }
+      const missing = missingCommits(this.#db, this.#file)
+      if (missing > 0) found.push(`its last ${missing} commits are gone`)
+      return found
+    } catch (error) {
+      return [sqliteError(error, this.#file).message]
+    }
+  }
+
+  *streams(): Generator<KnownStream> {
+    for (const row of this.#db.prepare(selectStreams).iterate())
+      yield {
+        run_id: String(row.run_id),
+        attempt: Number(row.attempt),
+        stream: String(row.stream),
+        length: Number(row.length),
+      }
+  }
+
+  /** Returns what the hub measured at the end of the attempt; undefined where it has not ended. */
+  end({ run_id, attempt, stream }: KnownStream): { sha256: string; length: number } | undefined {
+    const row = this.#db.prepare(selectEnd).get(run_id, attempt, stream)
+    return typeof row?.sha256 === 'string' ? { sha256: row.sha256, length: Number(row.length) } : undefined
+  }
+
+  hasRun(runId: string): boolean {
+    return this.#db.prepare('SELECT 1 FROM runs WHERE run_id = ?').get(runId) !== undefined
+  }
+
+  /** Ids of the keys that secrets are sealed with. */
+  keyIds(): string[] {
+    // A hub of before there were secrets.
+    if (this.#db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'secrets'").get() === undefined) return []
+    return this.#db
+      .prepare('SELECT DISTINCT key_id FROM secrets')
+      .all()
+      .map((row) => String(row.key_id))
+  }
+
+  /** Of those who may use the hub in this tenant, who are no admins. */
+  countUsers(tenant: string): number {
+    const sql = "SELECT count(*) AS n FROM users WHERE tenant = ? AND role = 'user' AND disabled = 0"
+    return Number(this.#db.prepare(sql).get(tenant)?.n)
+  }
+
+  countRuns(): number {
+    return Number(this.#db.prepare('SELECT count(*) AS n FROM runs').get()?.n)
+  }
+
+  close(): void {
+    this.#db.close()
+  }
+}
+
+function openReading(file: string): DatabaseSync {
+  try {
+    return new DatabaseSync(file, { readOnly: true, timeout: 10_000 })
+  } catch (error) {
+    throw sqliteError(error, file)
+  }
+}

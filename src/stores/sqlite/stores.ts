@@ -1,0 +1,57 @@
+import type { RunStore } from '../../engine/ports.ts'
+import type { AccountStore } from '../accounts.ts'
+import type { SecretStore } from '../secrets/secret-store.ts'
+import {
+  sqliteIdempotencyKeys,
+  sqliteSeenRunners,
+  sqliteSettings,
+  sqliteTokens,
+  sqliteUsers,
+} from './accounts.ts'
+import { type BotDataStore, sqliteBotData } from './bot-data.ts'
+import { CommitMark } from './commit-mark.ts'
+import { openDatabase } from './database.ts'
+import { SqliteRunStore } from './runs.ts'
+import { hubMigrations } from './schema.ts'
+import { sqliteSecrets } from './secrets.ts'
+import { SqlSession } from './session.ts'
+import { Writer } from './writer.ts'
+
+export interface SqliteStores {
+  /** Its `close` commits what was accepted, and leaves the database open for the accounts. */
+  runs: RunStore & Pick<SqliteRunStore, 'outputByUser'>
+  accounts: AccountStore
+  secrets: SecretStore
+  botData: BotDataStore
+  /** How many commits the database had lost when it was opened, as far as that can be told. */
+  missingCommits: number
+  /** Commits what was accepted, then closes the database. May be called twice. */
+  close(): void
+}
+
+/** Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
+export function openStores(file: string): SqliteStores {
+  const db = openDatabase(file, hubMigrations)
+  const mark = file === ':memory:' ? undefined : new CommitMark(db, file)
+  const writer = new Writer(db, file, mark)
+  const session = new SqlSession(db, file, writer)
+  return {
+    runs: new SqliteRunStore(session),
+    accounts: {
+      ...sqliteUsers(session),
+      ...sqliteTokens(session),
+      ...sqliteIdempotencyKeys(session),
+      ...sqliteSeenRunners(session),
+      ...sqliteSettings(session),
+    },
+    secrets: sqliteSecrets(session),
+    botData: sqliteBotData(session),
+    missingCommits: mark?.missing ?? 0,
+    close() {
+      if (!db.isOpen) return
+      writer.flush()
+      db.close()
+      mark?.close()
+    },
+  }
+}

@@ -1,0 +1,73 @@
+import { randomInt } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { builtinActionRegistry } from '../../../src/actions/registry.ts'
+import type { AttemptEnd, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
+import { type AttemptsOptions, openAttempts } from '../../../src/runner/open-attempts.ts'
+import type { Attempts, HeldAttempt } from '../../../src/runner/ports.ts'
+
+/** For tests: folders of their own, attempts in them, and waiting for conditions. */
+
+export function attemptSpec(action: string, args: object, more: Partial<AttemptSpec> = {}): AttemptSpec {
+  return {
+    attempt_id: `run_test.${randomInt(1, 2 ** 40)}`,
+    run_id: 'run_test',
+    workflow_name: 'flow',
+    step: 'build it',
+    host: 'local',
+    instance: 0,
+    try: 1,
+    action,
+    args: { ...args },
+    env: {},
+    requires: {},
+    ...more,
+  }
+}
+
+export const command = (cmd: string, more: Partial<AttemptSpec> = {}) =>
+  attemptSpec('cmd.run', {}, { ...more, args: { cmd, ...more.args } })
+
+export interface Place extends Disposable {
+  path: string
+  open(options?: Partial<AttemptsOptions>): Attempts
+}
+
+/** A folder that is gone at the end of the test. */
+export function place(): Place {
+  const path = mkdtempSync(join(tmpdir(), 'errand-test-'))
+  return {
+    path,
+    open: (options) =>
+      openAttempts({
+        dir: join(path, 'attempts'),
+        workspaceDir: join(path, 'workspaces'),
+        registry: builtinActionRegistry,
+        timeoutGraceMs: 100,
+        ...options,
+      }),
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+  }
+}
+
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what = 'the condition',
+): Promise<void> {
+  const deadline = Date.now() + 120_000
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`${what} did not come true within two minutes`)
+    await sleep(10)
+  }
+}
+
+export async function endOf(attempt: HeldAttempt): Promise<AttemptEnd> {
+  await until(() => attempt.ended, `the end of ${attempt.spec.attempt_id}`)
+  return attempt.reports.at(-1) as AttemptEnd
+}
+
+export async function textOf(attempt: HeldAttempt, stream: StreamName = 'stdout'): Promise<string> {
+  return (await attempt.read(stream, 0, attempt.length(stream))).toString('utf8')
+}
