@@ -1,7 +1,6 @@
 import { type BotData, BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
-import { isCredentialName } from '../contract/credential-names.ts'
 import { ErrandError } from '../contract/errors.ts'
-import { VAR_NAME_RULE, VarName } from '../contract/names.ts'
+import { isCredentialName, VAR_NAME_RULE, VarName } from '../contract/names.ts'
 import { secretFault } from '../contract/step-secrets.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
 import { type BotRequest, botSource, boundTo, SOURCE_PASSWORD } from './bot-source.ts'

@@ -1,8 +1,11 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandClient } from '../client/client.ts'
 import { clientEnvironment } from '../config/environment.ts'
+import { ErrandError } from '../contract/errors.ts'
 import { writeFileAtomic } from '../platform/files.ts'
+import { Backoff } from '../platform/time.ts'
 import { dataFolder, errandHome } from './local/errand-home.ts'
 
 const DEFAULT_URL = 'http://127.0.0.1:3000'
@@ -54,3 +57,23 @@ export function writeLogin(login: Login, file: string = loginFile()): void {
 export const isSession = (token: string): boolean => token.startsWith('eyJ')
 
 export const forgetLogin = (): void => rmSync(loginFile(), { force: true })
+
+/** As long as those who follow a run wait for the hub. */
+const PATIENCE_MS = 300_000
+
+/**
+ * Asks again while the hub does not answer, or does not conduct the run yet: for what a person wants of a run that is
+ * followed meanwhile. Asking twice must be harmless.
+ */
+export async function whileAway<T>(ask: () => Promise<T>): Promise<T> {
+  const backoff = new Backoff({ firstMs: 200, maxMs: 5_000 })
+  for (const endMs = performance.now() + PATIENCE_MS; ; )
+    try {
+      return await ask()
+    } catch (error) {
+      const isAway = error instanceof ErrandError && error.code === 'unavailable'
+      if (!isAway || performance.now() > endMs) throw error
+      // The command may end meanwhile.
+      await sleep(backoff.next(), undefined, { ref: false })
+    }
+}

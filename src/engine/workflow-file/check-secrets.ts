@@ -1,5 +1,5 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
-import { isCredentialName } from '../../contract/credential-names.ts'
+import { isCredentialName } from '../../contract/names.ts'
 import { RUN_SECRET, secretUses, secretWarnings } from '../../contract/step-secrets.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { asList, asMap, asText, entriesOf, own } from './loose-values.ts'

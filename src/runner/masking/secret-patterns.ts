@@ -1,9 +1,6 @@
-import { base64Forms } from './forms/base64-forms.ts'
-import { hexForms } from './forms/hex-forms.ts'
-import { jsonForms } from './forms/json-forms.ts'
+import { base64Forms, hexForms, jsonForms, urlForms } from './forms/encoded-forms.ts'
 import { markupForms } from './forms/markup-forms.ts'
 import { quotedForms } from './forms/quoted-forms.ts'
-import { urlForms } from './forms/url-forms.ts'
 import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
 
 /** Shorter values stand in texts by chance, and masking them would tell what they are. */

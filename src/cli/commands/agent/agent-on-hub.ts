@@ -2,10 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { ErrandClient } from '../../../client/client.ts'
 import type { GivenInput } from '../../../contract/agent.ts'
 import type { AgentRequestInput, RunInput } from '../../../contract/agent-api.ts'
-import { connect } from '../../connection.ts'
+import { connect, whileAway } from '../../connection.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
-import { whileAway } from '../../follow/retry-unavailable.ts'
 
 export interface AgentAsk {
   show: AgentShow

@@ -1,4 +1,4 @@
-import { isCredentialName } from '../../../contract/credential-names.ts'
+import { isCredentialName } from '../../../contract/names.ts'
 import { asMap, asText, entriesOf, own } from '../loose-values.ts'
 
 export type Keys = Readonly<Record<string, unknown>>
