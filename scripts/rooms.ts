@@ -76,3 +76,14 @@ export const allowedCircles: readonly { files: readonly string[]; why: string }[
 
 /** Pairs of folders that import each other as yet, each with its reason. */
 export const allowedPairs: readonly { folders: readonly [string, string]; why: string }[] = []
+
+/** Short files, or folders of them, that stand apart from the one file that imports them, each with its reason. */
+export const smallApart: readonly { where: string; why: string }[] = [
+  { where: 'src/actions', why: 'an action is a file' },
+  { where: 'src/cli/startup', why: 'the build starts with each' },
+  { where: 'src/cli/commands/runner/runner-enroll.ts', why: 'a command is a file' },
+  { where: 'src/cli/local/killed-commands.ts', why: 'loaded only where a command was killed' },
+  { where: 'src/cli/doctor/environment.ts', why: 'checks of one subject are a file' },
+  { where: 'src/contract/routes/hub.ts', why: 'routes of one resource are a file' },
+  { where: 'src/hub/api/openapi.ts', why: 'the document is made from the table alone' },
+]

@@ -1,7 +1,9 @@
 // npm run walls [-- --write]: no room imports what it may not, no two folders import each other, files import in no circle,
-// and the tables in ARCHITECTURE.md and docs/ are those of the code (--write puts them there).
-import { globSync, readFileSync, writeFileSync } from 'node:fs'
+// no file or folder is too large, no file a mere part of its neighbour, and the tables in ARCHITECTURE.md and docs/ are
+// those of the code (--write puts them there).
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
+import { grainBreaks } from './grain.ts'
 import { allowedCircles, allowedPairs, type Room, rooms, roomsTable } from './rooms.ts'
 import { settingsTable } from './settings-table.ts'
 
@@ -210,10 +212,17 @@ function main(): void {
     .sort()
   const texts = new Map(names.map((file) => [file, readFileSync(join(root, file), 'utf8')]))
   const files = new Map([...texts].map(([file, text]) => [file, importsOf(file, text)]))
+  const sources = new Map(
+    [...texts].map(([file, text]) => {
+      const tested = existsSync(join(root, file.replace(/\.(tsx?)$/, '.test.$1')))
+      return [file, { text, tested }]
+    }),
+  )
   const breaks = [
     ...[...texts].flatMap(([file, text]) => breaksOf(file, text)),
     ...twoWayPairs(files),
     ...circleBreaks(files),
+    ...grainBreaks(sources, files),
     ...tableBreaks(root, process.argv.includes('--write')),
   ]
   for (const { file, line, message } of breaks) console.error(`${file}:${line}: ${message}`)

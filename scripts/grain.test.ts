@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { grainBreaks, MOST_FILES, MOST_LINES, SHORT_LINES, type Source } from './grain.ts'
+import { importsOf } from './walls.ts'
+
+function breaks(given: Record<string, Partial<Source>>, allowed: { where: string; why: string }[] = []) {
+  const sources = new Map(
+    Object.entries(given).map(([file, { text = '', tested = false }]) => [file, { text, tested }]),
+  )
+  const files = new Map([...sources].map(([file, { text }]) => [file, importsOf(file, text)]))
+  return grainBreaks(sources, files, allowed).map(({ file, message }) => `${file}: ${message}`)
+}
+
+const uses = (name: string) => ({ text: `import { a } from './${name}.ts'\n` })
+
+test('a short file that only its neighbour imports is told, with the neighbour', () => {
+  const [only, ...more] = breaks({ 'src/a/whole.ts': uses('part'), 'src/a/part.ts': {} })
+  assert.match(only!, /^src\/a\/part\.ts: only whole\.ts imports it/)
+  assert.deepEqual(more, [])
+})
+
+test('one with a test, with two importers, with one elsewhere, or of some length may stand apart', () => {
+  const long = { text: 'x\n'.repeat(SHORT_LINES + 1) }
+  const apart: Record<string, Partial<Source>>[] = [
+    { 'src/a/whole.ts': uses('part'), 'src/a/part.ts': { tested: true } },
+    { 'src/a/whole.ts': uses('part'), 'src/a/other.ts': uses('part'), 'src/a/part.ts': {} },
+    { 'src/b/whole.ts': { text: "import { a } from '../a/part.ts'\n" }, 'src/a/part.ts': {} },
+    { 'src/a/whole.ts': uses('part'), 'src/a/part.ts': long },
+  ]
+  for (const files of apart) assert.deepEqual(breaks(files), [])
+})
+
+test('what stands apart for a reason is allowed, by file or folder, as long as it is there', () => {
+  const files = { 'src/a/whole.ts': uses('part'), 'src/a/part.ts': {} }
+  for (const where of ['src/a', 'src/a/part.ts']) assert.deepEqual(breaks(files, [{ where, why: 'so' }]), [])
+  assert.match(breaks({}, [{ where: 'src/a', why: 'so' }])[0]!, /take it off smallApart/)
+})
+
+test('a file of too many lines and a folder of too many files are told', () => {
+  assert.match(
+    breaks({ 'src/a/x.ts': { text: 'x\n'.repeat(MOST_LINES + 1) } })[0]!,
+    /501 lines, 500 are the most/,
+  )
+  const many = Object.fromEntries(Array.from({ length: MOST_FILES + 1 }, (_, at) => [`src/a/${at}.ts`, {}]))
+  assert.match(breaks(many)[0]!, /^src\/a: 26 files stand beside each other, 25 are the most/)
+})

@@ -1,0 +1,79 @@
+import { basename, dirname } from 'node:path'
+import { smallApart } from './rooms.ts'
+import type { Break, Files } from './walls.ts'
+
+/** Most files that stand beside each other in a folder. */
+export const MOST_FILES = 25
+/** Most lines of a file. */
+export const MOST_LINES = 500
+/** So short a file that only its neighbour imports belongs into that neighbour, unless it has a test of its own. */
+export const SHORT_LINES = 60
+
+/** A file's text, and whether a test stands beside it. */
+export interface Source {
+  text: string
+  tested: boolean
+}
+
+type SmallApart = typeof smallApart
+
+/** Breaks of the rule for files and folders: none too large, none that is but a part of its neighbour. */
+export function grainBreaks(
+  sources: ReadonlyMap<string, Source>,
+  files: Files,
+  allowed: SmallApart = smallApart,
+): Break[] {
+  const found = new Set<string>()
+  const parts = [...sources].flatMap(([file, { text, tested }]) => {
+    const importer = onlyImporter(file, files)
+    if (tested || linesOf(text) > SHORT_LINES || importer === undefined) return []
+    if (dirname(importer) !== dirname(file)) return []
+    const place = allowed.find(({ where }) => where === file || where === dirname(file))
+    if (place === undefined)
+      return [
+        {
+          file,
+          line: 1,
+          message: `only ${basename(importer)} imports it and it has no test: put it in there, or say in smallApart why not`,
+        },
+      ]
+    found.add(place.where)
+    return []
+  })
+  return [
+    ...parts,
+    ...[...sources]
+      .filter(([, { text }]) => linesOf(text) > MOST_LINES)
+      .map(([file, { text }]) => ({
+        file,
+        line: 1,
+        message: `has ${linesOf(text)} lines, ${MOST_LINES} are the most`,
+      })),
+    ...crowded([...sources.keys()]),
+    ...allowed
+      .filter(({ where }) => !found.has(where))
+      .map(({ where }) => ({
+        file: 'scripts/rooms.ts',
+        line: 1,
+        message: `nothing small stands apart at ${where} any more: take it off smallApart`,
+      })),
+  ]
+}
+
+const linesOf = (text: string): number => text.split('\n').length - 1
+
+function onlyImporter(file: string, files: Files): string | undefined {
+  const importers = [...files].filter(([, imports]) => imports.some(({ target }) => target === file))
+  return importers.length === 1 ? importers[0]![0] : undefined
+}
+
+function crowded(names: readonly string[]): Break[] {
+  const folders = Map.groupBy(names, dirname)
+  return [...folders]
+    .filter(([, files]) => files.length > MOST_FILES)
+    .map(([folder, files]) => ({
+      file: folder,
+      line: 1,
+      message: `${files.length} files stand beside each other, ${MOST_FILES} are the most`,
+    }))
+}
