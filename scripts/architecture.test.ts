@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import test from 'node:test'
 import { moves } from '../src/engine/core/transitions.ts'
 import { botMoves } from '../src/hub/bots/bot-view.ts'
@@ -95,4 +95,35 @@ test('the table of ports in ARCHITECTURE.md names each class that carries one ou
     assert.deepEqual(named.sort(), there.sort(), port)
   }
   assert.ok(ports.has('StepHost') && ports.has('RunStore'))
+})
+
+const root = new URL('../', import.meta.url)
+const sources = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' })
+const named = [...page.matchAll(/`([\w.-]+(?:\/[\w.-]*)*)`/g)].map(([, name]) => name!)
+
+test('every file and every folder of the source that ARCHITECTURE.md names is there', () => {
+  const rooms = new Set(sources.filter((path) => !path.includes('/')))
+  const isPath = (name: string) =>
+    name.endsWith('.ts') || (name.includes('/') && rooms.has(name.split('/')[0]!))
+  const isThere = (name: string) =>
+    name.includes('/')
+      ? [name, `src/${name}`].some((path) => existsSync(new URL(path, root)))
+      : sources.some((path) => path.split('/').at(-1) === name)
+  assert.deepEqual(
+    named.filter((name) => isPath(name) && !isThere(name)),
+    [],
+  )
+  assert.ok(named.includes('run-loop.ts') && named.includes('hub/bots'))
+})
+
+test('each walk in ARCHITECTURE.md says how many files it names, each once', () => {
+  const section = /^## Walks\n([\s\S]*?)^## /m.exec(page)?.[1] ?? ''
+  const walks = section.split('\n\n').filter((paragraph) => paragraph.startsWith('**'))
+  for (const walk of walks) {
+    const [, name, said] = /^\*\*(.+?)\*\*[\s\S]*?: (\d+) files\./.exec(walk) ?? []
+    const files = [...walk.matchAll(/`([^`]+\.ts)`/g)].map(([, file]) => file!)
+    assert.equal(new Set(files).size, Number(said), name)
+    assert.equal(files.length, Number(said), name)
+  }
+  assert.equal(walks.length, 5)
 })
