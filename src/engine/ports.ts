@@ -5,7 +5,10 @@ import type { RunPatch, RunRecord, RunSpec } from '../contract/run.ts'
 import type { TakenSecrets } from '../contract/secrets.ts'
 import type { Reason, RunStatus } from '../contract/status.ts'
 
-/** What the engine needs of the world. Call order, concurrency and idempotence are written here only. */
+/**
+ * Interfaces that the engine needs of the world. Call order, concurrency and idempotence are written here
+ * only.
+ */
 
 export interface RunQuery {
   statuses?: readonly RunStatus[]
@@ -86,7 +89,10 @@ export interface AttemptSink {
   waiting(why: string): void
   /** Which secrets it is given, just before it is sent to its machine. The same again changes nothing. */
   secrets?(taken: TakenSecrets): void
-  /** It was placed after having waited. False: it has ended meanwhile, or `cancel` was called for it. Resolves after commit. */
+  /**
+   * The attempt was placed after having waited. False: it has ended meanwhile, or `cancel` was called for it.
+   * Resolves after commit.
+   */
   assigned(placement: Placement): Promise<boolean>
   /**
    * Reports in order, `ended` last and once; calls may overlap. Resolves after commit, never without it. One for an
@@ -186,8 +192,9 @@ export interface OutputStore {
    */
   recover?(attemptId: string, stream: StreamName, syncedBytes: number): Promise<number>
   /**
-   * What was kept when it was called lasts as long as the events do: on the disk, also if the power fails, where those are.
-   * May overlap with the others. Rejects where that is not sure; then no `seal` of the stream succeeds.
+   * Bytes that were kept when it was called last as long as the events do: on the disk, also if the power
+   * fails, where those are. May overlap with the others. Rejects where that is not sure; then no `seal` of
+   * the stream succeeds.
    */
   sync(attemptId: string, stream: StreamName): Promise<void>
   /** Bytes from start (inclusive) to end (exclusive), cut at the length; empty past the end. */

@@ -99,7 +99,7 @@ class Follower {
     this.#leave = leave
   }
 
-  /** What was told so far is no news: to be called before the log is read. */
+  /** Forgets the news so far: to be called before the log is read. */
   reads(): void {
     this.#news = false
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { builtinActions as catalog } from '../../contract/actions.ts'
 import { parseWorkflow } from './check.ts'
 
-/** What is told of steps, each a line of YAML. */
+/** The problems that are told of steps, each of these a line of YAML. */
 function told(steps: readonly string[], more = ''): string[] {
   const text = `version: v0.1\nname: w\n${more}steps:\n${steps.map((step) => `  - ${step}\n`).join('')}`
   const { workflow, problems } = parseWorkflow(text, { catalog })

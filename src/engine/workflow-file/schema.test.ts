@@ -10,7 +10,7 @@ const schema = workflowSchema({
   'my.own': { args: z.strictObject({ word: z.enum(['a', 'b']) }), raw: [], place: 'host' },
 }) as unknown as Record<string, Record<string, unknown>>
 
-/** What the schema refers to, by `#/…`. */
+/** The references of the schema, by `#/…`. */
 function references(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, inner]) =>

@@ -16,7 +16,7 @@ import { otherActions, otherValues } from './values.ts'
 
 type Map = Record<string, unknown>
 
-/** What may stand where a word of another system does. */
+/** Values that may stand where a word of another system does. */
 const givens = [
   undefined,
   null,
@@ -59,7 +59,7 @@ function withKeys(place: string, { at }: Instead, keys: Map): Map {
   return file
 }
 
-/** What has to stand beside a key. */
+/** Keys that have to stand beside others, by action or place. */
 const mainArgument: Readonly<Record<string, Map>> = {
   'cmd.run': { cmd: 'x' },
   'shell.run': { script: 'x' },
