@@ -39,13 +39,13 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
   jobSeconds: 5,
 }
 
-/** What the hub was told of repositories. */
+/** The settings of repositories that the hub was given. */
 export interface Repositories {
   /** The one runner group that runs for it go to; undefined: any. */
   groupOf(repository: string | undefined): string | undefined
 }
 
-/** What the routes work with. */
+/** All that the routes work with. */
 export interface ApiContext {
   engine: EngineFace
   accounts: AccountStore
@@ -66,13 +66,15 @@ export interface ApiContext {
 
 export type ApiApp = FastifyInstance
 
-/** What the API needs of the fleet. */
+/** The fleet as the API needs it. */
 export interface RunnersFace {
   /** The tenant's runners, connected or not. */
   list(tenant: string): RunnerView[] | Promise<RunnerView[]>
-  /** What it was given and has not ended; none where it is not known. */
+  /** Attempts that the runner was given and has not ended; none where the runner is not known. */
   attempts(runner: TenantRunner): AttemptSpec[] | Promise<AttemptSpec[]>
-  /** It takes nothing new and finishes what it has, until `undrain`. False: it is not known. */
+  /**
+   * The runner takes nothing new and finishes what it has, until `undrain`. False: the runner is not known.
+   */
   drain(runner: TenantRunner): boolean | Promise<boolean>
   /** False: it is not known. */
   undrain(runner: TenantRunner): boolean | Promise<boolean>

@@ -35,7 +35,7 @@ export function metricsHandlers({ metrics }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** What `openapi.ts` makes of the routes. */
+/** The documentation that `openapi.ts` makes of the routes. */
 export interface ApiDocs {
   /** The OpenAPI document, as JSON. */
   document: string

@@ -99,7 +99,7 @@ async function sendList(
   }
 }
 
-/** What the log has: the texts are read piece by piece, as the reader takes them. */
+/** Reads events as the log has them: the texts are read piece by piece, as the reader takes them. */
 const WITHOUT_TEXT = { outputBytes: 0 }
 
 const eventText = (
@@ -119,7 +119,7 @@ async function sendPieces(paced: PacedResponse, pieces: AsyncIterable<string>): 
 
 /** Most bytes of an output that are held for a reader. */
 const PIECE_BYTES = 32 * 1024
-/** What an event costs beside its text, measured in bytes of text. */
+/** The cost of an event beside its text, measured in bytes of text. */
 const EVENT_BYTES = 512
 type Reads = Pick<EngineFace, 'output'>
 
@@ -130,7 +130,7 @@ export class EventText {
   readonly #user: string
   readonly #runId: string
   readonly #outputBytes: number
-  /** What may still be sent before it is another's turn. */
+  /** Bytes that may still be sent before it is another's turn. */
   #credit = 0
 
   /** `outputBytes`: of each stream of an attempt only so many bytes come as text. */

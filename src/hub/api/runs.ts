@@ -109,8 +109,8 @@ type Made = Pick<Submission, 'blueprint' | 'yaml' | 'workflow' | 'vars'>
 const shapes = ['yaml', 'workflow', 'agent', 'input'] as const
 
 /**
- * What a request to create a run asks for, by the shape that it has. Throws `bad_request` and what blueprints and
- * `checkAgent` throw.
+ * The run that a request to create one asks for, by the shape of the request. Throws `bad_request` and what
+ * blueprints and `checkAgent` throw.
  */
 async function blueprintRun(body: CreateRun, checkAgent: (name: string) => Promise<void>): Promise<Made> {
   const given = shapes.filter((shape) => body[shape] !== undefined)
@@ -186,7 +186,7 @@ function runStatus(record: RunRecord, steps: readonly StepView[]): RunStatusView
 }
 
 export function runActionHandlers({ engine, accounts }: ApiContext) {
-  /** What the run is after the change. */
+  /** The run's status after the change. */
   const accepted = async (runId: string) => ({ run_id: runId, status: (await engine.get(runId))!.status })
 
   const decide = async (

@@ -61,8 +61,9 @@ export function secretHandlers({ secrets }: ApiContext) {
 }
 
 /**
- * What a request of this user means. An admin's secrets are for everybody's runs; those that another user sets for the name of a
- * repository or workflow are for that user's own runs, as whoever starts a run chooses these names. Throws `forbidden`.
+ * The place of the secret that a request of this user means. An admin's secrets are for everybody's runs;
+ * those that another user sets for the name of a repository or workflow are for that user's own runs, as
+ * whoever starts a run chooses these names. Throws `forbidden`.
  */
 function placeOf(
   identity: Identity,

@@ -62,7 +62,7 @@ async function runnerTenant(auth: Auth, token: string | undefined): Promise<stri
   throw new ErrandError('unauthorized', runner.refused, { hint: 'Only runners read this.' })
 }
 
-/** It comes from this machine, and was passed on by no proxy. */
+/** Whether the request comes from this machine, and was passed on by no proxy. */
 function isLocal({ headers, socket }: FastifyRequest): boolean {
   const { remoteAddress = '', localAddress } = socket
   const loopback = /^(::ffff:)?127\.|^::1$/.test(remoteAddress)

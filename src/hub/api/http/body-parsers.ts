@@ -4,7 +4,7 @@ import { isNestedDeeper } from '../../../platform/untrusted-input.ts'
 import type { ApiApp, ApiLimits } from '../api-context.ts'
 import { answerBrokenRequest } from './error-answers.ts'
 
-/** What is deeper is read, but cannot surely be gone through on the stack. */
+/** Deepest body that is taken: a deeper one is read, but cannot surely be gone through on the stack. */
 const MOST_DEEP = 1_000
 
 /** JSON, where an empty body is none; and YAML, which stands for `{yaml: <the text>}`. */

@@ -5,11 +5,11 @@ import type { ApiContext } from '../api-context.ts'
 import { bearer } from './access.ts'
 import type { PacedResponse } from './paced-response.ts'
 
-/** What is streamed, in words for the log and the reader. */
+/** A stream, in words for the log and the reader. */
 interface Streamed {
   what: 'events' | 'log'
   runId: string
-  /** What a reader does that was too slow. */
+  /** Tells a reader that was too slow how to go on. */
   goOn: string
   /** Rejects where this user, as it is now, may not see it. */
   allow(identity: Identity): Promise<unknown>

@@ -39,7 +39,9 @@ export class PacedResponse {
     return this.#gone.signal
   }
 
-  /** It waits for its reader: a keep-alive would only wait too, and hide that the reader is gone. */
+  /**
+   * Whether the answer waits for its reader: a keep-alive would wait too, and hide that the reader is gone.
+   */
   get waiting(): boolean {
     return this.#wake !== undefined
   }
@@ -100,7 +102,7 @@ const READS_AT_ONCE = 2
 export class PacedResponses {
   readonly #open = new Map<PacedResponse, string>()
   readonly #limits: { slowReaderMs: number; readersPerUser: number }
-  /** What is read for them is read in turns, by user. */
+  /** Reads for the streams are made in turns, by user. */
   readonly turns = new FairTurns(READS_AT_ONCE)
 
   constructor(limits: { slowReaderMs: number; readersPerUser: number }) {

@@ -27,7 +27,7 @@ export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, htt
   }
 }
 
-/** What the schema makes of the value. Throws `bad_request`, which names `place` and says what is to stand there. */
+/** The value as the schema makes it. Throws `bad_request` with `place` and what is to stand there. */
 export function checked<S extends z.ZodType>(schema: S, value: unknown, place: string): z.output<S> {
   const parsed = safeParse(schema, value)
   if (parsed.success) return parsed.data as z.output<S>
