@@ -16,7 +16,7 @@ export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspace
   env?: NodeJS.ProcessEnv
   /** The agents of this machine; absent: it carries out none. */
   agents?: AgentsOptions
-  /** What the bots of this machine share; absent: it carries out none. */
+  /** Services that the bots of this machine share; absent: it carries out none. */
   bots?: BotServices
 }
 

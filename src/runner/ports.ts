@@ -41,7 +41,7 @@ export type AgentPlan = Omit<AgentRunArgs, 'permissions'> & { permissions: Permi
 export type BotPlan = BotServeArgs
 
 /**
- * What a step can do on a machine. A process outlives the runner; an inline action ends with it.
+ * A thing that a step can do on a machine. A process outlives the runner; an inline action ends with it.
  * Throwing an `ErrandError` fails the attempt (`invalid_argument`, else `action_failed`) with its message.
  */
 export type Action =

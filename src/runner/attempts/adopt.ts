@@ -8,7 +8,7 @@ import type { FoundWrapper } from './wrapped-process.ts'
 /** How long a wrapper may take from making its claim to having written it. */
 const CLAIM_WRITTEN_WITHIN_MS = 2_000
 
-/** What waits for a process that an earlier process of this runner may have started. */
+/** An attempt whose process may have been started by an earlier process of this runner. */
 export interface Adoptable {
   /** Mark of its processes. */
   readonly mark: string

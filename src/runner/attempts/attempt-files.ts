@@ -13,13 +13,13 @@ export interface Left {
   secrets: AttemptSecrets | undefined
 }
 
-/** What stands in an attempt's folder, opened. */
+/** The files of an attempt's folder, opened. */
 export interface AttemptFiles extends Left {
-  /** What its processes run in. */
+  /** The scope that the attempt's processes run in. */
   cage: Scope
   /** `NAME=value` in the environment of its processes. */
   mark: string
-  /** What they get of the step. */
+  /** The variables that the attempt's processes get of the step. */
   env: Readonly<Record<string, string>>
   journal: AttemptJournal
   output: FileOutput

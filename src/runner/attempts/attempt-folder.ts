@@ -24,7 +24,7 @@ import { bootId, parseStat } from '../../platform/proc.ts'
 import { ScopeFacts } from '../limits/scope-facts.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 
-/** What is fixed for an attempt, in `spec.json`. */
+/** The facts of an attempt that do not change, in `spec.json`. */
 export const AttemptFacts = z.object({
   spec: AttemptSpec,
   epoch: z.number().int(),
@@ -34,11 +34,11 @@ export const AttemptFacts = z.object({
   export_vars: z.boolean(),
   /** The folders' storage when it was begun; absent where an older version began it. */
   storage: z.string().optional(),
-  /** What carries it out; absent: a process. */
+  /** The kind of driver that carries it out; absent: a process. */
   kind: z.enum(['agent', 'bot']).optional(),
   /** Secrets are hidden in what it puts out; until its end they stand beside this. */
   masked: z.boolean().optional(),
-  /** What holds its processes to their limits; absent where an older version began it. */
+  /** The scope that holds its processes to their limits; absent where an older version began it. */
   cage: ScopeFacts.optional(),
 })
 export type AttemptFacts = z.infer<typeof AttemptFacts>

@@ -29,11 +29,11 @@ export interface AttemptTableOptions {
   /** Folder of the attempts' folders; one process at a time. */
   dir: string
   workspaces: Workspaces
-  /** What a relative `output_path` is seen from (default: this process's folder). */
+  /** The folder that a relative `output_path` is seen from (default: this process's folder). */
   outputDir?: string
   /** Between SIGTERM and SIGKILL where a timeout has passed (default 5 s). */
   timeoutGraceMs?: number
-  /** What holds attempts to their limits; absent: a watchdog. */
+  /** Holds attempts to their limits; absent: a watchdog does. */
   limits?: LimitKeeper
   /** Values that no attempt may put out, beside its own secrets, by name. */
   ownSecrets?: Readonly<Record<string, string>>
@@ -41,7 +41,7 @@ export interface AttemptTableOptions {
   mountedSecretsDir?: string
 }
 
-/** What the attempts of this machine share, whatever their kind. */
+/** All that the attempts of this machine share, whatever their kind. */
 export class AttemptTable {
   readonly held = new HeldAttempts()
   readonly folders: AttemptFolders

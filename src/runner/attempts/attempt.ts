@@ -11,7 +11,7 @@ import { type AttemptOutput, measuredEnd } from './measured-end.ts'
 import { callAt, type Polled, type Poller } from './timers.ts'
 import type { Cause, Ending } from './verdict.ts'
 
-/** What an attempt needs of the cage that its processes run in. */
+/** The part of a scope that an attempt needs of the cage that its processes run in. */
 export type AttemptLimiter = Pick<Scope, 'look' | 'lastLook' | 'usage' | 'close' | 'end'>
 
 export interface AttemptOptions {
@@ -22,7 +22,7 @@ export interface AttemptOptions {
   /** With those of an earlier process of this runner. Where the last is its end, there is nothing to drive. */
   journal: AttemptJournal
   output: AttemptOutput
-  /** What its processes run in; absent: nothing that this machine limits by itself. */
+  /** The cage that its processes run in; absent: nothing that this machine limits by itself. */
   cage?: AttemptLimiter
   masker?: Masker
   /** In words, which secrets of the step are not hidden, or not in all forms. */
@@ -31,11 +31,11 @@ export interface AttemptOptions {
   poller?: Poller
   /** Between SIGTERM and SIGKILL where the timeout has passed. */
   timeoutGraceMs: number
-  /** What a relative `output_path` is seen from; absent: who takes the output puts it there. */
+  /** The folder that a relative `output_path` is seen from; absent: who takes the output puts it there. */
   outputDir?: string
   /** Where its journal stands, for messages. */
   path: string
-  /** What carries it out. */
+  /** Makes the driver that carries the attempt out. */
   driver(attempt: Driven): Driver
   /** Its end is kept: what it has of secrets is not needed any more. */
   dropSecrets(): void
@@ -255,7 +255,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     if (kept) this.#options.dropSecrets()
   }
 
-  /** What ended quicker than it was looked at. */
+  /** Looks once more, for a breach of limits by what ended before it was looked at. */
   async #lookLast(): Promise<void> {
     const breach = await this.#cage?.lastLook()
     if (breach !== undefined) this.journal.keepCause({ type: 'failed', ...breach })

@@ -13,7 +13,7 @@ export interface DurableAttemptsOptions extends AttemptTableOptions {
   registry: ActionRegistry
   /** This process's environment, of which commands get only the list in `process-environment.ts`. */
   env: NodeJS.ProcessEnv
-  /** What carries out more than commands and inline actions; absent: this machine carries out none of these. */
+  /** Drivers for more than commands and inline actions; absent: this machine carries out none of these. */
   drivers: { agent?: DriverKind; bot?: DriverKind }
   /** Is told of what cannot be taken up again. */
   log?: Log

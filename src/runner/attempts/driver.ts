@@ -31,9 +31,9 @@ export interface Driver {
   sweep(ending: Ending): Promise<Swept>
   /** While it sweeps: without a grace from now on. */
   hurry?(): void
-  /** What the end's message ends with; the output is final. Asked where it came to its end by itself. */
+  /** The last words of the end's message; the output is final. Asked where it came to its end by itself. */
   lastWords?(): Promise<string | undefined>
-  /** What it used; absent: what the limits have measured. */
+  /** The usage as the driver knows it; absent: as the limits have measured it. */
   usage?(): AttemptUsage | undefined
   /** Ends all of it without a grace. Nobody watches it any more, and nothing is told. */
   kill(): Promise<void>
@@ -41,7 +41,7 @@ export interface Driver {
   leave?(): void | Promise<void>
 }
 
-/** What is left when a driver has swept. */
+/** The state that a driver leaves behind when it has swept. */
 export interface Swept {
   /** A process of it could not be killed. */
   survives?: boolean
@@ -51,13 +51,13 @@ export interface Swept {
 /** An attempt, as its driver sees it. */
 export interface Driven {
   readonly spec: AttemptSpec
-  /** What is told of it. Its end is told by `finish` alone. */
+  /** All that is told of the attempt. Its end is told by `finish` alone. */
   readonly journal: AttemptJournal
   /** Why it is ended; known also where the order was given before a restart. */
   readonly cause: Cause | undefined
   /** Hides its secrets; undefined where there are none. */
   readonly masker: Masker | undefined
-  /** It is there: told once, watched, and its time is limited. */
+  /** The process is there: told once, watched, and its time is limited. */
   running(pid: number | undefined, startedAtMs: number): void
   /** There is more of its output. */
   refresh(): boolean
@@ -65,9 +65,9 @@ export interface Driven {
   stop(cause: Cause, graceMs: number): void
   /** Carries out the order to end that came before a restart; nothing where there was none. */
   stopAsOrdered(): void
-  /** What had to be kept could not be: ends it at once. Without a message it is the journal. */
+  /** Something that had to be kept was not: ends the attempt at once. Without a message it is the journal. */
   unkept(message?: string): void
-  /** It is over, once: what is left is swept, its output measured, its end told. Never rejects. */
+  /** The attempt is over, once: what is left is swept, its output measured, its end told. Never rejects. */
   finish(ending: Ending, more?: Over): Promise<void>
 }
 

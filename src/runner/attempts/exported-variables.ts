@@ -20,7 +20,7 @@ export class ExportScanner {
   readonly #malformed: string[] = []
   #malformedLines = 0
 
-  /** What is to be told of lines that begin like an export and are none. */
+  /** A warning of lines that begin like an export and are none; undefined where there are no such lines. */
   get warning(): string | undefined {
     if (this.#malformedLines === 0) return undefined
     const lines =
@@ -40,7 +40,7 @@ export class ExportScanner {
     this.#drop(false)
   }
 
-  /** What follows the newline of the line begun before; undefined where the chunk holds none. */
+  /** Returns the bytes behind the newline of the line begun before; undefined where the chunk holds none. */
   #endBegunLine(chunk: Buffer): Buffer | undefined {
     const end = chunk.indexOf(NEWLINE)
     if (!this.#skipping) this.#begin(end < 0 ? chunk : chunk.subarray(0, end))
@@ -108,7 +108,7 @@ export class ExportScanner {
   }
 }
 
-/** What one attempt may export in all, names and values. */
+/** Most bytes that one attempt may export in all, names and values. */
 export const MAX_EXPORT_BYTES = 1024 * 1024
 
 /** Variables an attempt exports; holds no more than the limit, and knows when more was asked of it. */

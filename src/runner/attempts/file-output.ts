@@ -23,7 +23,7 @@ export interface FileOutputOptions {
 
 /** The two output files of a process, and what of them may leave this machine: as they grow, and at the end. */
 export class FileOutput implements AttemptOutput {
-  /** What the process writes. */
+  /** The files that the process writes. */
   readonly files: Readonly<Record<StreamName, TailFile>>
   readonly scanner: ExportScanner | undefined
   readonly values: OutputValues
@@ -103,7 +103,7 @@ export class FileOutput implements AttemptOutput {
     for (const stream of STREAMS) this.files[stream].freeze()
   }
 
-  /** It ended so in an earlier process of this runner. */
+  /** The output ended so in an earlier process of this runner. */
   found({ streams }: AttemptEnd, masked: boolean): void {
     for (const stream of STREAMS) {
       const length = streams?.[stream]?.length ?? 0
@@ -206,8 +206,9 @@ const writeAsync = promisify(writeCallback)
 const COPY_BYTES = 1024 * 1024
 
 /**
- * What of a file may leave this machine: up to the first secret the file itself, from there on a second one beside it.
- * So output without a secret is written once. All is made again from the first byte after a restart.
+ * The part of a file that may leave this machine: up to the first secret the file itself, from there on a
+ * second one beside it. So output without a secret is written once. All is made again from the first byte
+ * after a restart.
  */
 class MaskedFile {
   readonly #raw: TailFile

@@ -20,8 +20,8 @@ export class JournalFile {
   readonly #durable: boolean
 
   /**
-   * What stands behind the last line that is whole is cut off. `durable`: what was appended is on the disk, even if the power
-   * fails. Throws where the file cannot be opened.
+   * Cuts off all behind the last line that is whole. `durable`: what was appended is on the disk, even if the
+   * power fails. Throws where the file cannot be opened.
    */
   constructor(path: string, { durable }: { durable: boolean }) {
     this.#path = path
@@ -73,7 +73,7 @@ function parseLines(data: Buffer): { entries: JournalEntry[]; bytes: number } {
  */
 export class AttemptJournal {
   readonly list: AttemptReport[] = []
-  /** What an earlier process of this runner told the session, with the place among the agent's lines. */
+  /** Events that an earlier process of this runner told the session, by place among the agent's lines. */
   readonly events: { at: number; event: SessionEvent }[] = []
   /** How many items of a session's the reports hold. */
   covered = 0

@@ -70,7 +70,10 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 const MARK = 'ERRAND_ATTEMPT_MARK'
 export const markOf = (key: string): string => `${MARK}=${key}`
 
-/** What the machine's own environment gives a command on a runner; `more` names what it gives beyond the list. */
+/**
+ * The variables that a command on a runner gets of the machine's own environment; `more` names those that it
+ * gets beyond the list.
+ */
 export function passedOn(env: NodeJS.ProcessEnv, more: readonly string[] = []): Record<string, string> {
   const passed: Record<string, string> = { PATH: DEFAULT_PATH }
   for (const name of [...PASSED_ON, ...more]) {

@@ -36,12 +36,12 @@ export interface Measurable {
   output: AttemptOutput
   /** Exported by what carried it out. */
   exports: Record<string, string> | undefined
-  /** What a relative `output_path` is seen from; undefined: who takes the output puts it there. */
+  /** The folder that a relative `output_path` is seen from; undefined: who takes the output puts it there. */
   outputDir: string | undefined
   masker: Masker | undefined
   /** This process lets go of it, and a later one measures it again. */
   closed(): boolean
-  /** What its message ends with; asked where it came to its end by itself. */
+  /** The last words of the end's message; asked where the attempt came to its end by itself. */
   lastWords(): Promise<string | undefined>
 }
 

@@ -8,7 +8,7 @@ export const MAX_VALUE_BYTES = 64 * 1024
 const MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
 type Source = Exclude<OutputSource, string>
-/** What an agent's attempt tells beside its streams. */
+/** Values that an agent's attempt tells beside its streams. */
 export type Told = 'answer' | 'files' | 'value'
 
 const isStream = (from: Source['from']): from is StreamName => from === 'stdout' || from === 'stderr'

@@ -99,7 +99,7 @@ interface Endings {
   cause?: Cause
   scanner?: ExportScanner
   values?: OutputValues
-  /** What an inline action exported itself. */
+  /** Variables that an inline action exported itself. */
   exports?: Record<string, string>
   /** Hides the secrets in its texts. `scanner` and `values` have seen nothing but masked output. */
   masker?: Masker

@@ -18,9 +18,9 @@ export interface WrappedProcessOptions {
   folder: AttemptFolder
   /** `NAME=value` in its processes' environment. */
   mark: string
-  /** What its processes run in. */
+  /** The scope that its processes run in. */
   cage: Scope
-  /** It has ended, by itself; may be called more than once. */
+  /** The process has ended, by itself; may be called more than once. */
   onEnd(ending: Ending, endedAtMs?: number): void
 }
 
@@ -148,15 +148,15 @@ const lost = (pid: number): Ending => ({
 })
 
 /**
- * What stands between the runner and a command, so that the command outlives the runner and its exit code is
- * kept. Arguments: claim file, exit file, how many cgroups the command puts itself into, these, then the command.
- * Descriptors 3 and 4 become its output.
+ * A wrapper between the runner and a command, so that the command outlives the runner and its exit code is
+ * kept. Arguments: claim file, exit file, how many cgroups the command puts itself into, these, then the
+ * command. Descriptors 3 and 4 become its output.
  *
- * The claim is made without overwriting, so that of all that might run the command only one does. A handler is
- * not inherited, as ignoring a signal would be: a signal to the group ends the command and not the wrapper. A
- * SIGTERM that comes before the command is started keeps it from being started.
- * Only builtins: no fork beyond the command. That has a subshell because a shell tells of a signal that killed it
- * ("Terminated") where its own error output goes, and without one that would be the command's.
+ * The claim is made without overwriting, so that of all that might run the command only one does. A handler
+ * is not inherited, as ignoring a signal would be: a signal to the group ends the command and not the
+ * wrapper. A SIGTERM that comes before the command is started keeps it from being started.
+ * Only builtins: no fork beyond the command. That has a subshell because a shell tells of a signal that
+ * killed it ("Terminated") where its own error output goes, and without one that would be the command's.
  */
 const CLAIM = `
 errand_stop=

@@ -36,7 +36,7 @@ async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>
   return {
     ...here,
     uploads,
-    /** What becomes of the next requests. */
+    /** Answers to the next requests, in place of the usual ones. */
     faults,
     async archive(steps: readonly string[], more: object = {}) {
       const dockerfile = [`FROM ${await baseImage('busybox:latest')}`, ...steps].join('\n')

@@ -219,7 +219,7 @@ class BotDriver implements Driver {
       await engine.remove(id)
   }
 
-  /** It cannot be carried out. */
+  /** Ends the attempt, which cannot be carried out. */
   #refuse(error: unknown): void {
     void this.#attempt.finish(this.#failure(error))
   }

@@ -146,7 +146,7 @@ async function buildLines(
   return lines
 }
 
-/** What it prints until its end, or until it has printed `enough`. */
+/** The text that the container prints until its end, or until it has printed `enough`. */
 async function printed(engine: DockerEngine, id: string, enough?: string): Promise<string> {
   let text = ''
   for await (const { bytes } of engine.logs(id, { follow: true, signal: never })) {

@@ -147,7 +147,7 @@ export function basesOf(choice: LimitChoice): readonly string[] {
   return Object.values(choice.bases).filter((folder) => folder !== undefined)
 }
 
-/** What no attempt of this machine may use more of. Throws `invalid_argument`. */
+/** Limits that no attempt of this machine may exceed. Throws `invalid_argument`. */
 export const defaultLimits = (env: Env): AttemptLimits => ({
   cpus: setting(env, 'ERRAND_LIMIT_CPUS'),
   memory_bytes: setting(env, 'ERRAND_LIMIT_MEMORY'),
@@ -155,7 +155,7 @@ export const defaultLimits = (env: Env): AttemptLimits => ({
   disk_bytes: setting(env, 'ERRAND_LIMIT_DISK'),
 })
 
-/** What is to hold limits; undefined where this machine shall choose. Throws `invalid_argument`. */
+/** The holder of limits asked for; undefined: this machine shall choose. Throws `invalid_argument`. */
 export function wantedHolder(env: Env): HeldBy | undefined {
   const wanted = setting(env, 'ERRAND_LIMITS')
   return wanted === 'auto' ? undefined : wanted

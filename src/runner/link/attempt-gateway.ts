@@ -72,7 +72,7 @@ export class AttemptGateway {
     this.#dropping.add(dropping)
   }
 
-  /** What was to be released is. */
+  /** Resolves when all that was to be released is. */
   async released(): Promise<void> {
     await Promise.all(this.#dropping)
   }

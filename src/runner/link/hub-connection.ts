@@ -45,7 +45,7 @@ export interface ConnectionOptions {
   handshakeTimeoutMs: number
   /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
   welcomed(lostAfterMs: number, sentAtMs: number): void
-  /** What the hub asks; it never rejects. The signal is aborted with the link. */
+  /** Answers a question of the hub; never rejects. The signal is aborted with the link. */
   answer(askId: string, ask: Ask['ask'], signal: AbortSignal): Promise<DataAnswer>
   /** How the bots of its machine are: all of them are told over each new link. */
   bots?(): BotLive[]
@@ -62,7 +62,7 @@ const Unreadable = z.object({
 
 type Start = Extract<HubFrame, { type: 'start' }>
 type Ask = Extract<HubFrame, { type: 'ask' }>
-/** What a runner tells of its machine whenever it has changed. */
+/** Frames in which a runner tells of its machine whenever that has changed. */
 export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' | 'bots' }>
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 

@@ -37,7 +37,7 @@ const spec = {
 
 let server: Server
 let sockets: WebSocketServer
-/** What the server answers to an upgrade: a status with this code, or else a WebSocket. */
+/** The server's answer to an upgrade: a status with this code, or else a WebSocket. */
 let status: number | undefined
 let code: string
 let link: HubLink | undefined

@@ -41,7 +41,7 @@ export interface HubLinkOptions {
 
 const FIRST_RETRY_MS = 100
 const LAST_RETRY_MS = 10_000
-/** What takes a person, such as an update: tried again without hurry. */
+/** Pauses for a failure that takes a person to mend, such as an update: tried again without hurry. */
 const SLOW_RETRY = { firstMs: 1_000, maxMs: 300_000 }
 /** Kinds of frames that were left aside: more than these are not told of. */
 const MAX_TOLD = 20
@@ -145,7 +145,7 @@ export class HubLink {
     this.#session?.drain()
   }
 
-  /** What this machine has from now on. */
+  /** Tells what this machine has from now on. */
   tell(news: MachineNews): void {
     if (news.type === 'agents') this.#machine.agents = news.agents
     else if (news.type === 'containers') this.#machine.containers = news.containers

@@ -7,7 +7,7 @@ import type { HeldAttempt } from '../ports.ts'
 
 export interface LeaseOptions {
   runnerId: string
-  /** What this runner has now. */
+  /** The attempts that this runner has now. */
   held(): readonly HeldAttempt[]
   /** Tells the next process of this runner how far the lease goes. Absent: it is kept nowhere. */
   file?: string
@@ -20,7 +20,9 @@ const Kept = z.object({ boot_id: z.string(), answered_at_ms: z.number(), lost_af
 
 /** At most so long a time, and so great a share of the lease, between SIGTERM and SIGKILL. */
 const GRACE = { ms: 10_000, share: 1 / 4 }
-/** What is left of the lease after SIGKILL: for processes that take a moment to go, and for clocks that differ. */
+/**
+ * Time of the lease left after SIGKILL: for processes that take a moment to go, and for clocks that differ.
+ */
 const SPARE = { ms: 2_000, share: 1 / 10 }
 /** How long the hub may take to answer once this process goes on that was stopped, or not there. */
 const ASK = { ms: 5_000, share: 1 / 4 }

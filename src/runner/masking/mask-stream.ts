@@ -26,7 +26,10 @@ export class MaskStream {
     this.#matcher = matcher
   }
 
-  /** What may go out now. It can be a part of `bytes` itself; these may be changed once it is used. */
+  /**
+   * Returns the bytes that may go out now. They can be a part of `bytes` itself, which may be changed once
+   * they are used.
+   */
   push(bytes: Buffer): Buffer {
     if (bytes.length <= SLICE_BYTES) return joined(this.#take(bytes, false))
     const parts: Buffer[] = []
@@ -88,7 +91,7 @@ interface Range {
   end: number
 }
 
-/** What matches cover together; ranges that overlap or touch become one. */
+/** The ranges that matches cover together; ranges that overlap or touch become one. */
 class CoveredRanges {
   /** Ascending, with something between each two. */
   readonly list: Range[] = []

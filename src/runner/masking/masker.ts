@@ -4,7 +4,10 @@ import { MAX_WHOLE_BYTES, MIN_SECRET_BYTES, secretBytes, secretPatterns } from '
 
 /** Masks one stream of bytes. */
 export interface StreamMasker {
-  /** What may go out now: what may turn out to be a secret is held back. It can be a part of `bytes` itself. */
+  /**
+   * Returns the bytes that may go out now: those that may turn out to be a secret are held back. They can be
+   * a part of `bytes` itself.
+   */
   push(bytes: Buffer): Buffer
   /** The rest. Nothing is pushed after it. */
   end(): Buffer

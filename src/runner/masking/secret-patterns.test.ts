@@ -21,7 +21,7 @@ const rsaKey = generateKeyPairSync('rsa', {
   publicKeyEncoding: { type: 'spki', format: 'pem' },
 }).privateKey
 
-/** What real encoders make of a text that holds nothing else. */
+/** Real encoders, each for a text that holds nothing else. */
 const encoders: Record<string, (secret: string) => string> = {
   'as it is': (secret) => secret,
   'with CRLF': (secret) => secret.replaceAll(/\r?\n/g, '\r\n'),

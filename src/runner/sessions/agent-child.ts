@@ -14,16 +14,16 @@ export interface AgentChildOptions {
   /** Folder of this process; made where it is not there. */
   path: string
   mark: string
-  /** What the attempt's processes run in. */
+  /** The scope that the attempt's processes run in. */
   cage: Scope
   /** The attempt's standard error, which the program appends to. */
   stderr: TailFile
   /** Its end is news at once. */
   news: WaitUntil
-  /** It is there: begun, or found alive. */
+  /** The process is there: begun, or found alive. */
   onRunning(pid: number, startedAtMs: number): void
   onLine(line: string): void
-  /** It has ended, and all that it said is handed out. */
+  /** The process has ended, and all that it said is handed out. */
   onEnd(ending: Ending): Promise<void>
   onUnkept(message: string): void
 }
@@ -155,7 +155,7 @@ export class AgentChild {
     }
   }
 
-  /** What it says from now on is nothing to anyone. */
+  /** Leaves aside all that the process says from now on. */
   ignore(): void {
     this.#listening = false
   }
@@ -176,7 +176,7 @@ export class AgentChild {
     return this.#process.stop(graceMs)
   }
 
-  /** It goes on. May be called twice. */
+  /** Lets go of the process, which goes on. May be called twice. */
   close(): void {
     this.#listening = false
     this.#process.unref()

@@ -394,7 +394,7 @@ test('a folder that is not allowed is refused, whatever link leads there', async
   await attempts.close()
 })
 
-/** What the stand-in thinks is told as a call of its model that is made again. */
+/** The stand-in's thoughts are told as a call of its model that is made again. */
 const thinksOfRetries = {
   ...acp,
   protocol: (request: SessionRequest, port: ProtocolPort) =>

@@ -226,7 +226,7 @@ class AgentDriver implements Driver {
     await this.#attempt.finish({ type: 'stopped' })
   }
 
-  /** It cannot be carried out. */
+  /** Ends the attempt, which cannot be carried out. */
   #refuse(error: unknown): void {
     void this.#attempt.finish(refusal(error, this.#options.services.options.runnerId))
   }

@@ -56,7 +56,7 @@ export class AgentStart {
     await services.holds.take(keyOf(agent, plan.session.session_id), spec, this.#stop.signal, onWait)
   }
 
-  /** It is in that session: an earlier process of this runner began it, or the agent has told so. */
+  /** The attempt is in that session: an earlier process of this runner began it, or the agent has told so. */
   keep(sessionId: string | undefined): void {
     const { agent, services, spec } = this.#options
     if (sessionId !== undefined) services.holds.keep(keyOf(agent, sessionId), spec)

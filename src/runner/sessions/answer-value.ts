@@ -8,7 +8,10 @@ export type AnswerValue = { json: string } | { wrong: string }
 
 /** More would fill the next prompt, and the run's end, with one mistake. */
 const MOST_PROBLEMS = 20
-/** What is deeper can be read, but not surely gone through on the stack when its secrets are hidden. */
+/**
+ * Deepest value that is taken: a deeper one can be read, but not surely gone through on the stack when its
+ * secrets are hidden.
+ */
 const MOST_DEEP = 1_000
 
 /** Finds a value in an answer and checks it by a JSON Schema. Throws `invalid_argument` for what is no such schema. */
@@ -40,7 +43,7 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
   }
 }
 
-/** What is put behind the prompt, so that the agent knows what is wanted. */
+/** The text put behind the prompt, so that the agent knows what is wanted. */
 export const valueWanted = (schema: Record<string, unknown>): string =>
   `\n\nEnd your last message with one JSON value, in a \`\`\`json block, that fits this JSON Schema:\n${JSON.stringify(schema)}`
 
@@ -58,7 +61,7 @@ function lastJson(text: string): { value: unknown } | undefined {
   return lastBraced(text)
 }
 
-/** What stands between lines that end with three backticks (and a word) and such that begin with them. */
+/** The texts between lines that end with three backticks (and a word) and such that begin with them. */
 function fenced(text: string): string[] {
   const blocks: string[] = []
   let block: string[] | undefined
@@ -100,7 +103,7 @@ function parsed(text: string): { value: unknown } | undefined {
   }
 }
 
-/** What is wrong with a value, by its place; empty where it fits. */
+/** The problems of a value, by their places; empty where it fits. */
 type SchemaCheck = (value: unknown) => string[]
 
 /** The validator takes memory: a runner without such schemas does without it. */

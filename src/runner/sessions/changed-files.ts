@@ -8,7 +8,7 @@ import type { OutputValues } from '../attempts/output-values.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Session } from './session.ts'
 
-/** What the working folder was like before the agent came, kept over restarts. */
+/** The working folder's state before the agent came, kept over restarts. */
 export class Baseline {
   readonly #file: string
   readonly #env: NodeJS.ProcessEnv
@@ -44,7 +44,7 @@ export class Baseline {
   }
 }
 
-/** What a step's outputs may be taken from, beside its streams. */
+/** Tells the values that a step's outputs may be taken from, beside its streams. */
 export async function tellValues(
   values: OutputValues,
   { answer, valueJson, changedPaths }: Session,
@@ -62,7 +62,7 @@ export async function tellValues(
 const run = promisify(execFile)
 const GIT_LIMIT_MS = 20_000
 
-/** What a repository is like: where it stands, and what differs from that. */
+/** The state of a repository: where it stands, and what differs from that. */
 interface RepositoryState {
   head: string
   /** Path below the working folder → what tells two states of it apart. */

@@ -6,7 +6,7 @@ import type { UpdatePipeline } from './update-pipeline.ts'
 export interface Prompt {
   id: string
   text: string
-  /** What the agent is told, where that is more. */
+  /** The whole text that the agent is told, where that is more. */
   whole?: string
   /** By a person or program, while the session ran. */
   given: boolean

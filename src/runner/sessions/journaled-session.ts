@@ -27,9 +27,9 @@ export interface JournaledSessionOptions {
   updates: UpdatePipeline
   onRunning(pid: number, startedAtMs: number): void
   onStartFailed(ending: Ending): void
-  /** What must be kept could not be; the message is the journal's where there is none. */
+  /** Something could not be kept that must be; the message is the journal's where there is none. */
   onUnkept(message?: string): void
-  /** It has taken in a line or an event; not called while it is replayed. */
+  /** The session has taken in a line or an event; not called while it is replayed. */
   onNews(): void
 }
 
@@ -122,7 +122,7 @@ export class JournaledSession {
     this.#child?.close()
   }
 
-  /** It is in the journal: it counts. */
+  /** The event is in the journal: it counts. */
   #take(event: SessionEvent): void {
     if (event.type === 'input') this.#seen.add(event.input.input_id)
     if (event.type === 'launched') this.#launched(event)

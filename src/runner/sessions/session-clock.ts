@@ -41,7 +41,7 @@ export class SessionClock {
     }
   }
 
-  /** It waits for prompts, from now on. */
+  /** The session waits for prompts, from now on. */
   waits(): SessionEvent {
     return { type: 'waits', until: this.#inSeconds(this.#plan.idle_timeout_seconds) }
   }
@@ -61,7 +61,7 @@ export class SessionClock {
     return silent ? `nothing was heard of the agent for ${inactivity_seconds} s` : undefined
   }
 
-  /** What the session is to be told of, as it stands when that is asked for. */
+  /** Events that the session is to be told of, as it stands when they are asked for. */
   *due(session: Pick<Session, 'asked' | 'waits' | 'waitsUntil'>): Iterable<SessionEvent> {
     const decision = this.#plan.permissions.on_ask_timeout
     const answersFirst = this.#clocks.steady() < this.#answersFirstUntilMs

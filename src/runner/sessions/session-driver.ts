@@ -15,11 +15,11 @@ const STOP_GRACE_MS = 5_000
 export interface Driven {
   running(pid: number, startedAtMs: number): void
   stop(cause: Cause, graceMs: number): void
-  /** What must be kept could not be; the message is the journal's where there is none. */
+  /** Something could not be kept that must be; the message is the journal's where there is none. */
   unkept(message?: string): void
   /** The session has come to its end. */
   conclude(end: SessionEnd): void
-  /** What carried it out has. */
+  /** The process that carried it out has come to its end, or could not be started. */
   finish(ending: Ending): Promise<void>
 }
 

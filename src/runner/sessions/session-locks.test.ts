@@ -11,7 +11,7 @@ import {
   update,
 } from '../../../test/support/runner/session-fixture.ts'
 
-/** What goes on with one session, all in the workspace of the run that had it first. */
+/** A prompt that goes on with one session, always in the workspace of the run that had it first. */
 const goesOn = (here: SessionPlace, run_id: string, prompt: string) => {
   const session = { session_id: 'session-1', workspace_of: 'run_test' }
   return here.spec(prompt, { session }, { run_id, attempt_id: `${run_id}.1` })

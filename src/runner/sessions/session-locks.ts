@@ -14,7 +14,7 @@ interface Hold {
 export class SessionLocks {
   readonly #holds = new Map<string, Hold>()
 
-  /** It is in the session already. */
+  /** The holder is in the session already. */
   keep(session: string, by: Holder): void {
     if (!this.#holds.has(session)) this.#holds.set(session, { by, over: Promise.withResolvers() })
   }

@@ -24,7 +24,7 @@ export type SessionEvent =
       rule?: string
     }
   | { type: 'verified'; passed: boolean; how: string; output: string }
-  /** It waits for prompts, until then. */
+  /** The session waits for prompts, until then. */
   | { type: 'waits'; until: string }
   | { type: 'idle_over' }
   | { type: 'stop' }

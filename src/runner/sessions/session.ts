@@ -86,7 +86,7 @@ export class Session {
   get verifying(): { command: string; number: number } | undefined {
     return this.#state.over ? undefined : this.#checks.verifying
   }
-  /** It has nothing to do, and more may come. */
+  /** Whether the session has nothing to do, and more may come. */
   get waits(): boolean {
     const { agent, resting } = this.#state
     const quiet = agent === 'ready' || (agent === 'down' && this.#lastTurn !== undefined)

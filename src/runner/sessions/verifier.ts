@@ -18,7 +18,7 @@ export class Verifier {
     this.#options = options
   }
 
-  /** What an earlier process of this runner has begun. */
+  /** Ends the command that an earlier process of this runner has begun. */
   async endLeft(): Promise<void> {
     await endLeftVerify(this.#options.attemptKey)
   }

@@ -13,7 +13,7 @@ import { type FoundWrapper, WrappedProcess } from '../wrapped-process.ts'
 
 export interface ProcessDriversOptions {
   workspaces: Workspaces
-  /** What commands get of this machine's environment. */
+  /** The variables of this machine's environment that commands get. */
   env: Readonly<Record<string, string>>
 }
 

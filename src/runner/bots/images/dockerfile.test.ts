@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { dockerfileText, isRefusedTrigger, parseDockerfile } from './dockerfile.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 
-/** What the engine is given, and the images that were asked for. */
+/** The text that the engine is given, and the images that were asked for. */
 async function pinned(text: string): Promise<{ text: string; asked: string[] }> {
   const asked: string[] = []
   const file = await pinnedDockerfile(parseDockerfile(text), async (name) => {

@@ -15,8 +15,8 @@ interface CacheMount {
 const MOUNT = '--mount='
 
 /**
- * What stands at the target is put aside and back again: so a cache is empty at first, and the layer is as it would be
- * with a real mount. It fails where one of that cannot be done.
+ * All that stands at the target is put aside and back again: so a cache is empty at first, and the layer is
+ * as it would be with a real mount. It fails where one of that cannot be done.
  */
 const SCRIPT = [
   't=$1 m=$2 o=$3; shift 3',

@@ -1,8 +1,8 @@
 /**
- * What base64 makes of bytes that stand in a longer text: three ways, by how many bytes are before them. A character
- * that other bytes have a part in is left out, so up to four bits of the first and of the last byte stay to be seen;
- * where the bytes (and a newline, as `echo` adds one) are the end of the text, its last characters are known too.
- * Six bytes give seven characters at least.
+ * The base64 of bytes that stand in a longer text: three ways, by how many bytes are before them. A character
+ * that other bytes have a part in is left out, so up to four bits of the first and of the last byte stay to
+ * be seen; where the bytes (and a newline, as `echo` adds one) are the end of the text, its last characters
+ * are known too. Six bytes give seven characters at least.
  */
 export function base64Forms(bytes: Buffer): string[] {
   const forms: string[] = []
@@ -26,7 +26,7 @@ export function base64Forms(bytes: Buffer): string[] {
 const MAX_SEPARATED_BYTES = 1024
 /** Of a longer buffer Node shows so many. */
 const SHOWN_BYTES = 50
-/** What the lines of a dump hold. */
+/** Bytes in each line of a dump. */
 const DUMP_BYTES = 16
 
 /**
@@ -65,7 +65,9 @@ function dumped(pairs: readonly string[]): string[] {
 
 const capitalDigits = (form: string): string => form.replace(/[a-f]/g, (digit) => digit.toUpperCase())
 
-/** What encoders replace; the others differ in what they leave as it is, besides letters and digits. */
+/**
+ * Characters that encoders replace; encoders differ in what they leave as it is, besides letters and digits.
+ */
 const REPLACED = [
   // encodeURIComponent; encodeURI
   /[^A-Za-z0-9\-_.!~*'()]/g,
@@ -109,7 +111,7 @@ const SHORT: Readonly<Record<string, string>> = {
   '\t': '\\t',
 }
 
-/** What encoders write as `\uXXXX` beyond what has no short form. */
+/** Characters that encoders write as `\uXXXX` beyond those that have no short form. */
 const AS_CODE = [
   // JavaScript and most others; Python, and others that keep to ASCII
   /(?!)/,

@@ -1,4 +1,4 @@
-/** What encoders make of the characters that markup keeps for itself, beyond `&`, `<` and `>`. */
+/** Entities that encoders write for the characters that markup keeps for itself, beyond `&`, `<` and `>`. */
 const ENTITIES: readonly Readonly<Record<string, string>>[] = [
   // XML's text; its attributes; jq and XML of Java; HTML of Python, of most others, of PHP, of Go
   {},
@@ -21,7 +21,7 @@ const decimal: Reference = (point) => `&#${point};`
 const hex: Reference = (point) => `&#x${point.toString(16)};`
 const capitalHex: Reference = (point) => `&#x${point.toString(16).toUpperCase()};`
 
-/** What is written as a reference: nothing; a carriage return, or all white space, in XML; what is not ASCII. */
+/** Characters written as a reference: none; a carriage return, or all white space, in XML; all but ASCII. */
 const REFERRED: readonly [RegExp, readonly Reference[]][] = [
   [/(?!)/u, [decimal]],
   [/\r/u, [decimal, capitalHex]],

@@ -19,13 +19,13 @@ const perl: Code = (point) => `\\x{${digits(point, 16, 1)}}`
 
 /** How a program writes a text between quotes with backslashes. */
 interface Dialect {
-  /** What gets a backslash before it, beside the backslash itself. */
+  /** Characters that get a backslash before them, beside the backslash itself. */
   escaped: string
   /** The letters it has for control characters; absent: it writes all of them as they are. */
   letters?: string
   /** Other control characters. */
   control?: Code
-  /** What is not ASCII; absent: as it is. */
+  /** The code of characters that are not ASCII; absent: they stay as they are. */
   wide?: Code
 }
 
@@ -80,7 +80,7 @@ const DIALECTS: readonly Dialect[] = [
   { escaped: '' },
 ]
 
-/** What a shell is given a backslash before: bash's %q, Ruby's Shellwords, Perl's quotemeta. */
+/** Characters that get a backslash for a shell: by bash's %q, Ruby's Shellwords, Perl's quotemeta. */
 const BACKSLASHED = [/[ \t"'\\|&;()<>!{}*[\]?^$`,]|^[#~]|(?<=[=:])~/g, /[^\w\-.,:+/@\n]/g, /[^\w]/g]
 
 /**
