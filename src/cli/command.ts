@@ -10,7 +10,7 @@ export interface OptionSpec {
   multiple?: boolean
   /** Of a boolean: an absolute path that stands behind it is its value. */
   path?: true
-  /** What stands for the value in the help, such as `DIR`. */
+  /** Stands for the value in the help, such as `DIR`. */
   value?: string
   help: string
 }
@@ -28,7 +28,7 @@ export type Values<O extends Options> = {
 
 export interface Command<O extends Options = Options> {
   summary: string
-  /** What it takes besides options, such as `<file|->`; `[x]` may be left out. */
+  /** The arguments that the command takes besides options, such as `<file|->`; `[x]` may be left out. */
   args?: string
   options: O
   /** Lines below the options; at least one. */
@@ -40,7 +40,10 @@ export interface Command<O extends Options = Options> {
 /** Several commands under one word: `errand runs list`. */
 export interface CommandGroup {
   summary: string
-  /** What the one word alone does, with options and what it takes: `errand runner --group gpu`, `errand dispatch FILE`. */
+  /**
+   * The command that the one word alone is, with its options and arguments: `errand runner --group gpu`,
+   * `errand dispatch FILE`.
+   */
   alone?: Command
   commands: Readonly<Record<string, Command>>
 }

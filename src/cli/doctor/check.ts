@@ -1,12 +1,12 @@
-/** What was found. `problem`: something that is meant to work does not. `warning`: worth a look. */
+/** One result of a check. `problem`: something that is meant to work does not. `warning`: worth a look. */
 export interface Finding {
   status: 'ok' | 'warning' | 'problem'
   message: string
-  /** What to do; for what is not ok. */
+  /** Says what to do about it; absent where all is well. */
   fix?: string
 }
 
-/** What the checks look at. */
+/** The folders, addresses and environment that the checks look at. */
 export interface Place {
   /** Data folder of a hub on this machine. */
   data: string

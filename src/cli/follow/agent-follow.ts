@@ -18,7 +18,7 @@ export interface FollowedAgent {
   cancel(force: boolean): Promise<void>
   /** The run for the last line of `--json`. */
   view(): Promise<unknown>
-  /** It was there before, and was given this prompt: what is followed is its turn. */
+  /** The run was there before, and was given this prompt: the turn of this prompt is what is followed. */
   joined?: { input_id: string }
   /** A prompt of this reader that was passed on to it. */
   passedOn?: string
@@ -131,7 +131,10 @@ async function askNext(
   }
 }
 
-/** What a person's Ctrl-C cancels: the turn where more may follow, then the run, then it by force. Other signals: the run. */
+/**
+ * Decides what a person's Ctrl-C cancels: the turn where more may follow, then the run, then the run by
+ * force. Other signals cancel the run.
+ */
 class Interrupts {
   readonly #run: FollowedAgent
   readonly #tell: boolean

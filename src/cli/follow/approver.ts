@@ -25,14 +25,16 @@ export class Approver {
   readonly #options: ApproverOptions
   /** Shared with who else asks in it. */
   readonly terminal = new YesNoQuestions()
-  /** What asks, by run and step, for the instances of a step that ask at one time are answered together. */
+  /**
+   * Open questions, by run and step, for the instances of a step that ask at one time are answered together.
+   */
   readonly #open = new Map<string, { instances: Set<number>; answered: AbortController }>()
 
   constructor(options: ApproverOptions) {
     this.#options = options
   }
 
-  /** It asks a person here. */
+  /** Whether a person is asked here. */
   get asks(): boolean {
     return this.#options.ask
   }
@@ -51,7 +53,7 @@ export class Approver {
       this.#answer(runId, step, 'reject', `nobody can be asked; run with --approve "${step}" or --yes`)
   }
 
-  /** It needs no answer any more. */
+  /** The question needs no answer any more. */
   over(event: EventOf<'approval.answered' | 'step.finished'>, runId: string): void {
     const key = keyOf(event.step, event.phase, runId)
     const open = this.#open.get(key)

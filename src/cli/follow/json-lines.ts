@@ -2,7 +2,7 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunView } from '../../contract/run.ts'
 import { jsonText } from '../print.ts'
 
-/** What an event is about, where it does not say so itself. */
+/** The step and host of an event that does not name them itself. */
 interface Place {
   step?: string
   host?: string

@@ -14,7 +14,10 @@ const finished = (seq: number) => event(seq, { type: 'run.finished', status: 'su
 const logOf = (...events: RunEvent[]) => events
 const failing = (code: ErrorCode) => new ErrandError(code, 'no')
 
-/** What is told of a family: `run seq`, in order. `open` is called with each log that is opened; what it throws, the log throws. */
+/**
+ * The events that are told of a family: `run seq`, in order. `open` is called with each log that is opened;
+ * an error that it throws, the log throws.
+ */
 async function toldOf(
   logs: Record<string, RunEvent[]>,
   open: (runId: string) => void,

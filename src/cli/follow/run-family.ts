@@ -36,7 +36,7 @@ export class FamilyDisplay {
     this.#rules = rules
   }
 
-  /** What to write for this event; often nothing. */
+  /** The text to write for this event; often empty. */
   add(event: RunEvent, member: FamilyMember): string {
     const { runId } = member
     const display = this.#displays.get(runId) ?? this.#displayOf(member)

@@ -4,7 +4,7 @@ import { CLEAR_LINE, passingLine } from '../render/terminal-text.ts'
 /** How often is looked what runs. */
 const LOOK_MS = 1000
 
-/** What there is to tell while nothing happens; `nowMs` is of a clock that goes steadily. */
+/** Texts to show while nothing happens; `nowMs` is of a clock that goes steadily. */
 export interface Meanwhile {
   /** Lines that stay. */
   due(nowMs: number): string

@@ -6,7 +6,10 @@ import { writeFileAtomic } from '../../platform/files.ts'
 import { errandHome } from './errand-home.ts'
 import { type Holder, isHolding, thisProcess } from './pid-lock.ts'
 
-/** What a command that runs steps here has under way, for the next one to tidy up where it is killed. */
+/**
+ * The work that a command which runs steps here has under way, for the next one to tidy up where the command
+ * is killed.
+ */
 export interface LocalRecord extends Holder {
   /** In the mark of each process of its own, and in the name of each temporary folder. */
   key: string

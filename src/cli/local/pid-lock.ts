@@ -86,7 +86,7 @@ function takeAway(file: string, dead: Holder): void {
 
 interface LockedFolder {
   path: string
-  /** What it is, for messages: `data folder`. */
+  /** The folder's name in messages: `data folder`. */
   what: string
   /** The option that names another. */
   option: string

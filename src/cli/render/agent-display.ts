@@ -33,7 +33,7 @@ export class AgentDisplay {
   #failure = ''
   /** That a session was loaded is shown: some tell it again, with their version, in the first turn. */
   #loaded = false
-  /** What is being spoken, and whether its line is open. */
+  /** The kind of text that is being spoken, and whether its line is open. */
   #speaking: 'message' | 'thought' | undefined
   #open = false
   /** A line that the next text takes away. */
@@ -243,7 +243,7 @@ const unifiedLines = (unified: string): DiffLine[] =>
     .filter((line) => /^[+-]/.test(line))
     .map((line) => ({ sign: line[0] as DiffLine['sign'], text: line.slice(1) }))
 
-/** What stands between the lines that both texts begin and end with. */
+/** The lines between those that both texts begin and end with. */
 function changedLines({ old_text, new_text }: z.infer<typeof FileDiff>): DiffLine[] {
   const before = linesOf(old_text)
   const after = linesOf(new_text)

@@ -10,13 +10,13 @@ interface Call {
 }
 
 export interface Followed {
-  /** What it is about to do, the first time that this is known. */
+  /** Says what the tool is about to do, the first time that this is known. */
   label?: string
   ended?: {
     label: string
     status: 'completed' | 'failed' | 'denied'
     diffs: Call['diffs']
-    /** What it says of its failure. */
+    /** The tool's own words on its failure. */
     why?: string
   }
 }
@@ -55,7 +55,9 @@ function labelOf({ title, kind, paths = [] }: Call, id: string): string {
   return [what, ...where.slice(0, 2)].join('  ')
 }
 
-/** What a tool is about to do; some agents' titles are a path alone, and do not say what is done to it. */
+/**
+ * Says what a tool is about to do; some agents' titles are a path alone, and do not say what is done to it.
+ */
 const titleText = (title: string | undefined, kind: string | undefined): string | undefined =>
   title !== undefined && kind !== undefined && /^\S*\/\S*$/.test(title) ? `${kind} ${title}` : (title ?? kind)
 

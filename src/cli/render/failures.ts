@@ -12,11 +12,11 @@ type Ended = Pick<Row, 'step' | 'phase' | 'status' | 'host'>
 
 interface HowEnded {
   why: string
-  /** It is no end yet: it is tried again. */
+  /** This is no end yet: the step is tried again. */
   isTriedAgain?: boolean
-  /** It is one of many instances. */
+  /** One of many instances has ended so. */
   isOneOfMany?: boolean
-  /** What it has put out last, safe for a terminal. */
+  /** The last lines of its output, safe for a terminal. */
   lastLines?: readonly string[]
 }
 

@@ -6,7 +6,7 @@ import { lineText, terminalText } from './terminal-text.ts'
 /** A line without an end is shown in pieces of this many characters. */
 const MAX_LINE = 16 * 1024
 
-/** What is kept of the end of a stream. */
+/** Lines and characters that are kept of the end of a stream. */
 const [LAST_LINES, LAST_CHARACTERS] = [5, 300]
 
 interface Shown {
@@ -16,7 +16,7 @@ interface Shown {
   last: string[]
 }
 
-/** What stands before each line of a stream. */
+/** The text before each line of a stream. */
 type Prefix = (stream: StreamName) => string
 
 /** Cuts the output of one attempt into lines with a prefix, and shows no more of a stream than `maxBytes`. */
@@ -54,7 +54,7 @@ export class LiveLines {
     return this.#lines(event.stream, lines, prefix)
   }
 
-  /** What is left when the attempt has ended: a last line without its end, and what was not shown. */
+  /** The rest when the attempt has ended: a last line without its end, and a note on what was not shown. */
   end(prefix: Prefix, whole: (stream: StreamName) => string): string {
     let text = ''
     for (const [name, { partial, hiddenBytes }] of this.#streams) {
@@ -105,7 +105,7 @@ interface Running {
   startedMs: number
   /** When it was last heard of. */
   heardMs: number
-  /** It is told once it has been quiet for so long. */
+  /** How long the attempt must be quiet until it is told that it runs. */
   nextMs: number
 }
 

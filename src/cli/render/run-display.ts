@@ -47,7 +47,7 @@ export class RunDisplay {
     this.#failures = new Failures(this.#paint)
   }
 
-  /** What to write for this event; often nothing. `nowMs` as for `StillRunning`. */
+  /** The text to write for this event; often empty. `nowMs` as for `StillRunning`. */
   add(event: RunEvent, nowMs: number = performance.now()): string {
     this.#rows.add(event)
     this.#running.add(event, nowMs)
@@ -64,7 +64,7 @@ export class RunDisplay {
     return this.#within(lines.join(''))
   }
 
-  /** What runs now, in a line without its end; empty where nothing does. */
+  /** The steps that run now, in a line without its end; empty where none does. */
   live(nowMs: number): string {
     const steps = this.#running.steps(nowMs)
     const within = (this.#options.within ?? []).map((step) => `${lineText(step)} > `).join('')

@@ -15,7 +15,7 @@ export interface Row {
   finishedAt?: string
 }
 
-/** What the display knows of a run, from its events alone, so that it is the same wherever the run is. */
+/** A run as the display knows it, from its events alone, so that it is the same wherever the run is. */
 export class RunRows {
   readonly rows: Row[] = []
   readonly #steps = new Map<string, Row[]>()

@@ -151,7 +151,7 @@ export function usageCells(attempts: readonly Tried[]): [memory: string, cpu: st
   ]
 }
 
-/** What measured them and held them to their limits, in a line; empty where nothing was measured. */
+/** Says in a line by what attempts were measured and held to limits; empty where nothing was measured. */
 export function holdersText(attempts: readonly Tried[]): string {
   const used = attempts.flatMap(({ usage }) => usage ?? [])
   if (used.length === 0) return ''

@@ -16,7 +16,10 @@ const escapes =
   /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]/g
 const colorEscape = /^\x1b\[[0-9;:]*m$/
 const controls = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;:]*m)/g
-/** What turns the text around it, so that it reads as something else. Marks of a direction are a part of longer texts. */
+/**
+ * Characters that turn the text around them, so that it reads as something else. Marks of a direction are a
+ * part of longer texts.
+ */
 const overriding = /[\u202a-\u202e\u2066-\u2069]/g
 const turning = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 const breaks = /[\t\r\n\u2028\u2029]+/g

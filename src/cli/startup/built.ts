@@ -38,7 +38,10 @@ function program([word, ...rest]: readonly string[]): Promise<Pick<typeof import
     : import('./main-client.ts')
 }
 
-/** It has called the functions that most runs call, so that their code is what is worth keeping. */
+/**
+ * Whether the command has called the functions that most runs call, so that their code is what is worth
+ * keeping.
+ */
 function isUsual(argv: readonly string[]): boolean {
   return !argv.some((arg) => ['--help', '-h', '--hub'].includes(arg))
 }

@@ -5,7 +5,10 @@ import { build } from 'esbuild'
 
 const root = join(import.meta.dirname, '../../..')
 
-/** What `errand run` of a file loads before its first step: the first is its command, the others are those that `run.ts` imports. */
+/**
+ * Files that `errand run` of a file loads before its first step: the first is its command, the others are
+ * those that `run.ts` imports.
+ */
 const LOADED = [
   'src/cli/startup/main-run.ts',
   'src/cli/local/conduct-local.ts',

@@ -124,7 +124,7 @@ async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean
   return 0
 }
 
-/** What a user who may less from now on has left behind that goes on. */
+/** Tells of the runners that go on though the user who enrolled them may do less from now on. */
 async function tellOfRunners(client: ErrandClient, name: string): Promise<void> {
   const { tokens } = await client.tokens.list({ scope: 'runner', status: 'good' })
   const theirs = tokens.filter((token) => token.user.toLowerCase() === name.toLowerCase())

@@ -109,7 +109,7 @@ interface ContinueHere {
   engine: Engine
   store: RunStore
   folder: string
-  /** What is to be called at the end. */
+  /** Functions to call at the end. */
   releases: (() => void)[]
 }
 

@@ -14,7 +14,7 @@ export interface AgentAsk {
   runId: string | undefined
   /** Values for a run on this machine. */
   secrets: Record<string, string>
-  /** What is asked for; `cwd` is where none is given. */
+  /** The request that the options make; `cwd` is where none is given. */
   request(cwd: string | undefined): AgentRequestInput
 }
 

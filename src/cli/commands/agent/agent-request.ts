@@ -73,7 +73,7 @@ type Given = { [K in keyof typeof agentOptions]?: string | string[] | boolean } 
   interactive?: boolean
 }
 
-/** What the options ask for. Throws `UsageError` for a value that cannot be. */
+/** The request that the options make. Throws `UsageError` for a value that cannot be. */
 export function agentRequest(
   prompt: string,
   given: Given,

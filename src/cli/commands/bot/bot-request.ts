@@ -9,7 +9,7 @@ import { keyValues } from '../../option-values.ts'
 import { decodedSecret } from '../../secret-values.ts'
 import { customSource, imageSource, simpleSource } from './bot-source.ts'
 
-/** What a bot is made of, for `start` and `update`. */
+/** Options that say of what a bot is made, for `start` and `update`. */
 export const botRequestOptions = {
   simple: { type: 'string', value: 'FILE', help: 'Run this source text; more of them may follow the id' },
   entrypoint: { type: 'string', value: 'FILE', help: 'With --simple: which of several files is run' },

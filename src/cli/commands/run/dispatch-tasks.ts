@@ -109,7 +109,7 @@ export const dispatchCancel = command({
 
 const isNamed = ({ task_id, run_id }: ListedTask, id: string): boolean => task_id === id || run_id === id
 
-/** What comes of each; one that fails hinders no other. */
+/** The results and the failures of all of them; one that fails hinders no other. */
 async function settled<T>(works: readonly Promise<T>[]): Promise<{ found: T[]; failures: unknown[] }> {
   const answers = await Promise.allSettled(works)
   return {

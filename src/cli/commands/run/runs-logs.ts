@@ -39,7 +39,7 @@ export const runsLogs = command({
   },
 })
 
-/** What there is; answers what is wrong with it. */
+/** Writes the bytes that there are; returns in words how they are damaged, undefined where they are not. */
 async function bytes(
   client: ErrandClient,
   runId: string,

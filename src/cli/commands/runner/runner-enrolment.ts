@@ -10,7 +10,7 @@ import { writeFileAtomic } from '../../../platform/files.ts'
 import { Backoff } from '../../../platform/time.ts'
 import { UsageError } from '../../command.ts'
 
-/** What a machine was given when it became a runner. */
+/** The address, id and token that a machine was given when it became a runner. */
 interface Enrolment {
   hub_url: string
   runner_id: string
@@ -30,7 +30,10 @@ interface Enrolling {
 
 export const enrolmentFile = (workspace: string): string => join(workspace, '.errand', 'runner.json')
 
-/** What is kept for the runner of that workspace. Throws `invalid_argument` for a file that is none of ours. */
+/**
+ * The enrolment that is kept for the runner of that workspace. Throws `invalid_argument` for a file that is
+ * none of ours.
+ */
 export function keptEnrolment(workspace: string): Enrolment | undefined {
   const file = enrolmentFile(workspace)
   try {

@@ -59,7 +59,7 @@ const start = command({
     const offered = slotsOption(options.slots) ?? found.slots
     const folder = runnerWorkspace(options.workspace, found)
     const stop = new AbortController()
-    /** What it is at that would end with it; set once there is a link. */
+    /** Finishes the work that would end with this process; set once there is a link. */
     let finish = async (): Promise<void> => {}
     const leave = (): void => void finish().then(() => stop.abort())
     // Before there is anything to leave in order.
