@@ -1,6 +1,6 @@
 /// <reference types="node" preserve="true" />
 // For programs that name no types of their own: all of what is exported knows Node.
-/** What a program that embeds Errand uses; docs/library.md shows how. */
+/** The exports for a program that embeds Errand; docs/library.md shows how they are used. */
 export { builtinActionRegistry } from './actions/registry.ts'
 export { ErrandClient } from './client/client.ts'
 export { HttpHost } from './compat/host-agent/http-host.ts'

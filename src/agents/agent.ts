@@ -28,13 +28,13 @@ export interface Agent {
    * of a turn alone, or in a way that nobody here knows. Only the first can be held to a number of them.
    */
   usage: 'each_call' | 'each_turn' | 'last_call' | 'unknown'
-  /** What this machine has. Starts a program at most to ask for its version; never throws. */
+  /** Finds the program on this machine. Starts one at most to ask for its version; never throws. */
   locate(places: AgentPlaces): Promise<Located>
   /** How the program is started for a session. Throws `invalid_argument` for a request it cannot carry out. */
   launch(request: SessionRequest, program: Program): AgentLaunch
   /**
-   * What a request takes so that it uses the model service at that address (without `/v1`), for the check that it asks
-   * before it uses a tool. Absent: each session is tried out with its own program, settings and model.
+   * Changes to a request by which it uses the model service at that address (without `/v1`), to check that it
+   * asks before it uses a tool. Absent: each session is tried out with its own program, settings and model.
    */
   modelAt?(url: string, key: string): { env: Record<string, string>; model?: string }
   /** A conversation with one process of it. */
@@ -97,7 +97,7 @@ export interface SessionRequest {
   new_session_id: string
   /** Most turns of the model per prompt, where the agent can limit them. */
   max_turns?: number
-  /** What the step sees: keys, base URLs. */
+  /** The environment that the step sees: keys, base URLs. */
   env: Readonly<Record<string, string>>
   /** A private folder of this session, that lasts as long as the session may be loaded again. */
   home: string
@@ -117,17 +117,17 @@ export interface AgentLaunch {
 }
 
 /**
- * What a protocol may do. It must be deterministic: the same calls in the same order lead to the same lines and
- * updates, for a restarted runner replays the calls to know where the conversation stands (so: no clock, no chance,
- * ids from counters).
+ * The calls that a protocol may make. It must be deterministic: the same calls in the same order lead to the
+ * same lines and updates, for a restarted runner replays the calls to know where the conversation stands (so:
+ * no clock, no chance, ids from counters).
  */
 export interface ProtocolPort {
   /** A line to the program's standard input, without its newline. */
   send(line: string): void
   update(update: AgentUpdate): void
-  /** It can take a prompt now: after the hand-shake, and again when a turn has ended. */
+  /** The agent can take a prompt now: after the hand-shake, and again when a turn has ended. */
   ready(): void
-  /** It cannot go on (refused hand-shake, unknown model …); the process is ended. */
+  /** The agent cannot go on (refused hand-shake, unknown model …); the process is ended. */
   failed(failure: ProtocolFailure): void
 }
 

@@ -1,4 +1,4 @@
-/** What an update may carry of one text; the rest stands in the agent's own log. */
+/** Most bytes of one text that an update may carry; the rest stands in the agent's own log. */
 export const TOOL_TEXT_BYTES = 16 * 1024
 export const DIFF_TEXT_BYTES = 64 * 1024
 
@@ -14,7 +14,7 @@ export function clipped(text: string, maxBytes: number): string {
   return bytes.toString('utf8', 0, end) + note
 }
 
-/** What says at the end of a text that the rest of it was cut off here; empty where nothing does. */
+/** The note at the end of a text that the rest of it was cut off here; empty where there is none. */
 export const clipNote = (text: string): string => /(?:\n… \(\d+ bytes in all\)|…)$/.exec(text)?.[0] ?? ''
 
 /** A tool's arguments or its result: a text as it is, all else as JSON. */

@@ -35,7 +35,7 @@ export function modelFailureOf(text: string): ModelFailure {
   return words.find(([, pattern]) => pattern.test(text))?.[0] ?? 'other'
 }
 
-/** What a status of a model's service means. */
+/** The meaning of a status of a model's service. */
 export function failureOfStatus(status: number): ModelFailure {
   if (status === 401 || status === 403) return 'auth'
   if (status === 404) return 'bad_model'

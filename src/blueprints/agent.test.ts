@@ -13,7 +13,7 @@ const dollars = fc
   .array(fc.constantFrom('$', '{', '}', 'A', ':-', '${A}', '$${', ' '), { minLength: 1, maxLength: 12 })
   .map((parts) => `x${parts.join('')}`)
 
-/** What the step is given in the end. */
+/** The arguments that the step is given in the end. */
 function argsOf(workflow: unknown): Record<string, unknown> {
   const checked = checkWorkflow(workflow, { catalog: builtinActions })
   assert.deepEqual(checked.problems, [])

@@ -171,7 +171,7 @@ export class RunnersClient {
     return this.#http.json('POST /api/runners/enroll', { body: request })
   }
 
-  /** It takes nothing new and finishes what it has, until it is resumed. */
+  /** The runner takes nothing new and finishes what it has, until it is resumed. */
   drain(id: string): Promise<void> {
     return this.#http.done('POST /api/runners/:id/drain', { params: { id }, body: {} })
   }

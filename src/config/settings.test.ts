@@ -9,7 +9,7 @@ import { nameOf, namesOf, type Setting, settingKeys, settings, tokenVariables } 
 const root = join(import.meta.dirname, '../..')
 const rows = settingKeys.map((key) => ({ key, row: settings[key] as Setting }))
 
-/** What names variables without reading them, and why. */
+/** Files that name variables without reading them, and why. */
 const NAMING: Readonly<Record<string, string>> = {
   'src/cli/commands/hub/child-runner.ts': "sets them for the hub's own runner",
   'src/runner/secrets/machine-secrets.ts': 'names the token that it masks',

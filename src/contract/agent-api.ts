@@ -4,7 +4,7 @@ import { AgentState, AttemptInput, DeniedUses, Usage } from './agent.ts'
 import { StepSecrets } from './step-secrets.ts'
 import { Scalar, VarName } from './workflow.ts'
 
-/** What agents are told while they work, what a chat is answered, and which agents there are. */
+/** Bodies of the API for words to agents at work, for the answers of a chat, and for the list of agents. */
 
 const time = z.string().describe('RFC 3339, UTC')
 

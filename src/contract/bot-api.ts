@@ -24,7 +24,7 @@ export const BotState = z.enum(botStates)
 export type BotState = z.infer<typeof BotState>
 
 export const deploymentModes = ['simple', 'custom', 'image'] as const
-/** What is wrong with a mode is told by the blueprint, with what there is. */
+/** Any text is taken here: the blueprint says what is wrong with a mode, and which there are. */
 const deployment_mode = z
   .string()
   .min(1)

@@ -29,7 +29,7 @@ export const RunList = z.object({ runs: z.array(RunSummary), next_cursor: z.stri
 export type RunList = z.infer<typeof RunList>
 export type ListRunsInput = z.input<typeof ListRuns>
 
-/** What a run was made of. */
+/** The workflow and variables that a run was made of. */
 export const RunWorkflow = z.object({
   run_id: z.string(),
   workflow_name: z.string(),
@@ -55,7 +55,7 @@ export type AnswerApproval = z.infer<typeof AnswerApproval>
 export const Accepted = z.object({ run_id: z.string(), status: RunStatus })
 export type Accepted = z.infer<typeof Accepted>
 
-/** What `DELETE /api/runs/:id` took away: the run, and the runs that it had started. */
+/** The runs that `DELETE /api/runs/:id` took away: the one named, and those that it had started. */
 export const RunsDeleted = z.object({ deleted: z.array(z.string()) })
 export type RunsDeleted = z.infer<typeof RunsDeleted>
 
@@ -73,7 +73,7 @@ export const RunStatusView = z.object({
 })
 export type RunStatusView = z.infer<typeof RunStatusView>
 
-/** What every refused or failed request is answered with, as `ErrandError.toBody` makes it. */
+/** The answer to every refused or failed request, as `ErrandError.toBody` makes it. */
 
 export const ErrorAnswer = z.object({
   error: z.object({

@@ -152,7 +152,7 @@ function refused(
   return { reason, message: `The agent refused ${method}: ${text}` }
 }
 
-/** What the answer to `session/new` or `session/load` offers to be set. */
+/** A setting that the answer to `session/new` or `session/load` offers. */
 interface SessionOption {
   id: string
   category: string | undefined

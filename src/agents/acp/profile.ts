@@ -7,7 +7,7 @@ export type FileDiff = NonNullable<AgentUpdateOf<'tool'>['diffs']>[number]
 export type Aside =
   | { type: 'notice'; text: string }
   | { type: 'retry'; text: string }
-  /** It says what is told anyway. */
+  /** A text that says only what is told anyway. */
   | { type: 'noise' }
   /** If nothing follows in this turn, the turn has failed with this text. */
   | { type: 'failure'; text: string }
@@ -17,16 +17,16 @@ export interface AcpProfile {
   /** As runs name it. */
   agent: string
   usage: {
-    /** What the `usage` in the answer to a prompt counts; `last_step`: only the last call of the model. */
+    /** The calls that the `usage` in a prompt's answer counts; `last_step`: only the model's last call. */
     counts: 'prompt' | 'last_step' | 'process'
     /** Its input tokens include those read from a cache. */
     cachedInInput: boolean
     /** Its output tokens are without those of thoughts. */
     thoughtsApart: boolean
   }
-  /** What to do where the model's service lets nobody in: which variables hold its key. */
+  /** A hint for where the model's service lets nobody in: which variables hold its key. */
   keyHint?: string
-  /** It ends its turn without a word, and as if nothing were wrong, where its model refused. */
+  /** The agent ends its turn without a word, and as if nothing were wrong, where its model refused. */
   refusesInSilence?: boolean
   /** `launch`: by argument or environment; `session`: by the protocol, once the session is there. */
   model: 'launch' | 'session'
@@ -34,9 +34,12 @@ export interface AcpProfile {
   asking?: { option: string; value: string }
   /** The change that a tool's raw input stands for, where the agent tells it in no other way. */
   diff?(rawInput: JsonObject): FileDiff | undefined
-  /** What a notification that is none of the protocol's tells. */
+  /** The update for a notification that is none of the protocol's. */
   told?(method: string, params: JsonObject): AgentUpdate | undefined
-  /** It tells the size of its context before each call of its model: the same twice running is the same call again. */
+  /**
+   * The agent tells the size of its context before each call of its model: the same size twice running is the
+   * same call again.
+   */
   sizeBeforeCall?: boolean
   /**
    * Whether the last message of a turn, whole, is an error that the agent tells as if its model had said it.

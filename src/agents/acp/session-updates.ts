@@ -159,7 +159,7 @@ const statuses: Record<string, NonNullable<ToolUpdate['status']>> = {
   denied: 'denied',
 }
 
-/** What a `tool_call`, a `tool_call_update` or the tool call of a permission request says. */
+/** Reads a `tool_call`, a `tool_call_update` or the tool call of a permission request. */
 export function toolUpdate(call: JsonObject, diffOf?: AcpProfile['diff']): ToolUpdate {
   const content = objects(call.content)
   const diffs = content.filter((each) => each.type === 'diff').map(fileDiff)

@@ -33,12 +33,12 @@ export interface AskedFor {
   env: NodeJS.ProcessEnv
 }
 
-/** What the program is to do: it must ask first. */
+/** A task for the program, before which it must ask. */
 interface Trial {
   prompt: string
-  /** It was done, and nobody was asked. */
+  /** Says how the task was done without anybody being asked; undefined where it was not. */
   done(updates: readonly AgentUpdate[]): string | undefined
-  /** What it was not seen to do. */
+  /** Names the task in the past tense, for a program that neither asked nor did it. */
   task: string
 }
 

@@ -63,7 +63,7 @@ async function textOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** What the model says: a call of a tool, or a word. */
+/** An answer of the model: a call of a tool, or a word. */
 type Said = { call: ToolUse } | { text: string }
 
 /** One way of asking a model: the answer as the events of a stream, and as one object. */

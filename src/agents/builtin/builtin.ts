@@ -8,7 +8,9 @@ import type { Agent, AgentLaunch, Program, SessionRequest } from '../agent.ts'
 import { sessionIn } from './conversation.ts'
 import { type Settings, settingsOf } from './settings.ts'
 
-/** What the Agent Client Protocol has no word for comes as the update itself. */
+/**
+ * Method of the notifications that carry, as it is, an update that the Agent Client Protocol has no word for.
+ */
 export const UPDATE = '_errand/update'
 
 const profile: AcpProfile = {
@@ -48,7 +50,7 @@ function programFile(): string {
   return files.find((file) => existsSync(file)) ?? files[1]!
 }
 
-/** What a session takes, or why there can be none. Looks at files, never at the network. */
+/** The settings and folder of a session, or why there can be none. Looks at files, never at the network. */
 export function prepare(request: SessionRequest): { settings: Settings; cwd: string } | { wrong: string } {
   const settings = settingsOf(request)
   if ('wrong' in settings) return settings

@@ -36,7 +36,7 @@ export function sessionIn(home: string): string | undefined {
   return first?.type === 'session' ? first.session_id : undefined
 }
 
-/** What was said so far: in memory, and line by line in a file that a later process goes on with. */
+/** The messages so far: in memory, and line by line in a file that a later process goes on with. */
 export class Conversation {
   /** Bytes at the end of the file that could not be read, and are gone. */
   readonly dropped: number
@@ -136,7 +136,7 @@ const KEPT_WHOLE = 6
 const LONG_CHARS = 400
 const SHORT_CHARS = 200
 
-/** What of a long conversation is sent to the model. The conversation itself stays whole. */
+/** Chooses how much of a long conversation is sent to the model. The conversation itself stays whole. */
 export class Context {
   #maxChars: number
   /** All before this are shortened. */
@@ -195,7 +195,7 @@ function short(text: string): string {
 
 export type Message = z.infer<typeof Message>
 
-/** What a call without a result is answered. */
+/** The answer to a call that has no result. */
 export const INTERRUPTED = 'interrupted: whether it had an effect is not known'
 
 /** Calls at the end of the conversation that have no result. Services refuse a conversation that holds any. */

@@ -9,7 +9,7 @@ import type { Settings } from './settings.ts'
 
 type Serve = (response: ServerResponse, request: IncomingMessage, body: unknown) => unknown
 
-/** What a model answers that is served so, and what of it people hear. */
+/** The answer of a model that is served so, and the part of it that people hear. */
 async function ask(
   t: TestContext,
   serve: Serve,

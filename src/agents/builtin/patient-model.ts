@@ -69,7 +69,7 @@ const passing: readonly ModelFailure[] = [
 const tooLong =
   /context.{0,20}(length|window|size)|too (many tokens|long)|(maximum|max|exceeds?).{0,40}tokens|prompt is too/i
 
-/** What the library throws has these, each or none. */
+/** Fields of the errors that the library throws; each may be missing. */
 interface Thrown {
   status?: number
   code?: string | null

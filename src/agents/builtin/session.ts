@@ -22,7 +22,7 @@ export interface SessionPort {
   permission(ask: ToolAsk): Promise<'allow' | 'deny'>
 }
 
-/** What a tool is about to do. */
+/** A tool's use that is about to begin. */
 export interface ToolAsk {
   tool_id: string
   title: string

@@ -8,7 +8,7 @@ import { clipped } from '../clipped.ts'
 
 const count = z.coerce.number().int()
 
-/** What the environment of the step may set. */
+/** Variables that the environment of the step may set. */
 const environment = z.object({
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
@@ -69,7 +69,7 @@ export function settingsOf(request: SessionRequest): Settings | { wrong: string 
 const NOTES_BYTES = 32 * 1024
 const MOST_BYTES = 1024 * 1024
 
-/** What the model is told before all else; not kept in the conversation. `cwd` is a real path. */
+/** The text that the model is told before all else; not kept in the conversation. `cwd` is a real path. */
 export function systemPrompt(cwd: string): string {
   const notes = projectNotes(cwd)
   return [

@@ -133,7 +133,7 @@ function titled(text: string): string {
   return cut ? `${line.slice(0, TITLE_CHARS)}…` : line
 }
 
-/** What a path of the model really leads to, links resolved, whether it exists or would be created. */
+/** The real path that a path of the model leads to, links resolved, whether it exists or would be created. */
 function realTarget(cwd: string, path: string): string {
   if (path.includes('\0')) throw new ToolError('A path has no NUL in it.')
   try {

@@ -143,7 +143,7 @@ function instructions(cwd: string): string[] {
   return existsSync(path) ? ['--append-system-prompt-file', path] : []
 }
 
-/** It refuses to allow everything as root, unless it is told that it stands in a sandbox. */
+/** Claude Code refuses to allow everything as root, unless it is told that it stands in a sandbox. */
 function permissionEnvironment(ask: AskMode): Record<string, string> {
   return ask === 'allow' && process.getuid?.() === 0 ? { IS_SANDBOX: '1' } : {}
 }

@@ -4,7 +4,7 @@ import { present } from '../acp/session-updates.ts'
 import type { ProtocolPort } from '../agent.ts'
 import { planOf, toolParts, toolResults } from './tools.ts'
 
-/** What the model and its tools say, as updates. Of agents below this one only the tools. */
+/** Tells what the model and its tools say, as updates. Of agents below this one only the tools. */
 export class Messages {
   readonly #port: ProtocolPort
   readonly #usage: ClaudeUsage

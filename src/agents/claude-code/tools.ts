@@ -36,7 +36,7 @@ const known: Record<string, Known> = {
 
 const kindOfTool = (name: string): ToolKind => known[name]?.kind ?? 'other'
 
-/** What is to be told of a tool call, and of the question whether it may be made. */
+/** The parts of a tool call for its update and for the question whether it may be made. */
 export function toolParts(name: string, input: JsonObject): Parts {
   const tool = known[name]
   const about = tool?.about.map((key) => string(input[key])).find((text) => text !== undefined)
@@ -120,7 +120,7 @@ function hunk({ oldStart, oldLines, newStart, newLines, lines }: JsonObject): st
   return `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@\n${texts.map((line) => `${line}\n`).join('')}`
 }
 
-/** What the program asks over its control channel. */
+/** The questions that the program asks over its control channel. */
 export class Questions {
   readonly #ask: SessionRequest['ask']
   readonly #port: ProtocolPort

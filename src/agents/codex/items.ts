@@ -135,7 +135,7 @@ interface Call {
 export class UnseenCalls {
   readonly #calls = new Map<string, Call>()
 
-  /** It is an item after all. */
+  /** The call is an item after all. */
   seen(callId: string): void {
     this.#calls.delete(callId)
     // The calls that code makes have ids of their own.

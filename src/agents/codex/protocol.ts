@@ -201,7 +201,9 @@ export class Approvals {
   readonly #rpc: JsonRpc
   readonly #port: ProtocolPort
   readonly #open = new Map<string, RpcId>()
-  /** What is known of the tools in question: the question about a patch does not tell it. */
+  /**
+   * The tools in question, as far as they are known: the question about a patch does not describe its tool.
+   */
   readonly #tools = new Map<string, Tool>()
 
   constructor(ask: SessionRequest['ask'], rpc: JsonRpc, port: ProtocolPort) {

@@ -38,8 +38,9 @@ const readers: Record<string, Reader> = {
 const token = /[ \t]*(?:(?:([\w@%+:,./-]+)|'([^'\n]*)'|"([^"$`\\!\n]*)")(?=[ \t;|&]|$)|(&&|\|\||\||;))/y
 
 /**
- * What a shell command reads, where that is all that it can do. Undefined: it may do more, or is not understood. Codex
- * tells its own reading of a command, but for show: it leaves out what stands behind a pipe (`| tee file`, `| xargs rm`).
+ * The paths that a shell command reads, where reading is all that it can do. Undefined: it may do more, or is
+ * not understood. Codex tells its own reading of a command, but for show: it leaves out what stands behind a
+ * pipe (`| tee file`, `| xargs rm`).
  */
 export function readingCommand(command: string, cwd: string): Reading | undefined {
   const commands = joinedCommands(command.trim())
@@ -70,7 +71,10 @@ function reading(program: string, args: readonly string[]): Reading | undefined 
   return { tool_kind: reader.kind, paths: reader.seeks ? rest.slice(1) : rest }
 }
 
-/** It can write and run programs as well; printing some lines is what codex uses it for. */
+/**
+ * The reading of a sed that prints some lines, which is what codex uses it for; sed can write and run
+ * programs as well.
+ */
 function readingSed([option, script = '', ...paths]: readonly string[]): Reading | undefined {
   if (option !== '-n' || !/^(\d+|\$)(,(\d+|\$))?p$/.test(script)) return undefined
   return paths.some((path) => path.startsWith('-')) ? undefined : { tool_kind: 'read', paths }

@@ -12,7 +12,7 @@ const MOST_WAITS = 4
 type PlanStatus = AgentUpdateOf<'plan'>['entries'][number]['status']
 const planStatuses: Record<string, PlanStatus> = { inProgress: 'in_progress', completed: 'completed' }
 
-/** What happens in a thread, as updates. */
+/** Tells the events of a thread as updates. */
 export class ThreadEvents {
   readonly #port: ProtocolPort
   readonly #approvals: Approvals
@@ -40,7 +40,7 @@ export class ThreadEvents {
     for (const tool_id of this.#running) this.#port.update({ kind: 'tool', tool_id, status: 'failed' })
   }
 
-  /** What it had used when it was resumed. */
+  /** Takes in the tokens that a thread had used when it was resumed. */
   tokensBefore(params: JsonObject): void {
     this.#usage.toldBefore(string(params.threadId) ?? '', object(params.tokenUsage) ?? {})
   }

@@ -32,7 +32,7 @@ function aside(text: string, during: { tool: boolean }): Aside | undefined {
 }
 
 const tokens = ['COPILOT_GITHUB_TOKEN', 'GH_TOKEN', 'GITHUB_TOKEN']
-/** It would ask nobody with these. */
+/** Options with which Copilot would ask nobody. */
 const allowing = /^--(allow-|yolo|autopilot|assisted-approval|mode(=|$))/
 
 const install: AgentInstall = {

@@ -81,7 +81,7 @@ function onPath(program: string, env: NodeJS.ProcessEnv): string | undefined {
     })
 }
 
-/** What the program answers to `--version`. Throws, saying why in a few words, where that is no version. */
+/** The program's answer to `--version`. Throws, saying why in a few words, where that is no version. */
 export async function programVersion(
   path: string,
   env: NodeJS.ProcessEnv,

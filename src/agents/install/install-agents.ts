@@ -101,7 +101,7 @@ async function requireSpace(name: string, install: AgentInstall, folder: string)
   )
 }
 
-/** It must start and tell the version that was asked for. */
+/** Starts the program, which must tell the version that was asked for; throws where it does not. */
 async function tryOut(install: AgentInstall, { staging, env, signal }: Site, made: string): Promise<void> {
   const native = nativeIn(made, install)
   const failed = (why: string, cause?: unknown) =>

@@ -21,7 +21,9 @@ const passed = new Set(
   ].map((name) => name.toUpperCase()),
 )
 
-/** What npm needs to reach its registry, and nothing else of the environment: no key, no secret. */
+/**
+ * The variables that npm needs to reach its registry, and nothing else of the environment: no key, no secret.
+ */
 export const npmEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(env).filter(([name]) => passed.has(name.toUpperCase())))
 

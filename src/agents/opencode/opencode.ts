@@ -27,8 +27,8 @@ const profile: AcpProfile = {
 
 const RETRY = '_errand/retry'
 /**
- * It tries again without a word, for over a minute and a half; its plugins hear of it. A method with an underscore is what
- * the Agent Client Protocol leaves for others to add.
+ * OpenCode tries again without a word, for over a minute and a half; its plugins hear of it. A method with an
+ * underscore is what the Agent Client Protocol leaves for others to add.
  */
 const TELLS_RETRIES = `export const ErrandRetries = async () => ({
   event: async ({ event }) => {

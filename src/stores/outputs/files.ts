@@ -43,7 +43,10 @@ export class FileOutputStore implements OutputStore {
     return this.#length(this.#file(attemptId, stream))
   }
 
-  /** What was not synced goes: a file that was, in part, has zeros in place of the rest. Whoever sent it has it still. */
+  /**
+   * Cuts off what was not synced: a file that was, in part, has zeros in place of the rest. Whoever sent it
+   * has it still.
+   */
   async recover(attemptId: string, stream: StreamName, syncedBytes: number): Promise<number> {
     const file = this.#file(attemptId, stream)
     const length = this.#length(file)

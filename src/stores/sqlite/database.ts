@@ -39,7 +39,10 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
   }
 }
 
-/** It holds the key of all sessions, so only its owner may read it; SQLite gives its side files the same mode. */
+/**
+ * The file holds the key of all sessions, so only its owner may read it; SQLite gives its side files the
+ * same mode.
+ */
 function makePrivate(file: string): void {
   try {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })

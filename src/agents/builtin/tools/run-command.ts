@@ -79,7 +79,7 @@ async function exited(child: ChildProcess, cut: AbortSignal): Promise<string | u
   }
 }
 
-/** What a shell needs of the machine. */
+/** Variables of the machine that a shell needs. */
 const machine = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
 
 /** Keys of models' services, and of Errand itself: no command has a use for them. */

@@ -17,7 +17,7 @@ export interface Tool {
 export interface ToolUse {
   /** In a few words, for people. */
   title: string
-  /** What it reads, writes or works in, as the model wrote it. */
+  /** The paths that the tool reads, writes or works in, as the model wrote them. */
   paths: readonly string[]
   /** Throws `ToolError` for what the model can do better; whatever else it throws is told to the model, too. */
   run(work: Work): Promise<ToolResult>
@@ -33,7 +33,7 @@ export interface Work {
 
 export interface ToolResult {
   output: string
-  /** It did what it could, and the outcome is bad: a command ended with a code. */
+  /** The tool did what it could, and the outcome is bad: a command ended with a code. */
   failed?: boolean
   diffs?: FileDiff[]
   /** Files whose content is in the output, beside those of `paths`. */
@@ -43,7 +43,7 @@ export interface ToolResult {
 /** Told to the model, which may try again. */
 export class ToolError extends Error {}
 
-/** What one result may add to the conversation. */
+/** Most bytes that one result may add to the conversation. */
 export const OUTPUT_BYTES = 32 * 1024
 
 interface ToolDefinition<Args> {
