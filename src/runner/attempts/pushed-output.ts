@@ -10,6 +10,7 @@ export class PushedOutput {
   readonly values: OutputValues | undefined
   readonly #masked: Readonly<Record<StreamName, StreamMasker>> | undefined
   readonly #keep: (stream: StreamName, bytes: Buffer) => Promise<void>
+  readonly #refused = new Set<StreamName>()
 
   constructor(
     spec: AttemptSpec,
@@ -30,14 +31,20 @@ export class PushedOutput {
     await this.#take(stream, this.#masked?.[stream].push(bytes) ?? bytes)
   }
 
-  /** Nothing follows: what was held back, as it may have become a secret, goes out. */
+  /** Nothing follows: what was held back, as it may have become a secret, goes out, but not behind a hole. */
   async end(): Promise<void> {
-    for (const stream of STREAMS) if (this.#masked) await this.#take(stream, this.#masked[stream].end())
+    for (const stream of STREAMS)
+      if (this.#masked && !this.#refused.has(stream)) await this.#take(stream, this.#masked[stream].end())
   }
 
   async #take(stream: StreamName, bytes: Buffer): Promise<void> {
     if (bytes.length === 0) return
     this.values?.push(stream, bytes)
-    await this.#keep(stream, bytes)
+    try {
+      await this.#keep(stream, bytes)
+    } catch (error) {
+      this.#refused.add(stream)
+      throw error
+    }
   }
 }

@@ -239,6 +239,19 @@ test('output that cannot be kept ends the process and fails the step', async (t)
   assert.deepEqual([sink.end?.outcome, sink.end?.reason], ['failed', 'output_failed'])
 })
 
+test('behind output that was refused nothing of its stream follows, also not what was held back as a beginning of a secret', async (t) => {
+  const { run } = hostIn(t, { secrets: { reveal: async () => ({ TOKEN: token }) } })
+  const sink = new KeptSink()
+  let refused = false
+  sink.onOutput = async () => {
+    if (refused) return
+    refused = true
+    throw new ErrandError('disk_full', 'no space left')
+  }
+  await run(command(`printf 'lost %.9s' "$TOKEN"`, { secrets: { TOKEN: fromHub('TOKEN') } }), sink)
+  assert.deepEqual([sink.end?.reason, sink.text()], ['output_failed', ''])
+})
+
 test('a background process that holds the pipe does not hold the step', async (t) => {
   const { run } = hostIn(t)
   const swept = await run(command('sleep 1000 & echo $!'))
