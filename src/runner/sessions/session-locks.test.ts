@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { endOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import {
   kindsOf,
@@ -10,6 +11,7 @@ import {
   sessionPlace,
   update,
 } from '../../../test/support/runner/session-fixture.ts'
+import { SessionLocks } from './session-locks.ts'
 
 /** A prompt that goes on with one session, always in the workspace of the run that had it first. */
 const goesOn = (here: SessionPlace, run_id: string, prompt: string) => {
@@ -40,6 +42,17 @@ test('of attempts in one session the next begins when nothing is left of the one
   for (const held of [first, second, fourth]) assert.equal((await endOf(held)).outcome, 'success')
   assert.deepEqual(prompts(here), ['prompt wait go', 'prompt say two', 'prompt say four'])
   await attempts.close()
+})
+
+test('an attempt that has ended before it was its turn holds up no other', async () => {
+  const locks = new SessionLocks()
+  const attempt = (run_id: string) => ({ run_id, attempt_id: `${run_id}.1` })
+  const waited: string[] = []
+  const take = (run_id: string, signal: AbortSignal) =>
+    locks.take('session', attempt(run_id), signal, (by) => waited.push(by))
+  await assert.rejects(take('run_a', AbortSignal.abort()))
+  await Promise.race([take('run_b', new AbortController().signal), sleep(1000)])
+  assert.deepEqual(waited, [])
 })
 
 test('a session that a runner left going is waited for by the next runner too', async () => {

@@ -42,6 +42,8 @@ export class SessionLocks {
     } finally {
       signal.removeEventListener('abort', stop)
     }
+    // What has ended meanwhile has left already: nobody would take it out of the session again.
+    signal.throwIfAborted()
     this.keep(session, by)
   }
 
