@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
@@ -136,6 +136,15 @@ test('the engine is where DOCKER_HOST says, and here only by a socket', () => {
   assert.deepEqual(at({}), ['/var/run/docker.sock', true])
   assert.deepEqual(at({ DOCKER_HOST: 'unix:///run/user/1/docker.sock' }), ['/run/user/1/docker.sock', true])
   assert.deepEqual(at({ DOCKER_HOST: 'tcp://10.0.0.7:2375' }), ['tcp://10.0.0.7:2375', false])
+})
+
+test('a socket may be named by a relative path, and an address may be one of IPv6', async (t) => {
+  const { address } = await clientOf(t, (_, response) => response.end('{"a":1}'))
+  const beside = new DockerClient({ DOCKER_HOST: `unix://${relative(process.cwd(), address)}` })
+  assert.deepEqual([beside.isHere, await beside.ask('GET', '/info')], [true, { a: 1 }])
+  // Nothing listens there, and some machines have no IPv6; it is no name in any case.
+  const asked = new DockerClient({ DOCKER_HOST: 'tcp://[::1]:1' }).ask('GET', '/info')
+  await assert.rejects(asked, ({ code }) => ['ECONNREFUSED', 'EADDRNOTAVAIL', 'ENETUNREACH'].includes(code))
 })
 
 test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PATH, and its own is looked at', async (t) => {

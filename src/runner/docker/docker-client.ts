@@ -49,8 +49,8 @@ export class DockerClient {
   /** Docker where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else at its usual socket. */
   constructor(env: DockerEnv) {
     this.address = dockerAddress(env)
-    this.isHere = this.address.startsWith('/')
     this.#to = addressee(env, this.address)
+    this.isHere = 'socketPath' in this.#to
   }
 
   /** The engine's whole answer; undefined where that is nothing, or no JSON. */
@@ -98,12 +98,16 @@ export const dockerAddress = (env: DockerEnv): string =>
   (env.DOCKER_HOST || `unix://${DEFAULT_SOCKET}`).replace(/^unix:\/\//, '')
 
 function addressee(env: DockerEnv, address: string) {
-  if (address.startsWith('/')) return { socketPath: address, host: 'localhost' }
+  // A socket's path may be a relative one.
+  if (address.startsWith('/') || env.DOCKER_HOST?.startsWith('unix://'))
+    return { socketPath: address, host: 'localhost' }
   const { hostname, port } = new URL(address.includes('//') ? address : `tcp://${address}`)
-  if (!env.DOCKER_TLS_VERIFY) return { host: hostname, port: port || 2375 }
+  // Of IPv6 only URLs have them.
+  const host = hostname.replace(/^\[|\]$/g, '')
+  if (!env.DOCKER_TLS_VERIFY) return { host, port: port || 2375 }
   const file = (name: string) => readFileSync(join(env.DOCKER_CERT_PATH || '.', name))
   const tls = { ca: file('ca.pem'), cert: file('cert.pem'), key: file('key.pem') }
-  return { host: hostname, port: port || 2376, tls }
+  return { host, port: port || 2376, tls }
 }
 
 function queryText(query: DockerRequest['query'] = {}): string {
