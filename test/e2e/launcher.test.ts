@@ -3,9 +3,11 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -123,6 +125,18 @@ test('the build finds every command, those that talk to a hub in a quarter of th
   assert.ok(size('main-client.cjs') * 4 < size('main-all.cjs'), `${size('main-client.cjs')} bytes`)
   for (const name of ['main-hub.cjs', 'main-runner.cjs'])
     assert.ok(size(name) * 1.8 < size('main-all.cjs'), `${name} has ${size(name)} bytes`)
+})
+
+test('the build tells of a word that it could not write at its end', (t) => {
+  const full = openSync('/dev/full', 'w')
+  t.after(() => closeSync(full))
+  const args = [join(bin, '../dist/cli.cjs'), 'run', '--help']
+  const { status, stderr } = spawnSync(process.execPath, args, {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  })
+  assert.equal(status, 1)
+  assert.match(stderr, /ENOSPC/)
 })
 
 test('the text of each program has one byte a character, as it is kept in memory', () => {

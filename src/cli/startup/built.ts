@@ -18,7 +18,10 @@ if (argv[0] === 'run') {
     process.exitCode = exitCode
     if (exitCode === 0 && isUsual(argv)) keep()
     // All is over and written by then: what Node would take apart goes with the process (2 ms of 90).
-    process.on('exit', () => process.exit())
+    const leave = () => process.exit()
+    process.on('exit', leave)
+    // Where a write has failed late Node tells of it after that, on its way out.
+    process.on('uncaughtExceptionMonitor', () => process.off('exit', leave))
   })
 } else {
   enableCompileCache(compiled)
