@@ -69,7 +69,8 @@ export class HeldDelivery {
 
   /** True: its end is told. */
   async #round(): Promise<boolean> {
-    for (const stream of STREAMS) await this.#output(stream)
+    // Without a pause where there is none: what is told in the same turn as the start shares a commit with it.
+    for (const stream of STREAMS) if (this.#outputsMore(stream)) await this.#output(stream)
     for (;;) {
       const report = this.#held.reports[this.#reports]
       if (!report || (report.type === 'ended' && this.#outputLeft())) return false
@@ -80,9 +81,12 @@ export class HeldDelivery {
     }
   }
 
+  #outputsMore(stream: StreamName): boolean {
+    return this.#held.length(stream) > this.#sent[stream]
+  }
+
   async #output(stream: StreamName): Promise<void> {
     const offset = this.#sent[stream]
-    if (this.#held.length(stream) <= offset) return
     const bytes = await this.#held.read(stream, offset, CHUNK_BYTES)
     const kept = await deliver(() => this.#sink.output(stream, offset, bytes), this.#signal)
     if (kept !== undefined) this.#sent[stream] = kept
@@ -93,7 +97,7 @@ export class HeldDelivery {
   }
 
   #outputLeft(): boolean {
-    return STREAMS.some((stream) => this.#held.length(stream) > this.#sent[stream])
+    return STREAMS.some((stream) => this.#outputsMore(stream))
   }
 
   #more(): boolean {

@@ -128,6 +128,16 @@ test('secrets are given to a command and an action here, and hidden in all that 
   assert.match(missing.end!.message!, /secret NO has not come/)
 })
 
+test('the start of a command is told in the turn in which it starts, so that it shares the commit of its placement', async (t) => {
+  const { start } = hostIn(t)
+  const sink = start(command('true'))
+  assert.deepEqual(
+    sink.reports.map(({ report }) => report.type),
+    ['started'],
+  )
+  await until(() => sink.end !== undefined)
+})
+
 test('an attempt that is canceled while its secrets are fetched never begins', async (t) => {
   const asked = Promise.withResolvers<Record<string, string>>()
   const { run, host, start } = hostIn(t, { secrets: { reveal: () => asked.promise } })

@@ -125,13 +125,12 @@ export class LocalHost implements StepHost {
     let begun: Attempt | undefined
     const begin = async (attempt: Attempt): Promise<void> => {
       begun = attempt
-      const told = new HeldDelivery(attempt, sink, { reports: 0 }, this.#stop.signal, 'ends').run()
       if (stopped === undefined) attempt.begin()
       else {
         attempt.journal.keepCause(stopped)
         await attempt.finish({ type: 'stopped' })
       }
-      await told
+      await new HeldDelivery(attempt, sink, { reports: 0 }, this.#stop.signal, 'ends').run()
     }
     const stop: Work['stop'] = (cause, graceMs) => {
       stopped ??= cause
