@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { agentInstalls, agentRegistry, agentSecrets } from '../../src/agents/registry.ts'
 import { agents } from '../../src/cli/commands/agent/agents.ts'
 import { isCredentialName } from '../../src/contract/names.ts'
-import { ownSecrets } from '../../src/runner/secrets/machine-secrets.ts'
+import { ownSecrets } from '../../src/runner/secrets/own-secrets.ts'
 import { AgentServices } from '../../src/runner/sessions/agent-services.ts'
 import { command, endOf, place, textOf } from '../support/runner/attempt-fixture.ts'
 

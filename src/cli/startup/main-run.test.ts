@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '../../..')
 
 /**
  * Files that `errand run` of a file loads before its first step: the first is its command, the others are
- * those that `run.ts` imports.
+ * those that `run.ts` imports. The last is loaded where a step has secrets.
  */
 const LOADED = [
   'src/cli/startup/main-run.ts',
@@ -18,6 +18,7 @@ const LOADED = [
   'src/cli/local/local-sessions.ts',
   'src/stores/secrets/given-secrets.ts',
   'src/cli/local/local-run-registry.ts',
+  'src/runner/secrets/machine-secrets.ts',
 ]
 
 test('errand run of a file loads nothing of the large build of zod, nor what is for hubs and agents', async () => {
@@ -45,6 +46,7 @@ test('errand run of a file loads nothing of the large build of zod, nor what is 
     /node_modules\/zod\/v4\/classic\//,
     /^src\/contract\/(agent|events|protocol)\.ts/,
     /^src\/client\//,
+    /^src\/agents\//,
   ]
   const found = [...by.keys()].filter((path) => heavy.some((pattern) => pattern.test(path)))
   const ways = found.map((path) => `${path}, of ${by.get(path)}`)

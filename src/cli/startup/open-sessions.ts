@@ -3,7 +3,8 @@ import { builtinActionRegistry } from '../../actions/registry.ts'
 import { agentsFolder } from '../../agents/install/native-binary.ts'
 import { openAttempts } from '../../runner/open-attempts.ts'
 import type { Attempts } from '../../runner/ports.ts'
-import { mountedSecretsDir, ownSecrets } from '../../runner/secrets/machine-secrets.ts'
+import { mountedSecretsDir } from '../../runner/secrets/machine-secrets.ts'
+import { ownSecrets } from '../../runner/secrets/own-secrets.ts'
 import { machineAgents } from '../../runner/sessions/machine-agents.ts'
 
 /** Opens the attempts in `dir`, whose agents may work in any folder; `folder` keeps what belongs to them. */

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { agentSecrets } from '../../agents/registry.ts'
 import { setting } from '../../config/read-setting.ts'
-import { tokenVariables } from '../../config/settings.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { pullSecret } from '../../contract/step-secrets.ts'
@@ -117,16 +115,4 @@ export function mountedSecret(folder: string, name: string): string {
       },
     )
   }
-}
-
-/** Tokens of forges. */
-const FORGES = ['GITHUB_TOKEN', 'GH_TOKEN', 'GIT_TOKEN']
-
-/** Variables of an environment that let whoever has them act for it. */
-const OWN = [...tokenVariables, ...FORGES, ...agentSecrets]
-
-/** The values that no attempt with this environment may put out, by name: keys of agents, and tokens; `token`: a runner's own. */
-export function ownSecrets(env: NodeJS.ProcessEnv, token?: string): Record<string, string> {
-  const found = OWN.flatMap((name) => (env[name] ? [[name, env[name]] as const] : []))
-  return { ...(token === undefined ? {} : { ERRAND_TOKEN: token }), ...Object.fromEntries(found) }
 }
