@@ -12,7 +12,7 @@ const rows = settingKeys.map((key) => ({ key, row: settings[key] as Setting }))
 /** Files that name variables without reading them, and why. */
 const NAMING: Readonly<Record<string, string>> = {
   'src/cli/commands/hub/child-runner.ts': "sets them for the hub's own runner",
-  'src/runner/secrets/machine-secrets.ts': 'names the token that it masks',
+  'src/runner/secrets/own-secrets.ts': 'names the token that it masks',
   'src/agents/builtin/tools/run-command.ts': 'keeps them from what a model runs',
   'src/agents/builtin/settings.ts': "reads a step's environment, by a schema of its own",
 }

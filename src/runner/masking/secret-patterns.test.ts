@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { posix } from 'node:path'
 import { test } from 'node:test'
 import { createMasker } from './masker.ts'
 
@@ -76,6 +77,31 @@ test('the password of a URL is masked as URL writes it', () => {
     url.password = secret
     assert.equal(createMasker([secret]).maskText(url.href), 'http://:***@host/')
   }
+})
+
+test('a secret is masked in a path that it was a part of', () => {
+  for (const secret of [
+    'tok//ab/c+d',
+    'tok/./abcd',
+    'token+abc/',
+    '/token+ab//',
+    './token+a',
+    '../token+a',
+    'a/../token+b',
+  ]) {
+    const { maskText } = createMasker([secret])
+    for (const path of [`/no ${secret}`, `/no/${secret}`, `/no/${secret}/sub`, secret])
+      for (const shown of [
+        path,
+        posix.normalize(path),
+        posix.resolve('/work', path),
+        JSON.stringify(posix.resolve('/work', path)),
+      ])
+        assert.doesNotMatch(maskText(shown), /tok|ab/, `${secret} in ${shown}`)
+  }
+  // Of these there is nothing left that would tell them apart from other texts.
+  for (const secret of ['/ab//c', 'abcd/../', './/../..'])
+    assert.equal(createMasker([secret]).maskText('/ab/c abcd ..'), '/ab/c abcd ..')
 })
 
 test('in base64 of a longer text, all characters are masked that only the secret decides', () => {

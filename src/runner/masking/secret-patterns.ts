@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { base64Forms, hexForms, jsonForms, urlForms } from './forms/encoded-forms.ts'
 import { markupForms } from './forms/markup-forms.ts'
 import { quotedForms } from './forms/quoted-forms.ts'
@@ -34,12 +35,20 @@ function wholeForms(value: string): string[] {
   return [...textForms(value), ...hexForms(bytes), ...base64Forms(bytes), ...urlForms(bytes)]
 }
 
-const textForms = (text: string): string[] => [
-  text,
-  ...jsonForms(text),
-  ...quotedForms(text),
-  ...markupForms(text),
-]
+const textForms = (text: string): string[] =>
+  [text, ...pathForms(text)].flatMap((form) => [
+    form,
+    ...jsonForms(form),
+    ...quotedForms(form),
+    ...markupForms(form),
+  ])
+
+/** As it reads once it was a part of a path and the path was made shorter: without `//`, `/./`, `x/../` and a slash at the end. */
+function pathForms(text: string): string[] {
+  if (!text.includes('/')) return []
+  const form = posix.normalize(text).replace(/^(?:\.\.\/)+|\/$/g, '')
+  return form === text || Buffer.byteLength(form.trim()) < MIN_SECRET_BYTES ? [] : [form]
+}
 
 const secretLines = (value: string) =>
   value

@@ -7,7 +7,7 @@ import type { SecretUse } from '../../../src/contract/step-secrets.ts'
 
 export const fromHub = (name: string, as: SecretUse['as'] = 'env'): SecretUse => ({ from: 'hub', name, as })
 
-export const token = `tok/${randomBytes(18).toString('base64')}&ü"x`
+export const token = `tok//${randomBytes(18).toString('base64')}&ü"x`
 export const key = generateKeyPairSync('ec', {
   namedCurve: 'P-256',
   privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
