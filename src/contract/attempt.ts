@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { AgentUpdate, DeniedUses } from './agent.ts'
+import { Isolation, Network } from './isolation.ts'
 import { AttemptOutcome, Reason } from './status.ts'
 import { SecretUse } from './step-secrets.ts'
 import { OutputSource, StepArgs } from './workflow.ts'
@@ -77,6 +78,12 @@ export const AttemptSpec = z.object({
   /** `stop`: its runner ends it before the hub gives it up, as another try could begin elsewhere. Absent: it goes on. */
   on_disconnect: z.enum(['stop', 'continue']).optional(),
   limits: AttemptLimits.optional(),
+  /** The least that stands between its processes and the machine; absent: as the machine has it. */
+  isolation: z.optional(Isolation),
+  /** The most that its processes may reach. */
+  network: z.optional(Network),
+  /** Of its container, where it runs in one; absent: the machine's own. */
+  image: z.string().optional(),
   /** How the host is reached or chosen, as the inventory says; `address` is for host agents. */
   requires: Requirements,
   address: z.string().optional(),

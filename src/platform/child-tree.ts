@@ -25,12 +25,12 @@ export class ChildTree {
   /** Left out before it is started, and where its number may meanwhile be another's. */
   group: number | undefined
   readonly #mark: string
-  readonly #more: { members?: () => readonly number[]; seal?: () => void }
+  readonly #more: Pick<ProcessTree, 'members' | 'spares'> & { seal?: () => void }
   readonly #force = new AbortController()
   #stopping: Promise<boolean> | undefined
 
-  /** `members`: further processes that belong to it; `seal` keeps it from starting others, once the grace is over. */
-  constructor(mark: string, more: { members?: () => readonly number[]; seal?: () => void } = {}) {
+  /** `seal` keeps it from starting others, once the grace is over. */
+  constructor(mark: string, more: Pick<ProcessTree, 'members' | 'spares'> & { seal?: () => void } = {}) {
     this.#mark = mark
     this.#more = more
   }
@@ -38,8 +38,8 @@ export class ChildTree {
   /** Ends all of it; false where something survives. A second call can only make it quicker. */
   stop(graceMs: number): Promise<boolean> {
     if (graceMs === 0) this.hurry()
-    const { members, seal } = this.#more
-    const tree = { group: this.group, mark: this.#mark, members }
+    const { members, spares, seal } = this.#more
+    const tree = { group: this.group, mark: this.#mark, members, spares }
     this.#stopping ??= endTree(tree, graceMs, this.#force.signal, seal)
     return this.#stopping
   }
@@ -119,6 +119,11 @@ function signalAll(
   members: readonly { pid: number; group: number }[],
   name: NodeJS.Signals,
 ) {
+  const spared = name === 'SIGTERM' ? tree.spares : undefined
+  if (spared) {
+    for (const { pid } of members) if (!spared(pid)) signal(pid, name)
+    return
+  }
   if (tree.group !== undefined) signal(-tree.group, name)
   for (const each of members) if (each.group !== tree.group) signal(each.pid, name)
 }

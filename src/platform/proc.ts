@@ -31,6 +31,8 @@ export interface ProcessTree {
   mark: string
   /** Further processes that belong to it, wherever they are known from. */
   members?(): readonly number[]
+  /** Of its processes, those that get no SIGTERM: all others would be killed with them. */
+  spares?(pid: number): boolean
 }
 
 /** The text of a file that /proc has of a process; undefined where that is gone or may not be read, or there is no /proc. */

@@ -1,4 +1,5 @@
 import type { Scope } from '../limits/scope.ts'
+import type { Box } from '../sandbox/box.ts'
 import { type AttemptSecrets, discardSecrets } from '../secrets/attempt-secrets.ts'
 import { type AttemptFacts, type AttemptFolder, outlivesBoot } from './attempt-folder.ts'
 import { FileOutput } from './file-output.ts'
@@ -17,6 +18,8 @@ export interface Left {
 export interface AttemptFiles extends Left {
   /** The scope that the attempt's processes run in. */
   cage: Scope
+  /** The box that they stand in; undefined: none. */
+  box: Box | undefined
   /** `NAME=value` in the environment of its processes. */
   mark: string
   /** The variables that the attempt's processes get of the step. */
@@ -29,7 +32,10 @@ export interface AttemptFiles extends Left {
  * Takes in what the folder holds; starts nothing. `mend`: called before the output of one that has not ended is opened. Throws
  * where a file cannot be opened.
  */
-export function openFiles({ folder, facts, secrets }: Left, cage: Scope, mend: () => void): AttemptFiles {
+export function openFiles(
+  { folder, facts, secrets }: Left,
+  { cage, box, mend }: Pick<AttemptFiles, 'cage' | 'box'> & { mend(): void },
+): AttemptFiles {
   const file = new JournalFile(folder.file('reports'), { durable: outlivesBoot(facts) })
   const journal = new AttemptJournal(file)
   const mark = markOf(facts.key)
@@ -40,7 +46,7 @@ export function openFiles({ folder, facts, secrets }: Left, cage: Scope, mend: (
     const output = new FileOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
     if (end?.type === 'ended') output.found(end, facts.masked === true)
     return {
-      ...{ folder, facts, secrets, cage, mark, journal, output },
+      ...{ folder, facts, secrets, cage, box, mark, journal, output },
       get env() {
         return { ...facts.spec.env, ...secrets?.env }
       },

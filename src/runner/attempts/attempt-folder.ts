@@ -22,6 +22,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { removeTree, syncTree, writeFileAtomic } from '../../platform/files.ts'
 import { bootId, parseStat } from '../../platform/proc.ts'
 import { ScopeFacts } from '../limits/scope-facts.ts'
+import { BoxFacts } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 
 /** The facts of an attempt that do not change, in `spec.json`. */
@@ -40,6 +41,8 @@ export const AttemptFacts = z.object({
   masked: z.boolean().optional(),
   /** The scope that holds its processes to their limits; absent where an older version began it. */
   cage: ScopeFacts.optional(),
+  /** The box that its processes run in; absent: none. */
+  box: BoxFacts.optional(),
 })
 export type AttemptFacts = z.infer<typeof AttemptFacts>
 

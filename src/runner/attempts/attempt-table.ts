@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Action, HeldAttempt } from '../ports.ts'
+import type { Box } from '../sandbox/box.ts'
+import type { Boxes } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
 import { Attempt, type AttemptOptions } from './attempt.ts'
@@ -35,6 +38,8 @@ export interface AttemptTableOptions {
   timeoutGraceMs?: number
   /** Holds attempts to their limits; absent: a watchdog does. */
   limits?: LimitKeeper
+  /** Makes the boxes that attempts run in; absent: there are none. */
+  boxes?: Boxes
   /** Values that no attempt may put out, beside its own secrets, by name. */
   ownSecrets?: Readonly<Record<string, string>>
   /** Folder of the secrets that were mounted into this machine (default /run/secrets). */
@@ -49,15 +54,18 @@ export class AttemptTable {
   readonly outputDir: string
   readonly timeoutGraceMs: number
   readonly limits: LimitKeeper
+  readonly boxes: Boxes | undefined
   readonly secrets: MachineSecrets
   readonly #poller = new Poller()
 
   constructor(options: AttemptTableOptions) {
-    const { dir, workspaces, outputDir, timeoutGraceMs, limits, ownSecrets, mountedSecretsDir } = options
+    const { dir, workspaces, outputDir, timeoutGraceMs, limits, boxes, ownSecrets, mountedSecretsDir } =
+      options
     this.workspaces = workspaces
     this.outputDir = resolve(outputDir ?? '.')
     this.timeoutGraceMs = timeoutGraceMs ?? 5_000
     this.limits = limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'it was not asked for' } })
+    this.boxes = boxes
     this.secrets = new MachineSecrets(ownSecrets, mountedSecretsDir)
     this.folders = new AttemptFolders(dir)
   }
@@ -73,6 +81,7 @@ export class AttemptTable {
       export_vars: kind.exportsVars?.(action, secrets.filledSpec) === true,
       masked: secrets.masker && true,
       cage: this.limits.facts(spec.limits, key),
+      box: this.#boxFacts(spec, kind),
     }
     try {
       folder.create(facts, secrets)
@@ -141,9 +150,13 @@ export class AttemptTable {
 
   #keep(left: Left, kind: DriverKind, action: () => Action): Attempt {
     const { folder, facts, secrets } = left
-    const kept = openFiles(left, this.#cage(facts), () => {
-      if (this.#lostPower(facts)) folder.cutZeros()
-      kind.mend?.(folder)
+    const kept = openFiles(left, {
+      cage: this.#cage(facts),
+      box: facts.box && this.#box(facts.box, folder.path),
+      mend: () => {
+        if (this.#lostPower(facts)) folder.cutZeros()
+        kind.mend?.(folder)
+      },
     })
     const { spec, epoch, key } = facts
     const { journal, output, cage } = kept
@@ -169,6 +182,19 @@ export class AttemptTable {
     const attempt: Attempt = new Attempt({ ...options, timeoutGraceMs, outputDir, onReleased })
     this.held.add(attempt)
     return attempt
+  }
+
+  /** Throws where it asks for more than this machine can give. */
+  #boxFacts(spec: AttemptSpec, { kind }: DriverKind): AttemptFacts['box'] {
+    if (kind === 'bot') return undefined
+    if (this.boxes) return this.boxes.facts(spec, kind ?? 'process')
+    if ((spec.isolation ?? 'none') === 'none') return undefined
+    throw new ErrandError('unavailable', `This machine has no ${spec.isolation} for the attempt.`)
+  }
+
+  #box(facts: NonNullable<AttemptFacts['box']>, folder: string): Box {
+    if (this.boxes) return this.boxes.box(facts, folder)
+    throw new ErrandError('unavailable', `This machine has no ${facts.isolation} any more.`)
   }
 
   #cage({ spec, key, cage }: AttemptFacts): Scope {

@@ -4,8 +4,9 @@ import { ChildTree, endTree, spawnGroup } from '../../platform/child-tree.ts'
 import { groupMembers, hasMark, isAlive } from '../../platform/proc.ts'
 import { ENTER, UNHELD, unheldText } from '../limits/cgroups.ts'
 import type { Scope } from '../limits/scope.ts'
+import type { Box } from '../sandbox/box.ts'
+import { checkLaunch, type Launch, startFailure } from '../sandbox/launch.ts'
 import type { AttemptFolder } from './attempt-folder.ts'
-import { checkLaunch, type Launch, startFailure } from './launch.ts'
 import type { Ending } from './verdict.ts'
 
 export interface FoundWrapper {
@@ -20,6 +21,8 @@ export interface WrappedProcessOptions {
   mark: string
   /** The scope that its processes run in. */
   cage: Scope
+  /** The box that the launch is enclosed in; absent: none. */
+  box?: Box
   /** The process has ended, by itself; may be called more than once. */
   onEnd(ending: Ending, endedAtMs?: number): void
 }
@@ -33,9 +36,13 @@ export class WrappedProcess {
   #watched: FoundWrapper | undefined
 
   constructor(options: WrappedProcessOptions) {
-    const { mark, cage } = options
+    const { mark, cage, box } = options
     this.#options = options
-    this.#tree = new ChildTree(mark, { members: cage.members, seal: () => cage.seal() })
+    this.#tree = new ChildTree(mark, {
+      members: () => this.#members(),
+      spares: box && ((pid) => box.spares(pid)),
+      seal: () => cage.seal(),
+    })
   }
 
   /** Starts it under this claim; answers its pid. A failure to do so is its end, not an error. */
@@ -102,7 +109,7 @@ export class WrappedProcess {
     this.#tree.group = ours ? wrapperPid : undefined
     const exit = folder.exit()
     if (exit !== undefined) return onEnd(this.#unheld() ?? { type: 'exited', code: exit.code }, exit.atMs)
-    await endTree({ group: this.#tree.group, mark, members: this.#options.cage.members }, 0)
+    await endTree({ group: this.#tree.group, mark, members: () => this.#members() }, 0)
     onEnd(lost(wrapperPid))
   }
 
@@ -111,9 +118,12 @@ export class WrappedProcess {
     return this.#tree.stop(graceMs)
   }
 
-  /** Ends what it has left behind in its group: nothing outlives its step. */
+  /** Ends what it has left behind in its group, and in its box: nothing outlives its step. */
   sweep(): Promise<boolean> | undefined {
-    return this.#tree.sweep()
+    const { box } = this.#options
+    const swept = this.#tree.sweep()
+    if (!box) return swept
+    return Promise.all([swept, box.end()]).then(([group, inside]) => group !== false && inside)
   }
 
   /** As far as its exit code tells. */
@@ -125,6 +135,12 @@ export class WrappedProcess {
   /** Stops waiting for it. */
   unref(): void {
     this.#child?.unref()
+  }
+
+  /** All that are known beside the tree that they make. */
+  #members(): number[] {
+    const { cage, box } = this.#options
+    return box ? [...cage.members(), ...box.members()] : cage.members()
   }
 
   #unheld(): Ending | undefined {

@@ -73,14 +73,18 @@ export class AttemptSecrets {
     writeFileSync(keptIn(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
   }
 
+  /** Paths of those that are handed over as files. */
+  get files(): string[] {
+    return this.#inFiles.map((variable) => this.#file(variable))
+  }
+
   /** Writes those that are handed over as files. */
   writeFiles(): void {
-    const { spec, folder } = this.#options
-    const { step } = this.#values
-    const inFiles = Object.keys(step).filter((variable) => spec.secrets?.[variable]?.as === 'file')
-    if (inFiles.length === 0) return
-    mkdirSync(join(folder, FILES), { recursive: true, mode: 0o700 })
-    for (const variable of inFiles) writeFileSync(this.#file(variable), step[variable]!, { mode: 0o600 })
+    const variables = this.#inFiles
+    if (variables.length === 0) return
+    mkdirSync(join(this.#options.folder, FILES), { recursive: true, mode: 0o700 })
+    for (const variable of variables)
+      writeFileSync(this.#file(variable), this.#values.step[variable]!, { mode: 0o600 })
   }
 
   /** One that has served is kept no more, and given out no more; what is told is masked as before. Twice is once. */
@@ -95,6 +99,11 @@ export class AttemptSecrets {
   /** Deletes all that `keep` and `writeFiles` wrote. Twice is once. */
   discard(): void {
     if (this.masker) discardSecrets(this.#options.folder)
+  }
+
+  get #inFiles(): string[] {
+    const { secrets } = this.#options.spec
+    return Object.keys(this.#values.step).filter((variable) => secrets?.[variable]?.as === 'file')
   }
 
   #file(variable: string): string {

@@ -4,10 +4,10 @@ import { hasMark, signal } from '../../platform/proc.ts'
 import { TailFile } from '../../platform/tail-file.ts'
 import { type Adoptable, adopt } from '../attempts/adopt.ts'
 import { AttemptFolder } from '../attempts/attempt-folder.ts'
-import type { Launch } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import { WrappedProcess } from '../attempts/wrapped-process.ts'
 import type { Scope } from '../limits/scope.ts'
+import type { Launch } from '../sandbox/launch.ts'
 import { LineReader, LineWriter } from './line-files.ts'
 
 export interface AgentChildOptions {

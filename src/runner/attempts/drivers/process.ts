@@ -1,12 +1,13 @@
 import type { AttemptSpec } from '../../../contract/attempt.ts'
-import { type ErrandError, messageOf } from '../../../contract/errors.ts'
+import { ErrandError, messageOf, messageWithHint } from '../../../contract/errors.ts'
 import { endTree } from '../../../platform/child-tree.ts'
 import type { Action, ProcessPlan } from '../../ports.ts'
+import type { Launch } from '../../sandbox/launch.ts'
 import { adopt } from '../adopt.ts'
 import type { AttemptFiles } from '../attempt-files.ts'
 import { noDescriptors } from '../attempt-folder.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../driver.ts'
-import { type Launch, launchOf, processEnvironment } from '../launch.ts'
+import { launchOf, processEnvironment } from '../launch.ts'
 import type { Ending } from '../verdict.ts'
 import type { Workspaces } from '../workspaces.ts'
 import { type FoundWrapper, WrappedProcess } from '../wrapped-process.ts'
@@ -39,17 +40,17 @@ class ProcessDriver implements Driver {
   readonly #process: WrappedProcess
 
   constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: ProcessDriversOptions) {
-    const { folder, mark, cage } = kept
+    const { folder, mark, cage, box } = kept
     this.#attempt = attempt
     this.#kept = kept
     this.#action = action
     this.#options = options
     const onEnd = (ending: Ending, endedAtMs?: number) => void attempt.finish(ending, { endedAtMs })
-    this.#process = new WrappedProcess({ folder, mark, cage, onEnd })
+    this.#process = new WrappedProcess({ folder, mark, cage, box, onEnd })
   }
 
   begin(): void {
-    this.#begin(1)
+    this.#inBox(1)
   }
 
   async recover(): Promise<void> {
@@ -64,7 +65,7 @@ class ProcessDriver implements Driver {
       finish: (ending: Ending) => attempt.finish(ending),
     }
     try {
-      await adopt(bereft, this.#kept.folder, (claim) => this.#begin(claim))
+      await adopt(bereft, this.#kept.folder, (claim) => this.#inBox(claim))
     } catch (error) {
       if (noDescriptors(error)) throw error
       await this.kill()
@@ -104,7 +105,22 @@ class ProcessDriver implements Driver {
     this.#process.unref()
   }
 
-  /** Under this claim. */
+  /** Under this claim, once its box is there. */
+  #inBox(claim: number): void {
+    const { box } = this.#kept
+    if (!box) {
+      this.#begin(claim)
+      return
+    }
+    void box.prepare().then(
+      () => {
+        // Ended meanwhile, it is not begun any more.
+        if (this.#attempt.cause === undefined) this.#begin(claim)
+      },
+      (error) => this.#attempt.finish({ type: 'start_failed', message: messageWithHint(error) }),
+    )
+  }
+
   #begin(claim: number): void {
     const { facts, secrets } = this.#kept
     let plan: ProcessPlan
@@ -119,7 +135,10 @@ class ProcessDriver implements Driver {
     try {
       launch = this.#launch(plan)
     } catch (error) {
-      const message = `The workspace could not be made: ${(error as Error).message}.`
+      const message =
+        error instanceof ErrandError
+          ? messageWithHint(error)
+          : `The workspace could not be made: ${(error as Error).message}.`
       return void this.#attempt.finish({ type: 'start_failed', message })
     }
     const { stdout, stderr } = this.#kept.output.files
@@ -140,7 +159,12 @@ class ProcessDriver implements Driver {
     const { env, workspaces } = this.#options
     const workspace = workspaces.create(facts.spec.run_id)
     const own = { ...plan.env, ...secrets?.env }
-    return launchOf(plan, workspace, processEnvironment(env, own, facts.spec, facts.key))
+    const launch = launchOf(plan, workspace, processEnvironment(env, own, facts.spec, facts.key))
+    const { box, folder } = this.#kept
+    if (!box) return launch
+    const script = plan.script === undefined ? [] : [folder.file('script')]
+    const readable = [...script, ...(secrets?.files ?? [])]
+    return box.enclose(launch, { writable: [workspace], readable }, 'main')
   }
 }
 

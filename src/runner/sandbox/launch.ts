@@ -1,0 +1,53 @@
+import { ErrandError } from '../../contract/errors.ts'
+import { findProgram, isFolder } from '../../platform/files.ts'
+
+/** What a process is started with. */
+export interface Launch {
+  argv: readonly string[]
+  cwd: string
+  env: NodeJS.ProcessEnv
+}
+
+/** The program's file. Throws where the program or the folder is not there, naming it. */
+export function checkLaunch({ argv, cwd, env }: Launch): string {
+  if (!isFolder(cwd)) throw new ErrandError('invalid_argument', `The working folder ${cwd} does not exist.`)
+  const program = findProgram(argv[0]!, env.PATH ?? '', cwd)
+  if (program === undefined)
+    throw new ErrandError(
+      'invalid_argument',
+      argv[0]!.includes('/')
+        ? `The program ${argv[0]} does not exist or may not be run.`
+        : `The program "${argv[0]}" is not installed: it is in none of the folders of PATH (${env.PATH}).`,
+    )
+  return program
+}
+
+/** Why a process could not be started, in words that name what is at fault. */
+export function startFailure(error: unknown, launch: Launch): string {
+  if (error instanceof ErrandError) return error.message
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'E2BIG') return tooBig(launch)
+  if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') {
+    try {
+      checkLaunch(launch)
+    } catch (found) {
+      return (found as Error).message
+    }
+  }
+  if (code === 'EAGAIN')
+    return 'This machine has no room for another process (EAGAIN): its limit of processes is reached.'
+  return `${launch.argv[0]} could not be started: ${message}.`
+}
+
+function tooBig({ argv, env }: Launch): string {
+  const sizes = Object.entries(env).map(([name, value = '']) => ({ name, bytes: Buffer.byteLength(value) }))
+  const largest = sizes.reduce((a, b) => (b.bytes > a.bytes ? b : a), { name: '', bytes: 0 })
+  const bytes = [...sizes.map((each) => each.bytes), ...argv.map((text) => Buffer.byteLength(text))].reduce(
+    (a, b) => a + b,
+    0,
+  )
+  return (
+    `The variables are too large to start a process with (${bytes} bytes in all); the largest is ${largest.name} ` +
+    `with ${largest.bytes} bytes. Write it to a file and hand over its path.`
+  )
+}
