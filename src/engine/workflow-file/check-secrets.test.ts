@@ -80,6 +80,15 @@ steps:
   assert.match(found[4]!, /"E", which is a variable that step "two" sets/)
 })
 
+test('a variable of a step without a name is told as that of another step', () => {
+  const found = problems(`
+steps:
+  - {action: cmd.run, args: {cmd: x}, outputs: {E: stdout}}
+  - {name: two, action: noop, secrets: [E]}
+`)
+  assert.match(found.join('\n'), /"E", which is a variable that another step sets/)
+})
+
 test('wrong entries of secrets are told with their places', () => {
   const found = problems(`
 steps:

@@ -54,8 +54,11 @@ function plainVariables(workflow: unknown): Map<string, string> {
   add(Object.keys(asMap(own(workflow, 'inputs')) ?? {}), 'an input')
   add(Object.keys(asMap(own(workflow, 'env')) ?? {}), 'a variable of env')
   for (const list of ['steps', 'finally'] as const)
-    for (const step of asList(own(workflow, list)))
-      add(declaredExports(step), `a variable that step ${JSON.stringify(own(step, 'name'))} sets`)
+    for (const step of asList(own(workflow, list))) {
+      const name = own(step, 'name')
+      const which = typeof name === 'string' ? `step ${JSON.stringify(name)}` : 'another step'
+      add(declaredExports(step), `a variable that ${which} sets`)
+    }
   return found
 }
 
