@@ -8,9 +8,9 @@ import {
   InProcessLimiter,
 } from '../../engine/runtime/concurrency-limiter.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { type Holder, isHolding, type LockResult, takePidLock, thisProcess } from '../../platform/pid-lock.ts'
 import { errandHome } from './errand-home.ts'
 import { sweepKilled } from './local-run-registry.ts'
-import { type Holder, isHolding, type LockResult, takePidLock, thisProcess } from './pid-lock.ts'
 
 /** A run that is in a group, or waits to be, and the process that has it. */
 interface Place extends Holder {

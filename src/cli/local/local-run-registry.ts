@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { randomText } from '../../contract/ids.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { type Holder, isHolding, thisProcess } from '../../platform/pid-lock.ts'
 import { errandHome } from './errand-home.ts'
-import { type Holder, isHolding, thisProcess } from './pid-lock.ts'
 
 /**
  * The work that a command which runs steps here has under way, for the next one to tidy up where the command

@@ -3,7 +3,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { Engine } from '../../engine/engine.ts'
 import type { RunStore } from '../../engine/ports.ts'
 import { FileRunStore } from '../../stores/runs/file.ts'
-import { takeFolderLock } from './pid-lock.ts'
+import { takeFolderLock } from './folder-lock.ts'
 
 export interface StateFolder {
   store: RunStore

@@ -3,7 +3,7 @@ import { setting } from '../../../config/read-setting.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { command, UsageError } from '../../command.ts'
 import { errandHome } from '../../local/errand-home.ts'
-import { takeFolderLock } from '../../local/pid-lock.ts'
+import { takeFolderLock } from '../../local/folder-lock.ts'
 import { untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 

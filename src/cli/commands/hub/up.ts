@@ -18,7 +18,7 @@ import { giveBackMemory } from '../../../platform/release-memory.ts'
 import { command, UsageError } from '../../command.ts'
 import { localHubFile, writeLogin } from '../../connection.ts'
 import { dataFolder } from '../../local/errand-home.ts'
-import { takeFolderLock } from '../../local/pid-lock.ts'
+import { takeFolderLock } from '../../local/folder-lock.ts'
 import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 

@@ -1,8 +1,6 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { ErrandError } from '../../contract/errors.ts'
-import { makeFolderSync } from '../../platform/files.ts'
-import { bootId, parseStat, procText, signal } from '../../platform/proc.ts'
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { bootId, parseStat, procText, signal } from './proc.ts'
 
 /** Who holds a lock: a process, told from a later one with the same number by when it started. */
 export interface Holder {
@@ -82,29 +80,4 @@ function takeAway(file: string, dead: Holder): void {
   if (taken !== undefined && (taken.pid !== dead.pid || taken.started !== dead.started))
     renameSync(aside, file)
   else rmSync(aside, { force: true })
-}
-
-interface LockedFolder {
-  path: string
-  /** The folder's name in messages: `data folder`. */
-  what: string
-  /** The option that names another. */
-  option: string
-}
-
-/** Takes the lock of that name in a folder of ours, which is made where it is missing. Throws `invalid_argument`. */
-export function takeFolderLock({ path, what, option }: LockedFolder, name: string): LockResult {
-  try {
-    makeFolderSync(path, 0o700)
-    return takePidLock(join(path, name))
-  } catch (cause) {
-    const why =
-      statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
-        ? 'is a file, not a folder'
-        : `cannot be used: ${(cause as Error).message}`
-    throw new ErrandError('invalid_argument', `The ${what} ${path} ${why}.`, {
-      hint: `Give another with ${option}.`,
-      cause,
-    })
-  }
 }

@@ -1,0 +1,30 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import { makeFolderSync } from '../../platform/files.ts'
+import { type LockResult, takePidLock } from '../../platform/pid-lock.ts'
+
+interface LockedFolder {
+  path: string
+  /** The folder's name in messages: `data folder`. */
+  what: string
+  /** The option that names another. */
+  option: string
+}
+
+/** Takes the lock of that name in a folder of ours, which is made where it is missing. Throws `invalid_argument`. */
+export function takeFolderLock({ path, what, option }: LockedFolder, name: string): LockResult {
+  try {
+    makeFolderSync(path, 0o700)
+    return takePidLock(join(path, name))
+  } catch (cause) {
+    const why =
+      statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
+        ? 'is a file, not a folder'
+        : `cannot be used: ${(cause as Error).message}`
+    throw new ErrandError('invalid_argument', `The ${what} ${path} ${why}.`, {
+      hint: `Give another with ${option}.`,
+      cause,
+    })
+  }
+}
