@@ -32,6 +32,8 @@ export const DoorRules = z.object({
   /** Of the attempt, among all of this machine. */
   key: z.string(),
   network: Network,
+  /** Places that no rule opens, as `host` or `host:port`: the hub, and what else the runner names. */
+  never: z.array(z.string()).default([]),
   models: z.array(ModelRule),
   /** Past it no request to a model begins. */
   budget: z.object({ tokens: z.number().optional(), cost_usd: z.number().optional() }).default({}),
@@ -77,6 +79,9 @@ export const Told = z.discriminatedUnion('type', [
   z.object({ type: z.literal('over_budget'), message: z.string() }),
 ])
 export type Told = z.infer<typeof Told>
+
+/** The exit code of a proxy that found another one at work in its folder. */
+export const FOLDER_TAKEN = 3
 
 /** Where it stands in a box. */
 export const DOOR_INSIDE = '/run/errand'

@@ -1,0 +1,135 @@
+import { isIP, isIPv4 } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { type Network, partsOf } from '../../contract/isolation.ts'
+import { isPublicAddress } from '../sources/server-addresses.ts'
+
+/** Where a request wants to go; the host is in small letters, without a dot at its end or brackets. */
+export interface Target {
+  host: string
+  port: number
+}
+
+/** Why a request is refused, as it is told and as the one who asked is answered. */
+export const refusals = {
+  bad_request: 'it is no request that a proxy can pass on',
+  odd_address: 'its host is neither a name nor an address in its usual form',
+  host_not_allowed: 'its network does not allow that host',
+  port_not_allowed: 'its network does not allow that port of the host',
+  private_address: 'its address is not on the public internet',
+  own_address: 'its address is of this machine or of the hub',
+  name_mismatch: 'it asks that server for another host (its TLS or Host names it)',
+  no_tls: 'what came is not TLS with the name of the server, which is all that may go to port 443',
+  odd_name: 'its name has more than ten parts',
+} as const
+export type Refusal = keyof typeof refusals
+
+const NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i
+const AUTHORITY = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::(\d{1,5}))?$/i
+/** Digits, or what begins with 0x, at the end: resolvers read such a name as an IPv4 address, in all kinds of forms. */
+const NUMBER_AT_END = /(^|\.)(\d+|0x[0-9a-f]*)\.?$/i
+const MOST_NAME_BYTES = 253
+const MOST_LABELS = 10
+
+/** Reads `host:port`. Answers what is wrong with it where it is no target: user names, zones, numbers as names. */
+export function parseTarget(authority: string, defaultPort?: number): Target | Refusal {
+  const [, v6, name, digits] = AUTHORITY.exec(authority) ?? []
+  const port = digits === undefined ? defaultPort : Number(digits)
+  if (port === undefined || port < 1 || port > 65_535) return 'bad_request'
+  if (v6 !== undefined) return isIP(v6) === 6 ? { host: v6.toLowerCase(), port } : 'odd_address'
+  if (name === undefined) return 'bad_request'
+  if (isIPv4(name)) return { host: name, port }
+  if (!NAME.test(name) || name.length > MOST_NAME_BYTES || NUMBER_AT_END.test(name)) return 'odd_address'
+  return { host: name.toLowerCase().replace(/\.$/, ''), port }
+}
+
+/** How far a target is allowed: to a public address, or to a private one too; `anything`: its port was named, so not only TLS passes. */
+export interface Allowance {
+  isPrivate: boolean
+  anything: boolean
+}
+
+const WEB = [80, 443]
+/** Of every host: the web, and SSH, by which Git speaks. */
+const PORTS_OF_ALL = [...WEB, 22]
+
+export function allowance(network: Network, { host, port }: Target): Allowance | Refusal {
+  if (network === 'none' || network === 'models') return 'host_not_allowed'
+  if (network === 'all') {
+    if (!PORTS_OF_ALL.includes(port)) return 'port_not_allowed'
+    return { isPrivate: false, anything: !WEB.includes(port) }
+  }
+  const ofHost = network.allow
+    .map(partsOf)
+    .filter(({ name, wild }) => (wild ? isIP(host) === 0 && host.endsWith(`.${name}`) : host === name))
+  const rules = ofHost.filter((rule) => (rule.port === undefined ? WEB.includes(port) : rule.port === port))
+  if (rules.length === 0) return ofHost.length === 0 ? 'host_not_allowed' : 'port_not_allowed'
+  // Names are a way out of a box by themselves, where all below one are looked up.
+  if (rules.every(({ wild }) => wild) && host.split('.').length > MOST_LABELS) return 'odd_name'
+  return {
+    isPrivate: rules.some(({ isPrivate }) => isPrivate),
+    anything: rules.some((rule) => rule.port !== undefined),
+  }
+}
+
+/** Networks that an operator may open by `@private`; the metadata services of clouds within them stay closed. */
+const PRIVATE_4 = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)/
+const PRIVATE_6 = /^f[cd][0-9a-f]{2}:/i
+const METADATA = [/^100\.100\.100\.200$/, /^fd00:0*ec2:/i, /^fd20:0*ce:/i]
+
+/** Why no connection is made to that address; undefined: it is. */
+export function refusedAddress(
+  address: string,
+  { isPrivate }: Pick<Allowance, 'isPrivate'>,
+): Refusal | undefined {
+  if (isPublicAddress(address)) return ownAddresses().includes(address) ? 'own_address' : undefined
+  const opened =
+    isPrivate &&
+    !address.includes('%') &&
+    (isIPv4(address) ? PRIVATE_4 : PRIVATE_6).test(address) &&
+    !METADATA.some((each) => each.test(address))
+  return opened ? undefined : 'private_address'
+}
+
+const ownAddresses = (): string[] =>
+  Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? [])
+
+/** Looks up the addresses of a name. Throws where there are none. */
+export type Lookup = (host: string) => Promise<readonly string[]>
+
+const LOOKED_UP_MS = 60_000
+
+/** Places that no rule opens: the hub, and whatever else the runner names, as `host` or `host:port`. */
+export class ClosedPlaces {
+  readonly #lookup: Lookup
+  readonly #known = new Map<string, { addresses: readonly string[]; atMs: number }>()
+
+  constructor(lookup: Lookup) {
+    this.#lookup = lookup
+  }
+
+  /** Whether one of the addresses, at that port, is of such a place; a place of this machine itself is at all of its addresses. */
+  async has(
+    places: readonly string[],
+    { host, port }: Target,
+    addresses: readonly string[],
+  ): Promise<boolean> {
+    for (const place of places) {
+      const closed = parseTarget(place, port)
+      if (typeof closed === 'string' || closed.port !== port) continue
+      if (closed.host === host) return true
+      const those = await this.#addresses(closed.host)
+      const here = those.some((each) => /^(127\.|0\.|::1?$)/.test(each)) ? ownAddresses() : []
+      if (addresses.some((each) => those.includes(each) || here.includes(each))) return true
+    }
+    return false
+  }
+
+  async #addresses(host: string): Promise<readonly string[]> {
+    if (isIP(host) !== 0) return [host]
+    const known = this.#known.get(host)
+    if (known !== undefined && performance.now() - known.atMs < LOOKED_UP_MS) return known.addresses
+    const addresses = await this.#lookup(host).catch(() => known?.addresses ?? [])
+    this.#known.set(host, { addresses, atMs: performance.now() })
+    return addresses
+  }
+}

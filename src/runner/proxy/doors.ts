@@ -1,0 +1,294 @@
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+} from 'node:fs'
+import { type ClientRequest, request as requestTo } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import { spawnGroup } from '../../platform/child-tree.ts'
+import { removeTree, writeFileAtomic } from '../../platform/files.ts'
+import { socketPath } from '../../platform/socket-path.ts'
+import { DOOR_PORT, type DoorRules, FOLDER_TAKEN } from './rules.ts'
+import { readTold, shutDoor, type ToldSince } from './telling.ts'
+
+export interface DoorsOptions {
+  /** State of the proxy, for this machine's attempts alone. */
+  folder: string
+  /** Places that no door leads to, as `host` or `host:port`: the hub, and where this machine's own services listen. */
+  never?: readonly string[]
+  /** Of which the proxy gets what tells it of certificates, and nothing else. */
+  env?: NodeJS.ProcessEnv
+  /** The proxy's program. */
+  program?: string
+  /** A process is begun again, or cannot be. */
+  log?(message: string): void
+}
+
+/** What a box has of its door. */
+export interface OpenDoor {
+  /** Stands in it at `/run/errand`, and cannot be written to there. */
+  folder: string
+  /** Variables by which programs find it, once the bridge stands. */
+  env: Readonly<Record<string, string>>
+}
+
+const STARTS_WITHIN_MS = 20_000
+const MOST_LOG_BYTES = 1024 * 1024
+/** One that ends again and again is begun again ever later. */
+const PAUSES_MS = [0, 100, 500, 2_000, 10_000]
+const STAYED_MS = 60_000
+const PASSED_ON = ['NODE_EXTRA_CA_CERTS', 'NODE_USE_SYSTEM_CA', 'SSL_CERT_DIR', 'SSL_CERT_FILE', 'TZ']
+
+const PROXY_URL = `http://127.0.0.1:${DOOR_PORT}`
+const INSIDE = '127.0.0.1,localhost,::1'
+/** By which programs find the proxy; yarn since 2 knows only its own variables. */
+export const DOOR_ENV: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [
+      [name, PROXY_URL],
+      [name.toLowerCase(), PROXY_URL],
+    ]),
+  ),
+  NO_PROXY: INSIDE,
+  no_proxy: INSIDE,
+  NODE_USE_ENV_PROXY: '1',
+  YARN_HTTP_PROXY: PROXY_URL,
+  YARN_HTTPS_PROXY: PROXY_URL,
+}
+
+/** The doors of this machine's attempts, behind which is one proxy: it is begun when the first is opened, and outlives this process. */
+export class Doors {
+  readonly #options: DoorsOptions
+  #running: Promise<void> | undefined
+  #watch: ClientRequest | undefined
+  #startedMs = 0
+  #failures = 0
+  #stopped = false
+
+  constructor(options: DoorsOptions) {
+    this.#options = options
+  }
+
+  /** Sees to it that the doors of an earlier process of the runner are open. */
+  async resume(): Promise<void> {
+    if (this.#ids().length > 0) await this.#run()
+  }
+
+  /** Opens a door with these rules, or gives an open one these. Throws `unavailable` where there is no proxy. */
+  async open(id: string, rules: Omit<DoorRules, 'version' | 'key' | 'never'>): Promise<OpenDoor> {
+    const folder = this.#folder(id)
+    const inside = join(folder, 'in')
+    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 })
+    mkdirSync(inside, { recursive: true })
+    const text = JSON.stringify({ ...rules, version: 1, key: id, never: this.#options.never ?? [] })
+    writeFileAtomic(join(folder, 'rules.json'), text, { mode: 0o600, durable: false })
+    await this.#run()
+    await this.#ask('PUT', `/doors/${id}`).catch(async (error: Error) => {
+      if (error instanceof Denied) throw unavailable(error)
+      // It has ended just now.
+      await this.#run()
+      await this.#ask('PUT', `/doors/${id}`).catch((again: Error) => {
+        throw unavailable(again)
+      })
+    })
+    return { folder: inside, env: DOOR_ENV }
+  }
+
+  /** All that the door has told from that byte of its file on. Holds no lines back, and reads no file that has not grown. */
+  told(id: string, offset: number): ToldSince {
+    return readTold(this.#folder(id), offset)
+  }
+
+  /** Shuts a door for good: what was used is told, its keys are gone. May be called twice. */
+  async close(id: string): Promise<void> {
+    if (!existsSync(this.#folder(id))) return
+    try {
+      await this.#ask('DELETE', `/doors/${id}`)
+    } catch {
+      // No proxy holds it open.
+      shutDoor(this.#folder(id))
+    }
+  }
+
+  /** Shuts a door and forgets what it has told. */
+  async remove(id: string): Promise<void> {
+    await this.close(id)
+    await removeTree(this.#folder(id))
+  }
+
+  /** Removes the doors of attempts that are not among these. */
+  async keepOnly(ids: ReadonlySet<string>): Promise<void> {
+    await Promise.all(this.#ids().flatMap((id) => (ids.has(id) ? [] : [this.remove(id)])))
+  }
+
+  /** Lets go of the proxy, which goes on. May be called twice. */
+  stop(): void {
+    this.#stopped = true
+    this.#watch?.destroy()
+  }
+
+  #folder(id: string): string {
+    return join(this.#options.folder, 'doors', id)
+  }
+
+  #ids(): string[] {
+    try {
+      return readdirSync(join(this.#options.folder, 'doors'))
+    } catch {
+      return []
+    }
+  }
+
+  /** There is a proxy, and it is watched over. */
+  #run(): Promise<void> {
+    this.#running ??= this.#connect().catch((error) => {
+      this.#running = undefined
+      throw error
+    })
+    return this.#running
+  }
+
+  async #connect(): Promise<void> {
+    const { folder } = this.#options
+    const program = this.#options.program ?? proxyProgram()
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    const health = await this.#ask('GET', '/health').catch(() => undefined)
+    if (health === undefined) await this.#begin(program)
+    else if ((health as { version?: string }).version !== versionOf(program)) await this.#replace()
+    this.#startedMs = performance.now()
+    await this.#watchOver()
+  }
+
+  /** One of another version ends when nothing passes through it; until then it does as well. */
+  async #replace(): Promise<void> {
+    await this.#ask('POST', '/quit/idle').catch(() => undefined)
+  }
+
+  async #begin(program: string): Promise<void> {
+    const log = join(this.#options.folder, 'log')
+    if ((statSync(log, { throwIfNoEntry: false })?.size ?? 0) > MOST_LOG_BYTES) truncateSync(log)
+    const descriptor = openSync(log, 'a', 0o600)
+    const { env = process.env, folder } = this.#options
+    let ended: string | undefined
+    try {
+      const child = spawnGroup([process.execPath, program, folder], {
+        cwd: folder,
+        env: Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : []))),
+        stdio: ['ignore', descriptor, descriptor],
+      })
+      child.once('error', (error) => {
+        ended = error.message
+      })
+      child.once('exit', (code, signal) => {
+        ended = `it ended with ${signal ?? code}: ${lastLine(log)}`
+      })
+      child.unref()
+    } finally {
+      closeSync(descriptor)
+    }
+    const until = performance.now() + STARTS_WITHIN_MS
+    for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
+      if (await this.#ask('GET', '/health').catch(() => undefined)) return
+      // Another may have been faster, and is still about to listen.
+      if (performance.now() > until || (ended !== undefined && !ended.includes(`with ${FOLDER_TAKEN}:`)))
+        throw unavailable(new Error(ended ?? `it does not answer; see ${log}`))
+      await sleep(pauseMs)
+    }
+  }
+
+  /** Resolves once it is watched: when it ends it is begun again, as long as this process is there. */
+  #watchOver(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { path, close } = socketPath(join(this.#options.folder, 'control'))
+      const watch = requestTo({ socketPath: path, path: '/watch', agent: false })
+      this.#watch = watch
+      watch.once('error', reject)
+      watch.once('response', (response) => {
+        watch.on('error', () => undefined)
+        response.on('error', () => undefined).resume()
+        resolve()
+      })
+      watch.once('socket', (socket) => socket.once('connect', () => socket.unref()))
+      watch.once('close', () => {
+        close()
+        this.#running = undefined
+        if (!this.#stopped) void this.#again()
+      })
+      watch.end()
+    })
+  }
+
+  async #again(): Promise<void> {
+    if (this.#ids().every((id) => !existsSync(join(this.#folder(id), 'rules.json')))) return
+    this.#failures = performance.now() - this.#startedMs > STAYED_MS ? 0 : this.#failures + 1
+    const pauseMs = PAUSES_MS[Math.min(this.#failures, PAUSES_MS.length) - 1] ?? 0
+    if (pauseMs > 0) await sleep(pauseMs, undefined, { ref: false })
+    if (this.#stopped) return
+    const log = this.#options.log ?? (() => undefined)
+    try {
+      await this.#run()
+      log('The proxy of sandboxes had ended, and was begun again.')
+    } catch (error) {
+      log((error as Error).message)
+      if (!this.#stopped) void this.#again()
+    }
+  }
+
+  #ask(method: string, path: string): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      let place: ReturnType<typeof socketPath>
+      try {
+        place = socketPath(join(this.#options.folder, 'control'))
+      } catch (error) {
+        return reject(error as Error)
+      }
+      const asked = requestTo({ socketPath: place.path, path, method, agent: false })
+      asked.once('close', place.close)
+      asked.on('error', reject)
+      asked.once('response', (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('error', reject)
+        response.on('data', (more: string) => {
+          text += more
+        })
+        response.on('end', () => {
+          const body = JSON.parse(text) as { message?: string }
+          if (response.statusCode === 200) resolve(body)
+          else reject(new Denied(body.message ?? `it answers ${response.statusCode}`))
+        })
+      })
+      asked.end()
+    })
+  }
+}
+
+/** The proxy answers that it does not do it. */
+class Denied extends Error {}
+
+const unavailable = (cause: Error): ErrandError =>
+  new ErrandError('unavailable', `The proxy of sandboxes cannot be used: ${cause.message}.`, {
+    hint: 'See its log in the state folder (proxy/log).',
+    cause,
+  })
+
+/** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
+function proxyProgram(): string {
+  const files = ['program.ts', 'proxy.cjs', '../proxy.cjs'].map((name) => join(import.meta.dirname, name))
+  return files.find((file) => existsSync(file)) ?? files[1]!
+}
+
+const versionOf = (file: string): string =>
+  createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16)
+
+function lastLine(file: string): string {
+  const text = readFileSync(file, 'utf8').trimEnd()
+  return text.slice(text.lastIndexOf('\n') + 1)
+}

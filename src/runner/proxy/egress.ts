@@ -1,0 +1,387 @@
+import { createServer, type IncomingMessage, request as requestTo, type ServerResponse } from 'node:http'
+import { connect, isIP, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import {
+  type Allowance,
+  allowance,
+  type ClosedPlaces,
+  type Lookup,
+  parseTarget,
+  type Refusal,
+  refusals,
+  refusedAddress,
+  type Target,
+} from './addresses.ts'
+import { clientHello, MOST_HELLO_BYTES } from './client-hello.ts'
+import type { DoorRules } from './rules.ts'
+import type { Teller } from './telling.ts'
+
+/** Opens a connection to one of these addresses. */
+export type Dial = (addresses: readonly string[], port: number) => Socket
+
+export interface EgressOptions {
+  rules(): DoorRules
+  teller: Teller
+  closed: ClosedPlaces
+  lookup: Lookup
+  dial?: Dial
+}
+
+const CONNECT_MS = 10_000
+/** For the first message of TLS, once the way is open. */
+const HELLO_MS = 30_000
+const KEEP_ALIVE_MS = 60_000
+/** One box cannot have all threads of this process wait for names. */
+const LOOKUPS_AT_ONCE = 4
+
+/** RFC 9110 section 7.6.1, and what is meant for a proxy. Node takes care of framing. */
+const HOP_BY_HOP = [
+  ...['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization'],
+  ...['te', 'trailer', 'transfer-encoding', 'upgrade', 'expect'],
+]
+/** TLS's own word for it, which its clients show. */
+const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
+
+/** Something that answers with no connection, and why. */
+class Unreachable extends Error {
+  readonly status: 502 | 504
+
+  constructor(message: string, status: 502 | 504 = 502) {
+    super(message)
+    this.status = status
+  }
+}
+
+class Refused extends Error {
+  readonly why: Refusal
+
+  constructor(why: Refusal) {
+    super(refusals[why])
+    this.why = why
+  }
+}
+
+/** The way out of a box: its requests of other machines, each held to the rules of its door. */
+export class Egress {
+  readonly #options: EgressOptions
+  readonly #lookups = new Turns(LOOKUPS_AT_ONCE)
+  /** Connections to others, which end with the door. */
+  readonly #open = new Set<Duplex>()
+  readonly #targets = new WeakMap<object, Target>()
+  /** What comes by a tunnel to port 80. */
+  readonly #tunneled = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) =>
+    this.#forward(this.#targets.get(request.socket)!, request.url ?? '', request, response),
+  )
+
+  constructor(options: EgressOptions) {
+    this.#options = options
+    this.#tunneled.on('clientError', (_error, socket) => socket.destroy())
+  }
+
+  close(): void {
+    this.#tunneled.close()
+    for (const socket of this.#open) socket.destroy()
+  }
+
+  /** A request with a whole URL, for a server without TLS. */
+  async request(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = /^http:\/\/([^/?#]*)([^#]*)/i.exec(request.url ?? '')
+    const target = url === null ? 'bad_request' : parseTarget(url[1]!, 80)
+    if (typeof target === 'string') return this.#refuse(response, { host: '', port: 0 }, new Refused(target))
+    const path = url![2]!.startsWith('/') ? url![2]! : `/${url![2]}`
+    await this.#forward(target, path, request, response)
+  }
+
+  /** A tunnel. It holds TLS, whose name of the server is looked at; to a port that a rule names, anything; to port 80, requests. */
+  async connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', () => socket.destroy())
+    this.#hold(socket)
+    const target = parseTarget(request.url ?? '')
+    try {
+      if (typeof target === 'string') throw new Refused(target)
+      if (target.port === 80) {
+        this.#allowed(target)
+        socket.write(ESTABLISHED)
+        if (head.length > 0) socket.unshift(head)
+        this.#targets.set(socket, target)
+        this.#tunneled.emit('connection', socket)
+        return
+      }
+      const { addresses, anything } = await this.#way(target)
+      const upstream = await this.#dial(target, addresses, socket)
+      socket.write(ESTABLISHED)
+      this.#tunnel(target, anything, socket, upstream, head)
+    } catch (error) {
+      const at = typeof target === 'string' ? { host: '', port: 0 } : target
+      const { status, text } = this.#answer(error, at)
+      socket.end(
+        `HTTP/1.1 ${status}\r\ncontent-type: text/plain\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
+      )
+      // What is still sent is not read for ever.
+      socket.resume().once('finish', () => socket.destroy())
+    }
+  }
+
+  #tunnel(target: Target, anything: boolean, socket: Duplex, upstream: Socket, head: Buffer): void {
+    // A server may be the first to speak.
+    upstream.pipe(socket)
+    let seen = head
+    const ended = () => (anything || seen.length === 0 ? pass() : refuse('no_tls'))
+    const late = setTimeout(() => (anything ? undefined : refuse('no_tls')), HELLO_MS).unref()
+    const stopLooking = () => {
+      clearTimeout(late)
+      socket.off('data', more).off('end', ended).pause()
+    }
+    const pass = () => {
+      stopLooking()
+      if (seen.length > 0) upstream.write(seen)
+      socket.pipe(upstream)
+    }
+    const refuse = (why: Refusal, host = target.host) => {
+      stopLooking()
+      this.#options.teller.refused(host, target.port, why)
+      upstream.unpipe(socket).destroy()
+      socket.end(UNRECOGNIZED_NAME, () => socket.destroy())
+    }
+    const look = () => {
+      const hello = clientHello(seen)
+      if (hello.type === 'more' && seen.length < MOST_HELLO_BYTES) return
+      const named = hello.type === 'tls' ? hello.name : undefined
+      if (named !== undefined && named !== target.host) refuse('name_mismatch', named)
+      else if (anything || named !== undefined || (hello.type === 'tls' && isIP(target.host) !== 0)) pass()
+      else refuse('no_tls')
+    }
+    const more = (chunk: Buffer) => {
+      seen = Buffer.concat([seen, chunk])
+      look()
+    }
+    socket.once('close', () => clearTimeout(late))
+    socket.on('data', more).once('end', ended).resume()
+    if (seen.length > 0) look()
+  }
+
+  async #forward(
+    target: Target,
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    response.on('error', () => response.destroy())
+    try {
+      if (!path.startsWith('/') && path !== '*') throw new Refused('bad_request')
+      const hosts = valuesOf(request.rawHeaders, 'host')
+      const host = hosts.length === 1 ? parseTarget(hosts[0]!, 80) : 'bad_request'
+      if (typeof host === 'string') throw new Refused('bad_request')
+      if (host.host !== target.host || host.port !== target.port) throw new Refused('name_mismatch')
+      const { addresses } = await this.#way(target)
+      const upstream = await this.#dial(target, addresses, response)
+      this.#exchange(path, request, response, upstream)
+    } catch (error) {
+      this.#refuse(response, target, error)
+    }
+  }
+
+  #exchange(path: string, request: IncomingMessage, response: ServerResponse, upstream: Socket): void {
+    const chunked = request.headers['transfer-encoding'] !== undefined
+    const asked = requestTo({
+      createConnection: () => upstream,
+      method: request.method,
+      path,
+      headers: [
+        ...passedOn(request.rawHeaders),
+        ...(chunked ? ['Transfer-Encoding', 'chunked'] : []),
+        ...['Connection', 'close'],
+      ],
+      setHost: false,
+    })
+    const failed = (error: Error) => {
+      if (response.headersSent) response.destroy()
+      else
+        this.#refuse(
+          response,
+          { host: '', port: 0 },
+          new Unreachable(`The server broke off: ${error.message}.`),
+        )
+      upstream.destroy()
+    }
+    asked.on('error', failed)
+    asked.on('response', (answer) => {
+      answer.on('error', failed)
+      answer.on('aborted', () => failed(new Error('its answer was cut')))
+      try {
+        response.sendDate = false
+        response.writeHead(answer.statusCode!, answer.statusMessage, passedOn(answer.rawHeaders))
+        answer.pipe(response)
+      } catch (error) {
+        failed(error as Error)
+      }
+    })
+    response.on('close', () => upstream.destroy())
+    if (chunked || request.headers['content-length'] !== undefined) request.pipe(asked)
+    else asked.end()
+  }
+
+  #allowed(target: Target): Allowance {
+    const allowed = allowance(this.#options.rules().network, target)
+    if (typeof allowed === 'string') throw new Refused(allowed)
+    return allowed
+  }
+
+  /** The addresses of a target, all of them checked: nothing is looked up again. */
+  async #way(target: Target): Promise<{ addresses: readonly string[]; anything: boolean }> {
+    const { rules, lookup, closed } = this.#options
+    const allowed = this.#allowed(target)
+    const addresses = isIP(target.host)
+      ? [target.host]
+      : await this.#lookups.take(() => found(lookup, target.host))
+    for (const address of addresses) {
+      const why = refusedAddress(address, allowed)
+      if (why !== undefined) throw new Refused(why)
+    }
+    if (await closed.has(rules().never, target, addresses)) throw new Refused('own_address')
+    return { addresses, anything: allowed.anything }
+  }
+
+  /** Connects, unless the one who asks is gone before. */
+  #dial(target: Target, addresses: readonly string[], asker: Duplex | ServerResponse): Promise<Socket> {
+    const { dial = dialAny, teller } = this.#options
+    return new Promise((resolve, reject) => {
+      if (asker.destroyed) return reject(new Unreachable('It is gone.'))
+      const upstream = dial(addresses, target.port)
+      this.#hold(upstream)
+      const end = (error: Error) => {
+        clearTimeout(timer)
+        upstream.destroy()
+        reject(error)
+      }
+      const timer = setTimeout(() => end(new Unreachable(`${target.host} does not answer.`, 504)), CONNECT_MS)
+      const gone = () => end(new Unreachable('It is gone.'))
+      asker.once('close', gone)
+      upstream.once('error', (error) =>
+        end(new Unreachable(`${target.host} cannot be reached: ${error.message}.`)),
+      )
+      upstream.once('connect', () => {
+        clearTimeout(timer)
+        asker.off('close', gone)
+        upstream.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true)
+        teller.count(target.host, upstream)
+        joinEnds(upstream, asker)
+        resolve(upstream)
+      })
+    })
+  }
+
+  #hold(socket: Duplex): void {
+    this.#open.add(socket)
+    socket.once('close', () => this.#open.delete(socket))
+  }
+
+  #refuse(response: ServerResponse, target: Target, error: unknown): void {
+    const { status, text } = this.#answer(error, target)
+    if (response.headersSent || response.destroyed) return void response.destroy()
+    const [code, ...words] = status.split(' ')
+    const headers = {
+      'content-type': 'text/plain',
+      'content-length': Buffer.byteLength(text),
+      connection: 'close',
+    }
+    response.writeHead(Number(code), words.join(' '), headers).end(text)
+  }
+
+  /** Tells it, where it is refused. */
+  #answer(error: unknown, { host, port }: Target): { status: string; text: string } {
+    if (error instanceof Refused) {
+      if (host !== '') this.#options.teller.refused(host, port, error.why)
+      const status = host === '' || error.why === 'bad_request' ? '400 Bad Request' : '403 Forbidden'
+      const at = host === '' ? 'This request' : `${host}:${port}`
+      return {
+        status,
+        text: `${at} is refused by the network of this run (${error.why}): ${error.message}.\n`,
+      }
+    }
+    if (error instanceof Unreachable) {
+      const status = error.status === 504 ? '504 Gateway Timeout' : '502 Bad Gateway'
+      return { status, text: `${error.message}\n` }
+    }
+    console.error(error)
+    return { status: '500 Internal Server Error', text: 'The proxy has failed.\n' }
+  }
+}
+
+const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
+
+/** One that is cut ends the other; one that has ended may still be sent to. */
+function joinEnds(upstream: Socket, asker: Duplex | ServerResponse): void {
+  upstream.on('error', () => asker.destroy())
+  upstream.once('close', (cut) => cut && asker.destroy())
+  asker.once('close', () => {
+    // What was sent before is still passed on, unless nobody takes it.
+    if (upstream.writableEnded) upstream.setTimeout(KEEP_ALIVE_MS, () => upstream.destroy()).destroySoon()
+    else upstream.destroy()
+  })
+}
+
+const dialAny: Dial = (addresses, port) =>
+  connect({
+    host: 'looked-up.invalid',
+    port,
+    allowHalfOpen: true,
+    autoSelectFamily: true,
+    lookup: (_name, _options, done) =>
+      done(
+        null,
+        addresses.map((address) => ({ address, family: isIP(address) })),
+      ),
+  })
+
+async function found(lookup: Lookup, host: string): Promise<readonly string[]> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('no name server answers')), CONNECT_MS)
+  })
+  try {
+    const addresses = await Promise.race([lookup(host), late])
+    if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
+    throw new Error('it has none')
+  } catch (error) {
+    throw new Unreachable(`The address of ${host} cannot be found: ${(error as Error).message}.`)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** So many at a time; the others in the order that they came. */
+class Turns {
+  readonly #waiting: (() => void)[] = []
+  #free: number
+
+  constructor(count: number) {
+    this.#free = count
+  }
+
+  async take<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#free--
+    try {
+      return await work()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#free++
+    }
+  }
+}
+
+function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === name)
+}
+
+/** Headers as they came, but for those of one connection and those that `connection` names. */
+function passedOn(rawHeaders: readonly string[]): string[] {
+  const named = valuesOf(rawHeaders, 'connection').flatMap((value) => value.toLowerCase().split(/\s*,\s*/))
+  const dropped = new Set([
+    ...HOP_BY_HOP,
+    ...named.filter((name) => !['host', 'content-length'].includes(name)),
+  ])
+  return rawHeaders.filter((_, index) => !dropped.has(rawHeaders[index - (index % 2)]!.toLowerCase()))
+}

@@ -1,0 +1,208 @@
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { takePidLock } from '../../platform/pid-lock.ts'
+import { procText } from '../../platform/proc.ts'
+import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
+import { systemLookup } from '../sources/server-addresses.ts'
+import { ClosedPlaces, type Lookup } from './addresses.ts'
+import { Door, type ModelRequests } from './door.ts'
+import type { Dial } from './egress.ts'
+import { FOLDER_TAKEN } from './rules.ts'
+import { shutDoor } from './telling.ts'
+
+export interface ProxyOptions {
+  /** Its state: `control`, `doors`. Of this process alone. */
+  folder: string
+  version: string
+  lookup?: Lookup
+  dial?: Dial
+  /** Makes what answers the requests of a door for services of models, with the folder of the door. */
+  models?: (doorFolder: string) => ModelRequests
+}
+
+/** Is the proxy of its folder until there is nothing to do any more, or it is told to end. Its process has no other work. */
+export async function runProxy(options: ProxyOptions): Promise<void> {
+  const lock = takePidLock(join(options.folder, 'lock'))
+  if ('holder' in lock) {
+    console.error(`process ${lock.holder.pid} is the proxy of ${options.folder}`)
+    process.exit(FOLDER_TAKEN)
+  }
+  const end = () => {
+    void server.stop().finally(() => {
+      lock.release()
+      process.exit(0)
+    })
+  }
+  const server = new ProxyServer({ ...options, onEnd: end })
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, end)
+  await server.start()
+}
+
+const ALONE_MS = 10 * 60_000
+/** Nobody watches over it, and nothing passes: its runner is gone for good, and what stood behind its doors with it. */
+const FORGOTTEN_MS = 24 * 60 * 60_000
+/** Descriptors that are not of connections. */
+const OTHER_FILES = 100
+const DOOR_ID = /^[\w-]{1,128}$/
+
+/** All doors of one machine's attempts, and the socket by which its runner opens and closes them. */
+class ProxyServer {
+  readonly #options: Required<Pick<ProxyOptions, 'lookup'>> & ProxyOptions & { onEnd(): void }
+  readonly #doors = new Map<string, Door>()
+  /** One after the other for each door. */
+  readonly #changes = new Map<string, Promise<unknown>>()
+  readonly #closed: ClosedPlaces
+  readonly #control: Server
+  readonly #mostConnections = mostConnections()
+  readonly #watchers = new Set<ServerResponse>()
+  #path: SocketPath | undefined
+  #alone: NodeJS.Timeout | undefined
+  #endsWhenIdle = false
+  #ended = false
+
+  /** `onEnd`: it has nothing to do any more, or was told to end. */
+  constructor(options: ProxyOptions & { onEnd(): void }) {
+    this.#options = { lookup: systemLookup, ...options }
+    this.#closed = new ClosedPlaces(this.#options.lookup)
+    this.#control = createServer((request, response) => void this.#answer(request, response))
+  }
+
+  /** Opens all doors that have rules, then the control socket. */
+  async start(): Promise<void> {
+    const doors = join(this.#options.folder, 'doors')
+    mkdirSync(doors, { recursive: true, mode: 0o700 })
+    for (const id of readdirSync(doors)) {
+      if (!existsSync(join(doors, id, 'rules.json'))) continue
+      // One with wrong rules stays shut; whoever wrote them is told when he asks for it.
+      await this.#open(id).catch((error: Error) => console.error(`door ${id}: ${error.message}`))
+    }
+    const control = join(this.#options.folder, 'control')
+    rmSync(control, { force: true })
+    this.#path = socketPath(control)
+    const before = process.umask(0o177)
+    try {
+      this.#control.listen(this.#path.path)
+      await once(this.#control, 'listening')
+    } finally {
+      process.umask(before)
+    }
+    this.#changed()
+  }
+
+  /** Ends all connections; the doors are opened again by a later process. */
+  async stop(): Promise<void> {
+    if (this.#ended) return
+    this.#ended = true
+    clearTimeout(this.#alone)
+    const closed = once(this.#control, 'close')
+    this.#control.close()
+    await Promise.all([...this.#doors.values()].map((door) => door.close({ forGood: false })))
+    this.#control.closeAllConnections()
+    await closed
+    this.#path?.close()
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [, kind = '', id = ''] = (request.url ?? '').split('/')
+    const asked = `${request.method} ${kind}`
+    const answer = (status: number, body: unknown = {}) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    try {
+      if (asked === 'GET health') answer(200, this.#health())
+      else if (asked === 'GET watch') this.#watched(response)
+      else if (asked === 'POST quit') {
+        this.#endsWhenIdle = id === 'idle'
+        answer(200)
+        if (!this.#endsWhenIdle || this.#openCount() === 0) this.#options.onEnd()
+      } else if (asked === 'PUT doors' && DOOR_ID.test(id)) {
+        await this.#inTurn(id, () => this.#open(id))
+        answer(200)
+      } else if (asked === 'DELETE doors' && DOOR_ID.test(id)) {
+        await this.#inTurn(id, () => this.#shut(id))
+        answer(200)
+      } else answer(404)
+    } catch (error) {
+      answer(400, { message: (error as Error).message })
+    }
+  }
+
+  #health() {
+    const { version } = this.#options
+    const connections = this.#connections()
+    return { version, pid: process.pid, doors: this.#doors.size, open: this.#openCount(), connections }
+  }
+
+  /** An answer that goes on: by its end the runner knows of the end of this process. */
+  #watched(response: ServerResponse): void {
+    this.#watchers.add(response)
+    response.once('close', () => {
+      this.#watchers.delete(response)
+      this.#changed()
+    })
+    response.writeHead(200).flushHeaders()
+    this.#changed()
+  }
+
+  async #inTurn(id: string, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#changes.get(id) ?? Promise.resolve()).catch(() => undefined).then(work)
+    this.#changes.set(id, turn)
+    try {
+      await turn
+    } finally {
+      if (this.#changes.get(id) === turn) this.#changes.delete(id)
+    }
+  }
+
+  async #open(id: string): Promise<void> {
+    const known = this.#doors.get(id)
+    if (known) return known.reread()
+    const { lookup, dial, models } = this.#options
+    const folder = this.#folder(id)
+    const door = await Door.open({
+      ...{ folder, lookup, dial },
+      closed: this.#closed,
+      models: models && (() => models(folder)),
+      hasRoom: () => this.#connections() < this.#mostConnections,
+      onGone: () => this.#endsWhenIdle && this.#openCount() === 0 && this.#options.onEnd(),
+    })
+    this.#doors.set(id, door)
+    this.#changed()
+  }
+
+  async #shut(id: string): Promise<void> {
+    const door = this.#doors.get(id)
+    this.#doors.delete(id)
+    if (door) await door.close({ forGood: true })
+    else if (existsSync(this.#folder(id))) shutDoor(this.#folder(id))
+    this.#changed()
+  }
+
+  readonly #folder = (id: string): string => join(this.#options.folder, 'doors', id)
+
+  #connections(): number {
+    return [...this.#doors.values()].reduce((sum, door) => sum + door.connections, 0)
+  }
+
+  #openCount(): number {
+    return [...this.#doors.values()].reduce((sum, door) => sum + door.open, 0)
+  }
+
+  /** It ends some time after its last door was shut, or its last runner was seen. */
+  #changed(): void {
+    clearTimeout(this.#alone)
+    if (this.#ended || (this.#doors.size > 0 && this.#watchers.size > 0)) return
+    const waitMs = this.#doors.size === 0 ? ALONE_MS : FORGOTTEN_MS
+    this.#alone = setTimeout(() => {
+      if (this.#openCount() === 0) this.#options.onEnd()
+      else this.#changed()
+    }, waitMs)
+  }
+}
+
+/** Each takes two descriptors. */
+function mostConnections(): number {
+  const most = Number(/^Max open files\s+\S+\s+(\d+)/m.exec(procText('self', 'limits') ?? '')?.[1] ?? 1024)
+  return Math.max(16, Math.floor((most - OTHER_FILES) / 2))
+}

@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { runProxy } from '../../../src/runner/proxy/server.ts'
+import type { World } from './proxy-fixture.ts'
+
+/** The proxy of a runner in a world of its own: names and addresses are those of `world.json`, which is read anew each time. */
+
+const [, program = '', folder = ''] = process.argv
+
+const world = (): World => JSON.parse(readFileSync(join(folder, 'world.json'), 'utf8')) as World
+/** How often each name was looked up. */
+const asked = new Map<string, number>()
+
+void runProxy({
+  folder,
+  version: existsSync(join(folder, 'version'))
+    ? readFileSync(join(folder, 'version'), 'utf8')
+    : createHash('sha256').update(readFileSync(program)).digest('hex').slice(0, 16),
+  lookup: async (host) => {
+    const answers = world().names[host] ?? []
+    const times = asked.get(host) ?? 0
+    asked.set(host, times + 1)
+    return answers[Math.min(times, answers.length - 1)] ?? []
+  },
+  dial: (addresses, port) => {
+    const there = world().servers[`${addresses[0]}:${port}`]
+    return connect({ host: '127.0.0.1', port: there ?? 1, allowHalfOpen: true })
+  },
+})
