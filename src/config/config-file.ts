@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
+import { Isolation, Network } from '../contract/isolation.ts'
 import { PlainName, plainName } from '../contract/plain-name.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { formatProblem, type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
@@ -13,19 +14,27 @@ const Repository = z.strictObject({
   /** The one runner group that runs for it go to. */
   work_runner_group: PlainName.optional(),
 })
-const Config = z.strictObject({ repos: z.array(Repository).nullable().optional() })
+/** The least box of whatever runs in a runner group. */
+const Group = z.strictObject({ isolation: z.optional(Isolation), network: z.optional(Network) })
+type Group = z.infer<typeof Group>
+const Config = z.strictObject({
+  repos: z.array(Repository).nullable().optional(),
+  groups: z.record(PlainName, Group).nullable().optional(),
+})
 
 /** The contents of `errand.yaml`. */
 export interface HubConfig {
   /** Groups by the name of the repository. */
   groups: ReadonlyMap<string, string>
+  /** The least boxes, by the name of the runner group. */
+  boxes: ReadonlyMap<string, Group>
   /** Complaints about what is not understood, and passed over. */
   warnings: string[]
 }
 
-const NO_CONFIG: HubConfig = { groups: new Map(), warnings: [] }
+const NO_CONFIG: HubConfig = { groups: new Map(), boxes: new Map(), warnings: [] }
 
-/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings. */
+/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group: one meant to close something would leave it open. */
 export function parseConfig(text: string, file: string): HubConfig {
   const { value = null, locate, problems: faults } = parseYaml(text)
   const problems: Problem[] = faults.map((fault) => ({ ...fault, file }))
@@ -35,11 +44,18 @@ export function parseConfig(text: string, file: string): HubConfig {
     for (const finding of findingsOf(parsed.error.issues, Config, value)) {
       const [key, complaint] = [finding.path.at(-1), { at: finding.at, hint: finding.hint }]
       if (finding.path.length === 0) report.add([], `the file ${finding.says}`, complaint)
-      else if (finding.says !== unknownKey) report.found(finding)
+      else if (finding.says !== unknownKey || isOfGroup(finding.path)) report.found(finding)
       else
         report.add(finding.path, `unknown key "${key}" is passed over`, { ...complaint, severity: 'warning' })
     }
-  const repos = report.failed ? [] : ((value ?? {}) as z.infer<typeof Config>).repos
+  const { repos, groups: boxed } = report.failed ? {} : ((value ?? {}) as z.infer<typeof Config>)
+  const boxes = new Map(Object.entries(boxed ?? {}))
+  for (const [name, { isolation, network = 'all' }] of boxes)
+    if (isolation === 'none' && network !== 'all')
+      report.say(['groups', name, 'network'], 'needs a box', {
+        at: 'key',
+        hint: 'without one everything is reached; write isolation: sandbox, or leave isolation out',
+      })
   const groups = new Map<string, string>()
   for (const [index, { name, work_runner_group: group }] of (repos ?? []).entries()) {
     if (groups.has(name))
@@ -47,8 +63,11 @@ export function parseConfig(text: string, file: string): HubConfig {
     if (group !== undefined) groups.set(name, group)
   }
   if (report.failed) throw refusal(file, problems)
-  return { groups, warnings: sortProblems(problems).map(formatProblem) }
+  return { groups, boxes, warnings: sortProblems(problems).map(formatProblem) }
 }
+
+const isOfGroup = ([key, , within]: readonly (string | number)[]): boolean =>
+  key === 'groups' && within !== undefined
 
 function refusal(file: string, problems: Problem[]): ErrandError {
   const errors = sortProblems(problems).filter(({ severity }) => severity === 'error')
@@ -77,6 +96,7 @@ export interface ConfigFileOptions {
 /** The hub's configuration as its file says, now and after each change. One that is wrong later changes nothing. */
 export class ConfigFile {
   readonly #options: ConfigFileOptions
+  readonly #listeners: (() => void)[] = []
   #config: HubConfig = NO_CONFIG
   /** State of the file just before it was read last. */
   #seen = ''
@@ -98,6 +118,16 @@ export class ConfigFile {
     return repository === undefined ? undefined : this.#config.groups.get(repository)
   }
 
+  /** The least box of whatever runs in a runner group; undefined: none is asked for. */
+  boxOf(group: string): Group | undefined {
+    return this.#config.boxes.get(group)
+  }
+
+  /** The listener is called after each change that was taken over. */
+  onChanged(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
   /** Reads the file again; where that fails what was read before holds. */
   reload(): void {
     const { file, log } = this.#options
@@ -105,6 +135,7 @@ export class ConfigFile {
     try {
       this.#read(file)
       log(`${file} was read again.`)
+      for (const listener of this.#listeners) listener()
     } catch (error) {
       log(`${(error as Error).message} What was read before still holds.`)
     }

@@ -1,5 +1,6 @@
 import { parseBytes, parseMachineBytes } from '../contract/amounts.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { readNetwork } from '../contract/isolation.ts'
 import { MAX_NAME, nameFault } from '../contract/names.ts'
 import { parseDuration } from '../platform/time.ts'
 import { namesOf, type Setting, type SettingKey, settings } from './settings.ts'
@@ -44,6 +45,16 @@ const readers = {
       ? Number.POSITIVE_INFINITY
       : within(parseDuration(value) ?? Number.NaN, { above: 0 }),
   own_token: checkedToken,
+  network: ({ value }) => readNetwork(value),
+  /** Paths, and which of them may be written to. */
+  mounts: ({ value }) => {
+    const mounts = value
+      .split(',')
+      .map((each) => each.trim())
+      .filter((each) => each !== '')
+      .map((each) => ({ path: each.replace(/=(rw|ro)$/, ''), writable: each.endsWith('=rw') }))
+    return mounts.every(({ path }) => path.startsWith('/') && !path.includes('\0')) ? mounts : undefined
+  },
 } satisfies Record<Setting['type'], (found: Found, setting: Setting) => unknown>
 
 type Row<K extends SettingKey> = (typeof settings)[K]

@@ -42,6 +42,8 @@ export type SettingType =
   | 'duration'
   | 'retention'
   | 'own_token'
+  | 'network'
+  | 'mounts'
 
 /**
  * Every variable that Errand reads, under its own name; one name that is read for several things has them behind it
@@ -213,6 +215,44 @@ export const settings = {
     choices: ['auto', 'cgroup_v2', 'cgroup_v1', 'watchdog'],
     ...{ default: 'auto', page: 'cli', for: '`runner`, `up`, `agent-server`, `run`' },
     about: 'what holds limits: `auto`, `cgroup_v2`, `cgroup_v1` or `watchdog`',
+  },
+  ERRAND_ISOLATION: {
+    type: 'choice',
+    choices: ['auto', 'none', 'sandbox', 'container'],
+    ...{ default: 'auto', page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
+    about:
+      'least that stands between steps and the machine: `auto` (agents get a sandbox where one can be had), `none`, `sandbox` or `container`',
+  },
+  ERRAND_NETWORK: {
+    ...{
+      type: 'network',
+      hint: 'It is all, models, none, or hosts with commas between: github.com,*.npmjs.org',
+    },
+    ...{ page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
+    about: 'most that steps in a box may reach: `all`, `models`, `none`, or hosts with commas between',
+  },
+  ERRAND_SANDBOX_MOUNTS: {
+    ...{ type: 'mounts', default: '' },
+    hint: 'It is absolute paths with commas between, each with =rw where it may be written to: /opt/tools,/var/cache/npm=rw',
+    ...{ page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
+    about:
+      'files and folders of the machine that stand in every box, read-only, or with `=rw` writable: `/opt/tools,/var/cache/npm=rw`',
+  },
+  ERRAND_SANDBOX_IMAGE: {
+    ...{ type: 'text', page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
+    about: 'image of containers that steps run in, where they name none',
+  },
+  ERRAND_SANDBOX_REQUIRED: {
+    type: 'choice',
+    choices: ['yes', 'no'],
+    ...{ default: 'no', page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
+    about: '`yes`: agents are refused where no box can be had',
+  },
+  ERRAND_SANDBOX_LOGIN: {
+    type: 'choice',
+    choices: ['none', 'copy'],
+    ...{ default: 'none', page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
+    about: '`copy`: agents in a box get a copy of the sign-ins of the machine, which they can read',
   },
   ERRAND_MODE: {
     type: 'choice',

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { ToolKind } from './actions.ts'
+import { Isolation } from './isolation.ts'
 
 export {
   Budget,
@@ -173,5 +174,9 @@ export const AgentState = z.object({
   why: text.optional(),
   /** The command that installs it. */
   install: text.optional(),
+  /** How its sessions stand apart from the machine where nobody asks for more; absent from a machine that makes no boxes. */
+  isolation: z.optional(Isolation),
+  /** Why its sessions have no box. */
+  isolation_why: text.optional(),
 })
 export type AgentState = z.infer<typeof AgentState>

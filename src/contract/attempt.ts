@@ -116,9 +116,32 @@ export const AttemptEnd = z.object({
 })
 export type AttemptEnd = z.infer<typeof AttemptEnd>
 
+/**
+ * A host that the processes of an attempt in a box asked the proxy of their machine for: so many were refused since the last
+ * report of it, or so many bytes went there and came back. A machine sends it to a hub alone that says it knows it (`welcome`).
+ */
+export const NetworkReport = z.object({
+  type: z.literal('network'),
+  kind: z.enum(['refused', 'used']),
+  host: z.string(),
+  port: z.number().int().optional(),
+  why: z.string().optional(),
+  count: z.number().int().min(1).optional(),
+  sent_bytes: z.number().min(0).optional(),
+  received_bytes: z.number().min(0).optional(),
+})
+export type NetworkReport = z.infer<typeof NetworkReport>
+
 /** A report of a host on an attempt, in order. `ended` is the last. */
 export const AttemptReport = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('started'), pid: z.number().int().optional(), time: z.string().optional() }),
+  z.object({
+    type: z.literal('started'),
+    pid: z.number().int().optional(),
+    time: z.string().optional(),
+    /** The isolation and network that it got; absent: none of either. */
+    isolation: z.optional(Isolation),
+    network: z.optional(Network),
+  }),
   z.object({
     type: z.literal('phase'),
     phase: z.string(),
@@ -129,6 +152,7 @@ export const AttemptReport = z.discriminatedUnion('type', [
   z.object({ type: z.literal('update'), update: AgentUpdate }),
   /** The input has reached the agent, or has become pointless. */
   z.object({ type: z.literal('input_taken'), input_id: z.string() }),
+  NetworkReport,
   AttemptEnd,
 ])
 export type AttemptReport = z.infer<typeof AttemptReport>

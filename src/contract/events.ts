@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AgentUpdate, AttemptInput, DeniedUses } from './agent.ts'
 import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
+import { Isolation, Network } from './isolation.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 
@@ -17,6 +18,12 @@ const step = z.string()
 const attempt = z.number().int().min(1)
 const vars = z.record(z.string(), z.string())
 const placedOn = z.string().optional().describe("The runner's storage (`hello`) when it was placed there")
+
+/** The demands of the group of its runner, beside those of the run. */
+const ofGroup = {
+  isolation: z.optional(Isolation).describe('What the group of its runner asks for at least'),
+  network: z.optional(Network).describe('What that group lets it reach at most'),
+}
 
 export const StepPhase = z.enum(['main', 'rollback', 'finally'])
 export type StepPhase = z.infer<typeof StepPhase>
@@ -69,6 +76,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     /** Set where it was placed at once. */
     runner: z.string().optional(),
     storage_id: placedOn,
+    ...ofGroup,
     epoch: z.number().int().min(0).describe('0: not handed out yet'),
     waiting: z.string().optional().describe('Why it was not placed at once'),
   }),
@@ -77,14 +85,34 @@ export const RunEvent = z.discriminatedUnion('type', [
     attempt,
     runner: z.string().optional(),
     storage_id: placedOn,
+    ...ofGroup,
     epoch: z.number().int().min(1),
   }),
-  at('attempt.started', { attempt, pid: z.number().int().optional() }),
+  at('attempt.started', {
+    attempt,
+    pid: z.number().int().optional(),
+    isolation: z.optional(Isolation).describe('That it got; absent: none'),
+    network: z.optional(Network).describe('What it may reach from there'),
+  }),
   at('attempt.phase', {
     attempt,
     phase: z.string(),
     message: z.string().optional(),
     reason: z.optional(Reason).describe('Why it is at that'),
+  }),
+  at('network.refused', {
+    attempt,
+    host: z.string().describe('The one that it asked for'),
+    port: z.number().int().optional(),
+    why: z.string(),
+    count: z.number().int().min(1).describe('So often since the last event of that host'),
+  }),
+  at('network.used', {
+    attempt,
+    host: z.string().describe('The one that it reached'),
+    port: z.number().int().optional(),
+    sent_bytes: z.number(),
+    received_bytes: z.number(),
   }),
   at('attempt.secrets', { attempt, secrets: TakenSecrets }),
   at('attempt.cancel_requested', { attempt, reason: Reason, message: z.string().optional() }),

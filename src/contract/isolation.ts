@@ -11,6 +11,8 @@ const HOST =
 export const AllowedHost = z
   .string()
   .check(z.regex(HOST, 'a host is written name, *.name, name:port or name:port@private'))
+  .check(z.refine((host) => isPort(partsOf(host).port), 'a port is a number from 1 to 65535'))
+const isPort = (port: number | undefined): boolean => port === undefined || (port >= 1 && port <= 65_535)
 
 /**
  * What processes in a box reach, always by the proxy of their runner: nothing, the services of their models, these hosts and
@@ -21,6 +23,73 @@ export const Network = z.union([
   z.strictObject({ allow: described(z.array(AllowedHost).check(z.minLength(1), z.maxLength(500)), 'Hosts') }),
 ])
 export type Network = z.infer<typeof Network>
+
+/** An image of a container as it is named: `node:22`, `registry.example.com:5000/tools@sha256:…`. */
+const IMAGE = /^[a-z0-9][\w.-]*(:\d{1,5})?(\/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/i
+export const ImageName = z
+  .string()
+  .check(z.regex(IMAGE, 'an image is written name, name:tag or registry/name:tag'), z.maxLength(500))
+
+/** The keys by which a file, a step or a request asks for a box. */
+export const BoxAskShape = {
+  isolation: described(z.optional(Isolation), 'The least that stands between its processes and the machine'),
+  network: described(
+    z.optional(Network),
+    'The most that they reach: all, models, none, or {allow: [hosts]}; a limit needs a box',
+  ),
+  image: described(z.optional(ImageName), 'Image of its container, for isolation: container'),
+}
+/** The demands of one of those who have a say: file and step, request, group, runner. */
+export interface BoxAsk {
+  isolation?: Isolation | undefined
+  network?: Network | undefined
+  image?: string | undefined
+}
+
+/** The demands of both together: the stricter of each, and the image of the second, which is the nearer one. */
+export function strictestAsk(a: BoxAsk, b: BoxAsk): BoxAsk {
+  const network = strictestNetwork(a.network, b.network)
+  const isolation = boxFor(strictestIsolation(a.isolation, b.isolation), network)
+  const image = b.image ?? a.image
+  return {
+    ...(isolation !== undefined && { isolation }),
+    ...(network !== undefined && { network }),
+    ...(image !== undefined && { image }),
+  }
+}
+
+/** A network that someone asks for, with private hosts only where the operator's own names them. */
+export function permitted(asked: Network | undefined, operators: Network | undefined): Network | undefined {
+  if (asked === undefined || typeof asked === 'string') return asked
+  const own = typeof operators === 'object' ? operators.allow : []
+  const allow = asked.allow.map((host) =>
+    partsOf(host).isPrivate && !covers(own, host) ? host.slice(0, -'@private'.length) : host,
+  )
+  return { allow: [...new Set(allow)] }
+}
+
+/** A network as options and variables write it: `all`, `models`, `none`, or hosts with commas between; undefined: it is none. */
+export function readNetwork(text: string): Network | undefined {
+  const word = text.trim()
+  if (word === 'all' || word === 'models' || word === 'none') return word
+  const allow = word
+    .split(',')
+    .map((host) => host.trim())
+    .filter((host) => host !== '')
+  const network = Network.safeParse({ allow })
+  return network.success ? network.data : undefined
+}
+
+/** A network as a person reads it. */
+export const networkText = (network: Network): string =>
+  typeof network === 'string' ? network : network.allow.join(', ')
+
+/** The least isolation that holds to the network: what is not in a box reaches everything. */
+export const boxFor = (
+  isolation: Isolation | undefined,
+  network: Network | undefined,
+): Isolation | undefined =>
+  network === undefined || network === 'all' ? isolation : strictestIsolation(isolation, 'sandbox')
 
 const ISOLATIONS = Isolation.options
 

@@ -29,6 +29,12 @@ const attempt_id = z.string()
 const epoch = z.number().int().min(1)
 const lengths = z.partialRecord(StreamName, z.number().int().min(0))
 
+/** Whether a machine can put attempts into a box of a kind, and why not. */
+const Usable = z.object({ usable: z.boolean(), why: z.string().optional() })
+/** The boxes that a machine can give; absent from one of a release that makes none. */
+export const GivenIsolation = z.object({ sandbox: Usable, container: Usable })
+export type GivenIsolation = z.infer<typeof GivenIsolation>
+
 /** How a machine becomes a runner: an admin makes a token that is good once, and the machine exchanges it for its own. */
 
 /** As runners are known by. */
@@ -61,6 +67,8 @@ export const Hello = z.object({
   slots: z.number().int().min(1),
   /** The means that holds attempts to their limits on its machine. */
   limits: AttemptUsage.shape.held_by.optional(),
+  /** The boxes that it can put attempts into; absent: none. */
+  isolation: GivenIsolation.optional(),
   /** Its container engine, where it has one. */
   containers: z.object({ engine: PlainText, version: PlainText }).optional(),
   /** The settings of its operator for bots. */
@@ -117,6 +125,8 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   z.object({ type: z.literal('agents'), agents: z.array(AgentState) }),
   /** The container engine of its machine, as it found it now; absent: there is none any more. */
   z.object({ type: z.literal('containers'), containers: Hello.shape.containers }),
+  /** The boxes that its machine can make, as it found them now. */
+  z.object({ type: z.literal('isolation'), isolation: GivenIsolation }),
   /** To an `ask`, once that is done. */
   z.object({ type: z.literal('answer'), ask_id: z.string(), answer: DataAnswer }),
   /** How bots that it has are now: each takes the place of what was told of it before. All of them over each new link. */
@@ -141,6 +151,8 @@ export const HubFrame = z.discriminatedUnion('type', [
     heartbeat_ms: z.number(),
     lost_after_ms: z.number(),
     attempts: z.array(Standing),
+    /** Kinds of reports that the hub knows, beside those that every hub does. */
+    reports: z.array(z.string()).optional(),
   }),
   /** `secrets`: the values of the spec's secrets that the hub keeps, by variable. */
   z.object({
@@ -195,6 +207,7 @@ export const RunnerView = z.object({
   free_memory: z.string().optional().describe('Memory that is kept for no attempt'),
   last_seen_at: z.string(),
   limits: AttemptUsage.shape.held_by.optional().describe('What holds steps to their limits there'),
+  isolation: Hello.shape.isolation.describe('Boxes that it can put steps into, and why not; absent: none'),
   containers: Hello.shape.containers.describe('Its container engine, where it has one'),
   agents: z.array(AgentState).optional(),
 })

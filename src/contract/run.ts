@@ -4,6 +4,7 @@ import { AgentRequest, OldInput, OldMetadata } from './agent-api.ts'
 import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
+import { Isolation, Network } from './isolation.ts'
 import { plainName } from './plain-name.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
@@ -122,6 +123,19 @@ export const InstanceView = z.object({
         .optional()
         .describe('What it said last that it is at'),
       restarts: z.number().int().optional().describe('How often it said that it begins again'),
+      isolation: z.optional(Isolation).describe('How it stands apart from its machine; absent: not at all'),
+      network: z.optional(Network).describe('What it may reach from there'),
+      refused: z
+        .array(
+          z.object({
+            host: z.string(),
+            port: z.number().int().optional(),
+            why: z.string(),
+            count: z.number().int(),
+          }),
+        )
+        .optional()
+        .describe('Hosts that it was refused, and how often'),
       secrets: TakenSecrets.optional().describe('Which secrets of the hub it was given, by variable'),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
       usage: AttemptUsage.optional(),

@@ -1,4 +1,5 @@
 import { Limits, Resources } from './amounts.ts'
+import { BoxAskShape } from './isolation.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
 import { NOT_MISLEADING_RULE, notMisleading, VarName } from './names.ts'
@@ -132,6 +133,7 @@ export const Step = z.strictObject({
   secrets: described(z.optional(StepSecrets), 'Secrets for this step, by variable; no other step gets them'),
   resources: described(z.optional(Resources), 'What a runner must have free for it'),
   limits: described(z.optional(Limits), 'What one try of it may use'),
+  ...BoxAskShape,
   outputs: described(
     z.optional(z.record(VarName, OutputSource)),
     'Variables for later steps, taken from its output',
@@ -168,6 +170,7 @@ export const Workflow = z.strictObject({
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for all steps'),
   concurrency: described(z.optional(Concurrency), 'Lets few runs of a group run at once'),
   timeout_seconds: described(z.optional(seconds), 'Longest time of all main steps together'),
+  ...BoxAskShape,
   outputs: described(z.optional(z.record(VarName, z.string())), 'Text, filled in when the run ends'),
   steps: z
     .array(Step)

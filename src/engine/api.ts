@@ -3,6 +3,7 @@ import type { GivenInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
+import type { BoxAsk } from '../contract/isolation.ts'
 import type { CreateRun, RunRecord, RunSpec, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Log } from '../platform/log.ts'
@@ -39,6 +40,8 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   repository?: string
   /** The runner group of that repository, to which all of its hosts go. */
   group?: string
+  /** The least box of its steps, whatever the workflow says. */
+  box?: BoxAsk
   /** Path of the file, for messages, and as what `workflow.run` files are relative to. */
   file?: string
   /** Reads a `workflow.run` file; absent: such files are refused. */

@@ -22,7 +22,7 @@ import { viewOf } from './core/view.ts'
 import type { OutputStore, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { ActiveRuns } from './runtime/active-runs.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
-import { Loader, withinGroup } from './runtime/submission.ts'
+import { Loader, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
@@ -52,8 +52,9 @@ export class Engine implements EngineFace {
   async submit(submission: Submission): Promise<RunRecord> {
     const loaded = this.#loader.load(submission)
     const { group, repository = '' } = submission
-    const plan =
-      group === undefined ? loaded : this.#loader.again(withinGroup(loaded.workflow, group, repository))
+    const grouped = group === undefined ? loaded.workflow : withinGroup(loaded.workflow, group, repository)
+    const boxed = withBox(grouped, submission.box)
+    const plan = boxed === loaded.workflow ? loaded : this.#loader.again(boxed)
     if (this.#runSecrets === undefined) return this.#runs.begin(plan, submission, {})
     const given = new Set(Object.keys(submission.vars ?? {}))
     const { workflow, values } = sealedEnv(plan.workflow, given, this.#catalog)

@@ -1,6 +1,7 @@
 import type { AttemptInput } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamEnd, StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
+import type { Isolation, Network } from '../contract/isolation.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../contract/run.ts'
 import type { TakenSecrets } from '../contract/secrets.ts'
 import type { Reason, RunStatus } from '../contract/status.ts'
@@ -78,6 +79,9 @@ export interface Placement {
   runner?: string
   /** Names what the runner had written by then, where that may be lost: with the power of its machine, or with its folder. */
   storage_id?: string
+  /** The demands of the group of that runner, beside those of the spec: kept, so that it never begins with less. */
+  isolation?: Isolation
+  network?: Network
   epoch: number
 }
 

@@ -44,6 +44,8 @@ export interface Machines extends StepHost {
   recall(): Promise<void>
   /** Takes their links on the server of the API. */
   attach(server: Server): void
+  /** What groups of them ask for has changed. */
+  groupsChanged?(): void
   /** Looks at the tokens of open links again. */
   recheck(): Promise<void>
   /** All open runs are taken up again: from now on machines are welcome. */
@@ -162,11 +164,13 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       isDurable: options.isDurable,
       secrets,
       store: accounts,
+      groupBoxes: (group) => configFile.boxOf(group),
       log,
       ...options.lease,
     })
   await machines.recall()
   auth.onChanged(() => void machines.recheck())
+  configFile.onChanged(() => machines.groupsChanged?.())
   const metrics = new HubMetrics({
     version,
     openRuns: () => engine.openRuns(),

@@ -1,5 +1,6 @@
 import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { attemptId } from '../../contract/ids.ts'
+import { strictestAsk } from '../../contract/isolation.ts'
 import { type SecretUse, secretMark, secretUses } from '../../contract/step-secrets.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { fillArgs, type Lookup } from '../workflow-file/template.ts'
@@ -48,6 +49,7 @@ export function attemptSpec(
     on_disconnect: step.on_disconnect ?? (isLastTry(step, at.try) ? undefined : 'stop'),
     secrets,
     limits: limitsOf(step),
+    ...strictestAsk(plan.workflow, step),
     requires: {
       ...requirementsOf(plan.workflow, instance.host),
       ...reserved(step),

@@ -60,6 +60,9 @@ function fold(state: RunState, event: RunEvent): void {
     case 'input.passed_on':
     case 'input.dropped':
       return void foldLate(attemptOf(state, event.attempt), event)
+    case 'network.refused':
+    case 'network.used':
+      return void foldNetwork(state, event)
     case 'attempt.secrets':
       attemptOf(state, event.attempt).secrets = event.secrets
       return
@@ -212,6 +215,7 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
     runner: event.runner,
     storage_id: event.storage_id,
     epoch: event.epoch,
+    ...ofGroup(event),
     started: false,
     reports: 0,
     streams: {},
@@ -220,6 +224,12 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
   state.attempts.push(attempt)
   setWaiting(state, attempt, event.waiting)
 }
+
+/** The demands of the group that it was placed in. */
+const ofGroup = ({ isolation, network }: EventOf<'attempt.created'> | EventOf<'attempt.assigned'>) => ({
+  isolation,
+  network,
+})
 
 function waitAttempt(state: RunState, event: EventOf<'attempt.waiting'>): void {
   const attempt = attemptOf(state, event.attempt)
@@ -240,6 +250,8 @@ function assignAttempt(state: RunState, event: EventOf<'attempt.assigned'>): voi
   attempt.runner = event.runner
   attempt.storage_id = event.storage_id
   attempt.epoch = event.epoch
+  Object.assign(attempt, ofGroup(event))
+  attempt.got = undefined
   attempt.started = false
   attempt.reports = 0
   attempt.at = undefined
@@ -251,6 +263,7 @@ function startAttempt(state: RunState, event: EventOf<'attempt.started'>): void 
   moveAttempt(attempt, 'started')
   attempt.started = true
   attempt.reports++
+  attempt.got = event.isolation && { isolation: event.isolation, network: event.network }
 }
 
 function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void {
@@ -259,6 +272,20 @@ function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void {
   const { phase: name, message, reason, time: since } = event
   attempt.at = { name, message, reason, since }
   if (name === 'restarting' && reason !== 'engine_restarted') attempt.restarts = (attempt.restarts ?? 0) + 1
+}
+
+/** Hosts that the run's view names, of each attempt; the log has all of them. */
+const MAX_HOSTS = 200
+
+function foldNetwork(state: RunState, event: EventOf<'network.refused'> | EventOf<'network.used'>): void {
+  const attempt = attemptOf(state, event.attempt)
+  attempt.reports++
+  if (event.type === 'network.used') return
+  const { host, port, why, count } = event
+  attempt.refused ??= []
+  const known = attempt.refused.find((each) => each.host === host && each.port === port)
+  if (known) Object.assign(known, { why, count: known.count + count })
+  else if (attempt.refused.length < MAX_HOSTS) attempt.refused.push({ host, port, why, count })
 }
 
 function cancelAttempt(state: RunState, event: EventOf<'attempt.cancel_requested'>): void {

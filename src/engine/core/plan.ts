@@ -81,9 +81,13 @@ function withDependents(steps: readonly PlannedStep[]): PlannedStep[] {
 
 /** A step's rollback as a step of its own: same name, same environment, nothing that decides. */
 function rollbackStep(step: Step): Step {
-  const { name, env, secrets, resources, limits } = step
+  const { name, env, secrets, resources, limits, isolation, network, image } = step
   const { action, args, timeout_seconds } = step.rollback!
-  return { name, action, args, timeout_seconds, env, secrets, resources, limits, continue_on_error: true }
+  const box = { isolation, network, image }
+  return {
+    ...{ name, action, args, timeout_seconds, env, secrets, resources, limits, ...box },
+    continue_on_error: true,
+  }
 }
 
 function missing(what: string): never {

@@ -46,6 +46,7 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
       if (status !== 'success' || isUndone(state, index, instance) || names.some((one) => undone.has(one)))
         continue
       const { action, args, timeout_seconds, env, secrets, resources, limits } = planned.step
+      const { isolation, network, image } = planned.step
       const seen = { ...variablesOn(state.vars, host), ...vars }
       for (const variable of Object.keys(secretUses(secrets ?? []))) delete seen[variable]
       steps.push({
@@ -59,6 +60,7 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
         secrets,
         resources,
         limits,
+        ...{ isolation, network, image },
         continue_on_error: false,
       })
     }
@@ -71,8 +73,11 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
         hint: 'A step is undone by its "rollback:", once it has succeeded; errand runs show tells which have.',
       },
     )
-  const { inventory, name } = plan.workflow
-  return Workflow.parse({ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory, steps })
+  const { inventory, name, isolation, network, image } = plan.workflow
+  return Workflow.parse({
+    ...{ version: 'v0.1', name: `${ROLLBACK_OF}${name}`.slice(0, 200), inventory },
+    ...{ isolation, network, image, steps },
+  })
 }
 
 /**

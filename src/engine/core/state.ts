@@ -2,6 +2,7 @@ import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { StepInstance, StepPhase } from '../../contract/events.ts'
+import type { Isolation, Network } from '../../contract/isolation.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
@@ -85,8 +86,15 @@ export interface AttemptState {
   runner?: string
   storage_id?: string
   epoch: number
+  /** The demands of the group of its runner, as they were when it was placed there. */
+  isolation?: Isolation
+  network?: Network
   waiting?: string
   started: boolean
+  /** The isolation and network that it said it got. */
+  got?: { isolation: Isolation; network?: Network }
+  /** Hosts that it was refused, each once. */
+  refused?: { host: string; port?: number; why: string; count: number }[]
   /** How many reports of its present epoch the log has. */
   reports: number
   cancel?: Reason

@@ -64,6 +64,8 @@ function instanceView(runId: string, instance: InstanceState, state: RunState): 
       waiting: attempt.waiting,
       phase: attempt.at,
       restarts: attempt.restarts,
+      ...attempt.got,
+      refused: attempt.refused,
       secrets: attempt.secrets,
       streams: lengths.length > 0 ? Object.fromEntries(lengths) : undefined,
       usage: attempt.end?.usage,

@@ -1,5 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { AttemptEnd, AttemptReport, StreamEnd, StreamName } from '../../contract/attempt.ts'
+import type {
+  AttemptEnd,
+  AttemptReport,
+  NetworkReport,
+  StreamEnd,
+  StreamName,
+} from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
 import type { NewEvent } from '../../contract/events.ts'
 import { attemptId } from '../../contract/ids.ts'
@@ -115,8 +121,10 @@ export class AttemptWatch implements AttemptSink {
       )
     if (report.type === 'input_taken')
       return this.#loop.input([{ type: 'input.taken', attempt, input_id: report.input_id }], true)
+    if (report.type === 'network') return this.#loop.input([networkEvent(attempt, report)], true)
     if (this.#attempt.started) return this.#loop.flush()
-    return this.#loop.input([{ type: 'attempt.started', attempt, pid: report.pid }], true)
+    const { pid, isolation, network } = report
+    return this.#loop.input([{ type: 'attempt.started', attempt, pid, isolation, network }], true)
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
@@ -271,6 +279,13 @@ export class AttemptWatch implements AttemptSink {
     const run = { run_id: spec.run_id, state, attempt: this.#attempt, end }
     return passOnLate(ids, run, this.#ports.passOn)
   }
+}
+
+function networkEvent(attempt: number, report: NetworkReport): NewEvent {
+  const { kind, host, port, why = 'not allowed', count = 1, sent_bytes = 0, received_bytes = 0 } = report
+  return kind === 'refused'
+    ? { type: 'network.refused', attempt, host, port, why, count }
+    : { type: 'network.used', attempt, host, port, sent_bytes, received_bytes }
 }
 
 type Failure = Pick<AttemptEnd, 'reason' | 'message'>

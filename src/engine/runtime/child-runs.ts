@@ -1,6 +1,7 @@
 import { WorkflowRunArgs } from '../../contract/actions.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf } from '../../contract/events.ts'
+import { type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { Submission } from '../api.ts'
@@ -43,8 +44,12 @@ function childSubmission({ plan, state, spec }: ParentRun, child: ChildStart) {
     throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`, {
       hint: 'Write the workflow itself under args.workflow, or submit with the CLI, which puts the file in.',
     })
-  return { workflow, vars: inputs, depth }
+  return { workflow: { ...workflow, ...atLeast(plan.workflow, planned.step, workflow) }, vars: inputs, depth }
 }
+
+/** The box of the run above and of its step is the least that the steps of a sub-workflow have. */
+const atLeast = (above: BoxAsk, step: BoxAsk, own: BoxAsk): BoxAsk =>
+  strictestAsk(strictestAsk(above, step), own)
 
 /** The children that a run waits for, as they were started. */
 export function openChildren(state: RunState): ChildStart[] {

@@ -1,6 +1,7 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId, RunId } from '../../contract/ids.ts'
+import { type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import { DEFAULT_HOST, type InventoryHost, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../api.ts'
@@ -129,6 +130,26 @@ export function newRun(
     ...(submission.replaces === undefined ? {} : { replaces: submission.replaces }),
     ...started,
   }
+}
+
+/**
+ * The workflow with all of its steps in a box that is at least so strict; those of its sub-workflows get it from their run.
+ * Throws `invalid_argument` for an image without a container.
+ */
+export function withBox(workflow: Workflow, box: BoxAsk = {}): Workflow {
+  if (Object.values(box).every((each) => each === undefined)) return workflow
+  const boxed = { ...workflow, ...strictestAsk(workflow, box) }
+  const isContainer = [boxed, ...boxed.steps, ...(boxed.finally ?? [])].some(
+    ({ isolation }) => isolation === 'container',
+  )
+  if (box.image === undefined || isContainer) return boxed
+  throw new ErrandError(
+    'invalid_argument',
+    `The image ${box.image} is for no step: none runs in a container.`,
+    {
+      hint: 'Ask for isolation: container too, or leave the image out.',
+    },
+  )
 }
 
 /**

@@ -7,7 +7,15 @@ import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import { Inbox, type Marks } from './inbox.ts'
-import { DEFAULT_GROUP, type Need, needKey, needOf, type RunnerKey, workspaceKey } from './matching.ts'
+import {
+  DEFAULT_GROUP,
+  type GroupBox,
+  type Need,
+  needKey,
+  needOf,
+  type RunnerKey,
+  workspaceKey,
+} from './matching.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import type { UserQueue } from './wait-queues.ts'
@@ -43,6 +51,7 @@ export class Assignments {
       arrival: 0,
       queue: undefined,
       epoch: placement?.epoch ?? 0,
+      box: boxOf(placement),
       stage: { type: 'waiting', why: '' },
       inbox: undefined!,
       sent: { type: 'never' },
@@ -190,6 +199,8 @@ export interface Assignment {
   queue: UserQueue | undefined
   /** The last under which it was handed out; 0: never. */
   epoch: number
+  /** The demands of the group that it was placed in, as its run's log has them. */
+  box: GroupBox
   stage: Stage
   inbox: Inbox
   sent: Sent
@@ -203,6 +214,8 @@ export interface Assignment {
   /** Runners that rejected it, and what is said of each. */
   readonly rejections: Map<RunnerKey, string>
 }
+
+export const boxOf = ({ isolation, network }: Partial<Placement> = {}): GroupBox => ({ isolation, network })
 
 /** The runner it is with, or will be when that is committed. */
 export function runnerOf({ stage }: Assignment): RunnerKey | undefined {

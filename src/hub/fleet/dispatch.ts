@@ -3,8 +3,8 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Placement } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/time.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
-import { type Assignment, type Assignments, canceled, runnerOf } from './assignments.ts'
-import { needKey, needOf, type RunnerKey, workspaceKey } from './matching.ts'
+import { type Assignment, type Assignments, boxOf, canceled, runnerOf } from './assignments.ts'
+import { givesBox, needKey, needOf, type RunnerKey, withGroupBox, workspaceKey } from './matching.ts'
 import { Queue } from './queue.ts'
 import type { Runner } from './roster.ts'
 import { commandStart } from './runner-commands.ts'
@@ -191,6 +191,7 @@ export class Dispatch {
     if (signal.aborted || assignment.stage.type !== 'assigning') return
     if (wanted) {
       assignment.epoch = placement.epoch
+      assignment.box = boxOf(placement)
       assignments.nextEpoch(assignment)
     }
     if (assignment.cancel) assignments.settle(assignment, canceled(assignment.cancel.reason))
@@ -201,9 +202,10 @@ export class Dispatch {
   }
 
   /** As the log has it, where the run says whose runner it is. */
-  #placeOn(key: RunnerKey): Pick<Placement, 'runner' | 'storage_id'> {
+  #placeOn(key: RunnerKey): Omit<Placement, 'epoch'> {
     const runner = this.#options.runners.get(key)
-    return { runner: runner?.id, storage_id: runner?.hello?.storage_id }
+    const { isolation, network } = runner?.groupBox ?? {}
+    return { runner: runner?.id, storage_id: runner?.hello?.storage_id, isolation, network }
   }
 
   #park(assignment: Assignment): void {
@@ -218,7 +220,14 @@ export class Dispatch {
     const { spec, workspace } = assignment
     const goes =
       runner?.status === 'connected' || (runner?.finishing && this.affinity.isUsed(spec.run_id, workspace))
-    if (runner && goes) commandStart(assignment, runner, this.#options.assignments)
+    if (runner && goes) this.startOn(assignment, runner)
+    else this.again(assignment)
+  }
+
+  /** Sends it to its runner, which is connected. One that came back and cannot give the box any more never gets it. */
+  startOn(assignment: Assignment, runner: Runner): void {
+    if (givesBox(runner, needOf(withGroupBox(assignment.spec, assignment.box))))
+      commandStart(assignment, runner, this.#options.assignments)
     else this.again(assignment)
   }
 }

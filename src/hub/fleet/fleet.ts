@@ -11,7 +11,7 @@ import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignme
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
-import { KnownRunners, type Runner, type RunnerStore } from './roster.ts'
+import { type GroupBoxes, KnownRunners, type Runner, type RunnerStore } from './roster.ts'
 import { RunnerAsks } from './runner-asks.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import { RunnerHandshake } from './runner-handshake.ts'
@@ -33,6 +33,8 @@ export interface FleetOptions {
   helloTimeoutMs?: number
   /** Default 30,000. How often the tokens of open links are looked at again, beside each `recheck`. */
   recheckMs?: number
+  /** The least box of whatever runs in a group; absent: none is asked for. */
+  groupBoxes?: GroupBoxes
   /** How patient placement is. */
   placement?: Patience
   /** Remembers runners for the next process. Default: nothing does. */
@@ -66,8 +68,9 @@ export class Fleet implements StepHost {
     const drop = (assignment: Assignment) => this.#dispatch.drop(assignment)
     const assignments = new Assignments({ runners, drop, log, secrets, signal })
     const dispatch = new Dispatch({ runners, assignments, signal, ...options.placement })
-    const known = new KnownRunners(options.store, log)
-    const parts = { runners, known, assignments, dispatch }
+    const { groupBoxes } = options
+    const known = new KnownRunners(options.store, log, groupBoxes)
+    const parts = { runners, known, assignments, dispatch, groupBoxes }
     const handshake = new RunnerHandshake({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
     const asks = new RunnerAsks(runners)
     const incoming = new Incoming({ handshake, assignments, dispatch, asks })
@@ -91,6 +94,11 @@ export class Fleet implements StepHost {
   /** Knows the runners of the process before again. Before the runs are taken up. */
   recall(): Promise<void> {
     return this.#known.recall(this.#roster)
+  }
+
+  /** The demands of groups have changed: what waits is looked at again. */
+  groupsChanged(): void {
+    for (const runner of this.#roster.values()) this.#dispatch.rosterChanged(runner)
   }
 
   /** Closes the links whose token is no longer good. */

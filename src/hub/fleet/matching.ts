@@ -1,11 +1,18 @@
 import type { AttemptSpec, Requirements } from '../../contract/attempt.ts'
+import { type BoxAsk, boxFor, type Isolation, permitted, strictestAsk } from '../../contract/isolation.ts'
+import type { GivenIsolation } from '../../contract/protocol.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 
 /** The demands of an attempt on a runner, and whose runners it may have. */
 export interface Need {
   tenant: string
   requires: Requirements
+  /** The least that stands between its processes and the machine; undefined: nothing has to. */
+  isolation?: Exclude<Isolation, 'none'>
 }
+
+/** Of a group of runners: the least box of whatever runs in it. */
+export type GroupBox = Pick<BoxAsk, 'isolation' | 'network'>
 
 export const DEFAULT_GROUP = 'default'
 
@@ -19,10 +26,22 @@ export const runnerKey = (tenant: string | undefined, id: string): RunnerKey =>
 export const needOf = ({
   tenant = DEFAULT_TENANT,
   requires,
-}: Pick<AttemptSpec, 'tenant' | 'requires'>): Need => ({
-  tenant,
-  requires,
-})
+  isolation: asked,
+  network,
+}: Pick<AttemptSpec, 'tenant' | 'requires' | 'isolation' | 'network'>): Need => {
+  const isolation = boxFor(asked, network)
+  // A bot stands in a container of its own.
+  const isBoxed = isolation !== undefined && isolation !== 'none' && takesSlot(requires)
+  return { tenant, requires, ...(isBoxed && { isolation }) }
+}
+
+/** The spec as it goes to a runner of the group: the stricter of both. Private hosts are the operator's to open, of run or step none. */
+export function withGroupBox(spec: AttemptSpec, group: GroupBox): AttemptSpec {
+  if (!takesSlot(spec.requires)) return spec
+  const { isolation, image } = spec
+  const asked = { isolation, network: permitted(spec.network, group.network), image }
+  return { ...spec, ...strictestAsk(asked, group) }
+}
 
 /** A bot goes on for days and is idle for most of them: slots are for what ends. */
 export const takesSlot = ({ containers }: Requirements): boolean => containers !== true
@@ -36,10 +55,10 @@ export const workspaceKey = ({ runner, group, labels }: Requirements): string =>
   JSON.stringify([runner, group, sorted(labels)])
 
 /** Equal for equal needs. */
-export function needKey({ tenant, requires }: Need): string {
+export function needKey({ tenant, requires, isolation }: Need): string {
   const { runner, group, labels, cpus, memory_bytes, largest, mode, containers } = requires
   const amounts = [cpus, memory_bytes, largest?.cpus, largest?.memory_bytes]
-  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts])
+  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts, isolation])
 }
 
 const sorted = (labels: Requirements['labels']) =>
@@ -54,6 +73,10 @@ export interface Candidate {
   readonly labels: Readonly<Record<string, string>>
   readonly mode: 'chat' | 'issue' | 'all'
   readonly containers: boolean
+  /** The boxes that it can make; undefined: none, or that is not known of one that is away. */
+  readonly isolation?: GivenIsolation | undefined
+  /** The least box in its group. */
+  readonly groupBox?: GroupBox | undefined
   readonly slots: number
   /** Slots taken. */
   readonly used: number
@@ -85,11 +108,13 @@ export const keeps = (home: Candidate, need: Need): boolean =>
 export const goesOn = ({ status, finishing }: Candidate): boolean => status === 'connected' || finishing
 
 /** Whether it would do, were it connected and empty. */
-export function offers(runner: Candidate, { tenant, requires }: Need): boolean {
+export function offers(runner: Candidate, need: Need): boolean {
+  const { tenant, requires } = need
   return (
     runner.tenant === tenant &&
     isNamed(runner, requires) &&
     suits(runner, requires) &&
+    givesBox(runner, need) &&
     isLargeEnough(runner, requires)
   )
 }
@@ -105,6 +130,20 @@ export function suits(runner: Candidate, { labels = {}, mode, containers }: Requ
   if (runner.mode !== 'all' && runner.mode !== mode) return false
   if (containers && !runner.containers) return false
   return Object.entries(labels).every(([name, value]) => runner.labels[name] === value)
+}
+
+/** The box that it has to be in there: as it asks itself, or as the group does. */
+export function boxNeeded({ groupBox }: Candidate, { requires, isolation }: Need): Need['isolation'] {
+  if (groupBox === undefined || !takesSlot(requires)) return isolation
+  const { isolation: needed = 'none' } = strictestAsk({ isolation }, groupBox)
+  return needed === 'none' ? undefined : needed
+}
+
+/** Whether the runner can put it into the box that it has to be in there. One that comes back tells that anew. */
+export function givesBox(runner: Candidate, need: Need): boolean {
+  const needed = boxNeeded(runner, need)
+  if (needed === undefined) return true
+  return runner.isolation?.[needed].usable ?? (runner.status === 'disconnected' && runner.awaited)
 }
 
 /** The amounts that the runner must offer: the run stays there, so also for the largest of its steps. */

@@ -1,6 +1,8 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import {
+  boxNeeded,
   type Candidate,
+  givesBox,
   goesOn,
   groupOf,
   hasCpus,
@@ -65,10 +67,11 @@ const MB = 1024 ** 2
 
 /** For one that `choose` finds no place for. `home`: it waits for that runner alone, the only one in the list. */
 function whyWaits(
-  { tenant, requires }: Need,
+  need: Need,
   runners: readonly Candidate[],
   { home, not }: Wishes,
 ): Waiting | { type: 'rejected' } {
+  const { tenant, requires } = need
   if (home !== undefined && runners[0]?.awaited)
     return wait('away', `runner "${runners[0].id}", which has the files of this run, is away`)
   const known = runners.filter((runner) => runner.tenant === tenant)
@@ -80,11 +83,11 @@ function whyWaits(
   const named = present.filter((runner) => isNamed(runner, requires))
   if (named.length === 0) return wait('none', whoIsMissing(requires, present))
   const none = requires.runner === undefined ? `no runner in group "${group}"` : `runner "${requires.runner}"`
-  const lacks = whatIsLacking(requires, named)
+  const lacks = whatIsLacking(need, named)
   if (lacks !== undefined)
     return wait('none', requires.runner === undefined ? `${none} ${lacks.none}` : `${none} ${lacks.one}`)
 
-  const able = named.filter((runner) => offers(runner, { tenant, requires }))
+  const able = named.filter((runner) => offers(runner, need))
   const taking = able.filter(home === undefined ? ({ status }) => status === 'connected' : goesOn)
   if (taking.length === 0)
     return wait(
@@ -95,7 +98,7 @@ function whyWaits(
     )
   const willing = taking.filter((runner) => !not?.has(runner.key))
   if (willing.length === 0) {
-    const others = known.some((runner) => !not?.has(runner.key) && offers(runner, { tenant, requires }))
+    const others = known.some((runner) => !not?.has(runner.key) && offers(runner, need))
     return others ? wait('rejected', `those that are connected${where} rejected it`) : { type: 'rejected' }
   }
   const which = home === undefined ? where : ', which has the files of this run,'
@@ -110,10 +113,8 @@ function whoIsMissing(requires: Requirements, present: readonly Candidate[]): st
 }
 
 /** Says what no runner of these has, whatever they do: of none of several, and of one. */
-function whatIsLacking(
-  requires: Requirements,
-  runners: readonly Candidate[],
-): { none: string; one: string } | undefined {
+function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: string; one: string } | undefined {
+  const { requires } = need
   const { mode, labels = {}, containers } = requires
   let left = runners.filter((runner) => suits(runner, { mode }))
   if (left.length === 0) {
@@ -131,6 +132,9 @@ function whatIsLacking(
     const hint = "start Docker there, or set the runner's DOCKER_HOST"
     return { none: `has a container engine (${hint})`, one: `has no container engine (${hint})` }
   }
+  const boxless = left
+  left = left.filter((runner) => givesBox(runner, need))
+  if (left.length === 0) return noBox(need, boxless)
 
   const { cpus, memoryBytes } = largestOf(requires)
   const enough = left.filter((runner) => runner.cpus >= cpus)
@@ -152,6 +156,25 @@ function whatIsLacking(
     }
   const both = `offers ${cpusText(cpus)} and ${size} of memory together`
   return { none: both, one: both }
+}
+
+/** So many runners are named that can give no box, and so much of each one's reason is told. */
+const MAX_NAMED = 3
+const MAX_REASON = 300
+
+function noBox(need: Need, runners: readonly Candidate[]): { none: string; one: string } {
+  const kind = boxNeeded(runners[0]!, need)
+  const reasons = runners.slice(0, MAX_NAMED).map((runner) => {
+    const { why } = runner.isolation?.[boxNeeded(runner, need)!] ?? {}
+    const text = why ?? (runner.isolation ? 'it says no reason' : 'its release of Errand makes none')
+    return { id: runner.id, why: text.slice(0, MAX_REASON).replace(/\.$/, '') }
+  })
+  const more = runners.length > MAX_NAMED ? `; and ${runners.length - MAX_NAMED} more` : ''
+  const each = reasons.map(({ id, why }) => `runner "${id}": ${why}`).join('; ')
+  return {
+    none: `can give a ${kind}: ${each}${more}`,
+    one: `can give no ${kind}: ${reasons[0]!.why}`,
+  }
 }
 
 /** They could take it, and have no room now. `which`: said of those runners, after their number or name. */

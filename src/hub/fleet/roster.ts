@@ -1,7 +1,12 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { type Hello, PROTOCOL_VERSION, type RunnerView } from '../../contract/protocol.ts'
+import {
+  type GivenIsolation,
+  type Hello,
+  PROTOCOL_VERSION,
+  type RunnerView,
+} from '../../contract/protocol.ts'
 import type { AccountStore, SeenRunner, TenantRunner } from '../../stores/accounts.ts'
-import { type Candidate, type RunnerKey, runnerKey, takesSlot } from './matching.ts'
+import { type Candidate, type GroupBox, type RunnerKey, runnerKey, takesSlot } from './matching.ts'
 import type { RunnerLink } from './runner-link.ts'
 import type { Line } from './wait-queues.ts'
 
@@ -11,6 +16,9 @@ interface Kept {
   milliCpus: number
   memoryBytes: number
 }
+
+/** Returns the least box of whatever runs in a group of runners; undefined: nothing is asked there. */
+export type GroupBoxes = (group: string) => GroupBox | undefined
 
 /** A runner, connected or not. Without a `hello` it is only known from the log of a run taken up again. */
 export class Runner implements Candidate {
@@ -36,10 +44,13 @@ export class Runner implements Candidate {
   readonly #steps = { milliCpus: 0, memoryBytes: 0 }
   readonly #bots = { count: 0, milliCpus: 0, memoryBytes: 0 }
 
-  constructor(tenant: string, id: string) {
+  readonly #groupBoxes: GroupBoxes | undefined
+
+  constructor(tenant: string, id: string, groupBoxes?: GroupBoxes) {
     this.key = runnerKey(tenant, id)
     this.tenant = tenant
     this.id = id
+    this.#groupBoxes = groupBoxes
   }
 
   get group(): string {
@@ -59,6 +70,12 @@ export class Runner implements Candidate {
   }
   get containers(): boolean {
     return this.hello?.containers !== undefined
+  }
+  get isolation(): GivenIsolation | undefined {
+    return this.hello?.isolation
+  }
+  get groupBox(): GroupBox | undefined {
+    return this.#groupBoxes?.(this.group)
   }
   get cpus(): number {
     return this.hello?.cpus ?? 0
@@ -138,6 +155,7 @@ export class Runner implements Candidate {
       free_memory: memoryText(Math.max(0, this.freeMemoryBytes)),
       last_seen_at: new Date(this.link?.lastSeenAtMs ?? this.lastSeenAtMs).toISOString(),
       limits: hello.limits,
+      isolation: hello.isolation,
       containers: hello.containers,
       agents: hello.agents,
     }
@@ -160,17 +178,19 @@ export const SHOWN_FOR_MS = 24 * 3_600_000
 export class KnownRunners {
   readonly #store: RunnerStore | undefined
   readonly #log: (message: string) => void
+  readonly #groupBoxes: GroupBoxes | undefined
 
-  constructor(store: RunnerStore | undefined, log: (message: string) => void) {
+  constructor(store: RunnerStore | undefined, log: (message: string) => void, groupBoxes?: GroupBoxes) {
     this.#store = store
     this.#log = log
+    this.#groupBoxes = groupBoxes
   }
 
   /** Those of the process before. */
   async recall(runners: Map<RunnerKey, Runner>): Promise<void> {
     for (const seen of (await this.#store?.runners()) ?? [])
       if (seen.draining || Date.parse(seen.last_seen_at) > Date.now() - SHOWN_FOR_MS) {
-        const runner = recalled(seen)
+        const runner = recalled(seen, this.#groupBoxes)
         runners.set(runner.key, runner)
       } else await this.forget(seen)
   }
@@ -199,9 +219,9 @@ export class KnownRunners {
   }
 }
 
-function recalled(seen: SeenRunner): Runner {
+function recalled(seen: SeenRunner, groupBoxes: GroupBoxes | undefined): Runner {
   const { id, tenant, draining, first_seen_at, last_seen_at, mode, ...rest } = seen
-  const runner = new Runner(tenant, id)
+  const runner = new Runner(tenant, id, groupBoxes)
   runner.drained = draining
   runner.expected = true
   runner.connectedAtMs = Date.parse(first_seen_at)

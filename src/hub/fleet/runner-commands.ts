@@ -6,6 +6,7 @@ import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { SecretSource } from '../../engine/ports.ts'
 import { type Assignment, type Assignments, canceled, type Sent } from './assignments.ts'
+import { withGroupBox } from './matching.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 
@@ -71,7 +72,8 @@ function sendStart(
   assignments: Assignments,
   secrets?: Record<string, string>,
 ): void {
-  const { epoch, spec, cancel } = assignment
+  const { epoch, cancel } = assignment
+  const spec = withGroupBox(assignment.spec, assignment.box)
   if (cancel) {
     assignments.settle(assignment, canceled(cancel.reason))
     return

@@ -3,8 +3,8 @@ import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
 import type { Dispatch } from './dispatch.ts'
 import { DEFAULT_GROUP, needOf, type RunnerKey, runnerKey } from './matching.ts'
-import { type KnownRunners, Runner, SHOWN_FOR_MS } from './roster.ts'
-import { commandCancel, commandInputs, commandStart, sentTo } from './runner-commands.ts'
+import { type GroupBoxes, type KnownRunners, Runner, SHOWN_FOR_MS } from './roster.ts'
+import { commandCancel, commandInputs, sentTo } from './runner-commands.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 export interface RunnerHandshakeOptions {
@@ -13,6 +13,7 @@ export interface RunnerHandshakeOptions {
   assignments: Assignments
   dispatch: Dispatch
   isDurable(action: string): boolean
+  groupBoxes?: GroupBoxes
   heartbeatMs: number
   lostAfterMs: number
   graceMs: number
@@ -58,15 +59,15 @@ export class RunnerHandshake {
 
   /** The log of a run taken up again says that the runner has it. */
   expect(assignment: Assignment, id: string): void {
-    const { runners, dispatch, assignments, isDurable } = this.#options
+    const { runners, dispatch, isDurable, groupBoxes } = this.#options
     const { tenant } = needOf(assignment.spec)
-    const runner = runners.get(runnerKey(tenant, id)) ?? new Runner(tenant, id)
+    const runner = runners.get(runnerKey(tenant, id)) ?? new Runner(tenant, id, groupBoxes)
     runners.set(runner.key, runner)
     dispatch.hold(assignment, runner.key)
     if (!runner.link) {
       if (!this.#early) this.#awaitReturn(runner, this.#neverBack)
     } else if (whenMissing(assignment, runner.hello!, isDurable) === 'unsent')
-      commandStart(assignment, runner, assignments)
+      dispatch.startOn(assignment, runner)
     else this.#gone(assignment, runner)
   }
 
@@ -134,10 +135,11 @@ export class RunnerHandshake {
   }
 
   #welcome(link: RunnerLink, hello: Hello): void {
-    const { runners, known, assignments, dispatch, isDurable, heartbeatMs, lostAfterMs, graceMs, log } =
-      this.#options
+    const { runners, known, assignments, dispatch, isDurable, groupBoxes } = this.#options
+    const { heartbeatMs, lostAfterMs, graceMs, log } = this.#options
     const { tenant } = link.principal
-    const runner = runners.get(runnerKey(tenant, hello.runner_id)) ?? new Runner(tenant, hello.runner_id)
+    const runner =
+      runners.get(runnerKey(tenant, hello.runner_id)) ?? new Runner(tenant, hello.runner_id, groupBoxes)
     runners.set(runner.key, runner)
     clearTimeout(runner.lostTimer)
     runner.lostTimer = undefined
@@ -155,6 +157,7 @@ export class RunnerHandshake {
       heartbeat_ms: heartbeatMs,
       lost_after_ms: lostAfterMs,
       attempts: stock.standings,
+      reports: ['network'],
     })
     log(`Runner "${runner.id}" of group "${hello.group}" is connected.`, { runner_id: runner.id })
     for (const assignment of stock.going) {
@@ -164,7 +167,7 @@ export class RunnerHandshake {
       commandInputs(assignment, link)
       commandCancel(assignment, link, graceMs)
     }
-    for (const assignment of stock.unsent) commandStart(assignment, runner, assignments)
+    for (const assignment of stock.unsent) dispatch.startOn(assignment, runner)
     for (const assignment of stock.gone) this.#gone(assignment, runner)
     for (const run_id of hello.runs ?? [])
       if (!dispatch.affinity.found(run_id, runner)) link.send({ type: 'forget_run', run_id })

@@ -183,7 +183,10 @@ interface IncomingOptions {
 }
 
 type Frame = Exclude<RunnerFrame, Hello>
-type MachineFrame = Extract<Frame, { type: 'draining' | 'agents' | 'containers' }>
+type MachineFrame = Extract<Frame, { type: 'draining' | 'agents' | 'containers' | 'isolation' }>
+
+const isOfMachine = (frame: Frame): frame is MachineFrame =>
+  ['draining', 'agents', 'containers', 'isolation'].includes(frame.type)
 
 /** The frames of welcomed runners: of their machine, and of attempts. */
 export class Incoming {
@@ -195,7 +198,7 @@ export class Incoming {
 
   frame(link: RunnerLink, frame: Frame): void {
     const runner = this.#options.handshake.runnerOf(link)
-    if (frame.type === 'draining' || frame.type === 'agents' || frame.type === 'containers') {
+    if (isOfMachine(frame)) {
       if (runner) this.#machine(runner, frame)
       return
     }
@@ -232,6 +235,7 @@ export class Incoming {
     if (frame.type === 'draining') runner.draining = true
     else if (!runner.hello) return
     else if (frame.type === 'containers') runner.hello.containers = frame.containers
+    else if (frame.type === 'isolation') runner.hello.isolation = frame.isolation
     else {
       runner.hello.agents = frame.agents
       return

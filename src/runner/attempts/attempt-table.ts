@@ -162,6 +162,7 @@ export class AttemptTable {
     const { journal, output, cage } = kept
     return this.#hold({
       ...{ spec, epoch, key, journal, output },
+      isolation: facts.box && { isolation: facts.box.isolation, network: facts.box.network },
       cage: kind.limitsItself ? undefined : cage,
       masker: secrets?.masker,
       warnings: secrets?.warnings ?? [],

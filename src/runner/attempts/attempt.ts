@@ -22,6 +22,8 @@ export interface AttemptOptions {
   /** With those of an earlier process of this runner. Where the last is its end, there is nothing to drive. */
   journal: AttemptJournal
   output: AttemptOutput
+  /** The box that its processes run in, as it is told; absent: none. */
+  isolation?: Pick<Extract<AttemptReport, { type: 'started' }>, 'isolation' | 'network'>
   /** The cage that its processes run in; absent: nothing that this machine limits by itself. */
   cage?: AttemptLimiter
   masker?: Masker
@@ -168,7 +170,8 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   running(pid: number | undefined, startedAtMs: number): void {
     const { warnings, poller } = this.#options
     if (this.journal.startedAtMs === undefined) {
-      const kept = this.journal.add({ type: 'started', pid, time: new Date(startedAtMs).toISOString() })
+      const time = new Date(startedAtMs).toISOString()
+      const kept = this.journal.add({ type: 'started', pid, time, ...this.#options.isolation })
       if (!kept) this.unkept()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
     }

@@ -63,7 +63,7 @@ const Unreadable = z.object({
 type Start = Extract<HubFrame, { type: 'start' }>
 type Ask = Extract<HubFrame, { type: 'ask' }>
 /** Frames in which a runner tells of its machine whenever that has changed. */
-export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' | 'bots' }>
+export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' | 'isolation' | 'bots' }>
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 
 const CLOSE_TIMEOUT_MS = 2_000
@@ -269,6 +269,7 @@ export class HubConnection {
     // Before what they report: who waits for one that is up is to know whether it has a check.
     const bots = this.#options.bots?.() ?? []
     if (bots.length > 0) this.#send({ type: 'bots', bots })
+    this.#tracked!.knownReports = new Set(frame.reports)
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
     for (const standing of frame.attempts) {
       const attempt = held.get(standing.attempt_id)

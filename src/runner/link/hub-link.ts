@@ -52,7 +52,7 @@ export class HubLink {
   readonly #stop = new AbortController()
   readonly #bootId = randomUUID()
   #session: HubConnection | undefined
-  readonly #machine: Pick<RunnerIdentity, 'agents' | 'containers'> = {}
+  readonly #machine: Pick<RunnerIdentity, 'agents' | 'containers' | 'isolation'> = {}
   #welcomed = false
   /** From the last welcome; undefined before the first. */
   #lostAfterMs: number | undefined
@@ -149,6 +149,7 @@ export class HubLink {
   tell(news: MachineNews): void {
     if (news.type === 'agents') this.#machine.agents = news.agents
     else if (news.type === 'containers') this.#machine.containers = news.containers
+    else if (news.type === 'isolation') this.#machine.isolation = news.isolation
     this.#session?.tell(news)
   }
 

@@ -1,4 +1,4 @@
-import type { AttemptReport, StreamName } from '../../contract/attempt.ts'
+import type { AttemptReport, NetworkReport, StreamName } from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
 import {
   encodeOutputFrame,
@@ -31,8 +31,11 @@ class Outgoing {
   paused = false
   closed = false
 
-  constructor(held: HeldAttempt, reports: number, streams: Lengths) {
+  readonly #knownReports: ReadonlySet<string>
+
+  constructor(held: HeldAttempt, reports: number, streams: Lengths, knownReports: ReadonlySet<string>) {
     this.held = held
+    this.#knownReports = knownReports
     this.#sentReports = reports
     this.#sent = { stdout: 0, stderr: 0, ...streams }
     this.#acked = { ...this.#sent }
@@ -80,12 +83,25 @@ class Outgoing {
     return true
   }
 
+  /** For a hub of a release that does not know such reports. It counts them all, so none is left out. */
+  #inOldWords({ kind, host, port, why, count, sent_bytes, received_bytes }: NetworkReport): AttemptReport {
+    const where = port === undefined ? host : `${host}:${port}`
+    const text =
+      kind === 'refused'
+        ? `${where} was refused${count === undefined || count === 1 ? '' : ` ${count} times`}: ${why}`
+        : `${where} was used: ${sent_bytes} bytes sent, ${received_bytes} received`
+    return this.held.spec.action === 'agent.run'
+      ? { type: 'update', update: { kind: 'notice', text } }
+      : { type: 'phase', phase: 'network', message: text }
+  }
+
   #hasOutput(): boolean {
     if (this.broken !== undefined) return false
     return this.held.length('stdout') > this.#sent.stdout || this.held.length('stderr') > this.#sent.stderr
   }
 
   #sendable(report: AttemptReport): AttemptReport {
+    if (report.type === 'network' && !this.#knownReports.has(report.type)) return this.#inOldWords(report)
     if (report.type !== 'ended') return report
     if (this.broken !== undefined)
       return {
@@ -194,6 +210,8 @@ export class OutputPump {
 /** The attempts whose reports and output go over one link. */
 export class TrackedAttempts {
   readonly #pump: OutputPump
+  /** Kinds of reports that the hub says it knows. */
+  knownReports: ReadonlySet<string> = new Set()
   readonly #tracked = new Map<string, { outgoing: Outgoing; unwatch: () => void }>()
   #closed = false
 
@@ -207,7 +225,7 @@ export class TrackedAttempts {
     const there = this.#tracked.get(id)
     if (this.#closed || there?.outgoing.held === held) return
     if (there) this.#untrack(id)
-    const outgoing = new Outgoing(held, reports, streams)
+    const outgoing = new Outgoing(held, reports, streams, this.knownReports)
     this.#tracked.set(id, { outgoing, unwatch: held.onChange(() => this.#pump.wake(outgoing)) })
     this.#pump.wake(outgoing)
   }
