@@ -5,7 +5,7 @@
 //                                   told as unstable, and does not fail the run (default: 0)
 //   ERRAND_TEST_SILENT_SECONDS=N    a file from which nothing comes for so long, no event of its tests and no output, is
 //                                   ended with all that it has started, and has failed (default: 180)
-//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, agents, guests
+//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, agents, guests, sandboxes
 import { globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'

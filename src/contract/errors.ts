@@ -89,9 +89,13 @@ export class ErrandError extends Error {
 /** Returns the message of whatever was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+/** Also of another bundle of Errand's, whose classes are not the same. */
+export const isErrandError = (error: unknown): error is ErrandError =>
+  error instanceof Error && error.name === 'ErrandError'
+
 /** And what to do about it, where that is known: two sentences. */
 export const messageWithHint = (error: unknown): string =>
-  error instanceof ErrandError && error.hint !== undefined
+  isErrandError(error) && error.hint !== undefined
     ? `${asSentence(error.message)} ${error.hint}`
     : messageOf(error)
 

@@ -3,9 +3,10 @@ import { basename, join } from 'node:path'
 import type { RunSecrets, SecretSource } from '../../engine/ports.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { AttemptsHost } from '../../runner/local/attempts-host.ts'
+import type { Boxes } from '../../runner/sandbox/boxes.ts'
 import type { GivenSecrets } from '../../stores/secrets/given-secrets.ts'
 import { KeyRing, seal, unseal } from '../../stores/secrets/key-ring.ts'
-import { errandHome } from './errand-home.ts'
+import { errandHome, ownPlaces } from './errand-home.ts'
 import type { OwnRecord } from './local-run-registry.ts'
 
 /** Keeps the runs of agents of this machine, with all that belongs to them. */
@@ -29,9 +30,15 @@ export function localSessions(record: OwnRecord, secrets?: SecretSource): Attemp
     open: async (dir) => {
       record.add(basename(dir))
       const { openSessions } = await import('../startup/open-sessions.ts')
-      return openSessions(dir, folder)
+      return await openSessions(dir, folder, ownPlaces())
     },
   })
+}
+
+/** The boxes of a command that runs steps on this machine, loaded with the first step that asks for one. */
+export async function localBoxes(): Promise<Boxes> {
+  const { openBoxes } = await import('../startup/open-sessions.ts')
+  return await openBoxes(localFolder(), ownPlaces())
 }
 
 type Run = Parameters<RunSecrets['ofRun']>[0]

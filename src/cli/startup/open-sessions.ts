@@ -3,14 +3,32 @@ import { builtinActionRegistry } from '../../actions/registry.ts'
 import { agentsFolder } from '../../agents/install/native-binary.ts'
 import { openAttempts } from '../../runner/open-attempts.ts'
 import type { Attempts } from '../../runner/ports.ts'
+import type { Boxes } from '../../runner/sandbox/boxes.ts'
+import { machineBoxes } from '../../runner/sandbox/machine-boxes.ts'
 import { mountedSecretsDir } from '../../runner/secrets/machine-secrets.ts'
 import { ownSecrets } from '../../runner/secrets/own-secrets.ts'
 import { machineAgents } from '../../runner/sessions/machine-agents.ts'
 
-/** Opens the attempts in `dir`, whose agents may work in any folder; `folder` keeps what belongs to them. */
-export function openSessions(dir: string, folder: string): Attempts {
+let boxes: Promise<Boxes> | undefined
+
+/** The boxes of commands that run steps on this machine by themselves; `folder` keeps what belongs to them. Throws `invalid_argument`. */
+export function openBoxes(folder: string, hidden: readonly string[]): Promise<Boxes> {
+  boxes ??= machineBoxes({ env: process.env, stateDir: join(folder, 'sandbox'), hidden })
+  return boxes
+}
+
+/**
+ * Opens the attempts in `dir`, whose agents may work in any folder; `folder` keeps what belongs to them. `hidden` stands in
+ * no box.
+ */
+export async function openSessions(
+  dir: string,
+  folder: string,
+  hidden: readonly string[],
+): Promise<Attempts> {
   return openAttempts({
     dir,
+    boxes: await openBoxes(folder, hidden),
     workspaceDir: join(folder, 'workspaces'),
     workspace: 'cwd',
     registry: builtinActionRegistry,

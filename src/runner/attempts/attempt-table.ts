@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { endTree } from '../../platform/child-tree.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Action, HeldAttempt } from '../ports.ts'
@@ -11,7 +12,13 @@ import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
 import { Attempt, type AttemptOptions } from './attempt.ts'
 import { dropSecrets, type Left, openFiles } from './attempt-files.ts'
-import { type AttemptFacts, AttemptFolders, outlivesBoot, unwritable } from './attempt-folder.ts'
+import {
+  type AttemptFacts,
+  type AttemptFolder,
+  AttemptFolders,
+  outlivesBoot,
+  unwritable,
+} from './attempt-folder.ts'
 import type { DriverKind } from './driver.ts'
 import { inlineDriver } from './drivers/inline.ts'
 import { AttemptJournal } from './journal.ts'
@@ -137,6 +144,12 @@ export class AttemptTable {
     return undefined
   }
 
+  /** Ends what an earlier process of this runner has left of an attempt that cannot be held. */
+  async endLeft(folder: AttemptFolder, { key, box }: AttemptFacts): Promise<void> {
+    await endTree({ mark: markOf(key) }, 0)
+    if (box) await this.boxes?.box(box, folder.path).end()
+  }
+
   #lostPower(facts: AttemptFacts): boolean {
     const { storage } = facts
     return storage !== undefined && storage !== this.folders.storageId && !outlivesBoot(facts)
@@ -163,6 +176,7 @@ export class AttemptTable {
     return this.#hold({
       ...{ spec, epoch, key, journal, output },
       isolation: facts.box && { isolation: facts.box.isolation, network: facts.box.network },
+      unboxed: kind.kind === 'agent' && !facts.box ? this.boxes?.without(spec) : undefined,
       cage: kind.limitsItself ? undefined : cage,
       masker: secrets?.masker,
       warnings: secrets?.warnings ?? [],

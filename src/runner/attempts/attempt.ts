@@ -29,6 +29,8 @@ export interface AttemptOptions {
   masker?: Masker
   /** In words, which secrets of the step are not hidden, or not in all forms. */
   warnings: readonly string[]
+  /** In words, that it has no box and why; absent: there is nothing to say of that. */
+  unboxed?: string
   /** Absent: nothing of it needs to be looked at. */
   poller?: Poller
   /** Between SIGTERM and SIGKILL where the timeout has passed. */
@@ -168,12 +170,13 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   }
 
   running(pid: number | undefined, startedAtMs: number): void {
-    const { warnings, poller } = this.#options
+    const { warnings, unboxed, poller } = this.#options
     if (this.journal.startedAtMs === undefined) {
       const time = new Date(startedAtMs).toISOString()
       const kept = this.journal.add({ type: 'started', pid, time, ...this.#options.isolation })
       if (!kept) this.unkept()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
+      if (unboxed !== undefined) this.journal.add({ type: 'phase', phase: 'isolation', message: unboxed })
     }
     this.#state.move('running')
     if (this.#isOver) return

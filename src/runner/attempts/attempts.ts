@@ -1,13 +1,12 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
-import { endTree } from '../../platform/child-tree.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Action, ActionRegistry, Attempts, HeldAttempt } from '../ports.ts'
 import { type AttemptFacts, type AttemptFolder, noDescriptors } from './attempt-folder.ts'
 import { AttemptTable, type AttemptTableOptions } from './attempt-table.ts'
 import type { DriverKind } from './driver.ts'
 import { processDrivers } from './drivers/process.ts'
-import { markOf, passedOn } from './launch.ts'
+import { passedOn } from './launch.ts'
 
 export interface DurableAttemptsOptions extends AttemptTableOptions {
   registry: ActionRegistry
@@ -115,7 +114,7 @@ export class DurableAttempts implements Attempts {
           cause: error,
         })
       // Not held: whoever gave it is told that it is lost, and so nothing of it goes on.
-      if (facts) await endTree({ mark: markOf(facts.key) }, 0).catch(() => undefined)
+      if (facts) await this.#services.endLeft(folder, facts).catch(() => undefined)
       const message = `${folder.path} could not be taken up, and is left as it is: ${messageOf(error)}.`
       this.#log?.(message, { level: 'warn', attempt_id: facts?.spec.attempt_id })
     }

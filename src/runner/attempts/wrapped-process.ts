@@ -4,7 +4,7 @@ import { ChildTree, endTree, spawnGroup } from '../../platform/child-tree.ts'
 import { groupMembers, hasMark, isAlive } from '../../platform/proc.ts'
 import { ENTER, UNHELD, unheldText } from '../limits/cgroups.ts'
 import type { Scope } from '../limits/scope.ts'
-import type { Box } from '../sandbox/box.ts'
+import { type Box, unboxed } from '../sandbox/box.ts'
 import { checkLaunch, type Launch, startFailure } from '../sandbox/launch.ts'
 import type { AttemptFolder } from './attempt-folder.ts'
 import type { Ending } from './verdict.ts'
@@ -23,6 +23,8 @@ export interface WrappedProcessOptions {
   cage: Scope
   /** The box that the launch is enclosed in; absent: none. */
   box?: Box
+  /** The name that it is enclosed under (default `main`). */
+  boxed?: string
   /** The process has ended, by itself; may be called more than once. */
   onEnd(ending: Ending, endedAtMs?: number): void
 }
@@ -108,7 +110,8 @@ export class WrappedProcess {
     const ours = groupMembers(wrapperPid).some((pid) => hasMark(pid, mark))
     this.#tree.group = ours ? wrapperPid : undefined
     const exit = folder.exit()
-    if (exit !== undefined) return onEnd(this.#unheld() ?? { type: 'exited', code: exit.code }, exit.atMs)
+    const ending = exit && (this.#unheld() ?? this.#unboxed(exit.code) ?? { type: 'exited', code: exit.code })
+    if (ending) return onEnd(ending, exit.atMs)
     await endTree({ group: this.#tree.group, mark, members: () => this.#members() }, 0)
     onEnd(lost(wrapperPid))
   }
@@ -132,6 +135,13 @@ export class WrappedProcess {
     return exit === undefined ? { type: 'stopped' } : { type: 'exited', code: exit.code }
   }
 
+  /** Ends all of it, whether it is watched or not, also where it hides. */
+  async kill(): Promise<boolean> {
+    const { mark, box } = this.#options
+    const gone = await endTree({ group: this.#tree.group, mark, members: () => this.#members() }, 0)
+    return (await box?.end()) !== false && gone
+  }
+
   /** Stops waiting for it. */
   unref(): void {
     this.#child?.unref()
@@ -143,6 +153,12 @@ export class WrappedProcess {
     return box ? [...cage.members(), ...box.members()] : cage.members()
   }
 
+  /** Set where its box could not be made: then the code is not the program's. */
+  #unboxed(code: number | null): Ending | undefined {
+    const { box, boxed = 'main' } = this.#options
+    return box && unboxed(box, boxed, code)
+  }
+
   #unheld(): Ending | undefined {
     const cgroup = this.#options.folder.unheld()
     if (cgroup === undefined) return undefined
@@ -151,7 +167,9 @@ export class WrappedProcess {
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     const { folder, onEnd } = this.#options
-    if (code === NOT_CLAIMED && folder.exit() === undefined)
+    const unboxed = this.#unboxed(code)
+    if (unboxed) onEnd(unboxed)
+    else if (code === NOT_CLAIMED && folder.exit() === undefined)
       onEnd({ type: 'start_failed', message: `${folder.path} could not be written to.` })
     else if (signal !== null) onEnd({ type: 'signaled', signal })
     else onEnd((code === UNHELD ? this.#unheld() : undefined) ?? { type: 'exited', code: code ?? 0 })

@@ -10,6 +10,7 @@ import { markOf } from '../attempts/launch.ts'
 import type { PushedOutput } from '../attempts/pushed-output.ts'
 import type { Cause, Ending } from '../attempts/verdict.ts'
 import { ENTER, UNHELD, unheldText } from '../limits/cgroups.ts'
+import { type Box, type BoxPlaces, unboxed } from '../sandbox/box.ts'
 import { checkLaunch, type Launch, startFailure } from '../sandbox/launch.ts'
 import type { LocalLimits } from './local-limits.ts'
 import { OutputPump } from './local-output.ts'
@@ -18,6 +19,8 @@ export interface ChildDriverOptions {
   launch: Launch
   /** A script whose path becomes the last argument. */
   script?: string
+  /** The box that it runs in, and the folder of that; absent: none. */
+  box?: { box: Box; places: BoxPlaces; folder: string }
   /** Value of the mark in the process's environment. */
   key: string
   output: Pick<PushedOutput, 'push' | 'end'>
@@ -34,10 +37,14 @@ export class ChildDriver implements Driver {
   #beganAtMs = 0
 
   constructor(attempt: Driven, options: ChildDriverOptions) {
-    const { key, limits } = options
+    const { key, limits, box } = options
     this.#attempt = attempt
     this.#options = options
-    this.#tree = new ChildTree(markOf(key), { members: limits.members, seal: () => limits.seal() })
+    this.#tree = new ChildTree(markOf(key), {
+      members: box ? () => [...limits.members(), ...box.box.members()] : limits.members,
+      spares: box && ((pid) => box.box.spares(pid)),
+      seal: () => limits.seal(),
+    })
   }
 
   begin(): void {
@@ -65,23 +72,26 @@ export class ChildDriver implements Driver {
       const isFailed = this.#attempt.cause?.type === 'failed'
       await (isFailed ? this.#tree.stop(0) : this.#tree.sweep())
     }
+    const gone = await this.#endBox()
     for (const pump of this.#pumps) pump.processEnded()
     for (const pump of this.#pumps) await pump.drained
     await this.#options.output.end().catch(this.#refused)
     if (this.#scriptFolder !== undefined) rmSync(this.#scriptFolder, { recursive: true, force: true })
-    return {}
+    return { survives: !gone }
   }
 
   async kill(): Promise<void> {
     await this.#tree.stop(0)
+    await this.#endBox()
   }
 
   async #begin(): Promise<void> {
-    const { launch, limits } = this.#options
-    const argv = this.#argv()
+    const { launch: given, limits, box } = this.#options
+    const bare = { ...given, argv: this.#argv() }
+    const launch = box ? await this.#inBox(bare, box) : bare
     const enter = limits.limited ? await limits.make() : []
     if (this.#attempt.cause !== undefined) return this.#over({ type: 'stopped' })
-    const child = spawnWithin(enter, { ...launch, argv }, (ending) => this.#over(ending))
+    const child = spawnWithin(enter, launch, (ending) => this.#over(this.#judged(ending)))
     child.once('error', (error) => this.#over({ type: 'start_failed', message: startFailure(error, launch) }))
     if (child.pid === undefined) return
     this.#pumps = [this.#pump('stdout', child.stdout), this.#pump('stderr', child.stderr)]
@@ -98,6 +108,26 @@ export class ChildDriver implements Driver {
     const file = join(this.#scriptFolder, 'script')
     writeFileSync(file, script, { mode: 0o600 })
     return [...launch.argv, file]
+  }
+
+  async #inBox(launch: Launch, { box, places }: NonNullable<ChildDriverOptions['box']>): Promise<Launch> {
+    await box.prepare()
+    const script = this.#scriptFolder === undefined ? [] : [this.#scriptFolder]
+    return box.enclose(launch, { ...places, readable: [...places.readable, ...script] }, 'main')
+  }
+
+  #judged(ending: Ending): Ending {
+    const { box } = this.#options
+    return (box && ending.type === 'exited' && unboxed(box.box, 'main', ending.code)) || ending
+  }
+
+  /** False where something in it survives. */
+  async #endBox(): Promise<boolean> {
+    if (!this.#options.box) return true
+    const { box, folder } = this.#options.box
+    const gone = await box.end()
+    rmSync(folder, { recursive: true, force: true })
+    return gone
   }
 
   #pump(stream: StreamName, pipe: Readable): OutputPump {

@@ -1,8 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { settingText } from '../../config/read-setting.ts'
 import { tokenVariables } from '../../config/settings.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, isErrandError } from '../../contract/errors.ts'
 import { randomText } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
@@ -10,12 +12,13 @@ import { Attempt, type AttemptOptions } from '../attempts/attempt.ts'
 import type { Driven, Driver } from '../attempts/driver.ts'
 import { inlineDriver } from '../attempts/drivers/inline.ts'
 import { AttemptJournal } from '../attempts/journal.ts'
-import { launchOf, processEnvironment } from '../attempts/launch.ts'
+import { launchOf, passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
+import type { Boxes } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import type { MachineSecrets } from '../secrets/machine-secrets.ts'
-import { ChildDriver } from './child-driver.ts'
+import { ChildDriver, type ChildDriverOptions } from './child-driver.ts'
 import { LocalLimits } from './local-limits.ts'
 import { SinkOutput } from './local-output.ts'
 import type { LocalScopes } from './local-scopes.ts'
@@ -30,6 +33,8 @@ export interface LocalAttemptsOptions {
   key: string
   /** Has the values of the secrets that steps name. */
   secrets: SecretSource | undefined
+  /** The boxes of this machine, for steps that ask for one; absent: there are none. */
+  boxes?: () => Promise<Boxes>
 }
 
 /** An attempt that is to be begun. */
@@ -50,12 +55,15 @@ export class LocalAttempts {
   readonly #options: LocalAttemptsOptions
   readonly #env: NodeJS.ProcessEnv
   readonly #secrets: LocalSecrets
+  /** The least that this machine asks for. */
+  readonly #least: string
   #scopes: Promise<LocalScopes> | undefined
 
   constructor(options: LocalAttemptsOptions) {
     const { key, secrets } = options
     this.#options = options
     this.#env = { ...process.env }
+    this.#least = settingText(process.env, 'ERRAND_ISOLATION')
     for (const name of KEPT_BACK) delete this.#env[name]
     this.#secrets = new LocalSecrets({ source: secrets, env: this.#env, key })
   }
@@ -79,10 +87,12 @@ export class LocalAttempts {
     await this.#scopes?.then((scopes) => scopes.close())
   }
 
-  #make(order: LocalOrder, action: Action, secrets?: AttemptSecrets): Attempt {
+  #make(order: LocalOrder, action: Action, secrets?: AttemptSecrets): Attempt | Promise<Attempt> {
     switch (action.kind) {
       case 'process':
-        return this.#process(order, action, secrets)
+        return this.#asksForBox(order.spec)
+          ? this.#boxed(order, action, secrets)
+          : this.#process(order, action, secrets)
       case 'inline': {
         const output = this.#output(order, secrets)
         const driver = inlineDriver({ action, spec: order.spec, secrets }, output, this.#options.cwd)
@@ -99,7 +109,39 @@ export class LocalAttempts {
     }
   }
 
-  #process(order: LocalOrder, action: ActionOf<'process'>, secrets: AttemptSecrets | undefined): Attempt {
+  #asksForBox({ isolation }: AttemptSpec): boolean {
+    return (isolation !== undefined && isolation !== 'none') || !['auto', 'none'].includes(this.#least)
+  }
+
+  /** The same in a box, where there is to be one. */
+  async #boxed(
+    order: LocalOrder,
+    action: ActionOf<'process'>,
+    secrets: AttemptSecrets | undefined,
+  ): Promise<Attempt> {
+    const { key, boxes, cwd } = this.#options
+    const { spec } = order
+    let folder: string | undefined
+    try {
+      const found = await boxes?.()
+      if (!found) throw new ErrandError('unavailable', 'There are no sandboxes here.')
+      const facts = found.facts(spec, 'process')
+      if (!facts) return this.#process(order, action, secrets)
+      folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
+      const places = { writable: [cwd], readable: secrets?.files ?? [] }
+      return this.#process(order, action, secrets, { box: found.box(facts, folder), places, folder })
+    } catch (error) {
+      if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
+      return this.#refused(order, failure(error), secrets)
+    }
+  }
+
+  #process(
+    order: LocalOrder,
+    action: ActionOf<'process'>,
+    secrets: AttemptSecrets | undefined,
+    box?: ChildDriverOptions['box'],
+  ): Attempt {
     const { key: ownKey, cwd } = this.#options
     const { spec } = order
     let plan: ProcessPlan
@@ -110,10 +152,12 @@ export class LocalAttempts {
     }
     const key = `${ownKey}/${spec.attempt_id}`
     const own = secrets ? { ...plan.env, ...secrets.env } : plan.env
-    const launch = launchOf(plan, cwd, processEnvironment(this.#env, own, spec, key))
+    // What stands in this program's environment is its user's: in a box there is no more of it than a runner hands on.
+    const env = box ? passedOn(this.#env) : this.#env
+    const launch = launchOf(plan, cwd, processEnvironment(env, own, spec, key))
     const output = this.#output(order, secrets, plan.export_vars)
     const limits = new LocalLimits({ limits: spec.limits, key, folder: launch.cwd, scopes: this.#loadScopes })
-    const options = { launch, script: plan.script, key, output, limits }
+    const options = { launch, script: plan.script, box, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
     return this.#attempt(order, { output, cage: limits, driver }, secrets)
   }
@@ -180,7 +224,7 @@ const refusal = (message: string): Ending => ended('host_refused', message)
 function failure(error: unknown): Ending {
   const { message, hint } = error as ErrandError
   const reason =
-    error instanceof ErrandError && error.code === 'invalid_argument' ? 'invalid_argument' : 'action_failed'
+    isErrandError(error) && error.code === 'invalid_argument' ? 'invalid_argument' : 'action_failed'
   return ended(reason, hint === undefined ? message : `${message} ${hint}`)
 }
 

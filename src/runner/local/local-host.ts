@@ -7,6 +7,7 @@ import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engin
 import type { Attempt } from '../attempts/attempt.ts'
 import type { Cause } from '../attempts/verdict.ts'
 import type { ActionRegistry } from '../ports.ts'
+import type { Boxes } from '../sandbox/boxes.ts'
 import { deliver, HeldDelivery } from './delivery.ts'
 import { LocalAttempts } from './local-attempts.ts'
 
@@ -24,6 +25,8 @@ export interface LocalHostOptions {
   key?: string
   /** Has the values of the secrets that steps name. */
   secrets?: SecretSource
+  /** The boxes of this machine, for steps that ask for one; absent: there are none. */
+  boxes?: () => Promise<Boxes>
 }
 
 interface Work {
@@ -42,12 +45,12 @@ export class LocalHost implements StepHost {
   readonly #stop = new AbortController()
 
   constructor(options: LocalHostOptions) {
-    const { registry, limit = 64, cwd = process.cwd(), graceMs = 5_000, sessions, secrets } = options
+    const { registry, limit = 64, cwd = process.cwd(), graceMs = 5_000, sessions, secrets, boxes } = options
     const key = options.key ?? randomText(26)
     this.#registry = registry
     this.#sessions = sessions
     this.#graceMs = graceMs
-    this.#attempts = new LocalAttempts({ registry, cwd: resolve(cwd), graceMs, key, secrets })
+    this.#attempts = new LocalAttempts({ registry, cwd: resolve(cwd), graceMs, key, secrets, boxes })
     this.#queue = new LocalQueue({
       limit,
       running: () => this.#running.size,

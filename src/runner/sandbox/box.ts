@@ -7,6 +7,8 @@ export interface BoxPlaces {
   writable: readonly string[]
   /** Files and folders that they may read. */
   readable: readonly string[]
+  /** They reach nothing by the network, whatever the attempt may. */
+  offline?: true
 }
 
 /**
@@ -20,13 +22,48 @@ export interface Box {
   prepare(): Promise<void>
   /**
    * The launch that runs that launch inside; `name` (a file name) tells apart what is enclosed in this box at a time. Writes only
-   * into the attempt's folder. The variables of the launch are those inside, but for what the box sets itself.
+   * into the attempt's folder. The variables of the launch are those inside, but for what the box sets itself; outside there
+   * are none of them but Errand's marks, since they could have a program there load what stands in a workspace.
+   * Throws `invalid_argument` for a place or a program that cannot stand in it.
    */
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch
   /** Processes of this machine that stand in it, as far as they can be seen. */
   members(): number[]
   /** Whether a process holds the box up and says nothing: it gets no SIGTERM, or all inside would be killed by it. */
   spares(pid: number): boolean
-  /** Kills all that is inside and waits for it; false where something survives. May be called twice, and where nothing began. */
+  /** Whether what was enclosed under that name got as far as its program. */
+  began(name: string): boolean
+  /**
+   * Kills all that is inside and waits for it; false where something survives. Keeps nothing of the variables. May be called
+   * twice, and where nothing began.
+   */
   end(): Promise<boolean>
+}
+
+/** Where programs are looked for outside of a box, whatever the variables inside say. */
+export const OUTSIDE_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Variables by which Errand knows the processes of an attempt. */
+const MARKS = /^ERRAND_\w+_MARK$/
+
+/** The variables of a process that stands outside and holds a box up. */
+export function outsideEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const marks = Object.entries(env).filter(([name]) => MARKS.test(name))
+  return { PATH: OUTSIDE_PATH, ...Object.fromEntries(marks) }
+}
+
+/** Codes of a program that holds a box up and could not make it, or not begin what was to run in it. */
+const NOT_BEGUN = [1, 126, 127]
+
+/** How something ended that was to run in a box, where that could not be made; undefined: the code is its own. */
+export function unboxed(
+  box: Box,
+  name: string,
+  code: number | null,
+): { type: 'start_failed'; message: string } | undefined {
+  if (code === null || !NOT_BEGUN.includes(code) || box.began(name)) return undefined
+  return {
+    type: 'start_failed',
+    message: `Its ${box.isolation} could not be made: its standard error says why.`,
+  }
 }

@@ -1,9 +1,10 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { type Isolation, Network } from '../../contract/isolation.ts'
+import { type Isolation, Network, strictestIsolation, strictestNetwork } from '../../contract/isolation.ts'
+import type { GivenIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Box, BoxPlaces } from './box.ts'
 import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
@@ -27,10 +28,14 @@ export interface BoxesOptions {
   least: 'auto' | Isolation
   /** The most that this machine lets its attempts reach. */
   network?: Network
+  /** Agents are refused where they would have no box. */
+  required?: boolean
   /** What the operator lets into every box. */
   mounts?: BoxPlaces
-  /** Folders of the hub and the runner, which stand in no box. */
+  /** Files and folders of the hub and the runner, which stand in no box. */
   hidden: readonly string[]
+  /** Who makes commits in a box, as the machine's git has it. */
+  identity?: { name?: string; email?: string }
 }
 
 const ETC: Readonly<Record<string, string>> = {
@@ -52,35 +57,95 @@ export class Boxes {
     this.#options = options
   }
 
+  /** For a person: whether there can be boxes here, and why not. */
+  get text(): string {
+    const { least, bubblewrap } = this.#options
+    if (bubblewrap.type === 'usable') return `Sandboxes are made by bubblewrap ${bubblewrap.version}.`
+    const agents = least === 'auto' ? ' Agents run without one.' : ''
+    return `There are no sandboxes: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
+  }
+
+  /** The boxes that it can give, as a runner tells its hub. */
+  get given(): GivenIsolation {
+    const { bubblewrap } = this.#options
+    const sandbox =
+      bubblewrap.type === 'usable'
+        ? { usable: true }
+        : { usable: false, why: `${bubblewrap.why} ${bubblewrap.hint}` }
+    return { sandbox, container: { usable: false, why: NO_CONTAINERS } }
+  }
+
   /** Undefined: the attempt gets none. Throws `unavailable` where it asks for more than this machine can give. */
   facts(spec: AttemptSpec, kind: 'process' | 'agent'): BoxFacts | undefined {
-    const { least, bubblewrap } = this.#options
-    const asked = spec.isolation ?? (least === 'auto' ? undefined : least)
+    const { least, bubblewrap, required, network } = this.#options
+    const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
     const isolation = asked ?? (kind === 'agent' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
-    if (isolation === 'none') return undefined
-    if (isolation === 'container') throw unavailable('This machine runs no containers for attempts.')
+    if (isolation === 'none') {
+      if (!required || kind !== 'agent') return undefined
+      if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
+      throw unavailable(
+        'This machine runs agents in a sandbox only, and this one is to have none.',
+        'Leave isolation: none out, or change ERRAND_SANDBOX_REQUIRED where the runner is started.',
+      )
+    }
+    if (isolation === 'container') throw unavailable(NO_CONTAINERS)
     if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
-    return { isolation, network: spec.network ?? this.#options.network ?? 'all', image: spec.image }
+    return { isolation, network: strictestNetwork(spec.network, network) ?? 'all', image: spec.image }
+  }
+
+  /** A sentence for the run of an agent that gets no box though nobody asked for none; undefined where there is nothing to say. */
+  without(spec: AttemptSpec): string | undefined {
+    const { least, bubblewrap } = this.#options
+    if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
+    return `It runs without a sandbox, and so reaches all that the user of this machine's runner does. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 
   /** The box of an attempt, whose files stand in that folder. */
   box(_facts: BoxFacts, folder: string): Box {
-    return new BubblewrapBox(this.#shared(), join(folder, 'box'))
+    return new BubblewrapBox(() => this.#shared(), join(folder, 'box'))
   }
 
   #shared(): BubblewrapMachine {
     if (this.#machine) return this.#machine
-    const { stateDir, bubblewrap, mounts = { writable: [], readable: [] }, hidden } = this.#options
+    const { stateDir, bubblewrap, mounts = { writable: [], readable: [] }, hidden, identity } = this.#options
     if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
+    closeInherited()
     const etc = join(stateDir, 'etc')
     mkdirSync(etc, { recursive: true, mode: 0o755 })
-    for (const [name, text] of Object.entries(ETC)) writeFileSync(join(etc, name), text)
+    for (const [name, text] of Object.entries({ ...ETC, gitconfig: gitConfig(identity) }))
+      writeFileAtomic(join(etc, name), text, { durable: false })
     const filter = join(stateDir, 'filter')
     writeFileAtomic(filter, seccompFilter(process.arch) ?? Buffer.alloc(0), { mode: 0o644, durable: false })
-    const { path, disablesUserNamespaces } = bubblewrap
-    this.#machine = { path, disablesUserNamespaces, etc, filter, mounts, hidden }
+    const { path, disablesUserNamespaces, sizesTemp } = bubblewrap
+    this.#machine = { path, disablesUserNamespaces, sizesTemp, etc, filter, mounts, hidden }
     return this.#machine
   }
 }
+
+/** All that is in a box is its user's own, also where the machine has mapped that to nobody. */
+function gitConfig({ name, email }: NonNullable<BoxesOptions['identity']> = {}): string {
+  const line = (key: string, value?: string) =>
+    value === undefined ? '' : `\t${key} = ${JSON.stringify(value)}\n`
+  return `[safe]\n\tdirectory = *\n[user]\n${line('name', name)}${line('email', email)}`
+}
+
+/**
+ * Closes what this program was handed by whoever started it beyond standard input and output (a lock, a socket): it would
+ * be handed on into boxes. What this program opens itself is never handed on, and the kernel says so of each.
+ */
+function closeInherited(): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name)
+    if (fd <= 2) continue
+    try {
+      const flags = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1]
+      if (flags !== undefined && (Number.parseInt(flags, 8) & 0o2000000) === 0) closeSync(fd)
+    } catch {
+      // That of the listing itself is gone by now.
+    }
+  }
+}
+
+const NO_CONTAINERS = 'This machine runs no containers for attempts.'
 
 const unavailable = (why: string, hint?: string): ErrandError => new ErrandError('unavailable', why, { hint })

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   existsSync,
   lstatSync,
@@ -5,15 +6,16 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join, sep } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ErrandError } from '../../contract/errors.ts'
-import { isBelow, realPath } from '../../platform/files.ts'
+import { isBelow } from '../../platform/files.ts'
 import { listProcesses, parseStat, procText, signal } from '../../platform/proc.ts'
-import type { Box, BoxPlaces } from './box.ts'
-import { checkLaunch, type Launch } from './launch.ts'
+import { type Box, type BoxPlaces, outsideEnvironment } from './box.ts'
+import { checkLaunch, checkSizes, type Launch } from './launch.ts'
+import { checkInside, type Mount, mountsOf, TOP } from './places.ts'
 
 /** What all boxes of a machine have in common. */
 export interface BubblewrapMachine {
@@ -25,6 +27,8 @@ export interface BubblewrapMachine {
   filter: string
   /** Whether it can keep the box from making user namespaces of its own. */
   disablesUserNamespaces: boolean
+  /** Whether it can bound the memory of a temporary folder. */
+  sizesTemp: boolean
   /** What the operator lets into every box. */
   mounts: BoxPlaces
   /** Folders of the hub and the runner: never in a box, but for what it is given below them. */
@@ -39,6 +43,8 @@ shift 3
 exec "$box" --args 5 --seccomp 6 --json-status-fd 7 -- "$@"
 `
 const HOME = '/home/errand'
+/** Where each box has an empty file of its own: by that mount, which nothing inside can change, its processes are known. */
+const SEAL_INSIDE = '/run/box'
 /** Most that /tmp, /dev/shm and the home of a box hold together is three times this, and all of it is memory. */
 const TEMP_BYTES = 1024 ** 3
 /** What of the machine's /etc stands in a box as it is: what programs need to be found and to trust servers. */
@@ -54,64 +60,46 @@ const ETC = [
   ...['ld.so.conf', 'ld.so.conf.d', 'localtime', 'mime.types', 'os-release', 'pki', 'protocols', 'services'],
   ...['ssl/certs', 'ssl/openssl.cnf', 'timezone'],
 ]
-/** Links into /usr where the machine has merged them, folders of their own where not. */
-const TOP = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
 const UNKILLABLE_AFTER_MS = 10_000
 
 /** A box by bubblewrap: namespaces of its own, without a daemon and without root. Its files stand in a folder of the attempt's. */
 export class BubblewrapBox implements Box {
   readonly isolation = 'sandbox'
-  readonly #machine: BubblewrapMachine
+  readonly #machine: () => BubblewrapMachine
   readonly #folder: string
 
-  constructor(machine: BubblewrapMachine, folder: string) {
+  /** `machine` is asked where something is to begin: what began can be ended without. It may throw. */
+  constructor(machine: () => BubblewrapMachine, folder: string) {
     this.#machine = machine
     this.#folder = folder
   }
 
   async prepare(): Promise<void> {
+    this.#machine()
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
   }
 
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
-    const { path, filter, mounts } = this.#machine
+    const { path, filter, mounts, hidden } = this.#machine()
     const program = checkLaunch(launch)
-    const all = {
-      writable: [...places.writable, ...mounts.writable],
-      readable: [...places.readable, ...mounts.readable],
-    }
-    checkInside(program, all)
+    checkSizes(launch)
+    const all = mountsOf(places, mounts, hidden)
+    checkInside(program, launch.cwd, all)
     const file = (kind: string) => join(this.#folder, `${kind}.${name}`)
-    writeFileSync(file('args'), `${this.#arguments(launch.cwd, all).join('\0')}\0`, { mode: 0o600 })
-    const home = launch.env.HOME ?? ''
-    const env = {
-      ...launch.env,
-      HOME: isInside(home, all.writable) ? home : HOME,
-      TMPDIR: '/tmp',
-      USER: 'errand',
-    }
-    return {
-      argv: [
-        '/bin/sh',
-        '-c',
-        START,
-        path,
-        file('args'),
-        filter,
-        file('status'),
-        program,
-        ...launch.argv.slice(1),
-      ],
-      cwd: launch.cwd,
-      env,
-    }
+    // Whoever looks for the first process of an earlier one of that name finds this one's or none.
+    rmSync(file('status'), { force: true })
+    const seal = `${file('seal')}.${randomUUID()}`
+    writeFileSync(seal, '', { mode: 0o400 })
+    const args = [...this.#arguments(launch.cwd, all, seal), ...variables(launch, all)]
+    writeFileSync(file('args'), `${args.join('\0')}\0`, { mode: 0o600 })
+    const words = [path, file('args'), filter, file('status'), program, ...launch.argv.slice(1)]
+    return { argv: ['/bin/sh', '-c', START, ...words], cwd: launch.cwd, env: outsideEnvironment(launch.env) }
   }
 
   members(): number[] {
-    const first = new Set(this.#firstPids())
-    if (first.size === 0) return []
+    const found = new Set(this.#firstPids())
+    if (found.size === 0) return []
     const all = listProcesses() ?? []
-    const found = new Set(all.filter(({ pid }) => first.has(pid)).map(({ pid }) => pid))
     for (let before = -1; before !== found.size; ) {
       before = found.size
       for (const { pid, parent } of all) if (found.has(parent)) found.add(pid)
@@ -123,16 +111,23 @@ export class BubblewrapBox implements Box {
     return procText(pid, 'comm')?.trim() === 'bwrap'
   }
 
+  began(name: string): boolean {
+    return /"exit-code": \d+/.test(textOf(join(this.#folder, `status.${name}`)))
+  }
+
   async end(): Promise<boolean> {
     const first = this.#firstPids()
     const until = performance.now() + UNKILLABLE_AFTER_MS
     for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 100)) {
-      const left = first.filter(isFirst)
+      const left = first.filter((pid) => this.#isFirst(pid))
       for (const pid of left) signal(pid, 'SIGKILL')
-      if (left.length === 0) return true
+      if (left.length === 0) break
       if (performance.now() > until) return false
       await sleep(pauseMs)
     }
+    for (const name of namesIn(this.#folder))
+      if (name.startsWith('args.')) rmSync(join(this.#folder, name), { force: true })
+    return true
   }
 
   /** Pids, on this machine, of the first processes of what was enclosed: with each all of its namespace ends. */
@@ -143,21 +138,25 @@ export class BubblewrapBox implements Box {
         const pid = /"child-pid": (\d+)/.exec(textOf(join(this.#folder, name)))?.[1]
         return pid === undefined ? [] : [Number(pid)]
       })
-      .filter(isFirst)
+      .filter((pid) => this.#isFirst(pid))
   }
 
-  #arguments(cwd: string, { writable, readable }: BoxPlaces): string[] {
-    const { etc, disablesUserNamespaces, hidden } = this.#machine
-    const size = ['--size', String(TEMP_BYTES)]
-    const mounts: [path: string, arguments_: string[]][] = [
-      ...readable.map((path): [string, string[]] => [path, ['--ro-bind', realPath(path, '/'), path]]),
-      ...writable.map((path): [string, string[]] => [path, ['--bind', realPath(path, '/'), path]]),
-      ...hidden
-        .filter((path) => isInside(path, [...readable, ...writable]))
-        .map((path): [string, string[]] => [path, ['--tmpfs', path]]),
-    ]
-    // What stands deeper comes later, and so upon what is around it.
-    mounts.sort(([a], [b]) => a.split(sep).length - b.split(sep).length)
+  /** Whether that is the first process of a namespace of this box, and alive: by then its number may be another's. */
+  #isFirst(pid: number): boolean {
+    if (!/^NSpid:\t.*\t1$/m.test(procText(pid, 'status') ?? '')) return false
+    if (parseStat(procText(pid, 'stat') ?? '') === undefined) return false
+    const mounts = procText(pid, 'mountinfo')
+    // One that hides it is no other program's.
+    if (mounts === undefined) return true
+    return namesIn(this.#folder).some(
+      (name) => name.startsWith('seal.') && mounts.includes(`/${name} ${SEAL_INSIDE} `),
+    )
+  }
+
+  #arguments(cwd: string, mounts: readonly Mount[], seal: string): string[] {
+    const { etc, disablesUserNamespaces, sizesTemp } = this.#machine()
+    const temp = (path: string) => [...(sizesTemp ? ['--size', String(TEMP_BYTES)] : []), '--tmpfs', path]
+    const hidden = mounts.filter(({ kind }) => kind === 'hidden_folder')
     return [
       ...['--unshare-all', '--unshare-user', ...(disablesUserNamespaces ? ['--disable-userns'] : [])],
       ...['--uid', '1000', '--gid', '1000', '--hostname', 'errand', '--cap-drop', 'ALL'],
@@ -167,23 +166,38 @@ export class BubblewrapBox implements Box {
         existsSync(`/etc/${name}`) ? ['--ro-bind', `/etc/${name}`, `/etc/${name}`] : [],
       ),
       ...namesIn(etc).flatMap((name) => ['--ro-bind', join(etc, name), `/etc/${name}`]),
-      ...['--proc', '/proc', '--dev', '/dev', ...size, '--tmpfs', '/dev/shm'],
-      ...[
-        ...size,
-        '--tmpfs',
-        '/tmp',
-        '--dir',
-        '/var',
-        '--symlink',
-        '../tmp',
-        '/var/tmp',
-        ...size,
-        '--tmpfs',
-        HOME,
-      ],
-      ...mounts.flatMap(([, each]) => each),
+      ...['--proc', '/proc', '--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
+      ...['--dir', '/var', '--symlink', '../tmp', '/var/tmp', ...temp(HOME)],
+      ...['--ro-bind', seal, SEAL_INSIDE],
+      ...mounts.flatMap(argumentsOf),
+      ...hidden.flatMap(({ path }) => ['--remount-ro', path]),
       ...['--remount-ro', '/', '--chdir', cwd],
     ]
+  }
+}
+
+/** The variables inside. */
+function variables({ env }: Launch, mounts: readonly Mount[]): string[] {
+  const home = env.HOME ?? ''
+  const keepsHome = mounts.some(({ kind, path }) => kind === 'writable' && isBelow(home, path))
+  const own = { HOME: keepsHome ? home : HOME, TMPDIR: '/tmp', USER: 'errand' }
+  const inside: NodeJS.ProcessEnv = { ...env, ...own }
+  const set = Object.entries(inside).flatMap(([name, value]) =>
+    value === undefined ? [] : ['--setenv', name, value],
+  )
+  return inside.PATH === undefined ? [...set, '--unsetenv', 'PATH'] : set
+}
+
+function argumentsOf({ kind, path, source }: Mount): string[] {
+  switch (kind) {
+    case 'writable':
+      return ['--bind', source, path]
+    case 'readable':
+      return ['--ro-bind', source, path]
+    case 'hidden_folder':
+      return ['--tmpfs', path]
+    case 'hidden_file':
+      return ['--ro-bind', '/dev/null', path]
   }
 }
 
@@ -193,31 +207,6 @@ function topMount(name: string): string[] {
   if (stat === undefined) return []
   return stat.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path]
 }
-
-const isInside = (path: string, places: readonly string[]): boolean =>
-  places.some((each) => isBelow(path, each))
-
-/** Throws where the program does not stand in the box. */
-function checkInside(program: string, { writable, readable }: BoxPlaces): void {
-  const real = realPath(program, '/')
-  const places = ['/usr', ...TOP.map((name) => `/${name}`), ...writable, ...readable]
-  if (
-    isInside(
-      real,
-      places.map((each) => realPath(each, '/')),
-    ) &&
-    isInside(program, places)
-  )
-    return
-  throw new ErrandError('invalid_argument', `The program ${program} does not stand in the sandbox.`, {
-    hint: `Let the runner mount its folder (ERRAND_SANDBOX_MOUNTS), or put the program below /usr or into the workspace.`,
-  })
-}
-
-/** Whether that is the first process of a namespace, and alive: by then its number may be another's. */
-const isFirst = (pid: number): boolean =>
-  /^NSpid:\t.*\t1$/m.test(procText(pid, 'status') ?? '') &&
-  parseStat(procText(pid, 'stat') ?? '') !== undefined
 
 function namesIn(folder: string): string[] {
   try {

@@ -1,4 +1,4 @@
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, isErrandError, messageWithHint } from '../../contract/errors.ts'
 import { findProgram, isFolder } from '../../platform/files.ts'
 
 /** What a process is started with. */
@@ -22,9 +22,22 @@ export function checkLaunch({ argv, cwd, env }: Launch): string {
   return program
 }
 
+/** The longest text that Linux hands to a program as one argument or variable. */
+const MAX_TEXT_BYTES = 128 * 1024 - 1
+
+/** Throws where a variable or an argument is longer than a program can be given, naming it. */
+export function checkSizes(launch: Launch): void {
+  const texts = [
+    ...launch.argv,
+    ...Object.entries(launch.env).map(([name, value]) => `${name}=${value ?? ''}`),
+  ]
+  if (texts.some((text) => Buffer.byteLength(text) > MAX_TEXT_BYTES))
+    throw new ErrandError('invalid_argument', tooBig(launch))
+}
+
 /** Why a process could not be started, in words that name what is at fault. */
 export function startFailure(error: unknown, launch: Launch): string {
-  if (error instanceof ErrandError) return error.message
+  if (isErrandError(error)) return messageWithHint(error)
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'E2BIG') return tooBig(launch)
   if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') {

@@ -1,4 +1,269 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { findProgram, writeFileAtomic } from '../../platform/files.ts'
+import { bootId, procText } from '../../platform/proc.ts'
+import { OUTSIDE_PATH } from './box.ts'
+import { BubblewrapBox } from './bubblewrap.ts'
+import { seccompFilter } from './seccomp-filter.ts'
+
 /** What a try of bubblewrap on this machine has shown. */
-export type Found =
-  | { type: 'usable'; path: string; version: string; disablesUserNamespaces: boolean }
-  | { type: 'unusable'; why: string; hint: string }
+export type Found = Usable | { type: 'unusable'; why: string; hint: string }
+
+interface Usable {
+  type: 'usable'
+  path: string
+  version: string
+  /** Whether it can keep a box from making user namespaces of its own. */
+  disablesUserNamespaces: boolean
+  /** Whether it can bound the memory that the temporary folders of a box take. */
+  sizesTemp: boolean
+}
+
+/** What this machine says of itself, where that tells why no box can be made. */
+export interface MachineFacts {
+  isRoot: boolean
+  /** Somebody has put this program under a filter of system calls. */
+  isFiltered: boolean
+  /** The container or pod around this program. */
+  container?: 'container' | 'pod'
+  /** `user.max_user_namespaces`. */
+  maxUserNamespaces?: number
+  /** `kernel.unprivileged_userns_clone`, which Debian's kernels have. */
+  unprivilegedClone?: number
+  /** `kernel.apparmor_restrict_unprivileged_userns`, which Ubuntu's have. */
+  apparmorRestricts?: number
+}
+
+export interface ProbeOptions {
+  env: NodeJS.ProcessEnv
+  /** Keeps what was found for as long as this machine is not started anew; absent: it is tried each time. */
+  stateDir?: string
+  /** Default: this machine's. */
+  facts?: MachineFacts
+  platform?: NodeJS.Platform
+  arch?: string
+}
+
+/** By `--json-status-fd` the first process of a box is known. */
+const OLDEST = [0, 4]
+const SIZES_TEMP = [0, 7]
+const DISABLES_USER_NAMESPACES = [0, 8]
+const LIMIT_MS = 20_000
+/** Of what is kept. */
+const PROBE_VERSION = 1
+
+/** Tries bubblewrap on this machine: with a real box, its filter and a folder mounted into it. Never rejects. */
+export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
+  const { env, stateDir, platform = process.platform, arch = process.arch } = options
+  if (platform !== 'linux')
+    return unusable(
+      `There is no sandbox on ${platform === 'darwin' ? 'macOS' : platform}: it is made by Linux.`,
+      'Let a runner on a Linux machine do it.',
+    )
+  if (seccompFilter(arch) === undefined)
+    return unusable(
+      `There is no filter of system calls for this kind of processor (${arch}), and so no sandbox.`,
+      'It can be had on x64 and arm64.',
+    )
+  const path = findProgram('bwrap', env.PATH ?? OUTSIDE_PATH, '/')
+  if (path === undefined)
+    return unusable(
+      'bubblewrap is not installed: there is no program "bwrap" in PATH.',
+      'Install it: apt-get install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora, RHEL), apk add bubblewrap (Alpine).',
+    )
+  const facts = options.facts ?? machineFacts(env)
+  const key = JSON.stringify([PROBE_VERSION, bootId(), process.getuid?.(), arch, path, stampOf(path), facts])
+  const kept = stateDir === undefined ? undefined : readKept(join(stateDir, 'probe.json'), key)
+  if (kept) return kept
+  const found = await tryBubblewrap(path, facts, arch)
+  // What is wrong can be put right without a new start of the machine.
+  if (stateDir !== undefined && found.type === 'usable') keep(join(stateDir, 'probe.json'), { key, found })
+  return found
+}
+
+async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): Promise<Found> {
+  if (!facts.isRoot && (statSync(path).mode & 0o4000) !== 0)
+    return unusable(
+      `${path} is setuid root, as it was needed where users could make no namespaces: it then lacks options that a sandbox needs.`,
+      `Take that away (chmod u-s ${path}) where users may make namespaces: sysctl user.max_user_namespaces is not 0.`,
+    )
+  const said = await run([path, '--version'], '/')
+  const version = /^bubblewrap (\d+)\.(\d+)\S*/.exec(said.stdout)
+  if (version === null)
+    return unusable(
+      `${path} does not tell its version: ${lastLine(said.stderr) || lastLine(said.stdout) || 'it says nothing'}.`,
+      'Install bubblewrap anew.',
+    )
+  const number = [Number(version[1]), Number(version[2])]
+  const text = version[0].slice('bubblewrap '.length)
+  if (!isAtLeast(number, OLDEST))
+    return unusable(
+      `bubblewrap ${text} is too old: a sandbox needs ${OLDEST.join('.')} or newer.`,
+      'Install a newer one, such as that of a newer release of the system.',
+    )
+  const usable: Usable = {
+    type: 'usable',
+    path,
+    version: text,
+    sizesTemp: isAtLeast(number, SIZES_TEMP),
+    disablesUserNamespaces: isAtLeast(number, DISABLES_USER_NAMESPACES),
+  }
+  const why = await tryBox(usable, arch)
+  if (why === undefined) return usable
+  // Where /proc/sys may not be written to, as in a container: the filter refuses user namespaces as well.
+  const less = { ...usable, disablesUserNamespaces: false }
+  if (usable.disablesUserNamespaces && (await tryBox(less, arch)) === undefined) return less
+  return explained(why, facts)
+}
+
+/** The words in which bubblewrap says why it cannot be; undefined: the box was as it is to be. */
+async function tryBox({ path, disablesUserNamespaces, sizesTemp }: Usable, arch: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-probe-'))
+  try {
+    const filter = join(folder, 'filter')
+    writeFileSync(filter, seccompFilter(arch)!)
+    const mounts = { writable: [], readable: [] }
+    const etc = join(folder, 'no-etc')
+    const machine = { path, filter, etc, mounts, hidden: [], disablesUserNamespaces, sizesTemp }
+    const box = new BubblewrapBox(() => machine, join(folder, 'box'))
+    await box.prepare()
+    const launch = { argv: ['/bin/sh', '-c', LOOK, 'sh', folder], cwd: folder, env: { PATH: OUTSIDE_PATH } }
+    const { argv } = box.enclose(launch, { writable: [folder], readable: [] }, 'probe')
+    const { stdout, stderr } = await run(argv, folder)
+    const seen = stdout.trim().split('\n').sort().join(' ')
+    if (seen === SEEN) return undefined
+    return lastLine(stderr) || `what is seen in a sandbox is "${seen}" in place of "${SEEN}"`
+  } catch (error) {
+    return (error as Error).message
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Tells what holds what runs there. */
+const LOOK = `
+while read -r name value rest; do
+  case $name in CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$name$value" ;; esac
+done </proc/self/status
+while read -r name rest; do case $name in lo:) echo lo ;; esac; done </proc/net/dev
+[ -e "$1/filter" ] && : >"$1/written" && echo mounted
+`
+const SEEN = [
+  'CapBnd:0000000000000000',
+  'CapEff:0000000000000000',
+  'NoNewPrivs:1',
+  'Seccomp:2',
+  'lo',
+  'mounted',
+].join(' ')
+
+const run = (argv: readonly string[], cwd: string): Promise<{ stdout: string; stderr: string }> =>
+  new Promise((resolve) => {
+    const [program, ...args] = argv
+    const options = { cwd, env: { PATH: OUTSIDE_PATH }, timeout: LIMIT_MS, killSignal: 'SIGKILL' as const }
+    execFile(program!, args, options, (error, stdout, stderr) => {
+      const late = error?.killed === true ? `it did not answer within ${LIMIT_MS / 1000} s` : ''
+      resolve({ stdout, stderr: stderr || late || (stdout === '' && error ? error.message : '') })
+    })
+  })
+
+/** Why no box can be made, by what bubblewrap said and what the machine says of itself. */
+export function explained(said: string, facts: MachineFacts): Found {
+  const { container, isRoot, isFiltered, maxUserNamespaces, unprivilegedClone, apparmorRestricts } = facts
+  const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(said)
+  const words = `bubblewrap says: ${said.replace(/^bwrap: /, '').replace(/\.$/, '')}.`
+  if (maxUserNamespaces === 0 && noNamespaces)
+    return unusable(
+      `User namespaces are off on this machine (user.max_user_namespaces is 0). ${words}`,
+      container === undefined
+        ? 'Switch them on: sysctl -w user.max_user_namespaces=15000, and write that into /etc/sysctl.d to keep it.'
+        : 'Switch them on where the container runs: sysctl -w user.max_user_namespaces=15000.',
+    )
+  if (unprivilegedClone === 0 && !isRoot && noNamespaces)
+    return unusable(
+      `Users other than root may make no namespaces on this machine (kernel.unprivileged_userns_clone is 0). ${words}`,
+      'Let them: sysctl -w kernel.unprivileged_userns_clone=1, and write that into /etc/sysctl.d to keep it.',
+    )
+  if (apparmorRestricts === 1 && (noNamespaces || /uid map|gid map|RTM_NEWADDR|loopback/i.test(said)))
+    return unusable(
+      `AppArmor lets no program of a user make namespaces that has no profile for it (kernel.apparmor_restrict_unprivileged_userns is 1). ${words}`,
+      'Install its profile for bubblewrap rather than switching that off: apt-get install apparmor-profiles, then cp /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict.',
+    )
+  if (/mount proc|\/newroot\/proc/i.test(said))
+    return unusable(
+      `A sandbox can have no /proc of its own here, as the ${container ?? 'container'} around this program hides a part of it. ${words}`,
+      container === 'pod'
+        ? 'Give the pod procMount: Unmasked, or each run a pod of its own, which then is its sandbox.'
+        : 'Start the container with --security-opt systempaths=unconfined, or give each run a container of its own, which then is its sandbox.',
+    )
+  if (container !== undefined && noNamespaces && (isFiltered || isRoot))
+    return unusable(
+      `The ${container} around this program lets it make no namespaces (${isFiltered ? 'its default seccomp profile' : 'it lacks the rights for it'}). ${words}`,
+      container === 'pod'
+        ? 'Give each run a pod of its own, which then is its sandbox; or give this one a seccompProfile that allows unshare and clone with new namespaces (type: Unconfined does), and procMount: Unmasked.'
+        : 'Give each run a container of its own, which then is its sandbox; or start this one with --security-opt seccomp=PROFILE, one that allows unshare and clone with new namespaces (unconfined does), and --security-opt systempaths=unconfined.',
+    )
+  if (noNamespaces)
+    return unusable(
+      `The kernel lets ${isRoot ? 'this program' : 'this user'} make no namespaces. ${words}`,
+      "Look at what forbids them: a security module, a service manager (RestrictNamespaces=, PrivateUsers= of systemd) or the kernel's own configuration (CONFIG_USER_NS).",
+    )
+  return unusable(
+    `No sandbox could be made. ${words}`,
+    'Try it by hand: bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev true',
+  )
+}
+
+export function machineFacts(env: NodeJS.ProcessEnv): MachineFacts {
+  return {
+    isRoot: process.getuid?.() === 0,
+    isFiltered: /^Seccomp:\t2$/m.test(procText('self', 'status') ?? ''),
+    container: env.KUBERNETES_SERVICE_HOST
+      ? 'pod'
+      : env.container || existsSync('/.dockerenv') || existsSync('/run/.containerenv')
+        ? 'container'
+        : undefined,
+    maxUserNamespaces: numberIn('/proc/sys/user/max_user_namespaces'),
+    unprivilegedClone: numberIn('/proc/sys/kernel/unprivileged_userns_clone'),
+    apparmorRestricts: numberIn('/proc/sys/kernel/apparmor_restrict_unprivileged_userns'),
+  }
+}
+
+const unusable = (why: string, hint: string): Found => ({ type: 'unusable', why, hint })
+
+const isAtLeast = (version: readonly number[], least: readonly number[]): boolean =>
+  version[0]! > least[0]! || (version[0] === least[0] && version[1]! >= least[1]!)
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1)!.slice(0, 300)
+
+function numberIn(file: string): number | undefined {
+  try {
+    return Number(readFileSync(file, 'latin1').trim())
+  } catch {
+    return undefined
+  }
+}
+
+function stampOf(path: string): string {
+  const { size, mtimeMs } = statSync(path)
+  return `${size} ${mtimeMs}`
+}
+
+function readKept(file: string, key: string): Usable | undefined {
+  try {
+    const kept = JSON.parse(readFileSync(file, 'utf8'))
+    return kept.key === key ? kept.found : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function keep(file: string, value: object): void {
+  try {
+    writeFileAtomic(file, JSON.stringify(value), { mode: 0o600, durable: false })
+  } catch {
+    // It is tried again.
+  }
+}

@@ -16,7 +16,14 @@ for (const [when, name] of [
     const logged: string[] = []
     process.execPath = join(workspace, name)
     const runner = new ChildRunner({
-      ...{ url: 'http://127.0.0.1:1', token: 'none', localToken: 'none', workspace, allowedDirs: [] },
+      ...{
+        url: 'http://127.0.0.1:1',
+        token: 'none',
+        localToken: 'none',
+        workspace,
+        data: workspace,
+        allowedDirs: [],
+      },
       log: (message) => void logged.push(message),
     })
     t.after(async () => {

@@ -10,6 +10,8 @@ export interface ChildRunnerOptions {
   localToken: string
   /** Folder of its attempts and workspaces. */
   workspace: string
+  /** The hub's data, which stand in no sandbox. */
+  data: string
   /** Folders that agents may work in. */
   allowedDirs: readonly string[]
   /** Steps at once; undefined: as its environment says. */
@@ -58,7 +60,7 @@ export class ChildRunner {
   }
 
   #begin(startedMs: number): void {
-    const { url, token, localToken, workspace, allowedDirs, slots } = this.#options
+    const { url, token, localToken, workspace, data, allowedDirs, slots } = this.#options
     const more = allowedDirs.flatMap((dir) => ['--allow-dir', dir])
     if (slots !== undefined) more.push('--slots', String(slots))
     // Ctrl-C in the terminal is for the hub, which then ends its runner.
@@ -73,6 +75,7 @@ export class ChildRunner {
           ERRAND_HUB_URL: url,
           ERRAND_TOKEN: token,
           ERRAND_LOCAL_TOKEN: localToken,
+          ERRAND_DATA: data,
         },
       },
     )

@@ -125,6 +125,7 @@ export const up = command({
             token: hub.runnerToken!,
             localToken: hub.localToken!,
             workspace: join(data, 'runner'),
+            data,
             allowedDirs,
             slots,
             log,

@@ -56,7 +56,7 @@ export const run = command({
       { conductHere },
       { LocalHost },
       { builtinActionRegistry },
-      { localSessions },
+      { localBoxes, localSessions },
       { GivenSecrets },
       { OwnRecord, sweepKilled },
     ] = await Promise.all([
@@ -75,7 +75,13 @@ export const run = command({
     const swept = sweepKilled()
     try {
       const sessions = localSessions(record, secrets)
-      const host = new LocalHost({ registry: builtinActionRegistry, secrets, sessions, key: record.key })
+      const host = new LocalHost({
+        registry: builtinActionRegistry,
+        secrets,
+        sessions,
+        boxes: localBoxes,
+        key: record.key,
+      })
       return await conductHere(file, host, options, secrets)
     } finally {
       await swept

@@ -6,6 +6,7 @@ import { giveBackMemory } from '../../../platform/release-memory.ts'
 import type { HubLinkOptions } from '../../../runner/link/hub-link.ts'
 import type { Attempts } from '../../../runner/ports.ts'
 import { type CommandGroup, command } from '../../command.ts'
+import { ownPlaces } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
 import { givenName, keyValues } from '../../option-values.ts'
 import { programLog, untilSignal } from '../../until-signal.ts'
@@ -83,6 +84,7 @@ const start = command({
       { mountedSecretsDir },
       { ownSecrets },
       limitsHere,
+      boxesHere,
       agents,
       bots,
     ] = await Promise.all([
@@ -92,6 +94,7 @@ const start = command({
       import('../../../runner/secrets/machine-secrets.ts'),
       import('../../../runner/secrets/own-secrets.ts'),
       import('../../../runner/limits/limit-keeper.ts'),
+      import('../../../runner/sandbox/machine-boxes.ts'),
       agentsHere(folder, options['allow-dir'] ?? []),
       botsHere(),
     ])
@@ -100,11 +103,18 @@ const start = command({
     try {
       const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
       log(limitsHere.limitsText(limits.choice))
+      const boxes = await boxesHere.machineBoxes({
+        env: process.env,
+        stateDir: join(folder, 'sandbox'),
+        hidden: [...ownPlaces(), resolve(folder)],
+      })
+      log(boxes.text)
       const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
       const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
       attempts = openAttempts({
         dir: join(folder, 'attempts'),
         limits,
+        boxes,
         workspaceDir: join(folder, 'runs'),
         outputDir: folder,
         registry: builtinActionRegistry,
@@ -133,6 +143,7 @@ const start = command({
           labels,
           mode: found.mode,
           limits: limits.choice.heldBy,
+          isolation: boxes.given,
           hostname: found.hostname,
           cpus: found.cpus,
           memory_bytes: found.memoryBytes,

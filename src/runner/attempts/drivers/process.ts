@@ -1,6 +1,6 @@
+import { writeFileSync } from 'node:fs'
 import type { AttemptSpec } from '../../../contract/attempt.ts'
 import { ErrandError, messageOf, messageWithHint } from '../../../contract/errors.ts'
-import { endTree } from '../../../platform/child-tree.ts'
 import type { Action, ProcessPlan } from '../../ports.ts'
 import type { Launch } from '../../sandbox/launch.ts'
 import { adopt } from '../adopt.ts'
@@ -86,7 +86,7 @@ class ProcessDriver implements Driver {
   }
 
   async sweep(ending: Ending): Promise<Swept> {
-    if (ending.type === 'start_failed') return {}
+    if (ending.type === 'start_failed') return { survives: (await this.#kept.box?.end()) === false }
     // Past a limit nothing is left alone, not even what has left the group.
     const isFailed = this.#attempt.cause?.type === 'failed'
     return { survives: (await (isFailed ? this.#process.stop(0) : this.#process.sweep())) === false }
@@ -98,7 +98,7 @@ class ProcessDriver implements Driver {
   }
 
   async kill(): Promise<void> {
-    await endTree({ mark: this.#kept.mark }, 0)
+    await this.#process.kill()
   }
 
   leave(): void {
@@ -162,8 +162,12 @@ class ProcessDriver implements Driver {
     const launch = launchOf(plan, workspace, processEnvironment(env, own, facts.spec, facts.key))
     const { box, folder } = this.#kept
     if (!box) return launch
-    const script = plan.script === undefined ? [] : [folder.file('script')]
-    const readable = [...script, ...(secrets?.files ?? [])]
+    const readable = [...(secrets?.files ?? [])]
+    if (plan.script !== undefined) {
+      const file = folder.file('script')
+      writeFileSync(file, plan.script, { mode: 0o600 })
+      readable.push(file)
+    }
     return box.enclose(launch, { writable: [workspace], readable }, 'main')
   }
 }

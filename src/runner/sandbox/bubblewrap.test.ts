@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { attemptSpec, command, endOf, textOf } from '../../../test/support/runner/attempt-fixture.ts'
+import {
+  type BoxPlace,
+  boxPlace,
+  sandboxMissing,
+  type Words,
+} from '../../../test/support/runner/box-fixture.ts'
+
+const skip = sandboxMissing()
+
+function run({ argv, cwd, env }: Words, input?: string) {
+  const { status, signal, stdout, stderr } = spawnSync(argv[0]!, argv.slice(1), {
+    cwd,
+    env,
+    input,
+    encoding: 'utf8',
+  })
+  return { status, signal, stdout, stderr }
+}
+
+/** What the command puts out in a new box. */
+async function inside(here: BoxPlace, text: string, more?: Parameters<BoxPlace['words']>[2]) {
+  const box = here.box()
+  await box.prepare()
+  const ran = run(here.words(box, text, more))
+  assert.equal(await box.end(), true)
+  return ran
+}
+
+test('in a box there are its places, the programs of the machine, and nothing else of it', {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  writeFileSync(join(here.path, 'outside'), 'held back')
+  const other = join(here.path, 'given')
+  mkdirSync(other)
+  writeFileSync(join(other, 'read'), 'read me')
+  const places = { writable: [here.workspace], readable: [other] }
+  const { stdout, stderr, status } = await inside(
+    here,
+    `cat ${other}/read; echo; echo made >made; touch ${other}/no; cat ${here.path}/outside; ls ${here.path} / /home /run /etc/shadow /sys /root`,
+    { places },
+  )
+  assert.notEqual(status, 0)
+  assert.match(stdout, /^read me/)
+  assert.equal(readFileSync(join(here.workspace, 'made'), 'utf8'), 'made\n')
+  assert.match(stderr, /no': Read-only file system/)
+  assert.match(stderr, /outside: No such file/)
+  for (const path of ['/etc/shadow', '/sys', '/root'])
+    assert.match(stderr, new RegExp(`'${path}': No such file`))
+  const lines = stdout.split('\n')
+  const listed = (path: string) => {
+    const from = lines.indexOf(`${path}:`) + 1
+    return lines
+      .slice(from, lines.indexOf('', from) === -1 ? undefined : lines.indexOf('', from))
+      .filter(Boolean)
+  }
+  assert.deepEqual(listed(here.path), ['given', 'workspace'])
+  assert.deepEqual(listed('/home'), ['errand'])
+  assert.deepEqual(listed('/run'), ['box'])
+  assert.deepEqual(
+    listed('/').filter((name) => !name.startsWith('lib')),
+    ['bin', 'dev', 'etc', 'home', 'proc', 'run', 'sbin', 'tmp', 'usr', 'var'],
+  )
+})
+
+test('nobody in a box has rights, other processes, a network or descriptors beyond the three', {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  const { stdout } = await inside(
+    here,
+    `grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status /proc/1/status
+     ls /proc | grep -c '^[0-9]'; id -un; cat /proc/net/dev | tail -n +3 | cut -d: -f1; ls /proc/self/fd | wc -l; hostname`,
+  )
+  for (const line of stdout.split('\n').filter((each) => each.includes('Cap'))) assert.match(line, /\t0{16}$/)
+  assert.equal(stdout.match(/NoNewPrivs:\t1/g)?.length, 2)
+  assert.equal(stdout.match(/Seccomp:\t2/g)?.length, 2)
+  const [processes, name, lo, descriptors, host] = stdout.trim().split('\n').slice(-5)
+  assert.ok(Number(processes) <= 5, processes)
+  assert.deepEqual([name, lo!.trim(), host], ['errand', 'lo', 'errand'])
+  // The three, that of the listing, and what the one who runs this test has handed on.
+  const handed = spawnSync('/bin/sh', ['-c', 'ls /proc/self/fd | wc -l'], { encoding: 'utf8' }).stdout
+  assert.equal(descriptors, handed.trim())
+})
+
+test('variables are those of the step inside, and outside none that a program there would heed', {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  const env = {
+    LD_PRELOAD: '',
+    SECRET: 'a "b"\nc',
+    PATH: '/usr/bin',
+    HOME: '/root',
+    ERRAND_ATTEMPT_MARK: 'mine',
+  }
+  const box = here.box()
+  await box.prepare()
+  const words = here.words(box, 'env -0; cat /proc/1/environ', { env })
+  assert.deepEqual(Object.keys(words.env).sort(), ['ERRAND_ATTEMPT_MARK', 'PATH'])
+  assert.doesNotMatch(JSON.stringify(words), /SECRET/)
+  const seen = run(words).stdout.split('\0')
+  assert.ok(seen.includes('SECRET=a "b"\nc'))
+  assert.ok(
+    seen.includes('HOME=/home/errand') && seen.includes('TMPDIR=/tmp') && seen.includes('PATH=/usr/bin'),
+  )
+  assert.equal(seen.filter((each) => each === 'ERRAND_ATTEMPT_MARK=mine').length, 2)
+  assert.equal(seen.filter((each) => each.startsWith('SECRET')).length, 1)
+  await box.end()
+  assert.ok(!existsSync(join(here.path, 'box-1/box/args.main')))
+})
+
+test('exit codes, signals and what could not be begun are told apart', { skip }, async () => {
+  using here = boxPlace()
+  const attempts = here.open()
+  const end = async (cmd: string, args = {}) => {
+    const attempt = await attempts.start(command(cmd, { args }), 1)
+    const { reason, exit_code, message } = await endOf(attempt)
+    return { reason, exit_code, message, text: await textOf(attempt) }
+  }
+  assert.equal((await end('exit 1')).exit_code, 1)
+  assert.equal((await end('exit 126')).exit_code, 126)
+  assert.equal((await end('kill -9 $$')).exit_code, 137)
+  assert.equal((await end('echo out; cat /proc/self/uid_map >/dev/null')).text, 'out\n')
+  const missing = await end('true', { cwd: '/root' })
+  assert.equal(missing.reason, 'start_failed')
+  assert.match(
+    missing.message!,
+    /The working folder \/root does not stand in the sandbox\. Put it into the workspace/,
+  )
+  const script = await attempts.start(
+    attemptSpec('shell.run', { script: `#!/usr/bin/env sh\necho of a file; : ${'x'.repeat(120_000)}` }),
+    1,
+  )
+  assert.equal((await endOf(script)).outcome, 'success')
+  assert.equal(await textOf(script), 'of a file\n')
+  await attempts.close()
+})
+
+test('places that cannot be given are refused before anything begins', { skip }, async () => {
+  using here = boxPlace({ hidden: [] })
+  const box = here.box()
+  await box.prepare()
+  const refused = (places: { writable?: string[]; readable?: string[] }, cwd?: string) => {
+    const all = { writable: [here.workspace], readable: [], ...places }
+    try {
+      here.words(box, 'true', { places: all, cwd })
+      return 'taken'
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  writeFileSync(join(here.path, 'file'), '')
+  assert.match(refused({ readable: [join(here.path, 'none')] }), /none cannot be put .*: it is not there\.$/)
+  assert.match(refused({ writable: [join(here.path, 'file')] }), /file cannot be put .*: it is no folder\.$/)
+  assert.match(
+    refused({ writable: ['/'] }),
+    /^A sandbox cannot work in \/: all of the machine shares that\.$/,
+  )
+  assert.match(refused({ writable: ['/tmp'] }), /cannot work in \/tmp/)
+  assert.match(refused({ readable: ['/proc/1'] }), /\/proc\/1 cannot be put .*: a sandbox has its own\.$/)
+  assert.equal(spawnSync('mkfifo', [join(here.path, 'pipe')]).status, 0)
+  assert.match(refused({ readable: [join(here.path, 'pipe')] }), /neither a folder nor a file/)
+  assert.match(refused({}, here.path), /The working folder .* does not stand in the sandbox/)
+  const large = () => here.words(box, 'true', { env: { HUGE: 'x'.repeat(200_000) } })
+  assert.throws(large, /the largest is HUGE with 200000 bytes/)
+})
+
+test('what is hidden is empty wherever a folder that is given holds it, but for what is given below', {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  const own = join(here.workspace, '.errand')
+  const session = join(own, 'sessions/one')
+  mkdirSync(session, { recursive: true })
+  writeFileSync(join(own, 'token'), 'held back')
+  writeFileSync(join(session, 'file'), 'given')
+  writeFileSync(join(here.workspace, 'config'), 'held back')
+  symlinkSync(here.workspace, join(here.path, 'link'))
+  using hiding = boxPlace({ hidden: [own, join(here.workspace, 'config'), join(here.path, 'nothing')] })
+  for (const workspace of [here.workspace, join(here.path, 'link')]) {
+    const below = session.replace(here.workspace, workspace)
+    const places = { writable: [workspace, below], readable: [] }
+    const text = `ls -A .errand .errand/sessions; cat config .errand/sessions/one/file; echo no >.errand/x; echo more >.errand/sessions/one/made`
+    const { stdout, stderr } = await inside(hiding, text, { places, cwd: workspace })
+    assert.equal(stdout, '.errand:\nsessions\n\n.errand/sessions:\none\ngiven')
+    assert.match(stderr, /cannot create .errand\/x: Read-only file system/)
+    assert.equal(readFileSync(join(session, 'made'), 'utf8'), 'more\n')
+  }
+  assert.equal(existsSync(join(own, 'x')), false)
+  await assert.rejects(
+    inside(hiding, 'true', { places: { writable: [own], readable: [] }, cwd: own }),
+    /A sandbox cannot have .*\.errand: Errand keeps its own there\./,
+  )
+})
+
+test('200 places with any names are given', { skip }, async () => {
+  using here = boxPlace()
+  const names = [...Array(197).keys()].map(String).concat('a b', 'c:d', 'e\nf"g$(h)')
+  const readable = names.map((name) => join(here.path, 'many', name))
+  for (const [index, path] of readable.entries()) {
+    mkdirSync(path, { recursive: true })
+    writeFileSync(join(path, 'file'), `${index},`)
+  }
+  const { stdout } = await inside(here, `cat "$@" ${here.path}/many/*/file`, {
+    places: { writable: [here.workspace], readable },
+  })
+  assert.deepEqual(
+    stdout
+      .split(',')
+      .filter(Boolean)
+      .map(Number)
+      .sort((a, b) => a - b),
+    [...Array(200).keys()],
+  )
+})

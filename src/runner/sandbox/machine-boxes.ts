@@ -1,0 +1,43 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { setting } from '../../config/read-setting.ts'
+import { Boxes, type BoxesOptions } from './boxes.ts'
+import { findBubblewrap } from './probe.ts'
+
+export interface MachineBoxesOptions {
+  env: NodeJS.ProcessEnv
+  /** Folder of what all boxes share; made where it is not there. */
+  stateDir: string
+  /** Files and folders of the hub and the runner, which stand in no box. */
+  hidden: readonly string[]
+}
+
+/** The boxes that this machine can make, as its settings want them. Throws `invalid_argument`. */
+export async function machineBoxes({ env, stateDir, hidden }: MachineBoxesOptions): Promise<Boxes> {
+  const mounts = setting(env, 'ERRAND_SANDBOX_MOUNTS')
+  const settings = {
+    least: setting(env, 'ERRAND_ISOLATION'),
+    network: setting(env, 'ERRAND_NETWORK'),
+    required: setting(env, 'ERRAND_SANDBOX_REQUIRED') === 'yes',
+    mounts: {
+      writable: mounts.filter(({ writable }) => writable).map(({ path }) => path),
+      readable: mounts.filter(({ writable }) => !writable).map(({ path }) => path),
+    },
+  }
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  const [bubblewrap, identity] = await Promise.all([findBubblewrap({ env, stateDir }), gitIdentity(env)])
+  return new Boxes({ ...settings, stateDir, hidden, bubblewrap, identity })
+}
+
+/** Who makes commits on this machine, for its user and for all; nothing where git is not there or does not know. */
+const gitIdentity = ({ PATH, HOME }: NodeJS.ProcessEnv): Promise<BoxesOptions['identity']> =>
+  new Promise((resolve) => {
+    const args = ['config', '--null', '--get-regexp', '^user\\.(name|email)$']
+    const options = { cwd: '/', env: { PATH, HOME }, timeout: GIT_LIMIT_MS }
+    execFile('git', args, options, (_error, stdout) => {
+      const values = stdout.split('\0').map((entry) => entry.split('\n') as [string, string?])
+      const of = (key: string) => values.findLast(([name]) => name === key)?.[1]
+      resolve({ name: of('user.name'), email: of('user.email') })
+    })
+  })
+const GIT_LIMIT_MS = 5_000

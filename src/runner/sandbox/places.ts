@@ -1,0 +1,124 @@
+import { lstatSync, statSync } from 'node:fs'
+import { join, relative, sep } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import { isBelow, realPath } from '../../platform/files.ts'
+import type { BoxPlaces } from './box.ts'
+
+/** Something at a path inside a box. */
+export interface Mount {
+  kind: 'writable' | 'readable' | 'hidden_folder' | 'hidden_file'
+  path: string
+  /** Where it stands on the machine, without links. */
+  source: string
+}
+
+/** Links into /usr where the machine has merged them, folders of their own where not. */
+export const TOP = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
+/** The box has its own. */
+const OWN = ['/proc', '/sys', '/dev']
+/** Folders that all of a machine shares: what is in them belongs to others as well. */
+const SHARED = [
+  '/',
+  '/bin',
+  '/boot',
+  '/etc',
+  '/home',
+  '/lib',
+  '/opt',
+  '/root',
+  '/run',
+  '/sbin',
+  '/tmp',
+  '/usr',
+  '/var',
+]
+const SHARED_TOO = ['/var/lib', '/var/run', '/var/tmp', '/usr/local']
+
+/**
+ * What stands in a box: the places of an attempt and of the operator, and in the place of what is hidden nothing, but for
+ * what is given below that. What stands deeper comes later, and so upon what is around it. Throws `invalid_argument` for a
+ * place that cannot be given.
+ */
+export function mountsOf(own: BoxPlaces, operators: BoxPlaces, hidden: readonly string[]): Mount[] {
+  for (const path of own.writable) checkWritable(path)
+  const places = [
+    ...[...own.readable, ...operators.readable].map((path) => mounted('readable', path)),
+    ...[...own.writable, ...operators.writable].map((path) => mounted('writable', path)),
+  ]
+  const covers = hidden.flatMap((path) => coversOf(path, places))
+  return [...places, ...covers].sort((a, b) => depth(a.path) - depth(b.path))
+}
+
+const depth = (path: string): number => path.split(sep).filter((part) => part !== '').length
+
+function mounted(kind: 'writable' | 'readable', path: string): Mount {
+  const refused = (why: string, hint?: string) =>
+    new ErrandError('invalid_argument', `${path} cannot be put into a sandbox: ${why}.`, { hint })
+  if (OWN.some((own) => isBelow(path, own))) throw refused('a sandbox has its own')
+  try {
+    const source = realPath(path, '/')
+    const stat = statSync(source)
+    if (!stat.isDirectory() && !stat.isFile()) throw refused('it is neither a folder nor a file')
+    if (kind === 'writable' && !stat.isDirectory()) throw refused('it is no folder')
+    return { kind, path, source }
+  } catch (error) {
+    if (error instanceof ErrandError) throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw refused('it is not there')
+    if (code === 'EACCES') throw refused('this user may not look into it')
+    throw refused(message)
+  }
+}
+
+function checkWritable(path: string): void {
+  if (!SHARED.includes(path) && !SHARED_TOO.includes(path)) return
+  throw new ErrandError(
+    'invalid_argument',
+    `A sandbox cannot work in ${path}: all of the machine shares that.`,
+    {
+      hint: 'Work in a folder of the project.',
+    },
+  )
+}
+
+/** Covers a place of Errand's own wherever a folder that is given holds it. */
+function coversOf(hidden: string, places: readonly Mount[]): Mount[] {
+  const real = realPath(hidden, '/')
+  const stat = lstatSync(real, { throwIfNoEntry: false })
+  if (stat === undefined) return []
+  return places.flatMap(({ path, source }): Mount[] => {
+    if (source === real && stat.isDirectory())
+      throw new ErrandError(
+        'invalid_argument',
+        `A sandbox cannot have ${path}: Errand keeps its own there.`,
+        {
+          hint: 'Work in another folder.',
+        },
+      )
+    if (source === real || !isBelow(real, source)) return []
+    const at = join(path, relative(source, real))
+    return [{ kind: stat.isDirectory() ? 'hidden_folder' : 'hidden_file', path: at, source: real }]
+  })
+}
+
+/** Throws where the program or the working folder does not stand in the box. */
+export function checkInside(program: string, cwd: string, mounts: readonly Mount[]): void {
+  const hint = `Put it into the workspace, or let the runner mount its folder (ERRAND_SANDBOX_MOUNTS).`
+  if (!holds(mounts, cwd))
+    throw new ErrandError('invalid_argument', `The working folder ${cwd} does not stand in the sandbox.`, {
+      hint,
+    })
+  const system = ['/usr', ...TOP.map((name) => `/${name}`)]
+  const real = realPath(program, '/')
+  const isSystem = (path: string) =>
+    system.some((each) => isBelow(path, each) || isBelow(path, realPath(each, '/')))
+  const isThere = (path: string) => isSystem(path) || holds(mounts, path)
+  if (isThere(program) && isThere(real)) return
+  throw new ErrandError('invalid_argument', `The program ${program} does not stand in the sandbox.`, { hint })
+}
+
+/** Whether the innermost of the mounts that the path stands in shows it. */
+function holds(mounts: readonly Mount[], path: string): boolean {
+  const around = mounts.filter((each) => isBelow(path, each.path) || isBelow(path, each.source)).at(-1)
+  return around !== undefined && !around.kind.startsWith('hidden')
+}

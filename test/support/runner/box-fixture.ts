@@ -1,0 +1,71 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
+import type { Attempts } from '../../../src/runner/ports.ts'
+import type { Box, BoxPlaces } from '../../../src/runner/sandbox/box.ts'
+import { Boxes, type BoxesOptions } from '../../../src/runner/sandbox/boxes.ts'
+import { findBubblewrap } from '../../../src/runner/sandbox/probe.ts'
+import { type Place, place } from './attempt-fixture.ts'
+
+/** For tests: boxes by the bubblewrap of this machine, in folders that are gone at the end. */
+
+const found = await findBubblewrap({ env: process.env })
+
+/** Why there can be no sandbox. */
+export function sandboxMissing(): string | false {
+  if (process.env.ERRAND_TEST_WITHOUT?.includes('sandboxes')) return 'there is no bubblewrap here'
+  return found.type === 'usable' ? false : `${found.why} ${found.hint}`
+}
+
+export interface BoxPlace extends Place {
+  workspace: string
+  boxes: Boxes
+  /** Attempts whose commands run in a box wherever they do not say otherwise. */
+  open(options?: Partial<AttemptsOptions>): Attempts
+  /** A box of its own, of that name. */
+  box(name?: string): Box
+  /** The words of a program that runs a command in that box; by default it works in the workspace alone. */
+  words(
+    box: Box,
+    command: string,
+    more?: { env?: NodeJS.ProcessEnv; places?: BoxPlaces; cwd?: string },
+  ): Words
+}
+
+export interface Words {
+  argv: readonly string[]
+  cwd: string
+  env: NodeJS.ProcessEnv
+}
+
+/** Boxes of which nothing is left at the end of the test. */
+export function boxPlace(options: Partial<BoxesOptions> = {}): BoxPlace {
+  const here = place()
+  const workspace = join(here.path, 'workspace')
+  mkdirSync(workspace)
+  const boxes = new Boxes({
+    stateDir: join(here.path, 'sandbox'),
+    bubblewrap: found,
+    least: 'sandbox',
+    hidden: [],
+    ...options,
+  })
+  let count = 0
+  const own: BoxPlace = {
+    path: here.path,
+    workspace,
+    boxes,
+    open: (more) => here.open({ boxes, ...more }),
+    box(name = `box-${++count}`) {
+      const folder = join(here.path, name)
+      mkdirSync(folder, { recursive: true })
+      return boxes.box({ isolation: 'sandbox', network: 'none' }, folder)
+    },
+    words(box, command, { env, places, cwd = workspace } = {}) {
+      const launch = { argv: ['/bin/sh', '-c', command], cwd, env: { PATH: process.env.PATH, ...env } }
+      return box.enclose(launch, places ?? { writable: [workspace], readable: [] }, 'main')
+    },
+    [Symbol.dispose]: () => here[Symbol.dispose](),
+  }
+  return own
+}
