@@ -13,7 +13,7 @@ if [ ${#packages[@]} = 0 ]; then
     faketime                                              # clocks that are stepped
     e2fsprogs mount util-linux                            # disks whose power is cut
     user-mode-linux                                       # a guest with cgroup v2, on machines with v1
-    bubblewrap socat                                      # sandboxes, and the way out of them
+    bubblewrap socat python3                              # sandboxes, the way out of them, attacks from inside
     bsdutils locales                                      # a terminal (script), and a locale that is not English
   )
 fi

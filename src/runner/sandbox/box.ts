@@ -52,16 +52,14 @@ export function outsideEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { PATH: OUTSIDE_PATH, ...Object.fromEntries(marks) }
 }
 
-/** Codes of a program that holds a box up and could not make it, or not begin what was to run in it. */
-const NOT_BEGUN = [1, 126, 127]
-
 /** How something ended that was to run in a box, where that could not be made; undefined: the code is its own. */
 export function unboxed(
   box: Box,
   name: string,
   code: number | null,
 ): { type: 'start_failed'; message: string } | undefined {
-  if (code === null || !NOT_BEGUN.includes(code) || box.began(name)) return undefined
+  // From 128 on what held it up was killed.
+  if (code === null || code === 0 || code >= 128 || box.began(name)) return undefined
   return {
     type: 'start_failed',
     message: `Its ${box.isolation} could not be made: its standard error says why.`,

@@ -5,7 +5,9 @@
  */
 
 /** x64 and arm64, as Node names them, in this order. */
-const REFUSED: Readonly<Record<string, readonly [x64: number | undefined, arm64: number | undefined]>> = {
+export const REFUSED: Readonly<
+  Record<string, readonly [x64: number | undefined, arm64: number | undefined]>
+> = {
   acct: [163, 89],
   add_key: [248, 217],
   adjtimex: [159, 171],

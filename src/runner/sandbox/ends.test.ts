@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { processesOf } from '../../../test/support/programs.ts'
+import { command, endOf, type Place, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { listProcesses, procText, signal } from '../../platform/proc.ts'
+
+const skip = sandboxMissing()
+
+/** A program that hides: in a session of its own, without a variable, its parent gone. */
+const hiding = (mark: string) =>
+  `env -i /usr/bin/setsid -f /bin/sh -c "trap '' TERM HUP; while :; do sleep 0.1; done # ${mark}"`
+
+const inWorkspace = (here: Place, file: string) => join(here.path, 'workspaces/run_test', file)
+const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+
+test('what a good step has left behind is gone, however it hides', { skip }, async () => {
+  using here = boxPlace()
+  const attempts = here.open()
+  const mark = randomUUID()
+  const attempt = await attempts.start(command(`${hiding(mark)}; sleep 1000 & echo done`), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual([end.outcome, end.message, await textOf(attempt)], ['success', undefined, 'done\n'])
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+test('a cancel lets the program end by itself, and then ends all', { skip }, async () => {
+  using here = boxPlace()
+  const attempts = here.open()
+  const mark = randomUUID()
+  const cmd = `trap 'echo bye; exit 7' TERM; ${hiding(mark)}; echo up; while :; do sleep 0.1; done`
+  const attempt = await attempts.start(command(cmd), 1)
+  await until(async () => (await textOf(attempt)) === 'up\n' && processesOf(mark).length > 0)
+  attempt.cancel(60_000, 'canceled')
+  // What hides heeds no SIGTERM, and so has all the grace.
+  await until(async () => (await textOf(attempt)) === 'up\nbye\n')
+  attempt.cancel(0, 'canceled')
+  assert.equal((await endOf(attempt)).outcome, 'canceled')
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+test('one that heeds no SIGTERM is killed after the grace, at a timeout as well', { skip }, async () => {
+  using here = boxPlace()
+  const attempts = here.open({ timeoutGraceMs: 50 })
+  const mark = randomUUID()
+  const cmd = `trap '' TERM; ${hiding(mark)}; echo up; while :; do sleep 0.1; done`
+  const attempt = await attempts.start(command(cmd, { timeout_ms: 500 }), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual([end.reason, await textOf(attempt)], ['timeout', 'up\n'])
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+/** Makes the first process of the box do as it says: forget whose it is, tell that all is well, and stay. */
+const ATTACK = `
+import os, struct, glob
+rest = open('/proc/1/stat').read().rsplit(')', 1)[1].split()
+start, end = int(rest[47]), int(rest[48])
+pc = int(open('/proc/1/syscall').read().split()[-1], 16)
+event = [int(fd.split('/')[-1]) for fd in glob.glob('/proc/1/fd/*') if 'eventfd' in os.readlink(fd)]
+mem = open('/proc/1/mem', 'r+b', buffering=0)
+mem.seek(start); mem.write(bytes(end - start))
+def call(number, *args):
+    code = b''
+    for move, value in zip((b'\\x48\\xbf', b'\\x48\\xbe', b'\\x48\\xba'), args): code += move + struct.pack('<Q', value)
+    return code + b'\\x48\\xb8' + struct.pack('<Q', number) + b'\\x0f\\x05'
+body = call(157, 1, 0, 0) + call(157, 4, 0, 0)
+there = pc + 512
+if event: body += call(1, event[0], there, 8)
+loop = call(34)
+body += loop + b'\\xeb' + struct.pack('<b', -(len(loop) + 2))
+mem.seek(there); mem.write(struct.pack('<Q', 1))
+mem.seek(pc); mem.write(body)
+print('attacked', flush=True)
+if os.fork() == 0:
+    if os.fork() == 0: os._exit(0)
+    os._exit(0)
+`
+
+test('a box whose first process is taken over ends all the same', { skip }, async (t) => {
+  if (process.arch !== 'x64') return t.skip('the attack is written for x64')
+  using here = boxPlace()
+  const attempts = here.open()
+  const mark = randomUUID()
+  mkdirSync(join(here.path, 'workspaces/run_test'), { recursive: true })
+  writeFileSync(inWorkspace(here, 'attack.py'), ATTACK)
+  const cmd = `${hiding(mark)}; /usr/bin/python3 attack.py; while :; do sleep 0.1; done`
+  const attempt = await attempts.start(command(cmd), 1)
+  const end = await endOf(attempt)
+  assert.equal(await textOf(attempt), 'attacked\n', await textOf(attempt, 'stderr'))
+  // It may say of itself what it likes.
+  assert.equal(end.outcome, 'success')
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+/** A runner in a process of its own, whose steps run in boxes. */
+const RUNNER = `
+import { boxPlace } from ${JSON.stringify(new URL('../../../test/support/runner/box-fixture.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
+import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
+const [path, spec] = process.argv.slice(1)
+const { boxes } = boxPlace({ stateDir: path + '/state' })
+const attempts = openAttempts({
+  dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: builtinActionRegistry, boxes,
+})
+await attempts.recover()
+await attempts.start(JSON.parse(spec), 1)
+process.stdout.write('started')
+setInterval(() => {}, 1000)
+`
+
+/** Answers how to kill it, as a power cut would. */
+async function otherRunner(here: Place, spec: AttemptSpec) {
+  const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(spec)]
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TMPDIR: here.path },
+  })
+  const exited = once(child, 'exit')
+  await once(child.stdout, 'data')
+  return async () => {
+    child.kill('SIGKILL')
+    await exited
+  }
+}
+
+test('a boxed step outlives its runner: all it says is there once, its code is kept, and nothing is left', {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  const mark = randomUUID()
+  const spec = command(
+    `${hiding(mark)}; i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; [ $i = 100 ] && while [ ! -e go ]; do sleep 0.02; done; done; exit 5`,
+  )
+  const kill = await otherRunner(here, spec)
+  const stdout = join(here.path, 'attempts', spec.attempt_id, 'stdout')
+  await until(() => read(stdout).endsWith('\n100\n'))
+  await kill()
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  assert.equal(attempt!.ended, false)
+  writeFileSync(inWorkspace(here, 'go'), '')
+  const end = await endOf(attempt!)
+  assert.deepEqual([end.outcome, end.exit_code], ['failed', 5])
+  assert.equal(await textOf(attempt!), Array.from({ length: 300 }, (_, i) => `${i + 1}\n`).join(''))
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+test('what ended while no runner was there has its code, and what it left is ended by the next one', {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  const mark = randomUUID()
+  const spec = command(`${hiding(mark)}; while [ ! -e go ]; do sleep 0.02; done; echo late; exit 3`)
+  await (await otherRunner(here, spec))()
+  writeFileSync(inWorkspace(here, 'go'), '')
+  await until(() => read(join(here.path, 'attempts', spec.attempt_id, 'exit')) !== '')
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  const end = await endOf(attempt!)
+  assert.deepEqual([end.exit_code, await textOf(attempt!)], [3, 'late\n'])
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+for (const [victim, of] of [
+  ['the wrapper', (pids: readonly number[]) => pids[0]!],
+  ['bubblewrap', (pids: readonly number[]) => pids[1]!],
+  ['the first process inside', (pids: readonly number[]) => pids[2]!],
+] as const)
+  test(`where ${victim} is killed all of the box is gone, and the step has failed`, { skip }, async () => {
+    using here = boxPlace()
+    const attempts = here.open()
+    const mark = randomUUID()
+    const attempt = await attempts.start(command(`${hiding(mark)}; echo up; while :; do sleep 0.1; done`), 1)
+    await until(async () => (await textOf(attempt)) === 'up\n' && processesOf(mark).length > 0)
+    const started = attempt.reports.find((report) => report.type === 'started')
+    const chain = [started!.pid!]
+    for (const each of [1, 2]) {
+      const child = listProcesses()!.find(
+        ({ pid, parent }) => parent === chain.at(-1) && procText(pid, 'comm')?.trim() === 'bwrap',
+      )
+      assert.ok(child, `process ${each} of the chain`)
+      chain.push(child.pid)
+    }
+    signal(of(chain), 'SIGKILL')
+    const end = await endOf(attempt)
+    assert.equal(end.outcome, 'failed')
+    assert.deepEqual(processesOf(mark), [])
+    await attempts.close()
+  })
+
+test('an attempt whose box never began is begun by the next runner, once', { skip }, async () => {
+  using here = boxPlace()
+  const first = here.open()
+  const spec = command('echo ran >>runs; echo out')
+  const folder = join(here.path, 'attempts', spec.attempt_id)
+  const held = await first.start(spec, 1)
+  // It has prepared its box, and begins only in a later turn.
+  await first.close()
+  assert.equal(held.ended, false)
+  const began = existsSync(join(folder, 'claim.1'))
+  const second = here.open()
+  const [attempt] = await second.recover()
+  assert.equal((await endOf(attempt!)).outcome, 'success')
+  assert.equal(await textOf(attempt!), 'out\n')
+  assert.equal(read(inWorkspace(here, 'runs')), 'ran\n', `begun before: ${began}`)
+  await second.close()
+})
+
+test('one that forks until its limit is ended, with all that it forked', { skip }, async () => {
+  using here = boxPlace()
+  const attempts = here.open()
+  const mark = randomUUID()
+  const cmd = `fork() { env -i /usr/bin/setsid -f /bin/sh -c 'sleep 1000 # ${mark}'; }; while :; do fork; done`
+  const attempt = await attempts.start(command(cmd, { limits: { processes: 40 } }), 1)
+  const end = await endOf(attempt)
+  assert.equal(end.outcome, 'failed', JSON.stringify(end))
+  assert.equal(end.reason, 'quota', JSON.stringify(end))
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+test('a box that cannot be made is a failure to start, and not one of the program', { skip }, async () => {
+  using here = boxPlace()
+  const attempts = here.open()
+  const gone = join(here.path, 'sandbox/filter')
+  const first = await attempts.start(command('true'), 1)
+  assert.equal((await endOf(first)).outcome, 'success')
+  rmSync(gone)
+  const attempt = await attempts.start(command('echo ran'), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual([end.outcome, end.reason, await textOf(attempt)], ['failed', 'start_failed', ''])
+  assert.match(end.message!, /^Its sandbox could not be made: its standard error says why\.$/)
+  await attempts.close()
+})
