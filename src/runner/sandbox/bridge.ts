@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs'
+import { DOOR_INSIDE, DOOR_PORT } from '../proxy/rules.ts'
+
+/** Names of a bridge's processes: they are left alone until their box ends. */
+export const BRIDGE_NAMES: readonly string[] = ['socat', 'errand-bridge']
+/** Connections at a time, each of which is a process of socat; what comes beyond waits. */
+const MOST_CONNECTIONS = 256
+/** What has half closed may be answered for a day. */
+const HALF_CLOSED_SECONDS = 24 * 60 * 60
+const SOCAT_BYTES = 64 * 1024
+
+const SOCAT = '/usr/bin/socat'
+const SOCKET = `${DOOR_INSIDE}/proxy`
+const withSocat = [
+  ...[SOCAT, '-t', String(HALF_CLOSED_SECONDS), '-b', String(SOCAT_BYTES)],
+  `TCP4-LISTEN:${DOOR_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MOST_CONNECTIONS}`,
+  `UNIX-CONNECT:${SOCKET}`,
+]
+const NODE_SCRIPT = `
+process.title = 'errand-bridge'
+const net = require('net')
+const listener = net.createServer({ allowHalfOpen: true }, (inside) => {
+  const outside = net.connect({ path: '${SOCKET}', allowHalfOpen: true })
+  inside.pipe(outside)
+  outside.pipe(inside)
+  for (const [one, other] of [[inside, outside], [outside, inside]])
+    one.on('error', () => other.destroy()).on('close', (cut) => cut && other.destroy())
+})
+listener.maxConnections = ${MOST_CONNECTIONS}
+listener.listen(${DOOR_PORT}, '127.0.0.1')
+`
+
+/** What carries connections of a box to its door: the words of its command, and what must stand in the box for it. */
+export interface Bridge {
+  command: readonly string[]
+  readable: readonly string[]
+}
+
+/** By socat where that is installed, which is smaller and there at once; else by this Node. */
+export function findBridge(socat = SOCAT, node = process.execPath): Bridge {
+  if (existsSync(socat)) return { command: withSocat, readable: [] }
+  return { command: [node, '-e', NODE_SCRIPT], readable: node.startsWith('/usr/') ? [] : [node] }
+}
+
+/**
+ * The words that start a bridge, and the program as soon as that listens. The bridge is no child of the program and holds none of
+ * its streams. A bridge that cannot stand is told on standard error, and by code 126.
+ */
+export function bridged({ command }: Bridge, argv: readonly string[]): string[] {
+  return ['/bin/sh', '-c', script(command), 'errand', ...argv]
+}
+
+const PORT = DOOR_PORT.toString(16).toUpperCase().padStart(4, '0')
+/** Looks at the port in a row, then with pauses: half a minute in all. */
+const LOOKS = 3_000
+const LOOKS_IN_A_ROW = 200
+
+/** Builtins alone, but for pauses. */
+const script = (command: readonly string[]): string => `
+errand_bridge=$(
+  exec </dev/null 2>/dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+  ${command.map(quoted).join(' ')} >/dev/null &
+  echo $!
+)
+errand_looks=0
+while :; do
+  while read -r _ errand_local _ errand_state _; do
+    case $errand_local.$errand_state in *:${PORT}.0A) break 2 ;; esac
+  done </proc/net/tcp
+  errand_looks=$((errand_looks + 1))
+  if [ "$errand_looks" -gt ${LOOKS} ] || ! kill -0 "$errand_bridge" 2>/dev/null; then
+    echo "errand: the way from this sandbox to its proxy could not be opened (${command[0]})" >&2
+    exit 126
+  fi
+  [ "$errand_looks" -le ${LOOKS_IN_A_ROW} ] || /bin/sleep 0.01
+done
+unset errand_bridge errand_looks errand_local errand_state _
+exec "$@"
+`
+
+const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`
