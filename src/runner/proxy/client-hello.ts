@@ -8,9 +8,9 @@ const HANDSHAKE = 22
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
 const HOST_NAME = 0
-/** A record holds no more; a hello of several records is far shorter than four. */
-const MOST_RECORD_BYTES = 16_384 + 256
-export const MOST_HELLO_BYTES = 4 * MOST_RECORD_BYTES
+/** Real ones have 2 kB and one record, seldom two: nobody has all of this looked through byte by byte. */
+export const MOST_HELLO_BYTES = 16_384
+const MOST_RECORDS = 16
 
 export function clientHello(bytes: Buffer): Hello {
   const message = handshake(bytes)
@@ -25,14 +25,15 @@ export function clientHello(bytes: Buffer): Hello {
 /** The whole first message of a handshake, which may stand in several records. */
 function handshake(bytes: Buffer): Buffer | { type: 'more' } | { type: 'other' } {
   let message = Buffer.alloc(0)
-  for (let at = 0; ; ) {
+  for (let at = 0, records = 0; ; records++) {
+    if (records === MOST_RECORDS) return { type: 'other' }
     if (at < bytes.length && bytes[at] !== HANDSHAKE) return { type: 'other' }
     if (at + 1 < bytes.length && bytes[at + 1] !== 3) return { type: 'other' }
     if (at + 5 > bytes.length) return { type: 'more' }
     const length = bytes.readUInt16BE(at + 3)
-    if (length === 0 || length > MOST_RECORD_BYTES) return { type: 'other' }
+    if (length === 0 || length > MOST_HELLO_BYTES) return { type: 'other' }
     message = Buffer.concat([message, bytes.subarray(at + 5, at + 5 + length)])
-    if (message[0] !== CLIENT_HELLO) return { type: 'other' }
+    if (message.length > 0 && message[0] !== CLIENT_HELLO) return { type: 'other' }
     if (message.length >= 4) {
       const end = 4 + message.readUIntBE(1, 3)
       if (end > MOST_HELLO_BYTES) return { type: 'other' }

@@ -288,7 +288,12 @@ function proxyProgram(): string {
 const versionOf = (file: string): string =>
   createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16)
 
+/** Of its log, as far as there is one. */
 function lastLine(file: string): string {
-  const text = readFileSync(file, 'utf8').trimEnd()
-  return text.slice(text.lastIndexOf('\n') + 1)
+  try {
+    const text = readFileSync(file, 'utf8').trimEnd()
+    return text.slice(text.lastIndexOf('\n') + 1)
+  } catch {
+    return `see ${file}`
+  }
 }

@@ -1,7 +1,12 @@
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer as createWebServer, type RequestListener } from 'node:http'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
+import { socketPath } from '../../../src/platform/socket-path.ts'
 import { Doors, type DoorsOptions } from '../../../src/runner/proxy/doors.ts'
 import type { DoorRules, Told } from '../../../src/runner/proxy/rules.ts'
 
@@ -63,4 +68,71 @@ export function proxyFixture(
       join((await doors.open(id, { network, models: [], budget: {} })).folder, 'proxy'),
     told: (id) => doors.told(id, 0).lines,
   }
+}
+
+/** A server of TCP on this machine, ended after the test; answers its port. */
+export async function tcpServer(t: TestContext, answer: (socket: Socket) => void): Promise<number> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    answer(socket)
+  })
+  const sockets = new Set<Socket>()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+/** A server of HTTP, likewise. */
+export async function webServer(t: TestContext, answer: RequestListener): Promise<number> {
+  const server = createWebServer(answer)
+  return await tcpServer(t, (socket) => server.emit('connection', socket))
+}
+
+/** A connection to a Unix socket, however long its path. */
+export async function connectTo(t: TestContext, socket: string): Promise<Socket> {
+  const { path, close } = socketPath(socket)
+  const connection = connect({ path, allowHalfOpen: true })
+  connection.on('error', () => undefined)
+  t.after(() => connection.destroy())
+  await once(connection, 'connect')
+  close()
+  return connection
+}
+
+/** All that comes back for these bytes, until the other end is through; the head and the body of an answer. */
+export async function askRaw(
+  t: TestContext,
+  socket: string,
+  bytes: string,
+): Promise<{ head: string; body: string }> {
+  const connection = await connectTo(t, socket)
+  connection.write(bytes)
+  const all = await text(connection)
+  const at = all.indexOf('\r\n\r\n')
+  return { head: all.slice(0, at), body: all.slice(at + 4) }
+}
+
+/** A tunnel through a door; the head of the answer, and the connection behind it. */
+export async function tunnel(
+  t: TestContext,
+  socket: string,
+  to: string,
+): Promise<{ head: string; through: Socket }> {
+  const through = await connectTo(t, socket)
+  through.write(`CONNECT ${to} HTTP/1.1\r\nHost: ${to}\r\n\r\n`)
+  let head = ''
+  while (!head.includes('\r\n\r\n')) {
+    await once(through, 'readable')
+    for (let byte = through.read(1); byte !== null; byte = through.read(1)) {
+      head += String(byte)
+      if (head.endsWith('\r\n\r\n')) break
+    }
+    if (through.readableEnded) break
+  }
+  return { head: head.split('\r\n')[0]!, through }
 }

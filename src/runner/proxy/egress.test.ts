@@ -1,0 +1,357 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer, text } from 'node:stream/consumers'
+import test, { type TestContext } from 'node:test'
+import { connect as connectTls, createServer as createTls } from 'node:tls'
+import { until } from '../../../test/support/runner/attempt-fixture.ts'
+import {
+  askRaw,
+  connectTo,
+  PUBLIC,
+  proxyFixture,
+  tcpServer,
+  tunnel,
+  webServer,
+} from '../../../test/support/runner/proxy-fixture.ts'
+import { makeCertificate } from '../../../test/support/sources/git-fixture.ts'
+
+/** A door to `files.test`, behind which that server stands at 80, 443 and 9000; `other.test` leads to the same address. */
+async function doorTo(t: TestContext, port: number, allow = ['files.test', 'files.test:9000']) {
+  const proxy = proxyFixture(t)
+  const servers = { [`${PUBLIC}:80`]: port, [`${PUBLIC}:443`]: port, [`${PUBLIC}:9000`]: port }
+  proxy.world({ names: { 'files.test': [[PUBLIC]], 'other.test': [[PUBLIC]] }, servers })
+  return { ...proxy, socket: await proxy.open('one', { allow }) }
+}
+
+function tlsServer(t: TestContext, answer: (socket: Socket) => void): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-tls-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const { key, cert } = makeCertificate(folder)
+  const server = createTls({ key, cert }, answer)
+  server.on('tlsClientError', () => undefined)
+  return tcpServer(t, (socket) => server.emit('connection', socket))
+}
+
+test('TLS passes untouched where it names the host, and is cut with its own word where it names another', async (t) => {
+  const { socket, told } = await doorTo(t, await tlsServer(t, (inner) => inner.pipe(inner)))
+  const { through } = await tunnel(t, socket, 'files.test:443')
+  const right = connectTls({ socket: through, servername: 'files.test', rejectUnauthorized: false })
+  right.end('hello')
+  assert.equal(await text(right), 'hello')
+
+  const again = await tunnel(t, socket, 'files.test:443')
+  const wrong = connectTls({ socket: again.through, servername: 'evil.test', rejectUnauthorized: false })
+  const [error] = (await once(wrong, 'error')) as [Error]
+  assert.match(error.message, /unrecognized name/i)
+  assert.deepEqual(told('one'), [
+    { type: 'refused', host: 'evil.test', port: 443, why: 'name_mismatch', count: 1 },
+  ])
+})
+
+test('to port 443 goes nothing but TLS that names its server', async (t) => {
+  const got: string[] = []
+  const { socket, told } = await doorTo(
+    t,
+    await tcpServer(t, (inner) => inner.on('data', (more) => got.push(String(more)))),
+  )
+  const { through } = await tunnel(t, socket, 'files.test:443')
+  through.write('GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n')
+  await text(through)
+  const nameless = await tunnel(t, socket, 'files.test:443')
+  const tls = connectTls({ socket: nameless.through, rejectUnauthorized: false })
+  await once(tls, 'error')
+  const half = await tunnel(t, socket, 'files.test:443')
+  half.through.end(Buffer.from([22, 3, 1, 0, 100, 1]))
+  await text(half.through)
+  assert.deepEqual(got, [])
+  const whys = told('one').map((line) => line.type === 'refused' && line.why)
+  assert.ok(whys.every((why) => why === 'no_tls') && whys.length > 0, String(whys))
+})
+
+test('to a port that a rule names goes anything, and the server may speak first', async (t) => {
+  const { socket } = await doorTo(
+    t,
+    await tcpServer(t, (inner) => {
+      inner.write('220 hello\n')
+      inner.once('data', (line) => inner.end(`got ${line}`))
+    }),
+  )
+  const { through } = await tunnel(t, socket, 'files.test:9000')
+  const [greeting] = await once(through, 'data')
+  assert.equal(String(greeting), '220 hello\n')
+  through.write('EHLO')
+  assert.equal(await text(through), 'got EHLO')
+  // A name in TLS counts there, too.
+  const other = await tunnel(t, socket, 'files.test:9000')
+  const wrong = connectTls({ socket: other.through, servername: 'evil.test', rejectUnauthorized: false })
+  await once(wrong, 'error')
+})
+
+test('what is sent after one end has half closed arrives', async (t) => {
+  const { socket } = await doorTo(
+    t,
+    await tcpServer(t, (inner) => void buffer(inner).then((all) => inner.end(Buffer.concat([all, all])))),
+  )
+  const { through } = await tunnel(t, socket, 'files.test:9000')
+  through.end(Buffer.alloc(3_000_000, 'a'))
+  assert.equal((await buffer(through)).length, 6_000_000)
+})
+
+test('a name is looked up anew for each request, and refused where it has become a private address', async (t) => {
+  const port = await webServer(t, (_request, response) => response.end('reached'))
+  const proxy = proxyFixture(t)
+  const names = {
+    'rebind.test': [[PUBLIC], ['127.0.0.1']],
+    'mixed.test': [[PUBLIC, '169.254.169.254']],
+    'mapped.test': [['::ffff:10.0.0.1']],
+    'inner.test': [['10.0.0.5']],
+    'none.test': [[]],
+  }
+  const servers = {
+    [`${PUBLIC}:80`]: port,
+    '127.0.0.1:80': port,
+    '10.0.0.5:80': port,
+    '::ffff:10.0.0.1:80': port,
+  }
+  proxy.world({ names, servers })
+  const socket = await proxy.open('one', {
+    allow: [...Object.keys(names), '127.0.0.1', '10.0.0.5', '169.254.169.254'],
+  })
+  const status = async (host: string) =>
+    (
+      await askRaw(t, socket, `GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+    ).head.split(' ')[1]
+  assert.deepEqual([await status('rebind.test'), await status('rebind.test')], ['200', '403'])
+  for (const host of ['mixed.test', 'mapped.test', 'inner.test', '127.0.0.1', '10.0.0.5', '169.254.169.254'])
+    assert.equal(await status(host), '403', host)
+  assert.equal(await status('none.test'), '502')
+  for (const host of ['0x7f.1', '2130706433', '127.1', '[::1%25lo]', 'user@inner.test'])
+    assert.equal(await status(host), '400', host)
+  const open = await proxy.open('two', { allow: ['inner.test@private'] })
+  const { head } = await askRaw(t, open, 'GET http://inner.test/ HTTP/1.0\r\nHost: inner.test\r\n\r\n')
+  assert.match(head, / 200 /)
+})
+
+test('tunnels to addresses and ports that are not allowed are refused before anything is connected to', async (t) => {
+  let reached = 0
+  const { socket, told } = await doorTo(t, await tcpServer(t, () => reached++), [
+    'files.test',
+    '*.wild.test',
+    '10.0.0.1:22',
+  ])
+  const refused = [
+    'files.test:22',
+    'other.test:443',
+    '127.0.0.1:443',
+    '[::1]:443',
+    '10.0.0.1:22',
+    'localhost:443',
+  ]
+  for (const to of refused) assert.match((await tunnel(t, socket, to)).head, / 403 /, to)
+  for (const to of [
+    'files.test',
+    'files.test:0',
+    'files.test:99999',
+    'a@files.test:443',
+    '0x7f.1:443',
+    '/etc',
+    'files.test:443/',
+  ])
+    assert.match((await tunnel(t, socket, to)).head, / 400 /, to)
+  assert.equal(reached, 0)
+  const whys = told('one').flatMap((line) => (line.type === 'refused' ? [`${line.host} ${line.why}`] : []))
+  assert.ok(
+    whys.includes('files.test port_not_allowed') && whys.includes('10.0.0.1 private_address'),
+    String(whys),
+  )
+})
+
+test('plain requests are passed on as they are, without what is of one connection', async (t) => {
+  const seen: IncomingMessage[] = []
+  const { socket } = await doorTo(
+    t,
+    await webServer(t, (request, response) => {
+      seen.push(request)
+      response.writeHead(302, {
+        Location: 'http://10.0.0.1/',
+        'Set-Cookie': ['a=1', 'b=2'],
+        'X-Hop': '1',
+        Connection: 'X-Hop',
+      })
+      request.on('data', (more) => response.write(more))
+      request.on('end', () => response.end())
+    }),
+  )
+  const { head, body } = await askRaw(
+    t,
+    socket,
+    'POST http://files.test/a%2Fb?c=d HTTP/1.1\r\nHost: files.test\r\nX-Own: 1\r\nConnection: close, X-Own\r\n' +
+      'Proxy-Authorization: Basic eA==\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nUpgrade: h2c\r\n' +
+      'Content-Length: 5\r\nX-Two: 1\r\nX-Two: 2\r\n\r\nhello',
+  )
+  assert.equal(seen[0]?.url, '/a%2Fb?c=d')
+  assert.deepEqual(seen[0]?.rawHeaders, [
+    ...['Host', 'files.test', 'Content-Length', '5', 'X-Two', '1', 'X-Two', '2', 'Connection', 'close'],
+  ])
+  assert.match(
+    head,
+    /^HTTP\/1.1 302 Found\r\nLocation: http:\/\/10.0.0.1\/\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n/,
+  )
+  assert.doesNotMatch(head, /X-Hop/)
+  assert.match(body, /hello/)
+})
+
+test('no request is smuggled in another', async (t) => {
+  const seen: string[] = []
+  const { socket, told } = await doorTo(
+    t,
+    await webServer(t, async (request, response) => {
+      const body = await text(request)
+      seen.push(
+        `${request.method} ${request.headers.host} ${request.headers['transfer-encoding'] ?? '-'} ${body}`,
+      )
+      response.end('ok')
+    }),
+  )
+  const status = async (head: string, body = '') =>
+    (await askRaw(t, socket, `${head}\r\nConnection: close\r\n\r\n${body}`)).head.split(' ')[1]
+  const inner = 'GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n'
+  const get = 'GET http://files.test/ HTTP/1.1'
+  const refused = [
+    // Both lengths; two lengths; two hosts; another host; none; bare line feeds; spaces before the colon; a folded header.
+    ...[`${get}\r\nHost: files.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked`],
+    ...[`${get}\r\nHost: files.test\r\nContent-Length: 3\r\nContent-Length: 4`],
+    ...[
+      `${get}\r\nHost: files.test\r\nHost: evil.test`,
+      `${get}\r\nHost: evil.test`,
+      `${get}\r\nHost: files.test:81`,
+    ],
+    ...[`${get}\r\nX: 1`, `${get}\r\nHost: files.test\nX: 1`, `${get}\r\nHost : files.test`],
+    ...[`${get}\r\nHost: files.test\r\nTransfer-Encoding: chunked, identity`],
+    ...[
+      `${get}\r\nHost: files.test\r\nTransfer-Encoding : chunked`,
+      `GET http://files.test\\@evil.test/ HTTP/1.1\r\nHost: files.test`,
+    ],
+    ...[
+      'GET https://files.test/ HTTP/1.1\r\nHost: files.test',
+      'GET ftp://files.test/ HTTP/1.1\r\nHost: files.test',
+    ],
+    ...['GET http://files.test#@evil.test/ HTTP/1.1\r\nHost: evil.test', '* / HTTP/1.1\r\nHost: files.test'],
+  ]
+  for (const head of refused) assert.match((await status(head, inner)) ?? '400', /^40[03]$/, head)
+  assert.deepEqual(seen, [])
+  // A body in chunks stays one, also where requests of that kind have none.
+  const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`
+  assert.equal(await status(`${get}\r\nHost: files.test\r\nTransfer-Encoding: chunked`, chunk), '200')
+  assert.deepEqual(seen, [`GET files.test chunked ${inner}`])
+  assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
+})
+
+test('a tunnel to port 80 holds requests, each for the host that was asked for', async (t) => {
+  const seen: string[] = []
+  const { socket, told } = await doorTo(
+    t,
+    await webServer(t, (request, response) => {
+      seen.push(`${request.headers.host}${request.url}`)
+      response.end('ok')
+    }),
+  )
+  const { head, through } = await tunnel(t, socket, 'files.test:80')
+  assert.match(head, / 200 /)
+  through.write('GET /one HTTP/1.1\r\nHost: files.test\r\n\r\n')
+  await until(() => seen.length === 1)
+  through.write('GET /two HTTP/1.1\r\nHost: evil.test\r\n\r\n')
+  assert.match(await text(through), /ok.* 403 /s)
+  const raw = await tunnel(t, socket, 'files.test:80')
+  raw.through.end('\x16\x03\x01 this is no request\r\n\r\n')
+  await text(raw.through)
+  assert.deepEqual(seen, ['files.test/one'])
+  assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
+})
+
+test('an answer that is cut is cut, and one that is slow is not', async (t) => {
+  let release: (() => void) | undefined
+  const { socket } = await doorTo(
+    t,
+    await webServer(t, (request, response) => {
+      response.writeHead(200, { 'content-length': 10 })
+      response.write('12345')
+      if (request.url === '/cut') setImmediate(() => response.destroy())
+      else release = () => response.end('67890')
+    }),
+  )
+  const ask = (path: string) =>
+    `GET http://files.test/${path} HTTP/1.1\r\nHost: files.test\r\nConnection: close\r\n\r\n`
+  const { body } = await askRaw(t, socket, ask('cut'))
+  assert.ok(body.length <= 5)
+  const slow = await connectTo(t, socket)
+  slow.write(ask('slow'))
+  let got = ''
+  slow.on('data', (more) => {
+    got += more
+  })
+  // The first half comes before the second is sent.
+  await until(() => got.endsWith('12345'))
+  release?.()
+  await until(() => got.endsWith('1234567890'))
+})
+
+test('a reader that stops holds up the server, and memory stays flat', async (t) => {
+  const size = 400 * 1024 * 1024
+  let written = 0
+  const { socket, pid, told, doors } = await doorTo(
+    t,
+    await tcpServer(t, (inner) => {
+      const chunk = Buffer.alloc(1024 * 1024)
+      const more = (): void => {
+        while (written < size) {
+          written += chunk.length
+          if (!inner.write(chunk)) return void inner.once('drain', more)
+        }
+        inner.end()
+      }
+      more()
+    }),
+  )
+  const { through } = await tunnel(t, socket, 'files.test:9000')
+  let before = -1
+  await until(async () => {
+    const stands = written === before
+    before = written
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    return stands && written > 0
+  })
+  assert.ok(written < 64 * 1024 * 1024, `${written} bytes were taken that nobody reads`)
+  const peak = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid()}/status`, 'utf8'))?.[1]) / 1024
+  const peakBefore = peak()
+  let received = 0
+  for await (const more of through) received += (more as Buffer).length
+  assert.equal(received, size)
+  assert.ok(peak() - peakBefore < 100, `${peakBefore} MB became ${peak()}`)
+  await doors.close('one')
+  const used = told('one').find((line) => line.type === 'used')
+  assert.equal(used?.type === 'used' && used.received_bytes, size)
+})
+
+test('connections beyond the most are closed at once, and the others go on', async (t) => {
+  const { socket } = await doorTo(t, await webServer(t, (_request, response) => response.end('ok')))
+  const { through } = await tunnel(t, socket, 'files.test:9000')
+  let closed = 0
+  const flood = Array.from({ length: 2_000 }, () =>
+    connect(socket)
+      .on('error', () => undefined)
+      .on('close', () => closed++)
+      .resume(),
+  )
+  t.after(() => {
+    for (const connection of flood) connection.destroy()
+  })
+  await until(() => closed >= 2_000 - 512)
+  through.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  assert.match(await text(through), /ok$/)
+})
