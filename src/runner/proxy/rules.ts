@@ -24,6 +24,8 @@ export const ModelRule = z.object({
   headers: z.record(z.string(), z.string()).default({}),
   /** Names of models that may be used; absent: all. */
   models: z.array(z.string()).optional(),
+  /** Of the machine, by which the service is reached. */
+  proxy: z.url({ protocol: /^https?$/ }).optional(),
 })
 export type ModelRule = z.infer<typeof ModelRule>
 
@@ -63,7 +65,14 @@ export const Told = z.discriminatedUnion('type', [
   /** Bytes to and from a host, told when its door is closed. */
   z.object({ type: z.literal('used'), host: z.string(), sent_bytes: z.number(), received_bytes: z.number() }),
   /** A request to a model has begun; one without an `answered` was cut, and counts as an estimate. */
-  z.object({ type: z.literal('asked'), id: z.number(), service: z.string(), model: z.string().optional() }),
+  z.object({
+    type: z.literal('asked'),
+    id: z.number(),
+    service: z.string(),
+    model: z.string().optional(),
+    /** As far as its bytes let it be guessed. */
+    input_tokens: z.number().default(0),
+  }),
   z.object({
     type: z.literal('answered'),
     id: z.number(),

@@ -1,0 +1,384 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { isCredentialName } from '../../contract/names.ts'
+import { FairTurns } from '../../platform/fair-turns.ts'
+import { createMasker, type Masker } from '../masking/masker.ts'
+import { ModelBudget } from './model-budget.ts'
+import {
+  badQuery,
+  editsOf,
+  foreignKey,
+  noPath,
+  noPrice,
+  type Refusal,
+  type Route,
+  readAsked,
+  routeOf,
+  tooLarge,
+} from './model-request.ts'
+import { type Counted, costOf, listPrices, type Price, type Prices, priceOf } from './prices.ts'
+import { readBody } from './request-body.ts'
+import type { DoorRules, ModelRule, Told } from './rules.ts'
+import { answerHeaders, requestHeaders, Upstream } from './upstream.ts'
+import { AnswerCount, type Api, budgetTokens, estimateOf, sumTold } from './usage-count.ts'
+
+/** Bodies of one door that are held in memory at once; a client that is slow to send its own holds up only this door. */
+const BODIES_AT_ONCE = 4
+
+type Tell = (line: Told) => void
+
+/** The services of models as one door has them: adds the key, counts and keeps to the budget. */
+export class ModelDoor {
+  readonly #prices: Prices
+  readonly #budget: ModelBudget
+  readonly #upstream = new Upstream()
+  readonly #turns = new FairTurns(BODIES_AT_ONCE)
+  readonly #closed = new AbortController()
+  readonly #refusals = new Refusals()
+  readonly #maskers = new Map<string, Masker>()
+  #lastId: number
+  #toldOver = ''
+
+  /** `told`: all that was told of this door before. */
+  constructor({ told = [], prices = listPrices }: { told?: readonly Told[]; prices?: Prices } = {}) {
+    const { tokens, cost_usd } = sumTold(told, prices)
+    this.#prices = prices
+    this.#budget = new ModelBudget({ tokens: budgetTokens(tokens), cost: cost_usd })
+    this.#lastId = told.reduce((last, line) => ('id' in line ? Math.max(last, line.id) : last), 0)
+  }
+
+  /** Answers a request by the path as it came (`/model/<name>/…`). Never rejects. */
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    rules: DoorRules,
+    tell: Tell,
+  ): Promise<void> {
+    request.on('error', () => {}) // its client has gone: `close` of the response tells
+    response.on('error', () => {})
+    const gone = new AbortController()
+    const leave = () => gone.abort()
+    response.once('close', leave)
+    this.#closed.signal.addEventListener('abort', leave, { once: true })
+    try {
+      await this.#answer(request, response, rules, tell, gone.signal)
+    } catch {
+      response.destroy()
+    } finally {
+      this.#closed.signal.removeEventListener('abort', leave)
+      if (this.#closed.signal.aborted) response.destroy()
+    }
+  }
+
+  /** Cuts what is under way, and tells it. */
+  close(): void {
+    this.#closed.abort()
+    this.#refusals.close()
+    this.#upstream.close()
+  }
+
+  async #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    rules: DoorRules,
+    tell: Tell,
+    gone: AbortSignal,
+  ): Promise<void> {
+    const { method = '', url = '' } = request
+    const [, name, rest = '', query = ''] =
+      /^\/model\/([a-z0-9-]{1,64})(\/[^?#]*)?(\?[^#]*)?$/.exec(url) ?? []
+    // Some agents look first whether there is anybody.
+    if (method === 'HEAD' && (url === '/' || rest === '' || rest === '/'))
+      return void response.writeHead(200).end()
+    const rule = rules.models.find((each) => each.name === name)
+    if (rule === undefined) {
+      const names = rules.models.map((each) => each.name)
+      const there = names.length === 0 ? 'It has none' : `It has ${names.join(', ')}`
+      return refuse(request, response, undefined, {
+        status: 404,
+        message: `Errand's proxy has no service of models here. ${there}.`,
+      })
+    }
+    const route = routeOf(rule, method, rest)
+    const refusal =
+      foreignKey(request, rule) ?? (route === undefined ? noPath(method, rest) : badQuery(query))
+    if (refusal !== undefined || route === undefined) {
+      if (refusal?.why !== undefined) this.#refusals.tell(tell, rule, refusal.why)
+      return refuse(request, response, rule, refusal!)
+    }
+    const where = { request, response, rule, rules, tell, gone }
+    const asked = method === 'GET' ? undefined : await this.#asked(where, route)
+    if (method === 'GET') request.resume()
+    else if (asked === undefined) return
+    await this.#forward({ ...where, path: route.path + query }, asked)
+  }
+
+  /** Reads and checks what is asked, and waits until it may go; undefined: it is answered, or its client is gone. */
+  async #asked(where: Where, route: Route): Promise<Asked | undefined> {
+    const { request, response, rule, rules, tell, gone } = where
+    using _turn = await this.#turns.take('')
+    if (gone.aborted) return undefined
+    const bytes = await readBody(request)
+    const read = bytes === undefined ? tooLarge : readAsked(bytes, request, rule, route)
+    if ('status' in read) {
+      if (read.why !== undefined) this.#refusals.tell(tell, rule, read.why)
+      refuse(request, response, rule, read)
+      return undefined
+    }
+    const { json, model, output } = read
+    const price = model === undefined ? undefined : priceOf(this.#prices, model)
+    const asked = { api: route.api, model, price, input: estimateOf(json.bytes.length) }
+    if (route.api === undefined) return { ...asked, body: json.bytes, done: () => {} }
+    const unpriced = rules.budget.cost_usd === undefined ? undefined : noPrice(json, model, price)
+    if (unpriced !== undefined) {
+      refuse(request, response, rule, unpriced)
+      return undefined
+    }
+    const leave = await this.#budget.enter(rules.budget, { input: asked.input, output, price }, gone)
+    if (leave.type === 'gone') return undefined
+    if (leave.type === 'refused') {
+      if (this.#toldOver !== leave.message) tell({ type: 'over_budget', message: leave.message })
+      this.#toldOver = leave.message
+      refuse(request, response, rule, { status: 403, message: leave.message })
+      return undefined
+    }
+    return { ...asked, body: json.with(editsOf(json, route.api, leave.output)), done: leave.done }
+  }
+
+  async #forward(where: Where & { path: string }, asked: Asked | undefined): Promise<void> {
+    const { request, response, rule, tell, gone, path } = where
+    const { method = '' } = request
+    const id = ++this.#lastId
+    const counts = asked?.api !== undefined
+    const named = { id, service: rule.name, ...(asked?.model === undefined ? {} : { model: asked.model }) }
+    let end: Ended = { status: GONE, tokens: none, estimated: false }
+    try {
+      if (counts) tell({ type: 'asked', ...named, input_tokens: asked.input })
+      const headers = requestHeaders(request.headers, rule)
+      end = await this.#pass(where, asked, { method, path, headers, body: asked?.body })
+    } finally {
+      const { status, tokens, estimated } = end
+      asked?.done(tokens)
+      const { cache_write_hour: _, ...told } = tokens
+      const cost = asked?.price === undefined ? {} : { cost_usd: costOf(asked.price, tokens) }
+      const guess = estimated ? { estimated } : {}
+      if (counts) tell({ type: 'answered', ...named, status, tokens: told, ...cost, ...guess })
+      if (gone.aborted) response.destroy()
+    }
+  }
+
+  async #pass(
+    { request, response, rule, gone }: Where,
+    asked: Asked | undefined,
+    sent: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
+  ): Promise<Ended> {
+    const masker = this.#masker(rule)
+    // What was sent may have been read, and so be paid for.
+    const unanswered: Counted = { ...none, input: asked?.input ?? 0 }
+    let answer: IncomingMessage
+    try {
+      answer = await this.#upstream.send(rule, sent, gone)
+    } catch (error) {
+      if (gone.aborted) return { status: GONE, tokens: unanswered, estimated: true }
+      const { code, message } = error as NodeJS.ErrnoException
+      refuse(request, response, rule, {
+        status: 502,
+        message: masker.maskText(
+          `Errand's proxy cannot reach ${new URL(rule.upstream).host}: ${message || code}`,
+        ),
+      })
+      return NEVER_SENT.test(code ?? '')
+        ? { status: 502, tokens: none, estimated: false }
+        : { status: 502, tokens: unanswered, estimated: true }
+    }
+    const { statusCode: status = 502, headers } = answer
+    const encoding = headers['content-encoding'] ?? 'identity'
+    if (encoding !== 'identity') {
+      answer.destroy()
+      const message = `Errand's proxy asked ${new URL(rule.upstream).host} for an answer that is not compressed, and got one in ${masker.maskText(encoding)}.`
+      refuse(request, response, rule, { status: 502, message })
+      return { status: 502, tokens: unanswered, estimated: true }
+    }
+    response.writeHead(
+      status,
+      answerHeaders(answer, (text) => masker.maskText(text)),
+    )
+    response.flushHeaders()
+    const stream = /^text\/event-stream\b/i.test(headers['content-type'] ?? '')
+    const counter =
+      asked?.api === undefined || status >= 400
+        ? undefined
+        : new AnswerCount(asked.api, { stream, estimatedInput: asked.input })
+    const whole = await passOn(answer, response, masker, (bytes) => counter?.push(bytes))
+    return counter === undefined
+      ? { status, tokens: none, estimated: false }
+      : { status, ...counter.end(whole) }
+  }
+
+  #masker(rule: ModelRule): Masker {
+    const secrets = [
+      rule.key,
+      ...Object.entries(rule.headers)
+        .filter(([name]) => isCredentialName(name.replaceAll('-', '_')) || /authorization|cookie/i.test(name))
+        .flatMap(([, value]) => [value, value.replace(/^(bearer|basic) +/i, '')]),
+    ]
+    const key = secrets.join('\n')
+    const known = this.#maskers.get(key)
+    if (known !== undefined) return known
+    const masker = createMasker(secrets)
+    this.#maskers.set(key, masker)
+    return masker
+  }
+}
+
+interface Where {
+  request: IncomingMessage
+  response: ServerResponse
+  rule: ModelRule
+  rules: DoorRules
+  tell: Tell
+  gone: AbortSignal
+}
+
+interface Asked {
+  api: Api | undefined
+  model: string | undefined
+  price: Price | undefined
+  /** Tokens, as a guess. */
+  input: number
+  body: Buffer
+  /** Gives back to the budget what was set aside. */
+  done(tokens: Counted): void
+}
+
+interface Ended {
+  status: number
+  tokens: Counted
+  estimated: boolean
+}
+
+const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
+/** As some servers note a client that did not wait. */
+const GONE = 499
+/** The connection was never there. */
+const NEVER_SENT =
+  /^(ERR_PROXY|EPROTO|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_)/
+
+/** Sends on as fast as the client takes it; whether the answer came to its end. */
+function passOn(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  masker: Masker,
+  seen: (bytes: Buffer) => void,
+): Promise<boolean> {
+  const masked = masker.stream()
+  return new Promise((resolve) => {
+    const goOn = () => void answer.resume()
+    const write = (bytes: Buffer) => {
+      if (bytes.length > 0 && !response.write(bytes)) answer.pause()
+    }
+    let isOver = false
+    const over = (whole: boolean) => {
+      if (isOver) return
+      isOver = true
+      answer.removeAllListeners('data')
+      response.off('drain', goOn).off('close', cut)
+      if (whole) response.end(masked.end())
+      // As broken as it came.
+      else response.destroy()
+      resolve(whole)
+    }
+    const cut = () => {
+      answer.destroy()
+      over(false)
+    }
+    response.on('drain', goOn).once('close', cut)
+    answer.on('data', (bytes: Buffer) => {
+      seen(bytes)
+      write(masked.push(bytes))
+    })
+    answer.once('end', () => over(answer.complete))
+    answer.once('error', () => over(false))
+    answer.once('close', () => over(answer.complete))
+  })
+}
+
+/** By the services' own words for them. */
+const kinds: Readonly<Record<number, string>> = {
+  400: 'invalid_request_error',
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+}
+
+/** Answers in the service's shape, so that an agent reads it as such. */
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  rule: ModelRule | undefined,
+  { status, message }: Refusal,
+): void {
+  if (response.headersSent || response.destroyed) return void response.destroy()
+  const type = kinds[status] ?? 'api_error'
+  const body =
+    rule?.shape === 'openai'
+      ? { error: { message, type, param: null, code: type } }
+      : { type: 'error', error: { type, message } }
+  const text = JSON.stringify(body)
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    // Some libraries ask it before they try again.
+    ...(status < 500 ? { 'x-should-retry': 'false' } : {}),
+  })
+  response.write(text)
+  afterRequest(request, () => response.end())
+}
+
+/** Once the request has come in whole: a client may not read while it sends, and would find its connection cut. */
+function afterRequest(request: IncomingMessage, then: () => void): void {
+  if (request.complete || request.destroyed) {
+    then()
+    return
+  }
+  let bytes = 0
+  request.on('data', (part: Buffer) => {
+    bytes += part.length
+    if (bytes > MOST_DRAINED_BYTES) request.destroy()
+  })
+  request.once('end', then).once('close', then).resume()
+}
+const MOST_DRAINED_BYTES = 256 * 1024 * 1024
+
+const MOST_LINES = 200
+const LINE_EVERY_MS = 1000
+
+/** Joins refusals: a line a second for a service and a reason, and no more than 200 in all. */
+class Refusals {
+  readonly #open = new Map<string, { count: number; timer: NodeJS.Timeout }>()
+  #lines = 0
+
+  tell(tell: Tell, rule: ModelRule, why: string): void {
+    const key = `${rule.name} ${why}`
+    const open = this.#open.get(key)
+    if (open !== undefined) return void open.count++
+    const line = (count: number) => {
+      if (count > 0 && this.#lines++ < MOST_LINES)
+        tell({ type: 'refused', host: rule.name, port: 0, why, count })
+    }
+    line(1)
+    const entry = {
+      count: 0,
+      timer: setTimeout(() => {
+        this.#open.delete(key)
+        line(entry.count)
+      }, LINE_EVERY_MS).unref(),
+    }
+    this.#open.set(key, entry)
+  }
+
+  close(): void {
+    for (const { timer } of this.#open.values()) clearTimeout(timer)
+    this.#open.clear()
+  }
+}

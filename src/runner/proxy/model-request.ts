@@ -1,0 +1,179 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { isCredentialName } from '../../contract/names.ts'
+import type { Price } from './prices.ts'
+import { type Edit, JsonBody, MOST_REQUEST_BYTES } from './request-body.ts'
+import type { ModelRule } from './rules.ts'
+import type { Api } from './usage-count.ts'
+
+/** A request that is not sent on, as its client is told. */
+export interface Refusal {
+  status: number
+  message: string
+  /** Told as refused for this. */
+  why?: string
+}
+
+/** A path of a service that may be asked; `api`: the tokens of its answer are counted. */
+export interface Route {
+  path: string
+  api?: Api
+}
+
+/** The path at the service; undefined: there is none that may be asked so. */
+export function routeOf({ shape }: ModelRule, method: string, path: string): Route | undefined {
+  // A service like OpenAI's has its version in its base URL; agents write it in theirs.
+  const own = shape === 'openai' ? path.replace(/^\/v1(?=\/)/, '') : path
+  if (method === 'GET') {
+    const models = shape === 'openai' ? /^\/models(\/[\w.:@-]+)?$/ : /^\/v1\/models(\/[\w.:@-]+)?$/
+    return models.test(own) && !/\/\.+$/.test(own) ? { path: own } : undefined
+  }
+  if (method !== 'POST') return undefined
+  if (shape === 'messages')
+    return own === '/v1/messages'
+      ? { path: own, api: 'messages' }
+      : own === '/v1/messages/count_tokens'
+        ? { path: own }
+        : undefined
+  if (own === '/responses' || own === '/responses/compact') return { path: own, api: 'responses' }
+  return own === '/chat/completions' ? { path: own, api: 'chat' } : undefined
+}
+
+export const noPath = (method: string, path: string): Refusal => ({
+  status: 404,
+  message: `Errand's proxy lets through requests to models alone, not ${method} ${path.slice(0, 200)}.`,
+  why: 'model_path',
+})
+
+/** One in the query would be somebody else's as well. */
+export function badQuery(query: string): Refusal | undefined {
+  if (query === '') return undefined
+  const names = [...new URLSearchParams(query).keys()]
+  const odd = names.find(
+    (name) =>
+      isCredentialName(name.replaceAll('-', '_')) || /^(key|auth\w*|sig\w*|code|x-amz-.*)$/i.test(name),
+  )
+  if (/^\?[\w.~=&,:+-]*$/.test(query) && odd === undefined) return undefined
+  return {
+    status: 400,
+    message: `Errand's proxy takes no such query: ${odd ?? 'it has characters that no model needs'}.`,
+  }
+}
+
+/** Every key that comes must be the attempt's own, and one must: any other would be of another account. */
+export function foreignKey(
+  { headersDistinct }: IncomingMessage,
+  { sentinel }: ModelRule,
+): Refusal | undefined {
+  const bearers = (headersDistinct.authorization ?? []).map(
+    (value) => /^bearer +(\S+)$/i.exec(value)?.[1] ?? '',
+  )
+  const keys = [...bearers, ...(headersDistinct['x-api-key'] ?? []), ...(headersDistinct['api-key'] ?? [])]
+  if (keys.length > 0 && keys.map((key) => isSame(key, sentinel)).every(Boolean)) return undefined
+  const what = keys.length === 0 ? 'without a key' : 'with a key that is not the one it was given'
+  return {
+    status: 401,
+    message: `Errand's proxy was asked ${what}. The real key is put in by the proxy, and for no other.`,
+    why: 'foreign_key',
+  }
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+const isSame = (a: string, b: string): boolean => timingSafeEqual(digest(a), digest(b))
+
+export const tooLarge: Refusal = {
+  status: 413,
+  message: `Errand's proxy takes requests of ${MOST_REQUEST_BYTES / 1024 / 1024} MiB at most.`,
+}
+
+/** Most tokens of output that a request asks for, by the API. */
+const limitsOf: Readonly<Record<Api, readonly string[]>> = {
+  messages: ['max_tokens'],
+  responses: ['max_output_tokens'],
+  chat: ['max_completion_tokens', 'max_tokens'],
+}
+/** Fields that are read here, and so must be the ones that the service reads. */
+const READ = ['model', 'stream', 'stream_options', 'background', 'service_tier', 'speed', 'n', 'thinking']
+
+export function readAsked(
+  bytes: Buffer,
+  { headers }: IncomingMessage,
+  rule: ModelRule,
+  { api }: Route,
+): { json: JsonBody; model: string | undefined; output: number | undefined } | Refusal {
+  const bad = (message: string): Refusal => ({ status: 400, message: `Errand's proxy: ${message}.` })
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') return bad('a body must not be compressed')
+  const json = JsonBody.read(bytes)
+  if ('wrong' in json) return bad(json.wrong)
+  const limits = api === undefined ? [] : limitsOf[api]
+  const odd = [...READ, ...limits].find((name) => json.hasOtherSpelling(name))
+  if (odd !== undefined) return bad(`the field "${odd}" is spelled otherwise`)
+  const model = typeof json.value.model === 'string' ? json.value.model : undefined
+  if (rule.models !== undefined && (model === undefined || !rule.models.includes(model)))
+    return {
+      status: 403,
+      message: `The model ${model === undefined ? 'that was asked for' : `"${model.slice(0, 200)}"`} may not be used in this run. Allowed are: ${rule.models.join(', ')}.`,
+      why: 'model_not_allowed',
+    }
+  // Its tokens would be used after its answer, unseen.
+  if (
+    json.value.background !== undefined &&
+    json.value.background !== false &&
+    json.value.background !== null
+  )
+    return bad('answers in the background cannot be counted, and are not let through')
+  const given = limits.map((name) => json.value[name]).filter((value) => typeof value === 'number')
+  const answers = typeof json.value.n === 'number' && json.value.n > 1 ? json.value.n : 1
+  return { json, model, output: given.length === 0 ? undefined : Math.max(0, ...given) * answers }
+}
+
+export function noPrice(
+  json: JsonBody,
+  model: string | undefined,
+  price: Price | undefined,
+): Refusal | undefined {
+  const name = model === undefined ? 'A request without a model' : `The model "${model.slice(0, 200)}"`
+  if (price === undefined)
+    return {
+      status: 403,
+      message: `${name} has no known price, so the run's budget of cost cannot be kept. Give it one in ERRAND_MODEL_PRICES, or a budget of tokens.`,
+    }
+  const tier = [json.value.service_tier, json.value.speed].find(
+    (each) =>
+      each !== undefined &&
+      each !== null &&
+      !/^(auto|default|standard|standard_only|flex)$/.test(String(each)),
+  )
+  return tier === undefined
+    ? undefined
+    : {
+        status: 403,
+        message: `The price of the tier "${String(tier).slice(0, 50)}" is not known, so the run's budget of cost cannot be kept.`,
+      }
+}
+
+/** What is changed of a request: a stream tells its usage, and writes no more than is left of a budget. */
+export function editsOf(json: JsonBody, api: Api, output: number | undefined): Edit[] {
+  const { value } = json
+  const edits: Edit[] = []
+  if (output !== undefined)
+    for (const name of limitsOf[api]) {
+      const given = value[name]
+      const least = { messages: thinkingTokens(value.thinking) + 1, responses: 16, chat: 1 }[api]
+      const most = Math.max(output, least)
+      if (typeof given === 'number' && given > most) edits.push({ name, value: most })
+    }
+  if (api === 'chat' && value.stream === true) {
+    const options = value.stream_options
+    const known = typeof options === 'object' && options !== null ? options : {}
+    if (!('include_usage' in known) || known.include_usage !== true)
+      edits.push({ name: 'stream_options', value: { ...known, include_usage: true } })
+  }
+  return edits
+}
+
+/** A service refuses an answer that must be shorter than what may be thought, and one of less than 16 tokens. */
+function thinkingTokens(thinking: unknown): number {
+  const budget = (thinking as { budget_tokens?: unknown } | undefined)?.budget_tokens
+  return typeof budget === 'number' ? budget : 0
+}

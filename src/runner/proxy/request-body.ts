@@ -1,0 +1,169 @@
+import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
+import { isNestedDeeper } from '../../platform/untrusted-input.ts'
+
+export const MOST_REQUEST_BYTES = 32 * 1024 * 1024
+const MOST_DEPTH = 500
+
+/** The whole body; undefined where it is longer than may be. Rejects where the client goes before its end. */
+export function readBody(request: IncomingMessage, most = MOST_REQUEST_BYTES): Promise<Buffer | undefined> {
+  if (Number(request.headers['content-length'] ?? 0) > most) return Promise.resolve(undefined)
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = []
+    let length = 0
+    const gone = () => reject(new Error('The client went before the end of its request.'))
+    request.on('data', (part: Buffer) => {
+      length += part.length
+      if (length <= most) return void parts.push(part)
+      request.off('close', gone)
+      request.removeAllListeners('data').pause()
+      resolve(undefined)
+    })
+    request.once('error', gone)
+    request.once('close', gone)
+    request.once('end', () => {
+      request.off('close', gone)
+      resolve(Buffer.concat(parts))
+    })
+  })
+}
+
+/** A change of one field at the top of a JSON object. */
+export interface Edit {
+  name: string
+  value: unknown
+}
+
+/**
+ * A JSON object as it was written: what is not changed goes on byte for byte, for a service caches by what it is sent, and
+ * numbers that JavaScript cannot hold stay whole.
+ */
+export class JsonBody {
+  readonly bytes: Buffer
+  readonly value: Readonly<Record<string, unknown>>
+  readonly #places: ReadonlyMap<string, Place>
+
+  private constructor(bytes: Buffer, value: Record<string, unknown>, places: ReadonlyMap<string, Place>) {
+    this.bytes = bytes
+    this.value = value
+    this.#places = places
+  }
+
+  /**
+   * Answers what is wrong with bytes that are no JSON object, or that two readers could take for different ones: of two fields of
+   * one name, some readers take the first and others the last, and some take names for the same that differ in their case.
+   */
+  static read(bytes: Buffer): JsonBody | { wrong: string } {
+    const text = isUtf8(bytes) ? bytes.toString() : undefined
+    const value = text === undefined ? undefined : parsed(text)
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      return { wrong: 'the body is no JSON object' }
+    if (isNestedDeeper(value, MOST_DEPTH)) return { wrong: 'the body is nested too deep' }
+    const places = new Map<string, Place>()
+    const folded = new Set<string>()
+    for (const place of topPlaces(bytes)) {
+      const fold = place.name.normalize('NFKC').toLowerCase()
+      if (folded.has(fold)) return { wrong: `the body has the field "${place.name}" twice` }
+      folded.add(fold)
+      places.set(place.name, place)
+    }
+    return new JsonBody(bytes, value as Record<string, unknown>, places)
+  }
+
+  /** The bytes with these fields as they are given, those that were not there before all others. */
+  with(edits: readonly Edit[]): Buffer {
+    const cuts = edits.map(({ name, value }) => {
+      const place = this.#places.get(name)
+      const text = JSON.stringify(value)
+      if (place !== undefined) return { from: place.from, to: place.to, text }
+      const at = this.bytes.indexOf('{') + 1
+      return { from: at, to: at, text: `${JSON.stringify(name)}:${text}${this.#places.size > 0 ? ',' : ''}` }
+    })
+    const parts: Buffer[] = []
+    let at = 0
+    for (const { from, to, text } of cuts.sort((a, b) => a.from - b.from)) {
+      parts.push(this.bytes.subarray(at, from), Buffer.from(text))
+      at = to
+    }
+    return Buffer.concat([...parts, this.bytes.subarray(at)])
+  }
+
+  /** Whether a field is there under a name that only some readers take for this one. */
+  hasOtherSpelling(name: string): boolean {
+    return [...this.#places.keys()].some(
+      (key) => key !== name && key.normalize('NFKC').toLowerCase() === name.toLowerCase(),
+    )
+  }
+}
+
+interface Place {
+  name: string
+  /** Of its value, in bytes. */
+  from: number
+  to: number
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const COLON = 0x3a
+const COMMA = 0x2c
+/** `{` and `[`, `}` and `]` differ in one bit. */
+const CASE_BIT = 0x20
+const OPENING = 0x7b
+const CLOSING = 0x7d
+const isBlank = (byte: number | undefined): boolean => byte === 32 || byte === 10 || byte === 13 || byte === 9
+
+/** The fields at the top of what is known to be a JSON object. */
+function topPlaces(bytes: Buffer): Place[] {
+  const places: Place[] = []
+  let at = bytes.indexOf('{') + 1
+  const skipBlanks = () => {
+    while (isBlank(bytes[at])) at++
+  }
+  for (skipBlanks(); bytes[at] === QUOTE; skipBlanks()) {
+    const end = endOfString(bytes, at)
+    const name = JSON.parse(bytes.toString('utf8', at, end)) as string
+    at = end
+    skipBlanks()
+    if (bytes[at] === COLON) at++
+    skipBlanks()
+    const from = at
+    at = endOfValue(bytes, at)
+    places.push({ name, from, to: at })
+    skipBlanks()
+    if (bytes[at] === COMMA) at++
+  }
+  return places
+}
+
+function endOfString(bytes: Buffer, start: number): number {
+  for (let at = start + 1; at < bytes.length; at++) {
+    if (bytes[at] === BACKSLASH) at++
+    else if (bytes[at] === QUOTE) return at + 1
+  }
+  return bytes.length
+}
+
+function endOfValue(bytes: Buffer, start: number): number {
+  if (bytes[start] === QUOTE) return endOfString(bytes, start)
+  let depth = 0
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at]!
+    if (byte === QUOTE) at = endOfString(bytes, at) - 1
+    else if ((byte | CASE_BIT) === OPENING) depth++
+    else if ((byte | CASE_BIT) === CLOSING) {
+      // The end of the object itself.
+      if (depth === 0) return at
+      if (--depth === 0) return at + 1
+    } else if (depth === 0 && (byte === COMMA || isBlank(byte))) return at
+  }
+  return bytes.length
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,160 @@
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { Socket } from 'node:net'
+import { connect as tlsConnect } from 'node:tls'
+import type { ModelRule } from './rules.ts'
+
+/** Connections that are not used end before most services end theirs, so that few requests meet one that is gone. */
+const IDLE_MS = 15_000
+const kept = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const
+const CONNECT_MS = 10_000
+
+/** Of one connection, and of the two ends alone (RFC 9110, 7.6.1). */
+const HOP_BY_HOP = [
+  ...['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade'],
+  ...['proxy-connection', 'http2-settings'],
+]
+/** What says who asks, or whom; which the proxy sets itself; and what would hide an answer from being counted and masked. */
+const OWN = [
+  ...['host', 'content-length', 'content-encoding', 'expect', 'accept-encoding', 'origin', 'referer'],
+  ...['forwarded', 'via', 'x-real-ip', 'x-http-method-override', 'x-original-url', 'x-rewrite-url'],
+]
+const CREDENTIAL =
+  /(^|-)(authorization|auth|api-?key|key|tokens?|secret|signature|cookies?\d?|credentials?)(-|$)|^proxy-|^x-forwarded-/
+
+const taken = new Set([...HOP_BY_HOP, ...OWN])
+
+/** The headers of a request as they may go on: nothing by which a program in a box would be somebody else. */
+export function requestHeaders(headers: IncomingHttpHeaders, rule: ModelRule): Record<string, string> {
+  const named = new Set(listed(headers.connection))
+  const result: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !taken.has(name) && !named.has(name) && !CREDENTIAL.test(name))
+      result[name] = Array.isArray(value) ? value.join(', ') : value
+  result['accept-encoding'] = 'identity'
+  for (const [name, value] of Object.entries(rule.headers)) result[name.toLowerCase()] = value
+  if (rule.header === 'bearer') result.authorization = `Bearer ${rule.key}`
+  else result['x-api-key'] = rule.key
+  return result
+}
+
+/** Headers of an answer that do not go on: its length may change where a key is masked in it. */
+const NOT_BACK = new Set([...HOP_BY_HOP, 'content-length', 'set-cookie', 'set-cookie2', 'alt-svc'])
+
+export function answerHeaders(
+  answer: IncomingMessage,
+  mask: (text: string) => string,
+): Record<string, string | string[]> {
+  const named = new Set(listed(answer.headers.connection))
+  const result: Record<string, string | string[]> = {}
+  for (const [name, values = []] of Object.entries(answer.headersDistinct))
+    if (!NOT_BACK.has(name) && !named.has(name))
+      result[name] = values.length === 1 ? mask(values[0]!) : values.map(mask)
+  return result
+}
+
+const listed = (value: string | undefined): string[] =>
+  (value ?? '').split(',').map((each) => each.trim().toLowerCase())
+
+/** Reaches the services of models; keeps connections for the next request. A request is sent once, whatever becomes of it. */
+export class Upstream {
+  readonly #http = new HttpAgent(kept)
+  readonly #https = new HttpsAgent(kept)
+  readonly #tunnels = new Map<string, HttpsAgent>()
+
+  /** Resolves with the head of the answer. Rejects where there is none, or the signal comes first; that also cuts an answer. */
+  send(
+    rule: ModelRule,
+    asked: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const base = new URL(rule.upstream)
+    const path = `${base.pathname.replace(/\/+$/, '')}${asked.path}`
+    const isSecure = base.protocol === 'https:'
+    const plainProxy = !isSecure && rule.proxy !== undefined ? new URL(rule.proxy) : undefined
+    const to = plainProxy ?? base
+    const headers: Record<string, string> = { ...asked.headers, host: base.host }
+    if (asked.body !== undefined) headers['content-length'] = String(asked.body.length)
+    if (plainProxy !== undefined) Object.assign(headers, proxyAuthorization(plainProxy))
+    return new Promise((resolve, reject) => {
+      const request = (isSecure ? httpsRequest : httpRequest)({
+        method: asked.method,
+        hostname: to.hostname.replace(/^\[|\]$/g, ''),
+        port: to.port || (isSecure ? 443 : 80),
+        path: plainProxy === undefined ? path : `${base.origin}${path}`,
+        headers,
+        agent: isSecure ? this.#secureAgent(rule.proxy) : this.#http,
+        signal,
+      })
+      request.once('response', resolve)
+      request.on('error', reject)
+      request.end(asked.body)
+    })
+  }
+
+  close(): void {
+    for (const agent of [this.#http, this.#https, ...this.#tunnels.values()]) agent.destroy()
+  }
+
+  #secureAgent(proxy: string | undefined): HttpsAgent {
+    if (proxy === undefined) return this.#https
+    const known = this.#tunnels.get(proxy)
+    if (known !== undefined) return known
+    const agent = new TunnelAgent(new URL(proxy))
+    this.#tunnels.set(proxy, agent)
+    return agent
+  }
+}
+
+/** Goes through a proxy of the machine (`CONNECT`); that one sees which host, and nothing of what is said. */
+class TunnelAgent extends HttpsAgent {
+  readonly #proxy: URL
+
+  constructor(proxy: URL) {
+    super(kept)
+    this.#proxy = proxy
+  }
+
+  override createConnection(
+    ...[options, done]: Parameters<HttpsAgent['createConnection']>
+  ): ReturnType<HttpsAgent['createConnection']> {
+    const { host, port, servername } = options as { host?: string; port?: number; servername?: string }
+    const target = `${host?.includes(':') ? `[${host}]` : host}:${port}`
+    const connect = (this.#proxy.protocol === 'https:' ? httpsRequest : httpRequest)({
+      method: 'CONNECT',
+      hostname: this.#proxy.hostname,
+      port: this.#proxy.port || (this.#proxy.protocol === 'https:' ? 443 : 80),
+      path: target,
+      headers: { host: target, ...proxyAuthorization(this.#proxy) },
+      agent: false,
+      timeout: CONNECT_MS,
+    })
+    const failed = (why: string) =>
+      done?.(
+        Object.assign(new Error(`the proxy ${this.#proxy.host} ${why}`), { code: 'ERR_PROXY' }),
+        undefined as never,
+      )
+    connect.once('connect', ({ statusCode }: IncomingMessage, socket: Socket) => {
+      if (statusCode !== 200) {
+        socket.destroy()
+        return failed(`answered ${statusCode} for ${target}`)
+      }
+      done?.(null, tlsConnect({ ...(options as object), socket, servername: servername ?? host }) as never)
+    })
+    connect.once('timeout', () => connect.destroy(new Error('does not answer')))
+    connect.once('error', ({ message }) => failed(`cannot be used: ${message}`))
+    connect.end()
+    return undefined
+  }
+}
+
+function proxyAuthorization({ username, password }: URL): Record<string, string> {
+  if (username === '') return {}
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return { 'proxy-authorization': `Basic ${Buffer.from(pair).toString('base64')}` }
+}

@@ -1,0 +1,171 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { ModelDoor } from '../../../src/runner/proxy/model-door.ts'
+import type { Prices } from '../../../src/runner/proxy/prices.ts'
+import type { DoorRules, ModelRule, Told } from '../../../src/runner/proxy/rules.ts'
+
+export const SENTINEL = 'sk-ant-api03-errand-0123456789abcdef'
+export const KEY = 'sk-ant-api03-THE-REAL-KEY-which-nobody-inside-may-see'
+
+/** A service of models that answers as a test says, and keeps what it was asked. */
+export class ServiceStandIn implements AsyncDisposable {
+  readonly seen: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[] = []
+  readonly server: Server
+  /** Of the one that is there. */
+  answer: (request: IncomingMessage, response: ServerResponse, body: string) => unknown
+
+  constructor(answer: ServiceStandIn['answer']) {
+    this.answer = answer
+    this.server = createServer(async (incoming, response) => {
+      const parts: Buffer[] = []
+      for await (const part of incoming) parts.push(part as Buffer)
+      const body = Buffer.concat(parts).toString()
+      const { method = '', url = '', headers } = incoming
+      this.seen.push({ method, url, headers, body })
+      await this.answer(incoming, response, body)
+    })
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await stop(this.server)
+  }
+}
+
+export async function startService(answer: ServiceStandIn['answer']): Promise<ServiceStandIn> {
+  const service = new ServiceStandIn(answer)
+  await once(service.server.listen(0, '127.0.0.1'), 'listening')
+  return service
+}
+
+export interface DoorOptions {
+  rules: readonly (Partial<ModelRule> & { upstream: string })[]
+  budget?: DoorRules['budget']
+  told?: readonly Told[]
+  prices?: Prices
+}
+
+/** A door in a plain server on loopback: what the proxy is around it, without its process and its socket. */
+export class DoorUnderTest implements AsyncDisposable {
+  readonly told: Told[] = []
+  readonly door: ModelDoor
+  readonly rules: DoorRules
+  readonly server: Server
+
+  constructor({ rules, budget = {}, told = [], prices }: DoorOptions) {
+    this.door = new ModelDoor({ told, prices })
+    this.rules = {
+      version: 1,
+      key: 'test',
+      network: 'models',
+      budget,
+      models: rules.map((rule) => ({
+        name: 'anthropic',
+        shape: 'messages',
+        sentinel: SENTINEL,
+        header: 'x-api-key',
+        key: KEY,
+        headers: {},
+        ...rule,
+      })),
+    }
+    this.server = createServer((incoming, response) => {
+      void this.door.handle(incoming, response, this.rules, (line) => void this.told.push(line))
+    })
+  }
+
+  /** Of a service, as an agent has it. */
+  url(name = 'anthropic'): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/model/${name}`
+  }
+
+  of<T extends Told['type']>(type: T): Extract<Told, { type: T }>[] {
+    return this.told.filter((line): line is Extract<Told, { type: T }> => line.type === type)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.door.close()
+    await stop(this.server)
+  }
+}
+
+export async function openDoor(options: DoorOptions): Promise<DoorUnderTest> {
+  const door = new DoorUnderTest(options)
+  await once(door.server.listen(0, '127.0.0.1'), 'listening')
+  return door
+}
+
+async function stop(server: Server): Promise<void> {
+  server.close()
+  server.closeAllConnections()
+  if (server.listening) await once(server, 'close')
+}
+
+export interface Answered {
+  status: number
+  headers: IncomingMessage['headers']
+  text: string
+  json: { type?: string; error?: { type?: string; message?: string; code?: string } }
+}
+
+/** Sends a request as an agent does, by default with its sentinel; paths go out as they are written. */
+export async function ask(
+  url: string,
+  path: string,
+  options: {
+    method?: string
+    headers?: Record<string, string | string[]>
+    body?: unknown
+    signal?: AbortSignal
+  } = {},
+): Promise<Answered> {
+  const response = await asking(url, path, options)
+  const parts: Buffer[] = []
+  for await (const part of response) parts.push(part as Buffer)
+  const text = Buffer.concat(parts).toString()
+  let json = {}
+  try {
+    json = JSON.parse(text) as Answered['json']
+  } catch {
+    // It is no JSON.
+  }
+  return { status: response.statusCode ?? 0, headers: response.headers, text, json }
+}
+
+/** The head of the answer. */
+export async function asking(
+  url: string,
+  path: string,
+  { method, headers, body, signal }: Parameters<typeof ask>[2] = {},
+): Promise<IncomingMessage> {
+  const { hostname, port, pathname } = new URL(url)
+  const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body)
+  const sent = request({
+    hostname,
+    port,
+    path: `${pathname}${path}`,
+    method: method ?? (body === undefined ? 'GET' : 'POST'),
+    headers: headers ?? { 'x-api-key': SENTINEL, 'content-type': 'application/json' },
+    agent: false,
+    signal,
+  })
+  sent.end(text)
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  return response
+}
+
+/** A Messages request of so many tokens at most. */
+export const messages = (max_tokens = 1000, more: object = {}): object => ({
+  model: 'claude-sonnet-4-5',
+  max_tokens,
+  messages: [{ role: 'user', content: 'Hello.' }],
+  ...more,
+})
+
+/** An answer that is no stream, with its usage. */
+export const answerOf = (usage: object, text = 'Hello!'): string =>
+  JSON.stringify({ type: 'message', role: 'assistant', content: [{ type: 'text', text }], usage })
