@@ -3,6 +3,7 @@ import { MAX_INPUT_BYTES } from '../contract/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../contract/agent-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
+import { type BoxAsk, type Isolation, strictestAsk } from '../contract/isolation.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { StepSecrets } from '../contract/step-secrets.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
@@ -15,13 +16,16 @@ type StepArgs = Record<string, unknown>
 
 /** A run that asks an agent: a workflow of one step. Throws `body_too_large`, `invalid_argument`. */
 export function agentRun(given: AgentRequestInput) {
-  const { env, secrets, timeout_seconds, runner, group, labels, ...args } = AgentRequest.parse(given)
+  const { env, secrets, timeout_seconds, runner, group, labels, isolation, network, image, ...args } =
+    AgentRequest.parse(given)
   checkPromptSize(args.prompt)
   if (args.agent !== 'acp' && args.command !== undefined)
     throw new ErrandError('invalid_argument', `command is for the agent "acp", not for "${args.agent}".`, {
       hint: 'Leave command out, or ask the agent "acp".',
     })
-  return agentWorkflow(args, { env, secrets, timeout_seconds, host: { runner, group, labels } })
+  checkBox({ isolation, network, image })
+  const box = { isolation, network, image }
+  return agentWorkflow(args, { env, secrets, timeout_seconds, box, host: { runner, group, labels } })
 }
 
 /** Returns the workflow of arguments of `agent.run`, which are taken as they stand. */
@@ -31,11 +35,13 @@ function agentWorkflow(
     env,
     secrets,
     timeout_seconds,
+    box,
     host,
   }: {
     env?: Record<string, string | number | boolean>
     secrets?: StepSecrets
     timeout_seconds?: number
+    box: BoxAsk
     host: { runner?: string; group?: string; labels?: Record<string, string> }
   },
 ): { blueprint: string; workflow: Record<string, unknown> } {
@@ -44,6 +50,7 @@ function agentWorkflow(
   const workflow: WorkflowFile = {
     version: 'v0.1',
     name: titleOf(args.prompt),
+    ...box,
     inventory: chosen ? { hosts: { [DEFAULT_HOST]: host } } : undefined,
     outputs: {
       ANSWER: '${ANSWER:-}',
@@ -64,6 +71,18 @@ function agentWorkflow(
   }
   // As it would come over a wire: without what is undefined.
   return { blueprint: 'agent', workflow: JSON.parse(JSON.stringify(workflow)) }
+}
+
+/** Throws `invalid_argument` for demands that no machine could meet. */
+function checkBox({ isolation, network = 'all', image }: BoxAsk): void {
+  if (isolation === 'none' && network !== 'all')
+    throw new ErrandError('invalid_argument', 'network needs a box: without one everything is reached.', {
+      hint: 'Ask for isolation "sandbox", or leave isolation out.',
+    })
+  if (image !== undefined && isolation !== 'container')
+    throw new ErrandError('invalid_argument', 'image is that of a container, and none is asked for.', {
+      hint: 'Ask for isolation "container", or leave image out.',
+    })
 }
 
 /** Throws `body_too_large` for a prompt that no runner could be sent. */
@@ -100,6 +119,8 @@ function titleOf(prompt: string): string {
 
 /** Where a session with an agent stands, as the log of its run tells. */
 export interface SessionFound {
+  /** The box that it was in. */
+  isolation?: Isolation
   session_id?: string
   runner?: string
 }
@@ -108,6 +129,7 @@ export interface SessionFound {
 export function findSession(found: SessionFound, event: RunEvent): void {
   if (event.type === 'attempt.created' || event.type === 'attempt.assigned')
     found.runner = event.runner ?? found.runner
+  if (event.type === 'attempt.started' && event.isolation !== 'none') found.isolation = event.isolation
   if (event.type === 'agent.update' && event.update.kind === 'session')
     found.session_id = event.update.session_id ?? found.session_id
 }
@@ -152,6 +174,8 @@ export function continuationRun(
         env: step.env && (unplain(step.env) as typeof step.env),
         secrets: step.secrets,
         timeout_seconds: step.timeout_seconds,
+        // What its session has made in a box is not to be gone on with outside.
+        box: strictestAsk(strictestAsk(workflow, step), { isolation: found.isolation }),
         // The session is on the machine that had it.
         host: { runner: found.runner ?? runner, group, labels },
       },

@@ -6,6 +6,7 @@ import {
   type OldMetadata,
 } from '../contract/agent-api.ts'
 import { ErrandError } from '../contract/errors.ts'
+import type { BoxAsk } from '../contract/isolation.ts'
 
 /** How the agent API's callers name agents in the place of a model. */
 const agentsAsModels: Readonly<Record<string, string>> = {
@@ -23,6 +24,7 @@ export function oldAgentRequest(
 ): AgentRequestInput {
   refuseAttachments('body.input.attachments', input.attachments)
   const { agent_type, working_dir, cwd, timeout_secs, model, extra_args, env } = metadata
+  const { isolation, network, image } = metadata
   if (working_dir && cwd && working_dir !== cwd)
     throw new ErrandError('bad_request', 'body.metadata: "working_dir" and "cwd" name two folders.', {
       hint: 'They mean the same; give one of them.',
@@ -35,6 +37,7 @@ export function oldAgentRequest(
     extra_args,
     env: env ?? undefined,
     timeout_seconds: timeout_secs,
+    ...boxOf({ isolation, network, image }),
   }
 }
 
@@ -50,8 +53,19 @@ export function chatAgentRequest(chat: ChatRequest, timeoutSeconds: number): Age
     cwd: cwd ?? undefined,
     env: env ?? undefined,
     timeout_seconds: timeoutSeconds,
+    ...boxOf(chat),
   }
 }
+
+const boxOf = ({
+  isolation,
+  network,
+  image,
+}: Pick<ChatRequest, 'isolation' | 'network' | 'image'>): BoxAsk => ({
+  isolation: isolation ?? undefined,
+  network: network ?? undefined,
+  image: image ?? undefined,
+})
 
 /** An agent that works without what it was given would answer as if it had seen it. */
 function refuseAttachments(field: string, attachments: readonly unknown[] | undefined): void {

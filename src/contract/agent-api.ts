@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AgentRunArgs } from './actions.ts'
 import { AgentState, AttemptInput, DeniedUses, Usage } from './agent.ts'
+import { BoxAskShape, ImageName, Isolation, Network } from './isolation.ts'
 import { StepSecrets } from './step-secrets.ts'
 import { Scalar, VarName } from './workflow.ts'
 
@@ -83,12 +84,19 @@ export const AgentRequest = z.strictObject({
   env: z.record(VarName, Scalar).optional().describe('Variables for the agent, such as the key of its model'),
   secrets: z.optional(StepSecrets).describe('Secrets for the agent, by variable of its environment'),
   timeout_seconds: z.number().positive().max(31_536_000).optional().describe('Longest time of the run'),
+  ...BoxAskShape,
   runner: z.string().min(1).optional().describe('Id of the one runner to use'),
   group: z.string().min(1).optional().describe('Runner group to use'),
   labels: z.record(z.string(), z.string()).optional().describe('Labels the runner must have'),
 })
 export type AgentRequest = z.infer<typeof AgentRequest>
 export type AgentRequestInput = z.input<typeof AgentRequest>
+
+const nullishBox = {
+  isolation: z.nullish(Isolation).describe('The least that stands between the agent and the machine'),
+  network: z.nullish(Network).describe('The most that it reaches'),
+  image: z.nullish(ImageName).describe('Of its container'),
+}
 
 /** As the agent API took it. */
 export const OldInput = z.strictObject({
@@ -105,6 +113,7 @@ export const OldMetadata = z.strictObject({
   model: z.string().min(1).nullish(),
   extra_args: z.array(z.string()).default([]),
   env: z.record(VarName, z.string()).nullish(),
+  ...nullishBox,
   os: z.string().nullish().describe('No effect'),
   client: z.string().nullish().describe('No effect'),
 })
@@ -121,6 +130,7 @@ export const ChatRequest = z.strictObject({
   agent_type: z.string().min(1).nullish().describe('Default `claude_code`'),
   cwd: z.string().min(1).nullish(),
   env: z.record(VarName, z.string()).nullish(),
+  ...nullishBox,
   attachments: z.array(z.unknown()).optional().describe('Refused unless empty: agents are handed none'),
 })
 export type ChatRequest = z.infer<typeof ChatRequest>

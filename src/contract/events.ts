@@ -102,14 +102,14 @@ export const RunEvent = z.discriminatedUnion('type', [
   }),
   at('network.refused', {
     attempt,
-    host: z.string().describe('The one that it asked for'),
+    to: z.string().describe('The host that it asked for'),
     port: z.number().int().optional(),
     why: z.string(),
     count: z.number().int().min(1).describe('So often since the last event of that host'),
   }),
   at('network.used', {
     attempt,
-    host: z.string().describe('The one that it reached'),
+    to: z.string().describe('The host that it reached'),
     port: z.number().int().optional(),
     sent_bytes: z.number(),
     received_bytes: z.number(),

@@ -5,14 +5,13 @@ import { described } from './mini-zod.ts'
 export const Isolation = z.enum(['none', 'sandbox', 'container'])
 export type Isolation = z.infer<typeof Isolation>
 
+const LABEL = '[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?'
+const PORT = String.raw`([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])`
 /** `name`, `*.name`, each with `:port` where it is neither 80 nor 443, and `@private` where its address is a private one. */
-const HOST =
-  /^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?(:\d{1,5})?(@private)?$/i
+const HOST = new RegExp(String.raw`^(\*\.)?${LABEL}(\.${LABEL})*\.?(:${PORT})?(@private)?$`)
 export const AllowedHost = z
   .string()
   .check(z.regex(HOST, 'a host is written name, *.name, name:port or name:port@private'))
-  .check(z.refine((host) => isPort(partsOf(host).port), 'a port is a number from 1 to 65535'))
-const isPort = (port: number | undefined): boolean => port === undefined || (port >= 1 && port <= 65_535)
 
 /**
  * What processes in a box reach, always by the proxy of their runner: nothing, the services of their models, these hosts and
@@ -25,7 +24,7 @@ export const Network = z.union([
 export type Network = z.infer<typeof Network>
 
 /** An image of a container as it is named: `node:22`, `registry.example.com:5000/tools@sha256:…`. */
-const IMAGE = /^[a-z0-9][\w.-]*(:\d{1,5})?(\/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/i
+const IMAGE = /^[a-zA-Z0-9][\w.-]*(:\d{1,5})?(\/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/
 export const ImageName = z
   .string()
   .check(z.regex(IMAGE, 'an image is written name, name:tag or registry/name:tag'), z.maxLength(500))

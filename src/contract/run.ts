@@ -4,7 +4,7 @@ import { AgentRequest, OldInput, OldMetadata } from './agent-api.ts'
 import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
-import { Isolation, Network } from './isolation.ts'
+import { BoxAskShape, Isolation, Network } from './isolation.ts'
 import { plainName } from './plain-name.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
@@ -190,6 +190,7 @@ export const CreateRun = z.strictObject({
   repository: plainName(500)
     .optional()
     .describe('Name of the repository it is for: its runner group, and the secrets of its scope'),
+  ...BoxAskShape,
   agent: AgentRequest.optional().describe('What to ask an agent'),
   input: OldInput.optional().describe('What to ask an agent, as the agent API wrote it, with `metadata`'),
   metadata: OldMetadata.optional(),

@@ -16,7 +16,7 @@ import {
 import { evolve } from './core/evolve.ts'
 import type { InputAddress } from './core/inputs.ts'
 import type { Plan } from './core/plan.ts'
-import { carriedOver, rollbackWorkflow } from './core/retry.ts'
+import { carriedOver, rollbackWorkflow, withBoxesHad } from './core/retry.ts'
 import { initialState, type RunState } from './core/state.ts'
 import { viewOf } from './core/view.ts'
 import type { OutputStore, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
@@ -140,7 +140,9 @@ export class Engine implements EngineFace {
         : undefined
     const { blueprint, continues, vars, tenant, repository } = record
     const submission = { blueprint, continues, vars, owner: owner ?? record.owner, tenant, repository }
-    return this.#runs.begin(plan, submission, { retry_of: runId, carried })
+    const boxed = withBoxesHad(plan.workflow, state)
+    const again = boxed === plan.workflow ? plan : this.#loader.again(boxed)
+    return this.#runs.begin(again, submission, { retry_of: runId, carried })
   }
 
   rollback(runId: string, { owner }: { owner?: string } = {}): Promise<RunRecord> {

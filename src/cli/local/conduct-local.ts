@@ -2,6 +2,7 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { GivenInput } from '../../contract/agent.ts'
 import { newRunId } from '../../contract/ids.ts'
+import type { BoxAsk } from '../../contract/isolation.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 import { Engine } from '../../engine/engine.ts'
 import type { RunStore, StepHost } from '../../engine/ports.ts'
@@ -29,6 +30,8 @@ export interface HereOptions {
   json?: boolean
   verbose?: boolean
   color?: string
+  /** The least box of its steps. */
+  box?: BoxAsk
   /** Folder that keeps the run, so that it can be taken up again. */
   state?: string
   /** Id of the run in that folder to go on with. */
@@ -72,6 +75,7 @@ export async function conductHere(
         ...(await submission(source, options, vars, hosts)),
         run_id: runId,
         vars,
+        box: options.box,
       })
     hosts?.begins(runId)
     const record = await engine.get(runId)

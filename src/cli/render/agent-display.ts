@@ -2,7 +2,7 @@ import type * as z from 'zod'
 import type { AgentUpdate, AgentUpdateOf, FileDiff } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentTools, answerText, questionText } from './agent-tools.ts'
-import { between, statusColor, whyText } from './summary.ts'
+import { between, refusedText, statusColor, whyText } from './summary.ts'
 import {
   CLEAR_LINE,
   type Color,
@@ -55,6 +55,10 @@ export class AgentDisplay {
         return this.#wait(event.why)
       case 'agent.update':
         return this.#update(event.update)
+      case 'attempt.phase':
+        return event.phase === 'isolation' ? this.#line('yellow', event.message ?? '') : ''
+      case 'network.refused':
+        return this.#line('yellow', refusedText(event))
       case 'attempt.finished':
         this.#failure = whyText({ ...event, exitCode: event.exit_code })
         return event.outcome === 'success' && event.denied ? this.#line('yellow', this.#failure) : ''

@@ -4,7 +4,16 @@ import { AgentLines } from './agent-tools.ts'
 import { Failures } from './failures.ts'
 import { LiveLines, type RunningStep, runningFor, StillRunning } from './live-lines.ts'
 import { type Row, RunRows } from './run-rows.ts'
-import { between, countsText, isFolded, statusColor, stepName, summary, whyText } from './summary.ts'
+import {
+  between,
+  countsText,
+  isFolded,
+  refusedText,
+  statusColor,
+  stepName,
+  summary,
+  whyText,
+} from './summary.ts'
 import { durationText } from './table.ts'
 import { lineText, type Paint, palette, type TextRules } from './terminal-text.ts'
 
@@ -115,6 +124,8 @@ export class RunDisplay {
         return this.#attemptWaiting(event.attempt, event.why)
       case 'attempt.phase':
         return `${this.#prefix(event.attempt)}${paint('dim', lineText([event.phase, event.message].filter(Boolean).join(': ')))}\n`
+      case 'network.refused':
+        return `${this.#prefix(event.attempt)}${paint('yellow', lineText(refusedText(event)))}\n`
       case 'output':
         return (
           this.#lines.get(event.attempt)?.add(event, (stream) => this.#prefix(event.attempt, stream)) ?? ''

@@ -1,4 +1,6 @@
 import type { AttemptUsage } from '../../contract/attempt.ts'
+import type { EventOf } from '../../contract/events.ts'
+import { networkText } from '../../contract/isolation.ts'
 import type { StepView } from '../../contract/run.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { Row } from './run-rows.ts'
@@ -149,6 +151,38 @@ export function usageCells(attempts: readonly Tried[]): [memory: string, cpu: st
     all(used.map(({ peak_memory_bytes: bytes }) => (bytes === undefined ? undefined : memoryText(bytes)))),
     all(used.map(({ cpu_ms: ms }) => (ms === undefined ? undefined : durationText(ms)))),
   ]
+}
+
+/** Says that a host was refused, and how often: `db.example.com:5432 refused: it is not allowed (3 times)`. */
+export function refusedText({
+  to,
+  port,
+  why,
+  count,
+}: Omit<EventOf<'network.refused'>, 'seq' | 'time' | 'type' | 'attempt'>): string {
+  const where = port === undefined ? to : `${to}:${port}`
+  return `${where} refused: ${why}${count > 1 ? ` (${numberText(count)} times)` : ''}`
+}
+
+/** Hosts of a step that are named because they were refused. */
+const MOST_REFUSED = 20
+
+/** Says in which box each step ran last, and what it was refused there, a line each; empty where none had one. */
+export function boxesText(steps: readonly Pick<StepView, 'step' | 'instances'>[]): string {
+  const lines = steps.flatMap(({ step, instances }) =>
+    instances.flatMap(({ attempts }) => {
+      const { isolation, network, refused = [] } = attempts.at(-1) ?? {}
+      if (isolation === undefined || isolation === 'none') return []
+      const reached = network === undefined ? '' : `, network ${networkText(network)}`
+      const more =
+        refused.length > MOST_REFUSED ? [`and ${refused.length - MOST_REFUSED} more hosts refused`] : []
+      const told = refused
+        .slice(0, MOST_REFUSED)
+        .map(({ host, ...rest }) => refusedText({ to: host, ...rest }))
+      return [`${step} in a ${isolation}${reached}`, ...[...told, ...more].map((text) => `  ${text}`)]
+    }),
+  )
+  return [...new Set(lines)].map((line) => `${lineText(line)}\n`).join('')
 }
 
 /** Says in a line by what attempts were measured and held to limits; empty where nothing was measured. */

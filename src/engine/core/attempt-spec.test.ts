@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { scriptedEngine, step, until } from '../../../test/support/scripted-engine.ts'
+import type { Held } from '../../../test/support/scripted-host.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { type Isolation, networkText } from '../../contract/isolation.ts'
 import { secretMark, secretUses, withSecrets } from '../../contract/step-secrets.ts'
 import { argsWithMarks } from './attempt-spec.ts'
 
@@ -37,4 +41,116 @@ test('neither a variable nor the file itself can pass for a mark', () => {
 
 test('a mark of what was not given stays as it is', () => {
   assert.equal(withSecrets(secretMark('TOKEN'), {}), secretMark('TOKEN'))
+})
+
+/** The box that each attempt that was begun asks for, as `step: isolation network image`. */
+const boxes = (begun: readonly AttemptSpec[]) =>
+  begun.map(({ step, isolation, network, image }) =>
+    [`${step}:`, isolation, network && networkText(network), image].filter(Boolean).join(' '),
+  )
+
+test('the strictest of the file, the step and the request is what a machine is asked for', async (t) => {
+  const { play, host } = scriptedEngine(t)
+  const steps = [
+    step('plain'),
+    step('stricter', { isolation: 'container', network: 'none', image: 'node:22' }),
+    step('looser', { isolation: 'none' }),
+    step('hosts', { network: { allow: ['*.example', 'b.org'] } }),
+  ]
+  await play(steps)
+  assert.deepEqual(boxes(host.begun.splice(0)), [
+    'plain:',
+    'stricter: container none node:22',
+    'looser: none',
+    'hosts: sandbox *.example, b.org',
+  ])
+  const file = { isolation: 'sandbox' as const, network: { allow: ['a.example'] } }
+  await play(steps, file)
+  assert.deepEqual(boxes(host.begun.splice(0)), [
+    'plain: sandbox a.example',
+    'stricter: container none node:22',
+    'looser: sandbox a.example',
+    'hosts: sandbox a.example',
+  ])
+  await play(steps, file, { box: { network: 'models' } })
+  assert.deepEqual(boxes(host.begun.splice(0)), [
+    'plain: sandbox models',
+    'stricter: container none node:22',
+    'looser: sandbox models',
+    'hosts: sandbox models',
+  ])
+  await play(steps, {}, { box: { isolation: 'container', image: 'python:3' } })
+  assert.deepEqual(boxes(host.begun.splice(0)), [
+    'plain: container python:3',
+    'stricter: container none node:22',
+    'looser: container python:3',
+    'hosts: container *.example, b.org python:3',
+  ])
+  await assert.rejects(play([step('a')], {}, { box: { image: 'node:22' } }), { code: 'invalid_argument' })
+})
+
+test('instances, finally steps, rollbacks, sub-workflows and theirs have the box of what they belong to', async (t) => {
+  const { play, engine, host } = scriptedEngine(t, ({ step }) => (step === 'breaks' ? 'failed' : 'success'))
+  const rollback = { action: 'noop', args: {} }
+  const inner = (steps: unknown[], more: object = {}) => ({ version: 'v0.1', name: 'inner', steps, ...more })
+  const sub = (name: string, workflow: object, more: object = {}) =>
+    step(name, { action: 'workflow.run', args: { workflow }, ...more })
+  const deepest = inner([step('deepest')], { isolation: 'none' })
+  const view = await play(
+    [
+      step('each', { foreach: [1, 2], isolation: 'container', image: 'node:22', rollback }),
+      sub('sub', inner([step('below', { network: 'none' }), sub('subsub', deepest)]), {
+        isolation: 'container',
+      }),
+      step('breaks'),
+    ],
+    { network: 'models', finally: [step('last', { network: 'none' })] },
+  )
+  assert.equal(view.status, 'failed')
+  assert.deepEqual(boxes(host.begun.splice(0)), [
+    'each: container models node:22',
+    'each: container models node:22',
+    'below: container none',
+    'deepest: container models',
+    'breaks: sandbox models',
+    'each: container models node:22',
+    'each: container models node:22',
+    'last: sandbox none',
+  ])
+  // Undone by hand, in a run of its own.
+  const done = await play([step('a', { isolation: 'container', rollback })], { network: 'none' })
+  const { run_id } = await engine.rollback(done.run_id)
+  assert.equal((await engine.done(run_id)).status, 'success')
+  assert.deepEqual(boxes(host.begun), ['a: container none', 'a: container none'])
+})
+
+test('another try, and a retry of the run, are in no lesser box than the one before was', async (t) => {
+  const { engine, host, play, submit, clock } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([
+    step('a', { retry: { max_attempts: 2, backoff: { delay_seconds: 1 } } }),
+    step('b'),
+  ])
+  const end = async (isolation: Isolation | undefined, outcome: 'success' | 'failed') => {
+    await until(() => host.held.size === 1)
+    const [{ spec, sink }] = [...host.held.values()] as [Held]
+    await sink.report({ type: 'started', isolation, network: isolation && 'models' }, 1)
+    await host.end(spec.attempt_id, outcome)
+  }
+  await end('sandbox', 'failed')
+  await until(() => clock.advance())
+  // A runner that says none is one that nobody asked for a box: what follows may have one all the same.
+  await end('sandbox', 'success')
+  await end('none', 'failed')
+  assert.equal((await engine.done(runId)).status, 'failed')
+  assert.deepEqual(boxes(host.begun.splice(0)), ['a:', 'a: sandbox', 'b:'])
+  host.script = () => 'success'
+  const { run_id } = await engine.retry(runId, { only: 'all' })
+  await engine.done(run_id)
+  assert.deepEqual(boxes(host.begun.splice(0)), ['a: sandbox', 'b:'])
+  const [first] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
+  assert.deepEqual([first?.isolation, first?.network], ['sandbox', 'models'])
+  // What the request asked for stands in the run, and so in each of its retries.
+  const asked = await play([step('a')], {}, { box: { isolation: 'container', network: 'none' } })
+  await engine.done((await engine.retry(asked.run_id, { only: 'all' })).run_id)
+  assert.deepEqual(boxes(host.begun), ['a: container none', 'a: container none'])
 })

@@ -1,13 +1,13 @@
 import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { attemptId } from '../../contract/ids.ts'
-import { strictestAsk } from '../../contract/isolation.ts'
+import { type Isolation, strictestAsk, strictestIsolation } from '../../contract/isolation.ts'
 import { type SecretUse, secretMark, secretUses } from '../../contract/step-secrets.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { fillArgs, type Lookup } from '../workflow-file/template.ts'
 import { isLastTry } from './attempt-result.ts'
 import { instanceEnv, type RunNames } from './lookup.ts'
 import { bytesOf, type Plan, type PlannedStep, reserved } from './plan.ts'
-import type { RunState } from './state.ts'
+import type { InstanceState, RunState } from './state.ts'
 
 /** Returns what the inventory asks of the runner that a host's steps go to. */
 export function requirementsOf(workflow: Workflow, name: string): AttemptSpec['requires'] {
@@ -49,7 +49,7 @@ export function attemptSpec(
     on_disconnect: step.on_disconnect ?? (isLastTry(step, at.try) ? undefined : 'stop'),
     secrets,
     limits: limitsOf(step),
-    ...strictestAsk(plan.workflow, step),
+    ...strictestAsk(strictestAsk(plan.workflow, step), { isolation: hadBox(state, instance) }),
     requires: {
       ...requirementsOf(plan.workflow, instance.host),
       ...reserved(step),
@@ -61,6 +61,15 @@ export function attemptSpec(
     address: host.address,
     token_env: host.token_env,
   }
+}
+
+/** The strictest box that tries of an instance were in: another one is in no lesser one, on whatever machine. */
+export function hadBox(
+  state: RunState,
+  { attempts }: Pick<InstanceState, 'attempts'>,
+): Isolation | undefined {
+  const boxes = attempts.map((number) => state.attempts[number - 1]?.got?.isolation)
+  return boxes.filter((box) => box !== 'none').reduce(strictestIsolation, undefined)
 }
 
 function limitsOf({ limits }: Step): AttemptLimits | undefined {

@@ -281,7 +281,7 @@ function foldNetwork(state: RunState, event: EventOf<'network.refused'> | EventO
   const attempt = attemptOf(state, event.attempt)
   attempt.reports++
   if (event.type === 'network.used') return
-  const { host, port, why, count } = event
+  const { to: host, port, why, count } = event
   attempt.refused ??= []
   const known = attempt.refused.find((each) => each.host === host && each.port === port)
   if (known) Object.assign(known, { why, count: known.count + count })

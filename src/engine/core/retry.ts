@@ -1,7 +1,9 @@
 import { ErrandError } from '../../contract/errors.ts'
+import { strictestAsk, strictestIsolation } from '../../contract/isolation.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import { Workflow } from '../../contract/workflow.ts'
+import { hadBox } from './attempt-spec.ts'
 import type { Plan } from './plan.ts'
 import { type InstanceState, type RunState, variablesOn } from './state.ts'
 
@@ -29,6 +31,21 @@ export function carriedOver(
       carried[step.name] = done.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
   }
   return carried
+}
+
+/** The workflow with each step in a box that is at least the one it was in: a retry elsewhere has no lesser one. */
+export function withBoxesHad(workflow: Workflow, state: RunState): Workflow {
+  const hadOf = ({ instances }: RunState['main'][number]) =>
+    instances.map((instance) => hadBox(state, instance)).reduce(strictestIsolation, undefined)
+  const [main, last] = [state.main.map(hadOf), state.finally.map(hadOf)]
+  if ([...main, ...last].every((had) => had === undefined)) return workflow
+  const boxed = (steps: Workflow['steps'], had: typeof main) =>
+    steps.map((step, index) => ({ ...step, ...strictestAsk(step, { isolation: had[index] }) }))
+  return {
+    ...workflow,
+    steps: boxed(workflow.steps, main),
+    ...(workflow.finally && { finally: boxed(workflow.finally, last) }),
+  }
 }
 
 /**

@@ -282,10 +282,10 @@ export class AttemptWatch implements AttemptSink {
 }
 
 function networkEvent(attempt: number, report: NetworkReport): NewEvent {
-  const { kind, host, port, why = 'not allowed', count = 1, sent_bytes = 0, received_bytes = 0 } = report
+  const { kind, host: to, port, why = 'not allowed', count = 1, sent_bytes = 0, received_bytes = 0 } = report
   return kind === 'refused'
-    ? { type: 'network.refused', attempt, host, port, why, count }
-    : { type: 'network.used', attempt, host, port, sent_bytes, received_bytes }
+    ? { type: 'network.refused', attempt, to, port, why, count }
+    : { type: 'network.used', attempt, to, port, sent_bytes, received_bytes }
 }
 
 type Failure = Pick<AttemptEnd, 'reason' | 'message'>

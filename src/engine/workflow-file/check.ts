@@ -1,5 +1,6 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
 import { Input, Workflow } from '../../contract/workflow.ts'
+import { checkBoxes } from './check-box.ts'
 import { checkCredentials, checkSecrets } from './check-secrets.ts'
 import { type CheckedArgs, checkAgents, checkStep, checkTemplates } from './check-step.ts'
 import { checkTiming } from './check-timing.ts'
@@ -72,6 +73,7 @@ function checkInto(
       if (parsed.success) putArgs(parsed.data[list]![index]!, checked)
     }
   }
+  checkBoxes(report, value)
   checkSecrets(report, value, catalog)
   if (subs.agents) checkAgents(report, value, subs.agents)
   if (!parsed.success) return undefined

@@ -69,7 +69,7 @@ const inAStep: Mistakes = {
   'working_dir: /srv': ['4:29 unknown key "working_dir" in step "a" | write cwd: /srv under args'],
   'cwd: /srv': ['4:29 unknown key "cwd" in step "a" | write cwd: /srv under args'],
   'container: node:22': [
-    '4:29 unknown key "container" in step "a" | write action: cmd.run and args: {cmd: docker run --rm node:22 npm test}; a step runs on its host itself',
+    '4:29 unknown key "container" in step "a" | write isolation: container and image: node:22',
   ],
   'register: out': ['4:29 unknown key "register" in step "a" | write outputs: {out: stdout}'],
   'outputs: [A]': [
@@ -147,7 +147,7 @@ const actions: Mistakes = {
     '4:23 action in step "a" names "shell", and there is no such action | write action: shell.run and args: {script: echo hello}',
   ],
   'docker.run': [
-    '4:23 action in step "a" names "docker.run", and there is no such action | write action: cmd.run and args: {cmd: docker run --rm node:22 node --version}; a step runs on its host itself',
+    '4:23 action in step "a" names "docker.run", and there is no such action | write action: cmd.run, args: {cmd: node --version}, isolation: container and image: node:22',
   ],
   'actions/checkout@v4': [
     '4:23 action in step "a" names "actions/checkout@v4", and there is no such action | no action of others can be used; write what it does as a command: action: cmd.run',

@@ -32,6 +32,7 @@ export function runHandlers({ engine, accounts, repositories, runners }: ApiCont
         run_id: chosenRunId(identity, query.run_id ?? body.run_id),
         ...(await blueprintRun({ ...body, vars }, checkAgent)),
         repository,
+        box: { isolation: body.isolation, network: body.network, image: body.image },
         group: repositories.groupOf(repository),
         owner: identity.user.name,
         tenant: identity.user.tenant,

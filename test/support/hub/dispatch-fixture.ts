@@ -2,7 +2,7 @@ import type { AttemptSpec, Requirements } from '../../../src/contract/attempt.ts
 import { type Hello, PROTOCOL_VERSION } from '../../../src/contract/protocol.ts'
 import { type Assignment, Assignments, NOTHING_KEPT } from '../../../src/hub/fleet/assignments.ts'
 import { Dispatch, type Patience } from '../../../src/hub/fleet/dispatch.ts'
-import { type RunnerKey, runnerKey } from '../../../src/hub/fleet/matching.ts'
+import { type GroupBox, type RunnerKey, runnerKey } from '../../../src/hub/fleet/matching.ts'
 import { choose } from '../../../src/hub/fleet/placement.ts'
 import { Runner } from '../../../src/hub/fleet/roster.ts'
 import type { RunnerLink } from '../../../src/hub/fleet/runner-link.ts'
@@ -19,6 +19,10 @@ export class TestingDispatch {
   /** Those that had waited, in the order in which they were given a runner. */
   readonly given: Assignment[] = []
   readonly whys = new Map<Assignment, string[]>()
+  /** The specs that runners were sent, in their order. */
+  readonly sent: { runner: string; spec: AttemptSpec }[] = []
+  /** The least boxes of groups, by their names. */
+  groupBoxes: Record<string, GroupBox> = {}
   readonly #table: Assignments
   readonly #stop = new AbortController()
   #count = 0
@@ -36,7 +40,7 @@ export class TestingDispatch {
   }
 
   connect(id: string, change: Partial<Hello> = {}): Runner {
-    const runner = this.runners.get(key(id)) ?? new Runner('default', id)
+    const runner = this.runners.get(key(id)) ?? new Runner('default', id, (group) => this.groupBoxes[group])
     this.runners.set(runner.key, runner)
     runner.hello = {
       ...{
@@ -50,7 +54,8 @@ export class TestingDispatch {
       ...{ labels: {}, mode: 'all', hostname: id, cpus: 4, memory_bytes: 4 * GB, slots: 4, attempts: [] },
       ...change,
     }
-    runner.link = { boot: id, sendText: () => {}, send: () => {} } as unknown as RunnerLink
+    const sendText = (text: string) => void this.sent.push({ runner: id, spec: JSON.parse(text).spec })
+    runner.link = { boot: id, sendText, send: () => {} } as unknown as RunnerLink
     this.dispatch.rosterChanged(runner)
     return runner
   }

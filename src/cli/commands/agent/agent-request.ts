@@ -4,6 +4,7 @@ import { agentRun } from '../../../blueprints/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../../../contract/agent-api.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { findingsOf } from '../../../engine/workflow-file/sentences.ts'
+import { boxAsk, boxOptions } from '../../box-options.ts'
 import { UsageError } from '../../command.ts'
 import { keyValues } from '../../option-values.ts'
 
@@ -59,6 +60,7 @@ export const agentOptions = {
     help: 'With --agent acp: its program, then its arguments',
   },
   env: { type: 'string', short: 'e', multiple: true, value: 'K=V', help: 'Variable for the agent' },
+  ...boxOptions,
   interactive: { type: 'boolean', short: 'i', help: 'Stay in the session: ask for further prompts here' },
 } as const
 
@@ -112,6 +114,7 @@ export function agentRequest(
     command: given.command,
     env: given.env && keyValues('--env', given.env),
     secrets,
+    ...boxAsk({ isolation: text('isolation'), network: text('network'), image: text('image') }),
     interactive: given.interactive,
   }) as AgentRequestInput
   check(request)

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { BoxAsk } from '../../../contract/isolation.ts'
 import { connect, whileAway } from '../../connection.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { Approver } from '../../follow/approver.ts'
@@ -19,6 +20,8 @@ export interface HubRunOptions {
   verbose?: boolean
   color?: string
   detach?: boolean
+  /** The least box of its steps. */
+  box: BoxAsk
   url?: string
   token?: string
 }
@@ -35,7 +38,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     checkApproved(approve, checked)
     const workflow = folder === undefined ? checked : setOutputPath(checked, folder)
     const { run_id: runId } = await client.runs.create(
-      { workflow, run_id: options['run-id'], repository: options.repository, vars },
+      { workflow, run_id: options['run-id'], repository: options.repository, vars, ...options.box },
       { idempotencyKey: randomUUID() },
     )
     if (options.detach) {

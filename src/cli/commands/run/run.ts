@@ -1,3 +1,4 @@
+import { boxAsk, boxOptions } from '../../box-options.ts'
 import { command, UsageError } from '../../command.ts'
 import { hubOptions } from '../../option-values.ts'
 import { runOptions } from '../../run-options.ts'
@@ -9,6 +10,7 @@ export const run = command({
   options: {
     ...fileOption,
     ...runOptions,
+    ...boxOptions,
     state: {
       type: 'string',
       value: 'DIR',
@@ -47,9 +49,15 @@ export const run = command({
       )
     if (options.repository !== undefined && !hub)
       throw new UsageError('--repository needs --hub', 'runs on this machine have no runner group')
+    const box = boxAsk(options)
+    if (resume !== undefined && Object.keys(box).length > 0)
+      throw new UsageError(
+        '--resume goes on with the workflow as it was',
+        'leave --isolation, --network and --image out',
+      )
     if (hub) {
       const { runOnHub } = await import('./run-on-hub.ts')
-      return await runOnHub(fileArgument(options.file, args), options)
+      return await runOnHub(fileArgument(options.file, args), { ...options, box })
     }
     const file = resume === undefined ? fileArgument(options.file, args) : undefined
     const [
@@ -82,7 +90,7 @@ export const run = command({
         boxes: localBoxes,
         key: record.key,
       })
-      return await conductHere(file, host, options, secrets)
+      return await conductHere(file, host, { ...options, box }, secrets)
     } finally {
       await swept
       record.close()

@@ -7,6 +7,7 @@ import { jsonOption, printJson, printTable } from '../../print.ts'
 import { instanceName } from '../../render/run-rows.ts'
 import {
   between,
+  boxesText,
   countsText,
   holdersText,
   isFolded,
@@ -46,7 +47,7 @@ export const runsShow = command({
     if (run.steps.some(({ instances }) => isFolded(instances.length, verbose)))
       process.stdout.write(`A row for each: errand runs show ${lineText(run.run_id)} --verbose\n`)
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
-    process.stdout.write(holdersText(attempts) + takenSecretsText(run.steps))
+    process.stdout.write(holdersText(attempts) + boxesText(run.steps) + takenSecretsText(run.steps))
     return 0
   },
 })

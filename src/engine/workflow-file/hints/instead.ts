@@ -1,3 +1,4 @@
+import { ImageName } from '../../../contract/isolation.ts'
 import { isCredentialName } from '../../../contract/names.ts'
 import { asMap, asText, entriesOf, own } from '../loose-values.ts'
 
@@ -115,4 +116,10 @@ export function cores(given: unknown): number {
   const [, number, milli] = /^(\d*\.?\d+)(m?)$/.exec(plain(given).slice(0, 20)) ?? []
   const value = Number(number ?? 2) / (milli ? 1000 : 1)
   return value > 0 && value <= 100_000 ? value : 2
+}
+
+/** The name of an image in it, else one that may stand there. */
+export function imageOf(given: unknown): string {
+  const name = texts(given, 'node:22')[0]?.trim().split(/\s/)[0]
+  return ImageName.safeParse(name).success ? name! : 'node:22'
 }

@@ -5,6 +5,7 @@ import {
   example,
   failed,
   type Instead,
+  imageOf,
   type Keys,
   leave,
   minutes,
@@ -35,10 +36,9 @@ const afterFailure: Instead = {
 }
 const docker: Instead = {
   write: (given) => ({
-    action: 'cmd.run',
-    args: { cmd: `docker run --rm ${texts(given, 'node:22')[0]} npm test` },
+    isolation: 'container',
+    image: imageOf(own(given, 'image') ?? given),
   }),
-  say: 'a step runs on its host itself',
 }
 
 /** Those keys of a matrix that are a variable with its values. */
@@ -169,7 +169,9 @@ export const wordsOfStep: Words = [
     { write: (given) => ({ targets: texts(given, 'web') }), say: 'each is a host of inventory.hosts' },
   ],
   ['runs_on tags agent pool node_selector runner group', machine],
-  ['image container docker', docker],
+  ['container docker', docker],
+  ['sandbox sandboxed', { write: { isolation: 'sandbox' } }],
+  ['network_mode networking', { write: { network: 'none' } }],
   [
     'ignore_errors allow_failure ignore_failure ignore_error continue_on continue soft_fail allow_failures optional',
     { write: { continue_on_error: true } },

@@ -1,3 +1,4 @@
+import { AllowedHost } from '../../../contract/isolation.ts'
 import { asMap, asText, entriesOf, own } from '../loose-values.ts'
 import {
   command,
@@ -6,6 +7,7 @@ import {
   example,
   hostUrl,
   type Instead,
+  imageOf,
   json,
   names,
   part,
@@ -76,8 +78,7 @@ export const otherActions: Words = [
   [
     'docker docker.run container container.run docker.build',
     {
-      write: { action: 'cmd.run', args: { cmd: 'docker run --rm node:22 node --version' } },
-      say: 'a step runs on its host itself',
+      write: { action: 'cmd.run', args: { cmd: 'node --version' }, isolation: 'container', image: 'node:22' },
     },
   ],
   [
@@ -108,6 +109,31 @@ const steps: Value = (given) => {
 }
 const time: Value = (given) =>
   asText(given) === undefined ? undefined : { write: { timeout_seconds: seconds(given) } }
+/** Hosts as they may be written: of a URL its host, of a list its texts. */
+const hostsOf = (given: unknown): string[] => texts(given, '').map(hostOf)
+function hostOf(text: string): string {
+  const host = /^(?:[a-z]+:\/\/)?([^/?#\s]+)/i.exec(text.trim())?.[1]?.replace(/^[^@]*@(?!private$)/, '')
+  return AllowedHost.safeParse(host).success ? host! : 'api.example.com'
+}
+const network: Value = (given) => {
+  const list = own(given, 'allow') ?? own(given, 'hosts') ?? own(given, 'domains') ?? given
+  return given === undefined || given === null || typeof given === 'boolean'
+    ? { write: { network: given === false ? 'none' : 'all' } }
+    : { write: { network: { allow: hostsOf(list) } } }
+}
+const isolation: Value = (given) => ({
+  write: {
+    isolation: /docker|podman|oci|image/i.test(plain(given))
+      ? 'container'
+      : /^(false|no|off|host)$/i.test(plain(given))
+        ? 'none'
+        : 'sandbox',
+  },
+})
+const allow: Value = (given) => ({ write: { allow: hostsOf(given) } })
+const allowedHost: Value = (given) =>
+  asText(given) === undefined ? undefined : { say: `write ${hostsOf(given)[0]}` }
+const image: Value = (given) => ({ write: { isolation: 'container', image: imageOf(given) } })
 const size =
   (key: string, text: string): Value =>
   () => ({ write: { [key]: text } })
@@ -150,6 +176,16 @@ export const otherValues: Readonly<Record<string, Value>> = {
           },
         }
       : undefined,
+  'file.isolation': isolation,
+  'file.network': network,
+  'file.network.allow': allow,
+  'file.network.allow.*': allowedHost,
+  'file.image': image,
+  'step.isolation': isolation,
+  'step.network': network,
+  'step.network.allow': allow,
+  'step.network.allow.*': allowedHost,
+  'step.image': image,
   'file.name': (given) => (given === undefined ? { write: { name: 'demo' } } : undefined),
   'file.timeout_seconds': time,
   'file.env': fromList('env'),

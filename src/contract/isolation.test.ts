@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import {
+  AllowedHost,
+  boxFor,
+  ImageName,
+  Isolation,
+  type Network,
+  permitted,
+  readNetwork,
+  strictestAsk,
+  strictestIsolation,
+  strictestNetwork,
+} from './isolation.ts'
+
+const isolations = fc.option(fc.constantFrom(...Isolation.options), { nil: undefined })
+const hosts = fc.constantFrom('a.example', '*.example', 'b.a.example', 'a.example:8080', 'db@private', 'db')
+const networks: fc.Arbitrary<Network | undefined> = fc.option(
+  fc.oneof(
+    fc.constantFrom('all' as const, 'models' as const, 'none' as const),
+    fc.record({ allow: fc.uniqueArray(hosts, { minLength: 1 }) }),
+  ),
+  { nil: undefined },
+)
+const asks = fc.record({ isolation: isolations, network: networks })
+
+/** Everything is reached but where something is asked for; hosts as they are written. */
+function reaches(network: Network | undefined, host: string): boolean {
+  if (network === undefined || network === 'all') return true
+  if (typeof network === 'string') return false
+  return network.allow.some(
+    (one) => one === host || (one.startsWith('*.') && host.endsWith(one.slice(1)) && !host.includes(':')),
+  )
+}
+
+test('the stricter of any demands holds, in whatever order they are made', () => {
+  const rank = (isolation: Isolation | undefined) => Isolation.options.indexOf(isolation ?? 'none')
+  fc.assert(
+    fc.property(asks, asks, asks, (a, b, c) => {
+      const all = strictestAsk(strictestAsk(a, b), c)
+      for (const one of [a, b, c]) {
+        assert.ok(rank(all.isolation) >= rank(one.isolation))
+        for (const host of ['a.example', 'b.a.example', 'other.org', 'a.example:8080'])
+          if (!reaches(one.network, host)) assert.ok(!reaches(all.network, host), host)
+      }
+      const other = strictestAsk(c, strictestAsk(b, a))
+      assert.equal(other.isolation, all.isolation)
+      for (const host of ['a.example', 'b.a.example', 'other.org', 'a.example:8080'])
+        assert.equal(reaches(other.network, host), reaches(all.network, host), host)
+    }),
+  )
+})
+
+test('a limited network needs a box at least, whoever asks for it', () => {
+  assert.equal(boxFor(undefined, undefined), undefined)
+  assert.equal(boxFor('none', 'all'), 'none')
+  assert.equal(boxFor('none', 'models'), 'sandbox')
+  assert.equal(boxFor('container', 'none'), 'container')
+  assert.deepEqual(strictestAsk({ isolation: 'none' }, { network: { allow: ['a.example'] } }), {
+    isolation: 'sandbox',
+    network: { allow: ['a.example'] },
+  })
+})
+
+test('lists of hosts are cut to what both let through', () => {
+  const both = (a: string[], b: string[]) => strictestNetwork({ allow: a }, { allow: b })
+  assert.deepEqual(both(['*.example', 'x.org'], ['a.example']), { allow: ['a.example'] })
+  assert.equal(both(['a.example'], ['b.example']), 'models')
+  assert.equal(both(['a.example'], ['a.example:8080']), 'models')
+  assert.deepEqual(both(['db:5432@private'], ['db:5432']), { allow: ['db:5432'] })
+  assert.equal(strictestIsolation(undefined, undefined), undefined)
+})
+
+test('private hosts are opened by the operator alone', () => {
+  const asked: Network = { allow: ['db:5432@private', 'a.example'] }
+  const closed = { allow: ['db:5432', 'a.example'] }
+  for (const operators of [
+    undefined,
+    'all',
+    'models',
+    { allow: ['a.example'] },
+    { allow: ['db:5432'] },
+  ] as const)
+    assert.deepEqual(permitted(asked, operators as Network | undefined), closed)
+  assert.deepEqual(permitted(asked, { allow: ['db:5432@private'] }), asked)
+  assert.equal(permitted('all', undefined), 'all')
+  assert.equal(permitted(undefined, asked), undefined)
+})
+
+test('hosts, networks and images are read as people write them, and nothing else', () => {
+  for (const host of [
+    'github.com',
+    '*.npmjs.org',
+    'db:5432@private',
+    'localhost:8080',
+    'GitHub.com',
+    '10.0.0.5',
+  ])
+    assert.ok(AllowedHost.safeParse(host).success, host)
+  for (const host of [
+    '',
+    '*',
+    'https://github.com',
+    'a b',
+    '*.*.org',
+    'x:0',
+    'x:70000',
+    'a/b',
+    'a\n',
+    '[::1]',
+    '-a',
+  ])
+    assert.ok(!AllowedHost.safeParse(host).success, host)
+  assert.equal(readNetwork(' models '), 'models')
+  assert.deepEqual(readNetwork('github.com, *.npmjs.org,'), { allow: ['github.com', '*.npmjs.org'] })
+  for (const text of ['', ',', 'https://x', 'all,none/']) assert.equal(readNetwork(text), undefined, text)
+  for (const image of ['node:22', 'registry.example.com:5000/a/b:1', `x@sha256:${'a'.repeat(64)}`])
+    assert.ok(ImageName.safeParse(image).success, image)
+  for (const image of ['', '-v', 'a b', '--privileged', 'x\n', '../x'])
+    assert.ok(!ImageName.safeParse(image).success, image)
+})

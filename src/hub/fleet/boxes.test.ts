@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { key, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
+import type { Network } from '../../contract/isolation.ts'
+import type { GivenIsolation } from '../../contract/protocol.ts'
+import { runnerOf } from './assignments.ts'
+import { withGroupBox } from './matching.ts'
+
+const open: TestingDispatch[] = []
+afterEach(() => {
+  for (const world of open.splice(0)) world.close()
+})
+function openWorld(): TestingDispatch {
+  const world = new TestingDispatch({ tellEveryMs: 1 })
+  open.push(world)
+  return world
+}
+
+const usable = { usable: true }
+const both: GivenIsolation = { sandbox: usable, container: usable }
+const no = (why: string) => ({ usable: false, why })
+const sandboxOnly: GivenIsolation = { sandbox: usable, container: no('There is no container engine.') }
+
+test('a run that asks for more than runners can give waits with their reasons, until a fitting one connects', () => {
+  const world = openWorld()
+  world.connect('old')
+  world.connect('bare', { isolation: { ...both, sandbox: no('bubblewrap is not installed.') } })
+  const asked = world.submit('ann', {}, { isolation: 'sandbox' })
+  assert.deepEqual(world.whys.get(asked), [
+    'no runner in group "default" can give a sandbox: runner "old": its release of Errand makes none; runner "bare": bubblewrap is not installed',
+  ])
+  const named = world.submit('ann', { runner: 'old' }, { isolation: 'container' })
+  assert.deepEqual(world.whys.get(named), [
+    'runner "old" can give no container: its release of Errand makes none',
+  ])
+  const free = world.submit('ann')
+  assert.notEqual(runnerOf(free), undefined)
+  world.connect('boxed', { isolation: sandboxOnly })
+  assert.equal(runnerOf(asked), key('boxed'))
+  assert.equal(runnerOf(named), undefined)
+  const contained = world.submit('ann', {}, { isolation: 'container', requires: {} })
+  assert.equal(runnerOf(contained), key('bare'))
+})
+
+test('a limited network needs a box, also where the file says none', () => {
+  const world = openWorld()
+  world.connect('old')
+  const limited = world.submit('ann', {}, { isolation: 'none', network: 'models' })
+  assert.match(world.whys.get(limited)!.at(-1)!, /can give a sandbox/)
+})
+
+test('a box that its machine can make from now on is given at once', () => {
+  const world = openWorld()
+  const runner = world.connect('r1', {
+    isolation: { ...both, container: no('There is no container engine.') },
+  })
+  const asked = world.submit('ann', {}, { isolation: 'container' })
+  assert.equal(
+    world.whys.get(asked)!.at(-1),
+    'no runner in group "default" can give a container: runner "r1": There is no container engine',
+  )
+  runner.hello!.isolation = both
+  world.dispatch.rosterChanged(runner)
+  assert.equal(runnerOf(asked), key('r1'))
+})
+
+test('what a group asks for is added where it is placed, and kept with that', async () => {
+  const world = openWorld()
+  world.groupBoxes = {
+    shared: { isolation: 'sandbox', network: { allow: ['a.example', 'db:5432@private'] } },
+  }
+  world.connect('weak', { group: 'shared' })
+  const asked = world.submit('ann', { group: 'shared' })
+  assert.match(
+    world.whys.get(asked)!.at(-1)!,
+    /^no runner in group "shared" can give a sandbox: runner "weak"/,
+  )
+  world.connect('r1', { group: 'shared', isolation: both })
+  await setImmediate()
+  world.connect('r2', { isolation: both })
+  const free = world.submit('ann')
+  const stricter = world.submit(
+    'ann',
+    { group: 'shared' },
+    {
+      isolation: 'container',
+      network: { allow: ['*.example', 'db:5432@private', 'pc@private'] },
+      image: 'node:22',
+    },
+  )
+  // A runner that is named is of whatever group it is.
+  const named = world.submit('ann', { runner: 'r1' }, { isolation: 'none' })
+  const sent = new Map(world.sent.map(({ runner, spec }) => [spec.attempt_id, { runner, spec }]))
+  const of = ({ spec }: typeof asked) => {
+    const { isolation, network, image } = sent.get(spec.attempt_id)!.spec
+    return { isolation, network, image }
+  }
+  const group = world.groupBoxes.shared
+  assert.deepEqual(of(asked), { ...group, image: undefined })
+  assert.deepEqual(of(named), { ...group, image: undefined })
+  assert.deepEqual(of(free), { isolation: undefined, network: undefined, image: undefined })
+  assert.deepEqual(of(stricter), {
+    isolation: 'container',
+    network: { allow: ['db:5432@private', 'a.example'] },
+    image: 'node:22',
+  })
+  assert.deepEqual(asked.box, group)
+  // The operator asks for less from now on: what was placed before keeps what it was placed with.
+  world.groupBoxes = {}
+  world.dispatch.startOn(asked, world.runners.get(key('r1'))!)
+  assert.equal(world.sent.at(-1)!.spec.isolation, 'sandbox')
+})
+
+test('a runner that comes back without the box is not sent what it was given before', async () => {
+  const world = openWorld()
+  const runner = world.connect('r1', { isolation: both })
+  const asked = world.submit('ann', {}, { isolation: 'sandbox' })
+  world.disconnect('r1', true)
+  // As after a downgrade: it says nothing of boxes any more.
+  runner.hello = { ...runner.hello!, isolation: undefined }
+  runner.link = { boot: 'again', sendText: () => assert.fail('sent'), send: () => {} } as never
+  world.dispatch.startOn(asked, runner)
+  await setImmediate()
+  assert.equal(asked.stage.type, 'waiting')
+  assert.match(world.whys.get(asked)!.at(-1)!, /can give a sandbox: runner "r1": its release/)
+  world.connect('r2', { isolation: both })
+  assert.equal(runnerOf(asked), key('r2'))
+})
+
+test('a run waits for the runner with its files, whose boxes are not known while it is away', () => {
+  const world = openWorld()
+  world.connect('r1', { isolation: sandboxOnly })
+  const run = { run_id: 'run_x' }
+  const first = world.submit('ann', {}, { ...run, attempt_id: 'run_x.1', isolation: 'sandbox' })
+  world.dispatch.begun(first)
+  world.end(first)
+  world.disconnect('r1', true)
+  // As a hub that was started anew knows it: from its store, which has nothing of boxes.
+  const runner = world.runners.get(key('r1'))!
+  runner.hello = { ...runner.hello!, isolation: undefined }
+  world.connect('r2', { isolation: both })
+  const second = world.submit('ann', {}, { ...run, attempt_id: 'run_x.2', isolation: 'sandbox' })
+  assert.equal(world.whys.get(second)!.at(-1), 'runner "r1", which has the files of this run, is away')
+  world.connect('r1', { isolation: sandboxOnly })
+  assert.equal(runnerOf(second), key('r1'))
+})
+
+test('a bot stands in a container of its own, whatever its group asks for', () => {
+  const world = openWorld()
+  world.groupBoxes = { default: { isolation: 'sandbox', network: 'none' } }
+  world.connect('r1', { containers: { engine: 'docker', version: '1' } })
+  const bot = world.submit('ann', { containers: true })
+  assert.equal(runnerOf(bot), key('r1'))
+  assert.equal(withGroupBox(bot.spec, { isolation: 'sandbox' }), bot.spec)
+})
+
+test('private hosts of a run reach no runner, but for those that its group opens', () => {
+  const spec = { requires: {}, network: { allow: ['db@private', 'a.example'] } as Network } as never
+  assert.deepEqual(withGroupBox(spec, {}).network, { allow: ['db', 'a.example'] })
+  assert.deepEqual(withGroupBox(spec, { network: { allow: ['db@private'] } }).network, {
+    allow: ['db@private'],
+  })
+})
