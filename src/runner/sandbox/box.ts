@@ -1,4 +1,5 @@
 import type { Isolation } from '../../contract/isolation.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import type { Launch } from './launch.ts'
 
 /** The places of the machine that processes in a box have, each at its own path; all else of it is not there. */
@@ -33,6 +34,10 @@ export interface Box {
   spares(pid: number): boolean
   /** Whether what was enclosed under that name got as far as its program. */
   began(name: string): boolean
+  /** Why that did not, where the box knows it. */
+  whyNot?(name: string): string | undefined
+  /** Measures the attempt, and tells past which limit it went, where the box holds it to its limits; absent: the machine does. */
+  limiter?(): Limiter
   /**
    * Kills all that is inside and waits for it; false where something survives. Keeps nothing of the variables. May be called
    * twice, and where nothing began.
@@ -62,6 +67,6 @@ export function unboxed(
   if (code === null || code === 0 || code >= 128 || box.began(name)) return undefined
   return {
     type: 'start_failed',
-    message: `Its ${box.isolation} could not be made: its standard error says why.`,
+    message: box.whyNot?.(name) ?? `Its ${box.isolation} could not be made: its standard error says why.`,
   }
 }

@@ -61,6 +61,8 @@ export const REFUSED: Readonly<
   userfaultfd: [323, 282],
   vhangup: [153, 58],
 }
+/** By name. */
+export const REFUSED_CALLS: readonly string[] = Object.keys(REFUSED)
 
 interface Machine {
   audit: number

@@ -1,0 +1,247 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptLimits } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { findProgram, isBelow, isFolder, realPath } from '../../platform/files.ts'
+import { procText, signal } from '../../platform/proc.ts'
+import type { Limiter } from '../limits/limiter.ts'
+import type { Box, BoxPlaces } from '../sandbox/box.ts'
+import type { Launch } from '../sandbox/launch.ts'
+import { ContainerLimiter } from './container-cgroup.ts'
+import type { ContainerImage } from './container-image.ts'
+import { containerBody, HOME_INSIDE } from './container-order.ts'
+import type { ContainerEnd, ContainerFiles, ContainerSpec, ContainerStatus } from './container-spec.ts'
+import { engineVariables, startScript } from './container-start.ts'
+import type { Containers } from './containers.ts'
+import { elfLoader } from './elf-loader.ts'
+
+export interface ContainerBoxOptions {
+  containers: Containers
+  /** In the attempt's folder. */
+  folder: string
+  /** Of the attempt, among all of this machine. */
+  key: string
+  image: string
+  limits: AttemptLimits
+  /** What the operator lets into every box. */
+  mounts: BoxPlaces
+  /** Folders of the hub and the runner: never in a box, but for what it is given below them. */
+  hidden: readonly string[]
+}
+
+const UNREMOVABLE_AFTER_MS = 10_000
+
+/** A box by a container engine: each thing that is enclosed is a container of its own, run by a program that stands for it outside. */
+export class ContainerBox implements Box {
+  readonly isolation = 'container'
+  readonly #options: ContainerBoxOptions
+  #image: ContainerImage | undefined
+
+  constructor(options: ContainerBoxOptions) {
+    this.#options = options
+  }
+
+  async prepare(): Promise<void> {
+    const { containers, folder, image } = this.#options
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    this.#image = await containers.image(image, () => undefined)
+  }
+
+  enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
+    const { containers, folder, key, limits, mounts, hidden } = this.#options
+    const image = this.#image!
+    const all = {
+      writable: [...places.writable, ...mounts.writable],
+      readable: [...places.readable, ...mounts.readable],
+    }
+    checkPlaces(launch.cwd, all)
+    const env = this.#environment(launch.env, all, image)
+    this.#checkLoader(launch, env.PATH!, all, image)
+    const io = join(folder, `io.${name}`)
+    rmSync(io, { recursive: true, force: true })
+    mkdirSync(io, { mode: 0o700 })
+    writeFileSync(join(io, 'start'), startScript({ ...launch, env }), { mode: 0o600 })
+    const files = this.#files(name)
+    rmSync(files.end, { force: true })
+    const container = `errand-${key}-${name.replaceAll(/[^A-Za-z0-9_.-]/g, '_')}`
+    const spec: ContainerSpec = {
+      docker: containers.env,
+      name: container,
+      image: image.name,
+      body: containerBody({
+        ...{ image, places: all, hidden, io, limits, more: [] },
+        etc: containers.etc(image.user),
+        labels: containers.labels(key),
+        env: engineVariables(env),
+      }),
+      limits,
+      io,
+      files,
+    }
+    writeFileSync(files.name, container)
+    writeFileSync(join(folder, `spec.${name}`), JSON.stringify(spec), { mode: 0o600 })
+    return {
+      argv: [process.execPath, programFile(), join(folder, `spec.${name}`)],
+      cwd: folder,
+      env: outsideEnvironment(launch.env),
+    }
+  }
+
+  /** None: they are ended with their container, which is told of a signal by the program that stands for it. */
+  members(): number[] {
+    return []
+  }
+
+  spares(pid: number): boolean {
+    return depthOf(pid) > depthOf('self')
+  }
+
+  limiter(): Limiter {
+    const { limits } = this.#options
+    return new ContainerLimiter({
+      limits,
+      notHeld: () => [],
+      pids: () => this.#running().flatMap(({ pid }) => pid ?? []),
+      ends: () => this.#ends(),
+    })
+  }
+
+  startFailure(): string | undefined {
+    return this.#ends().find(({ failure }) => failure !== undefined)?.failure
+  }
+
+  async end(): Promise<boolean> {
+    const { containers, folder } = this.#options
+    // At once, where this process may: the engine takes longer.
+    for (const { pid } of this.#running()) if (pid !== undefined) signal(pid, 'SIGKILL')
+    const until = performance.now() + UNREMOVABLE_AFTER_MS
+    for (;;) {
+      const left = namesIn(folder).filter((name) => name.startsWith('name.'))
+      try {
+        for (const name of left) {
+          await containers.remove(readFileSync(join(folder, name), 'utf8'))
+          rmSync(join(folder, name), { force: true })
+        }
+        break
+      } catch {
+        if (performance.now() > until) return false
+        await sleep(100)
+      }
+    }
+    for (const name of namesIn(folder))
+      if (/^(io|spec)\./.test(name)) rmSync(join(folder, name), { recursive: true, force: true })
+    return true
+  }
+
+  #files(name: string): ContainerFiles {
+    const file = (kind: string) => join(this.#options.folder, `${kind}.${name}`)
+    return { name: file('name'), status: file('status'), end: file('end') }
+  }
+
+  /** Those that have begun and not been removed. */
+  #running(): ContainerStatus[] {
+    const isLeft = ({ id, pid }: ContainerStatus) =>
+      pid === undefined || procText(pid, 'cgroup')?.includes(id)
+    return this.#read<ContainerStatus>('status')
+      .filter(({ name, value }) => existsSync(this.#files(name).name) && isLeft(value))
+      .map(({ value }) => value)
+  }
+
+  #ends(): ContainerEnd[] {
+    return this.#read<ContainerEnd>('end').map(({ value }) => value)
+  }
+
+  #read<T>(kind: 'status' | 'end'): { name: string; value: T }[] {
+    const { folder } = this.#options
+    return namesIn(folder)
+      .filter((file) => file.startsWith(`${kind}.`) && !file.endsWith('.tmp'))
+      .flatMap((file) => {
+        try {
+          const value = JSON.parse(readFileSync(join(folder, file), 'utf8')) as T
+          return [{ name: file.slice(kind.length + 1), value }]
+        } catch {
+          return []
+        }
+      })
+  }
+
+  #environment(
+    given: Launch['env'],
+    { writable, readable }: BoxPlaces,
+    image: ContainerImage,
+  ): Launch['env'] {
+    const { HOME = '', PATH = '' } = given
+    const mounted = (path: string) => isInside(path, [...writable, ...readable])
+    const folders = PATH.split(':').filter(Boolean)
+    // What is mounted is asked for by name; what else PATH says is this machine's, where the image has its own.
+    const path = [...folders.filter(mounted), ...image.path, ...folders]
+    return {
+      ...given,
+      PATH: [...new Set(path)].join(':'),
+      HOME: isInside(HOME, writable) ? HOME : HOME_INSIDE,
+      TMPDIR: '/tmp',
+      USER: 'errand',
+    }
+  }
+
+  /** Throws where a program of this machine that is to run in it is made for another libc than its image has. */
+  #checkLoader(
+    { argv, cwd }: Launch,
+    path: string,
+    { writable, readable }: BoxPlaces,
+    image: ContainerImage,
+  ) {
+    const places = [...writable, ...readable]
+    const mounted = path.split(':').filter((folder) => isInside(folder, places))
+    const program = findProgram(argv[0]!, mounted.join(':'), cwd)
+    if (program === undefined || !isInside(program, places)) return
+    const loader = elfLoader(realPath(program, cwd))
+    if (loader === undefined || image.loaders.includes(loader)) return
+    const has = image.loaders.length === 0 ? 'no libc' : libcOf(image.loaders[0]!)
+    throw new ErrandError(
+      'invalid_argument',
+      `The program ${program} is made for ${libcOf(loader)} (${loader}), and the image ${image.name} has ${has}.`,
+      { hint: `Use an image with ${libcOf(loader)}, or a build of the program for that image.` },
+    )
+  }
+}
+
+/** How many namespaces of processes it stands in. */
+const depthOf = (pid: number | 'self'): number =>
+  /^NSpid:\t(.*)$/m.exec(procText(pid, 'status') ?? '')?.[1]?.split('\t').length ?? 0
+
+const libcOf = (loader: string): string => (loader.includes('musl') ? 'musl' : 'glibc')
+
+const isInside = (path: string, places: readonly string[]): boolean =>
+  places.some((each) => isBelow(path, each))
+
+/** Throws where one is not there, or the program would begin outside of them. */
+function checkPlaces(cwd: string, { writable, readable }: BoxPlaces): void {
+  const missing = [...writable, ...readable].find((path) => !existsSync(path))
+  if (missing !== undefined)
+    throw new ErrandError('invalid_argument', `${missing} does not exist, and cannot be mounted.`)
+  if (!isFolder(cwd)) throw new ErrandError('invalid_argument', `The working folder ${cwd} does not exist.`)
+}
+
+/** Nothing of the step but the mark by which its processes are known: what stands outside is none of it. */
+const outsideEnvironment = ({ ERRAND_ATTEMPT_MARK }: Launch['env']): Launch['env'] => ({
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  ...(ERRAND_ATTEMPT_MARK === undefined ? {} : { ERRAND_ATTEMPT_MARK }),
+})
+
+/** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
+function programFile(): string {
+  const files = ['container-program.ts', 'container.cjs', '../container.cjs'].map((name) =>
+    resolve(import.meta.dirname, name),
+  )
+  return files.find((file) => existsSync(file)) ?? files[1]!
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,95 @@
+import type { AttemptLimits, AttemptUsage } from '../../contract/attempt.ts'
+import { procText } from '../../platform/proc.ts'
+import { CgroupV1Limiter } from '../limits/cgroup-v1.ts'
+import { CgroupV2Limiter } from '../limits/cgroup-v2.ts'
+import { cgroupPlaces } from '../limits/cgroups.ts'
+import { type Breach, type Limiter, machineOutOfMemory, outOfMemory } from '../limits/limiter.ts'
+import type { ContainerEnd } from './container-spec.ts'
+
+/** The cgroup that holds a process of a container, made by the engine; undefined where it is not to be seen here. */
+export function cgroupOf(pid: number, limits: AttemptLimits): Limiter | undefined {
+  const { v1, v2 } = cgroupPlaces(procText('self', 'mountinfo') ?? '', procText(pid, 'cgroup') ?? '')
+  const memory = v1.get('memory')
+  const cpuacct = v1.get('cpuacct')
+  if (memory !== undefined && cpuacct !== undefined) {
+    const folders = { memory, cpuacct, pids: v1.get('pids'), cpu: v1.get('cpu') }
+    return new CgroupV1Limiter(folders, limits)
+  }
+  return v2 === undefined ? undefined : new CgroupV2Limiter({ folder: v2, cpu: true }, limits)
+}
+
+export interface ContainerLimiterOptions {
+  limits: AttemptLimits
+  /** Limits that the engine does not hold. */
+  notHeld(): readonly (keyof AttemptLimits)[]
+  /** First processes, on this machine, of the attempt's containers that run. */
+  pids(): readonly number[]
+  /** The ends of those that ran. */
+  ends(): readonly ContainerEnd[]
+}
+
+/** Tells how an attempt in containers is held: the engine does that; what it tells afterwards counts, and until then the cgroup. */
+export class ContainerLimiter implements Limiter {
+  readonly enter = []
+  readonly #options: ContainerLimiterOptions
+  #heldBy: AttemptUsage['held_by'] | undefined
+  #running: readonly [pid: number, limiter: Limiter][] = []
+  #peakBytes = 0
+
+  constructor(options: ContainerLimiterOptions) {
+    this.#options = options
+  }
+
+  get heldBy(): AttemptUsage['held_by'] {
+    const told = this.#options.ends().findLast(({ held_by }) => held_by !== undefined)
+    return told?.held_by ?? this.#heldBy ?? 'cgroup_v2'
+  }
+
+  get notHeld(): readonly (keyof AttemptLimits)[] {
+    return this.#options.notHeld()
+  }
+
+  make(): void {}
+  begun(): void {}
+  seal(): void {}
+
+  look(): Breach | undefined {
+    const { limits, pids, ends } = this.#options
+    this.#running = pids().flatMap((pid) => {
+      const limiter = this.#running.find(([known]) => known === pid)?.[1] ?? cgroupOf(pid, limits)
+      return limiter === undefined ? [] : [[pid, limiter]]
+    })
+    let breach: Breach | undefined
+    for (const [, limiter] of this.#running) {
+      this.#heldBy = limiter.heldBy
+      breach ??= limiter.look()
+      this.#peakBytes = Math.max(this.#peakBytes, limiter.measure().peak_memory_bytes ?? 0)
+    }
+    if (breach !== undefined) return breach
+    const killed = ends().find(({ oom }) => oom)
+    if (killed === undefined) return undefined
+    const { memory_bytes } = limits
+    const used = killed.peak_memory_bytes ?? (this.#peakBytes || undefined)
+    return memory_bytes === undefined
+      ? machineOutOfMemory(used)
+      : outOfMemory(used ?? memory_bytes, memory_bytes)
+  }
+
+  members(): number[] {
+    return []
+  }
+
+  measure(): Pick<AttemptUsage, 'peak_memory_bytes' | 'cpu_ms'> {
+    const now = this.#running.map(([, limiter]) => limiter.measure())
+    const told = this.#options.ends()
+    const peak = Math.max(this.#peakBytes, ...[...told, ...now].map((each) => each.peak_memory_bytes ?? 0))
+    const figures = told.length > 0 ? told : now
+    const cpu = figures.map((each) => each.cpu_ms ?? 0).reduce((sum, each) => sum + each, 0)
+    const known = figures.some(({ cpu_ms }) => cpu_ms !== undefined)
+    return { peak_memory_bytes: peak || undefined, cpu_ms: known ? cpu : undefined }
+  }
+
+  remove(): boolean {
+    return true
+  }
+}

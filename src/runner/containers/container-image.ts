@@ -1,0 +1,229 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { ErrandError } from '../../contract/errors.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { ContainerAnswer, ImageAnswer } from '../docker/docker-answers.ts'
+import type { DockerClient } from '../docker/docker-client.ts'
+import { isGone } from '../docker/docker-errors.ts'
+import { imageVolumes, pull } from '../docker/images.ts'
+import { bind } from './container-spec.ts'
+
+/** The facts of an engine that hang on nothing else. */
+export interface EngineFacts {
+  /** Unlike that of any other engine. */
+  id: string
+  /** Of its machine, as images name it. */
+  arch: string
+  hasSeccomp: boolean
+  isRootless: boolean
+  cpus: number
+}
+
+/** What a container of an image needs to be made. */
+export interface ContainerImage {
+  /** As it was asked for. */
+  name: string
+  id: string
+  engine: EngineFacts
+  /** Of PATH. */
+  path: readonly string[]
+  volumes: readonly string[]
+  /** By whom the files of this process are seen as its own. */
+  user: string
+  /** Absent: the engine's own. */
+  usernsMode?: 'host'
+  /** Loaders of programs that it has: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
+  loaders: readonly string[]
+}
+
+interface Known {
+  docker: DockerClient
+  engine: EngineFacts
+  /** Folder for what was found, and for what it takes to find it. */
+  folder: string
+  labels: Readonly<Record<string, string>>
+}
+
+type FullImage = ImageAnswer & { Architecture: string; Config?: { Env?: string[] | null } }
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** What a trial of an image has shown, kept for later processes of the runner. */
+const Trial = z.object({
+  user: z.string(),
+  usernsMode: z.literal('host').optional(),
+  loaders: z.array(z.string()),
+})
+type Trial = z.infer<typeof Trial>
+
+/** The image, pulled where it is not there. Throws `not_found`, `pull_refused`, `unavailable`, `invalid_argument`. */
+export async function containerImage(
+  known: Known,
+  name: string,
+  progress: (line: string) => void,
+): Promise<ContainerImage> {
+  const { docker, engine } = known
+  let found = await lookUp(docker, name)
+  if (found === undefined) {
+    progress(`Pulling the image ${name}.`)
+    await pull(docker, { image: name, progress, signal: new AbortController().signal })
+    found = await lookUp(docker, name)
+  }
+  if (found === undefined)
+    throw new ErrandError('not_found', `The image ${name} is gone again.`, { hint: 'Try it once more.' })
+  if (found.Architecture !== engine.arch)
+    throw new ErrandError(
+      'invalid_argument',
+      `The image ${name} is made for ${found.Architecture}, and this machine is ${engine.arch}.`,
+      { hint: `Name an image for ${engine.arch}.` },
+    )
+  const path = found.Config?.Env?.find((each) => each.startsWith('PATH='))?.slice('PATH='.length)
+  return {
+    ...(await trialOf(known, found.Id, name)),
+    ...{ name, id: found.Id, engine },
+    path: (path || DEFAULT_PATH).split(':'),
+    volumes: imageVolumes(found.Config),
+  }
+}
+
+async function lookUp(docker: DockerClient, name: string): Promise<FullImage | undefined> {
+  try {
+    return await docker.ask<FullImage>('GET', `/images/${name}/json`)
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
+async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
+  const { engine, folder } = known
+  const file = join(folder, 'images', `${engine.id}-${id}-${ownUser()}.json`.replaceAll(/[^\w.-]/g, '_'))
+  try {
+    return Trial.parse(JSON.parse(readFileSync(file, 'utf8')))
+  } catch {
+    const trial = await tryImage(known, id, name)
+    mkdirSync(join(folder, 'images'), { recursive: true, mode: 0o700 })
+    writeFileAtomic(file, JSON.stringify(trial), { mode: 0o600, durable: false })
+    return trial
+  }
+}
+
+const ownUser = (): string => `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`
+
+/** Answers the question that stands in its folder, and names the loaders that are there. */
+const TRIAL = `cd "$0" && read -r question <question || exit 21
+: >mine || exit 22
+for each in /lib/ld-* /lib64/ld-* /lib/*/ld-linux* /libexec/ld-*; do [ -e "$each" ] && printf '%s\\n' "$each"; done >mine
+printf '%s\\n' "$question" >answer`
+
+/**
+ * Runs a container of it that does nothing but this: sees a file of this machine at its own path, and writes one that belongs to
+ * this process. An engine on another machine, in another container or with users of its own shows itself by that.
+ */
+async function tryImage(known: Known, id: string, name: string): Promise<Trial> {
+  const { engine } = known
+  const users: { user: string; usernsMode?: 'host' }[] = [
+    // Its root is who has started it.
+    { user: engine.isRootless ? '0:0' : ownUser() },
+    { user: ownUser(), usernsMode: 'host' },
+  ]
+  let why = ''
+  for (const as of users) {
+    const tried = await tryAs(known, id, as)
+    if (tried.type === 'works') return { ...as, loaders: tried.loaders }
+    if (tried.type === 'no_shell')
+      throw new ErrandError('invalid_argument', `The image ${name} has no /bin/sh.`, {
+        hint: 'Steps and agents begin by it: name an image that has a shell.',
+      })
+    if (tried.type === 'elsewhere') throw elsewhere(known, tried.why)
+    why = tried.why
+  }
+  throw new ErrandError('unavailable', `A container may not write what belongs to this user: ${why}.`, {
+    hint: 'Docker maps users (userns-remap): run the runner as the user that its containers have, or let it be done by isolation: sandbox.',
+  })
+}
+
+type Tried =
+  | { type: 'works'; loaders: string[] }
+  | { type: 'no_shell' }
+  | { type: 'elsewhere'; why: string }
+  | { type: 'not_ours'; why: string }
+
+async function tryAs(
+  { docker, folder, labels }: Known,
+  Image: string,
+  { user, usernsMode }: { user: string; usernsMode?: 'host' },
+): Promise<Tried> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const dir = mkdtempSync(join(folder, 'trial-'))
+  const question = randomBytes(12).toString('hex')
+  writeFileSync(join(dir, 'question'), `${question}\n`)
+  chmodSync(dir, 0o700)
+  const body = {
+    Image,
+    User: user,
+    Entrypoint: ['/bin/sh', '-c', TRIAL, dir],
+    Cmd: [],
+    WorkingDir: '/',
+    Labels: labels,
+    Healthcheck: { Test: ['NONE'] },
+    HostConfig: {
+      NetworkMode: 'none',
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges'],
+      ReadonlyRootfs: true,
+      Mounts: [bind(dir, dir, false)],
+      LogConfig: { Type: 'none' },
+      Init: true,
+      ...(usernsMode === undefined ? {} : { UsernsMode: usernsMode }),
+    },
+  }
+  let id: string | undefined
+  try {
+    id = (await docker.ask<{ Id: string }>('POST', '/containers/create', { body })).Id
+    await docker.ask('POST', `/containers/${id}/start`)
+    await docker.ask('POST', `/containers/${id}/wait`)
+    const { State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
+    return outcome(dir, question, State.ExitCode)
+  } catch (error) {
+    const { message } = error as Error
+    if (/\/bin\/sh.*(no such file|not found)|exec format error/is.test(message)) return { type: 'no_shell' }
+    if (/bind source path does not exist|mount|not shared|file sharing/i.test(message))
+      return { type: 'elsewhere', why: message }
+    throw error
+  } finally {
+    if (id !== undefined)
+      await docker
+        .ask('DELETE', `/containers/${id}`, { query: { force: true, v: true } })
+        .catch(() => undefined)
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+function outcome(dir: string, question: string, code: number): Tried {
+  try {
+    const answer = readFileSync(join(dir, 'answer'), 'utf8').trim()
+    const { uid } = statSync(join(dir, 'answer'))
+    if (answer !== question) return { type: 'elsewhere', why: 'it read another file' }
+    if (uid !== process.getuid?.())
+      return { type: 'not_ours', why: `what it writes belongs to the user ${uid}` }
+    const loaders = readFileSync(join(dir, 'mine'), 'utf8').split('\n').filter(Boolean)
+    return { type: 'works', loaders }
+  } catch {
+    if (code === 22) return { type: 'not_ours', why: 'it may not write there' }
+    // A folder that is closed to others looks empty to a user who is mapped to another.
+    if (code === 21) return { type: 'not_ours', why: 'it may not read there' }
+    return { type: 'elsewhere', why: `its exit code was ${code}` }
+  }
+}
+
+const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
+  new ErrandError(
+    'unavailable',
+    `Docker at ${docker.address} does not see the files of this runner, such as ${folder} (${why.trim()}).`,
+    {
+      hint: 'A runner that itself runs in a container: mount its folders into it at the same paths that they have on the machine of the engine (-v /srv/errand:/srv/errand, ERRAND_HOME=/srv/errand).',
+    },
+  )

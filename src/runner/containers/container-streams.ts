@@ -1,0 +1,117 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, fstatSync, openSync, readlinkSync, symlinkSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
+import { promisify } from 'node:util'
+import { type BindMount, bind } from './container-spec.ts'
+
+const execute = promisify(execFile)
+
+/** The lines by which the script in a container says how far it is. */
+export type Said =
+  | { type: 'began' }
+  | { type: 'missing' }
+  | { type: 'folder' }
+  | { type: 'done'; code: number }
+  /** Its processes are gone. */
+  | { type: 'gone' }
+
+/**
+ * The streams of this process as a container has them. A file stands in it as it is, so that nothing of what is put out goes
+ * through the engine or through this process: no end of either loses a byte. What is no file comes through a named pipe.
+ */
+export class ContainerStreams {
+  /** Of files that stand in the container. */
+  readonly mounts: readonly BindMount[]
+  readonly #folder: string
+  readonly #piped: readonly string[]
+  /** Ends of pipes that are held until the container has opened its own: what comes before would see an end, or be lost. */
+  #held: number[] = []
+  #copies: Promise<unknown>[] = []
+
+  constructor(folder: string) {
+    this.#folder = folder
+    const mounts: BindMount[] = []
+    const piped: string[] = []
+    for (const [fd, name] of ['stdin', 'stdout', 'stderr'].entries()) {
+      const file = readlinkSync(`/proc/self/fd/${fd}`)
+      const link = join(folder, name)
+      if (file === '/dev/null') symlinkSync(file, link)
+      else if (fd > 0 && fstatSync(fd).isFile() && fstatSync(fd).nlink > 0) {
+        mounts.push(bind(file, `/run/errand-${name}`, false))
+        symlinkSync(`/run/errand-${name}`, link)
+      } else piped.push(name)
+    }
+    this.mounts = mounts
+    this.#piped = piped
+  }
+
+  /** Makes the pipes. */
+  async make(): Promise<void> {
+    const names = ['said', 'park', ...this.#piped]
+    await execute('mkfifo', ['-m', '600', ...names.map((name) => join(this.#folder, name))])
+  }
+
+  /** Before the container is started: what goes through pipes is copied from now on. `hear`: each thing that its script says. */
+  open(hear: (said: Said) => void): void {
+    const read = (name: string) => this.#open(name, constants.O_RDONLY)
+    const write = (name: string) => this.#open(name, constants.O_WRONLY)
+    const said = reader(read('said'))
+    this.#held.push(write('said'))
+    createInterface({ input: said }).on('line', (line) => {
+      if (line === 'began') this.#letGo()
+      hear(saidOf(line))
+    })
+    said.once('end', () => hear({ type: 'gone' }))
+    if (this.#piped.includes('stdin')) {
+      this.#held.push(read('stdin'), write('stdin'))
+      const into = writer(write('stdin'))
+      void copied(process.stdin, into).then(() => into.end())
+    }
+    for (const [name, fd] of [['stdout', 1] as const, ['stderr', 2] as const])
+      if (this.#piped.includes(name)) {
+        const from = reader(read(name))
+        this.#held.push(write(name))
+        const stat = fstatSync(fd)
+        const into =
+          stat.isFIFO() || stat.isSocket() ? writer(fd) : fd === 1 ? process.stdout : process.stderr
+        this.#copies.push(copied(from, into))
+      }
+  }
+
+  /** All that was put out is passed on. The container is gone. */
+  async drained(): Promise<void> {
+    this.#letGo()
+    await Promise.all(this.#copies)
+  }
+
+  #letGo(): void {
+    for (const fd of this.#held.splice(0)) closeSync(fd)
+  }
+
+  #open(name: string, mode: number): number {
+    return openSync(join(this.#folder, name), mode | constants.O_NONBLOCK)
+  }
+}
+
+const reader = (fd: number): Socket => new Socket({ fd, readable: true, writable: false })
+const writer = (fd: number): Socket => new Socket({ fd, readable: false, writable: true })
+
+/** Copies all of it. Where what it goes into is closed, it is closed too: who writes learns of that. */
+async function copied(from: Readable, into: Writable): Promise<void> {
+  const closed = new Promise<void>((resolve) => from.once('close', resolve).once('end', resolve))
+  into.on('error', () => from.destroy())
+  from.on('error', () => from.destroy())
+  from.pipe(into, { end: false })
+  await closed
+  if (into.writable) await new Promise((resolve) => into.write('', resolve))
+}
+
+function saidOf(line: string): Said {
+  const [type, code] = line.split(' ')
+  if (type === 'began' || type === 'missing' || type === 'folder') return { type }
+  return type === 'done' && /^\d{1,3}$/.test(code ?? '') ? { type, code: Number(code) } : { type: 'gone' }
+}

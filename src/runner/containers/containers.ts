@@ -1,0 +1,194 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import { randomText } from '../../contract/ids.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { ListedContainer } from '../docker/docker-answers.ts'
+import { DockerClient, type DockerEnv } from '../docker/docker-client.ts'
+import { dockerError, isBeingRemoved, isGone, notReached } from '../docker/docker-errors.ts'
+import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
+
+const ANSWERS_WITHIN_MS = 10_000
+/** A trial of an image takes a second. */
+const TRIAL_MS = 60 * 60_000
+/** Of an attempt, among all of this machine. */
+const KEY_LABEL = 'errand.attempt_key'
+const OWN_LABEL = 'errand.box'
+
+export interface ContainersOptions {
+  /** Folder of what all containers of attempts share: one for each folder of attempts. */
+  stateDir: string
+  /** The variables by which the engine is found. */
+  env: DockerEnv
+}
+
+/** What a try of the engine has shown. */
+export type EngineFound = { type: 'usable' } | { type: 'unusable'; why: string; hint?: string }
+
+interface DockerInfo {
+  ID: string
+  OSType: string
+  NCPU: number
+  SecurityOptions?: readonly string[]
+}
+
+/** The engine of this machine, as far as containers of attempts need it. */
+export class Containers {
+  readonly docker: DockerClient
+  /** The variables by which the engine is found. */
+  readonly env: Readonly<Record<string, string>>
+  readonly #stateDir: string
+  #engine: Promise<EngineFacts> | undefined
+  /** By name; each is looked up once at a time. */
+  readonly #images = new Map<string, Promise<ContainerImage>>()
+
+  /** Asks nothing of the engine. */
+  constructor({ stateDir, env }: ContainersOptions) {
+    this.#stateDir = stateDir
+    this.docker = new DockerClient(env)
+    this.env = Object.fromEntries(
+      ['DOCKER_HOST', 'DOCKER_TLS_VERIFY', 'DOCKER_CERT_PATH'].flatMap((name) =>
+        env[name] === undefined ? [] : [[name, env[name]]],
+      ),
+    )
+  }
+
+  /** Whether attempts can have containers here. */
+  async find(): Promise<EngineFound> {
+    try {
+      await this.engine()
+      return { type: 'usable' }
+    } catch (error) {
+      const { message, hint } = error as ErrandError
+      return { type: 'unusable', why: message, hint }
+    }
+  }
+
+  /** Asked once, and again where it was away. Throws `unavailable`. */
+  engine(): Promise<EngineFacts> {
+    this.#engine ??= this.#look().catch((error) => {
+      this.#engine = undefined
+      throw error
+    })
+    return this.#engine
+  }
+
+  /** Looked up anew each time, so that a name may come to mean another. `progress`: lines for a person, of what takes long. */
+  async image(name: string, progress: (line: string) => void): Promise<ContainerImage> {
+    const engine = await this.engine()
+    const known = { docker: this.docker, engine, folder: this.#stateDir, labels: this.labels() }
+    const looked =
+      this.#images.get(name) ?? containerImage(known, name, progress).finally(() => this.#images.delete(name))
+    this.#images.set(name, looked)
+    return await this.#told(`look up the image ${name}`, looked)
+  }
+
+  /** By them the containers of this machine's attempts are known. */
+  labels(key?: string): Record<string, string> {
+    return { [OWN_LABEL]: this.#name(), ...(key === undefined ? {} : { [KEY_LABEL]: key }) }
+  }
+
+  /** Files that stand in the /etc of each container whose processes are that user's. */
+  etc(user: string): string[] {
+    const [uid, gid] = user.split(':')
+    const folder = join(this.#stateDir, `etc-${uid}-${gid}`)
+    const own = uid === '0' ? '' : `errand:x:${uid}:${gid}:errand:/home/errand:/bin/sh\n`
+    const files = {
+      passwd: `root:x:0:0:root:/home/errand:/bin/sh\n${own}nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n`,
+      group: `root:x:0:\n${gid === '0' ? '' : `errand:x:${gid}:\n`}nogroup:x:65534:\n`,
+      hosts: '127.0.0.1 localhost errand\n::1 localhost\n',
+      // Nobody listens there, which all resolvers but musl's see at once; that one goes by its timeout.
+      'resolv.conf': 'nameserver 127.0.0.1\noptions timeout:0 attempts:1\n',
+    }
+    mkdirSync(folder, { recursive: true, mode: 0o755 })
+    return Object.entries(files).map(([name, text]) => {
+      const file = join(folder, name)
+      // Containers that run have it: it is not made anew.
+      if (!existsSync(file)) writeFileSync(file, text)
+      return file
+    })
+  }
+
+  /** With all that runs in it. One that is gone is no error. */
+  async remove(nameOrId: string): Promise<void> {
+    const request = { query: { force: true, v: true }, signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
+    try {
+      await this.docker.ask('DELETE', `/containers/${nameOrId}`, request)
+    } catch (error) {
+      if (isGone(error)) return
+      if (!isBeingRemoved(error)) throw error
+      await this.docker.ask('POST', `/containers/${nameOrId}/wait`, { query: { condition: 'removed' } })
+    }
+  }
+
+  /**
+   * Removes the containers of attempts that are not held (any more): what a crash has left. Answers how many. Nothing is asked
+   * of the engine where there never was one.
+   */
+  async sweep(holds: (key: string) => boolean): Promise<number> {
+    if (!existsSync(this.#nameFile)) return 0
+    const query = { all: true, filters: { label: [`${OWN_LABEL}=${this.#name()}`] } }
+    const found = await this.#told(
+      'list containers',
+      this.docker.ask<ListedContainer[]>('GET', '/containers/json', { query }),
+    )
+    let removed = 0
+    for (const { Id, Labels, Created } of found) {
+      const key = Labels[KEY_LABEL]
+      if (key === undefined ? Date.now() - Created * 1000 < TRIAL_MS : holds(key)) continue
+      await this.#told(`remove the container ${Id}`, this.remove(Id))
+      removed++
+    }
+    return removed
+  }
+
+  async #look(): Promise<EngineFacts> {
+    const { docker } = this
+    if (!docker.isHere)
+      throw new ErrandError(
+        'unavailable',
+        `Docker at ${docker.address} is another machine's: what stands on this one cannot be mounted there.`,
+        { hint: 'Use an engine of this machine: leave out DOCKER_HOST, or set it to unix:///…/docker.sock.' },
+      )
+    const within = { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
+    const asked = docker.ask<DockerInfo>('GET', '/info', within)
+    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#told('tell of itself', asked)
+    const version = docker.ask<{ Arch: string }>('GET', '/version', within)
+    const { Arch } = await this.#told('tell its version', version)
+    if (OSType !== 'linux')
+      throw new ErrandError('unavailable', `Docker at ${docker.address} runs containers of ${OSType} only.`, {
+        hint: 'Switch it to Linux containers.',
+      })
+    const has = (name: string) => SecurityOptions.some((option) => option.split(',')[0] === `name=${name}`)
+    return { id: ID, arch: Arch, cpus: NCPU, hasSeccomp: has('seccomp'), isRootless: has('rootless') }
+  }
+
+  /** Of this machine's folder of attempts: two that share an engine leave each other's alone. */
+  #name(): string {
+    if (!existsSync(this.#nameFile)) {
+      mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 })
+      writeFileAtomic(this.#nameFile, randomText(16), { mode: 0o600 })
+    }
+    return readFileSync(this.#nameFile, 'utf8')
+  }
+
+  get #nameFile(): string {
+    return join(this.#stateDir, 'containers-name')
+  }
+
+  async #told<T>(doing: string, call: Promise<T>): Promise<T> {
+    const { address } = this.docker
+    try {
+      return await call
+    } catch (error) {
+      if ((error as Error).name === 'TimeoutError')
+        throw new ErrandError(
+          'unavailable',
+          `Docker at ${address} does not answer: it did not ${doing} within ${ANSWERS_WITHIN_MS / 1000} s.`,
+          { hint: 'Look what holds it up; a restart of Docker may help.' },
+        )
+      const told = dockerError(doing, address, error)
+      throw told instanceof ErrandError ? told : notReached(address, error)
+    }
+  }
+}

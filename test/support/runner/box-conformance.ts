@@ -1,0 +1,310 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ChildWith, spawnGroup } from '../../../src/platform/child-tree.ts'
+import { listProcesses } from '../../../src/platform/proc.ts'
+import type { Box, BoxPlaces } from '../../../src/runner/sandbox/box.ts'
+import type { Launch } from '../../../src/runner/sandbox/launch.ts'
+
+/** What a box of one kind has beside what all have. */
+export interface BoxKind {
+  /** Reason to skip. */
+  skip: string | false
+  /** A box whose files stand in that folder; `hidden` folders are in none. It goes with the test. */
+  open(t: TestContext, folder: string, hidden: readonly string[]): Promise<Box>
+}
+
+interface Ended {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: Buffer
+  stderr: Buffer
+}
+
+type Piped = ChildWith<'stdin' | 'stdout' | 'stderr'>
+
+/** A box with a workspace, prepared. */
+class BoxUnderTest {
+  readonly dir: string
+  readonly workspace: string
+  readonly hidden: string
+  box!: Box
+  #count = 0
+
+  private constructor(dir: string) {
+    this.dir = dir
+    this.workspace = join(dir, 'workspace')
+    this.hidden = join(dir, 'hidden')
+    for (const folder of [this.workspace, this.hidden]) mkdirSync(folder)
+    writeFileSync(join(this.hidden, 'token'), 'of-the-hub')
+  }
+
+  static async open(t: TestContext, kind: BoxKind): Promise<BoxUnderTest> {
+    const dir = mkdtempSync(join(tmpdir(), 'errand-box-'))
+    const under = new BoxUnderTest(dir)
+    t.after(async () => {
+      await under.box?.end()
+      rmSync(dir, { recursive: true, force: true })
+    })
+    under.box = await kind.open(t, join(dir, 'box'), [under.hidden])
+    await under.box.prepare()
+    return under
+  }
+
+  launch(script: string, env: Record<string, string> = {}, ...args: string[]): Launch {
+    const PATH = '/usr/local/bin:/usr/bin:/bin'
+    return { argv: ['sh', '-c', script, 'sh', ...args], cwd: this.workspace, env: { PATH, ...env } }
+  }
+
+  enclose(launch: Launch, places: Partial<BoxPlaces> = {}): Launch {
+    const { writable = [this.workspace], readable = [] } = places
+    return this.box.enclose(launch, { writable, readable }, `test${++this.#count}`)
+  }
+
+  /** Begun with pipes. */
+  begin(launch: Launch, places?: Partial<BoxPlaces>): Piped {
+    const { argv, cwd, env } = this.enclose(launch, places)
+    return spawnGroup<'stdin' | 'stdout' | 'stderr'>(argv, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
+  }
+
+  async run(launch: Launch, places?: Partial<BoxPlaces>): Promise<Ended> {
+    const child = this.begin(launch, places)
+    child.stdin.end()
+    return await ended(child)
+  }
+
+  /** All that a script prints, which must end well. */
+  async prints(script: string, places?: Partial<BoxPlaces>): Promise<string> {
+    const { code, stdout, stderr } = await this.run(this.launch(script), places)
+    assert.equal(code, 0, `${stdout}${stderr}`)
+    return stdout.toString()
+  }
+
+  /** With its output in files, as attempts have it. */
+  async runIntoFiles(launch: Launch): Promise<Ended> {
+    const { argv, cwd, env } = this.enclose(launch)
+    const [out, err] = [join(this.dir, 'out'), join(this.dir, 'err')]
+    const stdio = ['ignore', openSync(out, 'w', 0o600), openSync(err, 'w', 0o600)] as const
+    const child = spawnGroup(argv, { cwd, env, stdio: [...stdio] })
+    const [code, signal] = await once(child, 'exit')
+    return { code, signal, stdout: readFileSync(out), stderr: readFileSync(err) }
+  }
+}
+
+async function ended(child: Piped): Promise<Ended> {
+  const closed = once(child, 'close')
+  const [stdout, stderr] = await Promise.all([buffer(child.stdout), buffer(child.stderr)])
+  const [code, signal] = await closed
+  return { code, signal, stdout, stderr }
+}
+
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await sleep(10)
+}
+
+/** Reads to the end, with a pause before each of the first pieces. */
+async function readSlowly(stream: Readable): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of stream) {
+    pieces.push(piece as Buffer)
+    if (pieces.length < 50) await sleep(5)
+  }
+  return Buffer.concat(pieces)
+}
+
+/** A text that is in the command line of nothing else. */
+const lineOf = (marker: string): boolean =>
+  (listProcesses() ?? []).some(({ pid }) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(marker)
+    } catch {
+      return false
+    }
+  })
+
+/** What every box does, whatever it is made of. */
+export function boxConformance(name: string, kind: BoxKind): void {
+  const { skip } = kind
+  const boxTest = (what: string, body: (under: BoxUnderTest, t: TestContext) => Promise<void>) =>
+    test(`${name}: ${what}`, { skip }, async (t) => await body(await BoxUnderTest.open(t, kind), t))
+
+  boxTest('a program has its arguments, folder, input, streams and exit code', async (under) => {
+    const script = 'cat; pwd; printf "%s|" "$@"; echo to-stderr >&2; exit 7'
+    const child = under.begin(under.launch(script, {}, "it's", 'a "b"', '$HOME\n*', ''))
+    child.stdin.end('from outside\n')
+    const { code, stdout, stderr } = await ended(child)
+    assert.equal(code, 7)
+    assert.equal(stdout.toString(), `from outside\n${under.workspace}\nit's|a "b"|$HOME\n*||`)
+    assert.equal(stderr.toString(), 'to-stderr\n')
+  })
+
+  boxTest('it is answered while its input stays open, and sees its end', async (under) => {
+    const child = under.begin(under.launch('while read -r line; do echo "got $line"; done; echo over'))
+    const lines = child.stdout.setEncoding('utf8').iterator()
+    const heard = async () => String((await lines.next()).value)
+    child.stdin.write('one\n')
+    assert.equal(await heard(), 'got one\n')
+    child.stdin.write('two\n')
+    assert.equal(await heard(), 'got two\n')
+    child.stdin.end()
+    assert.equal(await heard(), 'over\n')
+    assert.deepEqual(await once(child, 'exit'), [0, null])
+  })
+
+  const MANY = 'i=0; while [ $i -lt 40000 ]; do echo "line $i of what is put out"; i=$((i+1)); done'
+  const many = Array.from({ length: 40_000 }, (_, i) => `line ${i} of what is put out\n`).join('')
+  const digest = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
+
+  boxTest('no byte is lost to a slow reader, or by a quick end', async (under) => {
+    const child = under.begin(under.launch(`${MANY}; echo last >&2`))
+    child.stdin.end()
+    const [stdout, stderr] = await Promise.all([readSlowly(child.stdout), buffer(child.stderr)])
+    assert.equal(digest(stdout), digest(many))
+    assert.equal(stderr.toString(), 'last\n')
+  })
+
+  boxTest('into files it puts out as much, in order', async (under) => {
+    const { code, stdout, stderr } = await under.runIntoFiles(under.launch(`${MANY}; echo last >&2; exit 3`))
+    assert.deepEqual([code, digest(stdout), stderr.toString()], [3, digest(many), 'last\n'])
+  })
+
+  boxTest('what is no text comes as it is', async (under) => {
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+    const child = under.begin(under.launch('cat'))
+    Readable.from([bytes]).pipe(child.stdin)
+    assert.deepEqual((await ended(child)).stdout, bytes)
+  })
+
+  boxTest('a signal that killed the program is told as a shell tells it', async (under) => {
+    const { code } = await under.run(under.launch('kill -9 $$'))
+    assert.equal(code, 137)
+  })
+
+  boxTest('SIGTERM reaches the program, which has its time and its last words', async (under) => {
+    const child = under.begin(
+      under.launch('trap "echo bye; exit 5" TERM; echo up; while :; do sleep 0.05; done'),
+    )
+    const first = once(child.stdout, 'data')
+    assert.equal(String(await first), 'up\n')
+    const rest = buffer(child.stdout)
+    for (const { pid, group } of listProcesses() ?? [])
+      if (group === child.pid && !under.box.spares(pid)) process.kill(pid, 'SIGTERM')
+    for (const pid of under.box.members()) if (!under.box.spares(pid)) process.kill(pid, 'SIGTERM')
+    const [code] = await once(child, 'exit')
+    assert.equal(code, 5)
+    assert.equal((await rest).toString(), 'bye\n')
+  })
+
+  boxTest('its places are there at their own paths, and nothing else of the machine', async (under) => {
+    const lent = join(under.dir, 'lent')
+    mkdirSync(lent)
+    writeFileSync(join(lent, 'file'), 'lent\n')
+    const script = `cat ${lent}/file; echo new >made; ls ${under.hidden} 2>/dev/null
+      (echo x >${lent}/file) 2>/dev/null && echo written; (echo x >/usr/x) 2>/dev/null && echo usr
+      ls -A ${under.dir}; ls /root 2>/dev/null; ls /home; test -e /var/run/docker.sock && echo engine; true`
+    const said = await under.prints(script, { readable: [lent] })
+    assert.deepEqual(said.trim().split('\n').sort(), ['errand', 'lent', 'lent', 'workspace'])
+    assert.equal(readFileSync(join(under.workspace, 'made'), 'utf8'), 'new\n')
+    assert.equal(readFileSync(join(lent, 'file'), 'utf8'), 'lent\n')
+  })
+
+  boxTest('folders of the hub are not in it, even where what is around them is', async (under) => {
+    const said = await under.prints(`ls -A ${under.hidden}; cat ${under.hidden}/token || echo none`, {
+      writable: [under.workspace, under.dir],
+    })
+    assert.equal(said.trim(), 'none')
+  })
+
+  boxTest('its variables are those of the launch, and HOME and /tmp its own', async (under, t) => {
+    process.env.ERRAND_TEST_OUTSIDE = 'secret-of-the-runner'
+    t.after(() => delete process.env.ERRAND_TEST_OUTSIDE)
+    const env = { STEP_VALUE: "a 'quoted'\nvalue", HOME: '/root' }
+    const script =
+      'printf "%s\\n" "$STEP_VALUE"; env; echo home >"$HOME/a"; echo tmp >"$TMPDIR/a"; touch /tmp/b'
+    const { stdout, code, stderr } = await under.run(under.launch(script, env))
+    assert.equal(code, 0, String(stderr))
+    const said = stdout.toString()
+    assert.ok(said.startsWith("a 'quoted'\nvalue\n"), said)
+    assert.doesNotMatch(said, /secret-of-the-runner|HOME=\/root/)
+    assert.ok(!existsSync('/tmp/b'))
+  })
+
+  boxTest('it has no rights, and no processes but its own', async (under) => {
+    const said = await under.prints(
+      'grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):" /proc/self/status; ls /proc | grep -cE "^[0-9]+$"',
+    )
+    const lines = said.trim().split('\n')
+    for (const line of lines.filter((each) => each.startsWith('Cap'))) assert.match(line, /\t0+$/)
+    assert.ok(lines.includes('NoNewPrivs:\t1') && lines.includes('Seccomp:\t2'), said)
+    assert.ok(Number(lines.at(-1)) < 12, said)
+  })
+
+  boxTest('it reaches no network, neither the machine nor its names', async (under, t) => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => server.close())
+    const { port } = server.address() as { port: number }
+    const port16 = port.toString(16).toUpperCase().padStart(4, '0')
+    const said = await under.prints(
+      `cat /proc/net/tcp | grep -c ":${port16} " ; ls /sys/class/net 2>/dev/null; grep -v -E "^ *(lo|Inter|face)" /proc/net/dev | grep -c :; true`,
+    )
+    assert.deepEqual(
+      said
+        .trim()
+        .split('\n')
+        .filter((line) => line !== 'lo'),
+      ['0', '0'],
+    )
+  })
+
+  boxTest('what it leaves behind ends with it, also in a session of its own', async (under) => {
+    const marker = `31${Math.floor(Math.random() * 1e7)}`
+    const script = `(sleep ${marker} >/dev/null 2>&1 &) ; (env -i setsid sleep ${marker} >/dev/null 2>&1 </dev/null &) ; sleep 0.2`
+    const { code } = await under.runIntoFiles(under.launch(script))
+    assert.equal(code, 0)
+    assert.equal(await under.box.end(), true)
+    assert.equal(lineOf(marker), false)
+  })
+
+  boxTest('all of it ends in the middle of its work, and may be ended twice', async (under) => {
+    const marker = `32${Math.floor(Math.random() * 1e7)}`
+    const child = under.begin(under.launch(`trap "" TERM; echo up; sleep ${marker}; sleep ${marker}`))
+    await once(child.stdout, 'data')
+    await until(() => lineOf(marker))
+    const gone = once(child, 'exit')
+    assert.equal(await under.box.end(), true)
+    await gone
+    assert.equal(lineOf(marker), false)
+    assert.equal(await under.box.end(), true)
+  })
+
+  boxTest('several programs stand in it at a time', async (under) => {
+    const first = under.begin(under.launch('cat'))
+    assert.equal(await under.prints('echo second'), 'second\n')
+    first.stdin.end('first\n')
+    assert.equal((await ended(first)).stdout.toString(), 'first\n')
+  })
+
+  boxTest('another opening of it, as by a later runner, ends it too', async (under, t) => {
+    const child = under.begin(under.launch('trap "" TERM; echo up; sleep 1000; sleep 1000'))
+    await once(child.stdout, 'data')
+    const gone = once(child, 'exit')
+    const again = await kind.open(t, join(under.dir, 'box'), [under.hidden])
+    assert.equal(await again.end(), true)
+    await gone
+  })
+
+  boxTest('a place that is not there is an error', async (under) => {
+    const places = { writable: [join(under.dir, 'nowhere')] }
+    const run = async () => (await under.run(under.launch('true'), places)).code
+    assert.notEqual(await run().catch(({ code }) => code), 0)
+  })
+}
