@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir, networkInterfaces } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import type { RunEvent } from '../../src/contract/events.ts'
+import { listProcesses, procText, signal } from '../../src/platform/proc.ts'
+import { runIdIn } from '../support/agent-command.ts'
+import { agentSubjects, installedAgent } from '../support/agent-subjects.ts'
+import { errandCommand, eventually } from '../support/errand-command.ts'
+import { runTurn, startModelServer } from '../support/model-server/server.ts'
+
+const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
+const attack = readFileSync(join(import.meta.dirname, 'attack.sh'), 'utf8')
+/** What nothing in a box may find. */
+const kept = (kind: string) => `sk-kept-${kind}-${randomBytes(16).toString('hex')}`
+
+interface Target {
+  errand: ReturnType<typeof errandCommand>
+  /** Where agents may work. */
+  work: string
+  env: Record<string, string>
+  /** The attack, told of what there is to be found. */
+  script: string
+  /** In the name of the process that is to outlive it. */
+  marker: string
+  events(runId: string): Promise<RunEvent[]>
+}
+
+/** A hub with its runner, keys of its own, and another run on it that goes on meanwhile, with a workspace and a secret. */
+async function target(t: TestContext, more: Record<string, string>): Promise<Target> {
+  const errand = errandCommand(t)
+  const work = join(errand.home, 'work')
+  mkdirSync(work)
+  const data = join(errand.home, 'data')
+  const env = {
+    ERRAND_DATA: data,
+    ERRAND_AGENTS_DIR: agents,
+    GITHUB_TOKEN: kept('forge'),
+    ...more,
+  }
+  const up = errand.start(['up', '--port', '0', '--allow-dir', work], { env })
+  await up.until(/Connected to the hub/)
+  const url = new URL(/http:\/\/\S+/.exec(up.printed.stdout)![0])
+  const { token } = JSON.parse(readFileSync(join(data, 'local.json'), 'utf8')) as { token: string }
+  const events = async (id: string): Promise<RunEvent[]> => {
+    const headers = { authorization: `Bearer ${token}`, accept: 'application/json' }
+    return (await (await fetch(new URL(`/api/runs/${id}/events`, url), { headers })).json()) as RunEvent[]
+  }
+  const secret = kept('secret')
+  const text = kept('text')
+  assert.equal(
+    (await errand.run(['secrets', 'set', 'OTHER', '--value-from-stdin'], { env, stdin: secret })).code,
+    0,
+  )
+  const other = join(errand.home, 'other.yaml')
+  const command = `echo ${text} > found.txt; echo ${text}; echo ready; sleep 3600`
+  writeFileSync(
+    other,
+    `version: v0.1\nname: other\nsteps: [{name: a, action: cmd.run, secrets: [OTHER], args: {cmd: "${command}"}}]\n`,
+  )
+  const going = errand.start(['run', '--hub', other], { env })
+  await going.until('ready')
+  const needles = [
+    secret,
+    text,
+    token,
+    env.GITHUB_TOKEN,
+    ...Object.values(more).filter((each) => each.startsWith('sk-kept-')),
+  ]
+  const marker = `errand-left-${randomBytes(8).toString('hex')}`
+  const machine = Object.values(networkInterfaces())
+    .flat()
+    .find((each) => each?.family === 'IPv4' && !each.internal)?.address
+  const variables = {
+    NEEDLES: needles.map((each) => Buffer.from(each).toString('hex')).join('\n'),
+    PLACES: [data, join(data, 'local.json'), ...below(data), join(errand.home, '.errand'), other].join('\n'),
+    HUB_PORT: url.port,
+    MACHINE: machine ?? '127.0.0.2',
+    MARKER: marker,
+  }
+  const given = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`)
+  return { errand, work, env, script: given.join('') + attack, marker, events }
+}
+
+/** Files and folders of the hub and its runner, two levels of them. */
+function below(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? [path, ...readdirSync(path).map((name) => join(path, name))] : [path]
+  })
+}
+
+/** Nothing was reached, all was tried, and nothing of it is left. */
+async function assertHeld({ marker, events }: Target, printed: string, runId: string): Promise<void> {
+  assert.deepEqual(
+    printed.split('\n').filter((line) => line.includes('REACHED')),
+    [],
+  )
+  assert.ok(Number(/ATTACKS DONE (\d+)/.exec(printed)?.[1]) > 20, printed)
+  assert.ok(Number(/by perl (\d+)/.exec(printed)?.[1]) > 100, printed)
+  assert.deepEqual(left(marker), [])
+  const refused = (await events(runId)).filter((event) => event.type === 'network.refused')
+  assert.ok(refused.length > 0, 'the run tells what was refused')
+}
+
+function left(marker: string): number[] {
+  const found = (listProcesses() ?? []).filter(({ pid }) => procText(pid, 'cmdline')?.startsWith(marker))
+  for (const { pid } of found) signal(pid, 'SIGKILL')
+  return found.map(({ pid }) => pid)
+}
+
+for (const isolation of ['sandbox'] as const) {
+  test(`a step in a ${isolation} reaches nothing that is kept back`, async (t) => {
+    const there = await target(t, { ANTHROPIC_API_KEY: kept('anthropic'), OPENAI_API_KEY: kept('openai') })
+    const file = join(there.errand.home, 'attack.yaml')
+    const steps = [{ name: 'attack', action: 'shell.run', args: { script: there.script } }]
+    writeFileSync(file, JSON.stringify({ version: 'v0.1', name: 'attack', isolation, network: 'all', steps }))
+    const ran = await there.errand.run(['run', '--hub', file], { env: there.env })
+    assert.equal(ran.code, 0, ran.stdout + ran.stderr)
+    await assertHeld(there, ran.stdout, /\brun_\w+/.exec(ran.stdout)![0])
+  })
+
+  for (const subject of agentSubjects) {
+    const installed = await installedAgent(subject.name)
+    const skip = 'missing' in installed && installed.missing
+    test(`${subject.name} in a ${isolation} reaches nothing that is kept back`, { skip }, async (t) => {
+      const key = kept('model')
+      const server = await startModelServer({
+        keys: [key],
+        script: [runTurn('sh ./attack.sh > report.txt 2>&1; echo done'), { text: 'Done.' }],
+      })
+      t.after(() => server.stop())
+      const there = await target(t, subject.env(server.url, key))
+      writeFileSync(join(there.work, 'attack.sh'), there.script)
+      const options = [
+        '--agent',
+        subject.name,
+        '--model',
+        subject.model,
+        '--cwd',
+        there.work,
+        '--isolation',
+        isolation,
+      ]
+      const ran = await there.errand.run(['agent', '--hub', 'Go.', ...options], { env: there.env })
+      assert.equal(ran.code, 0, ran.stdout + ran.stderr)
+      assert.deepEqual(server.errors, [])
+      const report = await eventually('the report', () =>
+        readFileSync(join(there.work, 'report.txt'), 'utf8'),
+      )
+      await assertHeld(there, report, runIdIn(ran.stdout))
+    })
+  }
+}
