@@ -147,7 +147,10 @@ export class AttemptTable {
   /** Ends what an earlier process of this runner has left of an attempt that cannot be held. */
   async endLeft(folder: AttemptFolder, { key, box }: AttemptFacts): Promise<void> {
     await endTree({ mark: markOf(key) }, 0)
-    if (box) await this.boxes?.box(box, folder.path).end()
+    if (!box || !this.boxes) return
+    const left = this.boxes.box(box, folder.path, key)
+    await left.end()
+    await left.remove()
   }
 
   #lostPower(facts: AttemptFacts): boolean {
@@ -165,7 +168,7 @@ export class AttemptTable {
     const { folder, facts, secrets } = left
     const kept = openFiles(left, {
       cage: this.#cage(facts),
-      box: facts.box && this.#box(facts.box, folder.path),
+      box: facts.box && this.#box(facts.box, folder.path, facts.key),
       mend: () => {
         if (this.#lostPower(facts)) folder.cutZeros()
         kind.mend?.(folder)
@@ -187,7 +190,11 @@ export class AttemptTable {
         dropSecrets(kept)
         if (facts.masked) kind.dropSecrets?.(kept)
       },
-      remove: () => folder.remove(),
+      door: kept.box,
+      remove: async () => {
+        await kept.box?.remove()
+        await folder.remove()
+      },
     })
   }
 
@@ -207,8 +214,8 @@ export class AttemptTable {
     throw new ErrandError('unavailable', `This machine has no ${spec.isolation} for the attempt.`)
   }
 
-  #box(facts: NonNullable<AttemptFacts['box']>, folder: string): Box {
-    if (this.boxes) return this.boxes.box(facts, folder)
+  #box(facts: NonNullable<AttemptFacts['box']>, folder: string, key: string): Box {
+    if (this.boxes) return this.boxes.box(facts, folder, key)
     throw new ErrandError('unavailable', `This machine has no ${facts.isolation} any more.`)
   }
 

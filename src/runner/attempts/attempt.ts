@@ -4,8 +4,10 @@ import { messageOf } from '../../contract/errors.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt } from '../ports.ts'
+import type { Box } from '../sandbox/box.ts'
 import { AttemptState } from './attempt-state.ts'
 import type { Driven, Driver, Over } from './driver.ts'
+import { HostReports } from './host-reports.ts'
 import type { AttemptJournal } from './journal.ts'
 import { type AttemptOutput, measuredEnd } from './measured-end.ts'
 import { callAt, type Polled, type Poller } from './timers.ts'
@@ -26,6 +28,8 @@ export interface AttemptOptions {
   isolation?: Pick<Extract<AttemptReport, { type: 'started' }>, 'isolation' | 'network'>
   /** The cage that its processes run in; absent: nothing that this machine limits by itself. */
   cage?: AttemptLimiter
+  /** What tells of the hosts that its box asked for; absent: it has none. */
+  door?: Pick<Box, 'told' | 'close'>
   masker?: Masker
   /** In words, which secrets of the step are not hidden, or not in all forms. */
   warnings: readonly string[]
@@ -58,6 +62,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   readonly #options: AttemptOptions
   readonly #output: AttemptOutput
   readonly #cage: AttemptLimiter | undefined
+  readonly #hosts: HostReports | undefined
   readonly #state: AttemptState
   /** Undefined where it had ended before this process. */
   readonly #driver: Driver | undefined
@@ -74,6 +79,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#options = options
     this.#output = output
     this.#cage = cage
+    this.#hosts = options.door && new HostReports(journal, options.door, masker)
     this.#state = new AttemptState(journal.ended ? 'ended' : 'starting')
     if (journal.ended) this.#over(true)
     else this.#driver = options.driver(this)
@@ -158,6 +164,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   poll(): boolean {
     const grown = this.refresh()
     const news = this.#driver?.poll?.() === true
+    this.#hosts?.look()
     const breach = this.#cage?.look()
     if (breach !== undefined) this.stop({ type: 'failed', ...breach }, 0)
     return grown || news
@@ -215,6 +222,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     driver.farewell?.(ending)
     await this.#lookLast()
     const { survives, denied } = await driver.sweep(ending)
+    await this.#hosts?.close()
     this.#output.freeze()
     journal.changed()
     const end: AttemptEnd = await measuredEnd({

@@ -15,6 +15,7 @@ import { AttemptJournal } from '../attempts/journal.ts'
 import { launchOf, passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
+import type { Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import type { MachineSecrets } from '../secrets/machine-secrets.ts'
@@ -129,7 +130,10 @@ export class LocalAttempts {
       if (!facts) return this.#process(order, action, secrets)
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
       const places = { writable: [cwd], readable: secrets?.files ?? [] }
-      return this.#process(order, action, secrets, { box: found.box(facts, folder), places, folder })
+      return this.#process(order, action, secrets, {
+        box: found.box(facts, folder, `${key}-${spec.attempt_id}`),
+        ...{ places, folder },
+      })
     } catch (error) {
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
       return this.#refused(order, failure(error), secrets)
@@ -159,7 +163,7 @@ export class LocalAttempts {
     const limits = new LocalLimits({ limits: spec.limits, key, folder: launch.cwd, scopes: this.#loadScopes })
     const options = { launch, script: plan.script, box, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
-    return this.#attempt(order, { output, cage: limits, driver }, secrets)
+    return this.#attempt(order, { output, cage: limits, driver, door: box?.box }, secrets, box?.box)
   }
 
   /** One that ends so, once it is begun. */
@@ -174,8 +178,9 @@ export class LocalAttempts {
 
   #attempt(
     { spec, epoch }: LocalOrder,
-    more: Pick<AttemptOptions, 'output' | 'cage' | 'driver'>,
+    more: Pick<AttemptOptions, 'output' | 'cage' | 'driver' | 'door'>,
     secrets: AttemptSecrets | undefined,
+    box?: Box,
   ): Attempt {
     return new Attempt({
       ...more,
@@ -187,7 +192,7 @@ export class LocalAttempts {
       timeoutGraceMs: this.#options.graceMs,
       path: 'this process',
       dropSecrets: () => secrets?.discard(),
-      remove: async () => undefined,
+      remove: async () => await box?.remove(),
       onReleased: () => undefined,
     })
   }

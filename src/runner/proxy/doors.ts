@@ -41,6 +41,7 @@ export interface OpenDoor {
 }
 
 const STARTS_WITHIN_MS = 20_000
+const ANSWERS_WITHIN_MS = 20_000
 const MOST_LOG_BYTES = 1024 * 1024
 /** One that ends again and again is begun again ever later. */
 const PAUSES_MS = [0, 100, 500, 2_000, 10_000]
@@ -77,18 +78,27 @@ export class Doors {
     this.#options = options
   }
 
-  /** Sees to it that the doors of an earlier process of the runner are open. */
+  /** Sees to it that the doors of earlier processes are open, and removes those whose attempts are gone. */
   async resume(): Promise<void> {
-    if (this.#ids().length > 0) await this.#run()
+    await Promise.all(this.#ids().map((id) => this.#removeStray(id)))
+    if (this.#rules().length > 0) await this.#run()
   }
 
-  /** Opens a door with these rules, or gives an open one these. Throws `unavailable` where there is no proxy. */
-  async open(id: string, rules: Omit<DoorRules, 'version' | 'key' | 'never'>): Promise<OpenDoor> {
+  /**
+   * Opens a door with these rules, or gives an open one these. `attempt`: the folder of the attempt that it is for; when that is
+   * gone, so is the door before long. Throws `unavailable` where there is no proxy.
+   */
+  async open(
+    id: string,
+    rules: Omit<DoorRules, 'version' | 'key' | 'never'>,
+    attempt: string,
+  ): Promise<OpenDoor> {
     const folder = this.#folder(id)
     const inside = join(folder, 'in')
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 })
     mkdirSync(inside, { recursive: true })
     const text = JSON.stringify({ ...rules, version: 1, key: id, never: this.#options.never ?? [] })
+    writeFileAtomic(join(folder, 'attempt'), attempt, { mode: 0o600, durable: false })
     writeFileAtomic(join(folder, 'rules.json'), text, { mode: 0o600, durable: false })
     await this.#run()
     await this.#ask('PUT', `/doors/${id}`).catch(async (error: Error) => {
@@ -124,9 +134,10 @@ export class Doors {
     await removeTree(this.#folder(id))
   }
 
-  /** Removes the doors of attempts that are not among these. */
-  async keepOnly(ids: ReadonlySet<string>): Promise<void> {
-    await Promise.all(this.#ids().flatMap((id) => (ids.has(id) ? [] : [this.remove(id)])))
+  /** Ends the proxy, whatever passes through it. */
+  async quit(): Promise<void> {
+    this.stop()
+    await this.#ask('POST', '/quit').catch(() => undefined)
   }
 
   /** Lets go of the proxy, which goes on. May be called twice. */
@@ -144,6 +155,20 @@ export class Doors {
       return readdirSync(join(this.#options.folder, 'doors'))
     } catch {
       return []
+    }
+  }
+
+  /** Of the doors that are to be open. */
+  #rules(): string[] {
+    return this.#ids().filter((id) => existsSync(join(this.#folder(id), 'rules.json')))
+  }
+
+  async #removeStray(id: string): Promise<void> {
+    try {
+      const attempt = readFileSync(join(this.#folder(id), 'attempt'), 'utf8')
+      if (!existsSync(attempt)) await this.remove(id)
+    } catch {
+      // It is just being made, or will be looked at another time.
     }
   }
 
@@ -227,7 +252,7 @@ export class Doors {
   }
 
   async #again(): Promise<void> {
-    if (this.#ids().every((id) => !existsSync(join(this.#folder(id), 'rules.json')))) return
+    if (this.#rules().length === 0) return
     this.#failures = performance.now() - this.#startedMs > STAYED_MS ? 0 : this.#failures + 1
     const pauseMs = PAUSES_MS[Math.min(this.#failures, PAUSES_MS.length) - 1] ?? 0
     if (pauseMs > 0) await sleep(pauseMs, undefined, { ref: false })
@@ -250,7 +275,14 @@ export class Doors {
       } catch (error) {
         return reject(error as Error)
       }
-      const asked = requestTo({ socketPath: place.path, path, method, agent: false })
+      const asked = requestTo({
+        socketPath: place.path,
+        path,
+        method,
+        agent: false,
+        timeout: ANSWERS_WITHIN_MS,
+      })
+      asked.once('timeout', () => asked.destroy(new Error('it does not answer')))
       asked.once('close', place.close)
       asked.on('error', reject)
       asked.once('response', (response) => {

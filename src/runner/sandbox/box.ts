@@ -1,5 +1,7 @@
 import type { Isolation } from '../../contract/isolation.ts'
 import type { Limiter } from '../limits/limiter.ts'
+import type { ToldSince } from '../proxy/telling.ts'
+import type { DoorAsked } from './box-door.ts'
 import type { Launch } from './launch.ts'
 
 /** The places of the machine that processes in a box have, each at its own path; all else of it is not there. */
@@ -19,8 +21,11 @@ export interface BoxPlaces {
  */
 export interface Box {
   readonly isolation: Exclude<Isolation, 'none'>
-  /** Makes what it needs. Throws `invalid_argument` or `unavailable`, with a hint, where it cannot be had here. */
-  prepare(): Promise<void>
+  /**
+   * Makes what it needs, and opens the door to what its network lets it reach. Throws `invalid_argument` or `unavailable`, with
+   * a hint, where it cannot be had here.
+   */
+  prepare(asked?: DoorAsked): Promise<void>
   /**
    * The launch that runs that launch inside; `name` (a file name) tells apart what is enclosed in this box at a time. Writes only
    * into the attempt's folder. The variables of the launch are those inside, but for what the box sets itself; outside there
@@ -43,6 +48,12 @@ export interface Box {
    * twice, and where nothing began.
    */
   end(): Promise<boolean>
+  /** All whole lines that its door has told from that byte on; none where it has no door. */
+  told(fromOffset: number): ToldSince
+  /** After its end: shuts its door, which tells what was used. May be called twice, and where nothing began. */
+  close(): Promise<void>
+  /** Forgets what its door has told, too. May be called twice. */
+  remove(): Promise<void>
 }
 
 /** Where programs are looked for outside of a box, whatever the variables inside say. */

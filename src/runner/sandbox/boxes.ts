@@ -6,7 +6,10 @@ import { ErrandError } from '../../contract/errors.ts'
 import { type Isolation, Network, strictestIsolation, strictestNetwork } from '../../contract/isolation.ts'
 import type { GivenIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import type { Doors } from '../proxy/doors.ts'
 import type { Box, BoxPlaces } from './box.ts'
+import { BoxDoor } from './box-door.ts'
+import { findBridge } from './bridge.ts'
 import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
 import type { Found } from './probe.ts'
 import { seccompFilter } from './seccomp-filter.ts'
@@ -34,6 +37,8 @@ export interface BoxesOptions {
   mounts?: BoxPlaces
   /** Files and folders of the hub and the runner, which stand in no box. */
   hidden: readonly string[]
+  /** Opens the ways out of boxes; absent: there are none. */
+  doors?: Doors
   /** Who makes commits in a box, as the machine's git has it. */
   identity?: { name?: string; email?: string }
 }
@@ -52,6 +57,7 @@ const ETC: Readonly<Record<string, string>> = {
 export class Boxes {
   readonly #options: BoxesOptions
   #machine: BubblewrapMachine | undefined
+  #resumed: Promise<void> | undefined
 
   constructor(options: BoxesOptions) {
     this.#options = options
@@ -100,9 +106,16 @@ export class Boxes {
     return `It runs without a sandbox, and so reaches all that the user of this machine's runner does. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 
-  /** The box of an attempt, whose files stand in that folder. */
-  box(_facts: BoxFacts, folder: string): Box {
-    return new BubblewrapBox(() => this.#shared(), join(folder, 'box'))
+  /** The box of an attempt, whose files stand in that folder; `key` tells it from all others of this machine. */
+  box({ network }: BoxFacts, folder: string, key: string): Box {
+    const { doors } = this.#options
+    // Doors of an earlier process are open, or will be: what stands behind them asks again.
+    this.#resumed ??= doors?.resume().catch(() => undefined)
+    return new BubblewrapBox(
+      () => this.#shared(),
+      join(folder, 'box'),
+      new BoxDoor({ doors, key, network, folder }),
+    )
   }
 
   #shared(): BubblewrapMachine {
@@ -117,7 +130,10 @@ export class Boxes {
     const filter = join(stateDir, 'filter')
     writeFileAtomic(filter, seccompFilter(process.arch) ?? Buffer.alloc(0), { mode: 0o644, durable: false })
     const { path, disablesUserNamespaces, sizesTemp } = bubblewrap
-    this.#machine = { path, disablesUserNamespaces, sizesTemp, etc, filter, mounts, hidden }
+    this.#machine = {
+      ...{ path, disablesUserNamespaces, sizesTemp, etc, filter, mounts, hidden },
+      bridge: findBridge(),
+    }
     return this.#machine
   }
 }

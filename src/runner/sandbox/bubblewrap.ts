@@ -13,7 +13,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isBelow } from '../../platform/files.ts'
 import { listProcesses, parseStat, procText, signal } from '../../platform/proc.ts'
+import { DOOR_INSIDE } from '../proxy/rules.ts'
+import type { ToldSince } from '../proxy/telling.ts'
 import { type Box, type BoxPlaces, outsideEnvironment } from './box.ts'
+import type { BoxDoor, DoorAsked } from './box-door.ts'
+import { BRIDGE_NAMES, type Bridge, bridged } from './bridge.ts'
 import { checkLaunch, checkSizes, type Launch } from './launch.ts'
 import { checkInside, type Mount, mountsOf, TOP } from './places.ts'
 
@@ -31,6 +35,8 @@ export interface BubblewrapMachine {
   sizesTemp: boolean
   /** What the operator lets into every box. */
   mounts: BoxPlaces
+  /** Carries connections from a box to its door. */
+  bridge: Bridge
   /** Folders of the hub and the runner: never in a box, but for what it is given below them. */
   hidden: readonly string[]
 }
@@ -67,20 +73,24 @@ export class BubblewrapBox implements Box {
   readonly isolation = 'sandbox'
   readonly #machine: () => BubblewrapMachine
   readonly #folder: string
+  readonly #door: BoxDoor | undefined
 
   /** `machine` is asked where something is to begin: what began can be ended without. It may throw. */
-  constructor(machine: () => BubblewrapMachine, folder: string) {
+  constructor(machine: () => BubblewrapMachine, folder: string, door?: BoxDoor) {
     this.#machine = machine
     this.#folder = folder
+    this.#door = door
   }
 
-  async prepare(): Promise<void> {
+  async prepare(asked?: DoorAsked): Promise<void> {
     this.#machine()
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    await this.#door?.prepare(asked)
   }
 
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
-    const { path, filter, mounts, hidden } = this.#machine()
+    const { path, filter, mounts, hidden, bridge } = this.#machine()
+    const door = places.offline ? undefined : this.#door?.open
     const program = checkLaunch(launch)
     checkSizes(launch)
     const all = mountsOf(places, mounts, hidden)
@@ -90,9 +100,15 @@ export class BubblewrapBox implements Box {
     rmSync(file('status'), { force: true })
     const seal = `${file('seal')}.${randomUUID()}`
     writeFileSync(seal, '', { mode: 0o400 })
-    const args = [...this.#arguments(launch.cwd, all, seal), ...variables(launch, all)]
+    const way = door ? ['--ro-bind', door.folder, DOOR_INSIDE, ...bridge.readable.flatMap(readOnly)] : []
+    const env = { ...launch.env, ...door?.env }
+    const args = [
+      ...this.#arguments(launch.cwd, all, [...way, '--ro-bind', seal, SEAL_INSIDE]),
+      ...variables(env, all),
+    ]
     writeFileSync(file('args'), `${args.join('\0')}\0`, { mode: 0o600 })
-    const words = [path, file('args'), filter, file('status'), program, ...launch.argv.slice(1)]
+    const inside = [program, ...launch.argv.slice(1)]
+    const words = [path, file('args'), filter, file('status'), ...(door ? bridged(bridge, inside) : inside)]
     return { argv: ['/bin/sh', '-c', START, ...words], cwd: launch.cwd, env: outsideEnvironment(launch.env) }
   }
 
@@ -108,7 +124,20 @@ export class BubblewrapBox implements Box {
   }
 
   spares(pid: number): boolean {
-    return procText(pid, 'comm')?.trim() === 'bwrap'
+    const name = procText(pid, 'comm')?.trim() ?? ''
+    return name === 'bwrap' || BRIDGE_NAMES.includes(name)
+  }
+
+  told(fromOffset: number): ToldSince {
+    return this.#door?.told(fromOffset) ?? { lines: [], offset: fromOffset }
+  }
+
+  async close(): Promise<void> {
+    await this.#door?.close()
+  }
+
+  async remove(): Promise<void> {
+    await this.#door?.remove()
   }
 
   began(name: string): boolean {
@@ -153,7 +182,7 @@ export class BubblewrapBox implements Box {
     )
   }
 
-  #arguments(cwd: string, mounts: readonly Mount[], seal: string): string[] {
+  #arguments(cwd: string, mounts: readonly Mount[], own: readonly string[]): string[] {
     const { etc, disablesUserNamespaces, sizesTemp } = this.#machine()
     const temp = (path: string) => [...(sizesTemp ? ['--size', String(TEMP_BYTES)] : []), '--tmpfs', path]
     const hidden = mounts.filter(({ kind }) => kind === 'hidden_folder')
@@ -168,7 +197,7 @@ export class BubblewrapBox implements Box {
       ...namesIn(etc).flatMap((name) => ['--ro-bind', join(etc, name), `/etc/${name}`]),
       ...['--proc', '/proc', '--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
       ...['--dir', '/var', '--symlink', '../tmp', '/var/tmp', ...temp(HOME)],
-      ...['--ro-bind', seal, SEAL_INSIDE],
+      ...own,
       ...mounts.flatMap(argumentsOf),
       ...hidden.flatMap(({ path }) => ['--remount-ro', path]),
       ...['--remount-ro', '/', '--chdir', cwd],
@@ -177,7 +206,7 @@ export class BubblewrapBox implements Box {
 }
 
 /** The variables inside. */
-function variables({ env }: Launch, mounts: readonly Mount[]): string[] {
+function variables(env: NodeJS.ProcessEnv, mounts: readonly Mount[]): string[] {
   const home = env.HOME ?? ''
   const keepsHome = mounts.some(({ kind, path }) => kind === 'writable' && isBelow(home, path))
   const own = { HOME: keepsHome ? home : HOME, TMPDIR: '/tmp', USER: 'errand' }
@@ -200,6 +229,8 @@ function argumentsOf({ kind, path, source }: Mount): string[] {
       return ['--ro-bind', '/dev/null', path]
   }
 }
+
+const readOnly = (path: string): string[] => ['--ro-bind', path, path]
 
 function topMount(name: string): string[] {
   const path = `/${name}`

@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setting } from '../../config/read-setting.ts'
+import { Doors } from '../proxy/doors.ts'
 import { Boxes, type BoxesOptions } from './boxes.ts'
 import { findBubblewrap } from './probe.ts'
 
@@ -10,10 +12,12 @@ export interface MachineBoxesOptions {
   stateDir: string
   /** Files and folders of the hub and the runner, which stand in no box. */
   hidden: readonly string[]
+  /** The URL of the hub, which no box reaches whatever it is allowed; absent: there is none. */
+  hub?: string
 }
 
 /** The boxes that this machine can make, as its settings want them. Throws `invalid_argument`. */
-export async function machineBoxes({ env, stateDir, hidden }: MachineBoxesOptions): Promise<Boxes> {
+export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesOptions): Promise<Boxes> {
   const mounts = setting(env, 'ERRAND_SANDBOX_MOUNTS')
   const settings = {
     least: setting(env, 'ERRAND_ISOLATION'),
@@ -26,8 +30,13 @@ export async function machineBoxes({ env, stateDir, hidden }: MachineBoxesOption
   }
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })
   const [bubblewrap, identity] = await Promise.all([findBubblewrap({ env, stateDir }), gitIdentity(env)])
-  return new Boxes({ ...settings, stateDir, hidden, bubblewrap, identity })
+  const never = hub === undefined ? [] : [placeOf(new URL(hub))]
+  const doors = new Doors({ folder: join(stateDir, 'proxy'), never, env })
+  return new Boxes({ ...settings, stateDir, hidden, bubblewrap, identity, doors })
 }
+
+const placeOf = ({ hostname, port, protocol }: URL): string =>
+  `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`
 
 /** Who makes commits on this machine, for its user and for all; nothing where git is not there or does not know. */
 const gitIdentity = ({ PATH, HOME }: NodeJS.ProcessEnv): Promise<BoxesOptions['identity']> =>

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { findProgram, writeFileAtomic } from '../../platform/files.ts'
 import { bootId, procText } from '../../platform/proc.ts'
 import { OUTSIDE_PATH } from './box.ts'
+import { findBridge } from './bridge.ts'
 import { BubblewrapBox } from './bubblewrap.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
@@ -126,7 +127,8 @@ async function tryBox({ path, disablesUserNamespaces, sizesTemp }: Usable, arch:
     writeFileSync(filter, seccompFilter(arch)!)
     const mounts = { writable: [], readable: [] }
     const etc = join(folder, 'no-etc')
-    const machine = { path, filter, etc, mounts, hidden: [], disablesUserNamespaces, sizesTemp }
+    const own = { path, filter, etc, bridge: findBridge() }
+    const machine = { ...own, mounts, hidden: [], disablesUserNamespaces, sizesTemp }
     const box = new BubblewrapBox(() => machine, join(folder, 'box'))
     await box.prepare()
     const launch = { argv: ['/bin/sh', '-c', LOOK, 'sh', folder], cwd: folder, env: { PATH: OUTSIDE_PATH } }

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import type { Network } from '../../../src/contract/isolation.ts'
 import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
 import type { Attempts } from '../../../src/runner/ports.ts'
 import type { Box, BoxPlaces } from '../../../src/runner/sandbox/box.ts'
@@ -22,8 +23,8 @@ export interface BoxPlace extends Place {
   boxes: Boxes
   /** Attempts whose commands run in a box wherever they do not say otherwise. */
   open(options?: Partial<AttemptsOptions>): Attempts
-  /** A box of its own, of that name. */
-  box(name?: string): Box
+  /** A box of its own, of that name and network (default: none). */
+  box(name?: string, network?: Network): Box
   /** The words of a program that runs a command in that box; by default it works in the workspace alone. */
   words(
     box: Box,
@@ -56,10 +57,10 @@ export function boxPlace(options: Partial<BoxesOptions> = {}): BoxPlace {
     workspace,
     boxes,
     open: (more) => here.open({ boxes, ...more }),
-    box(name = `box-${++count}`) {
+    box(name = `box-${++count}`, network: Network = 'none') {
       const folder = join(here.path, name)
       mkdirSync(folder, { recursive: true })
-      return boxes.box({ isolation: 'sandbox', network: 'none' }, folder)
+      return boxes.box({ isolation: 'sandbox', network }, folder, basename(here.path) + name)
     },
     words(box, command, { env, places, cwd = workspace } = {}) {
       const launch = { argv: ['/bin/sh', '-c', command], cwd, env: { PATH: process.env.PATH, ...env } }

@@ -65,7 +65,7 @@ export function proxyFixture(
   return {
     ...{ folder, doors, more, world, pid },
     open: async (id, network) =>
-      join((await doors.open(id, { network, models: [], budget: {} })).folder, 'proxy'),
+      join((await doors.open(id, { network, models: [], budget: {} }, folder)).folder, 'proxy'),
     told: (id) => doors.told(id, 0).lines,
   }
 }

@@ -103,13 +103,14 @@ const start = command({
     try {
       const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
       log(limitsHere.limitsText(limits.choice))
+      const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
       const boxes = await boxesHere.machineBoxes({
         env: process.env,
         stateDir: join(folder, 'sandbox'),
         hidden: [...ownPlaces(), resolve(folder)],
+        hub: url,
       })
       log(boxes.text)
-      const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
       const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
       attempts = openAttempts({
         dir: join(folder, 'attempts'),

@@ -38,6 +38,7 @@ class ProcessDriver implements Driver {
   readonly #action: () => Action
   readonly #options: ProcessDriversOptions
   readonly #process: WrappedProcess
+  #left = false
 
   constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: ProcessDriversOptions) {
     const { folder, mark, cage, box } = kept
@@ -102,6 +103,7 @@ class ProcessDriver implements Driver {
   }
 
   leave(): void {
+    this.#left = true
     this.#process.unref()
   }
 
@@ -114,10 +116,12 @@ class ProcessDriver implements Driver {
     }
     void box.prepare().then(
       () => {
-        // Ended meanwhile, it is not begun any more.
-        if (this.#attempt.cause === undefined) this.#begin(claim)
+        // Ended meanwhile, it is not begun any more; let go of, it is by a later process.
+        if (this.#attempt.cause === undefined && !this.#left) this.#begin(claim)
       },
-      (error) => this.#attempt.finish({ type: 'start_failed', message: messageWithHint(error) }),
+      (error) => {
+        if (!this.#left) void this.#attempt.finish({ type: 'start_failed', message: messageWithHint(error) })
+      },
     )
   }
 

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { createMasker } from '../masking/masker.ts'
+import type { Told } from '../proxy/rules.ts'
+import { HostReports } from './host-reports.ts'
+import { AttemptJournal } from './journal.ts'
+
+const refused = (host: string): Told => ({
+  type: 'refused',
+  host,
+  port: 443,
+  why: 'host_not_allowed',
+  count: 1,
+})
+
+/** A door whose offset is the number of its lines. */
+function door(lines: Told[]) {
+  return {
+    lines,
+    told: (offset: number) => ({ lines: lines.slice(offset), offset: lines.length }),
+    close: async () => void lines.push({ type: 'used', host: 'c.test', sent_bytes: 1, received_bytes: 2 }),
+  }
+}
+
+test('each host is reported once, also by a later process, and what was used at the end', async () => {
+  const journal = new AttemptJournal()
+  const told = door([refused('a.test'), { type: 'asked', id: 1, service: 'x', input_tokens: 1 }])
+  new HostReports(journal, told, undefined).look()
+  told.lines.push(refused('b.test'))
+  const later = new HostReports(journal, told, undefined)
+  later.look()
+  later.look()
+  await later.close()
+  await new HostReports(
+    journal,
+    { ...told, close: async () => Promise.reject(new Error()) },
+    undefined,
+  ).close()
+  assert.deepEqual(journal.list, [
+    { type: 'network', kind: 'refused', host: 'a.test', port: 443, why: 'host_not_allowed', count: 1 },
+    { type: 'network', kind: 'refused', host: 'b.test', port: 443, why: 'host_not_allowed', count: 1 },
+    { type: 'network', kind: 'used', host: 'c.test', sent_bytes: 1, received_bytes: 2 },
+  ])
+})
+
+test('a secret in the name of a host is hidden', () => {
+  const journal = new AttemptJournal()
+  const masker = createMasker(['hunter2hunter2'])
+  new HostReports(journal, door([refused('hunter2hunter2.evil.test')]), masker).look()
+  assert.doesNotMatch(JSON.stringify(journal.list), /hunter2/)
+})

@@ -1,0 +1,50 @@
+import type { NetworkReport } from '../../contract/attempt.ts'
+import type { Masker } from '../masking/masker.ts'
+import type { Told } from '../proxy/rules.ts'
+import type { Box } from '../sandbox/box.ts'
+import type { AttemptJournal } from './journal.ts'
+
+/**
+ * Reports the hosts that the box of an attempt was refused or has used, each once also over restarts: what its door has told is
+ * read from the start, and of that so many are known as the journal holds.
+ */
+export class HostReports {
+  readonly #journal: AttemptJournal
+  readonly #door: Pick<Box, 'told' | 'close'>
+  readonly #masker: Masker | undefined
+  #offset = 0
+  #known: number
+
+  constructor(journal: AttemptJournal, door: Pick<Box, 'told' | 'close'>, masker: Masker | undefined) {
+    this.#journal = journal
+    this.#door = door
+    this.#masker = masker
+    this.#known = journal.list.filter(({ type }) => type === 'network').length
+  }
+
+  look(): void {
+    const { lines, offset } = this.#door.told(this.#offset)
+    this.#offset = offset
+    for (const line of lines) {
+      const report = this.#reported(line)
+      if (report === undefined) continue
+      if (this.#known > 0) this.#known--
+      else this.#journal.add(report)
+    }
+  }
+
+  /** Nothing runs in the box any more: what was used is told, then no more. */
+  async close(): Promise<void> {
+    // A proxy that does not answer keeps no attempt from its end.
+    await this.#door.close().catch(() => undefined)
+    this.look()
+  }
+
+  #reported(line: Told): NetworkReport | undefined {
+    if (line.type !== 'refused' && line.type !== 'used') return undefined
+    const { type: kind, ...rest } = line
+    // A box may ask for whatever it knows.
+    const host = this.#masker?.maskText(rest.host) ?? rest.host
+    return { type: 'network', kind, ...rest, host }
+  }
+}

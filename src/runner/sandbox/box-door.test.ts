@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { command, endOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
+import { PUBLIC, proxyFixture, webServer } from '../../../test/support/runner/proxy-fixture.ts'
+
+const skip = sandboxMissing()
+
+/** Boxes with doors, behind which `files.test` is a web server. */
+async function boxes(t: TestContext) {
+  const proxy = proxyFixture(t)
+  const seen: string[] = []
+  const port = await webServer(t, (request, response) => {
+    seen.push(`${request.method} ${request.headers.host}${request.url}`)
+    response.end(`reached ${request.url}`)
+  })
+  proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
+  const here = boxPlace({ doors: proxy.doors })
+  t.after(() => here[Symbol.dispose]())
+  return { proxy, here, seen }
+}
+
+const run = (
+  { argv, cwd, env }: ReturnType<ReturnType<typeof boxPlace>['words']>,
+  [program, ...args]: readonly string[] = argv,
+) =>
+  new Promise<{ code: number; stdout: string; stderr: string }>((resolve) =>
+    execFile(program!, args, { cwd, env }, (error, stdout, stderr) =>
+      resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    ),
+  )
+
+/** How programs ask for a page, each by what it knows of proxies itself. */
+const clients: Readonly<Record<string, (url: string) => string>> = {
+  curl: (url) => `curl -sS ${url}`,
+  wget: (url) => `wget -qO- ${url}`,
+  'Node fetch': (url) => `${process.execPath} -e 'fetch("${url}").then((r) => r.text()).then(console.log)'`,
+  'Python urllib': (url) =>
+    `/usr/bin/python3 -c 'import urllib.request as r; print(r.urlopen("${url}").read().decode())'`,
+  git: (url) => `git ls-remote ${url} 2>&1 || true`,
+  npm: (url) => `/usr/bin/npm view --registry=${url} left 2>&1 || true`,
+}
+const programs: Readonly<Record<string, string>> = {
+  curl: '/usr/bin/curl',
+  wget: '/usr/bin/wget',
+  'Node fetch': process.execPath,
+  'Python urllib': '/usr/bin/python3',
+  git: '/usr/bin/git',
+  npm: '/usr/bin/npm',
+}
+
+for (const [name, asks] of Object.entries(clients))
+  test(`${name} finds the way out of a box, and nothing beside it`, {
+    skip: skip || (!existsSync(programs[name]!) && `there is no ${programs[name]}`),
+  }, async (t) => {
+    const { here, seen } = await boxes(t)
+    const box = here.box(undefined, { allow: ['files.test'] })
+    await box.prepare()
+    const places = { writable: [here.workspace], readable: [process.execPath] }
+    const { stdout, stderr } = await run(here.words(box, asks(`http://files.test/${name[0]}`), { places }))
+    assert.ok(
+      seen.some((line) => line.startsWith(`GET files.test/${name[0]}`)),
+      `${stdout}${stderr}`,
+    )
+    await box.end()
+    await box.remove()
+  })
+
+test('a box has one way out, and that of no other', { skip }, async (t) => {
+  const { here, seen } = await boxes(t)
+  const box = here.box(undefined, { allow: ['files.test'] })
+  await box.prepare()
+  const script = `
+    ls /run/errand; touch /run/errand/x 2>&1 | grep -o 'Read-only'
+    curl -s -o /dev/null -w '%{http_code}\\n' http://other.test/
+    curl -sS --noproxy '*' --max-time 5 http://${PUBLIC}/ 2>/dev/null || echo unreachable
+    curl -s -o /dev/null -w '%{http_code}\\n' --unix-socket /run/errand/proxy http://files.test/direct
+    cat /proc/net/dev | grep -c :`
+  const { stdout, stderr } = await run(here.words(box, script))
+  const [entries, readOnly, other, direct, bySocket, interfaces] = stdout.trim().split('\n')
+  assert.deepEqual(
+    [entries, readOnly, other, bySocket, interfaces],
+    ['proxy', 'Read-only', '403', '404', '1'],
+    stdout + stderr,
+  )
+  assert.equal(direct, 'unreachable')
+  assert.deepEqual(seen, [])
+  const { lines, offset } = box.told(0)
+  assert.deepEqual(lines, [
+    { type: 'refused', host: 'other.test', port: 80, why: 'host_not_allowed', count: 1 },
+  ])
+  assert.deepEqual(box.told(offset), { lines: [], offset })
+
+  const second = here.box(undefined, { allow: ['else.test'] })
+  await second.prepare()
+  const { stdout: refused } = await run(
+    here.words(second, "curl -s -o /dev/null -w '%{http_code}\\n' http://files.test/"),
+  )
+  assert.equal(refused.trim(), '403')
+  await Promise.all([box.end(), second.end()])
+  await Promise.all([box.remove(), second.remove()])
+})
+
+test('a box without a network has no door, nor one of models that has none, nor what is offline', {
+  skip,
+}, async (t) => {
+  const { here, proxy } = await boxes(t)
+  for (const [network, offline] of [['none'], ['models'], ['all', true]] as const) {
+    const box = here.box(undefined, network)
+    await box.prepare()
+    const places = { writable: [here.workspace], readable: [], ...(offline && { offline }) }
+    const { stdout } = await run(
+      here.words(box, 'ls /run/errand; cat /proc/net/tcp | wc -l; env | grep -ci _proxy=', { places }),
+    )
+    assert.equal(stdout.trim(), '1\n0', network)
+    await box.end()
+    await box.remove()
+  }
+  assert.ok(existsSync(join(proxy.folder, 'world.json')))
+})
+
+test('a step in a box reports what was refused as it goes on, and what was used at its end, and leaves no door', {
+  skip,
+}, async (t) => {
+  const { here, proxy } = await boxes(t)
+  const attempts = here.open()
+  const cmd = 'curl -s http://evil.test/; curl -s http://files.test/; while [ ! -e go ]; do sleep 0.05; done'
+  const step = command(cmd, { network: { allow: ['files.test'] } })
+  const attempt = await attempts.start(step, 1)
+  const network = () => attempt.reports.filter((report) => report.type === 'network')
+  await until(() => network().length === 1, 'the refusal')
+  writeFileSync(join(here.path, 'workspaces', step.run_id, 'go'), '')
+  assert.equal((await endOf(attempt)).outcome, 'success')
+  assert.deepEqual(
+    network().map((report) => report.type === 'network' && [report.kind, report.host]),
+    [
+      ['refused', 'evil.test'],
+      ['used', 'files.test'],
+    ],
+  )
+  await attempt.release()
+  assert.deepEqual(readdirSync(join(proxy.folder, 'doors')), [])
+  await attempts.close()
+})
