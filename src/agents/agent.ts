@@ -19,6 +19,20 @@ export interface Agent {
   keys: readonly string[]
   /** Other variables that hold a secret of it: no attempt may put one out, and only a step gives it one. */
   secrets?: readonly string[]
+  /**
+   * The services of models that it can be pointed at, so that in a box a proxy has their keys and it has not; the first that is
+   * of a name counts.
+   */
+  services?: readonly ModelService[]
+  /**
+   * What an environment makes it reach by itself: services, and variables that hold what it needs inside for that. `unused`: keys that
+   * it does not use so.
+   */
+  direct?(env: Readonly<Record<string, string>>): {
+    services: readonly string[]
+    keys: readonly string[]
+    unused?: readonly string[]
+  }
   /** Variables that it goes by. Agents are given those of the machine that any of them goes by. */
   settings?: readonly string[]
   /** Variables that hold all of its configuration, keys perhaps: it alone is given those of its machine. */
@@ -39,6 +53,28 @@ export interface Agent {
   modelAt?(url: string, key: string): { env: Record<string, string>; model?: string }
   /** A conversation with one process of it. */
   protocol(request: SessionRequest, port: ProtocolPort): AgentProtocol
+}
+
+/** A service of models that an agent takes by a base URL and a key. */
+export interface ModelService {
+  /** A path segment: `anthropic`. */
+  name: string
+  /** Anthropic's Messages, or OpenAI's Responses and Chat Completions, whose base URL holds the version (`/v1`). */
+  shape: 'messages' | 'openai'
+  /** Variables of its key, of which the first that is set counts, the header that it goes in, and how what stands for it begins. */
+  keys: readonly { variable: string; header: 'x-api-key' | 'bearer'; begins: string }[]
+  /** The variable of its base URL. */
+  url: string
+  /** Absent: without that variable there is no such service. */
+  defaultUrl?: string
+  /** The agent adds the version to a base URL that has none. */
+  addsVersion?: boolean
+  /** It may be used without a key where its base URL is given. */
+  keyless?: boolean
+  /** The variable of further headers, which may be secret. */
+  headers?: string
+  /** Only where that variable has one of these values; empty stands for none. */
+  where?: { variable: string; values: readonly string[] }
 }
 
 /** The kind of machine a native program is for. */

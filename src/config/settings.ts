@@ -173,6 +173,10 @@ export const settings = {
     ...{ type: 'text', page: 'cli', for: '`agent`, `agents`, `runner`' },
     about: 'where agents are installed, `~/.errand/agents`',
   },
+  ERRAND_MODEL_PRICES: {
+    ...{ type: 'text', page: 'cli', for: '`agent`, `runner`, `up`' },
+    about: 'JSON file with [prices of models](agents.md#prices), over those that Errand knows',
+  },
   ERRAND_HUB_URL: {
     ...{ type: 'text', old: ['ADOS_API_URL', 'ORCHESTRATOR_URL'], page: 'cli', for: '`runner`' },
     about: 'the hub',

@@ -2,6 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { findProgram } from '../../platform/files.ts'
 import type { Agent, AgentLaunch, SessionRequest } from '../agent.ts'
 import { modelFailureOf } from '../failure.ts'
+import { anthropicService, openaiService } from '../model-services.ts'
 import type { AcpProfile } from './profile.ts'
 import { AcpProtocol } from './protocol.ts'
 
@@ -23,6 +24,8 @@ export const acp: Agent = {
   name: 'acp',
   title: 'Any agent that speaks the Agent Client Protocol',
   keys: [],
+  // Which variables hold their keys only its user knows.
+  services: [anthropicService, openaiService].map((service) => ({ ...service, keys: [] })),
   usage: 'unknown',
   // Which program it is, is told with each request.
   locate: async () => ({ type: 'found', program: { path: '', version: '' } }),

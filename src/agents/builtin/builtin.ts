@@ -5,6 +5,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { AcpProfile } from '../acp/profile.ts'
 import { AcpProtocol } from '../acp/protocol.ts'
 import type { Agent, AgentLaunch, Program, SessionRequest } from '../agent.ts'
+import { openaiService } from '../model-services.ts'
 import { sessionIn } from './conversation.ts'
 import { type Settings, settingsOf } from './settings.ts'
 
@@ -26,6 +27,7 @@ export const builtin: Agent = {
   name: 'builtin',
   title: 'Built-in agent',
   keys: ['OPENAI_API_KEY'],
+  services: [{ ...openaiService, keyless: true }],
   settings: ['OPENAI_BASE_URL', 'ERRAND_MODEL'],
   usage: 'each_call',
   locate: async () => ({ type: 'found', program: { path: programFile(), version: '' } }),

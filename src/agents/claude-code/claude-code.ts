@@ -5,6 +5,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { Agent, AgentInstall, AgentLaunch, AskMode, SessionRequest } from '../agent.ts'
 import { findProgram } from '../install/find-program.ts'
 import { withMusl } from '../install/native-binary.ts'
+import { anthropicService } from '../model-services.ts'
 import { ClaudeProtocol } from './protocol.ts'
 
 const install: AgentInstall = {
@@ -44,8 +45,15 @@ const changing = [
 ]
 const reading = ['Read', 'Grep', 'Glob']
 
-/** Other services, that have keys of their own. */
-const otherServices = ['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_USE_FOUNDRY']
+/** Other services, and what it may reach them with. */
+const others: Readonly<Record<string, readonly string[]>> = {
+  CLAUDE_CODE_USE_BEDROCK: [
+    ...['AWS_BEARER_TOKEN_BEDROCK', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'],
+  ],
+  CLAUDE_CODE_USE_VERTEX: ['GOOGLE_APPLICATION_CREDENTIALS'],
+  CLAUDE_CODE_USE_FOUNDRY: ['ANTHROPIC_FOUNDRY_API_KEY', 'ANTHROPIC_FOUNDRY_AUTH_TOKEN'],
+}
+const otherServices = Object.keys(others)
 
 /** By its own protocol of JSON lines, which tells more than the adapter for the Agent Client Protocol (retries, costs). */
 export const claudeCode: Agent = {
@@ -54,6 +62,11 @@ export const claudeCode: Agent = {
   install,
   keys: claudeKeys,
   secrets: ['ANTHROPIC_CUSTOM_HEADERS', 'AWS_BEARER_TOKEN_BEDROCK'],
+  services: [anthropicService],
+  direct: (env) => ({
+    services: [],
+    keys: otherServices.filter((name) => (env[name] ?? '') !== '').flatMap((name) => others[name] ?? []),
+  }),
   settings: ['ANTHROPIC_BASE_URL', 'ANTHROPIC_MODEL', 'CLAUDE_CONFIG_DIR'],
   usage: 'each_call',
   locate: (places) => findProgram({ name: 'claude_code', install, ...places }),

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Agent, AgentInstall, AgentLaunch, SessionRequest } from '../agent.ts'
 import { findProgram } from '../install/find-program.ts'
+import { OPENAI_URL, openaiLike } from '../model-services.ts'
 import { CodexProtocol } from './protocol.ts'
 
 const install: AgentInstall = {
@@ -20,7 +21,7 @@ const install: AgentInstall = {
 
 /** Under a name of our own, since the settings of codex's built-in providers cannot be changed. */
 const PROVIDER = 'errand'
-const OPENAI_URL = 'https://api.openai.com/v1'
+const KEYS = ['OPENAI_API_KEY', 'CODEX_API_KEY']
 
 /** Few enough that a service that only fails ends the turn within half a minute. */
 const REQUEST_RETRIES = 4
@@ -37,7 +38,8 @@ export const codex: Agent = {
   name: 'codex',
   title: 'Codex',
   install,
-  keys: ['OPENAI_API_KEY', 'CODEX_API_KEY'],
+  keys: KEYS,
+  services: [openaiLike('openai', { keys: KEYS, url: 'OPENAI_BASE_URL' }, OPENAI_URL)],
   settings: ['OPENAI_BASE_URL', 'CODEX_HOME'],
   usage: 'each_call',
   locate: (places) => findProgram({ name: 'codex', install, ...places }),
@@ -48,7 +50,7 @@ export const codex: Agent = {
 
 export function codexLaunch(request: SessionRequest): AgentLaunch {
   const { env } = request
-  const key = ['OPENAI_API_KEY', 'CODEX_API_KEY'].find((name) => (env[name] ?? '') !== '')
+  const key = KEYS.find((name) => (env[name] ?? '') !== '')
   const ownHome = join(request.home, 'codex')
   const settings: [name: string, value: string | number | boolean][] = [
     ['analytics.enabled', false],

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AcpProfile, Aside } from '../acp/profile.ts'
 import { AcpProtocol } from '../acp/protocol.ts'
-import type { Agent, AgentInstall, AgentLaunch, Program, SessionRequest } from '../agent.ts'
+import type { Agent, AgentInstall, AgentLaunch, ModelService, Program, SessionRequest } from '../agent.ts'
 import { findProgram } from '../install/find-program.ts'
 import { sharedCache } from '../install/native-binary.ts'
+import { openaiLike } from '../model-services.ts'
 
 const profile: AcpProfile = {
   agent: 'copilot',
@@ -31,6 +32,25 @@ function aside(text: string, during: { tool: boolean }): Aside | undefined {
   return undefined
 }
 
+const url = 'COPILOT_PROVIDER_BASE_URL'
+const keys = ['COPILOT_PROVIDER_BEARER_TOKEN', 'COPILOT_PROVIDER_API_KEY']
+const ofType = (...values: string[]) => ({
+  where: { variable: 'COPILOT_PROVIDER_TYPE', values },
+  keyless: true,
+})
+/** Azure's wants its key in a header of its own, and its version in a query. */
+const services: readonly ModelService[] = [
+  { ...openaiLike('provider', { keys, url }), ...ofType('', 'openai') },
+  {
+    ...ofType('anthropic'),
+    ...{ name: 'provider', shape: 'messages', url },
+    keys: [
+      { variable: keys[0]!, header: 'bearer', begins: 'sk-ant-api03-errand-' },
+      { variable: keys[1]!, header: 'x-api-key', begins: 'sk-ant-api03-errand-' },
+    ],
+  },
+]
+
 const tokens = ['COPILOT_GITHUB_TOKEN', 'GH_TOKEN', 'GITHUB_TOKEN']
 /** Options with which Copilot would ask nobody. */
 const allowing = /^--(allow-|yolo|autopilot|assisted-approval|mode(=|$))/
@@ -52,6 +72,9 @@ export const copilot: Agent = {
   title: 'GitHub Copilot CLI',
   install,
   keys: ['COPILOT_PROVIDER_API_KEY', ...tokens],
+  secrets: ['COPILOT_PROVIDER_BEARER_TOKEN'],
+  services,
+  direct: (env) => ({ services: [], keys: [], unused: env[url] ? tokens : [] }),
   settings: [
     ...['COPILOT_PROVIDER_BASE_URL', 'COPILOT_PROVIDER_TYPE', 'COPILOT_PROVIDER_WIRE_API'],
     ...['COPILOT_MODEL', 'COPILOT_HOME', 'COPILOT_OFFLINE'],

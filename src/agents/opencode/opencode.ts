@@ -6,10 +6,11 @@ import { ErrandError } from '../../contract/errors.ts'
 import { type JsonObject, object, parsedObject, string } from '../acp/json-rpc.ts'
 import type { AcpProfile } from '../acp/profile.ts'
 import { AcpProtocol } from '../acp/protocol.ts'
-import type { Agent, AgentInstall, AgentLaunch, AskMode, SessionRequest } from '../agent.ts'
+import type { Agent, AgentInstall, AgentLaunch, AskMode, ModelService, SessionRequest } from '../agent.ts'
 import { modelFailureOf } from '../failure.ts'
 import { findProgram } from '../install/find-program.ts'
 import { withMusl } from '../install/native-binary.ts'
+import { anthropicService, OPENAI_URL, openaiLike } from '../model-services.ts'
 
 const profile: AcpProfile = {
   agent: 'opencode',
@@ -55,6 +56,25 @@ const quiet = {
   OPENCODE_DISABLE_SHARE: '1',
 }
 
+/** What opencode calls it is also what its configuration calls it. */
+const like = (name: string, defaultUrl: string): ModelService => {
+  const prefix = name.toUpperCase()
+  const variables = { keys: [`${prefix}_API_KEY`], url: `${prefix}_BASE_URL` }
+  return { ...openaiLike(name, variables, defaultUrl), addsVersion: true }
+}
+const services: readonly ModelService[] = [
+  {
+    ...anthropicService,
+    keys: anthropicService.keys.filter(({ variable }) => variable === 'ANTHROPIC_API_KEY'),
+  },
+  like('openai', OPENAI_URL),
+  like('openrouter', 'https://openrouter.ai/api/v1'),
+  like('groq', 'https://api.groq.com/openai/v1'),
+  like('mistral', 'https://api.mistral.ai/v1'),
+  like('deepseek', 'https://api.deepseek.com/v1'),
+  like('xai', 'https://api.x.ai/v1'),
+]
+
 const install: AgentInstall = {
   package: 'opencode-ai',
   version: '1.18.33',
@@ -85,7 +105,9 @@ export const opencode: Agent = {
     'XAI_API_KEY',
     'OPENCODE_API_KEY',
   ],
-  settings: ['ANTHROPIC_BASE_URL', 'OPENAI_BASE_URL', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
+  services,
+  direct,
+  settings: [...services.map(({ url }) => url), 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
   configuration: ['OPENCODE_CONFIG_CONTENT'],
   usage: 'last_call',
   locate: (places) => findProgram({ name: 'opencode', install, ...places }),
@@ -196,10 +218,16 @@ function providers(env: SessionRequest['env'], model: string | undefined): JsonO
             models: wanted === provider && name !== undefined ? { [name]: {} } : {},
           },
         }
-  return {
-    ...entry('anthropic', string(env.ANTHROPIC_BASE_URL)),
-    ...entry('openai', string(env.OPENAI_BASE_URL)),
-  }
+  return Object.assign({}, ...services.map(({ name: provider, url }) => entry(provider, string(env[url]))))
+}
+
+/** What is configured by hand goes its own way, and so do the keys that stand there. */
+function direct(env: SessionRequest['env']): { services: string[]; keys: string[] } {
+  const given = env.OPENCODE_CONFIG_CONTENT
+  if (given === undefined) return { services: [], keys: [] }
+  const named = Object.keys(object(parsedObject(given)?.provider) ?? {})
+  const hasKey = /"(\w*(key|token|secret|password|authorization))"\s*:/i.test(given)
+  return { services: named, keys: hasKey ? ['OPENCODE_CONFIG_CONTENT'] : [] }
 }
 
 const withVersion = (url: string): string => {

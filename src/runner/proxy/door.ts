@@ -17,8 +17,8 @@ export interface ModelRequests {
     rules: DoorRules,
     tell: (line: Told) => void,
   ): Promise<void>
-  /** Ends what is under way, and tells it. */
-  close(): void
+  /** Ends what is under way; resolves once that is told. */
+  close(): Promise<void>
 }
 
 export interface DoorOptions {
@@ -112,7 +112,7 @@ export class Door {
 
   /** `forGood`: what was used is told, and its rules are gone; else it is opened again by a later process. */
   async close({ forGood }: { forGood: boolean }): Promise<void> {
-    this.#models?.close()
+    await this.#models?.close()
     this.#egress.close()
     const closed = once(this.#server, 'close')
     this.#server.close()

@@ -46,7 +46,14 @@ const MOST_LOG_BYTES = 1024 * 1024
 /** One that ends again and again is begun again ever later. */
 const PAUSES_MS = [0, 100, 500, 2_000, 10_000]
 const STAYED_MS = 60_000
-const PASSED_ON = ['NODE_EXTRA_CA_CERTS', 'NODE_USE_SYSTEM_CA', 'SSL_CERT_DIR', 'SSL_CERT_FILE', 'TZ']
+const PASSED_ON = [
+  'ERRAND_MODEL_PRICES',
+  'NODE_EXTRA_CA_CERTS',
+  'NODE_USE_SYSTEM_CA',
+  'SSL_CERT_DIR',
+  'SSL_CERT_FILE',
+  'TZ',
+]
 
 const PROXY_URL = `http://127.0.0.1:${DOOR_PORT}`
 const INSIDE = '127.0.0.1,localhost,::1'

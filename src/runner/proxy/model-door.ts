@@ -33,7 +33,8 @@ export class ModelDoor {
   readonly #upstream = new Upstream()
   readonly #turns = new FairTurns(BODIES_AT_ONCE)
   readonly #closed = new AbortController()
-  readonly #refusals = new Refusals()
+  readonly #refusals: Refusals
+  readonly #underWay = new Set<Promise<void>>()
   readonly #maskers = new Map<string, Masker>()
   #lastId: number
   #toldOver = ''
@@ -43,6 +44,7 @@ export class ModelDoor {
     const { tokens, cost_usd } = sumTold(told, prices)
     this.#prices = prices
     this.#budget = new ModelBudget({ tokens: budgetTokens(tokens), cost: cost_usd })
+    this.#refusals = new Refusals(told)
     this.#lastId = told.reduce((last, line) => ('id' in line ? Math.max(last, line.id) : last), 0)
   }
 
@@ -53,27 +55,40 @@ export class ModelDoor {
     rules: DoorRules,
     tell: Tell,
   ): Promise<void> {
+    const handled = this.#handle(request, response, rules, tell)
+    this.#underWay.add(handled)
+    await handled
+    this.#underWay.delete(handled)
+  }
+
+  /** Cuts what is under way; resolves once that is told. */
+  async close(): Promise<void> {
+    this.#closed.abort()
+    this.#refusals.close()
+    await Promise.all(this.#underWay)
+    this.#upstream.close()
+  }
+
+  async #handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    rules: DoorRules,
+    tell: Tell,
+  ): Promise<void> {
     request.on('error', () => {}) // its client has gone: `close` of the response tells
     response.on('error', () => {})
     const gone = new AbortController()
-    const leave = () => gone.abort()
-    response.once('close', leave)
-    this.#closed.signal.addEventListener('abort', leave, { once: true })
+    const cut = () => response.destroy()
+    response.once('close', () => gone.abort())
+    this.#closed.signal.addEventListener('abort', cut, { once: true })
     try {
-      await this.#answer(request, response, rules, tell, gone.signal)
+      if (this.#closed.signal.aborted) cut()
+      else await this.#answer(request, response, rules, tell, gone.signal)
     } catch {
-      response.destroy()
+      cut()
     } finally {
-      this.#closed.signal.removeEventListener('abort', leave)
-      if (this.#closed.signal.aborted) response.destroy()
+      this.#closed.signal.removeEventListener('abort', cut)
     }
-  }
-
-  /** Cuts what is under way, and tells it. */
-  close(): void {
-    this.#closed.abort()
-    this.#refusals.close()
-    this.#upstream.close()
   }
 
   async #answer(
@@ -356,7 +371,11 @@ const LINE_EVERY_MS = 1000
 /** Joins refusals: a line a second for a service and a reason, and no more than 200 in all. */
 class Refusals {
   readonly #open = new Map<string, { count: number; timer: NodeJS.Timeout }>()
-  #lines = 0
+  #lines: number
+
+  constructor(told: readonly Told[]) {
+    this.#lines = told.filter(({ type }) => type === 'refused').length
+  }
 
   tell(tell: Tell, rule: ModelRule, why: string): void {
     const key = `${rule.name} ${why}`

@@ -62,6 +62,7 @@ export class DoorUnderTest implements AsyncDisposable {
       version: 1,
       key: 'test',
       network: 'models',
+      never: [],
       budget,
       models: rules.map((rule) => ({
         name: 'anthropic',
@@ -88,7 +89,7 @@ export class DoorUnderTest implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.door.close()
+    await this.door.close()
     await stop(this.server)
   }
 }

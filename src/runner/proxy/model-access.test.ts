@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { agentRegistry } from '../../agents/registry.ts'
+import { type AccessOptions, modelAccess, proxyFor } from './model-access.ts'
+import { ModelRule } from './rules.ts'
+
+const agentOf = (name: string) => agentRegistry.find((each) => each.name === name)!
+const access = (name: string, env: Record<string, string>, options: Partial<AccessOptions> = {}) =>
+  modelAccess(agentOf(name), env, { key: 'attempt', ...options })
+
+describe('the way of an agent to its models', () => {
+  it('puts sentinels for the keys of all agents, and no key stays', () => {
+    for (const { name, services = [] } of agentRegistry)
+      for (const service of services)
+        for (const { variable, begins } of service.keys) {
+          const env = {
+            [variable]: 'the-real-key-of-it',
+            [service.url]: 'https://models.example/v1',
+            ...(service.where === undefined
+              ? {}
+              : { [service.where.variable]: service.where.values.at(-1)! }),
+          }
+          const found = access(name, env)
+          assert.doesNotMatch(JSON.stringify(found.env), /the-real-key/, `${name} ${variable}`)
+          assert.deepEqual(found.inside, [], `${name} ${variable}`)
+          const [rule = assert.fail()] = found.rules
+          assert.deepEqual(ModelRule.parse(rule), rule)
+          assert.equal(found.env[variable], rule.sentinel)
+          assert.ok(rule.sentinel.startsWith(begins))
+          assert.equal(rule.key, 'the-real-key-of-it')
+          assert.ok(found.env[service.url]?.startsWith(`http://127.0.0.1:3128/model/${service.name}`))
+          const version = service.shape === 'messages' ? '' : '/v1'
+          assert.equal(rule.upstream, `https://models.example${version}`)
+        }
+  })
+
+  it('says of every key of an agent that no service stands for, that it goes inside', () => {
+    for (const agent of agentRegistry) {
+      const served = new Set(
+        (agent.services ?? []).flatMap(({ keys }) => keys.map(({ variable }) => variable)),
+      )
+      for (const variable of agent.keys.filter((each) => !served.has(each)))
+        assert.deepEqual(access(agent.name, { [variable]: 'a secret' }).inside, [variable])
+    }
+  })
+
+  it('takes the key that Claude Code itself would take, and leaves the others out', () => {
+    const env = {
+      CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-x',
+      ANTHROPIC_API_KEY: 'sk-ant-api03-x',
+      OTHER: 'stays',
+    }
+    const both = access('claude_code', env)
+    assert.deepEqual(Object.keys(both.env).sort(), ['ANTHROPIC_API_KEY', 'ANTHROPIC_BASE_URL', 'OTHER'])
+    assert.equal(both.rules[0]?.header, 'x-api-key')
+    assert.equal(both.rules[0]?.upstream, 'https://api.anthropic.com')
+    const login = access('claude_code', { CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-x' })
+    assert.equal(login.rules[0]?.header, 'bearer')
+    assert.match(login.env.CLAUDE_CODE_OAUTH_TOKEN ?? '', /^sk-ant-oat01-errand-[0-9a-f]{40}$/)
+  })
+
+  it('has the same sentinel each time, and another for another attempt and service', () => {
+    const env = { ANTHROPIC_API_KEY: 'one', OPENAI_API_KEY: 'two', GROQ_API_KEY: 'three' }
+    assert.deepEqual(access('opencode', env), access('opencode', env))
+    const all = ['a', 'b'].flatMap((key) =>
+      access('opencode', env, { key }).rules.map(({ sentinel }) => sentinel),
+    )
+    assert.equal(new Set(all).size, 6)
+  })
+
+  it('takes secret headers out of the environment', () => {
+    const env = { ANTHROPIC_API_KEY: 'x', ANTHROPIC_CUSTOM_HEADERS: 'X-Gate: secret\nbad line\n Team:ours ' }
+    const { env: inside, rules } = access('claude_code', env)
+    assert.equal(inside.ANTHROPIC_CUSTOM_HEADERS, undefined)
+    assert.deepEqual(rules[0]?.headers, { 'X-Gate': 'secret', Team: 'ours' })
+  })
+
+  it('says which secrets go inside where another service is used', () => {
+    const bedrock = { CLAUDE_CODE_USE_BEDROCK: '1', AWS_SECRET_ACCESS_KEY: 'x', AWS_ACCESS_KEY_ID: 'y' }
+    assert.deepEqual(access('claude_code', bedrock).inside, ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'])
+    assert.deepEqual(access('claude_code', bedrock).rules, [])
+    const azure = {
+      ...{ COPILOT_PROVIDER_TYPE: 'azure', COPILOT_PROVIDER_API_KEY: 'x' },
+      COPILOT_PROVIDER_BASE_URL: 'https://x.openai.azure.com',
+    }
+    assert.deepEqual(access('copilot', azure).inside, ['COPILOT_PROVIDER_API_KEY'])
+    assert.equal(access('copilot', azure).env.COPILOT_PROVIDER_BASE_URL, azure.COPILOT_PROVIDER_BASE_URL)
+    const provider = { groq: { options: { baseURL: 'https://gate.example', apiKey: 'gsk-x' } } }
+    const env = { OPENCODE_CONFIG_CONTENT: JSON.stringify({ provider }), GROQ_API_KEY: 'x', XAI_API_KEY: 'y' }
+    const given = access('opencode', env)
+    assert.deepEqual(given.inside, ['GROQ_API_KEY', 'OPENCODE_CONFIG_CONTENT'])
+    assert.deepEqual(
+      given.rules.map(({ name }) => name),
+      ['xai'],
+    )
+  })
+
+  it("leaves the machine's GitHub token out where Copilot has a provider, unless the step itself sets one", () => {
+    const env = {
+      COPILOT_PROVIDER_BASE_URL: 'http://localhost:11434/v1',
+      GITHUB_TOKEN: 'ghp_x',
+      GH_TOKEN: 'ghp_y',
+    }
+    const { env: inside, inside: told, rules } = access('copilot', env, { step: { GH_TOKEN: 'ghp_y' } })
+    assert.equal(inside.GITHUB_TOKEN, undefined)
+    assert.equal(inside.GH_TOKEN, 'ghp_y')
+    assert.deepEqual(told, ['GH_TOKEN'])
+    assert.equal(rules[0]?.upstream, 'http://localhost:11434/v1')
+    assert.deepEqual(access('copilot', { GITHUB_TOKEN: 'x' }, { step: {} }).inside, ['GITHUB_TOKEN'])
+  })
+
+  it('lets an agent that is known by its command alone name the variables of its keys', () => {
+    const env = { MY_KEY: 'x', SECOND: 'y', ANTHROPIC_BASE_URL: 'https://gate.example/v1/' }
+    const { env: inside, rules } = access('acp', env, { proxyEnv: { MY_KEY: 'anthropic', SECOND: 'openai' } })
+    assert.deepEqual(
+      rules.map(({ name, upstream, header }) => [name, upstream, header]),
+      [
+        ['anthropic', 'https://gate.example', 'x-api-key'],
+        ['openai', 'https://api.openai.com/v1', 'bearer'],
+      ],
+    )
+    assert.equal(inside.MY_KEY, rules[0]?.sentinel)
+    assert.equal(inside.OPENAI_BASE_URL, 'http://127.0.0.1:3128/model/openai/v1')
+    assert.deepEqual(access('acp', env).rules, [])
+  })
+
+  it('needs no key for a service of one’s own', () => {
+    const { env, rules } = access('builtin', { OPENAI_BASE_URL: 'http://localhost:8000/v1' })
+    assert.equal(rules[0]?.key, 'none')
+    assert.equal(env.OPENAI_API_KEY, rules[0]?.sentinel)
+    assert.deepEqual(access('builtin', {}).rules, [])
+    assert.deepEqual(access('claude_code', { ANTHROPIC_BASE_URL: 'http://x.example' }).rules, [])
+  })
+
+  it('refuses an address that is none', () => {
+    for (const url of [
+      'gate.example',
+      'ftp://x',
+      'https://me:secret@gate.example',
+      'https://gate.example/?v=1',
+    ])
+      assert.throws(() => access('codex', { OPENAI_API_KEY: 'x', OPENAI_BASE_URL: url }), {
+        code: 'invalid_argument',
+        message: /^OPENAI_BASE_URL (is|has) (?!.*secret)/,
+      })
+  })
+
+  const proxied: [url: string, env: Record<string, string>, proxy: string | undefined][] = [
+    ['https://api.openai.com/v1', { HTTPS_PROXY: 'http://p:3128' }, 'http://p:3128'],
+    ['https://api.openai.com/v1', { https_proxy: 'p:3128', HTTPS_PROXY: 'http://q' }, 'http://p:3128'],
+    ['https://api.openai.com/v1', { HTTP_PROXY: 'http://p' }, undefined],
+    ['http://models.lan/v1', { HTTP_PROXY: 'http://p' }, 'http://p'],
+    ['https://api.openai.com/v1', { ALL_PROXY: 'socks5://p' }, undefined],
+    ['https://api.openai.com/v1', { HTTPS_PROXY: 'http://p', NO_PROXY: 'x, .openai.com' }, undefined],
+    ['https://api.openai.com/v1', { HTTPS_PROXY: 'http://p', NO_PROXY: 'api.openai.com:8443' }, 'http://p'],
+    ['https://api.openai.com/v1', { HTTPS_PROXY: 'http://p', no_proxy: '*' }, undefined],
+    ['https://myopenai.com/v1', { HTTPS_PROXY: 'http://p', NO_PROXY: 'openai.com' }, 'http://p'],
+  ]
+  it("goes by the machine's own proxy", () => {
+    for (const [url, env, proxy] of proxied)
+      assert.equal(proxyFor(url, env), proxy, JSON.stringify([url, env]))
+    const { rules } = access('codex', { OPENAI_API_KEY: 'x' }, { machine: { HTTPS_PROXY: 'http://p:3128' } })
+    assert.equal(rules[0]?.proxy, 'http://p:3128')
+  })
+})

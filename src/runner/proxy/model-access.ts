@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto'
+import type { Agent, ModelService } from '../../agents/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { type ModelRule, modelUrl } from './rules.ts'
+
+export type Variables = Readonly<Record<string, string | undefined>>
+
+export interface AccessOptions {
+  /** Of the attempt: its sentinels are made of it, so that a restarted runner has the same. */
+  key: string
+  /** The environment of the machine, whose own proxy leads to a service. */
+  machine?: Variables
+  /** Further variables that hold the key of a service, by its name: only the user of such an agent knows them. */
+  proxyEnv?: Readonly<Record<string, string>>
+  /** What the step itself sets; of the rest, keys that the agent has no use for are left out. */
+  step?: Variables
+}
+
+/** How an agent in a box reaches its models. */
+export interface ModelAccess {
+  /** Its environment, with sentinels for keys, and the proxy for their services. */
+  env: Record<string, string>
+  rules: ModelRule[]
+  /** Variables whose secrets go into the box, for the proxy cannot stand for what they open. */
+  inside: string[]
+}
+
+/** Throws `invalid_argument` where the address of a service is none that the proxy can reach. */
+export function modelAccess(
+  agent: Pick<Agent, 'keys' | 'secrets' | 'services' | 'direct'>,
+  env: Readonly<Record<string, string>>,
+  { key, machine = {}, proxyEnv = {}, step }: AccessOptions,
+): ModelAccess {
+  const direct = agent.direct?.(env) ?? { services: [], keys: [] }
+  const result: ModelAccess = { env: { ...env }, rules: [], inside: [] }
+  for (const service of agent.services ?? []) {
+    if (direct.services.includes(service.name) || !isMeant(service, env)) continue
+    const rule = ruleOf(service, env, { key, machine, proxyEnv })
+    if (rule === undefined) continue
+    const { variables, ...rest } = rule
+    result.rules.push(rest)
+    for (const name of variables.taken) delete result.env[name]
+    result.env[variables.key] = rest.sentinel
+    result.env[service.url] = `${modelUrl(service.name)}${service.shape === 'openai' ? '/v1' : ''}`
+  }
+  for (const name of direct.unused ?? [])
+    if (step !== undefined && step[name] === undefined) delete result.env[name]
+  const sentinels = new Set(result.rules.map(({ sentinel }) => sentinel))
+  const secrets = new Set([...agent.keys, ...(agent.secrets ?? []), ...direct.keys])
+  result.inside = [...secrets].filter(
+    (name) => (result.env[name] ?? '') !== '' && !sentinels.has(result.env[name]!),
+  )
+  return result
+}
+
+/** Whether the environment lets the agent use the service so. */
+const isMeant = ({ where }: ModelService, env: Variables): boolean =>
+  where === undefined || where.values.includes(env[where.variable] ?? '')
+
+function ruleOf(
+  service: ModelService,
+  env: Variables,
+  { key, machine, proxyEnv }: Required<Pick<AccessOptions, 'key' | 'machine' | 'proxyEnv'>>,
+): (ModelRule & { variables: { key: string; taken: string[] } }) | undefined {
+  const named = Object.entries(proxyEnv).filter(([, name]) => name === service.name)
+  const begins = service.shape === 'messages' ? 'sk-ant-api03-errand-' : 'sk-errand-'
+  const header = service.shape === 'messages' ? 'x-api-key' : 'bearer'
+  const keys = [...named.map(([variable]) => ({ variable, header, begins }) as const), ...service.keys]
+  const url = env[service.url] || service.defaultUrl
+  const found = keys.find(({ variable }) => (env[variable] ?? '') !== '')
+  // One of one's own may want no key.
+  const holder = found ?? (service.keyless && env[service.url] ? keys[0] : undefined)
+  if (holder === undefined || url === undefined) return undefined
+  const secret = env[holder.variable] || 'none'
+  const upstream = upstreamOf(service, url)
+  const proxy = proxyFor(upstream, machine)
+  const digest = createHash('sha256').update(`${key}\n${service.name}`).digest('hex').slice(0, 40)
+  return {
+    name: service.name,
+    shape: service.shape,
+    upstream,
+    sentinel: `${holder.begins}${digest}`,
+    // A sign-in's token goes as Bearer, whatever variable it is given in.
+    header: secret.startsWith('sk-ant-oat') ? 'bearer' : holder.header,
+    key: secret,
+    headers: service.headers === undefined ? {} : headersIn(env[service.headers]),
+    ...(proxy === undefined ? {} : { proxy }),
+    variables: {
+      key: holder.variable,
+      taken: [
+        ...keys.map(({ variable }) => variable),
+        ...(service.headers === undefined ? [] : [service.headers]),
+      ],
+    },
+  }
+}
+
+function upstreamOf({ url: variable, shape, addsVersion }: ModelService, text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const fault =
+    url === undefined || !/^https?:$/.test(url.protocol)
+      ? 'is no http or https URL'
+      : url.username !== ''
+        ? 'has a user name in it'
+        : url.search !== '' || url.hash !== ''
+          ? 'has a query in it'
+          : undefined
+  if (fault !== undefined)
+    throw new ErrandError(
+      'invalid_argument',
+      `${variable} ${fault}, so the service cannot be reached from a sandbox.`,
+      {
+        hint: 'Give the base URL of the service alone, such as https://gateway.example/v1, or isolation: none.',
+      },
+    )
+  const base = `${url!.origin}${url!.pathname}`.replace(/\/+$/, '')
+  if (shape === 'messages') return base.replace(/\/v1$/, '')
+  return addsVersion && !/\/v\d+$/.test(base) ? `${base}/v1` : base
+}
+
+/** As Claude Code reads them: a line each. */
+function headersIn(text = ''): Record<string, string> {
+  const lines = text.split('\n').map((line) => /^\s*([\w!#$%&'*+.^`|~-]+)\s*:\s*(.*?)\s*$/.exec(line))
+  return Object.fromEntries(lines.flatMap((found) => (found === null ? [] : [[found[1]!, found[2]!]])))
+}
+
+/** The proxy of the machine by which that address is reached; those for SOCKS are none that Errand speaks. */
+export function proxyFor(url: string, env: Variables): string | undefined {
+  const { protocol, hostname, port } = new URL(url)
+  const either = (name: string) => env[name.toLowerCase()] || env[name]
+  const own = either(protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY') || either('ALL_PROXY')
+  if (
+    own === undefined ||
+    isExcepted(either('NO_PROXY') ?? '', hostname, port || (protocol === 'https:' ? '443' : '80'))
+  )
+    return undefined
+  const text = own.includes('://') ? own : `http://${own}`
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? text : undefined
+}
+
+function isExcepted(list: string, hostname: string, port: string): boolean {
+  return list.split(/[\s,]+/).some((entry) => {
+    const [, name = '', only] = /^(?:\*?\.)?(.*?)(?::(\d+))?$/.exec(entry.toLowerCase()) ?? []
+    if (entry === '*') return true
+    return (
+      name !== '' &&
+      (only === undefined || only === port) &&
+      (hostname === name || hostname.endsWith(`.${name}`))
+    )
+  })
+}
