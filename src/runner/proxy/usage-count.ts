@@ -102,9 +102,10 @@ const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
       seen.textBytes += bytesOf(content, reasoning_content, reasoning, refusal, ...calls)
     }
     if (typeof event.usage !== 'object' || event.usage === null) return
-    // Some tell it with each chunk, of all until then.
+    // Some tell it with each chunk, of all until then; a last one has nothing else.
     seen.usage = openaiUsage(record(event.usage), 'prompt', 'completion')
     seen.textBytes = 0
+    seen.whole ||= records(event.choices).length === 0
   },
 }
 

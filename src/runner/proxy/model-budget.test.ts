@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { until } from '../../../test/support/builtin-bench.ts'
+import {
+  answerOf,
+  ask,
+  messages,
+  openDoor,
+  startService,
+} from '../../../test/support/runner/model-door-fixture.ts'
+import { type Leave, type Limits, ModelBudget } from './model-budget.ts'
+import { listPrices, priceOf } from './prices.ts'
+import type { Told } from './rules.ts'
+
+const used = (output: number, input = 0) => ({ input, output, cache_read: 0, cache_write: 0, reasoning: 0 })
+const never = new AbortController().signal
+const price = priceOf(listPrices, 'claude-sonnet-4-5')
+
+interface Entering {
+  leave?: Leave
+}
+
+/** Enters with so much of input and output; what was decided, once it is. */
+function entering(
+  budget: ModelBudget,
+  limits: Limits,
+  input: number,
+  output?: number,
+  signal = never,
+): Entering {
+  const state: Entering = {}
+  void budget.enter(limits, { input, output, price }, signal).then((leave) => {
+    state.leave = leave
+  })
+  return state
+}
+const settled = () => new Promise(setImmediate)
+
+describe('the budget of a door', () => {
+  it('lets those go together that fit, and the others one after another in their order', async () => {
+    const budget = new ModelBudget({ tokens: 0, cost: 0 })
+    const limits = { tokens: 1000 }
+    const enters = (output: number) => entering(budget, limits, 100, output)
+    const [a, b, c, d] = [enters(300), enters(300), enters(600), enters(10)] as const
+    const now = () => [a, b, c, d].map(({ leave }) => leave?.type)
+    await settled()
+    assert.deepEqual(now(), ['go', 'go', undefined, undefined])
+    done(a.leave, used(50, 100))
+    await settled()
+    // 150 are used, and the second has set aside 400.
+    assert.equal(now()[2], undefined)
+    done(b.leave, used(50, 100))
+    await settled()
+    assert.deepEqual(now().slice(2), ['go', undefined])
+    done(c.leave, used(50, 100))
+    await settled()
+    assert.equal(now()[3], 'go')
+  })
+
+  it('lets one that is too large for what is left go alone, and write no more than that', async () => {
+    const budget = new ModelBudget({ tokens: 900, cost: 0 })
+    const large = entering(budget, { tokens: 1000 }, 5000, 32_000)
+    const small = entering(budget, { tokens: 1000 }, 1, 1)
+    await settled()
+    assert.ok(large.leave?.type === 'go')
+    assert.equal(large.leave.output, 100)
+    assert.equal(small.leave, undefined)
+    done(large.leave, used(100, 10))
+    await settled()
+    assert.deepEqual(small.leave, {
+      type: 'refused',
+      message: "The run's budget of 1000 tokens is used up (1010 are used).",
+    })
+  })
+
+  it('lets one that sets itself no limit go alone', async () => {
+    const budget = new ModelBudget({ tokens: 0, cost: 0 })
+    const [open, small] = [entering(budget, { tokens: 1000 }, 1), entering(budget, { tokens: 1000 }, 1, 1)]
+    await settled()
+    assert.ok(open!.leave?.type === 'go')
+    assert.equal(open!.leave.output, undefined)
+    assert.equal(small!.leave, undefined)
+  })
+
+  it('holds nothing back where there is no limit', async () => {
+    const budget = new ModelBudget({ tokens: 1e9, cost: 1e9 })
+    const all = [1, 2, 3].map(() => entering(budget, {}, 1e9))
+    await settled()
+    for (const { leave } of all) assert.ok(leave?.type === 'go')
+  })
+
+  it('lets one out of the queue whose client goes, and those behind it move up', async () => {
+    const budget = new ModelBudget({ tokens: 0, cost: 0 })
+    const abort = new AbortController()
+    const limits = { tokens: 100 }
+    const first = entering(budget, limits, 0, 50)
+    const waits = entering(budget, limits, 0, 90, abort.signal)
+    const behind = entering(budget, limits, 0, 40)
+    await settled()
+    assert.deepEqual([first.leave?.type, waits.leave, behind.leave], ['go', undefined, undefined])
+    abort.abort()
+    await settled()
+    assert.deepEqual([waits.leave?.type, behind.leave?.type], ['gone', 'go'])
+    done(first.leave, used(1))
+    const late = entering(budget, limits, 0, 1, abort.signal)
+    await settled()
+    assert.equal(late.leave?.type, 'gone')
+  })
+
+  it('limits what is written by what is left of the cost', async () => {
+    // $15 for a million tokens of output.
+    const budget = new ModelBudget({ tokens: 0, cost: 0.097 })
+    const only = entering(budget, { cost_usd: 0.1 }, 10, 5000)
+    await settled()
+    assert.ok(only.leave?.type === 'go')
+    assert.equal(only.leave.output, 200)
+    done(only.leave, used(200))
+    const next = entering(budget, { cost_usd: 0.1 }, 10, 5000)
+    await settled()
+    assert.deepEqual(next.leave, {
+      type: 'refused',
+      message: "The run's budget of $0.1 is used up ($0.1000 are spent).",
+    })
+  })
+
+  it('is never passed by more than one answer, whatever comes in which order', async () => {
+    const asked = fc.record({
+      input: fc.nat(500),
+      output: fc.option(fc.nat(800), { nil: undefined }),
+      /** How much of what it may, the answer is. */
+      share: fc.double({ min: 0, max: 1, noNaN: true }),
+      endsFirst: fc.boolean(),
+    })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(asked, { maxLength: 30 }),
+        fc.integer({ min: 1, max: 2000 }),
+        async (list, tokens) => {
+          const budget = new ModelBudget({ tokens: 0, cost: 0 })
+          const under: { leave: Extract<Leave, { type: 'go' }>; uses: number }[] = []
+          const largest = Math.max(0, ...list.map(({ input, output }) => input + (output ?? 5000)))
+          const end = (first: boolean) => {
+            const one = first ? under.shift() : under.pop()
+            if (one !== undefined) one.leave.done(used(one.uses))
+          }
+          let decided = 0
+          for (const { input, output, share, endsFirst } of list) {
+            void budget.enter({ tokens }, { input, output, price: undefined }, never).then((leave) => {
+              decided++
+              if (leave.type !== 'go') return
+              under.push({ leave, uses: Math.floor((input + (leave.output ?? 5000)) * share) })
+            })
+            await settled()
+            if (endsFirst) end(true)
+            await settled()
+          }
+          while (under.length > 0) {
+            end(false)
+            await settled()
+          }
+          assert.equal(decided, list.length)
+          assert.ok(budget.spent.tokens < tokens + largest)
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+})
+
+function done(leave: Leave | undefined, tokens: ReturnType<typeof used>): void {
+  assert.ok(leave?.type === 'go')
+  leave.done(tokens)
+}
+
+describe('a door with a budget', () => {
+  /** Ten requests at once; the first answers come when so many are under way together. */
+  const ten = async (limit: number, max_tokens: number, together: number) => {
+    let most = 0
+    let now = 0
+    const enough = Promise.withResolvers<void>()
+    await using service = await startService(async (_, response, body) => {
+      most = Math.max(most, ++now)
+      if (now === together) enough.resolve()
+      await enough.promise
+      now--
+      const { max_tokens: may } = JSON.parse(body) as { max_tokens: number }
+      response.setHeader('content-type', 'application/json')
+      response.end(answerOf({ input_tokens: 0, output_tokens: may }))
+    })
+    await using door = await openDoor({ rules: [{ upstream: service.url }], budget: { tokens: limit } })
+    const all = await Promise.all(
+      Array.from({ length: 10 }, () => ask(door.url(), '/v1/messages', { body: messages(max_tokens) })),
+    )
+    const sum = door.of('answered').reduce((total, { tokens }) => total + tokens.output, 0)
+    return { all, most, sum, door, service }
+  }
+
+  it('keeps ten at once within it', async () => {
+    const { all, most, sum, door } = await ten(1000, 300, 3)
+    assert.ok(sum <= 1000, `${sum}`)
+    assert.equal(most, 3)
+    const refused = all.filter(({ status }) => status === 403)
+    assert.ok(refused.length > 0)
+    assert.match(refused[0]!.json.error?.message ?? '', /^The run's budget of 1000 tokens is used up/)
+    assert.equal(refused[0]!.json.error?.type, 'permission_error')
+    assert.equal(refused[0]!.headers['x-should-retry'], 'false')
+    assert.equal(door.of('over_budget').length, 1)
+    assert.equal(door.of('asked').length, 10 - refused.length)
+  })
+
+  it('lets ten large ones go one by one', async () => {
+    const { sum, most } = await ten(1000, 32_000, 1)
+    assert.deepEqual([sum, most], [1000, 1])
+  })
+
+  it('goes on from what was told before a restart, and counts what was never answered', async () => {
+    await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 1 })))
+    const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
+    const told: Told[] = [
+      { ...asked, id: 1, input_tokens: 50 },
+      { ...asked, type: 'answered', id: 1, status: 200, tokens: used(40, 10), cost_usd: 0.01 },
+      { ...asked, id: 7, input_tokens: 49 },
+    ]
+    await using door = await openDoor({ rules: [{ upstream: service.url }], budget: { tokens: 100 }, told })
+    assert.equal((await ask(door.url(), '/v1/messages', { body: messages() })).status, 200)
+    assert.equal(door.of('answered')[0]?.id, 8)
+    assert.equal((await ask(door.url(), '/v1/messages', { body: messages() })).status, 403)
+  })
+
+  it('lowers what a request may let the model write, each by its own name for it', async () => {
+    const answers: Record<string, string> = {
+      '/v1/messages': answerOf({ input_tokens: 0, output_tokens: 0 }),
+      '/v1/responses': JSON.stringify({ usage: { input_tokens: 0, output_tokens: 0 } }),
+      '/v1/chat/completions': JSON.stringify({ usage: { prompt_tokens: 0, completion_tokens: 0 } }),
+    }
+    await using service = await startService((request, response) => response.end(answers[request.url ?? '']))
+    await using door = await openDoor({
+      rules: [{ upstream: service.url }, { upstream: `${service.url}/v1`, name: 'openai', shape: 'openai' }],
+      budget: { tokens: 5000 },
+    })
+    const sent = async (url: string, path: string, body: object) => {
+      await ask(url, path, { body: { model: 'm', ...body } })
+      return JSON.parse(service.seen.at(-1)!.body) as Record<string, unknown>
+    }
+    const openai = door.url('openai')
+    const thinking = { type: 'enabled', budget_tokens: 8000 }
+    assert.equal((await sent(door.url(), '/v1/messages', { max_tokens: 6000 })).max_tokens, 5000)
+    assert.equal((await sent(door.url(), '/v1/messages', { max_tokens: 9000, thinking })).max_tokens, 8001)
+    assert.equal((await sent(door.url(), '/v1/messages', { max_tokens: 4000 })).max_tokens, 4000)
+    assert.equal((await sent(openai, '/responses', { max_output_tokens: 6000 })).max_output_tokens, 5000)
+    assert.equal((await sent(openai, '/responses', {})).max_output_tokens, undefined)
+    const chat = await sent(openai, '/chat/completions', {
+      max_tokens: 6000,
+      stream: true,
+      stream_options: { x: 1 },
+    })
+    assert.deepEqual(chat, {
+      model: 'm',
+      max_tokens: 5000,
+      stream: true,
+      stream_options: { x: 1, include_usage: true },
+    })
+    assert.equal(
+      (await sent(openai, '/chat/completions', { max_completion_tokens: 9000, n: 2 })).max_completion_tokens,
+      5000,
+    )
+  })
+
+  it('refuses what cannot be counted', async () => {
+    await using service = await startService((_, response) =>
+      response.end(answerOf({ output_tokens: 100_000 })),
+    )
+    await using door = await openDoor({
+      rules: [
+        { upstream: service.url },
+        { upstream: service.url, name: 'openai', shape: 'openai', header: 'bearer' },
+      ],
+      budget: { cost_usd: 1 },
+    })
+    const asked = (body: object) => ask(door.url(), '/v1/messages', { body })
+    const unknown = await asked(messages(1, { model: 'new-model' }))
+    assert.equal(unknown.status, 403)
+    assert.match(unknown.json.error?.message ?? '', /"new-model" has no known price.*ERRAND_MODEL_PRICES/)
+    assert.equal((await asked(messages(1, { speed: 'fast' }))).status, 403)
+    assert.equal((await asked(messages(1, { service_tier: 'auto' }))).status, 200)
+    assert.equal((await asked(messages(1))).status, 403)
+    assert.match(door.of('over_budget')[0]?.message ?? '', /budget of \$1 is used up \(\$1\.5000 are spent\)/)
+    const background = await ask(door.url('openai'), '/responses', { body: { model: 'm', background: true } })
+    assert.equal(background.status, 400)
+    assert.equal(service.seen.length, 1)
+  })
+
+  it('lets a client that waits go, and holds up nobody for it', async () => {
+    const answers: (() => void)[] = []
+    await using service = await startService((_, response) => {
+      answers.push(() => response.end(answerOf({ output_tokens: 1 })))
+    })
+    await using door = await openDoor({ rules: [{ upstream: service.url }], budget: { tokens: 1000 } })
+    const first = ask(door.url(), '/v1/messages', { body: messages(900) })
+    await until(() => service.seen.length === 1)
+    const abort = new AbortController()
+    const waits = ask(door.url(), '/v1/messages', { body: messages(900), signal: abort.signal })
+    const small = ask(door.url(), '/v1/messages', { body: messages(10) })
+    abort.abort()
+    await assert.rejects(waits)
+    await until(() => service.seen.length === 2)
+    for (const answer of answers) answer()
+    assert.deepEqual([(await first).status, (await small).status], [200, 200])
+  })
+})
