@@ -88,3 +88,40 @@ test('a change is read, a wrong one is told and changes nothing', async (t) => {
   writeFileSync(file, sample)
   await until(() => config.groupOf('frontend-app') === 'frontend-runners')
 })
+
+test('a runner group has the least box that the file says, now and after each change', async (t) => {
+  const { config, file } = open(
+    t,
+    'groups:\n  shared: {isolation: sandbox, network: {allow: [a.example]}}\n  own:  {}\n',
+  )
+  assert.deepEqual(config.boxOf('shared'), { isolation: 'sandbox', network: { allow: ['a.example'] } })
+  assert.deepEqual(config.boxOf('own'), {})
+  assert.equal(config.boxOf('default'), undefined)
+  let told = 0
+  config.onChanged(() => told++)
+  writeFileSync(file, 'groups: {shared: {network: models}}\n')
+  await until(() => told === 1)
+  assert.deepEqual(config.boxOf('shared'), { network: 'models' })
+  // One that is wrong changes nothing: a group is not open because of a mistake.
+  writeFileSync(file, 'groups: {shared: {isolaton: sandbox}}\n')
+  config.reload()
+  assert.deepEqual(config.boxOf('shared'), { network: 'models' })
+  assert.equal(told, 1)
+})
+
+test('what is wrong in a group is a mistake, also a key that is not known', () => {
+  for (const [text, message] of [
+    ['groups: {g: {isolaton: sandbox}}\n', /^errand.yaml:1:14: .*isolaton.*/],
+    ['groups: {g: {isolation: docker}}\n', /^errand.yaml:1:25: .*"none", "sandbox" or "container"/],
+    ['groups: {g: {network: {allow: ["https://x"]}}}\n', /^errand.yaml:1:32: .*a host is written name/],
+    ['groups: {g: {isolation: none, network: models}}\n', /^errand.yaml:1:31: .*needs a box/],
+    ['groups: [g]\n', /^errand.yaml:1:9: groups/],
+    ['groups: {g: }\n', /^errand.yaml:1:\d+: /],
+  ] as const)
+    assert.throws(
+      () => parseConfig(text, 'errand.yaml'),
+      (error: Error & { code?: string; hint?: string }) =>
+        message.test(error.message) && error.code === 'invalid_argument' && error.hint !== undefined,
+      text,
+    )
+})

@@ -31,6 +31,29 @@ test('an attempt that runs is taken up where it is, with what the log has of it'
   assert.equal((await store.events(runId, 0, 100)).filter(({ type }) => type === 'attempt.created').length, 2)
 })
 
+test('what the group of its runner asked for is kept with the placement, whatever that asks for later', async (t) => {
+  const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
+  const ofGroup = { isolation: 'sandbox', network: { allow: ['a.example'] } } as const
+  const place = host.place.bind(host)
+  host.place = (spec) => ({ ...place(spec), ...ofGroup }) as never
+  await submit([step('a')])
+  host.full = () => 'no runner is free'
+  host.place = place
+  await submit([step('b')])
+  assert.equal(await host.of('b').sink.assigned({ runner: 'r1', epoch: 1, isolation: 'container' }), true)
+  await engine.close()
+  const after = again()
+  await after.resume()
+  const storage = { runner: 'scripted', storage_id: 'storage', epoch: 1 }
+  assert.deepEqual(
+    host.resumed.map(({ placement }) => placement),
+    [
+      { ...storage, ...ofGroup },
+      { runner: 'r1', storage_id: undefined, epoch: 1, isolation: 'container' },
+    ],
+  )
+})
+
 test('output that is kept but not in the log is told of, without cutting a character', async (t) => {
   const { submit, engine, host, again, outputs, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])

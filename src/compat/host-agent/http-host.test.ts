@@ -239,3 +239,22 @@ function processesOf(attemptId: string): string[] {
     }
   })
 }
+
+test('a step that asks for a box is not sent to a host that would run it without one', async (t) => {
+  const { url, attempts } = await agent(t)
+  const host = httpHost(t)
+  for (const asked of [{ isolation: 'sandbox' }, { isolation: 'none', network: 'models' }] as const) {
+    const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
+    assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
+    assert.match(end.message!, /asks for a sandbox, and host agents make none/)
+  }
+  assert.deepEqual(attempts.all(), [])
+  const end = await run(host, cmdSpec(url, 'echo hi', { isolation: 'none', network: 'all' })).ended
+  assert.equal(end.outcome, 'success')
+  // Whoever asks it by HTTP is told so too.
+  const body = JSON.stringify({ action: 'cmd.run', args: { cmd: 'echo hi' }, isolation: 'container' })
+  const headers = { authorization: 'Bearer T', 'content-type': 'application/json' }
+  const answer = await fetch(`${url}/run`, { method: 'POST', headers, body })
+  assert.equal(answer.status, 400)
+  assert.match(await answer.text(), /asks for a container, and a host agent makes none/)
+})

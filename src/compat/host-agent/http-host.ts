@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { boxFor } from '../../contract/isolation.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
 import { AgentClient, AgentConnections, agentAccess } from './agent-client.ts'
@@ -126,6 +127,14 @@ export class HttpHost implements StepHost {
   /** Throws a `HostFailure` that says what is missing. */
   #clientOf(spec: AttemptSpec): AgentClient {
     const { token, env = process.env } = this.#options
+    const box = boxFor(spec.isolation, spec.network) ?? 'none'
+    // An agent of an earlier release would carry it out without a word of that.
+    if (box !== 'none')
+      throw new HostFailure(
+        'failed',
+        'invalid_argument',
+        `It asks for a ${box}, and host agents make none. Run it with errand run --hub on a runner that can, or leave isolation and network out.`,
+      )
     const access = agentAccess(spec, { token, env })
     if (access.missing === undefined)
       return new AgentClient(this.#connections, access.base, access.token, this.#limits.requestTimeoutMs)

@@ -4,12 +4,14 @@ import { builtinActions } from '../../contract/actions.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { attemptId, newRunId, splitAttemptId } from '../../contract/ids.ts'
+import { boxFor } from '../../contract/isolation.ts'
 import { Scalar } from '../../contract/workflow.ts'
 import { RunRequest, readInWords, type TaskAnswer } from './wire.ts'
 
 /** Returns the spec of what a request asks to be done. Throws `bad_request` or `invalid_argument` where it cannot be. */
 export function taskSpec(request: RunRequest): AttemptSpec {
   checkAction(request)
+  checkBox(request)
   const env: Record<string, string> = {}
   for (const [name, value] of Object.entries(request.env)) env[name] = String(value)
   return {
@@ -50,6 +52,14 @@ function checkAction({ action, args }: RunRequest): void {
   throw new ErrandError('invalid_argument', `The args of ${action} are wrong: ${read.wrong}.`, {
     details: read.details,
     hint: read.hint ?? 'See docs/workflows.md for what each action takes.',
+  })
+}
+
+function checkBox({ isolation, network }: RunRequest): void {
+  const box = boxFor(isolation, network) ?? 'none'
+  if (box === 'none') return
+  throw new ErrandError('invalid_argument', `The task asks for a ${box}, and a host agent makes none.`, {
+    hint: 'Give it to a runner of a hub, or leave isolation and network out.',
   })
 }
 

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AttemptEnd, AttemptReport } from '../../contract/attempt.ts'
 import { RunId } from '../../contract/ids.ts'
+import { Isolation, Network } from '../../contract/isolation.ts'
 import { SecretUse } from '../../contract/step-secrets.ts'
 import { OutputSource, Scalar, StepArgs, VarName } from '../../contract/workflow.ts'
 import { type Finding, findingsOf, safeParse, unknownKey } from '../../engine/workflow-file/sentences.ts'
@@ -31,6 +32,8 @@ export const RunRequest = z.object({
     .optional()
     .describe('Of those that are not mounted, by variable'),
   timeout_seconds: z.number().positive().max(31_536_000).optional(),
+  isolation: z.optional(Isolation).describe('A host agent makes no boxes: `none`, or the task is refused'),
+  network: z.optional(Network).describe('Likewise: `all`, or the task is refused'),
 })
 export type RunRequest = z.infer<typeof RunRequest>
 

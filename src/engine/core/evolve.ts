@@ -215,7 +215,7 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
     runner: event.runner,
     storage_id: event.storage_id,
     epoch: event.epoch,
-    ...ofGroup(event),
+    of_group: ofGroup(event),
     started: false,
     reports: 0,
     streams: {},
@@ -227,8 +227,8 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
 
 /** The demands of the group that it was placed in. */
 const ofGroup = ({ isolation, network }: EventOf<'attempt.created'> | EventOf<'attempt.assigned'>) => ({
-  isolation,
-  network,
+  ...(isolation !== undefined && { isolation }),
+  ...(network !== undefined && { network }),
 })
 
 function waitAttempt(state: RunState, event: EventOf<'attempt.waiting'>): void {
@@ -250,7 +250,7 @@ function assignAttempt(state: RunState, event: EventOf<'attempt.assigned'>): voi
   attempt.runner = event.runner
   attempt.storage_id = event.storage_id
   attempt.epoch = event.epoch
-  Object.assign(attempt, ofGroup(event))
+  attempt.of_group = ofGroup(event)
   attempt.got = undefined
   attempt.started = false
   attempt.reports = 0

@@ -20,7 +20,7 @@ function workflow(text: string): Workflow {
 function asked(text: string, host = 'local', blueprint = 'workflow') {
   const planned = plan(workflow(text), builtinActions)
   const state = initialState(planned)
-  state.main[0]!.instances.push({ host, status: 'queued' } as never)
+  state.main[0]!.instances.push({ host, status: 'queued', attempts: [] } as never)
   const of = { owner: 'ann', tenant: 'acme', blueprint } as RunSpec
   const at = { number: 1, instance: 0, try: 1 }
   const { requires } = attemptSpec(planned, state, { run_id: 'r', of }, planned.main[0]!, at)

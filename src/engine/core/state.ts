@@ -87,8 +87,7 @@ export interface AttemptState {
   storage_id?: string
   epoch: number
   /** The demands of the group of its runner, as they were when it was placed there. */
-  isolation?: Isolation
-  network?: Network
+  of_group?: { isolation?: Isolation; network?: Network }
   waiting?: string
   started: boolean
   /** The isolation and network that it said it got. */

@@ -41,6 +41,62 @@ test('an attempt that waits says why, and is assigned later', async (t) => {
   ])
 })
 
+test('the box that it got, and what it was refused there, is told, counted and shown', async (t) => {
+  const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const { sink } = host.of('a')
+  const network = { allow: ['a.example'] }
+  const refused = { type: 'network', kind: 'refused', host: 'x.org', port: 443, why: 'not allowed' } as const
+  await sink.report({ type: 'started', isolation: 'sandbox', network }, 1)
+  for (const count of [1, 4]) await sink.report({ ...refused, count }, 1)
+  await sink.report({ ...refused, host: '10.0.0.1', port: undefined, why: 'a private address' }, 1)
+  const used = {
+    type: 'network',
+    kind: 'used',
+    host: 'a.example',
+    sent_bytes: 10,
+    received_bytes: 20,
+  } as const
+  await sink.report(used, 1)
+  const log = await events(runId)
+  assert.deepEqual(
+    log.filter(({ type }) => type.startsWith('network.')).map(({ seq: _seq, time: _time, ...rest }) => rest),
+    [
+      { type: 'network.refused', attempt: 1, to: 'x.org', port: 443, why: 'not allowed', count: 1 },
+      { type: 'network.refused', attempt: 1, to: 'x.org', port: 443, why: 'not allowed', count: 4 },
+      {
+        type: 'network.refused',
+        attempt: 1,
+        to: '10.0.0.1',
+        port: undefined,
+        why: 'a private address',
+        count: 1,
+      },
+      {
+        type: 'network.used',
+        attempt: 1,
+        to: 'a.example',
+        port: undefined,
+        sent_bytes: 10,
+        received_bytes: 20,
+      },
+    ],
+  )
+  // Each report that is committed counts: after a restart none is asked for again.
+  await engine.close()
+  const after = again()
+  await after.resume()
+  assert.equal(host.resumed[0]?.known.reports, 5)
+  await host.endOf('a')
+  await after.done(runId)
+  const [attempt] = (await after.view(runId)).steps[0]!.instances[0]!.attempts
+  assert.deepEqual([attempt?.isolation, attempt?.network], ['sandbox', network])
+  assert.deepEqual(attempt?.refused, [
+    { host: 'x.org', port: 443, why: 'not allowed', count: 5 },
+    { host: '10.0.0.1', port: undefined, why: 'a private address', count: 1 },
+  ])
+})
+
 test('which secrets an attempt is given is told once, and again where it was given others', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])

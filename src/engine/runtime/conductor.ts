@@ -234,8 +234,8 @@ class HostedAttempts {
     if (this.#closed) return
     this.#rememberRunners()
     for (const [index, { attempt, spec, watch }] of taken.entries()) {
-      const { epoch, runner, storage_id, isolation, network, started, reports, cancel, talk } = attempt
-      const placement = epoch > 0 ? { runner, storage_id, isolation, network, epoch } : undefined
+      const { epoch, runner, storage_id, of_group, started, reports, cancel, talk } = attempt
+      const placement = epoch > 0 ? { runner, storage_id, ...of_group, epoch } : undefined
       const known = { started, streams: lengths[index]!, reports, ...(talk && { inputs: talk.untaken }) }
       this.#ports.host.resume(spec, placement, known, watch)
       if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, state.cancel?.force)

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, test } from 'node:test'
 import { type WebSocket, WebSocketServer } from 'ws'
+import type { AttemptReport } from '../../contract/attempt.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 import { HubLink, type HubLinkOptions } from './hub-link.ts'
 
@@ -160,13 +161,19 @@ test('a wrong token at the first try is an error with a hint', async () => {
 })
 
 /** A machine with one attempt that runs, and those of its attempts that were released or ended as lost. */
-function oneHeld(): { attempts: Attempts; released: string[]; ended: string[] } {
+function oneHeld({
+  reports = [],
+  action = spec.action,
+}: {
+  reports?: AttemptReport[]
+  action?: string
+} = {}): { attempts: Attempts; released: string[]; ended: string[] } {
   const released: string[] = []
   const ended: string[] = []
   const held: HeldAttempt = {
-    spec: { ...spec, on_disconnect: 'stop' },
+    spec: { ...spec, action, on_disconnect: 'stop' },
     epoch: 1,
-    reports: [],
+    reports,
     ended: false,
     length: () => 0,
     read: async () => Buffer.alloc(0),
@@ -354,6 +361,70 @@ test('frames and fields that only a newer hub knows are left aside with one line
     ['The hub sends frames that this runner does not know, such as of type progress: they are left aside.'],
   )
   assert.equal(sockets.clients.size, 1)
+})
+
+test('what a box tells of the network goes to an older hub in words that it knows, and is counted as it is', async () => {
+  const refused = {
+    type: 'network',
+    kind: 'refused',
+    host: 'x.org',
+    port: 443,
+    why: 'not allowed',
+    count: 3,
+  } as const
+  const used = { type: 'network', kind: 'used', host: 'a.org', sent_bytes: 1, received_bytes: 2 } as const
+  const reports: AttemptReport[] = [
+    { type: 'started', isolation: 'sandbox', network: 'models' },
+    refused,
+    used,
+  ]
+  const { attempts } = oneHeld({ reports })
+  run({ attempts })
+  const standing = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 1, streams: {} }
+  const told = async (hub: object) => {
+    const { ws } = await nextLink()
+    const heard: { n: number; report: AttemptReport }[] = []
+    ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+    ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [standing], ...hub }))
+    while (heard.length < 2) await once(ws, 'message')
+    ws.terminate()
+    return heard.map(({ n, report }) => [n, report])
+  }
+  assert.deepEqual(await told({}), [
+    [2, { type: 'phase', phase: 'network', message: 'x.org:443 was refused 3 times: not allowed' }],
+    [3, { type: 'phase', phase: 'network', message: 'a.org was used: 1 bytes sent, 2 received' }],
+  ])
+  assert.deepEqual(await told({ reports: ['network', 'newer'] }), [
+    [2, refused],
+    [3, used],
+  ])
+})
+
+test('an agent tells an older hub of it in its session', async () => {
+  const refused = { type: 'network', kind: 'refused', host: 'x.org', why: 'not allowed' } as const
+  run(oneHeld({ reports: [refused], action: 'agent.run' }))
+  const { ws } = await nextLink()
+  const standing = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 0, streams: {} }
+  ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [standing] }))
+  const [data] = await once(ws, 'message')
+  const { report } = JSON.parse(String(data))
+  assert.deepEqual(report, {
+    type: 'update',
+    update: { kind: 'notice', text: 'x.org was refused: not allowed' },
+  })
+})
+
+test('the boxes of its machine are told in each hello, as they were found last', async () => {
+  const no = { usable: false, why: 'bubblewrap is not installed' }
+  run()
+  const first = await nextLink()
+  first.ws.send(welcome)
+  while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
+  link!.tell({ type: 'isolation', isolation: { sandbox: no, container: { usable: true } } })
+  const [data] = await once(first.ws, 'message')
+  assert.equal(JSON.parse(String(data)).type, 'isolation')
+  first.ws.terminate()
+  assert.deepEqual((await nextLink()).hello.isolation, { sandbox: no, container: { usable: true } })
 })
 
 test('what it cannot start it rejects, and with it all else while it drains', async () => {
