@@ -19,10 +19,11 @@ export function agentRun(given: AgentRequestInput) {
   const { env, secrets, timeout_seconds, runner, group, labels, isolation, network, image, ...args } =
     AgentRequest.parse(given)
   checkPromptSize(args.prompt)
-  if (args.agent !== 'acp' && args.command !== undefined)
-    throw new ErrandError('invalid_argument', `command is for the agent "acp", not for "${args.agent}".`, {
-      hint: 'Leave command out, or ask the agent "acp".',
-    })
+  for (const key of ['command', 'proxy_env'] as const)
+    if (args.agent !== 'acp' && args[key] !== undefined)
+      throw new ErrandError('invalid_argument', `${key} is for the agent "acp", not for "${args.agent}".`, {
+        hint: `Leave ${key} out, or ask the agent "acp".`,
+      })
   checkBox({ isolation, network, image })
   const box = { isolation, network, image }
   return agentWorkflow(args, { env, secrets, timeout_seconds, box, host: { runner, group, labels } })

@@ -131,6 +131,14 @@ export const AgentRunArgs = z.strictObject({
     z.optional(z.array(Filled).check(z.minLength(1))),
     'For agent acp: its program and arguments',
   ),
+  proxy_env: described(
+    z.optional(
+      z
+        .record(VarName, z.enum(['anthropic', 'openai']))
+        .check(z.refine((variables) => Object.keys(variables).length <= 20, 'it has more than 20 variables')),
+    ),
+    'For agent acp in a box: variables that hold the key of a service of models, which then stays outside',
+  ),
   permissions: described(
     z._default(
       z.union(

@@ -66,6 +66,8 @@ export const AgentHealth = AgentState.extend({
         version: z.string().optional(),
         usable: z.boolean(),
         why: z.string().optional(),
+        isolation: AgentState.shape.isolation,
+        isolation_why: z.string().optional(),
       }),
     )
     .optional()

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import type { Finding } from '../../src/cli/doctor/check.ts'
+import type { AgentState } from '../../src/contract/agent.ts'
 import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { errandCommand } from '../support/errand-command.ts'
 import { startPrograms } from '../support/programs.ts'
@@ -68,6 +69,28 @@ test('with a hub it looks at the address, the token, the clock, the key and the 
   assert.equal(gone.status('hub'), 'problem')
   assert.match(gone.of('locks')[0]!.message, /lock is left of process \d+/)
   assert.equal(gone.status('locks'), 'warning')
+})
+
+test('whether agents and steps can be put into boxes is told, and is a problem where it is asked for', async (t) => {
+  const errand = errandCommand(t)
+  // No program "bwrap" is there.
+  const env = { ERRAND_ADDR: ':0', PATH: join(errand.home, 'empty') }
+  const without = await doctor(errand.run, env)
+  assert.equal(without.status('sandbox'), 'warning')
+  const [{ message, fix }] = without.of('sandbox') as [Found]
+  assert.match(message, /^bubblewrap is not installed.* Agents run without one here\.$/)
+  assert.match(fix!, /apt-get install bubblewrap/)
+  assert.match(without.status('container'), /^(ok|warning)$/)
+  for (const more of [{ ERRAND_SANDBOX_REQUIRED: 'yes' }, { ERRAND_ISOLATION: 'sandbox' }]) {
+    const needed = await doctor(errand.run, { ...env, ...more })
+    assert.deepEqual([needed.ok, needed.status('sandbox')], [false, 'problem'])
+  }
+  const agents = JSON.parse((await errand.run(['agents', 'list', '--json'], { env })).stdout) as AgentState[]
+  for (const { isolation, isolation_why } of agents)
+    assert.deepEqual([isolation, /bubblewrap is not installed/.test(isolation_why!)], ['none', true])
+  const shown = await errand.run(['agents', 'list'], { env })
+  assert.match(shown.stdout, /^AGENT .*BOX/)
+  assert.match(shown.stdout, /\nIt runs without a sandbox/)
 })
 
 test('a port that is taken, a folder that is a file and no Docker are told with what to do', async (t) => {

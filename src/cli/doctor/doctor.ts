@@ -12,7 +12,17 @@ import { lineText, palette, wantsColor } from '../render/terminal-text.ts'
 import { type Check, type Finding, type Place, problem } from './check.ts'
 import { environment, hubConfig } from './environment.ts'
 import { dataFolders, hubDatabase, secretsKey, staleLocks } from './hub-data.ts'
-import { cgroups, clock, codingAgents, descriptors, docker, git, nodeVersion } from './machine.ts'
+import {
+  cgroups,
+  clock,
+  codingAgents,
+  container,
+  descriptors,
+  docker,
+  git,
+  nodeVersion,
+  sandbox,
+} from './machine.ts'
 import { enrolment, hubPort, hubReach } from './reach.ts'
 
 export const doctor = command({
@@ -93,6 +103,8 @@ const allChecks: readonly Check[] = [
   descriptors,
   cgroups,
   docker,
+  sandbox,
+  container,
   git,
   codingAgents,
 ]

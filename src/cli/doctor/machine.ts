@@ -2,10 +2,13 @@ import { execFile } from 'node:child_process'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { setting } from '../../config/read-setting.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { procText } from '../../platform/proc.ts'
 import { limitsHere, limitsText } from '../../runner/limits/limit-keeper.ts'
+import { findBubblewrap } from '../../runner/sandbox/probe.ts'
 import { agentsHere } from '../commands/agent/agents.ts'
+import { localBoxes } from '../local/local-sessions.ts'
 import { type Check, ok, type Place, problem, warning } from './check.ts'
 
 const WITHIN_MS = 5_000
@@ -48,6 +51,32 @@ function ping(at: string): Promise<void> {
     })
     asking.end()
   })
+}
+
+export const sandbox: Check = {
+  name: 'sandbox',
+  async run({ env }: Place) {
+    const found = await findBubblewrap({ env })
+    if (found.type === 'usable') return [ok(`Sandboxes are made by bubblewrap ${found.version}.`)]
+    const isNeeded =
+      setting(env, 'ERRAND_SANDBOX_REQUIRED') === 'yes' || setting(env, 'ERRAND_ISOLATION') === 'sandbox'
+    if (isNeeded) return [problem(found.why, found.hint)]
+    return [warning(`${found.why} Agents run without one here.`, found.hint)]
+  },
+}
+
+export const container: Check = {
+  name: 'container',
+  async run() {
+    const { usable, why } = (await localBoxes()).given.container
+    if (usable) return [ok('Steps can run in containers.')]
+    return [
+      warning(
+        `Steps cannot run in containers: ${why}`,
+        'Only steps that ask for isolation: container need it; a sandbox needs none.',
+      ),
+    ]
+  },
 }
 
 const LEAST = 24

@@ -27,7 +27,10 @@ export function agentsHealth(runners: readonly RunnerView[], showRunners: boolea
 const bestOf = (states: readonly AgentState[]): AgentState | undefined =>
   states.find(({ usable }) => usable) ?? states.find(({ installed }) => installed) ?? states[0]
 
-const standing = ({ version, usable, why }: AgentState) => ({ version, usable, why })
+const standing = ({ version, usable, why, isolation, isolation_why }: AgentState) => ({
+  ...{ version, usable, why },
+  ...(isolation !== undefined && { isolation, isolation_why }),
+})
 
 function untold(name: string, connected: readonly RunnerView[]): AgentState {
   const why =

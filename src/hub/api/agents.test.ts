@@ -85,6 +85,13 @@ test('a request that says too little, too much or two things is refused with wha
     [{ agent: { prompt: 'x', permissions: 'maybe' } }, 400, /body\.agent\.permissions/],
     [{ agent: { prompt: 'x', budget: { turns: 0 } } }, 400, /body\.agent\.budget\.turns/],
     [{ agent: { prompt: 'x', command: ['y'] } }, 400, /command is for the agent "acp"/],
+    [{ agent: { prompt: 'x', proxy_env: { K: 'openai' } } }, 400, /proxy_env is for the agent "acp"/],
+    [{ agent: { prompt: 'x', agent: 'acp', proxy_env: { K: 'mine' } } }, 400, /body\.agent\.proxy_env\.K/],
+    [{ agent: { prompt: 'x', isolation: 'vm' } }, 400, /body\.agent\.isolation/],
+    [{ agent: { prompt: 'x', network: { allow: ['https://x'] } } }, 400, /body\.agent\.network/],
+    [{ agent: { prompt: 'x', isolation: 'none', network: 'models' } }, 400, /network needs a box/],
+    [{ agent: { prompt: 'x', image: 'node:22' } }, 400, /image is that of a container/],
+    [{ agent: { prompt: 'x' }, image: 'node:22' }, 400, /image node:22 is for no step/],
     [{ agent: { prompt: 'x' }, vars: { A: 1 } }, 400, /no variables/],
     [{ agent: { prompt: 'x'.repeat(5_000_000) } }, 413, /prompt has 5000002 bytes/],
     [{ input: { text: 'x' }, metadata: { cwd: '/a', working_dir: '/b' } }, 400, /two folders/],
@@ -97,6 +104,46 @@ test('a request that says too little, too much or two things is refused with wha
     assert.match(answer.json.error.message, message)
   }
   assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
+})
+
+test('the box of an agent is asked for in each of the shapes, and its session goes on in no lesser one', async (t) => {
+  const { post, host, engine, call, token } = await setup(t)
+  const box = { isolation: 'container', network: { allow: ['a.example'] }, image: 'node:22' }
+  const asked = () => {
+    const { isolation, network, image } = host.specs.at(-1)!
+    return { isolation, network, image }
+  }
+  for (const body of [
+    { agent: { prompt: 'say x', ...box } },
+    { agent: { prompt: 'say x', network: { allow: ['a.example', 'b.org'] } }, ...box },
+    { agent: { prompt: 'say x', ...box }, isolation: 'none', network: 'all' },
+    { input: { text: 'say x' }, metadata: box },
+  ]) {
+    const made = await post('/api/runs', body)
+    assert.equal(made.status, 201, made.text)
+    await engine.done(made.json.run_id)
+    assert.deepEqual(asked(), box)
+    const next = await post(`/api/runs/${made.json.run_id}/input`, { prompt: 'say y' })
+    await engine.done(next.json.run_id)
+    assert.deepEqual(asked(), box)
+    await engine.done((await post(`/api/runs/${next.json.run_id}/retry`, {})).json.run_id)
+    assert.deepEqual(asked(), box)
+  }
+  assert.equal(
+    (await post('/api/chat', { message: 'say x', isolation: 'sandbox', network: null })).status,
+    200,
+  )
+  assert.deepEqual(asked(), { isolation: 'sandbox', network: undefined, image: undefined })
+  // A workflow likewise: the request takes nothing away from the file.
+  const workflow = {
+    ...{ version: 'v0.1', name: 'w', isolation: 'sandbox', network: 'models' },
+    steps: [{ name: 'one', action: 'cmd.run', args: { cmd: 'say hi' } }],
+  }
+  const made = await post('/api/runs', { workflow, isolation: 'none', network: { allow: ['a.example'] } })
+  await engine.done(made.json.run_id)
+  assert.deepEqual(asked(), { isolation: 'sandbox', network: 'models', image: undefined })
+  const kept = (await call('GET', `/api/runs/${made.json.run_id}/workflow`, token)).json.workflow
+  assert.deepEqual([kept.isolation, kept.network], ['sandbox', 'models'])
 })
 
 test('attachments are refused with what to do instead, and a list of none is not', async (t) => {
@@ -389,11 +436,20 @@ const runner = (id: string, agents: RunnerView['agents'], status: RunnerView['st
   ({ id, agents, status, group: 'default' }) as RunnerView
 
 test('the agents of the fleet are shown, without the names of runners to those who have no token', async (t) => {
-  const have = { name: 'codex', title: 'Codex', installed: true, version: '1.0.0', usable: true }
-  const lacks = { ...have, version: undefined, installed: false, usable: false, why: 'it is not installed' }
+  const box = { isolation: 'sandbox' as const }
+  const none = { isolation: 'none' as const, isolation_why: 'bubblewrap is not installed.' }
+  const have = { name: 'codex', title: 'Codex', installed: true, version: '1.0.0', usable: true, ...box }
+  const lacks = {
+    ...have,
+    ...none,
+    version: undefined,
+    installed: false,
+    usable: false,
+    why: 'it is not installed',
+  }
   const views = [
     runner('a', [lacks]),
-    runner('b', [have, { name: 'mine', title: 'Mine', installed: true, usable: true }]),
+    runner('b', [have, { name: 'mine', title: 'Mine', installed: true, usable: true, ...none }]),
     runner('c', [{ ...have, name: 'gone' }], 'disconnected'),
   ]
   const { call, token } = await setup(t, { machines: { list: () => views } })
@@ -406,8 +462,10 @@ test('the agents of the fleet are shown, without the names of runners to those w
   assert.ok(!JSON.stringify(bare).includes('runners'))
   const whole = (await call('GET', '/health/agents', token)).json.agents
   assert.deepEqual(whole.codex.runners, [
-    { id: 'a', usable: false, why: 'it is not installed' },
-    { id: 'b', version: '1.0.0', usable: true },
+    { id: 'a', usable: false, why: 'it is not installed', ...none },
+    { id: 'b', version: '1.0.0', usable: true, ...box },
   ])
+  assert.deepEqual([bare.codex!.isolation, bare.mine!.isolation], ['sandbox', 'none'])
+  assert.equal(bare.mine!.isolation_why, 'bubblewrap is not installed.')
   assert.equal((await call('GET', '/health/agents', 'errand_api_wrong')).status, 401)
 })

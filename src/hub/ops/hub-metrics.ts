@@ -87,6 +87,18 @@ export class HubMetrics {
         ({ bots = 0 }) => bots,
       ),
     )
+    metrics.gauge(
+      'errand_runner_boxes',
+      'Connected runners that can put steps into boxes, by group and kind.',
+      () =>
+        (['sandbox', 'container'] as const).flatMap((kind) =>
+          sums(
+            present(fleet()),
+            ({ group }) => ({ group, kind }),
+            ({ isolation }) => (isolation?.[kind].usable ? 1 : 0),
+          ),
+        ),
+    )
     metrics.counted('errand_runner_links_total', 'Links of runners that were opened, and that ended.', () =>
       byLabel('event', Object.entries(fleet().links)),
     )

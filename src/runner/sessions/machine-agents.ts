@@ -5,8 +5,10 @@ import { checkedOnce } from '../../agents/ask-check/ask-check.ts'
 import { installCommand } from '../../agents/install/native-binary.ts'
 import { agentRegistry } from '../../agents/registry.ts'
 import type { AgentState } from '../../contract/agent.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
 import { messageWithHint } from '../../contract/errors.ts'
 import { ChangeWatch } from '../../platform/time.ts'
+import type { Boxes } from '../sandbox/boxes.ts'
 import type { AgentServices, AgentsOptions } from './agent-services.ts'
 
 /** All agents that Errand knows, on this machine. `stateDir` holds their sessions. */
@@ -25,10 +27,37 @@ export function machineAgents(options: {
   }
 }
 
-/** The agents that this machine has, and which can be used as things are. Starts programs at most to ask for a version. */
-export async function agentStates(services: AgentServices, env: NodeJS.ProcessEnv): Promise<AgentState[]> {
+/**
+ * The agents that this machine has, which can be used as things are, and how each session stands apart from it. Starts programs
+ * at most to ask for a version.
+ */
+export async function agentStates(
+  services: AgentServices,
+  env: NodeJS.ProcessEnv,
+  boxes: AgentBoxes | undefined,
+): Promise<AgentState[]> {
   const { known, folder } = services.options
-  return await Promise.all(known.map((agent) => stateOf(agent, services, { folder, env })))
+  const isolation = isolationOf(boxes)
+  const states = await Promise.all(known.map((agent) => stateOf(agent, services, { folder, env })))
+  return states.map((state) => ({ ...state, ...isolation(state) }))
+}
+
+/** The part of `Boxes` that says what an agent gets. */
+export type AgentBoxes = Pick<Boxes, 'facts' | 'without'>
+
+/** As of a session that asks for nothing itself; one that is refused then can do nothing here. */
+function isolationOf(boxes: AgentBoxes | undefined): (state: AgentState) => Partial<AgentState> {
+  if (boxes === undefined) return () => ({})
+  const asked = { requires: {} } as AttemptSpec
+  try {
+    const facts = boxes.facts(asked, 'agent')
+    if (facts !== undefined) return () => ({ isolation: facts.isolation })
+    const isolation_why = boxes.without(asked) ?? 'ERRAND_ISOLATION asks for none.'
+    return () => ({ isolation: 'none', isolation_why })
+  } catch (error) {
+    const why = messageWithHint(error)
+    return ({ usable }) => ({ isolation: 'none', isolation_why: why, ...(usable && { usable: false, why }) })
+  }
 }
 
 async function stateOf(agent: Agent, services: AgentServices, places: AgentPlaces): Promise<AgentState> {
@@ -68,6 +97,7 @@ const LOOKED_EVERY_MS = 120_000
 /** Tells which agents this machine has. */
 export const watchAgents = (
   services: AgentServices,
+  boxes: AgentBoxes,
   tell: (agents: AgentState[]) => void,
 ): ChangeWatch<AgentState[]> =>
-  new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look: () => agentStates(services, process.env), tell })
+  new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look: () => agentStates(services, process.env, boxes), tell })

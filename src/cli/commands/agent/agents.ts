@@ -3,9 +3,10 @@ import { agentInstalls } from '../../../agents/registry.ts'
 import type { AgentState } from '../../../contract/agent.ts'
 import { type CommandGroup, command, type OptionSpec, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
-import { localFolder } from '../../local/local-sessions.ts'
+import { localBoxes, localFolder } from '../../local/local-sessions.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
+import { lineText } from '../../render/terminal-text.ts'
 
 const list = command({
   summary: 'List the agents there are: on this machine, or on the runners of a hub with --hub.',
@@ -17,10 +18,11 @@ const list = command({
       : await agentsHere()
     if (json) printJson(agents)
     else {
-      const rows = agents.map(({ name, installed, version, usable, why, install, runners }) => [
+      const rows = agents.map(({ name, installed, version, usable, why, install, isolation, runners }) => [
         name,
         version ?? (installed ? 'yes' : 'no'),
         usable ? 'yes' : 'no',
+        isolation === 'none' ? 'no' : (isolation ?? ''),
         ...(hub
           ? [
               (runners ?? [])
@@ -32,14 +34,21 @@ const list = command({
         usable ? '' : [why, installed ? undefined : install].filter(Boolean).join('; '),
       ])
       printTable(
-        ['AGENT', 'INSTALLED', 'USABLE', ...(hub ? ['RUNNERS'] : []), 'WHY NOT'],
+        ['AGENT', 'INSTALLED', 'USABLE', 'BOX', ...(hub ? ['RUNNERS'] : []), 'WHY NOT'],
         rows,
         'There are no agents.',
       )
+      process.stdout.write(boxlessText(agents))
     }
     return 0
   },
 })
+
+/** Says why agents have no box, each reason once. */
+function boxlessText(agents: readonly AgentState[]): string {
+  const reasons = agents.flatMap(({ isolation_why: why }) => (why === undefined ? [] : [why]))
+  return [...new Set(reasons)].map((why) => `\n${lineText(why)}\n`).join('')
+}
 
 /** A flag for each agent that can be installed. */
 const flagOptions: Record<string, { type: 'boolean'; help: string } & OptionSpec> = Object.fromEntries(
@@ -114,5 +123,5 @@ export async function agentsHere(): Promise<AgentState[]> {
   ])
   const { env } = process
   const options = machineAgents({ folder: agentsFolder(env), stateDir: localFolder(), allowedDirs: 'any' })
-  return await agentStates(new AgentServices(options, env), env)
+  return await agentStates(new AgentServices(options, env), env, await localBoxes())
 }

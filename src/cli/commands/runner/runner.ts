@@ -5,6 +5,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import { giveBackMemory } from '../../../platform/release-memory.ts'
 import type { HubLinkOptions } from '../../../runner/link/hub-link.ts'
 import type { Attempts } from '../../../runner/ports.ts'
+import type { AgentBoxes } from '../../../runner/sessions/machine-agents.ts'
 import { type CommandGroup, command } from '../../command.ts'
 import { ownPlaces } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
@@ -157,7 +158,7 @@ const start = command({
         return inlineDone(held, builtinActionRegistry)
       }
       watches.push(
-        agents.watch((states) => link.tell({ type: 'agents', agents: states })),
+        agents.watch(boxes, (states) => link.tell({ type: 'agents', agents: states })),
         bots.watchEngine(process.env, (containers) => link.tell({ type: 'containers', containers })),
         new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
         services,
@@ -199,7 +200,9 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   const dirs = allowedDirs.map((dir) => resolve(dir))
   const options = machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: dirs })
   const services = new AgentServices(options, process.env)
-  return { options, watch: (tell: (agents: AgentState[]) => void) => watchAgents(services, tell) }
+  const watch = (boxes: AgentBoxes, tell: (agents: AgentState[]) => void) =>
+    watchAgents(services, boxes, tell)
+  return { options, watch }
 }
 
 function givenLabels(given: string[] | undefined): Record<string, string> {

@@ -1,14 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ErrandClient } from '../../../client/client.ts'
+import type { RunnerView } from '../../../contract/protocol.ts'
 import { type CommandGroup, command } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, lifetimeSeconds } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
+import { lineText } from '../../render/terminal-text.ts'
 
 const labelsText = (labels: Readonly<Record<string, string>>): string =>
   Object.entries(labels)
     .map(([name, value]) => `${name}=${value}`)
     .join(' ')
+
+const KINDS = ['sandbox', 'container'] as const
+
+/** The kinds of boxes that it can put steps into. */
+const boxesOf = ({ isolation }: Pick<RunnerView, 'isolation'>): string[] =>
+  KINDS.filter((kind) => isolation?.[kind].usable)
 
 const list = command({
   summary: 'List the runners of a hub.',
@@ -37,11 +45,12 @@ const list = command({
         one.memory,
         `${one.running}/${one.slots}`,
         one.bots ? `${one.bots} (${one.bots_memory})` : '',
+        boxesOf(one).join(' '),
         labelsText(one.labels),
       ])
       const narrowed = [status, group, label].some((each) => each !== undefined)
       printTable(
-        ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'BOTS', 'LABELS'],
+        ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'BOTS', 'BOXES', 'LABELS'],
         rows,
         narrowed ? 'No runner is like that.' : 'No runner has connected yet.',
       )
@@ -61,7 +70,8 @@ const show = command({
       printJson(one)
       return 0
     }
-    const { attempts, agents, labels, running, slots, bots, bots_memory, containers, ...rest } = one
+    const { attempts, agents, labels, running, slots, bots, bots_memory, containers, isolation, ...rest } =
+      one
     const facts = Object.entries(rest).flatMap(([name, value]) =>
       value === undefined ? [] : [[name, String(value)]],
     )
@@ -70,6 +80,10 @@ const show = command({
     if (bots) facts.push(['bots', `${bots}, for which ${bots_memory} of memory is kept`])
     if (usable) facts.push(['agents', usable.join(' ')])
     if (containers) facts.push(['containers', `${containers.engine} ${containers.version}`])
+    for (const kind of KINDS) {
+      const { usable = false, why = 'its release of Errand makes none' } = isolation?.[kind] ?? {}
+      facts.push([`isolation: ${kind}`, usable ? 'yes' : `no: ${lineText(why)}`])
+    }
     printTable(['', ''], facts, '')
     process.stdout.write('\n')
     const rows = attempts.map((at) => [at.run_id, at.workflow_name, at.step, at.host, at.owner])
