@@ -14,7 +14,7 @@ export const AllowedHost = z
   .check(z.regex(HOST, 'a host is written name, *.name, name:port or name:port@private'))
 
 /**
- * What processes in a box reach, always by the proxy of their runner: nothing, the services of their models, these hosts and
+ * The reach of processes in a box, always by the proxy of their runner: nothing, the services of their models, these hosts and
  * the models, or every public host.
  */
 export const Network = z.union([
@@ -101,7 +101,7 @@ export function strictestIsolation(
   return ISOLATIONS[Math.max(ISOLATIONS.indexOf(a), ISOLATIONS.indexOf(b))]
 }
 
-/** What both let through; one that is not given lets all through. Hosts that only one names are not allowed. */
+/** The hosts that both let through; one that is not given lets all through. Hosts that only one names are not allowed. */
 export function strictestNetwork(a: Network | undefined, b: Network | undefined): Network | undefined {
   if (a === undefined || b === undefined) return a ?? b
   if (a === 'none' || b === 'none') return 'none'

@@ -13,7 +13,8 @@ import { Labels, PlainName, PlainText } from './plain-name.ts'
  * decides. So resent, doubled and reordered frames change nothing.
  *
  * Types of frames and fields that one side does not know it leaves aside, so new ones need no new version. What the other
- * side has to understand (a new kind of report, of standing, of stream) does, and is said from that version on.
+ * side has to understand (a new kind of standing, of stream) does, and is said from that version on. A new kind of report goes
+ * to a hub that says that it knows it, and to others in words of an older one.
  */
 export const PROTOCOL_VERSION = 1
 /** The oldest version that is still spoken. */

@@ -44,7 +44,7 @@ export interface Machines extends StepHost {
   recall(): Promise<void>
   /** Takes their links on the server of the API. */
   attach(server: Server): void
-  /** What groups of them ask for has changed. */
+  /** The demands of their groups have changed. */
   groupsChanged?(): void
   /** Looks at the tokens of open links again. */
   recheck(): Promise<void>
