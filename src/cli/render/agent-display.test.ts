@@ -179,3 +179,19 @@ test('a tool that failed or was denied says why, in its first line', () => {
   assert.equal(told('failed'), 'failed    Write\n    /etc/x is outside the working folder ...\n')
   assert.equal(told('completed'), 'completed Write\n')
 })
+
+test('that an agent runs in no box, and what a box was refused, has a line of its own', () => {
+  const display = new AgentDisplay({ tty: false, color: false })
+  const head = { seq: 1, time, attempt: 1 }
+  const message = 'It runs without a sandbox. bubblewrap is not installed.'
+  const refused = { type: 'network.refused', to: 'x.org', port: 443, why: 'not allowed', count: 2 } as const
+  const events: RunEvent[] = [
+    { ...head, type: 'attempt.phase', phase: 'isolation', message },
+    { ...head, type: 'attempt.phase', phase: 'other', message: 'no matter' },
+    { ...head, ...refused },
+  ]
+  assert.deepEqual(
+    events.map((event) => display.add(event)),
+    [`${message}\n`, '', 'x.org:443 refused: not allowed (2 times)\n'],
+  )
+})

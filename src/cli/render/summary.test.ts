@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { StepView } from '../../contract/run.ts'
-import { holdersText, secretScopeText, takenSecretsText, usageCells, whyText } from './summary.ts'
+import {
+  boxesText,
+  holdersText,
+  refusedText,
+  secretScopeText,
+  takenSecretsText,
+  usageCells,
+  whyText,
+} from './summary.ts'
 
 const MiB = 1024 ** 2
 
@@ -63,4 +71,29 @@ test('each step is shown once with the secrets that it was given last', () => {
       'Secret KEY (SSH_KEY) of one: the one for runs of deploy by ann, set by ann.\n',
   )
   assert.equal(takenSecretsText(steps.slice(1)), '')
+})
+
+test('the box of a step is told with what it was refused there, and no word where none had one', () => {
+  const refused = [
+    { host: 'x.org', port: 443, why: 'not allowed', count: 1200 },
+    { host: '\x1b[31m10.0.0.1', why: 'a private address', count: 1 },
+  ]
+  const many = Array.from({ length: 23 }, (_, n) => ({ host: `h${n}`, why: 'not allowed', count: 1 }))
+  const steps = [
+    ['none', {}],
+    ['bare', { isolation: 'none' }],
+    ['build', { isolation: 'sandbox', network: { allow: ['a.example', '*.b.org'] }, refused }],
+    ['test', { isolation: 'container', network: 'none', refused: many }],
+  ].map(([step, attempt]) => ({ step, instances: [{ attempts: [attempt] }, { attempts: [attempt] }] }))
+  const lines = boxesText(steps as never).split('\n')
+  assert.deepEqual(lines.slice(0, 4), [
+    'build in a sandbox, network a.example, *.b.org',
+    '  x.org:443 refused: not allowed (1,200 times)',
+    `  ${lines[2]!.trim()}`,
+    'test in a container, network none',
+  ])
+  assert.ok(!lines[2]!.includes('\x1b'))
+  assert.deepEqual(lines.slice(-2), ['  and 3 more hosts refused', ''])
+  assert.equal(boxesText(steps.slice(0, 2) as never), '')
+  assert.equal(refusedText({ to: 'x', why: 'no', count: 1 }), 'x refused: no')
 })

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { boxAsk } from './box-options.ts'
+
+test('options ask for a box with what is given, and no more', () => {
+  assert.deepEqual(boxAsk({}), {})
+  assert.deepEqual(boxAsk({ isolation: 'sandbox', network: 'github.com, *.npmjs.org' }), {
+    isolation: 'sandbox',
+    network: { allow: ['github.com', '*.npmjs.org'] },
+  })
+  assert.deepEqual(boxAsk({ isolation: 'none', network: 'all', image: 'node:22' }), {
+    isolation: 'none',
+    network: 'all',
+    image: 'node:22',
+  })
+})
+
+test('what cannot be is a usage error that says what can', () => {
+  const wrong: [Parameters<typeof boxAsk>[0], RegExp, RegExp][] = [
+    [{ isolation: 'docker' }, /--isolation is "docker"/, /none, sandbox, container/],
+    [{ network: 'https://x' }, /--network is "https:\/\/x"/, /github\.com,\*\.npmjs\.org/],
+    [{ network: '' }, /--network is ""/, /all, models, none/],
+    [{ isolation: 'none', network: 'models' }, /--network needs a box/, /--isolation sandbox/],
+    [{ image: '--privileged' }, /--image is "--privileged"/, /name:tag/],
+  ]
+  for (const [given, message, hint] of wrong)
+    assert.throws(
+      () => boxAsk(given),
+      (error: Error & { hint?: string }) => message.test(error.message) && hint.test(error.hint ?? ''),
+      JSON.stringify(given),
+    )
+})
