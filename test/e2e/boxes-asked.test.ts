@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { errandCommand, eventually } from '../support/errand-command.ts'
+import { startPrograms, writeWorkflow } from '../support/programs.ts'
+import { sandboxMissing } from '../support/runner/box-fixture.ts'
+
+/** A folder where no program "bwrap" is, as the only one of PATH. */
+const NO_PROGRAMS = { PATH: '/nowhere' }
+
+function configFile(t: TestContext, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-groups-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'errand.yaml')
+  writeFileSync(file, text)
+  return file
+}
+
+test('a run waits for a runner that can give its box, also over a restart of the hub, and begins once one is there', {
+  skip: sandboxMissing(),
+}, async (t) => {
+  const config = configFile(t, 'groups: {shared: {isolation: sandbox, network: none}}\n')
+  const programs = await startPrograms(t, { hubEnv: { ERRAND_CONFIG: config }, runnerEnv: NO_PROGRAMS })
+  const { call, home, client, errand } = programs
+  const file = writeWorkflow(join(home, 'flow.yaml'), [{ name: 'one', cmd: 'echo in the box' }])
+  const start = async (id: string, ...more: string[]) => {
+    const { code, stderr } = await call('run', '--hub', '--detach', '--run-id', id, file, ...more)
+    assert.equal(code, 0, stderr)
+  }
+  const [weak] = await client.runners.list()
+  assert.deepEqual(
+    [weak!.isolation?.sandbox.usable, weak!.isolation?.sandbox.why?.slice(0, 27)],
+    [false, 'bubblewrap is not installed'],
+  )
+  await start('plain')
+  assert.equal((await programs.ended('plain')).status, 'success')
+  await start('boxed', '--isolation', 'sandbox')
+  await start('limited', '--network', 'models')
+  const why = /^no runner in group "default" can give a sandbox: runner "apart": bubblewrap is not installed/
+  for (const id of ['boxed', 'limited']) assert.match((await client.runs.get(id)).waiting ?? '', why)
+  await programs.kill('hub')
+  await programs.startHub()
+  await eventually('the reason', async () =>
+    why.test((await client.runs.get('boxed').catch(() => undefined))?.waiting ?? ''),
+  )
+
+  const token = (await client.tokens.create({ name: 'more', scope: 'runner' })).token
+  const runner = async (id: string, group: string, env: NodeJS.ProcessEnv = {}) => {
+    const own = { ERRAND_HUB_URL: programs.url, ERRAND_TOKEN: token, WORKSPACE_DIR: join(home, id), ...env }
+    await errand.start(['runner', '--id', id, '--group', group], { env: own }).until('Connected')
+  }
+  await runner('strong', 'default')
+  const attempt = async (id: string) => {
+    const run = await programs.ended(id)
+    assert.equal(run.status, 'success', JSON.stringify(run))
+    const { runner, isolation, network } = run.steps[0]!.instances[0]!.attempts[0]!
+    return { runner, isolation, network }
+  }
+  assert.deepEqual(await attempt('boxed'), { runner: 'strong', isolation: 'sandbox', network: 'all' })
+  assert.deepEqual(await attempt('limited'), { runner: 'strong', isolation: 'sandbox', network: 'models' })
+  const shown = await call('runs', 'show', 'limited')
+  assert.match(shown.stdout, /^one in a sandbox, network models$/m)
+  const list = await call('runners', 'list')
+  assert.match(list.stdout, /^strong .* sandbox/m)
+  assert.match(
+    (await call('runners', 'show', 'apart')).stdout,
+    /isolation: sandbox +no: bubblewrap is not installed/,
+  )
+
+  // The group asks for it, and the file says nothing.
+  const hosts = { inventory: { hosts: { box: { group: 'shared' } } } }
+  const shared = writeWorkflow(
+    join(home, 'shared.yaml'),
+    [{ name: 'one', targets: ['box'], cmd: 'true' }],
+    hosts,
+  )
+  assert.equal((await call('run', '--hub', '--detach', '--run-id', 'grouped', shared)).code, 0)
+  await runner('weak', 'shared', NO_PROGRAMS)
+  await eventually('the reason of the group', async () =>
+    /group "shared" can give a sandbox: runner "weak"/.test((await client.runs.get('grouped')).waiting ?? ''),
+  )
+  await runner('also-strong', 'shared')
+  assert.deepEqual(await attempt('grouped'), { runner: 'also-strong', isolation: 'sandbox', network: 'none' })
+  // Nobody asks for one there any more: what is started from now on has none, and what failed is retried in what it had.
+  writeFileSync(config, 'groups: {}\n')
+  await programs.hub.until('was read again')
+  const { run_id } = await client.runs.retry('grouped')
+  assert.equal((await attempt(run_id)).isolation, 'sandbox')
+})
+
+test('this machine fails a step whose box it cannot give, and says what to do', async (t) => {
+  const errand = errandCommand(t)
+  const file = writeWorkflow(join(errand.home, 'flow.yaml'), [{ name: 'one', cmd: 'echo out' }])
+  const env = NO_PROGRAMS
+  for (const more of [
+    ['--isolation', 'sandbox'],
+    ['--network', 'none'],
+  ]) {
+    const { code, stdout } = await errand.run(['run', file, ...more], { env })
+    assert.equal(code, 1, stdout)
+    assert.match(stdout, /bubblewrap is not installed.*apt-get install bubblewrap/)
+    assert.ok(!stdout.includes('| out'))
+  }
+  const asked = await errand.run(['run', file, '--isolation', 'vm'], { env })
+  assert.equal(asked.code, 2)
+  assert.match(asked.stderr, /--isolation is "vm"[\s\S]*none, sandbox, container/)
+})
