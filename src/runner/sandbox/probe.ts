@@ -175,7 +175,7 @@ const run = (argv: readonly string[], cwd: string): Promise<{ stdout: string; st
 export function explained(said: string, facts: MachineFacts): Found {
   const { container, isRoot, isFiltered, maxUserNamespaces, unprivilegedClone, apparmorRestricts } = facts
   const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(said)
-  const words = `bubblewrap says: ${said.replace(/^bwrap: /, '').replace(/\.$/, '')}.`
+  const words = `bubblewrap says: ${said.replace(/^bwrap: /, '').replace(/( See <.*)?\.?$/, '')}.`
   if (maxUserNamespaces === 0 && noNamespaces)
     return unusable(
       `User namespaces are off on this machine (user.max_user_namespaces is 0). ${words}`,
