@@ -6,8 +6,16 @@ import { parseArguments } from './arguments.ts'
 /** Sends a request; the answer's body is the step's standard output. */
 export const httpRequest: Action = {
   kind: 'inline',
-  async run(spec, { signal, write, shown }) {
+  async run(spec, { signal, apart, write, shown }) {
     const args = parseArguments(HttpRequestArgs, spec)
+    if (apart)
+      throw new ErrandError(
+        'invalid_argument',
+        'http.request is sent by the runner itself, and so by no step in a sandbox.',
+        {
+          hint: 'Send it by cmd.run with curl, which goes through the sandbox and its network rules.',
+        },
+      )
     const url = parseUrl(args.url)
     const name = `${args.method} ${shown(args.url).split(/[?#]/, 1)[0]}`
     let request: Request

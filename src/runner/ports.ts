@@ -2,6 +2,7 @@ import type { AgentRunArgs } from '../contract/actions.ts'
 import type { AttemptInput, Permissions } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamName } from '../contract/attempt.ts'
 import type { BotServeArgs } from '../contract/bot.ts'
+import type { Network } from '../contract/isolation.ts'
 
 /** Interface file: `actions/`, `agents/` and `dialects/` may import it. */
 
@@ -24,6 +25,8 @@ export interface InlineContext {
   env: Readonly<Record<string, string>>
   /** Folder that relative paths are taken from. */
   cwd: string
+  /** Set where the step is to stand apart from its machine, though this program carries it out: `cwd` is all that it may have. */
+  apart?: { network: Network }
   /** Hides the step's secrets in a text that is to be shown, before it is cut or written otherwise. */
   shown(text: string): string
   /** Output bytes; awaited for backpressure. */

@@ -5,8 +5,8 @@ import { ErrandError } from '../../contract/errors.ts'
 import { endTree } from '../../platform/child-tree.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Scope } from '../limits/scope.ts'
-import type { Action, HeldAttempt } from '../ports.ts'
-import type { Box } from '../sandbox/box.ts'
+import type { Action, HeldAttempt, InlineContext } from '../ports.ts'
+import { asksForBox, type Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
@@ -119,7 +119,7 @@ export class AttemptTable {
       ...{ spec, epoch, output, masker, warnings },
       journal: new AttemptJournal(),
       path: folder.path,
-      driver: inlineDriver(order, output, this.workspaces.path(spec.run_id)),
+      driver: inlineDriver(order, output, this.workspaces.path(spec.run_id), this.#apart(spec)),
       dropSecrets: () => secrets.discard(),
       remove: () => output.remove(),
     })
@@ -179,6 +179,7 @@ export class AttemptTable {
     return this.#hold({
       ...{ spec, epoch, key, journal, output },
       isolation: facts.box && { isolation: facts.box.isolation, network: facts.box.network },
+      within: facts.box && this.workspaces.path(spec.run_id),
       unboxed: kind.kind === 'agent' && !facts.box ? this.boxes?.without(spec) : undefined,
       cage: kind.limitsItself ? undefined : cage,
       masker: secrets?.masker,
@@ -206,11 +207,17 @@ export class AttemptTable {
     return attempt
   }
 
+  /** Set where an action of this process has to keep to what a box would give it. */
+  #apart(spec: AttemptSpec): InlineContext['apart'] {
+    if (this.boxes) return this.boxes.apart(spec)
+    return asksForBox(spec.isolation) ? { network: spec.network ?? 'all' } : undefined
+  }
+
   /** Throws where it asks for more than this machine can give. */
   #boxFacts(spec: AttemptSpec, { kind }: DriverKind): AttemptFacts['box'] {
     if (kind === 'bot') return undefined
     if (this.boxes) return this.boxes.facts(spec, kind ?? 'process')
-    if ((spec.isolation ?? 'none') === 'none') return undefined
+    if (!asksForBox(spec.isolation)) return undefined
     throw new ErrandError('unavailable', `This machine has no ${spec.isolation} for the attempt.`)
   }
 

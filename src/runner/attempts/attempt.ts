@@ -41,6 +41,8 @@ export interface AttemptOptions {
   timeoutGraceMs: number
   /** The folder that a relative `output_path` is seen from; absent: who takes the output puts it there. */
   outputDir?: string
+  /** The folder that its box let it write to, where anything may have become of what stands in it; absent: no box. */
+  within?: string
   /** Where its journal stands, for messages. */
   path: string
   /** Makes the driver that carries the attempt out. */
@@ -229,6 +231,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       ...{ spec, ending, journal, exports, masker },
       output: this.#output,
       outputDir: this.#options.outputDir,
+      within: this.#options.within,
       closed: () => this.#state.now === 'left',
       lastWords: async () => await driver.lastWords?.(),
     })

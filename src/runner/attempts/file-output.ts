@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, openSync, statSync, truncateSync, write as writeCallback } from 'node:fs'
-import { appendFile, copyFile, link, writeFile } from 'node:fs/promises'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  statSync,
+  truncateSync,
+  write as writeCallback,
+} from 'node:fs'
+import { copyFile, link, open } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { AttemptEnd, StreamEnd, StreamName } from '../../contract/attempt.ts'
 import { TailFile } from '../../platform/tail-file.ts'
@@ -118,13 +126,14 @@ export class FileOutput implements AttemptOutput {
     return { stdout: await this.#digests.stdout.finish(), stderr: await this.#digests.stderr.finish() }
   }
 
-  /** After `finish`. The file must not be there. */
-  async placeAt(stream: StreamName, target: string): Promise<void> {
+  /** After `finish`. */
+  async placeAt(stream: StreamName, target: string, copied?: true): Promise<void> {
     const masked = this.#masked[stream]
     // What it has left running may yet write into its own file, and of that nothing is masked.
     if (masked) return await masked.copyTo(target)
     const { path } = this.files[stream]
-    await link(path, target).catch(() => copyFile(path, target))
+    const copy = () => copyFile(path, target, constants.COPYFILE_EXCL)
+    await (copied ? copy() : link(path, target).catch(copy))
   }
 
   /** Its end is kept: takes away what may not leave this machine. */
@@ -265,12 +274,16 @@ class MaskedFile {
   }
 
   async copyTo(target: string): Promise<void> {
-    await writeFile(target, '')
-    for (let at = 0; at < this.length; ) {
-      const bytes = await this.read(at, COPY_BYTES)
-      if (bytes.length === 0) throw new Error(`${this.#path} is shorter than it was`)
-      await appendFile(target, bytes)
-      at += bytes.length
+    const file = await open(target, 'wx')
+    try {
+      for (let at = 0; at < this.length; ) {
+        const bytes = await this.read(at, COPY_BYTES)
+        if (bytes.length === 0) throw new Error(`${this.#path} is shorter than it was`)
+        await file.appendFile(bytes)
+        at += bytes.length
+      }
+    } finally {
+      await file.close()
     }
   }
 

@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { AttemptEnd, AttemptSpec, StreamEnd, StreamName } from '../../contract/attempt.ts'
 import { outputFileName } from '../../contract/ids.ts'
-import { makeFolder } from '../../platform/files.ts'
+import { LeadsOut, withFolderBeneath } from '../../platform/beneath.ts'
+import { isBelow, makeFolder, realPath } from '../../platform/files.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { ExportScanner } from './exported-variables.ts'
 import type { AttemptJournal } from './journal.ts'
@@ -23,8 +24,8 @@ export interface AttemptOutput {
   freeze(): void
   /** Undefined where who takes it knows how long it is. */
   finish(): Promise<Record<StreamName, StreamEnd> | undefined>
-  /** After `finish`. The file must not be there. */
-  placeAt(stream: StreamName, target: string): Promise<void>
+  /** After `finish`. Puts a copy there, or the same file but where it is to be `copied`. The file must not be there. */
+  placeAt(stream: StreamName, target: string, copied?: true): Promise<void>
   close(): void
 }
 
@@ -38,6 +39,8 @@ export interface Measurable {
   exports: Record<string, string> | undefined
   /** The folder that a relative `output_path` is seen from; undefined: who takes the output puts it there. */
   outputDir: string | undefined
+  /** The folder that its box let it write to; undefined: it had none. */
+  within: string | undefined
   masker: Masker | undefined
   /** This process lets go of it, and a later one measures it again. */
   closed(): boolean
@@ -47,7 +50,7 @@ export interface Measurable {
 
 /** The end of an attempt by what it has put out, which is put where the step asks for it. */
 export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
-  const { spec, ending, journal, output, exports, outputDir, masker, closed, lastWords } = attempt
+  const { spec, ending, journal, output, exports, outputDir, within, masker, closed, lastWords } = attempt
   let unread: Cause | undefined
   const fail = (message: string) => {
     unread ??= journal.cause ?? { type: 'failed', reason: 'output_failed', message }
@@ -64,7 +67,7 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
   const ran = ending.type !== 'start_failed' && (!failed || ending.ran === true)
   if (folder !== undefined && ran && !closed()) {
     try {
-      output_files = await placeOutputFiles(spec, folder, output)
+      output_files = await placeOutputFiles(spec, folder, output, within)
     } catch (error) {
       // Why it failed is worth more.
       if (!failed) fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
@@ -92,14 +95,25 @@ async function placeOutputFiles(
   spec: AttemptSpec,
   folder: string,
   output: AttemptOutput,
+  within: string | undefined,
 ): Promise<Record<StreamName, string>> {
-  await makeFolder(folder)
   const placed = { stdout: '', stderr: '' }
-  for (const stream of STREAMS) {
-    const target = join(folder, outputFileName(spec, stream))
-    await rm(target, { force: true })
-    await output.placeAt(stream, target)
-    placed[stream] = target
+  const place = async (at: string, own?: true) => {
+    for (const stream of STREAMS) {
+      const name = outputFileName(spec, stream)
+      await rm(join(at, name), { force: true })
+      await output.placeAt(stream, join(at, name), own)
+      placed[stream] = join(folder, name)
+    }
+  }
+  if (within !== undefined && isBelow(folder, within))
+    await withFolderBeneath(within, folder, (at) => place(at, true))
+  else {
+    // A folder elsewhere that is one of the workspace by a link of the machine's owner: what is below is anybody's.
+    if (within !== undefined && isBelow(realPath(folder, '/'), realPath(within, '/')))
+      throw new LeadsOut('a link leads into the workspace')
+    await makeFolder(folder)
+    await place(folder)
   }
   return placed
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, write as writeCallback } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, write as writeCallback } from 'node:fs'
 import { copyFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -140,8 +140,8 @@ class MemoryStream {
   }
 
   async copyTo(target: string): Promise<void> {
-    if (this.#spilled === undefined) await writeFile(target, Buffer.concat(this.#chunks))
-    else await copyFile(this.#file, target)
+    if (this.#spilled === undefined) await writeFile(target, Buffer.concat(this.#chunks), { flag: 'wx' })
+    else await copyFile(this.#file, target, constants.COPYFILE_EXCL)
   }
 
   close(): void {

@@ -15,7 +15,7 @@ import { AttemptJournal } from '../attempts/journal.ts'
 import { launchOf, passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
-import type { Box } from '../sandbox/box.ts'
+import { asksForBox, type Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import type { MachineSecrets } from '../secrets/machine-secrets.ts'
@@ -96,7 +96,9 @@ export class LocalAttempts {
           : this.#process(order, action, secrets)
       case 'inline': {
         const output = this.#output(order, secrets)
-        const driver = inlineDriver({ action, spec: order.spec, secrets }, output, this.#options.cwd)
+        const { spec } = order
+        const apart = this.#asksForBox(spec) ? { network: spec.network ?? 'all' } : undefined
+        const driver = inlineDriver({ action, spec, secrets }, output, this.#options.cwd, apart)
         return this.#attempt(order, { output, driver }, secrets)
       }
       case 'agent':
@@ -111,7 +113,7 @@ export class LocalAttempts {
   }
 
   #asksForBox({ isolation }: AttemptSpec): boolean {
-    return (isolation !== undefined && isolation !== 'none') || !['auto', 'none'].includes(this.#least)
+    return asksForBox(isolation) || !['auto', 'none'].includes(this.#least)
   }
 
   /** The same in a box, where there is to be one. */

@@ -56,6 +56,10 @@ export interface Box {
   remove(): Promise<void>
 }
 
+/** Whether a step is to run in a box by what it asks for itself. */
+export const asksForBox = (isolation: Isolation | undefined): boolean =>
+  isolation !== undefined && isolation !== 'none'
+
 /** Where programs are looked for outside of a box, whatever the variables inside say. */
 export const OUTSIDE_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 

@@ -99,6 +99,14 @@ export class Boxes {
     return { isolation, network: strictestNetwork(spec.network, network) ?? 'all', image: spec.image }
   }
 
+  /** What an action gets that this program carries out itself: set where it would be in a box. Asks for nothing of the machine. */
+  apart(spec: AttemptSpec): { network: Network } | undefined {
+    const { least, network } = this.#options
+    const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
+    if (asked === undefined || asked === 'none') return undefined
+    return { network: strictestNetwork(spec.network, network) ?? 'all' }
+  }
+
   /** A sentence for the run of an agent that gets no box though nobody asked for none; undefined where there is nothing to say. */
   without(spec: AttemptSpec): string | undefined {
     const { least, bubblewrap } = this.#options

@@ -6,23 +6,25 @@ import { promisify } from 'node:util'
 import { realPath, writeFileAtomic } from '../../platform/files.ts'
 import type { OutputValues } from '../attempts/output-values.ts'
 import type { Masker } from '../masking/masker.ts'
+import type { Box } from '../sandbox/box.ts'
 import type { Session } from './session.ts'
 
 /** The working folder's state before the agent came, kept over restarts. */
 export class Baseline {
   readonly #file: string
-  readonly #env: NodeJS.ProcessEnv
+  readonly #git: Git
   #taken: { cwd: string; state?: RepositoryState } | undefined
 
-  constructor(file: string, env: NodeJS.ProcessEnv) {
+  /** `box`: the session's, in which nothing else of it runs when git does; absent: it has none. */
+  constructor(file: string, env: NodeJS.ProcessEnv, box?: Box) {
     this.#file = file
-    this.#env = env
+    this.#git = new Git(env, box)
   }
 
   /** The first call counts. */
   async take(cwd: string): Promise<void> {
     if (this.#taken) return
-    const state = await repositoryState(cwd, this.#env)
+    const state = await repositoryState(cwd, this.#git)
     this.#taken = { cwd, state }
     // Each file that is made costs the start of a session up to a millisecond: that there is nothing needs none.
     if (state) writeFileAtomic(this.#file, JSON.stringify(this.#taken), { mode: 0o600, durable: false })
@@ -40,7 +42,7 @@ export class Baseline {
   /** Paths that changed since; `told` are those that the agent names. */
   async changed(told: Iterable<string>): Promise<string[]> {
     if (!this.#taken) return [...told].sort()
-    return await changedFiles(this.#taken.cwd, this.#env, told, this.#taken.state)
+    return await changedFiles(this.#taken.cwd, this.#git, told, this.#taken.state)
   }
 }
 
@@ -70,10 +72,12 @@ interface RepositoryState {
 }
 
 /** Undefined where the folder is in no repository, or git cannot say. */
-async function repositoryState(cwd: string, env: NodeJS.ProcessEnv): Promise<RepositoryState | undefined> {
+async function repositoryState(cwd: string, git: Git): Promise<RepositoryState | undefined> {
+  const root = repositoryOf(cwd)
+  if (root === undefined) return undefined
   try {
-    if (!inRepository(cwd)) return undefined
-    const status = await git(cwd, env, [
+    const place = { cwd, root }
+    const status = await git.run(place, [
       'status',
       '--porcelain',
       '-z',
@@ -82,8 +86,8 @@ async function repositoryState(cwd: string, env: NodeJS.ProcessEnv): Promise<Rep
       '--',
       '.',
     ])
-    const head = await git(cwd, env, ['rev-parse', '--verify', '-q', 'HEAD']).catch(() => '')
-    const prefix = (await git(cwd, env, ['rev-parse', '--show-prefix'])).trim()
+    const head = await git.run(place, ['rev-parse', '--verify', '-q', 'HEAD']).catch(() => '')
+    const prefix = (await git.run(place, ['rev-parse', '--show-prefix'])).trim()
     const dirty: Record<string, string> = {}
     for (const entry of status.split('\0')) {
       const path = entry.slice(3)
@@ -94,34 +98,38 @@ async function repositoryState(cwd: string, env: NodeJS.ProcessEnv): Promise<Rep
     return { head: head.trim(), dirty }
   } catch {
     return undefined
+  } finally {
+    await git.end()
   }
 }
 
 /** As git looks for it: starting git for nothing would cost each session some milliseconds. */
-function inRepository(cwd: string): boolean {
+function repositoryOf(cwd: string): string | undefined {
   for (let folder = realPath(cwd, '/'); ; folder = dirname(folder)) {
-    if (existsSync(join(folder, '.git'))) return true
-    if (folder === dirname(folder)) return false
+    if (existsSync(join(folder, '.git'))) return folder
+    if (folder === dirname(folder)) return undefined
   }
 }
 
 /** Paths, below the working folder where they are, that changed: told by the agent, or seen by git. Sorted. */
 async function changedFiles(
   cwd: string,
-  env: NodeJS.ProcessEnv,
+  git: Git,
   told: Iterable<string>,
   before: RepositoryState | undefined,
 ): Promise<string[]> {
   const changed = new Set<string>()
   for (const path of told) changed.add(nameOf(path, cwd))
-  const after = before && (await repositoryState(cwd, env))
+  const after = before && (await repositoryState(cwd, git))
   if (before && after) {
     for (const path of new Set([...Object.keys(before.dirty), ...Object.keys(after.dirty)]))
       if (before.dirty[path] !== after.dirty[path]) changed.add(path)
     if (before.head !== after.head && before.head !== '') {
       const args = ['diff', '--name-only', '-z', '--no-renames', '--relative', before.head, after.head]
-      for (const path of (await git(cwd, env, args).catch(() => '')).split('\0'))
+      const root = repositoryOf(cwd) ?? cwd
+      for (const path of (await git.run({ cwd, root }, args).catch(() => '')).split('\0'))
         if (path !== '') changed.add(path)
+      await git.end()
     }
   }
   return [...changed].sort()
@@ -141,14 +149,37 @@ function stampOf(path: string): string {
   return stat ? `${stat.size} ${stat.mtimeMs}` : 'gone'
 }
 
-/** Nothing that the repository's own configuration could have run. */
-async function git(cwd: string, env: NodeJS.ProcessEnv, args: readonly string[]): Promise<string> {
-  const options = ['--no-optional-locks', '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null']
-  const { stdout } = await run('git', [...options, ...args], {
-    cwd,
-    env: { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' },
-    maxBuffer: 64 * 1024 * 1024,
-    timeout: GIT_LIMIT_MS,
-  })
-  return stdout
+/**
+ * The git that looks at a repository. Of what the repository's own configuration could have it run it runs nothing that can be
+ * said beforehand, and where the session has a box what is left of that runs in there, without a network and anything to
+ * write to.
+ */
+class Git {
+  readonly #env: NodeJS.ProcessEnv
+  readonly #box: Box | undefined
+  #count = 0
+
+  constructor(env: NodeJS.ProcessEnv, box: Box | undefined) {
+    this.#env = { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' }
+    this.#box = box
+  }
+
+  async run({ cwd, root }: { cwd: string; root: string }, args: readonly string[]): Promise<string> {
+    const options = ['--no-optional-locks', '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null']
+    const launch = { argv: ['git', ...options, ...args], cwd, env: this.#env }
+    const places = { writable: [], readable: [root, cwd], offline: true } as const
+    const { argv, env } = this.#box?.enclose(launch, places, `git.${++this.#count}`) ?? launch
+    const { stdout } = await run(argv[0]!, argv.slice(1), {
+      cwd,
+      env,
+      maxBuffer: 64 * 1024 * 1024,
+      timeout: GIT_LIMIT_MS,
+    })
+    return stdout
+  }
+
+  /** Nothing of it goes on. */
+  async end(): Promise<void> {
+    await this.#box?.end()
+  }
 }

@@ -1,11 +1,15 @@
+import { messageWithHint } from '../../contract/errors.ts'
 import { endTree, spawnTree } from '../../platform/child-tree.ts'
 import type { Masker } from '../masking/masker.ts'
+import type { Launch } from '../sandbox/launch.ts'
 
 export interface VerifierOptions {
   env: NodeJS.ProcessEnv
   /** Of the attempt, among all of this machine. */
   attemptKey: string
   masker?: Masker
+  /** Puts a command into the session's box, under a name of its own; absent: there is none. */
+  enclose?(launch: Launch, name: string): Launch
   onResult(result: VerifyResult): void
 }
 
@@ -28,7 +32,8 @@ export class Verifier {
     if (number === this.#last?.number) return
     this.stop()
     const stop = new AbortController()
-    this.#last = { number, stop, ended: this.#run(command, cwd, stop.signal, this.#last?.ended) }
+    const ended = this.#run({ command, number }, cwd, stop.signal, this.#last?.ended)
+    this.#last = { number, stop, ended }
   }
 
   /** May be called twice. */
@@ -36,12 +41,18 @@ export class Verifier {
     this.#last?.stop.abort()
   }
 
-  async #run(command: string, cwd: string, signal: AbortSignal, before?: Promise<void>): Promise<void> {
+  async #run(
+    { command, number }: { command: string; number: number },
+    cwd: string,
+    signal: AbortSignal,
+    before?: Promise<void>,
+  ): Promise<void> {
     // What is left of that is ended by the attempt's mark, which this one bears as well.
     await before
     if (signal.aborted) return
-    const { env, attemptKey, masker, onResult } = this.#options
-    const result = await runVerify(command, { cwd, env, key: attemptKey, signal, masker })
+    const { env, attemptKey, masker, enclose, onResult } = this.#options
+    const inBox = enclose && ((launch: Launch) => enclose(launch, `verify.${number}`))
+    const result = await runVerify(command, { cwd, env, key: attemptKey, signal, masker, inBox })
     if (result) onResult(result)
   }
 }
@@ -66,6 +77,7 @@ interface VerifyOptions {
   key: string
   signal: AbortSignal
   masker?: Masker
+  inBox?: (launch: Launch) => Launch
 }
 
 /** Ends what a runner that was killed has left of one: beside it the command would run twice. */
@@ -74,11 +86,11 @@ const endLeftVerify = (key: string): Promise<boolean> => endTree({ mark: `${MARK
 /** Runs a command by /bin/sh; nothing of it is left afterwards. Undefined where the signal ended it. */
 async function runVerify(
   command: string,
-  { cwd, env, key, signal, masker }: VerifyOptions,
+  { cwd, env, key, signal, masker, inBox }: VerifyOptions,
 ): Promise<VerifyResult | undefined> {
   let begun: ReturnType<typeof begin>
   try {
-    begun = begin(command, { cwd, env, mark: `${MARK}=${key}` })
+    begun = begin(command, { cwd, env, mark: `${MARK}=${key}`, inBox })
   } catch (error) {
     return { passed: false, how: notStarted(error as Error), output: '' }
   }
@@ -116,13 +128,16 @@ async function runVerify(
 }
 
 /** Throws for some of what keeps it from being started: a folder that is a file by now, a command of 200 KB. */
-const begin = (command: string, options: { cwd: string; env: NodeJS.ProcessEnv; mark: string }) =>
-  spawnTree<'stdout' | 'stderr'>(['/bin/sh', '-c', command], {
-    ...options,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+function begin(
+  command: string,
+  { cwd, env, mark, inBox }: Pick<VerifyOptions, 'cwd' | 'env' | 'inBox'> & { mark: string },
+) {
+  const bare = { argv: ['/bin/sh', '-c', command], cwd, env }
+  const launch = inBox?.(bare) ?? bare
+  return spawnTree<'stdout' | 'stderr'>(launch.argv, { ...launch, mark, stdio: ['ignore', 'pipe', 'pipe'] })
+}
 
-const notStarted = ({ message }: Error): string => `it could not be started: ${message}`
+const notStarted = (error: Error): string => `it could not be started: ${messageWithHint(error)}`
 
 /** From the first whole character, without colours. */
 function textOf(tail: Buffer): string {

@@ -1,6 +1,6 @@
 import type { AttemptSpec, StreamName } from '../../../contract/attempt.ts'
 import { ErrandError, messageWithHint } from '../../../contract/errors.ts'
-import type { Action } from '../../ports.ts'
+import type { Action, InlineContext } from '../../ports.ts'
 import type { AttemptSecrets } from '../../secrets/attempt-secrets.ts'
 import type { Driven, Driver, Swept } from '../driver.ts'
 import type { PushedOutput } from '../pushed-output.ts'
@@ -15,6 +15,7 @@ export function inlineDriver(
   { action, spec, secrets }: { action: InlineAction; spec: AttemptSpec; secrets?: AttemptSecrets },
   output: Output,
   cwd: string,
+  apart?: InlineContext['apart'],
 ): (attempt: Driven) => Driver {
   return (attempt) => {
     const push = async (stream: StreamName, bytes: Buffer) => {
@@ -22,7 +23,7 @@ export function inlineDriver(
       attempt.refresh()
     }
     const told = { push, end: () => output.end() }
-    return new InlineDriver(attempt, new InlineRun({ action, spec, secrets, cwd, output: told }))
+    return new InlineDriver(attempt, new InlineRun({ action, spec, secrets, cwd, apart, output: told }))
   }
 }
 
@@ -59,6 +60,7 @@ export interface InlineRunOptions {
   /** Absent: it has none. */
   secrets?: AttemptSecrets
   cwd: string
+  apart?: InlineContext['apart']
   /** `push` may reject: then that is why the action failed. */
   output: Output
 }
@@ -76,7 +78,7 @@ export class InlineRun {
 
   /** Carries it out, once. Never rejects. */
   async run(): Promise<{ ending: Ending; exports?: Record<string, string> }> {
-    const { action, secrets, cwd, output } = this.#options
+    const { action, secrets, cwd, apart, output } = this.#options
     const spec = secrets?.filledSpec ?? this.#options.spec
     let exports: Record<string, string> | undefined
     const act = async (): Promise<Ending> => {
@@ -84,6 +86,7 @@ export class InlineRun {
         signal: this.#abort.signal,
         env: spec.env,
         cwd,
+        apart,
         shown: (text: string) => secrets?.masker?.maskText(text) ?? text,
         write: async (stream: StreamName, data: Buffer | string) => {
           if (this.#over) throw new ErrandError('unavailable', 'This attempt has ended.')

@@ -1,0 +1,103 @@
+import { constants, type Stats } from 'node:fs'
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { relative, resolve, sep } from 'node:path'
+import { realPath } from './files.ts'
+
+/**
+ * Files in a folder whose contents somebody else may change at any moment: a link in it leads nowhere, also one that is put
+ * there meanwhile. Each folder on the way is opened from the one before, which takes a Linux with /proc.
+ */
+
+/** Why a path is not taken, in words. */
+export class LeadsOut extends Error {}
+
+const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+
+/**
+ * Calls with a path by which a folder at `path`, seen from `folder`, can be used until that has ended: it is the same folder
+ * whatever becomes of the names that led to it. Makes those that are not there. Throws `LeadsOut`, and what node:fs throws.
+ */
+export async function withFolderBeneath<T>(
+  folder: string,
+  path: string,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
+  const names = namesBeneath(folder, path)
+  // The folder itself is its owner's, and may be reached by links.
+  let at = await open(realPath(folder, '/'), FOLDER)
+  try {
+    for (const name of names) {
+      const next = await openFolder(`${placeOf(at)}/${name}`)
+      await at.close()
+      at = next
+    }
+    return await use(placeOf(at))
+  } finally {
+    await at.close()
+  }
+}
+
+/** Writes a whole file at `path`, seen from `folder`, in the place of one that is there. Throws the same. */
+export async function writeBeneath(
+  folder: string,
+  path: string,
+  content: string | Uint8Array,
+  { mode, signal }: { mode: number; signal?: AbortSignal },
+): Promise<void> {
+  const names = namesBeneath(folder, path)
+  const name = names.pop()
+  if (name === undefined) throw new LeadsOut('it is a folder')
+  await withFolderBeneath(folder, names.join(sep), async (place) => {
+    // One that waits for a reader, as a pipe does, is not waited for.
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK
+    const file = await open(`${place}/${name}`, flags, mode).catch(noLink)
+    try {
+      mustBeFile(await file.stat())
+      await file.truncate()
+      await file.writeFile(content, { signal })
+      await file.chmod(mode)
+    } finally {
+      await file.close()
+    }
+  })
+}
+
+/** The parts of a path below the folder. Throws `LeadsOut`. */
+function namesBeneath(folder: string, path: string): string[] {
+  const below = relative(folder, resolve(folder, path))
+  const names = below.split(sep).filter((name) => name !== '')
+  if (names[0] === '..') throw new LeadsOut(`it is not below ${folder}`)
+  return names
+}
+
+const placeOf = ({ fd }: FileHandle): string => `/proc/self/fd/${fd}`
+
+async function openFolder(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, FOLDER)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw noFolder(error)
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== 'EEXIST') throw again
+    })
+    return await open(path, FOLDER).catch((again) => {
+      throw noFolder(again)
+    })
+  }
+}
+
+function noFolder(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOTDIR' || code === 'ELOOP' ? new LeadsOut('a link or a file is on the way') : error
+}
+
+function noLink(error: unknown): never {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ELOOP') throw new LeadsOut('it is a link')
+  if (code === 'ENXIO') throw new LeadsOut('it is no file')
+  throw error
+}
+
+function mustBeFile(stat: Stats): void {
+  if (!stat.isFile()) throw new LeadsOut('it is no file')
+}
