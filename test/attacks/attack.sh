@@ -29,7 +29,7 @@ while IFS= read -r place; do
 done <<END
 $PLACES
 END
-for place in /var/run/docker.sock /run/docker.sock /run/containerd/containerd.sock /etc/shadow /root/.ssh /root/.bashrc /sys/kernel /proc/sysrq-trigger; do
+for place in /var/run/docker.sock /run/docker.sock /run/containerd/containerd.sock /etc/shadow /sys/kernel /proc/sysrq-trigger; do
   try "place $place" test -e "$place" -a "$place" != /proc/sysrq-trigger
 done
 try 'a socket beside the door' sh -c 'find / -xdev -type s 2>/dev/null | grep -v "^/run/errand/proxy$" | grep -v "^$PWD/" | grep -v "/tmp/" | grep .'
