@@ -1,24 +1,24 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, statSync } from 'node:fs'
-import { createServer, request as requestTo } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { request as requestTo } from 'node:http'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
-import { PUBLIC, proxyFixture } from '../../../test/support/runner/proxy-fixture.ts'
+import { until } from '../../../test/support/runner/attempt-fixture.ts'
+import { connectTo, PUBLIC, proxyFixture, webServer } from '../../../test/support/runner/proxy-fixture.ts'
 import { socketPath } from '../../platform/socket-path.ts'
-
-async function webServer(t: TestContext): Promise<number> {
-  const server = createServer((request, response) => response.end(`${request.method} ${request.url}`))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return (server.address() as AddressInfo).port
-}
+import type { Doors } from './doors.ts'
+import { FOLDER_TAKEN, type Told } from './rules.ts'
 
 async function get(socket: string, url: string): Promise<{ status: number; text: string }> {
   const { path, close } = socketPath(socket)
@@ -35,7 +35,8 @@ async function get(socket: string, url: string): Promise<{ status: number; text:
 
 test('a door opens for the hosts of its rules, tells what it refused and what was used, and is shut for good', async (t) => {
   const proxy = proxyFixture(t)
-  proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: await webServer(t) } })
+  const port = await webServer(t, ({ method, url }, response) => response.end(`${method} ${url}`))
+  proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
   const socket = await proxy.open('one', { allow: ['files.test'] })
   assert.deepEqual(await get(socket, 'http://files.test/a?b'), { status: 200, text: 'GET /a?b' })
   assert.equal((await get(socket, 'http://other.test/')).status, 403)
@@ -52,4 +53,225 @@ test('a door opens for the hosts of its rules, tells what it refused and what wa
   assert.ok(!existsSync(join(folder, 'rules.json')) && !existsSync(socket))
   await proxy.doors.remove('one')
   assert.ok(!existsSync(folder))
+})
+
+const page = (socket: string) => get(socket, 'http://files.test/')
+
+/** A proxy with a door to `files.test`, where a web server stands. */
+async function withWeb(t: TestContext, options: Parameters<typeof proxyFixture>[1] = {}) {
+  const proxy = proxyFixture(t, options)
+  const port = await webServer(t, (_request, response) => response.end('reached'))
+  proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
+  return { ...proxy, socket: await proxy.open('one', { allow: ['files.test'] }) }
+}
+
+test('a proxy that is killed in the middle of an answer is there again at the same door, and has lost no count', async (t) => {
+  const proxy = proxyFixture(t)
+  const size = 300_000
+  const port = await webServer(t, (_request, response) => {
+    response.writeHead(200)
+    response.write(Buffer.alloc(size))
+  })
+  proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
+  const socket = await proxy.open('one', { allow: ['files.test'] })
+  const used = join(proxy.folder, 'doors/one/used.json')
+  for (let round = 1; round <= 3; round++) {
+    const stream = await connectTo(t, socket)
+    let got = 0
+    stream.on('data', (more: Buffer) => {
+      got += more.length
+    })
+    stream.write('GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\n\r\n')
+    await until(() => got > size)
+    // Counts are kept now and then.
+    await until(() => counted(used) >= round * size)
+    const before = proxy.pid()
+    process.kill(before, 'SIGKILL')
+    await once(stream, 'end')
+    await until(async () => (await answers(socket)) === 403)
+    assert.notEqual(proxy.pid(), before)
+  }
+  await proxy.doors.close('one')
+  const [line] = proxy.told('one').filter(({ type }) => type === 'used')
+  assert.ok(line?.type === 'used' && line.received_bytes >= 3 * size, JSON.stringify(line))
+})
+
+const counted = (file: string): number => {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))['files.test']?.received ?? 0
+  } catch {
+    return 0
+  }
+}
+
+/** The status of something that is refused; undefined where nobody answers. */
+const answers = (socket: string) =>
+  get(socket, 'http://refused.test/').then(
+    ({ status }) => status,
+    () => undefined,
+  )
+
+test('a proxy outlives its runner, and a later one has the same', async (t) => {
+  const { doors, more, pid, socket, told } = await withWeb(t)
+  const before = pid()
+  doors.stop()
+  assert.equal((await page(socket)).status, 200)
+  const later = more()
+  await later.resume()
+  assert.equal((await page(socket)).status, 200)
+  const again = await later.open('one', { network: 'none', models: [], budget: {} }, dirname(socket))
+  assert.equal(join(again.folder, 'proxy'), socket)
+  assert.equal((await page(socket)).status, 403)
+  assert.equal(pid(), before)
+  await later.close('one')
+  assert.deepEqual(
+    told('one').map(({ type }) => type),
+    ['refused', 'used'],
+  )
+})
+
+test('a proxy that ended while no runner was there is begun by the next one, with the same doors', async (t) => {
+  const { doors, more, pid, socket } = await withWeb(t)
+  const before = pid()
+  doors.stop()
+  process.kill(before, 'SIGKILL')
+  await until(async () => (await answers(socket)) === undefined)
+  await more().resume()
+  assert.equal((await page(socket)).text, 'reached')
+})
+
+test('a door whose attempt is gone is removed by the next runner', async (t) => {
+  const { doors, more, folder } = await withWeb(t)
+  await doors.open('stray', { network: 'all', models: [], budget: {} }, join(folder, 'not-there'))
+  await more().resume()
+  assert.deepEqual(readdirSync(join(folder, 'doors')), ['one'])
+})
+
+test('of two proxies that begin at once in one folder one stays, and the other says so by its code', async (t) => {
+  const { folder, more, pid } = await withWeb(t)
+  const program = join(import.meta.dirname, 'program.ts')
+  const second = spawn(process.execPath, [program, folder], { stdio: 'ignore' })
+  assert.deepEqual((await once(second, 'exit'))[0], FOLDER_TAKEN)
+  const before = pid()
+  process.kill(before, 'SIGKILL')
+  // Runners that all find it gone.
+  const opened = await Promise.all([1, 2, 3].map((n) => more().open(`at-once-${n}`, ALL, folder)))
+  for (const door of opened) assert.equal(await answers(join(door.folder, 'proxy')), 502)
+})
+
+const ALL: Parameters<Doors['open']>[1] = { network: 'all', models: [], budget: {} }
+
+test('a door works however long its path is', async (t) => {
+  const { socket, doors, told } = await withWeb(t, { below: 'a'.repeat(200) })
+  assert.ok(Buffer.byteLength(socket) > 200, socket)
+  assert.equal((await page(socket)).text, 'reached')
+  await doors.close('one')
+  assert.equal(told('one').at(-1)?.type, 'used')
+  assert.ok(!existsSync(socket))
+})
+
+test('a proxy of another version is replaced once nothing passes through it', async (t) => {
+  const { folder, more, pid, doors, socket } = await withWeb(t, {})
+  writeFileSync(join(folder, 'version'), 'another')
+  process.kill(pid(), 'SIGKILL')
+  await until(async () => (await answers(socket)) === 403)
+  const old = pid()
+  doors.stop()
+  rmSync(join(folder, 'version'))
+  const hanging = await connectTo(t, socket)
+  hanging.write('POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nContent-Length: 10\r\n\r\n')
+  await until(async () => (await health(folder)).open === 1)
+  await more().resume()
+  // It goes on, and opens new doors, as long as something passes through it.
+  assert.equal((await page(socket)).text, 'reached')
+  assert.equal(pid(), old)
+  hanging.destroy()
+  await until(async () => (await answers(socket)) === 403 && pid() !== old)
+})
+
+async function health(folder: string): Promise<{ open: number }> {
+  const { path, close } = socketPath(join(folder, 'control'))
+  const asked = requestTo({ socketPath: path, path: '/health', agent: false }).end()
+  const [response] = await once(asked, 'response')
+  close()
+  return JSON.parse(await text(response))
+}
+
+test('wrong rules keep one door shut and disturb no other', async (t) => {
+  const { doors, folder, pid, socket } = await withWeb(t)
+  const wrong = { network: { allow: ['no host!'] }, models: [], budget: {} }
+  await assert.rejects(doors.open('two', wrong, folder), { code: 'unavailable' })
+  writeFileSync(join(folder, 'doors/two/rules.json'), '{"version":99')
+  process.kill(pid(), 'SIGKILL')
+  await until(async () => (await answers(socket)) === 403)
+  assert.equal((await page(socket)).text, 'reached')
+  assert.match(readFileSync(join(folder, 'log'), 'utf8'), /door two: /)
+})
+
+test('a proxy that cannot begin is told with its last words', async (t) => {
+  const { more, folder } = proxyFixture(t)
+  const program = join(folder, 'program.mjs')
+  writeFileSync(program, 'console.error("no luck today"); process.exit(9)')
+  await assert.rejects(more({ program }).open('one', ALL, folder), {
+    code: 'unavailable',
+    message: /it ended with 9: no luck today/,
+  })
+})
+
+test('what is told is read once, whole line by whole line, also behind a torn one', async (t) => {
+  const { doors, folder, pid, socket } = await withWeb(t)
+  const file = join(folder, 'doors/one/told.jsonl')
+  await page(socket)
+  await answers(socket)
+  const first = doors.told('one', 0)
+  assert.equal(first.lines.length, 1)
+  appendFileSync(file, '{"type":"refused","host":"torn')
+  assert.deepEqual(doors.told('one', first.offset), { lines: [], offset: first.offset })
+  process.kill(pid(), 'SIGKILL')
+  await until(async () => (await answers(socket)) === 403)
+  const second = doors.told('one', first.offset)
+  assert.deepEqual(
+    second.lines.map((line) => line.type === 'refused' && line.host),
+    ['refused.test'],
+  )
+  assert.deepEqual(doors.told('one', second.offset).lines, [])
+})
+
+test('refusals are joined to one line a second and host, and 200 of a door', async (t) => {
+  const { doors, socket, told } = await withWeb(t)
+  await Promise.all(Array.from({ length: 30 }, () => answers(socket)))
+  await until(() => sum(told('one')) === 30)
+  assert.ok(told('one').length <= 3, JSON.stringify(told('one')))
+  for (let n = 0; n < 300; n++) await get(socket, `http://h${n}.test/`)
+  await doors.close('one')
+  const lines = told('one').filter(({ type }) => type === 'refused')
+  assert.equal(lines.length, 200)
+  assert.equal(sum(lines), 330)
+  const last = lines.at(-1)
+  assert.equal(last?.type === 'refused' && last.host, '(others)')
+})
+
+const sum = (lines: readonly Told[]): number =>
+  lines.reduce((all, line) => all + (line.type === 'refused' ? line.count : 0), 0)
+
+test('no secret stands in the arguments, the environment or a readable file of the proxy', async (t) => {
+  const proxy = proxyFixture(t, { env: { ...process.env, SECRET_TOKEN: 'errand-test-secret', TZ: 'UTC' } })
+  const key = 'sk-real-key-of-a-test'
+  const model = {
+    name: 'anthropic',
+    shape: 'messages',
+    upstream: 'http://127.0.0.1:9/',
+    sentinel: 'x'.repeat(20),
+  } as const
+  const models = [{ ...model, header: 'bearer', key, headers: {} } as const]
+  await proxy.doors.open('one', { network: 'models', models, budget: {} }, proxy.folder)
+  const of = (file: string) => readFileSync(`/proc/${proxy.pid()}/${file}`, 'utf8')
+  for (const file of ['cmdline', 'environ']) assert.doesNotMatch(of(file), /sk-real|errand-test-secret/, file)
+  assert.match(of('environ'), /TZ=UTC/)
+  const modes = (path: string) => (statSync(join(proxy.folder, path)).mode & 0o777).toString(8)
+  assert.deepEqual(['control', 'doors', 'doors/one/rules.json', 'doors/one/told.jsonl', 'log'].map(modes), [
+    ...['600', '700', '600', '600', '600'],
+  ])
+  await proxy.doors.close('one')
+  assert.ok(!existsSync(join(proxy.folder, 'doors/one/rules.json')))
 })

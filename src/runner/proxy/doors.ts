@@ -102,7 +102,8 @@ export class Doors {
   ): Promise<OpenDoor> {
     const folder = this.#folder(id)
     const inside = join(folder, 'in')
-    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 })
+    // All but the last are for nobody else.
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
     mkdirSync(inside, { recursive: true })
     const text = JSON.stringify({ ...rules, version: 1, key: id, never: this.#options.never ?? [] })
     writeFileAtomic(join(folder, 'attempt'), attempt, { mode: 0o600, durable: false })

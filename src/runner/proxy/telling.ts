@@ -24,7 +24,7 @@ const MOST_HOSTS = 200
 const OTHERS = '(others)'
 /** What is refused within a second is joined for so many hosts; past that it is counted with the others. */
 const MOST_JOINED = 1_000
-const COUNTED_EVERY_MS = 2_000
+const COUNTED_EVERY_MS = 1_000
 
 interface Used {
   sent: number

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
+import { listProcesses, procText } from '../../../src/platform/proc.ts'
 import { socketPath } from '../../../src/platform/socket-path.ts'
 import { Doors, type DoorsOptions } from '../../../src/runner/proxy/doors.ts'
 import type { DoorRules, Told } from '../../../src/runner/proxy/rules.ts'
@@ -53,11 +54,9 @@ export function proxyFixture(
   const pid = () => (JSON.parse(readFileSync(join(folder, 'lock'), 'utf8')) as { pid: number }).pid
   t.after(() => {
     for (const each of all) each.stop()
-    try {
-      process.kill(pid(), 'SIGKILL')
-    } catch {
-      // It has ended.
-    }
+    // One may still be about to find out that another was faster.
+    for (const { pid: each } of listProcesses() ?? [])
+      if (procText(each, 'cmdline')?.includes(`\0${folder}\0`)) process.kill(each, 'SIGKILL')
     rmSync(top, { recursive: true, force: true })
   })
   const world = (next: World) => writeFileSync(join(folder, 'world.json'), JSON.stringify(next))
