@@ -24,7 +24,10 @@ import { makeCertificate } from '../../../test/support/sources/git-fixture.ts'
 async function doorTo(t: TestContext, port: number, allow = ['files.test', 'files.test:9000']) {
   const proxy = proxyFixture(t)
   const servers = { [`${PUBLIC}:80`]: port, [`${PUBLIC}:443`]: port, [`${PUBLIC}:9000`]: port }
-  proxy.world({ names: { 'files.test': [[PUBLIC]], 'other.test': [[PUBLIC]] }, servers })
+  proxy.world({
+    names: { 'files.test': [[PUBLIC]], 'other.test': [[PUBLIC]], 'inner.test': [['10.0.0.5']] },
+    servers,
+  })
   return { ...proxy, socket: await proxy.open('one', { allow }) }
 }
 
@@ -139,7 +142,7 @@ test('a name is looked up anew for each request, and refused where it has become
 
 test('tunnels to addresses and ports that are not allowed are refused before anything is connected to', async (t) => {
   let reached = 0
-  const { socket, told } = await doorTo(t, await tcpServer(t, () => reached++), [
+  const { socket, told, open } = await doorTo(t, await tcpServer(t, () => reached++), [
     'files.test',
     '*.wild.test',
     '10.0.0.1:22',
@@ -163,6 +166,16 @@ test('tunnels to addresses and ports that are not allowed are refused before any
     'files.test:443/',
   ])
     assert.match((await tunnel(t, socket, to)).head, / 400 /, to)
+  // At port 80, too, before it is said that the way is open.
+  const all = await open('all', 'all')
+  for (const to of [
+    '127.0.0.1:80',
+    '[::ffff:127.0.0.1]:80',
+    '169.254.169.254:80',
+    'inner.test:80',
+    'inner.test:443',
+  ])
+    assert.match((await tunnel(t, all, to)).head, / 403 /, to)
   assert.equal(reached, 0)
   const whys = told('one').flatMap((line) => (line.type === 'refused' ? [`${line.host} ${line.why}`] : []))
   assert.ok(

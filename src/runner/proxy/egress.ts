@@ -99,15 +99,15 @@ export class Egress {
     const target = parseTarget(request.url ?? '')
     try {
       if (typeof target === 'string') throw new Refused(target)
+      const { addresses, anything } = await this.#way(target)
       if (target.port === 80) {
-        this.#allowed(target)
+        // Each request in it is looked up again.
         socket.write(ESTABLISHED)
         if (head.length > 0) socket.unshift(head)
         this.#targets.set(socket, target)
         this.#tunneled.emit('connection', socket)
         return
       }
-      const { addresses, anything } = await this.#way(target)
       const upstream = await this.#dial(target, addresses, socket)
       socket.write(ESTABLISHED)
       this.#tunnel(target, anything, socket, upstream, head)
