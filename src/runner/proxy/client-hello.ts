@@ -8,6 +8,8 @@ const HANDSHAKE = 22
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
 const HOST_NAME = 0
+/** Names and, against the rule, addresses. */
+const NAME = /^[a-z0-9_.:-]{1,255}$/
 /** Real ones have 2 kB and one record, seldom two: nobody has all of this looked through byte by byte. */
 export const MOST_HELLO_BYTES = 16_384
 const MOST_RECORDS = 16
@@ -63,7 +65,7 @@ function serverName(hello: Reader): string | undefined {
       const kind = names.number(1)
       const name = names.bytes(names.number(2)).toString('latin1').toLowerCase()
       // Two of them, and servers differ in which one counts.
-      if (kind !== HOST_NAME || found !== undefined) throw new Error('not one name')
+      if (kind !== HOST_NAME || found !== undefined || !NAME.test(name)) throw new Error('not one name')
       found = name.replace(/\.$/, '')
     }
   }

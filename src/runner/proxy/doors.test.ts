@@ -16,6 +16,7 @@ import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { until } from '../../../test/support/runner/attempt-fixture.ts'
 import { connectTo, PUBLIC, proxyFixture, webServer } from '../../../test/support/runner/proxy-fixture.ts'
+import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import type { Doors } from './doors.ts'
 import { FOLDER_TAKEN, type Told } from './rules.ts'
@@ -253,6 +254,28 @@ test('refusals are joined to one line a second and host, and 200 of a door', asy
 
 const sum = (lines: readonly Told[]): number =>
   lines.reduce((all, line) => all + (line.type === 'refused' ? line.count : 0), 0)
+
+test('a proxy without doors ends by itself, and the next door has another', async (t) => {
+  const proxy = proxyFixture(t)
+  proxy.world({ names: {}, servers: {}, aloneMs: 1 })
+  const socket = await proxy.open('one', 'all')
+  const before = proxy.pid()
+  assert.equal(await answers(socket), 502)
+  await proxy.doors.remove('one')
+  await until(() => processStat(before) === undefined)
+  assert.equal(await answers(await proxy.open('two', 'all')), 502)
+})
+
+test('no door leads to the hub, whatever is allowed', async (t) => {
+  const proxy = proxyFixture(t, { never: ['hub.test:80'] })
+  const port = await webServer(t, (_request, response) => response.end('reached'))
+  const names = { 'hub.test': [['10.0.0.7']], 'alias.test': [['10.0.0.7']], 'other.test': [['10.0.0.8']] }
+  proxy.world({ names, servers: { '10.0.0.7:80': port, '10.0.0.8:80': port } })
+  const socket = await proxy.open('one', { allow: Object.keys(names).map((name) => `${name}@private`) })
+  const status = async (host: string) => (await get(socket, `http://${host}/`)).status
+  assert.deepEqual(await Promise.all(Object.keys(names).map(status)), [403, 403, 200])
+  assert.ok(proxy.told('one').every((line) => line.type === 'refused' && line.why === 'own_address'))
+})
 
 test('no secret stands in the arguments, the environment or a readable file of the proxy', async (t) => {
   const proxy = proxyFixture(t, { env: { ...process.env, SECRET_TOKEN: 'errand-test-secret', TZ: 'UTC' } })

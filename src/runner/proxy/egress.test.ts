@@ -287,6 +287,20 @@ test('a tunnel to port 80 holds requests, each for the host that was asked for',
   assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
+test('a server that changes the protocol unasked, or says nothing that is HTTP, is told as a bad gateway', async (t) => {
+  const answers = [
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
+    'garbage\r\n\r\n',
+    '',
+  ]
+  const { socket } = await doorTo(
+    t,
+    await tcpServer(t, (inner) => inner.once('data', () => inner.end(answers.shift() ?? ''))),
+  )
+  const get = 'GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\nConnection: close\r\n\r\n'
+  for (const _ of [1, 2, 3]) assert.match((await askRaw(t, socket, get)).head, / 502 /)
+})
+
 test('an answer that is cut is cut, and one that is slow is not', async (t) => {
   let release: (() => void) | undefined
   const { socket } = await doorTo(

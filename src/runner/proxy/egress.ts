@@ -123,6 +123,7 @@ export class Egress {
   }
 
   #tunnel(target: Target, anything: boolean, socket: Duplex, upstream: Socket, head: Buffer): void {
+    joinEnds(upstream, socket)
     // A server may be the first to speak.
     upstream.pipe(socket)
     let seen = head
@@ -205,6 +206,10 @@ export class Egress {
       upstream.destroy()
     }
     asked.on('error', failed)
+    asked.on('upgrade', (_answer, socket) => {
+      socket.destroy()
+      failed(new Error('it changes the protocol, which was not asked for'))
+    })
     asked.on('response', (answer) => {
       answer.on('error', failed)
       answer.on('aborted', () => failed(new Error('its answer was cut')))
@@ -265,7 +270,8 @@ export class Egress {
         asker.off('close', gone)
         upstream.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true)
         teller.count(target.host, upstream)
-        joinEnds(upstream, asker)
+        // Whoever uses it hears of it by other means as well; unheard, it would be this process's end.
+        upstream.on('error', () => undefined)
         resolve(upstream)
       })
     })
@@ -311,7 +317,7 @@ export class Egress {
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
 /** One that is cut ends the other; one that has ended may still be sent to. */
-function joinEnds(upstream: Socket, asker: Duplex | ServerResponse): void {
+function joinEnds(upstream: Socket, asker: Duplex): void {
   upstream.on('error', () => asker.destroy())
   upstream.once('close', (cut) => cut && asker.destroy())
   asker.once('close', () => {

@@ -16,6 +16,8 @@ export interface ProxyOptions {
   /** Its state: `control`, `doors`. Of this process alone. */
   folder: string
   version: string
+  /** It ends when it had no door for so long (default: ten minutes). */
+  aloneMs?: number
   lookup?: Lookup
   dial?: Dial
   /** Makes what answers the requests of a door for services of models, with the folder of the door. */
@@ -36,11 +38,18 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
     })
   }
   const server = new ProxyServer({ ...options, onEnd: end })
+  // A fault in what one box asks for is not the end of all others' connections.
+  let faults = 0
+  process.on('uncaughtException', (error) => {
+    if (++faults <= MOST_FAULTS) console.error(error)
+  })
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, end)
   await server.start()
 }
 
 const ALONE_MS = 10 * 60_000
+/** That are written to the log. */
+const MOST_FAULTS = 100
 /** Nobody watches over it, and nothing passes: its runner is gone for good, and what stood behind its doors with it. */
 const FORGOTTEN_MS = 24 * 60 * 60_000
 /** Descriptors that are not of connections. */
@@ -193,7 +202,8 @@ class ProxyServer {
   #changed(): void {
     clearTimeout(this.#alone)
     if (this.#ended || (this.#doors.size > 0 && this.#watchers.size > 0)) return
-    const waitMs = this.#doors.size === 0 ? ALONE_MS : FORGOTTEN_MS
+    const { aloneMs = ALONE_MS } = this.#options
+    const waitMs = this.#doors.size === 0 ? aloneMs : FORGOTTEN_MS
     this.#alone = setTimeout(() => {
       if (this.#openCount() === 0) this.#options.onEnd()
       else this.#changed()

@@ -6,6 +6,7 @@ import test, { type TestContext } from 'node:test'
 import { command, endOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { PUBLIC, proxyFixture, webServer } from '../../../test/support/runner/proxy-fixture.ts'
+import type { HeldAttempt } from '../ports.ts'
 
 const skip = sandboxMissing()
 
@@ -144,4 +145,27 @@ test('a step in a box reports what was refused as it goes on, and what was used 
   await attempt.release()
   assert.deepEqual(readdirSync(join(proxy.folder, 'doors')), [])
   await attempts.close()
+})
+
+test('what was refused is reported once, by whichever runner is there', { skip }, async (t) => {
+  const { here } = await boxes(t)
+  const first = here.open()
+  const wait = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done`
+  const cmd = `curl -s http://one.test/; ${wait('go')}; curl -s http://two.test/; curl -s http://files.test/; ${wait('end')}`
+  const step = command(cmd, { network: { allow: ['files.test'] } })
+  const before = await first.start(step, 1)
+  const hosts = (of: HeldAttempt) =>
+    of.reports.flatMap((report) => (report.type === 'network' ? [report.host] : []))
+  await until(() => hosts(before).length === 1, 'the first refusal')
+  await first.close()
+  const touch = (file: string) => writeFileSync(join(here.path, 'workspaces', step.run_id, file), '')
+  touch('go')
+  const second = here.open()
+  const [after] = await second.recover()
+  await until(() => hosts(after!).length === 2, 'the second refusal')
+  touch('end')
+  await endOf(after!)
+  assert.deepEqual(hosts(after!), ['one.test', 'two.test', 'files.test'])
+  await after!.release()
+  await second.close()
 })

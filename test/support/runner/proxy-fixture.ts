@@ -17,6 +17,8 @@ export interface World {
   names: Record<string, string[][]>
   /** By `address:port`: the port, on this machine, of the server that stands for it. */
   servers: Record<string, number>
+  /** The proxy ends when it had no door for so long; read at its start. */
+  aloneMs?: number
 }
 
 /** A public address, which stands for servers of tests. */

@@ -15,6 +15,7 @@ const asked = new Map<string, number>()
 
 void runProxy({
   folder,
+  aloneMs: world().aloneMs,
   version: existsSync(join(folder, 'version'))
     ? readFileSync(join(folder, 'version'), 'utf8')
     : createHash('sha256').update(readFileSync(program)).digest('hex').slice(0, 16),
