@@ -189,12 +189,12 @@ describe('a door to models', () => {
     await using door = await openDoor({ rules: [{ upstream: service.url, models: ['claude-haiku-4-5'] }] })
     const asked = (body: unknown) => ask(door.url(), '/v1/messages', { body })
     const answer = await asked(messages())
-    assert.equal(answer.status, 403)
+    assert.equal(answer.status, 400)
     assert.match(
       says(answer),
-      /permission_error: The model "claude-sonnet-4-5" may not be used .* claude-haiku-4-5\./,
+      /invalid_request_error: The model "claude-sonnet-4-5" may not be used .* claude-haiku-4-5\./,
     )
-    assert.equal((await ask(door.url(), '/v1/messages/count_tokens', { body: messages() })).status, 403)
+    assert.equal((await ask(door.url(), '/v1/messages/count_tokens', { body: messages() })).status, 400)
     // Two readers could take these for different requests.
     const twice = '{"model":"claude-haiku-4-5","max_tokens":9,"model":"claude-opus-4-5"}'
     const escaped = '{"model":"claude-haiku-4-5","mod\\u0065l":"claude-opus-4-5"}'
@@ -209,7 +209,7 @@ describe('a door to models', () => {
         body.slice(0, 20),
       )
     assert.equal((await asked(alone)).status, 400)
-    assert.equal((await asked('{}')).status, 403)
+    assert.equal((await asked('{}')).status, 400)
     assert.deepEqual(service.seen, [])
     assert.equal((await asked('{"model":"claude-haiku-4-5"}')).status, 200)
   })

@@ -7,6 +7,7 @@ import {
   badQuery,
   editsOf,
   foreignKey,
+  NOT_AGAIN,
   noPath,
   noPrice,
   type Refusal,
@@ -153,7 +154,7 @@ export class ModelDoor {
     if (leave.type === 'refused') {
       if (this.#toldOver !== leave.message) tell({ type: 'over_budget', message: leave.message })
       this.#toldOver = leave.message
-      refuse(request, response, rule, { status: 403, message: leave.message })
+      refuse(request, response, rule, { status: NOT_AGAIN, message: leave.message })
       return undefined
     }
     return { ...asked, body: json.with(editsOf(json, route.api, leave.output)), done: leave.done }

@@ -6,6 +6,12 @@ import { type Edit, JsonBody, MOST_REQUEST_BYTES } from './request-body.ts'
 import type { ModelRule } from './rules.ts'
 import type { Api } from './usage-count.ts'
 
+/**
+ * What no agent asks again after, and tells in the words that came with it. After a 403 Codex tries three times more, and
+ * Copilot says that its key is wrong.
+ */
+export const NOT_AGAIN = 400
+
 /** A request that is not sent on, as its client is told. */
 export interface Refusal {
   status: number
@@ -111,7 +117,7 @@ export function readAsked(
   const model = typeof json.value.model === 'string' ? json.value.model : undefined
   if (rule.models !== undefined && (model === undefined || !rule.models.includes(model)))
     return {
-      status: 403,
+      status: NOT_AGAIN,
       message: `The model ${model === undefined ? 'that was asked for' : `"${model.slice(0, 200)}"`} may not be used in this run. Allowed are: ${rule.models.join(', ')}.`,
       why: 'model_not_allowed',
     }
@@ -135,7 +141,7 @@ export function noPrice(
   const name = model === undefined ? 'A request without a model' : `The model "${model.slice(0, 200)}"`
   if (price === undefined)
     return {
-      status: 403,
+      status: NOT_AGAIN,
       message: `${name} has no known price, so the run's budget of cost cannot be kept. Give it one in ERRAND_MODEL_PRICES, or a budget of tokens.`,
     }
   const tier = [json.value.service_tier, json.value.speed].find(
@@ -147,7 +153,7 @@ export function noPrice(
   return tier === undefined
     ? undefined
     : {
-        status: 403,
+        status: NOT_AGAIN,
         message: `The price of the tier "${String(tier).slice(0, 50)}" is not known, so the run's budget of cost cannot be kept.`,
       }
 }
