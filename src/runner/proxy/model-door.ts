@@ -166,7 +166,8 @@ export class ModelDoor {
     const id = ++this.#lastId
     const counts = asked?.api !== undefined
     const named = { id, service: rule.name, ...(asked?.model === undefined ? {} : { model: asked.model }) }
-    let end: Ended = { status: GONE, tokens: none, estimated: false }
+    // What was sent may have been read, and so be paid for.
+    let end: Ended = { status: GONE, tokens: { ...none, input: asked?.input ?? 0 }, estimated: true }
     try {
       if (counts) tell({ type: 'asked', ...named, input_tokens: asked.input })
       const headers = requestHeaders(request.headers, rule)
@@ -188,7 +189,6 @@ export class ModelDoor {
     sent: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
   ): Promise<Ended> {
     const masker = this.#masker(rule)
-    // What was sent may have been read, and so be paid for.
     const unanswered: Counted = { ...none, input: asked?.input ?? 0 }
     let answer: IncomingMessage
     try {

@@ -1,0 +1,318 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type IncomingMessage, request as requestTo } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { describe, it, type TestContext } from 'node:test'
+import fc from 'fast-check'
+import { socketPath } from '../../src/platform/socket-path.ts'
+import { JsonBody } from '../../src/runner/proxy/request-body.ts'
+import type { ModelRule } from '../../src/runner/proxy/rules.ts'
+import { sumTold } from '../../src/runner/proxy/usage-count.ts'
+import { until } from '../support/builtin-bench.ts'
+import {
+  answerOf,
+  ask,
+  KEY,
+  messages,
+  openDoor,
+  SENTINEL,
+  startService,
+} from '../support/runner/model-door-fixture.ts'
+import { proxyFixture } from '../support/runner/proxy-fixture.ts'
+
+const program = join(import.meta.dirname, '../../src/runner/proxy/program.ts')
+const rule = (upstream: string): ModelRule => ({
+  ...{ name: 'anthropic', shape: 'messages', sentinel: SENTINEL, header: 'x-api-key', key: KEY, headers: {} },
+  upstream,
+})
+
+function folderOf(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Asks through the socket of a door, as the bridge of a box does. */
+async function asking(socket: string, body: object): Promise<IncomingMessage> {
+  const { path, close } = socketPath(socket)
+  const asked = requestTo({
+    ...{ socketPath: path, path: '/model/anthropic/v1/messages', method: 'POST', agent: false },
+    headers: { 'x-api-key': SENTINEL },
+  })
+  asked.end(JSON.stringify(body))
+  try {
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    return response
+  } finally {
+    close()
+  }
+}
+
+describe('services of models behind the proxy of a runner', () => {
+  it('are counted on, and held to the same budget, by the process after one that was killed in mid-stream', async (t) => {
+    await using service = await startService((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: {"type":"message_start","message":{"usage":{"input_tokens":9}}}\n\n')
+    })
+    const proxy = proxyFixture(t, { program })
+    const opened = { network: 'models', models: [rule(service.url)], budget: { tokens: 100 } } as const
+    const socket = join(
+      (await proxy.doors.open('one', { ...opened, models: [...opened.models] }, proxy.folder)).folder,
+      'proxy',
+    )
+    const cut = await asking(socket, messages(10, { content: 'x'.repeat(200) }))
+    await once(cut, 'data')
+    const before = proxy.pid()
+    process.kill(before, 'SIGKILL')
+    await assert.rejects(text(cut))
+    assert.deepEqual(
+      proxy.told('one').map(({ type }) => type),
+      ['asked'],
+    )
+    await until(() => {
+      try {
+        return proxy.pid() !== before
+      } catch {
+        return false
+      }
+    })
+    service.answer = (_, response) => response.end(answerOf({ input_tokens: 0, output_tokens: 40 }))
+    // It listens again at the same place before long.
+    const answered: number[] = []
+    while (answered.length < 2) {
+      const answer = await asking(socket, messages(10)).catch(() => undefined)
+      if (answer === undefined) {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        continue
+      }
+      await text(answer)
+      answered.push(answer.statusCode ?? 0)
+    }
+    assert.deepEqual(answered, [200, 400])
+    const { tokens, requests, estimated } = sumTold(proxy.told('one'))
+    assert.deepEqual([tokens.output, requests, estimated], [40, 2, true])
+    assert.ok(tokens.input > 60)
+    assert.equal(service.seen.length, 2)
+  })
+
+  it('tell what was cut when a door is shut', async (t) => {
+    await using service = await startService(() => {})
+    const proxy = proxyFixture(t, { program })
+    const opened = await proxy.doors.open(
+      'one',
+      { network: 'models', models: [rule(service.url)], budget: {} },
+      proxy.folder,
+    )
+    const asked = asking(join(opened.folder, 'proxy'), messages())
+    const failed = assert.rejects(asked)
+    await until(() => service.seen.length === 1)
+    await proxy.doors.close('one')
+    await failed
+    assert.deepEqual(
+      proxy.told('one').map(({ type }) => type),
+      ['asked', 'answered'],
+    )
+    assert.doesNotMatch(readFileSync(join(opened.folder, '../told.jsonl'), 'utf8'), new RegExp(KEY))
+  })
+
+  it("cost what the operator's file says; one that cannot be used is named", async (t) => {
+    const file = join(folderOf(t), 'prices.json')
+    const own = { input: 1, output: 1_000_000, cache_read: 0, cache_write: 0 }
+    writeFileSync(file, JSON.stringify({ own }))
+    await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 3 })))
+    const proxy = proxyFixture(t, { program, env: { ERRAND_MODEL_PRICES: file } })
+    const opened = await proxy.doors.open(
+      'one',
+      { network: 'models', models: [rule(service.url)], budget: { cost_usd: 2 } },
+      proxy.folder,
+    )
+    const socket = join(opened.folder, 'proxy')
+    assert.equal((await asking(socket, messages(1, { model: 'own' }))).statusCode, 200)
+    await until(() => proxy.told('one').length === 2)
+    assert.equal(sumTold(proxy.told('one')).cost_usd, 3)
+    assert.equal((await asking(socket, messages(1, { model: 'own' }))).statusCode, 400)
+    await proxy.doors.quit()
+
+    writeFileSync(file, '{"own": 5}')
+    const other = proxyFixture(t, { program, env: { ERRAND_MODEL_PRICES: file } })
+    const rules = { network: 'models', models: [], budget: {} } as const
+    await assert.rejects(
+      other.doors.open('one', { ...rules, models: [] }, other.folder),
+      /ERRAND_MODEL_PRICES names .*prices\.json.*own/,
+    )
+  })
+})
+
+describe('a service of models by TLS', () => {
+  const secure = async (t: TestContext) => {
+    const folder = folderOf(t)
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+    execFileSync(
+      'openssl',
+      [
+        ...[
+          'req',
+          '-x509',
+          '-newkey',
+          'ec',
+          '-pkeyopt',
+          'ec_paramgen_curve:prime256v1',
+          '-nodes',
+          '-days',
+          '2',
+        ],
+        ...[
+          '-subj',
+          '/CN=localhost',
+          '-addext',
+          'subjectAltName=DNS:localhost',
+          '-keyout',
+          key,
+          '-out',
+          cert,
+        ],
+      ],
+      { stdio: 'ignore' },
+    )
+    const seen: (string | undefined)[] = []
+    const server = createSecureServer(
+      { key: readFileSync(key), cert: readFileSync(cert) },
+      (request, response) => {
+        seen.push(request.headers['x-api-key'] as string | undefined)
+        response.end(answerOf({ output_tokens: 1 }))
+      },
+    )
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    t.after(() => {
+      server.close()
+      server.closeAllConnections()
+    })
+    return { url: `https://localhost:${(server.address() as AddressInfo).port}`, cert, seen }
+  }
+
+  it('is given the key only where its certificate is good', async (t) => {
+    const { url, cert, seen } = await secure(t)
+    await using door = await openDoor({ rules: [{ upstream: url }] })
+    const answer = await ask(door.url(), '/v1/messages', { body: messages() })
+    assert.equal(answer.status, 502)
+    assert.match(answer.json.error?.message ?? '', /cannot reach localhost:\d+: .*certificate/)
+    assert.deepEqual(seen, [])
+    assert.equal(door.of('answered')[0]?.estimated, undefined)
+    // As a machine that trusts it, in a process of its own: what is trusted is read at the start.
+    const proxy = proxyFixture(t, { program, env: { NODE_EXTRA_CA_CERTS: cert } })
+    const opened = await proxy.doors.open(
+      'one',
+      { network: 'models', models: [rule(url)], budget: {} },
+      proxy.folder,
+    )
+    assert.equal((await asking(join(opened.folder, 'proxy'), messages())).statusCode, 200)
+    assert.deepEqual(seen, [KEY])
+  })
+
+  it("is reached by the machine's proxy, which sees no key", async (t) => {
+    const { url, cert, seen } = await secure(t)
+    let heard = ''
+    const sockets = new Set<Socket>()
+    const tunnel = createServer((client) => {
+      sockets.add(client)
+      client.once('data', (head: Buffer) => {
+        heard += head
+        const [, host = '', port = ''] = /^CONNECT ([^:]+):(\d+) /.exec(head.toString()) ?? []
+        if (!heard.includes('Basic bWU6cGFzcw==')) return void client.end('HTTP/1.1 407 Who are you\r\n\r\n')
+        const to = connect(Number(port), host === 'localhost' ? '127.0.0.1' : host, () => {
+          client.write('HTTP/1.1 200 OK\r\n\r\n')
+          client.on('data', (bytes) => {
+            heard += bytes
+            to.write(bytes)
+          })
+          to.pipe(client)
+        })
+        sockets.add(to)
+        to.on('error', () => client.destroy())
+      })
+      client.on('error', () => {})
+    })
+    await once(tunnel.listen(0, '127.0.0.1'), 'listening')
+    t.after(() => {
+      tunnel.close()
+      for (const socket of sockets) socket.destroy()
+    })
+    const { port } = tunnel.address() as AddressInfo
+    const proxy = proxyFixture(t, { program, env: { NODE_EXTRA_CA_CERTS: cert } })
+    const opened = async (id: string, proxyUrl: string) => {
+      const models = [{ ...rule(url), proxy: proxyUrl }]
+      return join(
+        (await proxy.doors.open(id, { network: 'models', models, budget: {} }, proxy.folder)).folder,
+        'proxy',
+      )
+    }
+    assert.equal(
+      (await asking(await opened('one', `http://me:pass@127.0.0.1:${port}`), messages())).statusCode,
+      200,
+    )
+    assert.deepEqual(seen, [KEY])
+    assert.match(heard, /^CONNECT localhost:\d+ HTTP\/1\.1/)
+    assert.doesNotMatch(heard, new RegExp(KEY))
+    heard = ''
+    const refused = await asking(await opened('two', `http://127.0.0.1:${port}`), messages())
+    assert.equal(refused.statusCode, 502)
+    assert.match(await text(refused), /the proxy 127\.0\.0\.1:\d+ answered 407 for localhost/)
+    assert.equal(seen.length, 1)
+  })
+})
+
+describe('the body of a request', () => {
+  const json = fc.jsonValue({ maxDepth: 4 })
+  const name = fc.string({ unit: 'grapheme', maxLength: 8 }).filter((each) => each !== '__proto__')
+  /** As others write it: with blanks, and escapes where none are needed. */
+  const written = (value: unknown, blanks: string): string =>
+    JSON.stringify(value, null, blanks).replace(/[^\u0000-\u007f]/g, (each) =>
+      each.length > 0 ? `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}` : each,
+    )
+
+  it('changes where it is to, and nowhere else', () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(name, json, { maxKeys: 6 }),
+        fc.constantFrom('', ' ', '\n\t'),
+        json,
+        (fields, blanks, value) => {
+          const folded = Object.keys(fields).map((key) => key.normalize('NFKC').toLowerCase())
+          fc.pre(new Set([...folded, 'new', 'old']).size === folded.length + 2)
+          const whole = { ...fields, old: [1, { a: ']}' }] }
+          const body = JsonBody.read(Buffer.from(written(whole, blanks)))
+          assert.ok(body instanceof JsonBody, JSON.stringify(body))
+          assert.deepEqual(body.with([]), body.bytes)
+          const edited = body.with([
+            { name: 'new', value },
+            { name: 'old', value: 7 },
+          ])
+          assert.deepEqual(
+            JSON.parse(edited.toString()),
+            JSON.parse(JSON.stringify({ ...whole, old: 7, new: value })),
+          )
+        },
+      ),
+    )
+  })
+
+  it('is refused where it is no JSON, or has bytes that are no text', () => {
+    for (const bytes of [
+      Buffer.from([0x7b, 0xff, 0x7d]),
+      Buffer.from('\ufeff{}'),
+      Buffer.from('{"a":1}x'),
+      Buffer.alloc(0),
+    ])
+      assert.ok('wrong' in JsonBody.read(bytes))
+    assert.deepEqual(
+      (JsonBody.read(Buffer.from(' {} ')) as JsonBody).with([{ name: 'a', value: 1 }]).toString(),
+      ' {"a":1} ',
+    )
+  })
+})
