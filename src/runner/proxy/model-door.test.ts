@@ -428,6 +428,31 @@ describe('a door to models', () => {
     })
   })
 
+  it('slows down one who asks for nothing but failures', async () => {
+    let pauses = 0
+    let fails = true
+    await using service = await startService((_, response) => {
+      response.writeHead(fails ? 400 : 200, { 'content-type': 'application/json' })
+      response.end(answerOf({ output_tokens: 1 }))
+    })
+    const pause = async () => void pauses++
+    await using door = await openDoor({ rules: [{ upstream: service.url }], pause })
+    const asked = () => ask(door.url(), '/v1/messages', { body: messages() })
+    for (let count = 0; count < 100; count++) await asked()
+    assert.equal(pauses, 0)
+    await asked()
+    assert.equal(pauses, 1)
+    fails = false
+    await asked()
+    await asked()
+    assert.equal(pauses, 2)
+    // What is refused here is told in few lines anyway.
+    const headers = { 'x-api-key': 'another' }
+    for (let count = 0; count < 500; count++)
+      await ask(door.url(), '/v1/messages', { body: messages(), headers })
+    assert.ok(door.of('refused').length < 200)
+  })
+
   it('holds little of an answer whose reader is slow', async () => {
     const MIB = 1024 * 1024
     let sent = 0

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isCredentialName } from '../../contract/names.ts'
 import { FairTurns } from '../../platform/fair-turns.ts'
 import { createMasker, type Masker } from '../masking/masker.ts'
@@ -22,10 +23,25 @@ import type { DoorRules, ModelRule, Told } from './rules.ts'
 import { answerHeaders, requestHeaders, Upstream } from './upstream.ts'
 import { AnswerCount, type Api, budgetTokens, estimateOf, sumTold } from './usage-count.ts'
 
+/** After so many answers in a row that were failures, each request waits a while: what a door tells must not fill a disk. */
+const FAILURES_AT_ONCE = 100
+const PAUSE_MS = 1000
+
 /** Bodies of one door that are held in memory at once; a client that is slow to send its own holds up only this door. */
 const BODIES_AT_ONCE = 4
 
 type Tell = (line: Told) => void
+
+export interface ModelDoorOptions {
+  /** All that was told of this door before. */
+  told?: readonly Told[]
+  prices?: Prices
+  /** How long one waits after failures alone. */
+  pause?(signal: AbortSignal): Promise<unknown>
+}
+
+const shortPause = (signal: AbortSignal): Promise<unknown> =>
+  sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined)
 
 /** The services of models as one door has them: adds the key, counts and keeps to the budget. */
 export class ModelDoor {
@@ -37,11 +53,13 @@ export class ModelDoor {
   readonly #refusals: Refusals
   readonly #underWay = new Set<Promise<void>>()
   readonly #maskers = new Map<string, Masker>()
+  readonly #pause: (signal: AbortSignal) => Promise<unknown>
   #lastId: number
+  #failures = 0
   #toldOver = ''
 
-  /** `told`: all that was told of this door before. */
-  constructor({ told = [], prices = listPrices }: { told?: readonly Told[]; prices?: Prices } = {}) {
+  constructor({ told = [], prices = listPrices, pause = shortPause }: ModelDoorOptions = {}) {
+    this.#pause = pause
     const { tokens, cost_usd } = sumTold(told, prices)
     this.#prices = prices
     this.#budget = new ModelBudget({ tokens: budgetTokens(tokens), cost: cost_usd })
@@ -133,6 +151,7 @@ export class ModelDoor {
     const { request, response, rule, rules, tell, gone } = where
     using _turn = await this.#turns.take('')
     if (gone.aborted) return undefined
+    if (this.#failures >= FAILURES_AT_ONCE) await this.#pause(gone)
     const bytes = await readBody(request)
     const read = bytes === undefined ? tooLarge : readAsked(bytes, request, rule, route)
     if ('status' in read) {
@@ -175,6 +194,7 @@ export class ModelDoor {
     } finally {
       const { status, tokens, estimated } = end
       asked?.done(tokens)
+      if (counts) this.#failures = status >= 400 ? this.#failures + 1 : 0
       const { cache_write_hour: _, ...told } = tokens
       const cost = asked?.price === undefined ? {} : { cost_usd: costOf(asked.price, tokens) }
       const guess = estimated ? { estimated } : {}

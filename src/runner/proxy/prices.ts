@@ -73,12 +73,11 @@ export const listPrices: Prices = {
     ...{ input: 0.1, cache_write: 0.125, cache_write_hour: 0.2, cache_read: 0.01, output: 0.5 },
     long: { above: 100_000, input: 0.5, cache_write: 0.625, cache_read: 0.05, output: 2.5 },
   },
-  // https://docs.github.com/en/copilot/reference/copilot-billing/models-and-pricing
+  // https://github.com/github/docs/blob/main/data/tables/copilot/models-and-pricing.yml
   'claude-sonnet-4-6': SONNET_4,
   'claude-sonnet-4-5': SONNET_4,
   'claude-haiku-4-5': { input: 1, cache_write: 1.25, cache_write_hour: 2, cache_read: 0.1, output: 5 },
   'gpt-5.5': openai(5, 0.5, 30, LONG),
-  'gpt-5.6-sol': withLong({ input: 5, cache_read: 0.5, cache_write: 6.25, output: 30 }, LONG),
   'gpt-5.6-terra': withLong({ input: 2, cache_read: 0.2, cache_write: 2.5, output: 12 }, LONG),
   'gpt-5.6-luna': withLong({ input: 0.2, cache_read: 0.02, cache_write: 0.25, output: 1.2 }, 200_000),
   'gpt-5.4': openai(2.5, 0.25, 15, LONG),
@@ -89,9 +88,13 @@ export const listPrices: Prices = {
   'gpt-5.2': openai(1.75, 0.175, 14),
   'gpt-5-mini': openai(0.25, 0.025, 2),
   'gpt-4.1': openai(2, 0.5, 8),
-  // https://developers.openai.com/api/docs/models/gpt-6.2-sol, …/gpt-6-sol, …/gpt-5-codex
+  // https://developers.openai.com/api/docs/models and its pages of each: what is cached is a tenth of the input, written 1.25 of it
+  'gpt-6-astra': withLong({ input: 10, cache_read: 1, cache_write: 12.5, output: 50 }, LONG),
   'gpt-6.2-sol': withLong({ input: 2, cache_read: 0.1, cache_write: 2.5, output: 10 }, LONG),
+  'gpt-6.1-sol': withLong({ input: 2, cache_read: 0.1, cache_write: 2.5, output: 10 }, LONG),
   'gpt-6-sol': withLong({ input: 2, cache_read: 0.2, cache_write: 2.5, output: 10 }, LONG),
+  'gpt-6-luna': withLong({ input: 0.1, cache_read: 0.01, cache_write: 0.125, output: 0.5 }, LONG),
+  'gpt-5.6-sol': withLong({ input: 4, cache_read: 0.4, cache_write: 5, output: 20 }, LONG),
   'gpt-5-codex': openai(1.25, 0.125, 10),
   'gpt-5': openai(1.25, 0.125, 10),
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { ModelDoor } from '../../../src/runner/proxy/model-door.ts'
+import { ModelDoor, type ModelDoorOptions } from '../../../src/runner/proxy/model-door.ts'
 import type { Prices } from '../../../src/runner/proxy/prices.ts'
 import type { DoorRules, ModelRule, Told } from '../../../src/runner/proxy/rules.ts'
 
@@ -47,6 +47,7 @@ export interface DoorOptions {
   budget?: DoorRules['budget']
   told?: readonly Told[]
   prices?: Prices
+  pause?: ModelDoorOptions['pause']
 }
 
 /** A door in a plain server on loopback: what the proxy is around it, without its process and its socket. */
@@ -56,8 +57,8 @@ export class DoorUnderTest implements AsyncDisposable {
   readonly rules: DoorRules
   readonly server: Server
 
-  constructor({ rules, budget = {}, told = [], prices }: DoorOptions) {
-    this.door = new ModelDoor({ told, prices })
+  constructor({ rules, budget = {}, ...options }: DoorOptions) {
+    this.door = new ModelDoor(options)
     this.rules = {
       version: 1,
       key: 'test',
