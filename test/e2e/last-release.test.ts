@@ -197,3 +197,32 @@ test('a runner of this release goes on with what one of the last has begun, at a
   await programs.startRunner()
   await assertAllEndRight(programs, marks)
 })
+
+test('a runner of the last release is given nothing that asks for a box, which it would run without', {
+  skip,
+}, async (t) => {
+  const { client } = await startPrograms(t, { runnerWithin: within })
+  const yaml = workflowText([{ name: 'one', cmd: 'echo hi' }])
+  for (const asked of [{ isolation: 'sandbox' }, { isolation: 'none', network: 'models' }] as const) {
+    const { run_id } = await client.runs.create({ yaml, ...asked })
+    assert.equal(
+      (await client.runs.get(run_id)).waiting,
+      'no runner in group "default" can give a sandbox: runner "apart": its release of Errand makes none',
+    )
+  }
+})
+
+test('a hub of the last release refuses a request for a box, which it does not know', { skip }, async (t) => {
+  const { client, call, home } = await startPrograms(t, { hubWithin: within })
+  const file = join(home, 'flow.yaml')
+  writeFileSync(file, workflowText([{ name: 'one', cmd: 'echo hi' }]))
+  for (const options of [
+    ['--isolation', 'sandbox'],
+    ['--network', 'none'],
+  ]) {
+    const { code, stderr } = await call('run', '--hub', file, ...options)
+    assert.equal(code, 2)
+    assert.match(stderr, /isolation|network/)
+  }
+  assert.deepEqual((await client.runs.list()).runs, [])
+})
