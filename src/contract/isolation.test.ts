@@ -68,6 +68,10 @@ test('lists of hosts are cut to what both let through', () => {
   assert.deepEqual(both(['*.example', 'x.org'], ['a.example']), { allow: ['a.example'] })
   assert.equal(both(['a.example'], ['b.example']), 'models')
   assert.equal(both(['a.example'], ['a.example:8080']), 'models')
+  assert.deepEqual(both(['a.example'], ['a.example:443']), { allow: ['a.example:443'] })
+  assert.deepEqual(both(['*.example'], ['*.a.example', 'example', 'A.EXAMPLE.']), {
+    allow: ['*.a.example', 'A.EXAMPLE.'],
+  })
   assert.deepEqual(both(['db:5432@private'], ['db:5432']), { allow: ['db:5432'] })
   assert.equal(strictestIsolation(undefined, undefined), undefined)
 })

@@ -11,7 +11,7 @@ const PORT = String.raw`([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2
 const HOST = new RegExp(String.raw`^(\*\.)?${LABEL}(\.${LABEL})*\.?(:${PORT})?(@private)?$`)
 export const AllowedHost = z
   .string()
-  .check(z.regex(HOST, 'a host is written name, *.name, name:port or name:port@private'))
+  .check(z.regex(HOST, 'a host is written name, *.name, name:port or name:port@private'), z.maxLength(300))
 
 /**
  * The reach of processes in a box, always by the proxy of their runner: nothing, the services of their models, these hosts and
@@ -60,9 +60,9 @@ export function strictestAsk(a: BoxAsk, b: BoxAsk): BoxAsk {
 /** A network that someone asks for, with private hosts only where the operator's own names them. */
 export function permitted(asked: Network | undefined, operators: Network | undefined): Network | undefined {
   if (asked === undefined || typeof asked === 'string') return asked
-  const own = typeof operators === 'object' ? operators.allow : []
+  const own = new AllowedHosts(typeof operators === 'object' ? operators.allow : [])
   const allow = asked.allow.map((host) =>
-    partsOf(host).isPrivate && !covers(own, host) ? host.slice(0, -'@private'.length) : host,
+    partsOf(host).isPrivate && !own.covers(host) ? host.slice(0, -'@private'.length) : host,
   )
   return { allow: [...new Set(allow)] }
 }
@@ -79,9 +79,15 @@ export function readNetwork(text: string): Network | undefined {
   return network.success ? network.data : undefined
 }
 
+/** Hosts that are named of a list. */
+const MOST_NAMED = 10
+
 /** A network as a person reads it. */
-export const networkText = (network: Network): string =>
-  typeof network === 'string' ? network : network.allow.join(', ')
+export function networkText(network: Network): string {
+  if (typeof network === 'string') return network
+  const more = network.allow.length - MOST_NAMED
+  return `${network.allow.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
 
 /** The least isolation that holds to the network: what is not in a box reaches everything. */
 export const boxFor = (
@@ -108,26 +114,45 @@ export function strictestNetwork(a: Network | undefined, b: Network | undefined)
   if (a === 'models' || b === 'models') return 'models'
   if (a === 'all') return b
   if (b === 'all') return a
-  const both = [
-    ...a.allow.filter((host) => covers(b.allow, host)),
-    ...b.allow.filter((host) => covers(a.allow, host)),
-  ]
+  const [ofA, ofB] = [new AllowedHosts(a.allow), new AllowedHosts(b.allow)]
+  const both = [...a.allow.filter((host) => ofB.covers(host)), ...b.allow.filter((host) => ofA.covers(host))]
   return both.length === 0 ? 'models' : { allow: [...new Set(both)] }
 }
 
-/** Whether one of them lets through all that `host` does. */
-const covers = (allowed: readonly string[], host: string): boolean =>
-  allowed.some((each) => coversOne(each, host))
+/** Hosts as they are written in `allow`, to be asked whether one of them lets through all that another does. */
+class AllowedHosts {
+  readonly #exact = new Map<string, HostParts[]>()
+  readonly #wild = new Map<string, HostParts[]>()
 
-function coversOne(allowed: string, host: string): boolean {
-  const [a, b] = [partsOf(allowed), partsOf(host)]
-  if (a.port !== b.port || (b.isPrivate && !a.isPrivate)) return false
-  if (!a.wild) return !b.wild && a.name === b.name
-  return b.name.endsWith(`.${a.name}`) || (b.wild && b.name === a.name)
+  constructor(allow: readonly string[]) {
+    for (const parts of allow.map(partsOf)) {
+      const byName = parts.wild ? this.#wild : this.#exact
+      byName.set(parts.name, [...(byName.get(parts.name) ?? []), parts])
+    }
+  }
+
+  covers(host: string): boolean {
+    const asked = partsOf(host)
+    const fits = (own: HostParts) =>
+      (own.port === asked.port || (own.port === undefined && (asked.port === 80 || asked.port === 443))) &&
+      (own.isPrivate || !asked.isPrivate)
+    const known = asked.wild ? this.#wild : this.#exact
+    if (known.get(asked.name)?.some(fits)) return true
+    for (let dot = asked.name.indexOf('.'); dot !== -1; dot = asked.name.indexOf('.', dot + 1))
+      if (this.#wild.get(asked.name.slice(dot + 1))?.some(fits)) return true
+    return false
+  }
+}
+
+interface HostParts {
+  name: string
+  wild: boolean
+  port?: number
+  isPrivate: boolean
 }
 
 /** The parts of a host as it is written in `allow`; without a port it is 80 and 443. */
-export function partsOf(host: string): { name: string; wild: boolean; port?: number; isPrivate: boolean } {
+export function partsOf(host: string): HostParts {
   const isPrivate = host.endsWith('@private')
   const [name = '', port] = (isPrivate ? host.slice(0, -'@private'.length) : host).toLowerCase().split(':')
   const wild = name.startsWith('*.')
