@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { errandCommand, eventually } from '../support/errand-command.ts'
-import { startPrograms, writeWorkflow } from '../support/programs.ts'
+import { endProcessesOf, startPrograms, writeWorkflow } from '../support/programs.ts'
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
 
 /** A folder where no program "bwrap" is, as the only one of PATH. */
@@ -106,4 +106,31 @@ test('this machine fails a step whose box it cannot give, and says what to do', 
   const asked = await errand.run(['run', file, '--isolation', 'vm'], { env })
   assert.equal(asked.code, 2)
   assert.match(asked.stderr, /--isolation is "vm"[\s\S]*none, sandbox, container/)
+})
+
+test('a step of this machine says which box it got, and what it was refused there', {
+  skip: sandboxMissing(),
+}, async (t) => {
+  const errand = errandCommand(t)
+  // The proxy goes on when a command has ended, for the next one.
+  t.after(() => endProcessesOf(errand.home))
+  const look =
+    'exec 3<>/dev/tcp/127.0.0.1/3128; printf "CONNECT x.example:443 HTTP/1.1\\r\\n\\r\\n" >&3; head -1 <&3'
+  const steps = [{ name: 'one', action: 'shell.run', args: { shell: 'bash', script: look } }]
+  const file = writeWorkflow(join(errand.home, 'flow.yaml'), steps)
+  const args = ['run', file, '--network', 'a.example,*.b.example']
+  const { code, stdout } = await errand.run(args)
+  assert.equal(code, 0, stdout)
+  assert.match(stdout, /^local \| x\.example:443 refused: /m)
+  const lines = (await errand.run([...args, '--json'])).stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const allow = ['a.example', '*.b.example']
+  const started = lines.find(({ type }) => type === 'attempt.started')
+  assert.deepEqual([started.isolation, started.network], ['sandbox', { allow }])
+  const refused = lines.find(({ type }) => type === 'network.refused')
+  assert.deepEqual([refused.step, refused.host, refused.to, refused.port], ['one', 'local', 'x.example', 443])
+  const [attempt] = lines.at(-1).run.steps[0].instances[0].attempts
+  assert.deepEqual([attempt.isolation, attempt.refused[0].host], ['sandbox', 'x.example'])
 })

@@ -6,6 +6,7 @@ import { tokenVariables } from '../../config/settings.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError } from '../../contract/errors.ts'
 import { randomText } from '../../contract/ids.ts'
+import type { Network } from '../../contract/isolation.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { Attempt, type AttemptOptions } from '../attempts/attempt.ts'
@@ -135,6 +136,7 @@ export class LocalAttempts {
       return this.#process(order, action, secrets, {
         box: found.box(facts, folder, `${key}-${spec.attempt_id}`),
         ...{ places, folder },
+        network: facts.network,
       })
     } catch (error) {
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
@@ -146,7 +148,7 @@ export class LocalAttempts {
     order: LocalOrder,
     action: ActionOf<'process'>,
     secrets: AttemptSecrets | undefined,
-    box?: ChildDriverOptions['box'],
+    box?: NonNullable<ChildDriverOptions['box']> & { network: Network },
   ): Attempt {
     const { key: ownKey, cwd } = this.#options
     const { spec } = order
@@ -165,7 +167,13 @@ export class LocalAttempts {
     const limits = new LocalLimits({ limits: spec.limits, key, folder: launch.cwd, scopes: this.#loadScopes })
     const options = { launch, script: plan.script, box, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
-    return this.#attempt(order, { output, cage: limits, driver, door: box?.box }, secrets, box?.box)
+    const isolation = box && { isolation: box.box.isolation, network: box.network }
+    return this.#attempt(
+      order,
+      { output, cage: limits, driver, door: box?.box, isolation },
+      secrets,
+      box?.box,
+    )
   }
 
   /** One that ends so, once it is begun. */
@@ -180,7 +188,7 @@ export class LocalAttempts {
 
   #attempt(
     { spec, epoch }: LocalOrder,
-    more: Pick<AttemptOptions, 'output' | 'cage' | 'driver' | 'door'>,
+    more: Pick<AttemptOptions, 'output' | 'cage' | 'driver' | 'door' | 'isolation'>,
     secrets: AttemptSecrets | undefined,
     box?: Box,
   ): Attempt {
