@@ -247,9 +247,10 @@ export class Doors {
       watch.once('response', (response) => {
         watch.on('error', () => undefined)
         response.on('error', () => undefined).resume()
+        // Until then somebody waits for it.
+        response.socket.unref()
         resolve()
       })
-      watch.once('socket', (socket) => socket.once('connect', () => socket.unref()))
       watch.once('close', () => {
         close()
         this.#running = undefined
