@@ -9,7 +9,7 @@ export const errandHome = (): string => join(homedir(), '.errand')
 export const dataFolder = (given: string | undefined): string =>
   given ?? setting(process.env, 'ERRAND_DATA') ?? join(errandHome(), 'data')
 
-/** What Errand keeps on this machine for itself, and so stands in no sandbox: its data, settings, keys and secrets. */
+/** Paths of what Errand keeps on this machine for itself, and so stands in no sandbox: its data, settings, keys and secrets. */
 export function ownPlaces(): string[] {
   const given = (['ERRAND_CONFIG', 'ERRAND_SECRETS_KEY_FILE'] as const).flatMap(
     (key) => findSetting(process.env, key)?.value ?? [],

@@ -15,7 +15,7 @@ export interface BoxPlaces {
 }
 
 /**
- * What the processes of one attempt run in, so that they reach nothing else of their machine. `prepare` comes first, once for
+ * The surroundings of one attempt's processes, so that they reach nothing else of their machine. `prepare` comes first, once for
  * each process of the runner; then any number of programs are enclosed, one beside another or one after another. It holds
  * nothing that does not stand in the attempt's folder as well: a later process of the runner opens the same one and ends it.
  */

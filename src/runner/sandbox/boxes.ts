@@ -14,7 +14,7 @@ import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
 import type { Found } from './probe.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
-/** What an attempt is put into, kept with its facts: a later process of the runner opens the same. */
+/** The box that an attempt is put into, kept with its facts: a later process of the runner opens the same. */
 export const BoxFacts = z.object({
   isolation: z.enum(['sandbox', 'container']),
   network: Network,
@@ -25,7 +25,7 @@ export type BoxFacts = z.infer<typeof BoxFacts>
 export interface BoxesOptions {
   /** Folder of what all boxes share. */
   stateDir: string
-  /** What bubblewrap can do here, as it was tried. */
+  /** The abilities of bubblewrap here, as it was tried. */
   bubblewrap: Found
   /** The least that this machine asks for; `auto`: a box for agents where one can be had. */
   least: 'auto' | Isolation
@@ -33,7 +33,7 @@ export interface BoxesOptions {
   network?: Network
   /** Agents are refused where they would have no box. */
   required?: boolean
-  /** What the operator lets into every box. */
+  /** Places that the operator lets into every box. */
   mounts?: BoxPlaces
   /** Files and folders of the hub and the runner, which stand in no box. */
   hidden: readonly string[]
@@ -99,7 +99,7 @@ export class Boxes {
     return { isolation, network: strictestNetwork(spec.network, network) ?? 'all', image: spec.image }
   }
 
-  /** What an action gets that this program carries out itself: set where it would be in a box. Asks for nothing of the machine. */
+  /** The limits of an action that this program carries out itself: set where it would be in a box. Asks for nothing of the machine. */
   apart(spec: AttemptSpec): { network: Network } | undefined {
     const { least, network } = this.#options
     const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)

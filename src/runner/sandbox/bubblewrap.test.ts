@@ -23,7 +23,7 @@ function run({ argv, cwd, env }: Words, input?: string) {
   return { status, signal, stdout, stderr }
 }
 
-/** What the command puts out in a new box. */
+/** The command in a new box. */
 async function inside(here: BoxPlace, text: string, more?: Parameters<BoxPlace['words']>[2]) {
   const box = here.box()
   await box.prepare()

@@ -21,7 +21,7 @@ import { BRIDGE_NAMES, type Bridge, bridged } from './bridge.ts'
 import { checkLaunch, checkSizes, type Launch } from './launch.ts'
 import { checkInside, type Mount, mountsOf, TOP } from './places.ts'
 
-/** What all boxes of a machine have in common. */
+/** Things that all boxes of a machine have in common. */
 export interface BubblewrapMachine {
   /** The program. */
   path: string
@@ -33,7 +33,7 @@ export interface BubblewrapMachine {
   disablesUserNamespaces: boolean
   /** Whether it can bound the memory of a temporary folder. */
   sizesTemp: boolean
-  /** What the operator lets into every box. */
+  /** Places that the operator lets into every box. */
   mounts: BoxPlaces
   /** Carries connections from a box to its door. */
   bridge: Bridge
@@ -53,7 +53,7 @@ const HOME = '/home/errand'
 const SEAL_INSIDE = '/run/box'
 /** Most that /tmp, /dev/shm and the home of a box hold together is three times this, and all of it is memory. */
 const TEMP_BYTES = 1024 ** 3
-/** What of the machine's /etc stands in a box as it is: what programs need to be found and to trust servers. */
+/** Parts of the machine's /etc that stand in a box as they are: what programs need to be found and to trust servers. */
 const ETC = [
   ...[
     'alternatives',
@@ -194,7 +194,9 @@ export class BubblewrapBox implements Box {
       ...ETC.flatMap((name) =>
         existsSync(`/etc/${name}`) ? ['--ro-bind', `/etc/${name}`, `/etc/${name}`] : [],
       ),
-      ...namesIn(etc).flatMap((name) => ['--ro-bind', join(etc, name), `/etc/${name}`]),
+      ...namesIn(etc)
+        .filter(isWhole)
+        .flatMap((name) => ['--ro-bind', join(etc, name), `/etc/${name}`]),
       ...['--proc', '/proc', '--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
       ...['--dir', '/var', '--symlink', '../tmp', '/var/tmp', ...temp(HOME)],
       ...own,
@@ -231,6 +233,9 @@ function argumentsOf({ kind, path, source }: Mount): string[] {
 }
 
 const readOnly = (path: string): string[] => ['--ro-bind', path, path]
+
+/** Not one that another process is about to put there. */
+const isWhole = (name: string): boolean => !name.endsWith('.tmp')
 
 function topMount(name: string): string[] {
   const path = `/${name}`

@@ -1,7 +1,7 @@
 import { ErrandError, isErrandError, messageWithHint } from '../../contract/errors.ts'
 import { findProgram, isFolder } from '../../platform/files.ts'
 
-/** What a process is started with. */
+/** Words, folder and variables that a process is started with. */
 export interface Launch {
   argv: readonly string[]
   cwd: string

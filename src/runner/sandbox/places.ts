@@ -35,7 +35,7 @@ const SHARED = [
 const SHARED_TOO = ['/var/lib', '/var/run', '/var/tmp', '/usr/local']
 
 /**
- * What stands in a box: the places of an attempt and of the operator, and in the place of what is hidden nothing, but for
+ * All that stands in a box: the places of an attempt and of the operator, and in the place of what is hidden nothing, but for
  * what is given below that. What stands deeper comes later, and so upon what is around it. Throws `invalid_argument` for a
  * place that cannot be given.
  */

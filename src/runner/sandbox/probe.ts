@@ -9,7 +9,7 @@ import { findBridge } from './bridge.ts'
 import { BubblewrapBox } from './bubblewrap.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
-/** What a try of bubblewrap on this machine has shown. */
+/** The result of a try of bubblewrap on this machine. */
 export type Found = Usable | { type: 'unusable'; why: string; hint: string }
 
 interface Usable {
@@ -22,7 +22,7 @@ interface Usable {
   sizesTemp: boolean
 }
 
-/** What this machine says of itself, where that tells why no box can be made. */
+/** The machine's own figures, where they tell why no box can be made. */
 export interface MachineFacts {
   isRoot: boolean
   /** Somebody has put this program under a filter of system calls. */

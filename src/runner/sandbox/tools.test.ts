@@ -7,7 +7,7 @@ import { build } from 'esbuild'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { findProgram } from '../../platform/files.ts'
 
-/** What programs of a machine expect of it, in a box. */
+/** Programs of a machine, and what they expect of it, in a box. */
 
 const skip = sandboxMissing()
 const PATH = '/usr/local/bin:/usr/bin:/bin'
@@ -85,7 +85,7 @@ const dir = process.argv[2]
 const bubblewrap = await findBubblewrap({ env: process.env })
 for (const name of ['work', 'attempt']) mkdirSync(dir + '/' + name)
 const boxes = new Boxes({ stateDir: dir + '/state', bubblewrap, least: 'sandbox', hidden: [] })
-const box = boxes.box({ isolation: 'sandbox', network: 'none' }, dir + '/attempt')
+const box = boxes.box({ isolation: 'sandbox', network: 'none' }, dir + '/attempt', 'key')
 await box.prepare()
 const launch = {
   argv: ['/bin/sh', '-c', 'id -un; touch made; cat ' + dir + '/attempt/box/args.main 2>&1; ls -ln made | cut -d" " -f3; sleep 1000 & echo'],

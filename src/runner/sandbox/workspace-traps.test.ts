@@ -10,7 +10,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { Baseline } from '../sessions/changed-files.ts'
 import { Verifier } from '../sessions/verifier.ts'
 
-/** What a step leaves in its workspace for the runner, which comes after it. */
+/** Traps that a step leaves in its workspace for the runner, which comes after it. */
 
 const skip = sandboxMissing()
 
