@@ -35,8 +35,12 @@ export interface Agent {
   }
   /** Variables that it goes by. Agents are given those of the machine that any of them goes by. */
   settings?: readonly string[]
+  /** Of the settings, those that name a folder of the user's: where it runs apart from that, those of the machine do not count. */
+  folders?: readonly string[]
   /** Variables that hold all of its configuration, keys perhaps: it alone is given those of its machine. */
   configuration?: readonly string[]
+  /** The files that a sign-in of the user's stands in, with that environment, and where its own folder below a session's home has them. */
+  signIn?(env: Readonly<Record<string, string | undefined>>): readonly SignInFile[]
   /**
    * How it tells the tokens that it uses: of each call of its model as that ends, of a turn at its end, of the last call
    * of a turn alone, or in a way that nobody here knows. Only the first can be held to a number of them.
@@ -100,6 +104,13 @@ export interface AgentInstall {
   cacheVariable?: string
 }
 
+export interface SignInFile {
+  /** Absolute. */
+  from: string
+  /** Below the session's home. */
+  to: string
+}
+
 export interface AgentPlaces {
   /** Where `errand agents install` puts packages: `<folder>/<agent name>/node_modules/…`. */
   folder: string
@@ -133,6 +144,8 @@ export interface SessionRequest {
   new_session_id: string
   /** Most turns of the model per prompt, where the agent can limit them. */
   max_turns?: number
+  /** It runs in a box, where nothing of the user's home is: only what stands in the session's home counts. */
+  apart?: true
   /** The environment that the step sees: keys, base URLs. */
   env: Readonly<Record<string, string>>
   /** A private folder of this session, that lasts as long as the session may be loaded again. */
@@ -150,6 +163,8 @@ export interface AgentLaunch {
   env: Record<string, string>
   /** Written, mode 0600, before the start. Paths are absolute, below `request.home`. */
   files?: readonly { path: string; content: string }[]
+  /** Files and folders that the program is made of, beside what is installed for the agent: a box lets it read them. */
+  parts?: readonly string[]
 }
 
 /**

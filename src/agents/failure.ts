@@ -44,6 +44,11 @@ export function failureOfStatus(status: number): ModelFailure {
   return status >= 500 ? 'server_error' : 'other'
 }
 
+/** The hint where an agent in a box has no key; `key` says how it is given one. */
+export const signInApart = (key: string): string =>
+  `${key}. A sign-in that stands in a file does not reach into a sandbox: ERRAND_SANDBOX_LOGIN=copy on the machine puts a ` +
+  'copy of it there, and isolation: none runs the agent without a sandbox.'
+
 /** How a program ended, and its last words, in one line of prose. */
 export function endingText(name: string, exit: { code?: number; signal?: string; stderr: string }): string {
   const how =

@@ -41,7 +41,17 @@ function launch(request: SessionRequest, { path }: Program): AgentLaunch {
   if ('wrong' in prepared) throw new ErrandError('invalid_argument', prepared.wrong)
   const { model, ask, asks_reading, max_turns, home, new_session_id, extra_args } = request
   const asked = { model, ask, asks_reading, max_turns, home, new_session_id, extra_args }
-  return { program: process.execPath, args: [path, JSON.stringify(asked)], env: {} }
+  return { program: process.execPath, args: [path, JSON.stringify(asked)], env: {}, parts: partsOf(path) }
+}
+
+/** Node, the program, and what both load. */
+function partsOf(path: string): string[] {
+  const packageFolder = join(import.meta.dirname, '../../..')
+  // As a build it stands in one file.
+  const code = path.endsWith('.ts')
+    ? ['src', 'node_modules', 'package.json'].map((name) => join(packageFolder, name))
+    : [path]
+  return [process.execPath, ...code]
 }
 
 /** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
@@ -57,8 +67,9 @@ export function prepare(request: SessionRequest): { settings: Settings; cwd: str
   const settings = settingsOf(request)
   if ('wrong' in settings) return settings
   if (request.extra_args.length > 0) return { wrong: 'The built-in agent takes no extra_args. Remove them.' }
-  const { session_id, home } = request
-  if (session_id !== undefined && sessionIn(home) !== session_id)
+  const { session_id, home, apart } = request
+  // What stands in a home that a box may write to is read in the box.
+  if (session_id !== undefined && !apart && sessionIn(home) !== session_id)
     return { wrong: `The built-in agent has no session ${session_id} in ${home}. Begin a new one.` }
   try {
     const cwd = realpathSync(request.cwd)

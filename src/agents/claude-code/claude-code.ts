@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Agent, AgentInstall, AgentLaunch, AskMode, SessionRequest } from '../agent.ts'
+import { signInApart } from '../failure.ts'
 import { findProgram } from '../install/find-program.ts'
 import { withMusl } from '../install/native-binary.ts'
 import { anthropicService } from '../model-services.ts'
@@ -23,6 +24,10 @@ const claudeKeys = ['ANTHROPIC_API_KEY', 'CLAUDE_CODE_OAUTH_TOKEN', 'ANTHROPIC_A
 
 /** Tools for somebody who sits there, and such that would begin turns by themselves later. */
 const unfit = ['AskUserQuestion', 'EnterPlanMode', 'Monitor', 'ScheduleWakeup', 'CronCreate']
+
+/** Its own folder below the home of a session, and the file in it that a sign-in stands in. */
+const OWN_FOLDER = 'claude'
+const CREDENTIALS = '.credentials.json'
 
 /** About half a minute for a service that only fails; its own default is three minutes. */
 const MOST_RETRIES = '6'
@@ -68,6 +73,8 @@ export const claudeCode: Agent = {
     keys: otherServices.filter((name) => (env[name] ?? '') !== '').flatMap((name) => others[name] ?? []),
   }),
   settings: ['ANTHROPIC_BASE_URL', 'ANTHROPIC_MODEL', 'CLAUDE_CONFIG_DIR'],
+  folders: ['CLAUDE_CONFIG_DIR'],
+  signIn: (env) => [{ from: join(usersFolder(env), CREDENTIALS), to: join(OWN_FOLDER, CREDENTIALS) }],
   usage: 'each_call',
   locate: (places) => findProgram({ name: 'claude_code', install, ...places }),
   launch: claudeLaunch,
@@ -77,15 +84,8 @@ export const claudeCode: Agent = {
 
 export function claudeLaunch(request: SessionRequest): AgentLaunch {
   const { env, session_id, new_session_id, model, max_turns } = request
-  const ownFolder = hasKey(env)
-  if (!ownFolder && !loggedIn(env))
-    throw new ErrandError(
-      'invalid_argument',
-      'Claude Code has no key for its model, and nobody is logged in.',
-      {
-        hint: 'Set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN for the step, or log in with "claude" on the runner.',
-      },
-    )
+  const ownFolder = hasKey(env) || request.apart === true
+  checkKey(request)
   return {
     args: [
       ...['-p', '--input-format', 'stream-json', '--output-format', 'stream-json'],
@@ -110,7 +110,7 @@ export function claudeLaunch(request: SessionRequest): AgentLaunch {
       // Else a killed one leaves its sockets and the outputs of its tools in the machine's own folder.
       CLAUDE_CODE_TMPDIR: join(request.home, 'tmp'),
       // With a key it needs nothing of the user's; a login stays where it is.
-      ...(ownFolder ? { CLAUDE_CONFIG_DIR: join(request.home, 'claude') } : {}),
+      ...(ownFolder ? { CLAUDE_CONFIG_DIR: join(request.home, OWN_FOLDER) } : {}),
     },
   }
 }
@@ -119,16 +119,35 @@ function hasKey(env: SessionRequest['env']): boolean {
   return [...claudeKeys, ...otherServices].some((name) => (env[name] ?? '') !== '')
 }
 
+function checkKey({ env, apart, home }: SessionRequest): void {
+  if (hasKey(env)) return
+  if (apart && existsSync(join(home, OWN_FOLDER, CREDENTIALS))) return
+  if (!apart && loggedIn(env)) return
+  const keys = 'Set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN for the step'
+  throw new ErrandError(
+    'invalid_argument',
+    apart
+      ? 'Claude Code has no key for its model in its sandbox.'
+      : 'Claude Code has no key for its model, and nobody is logged in.',
+    {
+      hint: apart
+        ? signInApart(`${keys} ("claude setup-token" makes one of a sign-in)`)
+        : `${keys}, or log in with "claude" on the runner.`,
+    },
+  )
+}
+
 function loggedIn(env: SessionRequest['env']): boolean {
-  const home = env.HOME || homedir()
-  const folder = env.CLAUDE_CONFIG_DIR || join(home, '.claude')
   // On a Mac the login itself is in the keychain.
   const signs = [
-    join(folder, '.credentials.json'),
-    ...(process.platform === 'darwin' ? [join(home, '.claude.json')] : []),
+    join(usersFolder(env), CREDENTIALS),
+    ...(process.platform === 'darwin' ? [join(env.HOME || homedir(), '.claude.json')] : []),
   ]
   return signs.some((path) => existsSync(path))
 }
+
+const usersFolder = (env: Readonly<Record<string, string | undefined>>): string =>
+  env.CLAUDE_CONFIG_DIR || join(env.HOME || homedir(), '.claude')
 
 function permissionArguments({ ask, cwd, extra_args, asks_reading }: SessionRequest): string[] {
   const prompts = ['--permission-prompt-tool', 'stdio']

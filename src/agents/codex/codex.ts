@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Agent, AgentInstall, AgentLaunch, SessionRequest } from '../agent.ts'
+import { signInApart } from '../failure.ts'
 import { findProgram } from '../install/find-program.ts'
 import { OPENAI_URL, openaiLike } from '../model-services.ts'
 import { CodexProtocol } from './protocol.ts'
@@ -18,6 +19,10 @@ const install: AgentInstall = {
   },
   megabytes: 410,
 }
+
+/** Its own folder below the home of a session, and the file in it that a sign-in stands in. */
+const OWN_FOLDER = 'codex'
+const SIGN_IN = 'auth.json'
 
 /** Under a name of our own, since the settings of codex's built-in providers cannot be changed. */
 const PROVIDER = 'errand'
@@ -41,6 +46,8 @@ export const codex: Agent = {
   keys: KEYS,
   services: [openaiLike('openai', { keys: KEYS, url: 'OPENAI_BASE_URL' }, OPENAI_URL)],
   settings: ['OPENAI_BASE_URL', 'CODEX_HOME'],
+  folders: ['CODEX_HOME'],
+  signIn: (env) => [{ from: join(usersFolder(env), SIGN_IN), to: join(OWN_FOLDER, SIGN_IN) }],
   usage: 'each_call',
   locate: (places) => findProgram({ name: 'codex', install, ...places }),
   launch: codexLaunch,
@@ -51,7 +58,8 @@ export const codex: Agent = {
 export function codexLaunch(request: SessionRequest): AgentLaunch {
   const { env } = request
   const key = KEYS.find((name) => (env[name] ?? '') !== '')
-  const ownHome = join(request.home, 'codex')
+  const ownHome = join(request.home, OWN_FOLDER)
+  const own = key !== undefined || request.apart === true
   const settings: [name: string, value: string | number | boolean][] = [
     ['analytics.enabled', false],
     ['check_for_update_on_startup', false],
@@ -68,12 +76,9 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
       [`model_providers.${PROVIDER}.request_max_retries`, REQUEST_RETRIES],
       [`model_providers.${PROVIDER}.stream_max_retries`, STREAM_RETRIES],
     )
-  } else if (loggedIn(env)) {
-    if (env.OPENAI_BASE_URL) settings.push(['openai_base_url', env.OPENAI_BASE_URL])
   } else {
-    throw new ErrandError('invalid_argument', 'Codex has no key for its model, and nobody is logged in.', {
-      hint: 'Set OPENAI_API_KEY for the step, or run "codex login" on the runner.',
-    })
+    checkSignIn(request)
+    if (env.OPENAI_BASE_URL) settings.push(['openai_base_url', env.OPENAI_BASE_URL])
   }
   return {
     args: [
@@ -87,15 +92,26 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
       ...request.extra_args,
     ],
     // With a key it needs nothing of the user's; a login stays where it is.
-    env: key === undefined ? {} : { CODEX_HOME: ownHome },
+    env: own ? { CODEX_HOME: ownHome } : {},
     // The file is there so that its folder is: codex refuses to start without.
-    files:
-      key === undefined
-        ? []
-        : [{ path: join(ownHome, 'config.toml'), content: '# Settings are given by argument.\n' }],
+    files: own
+      ? [{ path: join(ownHome, 'config.toml'), content: '# Settings are given by argument.\n' }]
+      : [],
   }
 }
 
-function loggedIn(env: Readonly<Record<string, string>>): boolean {
-  return existsSync(join(env.CODEX_HOME || join(env.HOME || homedir(), '.codex'), 'auth.json'))
+function checkSignIn({ env, apart, home }: SessionRequest): void {
+  const folder = apart ? join(home, OWN_FOLDER) : usersFolder(env)
+  if (existsSync(join(folder, SIGN_IN))) return
+  const key = 'Set OPENAI_API_KEY for the step'
+  throw new ErrandError(
+    'invalid_argument',
+    apart
+      ? 'Codex has no key for its model in its sandbox.'
+      : 'Codex has no key for its model, and nobody is logged in.',
+    { hint: apart ? signInApart(key) : `${key}, or run "codex login" on the runner.` },
+  )
 }
+
+const usersFolder = (env: Readonly<Record<string, string | undefined>>): string =>
+  env.CODEX_HOME || join(env.HOME || homedir(), '.codex')

@@ -37,7 +37,7 @@ export class CodexProtocol implements AgentProtocol {
       notification: (method, params) => this.#notified(method, params),
       request: (id, method, params) => this.#approvals.asked(id, method, params),
     })
-    this.#approvals = new Approvals(request.ask, this.#rpc, port)
+    this.#approvals = new Approvals(request, this.#rpc, port)
     this.#events = new ThreadEvents(port, this.#approvals)
   }
 
@@ -170,10 +170,13 @@ const modes: Record<AskMode, { approvalPolicy: string; sandbox: string }> = {
   ask: { approvalPolicy: 'untrusted', sandbox: 'danger-full-access' },
   deny: { approvalPolicy: 'on-request', sandbox: 'read-only' },
 }
+/** In a box there is no room for codex's own: it asks before all but what reads, and what reads is allowed. */
+const denyApart = modes.ask
 
 function threadRequest(request: SessionRequest): { method: string; params: JsonObject } {
-  const { cwd, model, ask, session_id } = request
-  const params = { cwd, ...modes[ask], approvalsReviewer: 'user', ...(model === undefined ? {} : { model }) }
+  const { cwd, model, ask, session_id, apart } = request
+  const mode = apart && ask === 'deny' ? denyApart : modes[ask]
+  const params = { cwd, ...mode, approvalsReviewer: 'user', ...(model === undefined ? {} : { model }) }
   // Only a sandbox hides calls.
   if (session_id === undefined)
     return { method: 'thread/start', params: { ...params, experimentalRawEvents: ask === 'deny' } }
@@ -197,7 +200,7 @@ type Tool = AgentUpdateOf<'tool'>
 
 /** The questions of one process. */
 export class Approvals {
-  readonly #ask: SessionRequest['ask']
+  readonly #request: Pick<SessionRequest, 'ask' | 'apart'>
   readonly #rpc: JsonRpc
   readonly #port: ProtocolPort
   readonly #open = new Map<string, RpcId>()
@@ -206,8 +209,8 @@ export class Approvals {
    */
   readonly #tools = new Map<string, Tool>()
 
-  constructor(ask: SessionRequest['ask'], rpc: JsonRpc, port: ProtocolPort) {
-    this.#ask = ask
+  constructor(request: Pick<SessionRequest, 'ask' | 'apart'>, rpc: JsonRpc, port: ProtocolPort) {
+    this.#request = request
     this.#rpc = rpc
     this.#port = port
   }
@@ -226,8 +229,11 @@ export class Approvals {
     }
     const command = method === 'item/commandExecution/requestApproval'
     if (!command && method !== 'item/fileChange/requestApproval') return false
-    if (this.#ask !== 'ask') this.#decide(id, this.#ask)
-    else this.#put(id, command ? commandParts(params) : {}, params)
+    const parts = command ? commandParts(params) : {}
+    const { ask, apart } = this.#request
+    const reads = parts.tool_kind === 'read' || parts.tool_kind === 'search'
+    if (ask === 'ask') this.#put(id, parts, params)
+    else this.#decide(id, apart && reads ? 'allow' : ask)
     return true
   }
 

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AcpProfile, Aside } from '../acp/profile.ts'
@@ -55,6 +56,10 @@ const tokens = ['COPILOT_GITHUB_TOKEN', 'GH_TOKEN', 'GITHUB_TOKEN']
 /** Options with which Copilot would ask nobody. */
 const allowing = /^--(allow-|yolo|autopilot|assisted-approval|mode(=|$))/
 
+/** Its own folder below the home of a session, and the file in it that a sign-in stands in. */
+const OWN_FOLDER = 'copilot'
+const SIGN_IN = 'config.json'
+
 const install: AgentInstall = {
   package: '@github/copilot',
   version: '1.0.102',
@@ -78,6 +83,13 @@ export const copilot: Agent = {
   settings: [
     ...['COPILOT_PROVIDER_BASE_URL', 'COPILOT_PROVIDER_TYPE', 'COPILOT_PROVIDER_WIRE_API'],
     ...['COPILOT_MODEL', 'COPILOT_HOME', 'COPILOT_OFFLINE'],
+  ],
+  folders: ['COPILOT_HOME'],
+  signIn: (env) => [
+    {
+      from: join(env.COPILOT_HOME ?? join(env.HOME || homedir(), '.copilot'), SIGN_IN),
+      to: join(OWN_FOLDER, SIGN_IN),
+    },
   ],
   usage: 'each_turn',
   locate: (places) => findProgram({ name: 'copilot', install, ...places }),
@@ -114,15 +126,15 @@ function launch(request: SessionRequest, program: Program): AgentLaunch {
   }
 }
 
-function environment({ env, home, ask }: SessionRequest, program: Program): AgentLaunch['env'] {
+function environment({ env, home, ask, apart }: SessionRequest, program: Program): AgentLaunch['env'] {
   const cache = sharedCache(program.path)
   const users = env.COPILOT_HOME ?? join(env.HOME ?? home, '.copilot')
   const provided = env.COPILOT_PROVIDER_BASE_URL !== undefined
-  const keyed = provided || tokens.some((name) => env[name] !== undefined)
+  const keyed = apart || provided || tokens.some((name) => env[name] !== undefined)
   return {
     COPILOT_AUTO_UPDATE: 'false',
     // The user's own login is used where nothing else is given.
-    COPILOT_HOME: keyed || !existsSync(users) ? join(home, 'copilot') : users,
+    COPILOT_HOME: keyed || !existsSync(users) ? join(home, OWN_FOLDER) : users,
     ...(cache === undefined ? {} : { COPILOT_CACHE_HOME: cache }),
     // With a provider of one's own nothing else is to be reached.
     ...(provided && env.COPILOT_OFFLINE === undefined ? { COPILOT_OFFLINE: 'true' } : {}),

@@ -50,6 +50,14 @@ export function sharedCache(programPath: string): string | undefined {
   return end > 0 && existsSync(cache) ? cache : undefined
 }
 
+/** The files and folders that an installed program is made of: its package, where it stands in one, and its cache. */
+export function programParts(programPath: string): string[] {
+  const [, folder, name] = /^(.*\/node_modules\/)((?:@[^/]+\/)?[^/]+)\//.exec(programPath) ?? []
+  if (folder === undefined || name === undefined) return [programPath]
+  const cache = sharedCache(programPath)
+  return [join(folder, name), ...(cache === undefined ? [] : [cache])]
+}
+
 /** The version of the package in `<folder>/node_modules`. */
 export function installedVersion(folder: string, install: AgentInstall): string | undefined {
   try {

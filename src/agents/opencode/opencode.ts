@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { AgentUpdateOf } from '../../contract/agent.ts'
@@ -108,14 +109,22 @@ export const opencode: Agent = {
   services,
   direct,
   settings: [...services.map(({ url }) => url), 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
+  folders: ['XDG_CONFIG_HOME', 'XDG_DATA_HOME'],
+  signIn: (env) => [{ from: join(usersData(env), SIGN_IN), to: join('opencode', 'data', SIGN_IN) }],
   configuration: ['OPENCODE_CONFIG_CONTENT'],
   usage: 'last_call',
   locate: (places) => findProgram({ name: 'opencode', install, ...places }),
-  launch: (request) => ({
-    args: ['acp', ...request.extra_args],
-    env: environment(request),
-    files: [{ path: retriesPlugin(request), content: TELLS_RETRIES }],
-  }),
+  launch: (request) => {
+    const own = ownFolders(request)
+    return {
+      args: ['acp', ...request.extra_args],
+      env: environment(request, own),
+      files: [
+        { path: retriesPlugin(request), content: TELLS_RETRIES },
+        ...(own ? nothingToInstall(join(own.XDG_CONFIG_HOME!, 'opencode')) : []),
+      ],
+    }
+  },
   modelAt: (url, key) => ({
     env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key },
     model: 'anthropic/claude-sonnet-4-5',
@@ -123,8 +132,19 @@ export const opencode: Agent = {
   protocol: (request, port) => new AcpProtocol(profile, request, port),
 }
 
-function environment(request: SessionRequest): AgentLaunch['env'] {
-  const own = ownFolders(request)
+/**
+ * Files by which it finds in its own folder for settings what it would fetch from npm's registry, for plugins to be typed with:
+ * it waits for that at its first start, for seconds, and for a minute where it cannot reach the registry.
+ */
+const nothingToInstall = (folder: string): { path: string; content: string }[] => [
+  {
+    path: join(folder, 'package-lock.json'),
+    content: JSON.stringify({ packages: { '': { dependencies: { '@opencode-ai/plugin': '*' } } } }),
+  },
+  { path: join(folder, 'node_modules', '.keep'), content: '' },
+]
+
+function environment(request: SessionRequest, own: Record<string, string> | undefined): AgentLaunch['env'] {
   return {
     ...quiet,
     // A repository must not allow itself what a person was to be asked for.
@@ -135,14 +155,14 @@ function environment(request: SessionRequest): AgentLaunch['env'] {
 }
 
 /** Undefined: the user has set it up, and what is set up there is used. */
-function ownFolders({ env, home }: SessionRequest): Record<string, string> | undefined {
+function ownFolders({ env, home, apart }: SessionRequest): Record<string, string> | undefined {
   const config = env.XDG_CONFIG_HOME ?? join(env.HOME ?? home, '.config')
-  const data = env.XDG_DATA_HOME ?? join(env.HOME ?? home, '.local', 'share')
   const signs = [
-    join(data, 'opencode', 'auth.json'),
+    join(usersData({ HOME: home, ...env }), SIGN_IN),
     ...['opencode.json', 'opencode.jsonc', 'config.json'].map((name) => join(config, 'opencode', name)),
   ]
-  if (env.OPENCODE_CONFIG_CONTENT === undefined && signs.some((path) => existsSync(path))) return undefined
+  const isSetUp = env.OPENCODE_CONFIG_CONTENT === undefined && signs.some((path) => existsSync(path))
+  if (isSetUp && !apart) return undefined
   return Object.fromEntries(
     ['CONFIG', 'DATA', 'STATE', 'CACHE'].map((name) => [
       `XDG_${name}_HOME`,
@@ -150,6 +170,12 @@ function ownFolders({ env, home }: SessionRequest): Record<string, string> | und
     ]),
   )
 }
+
+/** A sign-in, below the folder for data. */
+const SIGN_IN = join('opencode', 'auth.json')
+
+const usersData = ({ XDG_DATA_HOME, HOME }: Readonly<Record<string, string | undefined>>): string =>
+  XDG_DATA_HOME ?? join(HOME || homedir(), '.local', 'share')
 
 function configuration(request: SessionRequest, fresh: boolean): JsonObject {
   const { env, ask, model, cwd } = request

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { Agent, SessionRequest } from './agent.ts'
+import { builtin } from './builtin/builtin.ts'
+import { claudeCode } from './claude-code/claude-code.ts'
+import { codex } from './codex/codex.ts'
+import { CodexProtocol } from './codex/protocol.ts'
+import { copilot } from './copilot/copilot.ts'
+import { opencode } from './opencode/opencode.ts'
+
+/** Agents in a box: nothing of the user's home is there, and what stands in the session's home counts. */
+
+const program = { path: '/opt/agent', version: '1' }
+
+function places(context: TestContext): { user: string; home: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-apart-'))
+  context.after(() => rmSync(folder, { recursive: true }))
+  return { user: join(folder, 'user'), home: join(folder, 'home') }
+}
+
+const request = (home: string, more: Partial<SessionRequest> = {}): SessionRequest => ({
+  cwd: tmpdir(),
+  home,
+  extra_args: [],
+  ask: 'allow',
+  apart: true,
+  new_session_id: '0',
+  env: { HOME: join(home, 'user') },
+  ...more,
+})
+
+function write(path: string): void {
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, '{}')
+}
+
+/** Folders that an agent is told to keep to. */
+const foldersOf = (env: Record<string, string>): string[] =>
+  Object.entries(env).flatMap(([name, value]) =>
+    /^(CLAUDE_CONFIG_DIR|CODEX_HOME|COPILOT_HOME|XDG_\w+_HOME)$/.test(name) ? [value] : [],
+  )
+
+for (const agent of [claudeCode, codex, opencode, copilot]) {
+  test(`${agent.title} in a box keeps to its session's home, also where the user is logged in`, (context) => {
+    const { user, home } = places(context)
+    for (const { from } of agent.signIn!({ HOME: user })) write(from)
+    const env = { HOME: user, ANTHROPIC_API_KEY: 'k', OPENAI_API_KEY: 'k' }
+    const folders = foldersOf(agent.launch(request(home, { env }), program).env)
+    assert.ok(folders.length > 0)
+    for (const folder of folders) assert.ok(folder.startsWith(`${home}/`), folder)
+  })
+
+  test(`a copy of a sign-in stands where ${agent.title} looks for it in a box`, (context) => {
+    const { home } = places(context)
+    for (const { to } of agent.signIn!({ HOME: '/nobody' })) {
+      write(join(home, to))
+      const folders = foldersOf(agent.launch(request(home), program).env)
+      assert.ok(folders.some((folder) => join(home, to).startsWith(`${folder}/`)))
+    }
+  })
+}
+
+for (const agent of [claudeCode, codex])
+  test(`${agent.title} says that a sign-in by file does not reach into a box, and what to do`, (context) => {
+    const { user, home } = places(context)
+    for (const { from } of agent.signIn!({ HOME: user })) write(from)
+    assert.throws(() => agent.launch(request(home, { env: { HOME: user } }), program), {
+      code: 'invalid_argument',
+      message: /in its sandbox/,
+      hint: /_(API_)?KEY.*ERRAND_SANDBOX_LOGIN=copy.*isolation: none/,
+    })
+  })
+
+test('each folder of the user that an agent goes by is one of its settings', () => {
+  const agents: Agent[] = [claudeCode, codex, opencode, copilot]
+  for (const { folders = [], settings = [] } of agents)
+    for (const folder of folders) assert.ok(settings.includes(folder), folder)
+})
+
+test('the built-in agent brings all that it is made of, and leaves the session to who runs it', (context) => {
+  const { home } = places(context)
+  const env = { OPENAI_API_KEY: 'k' }
+  const found = { path: join(import.meta.dirname, 'builtin', 'program.ts'), version: '' }
+  const { parts } = builtin.launch(request(home, { env, session_id: 'gone' }), found)
+  const there = (path: string) => parts!.some((part) => path === part || path.startsWith(`${part}/`))
+  assert.ok(there(process.execPath) && there(found.path))
+})
+
+test('codex in a box that may use no tools asks before all but reading, and only reading is allowed', () => {
+  const sent: { id?: number; method?: string; params?: Record<string, unknown>; result?: unknown }[] = []
+  const protocol = new CodexProtocol(request('/srv/session', { ask: 'deny' }), {
+    send: (line) => void sent.push(JSON.parse(line)),
+    update: () => undefined,
+    ready: () => undefined,
+    failed: () => undefined,
+  })
+  const says = (message: object) => protocol.line(JSON.stringify({ jsonrpc: '2.0', ...message }))
+  protocol.begin()
+  says({ id: sent.at(-1)!.id, result: { userAgent: 'codex/1' } })
+  const thread = sent.find(({ method }) => method === 'thread/start')
+  assert.equal(thread?.params?.sandbox, 'danger-full-access')
+  assert.equal(thread?.params?.approvalPolicy, 'untrusted')
+  const asked = (id: number, command: string) => {
+    const params = { itemId: 'i', command, cwd: '/srv' }
+    says({ id, method: 'item/commandExecution/requestApproval', params })
+    return sent.find((message) => message.id === id && 'result' in message)?.result
+  }
+  assert.deepEqual(asked(901, 'head -3 README'), { decision: 'accept' })
+  assert.deepEqual(asked(902, 'head -3 README > other'), { decision: 'decline' })
+  says({ id: 903, method: 'item/fileChange/requestApproval', params: { itemId: 'i' } })
+  assert.deepEqual(sent.find((message) => message.id === 903)?.result, { decision: 'decline' })
+})
+
+test('OpenCode finds in a folder of its own that there is nothing to install', (context) => {
+  const { home } = places(context)
+  const { env, files = [] } = opencode.launch(request(home), program)
+  const lock = files.find(({ path }) => path === join(env.XDG_CONFIG_HOME!, 'opencode', 'package-lock.json'))
+  assert.ok('@opencode-ai/plugin' in JSON.parse(lock!.content).packages[''].dependencies)
+  assert.ok(
+    files.some(({ path }) => path.startsWith(join(env.XDG_CONFIG_HOME!, 'opencode', 'node_modules/'))),
+  )
+})
