@@ -51,6 +51,7 @@ const outputs = await Promise.all([
     { name: 'main-client', entry: 'src/cli/startup/main-client.ts', apart: largeCommands },
     { name: 'main-all', entry: 'src/cli/startup/main-all.ts', apart: [] },
     { name: 'builtin-agent', entry: 'src/agents/builtin/program.ts', apart: [] },
+    { name: 'container', entry: 'src/runner/containers/container-program.ts', apart: [] },
     { name: 'proxy', entry: 'src/runner/proxy/program.ts', apart: [] },
   ].map(({ name, entry, apart }) =>
     build({

@@ -81,14 +81,15 @@ export class AttemptTable {
   create({ spec, epoch, action, secrets }: Order, kind: DriverKind): Attempt {
     const folder = this.folders.of(spec)
     const key = randomUUID()
+    const box = this.#boxFacts(spec, kind)
     const facts: AttemptFacts = {
       ...{ spec, epoch, key },
       storage: this.folders.storageId,
       kind: kind.kind,
       export_vars: kind.exportsVars?.(action, secrets.filledSpec) === true,
       masked: secrets.masker && true,
-      cage: this.limits.facts(spec.limits, key),
-      box: this.#boxFacts(spec, kind),
+      cage: this.limits.facts(spec.limits, key, box?.isolation === 'container'),
+      box,
     }
     try {
       folder.create(facts, secrets)
@@ -166,9 +167,10 @@ export class AttemptTable {
 
   #keep(left: Left, kind: DriverKind, action: () => Action): Attempt {
     const { folder, facts, secrets } = left
+    const box = this.#box(facts, folder.path)
     const kept = openFiles(left, {
-      cage: this.#cage(facts),
-      box: facts.box && this.#box(facts.box, folder.path, facts.key),
+      cage: this.#cage(facts, box),
+      box,
       mend: () => {
         if (this.#lostPower(facts)) folder.cutZeros()
         kind.mend?.(folder)
@@ -221,15 +223,17 @@ export class AttemptTable {
     throw new ErrandError('unavailable', `This machine has no ${spec.isolation} for the attempt.`)
   }
 
-  #box(facts: NonNullable<AttemptFacts['box']>, folder: string, key: string): Box {
-    if (this.boxes) return this.boxes.box(facts, folder, key)
-    throw new ErrandError('unavailable', `This machine has no ${facts.isolation} any more.`)
+  #box({ box, key, cage }: AttemptFacts, folder: string): Box | undefined {
+    if (!box) return undefined
+    if (this.boxes) return this.boxes.box(box, folder, key, cage?.limits)
+    throw new ErrandError('unavailable', `This machine has no ${box.isolation} any more.`)
   }
 
-  #cage({ spec, key, cage }: AttemptFacts): Scope {
+  #cage({ spec, key, cage }: AttemptFacts, box: Box | undefined): Scope {
     const own = this.workspaces.own(spec.run_id)
     const workspace = { folder: own ?? process.cwd(), growth: own === undefined }
-    return this.limits.scope(cage ?? this.limits.facts(spec.limits, key), { mark: markOf(key), workspace })
+    const facts = cage ?? this.limits.facts(spec.limits, key)
+    return this.limits.scope(facts, { mark: markOf(key), workspace, limiter: box?.limiter?.() })
   }
 }
 

@@ -39,11 +39,12 @@ export class DurableAttempts implements Attempts {
   }
 
   async recover(): Promise<HeldAttempt[]> {
-    const { folders, held, workspaces, limits } = this.#services
+    const { folders, held, workspaces, limits, boxes } = this.#services
     const taken = await Promise.allSettled(folders.all().map((folder) => this.#recoverOne(folder)))
     for (const each of taken) if (each.status === 'rejected') throw each.reason
     await workspaces.sweep(held.ids())
     limits.sweepBut(held.keys())
+    void boxes?.sweep(this.#log && ((message) => this.#log?.(message, { level: 'warn' })))
     return this.all()
   }
 

@@ -3,15 +3,26 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptLimits } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { findProgram, isBelow, isFolder, realPath } from '../../platform/files.ts'
+import { findProgram, isBelow, realPath } from '../../platform/files.ts'
 import { procText, signal } from '../../platform/proc.ts'
 import type { Limiter } from '../limits/limiter.ts'
-import type { Box, BoxPlaces } from '../sandbox/box.ts'
+import { DOOR_INSIDE } from '../proxy/rules.ts'
+import type { ToldSince } from '../proxy/telling.ts'
+import type { BoxDoor, DoorAsked } from '../sandbox/box-door.ts'
+import { bridged } from '../sandbox/bridge.ts'
+import { type Box, type BoxPlaces, outsideEnvironment } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
+import { mountsOf } from '../sandbox/places.ts'
 import { ContainerLimiter } from './container-cgroup.ts'
-import type { ContainerImage } from './container-image.ts'
+import { type ContainerImage, imageBridge, NODE_INSIDE } from './container-image.ts'
 import { containerBody, HOME_INSIDE } from './container-order.ts'
-import type { ContainerEnd, ContainerFiles, ContainerSpec, ContainerStatus } from './container-spec.ts'
+import {
+  bind,
+  type ContainerEnd,
+  type ContainerFiles,
+  type ContainerSpec,
+  type ContainerStatus,
+} from './container-spec.ts'
 import { engineVariables, startScript } from './container-start.ts'
 import type { Containers } from './containers.ts'
 import { elfLoader } from './elf-loader.ts'
@@ -23,6 +34,8 @@ export interface ContainerBoxOptions {
   /** Of the attempt, among all of this machine. */
   key: string
   image: string
+  /** Its way out; absent: it has none. */
+  door?: BoxDoor
   limits: AttemptLimits
   /** What the operator lets into every box. */
   mounts: BoxPlaces
@@ -42,10 +55,23 @@ export class ContainerBox implements Box {
     this.#options = options
   }
 
-  async prepare(): Promise<void> {
-    const { containers, folder, image } = this.#options
+  async prepare(asked?: DoorAsked): Promise<void> {
+    const { containers, folder, image, door } = this.#options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     this.#image = await containers.image(image, () => undefined)
+    await door?.prepare(asked)
+  }
+
+  told(fromOffset: number): ToldSince {
+    return this.#options.door?.told(fromOffset) ?? { lines: [], offset: fromOffset }
+  }
+
+  async close(): Promise<void> {
+    await this.#options.door?.close()
+  }
+
+  async remove(): Promise<void> {
+    await this.#options.door?.remove()
   }
 
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
@@ -55,13 +81,15 @@ export class ContainerBox implements Box {
       writable: [...places.writable, ...mounts.writable],
       readable: [...places.readable, ...mounts.readable],
     }
-    checkPlaces(launch.cwd, all)
-    const env = this.#environment(launch.env, all, image)
+    const door = places.offline ? undefined : this.#options.door?.open
+    const env = { ...this.#environment(launch.env, all, image), ...door?.env }
     this.#checkLoader(launch, env.PATH!, all, image)
+    const bridge = door && imageBridge(image)
+    const argv = bridge ? bridged(bridge, launch.argv) : launch.argv
     const io = join(folder, `io.${name}`)
     rmSync(io, { recursive: true, force: true })
     mkdirSync(io, { mode: 0o700 })
-    writeFileSync(join(io, 'start'), startScript({ ...launch, env }), { mode: 0o600 })
+    writeFileSync(join(io, 'start'), startScript({ ...launch, argv, env }, launch.argv[0]), { mode: 0o600 })
     const files = this.#files(name)
     rmSync(files.end, { force: true })
     const container = `errand-${key}-${name.replaceAll(/[^A-Za-z0-9_.-]/g, '_')}`
@@ -70,9 +98,10 @@ export class ContainerBox implements Box {
       name: container,
       image: image.name,
       body: containerBody({
-        ...{ image, places: all, hidden, io, limits, more: [] },
+        ...{ image, mounts: mountsOf(places, mounts, hidden), io, limits },
+        more: door ? [bind(door.folder, DOOR_INSIDE), ...bridge!.readable.map((path) => bind(path, NODE_INSIDE))] : [],
         etc: containers.etc(image.user),
-        labels: containers.labels(key),
+        labels: containers.labels({ key, folder }),
         env: engineVariables(env),
       }),
       limits,
@@ -107,8 +136,13 @@ export class ContainerBox implements Box {
     })
   }
 
-  startFailure(): string | undefined {
-    return this.#ends().find(({ failure }) => failure !== undefined)?.failure
+  began(name: string): boolean {
+    const end = this.#read<ContainerEnd>('end').find((each) => each.name === name)
+    return end !== undefined && end.value.failure === undefined
+  }
+
+  whyNot(name: string): string | undefined {
+    return this.#read<ContainerEnd>('end').find((each) => each.name === name)?.value.failure
   }
 
   async end(): Promise<boolean> {
@@ -215,20 +249,6 @@ const libcOf = (loader: string): string => (loader.includes('musl') ? 'musl' : '
 
 const isInside = (path: string, places: readonly string[]): boolean =>
   places.some((each) => isBelow(path, each))
-
-/** Throws where one is not there, or the program would begin outside of them. */
-function checkPlaces(cwd: string, { writable, readable }: BoxPlaces): void {
-  const missing = [...writable, ...readable].find((path) => !existsSync(path))
-  if (missing !== undefined)
-    throw new ErrandError('invalid_argument', `${missing} does not exist, and cannot be mounted.`)
-  if (!isFolder(cwd)) throw new ErrandError('invalid_argument', `The working folder ${cwd} does not exist.`)
-}
-
-/** Nothing of the step but the mark by which its processes are known: what stands outside is none of it. */
-const outsideEnvironment = ({ ERRAND_ATTEMPT_MARK }: Launch['env']): Launch['env'] => ({
-  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  ...(ERRAND_ATTEMPT_MARK === undefined ? {} : { ERRAND_ATTEMPT_MARK }),
-})
 
 /** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
 function programFile(): string {

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
-import { writeFileAtomic } from '../../platform/files.ts'
+import { realPath, writeFileAtomic } from '../../platform/files.ts'
 import type { ContainerAnswer, ImageAnswer } from '../docker/docker-answers.ts'
 import type { DockerClient } from '../docker/docker-client.ts'
 import { isGone } from '../docker/docker-errors.ts'
 import { imageVolumes, pull } from '../docker/images.ts'
+import { type Bridge, nodeBridge, socatBridge } from '../sandbox/bridge.ts'
 import { bind } from './container-spec.ts'
 
 /** The facts of an engine that hang on nothing else. */
@@ -36,6 +37,10 @@ export interface ContainerImage {
   usernsMode?: 'host'
   /** Loaders of programs that it has: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
   loaders: readonly string[]
+  /** Programs of those that Errand can use, by name. */
+  tools: Readonly<Record<string, string>>
+  /** Whether the Node of this machine runs in it. */
+  runsNode: boolean
 }
 
 interface Known {
@@ -48,6 +53,8 @@ interface Known {
 
 type FullImage = ImageAnswer & { Architecture: string; Config?: { Env?: string[] | null } }
 
+/** The Node of this machine, beside one that the image has. */
+export const NODE_INSIDE = '/run/errand-node'
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** What a trial of an image has shown, kept for later processes of the runner. */
@@ -55,6 +62,8 @@ const Trial = z.object({
   user: z.string(),
   usernsMode: z.literal('host').optional(),
   loaders: z.array(z.string()),
+  tools: z.record(z.string(), z.string()),
+  runsNode: z.boolean(),
 })
 type Trial = z.infer<typeof Trial>
 
@@ -99,7 +108,7 @@ async function lookUp(docker: DockerClient, name: string): Promise<FullImage | u
 
 async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
   const { engine, folder } = known
-  const file = join(folder, 'images', `${engine.id}-${id}-${ownUser()}.json`.replaceAll(/[^\w.-]/g, '_'))
+  const file = join(folder, 'images', `${engine.id}-${id}-${ownUser()}-${process.version}.json`.replaceAll(/[^\w.-]/g, '_'))
   try {
     return Trial.parse(JSON.parse(readFileSync(file, 'utf8')))
   } catch {
@@ -116,6 +125,10 @@ const ownUser = (): string => `${process.getuid?.() ?? 0}:${process.getgid?.() ?
 const TRIAL = `cd "$0" && read -r question <question || exit 21
 : >mine || exit 22
 for each in /lib/ld-* /lib64/ld-* /lib/*/ld-linux* /libexec/ld-*; do [ -e "$each" ] && printf '%s\\n' "$each"; done >mine
+for each in socat node setsid; do
+  found=$(command -v "$each") && printf '%s %s\\n' "$each" "$found"
+done >tools
+"$1" -e 0 2>/dev/null && : >node
 printf '%s\\n' "$question" >answer`
 
 /**
@@ -132,7 +145,7 @@ async function tryImage(known: Known, id: string, name: string): Promise<Trial> 
   let why = ''
   for (const as of users) {
     const tried = await tryAs(known, id, as)
-    if (tried.type === 'works') return { ...as, loaders: tried.loaders }
+    if (tried.type === 'works') return { ...as, ...tried.found }
     if (tried.type === 'no_shell')
       throw new ErrandError('invalid_argument', `The image ${name} has no /bin/sh.`, {
         hint: 'Steps and agents begin by it: name an image that has a shell.',
@@ -146,7 +159,7 @@ async function tryImage(known: Known, id: string, name: string): Promise<Trial> 
 }
 
 type Tried =
-  | { type: 'works'; loaders: string[] }
+  | { type: 'works'; found: Pick<Trial, 'loaders' | 'tools' | 'runsNode'> }
   | { type: 'no_shell' }
   | { type: 'elsewhere'; why: string }
   | { type: 'not_ours'; why: string }
@@ -164,7 +177,7 @@ async function tryAs(
   const body = {
     Image,
     User: user,
-    Entrypoint: ['/bin/sh', '-c', TRIAL, dir],
+    Entrypoint: ['/bin/sh', '-c', TRIAL, dir, NODE_INSIDE],
     Cmd: [],
     WorkingDir: '/',
     Labels: labels,
@@ -174,7 +187,7 @@ async function tryAs(
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
-      Mounts: [bind(dir, dir, false)],
+      Mounts: [bind(dir, dir, false), bind(realPath(process.execPath, '/'), NODE_INSIDE)],
       LogConfig: { Type: 'none' },
       Init: true,
       ...(usernsMode === undefined ? {} : { UsernsMode: usernsMode }),
@@ -209,8 +222,10 @@ function outcome(dir: string, question: string, code: number): Tried {
     if (answer !== question) return { type: 'elsewhere', why: 'it read another file' }
     if (uid !== process.getuid?.())
       return { type: 'not_ours', why: `what it writes belongs to the user ${uid}` }
-    const loaders = readFileSync(join(dir, 'mine'), 'utf8').split('\n').filter(Boolean)
-    return { type: 'works', loaders }
+    const lines = (name: string) => readFileSync(join(dir, name), 'utf8').split('\n').filter(Boolean)
+    const tools = Object.fromEntries(lines('tools').map((line) => line.split(' ') as [string, string]))
+    const runsNode = existsSync(join(dir, 'node'))
+    return { type: 'works', found: { loaders: lines('mine'), tools, runsNode } }
   } catch {
     if (code === 22) return { type: 'not_ours', why: 'it may not write there' }
     // A folder that is closed to others looks empty to a user who is mapped to another.
@@ -227,3 +242,26 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
       hint: 'A runner that itself runs in a container: mount its folders into it at the same paths that they have on the machine of the engine (-v /srv/errand:/srv/errand, ERRAND_HOME=/srv/errand).',
     },
   )
+
+/**
+ * What carries connections of a container to its door: what its image has, else the Node of this machine. In a session of its own,
+ * where the image can begin one: a signal to the program leaves it alone. Throws where there is nothing.
+ */
+export function imageBridge({ name, tools, runsNode }: ContainerImage): Bridge {
+  const { socat, node, setsid } = tools
+  const bridge =
+    socat !== undefined
+      ? socatBridge(socat)
+      : runsNode
+        ? nodeBridge(NODE_INSIDE, [realPath(process.execPath, '/')])
+        : node !== undefined
+          ? nodeBridge(node, [])
+          : undefined
+  if (bridge === undefined)
+    throw new ErrandError(
+      'invalid_argument',
+      `The image ${name} has neither socat nor Node, and this machine's Node does not run in it: it has no way to a network.`,
+      { hint: 'Write network: none, or use an image with socat or Node, or one that the Node of this machine runs in.' },
+    )
+  return setsid === undefined ? bridge : { ...bridge, command: [setsid, ...bridge.command] }
+}

@@ -1,8 +1,7 @@
-import { dirname, sep } from 'node:path'
+import { basename } from 'node:path'
 import type { AttemptLimits } from '../../contract/attempt.ts'
-import { isBelow, realPath } from '../../platform/files.ts'
 import seccompProfile from '../docker/seccomp-profile.json' with { type: 'json' }
-import type { BoxPlaces } from '../sandbox/box.ts'
+import type { Mount } from '../sandbox/places.ts'
 import { REFUSED_CALLS } from '../sandbox/seccomp-filter.ts'
 import type { ContainerImage } from './container-image.ts'
 import { type BindMount, bind, type ContainerSpec, IO_INSIDE } from './container-spec.ts'
@@ -14,10 +13,9 @@ export const HOME_INSIDE = '/home/errand'
 
 export interface ContainerOrder {
   image: ContainerImage
-  places: BoxPlaces
-  /** Folders that are not in it, wherever they stand. */
-  hidden: readonly string[]
-  /** Further mounts: what it has of Errand's. */
+  /** Places of the machine. */
+  mounts: readonly Mount[]
+  /** What it has of Errand's. */
   more: readonly BindMount[]
   /** Folder of the files that stand in its /etc. */
   etc: readonly string[]
@@ -30,19 +28,18 @@ export interface ContainerOrder {
 
 /** What the engine is asked to create: nothing of the machine but these places, no network, no rights. */
 export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
-  const { image, places, hidden, more, etc, io, limits, labels, env } = order
+  const { image, more, etc, io, limits, labels, env } = order
   const { engine } = image
   const mounts = [
-    ...etc.map((file) => bind(file, `/etc/${file.slice(dirname(file).length + 1)}`)),
-    ...placeMounts(places),
+    ...etc.map((file) => bind(file, `/etc/${basename(file)}`)),
+    ...order.mounts.flatMap(bindOf),
     ...more,
     bind(io, IO_INSIDE),
   ]
   const temporary = (mode: string) => `rw,exec,nosuid,nodev,size=${TEMP_BYTES},mode=${mode}`
   const targets = new Set(mounts.map(({ Target }) => Target))
   const inMemory = ['/tmp', HOME_INSIDE, ...image.volumes].filter((path) => !targets.has(path))
-  const all = [...places.writable, ...places.readable]
-  const covered = hidden.filter((path) => all.some((place) => isBelow(path, place)) && !targets.has(path))
+  const covered = order.mounts.flatMap(({ kind, path }) => (kind === 'hidden_folder' ? [path] : []))
   return {
     Image: image.id,
     Entrypoint: ['/bin/sh', `${IO_INSIDE}/start`],
@@ -89,6 +86,12 @@ export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
   }
 }
 
+/** A folder that is hidden is covered in another way. */
+function bindOf({ kind, path, source }: Mount): BindMount[] {
+  if (kind === 'hidden_folder') return []
+  return [kind === 'hidden_file' ? bind('/dev/null', path) : bind(source, path, kind === 'readable')]
+}
+
 /** No more CPUs than there are: engines refuse that. */
 function heldLimits({ memory_bytes, processes, cpus }: AttemptLimits, most: number): Record<string, number> {
   return {
@@ -96,15 +99,6 @@ function heldLimits({ memory_bytes, processes, cpus }: AttemptLimits, most: numb
     ...(processes === undefined ? {} : { PidsLimit: processes }),
     ...(cpus === undefined ? {} : { NanoCpus: Math.round(Math.min(cpus, most) * 1e9) }),
   }
-}
-
-function placeMounts({ writable, readable }: BoxPlaces): BindMount[] {
-  const of = (readOnly: boolean) => (path: string) => bind(realPath(path, '/'), path, readOnly)
-  const mounts = new Map(
-    [...readable.map(of(true)), ...writable.map(of(false))].map((each) => [each.Target, each]),
-  )
-  const depth = ({ Target }: BindMount) => Target.split(sep).length
-  return [...mounts.values()].sort((a, b) => depth(a) - depth(b))
 }
 
 /** Engines' default, without what a sandbox refuses as well; a socket of a family that is not for networks is refused too. */

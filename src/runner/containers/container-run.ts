@@ -27,8 +27,9 @@ export class ContainerRun {
   #began = false
   #signaled: Passed | undefined
 
-  constructor(spec: ContainerSpec) {
-    this.#spec = spec
+  /** `more`: further arguments of its program. */
+  constructor(spec: ContainerSpec, more: readonly string[]) {
+    this.#spec = { ...spec, body: { ...spec.body, Cmd: more } }
     this.#docker = new DockerClient(spec.docker)
   }
 

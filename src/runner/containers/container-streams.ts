@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { closeSync, constants, fstatSync, openSync, readlinkSync, symlinkSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'

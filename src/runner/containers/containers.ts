@@ -9,10 +9,12 @@ import { dockerError, isBeingRemoved, isGone, notReached } from '../docker/docke
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
+const FOUND_WITHIN_MS = 2_000
 /** A trial of an image takes a second. */
 const TRIAL_MS = 60 * 60_000
-/** Of an attempt, among all of this machine. */
 const KEY_LABEL = 'errand.attempt_key'
+/** The box's folder, which goes with its attempt. */
+const FOLDER_LABEL = 'errand.box_folder'
 const OWN_LABEL = 'errand.box'
 
 export interface ContainersOptions {
@@ -53,14 +55,21 @@ export class Containers {
     )
   }
 
-  /** Whether attempts can have containers here. */
+  /** Whether attempts can have containers here. Never rejects, and waits for a second or two at most. */
   async find(): Promise<EngineFound> {
+    const silent = Promise.withResolvers<never>()
+    const timer = setTimeout(
+      () => silent.reject(unanswered(this.docker.address, 'tell of itself', FOUND_WITHIN_MS)),
+      FOUND_WITHIN_MS,
+    )
     try {
-      await this.engine()
+      await Promise.race([this.engine(), silent.promise])
       return { type: 'usable' }
     } catch (error) {
       const { message, hint } = error as ErrandError
       return { type: 'unusable', why: message, hint }
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -83,9 +92,10 @@ export class Containers {
     return await this.#told(`look up the image ${name}`, looked)
   }
 
-  /** By them the containers of this machine's attempts are known. */
-  labels(key?: string): Record<string, string> {
-    return { [OWN_LABEL]: this.#name(), ...(key === undefined ? {} : { [KEY_LABEL]: key }) }
+  /** By them the containers of this machine's attempts are known; without an attempt it is a trial of an image. */
+  labels(attempt?: { key: string; folder: string }): Record<string, string> {
+    const own = { [OWN_LABEL]: this.#name() }
+    return attempt === undefined ? own : { ...own, [KEY_LABEL]: attempt.key, [FOLDER_LABEL]: attempt.folder }
   }
 
   /** Files that stand in the /etc of each container whose processes are that user's. */
@@ -122,10 +132,10 @@ export class Containers {
   }
 
   /**
-   * Removes the containers of attempts that are not held (any more): what a crash has left. Answers how many. Nothing is asked
-   * of the engine where there never was one.
+   * Removes the containers of attempts whose folder is gone: what a crash has left. Answers how many. Nothing is asked of the
+   * engine where there never was one.
    */
-  async sweep(holds: (key: string) => boolean): Promise<number> {
+  async sweep(): Promise<number> {
     if (!existsSync(this.#nameFile)) return 0
     const query = { all: true, filters: { label: [`${OWN_LABEL}=${this.#name()}`] } }
     const found = await this.#told(
@@ -134,8 +144,8 @@ export class Containers {
     )
     let removed = 0
     for (const { Id, Labels, Created } of found) {
-      const key = Labels[KEY_LABEL]
-      if (key === undefined ? Date.now() - Created * 1000 < TRIAL_MS : holds(key)) continue
+      const folder = Labels[FOLDER_LABEL]
+      if (folder === undefined ? Date.now() - Created * 1000 < TRIAL_MS : existsSync(folder)) continue
       await this.#told(`remove the container ${Id}`, this.remove(Id))
       removed++
     }
@@ -181,14 +191,19 @@ export class Containers {
     try {
       return await call
     } catch (error) {
-      if ((error as Error).name === 'TimeoutError')
-        throw new ErrandError(
-          'unavailable',
-          `Docker at ${address} does not answer: it did not ${doing} within ${ANSWERS_WITHIN_MS / 1000} s.`,
-          { hint: 'Look what holds it up; a restart of Docker may help.' },
-        )
+      if ((error as Error).name === 'TimeoutError') throw unanswered(address, doing, ANSWERS_WITHIN_MS)
       const told = dockerError(doing, address, error)
       throw told instanceof ErrandError ? told : notReached(address, error)
     }
   }
 }
+
+/** Of an engine that takes calls and does not answer them. */
+export const unanswered = (address: string, doing: string, withinMs: number): ErrandError =>
+  new ErrandError(
+    'unavailable',
+    `Docker at ${address} hangs: it did not ${doing} within ${withinMs / 1000} s.`,
+    {
+      hint: 'Look what holds it up; a restart of Docker may help.',
+    },
+  )

@@ -29,6 +29,8 @@ export interface ScopeOptions {
   mark: string
   /** The folder that its disk limit counts. */
   workspace: { folder: string; growth: boolean }
+  /** Holds it in this machine's place. */
+  limiter?: Limiter
 }
 
 /** Holds the attempts of this machine to their limits, by what was chosen for it. */
@@ -44,12 +46,19 @@ export class LimitKeeper {
     this.#defaults = defaults
   }
 
-  /** The facts of what will hold an attempt; `name` is unique among all of this machine. Makes nothing. */
-  facts(limits: AttemptLimits | undefined, name: string): ScopeFacts {
+  /**
+   * The facts of what will hold an attempt; `name` is unique among all of this machine. Makes nothing. `elsewhere`: another than
+   * this machine holds it.
+   */
+  facts(limits: AttemptLimits | undefined, name: string, elsewhere = false): ScopeFacts {
     const { choice } = this
     const held = { held_by: choice.heldBy, limits: minLimits(limits ?? {}, this.#defaults) }
     // To put a process into a cgroup takes the kernel about a millisecond: only what has a limit pays for it.
-    if (choice.heldBy === 'watchdog' || Object.values(held.limits).every((limit) => limit === undefined))
+    if (
+      elsewhere ||
+      choice.heldBy === 'watchdog' ||
+      Object.values(held.limits).every((limit) => limit === undefined)
+    )
       return { ...held, held_by: 'watchdog', folders: {} }
     if (choice.heldBy === 'cgroup_v2') {
       const folder = join(choice.base, name)
@@ -65,7 +74,7 @@ export class LimitKeeper {
   scope(facts: ScopeFacts, options: ScopeOptions): Scope {
     this.#sweep()
     const { limits } = facts
-    const hold = this.#hold(facts, options)
+    const hold = options.limiter ?? this.#hold(facts, options)
     const disk =
       limits.disk_bytes === undefined
         ? undefined

@@ -134,7 +134,7 @@ export class LocalAttempts {
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
       const places = { writable: [cwd], readable: secrets?.files ?? [] }
       return this.#process(order, action, secrets, {
-        box: found.box(facts, folder, `${key}-${spec.attempt_id}`),
+        box: found.box(facts, folder, `${key}-${spec.attempt_id}`, spec.limits),
         ...{ places, folder },
         network: facts.network,
       })
@@ -164,7 +164,10 @@ export class LocalAttempts {
     const env = box ? passedOn(this.#env) : this.#env
     const launch = launchOf(plan, cwd, processEnvironment(env, own, spec, key))
     const output = this.#output(order, secrets, plan.export_vars)
-    const limits = new LocalLimits({ limits: spec.limits, key, folder: launch.cwd, scopes: this.#loadScopes })
+    const limits = new LocalLimits({
+      ...{ limits: spec.limits, key, folder: launch.cwd, scopes: this.#loadScopes },
+      limiter: box?.box.limiter?.(),
+    })
     const options = { launch, script: plan.script, box, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
     const isolation = box && { isolation: box.box.isolation, network: box.network }

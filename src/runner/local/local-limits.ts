@@ -1,6 +1,6 @@
 import type { AttemptLimits, AttemptUsage } from '../../contract/attempt.ts'
 import { spentCpuMs } from '../../platform/proc.ts'
-import type { Breach } from '../limits/limiter.ts'
+import type { Breach, Limiter } from '../limits/limiter.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { LocalScopes } from './local-scopes.ts'
 
@@ -16,6 +16,8 @@ export interface LocalLimitsOptions {
   /** The step's working folder, whose growth its disk limit counts. */
   folder: string
   scopes(): Promise<LocalScopes>
+  /** Holds it in this machine's place. */
+  limiter?: Limiter
 }
 
 /** A scope for one local step, and what it uses: made only where there are limits, or where there is time to measure. */
@@ -33,13 +35,14 @@ export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 
   }
 
   get limited(): boolean {
-    return Object.values(this.#options.limits ?? {}).some((limit) => limit !== undefined)
+    const { limits = {}, limiter } = this.#options
+    return limiter !== undefined || Object.values(limits).some((limit) => limit !== undefined)
   }
 
   /** Where it is limited, before it is begun: the cgroups that it puts itself into. Throws where it cannot be held. */
   async make(): Promise<readonly string[]> {
-    const { limits, key, folder, scopes } = this.#options
-    this.#scope = (await scopes()).holding(limits!, key, folder)
+    const { limits = {}, key, folder, scopes, limiter } = this.#options
+    this.#scope = (await scopes()).holding(limits, key, folder, limiter)
     this.#scope.make()
     await this.#scope.prepare()
     return this.#scope.enter

@@ -5,6 +5,7 @@ import { markOf } from '../attempts/launch.ts'
 import { cgroupsBelow, removeCgroup } from '../limits/cgroups.ts'
 import { basesOf, chooseLimits, wantedHolder } from '../limits/limit-choice.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
+import type { Limiter } from '../limits/limiter.ts'
 import type { Scope } from '../limits/scope.ts'
 
 const PREFIX = 'errand-run-'
@@ -25,8 +26,9 @@ export class LocalScopes {
     return this.#scope(this.#measuring, {}, key, folder)
   }
 
-  /** Holds it to its limits. Throws `invalid_argument` for a wrong ERRAND_LIMITS. */
-  holding(limits: NonNullable<AttemptSpec['limits']>, key: string, folder: string): Scope {
+  /** Holds it to its limits, unless another does. Throws `invalid_argument` for a wrong ERRAND_LIMITS. */
+  holding(limits: NonNullable<AttemptSpec['limits']>, key: string, folder: string, limiter?: Limiter): Scope {
+    if (limiter) return this.#scope(this.#measuring, limits, key, folder, limiter)
     this.#keeper ??= this.#choose()
     return this.#scope(this.#keeper, limits, key, folder)
   }
@@ -40,10 +42,11 @@ export class LocalScopes {
     limits: NonNullable<AttemptSpec['limits']>,
     key: string,
     folder: string,
+    limiter?: Limiter,
   ): Scope {
     const facts = keeper.facts(limits, String(++this.#made))
     // It is a person's folder: only what the step adds counts.
-    return keeper.scope(facts, { mark: markOf(key), workspace: { folder, growth: true } })
+    return keeper.scope(facts, { mark: markOf(key), workspace: { folder, growth: true }, limiter })
   }
 
   #choose(): LimitKeeper {

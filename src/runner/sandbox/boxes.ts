@@ -1,7 +1,7 @@
 import { closeSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { type Isolation, Network, strictestIsolation, strictestNetwork } from '../../contract/isolation.ts'
 import type { GivenIsolation } from '../../contract/protocol.ts'
@@ -22,6 +22,17 @@ export const BoxFacts = z.object({
 })
 export type BoxFacts = z.infer<typeof BoxFacts>
 
+/** The containers that this machine can make for attempts. */
+export interface ContainerMaker {
+  /** Why it can make none; undefined where it can, as far as it was seen. */
+  readonly unusable: string | undefined
+  /** Of steps that name none. */
+  readonly image: string | undefined
+  box(order: { image: string; door: BoxDoor; folder: string; key: string; limits: AttemptLimits }): Box
+  /** Removes what attempts have left that are gone. Never rejects. */
+  sweep(log?: (message: string) => void): Promise<void>
+}
+
 export interface BoxesOptions {
   /** Folder of what all boxes share. */
   stateDir: string
@@ -41,6 +52,8 @@ export interface BoxesOptions {
   doors?: Doors
   /** Who makes commits in a box, as the machine's git has it. */
   identity?: { name?: string; email?: string }
+  /** Absent: it makes no containers. */
+  containers?: ContainerMaker
 }
 
 const ETC: Readonly<Record<string, string>> = {
@@ -73,12 +86,13 @@ export class Boxes {
 
   /** The boxes that it can give, as a runner tells its hub. */
   get given(): GivenIsolation {
-    const { bubblewrap } = this.#options
+    const { bubblewrap, containers } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
         ? { usable: true }
         : { usable: false, why: `${bubblewrap.why} ${bubblewrap.hint}` }
-    return { sandbox, container: { usable: false, why: NO_CONTAINERS } }
+    const why = containers ? containers.unusable : NO_CONTAINERS
+    return { sandbox, container: why === undefined ? { usable: true } : { usable: false, why } }
   }
 
   /** Undefined: the attempt gets none. Throws `unavailable` where it asks for more than this machine can give. */
@@ -94,9 +108,10 @@ export class Boxes {
         'Leave isolation: none out, or change ERRAND_SANDBOX_REQUIRED where the runner is started.',
       )
     }
-    if (isolation === 'container') throw unavailable(NO_CONTAINERS)
+    const reached = strictestNetwork(spec.network, network) ?? 'all'
+    if (isolation === 'container') return { isolation, network: reached, image: this.#image(spec) }
     if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
-    return { isolation, network: strictestNetwork(spec.network, network) ?? 'all', image: spec.image }
+    return { isolation, network: reached, image: spec.image }
   }
 
   /** The limits of an action that this program carries out itself: set where it would be in a box. Asks for nothing of the machine. */
@@ -114,16 +129,31 @@ export class Boxes {
     return `It runs without a sandbox, and so reaches all that the user of this machine's runner does. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 
+  /** Removes the containers that attempts have left which are gone. Never rejects. */
+  async sweep(log?: (message: string) => void): Promise<void> {
+    await this.#options.containers?.sweep(log)
+  }
+
   /** The box of an attempt, whose files stand in that folder; `key` tells it from all others of this machine. */
-  box({ network }: BoxFacts, folder: string, key: string): Box {
-    const { doors } = this.#options
+  box({ isolation, network, image }: BoxFacts, attempt: string, key: string, limits: AttemptLimits = {}): Box {
+    const { doors, containers } = this.#options
     // Doors of an earlier process are open, or will be: what stands behind them asks again.
     this.#resumed ??= doors?.resume().catch(() => undefined)
-    return new BubblewrapBox(
-      () => this.#shared(),
-      join(folder, 'box'),
-      new BoxDoor({ doors, key, network, folder }),
-    )
+    const door = new BoxDoor({ doors, key, network, folder: attempt })
+    const folder = join(attempt, 'box')
+    if (isolation === 'sandbox') return new BubblewrapBox(() => this.#shared(), folder, door)
+    if (!containers || image === undefined) throw unavailable(NO_CONTAINERS)
+    return containers.box({ image, door, folder, key, limits })
+  }
+
+  #image({ image }: AttemptSpec): string {
+    const { containers } = this.#options
+    if (!containers) throw unavailable(NO_CONTAINERS)
+    const named = image ?? containers.image
+    if (named !== undefined) return named
+    throw new ErrandError('invalid_argument', 'It is to run in a container, and names no image.', {
+      hint: 'Write image: beside isolation: container, or set ERRAND_SANDBOX_IMAGE where the runner is started.',
+    })
   }
 
   #shared(): BubblewrapMachine {

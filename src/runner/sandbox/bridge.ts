@@ -11,8 +11,8 @@ const SOCAT_BYTES = 64 * 1024
 
 const SOCAT = '/usr/bin/socat'
 const SOCKET = `${DOOR_INSIDE}/proxy`
-const withSocat = [
-  ...[SOCAT, '-t', String(HALF_CLOSED_SECONDS), '-b', String(SOCAT_BYTES)],
+const withSocat = (socat: string): readonly string[] => [
+  ...[socat, '-t', String(HALF_CLOSED_SECONDS), '-b', String(SOCAT_BYTES)],
   `TCP4-LISTEN:${DOOR_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MOST_CONNECTIONS}`,
   `UNIX-CONNECT:${SOCKET}`,
 ]
@@ -38,9 +38,16 @@ export interface Bridge {
 
 /** By socat where that is installed, which is smaller and there at once; else by this Node. */
 export function findBridge(socat = SOCAT, node = process.execPath): Bridge {
-  if (existsSync(socat)) return { command: withSocat, readable: [] }
-  return { command: [node, '-e', NODE_SCRIPT], readable: node.startsWith('/usr/') ? [] : [node] }
+  return existsSync(socat) ? socatBridge(socat) : nodeBridge(node, node.startsWith('/usr/') ? [] : [node])
 }
+
+export const socatBridge = (socat: string): Bridge => ({ command: withSocat(socat), readable: [] })
+
+/** `readable`: what must stand in the box for that Node to be there. */
+export const nodeBridge = (node: string, readable: readonly string[]): Bridge => ({
+  command: [node, '-e', NODE_SCRIPT],
+  readable,
+})
 
 /**
  * The words that start a bridge, and the program as soon as that listens. The bridge is no child of the program and holds none of

@@ -95,7 +95,7 @@ const start = command({
       import('../../../runner/secrets/machine-secrets.ts'),
       import('../../../runner/secrets/own-secrets.ts'),
       import('../../../runner/limits/limit-keeper.ts'),
-      import('../../../runner/sandbox/machine-boxes.ts'),
+      import('../../../runner/machine-boxes.ts'),
       agentsHere(folder, options['allow-dir'] ?? []),
       botsHere(),
     ])

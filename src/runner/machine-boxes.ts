@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setting } from '../../config/read-setting.ts'
-import { Doors } from '../proxy/doors.ts'
-import { Boxes, type BoxesOptions } from './boxes.ts'
-import { findBubblewrap } from './probe.ts'
+import { setting } from '../config/read-setting.ts'
+import { MachineContainers } from './containers/machine-containers.ts'
+import { Doors } from './proxy/doors.ts'
+import { Boxes, type BoxesOptions } from './sandbox/boxes.ts'
+import { findBubblewrap } from './sandbox/probe.ts'
 
 export interface MachineBoxesOptions {
   env: NodeJS.ProcessEnv
@@ -29,10 +30,17 @@ export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesO
     },
   }
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-  const [bubblewrap, identity] = await Promise.all([findBubblewrap({ env, stateDir }), gitIdentity(env)])
+  const { mounts: lent } = settings
+  const image = setting(env, 'ERRAND_SANDBOX_IMAGE')
+  const containers = new MachineContainers({ env, stateDir, image, mounts: lent, hidden })
+  const [bubblewrap, identity] = await Promise.all([
+    findBubblewrap({ env, stateDir }),
+    gitIdentity(env),
+    containers.look(),
+  ])
   const never = hub === undefined ? [] : [placeOf(new URL(hub))]
   const doors = new Doors({ folder: join(stateDir, 'proxy'), never, env })
-  return new Boxes({ ...settings, stateDir, hidden, bubblewrap, identity, doors })
+  return new Boxes({ ...settings, stateDir, hidden, bubblewrap, identity, doors, containers })
 }
 
 const placeOf = ({ hostname, port, protocol }: URL): string =>

@@ -1,0 +1,52 @@
+import type { Box, BoxPlaces } from '../sandbox/box.ts'
+import type { ContainerMaker } from '../sandbox/boxes.ts'
+import { ContainerBox } from './container-box.ts'
+import { Containers, type ContainersOptions } from './containers.ts'
+
+export interface MachineContainersOptions extends ContainersOptions {
+  /** Of steps that name none. */
+  image?: string
+  /** What the operator lets into every box. */
+  mounts: BoxPlaces
+  /** Files and folders of the hub and the runner, which stand in no box. */
+  hidden: readonly string[]
+}
+
+/** The containers of attempts on this machine. */
+export class MachineContainers implements ContainerMaker {
+  readonly #options: MachineContainersOptions
+  readonly #containers: Containers
+  #unusable: string | undefined = 'Its container engine was not looked for yet.'
+
+  /** Asks nothing of the engine. */
+  constructor(options: MachineContainersOptions) {
+    this.#options = options
+    this.#containers = new Containers(options)
+  }
+
+  get unusable(): string | undefined {
+    return this.#unusable
+  }
+
+  get image(): string | undefined {
+    return this.#options.image
+  }
+
+  /** Whether the engine is there. Never rejects; one that hangs is not waited for longer than for any answer. */
+  async look(): Promise<void> {
+    const found = await this.#containers.find()
+    this.#unusable = found.type === 'usable' ? undefined : [found.why, found.hint].filter(Boolean).join(' ')
+  }
+
+  box(order: Parameters<ContainerMaker['box']>[0]): Box {
+    const { mounts, hidden } = this.#options
+    return new ContainerBox({ ...order, containers: this.#containers, mounts, hidden })
+  }
+
+  async sweep(log: (message: string) => void = () => undefined): Promise<void> {
+    await this.#containers.sweep().then(
+      (removed) => removed > 0 && log(`${removed} containers that attempts had left are removed.`),
+      (error: Error) => log(`What attempts have left at the container engine stays: ${error.message}`),
+    )
+  }
+}
