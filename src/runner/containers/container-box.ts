@@ -8,9 +8,9 @@ import { procText, signal } from '../../platform/proc.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { DOOR_INSIDE } from '../proxy/rules.ts'
 import type { ToldSince } from '../proxy/telling.ts'
+import { type Box, type BoxPlaces, outsideEnvironment } from '../sandbox/box.ts'
 import type { BoxDoor, DoorAsked } from '../sandbox/box-door.ts'
 import { bridged } from '../sandbox/bridge.ts'
-import { type Box, type BoxPlaces, outsideEnvironment } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import { mountsOf } from '../sandbox/places.ts'
 import { ContainerLimiter } from './container-cgroup.ts'
@@ -96,10 +96,13 @@ export class ContainerBox implements Box {
     const spec: ContainerSpec = {
       docker: containers.env,
       name: container,
+      program: launch.argv[0]!,
       image: image.name,
       body: containerBody({
         ...{ image, mounts: mountsOf(places, mounts, hidden), io, limits },
-        more: door ? [bind(door.folder, DOOR_INSIDE), ...bridge!.readable.map((path) => bind(path, NODE_INSIDE))] : [],
+        more: door
+          ? [bind(door.folder, DOOR_INSIDE), ...bridge!.readable.map((path) => bind(path, NODE_INSIDE))]
+          : [],
         etc: containers.etc(image.user),
         labels: containers.labels({ key, folder }),
         env: engineVariables(env),
@@ -131,7 +134,7 @@ export class ContainerBox implements Box {
     return new ContainerLimiter({
       limits,
       notHeld: () => [],
-      pids: () => this.#running().flatMap(({ pid }) => pid ?? []),
+      running: () => this.#running(),
       ends: () => this.#ends(),
     })
   }

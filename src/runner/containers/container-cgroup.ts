@@ -4,11 +4,14 @@ import { CgroupV1Limiter } from '../limits/cgroup-v1.ts'
 import { CgroupV2Limiter } from '../limits/cgroup-v2.ts'
 import { cgroupPlaces } from '../limits/cgroups.ts'
 import { type Breach, type Limiter, machineOutOfMemory, outOfMemory } from '../limits/limiter.ts'
-import type { ContainerEnd } from './container-spec.ts'
+import type { ContainerEnd, ContainerStatus } from './container-spec.ts'
 
-/** The cgroup that holds a process of a container, made by the engine; undefined where it is not to be seen here. */
-export function cgroupOf(pid: number, limits: AttemptLimits): Limiter | undefined {
-  const { v1, v2 } = cgroupPlaces(procText('self', 'mountinfo') ?? '', procText(pid, 'cgroup') ?? '')
+/** The cgroup that holds a container, made by the engine; undefined where it is not to be seen here, or gone. */
+export function cgroupOf({ id, pid }: ContainerStatus, limits: AttemptLimits): Limiter | undefined {
+  const cgroup = (pid && procText(pid, 'cgroup')) || ''
+  // One that is dead stands in the cgroup of all.
+  if (!cgroup.includes(id)) return undefined
+  const { v1, v2 } = cgroupPlaces(procText('self', 'mountinfo') ?? '', cgroup)
   const memory = v1.get('memory')
   const cpuacct = v1.get('cpuacct')
   if (memory !== undefined && cpuacct !== undefined) {
@@ -22,8 +25,8 @@ export interface ContainerLimiterOptions {
   limits: AttemptLimits
   /** Limits that the engine does not hold. */
   notHeld(): readonly (keyof AttemptLimits)[]
-  /** First processes, on this machine, of the attempt's containers that run. */
-  pids(): readonly number[]
+  /** The attempt's containers that run. */
+  running(): readonly ContainerStatus[]
   /** The ends of those that ran. */
   ends(): readonly ContainerEnd[]
 }
@@ -33,7 +36,7 @@ export class ContainerLimiter implements Limiter {
   readonly enter = []
   readonly #options: ContainerLimiterOptions
   #heldBy: AttemptUsage['held_by'] | undefined
-  #running: readonly [pid: number, limiter: Limiter][] = []
+  #running: readonly [id: string, limiter: Limiter][] = []
   #peakBytes = 0
 
   constructor(options: ContainerLimiterOptions) {
@@ -54,10 +57,10 @@ export class ContainerLimiter implements Limiter {
   seal(): void {}
 
   look(): Breach | undefined {
-    const { limits, pids, ends } = this.#options
-    this.#running = pids().flatMap((pid) => {
-      const limiter = this.#running.find(([known]) => known === pid)?.[1] ?? cgroupOf(pid, limits)
-      return limiter === undefined ? [] : [[pid, limiter]]
+    const { limits, running, ends } = this.#options
+    this.#running = running().flatMap((status) => {
+      const limiter = this.#running.find(([id]) => id === status.id)?.[1] ?? cgroupOf(status, limits)
+      return limiter === undefined ? [] : [[status.id, limiter]]
     })
     let breach: Breach | undefined
     for (const [, limiter] of this.#running) {

@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
@@ -108,7 +117,11 @@ async function lookUp(docker: DockerClient, name: string): Promise<FullImage | u
 
 async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
   const { engine, folder } = known
-  const file = join(folder, 'images', `${engine.id}-${id}-${ownUser()}-${process.version}.json`.replaceAll(/[^\w.-]/g, '_'))
+  const file = join(
+    folder,
+    'images',
+    `${engine.id}-${id}-${ownUser()}-${process.version}.json`.replaceAll(/[^\w.-]/g, '_'),
+  )
   try {
     return Trial.parse(JSON.parse(readFileSync(file, 'utf8')))
   } catch {
@@ -261,7 +274,9 @@ export function imageBridge({ name, tools, runsNode }: ContainerImage): Bridge {
     throw new ErrandError(
       'invalid_argument',
       `The image ${name} has neither socat nor Node, and this machine's Node does not run in it: it has no way to a network.`,
-      { hint: 'Write network: none, or use an image with socat or Node, or one that the Node of this machine runs in.' },
+      {
+        hint: 'Write network: none, or use an image with socat or Node, or one that the Node of this machine runs in.',
+      },
     )
   return setsid === undefined ? bridge : { ...bridge, command: [setsid, ...bridge.command] }
 }

@@ -9,7 +9,8 @@ export interface ContainerSpec {
   docker: Readonly<Record<string, string>>
   /** Of the container. */
   name: string
-  /** Of its image, for people. */
+  /** Its program and its image, for people. */
+  program: string
   image: string
   /** What the engine is asked to create, but for the mounts of its streams. */
   body: { HostConfig: { Mounts: readonly BindMount[] } & Readonly<Record<string, unknown>> } & Readonly<

@@ -4,13 +4,13 @@ import { engineVariables, startScript } from './container-start.ts'
 
 const launch = {
   argv: ['sh', '-c', "echo it's"],
-  cwd: "/work/it's",
+  cwd: "/place/it's",
   env: { PLAIN: 'a', QUOTED: "it's $HOME\n`x`", 'odd.name': 'b', UID: '7', _: 'c' },
 }
 
 test('the script quotes what it is given, and leaves what shells keep for themselves to the engine', () => {
   const script = startScript(launch)
-  assert.match(script, /^cd '\/work\/it'\\''s' /m)
+  assert.match(script, /^cd '\/place\/it'\\''s' /m)
   assert.match(script, /^set -- 'sh' '-c' 'echo it'\\''s' "\$@"$/m)
   assert.ok(script.includes("export QUOTED='it'\\''s $HOME\n`x`'\n"))
   assert.doesNotMatch(script, /export (UID|_|odd\.name)=/)

@@ -5,7 +5,7 @@ import { randomText } from '../../contract/ids.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { ListedContainer } from '../docker/docker-answers.ts'
 import { DockerClient, type DockerEnv } from '../docker/docker-client.ts'
-import { dockerError, isBeingRemoved, isGone, notReached } from '../docker/docker-errors.ts'
+import { dockerError, isBeingRemoved, isGone, notReached, unanswered } from '../docker/docker-errors.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
@@ -94,7 +94,7 @@ export class Containers {
 
   /** By them the containers of this machine's attempts are known; without an attempt it is a trial of an image. */
   labels(attempt?: { key: string; folder: string }): Record<string, string> {
-    const own = { [OWN_LABEL]: this.#name() }
+    const own = { [OWN_LABEL]: this.name }
     return attempt === undefined ? own : { ...own, [KEY_LABEL]: attempt.key, [FOLDER_LABEL]: attempt.folder }
   }
 
@@ -137,7 +137,7 @@ export class Containers {
    */
   async sweep(): Promise<number> {
     if (!existsSync(this.#nameFile)) return 0
-    const query = { all: true, filters: { label: [`${OWN_LABEL}=${this.#name()}`] } }
+    const query = { all: true, filters: { label: [`${OWN_LABEL}=${this.name}`] } }
     const found = await this.#told(
       'list containers',
       this.docker.ask<ListedContainer[]>('GET', '/containers/json', { query }),
@@ -174,7 +174,7 @@ export class Containers {
   }
 
   /** Of this machine's folder of attempts: two that share an engine leave each other's alone. */
-  #name(): string {
+  get name(): string {
     if (!existsSync(this.#nameFile)) {
       mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 })
       writeFileAtomic(this.#nameFile, randomText(16), { mode: 0o600 })
@@ -197,13 +197,3 @@ export class Containers {
     }
   }
 }
-
-/** Of an engine that takes calls and does not answer them. */
-export const unanswered = (address: string, doing: string, withinMs: number): ErrandError =>
-  new ErrandError(
-    'unavailable',
-    `Docker at ${address} hangs: it did not ${doing} within ${withinMs / 1000} s.`,
-    {
-      hint: 'Look what holds it up; a restart of Docker may help.',
-    },
-  )

@@ -24,6 +24,11 @@ export class MachineContainers implements ContainerMaker {
     this.#containers = new Containers(options)
   }
 
+  /** By which its containers are known at the engine. */
+  get name(): string {
+    return this.#containers.name
+  }
+
   get unusable(): string | undefined {
     return this.#unusable
   }

@@ -75,6 +75,16 @@ export function notReached(address: string, cause: unknown): ErrandError {
   })
 }
 
+/** Of an engine that takes calls and does not answer them. */
+export const unanswered = (address: string, doing: string, withinMs: number): ErrandError =>
+  new ErrandError(
+    'unavailable',
+    `Docker at ${address} hangs: it did not ${doing} within ${withinMs / 1000} s.`,
+    {
+      hint: 'Look what holds it up; a restart of Docker may help.',
+    },
+  )
+
 /** A pull fails by its answer or in the middle of it, with the same texts. */
 export function pullError(image: string, address: string, withAuth: boolean, error: unknown): Error {
   if (error instanceof ErrandError || isAbort(error)) return error as Error

@@ -135,7 +135,12 @@ export class Boxes {
   }
 
   /** The box of an attempt, whose files stand in that folder; `key` tells it from all others of this machine. */
-  box({ isolation, network, image }: BoxFacts, attempt: string, key: string, limits: AttemptLimits = {}): Box {
+  box(
+    { isolation, network, image }: BoxFacts,
+    attempt: string,
+    key: string,
+    limits: AttemptLimits = {},
+  ): Box {
     const { doors, containers } = this.#options
     // Doors of an earlier process are open, or will be: what stands behind them asks again.
     this.#resumed ??= doors?.resume().catch(() => undefined)

@@ -90,7 +90,9 @@ class ProcessDriver implements Driver {
     if (ending.type === 'start_failed') return { survives: (await this.#kept.box?.end()) === false }
     // Past a limit nothing is left alone, not even what has left the group.
     const isFailed = this.#attempt.cause?.type === 'failed'
-    return { survives: (await (isFailed ? this.#process.stop(0) : this.#process.sweep())) === false }
+    const gone = await (isFailed ? this.#process.stop(0) : this.#process.sweep())
+    const inside = isFailed ? await this.#kept.box?.end() : true
+    return { survives: gone === false || inside === false }
   }
 
   usage() {

@@ -1,0 +1,333 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { DockerApi } from '../../../test/support/docker/docker-api.ts'
+import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
+import { command, endOf, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import {
+  containerPlace,
+  IMAGE,
+  containersMissing as skip,
+} from '../../../test/support/runner/container-fixture.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+
+const inWorkspace = (path: string, file: string) => join(path, 'workspaces/run_test', file)
+
+function containerTest(what: string, body: (t: TestContext) => Promise<void>) {
+  test(what, { skip }, body)
+}
+
+containerTest('a step runs in the image that it names, in its workspace, and leaves nothing', async (t) => {
+  const here = containerPlace(t, { image: undefined })
+  const attempts = here.open()
+  const attempt = await attempts.start(
+    command('busybox | head -c 7; echo made >made; exit 4', { image: IMAGE }),
+    1,
+  )
+  const end = await endOf(attempt)
+  assert.deepEqual(
+    [end.outcome, end.exit_code, end.message],
+    ['failed', 4, 'The command ended with exit code 4.'],
+  )
+  assert.equal(await textOf(attempt), 'BusyBox')
+  assert.equal(readFileSync(inWorkspace(here.path, 'made'), 'utf8'), 'made\n')
+  const { held_by, peak_memory_bytes = 0, cpu_ms } = end.usage!
+  assert.match(held_by, /^cgroup_v[12]$/)
+  assert.ok(peak_memory_bytes > 50_000 && cpu_ms !== undefined, JSON.stringify(end.usage))
+  assert.deepEqual(await here.left(), [])
+  const box = join(here.path, 'attempts', attempt.spec.attempt_id, 'box')
+  assert.deepEqual(
+    readdirSync(box).filter((name) => /^(io|spec|name)/.test(name)),
+    [],
+  )
+  await attempts.close()
+})
+
+containerTest('its secrets are in its environment, and nowhere at the engine', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const spec = command('printf "%s" "$TOKEN" | wc -c; while [ ! -e go ]; do sleep 0.02; done', {
+    secrets: { TOKEN: { secret: 'token', type: 'env' } as never },
+  })
+  const attempt = await attempts.start(spec, 1, { TOKEN: 'hold-this-back' })
+  await until(async () => (await textOf(attempt)).includes('14'))
+  const [id] = await here.left()
+  const told = JSON.stringify(await new DockerApi().getContainer(id!).inspect())
+  assert.doesNotMatch(told, /hold-this-back/)
+  writeFileSync(inWorkspace(here.path, 'go'), '')
+  assert.equal((await endOf(attempt)).outcome, 'success')
+  await attempts.close()
+})
+
+for (const [what, spec, message] of [
+  [
+    'an image that no registry has',
+    { image: '127.0.0.1:1/none:1' },
+    /registry of 127\.0\.0\.1:1\/none:1 does not answer/,
+  ],
+  ['no image at all', { image: undefined }, /names no image/],
+] as const)
+  containerTest(`${what} is told before anything begins`, async (t) => {
+    const here = containerPlace(t, { image: undefined })
+    const attempts = here.open()
+    const told = await attempts
+      .start(command('true', spec), 1)
+      .then(endOf)
+      .then(({ outcome, reason, message }) => `${outcome} ${reason} ${message}`)
+      .catch((error) => error.message)
+    assert.match(told, message)
+    assert.deepEqual(await here.left(), [])
+    await attempts.close()
+  })
+
+containerTest('a program that the image does not have is a failure to start', async (t) => {
+  const here = containerPlace(t)
+  const box = here.boxes.box({ isolation: 'container', network: 'none', image: IMAGE }, here.path, 'program')
+  await box.prepare()
+  mkdirSync(join(here.path, 'work'))
+  const launch = { argv: ['no-such-program'], cwd: join(here.path, 'work'), env: { PATH: '/bin' } }
+  const { argv, cwd, env } = box.enclose(launch, { writable: [launch.cwd], readable: [] }, 'main')
+  const [code] = await once(spawn(argv[0]!, argv.slice(1), { cwd, env, stdio: 'ignore' }), 'exit')
+  assert.notEqual(code, 0)
+  assert.equal(box.began('main'), false)
+  assert.equal(box.whyNot?.('main'), `The program no-such-program is not in the image ${IMAGE}.`)
+  assert.equal(await box.end(), true)
+})
+
+containerTest('past its memory it is ended, with the figure', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const spec = command('awk \'BEGIN { s = "x"; while (1) s = s s }\'', {
+    limits: { memory_bytes: 32 * 1024 ** 2 },
+  })
+  const end = await endOf(await attempts.start(spec, 1))
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'oom'], JSON.stringify(end))
+  assert.match(end.message ?? '', /^Out of memory: its processes used \d+(\.\d+)? MB of 32 MB\.$/)
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+containerTest('its processes are limited, as are its cores', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const spec = command('i=0; while [ $i -lt 60 ]; do sleep 30 & i=$((i+1)); done; echo all', {
+    limits: { processes: 20, cpus: 64 },
+  })
+  const attempt = await attempts.start(spec, 1)
+  const end = await endOf(attempt)
+  assert.equal(end.outcome, 'failed', JSON.stringify(end))
+  assert.match(await textOf(attempt, 'stderr'), /can't fork/)
+  await attempts.close()
+})
+
+containerTest('canceled it has its grace and says its last, then all of it is gone', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const spec = command('trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.05; done')
+  const attempt = await attempts.start(spec, 1)
+  await until(async () => (await textOf(attempt)) === 'up\n')
+  attempt.cancel(60_000, 'canceled')
+  const end = await endOf(attempt)
+  assert.equal(end.outcome, 'canceled')
+  assert.equal(await textOf(attempt), 'up\nbye\n')
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+containerTest('one that heeds no signal is killed at the end of its time', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const spec = command('trap "" TERM; echo up; while :; do sleep 0.05; done')
+  const attempt = await attempts.start(spec, 1)
+  await until(async () => (await textOf(attempt)) === 'up\n')
+  attempt.cancel(50, 'canceled')
+  assert.equal((await endOf(attempt)).outcome, 'canceled')
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+containerTest('a container that somebody kills is told as killed', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const attempt = await attempts.start(command('echo up; while :; do sleep 0.05; done'), 1)
+  await until(async () => (await textOf(attempt)) === 'up\n')
+  const [id] = await here.left()
+  await new DockerApi().getContainer(id!).kill()
+  const end = await endOf(attempt)
+  assert.deepEqual(
+    [end.outcome, end.reason, end.signal],
+    ['failed', 'signal', 'SIGKILL'],
+    JSON.stringify(end),
+  )
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+/** A runner in a process of its own, whose steps run in containers. */
+const RUNNER = `
+import { MachineContainers } from ${JSON.stringify(new URL('machine-containers.ts', import.meta.url).href)}
+import { Boxes } from ${JSON.stringify(new URL('../sandbox/boxes.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
+import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
+const [path, image, spec] = process.argv.slice(1)
+const stateDir = path + '/sandbox'
+const mounts = { writable: [], readable: [] }
+const containers = new MachineContainers({ stateDir, env: process.env, image, mounts, hidden: [] })
+const bubblewrap = { type: 'unusable', why: '', hint: '' }
+const boxes = new Boxes({ stateDir, bubblewrap, least: 'container', network: 'none', hidden: [], containers })
+const attempts = openAttempts({
+  dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: builtinActionRegistry, boxes,
+})
+await attempts.recover()
+await attempts.start(JSON.parse(spec), 1)
+process.stdout.write('started')
+setInterval(() => {}, 1000)
+`
+
+/** Answers how to kill it, as a power cut would. */
+async function otherRunner(path: string, spec: AttemptSpec) {
+  const args = ['--input-type=module', '-e', RUNNER, path, IMAGE, JSON.stringify(spec)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = once(child, 'exit')
+  await once(child.stdout, 'data')
+  return async () => {
+    child.kill('SIGKILL')
+    await exited
+  }
+}
+
+const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+
+containerTest(
+  'a step outlives its runner: all that it says is there once, and its code is kept',
+  async (t) => {
+    const here = containerPlace(t)
+    const spec = command(
+      'i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; [ $i = 100 ] && while [ ! -e go ]; do sleep 0.02; done; done; exit 5',
+    )
+    const kill = await otherRunner(here.path, spec)
+    const stdout = join(here.path, 'attempts', spec.attempt_id, 'stdout')
+    await until(() => read(stdout).endsWith('\n100\n'))
+    await kill()
+    const attempts = here.open()
+    const [attempt] = await attempts.recover()
+    assert.equal(attempt!.ended, false)
+    writeFileSync(inWorkspace(here.path, 'go'), '')
+    const end = await endOf(attempt!)
+    assert.deepEqual([end.outcome, end.exit_code], ['failed', 5])
+    assert.equal(await textOf(attempt!), Array.from({ length: 300 }, (_, i) => `${i + 1}\n`).join(''))
+    assert.ok((end.usage?.peak_memory_bytes ?? 0) > 50_000)
+    assert.deepEqual(await here.left(), [])
+    await attempts.close()
+  },
+)
+
+containerTest('what ended while no runner was there has its code, and nothing of it is left', async (t) => {
+  const here = containerPlace(t)
+  const spec = command('echo up; while [ ! -e go ]; do sleep 0.02; done; echo late; exit 3')
+  const kill = await otherRunner(here.path, spec)
+  await until(() => read(join(here.path, 'attempts', spec.attempt_id, 'stdout')) === 'up\n')
+  await kill()
+  writeFileSync(inWorkspace(here.path, 'go'), '')
+  await until(() => read(join(here.path, 'attempts', spec.attempt_id, 'exit')) !== '')
+  assert.deepEqual(await here.left(), [])
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  const end = await endOf(attempt!)
+  assert.deepEqual([end.exit_code, await textOf(attempt!)], [3, 'up\nlate\n'])
+  await attempts.close()
+})
+
+containerTest('where the program outside is killed its container goes with the step', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const attempt = await attempts.start(command('echo up; while :; do sleep 0.05; done'), 1)
+  await until(async () => (await textOf(attempt)) === 'up\n')
+  const program = readdirSync('/proc').find(
+    (pid) =>
+      /^\d+$/.test(pid) &&
+      /container-program/.test(read(`/proc/${pid}/cmdline`)) &&
+      read(`/proc/${pid}/cmdline`).includes(here.path) &&
+      !read(`/proc/${pid}/cmdline`).startsWith('/bin/sh'),
+  )
+  process.kill(Number(program), 'SIGKILL')
+  const end = await endOf(attempt)
+  assert.deepEqual([end.outcome, end.signal], ['failed', 'SIGKILL'])
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+containerTest(
+  'what a crash has left is removed when a runner starts, and nothing that is held',
+  async (t) => {
+    const here = containerPlace(t)
+    const attempts = here.open()
+    const attempt = await attempts.start(command('echo up; while [ ! -e go ]; do sleep 0.02; done'), 1)
+    await until(async () => (await textOf(attempt)) === 'up\n')
+    const { Id } = await new DockerApi().client.ask<{ Id: string }>('POST', '/containers/create', {
+      body: {
+        Image: IMAGE,
+        Cmd: ['sh'],
+        Labels: { 'errand.box': here.containers.name, 'errand.box_folder': join(here.path, 'gone') },
+      },
+    })
+    await here.boxes.sweep()
+    const left = await here.left()
+    assert.ok(left.length === 1 && !left.includes(Id))
+    writeFileSync(inWorkspace(here.path, 'go'), '')
+    assert.equal((await endOf(attempt)).outcome, 'success')
+    await attempts.close()
+  },
+)
+
+containerTest('an engine that goes away in the middle loses nothing of the step', async (t) => {
+  const cable = await EngineCable.open(t)
+  const here = containerPlace(t, { env: { DOCKER_HOST: cable.address } })
+  const attempts = here.open()
+  const attempt = await attempts.start(
+    command('echo up; while [ ! -e go ]; do sleep 0.02; done; echo over; exit 6'),
+    1,
+  )
+  await until(async () => (await textOf(attempt)) === 'up\n' && cable.count(/\/wait$/) > 0)
+  cable.pull()
+  writeFileSync(inWorkspace(here.path, 'go'), '')
+  await until(async () => (await textOf(attempt)) === 'up\nover\n')
+  await until(() => read(join(here.path, 'attempts', attempt.spec.attempt_id, 'exit')) !== '')
+  cable.plug()
+  const end = await endOf(attempt)
+  assert.deepEqual([end.exit_code, await textOf(attempt)], [6, 'up\nover\n'])
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+containerTest('what the engine refuses is told as it says it', async (t) => {
+  const cable = await EngineCable.open(t)
+  const here = containerPlace(t, { env: { DOCKER_HOST: cable.address } })
+  const attempts = here.open()
+  assert.equal((await endOf(await attempts.start(command('true'), 1))).outcome, 'success')
+  cable.on(/^POST .*\/start$/, { status: 500, message: 'driver failed: no space left on device' })
+  const end = await endOf(await attempts.start(command('true'), 1))
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'start_failed'], JSON.stringify(end))
+  assert.match(end.message ?? '', /Docker could not start the container: its disk is full/)
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+test('no engine, one of another machine and one that hangs are told apart', async (t) => {
+  const unusable = async (env: Record<string, string>) => {
+    const { containers } = containerPlace(t, { env })
+    await containers.look()
+    return containers.unusable ?? 'usable'
+  }
+  assert.match(
+    await unusable({ DOCKER_HOST: 'unix:///nowhere/docker.sock' }),
+    /^Docker is not reachable at \/nowhere/,
+  )
+  assert.match(await unusable({ DOCKER_HOST: 'tcp://127.0.0.1:1' }), /another machine's/)
+  const cable = await EngineCable.open(t)
+  cable.on(/^GET \/info$/, 'held')
+  assert.match(await unusable({ DOCKER_HOST: cable.address }), /hangs: it did not tell of itself within 2 s/)
+})

@@ -1,0 +1,64 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import {
+  MachineContainers,
+  type MachineContainersOptions,
+} from '../../../src/runner/containers/machine-containers.ts'
+import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
+import type { Attempts } from '../../../src/runner/ports.ts'
+import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
+import { baseImage, dockerHere, labelled, noteMade, removeLabelled } from '../docker/docker.ts'
+import { type Place, place } from './attempt-fixture.ts'
+
+/** For tests: containers of attempts at the engine of this machine, of which nothing is left at the end. */
+
+export const containersMissing = await dockerHere()
+/** A small system, whose libc is none. */
+export const IMAGE = containersMissing ? '' : await baseImage('busybox:latest')
+
+export interface ContainerPlace extends Place {
+  containers: MachineContainers
+  boxes: Boxes
+  /** Attempts whose commands run in containers. */
+  open(options?: Partial<AttemptsOptions>): Attempts
+  /** Ids of what is at the engine. */
+  left(): Promise<string[]>
+}
+
+export const BOX_LABEL = 'errand.box'
+
+export function containerPlace(
+  t: TestContext,
+  options: Partial<MachineContainersOptions> & { path?: string } = {},
+): ContainerPlace {
+  const here = place()
+  const stateDir = join(options.path ?? here.path, 'sandbox')
+  mkdirSync(stateDir, { recursive: true })
+  const containers = new MachineContainers({
+    ...{ stateDir, env: process.env, image: IMAGE, hidden: [] },
+    mounts: { writable: [], readable: [] },
+    ...options,
+  })
+  const label = `${BOX_LABEL}=${containers.name}`
+  noteMade('label', label)
+  t.after(async () => {
+    await removeLabelled(label)
+    here[Symbol.dispose]()
+  })
+  const bubblewrap = { type: 'unusable', why: 'It is not asked for.', hint: '' } as const
+  const boxes = new Boxes({
+    stateDir,
+    bubblewrap,
+    least: 'container',
+    network: 'none',
+    hidden: [],
+    containers,
+  })
+  return {
+    ...{ path: here.path, containers, boxes },
+    open: (more) => here.open({ boxes, ...more }),
+    left: async () => (await labelled(label)).containers,
+    [Symbol.dispose]: () => here[Symbol.dispose](),
+  }
+}
