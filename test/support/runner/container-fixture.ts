@@ -7,6 +7,7 @@ import {
 } from '../../../src/runner/containers/machine-containers.ts'
 import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
 import type { Attempts } from '../../../src/runner/ports.ts'
+import type { Doors } from '../../../src/runner/proxy/doors.ts'
 import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
 import { baseImage, dockerHere, labelled, noteMade, removeLabelled } from '../docker/docker.ts'
 import { type Place, place } from './attempt-fixture.ts'
@@ -30,10 +31,10 @@ export const BOX_LABEL = 'errand.box'
 
 export function containerPlace(
   t: TestContext,
-  options: Partial<MachineContainersOptions> & { path?: string } = {},
+  { doors, ...options }: Partial<MachineContainersOptions> & { doors?: Doors } = {},
 ): ContainerPlace {
   const here = place()
-  const stateDir = join(options.path ?? here.path, 'sandbox')
+  const stateDir = join(here.path, 'sandbox')
   mkdirSync(stateDir, { recursive: true })
   const containers = new MachineContainers({
     ...{ stateDir, env: process.env, image: IMAGE, hidden: [] },
@@ -48,12 +49,8 @@ export function containerPlace(
   })
   const bubblewrap = { type: 'unusable', why: 'It is not asked for.', hint: '' } as const
   const boxes = new Boxes({
-    stateDir,
-    bubblewrap,
-    least: 'container',
-    network: 'none',
-    hidden: [],
-    containers,
+    ...{ stateDir, bubblewrap, least: 'container', hidden: [], containers, doors },
+    network: doors ? 'all' : 'none',
   })
   return {
     ...{ path: here.path, containers, boxes },
