@@ -75,7 +75,14 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     .find((each) => each?.family === 'IPv4' && !each.internal)?.address
   const variables = {
     NEEDLES: needles.map((each) => Buffer.from(each).toString('hex')).join('\n'),
-    PLACES: [data, join(data, 'local.json'), ...below(data), join(errand.home, '.errand'), other, homedir()].join('\n'),
+    PLACES: [
+      data,
+      join(data, 'local.json'),
+      ...below(data),
+      join(errand.home, '.errand'),
+      other,
+      homedir(),
+    ].join('\n'),
     HUB_PORT: url.port,
     MACHINE: machine ?? '127.0.0.2',
     MARKER: marker,
