@@ -17,7 +17,7 @@ import { launchOf, passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
 import { asksForBox, type Box } from '../sandbox/box.ts'
-import type { Boxes } from '../sandbox/boxes.ts'
+import type { Boxes, BoxFacts } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import type { MachineSecrets } from '../secrets/machine-secrets.ts'
 import { ChildDriver, type ChildDriverOptions } from './child-driver.ts'
@@ -133,11 +133,8 @@ export class LocalAttempts {
       if (!facts) return this.#process(order, action, secrets)
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
       const places = { writable: [cwd], readable: secrets?.files ?? [] }
-      return this.#process(order, action, secrets, {
-        box: found.box(facts, folder, `${key}-${spec.attempt_id}`, spec.limits),
-        ...{ places, folder },
-        network: facts.network,
-      })
+      const box = found.box(facts, folder, `${key}-${spec.attempt_id}`, spec.limits)
+      return this.#process(order, action, secrets, { box, places, folder, facts })
     } catch (error) {
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
       return this.#refused(order, failure(error), secrets)
@@ -148,7 +145,7 @@ export class LocalAttempts {
     order: LocalOrder,
     action: ActionOf<'process'>,
     secrets: AttemptSecrets | undefined,
-    box?: NonNullable<ChildDriverOptions['box']> & { network: Network },
+    box?: ChildDriverOptions['box'] & { facts: BoxFacts },
   ): Attempt {
     const { key: ownKey, cwd } = this.#options
     const { spec } = order
@@ -156,6 +153,7 @@ export class LocalAttempts {
     try {
       plan = action.prepare(secrets?.filledSpec ?? spec)
     } catch (error) {
+      if (box) rmSync(box.folder, { recursive: true, force: true })
       return this.#refused(order, failure(error), secrets)
     }
     const key = `${ownKey}/${spec.attempt_id}`
@@ -170,13 +168,10 @@ export class LocalAttempts {
     })
     const options = { launch, script: plan.script, box, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
-    const isolation = box && { isolation: box.box.isolation, network: box.network }
-    return this.#attempt(
-      order,
-      { output, cage: limits, driver, door: box?.box, isolation },
-      secrets,
-      box?.box,
-    )
+    const { isolation, network } = box?.facts ?? {}
+    const told = isolation && { isolation, network }
+    const more = { output, cage: limits, driver, door: box?.box, isolation: told }
+    return this.#attempt(order, more, secrets, box?.box)
   }
 
   /** One that ends so, once it is begun. */

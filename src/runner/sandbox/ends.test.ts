@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { processesOf } from '../../../test/support/programs.ts'
@@ -10,6 +11,7 @@ import { command, endOf, type Place, textOf, until } from '../../../test/support
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { listProcesses, procText, signal } from '../../platform/proc.ts'
+import { limitsHere } from '../limits/limit-keeper.ts'
 
 const skip = sandboxMissing()
 
@@ -232,6 +234,30 @@ test('one that forks until its limit is ended, with all that it forked', { skip 
   assert.deepEqual(processesOf(mark), [])
   await attempts.close()
 })
+
+test('a box stands in the cgroups of its attempt, with all that it starts', {
+  skip: skip || noCgroups(),
+}, async () => {
+  using here = boxPlace()
+  const limits = limitsHere(join(here.path, 'attempts'), {})
+  const attempts = here.open({ limits })
+  const mark = randomUUID()
+  const eats = `/usr/bin/perl -e 'my @a; push @a, "x" x 1000000 while 1' # ${mark}`
+  const cmd = `env -i /usr/bin/setsid -f /bin/sh -c '${eats.replaceAll("'", "'\\''")}'; while :; do sleep 0.1; done`
+  const attempt = await attempts.start(command(cmd, { limits: { memory_bytes: 64 * 1024 ** 2 } }), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'oom'], JSON.stringify(end))
+  assert.match(end.usage!.held_by!, /^cgroup/)
+  assert.deepEqual(processesOf(mark), [])
+  await attempts.close()
+})
+
+function noCgroups(): string | false {
+  const keeper = limitsHere(join(tmpdir(), randomUUID()), {})
+  const { choice } = keeper
+  keeper.close()
+  return choice.heldBy === 'watchdog' && `there are no cgroups: ${choice.why}`
+}
 
 test('a box that cannot be made is a failure to start, and not one of the program', { skip }, async () => {
   using here = boxPlace()
