@@ -1,4 +1,4 @@
-import { constants, type Stats } from 'node:fs'
+import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { relative, resolve, sep } from 'node:path'
 import { realPath } from './files.ts'
@@ -37,29 +37,41 @@ export async function withFolderBeneath<T>(
   }
 }
 
-/** Writes a whole file at `path`, seen from `folder`, in the place of one that is there. Throws the same. */
+/** Opens a file at `path`, seen from `folder`, with these flags of `open`. With `O_CREAT` it makes what is not there. Throws the same. */
+export async function openBeneath(
+  folder: string,
+  path: string,
+  flags: number,
+  mode?: number,
+): Promise<FileHandle> {
+  const names = namesBeneath(folder, path)
+  const name = names.pop()
+  if (name === undefined) throw new LeadsOut('it is a folder')
+  return await withFolderBeneath(folder, names.join(sep), async (place) => {
+    // One that waits for a reader or a writer, as a pipe does, is not waited for.
+    const careful = flags | constants.O_NOFOLLOW | constants.O_NONBLOCK
+    const file = await open(`${place}/${name}`, careful, mode).catch(noLink)
+    if ((await file.stat()).isFile()) return file
+    await file.close()
+    throw new LeadsOut('it is no file')
+  })
+}
+
+/** Writes a whole file there, in the place of one that is there. Throws the same. */
 export async function writeBeneath(
   folder: string,
   path: string,
   content: string | Uint8Array,
   { mode, signal }: { mode: number; signal?: AbortSignal },
 ): Promise<void> {
-  const names = namesBeneath(folder, path)
-  const name = names.pop()
-  if (name === undefined) throw new LeadsOut('it is a folder')
-  await withFolderBeneath(folder, names.join(sep), async (place) => {
-    // One that waits for a reader, as a pipe does, is not waited for.
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK
-    const file = await open(`${place}/${name}`, flags, mode).catch(noLink)
-    try {
-      mustBeFile(await file.stat())
-      await file.truncate()
-      await file.writeFile(content, { signal })
-      await file.chmod(mode)
-    } finally {
-      await file.close()
-    }
-  })
+  const file = await openBeneath(folder, path, constants.O_WRONLY | constants.O_CREAT, mode)
+  try {
+    await file.truncate()
+    await file.writeFile(content, { signal })
+    await file.chmod(mode)
+  } finally {
+    await file.close()
+  }
 }
 
 /** The parts of a path below the folder. Throws `LeadsOut`. */
@@ -96,8 +108,4 @@ function noLink(error: unknown): never {
   if (code === 'ELOOP') throw new LeadsOut('it is a link')
   if (code === 'ENXIO') throw new LeadsOut('it is no file')
   throw error
-}
-
-function mustBeFile(stat: Stats): void {
-  if (!stat.isFile()) throw new LeadsOut('it is no file')
 }

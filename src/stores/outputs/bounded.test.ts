@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { it } from 'node:test'
 import { sha256, tempFolder } from '../../../test/support/stores/output-store-conformance.ts'
 import { testAttempt } from '../../../test/support/stores/outputs-fixture.ts'
+import { outputFileName } from '../../contract/ids.ts'
 import { BoundedOutputStore } from './bounded.ts'
 
 it('keeps small output in memory and makes no folder', async (t) => {
@@ -106,4 +115,28 @@ it('takes 200 MB with memory flat', async (t) => {
   assert.deepEqual([end.length, end.sha256], [total, hash.digest('hex')])
   assert.equal(statSync(end.file!).size, total)
   assert.ok(peak - before < 50 * 1024 * 1024, `it grew by ${Math.round((peak - before) / 1024 / 1024)} MiB`)
+})
+
+it('puts the output of a step in a box into its file by no link, and where that leads stays as it was', {
+  skip: process.platform !== 'linux' && 'it takes Linux',
+}, async (t) => {
+  const folder = tempFolder(t)
+  const cwd = path.join(folder, 'inside')
+  mkdirSync(path.join(cwd, 'out'), { recursive: true })
+  writeFileSync(path.join(folder, 'kept'), 'as it was')
+  const store = new BoundedOutputStore({ spillDir: path.join(folder, 'spill'), cwd })
+  t.after(() => store.close())
+  const boxed = (id: string) => {
+    const spec = testAttempt(id, { output_path: 'out' })
+    store.begin({ ...spec, isolation: 'sandbox' })
+    return spec
+  }
+  boxed('run_a.1')
+  symlinkSync(path.join(folder, 'kept'), path.join(cwd, 'out', outputFileName(boxed('run_a.2'), 'stderr')))
+  assert.equal(await store.append('run_a.1', 'stdout', 0, Buffer.from('said')), 4)
+  assert.equal((await store.read('run_a.1', 'stdout', 0, 4)).toString(), 'said')
+  const { file } = await store.seal('run_a.1', 'stdout', true)
+  assert.equal(readFileSync(file!, 'utf8'), 'said')
+  await assert.rejects(store.append('run_a.2', 'stderr', 0, Buffer.from('taken over')), /it is a link/)
+  assert.equal(readFileSync(path.join(folder, 'kept'), 'utf8'), 'as it was')
 })

@@ -34,6 +34,8 @@ export class BoundedOutputStore implements OutputStore {
   readonly #maxEndedBytes: number
   /** Those below an `output_path`. */
   readonly #files = new OpenFiles(MAX_OPEN_FILES)
+  /** Those of them that steps in boxes might lead elsewhere. */
+  readonly #apart: OpenFiles
   readonly #spills = new OpenFiles(MAX_OPEN_FILES, PRIVATE_FOLDER)
   /** Attempts whose args say something about output. */
   readonly #specs = new Map<string, AttemptSpec>()
@@ -45,6 +47,7 @@ export class BoundedOutputStore implements OutputStore {
   constructor(options: BoundedOutputOptions) {
     this.#spillDir = path.resolve(options.spillDir)
     this.#cwd = options.cwd ?? process.cwd()
+    this.#apart = new OpenFiles(MAX_OPEN_FILES, undefined, this.#cwd)
     this.#maxEndedBytes = options.maxEndedBytes ?? MAX_ENDED_BYTES
   }
 
@@ -103,6 +106,7 @@ export class BoundedOutputStore implements OutputStore {
 
   async close(): Promise<void> {
     await this.#files.closeAll()
+    await this.#apart.closeAll()
     await this.#spills.closeAll()
   }
 
@@ -113,13 +117,16 @@ export class BoundedOutputStore implements OutputStore {
     const spec = this.#specs.get(attemptId)
     const { output_path: folder, max_output_bytes: max } = spec?.args ?? {}
     if (kept === undefined && spec !== undefined && typeof folder === 'string')
-      return this.#set(
-        key,
-        new StreamFile(this.#files, path.resolve(this.#cwd, folder, outputFileName(spec, stream)), 'rewrite'),
-      )
+      return this.#set(key, this.#placed(spec, path.resolve(this.#cwd, folder, outputFileName(spec, stream))))
     const limit = typeof max === 'number' ? max : DEFAULT_MAX_OUTPUT_BYTES
     if ((kept?.length ?? 0) + bytes > limit) return this.#spill(key, kept)
     return kept ?? this.#set(key, new MemoryStream())
+  }
+
+  #placed({ isolation, action }: AttemptSpec, file: string): StreamFile {
+    const isBoxed = (isolation !== undefined && isolation !== 'none') || action === 'agent.run'
+    const files = isBoxed && file.startsWith(this.#cwd + path.sep) ? this.#apart : this.#files
+    return new StreamFile(files, file, 'rewrite')
   }
 
   async #spill(key: string, kept: MemoryStream | undefined): Promise<StreamFile> {

@@ -1,5 +1,7 @@
+import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import path from 'node:path'
+import { openBeneath } from '../../platform/beneath.ts'
 import { makeFolder } from '../../platform/files.ts'
 
 /** `write` makes the file and its folder; `rewrite` empties it too, at its opening here. */
@@ -19,12 +21,17 @@ interface OpenFile {
 export class OpenFiles {
   readonly #max: number
   readonly #folderMode: number | undefined
+  readonly #beneath: string | undefined
   readonly #files = new Map<string, OpenFile>()
 
-  /** `folderMode`: of the folders it makes; else what the umask leaves. */
-  constructor(max: number, folderMode?: number) {
+  /**
+   * `folderMode`: of the folders it makes; else what the umask leaves. `beneath`: a folder that others may change meanwhile, and
+   * that all of its files stand in, through no link.
+   */
+  constructor(max: number, folderMode?: number, beneath?: string) {
     this.#max = max
     this.#folderMode = folderMode
+    this.#beneath = beneath
   }
 
   get size(): number {
@@ -35,7 +42,10 @@ export class OpenFiles {
   async use<T>(file: string, opening: Opening, work: (handle: FileHandle) => Promise<T>): Promise<T> {
     const key = keyOf(file, opening === 'read')
     const entry = this.#files.get(key) ?? {
-      handle: openFile(file, opening, this.#folderMode),
+      handle:
+        this.#beneath === undefined
+          ? openFile(file, opening, this.#folderMode)
+          : openBeneath(this.#beneath, file, FLAGS[opening]),
       users: 0,
       dropped: false,
     }
@@ -87,6 +97,9 @@ export class OpenFiles {
 }
 
 const keyOf = (file: string, read: boolean): string => `${read ? 'r' : 'w'} ${file}`
+
+const { O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_TRUNC } = constants
+const FLAGS = { read: O_RDONLY, write: O_RDWR | O_CREAT, rewrite: O_WRONLY | O_CREAT | O_TRUNC }
 
 async function openFile(file: string, opening: Opening, mode: number | undefined): Promise<FileHandle> {
   if (opening === 'read') return open(file, 'r')
