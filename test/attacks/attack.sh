@@ -10,6 +10,12 @@ try() {
   if "$@" >/dev/null 2>&1 </dev/null; then reached "$what"; fi
 }
 
+# What has been possible is taken back.
+written() { touch "$1" && rm -f "$1"; }
+mounted() {
+  mkdir -p "$PWD/mounted" && mount -t tmpfs none "$PWD/mounted" && umount "$PWD/mounted"
+}
+
 # Whether a folder holds more than what leads to the folders of this box.
 others() {
   for entry in "$1"/* "$1"/.[!.]*; do
@@ -35,7 +41,7 @@ done
 try 'a socket beside the door' sh -c 'find / -xdev -type s 2>/dev/null | grep -v "^/run/errand/proxy$" | grep -v "^$PWD/" | grep -v "/tmp/" | grep .'
 try 'an abstract socket of the machine' grep -q ' @/' /proc/net/unix
 for place in /usr/errand-was-here /etc/errand-was-here /bin/errand-was-here /run/errand/errand-was-here /errand-was-here /lib/errand-was-here; do
-  try "writing $place" touch "$place"
+  try "writing $place" written "$place"
 done
 
 # Processes of others, and rights.
@@ -45,9 +51,9 @@ try 'no no-new-privileges' sh -c '! grep -q "^NoNewPrivs:.1$" /proc/self/status'
 try 'no filter of system calls' sh -c '! grep -q "^Seccomp:.2$" /proc/self/status'
 try 'a user namespace' unshare -U true
 try 'a mount namespace' unshare -m true
-try 'a mount' mount -t tmpfs none /mnt
+try 'a mount' mounted
 try 'the namespaces of the first process' nsenter -t 1 -m true
-try 'a device' sh -c 'mknod "$PWD/device" b 8 0 || mknod /tmp/device b 8 0'
+try 'a device' sh -c 'mknod "$PWD/device" b 8 0 && rm "$PWD/device"'
 
 perl - <<'END'
 use strict; use warnings; no warnings qw(once portable);

@@ -30,6 +30,8 @@ interface Target {
 
 /** A hub with its runner, keys of its own, and another run on it that goes on meanwhile, with a workspace and a secret. */
 async function target(t: TestContext, more: Record<string, string>): Promise<Target> {
+  const marker = `errand-left-${randomBytes(8).toString('hex')}`
+  t.after(() => left(marker))
   const errand = errandCommand(t)
   const work = join(errand.home, 'work')
   mkdirSync(work)
@@ -55,7 +57,9 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     0,
   )
   const other = join(errand.home, 'other.yaml')
-  const command = `echo ${text} > found.txt; echo ${text}; echo ready; sleep 3600`
+  // It ends with the test, whatever becomes of the hub.
+  const gone = errand.home
+  const command = `echo ${text} > found.txt; echo ${text}; echo ready; while [ -e ${gone} ]; do sleep 0.1; done`
   writeFileSync(
     other,
     `version: v0.1\nname: other\nsteps: [{name: a, action: cmd.run, secrets: [OTHER], args: {cmd: "${command}"}}]\n`,
@@ -69,7 +73,6 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     env.GITHUB_TOKEN,
     ...Object.values(more).filter((each) => each.startsWith('sk-kept-')),
   ]
-  const marker = `errand-left-${randomBytes(8).toString('hex')}`
   const machine = Object.values(networkInterfaces())
     .flat()
     .find((each) => each?.family === 'IPv4' && !each.internal)?.address
