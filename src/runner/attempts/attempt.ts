@@ -4,10 +4,9 @@ import { messageOf } from '../../contract/errors.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt } from '../ports.ts'
-import type { Box } from '../sandbox/box.ts'
 import { AttemptState } from './attempt-state.ts'
 import type { Driven, Driver, Over } from './driver.ts'
-import { HostReports } from './host-reports.ts'
+import { HostReports, type ReadDoor } from './host-reports.ts'
 import type { AttemptJournal } from './journal.ts'
 import { type AttemptOutput, measuredEnd } from './measured-end.ts'
 import { callAt, type Polled, type Poller } from './timers.ts'
@@ -29,7 +28,7 @@ export interface AttemptOptions {
   /** The cage that its processes run in; absent: nothing that this machine limits by itself. */
   cage?: AttemptLimiter
   /** What tells of the hosts that its box asked for; absent: it has none. */
-  door?: Pick<Box, 'told' | 'close'>
+  door?: ReadDoor
   masker?: Masker
   /** In words, which secrets of the step are not hidden, or not in all forms. */
   warnings: readonly string[]

@@ -4,18 +4,24 @@ import type { Told } from '../proxy/rules.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { AttemptJournal } from './journal.ts'
 
+/** The door of a box, as its attempt reads it. */
+export interface ReadDoor extends Pick<Box, 'told' | 'close'> {
+  /** All of it is read; absent: others read it, too. */
+  spent?(): Promise<void>
+}
+
 /**
  * Reports the hosts that the box of an attempt was refused or has used, each once also over restarts: what its door has told is
  * read from the start, and of that so many are known as the journal holds.
  */
 export class HostReports {
   readonly #journal: AttemptJournal
-  readonly #door: Pick<Box, 'told' | 'close'>
+  readonly #door: ReadDoor
   readonly #masker: Masker | undefined
   #offset = 0
   #known: number
 
-  constructor(journal: AttemptJournal, door: Pick<Box, 'told' | 'close'>, masker: Masker | undefined) {
+  constructor(journal: AttemptJournal, door: ReadDoor, masker: Masker | undefined) {
     this.#journal = journal
     this.#door = door
     this.#masker = masker
@@ -38,6 +44,7 @@ export class HostReports {
     // A proxy that does not answer keeps no attempt from its end.
     await this.#door.close().catch(() => undefined)
     this.look()
+    await this.#door.spent?.().catch(() => undefined)
   }
 
   #reported(line: Told): NetworkReport | undefined {

@@ -169,8 +169,8 @@ export class LocalAttempts {
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
     const { isolation, network } = box?.facts ?? {}
     const told = isolation && { isolation, network }
-    const more = { output, cage: limits, driver, door: box?.box, isolation: told }
-    return this.#attempt(order, more, secrets, box?.box)
+    const door = box && readOnce(box.box)
+    return this.#attempt(order, { output, cage: limits, driver, door, isolation: told }, secrets)
   }
 
   /** One that ends so, once it is begun. */
@@ -187,7 +187,6 @@ export class LocalAttempts {
     { spec, epoch }: LocalOrder,
     more: Pick<AttemptOptions, 'output' | 'cage' | 'driver' | 'door' | 'isolation'>,
     secrets: AttemptSecrets | undefined,
-    box?: Box,
   ): Attempt {
     return new Attempt({
       ...more,
@@ -199,7 +198,7 @@ export class LocalAttempts {
       timeoutGraceMs: this.#options.graceMs,
       path: 'this process',
       dropSecrets: () => secrets?.discard(),
-      remove: async () => await box?.remove(),
+      remove: async () => undefined,
       onReleased: () => undefined,
     })
   }
@@ -210,6 +209,13 @@ export class LocalAttempts {
     return this.#scopes
   }
 }
+
+/** The door of a box that nobody reads after its attempt. */
+const readOnce = (box: Box): AttemptOptions['door'] => ({
+  told: (offset) => box.told(offset),
+  close: () => box.close(),
+  spent: () => box.remove(),
+})
 
 /** Carries out nothing. */
 class RefusingDriver implements Driver {

@@ -266,6 +266,15 @@ test('a proxy without doors ends by itself, and the next door has another', asyn
   assert.equal(await answers(await proxy.open('two', 'all')), 502)
 })
 
+test('a proxy whose folder is removed ends', async (t) => {
+  const proxy = proxyFixture(t)
+  await proxy.open('one', 'all')
+  const pid = proxy.pid()
+  proxy.doors.stop()
+  rmSync(proxy.folder, { recursive: true })
+  await until(() => processStat(pid) === undefined)
+})
+
 test('no door leads to the hub, whatever is allowed', async (t) => {
   const proxy = proxyFixture(t, { never: ['hub.test:80'] })
   const port = await webServer(t, (_request, response) => response.end('reached'))

@@ -246,6 +246,8 @@ export class Doors {
       watch.once('error', reject)
       watch.once('response', (response) => {
         watch.on('error', () => undefined)
+        // From now on nothing waits for it.
+        response.socket.unref()
         response.on('error', () => undefined).resume()
         // Until then somebody waits for it.
         response.socket.unref()

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
-import { takePidLock } from '../../platform/pid-lock.ts'
+import { lockHolder, takePidLock } from '../../platform/pid-lock.ts'
 import { procText } from '../../platform/proc.ts'
 import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
 import { systemLookup } from '../sources/server-addresses.ts'
@@ -45,11 +45,18 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   })
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, end)
   await server.start()
+  setInterval(() => {
+    // Its folder was removed, with all that stood behind its doors.
+    if (lockHolder(join(options.folder, 'lock'))?.pid !== process.pid) end()
+  }, FOLDER_LOOK_MS).unref()
 }
 
 const ALONE_MS = 10 * 60_000
 /** That are written to the log. */
 const MOST_FAULTS = 100
+/** Without doors and a runner. */
+const UNWATCHED_MS = 2_000
+const FOLDER_LOOK_MS = 3_000
 /** Nobody watches over it, and nothing passes: its runner is gone for good, and what stood behind its doors with it. */
 const FORGOTTEN_MS = 24 * 60 * 60_000
 /** Descriptors that are not of connections. */
@@ -203,7 +210,8 @@ class ProxyServer {
     clearTimeout(this.#alone)
     if (this.#ended || (this.#doors.size > 0 && this.#watchers.size > 0)) return
     const { aloneMs = ALONE_MS } = this.#options
-    const waitMs = this.#doors.size === 0 ? aloneMs : FORGOTTEN_MS
+    const withoutDoors = this.#watchers.size === 0 ? Math.min(aloneMs, UNWATCHED_MS) : aloneMs
+    const waitMs = this.#doors.size === 0 ? withoutDoors : FORGOTTEN_MS
     this.#alone = setTimeout(() => {
       if (this.#openCount() === 0) this.#options.onEnd()
       else this.#changed()
