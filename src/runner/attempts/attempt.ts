@@ -27,7 +27,7 @@ export interface AttemptOptions {
   isolation?: Pick<Extract<AttemptReport, { type: 'started' }>, 'isolation' | 'network'>
   /** The cage that its processes run in; absent: nothing that this machine limits by itself. */
   cage?: AttemptLimiter
-  /** What tells of the hosts that its box asked for; absent: it has none. */
+  /** The door of its box, which tells of hosts; absent: it has none. */
   door?: ReadDoor
   masker?: Masker
   /** In words, which secrets of the step are not hidden, or not in all forms. */

@@ -1,5 +1,5 @@
 /**
- * What the first bytes of a client say: TLS, with the name of the server that it asks for (SNI; absent where it names none); too
+ * The meaning of a client's first bytes: TLS, with the name of the server that it asks for (SNI; absent where it names none); too
  * few yet; or something else. RFC 8446 section 4.1.2, RFC 6066 section 3.
  */
 export type Hello = { type: 'tls'; name?: string } | { type: 'more' } | { type: 'other' }

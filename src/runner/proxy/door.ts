@@ -9,7 +9,7 @@ import { type Dial, Egress } from './egress.ts'
 import { DoorRules, type Told } from './rules.ts'
 import { shutDoor, Teller } from './telling.ts'
 
-/** What answers the requests of a door for its services of models. */
+/** The one who answers the requests of a door for its services of models. */
 export interface ModelRequests {
   handle(
     request: IncomingMessage,

@@ -32,7 +32,7 @@ export interface DoorsOptions {
   log?(message: string): void
 }
 
-/** What a box has of its door. */
+/** The part of a door that its box has. */
 export interface OpenDoor {
   /** Stands in it at `/run/errand`, and cannot be written to there. */
   folder: string

@@ -68,7 +68,7 @@ export class Egress {
   /** Connections to others, which end with the door. */
   readonly #open = new Set<Duplex>()
   readonly #targets = new WeakMap<object, Target>()
-  /** What comes by a tunnel to port 80. */
+  /** Takes what comes by a tunnel to port 80. */
   readonly #tunneled = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) =>
     this.#forward(this.#targets.get(request.socket)!, request.url ?? '', request, response),
   )

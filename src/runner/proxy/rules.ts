@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { Network } from '../../contract/isolation.ts'
 
 /**
- * What the runner and its proxy tell one another, in a folder for each door (`<state>/proxy/doors/<id>/`): the runner writes
+ * All that the runner and its proxy tell one another, in a folder for each door (`<state>/proxy/doors/<id>/`): the runner writes
  * `rules.json` (mode 0600, it holds keys), the proxy appends to `told.jsonl`. In the folder `in` there is the socket `proxy`, and
  * nothing else: that folder alone stands in a box, as `/run/errand`. Which socket a request comes by says whose it is.
  */
@@ -15,7 +15,7 @@ export const ModelRule = z.object({
   shape: z.enum(['messages', 'openai']),
   /** Base URL; what follows `/model/<name>` is appended. */
   upstream: z.url({ protocol: /^https?$/ }),
-  /** What the attempt has instead of the key, unlike that of any other attempt. */
+  /** The text that the attempt has instead of the key, unlike that of any other attempt. */
   sentinel: z.string().min(16),
   /** The header that the key is sent in, as `x-api-key` or as `Authorization: Bearer`. */
   header: z.enum(['x-api-key', 'bearer']),

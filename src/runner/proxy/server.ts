@@ -16,7 +16,7 @@ export interface ProxyOptions {
   /** Its state: `control`, `doors`. Of this process alone. */
   folder: string
   version: string
-  /** It ends when it had no door for so long (default: ten minutes). */
+  /** The proxy ends when it had no door for so long (default: ten minutes). */
   aloneMs?: number
   lookup?: Lookup
   dial?: Dial
@@ -205,7 +205,7 @@ class ProxyServer {
     return [...this.#doors.values()].reduce((sum, door) => sum + door.open, 0)
   }
 
-  /** It ends some time after its last door was shut, or its last runner was seen. */
+  /** The process ends some time after its last door was shut, or its last runner was seen. */
   #changed(): void {
     clearTimeout(this.#alone)
     if (this.#ended || (this.#doors.size > 0 && this.#watchers.size > 0)) return

@@ -22,7 +22,7 @@ const MOST_REFUSALS = 200
 /** Hosts that are counted by their name; all others together. */
 const MOST_HOSTS = 200
 const OTHERS = '(others)'
-/** What is refused within a second is joined for so many hosts; past that it is counted with the others. */
+/** Hosts whose refusals are joined at a time; those of more are counted with the others. */
 const MOST_JOINED = 1_000
 const COUNTED_EVERY_MS = 1_000
 
@@ -101,7 +101,7 @@ export class Teller {
     this.#counting ??= setTimeout(() => this.#keep(), COUNTED_EVERY_MS).unref()
   }
 
-  /** What is left to tell. `used`: of the whole time, as the door is closed. */
+  /** Tells what is left. `used`: of the whole time, as the door is closed. */
   close({ used }: { used: boolean }): void {
     for (const { timer } of this.#joined.values()) clearTimeout(timer)
     clearTimeout(this.#counting)

@@ -3,7 +3,7 @@ import type { Doors, OpenDoor } from '../proxy/doors.ts'
 import type { DoorRules, ModelRule } from '../proxy/rules.ts'
 import type { ToldSince } from '../proxy/telling.ts'
 
-/** What an attempt asks of its door, beside its network. */
+/** All that an attempt asks of its door, beside its network. */
 export interface DoorAsked {
   models?: readonly ModelRule[]
   budget?: DoorRules['budget']

@@ -5,7 +5,7 @@ import { DOOR_INSIDE, DOOR_PORT } from '../proxy/rules.ts'
 export const BRIDGE_NAMES: readonly string[] = ['socat', 'errand-bridge']
 /** Connections at a time, each of which is a process of socat; what comes beyond waits. */
 const MOST_CONNECTIONS = 256
-/** What has half closed may be answered for a day. */
+/** A connection that has half closed may be answered for a day. */
 const HALF_CLOSED_SECONDS = 24 * 60 * 60
 const SOCAT_BYTES = 64 * 1024
 
@@ -30,7 +30,7 @@ listener.maxConnections = ${MOST_CONNECTIONS}
 listener.listen(${DOOR_PORT}, '127.0.0.1')
 `
 
-/** What carries connections of a box to its door: the words of its command, and what must stand in the box for it. */
+/** The carrier of connections of a box to its door: the words of its command, and what must stand in the box for it. */
 export interface Bridge {
   command: readonly string[]
   readable: readonly string[]
