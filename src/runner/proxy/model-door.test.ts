@@ -209,6 +209,7 @@ describe('a door to models', () => {
         body.slice(0, 20),
       )
     assert.equal((await asked(alone)).status, 400)
+    assert.equal((await asked({ model: 'x'.repeat(5000) })).status, 400)
     assert.equal((await asked('{}')).status, 400)
     assert.deepEqual(service.seen, [])
     assert.equal((await asked('{"model":"claude-haiku-4-5"}')).status, 200)

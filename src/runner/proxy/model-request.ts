@@ -98,6 +98,8 @@ const limitsOf: Readonly<Record<Api, readonly string[]>> = {
   responses: ['max_output_tokens'],
   chat: ['max_completion_tokens', 'max_tokens'],
 }
+const MOST_NAME = 200
+
 /** Fields that are read here, and so must be the ones that the service reads. */
 const READ = ['model', 'stream', 'stream_options', 'background', 'service_tier', 'speed', 'n', 'thinking']
 
@@ -115,10 +117,12 @@ export function readAsked(
   const odd = [...READ, ...limits].find((name) => json.hasOtherSpelling(name))
   if (odd !== undefined) return bad(`the field "${odd}" is spelled otherwise`)
   const model = typeof json.value.model === 'string' ? json.value.model : undefined
+  // It is told with each request.
+  if (model !== undefined && model.length > MOST_NAME) return bad('the name of the model is too long')
   if (rule.models !== undefined && (model === undefined || !rule.models.includes(model)))
     return {
       status: NOT_AGAIN,
-      message: `The model ${model === undefined ? 'that was asked for' : `"${model.slice(0, 200)}"`} may not be used in this run. Allowed are: ${rule.models.join(', ')}.`,
+      message: `The model ${model === undefined ? 'that was asked for' : `"${model}"`} may not be used in this run. Allowed are: ${rule.models.join(', ')}.`,
       why: 'model_not_allowed',
     }
   // Its tokens would be used after its answer, unseen.
@@ -138,7 +142,7 @@ export function noPrice(
   model: string | undefined,
   price: Price | undefined,
 ): Refusal | undefined {
-  const name = model === undefined ? 'A request without a model' : `The model "${model.slice(0, 200)}"`
+  const name = model === undefined ? 'A request without a model' : `The model "${model}"`
   if (price === undefined)
     return {
       status: NOT_AGAIN,
