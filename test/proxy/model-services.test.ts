@@ -12,7 +12,8 @@ import { describe, it, type TestContext } from 'node:test'
 import fc from 'fast-check'
 import { socketPath } from '../../src/platform/socket-path.ts'
 import { JsonBody } from '../../src/runner/proxy/request-body.ts'
-import type { ModelRule } from '../../src/runner/proxy/rules.ts'
+import type { DoorRules, ModelRule } from '../../src/runner/proxy/rules.ts'
+import { checkedLookup } from '../../src/runner/proxy/upstream.ts'
 import { sumTold } from '../../src/runner/proxy/usage-count.ts'
 import { until } from '../support/builtin-bench.ts'
 import {
@@ -264,6 +265,70 @@ describe('a service of models by TLS', () => {
     assert.equal(refused.statusCode, 502)
     assert.match(await text(refused), /the proxy 127\.0\.0\.1:\d+ answered 407 for localhost/)
     assert.equal(seen.length, 1)
+  })
+})
+
+describe('a service of models that a step has named', () => {
+  const target = (host: string, port = 443) => ({ host, port })
+  const rules = (network: DoorRules['network'], never: string[] = []): DoorRules => ({
+    ...{ version: 1, key: 'k', network, never, models: [], budget: {} },
+  })
+  const names: Record<string, string[]> = {
+    'good.test': ['93.184.215.14', '2606:2800:21f:cb07:6820:80da:af6b:8b2c'],
+    'half.test': ['93.184.215.14', '10.0.0.1'],
+    'lan.test': ['10.0.0.1'],
+    'hub.test': ['93.184.215.20'],
+  }
+  const look = checkedLookup(async (host) => names[host] ?? ['127.0.0.1'])
+
+  it('is on the public internet, or where the network has opened a private place', async () => {
+    assert.deepEqual(await look(target('good.test', 8443), rules('models')), names['good.test'])
+    assert.deepEqual(await look(target('93.184.215.14'), rules('models')), ['93.184.215.14'])
+    const opened = rules({ allow: ['lan.test:8000@private', 'loop.test@private'] })
+    assert.deepEqual(await look(target('lan.test', 8000), opened), ['10.0.0.1'])
+    const closed: [host: string, port: number, rules: DoorRules][] = [
+      ['lan.test', 8000, rules('all')],
+      ['lan.test', 8001, opened],
+      ['half.test', 443, rules('all')],
+      ['loop.test', 443, opened],
+      ['127.0.0.1', 443, rules('models')],
+      ['::ffff:7f00:1', 443, rules('models')],
+      ['169.254.169.254', 80, rules('models')],
+      ['fd00:ec2::254', 80, opened],
+    ]
+    for (const [host, port, given] of closed)
+      await assert.rejects(look(target(host, port), given), { why: 'private_address' }, host)
+    await assert.rejects(look(target('hub.test', 3000), rules('all', ['hub.test:3000'])), {
+      why: 'own_address',
+    })
+  })
+
+  it('is not reached elsewhere, in whatever form it is written', async () => {
+    await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 1 })))
+    const { port } = new URL(service.url)
+    for (const host of [
+      '127.0.0.1',
+      'localhost',
+      '0x7f.1',
+      '2130706433',
+      '[::ffff:127.0.0.1]',
+      '0.0.0.0',
+      '127.0.0.1.',
+    ]) {
+      await using door = await openDoor({ rules: [{ upstream: `http://${host}:${port}`, checked: true }] })
+      const answer = await ask(door.url(), '/v1/messages', { body: messages() })
+      assert.equal(answer.status, 400, host)
+      assert.match(
+        answer.json.error?.message ?? '',
+        /a step may not reach .*: its address is not on the public/,
+      )
+      assert.deepEqual(
+        door.of('refused').map(({ why }) => why),
+        ['private_address'],
+      )
+      assert.equal(door.of('answered')[0]?.tokens.input, 0)
+    }
+    assert.deepEqual(service.seen, [])
   })
 })
 

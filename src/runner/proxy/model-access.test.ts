@@ -132,6 +132,34 @@ describe('the way of an agent to its models', () => {
     assert.deepEqual(access('claude_code', { ANTHROPIC_BASE_URL: 'http://x.example' }).rules, [])
   })
 
+  it('sends no key of the machine where a step says, and has such a place checked', () => {
+    const machine = { ANTHROPIC_API_KEY: 'the machine’s', ANTHROPIC_AUTH_TOKEN: '' }
+    const mine = { ANTHROPIC_BASE_URL: 'http://169.254.169.254/v1' }
+    assert.throws(() => access('claude_code', { ...machine, ...mine }, { machine, step: mine }), {
+      code: 'invalid_argument',
+      message: "The step sets ANTHROPIC_BASE_URL, and the machine's own ANTHROPIC_API_KEY is not sent there.",
+    })
+    const withKey = { ...mine, CLAUDE_CODE_OAUTH_TOKEN: 'the step’s' }
+    const [rule] = access('claude_code', { ...machine, ...withKey }, { machine, step: withKey }).rules
+    assert.deepEqual([rule?.key, rule?.checked, rule?.proxy], ['the step’s', true, undefined])
+    // The place that the machine goes to anyway is none of the step's.
+    const same = { ANTHROPIC_BASE_URL: 'https://api.anthropic.com/' }
+    const [usual] = access('claude_code', { ...machine, ...same }, { machine, step: same }).rules
+    assert.deepEqual([usual?.key, usual?.checked], ['the machine’s', undefined])
+    const gateway = { ...machine, ANTHROPIC_BASE_URL: 'http://10.0.0.7:4000' }
+    const [own] = access('claude_code', gateway, { machine: gateway, step: {} }).rules
+    assert.deepEqual([own?.upstream, own?.checked], ['http://10.0.0.7:4000', undefined])
+    const local = { OPENAI_BASE_URL: 'http://localhost:8000/v1' }
+    const key = { OPENAI_API_KEY: 'the machine’s' }
+    assert.throws(
+      () => access('builtin', { ...key, ...local }, { machine: key, step: local }),
+      /not sent there/,
+    )
+    assert.equal(access('builtin', local, { step: local }).rules[0]?.checked, true)
+    // One's own machine: what its owner sets is the machine's.
+    assert.equal(access('builtin', { ...key, ...local }, { machine: key }).rules[0]?.key, 'the machine’s')
+  })
+
   it('refuses an address that is none', () => {
     for (const url of [
       'gate.example',

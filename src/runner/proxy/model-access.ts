@@ -12,7 +12,10 @@ export interface AccessOptions {
   machine?: Variables
   /** Further variables that hold the key of a service, by its name: only the user of such an agent knows them. */
   proxyEnv?: Readonly<Record<string, string>>
-  /** What the step itself sets; of the rest, keys that the agent has no use for are left out. */
+  /**
+   * What the step itself sets, where that is not the word of the machine's owner: an address of a service gets no key of the machine, and
+   * nothing private is reached by it. Of the rest, keys that the agent has no use for are left out.
+   */
   step?: Variables
 }
 
@@ -29,13 +32,14 @@ export interface ModelAccess {
 export function modelAccess(
   agent: Pick<Agent, 'keys' | 'secrets' | 'services' | 'direct'>,
   env: Readonly<Record<string, string>>,
-  { key, machine = {}, proxyEnv = {}, step }: AccessOptions,
+  options: AccessOptions,
 ): ModelAccess {
+  const { step } = options
   const direct = agent.direct?.(env) ?? { services: [], keys: [] }
   const result: ModelAccess = { env: { ...env }, rules: [], inside: [] }
   for (const service of agent.services ?? []) {
     if (direct.services.includes(service.name) || !isMeant(service, env)) continue
-    const rule = ruleOf(service, env, { key, machine, proxyEnv })
+    const rule = ruleOf(service, env, options)
     if (rule === undefined) continue
     const { variables, ...rest } = rule
     result.rules.push(rest)
@@ -60,20 +64,26 @@ const isMeant = ({ where }: ModelService, env: Variables): boolean =>
 function ruleOf(
   service: ModelService,
   env: Variables,
-  { key, machine, proxyEnv }: Required<Pick<AccessOptions, 'key' | 'machine' | 'proxyEnv'>>,
+  { key, machine = {}, proxyEnv = {}, step }: AccessOptions,
 ): (ModelRule & { variables: { key: string; taken: string[] } }) | undefined {
   const named = Object.entries(proxyEnv).filter(([, name]) => name === service.name)
   const begins = service.shape === 'messages' ? 'sk-ant-api03-errand-' : 'sk-errand-'
   const header = service.shape === 'messages' ? 'x-api-key' : 'bearer'
   const keys = [...named.map(([variable]) => ({ variable, header, begins }) as const), ...service.keys]
   const url = env[service.url] || service.defaultUrl
-  const found = keys.find(({ variable }) => (env[variable] ?? '') !== '')
+  if (url === undefined) return undefined
+  const upstream = upstreamOf(service, url)
+  const own = machine[service.url] || service.defaultUrl
+  const isForeign =
+    Boolean(step?.[service.url]) && (own === undefined || upstreamOf(service, own) !== upstream)
+  const set = keys.filter(({ variable }) => (env[variable] ?? '') !== '')
+  const found = isForeign ? set.find(({ variable }) => (step?.[variable] ?? '') !== '') : set[0]
+  if (found === undefined && set.length > 0) throw foreignUrl(service, set[0]!.variable)
   // One of one's own may want no key.
   const holder = found ?? (service.keyless && env[service.url] ? keys[0] : undefined)
-  if (holder === undefined || url === undefined) return undefined
-  const secret = env[holder.variable] || 'none'
-  const upstream = upstreamOf(service, url)
-  const proxy = proxyFor(upstream, machine)
+  if (holder === undefined) return undefined
+  const secret = (found && env[found.variable]) || 'none'
+  const proxy = isForeign ? undefined : proxyFor(upstream, machine)
   const digest = createHash('sha256').update(`${key}\n${service.name}`).digest('hex').slice(0, 40)
   return {
     name: service.name,
@@ -84,6 +94,7 @@ function ruleOf(
     header: secret.startsWith('sk-ant-oat') ? 'bearer' : holder.header,
     key: secret,
     headers: service.headers === undefined ? {} : headersIn(env[service.headers]),
+    ...(isForeign ? { checked: true } : {}),
     ...(proxy === undefined ? {} : { proxy }),
     variables: {
       key: holder.variable,
@@ -94,6 +105,16 @@ function ruleOf(
     },
   }
 }
+
+/** Whoever writes a step must not learn the keys of the machine that it runs on. */
+const foreignUrl = ({ url }: ModelService, variable: string): ErrandError =>
+  new ErrandError(
+    'invalid_argument',
+    `The step sets ${url}, and the machine's own ${variable} is not sent there.`,
+    {
+      hint: `Give the step a key of that service as well (${variable}), or set ${url} on the runner.`,
+    },
+  )
 
 function upstreamOf({ url: variable, shape, addsVersion }: ModelService, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined

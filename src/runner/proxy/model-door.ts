@@ -20,7 +20,7 @@ import {
 import { type Counted, costOf, listPrices, type Price, type Prices, priceOf } from './prices.ts'
 import { readBody } from './request-body.ts'
 import type { DoorRules, ModelRule, Told } from './rules.ts'
-import { answerHeaders, requestHeaders, Upstream } from './upstream.ts'
+import { answerHeaders, REFUSED, requestHeaders, Upstream } from './upstream.ts'
 import { AnswerCount, type Api, budgetTokens, estimateOf, sumTold } from './usage-count.ts'
 
 /** After so many answers in a row that were failures, each request waits a while: what a door tells must not fill a disk. */
@@ -204,7 +204,7 @@ export class ModelDoor {
   }
 
   async #pass(
-    { request, response, rule, gone }: Where,
+    { request, response, rule, rules, tell, gone }: Where,
     asked: Asked | undefined,
     sent: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
   ): Promise<Ended> {
@@ -212,12 +212,13 @@ export class ModelDoor {
     const unanswered: Counted = { ...none, input: asked?.input ?? 0 }
     let answer: IncomingMessage
     try {
-      answer = await this.#upstream.send(rule, sent, gone)
+      answer = await this.#upstream.send(rule, rules, sent, gone)
     } catch (error) {
       if (gone.aborted) return { status: GONE, tokens: unanswered, estimated: true }
-      const { code, message } = error as NodeJS.ErrnoException
+      const { code, message, why } = error as NodeJS.ErrnoException & { why?: string }
+      if (why !== undefined) this.#refusals.tell(tell, rule, why)
       refuse(request, response, rule, {
-        status: 502,
+        status: code === REFUSED ? NOT_AGAIN : 502,
         message: masker.maskText(
           `Errand's proxy cannot reach ${new URL(rule.upstream).host}: ${message || code}`,
         ),
@@ -297,7 +298,7 @@ const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reas
 const GONE = 499
 /** The connection was never there. */
 const NEVER_SENT =
-  /^(ERR_PROXY|EPROTO|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_)/
+  /^(ERR_REFUSED|ERR_PROXY|EPROTO|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_)/
 
 /** Sends on as fast as the client takes it; whether the answer came to its end. */
 function passOn(

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises'
 import {
   Agent as HttpAgent,
   request as httpRequest,
@@ -5,9 +6,10 @@ import {
   type IncomingMessage,
 } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import type { Socket } from 'node:net'
+import { isIP, type LookupFunction, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
-import type { ModelRule } from './rules.ts'
+import { allowance, ClosedPlaces, type Lookup, refusals, refusedAddress, type Target } from './addresses.ts'
+import type { DoorRules, ModelRule } from './rules.ts'
 
 /** Connections that are not used end before most services end theirs, so that few requests meet one that is gone. */
 const IDLE_MS = 15_000
@@ -61,15 +63,44 @@ export function answerHeaders(
 const listed = (value: string | undefined): string[] =>
   (value ?? '').split(',').map((each) => each.trim().toLowerCase())
 
+/** The addresses of a host at that port, where all of them may be reached; else throws, with the reason as its code. */
+export type CheckedLookup = (target: Target, rules: DoorRules) => Promise<readonly string[]>
+
+/** A host that a step has named is reached as any other host of a network, whatever port it has. */
+export function checkedLookup(lookup: Lookup): CheckedLookup {
+  const closed = new ClosedPlaces(lookup)
+  return async (target, { network, never }) => {
+    const { host } = target
+    const allowed = allowance(network, target)
+    const isPrivate = typeof allowed !== 'string' && allowed.isPrivate
+    const addresses = isIP(host) === 0 ? await lookup(host) : [host]
+    const why =
+      addresses.map((address) => refusedAddress(address, { isPrivate })).find((each) => each !== undefined) ??
+      ((await closed.has(never, target, addresses)) ? 'own_address' : undefined)
+    if (why === undefined) return addresses
+    throw Object.assign(new Error(`a step may not reach ${host}: ${refusals[why]}`), { code: REFUSED, why })
+  }
+}
+/** Code of an error of what may not be reached. */
+export const REFUSED = 'ERR_REFUSED'
+
+const lookUp: Lookup = async (host) => (await lookup(host, { all: true })).map(({ address }) => address)
+
 /** Reaches the services of models; keeps connections for the next request. A request is sent once, whatever becomes of it. */
 export class Upstream {
   readonly #http = new HttpAgent(kept)
   readonly #https = new HttpsAgent(kept)
   readonly #tunnels = new Map<string, HttpsAgent>()
+  readonly #checked: CheckedLookup
+
+  constructor(checked = checkedLookup(lookUp)) {
+    this.#checked = checked
+  }
 
   /** Resolves with the head of the answer. Rejects where there is none, or the signal comes first; that also cuts an answer. */
-  send(
+  async send(
     rule: ModelRule,
+    rules: DoorRules,
     asked: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
@@ -81,14 +112,21 @@ export class Upstream {
     const headers: Record<string, string> = { ...asked.headers, host: base.host }
     if (asked.body !== undefined) headers['content-length'] = String(asked.body.length)
     if (plainProxy !== undefined) Object.assign(headers, proxyAuthorization(plainProxy))
-    return new Promise((resolve, reject) => {
+    const hostname = to.hostname.replace(/^\[|\]$/g, '')
+    const port = Number(to.port) || (isSecure ? 443 : 80)
+    // Resolved once: whatever the name is said to be later, the connection goes to what was looked at.
+    const only = rule.checked
+      ? await this.#checked({ host: hostname.replace(/\.$/, ''), port }, rules)
+      : undefined
+    return await new Promise((resolve, reject) => {
       const request = (isSecure ? httpsRequest : httpRequest)({
         method: asked.method,
-        hostname: to.hostname.replace(/^\[|\]$/g, ''),
-        port: to.port || (isSecure ? 443 : 80),
+        ...{ hostname, port },
         path: plainProxy === undefined ? path : `${base.origin}${path}`,
         headers,
-        agent: isSecure ? this.#secureAgent(rule.proxy) : this.#http,
+        // A connection that is kept is of who has opened it.
+        agent: only !== undefined ? false : isSecure ? this.#secureAgent(rule.proxy) : this.#http,
+        ...(only === undefined ? {} : { lookup: answering(only) }),
         signal,
       })
       request.once('response', resolve)
@@ -110,6 +148,15 @@ export class Upstream {
     return agent
   }
 }
+
+/** A look-up that has been made. */
+const answering =
+  (addresses: readonly string[]): LookupFunction =>
+  (_, options, done) => {
+    const all = addresses.map((address) => ({ address, family: isIP(address) }))
+    if (options.all) done(null, all)
+    else done(null, all[0]!.address, all[0]!.family)
+  }
 
 /** Goes through a proxy of the machine (`CONNECT`); that one sees which host, and nothing of what is said. */
 class TunnelAgent extends HttpsAgent {
