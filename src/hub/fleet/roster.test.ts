@@ -219,3 +219,45 @@ test('a machine that came back takes the place of its link that is dead; while t
   ws.pause()
   assert.equal((await connect({ boot_id: 'b2' })).answer.type, 'welcome')
 })
+
+test('what was placed before a restart is sent with the box of its group, to a runner that can give it alone', async (t) => {
+  const { connect, fleet } = await setup(t)
+  const whys: string[] = []
+  const sink: AttemptSink = {
+    waiting: (why) => void whys.push(why),
+    assigned: async () => true,
+    report: async () => {},
+    output: async (_stream, offset, bytes) => offset + bytes.length,
+    length: async () => 0,
+  }
+  const spec = (run_id: string, more: Partial<AttemptSpec> = {}): AttemptSpec => ({
+    ...{ attempt_id: `${run_id}.1`, run_id, workflow_name: 'flow', tenant: 'acme' },
+    ...{ step: 'one', host: 'local', instance: 0, try: 1, action: 'cmd.run', args: { cmd: 'x' }, env: {} },
+    ...{ requires: {}, ...more },
+  })
+  const placement = { runner: 'r1', storage_id: said.storage_id, epoch: 1 }
+  const known = { started: false, streams: {} }
+  const box = { isolation: 'sandbox', network: 'models' } as const
+  fleet.resume(spec('run_grouped'), { ...placement, ...box }, known, sink)
+  fleet.resume(spec('run_asked', { isolation: 'sandbox' }), placement, known, sink)
+  fleet.resume(spec('run_plain'), placement, known, sink)
+  // It is of an older release now, or lost its bubblewrap.
+  const ours = await connect({ slots: 8 })
+  const starts = () =>
+    ours.frames.flatMap(({ type, spec }) => (type === 'start' ? [spec as unknown as AttemptSpec] : []))
+  await ours.until(3)
+  assert.deepEqual(
+    starts().map(({ run_id, isolation }) => [run_id, isolation]),
+    // Its group asks for nothing any more, and it has not begun: it is placed anew.
+    [
+      ['run_plain', undefined],
+      ['run_grouped', undefined],
+    ],
+  )
+  assert.match(whys.at(-1)!, /can give a sandbox: runner "r1": its release/)
+  const isolation = { sandbox: { usable: true }, container: { usable: false, why: 'There is no engine.' } }
+  ours.ws.send(JSON.stringify({ type: 'isolation', isolation }))
+  await ours.until(4)
+  assert.deepEqual([starts().at(-1)?.run_id, starts().at(-1)?.isolation], ['run_asked', 'sandbox'])
+  assert.deepEqual(fleet.runners.list('acme')[0]?.isolation, isolation)
+})
