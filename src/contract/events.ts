@@ -92,7 +92,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     attempt,
     pid: z.number().int().optional(),
     isolation: z.optional(Isolation).describe('That it got; absent: none'),
-    network: z.optional(Network).describe('What it may reach from there'),
+    network: z.optional(Network).describe('What it may reach from there; of hosts the first 20'),
   }),
   at('attempt.phase', {
     attempt,

@@ -7,11 +7,13 @@ import {
   ImageName,
   Isolation,
   type Network,
+  networkText,
   permitted,
   readNetwork,
   strictestAsk,
   strictestIsolation,
   strictestNetwork,
+  toldNetwork,
 } from './isolation.ts'
 
 const isolations = fc.option(fc.constantFrom(...Isolation.options), { nil: undefined })
@@ -123,4 +125,12 @@ test('hosts, networks and images are read as people write them, and nothing else
     assert.ok(ImageName.safeParse(image).success, image)
   for (const image of ['', '-v', 'a b', '--privileged', 'x\n', '../x'])
     assert.ok(!ImageName.safeParse(image).success, image)
+})
+
+test('a long list of hosts is named by its first ones, and counted', () => {
+  const allow = Array.from({ length: 500 }, (_, n) => `h${n}.example`)
+  assert.deepEqual(toldNetwork({ allow }), { allow: allow.slice(0, 20) })
+  assert.ok(networkText({ allow }).endsWith(', h19.example and 480 more'))
+  assert.equal(networkText({ allow: ['a', 'b'] }), 'a, b')
+  assert.equal(toldNetwork('models'), 'models')
 })

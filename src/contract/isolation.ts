@@ -80,7 +80,11 @@ export function readNetwork(text: string): Network | undefined {
 }
 
 /** Hosts that are named of a list. */
-const MOST_NAMED = 10
+const MOST_NAMED = 20
+
+/** A network as it is told of each attempt: of a list the first hosts, since a step may have thousands of instances. */
+export const toldNetwork = (network: Network): Network =>
+  typeof network === 'string' ? network : { allow: network.allow.slice(0, MOST_NAMED) }
 
 /** A network as a person reads it. */
 export function networkText(network: Network): string {

@@ -118,7 +118,8 @@ test('a step of this machine says which box it got, and what it was refused ther
     'exec 3<>/dev/tcp/127.0.0.1/3128; printf "CONNECT x.example:443 HTTP/1.1\\r\\n\\r\\n" >&3; head -1 <&3'
   const steps = [{ name: 'one', action: 'shell.run', args: { shell: 'bash', script: look } }]
   const file = writeWorkflow(join(errand.home, 'flow.yaml'), steps)
-  const args = ['run', file, '--network', 'a.example,*.b.example']
+  const many = Array.from({ length: 30 }, (_, n) => `h${n}.example`)
+  const args = ['run', file, '--network', ['a.example', '*.b.example', ...many].join(',')]
   const { code, stdout } = await errand.run(args)
   assert.equal(code, 0, stdout)
   assert.match(stdout, /^local \| x\.example:443 refused: /m)
@@ -126,7 +127,7 @@ test('a step of this machine says which box it got, and what it was refused ther
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line))
-  const allow = ['a.example', '*.b.example']
+  const allow = ['a.example', '*.b.example', ...many.slice(0, 18)]
   const started = lines.find(({ type }) => type === 'attempt.started')
   assert.deepEqual([started.isolation, started.network], ['sandbox', { allow }])
   const refused = lines.find(({ type }) => type === 'network.refused')

@@ -274,8 +274,8 @@ function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void {
   if (name === 'restarting' && reason !== 'engine_restarted') attempt.restarts = (attempt.restarts ?? 0) + 1
 }
 
-/** Hosts that the run's view names, of each attempt; the log has all of them. */
-const MAX_HOSTS = 200
+/** Hosts that the view of a run names, of each attempt and of all; the log has every one. */
+const MAX_HOSTS = { attempt: 200, run: 2000 }
 
 function foldNetwork(state: RunState, event: EventOf<'network.refused'> | EventOf<'network.used'>): void {
   const attempt = attemptOf(state, event.attempt)
@@ -285,7 +285,10 @@ function foldNetwork(state: RunState, event: EventOf<'network.refused'> | EventO
   attempt.refused ??= []
   const known = attempt.refused.find((each) => each.host === host && each.port === port)
   if (known) Object.assign(known, { why, count: known.count + count })
-  else if (attempt.refused.length < MAX_HOSTS) attempt.refused.push({ host, port, why, count })
+  else if (attempt.refused.length < MAX_HOSTS.attempt && state.refused_hosts < MAX_HOSTS.run) {
+    attempt.refused.push({ host, port, why, count })
+    state.refused_hosts++
+  }
 }
 
 function cancelAttempt(state: RunState, event: EventOf<'attempt.cancel_requested'>): void {

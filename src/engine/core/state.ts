@@ -37,6 +37,8 @@ export interface RunState {
   attempts: AttemptState[]
   /** Numbers of the attempts that wait to be placed. */
   unplaced: Set<number>
+  /** How many refused hosts its attempts hold together. */
+  refused_hosts: number
 }
 
 export interface StepState {
@@ -149,6 +151,7 @@ export function initialState(plan: Plan): RunState {
     finished_order: [],
     attempts: [],
     unplaced: new Set(),
+    refused_hosts: 0,
   }
 }
 

@@ -1,6 +1,7 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
+import { toldNetwork } from '../../contract/isolation.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt } from '../ports.ts'
@@ -181,7 +182,9 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const { warnings, unboxed, poller } = this.#options
     if (this.journal.startedAtMs === undefined) {
       const time = new Date(startedAtMs).toISOString()
-      const kept = this.journal.add({ type: 'started', pid, time, ...this.#options.isolation })
+      const { isolation, network } = this.#options.isolation ?? {}
+      const box = isolation && { isolation, network: network && toldNetwork(network) }
+      const kept = this.journal.add({ type: 'started', pid, time, ...box })
       if (!kept) this.unkept()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
       if (unboxed !== undefined) this.journal.add({ type: 'phase', phase: 'isolation', message: unboxed })
