@@ -31,6 +31,15 @@ export type AskFinding = { type: 'asks' } | { type: 'refused'; why: string; sure
 export interface AskedFor {
   request: SessionRequest
   env: NodeJS.ProcessEnv
+  /** Puts a launch into the session's box, with that folder; absent: there is none. */
+  enclose?: (launch: Start, folder: string) => Start
+}
+
+/** What a process is started with. */
+interface Start {
+  argv: readonly string[]
+  cwd: string
+  env: NodeJS.ProcessEnv
 }
 
 /** A task for the program, before which it must ask. */
@@ -63,8 +72,11 @@ export async function checkAsks(
       const env = { ...asked.env, TMPDIR: temp }
       const trials = [writing(cwd), ...(request.asks_reading ? [reading(cwd)] : [])]
       let finding: AskFinding = { type: 'asks' }
+      // Its program is of the step, and so stands where that does.
+      const { enclose } = asked
       for (const trial of trials)
-        if (finding.type === 'asks') finding = await askedBy(agent, program, { request, env }, trial, signal)
+        if (finding.type === 'asks')
+          finding = await askedBy(agent, program, { request, env, enclose }, trial, signal)
       return finding
     }
     model = await openAskingModel(join(cwd, FILE), 'asked')
@@ -103,7 +115,7 @@ function reading(cwd: string): Trial {
 async function askedBy(
   agent: Agent,
   program: Program,
-  { request, env }: AskedFor,
+  { request, env, enclose }: AskedFor,
   { prompt, done, task }: Trial,
   signal: AbortSignal,
 ): Promise<AskFinding> {
@@ -114,10 +126,14 @@ async function askedBy(
   }
   const { promise, resolve } = Promise.withResolvers<AskFinding>()
   const no = (why: string, sure: boolean) => resolve(refused(agent, program, why, sure))
-  const argv = [launch.program ?? program.path, ...launch.args]
-  const { child, tree } = spawnTree<'stdin' | 'stdout' | 'stderr'>(argv, {
+  const bare = {
+    argv: [launch.program ?? program.path, ...launch.args],
     cwd: request.cwd,
     env: { ...env, ...launch.env },
+  }
+  const { argv, ...start } = enclose?.(bare, dirname(request.cwd)) ?? bare
+  const { child, tree } = spawnTree<'stdin' | 'stdout' | 'stderr'>(argv, {
+    ...start,
     mark: `${MARK}=${randomUUID()}`,
   })
   const updates: AgentUpdate[] = []

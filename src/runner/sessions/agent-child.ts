@@ -7,6 +7,7 @@ import { AttemptFolder } from '../attempts/attempt-folder.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import { WrappedProcess } from '../attempts/wrapped-process.ts'
 import type { Scope } from '../limits/scope.ts'
+import type { Box } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import { LineReader, LineWriter } from './line-files.ts'
 
@@ -16,6 +17,9 @@ export interface AgentChildOptions {
   mark: string
   /** The scope that the attempt's processes run in. */
   cage: Scope
+  /** The box that they stand in, and the name that this one is enclosed under; absent: none. */
+  box?: Box
+  boxed?: string
   /** The attempt's standard error, which the program appends to. */
   stderr: TailFile
   /** Its end is news at once. */
@@ -46,7 +50,7 @@ export class AgentChild {
   #ending: Ending | undefined
 
   constructor(options: AgentChildOptions) {
-    const { path, mark, cage, news } = options
+    const { path, mark, cage, box, boxed, news } = options
     this.#options = options
     mkdirSync(path, { recursive: true, mode: 0o700 })
     this.#folder = new AttemptFolder(path)
@@ -54,6 +58,8 @@ export class AgentChild {
       folder: this.#folder,
       mark,
       cage,
+      box,
+      boxed,
       onEnd: (ending) => {
         this.#ending ??= ending
         news.come()

@@ -9,6 +9,7 @@ import { passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
 import type { Action, AgentPlan } from '../ports.ts'
+import { AgentBox } from './agent-box.ts'
 import { WaitUntil } from './agent-child.ts'
 import type { AgentServices } from './agent-services.ts'
 import { AgentStart, refusal } from './agent-start.ts'
@@ -54,6 +55,7 @@ class AgentDriver implements Driver {
   readonly #news = new WaitUntil()
   /** Undefined where the plan cannot be carried out. */
   #session: SessionDriver | undefined
+  #box: AgentBox | undefined
   #stopping = false
 
   constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: AgentDriversOptions) {
@@ -69,7 +71,7 @@ class AgentDriver implements Driver {
       masker: attempt.masker,
       onUnkept: (message) => attempt.unkept(message),
     })
-    this.#baseline = new Baseline(join(folder.path, 'files-before'), passedOn(options.env))
+    this.#baseline = new Baseline(join(folder.path, 'files-before'), passedOn(options.env), kept.box)
   }
 
   begin(): void {
@@ -84,6 +86,8 @@ class AgentDriver implements Driver {
     const attempt = this.#attempt
     try {
       const session = this.#open()
+      // What it is in the middle of may wait for its door.
+      await this.#box?.open()
       await session.replay()
       const { startedAtMs } = attempt.journal
       if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)
@@ -132,7 +136,7 @@ class AgentDriver implements Driver {
     const graceMs = this.#hurry.signal.aborted || ending.type === 'lost' ? 0 : 1_000
     const { mark, cage } = this.#kept
     const gone = await (child?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
-    return { survives: !gone, denied: await this.#tellLast() }
+    return { survives: !(await this.#endBox()) || !gone, denied: await this.#tellLast() }
   }
 
   hurry(): void {
@@ -150,6 +154,16 @@ class AgentDriver implements Driver {
 
   async kill(): Promise<void> {
     await endTree({ mark: this.#kept.mark }, 0)
+    await this.#endBox()
+  }
+
+  /** All of it is gone, and told what it had to tell; false where something survives. */
+  async #endBox(): Promise<boolean> {
+    const { box } = this.#kept
+    if (!box) return true
+    const gone = await box.end()
+    await box.close()
+    return gone
   }
 
   leave(): void {
@@ -163,6 +177,8 @@ class AgentDriver implements Driver {
   /** Nothing of it runs any more: what is known of the session beside its output. */
   async #tellLast(): Promise<DeniedUses | undefined> {
     if (!this.#session) return undefined
+    this.#session.hearDoor(true)
+    this.#updates.end()
     this.#session.leave()
     const { masker } = this.#attempt
     const { session } = this.#session.journaled
@@ -180,7 +196,7 @@ class AgentDriver implements Driver {
   /** Throws where the plan cannot be carried out. */
   #open(): SessionDriver {
     const attempt = this.#attempt
-    const { folder, facts, secrets, cage, mark, journal, output, env } = this.#kept
+    const { folder, facts, secrets, cage, box, mark, journal, output, env } = this.#kept
     const { services, workspaces, env: ownEnv } = this.#options
     const { path } = folder
     const { key } = facts
@@ -188,12 +204,27 @@ class AgentDriver implements Driver {
     const agent = services.named(plan.agent)
     const spec = { ...facts.spec, env }
     const workspace = (runId: string) => workspaces.create(runId)
+    const agentBox =
+      box &&
+      new AgentBox({
+        box,
+        network: facts.box!.network,
+        plan,
+        agent,
+        services,
+        spec,
+        key,
+        secretFiles: secrets?.files ?? [],
+      })
+    this.#box = agentBox
     this.#session = new SessionDriver({
       plan,
       agent,
-      start: new AgentStart({ plan, agent, services, spec, key, path, workspace }),
-      place: { path, mark, cage, news: this.#news },
-      env: processEnvironment(passedOn(ownEnv), env, spec, key),
+      start: new AgentStart({ plan, agent, services, spec, key, path, box: agentBox, workspace }),
+      place: { path, mark, cage, box, news: this.#news },
+      box,
+      door: agentBox && { agent, counts: agentBox.counted },
+      env: processEnvironment(passedOn(ownEnv), agentBox?.withoutKeys(env) ?? env, spec, key),
       key,
       masker: attempt.masker,
       baseline: this.#baseline,

@@ -1,11 +1,13 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { Agent, Located, Program } from '../../agents/agent.ts'
+import type { Agent, Located, Program, SignInFile } from '../../agents/agent.ts'
 import type { AskedFor, AskFinding } from '../../agents/ask-check/ask-check.ts'
 import { installCommand } from '../../agents/install/native-binary.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { isBelow, isFolder, realPath } from '../../platform/files.ts'
 import { passedOn } from '../attempts/launch.ts'
+import { type AccessOptions, type ModelAccess, modelAccess } from '../proxy/model-access.ts'
 import { SessionHomes } from './session-homes.ts'
 import { SessionLocks } from './session-locks.ts'
 
@@ -19,6 +21,10 @@ export interface AgentsOptions {
   sessionsDir: string
   /** Folders that agents may work in, beside the run's workspace; `any`: all there are. */
   allowedDirs: readonly string[] | 'any'
+  /** `copy`: an agent in a box that has no key gets a copy of the user's sign-in. */
+  signIn?: 'copy' | 'none'
+  /** Whether sessions stand in a box where nothing is said of it. */
+  boxed?: boolean
   /**
    * Shows that a program asks before it uses a tool; answers why it may not be used so. Absent: it is taken for
    * granted.
@@ -26,11 +32,13 @@ export interface AgentsOptions {
   asks?(agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal): Promise<AskFinding>
 }
 
+const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy']
+/** Those that name files by which servers are trusted. */
+const TRUST = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR']
 /** Settings of the machine that all agents are given, beside their own. */
-const SETTINGS = [
-  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
-  ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
-]
+const SETTINGS = [...PROXIES, ...TRUST]
+/** Variables of the machine that say nothing in a box. */
+const OUTSIDE = [...PROXIES, 'HOME', 'USER', 'TMPDIR']
 /** A program that was just found is not looked for again for so long. */
 const LOCATED_FOR_MS = 30_000
 
@@ -41,6 +49,7 @@ export class AgentServices {
   readonly holds = new SessionLocks()
   readonly #env: NodeJS.ProcessEnv
   readonly #settings: readonly string[]
+  readonly #folders: readonly string[]
   readonly #located = new Map<string, { atMs: number; found: Promise<Located> }>()
 
   constructor(options: AgentsOptions, env: NodeJS.ProcessEnv) {
@@ -48,6 +57,7 @@ export class AgentServices {
     this.homes = new SessionHomes(options.sessionsDir)
     this.#env = env
     this.#settings = [...SETTINGS, ...options.known.flatMap(({ settings = [] }) => settings)]
+    this.#folders = options.known.flatMap(({ folders = [] }) => folders)
   }
 
   /** Throws `invalid_argument` with the names of those there are. */
@@ -74,10 +84,35 @@ export class AgentServices {
     throw new ErrandError('invalid_argument', `${agent.title} ${what}: ${located.why}.`, { hint })
   }
 
-  /** The environment that the agent's process is given: the keys and settings of this machine, and over them what the step sets. */
-  environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>): Record<string, string> {
+  /**
+   * The environment that the agent's process is given: the keys and settings of this machine, and over them what the step sets.
+   * `apart`: in a box, where this machine's folders are not.
+   */
+  environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>, { apart = false } = {}): Record<string, string> {
     const { keys, configuration = [] } = agent
-    return { ...passedOn(this.#env, [...keys, ...configuration, ...this.#settings]), ...spec.env }
+    const given = passedOn(this.#env, [...keys, ...configuration, ...this.#settings])
+    if (apart) for (const name of [...OUTSIDE, ...this.#folders]) delete given[name]
+    return { ...given, ...spec.env }
+  }
+
+  /** What stands for the keys in an environment of a box, and what the door of that box has to know. */
+  access(
+    agent: Agent,
+    env: Readonly<Record<string, string>>,
+    more: Omit<AccessOptions, 'machine'>,
+  ): ModelAccess {
+    return modelAccess(agent, env, { ...more, machine: this.#env })
+  }
+
+  /** The files of the user's sign-in, where a box may have a copy of them and there are any. */
+  signIn(agent: Agent): readonly SignInFile[] {
+    if (this.options.signIn !== 'copy') return []
+    return (agent.signIn?.(this.#env) ?? []).filter(({ from }) => existsSync(from))
+  }
+
+  /** The variables of this machine that name files by which servers are trusted. */
+  get trust(): [name: string, value: string][] {
+    return TRUST.flatMap((name) => (this.#env[name] ? [[name, this.#env[name]] as [string, string]] : []))
   }
 
   /** Throws `invalid_argument` for a folder that is not there, or that agents may not work in. */

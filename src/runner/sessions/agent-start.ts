@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Agent, Program, SessionRequest } from '../../agents/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { type ErrandError, messageWithHint } from '../../contract/errors.ts'
 import { processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
+import type { BoxPlaces } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
+import type { AgentBox } from './agent-box.ts'
 import type { AgentServices } from './agent-services.ts'
+import { writeBelow } from './boxed/session-files.ts'
 import { checkBudget } from './budget-meter.ts'
 import { askMode, asksReading } from './permission-policy.ts'
 import type { Launched } from './session-state.ts'
@@ -22,13 +25,14 @@ export interface AgentStartOptions {
   key: string
   /** Folder of the attempt. */
   path: string
+  /** The box that the session stands in; absent: none. */
+  box?: AgentBox
   workspace(runId: string): string
 }
 
 /** All that comes before the first line: what is asked for is checked, and made into what the agent is started with. */
 export class AgentStart {
   readonly #options: AgentStartOptions
-  readonly #env: Readonly<Record<string, string>>
   readonly #stop = new AbortController()
   #prepared: Promise<void> | undefined
   #program: Program | undefined
@@ -36,12 +40,21 @@ export class AgentStart {
 
   constructor(options: AgentStartOptions) {
     this.#options = options
-    this.#env = options.services.environment(options.agent, options.spec)
   }
 
   /** After `prepare`. */
   get cwd(): string {
     return this.#cwd
+  }
+
+  /** What of keys its agent could read in the session's box, in words; undefined: nothing. */
+  get held(): string | undefined {
+    return this.#options.box?.held
+  }
+
+  /** What verify commands have in the session's box, which work in that folder; undefined: there is none. */
+  places(cwd: string): BoxPlaces | undefined {
+    return this.#options.box?.places(cwd, this.#workspace)
   }
 
   /** Throws `invalid_argument`, `NotAllowed`. Checks once. */
@@ -79,9 +92,10 @@ export class AgentStart {
 
   /** The event that begins a process; `sessionId` is of the session that it takes up. */
   launched(sessionId: string | undefined, before: Launched | undefined): Launched {
-    const { plan, agent, services, spec } = this.#options
+    const { plan, agent, services, spec, box } = this.#options
     const session_id = sessionId ?? plan.session?.session_id
     const home = before?.request.home ?? services.homes.take(agent.name, session_id, spec.attempt_id)
+    box?.fill(home)
     const request = { ...this.#asked(), session_id, max_turns: plan.budget.turns, home }
     const launched: Launched = { type: 'launched', program: this.#program, request }
     agent.launch(this.request(launched), this.#program!)
@@ -89,24 +103,35 @@ export class AgentStart {
   }
 
   request({ request }: Launched): SessionRequest {
-    return { ...request, env: this.#env }
+    return { ...request, env: this.#env(request.home) }
   }
 
-  /** How the process is started; its files are written. Throws `invalid_argument`. */
-  launch(launched: Launched): Launch {
-    const { agent, spec, key } = this.#options
-    const { program, args, env, files } = agent.launch(this.request(launched), launched.program!)
-    for (const { path, content } of files ?? []) {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-      writeFileSync(path, content, { mode: 0o600 })
-    }
+  /** How the process is started that is told apart by that name; its files are written. Throws `invalid_argument`. */
+  launch(launched: Launched, name: string): Launch {
+    const { agent, spec, key, box } = this.#options
+    const request = this.request(launched)
+    const { program, args, env, files, parts } = agent.launch(request, launched.program!)
+    for (const { path, content } of files ?? []) writeBelow(request.home, path, content)
+    // A box has a folder for that of its own.
+    const temp: Record<string, string> = box ? {} : { TMPDIR: spec.env.TMPDIR ?? this.#temp() }
     // What it and its tools write is kept as text.
-    const own = { TMPDIR: spec.env.TMPDIR ?? this.#temp(), NO_COLOR: spec.env.NO_COLOR ?? '1', ...env }
-    return {
+    const own = { ...temp, NO_COLOR: spec.env.NO_COLOR ?? '1', ...env }
+    const launch = {
       argv: [program ?? launched.program!.path, ...args],
-      cwd: launched.request.cwd,
-      env: processEnvironment(this.#env, own, spec, key),
+      cwd: request.cwd,
+      env: processEnvironment(request.env, own, spec, key),
     }
+    return box?.enclose(launch, launched, { parts, workspace: this.#workspace, name }) ?? launch
+  }
+
+  get #workspace(): string {
+    const { plan, spec, workspace } = this.#options
+    return workspace(plan.session?.workspace_of ?? spec.run_id)
+  }
+
+  #env(home: string): Readonly<Record<string, string>> {
+    const { agent, services, spec, box } = this.#options
+    return box?.env(home) ?? services.environment(agent, spec)
   }
 
   /** The agent has told its id of the session: it can be taken up again by that. */
@@ -130,6 +155,7 @@ export class AgentStart {
       command,
       ask: askMode(permissions),
       asks_reading: asksReading(permissions) || undefined,
+      apart: this.#options.box ? true : undefined,
       new_session_id: randomUUID(),
     }
   }
@@ -142,18 +168,21 @@ export class AgentStart {
   }
 
   async #prepare(): Promise<void> {
-    const { plan, agent, services, spec, key, workspace } = this.#options
-    checkBudget(agent, plan.budget)
-    this.#cwd = services.workingFolder(plan.cwd, workspace(plan.session?.workspace_of ?? spec.run_id))
+    const { plan, agent, services, spec, key, box } = this.#options
+    if (!box?.counted) checkBudget(agent, plan.budget)
+    const cwd = services.workingFolder(plan.cwd, this.#workspace)
+    this.#cwd = box?.cwd(cwd, this.#workspace) ?? cwd
     const program = await services.program(agent)
     this.#program = program
+    await box?.open()
     const { asks } = services.options
     const ask = askMode(plan.permissions)
     // One that is started in the same way whatever it may do would use all tools, also where it is to use none.
     if (!asks || ask === 'allow' || (ask === 'deny' && agent.modelAt)) return
-    const request = { ...this.#asked(), home: '', env: this.#env }
-    const env = processEnvironment(this.#env, {}, spec, key)
-    const finding = await asks(agent, program, { request, env }, this.#stop.signal)
+    const request = { ...this.#asked(), home: '', env: this.#env('') }
+    const env = processEnvironment(request.env, {}, spec, key)
+    const enclose = box && ((launch: Launch, folder: string) => box.encloseTrial(launch, folder))
+    const finding = await asks(agent, program, { request, env, enclose }, this.#stop.signal)
     if (finding.type === 'refused') throw new NotAllowed(finding.why)
   }
 }

@@ -9,6 +9,7 @@ import type { Ending } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
 import { AgentChild, type AgentChildOptions } from './agent-child.ts'
 import type { AgentStart } from './agent-start.ts'
+import type { DoorNewsOptions } from './boxed/door-news.ts'
 import { type Connect, Session } from './session.ts'
 import type { Launched, SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
@@ -21,7 +22,9 @@ export interface JournaledSessionOptions {
   agent: Agent
   start: AgentStart
   /** Folder of the attempt, each process has one in it; and in what they run. */
-  place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'news'>
+  place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'box' | 'news'>
+  /** Of the box that it is in; absent: none. */
+  door?: DoorNewsOptions
   journal: AttemptJournal
   output: FileOutput
   updates: UpdatePipeline
@@ -44,18 +47,21 @@ export class JournaledSession {
   #child: AgentChild | undefined
   #lastLaunched: Launched | undefined
   #launches = 0
+  #toldOffset = 0
+  #toldLast = false
   #replaying = false
   #over = false
 
   /** Throws `invalid_argument`. */
   constructor(options: JournaledSessionOptions) {
-    const { plan, agent, start, updates } = options
+    const { plan, agent, start, door, updates } = options
     this.#options = options
     this.session = new Session({
       plan,
       title: agent.title,
       agent: agent.name,
       updates,
+      door,
       connect: this.#connect,
       onSessionId: (sessionId) => {
         if (!this.#replaying) start.sessionsKnown(sessionId, this.#lastLaunched)
@@ -70,6 +76,14 @@ export class JournaledSession {
   /** The process that there is now. */
   get child(): AgentChild | undefined {
     return this.#child
+  }
+  /** How much of what its door tells was taken in. */
+  get toldOffset(): number {
+    return this.#toldOffset
+  }
+  /** Its door is closed, and told all. */
+  get toldLast(): boolean {
+    return this.#toldLast
   }
   /** How the last process was launched, also where it is over. */
   get lastLaunched(): Launched | undefined {
@@ -92,7 +106,7 @@ export class JournaledSession {
 
   /** Starts the process that was launched. Throws `invalid_argument`. */
   begin(claim = 1): void {
-    this.#child?.begin(this.#options.start.launch(this.#lastLaunched!), claim)
+    this.#child?.begin(this.#options.start.launch(this.#lastLaunched!, this.#processName), claim)
   }
 
   input(input: AttemptInput): void {
@@ -100,7 +114,8 @@ export class JournaledSession {
   }
 
   apply(event: SessionEvent): void {
-    if (this.#over) return
+    // What was counted counts, also what comes at the end.
+    if (this.#over && event.type !== 'told') return
     const { journal, onUnkept, onNews } = this.#options
     try {
       journal.keepEvent(this.#child?.offset ?? 0, event)
@@ -126,6 +141,10 @@ export class JournaledSession {
   #take(event: SessionEvent): void {
     if (event.type === 'input') this.#seen.add(event.input.input_id)
     if (event.type === 'launched') this.#launched(event)
+    if (event.type === 'told') {
+      this.#toldOffset = event.offset
+      this.#toldLast = event.last === true
+    }
     this.session.apply(event)
     if (event.type !== 'exited' && event.type !== 'gone') return
     this.#child?.close()
@@ -137,15 +156,21 @@ export class JournaledSession {
     const { place, output, onRunning, onUnkept } = this.#options
     this.#lastLaunched = event
     this.#child?.close()
+    this.#launches++
     this.#child = new AgentChild({
       ...place,
-      path: join(place.path, `process.${++this.#launches}`),
+      path: join(place.path, this.#processName),
+      boxed: this.#processName,
       stderr: output.files.stderr,
       onRunning,
       onLine: (line) => this.#line(line),
       onEnd: (ending) => this.#exited(ending),
       onUnkept,
     })
+  }
+
+  get #processName(): string {
+    return `process.${this.#launches}`
   }
 
   readonly #connect: Connect = (launched, port): AgentProtocol => {

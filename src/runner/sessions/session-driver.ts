@@ -1,6 +1,8 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { AttemptReport } from '../../contract/attempt.ts'
 import type { Cause, Ending } from '../attempts/verdict.ts'
 import type { Masker } from '../masking/masker.ts'
+import type { Box } from '../sandbox/box.ts'
 import type { Baseline } from './changed-files.ts'
 import { JournaledSession, type JournaledSessionOptions } from './journaled-session.ts'
 import { checkRules, decide } from './permission-policy.ts'
@@ -25,6 +27,8 @@ export interface Driven {
 
 type OfSession = Omit<JournaledSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnkept' | 'onNews'>
 export interface SessionDriverOptions extends OfSession {
+  /** The box that it stands in; absent: none. */
+  box?: Box
   /** Environment of verify commands. */
   env: NodeJS.ProcessEnv
   masker?: Masker
@@ -41,11 +45,12 @@ export class SessionDriver {
   readonly #clock: SessionClock
   readonly #verifier: Verifier
   #launching = false
+  #hearing = false
   #stopping = false
 
   /** Throws `invalid_argument`. */
   constructor(options: SessionDriverOptions) {
-    const { plan, env, key, masker, attempt } = options
+    const { plan, env, key, box, start, masker, attempt } = options
     checkRules(plan.permissions)
     this.#options = options
     this.#clock = new SessionClock(plan)
@@ -53,11 +58,15 @@ export class SessionDriver {
       env,
       attemptKey: key,
       masker,
+      enclose: box && ((launch, name) => box.enclose(launch, start.places(launch.cwd)!, name)),
       onResult: (result) => this.journaled.apply({ type: 'verified', ...result }),
     })
     this.journaled = new JournaledSession({
       ...options,
-      onRunning: (pid, startedAtMs) => attempt.running(pid, startedAtMs),
+      onRunning: (pid, startedAtMs) => {
+        attempt.running(pid, startedAtMs)
+        this.#tellHeld()
+      },
       onStartFailed: (ending) => void attempt.finish(ending),
       onUnkept: (message) => attempt.unkept(message),
       onNews: () => {
@@ -101,6 +110,8 @@ export class SessionDriver {
   goOn(): void {
     const { session, lastLaunched } = this.journaled
     if (this.#halted) return
+    // Before the agent's own words count: it may end for what is told here.
+    this.hearDoor()
     for (const question of session.undecided) this.journaled.apply(this.#lookAt(question))
     if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
     if (session.end) return void this.#options.attempt.conclude(session.end)
@@ -114,8 +125,21 @@ export class SessionDriver {
   /** Now and then. True: the agent has said something. */
   poll(): boolean {
     const spoke = this.journaled.child?.poll() === true
+    if (!this.#halted) this.hearDoor()
     if (!this.#halted) this.#lookAtClock()
     return spoke
+  }
+
+  /** Takes in what the door of the box has told since; `last`: it is closed. */
+  hearDoor(last?: true): void {
+    const { toldOffset, toldLast } = this.journaled
+    const { box } = this.#options
+    if (!box || this.#hearing || toldLast) return
+    const { lines, offset } = box.told(toldOffset)
+    if (lines.length === 0 && !last) return
+    this.#hearing = true
+    this.journaled.apply({ type: 'told', lines, offset, last })
+    this.#hearing = false
   }
 
   /** Nothing more is begun; what comes still counts. */
@@ -171,6 +195,14 @@ export class SessionDriver {
     this.#options.attempt.stop({ type: 'failed', reason: 'budget', message }, STOP_GRACE_MS)
   }
 
+  /** Once: what the agent's box does not keep from it. */
+  #tellHeld(): void {
+    const { start, journal } = this.#options
+    const { held } = start
+    if (held === undefined || journal.list.some((report) => isPhase(report, 'isolation'))) return
+    journal.add({ type: 'phase', phase: 'isolation', message: held })
+  }
+
   async #enter(): Promise<void> {
     await this.#options.start.enter((runId) => {
       const text = `Run ${runId} is in this session: this one goes on with it once that has ended.`
@@ -179,11 +211,13 @@ export class SessionDriver {
   }
 
   async #launch(): Promise<void> {
-    const { start, baseline, output, attempt } = this.#options
+    const { start, box, baseline, output, attempt } = this.#options
     const { session, lastLaunched } = this.journaled
     this.#launching = true
     try {
       await start.prepare()
+      // What is left of the process before could change what is made for the next.
+      if (lastLaunched) await box?.end()
       await this.#enter()
       if (output.values.wants('files')) await baseline.take(start.cwd)
       if (this.#halted) return
@@ -197,3 +231,6 @@ export class SessionDriver {
     this.goOn()
   }
 }
+
+const isPhase = (report: AttemptReport, phase: string): boolean =>
+  report.type === 'phase' && report.phase === phase

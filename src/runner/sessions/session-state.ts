@@ -1,5 +1,6 @@
 import type { Program, SessionRequest } from '../../agents/agent.ts'
 import type { AttemptInput } from '../../contract/agent.ts'
+import type { Told } from '../proxy/rules.ts'
 
 /**
  * All that a session is told, but for the lines of the agent's program. It is in the journal, with how far the program's
@@ -29,8 +30,11 @@ export type SessionEvent =
   | { type: 'idle_over' }
   | { type: 'stop' }
   | { type: 'note'; text: string }
+  /** The door of its box has told this, up to there in its file; `last`: it is closed. */
+  | { type: 'told'; lines: readonly Told[]; offset: number; last?: true }
 
 export type Launched = Extract<SessionEvent, { type: 'launched' }>
+export type ToldEvent = Extract<SessionEvent, { type: 'told' }>
 export type Exited = Extract<SessionEvent, { type: 'exited' }>
 
 /** down: no process; starting: it shakes hands; ready: it takes a prompt; busy: a turn; ended: a turn is over. */

@@ -2,12 +2,19 @@ import type { AgentProtocol, ProtocolPort } from '../../agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf, AttemptInput } from '../../contract/agent.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AgentPlan } from '../ports.ts'
+import { DoorNews, type DoorNewsOptions } from './boxed/door-news.ts'
 import { BudgetMeter } from './budget-meter.ts'
 import { Checks, type Prompt, PromptQueue } from './checks.ts'
 import { Denials } from './denials.ts'
 import { Questions, ToolCalls } from './questions.ts'
 import { endOfExit, endOfTurn, failed, type SessionEnd, unsaidWords } from './session-outcome.ts'
-import { type Exited, type Launched, type SessionEvent, SessionState } from './session-state.ts'
+import {
+  type Exited,
+  type Launched,
+  type SessionEvent,
+  SessionState,
+  type ToldEvent,
+} from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
 /** Begins to speak with a process that is begun. */
@@ -22,6 +29,8 @@ export interface SessionOptions {
   connect: Connect
   /** Takes all that it tells, and knows the agent's last message. */
   updates: Pick<UpdatePipeline, 'tell' | 'prompt' | 'inputTaken' | 'turnBegins' | 'answer'>
+  /** Of the box that it is in; absent: none. */
+  door?: DoorNewsOptions
   /** The agent has told its id of the session. */
   onSessionId(sessionId: string | undefined): void
 }
@@ -45,6 +54,7 @@ export class Session {
   readonly #tools = new ToolCalls()
   readonly #meter: BudgetMeter
   readonly denials: Denials
+  readonly #door: DoorNews | undefined
   #protocol: AgentProtocol | undefined
   #launches = 0
   #sessionId: string | undefined
@@ -65,6 +75,7 @@ export class Session {
     this.denials = new Denials(plan)
     this.#questions = new Questions(updates, this.denials)
     this.#checks = new Checks(plan, this.#prompts, updates)
+    this.#door = options.door && new DoorNews(options.door)
   }
 
   /** A process is to be begun, with `sessionId` where there is one. */
@@ -111,7 +122,7 @@ export class Session {
   }
   /** Which limit of the budget is reached. */
   get breach(): string | undefined {
-    return this.#meter.breach
+    return this.#meter.breach ?? this.#door?.breach
   }
   get end(): SessionEnd | undefined {
     return this.#end
@@ -166,6 +177,16 @@ export class Session {
         return void this.#cancelTurn()
       case 'note':
         return void updates.tell({ kind: 'notice', text: event.text })
+      case 'told':
+        return void this.#told(event)
+    }
+  }
+
+  /** The door of its box has news. */
+  #told({ lines, last }: ToldEvent): void {
+    for (const update of this.#door?.follow(lines, last === true) ?? []) {
+      this.#options.updates.tell(update)
+      this.#meter.follow(update)
     }
   }
 
@@ -201,14 +222,17 @@ export class Session {
     } else if (update.kind === 'tool') {
       this.#tools.follow(update)
       this.denials.follow(update)
-    } else if (update.kind === 'usage') this.#warnOfCost(update)
+    } else if (update.kind === 'usage') {
+      if (this.#door?.agentTells(update) === 'instead') return
+      this.#warnOfCost(update)
+    }
     updates.tell(update)
     this.#meter.follow(update)
     if (update.kind === 'turn_ended') this.#turnEnded(update)
   }
 
   #warnOfCost(usage: AgentUpdateOf<'usage'>): void {
-    if (!this.#meter.findsNoCost(usage)) return
+    if (this.#door?.counts || !this.#meter.findsNoCost(usage)) return
     const text = `${this.#options.title} does not tell what it costs: budget.cost_usd cannot be kept.`
     this.#options.updates.tell({ kind: 'notice', text })
   }
@@ -318,6 +342,7 @@ export class Session {
     this.#waitsUntil = undefined
     updates.turnBegins()
     this.#meter.turnBegins()
+    this.#door?.turnBegins()
     this.denials.turnBegins()
     if (given) {
       this.#checks.promptGiven()

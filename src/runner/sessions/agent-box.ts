@@ -1,0 +1,148 @@
+import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs'
+import { delimiter, isAbsolute, join } from 'node:path'
+import type { Agent, AgentLaunch, SignInFile } from '../../agents/agent.ts'
+import { programParts } from '../../agents/install/native-binary.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Network } from '../../contract/isolation.ts'
+import { isBelow, realPath } from '../../platform/files.ts'
+import type { AgentPlan } from '../ports.ts'
+import type { ModelAccess } from '../proxy/model-access.ts'
+import type { Box, BoxPlaces } from '../sandbox/box.ts'
+import type { Launch } from '../sandbox/launch.ts'
+import type { AgentServices } from './agent-services.ts'
+import { makeBelow, writeBelow } from './boxed/session-files.ts'
+import type { Launched } from './session-state.ts'
+
+export interface AgentBoxOptions {
+  box: Box
+  network: Network
+  /** Files of the step's secrets. */
+  secretFiles: readonly string[]
+  agent: Agent
+  plan: AgentPlan
+  services: AgentServices
+  spec: AttemptSpec
+  /** Of the attempt, among all of this machine. */
+  key: string
+}
+
+/** The box of a session with an agent: what the agent has in it, and what it has instead of its keys. */
+export class AgentBox {
+  readonly box: Box
+  readonly #options: AgentBoxOptions
+  readonly #access: ModelAccess
+
+  constructor(options: AgentBoxOptions) {
+    const { box, services, agent, spec } = options
+    this.box = box
+    this.#options = options
+    this.#access = this.#accessFor(services.environment(agent, spec, { apart: true }))
+  }
+
+  /** The environment of the agent's process. */
+  env(home: string): Readonly<Record<string, string>> {
+    const { spec } = this.#options
+    return { ...this.#access.env, HOME: spec.env.HOME ?? join(home, HOME) }
+  }
+
+  /** An environment of the step, with what stands in it for the keys of the agent. */
+  withoutKeys(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+    return this.#accessFor(env).env
+  }
+
+  /** Whether all that its models are asked goes by the proxy, which counts it. */
+  get counted(): boolean {
+    return this.#access.rules.length > 0 && this.held === undefined
+  }
+
+  /** What of keys and sign-ins the agent could read itself, in words; undefined: nothing. */
+  get held(): string | undefined {
+    const { agent } = this.#options
+    const signIn = this.#signInFiles.length > 0 ? [`The sign-in of ${agent.title}`] : []
+    const names = [...signIn, ...this.#access.inside]
+    if (names.length === 0) return undefined
+    const [stand, it] = names.length === 1 ? ['stands', 'it'] : ['stand', 'them']
+    return `${names.join(', ')} ${stand} in the sandbox, where the agent can read ${it}: no proxy stands between.`
+  }
+
+  /** Throws `invalid_argument`, `unavailable`. Once for each process of the runner, or more often. */
+  async open(): Promise<void> {
+    const { box, network, agent, plan } = this.#options
+    if (network === 'none' && agent.keys.length > 0)
+      throw new ErrandError(
+        'invalid_argument',
+        `${agent.title} would reach no model: the network of the step is none.`,
+        { hint: 'With network: models it reaches the service of its model, and nothing else.' },
+      )
+    const { tokens, cost_usd } = plan.budget
+    await box.prepare({ models: this.#access.rules, budget: { tokens, cost_usd } })
+  }
+
+  /** Puts what it is to have of a sign-in into the home of a session that no agent is in. */
+  fill(home: string): void {
+    for (const { from, to } of this.#signInFiles) {
+      const copy = join(home, to)
+      const copied = lstatSync(copy, { throwIfNoEntry: false })
+      // The agent in the box may have made it new since.
+      if (copied?.isFile() && copied.mtimeMs >= statSync(from).mtimeMs) continue
+      writeBelow(home, copy, readFileSync(from))
+    }
+  }
+
+  /** The launch of one of the session's processes, told apart by that name, in the box. */
+  enclose(
+    launch: Launch,
+    { request: { home, cwd }, program }: Launched,
+    { parts = [], workspace, name }: Pick<AgentLaunch, 'parts'> & { workspace: string; name: string },
+  ): Launch {
+    if (launch.env.HOME === join(home, HOME)) makeBelow(home, HOME)
+    const own = program?.path ? programParts(program.path) : []
+    const { writable, readable } = this.places(cwd, workspace)
+    const places = { writable: [...writable, home], readable: [...readable, ...own, ...parts] }
+    return this.box.enclose(launch, places, name)
+  }
+
+  /** The working folder by a path that nothing in the workspace can lead elsewhere. */
+  cwd(cwd: string, workspace: string): string {
+    const real = realPath(cwd, '/')
+    return isBelow(cwd, workspace) && isBelow(real, realPath(workspace, '/')) ? cwd : real
+  }
+
+  /** What all that the session has run works in: where its folder is in the workspace, all of that. */
+  places(cwd: string, workspace: string): BoxPlaces {
+    const work = isBelow(cwd, workspace) ? workspace : cwd
+    return { writable: [work], readable: [...this.#trustFiles, ...this.#options.secretFiles] }
+  }
+
+  /** The launch of a trial of the agent's program, in a folder of its own. */
+  encloseTrial(launch: Launch, folder: string): Launch {
+    const env = { ...launch.env, HOME: folder }
+    return this.box.enclose({ ...launch, env }, { writable: [folder], readable: this.#trustFiles }, 'trial')
+  }
+
+  #accessFor(env: Readonly<Record<string, string>>): ModelAccess {
+    const { services, agent, plan, spec, key } = this.#options
+    return services.access(agent, env, { key, proxyEnv: plan.proxy_env, step: spec.env })
+  }
+
+  /** Files of the user's sign-in that it is to have a copy of: where it may, and has no key. */
+  get #signInFiles(): readonly SignInFile[] {
+    const { services, agent } = this.#options
+    const { rules, inside } = this.#access
+    if (rules.length > 0 || inside.length > 0) return []
+    return services.signIn(agent)
+  }
+
+  /** Those by which the machine trusts servers, where its environment names any. */
+  get #trustFiles(): string[] {
+    const { services, spec } = this.#options
+    return services.trust
+      .filter(([name]) => spec.env[name] === undefined)
+      .flatMap(([, value]) => value.split(delimiter))
+      .filter((path) => isAbsolute(path) && existsSync(path))
+  }
+}
+
+/** Below the home of a session. */
+const HOME = 'user'

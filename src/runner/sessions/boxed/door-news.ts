@@ -1,0 +1,148 @@
+import type { Agent } from '../../../agents/agent.ts'
+import type { AgentUpdate, AgentUpdateOf, Usage } from '../../../contract/agent.ts'
+import type { Told } from '../../proxy/rules.ts'
+import { sumTold } from '../../proxy/usage-count.ts'
+
+export interface DoorNewsOptions {
+  agent: Pick<Agent, 'title' | 'usage'>
+  /** Whether all that its models are asked goes by the door. */
+  counts: boolean
+}
+
+/** The share by which what an agent tells of its tokens may differ from what was counted. */
+const TOLERANCE = 0.05
+/** Hosts of which it is told that they were refused; a program that tries all there are would fill the stream. */
+const MOST_HOSTS = 20
+
+const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
+
+/**
+ * The news of the door that a session's box has: what was refused, as notices in the agent's stream, and what its models
+ * used, a second source beside the agent's own figures, or the only one where those are none.
+ */
+export class DoorNews {
+  /** Whether what the session uses is counted there. */
+  readonly counts: boolean
+  readonly #agent: DoorNewsOptions['agent']
+  readonly #refused = new Set<string>()
+  readonly #answers: Told[] = []
+  /** Questions without an answer yet. */
+  readonly #open = new Map<number, Told>()
+  #before = none
+  /** Of the turns that are over, and of the one that goes on, as the agent tells them. */
+  #toldBefore = none
+  #toldTurn: Usage | undefined
+  #breach: string | undefined
+
+  constructor({ agent, counts }: DoorNewsOptions) {
+    this.#agent = agent
+    this.counts = counts
+  }
+
+  /** The budget is used up, in words. */
+  get breach(): string | undefined {
+    return this.#breach
+  }
+
+  turnBegins(): void {
+    this.#before = this.#total
+    if (this.#toldTurn) this.#toldBefore = sum(this.#toldBefore, this.#toldTurn)
+    this.#toldTurn = undefined
+  }
+
+  /** What the agent says that it used; `instead`: what is counted stands in its place. */
+  agentTells({ turn }: AgentUpdateOf<'usage'>): 'beside' | 'instead' {
+    this.#toldTurn = turn
+    return this.#replaces ? 'instead' : 'beside'
+  }
+
+  /** The updates that follow from what the door has told; `last`: nothing more comes. */
+  follow(lines: readonly Told[], last: boolean): AgentUpdate[] {
+    const updates = lines.flatMap((line) => this.#follow(line))
+    const answered = lines.some(({ type }) => type === 'answered')
+    if (this.#replaces && (answered || (last && this.#open.size > 0))) updates.push(this.#usage(last))
+    const difference = last ? this.#difference : undefined
+    return difference === undefined ? updates : [...updates, { kind: 'notice', text: difference }]
+  }
+
+  #follow(line: Told): AgentUpdate[] {
+    switch (line.type) {
+      case 'refused':
+        return this.#isNew(line.host) ? [{ kind: 'notice', text: refusal(line) }] : []
+      case 'asked':
+        this.#open.set(line.id, line)
+        return []
+      case 'answered':
+        this.#open.delete(line.id)
+        this.#answers.push(line)
+        return []
+      case 'over_budget':
+        this.#breach ??= `a request to a model was refused. ${line.message.replace(/\.$/, '')}`
+        return []
+      case 'used':
+        return []
+    }
+  }
+
+  #isNew(host: string): boolean {
+    if (this.#refused.has(host) || this.#refused.size >= MOST_HOSTS) return false
+    this.#refused.add(host)
+    return true
+  }
+
+  /** Where the agent tells less than what it uses. */
+  get #replaces(): boolean {
+    const { usage } = this.#agent
+    return this.counts && (usage === 'last_call' || usage === 'unknown')
+  }
+
+  get #total(): Usage {
+    return usageOf(this.#answers)
+  }
+
+  /** With what was cut off, where nothing more comes. */
+  #usage(last: boolean): AgentUpdate {
+    const session = last ? usageOf([...this.#answers, ...this.#open.values()]) : this.#total
+    const cost =
+      session.cost_usd === undefined ? {} : { cost_usd: session.cost_usd - (this.#before.cost_usd ?? 0) }
+    return { kind: 'usage', turn: { ...difference(session, this.#before), ...cost }, session }
+  }
+
+  get #difference(): string | undefined {
+    if (!this.counts || this.#replaces || this.#open.size > 0) return undefined
+    const told = this.#toldTurn ? sum(this.#toldBefore, this.#toldTurn) : undefined
+    if (!told) return undefined
+    const [says, counted] = [tokensOf(told), tokensOf(this.#total)]
+    if (Math.abs(says - counted) <= TOLERANCE * Math.max(says, counted)) return undefined
+    return `${this.#agent.title} tells of ${says} tokens, and ${counted} were counted on the way to its models.`
+  }
+}
+
+function refusal({ host, port, why }: Extract<Told, { type: 'refused' }>): string {
+  const where = port === 0 ? host : `${host}:${port}`
+  return `The network of the sandbox refused ${where}: ${why}.`
+}
+
+function usageOf(lines: readonly Told[]): Usage {
+  const { tokens, cost_usd, unpriced } = sumTold(lines)
+  return {
+    input_tokens: tokens.input + tokens.cache_write,
+    cached_input_tokens: tokens.cache_read,
+    output_tokens: tokens.output + tokens.reasoning,
+    ...(unpriced.length > 0 ? {} : { cost_usd }),
+  }
+}
+
+const tokensOf = ({ input_tokens, output_tokens }: Usage): number => input_tokens + output_tokens
+
+const sum = (a: Usage, b: Usage): Usage => ({
+  input_tokens: a.input_tokens + b.input_tokens,
+  cached_input_tokens: a.cached_input_tokens + b.cached_input_tokens,
+  output_tokens: a.output_tokens + b.output_tokens,
+})
+
+const difference = (a: Usage, b: Usage): Usage => ({
+  input_tokens: a.input_tokens - b.input_tokens,
+  cached_input_tokens: a.cached_input_tokens - b.cached_input_tokens,
+  output_tokens: a.output_tokens - b.output_tokens,
+})

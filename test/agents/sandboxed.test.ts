@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import type { AttemptSpec } from '../../src/contract/attempt.ts'
+import { listProcesses, procText } from '../../src/platform/proc.ts'
+import type { HeldAttempt } from '../../src/runner/ports.ts'
+import { type AgentSubject, agentSubjects, installedAgent } from '../support/agent-subjects.ts'
+import {
+  type ModelServer,
+  runTurn,
+  type Script,
+  startModelServer,
+  type Turn,
+  writeFileTurn,
+} from '../support/model-server/server.ts'
+import { endOf, until } from '../support/runner/attempt-fixture.ts'
+import { sandboxMissing } from '../support/runner/box-fixture.ts'
+import { type BoxedPlace, boxedPlace } from '../support/runner/boxed-sessions.ts'
+import { update, updatesOf } from '../support/runner/session-fixture.ts'
+import { filesWith, formsOf } from '../support/secret-search.ts'
+
+/** Sessions of each agent in a box, as a runner carries them out: the key stays outside, and they outlive the runner and the proxy. */
+
+const KEY = 'sk-ant-api03-the-machines-own-key-0123456789'
+
+const subjects: readonly AgentSubject[] = [
+  ...agentSubjects,
+  {
+    name: 'builtin',
+    model: 'test-model',
+    env: (url, key) => ({ OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key }),
+  },
+]
+
+interface Setup {
+  here: BoxedPlace
+  server: ModelServer
+  spec(args: object, more?: Partial<AttemptSpec>): AttemptSpec
+}
+
+async function setup(
+  context: TestContext,
+  { name, model, env }: AgentSubject,
+  script: Script,
+): Promise<Setup> {
+  const server = await startModelServer({ script, keys: [KEY] })
+  context.after(() => server.stop())
+  const here = boxedPlace(context, { env: env(server.url, KEY) })
+  return { here, server, spec: (args, more) => here.spec(name, { model, ...args }, more) }
+}
+
+const messages = (held: HeldAttempt) =>
+  updatesOf(held)
+    .flatMap((each) => (each.kind === 'message' ? [each.text] : []))
+    .join('')
+const told = (held: HeldAttempt) => JSON.stringify(held.reports).slice(-4000)
+
+/** Answers questions as they come: files are not to be changed, all else may be. */
+function answerQuestions(held: HeldAttempt): void {
+  let answered = 0
+  held.onChange(() => {
+    const asked = updatesOf(held).flatMap((each) => (each.kind === 'permission' ? [each] : []))
+    for (; answered < asked.length; answered++) {
+      const { request_id, tool_kind } = asked[answered]!
+      const decision = tool_kind === 'edit' ? 'deny' : 'allow'
+      held.input!({ type: 'permission', input_id: `answer ${answered}`, request_id, decision })
+    }
+  })
+}
+
+/** Processes of this machine that name that folder in their environment or arguments. */
+const left = (folder: string) =>
+  (listProcesses() ?? []).filter(
+    ({ pid }) =>
+      procText(pid, 'environ')?.includes(folder) ||
+      procText(pid, 'cmdline')?.includes(`${folder}/workspaces`),
+  )
+
+/** All that a program can look at, into one file. */
+const LOOK = (hidden: string) =>
+  [
+    'exec 2>&1 >>look.txt',
+    'env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr "\\0" "\\n"; cat /proc/self/mountinfo',
+    `cat ${hidden}; ls -la ${hidden}`,
+    'ls /root /home /var/run /run /sys; ls -la /var/run/docker.sock',
+    'echo looked',
+  ].join('\n')
+
+for (const subject of subjects) {
+  const found = await installedAgent(subject.name)
+  const skip = sandboxMissing() || ('missing' in found ? found.missing : false)
+  describe(`${subject.name} in a sandbox`, { skip }, () => {
+    it('uses its tools and its model, asks first, and finds no key and nothing of the machine', async (context) => {
+      let port = 0
+      const script: Script = ({ index }) => {
+        if (index === 0)
+          return runTurn(
+            `${LOOK(hidden)}\n(echo >/dev/tcp/127.0.0.1/${port}) && echo reached >>look.txt; (setsid sleep 1000 &) ; true`,
+          )
+        if (index === 1) return writeFileTurn(join(here.workspace, 'denied.txt'), 'denied\n')
+        return { text: 'All done.' }
+      }
+      const { here, server, spec } = await setup(context, subject, script)
+      const hidden = join(here.path, 'hub-token')
+      writeFileSync(hidden, 'the hub itself')
+      port = Number(new URL(server.url).port)
+      const attempts = await here.open()
+      const held = await attempts.start(spec({ prompt: 'Go.', permissions: 'ask' }), 1)
+      answerQuestions(held)
+      const end = await endOf(held)
+      assert.equal(end.outcome, 'success', told(held))
+      const look = readFileSync(join(here.workspace, 'look.txt'), 'latin1')
+      assert.match(look, /looked/)
+      assert.doesNotMatch(look, /the hub itself|the-machines-own-key|^reached$/m)
+      assert.ok(!existsSync(join(here.workspace, 'denied.txt')))
+      assert.ok(server.requests.length > 0 && server.requests.every(({ key }) => key === KEY))
+      assert.deepEqual(filesWith(join(here.path, 'sessions'), formsOf(KEY)), [])
+      assert.deepEqual(
+        left(here.path).filter(({ pid }) => pid !== here.proxyPid()),
+        [],
+      )
+    })
+
+    it('goes on in its session, with its runner and its proxy killed, and leaves nothing when it is canceled', async (context) => {
+      const two: Turn[] = [
+        runTurn('touch begun; while [ ! -e go ]; do sleep 0.02; done; echo went >>went.txt'),
+        { text: 'Half of an answer, ', hang: true },
+      ]
+      let hangs = false
+      const script: Script = ({ prompts }) => {
+        const turn = prompts.filter((text) => /^Turn \w+\.$/.test(text)).at(-1)
+        if (turn === 'Turn three.') return runTurn('touch waits; sleep 1000')
+        if (turn !== 'Turn two.') return { text: 'First answer.' }
+        hangs = two.length === 1
+        return two.shift() ?? { text: 'Second answer.' }
+      }
+      const { here, spec } = await setup(context, subject, script)
+      const first = await (await here.open()).start(spec({ prompt: 'Turn one.' }), 1)
+      assert.equal((await endOf(first)).outcome, 'success', told(first))
+      const session = updatesOf(first).findLast((each) => each.kind === 'session')
+      assert.ok(session?.kind === 'session' && session.session_id !== undefined)
+      await here.close()
+      const next = spec({
+        prompt: 'Turn two.',
+        interactive: true,
+        session: { session_id: session.session_id },
+      })
+      const kill = await here.other([next])
+      await until(() => existsSync(join(here.workspace, 'begun')), 'the command of the agent')
+      await kill()
+      const attempts = await here.open()
+      const [held] = await attempts.recover()
+      writeFileSync(join(here.workspace, 'go'), '')
+      await until(() => hangs, 'the answer that hangs')
+      process.kill(here.proxyPid(), 'SIGKILL')
+      await update(held!, 'idle')
+      if (subject.name === 'builtin') {
+        // It does not ask again for an answer of which it has told a part.
+        held!.input!({ type: 'prompt', input_id: 'again', text: 'Turn two.' })
+        await until(() => messages(held!).includes('Second answer.'), 'the answer')
+      }
+      assert.equal(readFileSync(join(here.workspace, 'went.txt'), 'utf8'), 'went\n')
+      assert.match(messages(held!), /Second answer\./)
+      assert.deepEqual(
+        updatesOf(held!).flatMap((each) => (each.kind === 'session' ? [each.origin] : [])),
+        ['loaded', 'same'],
+      )
+      held!.input!({ type: 'prompt', input_id: 'three', text: 'Turn three.' })
+      await until(() => existsSync(join(here.workspace, 'waits')), 'the last command of the agent')
+      held!.cancel(1_000, 'canceled')
+      assert.equal((await endOf(held!)).outcome, 'canceled', told(held!))
+      assert.deepEqual(
+        left(here.path).filter(({ pid }) => pid !== here.proxyPid()),
+        [],
+      )
+    })
+  })
+}

@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { builtinActionRegistry } from '../../../src/actions/registry.ts'
+import { agentsFolder } from '../../../src/agents/install/native-binary.ts'
+import { agentRegistry } from '../../../src/agents/registry.ts'
+import type { AttemptSpec } from '../../../src/contract/attempt.ts'
+import type { Network } from '../../../src/contract/isolation.ts'
+import { openAttempts } from '../../../src/runner/open-attempts.ts'
+import type { Attempts } from '../../../src/runner/ports.ts'
+import { Doors } from '../../../src/runner/proxy/doors.ts'
+import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
+import { findBubblewrap } from '../../../src/runner/sandbox/probe.ts'
+import { attemptSpec } from './attempt-fixture.ts'
+
+/** For tests: sessions with real agents in boxes, with a proxy of their own, in folders that are gone at the end. */
+
+/** A runner, as it is begun in one process or another. */
+export interface BoxedRunner {
+  path: string
+  /** Of the machine. */
+  env: Record<string, string>
+  network: Network
+  /** What stands in each box to be read. */
+  readable: readonly string[]
+}
+
+export interface BoxedPlace {
+  path: string
+  workspace: string
+  runner: BoxedRunner
+  /** Opens the attempts in this process; they are closed after the test, or before by `close`. */
+  open(): Promise<Attempts>
+  close(): Promise<void>
+  /** A runner in a process of its own, which starts these; the answer kills it, as a power cut would. */
+  other(specs: readonly AttemptSpec[]): Promise<() => Promise<void>>
+  proxyPid(): number
+  spec(agent: string, args: object, more?: Partial<AttemptSpec>): AttemptSpec
+}
+
+/** The attempts of a runner whose agents stand in boxes. */
+export async function openBoxed({ path, env, network, readable }: BoxedRunner): Promise<Attempts> {
+  const bubblewrap = await findBubblewrap({ env: process.env })
+  const doors = new Doors({ folder: join(path, 'proxy') })
+  const boxes = new Boxes({
+    stateDir: join(path, 'sandbox'),
+    bubblewrap,
+    least: 'auto',
+    network,
+    mounts: { writable: [], readable },
+    hidden: [],
+    doors,
+  })
+  const attempts = openAttempts({
+    dir: join(path, 'attempts'),
+    workspaceDir: join(path, 'workspaces'),
+    registry: builtinActionRegistry,
+    timeoutGraceMs: 100,
+    env,
+    boxes,
+    agents: {
+      known: agentRegistry,
+      folder: agentsFolder(process.env),
+      sessionsDir: join(path, 'sessions'),
+      allowedDirs: [],
+    },
+  })
+  return Object.assign(attempts, { doors })
+}
+
+const OTHER = `
+import { openBoxed } from ${JSON.stringify(import.meta.filename)}
+const [runner, specs] = process.argv.slice(1).map((text) => JSON.parse(text))
+const attempts = await openBoxed(runner)
+await attempts.recover()
+for (const spec of specs) await attempts.start(spec, 1)
+process.stdout.write('started\\n')
+setInterval(() => {}, 1000)
+`
+
+export function boxedPlace(
+  context: TestContext,
+  { env = {}, network = 'models', readable = [] }: Partial<Omit<BoxedRunner, 'path'>> = {},
+): BoxedPlace {
+  const path = mkdtempSync(join(tmpdir(), 'errand-boxed-'))
+  const user = join(path, 'user')
+  mkdirSync(user)
+  const base = { PATH: process.env.PATH ?? '', HOME: user, LANG: 'C.UTF-8' }
+  const runner: BoxedRunner = { path, env: { ...base, ...env }, network, readable }
+  const closers: (() => Promise<void>)[] = []
+  const close = async () => {
+    for (const each of closers.splice(0)) await each()
+  }
+  const proxyPid = () => JSON.parse(readFileSync(join(path, 'proxy', 'lock'), 'utf8')).pid as number
+  context.after(async () => {
+    await close()
+    try {
+      process.kill(proxyPid(), 'SIGKILL')
+    } catch {
+      // There was none, or it has ended.
+    }
+    rmSync(path, { recursive: true, force: true, maxRetries: 10 })
+  })
+  return {
+    path,
+    workspace: join(path, 'workspaces', 'run_test'),
+    runner,
+    proxyPid,
+    async open() {
+      const attempts = (await openBoxed(runner)) as Attempts & { doors: Doors }
+      closers.push(async () => {
+        for (const held of attempts.all()) await held.release()
+        await attempts.close()
+        attempts.doors.stop()
+      })
+      return attempts
+    },
+    close,
+    async other(specs) {
+      const args = ['--input-type=module', '-e', OTHER, JSON.stringify(runner), JSON.stringify(specs)]
+      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+      const exited = once(child, 'exit')
+      await once(child.stdout, 'data')
+      return async () => {
+        child.kill('SIGKILL')
+        await exited
+      }
+    },
+    spec: (agent, args, more) => attemptSpec('agent.run', { agent, ...args }, more),
+  }
+}
