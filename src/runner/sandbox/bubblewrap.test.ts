@@ -164,6 +164,23 @@ test('places that cannot be given are refused before anything begins', { skip },
     /^A sandbox cannot work in \/: all of the machine shares that\.$/,
   )
   assert.match(refused({ writable: ['/tmp'] }), /cannot work in \/tmp/)
+  symlinkSync('/tmp', join(here.path, 'shared'))
+  assert.match(
+    refused({ writable: [join(here.path, 'shared')] }),
+    /cannot work in .*shared: all of the machine/,
+  )
+  const { HOME } = process.env
+  process.env.HOME = join(here.path, 'home')
+  mkdirSync(process.env.HOME)
+  for (const path of [process.env.HOME, here.path])
+    assert.match(
+      refused({ writable: [path] }, path),
+      /^A sandbox cannot work in .*: it is the home of this user\.$/,
+    )
+  const project = join(process.env.HOME, 'project')
+  mkdirSync(project)
+  assert.equal(refused({ writable: [project] }, project), 'taken')
+  process.env.HOME = HOME
   assert.match(refused({ readable: ['/proc/1'] }), /\/proc\/1 cannot be put .*: a sandbox has its own\.$/)
   assert.equal(spawnSync('mkfifo', [join(here.path, 'pipe')]).status, 0)
   assert.match(refused({ readable: [join(here.path, 'pipe')] }), /neither a folder nor a file/)

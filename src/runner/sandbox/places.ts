@@ -1,4 +1,5 @@
 import { lstatSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join, relative, sep } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import { isBelow, realPath } from '../../platform/files.ts'
@@ -71,7 +72,16 @@ function mounted(kind: 'writable' | 'readable', path: string): Mount {
 }
 
 function checkWritable(path: string): void {
-  if (!SHARED.includes(path) && !SHARED_TOO.includes(path)) return
+  const real = realPath(path, '/')
+  if (isBelow(realPath(homedir(), '/'), real) && !SHARED.includes(real))
+    throw new ErrandError(
+      'invalid_argument',
+      `A sandbox cannot work in ${path}: it is the home of this user.`,
+      {
+        hint: 'Keys and what shells begin with stand there. Work in a folder of the project, or without a sandbox (isolation: none).',
+      },
+    )
+  if (!SHARED.includes(real) && !SHARED_TOO.includes(real)) return
   throw new ErrandError(
     'invalid_argument',
     `A sandbox cannot work in ${path}: all of the machine shares that.`,
