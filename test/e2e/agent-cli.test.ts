@@ -264,7 +264,7 @@ test('the agents of this machine are listed, with why one is not usable', async 
   const { run, home } = setup(t)
   const env = { ERRAND_AGENTS_DIR: join(home, 'none'), PATH: '/usr/bin:/bin' }
   const text = await run(['agents', 'list'], { env })
-  assert.match(text.stdout, /^codex +no +no +it is not installed; errand agents install --codex$/m)
+  assert.match(text.stdout, /^codex +no +no +no +it is not installed; errand agents install --codex$/m)
   const list = JSON.parse((await run(['agents', 'list', '--json'], { env })).stdout)
   assert.deepEqual(
     list.map(({ name }: { name: string }) => name),

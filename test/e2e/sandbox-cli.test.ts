@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { errandCommand } from '../support/errand-command.ts'
+import { sandboxMissing } from '../support/runner/box-fixture.ts'
+
+const skip = sandboxMissing()
+
+function setup(t: TestContext) {
+  const errand = errandCommand(t)
+  const cwd = join(errand.home, 'project')
+  mkdirSync(cwd)
+  const run = async (steps: object[], env: NodeJS.ProcessEnv = {}, more: object = {}) => {
+    const flow = { version: 'v0.1', name: 'flow', isolation: 'sandbox', network: 'none', ...more, steps }
+    writeFileSync(join(cwd, 'flow.json'), JSON.stringify(flow))
+    return await errand.run(['run', 'flow.json'], { cwd, env })
+  }
+  return { ...errand, cwd, run }
+}
+
+const step = (cmd: string, args: object = {}) => ({ name: 'look', action: 'cmd.run', args: { cmd, ...args } })
+
+test('errand run puts a step into a sandbox that asks for one, and says why where it cannot', {
+  skip,
+}, async (t) => {
+  const { run, cwd, home } = setup(t)
+  writeFileSync(join(home, 'held-back'), 'held back')
+  const seen = await run(
+    [step(`id -un; pwd; echo "<$TEST_KEY>"; cat ${home}/held-back || echo made >made`)],
+    { TEST_KEY: 'held back' },
+  )
+  assert.equal(seen.code, 0, seen.stdout)
+  assert.match(seen.stdout, new RegExp(`local \\| errand\nlocal \\| ${cwd}\nlocal \\| <>\n`))
+  assert.doesNotMatch(seen.stdout, /held back/)
+  assert.equal(readFileSync(join(cwd, 'made'), 'utf8'), 'made\n')
+  const elsewhere = await run([step('true', { cwd: '/opt' })])
+  assert.match(
+    elsewhere.stdout,
+    /start failed: The working folder \/opt does not stand in the sandbox\. Put it into/,
+  )
+  const missing = await run([step('true')], { PATH: join(home, 'empty') })
+  assert.match(missing.stdout, /bubblewrap is not installed: .* Install it: apt-get install bubblewrap/)
+  const wrong = await run([step('true')], { ERRAND_SANDBOX_MOUNTS: 'relative' })
+  assert.match(wrong.stdout, /ERRAND_SANDBOX_MOUNTS is "relative"/)
+})
+
+test('a variable asks for a sandbox for all steps, and an operator puts more into it', {
+  skip,
+}, async (t) => {
+  const { run, home } = setup(t)
+  const given = join(home, 'given')
+  mkdirSync(given)
+  writeFileSync(join(given, 'file'), 'given')
+  const env = { ERRAND_ISOLATION: 'sandbox', ERRAND_NETWORK: 'none', ERRAND_SANDBOX_MOUNTS: `${given}=rw` }
+  const none = { isolation: undefined, network: undefined }
+  const seen = await run([step(`id -un; cat ${given}/file; echo; echo >${given}/made`)], env, none)
+  assert.match(seen.stdout, /local \| errand\nlocal \| given\n/)
+  assert.ok(existsSync(join(given, 'made')))
+})
