@@ -88,6 +88,7 @@ class AgentDriver implements Driver {
       const session = this.#open()
       // What it is in the middle of may wait for its door.
       await this.#box?.open()
+      if (session.journaled.over) return
       await session.replay()
       const { startedAtMs } = attempt.journal
       if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)

@@ -101,7 +101,8 @@ export class SessionDriver {
     try {
       await start.prepare()
       await this.#enter()
-      this.journaled.begin(claim)
+      // Let go of meanwhile, it is the next one's to begin.
+      if (!this.journaled.over) this.journaled.begin(claim)
     } catch (error) {
       void attempt.finish(start.refusal(error))
     }
