@@ -144,7 +144,7 @@ export interface SessionRequest {
   new_session_id: string
   /** Most turns of the model per prompt, where the agent can limit them. */
   max_turns?: number
-  /** It runs in a box, where nothing of the user's home is: only what stands in the session's home counts. */
+  /** Set where it runs in a box, and nothing of the user's home is: only what stands in the session's home counts. */
   apart?: true
   /** The environment that the step sees: keys, base URLs. */
   env: Readonly<Record<string, string>>

@@ -35,7 +35,7 @@ export interface AskedFor {
   enclose?: (launch: Start, folder: string) => Start
 }
 
-/** What a process is started with. */
+/** A process that is to be started. */
 interface Start {
   argv: readonly string[]
   cwd: string

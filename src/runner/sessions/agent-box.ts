@@ -56,7 +56,7 @@ export class AgentBox {
     return this.#access.rules.length > 0 && this.held === undefined
   }
 
-  /** What of keys and sign-ins the agent could read itself, in words; undefined: nothing. */
+  /** Keys and sign-ins that the agent could read itself, in words; undefined: none. */
   get held(): string | undefined {
     const { agent } = this.#options
     const signIn = this.#signInFiles.length > 0 ? [`The sign-in of ${agent.title}`] : []
@@ -109,7 +109,7 @@ export class AgentBox {
     return isBelow(cwd, workspace) && isBelow(real, realPath(workspace, '/')) ? cwd : real
   }
 
-  /** What all that the session has run works in: where its folder is in the workspace, all of that. */
+  /** The places of all that the session has run: where its folder is in the workspace, all of that. */
   places(cwd: string, workspace: string): BoxPlaces {
     const work = isBelow(cwd, workspace) ? workspace : cwd
     return { writable: [work], readable: [...this.#trustFiles, ...this.#options.secretFiles] }

@@ -23,8 +23,6 @@ export interface AgentsOptions {
   allowedDirs: readonly string[] | 'any'
   /** `copy`: an agent in a box that has no key gets a copy of the user's sign-in. */
   signIn?: 'copy' | 'none'
-  /** Whether sessions stand in a box where nothing is said of it. */
-  boxed?: boolean
   /**
    * Shows that a program asks before it uses a tool; answers why it may not be used so. Absent: it is taken for
    * granted.
@@ -95,7 +93,7 @@ export class AgentServices {
     return { ...given, ...spec.env }
   }
 
-  /** What stands for the keys in an environment of a box, and what the door of that box has to know. */
+  /** An environment of a box with stand-ins for its keys, and the rules for the door of that box. */
   access(
     agent: Agent,
     env: Readonly<Record<string, string>>,

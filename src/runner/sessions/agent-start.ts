@@ -47,12 +47,12 @@ export class AgentStart {
     return this.#cwd
   }
 
-  /** What of keys its agent could read in the session's box, in words; undefined: nothing. */
+  /** Keys that its agent could read in the session's box, in words; undefined: none. */
   get held(): string | undefined {
     return this.#options.box?.held
   }
 
-  /** What verify commands have in the session's box, which work in that folder; undefined: there is none. */
+  /** The places that verify commands, which work in that folder, have in the session's box; undefined: there is none. */
   places(cwd: string): BoxPlaces | undefined {
     return this.#options.box?.places(cwd, this.#workspace)
   }

@@ -4,6 +4,7 @@ import type { Agent, AgentPlaces, SessionRequest } from '../../agents/agent.ts'
 import { checkedOnce } from '../../agents/ask-check/ask-check.ts'
 import { installCommand } from '../../agents/install/native-binary.ts'
 import { agentRegistry } from '../../agents/registry.ts'
+import { setting } from '../../config/read-setting.ts'
 import type { AgentState } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { messageWithHint } from '../../contract/errors.ts'
@@ -24,6 +25,7 @@ export function machineAgents(options: {
     sessionsDir: join(stateDir, 'sessions'),
     allowedDirs,
     asks: checkedOnce(join(stateDir, 'ask-checks.json')),
+    signIn: setting(process.env, 'ERRAND_SANDBOX_LOGIN'),
   }
 }
 
@@ -38,8 +40,13 @@ export async function agentStates(
 ): Promise<AgentState[]> {
   const { known, folder } = services.options
   const isolation = isolationOf(boxes)
-  const states = await Promise.all(known.map((agent) => stateOf(agent, services, { folder, env })))
-  return states.map((state) => ({ ...state, ...isolation(state) }))
+  return await Promise.all(
+    known.map(async (agent) => {
+      const apart = isBoxed(boxes) && services.signIn(agent).length === 0
+      const state = await stateOf(agent, services, { folder, env }, apart)
+      return { ...state, ...isolation(state) }
+    }),
+  )
 }
 
 /** The part of `Boxes` that says what an agent gets. */
@@ -60,7 +67,22 @@ function isolationOf(boxes: AgentBoxes | undefined): (state: AgentState) => Part
   }
 }
 
-async function stateOf(agent: Agent, services: AgentServices, places: AgentPlaces): Promise<AgentState> {
+/** Whether a session that asks for nothing itself stands in a box. */
+function isBoxed(boxes: AgentBoxes | undefined): boolean {
+  try {
+    return boxes?.facts({ requires: {} } as AttemptSpec, 'agent') !== undefined
+  } catch {
+    return false
+  }
+}
+
+/** `apart`: as of a session in a box, which has nothing of the user's home. */
+async function stateOf(
+  agent: Agent,
+  services: AgentServices,
+  places: AgentPlaces,
+  apart: boolean,
+): Promise<AgentState> {
   const { name, title } = agent
   const located = await agent.locate(places)
   const install = agent.install && installCommand(name)
@@ -73,7 +95,7 @@ async function stateOf(agent: Agent, services: AgentServices, places: AgentPlace
   if (program.path === '') return { name, title, installed: true, usable: true }
   const head = { name, title, installed: true, version: program.version || undefined }
   try {
-    agent.launch(trialRequest(agent, services), program)
+    agent.launch(trialRequest(agent, services, apart), program)
     return { ...head, usable: true }
   } catch (error) {
     return { ...head, usable: false, why: messageWithHint(error) }
@@ -81,13 +103,14 @@ async function stateOf(agent: Agent, services: AgentServices, places: AgentPlace
 }
 
 /** As of a step that asks for nothing special. */
-function trialRequest(agent: Agent, services: AgentServices): SessionRequest {
+function trialRequest(agent: Agent, services: AgentServices, apart: boolean): SessionRequest {
   return {
     cwd: tmpdir(),
     extra_args: [],
     ask: 'allow',
     new_session_id: '00000000-0000-4000-8000-000000000000',
-    env: services.environment(agent, { env: {} }),
+    ...(apart && { apart }),
+    env: services.environment(agent, { env: {} }, { apart }),
     home: tmpdir(),
   }
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { builtinActionRegistry } from '../../../src/actions/registry.ts'
+import { checkAsks } from '../../../src/agents/ask-check/ask-check.ts'
 import { agentsFolder } from '../../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../../src/agents/registry.ts'
 import type { AttemptSpec } from '../../../src/contract/attempt.ts'
@@ -26,6 +27,9 @@ export interface BoxedRunner {
   network: Network
   /** What stands in each box to be read. */
   readable: readonly string[]
+  /** Whether it is tried if a program asks before it uses a tool. */
+  asks?: boolean
+  signIn?: 'copy' | 'none'
 }
 
 export interface BoxedPlace {
@@ -42,7 +46,14 @@ export interface BoxedPlace {
 }
 
 /** The attempts of a runner whose agents stand in boxes. */
-export async function openBoxed({ path, env, network, readable }: BoxedRunner): Promise<Attempts> {
+export async function openBoxed({
+  path,
+  env,
+  network,
+  readable,
+  asks,
+  signIn,
+}: BoxedRunner): Promise<Attempts> {
   const bubblewrap = await findBubblewrap({ env: process.env })
   const doors = new Doors({ folder: join(path, 'proxy') })
   const boxes = new Boxes({
@@ -66,6 +77,8 @@ export async function openBoxed({ path, env, network, readable }: BoxedRunner): 
       folder: agentsFolder(process.env),
       sessionsDir: join(path, 'sessions'),
       allowedDirs: [],
+      asks: asks ? checkAsks : undefined,
+      signIn,
     },
   })
   return Object.assign(attempts, { doors })
@@ -83,13 +96,13 @@ setInterval(() => {}, 1000)
 
 export function boxedPlace(
   context: TestContext,
-  { env = {}, network = 'models', readable = [] }: Partial<Omit<BoxedRunner, 'path'>> = {},
+  { env = {}, network = 'models', readable = [], ...more }: Partial<Omit<BoxedRunner, 'path'>> = {},
 ): BoxedPlace {
   const path = mkdtempSync(join(tmpdir(), 'errand-boxed-'))
   const user = join(path, 'user')
   mkdirSync(user)
   const base = { PATH: process.env.PATH ?? '', HOME: user, LANG: 'C.UTF-8' }
-  const runner: BoxedRunner = { path, env: { ...base, ...env }, network, readable }
+  const runner: BoxedRunner = { ...more, path, env: { ...base, ...env }, network, readable }
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
     for (const each of closers.splice(0)) await each()

@@ -50,7 +50,7 @@ export class DoorNews {
     this.#toldTurn = undefined
   }
 
-  /** What the agent says that it used; `instead`: what is counted stands in its place. */
+  /** The agent says what it used; `instead`: what is counted stands in its place. */
   agentTells({ turn }: AgentUpdateOf<'usage'>): 'beside' | 'instead' {
     this.#toldTurn = turn
     return this.#replaces ? 'instead' : 'beside'
