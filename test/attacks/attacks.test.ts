@@ -8,6 +8,7 @@ import type { RunEvent } from '../../src/contract/events.ts'
 import { listProcesses, procText, signal } from '../../src/platform/proc.ts'
 import { runIdIn } from '../support/agent-command.ts'
 import { agentSubjects, installedAgent } from '../support/agent-subjects.ts'
+import { baseImage, dockerHere } from '../support/docker/docker.ts'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { runTurn, startModelServer } from '../support/model-server/server.ts'
 
@@ -89,6 +90,7 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     HUB_PORT: url.port,
     MACHINE: machine ?? '127.0.0.2',
     MARKER: marker,
+    OWN: 'ERRAND_SANDBOX_IMAGE' in more ? '/etc/shadow /sys/kernel /root' : '',
   }
   const given = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`)
   return { errand, work, env, script: given.join('') + attack, marker, events }
@@ -121,9 +123,14 @@ function left(marker: string): number[] {
   return found.map(({ pid }) => pid)
 }
 
-for (const isolation of ['sandbox'] as const) {
-  test(`a step in a ${isolation} reaches nothing that is kept back`, async (t) => {
-    const there = await target(t, { ANTHROPIC_API_KEY: kept('anthropic'), OPENAI_API_KEY: kept('openai') })
+for (const isolation of ['sandbox', 'container'] as const) {
+  const noEngine = isolation === 'container' && (await dockerHere())
+  /** A Debian: the attack needs its perl. */
+  const image: Record<string, string> =
+    isolation === 'container' && !noEngine ? { ERRAND_SANDBOX_IMAGE: await baseImage('node:24-slim') } : {}
+  test(`a step in a ${isolation} reaches nothing that is kept back`, { skip: noEngine }, async (t) => {
+    const keys = { ANTHROPIC_API_KEY: kept('anthropic'), OPENAI_API_KEY: kept('openai') }
+    const there = await target(t, { ...keys, ...image })
     const file = join(there.errand.home, 'attack.yaml')
     const steps = [{ name: 'attack', action: 'shell.run', args: { script: there.script } }]
     writeFileSync(file, JSON.stringify({ version: 'v0.1', name: 'attack', isolation, network: 'all', steps }))
@@ -134,7 +141,7 @@ for (const isolation of ['sandbox'] as const) {
 
   for (const subject of agentSubjects) {
     const installed = await installedAgent(subject.name)
-    const skip = 'missing' in installed && installed.missing
+    const skip = noEngine || ('missing' in installed && installed.missing)
     test(`${subject.name} in a ${isolation} reaches nothing that is kept back`, { skip }, async (t) => {
       const key = kept('model')
       const server = await startModelServer({
@@ -142,7 +149,7 @@ for (const isolation of ['sandbox'] as const) {
         script: [runTurn('sh ./attack.sh > report.txt 2>&1; echo done'), { text: 'Done.' }],
       })
       t.after(() => server.stop())
-      const there = await target(t, subject.env(server.url, key))
+      const there = await target(t, { ...subject.env(server.url, key), ...image })
       writeFileSync(join(there.work, 'attack.sh'), there.script)
       const options = [
         '--agent',
