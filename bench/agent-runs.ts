@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { Agent, Program } from '../src/agents/agent.ts'
 import type { AgentUpdate } from '../src/contract/agent.ts'
+import type { Isolation } from '../src/contract/isolation.ts'
 import { passedOn } from '../src/runner/attempts/launch.ts'
 import { AgentBench, benchFolder } from '../test/support/agent-bench.ts'
 import type { AgentSubject } from '../test/support/agent-subjects.ts'
@@ -51,17 +52,25 @@ export async function bareAgent(
   }
 }
 
+export interface AgentRunOptions {
+  /** Of its model server; absent: the runner has it in its environment. */
+  url?: string
+  /** Default: none, so that its program stands as bare as it does by itself. */
+  isolation?: Isolation
+  image?: string
+}
+
 /** The same through hub and runner: from the request to the first update, and to the run's end, as a client hears of them. */
 export async function agentThroughHub(
   { client }: BenchHub,
   { name, model, env }: AgentSubject,
-  url: string,
+  { url, isolation = 'none', image }: AgentRunOptions,
 ): Promise<AgentTimes> {
   const folder = benchFolder()
   const started = performance.now()
   // What the user's own shell does at its start is not to be measured.
-  const own = { ...env(url, randomUUID()), HOME: folder.home }
-  const agent = { agent: name, model, prompt, cwd: folder.cwd, env: own }
+  const own = { ...(url !== undefined && env(url, randomUUID())), HOME: folder.home }
+  const agent = { agent: name, model, prompt, cwd: folder.cwd, env: own, isolation, image }
   const { run_id } = await client.runs.create({ agent })
   let firstMs: number | undefined
   for await (const event of client.events(run_id)) {

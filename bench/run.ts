@@ -9,6 +9,7 @@ import type { Row } from './measure.ts'
 import { agentMemory } from './rows/agent-memory.ts'
 import { agentTimes } from './rows/agents.ts'
 import { botStart } from './rows/bots.ts'
+import { boxes } from './rows/boxes.ts'
 import { crowd } from './rows/crowd.ts'
 import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { localStep } from './rows/local-step.ts'
@@ -30,6 +31,7 @@ const alone = {
   'memory-over-runs': memoryOverRuns,
   'open-runs': openRuns,
   'bot-start': botStart,
+  'boxes-start': boxes,
 }
 const onHub = {
   memory: idleMemory,

@@ -27,7 +27,7 @@ export async function agentMemory(hub: BenchHub): Promise<Row[]> {
     const ids: string[] = []
     try {
       // The first of all loads what every run needs, once.
-      await agentThroughHub(hub, subject, server.url)
+      await agentThroughHub(hub, subject, { url: server.url })
       const runnerBefore = await residentMb(hub.runnerPid)
       const hubBefore = await residentMb(hub.hubPid)
       for (let run = 0; run < RUNS; run++) {
@@ -35,6 +35,7 @@ export async function agentMemory(hub: BenchHub): Promise<Row[]> {
           agent: name,
           model: subject.model,
           prompt: 'Go on.',
+          isolation: 'none' as const,
           env: subject.env(server.url, key),
         }
         ids.push((await hub.client.runs.create({ agent })).run_id)

@@ -23,7 +23,7 @@ export async function agentTimes(hub: BenchHub): Promise<Row[]> {
       for (let round = 0; round <= ROUNDS; round++) {
         const takeBare = async () =>
           bare.push(await bareAgent(found.agent, found.program, subject, server.url))
-        const takeRun = async () => runs.push(await agentThroughHub(hub, subject, server.url))
+        const takeRun = async () => runs.push(await agentThroughHub(hub, subject, { url: server.url }))
         // Neither always meets what the other has left the machine with.
         for (const take of round % 2 === 0 ? [takeBare, takeRun] : [takeRun, takeBare]) await take()
       }

@@ -1,5 +1,6 @@
 # Tries from inside what a box must hold. Variables before it: NEEDLES (hex, a line each), PLACES (paths, a line each), HUB_PORT,
-# MACHINE (an address of it), MARKER, OWN (paths that stand in the box as its image has them). Prints "REACHED what" for each that should not have been, and at the end how many it has tried.
+# MACHINE (an address of it), MARKER, OWN (paths that stand in the box as its image has them), PROGRAMS (where the programs of agents are).
+# Prints "REACHED what" for each that should not have been, and at the end how many it has tried.
 tried=0
 reached() { echo "REACHED $1"; }
 # try WHAT COMMAND…: it must fail.
@@ -27,6 +28,7 @@ others() {
     [ -e "$entry" ] || continue
     case "$PWD/" in "$entry"/*) continue ;; esac
     case "$HOME/" in "$entry"/*) continue ;; esac
+    case "$PROGRAMS/" in "$entry"/*) continue ;; esac
     return 0
   done
   return 1

@@ -90,6 +90,7 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     HUB_PORT: url.port,
     MACHINE: machine ?? '127.0.0.2',
     MARKER: marker,
+    PROGRAMS: agents,
     OWN: 'ERRAND_SANDBOX_IMAGE' in more ? '/etc/shadow /sys/kernel /root' : '',
   }
   const given = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`)
