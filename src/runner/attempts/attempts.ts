@@ -99,6 +99,7 @@ export class DurableAttempts implements Attempts {
     this.#closed = true
     await Promise.all(this.#services.held.all().map((attempt) => attempt.close()))
     this.#services.close()
+    await this.#services.boxes?.close()
   }
 
   async #recoverOne(folder: AttemptFolder): Promise<void> {

@@ -58,6 +58,7 @@ export class LocalAttempts {
   readonly #secrets: LocalSecrets
   /** The least that this machine asks for. */
   readonly #least: string
+  #boxes: Boxes | undefined
   #scopes: Promise<LocalScopes> | undefined
 
   constructor(options: LocalAttemptsOptions) {
@@ -86,6 +87,7 @@ export class LocalAttempts {
   /** After all that was made has ended. */
   async close(): Promise<void> {
     await this.#scopes?.then((scopes) => scopes.close())
+    await this.#boxes?.close()
   }
 
   #make(order: LocalOrder, action: Action, secrets?: AttemptSecrets): Attempt | Promise<Attempt> {
@@ -127,6 +129,7 @@ export class LocalAttempts {
     let folder: string | undefined
     try {
       const found = await boxes?.()
+      this.#boxes = found
       if (!found) throw new ErrandError('unavailable', 'There are no sandboxes here.')
       const facts = found.facts(spec, 'process')
       if (!facts) return this.#process(order, action, secrets)

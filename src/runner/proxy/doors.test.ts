@@ -266,6 +266,26 @@ test('a proxy without doors ends by itself, and the next door has another', asyn
   assert.equal(await answers(await proxy.open('two', 'all')), 502)
 })
 
+test('who lets go of the proxy waits for its end, unless a door or another process needs it', async (t) => {
+  const { doors, more, pid, folder, socket } = await withWeb(t)
+  const before = pid()
+  await doors.leave()
+  assert.equal((await page(socket)).status, 200)
+  const other = more()
+  await other.resume()
+  await doors.remove('one')
+  const again = await doors.open('two', ALL, folder)
+  await doors.remove('two')
+  await doors.leave()
+  assert.ok(processStat(before) !== undefined, 'another process watches it')
+  await other.leave()
+  assert.equal(processStat(before), undefined)
+  await Promise.all([doors.leave(), other.leave()])
+  const third = await doors.open('three', ALL, folder)
+  assert.equal(await answers(join(third.folder, 'proxy')), 502)
+  assert.ok(!existsSync(again.folder))
+})
+
 test('a proxy whose folder is removed ends', async (t) => {
   const proxy = proxyFixture(t)
   await proxy.open('one', 'all')

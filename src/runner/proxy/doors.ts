@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { spawnGroup } from '../../platform/child-tree.ts'
 import { removeTree, writeFileAtomic } from '../../platform/files.ts'
+import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import { DOOR_PORT, type DoorRules, FOLDER_TAKEN } from './rules.ts'
 import { readTold, shutDoor, type ToldSince } from './telling.ts'
@@ -41,6 +42,7 @@ export interface OpenDoor {
 }
 
 const STARTS_WITHIN_MS = 20_000
+const ENDS_WITHIN_MS = 5_000
 const ANSWERS_WITHIN_MS = 20_000
 const MOST_LOG_BYTES = 1024 * 1024
 /** One that ends again and again is begun again ever later. */
@@ -100,6 +102,7 @@ export class Doors {
     rules: Omit<DoorRules, 'version' | 'key' | 'never'>,
     attempt: string,
   ): Promise<OpenDoor> {
+    this.#stopped = false
     const folder = this.#folder(id)
     const inside = join(folder, 'in')
     // All but the last are for nobody else.
@@ -140,6 +143,26 @@ export class Doors {
   async remove(id: string): Promise<void> {
     await this.close(id)
     await removeTree(this.#folder(id))
+  }
+
+  /**
+   * Lets go of the proxy, and waits for its end where neither a door nor another process needs it. May be called twice; doors
+   * may be opened after it.
+   */
+  async leave(): Promise<void> {
+    if (this.#running === undefined) return
+    await this.#running.catch(() => undefined)
+    const health = await this.#ask('GET', '/health').catch(() => undefined)
+    this.#stopped = true
+    // It counts those who watch it, this process among them.
+    const asked = health && this.#rules().length === 0 && this.#ask('POST', '/quit/unused')
+    const answer = (await Promise.resolve(asked).catch(() => undefined)) as { ends?: boolean } | undefined
+    this.stop()
+    if (answer?.ends !== true) return
+    const { pid } = health as { pid: number }
+    const until = performance.now() + ENDS_WITHIN_MS
+    for (let pauseMs = 1; processStat(pid) !== undefined && performance.now() < until; pauseMs *= 2)
+      await sleep(Math.min(pauseMs, 50))
   }
 
   /** Ends the proxy, whatever passes through it. */

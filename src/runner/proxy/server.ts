@@ -16,7 +16,7 @@ export interface ProxyOptions {
   /** Its state: `control`, `doors`. Of this process alone. */
   folder: string
   version: string
-  /** The proxy ends when it had no door for so long (default: ten minutes). */
+  /** The proxy ends when it had no door for so long (default: a minute). */
   aloneMs?: number
   lookup?: Lookup
   dial?: Dial
@@ -51,12 +51,12 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   }, FOLDER_LOOK_MS).unref()
 }
 
-const ALONE_MS = 10 * 60_000
+const ALONE_MS = 60_000
 /** That are written to the log. */
 const MOST_FAULTS = 100
 /** Without doors and a runner. */
 const UNWATCHED_MS = 2_000
-const FOLDER_LOOK_MS = 3_000
+const FOLDER_LOOK_MS = 1_000
 /** Nobody watches over it, and nothing passes: its runner is gone for good, and what stood behind its doors with it. */
 const FORGOTTEN_MS = 24 * 60 * 60_000
 /** Descriptors that are not of connections. */
@@ -128,7 +128,11 @@ class ProxyServer {
     try {
       if (asked === 'GET health') answer(200, this.#health())
       else if (asked === 'GET watch') this.#watched(response)
-      else if (asked === 'POST quit') {
+      else if (asked === 'POST quit' && id === 'unused') {
+        const isUnused = this.#doors.size === 0 && this.#changes.size === 0 && this.#watchers.size <= 1
+        answer(200, { ends: isUnused })
+        if (isUnused) this.#options.onEnd()
+      } else if (asked === 'POST quit') {
         this.#endsWhenIdle = id === 'idle'
         answer(200)
         if (!this.#endsWhenIdle || this.#openCount() === 0) this.#options.onEnd()

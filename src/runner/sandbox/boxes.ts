@@ -161,6 +161,11 @@ export class Boxes {
     })
   }
 
+  /** Ends what holds boxes up and is needed no more. May be called twice; boxes may be made after it. */
+  async close(): Promise<void> {
+    await this.#options.doors?.leave()
+  }
+
   #shared(): BubblewrapMachine {
     if (this.#machine) return this.#machine
     const { stateDir, bubblewrap, mounts = { writable: [], readable: [] }, hidden, identity } = this.#options
