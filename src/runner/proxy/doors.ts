@@ -237,7 +237,11 @@ export class Doors {
     try {
       const child = spawnGroup([process.execPath, program, folder], {
         cwd: folder,
-        env: Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : []))),
+        env: {
+          ...Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : []))),
+          // Names are looked up by threads, and one box may have some of them wait.
+          UV_THREADPOOL_SIZE: '16',
+        },
         stdio: ['ignore', descriptor, descriptor],
       })
       child.once('error', (error) => {

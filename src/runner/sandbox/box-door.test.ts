@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -168,4 +169,51 @@ test('what was refused is reported once, by whichever runner is there', { skip }
   assert.deepEqual(hosts(after!), ['one.test', 'two.test', 'files.test'])
   await after!.release()
   await second.close()
+})
+
+test('what is canceled has the network for its last words', { skip }, async (t) => {
+  const { here, seen } = await boxes(t)
+  const attempts = here.open()
+  const cmd =
+    "trap 'curl -s http://files.test/bye; exit 3' TERM; curl -s http://files.test/up; while :; do sleep 0.05; done"
+  const attempt = await attempts.start(command(cmd, { network: { allow: ['files.test'] } }), 1)
+  await until(() => seen.includes('GET files.test/up'))
+  attempt.cancel(60_000, 'a test wants it')
+  assert.equal((await endOf(attempt)).outcome, 'canceled')
+  assert.ok(seen.includes('GET files.test/bye'), String(seen))
+  await attempt.release()
+  await attempts.close()
+})
+
+test('a box that ends its bridge, or asks for too many connections, harms no other', { skip }, async (t) => {
+  const { here } = await boxes(t)
+  const [bad, good] = [here.box(undefined, 'all'), here.box(undefined, 'all')]
+  await Promise.all([bad.prepare(), good.prepare()])
+  const ask = "curl -s --max-time 20 -o /dev/null -w '%{http_code}\\n' http://files.test/"
+  const flood = `/usr/bin/python3 -c '
+import socket
+held = []
+for _ in range(1500):
+    one = socket.socket(socket.AF_UNIX)
+    one.settimeout(1)
+    try:
+        one.connect("/run/errand/proxy")
+        held.append(one)
+    except OSError: pass
+print("held", flush=True)
+input()'`
+  const { argv, cwd, env } = here.words(bad, flood)
+  const flooding = spawn(argv[0]!, argv.slice(1), { cwd, env, stdio: ['pipe', 'pipe', 'inherit'] })
+  await once(flooding.stdout, 'data')
+  assert.equal((await run(here.words(good, ask))).stdout.trim(), '200')
+  flooding.stdin.end('\n')
+  await once(flooding, 'exit')
+  await bad.end()
+  const killed = `for each in /proc/[0-9]*; do grep -qs socat "$each/comm" && kill -9 "\${each#/proc/}"; done; ${ask}; echo went on`
+  assert.equal((await run(here.words(bad, killed))).stdout.trim(), '000\nwent on')
+  assert.equal((await run(here.words(good, ask))).stdout.trim(), '200')
+  for (const box of [bad, good]) {
+    await box.end()
+    await box.remove()
+  }
 })
