@@ -27,6 +27,7 @@ export interface DoorOptions {
   closed: ClosedPlaces
   lookup: Lookup
   dial?: Dial
+  connectMs?: number
   /** Absent: there are none. */
   models?: () => ModelRequests
   /** Whether there is room for another connection, among those of all doors. */
@@ -66,12 +67,15 @@ export class Door {
     return door
   }
 
-  private constructor({ folder, closed, lookup, dial, models, hasRoom, onGone }: DoorOptions) {
+  private constructor({ folder, closed, lookup, dial, connectMs, models, hasRoom, onGone }: DoorOptions) {
     this.#folder = folder
     this.#rules = readRules(folder)
     this.#teller = new Teller(folder)
     this.#models = models?.()
-    this.#egress = new Egress({ rules: () => this.#rules, teller: this.#teller, closed, lookup, dial })
+    this.#egress = new Egress({
+      ...{ teller: this.#teller, closed, lookup, dial, connectMs },
+      rules: () => this.#rules,
+    })
     const inside = join(folder, 'in')
     mkdirSync(inside, { recursive: true })
     rmSync(join(inside, 'proxy'), { force: true })

@@ -287,6 +287,29 @@ test('a tunnel to port 80 holds requests, each for the host that was asked for',
   assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
+test('names and servers that do not answer are given up, and keep no others waiting', async (t) => {
+  const port = await webServer(t, (_request, response) => response.end('ok'))
+  const proxy = proxyFixture(t)
+  const silent = { [`${PUBLIC}:443`]: 'silent', [`${PUBLIC}:80`]: 'silent' } as const
+  const names = {
+    'silent.test': [[PUBLIC]],
+    'nameless.test': 'silent',
+    'files.test': [['93.184.215.15']],
+  } as const
+  proxy.world({
+    names: JSON.parse(JSON.stringify(names)),
+    servers: { ...silent, '93.184.215.15:80': port },
+    connectMs: 500,
+  })
+  const [bad, good] = [await proxy.open('bad', 'all'), await proxy.open('good', 'all')]
+  const get = (host: string) => `GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`
+  const slow = Promise.all(Array.from({ length: 20 }, () => askRaw(t, bad, get('nameless.test'))))
+  assert.match((await askRaw(t, good, get('files.test'))).head, / 200 /)
+  for (const { head } of await slow) assert.match(head, / 502 /)
+  assert.match((await askRaw(t, bad, get('silent.test'))).head, / 504 /)
+  assert.match((await tunnel(t, bad, 'silent.test:443')).head, / 504 /)
+})
+
 test('a server that changes the protocol unasked, or says nothing that is HTTP, is told as a bad gateway', async (t) => {
   const answers = [
     'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',

@@ -25,6 +25,8 @@ export interface EgressOptions {
   closed: ClosedPlaces
   lookup: Lookup
   dial?: Dial
+  /** Most that a look-up, and a connection, may take (default: 10 s each). */
+  connectMs?: number
 }
 
 const CONNECT_MS = 10_000
@@ -234,11 +236,11 @@ export class Egress {
 
   /** The addresses of a target, all of them checked: nothing is looked up again. */
   async #way(target: Target): Promise<{ addresses: readonly string[]; anything: boolean }> {
-    const { rules, lookup, closed } = this.#options
+    const { rules, lookup, closed, connectMs = CONNECT_MS } = this.#options
     const allowed = this.#allowed(target)
     const addresses = isIP(target.host)
       ? [target.host]
-      : await this.#lookups.take(() => found(lookup, target.host))
+      : await this.#lookups.take(() => found(lookup, target.host, connectMs))
     for (const address of addresses) {
       const why = refusedAddress(address, allowed)
       if (why !== undefined) throw new Refused(why)
@@ -249,7 +251,7 @@ export class Egress {
 
   /** Connects, unless the one who asks is gone before. */
   #dial(target: Target, addresses: readonly string[], asker: Duplex | ServerResponse): Promise<Socket> {
-    const { dial = dialAny, teller } = this.#options
+    const { dial = dialAny, teller, connectMs = CONNECT_MS } = this.#options
     return new Promise((resolve, reject) => {
       if (asker.destroyed) return reject(new Unreachable('It is gone.'))
       const upstream = dial(addresses, target.port)
@@ -259,7 +261,7 @@ export class Egress {
         upstream.destroy()
         reject(error)
       }
-      const timer = setTimeout(() => end(new Unreachable(`${target.host} does not answer.`, 504)), CONNECT_MS)
+      const timer = setTimeout(() => end(new Unreachable(`${target.host} does not answer.`, 504)), connectMs)
       const gone = () => end(new Unreachable('It is gone.'))
       asker.once('close', gone)
       upstream.once('error', (error) =>
@@ -340,10 +342,10 @@ const dialAny: Dial = (addresses, port) =>
       ),
   })
 
-async function found(lookup: Lookup, host: string): Promise<readonly string[]> {
+async function found(lookup: Lookup, host: string, withinMs: number): Promise<readonly string[]> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('no name server answers')), CONNECT_MS)
+    timer = setTimeout(() => reject(new Error('no name server answers')), withinMs)
   })
   try {
     const addresses = await Promise.race([lookup(host), late])

@@ -20,6 +20,8 @@ export interface ProxyOptions {
   aloneMs?: number
   lookup?: Lookup
   dial?: Dial
+  /** Most that a look-up, and a connection, may take (default: 10 s each). */
+  connectMs?: number
   /** Makes what answers the requests of a door for services of models, with the folder of the door. */
   models?: (doorFolder: string) => ModelRequests
 }
@@ -31,7 +33,10 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
     console.error(`process ${lock.holder.pid} is the proxy of ${options.folder}`)
     process.exit(FOLDER_TAKEN)
   }
+  let ends = false
   const end = () => {
+    if (ends) return
+    ends = true
     void server.stop().finally(() => {
       lock.release()
       process.exit(0)
@@ -178,10 +183,10 @@ class ProxyServer {
   async #open(id: string): Promise<void> {
     const known = this.#doors.get(id)
     if (known) return known.reread()
-    const { lookup, dial, models } = this.#options
+    const { lookup, dial, connectMs, models } = this.#options
     const folder = this.#folder(id)
     const door = await Door.open({
-      ...{ folder, lookup, dial },
+      ...{ folder, lookup, dial, connectMs },
       closed: this.#closed,
       models: models && (() => models(folder)),
       hasRoom: () => this.#connections() < this.#mostConnections,

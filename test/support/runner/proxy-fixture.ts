@@ -13,12 +13,13 @@ import type { DoorRules, Told } from '../../../src/runner/proxy/rules.ts'
 
 /** What names and addresses lead to. */
 export interface World {
-  /** The addresses of a name at its first look-up, its second, and so on; the last ones stay. */
-  names: Record<string, string[][]>
+  /** The addresses of a name at its first look-up, its second, and so on; the last ones stay. `silent`: nobody answers. */
+  names: Record<string, string[][] | 'silent'>
   /** By `address:port`: the port, on this machine, of the server that stands for it. */
-  servers: Record<string, number>
+  servers: Record<string, number | 'silent'>
   /** The proxy ends when it had no door for so long; read at its start. */
   aloneMs?: number
+  connectMs?: number
 }
 
 /** A public address, which stands for servers of tests. */

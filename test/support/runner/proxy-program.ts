@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { join } from 'node:path'
 import { runProxy } from '../../../src/runner/proxy/server.ts'
 import type { World } from './proxy-fixture.ts'
@@ -16,17 +16,20 @@ const asked = new Map<string, number>()
 void runProxy({
   folder,
   aloneMs: world().aloneMs,
+  connectMs: world().connectMs,
   version: existsSync(join(folder, 'version'))
     ? readFileSync(join(folder, 'version'), 'utf8')
     : createHash('sha256').update(readFileSync(program)).digest('hex').slice(0, 16),
   lookup: async (host) => {
     const answers = world().names[host] ?? []
+    if (answers === 'silent') return await new Promise(() => undefined)
     const times = asked.get(host) ?? 0
     asked.set(host, times + 1)
     return answers[Math.min(times, answers.length - 1)] ?? []
   },
   dial: (addresses, port) => {
     const there = world().servers[`${addresses[0]}:${port}`]
+    if (there === 'silent') return new Socket()
     return connect({ host: '127.0.0.1', port: there ?? 1, allowHalfOpen: true })
   },
 })
