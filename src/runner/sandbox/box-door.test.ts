@@ -217,3 +217,55 @@ input()'`
     await box.remove()
   }
 })
+
+/** A runner in a process of its own, whose boxes have doors. */
+const RUNNER = `
+import { boxPlace } from ${JSON.stringify(new URL('../../../test/support/runner/box-fixture.ts', import.meta.url).href)}
+import { program } from ${JSON.stringify(new URL('../../../test/support/runner/proxy-fixture.ts', import.meta.url).href)}
+import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
+import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
+import { Doors } from ${JSON.stringify(new URL('../proxy/doors.ts', import.meta.url).href)}
+const [path, folder, spec] = process.argv.slice(1)
+const { boxes } = boxPlace({ doors: new Doors({ folder, program }) })
+const attempts = openAttempts({
+  dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: builtinActionRegistry, boxes,
+})
+await attempts.start(JSON.parse(spec), 1)
+process.stdout.write('started')
+setInterval(() => {}, 1000)
+`
+
+test('a step whose runner and proxy are killed reaches the same hosts once a runner is there, and no others', {
+  skip,
+}, async (t) => {
+  const { here, proxy, seen } = await boxes(t)
+  const cmd = `curl -s http://one.test/; until curl -sf http://files.test/go; do sleep 0.05; done;
+    curl -s http://two.test/; curl -s http://files.test/end`
+  const step = command(cmd, { network: { allow: ['files.test'] } })
+  const world = { names: { 'files.test': [[PUBLIC]] }, servers: {} as Record<string, number> }
+  const port = await webServer(t, (request, response) => {
+    seen.push(`GET ${request.headers.host}${request.url}`)
+    response.end()
+  })
+  proxy.world(world)
+  const args = ['--input-type=module', '-e', RUNNER, here.path, proxy.folder, JSON.stringify(step)]
+  const env = { ...process.env, TMPDIR: here.path }
+  const runner = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
+  await once(runner.stdout, 'data')
+  const id = () => readdirSync(join(proxy.folder, 'doors'))[0] ?? ''
+  await until(() => id() !== '' && proxy.told(id()).length === 1, 'the first refusal')
+  runner.kill('SIGKILL')
+  await once(runner, 'exit')
+  process.kill(proxy.pid(), 'SIGKILL')
+  proxy.world({ ...world, servers: { [`${PUBLIC}:80`]: port } })
+  const attempts = here.open()
+  const [attempt] = await attempts.recover()
+  assert.equal((await endOf(attempt!)).outcome, 'success')
+  assert.deepEqual(seen, ['GET files.test/go', 'GET files.test/end'])
+  const hosts = attempt!.reports.flatMap((each) =>
+    each.type === 'network' ? [`${each.kind} ${each.host}`] : [],
+  )
+  assert.deepEqual(hosts, ['refused one.test', 'refused two.test', 'used files.test'])
+  await attempt!.release()
+  await attempts.close()
+})

@@ -25,7 +25,7 @@ export interface World {
 /** A public address, which stands for servers of tests. */
 export const PUBLIC = '93.184.215.14'
 
-const program = join(import.meta.dirname, 'proxy-program.ts')
+export const program = join(import.meta.dirname, 'proxy-program.ts')
 
 export interface ProxyFixture {
   /** State of the proxy. */
