@@ -429,6 +429,88 @@ describe('a door to models', () => {
     })
   })
 
+  it('lets no service reach others for a box whose network is not open to them', async () => {
+    await using service = await startService(hello)
+    await using door = await openDoor({
+      rules: [{ upstream: service.url }, { upstream: service.url, name: 'openai', shape: 'openai' }],
+    })
+    const own = [
+      { type: 'function', name: 'web_search', parameters: {} },
+      { name: 'mcp', input_schema: {} },
+      { type: 'custom', name: 'x' },
+    ]
+    const reaching: object[] = [
+      { type: 'web_search', external_web_access: true },
+      { type: 'web_search_20250305', name: 'web_search' },
+      { type: 'web_fetch_20250910', name: 'web_fetch' },
+      { type: 'mcp', server_url: 'https://evil.test' },
+      { type: 'shell', environment: { type: 'container_auto', network_policy: {} } },
+      { type: 'namespace', name: 'group', tools: [{ type: 'mcp' }] },
+    ]
+    const asked = async (path: string, body: object) => {
+      const answer = await ask(door.url('openai'), path, { body: { model: 'm', ...body } })
+      return answer.status === 200 ? JSON.parse(service.seen.at(-1)!.body) : says(answer)
+    }
+    // Those that an agent offers beside its own are left out.
+    const input = [
+      { role: 'user', content: 'https://in.a.text' },
+      { type: 'more_tools', tools: [...own, ...reaching] },
+    ]
+    const { tools, ...rest } = (await asked('/responses', { tools: [...own, ...reaching], input })) as {
+      tools: object
+    }
+    assert.deepEqual(tools, own)
+    assert.deepEqual(rest, { model: 'm', input: [input[0], { type: 'more_tools', tools: own }] })
+    const picture = 'https://evil.test/?secret'
+    const refused: [path: string, body: object][] = [
+      ['/responses', { tools: [reaching[0]] }],
+      ['/responses', { tools: [...own, reaching[0]], tool_choice: reaching[0] }],
+      ['/responses', { input: [{ role: 'user', content: [{ type: 'input_image', image_url: picture }] }] }],
+      ['/responses', { input: [{ role: 'user', content: [{ type: 'input_file', file_url: picture }] }] }],
+      [
+        '/responses',
+        {
+          input: [
+            { type: 'function_call_output', output: [{ type: 'input_image', image_url: ` ${picture}` }] },
+          ],
+        },
+      ],
+      ['/chat/completions', { web_search_options: { user_location: null } }],
+      ['/chat/completions', { plugins: [{ id: 'web' }] }],
+      [
+        '/chat/completions',
+        { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: picture } }] }] },
+      ],
+    ]
+    for (const [path, body] of refused)
+      assert.match(
+        String(await asked(path, body)),
+        /^invalid_request_error: The network of this run/,
+        JSON.stringify(body),
+      )
+    const source = { type: 'url', url: picture }
+    const results = [{ type: 'tool_result', content: [{ type: 'image', source }] }]
+    for (const more of [
+      { mcp_servers: [{ url: picture }] },
+      { messages: [{ role: 'user', content: results }] },
+    ]) {
+      const answer = await ask(door.url(), '/v1/messages', { body: messages(1, more) })
+      assert.match(says(answer), /The network of this run/)
+    }
+    const inline = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } }
+    const call = { type: 'tool_use', input: { source, image_url: picture } }
+    const fine = messages(1, { messages: [{ role: 'user', content: [inline, call] }], mcp_servers: [] })
+    assert.equal((await ask(door.url(), '/v1/messages', { body: fine })).status, 200)
+    assert.equal(door.of('refused')[0]?.why, 'service_reaches_out')
+    assert.equal(service.seen.length, 2)
+    // Every host is open: this way is no other.
+    door.rules.network = 'all'
+    assert.equal(
+      (await ask(door.url(), '/v1/messages', { body: messages(1, { mcp_servers: [source] }) })).status,
+      200,
+    )
+  })
+
   it('slows down one who asks for nothing but failures', async () => {
     let pauses = 0
     let fails = true

@@ -153,16 +153,16 @@ export class ModelDoor {
     if (gone.aborted) return undefined
     if (this.#failures >= FAILURES_AT_ONCE) await this.#pause(gone)
     const bytes = await readBody(request)
-    const read = bytes === undefined ? tooLarge : readAsked(bytes, request, rule, route)
+    const read = bytes === undefined ? tooLarge : readAsked(bytes, request, rule, route, rules.network)
     if ('status' in read) {
       if (read.why !== undefined) this.#refusals.tell(tell, rule, read.why)
       refuse(request, response, rule, read)
       return undefined
     }
-    const { json, model, output } = read
+    const { json, model, output, edits } = read
     const price = model === undefined ? undefined : priceOf(this.#prices, model)
     const asked = { api: route.api, model, price, input: estimateOf(json.bytes.length) }
-    if (route.api === undefined) return { ...asked, body: json.bytes, done: () => {} }
+    if (route.api === undefined) return { ...asked, body: json.with(edits), done: () => {} }
     const unpriced = rules.budget.cost_usd === undefined ? undefined : noPrice(json, model, price)
     if (unpriced !== undefined) {
       refuse(request, response, rule, unpriced)
@@ -176,7 +176,11 @@ export class ModelDoor {
       refuse(request, response, rule, { status: NOT_AGAIN, message: leave.message })
       return undefined
     }
-    return { ...asked, body: json.with(editsOf(json, route.api, leave.output)), done: leave.done }
+    return {
+      ...asked,
+      body: json.with([...edits, ...editsOf(json, route.api, leave.output)]),
+      done: leave.done,
+    }
   }
 
   async #forward(where: Where & { path: string }, asked: Asked | undefined): Promise<void> {

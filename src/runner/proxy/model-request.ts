@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Network } from '../../contract/isolation.ts'
 import { isCredentialName } from '../../contract/names.ts'
 import type { Price } from './prices.ts'
 import { type Edit, JsonBody, MOST_REQUEST_BYTES } from './request-body.ts'
@@ -101,14 +102,27 @@ const limitsOf: Readonly<Record<Api, readonly string[]>> = {
 const MOST_NAME = 200
 
 /** Fields that are read here, and so must be the ones that the service reads. */
-const READ = ['model', 'stream', 'stream_options', 'background', 'service_tier', 'speed', 'n', 'thinking']
+const READ = [
+  ...['model', 'stream', 'stream_options', 'background', 'service_tier', 'speed', 'n', 'thinking'],
+  ...['tools', 'tool_choice', 'messages', 'system', 'input', 'mcp_servers', 'web_search_options', 'plugins'],
+]
+
+export interface AskedModel {
+  json: JsonBody
+  model: string | undefined
+  /** Tokens that it lets the model write at most. */
+  output: number | undefined
+  /** By which it keeps to its network. */
+  edits: Edit[]
+}
 
 export function readAsked(
   bytes: Buffer,
   { headers }: IncomingMessage,
   rule: ModelRule,
   { api }: Route,
-): { json: JsonBody; model: string | undefined; output: number | undefined } | Refusal {
+  network: Network,
+): AskedModel | Refusal {
   const bad = (message: string): Refusal => ({ status: 400, message: `Errand's proxy: ${message}.` })
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') return bad('a body must not be compressed')
   const json = JsonBody.read(bytes)
@@ -134,7 +148,10 @@ export function readAsked(
     return bad('answers in the background cannot be counted, and are not let through')
   const given = limits.map((name) => json.value[name]).filter((value) => typeof value === 'number')
   const answers = typeof json.value.n === 'number' && json.value.n > 1 ? json.value.n : 1
-  return { json, model, output: given.length === 0 ? undefined : Math.max(0, ...given) * answers }
+  const within = withinNetwork(json, network)
+  if ('status' in within) return within
+  const output = given.length === 0 ? undefined : Math.max(0, ...given) * answers
+  return { json, model, output, edits: within.edits }
 }
 
 export function noPrice(
@@ -186,4 +203,70 @@ export function editsOf(json: JsonBody, api: Api, output: number | undefined): E
 function thinkingTokens(thinking: unknown): number {
   const budget = (thinking as { budget_tokens?: unknown } | undefined)?.budget_tokens
   return typeof budget === 'number' ? budget : 0
+}
+
+/** Tools that a service carries out itself, and that reach others; what a tool of one's own may be called is not looked at. */
+const REACHING = /^(web_|mcp|browser|code_interpreter|connector)/
+const REACHING_FIELDS = ['server_url', 'connector_id', 'network_policy']
+/** Other fields by which a service is told where to go. */
+const ELSEWHERE = ['mcp_servers', 'web_search_options', 'plugins']
+
+type Json = Record<string, unknown>
+const isRecord = (value: unknown): value is Json => typeof value === 'object' && value !== null
+const recordsIn = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isRecord) : [])
+
+/**
+ * A service that searches the web or fetches a picture for whom it answers is a way out of a box, past the network of its run. Where
+ * that is not open to every host, tools that reach others are left out (agents offer them to their model unasked), and a request
+ * that is about nothing else is refused.
+ */
+function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] } | Refusal {
+  if (network === 'all') return { edits: [] }
+  const tools = recordsIn(value.tools)
+  const kept = tools.filter((tool) => !reaches(tool))
+  const field = ELSEWHERE.find((name) => isRecord(value[name]) && Object.keys(value[name]).length > 0)
+  const what =
+    field ??
+    (tools.length > 0 && kept.length === 0 ? String(tools[0]!.type).slice(0, 50) : undefined) ??
+    (isRecord(value.tool_choice) && reaches(value.tool_choice) ? 'tool_choice' : undefined) ??
+    (asksForAddress(value) ? 'the address of a file or picture' : undefined)
+  if (what !== undefined)
+    return {
+      status: NOT_AGAIN,
+      message: `The network of this run does not let the service of the model reach others for it (${what}).`,
+      why: 'service_reaches_out',
+    }
+  const edits: Edit[] = kept.length === tools.length ? [] : [{ name: 'tools', value: kept }]
+  // Some models are offered their tools in the conversation.
+  const items = recordsIn(value.input)
+  if (items.some(({ tools: offered }) => recordsIn(offered).some(reaches)))
+    edits.push({ name: 'input', value: items.map(withoutReaching) })
+  return { edits }
+}
+
+const withoutReaching = (item: Json): Json =>
+  Array.isArray(item.tools)
+    ? { ...item, tools: recordsIn(item.tools).filter((tool) => !reaches(tool)) }
+    : item
+
+const reaches = (tool: Json): boolean =>
+  (typeof tool.type === 'string' && REACHING.test(tool.type)) ||
+  REACHING_FIELDS.some((name) => tool[name] !== undefined) ||
+  (isRecord(tool.container) && reaches(tool.container)) ||
+  (isRecord(tool.environment) && reaches(tool.environment)) ||
+  recordsIn(tool.tools).some(reaches)
+
+const ADDRESS = /^\s*https?:/i
+/** Whether a part of the conversation is named by an address that the service would fetch. */
+function asksForAddress({ system, messages, input }: Json): boolean {
+  const named = (part: Json): boolean => {
+    const { source, image_url, file_url, file } = part
+    const places = [
+      ...(isRecord(source) && source.type === 'url' ? [source.url] : []),
+      ...[image_url, file_url, ...[image_url, file].filter(isRecord).flatMap(Object.values)],
+    ]
+    if (places.some((place) => typeof place === 'string' && ADDRESS.test(place))) return true
+    return [part.content, part.output].some((inner) => recordsIn(inner).some(named))
+  }
+  return [system, messages, input].some((list) => recordsIn(list).some(named))
 }
