@@ -114,6 +114,9 @@ describe('agents behind a door to their models', { concurrency: 2 }, () => {
       assert.ok(server.requests.every(({ key }) => key === KEY))
       assert.deepEqual(server.errors, [])
       assert.deepEqual(door.of('refused'), [])
+      // Codex offers it unasked, and the network of this door is closed.
+      const offered = server.requests.map(({ body }) => body.tools)
+      assert.doesNotMatch(JSON.stringify(offered), /"type":"web_/)
       // Answers that are none of the script are counted as well: titles, checks.
       const sides = server.requests.filter(({ side }) => side).length
       const { tokens, estimated, requests } = sumTold(door.told)
