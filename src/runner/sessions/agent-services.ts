@@ -99,7 +99,9 @@ export class AgentServices {
     env: Readonly<Record<string, string>>,
     more: Omit<AccessOptions, 'machine'>,
   ): ModelAccess {
-    return modelAccess(agent, env, { ...more, machine: this.#env })
+    // Nobody's but the person's whose steps they are: what a step names is the machine's owner's word.
+    const step = this.options.runnerId === undefined ? undefined : more.step
+    return modelAccess(agent, env, { ...more, step, machine: this.#env })
   }
 
   /** The files of the user's sign-in, where a box may have a copy of them and there are any. */
