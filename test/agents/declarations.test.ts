@@ -50,6 +50,20 @@ test('an agent is given its own keys and configuration, the settings of all, and
   }
 })
 
+test("a step names a service with the machine's key on one's own machine alone, not on a runner", () => {
+  const options = { known: agentRegistry, folder: '/srv/agents', sessionsDir: '/srv', allowedDirs: [] }
+  const machine = { OPENAI_API_KEY: secretIn('OPENAI_API_KEY') }
+  const step = { OPENAI_BASE_URL: 'http://localhost:8000/v1' }
+  const access = (runnerId?: string) => {
+    const services = new AgentServices({ ...options, runnerId }, machine)
+    const codex = services.named('codex')
+    return services.access(codex, services.environment(codex, { env: step }), { key: 'a', step }).rules[0]
+  }
+  const rule = access()
+  assert.deepEqual([rule?.upstream, rule?.checked], [step.OPENAI_BASE_URL, undefined])
+  assert.throws(() => access('r1'), { code: 'invalid_argument', message: /OPENAI_API_KEY is not sent there/ })
+})
+
 test('each install that an agent declares has its flag, at one version', () => {
   const { install } = agents.commands
   assert.ok(install && 'options' in install)
