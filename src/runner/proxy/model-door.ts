@@ -196,7 +196,7 @@ export class ModelDoor {
       const headers = requestHeaders(request.headers, rule)
       end = await this.#pass(where, asked, { method, path, headers, body: asked?.body })
     } finally {
-      const { status, tokens, estimated } = end
+      const { status, tokens, estimated, rest } = end
       asked?.done(tokens)
       if (counts) this.#failures = status >= 400 ? this.#failures + 1 : 0
       const { cache_write_hour: _, ...told } = tokens
@@ -204,6 +204,7 @@ export class ModelDoor {
       const guess = estimated ? { estimated } : {}
       if (counts) tell({ type: 'answered', ...named, status, tokens: told, ...cost, ...guess })
       if (gone.aborted) response.destroy()
+      else if (rest !== undefined) response.end(rest)
     }
   }
 
@@ -249,10 +250,9 @@ export class ModelDoor {
       asked?.api === undefined || status >= 400
         ? undefined
         : new AnswerCount(asked.api, { stream, estimatedInput: asked.input })
-    const whole = await passOn(answer, response, masker, (bytes) => counter?.push(bytes))
-    return counter === undefined
-      ? { status, tokens: none, estimated: false }
-      : { status, ...counter.end(whole) }
+    const { whole, rest } = await passOn(answer, response, masker, (bytes) => counter?.push(bytes))
+    const counted = counter?.end(whole) ?? { tokens: none, estimated: false }
+    return { status, ...counted, rest }
   }
 
   #masker(rule: ModelRule): Masker {
@@ -295,6 +295,8 @@ interface Ended {
   status: number
   tokens: Counted
   estimated: boolean
+  /** The last bytes of the answer, which go out when it is told: whoever has it all finds it counted. */
+  rest?: Buffer
 }
 
 const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
@@ -304,13 +306,13 @@ const GONE = 499
 const NEVER_SENT =
   /^(ERR_REFUSED|ERR_PROXY|EPROTO|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_)/
 
-/** Sends on as fast as the client takes it; whether the answer came to its end. */
+/** Sends on as fast as the client takes it; whether the answer came to its end, and what is left to send. */
 function passOn(
   answer: IncomingMessage,
   response: ServerResponse,
   masker: Masker,
   seen: (bytes: Buffer) => void,
-): Promise<boolean> {
+): Promise<{ whole: boolean; rest: Buffer }> {
   const masked = masker.stream()
   return new Promise((resolve) => {
     const goOn = () => void answer.resume()
@@ -323,10 +325,9 @@ function passOn(
       isOver = true
       answer.removeAllListeners('data')
       response.off('drain', goOn).off('close', cut)
-      if (whole) response.end(masked.end())
       // As broken as it came.
-      else response.destroy()
-      resolve(whole)
+      if (!whole) response.destroy()
+      resolve({ whole, rest: masked.end() })
     }
     const cut = () => {
       answer.destroy()
