@@ -25,7 +25,7 @@ export interface Agent {
    */
   services?: readonly ModelService[]
   /**
-   * What an environment makes it reach by itself: services, and variables that hold what it needs inside for that. `unused`: keys that
+   * Services that an environment makes it reach by itself, and variables that hold what it needs inside for that. `unused`: keys that
    * it does not use so.
    */
   direct?(env: Readonly<Record<string, string>>): {
@@ -73,7 +73,7 @@ export interface ModelService {
   defaultUrl?: string
   /** The agent adds the version to a base URL that has none. */
   addsVersion?: boolean
-  /** It may be used without a key where its base URL is given. */
+  /** Where its base URL is given it may be used without a key. */
   keyless?: boolean
   /** The variable of further headers, which may be secret. */
   headers?: string

@@ -57,7 +57,7 @@ const quiet = {
   OPENCODE_DISABLE_SHARE: '1',
 }
 
-/** What opencode calls it is also what its configuration calls it. */
+/** A service by the name that opencode's configuration has for it. */
 const like = (name: string, defaultUrl: string): ModelService => {
   const prefix = name.toUpperCase()
   const variables = { keys: [`${prefix}_API_KEY`], url: `${prefix}_BASE_URL` }
@@ -247,7 +247,7 @@ function providers(env: SessionRequest['env'], model: string | undefined): JsonO
   return Object.assign({}, ...services.map(({ name: provider, url }) => entry(provider, string(env[url]))))
 }
 
-/** What is configured by hand goes its own way, and so do the keys that stand there. */
+/** Services that are configured by hand go their own way, and so do the keys that stand there. */
 function direct(env: SessionRequest['env']): { services: string[]; keys: string[] } {
   const given = env.OPENCODE_CONFIG_CONTENT
   if (given === undefined) return { services: [], keys: [] }

@@ -13,7 +13,7 @@ export interface AccessOptions {
   /** Further variables that hold the key of a service, by its name: only the user of such an agent knows them. */
   proxyEnv?: Readonly<Record<string, string>>
   /**
-   * What the step itself sets, where that is not the word of the machine's owner: an address of a service gets no key of the machine, and
+   * The variables that the step itself sets, where that is not the word of the machine's owner: an address of a service gets no key of the machine, and
    * nothing private is reached by it. Of the rest, keys that the agent has no use for are left out.
    */
   step?: Variables

@@ -4,7 +4,7 @@ import { budgetTokens } from './usage-count.ts'
 
 export type Limits = DoorRules['budget']
 
-/** What one request may use. */
+/** The most that one request may use. */
 export interface Need {
   /** As its bytes let it be guessed. */
   input: number
@@ -32,7 +32,7 @@ interface Waiting {
 }
 
 /**
- * What the requests of one door may use together. The most that a request can use is set aside before it goes, so that the budget
+ * The budget of all requests of one door together. The most that a request can use is set aside before it goes, so that the budget
  * is passed by no more than one answer: one that does not fit beside those that are under way waits for them, in the order of
  * asking, and goes alone with what is left.
  */

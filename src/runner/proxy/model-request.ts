@@ -8,7 +8,7 @@ import type { ModelRule } from './rules.ts'
 import type { Api } from './usage-count.ts'
 
 /**
- * What no agent asks again after, and tells in the words that came with it. After a 403 Codex tries three times more, and
+ * The status that no agent asks again after, and whose words it tells. After a 403 Codex tries three times more, and
  * Copilot says that its key is wrong.
  */
 export const NOT_AGAIN = 400
@@ -179,7 +179,7 @@ export function noPrice(
       }
 }
 
-/** What is changed of a request: a stream tells its usage, and writes no more than is left of a budget. */
+/** Changes of a request: a stream tells its usage, and writes no more than is left of a budget. */
 export function editsOf(json: JsonBody, api: Api, output: number | undefined): Edit[] {
   const { value } = json
   const edits: Edit[] = []

@@ -24,7 +24,7 @@ export const ModelRule = z.object({
   headers: z.record(z.string(), z.string()).default({}),
   /** Names of models that may be used; absent: all. */
   models: z.array(z.string()).optional(),
-  /** It was named by a step, not by the machine: it must be on the public internet, or a private place that the network allows. */
+  /** Set where a step has named it, not by the machine: it must be on the public internet, or a private place that the network allows. */
   checked: z.boolean().optional(),
   /** Of the machine, by which the service is reached. */
   proxy: z.url({ protocol: /^https?$/ }).optional(),

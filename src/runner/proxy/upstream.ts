@@ -21,7 +21,7 @@ const HOP_BY_HOP = [
   ...['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade'],
   ...['proxy-connection', 'http2-settings'],
 ]
-/** What says who asks, or whom; which the proxy sets itself; and what would hide an answer from being counted and masked. */
+/** Headers that say who asks, or whom, which the proxy sets itself; and those that would hide an answer from being counted and masked. */
 const OWN = [
   ...['host', 'content-length', 'content-encoding', 'expect', 'accept-encoding', 'origin', 'referer'],
   ...['forwarded', 'via', 'x-real-ip', 'x-http-method-override', 'x-original-url', 'x-rewrite-url'],

@@ -58,7 +58,7 @@ function openaiUsage(usage: Json, input: string, output: string): Counted {
 
 const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
 
-/** What an answer has told so far. */
+/** The part of an answer that has come so far. */
 interface Seen {
   usage: Counted | undefined
   /** Bytes of texts of the model. */
@@ -212,7 +212,7 @@ function parsed(text: string): Json | undefined {
   }
 }
 
-/** What all requests of a door have used together. */
+/** The sum of all requests of a door. */
 export interface Spent {
   tokens: Tokens
   /** Of the requests whose model has a price. */
