@@ -19,6 +19,8 @@ export const Requirements = z.object({
   memory_bytes: z.number().optional(),
   /** The most of each that a step of the run asks for on this host: the run stays on one runner, which must offer it. */
   largest: z.object({ cpus: z.number().optional(), memory_bytes: z.number().optional() }).optional(),
+  /** The kinds of boxes that steps of the run ask for on this host, which its runner has to be able to give, too. */
+  boxes: z.array(z.enum(['sandbox', 'container'])).optional(),
   /** Given only to runners whose mode is this or `all`; absent: only `all`. */
   mode: z.enum(['chat', 'issue']).optional(),
   /** Only a machine with a container engine can do it. */

@@ -55,6 +55,7 @@ export function attemptSpec(
       ...reserved(step),
       containers: planned.containers,
       largest: plan.largest.get(instance.host),
+      boxes: plan.boxes.get(instance.host),
       // A conversation with an agent may be had where nothing else may run.
       mode: names.of?.blueprint === 'agent' ? 'chat' : undefined,
     },

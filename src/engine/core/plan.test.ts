@@ -53,6 +53,22 @@ finally:
   assert.deepEqual(asked(text, 'local').largest, { cpus: 2, memory_bytes: 2 * GB })
 })
 
+test('each step says which boxes are asked for on its host, by it and by others', () => {
+  const text = `
+network: models
+inventory: {hosts: {box: {group: x}, other: {group: y}}}
+steps:
+  - {name: a, action: noop, targets: [box]}
+  - {name: b, action: noop, targets: [box, other], isolation: container}
+  - {name: c, action: workflow.run, isolation: container, args: {workflow: {version: v0.1, name: i, steps: [{name: x, action: noop}]}}}
+finally:
+  - {name: d, action: noop, isolation: sandbox}
+`
+  assert.deepEqual(asked(text, 'box').boxes, ['container', 'sandbox'])
+  assert.deepEqual(asked(text, 'other').boxes, ['container'])
+  assert.deepEqual(asked(text, 'local').boxes, ['sandbox'])
+})
+
 test('a run that asks an agent is a conversation, which runners for those alone take', () => {
   const text = 'steps: [{name: a, action: noop}]'
   assert.deepEqual(asked(text, 'local', 'agent'), { mode: 'chat' })

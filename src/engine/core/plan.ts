@@ -3,6 +3,7 @@ import { parseBytes } from '../../contract/amounts.ts'
 import type { Requirements } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { StepPhase } from '../../contract/events.ts'
+import { strictestAsk } from '../../contract/isolation.ts'
 import { DEFAULT_HOST, type Step, type Workflow } from '../../contract/workflow.ts'
 import { parseWhen, type WhenAst } from '../workflow-file/when.ts'
 
@@ -33,6 +34,8 @@ export interface Plan {
   finally: readonly PlannedStep[]
   /** The most that a step asks for, by host. */
   largest: ReturnType<typeof largestByHost>
+  /** The kinds of boxes that steps ask for, by host. */
+  boxes: ReturnType<typeof boxesByHost>
 }
 
 /** Makes the graph. The workflow has been checked (`file/check.ts`); an unknown action throws all the same. */
@@ -70,6 +73,7 @@ export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
       planned(step, 'finally', index, index === 0 ? [] : [index - 1]),
     ),
     largest: largestByHost(workflow),
+    boxes: boxesByHost(workflow),
   }
 }
 
@@ -111,18 +115,21 @@ export const reserved = ({ resources, limits }: Step): Amounts => ({
   memory_bytes: bytesOf(resources?.memory ?? limits?.memory),
 })
 
+/** The hosts that a step may run on. A target that holds a variable may be any host. */
+function hostsOf({ targets = [DEFAULT_HOST] }: Step, { inventory }: Workflow): readonly string[] {
+  const anywhere = targets.some((target) => target.includes('${'))
+  return anywhere ? [DEFAULT_HOST, ...Object.keys(inventory?.hosts ?? {})] : targets
+}
+
+const allSteps = ({ steps, finally: last = [] }: Workflow): Step[] => [...steps, ...last]
+
 /** The most that a step asks for, by host; hosts of which nothing is asked are left out. */
-function largestByHost({ steps, finally: last = [], inventory }: Workflow): Map<string, Amounts> {
+function largestByHost(workflow: Workflow): Map<string, Amounts> {
   const largest = new Map<string, Amounts>()
-  for (const step of [...steps, ...last]) {
+  for (const step of allSteps(workflow)) {
     const { cpus, memory_bytes } = reserved(step)
     if (cpus === undefined && memory_bytes === undefined) continue
-    // A target that holds a variable may be any host.
-    const anywhere = step.targets?.some((target) => target.includes('${'))
-    const hosts = anywhere
-      ? [DEFAULT_HOST, ...Object.keys(inventory?.hosts ?? {})]
-      : (step.targets ?? [DEFAULT_HOST])
-    for (const host of hosts) {
+    for (const host of hostsOf(step, workflow)) {
       const known = largest.get(host)
       largest.set(host, {
         cpus: greater(known?.cpus, cpus),
@@ -131,6 +138,21 @@ function largestByHost({ steps, finally: last = [], inventory }: Workflow): Map<
     }
   }
   return largest
+}
+
+type BoxKind = NonNullable<Requirements['boxes']>[number]
+
+/** The kinds of boxes that steps ask for, by host; hosts on which none does are left out. */
+function boxesByHost(workflow: Workflow): Map<string, BoxKind[]> {
+  const boxes = new Map<string, BoxKind[]>()
+  for (const step of allSteps(workflow)) {
+    const { isolation = 'none' } = strictestAsk(workflow, step)
+    // Sub-workflows are runs of their own.
+    if (isolation === 'none' || step.action === 'workflow.run') continue
+    for (const host of hostsOf(step, workflow))
+      boxes.set(host, [...new Set([...(boxes.get(host) ?? []), isolation])].sort())
+  }
+  return boxes
 }
 
 const greater = (a: number | undefined, b: number | undefined): number | undefined =>

@@ -162,3 +162,16 @@ test('private hosts of a run reach no runner, but for those that its group opens
     allow: ['db@private'],
   })
 })
+
+test('a run goes where all of its steps can have their boxes, for it stays there', () => {
+  const world = openWorld()
+  world.connect('r1', { isolation: sandboxOnly })
+  const requires = { boxes: ['container' as const, 'sandbox' as const] }
+  const first = world.submit('ann', requires, { isolation: 'sandbox' })
+  assert.equal(
+    world.whys.get(first)!.at(-1),
+    'no runner in group "default" can give a container: runner "r1": There is no container engine',
+  )
+  world.connect('r2', { isolation: both })
+  assert.equal(runnerOf(first), key('r2'))
+})

@@ -7,9 +7,10 @@ import { DEFAULT_TENANT } from '../auth/tokens.ts'
 export interface Need {
   tenant: string
   requires: Requirements
-  /** The least that stands between its processes and the machine; undefined: nothing has to. */
-  isolation?: Exclude<Isolation, 'none'>
+  /** The kinds of boxes that it, and the steps that follow it there, have to be in; absent: none. */
+  boxes?: readonly BoxKind[]
 }
+type BoxKind = Exclude<Isolation, 'none'>
 
 /** Of a group of runners: the least box of whatever runs in it. */
 export type GroupBox = Pick<BoxAsk, 'isolation' | 'network'>
@@ -23,17 +24,21 @@ export type RunnerKey = string & { readonly _brand: 'RunnerKey' }
 export const runnerKey = (tenant: string | undefined, id: string): RunnerKey =>
   JSON.stringify([tenant ?? DEFAULT_TENANT, id]) as RunnerKey
 
-export const needOf = ({
+export function needOf({
   tenant = DEFAULT_TENANT,
   requires,
   isolation: asked,
   network,
-}: Pick<AttemptSpec, 'tenant' | 'requires' | 'isolation' | 'network'>): Need => {
-  const isolation = boxFor(asked, network)
+}: Pick<AttemptSpec, 'tenant' | 'requires' | 'isolation' | 'network'>): Need {
   // A bot stands in a container of its own.
-  const isBoxed = isolation !== undefined && isolation !== 'none' && takesSlot(requires)
-  return { tenant, requires, ...(isBoxed && { isolation }) }
+  if (!takesSlot(requires)) return { tenant, requires }
+  const boxes = kinds([boxFor(asked, network), ...(requires.boxes ?? [])])
+  return { tenant, requires, ...(boxes.length > 0 && { boxes }) }
 }
+
+/** Each kind once, in one order. */
+const kinds = (isolations: readonly (Isolation | undefined)[]): BoxKind[] =>
+  [...new Set(isolations.filter((each) => each !== undefined && each !== 'none'))].sort()
 
 /** The spec as it goes to a runner of the group: the stricter of both. Private hosts are the operator's to open, of run or step none. */
 export function withGroupBox(spec: AttemptSpec, group: GroupBox): AttemptSpec {
@@ -55,10 +60,10 @@ export const workspaceKey = ({ runner, group, labels }: Requirements): string =>
   JSON.stringify([runner, group, sorted(labels)])
 
 /** Equal for equal needs. */
-export function needKey({ tenant, requires, isolation }: Need): string {
+export function needKey({ tenant, requires, boxes }: Need): string {
   const { runner, group, labels, cpus, memory_bytes, largest, mode, containers } = requires
   const amounts = [cpus, memory_bytes, largest?.cpus, largest?.memory_bytes]
-  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts, isolation])
+  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts, boxes])
 }
 
 const sorted = (labels: Requirements['labels']) =>
@@ -132,19 +137,21 @@ export function suits(runner: Candidate, { labels = {}, mode, containers }: Requ
   return Object.entries(labels).every(([name, value]) => runner.labels[name] === value)
 }
 
-/** The box that it has to be in there: as it asks itself, or as the group does. */
-export function boxNeeded({ groupBox }: Candidate, { requires, isolation }: Need): Need['isolation'] {
-  if (groupBox === undefined || !takesSlot(requires)) return isolation
-  const { isolation: needed = 'none' } = strictestAsk({ isolation }, groupBox)
-  return needed === 'none' ? undefined : needed
+/** The kinds of boxes that the runner has to give for it: as it asks itself, and as the group does. */
+export function boxesNeeded({ groupBox }: Candidate, { requires, boxes = [] }: Need): readonly BoxKind[] {
+  if (groupBox === undefined || !takesSlot(requires)) return boxes
+  const asked = boxes.length === 0 ? [undefined] : boxes
+  return kinds(asked.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
 }
 
-/** Whether the runner can put it into the box that it has to be in there. One that comes back tells that anew. */
-export function givesBox(runner: Candidate, need: Need): boolean {
-  const needed = boxNeeded(runner, need)
-  if (needed === undefined) return true
-  return runner.isolation?.[needed].usable ?? (runner.status === 'disconnected' && runner.awaited)
-}
+/** The first of them that the runner cannot give. One that comes back tells what it can anew. */
+export const lackingBox = (runner: Candidate, need: Need): BoxKind | undefined =>
+  boxesNeeded(runner, need).find(
+    (kind) => !(runner.isolation?.[kind].usable ?? (runner.status === 'disconnected' && runner.awaited)),
+  )
+
+/** Whether the runner can put it, and what follows it there, into the boxes that they have to be in. */
+export const givesBox = (runner: Candidate, need: Need): boolean => lackingBox(runner, need) === undefined
 
 /** The amounts that the runner must offer: the run stays there, so also for the largest of its steps. */
 export const largestOf = ({ cpus = 0, memory_bytes = 0, largest }: Requirements) => ({

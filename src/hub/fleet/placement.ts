@@ -1,6 +1,5 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import {
-  boxNeeded,
   type Candidate,
   givesBox,
   goesOn,
@@ -12,6 +11,7 @@ import {
   isNamed,
   keeps,
   keptCpus,
+  lackingBox,
   largestOf,
   type Need,
   offers,
@@ -163,18 +163,16 @@ const MAX_NAMED = 3
 const MAX_REASON = 300
 
 function noBox(need: Need, runners: readonly Candidate[]): { none: string; one: string } {
-  const kind = boxNeeded(runners[0]!, need)
   const reasons = runners.slice(0, MAX_NAMED).map((runner) => {
-    const { why } = runner.isolation?.[boxNeeded(runner, need)!] ?? {}
+    const kind = lackingBox(runner, need)!
+    const { why } = runner.isolation?.[kind] ?? {}
     const text = why ?? (runner.isolation ? 'it says no reason' : 'its release of Errand makes none')
-    return { id: runner.id, why: text.slice(0, MAX_REASON).replace(/\.$/, '') }
+    return { kind, id: runner.id, why: text.slice(0, MAX_REASON).replace(/\.$/, '') }
   })
+  const [{ kind, why }] = reasons as [(typeof reasons)[number]]
   const more = runners.length > MAX_NAMED ? `; and ${runners.length - MAX_NAMED} more` : ''
   const each = reasons.map(({ id, why }) => `runner "${id}": ${why}`).join('; ')
-  return {
-    none: `can give a ${kind}: ${each}${more}`,
-    one: `can give no ${kind}: ${reasons[0]!.why}`,
-  }
+  return { none: `can give a ${kind}: ${each}${more}`, one: `can give no ${kind}: ${why}` }
 }
 
 /** They could take it, and have no room now. `which`: said of those runners, after their number or name. */
