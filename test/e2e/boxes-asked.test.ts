@@ -135,3 +135,24 @@ test('a step of this machine says which box it got, and what it was refused ther
   const [attempt] = lines.at(-1).run.steps[0].instances[0].attempts
   assert.deepEqual([attempt.isolation, attempt.refused[0].host], ['sandbox', 'x.example'])
 })
+
+test('a dispatch of steps that ask for a box is refused before any of them begins', async (t) => {
+  const errand = errandCommand(t)
+  const inner = { version: 'v0.1', name: 'inner', steps: [{ name: 'deep', action: 'noop', network: 'none' }] }
+  const steps = [
+    { name: 'plain', cmd: 'echo begun' },
+    { name: 'boxed', cmd: 'echo no', isolation: 'sandbox' },
+    { name: 'sub', action: 'workflow.run', args: { workflow: inner } },
+  ]
+  const file = writeWorkflow(join(errand.home, 'flow.yaml'), steps)
+  const { code, stdout, stderr } = await errand.run([
+    'dispatch',
+    '--token',
+    'T',
+    '--host',
+    '127.0.0.1:9',
+    file,
+  ])
+  assert.deepEqual([code, stdout], [2, ''])
+  assert.match(stderr, /The steps "boxed", "sub > deep" ask for a box, and agent servers make none\./)
+})

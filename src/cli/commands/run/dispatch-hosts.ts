@@ -1,6 +1,7 @@
 import { agentAccess, type NamedHost, type TokenSources } from '../../../compat/host-agent/agent-client.ts'
 import { builtinActions } from '../../../contract/actions.ts'
 import { ErrandError } from '../../../contract/errors.ts'
+import { type BoxAsk, strictestAsk } from '../../../contract/isolation.ts'
 import { nameFault } from '../../../contract/names.ts'
 import { DEFAULT_HOST, type InventoryHost, type Step, type Workflow } from '../../../contract/workflow.ts'
 import { resolveInputs } from '../../../engine/workflow-file/inputs.ts'
@@ -40,6 +41,7 @@ export function fitTo(
     names: [...hosts.keys()],
     fit(workflow, vars) {
       const fitted = withHosts(workflow, hosts)
+      checkBoxes(fitted)
       const needed = [...hostsOf(fitted, resolveInputs(fitted, vars)).values()]
       checkHosts(needed, { token, env: process.env })
       used = needed
@@ -191,6 +193,25 @@ function tried<T>(work: () => T): T | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Throws `invalid_argument` for steps that ask for a box, of which agent servers make none: all of them at once. */
+export function checkBoxes(workflow: Workflow): void {
+  const boxed = boxedSteps(workflow, {}, [])
+  if (boxed.length === 0) return
+  const ask = `ask${boxed.length === 1 ? 's' : ''} for a box, and agent servers make none`
+  throw new ErrandError('invalid_argument', `The ${stepsText(boxed)} ${ask}.`, {
+    hint: 'Run the file with errand run, here or with --hub; or leave isolation and network out.',
+  })
+}
+
+function boxedSteps(workflow: Workflow, above: BoxAsk, path: readonly string[]): string[] {
+  return [...workflow.steps, ...(workflow.finally ?? [])].flatMap((step) => {
+    const asked = strictestAsk(strictestAsk(above, workflow), step)
+    const named = [...path, step.name]
+    if (step.action === 'workflow.run') return boxedSteps(step.args.workflow as Workflow, asked, named)
+    return isHosted(step) && (asked.isolation ?? 'none') !== 'none' ? [named.join(' > ')] : []
+  })
 }
 
 /** Throws `invalid_argument` where a host has no address, `unauthorized` where one has no token: all of them at once. */
