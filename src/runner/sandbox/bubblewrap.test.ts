@@ -237,3 +237,40 @@ test('200 places with any names are given', { skip }, async () => {
     [...Array(200).keys()],
   )
 })
+
+/** Opens all of /proc that is no process's, to write to it, and what only its owner may read. */
+const LOOK = `
+import os
+for folder, folders, files in os.walk('/proc'):
+    if folder == '/proc': folders[:] = [name for name in folders if not name.isdigit() and not name.endswith('self')]
+    for name in files:
+        path = os.path.join(folder, name)
+        try: os.close(os.open(path, os.O_WRONLY)); print('written', path)
+        except OSError: pass
+        if folder == '/proc':
+            try:
+                if not os.stat(path).st_mode & 4: print('read', path, len(os.read(os.open(path, os.O_RDONLY), 1)))
+            except OSError: pass
+`
+
+test("nothing of /proc that is the whole machine's can be written, nor read where it is root's", {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  // Who writes here names a program that the kernel runs as root.
+  const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8')
+  writeFileSync(join(here.workspace, 'look.py'), LOOK)
+  const { stdout, stderr } = await inside(
+    here,
+    `/usr/bin/python3 look.py; echo "|${here.workspace}/evil" >/proc/sys/kernel/core_pattern; cat /proc/sys/kernel/osrelease`,
+  )
+  const lines = stdout.trim().split('\n')
+  // A trigger of one's own, which everybody may set.
+  assert.deepEqual(
+    lines.slice(0, -1).filter((line) => !line.startsWith('written /proc/pressure/')),
+    [],
+  )
+  assert.match(stderr, /core_pattern: (Read-only file system|Permission denied)/)
+  assert.match(lines.at(-1)!, /^\d+\.\d+/)
+  assert.equal(readFileSync('/proc/sys/kernel/core_pattern', 'utf8'), before)
+})

@@ -197,7 +197,7 @@ export class BubblewrapBox implements Box {
       ...namesIn(etc)
         .filter(isWhole)
         .flatMap((name) => ['--ro-bind', join(etc, name), `/etc/${name}`]),
-      ...['--proc', '/proc', '--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
+      ...['--proc', '/proc', ...procMounts(), '--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
       ...['--dir', '/var', '--symlink', '../tmp', '/var/tmp', ...temp(HOME)],
       ...own,
       ...mounts.flatMap(argumentsOf),
@@ -236,6 +236,40 @@ const readOnly = (path: string): string[] => ['--ro-bind', path, path]
 
 /** Not one that another process is about to put there. */
 const isWhole = (name: string): boolean => !name.endsWith('.tmp')
+
+/**
+ * Parts of /proc that belong to the whole machine. Of a runner that is root the processes in a box are root's too, without
+ * its rights; but who writes there is asked for nothing else, and one of them names a program that the kernel runs as root.
+ */
+const PROC_READABLE = [
+  ...[
+    'acpi',
+    'asound',
+    'bus',
+    'driver',
+    'dynamic_debug',
+    'fs',
+    'irq',
+    'mtrr',
+    'scsi',
+    'sys',
+    'sysrq-trigger',
+  ],
+]
+const PROC_EMPTY = [
+  ...['kcore', 'key-users', 'keys', 'kmsg', 'kpagecgroup', 'kpagecount', 'kpageflags', 'latency_stats'],
+  ...['pagetypeinfo', 'sched_debug', 'slabinfo', 'timer_list', 'timer_stats', 'vmallocinfo'],
+]
+
+/** Those of them that are here; for another user than root the kernel keeps them as they are. */
+function procMounts(): string[] {
+  if (process.getuid?.() !== 0) return []
+  const here = (name: string) => existsSync(`/proc/${name}`)
+  return [
+    ...PROC_READABLE.filter(here).flatMap((name) => ['--ro-bind', `/proc/${name}`, `/proc/${name}`]),
+    ...PROC_EMPTY.filter(here).flatMap((name) => ['--ro-bind', '/dev/null', `/proc/${name}`]),
+  ]
+}
 
 function topMount(name: string): string[] {
   const path = `/${name}`
