@@ -211,6 +211,19 @@ test('what is hidden is empty wherever a folder that is given holds it, but for 
     assert.equal(readFileSync(join(session, 'made'), 'utf8'), 'more\n')
   }
   assert.equal(existsSync(join(own, 'x')), false)
+  // Nor by another name of a folder around it.
+  const deep = join(here.workspace, 'a/b/data')
+  mkdirSync(deep, { recursive: true })
+  writeFileSync(join(deep, 'token'), 'held back')
+  using hidingDeep = boxPlace({ hidden: [deep] })
+  const moves = 'mv a/b/data a/b/d; mv a/b a/c; mv a d; cat */*/*/token; echo made >a/b/made'
+  const moved = await inside(hidingDeep, moves, {
+    places: { writable: [here.workspace], readable: [] },
+    cwd: here.workspace,
+  })
+  assert.doesNotMatch(moved.stdout, /held back/)
+  assert.equal(moved.stderr.match(/Device or resource busy/g)?.length, 3, moved.stderr)
+  assert.ok(existsSync(join(deep, 'token')) && existsSync(join(here.workspace, 'a/b/made')))
   await assert.rejects(
     inside(hiding, 'true', { places: { writable: [own], readable: [] }, cwd: own }),
     /A sandbox cannot have .*\.errand: Errand keeps its own there\./,

@@ -9,6 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isBelow } from '../../platform/files.ts'
@@ -52,7 +53,7 @@ const HOME = '/home/errand'
 /** Where each box has an empty file of its own: by that mount, which nothing inside can change, its processes are known. */
 const SEAL_INSIDE = '/run/box'
 /** Most that /tmp, /dev/shm and the home of a box hold together is three times this, and all of it is memory. */
-const TEMP_BYTES = 1024 ** 3
+const TEMP_BYTES = Math.min(1024 ** 3, Math.floor(totalmem() / 8))
 /** Parts of the machine's /etc that stand in a box as they are: what programs need to be found and to trust servers. */
 const ETC = [
   ...[

@@ -96,7 +96,7 @@ function coversOf(hidden: string, places: readonly Mount[]): Mount[] {
   const real = realPath(hidden, '/')
   const stat = lstatSync(real, { throwIfNoEntry: false })
   if (stat === undefined) return []
-  return places.flatMap(({ path, source }): Mount[] => {
+  return places.flatMap(({ kind, path, source }): Mount[] => {
     if (source === real && stat.isDirectory())
       throw new ErrandError(
         'invalid_argument',
@@ -106,9 +106,19 @@ function coversOf(hidden: string, places: readonly Mount[]): Mount[] {
         },
       )
     if (source === real || !isBelow(real, source)) return []
-    const at = join(path, relative(source, real))
-    return [{ kind: stat.isDirectory() ? 'hidden_folder' : 'hidden_file', path: at, source: real }]
+    const below = relative(source, real)
+    const cover = stat.isDirectory() ? ('hidden_folder' as const) : ('hidden_file' as const)
+    // Where something is mounted nothing can be renamed: else a folder on the way could be, and be seen by another name.
+    const way = kind === 'writable' ? foldersTo(below) : []
+    const pinned = way.map((each) => ({ kind, path: join(path, each), source: join(source, each) }))
+    return [...pinned, { kind: cover, path: join(path, below), source: real }]
   })
+}
+
+/** The folders that a relative path leads through, the outermost first. */
+function foldersTo(path: string): string[] {
+  const parts = path.split(sep).slice(0, -1)
+  return parts.map((_, index) => parts.slice(0, index + 1).join(sep))
 }
 
 /** Throws where the program or the working folder does not stand in the box. */
