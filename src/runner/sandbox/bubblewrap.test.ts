@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { attemptSpec, command, endOf, textOf } from '../../../test/support/runner/attempt-fixture.ts'
@@ -286,4 +286,15 @@ test("nothing of /proc that is the whole machine's can be written, nor read wher
   assert.match(stderr, /core_pattern: (Read-only file system|Permission denied)/)
   assert.match(lines.at(-1)!, /^\d+\.\d+/)
   assert.equal(readFileSync('/proc/sys/kernel/core_pattern', 'utf8'), before)
+})
+
+test("a program that would be its user's wherever it is run cannot be left behind", { skip }, async () => {
+  using here = boxPlace()
+  const text = `cp /bin/sh sh; chmod 4755 sh; chmod u+s sh; chmod 755 sh; mkdir shared; chmod 2775 shared; touch file; chmod 600 file; install -m 4755 /bin/sh other; ls`
+  const { stdout, stderr } = await inside(here, text)
+  assert.match(stderr, /sh': Operation not permitted/)
+  assert.match(stdout, /file\n(other\n)?sh\nshared/)
+  const mode = (name: string) => statSync(join(here.workspace, name), { throwIfNoEntry: false })?.mode ?? 0
+  const modes = ['sh', 'file', 'shared'].map((name) => mode(name) & 0o7777)
+  assert.deepEqual([...modes, mode('other') & 0o4000], [0o755, 0o600, 0o2775, 0])
 })

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
-import { REFUSED, seccompFilter } from './seccomp-filter.ts'
+import { MODES, REFUSED, seccompFilter } from './seccomp-filter.ts'
 
 /** A simple machine as the kernel's, for what a filter answers to a call. */
 function answerOf(
@@ -62,6 +62,23 @@ for (const [arch, clone, ioctl, personality, socket] of [
       assert.equal(answerOf(arch, socket, [family, 1, 0]), EPERM)
     assert.equal(answerOf(arch, socket, [16, 3, 0]), ALLOWED)
     assert.equal(answerOf(arch, socket, [16, 3, 12]), EPERM)
+    for (const { mode, flags, ...numbers } of Object.values(MODES)) {
+      const number = numbers[arch]
+      if (number === undefined) continue
+      const args = (bits: number, how: number) => {
+        const given = [0, 0, 0, 0]
+        given[mode] = bits
+        if (flags !== undefined) given[flags] = how
+        return given
+      }
+      assert.equal(answerOf(arch, number, args(0o4755, 0o101)), EPERM, String(number))
+      assert.equal(answerOf(arch, number, args(0o2755, 0o101)), ALLOWED, String(number))
+      if (flags === undefined) continue
+      assert.equal(answerOf(arch, number, args(0o4755, 0o20200002)), EPERM)
+      // A mode that does not count may be anything.
+      assert.equal(answerOf(arch, number, args(0o4755, 0o2)), ALLOWED)
+    }
+    assert.equal(answerOf(arch, 437), ENOSYS)
     // Another ABI has other numbers.
     assert.equal(answerOf(arch, 0, [], 0x40000003), EPERM)
     if (arch === 'x64') assert.equal(answerOf(arch, 0x40000000 + 59), EPERM)
@@ -89,6 +106,9 @@ for (const [index, arch, file] of [
     if (!existsSync(file)) return t.skip(`there is no ${file} (Debian's package linux-libc-dev)`)
     const known = numbersIn(file)
     for (const [name, numbers] of Object.entries(REFUSED)) assert.equal(numbers[index], known.get(name), name)
+    // Some headers are older than this one.
+    known.set('fchmodat2', 452)
+    for (const [name, numbers] of Object.entries(MODES)) assert.equal(numbers[arch], known.get(name), name)
   })
 
 /** Makes each call, with a first argument for those that differ by it, and tells what came of it. */
@@ -122,6 +142,9 @@ test('in a box each of them is refused with EPERM, and what programs need is not
     ['ioctl TIOCSTI', 16, [0, 0x5412, 0]],
     ['ioctl TIOCLINUX', 16, [0, 0x541c, 0]],
     ['personality', 135, [0x0040000]],
+    ['fchmod u+s', 91, [1, 0o4755]],
+    ['mknod u+s', 133, [0, 0o104755, 0]],
+    ['openat u+s', 257, [0, 0, 0o101, 0o4755]],
   ] as const
   const fine = [
     ['getpid', 39, []],
@@ -132,11 +155,17 @@ test('in a box each of them is refused with EPERM, and what programs need is not
   const { argv, cwd, env } = here.words(box, `exec /usr/bin/python3 -c '${TRY}'`)
   const { stdout, stderr } = spawnSync(argv[0]!, argv.slice(1), {
     ...{ cwd, env, encoding: 'utf8' },
-    input: JSON.stringify([...refused, ...more, ['clone3', 435, [0, 0]], ...fine]),
+    input: JSON.stringify([
+      ...refused,
+      ...more,
+      ['clone3', 435, [0, 0]],
+      ['openat2', 437, [0, 0, 0, 0]],
+      ...fine,
+    ]),
   })
   await box.end()
   const told: Record<string, number> = JSON.parse(stdout || stderr)
   for (const [name] of [...refused, ...more]) assert.equal(told[name], 1, name)
-  assert.equal(told.clone3, 38)
+  assert.deepEqual([told.clone3, told.openat2], [38, 38])
   for (const [name] of fine) assert.equal(told[name], 0, name)
 })

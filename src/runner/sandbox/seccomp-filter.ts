@@ -64,6 +64,27 @@ export const REFUSED: Readonly<
 /** By name. */
 export const REFUSED_CALLS: readonly string[] = Object.keys(REFUSED)
 
+interface ModeCall {
+  x64?: number
+  arm64?: number
+  /** Positions of the mode, and of flags that say whether it counts. */
+  mode: number
+  flags?: number
+}
+
+/** Calls that give a file its mode: one that is its user's wherever it is run would outlive the box. */
+export const MODES: Readonly<Record<string, ModeCall>> = {
+  chmod: { x64: 90, mode: 1 },
+  creat: { x64: 85, mode: 1 },
+  fchmod: { x64: 91, arm64: 52, mode: 1 },
+  fchmodat: { x64: 268, arm64: 53, mode: 2 },
+  fchmodat2: { x64: 452, arm64: 452, mode: 2 },
+  mknod: { x64: 133, mode: 1 },
+  mknodat: { x64: 259, arm64: 33, mode: 2 },
+  open: { x64: 2, mode: 2, flags: 1 },
+  openat: { x64: 257, arm64: 56, mode: 3, flags: 2 },
+}
+
 interface Machine {
   audit: number
   clone: number
@@ -78,6 +99,12 @@ const MACHINES: Readonly<Record<'x64' | 'arm64', Machine>> = {
   arm64: { audit: 0xc00000b7, clone: 220, ioctl: 29, personality: 92, socket: 198 },
 }
 const CLONE3 = 435
+const OPENAT2 = 437
+
+/** S_ISUID. */
+const SET_UID = 0o4000
+/** O_CREAT and O_TMPFILE: else nothing is made. */
+const MAKES = 0o100 | 0o20000000
 
 /** CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const NEW_NAMESPACES = 0x7e020080
@@ -124,9 +151,9 @@ export function seccompFilter(arch: string): Buffer | undefined {
     load(NUMBER),
     ...(otherAbi === undefined ? [] : [atLeast(otherAbi, 0, 1), answer(refuse(EPERM))]),
     ...refused.flatMap((number) => [equals(number, 0, 1), answer(refuse(EPERM))]),
-    // Its flags stand in memory, which a filter cannot see; who gets this uses clone.
-    equals(CLONE3, 0, 1),
-    answer(refuse(ENOSYS)),
+    // Their flags stand in memory, which a filter cannot see; who gets this uses clone, or openat.
+    ...[CLONE3, OPENAT2].flatMap((number) => [equals(number, 0, 1), answer(refuse(ENOSYS))]),
+    ...Object.values(MODES).flatMap((call) => modeCall(call, arch)),
     ...forCall(clone, [
       load(argument(0)),
       hasBit(NEW_NAMESPACES, 0, 1),
@@ -148,6 +175,14 @@ export function seccompFilter(arch: string): Buffer | undefined {
     answer(ALLOW),
   ]
   return Buffer.concat(program.map(bytesOf))
+}
+
+function modeCall({ mode, flags, ...numbers }: ModeCall, arch: 'x64' | 'arm64'): Instruction[] {
+  const number = numbers[arch]
+  if (number === undefined) return []
+  const look = [load(argument(mode)), hasBit(SET_UID, 0, 1), answer(refuse(EPERM)), answer(ALLOW)]
+  const makes = flags === undefined ? [] : [load(argument(flags)), hasBit(MAKES, 1, 0), answer(ALLOW)]
+  return forCall(number, [...makes, ...look])
 }
 
 /** Where it is another call, the number is still loaded. */
