@@ -80,7 +80,7 @@ const left = (folder: string) =>
 /** All that a program can look at, into one file. */
 const LOOK = (hidden: string) =>
   [
-    'exec 2>&1 >>look.txt',
+    'exec >>look.txt 2>&1',
     'env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr "\\0" "\\n"; cat /proc/self/mountinfo',
     `cat ${hidden}; ls -la ${hidden}`,
     'ls /root /home /var/run /run /sys; ls -la /var/run/docker.sock',
