@@ -5,7 +5,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { AttemptSpec } from '../../src/contract/attempt.ts'
 import { listProcesses, procText } from '../../src/platform/proc.ts'
 import type { HeldAttempt } from '../../src/runner/ports.ts'
-import { type AgentSubject, agentSubjects, installedAgent } from '../support/agent-subjects.ts'
+import { type AgentSubject, allSubjects, installedAgent } from '../support/agent-subjects.ts'
 import {
   type ModelServer,
   runTurn,
@@ -23,15 +23,6 @@ import { filesWith, formsOf } from '../support/secret-search.ts'
 /** Sessions of each agent in a box, as a runner carries them out: the key stays outside, and they outlive the runner and the proxy. */
 
 const KEY = 'sk-ant-api03-the-machines-own-key-0123456789'
-
-const subjects: readonly AgentSubject[] = [
-  ...agentSubjects,
-  {
-    name: 'builtin',
-    model: 'test-model',
-    env: (url, key) => ({ OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key }),
-  },
-]
 
 interface Setup {
   here: BoxedPlace
@@ -87,7 +78,7 @@ const LOOK = (hidden: string) =>
     'echo looked',
   ].join('\n')
 
-for (const subject of subjects) {
+for (const subject of allSubjects) {
   const found = await installedAgent(subject.name)
   const skip = sandboxMissing() || ('missing' in found ? found.missing : false)
   describe(`${subject.name} in a sandbox`, { skip }, () => {

@@ -7,7 +7,7 @@ import test, { type TestContext } from 'node:test'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { listProcesses, procText, signal } from '../../src/platform/proc.ts'
 import { runIdIn } from '../support/agent-command.ts'
-import { agentSubjects, installedAgent } from '../support/agent-subjects.ts'
+import { allSubjects, installedAgent } from '../support/agent-subjects.ts'
 import { baseImage, dockerHere } from '../support/docker/docker.ts'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { runTurn, startModelServer } from '../support/model-server/server.ts'
@@ -140,7 +140,7 @@ for (const isolation of ['sandbox', 'container'] as const) {
     await assertHeld(there, ran.stdout, /\brun_\w+/.exec(ran.stdout)![0])
   })
 
-  for (const subject of agentSubjects) {
+  for (const subject of allSubjects) {
     const installed = await installedAgent(subject.name)
     const skip = noEngine || ('missing' in installed && installed.missing)
     test(`${subject.name} in a ${isolation} reaches nothing that is kept back`, { skip }, async (t) => {

@@ -33,6 +33,16 @@ export const agentSubjects: readonly AgentSubject[] = [
   },
 ]
 
+/** Those, and the agent that comes with Errand. */
+export const allSubjects: readonly AgentSubject[] = [
+  ...agentSubjects,
+  {
+    name: 'builtin',
+    model: 'test-model',
+    env: (url, key) => ({ OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key }),
+  },
+]
+
 export function subjectNamed(name: string): AgentSubject {
   const subject = agentSubjects.find((each) => each.name === name)
   if (!subject) throw new Error(`There is no agent ${name} to test with.`)
