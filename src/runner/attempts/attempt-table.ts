@@ -178,6 +178,7 @@ export class AttemptTable {
     })
     const { spec, epoch, key } = facts
     const { journal, output, cage } = kept
+    box?.listen?.((message) => journal.add({ type: 'phase', phase: 'isolation', message }))
     return this.#hold({
       ...{ spec, epoch, key, journal, output },
       isolation: facts.box && { isolation: facts.box.isolation, network: facts.box.network },

@@ -50,15 +50,20 @@ export class ContainerBox implements Box {
   readonly isolation = 'container'
   readonly #options: ContainerBoxOptions
   #image: ContainerImage | undefined
+  #tell: (message: string) => void = () => undefined
 
   constructor(options: ContainerBoxOptions) {
     this.#options = options
   }
 
+  listen(tell: (message: string) => void): void {
+    this.#tell = tell
+  }
+
   async prepare(asked?: DoorAsked): Promise<void> {
     const { containers, folder, image, door } = this.#options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    this.#image = await containers.image(image, () => undefined)
+    this.#image = await containers.image(image, this.#tell)
     await door?.prepare(asked)
   }
 

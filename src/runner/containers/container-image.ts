@@ -80,14 +80,15 @@ type Trial = z.infer<typeof Trial>
 export async function containerImage(
   known: Known,
   name: string,
-  progress: (line: string) => void,
+  tell: (message: string) => void,
 ): Promise<ContainerImage> {
   const { docker, engine } = known
   let found = await lookUp(docker, name)
   if (found === undefined) {
-    progress(`Pulling the image ${name}.`)
-    await pull(docker, { image: name, progress, signal: new AbortController().signal })
+    tell(`Pulling the image ${name}.`)
+    await pull(docker, { image: name, progress: () => undefined, signal: new AbortController().signal })
     found = await lookUp(docker, name)
+    tell(`The image ${name} is here.`)
   }
   if (found === undefined)
     throw new ErrandError('not_found', `The image ${name} is gone again.`, { hint: 'Try it once more.' })
@@ -241,6 +242,8 @@ function outcome(dir: string, question: string, code: number): Tried {
     return { type: 'works', found: { loaders: lines('mine'), tools, runsNode } }
   } catch {
     if (code === 22) return { type: 'not_ours', why: 'it may not write there' }
+    // So tells the program that begins it.
+    if (code === 126 || code === 127) return { type: 'no_shell' }
     // A folder that is closed to others looks empty to a user who is mapped to another.
     if (code === 21) return { type: 'not_ours', why: 'it may not read there' }
     return { type: 'elsewhere', why: `its exit code was ${code}` }

@@ -82,12 +82,12 @@ export class Containers {
     return this.#engine
   }
 
-  /** Looked up anew each time, so that a name may come to mean another. `progress`: lines for a person, of what takes long. */
-  async image(name: string, progress: (line: string) => void): Promise<ContainerImage> {
+  /** Looked up anew each time, so that a name may come to mean another. `tell`: for a person, of what takes long. */
+  async image(name: string, tell: (message: string) => void): Promise<ContainerImage> {
     const engine = await this.engine()
     const known = { docker: this.docker, engine, folder: this.#stateDir, labels: this.labels() }
     const looked =
-      this.#images.get(name) ?? containerImage(known, name, progress).finally(() => this.#images.delete(name))
+      this.#images.get(name) ?? containerImage(known, name, tell).finally(() => this.#images.delete(name))
     this.#images.set(name, looked)
     return await this.#told(`look up the image ${name}`, looked)
   }

@@ -21,6 +21,8 @@ export interface BoxPlaces {
  */
 export interface Box {
   readonly isolation: Exclude<Isolation, 'none'>
+  /** Who is told, in words for a person, of what takes its time while it is made. */
+  listen?(tell: (message: string) => void): void
   /**
    * Makes what it needs, and opens the door to what its network lets it reach. Throws `invalid_argument` or `unavailable`, with
    * a hint, where it cannot be had here.

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import { pack } from 'tar-stream'
+import { dockerFor } from '../../../test/support/docker/docker.ts'
+import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
+import { command, endOf } from '../../../test/support/runner/attempt-fixture.ts'
+import {
+  containerPlace,
+  IMAGE,
+  containersMissing as skip,
+} from '../../../test/support/runner/container-fixture.ts'
+import { imageBridge } from './container-image.ts'
+
+/** What a step in that image comes to. */
+async function endIn(t: TestContext, image: string, env: Record<string, string> = {}) {
+  const here = containerPlace(t, { image, env })
+  const attempts = here.open()
+  const attempt = await attempts.start(command('true'), 1)
+  const { outcome, reason, message = '' } = await endOf(attempt)
+  const phases = attempt.reports.flatMap((each) => (each.type === 'phase' ? [each.message ?? ''] : []))
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+  return { outcome, reason, message, phases }
+}
+
+/** An image with nothing in it, as one that was saved elsewhere. */
+async function emptyImage(t: TestContext, architecture: string): Promise<string> {
+  const { engine, labels, name } = dockerFor(t)
+  const image = `${name('empty')}:1`
+  const config = {
+    architecture,
+    os: 'linux',
+    config: { Labels: labels },
+    rootfs: { type: 'layers', diff_ids: [] },
+  }
+  const tar = pack()
+  tar.entry({ name: 'config.json' }, JSON.stringify(config))
+  tar.entry(
+    { name: 'manifest.json' },
+    JSON.stringify([{ Config: 'config.json', RepoTags: [image], Layers: [] }]),
+  )
+  tar.finalize()
+  await engine.client.ask('POST', '/images/load', { tar: tar as unknown as Readable })
+  return image
+}
+
+test('an image without a shell is refused before anything begins', { skip }, async (t) => {
+  const image = await emptyImage(t, process.arch === 'arm64' ? 'arm64' : 'amd64')
+  const { reason, message } = await endIn(t, image)
+  assert.equal(reason, 'start_failed')
+  assert.match(message, new RegExp(`^The image ${image} has no /bin/sh\\.`))
+})
+
+test('an image of another architecture is refused, with both named', { skip }, async (t) => {
+  const other = process.arch === 'arm64' ? 'amd64' : 'arm64'
+  const image = await emptyImage(t, other)
+  const { reason, message } = await endIn(t, image)
+  assert.equal(reason, 'start_failed')
+  assert.match(message, new RegExp(`^The image ${image} is made for ${other}, and this machine is \\w+\\.`))
+})
+
+test('an image that is not here is pulled, and the run says so', { skip }, async (t) => {
+  const cable = await EngineCable.open(t)
+  cable.on(/^GET \/images\/.*\/json$/, { status: 404, message: `No such image: ${IMAGE}` })
+  cable.on(/^POST \/images\/create$/, { status: 200, message: '' })
+  const { outcome, phases } = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
+  assert.equal(outcome, 'success')
+  assert.deepEqual(phases, [`Pulling the image ${IMAGE}.`, `The image ${IMAGE} is here.`])
+})
+
+test('an engine that does not see the files of its runner is found out by a trial', { skip }, async (t) => {
+  const cable = await EngineCable.open(t)
+  const message = 'invalid mount config for type "bind": bind source path does not exist: /there'
+  cable.on(/^POST \/containers\/create$/, { status: 400, message })
+  const end = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
+  assert.equal(end.reason, 'start_failed')
+  assert.match(end.message, /does not see the files of this runner.*at the same paths/s)
+})
+
+test('a program made for another libc than the image has is refused, with both named', {
+  skip,
+}, async (t) => {
+  const here = containerPlace(t)
+  const box = here.boxes.box({ isolation: 'container', network: 'none', image: IMAGE }, here.path, 'libc')
+  await box.prepare()
+  const cwd = join(here.path, 'work')
+  mkdirSync(cwd)
+  const loader = '/lib/ld-musl-x86_64.so.1'
+  const program = Buffer.alloc(400)
+  program.write('\x7fELF\x02\x01', 'latin1')
+  program.writeBigUInt64LE(64n, 32)
+  program.writeUInt16LE(56, 54)
+  program.writeUInt16LE(1, 56)
+  program.writeUInt32LE(3, 64)
+  program.writeBigUInt64LE(200n, 72)
+  program.writeBigUInt64LE(BigInt(loader.length + 1), 96)
+  program.write(loader, 200)
+  writeFileSync(join(cwd, 'agent'), program, { mode: 0o755 })
+  const launch = (PATH: string, name: string) => ({ argv: [name], cwd, env: { PATH } })
+  const places = { writable: [cwd], readable: [] }
+  for (const each of [launch('/bin', './agent'), launch(`/bin:${cwd}`, 'agent')])
+    assert.throws(() => box.enclose(each, places, 'main'), {
+      code: 'invalid_argument',
+      message: `The program ${cwd}/agent is made for musl (${loader}), and the image ${IMAGE} has no libc.`,
+    })
+})
+
+test('a bridge is made of what there is in an image', () => {
+  const image = { name: 'image', tools: {}, runsNode: false } as Parameters<typeof imageBridge>[0]
+  const first = (more: Partial<typeof image>) => imageBridge({ ...image, ...more }).command[0]
+  assert.equal(first({ tools: { socat: '/bin/socat', node: '/bin/node' }, runsNode: true }), '/bin/socat')
+  assert.equal(first({ tools: { node: '/bin/node' }, runsNode: true }), '/run/errand-node')
+  assert.equal(first({ tools: { node: '/bin/node' } }), '/bin/node')
+  assert.equal(first({ tools: { node: '/bin/node', setsid: '/bin/setsid' } }), '/bin/setsid')
+  assert.throws(() => first({}), { code: 'invalid_argument' })
+})
