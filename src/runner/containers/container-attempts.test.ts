@@ -331,3 +331,34 @@ test('no engine, one of another machine and one that hangs are told apart', asyn
   cable.on(/^GET \/info$/, 'held')
   assert.match(await unusable({ DOCKER_HOST: cable.address }), /hangs: it did not tell of itself within 2 s/)
 })
+
+containerTest('what it may write is limited by its workspace', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const spec = command('dd if=/dev/zero of=big bs=1M count=64 2>/dev/null; while :; do sleep 0.1; done', {
+    limits: { disk_bytes: 8 * 1024 ** 2 },
+  })
+  const end = await endOf(await attempts.start(spec, 1))
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'], JSON.stringify(end))
+  assert.match(end.message ?? '', /^Too much on disk: its workspace holds 64 MB of 8 MB\.$/)
+  assert.deepEqual(await here.left(), [])
+  await attempts.close()
+})
+
+containerTest('that an engine comes and goes is told', async (t) => {
+  const cable = await EngineCable.open(t)
+  const { boxes } = containerPlace(t, { env: { DOCKER_HOST: cable.address } })
+  const told: string[] = []
+  const look = async () => {
+    const watch = boxes.watch(({ container }) => told.push(container.usable ? 'usable' : 'not'))
+    const before = told.length
+    await until(() => told.length > before)
+    watch.close()
+  }
+  await look()
+  cable.pull()
+  await look()
+  cable.plug()
+  await look()
+  assert.deepEqual(told, ['usable', 'not', 'usable'])
+})

@@ -4,7 +4,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { randomText } from '../../contract/ids.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { ListedContainer } from '../docker/docker-answers.ts'
-import { DockerClient, type DockerEnv } from '../docker/docker-client.ts'
+import { askVersion, DockerClient, type DockerEnv } from '../docker/docker-client.ts'
 import { dockerError, isBeingRemoved, isGone, notReached, unanswered } from '../docker/docker-errors.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
@@ -63,6 +63,8 @@ export class Containers {
       FOUND_WITHIN_MS,
     )
     try {
+      // One that was there may be gone by now.
+      if ((await askVersion(this.env, FOUND_WITHIN_MS)) === undefined) this.#engine = undefined
       await Promise.race([this.engine(), silent.promise])
       return { type: 'usable' }
     } catch (error) {

@@ -6,6 +6,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { type Isolation, Network, strictestIsolation, strictestNetwork } from '../../contract/isolation.ts'
 import type { GivenIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { ChangeWatch } from '../../platform/time.ts'
 import type { Doors } from '../proxy/doors.ts'
 import type { Box, BoxPlaces } from './box.ts'
 import { BoxDoor } from './box-door.ts'
@@ -28,6 +29,8 @@ export interface ContainerMaker {
   readonly unusable: string | undefined
   /** Of steps that name none. */
   readonly image: string | undefined
+  /** Looks whether it can make some. Never rejects. */
+  look(): Promise<void>
   box(order: { image: string; door: BoxDoor; folder: string; key: string; limits: AttemptLimits }): Box
   /** Removes what attempts have left that are gone. Never rejects. */
   sweep(log?: (message: string) => void): Promise<void>
@@ -86,13 +89,24 @@ export class Boxes {
 
   /** The boxes that it can give, as a runner tells its hub. */
   get given(): GivenIsolation {
-    const { bubblewrap, containers } = this.#options
+    const { bubblewrap, containers, least } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
         ? { usable: true }
         : { usable: false, why: `${bubblewrap.why} ${bubblewrap.hint}` }
     const why = containers ? containers.unusable : NO_CONTAINERS
-    return { sandbox, container: why === undefined ? { usable: true } : { usable: false, why } }
+    const container = why === undefined ? { usable: true } : { usable: false, why }
+    // What asks for less gets what the machine asks for.
+    return { sandbox: least === 'container' ? container : sandbox, container }
+  }
+
+  /** Tells the same when it has changed: an engine may come and go. */
+  watch(tell: (given: GivenIsolation) => void): ChangeWatch<GivenIsolation> {
+    const look = async () => {
+      await this.#options.containers?.look()
+      return this.given
+    }
+    return new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look, tell })
   }
 
   /** Undefined: the attempt gets none. Throws `unavailable` where it asks for more than this machine can give. */
@@ -209,6 +223,8 @@ function closeInherited(): void {
     }
   }
 }
+
+const LOOKED_EVERY_MS = 30_000
 
 const NO_CONTAINERS = 'This machine runs no containers for attempts.'
 

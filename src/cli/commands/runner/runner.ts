@@ -159,6 +159,7 @@ const start = command({
       }
       watches.push(
         agents.watch(boxes, (states) => link.tell({ type: 'agents', agents: states })),
+        boxes.watch((isolation) => link.tell({ type: 'isolation', isolation })),
         bots.watchEngine(process.env, (containers) => link.tell({ type: 'containers', containers })),
         new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
         services,
