@@ -23,6 +23,7 @@ export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesO
   const settings = {
     least: setting(env, 'ERRAND_ISOLATION'),
     network: setting(env, 'ERRAND_NETWORK'),
+    fromHub: hub !== undefined,
     required: setting(env, 'ERRAND_SANDBOX_REQUIRED') === 'yes',
     mounts: {
       writable: mounts.filter(({ writable }) => writable).map(({ path }) => path),

@@ -6,6 +6,7 @@ import { tokenVariables } from '../../config/settings.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError } from '../../contract/errors.ts'
 import { randomText } from '../../contract/ids.ts'
+import { permitted } from '../../contract/isolation.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { Attempt, type AttemptOptions } from '../attempts/attempt.ts'
@@ -97,11 +98,13 @@ export class LocalAttempts {
           ? this.#boxed(order, action, secrets)
           : this.#process(order, action, secrets)
       case 'inline': {
-        const output = this.#output(order, secrets)
-        const { spec } = order
-        const apart = this.#asksForBox(spec) ? { network: spec.network ?? 'all' } : undefined
-        const driver = inlineDriver({ action, spec, secrets }, output, this.#options.cwd, apart)
-        return this.#attempt(order, { output, driver }, secrets)
+        const { boxes } = this.#options
+        return this.#asksForBox(order.spec) && boxes
+          ? boxes().then(
+              (found) => this.#inline(order, action, secrets, found.apart(order.spec)),
+              (error) => this.#refused(order, failure(error), secrets),
+            )
+          : this.#inline(order, action, secrets, this.#apart(order.spec))
       }
       case 'agent':
         return this.#refused(order, refusal('This machine carries out no agents here.'), secrets)
@@ -112,6 +115,22 @@ export class LocalAttempts {
           secrets,
         )
     }
+  }
+
+  #inline(
+    order: LocalOrder,
+    action: ActionOf<'inline'>,
+    secrets: AttemptSecrets | undefined,
+    apart: ReturnType<Boxes['apart']>,
+  ): Attempt {
+    const output = this.#output(order, secrets)
+    const driver = inlineDriver({ action, spec: order.spec, secrets }, output, this.#options.cwd, apart)
+    return this.#attempt(order, { output, driver }, secrets)
+  }
+
+  /** As `Boxes.apart`, where there are none. */
+  #apart(spec: AttemptSpec): ReturnType<Boxes['apart']> {
+    return this.#asksForBox(spec) ? { network: permitted(spec.network, undefined) ?? 'all' } : undefined
   }
 
   #asksForBox({ isolation }: AttemptSpec): boolean {

@@ -3,7 +3,13 @@ import { join } from 'node:path'
 import * as z from 'zod'
 import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { type Isolation, Network, strictestIsolation, strictestNetwork } from '../../contract/isolation.ts'
+import {
+  type Isolation,
+  Network,
+  permitted,
+  strictestIsolation,
+  strictestNetwork,
+} from '../../contract/isolation.ts'
 import type { GivenIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { ChangeWatch } from '../../platform/time.ts'
@@ -45,6 +51,8 @@ export interface BoxesOptions {
   least: 'auto' | Isolation
   /** The most that this machine lets its attempts reach. */
   network?: Network
+  /** Attempts come from a hub, which has taken private hosts out of what runs ask for; else that is done here. */
+  fromHub?: boolean
   /** Agents are refused where they would have no box. */
   required?: boolean
   /** Places that the operator lets into every box. */
@@ -111,7 +119,7 @@ export class Boxes {
 
   /** Undefined: the attempt gets none. Throws `unavailable` where it asks for more than this machine can give. */
   facts(spec: AttemptSpec, kind: 'process' | 'agent'): BoxFacts | undefined {
-    const { least, bubblewrap, required, network } = this.#options
+    const { least, bubblewrap, required } = this.#options
     const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
     const isolation = asked ?? (kind === 'agent' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
     if (isolation === 'none') {
@@ -122,7 +130,7 @@ export class Boxes {
         'Leave isolation: none out, or change ERRAND_SANDBOX_REQUIRED where the runner is started.',
       )
     }
-    const reached = strictestNetwork(spec.network, network) ?? 'all'
+    const reached = this.#reachOf(spec)
     if (isolation === 'container') return { isolation, network: reached, image: this.#image(spec) }
     if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
     return { isolation, network: reached, image: spec.image }
@@ -130,10 +138,15 @@ export class Boxes {
 
   /** The limits of an action that this program carries out itself: set where it would be in a box. Asks for nothing of the machine. */
   apart(spec: AttemptSpec): { network: Network } | undefined {
-    const { least, network } = this.#options
+    const { least } = this.#options
     const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
     if (asked === undefined || asked === 'none') return undefined
-    return { network: strictestNetwork(spec.network, network) ?? 'all' }
+    return { network: this.#reachOf(spec) }
+  }
+
+  #reachOf(spec: AttemptSpec): Network {
+    const { network, fromHub } = this.#options
+    return strictestNetwork(fromHub ? spec.network : permitted(spec.network, network), network) ?? 'all'
   }
 
   /** A sentence for the run of an agent that gets no box though nobody asked for none; undefined where there is nothing to say. */

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { boxPlace } from '../../../test/support/runner/box-fixture.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { Isolation, Network } from '../../contract/isolation.ts'
+import type { BoxesOptions } from './boxes.ts'
+
+const usable = {
+  type: 'usable',
+  path: '/usr/bin/bwrap',
+  version: '1',
+  disablesUserNamespaces: true,
+  sizesTemp: true,
+} as const
+const unusable = { type: 'unusable', why: 'There is none.', hint: 'Install it.' } as const
+
+/** The box that an attempt gets which asks so, on a machine that is set so. */
+function got(
+  kind: 'process' | 'agent',
+  asked: { isolation?: Isolation; network?: Network },
+  options: Partial<BoxesOptions> = {},
+) {
+  using place = boxPlace({ least: 'auto', bubblewrap: usable, ...options })
+  const facts = place.boxes.facts(asked as AttemptSpec, kind)
+  return facts && [facts.isolation, facts.network]
+}
+
+test('the strictest of the attempt and the machine is what it gets', () => {
+  assert.deepEqual(got('agent', {}), ['sandbox', 'all'])
+  assert.equal(got('process', {}), undefined)
+  assert.equal(got('agent', { isolation: 'none' }), undefined)
+  assert.deepEqual(got('process', { isolation: 'none' }, { least: 'sandbox' }), ['sandbox', 'all'])
+  assert.deepEqual(got('agent', { isolation: 'none' }, { least: 'sandbox' }), ['sandbox', 'all'])
+  assert.deepEqual(got('process', { isolation: 'sandbox' }, { least: 'none' }), ['sandbox', 'all'])
+  assert.deepEqual(
+    got('agent', { network: { allow: ['*.example'] } }, { network: { allow: ['a.example', 'b.org'] } }),
+    ['sandbox', { allow: ['a.example'] }],
+  )
+  assert.deepEqual(got('agent', {}, { network: 'models' }), ['sandbox', 'models'])
+})
+
+test('what cannot be given is refused with what to do, never given as less', () => {
+  assert.equal(got('agent', {}, { bubblewrap: unusable }), undefined)
+  for (const [kind, asked, options] of [
+    ['process', { isolation: 'sandbox' }, {}],
+    ['agent', {}, { least: 'sandbox' }],
+    ['agent', {}, { required: true }],
+    ['agent', { isolation: 'none' }, { required: true, bubblewrap: usable }],
+    ['process', { isolation: 'container' }, { bubblewrap: usable }],
+  ] as const)
+    assert.throws(() => got(kind, asked, { bubblewrap: unusable, ...options }), { code: 'unavailable' })
+})
+
+test('a private host that a file names is opened by the operator alone, of the machine or of the group of a hub', () => {
+  const asked = { isolation: 'sandbox', network: { allow: ['db:5432@private', 'a.example'] } } as const
+  const file = { ...asked, network: { allow: [...asked.network.allow] } }
+  assert.deepEqual(got('process', file), ['sandbox', { allow: ['db:5432', 'a.example'] }])
+  assert.deepEqual(got('process', file, { network: { allow: ['db:5432@private'] } }), [
+    'sandbox',
+    { allow: ['db:5432@private'] },
+  ])
+  // The hub has asked its group.
+  assert.deepEqual(got('process', file, { fromHub: true }), ['sandbox', file.network])
+  using place = boxPlace({ least: 'auto', bubblewrap: usable })
+  assert.deepEqual(place.boxes.apart(file as unknown as AttemptSpec), {
+    network: { allow: ['db:5432', 'a.example'] },
+  })
+})
