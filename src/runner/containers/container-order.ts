@@ -1,4 +1,4 @@
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import type { AttemptLimits } from '../../contract/attempt.ts'
 import seccompProfile from '../docker/seccomp-profile.json' with { type: 'json' }
 import type { Mount } from '../sandbox/places.ts'
@@ -30,16 +30,18 @@ export interface ContainerOrder {
 export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
   const { image, more, etc, io, limits, labels, env } = order
   const { engine } = image
-  const mounts = [
-    ...etc.map((file) => bind(file, `/etc/${basename(file)}`)),
+  const mounts = unique([
     ...order.mounts.flatMap(bindOf),
+    ...etc.map((file) => bind(file, `/etc/${basename(file)}`)),
     ...more,
     bind(io, IO_INSIDE),
-  ]
+  ])
   const temporary = (mode: string) => `rw,exec,nosuid,nodev,size=${TEMP_BYTES},mode=${mode}`
   const targets = new Set(mounts.map(({ Target }) => Target))
   const inMemory = ['/tmp', HOME_INSIDE, ...image.volumes].filter((path) => !targets.has(path))
-  const covered = order.mounts.flatMap(({ kind, path }) => (kind === 'hidden_folder' ? [path] : []))
+  const covered = order.mounts.flatMap(({ kind, path }) =>
+    kind === 'hidden_folder' && !targets.has(path) ? [path] : [],
+  )
   return {
     Image: image.id,
     Entrypoint: ['/bin/sh', `${IO_INSIDE}/start`],
@@ -85,6 +87,13 @@ export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
     },
   }
 }
+
+/** Of several at one path the last, as where each is mounted upon those before; engines take no two. */
+const unique = (mounts: readonly BindMount[]): BindMount[] => [
+  ...new Map(
+    mounts.map((each) => [resolve(each.Target), { ...each, Target: resolve(each.Target) }]),
+  ).values(),
+]
 
 /** A folder that is hidden is covered in another way. */
 function bindOf({ kind, path, source }: Mount): BindMount[] {
