@@ -15,7 +15,13 @@ import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { until } from '../../../test/support/runner/attempt-fixture.ts'
-import { connectTo, PUBLIC, proxyFixture, webServer } from '../../../test/support/runner/proxy-fixture.ts'
+import {
+  connectTo,
+  PUBLIC,
+  proxyFixture,
+  proxyHealth,
+  webServer,
+} from '../../../test/support/runner/proxy-fixture.ts'
 import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import type { Doors } from './doors.ts'
@@ -181,7 +187,7 @@ test('a proxy of another version is replaced once nothing passes through it', as
   rmSync(join(folder, 'version'))
   const hanging = await connectTo(t, socket)
   hanging.write('POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nContent-Length: 10\r\n\r\n')
-  await until(async () => (await health(folder)).open === 1)
+  await until(async () => (await proxyHealth(folder)).open === 1)
   await more().resume()
   // It goes on, and opens new doors, as long as something passes through it.
   assert.equal((await page(socket)).text, 'reached')
@@ -189,14 +195,6 @@ test('a proxy of another version is replaced once nothing passes through it', as
   hanging.destroy()
   await until(async () => (await answers(socket)) === 403 && pid() !== old)
 })
-
-async function health(folder: string): Promise<{ open: number }> {
-  const { path, close } = socketPath(join(folder, 'control'))
-  const asked = requestTo({ socketPath: path, path: '/health', agent: false }).end()
-  const [response] = await once(asked, 'response')
-  close()
-  return JSON.parse(await text(response))
-}
 
 test('wrong rules keep one door shut and disturb no other', async (t) => {
   const { doors, folder, pid, socket } = await withWeb(t)

@@ -14,6 +14,7 @@ import {
   connectTo,
   PUBLIC,
   proxyFixture,
+  proxyHealth,
   tcpServer,
   tunnel,
   webServer,
@@ -404,4 +405,78 @@ test('connections beyond the most are closed at once, and the others go on', asy
   await until(() => closed >= 2_000 - 512)
   through.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
   assert.match(await text(through), /ok$/)
+})
+
+test('a client that is through before the way is found is heard to the end, and let go of', async (t) => {
+  const got: string[] = []
+  const port = await tcpServer(
+    t,
+    (inner) => void text(inner).then((all) => inner.end(got.push(all).toString())),
+  )
+  const proxy = proxyFixture(t)
+  const servers = { [`${PUBLIC}:443`]: port, [`${PUBLIC}:9000`]: port, [`${PUBLIC}:80`]: port }
+  proxy.world({ names: { 'files.test': 'silent' }, servers })
+  const socket = await proxy.open('one', { allow: ['files.test', 'files.test:9000'] })
+  const asked = ['443', '9000', '80'].map(async (to) => {
+    const client = await connectTo(t, socket)
+    client.end(`CONNECT files.test:${to} HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01\x00\x50\x01`)
+    return await text(client)
+  })
+  await until(async () => (await proxyHealth(proxy.folder)).open === 3, 'that all of them are asked for')
+  proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers })
+  await Promise.all(asked)
+  await until(async () => (await proxyHealth(proxy.folder)).connections === 0, 'that nothing is left open')
+  assert.deepEqual(got.sort(), ['', '\x16\x03\x01\x00P\x01'])
+})
+
+/** Requests that are cut and changed at random places. */
+const SEEDS = [
+  'GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\n\r\n',
+  'POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nContent-Length: 5\r\n\r\nhello',
+  'POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+  'GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nabc',
+  'CONNECT files.test:80 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: files.test\r\n\r\n',
+  'CONNECT files.test:443 HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01\x00\x50\x01\x00\x00\x4c\x03\x03',
+  'CONNECT files.test:9000 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: files.test\r\n\r\n',
+  'GET /model/x/v1/messages HTTP/1.1\r\nHost: a\r\n\r\n',
+]
+
+test('no garbage ends the proxy, or leaves a connection behind that its client has left', async (t) => {
+  const { socket, pid, folder } = await doorTo(
+    t,
+    await webServer(t, (request, response) => {
+      if (request.method === 'POST') response.destroy()
+      else response.end('ok')
+    }),
+  )
+  const before = pid()
+  let state = 7
+  const random = (most: number): number => {
+    state = (state * 48_271) % 0x7fffffff
+    return state % most
+  }
+  const bite = async (seed: string): Promise<void> => {
+    let bytes = Buffer.from(seed, 'latin1')
+    for (let changes = random(4); changes > 0; changes--) {
+      const at = random(bytes.length)
+      const dropped = random(3)
+      bytes = Buffer.concat([bytes.subarray(0, at), Buffer.from([random(256)]), bytes.subarray(at + dropped)])
+    }
+    const cut = random(bytes.length)
+    const client = connect(socket)
+      .on('error', () => undefined)
+      .resume()
+    client.write(bytes.subarray(0, cut))
+    await new Promise(setImmediate)
+    client.write(bytes.subarray(cut))
+    for (let turns = random(20); turns > 0; turns--) await new Promise(setImmediate)
+    if (random(2) === 0) client.end()
+    for (let turns = random(20); turns > 0; turns--) await new Promise(setImmediate)
+    client.destroy()
+  }
+  for (let round = 0; round < 10; round++)
+    await Promise.all(SEEDS.flatMap((seed) => [1, 2, 3, 4, 5].map(() => bite(seed))))
+  await until(async () => (await proxyHealth(folder)).connections === 0, 'that nothing is left open')
+  assert.equal(pid(), before)
+  assert.equal(readFileSync(join(folder, 'log'), 'utf8'), '')
 })

@@ -103,6 +103,7 @@ export class Egress {
       if (typeof target === 'string') throw new Refused(target)
       const { addresses, anything } = await this.#way(target)
       if (target.port === 80) {
+        if (socket.readableEnded) return void socket.destroy()
         // Each request in it is looked up again.
         socket.write(ESTABLISHED)
         if (head.length > 0) socket.unshift(head)
@@ -161,6 +162,8 @@ export class Egress {
     socket.once('close', () => clearTimeout(late))
     socket.on('data', more).once('end', ended).resume()
     if (seen.length > 0) look()
+    // It may have half closed while the way was looked for; where all was seen, that is passed on.
+    if (socket.readableEnded && socket.listeners('end').includes(ended)) ended()
   }
 
   async #forward(

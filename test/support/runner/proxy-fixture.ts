@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer as createWebServer, type RequestListener } from 'node:http'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer as createWebServer, type RequestListener, request } from 'node:http'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
+import { writeFileAtomic } from '../../../src/platform/files.ts'
 import { listProcesses, procText } from '../../../src/platform/proc.ts'
 import { socketPath } from '../../../src/platform/socket-path.ts'
 import { Doors, type DoorsOptions } from '../../../src/runner/proxy/doors.ts'
@@ -13,7 +14,7 @@ import type { DoorRules, Told } from '../../../src/runner/proxy/rules.ts'
 
 /** What names and addresses lead to. */
 export interface World {
-  /** The addresses of a name at its first look-up, its second, and so on; the last ones stay. `silent`: nobody answers. */
+  /** The addresses of a name at its first look-up, its second, and so on; the last ones stay. `silent`: nobody answers, until it is something else. */
   names: Record<string, string[][] | 'silent'>
   /** By `address:port`: the port, on this machine, of the server that stands for it. */
   servers: Record<string, number | 'silent'>
@@ -62,7 +63,8 @@ export function proxyFixture(
       if (procText(each, 'cmdline')?.includes(`\0${folder}\0`)) process.kill(each, 'SIGKILL')
     rmSync(top, { recursive: true, force: true })
   })
-  const world = (next: World) => writeFileSync(join(folder, 'world.json'), JSON.stringify(next))
+  const world = (next: World) =>
+    writeFileAtomic(join(folder, 'world.json'), JSON.stringify(next), { durable: false })
   world({ names: {}, servers: {} })
   return {
     ...{ folder, doors, more, world, pid },
@@ -137,4 +139,13 @@ export async function tunnel(
     if (through.readableEnded) break
   }
   return { head: head.split('\r\n')[0]!, through }
+}
+
+/** What a proxy says of itself. */
+export async function proxyHealth(folder: string): Promise<{ open: number; connections: number }> {
+  const { path, close } = socketPath(join(folder, 'control'))
+  const asked = request({ socketPath: path, path: '/health', agent: false }).end()
+  const [response] = await once(asked, 'response')
+  close()
+  return JSON.parse(await text(response))
 }
