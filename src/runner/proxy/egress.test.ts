@@ -478,5 +478,6 @@ test('no garbage ends the proxy, or leaves a connection behind that its client h
     await Promise.all(SEEDS.flatMap((seed) => [1, 2, 3, 4, 5].map(() => bite(seed))))
   await until(async () => (await proxyHealth(folder)).connections === 0, 'that nothing is left open')
   assert.equal(pid(), before)
-  assert.equal(readFileSync(join(folder, 'log'), 'utf8'), '')
+  // Faults are told there with where they were.
+  assert.doesNotMatch(readFileSync(join(folder, 'log'), 'utf8'), /^ +at /m)
 })
