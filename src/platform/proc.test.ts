@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -85,4 +85,25 @@ test('no other file reads what /proc has of a process', () => {
     files.filter((file) => read.test(readFileSync(join(root, file), 'utf8'))),
     [],
   )
+})
+
+test('what a program was handed by the one that started it goes no further, and what it opens itself stays', {
+  skip: process.platform !== 'linux' && 'it takes /proc',
+}, () => {
+  const script = `
+    import { spawnSync } from 'node:child_process'
+    import { openSync, readFileSync } from 'node:fs'
+    import { closeInherited } from ${JSON.stringify(new URL('./proc.ts', import.meta.url).href)}
+    const own = openSync('/etc/hostname', 'r')
+    const handed = () => spawnSync('/bin/sh', ['-c', 'ls /proc/self/fd'], { encoding: 'utf8' }).stdout.split('\\n')
+    const before = handed().includes('40')
+    closeInherited()
+    console.log(before, handed().includes('40'), readFileSync(own).length > 0)
+  `
+  const stdio = [...Array(41)].map((_, fd) => (fd === 1 ? 'pipe' : fd === 40 ? 0 : 'ignore')) as StdioOptions
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    stdio,
+    encoding: 'utf8',
+  })
+  assert.equal(stdout, 'true false true\n')
 })

@@ -136,6 +136,23 @@ export function openDescriptors(): number | undefined {
   }
 }
 
+/**
+ * Closes what this program was handed by whoever started it beyond standard input and output (a lock, a socket): it would
+ * be handed on to what this one starts. What this program opens itself is never handed on, and the kernel says so of each.
+ */
+export function closeInherited(): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name)
+    if (fd <= 2) continue
+    try {
+      const flags = /^flags:\t(\d+)$/m.exec(procText('self', `fdinfo/${fd}`) ?? '')?.[1]
+      if (flags !== undefined && (Number.parseInt(flags, 8) & 0o2000000) === 0) closeSync(fd)
+    } catch {
+      // That of the listing itself is gone by now.
+    }
+  }
+}
+
 /** Names one boot of this machine; empty where it cannot be told. */
 export function bootId(): string {
   try {

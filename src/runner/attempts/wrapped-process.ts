@@ -136,7 +136,7 @@ export class WrappedProcess {
   }
 
   /** Ends all of it, whether it is watched or not, also where it hides. */
-  async kill(): Promise<boolean> {
+  async endAll(): Promise<boolean> {
     const { mark, box } = this.#options
     const gone = await endTree({ group: this.#tree.group, mark, members: () => this.#members() }, 0)
     return (await box?.end()) !== false && gone

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
@@ -12,6 +12,7 @@ import {
 } from '../../contract/isolation.ts'
 import type { GivenIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { closeInherited } from '../../platform/proc.ts'
 import { ChangeWatch } from '../../platform/time.ts'
 import type { Doors } from '../proxy/doors.ts'
 import type { Box, BoxPlaces } from './box.ts'
@@ -218,23 +219,6 @@ function gitConfig({ name, email }: NonNullable<BoxesOptions['identity']> = {}):
   const line = (key: string, value?: string) =>
     value === undefined ? '' : `\t${key} = ${JSON.stringify(value)}\n`
   return `[safe]\n\tdirectory = *\n[user]\n${line('name', name)}${line('email', email)}`
-}
-
-/**
- * Closes what this program was handed by whoever started it beyond standard input and output (a lock, a socket): it would
- * be handed on into boxes. What this program opens itself is never handed on, and the kernel says so of each.
- */
-function closeInherited(): void {
-  for (const name of readdirSync('/proc/self/fd')) {
-    const fd = Number(name)
-    if (fd <= 2) continue
-    try {
-      const flags = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1]
-      if (flags !== undefined && (Number.parseInt(flags, 8) & 0o2000000) === 0) closeSync(fd)
-    } catch {
-      // That of the listing itself is gone by now.
-    }
-  }
 }
 
 const LOOKED_EVERY_MS = 30_000

@@ -101,7 +101,7 @@ class ProcessDriver implements Driver {
   }
 
   async kill(): Promise<void> {
-    await this.#process.kill()
+    await this.#process.endAll()
   }
 
   leave(): void {
