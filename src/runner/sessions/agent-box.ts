@@ -99,7 +99,7 @@ export class AgentBox {
     if (launch.env.HOME === join(home, HOME)) makeBelow(home, HOME)
     const own = program?.path ? programParts(program.path) : []
     const { writable, readable } = this.places(cwd, workspace)
-    const places = { writable: [...writable, home], readable: [...readable, ...own, ...parts] }
+    const places = { writable: [...writable, home], readable: [...new Set([...readable, ...own, ...parts])] }
     return this.box.enclose(launch, places, name)
   }
 
@@ -137,10 +137,11 @@ export class AgentBox {
   /** Those by which the machine trusts servers, where its environment names any. */
   get #trustFiles(): string[] {
     const { services, spec } = this.#options
-    return services.trust
+    const paths = services.trust
       .filter(([name]) => spec.env[name] === undefined)
       .flatMap(([, value]) => value.split(delimiter))
       .filter((path) => isAbsolute(path) && existsSync(path))
+    return [...new Set(paths)]
   }
 }
 
