@@ -122,13 +122,13 @@ test('a budget of tokens is held at the door, for an agent that never tells what
     script: () => ({ text: 'More.' }),
   })
   context.after(() => server.stop())
-  const here = placed(context, { env: {} })
+  const here = placed(context, { env: { OPENAI_BASE_URL: `${server.url}/v1` } })
   const ask = `node -e "fetch(process.env.OPENAI_BASE_URL+'/chat/completions',{method:'POST',headers:{authorization:'Bearer '+process.env.MY_KEY,'content-type':'application/json'},body:JSON.stringify({model:'m',max_tokens:10,messages:[]})}).then((r)=>r.text()).then((t)=>require('fs').appendFileSync('answers.txt',t+'\\n'))"`
   const prompt = [`run ${ask}; ${ask}; ${ask}`, 'wait never'].join('\n')
   const spec = here.spec(
     'acp',
     { command, prompt, budget: { tokens: 100 }, proxy_env: { MY_KEY: 'openai' } },
-    { env: { MY_KEY: 'sk-of-the-step', OPENAI_BASE_URL: `${server.url}/v1` } },
+    { env: { MY_KEY: 'sk-of-the-step' } },
   )
   const held = await (await here.open()).start(spec, 1)
   const end = await endOf(held)
