@@ -162,3 +162,19 @@ test('a sign-in goes in only as a copy that was asked for, and the run says so',
   held.cancel(0, 'canceled')
   await endOf(held)
 })
+
+test('a verify command stands in the box, without the key that the step gave its agent', {
+  skip,
+}, async (context) => {
+  const key = 'sk-the-steps-own-key-0123456789'
+  const server = await startModelServer({ script: () => ({ text: 'Done.' }), keys: [key] })
+  context.after(() => server.stop())
+  const here = placed(context, { env: { OPENAI_BASE_URL: `${server.url}/v1` } })
+  const hidden = join(here.path, 'hub-token')
+  writeFileSync(hidden, 'the hub itself')
+  const verify = [`(printenv OPENAI_API_KEY; cat ${hidden}) >verified.txt 2>&1; true`]
+  const spec = here.spec('builtin', { prompt: 'Go.', model: 'm', verify }, { env: { OPENAI_API_KEY: key } })
+  const text = await written(await (await here.open()).start(spec, 1), join(here.workspace, 'verified.txt'))
+  assert.match(text, /^sk-errand-/)
+  assert.doesNotMatch(text, /the-steps-own-key|the hub itself/)
+})
