@@ -103,7 +103,7 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
     const found = await call('agents', 'list', '--hub')
     return /^builtin +yes +no +.*OPENAI_API_KEY/m.test(found.stdout) && found
   })
-  assert.match(listed.stdout, /^acp +yes +yes +\S+$/m)
+  assert.match(listed.stdout, /^acp +yes +yes +no +\S+$/m)
   // Before the runner has told what it has, it could have been one of its own.
   const unknown = await call('agent', '--hub', 'x', '--agent', 'nope')
   assert.match(unknown.stderr, /There is no agent "nope"\.\s+hint: There are: claude_code/)
