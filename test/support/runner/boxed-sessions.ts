@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -108,8 +108,16 @@ export function boxedPlace(
     for (const each of closers.splice(0)) await each()
   }
   const proxyPid = () => JSON.parse(readFileSync(join(path, 'proxy', 'lock'), 'utf8')).pid as number
+  const others: (() => Promise<void>)[] = []
   context.after(async () => {
     await close()
+    for (const kill of others) await kill()
+    // A test that failed has left what outlives its runner.
+    if (existsSync(join(path, 'attempts'))) {
+      const left = await openBoxed(runner)
+      for (const held of await left.recover()) await held.release()
+      await left.close()
+    }
     try {
       process.kill(proxyPid(), 'SIGKILL')
     } catch {
@@ -136,11 +144,13 @@ export function boxedPlace(
       const args = ['--input-type=module', '-e', OTHER, JSON.stringify(runner), JSON.stringify(specs)]
       const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
       const exited = once(child, 'exit')
-      await once(child.stdout, 'data')
-      return async () => {
+      const kill = async () => {
         child.kill('SIGKILL')
         await exited
       }
+      others.push(kill)
+      await once(child.stdout, 'data')
+      return kill
     },
     spec: (agent, args, more) => attemptSpec('agent.run', { agent, ...args }, more),
   }
