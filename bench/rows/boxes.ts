@@ -8,7 +8,7 @@ import { type BenchHub, startHub } from '../hub.ts'
 import { median, type Row, runProgram } from '../measure.ts'
 
 const ROUNDS = Number(process.env.R ?? 30)
-const IMAGE = 'node:20-slim'
+const IMAGE = 'node:24-slim'
 
 /** Most that a box may add, in ms, on a quiet machine. */
 const BUDGETS = { sandbox: { step: 20, agent: 20 }, container: { step: 50, agent: 400 } }

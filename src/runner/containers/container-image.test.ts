@@ -108,6 +108,14 @@ test('a program made for another libc than the image has is refused, with both n
     })
 })
 
+test('an engine that hangs as an image is looked up is not waited for', { skip }, async (t) => {
+  const cable = await EngineCable.open(t)
+  cable.on(/^GET \/images\/.*\/json$/, 'held')
+  const { reason, message } = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
+  assert.equal(reason, 'start_failed')
+  assert.match(message, /hangs: it did not look up the image/)
+})
+
 test('a bridge is made of what there is in an image', () => {
   const image = { name: 'image', tools: {}, runsNode: false } as Parameters<typeof imageBridge>[0]
   const first = (more: Partial<typeof image>) => imageBridge({ ...image, ...more }).command[0]

@@ -64,6 +64,11 @@ type FullImage = ImageAnswer & { Architecture: string; Config?: { Env?: string[]
 
 /** The Node of this machine, beside one that the image has. */
 export const NODE_INSIDE = '/run/errand-node'
+/** An engine that works does each of these in a second or two. */
+const LOOK_MS = 10_000
+const TRIAL_MS = 60_000
+const within = (ms: number) => ({ signal: AbortSignal.timeout(ms) })
+
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** What a trial of an image has shown, kept for later processes of the runner. */
@@ -109,7 +114,7 @@ export async function containerImage(
 
 async function lookUp(docker: DockerClient, name: string): Promise<FullImage | undefined> {
   try {
-    return await docker.ask<FullImage>('GET', `/images/${name}/json`)
+    return await docker.ask<FullImage>('GET', `/images/${name}/json`, within(LOOK_MS))
   } catch (error) {
     if (isGone(error)) return undefined
     throw error
@@ -209,10 +214,11 @@ async function tryAs(
   }
   let id: string | undefined
   try {
-    id = (await docker.ask<{ Id: string }>('POST', '/containers/create', { body })).Id
-    await docker.ask('POST', `/containers/${id}/start`)
-    await docker.ask('POST', `/containers/${id}/wait`)
-    const { State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
+    const all = within(TRIAL_MS)
+    id = (await docker.ask<{ Id: string }>('POST', '/containers/create', { ...all, body })).Id
+    await docker.ask('POST', `/containers/${id}/start`, all)
+    await docker.ask('POST', `/containers/${id}/wait`, all)
+    const { State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`, all)
     return outcome(dir, question, State.ExitCode)
   } catch (error) {
     const { message } = error as Error

@@ -5,7 +5,14 @@ import { writeFileAtomic } from '../../platform/files.ts'
 import { procText, signal } from '../../platform/proc.ts'
 import type { ContainerAnswer } from '../docker/docker-answers.ts'
 import { DockerClient, type DockerRequest } from '../docker/docker-client.ts'
-import { dockerError, isConflict, isGone, notReached, unanswered } from '../docker/docker-errors.ts'
+import {
+  dockerError,
+  isConflict,
+  isGone,
+  isTimeout,
+  notReached,
+  unanswered,
+} from '../docker/docker-errors.ts'
 import { cgroupOf } from './container-cgroup.ts'
 import { type ContainerEnd, type ContainerSpec, type ContainerStatus, NOT_BEGUN } from './container-spec.ts'
 import { ContainerStreams, type Said } from './container-streams.ts'
@@ -180,7 +187,7 @@ export class ContainerRun {
     try {
       return await this.#docker.ask<T>(method, path, { ...request, signal: AbortSignal.timeout(WITHIN_MS) })
     } catch (error) {
-      if ((error as Error).name === 'TimeoutError') throw unanswered(address, doing, WITHIN_MS)
+      if (isTimeout(error)) throw unanswered(address, doing, WITHIN_MS)
       const told = dockerError(doing, address, error)
       throw told instanceof ErrandError ? told : notReached(address, error)
     }

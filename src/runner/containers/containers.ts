@@ -5,7 +5,14 @@ import { randomText } from '../../contract/ids.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { ListedContainer } from '../docker/docker-answers.ts'
 import { askVersion, DockerClient, type DockerEnv } from '../docker/docker-client.ts'
-import { dockerError, isBeingRemoved, isGone, notReached, unanswered } from '../docker/docker-errors.ts'
+import {
+  dockerError,
+  isBeingRemoved,
+  isGone,
+  isTimeout,
+  notReached,
+  unanswered,
+} from '../docker/docker-errors.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
@@ -193,7 +200,7 @@ export class Containers {
     try {
       return await call
     } catch (error) {
-      if ((error as Error).name === 'TimeoutError') throw unanswered(address, doing, ANSWERS_WITHIN_MS)
+      if (isTimeout(error)) throw unanswered(address, doing, ANSWERS_WITHIN_MS)
       const told = dockerError(doing, address, error)
       throw told instanceof ErrandError ? told : notReached(address, error)
     }

@@ -152,6 +152,12 @@ export const isConflict = (error: unknown): boolean => (error as AnyFailure).sta
 export const isBeingRemoved = (error: unknown): boolean =>
   isConflict(error) && /already in progress/.test((error as AnyFailure).message)
 
+/** Whether a call was given up since its time was over. */
+export const isTimeout = (error: unknown): boolean => {
+  const { name, cause } = error as Error
+  return name === 'TimeoutError' || (cause as Error | undefined)?.name === 'TimeoutError'
+}
+
 const isAbort = (error: unknown): boolean => (error as Error)?.name === 'AbortError'
 
 function sentence(text: string): string {
