@@ -34,6 +34,8 @@ export class ContainerRun {
   #id: string | undefined
   #pid: number | undefined
   #began = false
+  #started: Promise<void> | undefined
+  readonly #heard = Promise.withResolvers<void>()
   #signaled: Passed | undefined
 
   /** `more`: further arguments of its program. */
@@ -55,7 +57,7 @@ export class ContainerRun {
   /** Handed on to its processes. */
   signal(name: Passed): void {
     this.#signaled = name
-    if (this.#began) void this.#ask('POST', `/containers/${this.#id}/kill`, { query: { signal: name } })
+    if (this.#began) this.#passOn()
   }
 
   async #run(): Promise<number> {
@@ -67,10 +69,14 @@ export class ContainerRun {
       await this.#remove()
       return 128 + constants.signals[this.#signaled]
     }
-    await this.#start()
+    const started = this.#start()
+    // What has begun runs, whether the engine comes to say so or not.
+    await Promise.race([started, this.#heard.promise])
+    this.#started = started.catch(() => undefined)
+    if (this.#began) this.#passOn()
     // Without it all goes on, and is measured and ended more slowly.
-    const learned = this.#learn().catch(() => undefined)
-    void this.#wait()
+    const learned = this.#started.then(() => this.#learn()).catch(() => undefined)
+    void this.#started.then(() => this.#wait())
     const end = await this.#ended.promise
     await learned
     const code = await this.#end(end)
@@ -103,7 +109,16 @@ export class ContainerRun {
       return
     }
     this.#began = true
-    if (this.#signaled !== undefined) this.signal(this.#signaled)
+    this.#heard.resolve()
+    this.#passOn()
+  }
+
+  /** To processes that are there, once the engine knows of them. One that it cannot pass on is told again by who ends them. */
+  #passOn(): void {
+    const signal = this.#signaled
+    if (signal === undefined) return
+    const pass = () => this.#ask('POST', `/containers/${this.#id}/kill`, { query: { signal } })
+    void this.#started?.then(pass).catch(() => undefined)
   }
 
   /** Keeps by what it is known on this machine. */
