@@ -37,7 +37,7 @@ export interface ContainerBoxOptions {
   /** Its way out; absent: it has none. */
   door?: BoxDoor
   limits: AttemptLimits
-  /** What the operator lets into every box. */
+  /** Places that the operator lets into every box. */
   mounts: BoxPlaces
   /** Folders of the hub and the runner: never in a box, but for what it is given below them. */
   hidden: readonly string[]

@@ -14,7 +14,7 @@ import {
 } from '../../../test/support/runner/container-fixture.ts'
 import { imageBridge } from './container-image.ts'
 
-/** What a step in that image comes to. */
+/** The end of a step in that image. */
 async function endIn(t: TestContext, image: string, env: Record<string, string> = {}) {
   const here = containerPlace(t, { image, env })
   const attempts = here.open()

@@ -31,7 +31,7 @@ export interface EngineFacts {
   cpus: number
 }
 
-/** What a container of an image needs to be made. */
+/** The facts by which a container of an image is made. */
 export interface ContainerImage {
   /** As it was asked for. */
   name: string
@@ -71,7 +71,7 @@ const within = (ms: number) => ({ signal: AbortSignal.timeout(ms) })
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** What a trial of an image has shown, kept for later processes of the runner. */
+/** The findings of a trial of an image, kept for later processes of the runner. */
 const Trial = z.object({
   user: z.string(),
   usernsMode: z.literal('host').optional(),
@@ -266,7 +266,7 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
   )
 
 /**
- * What carries connections of a container to its door: what its image has, else the Node of this machine. In a session of its own,
+ * The bridge that carries connections of a container to its door: a program that its image has, else the Node of this machine. In a session of its own,
  * where the image can begin one: a signal to the program leaves it alone. Throws where there is nothing.
  */
 export function imageBridge({ name, tools, runsNode }: ContainerImage): Bridge {

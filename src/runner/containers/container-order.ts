@@ -15,7 +15,7 @@ export interface ContainerOrder {
   image: ContainerImage
   /** Places of the machine. */
   mounts: readonly Mount[]
-  /** What it has of Errand's. */
+  /** Files of Errand's that it has. */
   more: readonly BindMount[]
   /** Folder of the files that stand in its /etc. */
   etc: readonly string[]
@@ -26,7 +26,7 @@ export interface ContainerOrder {
   env: readonly string[]
 }
 
-/** What the engine is asked to create: nothing of the machine but these places, no network, no rights. */
+/** The container that the engine is asked to create: nothing of the machine but these places, no network, no rights. */
 export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
   const { image, more, etc, io, limits, labels, env } = order
   const { engine } = image

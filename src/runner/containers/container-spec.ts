@@ -12,7 +12,7 @@ export interface ContainerSpec {
   /** Its program and its image, for people. */
   program: string
   image: string
-  /** What the engine is asked to create, but for the mounts of its streams. */
+  /** The order to the engine, but for the mounts of its streams. */
   body: { HostConfig: { Mounts: readonly BindMount[] } & Readonly<Record<string, unknown>> } & Readonly<
     Record<string, unknown>
   >

@@ -31,7 +31,7 @@ export interface ContainersOptions {
   env: DockerEnv
 }
 
-/** What a try of the engine has shown. */
+/** The findings of a try of the engine. */
 export type EngineFound = { type: 'usable' } | { type: 'unusable'; why: string; hint?: string }
 
 interface DockerInfo {

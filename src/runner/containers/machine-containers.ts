@@ -6,7 +6,7 @@ import { Containers, type ContainersOptions } from './containers.ts'
 export interface MachineContainersOptions extends ContainersOptions {
   /** Of steps that name none. */
   image?: string
-  /** What the operator lets into every box. */
+  /** Places that the operator lets into every box. */
   mounts: BoxPlaces
   /** Files and folders of the hub and the runner, which stand in no box. */
   hidden: readonly string[]
