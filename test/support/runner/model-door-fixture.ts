@@ -157,6 +157,8 @@ export async function asking(
   })
   sent.end(text)
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  // Of a body that is not taken, the rest cannot be sent.
+  sent.on('error', () => undefined)
   return response
 }
 
