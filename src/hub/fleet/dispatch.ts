@@ -205,7 +205,12 @@ export class Dispatch {
   #placeOn(key: RunnerKey): Omit<Placement, 'epoch'> {
     const runner = this.#options.runners.get(key)
     const { isolation, network } = runner?.groupBox ?? {}
-    return { runner: runner?.id, storage_id: runner?.hello?.storage_id, isolation, network }
+    return {
+      runner: runner?.id,
+      storage_id: runner?.hello?.storage_id,
+      ...(isolation && { isolation }),
+      ...(network && { network }),
+    }
   }
 
   #park(assignment: Assignment): void {

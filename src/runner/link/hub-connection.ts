@@ -137,7 +137,7 @@ export class HubConnection {
   }
 
   tell(news: MachineNews): void {
-    if (this.#welcomed) this.#send(news)
+    if (this.#welcomed) this.#tellNews(news)
     else if (news.type !== 'bots') this.#news.set(news.type, news)
   }
 
@@ -259,17 +259,22 @@ export class HubConnection {
     } else this.#drop(frame.attempt_id, frame.epoch)
   }
 
+  /** A hub that knows no boxes does not know the frame that tells of them either. */
+  #tellNews(news: MachineNews): void {
+    if (news.type !== 'isolation' || this.#tracked!.knownReports.has('network')) this.#send(news)
+  }
+
   #welcome(frame: Welcome): void {
     if (this.#welcomed) return
     this.#welcomed = true
     this.#options.welcomed(frame.lost_after_ms, this.#helloAtMs)
     this.#watchLiveness(frame.heartbeat_ms)
     if (this.#draining) this.#send({ type: 'draining' })
-    for (const news of this.#news.values()) this.#send(news)
+    this.#tracked!.knownReports = new Set(frame.reports)
+    for (const news of this.#news.values()) this.#tellNews(news)
     // Before what they report: who waits for one that is up is to know whether it has a check.
     const bots = this.#options.bots?.() ?? []
     if (bots.length > 0) this.#send({ type: 'bots', bots })
-    this.#tracked!.knownReports = new Set(frame.reports)
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
     for (const standing of frame.attempts) {
       const attempt = held.get(standing.attempt_id)

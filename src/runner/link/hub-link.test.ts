@@ -417,14 +417,25 @@ test('an agent tells an older hub of it in its session', async () => {
 test('the boxes of its machine are told in each hello, as they were found last', async () => {
   const no = { usable: false, why: 'bubblewrap is not installed' }
   run()
+  const connected = async () => {
+    while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
   const first = await nextLink()
-  first.ws.send(welcome)
-  while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
+  first.ws.send(JSON.stringify({ ...JSON.parse(welcome), reports: ['network'] }))
+  await connected()
   link!.tell({ type: 'isolation', isolation: { sandbox: no, container: { usable: true } } })
   const [data] = await once(first.ws, 'message')
   assert.equal(JSON.parse(String(data)).type, 'isolation')
   first.ws.terminate()
-  assert.deepEqual((await nextLink()).hello.isolation, { sandbox: no, container: { usable: true } })
+  const older = await nextLink()
+  assert.deepEqual(older.hello.isolation, { sandbox: no, container: { usable: true } })
+  // One that does not know of boxes would say in its log that it has left the frame aside.
+  older.ws.send(welcome)
+  await connected()
+  link!.tell({ type: 'isolation', isolation: { sandbox: no, container: no } })
+  link!.tell({ type: 'agents', agents: [] })
+  const [next] = await once(older.ws, 'message')
+  assert.equal(JSON.parse(String(next)).type, 'agents')
 })
 
 test('what it cannot start it rejects, and with it all else while it drains', async () => {
