@@ -124,7 +124,8 @@ function left(marker: string): number[] {
   return found.map(({ pid }) => pid)
 }
 
-for (const isolation of ['sandbox', 'container'] as const) {
+/** Tests that attack from inside of a box of this kind: by a plain step, and by each agent. */
+export async function testAttacks(isolation: 'sandbox' | 'container'): Promise<void> {
   const noEngine = isolation === 'container' && (await dockerHere())
   /** A Debian: the attack needs its perl. */
   const image: Record<string, string> =
