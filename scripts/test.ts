@@ -52,7 +52,8 @@ const run = async (which: readonly string[], concurrency: number) => {
   return results
 }
 
-const results = await run(files, availableParallelism())
+// Tests wait for processes, disks and one another's ends: with one file more than there are cores these have work to do.
+const results = await run(files, availableParallelism() + 1)
 const failed = files.filter((file) => results.get(file)?.failures.length)
 const again = failed.length > 0 && failed.length <= Number(process.env.ERRAND_TEST_UNSTABLE ?? 0)
 if (again && !stoppedBy)
