@@ -1,0 +1,59 @@
+import { mkdirSync, readdirSync, readFileSync, type Stats, statSync, utimesSync } from 'node:fs'
+import { basename, dirname, join, relative } from 'node:path'
+import { isBelow, realPath, writeFileAtomic } from '../../platform/files.ts'
+
+/** Where the folder of a box's files stands in it that its /etc leads to. */
+const FILES_INSIDE = '/run/etc'
+/** Files of the machine's /etc that a box has as they are: what programs need to be found and to trust servers. */
+const FILES = [
+  ...['ca-certificates.conf', 'debian_version', 'ld.so.cache', 'ld.so.conf', 'localtime', 'mime.types'],
+  ...['os-release', 'protocols', 'services', 'ssl/openssl.cnf', 'timezone'],
+]
+const FOLDERS = ['alternatives', 'ca-certificates', 'crypto-policies', 'ld.so.conf.d', 'pki', 'ssl/certs']
+
+/**
+ * The arguments by which bubblewrap makes the /etc of a box: links to the files of one folder, into which those of the machine
+ * are copied when they have changed. A mount for each of them takes a third of the time in which a box is made.
+ */
+export function etcArguments(folder: string): string[] {
+  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  const own = readdirSync(folder).filter((name) => isWhole(name) && !COPIES.has(name))
+  const machines = FILES.flatMap((name) => {
+    const stat = statOf(`/etc/${name}`)
+    return stat?.isFile() ? [{ name, target: targetOf(name, stat, folder) }] : []
+  })
+  const links = [...machines, ...own.map((name) => ({ name, target: join(FILES_INSIDE, name) }))]
+  return [
+    ...['--ro-bind', folder, FILES_INSIDE],
+    // Those of `ssl` stand deeper than a link would make it.
+    ...links.flatMap(({ name, target }) => {
+      const link = `/etc/${name}`
+      return ['--symlink', relative(dirname(link), target), link]
+    }),
+    ...FOLDERS.map((name) => `/etc/${name}`).flatMap((path) =>
+      statOf(path)?.isDirectory() ? ['--ro-bind', path, path] : [],
+    ),
+  ]
+}
+
+const COPIES = new Set(FILES.map((name) => basename(name)))
+
+/** A file of the programs', or a copy; its path inside. */
+function targetOf(name: string, stat: Stats, folder: string): string {
+  const path = `/etc/${name}`
+  const real = realPath(path, '/')
+  if (isBelow(real, '/usr')) return real
+  const copy = join(folder, basename(name))
+  const copied = statOf(copy)
+  if (copied?.size !== stat.size || Math.abs(copied.mtimeMs - stat.mtimeMs) >= 1) {
+    writeFileAtomic(copy, readFileSync(real), { durable: false })
+    utimesSync(copy, stat.atime, stat.mtime)
+  }
+  return join(FILES_INSIDE, basename(name))
+}
+
+/** Not one that another process is about to put there. */
+const isWhole = (name: string): boolean => !name.endsWith('.tmp')
+
+/** Undefined: there is none. */
+const statOf = (path: string): Stats | undefined => statSync(path, { throwIfNoEntry: false })
