@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import { join } from 'node:path'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -71,7 +70,7 @@ export class DockerClient {
     throw new DockerFailure(path, response.statusCode!, parsed(said) ?? said)
   }
 
-  #send(method: DockerMethod, path: string, request: DockerRequest): Promise<IncomingMessage> {
+  async #send(method: DockerMethod, path: string, request: DockerRequest): Promise<IncomingMessage> {
     const { query, body, tar, auth, signal, apart } = request
     const { tls, ...to } = this.#to
     const json = body === undefined ? undefined : JSON.stringify(body)
@@ -82,9 +81,11 @@ export class DockerClient {
       ...(tar === undefined ? {} : { 'Content-Type': 'application/tar' }),
       ...(auth === undefined ? {} : { 'X-Registry-Auth': registryAuth(auth) }),
     }
-    return new Promise((resolve, reject) => {
+    // Loaded where it is needed: that takes as long as half a start of Node.
+    const send = tls ? (await import('node:https')).request : httpRequest
+    return await new Promise((resolve, reject) => {
       const options = { ...to, ...tls, method, path: path + queryText(query), headers, signal }
-      const sent = (tls ? httpsRequest : httpRequest)(apart ? { ...options, agent: false } : options)
+      const sent = send(apart ? { ...options, agent: false } : options)
       sent.on('error', reject)
       sent.on('response', resolve)
       if (tar === undefined) sent.end(json)
