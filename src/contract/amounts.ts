@@ -11,16 +11,6 @@ export function parseBytes(text: string): number | undefined {
   return bytes > 0 ? bytes : undefined
 }
 
-const sizeUnits = ['bytes', 'KB', 'MB', 'GB', 'TB'] as const
-
-/** An amount of bytes as `parseBytes` reads it, to two digits. */
-export function sizeText(bytes: number): string {
-  let value = bytes
-  let unit = 0
-  for (; value >= 1024 && unit < sizeUnits.length - 1; unit++) value /= 1024
-  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${sizeUnits[unit]}`
-}
-
 /** An amount that a machine has or allows: with less than a MB somebody forgot the unit. */
 export function parseMachineBytes(text: string): number | undefined {
   const bytes = parseBytes(text)

@@ -34,3 +34,13 @@ function bounded(line: string): string[] {
 /** A text as one word for a shell: what is shown is copied, and whoever chose the text may not have meant well. */
 export const shellWord = (text: string): string =>
   /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+
+const sizeUnits = ['bytes', 'KB', 'MB', 'GB', 'TB'] as const
+
+/** An amount of bytes for a person, to two digits, as sizes are written in files too: "1.5 GB" (a KB has 1,024). */
+export function sizeText(bytes: number): string {
+  let value = bytes
+  let unit = 0
+  for (; value >= 1024 && unit < sizeUnits.length - 1; unit++) value /= 1024
+  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${sizeUnits[unit]}`
+}

@@ -1,6 +1,6 @@
-import { sizeText } from '../../contract/amounts.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord, RunSpec } from '../../contract/run.ts'
+import { sizeText } from '../../platform/text.ts'
 
 export interface OutputLimits {
   /** Of all attempts of one run together. Default: no limit. */

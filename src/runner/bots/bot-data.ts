@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { sizeText } from '../../contract/amounts.ts'
 import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
+import { sizeText } from '../../platform/text.ts'
 import type { BotServices } from './bot-services.ts'
 import { hasDockerName } from './docker-here.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sizeText } from '../../contract/amounts.ts'
+import { sizeText } from '../../platform/text.ts'
 import type { DockerEngine } from '../docker/docker-engine.ts'
 
 const EVERY_MS = 1_000

@@ -1,5 +1,5 @@
-import { sizeText } from '../../contract/amounts.ts'
 import type { AttemptLimits, AttemptUsage } from '../../contract/attempt.ts'
+import { sizeText } from '../../platform/text.ts'
 
 export type HeldBy = AttemptUsage['held_by']
 

@@ -1,6 +1,6 @@
-import { sizeText } from '../../../contract/amounts.ts'
 import { type BotUsage, DEFAULT_WORK } from '../../../contract/bot.ts'
 import type { BotView } from '../../../contract/bot-api.ts'
+import { sizeText } from '../../../platform/text.ts'
 import { command } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions } from '../../option-values.ts'

@@ -1,4 +1,4 @@
-import { sizeText } from '../../../contract/amounts.ts'
+import { sizeText } from '../../../platform/text.ts'
 import { type CommandGroup, command } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions } from '../../option-values.ts'
