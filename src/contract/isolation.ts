@@ -163,3 +163,30 @@ export function partsOf(host: string): HostParts {
   const bare = (wild ? name.slice(2) : name).replace(/\.$/, '')
   return { name: bare, wild, port: port === undefined ? undefined : Number(port), isPrivate }
 }
+
+/** Why the network of a box refuses something: the words of `network.refused`, and how a person is told. */
+export const refusals = {
+  bad_request: 'it is no request that a proxy can pass on',
+  odd_address: 'its host is neither a name nor an address in its usual form',
+  host_not_allowed: 'that host is not allowed',
+  port_not_allowed: 'that port of the host is not allowed',
+  private_address: 'its address is not on the public internet',
+  own_address: 'its address is of this machine or of the hub',
+  name_mismatch: 'it asks that server for another host (its TLS or Host names it)',
+  no_tls: 'what came is not TLS with the name of the server, which is all that may go to port 443',
+  odd_name: 'its name has more than ten parts',
+  model_path: 'it is no request of a model',
+  foreign_key: 'its key is not the stand-in that this run was given',
+  model_not_allowed: 'that model is not allowed',
+  service_reaches_out: 'the service would reach other hosts for it',
+} as const
+export type Refusal = keyof typeof refusals
+
+/** A reason as a person reads it; one that a newer runner tells stands as it is. */
+export const refusalText = (why: string, count = 1): string => {
+  const times = count > 1 ? `${count.toLocaleString('en-US')} times` : ''
+  if (!isRefusal(why)) return times === '' ? why : `${why} (${times})`
+  return `${refusals[why]} (${[why, times].filter(Boolean).join(', ')})`
+}
+
+const isRefusal = (why: string): why is Refusal => Object.hasOwn(refusals, why)

@@ -180,18 +180,35 @@ test('a tool that failed or was denied says why, in its first line', () => {
   assert.equal(told('completed'), 'completed Write\n')
 })
 
-test('that an agent runs in no box, and what a box was refused, has a line of its own', () => {
+test('that an agent runs in no box has a line of its own', () => {
   const display = new AgentDisplay({ tty: false, color: false })
   const head = { seq: 1, time, attempt: 1 }
   const message = 'It runs without a sandbox. bubblewrap is not installed.'
-  const refused = { type: 'network.refused', to: 'x.org', port: 443, why: 'not allowed', count: 2 } as const
   const events: RunEvent[] = [
     { ...head, type: 'attempt.phase', phase: 'isolation', message },
     { ...head, type: 'attempt.phase', phase: 'other', message: 'no matter' },
-    { ...head, ...refused },
   ]
   assert.deepEqual(
     events.map((event) => display.add(event)),
-    [`${message}\n`, '', 'x.org:443 refused: not allowed (2 times)\n'],
+    [`${message}\n`, ''],
+  )
+})
+
+test('the line of an agent says its box, and what that was refused is told once, by its stream', () => {
+  const display = new AgentDisplay({ tty: false, color: false })
+  const head = { seq: 1, time, attempt: 1 }
+  const session = { kind: 'session', agent: 'codex', version: '1', session_id: 's', origin: 'new' } as const
+  const text = 'The network of this run refused x.org:443: that host is not allowed (host_not_allowed).'
+  const refused = { to: 'x.org', port: 443, why: 'host_not_allowed', count: 2 }
+  const update = { ...head, type: 'agent.update', step: 'agent', host: 'local' } as const
+  const events: RunEvent[] = [
+    { ...head, type: 'attempt.started', isolation: 'sandbox', network: 'models' },
+    { ...update, update: session },
+    { ...update, update: { kind: 'notice', text } },
+    { ...head, type: 'network.refused', ...refused },
+  ]
+  assert.equal(
+    events.map((event) => display.add(event)).join(''),
+    `codex 1 in a sandbox, network models\n${text}\n`,
   )
 })

@@ -2,7 +2,7 @@ import type * as z from 'zod'
 import type { AgentUpdate, AgentUpdateOf, FileDiff } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentTools, answerText, questionText } from './agent-tools.ts'
-import { between, refusedText, statusColor, whyText } from './summary.ts'
+import { between, boxText, statusColor, whyText } from './summary.ts'
 import {
   CLEAR_LINE,
   type Color,
@@ -31,6 +31,7 @@ export class AgentDisplay {
   #plan = ''
   #waiting = ''
   #failure = ''
+  #box = ''
   /** That a session was loaded is shown: some tell it again, with their version, in the first turn. */
   #loaded = false
   /** The kind of text that is being spoken, and whether its line is open. */
@@ -57,8 +58,9 @@ export class AgentDisplay {
         return this.#update(event.update)
       case 'attempt.phase':
         return event.phase === 'isolation' ? this.#line('yellow', event.message ?? '') : ''
-      case 'network.refused':
-        return this.#line('yellow', refusedText(event))
+      case 'attempt.started':
+        this.#box = boxText(event)
+        return ''
       case 'attempt.finished':
         this.#failure = whyText({ ...event, exitCode: event.exit_code })
         return event.outcome === 'success' && event.denied ? this.#line('yellow', this.#failure) : ''
@@ -128,7 +130,7 @@ export class AgentDisplay {
   }
 
   #session({ agent, version, model, origin }: AgentUpdateOf<'session'>): string {
-    const what = [agent, version, model].filter(Boolean).join(' ')
+    const what = [agent, version, model, this.#box].filter(Boolean).join(' ')
     // Some tell their version only with the first turn.
     if ((version === undefined && origin === 'new') || (this.#loaded && origin === 'loaded')) return ''
     this.#loaded = origin === 'loaded'

@@ -430,3 +430,27 @@ test('what waits for a machine does not run, and a log that is read later says h
     late.add({ seq: 1, time: new Date(second * 1000).toISOString(), ...event } as RunEvent, 5000)
   assert.equal(late.live(7000), 'a on web (1 h 00 m)')
 })
+
+test('a host that a box was refused is told once for a reason, and of an agent by its stream alone', () => {
+  const refused = (attempt: number, to: string, why = 'host_not_allowed'): NewEvent =>
+    ({ type: 'network.refused', attempt, to, port: 443, why, count: 1 }) as const
+  const notice = { kind: 'notice', text: 'The network of this run refused x.org:443.' } as const
+  const text = show([
+    started('a', 'web'),
+    created(1, 'a', 'web'),
+    ...[refused(1, 'x.org'), refused(1, 'x.org'), refused(1, 'y.org'), refused(1, 'x.org', 'no_such_word')],
+    { type: 'agent.update', attempt: 1, step: 'a', host: 'web', update: notice },
+    refused(1, 'z.org'),
+  ])
+  assert.equal(
+    text,
+    [
+      '> a',
+      'web | x.org:443 refused: that host is not allowed (host_not_allowed)',
+      'web | y.org:443 refused: that host is not allowed (host_not_allowed)',
+      'web | x.org:443 refused: no_such_word',
+      `web | ${notice.text}`,
+      '',
+    ].join('\n'),
+  )
+})

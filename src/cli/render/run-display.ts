@@ -43,6 +43,7 @@ export class RunDisplay {
   readonly #lines = new Map<number, LiveLines>()
   readonly #agents = new Map<number, AgentLines>()
   readonly #waiting = new Map<number, string>()
+  readonly #refusals = new Set<string>()
   /** Steps of many instances of which it was told that they wait. */
   readonly #waitsTold = new Set<string>()
   readonly #failures: Failures
@@ -125,7 +126,7 @@ export class RunDisplay {
       case 'attempt.phase':
         return `${this.#prefix(event.attempt)}${paint('dim', lineText([event.phase, event.message].filter(Boolean).join(': ')))}\n`
       case 'network.refused':
-        return `${this.#prefix(event.attempt)}${paint('yellow', lineText(refusedText(event)))}\n`
+        return this.#refused(event)
       case 'output':
         return (
           this.#lines.get(event.attempt)?.add(event, (stream) => this.#prefix(event.attempt, stream)) ?? ''
@@ -174,6 +175,15 @@ export class RunDisplay {
     if (this.#waitsTold.has(key)) return ''
     this.#waitsTold.add(key)
     return `${this.#before(stepName(row))}${text}`
+  }
+
+  /** Each host once for a reason: what tries again and again is told of each second. The stream of an agent has its own word of it. */
+  #refused(event: EventOf<'network.refused'>): string {
+    const { attempt } = event
+    const key = JSON.stringify([attempt, event.to, event.port, event.why])
+    if (this.#agents.has(attempt) || this.#refusals.has(key)) return ''
+    this.#refusals.add(key)
+    return `${this.#prefix(attempt)}${this.#paint('yellow', lineText(refusedText(event)))}\n`
   }
 
   #agentUpdate({ attempt, update }: EventOf<'agent.update'>): string {

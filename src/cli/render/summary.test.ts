@@ -96,4 +96,13 @@ test('the box of a step is told with what it was refused there, and no word wher
   assert.deepEqual(lines.slice(-2), ['  and 3 more hosts refused', ''])
   assert.equal(boxesText(steps.slice(0, 2) as never), '')
   assert.equal(refusedText({ to: 'x', why: 'no', count: 1 }), 'x refused: no')
+  const known = { to: 'x', port: 443, why: 'host_not_allowed' }
+  assert.equal(
+    refusedText({ ...known, count: 1 }),
+    'x:443 refused: that host is not allowed (host_not_allowed)',
+  )
+  assert.equal(
+    refusedText({ ...known, count: 1200 }),
+    'x:443 refused: that host is not allowed (host_not_allowed, 1,200 times)',
+  )
 })

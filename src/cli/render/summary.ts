@@ -1,6 +1,6 @@
 import type { AttemptUsage } from '../../contract/attempt.ts'
 import type { EventOf } from '../../contract/events.ts'
-import { networkText } from '../../contract/isolation.ts'
+import { networkText, refusalText } from '../../contract/isolation.ts'
 import type { StepView } from '../../contract/run.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { Row } from './run-rows.ts'
@@ -153,7 +153,7 @@ export function usageCells(attempts: readonly Tried[]): [memory: string, cpu: st
   ]
 }
 
-/** Says that a host was refused, and how often: `db.example.com:5432 refused: it is not allowed (3 times)`. */
+/** Says that a host was refused, why, and how often: `x.org:443 refused: that host is not allowed (host_not_allowed, 3 times)`. */
 export function refusedText({
   to,
   port,
@@ -161,7 +161,16 @@ export function refusedText({
   count,
 }: Omit<EventOf<'network.refused'>, 'seq' | 'time' | 'type' | 'attempt'>): string {
   const where = port === undefined ? to : `${to}:${port}`
-  return `${where} refused: ${why}${count > 1 ? ` (${numberText(count)} times)` : ''}`
+  return `${where} refused: ${refusalText(why, count)}`
+}
+
+/** The box of an attempt: `in a sandbox, network models`; empty where it has none. */
+export function boxText({
+  isolation,
+  network,
+}: Pick<EventOf<'attempt.started'>, 'isolation' | 'network'>): string {
+  if (isolation === undefined || isolation === 'none') return ''
+  return `in a ${isolation}${network === undefined ? '' : `, network ${networkText(network)}`}`
 }
 
 /** Hosts of a step that are named because they were refused. */
@@ -172,14 +181,14 @@ export function boxesText(steps: readonly Pick<StepView, 'step' | 'instances'>[]
   const lines = steps.flatMap(({ step, instances }) =>
     instances.flatMap(({ attempts }) => {
       const { isolation, network, refused = [] } = attempts.at(-1) ?? {}
-      if (isolation === undefined || isolation === 'none') return []
-      const reached = network === undefined ? '' : `, network ${networkText(network)}`
+      const box = boxText({ isolation, network })
+      if (box === '') return []
       const more =
         refused.length > MOST_REFUSED ? [`and ${refused.length - MOST_REFUSED} more hosts refused`] : []
       const told = refused
         .slice(0, MOST_REFUSED)
         .map(({ host, ...rest }) => refusedText({ to: host, ...rest }))
-      return [`${step} in a ${isolation}${reached}`, ...[...told, ...more].map((text) => `  ${text}`)]
+      return [`${step} ${box}`, ...[...told, ...more].map((text) => `  ${text}`)]
     }),
   )
   return [...new Set(lines)].map((line) => `${lineText(line)}\n`).join('')

@@ -1,6 +1,6 @@
 import { isIP, isIPv4 } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { type Network, partsOf } from '../../contract/isolation.ts'
+import { type Network, partsOf, type Refusal } from '../../contract/isolation.ts'
 import { isPublicAddress } from '../sources/server-addresses.ts'
 
 /** Where a request wants to go; the host is in small letters, without a dot at its end or brackets. */
@@ -8,20 +8,6 @@ export interface Target {
   host: string
   port: number
 }
-
-/** Why a request is refused, as it is told and as the one who asked is answered. */
-export const refusals = {
-  bad_request: 'it is no request that a proxy can pass on',
-  odd_address: 'its host is neither a name nor an address in its usual form',
-  host_not_allowed: 'its network does not allow that host',
-  port_not_allowed: 'its network does not allow that port of the host',
-  private_address: 'its address is not on the public internet',
-  own_address: 'its address is of this machine or of the hub',
-  name_mismatch: 'it asks that server for another host (its TLS or Host names it)',
-  no_tls: 'what came is not TLS with the name of the server, which is all that may go to port 443',
-  odd_name: 'its name has more than ten parts',
-} as const
-export type Refusal = keyof typeof refusals
 
 const NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i
 const AUTHORITY = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::(\d{1,5}))?$/i

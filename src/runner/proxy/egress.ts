@@ -1,14 +1,13 @@
 import { createServer, type IncomingMessage, request as requestTo, type ServerResponse } from 'node:http'
 import { connect, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { type Refusal, refusals } from '../../contract/isolation.ts'
 import {
   type Allowance,
   allowance,
   type ClosedPlaces,
   type Lookup,
   parseTarget,
-  type Refusal,
-  refusals,
   refusedAddress,
   type Target,
 } from './addresses.ts'

@@ -10,8 +10,8 @@ import {
 } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Refusal } from '../../contract/isolation.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
-import type { Refusal } from './addresses.ts'
 import { Told } from './rules.ts'
 
 const TOLD = 'told.jsonl'

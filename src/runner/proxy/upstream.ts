@@ -8,7 +8,8 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
-import { allowance, ClosedPlaces, type Lookup, refusals, refusedAddress, type Target } from './addresses.ts'
+import { refusals } from '../../contract/isolation.ts'
+import { allowance, ClosedPlaces, type Lookup, refusedAddress, type Target } from './addresses.ts'
 import type { DoorRules, ModelRule } from './rules.ts'
 
 /** Connections that are not used end before most services end theirs, so that few requests meet one that is gone. */

@@ -1,5 +1,6 @@
 import type { Agent } from '../../../agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf, Usage } from '../../../contract/agent.ts'
+import { refusalText } from '../../../contract/isolation.ts'
 import type { Told } from '../../proxy/rules.ts'
 import { sumTold } from '../../proxy/usage-count.ts'
 
@@ -120,7 +121,7 @@ export class DoorNews {
 
 function refusal({ host, port, why }: Extract<Told, { type: 'refused' }>): string {
   const where = port === 0 ? host : `${host}:${port}`
-  return `The network of the sandbox refused ${where}: ${why}.`
+  return `The network of this run refused ${where}: ${refusalText(why)}.`
 }
 
 function usageOf(lines: readonly Told[]): Usage {
