@@ -1,5 +1,5 @@
 import * as z from './mini-zod.ts'
-import { described } from './mini-zod.ts'
+import { described, withExample } from './mini-zod.ts'
 
 /** How far the processes of a step stand apart from their machine, from the least to the strictest. */
 export const Isolation = z.enum(['none', 'sandbox', 'container'])
@@ -17,10 +17,15 @@ export const AllowedHost = z
  * The reach of processes in a box, always by the proxy of their runner: nothing, the services of their models, these hosts and
  * the models, or every public host.
  */
-export const Network = z.union([
-  z.enum(['none', 'models', 'all']),
-  z.strictObject({ allow: described(z.array(AllowedHost).check(z.minLength(1), z.maxLength(500)), 'Hosts') }),
-])
+export const Network = withExample(
+  z.union([
+    z.enum(['none', 'models', 'all']),
+    z.strictObject({
+      allow: described(z.array(AllowedHost).check(z.minLength(1), z.maxLength(500)), 'Hosts'),
+    }),
+  ]),
+  { allow: ['github.com'] },
+)
 export type Network = z.infer<typeof Network>
 
 /** An image of a container as it is named: `node:22`, `registry.example.com:5000/tools@sha256:…`. */

@@ -17,3 +17,9 @@ export function described<S extends core.$ZodType>(schema: S, description: strin
   globalRegistry.add(schema, { description })
   return schema
 }
+
+/** The schema itself, with such a value for those who have written another kind of one. */
+export function withExample<S extends core.$ZodType>(schema: S, example: core.output<S>): S {
+  globalRegistry.add(schema, { examples: [example] })
+  return schema
+}

@@ -134,10 +134,15 @@ export function newRun(
 
 /**
  * The workflow with all of its steps in a box that is at least so strict; those of its sub-workflows get it from their run.
- * Throws `invalid_argument` for an image without a container.
+ * Throws `invalid_argument` for an image without a container, and for a limit of the network without a box.
  */
 export function withBox(workflow: Workflow, box: BoxAsk = {}): Workflow {
   if (Object.values(box).every((each) => each === undefined)) return workflow
+  const isOpen = box.isolation === 'none' && (workflow.isolation ?? 'none') === 'none'
+  if (isOpen && box.network !== undefined && box.network !== 'all')
+    throw new ErrandError('invalid_argument', 'network needs a box: without one everything is reached.', {
+      hint: 'Ask for isolation "sandbox", or leave isolation out.',
+    })
   const boxed = { ...workflow, ...strictestAsk(workflow, box) }
   const isContainer = [boxed, ...boxed.steps, ...(boxed.finally ?? [])].some(
     ({ isolation }) => isolation === 'container',

@@ -92,6 +92,7 @@ test('a request that says too little, too much or two things is refused with wha
     [{ agent: { prompt: 'x', isolation: 'none', network: 'models' } }, 400, /network needs a box/],
     [{ agent: { prompt: 'x', image: 'node:22' } }, 400, /image is that of a container/],
     [{ agent: { prompt: 'x' }, image: 'node:22' }, 400, /image node:22 is for no step/],
+    [{ agent: { prompt: 'x' }, isolation: 'none', network: 'none' }, 400, /network needs a box/],
     [{ agent: { prompt: 'x' }, vars: { A: 1 } }, 400, /no variables/],
     [{ agent: { prompt: 'x'.repeat(5_000_000) } }, 413, /prompt has 5000002 bytes/],
     [{ input: { text: 'x' }, metadata: { cwd: '/a', working_dir: '/b' } }, 400, /two folders/],

@@ -189,6 +189,12 @@ test('a field of the wrong kind is told with what was given, what is wanted, and
       'body.workflow must be a map of keys and values, but is the number 5.',
       /"workflow": /,
     ],
+    [
+      '/api/runs',
+      { network: 'github.com' },
+      'body.network must be "none", "models" or "all", but is text "github.com"',
+      'Write it as "network": {"allow":["github.com"]}.',
+    ],
     ['/api/users', { name: 5 }, 'body.name must be text, but is the number 5', /Write it as "name"/],
   ]
   for (const [path, body, message, hint] of cases) {
