@@ -11,6 +11,9 @@ test('a target is a name or an address in its usual form', () => {
     'a.test': { host: 'a.test', port: 80 },
     '93.184.215.14:443': { host: '93.184.215.14', port: 443 },
     '[2606:2800::1]:443': { host: '2606:2800::1', port: 443 },
+    // One address has many spellings, and one of them is compared with those of this machine.
+    '[2606:2800:0:0::0:0001]:443': { host: '2606:2800::1', port: 443 },
+    '[2A00:0:0:0:0:0:10.1.2.3]:443': { host: '2a00::a01:203', port: 443 },
     // Spellings of 127.0.0.1 that resolvers read as such.
     ...Object.fromEntries(
       [
@@ -186,5 +189,6 @@ test('the places of the hub are closed by name, by address, and at all addresses
   assert.ok(!(await has(['hub.test:8787'], 'other.test', 8787, ['10.0.0.8'])))
   const own = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
   for (const { address } of own) assert.ok(await has(['127.0.0.1:8787'], 'me.test', 8787, [address]), address)
+  assert.ok(await has(['[2A00:0:0::7]:8787'], 'other.test', 8787, ['2a00::7']))
   assert.ok(!(await has(['gone.test:8787'], 'other.test', 8787, ['10.0.0.7'])))
 })

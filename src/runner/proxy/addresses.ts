@@ -1,9 +1,9 @@
-import { isIP, isIPv4 } from 'node:net'
+import { isIP, isIPv4, SocketAddress } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { type Network, partsOf, type Refusal } from '../../contract/isolation.ts'
 import { isPublicAddress } from '../sources/server-addresses.ts'
 
-/** Where a request wants to go; the host is in small letters, without a dot at its end or brackets. */
+/** Where a request wants to go; the host is in small letters, without a dot at its end or brackets, an address in its one shortest form. */
 export interface Target {
   host: string
   port: number
@@ -21,12 +21,15 @@ export function parseTarget(authority: string, defaultPort?: number): Target | R
   const [, v6, name, digits] = AUTHORITY.exec(authority) ?? []
   const port = digits === undefined ? defaultPort : Number(digits)
   if (port === undefined || port < 1 || port > 65_535) return 'bad_request'
-  if (v6 !== undefined) return isIP(v6) === 6 ? { host: v6.toLowerCase(), port } : 'odd_address'
+  if (v6 !== undefined) return isIP(v6) === 6 ? { host: shortest(v6), port } : 'odd_address'
   if (name === undefined) return 'bad_request'
   if (isIPv4(name)) return { host: name, port }
   if (!NAME.test(name) || name.length > MOST_NAME_BYTES || NUMBER_AT_END.test(name)) return 'odd_address'
   return { host: name.toLowerCase().replace(/\.$/, ''), port }
 }
+
+/** Addresses are compared as they are written, those of this machine among them. */
+const shortest = (v6: string): string => new SocketAddress({ address: v6, family: 'ipv6' }).address
 
 /** How far a target is allowed: to a public address, or to a private one too; `anything`: its port was named, so not only TLS passes. */
 export interface Allowance {
@@ -76,8 +79,18 @@ export function refusedAddress(
   return opened ? undefined : 'private_address'
 }
 
-const ownAddresses = (): string[] =>
-  Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? [])
+const OWN_FOR_MS = 1_000
+let own: { addresses: readonly string[]; atMs: number } | undefined
+/** A name may have hundreds of addresses, and a machine hundreds of networks. */
+function ownAddresses(): readonly string[] {
+  if (own === undefined || performance.now() - own.atMs > OWN_FOR_MS) {
+    const addresses = Object.values(networkInterfaces()).flatMap(
+      (each) => each?.map(({ address }) => address) ?? [],
+    )
+    own = { addresses, atMs: performance.now() }
+  }
+  return own.addresses
+}
 
 /** Looks up the addresses of a name. Throws where there are none. */
 export type Lookup = (host: string) => Promise<readonly string[]>

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
 import type { ClosedPlaces, Lookup } from './addresses.ts'
 import { type Dial, Egress } from './egress.ts'
+import { oneByOne } from './one-by-one.ts'
 import { DoorRules, type Told } from './rules.ts'
 import { shutDoor, Teller } from './telling.ts'
 
@@ -81,10 +82,11 @@ export class Door {
     rmSync(join(inside, 'proxy'), { force: true })
     this.#path = socketPath(join(inside, 'proxy'))
     const timeouts = { requestTimeout: 0, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS }
-    this.#server = createServer(timeouts, (request, response) => {
+    const answer = oneByOne((request, response) => {
       this.#count(response, onGone)
       void this.#answer(request, response)
     })
+    this.#server = createServer(timeouts, answer)
     this.#server.maxConnections = MOST_CONNECTIONS
     this.#server.on('connection', (socket) => {
       if (!hasRoom()) return void socket.destroy()

@@ -407,6 +407,20 @@ test('connections beyond the most are closed at once, and the others go on', asy
   assert.match(await text(through), /ok$/)
 })
 
+test('requests that are sent at once have one connection to their server at a time', async (t) => {
+  let connections = 0
+  const { socket, folder } = await doorTo(t, await tcpServer(t, () => connections++))
+  const request = 'GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\n\r\n'
+  const plain = await connectTo(t, socket)
+  plain.write(request.repeat(100))
+  const { through } = await tunnel(t, socket, 'files.test:80')
+  through.write(request.replace('http://files.test', '').repeat(100))
+  await until(() => connections >= 2)
+  // All of the others have been read by then.
+  assert.ok((await proxyHealth(folder)).open <= 2)
+  assert.equal(connections, 2)
+})
+
 test('a client that is through before the way is found is heard to the end, and let go of', async (t) => {
   const got: string[] = []
   const port = await tcpServer(

@@ -12,6 +12,7 @@ import {
   type Target,
 } from './addresses.ts'
 import { clientHello, MOST_HELLO_BYTES } from './client-hello.ts'
+import { oneByOne } from './one-by-one.ts'
 import type { DoorRules } from './rules.ts'
 import type { Teller } from './telling.ts'
 
@@ -70,8 +71,11 @@ export class Egress {
   readonly #open = new Set<Duplex>()
   readonly #targets = new WeakMap<object, Target>()
   /** Takes what comes by a tunnel to port 80. */
-  readonly #tunneled = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) =>
-    this.#forward(this.#targets.get(request.socket)!, request.url ?? '', request, response),
+  readonly #tunneled = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS },
+    oneByOne((request, response) =>
+      this.#forward(this.#targets.get(request.socket)!, request.url ?? '', request, response),
+    ),
   )
 
   constructor(options: EgressOptions) {

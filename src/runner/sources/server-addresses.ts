@@ -51,7 +51,7 @@ const notFound = (host: string, cause?: Error) =>
   })
 
 /** Not of the public internet: IANA's special-purpose registry, and what clouds answer their guests on. */
-const notPublic4 = [
+const notPublic4 = blockList('ipv4', [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -68,28 +68,28 @@ const notPublic4 = [
   '203.0.113.0/24',
   '224.0.0.0/4',
   '240.0.0.0/4',
-]
+])
 /** All of IPv6 that is public today; what maps or translates IPv4 by a prefix of its own lies outside. */
-const public6 = '2000::/3'
+const public6 = blockList('ipv6', ['2000::/3'])
 /** Of it: protocol assignments with Teredo, documentation, and 6to4, which holds any IPv4 address. */
-const notPublic6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']
+const notPublic6 = blockList('ipv6', ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'])
 
 /** False also for what is no address. */
 export function isPublicAddress(address: string): boolean {
   const family = isIP(address)
-  if (family === 4) return !within(address, 'ipv4', notPublic4)
+  if (family === 4) return !notPublic4.check(address, 'ipv4')
   // A zone names a network of this machine.
   if (family !== 6 || address.includes('%')) return false
-  return within(address, 'ipv6', [public6]) && !within(address, 'ipv6', notPublic6)
+  return public6.check(address, 'ipv6') && !notPublic6.check(address, 'ipv6')
 }
 
-function within(address: string, family: 'ipv4' | 'ipv6', subnets: readonly string[]): boolean {
+function blockList(family: 'ipv4' | 'ipv6', subnets: readonly string[]): BlockList {
   const list = new BlockList()
   for (const subnet of subnets) {
     const [net, bits] = subnet.split('/')
     list.addSubnet(net!, Number(bits), family)
   }
-  return list.check(address, family)
+  return list
 }
 
 /** Servers that the operator of a runner lets it speak to, wherever they are: `host`, `host:port` or `http://host:port`. */
