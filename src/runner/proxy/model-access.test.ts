@@ -142,6 +142,21 @@ describe('the way of an agent to its models', () => {
     const withKey = { ...mine, CLAUDE_CODE_OAUTH_TOKEN: 'the step’s' }
     const [rule] = access('claude_code', { ...machine, ...withKey }, { machine, step: withKey }).rules
     assert.deepEqual([rule?.key, rule?.checked, rule?.proxy], ['the step’s', true, undefined])
+    const headers = { ANTHROPIC_CUSTOM_HEADERS: 'X-Gateway-Key: the machine’s' }
+    const ofMachine = { ...machine, ...headers }
+    const [bare] = access(
+      'claude_code',
+      { ...ofMachine, ...withKey },
+      { machine: ofMachine, step: withKey },
+    ).rules
+    assert.deepEqual(bare?.headers, {})
+    const withHeaders = { ...withKey, ANTHROPIC_CUSTOM_HEADERS: 'X-Own: 1' }
+    const [dressed] = access(
+      'claude_code',
+      { ...machine, ...withHeaders },
+      { machine, step: withHeaders },
+    ).rules
+    assert.deepEqual(dressed?.headers, { 'X-Own': '1' })
     // The place that the machine goes to anyway is none of the step's.
     const same = { ANTHROPIC_BASE_URL: 'https://api.anthropic.com/' }
     const [usual] = access('claude_code', { ...machine, ...same }, { machine, step: same }).rules

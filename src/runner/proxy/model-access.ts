@@ -93,7 +93,8 @@ function ruleOf(
     // A sign-in's token goes as Bearer, whatever variable it is given in.
     header: secret.startsWith('sk-ant-oat') ? 'bearer' : holder.header,
     key: secret,
-    headers: service.headers === undefined ? {} : headersIn(env[service.headers]),
+    // Those of the machine may hold a secret of the service that the machine uses.
+    headers: service.headers === undefined ? {} : headersIn((isForeign ? step : env)?.[service.headers]),
     ...(isForeign ? { checked: true } : {}),
     ...(proxy === undefined ? {} : { proxy }),
     variables: {
