@@ -239,8 +239,8 @@ export class Doors {
         cwd: folder,
         env: {
           ...Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : []))),
-          // Names are looked up by threads, and one box may have some of them wait.
-          UV_THREADPOOL_SIZE: '16',
+          // Names are looked up by half of these threads, and one box may have four of them wait.
+          UV_THREADPOOL_SIZE: '64',
         },
         stdio: ['ignore', descriptor, descriptor],
       })

@@ -242,17 +242,36 @@ export class Egress {
 
   /** The addresses of a target, all of them checked: nothing is looked up again. */
   async #way(target: Target): Promise<{ addresses: readonly string[]; anything: boolean }> {
-    const { rules, lookup, closed, connectMs = CONNECT_MS } = this.#options
+    const { rules, closed } = this.#options
     const allowed = this.#allowed(target)
-    const addresses = isIP(target.host)
-      ? [target.host]
-      : await this.#lookups.take(() => found(lookup, target.host, connectMs))
+    const addresses = isIP(target.host) ? [target.host] : await this.#found(target.host)
     for (const address of addresses) {
       const why = refusedAddress(address, allowed)
       if (why !== undefined) throw new Refused(why)
     }
     if (await closed.has(rules().never, target, addresses)) throw new Refused('own_address')
     return { addresses, anything: allowed.anything }
+  }
+
+  /** Given up after a while; but until it has ended, which takes name servers that are silent far longer, it has its turn. */
+  async #found(host: string): Promise<readonly string[]> {
+    const { lookup, connectMs = CONNECT_MS } = this.#options
+    let timer: NodeJS.Timeout | undefined
+    let over = false
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error('no name server answers')), connectMs)
+    })
+    try {
+      const looked = this.#lookups.take(async () => (over ? [] : await lookup(host)))
+      const addresses = await Promise.race([looked, late])
+      if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
+      throw new Error('it has none')
+    } catch (error) {
+      throw new Unreachable(`The address of ${host} cannot be found: ${(error as Error).message}.`)
+    } finally {
+      over = true
+      clearTimeout(timer)
+    }
   }
 
   /** Connects, unless the one who asks is gone before. */
@@ -347,22 +366,6 @@ const dialAny: Dial = (addresses, port) =>
         addresses.map((address) => ({ address, family: isIP(address) })),
       ),
   })
-
-async function found(lookup: Lookup, host: string, withinMs: number): Promise<readonly string[]> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('no name server answers')), withinMs)
-  })
-  try {
-    const addresses = await Promise.race([lookup(host), late])
-    if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
-    throw new Error('it has none')
-  } catch (error) {
-    throw new Unreachable(`The address of ${host} cannot be found: ${(error as Error).message}.`)
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 /** So many at a time; the others in the order that they came. */
 class Turns {
