@@ -263,8 +263,14 @@ describe('a door with a budget', () => {
     })
     assert.equal(
       (await sent(openai, '/chat/completions', { max_completion_tokens: 9000, n: 2 })).max_completion_tokens,
-      5000,
+      2500,
     )
+    // No limit to some, and so none that anything could be set aside by.
+    assert.equal((await sent(openai, '/chat/completions', { max_tokens: -1 })).max_tokens, -1)
+    const before = service.seen.length
+    for (const body of [{ max_tokens: '9000' }, { max_tokens: 1, n: '50' }, { max_completion_tokens: [1] }])
+      assert.equal((await ask(openai, '/chat/completions', { body: { model: 'm', ...body } })).status, 400)
+    assert.equal(service.seen.length, before)
   })
 
   it('refuses what cannot be counted', async () => {

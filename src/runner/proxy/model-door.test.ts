@@ -201,7 +201,10 @@ describe('a door to models', () => {
     const cased = '{"model":"claude-haiku-4-5","Model":"claude-opus-4-5"}'
     const alone = '{"MODEL":"claude-haiku-4-5"}'
     const long = '{"model":"claude-haiku-4-5","\u017ftream":true,"stream":false}'
-    for (const body of [twice, escaped, cased, long]) assert.equal((await asked(body)).status, 400, body)
+    const within = '{"model":"claude-haiku-4-5","tools":[{"type":"custom","type":"web_search"}]}'
+    const below = '{"model":"claude-haiku-4-5","metadata":{"__proto__":1,"\\u005f_proto__":2}}'
+    for (const body of [twice, escaped, cased, long, within, below])
+      assert.equal((await asked(body)).status, 400, body)
     for (const body of ['', '[]', 'null', '"x"', '{"model":1', `${'[['.repeat(5000)}`])
       assert.equal(
         (await ask(door.url(), '/v1/messages', { body, method: 'POST' })).status,
@@ -212,7 +215,29 @@ describe('a door to models', () => {
     assert.equal((await asked({ model: 'x'.repeat(5000) })).status, 400)
     assert.equal((await asked('{}')).status, 400)
     assert.deepEqual(service.seen, [])
-    assert.equal((await asked('{"model":"claude-haiku-4-5"}')).status, 200)
+    const odd =
+      '{"model":"claude-haiku-4-5","metadata":{"__proto__":{},"a":"\\\\","b":"\\":\\"","c":[{},{"a":1}]}}'
+    assert.equal((await asked(odd)).status, 200)
+  })
+
+  it('reads no body that would hold up all other boxes', async () => {
+    await using service = await startService(hello)
+    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    const many = (part: string, count: number) =>
+      Array.from({ length: count }, (_, n) => part.replace('N', `${n}`))
+    const bodies: Record<string, string> = {
+      'more than 250000 values': `{"a":[${many('{}', 300_000).join()}]}`,
+      'more than 1000 fields': `{${many('"N":1', 1001).join()}}`,
+      'nested too deep': `{"a":${'['.repeat(501)}${']'.repeat(501)}}`,
+    }
+    for (const [why, body] of Object.entries(bodies)) {
+      const answer = await ask(door.url(), '/v1/messages', { body })
+      assert.equal(answer.status, 400, why)
+      assert.match(says(answer), new RegExp(why))
+    }
+    assert.deepEqual(service.seen, [])
+    const texts = `{"model":"m","a":[${many('{"text":"{\\"[,:N"}', 80_000).join()}]}`
+    assert.equal((await ask(door.url(), '/v1/messages', { body: texts })).status, 200)
   })
 
   it('passes a body on as it was written', async () => {
@@ -444,6 +469,7 @@ describe('a door to models', () => {
       { type: 'web_search_20250305', name: 'web_search' },
       { type: 'web_fetch_20250910', name: 'web_fetch' },
       { type: 'mcp', server_url: 'https://evil.test' },
+      { type: 'custom', Type: 'web_search' },
       { type: 'shell', environment: { type: 'container_auto', network_policy: {} } },
       { type: 'namespace', name: 'group', tools: [{ type: 'mcp' }] },
     ]
@@ -477,6 +503,7 @@ describe('a door to models', () => {
       ],
       ['/chat/completions', { web_search_options: { user_location: null } }],
       ['/chat/completions', { plugins: [{ id: 'web' }] }],
+      ['/chat/completions', { model: 'vendor/m:online' }],
       [
         '/chat/completions',
         { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: picture } }] }] },

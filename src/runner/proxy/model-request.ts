@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Network } from '../../contract/isolation.ts'
 import { isCredentialName } from '../../contract/names.ts'
 import type { Price } from './prices.ts'
-import { type Edit, JsonBody, MOST_REQUEST_BYTES } from './request-body.ts'
+import { type Edit, foldedName, JsonBody, MOST_REQUEST_BYTES } from './request-body.ts'
 import type { ModelRule } from './rules.ts'
 import type { Api } from './usage-count.ts'
 
@@ -146,13 +146,20 @@ export function readAsked(
     json.value.background !== null
   )
     return bad('answers in the background cannot be counted, and are not let through')
-  const given = limits.map((name) => json.value[name]).filter((value) => typeof value === 'number')
-  const answers = typeof json.value.n === 'number' && json.value.n > 1 ? json.value.n : 1
+  const counts = [...limits, 'n'].map((name) => json.value[name] ?? undefined)
+  if (counts.some((value) => value !== undefined && typeof value !== 'number'))
+    return bad(`${limits.join(', ')} and n must be numbers`)
   const within = withinNetwork(json, network)
   if ('status' in within) return within
-  const output = given.length === 0 ? undefined : Math.max(0, ...given) * answers
+  const given = counts.slice(0, -1).filter((value) => typeof value === 'number')
+  // Some services take -1 for no limit.
+  const isLimited = given.length > 0 && given.every((value) => value >= 0)
+  const output = isLimited ? Math.max(...given) * answersOf(json) : undefined
   return { json, model, output, edits: within.edits }
 }
+
+/** So many answers does it ask for at once. */
+const answersOf = ({ value: { n } }: JsonBody): number => (typeof n === 'number' && n > 1 ? n : 1)
 
 export function noPrice(
   json: JsonBody,
@@ -187,7 +194,7 @@ export function editsOf(json: JsonBody, api: Api, output: number | undefined): E
     for (const name of limitsOf[api]) {
       const given = value[name]
       const least = { messages: thinkingTokens(value.thinking) + 1, responses: 16, chat: 1 }[api]
-      const most = Math.max(output, least)
+      const most = Math.max(Math.floor(output / answersOf(json)), least)
       if (typeof given === 'number' && given > most) edits.push({ name, value: most })
     }
   if (api === 'chat' && value.stream === true) {
@@ -208,6 +215,8 @@ function thinkingTokens(thinking: unknown): number {
 /** Tools that a service carries out itself, and that reach others; what a tool of one's own may be called is not looked at. */
 const REACHING = /^(web_|mcp|browser|code_interpreter|connector)/
 const REACHING_FIELDS = ['server_url', 'connector_id', 'network_policy']
+/** Models that search by themselves. */
+const SEARCHING = /:online\b|-search-(preview|api)\b|-deep-research\b/
 /** Other fields by which a service is told where to go. */
 const ELSEWHERE = ['mcp_servers', 'web_search_options', 'plugins']
 
@@ -228,6 +237,7 @@ function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] }
   const what =
     field ??
     (tools.length > 0 && kept.length === 0 ? String(tools[0]!.type).slice(0, 50) : undefined) ??
+    (SEARCHING.test(String(value.model)) ? String(value.model) : undefined) ??
     (isRecord(value.tool_choice) && reaches(value.tool_choice) ? 'tool_choice' : undefined) ??
     (asksForAddress(value) ? 'the address of a file or picture' : undefined)
   if (what !== undefined)
@@ -250,11 +260,12 @@ const withoutReaching = (item: Json): Json =>
     : item
 
 const reaches = (tool: Json): boolean =>
-  (typeof tool.type === 'string' && REACHING.test(tool.type)) ||
-  REACHING_FIELDS.some((name) => tool[name] !== undefined) ||
-  (isRecord(tool.container) && reaches(tool.container)) ||
-  (isRecord(tool.environment) && reaches(tool.environment)) ||
-  recordsIn(tool.tools).some(reaches)
+  Object.entries(tool).some(([key, value]) => {
+    const name = foldedName(key)
+    if (name === 'type') return typeof value === 'string' && REACHING.test(value)
+    if (name === 'container' || name === 'environment') return isRecord(value) && reaches(value)
+    return REACHING_FIELDS.includes(name) || (name === 'tools' && recordsIn(value).some(reaches))
+  })
 
 const ADDRESS = /^\s*https?:/i
 /** Whether a part of the conversation is named by an address that the service would fetch. */

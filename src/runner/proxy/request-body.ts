@@ -1,9 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
-import { isNestedDeeper } from '../../platform/untrusted-input.ts'
 
 export const MOST_REQUEST_BYTES = 32 * 1024 * 1024
 const MOST_DEPTH = 500
+/** A conversation of a million tokens has a tenth of them. All boxes wait while one's request is read. */
+const MOST_VALUES = 250_000
+const MOST_FIELDS = 1_000
 
 /** The whole body; undefined where it is longer than may be. Rejects where the client goes before its end. */
 export function readBody(request: IncomingMessage, most = MOST_REQUEST_BYTES): Promise<Buffer | undefined> {
@@ -54,19 +56,23 @@ export class JsonBody {
    * one name, some readers take the first and others the last, and some take names for the same that differ in their case.
    */
   static read(bytes: Buffer): JsonBody | { wrong: string } {
-    const text = isUtf8(bytes) ? bytes.toString() : undefined
-    const value = text === undefined ? undefined : parsed(text)
+    const { depth, values, members } = measured(bytes)
+    if (depth > MOST_DEPTH) return { wrong: 'the body is nested too deep' }
+    if (values > MOST_VALUES) return { wrong: `the body has more than ${MOST_VALUES} values` }
+    const value = isUtf8(bytes) ? parsed(bytes.toString()) : undefined
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       return { wrong: 'the body is no JSON object' }
-    if (isNestedDeeper(value, MOST_DEPTH)) return { wrong: 'the body is nested too deep' }
+    if (Object.keys(value).length > MOST_FIELDS)
+      return { wrong: `the body has more than ${MOST_FIELDS} fields` }
     const places = new Map<string, Place>()
     const folded = new Set<string>()
     for (const place of topPlaces(bytes)) {
-      const fold = place.name.normalize('NFKC').toLowerCase()
+      const fold = foldedName(place.name)
       if (folded.has(fold)) return { wrong: `the body has the field "${place.name}" twice` }
       folded.add(fold)
       places.set(place.name, place)
     }
+    if (membersOf(value) !== members) return { wrong: 'a part of the body has a field twice' }
     return new JsonBody(bytes, value as Record<string, unknown>, places)
   }
 
@@ -90,11 +96,12 @@ export class JsonBody {
 
   /** Whether a field is there under a name that only some readers take for this one. */
   hasOtherSpelling(name: string): boolean {
-    return [...this.#places.keys()].some(
-      (key) => key !== name && key.normalize('NFKC').toLowerCase() === name.toLowerCase(),
-    )
+    return [...this.#places.keys()].some((key) => key !== name && foldedName(key) === foldedName(name))
   }
 }
+
+/** Names that some readers take for the same are the same so. */
+export const foldedName = (name: string): string => name.normalize('NFKC').toLowerCase()
 
 interface Place {
   name: string
@@ -137,11 +144,36 @@ function topPlaces(bytes: Buffer): Place[] {
 }
 
 function endOfString(bytes: Buffer, start: number): number {
-  for (let at = start + 1; at < bytes.length; at++) {
-    if (bytes[at] === BACKSLASH) at++
-    else if (bytes[at] === QUOTE) return at + 1
+  for (let at = bytes.indexOf(QUOTE, start + 1); at > 0; at = bytes.indexOf(QUOTE, at + 1)) {
+    let slashes = 0
+    while (bytes[at - 1 - slashes] === BACKSLASH) slashes++
+    if (slashes % 2 === 0) return at + 1
   }
   return bytes.length
+}
+
+/** The size of what is JSON, before it is made into values; as far as it is within what may be. */
+function measured(bytes: Buffer): { depth: number; values: number; members: number } {
+  let [depth, deepest, values, members] = [0, 0, 0, 0]
+  for (let at = 0; at < bytes.length && values <= MOST_VALUES && depth <= MOST_DEPTH; at++) {
+    const byte = bytes[at]!
+    if (byte === QUOTE) at = endOfString(bytes, at) - 1
+    else if (byte === COMMA) values++
+    else if (byte === COLON) members++
+    else if ((byte | CASE_BIT) === OPENING) {
+      values++
+      deepest = Math.max(deepest, ++depth)
+    } else if ((byte | CASE_BIT) === CLOSING) depth--
+  }
+  return { depth: deepest, values, members }
+}
+
+/** The count of fields in all of it: fewer than were written, where of two that have one name one is gone. */
+function membersOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const values = Object.values(value)
+  const own = Array.isArray(value) ? 0 : values.length
+  return values.reduce<number>((sum, each) => sum + membersOf(each), own)
 }
 
 function endOfValue(bytes: Buffer, start: number): number {
