@@ -11,6 +11,7 @@ const usable = {
   version: '1',
   disablesUserNamespaces: true,
   sizesTemp: true,
+  closesDevices: false,
 } as const
 const unusable = { type: 'unusable', why: 'There is none.', hint: 'Install it.' } as const
 

@@ -205,9 +205,9 @@ export class Boxes {
       writeFileAtomic(join(etc, name), text, { durable: false })
     const filter = join(stateDir, 'filter')
     writeFileAtomic(filter, seccompFilter(process.arch) ?? Buffer.alloc(0), { mode: 0o644, durable: false })
-    const { path, disablesUserNamespaces, sizesTemp } = bubblewrap
+    const { path, disablesUserNamespaces, sizesTemp, closesDevices } = bubblewrap
     this.#machine = {
-      ...{ path, disablesUserNamespaces, sizesTemp, etc, filter, mounts, hidden },
+      ...{ path, disablesUserNamespaces, sizesTemp, closesDevices, etc, filter, mounts, hidden },
       bridge: findBridge(),
     }
     return this.#machine

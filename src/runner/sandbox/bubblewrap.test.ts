@@ -298,3 +298,15 @@ test("a program that would be its user's wherever it is run cannot be left behin
   const modes = ['sh', 'file', 'shared'].map((name) => mode(name) & 0o7777)
   assert.deepEqual([...modes, mode('other') & 0o4000], [0o755, 0o600, 0o2775, 0])
 })
+
+test("the machine's devices keep their modes and times, and can be used", { skip }, async () => {
+  using here = boxPlace()
+  // Of those that a box has the one that is missed least, should this fail.
+  const before = statSync('/dev/full')
+  const text =
+    'chmod a+r /dev/full; touch -d @1 /dev/full; chown 0 /dev/full; echo >/dev/null; head -c 1 /dev/zero | wc -c'
+  const { stdout, stderr } = await inside(here, text)
+  assert.equal(stdout, '1\n')
+  assert.equal(stderr.match(/Read-only file system|Operation not permitted/g)?.length, 3, stderr)
+  assert.deepEqual([statSync('/dev/full').mode, statSync('/dev/full').mtimeMs], [before.mode, before.mtimeMs])
+})

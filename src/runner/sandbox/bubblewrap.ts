@@ -35,6 +35,8 @@ export interface BubblewrapMachine {
   disablesUserNamespaces: boolean
   /** Whether it can bound the memory of a temporary folder. */
   sizesTemp: boolean
+  /** Whether the machine's devices belong to who is in a box, and so must be closed to what only their owner may do. */
+  closesDevices: boolean
   /** Places that the operator lets into every box. */
   mounts: BoxPlaces
   /** Carries connections from a box to its door. */
@@ -44,12 +46,20 @@ export interface BubblewrapMachine {
 }
 
 /** Descriptors beyond those of the wrapper, in single digits as every shell takes them. */
-const START = `
+const begun = (exec: string): string => `
 exec 5<"$1" 6<"$2" 7>"$3" || exit 126
 box=$0
 shift 3
-exec "$box" --args 5 --seccomp 6 --json-status-fd 7 -- "$@"
+exec ${exec}"$box" --args 5 --seccomp 6 --json-status-fd 7 -- "$@"
 `
+const START = begun('')
+/**
+ * Devices that stand in a box are the machine's own: whoever owns them could take their mode away from all of it. In mounts of
+ * its own they are read-only before bubblewrap comes, which keeps that; what is written to a device is no change of its file.
+ */
+const START_CLOSED = begun(
+  `unshare --mount /bin/sh -c 'mount -o remount,bind,ro /dev || exit 126; exec "$0" "$@"' `,
+)
 const HOME = '/home/errand'
 /** Where each box has an empty file of its own: by that mount, which nothing inside can change, its processes are known. */
 const SEAL_INSIDE = '/run/box'
@@ -78,7 +88,7 @@ export class BubblewrapBox implements Box {
   }
 
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
-    const { path, filter, mounts, hidden, bridge } = this.#machine()
+    const { path, filter, mounts, hidden, bridge, closesDevices } = this.#machine()
     const door = places.offline ? undefined : this.#door?.open
     const program = checkLaunch(launch)
     checkSizes(launch)
@@ -98,7 +108,8 @@ export class BubblewrapBox implements Box {
     writeFileSync(file('args'), `${args.join('\0')}\0`, { mode: 0o600 })
     const inside = [program, ...launch.argv.slice(1)]
     const words = [path, file('args'), filter, file('status'), ...(door ? bridged(bridge, inside) : inside)]
-    return { argv: ['/bin/sh', '-c', START, ...words], cwd: launch.cwd, env: outsideEnvironment(launch.env) }
+    const start = closesDevices ? START_CLOSED : START
+    return { argv: ['/bin/sh', '-c', start, ...words], cwd: launch.cwd, env: outsideEnvironment(launch.env) }
   }
 
   members(): number[] {

@@ -20,6 +20,8 @@ interface Usable {
   disablesUserNamespaces: boolean
   /** Whether it can bound the memory that the temporary folders of a box take. */
   sizesTemp: boolean
+  /** Whether devices of the machine that belong to this user are closed to boxes, which then are read-only files in them. */
+  closesDevices: boolean
 }
 
 /** The machine's own figures, where they tell why no box can be made. */
@@ -53,7 +55,7 @@ const SIZES_TEMP = [0, 7]
 const DISABLES_USER_NAMESPACES = [0, 8]
 const LIMIT_MS = 20_000
 /** Of what is kept. */
-const PROBE_VERSION = 1
+const PROBE_VERSION = 2
 
 /** Tries bubblewrap on this machine: with a real box, its filter and a folder mounted into it. Never rejects. */
 export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
@@ -110,17 +112,29 @@ async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): P
     version: text,
     sizesTemp: isAtLeast(number, SIZES_TEMP),
     disablesUserNamespaces: isAtLeast(number, DISABLES_USER_NAMESPACES),
+    // Others than their owner may not change them.
+    closesDevices: facts.isRoot,
   }
-  const why = await tryBox(usable, arch)
-  if (why === undefined) return usable
-  // Where /proc/sys may not be written to, as in a container: the filter refuses user namespaces as well.
-  const less = { ...usable, disablesUserNamespaces: false }
-  if (usable.disablesUserNamespaces && (await tryBox(less, arch)) === undefined) return less
+  let why = ''
+  for (const each of [usable, ...lesser(usable)]) {
+    const missing = await tryBox(each, arch)
+    if (missing === undefined) return each
+    why = missing
+  }
   return explained(why, facts)
 }
 
+/** Abilities that a container around this program may take away, from the least to miss: its devices are then its own. */
+function lesser(usable: Usable): Usable[] {
+  const open = { ...usable, closesDevices: false }
+  // Where /proc/sys may not be written to: the filter refuses user namespaces as well.
+  const nested = usable.disablesUserNamespaces ? [{ ...usable, disablesUserNamespaces: false }] : []
+  if (!usable.closesDevices) return nested
+  return [...nested, open, ...nested.map((each) => ({ ...each, closesDevices: false }))]
+}
+
 /** The words in which bubblewrap says why it cannot be; undefined: the box was as it is to be. */
-async function tryBox({ path, disablesUserNamespaces, sizesTemp }: Usable, arch: string) {
+async function tryBox({ path, disablesUserNamespaces, sizesTemp, closesDevices }: Usable, arch: string) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-probe-'))
   try {
     const filter = join(folder, 'filter')
@@ -128,7 +142,8 @@ async function tryBox({ path, disablesUserNamespaces, sizesTemp }: Usable, arch:
     const mounts = { writable: [], readable: [] }
     const etc = join(folder, 'no-etc')
     const own = { path, filter, etc, bridge: findBridge() }
-    const machine = { ...own, mounts, hidden: [], disablesUserNamespaces, sizesTemp }
+    const able = { disablesUserNamespaces, sizesTemp, closesDevices }
+    const machine = { ...own, ...able, mounts, hidden: [] }
     const box = new BubblewrapBox(() => machine, join(folder, 'box'))
     await box.prepare()
     const launch = { argv: ['/bin/sh', '-c', LOOK, 'sh', folder], cwd: folder, env: { PATH: OUTSIDE_PATH } }
