@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { pack } from 'tar-stream'
+import { buildContext } from '../../../test/support/docker/build-fixture.ts'
 import { dockerFor } from '../../../test/support/docker/docker.ts'
 import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
 import { command, endOf } from '../../../test/support/runner/attempt-fixture.ts'
@@ -12,6 +13,7 @@ import {
   IMAGE,
   containersMissing as skip,
 } from '../../../test/support/runner/container-fixture.ts'
+import { readProgress } from '../docker/docker-answers.ts'
 import { imageBridge } from './container-image.ts'
 
 /** The end of a step in that image. */
@@ -52,6 +54,25 @@ test('an image without a shell is refused before anything begins', { skip }, asy
   const { reason, message } = await endIn(t, image)
   assert.equal(reason, 'start_failed')
   assert.match(message, new RegExp(`^The image ${image} has no /bin/sh\\.`))
+})
+
+test('an image whose shell leaves a pipe or a device in place of its answer holds nobody up', {
+  skip,
+}, async (t) => {
+  const { engine, labels, name } = dockerFor(t)
+  for (const trap of ['mkfifo answer', 'ln -s /dev/zero answer']) {
+    const replace = 'rm /bin/sh; cp /bin/trap /bin/sh; chmod 755 /bin/sh'
+    const files = {
+      Dockerfile: `FROM ${IMAGE}\nCOPY trap /bin/trap\nRUN ["/bin/busybox", "sh", "-c", "${replace}"]\n`,
+      trap: `#!/bin/busybox sh\ncd "$3" && exec busybox ${trap}\n`,
+    }
+    const image = `${name('trap')}:1`
+    const built = await engine.buildImage(buildContext(files), { t: image, labels })
+    await readProgress(built as AsyncIterable<Buffer>, () => undefined)
+    const { reason, message } = await endIn(t, image)
+    assert.equal(reason, 'start_failed')
+    assert.match(message, /does not see the files of this runner.*its exit code was 0/)
+  }
 })
 
 test('an image of another architecture is refused, with both named', { skip }, async (t) => {

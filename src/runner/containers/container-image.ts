@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import {
   chmodSync,
+  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
+import { openBeneath } from '../../platform/beneath.ts'
 import { realPath, writeFileAtomic } from '../../platform/files.ts'
 import type { ContainerAnswer, ImageAnswer } from '../docker/docker-answers.ts'
 import type { DockerClient } from '../docker/docker-client.ts'
@@ -67,6 +68,9 @@ export const NODE_INSIDE = '/run/errand-node'
 /** An engine that works does each of these in a second or two. */
 const LOOK_MS = 10_000
 const TRIAL_MS = 60_000
+/** Whoever made the image has written what runs in a trial. */
+const TRIAL_LIMITS = { PidsLimit: 256, Memory: 1024 ** 3 }
+const MOST_WRITTEN_BYTES = 64 * 1024
 const within = (ms: number) => ({ signal: AbortSignal.timeout(ms) })
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -206,6 +210,7 @@ async function tryAs(
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
+      ...TRIAL_LIMITS,
       Mounts: [bind(dir, dir, false), bind(realPath(process.execPath, '/'), NODE_INSIDE)],
       LogConfig: { Type: 'none' },
       Init: true,
@@ -219,7 +224,7 @@ async function tryAs(
     await docker.ask('POST', `/containers/${id}/start`, all)
     await docker.ask('POST', `/containers/${id}/wait`, all)
     const { State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`, all)
-    return outcome(dir, question, State.ExitCode)
+    return await outcome(dir, question, State.ExitCode)
   } catch (error) {
     const { message } = error as Error
     if (/\/bin\/sh.*(no such file|not found)|exec format error/is.test(message)) return { type: 'no_shell' }
@@ -235,17 +240,17 @@ async function tryAs(
   }
 }
 
-function outcome(dir: string, question: string, code: number): Tried {
+async function outcome(dir: string, question: string, code: number): Promise<Tried> {
   try {
-    const answer = readFileSync(join(dir, 'answer'), 'utf8').trim()
-    const { uid } = statSync(join(dir, 'answer'))
-    if (answer !== question) return { type: 'elsewhere', why: 'it read another file' }
+    const { text, uid } = await written(dir, 'answer')
+    if (text.trim() !== question) return { type: 'elsewhere', why: 'it read another file' }
     if (uid !== process.getuid?.())
       return { type: 'not_ours', why: `what it writes belongs to the user ${uid}` }
-    const lines = (name: string) => readFileSync(join(dir, name), 'utf8').split('\n').filter(Boolean)
-    const tools = Object.fromEntries(lines('tools').map((line) => line.split(' ') as [string, string]))
+    const lines = async (name: string) => (await written(dir, name)).text.split('\n').filter(Boolean)
+    const tools = (await lines('tools')).map((line) => line.split(' ') as [string, string])
     const runsNode = existsSync(join(dir, 'node'))
-    return { type: 'works', found: { loaders: lines('mine'), tools, runsNode } }
+    const found = { loaders: await lines('mine'), tools: Object.fromEntries(tools), runsNode }
+    return { type: 'works', found }
   } catch {
     if (code === 22) return { type: 'not_ours', why: 'it may not write there' }
     // So tells the program that begins it.
@@ -253,6 +258,17 @@ function outcome(dir: string, question: string, code: number): Tried {
     // A folder that is closed to others looks empty to a user who is mapped to another.
     if (code === 21) return { type: 'not_ours', why: 'it may not read there' }
     return { type: 'elsewhere', why: `its exit code was ${code}` }
+  }
+}
+
+/** A file that a container has left; a link, a pipe or a device in its place is none. */
+async function written(dir: string, name: string): Promise<{ text: string; uid: number }> {
+  const file = await openBeneath(dir, name, constants.O_RDONLY)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MOST_WRITTEN_BYTES), 0, MOST_WRITTEN_BYTES, 0)
+    return { text: buffer.toString('utf8', 0, bytesRead), uid: (await file.stat()).uid }
+  } finally {
+    await file.close()
   }
 }
 
@@ -266,8 +282,9 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
   )
 
 /**
- * The bridge that carries connections of a container to its door: a program that its image has, else the Node of this machine. In a session of its own,
- * where the image can begin one: a signal to the program leaves it alone. Throws where there is nothing.
+ * The bridge that carries connections of a container to its door: a program that its image has, else the Node of this
+ * machine. In a session of its own, where the image can begin one: a signal to the program leaves it alone. Throws where there
+ * is nothing.
  */
 export function imageBridge({ name, tools, runsNode }: ContainerImage): Bridge {
   const { socat, node, setsid } = tools

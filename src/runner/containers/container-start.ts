@@ -5,10 +5,10 @@ import { IO_INSIDE } from './container-spec.ts'
 const EXPORTED = /^(?!(?:SHELLOPTS|BASHOPTS|BASH_VERSINFO|PPID|UID|EUID|_)$)[A-Za-z_][A-Za-z0-9_]*$/
 
 /**
- * The script that a container begins with, by any `sh`; its arguments are further ones of the program. It does this: it takes its streams, says that it has begun, runs the program, says
- * with which exit code that has ended, and waits for the container's end. So the variables, and the secrets among them, stand in
- * this file alone and not at the engine. A signal to the group ends the program and not the script. `program`: what must be
- * there, where other words come before it.
+ * The script that a container begins with, by any `sh`; its arguments are further ones of the program. It takes its streams,
+ * says that it has begun, runs the program, says with which exit code that has ended, and waits for the container's end. So
+ * the variables, and the secrets among them, stand in this file alone and not at the engine. A signal to the group ends the
+ * program and not the script. `program`: what must be there, where other words come before it.
  */
 export function startScript({ argv, cwd, env }: Launch, program = argv[0]!): string {
   const exported = Object.entries(env).filter(([name]) => EXPORTED.test(name))
