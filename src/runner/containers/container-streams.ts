@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process'
 import { closeSync, constants, fstatSync, openSync, readlinkSync, symlinkSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import { type BindMount, bind } from './container-spec.ts'
@@ -17,6 +16,11 @@ export type Said =
   | { type: 'done'; code: number }
   /** Its processes are gone. */
   | { type: 'gone' }
+  /** Something else than the script has spoken. */
+  | { type: 'garbled' }
+
+/** All that a script says, and to spare. */
+const MOST_SAID_BYTES = 1024
 
 /**
  * The streams of this process as a container has them. A file stands in it as it is, so that nothing of what is put out goes
@@ -60,9 +64,20 @@ export class ContainerStreams {
     const write = (name: string) => this.#open(name, constants.O_WRONLY)
     const said = reader(read('said'))
     this.#held.push(write('said'))
-    createInterface({ input: said }).on('line', (line) => {
-      if (line === 'began') this.#letGo()
-      hear(saidOf(line))
+    let heard = ''
+    said.on('data', (chunk: Buffer) => {
+      const before = heard.lastIndexOf('\n') + 1
+      heard += chunk.toString('latin1', 0, MOST_SAID_BYTES)
+      for (const line of heard
+        .slice(before, heard.lastIndexOf('\n') + 1)
+        .split('\n')
+        .slice(0, -1)) {
+        if (line === 'began') this.#letGo()
+        hear(saidOf(line))
+      }
+      if (heard.length < MOST_SAID_BYTES) return
+      hear({ type: 'garbled' })
+      said.destroy()
     })
     said.once('end', () => hear({ type: 'gone' }))
     if (this.#piped.includes('stdin')) {
@@ -112,5 +127,5 @@ async function copied(from: Readable, into: Writable): Promise<void> {
 function saidOf(line: string): Said {
   const [type, code] = line.split(' ')
   if (type === 'began' || type === 'missing' || type === 'folder') return { type }
-  return type === 'done' && /^\d{1,3}$/.test(code ?? '') ? { type, code: Number(code) } : { type: 'gone' }
+  return type === 'done' && /^\d{1,3}$/.test(code ?? '') ? { type, code: Number(code) } : { type: 'garbled' }
 }
