@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { test } from 'node:test'
 import { noMountNamespace } from '../../../test/faults/small-disk.ts'
 import { place } from '../../../test/support/runner/attempt-fixture.ts'
+import { SessionHomes } from './session-homes.ts'
 
 /** Takes its attempts up with two sessions that were not used for eight days: a disk stands in one of them. */
 const PROGRAM = `
 import { spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { mkdirSync, readdirSync, utimesSync } from 'node:fs'
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 const path = process.argv[1]
@@ -39,4 +42,17 @@ test('an old session that cannot be deleted keeps no runner from starting', {
   assert.equal(stderr, '')
   // The files of a run go when it is over, which this runner cannot know: it may wait for an approval.
   assert.deepEqual(JSON.parse(stdout), [['run_kept.1'], ['run_old'], ['run_kept', 'run_old']])
+})
+
+test("an agent that names another's session does not take it over, unless that is gone", () => {
+  using here = place()
+  const homes = new SessionHomes(here.path)
+  const own = homes.take('acp', undefined, 'run_a.1')
+  homes.keep('acp', 'session', own)
+  const others = homes.take('acp', undefined, 'run_b.1')
+  homes.keep('acp', 'session', others)
+  assert.equal(homes.take('acp', 'session', 'run_c.1'), own)
+  rmSync(own, { recursive: true })
+  homes.keep('acp', 'session', others)
+  assert.equal(homes.take('acp', 'session', 'run_d.1'), others)
 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { removeTree, writeFileAtomic } from '../../platform/files.ts'
 
@@ -23,8 +23,13 @@ export class SessionHomes {
     return home
   }
 
-  /** The session with that id is in that folder, and is used. */
+  /**
+   * The session with that id is in that folder, and is used. An id is what an agent says: one that belongs to another folder
+   * stays there, or whoever goes on with that session would find himself in this one.
+   */
   keep(agent: string, sessionId: string, home: string): void {
+    const known = this.#known(agent, sessionId) ?? basename(home)
+    if (known !== basename(home) && existsSync(join(this.#root, 'homes', known))) return
     const file = this.#index(agent, sessionId)
     mkdirSync(join(this.#root, 'ids'), { recursive: true, mode: 0o700 })
     writeFileAtomic(file, basename(home), { mode: 0o600, durable: false })
