@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -24,4 +24,18 @@ test('a file is read by position while it grows, and after it was closed', async
   file.close()
   assert.equal((await reading).length, 1_000_005)
   assert.equal((await file.read(1_000_000, 100)).toString(), 'xxxxx')
+})
+
+test('a length that somebody has set, and not written, counts nothing', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = new TailFile(join(folder, 'out'))
+  appendFileSync(file.path, 'written')
+  file.refresh()
+  truncateSync(file.path, 300 * 1024 ** 3)
+  assert.equal(file.refresh(), false)
+  appendFileSync(file.path, 'and more')
+  file.freeze()
+  assert.equal(file.size, 7)
+  file.close()
 })

@@ -6,6 +6,13 @@ const readAsync = promisify(readCallback)
 /** Below this a read is served by the page cache faster than by a trip to the thread pool. */
 const SMALL_READ_BYTES = 64 * 1024
 
+/**
+ * A file of this size of which the disk holds less than one part of so many was never written: whoever may write to it has set
+ * its length, to have others read hundreds of gigabytes of nothing. File systems that compress do not come near that.
+ */
+const HOLLOW_FROM_BYTES = 1024 ** 3
+const HOLLOW_PARTS = 64
+
 /** A file that others append to, read by position. */
 export class TailFile {
   readonly path: string
@@ -31,8 +38,9 @@ export class TailFile {
   /** True: it has grown. */
   refresh(): boolean {
     if (this.#frozen || this.#fd === undefined) return false
-    const { size } = fstatSync(this.#fd)
+    const { size, blocks } = fstatSync(this.#fd)
     if (size <= this.size) return false
+    if (size > HOLLOW_FROM_BYTES && blocks * 512 < size / HOLLOW_PARTS) return false
     this.size = size
     return true
   }
