@@ -326,20 +326,27 @@ containerTest('what the engine refuses is told as it says it', async (t) => {
   await attempts.close()
 })
 
-test('no engine, one of another machine and one that hangs are told apart', async (t) => {
-  const unusable = async (env: Record<string, string>) => {
-    const { containers } = containerPlace(t, { env })
-    await containers.look()
-    return containers.unusable ?? 'usable'
-  }
+async function unusable(t: TestContext, env: Record<string, string>): Promise<string> {
+  const { containers } = containerPlace(t, { env })
+  await containers.look()
+  return containers.unusable ?? 'usable'
+}
+
+test('no engine and one of another machine are told apart', async (t) => {
   assert.match(
-    await unusable({ DOCKER_HOST: 'unix:///nowhere/docker.sock' }),
+    await unusable(t, { DOCKER_HOST: 'unix:///nowhere/docker.sock' }),
     /^Docker is not reachable at \/nowhere/,
   )
-  assert.match(await unusable({ DOCKER_HOST: 'tcp://127.0.0.1:1' }), /another machine's/)
+  assert.match(await unusable(t, { DOCKER_HOST: 'tcp://127.0.0.1:1' }), /another machine's/)
+})
+
+containerTest('an engine that hangs is told', async (t) => {
   const cable = await EngineCable.open(t)
   cable.on(/^GET \/info$/, 'held')
-  assert.match(await unusable({ DOCKER_HOST: cable.address }), /hangs: it did not tell of itself within 2 s/)
+  assert.match(
+    await unusable(t, { DOCKER_HOST: cable.address }),
+    /hangs: it did not tell of itself within 2 s/,
+  )
 })
 
 containerTest('what it may write is limited by its workspace', async (t) => {
@@ -350,7 +357,7 @@ containerTest('what it may write is limited by its workspace', async (t) => {
   })
   const end = await endOf(await attempts.start(spec, 1))
   assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'], JSON.stringify(end))
-  assert.match(end.message ?? '', /^Too much on disk: its workspace holds 64 MB of 8 MB\.$/)
+  assert.match(end.message ?? '', /^Too much on disk: its workspace holds \d+ MB of 8 MB\.$/)
   assert.deepEqual(await here.left(), [])
   await attempts.close()
 })

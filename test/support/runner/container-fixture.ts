@@ -44,7 +44,7 @@ export function containerPlace(
   const label = `${BOX_LABEL}=${containers.name}`
   noteMade('label', label)
   t.after(async () => {
-    await removeLabelled(label)
+    if (!containersMissing) await removeLabelled(label)
     here[Symbol.dispose]()
   })
   const bubblewrap = { type: 'unusable', why: 'It is not asked for.', hint: '' } as const
