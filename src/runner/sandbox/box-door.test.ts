@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { command, endOf, until } from '../../../test/support/runner/attempt-fixture.ts'
@@ -70,6 +71,35 @@ for (const [name, asks] of Object.entries(clients))
     await box.end()
     await box.remove()
   })
+
+test('ssh finds the way out of a box, and what it is refused is told', {
+  skip:
+    skip || (!['ssh', 'socat'].every((name) => existsSync(`/usr/bin/${name}`)) && 'there is no ssh or socat'),
+}, async (t) => {
+  const { proxy, here } = await boxes(t)
+  const greeted: string[] = []
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined).write('SSH-2.0-test\r\n')
+    socket.once('data', (bytes) => {
+      greeted.push(bytes.toString('latin1'))
+      socket.destroy()
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  proxy.world({ names: { 'git.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:22`]: port } })
+  const box = here.box(undefined, { allow: ['git.test:22', 'files.test'] })
+  await box.prepare()
+  const script = 'ssh -o BatchMode=yes git@git.test 2>&1; git ls-remote git@files.test:a/b.git 2>&1'
+  const { stdout } = await run(here.words(box, script))
+  assert.match(greeted.join(), /^SSH-2\.0-OpenSSH/, stdout)
+  assert.deepEqual(box.told(0).lines, [
+    { type: 'refused', host: 'files.test', port: 22, why: 'port_not_allowed', count: 1 },
+  ])
+  await box.end()
+  await box.remove()
+})
 
 test('a box has one way out, and that of no other', { skip }, async (t) => {
   const { here, seen } = await boxes(t)

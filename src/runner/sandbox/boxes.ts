@@ -17,7 +17,7 @@ import { ChangeWatch } from '../../platform/time.ts'
 import type { Doors } from '../proxy/doors.ts'
 import type { Box, BoxPlaces } from './box.ts'
 import { BoxDoor } from './box-door.ts'
-import { findBridge } from './bridge.ts'
+import { findBridge, sshConfig } from './bridge.ts'
 import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
 import type { Found } from './probe.ts'
 import { seccompFilter } from './seccomp-filter.ts'
@@ -201,7 +201,8 @@ export class Boxes {
     closeInherited()
     const etc = join(stateDir, 'etc')
     mkdirSync(etc, { recursive: true, mode: 0o755 })
-    for (const [name, text] of Object.entries({ ...ETC, gitconfig: gitConfig(identity) }))
+    const files = { ...ETC, gitconfig: gitConfig(identity), ssh_config: sshConfig() }
+    for (const [name, text] of Object.entries(files))
       writeFileAtomic(join(etc, name), text, { durable: false })
     const filter = join(stateDir, 'filter')
     writeFileAtomic(filter, seccompFilter(process.arch) ?? Buffer.alloc(0), { mode: 0o644, durable: false })

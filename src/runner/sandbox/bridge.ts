@@ -41,6 +41,10 @@ export function findBridge(socat = SOCAT, node = process.execPath): Bridge {
   return existsSync(socat) ? socatBridge(socat) : nodeBridge(node, node.startsWith('/usr/') ? [] : [node])
 }
 
+/** Settings of OpenSSH, which knows no variable for a proxy; without socat it finds none. */
+export const sshConfig = (socat = SOCAT): string =>
+  existsSync(socat) ? `Host *\n\tProxyCommand ${socat} - PROXY:127.0.0.1:%h:%p,proxyport=${DOOR_PORT}\n` : ''
+
 export const socatBridge = (socat: string): Bridge => ({ command: withSocat(socat), readable: [] })
 
 /** `readable`: what must stand in the box for that Node to be there. */

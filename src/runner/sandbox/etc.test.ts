@@ -36,8 +36,9 @@ test('a file of the machine is copied where it has changed, and one of the progr
 test('nothing in the /etc of a box can be changed, and the operator can put more into it', {
   skip,
 }, async () => {
-  const given = ['/etc/hosts', '/etc/group-'].filter((path) => existsSync(path))
-  using here = boxPlace({ mounts: { writable: [], readable: given } })
+  const given = ['/etc/hosts', '/etc/group-', '/etc/ssh/ssh_config'].filter((path) => existsSync(path))
+  const beside = ['/etc/ssh/ssh_config.d'].filter((path) => existsSync(path))
+  using here = boxPlace({ mounts: { writable: [], readable: [...given, ...beside] } })
   const box = here.box()
   await box.prepare()
   const text = `cat /etc/passwd /etc/ssl/openssl.cnf >own; cat ${given.join(' ')} >given

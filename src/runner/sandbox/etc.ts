@@ -9,6 +9,8 @@ const FILES = [
   ...['ca-certificates.conf', 'debian_version', 'ld.so.cache', 'ld.so.conf', 'localtime', 'mime.types'],
   ...['os-release', 'protocols', 'services', 'ssl/openssl.cnf', 'timezone'],
 ]
+/** Errand's own of that name in the folder that stand deeper in /etc. */
+const DEEPER: Readonly<Record<string, string>> = { ssh_config: 'ssh/ssh_config' }
 const FOLDERS = ['alternatives', 'ca-certificates', 'crypto-policies', 'ld.so.conf.d', 'pki', 'ssl/certs']
 
 /**
@@ -22,10 +24,13 @@ export function etcArguments(folder: string): string[] {
     const stat = statOf(`/etc/${name}`)
     return stat?.isFile() ? [{ name, target: targetOf(name, stat, folder) }] : []
   })
-  const links = [...machines, ...own.map((name) => ({ name, target: join(FILES_INSIDE, name) }))]
+  const links = [
+    ...machines,
+    ...own.map((name) => ({ name: DEEPER[name] ?? name, target: join(FILES_INSIDE, name) })),
+  ]
   return [
     ...['--ro-bind', folder, FILES_INSIDE],
-    // Those of `ssl` stand deeper than a link would make it.
+    // Those of `ssl` and `ssh` stand deeper than a link would make it.
     ...links.flatMap(({ name, target }) => {
       const link = `/etc/${name}`
       return ['--symlink', relative(dirname(link), target), link]
