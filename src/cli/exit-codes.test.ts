@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
 import { type ErrorCode, errorStatus } from '../contract/errors.ts'
 import { RunStatus } from '../contract/status.ts'
@@ -29,4 +31,12 @@ test('each error and each end of a run has one of them; what is not there is 7, 
   assert.equal(exitCodeOfRun('failed', 'host_unreachable'), exitCodes.unreachable)
   assert.equal(exitCodeOfRun('failed', 'host_unauthorized'), exitCodes.unauthorized)
   assert.equal(exitCodeOfRun('failed', 'lost'), exitCodes.failed)
+})
+
+test('a command that is started in a folder which is gone says so', () => {
+  const program = join(import.meta.dirname, '../../bin/errand')
+  const inGone = 'cd "$(mktemp -d)" && rmdir "$PWD" && exec "$0" run flow.yaml'
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', inGone, program], { encoding: 'utf8' })
+  assert.equal(status, exitCodes.usage, stderr)
+  assert.match(stderr, /The folder that this command was started in is gone\.\n {2}hint: Change into/)
 })

@@ -48,7 +48,8 @@ const byError: Partial<Record<ErrorCode, number>> = {
 export const exitCodeOfError = (code: ErrorCode): number => byError[code] ?? exitCodes.failed
 
 /** Tells an error on standard error, and with `json` on standard output too; answers the exit code. */
-export function tellError(error: unknown, json = false): number {
+export function tellError(thrown: unknown, json = false): number {
+  const error = (thrown as NodeJS.ErrnoException | undefined)?.syscall === 'uv_cwd' ? folderGone() : thrown
   if (json) process.stdout.write(errorLine(error))
   if (!(error instanceof ErrandError)) {
     process.stderr.write(
@@ -63,6 +64,12 @@ export function tellError(error: unknown, json = false): number {
     process.stderr.write(`  hint: ${linesText(error.hint).replaceAll('\n', '\n        ')}\n`)
   return exitCodeOfError(error.code)
 }
+
+/** Any command may ask where it was started. */
+const folderGone = () =>
+  new ErrandError('invalid_argument', 'The folder that this command was started in is gone.', {
+    hint: 'Change into one that is there (cd), and start it again.',
+  })
 
 /** An error as the API words it, in a line of `--json`. */
 export function errorLine(error: unknown): string {
