@@ -55,11 +55,15 @@ exec ${exec}"$box" --args 5 --seccomp 6 --json-status-fd 7 -- "$@"
 const START = begun('')
 /**
  * Devices that stand in a box are the machine's own: whoever owns them could take their mode away from all of it. In mounts of
- * its own they are read-only before bubblewrap comes, which keeps that; what is written to a device is no change of its file.
+ * its own they are read-only before bubblewrap comes, which keeps that, and a stream that is /dev/null is opened anew there;
+ * what is written to a device is no change of its file.
  */
-const START_CLOSED = begun(
-  `unshare --mount /bin/sh -c 'mount -o remount,bind,ro /dev || exit 126; exec "$0" "$@"' `,
-)
+const START_CLOSED = begun(`unshare --mount /bin/sh -c '
+mount -o remount,bind,ro /dev || exit 126
+[ /proc/self/fd/0 -ef /dev/null ] && exec </dev/null
+[ /proc/self/fd/1 -ef /dev/null ] && exec >/dev/null
+[ /proc/self/fd/2 -ef /dev/null ] && exec 2>/dev/null
+exec "$0" "$@"' `)
 const HOME = '/home/errand'
 /** Where each box has an empty file of its own: by that mount, which nothing inside can change, its processes are known. */
 const SEAL_INSIDE = '/run/box'
