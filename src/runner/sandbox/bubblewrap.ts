@@ -201,7 +201,8 @@ export class BubblewrapBox implements Box {
       ...own,
       ...mounts.flatMap(argumentsOf),
       ...hidden.flatMap(({ path }) => ['--remount-ro', path]),
-      ...['--remount-ro', '/', '--chdir', cwd],
+      // Nothing bounds the memory of either.
+      ...['--remount-ro', '/dev', '--remount-ro', '/', '--chdir', cwd],
     ]
   }
 }

@@ -68,11 +68,14 @@ test('a C compiler compiles, and what it makes runs', { skip: without('cc') }, a
 })
 
 test('names and the locale are those of a plain user of a plain machine', { skip }, async () => {
-  const text = `id -un; id -gn; hostname; getent hosts localhost | cut -d' ' -f1; LC_ALL=C.UTF-8 locale charmap; test -w "$HOME"; test -w /dev/shm; echo >/dev/null; test -c /dev/urandom; tty || true`
+  const text = `id -un; id -gn; hostname; getent hosts localhost | cut -d' ' -f1; LC_ALL=C.UTF-8 locale charmap; test -w "$HOME"; test -w /dev/shm; echo >/dev/null; test -c /dev/urandom; tty || true; find / -xdev -type d -writable 2>/dev/null`
   const lines = (await inside(text)).split('\n')
   assert.deepEqual(lines.slice(0, 3), ['errand', 'errand', 'errand'])
   assert.ok(['127.0.0.1', '::1'].includes(lines[3]!))
-  assert.deepEqual(lines.slice(4), ['UTF-8', 'not a tty'])
+  assert.deepEqual(lines.slice(4, 6), ['UTF-8', 'not a tty'])
+  // Whose memory is bounded, as that of /dev/shm is.
+  const writable = lines.slice(6).filter((path) => !path.endsWith('/workspace'))
+  assert.deepEqual(writable.sort(), ['/home/errand', '/tmp'])
 })
 
 /** Tries as a plain user: the whole in one file, since that may look into no other. */
