@@ -14,7 +14,7 @@ import { bridged } from '../sandbox/bridge.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import { mountsOf } from '../sandbox/places.ts'
 import { ContainerLimiter } from './container-cgroup.ts'
-import { type ContainerImage, imageBridge, NODE_INSIDE } from './container-image.ts'
+import { type ContainerImage, imageBridge } from './container-image.ts'
 import { containerBody, HOME_INSIDE } from './container-order.ts'
 import {
   bind,
@@ -63,8 +63,14 @@ export class ContainerBox implements Box {
   async prepare(asked?: DoorAsked): Promise<void> {
     const { containers, folder, image, door } = this.#options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    this.#image = await containers.image(image, this.#tell)
-    await door?.prepare(asked)
+    const opened = door?.prepare(asked)
+    opened?.catch(() => undefined)
+    try {
+      this.#image = await containers.image(image, this.#tell)
+    } finally {
+      // Whoever closes it after a failure finds it open.
+      await opened
+    }
   }
 
   told(fromOffset: number): ToldSince {
@@ -105,9 +111,7 @@ export class ContainerBox implements Box {
       image: image.name,
       body: containerBody({
         ...{ image, mounts: mountsOf(places, mounts, hidden), io, limits },
-        more: door
-          ? [bind(door.folder, DOOR_INSIDE), ...bridge!.readable.map((path) => bind(path, NODE_INSIDE))]
-          : [],
+        more: door ? [bind(door.folder, DOOR_INSIDE), ...bridge!.mounts] : [],
         etc: containers.etc(image.user),
         labels: containers.labels({ key, folder }),
         env: engineVariables(env),

@@ -39,14 +39,18 @@ test('by its door a container reaches what it may, and is told of what it may no
   await attempts.close()
 })
 
-test('an image in which no bridge can stand is refused, and works without a network', { skip }, async (t) => {
-  const { doors } = proxyFixture(t)
+test('an image that has nothing reaches its network by the socat of this machine', { skip }, async (t) => {
+  const { doors, world } = proxyFixture(t)
+  const port = await webServer(t, (_request, response) => void response.end('from the server\n'))
+  world({ names: { 'allowed.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
   const here = containerPlace(t, { image: IMAGE, doors })
   const attempts = here.open()
-  const end = await endOf(await attempts.start(command('true', { network: 'all' }), 1))
-  assert.equal(end.reason, 'start_failed')
-  assert.match(end.message ?? '', /neither socat nor Node.*network: none/s)
-  const without = await endOf(await attempts.start(command('true', { network: 'none' }), 1))
-  assert.equal(without.outcome, 'success')
+  const cmd = 'wget -q -O - http://allowed.test/; ls -ld /run/errand-socat/socat; : >/run/errand-socat/socat'
+  const attempt = await attempts.start(command(cmd, { network: 'all' }), 1)
+  await endOf(attempt)
+  const stderr = await textOf(attempt, 'stderr')
+  assert.match(await textOf(attempt), /^from the server\n-rwxr-xr-x /, stderr)
+  assert.match(stderr, /Read-only file system/)
+  assert.deepEqual(await here.left(), [])
   await attempts.close()
 })

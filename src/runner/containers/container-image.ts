@@ -9,7 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
 import { openBeneath } from '../../platform/beneath.ts'
@@ -19,7 +19,8 @@ import type { DockerClient } from '../docker/docker-client.ts'
 import { isGone } from '../docker/docker-errors.ts'
 import { imageVolumes, pull } from '../docker/images.ts'
 import { type Bridge, nodeBridge, socatBridge } from '../sandbox/bridge.ts'
-import { bind } from './container-spec.ts'
+import { CARRIED_SOCAT, SOCAT_INSIDE } from './carried-socat.ts'
+import { type BindMount, bind } from './container-spec.ts'
 
 /** The facts of an engine that hang on nothing else. */
 export interface EngineFacts {
@@ -51,6 +52,12 @@ export interface ContainerImage {
   tools: Readonly<Record<string, string>>
   /** Whether the Node of this machine runs in it. */
   runsNode: boolean
+  /** Folder of the socat of this machine, where that runs in it. */
+  socat?: string
+}
+
+export interface ImageBridge extends Pick<Bridge, 'command'> {
+  mounts: readonly BindMount[]
 }
 
 interface Known {
@@ -59,12 +66,14 @@ interface Known {
   /** Folder for what was found, and for what it takes to find it. */
   folder: string
   labels: Readonly<Record<string, string>>
+  /** Folder of the socat of this machine; absent: there is none. */
+  socat: string | undefined
 }
 
 type FullImage = ImageAnswer & { Architecture: string; Config?: { Env?: string[] | null } }
 
 /** The Node of this machine, beside one that the image has. */
-export const NODE_INSIDE = '/run/errand-node'
+const NODE_INSIDE = '/run/errand-node'
 /** An engine that works does each of these in a second or two. */
 const LOOK_MS = 10_000
 const TRIAL_MS = 60_000
@@ -82,6 +91,7 @@ const Trial = z.object({
   loaders: z.array(z.string()),
   tools: z.record(z.string(), z.string()),
   runsNode: z.boolean(),
+  runsSocat: z.boolean(),
 })
 type Trial = z.infer<typeof Trial>
 
@@ -108,8 +118,10 @@ export async function containerImage(
       { hint: `Name an image for ${engine.arch}.` },
     )
   const path = found.Config?.Env?.find((each) => each.startsWith('PATH='))?.slice('PATH='.length)
+  const { runsSocat, ...trial } = await trialOf(known, found.Id, name)
   return {
-    ...(await trialOf(known, found.Id, name)),
+    ...trial,
+    ...(runsSocat && { socat: known.socat }),
     ...{ name, id: found.Id, engine },
     path: (path || DEFAULT_PATH).split(':'),
     volumes: imageVolumes(found.Config),
@@ -126,12 +138,9 @@ async function lookUp(docker: DockerClient, name: string): Promise<FullImage | u
 }
 
 async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
-  const { engine, folder } = known
-  const file = join(
-    folder,
-    'images',
-    `${engine.id}-${id}-${ownUser()}-${process.version}.json`.replaceAll(/[^\w.-]/g, '_'),
-  )
+  const { engine, folder, socat = 'none' } = known
+  const facts = [engine.id, id, ownUser(), process.version, basename(socat)]
+  const file = join(folder, 'images', `${facts.join('-')}.json`.replaceAll(/[^\w.-]/g, '_'))
   try {
     return Trial.parse(JSON.parse(readFileSync(file, 'utf8')))
   } catch {
@@ -152,6 +161,8 @@ for each in socat node setsid; do
   found=$(command -v "$each") && printf '%s %s\\n' "$each" "$found"
 done >tools
 "$1" -e 0 2>/dev/null && : >node
+shift
+"$@" -V >/dev/null 2>&1 && : >socat
 printf '%s\\n' "$question" >answer`
 
 /**
@@ -182,13 +193,13 @@ async function tryImage(known: Known, id: string, name: string): Promise<Trial> 
 }
 
 type Tried =
-  | { type: 'works'; found: Pick<Trial, 'loaders' | 'tools' | 'runsNode'> }
+  | { type: 'works'; found: Omit<Trial, 'user' | 'usernsMode'> }
   | { type: 'no_shell' }
   | { type: 'elsewhere'; why: string }
   | { type: 'not_ours'; why: string }
 
 async function tryAs(
-  { docker, folder, labels }: Known,
+  { docker, folder, labels, socat }: Known,
   Image: string,
   { user, usernsMode }: { user: string; usernsMode?: 'host' },
 ): Promise<Tried> {
@@ -200,7 +211,7 @@ async function tryAs(
   const body = {
     Image,
     User: user,
-    Entrypoint: ['/bin/sh', '-c', TRIAL, dir, NODE_INSIDE],
+    Entrypoint: ['/bin/sh', '-c', TRIAL, dir, NODE_INSIDE, ...CARRIED_SOCAT],
     Cmd: [],
     WorkingDir: '/',
     Labels: labels,
@@ -211,7 +222,10 @@ async function tryAs(
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
       ...TRIAL_LIMITS,
-      Mounts: [bind(dir, dir, false), bind(realPath(process.execPath, '/'), NODE_INSIDE)],
+      Mounts: [
+        ...[bind(dir, dir, false), bind(realPath(process.execPath, '/'), NODE_INSIDE)],
+        ...(socat === undefined ? [] : [bind(socat, SOCAT_INSIDE)]),
+      ],
       LogConfig: { Type: 'none' },
       Init: true,
       ...(usernsMode === undefined ? {} : { UsernsMode: usernsMode }),
@@ -248,8 +262,8 @@ async function outcome(dir: string, question: string, code: number): Promise<Tri
       return { type: 'not_ours', why: `what it writes belongs to the user ${uid}` }
     const lines = async (name: string) => (await written(dir, name)).text.split('\n').filter(Boolean)
     const tools = (await lines('tools')).map((line) => line.split(' ') as [string, string])
-    const runsNode = existsSync(join(dir, 'node'))
-    const found = { loaders: await lines('mine'), tools: Object.fromEntries(tools), runsNode }
+    const [runsNode, runsSocat] = [existsSync(join(dir, 'node')), existsSync(join(dir, 'socat'))]
+    const found = { loaders: await lines('mine'), tools: Object.fromEntries(tools), runsNode, runsSocat }
     return { type: 'works', found }
   } catch {
     if (code === 22) return { type: 'not_ours', why: 'it may not write there' }
@@ -282,27 +296,30 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
   )
 
 /**
- * The bridge that carries connections of a container to its door: a program that its image has, else the Node of this
- * machine. In a session of its own, where the image can begin one: a signal to the program leaves it alone. Throws where there
- * is nothing.
+ * The bridge that carries connections of a container to its door, and what is mounted for it: socat, of the image or of this
+ * machine, else a Node, which takes longer to start than all the rest. In a session of its own, where the image can begin one: a
+ * signal to the program leaves it alone. Throws where there is nothing.
  */
-export function imageBridge({ name, tools, runsNode }: ContainerImage): Bridge {
+export function imageBridge({ name, tools, runsNode, socat: carried }: ContainerImage): ImageBridge {
   const { socat, node, setsid } = tools
   const bridge =
     socat !== undefined
-      ? socatBridge(socat)
-      : runsNode
-        ? nodeBridge(NODE_INSIDE, [realPath(process.execPath, '/')])
-        : node !== undefined
-          ? nodeBridge(node, [])
-          : undefined
+      ? { ...socatBridge(socat), mounts: [] }
+      : carried !== undefined
+        ? { ...socatBridge(...CARRIED_SOCAT), mounts: [bind(carried, SOCAT_INSIDE)] }
+        : runsNode
+          ? { ...nodeBridge(NODE_INSIDE, []), mounts: [bind(realPath(process.execPath, '/'), NODE_INSIDE)] }
+          : node !== undefined
+            ? { ...nodeBridge(node, []), mounts: [] }
+            : undefined
   if (bridge === undefined)
     throw new ErrandError(
       'invalid_argument',
-      `The image ${name} has neither socat nor Node, and this machine's Node does not run in it: it has no way to a network.`,
+      `The image ${name} has neither socat nor Node, and this machine's do not run in it: it has no way to a network.`,
       {
-        hint: 'Write network: none, or use an image with socat or Node, or one that the Node of this machine runs in.',
+        hint: 'Write network: none, or use an image with socat or Node, or install socat on this machine.',
       },
     )
-  return setsid === undefined ? bridge : { ...bridge, command: [setsid, ...bridge.command] }
+  const { command, mounts } = bridge
+  return { command: setsid === undefined ? command : [setsid, ...command], mounts }
 }

@@ -13,6 +13,7 @@ import {
   notReached,
   unanswered,
 } from '../docker/docker-errors.ts'
+import { carriedSocat } from './carried-socat.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
@@ -48,6 +49,7 @@ export class Containers {
   readonly env: Readonly<Record<string, string>>
   readonly #stateDir: string
   #engine: Promise<EngineFacts> | undefined
+  #socat: Promise<string | undefined> | undefined
   /** By name; each is looked up once at a time. */
   readonly #images = new Map<string, Promise<ContainerImage>>()
 
@@ -94,11 +96,20 @@ export class Containers {
   /** Looked up anew each time, so that a name may come to mean another. `tell`: for a person, of what takes long. */
   async image(name: string, tell: (message: string) => void): Promise<ContainerImage> {
     const engine = await this.engine()
-    const known = { docker: this.docker, engine, folder: this.#stateDir, labels: this.labels() }
+    const own = { folder: this.#stateDir, labels: this.labels(), socat: await this.#carried() }
+    const known = { docker: this.docker, engine, ...own }
     const looked =
       this.#images.get(name) ?? containerImage(known, name, tell).finally(() => this.#images.delete(name))
     this.#images.set(name, looked)
     return await this.#told(`look up the image ${name}`, looked)
+  }
+
+  /** Looked for once, and again where a later process has put another in its place. */
+  async #carried(): Promise<string | undefined> {
+    const known = await this.#socat
+    if (this.#socat === undefined || (known !== undefined && !existsSync(known)))
+      this.#socat = carriedSocat(this.#stateDir)
+    return await this.#socat
   }
 
   /** By them the containers of this machine's attempts are known; without an attempt it is a trial of an image. */

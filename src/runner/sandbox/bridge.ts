@@ -11,8 +11,8 @@ const SOCAT_BYTES = 64 * 1024
 
 const SOCAT = '/usr/bin/socat'
 const SOCKET = `${DOOR_INSIDE}/proxy`
-const withSocat = (socat: string): readonly string[] => [
-  ...[socat, '-t', String(HALF_CLOSED_SECONDS), '-b', String(SOCAT_BYTES)],
+const withSocat = (words: readonly string[]): readonly string[] => [
+  ...[...words, '-t', String(HALF_CLOSED_SECONDS), '-b', String(SOCAT_BYTES)],
   `TCP4-LISTEN:${DOOR_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MOST_CONNECTIONS}`,
   `UNIX-CONNECT:${SOCKET}`,
 ]
@@ -45,7 +45,11 @@ export function findBridge(socat = SOCAT, node = process.execPath): Bridge {
 export const sshConfig = (socat = SOCAT): string =>
   existsSync(socat) ? `Host *\n\tProxyCommand ${socat} - PROXY:127.0.0.1:%h:%p,proxyport=${DOOR_PORT}\n` : ''
 
-export const socatBridge = (socat: string): Bridge => ({ command: withSocat(socat), readable: [] })
+/** `socat`: the words that run it. */
+export const socatBridge = (...socat: readonly string[]): Bridge => ({
+  command: withSocat(socat),
+  readable: [],
+})
 
 /** `readable`: what must stand in the box for that Node to be there. */
 export const nodeBridge = (node: string, readable: readonly string[]): Bridge => ({
@@ -57,7 +61,7 @@ export const nodeBridge = (node: string, readable: readonly string[]): Bridge =>
  * The words that start a bridge, and the program as soon as that listens. The bridge is no child of the program and holds none of
  * its streams. A bridge that cannot stand is told on standard error, and by code 126.
  */
-export function bridged({ command }: Bridge, argv: readonly string[]): string[] {
+export function bridged({ command }: Pick<Bridge, 'command'>, argv: readonly string[]): string[] {
   return ['/bin/sh', '-c', script(command), 'errand', ...argv]
 }
 

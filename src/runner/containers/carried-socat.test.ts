@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { carriedSocat } from './carried-socat.ts'
+import { elfLoader } from './elf-loader.ts'
+
+const program = '/bin/ls'
+const skip = elfLoader(program) === undefined && `${program} loads nothing here`
+
+test('a program is kept with all that it loads, once, and what is older goes', { skip }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-socat-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  mkdirSync(join(folder, 'socat-0123456789abcdef'))
+  mkdirSync(join(folder, 'images'))
+  const [kept, same] = await Promise.all([carriedSocat(folder, program), carriedSocat(folder, program)])
+  assert.equal(kept, same)
+  assert.deepEqual(readdirSync(folder).length, 2)
+  // Nothing but that folder: no library of the machine is come to.
+  const words = ['--list', join(kept!, 'socat')]
+  const { stdout } = spawnSync(join(kept!, 'errand-bridge'), ['--library-path', kept!, ...words])
+  const paths = [...String(stdout).matchAll(/=> (\S+)/g)].map(([, path]) => path!)
+  assert.ok(paths.length > 0 && paths.every((path) => path.startsWith(kept!)), String(stdout))
+  const script = join(folder, 'script')
+  writeFileSync(script, '#!/bin/sh\n', { mode: 0o755 })
+  assert.equal(await carriedSocat(folder, script), undefined)
+  assert.equal(await carriedSocat(folder, join(folder, 'none')), undefined)
+  assert.ok(existsSync(kept!))
+})

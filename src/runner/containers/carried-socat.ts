@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { elfLoader } from './elf-loader.ts'
+
+/** Where that folder stands in a container. */
+export const SOCAT_INSIDE = '/run/errand-socat'
+/** The loader, which gives its process the name. */
+const LOADER = 'errand-bridge'
+const LISTED_WITHIN_MS = 5_000
+
+/** The words that run it inside. */
+export const CARRIED_SOCAT = [
+  `${SOCAT_INSIDE}/${LOADER}`,
+  '--library-path',
+  SOCAT_INSIDE,
+  `${SOCAT_INSIDE}/socat`,
+] as const
+
+/**
+ * A folder, in that one, with the socat of this machine and all that it loads: so it runs in an image that has nothing, and is there
+ * before a Node would be. Its name changes with what is in it. Undefined where there is none. Never rejects.
+ */
+export async function carriedSocat(folder: string, socat = '/usr/bin/socat'): Promise<string | undefined> {
+  try {
+    const loader = elfLoader(socat)
+    if (loader === undefined) return undefined
+    const { stdout } = await promisify(execFile)(loader, ['--list', socat], { timeout: LISTED_WITHIN_MS })
+    const loaded = [...stdout.matchAll(/^\s*(\S+) => (\/\S+) /gm)].map(
+      ([, name, path]) => [name!, path!] as const,
+    )
+    return kept(folder, [[LOADER, loader], ['socat', socat], ...loaded])
+  } catch {
+    return undefined
+  }
+}
+
+function kept(folder: string, files: readonly (readonly [name: string, path: string])[]): string {
+  const facts = files.map(([name, path]) => {
+    const { size, mtimeMs, ino } = statSync(path)
+    return [name, path, size, mtimeMs, ino]
+  })
+  const hash = createHash('sha256').update(JSON.stringify(facts)).digest('hex').slice(0, 16)
+  const place = join(folder, `socat-${hash}`)
+  if (existsSync(place)) return place
+  const temporary = `${place}.${process.pid}.tmp`
+  mkdirSync(temporary, { recursive: true, mode: 0o755 })
+  for (const [name, path] of files) copyFileSync(path, join(temporary, basename(name)))
+  try {
+    renameSync(temporary, place)
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true })
+    // Another process was faster.
+    if (!existsSync(place)) throw error
+  }
+  for (const name of readdirSync(dirname(place)))
+    if (/^socat-[0-9a-f]{16}$/.test(name) && name !== basename(place))
+      rmSync(join(folder, name), { recursive: true, force: true })
+  return place
+}
