@@ -31,8 +31,8 @@ export interface DoorOptions {
   connectMs?: number
   /** Absent: there are none. */
   models?: () => ModelRequests
-  /** Whether there is room for another connection, among those of all doors. */
-  hasRoom(): boolean
+  /** Whether there is room among the connections of all doors for another one of a door that has so many. */
+  hasRoom(held: number): boolean
   /** A connection has gone. */
   onGone(): void
 }
@@ -89,7 +89,7 @@ export class Door {
     this.#server = createServer(timeouts, answer)
     this.#server.maxConnections = MOST_CONNECTIONS
     this.#server.on('connection', (socket) => {
-      if (!hasRoom()) return void socket.destroy()
+      if (!hasRoom(this.#sockets.size)) return void socket.destroy()
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
     })

@@ -196,6 +196,20 @@ test('a proxy of another version is replaced once nothing passes through it', as
   await until(async () => (await answers(socket)) === 403 && pid() !== old)
 })
 
+test('a proxy of another version through which nothing passes is replaced before the next door opens', async (t) => {
+  const { folder, more, pid, doors, socket } = await withWeb(t, {})
+  writeFileSync(join(folder, 'version'), 'another')
+  process.kill(pid(), 'SIGKILL')
+  await until(async () => (await answers(socket)) === 403)
+  const old = pid()
+  doors.stop()
+  rmSync(join(folder, 'version'))
+  const next = more()
+  await next.open('two', { network: { allow: ['files.test'] }, models: [], budget: {} }, folder)
+  assert.equal((await page(socket)).text, 'reached')
+  await until(() => pid() !== old)
+})
+
 test('wrong rules keep one door shut and disturb no other', async (t) => {
   const { doors, folder, pid, socket } = await withWeb(t)
   const wrong = { network: { allow: ['no host!'] }, models: [], budget: {} }

@@ -159,10 +159,7 @@ export class Doors {
     const answer = (await Promise.resolve(asked).catch(() => undefined)) as { ends?: boolean } | undefined
     this.stop()
     if (answer?.ends !== true) return
-    const { pid } = health as { pid: number }
-    const until = performance.now() + ENDS_WITHIN_MS
-    for (let pauseMs = 1; processStat(pid) !== undefined && performance.now() < until; pauseMs *= 2)
-      await sleep(Math.min(pauseMs, 50))
+    await ended((health as Health).pid)
   }
 
   /** Ends the proxy, whatever passes through it. */
@@ -216,16 +213,21 @@ export class Doors {
     const { folder } = this.#options
     const program = this.#options.program ?? proxyProgram()
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const health = await this.#ask('GET', '/health').catch(() => undefined)
-    if (health === undefined) await this.#begin(program)
-    else if ((health as { version?: string }).version !== versionOf(program)) await this.#replace()
+    const health = (await this.#ask('GET', '/health').catch(() => undefined)) as Health | undefined
+    const goesOn =
+      health !== undefined && (health.version === versionOf(program) || !(await this.#replace(health)))
+    if (!goesOn) await this.#begin(program)
     this.#startedMs = performance.now()
     await this.#watchOver()
   }
 
-  /** One of another version ends when nothing passes through it; until then it does as well. */
-  async #replace(): Promise<void> {
-    await this.#ask('POST', '/quit/idle').catch(() => undefined)
+  /** One of another version ends when nothing passes through it; until then it does as well. Whether it has ended. */
+  async #replace({ pid }: Health): Promise<boolean> {
+    const answer = (await this.#ask('POST', '/quit/idle').catch(() => undefined)) as
+      | { ends?: boolean }
+      | undefined
+    if (answer?.ends) await ended(pid)
+    return answer?.ends === true
   }
 
   async #begin(program: string): Promise<void> {
@@ -338,6 +340,18 @@ export class Doors {
       asked.end()
     })
   }
+}
+
+/** The proxy's word of itself. */
+interface Health {
+  pid: number
+  version: string
+}
+
+async function ended(pid: number): Promise<void> {
+  const until = performance.now() + ENDS_WITHIN_MS
+  for (let pauseMs = 1; processStat(pid) !== undefined && performance.now() < until; pauseMs *= 2)
+    await sleep(Math.min(pauseMs, 50))
 }
 
 /** The proxy answers that it does not do it. */

@@ -412,6 +412,27 @@ test('connections beyond the most are closed at once, and the others go on', asy
   assert.match(await text(through), /ok$/)
 })
 
+test('a box that takes all connections that it can leaves half of them to others', async (t) => {
+  const port = await webServer(t, (_request, response) => response.end('ok'))
+  const proxy = proxyFixture(t)
+  const names = { 'files.test': [[PUBLIC]] }
+  proxy.world({ names, servers: { [`${PUBLIC}:80`]: port }, mostConnections: 20 })
+  const [greedy, good] = [await proxy.open('greedy', 'all'), await proxy.open('good', 'all')]
+  let closed = 0
+  const flood = Array.from({ length: 40 }, () =>
+    connect(greedy)
+      .on('error', () => undefined)
+      .on('close', () => closed++)
+      .resume(),
+  )
+  t.after(() => {
+    for (const connection of flood) connection.destroy()
+  })
+  await until(() => closed === 30)
+  const { head } = await askRaw(t, good, 'GET http://files.test/ HTTP/1.0\r\nHost: files.test\r\n\r\n')
+  assert.match(head, / 200 /)
+})
+
 test('requests that are sent at once have one connection to their server at a time', async (t) => {
   let connections = 0
   const { socket, folder } = await doorTo(t, await tcpServer(t, () => connections++))

@@ -22,6 +22,8 @@ export interface ProxyOptions {
   dial?: Dial
   /** Most that a look-up, and a connection, may take (default: 10 s each). */
   connectMs?: number
+  /** Of all doors (default: as many as there are descriptors for). */
+  mostConnections?: number
   /** Makes what answers the requests of a door for services of models, with the folder of the door. */
   models?: (doorFolder: string) => ModelRequests
 }
@@ -76,7 +78,7 @@ class ProxyServer {
   readonly #changes = new Map<string, Promise<unknown>>()
   readonly #closed: ClosedPlaces
   readonly #control: Server
-  readonly #mostConnections = mostConnections()
+  readonly #mostConnections: number
   readonly #watchers = new Set<ServerResponse>()
   #path: SocketPath | undefined
   #alone: NodeJS.Timeout | undefined
@@ -86,6 +88,7 @@ class ProxyServer {
   /** `onEnd`: it has nothing to do any more, or was told to end. */
   constructor(options: ProxyOptions & { onEnd(): void }) {
     this.#options = { lookup: systemLookup, ...options }
+    this.#mostConnections = options.mostConnections ?? mostConnections()
     this.#closed = new ClosedPlaces(this.#options.lookup)
     this.#control = createServer((request, response) => void this.#answer(request, response))
   }
@@ -139,8 +142,9 @@ class ProxyServer {
         if (isUnused) this.#options.onEnd()
       } else if (asked === 'POST quit') {
         this.#endsWhenIdle = id === 'idle'
-        answer(200)
-        if (!this.#endsWhenIdle || this.#openCount() === 0) this.#options.onEnd()
+        const ends = !this.#endsWhenIdle || this.#openCount() === 0
+        answer(200, { ends })
+        if (ends) this.#options.onEnd()
       } else if (asked === 'PUT doors' && DOOR_ID.test(id)) {
         await this.#inTurn(id, () => this.#open(id))
         answer(200)
@@ -189,7 +193,8 @@ class ProxyServer {
       ...{ folder, lookup, dial, connectMs },
       closed: this.#closed,
       models: models && (() => models(folder)),
-      hasRoom: () => this.#connections() < this.#mostConnections,
+      // However many a box has, as many are left for others.
+      hasRoom: (held) => held < this.#mostConnections - this.#connections(),
       onGone: () => this.#endsWhenIdle && this.#openCount() === 0 && this.#options.onEnd(),
     })
     this.#doors.set(id, door)

@@ -21,6 +21,7 @@ export interface World {
   /** The proxy ends when it had no door for so long; read at its start. */
   aloneMs?: number
   connectMs?: number
+  mostConnections?: number
 }
 
 /** A public address, which stands for servers of tests. */

@@ -18,6 +18,7 @@ void runProxy({
   folder,
   aloneMs: world().aloneMs,
   connectMs: world().connectMs,
+  mostConnections: world().mostConnections,
   version: existsSync(join(folder, 'version'))
     ? readFileSync(join(folder, 'version'), 'utf8')
     : createHash('sha256').update(readFileSync(program)).digest('hex').slice(0, 16),
