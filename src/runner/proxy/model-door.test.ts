@@ -32,6 +32,12 @@ describe('a door to models', () => {
         ...{ 'x-api-key': SENTINEL, authorization: `Bearer ${SENTINEL}`, cookie: 'session=1' },
         ...{ 'proxy-authorization': 'Basic eDp5', 'x-goog-api-key': 'abc', 'x-forwarded-for': '10.0.0.1' },
         ...{ connection: 'keep-alive, x-drop', 'x-drop': '1', 'accept-encoding': 'gzip, br' },
+        ...{
+          'x-portkey-custom-host': 'http://evil.test',
+          'helicone-target-url': 'x',
+          'x-method-override': 'GET',
+        },
+        ...{ 'x-original-url': '/v1/files', 'x-http-method': 'DELETE' },
         ...{ 'anthropic-beta': 'files', 'anthropic-version': '2023-06-01', 'x-auth-token': 'abc' },
       },
     })

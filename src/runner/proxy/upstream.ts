@@ -25,10 +25,14 @@ const HOP_BY_HOP = [
 /** Headers that say who asks, or whom, which the proxy sets itself; and those that would hide an answer from being counted and masked. */
 const OWN = [
   ...['host', 'content-length', 'content-encoding', 'expect', 'accept-encoding', 'origin', 'referer'],
-  ...['forwarded', 'via', 'x-real-ip', 'x-http-method-override', 'x-original-url', 'x-rewrite-url'],
+  ...['forwarded', 'via', 'x-real-ip'],
 ]
 const CREDENTIAL =
   /(^|-)(authorization|auth|api-?key|key|tokens?|secret|signature|cookies?\d?|credentials?)(-|$)|^proxy-|^x-forwarded-/
+
+/** By which gateways are told to send on elsewhere, with keys of theirs, or to take one method for another. */
+const ELSEWHERE =
+  /(^|-)(host|url|uri|base|endpoint|upstream|target|destination|override)(-|$)|^x-http-method$/
 
 const taken = new Set([...HOP_BY_HOP, ...OWN])
 
@@ -37,7 +41,13 @@ export function requestHeaders(headers: IncomingHttpHeaders, rule: ModelRule): R
   const named = new Set(listed(headers.connection))
   const result: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers))
-    if (value !== undefined && !taken.has(name) && !named.has(name) && !CREDENTIAL.test(name))
+    if (
+      value !== undefined &&
+      !taken.has(name) &&
+      !named.has(name) &&
+      !CREDENTIAL.test(name) &&
+      !ELSEWHERE.test(name)
+    )
       result[name] = Array.isArray(value) ? value.join(', ') : value
   result['accept-encoding'] = 'identity'
   for (const [name, value] of Object.entries(rule.headers)) result[name.toLowerCase()] = value
