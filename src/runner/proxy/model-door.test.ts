@@ -432,6 +432,16 @@ describe('a door to models', () => {
     await assert.rejects(ask(door.url(), '/v1/messages', { body: messages() }))
   })
 
+  it('says so where the service changes the protocol', async () => {
+    await using service = await startService(({ socket }) =>
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'),
+    )
+    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    const answer = await ask(door.url(), '/v1/messages', { body: messages() })
+    assert.equal(answer.status, 502)
+    assert.match(says(answer), /changes the protocol/)
+  })
+
   it('passes failures of the service with their headers', async () => {
     await using service = await startService((_, response) => {
       response.writeHead(429, {

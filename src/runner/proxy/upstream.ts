@@ -141,6 +141,11 @@ export class Upstream {
         signal,
       })
       request.once('response', resolve)
+      // Node says nothing else of it.
+      request.once('upgrade', (_answer, socket) => {
+        socket.destroy()
+        reject(new Error('it changes the protocol, which was not asked for'))
+      })
       request.on('error', reject)
       request.end(asked.body)
     })
