@@ -42,6 +42,11 @@ export interface Agent {
   /** The files that a sign-in of the user's stands in, with that environment, and where its own folder below a session's home has them. */
   signIn?(env: Readonly<Record<string, string | undefined>>): readonly SignInFile[]
   /**
+   * The key of its service that such a sign-in holds, as the variable that it could be given in: in a box the proxy has it, and the agent
+   * has not. Undefined where there is none that is good now.
+   */
+  keyOfSignIn?(env: Readonly<Record<string, string | undefined>>): Record<string, string> | undefined
+  /**
    * How it tells the tokens that it uses: of each call of its model as that ends, of a turn at its end, of the last call
    * of a turn alone, or in a way that nobody here knows. Only the first can be held to a number of them.
    */

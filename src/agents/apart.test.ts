@@ -64,7 +64,7 @@ for (const agent of [claudeCode, codex, opencode, copilot]) {
 }
 
 for (const agent of [claudeCode, codex])
-  test(`${agent.title} says that a sign-in by file does not reach into a box, and what to do`, (context) => {
+  test(`${agent.title} says that it has no key in a box, and what to do`, (context) => {
     const { user, home } = places(context)
     for (const { from } of agent.signIn!({ HOME: user })) write(from)
     assert.throws(() => agent.launch(request(home, { env: { HOME: user } }), program), {
@@ -73,6 +73,27 @@ for (const agent of [claudeCode, codex])
       hint: /_(API_)?KEY.*ERRAND_SANDBOX_LOGIN=copy.*isolation: none/,
     })
   })
+
+test('a sign-in counts as a key where it holds one that is good now', (context) => {
+  const { user } = places(context)
+  const held = (agent: Agent, text: string) => {
+    const { from } = agent.signIn!({ HOME: user })[0]!
+    write(from)
+    writeFileSync(from, text)
+    return agent.keyOfSignIn!({ HOME: user })
+  }
+  const claude = (more: object) =>
+    held(claudeCode, JSON.stringify({ claudeAiOauth: { accessToken: 'sk-ant-oat01-of-file', ...more } }))
+  const good = { CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-of-file' }
+  assert.deepEqual(claude({ expiresAt: Date.now() + 60_000 }), good)
+  assert.deepEqual(claude({}), good)
+  assert.equal(claude({ expiresAt: Date.now() - 1 }), undefined)
+  for (const text of ['', '{', '[]', '{"claudeAiOauth":null}', '{"claudeAiOauth":{"accessToken":7}}'])
+    assert.equal(held(claudeCode, text), undefined, text)
+  assert.deepEqual(held(codex, '{"OPENAI_API_KEY":"sk-of-file"}'), { OPENAI_API_KEY: 'sk-of-file' })
+  assert.equal(held(codex, '{"OPENAI_API_KEY":null,"tokens":{"access_token":"t"}}'), undefined)
+  assert.equal(codex.keyOfSignIn!({ HOME: '/nobody' }), undefined)
+})
 
 test('each folder of the user that an agent goes by is one of its settings', () => {
   const agents: Agent[] = [claudeCode, codex, opencode, copilot]

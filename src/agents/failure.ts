@@ -46,8 +46,8 @@ export function failureOfStatus(status: number): ModelFailure {
 
 /** The hint where an agent in a box has no key; `key` says how it is given one. */
 export const signInApart = (key: string): string =>
-  `${key}. A sign-in that stands in a file does not reach into a sandbox: ERRAND_SANDBOX_LOGIN=copy on the machine puts a ` +
-  'copy of it there, and isolation: none runs the agent without a sandbox.'
+  `${key}. Other logins stay outside of a sandbox: ERRAND_SANDBOX_LOGIN=copy where the runner or errand agent is started puts a ` +
+  'copy of them in, and isolation: none (--isolation none) runs the agent without a sandbox.'
 
 /** How a program ended, and its last words, in one line of prose. */
 export function endingText(name: string, exit: { code?: number; signal?: string; stderr: string }): string {

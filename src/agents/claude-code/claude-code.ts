@@ -7,6 +7,7 @@ import { signInApart } from '../failure.ts'
 import { findProgram } from '../install/find-program.ts'
 import { withMusl } from '../install/native-binary.ts'
 import { anthropicService } from '../model-services.ts'
+import { partOf, readSignIn, textOf } from '../sign-in.ts'
 import { ClaudeProtocol } from './protocol.ts'
 
 const install: AgentInstall = {
@@ -75,6 +76,16 @@ export const claudeCode: Agent = {
   settings: ['ANTHROPIC_BASE_URL', 'ANTHROPIC_MODEL', 'CLAUDE_CONFIG_DIR'],
   folders: ['CLAUDE_CONFIG_DIR'],
   signIn: (env) => [{ from: join(usersFolder(env), CREDENTIALS), to: join(OWN_FOLDER, CREDENTIALS) }],
+  keyOfSignIn(env) {
+    const { accessToken, expiresAt } = partOf(
+      readSignIn(join(usersFolder(env), CREDENTIALS)),
+      'claudeAiOauth',
+    )
+    const token = textOf(accessToken)
+    // Claude Code alone makes it new: two who do log each other out.
+    if (token === undefined || (typeof expiresAt === 'number' && expiresAt <= Date.now())) return undefined
+    return { CLAUDE_CODE_OAUTH_TOKEN: token }
+  },
   usage: 'each_call',
   locate: (places) => findProgram({ name: 'claude_code', install, ...places }),
   launch: claudeLaunch,
@@ -131,7 +142,7 @@ function checkKey({ env, apart, home }: SessionRequest): void {
       : 'Claude Code has no key for its model, and nobody is logged in.',
     {
       hint: apart
-        ? signInApart(`${keys} ("claude setup-token" makes one of a sign-in)`)
+        ? signInApart(`${keys}, or log in with "claude" (its login there is missing, or has run out)`)
         : `${keys}, or log in with "claude" on the runner.`,
     },
   )

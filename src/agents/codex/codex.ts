@@ -6,6 +6,7 @@ import type { Agent, AgentInstall, AgentLaunch, SessionRequest } from '../agent.
 import { signInApart } from '../failure.ts'
 import { findProgram } from '../install/find-program.ts'
 import { OPENAI_URL, openaiLike } from '../model-services.ts'
+import { readSignIn, textOf } from '../sign-in.ts'
 import { CodexProtocol } from './protocol.ts'
 
 const install: AgentInstall = {
@@ -48,6 +49,11 @@ export const codex: Agent = {
   settings: ['OPENAI_BASE_URL', 'CODEX_HOME'],
   folders: ['CODEX_HOME'],
   signIn: (env) => [{ from: join(usersFolder(env), SIGN_IN), to: join(OWN_FOLDER, SIGN_IN) }],
+  // A login with ChatGPT is for another service, and changes with each use.
+  keyOfSignIn(env) {
+    const key = textOf(readSignIn(join(usersFolder(env), SIGN_IN))?.OPENAI_API_KEY)
+    return key === undefined ? undefined : { OPENAI_API_KEY: key }
+  },
   usage: 'each_call',
   locate: (places) => findProgram({ name: 'codex', install, ...places }),
   launch: codexLaunch,
@@ -109,7 +115,11 @@ function checkSignIn({ env, apart, home }: SessionRequest): void {
     apart
       ? 'Codex has no key for its model in its sandbox.'
       : 'Codex has no key for its model, and nobody is logged in.',
-    { hint: apart ? signInApart(key) : `${key}, or run "codex login" on the runner.` },
+    {
+      hint: apart
+        ? signInApart(`${key}, or log in with "codex login --with-api-key"`)
+        : `${key}, or run "codex login" on the runner.`,
+    },
   )
 }
 

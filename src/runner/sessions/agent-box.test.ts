@@ -163,6 +163,30 @@ test('a sign-in goes in only as a copy that was asked for, and the run says so',
   await endOf(held)
 })
 
+test('the sign-in of the user stays at the proxy, which sends it in place of a sentinel', {
+  skip,
+}, async (context) => {
+  const token = 'sk-ant-oat01-of-a-file-0123456789'
+  const server = await startModelServer({ script: () => ({ text: 'Done.' }), keys: [token] })
+  context.after(() => server.stop())
+  const here = placed(context, { env: { ANTHROPIC_BASE_URL: server.url } })
+  const folder = join(here.runner.env.HOME!, '.claude')
+  mkdirSync(folder)
+  const signIn = { accessToken: token, refreshToken: 'sk-ant-ort01-x', expiresAt: Date.now() + 3_600_000 }
+  writeFileSync(join(folder, '.credentials.json'), JSON.stringify({ claudeAiOauth: signIn }))
+  const seen = [`(env; cat /proc/*/environ; ls -a ~ ${folder}) >seen.txt 2>&1; true`]
+  const attempts = await here.open()
+  const held = await attempts.start(here.spec('claude_code', { prompt: 'Go.', verify: seen }), 1)
+  const end = await endOf(held)
+  if (/is not installed/.test(end.message ?? '')) return context.skip('Claude Code is not installed here')
+  assert.equal(end.outcome, 'success', JSON.stringify(held.reports).slice(-3000))
+  assert.ok(server.requests.length > 0 && server.requests.every(({ key }) => key === token))
+  const text = readFileSync(join(here.workspace, 'seen.txt'), 'utf8')
+  assert.match(text, /No such file/)
+  assert.doesNotMatch(text, /sk-ant-o[ar]t01/)
+  assert.ok(!held.reports.some((report) => report.type === 'phase' && report.phase === 'isolation'))
+})
+
 test('a verify command stands in the box, without the key that the step gave its agent', {
   skip,
 }, async (context) => {

@@ -84,13 +84,25 @@ export class AgentServices {
 
   /**
    * The environment that the agent's process is given: the keys and settings of this machine, and over them what the step sets.
-   * `apart`: in a box, where this machine's folders are not.
+   * `apart`: in a box, where this machine's folders are not; the key of the user's sign-in stands in for one then.
    */
   environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>, { apart = false } = {}): Record<string, string> {
     const { keys, configuration = [] } = agent
     const given = passedOn(this.#env, [...keys, ...configuration, ...this.#settings])
     if (apart) for (const name of [...OUTSIDE, ...this.#folders]) delete given[name]
-    return { ...given, ...spec.env }
+    const env = { ...given, ...spec.env }
+    return apart && !this.#hasKey(agent, env) ? { ...this.#keyOfSignIn(agent), ...env } : env
+  }
+
+  #hasKey(agent: Agent, env: Readonly<Record<string, string>>): boolean {
+    const { services, keys } = agent.direct?.(env) ?? { services: [], keys: [] }
+    const isDirect = services.length > 0 || keys.length > 0
+    return isDirect || agent.keys.some((name) => (env[name] ?? '') !== '')
+  }
+
+  /** Where a copy of the sign-in goes in, it is all that the agent gets. */
+  #keyOfSignIn(agent: Agent): Record<string, string> | undefined {
+    return this.signIn(agent).length > 0 ? undefined : agent.keyOfSignIn?.(this.#env)
   }
 
   /** An environment of a box with stand-ins for its keys, and the rules for the door of that box. */
