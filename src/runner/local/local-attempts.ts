@@ -9,6 +9,7 @@ import { randomText } from '../../contract/ids.ts'
 import { permitted } from '../../contract/isolation.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
+import { takePidLock } from '../../platform/pid-lock.ts'
 import { Attempt, type AttemptOptions } from '../attempts/attempt.ts'
 import type { Driven, Driver } from '../attempts/driver.ts'
 import { inlineDriver } from '../attempts/drivers/inline.ts'
@@ -153,6 +154,8 @@ export class LocalAttempts {
       const facts = found.facts(spec, 'process')
       if (!facts) return this.#process(order, action, secrets)
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
+      // Without this process nobody reads what it tells: its door is shut then.
+      takePidLock(join(folder, 'owner'))
       const places = { writable: [cwd], readable: secrets?.files ?? [] }
       const box = found.box(facts, folder, `${key}-${spec.attempt_id}`, spec.limits)
       return this.#process(order, action, secrets, { box, places, folder, facts })

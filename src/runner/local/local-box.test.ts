@@ -160,3 +160,20 @@ test('a boxed step ends with the program that runs it, also by kill -9', { skip 
   await until(() => processesOf(mark).length === 0, 'the end of the box')
   assert.ok(existsSync(folder))
 })
+
+test('the folder of its attempt says whose it is, so that its door is shut when that process is gone', {
+  skip,
+}, async (t) => {
+  const { start, host, here } = hostIn(t)
+  const before = new Set(readdirSync(tmpdir()))
+  const sink = start(boxed('echo there; exec sleep 1000'))
+  await until(() => sink.text.stdout !== '')
+  const own = readdirSync(tmpdir()).filter((name) => !before.has(name) && name.startsWith('errand-'))
+  const holders = own.map((name) => join(tmpdir(), name, 'owner')).filter((file) => existsSync(file))
+  assert.ok(
+    holders.some((file) => JSON.parse(readFileSync(file, 'utf8')).pid === process.pid),
+    String(own),
+  )
+  await host.close()
+  assert.ok(existsSync(here.path))
+})

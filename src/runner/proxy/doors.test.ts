@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -152,6 +153,30 @@ test('a door whose attempt is gone is removed by the next runner', async (t) => 
   await doors.open('stray', { network: 'all', models: [], budget: {} }, join(folder, 'not-there'))
   await more().resume()
   assert.deepEqual(readdirSync(join(folder, 'doors')), ['one'])
+})
+
+test('a proxy that nobody watches shuts the doors of processes that are gone, and ends', async (t) => {
+  const { doors, more, folder, pid, socket } = await withWeb(t)
+  const attempt = join(folder, 'attempt-of-another')
+  mkdirSync(attempt)
+  const owner = spawn('sleep', ['1000'])
+  t.after(() => owner.kill('SIGKILL'))
+  writeFileSync(join(attempt, 'owner'), JSON.stringify({ pid: owner.pid, started: '' }))
+  const { folder: inside } = await doors.open('owned', ALL, attempt)
+  const proxy = pid()
+  await connectTo(t, join(inside, 'proxy'))
+  const other = more()
+  await other.resume()
+  assert.ok(existsSync(join(inside, 'proxy')), 'its process lives')
+  await doors.remove('one')
+  other.stop()
+  doors.stop()
+  owner.kill('SIGKILL')
+  await once(owner, 'exit')
+  // Also where something in the box still holds a connection.
+  await until(() => processStat(proxy) === undefined)
+  assert.deepEqual(readdirSync(join(folder, 'doors')), [])
+  assert.ok(!existsSync(socket))
 })
 
 test('of two proxies that begin at once in one folder one stays, and the other says so by its code', async (t) => {

@@ -17,7 +17,7 @@ import { spawnGroup } from '../../platform/child-tree.ts'
 import { removeTree, writeFileAtomic } from '../../platform/files.ts'
 import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
-import { DOOR_PORT, type DoorRules, FOLDER_TAKEN } from './rules.ts'
+import { DOOR_PORT, type DoorRules, FOLDER_TAKEN, isForsaken } from './rules.ts'
 import { readTold, shutDoor, type ToldSince } from './telling.ts'
 
 export interface DoorsOptions {
@@ -193,8 +193,7 @@ export class Doors {
 
   async #removeStray(id: string): Promise<void> {
     try {
-      const attempt = readFileSync(join(this.#folder(id), 'attempt'), 'utf8')
-      if (!existsSync(attempt)) await this.remove(id)
+      if (isForsaken(this.#folder(id))) await this.remove(id)
     } catch {
       // It is just being made, or will be looked at another time.
     }

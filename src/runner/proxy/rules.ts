@@ -1,5 +1,8 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import * as z from 'zod'
 import { Network } from '../../contract/isolation.ts'
+import { lockHolder } from '../../platform/pid-lock.ts'
 
 /**
  * All that the runner and its proxy tell one another, in a folder for each door (`<state>/proxy/doors/<id>/`): the runner writes
@@ -90,6 +93,15 @@ export const Told = z.discriminatedUnion('type', [
   z.object({ type: z.literal('over_budget'), message: z.string() }),
 ])
 export type Told = z.infer<typeof Told>
+
+/**
+ * Whether the attempt of a door is gone: its folder, or the process that holds `owner` there, without which it cannot go on. Throws
+ * where it cannot be told.
+ */
+export function isForsaken(door: string): boolean {
+  const attempt = readFileSync(join(door, 'attempt'), 'utf8')
+  return !existsSync(attempt) || lockHolder(join(attempt, 'owner'))?.alive === false
+}
 
 /** The exit code of a proxy that found another one at work in its folder. */
 export const FOLDER_TAKEN = 3

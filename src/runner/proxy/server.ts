@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { removeTree } from '../../platform/files.ts'
 import { lockHolder, takePidLock } from '../../platform/pid-lock.ts'
 import { procText } from '../../platform/proc.ts'
 import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
@@ -9,7 +10,7 @@ import { systemLookup } from '../sources/server-addresses.ts'
 import { ClosedPlaces, type Lookup } from './addresses.ts'
 import { Door, type ModelRequests } from './door.ts'
 import type { Dial } from './egress.ts'
-import { FOLDER_TAKEN } from './rules.ts'
+import { FOLDER_TAKEN, isForsaken } from './rules.ts'
 import { shutDoor } from './telling.ts'
 
 export interface ProxyOptions {
@@ -55,6 +56,7 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   setInterval(() => {
     // Its folder was removed, with all that stood behind its doors.
     if (lockHolder(join(options.folder, 'lock'))?.pid !== process.pid) end()
+    else void server.removeForsaken()
   }, FOLDER_LOOK_MS).unref()
 }
 
@@ -126,6 +128,20 @@ class ProxyServer {
     this.#control.closeAllConnections()
     await closed
     this.#path?.close()
+  }
+
+  /** Shuts the doors of attempts that are gone, while no runner is there that would do it. */
+  async removeForsaken(): Promise<void> {
+    if (this.#watchers.size > 0) return
+    for (const id of this.#doors.keys()) {
+      try {
+        if (!isForsaken(this.#folder(id))) continue
+        await this.#inTurn(id, () => this.#shut(id))
+        await removeTree(this.#folder(id))
+      } catch {
+        // It is just being made or removed, or is looked at another time.
+      }
+    }
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
