@@ -8,23 +8,36 @@ const MOST_CONNECTIONS = 256
 /** A connection that has half closed may be answered for a day. */
 const HALF_CLOSED_SECONDS = 24 * 60 * 60
 const SOCAT_BYTES = 64 * 1024
+/** A proxy that was killed together with its runner is there again when that is: until then connections wait, and none fails. */
+const TRIES = 600
+const TRIED_EVERY_MS = 100
 
 const SOCAT = '/usr/bin/socat'
 const SOCKET = `${DOOR_INSIDE}/proxy`
 const withSocat = (words: readonly string[]): readonly string[] => [
   ...[...words, '-t', String(HALF_CLOSED_SECONDS), '-b', String(SOCAT_BYTES)],
   `TCP4-LISTEN:${DOOR_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MOST_CONNECTIONS}`,
-  `UNIX-CONNECT:${SOCKET}`,
+  `UNIX-CONNECT:${SOCKET},retry=${TRIES},interval=${TRIED_EVERY_MS / 1000}`,
 ]
 const NODE_SCRIPT = `
 process.title = 'errand-bridge'
 const net = require('net')
-const listener = net.createServer({ allowHalfOpen: true }, (inside) => {
+const reach = (inside, tries) => {
+  if (inside.destroyed) return
   const outside = net.connect({ path: '${SOCKET}', allowHalfOpen: true })
-  inside.pipe(outside)
-  outside.pipe(inside)
-  for (const [one, other] of [[inside, outside], [outside, inside]])
-    one.on('error', () => other.destroy()).on('close', (cut) => cut && other.destroy())
+  const again = () => setTimeout(reach, ${TRIED_EVERY_MS}, inside, tries - 1)
+  outside.once('error', tries > 0 ? again : () => inside.destroy())
+  outside.once('connect', () => {
+    outside.removeAllListeners('error')
+    inside.pipe(outside)
+    outside.pipe(inside)
+    for (const [one, other] of [[inside, outside], [outside, inside]])
+      one.on('error', () => other.destroy()).on('close', (cut) => cut && other.destroy())
+  })
+}
+const listener = net.createServer({ allowHalfOpen: true }, (inside) => {
+  inside.on('error', () => undefined)
+  reach(inside, ${TRIES})
 })
 listener.maxConnections = ${MOST_CONNECTIONS}
 listener.listen(${DOOR_PORT}, '127.0.0.1')

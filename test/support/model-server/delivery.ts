@@ -24,7 +24,11 @@ export function deliver(
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
   const begun = head.map(asText).join('')
   if (turn.hang === true) response.write(begun)
-  else finish(response, begun + tail.map(asText).join('') + (dialect.streamEnd ?? ''), turn.breakAfterBytes)
+  else if (turn.restAfter !== undefined) {
+    response.write(begun)
+    const rest = tail.map(asText).join('') + (dialect.streamEnd ?? '')
+    void turn.restAfter.then(() => finish(response, rest, undefined))
+  } else finish(response, begun + tail.map(asText).join('') + (dialect.streamEnd ?? ''), turn.breakAfterBytes)
 }
 
 /** Cuts the connection instead once `breakAfterBytes` are sent. */

@@ -35,6 +35,8 @@ export interface Turn {
   delayMs?: number
   /** After thought and text nothing more comes, nor does the stream end. */
   hang?: boolean
+  /** After thought and text the rest of the answer waits for this. */
+  restAfter?: Promise<unknown>
 }
 
 /** Turns in the order of the requests (then `Done.` for ever), or what answers a request. */
