@@ -149,30 +149,34 @@ containerTest('canceled it has its grace and says its last, then all of it is go
 
 containerTest('one that heeds no signal is killed at the end of its time', async (t) => {
   const here = containerPlace(t)
-  const attempts = here.open()
-  const spec = command('trap "" TERM; echo up; while :; do sleep 0.05; done')
-  const attempt = await attempts.start(spec, 1)
+  const attempts = here.open({ timeoutGraceMs: 50 })
+  const cmd = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
+  const attempt = await attempts.start(command(cmd), 1)
   await until(async () => (await textOf(attempt)) === 'up\n')
   attempt.cancel(50, 'canceled')
   assert.equal((await endOf(attempt)).outcome, 'canceled')
+  const late = await attempts.start(command(cmd, { timeout_ms: 500 }), 1)
+  const end = await endOf(late)
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'timeout'], JSON.stringify(end))
   assert.deepEqual(await here.left(), [])
   await attempts.close()
 })
 
-containerTest('a container that somebody kills is told as killed', async (t) => {
+containerTest('a container that somebody kills or removes is told as killed', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()
-  const attempt = await attempts.start(command('echo up; while :; do sleep 0.05; done'), 1)
-  await until(async () => (await textOf(attempt)) === 'up\n')
-  const [id] = await here.left()
-  await new DockerApi().getContainer(id!).kill()
-  const end = await endOf(attempt)
-  assert.deepEqual(
-    [end.outcome, end.reason, end.signal],
-    ['failed', 'signal', 'SIGKILL'],
-    JSON.stringify(end),
-  )
-  assert.deepEqual(await here.left(), [])
+  for (const ends of ['kill', 'remove'] as const) {
+    const attempt = await attempts.start(command('echo up; while :; do sleep 0.05; done'), 1)
+    await until(async () => (await textOf(attempt)) === 'up\n')
+    const [id] = await here.left()
+    const container = new DockerApi().getContainer(id!)
+    await (ends === 'kill' ? container.kill() : container.remove({ force: true }))
+    const end = await endOf(attempt)
+    const told = [end.outcome, end.reason, end.signal]
+    assert.deepEqual(told, ['failed', 'signal', 'SIGKILL'], `${ends}: ${JSON.stringify(end)}`)
+    assert.deepEqual(await here.left(), [])
+    await attempt.release()
+  }
   await attempts.close()
 })
 

@@ -147,7 +147,11 @@ export class Containers {
     } catch (error) {
       if (isGone(error)) return
       if (!isBeingRemoved(error)) throw error
-      await this.docker.ask('POST', `/containers/${nameOrId}/wait`, { query: { condition: 'removed' } })
+      const signal = AbortSignal.timeout(ANSWERS_WITHIN_MS)
+      await this.docker.ask('POST', `/containers/${nameOrId}/wait`, {
+        query: { condition: 'removed' },
+        signal,
+      })
     }
   }
 
@@ -157,10 +161,11 @@ export class Containers {
    */
   async sweep(): Promise<number> {
     if (!existsSync(this.#nameFile)) return 0
+    const signal = AbortSignal.timeout(ANSWERS_WITHIN_MS)
     const query = { all: true, filters: { label: [`${OWN_LABEL}=${this.name}`] } }
     const found = await this.#told(
       'list containers',
-      this.docker.ask<ListedContainer[]>('GET', '/containers/json', { query }),
+      this.docker.ask<ListedContainer[]>('GET', '/containers/json', { query, signal }),
     )
     let removed = 0
     for (const { Id, Labels, Created } of found) {

@@ -235,6 +235,17 @@ test('one that forks until its limit is ended, with all that it forked', { skip 
   await attempts.close()
 })
 
+test('one that fills its workspace is ended, with the figure', { skip }, async () => {
+  using here = boxPlace()
+  const attempts = here.open()
+  const cmd = 'dd if=/dev/zero of=big bs=1M count=64 2>/dev/null; while :; do sleep 0.1; done'
+  const attempt = await attempts.start(command(cmd, { limits: { disk_bytes: 8 * 1024 ** 2 } }), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'], JSON.stringify(end))
+  assert.match(end.message ?? '', /^Too much on disk: its workspace holds 64 MB of 8 MB\.$/)
+  await attempts.close()
+})
+
 test('a box stands in the cgroups of its attempt, with all that it starts', {
   skip: skip || noCgroups(),
 }, async () => {

@@ -237,6 +237,19 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.ok(!existsSync('/tmp/b'))
   })
 
+  boxTest('what it has in memory is limited: /tmp, /dev/shm and its home', async (under) => {
+    const said = await under.prints(
+      'for each in /tmp /dev/shm "$HOME"; do set -- $(df -kP "$each" | tail -n 1); echo "$2 $6"; done',
+    )
+    const sizes = said.trim().split('\n')
+    assert.equal(sizes.length, 3, said)
+    for (const line of sizes) {
+      const [kilobytes, place] = line.split(' ')
+      assert.ok(Number(kilobytes) > 0 && Number(kilobytes) <= 1024 ** 2, line)
+      assert.notEqual(place, '/', said)
+    }
+  })
+
   boxTest('it has no rights, and no processes but its own', async (under) => {
     const said = await under.prints(
       'grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):" /proc/self/status; ls /proc | grep -cE "^[0-9]+$"',
