@@ -41,7 +41,6 @@ export interface ProgramsOptions {
   hubArgs?: string[]
   hubEnv?: NodeJS.ProcessEnv
   /** For the runner that is started on its own, beside what it has. */
-  runnerArgs?: string[]
   runnerEnv?: NodeJS.ProcessEnv
   /** Words before the command of hub or runner, of a program that becomes it. */
   hubWithin?: readonly string[]
@@ -54,7 +53,7 @@ export interface ProgramsOptions {
 
 export async function startPrograms(t: TestContext, options: ProgramsOptions = {}): Promise<Programs> {
   const { runner: kind = 'apart', slots = 64, hubArgs = [], hubEnv, host = '127.0.0.1' } = options
-  const { runnerArgs = [], runnerEnv } = options
+  const { runnerEnv } = options
   // Before what removes the folder: steps outlive what started them, and would go on writing there.
   let over = false
   t.after(async () => {
@@ -99,16 +98,7 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
     async startRunner() {
       refuseWhenOver()
       const token = readFileSync(join(data, 'runner-token'), 'utf8').trim()
-      const args = [
-        'runner',
-        '--id',
-        'apart',
-        '--workspace',
-        runnerFolder,
-        '--slots',
-        String(slots),
-        ...runnerArgs,
-      ]
+      const args = ['runner', '--id', 'apart', '--workspace', runnerFolder, '--slots', String(slots)]
       const runner = errand.start(args, {
         env: { ERRAND_HUB_URL: url, ERRAND_TOKEN: token, ...runnerEnv },
         within: options.runnerWithin,

@@ -46,6 +46,8 @@ export class SessionDriver {
   readonly #verifier: Verifier
   #launching = false
   #hearing = false
+  /** What an earlier process of this runner has heard is heard again, in the same order: nothing new comes in between. */
+  #takingUp = false
   #stopping = false
 
   /** Throws `invalid_argument`. */
@@ -93,9 +95,12 @@ export class SessionDriver {
   async takeUp(cause: Cause | undefined): Promise<void> {
     const { start, attempt } = this.#options
     const { child } = this.journaled
+    this.#takingUp = true
     await this.#verifier.endLeft()
-    if (!child) return
-    const { alive, claim } = await child.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
+    const found = await child?.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
+    this.#takingUp = false
+    if (!found) return
+    const { alive, claim } = found
     if (alive) this.journaled.apply({ type: 'found' })
     if (claim === undefined) return
     try {
@@ -127,7 +132,7 @@ export class SessionDriver {
   poll(): boolean {
     const spoke = this.journaled.child?.poll() === true
     if (!this.#halted) this.hearDoor()
-    if (!this.#halted) this.#lookAtClock()
+    if (!this.#halted && !this.#takingUp) this.#lookAtClock()
     return spoke
   }
 
@@ -135,7 +140,7 @@ export class SessionDriver {
   hearDoor(last?: true): void {
     const { toldOffset, toldLast } = this.journaled
     const { box } = this.#options
-    if (!box || this.#hearing || toldLast) return
+    if (!box || this.#hearing || toldLast || (this.#takingUp && !last)) return
     const { lines, offset } = box.told(toldOffset)
     if (lines.length === 0 && !last) return
     this.#hearing = true

@@ -28,6 +28,9 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { isAlive, processStat, signal, treeMembers } from '../../platform/proc.ts'
 import { markOf } from '../attempts/launch.ts'
 import type { HeldAttempt } from '../ports.ts'
+import type { Told } from '../proxy/rules.ts'
+import type { Box } from '../sandbox/box.ts'
+import type { Boxes } from '../sandbox/boxes.ts'
 
 /** A runner in a process of its own, which takes up what it has and starts what it is given. */
 const RUNNER = `
@@ -88,6 +91,53 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
   )
   const origins = updatesOf(held!).flatMap((each) => (each.kind === 'session' ? [each.origin] : []))
   assert.deepEqual(origins, ['new', 'same'])
+  await attempts.close()
+})
+
+/** Boxes that enclose nothing, and whose doors tell what is put into `told`. */
+function openBoxes(told: Told[]): Boxes {
+  const none = () => undefined
+  const box: Box = {
+    isolation: 'sandbox',
+    prepare: async () => none(),
+    enclose: (launch) => launch,
+    members: () => [],
+    spares: () => false,
+    began: () => true,
+    end: async () => true,
+    told: (offset) => ({ lines: told.slice(offset), offset: told.length }),
+    close: async () => none(),
+    remove: async () => none(),
+  }
+  const facts = () => ({ isolation: 'sandbox', network: 'all' }) as const
+  const all: Partial<Boxes> = { facts, box: () => box, without: none, apart: none, sweep: async () => none() }
+  return { ...all, close: async () => none() } as Boxes
+}
+
+test('what a door has told while no runner was there comes behind all that the agent had said', async () => {
+  using here = sessionPlace()
+  const told: Told[] = []
+  const boxes = openBoxes(told)
+  const spec = here.spec('say one\nthink hm\nsay two\nwait go\nsay three')
+  let attempts = here.open({ boxes })
+  const before = await attempts.start(spec, 1)
+  await update(before, 'message', ({ text }) => text.includes('two'))
+  await attempts.close()
+  told.push({ type: 'refused', host: 'example.com', port: 443, why: 'host_not_allowed', count: 1 })
+  attempts = here.open({ boxes })
+  const [held] = await attempts.recover()
+  writeFileSync(inWorkspace(here, 'go'), '')
+  assert.equal((await endOf(held!)).outcome, 'success')
+  assert.deepEqual(
+    updatesOf(held!).flatMap((each) => ('text' in each && each.kind !== 'prompt' ? [each.text.trim()] : [])),
+    [
+      'one',
+      'hm',
+      'two',
+      'The network of this run refused example.com:443: that host is not allowed (host_not_allowed).',
+      'three',
+    ],
+  )
   await attempts.close()
 })
 

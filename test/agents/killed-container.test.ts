@@ -1,0 +1,3 @@
+import { testKills } from './killed-boxes.ts'
+
+await testKills('container')
