@@ -3,7 +3,13 @@ import { MAX_INPUT_BYTES } from '../contract/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../contract/agent-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
-import { type BoxAsk, type Isolation, strictestAsk } from '../contract/isolation.ts'
+import {
+  type BoxAsk,
+  type Isolation,
+  isToldWhole,
+  type Network,
+  strictestAsk,
+} from '../contract/isolation.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { StepSecrets } from '../contract/step-secrets.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
@@ -120,8 +126,9 @@ function titleOf(prompt: string): string {
 
 /** Where a session with an agent stands, as the log of its run tells. */
 export interface SessionFound {
-  /** The box that it was in. */
+  /** The box that it was in, and what it reached from there. */
   isolation?: Isolation
+  network?: Network
   session_id?: string
   runner?: string
 }
@@ -130,7 +137,10 @@ export interface SessionFound {
 export function findSession(found: SessionFound, event: RunEvent): void {
   if (event.type === 'attempt.created' || event.type === 'attempt.assigned')
     found.runner = event.runner ?? found.runner
-  if (event.type === 'attempt.started' && event.isolation !== 'none') found.isolation = event.isolation
+  if (event.type === 'attempt.started' && event.isolation !== undefined && event.isolation !== 'none') {
+    found.isolation = event.isolation
+    found.network = event.network !== undefined && isToldWhole(event.network) ? event.network : undefined
+  }
   if (event.type === 'agent.update' && event.update.kind === 'session')
     found.session_id = event.update.session_id ?? found.session_id
 }
@@ -176,7 +186,10 @@ export function continuationRun(
         secrets: step.secrets,
         timeout_seconds: step.timeout_seconds,
         // What its session has made in a box is not to be gone on with outside.
-        box: strictestAsk(strictestAsk(workflow, step), { isolation: found.isolation }),
+        box: strictestAsk(strictestAsk(workflow, step), {
+          isolation: found.isolation,
+          network: found.network,
+        }),
         // The session is on the machine that had it.
         host: { runner: found.runner ?? runner, group, labels },
       },

@@ -91,6 +91,10 @@ const MOST_NAMED = 20
 export const toldNetwork = (network: Network): Network =>
   typeof network === 'string' ? network : { allow: network.allow.slice(0, MOST_NAMED) }
 
+/** Whether a network that was told of an attempt is all of it: a list that may have been longer is not. */
+export const isToldWhole = (network: Network): boolean =>
+  typeof network === 'string' || network.allow.length < MOST_NAMED
+
 /** A network as a person reads it. */
 export function networkText(network: Network): string {
   if (typeof network === 'string') return network

@@ -124,7 +124,7 @@ test('instances, finally steps, rollbacks, sub-workflows and theirs have the box
   assert.deepEqual(boxes(host.begun), ['a: container none', 'a: container none'])
 })
 
-test('another try, and a retry of the run, are in no lesser box than the one before was', async (t) => {
+test('another try, and a retry of the run, are in no lesser box than the one before was, and reach no more', async (t) => {
   const { engine, host, play, submit, clock } = scriptedEngine(t, () => 'hold')
   const runId = await submit([
     step('a', { retry: { max_attempts: 2, backoff: { delay_seconds: 1 } } }),
@@ -142,11 +142,11 @@ test('another try, and a retry of the run, are in no lesser box than the one bef
   await end('sandbox', 'success')
   await end('none', 'failed')
   assert.equal((await engine.done(runId)).status, 'failed')
-  assert.deepEqual(boxes(host.begun.splice(0)), ['a:', 'a: sandbox', 'b:'])
+  assert.deepEqual(boxes(host.begun.splice(0)), ['a:', 'a: sandbox models', 'b:'])
   host.script = () => 'success'
   const { run_id } = await engine.retry(runId, { only: 'all' })
   await engine.done(run_id)
-  assert.deepEqual(boxes(host.begun.splice(0)), ['a: sandbox', 'b:'])
+  assert.deepEqual(boxes(host.begun.splice(0)), ['a: sandbox models', 'b:'])
   const [first] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
   assert.deepEqual([first?.isolation, first?.network], ['sandbox', 'models'])
   // What the request asked for stands in the run, and so in each of its retries.

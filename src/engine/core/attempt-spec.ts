@@ -1,6 +1,6 @@
 import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { attemptId } from '../../contract/ids.ts'
-import { type Isolation, strictestAsk, strictestIsolation } from '../../contract/isolation.ts'
+import { type BoxAsk, isToldWhole, strictestAsk } from '../../contract/isolation.ts'
 import { type SecretUse, secretMark, secretUses } from '../../contract/step-secrets.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { fillArgs, type Lookup } from '../workflow-file/template.ts'
@@ -49,7 +49,7 @@ export function attemptSpec(
     on_disconnect: step.on_disconnect ?? (isLastTry(step, at.try) ? undefined : 'stop'),
     secrets,
     limits: limitsOf(step),
-    ...strictestAsk(strictestAsk(plan.workflow, step), { isolation: hadBox(state, instance) }),
+    ...strictestAsk(strictestAsk(plan.workflow, step), hadBox(state, instance)),
     requires: {
       ...requirementsOf(plan.workflow, instance.host),
       ...reserved(step),
@@ -64,13 +64,17 @@ export function attemptSpec(
   }
 }
 
-/** The strictest box that tries of an instance were in: another one is in no lesser one, on whatever machine. */
-export function hadBox(
-  state: RunState,
-  { attempts }: Pick<InstanceState, 'attempts'>,
-): Isolation | undefined {
-  const boxes = attempts.map((number) => state.attempts[number - 1]?.got?.isolation)
-  return boxes.filter((box) => box !== 'none').reduce(strictestIsolation, undefined)
+/**
+ * The strictest box that tries of an instance were in, and the least that they reached from there: another one is in no lesser
+ * one and reaches no more, on whatever machine.
+ */
+export function hadBox(state: RunState, { attempts }: Pick<InstanceState, 'attempts'>): BoxAsk {
+  const boxes = attempts.flatMap((number) => {
+    const { isolation, network } = state.attempts[number - 1]?.got ?? {}
+    if (isolation === undefined || isolation === 'none') return []
+    return [{ isolation, network: network !== undefined && isToldWhole(network) ? network : undefined }]
+  })
+  return boxes.reduce<BoxAsk>(strictestAsk, {})
 }
 
 function limitsOf({ limits }: Step): AttemptLimits | undefined {

@@ -1,5 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
-import { strictestAsk, strictestIsolation } from '../../contract/isolation.ts'
+import { type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import { Workflow } from '../../contract/workflow.ts'
@@ -36,11 +36,11 @@ export function carriedOver(
 /** The workflow with each step in a box that is at least the one it was in: a retry elsewhere has no lesser one. */
 export function withBoxesHad(workflow: Workflow, state: RunState): Workflow {
   const hadOf = ({ instances }: RunState['main'][number]) =>
-    instances.map((instance) => hadBox(state, instance)).reduce(strictestIsolation, undefined)
+    instances.map((instance) => hadBox(state, instance)).reduce<BoxAsk>(strictestAsk, {})
   const [main, last] = [state.main.map(hadOf), state.finally.map(hadOf)]
-  if ([...main, ...last].every((had) => had === undefined)) return workflow
+  if ([...main, ...last].every((had) => had.isolation === undefined)) return workflow
   const boxed = (steps: Workflow['steps'], had: typeof main) =>
-    steps.map((step, index) => ({ ...step, ...strictestAsk(step, { isolation: had[index] }) }))
+    steps.map((step, index) => ({ ...step, ...strictestAsk(step, had[index]!) }))
   return {
     ...workflow,
     steps: boxed(workflow.steps, main),
