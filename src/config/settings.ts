@@ -177,6 +177,11 @@ export const settings = {
     ...{ type: 'text', page: 'cli', for: '`agent`, `runner`, `up`' },
     about: 'JSON file with [prices of models](agents.md#prices), over those that Errand knows',
   },
+  ERRAND_MODELS: {
+    ...{ type: 'text', page: 'cli', for: '`agent`, `runner`, `up`' },
+    about:
+      '[models](agents.md#models-that-may-be-used) that agents in a box may use, with commas between, such as `claude-haiku-*`',
+  },
   ERRAND_HUB_URL: {
     ...{ type: 'text', old: ['ADOS_API_URL', 'ORCHESTRATOR_URL'], page: 'cli', for: '`runner`' },
     about: 'the hub',

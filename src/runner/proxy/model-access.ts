@@ -10,6 +10,8 @@ export interface AccessOptions {
   key: string
   /** The environment of the machine, whose own proxy leads to a service. */
   machine?: Variables
+  /** Models that may be used; absent: all. */
+  models?: readonly string[]
   /** Further variables that hold the key of a service, by its name: only the user of such an agent knows them. */
   proxyEnv?: Readonly<Record<string, string>>
   /**
@@ -64,7 +66,7 @@ const isMeant = ({ where }: ModelService, env: Variables): boolean =>
 function ruleOf(
   service: ModelService,
   env: Variables,
-  { key, machine = {}, proxyEnv = {}, step }: AccessOptions,
+  { key, machine = {}, models, proxyEnv = {}, step }: AccessOptions,
 ): (ModelRule & { variables: { key: string; taken: string[] } }) | undefined {
   const named = Object.entries(proxyEnv).filter(([, name]) => name === service.name)
   const begins = service.shape === 'messages' ? 'sk-ant-api03-errand-' : 'sk-errand-'
@@ -95,6 +97,7 @@ function ruleOf(
     key: secret,
     // Those of the machine may hold a secret of the service that the machine uses.
     headers: service.headers === undefined ? {} : headersIn((isForeign ? step : env)?.[service.headers]),
+    ...(models === undefined ? {} : { models: [...models] }),
     ...(isForeign ? { checked: true } : {}),
     ...(proxy === undefined ? {} : { proxy }),
     variables: {

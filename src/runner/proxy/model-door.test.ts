@@ -224,6 +224,8 @@ describe('a door to models', () => {
     const odd =
       '{"model":"claude-haiku-4-5","metadata":{"__proto__":{},"a":"\\\\","b":"\\":\\"","c":[{},{"a":1}]}}'
     assert.equal((await asked(odd)).status, 200)
+    await using some = await openDoor({ rules: [{ upstream: service.url, models: ['claude-sonnet-*'] }] })
+    assert.equal((await ask(some.url(), '/v1/messages', { body: messages() })).status, 200)
   })
 
   it('reads no body that would hold up all other boxes', async () => {

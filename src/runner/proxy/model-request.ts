@@ -4,7 +4,7 @@ import type { Network } from '../../contract/isolation.ts'
 import { isCredentialName } from '../../contract/names.ts'
 import type { Price } from './prices.ts'
 import { type Edit, foldedName, JsonBody, MOST_REQUEST_BYTES } from './request-body.ts'
-import type { ModelRule } from './rules.ts'
+import { isAllowedModel, type ModelRule } from './rules.ts'
 import type { Api } from './usage-count.ts'
 
 /**
@@ -133,7 +133,7 @@ export function readAsked(
   const model = typeof json.value.model === 'string' ? json.value.model : undefined
   // It is told with each request.
   if (model !== undefined && model.length > MOST_NAME) return bad('the name of the model is too long')
-  if (rule.models !== undefined && (model === undefined || !rule.models.includes(model)))
+  if (rule.models !== undefined && (model === undefined || !isAllowedModel(rule.models, model)))
     return {
       status: NOT_AGAIN,
       message: `The model ${model === undefined ? 'that was asked for' : `"${model}"`} may not be used in this run. Allowed are: ${rule.models.join(', ')}.`,

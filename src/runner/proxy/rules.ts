@@ -25,7 +25,7 @@ export const ModelRule = z.object({
   key: z.string().min(1),
   /** Further headers of the service. */
   headers: z.record(z.string(), z.string()).default({}),
-  /** Names of models that may be used; absent: all. */
+  /** Models that may be used, as `isAllowedModel` reads them; absent: all. */
   models: z.array(z.string()).optional(),
   /** Set where a step has named it, not by the machine: it must be on the public internet, or a private place that the network allows. */
   checked: z.boolean().optional(),
@@ -110,5 +110,9 @@ export const FOLDER_TAKEN = 3
 export const DOOR_INSIDE = '/run/errand'
 /** Port of the bridge in a box, at 127.0.0.1. */
 export const DOOR_PORT = 3128
+/** Whether a model is among those, of which one that ends in `*` stands for all that begin so. */
+export const isAllowedModel = (models: readonly string[], model: string): boolean =>
+  models.some((each) => (each.endsWith('*') ? model.startsWith(each.slice(0, -1)) : each === model))
+
 /** Base URL of a service of models, as seen from a box. */
 export const modelUrl = (name: string): string => `http://127.0.0.1:${DOOR_PORT}/model/${name}`

@@ -88,6 +88,27 @@ test('an agent that needs a model is refused where it may reach nothing', { skip
   assert.match(end.message!, /would reach no model: the network of the step is none.*network: models/)
 })
 
+test('a model that may not be used is refused before its agent begins', { skip }, async (context) => {
+  const models = ['claude-haiku-*', 'gpt-5-mini']
+  const here = placed(context, {
+    models,
+    env: { OPENAI_API_KEY: 'key', OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' },
+  })
+  const attempts = await here.open()
+  const ended = async (model: string) =>
+    await endOf(await attempts.start(here.spec('builtin', { prompt: 'Go.', model }), 1))
+  for (const model of ['gpt-5', 'openai/gpt-5-minimal']) {
+    const end = await ended(model)
+    assert.equal(end.reason, 'invalid_argument')
+    assert.match(
+      end.message!,
+      /may not be used on this machine\. Allowed are claude-haiku-\*, gpt-5-mini \(ERRAND_MODELS/,
+    )
+  }
+  for (const model of ['openai/gpt-5-mini', 'claude-haiku-4-5'])
+    assert.equal((await ended(model)).reason, 'model')
+})
+
 test('what was refused is told once in the stream, also where the runner was killed since', {
   skip,
 }, async (context) => {

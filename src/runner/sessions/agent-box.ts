@@ -8,6 +8,7 @@ import type { Network } from '../../contract/isolation.ts'
 import { isBelow, realPath } from '../../platform/files.ts'
 import type { AgentPlan } from '../ports.ts'
 import type { ModelAccess } from '../proxy/model-access.ts'
+import { isAllowedModel } from '../proxy/rules.ts'
 import type { Box, BoxPlaces } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import type { AgentServices } from './agent-services.ts'
@@ -75,6 +76,7 @@ export class AgentBox {
         `${agent.title} would reach no model: the network of the step is none.`,
         { hint: 'With network: models it reaches the service of its model, and nothing else.' },
       )
+    this.#checkModel()
     const { tokens, cost_usd } = plan.budget
     await box.prepare({ models: this.#access.rules, budget: { tokens, cost_usd } })
   }
@@ -119,6 +121,17 @@ export class AgentBox {
   encloseTrial(launch: Launch, folder: string): Launch {
     const env = { ...launch.env, HOME: folder }
     return this.box.enclose({ ...launch, env }, { writable: [folder], readable: this.#trustFiles }, 'trial')
+  }
+
+  /** Throws where the model that the step names may not be used. Some agents write its service before it. */
+  #checkModel(): void {
+    const { model } = this.#options.plan
+    const models = this.#access.rules[0]?.models
+    if (model === undefined || models === undefined) return
+    if ([model, model.slice(model.lastIndexOf('/') + 1)].some((name) => isAllowedModel(models, name))) return
+    throw new ErrandError('invalid_argument', `The model "${model}" may not be used on this machine.`, {
+      hint: `Allowed are ${models.join(', ')} (ERRAND_MODELS where the runner is started).`,
+    })
   }
 
   #accessFor(env: Readonly<Record<string, string>>): ModelAccess {

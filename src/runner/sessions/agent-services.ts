@@ -23,6 +23,8 @@ export interface AgentsOptions {
   allowedDirs: readonly string[] | 'any'
   /** `copy`: an agent in a box that has no key gets a copy of the user's sign-in. */
   signIn?: 'copy' | 'none'
+  /** Models that agents in a box may use, as `isAllowedModel` reads them; absent: all. */
+  models?: readonly string[]
   /**
    * Shows that a program asks before it uses a tool; answers why it may not be used so. Absent: it is taken for
    * granted.
@@ -109,11 +111,12 @@ export class AgentServices {
   access(
     agent: Agent,
     env: Readonly<Record<string, string>>,
-    more: Omit<AccessOptions, 'machine'>,
+    more: Omit<AccessOptions, 'machine' | 'models'>,
   ): ModelAccess {
     // Nobody's but the person's whose steps they are: what a step names is the machine's owner's word.
     const step = this.options.runnerId === undefined ? undefined : more.step
-    return modelAccess(agent, env, { ...more, step, machine: this.#env })
+    const { models } = this.options
+    return modelAccess(agent, env, { ...more, step, machine: this.#env, models })
   }
 
   /** The files of the user's sign-in, where a box may have a copy of them and there are any. */

@@ -30,6 +30,7 @@ export interface BoxedRunner {
   /** Whether it is tried if a program asks before it uses a tool. */
   asks?: boolean
   signIn?: 'copy' | 'none'
+  models?: readonly string[]
 }
 
 export interface BoxedPlace {
@@ -53,6 +54,7 @@ export async function openBoxed({
   readable,
   asks,
   signIn,
+  models,
 }: BoxedRunner): Promise<Attempts> {
   const bubblewrap = await findBubblewrap({ env: process.env })
   const doors = new Doors({ folder: join(path, 'proxy') })
@@ -79,6 +81,7 @@ export async function openBoxed({
       allowedDirs: [],
       asks: asks ? checkAsks : undefined,
       signIn,
+      models,
     },
   })
   return Object.assign(attempts, { doors })
