@@ -14,13 +14,9 @@ import type {
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
 import { endTree } from '../../src/platform/child-tree.ts'
 import { signal, treeMembers } from '../../src/platform/proc.ts'
-import type { Launch } from '../../src/runner/sandbox/launch.ts'
 
 /** A generous deadline: a loaded machine may take long for the first start of a CLI. */
 const DEADLINE_MS = 120_000
-
-/** Puts a launch into a box, with the files and folders that its program is made of. */
-export type Enclose = (launch: Launch, parts: readonly string[]) => Launch
 
 /** What was called on the protocol, in order; enough to replay the conversation. */
 type Call = (protocol: AgentProtocol) => void
@@ -43,8 +39,7 @@ export class AgentBench {
   #stderr = ''
   #prompts = 0
 
-  /** `enclose` puts it into a box; its `parts` are what the launch needs to be there. */
-  constructor(agent: Agent, program: Program, request: SessionRequest, enclose?: Enclose) {
+  constructor(agent: Agent, program: Program, request: SessionRequest) {
     this.#agent = agent
     this.request = request
     const launch = agent.launch(request, program)
@@ -57,21 +52,17 @@ export class AgentBench {
     // Below its home, for some unpack megabytes there at every start and leave them.
     const temp = join(request.home, 'temp')
     mkdirSync(temp, { recursive: true })
-    const bare: Launch = {
-      argv: [launch.program ?? program.path, ...launch.args],
-      cwd: request.cwd,
-      env: {
-        PATH: process.env.PATH,
-        HOME: join(request.home, 'user'),
-        LANG: 'C.UTF-8',
-        ...request.env,
-        TMPDIR: temp,
-        ...launch.env,
-        [name]: value,
-      },
+    const env = {
+      PATH: process.env.PATH,
+      HOME: join(request.home, 'user'),
+      LANG: 'C.UTF-8',
+      ...request.env,
+      TMPDIR: temp,
+      ...launch.env,
+      [name]: value,
     }
-    const { argv, cwd, env } = enclose?.(bare, launch.parts ?? []) ?? bare
-    this.#child = spawn(argv[0]!, argv.slice(1), { cwd, detached: true, env: { ...env, [name]: value } })
+    const { cwd } = request
+    this.#child = spawn(launch.program ?? program.path, launch.args, { cwd, detached: true, env })
     const { pid } = this.#child
     const killNow = () => void (pid !== undefined && signal(-pid, 'SIGKILL'))
     // Before its folder is removed.
