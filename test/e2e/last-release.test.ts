@@ -203,7 +203,7 @@ test('a runner of the last release is given nothing that asks for a box, which i
 }, async (t) => {
   const { client } = await startPrograms(t, { runnerWithin: within })
   const yaml = workflowText([{ name: 'one', cmd: 'echo hi' }])
-  for (const asked of [{ isolation: 'sandbox' }, { isolation: 'none', network: 'models' }] as const) {
+  for (const asked of [{ isolation: 'sandbox' }, { network: 'models' }] as const) {
     const { run_id } = await client.runs.create({ yaml, ...asked })
     assert.equal(
       (await client.runs.get(run_id)).waiting,

@@ -46,7 +46,7 @@ export class SessionDriver {
   readonly #verifier: Verifier
   #launching = false
   #hearing = false
-  /** What an earlier process of this runner has heard is heard again, in the same order: nothing new comes in between. */
+  /** The words that an earlier process of this runner had heard are heard again, in the same order: nothing new comes between. */
   #takingUp = false
   #stopping = false
 
