@@ -17,11 +17,7 @@ export interface Found {
 const readers = {
   text: ({ value }) => value,
   name: checkedName,
-  list: ({ value }) =>
-    value
-      .split(',')
-      .map((each) => each.trim())
-      .filter((each) => each !== ''),
+  list: ({ value }) => listed(value),
   choice: ({ value }, { choices = [] }) => (choices.includes(value) ? value : undefined),
   number: ({ value }, setting) => within(Number(value), setting),
   whole: ({ value }, setting) =>
@@ -48,14 +44,20 @@ const readers = {
   network: ({ value }) => readNetwork(value),
   /** Paths, and which of them may be written to. */
   mounts: ({ value }) => {
-    const mounts = value
-      .split(',')
-      .map((each) => each.trim())
-      .filter((each) => each !== '')
-      .map((each) => ({ path: each.replace(/=(rw|ro)$/, ''), writable: each.endsWith('=rw') }))
+    const mounts = listed(value).map((each) => ({
+      path: each.replace(/=(rw|ro)$/, ''),
+      writable: each.endsWith('=rw'),
+    }))
     return mounts.every(({ path }) => path.startsWith('/') && !path.includes('\0')) ? mounts : undefined
   },
 } satisfies Record<Setting['type'], (found: Found, setting: Setting) => unknown>
+
+function listed(value: string): string[] {
+  return value
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
+}
 
 type Row<K extends SettingKey> = (typeof settings)[K]
 type Read<K extends SettingKey> =

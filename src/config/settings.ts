@@ -178,7 +178,7 @@ export const settings = {
     about: 'JSON file with [prices of models](agents.md#prices), over those that Errand knows',
   },
   ERRAND_MODELS: {
-    ...{ type: 'text', page: 'cli', for: '`agent`, `runner`, `up`' },
+    ...{ type: 'list', page: 'cli', for: '`agent`, `runner`, `up`' },
     about:
       '[models](agents.md#models-that-may-be-used) that agents in a box may use, with commas between, such as `claude-haiku-*`',
   },

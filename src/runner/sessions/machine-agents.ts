@@ -26,16 +26,8 @@ export function machineAgents(options: {
     allowedDirs,
     asks: checkedOnce(join(stateDir, 'ask-checks.json')),
     signIn: setting(process.env, 'ERRAND_SANDBOX_LOGIN'),
-    models: modelNames(setting(process.env, 'ERRAND_MODELS')),
+    models: setting(process.env, 'ERRAND_MODELS'),
   }
-}
-
-const modelNames = (text = ''): string[] | undefined => {
-  const names = text
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '')
-  return names.length === 0 ? undefined : names
 }
 
 /**
