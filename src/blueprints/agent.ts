@@ -3,13 +3,7 @@ import { MAX_INPUT_BYTES } from '../contract/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../contract/agent-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
-import {
-  type BoxAsk,
-  type Isolation,
-  isToldWhole,
-  type Network,
-  strictestAsk,
-} from '../contract/isolation.ts'
+import { askAfter, type BoxAsk, checkNetworkHasBox, strictestAsk } from '../contract/isolation.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { StepSecrets } from '../contract/step-secrets.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
@@ -81,11 +75,9 @@ function agentWorkflow(
 }
 
 /** Throws `invalid_argument` for demands that no machine could meet. */
-function checkBox({ isolation, network = 'all', image }: BoxAsk): void {
-  if (isolation === 'none' && network !== 'all')
-    throw new ErrandError('invalid_argument', 'network needs a box: without one everything is reached.', {
-      hint: 'Ask for isolation "sandbox", or leave isolation out.',
-    })
+function checkBox(box: BoxAsk): void {
+  const { isolation, image } = box
+  checkNetworkHasBox(box)
   if (image !== undefined && isolation !== 'container')
     throw new ErrandError('invalid_argument', 'image is that of a container, and none is asked for.', {
       hint: 'Ask for isolation "container", or leave image out.',
@@ -126,9 +118,8 @@ function titleOf(prompt: string): string {
 
 /** Where a session with an agent stands, as the log of its run tells. */
 export interface SessionFound {
-  /** The box that it was in, and what it reached from there. */
-  isolation?: Isolation
-  network?: Network
+  /** The demands of the box that it was in. */
+  box?: BoxAsk
   session_id?: string
   runner?: string
 }
@@ -137,10 +128,7 @@ export interface SessionFound {
 export function findSession(found: SessionFound, event: RunEvent): void {
   if (event.type === 'attempt.created' || event.type === 'attempt.assigned')
     found.runner = event.runner ?? found.runner
-  if (event.type === 'attempt.started' && event.isolation !== undefined && event.isolation !== 'none') {
-    found.isolation = event.isolation
-    found.network = event.network !== undefined && isToldWhole(event.network) ? event.network : undefined
-  }
+  if (event.type === 'attempt.started') found.box = strictestAsk(found.box ?? {}, askAfter(event))
   if (event.type === 'agent.update' && event.update.kind === 'session')
     found.session_id = event.update.session_id ?? found.session_id
 }
@@ -186,10 +174,7 @@ export function continuationRun(
         secrets: step.secrets,
         timeout_seconds: step.timeout_seconds,
         // What its session has made in a box is not to be gone on with outside.
-        box: strictestAsk(strictestAsk(workflow, step), {
-          isolation: found.isolation,
-          network: found.network,
-        }),
+        box: strictestAsk(strictestAsk(workflow, step), found.box ?? {}),
         // The session is on the machine that had it.
         host: { runner: found.runner ?? runner, group, labels },
       },

@@ -1,3 +1,4 @@
+import { ErrandError } from './errors.ts'
 import * as z from './mini-zod.ts'
 import { described, withExample } from './mini-zod.ts'
 
@@ -91,15 +92,29 @@ const MOST_NAMED = 20
 export const toldNetwork = (network: Network): Network =>
   typeof network === 'string' ? network : { allow: network.allow.slice(0, MOST_NAMED) }
 
-/** Whether a network that was told of an attempt is all of it: a list that may have been longer is not. */
-export const isToldWhole = (network: Network): boolean =>
-  typeof network === 'string' || network.allow.length < MOST_NAMED
+/**
+ * The demands on what comes after an attempt that was told to be in that box: no lesser one, from where it reaches no more. A
+ * list that may have been longer than it was told demands nothing.
+ */
+export function askAfter({ isolation, network }: Pick<BoxAsk, 'isolation' | 'network'>): BoxAsk {
+  if (isolation === undefined || isolation === 'none') return {}
+  const isWhole = typeof network === 'string' || (network?.allow.length ?? MOST_NAMED) < MOST_NAMED
+  return isWhole ? { isolation, network } : { isolation }
+}
 
 /** A network as a person reads it. */
 export function networkText(network: Network): string {
   if (typeof network === 'string') return network
   const more = network.allow.length - MOST_NAMED
   return `${network.allow.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+/** Throws `invalid_argument` where no box is wanted, and the network is to be limited. */
+export function checkNetworkHasBox({ isolation, network = 'all' }: BoxAsk): void {
+  if (isolation === 'none' && network !== 'all')
+    throw new ErrandError('invalid_argument', 'network needs a box: without one everything is reached.', {
+      hint: 'Ask for isolation "sandbox", or leave isolation out.',
+    })
 }
 
 /** The least isolation that holds to the network: what is not in a box reaches everything. */

@@ -1,6 +1,6 @@
 import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { attemptId } from '../../contract/ids.ts'
-import { type BoxAsk, isToldWhole, strictestAsk } from '../../contract/isolation.ts'
+import { askAfter, type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
 import { type SecretUse, secretMark, secretUses } from '../../contract/step-secrets.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { fillArgs, type Lookup } from '../workflow-file/template.ts'
@@ -69,12 +69,9 @@ export function attemptSpec(
  * one and reaches no more, on whatever machine.
  */
 export function hadBox(state: RunState, { attempts }: Pick<InstanceState, 'attempts'>): BoxAsk {
-  const boxes = attempts.flatMap((number) => {
-    const { isolation, network } = state.attempts[number - 1]?.got ?? {}
-    if (isolation === undefined || isolation === 'none') return []
-    return [{ isolation, network: network !== undefined && isToldWhole(network) ? network : undefined }]
-  })
-  return boxes.reduce<BoxAsk>(strictestAsk, {})
+  return attempts
+    .map((number) => askAfter(state.attempts[number - 1]?.got ?? {}))
+    .reduce<BoxAsk>(strictestAsk, {})
 }
 
 function limitsOf({ limits }: Step): AttemptLimits | undefined {

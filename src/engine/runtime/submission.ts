@@ -1,7 +1,7 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId, RunId } from '../../contract/ids.ts'
-import { type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
+import { type BoxAsk, checkNetworkHasBox, strictestAsk } from '../../contract/isolation.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import { DEFAULT_HOST, type InventoryHost, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../api.ts'
@@ -138,11 +138,7 @@ export function newRun(
  */
 export function withBox(workflow: Workflow, box: BoxAsk = {}): Workflow {
   if (Object.values(box).every((each) => each === undefined)) return workflow
-  const isOpen = box.isolation === 'none' && (workflow.isolation ?? 'none') === 'none'
-  if (isOpen && box.network !== undefined && box.network !== 'all')
-    throw new ErrandError('invalid_argument', 'network needs a box: without one everything is reached.', {
-      hint: 'Ask for isolation "sandbox", or leave isolation out.',
-    })
+  if ((workflow.isolation ?? 'none') === 'none') checkNetworkHasBox(box)
   const boxed = { ...workflow, ...strictestAsk(workflow, box) }
   const isContainer = [boxed, ...boxed.steps, ...(boxed.finally ?? [])].some(
     ({ isolation }) => isolation === 'container',
