@@ -202,14 +202,21 @@ test('a door works however long its path is', async (t) => {
   assert.ok(!existsSync(socket))
 })
 
-test('a proxy of another version is replaced once nothing passes through it', async (t) => {
-  const { folder, more, pid, doors, socket } = await withWeb(t, {})
+/** A proxy of another version than the one that is there by now, and a door of it. */
+async function withOldProxy(t: TestContext) {
+  const web = await withWeb(t, {})
+  const { folder, pid, doors, socket } = web
   writeFileSync(join(folder, 'version'), 'another')
   process.kill(pid(), 'SIGKILL')
   await until(async () => (await answers(socket)) === 403)
   const old = pid()
   doors.stop()
   rmSync(join(folder, 'version'))
+  return { ...web, old }
+}
+
+test('a proxy of another version is replaced once nothing passes through it', async (t) => {
+  const { folder, more, pid, socket, old } = await withOldProxy(t)
   const hanging = await connectTo(t, socket)
   hanging.write('POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nContent-Length: 10\r\n\r\n')
   await until(async () => (await proxyHealth(folder)).open === 1)
@@ -222,13 +229,7 @@ test('a proxy of another version is replaced once nothing passes through it', as
 })
 
 test('a proxy of another version through which nothing passes is replaced before the next door opens', async (t) => {
-  const { folder, more, pid, doors, socket } = await withWeb(t, {})
-  writeFileSync(join(folder, 'version'), 'another')
-  process.kill(pid(), 'SIGKILL')
-  await until(async () => (await answers(socket)) === 403)
-  const old = pid()
-  doors.stop()
-  rmSync(join(folder, 'version'))
+  const { folder, more, pid, socket, old } = await withOldProxy(t)
   const next = more()
   await next.open('two', { network: { allow: ['files.test'] }, models: [], budget: {} }, folder)
   assert.equal((await page(socket)).text, 'reached')
