@@ -3,6 +3,8 @@ import { AgentUpdate, DeniedUses } from './agent.ts'
 import { Isolation, Network } from './isolation.ts'
 import { AttemptOutcome, Reason } from './status.ts'
 import { SecretUse } from './step-secrets.ts'
+import { Artifact } from './tasks/artifact.ts'
+import { PullRequestState, TestFigures } from './tasks/task-facts.ts'
 import { OutputSource, StepArgs } from './workflow.ts'
 
 /** Names of the byte streams of an attempt. */
@@ -86,6 +88,8 @@ export const AttemptSpec = z.object({
   network: z.optional(Network),
   /** Of its container, where it runs in one; absent: the machine's own. */
   image: z.string().optional(),
+  /** Files of its workspace that are kept when it has ended. */
+  artifacts: z.array(z.string()).optional(),
   /** How the host is reached or chosen, as the inventory says; `address` is for host agents. */
   requires: Requirements,
   address: z.string().optional(),
@@ -134,6 +138,22 @@ export const NetworkReport = z.object({
 })
 export type NetworkReport = z.infer<typeof NetworkReport>
 
+/** Facts of a coding task that a machine reports; to a hub alone that says it knows them (`welcome`). */
+export const ArtifactReport = z.object({ type: z.literal('artifact'), artifact: Artifact })
+export const PushReport = z.object({
+  type: z.literal('pushed'),
+  repo: z.string(),
+  branch: z.string(),
+  sha: z.string(),
+  forced: z.boolean(),
+})
+export const PullRequestReport = z.object({ type: z.literal('pull_request'), pull_request: PullRequestState })
+export const TestsReport = z.object({ type: z.literal('tests'), tests: TestFigures })
+
+/** Types of reports that hubs of earlier releases do not know. */
+export const laterReports = ['network', 'artifact', 'pushed', 'pull_request', 'tests'] as const
+export type LaterReportType = (typeof laterReports)[number]
+
 /** A report of a host on an attempt, in order. `ended` is the last. */
 export const AttemptReport = z.discriminatedUnion('type', [
   z.object({
@@ -155,6 +175,10 @@ export const AttemptReport = z.discriminatedUnion('type', [
   /** The input has reached the agent, or has become pointless. */
   z.object({ type: z.literal('input_taken'), input_id: z.string() }),
   NetworkReport,
+  ArtifactReport,
+  PushReport,
+  PullRequestReport,
+  TestsReport,
   AttemptEnd,
 ])
 export type AttemptReport = z.infer<typeof AttemptReport>

@@ -4,6 +4,8 @@ import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
 import { Isolation, Network } from './isolation.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
+import { Artifact } from './tasks/artifact.ts'
+import { PullRequestState, TestFigures } from './tasks/task-facts.ts'
 
 /**
  * The event log of a run: append-only, `seq` from 1 with no hole. A run's state is what folding it gives.
@@ -114,6 +116,16 @@ export const RunEvent = z.discriminatedUnion('type', [
     sent_bytes: z.number(),
     received_bytes: z.number(),
   }),
+  at('artifact.kept', { attempt, artifact: Artifact }),
+  at('git.pushed', {
+    attempt,
+    repo: z.string(),
+    branch: z.string(),
+    sha: z.string(),
+    forced: z.boolean(),
+  }),
+  at('pull_request.changed', { attempt, pull_request: PullRequestState }),
+  at('test.results', { attempt, tests: TestFigures }),
   at('attempt.secrets', { attempt, secrets: TakenSecrets }),
   at('attempt.cancel_requested', { attempt, reason: Reason, message: z.string().optional() }),
   at('output', {

@@ -8,6 +8,8 @@ import { BoxAskShape, Isolation, Network } from './isolation.ts'
 import { plainName } from './plain-name.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
+import { Artifact } from './tasks/artifact.ts'
+import { PullRequestState, TestFigures } from './tasks/task-facts.ts'
 import { Scalar } from './workflow.ts'
 
 /** The making of a run, as the store keeps it; it never changes. */
@@ -136,6 +138,13 @@ export const InstanceView = z.object({
         )
         .optional()
         .describe('Hosts that it was refused, and how often'),
+      artifacts: z.array(Artifact).optional().describe('What it keeps beside its log'),
+      pushed: z
+        .object({ repo: z.string(), branch: z.string(), sha: z.string(), forced: z.boolean() })
+        .optional()
+        .describe('The branch that it has pushed'),
+      pull_request: PullRequestState.optional(),
+      tests: z.array(TestFigures).optional().describe('What its tests said, by suite'),
       secrets: TakenSecrets.optional().describe('Which secrets of the hub it was given, by variable'),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
       usage: AttemptUsage.optional(),

@@ -58,6 +58,28 @@ export const Reason = z.enum([
   'pull_failed', // an image is not there, or may not be had
   'engine_restarted', // of a bot that goes on: its container engine, or its machine, was started anew
   'unhealthy', // of a bot that goes on: its health check failed too often
+  'task_invalid', // the task cannot be carried out as it is written
+  'repo_not_found', // there is no such repository, or the token may not see it
+  'repo_auth', // the repository needs credentials, or does not take those it was given
+  'repo_refused', // the operator does not let this repository be used
+  'base_missing', // the branch, tag or commit that work begins at is not there
+  'push_denied', // the token may not push
+  'branch_taken', // the branch belongs to others
+  'workspace', // the clone to work in could not be made
+  'conflict', // a rebase or merge has conflicts; the message lists the files
+  'gave_up', // the agent said that it cannot
+  'unsafe_change', // the change holds what may not leave the box; the message says where
+  'protected_path', // the change touches files that may not be changed
+  'too_large', // a file, or the whole change, is over the limit
+  'test', // tests failed
+  'review', // a reviewer's findings are left
+  'push_refused', // the server did not take the push; its words are in the message
+  'branch_moved', // somebody else has pushed to the branch
+  'protected_branch', // the server does not let this branch be pushed to
+  'pull_request', // the forge did not take the pull request; the branch is pushed
+  'artifact_upload', // what was to be kept could not be
+  'service', // a service that was pointed at is away or answers garbage
+  'disk_full', // no space is left
   'internal', // Errand itself went wrong; the message says how
 ])
 export type Reason = z.infer<typeof Reason>

@@ -63,6 +63,11 @@ function fold(state: RunState, event: RunEvent): void {
     case 'network.refused':
     case 'network.used':
       return void foldNetwork(state, event)
+    case 'artifact.kept':
+    case 'git.pushed':
+    case 'pull_request.changed':
+    case 'test.results':
+      return void foldFact(attemptOf(state, event.attempt), event)
     case 'attempt.secrets':
       attemptOf(state, event.attempt).secrets = event.secrets
       return
@@ -288,6 +293,30 @@ function foldNetwork(state: RunState, event: EventOf<'network.refused'> | EventO
   else if (attempt.refused.length < MAX_HOSTS.attempt && state.refused_hosts < MAX_HOSTS.run) {
     attempt.refused.push({ host, port, why, count })
     state.refused_hosts++
+  }
+}
+
+type FactEvent = EventOf<'artifact.kept' | 'git.pushed' | 'pull_request.changed' | 'test.results'>
+
+function foldFact(attempt: AttemptState, event: FactEvent): void {
+  attempt.reports++
+  attempt.facts ??= {}
+  const { facts } = attempt
+  switch (event.type) {
+    case 'artifact.kept':
+      facts.artifacts = [...(facts.artifacts ?? []), event.artifact]
+      return
+    case 'git.pushed': {
+      const { repo, branch, sha, forced } = event
+      facts.pushed = { repo, branch, sha, forced }
+      return
+    }
+    case 'pull_request.changed':
+      facts.pull_request = event.pull_request
+      return
+    case 'test.results':
+      facts.tests = [...(facts.tests ?? []), event.tests]
+      return
   }
 }
 

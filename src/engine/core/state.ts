@@ -1,10 +1,12 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { StepInstance, StepPhase } from '../../contract/events.ts'
+import type { EventOf, StepInstance, StepPhase } from '../../contract/events.ts'
 import type { Isolation, Network } from '../../contract/isolation.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
+import type { Artifact } from '../../contract/tasks/artifact.ts'
+import type { PullRequestState, TestFigures } from '../../contract/tasks/task-facts.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 
 /** The state that folding a run's log gives. It belongs to whoever folds: `evolve` changes it in place. */
@@ -96,6 +98,8 @@ export interface AttemptState {
   got?: { isolation: Isolation; network?: Network }
   /** Hosts that it was refused, each once. */
   refused?: { host: string; port?: number; why: string; count: number }[]
+  /** The facts of a coding task that it told. */
+  facts?: AttemptFacts
   /** How many reports of its present epoch the log has. */
   reports: number
   cancel?: Reason
@@ -112,6 +116,14 @@ export interface AttemptState {
   talk?: Talk
   /** Prompts that came too late for it, and the run that goes on with them. */
   late?: { input_id: string; run_id?: string }[]
+}
+
+/** Facts of a coding task, each as it was told last; artifacts all, in order. */
+export interface AttemptFacts {
+  artifacts?: Artifact[]
+  pushed?: Omit<EventOf<'git.pushed'>, 'seq' | 'time' | 'type' | 'attempt'>
+  pull_request?: PullRequestState
+  tests?: TestFigures[]
 }
 
 /** The talk between people and an attempt that takes inputs. */

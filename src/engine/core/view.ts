@@ -66,6 +66,7 @@ function instanceView(runId: string, instance: InstanceState, state: RunState): 
       restarts: attempt.restarts,
       ...attempt.got,
       refused: attempt.refused,
+      ...attempt.facts,
       secrets: attempt.secrets,
       streams: lengths.length > 0 ? Object.fromEntries(lengths) : undefined,
       usage: attempt.end?.usage,

@@ -122,6 +122,7 @@ export class AttemptWatch implements AttemptSink {
     if (report.type === 'input_taken')
       return this.#loop.input([{ type: 'input.taken', attempt, input_id: report.input_id }], true)
     if (report.type === 'network') return this.#loop.input([networkEvent(attempt, report)], true)
+    if (report.type !== 'started') return this.#loop.input([factEvent(attempt, report)])
     if (this.#attempt.started) return this.#loop.flush()
     const { pid, isolation, network } = report
     return this.#loop.input([{ type: 'attempt.started', attempt, pid, isolation, network }], true)
@@ -286,6 +287,20 @@ function networkEvent(attempt: number, report: NetworkReport): NewEvent {
   return kind === 'refused'
     ? { type: 'network.refused', attempt, to, port, why, count }
     : { type: 'network.used', attempt, to, port, sent_bytes, received_bytes }
+}
+
+type FactReport = Extract<AttemptReport, { type: 'artifact' | 'pushed' | 'pull_request' | 'tests' }>
+
+/** The fact that a step of a coding task tells, as an event. */
+function factEvent(attempt: number, report: FactReport): NewEvent {
+  const { type, ...fact } = report
+  const types = {
+    artifact: 'artifact.kept',
+    pushed: 'git.pushed',
+    pull_request: 'pull_request.changed',
+    tests: 'test.results',
+  } as const
+  return { type: types[type], attempt, ...fact } as NewEvent
 }
 
 type Failure = Pick<AttemptEnd, 'reason' | 'message'>

@@ -1,3 +1,4 @@
+import { laterReports } from '../../contract/attempt.ts'
 import { commonProtocol, type Hello, PROTOCOL_VERSION, type Standing } from '../../contract/protocol.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
@@ -157,7 +158,7 @@ export class RunnerHandshake {
       heartbeat_ms: heartbeatMs,
       lost_after_ms: lostAfterMs,
       attempts: stock.standings,
-      reports: ['network'],
+      reports: [...laterReports],
     })
     log(`Runner "${runner.id}" of group "${hello.group}" is connected.`, { runner_id: runner.id })
     for (const assignment of stock.going) {

@@ -1,4 +1,9 @@
-import type { AttemptReport, NetworkReport, StreamName } from '../../contract/attempt.ts'
+import {
+  type AttemptReport,
+  type LaterReportType,
+  laterReports,
+  type StreamName,
+} from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
 import {
   encodeOutputFrame,
@@ -84,15 +89,11 @@ class Outgoing {
   }
 
   /** For a hub of a release that does not know such reports. It counts them all, so none is left out. */
-  #inOldWords({ kind, host, port, why, count, sent_bytes, received_bytes }: NetworkReport): AttemptReport {
-    const where = port === undefined ? host : `${host}:${port}`
-    const text =
-      kind === 'refused'
-        ? `${where} was refused${count === undefined || count === 1 ? '' : ` ${count} times`}: ${why}`
-        : `${where} was used: ${sent_bytes} bytes sent, ${received_bytes} received`
+  #inOldWords(report: LaterReport): AttemptReport {
+    const text = oldWords(report)
     return this.held.spec.action === 'agent.run'
       ? { type: 'update', update: { kind: 'notice', text } }
-      : { type: 'phase', phase: 'network', message: text }
+      : { type: 'phase', phase: report.type, message: text }
   }
 
   #hasOutput(): boolean {
@@ -101,7 +102,7 @@ class Outgoing {
   }
 
   #sendable(report: AttemptReport): AttemptReport {
-    if (report.type === 'network' && !this.#knownReports.has(report.type)) return this.#inOldWords(report)
+    if (isLater(report) && !this.#knownReports.has(report.type)) return this.#inOldWords(report)
     if (report.type !== 'ended') return report
     if (this.broken !== undefined)
       return {
@@ -116,6 +117,33 @@ class Outgoing {
     if (Buffer.byteLength(JSON.stringify(report)) < MAX_FRAME_BYTES - 1024) return report
     const message = 'The exported variables are too large to be sent to the hub.'
     return { ...report, outcome: 'failed', reason: 'exports_too_large', message, exports: undefined }
+  }
+}
+
+type LaterReport = Extract<AttemptReport, { type: LaterReportType }>
+
+const isLater = (report: AttemptReport): report is LaterReport =>
+  (laterReports as readonly string[]).includes(report.type)
+
+function oldWords(report: LaterReport): string {
+  switch (report.type) {
+    case 'network': {
+      const { kind, host, port, why, count, sent_bytes, received_bytes } = report
+      const where = port === undefined ? host : `${host}:${port}`
+      return kind === 'refused'
+        ? `${where} was refused${count === undefined || count === 1 ? '' : ` ${count} times`}: ${why}`
+        : `${where} was used: ${sent_bytes} bytes sent, ${received_bytes} received`
+    }
+    case 'artifact':
+      return `${report.artifact.name} is kept: ${report.artifact.bytes} bytes`
+    case 'pushed':
+      return `${report.branch} is pushed: ${report.sha}`
+    case 'pull_request':
+      return `pull request ${report.pull_request.url} is ${report.pull_request.state}`
+    case 'tests': {
+      const { suite, passed, failed, skipped } = report.tests
+      return `${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped`
+    }
   }
 }
 

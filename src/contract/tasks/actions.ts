@@ -1,0 +1,135 @@
+import * as z from '../mini-zod.ts'
+import { described } from '../mini-zod.ts'
+import { Filled } from '../workflow.ts'
+
+/**
+ * The arguments of the steps of a coding task that a runner carries out itself, outside of every box: they hold
+ * credentials, and parse nothing that an agent could have written but objects of Git that were checked.
+ */
+
+const sha = z
+  .string()
+  .check(z.regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a commit is named by its 40 or 64 hexadecimal digits'))
+/** Empty where a step before has none. */
+const shaOrEmpty = z.union([z.literal(''), sha])
+const retries = z._default(z.int().check(z.minimum(0), z.maximum(20)), 3)
+
+/** The variable of the step that holds the token; without one, Git asks nobody. */
+const token = {
+  username: described(z.optional(Filled), 'User name for the token; default: the one that the forge takes'),
+  token_env: described(z._default(z.string(), 'GIT_TOKEN'), 'Variable of this step that holds the token'),
+}
+
+const repository = {
+  repo: described(Filled, 'Repository: https://, ssh:// or git@host:path'),
+  ...token,
+}
+
+/**
+ * `git.check`: may the repository be used, is its base there, and may the token read and, if asked, write it? Exports `BASE_REF`,
+ * `BASE_SHA`, `BRANCH`, `BRANCH_SHA` (empty: not there yet) and `DEFAULT_BRANCH`.
+ */
+export const GitCheckArgs = z.strictObject({
+  ...repository,
+  ref: described(z.optional(z.string()), 'Where work begins; default: the default branch'),
+  branch: described(z.optional(z.string()), 'Branch that is to be pushed'),
+  on_branch: z._default(z.enum(['suffix', 'reuse']), 'suffix'),
+  /** Marks branches of an earlier try of the same task as ours. */
+  task: z.optional(Filled),
+  write: z._default(z.boolean(), false),
+})
+
+/**
+ * `git.workspace`: the run's workspace on this machine becomes a clone of the repository: a slot of the machine's pool. Exports
+ * `SLOT_PATH`, `SLOT_ID`, `START_SHA`, `BASE_REF` and `BASE_SHA`.
+ */
+export const GitWorkspaceArgs = z.strictObject({
+  ...repository,
+  ref: described(z.optional(z.string()), 'Branch, tag or commit; default: the default branch'),
+  branch: described(z.optional(z.string()), 'Made at ref and checked out; one that is there is taken up'),
+  rebase: described(z._default(z.boolean(), false), 'A branch that is there is rebased on ref'),
+  depth: described(z.optional(z.int().check(z.positive())), 'Fetch so many commits alone'),
+  submodules: z._default(z.boolean(), false),
+  lfs: z._default(z.boolean(), false),
+  slot_path: described(
+    z.optional(z.string()),
+    'A folder of this machine that is used as it is, and never cleaned',
+  ),
+  /** An earlier try's work, which is put on top. */
+  checkpoint: z.optional(z.strictObject({ start: sha, tip: sha, artifact_id: Filled, run_id: Filled })),
+})
+
+/**
+ * `git.carry`: what was made in the workspace comes out of its box as a pack that is checked. Exports `TIP_SHA` (empty: nothing
+ * was changed), `FILES`, `ADDED` and `DELETED`; keeps the artifacts pack, diff, patches and files.
+ */
+export const GitCarryArgs = z.strictObject({
+  start: sha,
+  /** The tree that passed; absent: as the workspace is. */
+  snapshot: z.optional(z.string()),
+  commits: z._default(z.enum(['keep', 'squash']), 'keep'),
+  message: Filled,
+  author: z._default(z.string(), 'Errand <errand@localhost>'),
+  committer: z._default(z.string(), 'Errand <errand@localhost>'),
+  trailers: z._default(z.record(z.string(), z.string()), {}),
+  /** Seconds since 1970: the same for each time that the step is carried out, so that commits are the same. */
+  date: z.int().check(z.minimum(0)),
+  protect: z._default(
+    z.array(z.strictObject({ paths: z.array(z.string()), decision: z.enum(['forbid', 'ask', 'flag']) })),
+    [],
+  ),
+  /** Protected paths that a person has approved of. */
+  approved: z._default(z.array(z.string()), []),
+  max_file_bytes: z._default(z.int().check(z.positive()), 50 * 1024 ** 2),
+  max_bytes: z._default(z.int().check(z.positive()), 1024 ** 3),
+})
+
+/** Arguments of `git.push`: the carried commits become the branch at the repository, once. Exports `PUSHED_SHA` and `BRANCH`. */
+export const GitPushArgs = z.strictObject({
+  ...repository,
+  branch: Filled,
+  tip: sha,
+  /** The commit of the branch when it was looked at; empty: there was no branch. */
+  expected: shaOrEmpty,
+  force: z._default(z.enum(['never', 'lease']), 'never'),
+  retry_count: retries,
+})
+
+/** `playbook.run`: the commands of a playbook, in the box, and what tests said. Exports `TESTS`, `TESTS_TEXT` and `PLAYBOOK`. */
+export const PlaybookRunArgs = z.strictObject({
+  phase: z._default(z.enum(['setup', 'test']), 'test'),
+  playbook: described(z.optional(z.record(z.string(), z.unknown())), 'Instead of one of a file'),
+  playbook_path: z.optional(z.string()),
+  test_commands: z.optional(z.array(z.string())),
+  fail_fast: z._default(z.boolean(), true),
+  skill: z.optional(z.string()),
+  metadata: z._default(z.record(z.string(), z.unknown()), {}),
+  /** The commit that is tested, on a checkout of its own; empty: the workspace as it is. */
+  fresh: z._default(shaOrEmpty, ''),
+})
+
+/**
+ * `forge.pull_request`: the open pull or merge request of the branch is as it is to be. Exports `PR_URL`, `PR_NUMBER` and
+ * `PR_STATE`.
+ */
+export const ForgePullRequestArgs = z.strictObject({
+  ...repository,
+  head: Filled,
+  base: Filled,
+  sha,
+  title: Filled,
+  body: z.string(),
+  draft: z._default(z.boolean(), true),
+  labels: z._default(z.array(z.string()), []),
+  reviewers: z._default(z.array(z.string()), []),
+  /** The state of the commit as the forge shows it. */
+  status: z.optional(
+    z.strictObject({
+      state: z.enum(['pending', 'success', 'failure', 'error']),
+      context: Filled,
+      description: z.string(),
+      url: z.optional(z.string()),
+    }),
+  ),
+  retry_count: retries,
+})

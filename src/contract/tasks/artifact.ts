@@ -1,0 +1,54 @@
+import * as z from 'zod/mini'
+import { described } from '../mini-zod.ts'
+
+/** The kinds of things that a run keeps beside its log. */
+export const ArtifactKind = z.enum([
+  'diff', // of the whole change against its base
+  'patch', // of one commit
+  'pack', // the objects of a change: a checkpoint
+  'log',
+  'transcript',
+  'test', // results of tests
+  'plan',
+  'findings', // of a reviewer
+  'files', // the list of changed files, as JSON
+  'file',
+])
+export type ArtifactKind = z.infer<typeof ArtifactKind>
+
+/** The name of an artifact: a path below the run, unique there. */
+export const ArtifactName = z.string().check(
+  z.maxLength(1000),
+  z.refine(
+    (name) =>
+      name !== '' &&
+      !/[\p{Cc}\\]/u.test(name) &&
+      name.split('/').every((part) => part !== '' && part !== '.' && part !== '..'),
+    'a name of an artifact is a path of a file without "." and ".."',
+  ),
+)
+
+/** Something that a run keeps, as its log tells of it: the bytes are durable by then. */
+export const Artifact = z.object({
+  /** Of the run: the attempt's number, a dot, and which of its artifacts, from 1. */
+  artifact_id: z.string(),
+  kind: ArtifactKind,
+  name: ArtifactName,
+  bytes: z.int().check(z.minimum(0)),
+  /** In hex. */
+  sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  /** Of the content, such as `text/x-diff`. */
+  media_type: z.string(),
+})
+export type Artifact = z.infer<typeof Artifact>
+
+/** Globs below the workspace of files that a step keeps when it has ended, however it did. */
+export const ArtifactGlobs = described(
+  z.array(z.string().check(z.minLength(1), z.maxLength(1000))).check(z.maxLength(100)),
+  'Files below its workspace to keep when it has ended, as globs',
+)
+
+/** Largest artifact, most bytes and most artifacts of a run, where a hub is not told otherwise. */
+export const MAX_ARTIFACT_BYTES = 100 * 1024 ** 2
+export const MAX_RUN_ARTIFACT_BYTES = 1024 ** 3
+export const MAX_RUN_ARTIFACTS = 1000

@@ -1,0 +1,68 @@
+import * as z from 'zod'
+
+/**
+ * The three services that a coding-task runner works with, in the words of its first system: paths, fields and answers are
+ * theirs. The hub serves each, and a runner can be pointed at others that do.
+ */
+
+/** Most of an event's data, as JSON, and most events of one task. */
+export const MAX_EVENT_BYTES = 64 * 1024
+export const MAX_TASK_EVENTS = 10_000
+
+/** Task registry: `PUT /tasks/{id}/status`. Any system's word for a state is taken. */
+export const SetTaskStatus = z.strictObject({
+  status: z.string().min(1).max(100),
+  metadata: z.record(z.string(), z.unknown()).optional(),
+})
+/** Task registry: `POST /tasks/{id}/events`. */
+export const AddTaskEvent = z.strictObject({
+  event_type: z.string().min(1).max(200),
+  data: z.unknown().optional(),
+  event_id: z.string().min(1).max(200).optional().describe('The same again changes nothing'),
+})
+/** Task registry: `POST /tasks/{id}/artifacts`. */
+export const AddTaskArtifact = z.strictObject({
+  type: z.string().min(1).max(100),
+  uri: z.string().min(1).max(4096),
+  size_bytes: z.number().min(0).optional(),
+})
+
+/** Repo pool: `POST /slots/allocate`. */
+export const AllocateSlot = z.strictObject({
+  repo_url: z.string().min(1).max(2000),
+  required_by: z.string().min(1).max(200).describe('Who holds it: the same again has the same slot'),
+  timeout_seconds: z.number().min(0).max(3600).optional().describe('How long it may wait for a free one'),
+  ref: z.string().min(1).max(1000).optional(),
+  runner: z.string().min(1).max(200).optional(),
+  lease_seconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(7 * 86_400)
+    .default(3600),
+})
+export const AllocatedSlot = z.object({
+  slot_id: z.string(),
+  slot_path: z.string(),
+  runner: z.string().optional(),
+  lease_expires_at: z.string().optional(),
+  fence: z.string().optional().describe('Names this lease: `If-Match` of its release'),
+})
+export type AllocatedSlot = z.infer<typeof AllocatedSlot>
+
+/** Repo pool: `GET /slots/{id}`. */
+export const SlotView = z.object({
+  slot_id: z.string(),
+  slot_path: z.string(),
+  runner: z.string().optional(),
+  repo_url: z.string().optional(),
+  state: z.enum(['free', 'leased', 'preparing', 'ready', 'used', 'resetting', 'damaged']),
+  held_by: z.string().optional(),
+  lease_expires_at: z.string().optional(),
+  bytes: z.number().optional(),
+  last_used_at: z.string().optional(),
+})
+export type SlotView = z.infer<typeof SlotView>
+
+/** Artifact store: the answer of `POST /artifacts`. */
+export const StoredArtifact = z.object({ uri: z.string() })

@@ -1,0 +1,85 @@
+import * as z from 'zod'
+import { Reason, RunStatus } from '../status.ts'
+import { Artifact } from './artifact.ts'
+import { TaskState } from './task.ts'
+import { PullRequestState, TestFigures } from './task-facts.ts'
+
+/** The log of a task: append-only, `seq` from 1 with no hole. The state of a task is what folding it gives. */
+const head = { seq: z.number().int().min(1), time: z.string().describe('RFC 3339, UTC, milliseconds') }
+const at = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
+  z.object({ ...head, type: z.literal(type), ...shape })
+
+/** The event of a run that an event of its task was made of: the same again changes nothing. */
+const from = z.object({ run_id: z.string(), seq: z.number().int().min(1) })
+
+/** The steps of a try at which a later one can begin. */
+export const TaskStage = z.enum([
+  'check',
+  'workspace',
+  'setup',
+  'plan',
+  'implement',
+  'carry',
+  'test',
+  'review',
+  'push',
+  'pull_request',
+])
+export type TaskStage = z.infer<typeof TaskStage>
+
+/** Work that is kept: the commits from `start` to `tip` are in the artifact, a pack. */
+export const Checkpoint = z.object({
+  start: z.string(),
+  tip: z.string(),
+  base: z.string().optional(),
+  branch: z.string().optional(),
+  artifact_id: z.string(),
+  run_id: z.string(),
+  /** The first step that is not done by it. */
+  next: TaskStage,
+})
+export type Checkpoint = z.infer<typeof Checkpoint>
+
+export const TaskEvent = z.discriminatedUnion('type', [
+  at('task.created', { title: z.string(), by: z.string().optional() }),
+  at('task.waiting', { why: z.string() }),
+  at('task.try_started', { run_id: z.string(), number: z.number().int().min(1), stage: TaskStage }),
+  at('task.try_ended', {
+    from,
+    status: RunStatus,
+    reason: z.optional(Reason),
+    message: z.string().optional(),
+    step: z.string().optional().describe('The step that failed'),
+    retry_at: z.string().optional().describe('Set where another try follows by itself'),
+  }),
+  at('task.checkpoint', { from, checkpoint: Checkpoint }),
+  at('task.artifact', { from, artifact: Artifact }),
+  at('task.tests', { from, tests: TestFigures }),
+  at('task.pushed', { from, sha: z.string(), branch: z.string(), forced: z.boolean() }),
+  at('task.pull_request', { from: from.optional(), pull_request: PullRequestState }),
+  /** Told by a client of the task registry. */
+  at('task.external_event', { event_id: z.string(), event_type: z.string(), data: z.unknown() }),
+  at('task.external_artifact', {
+    kind: z.string(),
+    uri: z.string(),
+    size_bytes: z.number().min(0).optional(),
+  }),
+  at('task.state', {
+    state: TaskState,
+    from: from.optional(),
+    reason: z.optional(Reason),
+    message: z.string().optional(),
+    by: z.string().optional(),
+    metadata: z.record(z.string(), z.unknown()).optional(),
+  }),
+])
+export type TaskEvent = z.infer<typeof TaskEvent>
+export type TaskEventType = TaskEvent['type']
+export type TaskEventOf<T extends TaskEventType> = Extract<TaskEvent, { type: T }>
+
+/** An event before it has its place in the log. */
+export type NewTaskEvent = TaskEvent extends infer E
+  ? E extends TaskEvent
+    ? Omit<E, 'seq' | 'time'>
+    : never
+  : never

@@ -1,0 +1,210 @@
+import * as z from 'zod'
+import { Permissions } from '../agent.ts'
+import { Limits } from '../amounts.ts'
+import { BoxAskShape } from '../isolation.ts'
+import { plainName } from '../plain-name.ts'
+import { VarName } from '../workflow.ts'
+
+/** A coding task as it is given: from a file, the command line, a forge's issue or an older system. */
+
+/** States of a task. The last four are final, and `retry` leaves them. */
+export const TaskState = z.enum([
+  'pending',
+  'blocked',
+  'running',
+  'waiting',
+  'in_review',
+  'done',
+  'no_change',
+  'failed',
+  'canceled',
+])
+export type TaskState = z.infer<typeof TaskState>
+
+export const finalTaskStates: readonly TaskState[] = ['done', 'no_change', 'failed', 'canceled']
+export const isFinalTask = (state: TaskState): boolean => finalTaskStates.includes(state)
+
+/** Words for states that other systems use, in small letters. */
+const otherWords: Readonly<Record<string, TaskState>> = {
+  ready: 'pending',
+  todo: 'pending',
+  in_progress: 'running',
+  review: 'in_review',
+  completed: 'done',
+  success: 'done',
+  error: 'failed',
+  cancelled: 'canceled',
+}
+
+/** The state that a word of any system means, however it is capitalized; undefined: none. */
+export function taskState(word: string): TaskState | undefined {
+  const small = word.trim().toLowerCase()
+  const own = TaskState.safeParse(small)
+  return own.success ? own.data : Object.hasOwn(otherWords, small) ? otherWords[small] : undefined
+}
+
+/** All words that `taskState` knows, in the order in which an error names them. */
+export const taskStateWords: readonly string[] = [...TaskState.options, ...Object.keys(otherWords)]
+
+const MAX_ID = 128
+const MAX_TITLE = 256
+
+/** An id that a user gave it: unique in its spec. Shown as given. */
+const OwnId = plainName(MAX_ID)
+const text = (most: number) => z.string().max(most)
+const filled = z.string().min(1).max(4096)
+
+/** A glob of paths in a repository, such as `.github/**`. */
+const Glob = z.string().min(1).max(1000)
+
+/** A change of a protected file is refused, asked about, or shown apart. */
+export const Protection = z.enum(['forbid', 'ask', 'flag'])
+export type Protection = z.infer<typeof Protection>
+
+const Protect = z.union([
+  z.array(Glob).max(200).describe('Globs of paths that may not be changed'),
+  z
+    .array(z.strictObject({ paths: z.array(Glob).min(1).max(200), decision: Protection }))
+    .max(100)
+    .describe('The first rule that fits a path decides'),
+])
+
+const Review = z.strictObject({
+  agent: filled.default('claude_code').describe('Which agent reads the change'),
+  model: filled.optional(),
+  rounds: z.number().int().min(1).max(3).default(1).describe('How often its findings go back at most'),
+  must_pass: z.boolean().default(false).describe('Findings that are left fail the task'),
+})
+
+const PullRequest = z.strictObject({
+  draft: z.boolean().default(true),
+  title: text(MAX_TITLE).optional().describe("Default: the task's"),
+  labels: z.array(z.string().min(1).max(100)).max(50).default([]),
+  reviewers: z.array(z.string().min(1).max(100)).max(50).optional().describe('Default: who asked for it'),
+  base: filled.optional().describe('Default: the branch that the task begins at'),
+})
+
+/** A model service that speaks as OpenAI's does, for the agent `builtin`. */
+export const TaskModel = z.strictObject({
+  model: filled.optional(),
+  endpoint: z.string().url().optional(),
+  timeout_seconds: z.number().positive().max(86_400).default(120),
+  max_tokens: z.number().int().positive().optional(),
+  retry_count: z.number().int().min(0).max(20).default(3),
+})
+
+/** The limits of a task over all of its tries. */
+export const TaskBudget = z.strictObject({
+  seconds: z.number().positive().optional(),
+  turns: z.number().int().positive().optional(),
+  tokens: z.number().int().positive().optional(),
+  cost_usd: z.number().positive().optional(),
+})
+
+/** A coding task. Fields of older systems keep their names; unknown keys are errors. */
+export const Task = z.strictObject({
+  task_id: OwnId.optional().describe('Unique in its spec; default: one is made'),
+  spec_name: plainName(MAX_ID).default('tasks').describe('The spec or list that it belongs to'),
+  title: z
+    .string()
+    .min(1)
+    .max(MAX_TITLE)
+    .refine((title) => title.trim() !== '', 'it is blank'),
+  description: text(1024 * 1024).default(''),
+  acceptance_criteria: z.array(text(16_384)).max(200).default([]),
+  dependencies: z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(2 * MAX_ID + 1),
+    )
+    .max(200)
+    .default([])
+    .describe('Tasks that come before: ids of its spec, spec/id, or task_…'),
+  required_skill: plainName(MAX_ID)
+    .optional()
+    .describe('Chooses the playbook, and the group that has this label'),
+  metadata: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('Shown as given; conditions of playbooks read it'),
+  issue: z.string().url().max(2000).optional().describe('The issue of a forge that it comes from'),
+
+  repo_url: z.string().min(1).max(2000).optional().describe('Repository: https://, ssh:// or git@host:path'),
+  ref: filled
+    .optional()
+    .describe("Branch, tag or commit that it begins at; default: the repository's own branch"),
+  branch_name: filled.max(250).optional().describe('Default: one that names the task'),
+  branch: z
+    .enum(['suffix', 'reuse'])
+    .default('suffix')
+    .describe('Where a branch of this name is there that is not ours: another name, or work on it'),
+  slot_path: filled.optional().describe('A folder of the runner that is used as it is, and never cleaned'),
+  slot_id: filled.optional(),
+  submodules: z.boolean().default(false),
+  lfs: z.boolean().default(false),
+
+  playbook: z.record(z.string(), z.unknown()).optional().describe('A playbook, instead of one of a file'),
+  playbook_path: filled.optional().describe('A file of the repository'),
+  test_commands: z.array(filled).max(100).optional().describe('Instead of a playbook'),
+  fail_fast: z.boolean().default(true).describe('Of test_commands'),
+  fresh: z.boolean().default(false).describe('Tests run on a fresh checkout of the commit'),
+
+  agent: filled.default('builtin'),
+  model: filled.optional(),
+  llm: TaskModel.prefault({}),
+  permissions: z.union([z.enum(['ask', 'allow', 'deny']), Permissions]).default('allow'),
+  instructions: text(64 * 1024)
+    .optional()
+    .describe('Further words for the agent'),
+  verify_attempts: z.number().int().min(1).max(100).default(3),
+  plan: z.boolean().default(false).describe("The agent's plan is approved by a person first"),
+  review: Review.optional(),
+  protect: Protect.optional(),
+  budget: TaskBudget.prefault({}),
+  limits: z.optional(Limits),
+  env: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])).optional(),
+  secrets: z
+    .array(VarName)
+    .max(100)
+    .optional()
+    .describe('Secrets for setup and tests; agents get none of them'),
+  artifacts: z.array(Glob).max(200).default([]).describe('Files to keep'),
+
+  commits: z.enum(['keep', 'squash']).default('keep'),
+  push: z.boolean().default(true),
+  force: z.enum(['never', 'lease']).default('never'),
+  pull_request: z.union([z.boolean(), PullRequest]).default(true),
+  push_on_failure: z.boolean().default(false),
+  on_base_moved: z.enum(['ignore', 'rebase', 'merge']).default('ignore'),
+  conflicts: z.enum(['fail', 'agent']).default('fail'),
+  retest: z.enum(['touched', 'always', 'never']).default('touched'),
+  follow: z.boolean().default(false),
+  wait_for_merge: z.boolean().default(false),
+  base: z
+    .enum(['stacked', 'merged'])
+    .default('stacked')
+    .describe('What it stands on where it depends on others'),
+
+  timeout_seconds: z.number().positive().max(31_536_000).default(1800).describe('Of one try'),
+  git_retry_count: z.number().int().min(0).max(20).default(3),
+  network_retry_count: z.number().int().min(0).max(20).default(3),
+  run_retries: z
+    .number()
+    .int()
+    .min(0)
+    .max(20)
+    .default(3)
+    .describe('Tries after ones that ended without a verdict'),
+  priority: z.number().int().min(-100).max(100).default(0),
+  runner: filled.optional(),
+  group: filled.optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+  ...BoxAskShape,
+})
+export type Task = z.infer<typeof Task>
+export type TaskInput = z.input<typeof Task>
+
+/** A task id that Errand gives. */
+export const TaskId = z.string().regex(/^task_[0-9a-v]{20}$/, 'a task id is task_ and 20 characters')
