@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DurableAttempts, type DurableAttemptsOptions } from './attempts/attempts.ts'
 import type { DriverKind } from './attempts/driver.ts'
+import { passedOn } from './attempts/launch.ts'
 import { Workspaces } from './attempts/workspaces.ts'
 import type { BotServices } from './bots/bot-services.ts'
+import { type PlatformDriversOptions, platformDrivers } from './platform-steps/platform-driver.ts'
 import type { ActionRegistry, Attempts } from './ports.ts'
 import { agentDrivers } from './sessions/agent-driver.ts'
 import { AgentServices, type AgentsOptions } from './sessions/agent-services.ts'
@@ -16,18 +18,21 @@ export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspace
   env?: NodeJS.ProcessEnv
   /** The agents of this machine; absent: it carries out none. */
   agents?: AgentsOptions
+  /** The steps of coding tasks that this machine carries out, by action; absent: none. */
+  platformStep?: PlatformDriversOptions['step']
   /** Services that the bots of this machine share; absent: it carries out none. */
   bots?: BotServices
 }
 
 /** The attempts of this machine, with all that may carry them out. */
 export function openAttempts(options: AttemptsOptions): Attempts {
-  const { workspaceDir, workspace, env = process.env, agents, bots } = options
+  const { workspaceDir, workspace, env = process.env, agents, bots, platformStep } = options
   const services = agents && new AgentServices(agents, env)
   const workspaces = new Workspaces(workspace === 'cwd' ? undefined : workspaceDir, services?.homes)
   const drivers = {
     agent: services && agentDrivers({ services, env, workspaces }),
     bot: bots && loadedBotDrivers(bots),
+    platform: platformStep && platformDrivers({ workspaces, env: passedOn(env), step: platformStep }),
   }
   return new DurableAttempts({ ...options, env, workspaces, drivers })
 }

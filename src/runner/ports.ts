@@ -52,6 +52,8 @@ export type Action =
   | { kind: 'inline'; run(spec: AttemptSpec, context: InlineContext): Promise<InlineResult> }
   | { kind: 'agent'; prepare(spec: AttemptSpec): AgentPlan }
   | { kind: 'bot'; prepare(spec: AttemptSpec): BotPlan }
+  /** A step of a coding task, carried out outside of every box; `prepare` answers its arguments. */
+  | { kind: 'platform'; prepare(spec: AttemptSpec): unknown }
 
 export type ActionRegistry = Readonly<Record<string, Action>>
 

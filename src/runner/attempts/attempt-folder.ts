@@ -36,7 +36,7 @@ export const AttemptFacts = z.object({
   /** The folders' storage when it was begun; absent where an older version began it. */
   storage: z.string().optional(),
   /** The kind of driver that carries it out; absent: a process. */
-  kind: z.enum(['agent', 'bot']).optional(),
+  kind: z.enum(['agent', 'bot', 'platform']).optional(),
   /** Secrets are hidden in what it puts out; until its end they stand beside this. */
   masked: z.boolean().optional(),
   /** The scope that holds its processes to their limits; absent where an older version began it. */

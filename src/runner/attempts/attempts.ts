@@ -13,7 +13,7 @@ export interface DurableAttemptsOptions extends AttemptTableOptions {
   /** This process's environment, of which commands get only the list in `process-environment.ts`. */
   env: NodeJS.ProcessEnv
   /** Drivers for more than commands and inline actions; absent: this machine carries out none of these. */
-  drivers: { agent?: DriverKind; bot?: DriverKind }
+  drivers: { agent?: DriverKind; bot?: DriverKind; platform?: DriverKind }
   /** Is told of what cannot be taken up again. */
   log?: Log
 }
@@ -23,7 +23,7 @@ export class DurableAttempts implements Attempts {
   readonly #registry: ActionRegistry
   readonly #services: AttemptTable
   readonly #log: Log | undefined
-  readonly #drivers: { process: DriverKind; agent?: DriverKind; bot?: DriverKind }
+  readonly #drivers: { process: DriverKind; agent?: DriverKind; bot?: DriverKind; platform?: DriverKind }
   #closed = false
 
   constructor(options: DurableAttemptsOptions) {
@@ -132,10 +132,13 @@ export class DurableAttempts implements Attempts {
   }
 
   /** Throws where this machine carries out none of these. */
-  #kindOf(name: 'process' | 'agent' | 'bot', { action }: AttemptSpec): DriverKind {
+  #kindOf(name: 'process' | 'agent' | 'bot' | 'platform', { action }: AttemptSpec): DriverKind {
     const kind = this.#drivers[name]
     if (kind !== undefined) return kind
-    throw new ErrandError('invalid_argument', `This machine carries out no ${name}s, as "${action}" needs.`)
+    throw new ErrandError(
+      'invalid_argument',
+      `This machine carries out no ${name === 'platform' ? 'coding tasks' : `${name}s`}, as "${action}" needs.`,
+    )
   }
 
   #action(spec: AttemptSpec): Action {

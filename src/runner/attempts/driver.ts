@@ -83,7 +83,7 @@ export interface Over {
 /** How the attempts of one kind of action are carried out on this machine, where they stand in folders. */
 export interface DriverKind {
   /** In the facts of an attempt; absent: a process. */
-  readonly kind?: 'agent' | 'bot'
+  readonly kind?: 'agent' | 'bot' | 'platform'
   /** Nothing of it runs below this process: the machine's limits are kept and measured by who runs it. */
   readonly limitsItself?: boolean
   /** Awaited before the first driver is made; absent: there is nothing to load. */

@@ -109,6 +109,12 @@ export class LocalAttempts {
       }
       case 'agent':
         return this.#refused(order, refusal('This machine carries out no agents here.'), secrets)
+      case 'platform':
+        return this.#refused(
+          order,
+          refusal('Repositories need a hub and a runner: start both with errand up, then errand run --hub.'),
+          secrets,
+        )
       case 'bot':
         return this.#refused(
           order,

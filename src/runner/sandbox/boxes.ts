@@ -119,12 +119,12 @@ export class Boxes {
   }
 
   /** Undefined: the attempt gets none. Throws `unavailable` where it asks for more than this machine can give. */
-  facts(spec: AttemptSpec, kind: 'process' | 'agent'): BoxFacts | undefined {
+  facts(spec: AttemptSpec, kind: 'process' | 'agent' | 'platform'): BoxFacts | undefined {
     const { least, bubblewrap, required } = this.#options
     const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
-    const isolation = asked ?? (kind === 'agent' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
+    const isolation = asked ?? (kind !== 'process' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
     if (isolation === 'none') {
-      if (!required || kind !== 'agent') return undefined
+      if (!required || kind === 'process') return undefined
       if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
       throw unavailable(
         'This machine runs agents in a sandbox only, and this one is to have none.',

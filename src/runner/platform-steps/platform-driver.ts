@@ -1,0 +1,160 @@
+import { writeSync } from 'node:fs'
+import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { ErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
+import { Reason } from '../../contract/status.ts'
+import { endTree } from '../../platform/child-tree.ts'
+import type { AttemptFiles } from '../attempts/attempt-files.ts'
+import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
+import { processEnvironment } from '../attempts/launch.ts'
+import { callAt } from '../attempts/timers.ts'
+import type { Ending } from '../attempts/verdict.ts'
+import type { Workspaces } from '../attempts/workspaces.ts'
+import type { Action } from '../ports.ts'
+import { BoxedCommands } from './boxed-commands.ts'
+import { type PlatformContext, type PlatformStep, type StepFact, StepFailure } from './platform-step.ts'
+
+export interface PlatformDriversOptions {
+  workspaces: Workspaces
+  /** The variables of this machine's environment that commands get. */
+  env: Readonly<Record<string, string>>
+  /** The step that carries out an action, loaded with the first of its kind; undefined: this machine has none. */
+  step(action: string): Promise<PlatformStep> | undefined
+}
+
+/** Steps of coding tasks. One ends with the process of its runner, and what it has begun is ended by the next. */
+export function platformDrivers(options: PlatformDriversOptions): DriverKind {
+  return {
+    kind: 'platform',
+    driver: (attempt, kept, action) => new PlatformDriver(attempt, kept, action, options),
+  }
+}
+
+class PlatformDriver implements Driver {
+  readonly #attempt: Driven
+  readonly #kept: AttemptFiles
+  readonly #action: () => Action
+  readonly #options: PlatformDriversOptions
+  readonly #commands: BoxedCommands
+  readonly #abort = new AbortController()
+  /** Its time to end by itself is over. */
+  readonly #givenUp = Promise.withResolvers<void>()
+
+  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: PlatformDriversOptions) {
+    const { facts, folder, mark, cage, box, output } = kept
+    this.#attempt = attempt
+    this.#kept = kept
+    this.#action = action
+    this.#options = options
+    this.#commands = new BoxedCommands({
+      ...{ folder: folder.path, mark, cage, box },
+      log: { stdoutFd: output.files.stdout.fd, stderrFd: output.files.stderr.fd },
+      workspace: () => options.workspaces.create(facts.spec.run_id),
+      environment: (own) => processEnvironment(options.env, own, facts.spec, facts.key),
+    })
+  }
+
+  begin(): void {
+    this.#attempt.running(undefined, Date.now())
+    void this.#carryOut()
+  }
+
+  /** Nobody knows how far an earlier process was. */
+  async recover(): Promise<void> {
+    await this.kill()
+    await this.#attempt.finish({
+      type: 'lost',
+      why: 'Its runner was started anew in the middle of it. Done again, the step goes on from what is done.',
+    })
+  }
+
+  stop(graceMs: number): void {
+    if (graceMs === 0) this.#givenUp.resolve()
+    void this.#commands.stop(graceMs)
+    if (this.#abort.signal.aborted) return
+    this.#abort.abort()
+    const takeBack = callAt(Date.now() + graceMs, () => this.#givenUp.resolve())
+    void this.#givenUp.promise.then(takeBack)
+  }
+
+  async sweep(): Promise<Swept> {
+    return { survives: !(await this.#commands.end()) }
+  }
+
+  usage() {
+    return this.#kept.cage.usage()
+  }
+
+  async kill(): Promise<void> {
+    const { mark, cage } = this.#kept
+    this.#givenUp.resolve()
+    await endTree({ mark, members: cage.members }, 0)
+    await this.#commands.end()
+  }
+
+  /** Never rejects. */
+  async #carryOut(): Promise<void> {
+    let exports: Record<string, string> | undefined
+    const work = async (): Promise<Ending> => {
+      const { facts, secrets } = this.#kept
+      const spec = secrets?.filledSpec ?? facts.spec
+      const action = this.#action()
+      if (action.kind !== 'platform') throw new Error(`"${spec.action}" is no platform step any more.`)
+      const args = action.prepare(spec)
+      const step = await this.#options.step(spec.action)
+      if (!step)
+        throw new ErrandError('invalid_argument', `This runner does not carry out "${spec.action}".`, {
+          hint: 'Give the task to a runner that has a folder for repositories.',
+        })
+      exports = (await step.run(this.#context(spec, args))).exports
+      return { type: 'done' }
+    }
+    const givenUp = this.#givenUp.promise.then((): Ending => ({ type: 'stopped' }))
+    const ending = await Promise.race([work().catch((error) => this.#failure(error)), givenUp])
+    // Lets go of the timer of a stop.
+    this.#givenUp.resolve()
+    await this.#attempt.finish(ending, { exports })
+  }
+
+  #context(spec: AttemptSpec, args: unknown): PlatformContext {
+    const attempt = this.#attempt
+    const { folder, output } = this.#kept
+    const { workspaces } = this.#options
+    const shown = (text: string) => attempt.masker?.maskText(text) ?? text
+    return {
+      ...{ spec, args, shown },
+      signal: this.#abort.signal,
+      env: this.#kept.env,
+      folder: folder.path,
+      get workspace() {
+        return workspaces.create(spec.run_id)
+      },
+      write: (stream: StreamName, text: string) => {
+        writeSync(output.files[stream].fd, text)
+        attempt.refresh()
+      },
+      phase: (phase, message) =>
+        void attempt.journal.add({ type: 'phase', phase, message: message && shown(message) }),
+      report: (fact: StepFact) => {
+        if (attempt.journal.add(fact)) return
+        attempt.unkept()
+        throw new ErrandError('disk_full', 'What the step did could not be kept on the runner.')
+      },
+      boxed: (command) => this.#commands.run(command),
+    }
+  }
+
+  #failure(error: unknown): Ending {
+    if (this.#abort.signal.aborted) return { type: 'stopped' }
+    const text =
+      error instanceof StepFailure && error.hint ? `${error.message} ${error.hint}` : messageOf(error)
+    const message = error instanceof ErrandError ? messageWithHint(error) : text
+    const shown = this.#attempt.masker?.maskText(message) ?? message
+    return { type: 'action_failed', reason: reasonOf(error), message: shown, ran: true }
+  }
+}
+
+function reasonOf(error: unknown): Reason {
+  if (error instanceof StepFailure) return error.reason
+  const named = error instanceof ErrandError ? Reason.safeParse(error.code) : undefined
+  return named?.success ? named.data : 'action_failed'
+}
