@@ -33,6 +33,10 @@ export const rooms: Readonly<Record<string, Room>> = {
     may: ['contract', 'platform', 'config', 'engine/ports.ts'],
   },
   blueprints: { holds: 'requests into workflows, one file each', may: ['contract', 'platform'] },
+  playbooks: {
+    holds: 'how a repository is prepared and tested: read, chosen, gone through; figures out of test results',
+    may: ['contract', 'platform', 'engine/workflow-file'],
+  },
   client: { holds: 'the typed API client', may: ['contract', 'platform'] },
   actions: {
     holds: 'what a step can do on a machine, one file each',

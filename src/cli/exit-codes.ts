@@ -28,6 +28,7 @@ export function exitCodeOfRun(status: RunStatus, reason?: Reason): number {
 const byError: Partial<Record<ErrorCode, number>> = {
   bad_request: exitCodes.usage,
   invalid_workflow: exitCodes.usage,
+  invalid_playbook: exitCodes.usage,
   invalid_argument: exitCodes.usage,
   unset_variable: exitCodes.usage,
   unavailable: exitCodes.unreachable,

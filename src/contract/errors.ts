@@ -5,6 +5,7 @@
 export const errorStatus = {
   bad_request: 400,
   invalid_workflow: 400,
+  invalid_playbook: 400,
   invalid_argument: 400,
   unset_variable: 400,
   unauthorized: 401,

@@ -11,7 +11,7 @@ export const PullRequestState = z.object({
 })
 export type PullRequestState = z.infer<typeof PullRequestState>
 
-/** Figures of one suite of tests. */
+/** Figures of one suite of tests. The flaky, which passed when tried again, are among the passed. */
 export const TestFigures = z.object({
   suite: z.string(),
   passed: z.number().int().min(0),
@@ -19,5 +19,6 @@ export const TestFigures = z.object({
   skipped: z.number().int().min(0),
   flaky: z.number().int().min(0).optional(),
   failed_names: z.array(z.string()).max(50),
+  duration_ms: z.number().min(0).optional(),
 })
 export type TestFigures = z.infer<typeof TestFigures>

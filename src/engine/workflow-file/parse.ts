@@ -115,7 +115,7 @@ function expandedSize(value: unknown, sizes = new Map<object, number>()): number
 
 /** A number that becomes a variable keeps its digits: 3.10 is not 3.1. */
 const becomesText =
-  /^(.*\.args\.workflow\.)?(env|inputs\.[^.]+\.(default|enum)|(steps|finally)\.\d+\.(env|matrix|foreach|args\.(vars|inputs)))(\.|$)/
+  /^(.*\.args\.workflow\.|playbooks?\.(\d+\.)?)?(env|inputs\.[^.]+\.(default|enum)|(steps|finally)\.\d+\.(env|matrix|foreach|args\.(vars|inputs)))(\.|$)/
 
 function pathOf(ancestors: readonly unknown[], node: unknown): string {
   const path: (string | number)[] = []
@@ -177,7 +177,7 @@ function explain(code: string, message: string, before: string): Pick<Problem, '
     case 'MULTIPLE_DOCS':
       return {
         message: 'the file holds several YAML documents',
-        hint: 'keep one workflow in a file, without a second "---"',
+        hint: 'keep one in a file, without a second "---"',
       }
     case 'DUPLICATE_KEY':
       return { message: `key "${message}" is written twice`, hint: 'keep one of them' }

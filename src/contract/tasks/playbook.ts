@@ -1,0 +1,111 @@
+import * as z from 'zod'
+import { VarName } from '../names.ts'
+import { plainName } from '../plain-name.ts'
+import { Scalar } from '../workflow.ts'
+
+const text = (most: number) =>
+  z
+    .string()
+    .min(1)
+    .max(most)
+    .regex(/^[^\0]*$/, 'it has no character NUL')
+
+/** A setup step prepares the workspace before an agent begins, a test step judges what it made. */
+export const PlaybookPhase = z.enum(['setup', 'test'])
+export type PlaybookPhase = z.infer<typeof PlaybookPhase>
+
+/** One command of a playbook. */
+export const PlaybookStep = z.strictObject({
+  name: plainName(200).describe('Shown in lists; steps may share one'),
+  command: text(65_536).describe('A line or a script for sh, run in the root of the repository'),
+  condition: z
+    .union([z.string(), z.boolean()])
+    .optional()
+    .describe('The step is left out where it does not hold'),
+  timeout_seconds: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(300)
+    .describe('Longest time of one try; passing it is a failure'),
+  retry_count: z
+    .number()
+    .int()
+    .min(0)
+    .max(20)
+    .default(0)
+    .describe('Further tries after the first one failed, after 1, 2, 4 … seconds'),
+  fail_fast: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Its failure ends the playbook; with false the next step comes, and the playbook fails at its end',
+    ),
+  phase: PlaybookPhase.default('test').describe(
+    'setup: before an agent begins; test: while it works, and on what it made',
+  ),
+  allow_failure: z.boolean().default(false).describe('Its failure is told, and nothing else'),
+  commits: z
+    .boolean()
+    .default(false)
+    .describe('What it changes is committed, as with a formatter; else nothing is that a step leaves behind'),
+  env: z.record(VarName, Scalar).optional().describe('Variables for its command'),
+  artifacts: z
+    .array(text(500))
+    .min(1)
+    .max(50)
+    .optional()
+    .describe('Globs of files to keep; test results are read from those that are JUnit XML or TAP'),
+})
+export type PlaybookStep = z.infer<typeof PlaybookStep>
+
+/** How a repository is prepared and tested. Unknown keys are errors. */
+export const Playbook = z.strictObject({
+  name: plainName(200).describe('Shown in lists'),
+  required_skill: plainName(128).optional().describe('Used for tasks that require it; absent: for any'),
+  steps: z
+    .array(PlaybookStep)
+    .min(1)
+    .max(200)
+    .describe('Run one after another: those of setup, and later those of test'),
+})
+export type Playbook = z.infer<typeof Playbook>
+/** The playbook as a person may write it: defaults left out. */
+export type PlaybookFile = z.input<typeof Playbook>
+
+/**
+ * How a step of a playbook went. `flaky` passed when tried again; `allowed` failed where that is only told; `skipped` has a
+ * condition that does not hold; `not_run` stands behind a failure that ended the playbook.
+ */
+export const PlaybookStepStatus = z.enum([
+  'passed',
+  'flaky',
+  'failed',
+  'timeout',
+  'allowed',
+  'canceled',
+  'skipped',
+  'not_run',
+])
+export type PlaybookStepStatus = z.infer<typeof PlaybookStepStatus>
+
+export const PlaybookStepSummary = z.object({
+  name: z.string(),
+  command: z.string(),
+  status: PlaybookStepStatus,
+  tries: z.number().int().min(0),
+  exit_code: z.number().int().optional().describe('Of its last try'),
+  duration_ms: z.number().min(0).describe('Of all its tries, without the waits between them'),
+  told: z.string().optional().describe('Why it did not pass, or what else is to be known of it'),
+})
+export type PlaybookStepSummary = z.infer<typeof PlaybookStepSummary>
+
+/** How the steps of one phase of a playbook went. */
+export const PlaybookSummary = z.object({
+  playbook: z.string(),
+  phase: PlaybookPhase,
+  outcome: z.enum(['success', 'failed', 'canceled']),
+  message: z.string().describe('One sentence'),
+  steps: z.array(PlaybookStepSummary),
+})
+export type PlaybookSummary = z.infer<typeof PlaybookSummary>

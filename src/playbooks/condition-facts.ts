@@ -1,0 +1,117 @@
+import { globPattern, TimeGuard } from '../platform/untrusted-input.ts'
+import type { Comparison, Condition, Operand } from './condition.ts'
+
+/** All that conditions can see. What is in none of it is null. */
+export interface ConditionFacts {
+  /** The task's own, looked up by bare names and by `metadata.NAME`. */
+  metadata?: Readonly<Record<string, unknown>>
+  /** The task's fields, looked up by `task.NAME`. */
+  task?: Readonly<Record<string, unknown>>
+  /** Variables by `env.NAME`: those of `allowedEnv`. */
+  env?: Readonly<Record<string, string | undefined>>
+  /** Paths that differ from the base, with `/`, from the root of the repository; of `changed("glob")`. */
+  changed?: readonly string[]
+}
+
+/** Variables of an environment that conditions may read; an operator can name more. */
+const readableEnv = ['CI', 'LANG', 'LC_ALL', 'NODE_ENV', 'TZ'] as const
+
+/** Returns the variables that conditions may read, of a whole environment. */
+export function allowedEnv(
+  env: Readonly<Record<string, string | undefined>>,
+  more: readonly string[] = [],
+): Record<string, string> {
+  const named = [...readableEnv, ...more].filter((name) => Object.hasOwn(env, name))
+  return Object.fromEntries(named.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])))
+}
+
+/**
+ * Whether a condition holds. A name of nothing is null, which equals null alone and is neither less nor more than anything; lists
+ * and maps equal nothing. A number or `true` equals its own text, as variables are text. Throws where a glob takes too long.
+ */
+export function conditionHolds(condition: Condition, facts: ConditionFacts): boolean {
+  switch (condition.type) {
+    case 'or':
+      return condition.terms.some((term) => conditionHolds(term, facts))
+    case 'and':
+      return condition.terms.every((term) => conditionHolds(term, facts))
+    case 'not':
+      return !conditionHolds(condition.term, facts)
+    case 'test':
+      return isTrue(operandValue(condition.operand, facts))
+    case 'compare':
+      return compare(
+        condition.operator,
+        operandValue(condition.left, facts),
+        operandValue(condition.right, facts),
+      )
+  }
+}
+
+function operandValue(operand: Operand, facts: ConditionFacts): unknown {
+  if (operand.type === 'constant') return operand.value
+  if (operand.type === 'changed') return anyFits(operand.glob, facts.changed ?? [])
+  const [first = '', ...rest] = operand.path
+  if (rest.length > 0 && first === 'env') return own(facts.env, rest.join('.'))
+  if (rest.length > 0 && first === 'task') return at(facts.task, rest)
+  if (rest.length > 0 && first === 'metadata') return at(facts.metadata, rest)
+  return at(facts.metadata, operand.path)
+}
+
+/** Throws where it takes too long: strangers choose both. */
+function anyFits(glob: string, paths: readonly string[]): boolean {
+  const pattern = globPattern(glob)
+  return new TimeGuard().run(() => paths.some((path) => pattern.test(path)))
+}
+
+const at = (value: unknown, path: readonly string[]): unknown =>
+  path.reduce<unknown>((inner, part) => own(inner, part), value)
+
+/** The value of an own key, of a map or a list; null where there is none. */
+function own(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return null
+  return (value as Record<string, unknown>)[key] ?? null
+}
+
+function isTrue(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0
+  return !(value === null || value === false || value === 0 || ['', 'false', '0'].includes(value as string))
+}
+
+function compare(operator: Comparison, left: unknown, right: unknown): boolean {
+  if (operator === '==') return isSame(left, right)
+  if (operator === '!=') return !isSame(left, right)
+  const by = order(left, right)
+  if (by === undefined) return false
+  if (operator === '<') return by < 0
+  if (operator === '<=') return by <= 0
+  return operator === '>' ? by > 0 : by >= 0
+}
+
+type Plain = string | number | boolean
+const isPlain = (value: unknown): value is Plain => ['string', 'number', 'boolean'].includes(typeof value)
+
+function isSame(left: unknown, right: unknown): boolean {
+  if (left === null || right === null) return left === right
+  if (!isPlain(left) || !isPlain(right)) return false
+  if (typeof left === typeof right) return left === right
+  if (typeof left === 'boolean' || typeof right === 'boolean') {
+    // A number is neither true nor false.
+    return typeof left !== 'number' && typeof right !== 'number' && String(left) === String(right)
+  }
+  return numberOf(left) === numberOf(right)
+}
+
+/** Numbers by size, also where they are text; other texts by their characters; undefined: they cannot be compared. */
+function order(left: unknown, right: unknown): number | undefined {
+  const [a, b] = [numberOf(left), numberOf(right)]
+  if (a !== undefined && b !== undefined) return a - b
+  if (typeof left !== 'string' || typeof right !== 'string') return undefined
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+function numberOf(value: unknown): number | undefined {
+  if (typeof value === 'number') return value
+  const isNumber = typeof value === 'string' && /^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$/.test(value)
+  return isNumber ? Number(value) : undefined
+}
