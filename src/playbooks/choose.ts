@@ -1,0 +1,250 @@
+import { ErrandError } from '../contract/errors.ts'
+import { Playbook } from '../contract/tasks/playbook.ts'
+import { type Found, findTests, type ReadFile } from './found.ts'
+import {
+  checkPlaybooks,
+  MAX_PLAYBOOK_BYTES,
+  type PlaybookSource,
+  parsePlaybooks,
+  validPlaybooks,
+} from './parse.ts'
+
+/** The fields of a task that say how it is tested. */
+export interface TestsOfTask {
+  /** A playbook as a value, as it was given. */
+  playbook?: unknown
+  playbook_path?: string
+  test_commands?: readonly string[]
+  /** Of `test_commands`; default true. */
+  fail_fast?: boolean
+  required_skill?: string
+  /** Longest time of a command of `test_commands`, or of one that is found; default 1800. */
+  timeout_seconds?: number
+}
+
+export interface PlaybookPlaces {
+  /** The repository at the commit that the agent begins with, never what the agent made of it. */
+  repository: ReadFile
+  /** The hub's folder of playbooks, for `playbook_path`. */
+  hubFolder?: ReadFile
+  /** The hub's playbooks, in their order. */
+  hub?: readonly Playbook[]
+}
+
+export interface ChosenPlaybook {
+  /** Absent: nothing says how to test. */
+  playbook?: Playbook
+  source: 'task' | 'playbook_path' | 'test_commands' | 'repository' | 'hub' | 'found' | 'none'
+  /** One sentence: which, and why. Without a playbook it begins with `Tests: none`. */
+  why: string
+  /** What else was seen and is not used, each a sentence. */
+  notes: string[]
+}
+
+const repositoryFiles: readonly PlaybookSource[] = [
+  { file: '.errand/playbook.yaml', form: 'own' },
+  { file: 'errand.yaml', form: 'part' },
+]
+
+/**
+ * Chooses the playbook of a task: its own, its `test_commands`, the repository's, the hub's, or what the repository's files
+ * show; of several the first. Throws `invalid_playbook` for one that has mistakes or is not there: a task whose tests
+ * cannot be told does not begin.
+ */
+export async function choosePlaybook(task: TestsOfTask, places: PlaybookPlaces): Promise<ChosenPlaybook> {
+  const notes: string[] = []
+  const chosen =
+    (await ofTask(task, places, notes)) ??
+    ofCommands(task) ??
+    (await ofRepository(task, places, notes)) ??
+    ofHub(task, places, notes) ??
+    ofFound(task, await findTests(places.repository), notes)
+  if (task.test_commands?.length && ['task', 'playbook_path'].includes(chosen.source))
+    notes.push('test_commands of the task are not used.')
+  return { ...chosen, notes }
+}
+
+type Choice = Omit<ChosenPlaybook, 'notes'>
+
+async function ofTask(
+  { playbook, playbook_path, required_skill }: TestsOfTask,
+  places: PlaybookPlaces,
+  notes: string[],
+): Promise<Choice | undefined> {
+  if (playbook !== undefined) {
+    if (playbook_path !== undefined) notes.push(`playbook_path (${playbook_path}) of the task is not used.`)
+    const all = validPlaybooks(checkPlaybooks(playbook, { file: 'playbook of the task' }))
+    const one = only(all, required_skill, 'playbook of the task', notes)
+    return { playbook: one, source: 'task', why: `Playbook "${one.name}", as the task has it itself.` }
+  }
+  if (playbook_path === undefined) return undefined
+  const { file, where, bytes } = await fileAt(playbook_path, places)
+  const all = validPlaybooks(parsePlaybooks(bytes, { file }))
+  const one = only(all, required_skill, file, notes)
+  return {
+    playbook: one,
+    source: 'playbook_path',
+    why: `Playbook "${one.name}" of ${file} ${where}, as playbook_path of the task says.`,
+  }
+}
+
+async function fileAt(
+  path: string,
+  { repository, hubFolder }: PlaybookPlaces,
+): Promise<{ file: string; where: string; bytes: Uint8Array }> {
+  const file = path.replace(/^(\.\/+)+/, '')
+  const parts = file.split('/')
+  const shown = JSON.stringify(path)
+  if (
+    /[\0\\]/.test(file) ||
+    parts.some((part) => ['', '.', '..'].includes(part) || part.toLowerCase() === '.git')
+  )
+    throw new ErrandError('invalid_playbook', `playbook_path ${shown} is no path within the repository.`, {
+      hint: 'Write it from the root of the repository, such as ci/playbook.yaml.',
+    })
+  const wanted = MAX_PLAYBOOK_BYTES + 1
+  const inRepository = await repository(file, wanted)
+  if (inRepository) return { file, where: 'in the repository', bytes: inRepository }
+  const inHub = await hubFolder?.(file, wanted)
+  if (inHub) return { file, where: "in the hub's folder", bytes: inHub }
+  throw new ErrandError(
+    'invalid_playbook',
+    `playbook_path ${shown} is not there: the commit that the task begins at has no such file${hubFolder ? ", and the hub's folder of playbooks neither" : ''}.`,
+    { hint: 'Commit the file to the base branch, or leave playbook_path out.' },
+  )
+}
+
+/** Of a file that the task names itself; one for another skill is used only where there is no better. */
+function only(all: readonly Playbook[], skill: string | undefined, file: string, notes: string[]): Playbook {
+  const one = fitting(all, skill)[0] ?? all[0]
+  if (one === undefined)
+    throw new ErrandError('invalid_playbook', `${file} has no playbook.`, {
+      hint: 'Write one, with name: and steps:.',
+    })
+  tellOthers(all, one, file, notes)
+  return one
+}
+
+/** Those for the skill, and then those for any. */
+function fitting(all: readonly Playbook[], skill: string | undefined): Playbook[] {
+  return [
+    ...all.filter(({ required_skill }) => required_skill !== undefined && required_skill === skill),
+    ...all.filter(({ required_skill }) => required_skill === undefined),
+  ]
+}
+
+function tellOthers(all: readonly Playbook[], used: Playbook, file: string, notes: string[]): void {
+  const others = all.filter((one) => one !== used).map(({ name }) => `"${name}"`)
+  if (others.length > 0) notes.push(`Not used of ${file}: ${others.slice(0, 20).join(', ')}.`)
+}
+
+function ofCommands(task: TestsOfTask): Choice | undefined {
+  const commands = task.test_commands ?? []
+  if (commands.length === 0) return undefined
+  const steps = commands.map((command) => ({
+    name: nameOf(command),
+    command,
+    fail_fast: task.fail_fast ?? true,
+    timeout_seconds: timeOf(task),
+  }))
+  const [playbook] = validPlaybooks(
+    checkPlaybooks({ name: 'test_commands', steps }, { file: 'test_commands of the task' }),
+  )
+  return {
+    playbook,
+    source: 'test_commands',
+    why: `${commands.length === 1 ? 'One command' : `${commands.length} commands`}, as test_commands of the task say.`,
+  }
+}
+
+const timeOf = ({ timeout_seconds = 1800 }: TestsOfTask): number => Math.min(timeout_seconds, 86_400)
+
+/** A name for people, out of the first line of a command. */
+function nameOf(command: string): string {
+  const line = (command.trim().split('\n', 1)[0] ?? '').replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu,
+    ' ',
+  )
+  const characters = [...line.trim()]
+  const short = characters.length > 80 ? `${characters.slice(0, 79).join('').trim()}…` : characters.join('')
+  return short === '' ? 'command' : short
+}
+
+const forSkill = (skill: string | undefined, { required_skill }: Playbook): string =>
+  required_skill === undefined
+    ? skill === undefined
+      ? ''
+      : `, which has none for the skill "${skill}" and this one for any`
+    : `, as the task requires the skill "${required_skill}"`
+
+async function ofRepository(
+  { required_skill: skill }: TestsOfTask,
+  { repository }: PlaybookPlaces,
+  notes: string[],
+): Promise<Choice | undefined> {
+  let chosen: Choice | undefined
+  for (const source of repositoryFiles) {
+    const bytes = await repository(source.file, MAX_PLAYBOOK_BYTES + 1)
+    if (bytes === undefined) continue
+    const all = validPlaybooks(parsePlaybooks(bytes, source))
+    if (all.length === 0) continue
+    if (chosen) {
+      notes.push(`Not used of ${source.file}: ${all.map(({ name }) => `"${name}"`).join(', ')}.`)
+      continue
+    }
+    const [one] = fitting(all, skill)
+    if (one === undefined) {
+      notes.push(`${source.file} has playbooks for other skills only: ${skillsOf(all)}.`)
+      continue
+    }
+    tellOthers(all, one, source.file, notes)
+    const why = `Playbook "${one.name}" of ${source.file} in the repository${forSkill(skill, one)}.`
+    chosen = { playbook: one, source: 'repository', why }
+  }
+  return chosen
+}
+
+const skillsOf = (all: readonly Playbook[]): string =>
+  [...new Set(all.map(({ required_skill }) => required_skill))].slice(0, 20).join(', ')
+
+function ofHub(
+  { required_skill: skill }: TestsOfTask,
+  { hub = [] }: PlaybookPlaces,
+  notes: string[],
+): Choice | undefined {
+  const [one, ...others] = fitting(hub, skill)
+  if (one === undefined) return undefined
+  if (others.length > 0)
+    notes.push(
+      `Not used of the hub's playbooks: ${others
+        .slice(0, 20)
+        .map(({ name }) => `"${name}"`)
+        .join(', ')}.`,
+    )
+  return {
+    playbook: one,
+    source: 'hub',
+    why: `Playbook "${one.name}" of the hub${forSkill(skill, one)}; the repository has none that fits.`,
+  }
+}
+
+function ofFound(task: TestsOfTask, { tests, notes: seen }: Found, notes: string[]): Choice {
+  notes.push(...seen)
+  const [first, ...others] = tests
+  if (first === undefined)
+    return {
+      source: 'none',
+      why: 'Tests: none. The task names no playbook and no test_commands, and the repository shows no way to test it.',
+    }
+  for (const { command, because } of others) notes.push(`Not used: ${command}, though ${because}.`)
+  const timeout_seconds = timeOf(task)
+  const setup = first.setup
+    ? [{ name: first.setup, command: first.setup, phase: 'setup', allow_failure: true, timeout_seconds }]
+    : []
+  const steps = [...setup, { name: first.command, command: first.command, timeout_seconds }]
+  return {
+    playbook: Playbook.parse({ name: 'found', steps }),
+    source: 'found',
+    why: `Found: ${first.command}, as ${first.because}; there is no playbook.`,
+  }
+}
