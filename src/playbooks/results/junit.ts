@@ -3,6 +3,8 @@ import { ResultFault, Tally } from './figures.ts'
 
 const MAX_DEPTH = 100
 const MAX_ATTRIBUTES = 200
+const MAX_WRITE = 16 * 1024
+const KEPT_OF_LONG = 1000
 
 /** Elements of a `testcase` that say how it went. */
 const FAILED = ['failure', 'error']
@@ -60,7 +62,8 @@ export class JunitReader {
   }
 
   write(text: string): void {
-    this.#parser.write(text)
+    // The parser looks at the length of what it holds once in each write.
+    for (let at = 0; at < text.length; at += MAX_WRITE) this.#parser.write(text.slice(at, at + MAX_WRITE))
   }
 
   end(): Tally {
@@ -75,8 +78,11 @@ export class JunitReader {
   #failed(error: Error): void {
     const [what = ''] = error.message.split('\n', 1)
     if (/^Max buffer length exceeded: (attribValue|comment)$/.test(what)) {
-      // The long message of a failure: it is bounded by the whole.
-      this.#parser.error = null as unknown as Error
+      // The long message of a failure: nothing of it is used, and a name's beginning is enough.
+      const parser = this.#parser as unknown as { error: Error | null; attribValue: string; comment: string }
+      parser.error = null
+      parser.attribValue = parser.attribValue.slice(0, KEPT_OF_LONG)
+      parser.comment = ''
       return
     }
     if (/^Max buffer length exceeded: (doctype|sgmlDecl)$/.test(what))

@@ -151,6 +151,22 @@ test('long messages, control characters and other encodings are read', async () 
   assert.equal(await told(`\ufeff<?xml version="1.0" encoding="x-none"?>${failing('é')}`), '0 1 0 0: é')
 })
 
+test('results of nearly 20 MiB in one attribute are read in little memory', () => {
+  const reader = new URL('./read-results.ts', import.meta.url)
+  const program = `
+    import { readResults } from ${JSON.stringify(reader.href)}
+    function* chunks() {
+      yield Buffer.from('<testsuite><testcase name="begins ')
+      for (let at = 0; at < 300; at++) yield Buffer.alloc(65536, 'x')
+      yield Buffer.from('"><failure/></testcase></testsuite>')
+    }
+    const { figures } = await readResults(chunks(), 'out')
+    console.log(figures.failed_names[0].slice(0, 8))`
+  const args = ['--max-old-space-size=64', '--input-type=module', '--eval', program]
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  assert.equal(stdout, 'begins x\n', stderr.slice(0, 500))
+})
+
 test('no more than 50 names are told, each in 200 characters', async () => {
   const cases = Array.from({ length: 60 }, (_, at) => `not ok ${at + 1} - ${'x'.repeat(300)}`)
   const { failed, failed_names } = await figuresOf(`1..60\n${cases.join('\n')}`)

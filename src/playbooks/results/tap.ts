@@ -72,6 +72,7 @@ export class TapReader {
   #take(line: string): void {
     const before = this.#last
     this.#last = undefined
+    if (line === '') return
     const text = line.trimStart()
     const indent = line.slice(0, line.length - text.length)
     if (before && indent !== '' && text.trimEnd() === '---') {
