@@ -37,7 +37,7 @@ export interface ChosenPlaybook {
   source: 'task' | 'playbook_path' | 'test_commands' | 'repository' | 'hub' | 'found' | 'none'
   /** One sentence: which, and why. Without a playbook it begins with `Tests: none`. */
   why: string
-  /** What else was seen and is not used, each a sentence. */
+  /** Others that were seen and are not used, each a sentence. */
   notes: string[]
 }
 

@@ -11,13 +11,13 @@ export interface FoundTests {
   command: string
   /** Puts what the command needs in its place; what it does not do the tests will say. */
   setup?: string
-  /** What was seen, such as `package.json has a script "test"`. */
+  /** The sign of it, such as `package.json has a script "test"`. */
   because: string
 }
 
 export interface Found {
   tests: FoundTests[]
-  /** What was looked at and left aside, each a sentence. */
+  /** Things that were looked at and left aside, each a sentence. */
   notes: string[]
 }
 

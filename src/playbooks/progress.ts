@@ -15,7 +15,7 @@ export type TryEnd = { duration_ms: number } & (
   | { ended: 'exit'; exit_code: number }
   | { ended: 'signal'; signal: string }
   | { ended: 'timeout' }
-  /** It could not be started; the sentence says why. */
+  /** The command could not be started; the sentence says why. */
   | { ended: 'not_started'; told: string }
   /** Someone ended it from outside; nothing follows. */
   | { ended: 'canceled' }
@@ -68,7 +68,7 @@ export function record(progress: Progress, index: number, end: TryEnd): Progress
   return { ...progress, steps }
 }
 
-/** What is to be done next: the same for the same progress, however often it is asked. */
+/** Returns what is to be done next: the same for the same progress, however often it is asked. */
 export function next(progress: Progress): Next {
   for (const [index, { step, holds, tries }] of progress.steps.entries()) {
     if (!holds) continue
