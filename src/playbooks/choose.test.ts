@@ -278,6 +278,19 @@ test('where nothing tests, that is said in words with what was left aside', asyn
     assert.deepEqual((await choose({}, { 'package.json': content! })).notes, [note])
 })
 
+test('files of a hostile repository take no time to speak of', async () => {
+  const mebibyte = 1024 * 1024
+  const files = {
+    'package.json': JSON.stringify({ scripts: { test: `${' '.repeat(900_000)}echo` } }),
+    Makefile: 'a '.repeat(mebibyte / 2 - 1),
+    'pyproject.toml': '\n'.repeat(mebibyte),
+    'tox.ini': ' '.repeat(mebibyte),
+    'setup.cfg': '["'.repeat(mebibyte / 2),
+  }
+  assert.equal((await choose({}, files)).playbook?.steps.at(-1)?.command, 'npm test')
+  assert.equal((await choose({}, { ...files, 'package.json': '{' })).source, 'none')
+})
+
 test('a playbook is read from the commit that an agent began with, whatever it wrote since', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-choose-'))
   try {

@@ -187,7 +187,7 @@ function targetsOf(line: string): string[] {
 
 const pythonFiles: readonly { path: string; says?: RegExp }[] = [
   { path: 'pytest.ini' },
-  { path: 'pyproject.toml', says: /^\s*\[tool\.pytest[.\]]|["']pytest\b|^\s*pytest\s*=/m },
+  { path: 'pyproject.toml', says: /^[ \t]*\[tool\.pytest[.\]]|["']pytest\b|^[ \t]*pytest[ \t]*=/m },
   { path: 'tox.ini', says: /^\[pytest\]/m },
   { path: 'setup.cfg', says: /^\[tool:pytest\]/m },
   { path: 'conftest.py' },

@@ -69,7 +69,9 @@ async function* texts(chunks: Chunks): AsyncGenerator<string> {
 function encodingOf(head: Buffer): string {
   if (head[0] === 0xff && head[1] === 0xfe) return 'utf-16le'
   if (head[0] === 0xfe && head[1] === 0xff) return 'utf-16be'
-  const declared = /^<\?xml\s[^>]*?encoding=["']([\w.:-]{1,40})["']/.exec(head.toString('latin1'))?.[1]
+  const declared = /^<\?xml\s[^>]*?encoding=["']([\w.:-]{1,40})["']/.exec(
+    head.toString('latin1', 0, HEAD_BYTES),
+  )?.[1]
   // What reads as a declaration byte by byte is not in UTF-16.
   if (declared === undefined || /^(utf|ucs)-?(16|2)/i.test(declared)) return 'utf-8'
   try {
