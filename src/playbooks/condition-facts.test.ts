@@ -96,9 +96,3 @@ test('conditions read few variables of an environment, and those that an operato
   assert.deepEqual(allowedEnv(env), { CI: '1' })
   assert.deepEqual(allowedEnv(env, ['REGION', 'NOT_THERE']), { CI: '1', REGION: 'eu' })
 })
-
-test('a glob and paths of strangers that would take hours are given up', () => {
-  const glob = `${'*a'.repeat(200)}b`
-  const changed = Array.from({ length: 20_000 }, () => 'a'.repeat(4000))
-  assert.throws(() => holds(`changed("${glob}")`, { changed }), /takes too long/)
-})

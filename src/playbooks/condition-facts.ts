@@ -1,4 +1,4 @@
-import { globPattern, TimeGuard } from '../platform/untrusted-input.ts'
+import { globPattern } from '../platform/untrusted-input.ts'
 import type { Comparison, Condition, Operand } from './condition.ts'
 
 /** All that conditions can see. What is in none of it is null. */
@@ -27,7 +27,8 @@ export function allowedEnv(
 
 /**
  * Whether a condition holds. A name of nothing is null, which equals null alone and is neither less nor more than anything; lists
- * and maps equal nothing. A number or `true` equals its own text, as variables are text. Throws where a glob takes too long.
+ * and maps equal nothing. A number or `true` equals its own text, as variables are text. Globs and paths are strangers': to be called
+ * within a `TimeGuard`.
  */
 export function conditionHolds(condition: Condition, facts: ConditionFacts): boolean {
   switch (condition.type) {
@@ -50,18 +51,15 @@ export function conditionHolds(condition: Condition, facts: ConditionFacts): boo
 
 function operandValue(operand: Operand, facts: ConditionFacts): unknown {
   if (operand.type === 'constant') return operand.value
-  if (operand.type === 'changed') return anyFits(operand.glob, facts.changed ?? [])
+  if (operand.type === 'changed') {
+    const pattern = globPattern(operand.glob)
+    return (facts.changed ?? []).some((path) => pattern.test(path))
+  }
   const [first = '', ...rest] = operand.path
   if (rest.length > 0 && first === 'env') return own(facts.env, rest.join('.'))
   if (rest.length > 0 && first === 'task') return at(facts.task, rest)
   if (rest.length > 0 && first === 'metadata') return at(facts.metadata, rest)
   return at(facts.metadata, operand.path)
-}
-
-/** Throws where it takes too long: strangers choose both. */
-function anyFits(glob: string, paths: readonly string[]): boolean {
-  const pattern = globPattern(glob)
-  return new TimeGuard().run(() => paths.some((path) => pattern.test(path)))
 }
 
 const at = (value: unknown, path: readonly string[]): unknown =>

@@ -7,6 +7,7 @@ import type {
   PlaybookStepSummary,
   PlaybookSummary,
 } from '../contract/tasks/playbook.ts'
+import { TimeGuard } from '../platform/untrusted-input.ts'
 import { parseCondition } from './condition.ts'
 import { type ConditionFacts, conditionHolds } from './condition-facts.ts'
 
@@ -38,28 +39,38 @@ const MAX_WAIT_MS = 300_000
 
 /** The steps of one phase, before any has run. Conditions are judged here, once. */
 export function begin(playbook: Playbook, phase: PlaybookPhase, facts: ConditionFacts): Progress {
+  const steps = playbook.steps.filter((step) => step.phase === phase)
+  const judged = judge(steps, facts)
   return {
     playbook: playbook.name,
     phase,
-    steps: playbook.steps
-      .filter((step) => step.phase === phase)
-      .map((step) => ({ step, ...judged(step.condition, facts), tries: [] })),
+    steps: steps.map((step, index) => ({ step, ...judged[index]!, tries: [] })),
   }
 }
 
-function judged(
-  condition: PlaybookStep['condition'],
-  facts: ConditionFacts,
-): { holds: boolean; told?: string } {
+type Judged = Pick<Progress['steps'][number], 'holds' | 'told'>
+
+/** All conditions together have the time of one guard. */
+function judge(steps: readonly PlaybookStep[], facts: ConditionFacts): Judged[] {
+  const judged: Judged[] = []
+  try {
+    new TimeGuard().run(() => {
+      for (const { condition } of steps) judged.push(judgeOne(condition, facts))
+    })
+  } catch (error) {
+    // They were parsed before; a glob may still take too long. A test that is left out must not look like one that passed.
+    const told = `its condition cannot be judged, so it runs: ${messageOf(error)}`
+    for (const { condition } of steps.slice(judged.length))
+      judged.push(typeof condition === 'string' ? { holds: true, told } : judgeOne(condition, facts))
+  }
+  return judged
+}
+
+function judgeOne(condition: PlaybookStep['condition'], facts: ConditionFacts): Judged {
   if (condition === undefined || condition === true) return { holds: true }
   if (condition === false) return { holds: false, told: 'its condition is false' }
-  try {
-    const holds = conditionHolds(parseCondition(condition), facts)
-    return holds ? { holds } : { holds, told: `its condition does not hold: ${condition}` }
-  } catch (error) {
-    // It was parsed before; a glob may still take too long. A test that is left out must not pass for one that passed.
-    return { holds: true, told: `its condition cannot be judged, so it runs: ${messageOf(error)}` }
-  }
+  const holds = conditionHolds(parseCondition(condition), facts)
+  return holds ? { holds } : { holds, told: `its condition does not hold: ${condition}` }
 }
 
 /** The progress with the end of the try that `next` asked for. */
