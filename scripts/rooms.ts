@@ -37,6 +37,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'how a repository is prepared and tested: read, chosen, gone through; figures out of test results',
     may: ['contract', 'platform', 'engine/workflow-file'],
   },
+  forge: { holds: 'GitHub, Gitea and GitLab behind one interface', may: ['contract', 'platform'] },
   client: { holds: 'the typed API client', may: ['contract', 'platform'] },
   actions: {
     holds: 'what a step can do on a machine, one file each',
@@ -48,7 +49,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   runner: {
     holds: 'carries out attempts so that nothing is lost',
-    may: ['contract', 'platform', 'config', 'actions', 'agents', 'engine/ports.ts'],
+    may: ['contract', 'platform', 'config', 'actions', 'agents', 'forge', 'engine/ports.ts'],
   },
   compat: {
     holds: "what speaks older systems' shapes: host agents over HTTP, /jobs, the agent API",
@@ -56,7 +57,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   hub: {
     holds: 'the control plane: start-hub, API, auth, fleet, bots, agents, ops',
-    may: ['contract', 'platform', 'config', 'engine', 'blueprints', 'stores', 'compat'],
+    may: ['contract', 'platform', 'config', 'engine', 'blueprints', 'stores', 'compat', 'forge'],
   },
   cli: {
     holds: 'the command line, one file a command; the only room that joins hub and runner',

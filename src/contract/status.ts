@@ -56,6 +56,16 @@ export const Reason = z.enum([
   'source_refused', // an archive, repository or requirement is not acceptable; the message names the entry
   'build_failed', // an image could not be built; the message has the last lines
   'pull_failed', // an image is not there, or may not be had
+  'repo_not_found', // no such repository, or the credential given may not see it
+  'repo_auth', // the repository or its forge asks for a credential, or does not take the one given
+  'repo_archived', // the repository takes no change any more
+  'push_denied', // the credential may read the repository, and not push to it
+  'protected_branch', // the branch takes no push, by a rule of its forge
+  'pull_request', // the forge took no pull request; the message has its words
+  'forge_denied', // the credential may not do what was asked of the forge; the message says what
+  'forge_busy', // the forge asks for a longer wait than is allowed, by its limit of requests
+  'forge_away', // the forge did not answer, after all tries
+  'service_answer', // a service answered what is none of its answers; the message names the field
   'engine_restarted', // of a bot that goes on: its container engine, or its machine, was started anew
   'unhealthy', // of a bot that goes on: its health check failed too often
   'task_invalid', // the task cannot be carried out as it is written

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isErrandError } from '../contract/errors.ts'
+import { issueAddress, repositoryAddress } from './address.ts'
+
+const read: Record<string, [host: string, path: string]> = {
+  'https://github.com/acme/app': ['github.com', 'acme/app'],
+  'https://github.com/acme/app.git/': ['github.com', 'acme/app'],
+  'https://GitHub.com:443/acme/app.js': ['github.com', 'acme/app.js'],
+  'https://user:pass@git.example.org:8443/acme/app.git': ['git.example.org:8443', 'acme/app'],
+  'git@gitlab.com:group/sub/deep/app.git': ['gitlab.com', 'group/sub/deep/app'],
+  'gitlab.com:group/app': ['gitlab.com', 'group/app'],
+  'ssh://git@git.example.org:2222/acme/app.git': ['git.example.org', 'acme/app'],
+}
+for (const [given, [host, path]] of Object.entries(read))
+  test(`${given} is ${path} at ${host}`, () => {
+    const address = repositoryAddress(given)
+    assert.deepEqual([address.host, address.path], [host, path])
+  })
+
+for (const given of [
+  '',
+  'acme/app',
+  'https://github.com/acme',
+  'file:///etc/passwd',
+  'https://github.com/acme/..%2f..',
+  'https://github.com/acme/a%00b',
+  'https://github.com/acme/%zz',
+  'ext::sh -c id',
+  'git@host:-oProxyCommand=x',
+])
+  test(`"${given}" is no address of a repository`, () => {
+    assert.throws(() => repositoryAddress(given), { code: 'invalid_argument' })
+  })
+
+test('an error does not repeat a credential of the address', () => {
+  assert.throws(
+    () => repositoryAddress('https://me:s3cret@github.com/acme'),
+    (error) => isErrandError(error) && !error.message.includes('s3cret'),
+  )
+})
+
+test('addresses of issues are told from others', () => {
+  assert.deepEqual(issueAddress('https://github.com/acme/app/issues/12'), {
+    host: 'github.com',
+    path: 'acme/app',
+    protocol: 'https',
+    number: 12,
+    kind: undefined,
+  })
+  const nested = issueAddress('https://gitlab.example.org/g/h/app/-/issues/7#note_1')
+  assert.deepEqual([nested?.path, nested?.number, nested?.kind], ['g/h/app', 7, 'gitlab'])
+  assert.equal(issueAddress('https://gitlab.example.org/g/app/-/work_items/9')?.number, 9)
+  for (const none of [
+    'https://github.com/acme/app',
+    'https://github.com/acme/app/pull/12',
+    'task.yaml',
+    '#12',
+  ])
+    assert.equal(issueAddress(none), undefined, none)
+})

@@ -1,0 +1,80 @@
+import { ErrandError } from '../contract/errors.ts'
+import type { ForgeKind } from './forge.ts'
+
+/** A repository as an address names it. */
+export interface RepositoryAddress {
+  /** Lower case, with a port that is not the protocol's usual one. */
+  host: string
+  /** `owner/name`, of GitLab with all groups; without `.git`. */
+  path: string
+  /** Of the forge's pages and API; `https` for an SSH address. */
+  protocol: 'https' | 'http'
+}
+
+export interface IssueAddress extends RepositoryAddress {
+  number: number
+  /** The forge, where the address alone says it: `/-/` is GitLab's. */
+  kind: ForgeKind | undefined
+}
+
+/** Names as forges take them; "." and ".." are none. */
+const NAME = /^(?!\.{1,2}$)[\w.-]{1,255}$/
+
+/**
+ * Reads `https://host/owner/name(.git)`, `ssh://git@host/owner/name.git` and `git@host:owner/name.git`. Credentials in it are left
+ * aside. Throws `invalid_argument`.
+ */
+export function repositoryAddress(given: string): RepositoryAddress {
+  const text = given.trim()
+  const scp = /^(?:[\w.-]+@)?([\w.-]+):(?!\/\/)\/?(.+)$/.exec(text)
+  if (scp !== null && !text.includes('://'))
+    return { host: scp[1]!.toLowerCase(), path: pathOf(scp[2]!.split('/'), given), protocol: 'https' }
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^(https?|ssh|git\+ssh):$/.test(url.protocol) || url.hostname === '')
+    throw noAddress(given)
+  const isSsh = url.protocol.includes('ssh')
+  return {
+    // The port of an SSH server is not that of the pages.
+    host: (isSsh ? url.hostname : url.host).toLowerCase(),
+    path: pathOf(decoded(url.pathname, given).split('/').filter(Boolean), given),
+    protocol: url.protocol === 'http:' ? 'http' : 'https',
+  }
+}
+
+/** Reads an issue's address; undefined where it is none. `https://host/o/r/issues/12`, GitLab's `https://host/g/h/r/-/issues/12`. */
+export function issueAddress(given: string): IssueAddress | undefined {
+  const url = URL.canParse(given.trim()) ? new URL(given.trim()) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol)) return undefined
+  const found = /^\/(.+?)(\/-)?\/(?:issues|work_items)\/(\d{1,15})\/?$/.exec(url.pathname)
+  if (found === null) return undefined
+  const [, path = '', dash, number] = found
+  return {
+    ...repositoryAddress(`${url.protocol}//${url.host}/${path}`),
+    number: Number(number),
+    kind: dash === undefined ? undefined : 'gitlab',
+  }
+}
+
+function pathOf(given: readonly string[], whole: string): string {
+  const names = given.filter(Boolean)
+  const last = names.length - 1
+  if (last >= 0) names[last] = names[last]!.replace(/\.git$/, '')
+  if (names.length < 2 || names.length > 21 || !names.every((name) => NAME.test(name))) throw noAddress(whole)
+  return names.join('/')
+}
+
+function decoded(path: string, whole: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    throw noAddress(whole)
+  }
+}
+
+const noAddress = (given: string) =>
+  new ErrandError('invalid_argument', `"${withoutLogin(given)}" is no address of a repository.`, {
+    hint: 'Write it as https://HOST/OWNER/NAME or git@HOST:OWNER/NAME.git',
+  })
+
+/** An address without what stands before its host, which may be a credential. */
+export const withoutLogin = (address: string): string => address.replace(/^(\w[\w+.-]*:\/\/)[^/?#]*@/, '$1')

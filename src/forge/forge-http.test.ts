@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import * as z from 'zod'
+import { type Fault, startForge } from '../../test/support/forge/forge-stand-in.ts'
+import { errorStatus } from '../contract/errors.ts'
+import { Reason } from '../contract/status.ts'
+import { repositoryAddress } from './address.ts'
+import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
+import { openForge, recogniseForge } from './open-forge.ts'
+import { givenToken } from './token-source.ts'
+
+const path = 'acme/app'
+
+test('each code of a forge is a reason of a step, too', () => {
+  const codes = [
+    ...['repo_not_found', 'repo_auth', 'repo_archived', 'push_denied', 'protected_branch'],
+    ...['pull_request', 'forge_denied', 'forge_busy', 'forge_away', 'service_answer'],
+  ]
+  for (const code of codes) assert.ok(code in errorStatus && Reason.safeParse(code).success, code)
+})
+
+async function github(t: TestContext, options: Partial<ForgeHttpOptions> = {}) {
+  const standIn = await startForge({ flavour: 'github' })
+  t.after(async () => await standIn.stop())
+  standIn.makeRepository(path, { files: { a: '1' }, rights: { errand: 'write' } })
+  const token = standIn.makeToken('errand')
+  const waits: number[] = []
+  const found = await recogniseForge(repositoryAddress(`${standIn.url}/${path}`))
+  const forge = openForge(found, path, {
+    tokens: givenToken(token),
+    wait: async (ms) => waits.push(ms),
+    ...options,
+  })
+  standIn.seen.length = 0
+  return { standIn, forge, waits, token }
+}
+
+/** A server whose answers a test writes itself. */
+async function serve(t: TestContext, listener: RequestListener): Promise<string> {
+  const server = createServer(listener)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+const soon = () => String(Math.ceil(Date.now() / 1000) + 30)
+const asked: [name: string, how: Extract<Fault['how'], object>, least: number, most: number][] = [
+  ['Retry-After', { status: 429, headers: { 'retry-after': '17' } }, 17_000, 17_000],
+  ['Retry-After with 403', { status: 403, headers: { 'retry-after': '5' } }, 5_000, 5_000],
+  ['Retry-After with 503', { status: 503, headers: { 'retry-after': '5' } }, 5_000, 5_000],
+  [
+    'a used up limit that says when it begins anew',
+    { status: 403, headers: { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': soon() } },
+    1_000,
+    32_000,
+  ],
+  ["GitLab's limit", { status: 429, headers: { 'ratelimit-reset': soon() } }, 1_000, 32_000],
+  [
+    'a second limit that says nothing',
+    { status: 403, body: { message: 'You have exceeded a secondary rate limit.' } },
+    60_000,
+    60_000,
+  ],
+]
+for (const [name, how, least, most] of asked)
+  test(`${name} is waited for, and then asked again`, async (t) => {
+    const { standIn, forge, waits } = await github(t)
+    standIn.fault({ match: /./, how, times: 2 })
+    assert.equal((await forge.repository()).defaultBranch, 'main')
+    assert.equal(waits.length, 2)
+    for (const ms of waits) assert.ok(ms >= least && ms <= most, String(ms))
+  })
+
+test('a longer wait than allowed is an error that says how long', async (t) => {
+  const { standIn, forge, waits } = await github(t, { mostWaitMs: 60_000 })
+  standIn.fault({ match: /./, how: { status: 429, headers: { 'retry-after': '61' } } })
+  await assert.rejects(forge.repository(), { code: 'forge_busy', message: /61 seconds/ })
+  assert.deepEqual(waits, [])
+})
+
+test('a signal ends a wait and a request', async (t) => {
+  const { standIn, forge } = await github(t, { wait: undefined })
+  for (const how of [{ status: 429, headers: { 'retry-after': '3000' } }, 'hang'] as const) {
+    standIn.fault({ match: /./, how })
+    const ending = new AbortController()
+    const before = standIn.seen.length
+    const asking = forge.repository({ signal: ending.signal })
+    while (standIn.seen.length === before) await new Promise((resolve) => setImmediate(resolve))
+    ending.abort(new Error('canceled'))
+    await assert.rejects(asking, (error: Error) => /cancel|abort/i.test(error.message))
+  }
+})
+
+test('a forge that is away is asked so many times more, ever later, and then it is an error', async (t) => {
+  const { standIn, forge, waits } = await github(t, { retryCount: 2 })
+  standIn.fault({ match: /./, how: { status: 500, body: { message: 'boom' } } })
+  standIn.fault({ match: /./, how: 'reset' })
+  await forge.repository()
+  assert.ok(waits[0]! <= 1000 && waits[1]! >= 1200 && waits[1]! <= 2000, String(waits))
+  standIn.fault({ match: /./, how: { status: 502 }, times: 3 })
+  await assert.rejects(forge.repository(), { code: 'forge_away', message: /502/ })
+  assert.equal(standIn.seen.length, 3 + 3)
+  await standIn.stop()
+  await assert.rejects(forge.repository(), { code: 'forge_away', message: /ECONNREFUSED/ })
+})
+
+test('an answer that does not come has a time limit', async (t) => {
+  const { standIn, forge } = await github(t, { timeoutMs: 100, retryCount: 0 })
+  standIn.fault({ match: /./, how: 'hang' })
+  await assert.rejects(forge.repository(), { code: 'forge_away', message: /time is over/ })
+})
+
+test('what is none of its answers is told with address and field, and no answer is read without end', async (t) => {
+  const { standIn, forge, token } = await github(t)
+  standIn.fault({ match: /./, how: 'garbage' })
+  await assert.rejects(forge.repository(), { code: 'service_answer', message: /repos\/acme\/app is no JSON/ })
+  standIn.fault({ match: /./, how: { status: 200, body: { full_name: 'x', default_branch: 3 } } })
+  await assert.rejects(
+    forge.repository(),
+    (error: Error) => /wrong "default_branch"/.test(error.message) && !error.message.includes(token),
+  )
+  standIn.fault({ match: /./, how: 'flood' })
+  await assert.rejects(forge.repository(), { code: 'service_answer', message: /longer than 1 MiB/ })
+})
+
+test('the token goes into its header alone, and along with no redirect or page elsewhere', async (t) => {
+  const stolen: (string | undefined)[] = []
+  const thief = await serve(t, ({ headers }, response) => {
+    stolen.push(headers.authorization)
+    response.writeHead(200, { 'content-type': 'application/json' }).end('[]')
+  })
+  const { standIn, forge, token } = await github(t)
+  standIn.fault({ match: /./, how: { status: 301, headers: { location: `${thief}/moved?${token}` } } })
+  await assert.rejects(
+    forge.repository(),
+    (error: Error & { code: string }) =>
+      error.code === 'repo_not_found' && error.message.includes(thief) && !error.message.includes(token),
+  )
+  standIn.fault({ match: /./, how: { status: 200, headers: { link: `<${thief}/2>; rel="next"` }, body: [] } })
+  await assert.rejects(forge.comments({ kind: 'issue', number: 1 }), { code: 'service_answer' })
+  standIn.fault({ match: /logs/, how: { status: 302, headers: { location: `${thief}/log` } } })
+  await assert.rejects(forge.checkLog('1', 5), { code: 'service_answer', message: /not encrypted/ })
+  assert.deepEqual(stolen, [])
+  for (const { path: asked, headers } of standIn.seen) {
+    assert.equal(headers.authorization, `Bearer ${token}`)
+    assert.ok(!asked.includes(token))
+  }
+})
+
+test('a list that goes on for ever is read to a limit', async (t) => {
+  let pages = 0
+  const url = await serve(t, (request, response) => {
+    pages++
+    const link = `<http://${request.headers.host}/list?page=${pages}>; rel="next"`
+    response.writeHead(200, { link }).end('[1]')
+  })
+  const http = new ForgeHttp({
+    name: 'It',
+    apiUrl: url,
+    tokens: givenToken(undefined),
+    authorization: String,
+  })
+  assert.equal((await http.pages(z.array(z.number()), '/list')).length, 10)
+})
+
+test('a host that is no known forge is told, and one that is configured is not asked', async (t) => {
+  let count = 0
+  const url = await serve(t, (_, response) => {
+    count++
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<html>hello</html>')
+  })
+  const address = repositoryAddress(`${url}/acme/app`)
+  await assert.rejects(recogniseForge(address), { code: 'service_answer' })
+  count = 0
+  const hosts = [{ host: address.host, kind: 'gitea', apiUrl: `${url}/git/api/v1/` }] as const
+  assert.deepEqual(await recogniseForge(address, { hosts }), {
+    kind: 'gitea',
+    host: address.host,
+    apiUrl: `${url}/git/api/v1`,
+    by: 'configuration',
+  })
+  const named = await recogniseForge(repositoryAddress('git@github.com:acme/app.git'))
+  assert.deepEqual([named.kind, named.apiUrl, named.by], ['github', 'https://api.github.com', 'name'])
+  assert.equal(count, 0)
+  await assert.rejects(recogniseForge(repositoryAddress('http://127.0.0.1:1/acme/app')), {
+    code: 'forge_away',
+  })
+})

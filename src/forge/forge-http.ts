@@ -1,0 +1,456 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type * as z from 'zod'
+import { ErrandError, type ErrorCode, messageOf } from '../contract/errors.ts'
+import { Backoff } from '../platform/time.ts'
+import type { TokenSource } from './token-source.ts'
+
+/** Most bytes of an answer, and most pages that are asked for. */
+const MOST_BYTES = 1024 * 1024
+const MOST_PAGES = 10
+const MOST_LOG_BYTES = 64 * 1024 * 1024
+/** GitHub's own advice for its second limit, where it does not say how long. */
+const SECONDARY_WAIT_MS = 60_000
+
+export interface ForgeHttpOptions {
+  /** Its name in messages, such as "GitHub at github.com". */
+  name: string
+  /** With no slash at its end. */
+  apiUrl: string
+  tokens: TokenSource
+  /** The header that carries the token. */
+  authorization(token: string): string
+  /** Tries after the first, where the forge is away. Default 3. */
+  retryCount?: number
+  /** Of one request. Default 30,000. */
+  timeoutMs?: number
+  /** The longest wait that the forge may ask for; beyond it `forge_busy` is thrown. Default one hour. */
+  mostWaitMs?: number
+  /** Called with each wait that the forge asks for, in milliseconds. */
+  onWait?(waitMs: number): void
+  wait?(ms: number, signal: AbortSignal | undefined): Promise<unknown>
+  fetch?: typeof globalThis.fetch
+}
+
+export interface Sent {
+  query?: Record<string, string | number | undefined>
+  body?: unknown
+  headers?: Record<string, string>
+  signal?: AbortSignal
+  /** The thing that a 404 says is not there, such as "issue 12"; default the repository. */
+  missing?: string
+  /** The code of a 403; default `forge_denied`. */
+  denied?: ErrorCode
+  /** Whether it may be sent again although it may have arrived; default all but POST. */
+  isRepeatable?: boolean
+}
+
+export interface Answer<T> {
+  status: number
+  headers: Headers
+  data: T
+}
+
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/** A request that changes something and may have arrived: who sent it looks before it is sent again. */
+export class PerhapsArrived extends Error {
+  readonly problem: ErrandError
+
+  constructor(problem: ErrandError) {
+    super(problem.message, { cause: problem })
+    this.name = 'PerhapsArrived'
+    this.problem = problem
+  }
+}
+
+/** A status that is no success, and that waiting does not change. `words` are the forge's own, without the token. */
+export class Refused extends ErrandError {
+  readonly httpStatus: number
+  readonly words: string
+
+  constructor(code: ErrorCode, message: string, hint: string, httpStatus: number, words: string) {
+    super(code, message, { hint })
+    this.httpStatus = httpStatus
+    this.words = words
+  }
+}
+
+/**
+ * One door to a forge's API: the token in its header alone, limits of size and time, waits as the forge asks for them, repeats
+ * where it is away. Redirects are not followed with the token, and pages only to the same API.
+ */
+export class ForgeHttp {
+  readonly #options: ForgeHttpOptions
+  readonly #wait: NonNullable<ForgeHttpOptions['wait']>
+  readonly #fetch: typeof globalThis.fetch
+  /** Tokens that were sent, to be taken out of what is told. */
+  readonly #tokens = new Set<string>()
+
+  constructor(options: ForgeHttpOptions) {
+    this.#options = options
+    this.#fetch = options.fetch ?? globalThis.fetch
+    this.#wait = options.wait ?? ((ms, signal) => sleep(ms, undefined, { signal }))
+  }
+
+  get tokens(): TokenSource {
+    return this.#options.tokens
+  }
+
+  /** GitHub's other API, beside this one. */
+  get graphqlUrl(): string {
+    return `${this.#options.apiUrl.replace(/\/v3$/, '')}/graphql`
+  }
+
+  /** Throws `Refused` for a 4xx; `PerhapsArrived` where it broke off and may not be repeated. */
+  async json<T>(schema: z.ZodType<T>, method: Method, path: string, sent: Sent = {}): Promise<Answer<T>> {
+    const url = this.#url(path, sent.query)
+    return await this.#patiently(method, url, sent, async (response) => {
+      if (response.status === 304) return { status: 304, headers: response.headers, data: undefined as T }
+      const text = await bounded(response, MOST_BYTES, () => this.#garbage(url, 'is longer than 1 MiB'))
+      return { status: response.status, headers: response.headers, data: this.#parsed(schema, text, url) }
+    })
+  }
+
+  /** All pages of a list, 1,000 entries or so at most. */
+  async pages<T>(
+    schema: z.ZodType<T[]>,
+    path: string,
+    sent: Sent = {},
+    isLast?: (page: T[]) => boolean,
+  ): Promise<T[]> {
+    const all: T[] = []
+    let next: string | undefined = path
+    let query = sent.query
+    for (let page = 0; next !== undefined && page < MOST_PAGES; page++) {
+      const { data, headers }: Answer<T[]> = await this.json(schema, 'GET', next, { ...sent, query })
+      all.push(...data)
+      if (isLast?.(data)) break
+      next = this.#nextOf(headers.get('link'))
+      query = undefined
+    }
+    return all
+  }
+
+  /** The last lines of a text. One redirect, as to a store of logs, is followed without the token. */
+  async lastLines(path: string, lines: number, sent: Sent = {}): Promise<string> {
+    const url = this.#url(path, undefined)
+    return await this.#patiently(
+      'GET',
+      url,
+      sent,
+      async (response) => {
+        const location = response.headers.get('location')
+        if (response.status < 300 || location === null) return await this.#tail(response, lines)
+        await response.body?.cancel()
+        const target = new URL(location, url)
+        if (target.protocol !== 'https:' && target.host !== new URL(url).host)
+          throw this.#garbage(url, `sends on to ${target.protocol}//${target.host}, which is not encrypted`)
+        const signal = this.#limited(sent.signal)
+        return await this.#tail(await this.#fetch(target.href, { redirect: 'error', signal }), lines)
+      },
+      true,
+    )
+  }
+
+  /**
+   * Does what is to be done once: `post`, and where it broke off and may have arrived `look`, before it is tried again.
+   */
+  async once<T>(
+    post: () => Promise<T>,
+    look: () => Promise<T | undefined>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const backoff = this.#backoff()
+    for (let left = this.#retryCount; ; left--) {
+      try {
+        return await post()
+      } catch (error) {
+        if (!(error instanceof PerhapsArrived)) throw error
+        await this.#wait(backoff.next(), signal)
+        const found = await look()
+        if (found !== undefined) return found
+        if (left <= 0) throw error.problem
+      }
+    }
+  }
+
+  /** A text without tokens that were sent, whatever way they are written. */
+  masked(text: string): string {
+    let clean = text
+    for (const token of this.#tokens)
+      for (const form of [token, encodeURIComponent(token), Buffer.from(token).toString('base64')])
+        clean = clean.replaceAll(form, '***')
+    return clean
+  }
+
+  get #retryCount(): number {
+    return this.#options.retryCount ?? 3
+  }
+
+  #backoff(): Backoff {
+    return new Backoff({ firstMs: 1000, maxMs: 60_000, jitter: 0.2 })
+  }
+
+  #limited(signal: AbortSignal | undefined): AbortSignal {
+    const limit = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000)
+    return signal === undefined ? limit : AbortSignal.any([signal, limit])
+  }
+
+  async #patiently<T>(
+    method: Method,
+    url: string,
+    sent: Sent,
+    read: (response: Response) => Promise<T>,
+    takesRedirects = false,
+  ): Promise<T> {
+    const isRepeatable = sent.isRepeatable ?? method !== 'POST'
+    const backoff = this.#backoff()
+    let waitLeftMs = this.#options.mostWaitMs ?? 3_600_000
+    let renewed = false
+    for (let left = this.#retryCount; ; ) {
+      sent.signal?.throwIfAborted()
+      let broken: ErrandError
+      let isSafe = isRepeatable
+      try {
+        const token = await this.#options.tokens.token(sent.signal)
+        if (token !== undefined && token !== '') this.#tokens.add(token)
+        const response = await this.#send(method, url, sent, token)
+        const { status } = response
+        if (status < 300 || status === 304 || (takesRedirects && status < 400)) return await read(response)
+        const words = await this.#wordsOf(response)
+        const waitMs = waitAskedFor(response, words)
+        if (waitMs !== undefined) {
+          if (waitMs > waitLeftMs) throw this.#busy(waitMs)
+          waitLeftMs -= waitMs
+          this.#options.onWait?.(waitMs)
+          await this.#wait(waitMs, sent.signal)
+          continue
+        }
+        if (status === 401 && !renewed && this.#options.tokens.renew?.(token) === true) {
+          renewed = true
+          continue
+        }
+        if (status < 500) throw this.#refusal(response, words, url, sent)
+        broken = this.#away(`answers ${status}${words === '' ? '' : ` (${words})`}`)
+        if (status === 501) throw broken
+      } catch (error) {
+        if (sent.signal?.aborted) throw sent.signal.reason
+        if (error instanceof ErrandError) throw error
+        broken = this.#away(`does not answer: ${this.masked(reasonOf(error))}`, error)
+        isSafe ||= neverArrived(error)
+      }
+      if (!isSafe) throw new PerhapsArrived(broken)
+      if (left-- <= 0) throw broken
+      await this.#wait(backoff.next(), sent.signal)
+    }
+  }
+
+  async #send(method: Method, url: string, sent: Sent, token: string | undefined): Promise<Response> {
+    const headers: Record<string, string> = {
+      accept: 'application/json',
+      'user-agent': 'errand',
+      ...sent.headers,
+    }
+    if (token !== undefined && token !== '') headers.authorization = this.#options.authorization(token)
+    if (sent.body !== undefined) headers['content-type'] = 'application/json'
+    return await this.#fetch(url, {
+      method,
+      headers,
+      body: sent.body === undefined ? undefined : JSON.stringify(sent.body),
+      redirect: 'manual',
+      signal: this.#limited(sent.signal),
+    })
+  }
+
+  /** A path below the API, or an address of a page of it. */
+  #url(path: string, query: Sent['query']): string {
+    const url = new URL(path.startsWith('/') ? this.#options.apiUrl + path : path)
+    for (const [name, value] of Object.entries(query ?? {}))
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    return url.href
+  }
+
+  /** The next page; one outside the API is none of ours. */
+  #nextOf(link: string | null): string | undefined {
+    const next = /<([^>]+)>\s*;[^,]*\brel="?next"?/.exec(link ?? '')?.[1]
+    const api = new URL(this.#options.apiUrl)
+    if (next === undefined || !URL.canParse(next, api.href)) return undefined
+    const url = new URL(next, api)
+    if (url.origin !== api.origin) throw this.#garbage(api.href, `names ${url.origin} as the next page`)
+    return url.href
+  }
+
+  #parsed<T>(schema: z.ZodType<T>, text: string, url: string): T {
+    let value: unknown
+    try {
+      value = text === '' ? null : JSON.parse(text)
+    } catch {
+      throw this.#garbage(url, 'is no JSON')
+    }
+    const { data, error } = schema.safeParse(value)
+    if (error === undefined) return data
+    const [issue] = error.issues
+    throw this.#garbage(url, `has a wrong "${issue?.path.join('.') || 'body'}": ${issue?.message}`)
+  }
+
+  async #tail(response: Response, lines: number): Promise<string> {
+    if (!response.ok) throw this.#away(`answers ${response.status} for a log`)
+    const kept: Buffer[] = []
+    let bytes = 0
+    let read = 0
+    for await (const chunk of response.body ?? []) {
+      kept.push(Buffer.from(chunk))
+      bytes += chunk.length
+      read += chunk.length
+      while (bytes - kept[0]!.length > MOST_BYTES) bytes -= kept.shift()!.length
+      if (read > MOST_LOG_BYTES) break
+    }
+    const all = Buffer.concat(kept).toString().replace(/\r\n/g, '\n').replace(/\n$/, '').split('\n')
+    return this.masked(all.slice(-lines).join('\n'))
+  }
+
+  async #wordsOf(response: Response): Promise<string> {
+    const text = await bounded(response, MOST_BYTES, () => undefined).catch(() => '')
+    return this.masked(wordsIn(text)).slice(0, 500)
+  }
+
+  #refusal(response: Response, words: string, url: string, sent: Sent): ErrandError {
+    const { name } = this.#options
+    const { status } = response
+    const said = words === '' ? `HTTP ${status}` : `"${words}"`
+    const refused = (code: ErrorCode, message: string, hint: string) =>
+      new Refused(code, message, hint, status, words)
+    if (status >= 300 && status < 400) {
+      const target = response.headers.get('location') ?? 'another address'
+      return refused(
+        'repo_not_found',
+        `${name} says that this repository has moved: ${this.masked(target)}`,
+        'Name the repository by its new address.',
+      )
+    }
+    if (status === 401)
+      return refused(
+        'repo_auth',
+        `${name} does not take the token: ${said}.`,
+        'Make a new token, or give one where there is none; it may have run out.',
+      )
+    if (/archived/i.test(words) && (status === 403 || status === 423 || status === 422))
+      return refused(
+        'repo_archived',
+        `The repository is archived: ${said}.`,
+        'Unarchive it, or name another.',
+      )
+    if (status === 403)
+      return refused(
+        sent.denied ?? 'forge_denied',
+        `${name} does not allow this token ${place(url, this.#options.apiUrl)}: ${said}.`,
+        'Give the token the right to it (contents, issues and pull requests: write), or use another one.',
+      )
+    if (status === 404 || status === 410)
+      return sent.missing === undefined
+        ? refused(
+            'repo_not_found',
+            `${name} has no such repository, or this token may not see it.`,
+            'Check its name, and that the token has access to it.',
+          )
+        : refused('not_found', `${name} has no ${sent.missing}.`, 'Check its number and its repository.')
+    return refused(
+      'forge_denied',
+      `${name} refused a request (${place(url, this.#options.apiUrl)}): ${said}.`,
+      'Its words say why; a version of the forge that is too old may be the cause as well.',
+    )
+  }
+
+  #busy(waitMs: number): ErrandError {
+    return new ErrandError(
+      'forge_busy',
+      `${this.#options.name} takes no more requests for ${Math.ceil(waitMs / 1000)} seconds.`,
+      { hint: 'Its limit of requests is used up: try again then, or use a token of its own.' },
+    )
+  }
+
+  #away(how: string, cause?: unknown): ErrandError {
+    return new ErrandError('forge_away', `${this.#options.name} ${how}.`, {
+      hint: 'Check that its address is right and that it can be reached from here.',
+      cause,
+    })
+  }
+
+  #garbage(url: string, how: string): ErrandError {
+    return new ErrandError(
+      'service_answer',
+      this.masked(`${this.#options.name} answers what is none of its answers: ${url} ${how}.`),
+      { hint: 'Check the address of its API (api_url), and a proxy in between.' },
+    )
+  }
+}
+
+const place = (url: string, apiUrl: string): string =>
+  new URL(url).pathname.slice(new URL(apiUrl).pathname.length)
+
+/** The forge's words, in any of the shapes that forges use. */
+export function wordsIn(text: string): string {
+  try {
+    const { message, error, error_description, errors } = JSON.parse(text)
+    const all = [message, error_description ?? error, errors]
+    return [...new Set(all.flatMap(wordsOf))].join('; ')
+  } catch {
+    return /^\s*</.test(text) ? '' : text.trim().slice(0, 200)
+  }
+}
+
+function wordsOf(value: unknown): string[] {
+  if (typeof value === 'string') return value === '' ? [] : [value]
+  if (Array.isArray(value)) return value.flatMap(wordsOf)
+  if (typeof value !== 'object' || value === null) return []
+  const { message, resource, field, code } = value as Record<string, unknown>
+  if (typeof message === 'string') return [message]
+  if (typeof code === 'string') return [[resource, field, code].filter(Boolean).join(' ')]
+  return Object.entries(value).map(([name, each]) => `${name} ${wordsOf(each).join(', ')}`)
+}
+
+/** How long the forge asks to wait, in milliseconds; undefined where it does not. */
+function waitAskedFor({ status, headers }: Response, words: string): number | undefined {
+  if (status !== 429 && status !== 403 && status !== 503) return undefined
+  const after = headers.get('retry-after')
+  if (after !== null) {
+    const ms = /^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now()
+    if (Number.isFinite(ms)) return Math.max(ms, 0)
+  }
+  if (status === 503) return undefined
+  const isUsedUp = headers.get('x-ratelimit-remaining') === '0' || headers.get('ratelimit-remaining') === '0'
+  const reset = headers.get('x-ratelimit-reset') ?? headers.get('ratelimit-reset')
+  if ((isUsedUp || status === 429) && reset !== null && /^\d+$/.test(reset))
+    return Math.max(Number(reset) * 1000 - Date.now(), 0) + 1000
+  if (status === 429 || /secondary rate limit|abuse detection/i.test(words)) return SECONDARY_WAIT_MS
+  return undefined
+}
+
+async function bounded(response: Response, most: number, tooLong: () => Error | undefined): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length
+    if (bytes > most) {
+      const error = tooLong()
+      if (error !== undefined) throw error
+      break
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+const codeOf = (error: unknown): string | undefined => {
+  const { cause, code } = error as { cause?: { code?: string }; code?: string }
+  return cause?.code ?? (typeof code === 'string' ? code : undefined)
+}
+
+const reasonOf = (error: unknown): string =>
+  (error as Error)?.name === 'TimeoutError' ? 'its time is over' : (codeOf(error) ?? messageOf(error))
+
+/** Whether not even a connection was made. */
+const neverArrived = (error: unknown): boolean =>
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(
+    codeOf(error) ?? '',
+  )

@@ -1,0 +1,439 @@
+import * as z from 'zod'
+import { ErrandError } from '../contract/errors.ts'
+import type {
+  CallOptions,
+  Check,
+  Comment,
+  CommitStatus,
+  Forge,
+  Issue,
+  IssueCursor,
+  IssuePage,
+  Labelling,
+  Person,
+  Pull,
+  PullChange,
+  PullInput,
+  RepositoryFacts,
+  ReviewNote,
+  Right,
+  Talk,
+} from './forge.ts'
+import { mayWrite } from './forge.ts'
+import { type ForgeHttp, Refused } from './forge-http.ts'
+import { GithubChecks } from './github-checks.ts'
+import {
+  CommentShape,
+  commentOf,
+  IssueShape,
+  issueOf,
+  Label,
+  PAGE,
+  PullShape,
+  personOf,
+  RepositoryShape,
+  User,
+} from './github-shapes.ts'
+import { isDraftTitle, withDraftMark } from './marks.ts'
+
+/** How Gitea, and Forgejo, differ from GitHub, whose paths they share. */
+export type Profile = 'github' | 'gitea'
+
+const IssueEvent = z.object({
+  event: z.string(),
+  actor: User,
+  created_at: z.string(),
+  label: Label.nullish(),
+  rename: z.object({ from: z.string() }).nullish(),
+})
+/** Of a label that was put on `body` is "1", of one that was taken off it is empty. */
+const TimelineEntry = z.object({
+  type: z.string(),
+  user: User,
+  created_at: z.string(),
+  body: z.string().nullish(),
+  label: Label.nullish(),
+  old_title: z.string().nullish(),
+})
+const LastEdit = z.object({
+  data: z.object({
+    repository: z.object({ issue: z.object({ lastEditedAt: z.string().nullable() }).nullable() }).nullable(),
+  }),
+})
+
+interface Options {
+  host: string
+  /** `owner/name`. */
+  path: string
+  profile: Profile
+}
+
+/** Forges whose API has GitHub's paths: itself with its Enterprise Server, Gitea and Forgejo. */
+export class GithubLikeForge implements Forge {
+  readonly kind: Profile
+  readonly host: string
+  readonly path: string
+  readonly #http: ForgeHttp
+  readonly #repo: string
+  readonly #checks: GithubChecks
+  readonly #rights = new Map<string, Promise<Right>>()
+
+  constructor(http: ForgeHttp, { host, path, profile }: Options) {
+    this.kind = profile
+    this.host = host
+    this.path = path
+    this.#http = http
+    this.#repo = `/repos/${path.split('/').map(encodeURIComponent).join('/')}`
+    this.#checks = new GithubChecks(this, http, this.#repo)
+  }
+
+  async repository({ signal }: CallOptions = {}): Promise<RepositoryFacts> {
+    const { data, headers } = await this.#http.json(RepositoryShape, 'GET', this.#repo, { signal })
+    const { permissions: own } = data
+    const app = this.#http.tokens.permissions
+    const right: Right =
+      app !== undefined
+        ? rightOfApp(app.contents)
+        : own === undefined
+          ? 'unknown'
+          : own.admin
+            ? 'admin'
+            : own.push
+              ? 'write'
+              : own.pull
+                ? 'read'
+                : 'none'
+    // Classic tokens of GitHub say what they are for; the others do not.
+    const scopes = headers.get('x-oauth-scopes')?.split(/,\s*/)
+    const isOutOfScope =
+      scopes !== undefined && !scopes.includes('repo') && !(scopes.includes('public_repo') && !data.private)
+    const known = right === 'unknown' ? undefined : mayWrite(right) && !data.archived && !isOutOfScope
+    return {
+      fullName: data.full_name,
+      defaultBranch: data.default_branch,
+      isPrivate: data.private,
+      isArchived: data.archived,
+      right,
+      mayPush: known,
+      mayOpenPulls: app === undefined ? known : app.pull_requests === 'write' && !data.archived,
+      webUrl: data.html_url,
+    }
+  }
+
+  async self({ signal }: CallOptions = {}): Promise<Person | undefined> {
+    const login = await this.#http.tokens.login?.(signal)
+    if (login !== undefined) return { id: '', login, isBot: true }
+    try {
+      return personOf((await this.#http.json(User, 'GET', '/user', { signal })).data)
+    } catch (error) {
+      if (error instanceof Refused && (error.httpStatus === 403 || error.httpStatus === 404)) return undefined
+      throw error
+    }
+  }
+
+  async rightOf({ login }: Person, options: CallOptions = {}): Promise<Right> {
+    let asked = this.#rights.get(login)
+    if (asked === undefined) {
+      asked = this.#rightOf(login, options)
+      this.#rights.set(login, asked)
+      asked.catch(() => this.#rights.delete(login))
+    }
+    return await asked
+  }
+
+  async #rightOf(login: string, { signal }: CallOptions): Promise<Right> {
+    const shape = z.object({ permission: z.string() })
+    const path = `${this.#repo}/collaborators/${encodeURIComponent(login)}/permission`
+    try {
+      const { permission } = (await this.#http.json(shape, 'GET', path, { signal })).data
+      if (permission === 'owner') return 'admin'
+      return permission === 'admin' || permission === 'write' || permission === 'read' ? permission : 'none'
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      if (error.httpStatus === 404) return 'none'
+      if (error.httpStatus === 403) return 'unknown'
+      throw error
+    }
+  }
+
+  async issue(number: number, { signal }: CallOptions = {}): Promise<Issue> {
+    const sent = { signal, missing: `issue ${number} in ${this.path}` }
+    return issueOf((await this.#http.json(IssueShape, 'GET', `${this.#repo}/issues/${number}`, sent)).data)
+  }
+
+  async comments(talk: Talk, { signal }: CallOptions = {}): Promise<Comment[]> {
+    const sent = { query: PAGE, signal, missing: this.#named(talk) }
+    const path = `${this.#repo}/issues/${talk.number}/comments`
+    return (await this.#http.pages(z.array(CommentShape), path, sent)).map(commentOf)
+  }
+
+  async addComment(talk: Talk, body: string, { signal }: CallOptions = {}): Promise<Comment> {
+    const sent = { body: { body }, signal, missing: this.#named(talk) }
+    const path = `${this.#repo}/issues/${talk.number}/comments`
+    return commentOf((await this.#http.json(CommentShape, 'POST', path, sent)).data)
+  }
+
+  async editComment(talk: Talk, id: string, body: string, { signal }: CallOptions = {}): Promise<Comment> {
+    const sent = { body: { body }, signal, missing: `comment ${id} of ${this.#named(talk)}` }
+    return commentOf(
+      (await this.#http.json(CommentShape, 'PATCH', `${this.#repo}/issues/comments/${id}`, sent)).data,
+    )
+  }
+
+  async labelling(number: number, label: string, options: CallOptions = {}): Promise<Labelling | undefined> {
+    return this.kind === 'github'
+      ? await this.#labellingOfGithub(number, label, options)
+      : await this.#labellingOfGitea(number, label, options)
+  }
+
+  async #labellingOfGithub(number: number, label: string, options: CallOptions) {
+    const sent = { query: PAGE, signal: options.signal, missing: `issue ${number} in ${this.path}` }
+    const path = `${this.#repo}/issues/${number}/events`
+    const events = await this.#http.pages(z.array(IssueEvent), path, sent)
+    const last = events.findLast(
+      (one) => /^(un)?labeled$/.test(one.event) && one.label?.name.toLowerCase() === label.toLowerCase(),
+    )
+    if (last?.event !== 'labeled') return undefined
+    const issue = await this.issue(number, options)
+    // The text is read before the time of its last change: a change in between counts as one.
+    const editedAt = await this.#lastEditOf(number, options)
+    const isSame = editedAt === null || (editedAt !== undefined && editedAt < last.created_at)
+    const renamed = events.find((one) => one.event === 'renamed' && one.created_at >= last.created_at)
+    const by = personOf(last.actor)
+    return {
+      by,
+      right: await this.rightOf(by, options),
+      at: last.created_at,
+      title: renamed === undefined ? issue.title : renamed.rename?.from,
+      body: isSame ? issue.body : undefined,
+    }
+  }
+
+  /** When the text of an issue was changed last: null for never, undefined where it is not told. */
+  async #lastEditOf(number: number, { signal }: CallOptions): Promise<string | null | undefined> {
+    const [owner, name] = this.path.split('/')
+    const query =
+      'query($owner:String!,$name:String!,$number:Int!)' +
+      '{repository(owner:$owner,name:$name){issue(number:$number){lastEditedAt}}}'
+    const sent = { body: { query, variables: { owner, name, number } }, signal, isRepeatable: true }
+    try {
+      const { data } = await this.#http.json(LastEdit, 'POST', this.#http.graphqlUrl, sent)
+      return data.data.repository?.issue?.lastEditedAt
+    } catch (error) {
+      if (error instanceof Refused || (error as ErrandError).code === 'service_answer') return undefined
+      throw error
+    }
+  }
+
+  /** Gitea tells when an issue was touched last, not how: its text is that of then if nothing has touched it since. */
+  async #labellingOfGitea(number: number, label: string, options: CallOptions) {
+    const sent = { query: PAGE, signal: options.signal, missing: `issue ${number} in ${this.path}` }
+    const path = `${this.#repo}/issues/${number}/timeline`
+    const entries = await this.#http.pages(z.array(TimelineEntry), path, sent)
+    const last = entries.findLast((one) => one.type === 'label' && one.label?.name === label)
+    if (last === undefined || last.body !== '1') return undefined
+    const issue = await this.issue(number, options)
+    const renamed = entries.find(
+      (one) => one.type === 'change_title' && Date.parse(one.created_at) >= Date.parse(last.created_at),
+    )
+    const isSame = Date.parse(issue.updatedAt) <= Date.parse(last.created_at)
+    const by = personOf(last.user)
+    return {
+      by,
+      right: await this.rightOf(by, options),
+      at: last.created_at,
+      title: renamed === undefined ? issue.title : (renamed.old_title ?? undefined),
+      body: isSame ? issue.body : undefined,
+    }
+  }
+
+  async labelledIssues(label: string, cursor: IssueCursor, { signal }: CallOptions = {}): Promise<IssuePage> {
+    const query = {
+      labels: label,
+      state: 'open',
+      type: this.kind === 'gitea' ? 'issues' : undefined,
+      since: cursor.since,
+      sort: this.kind === 'github' ? 'updated' : undefined,
+      direction: this.kind === 'github' ? 'asc' : undefined,
+      ...PAGE,
+    }
+    const headers = cursor.etag === undefined ? undefined : { 'if-none-match': cursor.etag }
+    const answer = await this.#http.json(z.array(IssueShape), 'GET', `${this.#repo}/issues`, {
+      query,
+      headers,
+      signal,
+    })
+    if (answer.status === 304) return { issues: [], cursor }
+    const issues = answer.data
+      .filter(({ pull_request }) => pull_request === undefined || pull_request === null)
+      .map(issueOf)
+      .sort((a, b) => Date.parse(a.updatedAt) - Date.parse(b.updatedAt))
+    const since = issues.at(-1)?.updatedAt ?? cursor.since
+    // The tag is of the request as it was: with another time it is none of the next one's.
+    const etag = since === cursor.since ? (answer.headers.get('etag') ?? undefined) : undefined
+    return { issues, cursor: { since, etag } }
+  }
+
+  async pull(number: number, { signal }: CallOptions = {}): Promise<Pull> {
+    const sent = { signal, missing: `pull request ${number} in ${this.path}` }
+    return this.#pullOf((await this.#http.json(PullShape, 'GET', `${this.#repo}/pulls/${number}`, sent)).data)
+  }
+
+  async pulls(from: { head: string; base?: string }, { signal }: CallOptions = {}): Promise<Pull[]> {
+    const [owner] = this.path.split('/')
+    const query =
+      this.kind === 'github'
+        ? { head: `${owner}:${from.head}`, base: from.base, state: 'all', ...PAGE }
+        : { state: 'all', sort: 'recentupdate', ...PAGE }
+    const sent = { query, signal }
+    const all = await this.#http.pages(z.array(PullShape), `${this.#repo}/pulls`, sent)
+    return all
+      .map((each) => this.#pullOf(each))
+      .filter(
+        ({ head, base, isSameRepository }) =>
+          head === from.head && base === (from.base ?? base) && isSameRepository,
+      )
+      .sort((a, b) => b.number - a.number)
+  }
+
+  async createPull(input: PullInput, { signal }: CallOptions = {}): Promise<Pull> {
+    const { head, base, body, isDraft } = input
+    const given =
+      this.kind === 'github'
+        ? { title: input.title, head, base, body, draft: isDraft }
+        : { title: isDraft ? withDraftMark(input.title, 'gitea') : input.title, head, base, body }
+    try {
+      const sent = { body: given, signal, denied: 'forge_denied' as const }
+      return this.#pullOf((await this.#http.json(PullShape, 'POST', `${this.#repo}/pulls`, sent)).data)
+    } catch (error) {
+      throw this.#pullRefusal(error, input)
+    }
+  }
+
+  async changePull(number: number, change: PullChange, { signal }: CallOptions = {}): Promise<Pull> {
+    const sent = { body: change, signal, missing: `pull request ${number} in ${this.path}` }
+    return this.#pullOf(
+      (await this.#http.json(PullShape, 'PATCH', `${this.#repo}/pulls/${number}`, sent)).data,
+    )
+  }
+
+  async addLabels(talk: Talk, labels: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    const given = this.kind === 'github' ? labels : await this.#labelIds(labels, signal)
+    await this.#http.json(z.unknown(), 'POST', `${this.#repo}/issues/${talk.number}/labels`, {
+      body: { labels: given },
+      signal,
+      missing: this.#named(talk),
+      isRepeatable: true,
+    })
+  }
+
+  async #labelIds(names: readonly string[], signal: AbortSignal | undefined): Promise<number[]> {
+    const path = `${this.#repo}/labels`
+    const all = z.array(Label.required())
+    const known = async () => await this.#http.pages(all, path, { query: PAGE, signal })
+    let there = await known()
+    for (const name of names) {
+      if (there.some((label) => label.name === name)) continue
+      const sent = { body: { name, color: '#8b949e' }, signal }
+      const made = await this.#http.once(
+        async () => (await this.#http.json(Label.required(), 'POST', path, sent)).data,
+        async () => (await known()).find((label) => label.name === name),
+        signal,
+      )
+      there = [...there, made]
+    }
+    return names.map((name) => there.find((label) => label.name === name)!.id)
+  }
+
+  async askReviewers(number: number, logins: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    await this.#http.json(z.unknown(), 'POST', `${this.#repo}/pulls/${number}/requested_reviewers`, {
+      body: { reviewers: logins },
+      signal,
+      missing: `pull request ${number} in ${this.path}`,
+      isRepeatable: true,
+    })
+  }
+
+  async setStatus(sha: string, status: CommitStatus, { signal }: CallOptions = {}): Promise<void> {
+    const { state, context, description, url } = status
+    await this.#http.json(z.unknown(), 'POST', `${this.#repo}/statuses/${sha}`, {
+      body: { state, context, description: description.slice(0, 140), target_url: url },
+      signal,
+      missing: `commit ${sha} in ${this.path}`,
+      // The newest of a name counts.
+      isRepeatable: true,
+    })
+  }
+
+  async checks(sha: string, base: string, options?: CallOptions): Promise<Check[]> {
+    return await this.#checks.checks(sha, base, options)
+  }
+
+  async checkLog(log: string, lines: number, options?: CallOptions): Promise<string | undefined> {
+    return await this.#checks.checkLog(log, lines, options)
+  }
+
+  async reviewNotes(number: number, options?: CallOptions): Promise<ReviewNote[]> {
+    return await this.#checks.reviewNotes(number, options)
+  }
+
+  async once<T>(
+    post: () => Promise<T>,
+    look: () => Promise<T | undefined>,
+    options: CallOptions = {},
+  ): Promise<T> {
+    return await this.#http.once(post, look, options.signal)
+  }
+
+  #named({ kind, number }: Talk): string {
+    return `${kind === 'issue' ? 'issue' : 'pull request'} ${number} in ${this.path}`
+  }
+
+  #pullOf(given: z.infer<typeof PullShape>): Pull {
+    const isMerged = given.merged === true || Boolean(given.merged_at)
+    return {
+      number: given.number,
+      title: given.title,
+      body: given.body ?? '',
+      state: isMerged ? 'merged' : given.state,
+      isDraft: given.draft ?? (this.kind === 'gitea' && isDraftTitle(given.title)),
+      author: personOf(given.user),
+      labels: (given.labels ?? []).map(({ name }) => name),
+      head: given.head.ref,
+      base: given.base.ref,
+      headSha: given.head.sha,
+      isSameRepository: given.head.repo?.full_name.toLowerCase() === given.base.repo?.full_name.toLowerCase(),
+      mergeable: given.mergeable ?? undefined,
+      mergeSha: isMerged ? (given.merge_commit_sha ?? undefined) : undefined,
+      webUrl: given.html_url,
+    }
+  }
+
+  #pullRefusal(error: unknown, { head, base }: PullInput): unknown {
+    if (!(error instanceof Refused) || ![403, 404, 409, 422].includes(error.httpStatus)) return error
+    const { httpStatus, words } = error
+    if (error.code === 'repo_archived') return error
+    if (httpStatus === 403)
+      return new ErrandError(
+        'forge_denied',
+        `This token may open no pull requests in ${this.path}: "${words}".`,
+        {
+          hint: 'Give it the right to write pull requests, or open the pull request by hand.',
+          cause: error,
+        },
+      )
+    const exists = httpStatus === 409 || /already exists/i.test(words)
+    const cause = exists ? 'exists' : /draft/i.test(words) ? 'draft' : undefined
+    return new ErrandError(
+      'pull_request',
+      `${this.host} took no pull request from ${head} to ${base} in ${this.path}: ${words || `HTTP ${httpStatus}`}.`,
+      {
+        hint: 'The branch is there: open the pull request by hand, or change what the forge minds.',
+        details: cause === undefined ? undefined : { cause },
+        cause: error,
+      },
+    )
+  }
+}
+
+const rightOfApp = (contents: 'read' | 'write' | undefined): Right => contents ?? 'none'

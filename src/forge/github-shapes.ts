@@ -1,0 +1,84 @@
+import * as z from 'zod'
+import type { Comment, Issue, Person } from './forge.ts'
+
+/** Answers of GitHub's API and of those that share its paths, as far as they are read; and what they are here. */
+
+export const User = z.object({ id: z.number(), login: z.string(), type: z.string().optional() }).nullish()
+export const Label = z.object({ name: z.string(), id: z.number().optional() })
+export const RepositoryShape = z.object({
+  full_name: z.string(),
+  default_branch: z.string(),
+  private: z.boolean(),
+  archived: z.boolean().default(false),
+  html_url: z.string(),
+  permissions: z.object({ admin: z.boolean(), push: z.boolean(), pull: z.boolean() }).optional(),
+})
+export const IssueShape = z.object({
+  number: z.number(),
+  title: z.string(),
+  body: z.string().nullish(),
+  user: User,
+  state: z.enum(['open', 'closed']),
+  labels: z.array(Label).nullish(),
+  html_url: z.string(),
+  created_at: z.string(),
+  updated_at: z.string(),
+  pull_request: z.unknown().optional(),
+})
+export const CommentShape = z.object({
+  id: z.number(),
+  user: User,
+  body: z.string().nullish(),
+  created_at: z.string(),
+  updated_at: z.string(),
+})
+export const Ref = z.object({
+  ref: z.string(),
+  sha: z.string(),
+  repo: z.object({ full_name: z.string() }).nullish(),
+})
+export const PullShape = z.object({
+  number: z.number(),
+  title: z.string(),
+  body: z.string().nullish(),
+  user: User,
+  state: z.enum(['open', 'closed']),
+  draft: z.boolean().optional(),
+  merged: z.boolean().optional(),
+  merged_at: z.string().nullish(),
+  mergeable: z.boolean().nullish(),
+  merge_commit_sha: z.string().nullish(),
+  labels: z.array(Label).nullish(),
+  head: Ref,
+  base: Ref,
+  html_url: z.string(),
+})
+
+/** A deleted account is nobody. */
+export const personOf = (user: z.infer<typeof User>): Person =>
+  user === null || user === undefined
+    ? { id: '', login: 'ghost', isBot: false }
+    : { id: String(user.id), login: user.login, isBot: user.type === 'Bot' || user.login.endsWith('[bot]') }
+
+export const issueOf = (given: z.infer<typeof IssueShape>): Issue => ({
+  number: given.number,
+  title: given.title,
+  body: given.body ?? '',
+  author: personOf(given.user),
+  state: given.state,
+  labels: (given.labels ?? []).map(({ name }) => name),
+  webUrl: given.html_url,
+  createdAt: given.created_at,
+  updatedAt: given.updated_at,
+})
+
+export const commentOf = (given: z.infer<typeof CommentShape>): Comment => ({
+  id: String(given.id),
+  author: personOf(given.user),
+  body: given.body ?? '',
+  createdAt: given.created_at,
+  updatedAt: given.updated_at,
+})
+
+/** GitHub takes the one, Gitea the other. */
+export const PAGE = { per_page: 100, limit: 50 }

@@ -1,0 +1,161 @@
+import { isErrandError, messageOf } from '../contract/errors.ts'
+import type { CallOptions, Comment, Forge, Pull, PullChange, PullInput, Talk } from './forge.ts'
+import { commentMark, retitled, withBlock } from './marks.ts'
+
+export interface EnsuredPullInput extends PullInput {
+  /** Errand's part of the text; `body` of the pull request is this between marks, and what people wrote around it. */
+  body: string
+  labels: readonly string[]
+  /** Those who are asked for a review. */
+  reviewers: readonly string[]
+  /** Whether a closed one is opened again; default false. */
+  reopen?: boolean
+  /** Put on it where the forge refuses drafts; default "draft". */
+  draftLabel?: string
+}
+
+export interface EnsuredPull {
+  /** `closed` and `merged`: one was there before and is left as it is. */
+  outcome: 'created' | 'updated' | 'unchanged' | 'closed' | 'merged'
+  pull: Pull
+  /** Sentences about all that did not go as asked and is no failure. */
+  notices: string[]
+}
+
+/**
+ * Makes the pull request of a branch what it is to be: opens it, or changes the open one; done twice it changes nothing. One that
+ * was closed is not reopened unless asked, and beside one that merged this very head none is made.
+ */
+export async function ensurePull(
+  forge: Forge,
+  input: EnsuredPullInput,
+  options: CallOptions & { headSha?: string } = {},
+): Promise<EnsuredPull> {
+  const notices: string[] = []
+  const from = { head: input.head, base: input.base }
+  const [there, ...older] = await newestFirst(forge, from, options)
+  const [last] = [there, ...older].filter((one) => one !== undefined)
+  if (last !== undefined && last.state !== 'open') {
+    const isSame = options.headSha === undefined || last.headSha === options.headSha
+    if (last.state === 'merged' && isSame) return { outcome: 'merged', pull: last, notices }
+    if (last.state === 'closed' && !input.reopen) return { outcome: 'closed', pull: last, notices }
+  }
+  let pull = last
+  let outcome: EnsuredPull['outcome'] = 'unchanged'
+  if (pull === undefined || pull.state === 'merged') {
+    const made = await create(forge, input, notices, options)
+    ;({ pull, outcome } = made)
+  }
+  const change = changeOf(pull, input)
+  if (change !== undefined) {
+    pull = await forge.changePull(pull.number, change, options)
+    if (outcome !== 'created') outcome = 'updated'
+  }
+  const talk: Talk = { kind: 'pull', number: pull.number }
+  const labels = [...input.labels]
+  if (input.isDraft && outcome === 'created' && !pull.isDraft) labels.push(input.draftLabel ?? 'draft')
+  const missing = labels.filter((label) => !pull.labels.includes(label))
+  if (missing.length > 0) {
+    await noticed(notices, `its labels (${missing.join(', ')}) could not be set`, options, async () => {
+      await forge.addLabels(talk, missing, options)
+      if (outcome === 'unchanged') outcome = 'updated'
+    })
+  }
+  const asked = input.reviewers.filter((login) => login !== pull.author.login)
+  // Asked once: who has taken themselves off it is not asked again.
+  if (asked.length > 0 && outcome === 'created')
+    await noticed(notices, `${asked.join(', ')} could not be asked for a review`, options, async () => {
+      await forge.askReviewers(pull.number, asked, options)
+    })
+  return { outcome, pull: missing.length > 0 ? await forge.pull(pull.number, options) : pull, notices }
+}
+
+async function create(
+  forge: Forge,
+  input: EnsuredPullInput,
+  notices: string[],
+  options: CallOptions,
+): Promise<{ pull: Pull; outcome: 'created' | 'unchanged' }> {
+  const open = async () => {
+    const found = await forge.pulls({ head: input.head, base: input.base }, options)
+    return found.find(({ state }) => state === 'open')
+  }
+  const given = { ...input, body: withBlock('', input.body) }
+  const post = async (isDraft: boolean) =>
+    await forge.once(async () => await forge.createPull({ ...given, isDraft }, options), open, options)
+  try {
+    return { pull: await post(input.isDraft), outcome: 'created' }
+  } catch (error) {
+    const cause = causeOf(error)
+    if (cause === 'draft' && input.isDraft) {
+      notices.push(`${forge.host} takes no drafts here: the pull request is open for review.`)
+      return { pull: await post(false), outcome: 'created' }
+    }
+    if (cause !== 'exists') throw error
+    // Somebody was quicker. The forge may say so of one to another base too: then its words stand.
+    const found = await open()
+    if (found === undefined) throw error
+    return { pull: found, outcome: 'unchanged' }
+  }
+}
+
+const causeOf = (error: unknown): unknown =>
+  isErrandError(error) && error.code === 'pull_request'
+    ? (error.details as { cause?: string })?.cause
+    : undefined
+
+/** The open one first: a newer one of the same branch may have been closed. */
+async function newestFirst(
+  forge: Forge,
+  from: { head: string; base: string },
+  options: CallOptions,
+): Promise<Pull[]> {
+  const all = await forge.pulls(from, options)
+  return [...all.filter(({ state }) => state === 'open'), ...all.filter(({ state }) => state !== 'open')]
+}
+
+function changeOf(pull: Pull, input: EnsuredPullInput): PullChange | undefined {
+  const title = retitled(pull.title, input.title.trim())
+  const body = withBlock(pull.body, input.body)
+  const change: PullChange = {
+    ...(title === pull.title ? {} : { title }),
+    ...(sameText(body, pull.body) ? {} : { body }),
+    ...(pull.state === 'closed' ? { state: 'open' } : {}),
+  }
+  return Object.keys(change).length === 0 ? undefined : change
+}
+
+/** Forges change the ends of lines, and what stands after the last one. */
+const sameText = (a: string, b: string): boolean => plain(a) === plain(b)
+const plain = (text: string): string => text.replace(/\r\n/g, '\n').trimEnd()
+
+async function noticed(notices: string[], what: string, { signal }: CallOptions, doIt: () => Promise<void>) {
+  try {
+    await doIt()
+  } catch (error) {
+    signal?.throwIfAborted()
+    notices.push(`The pull request is there, and ${what}: ${messageOf(error)}`)
+  }
+}
+
+/** Makes the one comment of ours with this key say `body`. A comment of others that has the key is not taken for ours. */
+export async function ensureComment(
+  forge: Forge,
+  talk: Talk,
+  given: { key: string; body: string },
+  options: CallOptions = {},
+): Promise<Comment> {
+  const mark = commentMark(given.key)
+  const body = `${given.body.trim()}\n\n${mark}`
+  const self = await forge.self(options)
+  const find = async () => {
+    const all = await forge.comments(talk, options)
+    // A token that may not ask whose it is, is a program's.
+    const isOurs = ({ author }: Comment) => (self === undefined ? author.isBot : author.login === self.login)
+    return all.find((one) => one.body.includes(mark) && isOurs(one))
+  }
+  const there = await find()
+  if (there === undefined)
+    return await forge.once(async () => await forge.addComment(talk, body, options), find, options)
+  return sameText(there.body, body) ? there : await forge.editComment(talk, there.id, body, options)
+}

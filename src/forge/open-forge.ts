@@ -1,0 +1,167 @@
+import * as z from 'zod'
+import { ErrandError } from '../contract/errors.ts'
+import type { RepositoryAddress } from './address.ts'
+import type { CallOptions, Forge, ForgeKind } from './forge.ts'
+import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
+import { GithubLikeForge } from './github-like.ts'
+import { GitlabForge } from './gitlab.ts'
+import type { TokenSource } from './token-source.ts'
+
+/** A forge that is configured: `kind` of a host, and where its API is if not at the usual place. */
+export interface KnownHost {
+  host: string
+  kind: ForgeKind
+  apiUrl?: string
+}
+
+export interface Recognised {
+  kind: ForgeKind
+  host: string
+  apiUrl: string
+  /** How it was found, to be told. */
+  by: 'configuration' | 'name' | 'probe'
+}
+
+const publicHosts: readonly KnownHost[] = [
+  { host: 'github.com', kind: 'github', apiUrl: 'https://api.github.com' },
+  { host: 'gitlab.com', kind: 'gitlab' },
+  { host: 'gitea.com', kind: 'gitea' },
+  { host: 'codeberg.org', kind: 'gitea' },
+]
+const apiPaths: Readonly<Record<ForgeKind, string>> = {
+  github: '/api/v3',
+  gitea: '/api/v1',
+  gitlab: '/api/v4',
+}
+
+/** How each asks for its token; GitLab takes tokens of all kinds so. */
+const authorizations: Readonly<Record<ForgeKind, (token: string) => string>> = {
+  github: (token) => `Bearer ${token}`,
+  gitea: (token) => `token ${token}`,
+  gitlab: (token) => `Bearer ${token}`,
+}
+const names: Readonly<Record<ForgeKind, string>> = { github: 'GitHub', gitea: 'Gitea', gitlab: 'GitLab' }
+
+/** Where a probe looks, and whether an answer is that forge's. One that wants a log-in for it says so as JSON. */
+const probes: readonly [ForgeKind, string, z.ZodType][] = [
+  [
+    'gitea',
+    '/api/v1/version',
+    z.union([z.object({ version: z.string() }), z.object({ message: z.string() })]),
+  ],
+  [
+    'gitlab',
+    '/api/v4/version',
+    z.union([z.object({ version: z.string() }), z.object({ message: z.string() })]),
+  ],
+  [
+    'github',
+    '/api/v3',
+    z.union([z.object({ current_user_url: z.string() }), z.object({ message: z.string() })]),
+  ],
+]
+
+type RecogniseOptions = CallOptions & {
+  hosts?: readonly KnownHost[]
+  fetch?: typeof globalThis.fetch
+  /** Of each probe. Default 10,000. */
+  probeTimeoutMs?: number
+}
+
+/** Which forge a repository is at: as configured, by the host's name, else by asking the host, without a token. */
+export async function recogniseForge(
+  address: RepositoryAddress,
+  options: RecogniseOptions = {},
+): Promise<Recognised> {
+  const { host, protocol } = address
+  const named = (known: readonly KnownHost[]) => known.find((one) => one.host.toLowerCase() === host)
+  const configured = named(options.hosts ?? [])
+  const known = configured ?? named(publicHosts)
+  if (known !== undefined) {
+    const apiUrl = known.apiUrl ?? `${protocol}://${host}${apiPaths[known.kind]}`
+    return {
+      kind: known.kind,
+      host,
+      apiUrl: apiUrl.replace(/\/+$/, ''),
+      by: configured ? 'configuration' : 'name',
+    }
+  }
+  const answers = await Promise.all(
+    probes.map(async ([kind, path, shape]) => ({
+      kind,
+      answer: await probe(`${protocol}://${host}${path}`, shape, options),
+    })),
+  )
+  options.signal?.throwIfAborted()
+  const found = answers.find(({ answer }) => answer === 'it')
+  if (found !== undefined)
+    return { kind: found.kind, host, apiUrl: `${protocol}://${host}${apiPaths[found.kind]}`, by: 'probe' }
+  if (answers.every(({ answer }) => answer === 'away'))
+    throw new ErrandError('forge_away', `No forge answers at ${protocol}://${host}.`, {
+      hint: 'Check the host, and that it can be reached from here.',
+    })
+  throw new ErrandError('service_answer', `${host} is none of the forges that are known.`, {
+    hint: 'Say which it is: {host, kind: github | gitea | gitlab, api_url}. Gitea is Forgejo too.',
+  })
+}
+
+async function probe(
+  url: string,
+  shape: z.ZodType,
+  options: RecogniseOptions,
+): Promise<'it' | 'other' | 'away'> {
+  const limit = AbortSignal.timeout(options.probeTimeoutMs ?? 10_000)
+  const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit])
+  let response: Response
+  try {
+    response = await (options.fetch ?? globalThis.fetch)(url, {
+      headers: { accept: 'application/json', 'user-agent': 'errand' },
+      redirect: 'manual',
+      signal,
+    })
+  } catch {
+    return 'away'
+  }
+  try {
+    if (![200, 401, 403].includes(response.status)) {
+      await response.body?.cancel()
+      return 'other'
+    }
+    let text = ''
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString('latin1')
+      if (text.length > 64 * 1024) return 'other'
+    }
+    return shape.safeParse(JSON.parse(text)).success ? 'it' : 'other'
+  } catch {
+    return 'other'
+  }
+}
+
+type OpenOptions = Pick<
+  ForgeHttpOptions,
+  'retryCount' | 'timeoutMs' | 'mostWaitMs' | 'onWait' | 'wait' | 'fetch'
+> & {
+  tokens: TokenSource
+}
+
+/** The repository at its forge. Asks nothing yet. */
+export function openForge({ kind, host, apiUrl }: Recognised, path: string, options: OpenOptions): Forge {
+  if (kind !== 'gitlab' && path.split('/').length !== 2)
+    throw new ErrandError(
+      'invalid_argument',
+      `"${path}" is no repository of ${names[kind]}: it is OWNER/NAME there.`,
+      {
+        hint: 'Check the address, and which forge the host is.',
+      },
+    )
+  const http = new ForgeHttp({
+    ...options,
+    name: `${names[kind]} at ${host}`,
+    apiUrl,
+    authorization: authorizations[kind],
+  })
+  return kind === 'gitlab'
+    ? new GitlabForge(http, { host, path })
+    : new GithubLikeForge(http, { host, path, profile: kind })
+}

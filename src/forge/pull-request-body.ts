@@ -1,0 +1,99 @@
+import { cutAtLines, harmless, harmlessLine } from './marks.ts'
+
+export interface TestFigures {
+  /** Such as the playbook's step. */
+  suite: string
+  passed: number
+  failed: number
+  skipped: number
+}
+
+export interface PullRequestBody {
+  /** The work in the agent's words: untrusted, as are criteria, findings and notes. */
+  summary: string
+  criteria: readonly { text: string; met: boolean }[]
+  /** Undefined where there were none to run. */
+  tests: readonly TestFigures[] | undefined
+  cost?: { usd?: number; tokens?: number; seconds?: number }
+  /** Protected files that were changed, and what was made of it ("approved by ada"). */
+  protectedFiles: readonly { path: string; decision: string }[]
+  findings: readonly { file?: string; line?: number; severity: string; claim: string }[]
+  notes?: readonly string[]
+  run: { id: string; url?: string; task?: string }
+  /** Closed by the merge: given only where the work is complete. */
+  closes?: { number: number }
+  /** Mentioned, where it is not to be closed. */
+  refersTo?: { number: number }
+}
+
+/** Most bytes of a whole body; forges take 65,536 characters, or more. */
+export const MOST_BODY_BYTES = 60 * 1024
+/** So many may be shown of each list. */
+const MOST_LISTED = 100
+
+/**
+ * The text of a pull request between its marks, in Markdown of all forges; at most 60 KiB. The parts that others rely on (link to
+ * the run, `Closes`) stand first, so that what is cut is the agent's talk.
+ */
+export function pullRequestBody(given: PullRequestBody): string {
+  const { run, tests, criteria } = given
+  const id = code(run.id)
+  const link = run.url === undefined ? id : `[${id}](${encodeURI(run.url).replaceAll(')', '%29')})`
+  const head = [
+    given.closes === undefined ? undefined : `Closes #${given.closes.number}`,
+    given.refersTo === undefined ? undefined : `For #${given.refersTo.number}`,
+    `Made by Errand: run ${link}${run.task === undefined ? '' : `, task ${code(run.task)}`}${costOf(given.cost)}`,
+  ]
+  const parts = [
+    head.filter((line) => line !== undefined).join('\n\n'),
+    criteria.length === 0
+      ? undefined
+      : `### Acceptance criteria\n${listed(criteria, ({ text, met }) => `- [${met ? 'x' : ' '}] ${harmlessLine(text)}`)}`,
+    `### Tests\n${tests === undefined ? 'There were no tests to run.' : testTable(tests)}`,
+    given.protectedFiles.length === 0
+      ? undefined
+      : `### Protected files\n${listed(given.protectedFiles, ({ path, decision }) => `- ${code(path)}: ${harmlessLine(decision)}`)}`,
+    given.findings.length === 0
+      ? undefined
+      : `### Findings that are left\n${listed(given.findings, ({ file, line, severity, claim }) => `- **${harmlessLine(severity)}** ${file === undefined ? '' : `${code(line === undefined ? file : `${file}:${line}`)}: `}${harmlessLine(claim)}`)}`,
+    given.notes === undefined || given.notes.length === 0
+      ? undefined
+      : `### Notes\n${listed(given.notes, (note) => `- ${harmlessLine(note)}`)}`,
+    given.summary.trim() === '' ? undefined : `### Summary\n${harmless(given.summary.trim())}`,
+  ]
+  // The marks around it, and what people write, need room as well.
+  return cutAtLines(parts.filter((part) => part !== undefined).join('\n\n'), MOST_BODY_BYTES - 1024)
+}
+
+function costOf(cost: PullRequestBody['cost']): string {
+  const parts = [
+    cost?.usd === undefined ? undefined : `$${cost.usd.toFixed(2)}`,
+    cost?.tokens === undefined ? undefined : `${cost.tokens.toLocaleString('en-US')} tokens`,
+    cost?.seconds === undefined ? undefined : `${Math.round(cost.seconds)} s`,
+  ].filter((part) => part !== undefined)
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`
+}
+
+const testTable = (tests: readonly TestFigures[]): string =>
+  [
+    '| suite | passed | failed | skipped |',
+    '|---|---|---|---|',
+    ...tests
+      .slice(0, MOST_LISTED)
+      .map(
+        ({ suite, passed, failed, skipped }) =>
+          `| ${code(suite).replaceAll('|', '\\|')} | ${passed} | ${failed} | ${skipped} |`,
+      ),
+    ...(tests.length > MOST_LISTED ? [`| ${tests.length - MOST_LISTED} more | | | |`] : []),
+  ].join('\n')
+
+function listed<T>(all: readonly T[], line: (one: T) => string): string {
+  const lines = all.slice(0, MOST_LISTED).map(line)
+  return [...lines, ...(all.length > MOST_LISTED ? [`- … ${all.length - MOST_LISTED} more`] : [])].join('\n')
+}
+
+/** A name in code marks, where nothing in it is a mention or a command. */
+function code(text: string): string {
+  const plain = harmlessLine(text.replaceAll('`', "'"))
+  return `\`${plain.slice(0, 300) || ' '}\``
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { startForge } from '../../test/support/forge/forge-stand-in.ts'
+import { ensureComment, ensurePull } from './idempotent.ts'
+import { openForge } from './open-forge.ts'
+import { GithubAppTokens } from './token-source.ts'
+
+async function app(t: TestContext, permissions: Record<string, 'read' | 'write'>) {
+  const standIn = await startForge({ flavour: 'github' })
+  t.after(async () => await standIn.stop())
+  const repository = standIn.makeRepository('acme/app', { files: { a: '1' }, isPrivate: true })
+  const other = standIn.makeRepository('acme/other', { files: { a: '1' }, isPrivate: true })
+  standIn.state.commit('acme/app', 'work', { b: '2' }, 'Work')
+  const made = standIn.makeApp([repository, other])
+  const clock = { ms: Date.now() }
+  const { apiUrl } = standIn
+  const wait = async () => undefined
+  const tokens = new GithubAppTokens({
+    apiUrl,
+    appId: made.appId,
+    privateKey: made.privateKey,
+    repository: 'acme/app',
+    permissions,
+    now: () => clock.ms,
+    wait,
+  })
+  const open = (path: string) =>
+    openForge({ kind: 'github', host: standIn.host, apiUrl, by: 'configuration' }, path, { tokens, wait })
+  return { standIn, repository, made, clock, tokens, open, forge: open('acme/app') }
+}
+
+const write = { contents: 'write', pull_requests: 'write' } as const
+const wanted = {
+  title: 'Add b',
+  body: 'x',
+  head: 'work',
+  base: 'main',
+  isDraft: false,
+  labels: [],
+  reviewers: [],
+}
+
+test('an installation token is good for the one repository, and serves until five minutes before its end', async (t) => {
+  const { made, clock, tokens, forge, open } = await app(t, write)
+  const both = await Promise.all([tokens.token(), tokens.token()])
+  assert.equal(both[0], both[1])
+  assert.equal(made.minted.length, 1)
+  assert.deepEqual(made.minted[0]!.repositories, ['acme/app'])
+  const facts = await forge.repository()
+  assert.deepEqual([facts.right, facts.mayPush, facts.mayOpenPulls], ['write', true, true])
+  await assert.rejects(open('acme/other').repository(), { code: 'repo_not_found' })
+  const { endsMs } = made.minted[0]!
+  clock.ms = endsMs! - 5 * 60_000 - 1
+  assert.equal(await tokens.token(), both[0])
+  // A clock that has gone on signs for a time that is still to come: GitHub refuses it, and the old token is not given out.
+  clock.ms = endsMs! - 5 * 60_000
+  await assert.rejects(tokens.token(), { code: 'repo_auth' })
+  clock.ms = Date.now()
+  assert.notEqual(await tokens.token(), both[0])
+})
+
+test('a token that was taken back is made anew once', async (t) => {
+  const { made, tokens, forge, standIn } = await app(t, write)
+  await tokens.token()
+  standIn.state.tokens.splice(0)
+  assert.equal((await forge.repository()).right, 'write')
+  assert.equal(made.minted.length, 2)
+})
+
+test('what is made with it is known as the App’s own', async (t) => {
+  const { forge, repository, standIn } = await app(t, write)
+  const issue = standIn.state.addIssue(repository, { title: 'Broken', by: 'acme' })
+  const talk = { kind: 'issue', number: issue.number } as const
+  await ensureComment(forge, talk, { key: 'k', body: 'one' })
+  await ensureComment(forge, talk, { key: 'k', body: 'two' })
+  const comments = await forge.comments(talk)
+  assert.deepEqual(
+    comments.map(({ author, body }) => [author.login, author.isBot, body.slice(0, 3)]),
+    [['errand-app[bot]', true, 'two']],
+  )
+  assert.equal((await ensurePull(forge, wanted)).pull.author.login, 'errand-app[bot]')
+})
+
+test('permissions that are left out are known before anything is tried', async (t) => {
+  const { forge } = await app(t, { contents: 'read' })
+  const facts = await forge.repository()
+  assert.deepEqual([facts.right, facts.mayPush, facts.mayOpenPulls], ['read', false, false])
+  await assert.rejects(ensurePull(forge, wanted), { code: 'forge_denied' })
+})
+
+test('a wrong key and an App that is not installed are told', async (t) => {
+  const { standIn, made } = await app(t, write)
+  const { apiUrl } = standIn
+  const given = { apiUrl, appId: made.appId, repository: 'acme/app', permissions: write }
+  assert.throws(() => new GithubAppTokens({ ...given, privateKey: 'nonsense' }), { code: 'invalid_argument' })
+  const { privateKey } = standIn.makeApp([])
+  await assert.rejects(new GithubAppTokens({ ...given, privateKey }).token(), { code: 'repo_auth' })
+  standIn.makeRepository('acme/third', { files: { a: '1' } })
+  const third = new GithubAppTokens({ ...given, privateKey: made.privateKey, repository: 'acme/third' })
+  await assert.rejects(third.token(), { code: 'repo_not_found' })
+})
