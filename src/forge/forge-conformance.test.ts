@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Flavour, startForge } from '../../test/support/forge/forge-stand-in.ts'
 import { issueAddress, repositoryAddress } from './address.ts'
+import { mayWrite } from './forge.ts'
 import { type EnsuredPullInput, ensureComment, ensurePull } from './idempotent.ts'
 import { openForge, recogniseForge } from './open-forge.ts'
 import { givenToken } from './token-source.ts'
@@ -18,7 +19,8 @@ async function world(t: TestContext, flavour: Flavour) {
   const repository = standIn.makeRepository(path, {
     files: { 'a.txt': 'one\n' },
     isPrivate: true,
-    rights: { errand: 'write', ada: 'write', eve: 'read', root: 'admin' },
+    // Of Gitea's tokens only an administrator's may ask for the rights of others.
+    rights: { errand: flavour === 'gitea' ? 'admin' : 'write', ada: 'write', eve: 'read', root: 'admin' },
   })
   const sha = standIn.state.commit(path, 'work', { 'b.txt': 'two\n' }, 'Work', 'errand')
   const found = await recogniseForge(repositoryAddress(repository.url))
@@ -289,6 +291,8 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     const ask = () => forge.labelling(issue.number, 'errand')
     assert.equal(await ask(), undefined)
     state.label(repository, issue, 'errand', 'eve')
+    state.comment(repository, issue, 'eve', 'a comment changes no text')
+    assert.equal((await ask())?.body, 'harmless')
     assert.deepEqual([(await ask())?.by.login, (await ask())?.right], ['eve', 'read'])
     state.label(repository, issue, 'errand', 'root', false)
     assert.equal(await ask(), undefined)
@@ -423,3 +427,21 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.equal(git('show', 'FETCH_HEAD:b.txt'), 'two\n')
   })
 }
+
+test('gitea: a right that is not told counts as none to write', async (t) => {
+  const { standIn, state, repository, open } = await world(t, 'gitea')
+  repository.rights.helper = 'write'
+  const issue = state.addIssue(repository, { title: 'Broken', by: 'eve', labels: ['errand'] })
+  const labelled = await open(standIn.makeToken('helper')).labelling(issue.number, 'errand')
+  assert.deepEqual([labelled?.by.login, labelled?.right], ['eve', 'unknown'])
+  assert.equal(mayWrite(labelled!.right), false)
+})
+
+test('a pull request without a commit is refused in the words of the forge', async (t) => {
+  for (const flavour of ['github', 'gitea'] as const) {
+    const { state, repository, forge } = await world(t, flavour)
+    state.git(repository.path, ['branch', 'empty', 'main'])
+    const asked = ensurePull(forge, { ...wanted, head: 'empty' })
+    await assert.rejects(asked, { code: 'pull_request', message: /No commits between|no changes between/ })
+  }
+})

@@ -140,10 +140,11 @@ export class GithubChecks {
       ask(Branch, `/branches/${branch}`),
       this.#forge.kind === 'github' ? ask(z.array(Rule), `/rules/branches/${branch}`) : [],
     ])
-    if (found === undefined || rules === undefined) return undefined
+    // Older ones have no rules beside the protection of a branch.
+    if (found === undefined) return undefined
     if (this.#forge.kind === 'gitea')
       return new Set(found.enable_status_check ? (found.status_check_contexts ?? []) : [])
-    const ofRules = rules.flatMap((rule) =>
+    const ofRules = (rules ?? []).flatMap((rule) =>
       rule.type === 'required_status_checks' ? (rule.parameters?.required_status_checks ?? []) : [],
     )
     return new Set([

@@ -225,18 +225,23 @@ export class GithubLikeForge implements Forge {
     }
   }
 
-  /** Gitea tells when an issue was touched last, not how: its text is that of then if nothing has touched it since. */
+  /**
+   * Gitea does not tell when a text was changed: it is that of then if it was never changed, or nothing has touched the issue
+   * since. Newer ones (1.26) count the changes of a text.
+   */
   async #labellingOfGitea(number: number, label: string, options: CallOptions) {
     const sent = { query: PAGE, signal: options.signal, missing: `issue ${number} in ${this.path}` }
     const path = `${this.#repo}/issues/${number}/timeline`
     const entries = await this.#http.pages(z.array(TimelineEntry), path, sent)
     const last = entries.findLast((one) => one.type === 'label' && one.label?.name === label)
     if (last === undefined || last.body !== '1') return undefined
-    const issue = await this.issue(number, options)
+    const { data } = await this.#http.json(IssueShape, 'GET', `${this.#repo}/issues/${number}`, sent)
+    const issue = issueOf(data)
+    const count = data.content_version
     const renamed = entries.find(
       (one) => one.type === 'change_title' && Date.parse(one.created_at) >= Date.parse(last.created_at),
     )
-    const isSame = Date.parse(issue.updatedAt) <= Date.parse(last.created_at)
+    const isSame = count === 0 || Date.parse(issue.updatedAt) <= Date.parse(last.created_at)
     const by = personOf(last.user)
     return {
       by,

@@ -24,6 +24,7 @@ export const IssueShape = z.object({
   created_at: z.string(),
   updated_at: z.string(),
   pull_request: z.unknown().optional(),
+  content_version: z.number().optional(),
 })
 export const CommentShape = z.object({
   id: z.number(),

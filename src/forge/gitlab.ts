@@ -148,7 +148,12 @@ export class GitlabForge implements Forge {
     // Changes of the text are told in notes; those are read after it, so that one in between counts.
     const notes = await this.#notes({ kind: 'issue', number }, signal)
     const isSame = (changed: RegExp) =>
-      !notes.some((note) => note.system && changed.test(note.body) && note.created_at >= last.created_at)
+      !notes.some(
+        (note) =>
+          note.system &&
+          changed.test(note.body) &&
+          Date.parse(note.created_at) >= Date.parse(last.created_at),
+      )
     const by = personOf(last.user)
     return {
       by,

@@ -43,6 +43,9 @@ export function githubApi(
     html_url: `${url}/${repository.path}/${ticket.pull ? (isGithub ? 'pull' : 'pulls') : 'issues'}/${ticket.number}`,
     created_at: time(ticket.createdMs),
     updated_at: time(ticket.updatedMs),
+    ...(isGithub
+      ? {}
+      : { content_version: ticket.happenings.filter(({ kind }) => kind === 'described').length }),
     ...(ticket.pull ? { pull_request: { merged_at: null } } : isGithub ? {} : { pull_request: null }),
   })
   const pullOf = (repository: Repository, ticket: Ticket) => {
@@ -155,12 +158,14 @@ export function githubApi(
             409,
           )
     }
-    if (isGithub && state.git(repository.path, ['rev-list', '-1', `${base}..${head}`]) === '')
-      return refused({
-        resource: 'PullRequest',
-        code: 'custom',
-        message: `No commits between ${base} and ${head}`,
-      })
+    if (state.git(repository.path, ['rev-list', '-1', `${base}..${head}`]) === '') {
+      const message = `No commits between ${base} and ${head}`
+      return refused(
+        isGithub
+          ? { resource: 'PullRequest', code: 'custom', message }
+          : 'Invalid PullRequest: There are no changes between the head and the base',
+      )
+    }
     if (draft && !repository.takesDrafts)
       return ok({ message: 'Draft pull requests are not supported in this repository.' }, 422)
     const ticket = state.addPull(repository, { title, body, by: login!, head, base, isDraft: draft })
@@ -261,11 +266,13 @@ export function githubApi(
     [
       'GET',
       /^\/collaborators\/([^/]+)\/permission$/,
-      ({ repository, mayWrite }, login) => {
-        if (!mayWrite)
-          return isGithub
-            ? ok({ message: 'Must have push access to view collaborator permission.' }, 403)
-            : denied
+      ({ repository, asked, mayWrite }, login) => {
+        if (isGithub && !mayWrite)
+          return ok({ message: 'Must have push access to view collaborator permission.' }, 403)
+        // Of others Gitea tells it to the repository's administrators alone.
+        const asker = asked.token?.login
+        if (!isGithub && asker !== login && state.rightOf(repository, asker) !== 'admin')
+          return ok({ message: 'Only admins can query all permissions' }, 403)
         if (!state.users.some((one) => one.login === login)) return notFound
         return ok({ permission: state.rightOf(repository, login) ?? 'none', user: user(login!) })
       },
