@@ -428,6 +428,21 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
   })
 }
 
+for (const flavour of ['github', 'gitea', 'gitlab'] as const)
+  test(`${flavour}: who labelled an issue with more happenings than are read is not known`, async (t) => {
+    const { state, repository, forge } = await world(t, flavour)
+    const issue = state.addIssue(repository, { title: 'Broken', by: 'eve', body: 'harmless' })
+    state.label(repository, issue, 'errand', 'root')
+    const [first] = issue.happenings
+    for (let i = 0; i < 1000; i++) issue.happenings.push({ ...first!, label: `other-${i}` })
+    // Behind them all: what makes the first one untrue.
+    issue.happenings.push({ ...first!, kind: 'unlabeled' })
+    await assert.rejects(forge.labelling(issue.number, 'errand'), {
+      code: 'service_answer',
+      message: /lists more of issue/,
+    })
+  })
+
 test('gitea: a right that is not told counts as none to write', async (t) => {
   const { standIn, state, repository, open } = await world(t, 'gitea')
   repository.rights.helper = 'write'

@@ -42,6 +42,8 @@ export interface Sent {
   denied?: ErrorCode
   /** Whether it may be sent again although it may have arrived; default all but POST. */
   isRepeatable?: boolean
+  /** Of a list: throws where there is more of it than is read. */
+  isWhole?: boolean
 }
 
 export interface Answer<T> {
@@ -112,22 +114,22 @@ export class ForgeHttp {
   }
 
   /** All pages of a list, 1,000 entries or so at most. */
-  async pages<T>(
-    schema: z.ZodType<T[]>,
-    path: string,
-    sent: Sent = {},
-    isLast?: (page: T[]) => boolean,
-  ): Promise<T[]> {
+  async pages<T>(schema: z.ZodType<T[]>, path: string, sent: Sent = {}): Promise<T[]> {
     const all: T[] = []
     let next: string | undefined = path
     let query = sent.query
     for (let page = 0; next !== undefined && page < MOST_PAGES; page++) {
       const { data, headers }: Answer<T[]> = await this.json(schema, 'GET', next, { ...sent, query })
       all.push(...data)
-      if (isLast?.(data)) break
       next = this.#nextOf(headers.get('link'))
       query = undefined
     }
+    if (next !== undefined && sent.isWhole)
+      throw new ErrandError(
+        'service_answer',
+        `${this.#options.name} lists more of ${sent.missing ?? 'a repository'} than is read: over ${all.length} entries.`,
+        { hint: 'Make a new issue with what is still to be done.' },
+      )
     return all
   }
 

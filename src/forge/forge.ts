@@ -150,6 +150,20 @@ export interface CallOptions {
   signal?: AbortSignal
 }
 
+/** `notes` with the right of each author, in the order of their time; each author is asked for once. */
+export async function withRights(
+  forge: Pick<Forge, 'rightOf'>,
+  notes: readonly Omit<ReviewNote, 'right'>[],
+  options: CallOptions,
+): Promise<ReviewNote[]> {
+  const rights = new Map<string, Right>()
+  for (const { author } of notes)
+    if (!rights.has(author.login)) rights.set(author.login, await forge.rightOf(author, options))
+  return notes
+    .map((note) => ({ ...note, right: rights.get(note.author.login)! }))
+    .sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt))
+}
+
 /** Comments stand at one of these; GitLab counts them apart. */
 export interface Talk {
   kind: 'issue' | 'pull'

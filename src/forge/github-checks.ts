@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { CallOptions, Check, Forge, ReviewNote } from './forge.ts'
+import { type CallOptions, type Check, type Forge, type ReviewNote, withRights } from './forge.ts'
 import { type ForgeHttp, Refused } from './forge-http.ts'
 import { PAGE, personOf, User } from './github-shapes.ts'
 
@@ -237,10 +237,7 @@ export class GithubChecks {
         createdAt: one.createdAt,
       })),
     ]
-    const known = await Promise.all(
-      notes.map(async (note) => ({ ...note, right: await this.#forge.rightOf(note.author, options) })),
-    )
-    return known.sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt))
+    return await withRights(this.#forge, notes, options)
   }
 
   async #giteaLineNotes(

@@ -76,7 +76,6 @@ export class GithubLikeForge implements Forge {
   readonly #http: ForgeHttp
   readonly #repo: string
   readonly #checks: GithubChecks
-  readonly #rights = new Map<string, Promise<Right>>()
 
   constructor(http: ForgeHttp, { host, path, profile }: Options) {
     this.kind = profile
@@ -131,17 +130,7 @@ export class GithubLikeForge implements Forge {
     }
   }
 
-  async rightOf({ login }: Person, options: CallOptions = {}): Promise<Right> {
-    let asked = this.#rights.get(login)
-    if (asked === undefined) {
-      asked = this.#rightOf(login, options)
-      this.#rights.set(login, asked)
-      asked.catch(() => this.#rights.delete(login))
-    }
-    return await asked
-  }
-
-  async #rightOf(login: string, { signal }: CallOptions): Promise<Right> {
+  async rightOf({ login }: Person, { signal }: CallOptions = {}): Promise<Right> {
     const shape = z.object({ permission: z.string() })
     const path = `${this.#repo}/collaborators/${encodeURIComponent(login)}/permission`
     try {
@@ -187,7 +176,12 @@ export class GithubLikeForge implements Forge {
   }
 
   async #labellingOfGithub(number: number, label: string, options: CallOptions) {
-    const sent = { query: PAGE, signal: options.signal, missing: `issue ${number} in ${this.path}` }
+    const sent = {
+      query: PAGE,
+      isWhole: true,
+      signal: options.signal,
+      missing: `issue ${number} in ${this.path}`,
+    }
     const path = `${this.#repo}/issues/${number}/events`
     const events = await this.#http.pages(z.array(IssueEvent), path, sent)
     const last = events.findLast(
@@ -230,7 +224,12 @@ export class GithubLikeForge implements Forge {
    * since. Newer ones (1.26) count the changes of a text.
    */
   async #labellingOfGitea(number: number, label: string, options: CallOptions) {
-    const sent = { query: PAGE, signal: options.signal, missing: `issue ${number} in ${this.path}` }
+    const sent = {
+      query: PAGE,
+      isWhole: true,
+      signal: options.signal,
+      missing: `issue ${number} in ${this.path}`,
+    }
     const path = `${this.#repo}/issues/${number}/timeline`
     const entries = await this.#http.pages(z.array(TimelineEntry), path, sent)
     const last = entries.findLast((one) => one.type === 'label' && one.label?.name === label)

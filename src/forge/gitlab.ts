@@ -19,6 +19,7 @@ import type {
   Right,
   Talk,
 } from './forge.ts'
+import { withRights } from './forge.ts'
 import { type ForgeHttp, Refused } from './forge-http.ts'
 import {
   commentOf,
@@ -48,7 +49,6 @@ export class GitlabForge implements Forge {
   readonly path: string
   readonly #http: ForgeHttp
   readonly #project: string
-  readonly #rights = new Map<string, Promise<Right>>()
 
   constructor(http: ForgeHttp, { host, path }: { host: string; path: string }) {
     this.host = host
@@ -87,26 +87,15 @@ export class GitlabForge implements Forge {
 
   async rightOf({ id }: Person, { signal }: CallOptions = {}): Promise<Right> {
     if (id === '') return 'none'
-    const ask = async (): Promise<Right> => {
-      try {
-        const path = `${this.#project}/members/all/${id}`
-        const { data } = await this.#http.json(z.object({ access_level: z.number() }), 'GET', path, {
-          signal,
-        })
-        return rightAt(data.access_level, false)
-      } catch (error) {
-        if (error instanceof Refused && error.httpStatus === 404) return 'none'
-        if (error instanceof Refused && error.httpStatus === 403) return 'unknown'
-        throw error
-      }
+    try {
+      const path = `${this.#project}/members/all/${id}`
+      const { data } = await this.#http.json(z.object({ access_level: z.number() }), 'GET', path, { signal })
+      return rightAt(data.access_level, false)
+    } catch (error) {
+      if (error instanceof Refused && error.httpStatus === 404) return 'none'
+      if (error instanceof Refused && error.httpStatus === 403) return 'unknown'
+      throw error
     }
-    let asked = this.#rights.get(id)
-    if (asked === undefined) {
-      asked = ask()
-      this.#rights.set(id, asked)
-      asked.catch(() => this.#rights.delete(id))
-    }
-    return await asked
   }
 
   async issue(number: number, { signal }: CallOptions = {}): Promise<Issue> {
@@ -118,12 +107,17 @@ export class GitlabForge implements Forge {
     return (await this.#notes(talk, signal)).filter(({ system }) => !system).map(commentOf)
   }
 
-  async #notes(talk: Talk, signal: AbortSignal | undefined): Promise<z.infer<typeof Note>[]> {
+  async #notes(
+    talk: Talk,
+    signal: AbortSignal | undefined,
+    isWhole = false,
+  ): Promise<z.infer<typeof Note>[]> {
     const query = { per_page: 100, sort: 'asc', order_by: 'created_at' }
     return await this.#http.pages(z.array(Note), this.#notesOf(talk), {
       query,
       signal,
       missing: this.#named(talk),
+      isWhole,
     })
   }
 
@@ -142,11 +136,16 @@ export class GitlabForge implements Forge {
     const issue = await this.issue(number, options)
     const query = { per_page: 100 }
     const path = `${this.#project}/issues/${number}/resource_label_events`
-    const events = await this.#http.pages(z.array(LabelEvent), path, { query, signal })
+    const events = await this.#http.pages(z.array(LabelEvent), path, {
+      query,
+      signal,
+      isWhole: true,
+      missing: `issue ${number} in ${this.path}`,
+    })
     const last = events.findLast((one) => one.label?.name === label)
     if (last?.action !== 'add') return undefined
     // Changes of the text are told in notes; those are read after it, so that one in between counts.
-    const notes = await this.#notes({ kind: 'issue', number }, signal)
+    const notes = await this.#notes({ kind: 'issue', number }, signal, true)
     const isSame = (changed: RegExp) =>
       !notes.some(
         (note) =>
@@ -341,23 +340,20 @@ export class GitlabForge implements Forge {
     const open = discussions
       .flatMap(({ notes }) => notes)
       .filter(({ system, resolved }) => !system && resolved !== true)
-    const notes = await Promise.all(
-      open.map(async (note): Promise<ReviewNote> => {
-        const author = personOf(note.author)
-        return {
-          id: String(note.id),
-          author,
-          right: await this.rightOf(author, options),
-          body: note.body,
-          asksForChanges: asking.has(author.login),
-          path: note.position?.new_path ?? note.position?.old_path ?? undefined,
-          line: note.position?.new_line ?? note.position?.old_line ?? undefined,
-          sha: note.position?.head_sha ?? undefined,
-          createdAt: note.created_at,
-        }
-      }),
-    )
-    return notes.sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt))
+    const notes = open.map((note) => {
+      const author = personOf(note.author)
+      return {
+        id: String(note.id),
+        author,
+        body: note.body,
+        asksForChanges: asking.has(author.login),
+        path: note.position?.new_path ?? note.position?.old_path ?? undefined,
+        line: note.position?.new_line ?? note.position?.old_line ?? undefined,
+        sha: note.position?.head_sha ?? undefined,
+        createdAt: note.created_at,
+      }
+    })
+    return await withRights(this, notes, options)
   }
 
   async once<T>(

@@ -36,7 +36,7 @@ const HIDDEN =
   /[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]|[\u{e0000}-\u{e007f}]/gu
 /** A word that closes an issue when it stands before its number or address. */
 const CLOSING =
-  /\b(close[sd]?|closing|fix(?:e[sd])?|fixing|resolve[sd]?|resolving|implement(?:s|ed|ing)?)(\s*:?\s+(?:issues?\s+)?)(?=#|!|GH-\d|https?:|[\w.-]+\/[\w./-]+[#!]\d)/gi
+  /\b(close[sd]?|closing|fix(?:e[sd])?|fixing|resolve[sd]?|resolving|implement(?:s|ed|ing)?)((?:\s*:\s*|\s+)(?:issues?\s+)?)(?=#|!|GH-\d|https?:|[\w.-]+\/[\w./-]+[#!]\d)/gi
 
 /**
  * A stranger's text as part of ours: it tells nobody, closes nothing, hides nothing and ends no mark of ours. Mentions and
@@ -70,8 +70,17 @@ export function cutAtLines(text: string, mostBytes: number): string {
     if (bytes > room) break
     count++
   }
-  const kept = lines.slice(0, count)
-  // A fence that was cut open would swallow what follows.
-  const isOpen = kept.filter((line) => /^\s*```/.test(line)).length % 2 === 1
-  return `${kept.join('\n')}${isOpen ? '\n```' : ''}${note(lines.length - count)}`
+  return withFencesClosed(lines.slice(0, count).join('\n')) + note(lines.length - count)
+}
+
+/** A text whose last code fence, where it is left open, does not swallow what follows. */
+export function withFencesClosed(text: string): string {
+  let open: string | undefined
+  for (const line of text.split('\n')) {
+    const [, fence, rest] = /^ {0,3}(?:[>\-*+] ?|\d+\. ?)*\s*(`{3,}|~{3,})(.*)$/.exec(line) ?? []
+    if (fence === undefined) continue
+    if (open === undefined) open = fence
+    else if (fence.startsWith(open) && rest!.trim() === '') open = undefined
+  }
+  return open === undefined ? text : `${text}\n${open}`
 }

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { harmless, retitled, withBlock } from './marks.ts'
-import { MOST_BODY_BYTES, type PullRequestBody, pullRequestBody } from './pull-request-body.ts'
+import {
+  MOST_BODY_BYTES,
+  type PullRequestBody,
+  pullRequestBody,
+  pullRequestTitle,
+} from './pull-request-body.ts'
 
 const plain: PullRequestBody = {
   summary: 'It adds now.',
@@ -75,6 +80,32 @@ test('a body is cut between lines, and an open fence is closed', () => {
   assert.ok(Buffer.byteLength(withBlock('', body)) <= MOST_BODY_BYTES)
   assert.ok(body.includes('Closes #12'))
   assert.match(body, /ä line of a log\n```\n\n\*\d+ more lines left out\*$/)
+})
+
+test('a fence that is left open is closed, so that it swallows no mark', () => {
+  const body = pullRequestBody({ ...plain, summary: 'see\n````js\n```\nlet a' })
+  assert.match(body, /let a\n````$/)
+  assert.match(pullRequestBody({ ...plain, summary: '```\na\n```' }), /a\n```$/)
+})
+
+test('a title is one line that closes nothing and is not too long', () => {
+  assert.equal(pullRequestTitle(' Add\nb '), 'Add b')
+  assert.doesNotMatch(pullRequestTitle('Fixes #3 for @ada'), /Fixes #3|@ada/)
+  assert.equal(pullRequestTitle('ä'.repeat(1000)).length, 240)
+})
+
+test('texts made to be slow are not', () => {
+  for (const text of [
+    `fix${' '.repeat(200_000)}`,
+    'fix '.repeat(50_000),
+    '<!--'.repeat(50_000),
+    `fix a/${'b/'.repeat(100_000)}`,
+    '@'.repeat(200_000),
+    `${'>'.repeat(200_000)}x`,
+    '`'.repeat(200_000),
+    '- '.repeat(100_000),
+  ])
+    assert.ok(pullRequestBody({ ...plain, summary: text }).length > 0)
 })
 
 test('only what stands between the marks is changed', () => {

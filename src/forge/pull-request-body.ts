@@ -1,4 +1,4 @@
-import { cutAtLines, harmless, harmlessLine } from './marks.ts'
+import { cutAtLines, harmless, harmlessLine, withFencesClosed } from './marks.ts'
 
 export interface TestFigures {
   /** Such as the playbook's step. */
@@ -25,6 +25,9 @@ export interface PullRequestBody {
   /** Mentioned, where it is not to be closed. */
   refersTo?: { number: number }
 }
+
+/** A title of one line that all forges take: 255 characters with the mark of a draft. It may become a commit's message. */
+export const pullRequestTitle = (title: string): string => [...harmlessLine(title)].slice(0, 240).join('')
 
 /** Most bytes of a whole body; forges take 65,536 characters, or more. */
 export const MOST_BODY_BYTES = 60 * 1024
@@ -59,7 +62,9 @@ export function pullRequestBody(given: PullRequestBody): string {
     given.notes === undefined || given.notes.length === 0
       ? undefined
       : `### Notes\n${listed(given.notes, (note) => `- ${harmlessLine(note)}`)}`,
-    given.summary.trim() === '' ? undefined : `### Summary\n${harmless(given.summary.trim())}`,
+    given.summary.trim() === ''
+      ? undefined
+      : `### Summary\n${withFencesClosed(harmless(given.summary.trim()))}`,
   ]
   // The marks around it, and what people write, need room as well.
   return cutAtLines(parts.filter((part) => part !== undefined).join('\n\n'), MOST_BODY_BYTES - 1024)
