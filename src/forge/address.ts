@@ -1,5 +1,5 @@
 import { ErrandError } from '../contract/errors.ts'
-import type { ForgeKind } from './forge.ts'
+import type { ForgeKind } from '../contract/tasks/forge.ts'
 
 /** A repository as an address names it. */
 export interface RepositoryAddress {

@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { type Fault, startForge } from '../../test/support/forge/forge-stand-in.ts'
 import { errorStatus } from '../contract/errors.ts'
 import { Reason } from '../contract/status.ts'
+import { ForgeHost } from '../contract/tasks/forge.ts'
 import { repositoryAddress } from './address.ts'
 import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
 import { openForge, recogniseForge } from './open-forge.ts'
@@ -49,7 +50,7 @@ async function serve(t: TestContext, listener: RequestListener): Promise<string>
 }
 
 const soon = () => String(Math.ceil(Date.now() / 1000) + 30)
-const asked: [name: string, how: Extract<Fault['how'], object>, least: number, most: number][] = [
+const asked: [name: string, how: Extract<Fault['how'], { status: number }>, least: number, most: number][] = [
   ['Retry-After', { status: 429, headers: { 'retry-after': '17' } }, 17_000, 17_000],
   ['Retry-After with 403', { status: 403, headers: { 'retry-after': '5' } }, 5_000, 5_000],
   ['Retry-After with 503', { status: 503, headers: { 'retry-after': '5' } }, 5_000, 5_000],
@@ -177,13 +178,16 @@ test('a host that is no known forge is told, and one that is configured is not a
   const address = repositoryAddress(`${url}/acme/app`)
   await assert.rejects(recogniseForge(address), { code: 'service_answer' })
   count = 0
-  const hosts = [{ host: address.host, kind: 'gitea', apiUrl: `${url}/git/api/v1/` }] as const
+  const hosts = [{ host: address.host, kind: 'gitea', api_url: `${url}/git/api/v1/` }] as const
   assert.deepEqual(await recogniseForge(address, { hosts }), {
     kind: 'gitea',
     host: address.host,
     apiUrl: `${url}/git/api/v1`,
     by: 'configuration',
   })
+  assert.equal(ForgeHost.parse({ host: 'Git.Example.org:3000', kind: 'gitea' }).host, 'git.example.org:3000')
+  for (const host of ['https://git.example.org', 'git.example.org/path', '', 'a b'])
+    assert.equal(ForgeHost.safeParse({ host, kind: 'gitea' }).success, false, host)
   const named = await recogniseForge(repositoryAddress('git@github.com:acme/app.git'))
   assert.deepEqual([named.kind, named.apiUrl, named.by], ['github', 'https://api.github.com', 'name'])
   assert.equal(count, 0)

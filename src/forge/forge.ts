@@ -1,5 +1,4 @@
-/** Forges that are known: GitHub, Gitea with Forgejo, and GitLab. */
-export type ForgeKind = 'github' | 'gitea' | 'gitlab'
+import type { ForgeKind } from '../contract/tasks/forge.ts'
 
 /** How much a person or a token may do in a repository; `unknown` where the forge does not say. */
 export type Right = 'none' | 'read' | 'write' | 'admin' | 'unknown'

@@ -1,18 +1,12 @@
 import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
+import type { ForgeHost, ForgeKind } from '../contract/tasks/forge.ts'
 import type { RepositoryAddress } from './address.ts'
-import type { CallOptions, Forge, ForgeKind } from './forge.ts'
+import type { CallOptions, Forge } from './forge.ts'
 import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
 import { GithubLikeForge } from './github-like.ts'
 import { GitlabForge } from './gitlab.ts'
 import type { TokenSource } from './token-source.ts'
-
-/** A forge that is configured: `kind` of a host, and where its API is if not at the usual place. */
-export interface KnownHost {
-  host: string
-  kind: ForgeKind
-  apiUrl?: string
-}
 
 export interface Recognised {
   kind: ForgeKind
@@ -22,8 +16,8 @@ export interface Recognised {
   by: 'configuration' | 'name' | 'probe'
 }
 
-const publicHosts: readonly KnownHost[] = [
-  { host: 'github.com', kind: 'github', apiUrl: 'https://api.github.com' },
+const publicHosts: readonly ForgeHost[] = [
+  { host: 'github.com', kind: 'github', api_url: 'https://api.github.com' },
   { host: 'gitlab.com', kind: 'gitlab' },
   { host: 'gitea.com', kind: 'gitea' },
   { host: 'codeberg.org', kind: 'gitea' },
@@ -62,7 +56,7 @@ const probes: readonly [ForgeKind, string, z.ZodType][] = [
 ]
 
 type RecogniseOptions = CallOptions & {
-  hosts?: readonly KnownHost[]
+  hosts?: readonly ForgeHost[]
   fetch?: typeof globalThis.fetch
   /** Of each probe. Default 10,000. */
   probeTimeoutMs?: number
@@ -74,11 +68,11 @@ export async function recogniseForge(
   options: RecogniseOptions = {},
 ): Promise<Recognised> {
   const { host, protocol } = address
-  const named = (known: readonly KnownHost[]) => known.find((one) => one.host.toLowerCase() === host)
+  const named = (known: readonly ForgeHost[]) => known.find((one) => one.host.toLowerCase() === host)
   const configured = named(options.hosts ?? [])
   const known = configured ?? named(publicHosts)
   if (known !== undefined) {
-    const apiUrl = known.apiUrl ?? `${protocol}://${host}${apiPaths[known.kind]}`
+    const apiUrl = known.api_url ?? `${protocol}://${host}${apiPaths[known.kind]}`
     return {
       kind: known.kind,
       host,

@@ -1,5 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import type { ForgeKind } from './forge.ts'
+import type { ForgeKind } from '../contract/tasks/forge.ts'
 
 /** Headers as Node gives them: names in lower case. */
 type Headers = Readonly<Record<string, string | string[] | undefined>>

@@ -46,7 +46,7 @@ export interface Fault {
   times?: number
   /**
    * `reset` breaks off before anything is done, `reset_after` when it was done; `garbage` is a page of HTML with 200;
-   * `hang` answers nothing; `flood` never ends. Else an answer that is sent instead.
+   * `hang` answers nothing; `flood` never ends; `until` answers as always, later. Else an answer that is sent instead.
    */
   how:
     | 'reset'
@@ -54,6 +54,7 @@ export interface Fault {
     | 'garbage'
     | 'hang'
     | 'flood'
+    | { until: Promise<unknown> }
     | { status: number; headers?: Record<string, string>; body?: unknown }
 }
 
@@ -117,7 +118,8 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
     if (how === 'garbage')
       return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Sign in</html>')
     if (how === 'flood') return flood(response)
-    if (typeof how === 'object') {
+    if (typeof how === 'object' && 'until' in how) await how.until
+    else if (typeof how === 'object') {
       response.writeHead(how.status, { 'content-type': 'application/json', ...how.headers })
       return void response.end(JSON.stringify(how.body ?? {}))
     }
