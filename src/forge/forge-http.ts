@@ -44,6 +44,8 @@ export interface Sent {
   isRepeatable?: boolean
   /** Of a list: throws where there is more of it than is read. */
   isWhole?: boolean
+  /** Of a list: nothing tells whether there are more pages, so that the first empty one is the end (Gitea's timeline). */
+  isUncounted?: boolean
 }
 
 export interface Answer<T> {
@@ -118,11 +120,19 @@ export class ForgeHttp {
     const all: T[] = []
     let next: string | undefined = path
     let query = sent.query
-    for (let page = 0; next !== undefined && page < MOST_PAGES; page++) {
-      const { data, headers }: Answer<T[]> = await this.json(schema, 'GET', next, { ...sent, query })
+    for (let page = 1; next !== undefined && page <= MOST_PAGES; page++) {
+      const answer: Answer<T[] | null> = await this.json(schema.nullable(), 'GET', next, { ...sent, query })
+      // An empty list of Go is null.
+      const data = answer.data ?? []
       all.push(...data)
-      next = this.#nextOf(headers.get('link'))
+      next = this.#nextOf(answer.headers.get('link'))
       query = undefined
+      // Gitea names the next page of some lists, and of others only how many entries there are.
+      const isCounted = all.length < Number(answer.headers.get('x-total-count') ?? 0)
+      if (next === undefined && data.length > 0 && (isCounted || sent.isUncounted)) {
+        next = path
+        query = { ...sent.query, page: page + 1 }
+      }
     }
     if (next !== undefined && sent.isWhole)
       throw new ErrandError(

@@ -44,7 +44,7 @@ const IssueEvent = z.object({
   actor: User,
   created_at: z.string(),
   label: Label.nullish(),
-  rename: z.object({ from: z.string() }).nullish(),
+  rename: z.object({ from: z.string(), to: z.string() }).nullish(),
 })
 /** Of a label that was put on `body` is "1", of one that was taken off it is empty. */
 const TimelineEntry = z.object({
@@ -54,6 +54,7 @@ const TimelineEntry = z.object({
   body: z.string().nullish(),
   label: Label.nullish(),
   old_title: z.string().nullish(),
+  new_title: z.string().nullish(),
 })
 const LastEdit = z.object({
   data: z.object({
@@ -183,22 +184,24 @@ export class GithubLikeForge implements Forge {
       missing: `issue ${number} in ${this.path}`,
     }
     const path = `${this.#repo}/issues/${number}/events`
+    const before = await this.issue(number, options)
     const events = await this.#http.pages(z.array(IssueEvent), path, sent)
-    const last = events.findLast(
+    const at = events.findLastIndex(
       (one) => /^(un)?labeled$/.test(one.event) && one.label?.name.toLowerCase() === label.toLowerCase(),
     )
+    const last = events[at]
     if (last?.event !== 'labeled') return undefined
+    // The text is read after the label was put there, and before the time of its last change: none slips through in between.
     const issue = await this.issue(number, options)
-    // The text is read before the time of its last change: a change in between counts as one.
     const editedAt = await this.#lastEditOf(number, options)
     const isSame = editedAt === null || (editedAt !== undefined && editedAt < last.created_at)
-    const renamed = events.find((one) => one.event === 'renamed' && one.created_at >= last.created_at)
+    const renames = (part: typeof events) => part.flatMap(({ rename }) => rename ?? [])
     const by = personOf(last.actor)
     return {
       by,
       right: await this.rightOf(by, options),
       at: last.created_at,
-      title: renamed === undefined ? issue.title : renamed.rename?.from,
+      title: titleThen(renames(events.slice(0, at)), renames(events.slice(at)), before.title),
       body: isSame ? issue.body : undefined,
     }
   }
@@ -227,26 +230,32 @@ export class GithubLikeForge implements Forge {
     const sent = {
       query: PAGE,
       isWhole: true,
+      isUncounted: true,
       signal: options.signal,
       missing: `issue ${number} in ${this.path}`,
     }
+    // Of an issue that is not there the timeline is an internal error.
+    const before = await this.issue(number, options)
     const path = `${this.#repo}/issues/${number}/timeline`
     const entries = await this.#http.pages(z.array(TimelineEntry), path, sent)
-    const last = entries.findLast((one) => one.type === 'label' && one.label?.name === label)
+    const at = entries.findLastIndex((one) => one.type === 'label' && one.label?.name === label)
+    const last = entries[at]
     if (last === undefined || last.body !== '1') return undefined
     const { data } = await this.#http.json(IssueShape, 'GET', `${this.#repo}/issues/${number}`, sent)
     const issue = issueOf(data)
+    if (!issue.labels.includes(label)) return undefined
     const count = data.content_version
-    const renamed = entries.find(
-      (one) => one.type === 'change_title' && Date.parse(one.created_at) >= Date.parse(last.created_at),
-    )
+    const renames = (part: typeof entries) =>
+      part.flatMap((one) =>
+        one.type === 'change_title' ? [{ from: one.old_title ?? '', to: one.new_title ?? '' }] : [],
+      )
     const isSame = count === 0 || Date.parse(issue.updatedAt) <= Date.parse(last.created_at)
     const by = personOf(last.user)
     return {
       by,
       right: await this.rightOf(by, options),
       at: last.created_at,
-      title: renamed === undefined ? issue.title : (renamed.old_title ?? undefined),
+      title: titleThen(renames(entries.slice(0, at)), renames(entries.slice(at)), before.title),
       body: isSame ? issue.body : undefined,
     }
   }
@@ -439,5 +448,14 @@ export class GithubLikeForge implements Forge {
     )
   }
 }
+
+interface Rename {
+  from: string
+  to: string
+}
+
+/** The title between changes of it, and `first` where it was never changed; that has been read before the changes were. */
+const titleThen = (before: readonly Rename[], after: readonly Rename[], first: string): string =>
+  after[0]?.from ?? before.at(-1)?.to ?? first
 
 const rightOfApp = (contents: 'read' | 'write' | undefined): Right => contents ?? 'none'

@@ -133,7 +133,6 @@ export class GitlabForge implements Forge {
 
   async labelling(number: number, label: string, options: CallOptions = {}): Promise<Labelling | undefined> {
     const { signal } = options
-    const issue = await this.issue(number, options)
     const query = { per_page: 100 }
     const path = `${this.#project}/issues/${number}/resource_label_events`
     const events = await this.#http.pages(z.array(LabelEvent), path, {
@@ -144,7 +143,8 @@ export class GitlabForge implements Forge {
     })
     const last = events.findLast((one) => one.label?.name === label)
     if (last?.action !== 'add') return undefined
-    // Changes of the text are told in notes; those are read after it, so that one in between counts.
+    // The text is read after the label was put there, and before the notes of its changes: none slips through in between.
+    const issue = await this.issue(number, options)
     const notes = await this.#notes({ kind: 'issue', number }, signal, true)
     const isSame = (changed: RegExp) =>
       !notes.some(

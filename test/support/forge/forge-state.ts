@@ -43,6 +43,7 @@ export interface Happening {
   atMs: number
   label?: string
   oldTitle?: string
+  newTitle?: string
 }
 export interface Review {
   id: number
@@ -344,7 +345,7 @@ export class ForgeState {
   edit(ticket: Ticket, change: { title?: string; body?: string; isOpen?: boolean }, by: string): void {
     const atMs = this.moment()
     if (change.title !== undefined && change.title !== ticket.title)
-      ticket.happenings.push({ kind: 'renamed', by, atMs, oldTitle: ticket.title })
+      ticket.happenings.push({ kind: 'renamed', by, atMs, oldTitle: ticket.title, newTitle: change.title })
     if (change.body !== undefined && change.body !== ticket.body) {
       ticket.happenings.push({ kind: 'described', by, atMs })
       ticket.editedMs = atMs

@@ -125,6 +125,10 @@ export function githubApi(
     const next = new URLSearchParams(asked.query)
     next.set('page', String(page + 1))
     const link = `<${apiUrl}${asked.path}?${next}>; rel="next"`
+    const count = String(all.length)
+    // Gitea names the next page of issues and pull requests alone.
+    if (!isGithub && !/\/(issues|pulls)$/.test(asked.path))
+      return { status: 200, body: items, headers: { 'x-total-count': count } }
     return { status: 200, body: items, headers: all.length > page * size ? { link } : {} }
   }
   const newest = (checks: readonly CheckState[]) => [
@@ -220,20 +224,44 @@ export function githubApi(
         actor: user(one.by),
         created_at: time(one.atMs),
         ...(one.label === undefined ? {} : { label: { name: one.label, color: 'fff' } }),
-        ...(one.oldTitle === undefined ? {} : { rename: { from: one.oldTitle, to: ticket.title } }),
+        ...(one.oldTitle === undefined ? {} : { rename: { from: one.oldTitle, to: one.newTitle } }),
       }))
   const timeline = (ticket: Ticket) =>
-    ticket.happenings
-      .filter(({ kind }) => kind !== 'described')
-      .map((one, id) => ({
-        id,
-        type: one.kind === 'renamed' ? 'change_title' : 'label',
-        user: user(one.by),
-        created_at: time(one.atMs),
-        body: one.kind === 'labeled' ? '1' : '',
-        label: one.label === undefined ? null : { id: 1, name: one.label },
-        old_title: one.oldTitle ?? '',
-      }))
+    [
+      ...ticket.notes.map((note) => ({
+        atMs: note.createdMs,
+        entry: { ...commentOf(note), type: 'comment', label: null, old_title: '' },
+      })),
+      ...ticket.happenings
+        .filter(({ kind }) => kind !== 'described')
+        .map((one, id) => ({
+          atMs: one.atMs,
+          entry: {
+            id,
+            type: one.kind === 'renamed' ? 'change_title' : 'label',
+            user: user(one.by),
+            created_at: time(one.atMs),
+            body: one.kind === 'labeled' ? '1' : '',
+            label: one.label === undefined ? null : { id: 1, name: one.label },
+            old_title: one.oldTitle ?? '',
+            new_title: one.newTitle ?? '',
+          },
+        })),
+    ]
+      .sort((a, b) => a.atMs - b.atMs)
+      .map(({ entry }) => entry)
+  /** Gitea's: it counts the page alone, an empty one is null, and an issue that is not there is an error of its own. */
+  const timelinePage: Handler = (context, number) => {
+    const ticket = state.ticket(context.repository, Number(number))
+    if (isGithub) return notFound
+    if (ticket === undefined) return ok({ message: '', url: `${url}/api/swagger` }, 500)
+    const page = paged(context, timeline(ticket)).body as unknown[]
+    return {
+      status: 200,
+      body: page.length === 0 ? null : page,
+      headers: { 'x-total-count': String(page.length) },
+    }
+  }
   const withTicket =
     (handle: (context: Context, ticket: Ticket) => ApiAnswer): Handler =>
     (context, number) => {
@@ -283,9 +311,10 @@ export function githubApi(
     [
       'GET',
       /^\/issues\/(\d+)\/comments$/,
-      withTicket((context, ticket) =>
-        paged(context, ticket.notes.filter((one) => one.path === undefined).map(commentOf)),
-      ),
+      withTicket((context, ticket) => {
+        const all = ticket.notes.filter((one) => one.path === undefined).map(commentOf)
+        return isGithub ? paged(context, all) : ok(all)
+      }),
     ],
     [
       'POST',
@@ -312,11 +341,7 @@ export function githubApi(
       /^\/issues\/(\d+)\/events$/,
       withTicket((context, ticket) => (isGithub ? paged(context, events(ticket)) : notFound)),
     ],
-    [
-      'GET',
-      /^\/issues\/(\d+)\/timeline$/,
-      withTicket((context, ticket) => (isGithub ? notFound : paged(context, timeline(ticket)))),
-    ],
+    ['GET', /^\/issues\/(\d+)\/timeline$/, timelinePage],
     [
       'POST',
       /^\/issues\/(\d+)\/labels$/,
