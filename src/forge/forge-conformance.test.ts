@@ -457,11 +457,9 @@ test('gitea: a right that is not told counts as none to write', async (t) => {
   assert.equal(mayWrite(labelled!.right), false)
 })
 
-test('a pull request without a commit is refused in the words of the forge', async (t) => {
-  for (const flavour of ['github', 'gitea'] as const) {
-    const { state, repository, forge } = await world(t, flavour)
-    state.git(repository.path, ['branch', 'empty', 'main'])
-    const asked = ensurePull(forge, { ...wanted, head: 'empty' })
-    await assert.rejects(asked, { code: 'pull_request', message: /No commits between|no changes between/ })
-  }
+test('github: a pull request without a commit is refused in its words', async (t) => {
+  const { state, repository, forge } = await world(t, 'github')
+  state.git(repository.path, ['branch', 'empty', 'main'])
+  const asked = ensurePull(forge, { ...wanted, head: 'empty' })
+  await assert.rejects(asked, { code: 'pull_request', message: /No commits between main and empty/ })
 })

@@ -346,7 +346,7 @@ export class ForgeHttp {
         `${name} does not take the token: ${said}.`,
         'Make a new token, or give one where there is none; it may have run out.',
       )
-    if (/archived/i.test(words) && (status === 403 || status === 423 || status === 422))
+    if (status === 423 || ((status === 403 || status === 422) && /archived/i.test(words)))
       return refused(
         'repo_archived',
         `The repository is archived: ${said}.`,

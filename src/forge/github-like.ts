@@ -425,7 +425,8 @@ export class GithubLikeForge implements Forge {
   #pullRefusal(error: unknown, { head, base }: PullInput): unknown {
     if (!(error instanceof Refused) || ![403, 404, 409, 422].includes(error.httpStatus)) return error
     const { httpStatus, words } = error
-    if (error.code === 'repo_archived') return error
+    // Of GitHub 404 is the repository, of Gitea a branch as well.
+    if (error.code === 'repo_archived' || (httpStatus === 404 && this.kind === 'github')) return error
     if (httpStatus === 403)
       return new ErrandError(
         'forge_denied',

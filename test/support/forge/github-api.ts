@@ -137,7 +137,10 @@ export function githubApi(
 
   const createPull: Handler = ({ repository, asked, mayWrite, login }) => {
     const { title, head, base, body = '', draft = false } = asked.body
-    if (repository.isArchived) return ok({ message: 'Repository was archived so is read-only.' }, 403)
+    if (repository.isArchived)
+      return isGithub
+        ? ok({ message: 'Repository was archived so is read-only.' }, 403)
+        : ok({ message: `${repository.path} is archived` }, 423)
     if (!mayWrite || !asked.token?.mayOpenPulls) return denied
     const shaOf = (name: string) => state.shaOf(repository.path, `refs/heads/${name}`)
     if (shaOf(base) === undefined)
@@ -162,13 +165,10 @@ export function githubApi(
             409,
           )
     }
-    if (state.git(repository.path, ['rev-list', '-1', `${base}..${head}`]) === '') {
+    // Gitea takes those without a commit, too.
+    if (isGithub && state.git(repository.path, ['rev-list', '-1', `${base}..${head}`]) === '') {
       const message = `No commits between ${base} and ${head}`
-      return refused(
-        isGithub
-          ? { resource: 'PullRequest', code: 'custom', message }
-          : 'Invalid PullRequest: There are no changes between the head and the base',
-      )
+      return refused({ resource: 'PullRequest', code: 'custom', message })
     }
     if (draft && !repository.takesDrafts)
       return ok({ message: 'Draft pull requests are not supported in this repository.' }, 422)
