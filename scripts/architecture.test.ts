@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import test from 'node:test'
 import { moves } from '../src/engine/core/transitions.ts'
+import { taskMoves } from '../src/engine/tasks/task-moves.ts'
 import { botMoves } from '../src/hub/bots/bot-view.ts'
 import { moves as attemptMoves } from '../src/runner/attempts/attempt-state.ts'
 import { sessionMoves } from '../src/runner/sessions/session-state.ts'
@@ -20,6 +21,7 @@ const tables: Readonly<Record<string, { moves: Arrows; begins: readonly string[]
   'Session: its agent': { moves: sessionArrows('agent'), begins: ['down'] },
   'Session: its work': { moves: sessionArrows('work'), begins: ['open'] },
   Bot: { moves: botMoves, begins: ['start'] },
+  Task: { moves: taskMoves, begins: ['pending'] },
 }
 
 /** The moves of one half of a session's state, with what makes each. */

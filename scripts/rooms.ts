@@ -14,7 +14,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   engine: {
     holds: 'decides what to do next, and conducts it',
-    may: ['contract', 'platform', 'engine/workflow-file', 'engine/core', 'engine/runtime'],
+    may: ['contract', 'platform', 'engine/workflow-file', 'engine/core', 'engine/runtime', 'engine/tasks'],
   },
   'engine/workflow-file': {
     holds: 'a workflow as it is written: parsed, checked, explained',
@@ -27,6 +27,10 @@ export const rooms: Readonly<Record<string, Room>> = {
   'engine/runtime': {
     holds: 'the loop around the core: commits, watches, feeds, limits',
     may: ['contract', 'platform', 'engine/workflow-file', 'engine/core', 'engine/ports.ts', 'engine/api.ts'],
+  },
+  'engine/tasks': {
+    holds: 'a coding task and its tries: what follows from its log',
+    may: ['contract', 'platform'],
   },
   stores: {
     holds: 'what is kept: runs, outputs, accounts, secrets',
@@ -56,7 +60,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     may: ['contract', 'platform', 'engine/ports.ts', 'engine/workflow-file', 'runner/ports.ts'],
   },
   hub: {
-    holds: 'the control plane: start-hub, API, auth, fleet, bots, agents, ops',
+    holds: 'the control plane: start-hub, API, auth, fleet, bots, agents, tasks, ops',
     may: ['contract', 'platform', 'config', 'engine', 'blueprints', 'stores', 'compat', 'forge'],
   },
   cli: {

@@ -10,10 +10,15 @@ export const RunId = z
   .check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'a run id is 1-100 letters, digits, "_" or "-"'))
 
 /** A new run id that sorts by time: 9 base-32 characters of milliseconds, 11 of chance (55 bits). */
-export function newRunId(nowMs: number = Date.now()): string {
+export const newRunId = (nowMs: number = Date.now()): string => `run_${timedText(nowMs)}`
+
+/** A new id of a coding task, made as those of runs are. */
+export const newTaskId = (nowMs: number = Date.now()): string => `task_${timedText(nowMs)}`
+
+function timedText(nowMs: number): string {
   let time = ''
   for (let rest = nowMs, i = 0; i < 9; i++, rest = Math.floor(rest / 32)) time = digits32[rest % 32] + time
-  return `run_${time}${randomText(11)}`
+  return `${time}${randomText(11)}`
 }
 
 /** An attempt id: the run's id, a dot, and the attempt's number within the run, from 1. */

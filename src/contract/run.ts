@@ -15,7 +15,7 @@ import { Scalar } from './workflow.ts'
 /** The making of a run, as the store keeps it; it never changes. */
 export interface RunSpec {
   run_id: string
-  /** The blueprint that made it: `workflow`, `agent`, `bot`. */
+  /** The blueprint that made it: `workflow`, `agent`, `bot`, `task`. */
   blueprint: string
   workflow_name: string
   /** The workflow, validated, with every default filled in; `Workflow` in `workflow.ts`. */
@@ -212,7 +212,7 @@ export const ListRuns = z.strictObject({
   status: z.string().optional().describe('One or several, separated by commas'),
   workflow_name: z.string().optional(),
   owner: z.string().optional(),
-  blueprint: z.string().optional().describe('`workflow`, `agent` or `bot`'),
+  blueprint: z.string().optional().describe('`workflow`, `agent`, `bot` or `task`'),
   parent_run_id: z.string().optional(),
   created_after: z.string().optional(),
   created_before: z.string().optional(),

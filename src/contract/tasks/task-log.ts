@@ -9,8 +9,18 @@ const head = { seq: z.number().int().min(1), time: z.string().describe('RFC 3339
 const at = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
   z.object({ ...head, type: z.literal(type), ...shape })
 
+/** The part of the task's budget that a try has used up. */
+export const TrySpent = z.object({
+  seconds: z.number().min(0),
+  turns: z.number().int().min(0).optional(),
+  tokens: z.number().int().min(0).optional(),
+  cost_usd: z.number().min(0).optional(),
+})
+export type TrySpent = z.infer<typeof TrySpent>
+
 /** The event of a run that an event of its task was made of: the same again changes nothing. */
 const from = z.object({ run_id: z.string(), seq: z.number().int().min(1) })
+export type EventSource = z.infer<typeof from>
 
 /** The steps of a try at which a later one can begin. */
 export const TaskStage = z.enum([
@@ -45,10 +55,12 @@ export const TaskEvent = z.discriminatedUnion('type', [
   at('task.waiting', { why: z.string() }),
   at('task.try_started', { run_id: z.string(), number: z.number().int().min(1), stage: TaskStage }),
   at('task.try_ended', {
-    from,
+    from: from.optional().describe('Absent where no run came of it'),
+    run_id: z.string(),
     status: RunStatus,
     reason: z.optional(Reason),
     message: z.string().optional(),
+    spent: TrySpent.optional(),
     step: z.string().optional().describe('The step that failed'),
     retry_at: z.string().optional().describe('Set where another try follows by itself'),
   }),
@@ -70,6 +82,7 @@ export const TaskEvent = z.discriminatedUnion('type', [
     reason: z.optional(Reason),
     message: z.string().optional(),
     by: z.string().optional(),
+    stage: TaskStage.optional().describe('Of a retry: where its first try begins'),
     metadata: z.record(z.string(), z.unknown()).optional(),
   }),
 ])

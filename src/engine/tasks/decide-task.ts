@@ -1,0 +1,165 @@
+import type { Reason } from '../../contract/status.ts'
+import { isFinalTask, type Task, type TaskState } from '../../contract/tasks/task.ts'
+import type { Checkpoint, NewTaskEvent, TaskStage } from '../../contract/tasks/task-log.ts'
+import { openTry, spentOf, type TaskFold } from './evolve-task.ts'
+import type { TryEnd } from './try-reader.ts'
+
+/** A task that another one depends on, as it stands. */
+export interface Dependency {
+  /** As messages name it. */
+  name: string
+  /** Undefined: it is not there any more. */
+  state: TaskState | undefined
+}
+
+export interface TaskFacts {
+  task: Task
+  fold: TaskFold
+  /** Milliseconds since 1970. */
+  now_ms: number
+  dependencies: readonly Dependency[]
+  /** Why nothing more may begin at present; undefined: it may. */
+  no_room: string | undefined
+  /** Another system works on it. */
+  elsewhere?: boolean
+}
+
+/** The next thing to do with a task. */
+export type TaskIntent =
+  | { type: 'start'; number: number; stage: TaskStage; checkpoint?: Checkpoint }
+  /** The run of a try that nobody wants any more. */
+  | { type: 'cancel'; run_id: string }
+  | { type: 'wake'; at_ms: number }
+  | { type: 'tell'; event: NewTaskEvent }
+
+/** Says what follows from how a task stands; nothing: it is to be asked again when something of the facts changes. */
+export function decideTask(facts: TaskFacts): TaskIntent | undefined {
+  const { fold, elsewhere } = facts
+  const open = openTry(fold)
+  if (elsewhere) return undefined
+  if (open !== undefined) return isFinalTask(fold.state) ? { type: 'cancel', run_id: open.run_id } : undefined
+  switch (fold.state) {
+    case 'pending':
+    case 'blocked':
+      return decideBeginning(facts)
+    case 'running':
+      return decideNext(facts)
+    default:
+      return undefined
+  }
+}
+
+const tell = (event: NewTaskEvent): TaskIntent => ({ type: 'tell', event })
+
+function decideBeginning(facts: TaskFacts): TaskIntent | undefined {
+  const { fold, task, dependencies, no_room } = facts
+  const blocking = dependencies.find(({ state = 'gone' }) => state in blocks)
+  if (blocking !== undefined) {
+    const message = `task ${blocking.name}, which it depends on, ${blocks[blocking.state ?? 'gone']}`
+    if (fold.state === 'blocked' && fold.message === message) return undefined
+    return tell({ type: 'task.state', state: 'blocked', message })
+  }
+  if (fold.state === 'blocked') return tell({ type: 'task.state', state: 'pending' })
+  const spent = overBudget(facts)
+  if (spent !== undefined) return tell({ type: 'task.state', state: 'failed', ...spent })
+  const waitsFor = dependencies.find(({ state }) => !isMet(state, task.base))
+  const why = waitsFor === undefined ? no_room : `task ${waitsFor.name} comes before it`
+  if (why === undefined) return nextTry(fold)
+  return fold.why === why ? undefined : tell({ type: 'task.waiting', why })
+}
+
+/** The states of what comes before it in which nothing can begin until a person does something. */
+const blocks: Readonly<Record<string, string>> = {
+  failed: 'has failed',
+  canceled: 'was canceled',
+  blocked: 'is blocked itself',
+  gone: 'is not there any more',
+}
+
+/** Whether work that depends on one of this state can begin. */
+function isMet(state: TaskState | undefined, base: Task['base']): boolean {
+  if (state === 'done' || state === 'no_change') return true
+  return base === 'stacked' && state === 'in_review'
+}
+
+/** The next try, of a task that is at work and has no open one. */
+function decideNext(facts: TaskFacts): TaskIntent | undefined {
+  const { fold, now_ms } = facts
+  // Without a try of ours, another system has said that it runs.
+  if (fold.retry_at === undefined) return undefined
+  const spent = overBudget(facts)
+  if (spent !== undefined) return tell({ type: 'task.state', state: 'failed', ...spent })
+  const at_ms = Date.parse(fold.retry_at)
+  return now_ms < at_ms ? { type: 'wake', at_ms } : nextTry(fold)
+}
+
+/** A later try does not begin at nothing: it goes on from the work that is kept. */
+function nextTry(fold: TaskFold): TaskIntent {
+  const { from, checkpoint, tries } = fold
+  const stage = from ?? checkpoint?.next ?? tries.at(-1)?.stage ?? 'check'
+  return { type: 'start', number: tries.length + 1, stage, ...(checkpoint && { checkpoint }) }
+}
+
+const budgets = [
+  ['seconds', 's'],
+  ['turns', ' turns'],
+  ['tokens', ' tokens'],
+  ['cost_usd', ' US dollars'],
+] as const
+
+function overBudget({ task, fold }: TaskFacts): { reason: Reason; message: string } | undefined {
+  const spent = spentOf(fold)
+  for (const [key, unit] of budgets) {
+    const [used, most] = [spent[key] ?? 0, task.budget[key]]
+    if (most !== undefined && used >= most)
+      return { reason: 'budget', message: `Its tries have used up its budget of ${most}${unit}.` }
+  }
+  return undefined
+}
+
+/** Returns what its tries may still use up. */
+export function budgetLeft({ task, fold }: Pick<TaskFacts, 'task' | 'fold'>): Task['budget'] {
+  const spent = spentOf(fold)
+  const left = { ...task.budget }
+  for (const [key] of budgets) if (left[key] !== undefined) left[key] -= spent[key] ?? 0
+  return left
+}
+
+export interface RetryRule {
+  /** Before the second try; doubled for each that follows. */
+  first_ms: number
+  /** From 0 to 1, exclusive. */
+  chance: number
+}
+
+/** The share of the wait that chance adds or takes away. */
+const SPREAD = 0.2
+
+/** Says what the end of a try means for its task: events of one commit. */
+export function endTry(
+  { task, fold, now_ms }: Pick<TaskFacts, 'task' | 'fold' | 'now_ms'>,
+  end: TryEnd,
+  retry: RetryRule,
+): NewTaskEvent[] {
+  const { event, without_verdict } = end
+  if (isFinalTask(fold.state)) return [event]
+  if (without_verdict && fold.no_verdicts < task.run_retries) {
+    const wait = retry.first_ms * 2 ** fold.no_verdicts * (1 - SPREAD + 2 * SPREAD * retry.chance)
+    return [{ ...event, retry_at: new Date(now_ms + wait).toISOString() }]
+  }
+  return [event, { type: 'task.state', from: event.from, ...outcomeOf(task, fold, end) }]
+}
+
+function outcomeOf(
+  task: Task,
+  fold: TaskFold,
+  { event, no_change, answer }: TryEnd,
+): { state: TaskState; reason?: Reason; message?: string } {
+  const { status, reason, message } = event
+  if (status === 'canceled') return { state: 'canceled', reason: 'canceled', message }
+  if (status !== 'success') return { state: 'failed', reason: reason ?? 'interrupted', message }
+  if (no_change) return { state: 'no_change', message: answer }
+  if (fold.pull_request?.state === 'open') return { state: 'in_review' }
+  const isReviewed = task.push && task.wait_for_merge && fold.pull_request?.state !== 'merged'
+  return { state: isReviewed ? 'in_review' : 'done' }
+}

@@ -1,0 +1,217 @@
+import type { Reason, RunStatus } from '../../contract/status.ts'
+import type { Artifact } from '../../contract/tasks/artifact.ts'
+import { isFinalTask, type TaskState } from '../../contract/tasks/task.ts'
+import type { PullRequestState, TestFigures } from '../../contract/tasks/task-facts.ts'
+import type { Checkpoint, TaskEvent, TaskEventOf, TaskStage, TrySpent } from '../../contract/tasks/task-log.ts'
+import type { TaskStand } from '../../contract/tasks/task-record.ts'
+import { moveTask } from './task-moves.ts'
+
+/** One try of a task: a run of the blueprint `task`. */
+export interface TaskTry {
+  run_id: string
+  number: number
+  stage: TaskStage
+  started_at: string
+  ended_at?: string
+  status?: RunStatus
+  reason?: Reason
+  message?: string
+  step?: string
+  spent?: TrySpent
+}
+
+/** The state of a task: all that folding its log gives. It is never changed: each event makes a new one. */
+export interface TaskFold {
+  /** `seq` of the last event. */
+  readonly seq: number
+  readonly updated_at: string
+  readonly state: TaskState
+  readonly reason?: Reason
+  readonly message?: string
+  readonly why?: string
+  readonly tries: readonly TaskTry[]
+  /** `seq` of the last event of each run that something was made of. */
+  readonly read: Readonly<Record<string, number>>
+  /** When the next try is due; set while one follows by itself. */
+  readonly retry_at?: string
+  /** How many tries in a row have ended without a verdict. */
+  readonly no_verdicts: number
+  /** Where the next try begins, when a person has said so. */
+  readonly from?: TaskStage
+  readonly checkpoint?: Checkpoint
+  readonly artifacts: readonly { run_id: string; artifact: Artifact }[]
+  readonly foreign_artifacts: readonly { kind: string; uri: string; size_bytes?: number }[]
+  readonly tests: readonly TestFigures[]
+  readonly pushed?: { sha: string; branch: string; forced: boolean }
+  readonly pull_request?: PullRequestState
+  /** Of events that another system has told of: when each came. */
+  readonly foreign_events: Readonly<Record<string, string>>
+  readonly metadata?: Record<string, unknown>
+}
+
+const beginning: TaskFold = {
+  seq: 0,
+  updated_at: '',
+  state: 'pending',
+  tries: [],
+  read: {},
+  no_verdicts: 0,
+  artifacts: [],
+  foreign_artifacts: [],
+  tests: [],
+  foreign_events: {},
+}
+
+/** Folds a whole log, or what of it follows `state`. Throws `internal` for one that is not ours. */
+export const foldTask = (events: Iterable<TaskEvent>, state: TaskFold = beginning): TaskFold => {
+  let fold = state
+  for (const event of events) fold = evolveTask(fold, event)
+  return fold
+}
+
+/** Returns the state after the event. Throws `internal` for a move that is not in the table. */
+export function evolveTask(before: TaskFold, event: TaskEvent): TaskFold {
+  const source = 'from' in event ? event.from : undefined
+  const state: TaskFold = {
+    ...before,
+    seq: event.seq,
+    updated_at: event.time,
+    read:
+      source === undefined
+        ? before.read
+        : { ...before.read, [source.run_id]: Math.max(before.read[source.run_id] ?? 0, source.seq) },
+  }
+  switch (event.type) {
+    case 'task.created':
+      return state
+    case 'task.waiting':
+      return { ...state, why: event.why }
+    case 'task.try_started':
+      return begun(state, event)
+    case 'task.try_ended':
+      return ended(state, event)
+    case 'task.checkpoint':
+      return { ...state, checkpoint: event.checkpoint }
+    case 'task.artifact': {
+      const { artifact, from } = event
+      return { ...state, artifacts: [...state.artifacts, { run_id: from.run_id, artifact }] }
+    }
+    case 'task.tests': {
+      const others = state.tests.filter(({ suite }) => suite !== event.tests.suite)
+      return { ...state, tests: [...others, event.tests] }
+    }
+    case 'task.pushed': {
+      const { sha, branch, forced } = event
+      return { ...state, pushed: { sha, branch, forced } }
+    }
+    case 'task.pull_request':
+      return { ...state, pull_request: event.pull_request }
+    case 'task.external_event':
+      return { ...state, foreign_events: { ...state.foreign_events, [event.event_id]: event.time } }
+    case 'task.external_artifact': {
+      const { kind, uri, size_bytes } = event
+      return { ...state, foreign_artifacts: [...state.foreign_artifacts, { kind, uri, size_bytes }] }
+    }
+    case 'task.state':
+      return moved(state, event)
+  }
+}
+
+function begun(state: TaskFold, { run_id, number, stage, time }: TaskEventOf<'task.try_started'>): TaskFold {
+  return {
+    ...state,
+    state: state.state === 'running' ? 'running' : moveTask(state.state, 'running'),
+    tries: [...state.tries, { run_id, number, stage, started_at: time }],
+    why: undefined,
+    reason: undefined,
+    message: undefined,
+    retry_at: undefined,
+    from: undefined,
+  }
+}
+
+function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold {
+  const { run_id, status, reason, message, step, spent, time, retry_at } = event
+  const tries = state.tries.map((each) =>
+    each.run_id === run_id ? { ...each, status, reason, message, step, spent, ended_at: time } : each,
+  )
+  // Of a task that has meanwhile been ended, or given back, it says nothing more.
+  if (isFinalTask(state.state) || state.state === 'pending') return { ...state, tries }
+  const no_verdicts = retry_at === undefined ? 0 : state.no_verdicts + 1
+  const isAsked = state.state === 'waiting'
+  return {
+    ...state,
+    tries,
+    retry_at,
+    no_verdicts,
+    // Nobody is asked any more.
+    state: isAsked ? moveTask('waiting', 'running') : state.state,
+    why: retry_at === undefined ? undefined : `the next try begins at ${retry_at}: ${message ?? reason ?? status}`,
+  }
+}
+
+function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
+  const { reason, message, stage, metadata } = event
+  const told = metadata === undefined ? state.metadata : { ...state.metadata, ...metadata }
+  // More is known of it, and it stays as it is.
+  if (event.state === state.state)
+    return { ...state, reason: reason ?? state.reason, message: message ?? state.message, metadata: told }
+  const to = moveTask(state.state, event.state)
+  const next: TaskFold = { ...state, state: to, reason, message, why: undefined, metadata: told }
+  if (isFinalTask(to) || to === 'in_review') return { ...next, retry_at: undefined, no_verdicts: 0 }
+  if (to !== 'pending' || state.state === 'blocked') return next
+  // A retry.
+  return { ...next, retry_at: undefined, no_verdicts: 0, ...beginsAt(state, stage) }
+}
+
+const stages: readonly TaskStage[] = [
+  ...(['check', 'workspace', 'setup', 'plan', 'implement', 'carry'] as const),
+  ...(['test', 'review', 'push', 'pull_request'] as const),
+]
+export const isBefore = (one: TaskStage, other: TaskStage): boolean => stages.indexOf(one) < stages.indexOf(other)
+export const stageAfter = (stage: TaskStage): TaskStage | undefined => stages[stages.indexOf(stage) + 1]
+/** The stage that a step of a try stands for: `fix.2` is none, `carry.2` is `carry`. */
+export const stageOf = (step: string): TaskStage | undefined => {
+  const name = step.replace(/[._-]\d+$/, '')
+  return stages.find((stage) => stage === name)
+}
+
+/** The work that is kept where a person says at which step to begin again. */
+function beginsAt(
+  { checkpoint }: TaskFold,
+  stage: TaskStage | undefined,
+): Pick<TaskFold, 'from' | 'checkpoint'> {
+  if (stage === undefined) return { from: undefined, checkpoint }
+  // Before the agent has begun there is nothing to go on with.
+  if (checkpoint === undefined || isBefore(stage, 'implement')) return { from: stage, checkpoint: undefined }
+  return { from: stage, checkpoint: { ...checkpoint, next: stage } }
+}
+
+export const openTry = ({ tries }: TaskFold): TaskTry | undefined =>
+  tries.findLast(({ status }) => status === undefined)
+
+/** Final, and nothing of it goes on. */
+export const isOver = (fold: TaskFold): boolean => isFinalTask(fold.state) && openTry(fold) === undefined
+
+/** The sum over all tries that have ended. */
+export function spentOf({ tries }: Pick<TaskFold, 'tries'>): TrySpent {
+  const sum: TrySpent = { seconds: 0 }
+  for (const { spent } of tries) {
+    if (spent === undefined) continue
+    sum.seconds += spent.seconds
+    for (const key of ['turns', 'tokens', 'cost_usd'] as const)
+      if (spent[key] !== undefined) sum[key] = (sum[key] ?? 0) + spent[key]
+  }
+  return sum
+}
+
+/** The part of the state that lists show. */
+export const standOf = (fold: TaskFold): TaskStand => ({
+  state: fold.state,
+  reason: fold.reason,
+  message: fold.message,
+  why: fold.why,
+  open_run: openTry(fold)?.run_id,
+  retry_at: fold.retry_at,
+  updated_at: fold.updated_at,
+})

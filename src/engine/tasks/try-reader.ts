@@ -1,0 +1,184 @@
+import type { AgentUpdate, ModelFailure } from '../../contract/agent.ts'
+import type { EventOf, RunEvent } from '../../contract/events.ts'
+import type { Artifact } from '../../contract/tasks/artifact.ts'
+import type { Checkpoint, NewTaskEvent, TrySpent } from '../../contract/tasks/task-log.ts'
+import { stageAfter, stageOf } from './evolve-task.ts'
+
+/** How the run of a try has ended, as far as the run tells it. */
+export interface TryEnd {
+  event: Extract<NewTaskEvent, { type: 'task.try_ended' }>
+  /** Whether the end says nothing of the task: what carried it out has vanished, or the model's service was away. */
+  without_verdict: boolean
+  /** Nothing was changed, since the agent saw nothing to do. */
+  no_change: boolean
+  /** The agent's last words. */
+  answer?: string
+}
+
+export interface TryNews {
+  events: NewTaskEvent[]
+  end?: TryEnd
+}
+
+/** Failures of a model's service that pass by themselves. */
+const passing: readonly ModelFailure[] = ['rate_limit', 'overloaded', 'server_error', 'unreachable', 'broken_stream']
+
+/** The step in `finally` that keeps the work of a try which has failed. */
+const KEPT_STEP = 'keep'
+
+const withoutVerdict: readonly string[] = ['lost', 'interrupted', 'host_unreachable', 'output_failed']
+
+/**
+ * Reads the log of a try's run, from its first event and in order, and says what of it belongs into the task's. Reading it
+ * again says the same again: each event names the one of the run that it was made of.
+ */
+export class TryReader {
+  readonly #runId: string
+  #checkpoint: Checkpoint | undefined
+  #startedMs: number | undefined
+  readonly #steps = new Map<number, string>()
+  readonly #packs = new Map<number, Artifact>()
+  readonly #usage = new Map<number, Omit<TrySpent, 'seconds'>>()
+  /** Variables that its steps have exported so far. */
+  #exports: Record<string, string> = {}
+  /** Questions to a person that are open. */
+  readonly #asked = new Map<string, number | undefined>()
+  #failedStep: string | undefined
+  #modelFailure: ModelFailure | undefined
+  #tip: string | undefined
+
+  /** `checkpoint` is the one that the try began from. */
+  constructor(runId: string, checkpoint?: Checkpoint) {
+    this.#runId = runId
+    this.#checkpoint = checkpoint
+  }
+
+  read(event: RunEvent): TryNews {
+    const from = { run_id: this.#runId, seq: event.seq }
+    const news = (...events: NewTaskEvent[]): TryNews => ({ events })
+    switch (event.type) {
+      case 'run.started':
+        this.#startedMs = Date.parse(event.time)
+        return news()
+      case 'attempt.created':
+        this.#steps.set(event.attempt, event.step)
+        return news()
+      case 'artifact.kept':
+        if (event.artifact.kind === 'pack') this.#packs.set(event.attempt, event.artifact)
+        return news({ type: 'task.artifact', from, artifact: event.artifact })
+      case 'test.results':
+        return news({ type: 'task.tests', from, tests: event.tests })
+      case 'git.pushed': {
+        const { sha, branch, forced } = event
+        return news({ type: 'task.pushed', from, sha, branch, forced })
+      }
+      case 'pull_request.changed':
+        return news({ type: 'task.pull_request', from, pull_request: event.pull_request })
+      case 'agent.update':
+        return { events: this.#updated(event.attempt, event.update, from) }
+      case 'approval.requested':
+        return { events: this.#ask(`${event.step} ${event.instance}`, undefined, event.message, from) }
+      case 'approval.answered':
+        return { events: this.#answered([`${event.step} ${event.instance}`], from) }
+      case 'attempt.finished':
+        return { events: this.#attemptOver(event, from) }
+      case 'step.finished':
+        return { events: this.#stepOver(event, from) }
+      case 'run.finished':
+        return { events: [], end: this.#end(event, from) }
+      default:
+        return news()
+    }
+  }
+
+  #updated(attempt: number, update: AgentUpdate, from: Source): NewTaskEvent[] {
+    if (update.kind === 'usage') {
+      const { input_tokens, cached_input_tokens, output_tokens, cost_usd } = update.session
+      const tokens = input_tokens + cached_input_tokens + output_tokens
+      this.#usage.set(attempt, { ...this.#usage.get(attempt), tokens, cost_usd })
+    } else if (update.kind === 'turn_ended') {
+      const used = this.#usage.get(attempt)
+      this.#usage.set(attempt, { ...used, turns: (used?.turns ?? 0) + 1 })
+      this.#modelFailure = update.failure
+    } else if (update.kind === 'permission') {
+      return this.#ask(update.request_id, attempt, `the agent asks for permission: ${update.title}`, from)
+    } else if (update.kind === 'permission_answered') {
+      return this.#answered([update.request_id], from)
+    }
+    return []
+  }
+
+  #ask(id: string, attempt: number | undefined, message: string, from: Source): NewTaskEvent[] {
+    this.#asked.set(id, attempt)
+    return [{ type: 'task.state', state: 'waiting', from, message }]
+  }
+
+  /** A person is asked no more when nothing of it is open. */
+  #answered(ids: readonly string[], from: Source): NewTaskEvent[] {
+    let had = false
+    for (const id of ids) had = this.#asked.delete(id) || had
+    return had && this.#asked.size === 0 ? [{ type: 'task.state', state: 'running', from }] : []
+  }
+
+  #attemptOver(event: EventOf<'attempt.finished'>, from: Source): NewTaskEvent[] {
+    const { attempt, outcome, exports = {} } = event
+    const step = this.#steps.get(attempt) ?? ''
+    // Work that did not pass is kept too, and gone on with.
+    const next = step === KEPT_STEP ? 'implement' : stageOf(step) === 'carry' ? 'test' : undefined
+    const open = [...this.#asked].filter(([, of]) => of === attempt).map(([id]) => id)
+    const events = this.#answered(open, from)
+    if (outcome !== 'success') return events
+    this.#exports = { ...this.#exports, ...exports }
+    if (next === undefined) return events
+    const { START_SHA: start, BASE_SHA: base, BRANCH: branch, TIP_SHA: tip } = this.#exports
+    this.#tip = tip
+    const pack = this.#packs.get(attempt)
+    if (!tip || start === undefined || pack === undefined) return events
+    this.#checkpoint = {
+      ...{ start, tip, base, branch, artifact_id: pack.artifact_id, run_id: this.#runId },
+      next,
+    }
+    return [...events, { type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
+  }
+
+  #stepOver(event: EventOf<'step.finished'>, from: Source): NewTaskEvent[] {
+    const { step, phase, status } = event
+    if (phase !== 'main') return []
+    if (status === 'failed' || status === 'interrupted') this.#failedStep ??= step
+    const stage = stageOf(step)
+    const isKept = stage === 'test' || stage === 'push'
+    if (status !== 'success' || !isKept || this.#checkpoint === undefined) return []
+    this.#checkpoint = { ...this.#checkpoint, next: stageAfter(stage)! }
+    return [{ type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
+  }
+
+  #end(event: EventOf<'run.finished'>, from: Source): TryEnd {
+    const { status, reason, message, outputs, time } = event
+    const isModelAway =
+      reason === 'model' && this.#modelFailure !== undefined && passing.includes(this.#modelFailure)
+    const isLost = status === 'interrupted' || (status === 'failed' && withoutVerdict.includes(reason ?? ''))
+    return {
+      event: {
+        ...{ type: 'task.try_ended', from, run_id: this.#runId, status, reason, message },
+        step: this.#failedStep,
+        spent: this.#spent(time),
+      },
+      without_verdict: isLost || (status === 'failed' && isModelAway),
+      no_change: status === 'success' && this.#tip === '',
+      answer: outputs?.ANSWER,
+    }
+  }
+
+  #spent(end: string): TrySpent {
+    const spent: TrySpent = { seconds: 0 }
+    // A clock may have been set back meanwhile.
+    if (this.#startedMs !== undefined)
+      spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs) / 1000)
+    for (const used of this.#usage.values())
+      for (const key of ['turns', 'tokens', 'cost_usd'] as const)
+        if (used[key] !== undefined) spent[key] = (spent[key] ?? 0) + used[key]
+    return spent
+  }
+}
+
+type Source = { run_id: string; seq: number }
