@@ -31,6 +31,7 @@ const byError: Partial<Record<ErrorCode, number>> = {
   invalid_playbook: exitCodes.usage,
   invalid_argument: exitCodes.usage,
   unset_variable: exitCodes.usage,
+  task_invalid: exitCodes.usage,
   unavailable: exitCodes.unreachable,
   host_unreachable: exitCodes.unreachable,
   host_refused: exitCodes.unreachable,
@@ -41,6 +42,7 @@ const byError: Partial<Record<ErrorCode, number>> = {
   not_found: exitCodes.not_found,
   run_not_found: exitCodes.not_found,
   secret_not_found: exitCodes.not_found,
+  task_not_found: exitCodes.not_found,
   output_damaged: exitCodes.damaged,
   internal: exitCodes.internal,
 }

@@ -1,5 +1,6 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
+import { taskMigrations } from './tasks.ts'
 
 const accountMigrations: readonly Migration[] = [
   {
@@ -360,4 +361,5 @@ export const hubMigrations: Migrations = {
   accounts: accountMigrations,
   secrets: secretMigrations,
   bot_data: botDataMigrations,
+  tasks: taskMigrations,
 }

@@ -1,6 +1,7 @@
 import type { RunStore } from '../../engine/ports.ts'
 import type { AccountStore } from '../accounts.ts'
 import type { SecretStore } from '../secrets/secret-store.ts'
+import type { TaskStore } from '../tasks/task-store.ts'
 import {
   sqliteIdempotencyKeys,
   sqliteSeenRunners,
@@ -15,6 +16,7 @@ import { SqliteRunStore } from './runs.ts'
 import { hubMigrations } from './schema.ts'
 import { sqliteSecrets } from './secrets.ts'
 import { SqlSession } from './session.ts'
+import { SqliteTaskStore } from './tasks.ts'
 import { Writer } from './writer.ts'
 
 export interface SqliteStores {
@@ -23,6 +25,7 @@ export interface SqliteStores {
   accounts: AccountStore
   secrets: SecretStore
   botData: BotDataStore
+  tasks: TaskStore
   /** How many commits the database had lost when it was opened, as far as that can be told. */
   missingCommits: number
   /** Commits what was accepted, then closes the database. May be called twice. */
@@ -46,6 +49,7 @@ export function openStores(file: string): SqliteStores {
     },
     secrets: sqliteSecrets(session),
     botData: sqliteBotData(session),
+    tasks: new SqliteTaskStore(session),
     missingCommits: mark?.missing ?? 0,
     close() {
       if (!db.isOpen) return

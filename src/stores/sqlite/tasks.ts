@@ -1,0 +1,190 @@
+import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
+import { TaskState, isFinalTask } from '../../contract/tasks/task.ts'
+import type { TaskEvent } from '../../contract/tasks/task-log.ts'
+import type { TaskRecord, TaskSpec, TaskStand } from '../../contract/tasks/task-record.ts'
+import {
+  checkTaskOrder,
+  type NewTask,
+  readTaskCursor,
+  type TaskKey,
+  type TaskPage,
+  type TaskQuery,
+  type TaskStore,
+  taskExists,
+  taskNotFound,
+  taskOutOfOrder,
+  taskPage,
+} from '../tasks/task-store.ts'
+import type { Migration } from './database.ts'
+import type { SqlSession } from './session.ts'
+
+/** `told`: how far the log is known to a registry elsewhere. The spec never changes, and stands beside what lists show. */
+export const taskMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'coding tasks and their logs',
+    sql: `
+      CREATE TABLE tasks (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        spec_name TEXT NOT NULL,
+        own_id TEXT NOT NULL,
+        repo TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        state TEXT NOT NULL,
+        open_run TEXT UNIQUE,
+        stand TEXT NOT NULL,
+        last_seq INTEGER NOT NULL,
+        told INTEGER NOT NULL DEFAULT 0,
+        spec TEXT NOT NULL,
+        UNIQUE (tenant, spec_name, own_id)
+      ) STRICT;
+      CREATE INDEX tasks_by_tenant ON tasks (tenant, created_at, id);
+      CREATE INDEX tasks_by_owner ON tasks (tenant, owner, created_at, id);
+      CREATE INDEX tasks_by_own_id ON tasks (tenant, own_id);
+      CREATE INDEX tasks_by_state ON tasks (state, created_at, id);
+      CREATE TABLE task_events (
+        id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        json TEXT NOT NULL,
+        PRIMARY KEY (id, seq)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+]
+
+const selectTask = 'SELECT * FROM tasks WHERE id = ?'
+const selectByName = 'SELECT * FROM tasks WHERE tenant = ? AND spec_name = ? AND own_id = ?'
+const insertTask = `INSERT INTO tasks
+  (id, tenant, owner, spec_name, own_id, repo, created_at, state, open_run, stand, last_seq, spec)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const insertEvent = 'INSERT INTO task_events (id, seq, json) VALUES (?, ?, ?)'
+const updateTask = `UPDATE tasks SET state = ?, open_run = ?, stand = ?, last_seq = last_seq + ?
+  WHERE id = ? AND last_seq = ?`
+const openStates = TaskState.options.filter((state) => !isFinalTask(state)).map((state) => `'${state}'`)
+const selectOpen = `SELECT * FROM tasks WHERE state IN (${openStates}) OR open_run IS NOT NULL ORDER BY created_at, id`
+const selectEvents = 'SELECT json FROM task_events WHERE id = ? AND seq > ? ORDER BY seq LIMIT ?'
+
+/** Coding tasks in a SQLite database. */
+export class SqliteTaskStore implements TaskStore {
+  readonly #session: SqlSession
+
+  constructor(session: SqlSession) {
+    this.#session = session
+  }
+
+  async create(tasks: readonly NewTask[]): Promise<void> {
+    for (const { spec, events } of tasks) checkTaskOrder(spec.id, 0, events)
+    await this.#session.write(() => {
+      const names = new Set<string>()
+      // All of them before the first write: neighbours of this commit are kept whatever becomes of it.
+      const taken = tasks.flatMap(({ spec }) => {
+        const there = this.#session.get(selectByName, ...nameOf(spec)) ?? this.#session.get(selectTask, spec.id)
+        const name = JSON.stringify(nameOf(spec))
+        const isTwice = names.has(name)
+        names.add(name)
+        return there !== undefined ? [String(there.id)] : isTwice ? [spec.id] : []
+      })
+      if (taken.length > 0) throw taskExists(taken)
+      for (const { spec, stand, events } of tasks) this.#insert(spec, stand, events)
+    })
+  }
+
+  async append(id: string, events: readonly TaskEvent[], stand: TaskStand): Promise<void> {
+    const first = events[0]?.seq
+    if (first === undefined) return
+    checkTaskOrder(id, first - 1, events)
+    await this.#session.write(() => {
+      const { state, open_run = null } = stand
+      const values = [state, open_run, JSON.stringify(stand), events.length, id, first - 1]
+      if (this.#session.run(updateTask, ...values) === 0) {
+        const there = this.#session.get(selectTask, id)
+        if (there === undefined) throw taskNotFound(id)
+        throw taskOutOfOrder(id, Number(there.last_seq) + 1, first)
+      }
+      this.#insertEvents(id, events)
+    })
+  }
+
+  async get(id: string): Promise<TaskRecord | undefined> {
+    return this.#one(selectTask, id)
+  }
+
+  async find(key: TaskKey): Promise<TaskRecord | undefined> {
+    return this.#one(selectByName, ...nameOf(key))
+  }
+
+  async list(query: TaskQuery): Promise<TaskPage> {
+    const after = readTaskCursor(query.cursor)
+    const where: string[] = []
+    const values: SQLInputValue[] = []
+    const filter = (condition: string, ...given: (string | undefined)[]) => {
+      if (given.some((value) => value === undefined)) return
+      where.push(condition)
+      values.push(...(given as string[]))
+    }
+    filter('tenant = ?', query.tenant)
+    filter('owner = ?', query.owner)
+    filter('repo = ?', query.repo)
+    filter('spec_name = ?', query.spec_name)
+    filter('own_id = ?', query.own_id)
+    if (query.states !== undefined) {
+      where.push(`state IN (${query.states.map(() => '?')})`)
+      values.push(...query.states)
+    }
+    filter('(created_at, id) < (?, ?)', after?.created_at, after?.id)
+    const sql = `SELECT * FROM tasks WHERE ${where.join(' AND ')} ORDER BY created_at DESC, id DESC LIMIT ?`
+    const rows = this.#session.read(() => this.#session.all(sql, ...values, query.limit + 1))
+    return taskPage(rows.map(recordOf), query.limit)
+  }
+
+  async open(): Promise<TaskRecord[]> {
+    return this.#session.read(() => this.#session.all(selectOpen)).map(recordOf)
+  }
+
+  async events(id: string, after: number, limit: number): Promise<TaskEvent[]> {
+    const rows = this.#session.read(() => this.#session.all(selectEvents, id, after, limit))
+    return rows.map((row) => JSON.parse(String(row.json)) as TaskEvent)
+  }
+
+  async toldTo(id: string): Promise<number> {
+    const row = this.#session.read(() => this.#session.get('SELECT told FROM tasks WHERE id = ?', id))
+    return Number(row?.told ?? 0)
+  }
+
+  async told(id: string, seq: number): Promise<void> {
+    await this.#session.write(() => this.#session.run('UPDATE tasks SET told = ? WHERE id = ?', seq, id))
+  }
+
+  async untold(limit: number): Promise<string[]> {
+    const sql = 'SELECT id FROM tasks WHERE told < last_seq ORDER BY created_at, id LIMIT ?'
+    return this.#session.read(() => this.#session.all(sql, limit)).map((row) => String(row.id))
+  }
+
+  /** Within a transaction, as all that follows it. */
+  #insert(spec: TaskSpec, stand: TaskStand, events: readonly TaskEvent[]): void {
+    const { id, tenant, owner, spec_name, own_id, repo, created_at } = spec
+    const names = [id, tenant, owner, spec_name, own_id, repo, created_at]
+    const now = [stand.state, stand.open_run ?? null, JSON.stringify(stand), events.length]
+    this.#session.run(insertTask, ...names, ...now, JSON.stringify(spec))
+    this.#insertEvents(id, events)
+  }
+
+  #insertEvents(id: string, events: readonly TaskEvent[]): void {
+    for (const event of events) this.#session.run(insertEvent, id, event.seq, JSON.stringify(event))
+  }
+
+  #one(sql: string, ...values: SQLInputValue[]): TaskRecord | undefined {
+    const row = this.#session.read(() => this.#session.get(sql, ...values))
+    return row && recordOf(row)
+  }
+}
+
+const nameOf = ({ tenant, spec_name, own_id }: TaskKey) => [tenant, spec_name, own_id] as const
+
+const recordOf = (row: Record<string, SQLOutputValue>): TaskRecord => ({
+  ...(JSON.parse(String(row.spec)) as TaskSpec),
+  ...(JSON.parse(String(row.stand)) as TaskStand),
+  last_seq: Number(row.last_seq),
+})

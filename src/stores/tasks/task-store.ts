@@ -1,0 +1,111 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { TaskState } from '../../contract/tasks/task.ts'
+import type { TaskEvent } from '../../contract/tasks/task-log.ts'
+import type { TaskRecord, TaskSpec, TaskStand } from '../../contract/tasks/task-record.ts'
+
+/** The name of a task that its user knows it by. */
+export interface TaskKey {
+  tenant: string
+  spec_name: string
+  own_id: string
+}
+
+export interface TaskQuery {
+  tenant: string
+  owner?: string
+  states?: readonly TaskState[]
+  /** As `TaskSpec.repo` has it. */
+  repo?: string
+  spec_name?: string
+  own_id?: string
+  /** 1 to 500. */
+  limit: number
+  /** As answered with the page before. */
+  cursor?: string
+}
+
+/** Newest first. `next_cursor` is absent on the last page. */
+export interface TaskPage {
+  tasks: TaskRecord[]
+  next_cursor?: string
+}
+
+export interface NewTask {
+  spec: TaskSpec
+  stand: TaskStand
+  /** `seq` from 1. */
+  events: readonly TaskEvent[]
+}
+
+/** Tasks and their logs. Each call is one commit and resolves after it. All reject with `store_failed` or `disk_full`. */
+export interface TaskStore {
+  /** All or none. Throws `task_exists` where an id, or a name in its tenant, is taken (`details`: the ids of those there). */
+  create(tasks: readonly NewTask[]): Promise<void>
+  /**
+   * Appends events (the first has seq = last + 1, else `conflict`) and takes over how the task stands now. As no two writers
+   * can both be right about the last, of two that begin a try one is refused. Throws `task_not_found`.
+   */
+  append(id: string, events: readonly TaskEvent[], stand: TaskStand): Promise<void>
+  get(id: string): Promise<TaskRecord | undefined>
+  find(key: TaskKey): Promise<TaskRecord | undefined>
+  list(query: TaskQuery): Promise<TaskPage>
+  /** Those that are not final, or have an open try, oldest first. */
+  open(): Promise<TaskRecord[]>
+  /** Events with seq > after, oldest first, at most `limit`. Unknown task: none. */
+  events(id: string, after: number, limit: number): Promise<TaskEvent[]>
+  /** How far the log of a task was told to a registry elsewhere; 0: nothing of it. */
+  toldTo(id: string): Promise<number>
+  told(id: string, seq: number): Promise<void>
+  /** Ids of tasks of which something is not told there yet, oldest first. */
+  untold(limit: number): Promise<string[]>
+}
+
+export const taskExists = (ids: readonly string[]): ErrandError =>
+  new ErrandError('task_exists', `There ${ids.length === 1 ? 'is such a task' : 'are such tasks'} already: ${ids.join(', ')}.`, {
+    hint: 'Give another task_id, or leave it out.',
+    details: ids,
+  })
+
+export const taskNotFound = (id: string): ErrandError =>
+  new ErrandError('task_not_found', `There is no task "${id}".`, { hint: 'List yours with: errand task list' })
+
+export const taskOutOfOrder = (id: string, expected: number, got: number): ErrandError =>
+  new ErrandError('conflict', `Task ${id} is at event ${expected - 1}: event ${got} does not follow.`, {
+    hint: 'Something else has changed the task meanwhile; read it again.',
+  })
+
+/** Throws `conflict` where the events do not follow one another from `last + 1`. */
+export function checkTaskOrder(id: string, last: number, events: readonly TaskEvent[]): void {
+  events.forEach(({ seq }, index) => {
+    if (seq !== last + 1 + index) throw taskOutOfOrder(id, last + 1 + index, seq)
+  })
+}
+
+interface TaskPlace {
+  created_at: string
+  id: string
+}
+
+/** Throws `bad_request`. */
+export function readTaskCursor(cursor: string | undefined): TaskPlace | undefined {
+  if (cursor === undefined) return undefined
+  try {
+    const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    if (Array.isArray(parts) && typeof parts[0] === 'string' && typeof parts[1] === 'string')
+      return { created_at: parts[0], id: parts[1] }
+  } catch {
+    // Falls through: it is no cursor.
+  }
+  throw new ErrandError('bad_request', `This is no cursor of a list of tasks: ${cursor}`, {
+    hint: 'Send next_cursor of the page before, unchanged, or none.',
+  })
+}
+
+/** The page of what was found, in order, where `found` holds one more than the limit if there are more. */
+export function taskPage(found: readonly TaskRecord[], limit: number): TaskPage {
+  const tasks = found.slice(0, limit)
+  const last = tasks.at(-1)
+  if (found.length <= limit || last === undefined) return { tasks }
+  const next_cursor = Buffer.from(JSON.stringify([last.created_at, last.id])).toString('base64url')
+  return { tasks, next_cursor }
+}
