@@ -3,7 +3,8 @@ import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { Health } from '../contract/run-api.ts'
-import { type FollowOptions, followEvents } from './events.ts'
+import type { TaskEvent } from '../contract/tasks/task-log.ts'
+import { type FollowOptions, followEvents, followTask } from './events.ts'
 import { type ClientOptions, HubHttp } from './http.ts'
 import {
   AuthClient,
@@ -11,6 +12,7 @@ import {
   RunnersClient,
   RunsClient,
   SecretsClient,
+  TasksClient,
   TokensClient,
   UsersClient,
 } from './resources.ts'
@@ -23,6 +25,7 @@ export class ErrandClient {
   readonly url: string
   readonly auth: AuthClient
   readonly runs: RunsClient
+  readonly tasks: TasksClient
   readonly bots: BotsClient
   readonly runners: RunnersClient
   readonly tokens: TokensClient
@@ -36,6 +39,7 @@ export class ErrandClient {
     this.url = http.url
     this.auth = new AuthClient(http)
     this.runs = new RunsClient(http)
+    this.tasks = new TasksClient(http)
     this.bots = new BotsClient(http)
     this.runners = new RunnersClient(http)
     this.tokens = new TokensClient(http)
@@ -63,6 +67,11 @@ export class ErrandClient {
    */
   events(runId: string, options: FollowOptions = {}): AsyncIterable<RunEvent> {
     return followEvents(this.#http, runId, options)
+  }
+
+  /** The log of a task, as `events` gives that of a run, until the task is over. */
+  taskEvents(id: string, options: Omit<FollowOptions, 'outputBytes'> = {}): AsyncIterable<TaskEvent> {
+    return followTask(this.#http, id, options)
   }
 
   /** Bytes of one stream of an attempt, from `start` (inclusive) to `end` (exclusive, default: what is there now); none past the end. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
+import type { TaskEvent } from '../contract/tasks/task-log.ts'
 import { errorOf, type HubHttp } from './http.ts'
 
 export interface FollowOptions {
@@ -22,18 +23,48 @@ export interface FollowOptions {
 const FIRST_DELAY_MS = 100
 const LAST_DELAY_MS = 5_000
 
-export async function* followEvents(
+/** A log of the hub's: where it is read, and after which of its events no more come. */
+interface Log<E> {
+  open(last: number, signal: AbortSignal): Promise<Response>
+  isLast(event: E): boolean
+}
+
+export const followEvents = (http: HubHttp, runId: string, options: FollowOptions): AsyncIterable<RunEvent> =>
+  follow<RunEvent>(http, options, {
+    open: (last, signal) =>
+      http.send('GET /api/runs/:id/events', {
+        params: { id: runId },
+        headers: { accept: 'text/event-stream', 'last-event-id': String(last) },
+        query: { output_bytes: options.outputBytes },
+        signal,
+      }),
+    isLast: ({ type }) => type === 'run.finished',
+  })
+
+/** As `followEvents`, of a task: until it is over. One that is begun again has more. */
+export const followTask = (http: HubHttp, id: string, options: FollowOptions): AsyncIterable<TaskEvent> =>
+  follow<TaskEvent>(http, options, {
+    open: (last, signal) =>
+      http.send('GET /api/tasks/:id/events', {
+        params: { id },
+        headers: { accept: 'text/event-stream', 'last-event-id': String(last) },
+        signal,
+      }),
+    isLast: () => false,
+  })
+
+async function* follow<E extends { seq: number }>(
   http: HubHttp,
-  runId: string,
   options: FollowOptions,
-): AsyncGenerator<RunEvent, void, undefined> {
+  log: Log<E>,
+): AsyncGenerator<E, void, undefined> {
   const { signal, patienceMs = 300_000 } = options
   let last = options.after ?? 0
   let reached = options.reached ?? false
   let lastGoodMs = performance.now()
   for (let failures = 0; ; failures++) {
     try {
-      for await (const event of connection(http, runId, last, options, () => {
+      for await (const event of connection(http, log, last, options, () => {
         reached = true
         lastGoodMs = performance.now()
       })) {
@@ -41,7 +72,7 @@ export async function* followEvents(
         last = event.seq
         failures = 0
         yield event
-        if (event.type === 'run.finished') return
+        if (log.isLast(event)) return
       }
       return
     } catch (error) {
@@ -57,13 +88,13 @@ export async function* followEvents(
 }
 
 /** One connection's events. Ends where the hub says that no more will come; throws `unavailable` where it broke. */
-async function* connection(
+async function* connection<E>(
   http: HubHttp,
-  runId: string,
+  log: Log<E>,
   last: number,
   options: FollowOptions,
   alive: () => void,
-): AsyncGenerator<RunEvent, void, undefined> {
+): AsyncGenerator<E, void, undefined> {
   const silence = new AbortController()
   const signals = options.signal === undefined ? [silence.signal] : [options.signal, silence.signal]
   // A consumer that takes its time over an event is no silence of the hub.
@@ -73,12 +104,7 @@ async function* connection(
     else timer.refresh()
   }, options.silenceMs ?? 45_000)
   try {
-    const response = await http.send('GET /api/runs/:id/events', {
-      params: { id: runId },
-      headers: { accept: 'text/event-stream', 'last-event-id': String(last) },
-      query: { output_bytes: options.outputBytes },
-      signal: AbortSignal.any(signals),
-    })
+    const response = await log.open(last, AbortSignal.any(signals))
     if (response.status === 204 || response.body === null) return
     alive()
     const parser = new SseParser()
@@ -87,7 +113,7 @@ async function* connection(
       alive()
       for (const { event, data } of parser.push(bytes)) {
         if (event === 'error') throw errorOf(data) ?? http.unreachable(new Error('cut off'))
-        yield JSON.parse(data) as RunEvent
+        yield JSON.parse(data) as E
       }
       reading = true
       timer.refresh()

@@ -50,6 +50,20 @@ import type {
 } from '../contract/run-api.ts'
 import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
+import type {
+  ApproveTaskInput,
+  CancelTaskInput,
+  CreateTasksInput,
+  ListTasksInput,
+  PromptTaskInput,
+  RetryTaskInput,
+  TaskArtifacts,
+  TaskList,
+  TaskRuns,
+  TasksCreated,
+  TaskSummary,
+  TaskView,
+} from '../contract/tasks/task-api.ts'
 import type { HubHttp } from './http.ts'
 
 export class AuthClient {
@@ -318,5 +332,53 @@ export class RunsClient {
 
   validate(yaml: string): Promise<ValidateAnswer> {
     return this.#http.json('POST /api/validate', { body: { yaml } })
+  }
+}
+
+export class TasksClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  /** All or none. With a key the call may be repeated, also where tasks have no `task_id`. */
+  create(tasks: CreateTasksInput, options: { idempotencyKey?: string } = {}): Promise<TasksCreated> {
+    const headers: Record<string, string> =
+      options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey }
+    return this.#http.json('POST /api/tasks', { body: tasks, headers })
+  }
+
+  list(query: ListTasksInput = {}): Promise<TaskList> {
+    return this.#http.json('GET /api/tasks', { query })
+  }
+
+  /** `id`: `task_…`, `spec/id`, or an id that is one task alone; so for all that follow. */
+  get(id: string): Promise<TaskView> {
+    return this.#http.json('GET /api/tasks/:id', { params: { id } })
+  }
+
+  runs(id: string): Promise<TaskRuns> {
+    return this.#http.json('GET /api/tasks/:id/runs', { params: { id } })
+  }
+
+  artifacts(id: string): Promise<TaskArtifacts> {
+    return this.#http.json('GET /api/tasks/:id/artifacts', { params: { id } })
+  }
+
+  cancel(id: string, options: CancelTaskInput = {}): Promise<TaskSummary> {
+    return this.#http.json('POST /api/tasks/:id/cancel', { params: { id }, body: options })
+  }
+
+  retry(id: string, options: RetryTaskInput = {}): Promise<TaskSummary> {
+    return this.#http.json('POST /api/tasks/:id/retry', { params: { id }, body: options })
+  }
+
+  approve(id: string, answer: ApproveTaskInput = {}): Promise<TaskSummary> {
+    return this.#http.json('POST /api/tasks/:id/approve', { params: { id }, body: answer })
+  }
+
+  prompt(id: string, prompt: PromptTaskInput): Promise<{ run_id: string; input_id: string }> {
+    return this.#http.json('POST /api/tasks/:id/prompt', { params: { id }, body: prompt })
   }
 }

@@ -31,6 +31,26 @@ export function botEnvironment(env: Env): {
   }
 }
 
+/** How the coding tasks of a hub are conducted, and who else is told of them. Throws `bad_request`. */
+export function taskEnvironment(env: Env): {
+  limits: { perOwner?: number; perRepository?: number; inReviewPerRepository?: number }
+  retryMs: number
+  createUnknown: boolean
+  registry?: { url: string; token?: string }
+} {
+  const url = setting(env, 'ERRAND_TASK_REGISTRY_URL')
+  return {
+    limits: {
+      perOwner: setting(env, 'ERRAND_TASKS_PER_OWNER'),
+      perRepository: setting(env, 'ERRAND_TASKS_PER_REPOSITORY'),
+      inReviewPerRepository: setting(env, 'ERRAND_TASKS_IN_REVIEW'),
+    },
+    retryMs: setting(env, 'ERRAND_TASK_RETRY'),
+    createUnknown: setting(env, 'ERRAND_TASKS_UNKNOWN') === 'keep',
+    ...(url !== undefined && { registry: { url, token: setting(env, 'ERRAND_TASK_REGISTRY_TOKEN') } }),
+  }
+}
+
 /** Tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */
 export const givenTokens = (env: Env): { client?: string; runner?: string } => ({
   client: setting(env, 'ERRAND_CLIENT_TOKEN'),

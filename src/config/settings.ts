@@ -137,6 +137,40 @@ export const settings = {
     ...{ page: 'cli', for: '`up`' },
     about: 'streams of events, logs and output that a user may have open, `256`',
   },
+  ERRAND_TASKS_PER_OWNER: {
+    ...{ type: 'whole', from: 1, to: 10_000, refused: 'usage' },
+    hint: 'it is a number of tasks, such as 8',
+    ...{ page: 'cli', for: '`up`' },
+    about: 'coding tasks of a user that are at work at once, any number ([tasks-api.md](tasks-api.md#limits))',
+  },
+  ERRAND_TASKS_PER_REPOSITORY: {
+    ...{ type: 'whole', from: 1, to: 10_000, refused: 'usage' },
+    hint: 'it is a number of tasks, such as 8',
+    ...{ page: 'cli', for: '`up`', about: 'the same of a repository' },
+  },
+  ERRAND_TASKS_IN_REVIEW: {
+    ...{ type: 'whole', from: 1, to: 10_000, refused: 'usage' },
+    hint: 'it is a number of tasks, such as 8',
+    ...{ page: 'cli', for: '`up`', about: 'tasks of a repository that wait to be merged while others begin' },
+  },
+  ERRAND_TASK_RETRY: {
+    ...{ type: 'duration', default: '30s', from: 1, to: 86_400_000, refused: 'usage' },
+    hint: 'write it as 30s or 5m, at most 1d',
+    ...{ page: 'cli', for: '`up`', about: 'wait after a try of a task that was lost, doubled each time, `30s`' },
+  },
+  ERRAND_TASKS_UNKNOWN: {
+    type: 'choice',
+    choices: ['refuse', 'keep'],
+    ...{ default: 'refuse', refused: 'usage', hint: 'it is refuse or keep', page: 'cli', for: '`up`' },
+    about: '`keep`: a task that another system tells of is made ([tasks-api.md](tasks-api.md#task-registry))',
+  },
+  ERRAND_TASK_REGISTRY_URL: {
+    ...{ type: 'text', page: 'cli', for: '`up`' },
+    about: 'a task registry elsewhere that is told of all tasks',
+  },
+  ERRAND_TASK_REGISTRY_TOKEN: {
+    ...{ type: 'text', token: true, page: 'cli', for: '`up`', about: 'its token' },
+  },
   ERRAND_METRICS: {
     type: 'choice',
     choices: ['open'],

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { TaskRegistryOptions } from '../compat/task-registry.ts'
 import { ConfigFile } from '../config/config-file.ts'
 import type { BotLive } from '../contract/bot.ts'
 import { ErrandError } from '../contract/errors.ts'
@@ -32,6 +33,9 @@ import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { Secrets } from './secrets.ts'
+import type { TaskLimits } from './tasks/room.ts'
+import type { TaskRun } from './tasks/task-conductor.ts'
+import { Tasks } from './tasks/tasks.ts'
 
 /** The machines that carry out attempts, as a hub needs them. `Fleet` is that of connected runners. */
 export interface Machines extends StepHost {
@@ -96,6 +100,14 @@ export interface HubOptions {
   botQuota?: BotQuota
   /** How long the run of an update must have been up before it takes the place of the one before. */
   botSettleMs?: number
+  /** Coding tasks: the workflow of a try (absent: this hub carries out none), and how they are conducted. */
+  tasks?: {
+    run?: TaskRun
+    limits?: TaskLimits
+    retryMs?: number
+    createUnknown?: boolean
+    registry?: TaskRegistryOptions
+  }
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
   /** Absent: no first user and no tokens of this machine are made. */
@@ -119,6 +131,7 @@ export interface Hub {
   secrets: Secrets
   uploads: Uploads
   bots: Bots
+  tasks: Tasks
   /** Reads the configuration again. */
   reload(): void
   /** Stops serving; runs stay open in the store. May be called twice. */
@@ -221,6 +234,9 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => bots.close())
+  const { run: taskRun, ...ofTasks } = options.tasks ?? {}
+  const tasks = new Tasks({ ...ofTasks, store: stores.tasks, engine, taskRun, log })
+  closers.push(() => tasks.close())
   const app = createApi({
     engine,
     accounts,
@@ -228,6 +244,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     repositories: configFile,
     secrets,
     bots,
+    tasks,
     followUps,
     uploads,
     auth,
@@ -251,9 +268,10 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   takingUp = false
   machines.ready()
   await bots.resume()
+  await tasks.resume()
   const retention = new Retention({ engine, accounts, keptMs: options.keptMs, log })
   closers.push(() => retention.close())
-  const parts = { app, engine, accounts, auth, stores, outputs, secrets, uploads, bots }
+  const parts = { app, engine, accounts, auth, stores, outputs, secrets, uploads, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }
 }
 

@@ -14,7 +14,7 @@ export interface Route {
    */
   who: 'anyone' | 'user' | 'admin' | 'runner' | 'metrics'
   /** Under which the documentation shows it; absent: it is not shown. */
-  tag?: 'runs' | 'bots' | 'runners' | 'secrets' | 'accounts' | 'hub'
+  tag?: 'runs' | 'tasks' | 'bots' | 'runners' | 'secrets' | 'accounts' | 'hub'
   summary: string
   /** Where else the token may stand: in `?access_token=` (a browser's EventSource and links can send no header), or in `X-Client-Token`. */
   tokenIn?: 'query' | 'x-client-token'

@@ -5,6 +5,7 @@ import { hubRoutes } from './hub.ts'
 import type { JsonAnswers } from './route.ts'
 import { runnerRoutes } from './runners.ts'
 import { runRoutes } from './runs.ts'
+import { taskRoutes } from './tasks.ts'
 
 /**
  * Every route of a hub, in the order in which the documentation shows them. The hub serves, checks and describes
@@ -12,6 +13,7 @@ import { runRoutes } from './runs.ts'
  */
 export const routes = {
   ...runRoutes,
+  ...taskRoutes,
   ...botRoutes,
   ...runnerRoutes,
   ...secretRoutes,

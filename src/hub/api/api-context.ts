@@ -10,6 +10,7 @@ import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { Secrets } from '../secrets.ts'
+import type { Tasks } from '../tasks/tasks.ts'
 import type { PacedResponses } from './http/paced-response.ts'
 
 export interface ApiLimits {
@@ -53,6 +54,7 @@ export interface ApiContext {
   repositories: Repositories
   secrets: Secrets
   bots: Bots
+  tasks: Tasks
   followUps: FollowUps
   uploads: Uploads
   auth: Auth

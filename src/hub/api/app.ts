@@ -11,6 +11,7 @@ import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { Secrets } from '../secrets.ts'
+import type { Tasks } from '../tasks/tasks.ts'
 import { loginHandlers, tokenHandlers, userHandlers } from './accounts.ts'
 import { agentHandlers, chatHandlers, inputHandlers } from './agents.ts'
 import {
@@ -37,6 +38,8 @@ import { runOutputHandlers } from './run-output.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
 import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
 import { secretHandlers } from './secrets.ts'
+import { taskRegistryHandlers } from './task-registry.ts'
+import { taskHandlers } from './tasks.ts'
 import { uploadHandlers } from './uploads.ts'
 
 export interface ApiOptions {
@@ -47,6 +50,7 @@ export interface ApiOptions {
   repositories?: Repositories
   secrets: Secrets
   bots: Bots
+  tasks: Tasks
   followUps: FollowUps
   uploads: Uploads
   auth: Auth
@@ -155,6 +159,8 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...runOutputHandlers(context),
     ...runStatusHandlers(context),
     ...validateHandlers(context),
+    ...taskHandlers(context),
+    ...taskRegistryHandlers(context),
     ...botHandlers(context),
     ...botLogHandlers(context),
     ...botDataHandlers(context),

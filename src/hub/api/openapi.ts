@@ -27,6 +27,7 @@ export async function describeApi(version: string): Promise<ApiDocs> {
       security: [{ bearer: [] }],
       tags: [
         { name: 'runs' },
+        { name: 'tasks' },
         { name: 'bots' },
         { name: 'runners' },
         { name: 'secrets' },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { RunnerView } from '../../../src/contract/protocol.ts'
+import type { Task } from '../../../src/contract/tasks/task.ts'
 import { DEFAULT_TENANT, newTokenText, tokenSha256 } from '../../../src/hub/auth/tokens.ts'
 import { type HubOptions, type Machines, startHub } from '../../../src/hub/start-hub.ts'
 import type { Role, TenantRunner, TokenScope } from '../../../src/stores/accounts.ts'
@@ -12,6 +13,9 @@ import { StandInHost } from './host-stand-in.ts'
 /** A workflow of one step that does what `StandInHost` understands. */
 export const oneStep = (cmd: string): string =>
   `version: v0.1\nname: demo\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: ${JSON.stringify(cmd)}}\n`
+
+/** The workflow of a try that does what `StandInHost` understands: the title of its task says it. */
+const standInTaskRun = ({ title }: Task) => ({ yaml: oneStep(title) })
 
 type Options = Omit<Partial<HubOptions>, 'machines'> & { machines?: StandInAnswers }
 
@@ -66,6 +70,7 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     botSettleMs: 0,
     log: (line) => void log.push(line),
     ...options,
+    tasks: { run: standInTaskRun, ...options.tasks },
   })
   const { url, app, engine, auth, accounts, stores, outputs, secrets, bots, uploads } = hub
   const botData = { store: stores.botData, asks: host.asks }
@@ -152,6 +157,7 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     accounts,
     secrets,
     bots,
+    tasks: hub.tasks,
     uploads,
     botData,
     log,

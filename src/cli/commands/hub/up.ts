@@ -10,6 +10,7 @@ import {
   retentionMs,
   runnerEnvironment,
   slotsOption,
+  taskEnvironment,
 } from '../../../config/environment.ts'
 import { setting } from '../../../config/read-setting.ts'
 import { settings } from '../../../config/settings.ts'
@@ -104,6 +105,7 @@ export const up = command({
       outputLimits: outputLimits(process.env),
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
       botQuota,
+      tasks: taskEnvironment(process.env),
       givenTokens: givenTokens(process.env),
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>

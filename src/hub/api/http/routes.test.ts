@@ -6,12 +6,14 @@ import { type RouteName, routes } from '../../../contract/routes/table.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import { tokenSha256 } from '../../auth/tokens.ts'
 
-type Thing = 'run' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
+type Thing = 'run' | 'task' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
 
 /** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
 const things: Readonly<Record<string, Thing>> = {
   '/api/runs/:id': 'run',
   '/run-status': 'run',
+  '/api/tasks/:id': 'task',
+  '/api/registry/tasks/:id': 'task',
   '/api/bots/:id': 'bot',
   '/jobs/:id': 'job',
   '/api/runners/:id': 'runner',
@@ -35,6 +37,11 @@ const ofTheLogin: readonly RouteName[] = ['POST /api/auth/logout', 'POST /api/au
 /** Bodies that are whole, so that who asks is all that is wrong with a request. */
 const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/runs': { yaml: oneStep('say hi') },
+  'POST /api/tasks': { task: { title: 'say hi', repo_url: 'https://git.example/shop/web' } },
+  'POST /api/tasks/:id/prompt': { prompt: 'more' },
+  'PUT /api/registry/tasks/:id/status': { status: 'done' },
+  'POST /api/registry/tasks/:id/events': { event_type: 'seen' },
+  'POST /api/registry/tasks/:id/artifacts': { type: 'diff', uri: 'file:///diff' },
   'POST /api/chat': { message: 'say hi' },
   'POST /api/bots': { bot_id: 'another', code: 'x' },
   'PUT /api/uploads': 'an archive',
@@ -81,7 +88,10 @@ test('every route is open to the right token alone, and tells another tenant not
   await hub.secrets.set(place, 'a value that nobody sees', 'ann')
   const [token] = await hub.accounts.tokens({ user_id: ann.id })
   const made = await hub.bots.start({ owner: 'ann', tenant: 'default' }, { bot_id: 'secretary', code: 'x' })
+  const task = { title: 'hold', repo_url: 'https://git.example/shop/web' }
+  const { tasks } = (await hub.call('POST', '/api/tasks', ann.token, { task })).json
   const ids = {
+    task: tasks[0].id,
     bot: made.bot_id,
     job: made.run_id,
     run: run.run_id,
@@ -138,7 +148,7 @@ test('every route is open to the right token alone, and tells another tenant not
         assert.equal(answer.text.replaceAll(ids[thing], 'NOBODY_HERE'), absent.text, name)
       }
       // Nor does another user of the tenant learn of a run or a bot.
-      if (thing === 'run' || thing === 'bot' || thing === 'job')
+      if (thing === 'run' || thing === 'task' || thing === 'bot' || thing === 'job')
         assert.equal((await hub.call(method, url, bob.token, body)).status, 404, name)
     }
   }

@@ -1,0 +1,127 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError, messageOf } from '../contract/errors.ts'
+import type { TaskState } from '../contract/tasks/task.ts'
+import { Backoff } from '../platform/time.ts'
+
+export interface TaskRegistryOptions {
+  /** The address below which `/tasks/{id}/status` and the others are: of a hub `https://hub.example/api/registry`. */
+  url: string
+  token?: string
+  fetch?: typeof globalThis.fetch
+  /** Of one request. Default 30 s. */
+  timeoutMs?: number
+  /** How often one is sent again that did not work out by the service's fault. Default 3. */
+  retries?: number
+  /** The wait before the first repeat, which then doubles. Default 1 s. */
+  retryMs?: number
+}
+
+const MAX_WAIT_MS = 60_000
+
+/**
+ * A task registry elsewhere, in the paths and fields that such have. A call that the service does not take is
+ * `service_answer`; one that it could not be reached for, however often, is `unavailable`.
+ */
+export class TaskRegistryClient {
+  readonly #options: Required<Omit<TaskRegistryOptions, 'token'>> & { token?: string }
+
+  constructor(options: TaskRegistryOptions) {
+    const url = options.url.replace(/\/+$/, '')
+    if (!URL.canParse(url) || !/^https?:/.test(url))
+      throw new ErrandError('invalid_argument', `"${options.url}" is no address of a task registry.`, {
+        hint: 'Write it as https://registry.example/api',
+      })
+    this.#options = { fetch: globalThis.fetch, timeoutMs: 30_000, retries: 3, retryMs: 1000, ...options, url }
+  }
+
+  get url(): string {
+    return this.#options.url
+  }
+
+  setStatus(
+    id: string,
+    status: { status: TaskState; metadata?: Record<string, unknown> },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#send('PUT', id, 'status', status, signal)
+  }
+
+  /** The same `event_id` again changes nothing, where the registry knows of it. */
+  addEvent(
+    id: string,
+    event: { event_type: string; data?: unknown; event_id?: string },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#send('POST', id, 'events', event, signal)
+  }
+
+  addArtifact(
+    id: string,
+    artifact: { type: string; uri: string; size_bytes?: number },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#send('POST', id, 'artifacts', artifact, signal)
+  }
+
+  async #send(method: string, id: string, what: string, body: unknown, signal?: AbortSignal): Promise<void> {
+    const { url, retries, retryMs } = this.#options
+    const address = `${url}/tasks/${encodeURIComponent(id)}/${what}`
+    const backoff = new Backoff({ firstMs: retryMs, maxMs: MAX_WAIT_MS })
+    for (let left = retries; ; left--) {
+      const answer = await this.#once(method, address, JSON.stringify(body), signal)
+      if (answer.ok) return
+      if (!answer.again || left === 0) throw answer.error
+      await sleep(Math.min(MAX_WAIT_MS, answer.waitMs ?? backoff.next()), undefined, { signal })
+    }
+  }
+
+  async #once(
+    method: string,
+    address: string,
+    body: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ ok: true } | { ok: false; again: boolean; waitMs?: number; error: ErrandError }> {
+    const { token, timeoutMs, fetch } = this.#options
+    const late = AbortSignal.timeout(timeoutMs)
+    try {
+      const response = await fetch(address, {
+        method,
+        body,
+        headers: {
+          'content-type': 'application/json',
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        },
+        signal: signal === undefined ? late : AbortSignal.any([signal, late]),
+        // To another place the token is not to go.
+        redirect: 'manual',
+      })
+      // What it says is of no use, and may be long.
+      await response.body?.cancel()
+      if (response.ok) return { ok: true }
+      const { status } = response
+      const error = new ErrandError('service_answer', `The task registry answered HTTP ${status} to ${method} ${address}.`, {
+        hint: 'Check its address and its token, and that it knows the task.',
+        details: { url: address, status },
+      })
+      const waitMs = retryAfterMs(response.headers.get('retry-after'))
+      return { ok: false, again: status === 429 || status >= 500, waitMs, error }
+    } catch (cause) {
+      signal?.throwIfAborted()
+      const why = late.aborted ? `nothing came within ${timeoutMs / 1000} s` : messageOf(cause)
+      const error = new ErrandError('unavailable', `The task registry at ${address} cannot be reached: ${why}`, {
+        hint: 'What is to be told is kept, and sent when it is back.',
+        cause,
+      })
+      return { ok: false, again: true, error }
+    }
+  }
+}
+
+/** Seconds, or a date. */
+function retryAfterMs(text: string | null): number | undefined {
+  if (text === null) return undefined
+  const seconds = Number(text)
+  if (text.trim() !== '' && seconds >= 0) return seconds * 1000
+  const ms = Date.parse(text) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms)
+}

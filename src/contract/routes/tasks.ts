@@ -1,0 +1,149 @@
+import * as z from 'zod'
+import { AddTaskArtifact, AddTaskEvent, SetTaskStatus } from '../tasks/services.ts'
+import {
+  ApproveTask,
+  CancelTask,
+  CreateTasks,
+  CreateTasksHeaders,
+  ListTasks,
+  PromptTask,
+  RegistryArtifact,
+  RegistryEvent,
+  RegistryTask,
+  RetryTask,
+  TaskArtifacts,
+  TaskEventList,
+  TaskEventsQuery,
+  TaskList,
+  TaskRuns,
+  TasksCreated,
+  TaskSummary,
+  TaskView,
+} from '../tasks/task-api.ts'
+import { TaskEvent } from '../tasks/task-log.ts'
+import { nothing, routeTable } from './route.ts'
+
+const tag = 'tasks'
+const params = z.object({
+  id: z.string().describe('The task: `task_…`, `spec/id`, or an id that is one task alone'),
+})
+
+export const taskRoutes = routeTable({
+  'POST /api/tasks': {
+    who: 'user',
+    tag,
+    summary: 'Coding tasks: one, or a file of them that is taken whole or not at all',
+    headers: CreateTasksHeaders,
+    body: CreateTasks,
+    answers: { 201: TasksCreated, 200: TasksCreated },
+  },
+  'GET /api/tasks': {
+    who: 'user',
+    tag,
+    summary: 'Tasks, newest first: yours; for an admin, all',
+    query: ListTasks,
+    answers: { 200: TaskList },
+  },
+  'GET /api/tasks/:id': {
+    who: 'user',
+    tag,
+    summary: 'A task with its tries',
+    params,
+    answers: { 200: TaskView },
+  },
+  'GET /api/tasks/:id/events': {
+    who: 'user',
+    tag,
+    summary: 'Its log as Server-Sent Events until it is over; as a JSON array with Accept: application/json',
+    tokenIn: 'query',
+    params,
+    query: TaskEventsQuery,
+    headers: z.object({
+      'last-event-id': z
+        .string()
+        .regex(/^\d*$/, 'the seq of an event is a number')
+        .optional()
+        .describe('As `after`; goes before it'),
+    }),
+    answers: {
+      200: {
+        description: 'The events',
+        content: {
+          'text/event-stream': { schema: TaskEvent },
+          'application/json': { schema: TaskEventList },
+        },
+      },
+      204: nothing.describe('The task is over, and Last-Event-ID names its last event'),
+    },
+  },
+  'GET /api/tasks/:id/runs': {
+    who: 'user',
+    tag,
+    summary: 'The runs of its tries, oldest first',
+    params,
+    answers: { 200: TaskRuns },
+  },
+  'GET /api/tasks/:id/artifacts': {
+    who: 'user',
+    tag,
+    summary: 'All that its tries have kept',
+    params,
+    answers: { 200: TaskArtifacts },
+  },
+  'POST /api/tasks/:id/cancel': {
+    who: 'user',
+    tag,
+    summary: 'End it, and its run; what hangs on it is blocked, or ended too where that is asked',
+    params,
+    body: CancelTask.prefault({}),
+    answers: { 202: TaskSummary },
+  },
+  'POST /api/tasks/:id/retry': {
+    who: 'user',
+    tag,
+    summary: 'Another try, from the work that is kept',
+    params,
+    body: RetryTask.prefault({}),
+    answers: { 202: TaskSummary },
+  },
+  'POST /api/tasks/:id/approve': {
+    who: 'user',
+    tag,
+    summary: 'Answer what it asks a person',
+    params,
+    body: ApproveTask.prefault({}),
+    answers: { 202: TaskSummary },
+  },
+  'POST /api/tasks/:id/prompt': {
+    who: 'user',
+    tag,
+    summary: 'A prompt for the agent that is at it',
+    params,
+    body: PromptTask,
+    answers: { 202: z.object({ run_id: z.string(), input_id: z.string() }) },
+  },
+  'PUT /api/registry/tasks/:id/status': {
+    who: 'user',
+    tag,
+    summary: "Task registry: another system's word for how a task stands",
+    params,
+    body: SetTaskStatus,
+    answers: { 200: RegistryTask },
+  },
+  'POST /api/registry/tasks/:id/events': {
+    who: 'user',
+    tag,
+    summary: 'Task registry: an event of a task',
+    params,
+    body: AddTaskEvent,
+    answers: { 201: RegistryEvent },
+  },
+  'POST /api/registry/tasks/:id/artifacts': {
+    who: 'user',
+    tag,
+    summary: 'Task registry: something of a task that is kept elsewhere; the same again answers 200',
+    params,
+    body: AddTaskArtifact,
+    answers: { 201: RegistryArtifact, 200: RegistryArtifact },
+  },
+})

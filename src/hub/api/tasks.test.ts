@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { TaskList, TasksCreated, TaskView } from '../../contract/tasks/task-api.ts'
+import { type TaskEvent, TaskEvent as TaskEventSchema } from '../../contract/tasks/task-log.ts'
+import type { HubOptions } from '../start-hub.ts'
+
+const repo_url = 'https://git.example/shop/web'
+const titled = (title: string, more: object = {}) => ({ title, repo_url, ...more })
+
+type Hub = Awaited<ReturnType<typeof testingHub>>
+
+/** A hub whose tries do what the title of their task says. */
+async function hubOf(t: TestContext, tasks: HubOptions['tasks'] = {}) {
+  const hub = await testingHub(t, { tasks: { ...tasks, retryMs: 1 } })
+  const ann = await hub.user('ann')
+  const create = async (body: object, headers?: Record<string, string>) =>
+    await hub.call('POST', '/api/tasks', ann.token, body, headers)
+  const made = async (title: string, more: object = {}): Promise<string> => {
+    const { status, json, text } = await create({ task: titled(title, more) })
+    assert.equal(status, 201, text)
+    return TasksCreated.parse(json).tasks[0]!.id
+  }
+  const get = async (id: string) => TaskView.parse((await hub.call('GET', `/api/tasks/${id}`, ann.token)).json)
+  return { ...hub, ann, create, made, get }
+}
+
+/** Reads the log as a stream until an event is like this one; the events so far. */
+async function until(hub: Hub, token: string, id: string, is: (event: TaskEvent) => boolean): Promise<TaskEvent[]> {
+  const left = new AbortController()
+  const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' }
+  const response = await fetch(`${hub.url}/api/tasks/${id}/events`, { headers, signal: left.signal })
+  assert.equal(response.status, 200)
+  const events: TaskEvent[] = []
+  let rest = ''
+  for await (const bytes of response.body!) {
+    rest += Buffer.from(bytes).toString()
+    for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+      const data = /^data: (.*)$/m.exec(rest.slice(0, end))?.[1]
+      rest = rest.slice(end + 2)
+      if (data === undefined) continue
+      const event = TaskEventSchema.parse(JSON.parse(data))
+      events.push(event)
+      if (!is(event)) continue
+      left.abort()
+      return events
+    }
+  }
+  return events
+}
+
+const becomes = (state: string) => (event: TaskEvent) => event.type === 'task.state' && event.state === state
+const never = () => false
+
+test('a task is begun at once, its run followed, and its log told until it is over', async (t) => {
+  const hub = await hubOf(t)
+  const id = await hub.made('say hi', { task_id: 'T-1', metadata: { team: 'web' } })
+  const log = await until(hub, hub.ann.token, id, never)
+  assert.deepEqual(log.map(({ type }) => type), [
+    ...['task.created', 'task.try_started', 'task.try_ended', 'task.state'],
+  ])
+  assert.deepEqual(log.map(({ seq }) => seq), [1, 2, 3, 4])
+  const task = await hub.get(id)
+  assert.deepEqual([task.state, task.task_id, task.task.metadata], ['done', 'T-1', { team: 'web' }])
+  const { runs } = (await hub.call('GET', `/api/tasks/${id}/runs`, hub.ann.token)).json
+  assert.deepEqual(runs.map((run: { status: string }) => run.status), ['success'])
+  const run = (await hub.call('GET', `/api/runs/${runs[0].run_id}`, hub.ann.token)).json
+  assert.deepEqual([run.blueprint, run.owner], ['task', 'ann'])
+  const json = await hub.call('GET', `/api/tasks/${id}/events?after=2`, hub.ann.token, undefined, {
+    accept: 'application/json',
+  })
+  assert.deepEqual(json.json.map(({ seq }: TaskEvent) => seq), [3, 4])
+  const last = await hub.call('GET', `/api/tasks/${id}/events`, hub.ann.token, undefined, { 'last-event-id': '4' })
+  assert.equal(last.status, 204)
+  for (const ref of ['T-1', 'tasks%2FT-1'])
+    assert.equal((await hub.call('GET', `/api/tasks/${ref}`, hub.ann.token)).json.id, id)
+})
+
+test('a file of tasks is kept whole or not at all, with every fault told at once', async (t) => {
+  const hub = await hubOf(t)
+  const wrong = await hub.create({
+    tasks: [
+      titled('one', { task_id: 'a', dependencies: ['c', 'nobody'] }),
+      titled('two', { task_id: 'b', dependencies: ['a'] }),
+      { title: 'three', task_id: 'c', dependencies: ['b'] },
+      titled('four', { task_id: 'a' }),
+    ],
+  })
+  assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'task_invalid'])
+  const told = wrong.json.error.details.map((fault: { field: string; message: string }) => fault)
+  assert.deepEqual(told.map(({ field }: { field: string }) => field).sort(), [
+    ...['body.tasks', 'body.tasks[0].dependencies[1]', 'body.tasks[2].repo_url', 'body.tasks[3].task_id'],
+  ])
+  assert.ok(told.some(({ message }: { message: string }) => /circle: a → c → b → a/.test(message)))
+  for (const [body, field] of [
+    [{ task: { title: ' ' } }, 'body.task.title'],
+    [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],
+    [{ task: titled('x', { env: { API_TOKEN: 'ghp_0123456789abcdefghijABCDEFGHIJ012345' } }) }, 'body.task.env.API_TOKEN'],
+    [{ task: { title: 'x', repo_url: 'https://ann:secret@git.example/shop/web' } }, 'body.task.repo_url'],
+    [{}, undefined],
+    [{ task: titled('x'), tasks: [titled('y')] }, undefined],
+  ] as const) {
+    const answer = await hub.create(body)
+    assert.equal(answer.status, 400, answer.text)
+    if (field !== undefined) assert.ok(answer.text.includes(field), answer.text)
+  }
+  assert.deepEqual((await hub.call('GET', '/api/tasks', hub.ann.token)).json.tasks, [])
+})
+
+test('the same task again is the one that is there, and another of its name is refused', async (t) => {
+  const hub = await hubOf(t)
+  const id = await hub.made('say hi', { task_id: 'T-1' })
+  const again = await hub.create({ task: titled('say hi', { task_id: 'T-1' }) })
+  assert.deepEqual([again.status, again.json.tasks[0].id], [200, id])
+  const other = await hub.create({ task: titled('say ho', { task_id: 'T-1', priority: 2 }) })
+  assert.deepEqual([other.status, other.json.error.code], [409, 'task_exists'])
+  assert.match(other.json.error.message, /differs in priority, title/)
+  const key = { 'idempotency-key': 'k' }
+  const first = await hub.create({ task: titled('say a') }, key)
+  const repeat = await hub.create({ task: titled('say a') }, key)
+  assert.deepEqual([first.status, repeat.status], [201, 200])
+  assert.equal(repeat.json.tasks[0].id, first.json.tasks[0].id)
+  assert.equal((await hub.create({ task: titled('say b') }, key)).status, 409)
+})
+
+test('tasks come after those that they depend on, and are blocked by what fails until it is tried again', async (t) => {
+  const hub = await hubOf(t)
+  const { json } = await hub.create({
+    tasks: [
+      titled('hold', { task_id: 'low' }),
+      titled('say up', { task_id: 'high', dependencies: ['low'] }),
+      titled('fail', { task_id: 'bad' }),
+      titled('say no', { task_id: 'stuck', dependencies: ['bad'] }),
+    ],
+  })
+  const [low, high, bad, stuck] = json.tasks.map(({ id }: { id: string }) => id) as [string, string, string, string]
+  await until(hub, hub.ann.token, stuck, becomes('blocked'))
+  assert.match((await hub.get(stuck)).message!, /task bad, which it depends on, has failed/)
+  await until(hub, hub.ann.token, high, ({ type }) => type === 'task.waiting')
+  assert.deepEqual([(await hub.get(high)).why, (await hub.get(low)).state], ['task low comes before it', 'running'])
+  hub.host.release()
+  await until(hub, hub.ann.token, high, becomes('done'))
+  const done = await hub.call('PUT', `/api/registry/tasks/${bad}/status`, hub.ann.token, { status: 'ready' })
+  assert.equal(done.status, 200)
+  await until(hub, hub.ann.token, bad, (event) => event.type === 'task.try_started' && event.number === 2)
+})
+
+test('no more of a file are at work than it allows', async (t) => {
+  const hub = await hubOf(t)
+  const tasks = ['a', 'b', 'c'].map((task_id) => titled('hold', { task_id }))
+  const { json } = await hub.create({ tasks, limit: 2 })
+  const ids: string[] = json.tasks.map(({ id }: { id: string }) => id)
+  await until(hub, hub.ann.token, ids[2]!, ({ type }) => type === 'task.waiting')
+  assert.match((await hub.get(ids[2]!)).why!, /as many of its file are worked on as it allows at once: 2/)
+  await hub.call('POST', `/api/tasks/${ids[0]}/cancel`, hub.ann.token)
+  await until(hub, hub.ann.token, ids[2]!, ({ type }) => type === 'task.try_started')
+})
+
+test('a canceled task is over when its run is, and what hangs on it is blocked or goes with it', async (t) => {
+  const hub = await hubOf(t)
+  const { json } = await hub.create({
+    tasks: [
+      titled('hold', { task_id: 'low' }),
+      titled('say', { task_id: 'mid', dependencies: ['low'] }),
+      titled('say', { task_id: 'high', dependencies: ['mid'] }),
+    ],
+  })
+  const [low, mid, high] = json.tasks.map(({ id }: { id: string }) => id) as [string, string, string]
+  await until(hub, hub.ann.token, low, ({ type }) => type === 'task.try_started')
+  const busy = await hub.call('POST', `/api/tasks/${low}/retry`, hub.ann.token)
+  assert.deepEqual([busy.status, busy.json.error.code], [409, 'task_running'])
+  const canceled = await hub.call('POST', `/api/tasks/${low}/cancel`, hub.ann.token, { message: 'not now' })
+  assert.deepEqual([canceled.status, canceled.json.state], [202, 'canceled'])
+  const log = await until(hub, hub.ann.token, low, never)
+  const end = log.find((event) => event.type === 'task.try_ended')
+  assert.equal(end?.type === 'task.try_ended' && end.status, 'canceled')
+  await until(hub, hub.ann.token, high, becomes('blocked'))
+  assert.match((await hub.get(mid)).message!, /low, which it depends on, was canceled/)
+  const all = await hub.call('POST', `/api/tasks/${mid}/cancel`, hub.ann.token, { with_dependants: true })
+  assert.equal(all.status, 202)
+  assert.deepEqual([(await hub.get(mid)).state, (await hub.get(high)).state], ['canceled', 'canceled'])
+  const again = await hub.call('POST', `/api/tasks/${low}/retry`, hub.ann.token, {})
+  assert.equal(again.status, 202)
+  await until(hub, hub.ann.token, low, (event) => event.type === 'task.try_started' && event.number === 2)
+  const tooFar = await hub.call('POST', `/api/tasks/${high}/retry`, hub.ann.token, { from: 'push' })
+  assert.deepEqual([tooFar.status, tooFar.json.error.code], [409, 'conflict'])
+})
+
+test('a task that cannot be carried out as it is written fails with the words of why', async (t) => {
+  const run = () => {
+    throw new ErrandError('task_invalid', 'The playbook has no steps.', { hint: 'Write one.' })
+  }
+  const hub = await hubOf(t, { run })
+  const id = await hub.made('say hi')
+  await until(hub, hub.ann.token, id, never)
+  const { state, reason, message } = await hub.get(id)
+  assert.deepEqual([state, reason, message], ['failed', 'task_invalid', 'The playbook has no steps. Write one.'])
+})
+
+test('a task waits where its run asks a person, and goes on with the answer', async (t) => {
+  const steps = [{ name: 'plan_approval', action: 'approval.wait', args: { message: 'like this?' } }]
+  const hub = await hubOf(t, { run: () => ({ workflow: { version: 'v0.1', name: 'asks', steps } }) })
+  const id = await hub.made('say hi')
+  await until(hub, hub.ann.token, id, becomes('waiting'))
+  assert.match((await hub.get(id)).message!, /like this\?/)
+  const answered = await hub.call('POST', `/api/tasks/${id}/approve`, hub.ann.token, { comment: 'yes' })
+  assert.equal(answered.status, 202)
+  await until(hub, hub.ann.token, id, becomes('done'))
+  const late = await hub.call('POST', `/api/tasks/${id}/approve`, hub.ann.token, {})
+  assert.deepEqual([late.status, late.json.error.code], [409, 'approval_not_pending'])
+  const prompt = await hub.call('POST', `/api/tasks/${id}/prompt`, hub.ann.token, { prompt: 'more' })
+  assert.deepEqual([prompt.status, prompt.json.error.code], [409, 'no_input'])
+})
+
+test("a list has one's own tasks, filtered by any system's word; an admin's has all of the tenant", async (t) => {
+  const hub = await hubOf(t)
+  const [bob, boss, eve] = [await hub.user('bob'), await hub.user('boss', 'admin'), await hub.user('eve', 'admin', 'far')]
+  const id = await hub.made('hold', { spec_name: 'login' })
+  await hub.call('POST', '/api/tasks', bob.token, { task: titled('hold') })
+  await until(hub, hub.ann.token, id, ({ type }) => type === 'task.try_started')
+  const owners = async (token: string, query = '') =>
+    TaskList.parse((await hub.call('GET', `/api/tasks${query}`, token)).json).tasks.map(({ owner }) => owner)
+  assert.deepEqual(await owners(hub.ann.token, '?state=IN_PROGRESS,done'), ['ann'])
+  assert.deepEqual(await owners(hub.ann.token, `?repo=${encodeURIComponent(`${repo_url}.git`)}&spec=login`), ['ann'])
+  assert.deepEqual(await owners(hub.ann.token, '?state=completed'), [])
+  assert.deepEqual(await owners(hub.ann.token, '?owner=bob'), [])
+  assert.deepEqual((await owners(boss.token)).sort(), ['ann', 'bob'])
+  assert.deepEqual(await owners(eve.token), [])
+  const wrong = await hub.call('GET', '/api/tasks?state=finished', hub.ann.token)
+  assert.deepEqual([wrong.status, /in_progress/.test(wrong.json.error.hint)], [400, true])
+  for (const token of [bob.token, eve.token]) assert.equal((await hub.call('GET', `/api/tasks/${id}`, token)).status, 404)
+})
+
+test('a hub that is started again goes on with its tasks, and with the tries that they have', async (t) => {
+  const data = mkdtempSync(join(tmpdir(), 'errand-tasks-'))
+  t.after(() => rmSync(data, { recursive: true, force: true }))
+  const steps = [{ name: 'plan_approval', action: 'approval.wait', args: { message: 'like this?' } }]
+  const run = () => ({ workflow: { version: 'v0.1', name: 'asks', steps } })
+  const options = { data, database: join(data, 'errand.db'), tasks: { run } }
+  const first = await testingHub(t, options)
+  const { token } = await first.user('ann')
+  const created = await first.call('POST', '/api/tasks', token, { task: titled('ask') })
+  const { id } = created.json.tasks[0]
+  await until(first, token, id, becomes('waiting'))
+  await first.close()
+
+  const second = await testingHub(t, options)
+  assert.equal((await second.call('POST', `/api/tasks/${id}/approve`, token, {})).status, 202)
+  const log = await until(second, token, id, never)
+  assert.deepEqual(log.map((event) => ('state' in event ? event.state : event.type)), [
+    ...['task.created', 'task.try_started', 'waiting', 'running', 'task.try_ended', 'done'],
+  ])
+})

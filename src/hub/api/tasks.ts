@@ -1,0 +1,171 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ErrandError } from '../../contract/errors.ts'
+import { type TaskState, taskState, taskStateWords } from '../../contract/tasks/task.ts'
+import type { TaskSummary, TaskView, TryView } from '../../contract/tasks/task-api.ts'
+import type { TaskRecord } from '../../contract/tasks/task-record.ts'
+import { isOver, spentOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { repositoryKey } from '../../engine/tasks/task-graph.ts'
+import type { Identity } from '../auth/auth.ts'
+import type { Asker } from '../tasks/new-tasks.ts'
+import type { LoadedTask } from '../tasks/task-logs.ts'
+import type { ApiContext } from './api-context.ts'
+import { isAdmin } from './http/access.ts'
+import { sendEventStream } from './http/event-stream.ts'
+import type { Handlers } from './http/routes.ts'
+
+export const askerOf = (identity: Identity): Asker => ({
+  owner: identity.user.name,
+  tenant: identity.user.tenant,
+  isAdmin: isAdmin(identity),
+})
+
+export function taskHandlers(context: ApiContext) {
+  const { tasks } = context
+  const named = (identity: Identity, { id }: { id: string }) => ({ by: askerOf(identity), ref: id })
+
+  return {
+    'POST /api/tasks': async ({ identity, body, headers }, reply) => {
+      const { task, tasks: several, limit } = body
+      if ((task === undefined) === (several === undefined))
+        throw new ErrandError('bad_request', 'body: exactly one of "task" and "tasks" is needed.', {
+          hint: 'Such as {"task": {"title": "...", "repo_url": "https://..."}}.',
+        })
+      const given = task === undefined ? { tasks: several!, field: 'body.tasks' } : { tasks: [task], field: 'body.task' }
+      const key = headers['idempotency-key']
+      const made = await tasks.create(askerOf(identity), { ...given, limit, key })
+      reply.code(made.fresh ? 201 : 200)
+      if (task !== undefined) reply.header('location', `/api/tasks/${made.tasks[0]!.id}`)
+      return {
+        tasks: made.tasks.map(({ id, own_id, spec_name, state }) => ({ id, task_id: own_id, spec_name, state })),
+      }
+    },
+
+    'GET /api/tasks': async ({ identity, query }) => {
+      const { state, repo, spec, owner, limit, cursor } = query
+      const by = askerOf(identity)
+      if (!by.isAdmin && owner !== undefined && owner !== by.owner) return { tasks: [] }
+      const page = await tasks.list({
+        tenant: by.tenant,
+        owner: by.isAdmin ? owner : by.owner,
+        states: state === undefined ? undefined : states(state),
+        repo: repo === undefined ? undefined : repositoryKey(repo),
+        spec_name: spec,
+        limit,
+        cursor,
+      })
+      return { tasks: page.tasks.map(summaryOf), next_cursor: page.next_cursor }
+    },
+
+    'GET /api/tasks/:id': async ({ identity, params }) => {
+      const task = await tasks.get(named(identity, params))
+      return viewOf(task, await tasks.dependencies(task))
+    },
+
+    'GET /api/tasks/:id/events': async (request, reply) => {
+      await context.streams.turn(request.identity.user.id)
+      const task = await tasks.get(named(request.identity, request.params))
+      const lastId = request.headers['last-event-id']
+      const after = lastId ? Number(lastId) : (request.query.after ?? 0)
+      const accept = request.raw.headers.accept ?? ''
+      if (accept.includes('application/json') && !accept.includes('text/event-stream'))
+        return await tasks.events(task.id, after, request.query.limit)
+      // An EventSource comes back to a stream that has ended until it is told so in this way.
+      if (lastId && isOver(task.fold) && after >= task.fold.seq)
+        return await (reply as FastifyReply).code(204).send()
+      await sendEvents(context, request, reply, task, after)
+    },
+
+    'GET /api/tasks/:id/runs': async ({ identity, params }) => {
+      const { fold } = await tasks.get(named(identity, params))
+      return { runs: triesOf(fold) }
+    },
+
+    'GET /api/tasks/:id/artifacts': async ({ identity, params }) => {
+      const { fold } = await tasks.get(named(identity, params))
+      return { artifacts: [...fold.artifacts], external: [...fold.foreign_artifacts] }
+    },
+
+    'POST /api/tasks/:id/cancel': async ({ identity, params, body }) =>
+      summaryOf(await tasks.cancel(named(identity, params), body)),
+
+    'POST /api/tasks/:id/retry': async ({ identity, params, body }) =>
+      summaryOf(await tasks.retry(named(identity, params), body)),
+
+    'POST /api/tasks/:id/approve': async ({ identity, params, body }) =>
+      summaryOf(await tasks.approve(named(identity, params), body)),
+
+    'POST /api/tasks/:id/prompt': ({ identity, params, body }) => tasks.prompt(named(identity, params), body),
+  } satisfies Partial<Handlers>
+}
+
+function sendEvents(
+  context: ApiContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { id }: TaskRecord,
+  after: number,
+): Promise<void> {
+  const { tasks } = context
+  const about = {
+    what: 'events',
+    runId: id,
+    goOn: 'Go on with Last-Event-ID.',
+    allow: (identity: Identity) => tasks.get({ by: askerOf(identity), ref: id }),
+  } as const
+  return sendEventStream(context, request, reply, about, async (paced) => {
+    for await (const event of tasks.watch(id, after, paced.gone)) {
+      const wait = paced.write(`id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+      if (wait !== undefined) await wait
+      if (paced.gone.aborted) return
+    }
+    paced.end()
+  })
+}
+
+function states(text: string): TaskState[] {
+  return text.split(',').map((word) => {
+    const state = taskState(word)
+    if (state !== undefined) return state
+    throw new ErrandError('bad_request', `query.state: "${word}" is no state of a task.`, {
+      hint: `One or several of ${taskStateWords.join(', ')}.`,
+    })
+  })
+}
+
+const summaryOf = (record: TaskRecord): TaskSummary => ({
+  id: record.id,
+  task_id: record.own_id,
+  spec_name: record.spec_name,
+  title: record.title,
+  repo: record.repo === '' ? undefined : record.repo,
+  owner: record.owner,
+  state: record.state,
+  reason: record.reason,
+  message: record.message,
+  why: record.why,
+  run_id: record.open_run,
+  retry_at: record.retry_at,
+  priority: record.priority,
+  created_at: record.created_at,
+  updated_at: record.updated_at,
+})
+
+const triesOf = ({ tries }: TaskFold): TryView[] => tries.map((each) => ({ ...each }))
+
+function viewOf(task: TaskRecord & LoadedTask, depends_on: TaskView['depends_on']): TaskView {
+  const { spec, fold } = task
+  return {
+    ...summaryOf(task),
+    task: spec.task,
+    depends_on,
+    tries: triesOf(fold),
+    spent: spentOf(fold),
+    checkpoint: fold.checkpoint,
+    tests: [...fold.tests],
+    pushed: fold.pushed,
+    pull_request: fold.pull_request,
+    artifact_count: fold.artifacts.length,
+    metadata: fold.metadata,
+    last_seq: fold.seq,
+  }
+}

@@ -1,0 +1,194 @@
+import { hash } from 'node:crypto'
+import { ErrandError } from '../../contract/errors.ts'
+import { newTaskId, randomText } from '../../contract/ids.ts'
+import type { Task } from '../../contract/tasks/task.ts'
+import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
+import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
+import { differences, findCircle, keyOf, readTaskRef, repositoryKey } from '../../engine/tasks/task-graph.ts'
+import type { TaskStore } from '../../stores/tasks/task-store.ts'
+
+/** Who asks, and may see what. */
+export interface Asker {
+  owner: string
+  tenant: string
+  /** Sees all tasks of the tenant. */
+  isAdmin: boolean
+}
+
+/** Tasks as they were given together. */
+export interface GivenTasks {
+  tasks: readonly Task[]
+  /** `body.task`, or `body.tasks`, of which each is then named with its index. */
+  field: string
+  limit?: number
+  /** Names those that have no id of their own, so that a repeat names them likewise. */
+  key?: string
+  now: number
+}
+
+interface Fault {
+  field: string
+  message: string
+  hint?: string
+}
+
+/** As each is to be kept, in their order; `there`: it is kept already, as it was given again. */
+export type PlannedTask = { spec: TaskSpec; there?: TaskRecord }
+
+/**
+ * Makes of tasks that are given together those that are to be kept: ids, dependencies, repositories. Throws `task_invalid` with
+ * every fault at once, and `task_exists` where the names of some are taken by others.
+ */
+export async function planTasks(
+  store: Pick<TaskStore, 'find' | 'get'>,
+  by: Asker,
+  given: GivenTasks,
+): Promise<PlannedTask[]> {
+  const { tenant, owner } = by
+  const created_at = new Date(given.now).toISOString()
+  const batch = given.limit === undefined ? undefined : { id: randomText(12), limit: given.limit }
+  const place = (index: number, rest = ''): string =>
+    (given.field === 'body.task' ? given.field : `${given.field}[${index}]`) + rest
+  const faults: Fault[] = []
+
+  const named = given.tasks.map((task, index) => ({ task, own_id: task.task_id ?? madeId(by, given, index) }))
+  const first = new Map<string, number>()
+  named.forEach(({ task, own_id }, index) => {
+    const before = first.get(keyOf(task.spec_name, own_id))
+    if (before === undefined) first.set(keyOf(task.spec_name, own_id), index)
+    else faults.push({ field: place(index, '.task_id'), message: `"${own_id}" is the id of ${place(before)} too` })
+    faults.push(...credentialsIn(task).map((fault) => ({ ...fault, field: place(index, fault.field) })))
+    if (repositoryOf(task) === undefined && task.slot_path === undefined && task.slot_id === undefined)
+      faults.push({
+        field: place(index, '.repo_url'),
+        message: 'is missing: the task names neither a repository nor a slot',
+        hint: 'Write it as "repo_url": "https://forge.example/owner/repository".',
+      })
+  })
+
+  const there = await Promise.all(
+    named.map(({ task, own_id }) => store.find({ tenant, spec_name: task.spec_name, own_id })),
+  )
+  const ids = named.map((_, index) => there[index]?.id ?? newTaskId(given.now))
+  const depends: string[][] = []
+  for (const [index, { task }] of named.entries()) {
+    const found: string[] = []
+    for (const [at, text] of task.dependencies.entries()) {
+      const id = await dependencyOf(text, task.spec_name)
+      if (id !== undefined) found.push(id)
+      else
+        faults.push({
+          field: place(index, `.dependencies[${at}]`),
+          message: `there is no task "${text}"`,
+          hint: `A task of the spec "${task.spec_name}" is named by its task_id, others as spec/id or task_….`,
+        })
+    }
+    depends.push([...new Set(found)])
+  }
+
+  const names = new Map(ids.map((id, index) => [id, named[index]!.own_id]))
+  const circle = findCircle(ids, (id) => depends[ids.indexOf(id)] ?? [])
+  if (circle !== undefined)
+    faults.push({
+      field: given.field,
+      message: `the dependencies run in a circle: ${circle.map((id) => names.get(id) ?? id).join(' → ')}`,
+      hint: 'Take one of these dependencies away.',
+    })
+  if (faults.length > 0) throw invalid(faults)
+  refuseTaken(named, there, owner)
+
+  return named.map(({ task, own_id }, index) => ({
+    there: there[index],
+    spec: {
+      ...{ id: ids[index]!, tenant, owner, own_id, spec_name: task.spec_name, title: task.title },
+      ...{ repo: repositoryKey(repositoryOf(task) ?? ''), task, depends_on: depends[index]! },
+      ...{ batch, priority: task.priority, created_at },
+    },
+  }))
+
+  async function dependencyOf(text: string, spec_name: string): Promise<string | undefined> {
+    const ref = readTaskRef(text, spec_name)
+    if (!('id' in ref)) {
+      const index = first.get(keyOf(ref.spec_name, ref.own_id))
+      if (index !== undefined) return ids[index]
+    }
+    const record = 'id' in ref ? await store.get(ref.id) : await store.find({ tenant, ...ref })
+    return record !== undefined && maySeeTask(by, record) ? record.id : undefined
+  }
+}
+
+export const maySeeTask = (by: Asker, { tenant, owner }: Pick<TaskRecord, 'tenant' | 'owner'>): boolean =>
+  tenant === by.tenant && (by.isAdmin || owner === by.owner)
+
+/** The repository that a task names, as older systems do also in its metadata. */
+export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
+  const told = metadata.repo_url
+  return repo_url ?? (typeof told === 'string' && told !== '' ? told : undefined)
+}
+
+/** The credentials in a task, which may hold none, since it is kept and shown as it was given. */
+function credentialsIn(task: Task): Fault[] {
+  const faults: Fault[] = []
+  for (const [name, value] of Object.entries(task.env ?? {}))
+    if (credentialText(name, value) !== undefined)
+      faults.push({
+        field: `.env.${name}`,
+        message: 'holds a credential, which would be kept and shown with the task',
+        hint: `Keep it with: errand secrets set ${name}, and name it in "secrets".`,
+      })
+  const url = repositoryOf(task) ?? ''
+  if (URL.canParse(url) && new URL(url).password !== '')
+    faults.push({
+      field: '.repo_url',
+      message: 'holds a password, which would be kept and shown with the task',
+      hint: 'Leave it out: the hub has the tokens of repositories among its secrets.',
+    })
+  return faults
+}
+
+/** The same key gives the same id, for the same place in the file. */
+function madeId({ tenant, owner }: Asker, { key }: GivenTasks, index: number): string {
+  if (key === undefined) return `t${randomText(12)}`
+  return `t${hash('sha256', JSON.stringify([tenant, owner, key, index])).slice(0, 16)}`
+}
+
+function invalid(faults: readonly Fault[]): ErrandError {
+  const [first] = faults
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
+  return new ErrandError('task_invalid', `${first!.field}: ${first!.message}${more}.`, {
+    hint: first!.hint ?? 'Nothing was kept. The fields are described at /docs.',
+    details: faults,
+  })
+}
+
+interface Taken {
+  task_id: string
+  spec_name: string
+  id?: string
+  differ?: string[]
+}
+
+/** Throws `task_exists` for names under which something else is kept. */
+function refuseTaken(
+  named: readonly { task: Task; own_id: string }[],
+  there: readonly (TaskRecord | undefined)[],
+  owner: string,
+): void {
+  const taken = named.flatMap(({ task, own_id }, index): Taken[] => {
+    const record = there[index]
+    if (record === undefined) return []
+    // What it holds is told to nobody else.
+    if (record.owner !== owner) return [{ task_id: own_id, spec_name: task.spec_name }]
+    const differ = differences(task, record.task)
+    return differ.length === 0 ? [] : [{ id: record.id, task_id: own_id, spec_name: task.spec_name, differ }]
+  })
+  const [one] = taken
+  if (one === undefined) return
+  const fields = one.differ ? `, which differs in ${one.differ.join(', ')}` : ''
+  const more = taken.length > 1 ? ` (and ${taken.length - 1} more)` : ''
+  throw new ErrandError(
+    'task_exists',
+    `There is another task "${one.task_id}" of "${one.spec_name}"${fields}${more}.`,
+    { hint: 'A repeat must be the same; give another task_id to a new task.', details: taken },
+  )
+}

@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { TaskRegistryClient } from '../../compat/task-registry.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { TaskEvent } from '../../contract/tasks/task-log.ts'
+import type { TaskRecord } from '../../contract/tasks/task-record.ts'
+import type { Log } from '../../platform/log.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { TaskStore } from '../../stores/tasks/task-store.ts'
+
+export interface RegistryOutboxOptions {
+  store: Pick<TaskStore, 'get' | 'events' | 'toldTo' | 'told' | 'untold'>
+  registry: Pick<TaskRegistryClient, 'url' | 'setStatus' | 'addEvent' | 'addArtifact'>
+  /** The first wait where the registry is away; doubled, up to a minute. Default 1 s. */
+  retryMs?: number
+  log: Log
+}
+
+/** Tasks looked at in one go, and events of one read. */
+const TASKS = 100
+const EVENTS = 200
+const MAX_WAIT_MS = 60_000
+
+/**
+ * Tells a task registry elsewhere of all that comes into the logs of tasks, in order. The log is the outbox: with each task
+ * stands how far it was told, so that a registry that is away delays what it is told, over restarts too, and fails no work. What it
+ * refuses is told to the operator, and left out.
+ */
+export class RegistryOutbox {
+  readonly #options: RegistryOutboxOptions
+  readonly #stop = new AbortController()
+  readonly #done: Promise<void>
+  #wake: (() => void) | undefined
+  #news = true
+
+  constructor(options: RegistryOutboxOptions) {
+    this.#options = options
+    this.#done = this.#loop()
+  }
+
+  /** Something came into a log. */
+  look(): void {
+    this.#news = true
+    this.#wake?.()
+  }
+
+  /** May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    this.#wake?.()
+    await this.#done
+  }
+
+  async #loop(): Promise<void> {
+    const { store, registry, retryMs: firstMs = 1000, log } = this.#options
+    const { signal } = this.#stop
+    const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
+    while (!signal.aborted) {
+      this.#news = false
+      try {
+        const ids = await store.untold(TASKS)
+        let failure: unknown
+        for (const id of ids)
+          await this.#tell(id).catch((error) => {
+            // One task that it fails at does not hold up the others.
+            if (!(error instanceof ErrandError) || error.code !== 'service_answer') throw error
+            failure ??= error
+          })
+        if (failure !== undefined) throw failure
+        backoff.reset()
+        if (ids.length === 0) await this.#nextNews()
+      } catch (error) {
+        if (signal.aborted) return
+        log(`The task registry at ${registry.url} is told later: ${messageOf(error)}`, { level: 'warn' })
+        await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+      }
+    }
+  }
+
+  async #tell(id: string): Promise<void> {
+    const { store } = this.#options
+    const record = await store.get(id)
+    if (record === undefined) return
+    for (let seq = await store.toldTo(id); ; ) {
+      const events = await store.events(id, seq, EVENTS)
+      if (events.length === 0) return
+      for (const event of events) {
+        await this.#send(record, event)
+        // After each: what was sent and not noted is sent once more, and changes nothing there.
+        seq = event.seq
+        await store.told(id, seq)
+      }
+    }
+  }
+
+  async #send(record: TaskRecord, event: TaskEvent): Promise<void> {
+    const { registry, log } = this.#options
+    const { signal } = this.#stop
+    const { own_id, id } = record
+    try {
+      switch (event.type) {
+        case 'task.created':
+          return await registry.setStatus(own_id, { status: 'pending' }, signal)
+        case 'task.try_started':
+          await registry.setStatus(own_id, { status: 'running' }, signal)
+          break
+        case 'task.state': {
+          const { state, reason, message } = event
+          return await registry.setStatus(own_id, { status: state, metadata: { reason, message } }, signal)
+        }
+        case 'task.artifact': {
+          const { kind, bytes, artifact_id } = event.artifact
+          const uri = `errand://artifact/${event.from.run_id}/${artifact_id}`
+          return await registry.addArtifact(own_id, { type: kind, uri, size_bytes: bytes }, signal)
+        }
+        case 'task.external_event':
+        case 'task.external_artifact':
+          // It came from there.
+          return
+      }
+      const { seq, time, type, ...data } = event
+      await registry.addEvent(own_id, { event_type: type, data: { time, ...data }, event_id: `${id}.${seq}` }, signal)
+    } catch (error) {
+      if (!(error instanceof ErrandError) || error.code !== 'service_answer' || !isRefused(error)) throw error
+      log(`The task registry does not take event ${event.seq} of task ${id}: ${error.message}`, { level: 'warn' })
+    }
+  }
+
+  async #nextNews(): Promise<void> {
+    if (this.#news || this.#stop.signal.aborted) return
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    this.#wake = undefined
+  }
+}
+
+/** For good: it was asked, and says that this is wrong. */
+const isRefused = ({ details }: ErrandError): boolean => {
+  const { status = 0 } = (details ?? {}) as { status?: number }
+  return status >= 300 && status < 500 && status !== 429
+}

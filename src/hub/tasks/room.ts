@@ -1,0 +1,74 @@
+import type { LoadedTask } from './task-logs.ts'
+import { openTry } from '../../engine/tasks/evolve-task.ts'
+
+/** How many tasks may be at work, and wait to be merged, at once; absent: any number. */
+export interface TaskLimits {
+  perOwner?: number
+  perRepository?: number
+  inReviewPerRepository?: number
+}
+
+/** A task that holds a place: it has an open try, or the next one follows by itself. */
+const isAtWork = ({ fold }: LoadedTask): boolean =>
+  openTry(fold) !== undefined || fold.state === 'running' || fold.state === 'waiting'
+
+/** The room that the limits of work in progress leave, as tasks are begun one after another. */
+export class Room {
+  readonly #limits: TaskLimits
+  /** By what is counted. */
+  readonly #counts = new Map<string, number>()
+  readonly #branches = new Set<string>()
+
+  constructor(limits: TaskLimits, tasks: Iterable<LoadedTask>) {
+    this.#limits = limits
+    for (const task of tasks) {
+      if (isAtWork(task)) this.take(task)
+      else if (task.fold.state === 'in_review') this.#add(reviewed(task))
+    }
+  }
+
+  /** Why this one may not begin now; undefined: it may. */
+  refusal(task: LoadedTask): string | undefined {
+    const { perOwner, perRepository, inReviewPerRepository } = this.#limits
+    const { spec } = task
+    const branch = branchOf(task)
+    if (branch !== undefined && this.#branches.has(branch))
+      return `another task works on the branch ${spec.task.branch_name}`
+    const full = (key: string, most: number | undefined, whose: string) =>
+      most !== undefined && (this.#counts.get(key) ?? 0) >= most ? `${whose}: ${most}` : undefined
+    return (
+      (spec.batch &&
+        full(batch(task), spec.batch.limit, 'as many of its file are worked on as it allows at once')) ??
+      full(owner(task), perOwner, `as many tasks of ${spec.owner} are worked on as may be at once`) ??
+      full(repository(task), perRepository, 'as many tasks of its repository are worked on as may be at once') ??
+      full(reviewed(task), inReviewPerRepository, 'as many tasks of its repository wait to be merged as may')
+    )
+  }
+
+  /** Counts one that begins. */
+  take(task: LoadedTask): void {
+    for (const key of [batch(task), owner(task), repository(task)]) this.#add(key)
+    const branch = branchOf(task)
+    if (branch !== undefined) this.#branches.add(branch)
+  }
+
+  #add(key: string): void {
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1)
+  }
+}
+
+const batch = ({ spec }: LoadedTask): string => `batch ${spec.batch?.id}`
+const owner = ({ spec }: LoadedTask): string => `owner ${JSON.stringify([spec.tenant, spec.owner])}`
+const repository = ({ spec }: LoadedTask): string => `repository ${JSON.stringify([spec.tenant, spec.repo])}`
+const reviewed = ({ spec }: LoadedTask): string => `reviewed ${JSON.stringify([spec.tenant, spec.repo])}`
+const branchOf = ({ spec: { tenant, repo, task } }: LoadedTask): string | undefined =>
+  task.branch_name === undefined ? undefined : JSON.stringify([tenant, repo, task.branch_name])
+
+/** In the order in which they are begun: by priority, then age. */
+export function inTurn(tasks: Iterable<LoadedTask>): LoadedTask[] {
+  return [...tasks].sort(({ spec: a }, { spec: b }) => {
+    if (a.priority !== b.priority) return b.priority - a.priority
+    if (a.created_at !== b.created_at) return a.created_at < b.created_at ? -1 : 1
+    return a.id < b.id ? -1 : 1
+  })
+}

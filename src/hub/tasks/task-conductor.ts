@@ -1,0 +1,293 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import { newRunId } from '../../contract/ids.ts'
+import { isFinalTask, type Task } from '../../contract/tasks/task.ts'
+import type { Checkpoint, NewTaskEvent, TaskStage } from '../../contract/tasks/task-log.ts'
+import type { EngineFace, Submission } from '../../engine/api.ts'
+import { budgetLeft, decideTask, endTry, type TaskIntent } from '../../engine/tasks/decide-task.ts'
+import { openTry, type TaskTry } from '../../engine/tasks/evolve-task.ts'
+import { type TryEnd, TryReader } from '../../engine/tasks/try-reader.ts'
+import type { Log } from '../../platform/log.ts'
+import { Backoff } from '../../platform/time.ts'
+import { inTurn, Room, type TaskLimits } from './room.ts'
+import type { LoadedTask, TaskLogs } from './task-logs.ts'
+
+/** A try that is to begin, and with what. */
+export interface TryAsk {
+  /** `task_…` */
+  id: string
+  /** From 1. */
+  number: number
+  /** The first step that is to be done. */
+  stage: TaskStage
+  /** The work of an earlier try. */
+  checkpoint?: Checkpoint
+  /** Work of other tasks that it stands on, as far as it is pushed. */
+  stack: readonly { id: string; task_id: string; branch: string; sha: string }[]
+}
+
+/** The workflow of a try. Throws an ErrandError where the task cannot be carried out as it is written. */
+export type TaskRun = (task: Task, ask: TryAsk) => Pick<Submission, 'workflow' | 'yaml' | 'vars' | 'secrets'>
+
+export interface TaskConductorOptions {
+  logs: TaskLogs
+  engine: Pick<EngineFace, 'get' | 'submit' | 'watch' | 'cancel'>
+  taskRun: TaskRun
+  limits?: TaskLimits
+  /** Before the second try, where one has ended without a verdict. Default 30 s. */
+  retryMs?: number
+  random?: () => number
+  now?: () => number
+  log: Log
+}
+
+const RETRY_MS = 30_000
+/** The longest that a timer takes. */
+const MAX_WAIT_MS = 2 ** 31 - 1
+
+/**
+ * Conducts tasks: begins their tries when all is met, follows the runs of these, and begins others where they have ended without
+ * a verdict. All that is known stands in the logs, so that a restarted hub goes on.
+ */
+export class TaskConductor {
+  readonly #options: TaskConductorOptions
+  readonly #stop = new AbortController()
+  /** By run. */
+  readonly #following = new Map<string, Promise<void>>()
+  /** Runs that were asked to end. */
+  readonly #canceled = new Set<string>()
+  #sweeping: Promise<void> | undefined
+  #again = false
+  #isReady = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: TaskConductorOptions) {
+    this.#options = options
+  }
+
+  /** Goes on with what the logs hold open. To be called when the engine has taken up its runs. */
+  resume(): void {
+    this.#isReady = true
+    for (const { spec, fold } of this.#options.logs.open()) {
+      const open = openTry(fold)
+      if (open !== undefined) this.#follow(spec.id, open)
+    }
+    this.look()
+  }
+
+  /** Something has changed: looks at all open tasks, soon. */
+  look(): void {
+    // Before that it is not known how many are at work.
+    if (!this.#isReady) return
+    this.#again = true
+    this.#sweeping ??= this.#sweep().finally(() => {
+      this.#sweeping = undefined
+      if (this.#again && !this.#stop.signal.aborted) this.look()
+    })
+  }
+
+  /** Stops; runs go on. May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    clearTimeout(this.#timer)
+    await Promise.allSettled([this.#sweeping, ...this.#following.values()])
+  }
+
+  async #sweep(): Promise<void> {
+    // What is asked for in one turn of the event loop is looked at once.
+    await new Promise((resolve) => setImmediate(resolve))
+    const { logs, limits = {}, log } = this.#options
+    while (this.#again && !this.#stop.signal.aborted) {
+      this.#again = false
+      const room = new Room(limits, logs.open())
+      let wakeMs = Number.POSITIVE_INFINITY
+      for (const { spec } of inTurn(logs.open())) {
+        if (this.#stop.signal.aborted) return
+        try {
+          wakeMs = Math.min(wakeMs, await this.#lookAt(spec.id, room))
+        } catch (error) {
+          log(`Task ${spec.id} cannot be conducted; it is tried again: ${messageOf(error)}`, { level: 'error' })
+          wakeMs = Math.min(wakeMs, this.#nowMs() + 1000)
+        }
+      }
+      this.#wakeAt(wakeMs)
+    }
+  }
+
+  /** Carries out what follows from how a task stands. Answers when it is to be looked at again at the latest. */
+  async #lookAt(id: string, room: Room): Promise<number> {
+    for (;;) {
+      const task = this.#options.logs.openTask(id)
+      const intent = task && this.#decide(task, room)
+      if (intent === undefined) return Number.POSITIVE_INFINITY
+      if (intent.type === 'wake') return intent.at_ms
+      if (intent.type === 'cancel') {
+        await this.#cancel(intent.run_id)
+        return Number.POSITIVE_INFINITY
+      }
+      await this.#commit(id, room)
+    }
+  }
+
+  #decide(task: LoadedTask, room: Room): TaskIntent | undefined {
+    const { spec, fold } = task
+    return decideTask({
+      task: spec.task,
+      fold,
+      now_ms: this.#nowMs(),
+      dependencies: spec.depends_on.map((each) => this.#options.logs.standing(each)),
+      no_room: room.refusal(task),
+      elsewhere: spec.elsewhere,
+    })
+  }
+
+  /** Decides again, as the task may have been changed meanwhile, and commits it. */
+  async #commit(id: string, room: Room): Promise<void> {
+    let begun: TaskTry | undefined
+    let hadPlace = false
+    const task = await this.#options.logs.change(id, (now): NewTaskEvent[] => {
+      const intent = this.#decide(now, room)
+      if (intent?.type === 'tell') return [intent.event]
+      if (intent?.type !== 'start') return []
+      const { number, stage } = intent
+      const run_id = newRunId()
+      begun = { run_id, number, stage, started_at: '' }
+      // The try before had it.
+      hadPlace = now.fold.state === 'running'
+      return [{ type: 'task.try_started', run_id, number, stage }]
+    })
+    if (begun === undefined) return
+    if (!hadPlace) room.take(task)
+    this.#follow(id, begun)
+  }
+
+  #follow(id: string, of: TaskTry): void {
+    if (this.#following.has(of.run_id)) return
+    const following = this.#followOn(id, of).finally(() => {
+      this.#following.delete(of.run_id)
+      this.#canceled.delete(of.run_id)
+    })
+    this.#following.set(of.run_id, following)
+  }
+
+  /** Until the try has ended, whatever goes wrong on the way. */
+  async #followOn(id: string, of: TaskTry): Promise<void> {
+    const { signal } = this.#stop
+    const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
+    while (!signal.aborted)
+      try {
+        if (await this.#begin(id, of)) await this.#read(id, of)
+        const { fold } = await this.#options.logs.get(id)
+        if (openTry(fold)?.run_id !== of.run_id) return this.look()
+        // The engine is closed, or the run was taken away: that is found when it is begun again.
+        await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+      } catch (error) {
+        if (signal.aborted) return
+        const why = messageOf(error)
+        this.#options.log(`Run ${of.run_id} of task ${id} cannot be followed; it is tried again: ${why}`, {
+          level: 'error',
+          run_id: of.run_id,
+        })
+        await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+      }
+  }
+
+  /** Sees to it that the run is there. False: it will not be, and its try has ended. */
+  async #begin(id: string, { run_id, number, stage }: TaskTry): Promise<boolean> {
+    const { engine, taskRun, logs } = this.#options
+    const { spec, fold } = await logs.get(id)
+    const { owner, tenant } = spec
+    const there = await engine.get(run_id)
+    if (there !== undefined && there.blueprint === 'task') return true
+    if (there !== undefined)
+      return await this.#endWithoutRun(id, run_id, 'internal', `There is another run ${run_id}.`)
+    if (fold.read[run_id] !== undefined)
+      return await this.#endWithoutRun(id, run_id, 'lost', `Its run ${run_id} was removed.`)
+    if (isFinalTask(fold.state))
+      return await this.#endWithoutRun(id, run_id, 'canceled', 'It was ended before its run began.')
+    const task = { ...spec.task, budget: budgetLeft({ task: spec.task, fold }) }
+    try {
+      const made = taskRun(task, { id, number, stage, checkpoint: fold.checkpoint, stack: await this.#stack(spec) })
+      await engine.submit({ ...made, run_id, blueprint: 'task', owner, tenant })
+      return true
+    } catch (error) {
+      if (!(error instanceof ErrandError) || error.status >= 500) throw error
+      if (error.code === 'run_exists') return true
+      const { message, hint } = error
+      return await this.#endWithoutRun(id, run_id, 'task_invalid', hint ? `${message} ${hint}` : message)
+    }
+  }
+
+  async #stack(spec: LoadedTask['spec']): Promise<TryAsk['stack']> {
+    if (spec.task.base !== 'stacked') return []
+    const below = await Promise.all(spec.depends_on.map((each) => this.#options.logs.get(each)))
+    return below.flatMap(({ spec: { id, own_id }, fold: { state, pushed } }) =>
+      state !== 'in_review' || pushed === undefined
+        ? []
+        : [{ id, task_id: own_id, branch: pushed.branch, sha: pushed.sha }],
+    )
+  }
+
+  async #endWithoutRun(
+    id: string,
+    run_id: string,
+    reason: 'lost' | 'task_invalid' | 'internal' | 'canceled',
+    message: string,
+  ): Promise<false> {
+    const status = reason === 'lost' ? 'interrupted' : reason === 'canceled' ? 'canceled' : 'failed'
+    const event = { type: 'task.try_ended', run_id, status, reason, message } as const
+    await this.#end(id, { event, without_verdict: reason === 'lost', no_change: false })
+    return false
+  }
+
+  async #read(id: string, { run_id }: TaskTry): Promise<void> {
+    const { engine, logs } = this.#options
+    const { fold } = await logs.get(id)
+    if (isFinalTask(fold.state)) await this.#cancel(run_id)
+    const reader = new TryReader(run_id, fold.checkpoint)
+    for await (const event of engine.watch(run_id, 0, this.#stop.signal, { outputBytes: 0 })) {
+      const { events, end } = reader.read(event)
+      if (end !== undefined) return await this.#end(id, end)
+      if (events.length === 0) continue
+      await logs.change(id, (now) => {
+        if (event.seq <= (now.fold.read[run_id] ?? 0)) return []
+        // Of one that was ended meanwhile nobody asks.
+        return isFinalTask(now.fold.state) ? events.filter(({ type }) => type !== 'task.state') : events
+      })
+    }
+  }
+
+  async #end(id: string, end: TryEnd): Promise<void> {
+    const { logs, retryMs: first_ms = RETRY_MS, random = Math.random } = this.#options
+    await logs.change(id, ({ spec, fold }) =>
+      openTry(fold)?.run_id === end.event.run_id
+        ? endTry({ task: spec.task, fold, now_ms: this.#nowMs() }, end, { first_ms, chance: random() })
+        : [],
+    )
+  }
+
+  /** Once; that it has ended comes as an event. */
+  async #cancel(runId: string): Promise<void> {
+    if (this.#canceled.has(runId)) return
+    this.#canceled.add(runId)
+    try {
+      await this.#options.engine.cancel(runId, { message: 'Its task was ended.' })
+    } catch (error) {
+      // It has ended by itself meanwhile, or has not begun: then it is asked when it has.
+      const isGone = error instanceof ErrandError && ['run_ended', 'run_not_found'].includes(error.code)
+      this.#canceled.delete(runId)
+      if (!isGone) throw error
+    }
+  }
+
+  #wakeAt(atMs: number): void {
+    clearTimeout(this.#timer)
+    if (atMs === Number.POSITIVE_INFINITY || this.#stop.signal.aborted) return
+    const waitMs = Math.min(MAX_WAIT_MS, Math.max(0, atMs - this.#nowMs()))
+    this.#timer = setTimeout(() => this.look(), waitMs)
+  }
+
+  #nowMs(): number {
+    return (this.#options.now ?? Date.now)()
+  }
+}

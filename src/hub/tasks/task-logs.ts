@@ -1,0 +1,219 @@
+import type { TaskState } from '../../contract/tasks/task.ts'
+import type { NewTaskEvent, TaskEvent } from '../../contract/tasks/task-log.ts'
+import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
+import { Feed } from '../../engine/runtime/watch.ts'
+import { foldTask, isOver, standOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { type NewTask, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
+
+/** A task as it stands. A later change makes another one. */
+export interface LoadedTask {
+  readonly spec: TaskSpec
+  readonly fold: TaskFold
+}
+
+/** Events read from the store at once. */
+const PAGE = 500
+
+/**
+ * The logs of tasks: the states of those that are open are kept in memory, and changed by one after another. What a change
+ * decides on is therefore how the task stands.
+ */
+export class TaskLogs {
+  readonly #store: TaskStore
+  readonly #feed = new Feed()
+  readonly #open = new Map<string, LoadedTask>()
+  /** Tasks that open ones depend on, or have, and what is known of those of them that are over. */
+  readonly #depended = new Set<string>()
+  readonly #over = new Map<string, { state: TaskState; name: string } | undefined>()
+  /** The end of the last change of each task that has one under way. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #now: () => number
+  #closed = false
+
+  readonly #changed: () => void
+
+  /** `changed` is called after each commit. */
+  constructor(store: TaskStore, { now = Date.now, changed = () => {} }: { now?: () => number; changed?: () => void } = {}) {
+    this.#store = store
+    this.#now = now
+    this.#changed = changed
+  }
+
+  /** Takes the open tasks into memory. */
+  async recall(): Promise<void> {
+    for (const { id } of await this.#store.open()) await this.#adopt(id)
+  }
+
+  /** Those that are not over, in no order. */
+  open(): Iterable<LoadedTask> {
+    return this.#open.values()
+  }
+
+  /** Throws `task_not_found`. */
+  async get(id: string): Promise<LoadedTask> {
+    const open = this.#open.get(id)
+    if (open !== undefined) return open
+    const record = await this.#store.get(id)
+    if (record === undefined) throw taskNotFound(id)
+    return this.#loaded(record)
+  }
+
+  /** Undefined where it is not open. */
+  openTask(id: string): LoadedTask | undefined {
+    return this.#open.get(id)
+  }
+
+  /** Of a task that an open one depends on: its state, and what messages call it. */
+  standing(id: string): { state: TaskState | undefined; name: string } {
+    const task = this.#open.get(id)
+    if (task !== undefined) return { state: task.fold.state, name: task.spec.own_id }
+    return this.#over.get(id) ?? { state: undefined, name: id }
+  }
+
+  /** Ids of open tasks that depend on this one, at any depth. */
+  dependants(id: string): string[] {
+    const found = new Set<string>()
+    for (let of = new Set([id]); of.size > 0; ) {
+      const next = new Set<string>()
+      for (const { spec } of this.#open.values())
+        if (!found.has(spec.id) && spec.depends_on.some((each) => of.has(each))) next.add(spec.id)
+      for (const each of next) found.add(each)
+      of = next
+    }
+    return [...found]
+  }
+
+  /** All or none; in the order in which they depend on each other. Throws `task_exists`. */
+  async create(specs: readonly TaskSpec[], by: string): Promise<void> {
+    const time = this.#time()
+    const made = specs.map((spec) => {
+      const events: TaskEvent[] = [{ seq: 1, time, type: 'task.created', title: spec.title, by }]
+      return { spec, events, fold: foldTask(events) }
+    })
+    await this.#store.create(made.map(({ spec, events, fold }): NewTask => ({ spec, events, stand: standOf(fold) })))
+    for (const { spec } of made) await this.#adopt(spec.id)
+    for (const { spec } of made) this.#feed.tell(spec.id)
+    this.#changed()
+  }
+
+  /**
+   * Appends the events that `decide` answers for how the task stands, in one commit; none change nothing. One change of a
+   * task comes after another. Throws `task_not_found`, and what `decide` throws.
+   */
+  async change(
+    id: string,
+    decide: (task: LoadedTask) => readonly NewTaskEvent[] | Promise<readonly NewTaskEvent[]>,
+  ): Promise<LoadedTask> {
+    return await this.#inTurn(id, () => this.#change(id, decide))
+  }
+
+  /** Follows a log at the reader's pace; ends when the task is over, or when aborted or closed. */
+  async *watch(id: string, after: number, signal?: AbortSignal): AsyncGenerator<TaskEvent> {
+    using follower = this.#feed.follow(id)
+    signal?.addEventListener('abort', follower.tell)
+    try {
+      for (let seq = after; !signal?.aborted && !this.#closed; ) {
+        // Before reading, so that a commit in between is not missed.
+        follower.reads()
+        const isOpen = this.#open.has(id)
+        const events = await this.#store.events(id, seq, PAGE)
+        for (const event of events) {
+          seq = event.seq
+          yield event
+          if (signal?.aborted) return
+        }
+        if (events.length > 0) continue
+        if (!isOpen) return
+        await follower.news()
+      }
+    } finally {
+      signal?.removeEventListener('abort', follower.tell)
+    }
+  }
+
+  /** Ends what follows a log, and waits for the changes under way. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#feed.close()
+    await Promise.allSettled(this.#turns.values())
+  }
+
+  async #change(id: string, decide: Parameters<TaskLogs['change']>[1]): Promise<LoadedTask> {
+    const task = await this.get(id)
+    const decided = await decide(task)
+    if (decided.length === 0) return task
+    const time = this.#time()
+    const events = decided.map((event, index): TaskEvent => ({ ...event, seq: task.fold.seq + 1 + index, time }))
+    const fold = foldTask(events, task.fold)
+    await this.#store.append(id, events, standOf(fold))
+    const changed = { spec: task.spec, fold }
+    if (isOver(fold)) this.#leave(changed)
+    else {
+      if (!this.#open.has(id)) await this.#know(task.spec)
+      this.#open.set(id, changed)
+      this.#over.delete(id)
+    }
+    this.#feed.tell(id)
+    this.#changed()
+    return changed
+  }
+
+  /** Takes a task into memory as the store has it; twice is once. */
+  #adopt(id: string): Promise<void> {
+    return this.#inTurn(id, async () => {
+      if (this.#open.has(id)) return
+      const record = await this.#store.get(id)
+      const task = record && (await this.#loaded(record))
+      if (task === undefined) this.#over.set(id, undefined)
+      else if (isOver(task.fold)) this.#leave(task)
+      else {
+        await this.#know(task.spec)
+        this.#open.set(id, task)
+        this.#over.delete(id)
+      }
+    })
+  }
+
+  /** Before a task is open it is known how those stand that it depends on; they run in no circle. */
+  async #know({ depends_on }: TaskSpec): Promise<void> {
+    for (const id of depends_on) {
+      this.#depended.add(id)
+      if (!this.#open.has(id) && !this.#over.has(id)) await this.#adopt(id)
+    }
+  }
+
+  #leave({ spec, fold }: LoadedTask): void {
+    this.#open.delete(spec.id)
+    if (this.#depended.has(spec.id)) this.#over.set(spec.id, { state: fold.state, name: spec.own_id })
+  }
+
+  async #inTurn<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(id) ?? Promise.resolve()
+    const mine = before.catch(() => {}).then(work)
+    this.#turns.set(id, mine)
+    try {
+      return await mine
+    } finally {
+      if (this.#turns.get(id) === mine) this.#turns.delete(id)
+    }
+  }
+
+  async #loaded(record: TaskRecord): Promise<LoadedTask> {
+    let fold = foldTask([])
+    for (;;) {
+      const events = await this.#store.events(record.id, fold.seq, PAGE)
+      fold = foldTask(events, fold)
+      if (events.length < PAGE) return { spec: specOf(record), fold }
+    }
+  }
+
+  #time(): string {
+    return new Date(this.#now()).toISOString()
+  }
+}
+
+/** Without what changes. */
+function specOf(record: TaskRecord): TaskSpec {
+  const { state, reason, message, why, open_run, retry_at, updated_at, last_seq, ...spec } = record
+  return spec
+}

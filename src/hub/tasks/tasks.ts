@@ -1,0 +1,334 @@
+import { hash } from 'node:crypto'
+import { TaskRegistryClient, type TaskRegistryOptions } from '../../compat/task-registry.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { newTaskId } from '../../contract/ids.ts'
+import { MAX_EVENT_BYTES, MAX_TASK_EVENTS } from '../../contract/tasks/services.ts'
+import { isFinalTask, Task, type TaskState, taskState, taskStateWords } from '../../contract/tasks/task.ts'
+import type { NewTaskEvent, TaskEvent, TaskStage } from '../../contract/tasks/task-log.ts'
+import type { TaskRecord } from '../../contract/tasks/task-record.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import { isBefore, openTry, type TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { readTaskRef } from '../../engine/tasks/task-graph.ts'
+import { mayMove } from '../../engine/tasks/task-moves.ts'
+import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
+import { type Asker, type GivenTasks, maySeeTask, planTasks } from './new-tasks.ts'
+import { RegistryOutbox } from './registry-outbox.ts'
+import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
+import { type LoadedTask, TaskLogs } from './task-logs.ts'
+
+export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engine' | 'taskRun'> {
+  store: TaskStore
+  engine: TaskConductorOptions['engine'] & Pick<EngineFace, 'view' | 'answer' | 'input'>
+  /** Absent: this hub carries out no tasks. */
+  taskRun?: TaskConductorOptions['taskRun']
+  /** Whether a task that another system tells of, and that is not known, is made. */
+  createUnknown?: boolean
+  /** A task registry elsewhere, which is told of all tasks. */
+  registry?: TaskRegistryOptions
+}
+
+/** A task that a request names. */
+interface Named {
+  by: Asker
+  /** `task_…`, `spec/id`, or an id that stands for one task alone. */
+  ref: string
+}
+
+/** Events of the same content within this are one. */
+const SAME_EVENT_MS = 60_000
+
+/** The tasks of a hub, as its API uses them: each call is asked by somebody, to whom others' tasks are not there. */
+export class Tasks {
+  readonly #options: TasksOptions
+  readonly #logs: TaskLogs
+  readonly #conductor: TaskConductor
+  #outbox: RegistryOutbox | undefined
+
+  constructor(options: TasksOptions) {
+    this.#options = options
+    this.#logs = new TaskLogs(options.store, { now: options.now, changed: () => this.#outbox?.look() })
+    this.#conductor = new TaskConductor({ ...options, logs: this.#logs, taskRun: options.taskRun ?? noTasks })
+  }
+
+  /** Goes on with what is open. After the engine has taken up its runs. */
+  async resume(): Promise<void> {
+    await this.#logs.recall()
+    const { store, registry, log } = this.#options
+    if (registry !== undefined) this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), log })
+    this.#conductor.resume()
+  }
+
+  /** Stops; tasks and their runs stay open. May be called twice. */
+  async close(): Promise<void> {
+    await this.#outbox?.close()
+    await this.#conductor.close()
+    await this.#logs.close()
+  }
+
+  /**
+   * Keeps tasks, all or none; what is there already, as it is given again, is answered as it stands. Throws `task_invalid`
+   * with every fault, `task_exists`, and `unavailable` where this hub carries out none.
+   */
+  async create(by: Asker, given: Omit<GivenTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
+    if (this.#options.taskRun === undefined) throw noTasksHere()
+    const { store, now = Date.now } = this.#options
+    for (let again = true; ; again = false) {
+      const planned = await planTasks(store, by, { ...given, now: now() })
+      const fresh = planned.filter(({ there }) => there === undefined).map(({ spec }) => spec)
+      try {
+        if (fresh.length > 0) await this.#logs.create(fresh, by.owner)
+      } catch (error) {
+        // Somebody was quicker: perhaps with the very same.
+        if (again && error instanceof ErrandError && error.code === 'task_exists') continue
+        throw error
+      }
+      if (fresh.length > 0) this.#conductor.look()
+      const tasks = await Promise.all(planned.map(async ({ spec }) => (await store.get(spec.id))!))
+      return { tasks, fresh: fresh.length > 0 }
+    }
+  }
+
+  list(query: TaskQuery): Promise<TaskPage> {
+    return this.#options.store.list(query)
+  }
+
+  /** Throws `task_not_found`, and `conflict` for an id that several specs have. */
+  async get(named: Named): Promise<TaskRecord & LoadedTask> {
+    const record = await this.#record(named)
+    return { ...record, ...(await this.#logs.get(record.id)) }
+  }
+
+  /** As they stand, and with what messages call them. */
+  async dependencies({ spec }: LoadedTask): Promise<{ id: string; task_id: string; state: TaskState }[]> {
+    const found = await Promise.all(spec.depends_on.map((id) => this.#options.store.get(id)))
+    return found.flatMap((record) =>
+      record === undefined ? [] : [{ id: record.id, task_id: record.own_id, state: record.state }],
+    )
+  }
+
+  /** As `TaskLogs.watch`, of a task that was looked up. */
+  watch(id: string, after: number, signal?: AbortSignal): AsyncIterable<TaskEvent> {
+    return this.#logs.watch(id, after, signal)
+  }
+
+  /** Events there are now. */
+  events(id: string, after: number, limit: number): Promise<TaskEvent[]> {
+    return this.#options.store.events(id, after, limit)
+  }
+
+  /** Ends it and its run, and those that hang on it where that is asked. One that is final stays as it is. */
+  async cancel(
+    named: Named,
+    { message, with_dependants }: { message?: string; with_dependants: boolean },
+  ): Promise<TaskRecord> {
+    const { id } = await this.#record(named)
+    const all = with_dependants ? [id, ...this.#logs.dependants(id)] : [id]
+    const { by } = named
+    for (const each of all)
+      await this.#change(each, ({ fold, spec }) => {
+        // Those that hang on it may be another's.
+        if (isFinalTask(fold.state) || !maySeeTask(by, spec)) return []
+        return [{ type: 'task.state', state: 'canceled', reason: 'canceled', message, by: by.owner }]
+      })
+    return await this.#record(named)
+  }
+
+  /** Another try. Throws `task_running` where one is open or follows by itself, `conflict` where there is nothing to go on with. */
+  async retry(named: Named, { from }: { from?: TaskStage }): Promise<TaskRecord> {
+    const { id } = await this.#record(named)
+    await this.#change(id, ({ fold, spec }) => {
+      if (spec.elsewhere) throw elsewhere(id)
+      if (openTry(fold) !== undefined || !mayMove(fold.state, 'pending') || fold.retry_at !== undefined)
+        throw taskRunning(id, fold)
+      const stage = from ?? stageOfRetry(fold)
+      if (fold.checkpoint === undefined && !isBefore(stage, 'carry'))
+        throw new ErrandError('conflict', `Task ${id} has no kept work that a try could begin at "${stage}" with.`, {
+          hint: 'Begin with "implement", or before it.',
+        })
+      return [{ type: 'task.state', state: 'pending', stage, by: named.by.owner }]
+    })
+    return await this.#record(named)
+  }
+
+  /** Answers what a person is asked. Throws `approval_not_pending`. */
+  async approve(
+    named: Named,
+    answer: { step?: string; decision: 'approve' | 'reject'; comment?: string },
+  ): Promise<TaskRecord> {
+    const { engine } = this.#options
+    const { id, open_run } = await this.#record(named)
+    const steps = open_run === undefined ? [] : (await engine.view(open_run)).steps
+    const waits = steps.find(({ step, approval }) => approval && (answer.step ?? step) === step)
+    if (waits === undefined)
+      throw new ErrandError('approval_not_pending', `Task ${id} asks nobody${answer.step === undefined ? '' : ` at "${answer.step}"`}.`, {
+        hint: `errand task show ${id} tells where it is.`,
+      })
+    const { decision, comment } = answer
+    await engine.answer(open_run!, { step: waits.step, decision, comment, by: named.by.owner })
+    return await this.#record(named)
+  }
+
+  /** Gives a prompt to the agent that is at it. Throws `no_input` where none is. */
+  async prompt(
+    named: Named,
+    { prompt, input_id }: { prompt: string; input_id?: string },
+  ): Promise<{ run_id: string; input_id: string }> {
+    const { id, open_run } = await this.#record(named)
+    if (open_run === undefined)
+      throw new ErrandError('no_input', `No agent is at task ${id}.`, {
+        hint: `errand task retry ${id} begins another try.`,
+      })
+    const given = { type: 'prompt', input_id, text: prompt } as const
+    const { input_id: had } = await this.#options.engine.input(open_run, given, { by: named.by.owner })
+    return { run_id: open_run, input_id: had }
+  }
+
+  /** Takes the word of another system for how a task stands. Throws `bad_request`, `task_running`, `conflict`. */
+  async setStatus(named: Named, word: string, metadata?: Record<string, unknown>): Promise<TaskRecord> {
+    const state = taskState(word)
+    if (state === undefined)
+      throw new ErrandError('bad_request', `body.status: "${word}" is no state of a task.`, {
+        hint: `One of ${taskStateWords.join(', ')}.`,
+      })
+    const { id } = await this.#record(named, { title: named.ref })
+    await this.#change(id, ({ fold }) => told(id, fold, state, named.by.owner, metadata))
+    return (await this.#options.store.get(id))!
+  }
+
+  /** The same event again, by its id or within a minute, changes nothing. Throws `body_too_large`, `quota_exceeded`. */
+  async addEvent(
+    named: Named,
+    { event_type, data = null, event_id }: { event_type: string; data?: unknown; event_id?: string },
+  ): Promise<{ task_id: string; event_id: string }> {
+    const text = JSON.stringify([event_type, data])
+    if (Buffer.byteLength(text) > MAX_EVENT_BYTES)
+      throw new ErrandError('body_too_large', `The event has more than ${MAX_EVENT_BYTES} bytes.`, {
+        hint: 'Keep what is long as an artifact, and name it in the event.',
+      })
+    const { id, own_id } = await this.#record(named, { title: named.ref })
+    const made = event_id ?? hash('sha256', text)
+    const { now = Date.now } = this.#options
+    await this.#change(id, ({ fold: { foreign_events } }) => {
+      const before = foreign_events[made]
+      if (before !== undefined && (event_id !== undefined || now() - Date.parse(before) < SAME_EVENT_MS)) return []
+      if (before === undefined && Object.keys(foreign_events).length >= MAX_TASK_EVENTS)
+        throw new ErrandError('quota_exceeded', `Task ${id} has ${MAX_TASK_EVENTS} events of other systems.`, {
+          hint: 'Tell of less, or of several things in one event.',
+        })
+      return [{ type: 'task.external_event', event_id: made, event_type, data }]
+    })
+    return { task_id: own_id, event_id: made }
+  }
+
+  /** False: the same type and address is known already. */
+  async addArtifact(named: Named, artifact: { type: string; uri: string; size_bytes?: number }): Promise<boolean> {
+    const { id } = await this.#record(named, { title: named.ref })
+    const { type: kind, uri, size_bytes } = artifact
+    let isNew = true
+    await this.#change(id, ({ fold: { foreign_artifacts } }) => {
+      isNew = !foreign_artifacts.some((each) => each.kind === kind && each.uri === uri)
+      return isNew ? [{ type: 'task.external_artifact', kind, uri, size_bytes }] : []
+    })
+    return isNew
+  }
+
+  async #change(id: string, decide: (task: LoadedTask) => readonly NewTaskEvent[]): Promise<void> {
+    await this.#logs.change(id, decide)
+    this.#conductor.look()
+  }
+
+  /** `unknown`: how one is made that is not known, where this hub does so. */
+  async #record({ by, ref }: Named, unknown?: { title: string }): Promise<TaskRecord> {
+    const { store, createUnknown } = this.#options
+    const { tenant } = by
+    const read = readTaskRef(ref, '')
+    const found =
+      'id' in read
+        ? [await store.get(read.id)]
+        : ref.includes('/')
+          ? [await store.find({ tenant, ...read })]
+          : (await store.list({ tenant, own_id: ref, owner: by.isAdmin ? undefined : by.owner, limit: 2 })).tasks
+    const [record, other] = found.filter((each) => each !== undefined && maySeeTask(by, each))
+    if (other !== undefined)
+      throw new ErrandError('conflict', `Several specs have a task "${ref}".`, {
+        hint: `Name it as ${record!.spec_name}/${ref}, or by its id: ${record!.id}`,
+      })
+    if (record !== undefined) return record
+    if (unknown === undefined || !createUnknown || 'id' in read) throw taskNotFound(ref)
+    return await this.#makeUnknown(by, ref, unknown.title)
+  }
+
+  async #makeUnknown(by: Asker, ref: string, title: string): Promise<TaskRecord> {
+    const { store, now = Date.now } = this.#options
+    const { spec_name, own_id } = readTaskRef(ref, 'tasks') as { spec_name: string; own_id: string }
+    const parsed = Task.safeParse({ task_id: own_id, spec_name, title: title.slice(0, 256) })
+    if (!parsed.success) throw taskNotFound(ref)
+    const id = newTaskId(now())
+    const { owner, tenant } = by
+    const fixed = { id, tenant, owner, spec_name, own_id, title: parsed.data.title, repo: '', priority: 0 }
+    const created_at = new Date(now()).toISOString()
+    await this.#logs
+      .create([{ ...fixed, task: parsed.data, depends_on: [], elsewhere: true, created_at }], owner)
+      .catch((error) => {
+        // Two told of it at once.
+        if (!(error instanceof ErrandError && error.code === 'task_exists')) throw error
+      })
+    const record = await store.find({ tenant, spec_name, own_id })
+    if (record === undefined || !maySeeTask(by, record)) throw taskNotFound(ref)
+    return record
+  }
+}
+
+/** The events that follow from another system's word. */
+function told(
+  id: string,
+  fold: TaskFold,
+  state: TaskState,
+  by: string,
+  metadata: Record<string, unknown> | undefined,
+): NewTaskEvent[] {
+  const event: NewTaskEvent = { type: 'task.state', state, by, metadata }
+  const isOurs = openTry(fold) !== undefined || fold.retry_at !== undefined
+  if (state === fold.state || (isOurs && state === 'running'))
+    return metadata === undefined ? [] : [{ ...event, state: fold.state }]
+  if (isOurs && !isFinalTask(state)) throw taskRunning(id, fold)
+  if (!mayMove(fold.state, state))
+    throw new ErrandError('conflict', `Task ${id} is ${fold.state}; it cannot become ${state} from there.`, {
+      hint: isFinalTask(fold.state) ? 'Only "pending" follows: it begins again.' : 'Read the task again.',
+    })
+  return [event]
+}
+
+/** The agent goes on with what its work failed by; of the rest, what is not done by the kept work. */
+function stageOfRetry({ reason, checkpoint, tries }: TaskFold): TaskStage {
+  if (checkpoint === undefined) return 'check'
+  const isOfTheWork = ['verify', 'test', 'review', 'protected_path', 'unsafe_change', 'too_large', 'gave_up', 'conflict']
+  const isOfTheAgent = ['model', 'budget', 'denied', 'permission']
+  if (tries.length > 0 && reason !== undefined && [...isOfTheWork, ...isOfTheAgent].includes(reason)) return 'implement'
+  return checkpoint.next
+}
+
+const taskRunning = (id: string, fold: TaskFold): ErrandError =>
+  new ErrandError('task_running', `Task ${id} is ${fold.state}, and ${whatGoesOn(fold)}.`, {
+    hint: `errand task cancel ${id} ends it.`,
+  })
+
+function whatGoesOn(fold: TaskFold): string {
+  const open = openTry(fold)
+  if (open !== undefined) return `its run ${open.run_id} goes on`
+  return fold.retry_at === undefined ? 'begins by itself when it can' : `its next try begins at ${fold.retry_at}`
+}
+
+const elsewhere = (id: string): ErrandError =>
+  new ErrandError('conflict', `Task ${id} is worked on by another system, which told of it.`, {
+    hint: 'Ask that system.',
+  })
+
+const noTasksHere = (): ErrandError =>
+  new ErrandError('unavailable', 'This hub carries out no coding tasks.', {
+    hint: 'Start it with "errand up".',
+  })
+
+const noTasks = (): never => {
+  throw noTasksHere()
+}
