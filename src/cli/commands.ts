@@ -19,6 +19,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'List and install coding agents',
     load: async () => (await import('./commands/agent/agents.ts')).agents,
   },
+  task: {
+    summary: 'Have coding tasks carried out by a hub',
+    load: async () => (await import('./commands/task/task.ts')).task,
+  },
   bot: {
     summary: 'Start and control bots on a hub',
     load: async () => (await import('./commands/bot/bot.ts')).bot,

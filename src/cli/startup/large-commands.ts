@@ -3,6 +3,7 @@ export const largeCommands: readonly string[] = [
   'run',
   'agent',
   'agents',
+  'task',
   'validate',
   'up',
   'runner',

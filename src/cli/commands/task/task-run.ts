@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { TaskInput } from '../../../contract/tasks/task.ts'
+import type { CreateTasksInput } from '../../../contract/tasks/task-api.ts'
+import { command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { exitCodes } from '../../exit-codes.ts'
+import { hubOptions } from '../../option-values.ts'
+import { jsonText } from '../../print.ts'
+import { lineText } from '../../render/terminal-text.ts'
+import { colorChoice, showOptions } from '../../run-options.ts'
+import { readTaskFile } from './task-file.ts'
+import { followTask, followTasks } from './task-follow.ts'
+
+export const taskRun = command({
+  summary: 'Have coding tasks carried out: of a file, or one that the options say.',
+  args: '[file|-]',
+  options: {
+    title: { type: 'string', value: 'TEXT', help: 'What is to be done' },
+    description: { type: 'string', value: 'TEXT', help: 'The same at length' },
+    repo: { type: 'string', value: 'URL', help: 'The repository' },
+    ref: { type: 'string', value: 'REF', help: 'Where work begins (default: its own branch)' },
+    branch: { type: 'string', value: 'NAME', help: 'The branch to push (default: one that names the task)' },
+    agent: { type: 'string', value: 'NAME', help: 'The agent (default builtin)' },
+    model: { type: 'string', value: 'NAME', help: 'Its model' },
+    criterion: { type: 'string', multiple: true, value: 'TEXT', help: 'What is to be true then; may be repeated' },
+    test: { type: 'string', multiple: true, value: 'CMD', help: 'A command that is to pass; may be repeated' },
+    id: { type: 'string', value: 'ID', help: 'Your own id: the same task again is the one that is there' },
+    plan: { type: 'boolean', help: "Ask a person to approve of the agent's plan first" },
+    limit: { type: 'string', value: 'N', help: 'How many tasks of the file are worked on at once' },
+    detach: { type: 'boolean', help: 'Print the ids, and do not wait' },
+    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    ...showOptions,
+    ...hubOptions,
+  },
+  examples: [
+    'errand task run task.yaml',
+    'errand task run --title "Fix the login" --repo https://git.example/shop/web --test "npm test"',
+    'errand task run tasks.yaml --limit 4 --detach',
+  ],
+  async run(options, [file]) {
+    const { json = false, detach, verbose, color } = options
+    const given = file === undefined ? { task: taskOf(options) } : withLimit(readTaskFile(file), options.limit)
+    if (file !== undefined && options.title !== undefined)
+      throw new UsageError(`both ${file} and --title say what is to be done`, 'give one of them')
+    const client = connect(options)
+    const { tasks } = await client.tasks.create(given, { idempotencyKey: randomUUID() }).catch((error) => {
+      if (!json) tellFaults(error)
+      throw error
+    })
+    if (detach) {
+      for (const { id, task_id } of tasks)
+        process.stdout.write(json ? `${jsonText({ id, task_id })}\n` : `${id}\n`)
+      return exitCodes.success
+    }
+    if (!json) for (const { id, task_id } of tasks) process.stdout.write(`task ${id} (${lineText(task_id)}) on ${client.url}\n`)
+    const show = { json, verbose, color: colorChoice(color) }
+    const [one, ...others] = tasks
+    if (others.length === 0) return await followTask(client, one!.id, show)
+    return await followTasks(
+      client,
+      tasks.map(({ id }) => id),
+      show,
+    )
+  },
+})
+
+interface Given {
+  title?: string
+  description?: string
+  repo?: string
+  ref?: string
+  branch?: string
+  agent?: string
+  model?: string
+  criterion?: string[]
+  test?: string[]
+  id?: string
+  plan?: boolean
+}
+
+function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): TaskInput {
+  if (title === undefined)
+    throw new UsageError('nothing says what is to be done', 'name a file of tasks, or give --title and --repo')
+  if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository that it is about')
+  const { description, ref, agent, model, plan } = given
+  return {
+    ...{ task_id: id, title, description, repo_url: repo, ref, branch_name: branch, agent, model, plan },
+    ...{ acceptance_criteria: criterion, test_commands: test },
+  }
+}
+
+function withLimit(tasks: CreateTasksInput, text: string | undefined): CreateTasksInput {
+  if (text === undefined) return tasks
+  const limit = Number(text)
+  if (!Number.isInteger(limit) || limit < 1) throw new UsageError(`--limit is "${text}"`, 'it is a number from 1')
+  return { ...tasks, limit }
+}
+
+/** All that is wrong with a file, above the error itself. */
+function tellFaults(error: unknown): void {
+  if (!(error instanceof ErrandError) || !Array.isArray(error.details) || error.details.length < 2) return
+  for (const { field, message } of error.details as { field?: string; message?: string }[])
+    if (field !== undefined && message !== undefined)
+      process.stderr.write(`${lineText(field.replace(/^body\./, ''))}: ${lineText(message)}\n`)
+}

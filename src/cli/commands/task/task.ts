@@ -1,0 +1,234 @@
+import type { TaskView } from '../../../contract/tasks/task-api.ts'
+import { TaskStage } from '../../../contract/tasks/task-log.ts'
+import { type CommandGroup, command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { exitCodes } from '../../exit-codes.ts'
+import { hubOptions, oneOf } from '../../option-values.ts'
+import { jsonOption, jsonText, printJson, printTable } from '../../print.ts'
+import { between } from '../../render/summary.ts'
+import { lineText } from '../../render/terminal-text.ts'
+import { colorChoice, showOptions } from '../../run-options.ts'
+import { runsLogs } from '../run/runs-logs.ts'
+import { eventLine, followTask } from './task-follow.ts'
+import { taskRun } from './task-run.ts'
+
+const list = command({
+  summary: 'List tasks, newest first.',
+  options: {
+    state: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
+    repo: { type: 'string', value: 'URL', help: 'Only tasks of this repository' },
+    spec: { type: 'string', value: 'NAME', help: 'Only tasks of this spec' },
+    owner: { type: 'string', value: 'NAME', help: 'Only tasks of this user' },
+    limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand task list', 'errand task list --state running,in_review'],
+  async run({ state, repo, spec, owner, limit, cursor, json, ...hub }) {
+    const page = await connect(hub).tasks.list({ state, repo, spec, owner, limit, cursor })
+    if (json) printJson(page)
+    else {
+      const rows = page.tasks.map((task) => [
+        task.id,
+        task.task_id,
+        task.state,
+        task.title,
+        task.why ?? task.message ?? task.reason,
+      ])
+      printTable(['ID', 'TASK', 'STATE', 'TITLE', 'WHY'], rows, 'There are no such tasks.')
+      if (page.next_cursor !== undefined)
+        process.stdout.write(`More: errand task list --cursor ${lineText(page.next_cursor)}\n`)
+    }
+    return exitCodes.success
+  },
+})
+
+const show = command({
+  summary: 'Show a task and its tries.',
+  args: '<id>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand task show task_0123', 'errand task show login-form/42'],
+  async run({ json, ...hub }, [id]) {
+    const task = await connect(hub).tasks.get(id!)
+    if (json) {
+      printJson(task)
+      return exitCodes.success
+    }
+    for (const line of factsOf(task)) process.stdout.write(`${lineText(line)}\n`)
+    const rows = task.tries.map((each) => [
+      `${each.number}`,
+      each.run_id,
+      each.status ?? 'running',
+      each.stage,
+      between(each.started_at, each.ended_at),
+      each.message ?? each.reason,
+    ])
+    process.stdout.write('\n')
+    printTable(['TRY', 'RUN', 'STATUS', 'FROM', 'TIME', 'WHY'], rows, 'No try has begun.')
+    return exitCodes.success
+  },
+})
+
+function factsOf(task: TaskView): string[] {
+  const { pushed, pull_request, checkpoint, tests, spent } = task
+  const facts: (string | undefined)[] = [
+    `${task.id}  ${task.title}  ${task.state}`,
+    task.why ?? task.message ?? task.reason,
+    task.repo && `repository ${task.repo}`,
+    ...task.depends_on.map((each) => `after ${each.id} (${each.task_id}): ${each.state}`),
+    pushed && `pushed ${pushed.sha} to ${pushed.branch}`,
+    pull_request && `pull request ${pull_request.url} (${pull_request.state})`,
+    ...tests.map(({ suite, passed, failed, skipped }) => `tests of ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped`),
+    checkpoint && `work is kept up to ${checkpoint.tip}; a retry begins at ${checkpoint.next}`,
+    spent.tokens === undefined ? undefined : `${spent.tokens} tokens`,
+    spent.cost_usd === undefined ? undefined : `${spent.cost_usd.toFixed(2)} US dollars`,
+    task.artifact_count > 0 ? `${task.artifact_count} artifacts` : undefined,
+  ]
+  return facts.filter((fact) => fact !== undefined && fact !== '') as string[]
+}
+
+const events = command({
+  summary: 'Print the log of a task, one event a line, as it comes until the task is over.',
+  args: '<id>',
+  options: {
+    after: { type: 'string', value: 'SEQ', help: 'Only events after this one' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand task events task_0123', 'errand task events task_0123 --json'],
+  async run({ after = '0', json, ...hub }, [id]) {
+    if (!/^\d+$/.test(after))
+      throw new UsageError(`--after is "${after}"`, 'it is the seq of an event: a number from 0')
+    for await (const event of connect(hub).taskEvents(id!, { after: Number(after) })) {
+      const line = json ? jsonText(event) : eventLine(event)
+      if (line !== undefined) process.stdout.write(json ? `${line}\n` : `${event.time}  ${line}\n`)
+    }
+    return exitCodes.success
+  },
+})
+
+const logs = command({
+  summary: 'Show what the last try of a task has printed.',
+  args: '<id>',
+  options: {
+    follow: { type: 'boolean', short: 'f', help: 'Go on until that try ends' },
+    try: { type: 'string', value: 'N', help: 'Another try, from 1' },
+    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    ...showOptions,
+    ...hubOptions,
+  },
+  examples: ['errand task logs task_0123', 'errand task logs task_0123 --try 1'],
+  async run({ try: number, ...options }, [id]) {
+    const { runs } = await connect(options).tasks.runs(id!)
+    const run = number === undefined ? runs.at(-1) : runs.find((each) => `${each.number}` === number)
+    if (run === undefined)
+      throw new UsageError(
+        number === undefined ? `no try of task ${id} has begun` : `task ${id} has no try ${number}`,
+        `errand task show ${id} lists them`,
+      )
+    // The options of both are the same but for its own.
+    return await runsLogs.run(options as unknown as Parameters<typeof runsLogs.run>[0], [run.run_id])
+  },
+})
+
+const cancel = command({
+  summary: 'End a task, and its run.',
+  args: '<id>',
+  options: {
+    'with-dependants': { type: 'boolean', help: 'And the tasks that depend on it, which are blocked else' },
+    message: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the task' },
+    ...hubOptions,
+  },
+  examples: ['errand task cancel task_0123'],
+  async run({ 'with-dependants': with_dependants, message, ...hub }, [id]) {
+    const { state } = await connect(hub).tasks.cancel(id!, { with_dependants, message })
+    process.stdout.write(`${lineText(id!)} is ${state}.\n`)
+    return exitCodes.success
+  },
+})
+
+const retry = command({
+  summary: 'Begin another try of a task, from the work that is kept.',
+  args: '<id>',
+  options: {
+    from: { type: 'string', value: 'STEP', help: `Where: ${TaskStage.options.join(', ')}` },
+    follow: { type: 'boolean', short: 'f', help: 'Show it until it is settled; Ctrl-C ends it' },
+    json: { type: 'boolean', help: 'With --follow: print one JSON event a line' },
+    ...showOptions,
+    ...hubOptions,
+  },
+  examples: ['errand task retry task_0123', 'errand task retry task_0123 --from push'],
+  async run({ from, follow, json = false, verbose, color, ...hub }, [id]) {
+    const client = connect(hub)
+    const stage = oneOf('--from', from, TaskStage.options)
+    const { id: task, state } = await client.tasks.retry(id!, stage === undefined ? {} : { from: stage })
+    if (!follow) {
+      process.stdout.write(json ? `${jsonText({ id: task, state })}\n` : `${task} is ${state}.\n`)
+      return exitCodes.success
+    }
+    const { last_seq } = await client.tasks.get(task)
+    return await followTask(client, task, { json, verbose, color: colorChoice(color), after: last_seq - 1 })
+  },
+})
+
+const answer = (decision: 'approve' | 'reject', summary: string) =>
+  command({
+    summary,
+    args: '<id>',
+    options: {
+      comment: { type: 'string', short: 'm', value: 'TEXT', help: 'Told to the agent' },
+      step: { type: 'string', value: 'NAME', help: 'The step that asks (default: the one that does)' },
+      ...hubOptions,
+    },
+    examples: [`errand task ${decision} task_0123`],
+    async run({ comment, step, ...hub }, [id]) {
+      const { state } = await connect(hub).tasks.approve(id!, { decision, comment, step })
+      process.stdout.write(`${lineText(id!)} is ${state}.\n`)
+      return exitCodes.success
+    },
+  })
+
+const prompt = command({
+  summary: 'Give a prompt to the agent that is at a task.',
+  args: '<id> <prompt>',
+  options: { ...hubOptions },
+  examples: ['errand task prompt task_0123 "Keep the old name as an alias"'],
+  async run(hub, [id, text]) {
+    const { run_id } = await connect(hub).tasks.prompt(id!, { prompt: text! })
+    process.stdout.write(`The agent of ${lineText(run_id)} was given it.\n`)
+    return exitCodes.success
+  },
+})
+
+const open = command({
+  summary: 'Print the address of its pull request, or else of its issue.',
+  args: '<id>',
+  options: { ...hubOptions },
+  examples: ['errand task open task_0123'],
+  async run(hub, [id]) {
+    const { pull_request, task } = await connect(hub).tasks.get(id!)
+    const url = pull_request?.url ?? task.issue
+    if (url === undefined)
+      throw new UsageError(`task ${id} has neither a pull request nor an issue`, `errand task show ${id} tells what it has`)
+    process.stdout.write(`${lineText(url)}\n`)
+    return exitCodes.success
+  },
+})
+
+export const task: CommandGroup = {
+  summary: 'Have coding tasks carried out by a hub.',
+  commands: {
+    run: taskRun,
+    list,
+    show,
+    events,
+    logs,
+    cancel,
+    retry,
+    approve: answer('approve', 'Let a task that asks go on.'),
+    reject: answer('reject', 'Refuse what a task asks.'),
+    prompt,
+    open,
+  },
+}
