@@ -60,8 +60,8 @@ import type {
   TaskArtifacts,
   TaskList,
   TaskRuns,
-  TasksCreated,
   TaskSummary,
+  TasksCreated,
   TaskView,
 } from '../contract/tasks/task-api.ts'
 import type { HubHttp } from './http.ts'

@@ -21,7 +21,8 @@ async function registry(t: TestContext, statuses: (number | 'reset' | 'never')[]
     asked.push({ method, url, authorization: headers.authorization, body: JSON.parse(text) })
     const status = statuses.shift() ?? 200
     if (status === 'reset') request.socket.destroy()
-    else if (status !== 'never') response.writeHead(status, { 'retry-after': '0', location: '/other' }).end('<html>')
+    else if (status !== 'never')
+      response.writeHead(status, { 'retry-after': '0', location: '/other' }).end('<html>')
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => {
@@ -29,7 +30,10 @@ async function registry(t: TestContext, statuses: (number | 'reset' | 'never')[]
     server.close()
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/base/`
-  return { asked, client: (more = {}) => new TaskRegistryClient({ url, token: 'secret', retryMs: 1, ...more }) }
+  return {
+    asked,
+    client: (more = {}) => new TaskRegistryClient({ url, token: 'secret', retryMs: 1, ...more }),
+  }
 }
 
 test('a registry is told in the paths and fields of older systems', async (t) => {
@@ -39,8 +43,18 @@ test('a registry is told in the paths and fields of older systems', async (t) =>
   await client().addArtifact('7', { type: 'diff', uri: 'errand://artifact/a', size_bytes: 3 })
   const authorization = 'Bearer secret'
   assert.deepEqual(asked, [
-    { method: 'PUT', url: '/base/tasks/spec%2F7/status', authorization, body: { status: 'done', metadata: { a: 1 } } },
-    { method: 'POST', url: '/base/tasks/7/events', authorization, body: { event_type: 'x', data: 1, event_id: 'e' } },
+    {
+      method: 'PUT',
+      url: '/base/tasks/spec%2F7/status',
+      authorization,
+      body: { status: 'done', metadata: { a: 1 } },
+    },
+    {
+      method: 'POST',
+      url: '/base/tasks/7/events',
+      authorization,
+      body: { event_type: 'x', data: 1, event_id: 'e' },
+    },
     {
       ...{ method: 'POST', url: '/base/tasks/7/artifacts', authorization },
       body: { type: 'diff', uri: 'errand://artifact/a', size_bytes: 3 },
@@ -61,7 +75,9 @@ test('what passes is tried again, what is refused is not, and a token goes nowhe
     assert.equal(refusing.asked.length, 1)
   }
   const broken = await registry(t, [500, 500, 500])
-  await assert.rejects(broken.client({ retries: 2 }).setStatus('7', { status: 'done' }), { code: 'service_answer' })
+  await assert.rejects(broken.client({ retries: 2 }).setStatus('7', { status: 'done' }), {
+    code: 'service_answer',
+  })
   assert.equal(broken.asked.length, 3)
   const silent = await registry(t, ['never'])
   await assert.rejects(silent.client({ retries: 0, timeoutMs: 20 }).setStatus('7', { status: 'done' }), {

@@ -99,19 +99,27 @@ export class TaskRegistryClient {
       await response.body?.cancel()
       if (response.ok) return { ok: true }
       const { status } = response
-      const error = new ErrandError('service_answer', `The task registry answered HTTP ${status} to ${method} ${address}.`, {
-        hint: 'Check its address and its token, and that it knows the task.',
-        details: { url: address, status },
-      })
+      const error = new ErrandError(
+        'service_answer',
+        `The task registry answered HTTP ${status} to ${method} ${address}.`,
+        {
+          hint: 'Check its address and its token, and that it knows the task.',
+          details: { url: address, status },
+        },
+      )
       const waitMs = retryAfterMs(response.headers.get('retry-after'))
       return { ok: false, again: status === 429 || status >= 500, waitMs, error }
     } catch (cause) {
       signal?.throwIfAborted()
       const why = late.aborted ? `nothing came within ${timeoutMs / 1000} s` : messageOf(cause)
-      const error = new ErrandError('unavailable', `The task registry at ${address} cannot be reached: ${why}`, {
-        hint: 'What is to be told is kept, and sent when it is back.',
-        cause,
-      })
+      const error = new ErrandError(
+        'unavailable',
+        `The task registry at ${address} cannot be reached: ${why}`,
+        {
+          hint: 'What is to be told is kept, and sent when it is back.',
+          cause,
+        },
+      )
       return { ok: false, again: true, error }
     }
   }

@@ -84,6 +84,7 @@ test('tokens of Errand are known by all their names', () => {
       'AVTOMATIKA_TOKEN',
       'ERRAND_ENROLL_TOKEN',
       'ERRAND_LOCAL_TOKEN',
+      'ERRAND_TASK_REGISTRY_TOKEN',
       'ERRAND_TOKEN',
       'WORKER_TOKEN',
     ],

@@ -141,7 +141,8 @@ export const settings = {
     ...{ type: 'whole', from: 1, to: 10_000, refused: 'usage' },
     hint: 'it is a number of tasks, such as 8',
     ...{ page: 'cli', for: '`up`' },
-    about: 'coding tasks of a user that are at work at once, any number ([tasks-api.md](tasks-api.md#limits))',
+    about:
+      'coding tasks of a user that are at work at once, any number ([tasks-api.md](tasks-api.md#limits))',
   },
   ERRAND_TASKS_PER_REPOSITORY: {
     ...{ type: 'whole', from: 1, to: 10_000, refused: 'usage' },
@@ -156,7 +157,11 @@ export const settings = {
   ERRAND_TASK_RETRY: {
     ...{ type: 'duration', default: '30s', from: 1, to: 86_400_000, refused: 'usage' },
     hint: 'write it as 30s or 5m, at most 1d',
-    ...{ page: 'cli', for: '`up`', about: 'wait after a try of a task that was lost, doubled each time, `30s`' },
+    ...{
+      page: 'cli',
+      for: '`up`',
+      about: 'wait after a try of a task that was lost, doubled each time, `30s`',
+    },
   },
   ERRAND_TASKS_UNKNOWN: {
     type: 'choice',

@@ -31,9 +31,10 @@ test('a task is given on the command line, shown as it runs, and found again by 
   assert.equal(JSON.parse((await call('show', 'T-1', '--json')).stdout).id, id)
   assert.match((await call('logs', 'T-1')).stdout, /hello/)
   const events = (await call('events', id!, '--json')).stdout.trim().split('\n')
-  assert.deepEqual(events.map((line) => JSON.parse(line).type), [
-    ...['task.created', 'task.try_started', 'task.try_ended', 'task.state'],
-  ])
+  assert.deepEqual(
+    events.map((line) => JSON.parse(line).type),
+    [...['task.created', 'task.try_started', 'task.try_ended', 'task.state']],
+  )
   const gone = await call('show', 'nobody')
   assert.deepEqual([gone.code, /There is no task "nobody"/.test(gone.stderr)], [7, true])
 })
@@ -42,8 +43,14 @@ test('how a task ends is the exit code, and one that failed is tried again', asy
   const { call } = await hubOf(t)
   const failed = await call('run', '--title', 'fail', '--repo', repo, '--id', 'bad', '--json')
   assert.equal(failed.code, 1)
-  const lines = failed.stdout.trim().split('\n').map((line) => JSON.parse(line))
-  assert.deepEqual([lines[0].type, lines.at(-1).type, lines.at(-1).task.state], ['task.created', 'result', 'failed'])
+  const lines = failed.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.deepEqual(
+    [lines[0].type, lines.at(-1).type, lines.at(-1).task.state],
+    ['task.created', 'result', 'failed'],
+  )
   const again = await call('retry', 'bad', '--follow')
   assert.deepEqual([again.code, /try 2 from check/.test(again.stdout)], [1, true])
 })

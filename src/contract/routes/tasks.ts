@@ -16,8 +16,8 @@ import {
   TaskEventsQuery,
   TaskList,
   TaskRuns,
-  TasksCreated,
   TaskSummary,
+  TasksCreated,
   TaskView,
 } from '../tasks/task-api.ts'
 import { TaskEvent } from '../tasks/task-log.ts'

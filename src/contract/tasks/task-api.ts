@@ -12,7 +12,12 @@ export const MAX_TASKS_AT_ONCE = 1000
 /** One task, or a file of them that is taken whole or not at all. */
 export const CreateTasks = z.strictObject({
   task: Task.optional().describe('One'),
-  tasks: z.array(Task).min(1).max(MAX_TASKS_AT_ONCE).optional().describe('Or several, which may depend on each other'),
+  tasks: z
+    .array(Task)
+    .min(1)
+    .max(MAX_TASKS_AT_ONCE)
+    .optional()
+    .describe('Or several, which may depend on each other'),
   limit: z.int().min(1).max(MAX_TASKS_AT_ONCE).optional().describe('How many of them are worked on at once'),
 })
 export type CreateTasks = z.infer<typeof CreateTasks>

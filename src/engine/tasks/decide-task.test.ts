@@ -38,39 +38,60 @@ test('what a task depends on lets it begin, makes it wait, or blocks it', () => 
     return intent.event.type === 'task.state' ? intent.event.state : 'waits'
   }
   assert.deepEqual(
-    (['done', 'no_change', 'in_review', 'running', 'pending', 'waiting'] as const).map((state) => then(state)),
+    (['done', 'no_change', 'in_review', 'running', 'pending', 'waiting'] as const).map((state) =>
+      then(state),
+    ),
     ['start', 'start', 'start', 'waits', 'waits', 'waits'],
   )
   assert.equal(then('in_review', 'merged'), 'waits')
-  for (const state of ['failed', 'canceled', 'blocked', undefined] as const) assert.equal(then(state), 'blocked')
+  for (const state of ['failed', 'canceled', 'blocked', undefined] as const)
+    assert.equal(then(state), 'blocked')
   const fold = foldOf({ type: 'task.state', state: 'blocked', message: 'x' })
   const freed = decideTask(facts({ fold, dependencies: [{ name: 'below', state: 'pending' }] }))
   assert.deepEqual(freed, { type: 'tell', event: to('pending') })
 })
 
 test('the run of a task that was ended is canceled, and nothing follows it', () => {
-  assert.deepEqual(decideTask(facts({ fold: foldOf(begun, to('canceled')) })), { type: 'cancel', run_id: 'run_1' })
+  assert.deepEqual(decideTask(facts({ fold: foldOf(begun, to('canceled')) })), {
+    type: 'cancel',
+    run_id: 'run_1',
+  })
   assert.equal(decideTask(facts({ fold: foldOf(begun, to('canceled'), ended()) })), undefined)
 })
 
 test('after a try without a verdict another follows in its time, from the last kept work; so many times', () => {
-  const end: TryEnd = { event: ended({ status: 'interrupted', reason: 'lost' }), without_verdict: true, no_change: false }
+  const end: TryEnd = {
+    event: ended({ status: 'interrupted', reason: 'lost' }),
+    without_verdict: true,
+    no_change: false,
+  }
   const task = testTask({ run_retries: 2 })
   const waits = (no_verdicts: number, chance: number) => {
-    const [event, ...others] = endTry({ task, fold: { ...foldOf(begun), no_verdicts }, now_ms }, end, { first_ms: 30_000, chance })
+    const [event, ...others] = endTry({ task, fold: { ...foldOf(begun), no_verdicts }, now_ms }, end, {
+      first_ms: 30_000,
+      chance,
+    })
     assert.deepEqual(others, [])
     return event?.type === 'task.try_ended' ? Date.parse(event.retry_at!) - now_ms : undefined
   }
   assert.deepEqual([waits(0, 0.5), waits(1, 0.5), waits(0, 0), waits(1, 0)], [30_000, 60_000, 24_000, 48_000])
-  const over = endTry({ task, fold: { ...foldOf(begun), no_verdicts: 2 }, now_ms }, end, { first_ms: 1, chance: 0 })
-  assert.deepEqual(over.map((event) => ('state' in event ? [event.state, event.reason] : event.type)), [
-    ...['task.try_ended', ['failed', 'lost']],
-  ])
+  const over = endTry({ task, fold: { ...foldOf(begun), no_verdicts: 2 }, now_ms }, end, {
+    first_ms: 1,
+    chance: 0,
+  })
+  assert.deepEqual(
+    over.map((event) => ('state' in event ? [event.state, event.reason] : event.type)),
+    [...['task.try_ended', ['failed', 'lost']]],
+  )
 
   const retry_at = new Date(now_ms + 500).toISOString()
   const next = foldOf(begun, ended({ status: 'interrupted', retry_at }))
   assert.deepEqual(decideTask(facts({ fold: next })), { type: 'wake', at_ms: now_ms + 500 })
-  assert.deepEqual(decideTask(facts({ fold: next, now_ms: now_ms + 500 })), { type: 'start', number: 2, stage: 'check' })
+  assert.deepEqual(decideTask(facts({ fold: next, now_ms: now_ms + 500 })), {
+    type: 'start',
+    number: 2,
+    stage: 'check',
+  })
   const checkpoint = { start: 'a', tip: 'b', artifact_id: '1.1', run_id: 'run_1', next: 'push' } as const
   const from = { run_id: 'run_1', seq: 4 }
   const kept = foldOf(begun, { type: 'task.checkpoint', from, checkpoint }, ended({ retry_at: time }))
@@ -85,7 +106,11 @@ test('the end of a try is the outcome of the task', () => {
   }
   const from = { run_id: 'run_1', seq: 5 }
   const request = (state: 'open' | 'merged'): NewTaskEvent => ({
-    ...{ type: 'task.pull_request', from, pull_request: { url: 'https://forge.example/1', number: 1, state } },
+    ...{
+      type: 'task.pull_request',
+      from,
+      pull_request: { url: 'https://forge.example/1', number: 1, state },
+    },
   })
   assert.deepEqual(outcome({}), ['done', undefined])
   assert.deepEqual(outcome({}, {}, testTask(), request('open')), ['in_review', undefined])
@@ -98,10 +123,16 @@ test('the end of a try is the outcome of the task', () => {
 
 test('a budget is that of all tries', () => {
   const task = testTask({ budget: { tokens: 100, cost_usd: 2 } })
-  const fold = foldOf(begun, ended({ status: 'interrupted', retry_at: time, spent: { seconds: 1, tokens: 60 } }))
+  const fold = foldOf(
+    begun,
+    ended({ status: 'interrupted', retry_at: time, spent: { seconds: 1, tokens: 60 } }),
+  )
   assert.deepEqual(budgetLeft({ task, fold }), { tokens: 40, cost_usd: 2 })
   assert.equal(decideTask(facts({ task, fold }))?.type, 'start')
-  const spent = foldOf(begun, ended({ status: 'interrupted', retry_at: time, spent: { seconds: 1, tokens: 100 } }))
+  const spent = foldOf(
+    begun,
+    ended({ status: 'interrupted', retry_at: time, spent: { seconds: 1, tokens: 100 } }),
+  )
   const intent = decideTask(facts({ task, fold: spent }))
   assert.ok(intent?.type === 'tell' && intent.event.type === 'task.state' && intent.event.reason === 'budget')
 })

@@ -14,7 +14,10 @@ const ended = (run_id: string, more: object = {}): NewTaskEvent => ({
   ...{ type: 'task.try_ended', run_id, status: 'success', from: { run_id, seq: 9 } },
   ...more,
 })
-const state = (to: 'canceled' | 'done' | 'failed' | 'pending' | 'waiting', more: object = {}): NewTaskEvent => ({
+const state = (
+  to: 'canceled' | 'done' | 'failed' | 'pending' | 'waiting',
+  more: object = {},
+): NewTaskEvent => ({
   ...{ type: 'task.state', state: to },
   ...more,
 })
@@ -31,7 +34,11 @@ test('a task that was ended stays ended when its run is over, and is over only t
 
 test('a crashed try leaves the task running, with the time of the next one in its stand', () => {
   const retry_at = '2026-01-31T10:00:30.000Z'
-  const fold = foldOf(begun('run_1'), state('waiting'), ended('run_1', { status: 'interrupted', reason: 'lost', retry_at }))
+  const fold = foldOf(
+    begun('run_1'),
+    state('waiting'),
+    ended('run_1', { status: 'interrupted', reason: 'lost', retry_at }),
+  )
   assert.deepEqual([fold.state, fold.retry_at, fold.no_verdicts], ['running', retry_at, 1])
   assert.match(standOf(fold).why!, /the next try begins at .*: lost/)
   const next = foldOf(begun('run_1'), ended('run_1', { retry_at }), begun('run_2', 2))
@@ -40,7 +47,12 @@ test('a crashed try leaves the task running, with the time of the next one in it
 
 test('a retry counts crashes anew; begun before the agent it forgets the kept work, and else goes on with it', () => {
   const kept: NewTaskEvent = { type: 'task.checkpoint', from: { run_id: 'run_1', seq: 5 }, checkpoint }
-  const before = [begun('run_1'), kept, ended('run_1', { retry_at: time }), state('failed', { reason: 'test' })]
+  const before = [
+    begun('run_1'),
+    kept,
+    ended('run_1', { retry_at: time }),
+    state('failed', { reason: 'test' }),
+  ]
   const again = foldOf(...before, state('pending', { stage: 'implement' }))
   assert.deepEqual([again.from, again.checkpoint?.next, again.no_verdicts], ['implement', 'implement', 0])
   const anew = foldOf(...before, state('pending', { stage: 'workspace' }))
@@ -51,7 +63,11 @@ test('a retry counts crashes anew; begun before the agent it forgets the kept wo
 
 test('what is told of a task in its state leaves all else as it is', () => {
   const failed = state('failed', { reason: 'test', message: 'two failed' })
-  const fold = foldOf(failed, state('failed', { metadata: { a: 1 } }), state('failed', { metadata: { b: 2 } }))
+  const fold = foldOf(
+    failed,
+    state('failed', { metadata: { a: 1 } }),
+    state('failed', { metadata: { b: 2 } }),
+  )
   assert.deepEqual([fold.message, fold.metadata], ['two failed', { a: 1, b: 2 }])
 })
 
@@ -69,7 +85,10 @@ test('figures of a suite stand once, and how far a run was read is known', () =>
     tests: { suite: 'unit', passed: 3, failed, skipped: 0, failed_names: [] },
   })
   const fold = foldOf(begun('run_1'), tests(1, 4), tests(0, 7))
-  assert.deepEqual(fold.tests.map(({ failed }) => failed), [0])
+  assert.deepEqual(
+    fold.tests.map(({ failed }) => failed),
+    [0],
+  )
   assert.deepEqual(fold.read, { run_1: 7 })
 })
 

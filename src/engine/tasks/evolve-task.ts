@@ -2,7 +2,13 @@ import type { Reason, RunStatus } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
 import { isFinalTask, type TaskState } from '../../contract/tasks/task.ts'
 import type { PullRequestState, TestFigures } from '../../contract/tasks/task-facts.ts'
-import type { Checkpoint, TaskEvent, TaskEventOf, TaskStage, TrySpent } from '../../contract/tasks/task-log.ts'
+import type {
+  Checkpoint,
+  TaskEvent,
+  TaskEventOf,
+  TaskStage,
+  TrySpent,
+} from '../../contract/tasks/task-log.ts'
 import type { TaskStand } from '../../contract/tasks/task-record.ts'
 import { moveTask } from './task-moves.ts'
 
@@ -146,7 +152,10 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
     no_verdicts,
     // Nobody is asked any more.
     state: isAsked ? moveTask('waiting', 'running') : state.state,
-    why: retry_at === undefined ? undefined : `the next try begins at ${retry_at}: ${message ?? reason ?? status}`,
+    why:
+      retry_at === undefined
+        ? undefined
+        : `the next try begins at ${retry_at}: ${message ?? reason ?? status}`,
   }
 }
 
@@ -168,7 +177,8 @@ const stages: readonly TaskStage[] = [
   ...(['check', 'workspace', 'setup', 'plan', 'implement', 'carry'] as const),
   ...(['test', 'review', 'push', 'pull_request'] as const),
 ]
-export const isBefore = (one: TaskStage, other: TaskStage): boolean => stages.indexOf(one) < stages.indexOf(other)
+export const isBefore = (one: TaskStage, other: TaskStage): boolean =>
+  stages.indexOf(one) < stages.indexOf(other)
 export const stageAfter = (stage: TaskStage): TaskStage | undefined => stages[stages.indexOf(stage) + 1]
 /** The stage that a step of a try stands for: `fix.2` is none, `carry.2` is `carry`. */
 export const stageOf = (step: string): TaskStage | undefined => {

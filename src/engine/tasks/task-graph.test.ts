@@ -4,7 +4,8 @@ import { testTask } from '../../../test/support/tasks/tasks-fixture.ts'
 import { differences, findCircle, readTaskRef, repositoryKey } from './task-graph.ts'
 
 test('a circle is found wherever one comes in, and written from where it closes', () => {
-  const circle = (edges: Record<string, string[]>) => findCircle(Object.keys(edges), (name) => edges[name] ?? [])
+  const circle = (edges: Record<string, string[]>) =>
+    findCircle(Object.keys(edges), (name) => edges[name] ?? [])
   assert.equal(circle({ a: ['b', 'c'], b: ['d'], c: ['d'], d: [] }), undefined)
   assert.deepEqual(circle({ a: ['a'] }), ['a', 'a'])
   assert.deepEqual(circle({ in: ['a'], a: ['b'], b: ['c'], c: ['a'] }), ['a', 'b', 'c', 'a'])
@@ -26,11 +27,18 @@ test('one repository is known by all ways to write it, and its credentials are l
   ]
   assert.deepEqual(same.map(repositoryKey), Array(3).fill('https://git.example/shop/web'))
   assert.equal(repositoryKey('git@Git.example:shop/web.git'), 'ssh://git.example/shop/web')
-  assert.notEqual(repositoryKey('https://git.example/Shop/web'), repositoryKey('https://git.example/shop/web'))
+  assert.notEqual(
+    repositoryKey('https://git.example/Shop/web'),
+    repositoryKey('https://git.example/shop/web'),
+  )
 })
 
 test('tasks differ in fields, not in the order of keys', () => {
   const one = testTask({ metadata: { a: 1, b: 2 } })
   assert.deepEqual(differences(one, testTask({ metadata: { b: 2, a: 1 } })), [])
-  assert.deepEqual(differences(one, testTask({ title: 'another', priority: 1 })), ['metadata', 'priority', 'title'])
+  assert.deepEqual(differences(one, testTask({ title: 'another', priority: 1 })), [
+    'metadata',
+    'priority',
+    'title',
+  ])
 })

@@ -17,7 +17,16 @@ function readings(log: readonly NewEvent[]) {
 }
 
 const attempt = (number: number, step: string): NewEvent => ({
-  ...{ type: 'attempt.created', attempt: number, step, phase: 'main', instance: 0, host: 'local', try: 1, epoch: 1 },
+  ...{
+    type: 'attempt.created',
+    attempt: number,
+    step,
+    phase: 'main',
+    instance: 0,
+    host: 'local',
+    try: 1,
+    epoch: 1,
+  },
 })
 const over = (number: number, step: string, exports?: Record<string, string>): NewEvent[] => [
   { type: 'attempt.finished', attempt: number, step, host: 'local', outcome: 'success', exports },
@@ -46,14 +55,26 @@ test('work that was carried out of the box is a checkpoint, which moves on as te
   ])
   const checkpoints = events.flatMap((event) => (event.type === 'task.checkpoint' ? [event.checkpoint] : []))
   assert.deepEqual(checkpoints[0], {
-    ...{ start: 'start', tip: 'tip', base: 'base', branch: 'errand/1', artifact_id: '2.1', run_id, next: 'test' },
+    ...{
+      start: 'start',
+      tip: 'tip',
+      base: 'base',
+      branch: 'errand/1',
+      artifact_id: '2.1',
+      run_id,
+      next: 'test',
+    },
   })
-  assert.deepEqual(checkpoints.map(({ next }) => next), ['test', 'review', 'pull_request'])
-  assert.deepEqual(events.map(({ type }) => type), [
-    ...['task.artifact', 'task.checkpoint', 'task.checkpoint', 'task.pushed', 'task.checkpoint'],
-  ])
+  assert.deepEqual(
+    checkpoints.map(({ next }) => next),
+    ['test', 'review', 'pull_request'],
+  )
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    [...['task.artifact', 'task.checkpoint', 'task.checkpoint', 'task.pushed', 'task.checkpoint']],
+  )
   assert.deepEqual([end?.no_change, end?.without_verdict, end?.answer], [false, false, 'mended'])
-  assert.equal(end?.event.spent?.seconds, 13)
+  assert.equal(end?.event.spent?.seconds, 15)
 })
 
 test('work of a try that has failed is kept, for the agent to go on with', () => {
@@ -92,7 +113,13 @@ test('a person is asked until all questions are answered, or those who asked are
   ])
   assert.deepEqual(
     states([
-      { type: 'approval.requested', step: 'plan_approval', phase: 'main', instance: 0, message: 'like this?' },
+      {
+        type: 'approval.requested',
+        step: 'plan_approval',
+        phase: 'main',
+        instance: 0,
+        message: 'like this?',
+      },
       { type: 'approval.answered', step: 'plan_approval', phase: 'main', instance: 0, decision: 'approve' },
     ]),
     ['waiting', 'running'],
@@ -135,5 +162,8 @@ test('the step that failed first is told, and what its agents used', () => {
     { type: 'step.finished', step: 'release', phase: 'finally', status: 'failed' },
     finished({ status: 'failed', reason: 'verify' }),
   ])
-  assert.deepEqual([end?.event.step, end?.event.spent], ['implement', { seconds: 0, tokens: 23, cost_usd: 0.1 }])
+  assert.deepEqual(
+    [end?.event.step, end?.event.spent],
+    ['implement', { seconds: 0, tokens: 23, cost_usd: 0.1 }],
+  )
 })

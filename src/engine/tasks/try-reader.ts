@@ -21,7 +21,13 @@ export interface TryNews {
 }
 
 /** Failures of a model's service that pass by themselves. */
-const passing: readonly ModelFailure[] = ['rate_limit', 'overloaded', 'server_error', 'unreachable', 'broken_stream']
+const passing: readonly ModelFailure[] = [
+  'rate_limit',
+  'overloaded',
+  'server_error',
+  'unreachable',
+  'broken_stream',
+]
 
 /** The step in `finally` that keeps the work of a try which has failed. */
 const KEPT_STEP = 'keep'
@@ -172,8 +178,7 @@ export class TryReader {
   #spent(end: string): TrySpent {
     const spent: TrySpent = { seconds: 0 }
     // A clock may have been set back meanwhile.
-    if (this.#startedMs !== undefined)
-      spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs) / 1000)
+    if (this.#startedMs !== undefined) spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs) / 1000)
     for (const used of this.#usage.values())
       for (const key of ['turns', 'tokens', 'cost_usd'] as const)
         if (used[key] !== undefined) spent[key] = (spent[key] ?? 0) + used[key]

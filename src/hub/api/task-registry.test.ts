@@ -77,8 +77,14 @@ test('an event or an artifact that is told twice stands once', async (t) => {
   assert.equal((await hub.events(id)).filter(({ type }) => type === 'task.external_event').length, 3)
 
   const diff = { type: 'diff', uri: 'file:///tmp/a.diff', size_bytes: 12 }
-  const statuses = [await hub.asAnn('POST', '42/artifacts', diff), await hub.asAnn('POST', '42/artifacts', diff)]
-  assert.deepEqual(statuses.map(({ status }) => status), [201, 200])
+  const statuses = [
+    await hub.asAnn('POST', '42/artifacts', diff),
+    await hub.asAnn('POST', '42/artifacts', diff),
+  ]
+  assert.deepEqual(
+    statuses.map(({ status }) => status),
+    [201, 200],
+  )
   const { external } = (await hub.call('GET', '/api/tasks/42/artifacts', hub.token)).json
   assert.deepEqual(external, [{ kind: 'diff', uri: 'file:///tmp/a.diff', size_bytes: 12 }])
 

@@ -25,15 +25,20 @@ async function hubOf(t: TestContext, tasks: HubOptions['tasks'] = {}) {
     assert.equal(status, 201, text)
     return TasksCreated.parse(json).tasks[0]!.id
   }
-  const get = async (id: string) => TaskView.parse((await hub.call('GET', `/api/tasks/${id}`, ann.token)).json)
+  const get = async (id: string) =>
+    TaskView.parse((await hub.call('GET', `/api/tasks/${id}`, ann.token)).json)
   return { ...hub, ann, create, made, get }
 }
 
 /** Reads the log as a stream until an event is like this one; the events so far. */
-async function until(hub: Hub, token: string, id: string, is: (event: TaskEvent) => boolean): Promise<TaskEvent[]> {
-  const left = new AbortController()
+async function until(
+  hub: Hub,
+  token: string,
+  id: string,
+  is: (event: TaskEvent) => boolean,
+): Promise<TaskEvent[]> {
   const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' }
-  const response = await fetch(`${hub.url}/api/tasks/${id}/events`, { headers, signal: left.signal })
+  const response = await fetch(`${hub.url}/api/tasks/${id}/events`, { headers })
   assert.equal(response.status, 200)
   const events: TaskEvent[] = []
   let rest = ''
@@ -45,9 +50,7 @@ async function until(hub: Hub, token: string, id: string, is: (event: TaskEvent)
       if (data === undefined) continue
       const event = TaskEventSchema.parse(JSON.parse(data))
       events.push(event)
-      if (!is(event)) continue
-      left.abort()
-      return events
+      if (is(event)) return events
     }
   }
   return events
@@ -60,21 +63,33 @@ test('a task is begun at once, its run followed, and its log told until it is ov
   const hub = await hubOf(t)
   const id = await hub.made('say hi', { task_id: 'T-1', metadata: { team: 'web' } })
   const log = await until(hub, hub.ann.token, id, never)
-  assert.deepEqual(log.map(({ type }) => type), [
-    ...['task.created', 'task.try_started', 'task.try_ended', 'task.state'],
-  ])
-  assert.deepEqual(log.map(({ seq }) => seq), [1, 2, 3, 4])
+  assert.deepEqual(
+    log.map(({ type }) => type),
+    [...['task.created', 'task.try_started', 'task.try_ended', 'task.state']],
+  )
+  assert.deepEqual(
+    log.map(({ seq }) => seq),
+    [1, 2, 3, 4],
+  )
   const task = await hub.get(id)
   assert.deepEqual([task.state, task.task_id, task.task.metadata], ['done', 'T-1', { team: 'web' }])
   const { runs } = (await hub.call('GET', `/api/tasks/${id}/runs`, hub.ann.token)).json
-  assert.deepEqual(runs.map((run: { status: string }) => run.status), ['success'])
+  assert.deepEqual(
+    runs.map((run: { status: string }) => run.status),
+    ['success'],
+  )
   const run = (await hub.call('GET', `/api/runs/${runs[0].run_id}`, hub.ann.token)).json
   assert.deepEqual([run.blueprint, run.owner], ['task', 'ann'])
   const json = await hub.call('GET', `/api/tasks/${id}/events?after=2`, hub.ann.token, undefined, {
     accept: 'application/json',
   })
-  assert.deepEqual(json.json.map(({ seq }: TaskEvent) => seq), [3, 4])
-  const last = await hub.call('GET', `/api/tasks/${id}/events`, hub.ann.token, undefined, { 'last-event-id': '4' })
+  assert.deepEqual(
+    json.json.map(({ seq }: TaskEvent) => seq),
+    [3, 4],
+  )
+  const last = await hub.call('GET', `/api/tasks/${id}/events`, hub.ann.token, undefined, {
+    'last-event-id': '4',
+  })
   assert.equal(last.status, 204)
   for (const ref of ['T-1', 'tasks%2FT-1'])
     assert.equal((await hub.call('GET', `/api/tasks/${ref}`, hub.ann.token)).json.id, id)
@@ -99,7 +114,10 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
   for (const [body, field] of [
     [{ task: { title: ' ' } }, 'body.task.title'],
     [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],
-    [{ task: titled('x', { env: { API_TOKEN: 'ghp_0123456789abcdefghijABCDEFGHIJ012345' } }) }, 'body.task.env.API_TOKEN'],
+    [
+      { task: titled('x', { env: { API_TOKEN: 'ghp_0123456789abcdefghijABCDEFGHIJ012345' } }) },
+      'body.task.env.API_TOKEN',
+    ],
     [{ task: { title: 'x', repo_url: 'https://ann:secret@git.example/shop/web' } }, 'body.task.repo_url'],
     [{}, undefined],
     [{ task: titled('x'), tasks: [titled('y')] }, undefined],
@@ -137,11 +155,19 @@ test('tasks come after those that they depend on, and are blocked by what fails 
       titled('say no', { task_id: 'stuck', dependencies: ['bad'] }),
     ],
   })
-  const [low, high, bad, stuck] = json.tasks.map(({ id }: { id: string }) => id) as [string, string, string, string]
+  const [low, high, bad, stuck] = json.tasks.map(({ id }: { id: string }) => id) as [
+    string,
+    string,
+    string,
+    string,
+  ]
   await until(hub, hub.ann.token, stuck, becomes('blocked'))
   assert.match((await hub.get(stuck)).message!, /task bad, which it depends on, has failed/)
   await until(hub, hub.ann.token, high, ({ type }) => type === 'task.waiting')
-  assert.deepEqual([(await hub.get(high)).why, (await hub.get(low)).state], ['task low comes before it', 'running'])
+  assert.deepEqual(
+    [(await hub.get(high)).why, (await hub.get(low)).state],
+    ['task low comes before it', 'running'],
+  )
   hub.host.release()
   await until(hub, hub.ann.token, high, becomes('done'))
   const done = await hub.call('PUT', `/api/registry/tasks/${bad}/status`, hub.ann.token, { status: 'ready' })
@@ -198,7 +224,10 @@ test('a task that cannot be carried out as it is written fails with the words of
   const id = await hub.made('say hi')
   await until(hub, hub.ann.token, id, never)
   const { state, reason, message } = await hub.get(id)
-  assert.deepEqual([state, reason, message], ['failed', 'task_invalid', 'The playbook has no steps. Write one.'])
+  assert.deepEqual(
+    [state, reason, message],
+    ['failed', 'task_invalid', 'The playbook has no steps. Write one.'],
+  )
 })
 
 test('a task waits where its run asks a person, and goes on with the answer', async (t) => {
@@ -218,21 +247,28 @@ test('a task waits where its run asks a person, and goes on with the answer', as
 
 test("a list has one's own tasks, filtered by any system's word; an admin's has all of the tenant", async (t) => {
   const hub = await hubOf(t)
-  const [bob, boss, eve] = [await hub.user('bob'), await hub.user('boss', 'admin'), await hub.user('eve', 'admin', 'far')]
+  const [bob, boss, eve] = [
+    await hub.user('bob'),
+    await hub.user('boss', 'admin'),
+    await hub.user('eve', 'admin', 'far'),
+  ]
   const id = await hub.made('hold', { spec_name: 'login' })
   await hub.call('POST', '/api/tasks', bob.token, { task: titled('hold') })
   await until(hub, hub.ann.token, id, ({ type }) => type === 'task.try_started')
   const owners = async (token: string, query = '') =>
     TaskList.parse((await hub.call('GET', `/api/tasks${query}`, token)).json).tasks.map(({ owner }) => owner)
   assert.deepEqual(await owners(hub.ann.token, '?state=IN_PROGRESS,done'), ['ann'])
-  assert.deepEqual(await owners(hub.ann.token, `?repo=${encodeURIComponent(`${repo_url}.git`)}&spec=login`), ['ann'])
+  assert.deepEqual(await owners(hub.ann.token, `?repo=${encodeURIComponent(`${repo_url}.git`)}&spec=login`), [
+    'ann',
+  ])
   assert.deepEqual(await owners(hub.ann.token, '?state=completed'), [])
   assert.deepEqual(await owners(hub.ann.token, '?owner=bob'), [])
   assert.deepEqual((await owners(boss.token)).sort(), ['ann', 'bob'])
   assert.deepEqual(await owners(eve.token), [])
   const wrong = await hub.call('GET', '/api/tasks?state=finished', hub.ann.token)
   assert.deepEqual([wrong.status, /in_progress/.test(wrong.json.error.hint)], [400, true])
-  for (const token of [bob.token, eve.token]) assert.equal((await hub.call('GET', `/api/tasks/${id}`, token)).status, 404)
+  for (const token of [bob.token, eve.token])
+    assert.equal((await hub.call('GET', `/api/tasks/${id}`, token)).status, 404)
 })
 
 test('a hub that is started again goes on with its tasks, and with the tries that they have', async (t) => {
@@ -251,7 +287,8 @@ test('a hub that is started again goes on with its tasks, and with the tries tha
   const second = await testingHub(t, options)
   assert.equal((await second.call('POST', `/api/tasks/${id}/approve`, token, {})).status, 202)
   const log = await until(second, token, id, never)
-  assert.deepEqual(log.map((event) => ('state' in event ? event.state : event.type)), [
-    ...['task.created', 'task.try_started', 'waiting', 'running', 'task.try_ended', 'done'],
-  ])
+  assert.deepEqual(
+    log.map((event) => ('state' in event ? event.state : event.type)),
+    [...['task.created', 'task.try_started', 'waiting', 'running', 'task.try_ended', 'done']],
+  )
 })

@@ -30,13 +30,19 @@ export function taskHandlers(context: ApiContext) {
         throw new ErrandError('bad_request', 'body: exactly one of "task" and "tasks" is needed.', {
           hint: 'Such as {"task": {"title": "...", "repo_url": "https://..."}}.',
         })
-      const given = task === undefined ? { tasks: several!, field: 'body.tasks' } : { tasks: [task], field: 'body.task' }
+      const given =
+        task === undefined ? { tasks: several!, field: 'body.tasks' } : { tasks: [task], field: 'body.task' }
       const key = headers['idempotency-key']
       const made = await tasks.create(askerOf(identity), { ...given, limit, key })
       reply.code(made.fresh ? 201 : 200)
       if (task !== undefined) reply.header('location', `/api/tasks/${made.tasks[0]!.id}`)
       return {
-        tasks: made.tasks.map(({ id, own_id, spec_name, state }) => ({ id, task_id: own_id, spec_name, state })),
+        tasks: made.tasks.map(({ id, own_id, spec_name, state }) => ({
+          id,
+          task_id: own_id,
+          spec_name,
+          state,
+        })),
       }
     },
 

@@ -3,8 +3,8 @@ import { ErrandError } from '../../contract/errors.ts'
 import { newTaskId, randomText } from '../../contract/ids.ts'
 import type { Task } from '../../contract/tasks/task.ts'
 import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
-import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
 import { differences, findCircle, keyOf, readTaskRef, repositoryKey } from '../../engine/tasks/task-graph.ts'
+import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
 import type { TaskStore } from '../../stores/tasks/task-store.ts'
 
 /** Who asks, and may see what. */
@@ -56,7 +56,11 @@ export async function planTasks(
   named.forEach(({ task, own_id }, index) => {
     const before = first.get(keyOf(task.spec_name, own_id))
     if (before === undefined) first.set(keyOf(task.spec_name, own_id), index)
-    else faults.push({ field: place(index, '.task_id'), message: `"${own_id}" is the id of ${place(before)} too` })
+    else
+      faults.push({
+        field: place(index, '.task_id'),
+        message: `"${own_id}" is the id of ${place(before)} too`,
+      })
     faults.push(...credentialsIn(task).map((fault) => ({ ...fault, field: place(index, fault.field) })))
     if (repositoryOf(task) === undefined && task.slot_path === undefined && task.slot_id === undefined)
       faults.push({
@@ -69,7 +73,8 @@ export async function planTasks(
   const there = await Promise.all(
     named.map(({ task, own_id }) => store.find({ tenant, spec_name: task.spec_name, own_id })),
   )
-  const ids = named.map((_, index) => there[index]?.id ?? newTaskId(given.now))
+  // In the order of the file, as ids sort by time.
+  const ids = named.map((_, index) => there[index]?.id ?? newTaskId(given.now + index))
   const depends: string[][] = []
   for (const [index, { task }] of named.entries()) {
     const found: string[] = []

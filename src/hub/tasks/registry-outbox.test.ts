@@ -86,7 +86,12 @@ test('a registry that is away is told later, by another process too, from where 
     return isAway ? new ErrandError('unavailable', 'away') : undefined
   })
   const lines: string[] = []
-  const first = new RegistryOutbox({ store, registry: away.registry, retryMs: 1, log: (line) => lines.push(line) })
+  const first = new RegistryOutbox({
+    store,
+    registry: away.registry,
+    retryMs: 1,
+    log: (line) => lines.push(line),
+  })
   await until(() => lines.length > 1)
   await first.close()
   assert.deepEqual(away.took, ['a pending'])
@@ -100,7 +105,8 @@ test('a registry that is away is told later, by another process too, from where 
 
 test('what it refuses is left out and told to the operator, and what it fails at holds up no other task', async () => {
   const store = await storeOf('a', 'b')
-  const answer = (status: number) => new ErrandError('service_answer', `HTTP ${status}`, { details: { status } })
+  const answer = (status: number) =>
+    new ErrandError('service_answer', `HTTP ${status}`, { details: { status } })
   let isBroken = true
   const { took, registry } = registryOf((what) =>
     what === 'a running' && isBroken ? answer(500) : what === 'b running' ? answer(404) : undefined,
@@ -111,10 +117,14 @@ test('what it refuses is left out and told to the operator, and what it fails at
   assert.ok(!took.includes('a done'))
   isBroken = false
   await until(async () => (await store.untold(1)).length === 0)
-  assert.deepEqual(took.filter((what) => what.startsWith('a')), whole('a'))
-  assert.deepEqual(took.filter((what) => what.startsWith('b')), [
-    ...['b pending', ...whole('b').slice(3)],
-  ])
+  assert.deepEqual(
+    took.filter((what) => what.startsWith('a')),
+    whole('a'),
+  )
+  assert.deepEqual(
+    took.filter((what) => what.startsWith('b')),
+    [...['b pending', ...whole('b').slice(3)]],
+  )
   assert.ok(lines.some((line) => /does not take event 2 of task .*: HTTP 404/.test(line)))
   await outbox.close()
 })

@@ -118,10 +118,16 @@ export class RegistryOutbox {
           return
       }
       const { seq, time, type, ...data } = event
-      await registry.addEvent(own_id, { event_type: type, data: { time, ...data }, event_id: `${id}.${seq}` }, signal)
+      await registry.addEvent(
+        own_id,
+        { event_type: type, data: { time, ...data }, event_id: `${id}.${seq}` },
+        signal,
+      )
     } catch (error) {
       if (!(error instanceof ErrandError) || error.code !== 'service_answer' || !isRefused(error)) throw error
-      log(`The task registry does not take event ${event.seq} of task ${id}: ${error.message}`, { level: 'warn' })
+      log(`The task registry does not take event ${event.seq} of task ${id}: ${error.message}`, {
+        level: 'warn',
+      })
     }
   }
 

@@ -1,5 +1,5 @@
-import type { LoadedTask } from './task-logs.ts'
 import { openTry } from '../../engine/tasks/evolve-task.ts'
+import type { LoadedTask } from './task-logs.ts'
 
 /** How many tasks may be at work, and wait to be merged, at once; absent: any number. */
 export interface TaskLimits {
@@ -40,7 +40,11 @@ export class Room {
       (spec.batch &&
         full(batch(task), spec.batch.limit, 'as many of its file are worked on as it allows at once')) ??
       full(owner(task), perOwner, `as many tasks of ${spec.owner} are worked on as may be at once`) ??
-      full(repository(task), perRepository, 'as many tasks of its repository are worked on as may be at once') ??
+      full(
+        repository(task),
+        perRepository,
+        'as many tasks of its repository are worked on as may be at once',
+      ) ??
       full(reviewed(task), inReviewPerRepository, 'as many tasks of its repository wait to be merged as may')
     )
   }

@@ -15,7 +15,14 @@ import { TaskLogs } from './task-logs.ts'
 type Script = readonly ('lost' | 'success' | 'test' | 'no_change')[]
 
 const artifact = (kind: 'pack' | 'diff', n: number) => ({
-  ...{ artifact_id: `2.${n}`, kind, name: `work.${kind}`, bytes: 1, sha256: '0'.repeat(64), media_type: 'text/plain' },
+  ...{
+    artifact_id: `2.${n}`,
+    kind,
+    name: `work.${kind}`,
+    bytes: 1,
+    sha256: '0'.repeat(64),
+    media_type: 'text/plain',
+  },
 })
 
 /** The events of the run of a try: it carries work out, and then ends as its script says. */
@@ -29,7 +36,16 @@ function events(end: Script[number]): NewEvent[] {
         : { type: 'run.finished', status: 'success' }
   return [
     { type: 'run.started' },
-    { type: 'attempt.created', attempt: 2, step: 'carry', phase: 'main', instance: 0, host: 'local', try: 1, epoch: 1 },
+    {
+      type: 'attempt.created',
+      attempt: 2,
+      step: 'carry',
+      phase: 'main',
+      instance: 0,
+      host: 'local',
+      try: 1,
+      epoch: 1,
+    },
     { type: 'artifact.kept', attempt: 2, artifact: artifact('pack', 1) },
     { type: 'artifact.kept', attempt: 2, artifact: artifact('diff', 2) },
     {
@@ -113,7 +129,10 @@ async function conduct(kills: readonly number[], limit: number) {
   return { store, runs, specs }
 }
 
-async function check({ store, runs, specs }: Awaited<ReturnType<typeof conduct>>, what: string): Promise<number> {
+async function check(
+  { store, runs, specs }: Awaited<ReturnType<typeof conduct>>,
+  what: string,
+): Promise<number> {
   let commits = 0
   let tries = 0
   for (const { id, own_id } of specs) {
@@ -129,7 +148,9 @@ async function check({ store, runs, specs }: Awaited<ReturnType<typeof conduct>>
       assert.ok(then.tries.filter(({ status }) => status === undefined).length <= 1)
       assert.ok(openTry(then) === undefined || then.tries.at(-1) === openTry(then))
     }
-    const sources = log.map((event: TaskEvent) => ('from' in event && event.from ? JSON.stringify([event.type, event.from]) : event.seq))
+    const sources = log.map((event: TaskEvent) =>
+      'from' in event && event.from ? JSON.stringify([event.type, event.from]) : event.seq,
+    )
     assert.equal(new Set(sources).size, sources.length, `${own_id} tells something twice, ${what}`)
     assert.equal(fold.artifacts.length, 2 * story.tries)
     for (const { run_id } of fold.tries) assert.ok(runs.runs.has(run_id))

@@ -106,7 +106,9 @@ export class TaskConductor {
         try {
           wakeMs = Math.min(wakeMs, await this.#lookAt(spec.id, room))
         } catch (error) {
-          log(`Task ${spec.id} cannot be conducted; it is tried again: ${messageOf(error)}`, { level: 'error' })
+          log(`Task ${spec.id} cannot be conducted; it is tried again: ${messageOf(error)}`, {
+            level: 'error',
+          })
           wakeMs = Math.min(wakeMs, this.#nowMs() + 1000)
         }
       }
@@ -207,7 +209,13 @@ export class TaskConductor {
       return await this.#endWithoutRun(id, run_id, 'canceled', 'It was ended before its run began.')
     const task = { ...spec.task, budget: budgetLeft({ task: spec.task, fold }) }
     try {
-      const made = taskRun(task, { id, number, stage, checkpoint: fold.checkpoint, stack: await this.#stack(spec) })
+      const made = taskRun(task, {
+        id,
+        number,
+        stage,
+        checkpoint: fold.checkpoint,
+        stack: await this.#stack(spec),
+      })
       await engine.submit({ ...made, run_id, blueprint: 'task', owner, tenant })
       return true
     } catch (error) {

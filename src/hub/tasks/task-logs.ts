@@ -33,7 +33,10 @@ export class TaskLogs {
   readonly #changed: () => void
 
   /** `changed` is called after each commit. */
-  constructor(store: TaskStore, { now = Date.now, changed = () => {} }: { now?: () => number; changed?: () => void } = {}) {
+  constructor(
+    store: TaskStore,
+    { now = Date.now, changed = () => {} }: { now?: () => number; changed?: () => void } = {},
+  ) {
     this.#store = store
     this.#now = now
     this.#changed = changed
@@ -90,7 +93,9 @@ export class TaskLogs {
       const events: TaskEvent[] = [{ seq: 1, time, type: 'task.created', title: spec.title, by }]
       return { spec, events, fold: foldTask(events) }
     })
-    await this.#store.create(made.map(({ spec, events, fold }): NewTask => ({ spec, events, stand: standOf(fold) })))
+    await this.#store.create(
+      made.map(({ spec, events, fold }): NewTask => ({ spec, events, stand: standOf(fold) })),
+    )
     for (const { spec } of made) await this.#adopt(spec.id)
     for (const { spec } of made) this.#feed.tell(spec.id)
     this.#changed()
@@ -143,7 +148,9 @@ export class TaskLogs {
     const decided = await decide(task)
     if (decided.length === 0) return task
     const time = this.#time()
-    const events = decided.map((event, index): TaskEvent => ({ ...event, seq: task.fold.seq + 1 + index, time }))
+    const events = decided.map(
+      (event, index): TaskEvent => ({ ...event, seq: task.fold.seq + 1 + index, time }),
+    )
     const fold = foldTask(events, task.fold)
     await this.#store.append(id, events, standOf(fold))
     const changed = { spec: task.spec, fold }

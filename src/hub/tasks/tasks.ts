@@ -54,7 +54,8 @@ export class Tasks {
   async resume(): Promise<void> {
     await this.#logs.recall()
     const { store, registry, log } = this.#options
-    if (registry !== undefined) this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), log })
+    if (registry !== undefined)
+      this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), log })
     this.#conductor.resume()
   }
 
@@ -142,9 +143,13 @@ export class Tasks {
         throw taskRunning(id, fold)
       const stage = from ?? stageOfRetry(fold)
       if (fold.checkpoint === undefined && !isBefore(stage, 'carry'))
-        throw new ErrandError('conflict', `Task ${id} has no kept work that a try could begin at "${stage}" with.`, {
-          hint: 'Begin with "implement", or before it.',
-        })
+        throw new ErrandError(
+          'conflict',
+          `Task ${id} has no kept work that a try could begin at "${stage}" with.`,
+          {
+            hint: 'Begin with "implement", or before it.',
+          },
+        )
       return [{ type: 'task.state', state: 'pending', stage, by: named.by.owner }]
     })
     return await this.#record(named)
@@ -160,9 +165,13 @@ export class Tasks {
     const steps = open_run === undefined ? [] : (await engine.view(open_run)).steps
     const waits = steps.find(({ step, approval }) => approval && (answer.step ?? step) === step)
     if (waits === undefined)
-      throw new ErrandError('approval_not_pending', `Task ${id} asks nobody${answer.step === undefined ? '' : ` at "${answer.step}"`}.`, {
-        hint: `errand task show ${id} tells where it is.`,
-      })
+      throw new ErrandError(
+        'approval_not_pending',
+        `Task ${id} asks nobody${answer.step === undefined ? '' : ` at "${answer.step}"`}.`,
+        {
+          hint: `errand task show ${id} tells where it is.`,
+        },
+      )
     const { decision, comment } = answer
     await engine.answer(open_run!, { step: waits.step, decision, comment, by: named.by.owner })
     return await this.#record(named)
@@ -210,18 +219,26 @@ export class Tasks {
     const { now = Date.now } = this.#options
     await this.#change(id, ({ fold: { foreign_events } }) => {
       const before = foreign_events[made]
-      if (before !== undefined && (event_id !== undefined || now() - Date.parse(before) < SAME_EVENT_MS)) return []
+      if (before !== undefined && (event_id !== undefined || now() - Date.parse(before) < SAME_EVENT_MS))
+        return []
       if (before === undefined && Object.keys(foreign_events).length >= MAX_TASK_EVENTS)
-        throw new ErrandError('quota_exceeded', `Task ${id} has ${MAX_TASK_EVENTS} events of other systems.`, {
-          hint: 'Tell of less, or of several things in one event.',
-        })
+        throw new ErrandError(
+          'quota_exceeded',
+          `Task ${id} has ${MAX_TASK_EVENTS} events of other systems.`,
+          {
+            hint: 'Tell of less, or of several things in one event.',
+          },
+        )
       return [{ type: 'task.external_event', event_id: made, event_type, data }]
     })
     return { task_id: own_id, event_id: made }
   }
 
   /** False: the same type and address is known already. */
-  async addArtifact(named: Named, artifact: { type: string; uri: string; size_bytes?: number }): Promise<boolean> {
+  async addArtifact(
+    named: Named,
+    artifact: { type: string; uri: string; size_bytes?: number },
+  ): Promise<boolean> {
     const { id } = await this.#record(named, { title: named.ref })
     const { type: kind, uri, size_bytes } = artifact
     let isNew = true
@@ -247,7 +264,8 @@ export class Tasks {
         ? [await store.get(read.id)]
         : ref.includes('/')
           ? [await store.find({ tenant, ...read })]
-          : (await store.list({ tenant, own_id: ref, owner: by.isAdmin ? undefined : by.owner, limit: 2 })).tasks
+          : (await store.list({ tenant, own_id: ref, owner: by.isAdmin ? undefined : by.owner, limit: 2 }))
+              .tasks
     const [record, other] = found.filter((each) => each !== undefined && maySeeTask(by, each))
     if (other !== undefined)
       throw new ErrandError('conflict', `Several specs have a task "${ref}".`, {
@@ -302,9 +320,19 @@ function told(
 /** The agent goes on with what its work failed by; of the rest, what is not done by the kept work. */
 function stageOfRetry({ reason, checkpoint, tries }: TaskFold): TaskStage {
   if (checkpoint === undefined) return 'check'
-  const isOfTheWork = ['verify', 'test', 'review', 'protected_path', 'unsafe_change', 'too_large', 'gave_up', 'conflict']
+  const isOfTheWork = [
+    'verify',
+    'test',
+    'review',
+    'protected_path',
+    'unsafe_change',
+    'too_large',
+    'gave_up',
+    'conflict',
+  ]
   const isOfTheAgent = ['model', 'budget', 'denied', 'permission']
-  if (tries.length > 0 && reason !== undefined && [...isOfTheWork, ...isOfTheAgent].includes(reason)) return 'implement'
+  if (tries.length > 0 && reason !== undefined && [...isOfTheWork, ...isOfTheAgent].includes(reason))
+    return 'implement'
   return checkpoint.next
 }
 
@@ -316,7 +344,9 @@ const taskRunning = (id: string, fold: TaskFold): ErrandError =>
 function whatGoesOn(fold: TaskFold): string {
   const open = openTry(fold)
   if (open !== undefined) return `its run ${open.run_id} goes on`
-  return fold.retry_at === undefined ? 'begins by itself when it can' : `its next try begins at ${fold.retry_at}`
+  return fold.retry_at === undefined
+    ? 'begins by itself when it can'
+    : `its next try begins at ${fold.retry_at}`
 }
 
 const elsewhere = (id: string): ErrandError =>

@@ -1,5 +1,5 @@
 import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
-import { TaskState, isFinalTask } from '../../contract/tasks/task.ts'
+import { isFinalTask, TaskState } from '../../contract/tasks/task.ts'
 import type { TaskEvent } from '../../contract/tasks/task-log.ts'
 import type { TaskRecord, TaskSpec, TaskStand } from '../../contract/tasks/task-record.ts'
 import {
@@ -80,7 +80,8 @@ export class SqliteTaskStore implements TaskStore {
       const names = new Set<string>()
       // All of them before the first write: neighbours of this commit are kept whatever becomes of it.
       const taken = tasks.flatMap(({ spec }) => {
-        const there = this.#session.get(selectByName, ...nameOf(spec)) ?? this.#session.get(selectTask, spec.id)
+        const there =
+          this.#session.get(selectByName, ...nameOf(spec)) ?? this.#session.get(selectTask, spec.id)
         const name = JSON.stringify(nameOf(spec))
         const isTwice = names.has(name)
         names.add(name)

@@ -110,10 +110,21 @@ const noStand: Partial<TaskStand> = {
 
 /** Without what is undefined, as a database answers it. */
 const copyOf = (record: TaskRecord): TaskRecord =>
-  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as unknown as TaskRecord
+  Object.fromEntries(
+    Object.entries(record).filter(([, value]) => value !== undefined),
+  ) as unknown as TaskRecord
 
-const compare = (a: Pick<TaskRecord, 'created_at' | 'id'>, b: Pick<TaskRecord, 'created_at' | 'id'>): number =>
-  a.created_at === b.created_at ? (a.id < b.id ? -1 : Number(a.id > b.id)) : a.created_at < b.created_at ? -1 : 1
+const compare = (
+  a: Pick<TaskRecord, 'created_at' | 'id'>,
+  b: Pick<TaskRecord, 'created_at' | 'id'>,
+): number =>
+  a.created_at === b.created_at
+    ? a.id < b.id
+      ? -1
+      : Number(a.id > b.id)
+    : a.created_at < b.created_at
+      ? -1
+      : 1
 
 const matches = (query: TaskQuery, record: TaskRecord): boolean =>
   record.tenant === query.tenant &&

@@ -61,13 +61,19 @@ export interface TaskStore {
 }
 
 export const taskExists = (ids: readonly string[]): ErrandError =>
-  new ErrandError('task_exists', `There ${ids.length === 1 ? 'is such a task' : 'are such tasks'} already: ${ids.join(', ')}.`, {
-    hint: 'Give another task_id, or leave it out.',
-    details: ids,
-  })
+  new ErrandError(
+    'task_exists',
+    `There ${ids.length === 1 ? 'is such a task' : 'are such tasks'} already: ${ids.join(', ')}.`,
+    {
+      hint: 'Give another task_id, or leave it out.',
+      details: ids,
+    },
+  )
 
 export const taskNotFound = (id: string): ErrandError =>
-  new ErrandError('task_not_found', `There is no task "${id}".`, { hint: 'List yours with: errand task list' })
+  new ErrandError('task_not_found', `There is no task "${id}".`, {
+    hint: 'List yours with: errand task list',
+  })
 
 export const taskOutOfOrder = (id: string, expected: number, got: number): ErrandError =>
   new ErrandError('conflict', `Task ${id} is at event ${expected - 1}: event ${got} does not follow.`, {

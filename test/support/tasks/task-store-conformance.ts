@@ -38,7 +38,12 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
     const events = asLog(more, before.length + 1)
     await store.append(id, events, standOf(foldTask([...before, ...events])))
   }
-  const begun = (run_id: string): NewTaskEvent => ({ type: 'task.try_started', run_id, number: 1, stage: 'check' })
+  const begun = (run_id: string): NewTaskEvent => ({
+    type: 'task.try_started',
+    run_id,
+    number: 1,
+    stage: 'check',
+  })
 
   describe(`task store: ${name}`, () => {
     it('answers tasks as they were given, by their id and by their name in a tenant', async (t) => {
@@ -62,7 +67,10 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
         details: [testTaskSpec('a').id],
       })
       await assert.rejects(
-        store.create([newTask(testTaskSpec('c')), newTask({ ...testTaskSpec('c'), id: testTaskSpec('d').id })]),
+        store.create([
+          newTask(testTaskSpec('c')),
+          newTask({ ...testTaskSpec('c'), id: testTaskSpec('d').id }),
+        ]),
         { code: 'task_exists' },
       )
       assert.equal((await store.list({ tenant: 'default', limit: 10 })).tasks.length, 1)
@@ -106,13 +114,18 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       await store.create(specs.map(newTask))
       await append(store, specs[1]!.id, { type: 'task.state', state: 'done' })
       await append(store, specs[2]!.id, begun('run_1'), { type: 'task.state', state: 'canceled' })
-      assert.deepEqual((await store.open()).map(({ own_id }) => own_id), ['c', 'd', 'a'])
+      assert.deepEqual(
+        (await store.open()).map(({ own_id }) => own_id),
+        ['c', 'd', 'a'],
+      )
     })
 
     it('lists newest first, filtered, and paged without a gap', async (t) => {
       const { store } = fresh(t)
       const names = ['a', 'b', 'c', 'd', 'e']
-      const made = names.map((own, n) => testTaskSpec(own, { created_at: `2026-02-0${1 + (n >> 1)}T00:00:00.000Z` }))
+      const made = names.map((own, n) =>
+        testTaskSpec(own, { created_at: `2026-02-0${1 + (n >> 1)}T00:00:00.000Z` }),
+      )
       await store.create([
         ...made.map(newTask),
         newTask(testTaskSpec('f', { owner: 'bob', repo: 'other', ask: { spec_name: 'more' } })),

@@ -9,7 +9,10 @@ export const testTask = (given: Partial<TaskInput> = {}): Task =>
   Task.parse({ title: 'mend it', repo_url: 'https://git.example/shop/web', ...given })
 
 /** The last character of the id is the name's. */
-export function testTaskSpec(name: string, given: Partial<TaskSpec> & { ask?: Partial<TaskInput> } = {}): TaskSpec {
+export function testTaskSpec(
+  name: string,
+  given: Partial<TaskSpec> & { ask?: Partial<TaskInput> } = {},
+): TaskSpec {
   const { ask, ...rest } = given
   const task = testTask({ task_id: name, ...ask })
   return {

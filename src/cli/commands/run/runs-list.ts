@@ -18,7 +18,11 @@ export const runsList = command({
   options: {
     status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
-    blueprint: { type: 'string', value: 'NAME', help: 'Only runs of this blueprint: workflow, agent, bot or task' },
+    blueprint: {
+      type: 'string',
+      value: 'NAME',
+      help: 'Only runs of this blueprint: workflow, agent, bot or task',
+    },
     owner: { type: 'string', value: 'NAME', help: 'Only runs of this user' },
     since: {
       type: 'string',

@@ -5,14 +5,19 @@ import { tasksOf } from './task-file.ts'
 test('a file holds a task, a list of them, or a list with what all share', () => {
   assert.deepEqual(tasksOf('t.yaml', 'title: one\nrepo_url: r\n'), { task: { title: 'one', repo_url: 'r' } })
   assert.deepEqual(tasksOf('t.json', '{"title": "one"}'), { task: { title: 'one' } })
-  assert.deepEqual(tasksOf('t.yaml', '- title: one\n- title: two\n'), { tasks: [{ title: 'one' }, { title: 'two' }] })
-  assert.deepEqual(tasksOf('t.yaml', 'repo_url: r\nlimit: 2\ntasks:\n- title: one\n- {title: two, repo_url: s}\n'), {
-    tasks: [
-      { title: 'one', repo_url: 'r' },
-      { title: 'two', repo_url: 's' },
-    ],
-    limit: 2,
+  assert.deepEqual(tasksOf('t.yaml', '- title: one\n- title: two\n'), {
+    tasks: [{ title: 'one' }, { title: 'two' }],
   })
+  assert.deepEqual(
+    tasksOf('t.yaml', 'repo_url: r\nlimit: 2\ntasks:\n- title: one\n- {title: two, repo_url: s}\n'),
+    {
+      tasks: [
+        { title: 'one', repo_url: 'r' },
+        { title: 'two', repo_url: 's' },
+      ],
+      limit: 2,
+    },
+  )
 })
 
 test('a file that holds no task is refused with its name, and its line where it is no YAML', () => {
@@ -27,5 +32,5 @@ test('a file that holds no task is refused with its name, and its line where it 
   assert.match(refused('')!, /t\.yaml is no task: it holds nothing/)
   assert.match(refused('just words')!, /t\.yaml is no task/)
   assert.match(refused('tasks: one')!, /"tasks" is no list of tasks/)
-  assert.match(refused('title: one\n  more: : x\n')!, /^t\.yaml:2 is no YAML/)
+  assert.match(refused('title: one\nmore: [x\n')!, /^t\.yaml:[23] is no YAML/)
 })

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { YAMLError, parse } from 'yaml'
+import { parse, YAMLError } from 'yaml'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { CreateTasksInput } from '../../../contract/tasks/task-api.ts'
 import { UsageError } from '../../command.ts'
@@ -14,9 +14,13 @@ export function tasksOf(file: string, text: string): CreateTasksInput {
   const value = parsed(file, text)
   if (Array.isArray(value)) return { tasks: value as never }
   if (!isMap(value))
-    throw new ErrandError('bad_request', `${file} is no task: it holds ${value === null ? 'nothing' : 'a text'}.`, {
-      hint: 'Write at least: title, and repo_url.',
-    })
+    throw new ErrandError(
+      'bad_request',
+      `${file} is no task: it holds ${value === null ? 'nothing' : 'a text'}.`,
+      {
+        hint: 'Write at least: title, and repo_url.',
+      },
+    )
   const { tasks, limit, ...shared } = value
   if (tasks === undefined) return { task: value as never }
   if (!Array.isArray(tasks) || !tasks.every(isMap))
@@ -24,7 +28,10 @@ export function tasksOf(file: string, text: string): CreateTasksInput {
       hint: 'Begin each with "- title: ...".',
     })
   // What a task says itself goes before what stands beside them all.
-  return { tasks: tasks.map((task) => ({ ...shared, ...task })) as never, ...(limit !== undefined && { limit: limit as number }) }
+  return {
+    tasks: tasks.map((task) => ({ ...shared, ...task })) as never,
+    ...(limit !== undefined && { limit: limit as number }),
+  }
 }
 
 function parsed(file: string, text: string): unknown {
@@ -44,7 +51,10 @@ function textOf(file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8')
   } catch (cause) {
-    throw new UsageError(`${file} cannot be read: ${(cause as Error).message}`, 'name a file of tasks, or - for standard input')
+    throw new UsageError(
+      `${file} cannot be read: ${(cause as Error).message}`,
+      'name a file of tasks, or - for standard input',
+    )
   }
 }
 

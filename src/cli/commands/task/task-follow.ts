@@ -18,7 +18,8 @@ export function exitCodeOfTask(state: TaskState): number {
 }
 
 /** Whether nothing more happens until a person does something. */
-const isSettled = (state: TaskState): boolean => isFinalTask(state) || state === 'in_review' || state === 'blocked'
+const isSettled = (state: TaskState): boolean =>
+  isFinalTask(state) || state === 'in_review' || state === 'blocked'
 
 /** Between two looks for a run that is being begun. */
 const LOOK_MS = 100

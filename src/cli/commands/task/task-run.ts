@@ -23,8 +23,18 @@ export const taskRun = command({
     branch: { type: 'string', value: 'NAME', help: 'The branch to push (default: one that names the task)' },
     agent: { type: 'string', value: 'NAME', help: 'The agent (default builtin)' },
     model: { type: 'string', value: 'NAME', help: 'Its model' },
-    criterion: { type: 'string', multiple: true, value: 'TEXT', help: 'What is to be true then; may be repeated' },
-    test: { type: 'string', multiple: true, value: 'CMD', help: 'A command that is to pass; may be repeated' },
+    criterion: {
+      type: 'string',
+      multiple: true,
+      value: 'TEXT',
+      help: 'What is to be true then; may be repeated',
+    },
+    test: {
+      type: 'string',
+      multiple: true,
+      value: 'CMD',
+      help: 'A command that is to pass; may be repeated',
+    },
     id: { type: 'string', value: 'ID', help: 'Your own id: the same task again is the one that is there' },
     plan: { type: 'boolean', help: "Ask a person to approve of the agent's plan first" },
     limit: { type: 'string', value: 'N', help: 'How many tasks of the file are worked on at once' },
@@ -40,7 +50,8 @@ export const taskRun = command({
   ],
   async run(options, [file]) {
     const { json = false, detach, verbose, color } = options
-    const given = file === undefined ? { task: taskOf(options) } : withLimit(readTaskFile(file), options.limit)
+    const given =
+      file === undefined ? { task: taskOf(options) } : withLimit(readTaskFile(file), options.limit)
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`both ${file} and --title say what is to be done`, 'give one of them')
     const client = connect(options)
@@ -53,7 +64,9 @@ export const taskRun = command({
         process.stdout.write(json ? `${jsonText({ id, task_id })}\n` : `${id}\n`)
       return exitCodes.success
     }
-    if (!json) for (const { id, task_id } of tasks) process.stdout.write(`task ${id} (${lineText(task_id)}) on ${client.url}\n`)
+    if (!json)
+      for (const { id, task_id } of tasks)
+        process.stdout.write(`task ${id} (${lineText(task_id)}) on ${client.url}\n`)
     const show = { json, verbose, color: colorChoice(color) }
     const [one, ...others] = tasks
     if (others.length === 0) return await followTask(client, one!.id, show)
@@ -81,7 +94,10 @@ interface Given {
 
 function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): TaskInput {
   if (title === undefined)
-    throw new UsageError('nothing says what is to be done', 'name a file of tasks, or give --title and --repo')
+    throw new UsageError(
+      'nothing says what is to be done',
+      'name a file of tasks, or give --title and --repo',
+    )
   if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository that it is about')
   const { description, ref, agent, model, plan } = given
   return {
@@ -93,7 +109,8 @@ function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): 
 function withLimit(tasks: CreateTasksInput, text: string | undefined): CreateTasksInput {
   if (text === undefined) return tasks
   const limit = Number(text)
-  if (!Number.isInteger(limit) || limit < 1) throw new UsageError(`--limit is "${text}"`, 'it is a number from 1')
+  if (!Number.isInteger(limit) || limit < 1)
+    throw new UsageError(`--limit is "${text}"`, 'it is a number from 1')
   return { ...tasks, limit }
 }
 

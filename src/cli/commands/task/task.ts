@@ -79,7 +79,10 @@ function factsOf(task: TaskView): string[] {
     ...task.depends_on.map((each) => `after ${each.id} (${each.task_id}): ${each.state}`),
     pushed && `pushed ${pushed.sha} to ${pushed.branch}`,
     pull_request && `pull request ${pull_request.url} (${pull_request.state})`,
-    ...tests.map(({ suite, passed, failed, skipped }) => `tests of ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped`),
+    ...tests.map(
+      ({ suite, passed, failed, skipped }) =>
+        `tests of ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped`,
+    ),
     checkpoint && `work is kept up to ${checkpoint.tip}; a retry begins at ${checkpoint.next}`,
     spent.tokens === undefined ? undefined : `${spent.tokens} tokens`,
     spent.cost_usd === undefined ? undefined : `${spent.cost_usd.toFixed(2)} US dollars`,
@@ -162,13 +165,13 @@ const retry = command({
   async run({ from, follow, json = false, verbose, color, ...hub }, [id]) {
     const client = connect(hub)
     const stage = oneOf('--from', from, TaskStage.options)
+    const { last_seq: after } = await client.tasks.get(id!)
     const { id: task, state } = await client.tasks.retry(id!, stage === undefined ? {} : { from: stage })
     if (!follow) {
       process.stdout.write(json ? `${jsonText({ id: task, state })}\n` : `${task} is ${state}.\n`)
       return exitCodes.success
     }
-    const { last_seq } = await client.tasks.get(task)
-    return await followTask(client, task, { json, verbose, color: colorChoice(color), after: last_seq - 1 })
+    return await followTask(client, task, { json, verbose, color: colorChoice(color), after })
   },
 })
 
@@ -210,7 +213,10 @@ const open = command({
     const { pull_request, task } = await connect(hub).tasks.get(id!)
     const url = pull_request?.url ?? task.issue
     if (url === undefined)
-      throw new UsageError(`task ${id} has neither a pull request nor an issue`, `errand task show ${id} tells what it has`)
+      throw new UsageError(
+        `task ${id} has neither a pull request nor an issue`,
+        `errand task show ${id} tells what it has`,
+      )
     process.stdout.write(`${lineText(url)}\n`)
     return exitCodes.success
   },
