@@ -1,7 +1,7 @@
 import { isIP, isIPv4, SocketAddress } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { type Network, partsOf, type Refusal } from '../../contract/isolation.ts'
-import { isPublicAddress } from '../sources/server-addresses.ts'
+import { isPublicAddress } from '../git/server-addresses.ts'
 
 /** Where a request wants to go; the host is in small letters, without a dot at its end or brackets, an address in its one shortest form. */
 export interface Target {

@@ -15,8 +15,8 @@ import {
   type TreeEntry,
 } from '../../../test/support/sources/git-fixture.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { AllowedOrigins } from '../git/server-addresses.ts'
 import { type CloneOptions, clone, DEFAULT_CLONE_LIMITS, GIT_ALLOW, type Repository } from './clone.ts'
-import { AllowedOrigins } from './server-addresses.ts'
 
 const top = mkdtempSync(join(tmpdir(), 'errand-clone-'))
 const root = join(top, 'repositories')

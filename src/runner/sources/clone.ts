@@ -4,10 +4,10 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { ErrandError } from '../../contract/errors.ts'
 import { removeTree } from '../../platform/files.ts'
-import { checkGitVersion, type GitOptions, git } from './git-command.ts'
-import { type GitServer, gitServer } from './git-server.ts'
-import { checkGitRef, isCommitId } from './git-url.ts'
-import { type AllowedOrigins, type Lookup, systemLookup } from './server-addresses.ts'
+import { checkGitVersion, type GitOptions, git } from '../git/git-program.ts'
+import { basicAuthorization, type GitServer, gitServer, pinsOf } from '../git/git-server.ts'
+import { checkGitRef, isCommitId } from '../git/git-url.ts'
+import { type AllowedOrigins, type Lookup, systemLookup } from '../git/server-addresses.ts'
 import { DEFAULT_UNPACK_LIMITS, unpack } from './unpack.ts'
 import type { UnpackLimits } from './unpacked-files.ts'
 
@@ -28,8 +28,6 @@ export interface GitAuth {
   /** Or a token. */
   password: string
 }
-
-const TOKEN_USER = 'x-access-token'
 
 export interface CloneLimits extends UnpackLimits {
   timeoutMs: number
@@ -80,7 +78,7 @@ async function cloneUntil(
   const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
   const server = await gitServer(url, {
     ...{ allow, variable: GIT_ALLOW, lookup, signal, ca },
-    authorization: auth && basic(auth),
+    authorization: auth && basicAuthorization(auth),
   })
   await mkdir(dirname(target), { recursive: true })
   const folder = await mkdtemp(join(dirname(target), `.${basename(target)}-git-`))
@@ -105,9 +103,6 @@ async function cloneUntil(
     await removeTree(folder)
   }
 }
-
-const basic = ({ username = TOKEN_USER, password }: GitAuth): string =>
-  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 
 async function tellOfSubmodules(files: string, progress?: (line: string) => void): Promise<void> {
   const found = await stat(join(files, '.gitmodules')).catch(() => undefined)
@@ -137,7 +132,7 @@ async function fetched(server: GitServer, ref: string | undefined, options: GitO
     options.progress?.(line)
   }
   const pinned = {
-    config: [...options.config, ...pins(server)],
+    config: [...options.config, ...pinsOf(server)],
     env: { ...options.env, ...authEnv(server), GIT_ALLOW_PROTOCOL: server.url.protocol.slice(0, -1) },
   }
   await git([...args, server.url.href, wanted], { ...options, ...pinned, progress }, text).catch(
@@ -163,15 +158,6 @@ function authEnv({ url, authorization }: GitServer): Record<string, string> {
     GIT_CONFIG_KEY_0: `http.${url.href}.extraHeader`,
     GIT_CONFIG_VALUE_0: `Authorization: ${authorization}`,
   }
-}
-
-/** No look-up by git: it connects to what has been checked. An address of IPv6 itself is looked up nowhere. */
-function pins({ url, addresses }: GitServer): string[] {
-  if (url.hostname.startsWith('[')) return []
-  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
-  const listed = addresses.map((address) => (address.includes(':') ? `[${address}]` : address))
-  // The star for what curl may spell otherwise, and for any other name that it comes upon.
-  return [url.hostname, '*'].map((name) => `http.curloptResolve=${name}:${port}:${listed.join(',')}`)
 }
 
 function checkCommit(commit: string, ref: string | undefined): void {

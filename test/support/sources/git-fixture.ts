@@ -9,6 +9,8 @@ import {
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { GitPolicy } from '../../../src/runner/git/remote.ts'
+import { AllowedOrigins } from '../../../src/runner/git/server-addresses.ts'
 
 /** Real repositories behind real smart HTTP: `git http-backend`, as a web server calls it. */
 
@@ -124,6 +126,14 @@ export async function serveGit(root: string, tls?: { key: string; cert: string }
   }
   return host
 }
+
+/** Lets that host be used, and no other that is not public. */
+export const policyOf = (host: GitHost): GitPolicy => ({
+  allow: new AllowedOrigins(`${host.origin()},${host.origin('git.test')}`, 'ERRAND_GIT_ALLOW'),
+  variable: 'ERRAND_GIT_ALLOW',
+  lookup: async () => ['127.0.0.1'],
+  folders: [],
+})
 
 /** A certificate for git.test that signs itself, and its file. */
 export function makeCertificate(folder: string): { key: string; cert: string; file: string } {

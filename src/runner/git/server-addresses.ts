@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { ErrandError } from '../../contract/errors.ts'
+import { GitRefused } from './git-words.ts'
 
 /** The addresses of a name. */
 export type Lookup = (host: string) => Promise<readonly string[]>
@@ -45,7 +46,7 @@ async function found(host: string, look: Lookup): Promise<readonly string[]> {
 }
 
 const notFound = (host: string, cause?: Error) =>
-  new ErrandError('source_refused', `The address of ${host} cannot be found.`, {
+  new GitRefused('host_unreachable', `The address of ${host} cannot be found.`, {
     hint: "Check the name, and the runner's network.",
     cause,
   })

@@ -1,13 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { PassThrough, pipeline, type Readable } from 'node:stream'
+import { closeSync, openSync } from 'node:fs'
+import { type Duplex, PassThrough, pipeline, type Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { ErrandError } from '../../contract/errors.ts'
 import { spawnTree } from '../../platform/child-tree.ts'
+import { answerCredentials, CREDENTIAL_HELPER, type GitCredential } from './git-credential.ts'
 
 export interface GitOptions {
   /** A folder of its own: the repository, and its home. */
   folder: string
+  /** Files of a checkout, where git is to see any. */
+  workTree?: string
+  /** Its standard input, itself or a file; default: none. */
+  input?: string | { file: string }
+  /** For the one address that it names: over a descriptor, so that no argument, variable or file has it. */
+  credential?: GitCredential
   /** `name=value` pairs of git's configuration; nothing else configures it. */
   config: readonly string[]
   env: Readonly<Record<string, string>>
@@ -58,14 +66,27 @@ export async function git<T>(
   const { folder, signal } = options
   signal.throwIfAborted()
   const blocks = String(Math.ceil(options.maxFileBytes / BLOCK_BYTES))
-  const settings = [...config, ...options.config].flatMap((setting) => ['-c', setting])
+  const { credential, input } = options
+  const own = [
+    ...config,
+    ...(credential ? [`credential.helper=${CREDENTIAL_HELPER}`, 'credential.useHttpPath=true'] : []),
+    ...options.config,
+  ]
+  const settings = own.flatMap((setting) => ['-c', setting])
   const argv = ['/bin/sh', '-c', LIMITED, 'sh', blocks, ...settings, ...args]
+  const opened = typeof input === 'object' ? openSync(input.file, 'r') : undefined
+  const stdin = opened ?? (input === undefined ? 'ignore' : 'pipe')
   const { child, tree } = spawnTree<'stdout' | 'stderr'>(argv, {
-    cwd: folder,
-    env: { ...environment(folder), ...options.env },
+    cwd: options.workTree ?? folder,
+    env: { ...environment(options), ...options.env },
     mark: `${MARK}=${randomUUID()}`,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [stdin, 'pipe', 'pipe', ...(credential ? ['pipe' as const] : [])],
   })
+  if (opened !== undefined) closeSync(opened)
+  // It may end before it has read all.
+  child.stdin?.on('error', () => undefined).end(input)
+  const asked = child.stdio[3] as Duplex | undefined
+  if (credential && asked) answerCredentials(asked, credential, options.progress)
   // Read from now on: what is not yet listened to at the exit would be thrown away.
   const output = new PassThrough()
   pipeline(child.stdout, output, () => undefined)
@@ -73,7 +94,7 @@ export async function git<T>(
   child.stderr.on('data', (chunk: Buffer) => lines.push(chunk))
   const end = async () => {
     await tree.stop(0)
-    for (const stream of [child.stdout, child.stderr]) stream.destroy()
+    for (const stream of [child.stdout, child.stderr, asked]) stream?.destroy()
   }
   const stop = () => void end()
   signal.addEventListener('abort', stop, { once: true })
@@ -88,7 +109,8 @@ export async function git<T>(
     signal.throwIfAborted()
     if (closed.status === 'rejected') throw closed.reason
     // Where its output was refused before the end, that is why git failed, and not the other way round.
-    if (child.exitCode !== 0 && !refusedEarly) throw failed(lines.last(), child.exitCode ?? child.signalCode)
+    if (child.exitCode !== 0 && !refusedEarly)
+      throw new GitFailure(lines.all(), lines.last(), child.exitCode ?? child.signalCode)
     if (result.status === 'rejected') throw result.reason
     return result.value
   } finally {
@@ -97,12 +119,13 @@ export async function git<T>(
   }
 }
 
-function environment(folder: string): Record<string, string> {
+function environment({ folder, workTree }: GitOptions): Record<string, string> {
   return {
     PATH: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
     // No .netrc, no configuration, no certificates of the person who runs this.
     HOME: folder,
     GIT_DIR: folder,
+    ...(workTree !== undefined && { GIT_WORK_TREE: workTree }),
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_ATTR_NOSYSTEM: '1',
@@ -112,14 +135,27 @@ function environment(folder: string): Record<string, string> {
   }
 }
 
-function failed(last: string, how: number | string | null): ErrandError {
-  const what = last === '' ? `git ended with ${how}` : `git says: ${last}`
-  return new ErrandError('source_refused', `The repository cannot be fetched; ${what}`, {
-    hint: 'Check its address, and the name of the branch, tag or commit.',
-  })
+/** Git has ended with an error. */
+export class GitFailure extends ErrandError {
+  /** All that it said at last, line by line. */
+  readonly lines: readonly string[]
+  /** The last of them, its own errors before others; may be empty. */
+  readonly said: string
+  readonly end: number | string | null
+
+  constructor(lines: readonly string[], last: string, end: number | string | null) {
+    const what = last === '' ? `git ended with ${end}` : `git says: ${last}`
+    super('source_refused', `The repository cannot be fetched; ${what}`, {
+      hint: 'Check its address, and the name of the branch, tag or commit.',
+    })
+    this.lines = lines
+    this.said = last
+    this.end = end
+  }
 }
 
 const MAX_LINE_LENGTH = 300
+const MAX_LINES = 40
 
 /** The lines of git's standard error, safe to show: a server writes some of them. */
 class GitLines {
@@ -127,6 +163,7 @@ class GitLines {
   readonly #decoder = new TextDecoder()
   #rest = ''
   #last = ''
+  readonly #all: string[] = []
 
   constructor(progress?: (line: string) => void) {
     this.#progress = progress
@@ -146,6 +183,13 @@ class GitLines {
     return this.#last
   }
 
+  /** The last lines but those of progress. */
+  all(): readonly string[] {
+    this.#take(this.#rest)
+    this.#rest = ''
+    return this.#all
+  }
+
   #take(part: string): void {
     const line = part
       .slice(0, MAX_LINE_LENGTH)
@@ -154,6 +198,10 @@ class GitLines {
       .trim()
     if (line === '') return
     if (/^(?:fatal|error): /.test(line) || !/^(?:fatal|error): /.test(this.#last)) this.#last = line
+    if (!/\d+% \(/.test(line)) {
+      this.#all.push(line)
+      if (this.#all.length > MAX_LINES) this.#all.shift()
+    }
     this.#progress?.(line)
   }
 }

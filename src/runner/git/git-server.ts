@@ -1,13 +1,18 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
-import { ErrandError } from '../../contract/errors.ts'
+import { type Advertisement, readAdvertisement } from './advertisement.ts'
+import { TOKEN_USER } from './git-credential.ts'
 import { gitUrl, PRIVATE_HINT, URL_EXAMPLE } from './git-url.ts'
+import { GitRefused } from './git-words.ts'
 import { type ServerCheck, serverAddresses } from './server-addresses.ts'
 
 const MAX_REDIRECTS = 5
-const FIRST_REQUEST = '/info/refs?service=git-upload-pack'
-const ADVERTISEMENT = 'application/x-git-upload-pack-advertisement'
+
+/** What of a repository is spoken to: that which is read from, or that which is written to. */
+export type GitService = 'git-upload-pack' | 'git-receive-pack'
+
+const firstRequest = (service: GitService): string => `/info/refs?service=${service}`
 
 /** Where a repository really is: no more redirects, and the only addresses to connect to. */
 export interface GitServer {
@@ -15,6 +20,8 @@ export interface GitServer {
   addresses: readonly string[]
   /** The header to be sent to it, where it is the server that was named. */
   authorization?: string
+  /** Where it was asked for. */
+  advertisement?: Advertisement
 }
 
 export interface GitServerOptions extends ServerCheck {
@@ -23,11 +30,15 @@ export interface GitServerOptions extends ServerCheck {
   ca?: string
   /** For the server that is named, and for none that it redirects to. */
   authorization?: string
+  /** Default: what is read from. */
+  service?: GitService
+  /** Also reads all branches and tags that it tells. */
+  refs?: boolean
 }
 
 /**
  * Follows the redirects of Git's first request, checking each hop before it is connected to, so that git itself need
- * follow none. Throws `source_refused`.
+ * follow none. Throws `GitRefused`.
  */
 export async function gitServer(text: string, options: GitServerOptions): Promise<GitServer> {
   let url = gitUrl(text, options.allow, options.variable)
@@ -38,35 +49,46 @@ export async function gitServer(text: string, options: GitServerOptions): Promis
     // Once it has led elsewhere, a way back is not trusted either.
     if (url.origin !== origin) authorization = undefined
     const answer = await ask(url, addresses, { ...options, authorization })
-    answer.destroy()
     const { location } = answer.headers
     if (answer.statusCode! < 300 || answer.statusCode! >= 400 || location === undefined) {
-      checkAnswer(url, answer, {
-        given: options.authorization !== undefined,
-        sent: authorization !== undefined,
-      })
-      return { url, addresses, authorization }
+      try {
+        checkAnswer(url, answer, {
+          given: options.authorization !== undefined,
+          sent: authorization !== undefined,
+          service: options.service ?? 'git-upload-pack',
+        })
+        const advertisement = options.refs ? await readAdvertisement(answer, url.host) : undefined
+        return { url, addresses, authorization, advertisement }
+      } finally {
+        answer.destroy()
+      }
     }
+    answer.destroy()
     url = redirected(url, location, options)
   }
-  throw new ErrandError('source_refused', `${url.host} redirects more than ${MAX_REDIRECTS} times.`, {
+  throw new GitRefused('repo_refused', `${url.host} redirects more than ${MAX_REDIRECTS} times.`, {
     hint: 'Name the address that the repository has now.',
   })
 }
 
 /** The same as git accepts: to the first request of another repository, and never from https to http. */
-function redirected(from: URL, location: string, { allow, variable }: GitServerOptions): URL {
+function redirected(
+  from: URL,
+  location: string,
+  { allow, variable, service = 'git-upload-pack' }: GitServerOptions,
+): URL {
+  const request = firstRequest(service)
   const refuse = (why: string, cause?: unknown) =>
-    new ErrandError('source_refused', `${from.host} redirects ${why}.`, {
+    new GitRefused('repo_refused', `${from.host} redirects ${why}.`, {
       hint: 'Name the address that the repository has now.',
       cause,
     })
-  const to = URL.parse(location, `${from.href}${FIRST_REQUEST}`)
-  if (to === null || !to.href.endsWith(FIRST_REQUEST)) throw refuse('to what is no repository')
+  const to = URL.parse(location, `${from.href}${request}`)
+  if (to === null || !to.href.endsWith(request)) throw refuse('to what is no repository')
   if (from.protocol === 'https:' && to.protocol !== 'https:')
     throw refuse('from https to what is not encrypted')
   try {
-    return gitUrl(to.href.slice(0, -FIRST_REQUEST.length), allow, variable)
+    return gitUrl(to.href.slice(0, -request.length), allow, variable)
   } catch (error) {
     throw refuse(`to an address that is refused: ${(error as Error).message}`, error)
   }
@@ -75,9 +97,12 @@ function redirected(from: URL, location: string, { allow, variable }: GitServerO
 function checkAnswer(
   url: URL,
   { statusCode, headers }: IncomingMessage,
-  { given, sent }: { given: boolean; sent: boolean },
+  { given, sent, service }: { given: boolean; sent: boolean; service: GitService },
 ): void {
-  const refuse = (message: string, hint: string) => new ErrandError('source_refused', message, { hint })
+  const isWritten = service === 'git-receive-pack'
+  const isKnown = statusCode === 401 || statusCode === 403
+  const reason = isWritten ? 'push_denied' : isKnown ? 'repo_auth' : 'repo_not_found'
+  const refuse = (message: string, hint: string) => new GitRefused(reason, message, { hint })
   // Those that keep private repositories to themselves say 404 too.
   if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
     const http = `(HTTP ${statusCode})`
@@ -97,36 +122,46 @@ function checkAnswer(
     )
   }
   if (statusCode !== 200)
-    throw refuse(`${url.host} answers HTTP ${statusCode} instead of a repository.`, 'Try again later.')
-  if (headers['content-type']?.split(';')[0] !== ADVERTISEMENT)
+    throw new GitRefused(
+      'host_unreachable',
+      `${url.host} answers HTTP ${statusCode} instead of a repository.`,
+      {
+        hint: 'Try again later.',
+      },
+    )
+  if (headers['content-type']?.split(';')[0] !== `application/x-${service}-advertisement`)
     throw refuse(`${url.href} is no Git repository with smart HTTP.`, URL_EXAMPLE)
 }
 
 async function ask(
   url: URL,
   addresses: readonly string[],
-  { signal, ca, authorization }: GitServerOptions,
+  { signal, ca, authorization, service = 'git-upload-pack', refs = false }: GitServerOptions,
 ): Promise<IncomingMessage> {
   const answer = Promise.withResolvers<IncomingMessage>()
-  const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(`${url.href}${FIRST_REQUEST}`, {
-    agent: false,
-    ca,
-    lookup: fixedLookup(addresses),
-    signal,
-    headers: {
-      'user-agent': 'git/2 (errand)',
-      'git-protocol': 'version=2',
-      accept: '*/*',
-      ...(authorization && { authorization }),
+  const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
+    `${url.href}${firstRequest(service)}`,
+    {
+      agent: false,
+      ca,
+      lookup: fixedLookup(addresses),
+      signal,
+      headers: {
+        'user-agent': 'git/2 (errand)',
+        // The older protocol tells all branches and tags at once.
+        ...(!refs && { 'git-protocol': 'version=2' }),
+        accept: '*/*',
+        ...(authorization && { authorization }),
+      },
     },
-  })
+  )
   request.once('response', answer.resolve)
   // It goes on being listened to: a connection that is dropped later may fail again.
   request.on('error', answer.reject)
   request.end()
   return await answer.promise.catch((error: Error) => {
     signal.throwIfAborted()
-    throw new ErrandError('source_refused', `${url.host} cannot be reached: ${error.message}.`, {
+    throw new GitRefused('host_unreachable', `${url.host} cannot be reached: ${error.message}.`, {
       hint: "Check the address, and the runner's network.",
       cause: error,
     })
@@ -141,3 +176,21 @@ function fixedLookup(addresses: readonly string[]): LookupFunction {
     else answer(null, all[0]!.address, all[0]!.family)
   }
 }
+
+/** No look-up by git: it connects to what has been checked. An address of IPv6 itself is looked up nowhere. */
+export function pinsOf({ url, addresses }: GitServer): string[] {
+  if (url.hostname.startsWith('[')) return []
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
+  const listed = addresses.map((address) => (address.includes(':') ? `[${address}]` : address))
+  // The star for what curl may spell otherwise, and for any other name that it comes upon.
+  return [url.hostname, '*'].map((name) => `http.curloptResolve=${name}:${port}:${listed.join(',')}`)
+}
+
+/** The header that sends a name and a password, or token. */
+export const basicAuthorization = ({
+  username = TOKEN_USER,
+  password,
+}: {
+  username?: string
+  password: string
+}) => `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`

@@ -1,0 +1,140 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { Reason } from '../../contract/status.ts'
+import { GitFailure } from './git-program.ts'
+
+/** Why a repository cannot be used; `host_unreachable` may pass by itself. */
+export type GitReason = Extract<
+  Reason,
+  | 'repo_not_found'
+  | 'repo_auth'
+  | 'repo_refused'
+  | 'base_missing'
+  | 'push_denied'
+  | 'branch_taken'
+  | 'branch_moved'
+  | 'protected_branch'
+  | 'push_refused'
+  | 'workspace'
+  | 'disk_full'
+  | 'host_unreachable'
+>
+
+/** A repository that is not acceptable, or cannot be had; `reason` says which it is. */
+export class GitRefused extends ErrandError {
+  readonly reason: GitReason
+
+  constructor(reason: GitReason, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super('source_refused', message, options)
+    this.reason = reason
+  }
+}
+
+/** The first that fits counts. Servers and git itself say these, with `LC_ALL=C`. */
+const words: readonly [RegExp, GitReason][] = [
+  [
+    /No space left on device|Disk quota exceeded|out of disk space|unable to write file .*: File too large/i,
+    'disk_full',
+  ],
+  [
+    /transport '.*' not allowed|Host key verification failed|no matching host key|credential helper .* told us to quit/i,
+    'repo_refused',
+  ],
+  [
+    /protected branch|GH006|not allowed to (force )?push code to (a )?protected|protected ref/i,
+    'protected_branch',
+  ],
+  [
+    /\(stale info\)|\(fetch first\)|\(non-fast-forward\)|cannot lock ref .* but expected|\(reference already exists\)/i,
+    'branch_moved',
+  ],
+  [/hook declined|\[remote rejected\]|pre-receive|exceeds .* file size limit|GH0\d\d/i, 'push_refused'],
+  [
+    /marked as read.only|not allowed to push|Write access to repository not granted|Permission to .* denied|receive-pack.* not (enabled|permitted)|deploy key .* write/i,
+    'push_denied',
+  ],
+  [
+    /Authentication failed|could not read (Username|Password)|terminal prompts disabled|Permission denied \(|returned error: 401|returned error: 403|Access denied|Invalid username or/i,
+    'repo_auth',
+  ],
+  [
+    /[Rr]epository .*not (be )?found|does not appear to be a git repository|returned error: 404|not a git repository|project you were looking for could not be found/i,
+    'repo_not_found',
+  ],
+  [
+    /couldn't find remote ref|not our ref|no such remote ref|bad object|reference is not a tree|unknown revision|ambiguous argument/i,
+    'base_missing',
+  ],
+  [
+    /Could not resolve|Failed to connect|Couldn't connect|Connection (refused|timed out|reset|closed)|timed out|Operation too slow|returned error: (429|5\d\d)|early EOF|RPC failed|hung up|Empty reply|Network is unreachable|No route to host|unexpected disconnect|invalid index-pack output|SSL_ERROR|gnutls_handshake|transfer closed/i,
+    'host_unreachable',
+  ],
+]
+
+const hints: Readonly<Record<GitReason, string>> = {
+  repo_not_found:
+    'Check the address. Servers say the same of private repositories that the token may not see.',
+  repo_auth:
+    'Give a token that may read it: errand secrets set GIT_TOKEN; some servers want a user name beside it.',
+  repo_refused: 'Use another repository, or ask the operator of the runner to allow this one.',
+  base_missing: 'Name a branch, a tag or a full commit id that is there.',
+  push_denied: 'Give a token with the right to write to the contents of this repository.',
+  branch_taken: 'Name another branch.',
+  branch_moved: 'Fetch what is new there, and try again.',
+  protected_branch: 'Push to another branch, and open a pull request from there.',
+  push_refused: 'The server has rules for what it takes: its words say which.',
+  workspace: 'Look at the log of the step.',
+  disk_full: 'Make room on the disk of the runner, or give it less to keep (ERRAND_POOL_SPACE).',
+  host_unreachable: "Try again later; check the server, and the runner's network.",
+}
+
+/** The hint that goes with a reason, where nothing more is known. */
+export const hintOf = (reason: GitReason): string => hints[reason]
+
+/** Why git failed, by its words and those of the server. */
+export function reasonOfWords(lines: readonly string[]): GitReason | undefined {
+  const text = lines.join('\n')
+  return words.find(([pattern]) => pattern.test(text))?.[1]
+}
+
+/** The error as one with a reason; `what` begins its message, such as "The repository cannot be fetched". */
+export function refusalOf(error: unknown, what: string, otherwise: GitReason = 'workspace'): unknown {
+  if (error instanceof GitRefused || !(error instanceof GitFailure)) {
+    const full = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException | undefined)?.code ?? '')
+    return full ? new GitRefused('disk_full', `${what}: no space is left.`, { hint: hints.disk_full }) : error
+  }
+  const reason = reasonOfWords(error.lines) ?? otherwise
+  const last = error.said === '' ? `git ended with ${error.end}` : error.said
+  return new GitRefused(reason, `${what}: ${last}`, { hint: hints[reason], cause: error })
+}
+
+const FIRST_PAUSE_MS = 1_000
+const MOST_PAUSE_MS = 60_000
+
+/**
+ * Tries again, at most `retries` times, where the server could not be reached: after 1 s, then twice as long each time.
+ * `tell` is called before each pause.
+ */
+export async function withRetries<T>(
+  work: () => Promise<T>,
+  { retries, signal, tell, pause }: Retries,
+): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      const mayPass = error instanceof GitRefused && error.reason === 'host_unreachable'
+      if (!mayPass || tries >= retries) throw error
+      const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** tries, MOST_PAUSE_MS)
+      tell(`${error.message} Trying again in ${pauseMs / 1000} s.`)
+      await pause(pauseMs, signal)
+    }
+  }
+}
+
+export interface Retries {
+  retries: number
+  signal: AbortSignal
+  tell(message: string): void
+  /** Waits so long; rejects where the signal says so. */
+  pause(ms: number, signal: AbortSignal): Promise<void>
+}

@@ -1,0 +1,225 @@
+import { readFile } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { ErrandError } from '../../contract/errors.ts'
+import { isBelow, realPath } from '../../platform/files.ts'
+import { type Advertisement, readLsRemote } from './advertisement.ts'
+import { TOKEN_USER } from './git-credential.ts'
+import { type GitOptions, git } from './git-program.ts'
+import { basicAuthorization, type GitService, gitServer, pinsOf } from './git-server.ts'
+import { gitUrl } from './git-url.ts'
+import { GitRefused, hintOf, refusalOf } from './git-words.ts'
+import { type AllowedOrigins, type Lookup, serverAddresses } from './server-addresses.ts'
+
+/** Which repositories this machine may use, and by what it reaches them; the operator's. */
+export interface GitPolicy {
+  /** Servers that are not on the public internet, or not encrypted. */
+  allow: AllowedOrigins
+  /** The variable that names those, for hints. */
+  variable: string
+  lookup: Lookup
+  /** Folders below which repositories may be named by file://. */
+  folders: readonly string[]
+  /** File of certificates to trust, PEM; default: those of the system. */
+  caFile?: string
+  /** File of the private key for SSH; absent: repositories by SSH are refused. */
+  sshKeyFile?: string
+  /** File of the keys of servers of SSH that are known. */
+  knownHostsFile?: string
+}
+
+export interface RemoteAsk {
+  url: string
+  /** Sent to the server of the URL alone; over SSH the operator's key counts. */
+  token?: string
+  username?: string
+  /** Default: to read. */
+  service?: GitService
+}
+
+export interface RemoteContext {
+  policy: GitPolicy
+  /** A folder that is there, for git's home. */
+  folder: string
+  signal: AbortSignal
+}
+
+/** A repository elsewhere, which answered. */
+export interface Remote {
+  /** Its address as git is to be given it: where it really is. */
+  url: string
+  /** Its address as it was asked for, in the one normal form, without credentials. */
+  identity: string
+  advertisement: Advertisement
+  /** By which git reaches it, and reaches nothing else. */
+  access: Pick<GitOptions, 'config' | 'env' | 'credential'>
+}
+
+/** The address in its one normal form, without asking anybody. Throws `GitRefused`. */
+export function remoteIdentity(url: string, policy: GitPolicy): string {
+  return placeOf(url, policy).identity
+}
+
+/**
+ * Asks a repository for what it has, with the credentials, and so whether it may be read, or written. Throws `GitRefused`
+ * with the reason.
+ */
+export async function openRemote(ask: RemoteAsk, context: RemoteContext): Promise<Remote> {
+  const place = placeOf(ask.url, context.policy)
+  try {
+    if (place.kind === 'http') return await overHttp(place, ask, context)
+    const access = place.kind === 'ssh' ? await sshAccess(place, context.policy) : fileAccess
+    const program = ask.service === 'git-receive-pack' ? ['--upload-pack=git-receive-pack'] : []
+    const options = { ...access, ...plain(context), maxFileBytes: 1024 ** 2 }
+    const said = await git(['ls-remote', '--symref', ...program, '--', place.url], options, text)
+    return { url: place.url, identity: place.identity, access, advertisement: readLsRemote(said) }
+  } catch (error) {
+    context.signal.throwIfAborted()
+    throw refusalOf(
+      refused(error),
+      `${place.identity} cannot be used`,
+      ask.service ? 'push_denied' : undefined,
+    )
+  }
+}
+
+const plain = ({ folder, signal }: RemoteContext) => ({ folder, signal })
+
+/** An address that another room refuses in its own words. */
+function refused(error: unknown): unknown {
+  if (error instanceof GitRefused || !(error instanceof ErrandError) || error.constructor !== ErrandError)
+    return error
+  return new GitRefused('repo_refused', error.message, { hint: error.hint, cause: error })
+}
+
+interface HttpPlace {
+  kind: 'http'
+  url: string
+  identity: string
+}
+interface SshPlace {
+  kind: 'ssh'
+  url: string
+  identity: string
+  host: string
+  port: number | undefined
+}
+interface FilePlace {
+  kind: 'file'
+  url: string
+  identity: string
+}
+
+const CREDENTIALS_HINT =
+  'Leave them out of the address: give the token as the secret GIT_TOKEN, which stands in no file and no log.'
+
+function placeOf(given: string, policy: GitPolicy): HttpPlace | SshPlace | FilePlace {
+  const refuse = (why: string, hint: string) =>
+    new GitRefused('repo_refused', `The address of the repository ${why}.`, { hint })
+  if (/^file:/i.test(given)) return filePlace(given, policy)
+  const isSsh = /^ssh:\/\//i.test(given)
+  const scp = /^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9.-]+):(?!\/\/)([^:].*)$/.exec(given)
+  if (isSsh || (scp !== null && !/^[a-z]+::/i.test(given))) return sshPlace(given, scp)
+  if (/^[a-z][a-z0-9+.-]*:\/\/[^/]*@/i.test(given))
+    throw refuse('has a user name or a password in it', CREDENTIALS_HINT)
+  try {
+    const url = gitUrl(given, policy.allow, policy.variable)
+    return { kind: 'http', url: url.href, identity: url.href }
+  } catch (error) {
+    throw refused(error)
+  }
+}
+
+function sshPlace(given: string, scp: RegExpExecArray | null): SshPlace {
+  const refuse = (why: string) =>
+    new GitRefused('repo_refused', `The address of the repository ${why}.`, {
+      hint: 'Write it as ssh://git@host/owner/repository.git, or git@host:owner/repository.git.',
+    })
+  const [, user = 'git', host, port, path] =
+    /^ssh:\/\/(?:([^@/:]*)@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?\/(.+)$/i.exec(given) ??
+    (scp === null ? [] : [scp[0], scp[1], scp[2], undefined, scp[3]])
+  if (host === undefined || path === undefined) throw refuse('is no address of SSH, or has a password in it')
+  if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(user)) throw refuse('has a wrong user name in it')
+  if (!/^[A-Za-z0-9]/.test(host) || host.endsWith('.')) throw refuse('has a wrong server name in it')
+  if (/[\s\\\p{Cc}?#'"`$]/u.test(path) || path.startsWith('-'))
+    throw refuse('has a character in its path that may not be there')
+  const at = port === undefined || port === '22' ? '' : `:${Number(port)}`
+  const name = host.toLowerCase()
+  const url =
+    scp !== null && !/^ssh:/i.test(given) ? `${user}@${name}:${path}` : `ssh://${user}@${name}${at}/${path}`
+  const identity = `ssh://${user}@${name}${at}/${path.replace(/^\/+|\/+$/g, '')}`
+  return { kind: 'ssh', url, identity, host: name, port: at === '' ? undefined : Number(port) }
+}
+
+function filePlace(given: string, policy: GitPolicy): FilePlace {
+  const url = URL.parse(given)
+  const local = url !== null && url.hostname === '' && url.search === '' && url.hash === ''
+  const path = local ? realPath(fileURLToPath(url), '/') : undefined
+  if (path === undefined || !policy.folders.some((folder) => isBelow(path, realPath(folder, '/'))))
+    throw new GitRefused('repo_refused', 'The address of the repository names a file of the runner.', {
+      hint: 'Its operator can allow the folder: ERRAND_GIT_FOLDERS=/srv/git.',
+    })
+  return { kind: 'file', url: `file://${path}`, identity: `file://${path}` }
+}
+
+const fileAccess = { config: [] as string[], env: { GIT_ALLOW_PROTOCOL: 'file' } }
+
+async function overHttp(
+  { identity, url }: HttpPlace,
+  { token, username = TOKEN_USER, service }: RemoteAsk,
+  { policy, signal }: RemoteContext,
+): Promise<Remote> {
+  const { allow, variable, lookup, caFile } = policy
+  const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
+  const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
+  const asked = { allow, variable, lookup, signal, ca, authorization, service, refs: true }
+  const server = await gitServer(url, asked).catch((error: unknown) => {
+    throw hinted(refused(error), service)
+  })
+  return {
+    url: server.url.href,
+    identity,
+    advertisement: server.advertisement!,
+    access: {
+      config: [...pinsOf(server), ...(caFile === undefined ? [] : [`http.sslCAInfo=${caFile}`])],
+      env: { GIT_ALLOW_PROTOCOL: server.url.protocol.slice(0, -1) },
+      ...(server.authorization !== undefined &&
+        token !== undefined && { credential: { url: server.url, username, password: token } }),
+    },
+  }
+}
+
+/** The hints of those who clone for bots name what tasks do not have. */
+function hinted(error: unknown, service: GitService | undefined): unknown {
+  if (!(error instanceof GitRefused)) return error
+  const { reason } = error
+  if (!['repo_auth', 'repo_not_found', 'push_denied'].includes(reason)) return error
+  const message =
+    service === 'git-receive-pack' ? `It may not be written to: ${error.message}` : error.message
+  return new GitRefused(reason, message, { hint: hintOf(reason), cause: error })
+}
+
+async function sshAccess({ host, port }: SshPlace, policy: GitPolicy): Promise<Remote['access']> {
+  const { allow, variable, lookup, sshKeyFile, knownHostsFile } = policy
+  if (sshKeyFile === undefined)
+    throw new GitRefused('repo_auth', 'This runner has no key for repositories by SSH.', {
+      hint: 'Name it by https:// with a token, or let the operator of the runner give it a key: ERRAND_GIT_SSH_KEY=FILE.',
+    })
+  const at = port === undefined ? host : `${host}:${port}`
+  const [address] = await serverAddresses(new URL(`https://${at}`), { allow, variable, lookup })
+  const settings = [
+    'BatchMode=yes',
+    'IdentitiesOnly=yes',
+    'IdentityAgent=none',
+    'StrictHostKeyChecking=yes',
+    `UserKnownHostsFile=${knownHostsFile ?? '/dev/null'}`,
+    'ConnectTimeout=30',
+    // The address that was checked, and the name that the server's key is known by.
+    `HostName=${address}`,
+    `HostKeyAlias=${port === undefined ? host : `[${host}]:${port}`}`,
+  ]
+  const words = ['ssh', '-F', '/dev/null', '-i', sshKeyFile, ...settings.flatMap((each) => ['-o', each])]
+  const quoted = words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
+  const env = { GIT_ALLOW_PROTOCOL: 'ssh', GIT_SSH_COMMAND: quoted, GIT_SSH_VARIANT: 'ssh' }
+  return { config: [], env }
+}
