@@ -22,6 +22,7 @@ import { openRuns } from './rows/open-runs.ts'
 import { outputToReader } from './rows/output.ts'
 import { placement } from './rows/placement.ts'
 import { shellRun } from './rows/shell-run.ts'
+import { workspaces } from './rows/workspaces.ts'
 
 const alone = {
   'local-step': localStep,
@@ -32,6 +33,7 @@ const alone = {
   'open-runs': openRuns,
   'bot-start': botStart,
   'boxes-start': boxes,
+  workspaces,
 }
 const onHub = {
   memory: idleMemory,

@@ -3,6 +3,8 @@ import { agentRun } from './agent-run.ts'
 import { botServe } from './bot-serve.ts'
 import { cmdRun } from './cmd-run.ts'
 import { fileWrite } from './file-write.ts'
+import { gitCheck } from './git-check.ts'
+import { gitWorkspace } from './git-workspace.ts'
 import { httpRequest } from './http-request.ts'
 import { noop } from './noop.ts'
 import { shellRun } from './shell-run.ts'
@@ -15,6 +17,8 @@ export const builtinActionRegistry: ActionRegistry = {
   'cmd.run': cmdRun,
   'shell.run': shellRun,
   'file.write': fileWrite,
+  'git.check': gitCheck,
+  'git.workspace': gitWorkspace,
   'http.request': httpRequest,
   'vars.set': varsSet,
   noop,

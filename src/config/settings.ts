@@ -302,6 +302,39 @@ export const settings = {
     ...{ default: 'none', page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
     about: '`copy`: agents in a box get a copy of the sign-ins of the machine, which they can read',
   },
+  ERRAND_GIT_FOLDERS: {
+    ...{ type: 'list', default: '', page: 'cli', for: '`runner`' },
+    about: 'folders of the machine below which repositories may be named by `file://`, with commas between',
+  },
+  ERRAND_GIT_SSH_KEY: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about: 'file of a private key, without a passphrase, for repositories by SSH; unset: they are refused',
+  },
+  ERRAND_GIT_KNOWN_HOSTS: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about: "file of the keys of servers by SSH, `known_hosts` beside the key; others' are refused",
+  },
+  ERRAND_GIT_CA: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about: "file of certificates (PEM) for repositories by https, else the system's",
+  },
+  ERRAND_POOL_SLOTS: {
+    ...{ type: 'whole', default: '64', from: 1, to: 10_000, hint: 'It is a number of checkouts, from 1.' },
+    ...{ page: 'cli', for: '`runner`', about: 'checkouts of repositories at once, `64`' },
+  },
+  ERRAND_POOL_SPACE: {
+    ...{ type: 'machine_size', default: '20GB', hint: 'It is a size, such as 20GB.' },
+    ...{ page: 'cli', for: '`runner`' },
+    about: 'disk for copies and unused checkouts of repositories, `20GB`; past it the longest unused go',
+  },
+  ERRAND_POOL_DAYS: {
+    ...{ type: 'number', default: '30', above: 0, to: 10_000, hint: 'It is a number of days, such as 30.' },
+    ...{ page: 'cli', for: '`runner`', about: 'they go when unused for so long, `30`' },
+  },
+  ERRAND_POOL_MIN_FREE: {
+    ...{ type: 'machine_size', default: '2GB', hint: 'It is a size, such as 2GB.' },
+    ...{ page: 'cli', for: '`runner`', about: 'no checkout is made where the disk has less left, `2GB`' },
+  },
   ERRAND_MODE: {
     type: 'choice',
     choices: ['chat', 'issue', 'all'],
@@ -437,7 +470,7 @@ export const settings = {
   },
   ERRAND_GIT_ALLOW: {
     ...{ type: 'text', default: '', page: 'bots' },
-    about: 'Git servers that are not on the public internet',
+    about: 'Git servers that are not on the public internet, of bots and of checkouts',
   },
   ERRAND_REGISTRY_ALLOW: {
     ...{ type: 'text', default: '', page: 'bots' },

@@ -2,6 +2,7 @@ import { BotServeArgs } from './bot.ts'
 import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
+import { GitCheckArgs, GitWorkspaceArgs } from './tasks/actions.ts'
 import { Filled, VarName } from './workflow.ts'
 
 /**
@@ -185,6 +186,8 @@ export const builtinActions: ActionCatalog = {
   'cmd.run': { args: CmdRunArgs, raw: ['cmd'], place: 'host' },
   'shell.run': { args: ShellRunArgs, raw: ['script'], place: 'host' },
   'file.write': { args: FileWriteArgs, raw: [], place: 'host' },
+  'git.check': { args: GitCheckArgs, raw: [], place: 'host', made_by: 'errand task run' },
+  'git.workspace': { args: GitWorkspaceArgs, raw: [], place: 'host' },
   'http.request': { args: HttpRequestArgs, raw: [], place: 'host' },
   'vars.set': { args: VarsSetArgs, raw: [], place: 'host' },
   'agent.run': { args: AgentRunArgs, raw: ['verify', 'output_schema'], place: 'host', inputs: true },

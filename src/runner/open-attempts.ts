@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DurableAttempts, type DurableAttemptsOptions } from './attempts/attempts.ts'
 import type { DriverKind } from './attempts/driver.ts'
 import { passedOn } from './attempts/launch.ts'
-import { Workspaces } from './attempts/workspaces.ts'
+import { type RunCheckouts, Workspaces } from './attempts/workspaces.ts'
 import type { BotServices } from './bots/bot-services.ts'
 import { type PlatformDriversOptions, platformDrivers } from './platform-steps/platform-driver.ts'
 import type { ActionRegistry, Attempts } from './ports.ts'
@@ -20,15 +20,18 @@ export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspace
   agents?: AgentsOptions
   /** The steps of coding tasks that this machine carries out, by action; absent: none. */
   platformStep?: PlatformDriversOptions['step']
+  /** The checkouts of repositories that runs may have here; absent: none has one. */
+  checkouts?: RunCheckouts
   /** Services that the bots of this machine share; absent: it carries out none. */
   bots?: BotServices
 }
 
 /** The attempts of this machine, with all that may carry them out. */
 export function openAttempts(options: AttemptsOptions): Attempts {
-  const { workspaceDir, workspace, env = process.env, agents, bots, platformStep } = options
+  const { workspaceDir, workspace, env = process.env, agents, bots, platformStep, checkouts } = options
   const services = agents && new AgentServices(agents, env)
-  const workspaces = new Workspaces(workspace === 'cwd' ? undefined : workspaceDir, services?.homes)
+  const root = workspace === 'cwd' ? undefined : workspaceDir
+  const workspaces = new Workspaces(root, services?.homes, checkouts)
   const drivers = {
     agent: services && agentDrivers({ services, env, workspaces }),
     bot: bots && loadedBotDrivers(bots),

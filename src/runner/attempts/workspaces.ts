@@ -11,20 +11,38 @@ interface SessionFolders {
   sweep(inUse: ReadonlySet<string>): Promise<void>
 }
 
+/** The checkouts of repositories that runs work in, instead of a folder of their own. */
+export interface RunCheckouts {
+  of(runId: string): { work: string; mirror: string } | undefined
+  runs(): string[]
+  /** The run is over, and a later one may go on in it. */
+  keep(runId: string): void
+  /** The run is over. */
+  release(runId: string): Promise<void>
+}
+
 /** Where the steps of a run work: in a folder for each run, or all in this process's folder. */
 export class Workspaces {
   readonly #root: string | undefined
   readonly #homes: SessionFolders | undefined
+  readonly #checkouts: RunCheckouts | undefined
 
   /** Without a root no run has a folder of its own. `homes`: of the sessions that a later run may go on with. */
-  constructor(root: string | undefined, homes: SessionFolders | undefined) {
+  constructor(root: string | undefined, homes: SessionFolders | undefined, checkouts?: RunCheckouts) {
     this.#root = root === undefined ? undefined : resolve(root)
     this.#homes = homes
+    this.#checkouts = checkouts
   }
 
   /** The run's own folder, there or not. Throws for what is no run id, and so might lead out of the root. */
   own(runId: string): string | undefined {
-    return this.#root === undefined ? undefined : join(this.#root, RunId.parse(runId))
+    return this.#checkouts?.of(runId)?.work ?? this.#folder(runId)
+  }
+
+  /** Places beside it that its programs read: the copy of the repository that a checkout borrows from. */
+  readable(runId: string): string[] {
+    const checkout = this.#checkouts?.of(runId)
+    return checkout === undefined ? [] : [checkout.mirror]
   }
 
   /** Where its steps work. */
@@ -34,7 +52,9 @@ export class Workspaces {
 
   /** The same, and it is there, for this user alone: the root may be a folder that is open to others. */
   create(runId: string): string {
-    const own = this.own(runId)
+    const checkout = this.#checkouts?.of(runId)
+    if (checkout) return checkout.work
+    const own = this.#folder(runId)
     if (own !== undefined) mkdirSync(own, { recursive: true, mode: 0o700 })
     return own ?? process.cwd()
   }
@@ -42,12 +62,14 @@ export class Workspaces {
   /** The runs that have a folder of their own, but for those that `forget` would keep. */
   runs(): string[] {
     const kept = this.#homes?.runs()
-    return this.#made().filter((name) => !kept?.has(name))
+    const all = new Set([...this.#made(), ...(this.#checkouts?.runs() ?? [])])
+    return [...all].filter((name) => !kept?.has(name))
   }
 
   /** The run is over. A later run may go on with a session of it, and then finds its files. */
   async forget(runId: string): Promise<void> {
-    if (!this.#homes?.runs().has(runId)) await this.#remove(runId)
+    if (this.#homes?.runs().has(runId)) this.#checkouts?.keep(runId)
+    else await this.#remove(runId)
   }
 
   /**
@@ -67,8 +89,13 @@ export class Workspaces {
     }
   }
 
+  #folder(runId: string): string | undefined {
+    return this.#root === undefined ? undefined : join(this.#root, RunId.parse(runId))
+  }
+
   async #remove(runId: string): Promise<void> {
-    const own = this.own(runId)
+    await this.#checkouts?.release(runId)
+    const own = this.#folder(runId)
     if (own !== undefined) await removeTree(own)
   }
 }

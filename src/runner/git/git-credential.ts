@@ -9,7 +9,7 @@ export interface GitCredential {
   password: string
 }
 
-/** What forges take as the user's name with a token. */
+/** The user's name that forges take with a token. */
 export const TOKEN_USER = 'x-access-token'
 
 /**

@@ -9,7 +9,7 @@ import { type ServerCheck, serverAddresses } from './server-addresses.ts'
 
 const MAX_REDIRECTS = 5
 
-/** What of a repository is spoken to: that which is read from, or that which is written to. */
+/** The half of a repository that is spoken to: that which is read from, or that which is written to. */
 export type GitService = 'git-upload-pack' | 'git-receive-pack'
 
 const firstRequest = (service: GitService): string => `/info/refs?service=${service}`

@@ -20,6 +20,8 @@ export interface BoxedCommandsOptions {
   log: { stdoutFd: number; stderrFd: number }
   /** Of the run, now. */
   workspace(): string
+  /** Places beside it that its programs read, now. */
+  readable(): readonly string[]
   /** The whole environment of a command with these variables. */
   environment(own: Readonly<Record<string, string>>): NodeJS.ProcessEnv
 }
@@ -113,13 +115,13 @@ export class BoxedCommands {
     { argv, cwd, env = {}, offline, writable = [], readable = [] }: BoxedCommand,
     name: string,
   ): Launch {
-    const { box, workspace, environment } = this.#options
+    const { box, workspace, readable: beside, environment } = this.#options
     const work = workspace()
     const launch = { argv, cwd: cwd ?? work, env: environment(env) }
     if (!box) return launch
     const places: BoxPlaces = {
       writable: [work, ...writable],
-      readable,
+      readable: [...beside(), ...readable],
       ...(offline && { offline: true as const }),
     }
     return box.enclose(launch, places, name)

@@ -49,6 +49,7 @@ class PlatformDriver implements Driver {
       ...{ folder: folder.path, mark, cage, box },
       log: { stdoutFd: output.files.stdout.fd, stderrFd: output.files.stderr.fd },
       workspace: () => options.workspaces.create(facts.spec.run_id),
+      readable: () => options.workspaces.readable(facts.spec.run_id),
       environment: (own) => processEnvironment(options.env, own, facts.spec, facts.key),
     })
   }

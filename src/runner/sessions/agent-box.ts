@@ -18,8 +18,8 @@ import type { Launched } from './session-state.ts'
 export interface AgentBoxOptions {
   box: Box
   network: Network
-  /** Files of the step's secrets. */
-  secretFiles: readonly string[]
+  /** Files of the step's secrets, and what else stands beside the workspace for its programs to read. */
+  readable: readonly string[]
   agent: Agent
   plan: AgentPlan
   services: AgentServices
@@ -114,7 +114,7 @@ export class AgentBox {
   /** The places of all that the session has run: where its folder is in the workspace, all of that. */
   places(cwd: string, workspace: string): BoxPlaces {
     const work = isBelow(cwd, workspace) ? workspace : cwd
-    return { writable: [work], readable: [...this.#trustFiles, ...this.#options.secretFiles] }
+    return { writable: [work], readable: [...this.#trustFiles, ...this.#options.readable] }
   }
 
   /** The launch of a trial of the agent's program, in a folder of its own. */

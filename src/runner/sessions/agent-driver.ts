@@ -71,7 +71,9 @@ class AgentDriver implements Driver {
       masker: attempt.masker,
       onUnkept: (message) => attempt.unkept(message),
     })
-    this.#baseline = new Baseline(join(folder.path, 'files-before'), passedOn(options.env), kept.box)
+    const beside = () => options.workspaces.readable(kept.facts.spec.run_id)
+    const before = join(folder.path, 'files-before')
+    this.#baseline = new Baseline(before, passedOn(options.env), kept.box, beside)
   }
 
   begin(): void {
@@ -215,7 +217,10 @@ class AgentDriver implements Driver {
         services,
         spec,
         key,
-        secretFiles: secrets?.files ?? [],
+        readable: [
+          ...(secrets?.files ?? []),
+          ...workspaces.readable(plan.session?.workspace_of ?? spec.run_id),
+        ],
       })
     this.#box = agentBox
     this.#session = new SessionDriver({

@@ -15,10 +15,10 @@ export class Baseline {
   readonly #git: Git
   #taken: { cwd: string; state?: RepositoryState } | undefined
 
-  /** `box`: the session's, in which nothing else of it runs when git does; absent: it has none. */
-  constructor(file: string, env: NodeJS.ProcessEnv, box?: Box) {
+  /** `box`: the session's, in which nothing else of it runs when git does; absent: it has none. `beside`: what the repository borrows from. */
+  constructor(file: string, env: NodeJS.ProcessEnv, box?: Box, beside: () => readonly string[] = () => []) {
     this.#file = file
-    this.#git = new Git(env, box)
+    this.#git = new Git(env, box, beside)
   }
 
   /** The first call counts. */
@@ -157,17 +157,19 @@ function stampOf(path: string): string {
 class Git {
   readonly #env: NodeJS.ProcessEnv
   readonly #box: Box | undefined
+  readonly #beside: () => readonly string[]
   #count = 0
 
-  constructor(env: NodeJS.ProcessEnv, box: Box | undefined) {
+  constructor(env: NodeJS.ProcessEnv, box: Box | undefined, beside: () => readonly string[]) {
     this.#env = { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' }
     this.#box = box
+    this.#beside = beside
   }
 
   async run({ cwd, root }: { cwd: string; root: string }, args: readonly string[]): Promise<string> {
     const options = ['--no-optional-locks', '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null']
     const launch = { argv: ['git', ...options, ...args], cwd, env: this.#env }
-    const places = { writable: [], readable: [root, cwd], offline: true } as const
+    const places = { writable: [], readable: [root, cwd, ...this.#beside()], offline: true } as const
     const { argv, env } = this.#box?.enclose(launch, places, `git.${++this.#count}`) ?? launch
     const { stdout } = await run(argv[0]!, argv.slice(1), {
       cwd,

@@ -86,6 +86,7 @@ const start = command({
       { ownSecrets },
       limitsHere,
       boxesHere,
+      { machineCheckouts },
       agents,
       bots,
     ] = await Promise.all([
@@ -96,6 +97,7 @@ const start = command({
       import('../../../runner/secrets/own-secrets.ts'),
       import('../../../runner/limits/limit-keeper.ts'),
       import('../../../runner/machine-boxes.ts'),
+      import('../../../runner/machine-checkouts.ts'),
       agentsHere(folder, options['allow-dir'] ?? []),
       botsHere(),
     ])
@@ -113,6 +115,8 @@ const start = command({
       })
       log(boxes.text)
       const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
+      const { checkouts, platformStep } = machineCheckouts(join(folder, 'checkouts'), process.env, log)
+      watches.push(checkouts)
       attempts = openAttempts({
         dir: join(folder, 'attempts'),
         limits,
@@ -122,6 +126,7 @@ const start = command({
         registry: builtinActionRegistry,
         agents: { ...agents.options, runnerId: id },
         bots: services,
+        ...{ checkouts, platformStep },
         ownSecrets: ownSecrets(process.env, token),
         mountedSecretsDir: mountedSecretsDir(process.env),
         log,

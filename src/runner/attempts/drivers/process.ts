@@ -168,7 +168,7 @@ class ProcessDriver implements Driver {
     const launch = launchOf(plan, workspace, processEnvironment(env, own, facts.spec, facts.key))
     const { box, folder } = this.#kept
     if (!box) return launch
-    const readable = [...(secrets?.files ?? [])]
+    const readable = [...(secrets?.files ?? []), ...workspaces.readable(facts.spec.run_id)]
     if (plan.script !== undefined) {
       const file = folder.file('script')
       writeFileSync(file, plan.script, { mode: 0o600 })

@@ -1,0 +1,65 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type Env, setting } from '../config/read-setting.ts'
+import { ErrandError } from '../contract/errors.ts'
+import type { Log } from '../platform/log.ts'
+import type { GitPolicy } from './git/remote.ts'
+import { AllowedOrigins, systemLookup } from './git/server-addresses.ts'
+import type { PlatformDriversOptions } from './platform-steps/platform-driver.ts'
+import type { PoolLimits } from './workspaces/lease.ts'
+import { WorkspacePool } from './workspaces/workspace-pool.ts'
+
+const ALLOW = 'ERRAND_GIT_ALLOW'
+const DAY_MS = 24 * 3_600_000
+
+/** The repositories that this machine may use. Throws `invalid_argument` for a setting that cannot be used. */
+export function gitPolicy(env: Env): GitPolicy {
+  const sshKeyFile = setting(env, 'ERRAND_GIT_SSH_KEY')
+  const caFile = setting(env, 'ERRAND_GIT_CA')
+  const besideKey = sshKeyFile && join(dirname(sshKeyFile), 'known_hosts')
+  mustBeThere('ERRAND_GIT_SSH_KEY', sshKeyFile)
+  mustBeThere('ERRAND_GIT_CA', caFile)
+  return {
+    allow: new AllowedOrigins(setting(env, ALLOW), ALLOW),
+    variable: ALLOW,
+    lookup: systemLookup,
+    folders: setting(env, 'ERRAND_GIT_FOLDERS'),
+    caFile,
+    sshKeyFile,
+    knownHostsFile: setting(env, 'ERRAND_GIT_KNOWN_HOSTS') ?? besideKey,
+  }
+}
+
+function mustBeThere(name: string, file: string | undefined): void {
+  if (file === undefined || existsSync(file)) return
+  throw new ErrandError('invalid_argument', `${name} names ${file}, which is not there.`, {
+    hint: 'Name a file that the runner can read.',
+  })
+}
+
+export interface MachineCheckouts {
+  checkouts: WorkspacePool
+  /** The steps that need repositories. */
+  platformStep: PlatformDriversOptions['step']
+}
+
+/** The checkouts of this machine, in that folder, with the steps that make them. */
+export function machineCheckouts(dir: string, env: Env, log: Log): MachineCheckouts {
+  const policy = gitPolicy(env)
+  const limits: PoolLimits = {
+    slots: setting(env, 'ERRAND_POOL_SLOTS'),
+    bytes: setting(env, 'ERRAND_POOL_SPACE'),
+    ageMs: setting(env, 'ERRAND_POOL_DAYS') * DAY_MS,
+    minFreeBytes: setting(env, 'ERRAND_POOL_MIN_FREE'),
+  }
+  const pool = new WorkspacePool({ dir, policy, limits, log })
+  const steps = () => import('./workspaces/steps.ts')
+  return {
+    checkouts: pool,
+    platformStep(action) {
+      if (action === 'git.check') return steps().then(({ gitCheckStep }) => gitCheckStep(policy))
+      if (action === 'git.workspace') return steps().then(({ gitWorkspaceStep }) => gitWorkspaceStep(pool))
+      return undefined
+    },
+  }
+}

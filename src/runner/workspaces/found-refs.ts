@@ -1,0 +1,50 @@
+import { findRef } from '../git/advertisement.ts'
+import { checkGitRef, isCommitId } from '../git/git-url.ts'
+import { GitRefused, hintOf } from '../git/git-words.ts'
+import type { Remote } from '../git/remote.ts'
+
+/** Throws `GitRefused` for what is no name of a branch, tag or commit. */
+export function checkRef(ref: string): void {
+  try {
+    checkGitRef(ref)
+  } catch (error) {
+    const { message, hint } = error as GitRefused
+    throw new GitRefused('base_missing', message, { hint, cause: error })
+  }
+}
+
+/** The commit that a person's word for it stands for, and the branch that it is of. Throws `GitRefused`. */
+export function baseOf(
+  { advertisement, identity }: Remote,
+  ref: string | undefined,
+): { name: string; sha: string; branch?: string } {
+  const found = findRef(advertisement, ref)
+  if (found) {
+    const name = found.name.replace(/^refs\/(heads|tags)\//, '')
+    // The server has said so: it becomes the name of a file.
+    checkRef(name)
+    return found.name.startsWith('refs/heads/')
+      ? { name, sha: found.sha, branch: name }
+      : { name, sha: found.sha }
+  }
+  if (ref !== undefined && isCommitId(ref)) return { name: ref.toLowerCase(), sha: ref.toLowerCase() }
+  if (ref === undefined)
+    throw new GitRefused('base_missing', `${identity} has no commits yet.`, {
+      hint: 'Push a first commit, on the branch that it is to start with.',
+    })
+  const { defaultBranch } = advertisement
+  throw new GitRefused('base_missing', `${identity} has no branch or tag "${ref}".`, {
+    hint: defaultBranch ? `Its default branch is "${defaultBranch}".` : hintOf('base_missing'),
+  })
+}
+
+/** As a clone would show them: branches as those of origin. */
+export const asOrigin = (refs: ReadonlyMap<string, string>): Map<string, string> =>
+  new Map([...refs].map(([name, sha]) => [name.replace(/^refs\/heads\//, 'refs/remotes/origin/'), sha]))
+
+/** The same of a repository that was just asked, with the branch that its clones begin with. */
+export function seenRefs(refs: ReadonlyMap<string, string>, { advertisement }: Remote): Map<string, string> {
+  const seen = asOrigin(refs)
+  const head = advertisement.defaultBranch && refs.get(`refs/heads/${advertisement.defaultBranch}`)
+  return new Map([...seen, ...(head ? [['refs/remotes/origin/HEAD', head] as const] : [])])
+}

@@ -1,0 +1,273 @@
+import { createHash } from 'node:crypto'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import * as z from 'zod'
+import { writeFileAtomic } from '../../platform/files.ts'
+import { type GitOptions, git } from '../git/git-program.ts'
+import { GitRefused, refusalOf } from '../git/git-words.ts'
+import type { Remote } from '../git/remote.ts'
+import type { Trash } from './trash.ts'
+
+/** Whose copy of a repository it is: no other's is ever served, since who may read a repository is for its server to say. */
+export interface MirrorOwner {
+  tenant: string
+  /** Which credential, by its name and not its value, which changes. */
+  scope: string
+  /** Of a copy that has not all commits. */
+  depth?: number
+}
+
+const Meta = z.object({ url: z.string(), tenant: z.string(), last_used_ms: z.number(), bytes: z.number() })
+type Meta = z.infer<typeof Meta>
+
+export interface Mirror {
+  /** Name of its folder. */
+  key: string
+  /** The bare repository. */
+  path: string
+  isSha256: boolean
+}
+
+export interface MirrorsOptions {
+  dir: string
+  trash: Trash
+  /** No file that is fetched becomes larger. */
+  maxBytes: number
+  /** Variables by which a later process of this runner knows what it has begun. */
+  env: Readonly<Record<string, string>>
+}
+
+export interface MirrorContext {
+  signal: AbortSignal
+  /** Each line that git says. */
+  progress?(line: string): void
+}
+
+/**
+ * Copies of repositories, for slots to borrow objects from. Nothing in one is ever thrown away but with all of it, as slots
+ * borrow; one process at a time has the folder.
+ */
+export class Mirrors {
+  readonly #options: MirrorsOptions
+  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #looked = new Set<string>()
+
+  constructor(options: MirrorsOptions) {
+    this.#options = options
+    mkdirSync(options.dir, { recursive: true, mode: 0o700 })
+  }
+
+  key(identity: string, { tenant, scope, depth }: MirrorOwner): string {
+    const all = JSON.stringify([tenant, scope, identity, depth ?? 0])
+    return createHash('sha256').update(all).digest('hex').slice(0, 40)
+  }
+
+  path(key: string): string {
+    return join(this.#options.dir, key, 'mirror.git')
+  }
+
+  /**
+   * The copy, with that commit in it: fetched where it is not there, once for all that wait. Throws `GitRefused`, also where
+   * the repository has no such commit.
+   */
+  async withCommit(remote: Remote, owner: MirrorOwner, sha: string, context: MirrorContext): Promise<Mirror> {
+    const key = this.key(remote.identity, owner)
+    const mirror = { key, path: this.path(key), isSha256: remote.advertisement.isSha256 }
+    return await this.#inTurn(key, async () => {
+      context.signal.throwIfAborted()
+      this.#prepare(mirror)
+      const options = this.#git(mirror.path, context)
+      let bytes: number | undefined
+      if (!(await this.has(mirror, sha, context.signal))) {
+        await this.#fetch(remote, owner, sha, options).catch((error: unknown) => {
+          context.signal.throwIfAborted()
+          throw refusalOf(error, `${remote.identity} cannot be fetched`)
+        })
+        bytes = bytesOf(join(mirror.path, 'objects'))
+      }
+      this.#note(key, { url: remote.identity, tenant: owner.tenant, last_used_ms: Date.now(), bytes })
+      return mirror
+    })
+  }
+
+  /** Whether the commit is in it. */
+  async has(mirror: Mirror, sha: string, signal: AbortSignal): Promise<boolean> {
+    const args = ['cat-file', '-e', `${sha}^{commit}`]
+    return await git(args, this.#git(mirror.path, { signal }), text).then(
+      () => true,
+      () => {
+        signal.throwIfAborted()
+        return false
+      },
+    )
+  }
+
+  /** The branches and tags that it has, with their commits. */
+  async refs({ path }: Mirror, signal: AbortSignal): Promise<Map<string, string>> {
+    const format = '--format=%(objectname) %(*objectname) %(refname)'
+    const said = await git(
+      ['for-each-ref', format, 'refs/heads', 'refs/tags'],
+      this.#git(path, { signal }),
+      text,
+    )
+    const lines = said.split('\n').filter((line) => line !== '')
+    return new Map(
+      lines.map((line) => {
+        const [id, , name] = line.split(' ') as [string, string, string]
+        return [name, id]
+      }),
+    )
+  }
+
+  /** All that are here, with when they were last used. */
+  all(): (Meta & { key: string })[] {
+    return readdirSync(this.#options.dir).flatMap((key) => {
+      const meta = this.#meta(key)
+      return meta ? [{ ...meta, key }] : []
+    })
+  }
+
+  /** Gives one up, which no slot may borrow from any more. */
+  async remove(key: string): Promise<void> {
+    await this.#inTurn(key, async () => {
+      this.#options.trash.take(join(this.#options.dir, key))
+      this.#looked.delete(key)
+    })
+  }
+
+  async #fetch(remote: Remote, { depth }: MirrorOwner, sha: string, options: GitOptions): Promise<void> {
+    const access = {
+      ...options,
+      ...remote.access,
+      config: [...options.config, ...remote.access.config],
+      env: { ...options.env, ...remote.access.env },
+    }
+    const shallow = depth === undefined ? [] : [`--depth=${depth}`]
+    const always = [
+      '--no-tags',
+      '--no-recurse-submodules',
+      '--no-write-fetch-head',
+      '--update-shallow',
+      '--progress',
+    ]
+    const fetch = async (more: readonly string[], refs: readonly string[]) =>
+      await git(['fetch', ...always, ...shallow, ...more, '--', remote.url, ...refs], access, text)
+    await fetch(['--prune'], ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*'])
+    const there = ['cat-file', '-e', `${sha}^{commit}`]
+    const isThere = await git(there, options, text).then(
+      () => true,
+      () => false,
+    )
+    if (isThere) return
+    options.signal.throwIfAborted()
+    // No branch leads to it: some servers give it all the same.
+    await fetch([], [`+${sha}:refs/errand/${sha}`]).catch((error: unknown) => {
+      options.signal.throwIfAborted()
+      throw refusalOf(error, `${remote.identity} has no commit ${sha}`, 'base_missing')
+    })
+    await git(there, options, text).catch((cause: unknown) => {
+      throw new GitRefused('base_missing', `${sha} is no commit of ${remote.identity}.`, {
+        hint: 'Name a branch, a tag or a full commit id.',
+        cause,
+      })
+    })
+  }
+
+  #git(path: string, { signal, progress }: MirrorContext): GitOptions {
+    const { maxBytes, env } = this.#options
+    return { folder: path, config: [], env, maxFileBytes: maxBytes, signal, progress }
+  }
+
+  /** Makes it where it is not there; what a killed git has left goes. */
+  #prepare({ key, path, isSha256 }: Mirror): void {
+    if (this.#looked.has(key) && existsSync(join(path, 'HEAD'))) return
+    mkdirSync(join(path, 'objects/info'), { recursive: true, mode: 0o700 })
+    mkdirSync(join(path, 'objects/pack'), { recursive: true })
+    mkdirSync(join(path, 'refs/heads'), { recursive: true })
+    removeLocks(path)
+    for (const name of readdirSync(join(path, 'objects/pack')))
+      if (name.startsWith('tmp_')) rmSync(join(path, 'objects/pack', name), { force: true })
+    writeFileAtomic(join(path, 'config'), gitConfig({ bare: true, isSha256 }), { durable: false })
+    writeFileAtomic(join(path, 'HEAD'), 'ref: refs/heads/none\n', { durable: false })
+    this.#looked.add(key)
+  }
+
+  #meta(key: string): Meta | undefined {
+    try {
+      return Meta.parse(JSON.parse(readFileSync(join(this.#options.dir, key, 'meta.json'), 'utf8')))
+    } catch {
+      return undefined
+    }
+  }
+
+  #note(key: string, meta: Omit<Meta, 'bytes'> & { bytes: number | undefined }): void {
+    const bytes = meta.bytes ?? this.#meta(key)?.bytes ?? 0
+    const file = join(this.#options.dir, key, 'meta.json')
+    writeFileAtomic(file, JSON.stringify({ ...meta, bytes }), { durable: false })
+  }
+
+  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key)
+    const turn = (async () => {
+      await before?.catch(() => undefined)
+      return await work()
+    })()
+    this.#turns.set(key, turn)
+    try {
+      return await turn
+    } finally {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key)
+    }
+  }
+}
+
+/** The whole configuration of a repository of ours. */
+export function gitConfig(
+  { bare, isSha256 }: { bare: boolean; isSha256: boolean },
+  more: readonly string[] = [],
+): string {
+  const format = isSha256 ? 1 : 0
+  return [
+    '[core]',
+    `\trepositoryformatversion = ${format}`,
+    '\tfilemode = true',
+    `\tbare = ${bare}`,
+    '[gc]',
+    '\tauto = 0',
+    ...(isSha256 ? ['[extensions]', '\tobjectFormat = sha256'] : []),
+    ...more,
+    '',
+  ].join('\n')
+}
+
+/** Deletes the locks that a killed git has left in a repository of ours, which nobody else uses now. */
+export function removeLocks(path: string): void {
+  for (const name of readdirSync(path, { withFileTypes: true })) {
+    if (name.name.endsWith('.lock')) rmSync(join(path, name.name), { force: true, recursive: true })
+    else if (name.isDirectory() && name.name === 'refs') removeLocksBelow(join(path, name.name))
+  }
+}
+
+function removeLocksBelow(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    const file = join(path, entry.name)
+    if (entry.isDirectory()) removeLocksBelow(file)
+    else if (entry.name.endsWith('.lock')) rmSync(file, { force: true })
+  }
+}
+
+function bytesOf(folder: string): number {
+  let bytes = 0
+  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true }))
+    if (entry.isFile()) bytes += sizeOf(join(entry.parentPath, entry.name))
+  return bytes
+}
+
+function sizeOf(file: string): number {
+  try {
+    return lstatSync(file).size
+  } catch {
+    return 0
+  }
+}

@@ -1,0 +1,244 @@
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { buffer, text } from 'node:stream/consumers'
+import * as z from 'zod'
+import { isFolder, writeFileAtomic } from '../../platform/files.ts'
+import { visibleProcesses } from '../../platform/proc.ts'
+import { GitFailure, type GitOptions, git } from '../git/git-program.ts'
+import { GitRefused } from '../git/git-words.ts'
+import { keepTracked, SlotDamaged, type Tracked, unlockTree } from './clean-tree.ts'
+import { gitConfig, type Mirror, removeLocks } from './mirrors.ts'
+
+/** As far as a slot is; `kept`: its run is over, and a later one may go on in it until the place is needed. */
+export const SlotState = z.object({
+  phase: z.enum(['preparing', 'ready', 'kept', 'resetting', 'free']),
+  mirror: z.string(),
+  repo: z.string(),
+  /** Of SHA-256. */
+  is_sha256: z.boolean().optional(),
+  run_id: z.string().optional(),
+  /** The ask of its run, to tell it from another. */
+  asked: z.string().optional(),
+  base_ref: z.string().optional(),
+  base_sha: z.string().optional(),
+  start_sha: z.string().optional(),
+  branch: z.string().optional(),
+  last_used_ms: z.number(),
+  bytes: z.number().optional(),
+})
+export type SlotState = z.infer<typeof SlotState>
+
+/** A checkout as it is to be handed out. */
+export interface Checkout {
+  /** Where work begins: the commit that the files are of. */
+  start: string
+  /** Branch that is checked out; absent: none is. */
+  branch?: string
+  /** Full names and commits that the user of the slot sees, all in the mirror. */
+  refs: ReadonlyMap<string, string>
+  /** Address of `origin`, without credentials. */
+  url: string
+}
+
+export interface SlotOptions {
+  /** Its folder: `work`, `own.git` and `state.json` are in it. */
+  path: string
+  mirror: Mirror
+  env: Readonly<Record<string, string>>
+  maxBytes: number
+}
+
+/**
+ * A working folder with two repositories. `own.git` is ours, outside of every box: what git says of the files, it says by that.
+ * `work/.git` belongs to whoever works there; nothing outside of a box ever reads it. Both borrow the mirror's objects.
+ */
+export class Slot {
+  readonly work: string
+  readonly ownGit: string
+  readonly #options: SlotOptions
+
+  constructor(options: SlotOptions) {
+    this.#options = options
+    this.work = join(options.path, 'work')
+    this.ownGit = join(options.path, 'own.git')
+  }
+
+  /** Puts the files of that commit into the folder, with a repository for the user. */
+  async checkOut(checkout: Checkout, signal: AbortSignal): Promise<void> {
+    this.#makeOwn()
+    await this.git(['reset', '--hard', '--quiet', checkout.start], signal)
+    this.#makeTheirs(checkout)
+  }
+
+  /** Puts another commit's files there, whose objects `own.git` has itself or borrows. */
+  async moveTo(checkout: Checkout, signal: AbortSignal): Promise<void> {
+    await this.git(['reset', '--hard', '--quiet', checkout.start], signal)
+    rmSync(join(this.work, '.git'), { recursive: true, force: true })
+    this.#makeTheirs(checkout)
+    const packs = join(this.ownGit, 'objects/pack')
+    for (const name of readdirSync(packs))
+      if (/\.(pack|idx)$/.test(name))
+        copyFileSync(join(packs, name), join(this.work, '.git/objects/pack', name))
+  }
+
+  /**
+   * Takes commits into `own.git` from a pack that a stranger may have made: `tip` with all that it needs beyond the mirror. Throws
+   * where the pack is not sound, lacks something, or `base` is not among the tip's ancestors.
+   */
+  async takePack(
+    file: string,
+    { base, tip }: { base: string; tip: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      await this.git(['index-pack', '--stdin', '--strict', '--fix-thin'], signal, { file })
+      await this.git(['rev-list', '--objects', '--quiet', tip, '--not', base], signal)
+      await this.git(['merge-base', '--is-ancestor', base, tip], signal)
+    } catch (error) {
+      if (!(error instanceof GitFailure)) throw error
+      // Whatever its words are, no server has said them.
+      throw new GitRefused(
+        'workspace',
+        `The commits to begin with are not sound: ${error.said || error.end}.`,
+        {
+          hint: 'Begin without them: an earlier try is not gone on with then.',
+          cause: error,
+        },
+      )
+    }
+  }
+
+  /**
+   * Makes a used slot as new: no file, folder, mode, link, repository or setting of its user is left. Answers the bytes that it
+   * takes. Throws where that cannot be known for sure: it must not be used again then.
+   */
+  async reset(base: string, signal: AbortSignal): Promise<number> {
+    const { work, ownGit } = this
+    if (!isFolder(work) || !existsSync(join(ownGit, 'HEAD'))) throw new SlotDamaged('parts of it are gone')
+    const holder = holderOf(this.#options.path)
+    if (holder !== undefined) throw new SlotDamaged(`process ${holder} still works in it`)
+    await unlockTree(work)
+    await rm(join(work, '.git'), { recursive: true, force: true })
+    removeLocks(ownGit)
+    for (const name of ['objects', 'refs', 'logs'])
+      rmSync(join(ownGit, name), { recursive: true, force: true })
+    this.#makeOwn()
+    await this.git(['reset', '--hard', '--quiet', base], signal)
+    await this.git(['clean', '-ffdxq'], signal)
+    const bytes = await keepTracked(work, await this.#tracked(signal))
+    signal.throwIfAborted()
+    return bytes
+  }
+
+  /** Runs git by `own.git`, with the folder as its files. */
+  async git(args: readonly string[], signal: AbortSignal, input?: GitOptions['input']): Promise<string> {
+    return await git(args, { ...this.#git(signal), input }, text)
+  }
+
+  async #tracked(signal: AbortSignal): Promise<Tracked> {
+    const said = await git(['ls-files', '-s', '-z'], this.#git(signal), buffer)
+    const entries = said.toString('latin1').split('\0').slice(0, -1)
+    return new Map(entries.map((entry) => [entry.slice(entry.indexOf('\t') + 1), entry.slice(0, 6)]))
+  }
+
+  #git(signal: AbortSignal): GitOptions {
+    const { env, maxBytes } = this.#options
+    const config = [
+      'core.symlinks=true',
+      'submodule.recurse=false',
+      'diff.ignoreSubmodules=all',
+      'advice.detachedHead=false',
+    ]
+    return { folder: this.ownGit, workTree: this.work, config, env, maxFileBytes: maxBytes, signal }
+  }
+
+  #makeOwn(): void {
+    const { mirror } = this.#options
+    mkdirSync(this.work, { recursive: true, mode: 0o755 })
+    makeRepository(this.ownGit, mirror, gitConfig({ bare: false, isSha256: mirror.isSha256 }))
+    if (!existsSync(join(this.ownGit, 'HEAD')))
+      writeFileSync(join(this.ownGit, 'HEAD'), 'ref: refs/heads/none\n')
+  }
+
+  #makeTheirs({ start, branch, refs, url }: Checkout): void {
+    const { mirror } = this.#options
+    const path = join(this.work, '.git')
+    const quoted = url.replace(/["\\]/g, '\\$&')
+    const remote = [
+      '[remote "origin"]',
+      `\turl = "${quoted}"`,
+      '\tfetch = +refs/heads/*:refs/remotes/origin/*',
+    ]
+    const user = ['[user]', '\tname = Errand', '\temail = errand@localhost']
+    makeRepository(path, mirror, gitConfig({ bare: false, isSha256: mirror.isSha256 }, [...remote, ...user]))
+    const packed = [...refs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, sha]) => `${sha} ${name}\n`)
+    writeFileSync(join(path, 'packed-refs'), `# pack-refs with: sorted \n${packed.join('')}`)
+    if (branch !== undefined) {
+      const file = join(path, 'refs/heads', branch)
+      mkdirSync(join(file, '..'), { recursive: true })
+      writeFileSync(file, `${start}\n`)
+    }
+    writeFileSync(join(path, 'HEAD'), branch === undefined ? `${start}\n` : `ref: refs/heads/${branch}\n`)
+    // Its own copy: what it says of the files of the folder is as true for both.
+    copyFileSync(join(this.ownGit, 'index'), join(path, 'index'))
+  }
+}
+
+/** A repository of our own making, which borrows the mirror's objects: no program of git needs to be asked. */
+function makeRepository(path: string, mirror: Mirror, config: string): void {
+  for (const folder of ['objects/info', 'objects/pack', 'refs/heads', 'refs/tags', 'info'])
+    mkdirSync(join(path, folder), { recursive: true })
+  writeFileSync(join(path, 'config'), config)
+  writeFileSync(join(path, 'objects/info/alternates'), `${join(mirror.path, 'objects')}\n`)
+  // Where the mirror has not all commits, what it lacks is lacking here as well.
+  const shallow = join(mirror.path, 'shallow')
+  if (statSync(shallow, { throwIfNoEntry: false })) copyFileSync(shallow, join(path, 'shallow'))
+  else rmSync(join(path, 'shallow'), { force: true })
+}
+
+/** A process of this machine that works in the folder; those of other users cannot be seen. */
+function holderOf(path: string): number | undefined {
+  const isBelowIt = (link: string) => {
+    try {
+      return readlinkSync(link).startsWith(`${path}/`)
+    } catch {
+      return false
+    }
+  }
+  return visibleProcesses()
+    .map(({ pid }) => pid)
+    .filter((pid) => pid !== process.pid)
+    .find((pid) => isBelowIt(`/proc/${pid}/cwd`) || descriptorsOf(pid).some(isBelowIt))
+}
+
+function descriptorsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`)
+  } catch {
+    return []
+  }
+}
+
+export function readSlotState(path: string): SlotState | undefined {
+  try {
+    return SlotState.parse(JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')))
+  } catch {
+    return undefined
+  }
+}
+
+/** The state is on the disk when this returns. */
+export function writeSlotState(path: string, state: SlotState): void {
+  writeFileAtomic(join(path, 'state.json'), JSON.stringify(state), { mode: 0o600 })
+}

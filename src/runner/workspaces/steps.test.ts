@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { attemptSpec, command, endOf, textOf } from '../../../test/support/runner/attempt-fixture.ts'
+import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
+import { needsLogin, run } from '../../../test/support/sources/git-fixture.ts'
+import { poolPlace } from '../../../test/support/workspaces/pool-fixture.ts'
+import { builtinActionRegistry } from '../../actions/registry.ts'
+import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import type { Attempts } from '../ports.ts'
+import { type FetchArtifact, gitCheckStep, gitWorkspaceStep } from './steps.ts'
+
+const skip = sandboxMissing()
+const place = await poolPlace()
+after(() => place.close())
+const pool = place.pool()
+after(() => pool.close())
+
+const opened = (here: ReturnType<typeof boxPlace>, fetchArtifact?: FetchArtifact): Attempts =>
+  here.open({
+    registry: builtinActionRegistry,
+    checkouts: pool,
+    async platformStep(action) {
+      return action === 'git.check' ? gitCheckStep(place.policy) : gitWorkspaceStep(pool, fetchArtifact)
+    },
+  })
+
+const workspace = (run_id: string, args: object, more: Partial<AttemptSpec> = {}) =>
+  attemptSpec('git.workspace', args, { run_id, ...more })
+const check = (args: object, more: Partial<AttemptSpec> = {}) => attemptSpec('git.check', args, more)
+
+async function endsWith(
+  attempts: Attempts,
+  spec: AttemptSpec,
+  secrets?: Record<string, string>,
+): Promise<AttemptEnd> {
+  return await endOf(await attempts.start(spec, 1, secrets))
+}
+async function said(attempts: Attempts, run_id: string, cmd: string): Promise<string> {
+  const attempt = await attempts.start(command(cmd, { run_id }), 1)
+  await endOf(attempt)
+  return (await textOf(attempt)).trim()
+}
+
+test('a check tells base and branch, and refuses what could not be pushed before anything else is done', async () => {
+  using here = boxPlace()
+  const attempts = opened(here)
+  const { url, folder, commit } = place.repository()
+  const plain = await endsWith(attempts, check({ repo: url, branch: 'errand/a', write: true }))
+  assert.deepEqual(plain.exports, {
+    BASE_REF: 'main',
+    BASE_SHA: commit,
+    DEFAULT_BRANCH: 'main',
+    BRANCH: 'errand/a',
+    BRANCH_SHA: '',
+  })
+  const other = place.commit(folder, 'errand/a', 'x', 'x')
+  const beside = await endsWith(attempts, check({ repo: url, branch: 'errand/a' }))
+  assert.deepEqual([beside.exports?.BRANCH, beside.exports?.BRANCH_SHA], ['errand/a-2', ''])
+  const reused = await endsWith(attempts, check({ repo: url, branch: 'errand/a', on_branch: 'reuse' }))
+  assert.equal(reused.exports?.BRANCH_SHA, other)
+  const tree = run(folder, ['rev-parse', 'errand/a^{tree}'])
+  const ours = run(folder, ['commit-tree', tree, '-p', other], 'done\n\nErrand-Task: task_1\n')
+  run(folder, ['update-ref', 'refs/heads/errand/a', ours])
+  for (const [task, branch] of [
+    ['task_1', 'errand/a'],
+    ['task_2', 'errand/a-2'],
+  ]) {
+    const found = await endsWith(attempts, check({ repo: url, branch: 'errand/a', task }))
+    assert.equal(found.exports?.BRANCH, branch)
+  }
+  const secrets = { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } as const
+  const password = 'a token of twenty letters'
+  const locked = (
+    path: string,
+    ...rest: Parameters<typeof place.host.intercept> extends [string, ...infer R] ? R : never
+  ) =>
+    path.includes('receive-pack')
+      ? rest[0].writeHead(403).end().writableEnded
+      : needsLogin({ username: 'x-access-token', password })(path, ...rest)
+  place.host.intercept = locked
+  const cases: [object, Record<string, string>, string][] = [
+    [{ repo: url }, { GIT_TOKEN: 'wrong' }, 'repo_auth'],
+    [{ repo: url, write: true }, { GIT_TOKEN: password }, 'push_denied'],
+    [{ repo: url, branch: 'main' }, { GIT_TOKEN: password }, 'branch_taken'],
+    [{ repo: url, branch: 'a..b' }, { GIT_TOKEN: password }, 'branch_taken'],
+    [{ repo: url, branch: 'feature' }, { GIT_TOKEN: password }, 'branch_taken'],
+    [{ repo: url, ref: 'gone' }, { GIT_TOKEN: password }, 'base_missing'],
+    [{ repo: 'https://10.1.2.3/x' }, { GIT_TOKEN: password }, 'repo_refused'],
+  ]
+  for (const [args, values, reason] of cases) {
+    const end = await endsWith(attempts, check(args, { secrets }), values)
+    assert.deepEqual([end.outcome, end.reason], ['failed', reason], end.message)
+    assert.equal(end.message?.includes(password), false)
+  }
+  place.host.intercept = () => false
+  await attempts.close()
+})
+
+test("a run's steps work in its checkout, in the box with the copy to read and nothing of ours to see", {
+  skip,
+}, async () => {
+  using here = boxPlace({ hidden: [place.dir] })
+  const attempts = opened(here)
+  const { url, commit } = place.repository()
+  const { exports: told } = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
+  const { SLOT_PATH = '', START_SHA, BASE_REF } = told ?? {}
+  assert.deepEqual([START_SHA, BASE_REF], [commit, 'main'])
+  const { mirror, own_git, work } = pool.of('run_a')!
+  assert.equal(SLOT_PATH, work)
+  assert.equal(
+    await said(attempts, 'run_a', 'pwd; git status --short --branch; git log --format=%s'),
+    `${work}\n## errand/a\nm`,
+  )
+  assert.equal(
+    await said(
+      attempts,
+      'run_a',
+      `touch ${mirror}/x 2>&1 | grep -o 'Read-only'; ls ${own_git} 2>&1 | grep -o 'No such'`,
+    ),
+    'Read-only\nNo such',
+  )
+  assert.equal(
+    await said(attempts, 'run_a', `ls ${join(place.dir, 'pool')} ${join(place.dir, 'pool/slots')}`).then(
+      (text) => text.includes('state.json'),
+    ),
+    false,
+  )
+  assert.equal(
+    await said(
+      attempts,
+      'run_a',
+      'echo x > new; git add new; git commit -qm mine; git rev-list --count HEAD; git fsck 2>&1',
+    ),
+    '2',
+  )
+  const again = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
+  assert.deepEqual(again.exports, told)
+  assert.equal(existsSync(join(work, 'new')), true)
+  assert.deepEqual(attempts.runs(), ['run_a'])
+  await attempts.forgetRun('run_a')
+  assert.deepEqual(attempts.runs(), [])
+  await pool.settled()
+  assert.equal(existsSync(join(work, 'new')), false)
+  await attempts.close()
+})
+
+test('a branch that is there is rebased in the box, and where that conflicts each file is named', {
+  skip,
+}, async () => {
+  using here = boxPlace({ hidden: [place.dir] })
+  const attempts = opened(here)
+  const { url, folder } = place.repository()
+  place.commit(folder, 'work', 'work.txt', 'work\n')
+  place.commit(folder, 'clash', 'same.txt', 'theirs\n')
+  place.commit(folder, 'clash', 'other.txt', 'theirs\n')
+  const base = place.commit(folder, 'main', 'same.txt', 'ours\n')
+  place.commit(folder, 'main', 'other.txt', 'ours\n')
+  const { exports: told, message } = await endsWith(
+    attempts,
+    workspace('run_r', { repo: url, branch: 'work', rebase: true }),
+  )
+  assert.equal(message, undefined)
+  const found = pool.of('run_r')!
+  assert.equal(told?.START_SHA, found.start_sha)
+  assert.equal(
+    await said(
+      attempts,
+      'run_r',
+      'git status --short; git rev-parse HEAD; git rev-list --count HEAD; cat work.txt same.txt',
+    ),
+    `${found.start_sha}\n4\nwork\nours`,
+  )
+  assert.equal(run(found.own_git, ['merge-base', '--all', base, found.start_sha]), base)
+  await attempts.forgetRun('run_r')
+  await pool.settled()
+  const conflict = await endsWith(attempts, workspace('run_c', { repo: url, branch: 'clash', rebase: true }))
+  assert.equal(conflict.reason, 'conflict')
+  assert.match(conflict.message!, /"clash" conflicts with "main" in "same.txt"/)
+  assert.equal(pool.of('run_c'), undefined)
+  await pool.settled()
+  assert.deepEqual(
+    pool.slots().filter(({ state }) => state !== 'free'),
+    [],
+  )
+  await attempts.close()
+})
+
+test("an earlier try's work is put on top, from the pack that was kept of it", async () => {
+  using here = boxPlace()
+  const { url, folder, commit } = place.repository()
+  const tip = place.commit(folder, 'try', 'made.txt', 'made\n')
+  const kept = join(here.path, 'kept.pack')
+  writeFileSync(
+    kept,
+    execFileSync('git', ['pack-objects', '--revs', '--thin', '--stdout', '-q'], {
+      cwd: folder,
+      input: `${tip}\n^${commit}\n`,
+    }),
+  )
+  run(folder, ['update-ref', '-d', 'refs/heads/try'])
+  let isCut = false
+  const attempts = opened(here, async ({ artifact_id }, file) => {
+    assert.equal(artifact_id, 'artifact_1')
+    copyFileSync(kept, file)
+    if (isCut) writeFileSync(file, readFileSync(kept).subarray(0, 60))
+  })
+  const checkpoint = { start: commit, tip, artifact_id: 'artifact_1', run_id: 'run_old' }
+  const args = { repo: url, branch: 'errand/x', checkpoint }
+  const { exports: told, message } = await endsWith(attempts, workspace('run_k', args))
+  assert.deepEqual([message, told?.START_SHA], [undefined, commit])
+  const { work } = pool.of('run_k')!
+  assert.equal(readFileSync(join(work, 'made.txt'), 'utf8'), 'made\n')
+  const seen = execFileSync('git', ['log', '-1', '--format=%H %D'], { cwd: work, encoding: 'utf8' })
+  assert.equal(seen.trim(), `${tip} HEAD -> errand/x`)
+  await attempts.forgetRun('run_k')
+  await pool.settled()
+  assert.equal(existsSync(join(work, 'made.txt')), false)
+  isCut = true
+  const cut = await endsWith(attempts, workspace('run_l', args))
+  assert.equal(cut.reason, 'workspace')
+  assert.equal(pool.of('run_l'), undefined)
+  const foreign = { ...checkpoint, tip: commit.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) }
+  isCut = false
+  assert.equal(
+    (await endsWith(attempts, workspace('run_m', { ...args, checkpoint: foreign }))).reason,
+    'workspace',
+  )
+  await attempts.close()
+})

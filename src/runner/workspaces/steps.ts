@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type * as z from 'zod'
+import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
+import { GitRefused, refusalOf, withRetries } from '../git/git-words.ts'
+import type { GitPolicy } from '../git/remote.ts'
+import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
+import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
+import { checkRepository } from './git-check.ts'
+import type { PoolCredential, RepositoryWorkspace } from './lease.ts'
+import type { WorkspacePool } from './workspace-pool.ts'
+
+type CheckArgs = z.infer<typeof GitCheckArgs>
+type WorkspaceArgs = z.infer<typeof GitWorkspaceArgs>
+
+const RETRIES = 3
+
+/** `git.check`: refuses a task before it costs anything. */
+export const gitCheckStep = (policy: GitPolicy): PlatformStep => ({
+  run: (context) =>
+    asStep(async () => {
+      const { repo, username, ref, branch, on_branch, task, write } = context.args as CheckArgs
+      const { token } = credentialOf(context, context.args as CheckArgs)
+      const { signal, folder } = context
+      const ask = { url: repo, token, username, ref, branch, onBranch: on_branch, task, write }
+      const found = await withRetries(() => checkRepository(ask, { policy, signal, folder }), {
+        ...{ retries: RETRIES, signal, tell: (message) => context.write('stderr', `${message}\n`) },
+        pause: (ms) => sleep(ms, undefined, { signal }),
+      })
+      return {
+        exports: {
+          BASE_REF: found.baseRef,
+          BASE_SHA: found.baseSha,
+          DEFAULT_BRANCH: found.defaultBranch,
+          BRANCH: found.branch,
+          BRANCH_SHA: found.branchSha,
+        },
+      }
+    }),
+})
+
+/** Writes a run's artifact into the file. */
+export type FetchArtifact = (
+  what: { run_id: string; artifact_id: string },
+  file: string,
+  signal: AbortSignal,
+) => Promise<void>
+
+/** `git.workspace`: from here on the run's steps work in a checkout of the repository. */
+export const gitWorkspaceStep = (pool: WorkspacePool, fetchArtifact?: FetchArtifact): PlatformStep => ({
+  run: (context) =>
+    asStep(async () => {
+      const args = context.args as WorkspaceArgs
+      refuseWhatIsToCome(args, fetchArtifact !== undefined)
+      const { spec, signal } = context
+      const tell = (message: string) => {
+        context.phase('workspace', message)
+        context.write('stderr', `${message}\n`)
+      }
+      const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
+      const { repo, ref, branch, depth } = args
+      const isNew = pool.of(spec.run_id) === undefined
+      const leased = await pool.lease(user, { repo, ref, branch, depth }, credentialOf(context, args), {
+        signal,
+        tell,
+      })
+      const found = isNew ? await begin(leased, { args, pool, context, fetchArtifact }) : leased
+      return {
+        exports: {
+          SLOT_PATH: found.work,
+          SLOT_ID: found.slot_id,
+          START_SHA: found.start_sha,
+          BASE_REF: found.base_ref,
+          BASE_SHA: found.base_sha,
+        },
+      }
+    }),
+})
+
+interface Beginning {
+  args: WorkspaceArgs
+  pool: WorkspacePool
+  context: PlatformContext
+  fetchArtifact: FetchArtifact | undefined
+}
+
+/** Puts an earlier try's work on top of what was handed out, or the branch upon its base. */
+async function begin(
+  leased: RepositoryWorkspace,
+  { args: { checkpoint, rebase }, pool, context, fetchArtifact }: Beginning,
+): Promise<RepositoryWorkspace> {
+  try {
+    if (checkpoint && fetchArtifact) {
+      const file = join(context.folder, 'checkpoint.pack')
+      await fetchArtifact(checkpoint, file, context.signal)
+      return await restoreCheckpoint(pool, leased, { ...checkpoint, file }, context.signal)
+    }
+    return rebase ? await rebaseInBox(pool, leased, context) : leased
+  } catch (error) {
+    // It is not handed out as it is: done again, the step begins anew.
+    await pool.release(leased.run_id)
+    throw refusalOf(error, 'The workspace cannot be made')
+  }
+}
+
+function refuseWhatIsToCome(
+  { submodules, lfs, slot_path, checkpoint }: WorkspaceArgs,
+  hasArtifacts: boolean,
+): void {
+  const asked = { submodules, lfs, slot_path, checkpoint: hasArtifacts ? undefined : checkpoint }
+  const [name] = Object.entries(asked).find(([, value]) => value !== false && value !== undefined) ?? []
+  if (name === undefined) return
+  throw new StepFailure(
+    'invalid_argument',
+    `This runner cannot do "${name}" of git.workspace yet.`,
+    'Leave it out.',
+  )
+}
+
+/** The token is the value of a variable; what is kept by it goes by the secret's name, since values change. */
+function credentialOf(
+  { env, spec }: PlatformContext,
+  { token_env, username }: Pick<CheckArgs, 'token_env' | 'username'>,
+): PoolCredential {
+  const secret = spec.secrets?.[token_env]
+  const given = env[token_env]
+  const token = secret?.as === 'file' && given !== undefined ? readFileSync(given, 'utf8').trim() : given
+  if (token === undefined || token === '') return { scope: 'none' }
+  const digest = () => createHash('sha256').update(token).digest('hex').slice(0, 16)
+  const scope = secret ? `${secret.from}:${secret.name}` : `value:${digest()}`
+  return { scope: `${scope}:${username ?? ''}`, token, username }
+}
+
+/** Gives a refusal the reason that the step is to end with. */
+async function asStep<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof GitRefused) throw new StepFailure(error.reason, error.message, error.hint)
+    throw error
+  }
+}

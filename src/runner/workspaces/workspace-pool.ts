@@ -1,0 +1,458 @@
+import { createHash, randomInt } from 'node:crypto'
+import { mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { SlotView } from '../../contract/tasks/services.ts'
+import { endTree } from '../../platform/child-tree.ts'
+import type { Log } from '../../platform/log.ts'
+import { GitFailure } from '../git/git-program.ts'
+import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
+import { type GitPolicy, openRemote, type Remote, remoteIdentity } from '../git/remote.ts'
+import { SlotDamaged } from './clean-tree.ts'
+import { asOrigin, baseOf, checkRef, seenRefs } from './found-refs.ts'
+import type {
+  LeaseContext,
+  PoolCredential,
+  PoolLimits,
+  PoolUser,
+  RepositoryWorkspace,
+  WorkspaceAsk,
+} from './lease.ts'
+import { type Mirror, Mirrors } from './mirrors.ts'
+import { type Checkout, readSlotState, Slot, type SlotState, writeSlotState } from './slot.ts'
+import { Trash } from './trash.ts'
+
+export const DEFAULT_POOL_LIMITS: PoolLimits = {
+  slots: 64,
+  bytes: 20 * 1024 ** 3,
+  ageMs: 30 * 24 * 3_600_000,
+  minFreeBytes: 2 * 1024 ** 3,
+}
+
+export interface WorkspacePoolOptions {
+  /** Folder of its own; one process at a time. */
+  dir: string
+  policy: GitPolicy
+  limits?: PoolLimits
+  /** How often a server that cannot be reached is asked again (default 3). */
+  retries?: number
+  log?: Log
+}
+
+interface Held {
+  path: string
+  state: SlotState
+  /** Until it may be used again. */
+  busy?: Promise<void>
+}
+
+/** Variable by which what a killed runner has left of its programs is known. */
+const MARK = 'ERRAND_POOL_MARK'
+
+/**
+ * The checkouts of repositories on this machine. A run has at most one; asked again for it, it is answered the same. What it
+ * has handed out survives this process, and what was only half handed out is made anew.
+ */
+export class WorkspacePool {
+  readonly #options: WorkspacePoolOptions
+  readonly #limits: PoolLimits
+  readonly #slots = new Map<string, Held>()
+  readonly #leases = new Map<string, Promise<RepositoryWorkspace>>()
+  /** By run, the mirror that its lease is about to borrow from. */
+  readonly #borrowing = new Map<string, string>()
+  readonly #abort = new AbortController()
+  readonly #trash: Trash
+  readonly #mirrors: Mirrors
+  readonly #env: Record<string, string>
+  readonly #orphansEnded: Promise<unknown>
+  #room = Promise.withResolvers<void>()
+  #sweeping: Promise<void> = Promise.resolve()
+
+  constructor(options: WorkspacePoolOptions) {
+    const { dir, limits = DEFAULT_POOL_LIMITS } = options
+    this.#options = options
+    this.#limits = limits
+    this.#env = { [MARK]: createHash('sha256').update(dir).digest('hex').slice(0, 32) }
+    mkdirSync(join(dir, 'slots'), { recursive: true, mode: 0o700 })
+    mkdirSync(join(dir, 'home'), { recursive: true, mode: 0o700 })
+    this.#trash = new Trash(join(dir, 'trash'))
+    const shared = { trash: this.#trash, maxBytes: limits.bytes, env: this.#env }
+    this.#mirrors = new Mirrors({ dir: join(dir, 'repos'), ...shared })
+    this.#orphansEnded = endTree({ mark: `${MARK}=${this.#env[MARK]}` }, 0)
+    this.#takeIn()
+  }
+
+  /**
+   * The run's checkout. Asks the repository each time, with the credential: a copy that is here gives nobody the right to it.
+   * Waits where all slots are in use. Throws `GitRefused` with the reason.
+   */
+  async lease(
+    user: PoolUser,
+    ask: WorkspaceAsk,
+    credential: PoolCredential,
+    context: LeaseContext,
+  ): Promise<RepositoryWorkspace> {
+    const asked = askedText(ask, this.#options.policy)
+    const slot = this.#slotOf(user.run_id)
+    if (slot && (slot.state.phase === 'ready' || slot.state.phase === 'kept')) {
+      if (slot.state.asked === asked) return this.#handOut(slot)
+      throw new GitRefused('workspace', `The run has a workspace already, of ${slot.state.repo}.`, {
+        hint: 'A run has one workspace: give each repository a run of its own.',
+      })
+    }
+    const there = this.#leases.get(user.run_id)
+    if (there) return await there
+    const lease = this.#make(user, ask, { credential, context, asked })
+    this.#leases.set(user.run_id, lease)
+    try {
+      return await lease
+    } catch (error) {
+      context.signal.throwIfAborted()
+      throw refusalOf(error, 'The workspace cannot be made')
+    } finally {
+      this.#leases.delete(user.run_id)
+      this.#borrowing.delete(user.run_id)
+    }
+  }
+
+  /** The run's checkout, where it has one. */
+  of(runId: string): RepositoryWorkspace | undefined {
+    const slot = this.#slotOf(runId)
+    return slot && ['ready', 'kept'].includes(slot.state.phase) ? workspaceOf(slot, this.#mirrors) : undefined
+  }
+
+  /** Its slot, for what changes what stands there before its user comes. Throws where the run has none. */
+  slot(runId: string): Slot {
+    const held = this.#slotOf(runId)
+    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
+    return this.#opened(held)
+  }
+
+  /** Puts other commits there than were handed out: `tip` is checked out, and work counts from `start`. */
+  async moveTo(
+    runId: string,
+    { tip, start }: { tip: string; start: string },
+    signal: AbortSignal,
+  ): Promise<RepositoryWorkspace> {
+    const held = this.#slotOf(runId)
+    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
+    const { branch, repo, mirror: key, is_sha256: isSha256 = false } = held.state
+    const refs = await this.#mirrors.refs({ key, path: this.#mirrors.path(key), isSha256 }, signal)
+    const checkout: Checkout = { start: tip, branch, refs: asOrigin(refs), url: repo }
+    await this.#opened(held).moveTo(checkout, signal)
+    this.#write(held, { ...held.state, start_sha: start })
+    return workspaceOf(held, this.#mirrors)
+  }
+
+  /** Runs that have one. */
+  runs(): string[] {
+    return [...this.#slots.values()].flatMap(({ state }) => state.run_id ?? [])
+  }
+
+  /** The run is over, and a later one may go on in it; until then its place may be needed. */
+  keep(runId: string): void {
+    const held = this.#slotOf(runId)
+    if (held?.state.phase === 'ready') this.#write(held, { ...held.state, phase: 'kept' })
+  }
+
+  /** The run is over: its slot is nobody's when this resolves, and is made as new in the background. May be called twice. */
+  async release(runId: string): Promise<void> {
+    await this.#leases.get(runId)?.catch(() => undefined)
+    const held = this.#slotOf(runId)
+    if (held) this.#free(held)
+  }
+
+  slots(): SlotView[] {
+    return [...this.#slots].map(([slot_id, { path, state }]) => ({
+      slot_id,
+      slot_path: join(path, 'work'),
+      repo_url: state.repo,
+      state: state.phase === 'kept' ? 'used' : state.phase,
+      ...(state.run_id !== undefined && { held_by: state.run_id }),
+      ...(state.bytes !== undefined && { bytes: state.bytes }),
+      last_used_at: new Date(state.last_used_ms).toISOString(),
+    }))
+  }
+
+  /** Resolves when nothing of it is going on in the background. */
+  async settled(): Promise<void> {
+    await this.#orphansEnded
+    while ([...this.#slots.values()].some(({ busy }) => busy))
+      await Promise.all([...this.#slots.values()].map(({ busy }) => busy))
+    await this.#sweeping
+    await this.#trash.emptied()
+  }
+
+  /** Ends what is going on; a later process takes it up again. May be called twice. */
+  async close(): Promise<void> {
+    this.#abort.abort()
+    this.#room.resolve()
+    await Promise.allSettled(this.#leases.values())
+    await this.settled()
+  }
+
+  async #make(
+    { run_id, tenant }: PoolUser,
+    ask: WorkspaceAsk,
+    { credential, context, asked }: { credential: PoolCredential; context: LeaseContext; asked: string },
+  ): Promise<RepositoryWorkspace> {
+    const signal = AbortSignal.any([context.signal, this.#abort.signal])
+    const { policy, retries = 3, dir } = this.#options
+    await this.#orphansEnded
+    for (const ref of [ask.ref, ask.branch]) if (ref !== undefined) checkRef(ref)
+    const patience = {
+      ...{ retries, signal, tell: context.tell },
+      pause: (ms: number) => sleep(ms, undefined, { signal }),
+    }
+    const { token, username, scope } = credential
+    const toRemote = { policy, folder: join(dir, 'home'), signal }
+    const [remote, mirror, base] = await withRetries(async () => {
+      const found = await openRemote({ url: ask.repo, token, username }, toRemote)
+      const base = baseOf(found, ask.ref)
+      const owner = { tenant, scope, depth: ask.depth }
+      this.#borrowing.set(run_id, this.#mirrors.key(found.identity, owner))
+      await this.#makeRoom(signal)
+      const progress = progressOf(context.tell)
+      const first = await this.#mirrors.withCommit(found, owner, base.sha, { signal, progress })
+      const there = ask.branch && found.advertisement.refs.get(`refs/heads/${ask.branch}`)
+      if (there) await this.#mirrors.withCommit(found, owner, there, { signal, progress })
+      return [found, first, base] as const
+    }, patience)
+    const start = (ask.branch && remote.advertisement.refs.get(`refs/heads/${ask.branch}`)) || base.sha
+    const branch = ask.branch ?? base.branch
+    const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
+    const held = await this.#slotFor(mirror, remote, { signal, tell: context.tell })
+    try {
+      this.#write(held, {
+        ...{ phase: 'preparing', mirror: mirror.key, repo: remote.identity, is_sha256: mirror.isSha256 },
+        ...{ run_id, asked, base_ref: base.name, base_sha: base.sha, start_sha: start, branch },
+        last_used_ms: Date.now(),
+      })
+      const checkout: Checkout = { start, branch, refs, url: remote.identity }
+      await new Slot(this.#slotOptions(held.path, mirror)).checkOut(checkout, signal)
+      this.#write(held, { ...held.state, phase: 'ready' })
+      return workspaceOf(held, this.#mirrors)
+    } catch (error) {
+      this.#free(held)
+      throw error
+    }
+  }
+
+  /** A slot that nobody has, of that mirror where there is one; waits for one where there may be no more. */
+  async #slotFor(mirror: Mirror, remote: Remote, { signal, tell }: LeaseContext): Promise<Held> {
+    for (let isTold = false; ; isTold = true) {
+      signal.throwIfAborted()
+      const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
+      const used = free.find(({ state }) => state.mirror === mirror.key)
+      if (used) return this.#taken(used)
+      if (this.#slots.size >= this.#limits.slots) {
+        const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
+        const [oldest] = [...free.sort(byAge), ...kept.sort(byAge)]
+        if (oldest) this.#evict(oldest)
+      }
+      if (this.#slots.size < this.#limits.slots) {
+        const id = newId(this.#slots)
+        const path = join(this.#options.dir, 'slots', id)
+        mkdirSync(path, { mode: 0o700 })
+        const state: SlotState = {
+          phase: 'preparing',
+          mirror: mirror.key,
+          repo: remote.identity,
+          last_used_ms: Date.now(),
+        }
+        const held: Held = { path, state }
+        this.#slots.set(id, held)
+        return held
+      }
+      if (!isTold) tell(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
+      await Promise.race([
+        this.#room.promise,
+        new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
+      ])
+    }
+  }
+
+  /** Nothing is awaited between the look and this, so that no two have it. */
+  #taken(held: Held): Held {
+    held.state = { ...held.state, phase: 'preparing' }
+    return held
+  }
+
+  #handOut(held: Held): RepositoryWorkspace {
+    this.#write(held, { ...held.state, phase: 'ready', last_used_ms: Date.now() })
+    return workspaceOf(held, this.#mirrors)
+  }
+
+  #free(held: Held): void {
+    if (held.busy) return
+    const { run_id: _, asked: __, branch: ___, ...rest } = held.state
+    try {
+      this.#write(held, { ...rest, phase: 'resetting', last_used_ms: Date.now() })
+    } catch (error) {
+      // A full disk: it is nobody's all the same, and is not used again.
+      held.state = { ...rest, phase: 'resetting' }
+      this.#options.log?.(`A workspace could not be noted as free: ${(error as Error).message}.`, {
+        level: 'warn',
+      })
+    }
+    held.busy = this.#reset(held).finally(() => {
+      held.busy = undefined
+      const room = this.#room
+      this.#room = Promise.withResolvers()
+      room.resolve()
+    })
+    const { busy } = held
+    this.#sweeping = this.#sweeping.then(async () => {
+      await busy
+      await this.#sweep().catch((error: Error) => {
+        this.#options.log?.(`Old workspaces could not be given up: ${error.message}.`, { level: 'warn' })
+      })
+    })
+  }
+
+  async #reset(held: Held): Promise<void> {
+    try {
+      const { base_sha } = held.state
+      if (base_sha === undefined) throw new SlotDamaged('it was never whole')
+      await this.#orphansEnded
+      const bytes = await this.#opened(held).reset(base_sha, this.#abort.signal)
+      this.#write(held, { ...held.state, phase: 'free', bytes })
+    } catch (error) {
+      // As it is, it is reset by the next process.
+      if (this.#abort.signal.aborted) return
+      this.#evict(held)
+      const why = error instanceof GitFailure ? `git says: ${error.said}` : (error as Error).message
+      this.#options.log?.(`The workspace ${held.path} is made anew: ${why}.`, { level: 'warn' })
+    }
+  }
+
+  #evict(held: Held): void {
+    for (const [id, each] of this.#slots) if (each === held) this.#slots.delete(id)
+    this.#trash.take(held.path)
+  }
+
+  /** Makes room on the disk where there is too little. Throws `GitRefused` where that does not help. */
+  async #makeRoom(signal: AbortSignal): Promise<void> {
+    const { minFreeBytes } = this.#limits
+    const free = () => {
+      const { bavail, bsize } = statfsSync(this.#options.dir)
+      return bavail * bsize
+    }
+    while (free() < minFreeBytes) {
+      signal.throwIfAborted()
+      if (!(await this.#giveUpOldest())) {
+        const least = Math.ceil(minFreeBytes / 1024 ** 2)
+        throw new GitRefused('disk_full', `The disk of the workspaces has less than ${least} MiB free.`, {
+          hint: hintOf('disk_full'),
+        })
+      }
+      await this.#trash.emptied()
+    }
+  }
+
+  /** Gives up what is too old, and what is too much, the longest unused first. */
+  async #sweep(): Promise<void> {
+    if (this.#abort.signal.aborted) return
+    const { bytes, ageMs } = this.#limits
+    const before = Date.now() - ageMs
+    for (const held of [...this.#slots.values()])
+      if (!held.busy && held.state.phase === 'free' && held.state.last_used_ms < before) this.#evict(held)
+    for (const { key, last_used_ms } of this.#mirrors.all())
+      if (last_used_ms < before && !this.#isBorrowed(key)) await this.#mirrors.remove(key)
+    while (this.#bytes() > bytes && (await this.#giveUpOldest()));
+  }
+
+  #bytes(): number {
+    const slots = [...this.#slots.values()].reduce((sum, { state }) => sum + (state.bytes ?? 0), 0)
+    return this.#mirrors.all().reduce((sum, { bytes }) => sum + bytes, slots)
+  }
+
+  /** The slot that was unused for longest, else such a mirror; false where all are in use. */
+  async #giveUpOldest(): Promise<boolean> {
+    const [slot] = [...this.#slots.values()]
+      .filter(({ state, busy }) => state.phase === 'free' && !busy)
+      .sort(byAge)
+    if (slot) {
+      this.#evict(slot)
+      return true
+    }
+    const idle = this.#mirrors.all().filter(({ key }) => !this.#isBorrowed(key))
+    const [mirror] = idle.sort((a, b) => a.last_used_ms - b.last_used_ms)
+    if (!mirror) return false
+    await this.#mirrors.remove(mirror.key)
+    return true
+  }
+
+  #isBorrowed(key: string): boolean {
+    const borrowing = [...this.#borrowing.values()].includes(key)
+    return borrowing || [...this.#slots.values()].some(({ state }) => state.mirror === key)
+  }
+
+  /** Finds the slots of an earlier process of this runner: those handed out stay, all else is made as new. */
+  #takeIn(): void {
+    const root = join(this.#options.dir, 'slots')
+    for (const id of readdirSync(root)) {
+      const path = join(root, id)
+      const state = readSlotState(path)
+      if (!state) {
+        this.#trash.take(path)
+        continue
+      }
+      const held: Held = { path, state }
+      this.#slots.set(id, held)
+      if (state.phase === 'preparing' || state.phase === 'resetting') this.#free(held)
+    }
+    rmSync(join(this.#options.dir, 'home'), { recursive: true, force: true })
+    mkdirSync(join(this.#options.dir, 'home'), { mode: 0o700 })
+  }
+
+  #slotOf(runId: string): Held | undefined {
+    return [...this.#slots.values()].find(({ state }) => state.run_id === runId)
+  }
+
+  #opened({ path, state }: Held): Slot {
+    const { mirror: key, is_sha256: isSha256 = false } = state
+    return new Slot(this.#slotOptions(path, { key, path: this.#mirrors.path(key), isSha256 }))
+  }
+
+  #slotOptions(path: string, mirror: Mirror) {
+    return { path, mirror, env: this.#env, maxBytes: this.#limits.bytes }
+  }
+
+  #write(held: Held, state: SlotState): void {
+    writeSlotState(held.path, state)
+    held.state = state
+  }
+}
+
+const byAge = (a: Held, b: Held) => a.state.last_used_ms - b.state.last_used_ms
+
+function newId(slots: ReadonlyMap<string, unknown>): string {
+  for (;;) {
+    const id = `slot_${randomInt(2 ** 40).toString(36)}`
+    if (!slots.has(id)) return id
+  }
+}
+
+const askedText = ({ repo, ref, branch, depth }: WorkspaceAsk, policy: GitPolicy): string =>
+  JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth])
+
+function workspaceOf({ path, state }: Held, mirrors: Mirrors): RepositoryWorkspace {
+  return {
+    run_id: state.run_id!,
+    slot_id: path.slice(path.lastIndexOf('/') + 1),
+    work: join(path, 'work'),
+    own_git: join(path, 'own.git'),
+    mirror: mirrors.path(state.mirror),
+    repo: state.repo,
+    start_sha: state.start_sha!,
+    base_ref: state.base_ref!,
+    base_sha: state.base_sha!,
+    ...(state.branch !== undefined && { branch: state.branch }),
+  }
+}
+
+/** Tells a line where a phase of git's work is done, and not each hundredth of it. */
+const progressOf = (tell: (message: string) => void) => (line: string) => {
+  if (/, done\.|^(fatal|error|warning): |credentials/.test(line)) tell(line)
+}
