@@ -52,6 +52,8 @@ export class Mirrors {
   readonly #options: MirrorsOptions
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #looked = new Set<string>()
+  /** As nobody else fetches into them: what each has, since this process looked. */
+  readonly #refs = new Map<string, ReadonlyMap<string, string>>()
 
   constructor(options: MirrorsOptions) {
     this.#options = options
@@ -80,6 +82,7 @@ export class Mirrors {
       const options = this.#git(mirror.path, context)
       let bytes: number | undefined
       if (!(await this.has(mirror, sha, context.signal))) {
+        this.#refs.delete(key)
         await this.#fetch(remote, owner, sha, options).catch((error: unknown) => {
           context.signal.throwIfAborted()
           throw refusalOf(error, `${remote.identity} cannot be fetched`)
@@ -93,6 +96,7 @@ export class Mirrors {
 
   /** Whether the commit is in it. */
   async has(mirror: Mirror, sha: string, signal: AbortSignal): Promise<boolean> {
+    for (const known of this.#refs.get(mirror.key)?.values() ?? []) if (known === sha) return true
     const args = ['cat-file', '-e', `${sha}^{commit}`]
     return await git(args, this.#git(mirror.path, { signal }), text).then(
       () => true,
@@ -104,7 +108,9 @@ export class Mirrors {
   }
 
   /** The branches and tags that it has, with their commits. */
-  async refs({ path }: Mirror, signal: AbortSignal): Promise<Map<string, string>> {
+  async refs({ key, path }: Mirror, signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
+    const known = this.#refs.get(key)
+    if (known) return known
     const format = '--format=%(objectname) %(*objectname) %(refname)'
     const said = await git(
       ['for-each-ref', format, 'refs/heads', 'refs/tags'],
@@ -112,12 +118,14 @@ export class Mirrors {
       text,
     )
     const lines = said.split('\n').filter((line) => line !== '')
-    return new Map(
+    const refs = new Map(
       lines.map((line) => {
         const [id, , name] = line.split(' ') as [string, string, string]
         return [name, id]
       }),
     )
+    this.#refs.set(key, refs)
+    return refs
   }
 
   /** All that are here, with when they were last used. */
@@ -133,6 +141,7 @@ export class Mirrors {
     await this.#inTurn(key, async () => {
       this.#options.trash.take(join(this.#options.dir, key))
       this.#looked.delete(key)
+      this.#refs.delete(key)
     })
   }
 

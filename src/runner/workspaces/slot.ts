@@ -74,10 +74,10 @@ export class Slot {
     this.ownGit = join(options.path, 'own.git')
   }
 
-  /** Puts the files of that commit into the folder, with a repository for the user. */
-  async checkOut(checkout: Checkout, signal: AbortSignal): Promise<void> {
+  /** Puts the files of that commit into the folder, with a repository for the user. `at`: the commit that it was reset to. */
+  async checkOut(checkout: Checkout, at: string | undefined, signal: AbortSignal): Promise<void> {
     this.#makeOwn()
-    await this.git(['reset', '--hard', '--quiet', checkout.start], signal)
+    if (checkout.start !== at) await this.git(['reset', '--hard', '--quiet', checkout.start], signal)
     this.#makeTheirs(checkout)
   }
 

@@ -222,6 +222,7 @@ export class WorkspacePool {
     const branch = ask.branch ?? base.branch
     const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
     const held = await this.#slotFor(mirror, remote, { signal, tell: context.tell })
+    const { base_sha: at } = held.state
     try {
       this.#write(held, {
         ...{ phase: 'preparing', mirror: mirror.key, repo: remote.identity, is_sha256: mirror.isSha256 },
@@ -229,7 +230,7 @@ export class WorkspacePool {
         last_used_ms: Date.now(),
       })
       const checkout: Checkout = { start, branch, refs, url: remote.identity }
-      await new Slot(this.#slotOptions(held.path, mirror)).checkOut(checkout, signal)
+      await new Slot(this.#slotOptions(held.path, mirror)).checkOut(checkout, at, signal)
       this.#write(held, { ...held.state, phase: 'ready' })
       return workspaceOf(held, this.#mirrors)
     } catch (error) {
