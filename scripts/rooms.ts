@@ -36,7 +36,10 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'what is kept: runs, outputs, accounts, secrets',
     may: ['contract', 'platform', 'config', 'engine/ports.ts'],
   },
-  blueprints: { holds: 'requests into workflows, one file each', may: ['contract', 'platform'] },
+  blueprints: {
+    holds: 'requests into workflows, one file each',
+    may: ['contract', 'platform', 'forge/marks.ts', 'forge/pull-request-body.ts'],
+  },
   playbooks: {
     holds: 'how a repository is prepared and tested: read, chosen, gone through; figures out of test results',
     may: ['contract', 'platform', 'engine/workflow-file'],
@@ -53,7 +56,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   runner: {
     holds: 'carries out attempts so that nothing is lost',
-    may: ['contract', 'platform', 'config', 'actions', 'agents', 'forge', 'engine/ports.ts'],
+    may: ['contract', 'platform', 'config', 'actions', 'agents', 'playbooks', 'forge', 'engine/ports.ts'],
   },
   compat: {
     holds: "what speaks older systems' shapes: host agents over HTTP, /jobs, the agent API",
@@ -94,5 +97,6 @@ export const smallApart: readonly { where: string; why: string }[] = [
   { where: 'src/cli/local/killed-commands.ts', why: 'loaded only where a command was killed' },
   { where: 'src/cli/doctor/environment.ts', why: 'checks of one subject are a file' },
   { where: 'src/contract/routes/hub.ts', why: 'routes of one resource are a file' },
+  { where: 'src/runner/task-steps/checkouts.ts', why: "done with an agent's own repository, in the box" },
   { where: 'src/hub/api/openapi.ts', why: 'the document is made from the table alone' },
 ]

@@ -1,4 +1,5 @@
-import { nameOf, namesOf, type Setting, settingKeys, settings } from '../src/config/settings.ts'
+import type { Setting } from '../src/config/setting.ts'
+import { nameOf, namesOf, settingKeys, settings } from '../src/config/settings.ts'
 
 /** The table of the settings that belong to a page of the docs. */
 export function settingsTable(page: 'cli' | 'bots'): string {

@@ -58,6 +58,19 @@ test('a script is run by the shell asked for, or by the interpreter it names', (
   assert.throws(() => plan('shell.run', { script: '#!\nls' }), { code: 'invalid_argument' })
 })
 
+test('commands that a step before has told come after those of the step itself', () => {
+  const prepared = (args: object) => {
+    const found = builtinActionRegistry['agent.run']
+    assert.ok(found?.kind === 'agent')
+    return found.prepare(spec('agent.run', { prompt: 'x', ...args }))
+  }
+  assert.deepEqual(prepared({ verify: ['a'], verify_list: '["b ${C}", "d"]' }).verify, ['a', 'b ${C}', 'd'])
+  assert.deepEqual(prepared({ verify: ['a'], verify_list: '' }).verify, ['a'])
+  assert.ok(!('verify_list' in prepared({ verify_list: '[]' })))
+  for (const verify_list of ['npm test', '{"a": 1}', '[1]', '[""]'])
+    assert.throws(() => prepared({ verify_list }), { code: 'invalid_argument', message: /verify_list/ })
+})
+
 test('arguments that are wrong once filled in are named', async () => {
   assert.throws(
     () => plan('cmd.run', { cmd: 'x', cwd: '' }),

@@ -1,4 +1,5 @@
 import { AgentRunArgs, Permissions } from '../contract/actions.ts'
+import { ErrandError } from '../contract/errors.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
@@ -6,8 +7,26 @@ import { parseArguments } from './arguments.ts'
 export const agentRun: Action = {
   kind: 'agent',
   prepare(spec) {
-    const { permissions, ...args } = parseArguments(AgentRunArgs, spec)
+    const { permissions, verify, verify_list, ...args } = parseArguments(AgentRunArgs, spec)
     const whole = typeof permissions === 'string' ? Permissions.parse({ mode: permissions }) : permissions
-    return { ...args, permissions: whole }
+    return { ...args, verify: [...verify, ...commandsOf(verify_list)], permissions: whole }
   },
+}
+
+/** Throws `invalid_argument`. */
+function commandsOf(list: string | undefined): string[] {
+  if (list === undefined || list === '') return []
+  const value = parsed(list)
+  if (Array.isArray(value) && value.every((each) => typeof each === 'string' && each !== '')) return value
+  throw new ErrandError('invalid_argument', 'args.verify_list: is no list of commands.', {
+    hint: 'Write it as JSON, such as ["npm test"].',
+  })
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }

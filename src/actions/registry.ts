@@ -7,7 +7,9 @@ import { gitCheck } from './git-check.ts'
 import { gitWorkspace } from './git-workspace.ts'
 import { httpRequest } from './http-request.ts'
 import { noop } from './noop.ts'
+import { playbookRun } from './playbook-run.ts'
 import { shellRun } from './shell-run.ts'
+import { taskVerdict } from './task-verdict.ts'
 import { varsSet } from './vars-set.ts'
 
 /** The actions that a machine carries out and that ship with Errand. */
@@ -21,5 +23,7 @@ export const builtinActionRegistry: ActionRegistry = {
   'git.workspace': gitWorkspace,
   'http.request': httpRequest,
   'vars.set': varsSet,
+  'playbook.run': playbookRun,
+  'task.verdict': taskVerdict,
   noop,
 }

@@ -3,7 +3,8 @@ import { ErrandError } from '../contract/errors.ts'
 import { readNetwork } from '../contract/isolation.ts'
 import { MAX_NAME, nameFault } from '../contract/names.ts'
 import { parseDuration } from '../platform/time.ts'
-import { namesOf, type Setting, type SettingKey, settings } from './settings.ts'
+import type { Setting } from './setting.ts'
+import { namesOf, type SettingKey, settings } from './settings.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
 

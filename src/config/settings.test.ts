@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { settingsOf } from '../agents/builtin/settings.ts'
 import { findSetting, setting } from './read-setting.ts'
-import { nameOf, namesOf, type Setting, settingKeys, settings, tokenVariables } from './settings.ts'
+import type { Setting } from './setting.ts'
+import { nameOf, namesOf, settingKeys, settings, tokenVariables } from './settings.ts'
 
 const root = join(import.meta.dirname, '../..')
 const rows = settingKeys.map((key) => ({ key, row: settings[key] as Setting }))
@@ -13,6 +14,7 @@ const rows = settingKeys.map((key) => ({ key, row: settings[key] as Setting }))
 const NAMING: Readonly<Record<string, string>> = {
   'src/cli/commands/hub/child-runner.ts': "sets them for the hub's own runner",
   'src/runner/secrets/own-secrets.ts': 'names the token that it masks',
+  'src/blueprints/task-steps.ts': "sets them for a task's agent",
   'src/agents/builtin/tools/run-command.ts': 'keeps them from what a model runs',
   'src/agents/builtin/settings.ts': "reads a step's environment, by a schema of its own",
 }

@@ -1,49 +1,4 @@
-/** One variable of the environment that Errand reads. */
-export interface Setting {
-  type: SettingType
-  /** Names that older systems had for it; Errand's own wins. */
-  old?: readonly string[]
-  /** As it would be written. */
-  default?: string
-  /** Of a `choice`. */
-  choices?: readonly string[]
-  /** Bounds of a number. */
-  from?: number
-  above?: number
-  to?: number
-  below?: number
-  /** The hint where a value cannot be used. */
-  hint?: string
-  /** How one that cannot be used is refused; default: `invalid_argument`, `NAME is "VALUE".` */
-  refused?: 'unusable' | 'usage'
-  /** Whoever has its value may act for Errand: it is masked, and no step is given it. */
-  token?: true
-  /** The page of the docs whose table it stands in; absent: it is passed between Errand's own processes. */
-  page?: 'cli' | 'bots' | 'agents'
-  /** The programs that read it, for the docs. */
-  for?: string
-  about: string
-}
-
-/** How a value is read; what each is stands in `read-setting.ts`. */
-export type SettingType =
-  | 'text'
-  | 'name'
-  | 'list'
-  | 'choice'
-  | 'number'
-  | 'whole'
-  | 'count'
-  | 'size'
-  | 'machine_size'
-  | 'size_or_none'
-  | 'output_size'
-  | 'hours'
-  | 'duration'
-  | 'retention'
-  | 'own_token'
-  | 'network'
-  | 'mounts'
+import type { Setting } from './setting.ts'
 
 /**
  * Every variable that Errand reads, under its own name; one name that is read for several things has them behind it
@@ -170,7 +125,7 @@ export const settings = {
     about: '`keep`: a task that another system tells of is made ([tasks-api.md](tasks-api.md#task-registry))',
   },
   ERRAND_TASK_REGISTRY_URL: {
-    ...{ type: 'text', page: 'cli', for: '`up`' },
+    ...{ type: 'text', old: ['TASK_REGISTRY_URL'], page: 'cli', for: '`up`' },
     about: 'a task registry elsewhere that is told of all tasks',
   },
   ERRAND_TASK_REGISTRY_TOKEN: {
@@ -192,6 +147,19 @@ export const settings = {
     choices: ['debug', 'info', 'warn', 'error'],
     ...{ default: 'info', old: ['RUNNER_LOG_LEVEL'], page: 'cli', for: '`up`, `runner`' },
     about: '`debug`, `info`, `warn` or `error`',
+  },
+  ERRAND_REPO_POOL_URL: {
+    ...{ type: 'text', old: ['REPO_POOL_URL'], page: 'cli', for: '`task run --config`' },
+    about: "a pool of clones instead of the runners'",
+  },
+  ERRAND_ARTIFACT_STORE_URL: {
+    ...{ type: 'text', old: ['ARTIFACT_STORE_URL'], page: 'cli', for: '`task run --config`' },
+    about: "an artifact store instead of the hub's",
+  },
+  ERRAND_TASK_TIMEOUT: {
+    ...{ type: 'number', old: ['RUNNER_TIMEOUT'], above: 0, to: 31_536_000 },
+    hint: 'It is a number of seconds, such as 1800.',
+    ...{ page: 'cli', for: '`task run --config`', about: 'longest time of a try of a task, in seconds' },
   },
   ERRAND_CONFIG: {
     ...{ type: 'text', page: 'cli', for: '`up`' },

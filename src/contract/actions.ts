@@ -2,7 +2,7 @@ import { BotServeArgs } from './bot.ts'
 import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
-import { GitCheckArgs, GitWorkspaceArgs } from './tasks/actions.ts'
+import { GitCheckArgs, GitWorkspaceArgs, PlaybookRunArgs, TaskVerdictArgs } from './tasks/actions.ts'
 import { Filled, VarName } from './workflow.ts'
 
 /**
@@ -155,6 +155,10 @@ export const AgentRunArgs = z.strictObject({
     z._default(z.array(Filled), []),
     'Commands run by /bin/sh when the agent says it is done; a failure goes back to it',
   ),
+  verify_list: described(
+    z.optional(z.string()),
+    'Further such commands, as a JSON list: of a variable that a step before has set',
+  ),
   verify_attempts: described(
     z._default(z.int().check(z.minimum(1), z.maximum(100)), 3),
     'How often the agent may try to pass them; then the step fails',
@@ -198,6 +202,13 @@ export const builtinActions: ActionCatalog = {
     containers: true,
     made_by: 'errand bot start',
   },
+  'playbook.run': {
+    args: PlaybookRunArgs,
+    raw: ['playbook', 'test_commands', 'metadata', 'task'],
+    place: 'host',
+    made_by: 'errand task run',
+  },
+  'task.verdict': { args: TaskVerdictArgs, raw: [], place: 'host', made_by: 'errand task run' },
   noop: { args: NoopArgs, raw: [], place: 'host' },
   'approval.wait': { args: ApprovalArgs, raw: [], place: 'engine' },
   'workflow.run': { args: WorkflowRunArgs, raw: ['workflow'], place: 'engine' },

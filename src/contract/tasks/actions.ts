@@ -21,7 +21,7 @@ const token = {
 }
 
 const repository = {
-  repo: described(Filled, 'Repository: https://, ssh:// or git@host:path'),
+  repo: z.string().check(z.minLength(1), z.describe('Repository: https://, ssh:// or git@host:path')),
   ...token,
 }
 
@@ -59,13 +59,19 @@ export const GitWorkspaceArgs = z.strictObject({
   checkpoint: z.optional(z.strictObject({ start: sha, tip: sha, artifact_id: Filled, run_id: Filled })),
 })
 
+/** The ref of a workspace under which the tree is kept that was made last, before anything was tested in it. */
+export const SNAPSHOT_REF = 'refs/errand/snapshot'
+
 /**
  * `git.carry`: what was made in the workspace comes out of its box as a pack that is checked. Exports `TIP_SHA` (empty: nothing
  * was changed), `FILES`, `ADDED` and `DELETED`; keeps the artifacts pack, diff, patches and files.
  */
 export const GitCarryArgs = z.strictObject({
   start: sha,
-  /** The tree that passed; absent: as the workspace is. */
+  /**
+   * The tree that passed: its id, or a ref of the workspace that names it, which is looked up in the box. Absent, or no such
+   * ref: as the workspace is.
+   */
   snapshot: z.optional(z.string()),
   commits: z._default(z.enum(['keep', 'squash']), 'keep'),
   message: Filled,
@@ -95,17 +101,36 @@ export const GitPushArgs = z.strictObject({
   retry_count: retries,
 })
 
-/** `playbook.run`: the commands of a playbook, in the box, and what tests said. Exports `TESTS`, `TESTS_TEXT` and `PLAYBOOK`. */
+/**
+ * `playbook.run`: the commands of a playbook, in the box, and what tests said. Exports `PLAYBOOK` (its name); of `setup` also
+ * `VERIFY`, the commands of its tests as a JSON list for an agent to be verified by; of `test` also `TESTS` (figures as JSON; empty:
+ * there are none) and `TESTS_TEXT`.
+ */
 export const PlaybookRunArgs = z.strictObject({
   phase: z._default(z.enum(['setup', 'test']), 'test'),
+  /** The commit that work began at: the repository's own playbook is read from it, never from what an agent wrote. */
+  start: sha,
   playbook: described(z.optional(z.record(z.string(), z.unknown())), 'Instead of one of a file'),
   playbook_path: z.optional(z.string()),
   test_commands: z.optional(z.array(z.string())),
   fail_fast: z._default(z.boolean(), true),
   skill: z.optional(z.string()),
   metadata: z._default(z.record(z.string(), z.unknown()), {}),
+  /** The fields of the task, for conditions (`task.NAME`). */
+  task: z._default(z.record(z.string(), z.unknown()), {}),
+  /** Longest time of a command of `test_commands`, or of one that is found. */
+  timeout_seconds: z.optional(z.number().check(z.positive())),
   /** The commit that is tested, on a checkout of its own; empty: the workspace as it is. */
   fresh: z._default(shaOrEmpty, ''),
+})
+
+/**
+ * `task.verdict`: ends a try of which all that is kept is there, and which is no success: the agent said that it cannot
+ * (`gave_up`), or a reviewer's findings are left (`review`).
+ */
+export const TaskVerdictArgs = z.strictObject({
+  reason: z.enum(['gave_up', 'review']),
+  message: z.string(),
 })
 
 /**

@@ -1,0 +1,9 @@
+import { PlaybookRunArgs } from '../contract/tasks/actions.ts'
+import type { Action } from '../runner/ports.ts'
+import { parseArguments } from './arguments.ts'
+
+/** The commands of a playbook. */
+export const playbookRun: Action = {
+  kind: 'platform',
+  prepare: (spec) => parseArguments(PlaybookRunArgs, spec),
+}

@@ -1,0 +1,194 @@
+import { ErrandError } from '../contract/errors.ts'
+import { SNAPSHOT_REF } from '../contract/tasks/actions.ts'
+import type { Task } from '../contract/tasks/task.ts'
+import type { Checkpoint, TaskStage } from '../contract/tasks/task-log.ts'
+import type { WorkflowFile } from '../contract/workflow.ts'
+import { type TaskPromptFacts, taskPrompt } from './task-prompt.ts'
+import { commitMessage } from './task-texts.ts'
+import { plain } from './workflow.ts'
+
+/** The things that a try of a task begins with, beside the task. */
+export interface TaskRunAsk {
+  /** `task_…` */
+  id: string
+  /** Of the try, from 1. */
+  number: number
+  /** The first stage that is to be done. */
+  stage: TaskStage
+  /** Work of an earlier try, which is taken up. */
+  checkpoint?: Checkpoint
+  /** Pushed work of other tasks that it stands on. */
+  stack?: readonly { id: string; branch: string }[]
+  /** Where steps that talk to the repository and its forge have their token from; absent: they have what their runner has. */
+  token?: string | { secret?: string; mounted?: string }
+  /** The variable that the token goes into. Default `GIT_TOKEN`. */
+  token_env?: string
+  /** Protected files that a person has approved of. */
+  approved?: readonly string[]
+  author?: string
+  committer?: string
+  /** Milliseconds since 1970; default: now. Commits have this date, however often a step is done again. */
+  now_ms?: number
+  /** Makes a name that nobody can know who wrote a text of the task. */
+  fence_id?: () => string
+}
+
+export type Step = WorkflowFile['steps'][number]
+type Args = Record<string, unknown>
+
+const defaultProtection = [
+  {
+    paths: ['.github/workflows/**', '.gitlab-ci.yml', '.gitea/**', '.forgejo/**', '.husky/**', '.errand/**'],
+    decision: 'ask',
+  },
+  {
+    paths: [
+      '**/test/**',
+      '**/tests/**',
+      '**/__tests__/**',
+      '**/*.test.*',
+      '**/*.spec.*',
+      '**/*_test.*',
+      '**/test_*',
+    ],
+    decision: 'flag',
+  },
+] as const
+
+/** The single steps of a try, by what each of them needs of the task. */
+export class TaskSteps {
+  readonly #task: Task
+  readonly #ask: TaskRunAsk
+
+  constructor(task: Task, ask: TaskRunAsk) {
+    this.#task = task
+    this.#ask = ask
+  }
+
+  carry(name: string, when?: string): Step {
+    const { commits, protect } = this.#task
+    const { id, author, committer, approved, now_ms = Date.now() } = this.#ask
+    const own = Array.isArray(protect)
+      ? protect.map((rule) => (typeof rule === 'string' ? { paths: [rule], decision: 'forbid' } : rule))
+      : []
+    return {
+      name,
+      action: 'git.carry',
+      when,
+      args: {
+        start: '${START_SHA}',
+        snapshot: SNAPSHOT_REF,
+        commits,
+        message: plain(commitMessage(this.#task)),
+        author: author && plain(author),
+        committer: committer && plain(committer),
+        trailers: { 'Errand-Task': id, 'Errand-Run': '${ERRAND_RUN_ID}' },
+        date: Math.floor(now_ms / 1000),
+        protect: plain([...own, ...defaultProtection]),
+        approved: approved && plain(approved),
+      },
+    }
+  }
+
+  playbook(name: string, phase: 'setup' | 'test'): Step {
+    const { playbook, playbook_path, test_commands, fail_fast, required_skill, metadata } = this.#task
+    const { env, secrets, limits, timeout_seconds, fresh } = this.#task
+    const { task_id, spec_name, title, branch_name, repo_url, priority } = this.#task
+    return {
+      name,
+      action: 'playbook.run',
+      args: {
+        phase,
+        start: '${START_SHA}',
+        playbook,
+        playbook_path: playbook_path && plain(playbook_path),
+        test_commands,
+        fail_fast,
+        skill: required_skill && plain(required_skill),
+        metadata,
+        task: { task_id, spec_name, title, required_skill, branch_name, repo_url, priority },
+        timeout_seconds,
+        fresh: phase === 'test' && fresh ? '${TIP_SHA}' : '',
+      },
+      env: env && (plain(env) as typeof env),
+      secrets,
+      limits,
+    }
+  }
+
+  verdict(reason: 'gave_up' | 'review', message: string, when: string): Step {
+    return { name: reason, action: 'task.verdict', args: { reason, message }, when }
+  }
+
+  agent(): Args {
+    const { agent, model, llm, budget } = this.#task
+    const chosen = model ?? (agent === 'builtin' ? llm.model : undefined)
+    return { agent: plain(agent), model: chosen && plain(chosen), budget }
+  }
+
+  /** The surroundings of an agent: none of the task's secrets is among them. */
+  agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits'> {
+    const { env, llm, limits } = this.#task
+    const own = env && (plain(env) as NonNullable<typeof env>)
+    const ofModel: Record<string, string | number> = agent === 'builtin' ? modelEnv(llm) : {}
+    const all = { ...ofModel, ...own }
+    return { env: Object.keys(all).length === 0 ? undefined : all, limits }
+  }
+
+  prompt(
+    kind: TaskPromptFacts['kind'],
+    more: { plan?: string; findings?: string; figures?: string } = {},
+  ): string {
+    const { checkpoint, fence_id = randomFence } = this.#ask
+    const { protect } = this.#task
+    const forbidden = (Array.isArray(protect) ? protect : []).flatMap((rule) =>
+      typeof rule === 'string' ? [rule] : rule.decision === 'forbid' ? rule.paths : [],
+    )
+    return taskPrompt({
+      ...{ kind, task: this.#task, forbidden },
+      fence_id: fence_id(),
+      begun: checkpoint !== undefined,
+      variables: { tests: kind === 'review' ? undefined : 'TEST_COMMANDS', ...more },
+    })
+  }
+
+  /** A step that talks to the repository or its forge; no other has the token. */
+  withToken(name: string, action: string, args: Args): Step {
+    const { token } = this.#ask
+    const env = this.#ask.token_env ?? 'GIT_TOKEN'
+    return {
+      name,
+      action,
+      args: { repo: plain(repositoryOf(this.#task)), token_env: env, ...args },
+      secrets: token === undefined ? undefined : { [env]: token },
+    }
+  }
+}
+
+function randomFence(): string {
+  return `text-${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`
+}
+
+/** Variables by which the agent `builtin` is pointed at a service of models. */
+function modelEnv({
+  endpoint,
+  timeout_seconds,
+  max_tokens,
+  retry_count,
+}: Task['llm']): Record<string, string | number> {
+  return {
+    ...(endpoint !== undefined && { OPENAI_BASE_URL: plain(endpoint) as string }),
+    // One answer takes no longer where it comes piece by piece.
+    ERRAND_MODEL_TIMEOUT_SECONDS: Math.min(timeout_seconds, 300),
+    ERRAND_MODEL_RETRIES: retry_count,
+    ...(max_tokens !== undefined && { ERRAND_MODEL_MAX_TOKENS: max_tokens }),
+  }
+}
+
+function repositoryOf({ repo_url, metadata }: Task): string {
+  const repo = repo_url ?? metadata.repo_url
+  if (typeof repo === 'string' && repo.trim() !== '') return repo.trim()
+  throw new ErrandError('invalid_argument', 'The task names no repository.', {
+    hint: 'Give it repo_url: https://git.example.com/team/project',
+  })
+}

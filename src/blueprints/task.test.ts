@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
+import * as taskActions from '../contract/tasks/actions.ts'
+import { Task, type TaskInput } from '../contract/tasks/task.ts'
+import type { Checkpoint } from '../contract/tasks/task-log.ts'
+import type { Step, Workflow } from '../contract/workflow.ts'
+import { checkWorkflow } from '../engine/workflow-file/check.ts'
+import { fillArgs, lookupIn } from '../engine/workflow-file/template.ts'
+import { evaluateWhen, parseWhen } from '../engine/workflow-file/when.ts'
+import { type TaskRunAsk, taskRun } from './task.ts'
+
+const host = (args: ActionCatalog[string]['args'], raw: readonly string[] = []) =>
+  ({ args, raw, place: 'host' }) as const
+/** As the engine has them, for steps that are no file's. */
+const catalog: ActionCatalog = Object.fromEntries(
+  Object.entries<ActionCatalog[string]>({
+    ...builtinActions,
+    'git.check': host(taskActions.GitCheckArgs),
+    'git.workspace': host(taskActions.GitWorkspaceArgs),
+    'git.carry': host(taskActions.GitCarryArgs),
+    'git.push': host(taskActions.GitPushArgs),
+    'forge.pull_request': host(taskActions.ForgePullRequestArgs),
+  }).map(([name, { made_by, ...rest }]) => [name, rest]),
+)
+
+const sha = (digit: string) => digit.repeat(40)
+const checkpoint: Checkpoint = {
+  ...{ start: sha('a'), tip: sha('b'), artifact_id: '7.1', run_id: 'run_before', next: 'push' },
+}
+
+function workflowOf(given: Partial<TaskInput> = {}, ask: Partial<TaskRunAsk> = {}): Workflow {
+  const task = Task.parse({ title: 'Mend it', repo_url: 'https://git.example/shop/web', ...given })
+  const { workflow } = taskRun(task, { id: 'task_1', number: 1, stage: 'check', now_ms: 5000, ...ask })
+  const checked = checkWorkflow(workflow, { catalog })
+  assert.deepEqual(checked.problems, [])
+  return checked.workflow!
+}
+
+const names = ({ steps }: Workflow) => steps.map(({ name }) => name)
+const step = (workflow: Workflow, name: string): Step =>
+  [...workflow.steps, ...(workflow.finally ?? [])].find((each) => each.name === name)!
+
+/** The names of those that run, where what steps set has these values. */
+function run(workflow: Workflow, vars: Record<string, string>): string[] {
+  const lookup = lookupIn(vars)
+  return workflow.steps
+    .filter(({ when }) => when === undefined || evaluateWhen(parseWhen(when), lookup))
+    .map(({ name }) => name)
+}
+
+const first = ['check', 'workspace', 'setup']
+const last = ['push', 'pull_request']
+
+test('a task is checked, prepared, implemented, carried out, tested, pushed and proposed', () => {
+  const workflow = workflowOf()
+  const changed = run(workflow, { TIP_SHA: sha('b') })
+  assert.deepEqual(changed, [...first, 'implement', 'carry', 'test', ...last])
+  assert.deepEqual(run(workflow, { TIP_SHA: '' }), [...first, 'implement', 'carry'])
+  const gaveUp = run(workflow, { TIP_SHA: '', GAVE_UP: 'no' })
+  assert.deepEqual(gaveUp, [...first, 'implement', 'carry', 'gave_up'])
+  assert.equal(workflow.timeout_seconds, 1800)
+  assert.deepEqual(names(workflowOf({ pull_request: false })).slice(-2), ['test', 'push'])
+  const dry = workflowOf({ push: false })
+  assert.equal(names(dry).at(-1), 'test')
+  assert.equal(step(dry, 'check').args.write, false)
+})
+
+test('a plan is approved of by a person before anything is changed, and stands in the prompt', () => {
+  const workflow = workflowOf({ plan: true })
+  assert.deepEqual(names(workflow).slice(3, 6), ['plan', 'plan_approval', 'implement'])
+  assert.match(String(step(workflow, 'implement').args.prompt), /\$\{PLAN:-\}/)
+  assert.equal((step(workflow, 'plan').args.permissions as { otherwise: string }).otherwise, 'deny')
+  assert.deepEqual([workflow.timeout_seconds, step(workflow, 'implement').timeout_seconds], [undefined, 1800])
+})
+
+test('findings of a reviewer go back so often as is said, and what is left fails where it must pass', () => {
+  const workflow = workflowOf({ review: { agent: 'codex', rounds: 2, must_pass: true } })
+  const from = (vars: Record<string, string>) => run(workflow, { TIP_SHA: sha('b'), ...vars }).slice(6)
+  assert.deepEqual(from({ REVIEW_1: 'approve', REVIEW: 'approve' }), ['review.1', ...last])
+  const once = ['review.1', 'fix.1', 'carry.2', 'test.2', 'review.2']
+  assert.deepEqual(from({ REVIEW_1: 'changes', REVIEW_2: 'approve', REVIEW: 'approve' }), [...once, ...last])
+  const twice = [...once, 'fix.2', 'carry.3', 'test.3', 'review.3']
+  assert.deepEqual(from({ REVIEW_1: 'changes', REVIEW_2: 'changes', REVIEW: 'changes' }), [
+    ...twice,
+    'review',
+    ...last,
+  ])
+  assert.equal(step(workflow, 'review.2').args.agent, 'codex')
+})
+
+test('a later try takes up what is kept, and does only what is left', () => {
+  const workflow = workflowOf({}, { stage: 'push', checkpoint })
+  assert.deepEqual(run(workflow, { ...(workflow.env as Record<string, string>) }), [
+    'check',
+    'workspace',
+    ...last,
+  ])
+  const { start, tip, artifact_id, run_id } = checkpoint
+  assert.deepEqual(step(workflow, 'workspace').args.checkpoint, { start, tip, artifact_id, run_id })
+  assert.deepEqual(names(workflowOf({}, { stage: 'test', checkpoint })), [...first, 'test', ...last])
+  // There is nothing to go on from.
+  assert.deepEqual(names(workflowOf({}, { stage: 'push' })), names(workflowOf({}, { stage: 'implement' })))
+  const again = workflowOf({}, { stage: 'carry', checkpoint })
+  assert.match(String(step(again, 'implement').args.prompt), /earlier try/)
+})
+
+test('the token is given to steps of the repository and its forge alone, and secrets to tests alone', () => {
+  const workflow = workflowOf(
+    { secrets: ['DB'], review: {}, plan: true, push_on_failure: true },
+    { token: { mounted: 'git-token' }, token_env: 'MY_TOKEN' },
+  )
+  const given = (of: Step) => JSON.stringify(of.secrets ?? {})
+  for (const each of [...workflow.steps, ...(workflow.finally ?? [])]) {
+    const isRemote = /^(git\.(check|workspace|push)|forge\.)/.test(each.action)
+    assert.equal(given(each).includes('MY_TOKEN'), isRemote, each.name)
+    assert.equal(given(each).includes('DB'), each.action === 'playbook.run', each.name)
+  }
+})
+
+test('whatever a task says, no variable of the run is read in its texts', () => {
+  const nasty = 'a ${SECRET} b'
+  const workflow = workflowOf({
+    ...{ title: nasty, description: nasty, acceptance_criteria: [nasty], instructions: nasty },
+    ...{ model: nasty, env: { X: nasty }, metadata: { x: nasty }, test_commands: [nasty] },
+    ...{ protect: [nasty], playbook: { name: nasty }, ref: nasty, plan: true, review: { model: nasty } },
+    pull_request: { title: nasty, labels: [nasty], reviewers: [nasty], base: nasty },
+  })
+  const value = { get: (name: string) => (name === 'SECRET' ? 'TOLD' : ''), names: () => [] }
+  for (const each of [...workflow.steps, ...(workflow.finally ?? [])]) {
+    const args = fillArgs(each.args, catalog[each.action]!.raw, value)
+    assert.ok(!JSON.stringify(args).includes('TOLD'), each.name)
+    assert.ok(!JSON.stringify(fillArgs(each.env ?? {}, [], value)).includes('TOLD'), each.name)
+  }
+})
+
+test('work that has failed is kept, and pushed only where that is asked for', () => {
+  const ends = (given: Partial<TaskInput>, vars: Record<string, string>) =>
+    run({ ...workflowOf(given), steps: workflowOf(given).finally! }, vars)
+  const failed = { ERRAND_RUN_STATUS: 'failed', START_SHA: sha('a') }
+  assert.deepEqual(ends({}, failed), ['keep'])
+  assert.deepEqual(ends({}, { ...failed, TIP_SHA: sha('b') }), [])
+  assert.deepEqual(ends({}, { ...failed, ERRAND_RUN_STATUS: 'success' }), [])
+  assert.deepEqual(ends({}, { ERRAND_RUN_STATUS: 'failed' }), [])
+  assert.deepEqual(ends({ push_on_failure: true }, { ...failed, TIP_SHA: sha('b') }), ['push_left'])
+})
+
+test('what is forbidden, then what needs a person, then tests: the first rule that fits decides', () => {
+  const rules = step(workflowOf({ protect: ['db/**'] }), 'carry').args.protect as {
+    paths: string[]
+    decision: string
+  }[]
+  assert.deepEqual(
+    rules.map(({ decision }) => decision),
+    ['forbid', 'ask', 'flag'],
+  )
+  assert.match(String(step(workflowOf({ protect: ['db/**'] }), 'implement').args.prompt), /db\/\*\*/)
+})
+
+test('settings of the model are those of the agent that has them', () => {
+  const llm = { model: 'm', endpoint: 'http://models.test/v1', timeout_seconds: 900, max_tokens: 5 }
+  const own = step(workflowOf({ llm }), 'implement')
+  assert.deepEqual(own.env, {
+    OPENAI_BASE_URL: 'http://models.test/v1',
+    ERRAND_MODEL_TIMEOUT_SECONDS: 300,
+    ERRAND_MODEL_RETRIES: 3,
+    ERRAND_MODEL_MAX_TOKENS: 5,
+  })
+  assert.equal(own.args.model, 'm')
+  const other = step(workflowOf({ llm, agent: 'codex' }), 'implement')
+  assert.deepEqual([other.env, other.args.model], [undefined, undefined])
+})
+
+test('a task without a repository, or on branches that are not one, is refused', () => {
+  assert.throws(() => workflowOf({ repo_url: undefined }), {
+    code: 'invalid_argument',
+    message: /no repository/,
+  })
+  assert.equal(
+    step(workflowOf({ repo_url: undefined, metadata: { repo_url: 'https://a.example/b' } }), 'check').args
+      .repo,
+    'https://a.example/b',
+  )
+  const one = { id: 'task_2', branch: 'errand/one' }
+  assert.equal(step(workflowOf({}, { stack: [one] }), 'check').args.ref, 'errand/one')
+  assert.throws(() => workflowOf({}, { stack: [one, { ...one, branch: 'errand/two' }] }), {
+    code: 'invalid_argument',
+    message: /errand\/one, errand\/two/,
+  })
+})

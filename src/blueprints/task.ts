@@ -1,0 +1,338 @@
+import { ErrandError } from '../contract/errors.ts'
+import type { Task } from '../contract/tasks/task.ts'
+import type { TaskStage } from '../contract/tasks/task-log.ts'
+import { DEFAULT_HOST, type WorkflowFile } from '../contract/workflow.ts'
+import { CANNOT_REGEX } from './task-prompt.ts'
+import { type Step, type TaskRunAsk, TaskSteps } from './task-steps.ts'
+import { bodyOf, branchOf, titleOf } from './task-texts.ts'
+import { plain } from './workflow.ts'
+
+export type { TaskRunAsk }
+
+const stages: readonly TaskStage[] = [
+  ...(['check', 'workspace', 'setup', 'plan', 'implement'] as const),
+  ...(['carry', 'test', 'review', 'push', 'pull_request'] as const),
+]
+
+const findingsSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['verdict', 'findings'],
+  properties: {
+    verdict: { enum: ['approve', 'changes'] },
+    findings: {
+      type: 'array',
+      maxItems: 50,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['file', 'line', 'severity', 'claim', 'evidence'],
+        properties: {
+          file: { type: 'string' },
+          line: { type: 'integer' },
+          severity: { enum: ['blocker', 'major', 'minor', 'note'] },
+          claim: { type: 'string' },
+          evidence: { type: 'string' },
+        },
+      },
+    },
+  },
+} as const
+
+/**
+ * The workflow of one try of a task: all steps that may be needed, those that are not skipped by their `when`. One that goes on from a
+ * checkpoint leaves out what is done. Throws `invalid_argument` for a task that cannot be carried out as it is written.
+ */
+export function taskRun(
+  task: Task,
+  ask: TaskRunAsk,
+): { blueprint: 'task'; workflow: Record<string, unknown> } {
+  const workflow = new TaskWorkflow(task, ask).make()
+  // As it would come over a wire: without what is undefined.
+  return { blueprint: 'task', workflow: JSON.parse(JSON.stringify(workflow)) }
+}
+
+class TaskWorkflow {
+  readonly #task: Task
+  readonly #ask: TaskRunAsk
+  readonly #steps: TaskSteps
+  readonly #ref: string | undefined
+  readonly #branch: string
+  readonly #first: number
+  readonly #rounds: number
+
+  constructor(task: Task, ask: TaskRunAsk) {
+    this.#task = task
+    this.#ask = ask
+    this.#steps = new TaskSteps(task, ask)
+    this.#ref = refOf(task, ask)
+    this.#branch = branchOf(task, task.task_id ?? ask.id)
+    // What an agent has not finished is gone with its folder.
+    const stage = ask.stage === 'carry' ? 'implement' : ask.stage
+    const latest = ask.checkpoint === undefined ? 'implement' : 'pull_request'
+    this.#first = Math.min(stages.indexOf(stage), stages.indexOf(latest))
+    this.#rounds = this.#does('review') ? (task.review?.rounds ?? 0) : 0
+  }
+
+  make(): WorkflowFile {
+    const { title, group, runner, labels, isolation, network, image, timeout_seconds } = this.#task
+    const chosen = [group, runner, labels].some((each) => each !== undefined)
+    const planned = this.#task.plan && this.#does('plan')
+    return {
+      version: 'v0.1',
+      name: nameOf(title),
+      isolation,
+      network,
+      image,
+      inventory: chosen ? { hosts: { [DEFAULT_HOST]: { group, runner, labels } } } : undefined,
+      // A person who thinks about a plan uses up none of its time.
+      timeout_seconds: planned ? undefined : timeout_seconds,
+      env: this.#ask.checkpoint && { TIP_SHA: this.#ask.checkpoint.tip },
+      outputs: {
+        ANSWER: '${ANSWER:-}',
+        ...{ BRANCH: '${BRANCH:-}', TIP_SHA: '${TIP_SHA:-}', PUSHED_SHA: '${PUSHED_SHA:-}' },
+        ...{ PR_URL: '${PR_URL:-}', TESTS: '${TESTS:-}', TESTS_TEXT: '${TESTS_TEXT:-}' },
+      },
+      steps: [
+        ...this.#preparation(),
+        ...(planned ? this.#plan() : []),
+        ...this.#implementation(),
+        ...(this.#does('test') ? [this.#test('test', changed)] : []),
+        ...this.#review(),
+        ...this.#delivery(),
+      ],
+      finally: this.#does('implement') ? this.#kept() : [],
+    }
+  }
+
+  /** Whether the try does this stage itself. */
+  #does(stage: TaskStage): boolean {
+    return stages.indexOf(stage) >= this.#first
+  }
+
+  #preparation(): Step[] {
+    const { branch, push, submodules, lfs, slot_path } = this.#task
+    const { checkpoint, id } = this.#ask
+    const check = this.#steps.withToken('check', 'git.check', {
+      ref: this.#ref,
+      branch: plain(this.#branch),
+      on_branch: branch,
+      task: id,
+      write: push,
+    })
+    const workspace = this.#steps.withToken('workspace', 'git.workspace', {
+      ref: '${BASE_REF}',
+      branch: '${BRANCH}',
+      rebase: checkpoint === undefined,
+      submodules,
+      lfs,
+      slot_path: slot_path && plain(slot_path),
+      checkpoint: checkpoint && {
+        start: checkpoint.start,
+        tip: checkpoint.tip,
+        artifact_id: checkpoint.artifact_id,
+        run_id: checkpoint.run_id,
+      },
+    })
+    // A workspace that is only pushed from needs nothing installed.
+    const isUsed = this.#first <= stages.indexOf('review')
+    return isUsed ? [check, workspace, this.#steps.playbook('setup', 'setup')] : [check, workspace]
+  }
+
+  #plan(): Step[] {
+    const { timeout_seconds } = this.#task
+    return [
+      {
+        name: 'plan',
+        action: 'agent.run',
+        args: { ...this.#steps.agent(), permissions: readOnly, prompt: this.#steps.prompt('plan') },
+        ...this.#steps.agentStep(),
+        timeout_seconds,
+        outputs: { PLAN: 'answer' },
+      },
+      {
+        name: 'plan_approval',
+        action: 'approval.wait',
+        args: { message: 'The agent has a plan: \n${PLAN:-(none)}\nIs it to be carried out?' },
+      },
+    ]
+  }
+
+  #implementation(): Step[] {
+    if (!this.#does('implement')) return []
+    const { permissions, verify_attempts, plan, timeout_seconds } = this.#task
+    return [
+      {
+        name: 'implement',
+        action: 'agent.run',
+        args: {
+          ...this.#steps.agent(),
+          permissions: plain(permissions),
+          prompt: this.#steps.prompt('implement', { plan: plan ? 'PLAN' : undefined }),
+          verify_list: '${VERIFY:-}',
+          verify_attempts,
+        },
+        ...this.#steps.agentStep(),
+        timeout_seconds: plan ? timeout_seconds : undefined,
+        outputs: { ANSWER: 'answer', GAVE_UP: { from: 'answer', regex: CANNOT_REGEX } },
+      },
+      this.#steps.carry('carry'),
+      this.#steps.verdict('gave_up', 'The agent says that it cannot: ${GAVE_UP:-}', '${GAVE_UP:-} != ""'),
+    ]
+  }
+
+  /** Findings go back to the agent so many times; the reviewer that comes then tells what is left. */
+  #review(): Step[] {
+    const { review, permissions, verify_attempts } = this.#task
+    if (review === undefined || this.#rounds === 0) return []
+    const steps: Step[] = []
+    for (let round = 1; round <= this.#rounds + 1; round++) {
+      const when = round === 1 ? changed : `\${REVIEW_${round - 1}:-} == "changes"`
+      steps.push({
+        name: `review.${round}`,
+        action: 'agent.run',
+        when,
+        args: {
+          agent: plain(review.agent),
+          model: review.model && plain(review.model),
+          budget: this.#task.budget,
+          permissions: reading,
+          prompt: this.#steps.prompt('review', { figures: 'TESTS_TEXT' }),
+          output_schema: findingsSchema,
+        },
+        ...this.#steps.agentStep(review.agent),
+        outputs: {
+          [`REVIEW_${round}`]: { from: 'value', json: 'verdict' },
+          [`FINDINGS_${round}`]: { from: 'value', json: 'findings' },
+          FINDINGS: { from: 'value', json: 'findings' },
+          REVIEW: { from: 'value', json: 'verdict' },
+        },
+      })
+      if (round > this.#rounds) break
+      const asked = `\${REVIEW_${round}:-} == "changes"`
+      steps.push(
+        {
+          name: `fix.${round}`,
+          action: 'agent.run',
+          when: asked,
+          args: {
+            ...this.#steps.agent(),
+            permissions: plain(permissions),
+            prompt: this.#steps.prompt('fix', { findings: `FINDINGS_${round}` }),
+            verify_list: '${VERIFY:-}',
+            verify_attempts,
+          },
+          ...this.#steps.agentStep(),
+          outputs: { ANSWER: 'answer' },
+        },
+        this.#steps.carry(`carry.${round + 1}`, asked),
+        this.#test(`test.${round + 1}`, asked),
+      )
+    }
+    if (review.must_pass)
+      steps.push(
+        this.#steps.verdict('review', 'Findings of the reviewer are left.', '${REVIEW:-} == "changes"'),
+      )
+    return steps
+  }
+
+  #delivery(): Step[] {
+    const { push, force, pull_request, git_retry_count, network_retry_count } = this.#task
+    if (!push) return []
+    const steps: Step[] = []
+    if (this.#does('push'))
+      steps.push({
+        ...this.#steps.withToken('push', 'git.push', {
+          branch: '${BRANCH}',
+          tip: '${TIP_SHA}',
+          expected: '${BRANCH_SHA:-}',
+          force,
+          retry_count: git_retry_count,
+        }),
+        when: changed,
+      })
+    if (pull_request === false) return steps
+    const { draft = true, labels = [], reviewers = [], base } = pull_request === true ? {} : pull_request
+    const findings = this.#rounds > 0 ? 'FINDINGS' : undefined
+    steps.push({
+      ...this.#steps.withToken('pull_request', 'forge.pull_request', {
+        head: '${BRANCH}',
+        base: base === undefined ? '${BASE_REF}' : plain(base),
+        sha: '${TIP_SHA}',
+        title: plain(titleOf(this.#task)),
+        body: bodyOf({
+          task: this.#task,
+          id: this.#ask.id,
+          variables: { tests: 'TESTS_TEXT', findings },
+        }),
+        draft,
+        labels: plain(labels),
+        reviewers: plain(reviewers),
+        retry_count: network_retry_count,
+      }),
+      when: changed,
+    })
+    return steps
+  }
+
+  /** The work so far of a try that has failed is evidence, and pushed only where that is asked for. */
+  #kept(): Step[] {
+    const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
+    const steps = [{ ...this.#steps.carry('keep', failed), continue_on_error: true }]
+    const { push, push_on_failure, git_retry_count } = this.#task
+    if (!push || !push_on_failure) return steps
+    const left = '${ERRAND_RUN_STATUS} == "failed" && ${TIP_SHA:-} != "" && ${PUSHED_SHA:-} == ""'
+    const args = {
+      branch: '${BRANCH}',
+      tip: '${TIP_SHA}',
+      expected: '${BRANCH_SHA:-}',
+      retry_count: git_retry_count,
+    }
+    return [
+      ...steps,
+      { ...this.#steps.withToken('push_left', 'git.push', args), when: left, continue_on_error: true },
+    ]
+  }
+
+  #test(name: string, when: string): Step {
+    return { ...this.#steps.playbook(name, 'test'), when }
+  }
+}
+
+/** A try that has nothing to commit skips what follows. */
+const changed = '${TIP_SHA:-} != ""'
+
+const readOnly = {
+  mode: 'rules',
+  rules: [{ decision: 'allow', tools: ['read', 'search', 'think'] }],
+  otherwise: 'deny',
+}
+/** May run commands, as `git diff`; nothing that it leaves behind is in what was carried out before. */
+const reading = {
+  mode: 'rules',
+  rules: [{ decision: 'allow', tools: ['read', 'search', 'think', 'execute'] }],
+  otherwise: 'deny',
+}
+
+function refOf({ ref }: Task, { stack = [] }: TaskRunAsk): string | undefined {
+  if (stack.length === 0) return ref && (plain(ref) as string)
+  if (stack.length === 1) return plain(stack[0]!.branch) as string
+  throw new ErrandError(
+    'invalid_argument',
+    `The task stands on ${stack.length} branches that are not merged yet: ${stack.map(({ branch }) => branch).join(', ')}.`,
+    { hint: 'Write base: merged, so that it waits until they are.' },
+  )
+}
+
+const MAX_NAME = 80
+
+function nameOf(title: string): string {
+  const characters = [...title.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()]
+  if (characters.length === 0) return 'task'
+  return characters.length <= MAX_NAME
+    ? characters.join('')
+    : `${characters
+        .slice(0, MAX_NAME - 1)
+        .join('')
+        .trimEnd()}…`
+}

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { parse } from 'yaml'
+import { Task } from '../contract/tasks/task.ts'
+import { readTaskConfig, withTaskConfig } from './task-config.ts'
+
+const examples = join(import.meta.dirname, '../../examples/coding-tasks')
+const sample = (name: string) => readFileSync(join(examples, name), 'utf8')
+
+test('the sample for this machine is read, and its task is one', () => {
+  const config = readTaskConfig(sample('local.yaml'), 'local.yaml')
+  const task = Task.parse(withTaskConfig(parse(sample('task.yaml')), config))
+  assert.deepEqual(task.llm, {
+    ...{ model: 'gpt-4.1', endpoint: 'https://api.openai.com/v1' },
+    ...{ timeout_seconds: 120, retry_count: 3 },
+  })
+  assert.deepEqual(task.limits, { memory: '2048MB', cpus: 2 })
+  assert.deepEqual([task.timeout_seconds, task.git_retry_count, task.network_retry_count], [1800, 3, 3])
+  const { git_token_env_var, llm_api_key_env_var, log_level, log_format, warnings } = config
+  assert.deepEqual([git_token_env_var, llm_api_key_env_var], ['GIT_TOKEN', 'OPENAI_API_KEY'])
+  assert.deepEqual([log_level, log_format, warnings], ['info', 'json', []])
+})
+
+test('ways of carrying out that are still to come are refused by name', () => {
+  for (const mode of ['docker', 'kubernetes'])
+    assert.throws(() => readTaskConfig(sample(`${mode}.yaml`), `${mode}.yaml`), {
+      code: 'invalid_argument',
+      message: `${mode}.yaml: execution_mode "${mode}" cannot be used yet.`,
+    })
+  const local = sample('kubernetes.yaml').replace(
+    'execution_mode: kubernetes',
+    'execution_mode: local-process',
+  )
+  const { services, warnings } = readTaskConfig(local, 'k.yaml')
+  assert.equal(services.repo_pool_url, 'http://repo-pool.coding-tasks.svc:8081')
+  assert.match(warnings.join(), /k8s_namespace, k8s_image, k8s_secrets are not used/)
+})
+
+test('the environment counts before the file, also by the names that it had', () => {
+  const text = 'task_registry_url: http://a.test\ndefault_timeout_seconds: 60\nlog_level: WARNING\n'
+  assert.deepEqual(readTaskConfig(text, 'c.yaml').services, { task_registry_url: 'http://a.test' })
+  assert.equal(readTaskConfig(text, 'c.yaml').log_level, 'warn')
+  const env = { TASK_REGISTRY_URL: 'http://b.test', REPO_POOL_URL: 'http://c.test', RUNNER_TIMEOUT: '90' }
+  const config = readTaskConfig(text, 'c.yaml', { ...env, RUNNER_LOG_LEVEL: 'ERROR' })
+  assert.deepEqual(config.services, { task_registry_url: 'http://b.test', repo_pool_url: 'http://c.test' })
+  assert.deepEqual([config.task.timeout_seconds, config.log_level], [90, 'error'])
+  for (const wrong of [{ REPO_POOL_URL: 'pool' }, { RUNNER_TIMEOUT: 'soon' }])
+    assert.throws(
+      () => readTaskConfig(text, 'c.yaml', wrong),
+      ({ message, hint }: Error & { hint?: string }) => {
+        return message.startsWith(Object.keys(wrong)[0]!) && hint !== undefined
+      },
+    )
+})
+
+test('a task says more than the configuration, and no default of a task hides it', () => {
+  const config = readTaskConfig('llm: {model: a, max_tokens: 5}\nmax_memory_mb: 100\n', 'c.yaml')
+  const given = withTaskConfig(
+    { title: 'x', llm: { model: 'b' }, limits: { processes: 7 }, timeout_seconds: 5 },
+    config,
+  )
+  assert.deepEqual(given.llm, { model: 'b', max_tokens: 5 })
+  assert.deepEqual(given.limits, { memory: '100MB', processes: 7 })
+  assert.equal(given.timeout_seconds, 5)
+  assert.equal(Task.parse(withTaskConfig({ title: 'x' }, readTaskConfig('', 'c.yaml'))).timeout_seconds, 1800)
+})
+
+test('every mistake is told with its line, and a secret is masked whatever is said', () => {
+  assert.throws(
+    () => readTaskConfig('llm:\n  modell: x\nmax_cpu_percent: 0\n', 'c.yaml'),
+    ({ message, details }: Error & { details?: { problems: unknown[] } }) =>
+      message.startsWith('c.yaml:2:') && message.includes('modell') && details?.problems.length === 2,
+  )
+  assert.throws(() => readTaskConfig('a: [', 'c.yaml'), { code: 'invalid_argument' })
+  assert.throws(() => readTaskConfig('- x', 'c.yaml'), { code: 'invalid_argument' })
+  assert.match(readTaskConfig('mask_secrets: false', 'c.yaml').warnings.join(), /masked in every log/)
+})

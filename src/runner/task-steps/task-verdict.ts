@@ -1,0 +1,19 @@
+import type { output } from '../../contract/mini-zod.ts'
+import type { TaskVerdictArgs } from '../../contract/tasks/actions.ts'
+import { type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
+
+const MAX_MESSAGE = 2000
+
+const hints = {
+  gave_up:
+    'What it has done is kept: errand task diff. Say more in the task, or choose another agent or model.',
+  review: 'They are among the artifacts of the run. Mend them, or write review: {must_pass: false}.',
+} as const
+
+/** Ends a try that is no success, when all that is to be kept of it is kept. */
+export const taskVerdict: PlatformStep = {
+  async run({ args, shown }) {
+    const { reason, message } = args as output<typeof TaskVerdictArgs>
+    throw new StepFailure(reason, shown(message).slice(0, MAX_MESSAGE), hints[reason])
+  },
+}
