@@ -9,6 +9,7 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonText } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
+import { configured } from './task-config-file.ts'
 import { readTaskFile } from './task-file.ts'
 import { followTask, followTasks } from './task-follow.ts'
 
@@ -37,6 +38,7 @@ export const taskRun = command({
     },
     id: { type: 'string', value: 'ID', help: 'Your own id: the same task again is the one that is there' },
     plan: { type: 'boolean', help: "Ask a person to approve of the agent's plan first" },
+    config: { type: 'string', value: 'FILE', help: 'What holds for all tasks that do not say so themselves' },
     limit: { type: 'string', value: 'N', help: 'How many tasks of the file are worked on at once' },
     detach: { type: 'boolean', help: 'Print the ids, and do not wait' },
     json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
@@ -47,11 +49,13 @@ export const taskRun = command({
     'errand task run task.yaml',
     'errand task run --title "Fix the login" --repo https://git.example/shop/web --test "npm test"',
     'errand task run tasks.yaml --limit 4 --detach',
+    'errand task run --config local.yaml task.yaml',
   ],
   async run(options, [file]) {
     const { json = false, detach, verbose, color } = options
-    const given =
+    const asked =
       file === undefined ? { task: taskOf(options) } : withLimit(readTaskFile(file), options.limit)
+    const given = options.config === undefined ? asked : configured(asked, options.config)
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`both ${file} and --title say what is to be done`, 'give one of them')
     const client = connect(options)

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { configured } from './task-config-file.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
+test.after(() => rmSync(folder, { recursive: true }))
+
+function fileOf(text: string): string {
+  const file = join(folder, 'config.yaml')
+  writeFileSync(file, text)
+  return file
+}
+
+test('one task, and each of many, has what the file says and it does not', () => {
+  const file = fileOf('max_memory_mb: 100\ndefault_timeout_seconds: 60\n')
+  const limits = { memory: '100MB' }
+  const one = configured({ task: { title: 'a', timeout_seconds: 5 } }, file, {})
+  assert.deepEqual(one, { task: { title: 'a', timeout_seconds: 5, limits, llm: {} } })
+  const many = configured({ tasks: [{ title: 'a' }, { title: 'b' }], limit: 2 }, file, {
+    RUNNER_TIMEOUT: '9',
+  })
+  const rest = { timeout_seconds: 9, limits, llm: {} }
+  assert.deepEqual(many, {
+    tasks: [
+      { title: 'a', ...rest },
+      { title: 'b', ...rest },
+    ],
+    limit: 2,
+  })
+})
+
+test('what cannot be used here is told, and a file that is not there refused', () => {
+  const told: string[] = []
+  const file = fileOf('task_registry_url: http://a.test\nrepo_pool_url: http://b.test\nmask_secrets: false\n')
+  configured({ task: { title: 'a' } }, file, {}, (text) => told.push(text))
+  assert.equal(told.length, 3)
+  for (const words of ['mask_secrets', 'ERRAND_TASK_REGISTRY_URL', 'repo_pool_url is not used'])
+    assert.ok(
+      told.some((text) => text.includes(words)),
+      words,
+    )
+  assert.throws(() => configured({ task: { title: 'a' } }, join(folder, 'gone.yaml')), /cannot be read/)
+})

@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs'
+import { readTaskConfig, withTaskConfig } from '../../../config/task-config.ts'
+import type { TaskInput } from '../../../contract/tasks/task.ts'
+import type { CreateTasksInput } from '../../../contract/tasks/task-api.ts'
+import { UsageError } from '../../command.ts'
+import { lineText } from '../../render/terminal-text.ts'
+
+/** The variables by which a hub is told of services elsewhere. */
+const variables = {
+  task_registry_url: 'ERRAND_TASK_REGISTRY_URL, where the hub is started',
+  repo_pool_url: undefined,
+  artifact_store_url: undefined,
+} as const
+
+/**
+ * The request with what a configuration file, and the environment, say of all tasks. What the hub has to know itself is told on
+ * standard error. Throws `invalid_argument`.
+ */
+export function configured(
+  request: CreateTasksInput,
+  file: string,
+  env: NodeJS.ProcessEnv = process.env,
+  tell: (text: string) => void = (text) => void process.stderr.write(`${lineText(text)}\n`),
+): CreateTasksInput {
+  const config = readTaskConfig(textOf(file), file, env)
+  for (const warning of config.warnings) tell(`warning: ${warning}`)
+  for (const [key, variable] of Object.entries(variables))
+    if (config.services[key as keyof typeof variables] !== undefined)
+      tell(
+        variable === undefined
+          ? `warning: ${key} is not used: the hub's own service is.`
+          : `warning: ${key} is not used here. Set ${variable}.`,
+      )
+  const filled = (task: TaskInput): TaskInput => withTaskConfig(task, config)
+  return 'tasks' in request && request.tasks !== undefined
+    ? { ...request, tasks: request.tasks.map(filled) }
+    : ({ ...request, task: filled((request as { task: TaskInput }).task) } as CreateTasksInput)
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new UsageError(
+      `${file} cannot be read: ${(cause as Error).message}`,
+      'name a file of configuration',
+    )
+  }
+}
