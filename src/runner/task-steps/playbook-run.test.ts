@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { attemptSpec, endOf, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
@@ -188,6 +188,27 @@ test('a mistake in a playbook, an install that fails and a time that is over hav
   const late = await here.run(one({ command: 'while :; do sleep 0.1; done', timeout_seconds: 0.3 }))
   assert.equal(late.reason, 'test')
   assert.match(late.message!, /"one" \(.*0\.3/)
+})
+
+test('what an agent made of its repository is parsed in the box, and is no way out of it', {
+  skip,
+}, async () => {
+  await using here = placed({ 'a.txt': '1' })
+  const outside = join(here.own, 'seen')
+  // Run by any git that reads it.
+  git(here.work, 'config', 'core.fsmonitor', `touch ${outside}; false`)
+  git(here.work, 'config', 'core.pager', `touch ${outside}`)
+  write(here.work, { '.git/hooks/post-checkout': `#!/bin/sh\ntouch ${outside}\n` })
+  chmodSync(join(here.work, '.git/hooks/post-checkout'), 0o755)
+  execFileSync('mkfifo', [join(here.work, 'pipe.xml')])
+  const steps = [{ name: 'unit', command: 'true', condition: 'changed("*")', artifacts: ['**'] }]
+  const { outcome } = await here.run({ playbook: { name: 'p', steps }, fresh: here.start })
+  assert.equal(outcome, 'success')
+  assert.equal(existsSync(outside), false)
+  rmSync(join(here.work, '.git'), { recursive: true })
+  writeFileSync(join(here.work, '.git'), `gitdir: ${here.own}\n`)
+  const refused = await here.run({ playbook: { name: 'p', steps }, fresh: here.start })
+  assert.equal(refused.reason, 'workspace')
 })
 
 test('a step that is canceled ends, and nothing is tried again', { skip }, async () => {

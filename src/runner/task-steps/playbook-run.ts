@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
@@ -182,6 +182,8 @@ class PlaybookRun {
         exitCode: tried.exit_code,
         last: tried.exit_code === 0 || number > step.retry_count,
       })
+    // The step's own output has it as well.
+    rmSync(folder, { recursive: true, force: true })
     return tried
   }
 
