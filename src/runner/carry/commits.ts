@@ -1,0 +1,188 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ErrandError } from '../../contract/errors.ts'
+import { StepFailure } from '../platform-steps/platform-step.ts'
+import type { OurRepository } from './our-repository.ts'
+
+/** Who made the commits, and the words that each has; the same give the same commits, whenever they are made. */
+export interface CommitWords {
+  /** `Name <address>`. */
+  author: string
+  committer: string
+  /** Seconds since 1970. */
+  date: number
+  /** Of a commit that has no words of its own. */
+  message: string
+  trailers: Readonly<Record<string, string>>
+}
+
+/** What the commits are to be made of. */
+export interface CommitPlan {
+  start: string
+  /** What has been there before the agent began, beside `start`: its commits stay as they are. */
+  known: readonly string[]
+  /** The agent's own commit; `start`, where its commits do not count. */
+  head: string
+  tree: string
+}
+
+/** A person's patience with what is to be read has an end before this. */
+const MAX_COMMITS = 500
+
+/** The agent's own commits, those before others first. Throws `too_large`. */
+export async function newCommits(repository: OurRepository, plan: CommitPlan): Promise<string[]> {
+  const { start, known, head } = plan
+  const input = [head, ...[start, ...known].map((id) => `^${id}`)].map((line) => `${line}\n`).join('')
+  const found: string[] = []
+  await repository.lines(
+    ['rev-list', '--topo-order', '--reverse', '--stdin'],
+    (line) => {
+      found.push(line)
+      if (found.length > MAX_COMMITS)
+        throw new StepFailure(
+          'too_large',
+          `The change has more than ${MAX_COMMITS} commits.`,
+          'Take them as one: commits: squash.',
+        )
+    },
+    input,
+  )
+  return found
+}
+
+/**
+ * Makes the commits anew, with our author and committer, so that nobody is named who has not made them, and with the trailers; what
+ * the tree has beyond them becomes one more. Answers the last.
+ */
+export async function writeCommits(
+  repository: OurRepository,
+  plan: CommitPlan,
+  commits: readonly string[],
+  words: CommitWords,
+  /** For files that are gone afterwards. */
+  scratch: string,
+): Promise<string> {
+  const { start, head, tree } = plan
+  for (const identity of [words.author, words.committer]) checkIdentity(identity)
+  const algorithm = start.length === 64 ? 'sha256' : 'sha1'
+  const bodies: { id: string; body: Buffer }[] = []
+  const made = new Map<string, string>()
+  const add = (body: string): string => {
+    const bytes = Buffer.from(body, 'latin1')
+    const id = createHash(algorithm).update(`commit ${bytes.length}\0`).update(bytes).digest('hex')
+    bodies.push({ id, body: bytes })
+    return id
+  }
+  for (const id of commits) {
+    const { parents, tree: own, date, message } = parse(await repository.bytes(['cat-file', 'commit', id]))
+    const text = ours(message === '' ? bytesText(words.message) : message, words)
+    made.set(
+      id,
+      add(
+        commitText(
+          own,
+          parents.map((parent) => made.get(parent) ?? parent),
+          words,
+          date,
+          text,
+        ),
+      ),
+    )
+  }
+  let tip = made.get(head) ?? head
+  const has = await repository.text(['rev-parse', `${head}^{tree}`])
+  if (has !== tree)
+    tip = add(commitText(tree, [tip], words, words.date, ours(bytesText(words.message), words)))
+  await store(repository, bodies, scratch)
+  return tip
+}
+
+/** One call of git for all of them. */
+async function store(
+  repository: OurRepository,
+  bodies: readonly { id: string; body: Buffer }[],
+  scratch: string,
+): Promise<void> {
+  if (bodies.length === 0) return
+  mkdirSync(scratch, { recursive: true, mode: 0o700 })
+  try {
+    const paths = bodies.map(({ id, body }) => {
+      const path = join(scratch, id)
+      writeFileSync(path, body)
+      return path
+    })
+    const args = ['hash-object', '-t', 'commit', '-w', '--no-filters', '--stdin-paths']
+    const stored = await repository.text(args, paths.map((path) => `${path}\n`).join(''))
+    if (stored !== bodies.map(({ id }) => id).join('\n'))
+      throw new Error('Git has given commits other names.')
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+const bytesText = (text: string) => Buffer.from(text).toString('latin1')
+
+function checkIdentity(identity: string): void {
+  if (/^[^<>\p{Cc}]+ <[^<>\s\p{Cc}]+>$/u.test(identity)) return
+  throw new ErrandError('invalid_argument', `${JSON.stringify(identity)} is nobody who can make a commit.`, {
+    hint: 'Write it as Name <address>.',
+  })
+}
+
+function commitText(
+  tree: string,
+  parents: readonly string[],
+  { author, committer, date }: CommitWords,
+  authored: number,
+  message: string,
+): string {
+  const lines = [
+    `tree ${tree}`,
+    ...parents.map((parent) => `parent ${parent}`),
+    `author ${bytesText(author)} ${authored} +0000`,
+    `committer ${bytesText(committer)} ${date} +0000`,
+  ]
+  return `${lines.join('\n')}\n\n${message}`
+}
+
+interface Parsed {
+  tree: string
+  parents: string[]
+  date: number
+  message: string
+}
+
+/** Its bytes are kept as characters: whatever the encoding is, they come out as they were. */
+function parse(bytes: Buffer): Parsed {
+  const text = bytes.toString('latin1')
+  const end = text.indexOf('\n\n')
+  const head = (end === -1 ? text : text.slice(0, end)).split('\n')
+  const of = (name: string) =>
+    head.flatMap((line) => (line.startsWith(`${name} `) ? [line.slice(name.length + 1)] : []))
+  const date = /> (\d{1,12}) [+-]\d{4}$/.exec(of('author')[0] ?? '')?.[1]
+  return {
+    tree: of('tree')[0]!,
+    parents: of('parent'),
+    date: Number(date ?? 0),
+    message: end === -1 ? '' : text.slice(end + 2).trim(),
+  }
+}
+
+/** The message with our trailers alone: what an agent writes cannot pass for them. */
+function ours(message: string, { trailers }: CommitWords): string {
+  const own = Object.entries(trailers).map(([key, value]) =>
+    bytesText(`${key}: ${value.replaceAll(/\s+/g, ' ').trim()}`),
+  )
+  const names = new Set(Object.keys(trailers).map((key) => key.toLowerCase()))
+  const isForged = (line: string) => {
+    const name = /^\s*([A-Za-z0-9-]+)\s*:/.exec(line)?.[1]?.toLowerCase()
+    return name !== undefined && (name.startsWith('errand-') || names.has(name))
+  }
+  const lines = message.split('\n').filter((line) => !isForged(line))
+  const rest = lines.join('\n').trim()
+  const last = rest.split('\n\n').at(-1)!
+  const hasTrailers = rest.includes('\n\n') && last.split('\n').every((line) => /^[A-Za-z0-9-]+: /.test(line))
+  if (own.length === 0) return `${rest}\n`
+  return `${rest === '' ? 'Change' : rest}\n${hasTrailers ? '' : '\n'}${own.join('\n')}\n`
+}

@@ -1,0 +1,115 @@
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ArtifactKind, MAX_ARTIFACT_BYTES } from '../../contract/tasks/artifact.ts'
+import type { Protection } from '../../contract/tasks/task.ts'
+import type { OurRepository } from './our-repository.ts'
+import { type PathKind, type Protector, pathKind } from './protected-paths.ts'
+import { type ChangedFile, changedFiles } from './tree-changes.ts'
+
+/** Something to keep beside the log, in a file of the runner's own. */
+export interface Keepable {
+  kind: ArtifactKind
+  name: string
+  content: { file: string }
+  media_type?: string
+}
+
+/** Resolves when it is durable and told. */
+export type Keep = (thing: Keepable) => Promise<unknown>
+
+/** The list of a change's files, as its artifact `files.json` has it. */
+export interface FileList {
+  start: string
+  tip: string
+  /** How the agent's commits came to be those that are pushed. */
+  history: History
+  files: ListedFile[]
+}
+
+export type History = 'kept' | 'squashed' | 'rewritten'
+
+export interface ListedFile extends ChangedFile {
+  kind?: PathKind | 'submodule'
+  decision?: Protection
+}
+
+export interface Evidence {
+  start: string
+  tip: string
+  history: History
+  protect: Protector
+  /** A folder of ours for the files, which is there. */
+  folder: string
+}
+
+const MAX_PATCHES = 200
+const SUBMODULE = '160000'
+
+/** The files of a change, with what the rules say of each under both of its names. */
+export async function listFiles(
+  repository: OurRepository,
+  { start, tip, history, protect }: Omit<Evidence, 'folder'>,
+): Promise<FileList> {
+  const files = (await changedFiles(repository, start, tip)).map((file): ListedFile => {
+    const names = file.old_path === undefined ? [file.path] : [file.path, file.old_path]
+    const decisions = names.map(protect)
+    const decision = (['forbid', 'ask', 'flag'] as const).find((each) => decisions.includes(each))
+    const kind =
+      file.mode === SUBMODULE ? 'submodule' : names.map(pathKind).find((each) => each !== undefined)
+    return { ...file, ...(kind && { kind }), ...(decision && { decision }) }
+  })
+  return { start, tip, history, files }
+}
+
+const PATCH = ['--binary', '--full-index', '--no-color', '--no-ext-diff', '--no-textconv']
+
+/** Keeps the whole diff; answers whether it was too large for that. */
+export async function keepDiff(repository: OurRepository, evidence: Evidence, keep: Keep): Promise<boolean> {
+  const { start, tip, folder } = evidence
+  const file = join(folder, 'diff')
+  await repository.toFile(['diff-tree', '-r', '-p', '-M', ...PATCH, start, tip], file)
+  if (statSync(file).size > MAX_ARTIFACT_BYTES) return true
+  await keep({ kind: 'diff', name: 'change.diff', content: { file }, media_type: 'text/x-diff' })
+  return false
+}
+
+/** Keeps the list of files, the diff and each commit's patch; answers words on what was too large to be kept. */
+export async function keepEvidence(
+  repository: OurRepository,
+  evidence: Evidence,
+  list: FileList,
+  keep: Keep,
+): Promise<string[]> {
+  const { start, tip, folder } = evidence
+  const leftOut: string[] = []
+  const listFile = join(folder, 'files.json')
+  writeFileSync(listFile, `${JSON.stringify(list, null, 2)}\n`, { mode: 0o600 })
+  await keep({
+    kind: 'files',
+    name: 'files.json',
+    content: { file: listFile },
+    media_type: 'application/json',
+  })
+  if (await keepDiff(repository, evidence, keep)) leftOut.push('The diff is too large to be kept.')
+  const patches = join(folder, 'patches')
+  mkdirSync(patches)
+  const format = [
+    'format-patch',
+    '--quiet',
+    '--numbered-files',
+    '--no-signature',
+    '--no-base',
+    `-${MAX_PATCHES}`,
+  ]
+  await repository.text([...format, '-o', patches, ...PATCH, `${start}..${tip}`])
+  const numbers = readdirSync(patches)
+    .map(Number)
+    .filter((number) => number > 0)
+  for (const number of numbers.sort((a, b) => a - b)) {
+    const file = join(patches, String(number))
+    const name = `patch/${String(number).padStart(4, '0')}.patch`
+    if (statSync(file).size > MAX_ARTIFACT_BYTES) leftOut.push(`${name} is too large to be kept.`)
+    else await keep({ kind: 'patch', name, content: { file }, media_type: 'text/x-diff' })
+  }
+  return leftOut
+}

@@ -1,0 +1,326 @@
+import assert from 'node:assert/strict'
+import { chmodSync, existsSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type CarryPlace, carryPlace, forge, hostileBox } from '../../../test/support/runner/carry-fixture.ts'
+import { run } from '../../../test/support/sources/git-fixture.ts'
+import { StepFailure } from '../platform-steps/platform-step.ts'
+import { CARRIED } from './git-carry.ts'
+
+const fails = async (work: Promise<unknown>, reason: string, words: RegExp): Promise<string> => {
+  const error = await work.then(
+    () => assert.fail('nothing was refused'),
+    (thrown: unknown) => thrown,
+  )
+  assert.ok(error instanceof StepFailure, String((error as Error).stack))
+  assert.equal(error.reason, reason, error.message)
+  assert.match(error.message, words)
+  return error.message
+}
+
+test('commits and what is not committed come out as ours, the same each time', async () => {
+  using place = carryPlace()
+  const { git, write, own_git, start } = place
+  write('src/b.txt', 'new\n')
+  git('add', '.')
+  git(
+    'commit',
+    '-qm',
+    'First\n\nWhy.\n\nErrand-Task: another\nReviewed-by: B',
+    '--author=Linus <l@example.org>',
+  )
+  write('src/a.txt', 'one\n2\n')
+  write('run.sh', '#!/bin/sh\n')
+  chmodSync(join(place.work, 'run.sh'), 0o755)
+  symlinkSync('src/a.txt', join(place.work, 'link'))
+  rmSync(join(place.work, 'README.md'))
+  const carried = await place.carry()
+  assert.deepEqual({ ...carried, tip: 0 }, { tip: 0, files: 5, added: 4, deleted: 2 })
+  assert.deepEqual(await place.carry(), carried)
+  const { tip } = carried
+  assert.equal(run(own_git, ['rev-parse', CARRIED]), tip)
+  assert.equal(run(own_git, ['rev-list', '--count', `${start}..${tip}`]), '2')
+  assert.equal(
+    run(own_git, ['log', '--reverse', '--format=%an %ae|%cn %ct|%B', `${start}..${tip}`]),
+    [
+      'Agent agent@example.org|Errand 1700000000|First\n\nWhy.\n\nReviewed-by: B\nErrand-Run: run_1\nErrand-Task: task_1\n\n',
+      'Agent agent@example.org|Errand 1700000000|Do it\n\nErrand-Run: run_1\nErrand-Task: task_1',
+    ].join(''),
+  )
+  assert.match(run(own_git, ['ls-tree', '-r', tip]), /^100755 blob \w+\trun.sh$/m)
+  assert.deepEqual(
+    [...place.kept.keys()],
+    ['checkpoint.pack', 'files.json', 'change.diff', 'patch/0001.patch', 'patch/0002.patch'],
+  )
+  // What is kept is enough to have the work again.
+  const other = join(place.dir, 'other')
+  run(place.dir, ['clone', '-q', place.mirror, other])
+  writeFileSync(join(place.dir, 'kept.pack'), place.kept.get('checkpoint.pack')!)
+  run(other, ['index-pack', '--stdin', '--fix-thin'], place.kept.get('checkpoint.pack') as unknown as string)
+  assert.equal(run(other, ['cat-file', '-t', tip]), 'commit')
+  writeFileSync(join(place.dir, 'change.diff'), place.kept.get('change.diff')!)
+  run(other, ['apply', '--index', join(place.dir, 'change.diff')])
+  assert.equal(run(other, ['write-tree']), run(own_git, ['rev-parse', `${tip}^{tree}`]))
+  assert.ok(!existsSync(join(place.dir, 'attempt/carry')))
+})
+
+test('the snapshot that passed is taken, not what tests left; squashed it is one commit', async () => {
+  using place = carryPlace()
+  const { git, write, own_git, start } = place
+  write('src/a.txt', 'good\n')
+  git('commit', '-qam', 'one')
+  const snapshot = git('rev-parse', 'HEAD^{tree}')
+  write('coverage/report.txt', 'left behind\n')
+  const { tip } = await place.carry({ snapshot })
+  assert.equal(run(own_git, ['diff', '--name-only', start, tip]), 'src/a.txt')
+  const squashed = await place.carry({ commits: 'squash' })
+  assert.equal(run(own_git, ['rev-list', '--parents', '-1', squashed.tip]), `${squashed.tip} ${start}`)
+  assert.equal(place.file(squashed.tip, 'coverage/report.txt'), 'left behind')
+  assert.equal(place.list().history, 'squashed')
+})
+
+test('nothing changed is no commit; a history that was rewritten is taken as one commit', async () => {
+  using place = carryPlace()
+  const { git, write, own_git, start } = place
+  git('commit', '-q', '--allow-empty', '-m', 'empty')
+  assert.equal((await place.carry()).tip, '')
+  assert.equal(place.kept.size, 0)
+  git('reset', '-q', '--hard', start)
+  write('x', 'x\n')
+  git('add', '.')
+  git('commit', '-q', '--amend', '-m', 'Mine')
+  const { tip } = await place.carry()
+  assert.equal(run(own_git, ['rev-list', '--parents', '-1', tip]), `${tip} ${start}`)
+  assert.match(place.told.join(), /history_rewritten/)
+})
+
+test('no setting, hook, filter, attribute or nested repository of the agent runs or counts', async () => {
+  using place = carryPlace([
+    { path: '.gitattributes', content: '*.txt filter=evil\n' },
+    { path: 'a.txt', content: 'a\n' },
+  ])
+  const { git, write, work } = place
+  const ran = join(place.dir, 'ran')
+  const evil = `sh -c 'echo $0 >> ${ran}; cat'`
+  const settings = [
+    'core.fsmonitor',
+    'filter.evil.clean',
+    'filter.evil.smudge',
+    'core.pager',
+    'core.sshCommand',
+  ]
+  write('a.txt', 'b\n')
+  run(place.dir, ['clone', '-q', place.mirror, join(work, 'nested')])
+  for (const setting of settings) {
+    git('config', setting, evil)
+    run(join(work, 'nested'), ['config', setting, evil])
+  }
+  for (const hook of ['pre-commit', 'post-index-change', 'reference-transaction'])
+    writeFileSync(join(work, '.git/hooks', hook), `#!/bin/sh\necho ${hook} >> ${ran}\n`, { mode: 0o755 })
+  const { tip } = await place.carry()
+  assert.equal(place.file(tip, 'a.txt'), 'b')
+  assert.equal(place.list().files.length, 1)
+  assert.match(place.told.join(), /Left out, since it is a repository of its own: nested/)
+  assert.ok(!existsSync(ran))
+  // Whatever has become of the agent's repository, its files are there.
+  writeFileSync(join(work, '.git/index'), 'garbage')
+  assert.equal((await place.carry()).tip, tip)
+  rmSync(join(work, '.git'), { recursive: true })
+  writeFileSync(join(work, '.git'), 'gitdir: /nowhere\n')
+  assert.equal((await place.carry()).tip, tip)
+})
+
+test('a pack that is none, is cut, lacks objects or holds what git forbids is refused', async () => {
+  using place = carryPlace()
+  const { folder, commit } = forge(place)
+  const blob = run(folder, ['hash-object', '-w', '--stdin'], 'x')
+  const tree = run(folder, ['mktree'], `100644 blob ${blob}\tx`)
+  const all = commit(tree)
+  const ids = { head: place.start, tree, all }
+  const input = `${all}\n^${place.start}\n`
+  const carry = (more: object, revs = input, change?: (pack: Buffer) => Buffer) =>
+    place.carry({}, { boxed: hostileBox(folder, { ...ids, ...more }, revs, change) })
+  assert.notEqual((await carry({})).tip, '')
+  await fails(
+    carry({}, input, () => Buffer.from('echo "no pack"')),
+    'unsafe_change',
+    /no pack of git/,
+  )
+  await fails(
+    carry({}, input, (pack) => pack.subarray(0, -30)),
+    'unsafe_change',
+    /refused by git/,
+  )
+  await fails(carry({}, `${tree}\n`), 'unsafe_change', /./)
+  await fails(carry({ tree: run(folder, ['mktree'], `100644 blob ${blob}\ty`) }), 'unsafe_change', /./)
+  const forbidden = ['.git', '.GIT', 'git~1', '..', '.g\u200cit'].map((name) =>
+    run(folder, ['mktree', '-z'], `040000 tree ${tree}\t${name}\0`),
+  )
+  for (const each of forbidden) {
+    const bad = commit(each)
+    await fails(
+      carry({ tree: each, all: bad }, `${bad}\n^${place.start}\n`),
+      'unsafe_change',
+      /refused by git/,
+    )
+  }
+  const absent = commit(run(folder, ['mktree', '--missing'], `100644 blob ${'1'.repeat(40)}\tx`))
+  const lacking = run(folder, ['cat-file', 'commit', absent]).slice(5, 45)
+  const without = { boxed: hostileBox(folder, { ...ids, tree: lacking, all: absent }, `${lacking}`) }
+  await fails(place.carry({}, without), 'unsafe_change', /./)
+})
+
+test('bombs are refused by their size before anything reads them', async () => {
+  using place = carryPlace()
+  const { folder, commit } = forge(place)
+  const big = run(folder, ['hash-object', '-w', '--stdin'], '0'.repeat(3_000_000))
+  const one = run(folder, ['mktree'], `100644 blob ${big}\tbig`)
+  const carry = (tree: string, limits = {}) => {
+    const all = commit(tree)
+    return place.carry(limits, {
+      boxed: hostileBox(folder, { head: place.start, tree, all }, `${all}\n^${place.start}\n`),
+    })
+  }
+  await fails(
+    carry(one, { max_file_bytes: 2_000_000 }),
+    'too_large',
+    /"big" has 3000000 bytes; 2000000 are the most/,
+  )
+  await fails(carry(one, { max_bytes: 2_000_000 }), 'too_large', /more than 2000000 bytes/)
+  await fails(carry(one, { max_bytes: 1_000 }), 'too_large', /more than 1000 bytes/)
+  let tree = run(folder, ['mktree'], `100644 blob ${run(folder, ['hash-object', '-w', '--stdin'], 'x')}\tx`)
+  for (let level = 0; level < 9; level++)
+    tree = run(
+      folder,
+      ['mktree'],
+      Array.from({ length: 10 }, (_, at) => `040000 tree ${tree}\td${at}`).join('\n'),
+    )
+  await fails(carry(tree), 'too_large', /more than 100000 paths/)
+})
+
+test('names, links, modes and submodules that other machines stumble over are refused where they are new', async () => {
+  const old = [
+    { path: 'Readme', content: 'a' },
+    { path: 'readme', content: 'b' },
+    { path: 'out', content: '/etc/passwd', mode: '120000' as const },
+    { path: 'lib/in', content: 'x' },
+  ]
+  using place = carryPlace(old)
+  const { git, write, start } = place
+  const attempt = (change: () => void, words: RegExp) => {
+    git('reset', '-q', '--hard', start)
+    git('clean', '-fdxq')
+    change()
+    git('add', '-A')
+    git('commit', '-qm', 'x')
+    return fails(place.carry(), 'unsafe_change', words)
+  }
+  const entry = (mode: string, id: string, path: string) =>
+    git('update-index', '--add', '--cacheinfo', `${mode},${id},${path}`)
+  const link = (path: string, target: string) => () => {
+    write(`${path}.near`, '')
+    symlinkSync(target, join(place.work, path))
+  }
+  write('Readme', 'changed')
+  write('lib/new', 'new')
+  assert.notEqual((await place.carry()).tip, '')
+  await attempt(() => write('LIB/x', 'x'), /"LIB\/?x?" is the same name as "lib/)
+  assert.ok(place.kept.has('change.diff'))
+  await attempt(() => write('a\nb', 'x'), /"a\\nb" has a control character/)
+  await attempt(() => write('a\\b', 'x'), /has a backslash/)
+  await attempt(link('l', '/etc'), /"l" is a link that leads outside \("\/etc"\)/)
+  await attempt(link('d/l', '../../x'), /leads outside/)
+  await attempt(link('d/l', 'e/../../../x'), /leads outside/)
+  await attempt(link('l', '.GIT/config'), /leads outside/)
+  const inner = run(place.mirror, ['rev-parse', 'main'])
+  const submodule = (url: string) => () => {
+    write('.gitmodules', `[submodule "s"]\n\tpath = s\n\turl = ${url}\n`)
+    git('add', '.gitmodules')
+    entry('160000', inner, 's')
+  }
+  const staged = (change: () => void, words: RegExp) => {
+    git('reset', '-q', '--hard', start)
+    change()
+    git('commit', '-qm', 'x')
+    return fails(place.carry({ snapshot: git('rev-parse', 'HEAD^{tree}') }), 'unsafe_change', words)
+  }
+  await staged(submodule('ext::sh -c touch% x'), /address that is none of https/)
+  await staged(submodule('/etc'), /address that is none of https/)
+  await staged(() => entry('160000', inner, 'n'), /"n" is a repository within the repository/)
+  // A good one comes out, and is shown.
+  git('reset', '-q', '--hard', start)
+  submodule('https://example.org/s.git')()
+  git('commit', '-qm', 'x')
+  await place.carry({ snapshot: git('rev-parse', 'HEAD^{tree}') })
+  assert.equal(place.list().files.find(({ path }) => path === 's')?.kind, 'submodule')
+})
+
+test('what one commit adds and the next takes away is looked at, too', async () => {
+  using place = carryPlace()
+  const { git, write } = place
+  write('x', `token = "${'ghp_'}${'a1'.repeat(18)}"\n`)
+  write('.github/workflows/ci.yml', 'on: push\n')
+  git('add', '.')
+  git('commit', '-qm', 'one')
+  git('rm', '-qrf', 'x', '.github')
+  write('y', 'y\n')
+  git('add', '.')
+  git('commit', '-qm', 'two')
+  await fails(place.carry(), 'unsafe_change', /"x", line 1: a token of GitHub/)
+  await fails(place.carry({ approved: ['x'] }), 'protected_path', /"\.github\/workflows\/ci\.yml"/)
+  assert.notEqual((await place.carry({ commits: 'squash' })).tip, '')
+})
+
+test('protected files are refused or asked about under both names, and tests are shown apart', async () => {
+  using place = carryPlace([
+    { path: '.github/workflows/ci.yml', content: 'on: push\n' },
+    { path: 'test/a.test.ts', content: 'old\n' },
+  ])
+  const { git, write, start } = place
+  write('test/a.test.ts', 'weaker\n')
+  await place.carry()
+  assert.deepEqual(place.list().files, [
+    {
+      path: 'test/a.test.ts',
+      status: 'changed',
+      mode: '100644',
+      added: 1,
+      deleted: 1,
+      kind: 'test',
+      decision: 'flag',
+    },
+  ])
+  const forbid = { protect: [{ paths: ['test/**'], decision: 'forbid' as const }] }
+  await fails(place.carry(forbid), 'protected_path', /may not be changed: "test\/a.test.ts"/)
+  git('reset', '-q', '--hard', start)
+  git('mv', '.github/workflows/ci.yml', 'off.yml')
+  await fails(place.carry(), 'protected_path', /approve of: "\.github\/workflows\/ci\.yml"/)
+  assert.deepEqual(
+    [...place.kept.keys()],
+    ['checkpoint.pack', 'files.json', 'change.diff', 'patch/0001.patch'],
+  )
+  assert.notEqual((await place.carry({ approved: ['.github/workflows/ci.yml'] })).tip, '')
+  assert.equal(place.list().files[0]?.decision, 'ask')
+})
+
+test('secrets are found in every form, with file and line, and are not told', async () => {
+  using place = carryPlace()
+  const secret = 'correct horse battery staple'
+  const carry = (at: CarryPlace = place) => at.carry({}, { secrets: [secret] })
+  place.write('src/a.txt', `one\ntwo\nfour\n${Buffer.from(secret).toString('base64')}\n`)
+  assert.ok(
+    !(await fails(carry(), 'unsafe_change', /"src\/a.txt", line 4: a secret of this task/)).includes(secret),
+  )
+  assert.equal(place.kept.size, 0)
+  place.git('checkout', '-q', '.')
+  place.write('bin', `\0\0${'x'.repeat(300_000)}${secret}${'y'.repeat(300_000)}`)
+  await fails(carry(), 'unsafe_change', /"bin", line 1: a secret/)
+  rmSync(join(place.work, 'bin'))
+  place.write('key.pem', `a\nb\n-----BEGIN RSA ${'PRIVATE KEY'}-----\n`)
+  await fails(carry(), 'unsafe_change', /"key.pem", line 3: a private key/)
+  rmSync(join(place.work, 'key.pem'))
+  place.write('ok', 'ok\n')
+  place.git('add', '.')
+  place.git('commit', '-qm', `Uses ${secret}`)
+  await fails(carry(), 'unsafe_change', /words of a commit/)
+})

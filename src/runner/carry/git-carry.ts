@@ -1,0 +1,313 @@
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type * as z from 'zod'
+import type { GitCarryArgs } from '../../contract/tasks/actions.ts'
+import { GitFailure } from '../git/git-program.ts'
+import { reasonOfWords } from '../git/git-words.ts'
+import { createMasker, type Masker } from '../masking/masker.ts'
+import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
+import { type CommitPlan, newCommits, writeCommits } from './commits.ts'
+import { type Evidence, type History, type Keep, keepDiff, keepEvidence, listFiles } from './evidence.ts'
+import { OurRepository } from './our-repository.ts'
+import { type BoxedPack, packInBox, tooMuch } from './pack-in-box.ts'
+import { type Judged, judge, protector } from './protected-paths.ts'
+import { checkSafe, checkSizes } from './safe-change.ts'
+import { type SecretPlace, secretsOfChange, secretsOfCommits } from './secret-search.ts'
+import { checkPathCounts, commitChanges, treeChanges } from './tree-changes.ts'
+
+export type CarryArgs = z.infer<typeof GitCarryArgs>
+
+/** Repositories of the runner's that a run's checkout stands on; no box can write to them. */
+export interface CarryPlaces {
+  /** Takes what was carried out. */
+  own_git: string
+  /** Boxes can read this one. */
+  mirror: string
+}
+
+export interface Carried {
+  /** Empty: nothing was changed. */
+  tip: string
+  files: number
+  added: number
+  deleted: number
+}
+
+export interface CarryOptions extends CarryPlaces {
+  boxed: PlatformContext['boxed']
+  /** A folder of ours that no box has; what is made there is gone afterwards. */
+  folder: string
+  signal: AbortSignal
+  /** Knows the task's secrets. */
+  masker: Masker
+  keep: Keep
+  phase(name: string, message?: string): void
+  tell(message: string): void
+}
+
+/** Limits of one carry, whatever is in the pack. */
+const MAX_MS = 15 * 60_000
+const PACK_MS = 10 * 60_000
+/** What was carried out, in the repository of ours: nothing else would hold it. */
+export const CARRIED = 'refs/errand/carried'
+
+/**
+ * Takes what was made in the workspace out of its box, as a pack: looks at its objects in a repository of ours, makes the commits,
+ * keeps the evidence, and puts them where they can be pushed from. Done again, it gives the same commit. Throws `StepFailure`.
+ */
+export async function carryOut(args: CarryArgs, options: CarryOptions): Promise<Carried> {
+  const work = join(options.folder, 'carry')
+  rmSync(work, { recursive: true, force: true })
+  mkdirSync(work, { recursive: true, mode: 0o700 })
+  const late = AbortSignal.timeout(MAX_MS)
+  const signal = AbortSignal.any([options.signal, late])
+  try {
+    return await new Carry(args, { ...options, signal }, work).run()
+  } catch (error) {
+    options.signal.throwIfAborted()
+    if (late.aborted)
+      throw new StepFailure('too_large', `Looking at the change has taken more than ${MAX_MS / 60_000} min.`)
+    if (!(error instanceof GitFailure)) throw error
+    const isTooMuch = /out of memory|malloc|mmap failed/i.test(error.lines.join('\n'))
+    const reason =
+      reasonOfWords(error.lines) === 'disk_full' ? 'disk_full' : isTooMuch ? 'too_large' : 'workspace'
+    throw new StepFailure(reason, `The change could not be looked at: ${error.said}.`)
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+class Carry {
+  readonly #args: CarryArgs
+  readonly #options: CarryOptions
+  readonly #work: string
+  readonly #repository: OurRepository
+  readonly #own: OurRepository
+
+  constructor(args: CarryArgs, options: CarryOptions, work: string) {
+    const { own_git, mirror, signal } = options
+    this.#args = args
+    this.#options = options
+    this.#work = work
+    // A pack with its index, and what is inflated on the way, each in a file of its own.
+    const limits = { signal, maxFileBytes: args.max_bytes + 64 * 1024 ** 2 }
+    const folder = join(work, 'quarantine.git')
+    this.#repository = OurRepository.make({ folder, ...limits }, [own_git, mirror], args.start.length === 64)
+    this.#own = new OurRepository({ folder: own_git, ...limits })
+  }
+
+  async run(): Promise<Carried> {
+    const { start, commits, max_bytes, max_file_bytes, snapshot } = this.#args
+    const { boxed, mirror, phase } = this.#options
+    phase('pack')
+    const ask = {
+      start,
+      snapshot,
+      commits,
+      mirror,
+      folder: this.#work,
+      maxBytes: max_bytes,
+      timeoutMs: PACK_MS,
+    }
+    const pack = await packInBox(boxed, ask)
+    phase('check')
+    await this.#quarantine(pack)
+    rmSync(pack.file)
+    const reached = { start, tip: pack.all }
+    await checkSizes(this.#repository, reached, { maxFileBytes: max_file_bytes, maxBytes: max_bytes })
+    if (await this.#isSame(pack.tree, start)) return nothing
+    const { plan, history } = await this.#plan(pack)
+    const own = await newCommits(this.#repository, plan)
+    await checkPathCounts(this.#repository, start, [pack.tree, ...own])
+    const tip = await writeCommits(this.#repository, plan, own, this.#args, join(this.#work, 'commits'))
+    return await this.#judge({ history, tip, own })
+  }
+
+  /** Objects are looked at by git's own rules as they come. */
+  async #quarantine({ file, all, tree, head }: BoxedPack): Promise<void> {
+    const { max_bytes } = this.#args
+    try {
+      await this.#repository.takePack(file, max_bytes)
+      const said = await this.#repository.text(['rev-parse', `${all}^{tree}`, `${all}^@`])
+      if (said !== `${tree}\n${head}`)
+        throw new StepFailure('unsafe_change', 'The pack does not hold what it was said to hold.')
+    } catch (error) {
+      if (!(error instanceof GitFailure)) throw error
+      if (/exceeds maximum allowed size|out of memory|File too large|malloc/i.test(error.lines.join('\n')))
+        throw tooMuch(max_bytes)
+      throw new StepFailure(
+        'unsafe_change',
+        `What came out of the box is refused by git: ${error.said}.`,
+        'Objects of a repository are made so by no usual command: look at the log of the agent.',
+      )
+    }
+  }
+
+  async #isSame(tree: string, commit: string): Promise<boolean> {
+    return (await this.#repository.text(['rev-parse', `${commit}^{tree}`])) === tree
+  }
+
+  /** The agent's commits count where they stand on the start; else what it made is taken as one change of that. */
+  async #plan({ head, tree }: BoxedPack): Promise<{ plan: CommitPlan; history: History }> {
+    const { start, commits } = this.#args
+    const squashed = { start, known: [], head: start, tree }
+    if (commits === 'squash') return { plan: squashed, history: 'squashed' }
+    if (!(await this.#repository.holds(['merge-base', '--is-ancestor', start, head]))) {
+      this.#options.tell(
+        `The agent has rewritten the history below ${start}: its change is taken as one commit (history_rewritten).`,
+      )
+      return { plan: squashed, history: 'rewritten' }
+    }
+    return { plan: { start, known: await this.#known(), head, tree }, history: 'kept' }
+  }
+
+  /** Commits that were there before the agent: those of the mirror, and of an earlier try. */
+  async #known(): Promise<string[]> {
+    const { mirror, signal } = this.#options
+    const ids = new Set<string>()
+    const from = new OurRepository({ folder: mirror, signal, maxFileBytes: 1024 ** 2 })
+    await from.lines(['for-each-ref', '--format=%(objecttype) %(objectname) %(*objectname)'], (line) => {
+      const [type, id, peeled] = line.split(' ')
+      const commit = type === 'commit' ? id : peeled
+      if (commit) ids.add(commit)
+    })
+    const earlier = await this.#own.text(['rev-parse', '--verify', '--quiet', 'HEAD']).catch(() => '')
+    if (earlier !== '') ids.add(earlier)
+    const there = await this.#repository.text(
+      ['cat-file', '--batch-check'],
+      [...ids].map((id) => `${id}\n`).join(''),
+    )
+    return there.split('\n').flatMap((line) => (/ commit \d+$/.test(line) ? [line.split(' ')[0]!] : []))
+  }
+
+  async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<Carried> {
+    const { start, protect, approved } = this.#args
+    const { keep, phase, tell } = this.#options
+    const { history, tip, own } = made
+    const whole = await treeChanges(this.#repository, start, tip)
+    // What one commit adds and the next takes away is pushed, too.
+    const changes = [...whole, ...(await commitChanges(this.#repository, own))]
+    await this.#searchSecrets(tip, own, approved)
+    const folder = join(this.#work, 'evidence')
+    mkdirSync(folder)
+    const evidence: Evidence = { start, tip, history, protect: protector(protect), folder }
+    try {
+      await checkSafe(this.#repository, { start, tip }, changes)
+    } catch (error) {
+      if (error instanceof StepFailure) await keepDiff(this.#repository, evidence, keep)
+      throw error
+    }
+    phase('keep')
+    const list = await listFiles(this.#repository, evidence)
+    const checkpoint = join(folder, 'checkpoint.pack')
+    await this.#repository.packTo(checkpoint, start, tip)
+    await keep({
+      kind: 'pack',
+      name: 'checkpoint.pack',
+      content: { file: checkpoint },
+      media_type: 'application/x-git-pack',
+    })
+    for (const line of await keepEvidence(this.#repository, evidence, list, keep)) tell(line)
+    refuseProtected(
+      judge(
+        changes.map(({ path }) => path),
+        evidence.protect,
+        approved,
+      ),
+    )
+    await this.#own.takePack(checkpoint, this.#args.max_bytes)
+    await this.#own.text(['update-ref', '--no-deref', CARRIED, tip])
+    const sum = (of: 'added' | 'deleted') => list.files.reduce((all, file) => all + (file[of] ?? 0), 0)
+    return { tip, files: list.files.length, added: sum('added'), deleted: sum('deleted') }
+  }
+
+  async #searchSecrets(tip: string, own: readonly string[], allowed: readonly string[]): Promise<void> {
+    const { masker } = this.#options
+    const { start } = this.#args
+    const search = { masker, allowed }
+    const places = [
+      ...(await secretsOfChange(this.#repository, start, tip, search)),
+      ...(own.length === 0 ? [] : await secretsOfCommits(this.#repository, own, search)),
+    ]
+    const told = [
+      ...new Set(
+        places.map(({ path, line, kind }: SecretPlace) => `${JSON.stringify(path)}, line ${line}: ${kind}`),
+      ),
+    ]
+    const text = await this.#repository.text([
+      'log',
+      '--format=%B',
+      '--name-only',
+      '--no-renames',
+      `${start}..${tip}`,
+    ])
+    if (masker.maskText(text) !== text)
+      told.push('the words of a commit, or the name of a file: a secret of this task')
+    if (told.length === 0) return
+    throw new StepFailure(
+      'unsafe_change',
+      `The change holds what is secret. ${told.map((each) => masker.maskText(each)).join('; ')}.`,
+      'Have it read secrets from its environment. What only looks like a key can be approved of by its path.',
+    )
+  }
+}
+
+const nothing: Carried = { tip: '', files: 0, added: 0, deleted: 0 }
+
+function refuseProtected({ forbidden, asked }: Judged): void {
+  const named = (paths: readonly string[]) => paths.map((path) => JSON.stringify(path)).join(', ')
+  if (forbidden.length > 0)
+    throw new StepFailure(
+      'protected_path',
+      `The change touches what may not be changed: ${named(forbidden)}.`,
+      'Have it made without, or change protect.',
+    )
+  if (asked.length > 0)
+    throw new StepFailure(
+      'protected_path',
+      `The change touches what a person has to approve of: ${named(asked)}.`,
+      'Look at the diff, and approve of these paths.',
+    )
+}
+
+export interface GitCarryOptions {
+  /** The run's checkout of a repository. */
+  checkout(runId: string): CarryPlaces | undefined
+  keep(context: PlatformContext): Keep
+}
+
+/** `git.carry`: what was made comes out of its box, is looked at, and becomes commits that can be pushed. */
+export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep => ({
+  async run(context) {
+    const args = context.args as CarryArgs
+    const { spec, env, folder, signal } = context
+    const places = checkout(spec.run_id)
+    if (!places)
+      throw new StepFailure(
+        'workspace',
+        'The run has no checkout of a repository here.',
+        'Retry the task from its checkpoint.',
+      )
+    const secrets = Object.entries(spec.secrets ?? {}).flatMap(([name, use]) => {
+      const value = env[name]
+      if (value === undefined) return []
+      return [{ name, value: use.as === 'file' ? readFileSync(value, 'utf8') : value }]
+    })
+    const carried = await carryOut(args, {
+      ...{ own_git: places.own_git, mirror: places.mirror, folder, signal },
+      boxed: (command) => context.boxed(command),
+      masker: createMasker(secrets),
+      keep: keep(context),
+      phase: (name, message) => context.phase(name, message),
+      tell: (message) => context.write('stderr', `${message}\n`),
+    })
+    const { tip, files, added, deleted } = carried
+    context.write(
+      'stdout',
+      tip === '' ? 'Nothing was changed.\n' : `${tip}: ${files} files, +${added} −${deleted}\n`,
+    )
+    return {
+      exports: { TIP_SHA: tip, FILES: String(files), ADDED: String(added), DELETED: String(deleted) },
+    }
+  },
+})

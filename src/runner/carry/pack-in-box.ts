@@ -1,0 +1,141 @@
+import { closeSync, createReadStream, createWriteStream, openSync, readSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { type BoxedCommand, type BoxedEnd, StepFailure } from '../platform-steps/platform-step.ts'
+
+/**
+ * Packs what stands in the working folder, there: with a repository of its own, so that no setting, hook, filter or attribute of
+ * the agent's counts, which has the agent's objects and a copy of its index, as old as that is, or a file that was changed in the second of its checkout would be
+ * taken for unchanged. Says first the agent's commit, then the tree, then a
+ * commit of that tree which is in the pack with all that it leads to.
+ */
+const PACK = `
+set -eu
+start=$1 snapshot=$2 keep=$3 mirror=$4 format=$5 blocks=$6
+trap '' XFSZ
+ulimit -c 0
+ulimit -f "$blocks"
+export LC_ALL=C TZ=UTC GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_ATTR_NOSYSTEM=1 GIT_NO_REPLACE_OBJECTS=1
+export GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=none
+work=$(pwd -P)
+scratch=$(mktemp -d "$work/.git/errand.XXXXXX" 2>/dev/null || mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+own=$scratch/git
+mkdir -p "$own/objects/info" "$own/refs"
+echo 'ref: refs/heads/none' >"$own/HEAD"
+version=0
+[ "$format" = sha1 ] || version=1
+printf '[core]\\n\\trepositoryformatversion = %s\\n\\tbare = false\\n' "$version" >"$own/config"
+[ "$format" = sha1 ] || printf '[extensions]\\n\\tobjectformat = %s\\n' "$format" >>"$own/config"
+printf '%s\\n' "$work/.git/objects" "$mirror/objects" >"$own/objects/info/alternates"
+[ ! -f .git/shallow ] || cp .git/shallow "$own/shallow"
+head=$(git --git-dir="$work/.git" rev-parse --verify --quiet 'HEAD^{commit}') || head=$start
+export GIT_DIR="$own" GIT_WORK_TREE="$work" GIT_INDEX_FILE="$scratch/index" HOME="$scratch"
+settings='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false -c core.splitIndex=false'
+settings="$settings -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c gc.auto=0"
+ours() { git $settings "$@"; }
+if [ -n "$snapshot" ]; then
+  tree=$(ours rev-parse --verify --quiet "$snapshot^{tree}") || { echo "The snapshot $snapshot is gone." >&2; exit 3; }
+else
+  if ! { [ -f "$work/.git/index" ] && cp -p "$work/.git/index" "$scratch/index" && ours add --all . 2>/dev/null; }; then
+    rm -f "$scratch/index"
+    ours read-tree "$head"
+    ours add --all .
+  fi
+  # A repository within it that nobody has made a submodule stays where it is.
+  if ours diff-index --cached --quiet "$start" -- .gitmodules; then
+    ours diff-index --cached --no-renames --diff-filter=A -z "$start" | tr '\\0\\n' '\\n\\0' |
+      sed -n '/^:000000 160000 /{n;p;}' | tr '\\0\\n' '\\n\\0' >"$scratch/nested"
+    [ ! -s "$scratch/nested" ] || {
+      tr '\\0' '\\n' <"$scratch/nested" | sed 's/^/Left out, since it is a repository of its own: /' >&2
+      ours update-index --force-remove -z --stdin <"$scratch/nested"
+    }
+  fi
+  tree=$(ours write-tree)
+fi
+export GIT_AUTHOR_NAME=e GIT_AUTHOR_EMAIL=e GIT_AUTHOR_DATE='1000000000 +0000'
+export GIT_COMMITTER_NAME=e GIT_COMMITTER_EMAIL=e GIT_COMMITTER_DATE='1000000000 +0000'
+[ "$keep" = keep ] || head=$start
+all=$(echo all | ours commit-tree "$tree" -p "$head")
+echo "$head $tree $all"
+printf '%s\\n' "$all" "^$start" | ours pack-objects --revs --thin --stdout -q --delta-base-offset
+`
+
+/** A pack as it came out of a box: nothing of it is known to be true. */
+export interface BoxedPack {
+  file: string
+  /** The agent's own commit; the start, where its commits do not count. */
+  head: string
+  tree: string
+  /** A commit of that tree on top of that one: all that is to come out can be reached from it. */
+  all: string
+}
+
+export interface PackAsk {
+  start: string
+  /** The tree to take; absent: as the folder is. */
+  snapshot?: string
+  commits: 'keep' | 'squash'
+  mirror: string
+  /** A folder of ours, outside of the box, that is there. */
+  folder: string
+  maxBytes: number
+  timeoutMs: number
+}
+
+const BLOCK_BYTES = 512
+/** Of a line with three ids, and of the pack's own beginning. */
+const HEADER_BYTES = 256
+export const MAX_OBJECTS = 300_000
+
+/** Throws `StepFailure` where nothing that looks like a pack comes out. */
+export async function packInBox(
+  boxed: (command: BoxedCommand) => Promise<BoxedEnd>,
+  ask: PackAsk,
+): Promise<BoxedPack> {
+  const { start, snapshot = '', commits, mirror, folder, maxBytes, timeoutMs } = ask
+  const file = join(folder, 'boxed')
+  const format = start.length === 64 ? 'sha256' : 'sha1'
+  const blocks = String(Math.ceil(maxBytes / BLOCK_BYTES) + 1)
+  const argv = ['/bin/sh', '-c', PACK, 'sh', start, snapshot, commits, mirror, format, blocks]
+  const ended = await boxed({ argv, stdout: { file }, offline: true, timeout_ms: timeoutMs })
+  if (ended.type === 'timed_out')
+    throw new StepFailure('too_large', `Packing the change has taken more than ${timeoutMs / 1000} s.`)
+  const bytes = statSync(file).size
+  if (bytes >= maxBytes) throw tooMuch(maxBytes)
+  if (ended.type !== 'exited' || ended.code !== 0)
+    throw new StepFailure('workspace', 'What was made could not be packed.', 'The log of this step says why.')
+  const { offset, ...ids } = readHeader(file)
+  const pack = join(folder, 'boxed.pack')
+  await pipeline(createReadStream(file, { start: offset }), createWriteStream(pack, { mode: 0o600 }))
+  rmSync(file)
+  return { file: pack, ...ids }
+}
+
+export const tooMuch = (maxBytes: number) =>
+  new StepFailure(
+    'too_large',
+    `The change has more than ${maxBytes} bytes.`,
+    'Leave out what is generated, by .gitignore, or raise max_bytes.',
+  )
+
+export const tooMany = (objects: number) =>
+  new StepFailure('too_large', `The change has ${objects} objects; ${MAX_OBJECTS} are the most.`)
+
+function readHeader(file: string): Omit<BoxedPack, 'file'> & { offset: number } {
+  const start = Buffer.alloc(HEADER_BYTES)
+  const fd = openSync(file, 'r')
+  try {
+    readSync(fd, start, 0, HEADER_BYTES, 0)
+  } finally {
+    closeSync(fd)
+  }
+  const id = '([0-9a-f]{40}|[0-9a-f]{64})'
+  const found = new RegExp(`^${id} ${id} ${id}\\n`).exec(start.toString('latin1'))
+  const offset = found?.[0].length ?? 0
+  if (!found || start.toString('latin1', offset, offset + 4) !== 'PACK')
+    throw new StepFailure('unsafe_change', 'What came out of the box is no pack of git.')
+  const objects = start.readUInt32BE(offset + 8)
+  if (objects > MAX_OBJECTS) throw tooMany(objects)
+  return { offset, head: found[1]!, tree: found[2]!, all: found[3]! }
+}

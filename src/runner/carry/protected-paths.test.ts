@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { judge, pathKind, protector } from './protected-paths.ts'
+
+test("the first rule that fits decides, the task's before the usual ones, whatever the case", () => {
+  const protect = protector([
+    { paths: ['.github/workflows/docs.yml', 'test/**'], decision: 'flag' },
+    { paths: ['src/secret/**', 'test/fixed.ts'], decision: 'forbid' },
+  ])
+  const paths = {
+    '.github/workflows/docs.yml': 'flag',
+    '.github/workflows/ci.yml': 'ask',
+    '.GitHub/Workflows/ci.yml': 'ask',
+    '.errand/playbook.yaml': 'ask',
+    'errand.yaml': 'ask',
+    'docs/errand.yaml': undefined,
+    'src/secret/a/b': 'forbid',
+    'test/fixed.ts': 'flag',
+    'src/a.test.ts': 'flag',
+    'src/a.ts': undefined,
+  }
+  assert.deepEqual(Object.fromEntries(Object.keys(paths).map((path) => [path, protect(path)])), paths)
+  const asked = ['.github/workflows/ci.yml', '.errand/x', '.errand/x']
+  assert.deepEqual(judge([...asked, 'src/secret/a', 'src/a.test.ts', 'src/a.ts'], protect, ['.errand/x']), {
+    forbidden: ['src/secret/a'],
+    asked: ['.github/workflows/ci.yml'],
+    flagged: ['.errand/x', 'src/a.test.ts'],
+  })
+  // What is forbidden is not to be had by approval.
+  assert.deepEqual(judge(['src/secret/a'], protect, ['src/secret/a']).forbidden, ['src/secret/a'])
+})
+
+test('tests, files of CI, hooks and owners are told from others', () => {
+  const kinds = {
+    'test/a.ts': 'test',
+    'pkg/a_test.go': 'test',
+    'tests/unit/test_a.py': 'test',
+    'src/test_a.py': 'test',
+    'src/FooTest.java': 'test',
+    'src/__tests__/a.js': 'test',
+    'src/contest.ts': undefined,
+    'src/latest/a.ts': undefined,
+    '.gitlab-ci.yml': 'ci',
+    '.circleci/config.yml': 'ci',
+    '.husky/pre-commit': 'hook',
+    'docs/CODEOWNERS': 'owners',
+    CODEOWNERS: 'owners',
+  }
+  assert.deepEqual(Object.fromEntries(Object.keys(kinds).map((path) => [path, pathKind(path)])), kinds)
+})

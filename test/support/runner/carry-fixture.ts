@@ -1,0 +1,144 @@
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import {
+  type Carried,
+  type CarryArgs,
+  type CarryOptions,
+  carryOut,
+} from '../../../src/runner/carry/git-carry.ts'
+import { createMasker } from '../../../src/runner/masking/masker.ts'
+import type { BoxedCommand, BoxedEnd } from '../../../src/runner/platform-steps/platform-step.ts'
+import { makeRepository, run, type TreeEntry } from '../sources/git-fixture.ts'
+
+/** A checkout as the pool hands it out: a mirror, our repository of it, and a folder with the agent's own. */
+export interface CarryPlace extends Disposable {
+  dir: string
+  mirror: string
+  own_git: string
+  work: string
+  start: string
+  /** Git as the agent calls it. */
+  git(...args: string[]): string
+  write(path: string, content: string): void
+  /** Names of what was kept in the last carry, with their bytes. */
+  kept: Map<string, Buffer>
+  /** All that the last carry told. */
+  told: string[]
+  carry(args?: Partial<CarryArgs>, more?: Partial<CarryOptions> & { secrets?: string[] }): Promise<Carried>
+  /** A file of the carried commit. */
+  file(tip: string, path: string): string
+  list(): { history: string; files: Record<string, unknown>[] }
+}
+
+export const carryArgs = (start: string): CarryArgs => ({
+  start,
+  commits: 'keep',
+  message: 'Do it',
+  author: 'Agent <agent@example.org>',
+  committer: 'Errand <errand@localhost>',
+  trailers: { 'Errand-Run': 'run_1', 'Errand-Task': 'task_1' },
+  date: 1_700_000_000,
+  protect: [],
+  approved: [],
+  max_file_bytes: 50 * 1024 ** 2,
+  max_bytes: 1024 ** 3,
+})
+
+/** Runs a command of a step on this machine as it is. */
+export const onMachine =
+  (work: string, told: string[] = []) =>
+  async ({ argv, stdout }: BoxedCommand): Promise<BoxedEnd> => {
+    const out = stdout === 'log' ? 'ignore' : openSync(stdout.file, 'w')
+    const [program, ...args] = argv
+    const env = { PATH: process.env.PATH, HOME: dirname(work) }
+    const ended = spawnSync(program!, args, { cwd: work, env, stdio: ['ignore', out, 'pipe'] })
+    told.push(ended.stderr.toString())
+    return ended.signal ? { type: 'signaled', signal: ended.signal } : { type: 'exited', code: ended.status! }
+  }
+
+export function carryPlace(
+  entries: readonly TreeEntry[] = [
+    { path: 'README.md', content: 'hello\n' },
+    { path: 'src/a.txt', content: 'one\ntwo\n' },
+  ],
+): CarryPlace {
+  const dir = mkdtempSync(join(tmpdir(), 'errand-carry-'))
+  const mirror = join(dir, 'mirror.git')
+  const own_git = join(dir, 'own.git')
+  const work = join(dir, 'work')
+  const start = makeRepository(mirror, entries)
+  const borrow = (git: string) => writeFileSync(join(git, 'objects/info/alternates'), `${mirror}/objects\n`)
+  run(dir, ['init', '--quiet', '--bare', own_git])
+  borrow(own_git)
+  run(own_git, ['update-ref', '--no-deref', 'HEAD', start])
+  run(dir, ['init', '--quiet', '--initial-branch=task', work])
+  borrow(join(work, '.git'))
+  run(work, ['reset', '--hard', '--quiet', start])
+  const kept = new Map<string, Buffer>()
+  const told: string[] = []
+  const git = (...args: string[]) => run(work, args)
+  return {
+    ...{ dir, mirror, own_git, work, start, git, kept, told },
+    write(path, content) {
+      mkdirSync(dirname(join(work, path)), { recursive: true })
+      writeFileSync(join(work, path), content)
+    },
+    async carry(args = {}, { secrets = [], ...more } = {}) {
+      kept.clear()
+      told.length = 0
+      return await carryOut(
+        { ...carryArgs(start), ...args },
+        {
+          ...{ own_git, mirror, folder: join(dir, 'attempt') },
+          signal: new AbortController().signal,
+          boxed: onMachine(work, told),
+          masker: createMasker(secrets),
+          keep: async ({ name, content }) => void kept.set(name, readFileSync(content.file)),
+          phase: () => undefined,
+          tell: (message) => void told.push(message),
+          ...more,
+        },
+      )
+    },
+    file: (tip, path) => run(own_git, ['show', `${tip}:${path}`]),
+    list: () => JSON.parse(kept.get('files.json')!.toString()),
+    [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }),
+  }
+}
+
+/** A box out of which comes a pack of the test's making: `all` and what it reaches, from that repository. */
+export const hostileBox =
+  (
+    repository: string,
+    ids: { head: string; tree: string; all: string },
+    input: string,
+    change = (pack: Buffer) => pack,
+  ) =>
+  async ({ stdout }: BoxedCommand): Promise<BoxedEnd> => {
+    const packed = spawnSync('git', ['pack-objects', '--revs', '--stdout', '-q'], {
+      cwd: repository,
+      input,
+      maxBuffer: 1024 ** 3,
+    })
+    const header = Buffer.from(`${ids.head} ${ids.tree} ${ids.all}\n`)
+    if (stdout !== 'log') writeFileSync(stdout.file, Buffer.concat([header, change(packed.stdout)]))
+    return { type: 'exited', code: 0 }
+  }
+
+/** A scratch repository that borrows the start, for objects that no usual command makes. */
+export function forge(place: CarryPlace): {
+  folder: string
+  commit(tree: string, parents?: string[]): string
+} {
+  const folder = join(place.dir, 'forge.git')
+  run(place.dir, ['init', '--quiet', '--bare', folder])
+  writeFileSync(join(folder, 'objects/info/alternates'), `${place.mirror}/objects\n`)
+  copyFileSync(join(place.mirror, 'HEAD'), join(folder, 'HEAD'))
+  return {
+    folder,
+    commit: (tree, parents = [place.start]) =>
+      run(folder, ['commit-tree', tree, ...parents.flatMap((each) => ['-p', each]), '-m', 'x']),
+  }
+}
