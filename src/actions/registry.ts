@@ -3,7 +3,9 @@ import { agentRun } from './agent-run.ts'
 import { botServe } from './bot-serve.ts'
 import { cmdRun } from './cmd-run.ts'
 import { fileWrite } from './file-write.ts'
+import { gitCarry } from './git-carry.ts'
 import { gitCheck } from './git-check.ts'
+import { gitPush } from './git-push.ts'
 import { gitWorkspace } from './git-workspace.ts'
 import { httpRequest } from './http-request.ts'
 import { noop } from './noop.ts'
@@ -21,6 +23,8 @@ export const builtinActionRegistry: ActionRegistry = {
   'file.write': fileWrite,
   'git.check': gitCheck,
   'git.workspace': gitWorkspace,
+  'git.carry': gitCarry,
+  'git.push': gitPush,
   'http.request': httpRequest,
   'vars.set': varsSet,
   'playbook.run': playbookRun,

@@ -2,7 +2,14 @@ import { BotServeArgs } from './bot.ts'
 import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
-import { GitCheckArgs, GitWorkspaceArgs, PlaybookRunArgs, TaskVerdictArgs } from './tasks/actions.ts'
+import {
+  GitCarryArgs,
+  GitCheckArgs,
+  GitPushArgs,
+  GitWorkspaceArgs,
+  PlaybookRunArgs,
+  TaskVerdictArgs,
+} from './tasks/actions.ts'
 import { Filled, VarName } from './workflow.ts'
 
 /**
@@ -192,6 +199,8 @@ export const builtinActions: ActionCatalog = {
   'file.write': { args: FileWriteArgs, raw: [], place: 'host' },
   'git.check': { args: GitCheckArgs, raw: [], place: 'host', made_by: 'errand task run' },
   'git.workspace': { args: GitWorkspaceArgs, raw: [], place: 'host' },
+  'git.carry': { args: GitCarryArgs, raw: [], place: 'host', made_by: 'errand task run' },
+  'git.push': { args: GitPushArgs, raw: [], place: 'host', made_by: 'errand task run' },
   'http.request': { args: HttpRequestArgs, raw: [], place: 'host' },
   'vars.set': { args: VarsSetArgs, raw: [], place: 'host' },
   'agent.run': { args: AgentRunArgs, raw: ['verify', 'output_schema'], place: 'host', inputs: true },
