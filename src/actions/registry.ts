@@ -3,6 +3,7 @@ import { agentRun } from './agent-run.ts'
 import { botServe } from './bot-serve.ts'
 import { cmdRun } from './cmd-run.ts'
 import { fileWrite } from './file-write.ts'
+import { forgePullRequest } from './forge-pull-request.ts'
 import { gitCarry } from './git-carry.ts'
 import { gitCheck } from './git-check.ts'
 import { gitPush } from './git-push.ts'
@@ -25,6 +26,7 @@ export const builtinActionRegistry: ActionRegistry = {
   'git.workspace': gitWorkspace,
   'git.carry': gitCarry,
   'git.push': gitPush,
+  'forge.pull_request': forgePullRequest,
   'http.request': httpRequest,
   'vars.set': varsSet,
   'playbook.run': playbookRun,

@@ -3,6 +3,7 @@ import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
 import {
+  ForgePullRequestArgs,
   GitCarryArgs,
   GitCheckArgs,
   GitPushArgs,
@@ -218,6 +219,12 @@ export const builtinActions: ActionCatalog = {
     made_by: 'errand task run',
   },
   'task.verdict': { args: TaskVerdictArgs, raw: [], place: 'host', made_by: 'errand task run' },
+  'forge.pull_request': {
+    args: ForgePullRequestArgs,
+    raw: [],
+    place: 'host',
+    made_by: 'errand task run',
+  },
   noop: { args: NoopArgs, raw: [], place: 'host' },
   'approval.wait': { args: ApprovalArgs, raw: [], place: 'engine' },
   'workflow.run': { args: WorkflowRunArgs, raw: ['workflow'], place: 'engine' },

@@ -38,15 +38,19 @@ const HIDDEN =
 const CLOSING =
   /\b(close[sd]?|closing|fix(?:e[sd])?|fixing|resolve[sd]?|resolving|implement(?:s|ed|ing)?)((?:\s*:\s*|\s+)(?:issues?\s+)?)(?=#|!|GH-\d|https?:|[\w.-]+\/[\w./-]+[#!]\d)/gi
 
+/** A text as a forge shows it: without comments of HTML and characters that show nothing. */
+export const visible = (text: string): string =>
+  text
+    .replace(/\r\n?/g, '\n')
+    .replace(HIDDEN, '')
+    .replace(/<!--[\s\S]*?(?:-->|$)/g, '')
+
 /**
  * A stranger's text as part of ours: it tells nobody, closes nothing, hides nothing and ends no mark of ours. Mentions and
  * references stay readable; lines that a forge takes as commands (GitLab's `/merge`) are none any more.
  */
 export function harmless(text: string): string {
-  return text
-    .replace(/\r\n?/g, '\n')
-    .replace(HIDDEN, '')
-    .replace(/<!--[\s\S]*?(?:-->|$)/g, '')
+  return visible(text)
     .replace(/<(?=[A-Za-z/!?])/g, '&lt;')
     .replace(CLOSING, (_, word: string, gap: string) => `${word}${gap}\u2060`)
     .replace(/(^|[^\w`])@(?=[\w-])/g, '$1@\u2060')

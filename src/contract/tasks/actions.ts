@@ -139,6 +139,10 @@ export const TaskVerdictArgs = z.strictObject({
  */
 export const ForgePullRequestArgs = z.strictObject({
   ...repository,
+  forge: described(
+    z.optional(z.strictObject({ kind: z.enum(['github', 'gitea', 'gitlab']), api_url: z.optional(Filled) })),
+    'Which forge the host is; default: known by its name, or asked',
+  ),
   head: Filled,
   base: Filled,
   sha,

@@ -1,0 +1,117 @@
+import type * as z from 'zod/mini'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { ForgePullRequestArgs } from '../../contract/tasks/actions.ts'
+import type { ForgeKind } from '../../contract/tasks/forge.ts'
+import { type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
+import type { Forge } from '../../forge/forge.ts'
+import { type EnsuredPull, ensurePull } from '../../forge/idempotent.ts'
+import { openForge, recogniseForge } from '../../forge/open-forge.ts'
+import { givenToken } from '../../forge/token-source.ts'
+import { type PlatformContext, type PlatformStep, StepFailure } from './platform-step.ts'
+
+type Args = z.infer<typeof ForgePullRequestArgs>
+
+/** The longest time that a forge may let a step wait, where its timeout is not sooner. */
+const MOST_WAIT_MS = 15 * 60_000
+
+/**
+ * The pull request of a branch that is pushed: opened, or brought up to date where it is open already, so that the step may be
+ * done again after any end. Labels, reviewers and the commit's status that could not be set are told in its log alone.
+ * Throws `StepFailure` `pull_request`, which names the branch and where to open the pull request by hand.
+ */
+export const forgePullRequest: PlatformStep = {
+  async run(context) {
+    const args = context.args as Args
+    let byHand: string | undefined
+    try {
+      const address = repositoryAddress(args.repo)
+      const token = context.env[args.token_env]
+      byHand = `${address.protocol}://${address.host}/${address.path}`
+      if (!token)
+        throw new ErrandError('repo_auth', `There is no token in ${args.token_env}.`, {
+          hint: 'Give the task one that may open pull requests: errand secrets set GIT_TOKEN',
+        })
+      const hosts =
+        args.forge === undefined ? [] : [{ ...args.forge, host: address.host, kind: args.forge.kind }]
+      const found = await recogniseForge(address, { hosts, signal: context.signal })
+      byHand = linkByHand(found.kind, address, args)
+      const forge = openForge(found, address.path, {
+        tokens: givenToken(token),
+        retryCount: args.retry_count,
+        mostWaitMs: MOST_WAIT_MS,
+        onWait: (ms) => told(context, `${found.host} asks to wait for ${Math.ceil(ms / 1000)} s.`),
+      })
+      return { exports: await carriedOut(context, args, forge) }
+    } catch (error) {
+      if (context.signal.aborted) throw error
+      throw failure(args, error, byHand)
+    }
+  },
+}
+
+async function carriedOut(
+  context: PlatformContext,
+  args: Args,
+  forge: Forge,
+): Promise<Record<string, string>> {
+  const { signal } = context
+  const { head, base, title, body, labels, reviewers, sha } = args
+  context.phase('pull_request', `${head} → ${base} at ${forge.host}`)
+  const asked = { head, base, title, body, labels, reviewers, isDraft: args.draft }
+  const { pull, outcome, notices } = await ensurePull(forge, asked, { signal, headSha: sha })
+  // Known before anything else may fail.
+  const { number, state, isDraft, webUrl: url } = pull
+  context.report({ type: 'pull_request', pull_request: { url, number, state, draft: isDraft, head } })
+  told(context, `Pull request ${number} ${words[outcome]}: ${url}`)
+  for (const notice of notices) told(context, notice, 'stderr')
+  if (args.status !== undefined)
+    try {
+      await forge.setStatus(sha, args.status, { signal })
+    } catch (error) {
+      signal.throwIfAborted()
+      told(context, `The status of commit ${sha} could not be set: ${messageOf(error)}`, 'stderr')
+    }
+  return { PR_URL: url, PR_NUMBER: String(number), PR_STATE: state }
+}
+
+const words: Readonly<Record<EnsuredPull['outcome'], string>> = {
+  created: 'is open now',
+  updated: 'is brought up to date',
+  unchanged: 'is open already, as it is to be',
+  closed: 'was closed by somebody, and is left so',
+  merged: 'was merged already',
+}
+
+/** A line of the step's log; what a forge says may have more. */
+function told(context: PlatformContext, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
+  context.write(stream, `${text.replace(/\s+/g, ' ')}\n`)
+}
+
+function failure({ head, sha, repo }: Args, error: unknown, byHand: string | undefined): StepFailure {
+  const own = error instanceof ErrandError && error.hint ? ` ${error.hint}` : ''
+  const link = byHand === undefined ? '' : ` Open the pull request by hand: ${byHand}`
+  const where = byHand === undefined ? ` at ${repo}` : ''
+  return new StepFailure(
+    'pull_request',
+    `${messageOf(error)} The branch ${head} is pushed${where} (${sha.slice(0, 12)}).`,
+    `${own}${link}`.trim() || undefined,
+  )
+}
+
+/** The page of a forge on which a person opens the pull request of a branch. */
+export function linkByHand(
+  kind: ForgeKind,
+  { protocol, host, path }: RepositoryAddress,
+  { head, base }: { head: string; base: string },
+): string {
+  const repository = `${protocol}://${host}/${path}`
+  const branch = (name: string) => name.split('/').map(encodeURIComponent).join('/')
+  if (kind === 'gitlab') {
+    const query = new URLSearchParams({
+      'merge_request[source_branch]': head,
+      'merge_request[target_branch]': base,
+    })
+    return `${repository}/-/merge_requests/new?${query}`
+  }
+  return `${repository}/compare/${branch(base)}...${branch(head)}${kind === 'github' ? '?expand=1' : ''}`
+}
