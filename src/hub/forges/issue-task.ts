@@ -1,0 +1,144 @@
+import { hash } from 'node:crypto'
+import type * as z from 'zod'
+import { ErrandError } from '../../contract/errors.ts'
+import { Task } from '../../contract/tasks/task.ts'
+import type { IssueAddress } from '../../forge/address.ts'
+import type { CallOptions, Comment, Forge, Issue, Labelling } from '../../forge/forge.ts'
+import { cutAtLines, visible } from '../../forge/marks.ts'
+
+/** An issue of a forge, as a task is made of it. */
+export interface IssueText {
+  address: IssueAddress
+  issue: Issue
+  /** The oldest first. */
+  comments: readonly Comment[]
+  /** Given where the label made it a task: the text is taken as it stood then. */
+  labelling?: Labelling
+}
+
+/** Fields that an issue does not tell, such as the agent. */
+export type IssueTaskDefaults = Omit<Partial<z.input<typeof Task>>, 'title' | 'issue' | 'repo_url'>
+
+/** As much of an issue's text, and of the talk below it, is taken. */
+const MOST_BODY_BYTES = 128 * 1024
+const MOST_TALK_BYTES = 32 * 1024
+const MOST_TITLE = 256
+const MOST_CRITERIA = 200
+const MOST_CRITERION = 16_384
+const MOST_NAME = 128
+
+/** Names the one task of an issue: unique in its tenant, with no "/" in it, which would part a spec from an id. */
+export function issueTaskName({ host, path, number }: IssueAddress): { spec_name: string; task_id: string } {
+  const whole = `${host}:${path.replaceAll('/', ':')}`.toLowerCase()
+  const spec_name =
+    whole.length <= MOST_NAME ? whole : `${whole.slice(0, 100)}:${hash('sha256', whole).slice(0, 20)}`
+  return { spec_name, task_id: String(number) }
+}
+
+/** Reads an issue as somebody who asks for it now means it. Throws as `Forge` does. */
+export async function readIssue(
+  forge: Pick<Forge, 'issue' | 'comments'>,
+  address: IssueAddress,
+  options: CallOptions = {},
+): Promise<IssueText> {
+  const issue = await forge.issue(address.number, options)
+  const comments = await forge.comments({ kind: 'issue', number: address.number }, options)
+  return { address, issue, comments }
+}
+
+/**
+ * The task that an issue asks for. Text, criteria and talk of it are strangers' words: they are told to agents as such. Throws
+ * `task_invalid` where it cannot be one, or where its text has changed since it was labelled.
+ */
+export function taskOfIssue(
+  { address, issue, comments, labelling }: IssueText,
+  defaults: IssueTaskDefaults = {},
+): Task {
+  const { host, path, protocol, number } = address
+  const { title, body } = labelling ?? issue
+  if (title === undefined || body === undefined)
+    throw new ErrandError('task_invalid', `Issue ${number} of ${path} was changed after it was labelled.`, {
+      hint: 'Take the label off and put it on again: then the text is taken as it is.',
+    })
+  const { criteria, rest } = withoutCriteria(visible(body))
+  const talk = talkOf(comments, labelling?.at)
+  const parsed = Task.safeParse({
+    ...defaults,
+    ...issueTaskName(address),
+    title: [...visible(title).replace(/\s+/g, ' ').trim()].slice(0, MOST_TITLE).join('').slice(0, MOST_TITLE),
+    description: [cutAtLines(rest.trim(), MOST_BODY_BYTES), talk].filter((part) => part !== '').join('\n\n'),
+    acceptance_criteria: [...(defaults.acceptance_criteria ?? []), ...criteria].slice(0, MOST_CRITERIA),
+    issue: issue.webUrl,
+    repo_url: `${protocol}://${host}/${path}.git`,
+    metadata: {
+      ...defaults.metadata,
+      labels: issue.labels,
+      issue_number: number,
+      issue_author: issue.author.login,
+    },
+  })
+  if (parsed.success) return parsed.data
+  const [fault] = parsed.error.issues
+  throw new ErrandError(
+    'task_invalid',
+    `Issue ${number} of ${path} makes no task: ${fault!.path.join('.')}: ${fault!.message}.`,
+    { hint: 'Change the issue, and ask again.' },
+  )
+}
+
+/** What people said below an issue, but for what was written or changed after `until`; programs' words and ours are none. */
+function talkOf(comments: readonly Comment[], until: string | undefined): string {
+  const limit = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until)
+  const said = comments.flatMap(({ author, body, createdAt, updatedAt }) => {
+    const isLate = !(Date.parse(createdAt) <= limit && Date.parse(updatedAt) <= limit)
+    const text = visible(body).trim()
+    if (isLate || author.isBot || body.includes('<!-- errand:') || text === '') return []
+    return [`${author.login}, ${createdAt}:\n${text.replace(/^/gm, '> ')}`]
+  })
+  return said.length === 0 ? '' : cutAtLines(`Comments:\n\n${said.join('\n\n')}`, MOST_TALK_BYTES)
+}
+
+const HEADING = /^\s{0,3}(?:#{1,6}\s+(.+?)[\s#]*|\*\*(.+?)\*\*:?|__(.+?)__:?|([^\s>*+-].{0,60}?):)\s*$/
+const CRITERIA = /^(?:acceptance[ -]criteria|definition of done|done when)\s*:?$/i
+const ITEM = /^(\s{0,8})(?:[-*+]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?(.*)$/
+const FENCE = /^ {0,3}(`{3,}|~{3,})/
+
+/** The items of the list below a heading "Acceptance criteria", and the text without that part. */
+export function withoutCriteria(text: string): { criteria: string[]; rest: string } {
+  const criteria: string[] = []
+  const rest: string[] = []
+  let fence: string | undefined
+  let isWithin = false
+  for (const line of text.split('\n')) {
+    const [, mark] = FENCE.exec(line) ?? []
+    if (fence !== undefined) {
+      if (mark?.startsWith(fence) && line.trim() === mark) fence = undefined
+      rest.push(line)
+      continue
+    }
+    if (mark !== undefined) {
+      fence = mark
+      isWithin = false
+      rest.push(line)
+      continue
+    }
+    const item = isWithin ? ITEM.exec(line) : null
+    const heading = item === null ? HEADING.exec(line) : null
+    if (heading !== null) {
+      const name = heading.slice(1).find((part) => part !== undefined)!
+      isWithin = CRITERIA.test(name.trim())
+      if (!isWithin) rest.push(line)
+    } else if (!isWithin) rest.push(line)
+    else if (item !== null) criteria.push(item[2]!.trim())
+    else if (line.trim() !== '') {
+      // Goes on with the item above it where it is set in; else it ends the list.
+      if (/^\s/.test(line) && criteria.length > 0) criteria.push(`${criteria.pop()} ${line.trim()}`)
+      else {
+        isWithin = false
+        rest.push(line)
+      }
+    }
+  }
+  const filled = criteria.map((one) => one.slice(0, MOST_CRITERION)).filter((one) => one !== '')
+  return { criteria: filled, rest: rest.join('\n') }
+}

@@ -1,0 +1,95 @@
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { Task } from '../../contract/tasks/task.ts'
+import type { RepositoryAddress } from '../../forge/address.ts'
+import { type CallOptions, type Forge, type Issue, type IssueCursor, mayWrite } from '../../forge/forge.ts'
+import { type IssueTaskDefaults, issueTaskName, readIssue, taskOfIssue } from './issue-task.ts'
+
+/** A repository whose labelled issues become tasks. */
+export interface IssueWatch {
+  address: RepositoryAddress
+  label: string
+  defaults: IssueTaskDefaults
+}
+
+/** Tasks as the intake needs them, those of whoever the watch works for. */
+export interface IntakeTasks {
+  /** Whether there is a task of this name, in whatever state. */
+  has(name: { spec_name: string; task_id: string }): Promise<boolean>
+  /** Keeps it durably; one whose name is taken already stays as it is, and nothing is thrown. */
+  create(task: Task): Promise<void>
+}
+
+/** Where each watch goes on from after a restart; `key` names forge, repository and label. */
+export interface WatchCursors {
+  get(key: string): Promise<IssueCursor | undefined>
+  /** Resolves when it is durable. */
+  set(key: string, cursor: IssueCursor): Promise<void>
+}
+
+export interface IntakePorts {
+  tasks: IntakeTasks
+  cursors: WatchCursors
+  /** Told of each issue that is taken, or left aside and why. */
+  log(message: string): void
+}
+
+type IssueForge = Pick<Forge, 'issue' | 'comments' | 'labelling' | 'labelledIssues'>
+
+export const watchKey = ({ address: { host, path }, label }: IssueWatch): string =>
+  JSON.stringify([host, path.toLowerCase(), label])
+
+/**
+ * Looks once at the labelled issues of a repository, and makes a task of each that has none. The label counts where a person with
+ * write access put it there, with the text as it stood then. The place to go on from is kept after the tasks are: one may come
+ * twice, and is made once. Answers how many were made. Throws where the forge does not answer; then nothing is passed over.
+ */
+export async function takeIssues(
+  forge: IssueForge,
+  watch: IssueWatch,
+  { tasks, cursors, log }: IntakePorts,
+  options: CallOptions = {},
+): Promise<number> {
+  const key = watchKey(watch)
+  const from = (await cursors.get(key)) ?? {}
+  const { issues, cursor } = await forge.labelledIssues(watch.label, from, options)
+  let made = 0
+  for (const issue of issues) {
+    const address = { ...watch.address, number: issue.number, kind: undefined }
+    if (await tasks.has(issueTaskName(address))) continue
+    const where = `Issue ${issue.number} of ${watch.address.path}`
+    try {
+      const task = await taskOfLabelled(forge, watch, issue, options)
+      await tasks.create(task)
+      made++
+      log(`${where} became a task.`)
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      // What lies with this issue alone does not hold up the others: its next change brings it here again.
+      if (!(error instanceof ErrandError && ofTheIssue.has(error.code))) throw error
+      log(`${where} is left aside: ${messageOf(error)}`)
+    }
+  }
+  if (JSON.stringify(cursor) !== JSON.stringify(from)) await cursors.set(key, cursor)
+  return made
+}
+
+const ofTheIssue: ReadonlySet<string> = new Set(['task_invalid', 'not_found', 'forbidden'])
+
+async function taskOfLabelled(
+  forge: IssueForge,
+  { address, label, defaults }: IssueWatch,
+  { number }: Issue,
+  options: CallOptions,
+): Promise<Task> {
+  const labelling = await forge.labelling(number, label, options)
+  if (labelling === undefined)
+    throw new ErrandError('forbidden', `nobody is known to have put the label "${label}" on it.`)
+  const { by, right } = labelling
+  if (by.isBot || !mayWrite(right))
+    throw new ErrandError(
+      'forbidden',
+      `${by.login}, who put the label "${label}" on it, ${by.isBot ? 'is no person' : `has the right "${right}"`}.`,
+    )
+  const text = await readIssue(forge, { ...address, number, kind: undefined }, options)
+  return taskOfIssue({ ...text, labelling }, defaults)
+}
