@@ -42,6 +42,7 @@ const byError: Partial<Record<ErrorCode, number>> = {
   not_found: exitCodes.not_found,
   run_not_found: exitCodes.not_found,
   secret_not_found: exitCodes.not_found,
+  repo_not_found: exitCodes.not_found,
   task_not_found: exitCodes.not_found,
   output_damaged: exitCodes.damaged,
   internal: exitCodes.internal,

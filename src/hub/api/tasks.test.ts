@@ -143,6 +143,10 @@ test('the same task again is the one that is there, and another of its name is r
   assert.deepEqual([first.status, repeat.status], [201, 200])
   assert.equal(repeat.json.tasks[0].id, first.json.tasks[0].id)
   assert.equal((await hub.create({ task: titled('say b') }, key)).status, 409)
+  const task = titled('say c', { task_id: 'T-2' })
+  const atOnce = await Promise.all([1, 2, 3].map(() => hub.create({ task })))
+  assert.deepEqual(atOnce.map(({ status }) => status).sort(), [200, 200, 201])
+  assert.equal(new Set(atOnce.map(({ json }) => json.tasks[0].id)).size, 1)
 })
 
 test('tasks come after those that they depend on, and are blocked by what fails until it is tried again', async (t) => {
