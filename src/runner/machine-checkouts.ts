@@ -63,6 +63,8 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
         return import('./carry/git-push.ts').then(({ gitPushStep }) =>
           gitPushStep({ policy, checkout: (runId) => pool.of(runId) }),
         )
+      if (action === 'forge.pull_request')
+        return import('./platform-steps/forge-pull-request.ts').then((room) => room.forgePullRequest)
       return undefined
     },
   }

@@ -3,8 +3,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import { type Flavour, startForge } from '../../../test/support/forge/forge-stand-in.ts'
-import { attemptSpec } from '../../../test/support/runner/attempt-fixture.ts'
+import { attemptSpec, place } from '../../../test/support/runner/attempt-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
+import { machineCheckouts } from '../machine-checkouts.ts'
 import { forgePullRequest, linkByHand } from './forge-pull-request.ts'
 import { type PlatformContext, type StepFact, StepFailure } from './platform-step.ts'
 
@@ -157,4 +158,11 @@ test('names of branches are written into addresses as they must be', () => {
     new URL(linkByHand('gitlab', at, branches)).searchParams.get('merge_request[source_branch]'),
     'errand/a#b',
   )
+})
+
+test('a runner that has checkouts carries it out', async () => {
+  using here = place()
+  const { checkouts, platformStep } = machineCheckouts(here.path, {}, () => undefined)
+  assert.equal(await platformStep('forge.pull_request'), forgePullRequest)
+  await checkouts.close()
 })
