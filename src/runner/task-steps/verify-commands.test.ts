@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { place } from '../../../test/support/runner/attempt-fixture.ts'
@@ -32,6 +32,24 @@ test('a snapshot is all that is there but what is ignored, and the index stays a
   assert.equal(kept, '.gitignore\na.txt\nnew/b.txt')
   assert.equal(git(path, 'show', 'refs/errand/snapshot:a.txt'), '2')
   assert.equal(git(path, 'status', '--porcelain'), ' M a.txt\n?? new/')
+})
+
+test('what was changed in the moment of the commit before is in the snapshot', () => {
+  using here = place()
+  const { path } = here
+  const moment = new Date(Date.now() - 60_000)
+  const atThatMoment = (file: string) => utimesSync(join(path, file), moment, moment)
+  git(path, 'init', '-q')
+  // As where the clock has not moved on.
+  git(path, 'config', 'core.trustctime', 'false')
+  write(path, { 'a.txt': '1' })
+  atThatMoment('a.txt')
+  git(path, 'add', '-A')
+  git(path, 'commit', '-qm', 'one')
+  write(path, { 'a.txt': '2' })
+  for (const file of ['a.txt', '.git/index']) atThatMoment(file)
+  execFileSync('/bin/sh', ['-c', SNAPSHOT_COMMAND], { cwd: path })
+  assert.equal(git(path, 'show', 'refs/errand/snapshot:a.txt'), '2')
 })
 
 test('what a formatter changes is in the snapshot, what tests leave behind is not', () => {

@@ -11,7 +11,8 @@ import { begin } from '../../playbooks/progress.ts'
 export const SNAPSHOT_COMMAND = [
   'd=$(git rev-parse --absolute-git-dir) || exit 1',
   'export GIT_INDEX_FILE="$d/errand-index"',
-  'cp "$d/index" "$GIT_INDEX_FILE" 2>/dev/null || rm -f "$GIT_INDEX_FILE"',
+  // With its time: a file that was changed within the same moment is known by that alone.
+  'cp -p "$d/index" "$GIT_INDEX_FILE" 2>/dev/null || rm -f "$GIT_INDEX_FILE"',
   'git -c core.hooksPath=/dev/null -c core.fsmonitor=false add -A . &&',
   `git update-ref ${SNAPSHOT_REF} "$(git write-tree)" && rm -f "$GIT_INDEX_FILE"`,
 ].join('\n')
