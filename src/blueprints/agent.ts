@@ -16,8 +16,19 @@ type StepArgs = Record<string, unknown>
 
 /** A run that asks an agent: a workflow of one step. Throws `body_too_large`, `invalid_argument`. */
 export function agentRun(given: AgentRequestInput) {
-  const { env, secrets, timeout_seconds, runner, group, labels, isolation, network, image, ...args } =
-    AgentRequest.parse(given)
+  const {
+    env,
+    secrets,
+    timeout_seconds,
+    artifacts,
+    runner,
+    group,
+    labels,
+    isolation,
+    network,
+    image,
+    ...args
+  } = AgentRequest.parse(given)
   checkPromptSize(args.prompt)
   for (const key of ['command', 'proxy_env'] as const)
     if (args.agent !== 'acp' && args[key] !== undefined)
@@ -26,7 +37,14 @@ export function agentRun(given: AgentRequestInput) {
       })
   checkBox({ isolation, network, image })
   const box = { isolation, network, image }
-  return agentWorkflow(args, { env, secrets, timeout_seconds, box, host: { runner, group, labels } })
+  return agentWorkflow(args, {
+    env,
+    secrets,
+    timeout_seconds,
+    artifacts,
+    box,
+    host: { runner, group, labels },
+  })
 }
 
 /** Returns the workflow of arguments of `agent.run`, which are taken as they stand. */
@@ -36,12 +54,14 @@ function agentWorkflow(
     env,
     secrets,
     timeout_seconds,
+    artifacts,
     box,
     host,
   }: {
     env?: Record<string, string | number | boolean>
     secrets?: StepSecrets
     timeout_seconds?: number
+    artifacts?: string[]
     box: BoxAsk
     host: { runner?: string; group?: string; labels?: Record<string, string> }
   },
@@ -66,6 +86,7 @@ function agentWorkflow(
         env: env && (plain(env) as typeof env),
         secrets,
         timeout_seconds,
+        artifacts,
         outputs: { ANSWER: 'answer', FILES: 'files', ...(output_schema ? { VALUE: 'value' } : {}) },
       },
     ],
@@ -173,6 +194,7 @@ export function continuationRun(
         env: step.env && (unplain(step.env) as typeof step.env),
         secrets: step.secrets,
         timeout_seconds: step.timeout_seconds,
+        artifacts: step.artifacts,
         // What its session has made in a box is not to be gone on with outside.
         box: strictestAsk(strictestAsk(workflow, step), found.box ?? {}),
         // The session is on the machine that had it.

@@ -38,6 +38,7 @@ import type { CreateRunInput, RunSummary, RunView } from '../contract/run.ts'
 import type {
   Accepted,
   AnswerApproval,
+  ArtifactList,
   CancelRunInput,
   ListRunsInput,
   RetryRunInput,
@@ -289,6 +290,35 @@ export class RunsClient {
 
   get(runId: string): Promise<RunView> {
     return this.#http.json('GET /api/runs/:id', { params: { id: runId } })
+  }
+
+  /** Those that its attempts have kept, in their order. */
+  artifacts(runId: string): Promise<ArtifactList> {
+    return this.#http.json('GET /api/runs/:id/artifacts', { params: { id: runId } })
+  }
+
+  /** The bytes of an artifact. Throws `not_found`, `output_damaged`. */
+  async artifact(
+    runId: string,
+    artifactId: string,
+    signal?: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array>> {
+    const params = { id: runId, artifact_id: artifactId }
+    const headers = { accept: '*/*' }
+    const route = 'GET /api/runs/:id/artifacts/:artifact_id'
+    const { body } = await this.#http.send(route, { params, headers, signal })
+    return body ?? new Blob([]).stream()
+  }
+
+  /** The change that the run has made. Throws `not_found` where it has kept none. */
+  async diff(runId: string, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    const headers = { accept: '*/*' }
+    const { body } = await this.#http.send('GET /api/runs/:id/diff', {
+      params: { id: runId },
+      headers,
+      signal,
+    })
+    return body ?? new Blob([]).stream()
   }
 
   workflow(runId: string): Promise<RunWorkflow> {

@@ -73,6 +73,13 @@ export const outputLimits = (env: Env): { perRunBytes?: number; perUserBytes?: n
   perUserBytes: limited(setting(env, 'ERRAND_MAX_OUTPUT_USER')),
 })
 
+/** How much is kept beside the logs of runs; undefined: all. Throws `bad_request`. */
+export const artifactLimits = (env: Env): { perRunBytes?: number; perUserBytes?: number } => ({
+  // The store has a limit of its own where it is told none.
+  perRunBytes: limited(setting(env, 'ERRAND_MAX_ARTIFACTS_RUN')) ?? Number.POSITIVE_INFINITY,
+  perUserBytes: limited(setting(env, 'ERRAND_MAX_ARTIFACTS_USER')),
+})
+
 /** How long ended runs are kept: `--retention`, else ERRAND_RETENTION. Undefined: for ever. Throws `bad_request`. */
 export const retentionMs = (given: string | undefined, env: Env): number | undefined =>
   limited(

@@ -52,6 +52,17 @@ export const settings = {
     hint: 'write it as 10GB or 500MB, at least 1MB, or none for no limit',
     ...{ page: 'cli', for: '`up`', about: 'output that it keeps of all runs of a user, `none`' },
   },
+  ERRAND_MAX_ARTIFACTS_RUN: {
+    ...{ type: 'output_size', default: '1GB', refused: 'usage' },
+    hint: 'write it as 10GB or 500MB, at least 1MB, or none for no limit',
+    ...{ page: 'cli', for: '`up`' },
+    about: 'artifacts that the hub keeps of a run, `1GB` ([artifacts.md](artifacts.md#how-much-is-kept))',
+  },
+  ERRAND_MAX_ARTIFACTS_USER: {
+    ...{ type: 'output_size', default: 'none', refused: 'usage' },
+    hint: 'write it as 10GB or 500MB, at least 1MB, or none for no limit',
+    ...{ page: 'cli', for: '`up`', about: 'artifacts that it keeps of all runs of a user, `none`' },
+  },
   ERRAND_MAX_BOTS: {
     ...{ type: 'whole', old: ['MAX_BOTS_PER_USER'], from: 0, to: 10_000 },
     hint: 'It is a number of bots, such as 3.',

@@ -54,6 +54,17 @@ export const AttemptUsage = z.object({
 })
 export type AttemptUsage = z.infer<typeof AttemptUsage>
 
+/** An artifact of the run that is put into the workspace before an attempt begins. */
+export const NeededArtifact = z.object({
+  artifact_id: z.string(),
+  name: z.string(),
+  bytes: z.number().int(),
+  sha256: z.string(),
+  /** Path in the workspace. */
+  to: z.string(),
+})
+export type NeededArtifact = z.infer<typeof NeededArtifact>
+
 /** One try of one step on one host: all that a machine needs to carry it out. */
 export const AttemptSpec = z.object({
   attempt_id: z.string(),
@@ -90,6 +101,7 @@ export const AttemptSpec = z.object({
   image: z.string().optional(),
   /** Files of its workspace that are kept when it has ended. */
   artifacts: z.array(z.string()).optional(),
+  needs_files: z.array(NeededArtifact).optional(),
   /** How the host is reached or chosen, as the inventory says; `address` is for host agents. */
   requires: Requirements,
   address: z.string().optional(),

@@ -4,6 +4,7 @@ import { RunEvent } from './events.ts'
 import { RunId } from './ids.ts'
 import { type ListRuns, RunSummary } from './run.ts'
 import { RunStatus } from './status.ts'
+import { Artifact } from './tasks/artifact.ts'
 
 /** Requests and answers of `/api/runs` that do not already stand in `run.ts`. */
 
@@ -124,3 +125,15 @@ export const ValidateRequest = z.strictObject({ yaml: z.string().max(4 * 1024 * 
 export type Problem = z.infer<typeof Problem>
 export const ValidateAnswer = z.object({ valid: z.boolean(), problems: z.array(Problem) })
 export type ValidateAnswer = z.infer<typeof ValidateAnswer>
+
+/** An artifact as a list shows it, with where it comes from. */
+export const ListedArtifact = z.object({
+  ...Artifact.shape,
+  step: z.string(),
+  host: z.string(),
+  attempt_id: z.string(),
+})
+export type ListedArtifact = z.infer<typeof ListedArtifact>
+/** `GET /api/runs/:id/artifacts`: in the order in which they were kept, of each attempt. */
+export const ArtifactList = z.object({ run_id: z.string(), artifacts: z.array(ListedArtifact) })
+export type ArtifactList = z.infer<typeof ArtifactList>

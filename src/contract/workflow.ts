@@ -4,6 +4,7 @@ import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
 import { NOT_MISLEADING_RULE, notMisleading, VarName } from './names.ts'
 import { StepSecrets, secretUses } from './step-secrets.ts'
+import { ArtifactGlobs, NeededFile } from './tasks/artifact.ts'
 
 export { VarName }
 
@@ -137,6 +138,11 @@ export const Step = z.strictObject({
   outputs: described(
     z.optional(z.record(VarName, OutputSource)),
     'Variables for later steps, taken from its output',
+  ),
+  artifacts: z.optional(ArtifactGlobs),
+  needs_files: described(
+    z.optional(z.array(NeededFile).check(z.maxLength(100))),
+    'Files that earlier steps have kept as artifacts, put into its workspace before it begins',
   ),
   matrix: described(
     z.optional(z.record(VarName, z.array(Scalar).check(z.minLength(1)))),

@@ -67,6 +67,8 @@ export interface EngineOptions {
    * where they are, and are no secrets.
    */
   runSecrets?: RunSecrets
+  /** Takes away what else was kept of a run that is removed, before its record goes. Twice is once. */
+  dropBeside?: (runId: string) => Promise<void>
   /** Throws to refuse a run, before anything of it is kept but its secrets. */
   admit?: (run: RunSpec) => Promise<void>
   /**

@@ -34,6 +34,7 @@ export class Engine implements EngineFace {
   readonly #loader: Loader
   readonly #catalog: ActionCatalog
   readonly #runSecrets: RunSecrets | undefined
+  readonly #dropBeside: EngineOptions['dropBeside']
   readonly #feed = new Feed()
   readonly #runs: ActiveRuns
   /** Those of each run that are being begun. */
@@ -46,6 +47,7 @@ export class Engine implements EngineFace {
     this.#catalog = options.catalog ?? builtinActions
     this.#loader = new Loader(this.#catalog)
     this.#runSecrets = options.runSecrets
+    this.#dropBeside = options.dropBeside
     this.#runs = new ActiveRuns(options, this.#loader, this.#feed)
   }
 
@@ -168,6 +170,7 @@ export class Engine implements EngineFace {
     // The record last: what a failure leaves is found by it, and removed again.
     for (const runId of runIds) {
       await this.#outputs.remove(runId)
+      await this.#dropBeside?.(runId)
       const run = this.#runSecrets && (await this.#store.get(runId))
       if (run) await this.#runSecrets!.dropOfRun(run)
     }

@@ -11,6 +11,7 @@ import { type OutputLimits, OutputQuota } from '../engine/runtime/output-quota.t
 import { makeFolderSync } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
 import type { AccountStore } from '../stores/accounts.ts'
+import { type ArtifactLimits, ArtifactStore } from '../stores/artifacts/artifact-store.ts'
 import { diskError } from '../stores/disk-errors.ts'
 import { FileOutputStore } from '../stores/outputs/files.ts'
 import { KeyRing } from '../stores/secrets/key-ring.ts'
@@ -19,6 +20,7 @@ import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { FollowUps } from './agents/follow-ups.ts'
 import type { ApiApp, ApiLimits, RunnersFace } from './api/api-context.ts'
 import { createApi } from './api/app.ts'
+import { RunArtifacts } from './artifacts/run-artifacts.ts'
 import { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
 import { sessionSecret } from './auth/sessions.ts'
@@ -96,6 +98,8 @@ export interface HubOptions {
   loginLimits?: LoginLimits
   /** How much output is kept. */
   outputLimits?: OutputLimits
+  /** How much runs keep beside their logs. */
+  artifactLimits?: ArtifactLimits
   /** The bots that each user may have. */
   botQuota?: BotQuota
   /** How long the run of an update must have been up before it takes the place of the one before. */
@@ -130,6 +134,7 @@ export interface Hub {
   outputs: FileOutputStore
   secrets: Secrets
   uploads: Uploads
+  artifacts: RunArtifacts
   bots: Bots
   tasks: Tasks
   /** Reads the configuration again. */
@@ -167,6 +172,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const auth = await openAuth(accounts, options)
   const outputs = new FileOutputStore({ dir: madeFolder(join(data, 'output')) })
   closers.push(() => outputs.close())
+  const contents = new ArtifactStore({ dir: join(data, 'artifacts'), limits: options.artifactLimits })
   const keys = new KeyRing({ env: options.env, file: join(data, 'secrets.key') })
   const secrets = new Secrets(stores.secrets, keys)
   await resealed(secrets, log)
@@ -210,6 +216,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       outputLimits.perUserBytes === undefined ? [] : await stores.runs.outputByUser(),
     ),
     runSecrets: secrets,
+    dropBeside: (runId) => contents.remove(runId),
     admit: async (run) => {
       bots.admit(run)
       await secrets.admit(run)
@@ -220,6 +227,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   })
   closers.push(() => engine.close())
   const followUps = new FollowUps(engine, accounts)
+  const artifacts = new RunArtifacts({ engine, store: contents, log })
+  closers.push(() => artifacts.close())
   const uploads = new Uploads({ dir: join(data, 'uploads'), log })
   const bots = new Bots({
     engine,
@@ -247,6 +256,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     tasks,
     followUps,
     uploads,
+    artifacts,
     auth,
     version,
     metrics,
@@ -269,9 +279,10 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   machines.ready()
   await bots.resume()
   await tasks.resume()
+  artifacts.keepSwept()
   const retention = new Retention({ engine, accounts, keptMs: options.keptMs, log })
   closers.push(() => retention.close())
-  const parts = { app, engine, accounts, auth, stores, outputs, secrets, uploads, bots, tasks }
+  const parts = { app, engine, accounts, auth, stores, outputs, secrets, uploads, artifacts, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }
 }
 

@@ -28,14 +28,15 @@ export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspace
 
 /** The attempts of this machine, with all that may carry them out. */
 export function openAttempts(options: AttemptsOptions): Attempts {
-  const { workspaceDir, workspace, env = process.env, agents, bots, platformStep, checkouts } = options
+  const { workspaceDir, workspace, env = process.env, agents, bots, platformStep, checkouts, artifacts } = options
   const services = agents && new AgentServices(agents, env)
   const root = workspace === 'cwd' ? undefined : workspaceDir
   const workspaces = new Workspaces(root, services?.homes, checkouts)
   const drivers = {
     agent: services && agentDrivers({ services, env, workspaces }),
     bot: bots && loadedBotDrivers(bots),
-    platform: platformStep && platformDrivers({ workspaces, env: passedOn(env), step: platformStep }),
+    platform:
+      platformStep && platformDrivers({ workspaces, env: passedOn(env), step: platformStep, artifacts }),
   }
   return new DurableAttempts({ ...options, env, workspaces, drivers })
 }

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { RunSecrets, SecretSource } from '../../engine/ports.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import type { ArtifactKeeper } from '../../runner/artifacts/artifact-keeper.ts'
 import { AttemptsHost } from '../../runner/local/attempts-host.ts'
 import type { Boxes } from '../../runner/sandbox/boxes.ts'
 import type { GivenSecrets } from '../../stores/secrets/given-secrets.ts'
@@ -39,6 +40,12 @@ export function localSessions(record: OwnRecord, secrets?: SecretSource): Attemp
 export async function localBoxes(): Promise<Boxes> {
   const { openBoxes } = await import('../startup/open-sessions.ts')
   return await openBoxes(localFolder(), ownPlaces())
+}
+
+/** Keeps the files of steps that a command runs on this machine, loaded with the first step that asks for it. */
+export async function localArtifacts(): Promise<ArtifactKeeper> {
+  const { openArtifacts } = await import('../startup/open-sessions.ts')
+  return openArtifacts(localFolder())
 }
 
 type Run = Parameters<RunSecrets['ofRun']>[0]

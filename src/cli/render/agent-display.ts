@@ -2,7 +2,7 @@ import type * as z from 'zod'
 import type { AgentUpdate, AgentUpdateOf, FileDiff } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentTools, answerText, questionText } from './agent-tools.ts'
-import { between, boxText, statusColor, whyText } from './summary.ts'
+import { between, boxText, keptText, statusColor, whyText } from './summary.ts'
 import {
   CLEAR_LINE,
   type Color,
@@ -57,10 +57,14 @@ export class AgentDisplay {
       case 'agent.update':
         return this.#update(event.update)
       case 'attempt.phase':
-        return event.phase === 'isolation' ? this.#line('yellow', event.message ?? '') : ''
+        return ['isolation', 'artifacts'].includes(event.phase)
+          ? this.#line('yellow', event.message ?? '')
+          : ''
       case 'attempt.started':
         this.#box = boxText(event)
         return ''
+      case 'artifact.kept':
+        return this.#line('dim', keptText(event))
       case 'attempt.finished':
         this.#failure = whyText({ ...event, exitCode: event.exit_code })
         return event.outcome === 'success' && event.denied ? this.#line('yellow', this.#failure) : ''

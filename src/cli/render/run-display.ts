@@ -8,6 +8,7 @@ import {
   between,
   countsText,
   isFolded,
+  keptText,
   refusedText,
   statusColor,
   stepName,
@@ -127,6 +128,8 @@ export class RunDisplay {
         return `${this.#prefix(event.attempt)}${paint('dim', lineText([event.phase, event.message].filter(Boolean).join(': ')))}\n`
       case 'network.refused':
         return this.#refused(event)
+      case 'artifact.kept':
+        return `${this.#prefix(event.attempt)}${paint('dim', lineText(keptText(event)))}\n`
       case 'output':
         return (
           this.#lines.get(event.attempt)?.add(event, (stream) => this.#prefix(event.attempt, stream)) ?? ''

@@ -4,7 +4,7 @@ import { networkText, refusalText } from '../../contract/isolation.ts'
 import type { StepView } from '../../contract/run.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { Row } from './run-rows.ts'
-import { durationText, numberText, table } from './table.ts'
+import { bytesText, durationText, numberText, table } from './table.ts'
 import { type Color, lineText, type Paint } from './terminal-text.ts'
 
 export const statusColor: Readonly<Record<StepStatus, Color>> = {
@@ -172,6 +172,10 @@ export function boxText({
   if (isolation === undefined || isolation === 'none') return ''
   return `in a ${isolation}${network === undefined ? '' : `, network ${networkText(network)}`}`
 }
+
+/** Says what an attempt has kept: `kept report.xml (1.5 kB)`. */
+export const keptText = ({ artifact: { name, bytes } }: Pick<EventOf<'artifact.kept'>, 'artifact'>): string =>
+  `kept ${name} (${bytesText(bytes)})`
 
 /** Hosts of a step that are named because they were refused. */
 const MOST_REFUSED = 20

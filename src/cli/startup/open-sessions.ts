@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import { agentsFolder } from '../../agents/install/native-binary.ts'
+import { ArtifactKeeper } from '../../runner/artifacts/artifact-keeper.ts'
+import { FolderArtifacts } from '../../runner/artifacts/folder-artifacts.ts'
 import { machineBoxes } from '../../runner/machine-boxes.ts'
 import { openAttempts } from '../../runner/open-attempts.ts'
 import type { Attempts } from '../../runner/ports.ts'
@@ -17,6 +19,10 @@ export function openBoxes(folder: string, hidden: readonly string[]): Promise<Bo
   return boxes
 }
 
+/** Keeps what steps leave under `folder`. */
+export const openArtifacts = (folder: string): ArtifactKeeper =>
+  new ArtifactKeeper(new FolderArtifacts(join(folder, 'artifacts')))
+
 /**
  * Opens the attempts in `dir`, whose agents may work in any folder; `folder` keeps what belongs to them. `hidden` stands in
  * no box.
@@ -29,6 +35,7 @@ export async function openSessions(
   return openAttempts({
     dir,
     boxes: await openBoxes(folder, hidden),
+    artifacts: openArtifacts(folder),
     workspaceDir: join(folder, 'workspaces'),
     workspace: 'cwd',
     registry: builtinActionRegistry,

@@ -1,5 +1,6 @@
 import type * as z from 'zod'
 import { accountRoutes, secretRoutes } from './accounts.ts'
+import { artifactRoutes } from './artifacts.ts'
 import { botRoutes } from './bots.ts'
 import { hubRoutes } from './hub.ts'
 import type { JsonAnswers } from './route.ts'
@@ -14,6 +15,7 @@ import { taskRoutes } from './tasks.ts'
 export const routes = {
   ...runRoutes,
   ...taskRoutes,
+  ...artifactRoutes,
   ...botRoutes,
   ...runnerRoutes,
   ...secretRoutes,

@@ -52,3 +52,15 @@ export const ArtifactGlobs = described(
 export const MAX_ARTIFACT_BYTES = 100 * 1024 ** 2
 export const MAX_RUN_ARTIFACT_BYTES = 1024 ** 3
 export const MAX_RUN_ARTIFACTS = 1000
+
+/** A file that a step takes from what an earlier one has kept. */
+export const NeededFile = z.strictObject({
+  step: described(z.string().check(z.minLength(1)), 'The step that has kept it, which comes before'),
+  name: described(z.optional(ArtifactName), 'Name of the one artifact'),
+  glob: described(z.optional(z.string().check(z.minLength(1), z.maxLength(1000))), 'All that it fits'),
+  to: described(
+    z.optional(z.string().check(z.minLength(1), z.maxLength(1000))),
+    'Path in the workspace: of the file, or with glob of a folder; default: where it was kept from',
+  ),
+})
+export type NeededFile = z.infer<typeof NeededFile>

@@ -1,8 +1,11 @@
-import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptLimits, AttemptSpec, NeededArtifact } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import { attemptId } from '../../contract/ids.ts'
 import { askAfter, type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
 import { type SecretUse, secretMark, secretUses } from '../../contract/step-secrets.ts'
+import type { Artifact, NeededFile } from '../../contract/tasks/artifact.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
+import { globPattern } from '../../platform/untrusted-input.ts'
 import { fillArgs, type Lookup } from '../workflow-file/template.ts'
 import { isLastTry } from './attempt-result.ts'
 import { instanceEnv, type RunNames } from './lookup.ts'
@@ -45,6 +48,8 @@ export function attemptSpec(
       : fillArgs(step.args, planned.raw, lookup),
     env,
     outputs: step.outputs,
+    artifacts: step.artifacts,
+    needs_files: step.needs_files?.flatMap((needed) => neededArtifacts(state, needed)),
     timeout_ms: step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000,
     on_disconnect: step.on_disconnect ?? (isLastTry(step, at.try) ? undefined : 'stop'),
     secrets,
@@ -72,6 +77,29 @@ export function hadBox(state: RunState, { attempts }: Pick<InstanceState, 'attem
   return attempts
     .map((number) => askAfter(state.attempts[number - 1]?.got ?? {}))
     .reduce<BoxAsk>(strictestAsk, {})
+}
+
+/** Returns the artifacts that a step asks for, of one name the last. Throws `invalid_argument` where there is none. */
+function neededArtifacts(state: RunState, { step: from, name, glob, to }: NeededFile): NeededArtifact[] {
+  const kept = new Map<string, Artifact>()
+  for (const { attempts } of state.main[state.positions.main.get(from) ?? -1]?.instances ?? [])
+    for (const number of attempts)
+      for (const artifact of state.attempts[number - 1]?.facts?.artifacts ?? [])
+        kept.set(artifact.name, artifact)
+  const pattern = glob === undefined ? undefined : globPattern(glob)
+  const found = [...kept.values()].filter((artifact) =>
+    pattern === undefined ? artifact.name === name : pattern.test(artifact.name),
+  )
+  if (found.length === 0)
+    throw new ErrandError(
+      'invalid_argument',
+      `Step "${from}" has kept no file ${name ?? `that ${glob} fits`}, which is needed; it has kept ${kept.size}.`,
+      { hint: `Name it under artifacts of "${from}", and see: errand runs artifacts RUN` },
+    )
+  return found.map(({ artifact_id, name: file, bytes, sha256 }) => ({
+    ...{ artifact_id, name: file, bytes, sha256 },
+    to: glob === undefined ? (to ?? file) : to === undefined ? file : `${to.replace(/\/+$/, '')}/${file}`,
+  }))
 }
 
 function limitsOf({ limits }: Step): AttemptLimits | undefined {

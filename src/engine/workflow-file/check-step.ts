@@ -30,6 +30,7 @@ export function checkStep(
   checkTemplates(report, [...path, 'targets'], own(step, 'targets'))
   checkOutputs(report, [...path, 'outputs'], own(step, 'outputs'))
   checkInstances(report, path, step)
+  checkNeededFiles(report, [...path, 'needs_files'], own(step, 'needs_files'))
 
   const name = own(step, 'action')
   const action = checkAction(report, [...path, 'action'], name, catalog)
@@ -137,6 +138,8 @@ const hostOnly: Readonly<Record<string, string>> = {
   secrets: 'leave secrets out; the steps of a sub-workflow name their own',
   resources: 'leave resources out, or write them on the steps of the sub-workflow',
   limits: 'leave limits out, or write them on the steps of the sub-workflow',
+  needs_files: 'leave needs_files out, or write them on the steps of the sub-workflow',
+  artifacts: 'leave artifacts out, or write them on the steps of the sub-workflow',
   outputs: 'leave outputs out; the outputs of a sub-workflow become variables by themselves',
   timeout_seconds:
     'for an approval write timeout_seconds under args; for a sub-workflow write it in that workflow',
@@ -222,6 +225,19 @@ export function checkTemplates(report: Report, path: ValuePath, value: unknown, 
     for (const [index, inner] of value.entries()) checkTemplates(report, [...path, index], inner, depth + 1)
   } else {
     for (const [key, inner] of entriesOf(value)) checkTemplates(report, [...path, key], inner, depth + 1)
+  }
+}
+
+/** One name or one glob each, and a place in the workspace. */
+function checkNeededFiles(report: Report, path: ValuePath, needed: unknown): void {
+  for (const [index, one] of asList(needed).entries()) {
+    const [name, glob, to] = [own(one, 'name'), own(one, 'glob'), asText(own(one, 'to'))]
+    if ((name === undefined) === (glob === undefined))
+      report.say([...path, index], name === undefined ? 'names no file' : 'has a name and a glob', {
+        hint: 'write name for one file, or glob for all that it fits',
+      })
+    if (to !== undefined && (to.startsWith('/') || to.split('/').includes('..')))
+      report.say([...path, index, 'to'], 'leads out of the workspace', { hint: 'name a path below it' })
   }
 }
 

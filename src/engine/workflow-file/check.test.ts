@@ -232,6 +232,30 @@ test('step names are unique, and needs name other steps without a circle', () =>
   assert.match(only(steps(long)), /wait for each other/)
 })
 
+test('needed files are those of steps that are over by then, one name or glob each, and stay in the workspace', () => {
+  const step = (name: string, file?: string, needs?: string) =>
+    `{name: ${name}, action: noop${needs === undefined ? '' : `, needs: [${needs}]`}${file === undefined ? '' : `, needs_files: [${file}]`}}`
+  assert.deepEqual(
+    check(steps([step('a'), step('b', '{step: a, name: x}, {step: a, glob: "*", to: y}')])).problems,
+    [],
+  )
+  const graph = [step('a'), step('b', undefined, 'a'), step('c', '{step: a, name: x}', 'b')]
+  assert.deepEqual(check(steps(graph)).problems, [])
+  for (const [list, problem] of [
+    [
+      [step('a', '{step: b, name: x}'), step('b')],
+      /step in needs_files\[0\] .*names "b", which does not come before/,
+    ],
+    [[step('a', '{step: a, name: x}')], /does not come before/],
+    [[step('a'), step('b', '{step: a, name: x}'), step('c', undefined, 'a')], /write needs: \[a\]/],
+    [[step('aa'), step('b', '{step: ab, name: x}')], /there is no such step \| did you mean "aa"/],
+    [[step('a'), step('b', '{step: a}')], /names no file/],
+    [[step('a'), step('b', '{step: a, name: x, glob: y}')], /has a name and a glob/],
+    [[step('a'), step('b', '{step: a, name: x, to: ../y}')], /leads out of the workspace/],
+  ] as const)
+    assert.match(only(steps([...list])), problem)
+})
+
 test('targets are hosts of the inventory, or local', () => {
   const of = (targets: string, hosts = '{web1: null}') =>
     steps([`{name: a, action: noop, targets: [${targets}]}`], `inventory: {hosts: ${hosts}}\n`)

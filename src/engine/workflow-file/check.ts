@@ -178,6 +178,7 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
       return []
     })
   })
+  checkNeededFiles(report, main, positions, edges)
   for (const circle of circles(edges)) {
     const label = (index: number) => asText(own(main[index], 'name')) ?? String(index + 1)
     const shown = circle.length > 12 ? [...circle.slice(0, 11), circle.at(-1)!] : circle
@@ -188,6 +189,43 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
       hint,
     })
   }
+}
+
+/** Files come from main steps that are over by then: those before it in a list, or that it needs in a graph. */
+function checkNeededFiles(
+  report: Report,
+  main: readonly unknown[],
+  positions: ReadonlyMap<string, number>,
+  edges: readonly (readonly number[])[],
+): void {
+  const isGraph = main.some((step) => own(step, 'needs') !== undefined)
+  for (const [index, step] of main.entries())
+    for (const [at, one] of asList(own(step, 'needs_files')).entries()) {
+      const from = asText(own(one, 'step'))
+      if (from === undefined) continue
+      const position = positions.get(from)
+      const path = ['steps', index, 'needs_files', at, 'step'] as const
+      if (position === undefined)
+        report.say(path, `names ${JSON.stringify(from)}, and there is no such step`, {
+          hint: () => didYouMean(from, positions.keys(), 'name a step that comes before'),
+        })
+      else if (isGraph ? !leadsTo(edges, index, position) : position >= index)
+        report.say(path, `names ${JSON.stringify(from)}, which does not come before`, {
+          hint: isGraph ? `write needs: [${from}]` : 'put that step before this one',
+        })
+    }
+}
+
+function leadsTo(edges: readonly (readonly number[])[], from: number, to: number): boolean {
+  const seen = new Set<number>()
+  for (const waiting = [...edges[from]!]; waiting.length > 0; ) {
+    const next = waiting.pop()!
+    if (next === to) return true
+    if (seen.has(next)) continue
+    seen.add(next)
+    waiting.push(...edges[next]!)
+  }
+  return false
 }
 
 /** One circle for each edge that closes one, found depth first; each node is entered once. */

@@ -5,6 +5,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
+import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
@@ -57,6 +58,7 @@ export interface ApiContext {
   tasks: Tasks
   followUps: FollowUps
   uploads: Uploads
+  artifacts: RunArtifacts
   auth: Auth
   version: string
   limits: ApiLimits

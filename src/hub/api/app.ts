@@ -6,6 +6,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
+import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
@@ -22,6 +23,7 @@ import {
   type Repositories,
   type RunnersFace,
 } from './api-context.ts'
+import { artifactHandlers } from './artifacts.ts'
 import { botDataHandlers } from './bot-data.ts'
 import { botLogHandlers } from './bot-logs.ts'
 import { botHandlers } from './bots.ts'
@@ -53,6 +55,7 @@ export interface ApiOptions {
   tasks: Tasks
   followUps: FollowUps
   uploads: Uploads
+  artifacts: RunArtifacts
   auth: Auth
   version: string
   limits?: Partial<ApiLimits>
@@ -157,6 +160,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...chatHandlers(context, app),
     ...runEventHandlers(context),
     ...runOutputHandlers(context),
+    ...artifactHandlers(context),
     ...runStatusHandlers(context),
     ...validateHandlers(context),
     ...taskHandlers(context),

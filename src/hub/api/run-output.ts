@@ -5,6 +5,7 @@ import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { ApiContext } from './api-context.ts'
 import { visibleRun } from './http/access.ts'
+import { sendRange } from './http/ranged-content.ts'
 import type { Handlers } from './http/routes.ts'
 
 /** Most bytes that are held for a reader. */
@@ -36,51 +37,29 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
             details: { length: known, there: length },
           },
         )
-      const range = onlyHead ? undefined : readRange(headers.range, length)
-      if (range === 'unsatisfiable') {
-        reply.header('content-range', `bytes */${length}`)
-        throw new ErrandError(
-          'range_not_satisfiable',
-          `The output has ${length} bytes; "${headers.range}" is past them.`,
-          {
-            hint: 'Ask again when there is more.',
-            details: { length },
-          },
-        )
-      }
-      const { start, end } = range ?? { start: 0, end: length }
       const user = identity.user.id
-      if (!onlyHead) streams.admit(user)
-      reply.hijack()
-      reply.raw.writeHead(range === undefined ? 200 : 206, {
-        ...(reply.getHeaders() as Record<string, string>),
-        'content-type': 'text/plain; charset=utf-8',
-        'content-length': end - start,
-        'accept-ranges': 'bytes',
-        'cache-control': 'no-store',
-        ...(range === undefined ? {} : { 'content-range': `bytes ${start}-${end - 1}/${length}` }),
-      })
-      if (onlyHead) return void reply.raw.end()
       const read = async (from: number, to: number) => {
         using _turn = await streams.turns.take(user)
         return await engine.output(id, number, stream, from, to)
       }
-      const paced = streams.open(reply.raw, user)
-      try {
-        for (let at = start; at < end && !paced.gone.aborted; ) {
-          const bytes = await read(at, Math.min(end, at + CHUNK_BYTES))
-          if (bytes.length === 0) throw new Error(`the output ends at ${at} of ${end} bytes`)
-          at += bytes.length
-          await paced.write(bytes)
-        }
-        paced.end()
-      } catch (error) {
-        log(`output of ${id} attempt ${number} broke off: ${(error as Error).message}`, {
-          level: 'error',
-          run_id: id,
-        })
-        paced.destroy()
-      }
+      await sendRange(
+        reply,
+        {
+          ...{ user, length, onlyHead },
+          range: headers.range,
+          headers: { 'content-type': 'text/plain; charset=utf-8' },
+          name: 'The output',
+          async *read(start, end) {
+            for (let at = start; at < end; ) {
+              const bytes = await read(at, Math.min(end, at + CHUNK_BYTES))
+              if (bytes.length === 0) return
+              at += bytes.length
+              yield bytes
+            }
+          },
+        },
+        { streams, log },
+      )
     },
   } satisfies Partial<Handlers>
 }
@@ -122,25 +101,3 @@ const lengthsIn = ({ steps }: RunView): ReadonlyMap<number, Lengths> =>
       ),
     ),
   )
-
-/**
- * One range of a `Range` header as start (inclusive) and end (exclusive). Nothing for what is no range of bytes,
- * or several: RFC 9110 has those answered with the whole.
- */
-function readRange(
-  header: string | undefined,
-  length: number,
-): { start: number; end: number } | 'unsatisfiable' | undefined {
-  const [whole, first, last] = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? '') ?? []
-  if (whole === undefined || (first === '' && last === '')) return undefined
-  if (first === '') {
-    const suffix = Number(last)
-    return suffix === 0 || length === 0
-      ? 'unsatisfiable'
-      : { start: Math.max(0, length - suffix), end: length }
-  }
-  const start = Number(first)
-  const end = last === '' ? length : Math.min(length, Number(last) + 1)
-  if (last !== '' && Number(last) < start) return undefined
-  return start >= length ? 'unsatisfiable' : { start, end }
-}

@@ -67,8 +67,23 @@ async function hubData(t: TestContext) {
   writeFileSync(path.join(data, upload), 'an archive')
   writeFileSync(path.join(data, path.dirname(upload), '.being-received'), 'an arc')
   writeFileSync(path.join(data, 'uploads', '.DS_Store'), 'of a file manager')
+  const artifact = path.join('artifacts', sha256('ann').slice(0, 32), 'run_done', sha256('an artifact'))
+  mkdirSync(path.dirname(path.join(data, artifact)), { recursive: true })
+  writeFileSync(path.join(data, artifact), 'an artifact')
+  writeFileSync(path.join(data, path.dirname(artifact), '.being-received'), 'an art')
   for (const name of ['local-token', 'runner-token', 'lock']) writeFileSync(path.join(data, name), 'a token')
-  return { dir, data, stores, outputs, upload, run, output, finished, to: path.join(dir, 'b.tar.gz') }
+  return {
+    dir,
+    data,
+    stores,
+    outputs,
+    upload,
+    artifact,
+    run,
+    output,
+    finished,
+    to: path.join(dir, 'b.tar.gz'),
+  }
 }
 
 const options = { withKey: false, version: '0.0.0-test' }
@@ -84,10 +99,12 @@ for (const name of ['b.tar', 'b.tar.gz', 'folder'])
     const hub = await hubData(t)
     const to = path.join(hub.dir, name)
     const made = await backUp({ ...hub, ...options, to })
-    assert.deepEqual([made.runs, made.files, made.damaged], [2, 5, []])
+    assert.deepEqual([made.runs, made.files, made.damaged], [2, 6, []])
     const { data, head } = await restored(hub.dir, to)
     assert.deepEqual([head.runs, head.with_key, head.errand], [2, false, '0.0.0-test'])
-    assert.deepEqual(readdirSync(data).sort(), ['errand.db', 'errand.yaml', 'output', 'uploads'])
+    assert.deepEqual(readdirSync(data).sort(), ['artifacts', 'errand.db', 'errand.yaml', 'output', 'uploads'])
+    assert.equal(readFileSync(path.join(data, hub.artifact), 'utf8'), 'an artifact')
+    assert.equal(readdirSync(path.join(data, path.dirname(hub.artifact))).length, 1)
     assert.equal(readFileSync(path.join(data, hub.upload), 'utf8'), 'an archive')
     assert.equal(readdirSync(path.join(data, path.dirname(hub.upload))).length, 1)
     assert.equal(readFileSync(path.join(data, 'output/run_done/1.stdout'), 'utf8'), 'hello world')
@@ -115,15 +132,17 @@ test('the key of the secrets is in it only when asked for', async (t) => {
   await assert.rejects(backUp({ ...hub, ...options, to, withKey: true }), { code: 'not_found' })
 })
 
-test('outputs that are not as the log says are told, and uploads that are not what they were', async (t) => {
+test('outputs that are not as the log says are told, and uploads and artifacts that are not what they were', async (t) => {
   const hub = await hubData(t)
   writeFileSync(path.join(hub.data, 'output/run_done/1.stdout'), 'HELLO world')
   const changed = await backUp({ ...hub, ...options })
   assert.deepEqual(changed.damaged, ['output/run_done/1.stdout'])
   rmSync(path.join(hub.data, 'output/run_open'), { recursive: true })
   writeFileSync(path.join(hub.data, hub.upload), 'another one')
+  writeFileSync(path.join(hub.data, hub.artifact), 'another one')
   const missing = await backUp({ ...hub, ...options, to: path.join(hub.dir, 'second') })
   assert.deepEqual(missing.damaged.sort(), [
+    hub.artifact,
     'output/run_done/1.stdout',
     'output/run_open/1.stdout',
     hub.upload,
@@ -226,7 +245,9 @@ test('only an empty folder is restored into; what a killed one has left is no ma
   mkdirSync(path.join(data, '.restoring-1/output'), { recursive: true })
   writeFileSync(path.join(data, 'lock'), '')
   await restore({ from: hub.to, data, lockFile: 'lock' })
-  assert.deepEqual(readdirSync(data).sort(), ['errand.db', 'errand.yaml', 'lock', 'output', 'uploads'])
+  assert.deepEqual(readdirSync(data).sort(), [
+    ...['artifacts', 'errand.db', 'errand.yaml', 'lock', 'output', 'uploads'],
+  ])
   await assert.rejects(restore({ from: path.join(hub.dir, 'none'), data: tempFolder(t), lockFile: 'lock' }), {
     code: 'not_found',
   })

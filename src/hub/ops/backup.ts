@@ -8,6 +8,7 @@ import { diskError } from '../../stores/disk-errors.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { DatabaseReader, type KnownStream, snapshotInto } from '../../stores/sqlite/snapshot.ts'
 import {
+  ARTIFACTS,
   type BackupFile,
   type BackupHead,
   type BackupTarget,
@@ -31,7 +32,7 @@ export interface BackupOptions {
 export interface Backup extends BackupHead {
   files: number
   bytes: number
-  /** Outputs that are not what the log says of them, uploads that are not what they were: already so in the data folder. */
+  /** Outputs that are not what the log says of them, uploads and artifacts that are not what they were: already so in the data folder. */
   damaged: string[]
 }
 
@@ -80,6 +81,7 @@ class BackupWriter {
     const { scratch } = this.#target
     snapshotInto(path.join(this.#data, DATABASE), scratch)
     await this.#addUploads()
+    await this.#addArtifacts()
     await forgetRuns(scratch, await this.#addOutputs(scratch))
     const reader = new DatabaseReader(scratch)
     const runs = reader.countRuns()
@@ -118,12 +120,23 @@ class BackupWriter {
   /** Those without a bot are among them, as theirs may be about to start; what is being received is not. */
   async #addUploads(): Promise<void> {
     for (const tenant of await namesIn(path.join(this.#data, UPLOADS)))
-      for (const sha256 of await namesIn(path.join(this.#data, UPLOADS, tenant))) {
-        const name = `${UPLOADS}/${tenant}/${sha256}`
-        if (!isKnown(name)) continue
-        const added = await this.#add(name, path.join(this.#data, name))
-        if (added !== undefined && added.sha256 !== sha256) this.#damaged.push(name)
-      }
+      for (const sha256 of await namesIn(path.join(this.#data, UPLOADS, tenant)))
+        await this.#addContent(`${UPLOADS}/${tenant}/${sha256}`, sha256)
+  }
+
+  /** Each was there before the log told of it. */
+  async #addArtifacts(): Promise<void> {
+    for (const user of await namesIn(path.join(this.#data, ARTIFACTS)))
+      for (const runId of await namesIn(path.join(this.#data, ARTIFACTS, user)))
+        for (const sha256 of await namesIn(path.join(this.#data, ARTIFACTS, user, runId)))
+          await this.#addContent(`${ARTIFACTS}/${user}/${runId}/${sha256}`, sha256)
+  }
+
+  /** A file that is named by what is in it. */
+  async #addContent(name: string, sha256: string): Promise<void> {
+    if (!isKnown(name)) return
+    const added = await this.#add(name, path.join(this.#data, name))
+    if (added !== undefined && added.sha256 !== sha256) this.#damaged.push(name)
   }
 
   /** At most so many bytes of the file. Undefined where there is no such file. */

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { endTree } from '../../platform/child-tree.ts'
+import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Action, HeldAttempt, InlineContext } from '../ports.ts'
@@ -47,6 +48,8 @@ export interface AttemptTableOptions {
   limits?: LimitKeeper
   /** Makes the boxes that attempts run in; absent: there are none. */
   boxes?: Boxes
+  /** Keeps the files that steps ask for; absent: they are not kept. */
+  artifacts?: ArtifactKeeper
   /** Values that no attempt may put out, beside its own secrets, by name. */
   ownSecrets?: Readonly<Record<string, string>>
   /** Folder of the secrets that were mounted into this machine (default /run/secrets). */
@@ -63,6 +66,7 @@ export class AttemptTable {
   readonly limits: LimitKeeper
   readonly boxes: Boxes | undefined
   readonly secrets: MachineSecrets
+  readonly #artifacts: ArtifactKeeper | undefined
   readonly #poller = new Poller()
 
   constructor(options: AttemptTableOptions) {
@@ -73,6 +77,7 @@ export class AttemptTable {
     this.timeoutGraceMs = timeoutGraceMs ?? 5_000
     this.limits = limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'it was not asked for' } })
     this.boxes = boxes
+    this.#artifacts = options.artifacts
     this.secrets = new MachineSecrets(ownSecrets, mountedSecretsDir)
     this.folders = new AttemptFolders(dir)
   }
@@ -122,7 +127,12 @@ export class AttemptTable {
       path: folder.path,
       driver: inlineDriver(order, output, this.workspaces.path(spec.run_id), this.#apart(spec)),
       dropSecrets: () => secrets.discard(),
-      remove: () => output.remove(),
+      keepFiles: this.#keepFiles(spec, folder),
+      bringFiles: this.#bringFiles(spec),
+      remove: async () => {
+        await output.remove()
+        if (spec.artifacts) await folder.remove()
+      },
     })
   }
 
@@ -188,6 +198,8 @@ export class AttemptTable {
       masker: secrets?.masker,
       warnings: secrets?.warnings ?? [],
       poller: this.#poller,
+      bringFiles: this.#bringFiles(spec),
+      keepFiles: this.#keepFiles(spec, folder),
       path: folder.path,
       driver: (attempt) => kind.driver(attempt, kept, action),
       dropSecrets: () => {
@@ -208,6 +220,20 @@ export class AttemptTable {
     const attempt: Attempt = new Attempt({ ...options, timeoutGraceMs, outputDir, onReleased })
     this.held.add(attempt)
     return attempt
+  }
+
+  #bringFiles(spec: AttemptSpec): AttemptOptions['bringFiles'] {
+    const keeper = this.#artifacts
+    if (keeper === undefined || !spec.needs_files?.length) return undefined
+    return async (signal) => await keeper.bringFiles(spec, this.workspaces.create(spec.run_id), signal)
+  }
+
+  #keepFiles(spec: AttemptSpec, folder: AttemptFolder): AttemptOptions['keepFiles'] {
+    const keeper = this.#artifacts
+    if (keeper === undefined) return undefined
+    const scratch = join(folder.path, 'artifacts')
+    return (journal, signal) =>
+      keeper.keepFiles({ spec, journal, scratch, signal }, this.workspaces.path(spec.run_id))
   }
 
   /** Set where an action of this process has to keep to what a box would give it. */

@@ -1,7 +1,8 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
-import { messageOf } from '../../contract/errors.ts'
+import { ErrandError, isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
 import { toldNetwork } from '../../contract/isolation.ts'
+import { Reason } from '../../contract/status.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt } from '../ports.ts'
@@ -47,6 +48,13 @@ export interface AttemptOptions {
   path: string
   /** Makes the driver that carries the attempt out. */
   driver(attempt: Driven): Driver
+  /**
+   * Keeps the files that the step asks for, once nothing of the attempt runs; answers words for its end, where some could not
+   * be. Absent: this machine keeps none.
+   */
+  keepFiles?(journal: AttemptJournal, signal: AbortSignal): Promise<string | undefined>
+  /** Puts the files that it needs into its workspace, before its driver begins. Absent: this machine has none. */
+  bringFiles?(signal: AbortSignal): Promise<void>
   /** Its end is kept: what it has of secrets is not needed any more. */
   dropSecrets(): void
   /** Nothing of it is to be left. */
@@ -69,6 +77,10 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   /** Undefined where it had ended before this process. */
   readonly #driver: Driver | undefined
   #takeBackDeadline: () => void = () => undefined
+  /** Aborted where it is not waited for any more that its files are kept. */
+  readonly #keeping = new AbortController()
+  /** Set while the files that it needs are brought: its driver has not begun. */
+  #bringing: AbortController | undefined
 
   /** Starts and watches nothing. */
   constructor(options: AttemptOptions) {
@@ -110,10 +122,17 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   }
 
   begin(): void {
-    this.#driver?.begin()
+    if (!this.spec.needs_files?.length) this.#driver?.begin()
+    else
+      void this.#bring().then((there) => {
+        if (there) this.#driver?.begin()
+      })
   }
 
   async recover(): Promise<void> {
+    // One that has run had them.
+    const needs = this.spec.needs_files?.length && this.journal.startedAtMs === undefined
+    if (needs && !this.ended && this.cause === undefined && !(await this.#bring())) return
     await this.#driver?.recover?.()
   }
 
@@ -147,6 +166,8 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       return await this.journal.whenEnded
     }
     if (!this.#state.move('left')) return
+    this.#keeping.abort()
+    this.#bringing?.abort()
     this.#unwatch()
     const leaving = this.#driver?.leave?.()
     if (leaving) await leaving
@@ -198,8 +219,12 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   stop(cause: Cause, graceMs: number): void {
     const first = this.#state.move('stopping')
     if (first) this.journal.keepCause(cause)
-    if (first || (this.#state.now === 'stopping' && graceMs === 0)) this.#driver?.stop(graceMs)
-    else if (this.#state.now === 'measuring' && graceMs === 0) this.#driver?.hurry?.()
+    if (this.#bringing) this.#bringing.abort()
+    else if (first || (this.#state.now === 'stopping' && graceMs === 0)) this.#driver?.stop(graceMs)
+    else if (this.#state.now === 'measuring') {
+      this.#keeping.abort()
+      if (graceMs === 0) this.#driver?.hurry?.()
+    }
   }
 
   stopAsOrdered(): void {
@@ -227,6 +252,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     await this.#lookLast()
     const { survives, denied } = await driver.sweep(ending)
     await this.#hosts?.close()
+    const unkeptFiles = await this.#keepFiles()
     this.#output.freeze()
     journal.changed()
     const end: AttemptEnd = await measuredEnd({
@@ -247,7 +273,40 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       if (usage !== undefined) end.usage = usage
     }
     if (survives) end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
+    if (unkeptFiles !== undefined) end.message = `${end.message ?? ''} ${unkeptFiles}`.trimStart()
     this.#tellEnd(end)
+  }
+
+  /** False: it is over, or left. */
+  async #bring(): Promise<boolean> {
+    const bringing = new AbortController()
+    this.#bringing = bringing
+    let ending: Ending | undefined
+    try {
+      const { bringFiles } = this.#options
+      if (!bringFiles) throw new ErrandError('unavailable', 'This machine takes no files of other steps.')
+      await bringFiles(bringing.signal)
+    } catch (error) {
+      const named = isErrandError(error) ? Reason.safeParse(error.code) : undefined
+      const message = messageWithHint(error)
+      const reason = named?.success ? named.data : 'action_failed'
+      ending = { type: 'action_failed', reason, message: this.masker?.maskText(message) ?? message }
+    }
+    this.#bringing = undefined
+    if (bringing.signal.aborted) ending = { type: 'stopped' }
+    if (this.#state.now === 'left') return false
+    if (ending) await this.finish(ending)
+    return ending === undefined
+  }
+
+  /** However it ended, where it ran. */
+  async #keepFiles(): Promise<string | undefined> {
+    const { spec, journal } = this
+    if (!spec.artifacts?.length || journal.startedAtMs === undefined) return undefined
+    const { keepFiles } = this.#options
+    if (keepFiles) return await keepFiles(journal, this.#keeping.signal)
+    journal.add({ type: 'phase', phase: 'artifacts', message: 'This machine keeps no files of steps.' })
+    return undefined
   }
 
   /** Nothing of this should come up, and must not end the runner with all else that it carries out. */

@@ -10,6 +10,7 @@ import { permitted } from '../../contract/isolation.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, SecretSource } from '../../engine/ports.ts'
 import { takePidLock } from '../../platform/pid-lock.ts'
+import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import { Attempt, type AttemptOptions } from '../attempts/attempt.ts'
 import type { Driven, Driver } from '../attempts/driver.ts'
 import { inlineDriver } from '../attempts/drivers/inline.ts'
@@ -38,6 +39,8 @@ export interface LocalAttemptsOptions {
   secrets: SecretSource | undefined
   /** The boxes of this machine, for steps that ask for one; absent: there are none. */
   boxes?: () => Promise<Boxes>
+  /** Keeps the files that steps ask for, loaded with the first; absent: they are not kept. */
+  artifacts?: () => Promise<ArtifactKeeper>
 }
 
 /** An attempt that is to be begun. */
@@ -228,10 +231,27 @@ export class LocalAttempts {
       warnings: secrets?.warnings ?? [],
       timeoutGraceMs: this.#options.graceMs,
       path: 'this process',
+      keepFiles: this.#keepFiles(spec),
+      bringFiles: this.#bringFiles(spec),
       dropSecrets: () => secrets?.discard(),
       remove: async () => undefined,
       onReleased: () => undefined,
     })
+  }
+
+  #bringFiles(spec: AttemptSpec): AttemptOptions['bringFiles'] {
+    const { artifacts, cwd } = this.#options
+    if (artifacts === undefined || !spec.needs_files?.length) return undefined
+    return async (signal) => await (await artifacts()).bringFiles(spec, cwd, signal)
+  }
+
+  #keepFiles(spec: AttemptSpec): AttemptOptions['keepFiles'] {
+    const { artifacts, cwd } = this.#options
+    if (artifacts === undefined || spec.artifacts === undefined) return undefined
+    return async (journal, signal) => {
+      const scratch = join(tmpdir(), `errand-${this.#options.key}-kept-${randomText(26)}`)
+      return await (await artifacts()).keepFiles({ spec, journal, scratch, signal }, cwd)
+    }
   }
 
   /** A module of its own: most local steps need nothing of it. */

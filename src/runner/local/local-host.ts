@@ -4,6 +4,7 @@ import type { AttemptReport, AttemptSpec, StreamName } from '../../contract/atte
 import { randomText } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
+import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import type { Attempt } from '../attempts/attempt.ts'
 import type { Cause } from '../attempts/verdict.ts'
 import type { ActionRegistry } from '../ports.ts'
@@ -27,6 +28,8 @@ export interface LocalHostOptions {
   secrets?: SecretSource
   /** The boxes of this machine, for steps that ask for one; absent: there are none. */
   boxes?: () => Promise<Boxes>
+  /** Keeps the files that steps ask for; absent: they are not kept. */
+  artifacts?: () => Promise<ArtifactKeeper>
 }
 
 interface Work {
@@ -45,12 +48,29 @@ export class LocalHost implements StepHost {
   readonly #stop = new AbortController()
 
   constructor(options: LocalHostOptions) {
-    const { registry, limit = 64, cwd = process.cwd(), graceMs = 5_000, sessions, secrets, boxes } = options
+    const {
+      registry,
+      limit = 64,
+      cwd = process.cwd(),
+      graceMs = 5_000,
+      sessions,
+      secrets,
+      boxes,
+      artifacts,
+    } = options
     const key = options.key ?? randomText(26)
     this.#registry = registry
     this.#sessions = sessions
     this.#graceMs = graceMs
-    this.#attempts = new LocalAttempts({ registry, cwd: resolve(cwd), graceMs, key, secrets, boxes })
+    this.#attempts = new LocalAttempts({
+      registry,
+      cwd: resolve(cwd),
+      graceMs,
+      key,
+      secrets,
+      boxes,
+      artifacts,
+    })
     this.#queue = new LocalQueue({
       limit,
       running: () => this.#running.size,

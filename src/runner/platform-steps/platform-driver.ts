@@ -1,8 +1,10 @@
 import { writeSync } from 'node:fs'
+import { join } from 'node:path'
 import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
 import { Reason } from '../../contract/status.ts'
 import { endTree } from '../../platform/child-tree.ts'
+import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import type { AttemptFiles } from '../attempts/attempt-files.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
 import { processEnvironment } from '../attempts/launch.ts'
@@ -19,6 +21,8 @@ export interface PlatformDriversOptions {
   env: Readonly<Record<string, string>>
   /** The step that carries out an action, loaded with the first of its kind; undefined: this machine has none. */
   step(action: string): Promise<PlatformStep> | undefined
+  /** Absent: nothing is kept beside the log. */
+  artifacts?: ArtifactKeeper
 }
 
 /** Steps of coding tasks. One ends with the process of its runner, and what it has begun is ended by the next. */
@@ -140,8 +144,21 @@ class PlatformDriver implements Driver {
         attempt.unkept()
         throw new ErrandError('disk_full', 'What the step did could not be kept on the runner.')
       },
+      keep: async (artifact) =>
+        await this.#keeper.keep(
+          { spec, journal: attempt.journal, scratch: join(folder.path, 'kept'), signal: this.#abort.signal },
+          artifact,
+        ),
+      fetchArtifact: async (runId, artifactId) =>
+        await this.#keeper.fetch(runId, artifactId, this.#abort.signal),
       boxed: (command) => this.#commands.run(command),
     }
+  }
+
+  get #keeper(): ArtifactKeeper {
+    const { artifacts } = this.#options
+    if (artifacts) return artifacts
+    throw new ErrandError('unavailable', 'This machine keeps nothing beside the logs of runs.')
   }
 
   #failure(error: unknown): Ending {

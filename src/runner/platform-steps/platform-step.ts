@@ -1,5 +1,8 @@
+import type { Readable } from 'node:stream'
 import type { AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
+import type { Artifact } from '../../contract/tasks/artifact.ts'
+import type { Keepable } from '../artifacts/artifact-keeper.ts'
 
 /**
  * A step of a coding task that the runner's own process carries out: it holds credentials, so it stands outside of every box,
@@ -36,6 +39,13 @@ export interface PlatformContext {
   phase(name: string, message?: string): void
   /** Throws where it cannot be kept; then it must not count. */
   report(fact: StepFact): void
+  /**
+   * Keeps something beside the run's log, and tells of it; durable when it resolves. Throws `body_too_large` and
+   * `quota_exceeded` where it is too much, `unavailable` where its hub was away for a day.
+   */
+  keep(artifact: Keepable): Promise<Artifact>
+  /** Bytes that a run of the same tenant has kept. Throws `not_found`, `unavailable`. */
+  fetchArtifact(runId: string, artifactId: string): Promise<Readable>
   /** Hides the step's secrets in a text that is to be shown. */
   shown(text: string): string
   /** Runs a program where an agent's programs run: one at a time. */

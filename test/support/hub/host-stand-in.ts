@@ -10,7 +10,7 @@ const HERE: Placement = { epoch: 1, runner: 'stand-in' }
 
 /**
  * For tests of the API: stands in for the machines that carry out attempts. The command says what happens:
- * `say TEXT`, `flood BYTES` (of digits), `fail`, `hold` (until `release` or a cancel); of an agent's step, its prompt does. Nothing is executed.
+ * `say TEXT`, `flood BYTES` (of digits), `keep` (JSON: artifacts that it tells of), `fail`, `hold` (until `release` or a cancel); of an agent's step, its prompt does. Nothing is executed.
  */
 export class StandInHost implements StepHost {
   readonly #held = new Map<string, (end: Partial<AttemptEnd>) => void>()
@@ -89,6 +89,8 @@ export class StandInHost implements StepHost {
     const [word, rest = ''] = String(spec.args.cmd ?? '').split(/ (.*)/s)
     if (word === 'say') await sink.output('stdout', 0, Buffer.from(rest))
     if (word === 'flood') await flood(Number(rest), sink)
+    if (word === 'keep')
+      for (const artifact of JSON.parse(rest)) await sink.report({ type: 'artifact', artifact }, 1)
     const end = word === 'hold' ? await this.#hold(spec.attempt_id) : {}
     const failed = word === 'fail' ? ({ outcome: 'failed', reason: 'exit_code', exit_code: 3 } as const) : {}
     await sink.report({ type: 'ended', outcome: 'success', ...failed, ...end }, 1)

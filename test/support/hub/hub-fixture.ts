@@ -72,7 +72,7 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     ...options,
     tasks: { run: standInTaskRun, ...options.tasks },
   })
-  const { url, app, engine, auth, accounts, stores, outputs, secrets, bots, uploads } = hub
+  const { url, app, engine, auth, accounts, stores, outputs, secrets, bots, uploads, artifacts } = hub
   const botData = { store: stores.botData, asks: host.asks }
   const close = async () => {
     await hub.close()
@@ -159,6 +159,7 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     bots,
     tasks: hub.tasks,
     uploads,
+    artifacts,
     botData,
     log,
     user,
@@ -169,6 +170,7 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     watched,
     store: stores.runs,
     outputs,
+    data: dir,
     outputFolder: (runId: string) => join(dir, 'output', runId),
   }
 }

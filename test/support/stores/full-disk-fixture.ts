@@ -3,9 +3,12 @@
  * store says so, keeps what it had, and goes on once there is space again.
  */
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { closeSync, openSync, readdirSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import path from 'node:path'
+import { Readable } from 'node:stream'
 import type { RunStore } from '../../../src/engine/ports.ts'
+import { ArtifactStore } from '../../../src/stores/artifacts/artifact-store.ts'
 import { BoundedOutputStore } from '../../../src/stores/outputs/bounded.ts'
 import { FileOutputStore } from '../../../src/stores/outputs/files.ts'
 import { testAttempt } from './outputs-fixture.ts'
@@ -68,6 +71,25 @@ for (const kind of ['sqlite', 'file'] as const) {
   await again.close()
   rmSync(folder, { recursive: true })
 }
+
+const artifacts = new ArtifactStore({ dir: path.join(dir, 'artifacts') })
+const place = { tenant: 'default', owner: 'ann', run_id: 'run_a' }
+const measured = (content: Buffer) => ({ bytes: content.length, sha256: hash('sha256', content) })
+const put = (content: Buffer) => artifacts.put(place, measured(content), Readable.from([content]))
+const [small, large] = [Buffer.from('kept'), Buffer.alloc(500_000, 'x')]
+await put(small)
+fillDisk()
+await assert.rejects(put(large), { code: 'disk_full' })
+assert.equal((await Readable.from(await artifacts.open(place, measured(small))).toArray()).join(''), 'kept')
+rmSync(ballast)
+await put(large)
+assert.deepEqual(
+  await Readable.from(await artifacts.open(place, measured(large)))
+    .toArray()
+    .then(Buffer.concat),
+  large,
+)
+rmSync(path.join(dir, 'artifacts'), { recursive: true })
 
 const outputs = {
   files: new FileOutputStore({ dir: path.join(dir, 'files') }),

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseListenAddress } from '../../../compat/host-agent/listen-address.ts'
 import {
   allowedHosts,
+  artifactLimits,
   botEnvironment,
   givenTokens,
   leaseOf,
@@ -103,6 +104,7 @@ export const up = command({
       hosts,
       ownRunner: !options['no-runner'],
       outputLimits: outputLimits(process.env),
+      artifactLimits: artifactLimits(process.env),
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
       botQuota,
       tasks: taskEnvironment(process.env),

@@ -64,7 +64,7 @@ export const run = command({
       { conductHere },
       { LocalHost },
       { builtinActionRegistry },
-      { localBoxes, localSessions },
+      { localArtifacts, localBoxes, localSessions },
       { GivenSecrets },
       { OwnRecord, sweepKilled },
     ] = await Promise.all([
@@ -88,6 +88,7 @@ export const run = command({
         secrets,
         sessions,
         boxes: localBoxes,
+        artifacts: localArtifacts,
         key: record.key,
       })
       return await conductHere(file, host, { ...options, box }, secrets)

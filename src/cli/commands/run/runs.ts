@@ -7,6 +7,8 @@ import { JsonLines } from '../../follow/json-lines.ts'
 import { CHILDREN_AT_ONCE } from '../../follow/run-family.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson } from '../../print.ts'
+import { runsArtifacts } from './runs-artifacts.ts'
+import { runsDiff } from './runs-diff.ts'
 import { runsList } from './runs-list.ts'
 import { runsLogs } from './runs-logs.ts'
 import { runsShow } from './runs-show.ts'
@@ -102,6 +104,8 @@ export const runs: CommandGroup = {
     show: runsShow,
     events,
     logs: runsLogs,
+    artifacts: runsArtifacts,
+    diff: runsDiff,
     cancel,
     retry: runsRetry,
     rollback: runsRollback,

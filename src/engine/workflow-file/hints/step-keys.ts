@@ -232,7 +232,7 @@ export const wordsOfStep: Words = [
     { write: sub },
   ],
   [
-    'artifacts archive_artifacts',
+    'archive_artifacts',
     {
       write: { action: 'cmd.run', args: { cmd: 'cp -r dist /srv/artifacts/' } },
       say: 'files stay where a command puts them',

@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ErrandClient } from '../../../client/client.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { ListedArtifact } from '../../../contract/run-api.ts'
+import { ArtifactName } from '../../../contract/tasks/artifact.ts'
+import { makeFolder } from '../../../platform/files.ts'
+import { command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+import { bytesText } from '../../render/table.ts'
+
+export const runsArtifacts = command({
+  summary: 'List what a run keeps beside its log, or fetch it.',
+  args: '<id> [name]',
+  options: {
+    output: { type: 'string', short: 'o', value: 'FILE', help: 'Write the one named into this file' },
+    all: { type: 'string', value: 'DIR', help: 'Write all of them into this folder, each under its name' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: [
+    'errand runs artifacts run_0123',
+    'errand runs artifacts run_0123 report.xml -o report.xml',
+    'errand runs artifacts run_0123 --all out',
+  ],
+  async run({ output, all, json, ...hub }, [id, name]) {
+    if (all !== undefined && (name !== undefined || output !== undefined))
+      throw new UsageError('--all fetches every artifact', 'leave the name and -o out')
+    if (output !== undefined && name === undefined)
+      throw new UsageError('-o is for one artifact', `name it: errand runs artifacts ${id} NAME -o ${output}`)
+    const client = connect(hub)
+    const list = await client.runs.artifacts(id!)
+    const { artifacts } = list
+    if (name !== undefined) await fetchOne(client, id!, named(artifacts, name, id!), output)
+    else if (all !== undefined) {
+      // Of those with one name the last counts.
+      const last = new Map(artifacts.map((artifact) => [artifact.name, artifact]))
+      for (const artifact of last.values())
+        await fetchOne(client, id!, artifact, join(all, ArtifactName.parse(artifact.name)), json !== true)
+    }
+    if (json) printJson(list)
+    else if (name === undefined && all === undefined)
+      printTable(
+        ['ID', 'KIND', 'NAME', 'SIZE', 'STEP', 'SHA-256'],
+        artifacts.map(({ artifact_id, kind, name, bytes, step, sha256 }) => [
+          ...[artifact_id, kind, name, bytesText(bytes), step, sha256.slice(0, 12)],
+        ]),
+        'It has kept none.',
+      )
+    return 0
+  },
+})
+
+/** By its name, of several the last, or by its id. Throws `not_found`. */
+function named(artifacts: readonly ListedArtifact[], name: string, runId: string): ListedArtifact {
+  const found =
+    artifacts.findLast((artifact) => artifact.name === name) ??
+    artifacts.find(({ artifact_id }) => artifact_id === name)
+  if (found) return found
+  throw new ErrandError('not_found', `The run "${runId}" has no artifact "${name}".`, {
+    hint: `errand runs artifacts ${runId} lists those that it has.`,
+  })
+}
+
+/** Into a file, which is there whole or as it was; without one to standard output. Throws `output_damaged`. */
+async function fetchOne(
+  client: ErrandClient,
+  runId: string,
+  { artifact_id, name, sha256 }: ListedArtifact,
+  file: string | undefined,
+  told = false,
+): Promise<void> {
+  const bytes = Readable.fromWeb((await client.runs.artifact(runId, artifact_id)) as never)
+  if (file === undefined || file === '-') {
+    await pipeline(bytes, process.stdout, { end: false }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+    })
+    return
+  }
+  const target = resolve(file)
+  const part = `${target}.${process.pid}.part`
+  await makeFolder(dirname(target))
+  try {
+    const found = createHash('sha256')
+    const hashed = async function* (pieces: AsyncIterable<Uint8Array>) {
+      for await (const piece of pieces) {
+        found.update(piece)
+        yield piece
+      }
+    }
+    await pipeline(bytes, hashed, createWriteStream(part, { flags: 'wx' }))
+    if (found.digest('hex') !== sha256)
+      throw new ErrandError('output_damaged', `What came of ${name} is not what the run has kept.`, {
+        hint: 'Try again.',
+      })
+    await rename(part, target)
+  } finally {
+    await rm(part, { force: true })
+  }
+  if (told) process.stdout.write(`${file}\n`)
+}

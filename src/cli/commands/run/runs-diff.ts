@@ -1,0 +1,82 @@
+import { command } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions } from '../../option-values.ts'
+import { lineText } from '../../render/terminal-text.ts'
+
+export const runsDiff = command({
+  summary: 'Show the change that a run has made.',
+  args: '<id>',
+  options: {
+    stat: { type: 'boolean', help: 'Only the files, with their added and removed lines' },
+    ...hubOptions,
+  },
+  examples: ['errand runs diff run_0123', 'errand runs diff run_0123 --stat'],
+  async run({ stat, ...hub }, [id]) {
+    const bytes = await connect(hub).runs.diff(id!)
+    if (!stat && process.stdout.isTTY !== true) {
+      for await (const piece of bytes) process.stdout.write(piece)
+      return 0
+    }
+    const text = await new Response(bytes).text()
+    process.stdout.write(
+      stat ? statText(text) : `${text.replace(/\n$/, '').split('\n').map(shown).join('\n')}\n`,
+    )
+    return 0
+  },
+})
+
+/** A file's text may hold anything, also what a terminal obeys. */
+const shown = (line: string): string => lineText(line.replaceAll('\t', '        '))
+
+interface FileChange {
+  path: string
+  added: number
+  removed: number
+  binary: boolean
+}
+
+/** The files that a diff of git's changes, in its order. */
+export function changesIn(diff: string): FileChange[] {
+  const changes: FileChange[] = []
+  let file: FileChange | undefined
+  /** Lines of the hunk that are still to come, on both sides: a line of a file may look like a head. */
+  let [before, after] = [0, 0]
+  for (const line of diff.split('\n')) {
+    if (before > 0 || after > 0) {
+      if (line.startsWith('\\')) continue
+      if (!line.startsWith('+')) before--
+      if (!line.startsWith('-')) after--
+      if (line.startsWith('+')) file!.added++
+      if (line.startsWith('-')) file!.removed++
+      continue
+    }
+    const [, head] = /^diff --git (.*)$/.exec(line) ?? []
+    if (head !== undefined) {
+      file = { path: pathOf(head), added: 0, removed: 0, binary: false }
+      changes.push(file)
+      continue
+    }
+    const hunk = /^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@/.exec(line)
+    if (file && hunk) [before, after] = [Number(hunk[1] ?? 1), Number(hunk[2] ?? 1)]
+    else if (file && /^(Binary files |GIT binary patch)/.test(line)) file.binary = true
+  }
+  return changes
+}
+
+/** `a/x b/x`: of a renamed file the new name. */
+function pathOf(head: string): string {
+  const half = (head.length - 1) / 2
+  const [left, right] = [head.slice(0, half), head.slice(half + 1)]
+  if (left.slice(2) === right.slice(2)) return right.slice(2)
+  return head.slice(head.lastIndexOf(' b/') + 3)
+}
+
+function statText(diff: string): string {
+  const changes = changesIn(diff)
+  const lines = changes.map(({ path, added, removed, binary }) =>
+    binary ? `${lineText(path)} | binary` : `${lineText(path)} | +${added} -${removed}`,
+  )
+  const sum = (of: 'added' | 'removed') => changes.reduce((total, change) => total + change[of], 0)
+  const total = `${changes.length} file${changes.length === 1 ? '' : 's'}, +${sum('added')} -${sum('removed')}`
+  return `${[...lines, total].join('\n')}\n`
+}

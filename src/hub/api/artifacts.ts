@@ -1,0 +1,88 @@
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import type { RunRecord } from '../../contract/run.ts'
+import type { ListedArtifact } from '../../contract/run-api.ts'
+import type { ApiContext } from './api-context.ts'
+import { visibleRun } from './http/access.ts'
+import { sendRange } from './http/ranged-content.ts'
+import type { Handlers } from './http/routes.ts'
+
+export function artifactHandlers({ engine, artifacts, streams, log }: ApiContext) {
+  const send = (
+    reply: FastifyReply,
+    run: RunRecord,
+    artifact: ListedArtifact,
+    { user, onlyHead, range }: { user: string; onlyHead: boolean; range: string | undefined },
+  ) =>
+    sendRange(
+      reply,
+      {
+        ...{ user, onlyHead, range },
+        length: artifact.bytes,
+        headers: contentHeaders(artifact),
+        name: `The artifact ${artifact.artifact_id} of ${run.run_id}`,
+        read: (start, end) => artifacts.open(run, artifact, { start, end }),
+      },
+      { streams, log },
+    )
+
+  return {
+    'GET /api/runs/:id/artifacts': async ({ identity, params }) => {
+      const { run_id } = await visibleRun(engine, identity, params.id)
+      return { run_id, artifacts: await artifacts.list(run_id) }
+    },
+
+    'GET /api/runs/:id/artifacts/:artifact_id': async ({ identity, params, headers, method }, reply) => {
+      const run = await visibleRun(engine, identity, params.id)
+      const artifact = await artifacts.find(run.run_id, params.artifact_id)
+      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, artifact, asked))
+    },
+
+    'GET /api/runs/:id/diff': async ({ identity, params, headers, method }, reply) => {
+      const run = await visibleRun(engine, identity, params.id)
+      const artifact = await artifacts.diff(run.run_id)
+      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, artifact, asked))
+    },
+
+    'PUT /api/runner-artifacts/:attempt_id': async ({ runnerTenant, params, query, body }) => {
+      // Nothing is sent where there is nothing in it.
+      const content = (body as Readable | undefined) ?? Readable.from([])
+      await artifacts.put(runnerTenant, params.attempt_id, query, content)
+    },
+
+    'GET /api/runner-artifacts/:run_id/:artifact_id': async ({ runnerTenant, params }, reply) => {
+      const { artifact, content } = await artifacts.openFor(runnerTenant, params.run_id, params.artifact_id)
+      reply
+        .header('content-length', artifact.bytes)
+        .header('cache-control', 'no-store')
+        .type('application/octet-stream')
+      return reply.send(Readable.from(content) as unknown as string)
+    },
+  } satisfies Partial<Handlers>
+}
+
+/** Shown by a browser: what has no scripts in it. All else is only saved. */
+const SHOWN = /^(text\/(plain|x-diff|x-patch|csv|markdown)|application\/json|image\/(png|jpeg|gif|webp))(;|$)/
+
+/** The headers that content of strangers is served with. */
+export function contentHeaders({
+  name,
+  media_type,
+}: Pick<ListedArtifact, 'name' | 'media_type'>): Record<string, string> {
+  const file = name.slice(name.lastIndexOf('/') + 1)
+  const disposition = SHOWN.test(media_type) ? 'inline' : 'attachment'
+  const plain = file.replace(/[^\w.-]/g, '_')
+  return {
+    // What a person writes there could be a header of its own.
+    'content-type': /^[\w.+-]+\/[\w.+-]+(; ?[\w-]+=[\w-]+)?$/.test(media_type)
+      ? media_type
+      : 'application/octet-stream',
+    'content-disposition': `${disposition}; filename="${plain}"; filename*=UTF-8''${encoded(file)}`,
+    'content-security-policy': "sandbox; default-src 'none'",
+  }
+}
+
+const encoded = (text: string): string =>
+  encodeURIComponent(text.toWellFormed()).replace(/['()*]/g, (each) => `%${each.charCodeAt(0).toString(16)}`)

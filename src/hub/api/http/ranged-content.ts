@@ -1,0 +1,84 @@
+import type { FastifyReply } from 'fastify'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { Log } from '../../../platform/log.ts'
+import type { PacedResponses } from './paced-response.ts'
+
+export interface RangedContent {
+  /** Id of the user who reads. */
+  user: string
+  length: number
+  /** The `Range` header. */
+  range: string | undefined
+  onlyHead: boolean
+  headers: Record<string, string>
+  /** Its name in messages: `The output`. */
+  name: string
+  /** The bytes from start (inclusive) to end (exclusive). */
+  read(start: number, end: number): AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>
+}
+
+/** Answers bytes of a known length, whole or the range that is asked for, at the pace of their reader. */
+export async function sendRange(
+  reply: FastifyReply,
+  { user, length, range: header, onlyHead, headers, name, read }: RangedContent,
+  { streams, log }: { streams: PacedResponses; log: Log },
+): Promise<void> {
+  const range = onlyHead ? undefined : readRange(header, length)
+  if (range === 'unsatisfiable') {
+    reply.header('content-range', `bytes */${length}`)
+    throw new ErrandError('range_not_satisfiable', `${name} has ${length} bytes; "${header}" is past them.`, {
+      hint: 'Ask again when there is more.',
+      details: { length },
+    })
+  }
+  const { start, end } = range ?? { start: 0, end: length }
+  if (!onlyHead) streams.admit(user)
+  // Before the head: what cannot be read is told by the status.
+  const pieces = onlyHead ? undefined : await read(start, end)
+  reply.hijack()
+  reply.raw.writeHead(range === undefined ? 200 : 206, {
+    ...(reply.getHeaders() as Record<string, string>),
+    ...headers,
+    'content-length': end - start,
+    'accept-ranges': 'bytes',
+    'cache-control': 'no-store',
+    ...(range === undefined ? {} : { 'content-range': `bytes ${start}-${end - 1}/${length}` }),
+  })
+  if (pieces === undefined) return void reply.raw.end()
+  const paced = streams.open(reply.raw, user)
+  try {
+    let at = start
+    for await (const piece of pieces) {
+      at += piece.length
+      await paced.write(piece)
+      if (paced.gone.aborted) return
+    }
+    if (at !== end) throw new Error(`it ends at ${at} of ${end} bytes`)
+    paced.end()
+  } catch (error) {
+    log(`${name} broke off: ${(error as Error).message}`, { level: 'error' })
+    paced.destroy()
+  }
+}
+
+/**
+ * One range of a `Range` header as start (inclusive) and end (exclusive). Nothing for what is no range of bytes,
+ * or several: RFC 9110 has those answered with the whole.
+ */
+function readRange(
+  header: string | undefined,
+  length: number,
+): { start: number; end: number } | 'unsatisfiable' | undefined {
+  const [whole, first, last] = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? '') ?? []
+  if (whole === undefined || (first === '' && last === '')) return undefined
+  if (first === '') {
+    const suffix = Number(last)
+    return suffix === 0 || length === 0
+      ? 'unsatisfiable'
+      : { start: Math.max(0, length - suffix), end: length }
+  }
+  const start = Number(first)
+  const end = last === '' ? length : Math.min(length, Number(last) + 1)
+  if (last !== '' && Number(last) < start) return undefined
+  return start >= length ? 'unsatisfiable' : { start, end }
+}

@@ -1,0 +1,117 @@
+import type { Readable } from 'node:stream'
+import { ErrandError } from '../../contract/errors.ts'
+import { splitAttemptId } from '../../contract/ids.ts'
+import type { RunRecord, RunView } from '../../contract/run.ts'
+import type { ListedArtifact } from '../../contract/run-api.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import type { Log } from '../../platform/log.ts'
+import type { ArtifactPlace, ArtifactStore, Measured } from '../../stores/artifacts/artifact-store.ts'
+
+export interface RunArtifactsOptions {
+  engine: Pick<EngineFace, 'get' | 'view'>
+  store: ArtifactStore
+  log: Log
+}
+
+const SWEEP_MS = 24 * 3_600_000
+
+/** The artifacts of runs: their logs say what there is, the store has the bytes. */
+export class RunArtifacts {
+  readonly #options: RunArtifactsOptions
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: RunArtifactsOptions) {
+    this.#options = options
+  }
+
+  async list(runId: string): Promise<ListedArtifact[]> {
+    return artifactsIn(await this.#options.engine.view(runId))
+  }
+
+  /** Throws `not_found`. */
+  async find(runId: string, artifactId: string): Promise<ListedArtifact> {
+    const found = (await this.list(runId)).find(({ artifact_id }) => artifact_id === artifactId)
+    if (found) return found
+    throw new ErrandError('not_found', `The run "${runId}" has no artifact "${artifactId}".`, {
+      hint: `errand runs artifacts ${runId} lists those that it has.`,
+    })
+  }
+
+  /** The last diff that a run has kept. Throws `not_found`. */
+  async diff(runId: string): Promise<ListedArtifact> {
+    const found = (await this.list(runId)).findLast(({ kind }) => kind === 'diff')
+    if (found) return found
+    throw new ErrandError('not_found', `The run "${runId}" has kept no diff.`, {
+      hint: 'Runs of tasks keep one once their change is carried out of the box.',
+    })
+  }
+
+  /**
+   * Keeps bytes for an attempt of a run that goes on, which its runner then reports. Throws as `ArtifactStore.put`, `not_found`
+   * for another tenant's, and `run_ended`.
+   */
+  async put(tenant: string, attemptId: string, measured: Measured, content: Readable): Promise<void> {
+    const { runId } = splitAttemptId(attemptId)
+    const run = await this.#runOf(tenant, runId)
+    if (isFinalRun(run.status))
+      throw new ErrandError('run_ended', `Run ${runId} has ended (${run.status}): it keeps nothing more.`)
+    await this.#options.store.put(placeOf(run), measured, content)
+  }
+
+  /** As `ArtifactStore.open`. */
+  async open(run: RunRecord, artifact: Measured, range?: { start: number; end: number }) {
+    return await this.#options.store.open(placeOf(run), artifact, range)
+  }
+
+  /** For a runner of the tenant. Throws `not_found`, also for another tenant's. */
+  async openFor(tenant: string, runId: string, artifactId: string) {
+    const run = await this.#runOf(tenant, runId)
+    const artifact = await this.find(runId, artifactId)
+    return { artifact, content: await this.open(run, artifact) }
+  }
+
+  /** From now on, and again each day: removes bytes that no log tells of. */
+  keepSwept(): void {
+    const { log } = this.#options
+    const sweep = () =>
+      void this.sweep(Date.now()).catch((error: Error) =>
+        log(`Artifacts that nobody tells of could not be removed: ${error.message}`, { level: 'warn' }),
+      )
+    this.close()
+    this.#timer = setInterval(sweep, SWEEP_MS).unref()
+    sweep()
+  }
+
+  /** Returns how many were removed. */
+  async sweep(nowMs: number): Promise<number> {
+    const { engine, store } = this.#options
+    return await store.sweep(async (runId) => {
+      if ((await engine.get(runId)) === undefined) return undefined
+      return new Set((await this.list(runId)).map(({ sha256 }) => sha256))
+    }, nowMs)
+  }
+
+  /** May be called twice. */
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #runOf(tenant: string, runId: string): Promise<RunRecord> {
+    const run = await this.#options.engine.get(runId)
+    if (run?.tenant === tenant) return run
+    throw new ErrandError('not_found', `There is no run "${runId}".`)
+  }
+}
+
+const placeOf = ({ tenant, owner, run_id }: RunRecord): ArtifactPlace => ({ tenant, owner, run_id })
+
+function artifactsIn({ steps }: RunView): ListedArtifact[] {
+  return steps.flatMap(({ step, instances }) =>
+    instances.flatMap(({ host, attempts }) =>
+      attempts.flatMap(({ attempt_id, artifacts = [] }) =>
+        artifacts.map((artifact) => ({ ...artifact, step, host, attempt_id })),
+      ),
+    ),
+  )
+}

@@ -1,0 +1,299 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { extname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError, isErrandError, messageOf } from '../../contract/errors.ts'
+import { splitAttemptId } from '../../contract/ids.ts'
+import {
+  type Artifact,
+  type ArtifactKind,
+  ArtifactName,
+  MAX_ARTIFACT_BYTES,
+  MAX_RUN_ARTIFACT_BYTES,
+  MAX_RUN_ARTIFACTS,
+} from '../../contract/tasks/artifact.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { AttemptJournal } from '../attempts/journal.ts'
+import { checkGlobs, matchingFiles } from './matching-files.ts'
+import { bringFiles } from './needed-files.ts'
+
+/** Where what attempts keep goes. */
+export interface ArtifactSink {
+  /**
+   * Keeps the bytes of a file; the same again is the same. When it resolves they are durable, and may be told of. Throws an
+   * `ErrandError`: of `refusals` where it never will, else it may be tried again.
+   */
+  put(spec: AttemptSpec, artifact: Artifact, file: string, signal: AbortSignal): Promise<void>
+  /** Bytes that a run has kept, for an attempt of the same tenant. Throws `not_found`, `unavailable`. */
+  get(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable>
+}
+
+const refusals: readonly string[] = [
+  'body_too_large',
+  'quota_exceeded',
+  'bad_request',
+  'not_found',
+  'run_ended',
+  'forbidden',
+  'method_not_allowed',
+]
+
+/** Something to keep; `file` is one of the runner's own, which nobody else writes to. */
+export type Keepable = {
+  kind: ArtifactKind
+  name: string
+  /** Default: as the name says. */
+  media_type?: string
+} & ({ file: string } | { bytes: Buffer | string })
+
+/** An attempt that keeps something. */
+export interface KeepingAttempt {
+  spec: AttemptSpec
+  journal: AttemptJournal
+  /** A folder of the runner's for scratch files, which goes when this is done. */
+  scratch: string
+  /** Ends the tries: what is not kept by then is told to be lost. */
+  signal: AbortSignal
+}
+
+export interface KeeperLimits {
+  /** How long a sink that is away is tried (default 24 h). */
+  triedMs?: number
+  bytes?: number
+  totalBytes?: number
+  count?: number
+}
+
+/** Names in a message; there may be a thousand. */
+const NAMED = 5
+
+/** Keeps what attempts leave, and tells of each once it is durable. */
+export class ArtifactKeeper {
+  readonly #sink: ArtifactSink
+  readonly #limits: Required<KeeperLimits>
+  /** Of each attempt one thing at a time: its ids count on. */
+  readonly #turns = new WeakMap<AttemptJournal, Promise<unknown>>()
+
+  constructor(sink: ArtifactSink, limits: KeeperLimits = {}) {
+    this.#sink = sink
+    this.#limits = {
+      triedMs: limits.triedMs ?? 24 * 3_600_000,
+      bytes: limits.bytes ?? MAX_ARTIFACT_BYTES,
+      totalBytes: limits.totalBytes ?? MAX_RUN_ARTIFACT_BYTES,
+      count: limits.count ?? MAX_RUN_ARTIFACTS,
+    }
+  }
+
+  /**
+   * Keeps the files of its workspace that `spec.artifacts` asks for, when nothing of the attempt runs any more. Done again, it
+   * leaves out what was told of before. Answers, in words for its end, what could not be sent; never rejects.
+   */
+  async keepFiles(attempt: KeepingAttempt, workspace: string): Promise<string | undefined> {
+    const { spec, journal, scratch, signal } = attempt
+    const told = new Set(artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])))
+    const tell = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
+    const unsent: string[] = []
+    let why = ''
+    try {
+      const taken = await this.#collect(spec.artifacts ?? [], workspace, scratch, told, tell)
+      for (const { artifact, file } of taken)
+        try {
+          if (why === '') await this.#send(attempt, { ...artifact, artifact_id: nextId(spec, journal) }, file)
+          else unsent.push(artifact.name)
+        } catch (error) {
+          if (isRefusal(error)) tell(`${artifact.name} was not kept: ${messageOf(error)}`)
+          else {
+            why = signal.aborted ? 'it was to end' : messageOf(error)
+            unsent.push(artifact.name)
+          }
+        }
+    } catch (error) {
+      why = messageOf(error)
+      tell(`Files could not be kept: ${why}.`)
+    } finally {
+      await rm(scratch, { recursive: true, force: true }).catch(() => undefined)
+    }
+    if (unsent.length === 0) return undefined
+    return `artifact_upload: ${listed(unsent)} could not be kept: ${why.replace(/\.$/, '')}.`
+  }
+
+  /** Keeps one thing, and tells of it. Throws what the sink refuses with, `disk_full`, and `unavailable` where its time is over. */
+  async keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {
+    const before = this.#turns.get(attempt.journal) ?? Promise.resolve()
+    const kept = before.then(() => this.#keep(attempt, keepable))
+    this.#turns.set(
+      attempt.journal,
+      kept.catch(() => undefined),
+    )
+    return await kept
+  }
+
+  async #keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {
+    const { spec, journal, scratch } = attempt
+    const { kind, name, media_type } = keepable
+    ArtifactName.parse(name)
+    await mkdir(scratch, { recursive: true, mode: 0o700 })
+    const artifact_id = nextId(spec, journal)
+    const own = join(scratch, artifact_id)
+    const file = 'file' in keepable ? keepable.file : own
+    try {
+      if ('bytes' in keepable) await writeFile(own, keepable.bytes, { mode: 0o600 })
+      const measured = await measure(file)
+      const artifact = { artifact_id, kind, name, ...measured, media_type: media_type ?? mediaType(name) }
+      await this.#send(attempt, artifact, file)
+      return artifact
+    } finally {
+      await rm(own, { force: true })
+    }
+  }
+
+  /** As `ArtifactSink.get`. */
+  async fetch(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable> {
+    return await this.#sink.get(runId, artifactId, signal)
+  }
+
+  /** As `bringFiles` of files that the attempt needs. */
+  async bringFiles(spec: AttemptSpec, workspace: string, signal: AbortSignal): Promise<void> {
+    const fetch = (runId: string, artifactId: string) => this.#sink.get(runId, artifactId, signal)
+    await bringFiles(spec, workspace, fetch, signal)
+  }
+
+  /** Copies them at once: other steps of the run may go on in the same workspace. */
+  async #collect(
+    globs: readonly string[],
+    workspace: string,
+    scratch: string,
+    told: ReadonlySet<string>,
+    tell: (message: string) => void,
+  ): Promise<{ artifact: Omit<Artifact, 'artifact_id'>; file: string }[]> {
+    checkGlobs(globs)
+    await rm(scratch, { recursive: true, force: true })
+    await mkdir(scratch, { recursive: true, mode: 0o700 })
+    const taken: { artifact: Omit<Artifact, 'artifact_id'>; file: string }[] = []
+    const left = new Map<string, string[]>()
+    const leave = (why: string, path: string) => void left.set(why, [...(left.get(why) ?? []), path])
+    let total = 0
+    for await (const { path, file, why } of matchingFiles(workspace, globs)) {
+      if (told.has(path)) continue
+      if (why !== undefined) leave(why, path)
+      else if (!ArtifactName.safeParse(path).success) leave('its name cannot be shown', path)
+      else if (taken.length + told.size >= this.#limits.count)
+        leave(`there are more than ${this.#limits.count}`, path)
+      else {
+        const target = join(scratch, String(taken.length))
+        const most = Math.min(this.#limits.bytes, this.#limits.totalBytes - total)
+        const copied = await copy(file, target, most)
+        if (copied === undefined) {
+          await rm(target, { force: true })
+          const { bytes, totalBytes } = this.#limits
+          leave(
+            most === bytes
+              ? `it has more than ${bytes} bytes`
+              : `it has more than ${most} bytes, of ${totalBytes} that all may have`,
+            path,
+          )
+          continue
+        }
+        total += copied.bytes
+        const artifact = { kind: 'file' as const, name: path, ...copied, media_type: mediaType(path) }
+        taken.push({ artifact, file: target })
+      }
+    }
+    for (const [why, paths] of left) tell(`${listed(paths)} was not kept: ${why}.`)
+    return taken
+  }
+
+  async #send({ spec, journal, signal }: KeepingAttempt, artifact: Artifact, file: string): Promise<void> {
+    const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
+    const endMs = performance.now() + this.#limits.triedMs
+    for (let tries = 1; ; tries++)
+      try {
+        await this.#sink.put(spec, artifact, file, signal)
+        break
+      } catch (error) {
+        signal.throwIfAborted()
+        if (isRefusal(error) || performance.now() > endMs) throw error
+        if (tries === 3)
+          journal.add({ type: 'phase', phase: 'artifacts', message: `Tried again: ${messageOf(error)}` })
+        await sleep(backoff.next(), undefined, { signal })
+      }
+    if (journal.add({ type: 'artifact', artifact })) return
+    throw new ErrandError('disk_full', 'What the attempt keeps could not be written down on its machine.')
+  }
+}
+
+const isRefusal = (error: unknown): boolean => isErrandError(error) && refusals.includes(error.code)
+
+function artifactsOf({ list }: AttemptJournal): Artifact[] {
+  return list.flatMap((report) => (report.type === 'artifact' ? [report.artifact] : []))
+}
+
+const nextId = ({ attempt_id }: AttemptSpec, journal: AttemptJournal): string =>
+  `${splitAttemptId(attempt_id).number}.${artifactsOf(journal).length + 1}`
+
+const listed = (names: readonly string[]): string =>
+  names.length <= NAMED
+    ? names.join(', ')
+    : `${names.slice(0, NAMED).join(', ')} and ${names.length - NAMED} more`
+
+/** Undefined where there is more than `most`. */
+async function copy(
+  from: FileHandle,
+  to: string,
+  most: number,
+): Promise<{ bytes: number; sha256: string } | undefined> {
+  const found = createHash('sha256')
+  const piece = Buffer.allocUnsafe(256 * 1024)
+  await using target = await open(to, 'wx', 0o600)
+  for (let bytes = 0; ; ) {
+    const { bytesRead } = await from.read(piece, 0, piece.length, bytes)
+    if (bytesRead === 0) return { bytes, sha256: found.digest('hex') }
+    bytes += bytesRead
+    if (bytes > most) return undefined
+    const read = piece.subarray(0, bytesRead)
+    found.update(read)
+    await target.writeFile(read)
+  }
+}
+
+async function measure(file: string): Promise<{ bytes: number; sha256: string }> {
+  const found = createHash('sha256')
+  let bytes = 0
+  for await (const chunk of createReadStream(file)) {
+    bytes += chunk.length
+    found.update(chunk)
+  }
+  return { bytes, sha256: found.digest('hex') }
+}
+
+const types: Readonly<Record<string, string>> = {
+  '.txt': 'text/plain; charset=utf-8',
+  '.log': 'text/plain; charset=utf-8',
+  '.md': 'text/markdown; charset=utf-8',
+  '.csv': 'text/csv; charset=utf-8',
+  '.json': 'application/json',
+  '.xml': 'application/xml',
+  '.html': 'text/html; charset=utf-8',
+  '.diff': 'text/x-diff; charset=utf-8',
+  '.patch': 'text/x-diff; charset=utf-8',
+  '.tap': 'text/plain; charset=utf-8',
+  '.yaml': 'application/yaml',
+  '.yml': 'application/yaml',
+  '.png': 'image/png',
+  '.jpg': 'image/jpeg',
+  '.jpeg': 'image/jpeg',
+  '.gif': 'image/gif',
+  '.webp': 'image/webp',
+  '.svg': 'image/svg+xml',
+  '.pdf': 'application/pdf',
+  '.zip': 'application/zip',
+  '.gz': 'application/gzip',
+  '.tgz': 'application/gzip',
+  '.tar': 'application/x-tar',
+}
+
+/** By the name alone: what stands in it is a stranger's. */
+const mediaType = (name: string): string => types[extname(name).toLowerCase()] ?? 'application/octet-stream'

@@ -1,0 +1,60 @@
+import { createReadStream } from 'node:fs'
+import { appendFile, copyFile, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { RunId, splitAttemptId } from '../../contract/ids.ts'
+import type { Artifact } from '../../contract/tasks/artifact.ts'
+import type { ArtifactSink } from './artifact-keeper.ts'
+
+const KEPT_DAYS = 90
+const INDEX = 'artifacts.jsonl'
+
+/** The artifacts of runs without a hub: files under their own names, `<dir>/<run id>/<attempt number>/<name>`. */
+export class FolderArtifacts implements ArtifactSink {
+  readonly #dir: string
+  #swept = false
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  async put({ run_id, attempt_id }: AttemptSpec, artifact: Artifact, file: string): Promise<void> {
+    await this.#sweepOnce()
+    const folder = join(this.#dir, RunId.parse(run_id))
+    const target = join(folder, String(splitAttemptId(attempt_id).number), artifact.name)
+    try {
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+      const part = join(folder, `.${artifact.artifact_id}.part`)
+      await copyFile(file, part)
+      await rename(part, target)
+      await appendFile(join(folder, INDEX), `${JSON.stringify(artifact)}\n`, { mode: 0o600 })
+    } catch (error) {
+      const { message } = error as Error
+      // Nobody comes to make room: the step goes on without.
+      throw new ErrandError('quota_exceeded', `${target} could not be written: ${message}.`, { cause: error })
+    }
+  }
+
+  async get(runId: string, artifactId: string): Promise<Readable> {
+    const folder = join(this.#dir, RunId.parse(runId))
+    const lines = await readFile(join(folder, INDEX), 'utf8').catch(() => '')
+    const all = lines.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Artifact]))
+    const found = all.findLast(({ artifact_id }) => artifact_id === artifactId)
+    if (found === undefined)
+      throw new ErrandError('not_found', `Run ${runId} has no artifact ${artifactId} on this machine.`)
+    return createReadStream(join(folder, artifactId.split('.')[0]!, found.name))
+  }
+
+  /** Runs of long ago, as a hub does. */
+  async #sweepOnce(): Promise<void> {
+    if (this.#swept) return
+    this.#swept = true
+    const oldestMs = Date.now() - KEPT_DAYS * 86_400_000
+    for (const name of await readdir(this.#dir).catch(() => [])) {
+      const found = await stat(join(this.#dir, name)).catch(() => undefined)
+      if (found && found.mtimeMs < oldestMs) await rm(join(this.#dir, name), { recursive: true, force: true })
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open, readdir } from 'node:fs/promises'
+import { realPath } from '../../platform/files.ts'
+import { globPattern, type PathGlob } from '../../platform/untrusted-input.ts'
+
+export interface MatchLimits {
+  /** Most names that are looked at. */
+  names: number
+  /** Deepest folder. */
+  depth: number
+}
+export const DEFAULT_MATCH_LIMITS: MatchLimits = { names: 200_000, depth: 64 }
+
+const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+// A pipe's other end is not waited for.
+const FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+
+/** A regular file that a glob fits, or why one that it fits is left out. */
+export type Match =
+  | { path: string; bytes: number; file: FileHandle; why?: undefined }
+  | { path: string; why: string; file?: undefined }
+
+/**
+ * The files below a folder that globs fit, in the order of their names; each is closed again when the next is asked for.
+ * Whoever wrote in the folder may go on to: every folder is opened from the one before, no link is followed, and of a file
+ * only its bytes are read. Folders that no glob can lead into are not looked into, `.git` only where a glob names it.
+ */
+export async function* matchingFiles(
+  folder: string,
+  globs: readonly string[],
+  { names: mostNames, depth: mostDepth } = DEFAULT_MATCH_LIMITS,
+): AsyncGenerator<Match> {
+  const wanted = globs.map(wantedBy)
+  let names = 0
+
+  async function* within(at: FileHandle, below: string, depth: number): AsyncGenerator<Match> {
+    const place = `/proc/self/fd/${at.fd}`
+    const entries = await readdir(place)
+    for (const name of entries.sort()) {
+      if (++names > mostNames) {
+        yield { path: below || '.', why: `there are more than ${mostNames} names` }
+        return
+      }
+      const path = below === '' ? name : `${below}/${name}`
+      const fits = wanted.some(({ glob }) => glob.test(path))
+      const leadsOn = wanted.some((one) => one.leadsInto(path))
+      if (!fits && !leadsOn) continue
+      const opened = await openAt(place, name)
+      if ('why' in opened) {
+        if (fits && opened.why !== undefined) yield { path, why: opened.why }
+        continue
+      }
+      const { handle, isFolder, bytes } = opened
+      try {
+        if (!isFolder) {
+          if (fits) yield { path, bytes, file: handle }
+        } else if (leadsOn)
+          if (depth >= mostDepth) yield { path, why: 'it is too deep' }
+          else yield* within(handle, path, depth + 1)
+      } finally {
+        await handle.close()
+      }
+      if (names > mostNames) return
+    }
+  }
+
+  let root: FileHandle
+  try {
+    // The folder itself is its owner's, and may be reached by links.
+    root = await open(realPath(folder, '/'), FOLDER)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  try {
+    yield* within(root, '', 1)
+  } finally {
+    await root.close()
+  }
+}
+
+/** `why` undefined: it is gone by now. */
+async function openAt(
+  place: string,
+  name: string,
+): Promise<{ handle: FileHandle; isFolder: boolean; bytes: number } | { why: string | undefined }> {
+  let handle: FileHandle
+  try {
+    handle = await open(`${place}/${name}`, FILE)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return { why: undefined }
+    if (code === 'ELOOP') return { why: 'it is a link' }
+    if (code === 'ENXIO') return { why: 'it is no regular file' }
+    return { why: code === 'EACCES' ? 'it may not be read' : `it cannot be read (${code})` }
+  }
+  const stat = await handle.stat()
+  if (stat.isDirectory() || stat.isFile()) return { handle, isFolder: stat.isDirectory(), bytes: stat.size }
+  await handle.close()
+  return { why: 'it is no regular file' }
+}
+
+interface Wanted {
+  glob: PathGlob
+  /** Whether something that it fits may be in this folder. */
+  leadsInto(path: string): boolean
+}
+
+/** Throws for a glob that cannot be understood. */
+function wantedBy(text: string): Wanted {
+  const plain = text.replace(/^(\.?\/)+/, '')
+  const glob = globPattern(plain)
+  // Up to the name that has the first special character.
+  const special = plain.search(/[*?[{\\]/)
+  const upTo = special < 0 ? plain : plain.slice(0, special)
+  const start = upTo.slice(0, upTo.lastIndexOf('/') + 1)
+  const namesGit = plain.split('/').includes('.git')
+  return {
+    glob,
+    leadsInto: (path) => {
+      if (!namesGit && path.split('/').includes('.git')) return false
+      return `${path}/`.startsWith(start) || start.startsWith(`${path}/`)
+    },
+  }
+}
+
+/** Throws where a glob cannot be understood, or leads out of the folder. */
+export function checkGlobs(globs: readonly string[]): void {
+  for (const glob of globs) {
+    if (glob.split('/').includes('..')) throw new Error(`the glob ${glob} leads out of the workspace`)
+    try {
+      globPattern(glob)
+    } catch {
+      throw new Error(`the glob ${glob} cannot be understood`)
+    }
+  }
+}

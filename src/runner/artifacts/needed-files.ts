@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptSpec, NeededArtifact } from '../../contract/attempt.ts'
+import { ErrandError, isErrandError } from '../../contract/errors.ts'
+import { LeadsOut, openBeneath } from '../../platform/beneath.ts'
+import { Backoff } from '../../platform/time.ts'
+
+/** Takes what a run has kept, as `ArtifactKeeper.fetch`. */
+type Fetch = (runId: string, artifactId: string, signal: AbortSignal) => Promise<Readable>
+
+/** How long a hub that is away is asked again. */
+const PATIENCE_MS = 3_600_000
+
+/**
+ * Puts the files that an attempt needs into its workspace, before anything of it runs. Other steps of the run may work there: no
+ * link leads a file elsewhere. Done again, it ends the same. Throws `not_found`, `output_damaged`, `unavailable`,
+ * `invalid_argument` for a path that leads out, `disk_full`.
+ */
+export async function bringFiles(
+  { run_id, needs_files = [] }: Pick<AttemptSpec, 'run_id' | 'needs_files'>,
+  workspace: string,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<void> {
+  const endMs = performance.now() + PATIENCE_MS
+  for (const needed of needs_files) {
+    const backoff = new Backoff({ firstMs: 500, maxMs: 30_000 })
+    for (;;)
+      try {
+        await bring(run_id, needed, workspace, fetch, signal)
+        break
+      } catch (error) {
+        signal.throwIfAborted()
+        const isAway = isErrandError(error) && error.code === 'unavailable'
+        if (!isAway || performance.now() > endMs) throw worded(error, needed)
+        await sleep(backoff.next(), undefined, { signal })
+      }
+  }
+}
+
+async function bring(
+  runId: string,
+  { artifact_id, name, bytes, sha256, to }: NeededArtifact,
+  workspace: string,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<void> {
+  const content = await fetch(runId, artifact_id, signal)
+  const found = createHash('sha256')
+  let length = 0
+  const flags = constants.O_WRONLY | constants.O_CREAT
+  const file = await openBeneath(workspace, to, flags, 0o644).catch((error) => {
+    content.destroy()
+    throw error
+  })
+  try {
+    await file.truncate()
+    for await (const piece of content as AsyncIterable<Buffer>) {
+      length += piece.length
+      if (length > bytes) break
+      found.update(piece)
+      await file.writeFile(piece, { signal })
+    }
+  } finally {
+    await file.close()
+  }
+  if (length === bytes && found.digest('hex') === sha256) return
+  throw new ErrandError('output_damaged', `What came of ${name} is not what was kept of it.`, {
+    hint: 'Start the run again; look at the disk of the hub.',
+  })
+}
+
+function worded(error: unknown, { name, to }: NeededArtifact): unknown {
+  if (error instanceof LeadsOut)
+    return new ErrandError('invalid_argument', `${name} cannot be put to ${to}: ${error.message}.`, {
+      hint: 'Name a path below the workspace that no link is on.',
+    })
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new ErrandError('disk_full', `No space is left to put ${name} to ${to}.`)
+  return error
+}
