@@ -66,3 +66,4 @@ export type SlotView = z.infer<typeof SlotView>
 
 /** Artifact store: the answer of `POST /artifacts`. */
 export const StoredArtifact = z.object({ uri: z.string() })
+export type StoredArtifact = z.infer<typeof StoredArtifact>
