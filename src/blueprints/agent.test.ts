@@ -36,14 +36,15 @@ test('whatever text is asked with reaches the agent as it stands, also through r
   )
 })
 
-test('the secrets of a request are those of its step, also in a run that goes on', () => {
+test('the secrets and artifacts of a request are those of its step, also in a run that goes on', () => {
   const secrets = { KEY: { secret: 'MODEL_KEY', as: 'env' as const } }
-  const { workflow } = agentRun({ prompt: 'x', secrets })
+  const { workflow } = agentRun({ prompt: 'x', secrets, artifacts: ['out/**'] })
   const checked = checkWorkflow(workflow, { catalog: builtinActions }).workflow!
   assert.deepEqual(checked.steps[0]!.secrets, secrets)
   const record = { run_id: 'r', blueprint: 'agent', status: 'success', workflow: checked } as RunRecord
   const next = continuationRun(record, { session_id: 's' }, { prompt: 'y' }).workflow as unknown as Workflow
   assert.deepEqual(next.steps[0]!.secrets, secrets)
+  for (const { steps } of [checked, next]) assert.deepEqual(steps[0]!.artifacts, ['out/**'])
 })
 
 test('a run that ended before its agent could load the session is gone on with as the one before', () => {

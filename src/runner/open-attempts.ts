@@ -28,7 +28,16 @@ export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspace
 
 /** The attempts of this machine, with all that may carry them out. */
 export function openAttempts(options: AttemptsOptions): Attempts {
-  const { workspaceDir, workspace, env = process.env, agents, bots, platformStep, checkouts, artifacts } = options
+  const {
+    workspaceDir,
+    workspace,
+    env = process.env,
+    agents,
+    bots,
+    platformStep,
+    checkouts,
+    artifacts,
+  } = options
   const services = agents && new AgentServices(agents, env)
   const root = workspace === 'cwd' ? undefined : workspaceDir
   const workspaces = new Workspaces(root, services?.homes, checkouts)

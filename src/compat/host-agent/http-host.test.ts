@@ -248,6 +248,13 @@ test('a step that asks for a box is not sent to a host that would run it without
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
     assert.match(end.message!, /asks for a sandbox, and host agents make none/)
   }
+  // Nor one that keeps files, or needs them.
+  const file = { artifact_id: '1.1', name: 'a', bytes: 1, sha256: 'x', to: 'a' }
+  for (const asked of [{ artifacts: ['*'] }, { needs_files: [file] }]) {
+    const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
+    assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
+    assert.match(end.message!, /host agents do neither/)
+  }
   assert.deepEqual(attempts.all(), [])
   const end = await run(host, cmdSpec(url, 'echo hi', { isolation: 'none', network: 'all' })).ended
   assert.equal(end.outcome, 'success')

@@ -135,6 +135,12 @@ export class HttpHost implements StepHost {
         'invalid_argument',
         `It asks for a ${box}, and host agents make none. Run it with errand run --hub on a runner that can, or leave isolation and network out.`,
       )
+    if (spec.artifacts?.length || spec.needs_files?.length)
+      throw new HostFailure(
+        'failed',
+        'invalid_argument',
+        'It keeps files, or needs some of other steps, and host agents do neither. Run it with errand run, here or with --hub, or leave artifacts and needs_files out.',
+      )
     const access = agentAccess(spec, { token, env })
     if (access.missing === undefined)
       return new AgentClient(this.#connections, access.base, access.token, this.#limits.requestTimeoutMs)

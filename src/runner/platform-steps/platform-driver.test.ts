@@ -2,12 +2,15 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { processesOf } from '../../../test/support/programs.ts'
 import { attemptSpec, endOf, place, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
+import { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
+import { FolderArtifacts } from '../artifacts/folder-artifacts.ts'
 import type { ActionRegistry } from '../ports.ts'
 import { type BoxedEnd, type PlatformContext, type PlatformStep, StepFailure } from './platform-step.ts'
 
@@ -59,6 +62,28 @@ test('a step runs programs in the box, tells facts and exports, and its secret i
     ['started', 'tests', 'ended'],
   )
   await attempts.close()
+})
+
+test('a step keeps what it makes before it goes on, and takes what the run has kept', { skip }, async (t) => {
+  using here = boxPlace()
+  const folder = mkdtempSync(join(tmpdir(), 'errand-kept-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const run: PlatformStep['run'] = async ({ spec, keep, fetchArtifact, write }) => {
+    const { artifact_id } = await keep({ kind: 'plan', name: 'plan.md', bytes: 'the plan' })
+    write('stdout', `${(await (await fetchArtifact(spec.run_id, artifact_id)).toArray()).join('')}\n`)
+    return {}
+  }
+  const artifacts = new ArtifactKeeper(new FolderArtifacts(folder))
+  const attempts = here.open({ ...opened(run), artifacts })
+  const attempt = await attempts.start(spec(), 1)
+  assert.equal((await endOf(attempt)).outcome, 'success')
+  assert.equal(await textOf(attempt), 'the plan\n')
+  const [, kept] = attempt.reports
+  assert.ok(kept?.type === 'artifact' && kept.artifact.name === 'plan.md')
+  await attempts.close()
+  const without = here.open(opened(run))
+  assert.match((await endOf(await without.start(spec(), 1))).message!, /keeps nothing beside the logs/)
+  await without.close()
 })
 
 test('what fails has its reason, its words and its hint', { skip }, async () => {

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { test } from 'node:test'
+import { attemptSpec, endOf, place, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { builtinActionRegistry } from '../../actions/registry.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { ArtifactKeeper, type ArtifactSink } from './artifact-keeper.ts'
+
+const needed = { artifact_id: '1.1', name: 'in.txt', bytes: 5, sha256: hash('sha256', 'bytes'), to: 'in.txt' }
+const asked = { needs_files: [needed], artifacts: ['*.txt'] }
+const spec = () => attemptSpec('cmd.run', { cmd: 'cat in.txt; echo ran > out.txt' }, asked)
+const bytes = async () => Readable.from([Buffer.from('bytes')])
+const away = async (_asked: number) =>
+  Promise.reject(new ErrandError('unavailable', 'The hub does not answer.'))
+const put = async () => {}
+const opened = (sink: ArtifactSink) => ({
+  registry: builtinActionRegistry,
+  artifacts: new ArtifactKeeper(sink),
+})
+
+test('an attempt has what it needs before it begins, and keeps what it leaves before its end', async () => {
+  using here = place()
+  const attempts = here.open(opened({ put, get: bytes }))
+  const attempt = await attempts.start(spec(), 1)
+  assert.equal((await endOf(attempt)).outcome, 'success')
+  assert.equal(await textOf(attempt), 'bytes')
+  const told = attempt.reports.map((report) =>
+    report.type === 'artifact' ? report.artifact.name : report.type,
+  )
+  assert.deepEqual(told, ['started', 'in.txt', 'out.txt', 'ended'])
+  await attempts.close()
+})
+
+test('one that waits for its files is canceled, fails with their reason, or goes on after a restart', async () => {
+  using here = place()
+  let asks = 0
+  const attempts = here.open(opened({ put, get: () => away(asks++) }))
+  const canceled = await attempts.start(spec(), 1)
+  await until(() => asks > 0)
+  canceled.cancel(0, 'canceled')
+  assert.equal((await endOf(canceled)).outcome, 'canceled')
+  assert.deepEqual(
+    canceled.reports.map(({ type }) => type),
+    ['ended'],
+  )
+  await canceled.release()
+  asks = 0
+  await attempts.start(spec(), 1)
+  await until(() => asks > 0)
+  await attempts.close()
+  const ran = join(here.path, 'workspaces/run_test/out.txt')
+  assert.ok(!existsSync(ran))
+
+  const again = here.open(opened({ put, get: bytes }))
+  const [attempt] = await again.recover()
+  assert.equal((await endOf(attempt!)).outcome, 'success')
+  assert.equal(await textOf(attempt!), 'bytes')
+  await attempt!.release()
+  await again.close()
+
+  const gone = async () => Promise.reject(new ErrandError('not_found', 'It is gone.'))
+  const without = here.open(opened({ put, get: gone }))
+  const failed = await endOf(await without.start(spec(), 1))
+  assert.deepEqual(
+    [failed.outcome, failed.reason, failed.message],
+    ['failed', 'action_failed', 'It is gone.'],
+  )
+  await without.close()
+})
+
+test('a cancel ends the wait for a hub that is away, and the end says what is lost', async () => {
+  using here = place()
+  let asks = 0
+  const attempts = here.open(opened({ put: () => away(asks++), get: bytes }))
+  const attempt = await attempts.start(spec(), 1)
+  await until(() => asks > 0)
+  attempt.cancel(5_000, 'canceled')
+  const end = await endOf(attempt)
+  assert.equal(end.outcome, 'success')
+  assert.match(end.message!, /^artifact_upload: in\.txt, out\.txt could not be kept: it was to end\.$/)
+  await attempts.close()
+})
