@@ -65,7 +65,8 @@ export class TaskSteps {
     this.#ask = ask
   }
 
-  carry(name: string, when?: string): Step {
+  /** Carries out the tree that passed; `asItIs`: the folder as it is, where it may be that none did. */
+  carry(name: string, when?: string, asItIs = false): Step {
     const { commits, protect } = this.#task
     const { id, author, committer, approved, now_ms = Date.now() } = this.#ask
     const own = Array.isArray(protect)
@@ -77,7 +78,7 @@ export class TaskSteps {
       when,
       args: {
         start: '${START_SHA}',
-        snapshot: SNAPSHOT_REF,
+        snapshot: asItIs ? undefined : SNAPSHOT_REF,
         commits,
         message: plain(commitMessage(this.#task)),
         author: author && plain(author),

@@ -139,6 +139,7 @@ test('work that has failed is kept, and pushed only where that is asked for', ()
     run({ ...workflowOf(given), steps: workflowOf(given).finally! }, vars)
   const failed = { ERRAND_RUN_STATUS: 'failed', START_SHA: sha('a') }
   assert.deepEqual(ends({}, failed), ['keep'])
+  assert.equal(step(workflowOf(), 'keep').args.snapshot, undefined)
   assert.deepEqual(ends({}, { ...failed, TIP_SHA: sha('b') }), [])
   assert.deepEqual(ends({}, { ...failed, ERRAND_RUN_STATUS: 'success' }), [])
   assert.deepEqual(ends({}, { ERRAND_RUN_STATUS: 'failed' }), [])

@@ -278,7 +278,7 @@ class TaskWorkflow {
   /** The work so far of a try that has failed is evidence, and pushed only where that is asked for. */
   #kept(): Step[] {
     const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
-    const steps = [{ ...this.#steps.carry('keep', failed), continue_on_error: true }]
+    const steps = [{ ...this.#steps.carry('keep', failed, true), continue_on_error: true }]
     const { push, push_on_failure, git_retry_count } = this.#task
     if (!push || !push_on_failure) return steps
     const left = '${ERRAND_RUN_STATUS} == "failed" && ${TIP_SHA:-} != "" && ${PUSHED_SHA:-} == ""'

@@ -6,6 +6,7 @@ import type { Log } from '../platform/log.ts'
 import type { GitPolicy } from './git/remote.ts'
 import { AllowedOrigins, systemLookup } from './git/server-addresses.ts'
 import type { PlatformDriversOptions } from './platform-steps/platform-driver.ts'
+import { filesOfCommit } from './task-steps/commit-files.ts'
 import type { PoolLimits } from './workspaces/lease.ts'
 import { WorkspacePool } from './workspaces/workspace-pool.ts'
 
@@ -54,6 +55,10 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
   }
   const pool = new WorkspacePool({ dir, policy, limits, log })
   const steps = () => import('./workspaces/steps.ts')
+  const filesAt = (runId: string, commit: string, signal: AbortSignal) => {
+    const checkout = pool.of(runId)
+    return checkout && filesOfCommit(checkout.own_git, commit, signal)
+  }
   return {
     checkouts: pool,
     platformStep(action) {
@@ -65,6 +70,10 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
         )
       if (action === 'forge.pull_request')
         return import('./platform-steps/forge-pull-request.ts').then((room) => room.forgePullRequest)
+      if (action === 'playbook.run')
+        return import('./task-steps/playbook-run.ts').then(({ playbookRun }) => playbookRun({ filesAt }))
+      if (action === 'task.verdict')
+        return import('./task-steps/task-verdict.ts').then(({ taskVerdict }) => taskVerdict)
       return undefined
     },
   }
