@@ -64,6 +64,13 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
     platformStep(action) {
       if (action === 'git.check') return steps().then(({ gitCheckStep }) => gitCheckStep(policy))
       if (action === 'git.workspace') return steps().then(({ gitWorkspaceStep }) => gitWorkspaceStep(pool))
+      if (action === 'git.carry')
+        return import('./carry/git-carry.ts').then(({ gitCarryStep }) =>
+          gitCarryStep({
+            checkout: (runId) => pool.of(runId),
+            keep: (context) => (thing) => context.keep(thing),
+          }),
+        )
       if (action === 'git.push')
         return import('./carry/git-push.ts').then(({ gitPushStep }) =>
           gitPushStep({ policy, checkout: (runId) => pool.of(runId) }),

@@ -10,7 +10,7 @@ import { type ChangedFile, changedFiles } from './tree-changes.ts'
 export interface Keepable {
   kind: ArtifactKind
   name: string
-  content: { file: string }
+  file: string
   media_type?: string
 }
 
@@ -69,7 +69,7 @@ export async function keepDiff(repository: OurRepository, evidence: Evidence, ke
   const file = join(folder, 'diff')
   await repository.toFile(['diff-tree', '-r', '-p', '-M', ...PATCH, start, tip], file)
   if (statSync(file).size > MAX_ARTIFACT_BYTES) return true
-  await keep({ kind: 'diff', name: 'change.diff', content: { file }, media_type: 'text/x-diff' })
+  await keep({ kind: 'diff', name: 'change.diff', file, media_type: 'text/x-diff' })
   return false
 }
 
@@ -87,7 +87,7 @@ export async function keepEvidence(
   await keep({
     kind: 'files',
     name: 'files.json',
-    content: { file: listFile },
+    file: listFile,
     media_type: 'application/json',
   })
   if (await keepDiff(repository, evidence, keep)) leftOut.push('The diff is too large to be kept.')
@@ -109,7 +109,7 @@ export async function keepEvidence(
     const file = join(patches, String(number))
     const name = `patch/${String(number).padStart(4, '0')}.patch`
     if (statSync(file).size > MAX_ARTIFACT_BYTES) leftOut.push(`${name} is too large to be kept.`)
-    else await keep({ kind: 'patch', name, content: { file }, media_type: 'text/x-diff' })
+    else await keep({ kind: 'patch', name, file, media_type: 'text/x-diff' })
   }
   return leftOut
 }

@@ -204,7 +204,7 @@ class Carry {
     await keep({
       kind: 'pack',
       name: 'checkpoint.pack',
-      content: { file: checkpoint },
+      file: checkpoint,
       media_type: 'application/x-git-pack',
     })
     for (const line of await keepEvidence(this.#repository, evidence, list, keep)) tell(line)

@@ -95,7 +95,7 @@ export function carryPlace(
           signal: new AbortController().signal,
           boxed: onMachine(work, told),
           masker: createMasker(secrets),
-          keep: async ({ name, content }) => void kept.set(name, readFileSync(content.file)),
+          keep: async ({ name, file }) => void kept.set(name, readFileSync(file)),
           phase: () => undefined,
           tell: (message) => void told.push(message),
           ...more,
