@@ -76,6 +76,17 @@ export class Secrets implements SecretSource, RunSecrets {
       await this.#seenBy({ run_id, tenant, owner, repository, workflow_name }, names, 'invalid_argument')
   }
 
+  /** The first of these names that a run of this user would be given a value of, whatever its workflow is called. */
+  async firstSeen(
+    { tenant, owner, repository }: { tenant: string; owner: string; repository?: string },
+    names: readonly string[],
+  ): Promise<string | undefined> {
+    const of = { tenant, owner, repository, workflow_name: '', run_id: '' }
+    for (const name of names)
+      if (narrowest(await this.#store.named(tenant, name), of) !== undefined) return name
+    return undefined
+  }
+
   /** The user is gone: nobody who is given the name later gets what was theirs. */
   async dropOfUser(user: { tenant: string; owner: string }): Promise<void> {
     for (const secret of await this.#store.list(user)) await this.#store.remove(secret)

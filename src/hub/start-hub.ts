@@ -38,6 +38,7 @@ import { Secrets } from './secrets.ts'
 import type { TaskLimits } from './tasks/room.ts'
 import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
+import { tryWorkflow } from './tasks/try-workflow.ts'
 
 /** The machines that carry out attempts, as a hub needs them. `Fleet` is that of connected runners. */
 export interface Machines extends StepHost {
@@ -104,7 +105,7 @@ export interface HubOptions {
   botQuota?: BotQuota
   /** How long the run of an update must have been up before it takes the place of the one before. */
   botSettleMs?: number
-  /** Coding tasks: the workflow of a try (absent: this hub carries out none), and how they are conducted. */
+  /** Coding tasks: the workflow of a try (default: that of the blueprint), and how they are conducted. */
   tasks?: {
     run?: TaskRun
     limits?: TaskLimits
@@ -243,7 +244,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => bots.close())
-  const { run: taskRun, ...ofTasks } = options.tasks ?? {}
+  const { run: taskRun = tryWorkflow({ secrets, repositories: configFile }), ...ofTasks } =
+    options.tasks ?? {}
   const tasks = new Tasks({ ...ofTasks, store: stores.tasks, engine, taskRun, log })
   closers.push(() => tasks.close())
   const app = createApi({

@@ -221,7 +221,7 @@ test('a canceled task is over when its run is, and what hangs on it is blocked o
 })
 
 test('a task that cannot be carried out as it is written fails with the words of why', async (t) => {
-  const run = () => {
+  const run = async () => {
     throw new ErrandError('task_invalid', 'The playbook has no steps.', { hint: 'Write one.' })
   }
   const hub = await hubOf(t, { run })
@@ -236,7 +236,7 @@ test('a task that cannot be carried out as it is written fails with the words of
 
 test('a task waits where its run asks a person, and goes on with the answer', async (t) => {
   const steps = [{ name: 'plan_approval', action: 'approval.wait', args: { message: 'like this?' } }]
-  const hub = await hubOf(t, { run: () => ({ workflow: { version: 'v0.1', name: 'asks', steps } }) })
+  const hub = await hubOf(t, { run: async () => ({ workflow: { version: 'v0.1', name: 'asks', steps } }) })
   const id = await hub.made('say hi')
   await until(hub, hub.ann.token, id, becomes('waiting'))
   assert.match((await hub.get(id)).message!, /like this\?/)
@@ -279,7 +279,7 @@ test('a hub that is started again goes on with its tasks, and with the tries tha
   const data = mkdtempSync(join(tmpdir(), 'errand-tasks-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
   const steps = [{ name: 'plan_approval', action: 'approval.wait', args: { message: 'like this?' } }]
-  const run = () => ({ workflow: { version: 'v0.1', name: 'asks', steps } })
+  const run = async () => ({ workflow: { version: 'v0.1', name: 'asks', steps } })
   const options = { data, database: join(data, 'errand.db'), tasks: { run } }
   const first = await testingHub(t, options)
   const { token } = await first.user('ann')

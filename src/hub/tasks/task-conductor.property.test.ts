@@ -116,7 +116,7 @@ async function conduct(kills: readonly number[], limit: number) {
     await logs.recall()
     const conductor = new TaskConductor({
       ...{ logs, engine: runs, limits: { perOwner: limit }, retryMs: 1, random: () => 0 },
-      taskRun: ({ task_id }) => ({ workflow: { name: task_id } }),
+      taskRun: async ({ task_id }) => ({ workflow: { name: task_id } }),
       log: () => {},
     })
     conductor.resume()
@@ -174,7 +174,7 @@ test('no more tasks are at work than may be, the most urgent first', async () =>
   const order: string[] = []
   const conductor = new TaskConductor({
     ...{ logs, engine: runs, limits: { perRepository: 2 }, log: () => {} },
-    taskRun: ({ task_id }) => {
+    taskRun: async ({ task_id }) => {
       order.push(task_id!)
       return { workflow: { name: task_id } }
     },

@@ -14,6 +14,8 @@ import type { LoadedTask, TaskLogs } from './task-logs.ts'
 
 /** A try that is to begin, and with what. */
 export interface TryAsk {
+  tenant: string
+  owner: string
   /** `task_…` */
   id: string
   /** From 1. */
@@ -24,10 +26,17 @@ export interface TryAsk {
   checkpoint?: Checkpoint
   /** Work of other tasks that it stands on, as far as it is pushed. */
   stack: readonly { id: string; task_id: string; branch: string; sha: string }[]
+  /** When the task was made, as milliseconds since 1970: the commits of all its tries have the same date. */
+  now_ms: number
+  /** Protected files that a person has approved of. */
+  approved?: readonly string[]
 }
 
 /** The workflow of a try. Throws an ErrandError where the task cannot be carried out as it is written. */
-export type TaskRun = (task: Task, ask: TryAsk) => Pick<Submission, 'workflow' | 'yaml' | 'vars' | 'secrets'>
+export type TaskRun = (
+  task: Task,
+  ask: TryAsk,
+) => Promise<Pick<Submission, 'workflow' | 'yaml' | 'vars' | 'secrets' | 'repository' | 'group'>>
 
 export interface TaskConductorOptions {
   logs: TaskLogs
@@ -209,10 +218,9 @@ export class TaskConductor {
       return await this.#endWithoutRun(id, run_id, 'canceled', 'It was ended before its run began.')
     const task = { ...spec.task, budget: budgetLeft({ task: spec.task, fold }) }
     try {
-      const made = taskRun(task, {
-        id,
-        number,
-        stage,
+      const made = await taskRun(task, {
+        ...{ id, tenant, owner, number, stage },
+        now_ms: Date.parse(spec.created_at),
         checkpoint: fold.checkpoint,
         stack: await this.#stack(spec),
       })

@@ -16,11 +16,9 @@ import { RegistryOutbox } from './registry-outbox.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
 import { type LoadedTask, TaskLogs } from './task-logs.ts'
 
-export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engine' | 'taskRun'> {
+export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engine'> {
   store: TaskStore
   engine: TaskConductorOptions['engine'] & Pick<EngineFace, 'view' | 'answer' | 'input'>
-  /** Absent: this hub carries out no tasks. */
-  taskRun?: TaskConductorOptions['taskRun']
   /** Whether a task that another system tells of, and that is not known, is made. */
   createUnknown?: boolean
   /** A task registry elsewhere, which is told of all tasks. */
@@ -47,7 +45,7 @@ export class Tasks {
   constructor(options: TasksOptions) {
     this.#options = options
     this.#logs = new TaskLogs(options.store, { now: options.now, changed: () => this.#outbox?.look() })
-    this.#conductor = new TaskConductor({ ...options, logs: this.#logs, taskRun: options.taskRun ?? noTasks })
+    this.#conductor = new TaskConductor({ ...options, logs: this.#logs })
   }
 
   /** Goes on with what is open. After the engine has taken up its runs. */
@@ -68,10 +66,9 @@ export class Tasks {
 
   /**
    * Keeps tasks, all or none; what is there already, as it is given again, is answered as it stands. Throws `task_invalid`
-   * with every fault, `task_exists`, and `unavailable` where this hub carries out none.
+   * with every fault, and `task_exists`.
    */
   async create(by: Asker, given: Omit<GivenTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
-    if (this.#options.taskRun === undefined) throw noTasksHere()
     const { store, now = Date.now } = this.#options
     for (let again = true; ; again = false) {
       const planned = await planTasks(store, by, { ...given, now: now() })
@@ -353,12 +350,3 @@ const elsewhere = (id: string): ErrandError =>
   new ErrandError('conflict', `Task ${id} is worked on by another system, which told of it.`, {
     hint: 'Ask that system.',
   })
-
-const noTasksHere = (): ErrandError =>
-  new ErrandError('unavailable', 'This hub carries out no coding tasks.', {
-    hint: 'Start it with "errand up".',
-  })
-
-const noTasks = (): never => {
-  throw noTasksHere()
-}

@@ -30,13 +30,18 @@ printf '[core]\\n\\trepositoryformatversion = %s\\n\\tbare = false\\n' "$version
 printf '%s\\n' "$work/.git/objects" "$mirror/objects" >"$own/objects/info/alternates"
 [ ! -f .git/shallow ] || cp .git/shallow "$own/shallow"
 head=$(git --git-dir="$work/.git" rev-parse --verify --quiet 'HEAD^{commit}') || head=$start
+tree=
+if [ -n "$snapshot" ]; then
+  tree=$(git --git-dir="$work/.git" rev-parse --verify --quiet "$snapshot^{tree}") || {
+    echo "The snapshot $snapshot is gone." >&2
+    case $snapshot in refs/*) echo "The folder is taken as it is." >&2 ;; *) exit 3 ;; esac
+  }
+fi
 export GIT_DIR="$own" GIT_WORK_TREE="$work" GIT_INDEX_FILE="$scratch/index" HOME="$scratch"
 settings='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false -c core.splitIndex=false'
 settings="$settings -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c gc.auto=0"
 ours() { git $settings "$@"; }
-if [ -n "$snapshot" ]; then
-  tree=$(ours rev-parse --verify --quiet "$snapshot^{tree}") || { echo "The snapshot $snapshot is gone." >&2; exit 3; }
-else
+if [ -z "$tree" ]; then
   if ! { [ -f "$work/.git/index" ] && cp -p "$work/.git/index" "$scratch/index" && ours add --all . 2>/dev/null; }; then
     rm -f "$scratch/index"
     ours read-tree "$head"

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
 import { attemptSpec, command, endOf, textOf } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
@@ -9,8 +10,9 @@ import { needsLogin, run } from '../../../test/support/sources/git-fixture.ts'
 import { poolPlace } from '../../../test/support/workspaces/pool-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import type { PlatformContext } from '../platform-steps/platform-step.ts'
 import type { Attempts } from '../ports.ts'
-import { type FetchArtifact, gitCheckStep, gitWorkspaceStep } from './steps.ts'
+import { gitCheckStep, gitWorkspaceStep } from './steps.ts'
 
 const skip = sandboxMissing()
 const place = await poolPlace()
@@ -18,12 +20,18 @@ after(() => place.close())
 const pool = place.pool()
 after(() => pool.close())
 
-const opened = (here: ReturnType<typeof boxPlace>, fetchArtifact?: FetchArtifact): Attempts =>
+const opened = (
+  here: ReturnType<typeof boxPlace>,
+  fetchArtifact?: PlatformContext['fetchArtifact'],
+): Attempts =>
   here.open({
     registry: builtinActionRegistry,
     checkouts: pool,
     async platformStep(action) {
-      return action === 'git.check' ? gitCheckStep(place.policy) : gitWorkspaceStep(pool, fetchArtifact)
+      if (action === 'git.check') return gitCheckStep(place.policy)
+      const step = gitWorkspaceStep(pool)
+      if (fetchArtifact === undefined) return step
+      return { run: (context) => step.run(Object.assign(Object.create(context), { fetchArtifact })) }
     },
   })
 
@@ -202,10 +210,10 @@ test("an earlier try's work is put on top, from the pack that was kept of it", a
   )
   run(folder, ['update-ref', '-d', 'refs/heads/try'])
   let isCut = false
-  const attempts = opened(here, async ({ artifact_id }, file) => {
-    assert.equal(artifact_id, 'artifact_1')
-    copyFileSync(kept, file)
-    if (isCut) writeFileSync(file, readFileSync(kept).subarray(0, 60))
+  const attempts = opened(here, async (run_id, artifact_id) => {
+    assert.deepEqual([run_id, artifact_id], ['run_old', 'artifact_1'])
+    const bytes = readFileSync(kept)
+    return Readable.from([isCut ? bytes.subarray(0, 60) : bytes])
   })
   const checkpoint = { start: commit, tip, artifact_id: 'artifact_1', run_id: 'run_old' }
   const args = { repo: url, branch: 'errand/x', checkpoint }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { createWriteStream, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
 import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
@@ -41,19 +42,12 @@ export const gitCheckStep = (policy: GitPolicy): PlatformStep => ({
     }),
 })
 
-/** Writes a run's artifact into the file. */
-export type FetchArtifact = (
-  what: { run_id: string; artifact_id: string },
-  file: string,
-  signal: AbortSignal,
-) => Promise<void>
-
 /** `git.workspace`: from here on the run's steps work in a checkout of the repository. */
-export const gitWorkspaceStep = (pool: WorkspacePool, fetchArtifact?: FetchArtifact): PlatformStep => ({
+export const gitWorkspaceStep = (pool: WorkspacePool): PlatformStep => ({
   run: (context) =>
     asStep(async () => {
       const args = context.args as WorkspaceArgs
-      refuseWhatIsToCome(args, fetchArtifact !== undefined)
+      refuseWhatIsToCome(args)
       const { spec, signal } = context
       const tell = (message: string) => {
         context.phase('workspace', message)
@@ -66,7 +60,7 @@ export const gitWorkspaceStep = (pool: WorkspacePool, fetchArtifact?: FetchArtif
         signal,
         tell,
       })
-      const found = isNew ? await begin(leased, { args, pool, context, fetchArtifact }) : leased
+      const found = isNew ? await begin(leased, { args, pool, context }) : leased
       return {
         exports: {
           SLOT_PATH: found.work,
@@ -83,18 +77,18 @@ interface Beginning {
   args: WorkspaceArgs
   pool: WorkspacePool
   context: PlatformContext
-  fetchArtifact: FetchArtifact | undefined
 }
 
 /** Puts an earlier try's work on top of what was handed out, or the branch upon its base. */
 async function begin(
   leased: RepositoryWorkspace,
-  { args: { checkpoint, rebase }, pool, context, fetchArtifact }: Beginning,
+  { args: { checkpoint, rebase }, pool, context }: Beginning,
 ): Promise<RepositoryWorkspace> {
   try {
-    if (checkpoint && fetchArtifact) {
+    if (checkpoint) {
       const file = join(context.folder, 'checkpoint.pack')
-      await fetchArtifact(checkpoint, file, context.signal)
+      const kept = await context.fetchArtifact(checkpoint.run_id, checkpoint.artifact_id)
+      await pipeline(kept, createWriteStream(file), { signal: context.signal })
       return await restoreCheckpoint(pool, leased, { ...checkpoint, file }, context.signal)
     }
     return rebase ? await rebaseInBox(pool, leased, context) : leased
@@ -105,11 +99,8 @@ async function begin(
   }
 }
 
-function refuseWhatIsToCome(
-  { submodules, lfs, slot_path, checkpoint }: WorkspaceArgs,
-  hasArtifacts: boolean,
-): void {
-  const asked = { submodules, lfs, slot_path, checkpoint: hasArtifacts ? undefined : checkpoint }
+function refuseWhatIsToCome({ submodules, lfs, slot_path }: WorkspaceArgs): void {
+  const asked = { submodules, lfs, slot_path }
   const [name] = Object.entries(asked).find(([, value]) => value !== false && value !== undefined) ?? []
   if (name === undefined) return
   throw new StepFailure(

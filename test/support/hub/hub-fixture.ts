@@ -15,7 +15,7 @@ export const oneStep = (cmd: string): string =>
   `version: v0.1\nname: demo\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: ${JSON.stringify(cmd)}}\n`
 
 /** The workflow of a try that does what `StandInHost` understands: the title of its task says it. */
-const standInTaskRun = ({ title }: Task) => ({ yaml: oneStep(title) })
+const standInTaskRun = async ({ title }: Task) => ({ yaml: oneStep(title) })
 
 type Options = Omit<Partial<HubOptions>, 'machines'> & { machines?: StandInAnswers }
 

@@ -1,0 +1,50 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import type { AgentSubject } from '../agent-subjects.ts'
+import { type Flavour, type ForgeStandIn, startForge } from '../forge/forge-stand-in.ts'
+import type { Files, Right } from '../forge/forge-state.ts'
+import { type ModelServerOptions, startModelServer } from '../model-server/server.ts'
+import { type Programs, type ProgramsOptions, startPrograms } from '../programs.ts'
+
+export const MODEL_KEY = 'sk-ant-api03-the-machines-own-key-0123456789'
+
+export interface TaskPlaceOptions extends Pick<ModelServerOptions, 'script'> {
+  flavour?: Flavour
+  files?: Files
+  /** Those whose models the runner knows the address of. */
+  subjects?: readonly AgentSubject[]
+  programs?: ProgramsOptions
+  /** Of the token that the hub is given. */
+  right?: Right
+}
+
+/** A forge with a repository, a scripted model, and a hub with a runner, all as programs of their own. */
+export async function taskPlace(t: TestContext, options: TaskPlaceOptions) {
+  const forge = await startForge({ flavour: options.flavour ?? 'github' })
+  t.after(() => forge.stop())
+  const repository = forge.makeRepository('shop/web', {
+    files: options.files ?? { 'README.md': 'The shop.\n', Makefile: 'test:\n\t@test -e made.txt\n' },
+    isPrivate: true,
+    rights: { errand: options.right ?? 'write' },
+  })
+  const token = forge.makeToken('errand')
+  const server = await startModelServer({ script: options.script, keys: [MODEL_KEY] })
+  t.after(() => server.stop())
+  const { subjects = [], programs: more = {} } = options
+  const programs = await startPrograms(t, {
+    ...more,
+    runnerEnv: {
+      OPENAI_BASE_URL: `${server.url}/v1`,
+      OPENAI_API_KEY: MODEL_KEY,
+      ...Object.assign({}, ...subjects.map((subject) => subject.env(server.url, MODEL_KEY))),
+      ERRAND_AGENTS_DIR: process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents'),
+      ERRAND_GIT_ALLOW: forge.url,
+      ...more.runnerEnv,
+    },
+  })
+  await programs.call('secrets', 'set', `GIT_TOKEN=${token}`)
+  return { forge, repository, token, server, programs }
+}
+
+export type TaskPlace = { forge: ForgeStandIn; programs: Programs }
