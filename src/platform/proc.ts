@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 
 /** Some fifty numbers, and a name of at most 64 bytes. */
 const MAX_STAT_BYTES = 2048
@@ -218,6 +218,28 @@ function beginsProgram(pid: number): boolean {
 /** Whether the process has the variable `mark` (`NAME=value`) in its environment. */
 export function hasMark(pid: number, mark: string): boolean {
   return environmentOf(pid)?.includes(`\0${mark}\0`) ?? false
+}
+
+/** A process that works in the folder, or holds something in it open; none of other users is seen. */
+export function holderOf(folder: string): number | undefined {
+  const isBelowIt = (link: string): boolean => {
+    try {
+      return readlinkSync(link).startsWith(`${folder}/`)
+    } catch {
+      return false
+    }
+  }
+  const descriptorsOf = (pid: number): string[] => {
+    try {
+      return readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`)
+    } catch {
+      return []
+    }
+  }
+  return visibleProcesses()
+    .map(({ pid }) => pid)
+    .filter((pid) => pid !== process.pid)
+    .find((pid) => isBelowIt(`/proc/${pid}/cwd`) || descriptorsOf(pid).some(isBelowIt))
 }
 
 /** Live processes with a variable (`NAME=value`) that begins so in their environment. */

@@ -61,7 +61,7 @@ export function countedChecks(checks: readonly Check[]): Check[] {
 }
 
 /**
- * What follows from how a pull request stands: nothing yet, one more try for its head, or the end of following. A head gets one
+ * The next thing to do as a pull request stands: nothing yet, one more try for its head, or the end of following. A head gets one
  * try at most, a task three; the same failure twice, a person's push and a conflict are left to people. Words count where they ask
  * for changes or name us, from people with write access alone: never our own or a program's.
  */

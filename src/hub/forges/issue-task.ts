@@ -86,7 +86,7 @@ export function taskOfIssue(
   )
 }
 
-/** What people said below an issue, but for what was written or changed after `until`; programs' words and ours are none. */
+/** Words of people below an issue, but for those written or changed after `until`; programs' words and ours are none. */
 function talkOf(comments: readonly Comment[], until: string | undefined): string {
   const limit = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until)
   const said = comments.flatMap(({ author, body, createdAt, updatedAt }) => {

@@ -17,10 +17,10 @@ export interface CommitWords {
   trailers: Readonly<Record<string, string>>
 }
 
-/** What the commits are to be made of. */
+/** The parts that the commits are to be made of. */
 export interface CommitPlan {
   start: string
-  /** What has been there before the agent began, beside `start`: its commits stay as they are. */
+  /** Commits that were there before the agent began, beside `start`: they stay as they are. */
   known: readonly string[]
   /** The agent's own commit; `start`, where its commits do not count. */
   head: string

@@ -48,7 +48,7 @@ export interface CarryOptions extends CarryPlaces {
 /** Limits of one carry, whatever is in the pack. */
 const MAX_MS = 15 * 60_000
 const PACK_MS = 10 * 60_000
-/** What was carried out, in the repository of ours: nothing else would hold it. */
+/** A ref of what was carried out, in the repository of ours: nothing else would hold it. */
 export const CARRIED = 'refs/errand/carried'
 
 /**

@@ -91,7 +91,7 @@ async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
   return { sha: tip, branch, forced, before: false }
 }
 
-/** It could be read a moment ago, with the same token. */
+/** The repository could be read a moment ago, with the same token. */
 const denied = (refusal: GitRefused) =>
   new GitRefused('push_denied', refusal.message, { hint: hintOf('push_denied'), cause: refusal })
 

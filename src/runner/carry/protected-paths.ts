@@ -94,7 +94,7 @@ export interface Judged {
   flagged: string[]
 }
 
-/** What the rules say of these paths, each once. */
+/** Decisions of the rules on these paths, each once. */
 export function judge(paths: Iterable<string>, protect: Protector, approved: readonly string[]): Judged {
   const judged: Judged = { forbidden: [], asked: [], flagged: [] }
   for (const path of new Set(paths)) {

@@ -56,7 +56,7 @@ const MAX_OFFENCES = 20
 interface Offence {
   path: string
   why: string
-  /** It does not count where the name was there before. */
+  /** A fault that does not count where the name was there before. */
   ofName?: true
 }
 

@@ -38,7 +38,7 @@ export async function checkPathCounts(
 
 const tooManyPaths = () => new StepFailure('too_large', `The change touches more than ${MAX_PATHS} paths.`)
 
-/** What changed from one commit to another. Throws `too_large` where it is too much. */
+/** Changes from one commit to another. Throws `too_large` where it is too much. */
 export async function treeChanges(
   repository: OurRepository,
   from: string,
@@ -47,7 +47,7 @@ export async function treeChanges(
   return await readChanges(repository, [...RAW, from, to])
 }
 
-/** What those commits changed, each against its parents: of a merge only what none of them has so. */
+/** Changes of those commits, each against its parents: of a merge only what none of them has so. */
 export async function commitChanges(
   repository: OurRepository,
   commits: readonly string[],

@@ -4,7 +4,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -14,7 +13,7 @@ import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import * as z from 'zod'
 import { isFolder, writeFileAtomic } from '../../platform/files.ts'
-import { visibleProcesses } from '../../platform/proc.ts'
+import { holderOf } from '../../platform/proc.ts'
 import { GitFailure, type GitOptions, git } from '../git/git-program.ts'
 import { GitRefused } from '../git/git-words.ts'
 import { keepTracked, SlotDamaged, type Tracked, unlockTree } from './clean-tree.ts'
@@ -205,29 +204,6 @@ function makeRepository(path: string, mirror: Mirror, config: string): void {
   const shallow = join(mirror.path, 'shallow')
   if (statSync(shallow, { throwIfNoEntry: false })) copyFileSync(shallow, join(path, 'shallow'))
   else rmSync(join(path, 'shallow'), { force: true })
-}
-
-/** A process of this machine that works in the folder; those of other users cannot be seen. */
-function holderOf(path: string): number | undefined {
-  const isBelowIt = (link: string) => {
-    try {
-      return readlinkSync(link).startsWith(`${path}/`)
-    } catch {
-      return false
-    }
-  }
-  return visibleProcesses()
-    .map(({ pid }) => pid)
-    .filter((pid) => pid !== process.pid)
-    .find((pid) => isBelowIt(`/proc/${pid}/cwd`) || descriptorsOf(pid).some(isBelowIt))
-}
-
-function descriptorsOf(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`)
-  } catch {
-    return []
-  }
 }
 
 export function readSlotState(path: string): SlotState | undefined {
