@@ -189,6 +189,19 @@ test('where all are in use one waits, a run that is over and kept makes room, an
   await pool.close()
 })
 
+test('of one repository few are kept for runs that are over, and the next run gets the oldest of others', async () => {
+  const pool = freshPool()
+  const { url } = place.repository()
+  const runs = ['a', 'b', 'c', 'd', 'e']
+  const works: string[] = []
+  for (const run of runs) works.push((await lease(pool, run, { repo: url })).work)
+  for (const run of runs) pool.keep(run)
+  await pool.settled()
+  assert.deepEqual(pool.runs().sort(), ['b', 'c', 'd', 'e'])
+  assert.equal((await lease(pool, 'f', { repo: url })).work, works[0])
+  await pool.close()
+})
+
 test('more than the space for it, or older than it may be, goes once nobody uses it', async () => {
   const pool = freshPool({ limits: { bytes: 256 * 1024 } })
   const { url } = place.repository([{ path: 'big', content: 'x'.repeat(200 * 1024) }])

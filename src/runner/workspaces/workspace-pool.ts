@@ -46,6 +46,9 @@ interface Held {
   busy?: Promise<void>
 }
 
+/** Checkouts of one repository that stay as their runs have left them. */
+const KEPT_PER_REPOSITORY = 4
+
 /** Variable by which what a killed runner has left of its programs is known. */
 const MARK = 'ERRAND_POOL_MARK'
 
@@ -149,10 +152,15 @@ export class WorkspacePool {
     return [...this.#slots.values()].flatMap(({ state }) => state.run_id ?? [])
   }
 
-  /** The run is over, and a later one may go on in it; until then its place may be needed. */
+  /** The run is over, and a later one may go on in it; until then its place may be needed: the oldest is made as new for others. */
   keep(runId: string): void {
     const held = this.#slotOf(runId)
-    if (held?.state.phase === 'ready') this.#write(held, { ...held.state, phase: 'kept' })
+    if (held?.state.phase !== 'ready') return
+    this.#write(held, { ...held.state, phase: 'kept', last_used_ms: Date.now() })
+    const kept = [...this.#slots.values()].filter(
+      ({ state }) => state.phase === 'kept' && state.mirror === held.state.mirror,
+    )
+    for (const oldest of kept.sort(byAge).slice(0, -KEPT_PER_REPOSITORY)) this.#free(oldest)
   }
 
   /** The run is over: its slot is nobody's when this resolves, and is made as new in the background. May be called twice. */
