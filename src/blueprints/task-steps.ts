@@ -21,6 +21,8 @@ export interface TaskRunAsk {
   stack?: readonly { id: string; branch: string }[]
   /** Where steps that talk to the repository and its forge have their token from; absent: they have what their runner has. */
   token?: string | { secret?: string; mounted?: string }
+  /** Where the agent `builtin` has the key of its model from; absent: it has what its runner has. */
+  model_key?: { secret: string }
   /** The variable that the token goes into. Default `GIT_TOKEN`. */
   token_env?: string
   /** Protected files that a person has approved of. */
@@ -127,13 +129,18 @@ export class TaskSteps {
     return { agent: plain(agent), model: chosen && plain(chosen), budget }
   }
 
-  /** The surroundings of an agent: none of the task's secrets is among them. */
-  agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits'> {
+  /** The surroundings of an agent: none of the task's secrets is among them but the key of its model. */
+  agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits' | 'secrets'> {
     const { env, llm, limits } = this.#task
     const own = env && (plain(env) as NonNullable<typeof env>)
     const ofModel: Record<string, string | number> = agent === 'builtin' ? modelEnv(llm) : {}
     const all = { ...ofModel, ...own }
-    return { env: Object.keys(all).length === 0 ? undefined : all, limits }
+    const key = agent === 'builtin' ? this.#ask.model_key : undefined
+    return {
+      env: Object.keys(all).length === 0 ? undefined : all,
+      limits,
+      secrets: key && { OPENAI_API_KEY: key },
+    }
   }
 
   prompt(

@@ -1,10 +1,13 @@
 import { taskRun } from '../../blueprints/task.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import type { Task } from '../../contract/tasks/task.ts'
 import { repositoryOf } from './new-tasks.ts'
 import type { TaskRun } from './task-conductor.ts'
 
 /** Names of secrets that may hold the token of a task's repository, in the order in which they are looked up. */
 export const TOKEN_SECRETS = ['GIT_TOKEN', 'GITHUB_TOKEN'] as const
+/** The secret that may hold the key of the model that the agent `builtin` asks. */
+export const MODEL_KEY_SECRET = 'OPENAI_API_KEY'
 
 export interface TryWorkflowOptions {
   secrets: {
@@ -19,15 +22,29 @@ export interface TryWorkflowOptions {
 }
 
 /**
- * The workflow of a task's try, with what the hub knows of its repository: the group that it goes to, and the secret that holds its
- * token. Without one among the hub's secrets the steps ask with what their runner has.
+ * The workflow of a task's try, with what the hub knows of it: the group that its repository goes to, the secret with the token for
+ * that, and the one with the key of its model. Without the first its steps ask for nothing but what all may see; without the second
+ * its agent has what its runner has. Throws `task_invalid` where the task names a secret that is not there.
  */
 export const tryWorkflow =
   ({ secrets, repositories }: TryWorkflowOptions): TaskRun =>
   async (task, { tenant, owner, ...ask }) => {
     const repository = repositoryName(task)
-    const secret = await secrets.firstSeen({ tenant, owner, repository }, TOKEN_SECRETS)
-    const made = taskRun(task, { ...ask, token: secret === undefined ? undefined : { secret } })
+    const find = async (field: 'git_token_env_var' | 'llm_api_key_env_var', names: readonly string[]) => {
+      const asked = task[field]
+      const secret = await secrets.firstSeen(
+        { tenant, owner, repository },
+        asked === undefined ? names : [asked],
+      )
+      // The names that are usual are looked for as if nothing had been said.
+      if (secret !== undefined || asked === undefined || names.includes(asked)) return secret && { secret }
+      throw new ErrandError('task_invalid', `${field}: the hub has no secret ${asked}.`, {
+        hint: `Keep it there: errand secrets set ${asked}`,
+      })
+    }
+    const token = await find('git_token_env_var', TOKEN_SECRETS)
+    const model_key = await find('llm_api_key_env_var', [MODEL_KEY_SECRET])
+    const made = taskRun(task, { ...ask, token, model_key })
     return { ...made, repository, group: repositories.groupOf(repository) }
   }
 
