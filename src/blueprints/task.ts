@@ -174,7 +174,7 @@ class TaskWorkflow {
         },
         ...this.#steps.agentStep(),
         timeout_seconds: plan ? timeout_seconds : undefined,
-        outputs: { ANSWER: 'answer', GAVE_UP: { from: 'answer', regex: CANNOT_REGEX } },
+        outputs: { ANSWER: 'answer', GAVE_UP: { from: 'answer', regex: CANNOT_REGEX, default: '' } },
       },
       this.#steps.carry('carry'),
       this.#steps.verdict('gave_up', 'The agent says that it cannot: ${GAVE_UP:-}', '${GAVE_UP:-} != ""'),

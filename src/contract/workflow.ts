@@ -81,6 +81,7 @@ export const OutputSource = z.union([
     from: OutputFrom,
     json: described(z.optional(Filled), 'Dotted path into the JSON it is, such as items.0.id'),
     regex: described(z.optional(Filled), 'Regular expression; its first group is kept, or all it matches'),
+    default: described(z.optional(z.string()), 'The value where there is none; without, that is told'),
   }),
 ])
 export type OutputSource = z.infer<typeof OutputSource>

@@ -21,6 +21,8 @@ export interface FamilyShow {
   wholeOutput(attempt: number, stream: StreamName, runId: string): string
   answerHint?(step: string, runId: string): string
   verbose?: boolean
+  /** As of `DisplayOptions`. */
+  brief?: boolean
   allRows(runId: string): string
 }
 
@@ -60,7 +62,7 @@ export class FamilyDisplay {
   }
 
   #displayOf({ runId, steps, path }: FamilyMember): RunDisplay {
-    const { maxBytes, wholeOutput, answerHint, verbose, allRows } = this.#show
+    const { maxBytes, wholeOutput, answerHint, verbose, brief, allRows } = this.#show
     return new RunDisplay({
       ...this.#rules,
       maxBytes: (step) => maxBytes(step, steps),
@@ -68,6 +70,7 @@ export class FamilyDisplay {
       answerHint: answerHint && ((step) => answerHint(step, runId)),
       within: path,
       verbose,
+      brief,
       allRows: allRows(runId),
       isShown: (id) => this.#shown.has(id),
     })

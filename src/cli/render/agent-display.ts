@@ -1,7 +1,7 @@
 import type * as z from 'zod'
 import type { AgentUpdate, AgentUpdateOf, FileDiff } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
-import { AgentTools, answerText, questionText } from './agent-tools.ts'
+import { AgentTools, answerText, commandText, questionText } from './agent-tools.ts'
 import { between, boxText, keptText, statusColor, whyText } from './summary.ts'
 import {
   CLEAR_LINE,
@@ -118,10 +118,10 @@ export class AgentDisplay {
         )
       case 'verify':
         return update.status === 'running'
-          ? this.#pass(`verify: ${update.command}`)
+          ? this.#pass(`verify: ${commandText(update.command)}`)
           : this.#line(
               update.status === 'passed' ? 'green' : 'red',
-              `verify ${update.status}: ${update.command}`,
+              `verify ${update.status}: ${commandText(update.command)}`,
             )
       case 'turn_ended':
         this.#loaded = false

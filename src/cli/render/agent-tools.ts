@@ -145,7 +145,7 @@ export class AgentLines {
         if (update.status === 'running') return undefined
         return {
           color: update.status === 'passed' ? 'green' : 'red',
-          text: `verify ${update.status}: ${update.command}`,
+          text: `verify ${update.status}: ${commandText(update.command)}`,
         }
       case 'retry':
         return { color: 'yellow', text: `the model service failed (${update.failure}), tried again` }
@@ -156,3 +156,6 @@ export class AgentLines {
     }
   }
 }
+
+/** A command as it is told of: one that begins with a comment by that. */
+export const commandText = (command: string): string => /^# (.+)\n/.exec(command)?.[1] ?? command

@@ -29,6 +29,8 @@ export interface DisplayOptions extends TextRules {
   answerHint?(step: string): string
   /** Each instance of a step is told by itself, however many there are. */
   verbose?: boolean
+  /** Nothing is told of steps that were not needed, of phases without a message, nor of the run's outputs. */
+  brief?: boolean
   /** How a person sees them all. */
   allRows: string
   /** Whether the end of a run that this one has started was shown, with why it failed. */
@@ -117,6 +119,7 @@ export class RunDisplay {
       case 'step.started':
         return this.#stepStarted(event)
       case 'step.skipped':
+        if (this.#options.brief && event.reason === 'condition') return ''
         return `${paint('dim', `- ${lineText(event.step)} skipped: ${lineText(whyText(event))}`)}\n`
       case 'step.finished':
         return this.#stepFinished(event)
@@ -125,6 +128,7 @@ export class RunDisplay {
       case 'attempt.waiting':
         return this.#attemptWaiting(event.attempt, event.why)
       case 'attempt.phase':
+        if (this.#options.brief && event.message === undefined) return ''
         return `${this.#prefix(event.attempt)}${paint('dim', lineText([event.phase, event.message].filter(Boolean).join(': ')))}\n`
       case 'network.refused':
         return this.#refused(event)
@@ -260,8 +264,13 @@ export class RunDisplay {
   #end(event: EventOf<'run.finished'>): string {
     const paint = this.#paint
     const took = between(this.#created, event.time)
-    const outputs = Object.entries(event.outputs ?? {}).map(([name, value]) => `${name}=${lineText(value)}\n`)
-    const table = summary(this.#rows.rows, { ...this.#options, paint })
+    const { brief } = this.#options
+    const told = brief ? [] : Object.entries(event.outputs ?? {})
+    const outputs = told.map(([name, value]) => `${name}=${lineText(value)}\n`)
+    const rows = this.#rows.rows.filter(
+      ({ status, reason }) => !brief || status !== 'skipped' || reason !== 'condition',
+    )
+    const table = summary(rows, { ...this.#options, paint })
     return (
       `\n${this.#failures.far()}${table}${outputs.length === 0 ? '' : `\n${outputs.join('')}`}\n` +
       `${paint(statusColor[event.status], event.status)} in ${took}${this.#whyEnded(event)}\n`

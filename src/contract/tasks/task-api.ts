@@ -4,6 +4,7 @@ import { Artifact } from './artifact.ts'
 import { Task, TaskState } from './task.ts'
 import { PullRequestState, TestFigures } from './task-facts.ts'
 import { Checkpoint, TaskEvent, TaskStage, TrySpent } from './task-log.ts'
+import { TaskResult } from './task-result.ts'
 
 /** Requests and answers of `/api/tasks`. */
 
@@ -108,6 +109,7 @@ export const TaskView = TaskSummary.extend({
   pushed: z.object({ sha: z.string(), branch: z.string(), forced: z.boolean() }).optional(),
   pull_request: PullRequestState.optional(),
   artifact_count: z.int(),
+  result: z.optional(TaskResult).describe('Once it is settled, as older systems read it'),
   metadata: z.record(z.string(), z.unknown()).optional().describe('As another system has told it'),
   last_seq: z.int(),
 })

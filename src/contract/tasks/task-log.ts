@@ -15,6 +15,9 @@ export const TrySpent = z.object({
   turns: z.number().int().min(0).optional(),
   tokens: z.number().int().min(0).optional(),
   cost_usd: z.number().min(0).optional(),
+  peak_memory_bytes: z.number().min(0).optional().describe('The most that one step had'),
+  cpu_ms: z.number().min(0).optional(),
+  model: z.string().optional().describe('That its agent asked last'),
 })
 export type TrySpent = z.infer<typeof TrySpent>
 

@@ -170,12 +170,14 @@ export const Task = z.strictObject({
     .max(100)
     .optional()
     .describe('Secrets for setup and tests; agents get none of them'),
-  git_token_env_var: z.optional(VarName).describe(
-    'Secret with the token of the repository; default: GIT_TOKEN, or else GITHUB_TOKEN',
-  ),
-  llm_api_key_env_var: z.optional(VarName).describe(
-    'Secret with the key of the model, for the agent builtin; default: OPENAI_API_KEY, or else what the runner has',
-  ),
+  git_token_env_var: z
+    .optional(VarName)
+    .describe('Secret with the token of the repository; default: GIT_TOKEN, or else GITHUB_TOKEN'),
+  llm_api_key_env_var: z
+    .optional(VarName)
+    .describe(
+      'Secret with the key of the model, for the agent builtin; default: OPENAI_API_KEY, or else what the runner has',
+    ),
   artifacts: z.array(Glob).max(200).default([]).describe('Files to keep'),
 
   commits: z.enum(['keep', 'squash']).default('keep'),

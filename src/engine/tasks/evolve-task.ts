@@ -209,8 +209,11 @@ export function spentOf({ tries }: Pick<TaskFold, 'tries'>): TrySpent {
   for (const { spent } of tries) {
     if (spent === undefined) continue
     sum.seconds += spent.seconds
-    for (const key of ['turns', 'tokens', 'cost_usd'] as const)
+    for (const key of ['turns', 'tokens', 'cost_usd', 'cpu_ms'] as const)
       if (spent[key] !== undefined) sum[key] = (sum[key] ?? 0) + spent[key]
+    if (spent.peak_memory_bytes !== undefined)
+      sum.peak_memory_bytes = Math.max(sum.peak_memory_bytes ?? 0, spent.peak_memory_bytes)
+    sum.model = spent.model ?? sum.model
   }
   return sum
 }

@@ -44,7 +44,9 @@ export class TryReader {
   #startedMs: number | undefined
   readonly #steps = new Map<number, string>()
   readonly #packs = new Map<number, Artifact>()
-  readonly #usage = new Map<number, Omit<TrySpent, 'seconds'>>()
+  readonly #usage = new Map<number, Pick<TrySpent, 'turns' | 'tokens' | 'cost_usd'>>()
+  /** Of all processes of its steps. */
+  #used: Pick<TrySpent, 'peak_memory_bytes' | 'cpu_ms' | 'model'> = {}
   /** Variables that its steps have exported so far. */
   #exports: Record<string, string> = {}
   /** Questions to a person that are open. */
@@ -106,6 +108,10 @@ export class TryReader {
       const used = this.#usage.get(attempt)
       this.#usage.set(attempt, { ...used, turns: (used?.turns ?? 0) + 1 })
       this.#modelFailure = update.failure
+    } else if (update.kind === 'session') {
+      // Not that of a reviewer.
+      if (stageOf(this.#steps.get(attempt) ?? '') !== 'review')
+        this.#used.model = update.model ?? this.#used.model
     } else if (update.kind === 'permission') {
       return this.#ask(update.request_id, attempt, `the agent asks for permission: ${update.title}`, from)
     } else if (update.kind === 'permission_answered') {
@@ -127,7 +133,11 @@ export class TryReader {
   }
 
   #attemptOver(event: EventOf<'attempt.finished'>, from: Source): NewTaskEvent[] {
-    const { attempt, outcome, exports = {} } = event
+    const { attempt, outcome, exports = {}, usage } = event
+    const { peak_memory_bytes: peak, cpu_ms } = usage ?? {}
+    const { peak_memory_bytes = 0, cpu_ms: before = 0 } = this.#used
+    if (peak !== undefined) this.#used.peak_memory_bytes = Math.max(peak_memory_bytes, peak)
+    if (cpu_ms !== undefined) this.#used.cpu_ms = before + cpu_ms
     const step = this.#steps.get(attempt) ?? ''
     // Work that did not pass is kept too, and gone on with.
     const next = step === KEPT_STEP ? 'implement' : stageOf(step) === 'carry' ? 'test' : undefined
@@ -176,7 +186,7 @@ export class TryReader {
   }
 
   #spent(end: string): TrySpent {
-    const spent: TrySpent = { seconds: 0 }
+    const spent: TrySpent = { seconds: 0, ...this.#used }
     // A clock may have been set back meanwhile.
     if (this.#startedMs !== undefined) spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs) / 1000)
     for (const used of this.#usage.values())

@@ -5,6 +5,7 @@ import type { TaskSummary, TaskView, TryView } from '../../contract/tasks/task-a
 import type { TaskRecord } from '../../contract/tasks/task-record.ts'
 import { isOver, spentOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
 import { repositoryKey } from '../../engine/tasks/task-graph.ts'
+import { taskResult } from '../../engine/tasks/task-result.ts'
 import type { Identity } from '../auth/auth.ts'
 import type { Asker } from '../tasks/new-tasks.ts'
 import type { LoadedTask } from '../tasks/task-logs.ts'
@@ -171,6 +172,7 @@ function viewOf(task: TaskRecord & LoadedTask, depends_on: TaskView['depends_on'
     pushed: fold.pushed,
     pull_request: fold.pull_request,
     artifact_count: fold.artifacts.length,
+    result: taskResult(fold),
     metadata: fold.metadata,
     last_seq: fold.seq,
   }

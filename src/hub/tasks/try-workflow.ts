@@ -36,8 +36,9 @@ export const tryWorkflow =
         { tenant, owner, repository },
         asked === undefined ? names : [asked],
       )
+      if (secret !== undefined) return { secret }
       // The names that are usual are looked for as if nothing had been said.
-      if (secret !== undefined || asked === undefined || names.includes(asked)) return secret && { secret }
+      if (asked === undefined || names.includes(asked)) return undefined
       throw new ErrandError('task_invalid', `${field}: the hub has no secret ${asked}.`, {
         hint: `Keep it there: errand secrets set ${asked}`,
       })

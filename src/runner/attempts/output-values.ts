@@ -61,7 +61,8 @@ export class OutputValues {
       try {
         values.push(...this.#value(name, source, exitCode))
       } catch (error) {
-        unset.push(`Output ${name} was not set: ${(error as Error).message}.`)
+        if (source.default !== undefined) values.push([name, source.default])
+        else unset.push(`Output ${name} was not set: ${(error as Error).message}.`)
       }
     }
     return { values, unset }

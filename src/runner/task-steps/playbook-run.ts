@@ -71,7 +71,7 @@ function mistakesOf({ message, details }: ErrandError): string {
 const MAX_MISTAKES = 10
 
 function tell(context: PlatformContext, { why, notes }: ChosenPlaybook): void {
-  context.phase('playbook', why)
+  context.phase('playbook')
   for (const line of [why, ...notes]) context.write('stdout', `${line}\n`)
 }
 
@@ -152,8 +152,9 @@ class PlaybookRun {
   async #try(step: PlaybookStep, number: number): Promise<TryEnd> {
     const context = this.#context
     const again = number > 1 ? `, try ${number}` : ''
-    context.phase(step.phase, `${step.name}${again}`)
-    this.#say(`$ ${step.command.trim().split('\n', 1)[0]}${again}`)
+    const [line] = step.command.trim().split('\n', 1)
+    if (step.name !== line) context.phase(step.phase, `${step.name}${again}`)
+    this.#say(`$ ${line}${again}`)
     const folder = join(context.folder, `playbook.${++this.#commands}`)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const [began, stdout] = [join(folder, 'began'), join(folder, 'stdout')]

@@ -9,6 +9,8 @@ import { begin } from '../../playbooks/progress.ts'
  * its own: a copy, since nothing that is unchanged is read then.
  */
 export const SNAPSHOT_COMMAND = [
+  // A command that begins with a comment is shown by that.
+  '# keep the work as it is before the tests',
   'd=$(git rev-parse --absolute-git-dir) || exit 1',
   'export GIT_INDEX_FILE="$d/errand-index"',
   // With its time: a file that was changed within the same moment is known by that alone.

@@ -49,10 +49,7 @@ export const gitWorkspaceStep = (pool: WorkspacePool): PlatformStep => ({
       const args = context.args as WorkspaceArgs
       refuseWhatIsToCome(args)
       const { spec, signal } = context
-      const tell = (message: string) => {
-        context.phase('workspace', message)
-        context.write('stderr', `${message}\n`)
-      }
+      const tell = (message: string) => context.phase('workspace', message)
       const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
       const { repo, ref, branch, depth } = args
       const isNew = pool.of(spec.run_id) === undefined

@@ -461,7 +461,14 @@ function workspaceOf({ path, state }: Held, mirrors: Mirrors): RepositoryWorkspa
   }
 }
 
-/** Tells a line where a phase of git's work is done, and not each hundredth of it. */
-const progressOf = (tell: (message: string) => void) => (line: string) => {
-  if (/, done\.|^(fatal|error|warning): |credentials/.test(line)) tell(line)
+/** Work of git that is done sooner is not told of. */
+const LONG_MS = 3_000
+
+/** Tells a line where a phase of git's work is done that takes long, and not each hundredth of it. */
+const progressOf = (tell: (message: string) => void) => {
+  const beganMs = performance.now()
+  return (line: string) => {
+    const isDone = line.includes(', done.') && performance.now() - beganMs >= LONG_MS
+    if (isDone || /^(fatal|error|warning): |credentials/.test(line)) tell(line)
+  }
 }

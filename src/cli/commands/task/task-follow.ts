@@ -87,6 +87,7 @@ async function showRun(client: ErrandClient, id: string, runId: string, show: Sh
   }
   await follow(run, {
     ...show,
+    brief: !show.verbose,
     maxBytes: () => Number.POSITIVE_INFINITY,
     wholeOutput: () => '',
     allRows: (of) => `errand runs show ${of} --verbose`,

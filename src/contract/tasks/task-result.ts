@@ -1,0 +1,35 @@
+import * as z from 'zod'
+import { Reason } from '../status.ts'
+
+/** The result of a task in the shape that older systems read it in. */
+
+/** Where a task can fail, as older runners' classes of errors name it. */
+export const ResultStage = z.enum([
+  'context',
+  'workspace',
+  'implementation',
+  'test',
+  'security',
+  'push',
+  'artifact_upload',
+  'timeout',
+  'resources',
+  'other',
+])
+export type ResultStage = z.infer<typeof ResultStage>
+
+export const TaskResult = z.object({
+  success: z.boolean().describe('Done, waiting to be merged, or nothing to change'),
+  error: z
+    .object({ stage: ResultStage, reason: z.optional(Reason), message: z.string().optional() })
+    .optional(),
+  artifacts: z.array(
+    z.object({ type: z.string(), uri: z.string(), size_bytes: z.number(), name: z.string().optional() }),
+  ),
+  duration_seconds: z.number().describe('Of all tries'),
+  memory_mb: z.number().optional().describe('The most that one of its steps had'),
+  cpu_percent: z.number().optional().describe('Over all tries; 100 is one core'),
+  llm_model: z.string().optional(),
+  tokens_used: z.number().int().optional(),
+})
+export type TaskResult = z.infer<typeof TaskResult>
