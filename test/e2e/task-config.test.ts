@@ -30,7 +30,7 @@ test('the samples run with the secrets that they name, and their outcomes are to
     JSON.parse((await programs.call('task', 'show', id, '--json')).stdout) as TaskView
 
   await t.test('the key of the model is a secret of the hub, by the name that the file has', async () => {
-    const named = file('named.yaml', sample('local.yaml').replace('OPENAI_API_KEY', 'MY_MODEL_KEY'))
+    const named = file('named.yaml', sample('local.yaml').replaceAll('OPENAI_API_KEY', 'MY_MODEL_KEY'))
     const one = ['--title', 'Without a key', '--repo', repository.cloneUrl, '--id', 'keyless']
     const ran = await programs.call('task', 'run', '--config', named, ...one)
     assert.equal(ran.code, 1, ran.stdout)
