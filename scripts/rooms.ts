@@ -70,6 +70,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'the command line, one file a command; the only room that joins hub and runner',
     may: 'everything',
   },
+  library: { holds: 'what programs that embed Errand do without a hub: a coding task', may: 'everything' },
   'index.ts': { holds: "the library's face", may: 'everything' },
   web: { holds: 'the dashboard, which is still to come', may: ['contract', 'client'] },
 }
