@@ -61,3 +61,8 @@ test('a pattern that takes for ever holds nothing up: its variable is unset, the
   assert.deepEqual(found, { GOOD: 'a' })
   assert.deepEqual(unset, ['Output BAD was not set: the pattern takes too long: use a simpler one.'])
 })
+
+test('where there is nothing, a default is the value, and nothing is told', () => {
+  const outputs: Record<string, OutputSource> = { A: { from: 'stdout', regex: 'nothing', default: '' } }
+  assert.deepEqual(valuesOf(outputs, 'text'), { A: '', unset: [] })
+})
