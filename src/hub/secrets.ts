@@ -16,7 +16,7 @@ type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
 const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
   ({ tenant, scope: 'run', scope_name: run_id }) as const
 
-/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal`, nowhere else. */
+/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal` and `valueSeen`, nowhere else. */
 export class Secrets implements SecretSource, RunSecrets {
   readonly #store: SecretStore
   readonly #keys: KeyRing
@@ -84,6 +84,19 @@ export class Secrets implements SecretSource, RunSecrets {
     const of = { tenant, owner, repository, workflow_name: '', run_id: '' }
     for (const name of names)
       if (narrowest(await this.#store.named(tenant, name), of) !== undefined) return name
+    return undefined
+  }
+
+  /** The value that belongs to what `firstSeen` answers: for requests that the hub makes itself for this user. */
+  async valueSeen(
+    { tenant, owner, repository }: { tenant: string; owner: string; repository?: string },
+    names: readonly string[],
+  ): Promise<string | undefined> {
+    const of = { tenant, owner, repository, workflow_name: '', run_id: '' }
+    for (const name of names) {
+      const secret = narrowest(await this.#store.named(tenant, name), of)
+      if (secret !== undefined) return opened(secret, this.#keys.keys({ make: false }))
+    }
     return undefined
   }
 

@@ -31,6 +31,8 @@ import { Bots } from './bots/bots.ts'
 import { Uploads } from './bots/uploads.ts'
 import type { BotAsk } from './fleet/bot-room.ts'
 import { Fleet } from './fleet/fleet.ts'
+import { issueIntake } from './forges/issue-intake.ts'
+import { openForges } from './forges/open-forges.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
@@ -113,6 +115,8 @@ export interface HubOptions {
     createUnknown?: boolean
     registry?: TaskRegistryOptions
   }
+  /** Throws where the hub is not to speak to a forge at this server. Absent: it speaks to all. */
+  checkServer?(url: URL): Promise<unknown>
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
   /** Absent: no first user and no tokens of this machine are made. */
@@ -246,7 +250,14 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => bots.close())
   const { run: taskRun = tryWorkflow({ secrets, repositories: configFile }), ...ofTasks } =
     options.tasks ?? {}
-  const tasks = new Tasks({ ...ofTasks, store: stores.tasks, engine, taskRun, log })
+  const issueTask = issueIntake({
+    forgeOf: openForges({ secrets, checkServer: options.checkServer }),
+    there: async ({ tenant, owner }, { spec_name, task_id: own_id }) => {
+      const found = await stores.tasks.find({ tenant, spec_name, own_id })
+      return found?.owner === owner ? found.task : undefined
+    },
+  })
+  const tasks = new Tasks({ ...ofTasks, store: stores.tasks, engine, taskRun, issueTask, log })
   closers.push(() => tasks.close())
   const app = createApi({
     engine,

@@ -1,35 +1,60 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { allSubjects, installedAgent } from '../support/agent-subjects.ts'
-import { runTurn } from '../support/model-server/server.ts'
+import { runTurn, type Turn } from '../support/model-server/server.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
-test('every agent makes a pull request of a task, and none of them has the token', async (t) => {
-  const absent = new Map<string, string>()
-  for (const { name } of allSubjects) {
-    const found = await installedAgent(name)
-    if ('missing' in found) absent.set(name, found.missing)
-  }
-  const subjects = allSubjects.filter(({ name }) => !absent.has(name))
-  const { repository, programs, forge, server, token } = await taskPlace(t, {
+const absent = new Map<string, string>()
+for (const { name } of allSubjects) {
+  if (name === 'builtin') continue
+  const found = await installedAgent(name)
+  if ('missing' in found) absent.set(name, found.missing)
+}
+const subjects = allSubjects.filter(({ name }) => !absent.has(name))
+
+test('an issue becomes a pull request with evidence by one command, for each agent', async (t) => {
+  const asked = new Set<string>()
+  const { forge, repository, programs, server, token } = await taskPlace(t, {
     subjects,
-    script: (request) =>
-      request.toolResults.length > 0
-        ? { text: 'It is made.' }
-        : runTurn('env >> made.txt; cat .git/config >> made.txt; git remote -v >> made.txt'),
+    script({ prompts }): Turn {
+      const name = /Work of (\w+)\./.exec(prompts.join('\n'))?.[1] ?? 'nobody'
+      if (asked.has(name)) return { text: 'It is made.' }
+      asked.add(name)
+      // All that its processes can see of a token goes where the test looks.
+      return runTurn(`{ env; git config --list; } >made.txt; echo made by ${name} >>made.txt`)
+    },
   })
-  await Promise.all(
-    allSubjects.map(({ name, model }) =>
-      t.test(name, { skip: absent.get(name) ?? false }, async () => {
-        const words = ['--title', `Work of ${name}`, '--repo', repository.cloneUrl, '--agent', name]
-        const ran = await programs.call('task', 'run', ...words, '--model', model)
-        assert.equal(ran.code, 0, ran.stdout + ran.stderr)
-        const pull = repository.tickets.find((each) => each.title === `Work of ${name}`)!.pull!
-        const made = forge.state.git(repository.path, ['show', `${pull.head}:made.txt`])
-        assert.match(made, /PATH=/)
-        assert.ok(!made.includes(token), made)
-      }),
-    ),
+  const issues = new Map(
+    subjects.map(({ name }) => [
+      name,
+      forge.state.addIssue(repository, { title: `Work of ${name}.`, body: 'Make made.txt.', by: 'ada' }),
+    ]),
   )
-  assert.deepEqual(server.errors, [])
+  const ran = await Promise.all(
+    subjects.map(async ({ name, model }) => {
+      const issue = `${repository.url}/issues/${issues.get(name)!.number}`
+      return [name, await programs.call('task', 'run', issue, '--agent', name, '--model', model)] as const
+    }),
+  )
+  const { tasks } = await programs.client.tasks.list({})
+  for (const [name, { code, stdout, stderr }] of ran)
+    await t.test(name, async () => {
+      assert.equal(code, 0, stdout + stderr)
+      const { number } = issues.get(name)!
+      const pulls = repository.tickets.filter(
+        ({ pull, title }) => pull !== undefined && title.includes(`Work of ${name}.`),
+      )
+      assert.equal(pulls.length, 1)
+      assert.match(pulls[0]!.body, new RegExp(`Closes .*#${number}\\b`))
+      const made = forge.state.git(repository.path, ['show', `${pulls[0]!.pull!.head}:made.txt`])
+      assert.match(made, new RegExp(`made by ${name}$`))
+      assert.ok(!made.includes(token), 'it saw the token')
+      const task = tasks.find(({ task_id }) => task_id === String(number))!
+      const { artifacts } = await programs.client.tasks.artifacts(task.id)
+      const names = artifacts.map(({ artifact }) => artifact.name)
+      for (const evidence of ['checkpoint.pack', 'change.diff', 'files.json'])
+        assert.ok(names.includes(evidence), `${evidence} is none of ${names}`)
+    })
+  for (const [name, why] of absent) await t.test(name, { skip: why }, () => undefined)
+  assert.ok(!JSON.stringify(server.requests.map(({ body }) => body)).includes(token), 'a model was told it')
 })

@@ -17,3 +17,56 @@ test('a task becomes a pull request by one command, with its evidence', async (t
   for (const name of ['checkpoint.pack', 'change.diff', 'files.json'])
     assert.ok(artifacts.stdout.includes(name), artifacts.stdout + artifacts.stderr)
 })
+
+for (const flavour of ['github', 'gitea', 'gitlab'] as const)
+  test(`an issue of ${flavour} becomes a pull request that closes it, by one command`, async (t) => {
+    const { forge, repository, programs, server, token } = await taskPlace(t, {
+      flavour,
+      script: ({ toolResults }) =>
+        toolResults.length > 0 ? { text: 'It is made.' } : runTurn('echo made > made.txt'),
+    })
+    const body = 'The shop lacks it.\n\n## Acceptance criteria\n- There is made.txt'
+    const issue = forge.state.addIssue(repository, { title: 'Make it so', body, by: 'ada' })
+    const address = `${repository.url}${flavour === 'gitlab' ? '/-' : ''}/issues/${issue.number}`
+    const ran = await programs.call('task', 'run', address)
+    assert.equal(ran.code, 0, ran.stdout + ran.stderr)
+    const pulls = repository.tickets.filter((each) => each.pull !== undefined)
+    assert.equal(pulls.length, 1)
+    assert.match(pulls[0]!.body, new RegExp(`Closes .*#${issue.number}\\b`))
+    assert.match(pulls[0]!.body, /There is made\.txt/)
+    assert.equal(forge.state.git(repository.path, ['show', `${pulls[0]!.pull!.head}:made.txt`]), 'made')
+    assert.ok(server.requests.length > 0)
+    assert.ok(!JSON.stringify(server.requests.map((each) => each.body)).includes(token))
+
+    // Asked again it is the same task, whatever was said since; a closed one, and one that is not there, are none.
+    forge.state.comment(repository, issue, 'ada', 'Is it done?')
+    const again = await programs.call('task', 'run', address, '--detach')
+    assert.equal(again.code, 0, again.stderr)
+    assert.equal((await programs.client.tasks.list({})).tasks.length, 1)
+    const other = await programs.call('task', 'run', address, '--agent', 'codex', '--detach')
+    assert.match(other.stderr, /differs in agent/)
+    const closed = forge.state.addIssue(repository, { title: 'Old', by: 'ada' })
+    forge.state.edit(closed, { isOpen: false }, 'ada')
+    const old = await programs.call('task', 'run', address.replace(/\d+$/, `${closed.number}`), '--detach')
+    assert.match(old.stderr, /is closed/)
+    const none = await programs.call('task', 'run', address.replace(/\d+$/, '777'), '--detach')
+    assert.match(none.stderr, /777/)
+    assert.equal((await programs.client.tasks.list({})).tasks.length, 1)
+  })
+
+test('issues are asked for with a token, at forges that the hub may speak to', async (t) => {
+  const { forge, repository, programs } = await taskPlace(t, { script: [] })
+  const issue = forge.state.addIssue(repository, { title: 'Make it so', by: 'ada' })
+  const run = (address: string) => programs.call('task', 'run', address, '--detach')
+  const inner = await run('http://127.0.0.1:1/o/r/issues/1')
+  assert.match(inner.stderr, /is not encrypted/)
+  assert.match(inner.stderr, /ERRAND_GIT_ALLOW/)
+  const secret = await run('https://127.0.0.1:1/o/r/issues/1')
+  assert.match(secret.stderr, /is not on the public internet/)
+  const noIssue = await run(`${repository.url}/wiki/1`)
+  assert.match(noIssue.stderr, /no address of an issue/)
+  await programs.call('secrets', 'delete', 'GIT_TOKEN')
+  const noToken = await run(`${repository.url}/issues/${issue.number}`)
+  assert.match(noToken.stderr, /errand secrets set GIT_TOKEN/)
+  assert.equal((await programs.client.tasks.list({})).tasks.length, 0)
+})

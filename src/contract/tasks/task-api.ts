@@ -10,7 +10,10 @@ import { TaskResult } from './task-result.ts'
 
 export const MAX_TASKS_AT_ONCE = 1000
 
-/** One task, or a file of them that is taken whole or not at all. */
+/** Fields of a task that an issue does not tell; the others are its own. */
+export const IssueDefaults = Task.omit({ title: true, task_id: true, issue: true, repo_url: true }).partial()
+
+/** One task, a file of them that is taken whole or not at all, or an issue that becomes one. */
 export const CreateTasks = z.strictObject({
   task: Task.optional().describe('One'),
   tasks: z
@@ -19,6 +22,8 @@ export const CreateTasks = z.strictObject({
     .max(MAX_TASKS_AT_ONCE)
     .optional()
     .describe('Or several, which may depend on each other'),
+  issue: z.string().min(1).max(2000).optional().describe('Or the address of an issue, which becomes one'),
+  defaults: IssueDefaults.optional().describe('With "issue": what it does not tell, such as the agent'),
   limit: z.int().min(1).max(MAX_TASKS_AT_ONCE).optional().describe('How many of them are worked on at once'),
 })
 export type CreateTasks = z.infer<typeof CreateTasks>

@@ -26,17 +26,24 @@ export function taskHandlers(context: ApiContext) {
 
   return {
     'POST /api/tasks': async ({ identity, body, headers }, reply) => {
-      const { task, tasks: several, limit } = body
-      if ((task === undefined) === (several === undefined))
-        throw new ErrandError('bad_request', 'body: exactly one of "task" and "tasks" is needed.', {
+      const { task, tasks: several, issue, defaults, limit } = body
+      if ([task, several, issue].filter((each) => each !== undefined).length !== 1)
+        throw new ErrandError('bad_request', 'body: exactly one of "task", "tasks" and "issue" is needed.', {
           hint: 'Such as {"task": {"title": "...", "repo_url": "https://..."}}.',
+        })
+      if (defaults !== undefined && issue === undefined)
+        throw new ErrandError('bad_request', 'body.defaults: stands beside "issue" alone.', {
+          hint: 'Write these fields into the task.',
         })
       const given =
         task === undefined ? { tasks: several!, field: 'body.tasks' } : { tasks: [task], field: 'body.task' }
       const key = headers['idempotency-key']
-      const made = await tasks.create(askerOf(identity), { ...given, limit, key })
+      const by = askerOf(identity)
+      const made = await (issue === undefined
+        ? tasks.create(by, { ...given, limit, key })
+        : tasks.createOfIssue(by, { issue, defaults }))
       reply.code(made.fresh ? 201 : 200)
-      if (task !== undefined) reply.header('location', `/api/tasks/${made.tasks[0]!.id}`)
+      if (several === undefined) reply.header('location', `/api/tasks/${made.tasks[0]!.id}`)
       return {
         tasks: made.tasks.map(({ id, own_id, spec_name, state }) => ({
           id,

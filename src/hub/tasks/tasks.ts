@@ -4,6 +4,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { newTaskId } from '../../contract/ids.ts'
 import { MAX_EVENT_BYTES, MAX_TASK_EVENTS } from '../../contract/tasks/services.ts'
 import { isFinalTask, Task, type TaskState, taskState, taskStateWords } from '../../contract/tasks/task.ts'
+import type { CreateTasks } from '../../contract/tasks/task-api.ts'
 import type { NewTaskEvent, TaskEvent, TaskStage } from '../../contract/tasks/task-log.ts'
 import type { TaskRecord } from '../../contract/tasks/task-record.ts'
 import type { EngineFace } from '../../engine/api.ts'
@@ -21,6 +22,12 @@ export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engin
   engine: TaskConductorOptions['engine'] & Pick<EngineFace, 'view' | 'answer' | 'input'>
   /** Whether a task that another system tells of, and that is not known, is made. */
   createUnknown?: boolean
+  /** Makes tasks of issues. Absent: none can be. */
+  issueTask?: (
+    user: { tenant: string; owner: string },
+    url: string,
+    defaults: NonNullable<CreateTasks['defaults']>,
+  ) => Promise<Task>
   /** A task registry elsewhere, which is told of all tasks. */
   registry?: TaskRegistryOptions
 }
@@ -84,6 +91,17 @@ export class Tasks {
       const tasks = await Promise.all(planned.map(async ({ spec }) => (await store.get(spec.id))!))
       return { tasks, fresh: fresh.length > 0 }
     }
+  }
+
+  /** As `create`, of the issue at an address. Asked again it is the task that is there. Throws as `issueIntake` does, too. */
+  async createOfIssue(
+    by: Asker,
+    { issue, defaults = {} }: Pick<CreateTasks, 'defaults'> & { issue: string },
+  ): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
+    const { issueTask } = this.#options
+    if (issueTask === undefined) throw new ErrandError('internal', 'This hub reads no issues.')
+    const task = await issueTask(by, issue, defaults)
+    return await this.create(by, { tasks: [task], field: 'body.task' })
   }
 
   list(query: TaskQuery): Promise<TaskPage> {

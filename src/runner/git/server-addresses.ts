@@ -121,3 +121,18 @@ function origin(entry: string, variable: string): string {
     },
   )
 }
+
+/**
+ * The check of servers of forges that a hub is to speak to: those of the public internet by https://, and the operator's.
+ * Throws `source_refused`.
+ */
+export function forgeCheck(allowed: string, variable: string): (url: URL) => Promise<unknown> {
+  const allow = new AllowedOrigins(allowed, variable)
+  return async (url) => {
+    if (url.protocol !== 'https:' && !allow.has(url))
+      throw new ErrandError('source_refused', `${url.origin} is not encrypted.`, {
+        hint: `Use https://. The operator of the hub can allow it: ${variable}=${allowEntry(url)}.`,
+      })
+    return await serverAddresses(url, { allow, variable, lookup: systemLookup })
+  }
+}

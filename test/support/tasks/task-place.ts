@@ -34,6 +34,7 @@ export async function taskPlace(t: TestContext, options: TaskPlaceOptions) {
   const { subjects = [], programs: more = {} } = options
   const programs = await startPrograms(t, {
     ...more,
+    hubEnv: { ERRAND_GIT_ALLOW: forge.url, ...more.hubEnv },
     runnerEnv: {
       OPENAI_BASE_URL: `${server.url}/v1`,
       OPENAI_API_KEY: MODEL_KEY,

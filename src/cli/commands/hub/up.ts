@@ -69,7 +69,7 @@ export const up = command({
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
   async run(options) {
-    const [{ startHub }, { configPath }, quota, actions, { ChildRunner }, { sweepKilled }] =
+    const [{ startHub }, { configPath }, quota, actions, { ChildRunner }, { sweepKilled }, servers] =
       await Promise.all([
         import('../../../hub/start-hub.ts'),
         import('../../../config/config-file.ts'),
@@ -77,6 +77,7 @@ export const up = command({
         import('../../../actions/registry.ts'),
         import('./child-runner.ts'),
         import('../../local/local-run-registry.ts'),
+        import('../../../runner/git/server-addresses.ts'),
       ])
     const log = programLog()
     const data = dataFolder(options.data)
@@ -108,6 +109,7 @@ export const up = command({
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
       botQuota,
       tasks: taskEnvironment(process.env),
+      checkServer: servers.forgeCheck(setting(process.env, 'ERRAND_GIT_ALLOW'), 'ERRAND_GIT_ALLOW'),
       givenTokens: givenTokens(process.env),
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>

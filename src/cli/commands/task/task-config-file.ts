@@ -32,6 +32,11 @@ export function configured(
           : `warning: ${key} is not used here. Set ${variable}.`,
       )
   const filled = (task: TaskInput): TaskInput => withTaskConfig(task, config)
+  if (request.issue !== undefined) {
+    // It has a title, which the configuration does not fill.
+    const { title: _, ...defaults } = filled({ ...request.defaults, title: 'issue' })
+    return { ...request, defaults }
+  }
   return 'tasks' in request && request.tasks !== undefined
     ? { ...request, tasks: request.tasks.map(filled) }
     : ({ ...request, task: filled((request as { task: TaskInput }).task) } as CreateTasksInput)

@@ -14,8 +14,8 @@ import { readTaskFile } from './task-file.ts'
 import { followTask, followTasks } from './task-follow.ts'
 
 export const taskRun = command({
-  summary: 'Have coding tasks carried out: of a file, or one that the options say.',
-  args: '[file|-]',
+  summary: 'Have coding tasks carried out: of a file, of an issue, or one that the options say.',
+  args: '[file|-|issue]',
   options: {
     title: { type: 'string', value: 'TEXT', help: 'What is to be done' },
     description: { type: 'string', value: 'TEXT', help: 'The same at length' },
@@ -48,13 +48,13 @@ export const taskRun = command({
   examples: [
     'errand task run task.yaml',
     'errand task run --title "Fix the login" --repo https://git.example/shop/web --test "npm test"',
+    'errand task run https://git.example/shop/web/issues/12 --agent claude_code',
     'errand task run tasks.yaml --limit 4 --detach',
     'errand task run --config local.yaml task.yaml',
   ],
   async run(options, [file]) {
     const { json = false, detach, verbose, color } = options
-    const asked =
-      file === undefined ? { task: taskOf(options) } : withLimit(readTaskFile(file), options.limit)
+    const asked = askOf(file, options)
     const given = options.config === undefined ? asked : configured(asked, options.config)
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`both ${file} and --title say what is to be done`, 'give one of them')
@@ -81,6 +81,28 @@ export const taskRun = command({
     )
   },
 })
+
+function askOf(file: string | undefined, options: Given & { limit?: string }): CreateTasksInput {
+  if (file === undefined) return { task: taskOf(options) }
+  return isAddress(file) ? ofIssue(file, options) : withLimit(readTaskFile(file), options.limit)
+}
+
+const isAddress = (text: string): boolean => /^https?:\/\//i.test(text)
+
+/** The issue, with what the options say that it does not tell. */
+function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): CreateTasksInput {
+  for (const name of ['repo', 'description', 'id'] as const)
+    if (given[name] !== undefined)
+      throw new UsageError(`both ${issue} and --${name} say what is to be done`, 'give one of them')
+  const { ref, agent, model, plan } = given
+  return {
+    issue,
+    defaults: {
+      ...{ ref, branch_name: branch, agent, model, plan },
+      ...{ acceptance_criteria: criterion, test_commands: test },
+    },
+  }
+}
 
 interface Given {
   title?: string

@@ -1,0 +1,48 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { Task } from '../../contract/tasks/task.ts'
+import { issueAddress } from '../../forge/address.ts'
+import type { CallOptions } from '../../forge/forge.ts'
+import { type IssueTaskDefaults, issueTaskName, readIssue, taskOfIssue } from './issue-task.ts'
+import type { ForgeOf, ForgeUser } from './open-forges.ts'
+
+export interface IssueIntakeOptions {
+  forgeOf: ForgeOf
+  /** The task of this name that this user sees; undefined: there is none. */
+  there(user: ForgeUser, name: { spec_name: string; task_id: string }): Promise<Task | undefined>
+}
+
+/** Makes the task that the issue at an address asks for. */
+export type IssueIntake = (
+  user: ForgeUser,
+  url: string,
+  defaults: IssueTaskDefaults,
+  options?: CallOptions,
+) => Promise<Task>
+
+/**
+ * Reads issues for who asks for them by their address. A task that was made of the issue before keeps the text that it was made
+ * with, so that asking again is the same task, whatever was said below the issue since. Throws `bad_request` for another
+ * address, `task_invalid` for a closed issue, and as `Forge` does.
+ */
+export const issueIntake =
+  ({ forgeOf, there }: IssueIntakeOptions): IssueIntake =>
+  async (user, url, defaults, options = {}) => {
+    const address = issueAddress(url)
+    if (address === undefined)
+      throw new ErrandError('bad_request', 'body.issue: is no address of an issue.', {
+        hint: 'Write it as https://HOST/OWNER/NAME/issues/12.',
+      })
+    const forge = await forgeOf(address, user, options)
+    const found = await readIssue(forge, address, options)
+    const task = taskOfIssue(found, defaults)
+    const before = await there(user, issueTaskName(address))
+    if (before === undefined) {
+      if (found.issue.state === 'closed')
+        throw new ErrandError('task_invalid', `Issue ${address.number} of ${address.path} is closed.`, {
+          hint: 'Open it again at the forge, and ask again.',
+        })
+      return task
+    }
+    const { title, description, acceptance_criteria, metadata } = before
+    return { ...task, title, description, acceptance_criteria, metadata }
+  }

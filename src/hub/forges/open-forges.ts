@@ -1,0 +1,60 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { RepositoryAddress } from '../../forge/address.ts'
+import type { CallOptions, Forge } from '../../forge/forge.ts'
+import { openForge, recogniseForge } from '../../forge/open-forge.ts'
+import { givenToken } from '../../forge/token-source.ts'
+import type { Secrets } from '../secrets.ts'
+import { TOKEN_SECRETS } from '../tasks/try-workflow.ts'
+
+/** Whose secrets a forge is asked with. */
+export interface ForgeUser {
+  tenant: string
+  owner: string
+}
+
+/** The forge of a repository, with the token that runs of this user for it would be given. Throws as `recogniseForge` does. */
+export type ForgeOf = (address: RepositoryAddress, user: ForgeUser, options?: CallOptions) => Promise<Forge>
+
+export interface OpenForgesOptions {
+  secrets: Pick<Secrets, 'valueSeen'>
+  /** Throws where the hub is not to speak to this server. Absent: it speaks to all. */
+  checkServer?(url: URL): Promise<unknown>
+}
+
+/** Somebody waits for the answer: a forge that is away, or wants to be left alone, is told soon. */
+const PATIENCE = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
+
+export const openForges =
+  ({ secrets, checkServer }: OpenForgesOptions): ForgeOf =>
+  async (address, user, options = {}) => {
+    const { protocol, host, path } = address
+    await checkServer?.(new URL(`${protocol}://${host}`))
+    const found = await recogniseForge(address, { ...options, probeTimeoutMs: PATIENCE.timeoutMs })
+    const token = await secrets.valueSeen({ ...user, repository: path }, TOKEN_SECRETS)
+    const forge = openForge(found, path, { ...PATIENCE, tokens: givenToken(token) })
+    return token === undefined ? saying(forge) : forge
+  }
+
+/** The same, with a hint that a token is missing where the forge shows nothing without one. */
+function saying(forge: Forge): Forge {
+  return new Proxy(forge, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]): unknown => {
+        const answer: unknown = value.apply(target, args)
+        return answer instanceof Promise ? answer.catch(tellOfToken) : answer
+      }
+    },
+  })
+}
+
+function tellOfToken(cause: unknown): never {
+  if (!(cause instanceof ErrandError) || !['repo_not_found', 'repo_auth', 'not_found'].includes(cause.code))
+    throw cause
+  throw new ErrandError(cause.code, cause.message, {
+    hint: 'The hub has no token for it. Keep one with: errand secrets set GIT_TOKEN',
+    details: cause.details,
+    cause,
+  })
+}
