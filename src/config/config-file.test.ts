@@ -125,3 +125,16 @@ test('what is wrong in a group is a mistake, also a key that is not known', () =
       text,
     )
 })
+
+test('a watched repository has an address and an owner, and no unknown keys', () => {
+  const watch = (text: string) => parseConfig(`repos: [{name: web, ${text}}]`, 'errand.yaml').watched
+  assert.deepEqual(watch('url: "https://git.test/shop/web", watch: {owner: ada}'), [
+    { url: 'https://git.test/shop/web', label: 'errand', every_seconds: 60, owner: 'ada', task: {} },
+  ])
+  const refused = (text: string, message: RegExp) => assert.throws(() => watch(text), { message })
+  refused('watch: {owner: ada}', /needs the address/)
+  refused('url: "https://git.test/shop/web", watch: {}', /owner/)
+  refused('url: "https://git.test/shop/web", watch: {owner: ada, lable: x}', /unknown key/)
+  refused('url: "https://git.test/shop/web", watch: {owner: ada, task: {agnet: x}}', /unknown key/)
+  refused('url: "git.test/shop/web", watch: {owner: ada}', /is no address/)
+})

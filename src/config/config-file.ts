@@ -4,15 +4,29 @@ import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
 import { Isolation, Network } from '../contract/isolation.ts'
 import { PlainName, plainName } from '../contract/plain-name.ts'
+import { IssueDefaults } from '../contract/tasks/task-api.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { formatProblem, type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
 import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/sentences.ts'
 import { type Env, setting } from './read-setting.ts'
 
+/** Issues that get the label become tasks of the user `owner`. */
+const Watch = z.strictObject({
+  owner: z.string().min(1).max(200),
+  label: z.string().min(1).max(100).optional(),
+  every_seconds: z.number().min(1).max(86_400).optional(),
+  /** What an issue does not tell, such as the agent. */
+  task: IssueDefaults.optional(),
+})
 const Repository = z.strictObject({
   name: plainName(500),
   /** The one runner group that runs for it go to. */
   work_runner_group: PlainName.optional(),
+  url: z
+    .string()
+    .regex(/^https?:\/\/[^/@\s]+\/\S+$/, 'is no address such as https://git.example.com/shop/web')
+    .optional(),
+  watch: Watch.optional(),
 })
 /** The least box of whatever runs in a runner group. */
 const Group = z.strictObject({ isolation: z.optional(Isolation), network: z.optional(Network) })
@@ -22,19 +36,30 @@ const Config = z.strictObject({
   groups: z.record(PlainName, Group).nullable().optional(),
 })
 
+/** A repository whose labelled issues become tasks. */
+export interface WatchedRepository {
+  url: string
+  label: string
+  every_seconds: number
+  /** The name of the user whose tasks they are. */
+  owner: string
+  task: z.input<typeof IssueDefaults>
+}
+
 /** The contents of `errand.yaml`. */
 export interface HubConfig {
   /** Groups by the name of the repository. */
   groups: ReadonlyMap<string, string>
   /** The least boxes, by the name of the runner group. */
   boxes: ReadonlyMap<string, Group>
+  watched: readonly WatchedRepository[]
   /** Complaints about what is not understood, and passed over. */
   warnings: string[]
 }
 
-const NO_CONFIG: HubConfig = { groups: new Map(), boxes: new Map(), warnings: [] }
+const NO_CONFIG: HubConfig = { groups: new Map(), boxes: new Map(), watched: [], warnings: [] }
 
-/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group: one meant to close something would leave it open. */
+/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group, as one meant to close something would leave it open, and of a watch. */
 export function parseConfig(text: string, file: string): HubConfig {
   const { value = null, locate, problems: faults } = parseYaml(text)
   const problems: Problem[] = faults.map((fault) => ({ ...fault, file }))
@@ -44,7 +69,7 @@ export function parseConfig(text: string, file: string): HubConfig {
     for (const finding of findingsOf(parsed.error.issues, Config, value)) {
       const [key, complaint] = [finding.path.at(-1), { at: finding.at, hint: finding.hint }]
       if (finding.path.length === 0) report.add([], `the file ${finding.says}`, complaint)
-      else if (finding.says !== unknownKey || isOfGroup(finding.path)) report.found(finding)
+      else if (finding.says !== unknownKey || isStrict(finding.path)) report.found(finding)
       else
         report.add(finding.path, `unknown key "${key}" is passed over`, { ...complaint, severity: 'warning' })
     }
@@ -57,17 +82,27 @@ export function parseConfig(text: string, file: string): HubConfig {
         hint: 'without one everything is reached; write isolation: sandbox, or leave isolation out',
       })
   const groups = new Map<string, string>()
-  for (const [index, { name, work_runner_group: group }] of (repos ?? []).entries()) {
+  const watched: WatchedRepository[] = []
+  for (const [index, { name, work_runner_group: group, url, watch }] of (repos ?? []).entries()) {
+    if (watch !== undefined && url === undefined)
+      report.say(['repos', index, 'watch'], 'needs the address of the repository', {
+        at: 'key',
+        hint: 'write beside it: url: https://git.example.com/shop/web',
+      })
+    else if (watch !== undefined) {
+      const { label = 'errand', every_seconds = 60, owner, task = {} } = watch
+      watched.push({ url: url!, label, every_seconds, owner, task })
+    }
     if (groups.has(name))
       report.add(['repos', index, 'name'], `repository "${name}" stands here a second time`)
     if (group !== undefined) groups.set(name, group)
   }
   if (report.failed) throw refusal(file, problems)
-  return { groups, boxes, warnings: sortProblems(problems).map(formatProblem) }
+  return { groups, boxes, watched, warnings: sortProblems(problems).map(formatProblem) }
 }
 
-const isOfGroup = ([key, , within]: readonly (string | number)[]): boolean =>
-  key === 'groups' && within !== undefined
+const isStrict = ([key, , within]: readonly (string | number)[]): boolean =>
+  (key === 'groups' && within !== undefined) || (key === 'repos' && within === 'watch')
 
 function refusal(file: string, problems: Problem[]): ErrandError {
   const errors = sortProblems(problems).filter(({ severity }) => severity === 'error')
@@ -121,6 +156,11 @@ export class ConfigFile {
   /** The least box of whatever runs in a runner group; undefined: none is asked for. */
   boxOf(group: string): Group | undefined {
     return this.#config.boxes.get(group)
+  }
+
+  /** Repositories whose labelled issues become tasks. */
+  watched(): readonly WatchedRepository[] {
+    return this.#config.watched
   }
 
   /** The listener is called after each change that was taken over. */

@@ -32,6 +32,7 @@ import { Uploads } from './bots/uploads.ts'
 import type { BotAsk } from './fleet/bot-room.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { issueIntake } from './forges/issue-intake.ts'
+import { IssueWatcher } from './forges/issue-watcher.ts'
 import { openForges } from './forges/open-forges.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
@@ -250,8 +251,9 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => bots.close())
   const { run: taskRun = tryWorkflow({ secrets, repositories: configFile }), ...ofTasks } =
     options.tasks ?? {}
+  const forgeOf = openForges({ secrets, checkServer: options.checkServer })
   const issueTask = issueIntake({
-    forgeOf: openForges({ secrets, checkServer: options.checkServer }),
+    forgeOf,
     there: async ({ tenant, owner }, { spec_name, task_id: own_id }) => {
       const found = await stores.tasks.find({ tenant, spec_name, own_id })
       return found?.owner === owner ? found.task : undefined
@@ -259,6 +261,19 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   })
   const tasks = new Tasks({ ...ofTasks, store: stores.tasks, engine, taskRun, issueTask, log })
   closers.push(() => tasks.close())
+  const watcher = new IssueWatcher({
+    watched: () => configFile.watched(),
+    forgeOf,
+    tasks: {
+      has: async ({ tenant }, { spec_name, task_id: own_id }) =>
+        (await stores.tasks.find({ tenant, spec_name, own_id })) !== undefined,
+      create: (user, task) =>
+        tasks.create({ ...user, isAdmin: false }, { tasks: [task], field: 'body.task' }),
+    },
+    accounts,
+    log,
+  })
+  closers.push(() => watcher.close())
   const app = createApi({
     engine,
     accounts,
@@ -292,6 +307,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   machines.ready()
   await bots.resume()
   await tasks.resume()
+  watcher.look()
+  configFile.onChanged(() => watcher.look())
   artifacts.keepSwept()
   const retention = new Retention({ engine, accounts, keptMs: options.keptMs, log })
   closers.push(() => retention.close())

@@ -21,7 +21,9 @@ test('an issue becomes a pull request with evidence by one command, for each age
       if (asked.has(name)) return { text: 'It is made.' }
       asked.add(name)
       // All that its processes can see of a token goes where the test looks.
-      return runTurn(`{ env | grep -v _API_KEY; git config --list; } >made.txt; echo made by ${name} >>made.txt`)
+      return runTurn(
+        `{ env | grep -v _API_KEY; git config --list; } >made.txt; echo made by ${name} >>made.txt`,
+      )
     },
   })
   const issues = new Map(

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'node:test'
+import { eventually } from '../support/errand-command.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
@@ -69,4 +73,40 @@ test('issues are asked for with a token, at forges that the hub may speak to', a
   const noToken = await run(`${repository.url}/issues/${issue.number}`)
   assert.match(noToken.stderr, /errand secrets set GIT_TOKEN/)
   assert.equal((await programs.client.tasks.list({})).tasks.length, 0)
+})
+
+test('labelled issues of a watched repository become tasks, each once, over a kill of the hub', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-watch-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const config = join(folder, 'errand.yaml')
+  writeFileSync(config, 'repos: []\n')
+  const { forge, repository, programs } = await taskPlace(t, {
+    script: ({ toolResults }) =>
+      toolResults.length > 0 ? { text: 'It is made.' } : runTurn('echo made > made.txt'),
+    programs: { hubArgs: ['--config', config] },
+  })
+  const add = (title: string, by: string) => {
+    const issue = forge.state.addIssue(repository, { title, by: 'eve' })
+    forge.state.label(repository, issue, 'errand', by)
+    return issue
+  }
+  Object.assign(repository.rights, { ada: 'write' })
+  const first = add('Make it', 'ada')
+  add('Not to be made', 'eve')
+  const owner = 'admin'
+  const watch = { owner, every_seconds: 1, task: { agent: 'builtin', test_commands: ['test -e made.txt'] } }
+  // Read while the hub runs.
+  writeFileSync(config, JSON.stringify({ repos: [{ name: 'shop/web', url: repository.url, watch }] }))
+  const pulls = () => repository.tickets.filter(({ pull }) => pull !== undefined)
+  await eventually('its pull request', () => pulls().length === 1)
+  await programs.kill('hub')
+  const second = add('Make it too', 'ada')
+  await programs.startHub()
+  await eventually('the other pull request', () => pulls().length === 2)
+  const { tasks } = await programs.client.tasks.list({})
+  assert.deepEqual(tasks.map(({ task_id }) => Number(task_id)).sort(), [first.number, second.number])
+  assert.deepEqual(
+    tasks.map((task) => task.owner),
+    [owner, owner],
+  )
 })
